@@ -1,0 +1,27 @@
+import packageJson from "../package.json" with { type: "json" };
+import type { Config } from "./config.ts";
+
+/** What a person who started the server needs to know, as text for the terminal. */
+export function banner(config: Config, port: number, firstKey: string | undefined): string {
+  const shown = config.host === "0.0.0.0" || config.host === "::" ? "localhost" : config.host;
+  const base = `http://${shown}:${port}`;
+  const lines = [
+    `GPT Task Runner ${packageJson.version}`,
+    "",
+    `  API      ${base}/api/v1`,
+    `  Docs     ${base}/docs`,
+    `  Monitor  ${base}/`,
+    "",
+    config.provider.kind === "simulator"
+      ? "  No OPENAI_API_KEY or OPENAI_BASE_URL is set, so the built-in simulator answers: no network, no cost."
+      : `  Tasks go to ${config.provider.baseUrl}`,
+  ];
+  if (firstKey !== undefined)
+    lines.push(
+      "",
+      "  Your admin key, shown this once (only its hash is kept):",
+      "",
+      `  ${firstKey}`,
+    );
+  return `\n${lines.join("\n")}\n`;
+}

@@ -1,0 +1,211 @@
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+
+import { z } from "zod";
+
+/** A model API that calls go to. Handed to worker threads as it stands. */
+export type ProviderConfig =
+  | { kind: "openai"; name: string; baseUrl: string; apiKey: string }
+  | { kind: "simulator"; name: "simulator"; latencyMs: number; failureRate: number };
+
+export type Config = {
+  port: number;
+  host: string;
+  databaseUrl: string;
+  databaseAuthToken: string | undefined;
+  dataDir: string;
+  filesDir: string;
+  apiKeys: string[];
+  /** The provider of every real run. Dry runs always go to `simulator`. */
+  provider: ProviderConfig;
+  simulator: ProviderConfig;
+  defaultModel: string;
+  /** Patterns such as `gpt-4*`; empty: whatever the provider lists. */
+  allowedModels: string[];
+  workers: number;
+  maxConcurrency: number;
+  maxRetries: number;
+  retryBaseMs: number;
+  retryMaxMs: number;
+  requestTimeoutMs: number;
+  maxBodyBytes: number;
+  leaseMs: number;
+  shutdownGraceMs: number;
+  role: Role;
+  logLevel: LogLevel;
+  logFormat: LogFormat;
+};
+
+const ROLES = ["all", "api", "runner"] as const;
+export type Role = (typeof ROLES)[number];
+const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+const LOG_FORMATS = ["json", "pretty"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** Every variable the program reads. The README's table is tested against this schema. */
+export const Environment = z.object({
+  PORT: integer(0, 65_535).default(3000).describe("Port of the HTTP server; 0 takes a free one"),
+  HOST: text().default("127.0.0.1").describe("Address to listen on; 0.0.0.0 in the container"),
+  DATABASE_URL: url(["file:", "http:", "https:", "libsql:", "ws:", "wss:"])
+    .optional()
+    .meta({ default: "file:$DATA_DIR/task-runner.db" })
+    .describe("A local file (`file:…`) or a libSQL server (`http://…`, `libsql://…`)"),
+  DATABASE_AUTH_TOKEN: text().optional().describe("Token for a libSQL server"),
+  DATA_DIR: text().default("./data").describe("Where the database and files live"),
+  FILES_DIR: text()
+    .optional()
+    .meta({ default: "$DATA_DIR/files" })
+    .describe("The only folder that `inputFile` and `outputFile` may name"),
+  API_KEYS: list()
+    .optional()
+    .describe("Comma-separated admin keys; with none here or stored, the first start makes one"),
+  OPENAI_API_KEY: text().optional().describe("Key of the provider"),
+  OPENAI_BASE_URL: url(["http:", "https:"])
+    .optional()
+    .describe("Any OpenAI-compatible API; with neither of the two, the simulator answers"),
+  DEFAULT_MODEL: text().default("gpt-4o-mini").describe("Model of tasks that name none"),
+  ALLOWED_MODELS: list()
+    .optional()
+    .describe("Comma-separated patterns (`gpt-4*`); unset: what the provider lists"),
+  WORKERS: integer(1, 64)
+    .optional()
+    .meta({ default: "processors - 1, at most 4" })
+    .describe("Worker threads that call the provider"),
+  MAX_CONCURRENCY: integer(1, 10_000).default(64).describe("Calls in flight at once"),
+  MAX_RETRIES: integer(0, 100)
+    .default(3)
+    .describe("Further attempts after a failure that may pass"),
+  RETRY_BASE_MS: integer(1, 3_600_000).default(500).describe("First back-off, doubled each time"),
+  RETRY_MAX_MS: integer(1, 86_400_000).default(60_000).describe("Longest back-off"),
+  REQUEST_TIMEOUT_MS: integer(1, 86_400_000)
+    .default(120_000)
+    .describe("Time for one provider call"),
+  MAX_BODY_BYTES: integer(1024, 1_073_741_824)
+    .default(10_485_760)
+    .describe("Largest request body that is read"),
+  LEASE_SECONDS: integer(1, 3600)
+    .default(15)
+    .describe("On a shared database: silence after which a node's work goes to others"),
+  SHUTDOWN_GRACE_SECONDS: integer(0, 3600)
+    .default(25)
+    .describe("On SIGTERM: time for calls in flight to finish"),
+  ROLE: z
+    .enum(ROLES)
+    .default("all")
+    .describe("`api` answers requests, `runner` executes, `all` both"),
+  SIMULATOR_LATENCY_MS: integer(0, 600_000)
+    .default(150)
+    .describe("Typical answer time of the simulator"),
+  SIMULATOR_FAILURE_RATE: number(0, 1).default(0).describe("Share of simulated calls that fail"),
+  LOG_LEVEL: z.enum(LOG_LEVELS).default("info").describe("`debug`, `info`, `warning` or `error`"),
+  LOG_FORMAT: z
+    .enum(LOG_FORMATS)
+    .default("json")
+    .describe("`json` for machines, `pretty` for people"),
+});
+
+/** The environment is unusable; `problems` has a line for each thing that is wrong. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: string[];
+
+  constructor(problems: string[]) {
+    super(problems.join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** Reads the environment once. An empty value counts as unset. Throws `ConfigError` with every problem. */
+export function readConfig(env: Record<string, string | undefined>): Config {
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => name in Environment.shape && value?.trim()),
+  );
+  const parsed = Environment.safeParse(set);
+  if (!parsed.success)
+    throw new ConfigError(
+      parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
+    );
+  const e = parsed.data;
+  const dataDir = resolve(e.DATA_DIR);
+  const simulator: ProviderConfig = {
+    kind: "simulator",
+    name: "simulator",
+    latencyMs: e.SIMULATOR_LATENCY_MS,
+    failureRate: e.SIMULATOR_FAILURE_RATE,
+  };
+  return {
+    port: e.PORT,
+    host: e.HOST,
+    databaseUrl: e.DATABASE_URL ?? `file:${resolve(dataDir, "task-runner.db")}`,
+    databaseAuthToken: e.DATABASE_AUTH_TOKEN,
+    dataDir,
+    filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
+    apiKeys: e.API_KEYS ?? [],
+    provider:
+      e.OPENAI_API_KEY || e.OPENAI_BASE_URL
+        ? {
+            kind: "openai",
+            name: "openai",
+            baseUrl: e.OPENAI_BASE_URL ?? "https://api.openai.com/v1",
+            apiKey: e.OPENAI_API_KEY ?? "none",
+          }
+        : simulator,
+    simulator,
+    defaultModel: e.DEFAULT_MODEL,
+    allowedModels: e.ALLOWED_MODELS ?? [],
+    workers: e.WORKERS ?? Math.max(1, Math.min(4, availableParallelism() - 1)),
+    maxConcurrency: e.MAX_CONCURRENCY,
+    maxRetries: e.MAX_RETRIES,
+    retryBaseMs: e.RETRY_BASE_MS,
+    retryMaxMs: e.RETRY_MAX_MS,
+    requestTimeoutMs: e.REQUEST_TIMEOUT_MS,
+    maxBodyBytes: e.MAX_BODY_BYTES,
+    leaseMs: e.LEASE_SECONDS * 1000,
+    shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
+    role: e.ROLE,
+    logLevel: e.LOG_LEVEL,
+    logFormat: e.LOG_FORMAT,
+  };
+}
+
+function text() {
+  return z.string().trim();
+}
+
+function list() {
+  return text().transform((value) =>
+    value
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
+  );
+}
+
+function integer(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return text()
+    .regex(/^-?\d+$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function number(min: number, max: number) {
+  const message = `must be a number from ${min} to ${max}`;
+  return text()
+    .regex(/^-?\d+(\.\d+)?$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function url(protocols: string[]) {
+  const message = `must be a URL that starts with ${protocols.join(", ")}`;
+  return text().refine((value) => {
+    const scheme = /^[a-z]+:/.exec(value)?.[0];
+    return (
+      scheme !== undefined &&
+      protocols.includes(scheme) &&
+      (scheme === "file:" || URL.canParse(value))
+    );
+  }, message);
+}

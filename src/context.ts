@@ -1,0 +1,42 @@
+import type { Client } from "@libsql/client";
+
+import type { Config } from "./config.ts";
+import type { Db } from "./db/client.ts";
+import type { Writer } from "./db/writer.ts";
+import type { Signals } from "./lib/signals.ts";
+import type { TaskRecord } from "./store/tasks.ts";
+
+export type Delta = { task: number; text: string };
+
+/** What the parts of one process tell each other. The database is the truth; these save a poll. */
+export type Topics = {
+  /** Work for a lane is in the group that commits next. */
+  queued: { lane: number; model: string };
+  /** A batch may have work that is not in the queue yet, or none any more. */
+  batch: { seq: number };
+  /** These tasks' calls have lost their queue rows and are pointless. */
+  abandoned: { tasks: number[] };
+  /** The runs of these tasks have ended. */
+  settled: { tasks: number[] };
+  /** New rows are in the event log. */
+  events: undefined;
+  /** Pieces of answers that are being streamed. Not stored. */
+  deltas: Delta[];
+};
+
+/** What every verb gets first. */
+export type Context = {
+  config: Config;
+  db: Db;
+  /** For reads that are no drizzle queries. */
+  client: Client;
+  writer: Writer;
+  signals: Signals<Topics>;
+  /** No other process can have the database open. */
+  isExclusive: boolean;
+  now: () => number;
+  /** Whether a task may name this model. */
+  isModelSupported: (model: string) => Promise<boolean>;
+  /** A prepared query: the one read on the hot path. */
+  findTask: (id: string) => Promise<TaskRecord | undefined>;
+};

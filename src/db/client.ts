@@ -1,0 +1,115 @@
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+
+import { type Client, createClient } from "@libsql/client";
+import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
+
+import { StartError } from "../lib/start-error.ts";
+import { migrateDatabase } from "./migrate.ts";
+import { createWriter, type Writer } from "./writer.ts";
+
+export type Db = LibSQLDatabase;
+
+export type Database = {
+  /** For reads. Whatever changes a row goes through `writer`. */
+  db: Db;
+  client: Client;
+  writer: Writer;
+  /** Only this process can have the database open, so that whatever another one owned is orphaned. */
+  isExclusive: boolean;
+  close(): Promise<void>;
+};
+
+const PRAGMAS = [
+  "journal_mode = WAL",
+  "synchronous = FULL",
+  "foreign_keys = ON",
+  "temp_store = MEMORY",
+  "cache_size = -32768",
+];
+
+/**
+ * Opens and migrates the database. A local file is locked for as long as it is open. Throws
+ * `StartError` where the file cannot be written, is no database, or is in use by another process.
+ */
+export async function openDatabase(url: string, authToken?: string): Promise<Database> {
+  const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
+  const unlock = path === undefined ? undefined : await lockFile(path);
+  try {
+    // One connection: the client opens further ones without our PRAGMAs as soon as calls overlap.
+    const client = createClient(
+      path === undefined
+        ? { url, ...(authToken === undefined ? {} : { authToken }) }
+        : { url: `file:${path}`, concurrency: 1 },
+    );
+    try {
+      if (path !== undefined)
+        for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
+      const db = drizzle({ client, casing: "snake_case" });
+      await migrateDatabase(db);
+      const writer = createWriter(client);
+      return {
+        db,
+        client,
+        writer,
+        isExclusive: path !== undefined,
+        async close() {
+          await writer.settled();
+          client.close();
+          unlock?.();
+        },
+      };
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  } catch (error) {
+    unlock?.();
+    throw explainOpening(error, path ?? url);
+  }
+}
+
+/**
+ * Holds a write lock on an empty database beside the file. The kernel drops it with the process,
+ * however that ends, so there is never a stale lock to clean up.
+ */
+async function lockFile(path: string): Promise<() => void> {
+  const folder = dirname(path);
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new StartError(`Cannot create the data folder ${folder}: ${reason(error)}.`);
+  }
+  let client: Client | undefined;
+  try {
+    client = createClient({ url: `file:${path}.lock`, concurrency: 1, timeout: 0 });
+    const hold = await client.transaction("write");
+    return () => {
+      hold.close();
+      client?.close();
+    };
+  } catch (error) {
+    client?.close();
+    if (/SQLITE_BUSY|locked/i.test(String(error)))
+      throw new StartError(
+        `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a folder of its own.`,
+      );
+    throw new StartError(`Cannot write to the data folder ${folder}: ${reason(error)}.`);
+  }
+}
+
+function explainOpening(error: unknown, where: string): unknown {
+  if (error instanceof StartError) return error;
+  const text = String(error);
+  if (/SQLITE_NOTADB|file is not a database/i.test(text))
+    return new StartError(
+      `${where} is not a database. Move it away, or set DATABASE_URL to another file.`,
+    );
+  if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)/i.test(text))
+    return new StartError(`Cannot write the database ${where}: ${reason(error)}.`);
+  return new StartError(`Cannot open the database ${where}: ${reason(error)}.`);
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
+}

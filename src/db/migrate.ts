@@ -1,0 +1,23 @@
+import { fileURLToPath } from "node:url";
+
+import { sql } from "drizzle-orm";
+import { migrate } from "drizzle-orm/libsql/migrator";
+import { readMigrationFiles } from "drizzle-orm/migrator";
+
+import { StartError } from "../lib/start-error.ts";
+import type { Db } from "./client.ts";
+
+const MIGRATIONS = { migrationsFolder: fileURLToPath(new URL("../../drizzle", import.meta.url)) };
+
+/** Brings the schema up to date. Refuses a database that a newer version has already changed. */
+export async function migrateDatabase(db: Db): Promise<void> {
+  const known = Math.max(...readMigrationFiles(MIGRATIONS).map(({ folderMillis }) => folderMillis));
+  await migrate(db, MIGRATIONS);
+  const row = await db.get<{ newest: number }>(
+    sql`select max(created_at) as newest from __drizzle_migrations`,
+  );
+  if (Number(row.newest) > known)
+    throw new StartError(
+      "The database was made by a newer version of GPT Task Runner; start that one.",
+    );
+}

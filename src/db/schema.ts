@@ -1,0 +1,243 @@
+import { sql } from "drizzle-orm";
+import {
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+
+import type { BATCH_STATUSES } from "../domain/batch.ts";
+import type { Endpoint } from "../domain/request.ts";
+import type { FinalStatus, TaskStatus } from "../domain/task.ts";
+
+/*
+ * Times are Unix milliseconds, money is USD. Rows point at each other by `seq`, the integer row
+ * number; `id` is the public name. Large texts stand in tables of their own (`task_inputs`,
+ * `executions`), so that a change of status rewrites a small row: with bodies of 3 kB a claim and
+ * settlement costs 40 µs that way and 72 µs with the body in the task's row.
+ */
+
+export const apiKeys = sqliteTable("api_keys", {
+  seq: integer().primaryKey({ autoIncrement: true }),
+  id: text().notNull().unique(),
+  name: text().notNull(),
+  /** SHA-256 of the key; the key itself is never stored. */
+  hash: text().notNull().unique(),
+  /** First characters, enough for a person to tell keys apart. */
+  prefix: text().notNull(),
+  scopes: text({ mode: "json" }).$type<string[]>().notNull(),
+  origin: text().$type<"environment" | "first-start" | "api">().notNull(),
+  createdAt: integer().notNull(),
+  revokedAt: integer(),
+});
+export type ApiKey = typeof apiKeys.$inferSelect;
+
+export const batches = sqliteTable(
+  "batches",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    name: text().notNull(),
+    description: text(),
+    status: text().$type<(typeof BATCH_STATUSES)[number] | "ingesting">().notNull(),
+    /** Made by a task that named it; a later POST /batches of the same id fills it in. */
+    isBare: integer({ mode: "boolean" }).notNull().default(false),
+    isDryRun: integer({ mode: "boolean" }).notNull().default(false),
+    apiKey: integer(),
+    inputFile: text(),
+    outputFile: text(),
+    /** Header of the CSV that the batch was made from. */
+    columns: text({ mode: "json" }).$type<string[]>(),
+    config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
+    metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
+    maxConcurrency: integer(),
+    run: integer().notNull().default(0),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+    startedAt: integer(),
+    completedAt: integer(),
+    total: integer().notNull().default(0),
+    completed: integer().notNull().default(0),
+    failed: integer().notNull().default(0),
+    cancelled: integer().notNull().default(0),
+    running: integer().notNull().default(0),
+    promptTokens: integer().notNull().default(0),
+    completionTokens: integer().notNull().default(0),
+    costUsd: real().notNull().default(0),
+    /** Calls whose model has no known price; their cost is in no sum. */
+    unpriced: integer().notNull().default(0),
+  },
+  (t) => [
+    index("batches_by_status").on(t.status, t.createdAt),
+    index("batches_by_time").on(t.createdAt),
+  ],
+);
+export type Batch = typeof batches.$inferSelect;
+
+export const tasks = sqliteTable(
+  "tasks",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    batch: integer()
+      .notNull()
+      .references(() => batches.seq),
+    /** Place in the input; null for single tasks. */
+    position: integer(),
+    status: text().$type<TaskStatus>().notNull(),
+    model: text().notNull(),
+    priority: integer().notNull(),
+    maxRetries: integer(),
+    timeoutMs: integer(),
+    apiKey: integer(),
+    /** Number of the latest execution, 0 before the first. */
+    run: integer().notNull().default(0),
+    attempts: integer().notNull().default(0),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+    startedAt: integer(),
+    completedAt: integer(),
+  },
+  (t) => [
+    index("tasks_by_time").on(t.createdAt),
+    index("tasks_by_status").on(t.status, t.createdAt),
+    index("tasks_by_position")
+      .on(t.batch, t.position)
+      .where(sql`${t.position} is not null`),
+    index("tasks_by_batch_status").on(t.batch, t.status, t.position),
+  ],
+);
+export type Task = typeof tasks.$inferSelect;
+
+/** What was asked, shaped as the provider takes it. */
+export const taskInputs = sqliteTable("task_inputs", {
+  task: integer()
+    .primaryKey()
+    .references(() => tasks.seq, { onDelete: "cascade" }),
+  endpoint: text().$type<Endpoint>().notNull(),
+  body: text().notNull(),
+  /** The `prompt` that came beside `messages` and is not sent. */
+  prompt: text(),
+  metadata: text(),
+  /** The cells of the task's CSV row, a JSON array in the order of the batch's columns. */
+  cells: text(),
+});
+
+export type TaskInput = typeof taskInputs.$inferSelect;
+
+/** A run that has not ended. The row is the right to settle it: no row, no effect. */
+export const queue = sqliteTable(
+  "queue",
+  {
+    task: integer()
+      .primaryKey()
+      .references(() => tasks.seq, { onDelete: "cascade" }),
+    /** Whose turn it takes: its batch's, or that of the single tasks when it was executed by itself. */
+    lane: integer().notNull(),
+    model: text().notNull(),
+    priority: integer().notNull(),
+    run: integer().notNull(),
+    isDryRun: integer({ mode: "boolean" }).notNull().default(false),
+    queuedAt: integer().notNull(),
+    /** Set while a retry waits for its time. */
+    runAt: integer(),
+    owner: text(),
+    /** Number of the claim, unique within its owner; with it the fence around a settlement. */
+    claim: integer(),
+    claimedAt: integer(),
+    startedAt: integer(),
+    /** Attempts started, and those of them that failed and count against `maxRetries`. */
+    attempt: integer().notNull().default(0),
+    failures: integer().notNull().default(0),
+    /** Attempts that ended without ending the run, a JSON array. */
+    log: text(),
+  },
+  (t) => [
+    index("queue_ready")
+      .on(t.lane, t.model, t.priority, t.queuedAt)
+      .where(sql`${t.owner} is null and ${t.runAt} is null`),
+    index("queue_waiting")
+      .on(t.runAt)
+      .where(sql`${t.runAt} is not null`),
+    index("queue_claimed")
+      .on(t.owner, t.claim)
+      .where(sql`${t.owner} is not null`),
+  ],
+);
+
+export type QueueRow = typeof queue.$inferSelect;
+
+export const executions = sqliteTable(
+  "executions",
+  {
+    task: integer()
+      .notNull()
+      .references(() => tasks.seq, { onDelete: "cascade" }),
+    run: integer().notNull(),
+    status: text().$type<FinalStatus>().notNull(),
+    isDryRun: integer({ mode: "boolean" }).notNull(),
+    queuedAt: integer().notNull(),
+    startedAt: integer(),
+    /** When the last attempt began. */
+    claimedAt: integer(),
+    completedAt: integer().notNull(),
+    attempts: integer().notNull(),
+    log: text(),
+    provider: text(),
+    model: text(),
+    requestId: text(),
+    promptTokens: integer(),
+    completionTokens: integer(),
+    cachedTokens: integer(),
+    reasoningTokens: integer(),
+    costUsd: real(),
+    /** The provider's answer as it came. */
+    response: text(),
+    error: text(),
+  },
+  (t) => [primaryKey({ columns: [t.task, t.run] })],
+);
+
+export type Execution = typeof executions.$inferSelect;
+
+/** The append-only log. Ids grow in commit order, because SQLite has one writer at a time. */
+export const events = sqliteTable("events", {
+  id: integer().primaryKey({ autoIncrement: true }),
+  at: integer().notNull(),
+  type: text().notNull(),
+  task: text(),
+  batch: text(),
+  data: text().notNull(),
+});
+
+export const idempotencyKeys = sqliteTable(
+  "idempotency_keys",
+  {
+    apiKey: integer().notNull(),
+    key: text().notNull(),
+    /** SHA-256 of what was asked; the same key with another payload is refused. */
+    fingerprint: text().notNull(),
+    task: integer().references(() => tasks.seq, { onDelete: "cascade" }),
+    batch: integer().references(() => batches.seq, { onDelete: "cascade" }),
+    createdAt: integer().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.apiKey, t.key] }),
+    uniqueIndex("idempotency_by_task")
+      .on(t.task)
+      .where(sql`${t.task} is not null`),
+    uniqueIndex("idempotency_by_batch")
+      .on(t.batch)
+      .where(sql`${t.batch} is not null`),
+  ],
+);
+
+/** Processes that run tasks, and when each last proved that it lives. */
+export const nodes = sqliteTable("nodes", {
+  id: text().primaryKey(),
+  startedAt: integer().notNull(),
+  heartbeatAt: integer().notNull(),
+});

@@ -1,0 +1,87 @@
+import { isJsonObject, type Json } from "../lib/json.ts";
+
+/** A cell could not be read; `field` is the name of its column. */
+export type CellIssue = { field: string; message: string };
+
+/** Columns that mean something; all others are variables. Names are matched without regard to case and `_`. */
+const KNOWN: Record<string, string> = {
+  id: "id",
+  prompt: "prompt",
+  messages: "messages",
+  model: "model",
+  temperature: "temperature",
+  maxtokens: "maxTokens",
+  metadata: "metadata",
+  batchid: "batchId",
+  corrid: "corrId",
+  idempotencykey: "idempotencyKey",
+};
+
+const NUMBERS = new Set(["temperature", "maxTokens"]);
+const JSON_CELLS = new Set(["messages", "metadata"]);
+/** Labels that other tools put on rows. They are kept in the task's metadata. */
+const LABELS = new Set(["batchId", "corrId"]);
+
+/** What is wrong with a header, if anything is. */
+export function headerIssues(header: string[]): string[] {
+  const issues: string[] = [];
+  const seen = new Map<string, string>();
+  for (const [i, name] of header.entries()) {
+    const meaning = meaningOf(name) ?? name;
+    const before = seen.get(meaning);
+    if (name.trim() === "") issues.push(`column ${i + 1} has no name`);
+    else if (before === name) issues.push(`column ${JSON.stringify(name)} appears twice`);
+    else if (before !== undefined)
+      issues.push(`columns ${JSON.stringify(before)} and ${JSON.stringify(name)} mean the same`);
+    seen.set(meaning, name);
+  }
+  return issues;
+}
+
+function meaningOf(column: string): string | undefined {
+  return KNOWN[column.trim().toLowerCase().replaceAll("_", "")];
+}
+
+/**
+ * Reads the cells of a row by the meaning of their columns: `fields` for the task's schema to check,
+ * `variables` for templates (every column, under its own name). An empty cell is a field left out.
+ */
+export function createRowReader(header: string[]) {
+  const meanings = header.map(meaningOf);
+  return (cells: string[]) => {
+    const fields: Record<string, unknown> = {};
+    const labels: Record<string, string> = {};
+    const issues: CellIssue[] = [];
+    for (const [i, meaning] of meanings.entries()) {
+      const cell = cells[i] ?? "";
+      if (meaning === undefined || cell.trim() === "") continue;
+      const value = readCell(meaning, cell);
+      if (value === undefined)
+        issues.push({ field: header[i] ?? meaning, message: complaint(meaning) });
+      else if (LABELS.has(meaning)) labels[meaning] = cell;
+      else fields[meaning] = value;
+    }
+    const metadata = fields["metadata"] ?? {};
+    if (Object.keys(labels).length > 0 && isJsonObject(metadata))
+      fields["metadata"] = { ...labels, ...metadata };
+    const variables = new Map(header.map((name, i) => [name, cells[i] ?? ""]));
+    return { fields, variables, issues };
+  };
+}
+
+function readCell(meaning: string, cell: string): Json | undefined {
+  if (NUMBERS.has(meaning)) {
+    const number = Number(cell);
+    return Number.isFinite(number) ? number : undefined;
+  }
+  if (!JSON_CELLS.has(meaning)) return meaning === "prompt" ? cell : cell.trim();
+  try {
+    return JSON.parse(cell) as Json;
+  } catch {
+    return undefined;
+  }
+}
+
+function complaint(meaning: string): string {
+  return NUMBERS.has(meaning) ? "must be a number" : "must be JSON";
+}

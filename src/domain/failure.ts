@@ -1,0 +1,60 @@
+/**
+ * Everything that can go wrong with a call to a provider: whether another attempt may help, and
+ * the code that users see. The facts decide where the error is built (`providers/classify.ts`).
+ */
+export const CAUSES = {
+  connect_failed: { code: "PROVIDER_UNREACHABLE", retryable: true },
+  dns_failed: { code: "PROVIDER_UNREACHABLE", retryable: true },
+  tls_failed: { code: "PROVIDER_TLS_FAILED", retryable: false },
+  timeout: { code: "PROVIDER_TIMEOUT", retryable: true },
+  connection_lost: { code: "PROVIDER_CONNECTION_LOST", retryable: true },
+  bad_response: { code: "PROVIDER_BAD_RESPONSE", retryable: true },
+  empty_response: { code: "PROVIDER_EMPTY_RESPONSE", retryable: true },
+  rejected: { code: "PROVIDER_REJECTED_REQUEST", retryable: false },
+  context_length: { code: "CONTEXT_LENGTH_EXCEEDED", retryable: false },
+  content_filter: { code: "CONTENT_FILTERED", retryable: false },
+  unauthorized: { code: "PROVIDER_UNAUTHORIZED", retryable: false },
+  forbidden: { code: "PROVIDER_FORBIDDEN", retryable: false },
+  not_found: { code: "PROVIDER_NOT_FOUND", retryable: false },
+  conflict: { code: "PROVIDER_CONFLICT", retryable: true },
+  rate_limited: { code: "PROVIDER_RATE_LIMITED", retryable: true },
+  quota_exhausted: { code: "PROVIDER_QUOTA_EXHAUSTED", retryable: false },
+  server_error: { code: "PROVIDER_ERROR", retryable: true },
+  worker_lost: { code: "WORKER_LOST", retryable: true },
+} as const satisfies Record<string, { code: string; retryable: boolean }>;
+export type Cause = keyof typeof CAUSES;
+
+export type Failure = {
+  cause: Cause;
+  message: string;
+  providerStatus: number | null;
+  /** How long the provider asked us to wait, if it did. */
+  retryAfterMs: number | null;
+  requestId: string | null;
+};
+
+export type RetryPolicy = { maxRetries: number; baseMs: number; maxMs: number };
+
+export type Decision = { kind: "retry"; at: number } | { kind: "fail" };
+
+/** A provider may ask for hours; beyond this a call is tried all the same. */
+const LONGEST_RETRY_AFTER_MS = 3_600_000;
+
+/**
+ * What follows a failed attempt. `failures` counts the failed attempts so far, this one included.
+ * The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
+ * Jitter"): anything from zero to `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the
+ * provider asks for is waited out first.
+ */
+export function afterFailure(
+  failure: Pick<Failure, "cause" | "retryAfterMs">,
+  failures: number,
+  policy: RetryPolicy,
+  nowMs: number,
+  random: () => number,
+): Decision {
+  if (!CAUSES[failure.cause].retryable || failures > policy.maxRetries) return { kind: "fail" };
+  const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (failures - 1));
+  const asked = Math.max(0, Math.min(failure.retryAfterMs ?? 0, LONGEST_RETRY_AFTER_MS));
+  return { kind: "retry", at: Math.ceil(nowMs + asked + random() * ceiling) };
+}

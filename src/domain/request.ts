@@ -1,0 +1,83 @@
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isReasoningModel } from "./models.ts";
+
+/** The provider endpoints that a task may go to, as OpenAI's batch files name them. */
+export const ENDPOINTS = [
+  "/v1/chat/completions",
+  "/v1/responses",
+  "/v1/completions",
+  "/v1/embeddings",
+] as const;
+export type Endpoint = (typeof ENDPOINTS)[number];
+
+/** What a task asks for in this API's words. It is stored as the provider's request and read back from it. */
+export type TaskRequest = {
+  prompt: string | null;
+  messages: JsonObject[] | null;
+  model: string;
+  temperature: number | null;
+  maxTokens: number | null;
+  parameters: JsonObject;
+};
+
+/** The chat request for these fields: `messages` is sent, `prompt` alone becomes one user message. */
+export function toChatBody(request: TaskRequest): JsonObject {
+  return {
+    model: request.model,
+    messages: request.messages ?? [{ role: "user", content: request.prompt }],
+    ...(request.temperature === null ? {} : { temperature: request.temperature }),
+    ...(request.maxTokens === null
+      ? {}
+      : isReasoningModel(request.model)
+        ? { max_completion_tokens: request.maxTokens }
+        : { max_tokens: request.maxTokens }),
+    ...request.parameters,
+  };
+}
+
+/** The inverse of `toChatBody`, and a view of the other endpoints: what is no field of ours is a parameter. */
+export function fromProviderBody(
+  endpoint: Endpoint,
+  body: JsonObject,
+): Omit<TaskRequest, "prompt"> {
+  const { model, messages, temperature, ...rest } = body;
+  const limit = MAX_TOKENS_KEYS[endpoint].find((key) => typeof rest[key] === "number");
+  const { [limit ?? ""]: maxTokens, ...parameters } = rest;
+  return {
+    model: String(model),
+    messages: Array.isArray(messages) ? (messages as JsonObject[]) : null,
+    temperature: typeof temperature === "number" ? temperature : null,
+    maxTokens: typeof maxTokens === "number" ? maxTokens : null,
+    parameters,
+  };
+}
+
+const MAX_TOKENS_KEYS: Record<Endpoint, string[]> = {
+  "/v1/chat/completions": ["max_completion_tokens", "max_tokens"],
+  "/v1/responses": ["max_output_tokens"],
+  "/v1/completions": ["max_tokens"],
+  "/v1/embeddings": [],
+};
+
+/** All text that a request sends, for counting tokens and for the simulator's answer. */
+export function promptText(body: JsonObject): string {
+  const input: Json | undefined = body["messages"] ?? body["input"] ?? body["prompt"];
+  const parts = [body["instructions"], input];
+  return parts.map(textOf).filter(Boolean).join("\n");
+}
+
+function textOf(value: Json | undefined): string {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value)) return value.map(textOf).filter(Boolean).join("\n");
+  if (typeof value === "object" && value !== null) return textOf(value["content"] ?? value["text"]);
+  return "";
+}
+
+/** The prompt that made a body of one user message, or `null` where the body was made from messages. */
+export function promptOf(body: JsonObject): string | null {
+  const messages = body["messages"];
+  const only = Array.isArray(messages) && messages.length === 1 ? messages[0] : undefined;
+  return isJsonObject(only) && only["role"] === "user" && typeof only["content"] === "string"
+    ? only["content"]
+    : null;
+}

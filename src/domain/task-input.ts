@@ -1,0 +1,86 @@
+import { z } from "zod";
+
+import type { JsonObject } from "../lib/json.ts";
+import { PRIORITIES } from "./task.ts";
+
+/** A client's id for a task or batch. */
+export const Id = z
+  .string()
+  .regex(/^[A-Za-z0-9_\-.:]{1,100}$/, "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . :");
+
+const ContentPart = z.looseObject({ type: z.string() });
+
+export const Message = z
+  .strictObject({
+    role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
+    content: z.union([z.string(), z.array(ContentPart).min(1)]).nullish(),
+    name: z.string().optional(),
+    tool_calls: z.array(z.looseObject({})).optional(),
+    tool_call_id: z.string().optional(),
+    function_call: z.looseObject({}).optional(),
+    refusal: z.string().nullish(),
+    audio: z.looseObject({}).nullish(),
+  })
+  .refine(
+    ({ role, content, ...rest }) =>
+      (content ?? null) !== null || (role === "assistant" && Object.keys(rest).length > 0),
+    { message: "a message needs content", path: ["content"] },
+  );
+
+const JsonObjectField = z.record(z.string(), z.json());
+
+/** Parameters that have a field of their own and would otherwise be given twice. */
+const FIELDS_OF_OURS = ["model", "messages", "temperature"];
+
+const Parameters = JsonObjectField.superRefine((parameters, check) => {
+  for (const name of FIELDS_OF_OURS)
+    if (name in parameters)
+      check.addIssue({
+        code: "custom",
+        path: [name],
+        message: `give ${name} as a field of its own`,
+      });
+});
+
+/** What a task may ask for, apart from who and where it is. */
+export const RequestFields = {
+  prompt: z.string().min(1).max(2_000_000).optional(),
+  messages: z.array(Message).min(1).max(10_000).optional(),
+  model: z.string().min(1).max(200).optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  maxTokens: z.number().int().min(1).max(10_000_000).optional(),
+  parameters: Parameters.optional(),
+  metadata: JsonObjectField.optional(),
+  priority: z.enum(PRIORITIES).optional(),
+  maxRetries: z.number().int().min(0).max(100).optional(),
+  timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+};
+
+export const IdempotencyKey = z.string().min(1).max(255);
+
+/** One task as a client describes it, in a request or in a row of a file. */
+export const TaskInput = z.strictObject({
+  id: Id.optional(),
+  ...RequestFields,
+  idempotencyKey: IdempotencyKey.optional(),
+});
+export type TaskInput = z.infer<typeof TaskInput>;
+
+/** What the tasks of a batch have in common; a task's own fields win. */
+export const BatchConfig = z.strictObject({
+  model: RequestFields.model,
+  temperature: RequestFields.temperature,
+  maxTokens: RequestFields.maxTokens,
+  maxConcurrency: z.number().int().min(1).max(10_000).optional(),
+  maxRetries: RequestFields.maxRetries,
+  timeoutMs: RequestFields.timeoutMs,
+  systemPrompt: z.string().min(1).max(1_000_000).optional(),
+  promptTemplate: z.string().min(1).max(1_000_000).optional(),
+  parameters: Parameters.optional(),
+});
+export type BatchConfig = z.infer<typeof BatchConfig>;
+
+/** The same message objects, as JSON. */
+export function asMessages(messages: z.infer<typeof Message>[]): JsonObject[] {
+  return messages as JsonObject[];
+}

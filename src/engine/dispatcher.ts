@@ -1,0 +1,249 @@
+import type { ResultSet } from "@libsql/client";
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import type { Statement } from "../db/writer.ts";
+import { shareSlots } from "../domain/lanes.ts";
+import { listRunningBatches } from "../store/batches.ts";
+import {
+  claim,
+  type Claimed,
+  type LaneClaim,
+  type LaneReady,
+  NEXT_WAITING,
+  READY_LANES,
+  releaseClaims,
+  wakeWaiting,
+} from "../store/queue.ts";
+import { rowsOf } from "../store/rows.ts";
+import { postpone, reportProgress, settle } from "../store/settle.ts";
+import { createFeeder } from "./feeder.ts";
+import { createInFlight } from "./in-flight.ts";
+import { createLaneBook } from "./lane-book.ts";
+import type { Call, Outcome } from "./protocol.ts";
+
+export type Dispatcher = {
+  /** Begins to claim work. */
+  start(): Promise<void>;
+  /** Claims no more; resolves when nothing is in flight and everything reported is committed. */
+  drain(): Promise<void>;
+  /** Takes the reports of worker threads. */
+  report(outcomes: Outcome[]): void;
+  /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
+  handBack(): Promise<void>;
+  inFlight(): number;
+};
+
+export type DispatcherOptions = {
+  owner: string;
+  run: (calls: Call[]) => void;
+  random: () => number;
+};
+
+/** Backstop for lost hints, and on a shared database the way to hear of others' work. */
+const SYNC_MS = { exclusive: 2000, shared: 300 };
+const PROGRESS_EVERY_MS = 500;
+const RETRY_COMMIT_MS = 250;
+/** How long reports wait for others to be committed with them, while most calls are still under way. */
+const LINGER_MS = 8;
+
+/*
+ * The dispatcher works in turns; one runs at a time. A turn settles what has been reported, feeds
+ * batches that run low, gives the free slots to lanes, and claims for them, all in one commit; then
+ * it sends the claimed calls to the worker threads.
+ *
+ *   idle     nothing reported, no slot that could be used. Left by `nudge`: a report, a hint that
+ *            work was queued, a retry that comes due, the sync timer.
+ *   turning  a commit is under way. Nudges that come meanwhile lead to another turn.
+ *   failing  the commit failed; the reports are kept and the turn is tried again. Whether its claims
+ *            were made is unknown, so the next turn gives them back first.
+ *   draining as before, but no claims; ends when nothing is in flight.
+ */
+export function createDispatcher(ctx: Context, options: DispatcherOptions): Dispatcher {
+  const log = getLogger(["gptrunner", "dispatcher"]);
+  const { config, writer, signals } = ctx;
+  const book = createLaneBook(config.maxConcurrency);
+  const feeder = createFeeder(book);
+  const inFlight = createInFlight(config, options.random);
+  const lastProgress = new Map<number, number>();
+  const unsubscribe: (() => void)[] = [];
+  let reported: Outcome[] = [];
+  let doubtful: number[] = [];
+  let claimNo = 0;
+  let isTurning = false;
+  let isNudged = false;
+  let isDraining = true;
+  let onIdle: (() => void) | undefined;
+  let syncTimer: ReturnType<typeof setInterval> | undefined;
+  let lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  let retryTimer: ReturnType<typeof setTimeout> | undefined;
+
+  function nudge(): void {
+    clearTimeout(lingerTimer);
+    lingerTimer = undefined;
+    isNudged = true;
+    if (!isTurning) void turn();
+  }
+
+  async function turn(): Promise<void> {
+    isTurning = true;
+    while (isNudged) {
+      isNudged = false;
+      try {
+        await commitTurn();
+      } catch (error) {
+        log.error("The state of running tasks could not be saved; trying again: {error}", {
+          error,
+        });
+        await new Promise((resolve) => setTimeout(resolve, RETRY_COMMIT_MS));
+        isNudged = true;
+      }
+    }
+    isTurning = false;
+    if (isDraining && inFlight.size() === 0) onIdle?.();
+  }
+
+  async function commitTurn(): Promise<void> {
+    const now = ctx.now();
+    const outcomes = reported;
+    reported = [];
+    const { finals, retries, batches } = inFlight.decide(outcomes, now);
+    const feeds = isDraining ? [] : feeder.plan(now);
+    const claims = isDraining ? [] : planClaims();
+    const claimNow = ++claimNo;
+    const parts: Statement[][] = [
+      doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
+      finals.length > 0 ? settle(finals, [...batches], options.owner, now) : [],
+      retries.length > 0 ? postpone(retries, options.owner, now) : [],
+      progressOf(batches, now),
+      ...feeds.map(({ statements }) => statements),
+      claims.length > 0 ? claim(claims, options.owner, claimNow, now) : [],
+    ];
+    const statements = parts.flat();
+    if (statements.length === 0) return;
+    let results: ResultSet[];
+    try {
+      results = await writer.write(statements);
+    } catch (error) {
+      reported = [...outcomes, ...reported];
+      if (claims.length > 0) doubtful.push(claimNow);
+      throw error;
+    }
+    doubtful = [];
+    inFlight.forget(outcomes);
+    if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
+    if (retries.length > 0) armRetryTimer(Math.min(...retries.map(({ at }) => at)));
+    let at = parts.slice(0, 4).flat().length;
+    for (const { statements: part, commit } of feeds)
+      commit(results.slice(at, (at += part.length)));
+    if (claims.length > 0) begin(rowsOf<Claimed>(results.at(-1)), claims, claimNow);
+    if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
+    if (feeds.length > 0) isNudged = true;
+  }
+
+  function planClaims(): LaneClaim[] {
+    const starts = shareSlots(book.loads(), config.maxConcurrency);
+    return [...starts].flatMap(([key, limit]) => {
+      const lane = book.get(key);
+      return lane ? [{ lane: lane.lane, model: lane.model, limit }] : [];
+    });
+  }
+
+  function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
+    const calls = rows.map((row) => inFlight.begin(row, book.laneOf(row.lane, row.model)));
+    for (const { lane: batch, model, limit } of claims) {
+      const lane = book.laneOf(batch, model);
+      const got = rows.filter((row) => row.lane === batch && row.model === model).length;
+      lane.lastServed = turnNo;
+      lane.ready = got < limit ? 0 : Math.max(0, lane.ready - got);
+    }
+    if (calls.length > 0) options.run(calls);
+  }
+
+  /** Tells of the batches' progress, of each at most every half second. */
+  function progressOf(batches: Set<number>, now: number): Statement[] {
+    const due = [...batches].filter(
+      (seq) => now - (lastProgress.get(seq) ?? 0) >= PROGRESS_EVERY_MS,
+    );
+    for (const seq of due) lastProgress.set(seq, now);
+    return due.length > 0 ? [reportProgress(due, now)] : [];
+  }
+
+  /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
+  async function sync(): Promise<void> {
+    const running = await listRunningBatches(ctx.db);
+    book.setLimits(running);
+    feeder.setBatches(running.map(({ seq }) => seq));
+    for (const seq of lastProgress.keys())
+      if (!running.some((batch) => batch.seq === seq)) lastProgress.delete(seq);
+    const [, ready, waiting] = await writer.write([
+      wakeWaiting(ctx.now()),
+      READY_LANES,
+      NEXT_WAITING,
+    ]);
+    book.learn(rowsOf<LaneReady>(ready), () => true);
+    const next = rowsOf<{ at: number | null }>(waiting)[0]?.at;
+    if (next !== null && next !== undefined) armRetryTimer(next);
+    nudge();
+  }
+
+  function syncSafely(): void {
+    if (isDraining) return;
+    sync().catch((error: unknown) => log.error("The queue could not be read: {error}", { error }));
+  }
+
+  let armedFor = Infinity;
+  function armRetryTimer(at: number): void {
+    if (at >= armedFor && armedFor > ctx.now()) return;
+    clearTimeout(retryTimer);
+    armedFor = at;
+    retryTimer = setTimeout(
+      () => {
+        armedFor = Infinity;
+        syncSafely();
+      },
+      Math.max(0, at - ctx.now()),
+    );
+  }
+
+  return {
+    async start() {
+      isDraining = false;
+      unsubscribe.push(
+        signals.on("queued", ({ lane, model }) => {
+          book.add(lane, model);
+          nudge();
+        }),
+        signals.on("batch", ({ seq }) => {
+          feeder.rewind(seq);
+          syncSafely();
+        }),
+      );
+      await sync();
+      syncTimer = setInterval(syncSafely, ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared);
+    },
+    async drain() {
+      isDraining = true;
+      clearInterval(syncTimer);
+      clearTimeout(retryTimer);
+      for (const stop of unsubscribe) stop();
+      if (isTurning || inFlight.size() > 0)
+        await new Promise<void>((resolve) => (onIdle = resolve));
+    },
+    report(outcomes) {
+      inFlight.end(outcomes);
+      reported.push(...outcomes);
+      if (reported.length >= book.inFlight()) nudge();
+      else lingerTimer ??= setTimeout(nudge, LINGER_MS);
+    },
+    async handBack() {
+      await writer.write(releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()));
+      inFlight.clear();
+    },
+    inFlight: inFlight.size,
+  };
+}
+
+function claimedAs(owner: string, number: number) {
+  return { where: "q.owner = ? AND q.claim = ?", args: [owner, number] };
+}

@@ -1,0 +1,80 @@
+import type { ResultSet } from "@libsql/client";
+
+import type { Statement } from "../db/writer.ts";
+import { feed, readFed } from "../store/queue.ts";
+import type { LaneBook } from "./lane-book.ts";
+
+/** Rows moved into the queue at a time: about a millisecond of the event loop. */
+const CHUNK = 500;
+/** A batch with fewer ready rows than this is fed, and so is one with a model that has fewer than `LOW_LANE`. */
+const LOW_BATCH = 500;
+const LOW_LANE = 100;
+/** A model that the last so many chunks had no task for is taken to have none left. */
+const CHUNKS_TO_DOUBT = 20;
+/** Batches fed in one commit. */
+const BATCHES_AT_ONCE = 2;
+
+type Position = {
+  after: number;
+  isDrained: boolean;
+  chunks: number;
+  /** Models of the batch, and the chunk in which each last had a task. */
+  models: Map<string, number>;
+};
+
+/**
+ * Keeps the queue short: the pending tasks of a running batch enter it in input order as its lanes
+ * run low, so that executing a million tasks costs one row, and pausing or cancelling them little
+ * more. Where it stands in each batch is kept in memory only: after a restart it begins again, and
+ * tasks that are in the queue already are passed over. A batch of several models is fed as long as
+ * one of them runs low, so that a model that hangs does not keep the others from their tasks.
+ */
+export function createFeeder(book: LaneBook) {
+  const positions = new Map<number, Position>();
+
+  function isHungry(seq: number, { isDrained, chunks, models }: Position): boolean {
+    if (isDrained) return false;
+    if (book.readyIn(seq) < LOW_BATCH) return true;
+    return [...models].some(
+      ([model, chunk]) =>
+        chunks - chunk < CHUNKS_TO_DOUBT && book.laneOf(seq, model).ready < LOW_LANE,
+    );
+  }
+
+  return {
+    /** The batches that run; others are forgotten, new ones begin at their first task. */
+    setBatches(seqs: number[]): void {
+      const running = new Set(seqs);
+      for (const seq of positions.keys()) if (!running.has(seq)) positions.delete(seq);
+      for (const seq of seqs) if (!positions.has(seq)) positions.set(seq, fromStart());
+    },
+    /** Tasks of the batch became pending again, or were added. */
+    rewind(seq: number): void {
+      if (positions.has(seq)) positions.set(seq, fromStart());
+    },
+    /** Statements that feed the hungriest batches, and what to do with their results once committed. */
+    plan(now: number): { statements: Statement[]; commit: (results: ResultSet[]) => void }[] {
+      return [...positions]
+        .filter(([seq, position]) => isHungry(seq, position))
+        .toSorted(([a], [b]) => book.readyIn(a) - book.readyIn(b))
+        .slice(0, BATCHES_AT_ONCE)
+        .map(([seq, position]) => ({
+          statements: feed(seq, position.after, CHUNK, now),
+          commit(results) {
+            const fed = readFed(results);
+            position.after = fed.position ?? position.after;
+            position.isDrained = fed.seen < CHUNK;
+            position.chunks++;
+            for (const { model, ready } of fed.ready)
+              if (ready > book.laneOf(seq, model).ready)
+                position.models.set(model, position.chunks);
+            book.learn(fed.ready, (batch) => batch === seq);
+          },
+        }));
+    },
+  };
+}
+
+function fromStart(): Position {
+  return { after: -1, isDrained: false, chunks: 0, models: new Map() };
+}

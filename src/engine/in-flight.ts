@@ -1,0 +1,108 @@
+import type { Config } from "../config.ts";
+import { afterFailure, CAUSES, type RetryPolicy } from "../domain/failure.ts";
+import type { Claimed } from "../store/queue.ts";
+import type { Final, Retry } from "../store/settle.ts";
+import type { Lane } from "./lane-book.ts";
+import type { Call, Outcome } from "./protocol.ts";
+
+type InFlight = {
+  lane: Lane;
+  batch: number;
+  failures: number;
+  policy: RetryPolicy;
+  hasEnded: boolean;
+};
+
+/** What follows a set of reported calls, for the store to write. */
+export type Decisions = { finals: Final[]; retries: Retry[]; batches: Set<number> };
+
+/**
+ * The calls of this process, from claim to committed settlement. A call frees its slot when it is
+ * reported; what is known of it is kept until its settlement is committed.
+ */
+export function createInFlight(
+  config: Pick<Config, "maxRetries" | "retryBaseMs" | "retryMaxMs" | "requestTimeoutMs">,
+  random: () => number,
+) {
+  const calls = new Map<string, InFlight>();
+
+  return {
+    /** Takes a claimed run on and returns the call to be made for it. */
+    begin(row: Claimed, lane: Lane): Call {
+      lane.inFlight++;
+      calls.set(keyOf(row), {
+        lane,
+        batch: row.batch,
+        failures: row.failures,
+        policy: {
+          maxRetries: row.maxRetries ?? config.maxRetries,
+          baseMs: config.retryBaseMs,
+          maxMs: config.retryMaxMs,
+        },
+        hasEnded: false,
+      });
+      return {
+        task: row.task,
+        claim: row.claim,
+        model: row.model,
+        endpoint: row.endpoint,
+        body: row.body,
+        timeoutMs: row.timeoutMs ?? config.requestTimeoutMs,
+        isDryRun: row.isDryRun === 1,
+      };
+    },
+
+    /** Frees the slots of calls that ended. */
+    end(outcomes: Outcome[]): void {
+      for (const outcome of outcomes) {
+        const call = calls.get(keyOf(outcome));
+        if (!call || call.hasEnded) continue;
+        call.hasEnded = true;
+        call.lane.inFlight--;
+      }
+    },
+
+    /** Decides what follows each call; reports of calls that are not ours count for nothing. */
+    decide(outcomes: Outcome[], now: number): Decisions {
+      const decisions: Decisions = { finals: [], retries: [], batches: new Set<number>() };
+      for (const outcome of outcomes) {
+        const call = calls.get(keyOf(outcome));
+        if (!call) continue;
+        decisions.batches.add(call.batch);
+        const { failure, task: t, claim: c } = outcome;
+        const next = failure && afterFailure(failure, call.failures + 1, call.policy, now, random);
+        if (next?.kind === "retry")
+          decisions.retries.push({ t, c, at: next.at, entry: logEntry(outcome) });
+        else decisions.finals.push(outcome.final);
+      }
+      return decisions;
+    },
+
+    /** The settlement of these calls is committed. */
+    forget(outcomes: Outcome[]): void {
+      for (const outcome of outcomes) calls.delete(keyOf(outcome));
+    },
+
+    clear: () => calls.clear(),
+    size: () => calls.size,
+  };
+}
+
+function keyOf({ task, claim }: { task: number; claim: number }): string {
+  return `${task}/${claim}`;
+}
+
+/** How a failed attempt is kept in its run's log; the store adds its number and start. */
+function logEntry({ failure, final }: Outcome): Record<string, unknown> {
+  if (!failure) return { outcome: "completed", endedAt: final.at };
+  const { cause, message, providerStatus, requestId } = failure;
+  return {
+    outcome: "failed",
+    endedAt: final.at,
+    cause,
+    code: CAUSES[cause].code,
+    message,
+    providerStatus,
+    requestId,
+  };
+}

@@ -1,0 +1,72 @@
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import type { LaneLoad } from "../domain/lanes.ts";
+import type { LaneReady } from "../store/queue.ts";
+
+export type Lane = LaneLoad & { lane: number; model: string };
+
+/**
+ * What the dispatcher knows of the lanes. How much is ready is a hint that claims correct; how much
+ * is in flight is exact for this process.
+ */
+export type LaneBook = ReturnType<typeof createLaneBook>;
+
+export function createLaneBook(capacity: number) {
+  const lanes = new Map<string, Lane>();
+  const limits = new Map<number, number>();
+
+  function laneOf(batch: number, model: string): Lane {
+    const key = `${batch}/${model}`;
+    let lane = lanes.get(key);
+    if (!lane) {
+      lane = {
+        key,
+        lane: batch,
+        batch,
+        model,
+        inFlight: 0,
+        ready: 0,
+        batchLimit: 0,
+        lastServed: 0,
+      };
+      lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  return {
+    laneOf,
+    get: (key: string) => lanes.get(key),
+    /** One more row may be ready. */
+    add(batch: number, model: string): void {
+      laneOf(batch, model).ready++;
+    },
+    /** What is ready now in the lanes listed; in `of`'s lanes that are not listed, nothing. */
+    learn(ready: LaneReady[], of: (batch: number) => boolean): void {
+      for (const lane of lanes.values()) if (of(lane.batch)) lane.ready = 0;
+      for (const row of ready) laneOf(row.lane, row.model).ready = row.ready;
+    },
+    /** The batches that run, with their `maxConcurrency`; lanes of others are closed. */
+    setLimits(running: { seq: number; maxConcurrency: number | null }[]): void {
+      limits.clear();
+      for (const { seq, maxConcurrency } of running) limits.set(seq, maxConcurrency ?? capacity);
+    },
+    readyIn(batch: number): number {
+      let ready = 0;
+      for (const lane of lanes.values()) if (lane.batch === batch) ready += lane.ready;
+      return ready;
+    },
+    /** Lanes that could start a call, and all others that take up slots. */
+    loads(): Lane[] {
+      for (const [key, lane] of lanes) {
+        lane.batchLimit = lane.batch === SINGLE_TASKS ? capacity : (limits.get(lane.batch) ?? 0);
+        if (lane.inFlight === 0 && lane.ready === 0) lanes.delete(key);
+      }
+      return [...lanes.values()];
+    },
+    inFlight(): number {
+      let calls = 0;
+      for (const lane of lanes.values()) calls += lane.inFlight;
+      return calls;
+    },
+  };
+}

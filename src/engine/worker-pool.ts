@@ -1,0 +1,131 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { ProviderConfig } from "../config.ts";
+import type { Delta } from "../context.ts";
+import { failure } from "../providers/classify.ts";
+import { toOutcome } from "./call-runner.ts";
+import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
+
+export type WorkerPool = {
+  /** Sends calls to the threads with the least to do. */
+  run(calls: Call[]): void;
+  /** Ends calls early; each is still reported, as a failure. */
+  abort(tasks: number[]): void;
+  stop(): void;
+};
+
+export type WorkerPoolOptions = {
+  size: number;
+  provider: ProviderConfig;
+  simulator: ProviderConfig;
+  onOutcomes: (outcomes: Outcome[]) => void;
+  onDeltas: (deltas: Delta[]) => void;
+  now: () => number;
+};
+
+type Slot = { worker: Worker | undefined; startedAt: number; held: Map<number, Call> };
+
+/** A thread that dies this soon after its start is started again only after the same time. */
+const QUICK_DEATH_MS = 1000;
+
+/*
+ * Each slot has one thread for as long as the pool lives. Alive: it holds the calls it was sent and
+ * has not reported. Dead: its thread raised an error or ended; what it held is reported as failed
+ * with `worker_lost`, which is retried. It is started again at once, or after a second if it died
+ * at its start; calls that come meanwhile wait in the slot.
+ */
+export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
+  const log = getLogger(["gptrunner", "workers"]);
+  let isStopped = false;
+  const slots = Array.from({ length: options.size }, (): Slot => {
+    return { worker: undefined, startedAt: 0, held: new Map() };
+  });
+  for (const slot of slots) start(slot);
+
+  function start(slot: Slot): void {
+    if (isStopped) return;
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    slot.worker = worker;
+    slot.startedAt = options.now();
+    worker.addEventListener("message", (event: MessageEvent<FromWorker>) => {
+      if (slot.worker === worker) receive(slot, event.data);
+    });
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      if (slot.worker === worker) lose(slot, event.message);
+    });
+    worker.addEventListener("close", () => {
+      if (slot.worker === worker) lose(slot, "the thread ended");
+    });
+    send(slot, { type: "start", provider: options.provider, simulator: options.simulator });
+    if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
+  }
+
+  function receive(slot: Slot, { outcomes, deltas }: FromWorker): void {
+    for (const { task, claim } of outcomes)
+      if (slot.held.get(task)?.claim === claim) slot.held.delete(task);
+    if (deltas.length > 0) options.onDeltas(deltas);
+    if (outcomes.length > 0) options.onOutcomes(outcomes);
+  }
+
+  function lose(slot: Slot, why: string): void {
+    if (isStopped) return;
+    log.error("A worker thread died with {calls} calls in flight: {why}", {
+      calls: slot.held.size,
+      why,
+    });
+    slot.worker?.terminate();
+    slot.worker = undefined;
+    const lost = [...slot.held.values()];
+    slot.held.clear();
+    if (lost.length > 0) options.onOutcomes(lost.map(lostOutcome));
+    if (options.now() - slot.startedAt < QUICK_DEATH_MS) setTimeout(start, QUICK_DEATH_MS, slot);
+    else start(slot);
+  }
+
+  function lostOutcome(call: Call): Outcome {
+    const why = failure("worker_lost", "The worker thread that made the call died");
+    return toOutcome(
+      call,
+      (call.isDryRun ? options.simulator : options.provider).name,
+      { ok: false, failure: why, response: null, answer: null },
+      options.now(),
+    );
+  }
+
+  return {
+    run(calls) {
+      const shares = new Map<Slot, Call[]>();
+      for (const call of calls) {
+        const slot = slots.reduce((a, b) => (b.held.size < a.held.size ? b : a));
+        slot.held.set(call.task, call);
+        const share = shares.get(slot);
+        if (share) share.push(call);
+        else shares.set(slot, [call]);
+      }
+      for (const [slot, share] of shares) send(slot, { type: "run", calls: share });
+    },
+    abort(tasks) {
+      for (const slot of slots) {
+        const held = tasks.filter((task) => slot.held.has(task));
+        if (held.length > 0 && slot.worker) send(slot, { type: "abort", tasks: held });
+        else if (held.length > 0) options.onOutcomes(takeFrom(slot, held).map(lostOutcome));
+      }
+    },
+    stop() {
+      isStopped = true;
+      for (const slot of slots) slot.worker?.terminate();
+    },
+  };
+}
+
+function takeFrom(slot: Slot, tasks: number[]): Call[] {
+  const calls = tasks.flatMap((task) => slot.held.get(task) ?? []);
+  for (const task of tasks) slot.held.delete(task);
+  return calls;
+}
+
+/** To a slot without a thread nothing is sent: what it holds goes out when it has one. */
+function send(slot: Slot, message: ToWorker): void {
+  slot.worker?.postMessage(message);
+}

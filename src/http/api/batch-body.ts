@@ -1,0 +1,122 @@
+import { z } from "@hono/zod-openapi";
+
+import { readAnswer } from "../../domain/answer.ts";
+import { BATCH_STATUSES, batchExecutionId, progressOf } from "../../domain/batch.ts";
+import { executionId, isFinal } from "../../domain/task.ts";
+import { parseJson } from "../../lib/json.ts";
+import type { Batch, BatchTask } from "../../store/batches.ts";
+import { Pagination } from "../paging.ts";
+import { Time, toIso, toIsoOrNull } from "../router.ts";
+import { TaskError, TaskStatusName, toError } from "./task-body.ts";
+
+export const BatchStatusName = z.enum(BATCH_STATUSES);
+
+export const CreatedBatch = z
+  .object({
+    id: z.string(),
+    status: BatchStatusName,
+    taskCount: z.number().int(),
+    createdAt: Time,
+  })
+  .openapi("CreatedBatch");
+
+const Progress = z
+  .object({
+    total: z.number().int(),
+    completed: z.number().int(),
+    failed: z.number().int(),
+    cancelled: z.number().int(),
+    pending: z.number().int(),
+    running: z.number().int(),
+  })
+  .openapi("Progress", {
+    description: "total = completed + failed + cancelled + pending + running",
+  });
+
+export const BatchListItem = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    description: z.string().nullable(),
+    status: BatchStatusName,
+    progress: Progress,
+    isDryRun: z.boolean(),
+    config: z.looseObject({}),
+    metadata: z.looseObject({}).nullable(),
+    inputFile: z.string().nullable(),
+    outputFile: z.string().nullable(),
+    executionId: z.string().nullable(),
+    usage: z.object({
+      promptTokens: z.number().int(),
+      completionTokens: z.number().int(),
+      totalTokens: z.number().int(),
+    }),
+    costUsd: z
+      .number()
+      .nullable()
+      .openapi({ description: "Sum of the answers with a known price; null where none has one" }),
+    createdAt: Time,
+    updatedAt: Time,
+    startedAt: Time.nullable(),
+    completedAt: Time.nullable(),
+  })
+  .openapi("BatchSummary");
+
+const TaskInBatch = z
+  .object({
+    id: z.string(),
+    status: TaskStatusName,
+    result: z.string().nullable().openapi({ description: "The answer's text" }),
+    error: TaskError.nullable(),
+    executionId: z.string().nullable(),
+  })
+  .openapi("TaskInBatch");
+
+export const BatchBody = BatchListItem.extend({
+  tasks: z.array(TaskInBatch),
+  pagination: Pagination,
+}).openapi("Batch");
+
+export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
+  const ended = batch.completed + batch.failed;
+  return {
+    id: batch.id,
+    name: batch.name,
+    description: batch.description,
+    status: BatchStatusName.parse(batch.status),
+    progress: progressOf(batch),
+    isDryRun: batch.isDryRun,
+    config: batch.config,
+    metadata: batch.metadata,
+    inputFile: batch.inputFile,
+    outputFile: batch.outputFile,
+    executionId: batch.run > 0 ? batchExecutionId(batch.seq, batch.run) : null,
+    usage: {
+      promptTokens: batch.promptTokens,
+      completionTokens: batch.completionTokens,
+      totalTokens: batch.promptTokens + batch.completionTokens,
+    },
+    costUsd:
+      batch.unpriced > 0 && batch.unpriced >= ended ? null : Number(batch.costUsd.toFixed(9)),
+    createdAt: toIso(batch.createdAt),
+    updatedAt: toIso(batch.updatedAt),
+    startedAt: toIsoOrNull(batch.startedAt),
+    completedAt: toIsoOrNull(batch.completedAt),
+  };
+}
+
+export function toTaskInBatch({
+  task,
+  input,
+  execution: latest,
+}: BatchTask): z.infer<typeof TaskInBatch> {
+  const execution = isFinal(task.status) ? latest : null;
+  const answer = execution?.response && readAnswer(input.endpoint, parseJson(execution.response));
+  return {
+    id: task.id,
+    status: task.status,
+    result: answer ? answer.content : null,
+    error: execution && toError(execution),
+    executionId: execution && executionId(task.seq, execution.run),
+  };
+}

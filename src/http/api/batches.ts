@@ -1,0 +1,255 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
+import * as service from "../../services/batches.ts";
+import { RESULT_FORMATS, streamResults } from "../../services/results.ts";
+import { idempotencyKeyOf } from "../headers.ts";
+import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
+import { createRouter, failures, json, needs, success, toIso } from "../router.ts";
+import { toTextStream } from "../stream.ts";
+import {
+  BatchBody,
+  BatchListItem,
+  BatchStatusName,
+  CreatedBatch,
+  toListItem,
+  toTaskInBatch,
+} from "./batch-body.ts";
+import { TaskStatusName } from "./task-body.ts";
+import { IdempotencyHeader } from "./tasks.ts";
+
+export const BatchId = Id.openapi({ example: "batch-001" });
+const Params = z.object({ id: BatchId.openapi({ param: { name: "id", in: "path" } }) });
+
+const MAX_INLINE_TASKS = 50_000;
+
+const BatchCreation = z
+  .strictObject({
+    id: BatchId.optional(),
+    name: z.string().min(1).max(200).optional(),
+    description: z.string().max(10_000).optional(),
+    tasks: z.array(TaskInput).min(1).max(MAX_INLINE_TASKS).optional(),
+    inputFile: z.string().min(1).max(1000).optional().openapi({
+      description: "A CSV in the files folder: a path relative to it, or an absolute one below it",
+    }),
+    outputFile: z.string().min(1).max(1000).optional(),
+    metadata: z.record(z.string(), z.json()).optional(),
+    config: BatchConfig.optional(),
+    idempotencyKey: IdempotencyKey.optional(),
+  })
+  .openapi("BatchCreation", {
+    example: {
+      id: "batch-001",
+      name: "Creative Writing Tasks",
+      tasks: [{ id: "task-001", prompt: "Write a haiku about programming" }],
+      config: { model: "gpt-4", temperature: 0.7, maxConcurrency: 5 },
+    },
+  });
+
+const create = createRoute({
+  method: "post",
+  path: "/batches",
+  tags: ["batches"],
+  summary: "Create a batch",
+  description:
+    "From `tasks`, or from a CSV (`inputFile`) whose columns `id, prompt, messages, model, temperature, " +
+    "maxTokens, metadata, batch_id, corr_id, idempotency_key` mean what they say; all others are " +
+    "variables for `{{column}}` in `config.promptTemplate` and `config.systemPrompt`. A batch is " +
+    "created whole or not at all.",
+  ...needs("write"),
+  request: {
+    headers: IdempotencyHeader,
+    body: { content: { "application/json": { schema: BatchCreation } }, required: true },
+  },
+  responses: {
+    201: json(CreatedBatch, "The new batch"),
+    200: json(CreatedBatch, "The batch that the idempotency key made before"),
+    ...failures(404, 409, 413, 415),
+  },
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/batches",
+  tags: ["batches"],
+  summary: "List batches",
+  ...needs("read"),
+  request: {
+    query: z.strictObject({
+      status: BatchStatusName.optional(),
+      name: z
+        .string()
+        .max(200)
+        .optional()
+        .openapi({ description: "Part of the name, in any case" }),
+      ...pageQuery(["createdAt", "name"]),
+    }),
+  },
+  responses: {
+    200: json(
+      z.object({ batches: z.array(BatchListItem), pagination: Pagination }),
+      "One page of batches",
+    ),
+    ...failures(),
+  },
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/batches/{id}",
+  tags: ["batches"],
+  summary: "Get a batch and one page of its tasks, in input order",
+  ...needs("read"),
+  request: {
+    params: Params,
+    query: z.strictObject({
+      page: whole(1, 1_000_000).default(1),
+      limit: whole(1, 100).default(10),
+      cursor: z.string().max(500).optional(),
+    }),
+  },
+  responses: { 200: json(BatchBody, "The batch"), ...failures(404) },
+});
+
+const execute = createRoute({
+  method: "post",
+  path: "/batches/{id}/execute",
+  tags: ["batches"],
+  summary: "Start a batch",
+  ...needs("write"),
+  request: {
+    params: Params,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({ isDryRun: z.boolean().optional() })
+            .openapi("BatchExecuteOptions"),
+        },
+      },
+      required: false,
+    },
+  },
+  responses: {
+    200: json(z.object({ executionId: z.string(), status: z.literal("running") }), "The execution"),
+    ...failures(404, 409, 413, 415),
+  },
+});
+
+const results = createRoute({
+  method: "get",
+  path: "/batches/{id}/results",
+  tags: ["batches"],
+  summary: "Download what the tasks of a batch came to, in input order",
+  description:
+    "While the batch runs, too. The CSV has the columns of the input and then `status, result, error, " +
+    "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id`.",
+  ...needs("read"),
+  request: {
+    params: Params,
+    query: z.strictObject({
+      format: z.enum(RESULT_FORMATS).default("csv"),
+      status: TaskStatusName.optional(),
+      safe: Flag.default(false).openapi({
+        description: "Neutralise cells that a spreadsheet would run as formulas",
+      }),
+    }),
+  },
+  responses: {
+    200: {
+      description: "The results, streamed",
+      content: {
+        "text/csv": { schema: z.string() },
+        "application/jsonl": { schema: z.string() },
+        "application/json": { schema: z.array(z.looseObject({})) },
+      },
+    },
+    ...failures(404),
+  },
+});
+
+const CONTENT_TYPES = {
+  csv: "text/csv; charset=utf-8",
+  jsonl: "application/jsonl; charset=utf-8",
+  json: "application/json",
+};
+
+export const batchRoutes = createRouter()
+  .openapi(create, async (c) => {
+    const input = c.req.valid("json");
+    const batch = await service.createBatch(c.var.ctx, c.var.caller, {
+      ...input,
+      idempotencyKey: idempotencyKeyOf(c, input.idempotencyKey),
+    });
+    const { id, taskCount, createdAt, isReplay } = batch;
+    const data = {
+      id,
+      status: BatchStatusName.parse(batch.status),
+      taskCount,
+      createdAt: toIso(createdAt),
+    };
+    if (!isReplay) return c.json(success(data, "Batch created successfully"), 201);
+    c.header("Idempotency-Replayed", "true");
+    return c.json(success(data, "Batch created successfully"), 200);
+  })
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const { batches, total } = await service.listBatches(c.var.ctx, query, toPage(query));
+    const last = batches.at(-1);
+    const value = last && (query.sort === "name" ? last.name : last.createdAt);
+    return c.json(
+      success({
+        batches: batches.map(toListItem),
+        pagination: pagination(
+          query,
+          total,
+          batches.length,
+          last && value !== undefined ? [value, last.seq] : undefined,
+        ),
+      }),
+      200,
+    );
+  })
+  .openapi(get, async (c) => {
+    const query = { ...c.req.valid("query"), sort: "position", order: "asc" as const };
+    const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
+    const { limit, offset, after } = toPage(query);
+    const tasks = await service.listBatchTasks(c.var.ctx, batch, {
+      limit,
+      offset,
+      after: after ? Number(after[0]) : -1,
+    });
+    const last = tasks.at(-1)?.task;
+    return c.json(
+      success({
+        ...toListItem(batch),
+        tasks: tasks.map(toTaskInBatch),
+        pagination: pagination(
+          query,
+          batch.total,
+          tasks.length,
+          last && [last.position ?? 0, last.seq],
+        ),
+      }),
+      200,
+    );
+  })
+  .openapi(execute, async (c) => {
+    const { isDryRun = false } = c.req.valid("json");
+    const { id } = c.req.valid("param");
+    const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
+    return c.json(
+      success({ executionId, status: "running" as const }, "Batch execution started"),
+      200,
+    );
+  })
+  .openapi(results, async (c) => {
+    const { format, status, safe } = c.req.valid("query");
+    const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
+    c.header("content-type", CONTENT_TYPES[format]);
+    c.header(
+      "content-disposition",
+      `attachment; filename="${batch.id.replaceAll(":", "_")}.${format}"`,
+    );
+    return c.body(toTextStream(streamResults(c.var.ctx, batch, { format, status, safe })), 200);
+  });

@@ -1,0 +1,143 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { executionId, type FinalStatus } from "../../domain/task.ts";
+import type { Json } from "../../lib/json.ts";
+import { isJsonObject, parseJson } from "../../lib/json.ts";
+import { type ExecutionRecord, getExecution } from "../../services/executions.ts";
+import {
+  createRouter,
+  failures,
+  json,
+  needs,
+  success,
+  Time,
+  toIso,
+  toIsoOrNull,
+} from "../router.ts";
+import { Result, TaskError, TaskStatusName, toError, toResult } from "./task-body.ts";
+
+const Attempt = z
+  .object({
+    attempt: z.number().int(),
+    startedAt: Time.nullable(),
+    endedAt: Time.nullable(),
+    outcome: z.enum(["running", "completed", "failed", "cancelled", "interrupted"]).openapi({
+      description: "`interrupted`: the process that made the call ended before it was answered",
+    }),
+    code: z.string().nullable(),
+    message: z.string().nullable(),
+    providerStatus: z.number().int().nullable(),
+    requestId: z
+      .string()
+      .nullable()
+      .openapi({ description: "The provider's own id of the request" }),
+  })
+  .openapi("Attempt");
+
+export const ExecutionBody = z
+  .object({
+    id: z.string(),
+    taskId: z.string(),
+    status: TaskStatusName,
+    isDryRun: z.boolean(),
+    provider: z.string().nullable(),
+    model: z.string().nullable(),
+    queuedAt: Time,
+    startedAt: Time.nullable(),
+    completedAt: Time.nullable(),
+    attempts: z.array(Attempt),
+    result: Result.nullable(),
+    error: TaskError.nullable(),
+  })
+  .openapi("Execution");
+
+const get = createRoute({
+  method: "get",
+  path: "/executions/{id}",
+  tags: ["tasks"],
+  summary: "Get an execution",
+  ...needs("read"),
+  request: { params: z.object({ id: z.string().max(100) }) },
+  responses: { 200: json(ExecutionBody, "The execution with its attempts"), ...failures(404) },
+});
+
+export const executionRoutes = createRouter().openapi(get, async (c) => {
+  const record = await getExecution(c.var.ctx, c.req.valid("param").id);
+  return c.json(success(toExecutionBody(record)), 200);
+});
+
+export function toExecutionBody(record: ExecutionRecord): z.infer<typeof ExecutionBody> {
+  const { task, ended, queued } = record;
+  const row = ended ?? queued;
+  if (!row) throw new Error("an execution is ended or queued");
+  const started = queued?.owner ? ("running" as const) : ("pending" as const);
+  return {
+    id: executionId(task.seq, row.run),
+    taskId: task.id,
+    status: ended?.status ?? started,
+    isDryRun: row.isDryRun,
+    provider: ended?.provider ?? null,
+    model: ended?.model ?? queued?.model ?? null,
+    queuedAt: toIso(row.queuedAt),
+    startedAt: toIsoOrNull(row.startedAt),
+    completedAt: toIsoOrNull(ended?.completedAt ?? null),
+    attempts: toAttempts(record),
+    result: ended && toResult(task.endpoint, ended),
+    error: ended && toError(ended),
+  };
+}
+
+/** The attempts on record, and the last one, which the execution itself tells of. */
+function toAttempts({ ended, queued }: ExecutionRecord): z.infer<typeof Attempt>[] {
+  const log = parseJson((ended ?? queued)?.log ?? "[]");
+  const earlier = (Array.isArray(log) ? log : []).map(toAttempt);
+  if (queued?.owner)
+    return [...earlier, lastAttempt(queued.attempt, queued.claimedAt, null, "running")];
+  if (!ended || ended.attempts === earlier.length) return earlier;
+  const last = lastAttempt(ended.attempts, ended.claimedAt, ended.completedAt, ended.status);
+  const error = toError(ended);
+  return [
+    ...earlier,
+    {
+      ...last,
+      requestId: ended.requestId,
+      code: error?.code ?? null,
+      message: error?.message ?? null,
+      providerStatus: error?.providerStatus ?? null,
+    },
+  ];
+}
+
+function lastAttempt(
+  attempt: number,
+  startedAt: number | null,
+  endedAt: number | null,
+  outcome: "running" | FinalStatus,
+): z.infer<typeof Attempt> {
+  return {
+    attempt,
+    startedAt: toIsoOrNull(startedAt),
+    endedAt: toIsoOrNull(endedAt),
+    outcome,
+    code: null,
+    message: null,
+    providerStatus: null,
+    requestId: null,
+  };
+}
+
+function toAttempt(entry: Json): z.infer<typeof Attempt> {
+  const told = isJsonObject(entry) ? entry : {};
+  const text = (key: string) => (typeof told[key] === "string" ? told[key] : null);
+  const number = (key: string) => (typeof told[key] === "number" ? told[key] : null);
+  return {
+    attempt: number("attempt") ?? 0,
+    startedAt: toIsoOrNull(number("startedAt")),
+    endedAt: toIsoOrNull(number("endedAt")),
+    outcome: told["outcome"] === "interrupted" ? "interrupted" : "failed",
+    code: text("code"),
+    message: text("message"),
+    providerStatus: number("providerStatus"),
+    requestId: text("requestId"),
+  };
+}

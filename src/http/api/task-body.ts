@@ -1,0 +1,171 @@
+import { z } from "@hono/zod-openapi";
+
+import type { Execution } from "../../db/schema.ts";
+import { readAnswer } from "../../domain/answer.ts";
+import { fromProviderBody, promptOf } from "../../domain/request.ts";
+import type { Endpoint } from "../../domain/request.ts";
+import {
+  executionId,
+  isFinal,
+  priorityName,
+  PRIORITIES,
+  TASK_STATUSES,
+} from "../../domain/task.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../../lib/json.ts";
+import type { TaskRecord, TaskSummary } from "../../store/tasks.ts";
+import { Time, toIso, toIsoOrNull } from "../router.ts";
+
+export const Usage = z
+  .object({
+    promptTokens: z.number().int(),
+    completionTokens: z.number().int(),
+    totalTokens: z.number().int(),
+    cachedTokens: z.number().int().optional(),
+    reasoningTokens: z.number().int().optional(),
+  })
+  .openapi("Usage");
+
+export const Result = z
+  .object({
+    content: z.string().nullable(),
+    finishReason: z.string().nullable(),
+    model: z.string().nullable(),
+    usage: Usage.nullable(),
+    costUsd: z
+      .number()
+      .nullable()
+      .openapi({ description: "Null where the model's price is not known" }),
+    toolCalls: z.array(z.looseObject({})).optional(),
+    isDryRun: z.literal(true).optional().openapi({ description: "The simulator answered" }),
+    raw: z.looseObject({}).optional().openapi({ description: "The provider's answer as it came" }),
+  })
+  .openapi("Result");
+
+export const TaskError = z
+  .object({
+    code: z.string().openapi({ example: "PROVIDER_RATE_LIMITED" }),
+    message: z.string(),
+    providerStatus: z.number().int().nullable(),
+    retryable: z.boolean(),
+  })
+  .openapi("TaskError");
+
+export const TaskStatusName = z.enum(TASK_STATUSES);
+
+const Summary = {
+  id: z.string().openapi({ example: "task-001" }),
+  status: TaskStatusName,
+  model: z.string(),
+  batchId: z.string().nullable(),
+  priority: z.enum(PRIORITIES),
+  attempts: z.number().int(),
+  createdAt: Time,
+  updatedAt: Time,
+  startedAt: Time.nullable(),
+  completedAt: Time.nullable(),
+};
+
+/** A task in a list: no texts, which are fetched with the task. */
+export const TaskListItem = z.object(Summary).openapi("TaskSummary");
+
+export const TaskBody = z
+  .object({
+    ...Summary,
+    prompt: z.string().nullable(),
+    messages: z.array(z.looseObject({})).nullable(),
+    provider: z.string().nullable(),
+    temperature: z.number().nullable(),
+    maxTokens: z.number().int().nullable(),
+    parameters: z.looseObject({}),
+    metadata: z.looseObject({}).nullable(),
+    maxRetries: z.number().int().nullable(),
+    timeoutMs: z.number().int().nullable(),
+    executionId: z.string().nullable().openapi({ description: "The latest execution" }),
+    result: Result.nullable(),
+    error: TaskError.nullable(),
+    queuedAt: Time.nullable(),
+  })
+  .openapi("Task");
+
+export function toListItem({
+  task,
+  batchId,
+}: Pick<TaskSummary, "task" | "batchId">): z.infer<typeof TaskListItem> {
+  return {
+    id: task.id,
+    status: task.status,
+    model: task.model,
+    batchId: batchId || null,
+    priority: priorityName(task.priority),
+    attempts: task.attempts,
+    createdAt: toIso(task.createdAt),
+    updatedAt: toIso(task.updatedAt),
+    startedAt: toIsoOrNull(task.startedAt),
+    completedAt: toIsoOrNull(task.completedAt),
+  };
+}
+
+export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
+  const { task, input, queued } = record;
+  const body = objectOf(input.body);
+  const { messages, temperature, maxTokens, parameters } = fromProviderBody(input.endpoint, body);
+  const execution = isFinal(task.status) ? record.execution : null;
+  const run = queued?.run ?? task.run;
+  return {
+    ...toListItem(record),
+    prompt: input.prompt ?? promptOf(body),
+    messages,
+    provider: execution?.provider ?? null,
+    temperature,
+    maxTokens,
+    parameters,
+    metadata: input.metadata === null ? null : objectOf(input.metadata),
+    maxRetries: task.maxRetries,
+    timeoutMs: task.timeoutMs,
+    executionId: run > 0 ? executionId(task.seq, run) : null,
+    result: execution && toResult(input.endpoint, execution),
+    error: execution && toError(execution),
+    queuedAt: toIsoOrNull(queuedAt(record)),
+  };
+}
+
+/** Tasks of a running batch wait in line from its start, before they are in the queue. */
+function queuedAt({
+  task,
+  queued,
+  execution,
+  batchId,
+  batchStatus,
+  batchStartedAt,
+}: TaskRecord): number | null {
+  if (queued) return queued.queuedAt;
+  if (isFinal(task.status)) return execution?.queuedAt ?? null;
+  return batchId !== "" && batchStatus === "running" ? batchStartedAt : null;
+}
+
+/** What an ended execution answered, or `null` where nothing came. */
+export function toResult(endpoint: Endpoint, execution: Execution): z.infer<typeof Result> | null {
+  if (execution.response === null) return null;
+  const raw = parseJson(execution.response);
+  const answer = readAnswer(endpoint, raw);
+  if (!answer) return null;
+  return {
+    content: answer.content,
+    finishReason: answer.finishReason,
+    model: answer.model,
+    usage: answer.usage,
+    costUsd: execution.costUsd,
+    ...(answer.toolCalls ? { toolCalls: answer.toolCalls.filter(isJsonObject) } : {}),
+    ...(execution.isDryRun ? { isDryRun: true as const } : {}),
+    ...(isJsonObject(raw) ? { raw } : {}),
+  };
+}
+
+export function toError({ error }: Execution): z.infer<typeof TaskError> | null {
+  return error === null ? null : TaskError.parse(parseJson(error));
+}
+
+function objectOf(text: string): JsonObject {
+  const value = parseJson(text);
+  return isJsonObject(value) ? value : {};
+}

@@ -1,0 +1,300 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { Id, IdempotencyKey, Message, RequestFields } from "../../domain/task-input.ts";
+import { PRIORITIES } from "../../domain/task.ts";
+import { isFinal } from "../../domain/task.ts";
+import { listExecutions } from "../../services/executions.ts";
+import * as service from "../../services/tasks.ts";
+import { updateTask } from "../../services/update-task.ts";
+import { idempotencyKeyOf, readWait, waitApplied } from "../headers.ts";
+import { Flag, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import {
+  createRouter,
+  done,
+  failures,
+  json,
+  needs,
+  success,
+  successOnly,
+  Time,
+  toIso,
+} from "../router.ts";
+import { ExecutionBody, toExecutionBody } from "./executions.ts";
+import { TaskBody, TaskListItem, TaskStatusName, toListItem, toTaskBody } from "./task-body.ts";
+
+export const TaskId = Id.openapi({ example: "task-001" });
+const Params = z.object({ id: TaskId.openapi({ param: { name: "id", in: "path" } }) });
+
+export const IdempotencyHeader = z.object({
+  "idempotency-key": z
+    .string()
+    .optional()
+    .openapi({ description: "The same request with the same key is done once; quoted or bare" }),
+});
+
+const WaitHeader = z.object({
+  prefer: z.string().optional().openapi({
+    description: "`wait=N`: answer when the task has ended, or after N seconds (at most 60)",
+  }),
+});
+
+const TaskCreation = z
+  .strictObject({
+    id: TaskId.optional(),
+    ...RequestFields,
+    batchId: Id.optional(),
+    idempotencyKey: IdempotencyKey.optional(),
+  })
+  .openapi("TaskCreation", {
+    example: {
+      id: "task-001",
+      prompt: "Write a haiku about programming",
+      model: "gpt-4",
+      temperature: 0.7,
+      maxTokens: 1000,
+      metadata: { category: "creative" },
+    },
+  });
+
+const ExecuteOptions = z
+  .strictObject({
+    isDryRun: z.boolean().default(false).openapi({ description: "Let the simulator answer" }),
+    priority: z.enum(PRIORITIES).optional(),
+  })
+  .openapi("ExecuteOptions");
+
+const ExecutionStarted = z
+  .object({ executionId: z.string(), status: z.literal("running") })
+  .openapi("ExecutionStarted");
+
+const CreatedTask = z
+  .object({
+    id: z.string(),
+    status: TaskStatusName,
+    createdAt: Time,
+    executionId: z.string().optional(),
+  })
+  .openapi("CreatedTask");
+
+const create = createRoute({
+  method: "post",
+  path: "/tasks",
+  tags: ["tasks"],
+  summary: "Create a task",
+  description:
+    "`messages` is what is sent; `prompt` alone becomes one user message. With `?execute=true` the " +
+    "task is queued in the same commit, and `Prefer: wait=N` holds the answer until it has ended.",
+  ...needs("write"),
+  request: {
+    headers: IdempotencyHeader.extend(WaitHeader.shape),
+    query: z.strictObject({ execute: Flag.default(false), isDryRun: Flag.default(false) }),
+    body: { content: { "application/json": { schema: TaskCreation } }, required: true },
+  },
+  responses: {
+    201: json(z.union([CreatedTask, TaskBody]), "The new task; all of it if it was waited for"),
+    200: json(z.union([CreatedTask, TaskBody]), "The task that the idempotency key made before"),
+    ...failures(404, 409, 413, 415),
+  },
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/tasks/{id}",
+  tags: ["tasks"],
+  summary: "Get a task",
+  ...needs("read"),
+  request: { params: Params },
+  responses: { 200: json(TaskBody, "The task"), ...failures(404) },
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/tasks",
+  tags: ["tasks"],
+  summary: "List tasks",
+  description: "Within a batch, tasks are in the order of its input.",
+  ...needs("read"),
+  request: {
+    query: z.strictObject({
+      status: TaskStatusName.optional(),
+      batchId: Id.optional(),
+      createdAfter: Moment.optional(),
+      createdBefore: Moment.optional(),
+      ...pageQuery(["createdAt", "id"]),
+    }),
+  },
+  responses: {
+    200: json(
+      z.object({ tasks: z.array(TaskListItem), pagination: Pagination }),
+      "One page of tasks",
+    ),
+    ...failures(),
+  },
+});
+
+const nullable = {
+  prompt: RequestFields.prompt.unwrap().nullish(),
+  messages: z.array(Message).min(1).max(10_000).nullish(),
+  model: RequestFields.model.unwrap().nullish(),
+  temperature: RequestFields.temperature.unwrap().nullish(),
+  maxTokens: RequestFields.maxTokens.unwrap().nullish(),
+  parameters: RequestFields.parameters.unwrap().nullish(),
+  metadata: RequestFields.metadata.unwrap().nullish(),
+  priority: RequestFields.priority.unwrap().nullish(),
+  maxRetries: RequestFields.maxRetries.unwrap().nullish(),
+  timeoutMs: RequestFields.timeoutMs.unwrap().nullish(),
+};
+
+const patch = createRoute({
+  method: "patch",
+  path: "/tasks/{id}",
+  tags: ["tasks"],
+  summary: "Change a task that is not running",
+  description:
+    "`null` removes a field, `metadata` is merged, everything else replaced. A finished task whose " +
+    "request changes is pending again. A new `prompt` also replaces the text of the last user " +
+    "message where that was the old prompt.",
+  ...needs("write"),
+  request: {
+    params: Params,
+    body: {
+      content: { "application/json": { schema: z.strictObject(nullable).openapi("TaskPatch") } },
+      required: true,
+    },
+  },
+  responses: { 200: json(TaskBody, "The changed task"), ...failures(404, 409, 413, 415) },
+});
+
+const remove = createRoute({
+  method: "delete",
+  path: "/tasks/{id}",
+  tags: ["tasks"],
+  summary: "Delete a task and its executions",
+  ...needs("write"),
+  request: { params: Params, query: z.strictObject({ force: Flag.default(false) }) },
+  responses: { 200: done("The task is gone"), ...failures(404, 409) },
+});
+
+const execute = createRoute({
+  method: "post",
+  path: "/tasks/{id}/execute",
+  tags: ["tasks"],
+  summary: "Execute a task",
+  description: "A finished task is executed again; its earlier executions are kept.",
+  ...needs("write"),
+  request: {
+    params: Params,
+    headers: WaitHeader,
+    body: { content: { "application/json": { schema: ExecuteOptions } }, required: false },
+  },
+  responses: {
+    200: json(
+      z.union([ExecutionStarted, TaskBody]),
+      "The execution, or the task if it was waited for",
+    ),
+    ...failures(404, 409, 413, 415),
+  },
+});
+
+const cancel = createRoute({
+  method: "post",
+  path: "/tasks/{id}/cancel",
+  tags: ["tasks"],
+  summary: "Cancel a task that has not finished",
+  ...needs("write"),
+  request: { params: Params },
+  responses: { 200: json(TaskBody, "The cancelled task"), ...failures(404, 409) },
+});
+
+const executions = createRoute({
+  method: "get",
+  path: "/tasks/{id}/executions",
+  tags: ["tasks"],
+  summary: "List a task's executions, the oldest first",
+  ...needs("read"),
+  request: { params: Params },
+  responses: {
+    200: json(
+      z.object({ executions: z.array(ExecutionBody) }),
+      "All executions with their attempts",
+    ),
+    ...failures(404),
+  },
+});
+
+export const taskRoutes = createRouter()
+  .openapi(create, async (c) => {
+    const { execute: shouldExecute, isDryRun } = c.req.valid("query");
+    const input = c.req.valid("json");
+    const task = await service.createTask(
+      c.var.ctx,
+      c.var.caller,
+      { ...input, idempotencyKey: idempotencyKeyOf(c, input.idempotencyKey) },
+      shouldExecute ? { isDryRun, priority: undefined } : null,
+    );
+    if (task.isReplay) c.header("Idempotency-Replayed", "true");
+    const status = task.isReplay ? 200 : 201;
+    const waitMs = readWait(c);
+    if (task.executionId !== null && waitMs > 0) {
+      const record = await service.waitForTask(c.var.ctx, task.id, waitMs);
+      if (isFinal(record.task.status)) {
+        waitApplied(c);
+        return c.json(success(toTaskBody(record), "Task created and executed"), status);
+      }
+    }
+    const { executionId } = task;
+    const data = { id: task.id, status: task.status, createdAt: toIso(task.createdAt) };
+    return c.json(
+      success(executionId === null ? data : { ...data, executionId }, "Task created successfully"),
+      status,
+    );
+  })
+  .openapi(get, async (c) => {
+    const record = await service.getTask(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toTaskBody(record)), 200);
+  })
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const { tasks, total } = await service.listTasks(c.var.ctx, query, toPage(query));
+    const last = tasks.at(-1);
+    return c.json(
+      success({
+        tasks: tasks.map(toListItem),
+        pagination: pagination(query, total, tasks.length, last && [last.sortValue, last.task.seq]),
+      }),
+      200,
+    );
+  })
+  .openapi(patch, async (c) => {
+    const record = await updateTask(c.var.ctx, c.req.valid("param").id, c.req.valid("json"));
+    return c.json(success(toTaskBody(record), "Task updated successfully"), 200);
+  })
+  .openapi(remove, async (c) => {
+    await service.deleteTask(c.var.ctx, c.req.valid("param").id, c.req.valid("query").force);
+    return c.json(successOnly("Task deleted successfully"), 200);
+  })
+  .openapi(execute, async (c) => {
+    const { id } = c.req.valid("param");
+    const { isDryRun, priority } = ExecuteOptions.parse(c.req.valid("json"));
+    const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority });
+    const waitMs = readWait(c);
+    if (waitMs > 0) {
+      const record = await service.waitForTask(c.var.ctx, id, waitMs);
+      if (isFinal(record.task.status)) {
+        waitApplied(c);
+        return c.json(success(toTaskBody(record), "Task executed"), 200);
+      }
+    }
+    return c.json(
+      success({ executionId, status: "running" as const }, "Task execution started"),
+      200,
+    );
+  })
+  .openapi(cancel, async (c) => {
+    const record = await service.cancelTask(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toTaskBody(record), "Task cancelled"), 200);
+  })
+  .openapi(executions, async (c) => {
+    const records = await listExecutions(c.var.ctx, c.req.valid("param").id);
+    return c.json(success({ executions: records.map(toExecutionBody) }), 200);
+  });

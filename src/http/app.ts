@@ -1,0 +1,61 @@
+import { OpenAPIHono } from "@hono/zod-openapi";
+
+import type { Context } from "../context.ts";
+import { createAuthenticator } from "../services/api-keys.ts";
+import { batchRoutes } from "./api/batches.ts";
+import { executionRoutes } from "./api/executions.ts";
+import { taskRoutes } from "./api/tasks.ts";
+import { addDocs } from "./docs.ts";
+import { addHealth } from "./health.ts";
+import { authenticate, errorAnswer, onError, readBody, trace } from "./middleware.ts";
+import { addMonitor } from "./monitor/page.ts";
+import type { AppEnv } from "./router.ts";
+
+export type AppOptions = { isEngineRunning: () => boolean };
+
+/** The whole HTTP face. */
+export function createApp(ctx: Context, options: AppOptions) {
+  const app = new OpenAPIHono<AppEnv>();
+  app.onError(onError);
+  app.use(trace());
+  app.use(async (c, next) => {
+    c.set("ctx", ctx);
+    await next();
+  });
+  addHealth(app, options.isEngineRunning);
+  addDocs(app);
+  addMonitor(app);
+  app.use("/api/v1/*", authenticate(createAuthenticator(ctx)), readBody(ctx.config.maxBodyBytes));
+  app.route("/api/v1", taskRoutes);
+  app.route("/api/v1", executionRoutes);
+  app.route("/api/v1", batchRoutes);
+  app.notFound((c) => {
+    const methods = methodsOf(app, c.req.path);
+    if (methods.length === 0)
+      return errorAnswer(c, "NOT_FOUND", `There is nothing at ${c.req.path}`);
+    c.header("Allow", methods.join(", "));
+    return errorAnswer(
+      c,
+      "METHOD_NOT_ALLOWED",
+      `${c.req.path} takes ${methods.join(", ")}, not ${c.req.method}`,
+    );
+  });
+  return app;
+}
+
+/** The methods that a path takes, whichever was asked for. */
+function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
+  const taken = app.routes.filter(
+    (route) => route.method !== "ALL" && matchesPattern(route.path, path),
+  );
+  return [...new Set(taken.map(({ method }) => method))];
+}
+
+function matchesPattern(pattern: string, path: string): boolean {
+  const parts = path.split("/");
+  const wanted = pattern.split("/");
+  return (
+    parts.length === wanted.length &&
+    wanted.every((part, i) => part.startsWith(":") || part === parts[i])
+  );
+}

@@ -1,0 +1,57 @@
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+import { swaggerUI } from "@hono/swagger-ui";
+import type { OpenAPIHono } from "@hono/zod-openapi";
+
+import packageJson from "../../package.json" with { type: "json" };
+import { type AppEnv, SCOPES } from "./router.ts";
+
+/** The files of Swagger UI that its page loads, by the names it asks for below `baseUrl`. */
+const ASSETS: Record<string, string> = {
+  "swagger-ui.css": "text/css; charset=utf-8",
+  "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+};
+
+/** `/openapi.json`, generated from the routes, and `/docs`: Swagger UI with assets of our own, so that it works offline. */
+export function addDocs(app: OpenAPIHono<AppEnv>): void {
+  app.openAPIRegistry.registerComponent("securitySchemes", "bearerAuth", {
+    type: "http",
+    scheme: "bearer",
+    description: `An API key. Its scopes are of ${SCOPES.join(", ")}; each includes those before it.`,
+  });
+  app.doc31("/openapi.json", {
+    openapi: "3.1.0",
+    info: {
+      title: "GPT Task Runner",
+      version: packageJson.version,
+      description: packageJson.description,
+      license: { name: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    tags: [
+      { name: "tasks", description: "Single prompts: create, execute, read" },
+      { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
+    ],
+  });
+  app.get(
+    "/docs",
+    swaggerUI({
+      url: "/openapi.json",
+      baseUrl: "/docs",
+      title: "GPT Task Runner API",
+      persistAuthorization: true,
+    }),
+  );
+  const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
+  app.get("/docs/swagger-ui-dist/:file", async (c) => {
+    const file = c.req.param("file");
+    const type = ASSETS[file];
+    if (type === undefined) return c.notFound();
+    return c.body(await readFile(join(folder, file)), 200, {
+      "Content-Type": type,
+      "Cache-Control": "public, max-age=86400",
+    });
+  });
+}

@@ -1,0 +1,31 @@
+import type { Context } from "hono";
+
+import { invalid } from "../errors.ts";
+
+const LONGEST_WAIT_SECONDS = 60;
+
+/** How long `Prefer: wait=N` (RFC 7240) asks to hold the answer, in ms; 0 where it does not. */
+export function readWait(c: Context): number {
+  const seconds = /(?:^|[,;\s])wait=(\d{1,6})/.exec(c.req.header("prefer") ?? "")?.[1];
+  return Math.min(Number(seconds ?? 0), LONGEST_WAIT_SECONDS) * 1000;
+}
+
+/** Tells the client that its preference was honoured. */
+export function waitApplied(c: Context): void {
+  c.header("Preference-Applied", `wait=${readWait(c) / 1000}`);
+}
+
+/**
+ * The idempotency key of a request, from its body or its header, quoted (as in the IETF draft) or
+ * bare. Throws `VALIDATION_ERROR` where both are given and differ.
+ */
+export function idempotencyKeyOf(c: Context, inBody: string | undefined): string | undefined {
+  const header = c.req.header("idempotency-key")?.trim();
+  if (header === undefined) return inBody;
+  const inHeader = /^"(.*)"$/.exec(header)?.[1] ?? header;
+  if (inHeader.length < 1 || inHeader.length > 255)
+    throw invalid([{ path: "Idempotency-Key", message: "must have 1 to 255 characters" }]);
+  if (inBody !== undefined && inBody !== inHeader)
+    throw invalid([{ path: "idempotencyKey", message: "differs from the Idempotency-Key header" }]);
+  return inHeader;
+}

@@ -1,0 +1,150 @@
+import { getLogger } from "@logtape/logtape";
+import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
+import { HTTPException } from "hono/http-exception";
+
+import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
+import { newId } from "../lib/ids.ts";
+import type { Caller } from "../services/caller.ts";
+import type { AppEnv } from "./router.ts";
+
+const log = getLogger(["gptrunner", "http"]);
+
+/** Names each request, and tells in one line how it ended. */
+export function trace(): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    const given = c.req.header("x-request-id");
+    const requestId =
+      given && /^[A-Za-z0-9_\-.]{1,128}$/.test(given) ? given : newId("req", Date.now());
+    const start = performance.now();
+    c.set("requestId", requestId);
+    await next();
+    c.res.headers.set("X-Request-ID", requestId);
+    log.info("{method} {path} {status} in {ms} ms", {
+      method: c.req.method,
+      path: c.req.path,
+      status: c.res.status,
+      ms: Math.round((performance.now() - start) * 10) / 10,
+      requestId,
+    });
+  };
+}
+
+/** Lets nobody in without a valid key. */
+export function authenticate(
+  who: (header: string | undefined) => Promise<Caller>,
+): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    c.set("caller", await who(c.req.header("authorization")));
+    await next();
+  };
+}
+
+/**
+ * Reads the body of a request that has one, once: no larger than `maxBytes`, valid UTF-8, JSON where
+ * it says so. No body at all counts as an empty object where the client announced JSON.
+ */
+export function readBody(maxBytes: number): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    if (c.req.raw.body === null) {
+      if (isJson(c.req.header("content-type"))) keepText(c, "{}");
+      return next();
+    }
+    const bytes = await readAtMost(c.req.raw, maxBytes);
+    const text = decodeUtf8(bytes);
+    if (!isJson(c.req.header("content-type")) && text.trim() !== "")
+      throw new AppError(
+        "UNSUPPORTED_MEDIA_TYPE",
+        "Send the body as `Content-Type: application/json`",
+      );
+    keepText(c, text.trim() === "" ? "{}" : requireJson(text));
+    await next();
+  };
+}
+
+/** Hono's cache holds promises of bodies, whatever its type says; `c.req.json()` reads this one. */
+function keepText(c: Context, text: string): void {
+  c.req.bodyCache.text = Promise.resolve(text) as unknown as string;
+}
+
+function isJson(contentType: string | undefined): boolean {
+  return /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? "");
+}
+
+async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = () =>
+    new AppError("PAYLOAD_TOO_LARGE", `The body is larger than ${maxBytes} bytes (MAX_BODY_BYTES)`);
+  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge();
+  if (request.headers.has("content-length")) return new Uint8Array(await request.arrayBuffer());
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length;
+    if (size > maxBytes) throw tooLarge();
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw invalid([{ path: "", message: "the body is not valid UTF-8" }]);
+  }
+}
+
+function requireJson(text: string): string {
+  try {
+    JSON.parse(text);
+    return text;
+  } catch (error) {
+    const why = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
+    throw invalid([{ path: "", message: `the body is not valid JSON: ${why}` }]);
+  }
+}
+
+/** Turns whatever was thrown into the documented answer. What nobody foresaw is logged whole and answered bare. */
+export const onError: ErrorHandler<AppEnv> = (error, c) => {
+  if (error instanceof AppError) return errorAnswer(c, error.code, error.message, error.details);
+  if (error instanceof HTTPException) {
+    const code = BY_STATUS[error.status];
+    if (code) return errorAnswer(c, code, error.message);
+  }
+  log.error("{method} {path} failed: {error}", {
+    method: c.req.method,
+    path: c.req.path,
+    requestId: c.var.requestId,
+    error,
+  });
+  return errorAnswer(
+    c,
+    "INTERNAL_ERROR",
+    "Something went wrong; the request id finds it in the logs",
+  );
+};
+
+const BY_STATUS: Partial<Record<number, ErrorCode>> = {
+  400: "VALIDATION_ERROR",
+  413: "PAYLOAD_TOO_LARGE",
+  415: "UNSUPPORTED_MEDIA_TYPE",
+};
+
+const RETRY_AFTER_SECONDS = "5";
+
+export function errorAnswer(
+  c: Parameters<typeof onError>[1],
+  code: ErrorCode,
+  message: string,
+  details: Record<string, unknown> = {},
+): Response {
+  const status = ERROR_STATUS[code];
+  if (status === 503 || status === 429) c.header("Retry-After", RETRY_AFTER_SECONDS);
+  return c.json(
+    {
+      success: false,
+      error: { code, message, details: { ...details, requestId: c.var.requestId } },
+      timestamp: new Date().toISOString(),
+    },
+    status,
+  );
+}

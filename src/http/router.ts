@@ -1,0 +1,128 @@
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
+
+import type { Context } from "../context.ts";
+import { AppError, ERROR_STATUS, invalid } from "../errors.ts";
+import type { Caller } from "../services/caller.ts";
+
+export type AppEnv = { Variables: { ctx: Context; requestId: string; caller: Caller } };
+
+export const ErrorBody = z
+  .object({
+    success: z.literal(false),
+    error: z.object({
+      code: z.enum(Object.keys(ERROR_STATUS) as [keyof typeof ERROR_STATUS]),
+      message: z.string(),
+      details: z.looseObject({ requestId: z.string() }),
+    }),
+    timestamp: z.iso.datetime(),
+  })
+  .openapi("Error");
+type ErrorStatus = (typeof ERROR_STATUS)[keyof typeof ERROR_STATUS];
+
+const content = <S extends z.ZodType>(schema: S, description: string) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
+/** A documented 2xx answer: the resource inside the envelope that every answer wears. */
+export const json = <S extends z.ZodType>(data: S, description: string) =>
+  content(
+    z.object({
+      success: z.literal(true),
+      data,
+      message: z.string().optional(),
+      timestamp: z.iso.datetime(),
+    }),
+    description,
+  );
+
+/** An answer that says only that something was done. */
+export const done = (description: string) =>
+  content(
+    z.object({ success: z.literal(true), message: z.string(), timestamp: z.iso.datetime() }),
+    description,
+  );
+
+export const success = <D>(data: D, message?: string) => ({
+  success: true as const,
+  data,
+  ...(message === undefined ? {} : { message }),
+  timestamp: new Date().toISOString(),
+});
+
+export const successOnly = (message: string) => ({
+  success: true as const,
+  message,
+  timestamp: new Date().toISOString(),
+});
+
+const REASONS: Record<ErrorStatus, string> = {
+  400: "The request is not valid; `details.issues` tells what is wrong where",
+  401: "No valid API key",
+  403: "The API key may not do this",
+  404: "There is no such thing",
+  405: "The path does not take this method",
+  409: "It cannot be done in the present state, or the id or idempotency key is taken",
+  413: "The request body is too large",
+  415: "The request body is not JSON",
+  429: "Too many requests",
+  500: "A bug; the request id finds it in the logs",
+  503: "A part that this needs is not available",
+};
+
+/** Documents exactly the failures that a route can produce besides those of every route. */
+export function failures<S extends ErrorStatus>(...statuses: S[]) {
+  return Object.fromEntries(
+    [...statuses, ...EVERYWHERE].map((status) => [status, content(ErrorBody, REASONS[status])]),
+  ) as Record<S | (typeof EVERYWHERE)[number], ReturnType<typeof content<typeof ErrorBody>>>;
+}
+
+const EVERYWHERE = [400, 401, 403, 500] as const;
+
+/** What an API key may do; each scope includes those before it. */
+export const SCOPES = ["read", "write", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** Declares and enforces the scope that a route needs. */
+export function needs(scope: Scope) {
+  return { security: [{ bearerAuth: [scope] }], middleware: requireScope(scope) };
+}
+
+function requireScope(scope: Scope): MiddlewareHandler<AppEnv> {
+  const enough = SCOPES.slice(SCOPES.indexOf(scope));
+  return async (c, next) => {
+    if (!enough.some((one) => c.var.caller.scopes.includes(one)))
+      throw new AppError("FORBIDDEN", `This needs an API key with the scope ${scope}`);
+    await next();
+  };
+}
+
+export function createRouter() {
+  return new OpenAPIHono<AppEnv>({
+    defaultHook: (result) => {
+      if (!result.success) throw invalid(toIssues(result.error.issues));
+    },
+  });
+}
+
+function toIssues(issues: z.core.$ZodIssue[]) {
+  return issues.flatMap((issue) => {
+    const path = issue.path.join(".");
+    if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
+    return issue.keys.map((key) => ({
+      path: path === "" ? key : `${path}.${key}`,
+      message: "is not a known field",
+    }));
+  });
+}
+
+export function toIso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+export function toIsoOrNull(ms: number | null): string | null {
+  return ms === null ? null : toIso(ms);
+}
+
+export const Time = z.iso.datetime().openapi({ example: "2025-01-01T00:00:00.000Z" });

@@ -1,0 +1,48 @@
+import { Readable } from "node:stream";
+
+import { CsvError, parse } from "csv-parse";
+
+import { readUtf8, TextFileError } from "./text-file.ts";
+
+/** Longest record that is read, in bytes: a larger one is more likely an unclosed quote than a row. */
+const MAX_RECORD_BYTES = 8 * 1024 * 1024;
+
+/**
+ * The records of a CSV file (RFC 4180; BOM, CRLF and line breaks in quotes accepted), the header
+ * first. Rows may be ragged: counting cells is the reader's affair. Blank lines are passed over.
+ * Throws `TextFileError` where the file is no UTF-8 text or its quoting is broken.
+ */
+export async function* readCsv(path: string): AsyncGenerator<string[]> {
+  const parser = parse({
+    bom: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    max_record_size: MAX_RECORD_BYTES,
+  });
+  const source = Readable.from(readUtf8(path));
+  source.on("error", (error) => parser.destroy(error));
+  source.pipe(parser);
+  try {
+    for await (const record of parser) yield record as string[];
+  } catch (error) {
+    throw error instanceof CsvError ? new TextFileError(explain(error)) : error;
+  } finally {
+    source.destroy();
+  }
+}
+
+function explain(error: CsvError): string {
+  const line = typeof error["lines"] === "number" ? ` in line ${error["lines"]}` : "";
+  switch (error.code) {
+    case "CSV_QUOTE_NOT_CLOSED":
+      return `has a quote that is opened${line} and never closed`;
+    case "CSV_MAX_RECORD_SIZE":
+      return `has a record of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB${line}; is a quote missing?`;
+    case "INVALID_OPENING_QUOTE":
+      return `has a quote inside an unquoted cell${line}; quote the cell and double the quote`;
+    case "CSV_INVALID_CLOSING_QUOTE":
+      return `has text after a closing quote${line}; double the quotes inside a cell`;
+    default:
+      return `is not valid CSV${line}: ${error.message}`;
+  }
+}

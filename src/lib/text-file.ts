@@ -1,0 +1,45 @@
+import { createReadStream } from "node:fs";
+
+/** A file is not the text that it should be; the message says what it is instead. */
+export class TextFileError extends Error {
+  override readonly name = "TextFileError";
+}
+
+const CHUNK_BYTES = 262_144;
+
+/**
+ * The bytes of a UTF-8 file in chunks, checked as they pass. Throws `TextFileError` where the file
+ * is empty, compressed, UTF-16, binary, or not valid UTF-8, with the offset of the chunk.
+ */
+export async function* readUtf8(path: string): AsyncGenerator<Buffer> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let offset = 0;
+  for await (const chunk of createReadStream(path, {
+    highWaterMark: CHUNK_BYTES,
+  }) as AsyncIterable<Buffer>) {
+    if (offset === 0) refuseOtherFormats(chunk);
+    if (chunk.includes(0)) throw new TextFileError("contains NUL bytes, so it is not a text file");
+    decode(decoder, chunk, offset);
+    offset += chunk.length;
+    yield chunk;
+  }
+  if (offset === 0) throw new TextFileError("is empty");
+  decode(decoder, undefined, offset);
+}
+
+function decode(decoder: TextDecoder, chunk: Buffer | undefined, offset: number): void {
+  try {
+    decoder.decode(chunk, { stream: chunk !== undefined });
+  } catch {
+    throw new TextFileError(`is not valid UTF-8 (after byte ${offset}); save it as UTF-8`);
+  }
+}
+
+function refuseOtherFormats(start: Buffer): void {
+  const [a, b] = start;
+  if (a === 0x1f && b === 0x8b) throw new TextFileError("is gzip-compressed; decompress it first");
+  if (a === 0x50 && b === 0x4b)
+    throw new TextFileError("is a ZIP archive or a spreadsheet; export it as CSV");
+  if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff))
+    throw new TextFileError("is encoded in UTF-16; save it as UTF-8");
+}

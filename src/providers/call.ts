@@ -1,0 +1,19 @@
+import type { Answer } from "../domain/answer.ts";
+import type { Failure } from "../domain/failure.ts";
+import type { Endpoint } from "../domain/request.ts";
+
+/** One call to a provider. `body` is JSON text, sent as it stands. */
+export type ProviderCall = {
+  endpoint: Endpoint;
+  body: string;
+  timeoutMs: number;
+  /** Aborting it ends the call and closes its connection. */
+  abort: AbortController;
+  /** Receives the text of a streamed answer, piece by piece. */
+  onDelta: (text: string) => void;
+};
+
+/** What came of a call. `response` is the provider's answer as JSON text, kept even where it is unusable. */
+export type CallResult =
+  | { ok: true; answer: Answer; response: string; requestId: string | null }
+  | { ok: false; failure: Failure; response: string | null; answer: Answer | null };

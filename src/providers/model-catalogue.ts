@@ -1,0 +1,59 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { ProviderConfig } from "../config.ts";
+import { matchesModel } from "../domain/models.ts";
+import { createClient } from "./openai.ts";
+
+const KEEP_MS = 600_000;
+/** A model that is not in the list may be new: for its sake the list is read again this soon. */
+const DOUBT_AFTER_MS = 30_000;
+/** A provider that does not list its models in this time is taken not to list them. */
+const LIST_TIMEOUT_MS = 3000;
+
+/**
+ * Knows which models may be named: those that match `allowed` if there are patterns, else those that
+ * the provider lists. Where it cannot list them, every model passes, and the list is tried again later.
+ */
+export function createModelCatalogue(
+  provider: ProviderConfig,
+  allowed: readonly string[],
+  now: () => number,
+): (model: string) => Promise<boolean> {
+  const log = getLogger(["gptrunner", "models"]);
+  const client = createClient(
+    provider.kind === "simulator" ? { ...provider, latencyMs: 0 } : provider,
+  );
+  let models: Promise<Set<string> | undefined> | undefined;
+  let readAt = -Infinity;
+
+  async function read(): Promise<Set<string> | undefined> {
+    try {
+      const page = await client.models.list({ timeout: LIST_TIMEOUT_MS });
+      const names = new Set<string>();
+      for await (const model of page) names.add(model.id);
+      return names.size > 0 ? names : undefined;
+    } catch (error) {
+      log.info("{provider} does not list its models, so every model passes: {error}", {
+        provider: provider.name,
+        error: String(error),
+      });
+      return undefined;
+    }
+  }
+
+  function readAgainAfter(ms: number): Promise<Set<string> | undefined> {
+    if (!models || now() - readAt >= ms) {
+      readAt = now();
+      models = read();
+    }
+    return models;
+  }
+
+  return async (model) => {
+    if (allowed.length > 0) return matchesModel(allowed, model);
+    const known = await readAgainAfter(KEEP_MS);
+    if (!known || known.has(model)) return true;
+    const fresh = await readAgainAfter(DOUBT_AFTER_MS);
+    return !fresh || fresh.has(model);
+  };
+}

@@ -1,0 +1,65 @@
+import { mkdirSync } from "node:fs";
+
+import type { Config } from "./config.ts";
+import type { Context, Topics } from "./context.ts";
+import { openDatabase } from "./db/client.ts";
+import { createEngine } from "./engine/engine.ts";
+import { createApp } from "./http/app.ts";
+import { newId } from "./lib/ids.ts";
+import { createSignals } from "./lib/signals.ts";
+import { StartError } from "./lib/start-error.ts";
+import { createModelCatalogue } from "./providers/model-catalogue.ts";
+import { ensureKeys } from "./services/api-keys.ts";
+import { removeAbandonedDrafts } from "./services/ingest.ts";
+import { createFindTask } from "./store/tasks.ts";
+
+export type Runner = {
+  ctx: Context;
+  /** Answers a request. */
+  fetch: (request: Request) => Response | Promise<Response>;
+  /** The first admin key, if this start made it: the only time that it can be read. */
+  firstKey: string | undefined;
+  /** Begins to execute tasks, unless this process only answers requests. */
+  start(): Promise<void>;
+  /** Ends it all: calls in flight get `graceMs` to finish. */
+  stop(graceMs: number): Promise<void>;
+};
+
+/** Everything of one process but its HTTP server and its signals. Throws `StartError`. */
+export async function createRunner(config: Config): Promise<Runner> {
+  try {
+    mkdirSync(config.filesDir, { recursive: true });
+  } catch (error) {
+    throw new StartError(`Cannot create the files folder ${config.filesDir}: ${String(error)}`);
+  }
+  const database = await openDatabase(config.databaseUrl, config.databaseAuthToken);
+  const { db, client, writer, isExclusive } = database;
+  const now = Date.now;
+  const ctx: Context = {
+    config,
+    db,
+    client,
+    writer,
+    isExclusive,
+    signals: createSignals<Topics>(),
+    now,
+    isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
+    findTask: createFindTask(db),
+  };
+  const firstKey = await ensureKeys(ctx);
+  const engine = createEngine(ctx, newId("node", now()));
+  const app = createApp(ctx, { isEngineRunning: engine.isRunning });
+  return {
+    ctx,
+    fetch: app.fetch,
+    firstKey,
+    async start() {
+      if (isExclusive) await removeAbandonedDrafts(ctx);
+      if (config.role !== "api") await engine.start();
+    },
+    async stop(graceMs) {
+      if (engine.isRunning()) await engine.stop(graceMs);
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,209 @@
+import type { Context } from "../context.ts";
+import { batchExecutionId } from "../domain/batch.ts";
+import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
+import { AppError, invalid } from "../errors.ts";
+import { newId, randomBase32 } from "../lib/ids.ts";
+import { PathError, resolveInside } from "../lib/paths.ts";
+import * as store from "../store/batches.ts";
+import { type NewBatch, PUBLISHED, publishDraft } from "../store/ingest.ts";
+import { rowsOf } from "../store/rows.ts";
+import type { Caller } from "./caller.ts";
+import { findOriginal, idempotencyOf } from "./idempotency.ts";
+import {
+  checkRows,
+  discardDraft,
+  type InputKind,
+  type RawRow,
+  type RowSource,
+  writeRows,
+} from "./ingest.ts";
+import { openInputFile } from "./input-files.ts";
+import { requireSupportedModel } from "./models.ts";
+
+export type BatchDraft = {
+  id?: string | undefined;
+  name?: string | undefined;
+  description?: string | undefined;
+  tasks?: TaskInput[] | undefined;
+  inputFile?: string | undefined;
+  outputFile?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
+  config?: BatchConfig | undefined;
+  idempotencyKey?: string | undefined;
+};
+
+export type CreatedBatch = {
+  id: string;
+  status: store.Batch["status"];
+  taskCount: number;
+  createdAt: number;
+  isReplay: boolean;
+};
+
+/** Creates a batch with all its tasks, or nothing. */
+export async function createBatch(
+  ctx: Context,
+  caller: Caller,
+  input: BatchDraft,
+): Promise<CreatedBatch> {
+  const { idempotencyKey, ...payload } = input;
+  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", payload]);
+  const replay = await findReplay(ctx, idempotency);
+  if (replay) return replay;
+  const config = input.config ?? {};
+  if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
+  if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile);
+  const now = ctx.now();
+  const id = input.id ?? newId("batch", now);
+  if (input.id !== undefined) await requireFree(ctx, id);
+  const { kind, source, columns } = await openInput(ctx, input, config);
+  const batch: NewBatch = {
+    draft: `~${randomBase32(16)}`,
+    id,
+    name: input.name ?? id,
+    description: input.description ?? null,
+    apiKey: caller.key,
+    inputFile: input.inputFile ?? null,
+    outputFile: input.outputFile ?? null,
+    columns,
+    config,
+    metadata: input.metadata ?? null,
+    maxConcurrency: config.maxConcurrency ?? null,
+    idempotency,
+    now,
+  };
+  const taskCount = await ingest(ctx, batch, kind, source, config);
+  if (taskCount === undefined) {
+    await discardDraft(ctx, batch.draft);
+    const raced = await findReplay(ctx, idempotency);
+    if (raced) return raced;
+    await requireFree(ctx, id);
+    throw new AppError(
+      "BATCH_RUNNING",
+      `Tasks of batch ${id} changed while it was being created; try again`,
+    );
+  }
+  ctx.signals.emit("events", undefined);
+  return { id, status: "pending", taskCount, createdAt: now, isReplay: false };
+}
+
+/** Checks and writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
+async function ingest(
+  ctx: Context,
+  batch: NewBatch,
+  kind: InputKind,
+  source: RowSource,
+  config: BatchConfig,
+): Promise<number | undefined> {
+  const checked = await checkRows(ctx, batch, kind, source, config);
+  try {
+    const { written, adopted } = await writeRows(ctx, batch, kind, source, config, checked);
+    const results = await ctx.writer.write(publishDraft(batch, written, adopted));
+    return rowsOf<{ total: number }>(results[PUBLISHED])[0]?.total;
+  } catch (error) {
+    await discardDraft(ctx, batch.draft);
+    if (String(error).includes("UNIQUE constraint failed"))
+      throw new AppError(
+        "TASK_ALREADY_EXISTS",
+        "A task with one of the ids was created meanwhile; nothing was stored",
+      );
+    throw error;
+  }
+}
+
+async function openInput(
+  ctx: Context,
+  { tasks, inputFile }: BatchDraft,
+  config: BatchConfig,
+): Promise<{ kind: InputKind; source: RowSource; columns: string[] | null }> {
+  if ((tasks === undefined) === (inputFile === undefined))
+    throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
+  if (inputFile !== undefined)
+    return { kind: "file", ...(await openInputFile(ctx, inputFile, config)) };
+  return { kind: "inline", source: () => inlineRows(tasks ?? []), columns: null };
+}
+
+/** Inline tasks have no columns: a template sees their id, prompt, and the plain values of their metadata. */
+async function* inlineRows(tasks: TaskInput[]): AsyncGenerator<RawRow> {
+  for (const [i, task] of tasks.entries()) {
+    const variables = new Map<string, string>();
+    for (const [name, value] of Object.entries({
+      ...task.metadata,
+      prompt: task.prompt,
+      id: task.id,
+    }))
+      if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+        variables.set(name, String(value));
+    yield { row: i + 1, fields: task, variables, cells: null, issues: [] };
+  }
+}
+
+async function findReplay(
+  ctx: Context,
+  idempotency: ReturnType<typeof idempotencyOf>,
+): Promise<CreatedBatch | undefined> {
+  const original = await findOriginal(ctx, idempotency, "batch");
+  if (original === undefined) return undefined;
+  const { id, status, total, createdAt } = await getBatch(ctx, original);
+  return { id, status, taskCount: total, createdAt, isReplay: true };
+}
+
+async function requireFree(ctx: Context, id: string): Promise<void> {
+  const batch = await store.findBatch(ctx.db, id);
+  if (batch && !(batch.isBare && batch.status === "pending"))
+    throw new AppError("BATCH_ALREADY_EXISTS", `There is a batch with id ${id} already`);
+}
+
+function requireOutputPath(ctx: Context, path: string): void {
+  try {
+    resolveInside(ctx.config.filesDir, path);
+  } catch (error) {
+    if (!(error instanceof PathError)) throw error;
+    throw invalid([{ path: "outputFile", message: `${JSON.stringify(path)} ${error.message}` }]);
+  }
+}
+
+export async function getBatch(ctx: Context, id: string): Promise<store.Batch> {
+  const batch = await store.findBatch(ctx.db, id);
+  if (!batch) throw new AppError("BATCH_NOT_FOUND", `There is no batch with id ${id}`);
+  return batch;
+}
+
+/** One page of batches and how many match in all. */
+export async function listBatches(ctx: Context, filter: store.BatchFilter, page: store.BatchPage) {
+  return {
+    batches: await store.listBatches(ctx.db, filter, page),
+    total: await store.countBatches(ctx.db, filter),
+  };
+}
+
+/** One page of a batch's tasks in input order. */
+export function listBatchTasks(ctx: Context, batch: store.Batch, page: store.BatchTaskPage) {
+  return store.listBatchTasks(ctx.db, batch.seq, page);
+}
+
+/** Starts a batch that has not been started. */
+export async function executeBatch(
+  ctx: Context,
+  id: string,
+  options: { isDryRun: boolean },
+): Promise<{ executionId: string }> {
+  const batch = await getBatch(ctx, id);
+  if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
+  const results = await ctx.writer.write(
+    store.startBatch(id, batch.seq, options.isDryRun, ctx.now()),
+  );
+  const [started] = rowsOf<{ seq: number; run: number }>(results[0]);
+  if (!started) {
+    const { status } = await getBatch(ctx, id);
+    if (status === "running" || status === "paused")
+      throw new AppError("BATCH_RUNNING", `Batch ${id} is ${status} already`);
+    throw new AppError(
+      "BATCH_FINISHED",
+      `Batch ${id} is ${status}; execute single tasks again, or create a new batch`,
+    );
+  }
+  ctx.signals.emit("batch", { seq: started.seq });
+  ctx.signals.emit("events", undefined);
+  return { executionId: batchExecutionId(started.seq, started.run) };
+}

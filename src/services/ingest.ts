@@ -1,0 +1,254 @@
+import type { Context } from "../context.ts";
+import { ComposeError, composeRequest } from "../domain/compose.ts";
+import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
+import { priorityRank } from "../domain/task.ts";
+import { AppError, invalid } from "../errors.ts";
+import { sha256Hex } from "../lib/hash.ts";
+import { canonicalJson } from "../lib/json.ts";
+import {
+  DRAFTS,
+  findTaken,
+  findUsedKeys,
+  insertRows,
+  type NewBatch,
+  type NewRow,
+  openDraft,
+  REMOVED,
+  removeFromDraft,
+} from "../store/ingest.ts";
+import { rowsOf } from "../store/rows.ts";
+
+/** One entry of a batch's input as it was read, before anybody checked it. `row` counts from 1. */
+export type RawRow = {
+  row: number;
+  fields: unknown;
+  variables: ReadonlyMap<string, string>;
+  cells: string[] | null;
+  issues: { field: string; message: string }[];
+};
+
+/** Reads the input from its start; called once for each pass. */
+export type RowSource = () => AsyncIterable<RawRow>;
+
+export type RowIssue = { row: number; field: string; message: string };
+
+const CHUNK_ROWS = 1000;
+const MAX_ISSUES = 100;
+
+/** Rows of a file are reported by number, tasks of a request by their path in it. */
+export type InputKind = "file" | "inline";
+
+/** What checking an input found: how many rows it has, and which replace tasks of a bare batch. */
+export type Checked = { rows: number; adoptedIds: Set<string> };
+
+/**
+ * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first
+ * hundred of all that is wrong and how much there is; nothing has been written by then.
+ */
+export async function checkRows(
+  ctx: Context,
+  batch: Pick<NewBatch, "id" | "apiKey">,
+  kind: InputKind,
+  source: RowSource,
+  config: BatchConfig,
+): Promise<Checked> {
+  const issues = new IssueList(kind);
+  const seen = new Map<string, number>();
+  const keys = new Map<string, number>();
+  const models = new Map<string, boolean>();
+  const adoptedIds = new Set<string>();
+  let rows = 0;
+  for await (const chunk of chunksOf(source())) {
+    const ids: string[] = [];
+    for (const raw of chunk) {
+      rows++;
+      const row = readRow(ctx, batch.id, raw, config, issues);
+      if (!row) continue;
+      const before = seen.get(row.id);
+      if (before !== undefined)
+        issues.add(raw.row, "id", `${row.id} is the id of row ${before} already`);
+      else seen.set(row.id, raw.row);
+      let isSupported = models.get(row.model);
+      if (isSupported === undefined) {
+        isSupported = await ctx.isModelSupported(row.model);
+        models.set(row.model, isSupported);
+      }
+      if (!isSupported) issues.add(raw.row, "model", `${row.model} is not supported`);
+      ids.push(row.id);
+      if (row.idempotencyKey === null) continue;
+      if (keys.has(row.idempotencyKey))
+        issues.add(raw.row, "idempotencyKey", "stands in an earlier row already");
+      keys.set(row.idempotencyKey, raw.row);
+    }
+    for (const taken of rowsOf<Taken>(await ctx.client.execute(findTaken(ids))))
+      if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
+      else
+        issues.add(
+          seen.get(taken.id) ?? 0,
+          "id",
+          `${taken.id} is the id of another task already`,
+          true,
+        );
+  }
+  if (keys.size > 0)
+    for (const { key } of rowsOf<{ key: string }>(
+      await ctx.client.execute(findUsedKeys(batch.apiKey, [...keys.keys()])),
+    ))
+      issues.add(keys.get(key) ?? 0, "idempotencyKey", "was used before", true);
+  if (rows === 0)
+    throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
+  issues.throwIfAny();
+  return { rows, adoptedIds };
+}
+
+type Taken = { id: string; batchId: string; isBare: number };
+
+/**
+ * Second pass: writes the rows into a draft, a thousand to a commit, other work between them.
+ * Returns those that are adopted instead; they are written when the draft is published.
+ */
+export async function writeRows(
+  ctx: Context,
+  batch: NewBatch,
+  kind: InputKind,
+  source: RowSource,
+  config: BatchConfig,
+  checked: Checked,
+): Promise<{ written: number; adopted: NewRow[] }> {
+  const adopted: NewRow[] = [];
+  let written = 0;
+  let position = 0;
+  const opened = ctx.writer.write([openDraft(batch)]);
+  for await (const chunk of chunksOf(source())) {
+    const issues = new IssueList(kind);
+    const rows = chunk.flatMap((raw) => readRow(ctx, batch.id, raw, config, issues) ?? []);
+    issues.throwIfAny();
+    for (const row of rows) row.position = position++;
+    adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
+    const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
+    const inserted = ctx.writer.write(insertRows(batch, fresh));
+    await opened;
+    if ((await inserted)[0]?.rowsAffected !== fresh.length)
+      throw new Error(`a chunk of ${fresh.length} rows was not inserted whole`);
+    written += fresh.length;
+  }
+  if (position !== checked.rows)
+    throw new AppError(
+      "VALIDATION_ERROR",
+      "The input file changed while it was being read; try again",
+    );
+  return { written, adopted };
+}
+
+/** Removes a draft, a chunk at a time. */
+export async function discardDraft(ctx: Pick<Context, "writer">, draft: string): Promise<void> {
+  for (;;) {
+    const results = await ctx.writer.write(removeFromDraft(draft, CHUNK_ROWS));
+    if (results[REMOVED]?.rowsAffected === 0) return;
+  }
+}
+
+/** The row to be stored, or `undefined` where something is wrong with it. */
+function readRow(
+  ctx: Context,
+  batchId: string,
+  raw: RawRow,
+  config: BatchConfig,
+  issues: IssueList,
+): NewRow | undefined {
+  for (const { field, message } of raw.issues) issues.add(raw.row, field, message);
+  if (raw.issues.length > 0) return undefined;
+  const parsed = TaskInput.safeParse(raw.fields);
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues)
+      issues.add(raw.row, issue.path.join("."), issue.message);
+    return undefined;
+  }
+  const task = parsed.data;
+  try {
+    const { model, body, prompt } = composeRequest(
+      task,
+      config,
+      raw.variables,
+      ctx.config.defaultModel,
+    );
+    return {
+      id: task.id ?? `${batchId}-${raw.row}`,
+      position: 0,
+      model,
+      priority: priorityRank(task.priority ?? "normal"),
+      maxRetries: task.maxRetries ?? config.maxRetries ?? null,
+      timeoutMs: task.timeoutMs ?? config.timeoutMs ?? null,
+      endpoint: "/v1/chat/completions",
+      body: JSON.stringify(body),
+      prompt,
+      metadata: task.metadata ? JSON.stringify(task.metadata) : null,
+      cells: raw.cells,
+      idempotencyKey: task.idempotencyKey ?? null,
+      fingerprint:
+        task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
+    };
+  } catch (error) {
+    if (!(error instanceof ComposeError)) throw error;
+    issues.add(raw.row, error.field, error.message);
+    return undefined;
+  }
+}
+
+class IssueList {
+  readonly #kind: InputKind;
+  readonly #first: RowIssue[] = [];
+  #total = 0;
+  #taken = 0;
+
+  constructor(kind: InputKind) {
+    this.#kind = kind;
+  }
+
+  add(row: number, field: string, message: string, isTaken = false): void {
+    this.#total++;
+    if (isTaken) this.#taken++;
+    if (this.#first.length < MAX_ISSUES) this.#first.push({ row, field, message });
+  }
+
+  throwIfAny(): void {
+    const [first] = this.#first;
+    if (!first) return;
+    if (this.#kind === "inline") {
+      const error = invalid(
+        this.#first.map(({ row, field, message }) => ({
+          path: ["tasks", String(row - 1), field].filter(Boolean).join("."),
+          message,
+        })),
+      );
+      throw this.#taken === this.#total
+        ? new AppError("TASK_ALREADY_EXISTS", error.message, error.details)
+        : error;
+    }
+    const where = `row ${first.row}${first.field ? `, ${first.field}` : ""}: ${first.message}`;
+    const more = this.#total > 1 ? ` (and ${this.#total - 1} more)` : "";
+    throw new AppError("VALIDATION_ERROR", `${where}${more}`, {
+      rows: this.#first,
+      total: this.#total,
+    });
+  }
+}
+
+async function* chunksOf(rows: AsyncIterable<RawRow>): AsyncGenerator<RawRow[]> {
+  let chunk: RawRow[] = [];
+  for await (const row of rows) {
+    chunk.push(row);
+    if (chunk.length < CHUNK_ROWS) continue;
+    yield chunk;
+    chunk = [];
+    // A long input must not keep other requests waiting.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+/** Removes what crashes left of batches that were being written. Nobody may be writing one. */
+export async function removeAbandonedDrafts(ctx: Context): Promise<void> {
+  for (const { id } of rowsOf<{ id: string }>(await ctx.client.execute(DRAFTS)))
+    await discardDraft(ctx, id);
+}

@@ -1,0 +1,221 @@
+import type { Context } from "../context.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import { ComposeError, composeRequest } from "../domain/compose.ts";
+import type { TaskInput } from "../domain/task-input.ts";
+import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
+import { AppError, invalid } from "../errors.ts";
+import { newId } from "../lib/ids.ts";
+import { findBatchSeq } from "../store/batches.ts";
+import { rowsOf } from "../store/rows.ts";
+import * as moves from "../store/task-moves.ts";
+import * as store from "../store/tasks.ts";
+import type { Caller } from "./caller.ts";
+import { findOriginal, idempotencyOf } from "./idempotency.ts";
+import { requireSupportedModel } from "./models.ts";
+
+export type NewTask = TaskInput & { batchId?: string | undefined };
+export type Execute = { isDryRun: boolean; priority: TaskInput["priority"] };
+export type CreatedTask = {
+  id: string;
+  status: TaskStatus;
+  createdAt: number;
+  executionId: string | null;
+  isReplay: boolean;
+};
+
+const NO_VARIABLES = new Map<string, string>();
+
+/** Stores a task and, with `execute`, queues it in the same commit. Racing requests of one idempotency key make one task. */
+export async function createTask(
+  ctx: Context,
+  caller: Caller,
+  input: NewTask,
+  execute: Execute | null = null,
+): Promise<CreatedTask> {
+  const { idempotencyKey, ...payload } = input;
+  const idempotency = idempotencyOf(caller, idempotencyKey, ["task", payload, execute]);
+  const { model, body, prompt } = composeTask(ctx, input);
+  await requireSupportedModel(ctx, model);
+  const now = ctx.now();
+  const id = input.id ?? newId("task", now);
+  const priority = priorityRank(input.priority ?? "normal");
+  const written = ctx.writer.write(
+    moves.insertTask({
+      id,
+      batchId: input.batchId ?? null,
+      model,
+      priority,
+      maxRetries: input.maxRetries ?? null,
+      timeoutMs: input.timeoutMs ?? null,
+      apiKey: caller.key,
+      endpoint: "/v1/chat/completions",
+      body: JSON.stringify(body),
+      prompt,
+      metadata: input.metadata ? JSON.stringify(input.metadata) : null,
+      idempotency,
+      execute: execute ? runOptions(execute, now) : null,
+      now,
+    }),
+  );
+  if (execute) ctx.signals.emit("queued", { lane: SINGLE_TASKS, model });
+  const results = await written;
+  const [row] = rowsOf<{ seq: number }>(results[moves.INSERTED]);
+  if (!row) return explainRefusal(ctx, input, id, idempotency);
+  ctx.signals.emit("events", undefined);
+  return {
+    id,
+    status: "pending",
+    createdAt: now,
+    executionId: execute ? executionId(row.seq, 1) : null,
+    isReplay: false,
+  };
+}
+
+async function explainRefusal(
+  ctx: Context,
+  input: NewTask,
+  id: string,
+  idempotency: ReturnType<typeof idempotencyOf>,
+): Promise<CreatedTask> {
+  const original = await findOriginal(ctx, idempotency, "task");
+  if (original !== undefined) {
+    const { task, queued } = await getTask(ctx, original);
+    const run = queued?.run ?? task.run;
+    return {
+      id: task.id,
+      status: task.status,
+      createdAt: task.createdAt,
+      executionId: run > 0 ? executionId(task.seq, run) : null,
+      isReplay: true,
+    };
+  }
+  if (await ctx.findTask(id))
+    throw new AppError("TASK_ALREADY_EXISTS", `There is a task with id ${id} already`);
+  throw new AppError(
+    "BATCH_RUNNING",
+    `Batch ${input.batchId} has begun, so that no task can be added to it; give the task another batchId`,
+  );
+}
+
+/** The provider request of a single task. Throws `VALIDATION_ERROR` where there is nothing to send. */
+export function composeTask(ctx: Context, input: TaskInput) {
+  try {
+    return composeRequest(input, {}, NO_VARIABLES, ctx.config.defaultModel);
+  } catch (error) {
+    if (error instanceof ComposeError)
+      throw invalid([{ path: error.field, message: error.message }]);
+    throw error;
+  }
+}
+
+function runOptions(execute: Execute, now: number) {
+  return {
+    isDryRun: execute.isDryRun,
+    priority: execute.priority === undefined ? null : priorityRank(execute.priority),
+    now,
+  };
+}
+
+export async function getTask(ctx: Context, id: string): Promise<store.TaskRecord> {
+  const record = await ctx.findTask(id);
+  if (!record) throw new AppError("TASK_NOT_FOUND", `There is no task with id ${id}`);
+  return record;
+}
+
+export type TaskQuery = Omit<store.TaskFilter, "batch"> & { batchId?: string | undefined };
+
+/** One page of the tasks that match, and how many match in all. */
+export async function listTasks(ctx: Context, query: TaskQuery, page: store.TaskPage) {
+  const { batchId, ...rest } = query;
+  const batch = batchId === undefined ? undefined : await findBatchSeq(ctx.db, batchId);
+  if (batchId !== undefined && batch === undefined) return { tasks: [], total: 0 };
+  const filter = { ...rest, batch };
+  return {
+    tasks: await store.listTasks(ctx.db, filter, page),
+    total: await store.countTasks(ctx.db, filter),
+  };
+}
+
+/** Queues a task; a finished one starts a new execution. Throws `TASK_RUNNING` where it is queued or running. */
+export async function executeTask(
+  ctx: Context,
+  id: string,
+  execute: Execute,
+): Promise<{ executionId: string }> {
+  const { task } = await getTask(ctx, id);
+  const written = ctx.writer.write(moves.executeTask(id, runOptions(execute, ctx.now())));
+  ctx.signals.emit("queued", { lane: SINGLE_TASKS, model: task.model });
+  const [row] = rowsOf<{ task: number; run: number }>((await written).at(-1));
+  if (row) return { executionId: executionId(row.task, row.run) };
+  await getTask(ctx, id);
+  throw new AppError("TASK_RUNNING", `Task ${id} is already queued or running`);
+}
+
+/** Cancels a task that has not finished; the call in flight, if there is one, is aborted. */
+export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRecord> {
+  const { task } = await getTask(ctx, id);
+  const results = await ctx.writer.write(moves.cancelTask(id, task.batch, ctx.now()));
+  const [row] = rowsOf<{ seq: number }>(results[moves.CANCELLED]);
+  const after = await getTask(ctx, id);
+  if (!row) throw new AppError("TASK_FINISHED", `Task ${id} is already ${after.task.status}`);
+  ctx.signals.emit("abandoned", { tasks: [row.seq] });
+  ctx.signals.emit("settled", { tasks: [row.seq] });
+  ctx.signals.emit("events", undefined);
+  return after;
+}
+
+/** Deletes a task and what belongs to it. A running one only with `force`, which cancels it first. */
+export async function deleteTask(ctx: Context, id: string, force: boolean): Promise<void> {
+  const { task } = await getTask(ctx, id);
+  if (task.status === "running" && force) await cancelIfRunning(ctx, id);
+  const results = await ctx.writer.write(moves.deleteTask(id, task.batch, ctx.now()));
+  if (rowsOf(results.at(-1)).length > 0) return;
+  await getTask(ctx, id);
+  throw new AppError(
+    "TASK_RUNNING",
+    `Task ${id} is running; cancel it first, or delete it with ?force=true`,
+  );
+}
+
+async function cancelIfRunning(ctx: Context, id: string): Promise<void> {
+  try {
+    await cancelTask(ctx, id);
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === "TASK_FINISHED")) throw error;
+  }
+}
+
+/** The task once it has come to an end, or as it stands after `waitMs`. */
+export async function waitForTask(
+  ctx: Context,
+  id: string,
+  waitMs: number,
+): Promise<store.TaskRecord> {
+  const { task } = await getTask(ctx, id);
+  await new Promise<void>((resolve) => {
+    const check = async () => {
+      const now = await ctx.findTask(id);
+      if (
+        !now ||
+        now.task.status === "completed" ||
+        now.task.status === "failed" ||
+        now.task.status === "cancelled"
+      )
+        done();
+    };
+    const timer = setTimeout(done, waitMs);
+    // The signal tells of runs that end in this process; the poll of those that end in others.
+    const poll = setInterval(check, 500);
+    const unsubscribe = ctx.signals.on("settled", ({ tasks }) => {
+      if (tasks.includes(task.seq)) void check();
+    });
+    function done() {
+      clearTimeout(timer);
+      clearInterval(poll);
+      unsubscribe();
+      resolve();
+    }
+    void check();
+  });
+  return getTask(ctx, id);
+}

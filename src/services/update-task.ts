@@ -1,0 +1,129 @@
+import type { Context } from "../context.ts";
+import { fromProviderBody, promptOf } from "../domain/request.ts";
+import { TaskInput } from "../domain/task-input.ts";
+import { priorityRank } from "../domain/task.ts";
+import { AppError, invalid } from "../errors.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
+import { rowsOf } from "../store/rows.ts";
+import { CHANGED, changeTask } from "../store/task-moves.ts";
+import type { TaskRecord } from "../store/tasks.ts";
+import { requireSupportedModel } from "./models.ts";
+import { composeTask, getTask } from "./tasks.ts";
+
+/** The fields to change; `null` removes one. `metadata` is merged (RFC 7396), everything else replaced. */
+export type TaskPatch = {
+  [K in keyof Omit<TaskInput, "id" | "idempotencyKey">]?: TaskInput[K] | null;
+};
+
+/** How often the change is computed anew when others change the task at the same time. */
+const MOST_TRIES = 10;
+
+/**
+ * Changes a task that is not running; what it asks for having changed, a finished one is pending
+ * again. A new prompt also replaces the text of the last user message where that was the old
+ * prompt, because it is the messages that are sent.
+ */
+export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Promise<TaskRecord> {
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const record = await getTask(ctx, id);
+    if (record.task.status === "running")
+      throw new AppError("TASK_RUNNING", `Task ${id} is running; cancel it first`);
+    const next = apply(ctx, record, patch);
+    if (patch.model) await requireSupportedModel(ctx, next.model);
+    const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.now() }));
+    if (record.queued) ctx.signals.emit("queued", { lane: record.queued.lane, model: next.model });
+    if (rowsOf((await written)[CHANGED]).length > 0) return getTask(ctx, id);
+  }
+  throw new AppError("TASK_RUNNING", `Task ${id} is being changed by others; try again`);
+}
+
+function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
+  const before = { body: input.body, prompt: input.prompt, metadata: input.metadata };
+  const body = objectOf(input.body);
+  const asksForMore = REQUEST_FIELDS.some((field) => field in patch);
+  if (asksForMore && input.endpoint !== "/v1/chat/completions")
+    throw invalid([
+      {
+        path: "",
+        message: `a task for ${input.endpoint} can only change its metadata, priority and limits`,
+      },
+    ]);
+  const changed = asksForMore
+    ? composeTask(ctx, merge(body, input.prompt, patch))
+    : { model: task.model, body, prompt: input.prompt };
+  return {
+    before,
+    after: {
+      body: asksForMore ? JSON.stringify(changed.body) : input.body,
+      prompt: changed.prompt,
+      metadata: mergeMetadata(input.metadata, patch.metadata),
+    },
+    model: changed.model,
+    priority:
+      patch.priority === undefined ? task.priority : priorityRank(patch.priority ?? "normal"),
+    maxRetries: patch.maxRetries === undefined ? task.maxRetries : patch.maxRetries,
+    timeoutMs: patch.timeoutMs === undefined ? task.timeoutMs : patch.timeoutMs,
+  };
+}
+
+const REQUEST_FIELDS = [
+  "prompt",
+  "messages",
+  "model",
+  "temperature",
+  "maxTokens",
+  "parameters",
+] as const;
+
+/** What the task asks for with the patch applied, as if it were sent anew. */
+function merge(body: JsonObject, storedPrompt: string | null, patch: TaskPatch): TaskInput {
+  const now = fromProviderBody("/v1/chat/completions", body);
+  const derived = promptOf(body);
+  const prompt = patch.prompt === undefined ? (storedPrompt ?? derived) : patch.prompt;
+  const messages =
+    patch.messages === undefined
+      ? storedPrompt === null && derived !== null
+        ? null
+        : replacePrompt(now.messages, storedPrompt, patch.prompt)
+      : patch.messages;
+  return TaskInput.parse(
+    withoutNulls({
+      prompt,
+      messages,
+      model: patch.model === undefined ? now.model : patch.model,
+      temperature: patch.temperature === undefined ? now.temperature : patch.temperature,
+      maxTokens: patch.maxTokens === undefined ? now.maxTokens : patch.maxTokens,
+      parameters: patch.parameters === undefined ? now.parameters : patch.parameters,
+    }),
+  );
+}
+
+function replacePrompt(
+  messages: JsonObject[] | null,
+  before: string | null,
+  after: string | null | undefined,
+): JsonObject[] | null {
+  const last = messages?.findLastIndex(({ role }) => role === "user") ?? -1;
+  const message = messages?.[last];
+  if (!messages || !message || typeof after !== "string" || message["content"] !== before)
+    return messages;
+  return messages.with(last, { ...message, content: after });
+}
+
+function mergeMetadata(stored: string | null, patch: TaskPatch["metadata"]): string | null {
+  if (patch === undefined) return stored;
+  if (patch === null) return null;
+  const merged = withoutNulls({ ...objectOf(stored ?? "{}"), ...patch });
+  return JSON.stringify(merged);
+}
+
+function withoutNulls(object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== null && value !== undefined),
+  );
+}
+
+function objectOf(text: string): JsonObject {
+  const value = parseJson(text);
+  return isJsonObject(value) ? value : {};
+}

@@ -1,0 +1,125 @@
+import { and, asc, count, desc, eq, gt, ne, type SQL, sql } from "drizzle-orm";
+
+import type { Db } from "../db/client.ts";
+import { type Batch, batches, executions, taskInputs, tasks } from "../db/schema.ts";
+import type { Statement } from "../db/writer.ts";
+import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
+import type { TaskStatus } from "../domain/task.ts";
+import { finishBatches } from "./counters.ts";
+import { eventAfterChange } from "./events.ts";
+
+export type { Batch };
+
+/** Batches that answers may show: not the one of the single tasks, nor drafts. */
+const VISIBLE = and(gt(batches.seq, SINGLE_TASKS), ne(batches.status, "ingesting"));
+
+export function findBatch(db: Db, id: string): Promise<Batch | undefined> {
+  return db
+    .select()
+    .from(batches)
+    .where(and(eq(batches.id, id), VISIBLE))
+    .get();
+}
+
+/** The row number of a batch that answers may show. */
+export async function findBatchSeq(db: Db, id: string): Promise<number | undefined> {
+  return (await findBatch(db, id))?.seq;
+}
+
+/** The batches that the engine works on. */
+export function listRunningBatches(db: Db) {
+  return db
+    .select({ seq: batches.seq, maxConcurrency: batches.maxConcurrency })
+    .from(batches)
+    .where(and(eq(batches.status, "running"), gt(batches.seq, SINGLE_TASKS)));
+}
+
+export type BatchFilter = { status?: BatchStatus | undefined; name?: string | undefined };
+
+export type BatchPage = {
+  sort: "createdAt" | "name";
+  order: "asc" | "desc";
+  limit: number;
+  offset: number;
+  after?: [number | string, number] | undefined;
+};
+
+export function listBatches(db: Db, filter: BatchFilter, page: BatchPage): Promise<Batch[]> {
+  const column = page.sort === "name" ? batches.name : batches.createdAt;
+  const direction = page.order === "asc" ? asc : desc;
+  const after = page.after
+    ? sql`(${column}, ${batches.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
+    : undefined;
+  return db
+    .select()
+    .from(batches)
+    .where(and(VISIBLE, ...conditions(filter), after))
+    .orderBy(direction(column), direction(batches.seq))
+    .limit(page.limit)
+    .offset(page.offset);
+}
+
+export async function countBatches(db: Db, filter: BatchFilter): Promise<number> {
+  const row = await db
+    .select({ n: count() })
+    .from(batches)
+    .where(and(VISIBLE, ...conditions(filter)))
+    .get();
+  return row?.n ?? 0;
+}
+
+function conditions({ status, name }: BatchFilter): (SQL | undefined)[] {
+  return [
+    status === undefined ? undefined : eq(batches.status, status),
+    name === undefined ? undefined : sql`instr(lower(${batches.name}), lower(${name})) > 0`,
+  ];
+}
+
+export type BatchTaskPage = {
+  limit: number;
+  /** The position after which the page begins; -1 for the first. */
+  after: number;
+  offset?: number;
+  status?: TaskStatus | undefined;
+};
+
+/** Tasks of a batch in input order, with what was asked and what came of it. */
+export function listBatchTasks(db: Db, batch: number, page: BatchTaskPage) {
+  return db
+    .select({ task: tasks, input: taskInputs, execution: executions })
+    .from(tasks)
+    .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
+    .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
+    .where(
+      and(
+        eq(tasks.batch, batch),
+        gt(tasks.position, page.after),
+        page.status === undefined ? undefined : eq(tasks.status, page.status),
+      ),
+    )
+    .orderBy(asc(tasks.position))
+    .limit(page.limit)
+    .offset(page.offset ?? 0);
+}
+
+export type BatchTask = Awaited<ReturnType<typeof listBatchTasks>>[number];
+
+/** Starts a pending batch that has tasks. The first result has a row `{seq, run}` if that was so. */
+export function startBatch(id: string, seq: number, isDryRun: boolean, now: number): Statement[] {
+  return [
+    {
+      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
+              updated_at = ?, is_bare = 0
+            WHERE seq = ? AND status = 'pending' AND total > 0 RETURNING seq, run`,
+      args: [isDryRun, now, now, seq],
+    },
+    eventAfterChange({
+      type: "batch.started",
+      at: now,
+      task: null,
+      batch: id,
+      data: { batchId: id, status: "running" },
+    }),
+    ...finishBatches(JSON.stringify([seq]), now),
+  ];
+}

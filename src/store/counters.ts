@@ -1,0 +1,67 @@
+import type { Statement } from "../db/writer.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import type { TaskStatus } from "../domain/task.ts";
+
+/** A condition over the columns of `tasks`, with the arguments of its placeholders. */
+export type Which = { where: string; args: (string | number | null)[] };
+
+/**
+ * Counts, in their batches, the tasks that a later statement of the unit moves to `to` (or deletes).
+ * It stands before that statement and has the same condition.
+ */
+export function countMove(which: Which, to: TaskStatus | "deleted", now: number): Statement {
+  const minus = (status: TaskStatus) =>
+    `${status} = batches.${status} - moved.${status}${to === status ? " + moved.all_of_them" : ""}`;
+  return {
+    sql: `UPDATE batches SET ${minus("completed")}, ${minus("failed")}, ${minus("cancelled")},
+            ${minus("running")}, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
+            updated_at = ?
+          FROM (SELECT batch, count(*) AS all_of_them,
+                       sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,
+                       sum(status = 'cancelled') AS cancelled, sum(status = 'running') AS running
+                FROM tasks WHERE ${which.where} GROUP BY batch) AS moved
+          WHERE batches.seq = moved.batch`,
+    args: [now, ...which.args],
+  };
+}
+
+/** Ends the batches named by a JSON array of row numbers in which nothing is left to do. */
+export function finishBatches(seqs: string, now: number): Statement[] {
+  const isDone = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
+    AND status IN ('running', 'paused') AND completed + failed + cancelled >= total`;
+  const status = `CASE WHEN completed > 0 OR total = 0 THEN 'completed'
+                       WHEN failed > 0 THEN 'failed' ELSE 'cancelled' END`;
+  return [
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'batch.' || ${status}, NULL, id,
+                   json_object('batchId', id, 'status', ${status}, 'total', total,
+                     'completed', completed, 'failed', failed, 'cancelled', cancelled,
+                     'costUsd', cost_usd)
+            FROM batches WHERE ${isDone}`,
+      args: [now, seqs],
+    },
+    {
+      sql: `UPDATE batches SET status = ${status}, completed_at = ?, updated_at = ? WHERE ${isDone}`,
+      args: [now, now, seqs],
+    },
+  ];
+}
+
+export type Difference = { batchId: string; counter: string; stored: number; counted: number };
+
+/** Counters that differ from the rows they count; reads every task, so it is for checks only. */
+export const COUNTER_DIFFERENCES = `
+  WITH counted AS (
+    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq) AS total_rows,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'completed') AS completed_rows,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'failed') AS failed_rows,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'running') AS running_rows
+    FROM batches b WHERE b.status <> 'ingesting')
+  SELECT id AS batchId, 'total' AS counter, total AS stored, total_rows AS counted FROM counted WHERE total <> total_rows
+  UNION ALL SELECT id, 'completed', completed, completed_rows FROM counted WHERE completed <> completed_rows
+  UNION ALL SELECT id, 'failed', failed, failed_rows FROM counted WHERE failed <> failed_rows
+  UNION ALL SELECT id, 'cancelled', cancelled, cancelled_rows FROM counted WHERE cancelled <> cancelled_rows
+  UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows`;

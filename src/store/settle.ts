@@ -1,0 +1,174 @@
+import type { Statement } from "../db/writer.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import { finishBatches } from "./counters.ts";
+
+/** How a run ended, as the engine reports it. The queue knows the rest. */
+export type Final = {
+  task: number;
+  claim: number;
+  status: "completed" | "failed";
+  at: number;
+  provider: string;
+  model: string;
+  requestId: string | null;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  cachedTokens: number | null;
+  reasoningTokens: number | null;
+  costUsd: number | null;
+  /** The provider's answer and the error for users, JSON texts. */
+  response: string | null;
+  error: string | null;
+};
+
+/** Rows of one INSERT: far below SQLite's limit of bound values, and enough for the text to be parsed cheaply. */
+const ROWS_PER_INSERT = 200;
+
+/**
+ * Ends runs: what they came to, their tasks, their batches' counters, their events, and the batches
+ * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
+ * or has another owner or claim gets no execution, and the others serve only runs that have a queue
+ * row and an execution. So a late answer changes nothing.
+ */
+export function settle(
+  finals: Final[],
+  batches: number[],
+  owner: string,
+  now: number,
+): Statement[] {
+  const ended = [JSON.stringify(finals.map(({ task }) => task)), owner];
+  return [
+    ...chunks(finals, ROWS_PER_INSERT).map((rows) => insertExecutions(rows, owner)),
+    {
+      sql: `UPDATE tasks SET status = ended.status, completed_at = ended.completed_at,
+              updated_at = ended.completed_at
+            FROM (SELECT e.task, e.status, e.completed_at FROM ${ENDED}) ended
+            WHERE tasks.seq = ended.task`,
+      args: ended,
+    },
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT e.completed_at, 'task.' || e.status, t.id, nullif(b.id, ''),
+                   json_object('taskId', t.id, 'batchId', nullif(b.id, ''), 'status', e.status,
+                     'executionId', printf('exec-%09d-%d', e.task, e.run), 'attempts', e.attempts,
+                     'totalTokens', e.prompt_tokens + e.completion_tokens, 'costUsd', e.cost_usd,
+                     'error', e.error ->> 'code')
+            FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task CROSS JOIN batches b ON b.seq = t.batch`,
+      args: ended,
+    },
+    {
+      sql: `UPDATE batches SET running = running - ended.calls,
+              completed = batches.completed + ended.completed,
+              failed = failed + ended.calls - ended.completed,
+              prompt_tokens = batches.prompt_tokens + ended.prompt_tokens,
+              completion_tokens = batches.completion_tokens + ended.completion_tokens,
+              cost_usd = batches.cost_usd + ended.cost_usd,
+              unpriced = batches.unpriced + ended.unpriced, updated_at = ?
+            FROM (SELECT t.batch, count(*) AS calls, sum(e.status = 'completed') AS completed,
+                         total(e.prompt_tokens) AS prompt_tokens,
+                         total(e.completion_tokens) AS completion_tokens, total(e.cost_usd) AS cost_usd,
+                         sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced
+                  FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
+            WHERE batches.seq = ended.batch`,
+      args: [now, ...ended],
+    },
+    {
+      sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,
+      args: ended,
+    },
+    ...finishBatches(JSON.stringify(batches), now),
+  ];
+}
+
+const ENDED = `json_each(?) r CROSS JOIN queue q ON q.task = r.value AND +q.owner = ?
+  CROSS JOIN executions e ON e.task = q.task AND e.run = q.run`;
+
+/**
+ * Values are bound one by one: through `json_each` the same insert takes twice the time, and with
+ * large answers more, because SQLite parses each answer again for every field that is taken out.
+ */
+function insertExecutions(rows: Final[], owner: string): Statement {
+  const values = rows.map(() => "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)").join();
+  return {
+    sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
+            completed_at, attempts, log, provider, model, request_id, prompt_tokens,
+            completion_tokens, cached_tokens, reasoning_tokens, cost_usd, response, error)
+          SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
+            v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
+            v.column10, v.column11, v.column12, v.column13, v.column14
+          FROM (VALUES ${values}) v
+          CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
+    args: [
+      ...rows.flatMap((row) => [
+        row.task,
+        row.claim,
+        row.status,
+        row.at,
+        row.provider,
+        row.model,
+        row.requestId,
+        row.promptTokens,
+        row.completionTokens,
+        row.cachedTokens,
+        row.reasoningTokens,
+        row.costUsd,
+        row.response,
+        row.error,
+      ]),
+      owner,
+    ],
+  };
+}
+
+function chunks<T>(items: T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
+  );
+}
+
+/** A failed attempt whose run goes on at `at`; `entry` is kept in the run's log. */
+export type Retry = { t: number; c: number; at: number; entry: Record<string, unknown> };
+
+const FENCE = `json_each(?) r CROSS JOIN queue q
+  ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
+
+/** Sends runs back to wait for their next attempt, under the same fence as `settle`. */
+export function postpone(retries: Retry[], owner: string, now: number): Statement[] {
+  const fence = [JSON.stringify(retries), owner];
+  return [
+    {
+      sql: `UPDATE tasks SET status = 'pending', updated_at = ?
+            WHERE seq IN (SELECT q.task FROM ${FENCE})`,
+      args: [now, ...fence],
+    },
+    {
+      sql: `UPDATE batches SET running = running - failed_now.calls
+            FROM (SELECT t.batch, count(*) AS calls FROM ${FENCE}
+                  CROSS JOIN tasks t ON t.seq = q.task GROUP BY t.batch) failed_now
+            WHERE batches.seq = failed_now.batch`,
+      args: fence,
+    },
+    {
+      sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + 1,
+              log = json_insert(coalesce(log, '[]'), '$[#]', json(later.entry))
+            FROM (SELECT q.task, r.value ->> 'at' AS at,
+                    json_set(r.value -> 'entry', '$.attempt', q.attempt, '$.startedAt', q.claimed_at) AS entry
+                  FROM ${FENCE}) later
+            WHERE queue.task = later.task`,
+      args: fence,
+    },
+  ];
+}
+
+/** Appends a `batch.progress` event for each of these batches that still runs. */
+export function reportProgress(batches: number[], now: number): Statement {
+  return {
+    sql: `INSERT INTO events (at, type, task, batch, data)
+          SELECT ?, 'batch.progress', NULL, id,
+                 json_object('batchId', id, 'status', status, 'total', total, 'completed', completed,
+                   'failed', failed, 'cancelled', cancelled, 'running', running, 'costUsd', cost_usd)
+          FROM batches
+          WHERE seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS} AND status = 'running'`,
+    args: [now, JSON.stringify(batches)],
+  };
+}

@@ -1,0 +1,236 @@
+import type { Statement } from "../db/writer.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import type { Endpoint } from "../domain/request.ts";
+import { countMove, finishBatches } from "./counters.ts";
+import { eventAfterChange } from "./events.ts";
+import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
+import { enqueueAfterChange, type RunOptions } from "./queue.ts";
+
+export type NewTask = {
+  id: string;
+  /** Public id of its batch, made if there is none. */
+  batchId: string | null;
+  model: string;
+  priority: number;
+  maxRetries: number | null;
+  timeoutMs: number | null;
+  apiKey: number;
+  endpoint: Endpoint;
+  body: string;
+  prompt: string | null;
+  metadata: string | null;
+  idempotency: Idempotency | null;
+  /** Set to execute it at once. */
+  execute: RunOptions | null;
+  now: number;
+};
+
+/** Position in the results of `insertTask` of the one that has a row if the task was inserted. */
+export const INSERTED = 2;
+
+/**
+ * Inserts a task with all that belongs to it, or nothing at all: not where its id or its
+ * idempotency key is taken, nor where its batch has begun.
+ */
+export function insertTask(task: NewTask): Statement[] {
+  const batchId = task.batchId ?? "";
+  const key = idempotencyArgs(task.idempotency);
+  return [
+    {
+      sql: `INSERT INTO batches (id, name, status, is_bare, api_key, config, created_at, updated_at)
+            SELECT ?, ?, 'pending', 1, ?, '{}', ?, ?
+            WHERE ? <> '' AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = ?) AND ${KEY_IS_UNUSED}
+            ON CONFLICT DO NOTHING`,
+      args: [batchId, batchId, task.apiKey, task.now, task.now, batchId, task.id, ...key],
+    },
+    eventAfterChange({
+      type: "batch.created",
+      at: task.now,
+      task: null,
+      batch: task.batchId,
+      data: { batchId: task.batchId, status: "pending", taskCount: 0 },
+    }),
+    {
+      sql: `INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
+                               api_key, created_at, updated_at)
+            SELECT ?, b.seq,
+                   CASE WHEN b.seq <> ${SINGLE_TASKS} THEN
+                     (SELECT coalesce(max(position), -1) + 1 FROM tasks
+                      WHERE batch = b.seq AND position IS NOT NULL) END,
+                   'pending', ?, ?, ?, ?, ?, ?, ?
+            FROM batches b
+            WHERE b.id = ? AND (b.seq = ${SINGLE_TASKS} OR b.status = 'pending') AND ${KEY_IS_UNUSED}
+            ON CONFLICT DO NOTHING
+            RETURNING seq`,
+      args: [
+        task.id,
+        task.model,
+        task.priority,
+        task.maxRetries,
+        task.timeoutMs,
+        task.apiKey,
+        task.now,
+        task.now,
+        batchId,
+        ...key,
+      ],
+    },
+    {
+      sql: `INSERT INTO task_inputs (task, endpoint, body, prompt, metadata)
+            SELECT seq, ?, ?, ?, ? FROM tasks WHERE id = ? AND changes() > 0`,
+      args: [task.endpoint, task.body, task.prompt, task.metadata, task.id],
+    },
+    {
+      sql: `UPDATE batches SET total = total + 1, updated_at = ? WHERE id = ? AND changes() > 0`,
+      args: [task.now, batchId],
+    },
+    eventAfterChange({
+      type: "task.created",
+      at: task.now,
+      task: task.id,
+      batch: task.batchId,
+      data: { taskId: task.id, batchId: task.batchId, status: "pending" },
+    }),
+    ...(task.idempotency ? [keepIdempotencyKey(task.idempotency, task.id, task.now)] : []),
+    ...(task.execute ? [enqueueAfterChange(task.id, task.execute)] : []),
+  ];
+}
+
+function keepIdempotencyKey(idempotency: Idempotency, taskId: string, now: number): Statement {
+  return {
+    sql: `INSERT INTO idempotency_keys (api_key, key, fingerprint, task, created_at)
+          SELECT ?, ?, ?, seq, ? FROM tasks WHERE id = ? AND changes() > 0`,
+    args: [idempotency.apiKey, idempotency.key, idempotency.fingerprint, now, taskId],
+  };
+}
+
+/** A task that is not running and waits in no queue. */
+const AT_REST = `id = ? AND status <> 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
+
+/**
+ * Queues a task that is at rest, finished ones again. The last statement's row `{task, run, model}`
+ * is there only if that was so.
+ */
+export function executeTask(id: string, options: RunOptions): Statement[] {
+  return [
+    countMove({ where: AT_REST, args: [id] }, "pending", options.now),
+    {
+      sql: `UPDATE tasks SET status = 'pending', updated_at = ? WHERE ${AT_REST}`,
+      args: [options.now, id],
+    },
+    enqueueAfterChange(id, options),
+  ];
+}
+
+/** Position in the results of `changeTask` of the one that has a row if the task was changed. */
+export const CHANGED = 1;
+
+export type TaskChange = {
+  id: string;
+  /** The body and metadata that the change was computed from; where they differ by now nothing is changed. */
+  before: { body: string; prompt: string | null; metadata: string | null };
+  after: { body: string; prompt: string | null; metadata: string | null };
+  model: string;
+  priority: number;
+  maxRetries: number | null;
+  timeoutMs: number | null;
+  now: number;
+};
+
+/** Changes a task that is not running. If what it asks for changes, a finished one is pending again. */
+export function changeTask(change: TaskChange): Statement[] {
+  const { before, after, now } = change;
+  const isOther = before.body !== after.body;
+  const which = {
+    where: `id = ? AND status <> 'running' AND EXISTS (
+              SELECT 1 FROM task_inputs i
+              WHERE i.task = tasks.seq AND i.body = ? AND i.prompt IS ? AND i.metadata IS ?)`,
+    args: [change.id, before.body, before.prompt, before.metadata],
+  };
+  const byId = "(SELECT seq FROM tasks WHERE id = ?)";
+  return [
+    isOther ? countMove(which, "pending", now) : NOTHING,
+    {
+      sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, updated_at = ?,
+              status = CASE WHEN ? THEN 'pending' ELSE status END,
+              completed_at = CASE WHEN ? THEN NULL ELSE completed_at END
+            WHERE ${which.where} RETURNING seq`,
+      args: [
+        change.model,
+        change.priority,
+        change.maxRetries,
+        change.timeoutMs,
+        now,
+        isOther,
+        isOther,
+        ...which.args,
+      ],
+    },
+    {
+      sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?
+            WHERE task = ${byId} AND changes() > 0`,
+      args: [after.body, after.prompt, after.metadata, change.id],
+    },
+    {
+      sql: `UPDATE queue SET model = ?, priority = ?
+            WHERE task = ${byId} AND owner IS NULL AND changes() > 0`,
+      args: [change.model, change.priority, change.id],
+    },
+  ];
+}
+
+const NOTHING: Statement = { sql: "SELECT 1", args: [] };
+
+/** Position in the results of `cancelTask` of the row `{seq, batch}`, there if the task was cancelled. */
+export const CANCELLED = 3;
+
+/** Cancels a pending or running task. Its queue row goes with it, so that a late answer finds nothing. */
+export function cancelTask(id: string, batchSeq: number, now: number): Statement[] {
+  const which = { where: "id = ? AND status IN ('pending', 'running')", args: [id] };
+  return [
+    countMove(which, "cancelled", now),
+    {
+      sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
+              completed_at, attempts, log)
+            SELECT task, run, 'cancelled', is_dry_run, queued_at, started_at, claimed_at, ?, attempt, log
+            FROM queue WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
+      args: [now, id],
+    },
+    {
+      sql: `UPDATE tasks SET run = q.run FROM queue q WHERE q.task = tasks.seq AND tasks.id = ?`,
+      args: [id],
+    },
+    {
+      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?
+            WHERE ${which.where} RETURNING seq, batch`,
+      args: [now, now, id],
+    },
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''),
+                   json_object('taskId', t.id, 'batchId', nullif(b.id, ''), 'status', 'cancelled')
+            FROM tasks t JOIN batches b ON b.seq = t.batch WHERE t.id = ? AND changes() > 0`,
+      args: [now, id],
+    },
+    {
+      sql: `DELETE FROM queue WHERE task = (SELECT seq FROM tasks WHERE id = ? AND status = 'cancelled')`,
+      args: [id],
+    },
+    ...finishBatches(JSON.stringify([batchSeq]), now),
+  ];
+}
+
+/** Deletes a task with all that belongs to it, unless it is running. The last row tells whether it was. */
+export function deleteTask(id: string, batchSeq: number, now: number): Statement[] {
+  const which = { where: "id = ? AND status <> 'running'", args: [id] };
+  const children = ["queue", "executions", "task_inputs", "idempotency_keys"];
+  return [
+    countMove(which, "deleted", now),
+    ...children.map((table) => ({
+      sql: `DELETE FROM ${table} WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
+      args: which.args,
+    })),
+    ...finishBatches(JSON.stringify([batchSeq]), now),
+    { sql: `DELETE FROM tasks WHERE ${which.where} RETURNING seq`, args: which.args },
+  ];
+}

@@ -1,0 +1,133 @@
+import { and, asc, count, desc, eq, gt, lt, ne, type SQL, sql } from "drizzle-orm";
+
+import type { Db } from "../db/client.ts";
+import {
+  type Batch,
+  batches,
+  type Execution,
+  executions,
+  queue,
+  type QueueRow,
+  type Task,
+  type TaskInput,
+  taskInputs,
+  tasks,
+} from "../db/schema.ts";
+import type { TaskStatus } from "../domain/task.ts";
+
+/** Everything about one task that an answer may show. */
+export type TaskRecord = {
+  task: Task;
+  batchId: string;
+  batchStatus: Batch["status"];
+  batchStartedAt: number | null;
+  input: TaskInput;
+  queued: QueueRow | null;
+  execution: Execution | null;
+};
+
+export function createFindTask(db: Db): (id: string) => Promise<TaskRecord | undefined> {
+  const query = db
+    .select({
+      task: tasks,
+      batchId: batches.id,
+      batchStatus: batches.status,
+      batchStartedAt: batches.startedAt,
+      input: taskInputs,
+      queued: queue,
+      execution: executions,
+    })
+    .from(tasks)
+    .innerJoin(batches, eq(batches.seq, tasks.batch))
+    .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
+    .leftJoin(queue, eq(queue.task, tasks.seq))
+    .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
+    .where(and(eq(tasks.id, sql.placeholder("id")), ne(batches.status, "ingesting")))
+    .prepare();
+  return (id) => query.get({ id });
+}
+
+export type TaskFilter = {
+  status?: TaskStatus | undefined;
+  batch?: number | undefined;
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
+};
+
+export type TaskPage = {
+  sort: "createdAt" | "id";
+  order: "asc" | "desc";
+  limit: number;
+  offset: number;
+  /** Sort value and row number of the row after which the page begins. */
+  after?: [number | string, number] | undefined;
+};
+
+export type TaskSummary = { task: Task; batchId: string; sortValue: number | string };
+
+/** One page of tasks. Inside a batch the order is that of its input, which is that of creation. */
+export async function listTasks(
+  db: Db,
+  filter: TaskFilter,
+  page: TaskPage,
+): Promise<TaskSummary[]> {
+  const column =
+    page.sort === "id" ? tasks.id : filter.batch === undefined ? tasks.createdAt : tasks.position;
+  const direction = page.order === "asc" ? asc : desc;
+  const after = page.after
+    ? sql`(${column}, ${tasks.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
+    : undefined;
+  const rows = await db
+    .select({ task: tasks, batchId: batches.id })
+    .from(tasks)
+    .innerJoin(batches, eq(batches.seq, tasks.batch))
+    .where(and(...filterConditions(filter), ne(batches.status, "ingesting"), after))
+    .orderBy(direction(column), direction(tasks.seq))
+    .limit(page.limit)
+    .offset(page.offset);
+  const sortValue = ({ id, createdAt, position }: Task) =>
+    page.sort === "id" ? id : filter.batch === undefined ? createdAt : (position ?? 0);
+  return rows.map(({ task, batchId }) => ({ task, batchId, sortValue: sortValue(task) }));
+}
+
+/** How many tasks match: read from the batches' counters where these can tell, else counted in an index. */
+export async function countTasks(db: Db, filter: TaskFilter): Promise<number> {
+  const { status, batch, createdAfter, createdBefore } = filter;
+  if (createdAfter === undefined && createdBefore === undefined) {
+    const counter =
+      status === undefined ? batches.total : status === "pending" ? PENDING : batches[status];
+    const row = await db
+      .select({ n: sql<number>`coalesce(sum(${counter}), 0)` })
+      .from(batches)
+      .where(
+        and(
+          batch === undefined ? undefined : eq(batches.seq, batch),
+          ne(batches.status, "ingesting"),
+        ),
+      )
+      .get();
+    return row?.n ?? 0;
+  }
+  const row = await db
+    .select({ n: count() })
+    .from(tasks)
+    .where(and(...filterConditions(filter)))
+    .get();
+  return row?.n ?? 0;
+}
+
+const PENDING = sql`${batches.total} - ${batches.completed} - ${batches.failed} - ${batches.cancelled} - ${batches.running}`;
+
+function filterConditions({
+  status,
+  batch,
+  createdAfter,
+  createdBefore,
+}: TaskFilter): (SQL | undefined)[] {
+  return [
+    status === undefined ? undefined : eq(tasks.status, status),
+    batch === undefined ? undefined : eq(tasks.batch, batch),
+    createdAfter === undefined ? undefined : gt(tasks.createdAt, createdAfter),
+    createdBefore === undefined ? undefined : lt(tasks.createdAt, createdBefore),
+  ];
+}
