@@ -12,8 +12,10 @@ try {
   await runner.start();
   console.log(banner(config, server.port ?? config.port, runner.firstKey));
   stopOnSignals(async () => {
-    await server.stop();
+    void server.stop();
     await runner.stop(config.shutdownGraceMs);
+    await server.stop(true);
+    await runner.close();
   });
 } catch (error) {
   if (!(error instanceof StartError)) throw error;
@@ -53,13 +55,19 @@ function serve(
   }
 }
 
+/** `bun run` passes a Ctrl-C on that the terminal has sent to the whole group already. */
+const SAME_SIGNAL_MS = 500;
+
 /** SIGTERM or SIGINT stops the process in good order; a second one at once. */
 function stopOnSignals(stop: () => Promise<void>): void {
-  let isStopping = false;
+  let stoppingSince: number | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const)
     process.on(signal, () => {
-      if (isStopping) process.exit(1);
-      isStopping = true;
+      if (stoppingSince !== undefined) {
+        if (performance.now() - stoppingSince > SAME_SIGNAL_MS) process.exit(1);
+        return;
+      }
+      stoppingSince = performance.now();
       stop().then(
         () => process.exit(0),
         (error: unknown) => {

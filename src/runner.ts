@@ -21,8 +21,10 @@ export type Runner = {
   firstKey: string | undefined;
   /** Begins to execute tasks, unless this process only answers requests. */
   start(): Promise<void>;
-  /** Ends it all: calls in flight get `graceMs` to finish. */
+  /** Executes no more; calls in flight get `graceMs` to finish. Requests are still answered. */
   stop(graceMs: number): Promise<void>;
+  /** Closes the database; no request may come any more. */
+  close(): Promise<void>;
 };
 
 /** Everything of one process but its HTTP server and its signals. Throws `StartError`. */
@@ -59,7 +61,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     },
     async stop(graceMs) {
       if (engine.isRunning()) await engine.stop(graceMs);
-      await database.close();
     },
+    close: database.close,
   };
 }

@@ -54,7 +54,9 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
         writer,
         isExclusive: path !== undefined,
         async close() {
+          if (client.closed) return;
           await writer.settled();
+          if (path !== undefined) await client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
           client.close();
           unlock?.();
         },

@@ -1,4 +1,4 @@
-import type { JsonObject } from "../lib/json.ts";
+import { asJsonObject, type JsonObject } from "../lib/json.ts";
 import { type TaskRequest, toChatBody } from "./request.ts";
 import { asMessages, type BatchConfig, type TaskInput } from "./task-input.ts";
 import { fillTemplate, placeholders } from "./template.ts";
@@ -45,7 +45,7 @@ export function composeRequest(
     model: task.model ?? config.model ?? defaultModel,
     temperature: task.temperature ?? config.temperature ?? null,
     maxTokens: task.maxTokens ?? config.maxTokens ?? null,
-    parameters: { ...config.parameters, ...task.parameters },
+    parameters: asJsonObject({ ...config.parameters, ...task.parameters }),
   };
   const twice = ["max_tokens", "max_completion_tokens"].find((name) => name in request.parameters);
   if (request.maxTokens !== null && twice)

@@ -27,7 +27,8 @@ export const Message = z
     { message: "a message needs content", path: ["content"] },
   );
 
-const JsonObjectField = z.record(z.string(), z.json());
+/** An object of whatever JSON can say; it comes from a JSON parser, so its values need no check. */
+const JsonObjectField = z.record(z.string(), z.unknown());
 
 /** Parameters that have a field of their own and would otherwise be given twice. */
 const FIELDS_OF_OURS = ["model", "messages", "temperature"];

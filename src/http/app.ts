@@ -31,7 +31,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", batchRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
-    if (methods.length === 0)
+    if (methods.length === 0 || methods.includes(c.req.method))
       return errorAnswer(c, "NOT_FOUND", `There is nothing at ${c.req.path}`);
     c.header("Allow", methods.join(", "));
     return errorAnswer(

@@ -14,6 +14,21 @@ const ASSETS: Record<string, string> = {
   "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
 };
 
+const ABOUT = {
+  openapi: "3.1.0",
+  info: {
+    title: "GPT Task Runner",
+    version: packageJson.version,
+    description: packageJson.description,
+    license: { name: "MIT" },
+  },
+  servers: [{ url: "/" }],
+  tags: [
+    { name: "tasks", description: "Single prompts: create, execute, read" },
+    { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
+  ],
+};
+
 /** `/openapi.json`, generated from the routes, and `/docs`: Swagger UI with assets of our own, so that it works offline. */
 export function addDocs(app: OpenAPIHono<AppEnv>): void {
   app.openAPIRegistry.registerComponent("securitySchemes", "bearerAuth", {
@@ -21,20 +36,8 @@ export function addDocs(app: OpenAPIHono<AppEnv>): void {
     scheme: "bearer",
     description: `An API key. Its scopes are of ${SCOPES.join(", ")}; each includes those before it.`,
   });
-  app.doc31("/openapi.json", {
-    openapi: "3.1.0",
-    info: {
-      title: "GPT Task Runner",
-      version: packageJson.version,
-      description: packageJson.description,
-      license: { name: "MIT" },
-    },
-    servers: [{ url: "/" }],
-    tags: [
-      { name: "tasks", description: "Single prompts: create, execute, read" },
-      { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
-    ],
-  });
+  let document: ReturnType<typeof app.getOpenAPI31Document> | undefined;
+  app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(ABOUT))));
   app.get(
     "/docs",
     swaggerUI({

@@ -14,6 +14,11 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** An object that a JSON parser made, whose values are JSON therefore, under the type that says so. */
+export function asJsonObject(value: Record<string, unknown>): JsonObject {
+  return value as JsonObject;
+}
+
 /** JSON with the keys of every object sorted, so that equal values have equal texts. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) =>

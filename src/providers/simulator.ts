@@ -41,9 +41,11 @@ async function compose(body: JsonObject): Promise<Composed> {
     JSON.stringify([body["messages"] ?? body["input"] ?? body["prompt"], model]),
   );
   const subject = promptText(body).trim().split("\n").at(-1)?.slice(0, 80) ?? "";
-  const sentences = Array.from({ length: 2 + (nibble(hash, 0) % 4) }, (_, i) => {
-    return SENTENCES[(nibble(hash, i * 2 + 1) * 16 + nibble(hash, i * 2 + 2)) % SENTENCES.length];
-  });
+  const first = nibble(hash, 0) % SENTENCES.length;
+  const sentences = Array.from(
+    { length: 2 + (nibble(hash, 1) % 4) },
+    (_, i) => SENTENCES[(first + i * 5) % SENTENCES.length],
+  );
   const wantsJson =
     isJsonObject(body["response_format"]) && body["response_format"]["type"] !== "text";
   const full = `Simulated answer to “${subject}”. ${sentences.join(" ")}`;

@@ -52,11 +52,16 @@ export async function startServer(env: Record<string, string> = {}) {
     ctx: runner.ctx,
     runner,
     ...client(url),
+    /** Ends the runner but keeps its folder, for another to be started on it. */
+    async stop() {
+      await server.stop(true);
+      await runner.stop(0);
+      await runner.close();
+    },
     /** Counters that differ from the rows they count; there should be none. */
     differences: () => checkInvariants(runner.ctx),
     async [Symbol.asyncDispose]() {
-      await server.stop(true);
-      await runner.stop(0);
+      await this.stop();
       if (!env["DATA_DIR"]) rmSync(dir, { recursive: true, force: true });
     },
   };

@@ -33,7 +33,7 @@ const BatchCreation = z
       description: "A CSV in the files folder: a path relative to it, or an absolute one below it",
     }),
     outputFile: z.string().min(1).max(1000).optional(),
-    metadata: z.record(z.string(), z.json()).optional(),
+    metadata: z.record(z.string(), z.unknown()).optional(),
     config: BatchConfig.optional(),
     idempotencyKey: IdempotencyKey.optional(),
   })

@@ -1,0 +1,101 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+
+import { Environment } from "../src/config.ts";
+
+/** What each layer may import, from the bottom up. A layer may always import itself. */
+const MAY_IMPORT: Record<string, string[]> = {
+  lib: [],
+  "errors.ts": [],
+  "config.ts": [],
+  domain: ["lib"],
+  db: ["domain", "lib"],
+  store: ["db", "domain", "lib"],
+  providers: ["domain", "lib", "config.ts"],
+  "context.ts": ["store", "db", "lib", "config.ts"],
+  services: ["store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
+  engine: ["store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
+  http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
+  "logging.ts": ["config.ts"],
+  "banner.ts": ["config.ts"],
+  "runner.ts": [
+    "http",
+    "engine",
+    "services",
+    "store",
+    "providers",
+    "db",
+    "lib",
+    "context.ts",
+    "config.ts",
+  ],
+  "main.ts": ["runner.ts", "banner.ts", "logging.ts", "lib", "config.ts"],
+};
+
+async function sources(): Promise<[string, string][]> {
+  const files: [string, string][] = [];
+  for await (const file of new Bun.Glob("**/*.ts").scan("src"))
+    files.push([file, await Bun.file(join("src", file)).text()]);
+  return files;
+}
+
+describe("the source tree", () => {
+  test("imports only ever point down the layers", async () => {
+    const violations: string[] = [];
+    for (const [file, source] of await sources()) {
+      const layer = file.split("/")[0] ?? "";
+      if (!MAY_IMPORT[layer]) violations.push(`${file} is in no layer`);
+      for (const [, specifier] of source.matchAll(/from "(\.[^"]+)"/g)) {
+        const target = normalize(join(dirname(file), specifier ?? "")).split("/")[0] ?? "";
+        if (target === ".." || target === layer) continue;
+        if (!MAY_IMPORT[layer]?.includes(target)) violations.push(`${file} -> ${target}`);
+      }
+    }
+    expect(violations).toEqual([]);
+  });
+
+  test("only main.ts knows Bun, and only http knows Hono", async () => {
+    const files = await sources();
+    const using = (pattern: RegExp) =>
+      files.filter(([, source]) => pattern.test(source)).map(([file]) => file);
+    expect(using(/\bBun\./)).toEqual(["main.ts"]);
+    expect(using(/from "(hono|@hono)/).filter((file) => !file.startsWith("http/"))).toEqual([]);
+    expect(
+      using(/from "@libsql\/client"/).filter((file) => !/^(db|store|engine)\/|^context/.test(file)),
+    ).toEqual([]);
+  });
+});
+
+describe("the README", () => {
+  const readme = Bun.file("README.md").text();
+
+  test("has a row for each environment variable, with its default", async () => {
+    const rows = [...(await readme).matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\|/gm)];
+    const shown = Object.fromEntries(
+      rows.map(([, name, value]) => [name, value?.replaceAll("`", "")]),
+    );
+    const expected = Object.fromEntries(
+      Object.entries(Environment.shape).map(([name, schema]) => {
+        const fallback = schema.safeParse(undefined).data ?? schema.meta()?.["default"] ?? "";
+        return [name, String(fallback)];
+      }),
+    );
+    expect(shown).toEqual(expected);
+  });
+
+  test("cites only files that exist", async () => {
+    const paths = [...(await readme).matchAll(/`((?:src|test|examples|drizzle)\/[\w./-]*)`/g)].map(
+      ([, path]) => path ?? "",
+    );
+    expect(paths.length).toBeGreaterThan(10);
+    expect(paths.filter((path) => !existsSync(path))).toEqual([]);
+  });
+
+  test("and .env.example know the same variables", async () => {
+    const names = [...(await Bun.file(".env.example").text()).matchAll(/^#? ?([A-Z_]+)=/gm)].map(
+      ([, name]) => name,
+    );
+    expect(names.toSorted()).toEqual(Object.keys(Environment.shape).toSorted());
+  });
+});

@@ -1,0 +1,80 @@
+import { expect, test } from "bun:test";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { temporaryFolder } from "./support/process.ts";
+import { client, startServer } from "./support/server.ts";
+
+/** Runs a shell script in which every curl must succeed, against this server instead of port 3000. */
+async function runScript(script: string, url: string, cwd: string): Promise<string> {
+  const shell = Bun.spawn(
+    ["bash", "-euc", `curl() { command curl -sS --fail-with-body "$@"; echo; }\n${script}`],
+    {
+      cwd,
+      env: { PATH: process.env["PATH"] ?? "", KEY: "test-key", no_proxy: "*" },
+      stdout: "pipe",
+      stderr: "pipe",
+    },
+  );
+  const [output, errors, code] = await Promise.all([
+    new Response(shell.stdout).text(),
+    new Response(shell.stderr).text(),
+    shell.exited,
+  ]);
+  expect([code, errors, output.includes('"success":false')]).toEqual([0, "", false]);
+  return output.replaceAll(url, "");
+}
+
+test("every curl of the README works as pasted, from the first to the last", async () => {
+  using folder = temporaryFolder();
+  await using app = await startServer({ DATA_DIR: join(folder.path, "data") });
+  const readme = await Bun.file("README.md").text();
+  const blocks = [...readme.matchAll(/^```bash\n(.*?)^```$/gms)].map(([, script]) => script ?? "");
+  expect(blocks.length).toBeGreaterThan(4);
+  for (const block of blocks) {
+    await runScript(block.replaceAll("http://localhost:3000", app.url), app.url, folder.path);
+    await Bun.sleep(0);
+  }
+  expect(await app.finished("cities")).toMatchObject({ progress: { completed: 3 } });
+  expect(existsSync(join(folder.path, "cities-results.csv"))).toBe(true);
+  expect(await app.differences()).toEqual([]);
+});
+
+test("the printed examples of the API documentation work with curl, from an empty database", async () => {
+  using folder = temporaryFolder();
+  await using app = await startServer({ DATA_DIR: folder.path, API_KEYS: "YOUR_API_KEY" });
+  const { finished } = client(app.url, "YOUR_API_KEY");
+  mkdirSync(join(app.filesDir, "path/to"), { recursive: true });
+  writeFileSync(join(app.filesDir, "path/to/tasks.csv"), "id,prompt\ncsv-1,Say hello\n");
+  const documented = `curl -X POST http://localhost:3000/api/v1/tasks \\
+  -H "Authorization: Bearer YOUR_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "id": "example-task",
+    "prompt": "Explain quantum computing in simple terms",
+    "model": "gpt-4",
+    "temperature": 0.7
+  }'
+curl -X POST http://localhost:3000/api/v1/batches \\
+  -H "Authorization: Bearer YOUR_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "id": "csv-batch",
+    "name": "CSV Processing",
+    "inputFile": "/path/to/tasks.csv",
+    "config": {
+      "model": "gpt-3.5-turbo",
+      "maxConcurrency": 10
+    }
+  }'
+curl -X POST http://localhost:3000/api/v1/batches/csv-batch/execute \\
+  -H "Authorization: Bearer YOUR_API_KEY"`;
+  // The printed path stands for one below FILES_DIR, which nobody has at /path/to.
+  const script = documented
+    .replaceAll("http://localhost:3000", app.url)
+    .replace("/path/to/tasks.csv", join(app.filesDir, "path/to/tasks.csv"));
+  const output = await runScript(script, app.url, folder.path);
+  expect(output).toContain('"id":"example-task","status":"pending"');
+  expect(output).toContain('"taskCount":1');
+  expect(await finished("csv-batch")).toMatchObject({ status: "completed" });
+});

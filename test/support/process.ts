@@ -1,0 +1,70 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { client, KEY } from "./server.ts";
+
+export type RunnerProcess = Awaited<ReturnType<typeof startProcess>>;
+
+/** The real program as a process of its own. Resolves when it is ready or has ended. */
+export async function startProcess(env: Record<string, string>) {
+  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      API_KEYS: KEY,
+      PORT: "0",
+      WORKERS: "1",
+      LOG_LEVEL: "warning",
+      ...env,
+    },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const output = { stdout: "", stderr: "" };
+  const ready = Promise.withResolvers<string | undefined>();
+  const reading = Promise.all([
+    read(child.stdout, (text) => {
+      output.stdout += text;
+      const url = /API +(http\S+)\/api\/v1/.exec(output.stdout)?.[1];
+      if (url !== undefined) ready.resolve(url);
+    }),
+    read(child.stderr, (text) => (output.stderr += text)),
+  ]).then(() => ready.resolve(undefined));
+  const url = await ready.promise;
+  return {
+    child,
+    output,
+    url,
+    ...client(url ?? "http://127.0.0.1:1"),
+    async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<number> {
+      child.kill(signal);
+      const code = await child.exited;
+      await reading;
+      return code;
+    },
+    /** The exit code, once it has ended by itself. */
+    async exited(): Promise<number> {
+      const code = await child.exited;
+      await reading;
+      return code;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}
+
+/** A folder that is gone when the test is. */
+export function temporaryFolder() {
+  const path = mkdtempSync(join(tmpdir(), "runner-process-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+async function read(
+  stream: ReadableStream<Uint8Array>,
+  take: (text: string) => void,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) take(decoder.decode(chunk, { stream: true }));
+}
