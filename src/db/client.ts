@@ -5,6 +5,7 @@ import { type Client, createClient } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import { StartError } from "../lib/start-error.ts";
+import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
@@ -19,6 +20,9 @@ export type Database = {
   isExclusive: boolean;
   close(): Promise<void>;
 };
+
+/** Only a person with another tool can hold the file, and not for long. */
+const BUSY_TIMEOUT_MS = 2000;
 
 const PRAGMAS = [
   "journal_mode = WAL",
@@ -36,12 +40,10 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
   const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
   const unlock = path === undefined ? undefined : await lockFile(path);
   try {
-    // One connection: the client opens further ones without our PRAGMAs as soon as calls overlap.
-    const client = createClient(
+    const client =
       path === undefined
-        ? { url, ...(authToken === undefined ? {} : { authToken }) }
-        : { url: `file:${path}`, concurrency: 1 },
-    );
+        ? createClient({ url, ...(authToken === undefined ? {} : { authToken }) })
+        : createLocalClient(path, BUSY_TIMEOUT_MS);
     try {
       if (path !== undefined)
         for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);

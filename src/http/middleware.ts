@@ -1,9 +1,10 @@
 import { getLogger } from "@logtape/logtape";
-import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
+import type { ErrorHandler, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
+import type { Json } from "../lib/json.ts";
 import type { Caller } from "../services/caller.ts";
 import type { AppEnv } from "./router.ts";
 
@@ -45,25 +46,20 @@ export function authenticate(
  */
 export function readBody(maxBytes: number): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    if (c.req.raw.body === null) {
-      if (isJson(c.req.header("content-type"))) keepText(c, "{}");
-      return next();
-    }
-    const bytes = await readAtMost(c.req.raw, maxBytes);
-    const text = decodeUtf8(bytes);
-    if (!isJson(c.req.header("content-type")) && text.trim() !== "")
+    const isJsonBody = isJson(c.req.header("content-type"));
+    const text = c.req.raw.body === null ? "" : decodeUtf8(await readAtMost(c.req.raw, maxBytes));
+    if (!isJsonBody && text.trim() !== "")
       throw new AppError(
         "UNSUPPORTED_MEDIA_TYPE",
         "Send the body as `Content-Type: application/json`",
       );
-    keepText(c, text.trim() === "" ? "{}" : requireJson(text));
+    if (isJsonBody || c.req.raw.body !== null) {
+      const value = text.trim() === "" ? {} : requireJson(text);
+      // What validators ask for; without this Hono would read and parse the body once more.
+      c.req.json = async <T>() => value as T;
+    }
     await next();
   };
-}
-
-/** Hono's cache holds promises of bodies, whatever its type says; `c.req.json()` reads this one. */
-function keepText(c: Context, text: string): void {
-  c.req.bodyCache.text = Promise.resolve(text) as unknown as string;
 }
 
 function isJson(contentType: string | undefined): boolean {
@@ -93,10 +89,9 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-function requireJson(text: string): string {
+function requireJson(text: string): Json {
   try {
-    JSON.parse(text);
-    return text;
+    return JSON.parse(text) as Json;
   } catch (error) {
     const why = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
     throw invalid([{ path: "", message: `the body is not valid JSON: ${why}` }]);

@@ -1,14 +1,24 @@
-import { APIConnectionTimeoutError, APIError } from "openai";
+import { APIError } from "openai";
 
 import type { Cause, Failure } from "../domain/failure.ts";
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, parseJson } from "../lib/json.ts";
 
-/** Turns whatever the SDK, `fetch` or a body reader threw into the cause that decides what follows. */
-export function classifyError(error: unknown): Failure {
-  if (error instanceof APIConnectionTimeoutError)
-    return failure("timeout", "The provider did not answer in time");
-  if (error instanceof APIError && error.status !== undefined) return classifyHttp(error);
+/** The cause of whatever `fetch`, a body reader or the SDK's stream reader threw. */
+export function classifyThrown(error: unknown): Failure {
+  // An error that the provider sent in the middle of a stream.
+  if (error instanceof APIError && isJsonObject(error.error))
+    return classifyErrorBody(error.status ?? 500, error.error);
   return classifyConnection(error);
+}
+
+/** The cause of an answer with a status that is not good. */
+export function classifyReply(reply: Response, text: string): Failure {
+  const body = parseJson(text);
+  const error = isJsonObject(body) ? (body["error"] ?? body) : undefined;
+  return classifyErrorBody(reply.status, error, {
+    retryAfterMs: retryAfterMs(reply.headers, Date.now()),
+    requestId: reply.headers.get("x-request-id"),
+  });
 }
 
 /** A failure with nothing known but its cause. */
@@ -29,16 +39,6 @@ export function classifyErrorBody(
   return failure(causeOf(status, code, type, message), redact(message), {
     providerStatus: status,
     ...more,
-  });
-}
-
-function classifyHttp(error: APIError): Failure {
-  const { status = 0, headers } = error;
-  // Where the body is no OpenAI error object, the SDK's own message is what there is.
-  const body = isJsonObject(error.error) ? error.error : { message: error.message };
-  return classifyErrorBody(status, "message" in body ? body : { ...body, message: error.message }, {
-    retryAfterMs: headers ? retryAfterMs(headers, Date.now()) : null,
-    requestId: error.requestID ?? null,
   });
 }
 

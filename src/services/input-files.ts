@@ -7,7 +7,8 @@ import { AppError, invalid } from "../errors.ts";
 import { readCsv } from "../lib/csv.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
 import { TextFileError } from "../lib/text-file.ts";
-import type { RawRow, RowSource } from "./ingest.ts";
+import type { RowSource } from "./ingest.ts";
+import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
 
 export type BatchInput = { columns: string[]; source: RowSource };
 
@@ -19,12 +20,12 @@ export type BatchInput = { columns: string[]; source: RowSource };
 export async function openInputFile(
   ctx: Context,
   name: string,
-  config: BatchConfig,
+  rows: RowContext,
 ): Promise<BatchInput> {
   const path = await requireFile(ctx, name);
   const columns = await readHeader(path, name);
-  requireKnownVariables(config, columns);
-  return { columns, source: () => readRows(path, name, columns) };
+  requireKnownVariables(rows.config, columns);
+  return { columns, source: () => readRows(path, name, columns, rows) };
 }
 
 async function requireFile(ctx: Context, name: string): Promise<string> {
@@ -65,19 +66,27 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
   if (issues.length > 0) throw invalid(issues);
 }
 
-async function* readRows(path: string, name: string, columns: string[]): AsyncGenerator<RawRow> {
+async function* readRows(
+  path: string,
+  name: string,
+  columns: string[],
+  context: RowContext,
+): AsyncGenerator<PreparedRow> {
   const readRow = createRowReader(columns);
   const records = readCsv(path);
   await records.next();
   for (let row = 1; ; row++) {
     const { value: cells, done } = await readingErrors(name, () => records.next());
     if (done) return;
-    if (cells.length === columns.length) {
-      yield { row, cells, ...readRow(cells) };
-    } else {
+    if (cells.length !== columns.length) {
       const message = `the row has ${cells.length} cells, the header ${columns.length}`;
-      yield { row, cells, fields: {}, variables: new Map(), issues: [{ field: "", message }] };
+      yield { row, value: null, issues: [{ field: "", message }] };
+      continue;
     }
+    const { fields, variables, issues } = readRow(cells);
+    yield issues.length > 0
+      ? { row, value: null, issues }
+      : prepareFields(context, row, fields, variables, cells);
   }
 }
 

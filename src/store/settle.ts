@@ -21,8 +21,8 @@ export type Final = {
   error: string | null;
 };
 
-/** Rows of one INSERT: far below SQLite's limit of bound values, and enough for the text to be parsed cheaply. */
-const ROWS_PER_INSERT = 200;
+/** Numbers of rows in one INSERT: few, so that each text is prepared once, and any number is a sum of them. */
+const ROWS_PER_INSERT = [128, 64, 32, 16, 8, 4, 2, 1];
 
 /**
  * Ends runs: what they came to, their tasks, their batches' counters, their events, and the batches
@@ -38,7 +38,7 @@ export function settle(
 ): Statement[] {
   const ended = [JSON.stringify(finals.map(({ task }) => task)), owner];
   return [
-    ...chunks(finals, ROWS_PER_INSERT).map((rows) => insertExecutions(rows, owner)),
+    ...portions(finals).map((rows) => insertExecutions(rows, owner)),
     {
       sql: `UPDATE tasks SET status = ended.status, completed_at = ended.completed_at,
               updated_at = ended.completed_at
@@ -120,10 +120,14 @@ function insertExecutions(rows: Final[], owner: string): Statement {
   };
 }
 
-function chunks<T>(items: T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
-    items.slice(i * size, (i + 1) * size),
-  );
+function portions<T>(items: T[]): T[][] {
+  const parts: T[][] = [];
+  for (let from = 0; from < items.length;) {
+    const size = ROWS_PER_INSERT.find((rows) => rows <= items.length - from) ?? 1;
+    parts.push(items.slice(from, from + size));
+    from += size;
+  }
+  return parts;
 }
 
 /** A failed attempt whose run goes on at `at`; `entry` is kept in the run's log. */

@@ -1,0 +1,179 @@
+import {
+  type Client,
+  type InArgs,
+  type InStatement,
+  type InValue,
+  LibsqlBatchError,
+  LibsqlError,
+  type ResultSet,
+} from "@libsql/client";
+import Database from "libsql";
+
+/** Different SQL texts that are kept prepared; what the program says is far fewer. */
+const MOST_PREPARED = 500;
+
+type Prepared = {
+  statement: Database.Statement;
+  columns: string[];
+  /** Gives rows, which are arrays, their columns' names. `undefined` for a statement without rows. */
+  rowPrototype: object | undefined;
+};
+
+/**
+ * A client for a local file on libSQL's driver, the one that `@libsql/client` uses itself, with
+ * every statement prepared once. `@libsql/client` prepares at each call, asks for each column's type
+ * twice, and defines two properties per cell: on this schema reading one task through it takes
+ * 460 µs, through this 45 µs. It has one connection, and no interactive transactions.
+ */
+export function createLocalClient(path: string, timeoutMs: number): Client {
+  const database = open(path, timeoutMs);
+  const prepared = new Map<string, Prepared>();
+
+  function prepare(sql: string): Prepared {
+    const known = prepared.get(sql);
+    if (known) return known;
+    const statement = database.prepare(sql);
+    const columns = statement.reader ? statement.columns().map(({ name }) => name) : [];
+    if (statement.reader) statement.raw(true);
+    const made = {
+      statement,
+      columns,
+      rowPrototype: statement.reader ? named(columns) : undefined,
+    };
+    if (prepared.size >= MOST_PREPARED) prepared.clear();
+    prepared.set(sql, made);
+    return made;
+  }
+
+  function run(sql: string, args: InArgs | undefined): ResultSet {
+    const { statement, columns, rowPrototype } = prepare(sql);
+    try {
+      const values = toValues(args);
+      if (rowPrototype === undefined) return result([], [], statement.run(values).changes);
+      const rows = statement.all(values) as object[];
+      for (const row of rows) Object.setPrototypeOf(row, rowPrototype);
+      return result(columns, rows, 0);
+    } catch (error) {
+      // What state the statement is in is anybody's guess.
+      prepared.delete(sql);
+      throw error;
+    }
+  }
+
+  function batch(statements: (InStatement | [string, InArgs?])[], begin: string): ResultSet[] {
+    let index = 0;
+    run(begin, undefined);
+    try {
+      const results: ResultSet[] = [];
+      for (const statement of statements) {
+        results.push(run(...toPair(statement)));
+        index++;
+      }
+      run("COMMIT", undefined);
+      return results;
+    } catch (error) {
+      if (database.inTransaction) run("ROLLBACK", undefined);
+      throw new LibsqlBatchError(messageOf(error), index, codeOf(error));
+    }
+  }
+
+  return {
+    protocol: "file",
+    get closed() {
+      return !database.open;
+    },
+    async execute(statement: InStatement, args?: InArgs) {
+      const [sql, ownArgs] = toPair(statement);
+      try {
+        return run(sql, ownArgs ?? args);
+      } catch (error) {
+        throw new LibsqlError(messageOf(error), codeOf(error));
+      }
+    },
+    async batch(statements, mode = "deferred") {
+      return batch(statements, mode === "write" ? "BEGIN IMMEDIATE" : "BEGIN");
+    },
+    async migrate(statements) {
+      run("PRAGMA foreign_keys = OFF", undefined);
+      try {
+        return batch(statements, "BEGIN IMMEDIATE");
+      } finally {
+        run("PRAGMA foreign_keys = ON", undefined);
+      }
+    },
+    async executeMultiple(sql) {
+      database.exec(sql);
+    },
+    transaction: notHere,
+    sync: notHere,
+    reconnect: notHere,
+    close() {
+      prepared.clear();
+      database.close();
+    },
+  };
+}
+
+function open(path: string, timeoutMs: number): Database.Database {
+  try {
+    return new Database(path, { timeout: timeoutMs });
+  } catch (error) {
+    throw new LibsqlError(messageOf(error), codeOf(error));
+  }
+}
+
+async function notHere(): Promise<never> {
+  throw new LibsqlError("a local file is written through `batch` alone", "NOT_SUPPORTED");
+}
+
+/** A prototype whose getters read a row's cells by the names of their columns; of two with one name, the first. */
+function named(columns: string[]): object {
+  const getters: PropertyDescriptorMap = {};
+  for (const [i, name] of columns.entries())
+    getters[name] ??= {
+      get(this: unknown[]) {
+        return this[i];
+      },
+    };
+  return Object.create(Array.prototype, getters) as object;
+}
+
+/** Rows are arrays that also have their columns' names, which is what `ResultSet` says of them. */
+function result(columns: string[], rows: object[], rowsAffected: number): ResultSet {
+  return {
+    columns,
+    columnTypes: [],
+    rows: rows as ResultSet["rows"],
+    rowsAffected,
+    lastInsertRowid: undefined,
+    toJSON: () => ({ columns, rows, rowsAffected }),
+  };
+}
+
+function toPair(statement: InStatement | [string, InArgs?]): [string, InArgs | undefined] {
+  if (typeof statement === "string") return [statement, undefined];
+  return Array.isArray(statement) ? [statement[0], statement[1]] : [statement.sql, statement.args];
+}
+
+function toValues(args: InArgs | undefined): unknown[] {
+  if (args === undefined) return [];
+  if (!Array.isArray(args)) throw new TypeError("named arguments are not supported");
+  return args.map(toValue);
+}
+
+/** The driver takes numbers, strings, bytes and null, and ends the process over anything else. */
+function toValue(value: InValue): unknown {
+  if (typeof value === "boolean") return value ? 1 : 0;
+  if (typeof value === "string" || value === null || typeof value === "bigint") return value;
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  if (value instanceof Uint8Array) return value;
+  throw new TypeError(`${String(value)} cannot be stored`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "UNKNOWN";
+}

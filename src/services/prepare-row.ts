@@ -1,0 +1,69 @@
+import type { Context } from "../context.ts";
+import { ComposeError, composeRequest } from "../domain/compose.ts";
+import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
+import { priorityRank } from "../domain/task.ts";
+import { sha256Hex } from "../lib/hash.ts";
+import { canonicalJson } from "../lib/json.ts";
+import type { NewRow } from "../store/ingest.ts";
+
+export type FieldIssue = { field: string; message: string };
+
+/** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
+export type PreparedRow = { row: number; value: NewRow | null; issues: FieldIssue[] };
+
+/** What preparing needs to know of the batch. */
+export type RowContext = {
+  batchId: string;
+  config: BatchConfig;
+  defaultModel: Context["config"]["defaultModel"];
+};
+
+/** Checks the fields that a row of a file gives and makes the task of them. */
+export function prepareFields(
+  context: RowContext,
+  row: number,
+  fields: unknown,
+  variables: ReadonlyMap<string, string>,
+  cells: string[] | null,
+): PreparedRow {
+  const parsed = TaskInput.safeParse(fields);
+  if (parsed.success) return prepareTask(context, row, parsed.data, variables, cells);
+  const issues = parsed.error.issues.map(({ path, message }) => ({
+    field: path.join("."),
+    message,
+  }));
+  return { row, value: null, issues };
+}
+
+/** Makes a task of an input that was checked before. */
+export function prepareTask(
+  { batchId, config, defaultModel }: RowContext,
+  row: number,
+  task: TaskInput,
+  variables: ReadonlyMap<string, string>,
+  cells: string[] | null,
+): PreparedRow {
+  try {
+    const { model, body, prompt } = composeRequest(task, config, variables, defaultModel);
+    const value: NewRow = {
+      id: task.id ?? `${batchId}-${row}`,
+      position: 0,
+      model,
+      priority: priorityRank(task.priority ?? "normal"),
+      maxRetries: task.maxRetries ?? config.maxRetries ?? null,
+      timeoutMs: task.timeoutMs ?? config.timeoutMs ?? null,
+      endpoint: "/v1/chat/completions",
+      body: JSON.stringify(body),
+      prompt,
+      metadata: task.metadata ? JSON.stringify(task.metadata) : null,
+      cells,
+      idempotencyKey: task.idempotencyKey ?? null,
+      fingerprint:
+        task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
+    };
+    return { row, value, issues: [] };
+  } catch (error) {
+    if (!(error instanceof ComposeError)) throw error;
+    return { row, value: null, issues: [{ field: error.field, message: error.message }] };
+  }
+}

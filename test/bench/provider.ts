@@ -1,0 +1,26 @@
+/*
+ * An OpenAI-compatible provider that costs as little as possible: it answers every request at once,
+ * or after LATENCY_MS. `GET /count` tells how many it answered.
+ */
+const latencyMs = Number(process.env["LATENCY_MS"] ?? 0);
+let count = 0;
+
+const server = Bun.serve({
+  port: 0,
+  hostname: "127.0.0.1",
+  idleTimeout: 120,
+  async fetch(request) {
+    if (request.method === "GET") return Response.json({ count });
+    await request.text();
+    if (latencyMs > 0) await Bun.sleep(latencyMs);
+    count++;
+    return new Response(answer(count), {
+      headers: { "content-type": "application/json", "x-request-id": `req_${count}` },
+    });
+  },
+});
+console.log(`ready http://127.0.0.1:${server.port}/v1`);
+
+function answer(n: number): string {
+  return `{"id":"chatcmpl-${n}","object":"chat.completion","created":1700000000,"model":"gpt-4o-mini","choices":[{"index":0,"message":{"role":"assistant","content":"Answer number ${n}","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":8,"total_tokens":20}}`;
+}

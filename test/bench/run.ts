@@ -1,0 +1,22 @@
+/*
+ * `bun run bench` measures everything, `bun run bench http throughput` some of it. Figures are
+ * printed beside a baseline of the same run, because absolute ones mean little on shared machines.
+ */
+import { benchHttp } from "./http.bench.ts";
+import { describeMachine } from "./support.ts";
+import { benchThroughput } from "./throughput.bench.ts";
+
+const BENCHES: Record<string, () => Promise<void>> = {
+  http: benchHttp,
+  throughput: benchThroughput,
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in BENCHES));
+if (unknown.length > 0) {
+  console.error(`There is no ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}.`);
+  process.exit(1);
+}
+console.log(describeMachine());
+for (const [name, bench] of Object.entries(BENCHES))
+  if (asked.length === 0 || asked.includes(name)) await bench();

@@ -1,0 +1,143 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A row of a printed table. */
+export type Row = Record<string, string | number>;
+
+export function printTable(title: string, rows: Row[]): void {
+  const columns = Object.keys(rows[0] ?? {});
+  const width = (column: string) =>
+    Math.max(column.length, ...rows.map((row) => String(row[column] ?? "").length));
+  const line = (cells: string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(width(columns[i] ?? ""))).join(" | ")} |`;
+  console.log(`\n### ${title}\n`);
+  console.log(line(columns));
+  console.log(`| ${columns.map((column) => "-".repeat(width(column))).join(" | ")} |`);
+  for (const row of rows) console.log(line(columns.map((column) => String(row[column] ?? ""))));
+}
+
+export function describeMachine(): string {
+  const [cpu] = cpus();
+  return `${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpu?.model.trim()}, Bun ${Bun.version}`;
+}
+
+export function quantile(values: number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}
+
+export const median = (values: number[]) => quantile(values, 0.5);
+
+export function round(value: number, digits = 0): number {
+  return Number(value.toFixed(digits));
+}
+
+/** A server or load in a process of its own, ready when it prints `ready <url>`. */
+export async function startScript(file: string, env: Record<string, string> = {}) {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, file)], {
+    env: { ...process.env, ...env },
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const url = await readUntil(child.stdout, /ready (\S+)/);
+  return { url, pid: child.pid, stop: () => stop(child) };
+}
+
+/** The real runner as a process of its own, on a new database. */
+export async function startRunner(env: Record<string, string> = {}) {
+  const folder = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "bench-"));
+  const begun = performance.now();
+  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      API_KEYS: "bench",
+      PORT: "0",
+      DATA_DIR: folder,
+      LOG_LEVEL: "warning",
+      MAX_BODY_BYTES: "500000000",
+      ...env,
+    },
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const url = await readUntil(child.stdout, /API +(\S+)\/api\/v1/);
+  const readyMs = performance.now() - begun;
+  const api = async (method: string, path: string, body?: unknown) => {
+    const response = await fetch(`${url}/api/v1${path}`, {
+      method,
+      headers: { authorization: "Bearer bench", "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok)
+      throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()).data;
+  };
+  return {
+    url,
+    pid: child.pid,
+    folder,
+    readyMs,
+    api,
+    async stop(): Promise<void> {
+      await stop(child);
+      if (!env["DATA_DIR"]) rmSync(folder, { recursive: true, force: true });
+    },
+    kill: () => stop(child, "SIGKILL"),
+  };
+}
+
+export type BenchRunner = Awaited<ReturnType<typeof startRunner>>;
+
+/** Waits until a batch has ended and returns it. */
+export async function untilFinished(runner: BenchRunner, id: string) {
+  for (;;) {
+    const batch = await runner.api("GET", `/batches/${id}?limit=1`);
+    if (["completed", "failed", "cancelled"].includes(batch.status)) return batch;
+    await Bun.sleep(20);
+  }
+}
+
+/** CPU seconds that a process has used, and by thread name. Linux only. */
+export function cpuSeconds(pid: number): { total: number; byThread: Map<string, number> } {
+  const byThread = new Map<string, number>();
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    const text = readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8");
+    const name = text.slice(text.indexOf("(") + 1, text.lastIndexOf(")"));
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    const seconds = (Number(fields[11]) + Number(fields[12])) / 100;
+    const label = Number(task) === pid ? "main" : name;
+    byThread.set(label, (byThread.get(label) ?? 0) + seconds);
+  }
+  return { total: [...byThread.values()].reduce((sum, s) => sum + s, 0), byThread };
+}
+
+/** Resident memory of a process in MB. Linux only. */
+export function residentMb(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024;
+}
+
+async function readUntil(stream: ReadableStream<Uint8Array>, pattern: RegExp): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  const reader = stream.getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`the process ended before it was ready: ${text}`);
+    text += decoder.decode(value, { stream: true });
+    const found = pattern.exec(text)?.[1];
+    if (found === undefined) continue;
+    void drain(reader);
+    return found;
+  }
+}
+
+async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<void> {
+  while (!(await reader.read()).done);
+}
+
+async function stop(child: Bun.Subprocess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  child.kill(signal);
+  await child.exited;
+}
