@@ -13,10 +13,8 @@ const MIGRATIONS = { migrationsFolder: fileURLToPath(new URL("../../drizzle", im
 export async function migrateDatabase(db: Db): Promise<void> {
   const known = Math.max(...readMigrationFiles(MIGRATIONS).map(({ folderMillis }) => folderMillis));
   await migrate(db, MIGRATIONS);
-  const row = await db.get<{ newest: number }>(
-    sql`select max(created_at) as newest from __drizzle_migrations`,
-  );
-  if (Number(row.newest) > known)
+  const [newest] = await db.values<[number]>(sql`select max(created_at) from __drizzle_migrations`);
+  if (Number(newest?.[0]) > known)
     throw new StartError(
       "The database was made by a newer version of GPT Task Runner; start that one.",
     );
