@@ -30,7 +30,9 @@ const MAY_IMPORT: Record<string, string[]> = {
     "context.ts",
     "config.ts",
   ],
-  "main.ts": ["runner.ts", "banner.ts", "logging.ts", "lib", "config.ts"],
+  "process.ts": ["runner.ts", "banner.ts", "logging.ts", "lib", "config.ts"],
+  "main.ts": ["process.ts"],
+  "deno.ts": ["process.ts"],
 };
 
 async function sources(): Promise<[string, string][]> {
@@ -55,11 +57,12 @@ describe("the source tree", () => {
     expect(violations).toEqual([]);
   });
 
-  test("only main.ts knows Bun, and only http knows Hono", async () => {
+  test("only the entries know their runtime, and only http knows Hono", async () => {
     const files = await sources();
     const using = (pattern: RegExp) =>
       files.filter(([, source]) => pattern.test(source)).map(([file]) => file);
     expect(using(/\bBun\./)).toEqual(["main.ts"]);
+    expect(using(/\bDeno\./)).toEqual(["deno.ts"]);
     expect(using(/from "(hono|@hono)/).filter((file) => !file.startsWith("http/"))).toEqual([]);
     expect(
       using(/from "@libsql\/client"/).filter((file) => !/^(db|store|engine)\/|^context/.test(file)),

@@ -1,5 +1,5 @@
 import { getLogger } from "@logtape/logtape";
-import type { ErrorHandler, MiddlewareHandler } from "hono";
+import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
@@ -47,19 +47,27 @@ export function authenticate(
 export function readBody(maxBytes: number): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const isJsonBody = isJson(c.req.header("content-type"));
-    const text = c.req.raw.body === null ? "" : decodeUtf8(await readAtMost(c.req.raw, maxBytes));
-    if (!isJsonBody && text.trim() !== "")
+    let text = "";
+    if (c.req.raw.body !== null) {
+      const bytes = await readAtMost(c.req.raw, maxBytes);
+      keepBytes(c, bytes);
+      text = decodeUtf8(bytes).trim();
+    }
+    if (!isJsonBody && text !== "")
       throw new AppError(
         "UNSUPPORTED_MEDIA_TYPE",
         "Send the body as `Content-Type: application/json`",
       );
-    if (isJsonBody || c.req.raw.body !== null) {
-      const value = text.trim() === "" ? {} : requireJson(text);
-      // What validators ask for; without this Hono would read and parse the body once more.
-      c.req.json = async <T>() => value as T;
-    }
+    const value = text === "" ? {} : requireJson(text);
+    // What validators ask for; without this Hono would read and parse the body once more.
+    c.req.json = async <T>() => value as T;
     await next();
   };
+}
+
+/** The body is read; who asks for it again gets it from Hono's cache, which holds promises whatever its type says. */
+function keepBytes(c: Context, bytes: Uint8Array): void {
+  c.req.bodyCache.arrayBuffer = Promise.resolve(bytes.buffer) as unknown as ArrayBuffer;
 }
 
 function isJson(contentType: string | undefined): boolean {

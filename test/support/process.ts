@@ -7,10 +7,14 @@ import { client, KEY } from "./server.ts";
 export type RunnerProcess = Awaited<ReturnType<typeof startProcess>>;
 
 /** The real program as a process of its own. Resolves when it is ready or has ended. */
-export async function startProcess(env: Record<string, string>) {
-  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+export async function startProcess(
+  env: Record<string, string>,
+  command: string[] = [process.execPath, "src/main.ts"],
+) {
+  const child = Bun.spawn(command, {
     env: {
       PATH: process.env["PATH"] ?? "",
+      HOME: process.env["HOME"] ?? "",
       API_KEYS: KEY,
       PORT: "0",
       WORKERS: "1",

@@ -1,0 +1,20 @@
+/// The entry for Deno: `deno run -A src/deno.ts`.
+
+import { runProcess } from "./process.ts";
+
+/** What is used of Deno's API (https://docs.deno.com/api/deno/~/Deno.serve). */
+declare const Deno: {
+  serve(
+    options: { hostname: string; port: number; onListen: () => void },
+    handler: (request: Request) => Response | Promise<Response>,
+  ): { addr: { port: number }; shutdown(): Promise<void> };
+};
+
+await runProcess(({ host, port, fetch }) => {
+  const server = Deno.serve({ hostname: host, port, onListen: () => undefined }, fetch);
+  return {
+    port: server.addr.port,
+    // Shutting down waits for open requests; those that hold out end with the process.
+    stop: (force) => (force ? Promise.resolve() : server.shutdown()),
+  };
+});

@@ -1,0 +1,89 @@
+import process from "node:process";
+
+import { banner } from "./banner.ts";
+import { type Config, ConfigError, readConfig } from "./config.ts";
+import { StartError } from "./lib/start-error.ts";
+import { configureLogging } from "./logging.ts";
+import { createRunner } from "./runner.ts";
+
+/** What the runtime's HTTP server is asked for, and what it must be able to do. */
+export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes"> & {
+  fetch: (request: Request) => Response | Promise<Response>;
+};
+export type Server = {
+  port: number;
+  /** Accepts nothing more; with `force` ends what is still open. Resolves when nothing is. */
+  stop(force: boolean): Promise<void>;
+};
+
+/**
+ * The process: environment, runner, server, signals. Whatever keeps it from starting is told in a
+ * few words, and it exits with 1. The runtime provides the server.
+ */
+export async function runProcess(serve: (options: ServeOptions) => Server): Promise<void> {
+  const config = readConfigOrExit();
+  await configureLogging(config);
+  try {
+    const runner = await createRunner(config);
+    const server = listen(serve, { ...config, fetch: runner.fetch });
+    await runner.start();
+    console.log(banner(config, server.port, runner.firstKey));
+    stopOnSignals(async () => {
+      void server.stop(false);
+      await runner.stop(config.shutdownGraceMs);
+      await server.stop(true);
+      await runner.close();
+    });
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
+function readConfigOrExit(): Config {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const problems = error.problems.map((line) => `  ${line}`).join("\n");
+    console.error(`The environment is not usable:\n${problems}`);
+    process.exit(1);
+  }
+}
+
+function listen(serve: (options: ServeOptions) => Server, options: ServeOptions): Server {
+  try {
+    return serve(options);
+  } catch (error) {
+    const { host, port } = options;
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    if (code === "EADDRINUSE")
+      throw new StartError(`Port ${port} on ${host} is in use; set PORT to another one.`);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StartError(`Cannot listen on ${host}:${port}: ${why}`);
+  }
+}
+
+/** `bun run` passes a Ctrl-C on that the terminal has sent to the whole group already. */
+const SAME_SIGNAL_MS = 500;
+
+/** SIGTERM or SIGINT stops the process in good order; a second one at once. */
+function stopOnSignals(stop: () => Promise<void>): void {
+  let stoppingSince: number | undefined;
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.on(signal, () => {
+      if (stoppingSince !== undefined) {
+        if (performance.now() - stoppingSince > SAME_SIGNAL_MS) process.exit(1);
+        return;
+      }
+      stoppingSince = performance.now();
+      stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          console.error("Could not stop in good order:", error);
+          process.exit(1);
+        },
+      );
+    });
+}

@@ -1,0 +1,31 @@
+import { expect, test } from "bun:test";
+
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { startProvider } from "../support/provider.ts";
+
+/** Set by CI; a developer who has Deno on the PATH runs these, too. */
+const deno = process.env["DENO"] ?? Bun.which("deno");
+
+test.if(deno !== null)(
+  "the same tree runs on Deno, and either goes on where the other was",
+  async () => {
+    using folder = temporaryFolder();
+    await using provider = await startProvider();
+    const env = { DATA_DIR: folder.path, ...provider.env };
+    const command = [deno ?? "", "run", "-A", "src/deno.ts"];
+    const tasks = Array.from({ length: 40 }, (_, i) => ({ prompt: `p${i}` }));
+
+    await using onDeno = await startProcess(env, command);
+    await onDeno.post("/batches", { id: "b", tasks });
+    await onDeno.post("/batches/b/execute");
+    expect(await onDeno.finished("b")).toMatchObject({ progress: { total: 40, completed: 40 } });
+    await onDeno.post("/batches", { id: "later", tasks });
+    expect(await onDeno.kill("SIGTERM")).toBe(0);
+
+    await using onBun = await startProcess(env);
+    await onBun.post("/batches/later/execute");
+    expect(await onBun.finished("later")).toMatchObject({ progress: { completed: 40 } });
+    expect((await onBun.get(`${onBun.url}/readyz?deep=1`)).status).toBe(200);
+    expect(provider.requests).toHaveLength(80);
+  },
+);
