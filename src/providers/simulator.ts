@@ -30,7 +30,9 @@ export function createSimulator(
       : url.pathname.endsWith("/chat/completions")
         ? CHAT
         : COMPLETIONS;
-    return body["stream"] === true ? stream(shape.chunks(answer)) : json(shape.whole(answer));
+    return body["stream"] === true
+      ? stream(shape.chunks(answer), latencyMs)
+      : json(shape.whole(answer));
   };
 }
 
@@ -150,11 +152,19 @@ function json(body: Json, status = 200): Response {
   return Response.json(body, { status, headers: { "x-request-id": `sim-${crypto.randomUUID()}` } });
 }
 
-function stream(chunks: JsonObject[]): Response {
-  const text = chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join("");
-  return new Response(`${text}data: [DONE]\n\n`, {
-    headers: { "content-type": "text/event-stream" },
+/** Server-sent events, spread over the time that the answer would have taken. */
+function stream(chunks: JsonObject[], overMs: number): Response {
+  const events = [...chunks.map((chunk) => JSON.stringify(chunk)), "[DONE]"];
+  const encoder = new TextEncoder();
+  const body = new ReadableStream({
+    async pull(controller) {
+      const event = events.shift();
+      if (event === undefined) return controller.close();
+      if (overMs > 0) await sleep(overMs / chunks.length, undefined);
+      controller.enqueue(encoder.encode(`data: ${event}\n\n`));
+    },
   });
+  return new Response(body, { headers: { "content-type": "text/event-stream" } });
 }
 
 function nibble(hash: string, index: number): number {
@@ -163,7 +173,9 @@ function nibble(hash: string, index: number): number {
 
 function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(done, ms);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (signal?.aborted) return stop();
+    timer = setTimeout(done, ms);
     signal?.addEventListener("abort", stop, { once: true });
     function done() {
       signal?.removeEventListener("abort", stop);

@@ -1,0 +1,103 @@
+import { describe, expect, test } from "bun:test";
+
+import type { Endpoint } from "../../src/domain/request.ts";
+import { createCaller } from "../../src/providers/openai.ts";
+import { createSimulator } from "../../src/providers/simulator.ts";
+import { countTokens } from "../../src/providers/tokens.ts";
+
+const call = createCaller({ kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 });
+
+async function ask(endpoint: Endpoint, body: Record<string, unknown>, heard: string[] = []) {
+  const result = await call({
+    endpoint,
+    body: JSON.stringify({ model: "gpt-4o-mini", ...body }),
+    timeoutMs: 5000,
+    abort: new AbortController(),
+    onDelta: (text) => heard.push(text),
+  });
+  if (!result.ok) throw new Error(result.failure.message);
+  return { ...result.answer, response: JSON.parse(result.response) };
+}
+
+describe("the simulator", () => {
+  const messages = [{ role: "user", content: "What is a haiku?" }];
+  const requests: [Endpoint, Record<string, unknown>, string][] = [
+    ["/v1/chat/completions", { messages }, "chat.completion"],
+    ["/v1/completions", { prompt: "What is a haiku?" }, "text_completion"],
+    ["/v1/responses", { input: "What is a haiku?" }, "response"],
+  ];
+
+  test.each(requests)(
+    "answers %s, at once or as a stream, with the same words",
+    async (endpoint, body, object) => {
+      const whole = await ask(endpoint, body);
+      expect(whole.response.object).toBe(object);
+      expect(whole.content).toStartWith("Simulated answer to “What is a haiku?”.");
+      expect(whole.usage?.completionTokens).toBe(
+        await countTokens("gpt-4o-mini", whole.content ?? ""),
+      );
+      expect(whole.usage?.promptTokens).toBeGreaterThan(4);
+      const heard: string[] = [];
+      const streamed = await ask(endpoint, { ...body, stream: true }, heard);
+      expect(streamed.content).toBe(whole.content);
+      expect(streamed.usage).toEqual(whole.usage);
+      expect(streamed.response.object).toBe(object);
+      expect(heard.length).toBeGreaterThan(5);
+      expect(heard.join("")).toBe(whole.content ?? "");
+    },
+  );
+
+  test("embeds texts as unit vectors that depend on them", async () => {
+    const { response, content } = await ask("/v1/embeddings", {
+      input: ["a", "b", "a"],
+      dimensions: 8,
+    });
+    const [a, b, again] = response.data.map(({ embedding }: { embedding: number[] }) => embedding);
+    expect(a).toEqual(again);
+    expect(a).not.toEqual(b);
+    expect(Math.hypot(...a)).toBeCloseTo(1, 4);
+    expect(JSON.parse(content ?? "")).toEqual([a, b, again]);
+  });
+
+  test("answers the same request alike and others otherwise", async () => {
+    const first = await ask("/v1/chat/completions", { messages });
+    const again = await ask("/v1/chat/completions", { messages });
+    const other = await ask("/v1/chat/completions", {
+      messages: [{ role: "user", content: "And a sonnet?" }],
+    });
+    expect(again.content).toBe(first.content);
+    expect(other.content).not.toBe(first.content);
+  });
+
+  test("keeps to the limit of tokens and says so, and answers in JSON where asked", async () => {
+    const short = await ask("/v1/chat/completions", { messages, max_tokens: 10 });
+    expect(short.finishReason).toBe("length");
+    expect(short.usage?.completionTokens).toBeLessThanOrEqual(10);
+    const json = await ask("/v1/chat/completions", {
+      messages,
+      response_format: { type: "json_object" },
+    });
+    expect(JSON.parse(json.content ?? "")).toHaveProperty("answer");
+  });
+
+  test("fails as often as it is told, and takes its time", async () => {
+    const numbers = [0, 0.1, 0, 0.9];
+    const simulate = createSimulator(
+      { latencyMs: 20, failureRate: 0.5 },
+      () => numbers.shift() ?? 1,
+    );
+    const init = { method: "POST", body: JSON.stringify({ model: "m", messages }) };
+    const begun = performance.now();
+    expect((await simulate("http://x/v1/chat/completions", init)).status).toBe(503);
+    expect((await simulate("http://x/v1/chat/completions", init)).status).toBe(200);
+    expect(performance.now() - begun).toBeGreaterThanOrEqual(19);
+  });
+
+  test("stops when it is told to", async () => {
+    const simulate = createSimulator({ latencyMs: 60_000, failureRate: 0 });
+    const abort = new AbortController();
+    const answering = simulate("http://x/v1/models", { signal: abort.signal });
+    abort.abort();
+    expect(answering).rejects.toThrow("aborted");
+  });
+});
