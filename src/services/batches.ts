@@ -5,7 +5,7 @@ import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import { PathError, resolveInside } from "../lib/paths.ts";
 import * as store from "../store/batches.ts";
-import { type NewBatch, PUBLISHED, publishDraft } from "../store/ingest.ts";
+import { type NewBatch, publishDraft, readPublished } from "../store/ingest.ts";
 import { rowsOf } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
@@ -92,8 +92,7 @@ async function ingest(
   const checked = await checkRows(ctx, batch, kind, source);
   try {
     const { written, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    const results = await ctx.writer.write(publishDraft(batch, written, adopted));
-    return rowsOf<{ total: number }>(results[PUBLISHED])[0]?.total;
+    return readPublished(await ctx.writer.write(publishDraft(batch, written, adopted)));
   } catch (error) {
     await discardDraft(ctx, batch.draft);
     if (String(error).includes("UNIQUE constraint failed"))

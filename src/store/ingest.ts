@@ -1,6 +1,11 @@
+import type { ResultSet } from "@libsql/client";
+
 import type { Statement } from "../db/writer.ts";
+import type { TaskStatus } from "../domain/task.ts";
 import { eventAfterChange } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
+import { rowsOf } from "./rows.ts";
+import { overValues } from "./values.ts";
 
 /*
  * A batch is written under a name that no client can use (`~…`) and with the status `ingesting`,
@@ -63,37 +68,42 @@ export function openDraft(batch: NewBatch): Statement {
   };
 }
 
-/** Writes rows into a draft. Fails as a whole where one of the ids is taken. Each result affects as many rows. */
+/** Writes rows into a draft. Fails as a whole where one of the ids is taken. */
 export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
-  const json = JSON.stringify(rows);
   return [
-    {
-      sql: `INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms, api_key,
-                               created_at, updated_at)
-            SELECT r.value ->> 'id', b.seq, r.value ->> 'position', 'pending', r.value ->> 'model',
-                   r.value ->> 'priority', r.value ->> 'maxRetries', r.value ->> 'timeoutMs', ?, ?, ?
-            FROM batches b CROSS JOIN json_each(?) r WHERE b.id = ?`,
-      args: [batch.apiKey, batch.now, batch.now, json, batch.draft],
-    },
-    {
-      sql: `INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells)
-            SELECT t.seq, r.value ->> 'endpoint', r.value ->> 'body', r.value ->> 'prompt',
-                   r.value ->> 'metadata', r.value -> 'cells'
-            FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'`,
-      args: [json],
-    },
-    ...(rows.some((row) => row.idempotencyKey !== null) ? [insertKeys(batch, json)] : []),
+    ...overValues(
+      rows,
+      (row) => [row.id, row.position, row.model, row.priority, row.maxRetries, row.timeoutMs],
+      (values) => `
+        INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
+          api_key, created_at, updated_at)
+        SELECT v.column1, b.seq, v.column2, 'pending', v.column3, v.column4, v.column5, v.column6, ?, ?, ?
+        FROM ${values} v CROSS JOIN batches b WHERE b.id = ?`,
+      { before: [batch.apiKey, batch.now, batch.now], after: [batch.draft] },
+    ),
+    ...overValues(
+      rows,
+      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, toJson(row.cells)],
+      (values) => `
+        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells)
+        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6
+        FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
+      {},
+    ),
+    ...overValues(
+      rows.filter(({ idempotencyKey }) => idempotencyKey !== null),
+      (row) => [row.id, row.idempotencyKey, row.fingerprint],
+      (values) => `
+        INSERT INTO idempotency_keys (api_key, key, fingerprint, task, created_at)
+        SELECT ?, v.column2, v.column3, t.seq, ?
+        FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
+      { before: [batch.apiKey, batch.now] },
+    ),
   ];
 }
 
-function insertKeys(batch: NewBatch, json: string): Statement {
-  return {
-    sql: `INSERT INTO idempotency_keys (api_key, key, fingerprint, task, created_at)
-          SELECT ?, r.value ->> 'idempotencyKey', r.value ->> 'fingerprint', t.seq, ?
-          FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
-          WHERE r.value ->> 'idempotencyKey' IS NOT NULL`,
-    args: [batch.apiKey, batch.now, json],
-  };
+function toJson(cells: string[] | null): string | null {
+  return cells === null ? null : JSON.stringify(cells);
 }
 
 /** Which of these idempotency keys were used before. */
@@ -105,23 +115,56 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement {
   };
 }
 
-/** A bare batch of the draft's name that has not begun and nothing of which runs; takes the name. */
-const BARE = `SELECT seq FROM batches b WHERE b.id = ? AND b.is_bare = 1 AND b.status = 'pending' AND b.running = 0`;
-
 /**
  * Gives a draft of `rows` rows its name, taking in the tasks that a bare batch of that name holds:
- * `adopted` are those that the input describes anew, the others follow at the end. The result at
- * `PUBLISHED` has a row if that was done; otherwise nothing is.
+ * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
+ * be done nothing is; `readPublished` tells.
  */
 export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[] {
-  const draft = "(SELECT seq FROM batches WHERE id = ?)";
+  const key = idempotencyArgs(batch.idempotency);
+  const event = eventAfterChange({
+    type: "batch.created",
+    at: batch.now,
+    task: null,
+    batch: batch.id,
+    data: { batchId: batch.id, status: "pending", taskCount: rows + adopted.length },
+  });
+  return [
+    ...takeOver(batch, rows, adopted),
+    {
+      sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
+              completed = ${countOf("completed")}, failed = ${countOf("failed")},
+              cancelled = ${countOf("cancelled")}
+            WHERE id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?) AND ${KEY_IS_UNUSED}
+            RETURNING total`,
+      args: [batch.id, batch.draft, batch.id, ...key],
+    },
+    event,
+    ...(batch.idempotency ? [keepKeyAfterChange(batch, batch.idempotency)] : []),
+  ];
+}
+
+/** How many tasks the published batch has, or `undefined` where it was not published. */
+export function readPublished(results: ResultSet[]): number | undefined {
+  const published = results.find(({ columns }) => columns[0] === "total");
+  return rowsOf<{ total: number }>(published)[0]?.total;
+}
+
+function countOf(status: "" | TaskStatus): string {
+  const which = status === "" ? "" : ` AND t.status = '${status}'`;
+  return `(SELECT count(*) FROM tasks t WHERE t.batch = batches.seq${which})`;
+}
+
+/** Moves the tasks of a bare batch into the draft and removes it, if it may be filled in. */
+function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[] {
   const key = idempotencyArgs(batch.idempotency);
   const json = JSON.stringify(adopted);
-  const bare = `(${BARE} AND ${KEY_IS_UNUSED}
-    AND (SELECT count(*) FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
-         WHERE t.batch = b.seq) = ?)`;
+  const bare = `(SELECT seq FROM batches b
+    WHERE b.id = ? AND b.is_bare = 1 AND b.status = 'pending' AND b.running = 0 AND ${KEY_IS_UNUSED}
+      AND (SELECT count(*) FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
+           WHERE t.batch = b.seq) = ?)`;
   const bareArgs = [batch.id, ...key, json, adopted.length];
-  return [
+  const describeAnew: Statement[] = [
     {
       sql: `UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
               metadata = a.metadata, cells = a.cells
@@ -134,8 +177,10 @@ export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): 
       args: [json, ...bareArgs],
     },
     {
-      sql: `UPDATE tasks SET status = 'pending', completed_at = NULL, updated_at = ?, position = -1 - a.position,
-              model = a.model, priority = a.priority, max_retries = a.retries, timeout_ms = a.timeout
+      // A negative position marks, for the next statement, a task that has its place already.
+      sql: `UPDATE tasks SET status = 'pending', completed_at = NULL, updated_at = ?,
+              position = -1 - a.position, model = a.model, priority = a.priority,
+              max_retries = a.retries, timeout_ms = a.timeout
             FROM (SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
                          r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
                          r.value ->> 'timeoutMs' AS timeout
@@ -144,8 +189,11 @@ export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): 
             WHERE tasks.seq = a.seq`,
       args: [batch.now, json, ...bareArgs],
     },
+  ];
+  return [
+    ...(adopted.length > 0 ? describeAnew : []),
     {
-      sql: `UPDATE tasks SET batch = ${draft},
+      sql: `UPDATE tasks SET batch = (SELECT seq FROM batches WHERE id = ?),
               position = CASE WHEN position < 0 THEN -1 - position ELSE position + ? END
             WHERE batch = ${bare}`,
       args: [batch.draft, rows + adopted.length, ...bareArgs],
@@ -156,43 +204,16 @@ export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): 
               AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq) AND ${KEY_IS_UNUSED}`,
       args: [batch.id, ...key],
     },
-    {
-      sql: `UPDATE batches SET id = ?, status = 'pending',
-              total = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq),
-              completed = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq AND t.status = 'completed'),
-              failed = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq AND t.status = 'failed'),
-              cancelled = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq AND t.status = 'cancelled')
-            WHERE id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?) AND ${KEY_IS_UNUSED}
-            RETURNING seq, total`,
-      args: [batch.id, batch.draft, batch.id, ...key],
-    },
-    eventAfterChange({
-      type: "batch.created",
-      at: batch.now,
-      task: null,
-      batch: batch.id,
-      data: { batchId: batch.id, status: "pending", taskCount: rows + adopted.length },
-    }),
-    ...(batch.idempotency
-      ? [
-          {
-            sql: `INSERT INTO idempotency_keys (api_key, key, fingerprint, batch, created_at)
-                  SELECT ?, ?, ?, seq, ? FROM batches WHERE id = ? AND changes() > 0`,
-            args: [
-              batch.idempotency.apiKey,
-              batch.idempotency.key,
-              batch.idempotency.fingerprint,
-              batch.now,
-              batch.id,
-            ],
-          },
-        ]
-      : []),
   ];
 }
 
-/** Position in the results of `publishDraft` of the row `{seq, total}`. */
-export const PUBLISHED = 4;
+function keepKeyAfterChange(batch: NewBatch, { apiKey, key, fingerprint }: Idempotency): Statement {
+  return {
+    sql: `INSERT INTO idempotency_keys (api_key, key, fingerprint, batch, created_at)
+          SELECT ?, ?, ?, seq, ? FROM batches WHERE id = ? AND changes() > 0`,
+    args: [apiKey, key, fingerprint, batch.now, batch.id],
+  };
+}
 
 /** Removes up to `limit` tasks of a draft, and the draft itself once it has none left. The result at `REMOVED` affects as many rows. */
 export function removeFromDraft(draft: string, limit: number): Statement[] {

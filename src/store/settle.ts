@@ -1,6 +1,7 @@
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { finishBatches } from "./counters.ts";
+import { overValues } from "./values.ts";
 
 /** How a run ended, as the engine reports it. The queue knows the rest. */
 export type Final = {
@@ -21,9 +22,6 @@ export type Final = {
   error: string | null;
 };
 
-/** Numbers of rows in one INSERT: few, so that each text is prepared once, and any number is a sum of them. */
-const ROWS_PER_INSERT = [128, 64, 32, 16, 8, 4, 2, 1];
-
 /**
  * Ends runs: what they came to, their tasks, their batches' counters, their events, and the batches
  * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
@@ -38,7 +36,7 @@ export function settle(
 ): Statement[] {
   const ended = [JSON.stringify(finals.map(({ task }) => task)), owner];
   return [
-    ...portions(finals).map((rows) => insertExecutions(rows, owner)),
+    ...insertExecutions(finals, owner),
     {
       sql: `UPDATE tasks SET status = ended.status, completed_at = ended.completed_at,
               updated_at = ended.completed_at
@@ -83,51 +81,36 @@ export function settle(
 const ENDED = `json_each(?) r CROSS JOIN queue q ON q.task = r.value AND +q.owner = ?
   CROSS JOIN executions e ON e.task = q.task AND e.run = q.run`;
 
-/**
- * Values are bound one by one: through `json_each` the same insert takes twice the time, and with
- * large answers more, because SQLite parses each answer again for every field that is taken out.
- */
-function insertExecutions(rows: Final[], owner: string): Statement {
-  const values = rows.map(() => "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)").join();
-  return {
-    sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
-            completed_at, attempts, log, provider, model, request_id, prompt_tokens,
-            completion_tokens, cached_tokens, reasoning_tokens, cost_usd, response, error)
-          SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
-            v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
-            v.column10, v.column11, v.column12, v.column13, v.column14
-          FROM (VALUES ${values}) v
-          CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
-    args: [
-      ...rows.flatMap((row) => [
-        row.task,
-        row.claim,
-        row.status,
-        row.at,
-        row.provider,
-        row.model,
-        row.requestId,
-        row.promptTokens,
-        row.completionTokens,
-        row.cachedTokens,
-        row.reasoningTokens,
-        row.costUsd,
-        row.response,
-        row.error,
-      ]),
-      owner,
+function insertExecutions(finals: Final[], owner: string): Statement[] {
+  return overValues(
+    finals,
+    (row) => [
+      row.task,
+      row.claim,
+      row.status,
+      row.at,
+      row.provider,
+      row.model,
+      row.requestId,
+      row.promptTokens,
+      row.completionTokens,
+      row.cachedTokens,
+      row.reasoningTokens,
+      row.costUsd,
+      row.response,
+      row.error,
     ],
-  };
-}
-
-function portions<T>(items: T[]): T[][] {
-  const parts: T[][] = [];
-  for (let from = 0; from < items.length;) {
-    const size = ROWS_PER_INSERT.find((rows) => rows <= items.length - from) ?? 1;
-    parts.push(items.slice(from, from + size));
-    from += size;
-  }
-  return parts;
+    (values) => `
+      INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
+        completed_at, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
+        cached_tokens, reasoning_tokens, cost_usd, response, error)
+      SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
+        v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
+        v.column10, v.column11, v.column12, v.column13, v.column14
+      FROM ${values} v
+      CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
+    { after: [owner] },
+  );
 }
 
 /** A failed attempt whose run goes on at `at`; `entry` is kept in the run's log. */

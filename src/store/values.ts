@@ -1,0 +1,30 @@
+import type { InValue } from "@libsql/client";
+
+import type { Statement } from "../db/writer.ts";
+
+/** Numbers of rows in one statement: few, so that each text is prepared once, and any number is a sum of them. */
+const ROWS_AT_ONCE = [128, 64, 32, 16, 8, 4, 2, 1];
+
+/**
+ * Statements that take rows as bound values: `sql` gets a `VALUES` list to select from, whose
+ * columns are `column1`, `column2`, …; `before` and `after` are the arguments of the placeholders
+ * that stand before and behind it. Compared with one JSON array that SQLite takes apart (`json_each`), which parses each row again for
+ * every field, this halves the time of an insert, and does not grow with the texts in it.
+ */
+export function overValues<Row>(
+  rows: readonly Row[],
+  toValues: (row: Row) => InValue[],
+  sql: (values: string) => string,
+  { before = [], after = [] }: { before?: InValue[]; after?: InValue[] },
+): Statement[] {
+  const statements: Statement[] = [];
+  for (let from = 0; from < rows.length;) {
+    const size = ROWS_AT_ONCE.find((number) => number <= rows.length - from) ?? 1;
+    const args = rows.slice(from, from + size).flatMap(toValues);
+    const one = `(${Array.from({ length: args.length / size }, () => "?").join()})`;
+    const values = `(VALUES ${Array.from({ length: size }, () => one).join()})`;
+    statements.push({ sql: sql(values), args: [...before, ...args, ...after] });
+    from += size;
+  }
+  return statements;
+}
