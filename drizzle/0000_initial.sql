@@ -52,7 +52,9 @@ CREATE TABLE `events` (
 	`type` text NOT NULL,
 	`task` text,
 	`batch` text,
-	`data` text NOT NULL
+	`task_seq` integer,
+	`run` integer,
+	`data` text
 );
 --> statement-breakpoint
 CREATE TABLE `executions` (
@@ -95,7 +97,7 @@ CREATE TABLE `idempotency_keys` (
 CREATE UNIQUE INDEX `idempotency_by_task` ON `idempotency_keys` (`task`) WHERE "idempotency_keys"."task" is not null;--> statement-breakpoint
 CREATE UNIQUE INDEX `idempotency_by_batch` ON `idempotency_keys` (`batch`) WHERE "idempotency_keys"."batch" is not null;--> statement-breakpoint
 CREATE TABLE `nodes` (
-	`id` text PRIMARY KEY NOT NULL,
+	`seq` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`started_at` integer NOT NULL,
 	`heartbeat_at` integer NOT NULL
 );
@@ -109,7 +111,7 @@ CREATE TABLE `queue` (
 	`is_dry_run` integer DEFAULT false NOT NULL,
 	`queued_at` integer NOT NULL,
 	`run_at` integer,
-	`owner` text,
+	`owner` integer,
 	`claim` integer,
 	`claimed_at` integer,
 	`started_at` integer,

@@ -4,7 +4,6 @@ import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
 import type { Signals } from "./lib/signals.ts";
-import type { TaskRecord } from "./store/tasks.ts";
 
 export type Delta = { task: number; text: string };
 
@@ -37,6 +36,4 @@ export type Context = {
   now: () => number;
   /** Whether a task may name this model. */
   isModelSupported: (model: string) => Promise<boolean>;
-  /** A prepared query: the one read on the hot path. */
-  findTask: (id: string) => Promise<TaskRecord | undefined>;
 };

@@ -3,15 +3,13 @@ import { mkdirSync } from "node:fs";
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
-import { createEngine } from "./engine/engine.ts";
+import { type Engine, startEngine } from "./engine/engine.ts";
 import { createApp } from "./http/app.ts";
-import { newId } from "./lib/ids.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { ensureKeys } from "./services/api-keys.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
-import { createFindTask } from "./store/tasks.ts";
 
 export type Runner = {
   ctx: Context;
@@ -46,21 +44,22 @@ export async function createRunner(config: Config): Promise<Runner> {
     signals: createSignals<Topics>(),
     now,
     isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
-    findTask: createFindTask(db),
   };
   const firstKey = await ensureKeys(ctx);
-  const engine = createEngine(ctx, newId("node", now()));
-  const app = createApp(ctx, { isEngineRunning: engine.isRunning });
+  let engine: Engine | undefined;
+  const app = createApp(ctx, { isEngineRunning: () => engine !== undefined });
   return {
     ctx,
     fetch: app.fetch,
     firstKey,
     async start() {
       if (isExclusive) await removeAbandonedDrafts(ctx);
-      if (config.role !== "api") await engine.start();
+      if (config.role !== "api") engine = await startEngine(ctx);
     },
     async stop(graceMs) {
-      if (engine.isRunning()) await engine.stop(graceMs);
+      const stopping = engine;
+      engine = undefined;
+      await stopping?.stop(graceMs);
     },
     close: database.close,
   };

@@ -10,6 +10,7 @@ import {
 } from "drizzle-orm/sqlite-core";
 
 import type { BATCH_STATUSES } from "../domain/batch.ts";
+import type { EventType } from "../domain/event.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { FinalStatus, TaskStatus } from "../domain/task.ts";
 
@@ -144,7 +145,8 @@ export const queue = sqliteTable(
     queuedAt: integer().notNull(),
     /** Set while a retry waits for its time. */
     runAt: integer(),
-    owner: text(),
+    /** Row number of the node that runs it. */
+    owner: integer(),
     /** Number of the claim, unique within its owner; with it the fence around a settlement. */
     claim: integer(),
     claimedAt: integer(),
@@ -203,14 +205,23 @@ export const executions = sqliteTable(
 
 export type Execution = typeof executions.$inferSelect;
 
-/** The append-only log. Ids grow in commit order, because SQLite has one writer at a time. */
+/**
+ * The append-only log. Ids grow in commit order, because SQLite has one writer at a time. There are
+ * two or more rows a task, so a row holds only what its reader cannot work out: with all that an
+ * event tells spelled out as JSON, the log alone was a quarter of everything written.
+ */
 export const events = sqliteTable("events", {
   id: integer().primaryKey({ autoIncrement: true }),
   at: integer().notNull(),
-  type: text().notNull(),
+  type: text().$type<EventType>().notNull(),
+  /** Public ids, so that an event outlives what it tells of. */
   task: text(),
   batch: text(),
-  data: text().notNull(),
+  /** Row number of the task and number of its run: the execution. */
+  taskSeq: integer(),
+  run: integer(),
+  /** What else there is to tell, JSON. */
+  data: text(),
 });
 
 export const idempotencyKeys = sqliteTable(
@@ -237,7 +248,7 @@ export const idempotencyKeys = sqliteTable(
 
 /** Processes that run tasks, and when each last proved that it lives. */
 export const nodes = sqliteTable("nodes", {
-  id: text().primaryKey(),
+  seq: integer().primaryKey({ autoIncrement: true }),
   startedAt: integer().notNull(),
   heartbeatAt: integer().notNull(),
 });

@@ -35,7 +35,7 @@ export type Dispatcher = {
 };
 
 export type DispatcherOptions = {
-  owner: string;
+  owner: number;
   run: (calls: Call[]) => void;
   random: () => number;
 };
@@ -150,7 +150,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
-    const calls = rows.map((row) => inFlight.begin(row, book.laneOf(row.lane, row.model)));
+    const calls = rows.map((row) => inFlight.begin(row, turnNo, book.laneOf(row.lane, row.model)));
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
       const got = rows.filter((row) => row.lane === batch && row.model === model).length;
@@ -244,6 +244,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   };
 }
 
-function claimedAs(owner: string, number: number) {
+function claimedAs(owner: number, number: number) {
   return { where: "q.owner = ? AND q.claim = ?", args: [owner, number] };
 }

@@ -28,9 +28,9 @@ export function createInFlight(
 
   return {
     /** Takes a claimed run on and returns the call to be made for it. */
-    begin(row: Claimed, lane: Lane): Call {
+    begin(row: Claimed, claim: number, lane: Lane): Call {
       lane.inFlight++;
-      calls.set(keyOf(row), {
+      calls.set(keyOf({ task: row.task, claim }), {
         lane,
         batch: row.batch,
         failures: row.failures,
@@ -43,7 +43,7 @@ export function createInFlight(
       });
       return {
         task: row.task,
-        claim: row.claim,
+        claim,
         model: row.model,
         endpoint: row.endpoint,
         body: row.body,

@@ -89,7 +89,7 @@ async function explainRefusal(
       isReplay: true,
     };
   }
-  if (await ctx.findTask(id))
+  if (await store.findTask(ctx.db, id))
     throw new AppError("TASK_ALREADY_EXISTS", `There is a task with id ${id} already`);
   throw new AppError(
     "BATCH_RUNNING",
@@ -117,7 +117,7 @@ function runOptions(execute: Execute, now: number) {
 }
 
 export async function getTask(ctx: Context, id: string): Promise<store.TaskRecord> {
-  const record = await ctx.findTask(id);
+  const record = await store.findTask(ctx.db, id);
   if (!record) throw new AppError("TASK_NOT_FOUND", `There is no task with id ${id}`);
   return record;
 }
@@ -194,7 +194,7 @@ export async function waitForTask(
   const { task } = await getTask(ctx, id);
   await new Promise<void>((resolve) => {
     const check = async () => {
-      const now = await ctx.findTask(id);
+      const now = await store.findTask(ctx.db, id);
       if (
         !now ||
         now.task.status === "completed" ||

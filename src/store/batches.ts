@@ -7,6 +7,7 @@ import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
+import { prepareOnce } from "./prepared.ts";
 
 export type { Batch };
 
@@ -14,11 +15,13 @@ export type { Batch };
 const VISIBLE = and(gt(batches.seq, SINGLE_TASKS), ne(batches.status, "ingesting"));
 
 export function findBatch(db: Db, id: string): Promise<Batch | undefined> {
-  return db
-    .select()
-    .from(batches)
-    .where(and(eq(batches.id, id), VISIBLE))
-    .get();
+  return prepareOnce(db, "findBatch", () =>
+    db
+      .select()
+      .from(batches)
+      .where(and(eq(batches.id, sql.placeholder("id")), VISIBLE))
+      .prepare(),
+  ).get({ id });
 }
 
 /** The row number of a batch that answers may show. */
@@ -85,21 +88,25 @@ export type BatchTaskPage = {
 
 /** Tasks of a batch in input order, with what was asked and what came of it. */
 export function listBatchTasks(db: Db, batch: number, page: BatchTaskPage) {
-  return db
-    .select({ task: tasks, input: taskInputs, execution: executions })
-    .from(tasks)
-    .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
-    .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
-    .where(
-      and(
-        eq(tasks.batch, batch),
-        gt(tasks.position, page.after),
-        page.status === undefined ? undefined : eq(tasks.status, page.status),
-      ),
-    )
-    .orderBy(asc(tasks.position))
-    .limit(page.limit)
-    .offset(page.offset ?? 0);
+  const { limit, after, offset = 0, status } = page;
+  return prepareOnce(db, status === undefined ? "listBatchTasks" : "listBatchTasks/status", () =>
+    db
+      .select({ task: tasks, input: taskInputs, execution: executions })
+      .from(tasks)
+      .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
+      .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
+      .where(
+        and(
+          eq(tasks.batch, sql.placeholder("batch")),
+          gt(tasks.position, sql.placeholder("after")),
+          status === undefined ? undefined : eq(tasks.status, sql.placeholder("status")),
+        ),
+      )
+      .orderBy(asc(tasks.position))
+      .limit(sql.placeholder("limit"))
+      .offset(sql.placeholder("offset"))
+      .prepare(),
+  ).all({ batch, after, status, limit, offset });
 }
 
 export type BatchTask = Awaited<ReturnType<typeof listBatchTasks>>[number];
@@ -118,7 +125,6 @@ export function startBatch(id: string, seq: number, isDryRun: boolean, now: numb
       at: now,
       task: null,
       batch: id,
-      data: { batchId: id, status: "running" },
     }),
     ...finishBatches(JSON.stringify([seq]), now),
   ];

@@ -35,9 +35,8 @@ export function finishBatches(seqs: string, now: number): Statement[] {
     {
       sql: `INSERT INTO events (at, type, task, batch, data)
             SELECT ?, 'batch.' || ${status}, NULL, id,
-                   json_object('batchId', id, 'status', ${status}, 'total', total,
-                     'completed', completed, 'failed', failed, 'cancelled', cancelled,
-                     'costUsd', cost_usd)
+                   json_object('total', total, 'completed', completed, 'failed', failed,
+                     'cancelled', cancelled, 'costUsd', cost_usd)
             FROM batches WHERE ${isDone}`,
       args: [now, seqs],
     },

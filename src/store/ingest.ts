@@ -127,7 +127,7 @@ export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): 
     at: batch.now,
     task: null,
     batch: batch.id,
-    data: { batchId: batch.id, status: "pending", taskCount: rows + adopted.length },
+    data: { total: rows + adopted.length },
   });
   return [
     ...takeOver(batch, rows, adopted),

@@ -3,11 +3,17 @@ import type { Statement } from "../db/writer.ts";
 /** The database's clock in Unix ms: the nodes of a fleet need not agree on the time. */
 const DATABASE_NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
-/** Proves that the node lives. */
-export function heartbeat(node: string): Statement {
+/** Adds a node; the result's row `{seq}` is its number, which no other node ever had. */
+export const addNode: Statement = {
+  sql: `INSERT INTO nodes (started_at, heartbeat_at) VALUES (${DATABASE_NOW}, ${DATABASE_NOW}) RETURNING seq`,
+  args: [],
+};
+
+/** Proves that the node lives, also to those who had given it up. */
+export function heartbeat(node: number): Statement {
   return {
-    sql: `INSERT INTO nodes (id, started_at, heartbeat_at) VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW})
-          ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
+    sql: `INSERT INTO nodes (seq, started_at, heartbeat_at) VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW})
+          ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
     args: [node],
   };
 }
@@ -17,9 +23,11 @@ export function forgetSilentNodes(leaseMs: number): Statement {
   return { sql: `DELETE FROM nodes WHERE heartbeat_at < ${DATABASE_NOW} - ?`, args: [leaseMs] };
 }
 
-export function forgetNode(node: string): Statement {
-  return { sql: `DELETE FROM nodes WHERE id = ?`, args: [node] };
+export function forgetNode(node: number): Statement {
+  return { sql: `DELETE FROM nodes WHERE seq = ?`, args: [node] };
 }
 
+export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
+
 /** A condition on queue rows `q`: their owner is no node that lives. */
-export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT id FROM nodes)", args: [] };
+export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };

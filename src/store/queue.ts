@@ -78,12 +78,9 @@ export type LaneClaim = { lane: number; model: string; limit: number };
 
 export type Claimed = {
   task: number;
-  id: string;
   batch: number;
   lane: number;
   model: string;
-  claim: number;
-  claimedAt: number;
   failures: number;
   isDryRun: number;
   maxRetries: number | null;
@@ -99,7 +96,7 @@ export type Claimed = {
  */
 export function claim(
   lanes: LaneClaim[],
-  owner: string,
+  owner: number,
   claimNo: number,
   now: number,
 ): Statement[] {
@@ -141,17 +138,14 @@ export function claim(
       args: [now, ...mine],
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'task.started', t.id, nullif(b.id, ''),
-                   json_object('taskId', t.id, 'batchId', nullif(b.id, ''), 'status', 'running',
-                     'executionId', printf('exec-%09d-%d', q.task, q.run))
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
+            SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
             WHERE q.owner = ? AND q.claim = ? AND q.attempt = 1`,
       args: [now, ...mine],
     },
     {
-      sql: `SELECT q.task, t.id, t.batch, q.lane, q.model, q.claim, q.claimed_at AS claimedAt, q.failures,
-                   q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
+      sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    i.endpoint, i.body
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,

@@ -31,7 +31,7 @@ export type Final = {
 export function settle(
   finals: Final[],
   batches: number[],
-  owner: string,
+  owner: number,
   now: number,
 ): Statement[] {
   const ended = [JSON.stringify(finals.map(({ task }) => task)), owner];
@@ -45,12 +45,9 @@ export function settle(
       args: ended,
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT e.completed_at, 'task.' || e.status, t.id, nullif(b.id, ''),
-                   json_object('taskId', t.id, 'batchId', nullif(b.id, ''), 'status', e.status,
-                     'executionId', printf('exec-%09d-%d', e.task, e.run), 'attempts', e.attempts,
-                     'totalTokens', e.prompt_tokens + e.completion_tokens, 'costUsd', e.cost_usd,
-                     'error', e.error ->> 'code')
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, data)
+            SELECT e.completed_at, 'task.' || e.status, t.id, nullif(b.id, ''), e.task, e.run,
+                   CASE WHEN e.error IS NOT NULL THEN json_object('error', e.error ->> 'code') END
             FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task CROSS JOIN batches b ON b.seq = t.batch`,
       args: ended,
     },
@@ -81,7 +78,7 @@ export function settle(
 const ENDED = `json_each(?) r CROSS JOIN queue q ON q.task = r.value AND +q.owner = ?
   CROSS JOIN executions e ON e.task = q.task AND e.run = q.run`;
 
-function insertExecutions(finals: Final[], owner: string): Statement[] {
+function insertExecutions(finals: Final[], owner: number): Statement[] {
   return overValues(
     finals,
     (row) => [
@@ -120,7 +117,7 @@ const FENCE = `json_each(?) r CROSS JOIN queue q
   ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
 
 /** Sends runs back to wait for their next attempt, under the same fence as `settle`. */
-export function postpone(retries: Retry[], owner: string, now: number): Statement[] {
+export function postpone(retries: Retry[], owner: number, now: number): Statement[] {
   const fence = [JSON.stringify(retries), owner];
   return [
     {
@@ -152,8 +149,8 @@ export function reportProgress(batches: number[], now: number): Statement {
   return {
     sql: `INSERT INTO events (at, type, task, batch, data)
           SELECT ?, 'batch.progress', NULL, id,
-                 json_object('batchId', id, 'status', status, 'total', total, 'completed', completed,
-                   'failed', failed, 'cancelled', cancelled, 'running', running, 'costUsd', cost_usd)
+                 json_object('total', total, 'completed', completed, 'failed', failed,
+                   'cancelled', cancelled, 'running', running, 'costUsd', cost_usd)
           FROM batches
           WHERE seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS} AND status = 'running'`,
     args: [now, JSON.stringify(batches)],

@@ -48,7 +48,7 @@ export function insertTask(task: NewTask): Statement[] {
       at: task.now,
       task: null,
       batch: task.batchId,
-      data: { batchId: task.batchId, status: "pending", taskCount: 0 },
+      data: { total: 0 },
     }),
     {
       sql: `INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
@@ -89,7 +89,6 @@ export function insertTask(task: NewTask): Statement[] {
       at: task.now,
       task: task.id,
       batch: task.batchId,
-      data: { taskId: task.id, batchId: task.batchId, status: "pending" },
     }),
     ...(task.idempotency ? [keepIdempotencyKey(task.idempotency, task.id, task.now)] : []),
     ...(task.execute ? [enqueueAfterChange(task.id, task.execute)] : []),
@@ -206,9 +205,8 @@ export function cancelTask(id: string, batchSeq: number, now: number): Statement
       args: [now, now, id],
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''),
-                   json_object('taskId', t.id, 'batchId', nullif(b.id, ''), 'status', 'cancelled')
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
+            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, nullif(t.run, 0)
             FROM tasks t JOIN batches b ON b.seq = t.batch WHERE t.id = ? AND changes() > 0`,
       args: [now, id],
     },

@@ -14,6 +14,7 @@ import {
   tasks,
 } from "../db/schema.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import { prepareOnce } from "./prepared.ts";
 
 /** Everything about one task that an answer may show. */
 export type TaskRecord = {
@@ -26,25 +27,26 @@ export type TaskRecord = {
   execution: Execution | null;
 };
 
-export function createFindTask(db: Db): (id: string) => Promise<TaskRecord | undefined> {
-  const query = db
-    .select({
-      task: tasks,
-      batchId: batches.id,
-      batchStatus: batches.status,
-      batchStartedAt: batches.startedAt,
-      input: taskInputs,
-      queued: queue,
-      execution: executions,
-    })
-    .from(tasks)
-    .innerJoin(batches, eq(batches.seq, tasks.batch))
-    .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
-    .leftJoin(queue, eq(queue.task, tasks.seq))
-    .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
-    .where(and(eq(tasks.id, sql.placeholder("id")), ne(batches.status, "ingesting")))
-    .prepare();
-  return (id) => query.get({ id });
+export function findTask(db: Db, id: string): Promise<TaskRecord | undefined> {
+  return prepareOnce(db, "findTask", () =>
+    db
+      .select({
+        task: tasks,
+        batchId: batches.id,
+        batchStatus: batches.status,
+        batchStartedAt: batches.startedAt,
+        input: taskInputs,
+        queued: queue,
+        execution: executions,
+      })
+      .from(tasks)
+      .innerJoin(batches, eq(batches.seq, tasks.batch))
+      .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
+      .leftJoin(queue, eq(queue.task, tasks.seq))
+      .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
+      .where(and(eq(tasks.id, sql.placeholder("id")), ne(batches.status, "ingesting")))
+      .prepare(),
+  ).get({ id });
 }
 
 export type TaskFilter = {

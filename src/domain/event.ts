@@ -1,0 +1,15 @@
+/** Everything that the log can tell. */
+export type EventType =
+  | "task.created"
+  | "task.started"
+  | "task.completed"
+  | "task.failed"
+  | "task.cancelled"
+  | "batch.created"
+  | "batch.started"
+  | "batch.completed"
+  | "batch.failed"
+  | "batch.cancelled"
+  | "batch.paused"
+  | "batch.progress"
+  | "system.alert";
