@@ -12,7 +12,7 @@ import {
 import type { BATCH_STATUSES } from "../domain/batch.ts";
 import type { EventType } from "../domain/event.ts";
 import type { Endpoint } from "../domain/request.ts";
-import type { FinalStatus, TaskStatus } from "../domain/task.ts";
+import type { FinalStatus, StoredStatus } from "../domain/task.ts";
 
 /*
  * Times are Unix milliseconds, money is USD. Rows point at each other by `seq`, the integer row
@@ -88,7 +88,8 @@ export const tasks = sqliteTable(
       .references(() => batches.seq),
     /** Place in the input; null for single tasks. */
     position: integer(),
-    status: text().$type<TaskStatus>().notNull(),
+    /** What has come of it. While it runs it is still pending here: its row in `queue` has an owner. */
+    status: text().$type<StoredStatus>().notNull(),
     model: text().notNull(),
     priority: integer().notNull(),
     maxRetries: integer(),

@@ -1,7 +1,7 @@
 export const TASK_STATUSES = ["pending", "running", "completed", "failed", "cancelled"] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
 
-/** The only moves a task may make. Everything that changes a status goes through this table. */
+/** The only moves a task may make; the guards of the statements in `store/` are these. */
 export const TASK_MOVES = {
   pending: ["running", "cancelled"],
   running: ["completed", "failed", "pending", "cancelled"],
@@ -11,16 +11,11 @@ export const TASK_MOVES = {
 } as const satisfies Record<TaskStatus, readonly TaskStatus[]>;
 
 export type FinalStatus = "completed" | "failed" | "cancelled";
+/** Running is not stored with a task: it is what a claimed row in the queue says. */
+export type StoredStatus = Exclude<TaskStatus, "running">;
 
 export function isFinal(status: TaskStatus): status is FinalStatus {
   return status === "completed" || status === "failed" || status === "cancelled";
-}
-
-/** The statuses from which a task may move to `target`. */
-export function statusesLeadingTo(target: TaskStatus): TaskStatus[] {
-  return TASK_STATUSES.filter((from) =>
-    (TASK_MOVES[from] as readonly TaskStatus[]).includes(target),
-  );
 }
 
 export const PRIORITIES = ["urgent", "high", "normal", "low"] as const;

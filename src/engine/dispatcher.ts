@@ -114,7 +114,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const parts: Statement[][] = [
       doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
       finals.length > 0 ? settle(finals, [...batches], options.owner, now) : [],
-      retries.length > 0 ? postpone(retries, options.owner, now) : [],
+      retries.length > 0 ? postpone(retries, options.owner) : [],
       progressOf(batches, now),
       ...feeds.map(({ statements }) => statements),
       claims.length > 0 ? claim(claims, options.owner, claimNow, now) : [],

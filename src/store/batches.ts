@@ -1,13 +1,14 @@
 import { and, asc, count, desc, eq, gt, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type Batch, batches, executions, taskInputs, tasks } from "../db/schema.ts";
+import { type Batch, batches, executions, queue, taskInputs, tasks } from "../db/schema.ts";
 import type { Statement } from "../db/writer.ts";
 import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
 import { prepareOnce } from "./prepared.ts";
+import { hasStatus, toLive } from "./tasks.ts";
 
 export type { Batch };
 
@@ -87,26 +88,37 @@ export type BatchTaskPage = {
 };
 
 /** Tasks of a batch in input order, with what was asked and what came of it. */
-export function listBatchTasks(db: Db, batch: number, page: BatchTaskPage) {
+export async function listBatchTasks(db: Db, batch: number, page: BatchTaskPage) {
   const { limit, after, offset = 0, status } = page;
-  return prepareOnce(db, status === undefined ? "listBatchTasks" : "listBatchTasks/status", () =>
+  const rows = await prepareOnce(db, `listBatchTasks/${status}`, () =>
     db
-      .select({ task: tasks, input: taskInputs, execution: executions })
+      .select({
+        task: tasks,
+        input: taskInputs,
+        execution: executions,
+        queued: { owner: queue.owner, startedAt: queue.startedAt, attempt: queue.attempt },
+      })
       .from(tasks)
       .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))
       .leftJoin(executions, and(eq(executions.task, tasks.seq), eq(executions.run, tasks.run)))
+      .leftJoin(queue, eq(queue.task, tasks.seq))
       .where(
         and(
           eq(tasks.batch, sql.placeholder("batch")),
           gt(tasks.position, sql.placeholder("after")),
-          status === undefined ? undefined : eq(tasks.status, sql.placeholder("status")),
+          status === undefined ? undefined : hasStatus(status),
         ),
       )
       .orderBy(asc(tasks.position))
       .limit(sql.placeholder("limit"))
       .offset(sql.placeholder("offset"))
       .prepare(),
-  ).all({ batch, after, status, limit, offset });
+  ).all({ batch, after, limit, offset });
+  return rows.map(({ task, input, execution, queued }) => ({
+    task: toLive(task, queued),
+    input,
+    execution,
+  }));
 }
 
 export type BatchTask = Awaited<ReturnType<typeof listBatchTasks>>[number];

@@ -1,6 +1,7 @@
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import type { TaskStatus } from "../domain/task.ts";
+import type { StoredStatus } from "../domain/task.ts";
+import { IS_RUNNING } from "./queue.ts";
 
 /** A condition over the columns of `tasks`, with the arguments of its placeholders. */
 export type Which = { where: string; args: (string | number | null)[] };
@@ -9,8 +10,8 @@ export type Which = { where: string; args: (string | number | null)[] };
  * Counts, in their batches, the tasks that a later statement of the unit moves to `to` (or deletes).
  * It stands before that statement and has the same condition.
  */
-export function countMove(which: Which, to: TaskStatus | "deleted", now: number): Statement {
-  const minus = (status: TaskStatus) =>
+export function countMove(which: Which, to: StoredStatus | "deleted", now: number): Statement {
+  const minus = (status: StoredStatus | "running") =>
     `${status} = batches.${status} - moved.${status}${to === status ? " + moved.all_of_them" : ""}`;
   return {
     sql: `UPDATE batches SET ${minus("completed")}, ${minus("failed")}, ${minus("cancelled")},
@@ -18,7 +19,7 @@ export function countMove(which: Which, to: TaskStatus | "deleted", now: number)
             updated_at = ?
           FROM (SELECT batch, count(*) AS all_of_them,
                        sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,
-                       sum(status = 'cancelled') AS cancelled, sum(status = 'running') AS running
+                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running
                 FROM tasks WHERE ${which.where} GROUP BY batch) AS moved
           WHERE batches.seq = moved.batch`,
     args: [now, ...which.args],
@@ -57,7 +58,8 @@ export const COUNTER_DIFFERENCES = `
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'completed') AS completed_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'failed') AS failed_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows,
-           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'running') AS running_rows
+           (SELECT count(*) FROM queue q JOIN tasks t ON t.seq = q.task
+            WHERE t.batch = b.seq AND q.owner IS NOT NULL) AS running_rows
     FROM batches b WHERE b.status <> 'ingesting')
   SELECT id AS batchId, 'total' AS counter, total AS stored, total_rows AS counted FROM counted WHERE total <> total_rows
   UNION ALL SELECT id, 'completed', completed, completed_rows FROM counted WHERE completed <> completed_rows

@@ -5,6 +5,10 @@ import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { rowsOf } from "./rows.ts";
 
+/** SQL that is true of a row of `tasks` that is running. */
+export const IS_RUNNING =
+  "EXISTS (SELECT 1 FROM queue WHERE queue.task = tasks.seq AND queue.owner IS NOT NULL)";
+
 /*
  * The hot path. Each statement serves a whole flush: it takes its rows from one JSON array, or from
  * the claim just made. CROSS JOIN fixes the order of the join, array first: left to itself SQLite
@@ -132,12 +136,6 @@ export function claim(
       args: mine,
     },
     {
-      sql: `UPDATE tasks SET status = 'running', run = q.run, attempts = q.attempt,
-              started_at = q.started_at, completed_at = NULL, updated_at = ?
-            FROM queue q WHERE q.owner = ? AND q.claim = ? AND tasks.seq = q.task`,
-      args: [now, ...mine],
-    },
-    {
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
             SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
@@ -181,10 +179,6 @@ export function releaseClaims(
                   GROUP BY t.batch) held
             WHERE batches.seq = held.batch`,
       args: which.args,
-    },
-    {
-      sql: `UPDATE tasks SET status = 'pending', updated_at = ? WHERE seq IN (${held})`,
-      args: [now, ...which.args],
     },
     {
       sql: `UPDATE queue AS q SET owner = NULL, claim = NULL,

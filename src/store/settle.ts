@@ -38,9 +38,11 @@ export function settle(
   return [
     ...insertExecutions(finals, owner),
     {
-      sql: `UPDATE tasks SET status = ended.status, completed_at = ended.completed_at,
+      sql: `UPDATE tasks SET status = ended.status, run = ended.run, attempts = ended.attempts,
+              started_at = ended.started_at, completed_at = ended.completed_at,
               updated_at = ended.completed_at
-            FROM (SELECT e.task, e.status, e.completed_at FROM ${ENDED}) ended
+            FROM (SELECT e.task, e.run, e.status, e.attempts, e.started_at, e.completed_at
+                  FROM ${ENDED}) ended
             WHERE tasks.seq = ended.task`,
       args: ended,
     },
@@ -117,14 +119,9 @@ const FENCE = `json_each(?) r CROSS JOIN queue q
   ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
 
 /** Sends runs back to wait for their next attempt, under the same fence as `settle`. */
-export function postpone(retries: Retry[], owner: number, now: number): Statement[] {
+export function postpone(retries: Retry[], owner: number): Statement[] {
   const fence = [JSON.stringify(retries), owner];
   return [
-    {
-      sql: `UPDATE tasks SET status = 'pending', updated_at = ?
-            WHERE seq IN (SELECT q.task FROM ${FENCE})`,
-      args: [now, ...fence],
-    },
     {
       sql: `UPDATE batches SET running = running - failed_now.calls
             FROM (SELECT t.batch, count(*) AS calls FROM ${FENCE}

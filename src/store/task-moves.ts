@@ -4,7 +4,7 @@ import type { Endpoint } from "../domain/request.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
-import { enqueueAfterChange, type RunOptions } from "./queue.ts";
+import { enqueueAfterChange, IS_RUNNING, type RunOptions } from "./queue.ts";
 
 export type NewTask = {
   id: string;
@@ -103,8 +103,8 @@ function keepIdempotencyKey(idempotency: Idempotency, taskId: string, now: numbe
   };
 }
 
-/** A task that is not running and waits in no queue. */
-const AT_REST = `id = ? AND status <> 'running' AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
+/** A task that is neither running nor waiting to. */
+const AT_REST = `id = ? AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
 
 /**
  * Queues a task that is at rest, finished ones again. The last statement's row `{task, run, model}`
@@ -114,7 +114,9 @@ export function executeTask(id: string, options: RunOptions): Statement[] {
   return [
     countMove({ where: AT_REST, args: [id] }, "pending", options.now),
     {
-      sql: `UPDATE tasks SET status = 'pending', updated_at = ? WHERE ${AT_REST}`,
+      sql: `UPDATE tasks SET status = 'pending', attempts = 0, started_at = NULL, completed_at = NULL,
+              updated_at = ?
+            WHERE ${AT_REST}`,
       args: [options.now, id],
     },
     enqueueAfterChange(id, options),
@@ -141,7 +143,7 @@ export function changeTask(change: TaskChange): Statement[] {
   const { before, after, now } = change;
   const isOther = before.body !== after.body;
   const which = {
-    where: `id = ? AND status <> 'running' AND EXISTS (
+    where: `id = ? AND NOT ${IS_RUNNING} AND EXISTS (
               SELECT 1 FROM task_inputs i
               WHERE i.task = tasks.seq AND i.body = ? AND i.prompt IS ? AND i.metadata IS ?)`,
     args: [change.id, before.body, before.prompt, before.metadata],
@@ -185,7 +187,7 @@ export const CANCELLED = 3;
 
 /** Cancels a pending or running task. Its queue row goes with it, so that a late answer finds nothing. */
 export function cancelTask(id: string, batchSeq: number, now: number): Statement[] {
-  const which = { where: "id = ? AND status IN ('pending', 'running')", args: [id] };
+  const which = { where: "id = ? AND status = 'pending'", args: [id] };
   return [
     countMove(which, "cancelled", now),
     {
@@ -196,7 +198,8 @@ export function cancelTask(id: string, batchSeq: number, now: number): Statement
       args: [now, id],
     },
     {
-      sql: `UPDATE tasks SET run = q.run FROM queue q WHERE q.task = tasks.seq AND tasks.id = ?`,
+      sql: `UPDATE tasks SET run = q.run, attempts = q.attempt, started_at = q.started_at
+            FROM queue q WHERE q.task = tasks.seq AND tasks.id = ?`,
       args: [id],
     },
     {
@@ -220,7 +223,7 @@ export function cancelTask(id: string, batchSeq: number, now: number): Statement
 
 /** Deletes a task with all that belongs to it, unless it is running. The last row tells whether it was. */
 export function deleteTask(id: string, batchSeq: number, now: number): Statement[] {
-  const which = { where: "id = ? AND status <> 'running'", args: [id] };
+  const which = { where: `id = ? AND NOT ${IS_RUNNING}`, args: [id] };
   const children = ["queue", "executions", "task_inputs", "idempotency_keys"];
   return [
     countMove(which, "deleted", now),

@@ -16,9 +16,21 @@ import {
 import type { TaskStatus } from "../domain/task.ts";
 import { prepareOnce } from "./prepared.ts";
 
+/** A task as it stands now: its row, and what its place in the queue adds to it. */
+export type LiveTask = Omit<Task, "status"> & { status: TaskStatus };
+
+type Place = Pick<QueueRow, "owner" | "startedAt" | "attempt">;
+
+export function toLive(task: Task, queued: Place | null): LiveTask {
+  if (!queued) return task;
+  const { owner, startedAt, attempt } = queued;
+  const status = owner === null ? "pending" : "running";
+  return { ...task, status, startedAt, attempts: attempt, completedAt: null };
+}
+
 /** Everything about one task that an answer may show. */
 export type TaskRecord = {
-  task: Task;
+  task: LiveTask;
   batchId: string;
   batchStatus: Batch["status"];
   batchStartedAt: number | null;
@@ -27,8 +39,8 @@ export type TaskRecord = {
   execution: Execution | null;
 };
 
-export function findTask(db: Db, id: string): Promise<TaskRecord | undefined> {
-  return prepareOnce(db, "findTask", () =>
+export async function findTask(db: Db, id: string): Promise<TaskRecord | undefined> {
+  const record = await prepareOnce(db, "findTask", () =>
     db
       .select({
         task: tasks,
@@ -47,6 +59,7 @@ export function findTask(db: Db, id: string): Promise<TaskRecord | undefined> {
       .where(and(eq(tasks.id, sql.placeholder("id")), ne(batches.status, "ingesting")))
       .prepare(),
   ).get({ id });
+  return record && { ...record, task: toLive(record.task, record.queued) };
 }
 
 export type TaskFilter = {
@@ -65,7 +78,7 @@ export type TaskPage = {
   after?: [number | string, number] | undefined;
 };
 
-export type TaskSummary = { task: Task; batchId: string; sortValue: number | string };
+export type TaskSummary = { task: LiveTask; batchId: string; sortValue: number | string };
 
 /** One page of tasks. Inside a batch the order is that of its input, which is that of creation. */
 export async function listTasks(
@@ -80,16 +93,25 @@ export async function listTasks(
     ? sql`(${column}, ${tasks.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
     : undefined;
   const rows = await db
-    .select({ task: tasks, batchId: batches.id })
+    .select({
+      task: tasks,
+      batchId: batches.id,
+      queued: { owner: queue.owner, startedAt: queue.startedAt, attempt: queue.attempt },
+    })
     .from(tasks)
     .innerJoin(batches, eq(batches.seq, tasks.batch))
+    .leftJoin(queue, eq(queue.task, tasks.seq))
     .where(and(...filterConditions(filter), ne(batches.status, "ingesting"), after))
     .orderBy(direction(column), direction(tasks.seq))
     .limit(page.limit)
     .offset(page.offset);
   const sortValue = ({ id, createdAt, position }: Task) =>
     page.sort === "id" ? id : filter.batch === undefined ? createdAt : (position ?? 0);
-  return rows.map(({ task, batchId }) => ({ task, batchId, sortValue: sortValue(task) }));
+  return rows.map(({ task, batchId, queued }) => ({
+    task: toLive(task, queued),
+    batchId,
+    sortValue: sortValue(task),
+  }));
 }
 
 /** How many tasks match: read from the batches' counters where these can tell, else counted in an index. */
@@ -120,6 +142,15 @@ export async function countTasks(db: Db, filter: TaskFilter): Promise<number> {
 
 const PENDING = sql`${batches.total} - ${batches.completed} - ${batches.failed} - ${batches.cancelled} - ${batches.running}`;
 
+/** A condition on tasks of this status. Few tasks run at a time, so that asking the queue is cheap. */
+export function hasStatus(status: TaskStatus): SQL | undefined {
+  const claimed = sql`(SELECT ${queue.task} FROM ${queue} WHERE ${queue.owner} IS NOT NULL)`;
+  if (status === "running") return sql`${tasks.seq} IN ${claimed}`;
+  if (status === "pending")
+    return and(eq(tasks.status, status), sql`${tasks.seq} NOT IN ${claimed}`);
+  return eq(tasks.status, status);
+}
+
 function filterConditions({
   status,
   batch,
@@ -127,7 +158,7 @@ function filterConditions({
   createdBefore,
 }: TaskFilter): (SQL | undefined)[] {
   return [
-    status === undefined ? undefined : eq(tasks.status, status),
+    status === undefined ? undefined : hasStatus(status),
     batch === undefined ? undefined : eq(tasks.batch, batch),
     createdAfter === undefined ? undefined : gt(tasks.createdAt, createdAfter),
     createdBefore === undefined ? undefined : lt(tasks.createdAt, createdBefore),
