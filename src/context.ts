@@ -11,8 +11,8 @@ export type Delta = { task: number; text: string };
 export type Topics = {
   /** Work for a lane is in the group that commits next. */
   queued: { lane: number; model: string };
-  /** A batch may have work that is not in the queue yet, or none any more. */
-  batch: { seq: number };
+  /** A batch was started or stopped, or tasks of one are pending again. */
+  batch: undefined;
   /** These tasks' calls have lost their queue rows and are pointless. */
   abandoned: { tasks: number[] };
   /** The runs of these tasks have ended. */

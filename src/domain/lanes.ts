@@ -24,7 +24,7 @@ const SINGLE_WEIGHT = 8;
 export function ceilingFor(batch: number, laneCalls: number, capacity: number): number {
   if (batch === SINGLE_TASKS || capacity < 2) return capacity;
   const reserve = Math.max(1, Math.floor(capacity / 16));
-  return laneCalls === 0 ? capacity - Math.ceil(reserve / 2) : capacity - reserve;
+  return laneCalls === 0 ? capacity - Math.floor(reserve / 2) : capacity - reserve;
 }
 
 /**

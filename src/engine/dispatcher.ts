@@ -4,7 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { shareSlots } from "../domain/lanes.ts";
-import { listRunningBatches } from "../store/batches.ts";
+import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
 import {
   claim,
   type Claimed,
@@ -44,7 +44,11 @@ export type DispatcherOptions = {
 const SYNC_MS = { exclusive: 2000, shared: 300 };
 const PROGRESS_EVERY_MS = 500;
 const RETRY_COMMIT_MS = 250;
-/** How long reports wait for others to be committed with them, while most calls are still under way. */
+/**
+ * Reports wait for others to be committed with them while most calls are still under way: until none
+ * came for a moment, but never long.
+ */
+const QUIET_MS = 2;
 const LINGER_MS = 8;
 
 /*
@@ -75,12 +79,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let isDraining = true;
   let onIdle: (() => void) | undefined;
   let syncTimer: ReturnType<typeof setInterval> | undefined;
+  let lingersSince: number | undefined;
   let lingerTimer: ReturnType<typeof setTimeout> | undefined;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
 
   function nudge(): void {
     clearTimeout(lingerTimer);
-    lingerTimer = undefined;
+    lingersSince = undefined;
     isNudged = true;
     if (!isTurning) void turn();
   }
@@ -171,18 +176,19 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
   async function sync(): Promise<void> {
-    const running = await listRunningBatches(ctx.db);
-    book.setLimits(running);
-    feeder.setBatches(running.map(({ seq }) => seq));
-    for (const seq of lastProgress.keys())
-      if (!running.some((batch) => batch.seq === seq)) lastProgress.delete(seq);
-    const [, ready, waiting] = await writer.write([
+    const results = await writer.write([
       wakeWaiting(ctx.now()),
+      RUNNING_BATCHES,
       READY_LANES,
       NEXT_WAITING,
     ]);
-    book.learn(rowsOf<LaneReady>(ready), () => true);
-    const next = rowsOf<{ at: number | null }>(waiting)[0]?.at;
+    const running = rowsOf<RunningBatch>(results[1]);
+    book.setLimits(running);
+    book.learn(rowsOf<LaneReady>(results[2]), () => true);
+    feeder.setBatches(running);
+    const isRunning = new Set(running.map(({ seq }) => seq));
+    for (const seq of lastProgress.keys()) if (!isRunning.has(seq)) lastProgress.delete(seq);
+    const next = rowsOf<{ at: number | null }>(results[3])[0]?.at;
     if (next !== null && next !== undefined) armRetryTimer(next);
     nudge();
   }
@@ -214,10 +220,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
           book.add(lane, model);
           nudge();
         }),
-        signals.on("batch", ({ seq }) => {
-          feeder.rewind(seq);
-          syncSafely();
-        }),
+        signals.on("batch", syncSafely),
       );
       await sync();
       syncTimer = setInterval(syncSafely, ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared);
@@ -233,8 +236,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     report(outcomes) {
       inFlight.end(outcomes);
       reported.push(...outcomes);
-      if (reported.length >= book.inFlight()) nudge();
-      else lingerTimer ??= setTimeout(nudge, LINGER_MS);
+      const now = performance.now();
+      lingersSince ??= now;
+      clearTimeout(lingerTimer);
+      const left = LINGER_MS - (now - lingersSince);
+      if (reported.length >= book.inFlight() || left <= 0) nudge();
+      else lingerTimer = setTimeout(nudge, Math.min(QUIET_MS, left));
     },
     async handBack() {
       await writer.write(releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()));

@@ -1,6 +1,7 @@
 import type { ResultSet } from "@libsql/client";
 
 import type { Statement } from "../db/writer.ts";
+import type { RunningBatch } from "../store/batches.ts";
 import { feed, readFed } from "../store/queue.ts";
 import type { LaneBook } from "./lane-book.ts";
 
@@ -42,15 +43,13 @@ export function createFeeder(book: LaneBook) {
   }
 
   return {
-    /** The batches that run; others are forgotten, new ones begin at their first task. */
-    setBatches(seqs: number[]): void {
-      const running = new Set(seqs);
-      for (const seq of positions.keys()) if (!running.has(seq)) positions.delete(seq);
-      for (const seq of seqs) if (!positions.has(seq)) positions.set(seq, fromStart());
-    },
-    /** Tasks of the batch became pending again, or were added. */
-    rewind(seq: number): void {
-      if (positions.has(seq)) positions.set(seq, fromStart());
+    /** The batches that run; others are forgotten, new and hungry ones begin at their first task. */
+    setBatches(running: RunningBatch[]): void {
+      const seqs = new Set(running.map(({ seq }) => seq));
+      for (const seq of positions.keys()) if (!seqs.has(seq)) positions.delete(seq);
+      for (const { seq, isHungry: isHungryNow } of running)
+        if (!positions.has(seq) || (isHungryNow && positions.get(seq)?.isDrained))
+          positions.set(seq, fromStart());
     },
     /** Statements that feed the hungriest batches, and what to do with their results once committed. */
     plan(now: number): { statements: Statement[]; commit: (results: ResultSet[]) => void }[] {

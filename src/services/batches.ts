@@ -193,7 +193,7 @@ export async function executeBatch(
       `Batch ${id} is ${status}; execute single tasks again, or create a new batch`,
     );
   }
-  ctx.signals.emit("batch", { seq: started.seq });
+  ctx.signals.emit("batch", undefined);
   ctx.signals.emit("events", undefined);
   return { executionId: batchExecutionId(started.seq, started.run) };
 }

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
 import { fromProviderBody, promptOf } from "../domain/request.ts";
 import { TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
@@ -32,7 +33,10 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     if (patch.model) await requireSupportedModel(ctx, next.model);
     const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.now() }));
     if (record.queued) ctx.signals.emit("queued", { lane: record.queued.lane, model: next.model });
-    if (rowsOf((await written)[CHANGED]).length > 0) return getTask(ctx, id);
+    if (rowsOf((await written)[CHANGED]).length === 0) continue;
+    // In a batch that runs, a task that is pending again is to be run.
+    if (record.task.batch !== SINGLE_TASKS) ctx.signals.emit("batch", undefined);
+    return getTask(ctx, id);
   }
   throw new AppError("TASK_RUNNING", `Task ${id} is being changed by others; try again`);
 }

@@ -30,13 +30,19 @@ export async function findBatchSeq(db: Db, id: string): Promise<number | undefin
   return (await findBatch(db, id))?.seq;
 }
 
-/** The batches that the engine works on. */
-export function listRunningBatches(db: Db) {
-  return db
-    .select({ seq: batches.seq, maxConcurrency: batches.maxConcurrency })
-    .from(batches)
-    .where(and(eq(batches.status, "running"), gt(batches.seq, SINGLE_TASKS)));
-}
+export type RunningBatch = { seq: number; maxConcurrency: number | null; isHungry: number };
+
+/**
+ * The batches that the engine works on. One is hungry that has pending tasks of which none is in the
+ * queue: where it was fed to its end before, tasks of it have become pending again since.
+ */
+export const RUNNING_BATCHES: Statement = {
+  sql: `SELECT seq, max_concurrency AS maxConcurrency,
+               total > completed + failed + cancelled + running AND NOT EXISTS (
+                 SELECT 1 FROM queue WHERE lane = batches.seq AND owner IS NULL) AS isHungry
+        FROM batches WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,
+  args: [],
+};
 
 export type BatchFilter = { status?: BatchStatus | undefined; name?: string | undefined };
 

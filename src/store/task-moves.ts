@@ -209,8 +209,9 @@ export function cancelTask(id: string, batchSeq: number, now: number): Statement
     },
     {
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
-            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, nullif(t.run, 0)
-            FROM tasks t JOIN batches b ON b.seq = t.batch WHERE t.id = ? AND changes() > 0`,
+            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, q.run
+            FROM tasks t JOIN batches b ON b.seq = t.batch LEFT JOIN queue q ON q.task = t.seq
+            WHERE t.id = ? AND changes() > 0`,
       args: [now, id],
     },
     {

@@ -1,0 +1,63 @@
+import { expect, test } from "bun:test";
+
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { hang, startProvider } from "../support/provider.ts";
+import { until } from "../support/server.ts";
+
+test("after a kill the work goes on at the next start, without anybody asking", async () => {
+  using folder = temporaryFolder();
+  await using provider = await startProvider(({ earlier }) => (earlier === 0 ? hang() : undefined));
+  const env = { DATA_DIR: folder.path, ...provider.env, MAX_CONCURRENCY: "16" };
+  await using app = await startProcess(env);
+  const tasks = Array.from({ length: 50_000 }, (_, i) => ({ prompt: `p${i}` }));
+  await app.post("/batches", { id: "b", tasks });
+  await app.post("/batches/b/execute");
+  await app.post("/tasks?execute=true", { id: "single", prompt: "single" });
+  await until(() => provider.requests.length === 16 || undefined);
+  await app.kill("SIGKILL");
+
+  const calledBefore = provider.requests.length;
+  await using again = await startProcess(env);
+  await until(() => provider.requests.length > calledBefore || undefined);
+  expect(await again.ended("single")).toMatchObject({ status: "completed", attempts: 2 });
+  const [execution] = (await again.get("/tasks/single/executions")).body.data.executions;
+  expect(execution.attempts.map(({ outcome }: { outcome: string }) => outcome)).toEqual([
+    "interrupted",
+    "completed",
+  ]);
+  const { progress } = (await again.get("/batches/b")).body.data;
+  expect(progress.total).toBe(
+    progress.completed + progress.failed + progress.cancelled + progress.pending + progress.running,
+  );
+});
+
+test("an interrupted attempt counts against no limit", async () => {
+  using folder = temporaryFolder();
+  await using provider = await startProvider(({ earlier }) => (earlier < 3 ? hang() : undefined));
+  const env = { DATA_DIR: folder.path, ...provider.env, MAX_RETRIES: "0" };
+  for (let kill = 1; kill <= 3; kill++) {
+    await using app = await startProcess(env);
+    if (kill === 1) await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await until(() => provider.requests.length === kill || undefined);
+    await app.kill("SIGKILL");
+  }
+  await using last = await startProcess(env);
+  expect(await last.ended("t")).toMatchObject({ status: "completed", attempts: 4 });
+});
+
+test("a batch that was being created when the process died is gone without a trace", async () => {
+  using folder = temporaryFolder();
+  await using app = await startProcess({ DATA_DIR: folder.path });
+  const tasks = Array.from({ length: 50_000 }, (_, i) => ({ id: `t${i}`, prompt: "x" }));
+  const creating = app.post("/batches", { id: "b", tasks }).catch(() => undefined);
+  // Rows appear only in the last moment, so that what can be seen from outside is: nothing yet.
+  await Bun.sleep(400);
+  await app.kill("SIGKILL");
+  await creating;
+  await using again = await startProcess({ DATA_DIR: folder.path });
+  const created = (await again.get("/batches/b")).status === 200;
+  const { total } = (await again.get("/tasks")).body.data.pagination;
+  expect(total).toBe(created ? 50_000 : 0);
+  if (!created) expect((await again.post("/tasks", { id: "t1", prompt: "x" })).status).toBe(201);
+  expect((await again.get(`${again.url}/readyz?deep=1`)).status).toBe(200);
+});

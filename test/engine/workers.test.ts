@@ -1,0 +1,107 @@
+import { describe, expect, test } from "bun:test";
+
+import type { Call, Outcome } from "../../src/engine/protocol.ts";
+import { createWorkerPool } from "../../src/engine/worker-pool.ts";
+import { hang, startProvider } from "../support/provider.ts";
+import { startServer, until } from "../support/server.ts";
+
+function givenPool(baseUrl: string, size = 1) {
+  const outcomes: Outcome[] = [];
+  const workers: Worker[] = [];
+  const Original = globalThis.Worker;
+  // The pool's own threads, so that a test can break one.
+  globalThis.Worker = class extends Original {
+    constructor(...args: ConstructorParameters<typeof Original>) {
+      super(...args);
+      workers.push(this);
+    }
+  };
+  const pool = createWorkerPool({
+    size,
+    provider: { kind: "openai", name: "openai", baseUrl, apiKey: "x" },
+    simulator: { kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
+    onOutcomes: (more) => outcomes.push(...more),
+    onDeltas: () => {},
+    now: Date.now,
+  });
+  globalThis.Worker = Original;
+  const call = (task: number): Call => ({
+    task,
+    claim: 1,
+    model: "gpt-4o-mini",
+    endpoint: "/v1/chat/completions",
+    body: JSON.stringify({
+      model: "gpt-4o-mini",
+      messages: [{ role: "user", content: `p${task}` }],
+    }),
+    timeoutMs: 10_000,
+    isDryRun: false,
+  });
+  return { pool, outcomes, workers, call, [Symbol.dispose]: () => pool.stop() };
+}
+
+describe("worker threads", () => {
+  test("share the calls, and report each once", async () => {
+    await using provider = await startProvider();
+    using world = givenPool(provider.url, 3);
+    world.pool.run(Array.from({ length: 300 }, (_, i) => world.call(i)));
+    await until(() => world.outcomes.length === 300 || undefined);
+    expect(new Set(world.outcomes.map(({ task }) => task)).size).toBe(300);
+    expect(world.outcomes.every(({ failure }) => failure === null)).toBe(true);
+  });
+
+  test("abort a call when told to, and only that one", async () => {
+    await using provider = await startProvider(({ prompt }) =>
+      prompt === "p1" ? hang() : undefined,
+    );
+    using world = givenPool(provider.url);
+    world.pool.run([world.call(1), world.call(2)]);
+    await until(() => (world.outcomes.length === 1 && provider.state.open === 1) || undefined);
+    world.pool.abort([1, 2, 3]);
+    await until(() => world.outcomes.length === 2 || undefined);
+    expect(world.outcomes.map(({ task, failure }) => [task, failure?.cause])).toEqual([
+      [2, undefined],
+      [1, "connection_lost"],
+    ]);
+    await until(() => provider.state.open === 0 || undefined);
+  });
+
+  test("that die are replaced; what they held is reported as lost, and others go on", async () => {
+    await using provider = await startProvider(({ earlier }) =>
+      earlier === 0 ? hang() : undefined,
+    );
+    using world = givenPool(provider.url, 2);
+    world.pool.run([world.call(1), world.call(2)]);
+    await until(() => provider.state.open === 2 || undefined);
+    world.workers[0]?.terminate();
+    await until(() => world.outcomes.length === 1 || undefined);
+    expect(world.outcomes[0]?.failure?.cause).toBe("worker_lost");
+    const lost = world.outcomes[0]?.task ?? 0;
+    world.pool.run([world.call(lost)]);
+    await until(() => world.outcomes.length === 2 || undefined);
+    expect(world.outcomes[1]).toMatchObject({ task: lost, failure: null });
+  });
+
+  test("that die with a task's call lead to another attempt", async () => {
+    await using provider = await startProvider(({ earlier }) =>
+      earlier === 0 ? hang() : undefined,
+    );
+    const Original = globalThis.Worker;
+    const workers: Worker[] = [];
+    globalThis.Worker = class extends Original {
+      constructor(...args: ConstructorParameters<typeof Original>) {
+        super(...args);
+        workers.push(this);
+      }
+    };
+    await using app = await startServer(provider.env);
+    globalThis.Worker = Original;
+    await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await until(() => provider.state.open === 1 || undefined);
+    workers[0]?.terminate();
+    expect(await app.ended("t")).toMatchObject({ status: "completed", attempts: 2 });
+    const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
+    expect(execution.attempts[0]).toMatchObject({ outcome: "failed", code: "WORKER_LOST" });
+    expect(await app.differences()).toEqual([]);
+  });
+});
