@@ -13,7 +13,7 @@ test("after a kill the work goes on at the next start, without anybody asking", 
   await app.post("/batches", { id: "b", tasks });
   await app.post("/batches/b/execute");
   await app.post("/tasks?execute=true", { id: "single", prompt: "single" });
-  await until(() => provider.requests.length === 16 || undefined);
+  await until(() => (provider.counts.has("single") && provider.requests.length >= 15) || undefined);
   await app.kill("SIGKILL");
 
   const calledBefore = provider.requests.length;
