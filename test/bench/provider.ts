@@ -1,8 +1,10 @@
 /*
  * An OpenAI-compatible provider that costs as little as possible: it answers every request at once,
- * or after LATENCY_MS. `GET /count` tells how many it answered.
+ * or after LATENCY_MS. `GET /arrivals` tells when requests arrived, by prompt, and forgets it.
  */
 const latencyMs = Number(process.env["LATENCY_MS"] ?? 0);
+const keepsArrivals = process.env["ARRIVALS"] === "1";
+let arrivals: [string, number][] = [];
 let count = 0;
 
 const server = Bun.serve({
@@ -10,8 +12,14 @@ const server = Bun.serve({
   hostname: "127.0.0.1",
   idleTimeout: 120,
   async fetch(request) {
-    if (request.method === "GET") return Response.json({ count });
-    await request.text();
+    if (request.method === "GET") {
+      const told = arrivals;
+      arrivals = [];
+      return Response.json({ arrivals: told, count });
+    }
+    const at = keepsArrivals ? performance.timeOrigin + performance.now() : 0;
+    const text = await request.text();
+    if (keepsArrivals) arrivals.push([JSON.parse(text).messages[0].content, at]);
     if (latencyMs > 0) await Bun.sleep(latencyMs);
     count++;
     return new Response(answer(count), {

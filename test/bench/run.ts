@@ -2,13 +2,19 @@
  * `bun run bench` measures everything, `bun run bench http throughput` some of it. Figures are
  * printed beside a baseline of the same run, because absolute ones mean little on shared machines.
  */
+import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
+import { benchLatency } from "./latency.bench.ts";
+import { benchSoak } from "./soak.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 
 const BENCHES: Record<string, () => Promise<void>> = {
   http: benchHttp,
   throughput: benchThroughput,
+  latency: benchLatency,
+  history: benchHistory,
+  soak: benchSoak,
 };
 
 const asked = process.argv.slice(2);

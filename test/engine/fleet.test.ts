@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { gate, hang, startProvider } from "../support/provider.ts";
+import { until } from "../support/server.ts";
+import { sqld, startSqld } from "../support/sqld.ts";
+
+const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
+
+describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
+  test("share the work: each task runs once, on whichever is free", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using providerA = await startProvider(() => Bun.sleep(5) as Promise<undefined>);
+    await using providerB = await startProvider(() => Bun.sleep(5) as Promise<undefined>);
+    const env = { DATABASE_URL: database.url, DATA_DIR: folder.path, MAX_CONCURRENCY: "8" };
+    await using a = await startProcess({ ...env, ...providerA.env });
+    await using b = await startProcess({ ...env, ...providerB.env });
+    await a.post("/batches", { id: "b", tasks: many(800) });
+    await b.post("/batches/b/execute");
+    expect(await a.finished("b")).toMatchObject({ progress: { total: 800, completed: 800 } });
+    expect(providerA.requests.length).toBeGreaterThan(100);
+    expect(providerB.requests.length).toBeGreaterThan(100);
+    expect(providerA.requests.length + providerB.requests.length).toBe(800);
+    expect((await b.get(`${b.url}/readyz?deep=1`)).status).toBe(200);
+  });
+
+  test("keep to a batch's maxConcurrency together", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using provider = await startProvider(() => Bun.sleep(10) as Promise<undefined>);
+    const env = { DATABASE_URL: database.url, DATA_DIR: folder.path, ...provider.env };
+    await using a = await startProcess(env);
+    await using b = await startProcess(env);
+    await a.post("/batches", { id: "b", tasks: many(120), config: { maxConcurrency: 3 } });
+    await a.post("/batches/b/execute");
+    await b.finished("b");
+    expect(provider.requests).toHaveLength(120);
+    expect(provider.state.mostOpen).toBeLessThanOrEqual(3);
+  });
+
+  test("may have their roles: one answers requests, another executes", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using provider = await startProvider();
+    const env = { DATABASE_URL: database.url, DATA_DIR: folder.path, ...provider.env };
+    await using api = await startProcess({ ...env, ROLE: "api" });
+    await using runner = await startProcess({ ...env, ROLE: "runner" });
+    expect(runner.url).toBeDefined();
+    const { body } = await api.post("/tasks?execute=true", { prompt: "x" }, { prefer: "wait=20" });
+    expect(body.data).toMatchObject({ status: "completed", result: { content: "re: x" } });
+  });
+
+  test("take over from one that was killed, when its lease has lapsed", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using stuck = await startProvider(hang);
+    await using provider = await startProvider();
+    const env = { DATABASE_URL: database.url, DATA_DIR: folder.path, LEASE_SECONDS: "1" };
+    await using a = await startProcess({ ...env, ...stuck.env });
+    await a.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await until(() => stuck.requests.length === 1 || undefined);
+    await using b = await startProcess({ ...env, ...provider.env });
+    await a.kill("SIGKILL");
+    expect(await b.ended("t")).toMatchObject({ status: "completed", attempts: 2 });
+  });
+
+  test("do not let one that was taken for dead change anything when it comes back", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    const held = gate();
+    await using slow = await startProvider(async () => void (await held.opened));
+    await using fast = await startProvider(({ prompt }) => ({
+      id: "late",
+      choices: [
+        {
+          index: 0,
+          message: { role: "assistant", content: `taken over: ${prompt}` },
+          finish_reason: "stop",
+        },
+      ],
+      usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 },
+    }));
+    const env = { DATABASE_URL: database.url, DATA_DIR: folder.path, LEASE_SECONDS: "1" };
+    await using a = await startProcess({ ...env, ...slow.env });
+    await a.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await until(() => slow.requests.length === 1 || undefined);
+    a.child.kill("SIGSTOP");
+    await using b = await startProcess({ ...env, ...fast.env });
+    expect(await b.ended("t")).toMatchObject({ result: { content: "taken over: x" } });
+
+    held.open();
+    a.child.kill("SIGCONT");
+    // It works again, and has told its late answer by the time it has executed another task.
+    await a.post("/tasks?execute=true", { id: "next", prompt: "y" });
+    await a.ended("next");
+    await Bun.sleep(200);
+    expect((await b.get("/tasks/t")).body.data.result.content).toBe("taken over: x");
+    expect((await b.get("/tasks/t/executions")).body.data.executions).toHaveLength(1);
+    expect((await b.get(`${b.url}/readyz?deep=1`)).status).toBe(200);
+  });
+});

