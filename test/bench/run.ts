@@ -5,6 +5,7 @@
 import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
+import { benchPeers } from "./peers.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchThroughput } from "./throughput.bench.ts";
@@ -12,6 +13,7 @@ import { benchThroughput } from "./throughput.bench.ts";
 const BENCHES: Record<string, () => Promise<void>> = {
   http: benchHttp,
   throughput: benchThroughput,
+  peers: benchPeers,
   latency: benchLatency,
   history: benchHistory,
   soak: benchSoak,

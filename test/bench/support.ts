@@ -1,4 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -33,15 +35,32 @@ export function round(value: number, digits = 0): number {
   return Number(value.toFixed(digits));
 }
 
+/** A script of this folder in a process of its own, ready when it prints `ready <url>`. */
+export function startScript(file: string, env: Record<string, string> = {}) {
+  return startCommand([process.execPath, join(import.meta.dir, file)], { env });
+}
+
 /** A server or load in a process of its own, ready when it prints `ready <url>`. */
-export async function startScript(file: string, env: Record<string, string> = {}) {
-  const child = Bun.spawn([process.execPath, join(import.meta.dir, file)], {
+export async function startCommand(
+  command: string[],
+  { env, cwd }: { env: Record<string, string>; cwd?: string },
+) {
+  const child = Bun.spawn(command, {
     env: { ...process.env, ...env },
+    ...(cwd === undefined ? {} : { cwd }),
     stdout: "pipe",
-    stderr: "inherit",
+    stderr: "ignore",
   });
   const url = await readUntil(child.stdout, /ready (\S+)/);
   return { url, pid: child.pid, stop: () => stop(child) };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /** The real runner as a process of its own, on a new database. */
