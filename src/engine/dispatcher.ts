@@ -143,7 +143,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       commit(results.slice(at, (at += part.length)));
     if (claims.length > 0) begin(rowsOf<Claimed>(results.at(-1)), claims, claimNow);
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
-    if (feeds.length > 0) isNudged = true;
+    // What was fed can be claimed; where reports wait, with them.
+    if (feeds.length > 0 && reported.length === 0) isNudged = true;
   }
 
   function planClaims(): LaneClaim[] {

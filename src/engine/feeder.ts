@@ -6,9 +6,9 @@ import { feed, readFed } from "../store/queue.ts";
 import type { LaneBook } from "./lane-book.ts";
 
 /** Rows moved into the queue at a time: about a millisecond of the event loop. */
-const CHUNK = 500;
+const CHUNK = 1000;
 /** A batch with fewer ready rows than this is fed, and so is one with a model that has fewer than `LOW_LANE`. */
-const LOW_BATCH = 500;
+const LOW_BATCH = 1000;
 const LOW_LANE = 100;
 /** A model that the last so many chunks had no task for is taken to have none left. */
 const CHUNKS_TO_DOUBT = 20;
