@@ -9,6 +9,7 @@ import {
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
 
+import type { AlertCode } from "../domain/alert.ts";
 import type { BATCH_STATUSES } from "../domain/batch.ts";
 import type { EventType } from "../domain/event.ts";
 import type { Endpoint } from "../domain/request.ts";
@@ -224,6 +225,20 @@ export const events = sqliteTable("events", {
   /** What else there is to tell, JSON. */
   data: text(),
 });
+
+/** What is wrong at present, one row each; the row goes when all is clear. */
+export const alerts = sqliteTable(
+  "alerts",
+  {
+    code: text().$type<AlertCode>().notNull(),
+    /** What it is about, such as the id of a webhook; "" where that is the whole system. */
+    subject: text().notNull(),
+    message: text().notNull(),
+    raisedAt: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.code, t.subject] })],
+);
+export type Alert = typeof alerts.$inferSelect;
 
 export const idempotencyKeys = sqliteTable(
   "idempotency_keys",

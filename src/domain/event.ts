@@ -12,4 +12,5 @@ export type EventType =
   | "batch.cancelled"
   | "batch.paused"
   | "batch.progress"
+  | "scheduled_task.executed"
   | "system.alert";

@@ -1,0 +1,41 @@
+import type { Context } from "../context.ts";
+import type { AlertCode } from "../domain/alert.ts";
+import * as store from "../store/alerts.ts";
+
+export type NewAlert = {
+  code: AlertCode;
+  /** For a person: what is wrong and what to do. No secrets, no paths of the host. */
+  message: string;
+  /** What it is about, such as the id of a webhook; without one, the whole system. */
+  subject?: string;
+};
+
+type Part = Pick<Context, "writer" | "signals" | "now">;
+
+/**
+ * Tells with a `system.alert` event that something is wrong. An alert that is raised already, by
+ * whichever process, is not told again. Returns whether it was told.
+ */
+export async function raiseAlert(
+  ctx: Part,
+  { code, message, subject = "" }: NewAlert,
+): Promise<boolean> {
+  return tell(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.now() }));
+}
+
+/** Tells that what an alert was about is over, if it was raised. Returns whether it was. */
+export async function clearAlert(ctx: Part, code: AlertCode, subject = ""): Promise<boolean> {
+  return tell(ctx, store.deleteAlert(code, subject, ctx.now()));
+}
+
+/** What is wrong at present, the oldest first. */
+export function listOpenAlerts(ctx: Pick<Context, "db">): Promise<store.Alert[]> {
+  return store.listAlerts(ctx.db);
+}
+
+async function tell(ctx: Part, unit: ReturnType<typeof store.insertAlert>): Promise<boolean> {
+  const [changed] = await ctx.writer.write(unit);
+  if (changed?.rowsAffected !== 1) return false;
+  ctx.signals.emit("events", undefined);
+  return true;
+}
