@@ -16,6 +16,8 @@ export function banner(config: Config, port: number, firstKey: string | undefine
       ? "  No OPENAI_API_KEY or OPENAI_BASE_URL is set, so the built-in simulator answers: no network, no cost."
       : `  Tasks go to ${config.provider.baseUrl}`,
   ];
+  if (config.encryptionKeys.length === 0)
+    lines.push("  ENCRYPTION_KEY is not set: webhook secrets are stored unencrypted.");
   if (firstKey !== undefined)
     lines.push(
       "",

@@ -16,6 +16,11 @@ export type Config = {
   dataDir: string;
   filesDir: string;
   apiKeys: string[];
+  /** The first encrypts secrets at rest, all of them decrypt. Empty: secrets are stored as they are. */
+  encryptionKeys: string[];
+  /** Event streams, and answers that wait, that one API key may hold open in this process; 0: any number. */
+  maxStreamsPerKey: number;
+  maxWaitsPerKey: number;
   /** The provider of every real run. Dry runs always go to `simulator`. */
   provider: ProviderConfig;
   simulator: ProviderConfig;
@@ -60,6 +65,18 @@ export const Environment = z.object({
   API_KEYS: list()
     .optional()
     .describe("Comma-separated admin keys; with none here or stored, the first start makes one"),
+  ENCRYPTION_KEY: list()
+    .refine((keys) => keys.every((key) => key.length >= 32), "must have 32 characters or more")
+    .optional()
+    .describe(
+      "Encrypts webhook secrets at rest (`openssl rand -base64 32`); to replace it: `new,old`",
+    ),
+  MAX_STREAMS_PER_KEY: integer(0, 1_000_000)
+    .default(100)
+    .describe("Event streams that one API key may have open; 0: any number"),
+  MAX_WAITS_PER_KEY: integer(0, 1_000_000)
+    .default(100)
+    .describe("Requests with `Prefer: wait` that one API key may have open; 0: any number"),
   OPENAI_API_KEY: text().optional().describe("Key of the provider"),
   OPENAI_BASE_URL: url(["http:", "https:"])
     .optional()
@@ -142,6 +159,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     dataDir,
     filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
     apiKeys: e.API_KEYS ?? [],
+    encryptionKeys: e.ENCRYPTION_KEY ?? [],
+    maxStreamsPerKey: e.MAX_STREAMS_PER_KEY,
+    maxWaitsPerKey: e.MAX_WAITS_PER_KEY,
     provider:
       e.OPENAI_API_KEY || e.OPENAI_BASE_URL
         ? {

@@ -3,6 +3,7 @@ import type { Client } from "@libsql/client";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
+import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
 
 export type Delta = { task: number; text: string };
@@ -31,6 +32,8 @@ export type Context = {
   client: Client;
   writer: Writer;
   signals: Signals<Topics>;
+  /** Seals what must be stored but not be readable, such as webhook secrets. */
+  secrets: SecretBox;
   /** No other process can have the database open. */
   isExclusive: boolean;
   now: () => number;

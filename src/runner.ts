@@ -5,6 +5,7 @@ import type { Context, Topics } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import { createApp } from "./http/app.ts";
+import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
@@ -42,6 +43,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     writer,
     isExclusive,
     signals: createSignals<Topics>(),
+    secrets: createSecretBox(config.encryptionKeys),
     now,
     isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
   };

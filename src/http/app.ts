@@ -5,6 +5,7 @@ import { createAuthenticator } from "../services/api-keys.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { taskRoutes } from "./api/tasks.ts";
+import { createConnections } from "./connections.ts";
 import { addDocs } from "./docs.ts";
 import { addHealth } from "./health.ts";
 import { authenticate, errorAnswer, onError, readBody, trace } from "./middleware.ts";
@@ -18,8 +19,10 @@ export function createApp(ctx: Context, options: AppOptions) {
   const app = new OpenAPIHono<AppEnv>();
   app.onError(onError);
   app.use(trace());
+  const connections = createConnections(ctx.config);
   app.use(async (c, next) => {
     c.set("ctx", ctx);
+    c.set("connections", connections);
     await next();
   });
   addHealth(app, options.isEngineRunning);

@@ -4,8 +4,11 @@ import type { MiddlewareHandler } from "hono";
 import type { Context } from "../context.ts";
 import { AppError, ERROR_STATUS, invalid } from "../errors.ts";
 import type { Caller } from "../services/caller.ts";
+import type { Connections } from "./connections.ts";
 
-export type AppEnv = { Variables: { ctx: Context; requestId: string; caller: Caller } };
+export type AppEnv = {
+  Variables: { ctx: Context; requestId: string; caller: Caller; connections: Connections };
+};
 
 export const ErrorBody = z
   .object({

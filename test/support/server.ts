@@ -34,6 +34,8 @@ export async function startServer(env: Record<string, string> = {}) {
     SIMULATOR_LATENCY_MS: "0",
     RETRY_BASE_MS: "1",
     RETRY_MAX_MS: "5",
+    MAX_STREAMS_PER_KEY: "0",
+    MAX_WAITS_PER_KEY: "0",
     ...env,
   });
   const runner = await createRunner(config);

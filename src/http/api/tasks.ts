@@ -6,6 +6,7 @@ import { isFinal } from "../../domain/task.ts";
 import { listExecutions } from "../../services/executions.ts";
 import * as service from "../../services/tasks.ts";
 import { updateTask } from "../../services/update-task.ts";
+import { holdWait } from "../connections.ts";
 import { idempotencyKeyOf, readWait, waitApplied } from "../headers.ts";
 import { Flag, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import {
@@ -236,8 +237,8 @@ export const taskRoutes = createRouter()
     const status = task.isReplay ? 200 : 201;
     const waitMs = readWait(c);
     if (task.executionId !== null && waitMs > 0) {
-      const record = await service.waitForTask(c.var.ctx, task.id, waitMs);
-      if (isFinal(record.task.status)) {
+      const record = await holdWait(c, () => service.waitForTask(c.var.ctx, task.id, waitMs));
+      if (record && isFinal(record.task.status)) {
         waitApplied(c);
         return c.json(success(toTaskBody(record), "Task created and executed"), status);
       }
@@ -279,8 +280,8 @@ export const taskRoutes = createRouter()
     const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority });
     const waitMs = readWait(c);
     if (waitMs > 0) {
-      const record = await service.waitForTask(c.var.ctx, id, waitMs);
-      if (isFinal(record.task.status)) {
+      const record = await holdWait(c, () => service.waitForTask(c.var.ctx, id, waitMs));
+      if (record && isFinal(record.task.status)) {
         waitApplied(c);
         return c.json(success(toTaskBody(record), "Task executed"), 200);
       }
