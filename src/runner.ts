@@ -10,6 +10,7 @@ import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { ensureKeys } from "./services/api-keys.ts";
+import { sweepAll } from "./services/batch-sweeps.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 
 export type Runner = {
@@ -56,7 +57,9 @@ export async function createRunner(config: Config): Promise<Runner> {
     firstKey,
     async start() {
       if (isExclusive) await removeAbandonedDrafts(ctx);
-      if (config.role !== "api") engine = await startEngine(ctx);
+      if (config.role === "api") return;
+      engine = await startEngine(ctx);
+      void sweepAll(ctx);
     },
     async stop(graceMs) {
       const stopping = engine;

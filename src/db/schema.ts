@@ -10,7 +10,7 @@ import {
 } from "drizzle-orm/sqlite-core";
 
 import type { AlertCode } from "../domain/alert.ts";
-import type { BATCH_STATUSES } from "../domain/batch.ts";
+import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../domain/batch.ts";
 import type { EventType } from "../domain/event.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { FinalStatus, StoredStatus } from "../domain/task.ts";
@@ -56,6 +56,18 @@ export const batches = sqliteTable(
     config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
     metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
     maxConcurrency: integer(),
+    /** Why it is paused. */
+    pauseReason: text({ mode: "json" }).$type<PauseReason>(),
+    /**
+     * Set while tasks of an earlier run become pending again, a chunk at a time: their statuses, and
+     * the time before which they must have ended, so that none is revived twice.
+     */
+    revive: text({ mode: "json" }).$type<FinalStatus[]>(),
+    reviveBefore: integer(),
+    /** What became of writing `outputFile`; null before the batch ends. */
+    outputStatus: text().$type<OutputStatus>(),
+    outputError: text(),
+    outputAt: integer(),
     run: integer().notNull().default(0),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),

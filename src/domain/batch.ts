@@ -18,6 +18,12 @@ export const BATCH_MOVES = {
   cancelled: ["running"],
 } as const satisfies Record<BatchStatus, readonly BatchStatus[]>;
 
+/** Why a batch is paused: `requested` by a client, or what keeps it from going on. */
+export type PauseReason = { code: string; message: string };
+
+export const OUTPUT_STATUSES = ["pending", "writing", "written", "failed"] as const;
+export type OutputStatus = (typeof OUTPUT_STATUSES)[number];
+
 /** The batch that every task without one belongs to. It is never shown, run or deleted. */
 export const SINGLE_TASKS = 0;
 

@@ -11,6 +11,7 @@ export type EventType =
   | "batch.failed"
   | "batch.cancelled"
   | "batch.paused"
+  | "batch.resumed"
   | "batch.progress"
   | "scheduled_task.executed"
   | "system.alert";

@@ -2,6 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 
 import type { Context } from "../context.ts";
 import { createAuthenticator } from "../services/api-keys.ts";
+import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { taskRoutes } from "./api/tasks.ts";
@@ -32,6 +33,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);
+  app.route("/api/v1", batchActionRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

@@ -1,12 +1,10 @@
 import type { Context } from "../context.ts";
-import { batchExecutionId } from "../domain/batch.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import { PathError, resolveInside } from "../lib/paths.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft, readPublished } from "../store/ingest.ts";
-import { rowsOf } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
 import { checkRows, discardDraft, type InputKind, type RowSource, writeRows } from "./ingest.ts";
@@ -170,30 +168,4 @@ export async function listBatches(ctx: Context, filter: store.BatchFilter, page:
 /** One page of a batch's tasks in input order. */
 export function listBatchTasks(ctx: Context, batch: store.Batch, page: store.BatchTaskPage) {
   return store.listBatchTasks(ctx.db, batch.seq, page);
-}
-
-/** Starts a batch that has not been started. */
-export async function executeBatch(
-  ctx: Context,
-  id: string,
-  options: { isDryRun: boolean },
-): Promise<{ executionId: string }> {
-  const batch = await getBatch(ctx, id);
-  if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
-  const results = await ctx.writer.write(
-    store.startBatch(id, batch.seq, options.isDryRun, ctx.now()),
-  );
-  const [started] = rowsOf<{ seq: number; run: number }>(results[0]);
-  if (!started) {
-    const { status } = await getBatch(ctx, id);
-    if (status === "running" || status === "paused")
-      throw new AppError("BATCH_RUNNING", `Batch ${id} is ${status} already`);
-    throw new AppError(
-      "BATCH_FINISHED",
-      `Batch ${id} is ${status}; execute single tasks again, or create a new batch`,
-    );
-  }
-  ctx.signals.emit("batch", undefined);
-  ctx.signals.emit("events", undefined);
-  return { executionId: batchExecutionId(started.seq, started.run) };
 }

@@ -59,9 +59,11 @@ const WRITERS: Record<ResultFormat, (batch: Batch, options: ResultOptions) => Wr
   csv: (batch, { safe }) => {
     const columns = batch.columns ?? INLINE_COLUMNS;
     const line = (records: unknown[][]) => stringify(records, { escape_formulas: safe });
+    const mark = batch.isDryRun ? { name: ["is_dry_run"], cell: ["true"] } : { name: [], cell: [] };
     return {
-      head: line([[...columns, ...resultColumns(columns)]]),
-      rows: (tasks) => line(tasks.map((task) => [...cellsOf(task, columns), ...resultCells(task)])),
+      head: line([[...columns, ...resultColumns(columns), ...mark.name]]),
+      rows: (tasks) =>
+        line(tasks.map((task) => [...cellsOf(task, columns), ...resultCells(task), ...mark.cell])),
       foot: "",
     };
   },

@@ -5,8 +5,6 @@ import { type Batch, batches, executions, queue, taskInputs, tasks } from "../db
 import type { Statement } from "../db/writer.ts";
 import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
-import { finishBatches } from "./counters.ts";
-import { eventAfterChange } from "./events.ts";
 import { prepareOnce } from "./prepared.ts";
 import { hasStatus, toLive } from "./tasks.ts";
 
@@ -128,22 +126,3 @@ export async function listBatchTasks(db: Db, batch: number, page: BatchTaskPage)
 }
 
 export type BatchTask = Awaited<ReturnType<typeof listBatchTasks>>[number];
-
-/** Starts a pending batch that has tasks. The first result has a row `{seq, run}` if that was so. */
-export function startBatch(id: string, seq: number, isDryRun: boolean, now: number): Statement[] {
-  return [
-    {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
-              updated_at = ?, is_bare = 0
-            WHERE seq = ? AND status = 'pending' AND total > 0 RETURNING seq, run`,
-      args: [isDryRun, now, now, seq],
-    },
-    eventAfterChange({
-      type: "batch.started",
-      at: now,
-      task: null,
-      batch: id,
-    }),
-    ...finishBatches(JSON.stringify([seq]), now),
-  ];
-}

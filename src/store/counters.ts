@@ -26,11 +26,16 @@ export function countMove(which: Which, to: StoredStatus | "deleted", now: numbe
   };
 }
 
-/** Ends the batches named by a JSON array of row numbers in which nothing is left to do. */
+/**
+ * Ends the batches named by a JSON array of row numbers in which nothing is left to do. A batch that
+ * was cancelled ends, too, when the last of its tasks is.
+ */
 export function finishBatches(seqs: string, now: number): Statement[] {
   const isDone = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
-    AND status IN ('running', 'paused') AND completed + failed + cancelled >= total`;
-  const status = `CASE WHEN completed > 0 OR total = 0 THEN 'completed'
+    AND (status IN ('running', 'paused') OR (status = 'cancelled' AND completed_at IS NULL))
+    AND completed + failed + cancelled >= total AND revive IS NULL`;
+  const status = `CASE WHEN status = 'cancelled' THEN 'cancelled'
+                       WHEN completed > 0 OR total = 0 THEN 'completed'
                        WHEN failed > 0 THEN 'failed' ELSE 'cancelled' END`;
   return [
     {
@@ -42,7 +47,9 @@ export function finishBatches(seqs: string, now: number): Statement[] {
       args: [now, seqs],
     },
     {
-      sql: `UPDATE batches SET status = ${status}, completed_at = ?, updated_at = ? WHERE ${isDone}`,
+      sql: `UPDATE batches SET status = ${status}, completed_at = ?, updated_at = ?, pause_reason = NULL,
+              output_status = CASE WHEN output_file IS NOT NULL THEN 'pending' END
+            WHERE ${isDone}`,
       args: [now, now, seqs],
     },
   ];

@@ -1,7 +1,12 @@
 import { z } from "@hono/zod-openapi";
 
 import { readAnswer } from "../../domain/answer.ts";
-import { BATCH_STATUSES, batchExecutionId, progressOf } from "../../domain/batch.ts";
+import {
+  BATCH_STATUSES,
+  batchExecutionId,
+  OUTPUT_STATUSES,
+  progressOf,
+} from "../../domain/batch.ts";
 import { executionId, isFinal } from "../../domain/task.ts";
 import { parseJson } from "../../lib/json.ts";
 import type { Batch, BatchTask } from "../../store/batches.ts";
@@ -45,6 +50,14 @@ export const BatchListItem = z
     metadata: z.looseObject({}).nullable(),
     inputFile: z.string().nullable(),
     outputFile: z.string().nullable(),
+    output: z
+      .object({ status: z.enum(OUTPUT_STATUSES), error: z.string().nullable() })
+      .nullable()
+      .openapi({ description: "What became of writing `outputFile`; null before the batch ends" }),
+    pauseReason: z
+      .object({ code: z.string(), message: z.string() })
+      .nullable()
+      .openapi({ description: "Why the batch is paused; `requested` is by a client" }),
     executionId: z.string().nullable(),
     usage: z.object({
       promptTokens: z.number().int(),
@@ -90,6 +103,8 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     metadata: batch.metadata,
     inputFile: batch.inputFile,
     outputFile: batch.outputFile,
+    output: batch.outputStatus && { status: batch.outputStatus, error: batch.outputError },
+    pauseReason: batch.pauseReason,
     executionId: batch.run > 0 ? batchExecutionId(batch.seq, batch.run) : null,
     usage: {
       promptTokens: batch.promptTokens,

@@ -19,7 +19,7 @@ import { TaskStatusName } from "./task-body.ts";
 import { IdempotencyHeader } from "./tasks.ts";
 
 export const BatchId = Id.openapi({ example: "batch-001" });
-const Params = z.object({ id: BatchId.openapi({ param: { name: "id", in: "path" } }) });
+export const BatchParams = z.object({ id: BatchId.openapi({ param: { name: "id", in: "path" } }) });
 
 const MAX_INLINE_TASKS = 50_000;
 
@@ -101,7 +101,7 @@ const get = createRoute({
   summary: "Get a batch and one page of its tasks, in input order",
   ...needs("read"),
   request: {
-    params: Params,
+    params: BatchParams,
     query: z.strictObject({
       page: whole(1, 1_000_000).default(1),
       limit: whole(1, 100).default(10),
@@ -109,31 +109,6 @@ const get = createRoute({
     }),
   },
   responses: { 200: json(BatchBody, "The batch"), ...failures(404) },
-});
-
-const execute = createRoute({
-  method: "post",
-  path: "/batches/{id}/execute",
-  tags: ["batches"],
-  summary: "Start a batch",
-  ...needs("write"),
-  request: {
-    params: Params,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({ isDryRun: z.boolean().optional() })
-            .openapi("BatchExecuteOptions"),
-        },
-      },
-      required: false,
-    },
-  },
-  responses: {
-    200: json(z.object({ executionId: z.string(), status: z.literal("running") }), "The execution"),
-    ...failures(404, 409, 413, 415),
-  },
 });
 
 const results = createRoute({
@@ -146,7 +121,7 @@ const results = createRoute({
     "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id`.",
   ...needs("read"),
   request: {
-    params: Params,
+    params: BatchParams,
     query: z.strictObject({
       format: z.enum(RESULT_FORMATS).default("csv"),
       status: TaskStatusName.optional(),
@@ -231,15 +206,6 @@ export const batchRoutes = createRouter()
           last && [last.position ?? 0, last.seq],
         ),
       }),
-      200,
-    );
-  })
-  .openapi(execute, async (c) => {
-    const { isDryRun = false } = c.req.valid("json");
-    const { id } = c.req.valid("param");
-    const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
-    return c.json(
-      success({ executionId, status: "running" as const }, "Batch execution started"),
       200,
     );
   })

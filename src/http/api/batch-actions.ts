@@ -1,0 +1,190 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import * as service from "../../services/run-batch.ts";
+import { Flag } from "../paging.ts";
+import { createRouter, done, failures, json, needs, success, successOnly } from "../router.ts";
+import { BatchListItem, toListItem } from "./batch-body.ts";
+import { BatchParams } from "./batches.ts";
+
+const Started = json(
+  z.object({ executionId: z.string(), status: z.literal("running") }),
+  "The execution",
+);
+
+/** A route that takes the id of a batch and nothing else. */
+function plainAction(action: "pause" | "resume" | "cancel", summary: string, description: string) {
+  return createRoute({
+    method: "post",
+    path: `/batches/{id}/${action}` as const,
+    tags: ["batches"],
+    summary,
+    description,
+    ...needs("write"),
+    request: { params: BatchParams },
+    responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 409, 413, 415) },
+  });
+}
+
+const execute = createRoute({
+  method: "post",
+  path: "/batches/{id}/execute",
+  tags: ["batches"],
+  summary: "Start a batch",
+  description:
+    "With `isDryRun` the simulator answers, and results say so; a batch that was a dry run can be " +
+    "started again, for real or not, and its answers are then made anew.",
+  ...needs("write"),
+  request: {
+    params: BatchParams,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({ isDryRun: z.boolean().optional() })
+            .openapi("BatchExecuteOptions"),
+        },
+      },
+      required: false,
+    },
+  },
+  responses: { 200: Started, ...failures(404, 409, 413, 415) },
+});
+
+const pause = plainAction(
+  "pause",
+  "Start no more tasks of a batch",
+  "Calls in flight finish. The batch stays paused, through restarts too, until it is resumed or cancelled.",
+);
+
+const resume = plainAction("resume", "Let a paused batch go on", "It continues where it stood.");
+
+const cancel = plainAction(
+  "cancel",
+  "Cancel a batch",
+  "Calls in flight are aborted and every task that has not finished becomes `cancelled`; results so " +
+    "far stay. With very many tasks the answer comes before the last of them is cancelled: " +
+    "`completedAt` is set once all are.",
+);
+
+const retry = createRoute({
+  method: "post",
+  path: "/batches/{id}/retry",
+  tags: ["batches"],
+  summary: "Run the failed tasks of a batch again",
+  ...needs("write"),
+  request: {
+    params: BatchParams,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({
+              statuses: z
+                .array(z.enum(["failed", "cancelled"]))
+                .min(1)
+                .max(2)
+                .optional()
+                .openapi({ description: "Which tasks to run again; `failed` unless told" }),
+            })
+            .openapi("BatchRetryOptions"),
+        },
+      },
+      required: false,
+    },
+  },
+  responses: { 200: Started, ...failures(404, 409, 413, 415) },
+});
+
+const change = createRoute({
+  method: "patch",
+  path: "/batches/{id}",
+  tags: ["batches"],
+  summary: "Change a batch's name, description or maxConcurrency, while it runs, too",
+  ...needs("write"),
+  request: {
+    params: BatchParams,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({
+              name: z.string().min(1).max(200).optional(),
+              description: z.string().max(10_000).nullable().optional(),
+              maxConcurrency: z
+                .number()
+                .int()
+                .min(1)
+                .max(10_000)
+                .nullable()
+                .optional()
+                .openapi({ description: "Holds from the next call on; null lifts the limit" }),
+            })
+            .openapi("BatchChange"),
+        },
+      },
+      required: true,
+    },
+  },
+  responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 413, 415) },
+});
+
+const remove = createRoute({
+  method: "delete",
+  path: "/batches/{id}",
+  tags: ["batches"],
+  summary: "Delete a batch with its tasks and results",
+  ...needs("write"),
+  request: {
+    params: BatchParams,
+    query: z.strictObject({
+      force: Flag.default(false).openapi({
+        description: "Delete it though it runs; it is cancelled first",
+      }),
+    }),
+  },
+  responses: { 200: done("The batch is gone"), ...failures(404, 409) },
+});
+
+export const batchActionRoutes = createRouter()
+  .openapi(execute, async (c) => {
+    const { isDryRun = false } = c.req.valid("json");
+    const { id } = c.req.valid("param");
+    const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
+    return c.json(
+      success({ executionId, status: "running" as const }, "Batch execution started"),
+      200,
+    );
+  })
+  .openapi(pause, async (c) => {
+    const reason = { code: "requested", message: "Paused through the API" };
+    const batch = await service.pauseBatch(c.var.ctx, c.req.valid("param").id, reason);
+    return c.json(success(toListItem(batch), "Batch paused"), 200);
+  })
+  .openapi(resume, async (c) => {
+    const batch = await service.resumeBatch(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toListItem(batch), "Batch resumed"), 200);
+  })
+  .openapi(cancel, async (c) => {
+    const batch = await service.cancelBatch(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toListItem(batch), "Batch cancelled"), 200);
+  })
+  .openapi(retry, async (c) => {
+    const { statuses = ["failed"] } = c.req.valid("json");
+    const { executionId } = await service.retryBatch(c.var.ctx, c.req.valid("param").id, statuses);
+    return c.json(
+      success({ executionId, status: "running" as const }, "Batch execution started"),
+      200,
+    );
+  })
+  .openapi(change, async (c) => {
+    const batch = await service.changeBatch(
+      c.var.ctx,
+      c.req.valid("param").id,
+      c.req.valid("json"),
+    );
+    return c.json(success(toListItem(batch), "Batch updated successfully"), 200);
+  })
+  .openapi(remove, async (c) => {
+    await service.deleteBatch(c.var.ctx, c.req.valid("param").id, c.req.valid("query").force);
+    return c.json(successOnly("Batch deleted successfully"), 200);
+  });

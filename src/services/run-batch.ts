@@ -1,0 +1,168 @@
+import type { ResultSet } from "@libsql/client";
+
+import type { Context } from "../context.ts";
+import type { Statement } from "../db/writer.ts";
+import { batchExecutionId, type PauseReason } from "../domain/batch.ts";
+import type { FinalStatus } from "../domain/task.ts";
+import { AppError, invalid } from "../errors.ts";
+import { randomBase32 } from "../lib/ids.ts";
+import * as moves from "../store/batch-moves.ts";
+import type { Batch } from "../store/batches.ts";
+import { rowsOf } from "../store/rows.ts";
+import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
+import { getBatch } from "./batches.ts";
+import { discardDraft } from "./ingest.ts";
+
+/** An answer waits for the tasks of its batch to follow for no longer than this; they follow anyway. */
+const SWEEP_WAIT_MS = 2000;
+
+/**
+ * Starts a batch. One that has ended is started again only after a dry run, whose answers then make
+ * room for real ones; for anything else there is `retryBatch`.
+ */
+export async function executeBatch(
+  ctx: Context,
+  id: string,
+  options: { isDryRun: boolean },
+): Promise<{ executionId: string }> {
+  const batch = await getBatch(ctx, id);
+  if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
+  const started = await moved<{ run: number }>(
+    ctx,
+    moves.startBatch(batch, options.isDryRun, ctx.now()),
+  );
+  if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
+  const again = await restart(ctx, batch, {
+    statuses: ["completed", "failed", "cancelled"],
+    isDryRun: options.isDryRun,
+    onlyAfterDryRun: true,
+  });
+  if (again) return again;
+  const { status } = await getBatch(ctx, id);
+  if (status === "running" || status === "paused")
+    throw new AppError("BATCH_RUNNING", `Batch ${id} is ${status} already`);
+  throw new AppError(
+    "BATCH_FINISHED",
+    `Batch ${id} is ${status}; retry its failed tasks, execute single tasks again, or create a new batch`,
+  );
+}
+
+/** Runs the failed tasks of a batch again, and the cancelled ones if asked to. */
+export async function retryBatch(
+  ctx: Context,
+  id: string,
+  statuses: FinalStatus[],
+): Promise<{ executionId: string }> {
+  const batch = await getBatch(ctx, id);
+  const started = await restart(ctx, batch, {
+    statuses,
+    isDryRun: batch.isDryRun,
+    onlyAfterDryRun: false,
+  });
+  if (started) return started;
+  const now = await getBatch(ctx, id);
+  const what = `${statuses.join(" or ")} tasks`;
+  throw now.status === "pending"
+    ? new AppError("BATCH_NOT_RUNNING", `Batch ${id} has not been started`)
+    : new AppError("BATCH_FINISHED", `Batch ${id} is ${now.status} and has no ${what} to retry`);
+}
+
+async function restart(
+  ctx: Context,
+  batch: Batch,
+  rerun: Omit<moves.Rerun, "now">,
+): Promise<{ executionId: string } | undefined> {
+  const started = await moved<{ run: number }>(
+    ctx,
+    moves.restartBatch(batch, { ...rerun, now: ctx.now() }),
+  );
+  if (!started) return undefined;
+  await sweepForAWhile(ctx, batch.seq);
+  return { executionId: batchExecutionId(batch.seq, started.run) };
+}
+
+/** Starts no more calls of a batch until it is resumed. Pausing a paused batch changes nothing. */
+export async function pauseBatch(ctx: Context, id: string, reason: PauseReason): Promise<Batch> {
+  const batch = await getBatch(ctx, id);
+  const paused = await moved(ctx, moves.pauseBatch(batch, reason, ctx.now()));
+  const now = await getBatch(ctx, id);
+  if (!paused && now.status !== "paused") throw notRunning(now);
+  return now;
+}
+
+/** Lets a paused batch go on. Resuming a running batch changes nothing. */
+export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
+  const batch = await getBatch(ctx, id);
+  const resumed = await moved(ctx, moves.resumeBatch(batch, ctx.now()));
+  const now = await getBatch(ctx, id);
+  if (!resumed && now.status !== "running") throw notRunning(now);
+  return now;
+}
+
+function notRunning({ id, status }: Batch): AppError {
+  return status === "pending"
+    ? new AppError("BATCH_NOT_RUNNING", `Batch ${id} has not been started`)
+    : new AppError("BATCH_FINISHED", `Batch ${id} is already ${status}`);
+}
+
+/** Cancels a batch: calls in flight are aborted, what has not finished becomes `cancelled`, results stay. */
+export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
+  const batch = await getBatch(ctx, id);
+  if (!(await moved(ctx, moves.cancelBatch(batch, ctx.now())))) {
+    const { status } = await getBatch(ctx, id);
+    throw new AppError("BATCH_FINISHED", `Batch ${id} is already ${status}`);
+  }
+  await sweepForAWhile(ctx, batch.seq);
+  return getBatch(ctx, id);
+}
+
+/** Deletes a batch with its tasks and results. One that runs only with `force`, which cancels it first. */
+export async function deleteBatch(ctx: Context, id: string, force: boolean): Promise<void> {
+  const batch = await getBatch(ctx, id);
+  if (force) await cancelIfRunning(ctx, batch);
+  const draft = `~${randomBase32(16)}`;
+  if (!(await moved(ctx, moves.dropBatch(batch, draft)))) {
+    await getBatch(ctx, id);
+    throw new AppError(
+      "BATCH_RUNNING",
+      `Batch ${id} is running; cancel it first, or delete it with ?force=true`,
+    );
+  }
+  await discardDraft(ctx, draft);
+}
+
+async function cancelIfRunning(ctx: Context, batch: Batch): Promise<void> {
+  await moved(ctx, moves.cancelBatch(batch, ctx.now()));
+  await sweepBatch(ctx, batch.seq);
+}
+
+/** Changes a batch's name, description or `maxConcurrency`, which holds from the next call on. */
+export async function changeBatch(
+  ctx: Context,
+  id: string,
+  change: moves.BatchChange,
+): Promise<Batch> {
+  const batch = await getBatch(ctx, id);
+  await moved(ctx, moves.changeBatch(batch, change, ctx.now()));
+  return getBatch(ctx, id);
+}
+
+/** The row of a move that could be made. */
+async function moved<Row extends object>(
+  ctx: Context,
+  statements: Statement[],
+): Promise<Row | undefined> {
+  const results: ResultSet[] = await ctx.writer.write(statements);
+  const [row] = rowsOf<Row>(results[0]);
+  if (!row) return undefined;
+  ctx.signals.emit("batch", undefined);
+  ctx.signals.emit("events", undefined);
+  return row;
+}
+
+async function sweepForAWhile(ctx: Context, seq: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const enough = new Promise<void>((resolve) => (timer = setTimeout(resolve, SWEEP_WAIT_MS)));
+  await Promise.race([sweepInBackground(ctx, seq), enough]);
+  clearTimeout(timer);
+}
