@@ -1,5 +1,3 @@
-import type { ResultSet } from "@libsql/client";
-
 import type { Context } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { batchExecutionId, type PauseReason } from "../domain/batch.ts";
@@ -152,7 +150,7 @@ async function moved<Row extends object>(
   ctx: Context,
   statements: Statement[],
 ): Promise<Row | undefined> {
-  const results: ResultSet[] = await ctx.writer.write(statements);
+  const results = await ctx.writer.write(statements);
   const [row] = rowsOf<Row>(results[0]);
   if (!row) return undefined;
   ctx.signals.emit("batch", undefined);
