@@ -18,6 +18,8 @@ export type Topics = {
   abandoned: { tasks: number[] };
   /** The runs of these tasks have ended. */
   settled: { tasks: number[] };
+  /** API keys have changed; what was known of them may not hold. */
+  keys: undefined;
   /** New rows are in the event log. */
   events: undefined;
   /** Pieces of answers that are being streamed. Not stored. */

@@ -9,8 +9,8 @@ import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
-import { ensureKeys } from "./services/api-keys.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
+import { ensureKeys } from "./services/first-keys.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 
 export type Runner = {
@@ -48,7 +48,10 @@ export async function createRunner(config: Config): Promise<Runner> {
     now,
     isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
   };
-  const firstKey = await ensureKeys(ctx);
+  const firstKey = await ensureKeys(ctx).catch(async (error: unknown) => {
+    await database.close();
+    throw error;
+  });
   let engine: Engine | undefined;
   const app = createApp(ctx, { isEngineRunning: () => engine !== undefined });
   return {

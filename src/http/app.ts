@@ -1,7 +1,8 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 
 import type { Context } from "../context.ts";
-import { createAuthenticator } from "../services/api-keys.ts";
+import { createAuthenticator } from "../services/authenticator.ts";
+import { keyRoutes } from "./api/api-keys.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { executionRoutes } from "./api/executions.ts";
@@ -34,6 +35,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchActionRoutes);
+  app.route("/api/v1", keyRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

@@ -6,7 +6,8 @@ import { swaggerUI } from "@hono/swagger-ui";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 
 import packageJson from "../../package.json" with { type: "json" };
-import { type AppEnv, SCOPES } from "./router.ts";
+import { SCOPES } from "../domain/scope.ts";
+import type { AppEnv } from "./router.ts";
 
 /** The files of Swagger UI that its page loads, by the names it asks for below `baseUrl`. */
 const ASSETS: Record<string, string> = {
@@ -26,6 +27,7 @@ const ABOUT = {
   tags: [
     { name: "tasks", description: "Single prompts: create, execute, read" },
     { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
+    { name: "keys", description: "API keys: who may do what, how much, and until when" },
   ],
 };
 

@@ -2,6 +2,7 @@ import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
+import { allows, type Scope } from "../domain/scope.ts";
 import { AppError, ERROR_STATUS, invalid } from "../errors.ts";
 import type { Caller } from "../services/caller.ts";
 import type { Connections } from "./connections.ts";
@@ -83,19 +84,14 @@ export function failures<S extends ErrorStatus>(...statuses: S[]) {
 
 const EVERYWHERE = [400, 401, 403, 500] as const;
 
-/** What an API key may do; each scope includes those before it. */
-export const SCOPES = ["read", "write", "admin"] as const;
-export type Scope = (typeof SCOPES)[number];
-
 /** Declares and enforces the scope that a route needs. */
 export function needs(scope: Scope) {
   return { security: [{ bearerAuth: [scope] }], middleware: requireScope(scope) };
 }
 
 function requireScope(scope: Scope): MiddlewareHandler<AppEnv> {
-  const enough = SCOPES.slice(SCOPES.indexOf(scope));
   return async (c, next) => {
-    if (!enough.some((one) => c.var.caller.scopes.includes(one)))
+    if (!allows(c.var.caller.scopes, scope))
       throw new AppError("FORBIDDEN", `This needs an API key with the scope ${scope}`);
     await next();
   };

@@ -1,80 +1,158 @@
 import type { Context } from "../context.ts";
-import { AppError } from "../errors.ts";
+import type { Scope } from "../domain/scope.ts";
+import { AppError, invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
-import {
-  findValidKey,
-  insertFirstKey,
-  insertKey,
-  type NewKey,
-  revokeOtherEnvironmentKeys,
-} from "../store/api-keys.ts";
-import type { Caller } from "./caller.ts";
+import * as store from "../store/api-keys.ts";
+import { rowsOf } from "../store/rows.ts";
 
-const SCOPES = ["read", "write", "admin"];
+/** A key with what its tasks came to, this month (UTC) and ever. */
+export type KeyRecord = { key: store.ApiKey; month: Usage; total: Usage };
+type Usage = Omit<store.KeyUsage, "apiKey">;
 
-/** How long a key that was found valid is taken to be so without asking the database again. */
-const TRUST_MS = 5000;
-const MOST_TRUSTED = 10_000;
+export type KeyDraft = {
+  name: string;
+  scopes: Scope[];
+  expiresAt?: number | null | undefined;
+  rateLimitPerMinute?: number | null | undefined;
+  monthlyBudgetUsd?: number | null | undefined;
+};
 
-/**
- * Makes the keys of the environment valid, and those that left it invalid. Where there is no valid
- * key at all, makes one and returns it: the only time that it can be read.
- */
-export async function ensureKeys(
-  ctx: Pick<Context, "config" | "writer" | "now">,
-): Promise<string | undefined> {
+/** Makes a key; `secret` is the only time that it can be read. */
+export async function createKey(
+  ctx: Context,
+  draft: KeyDraft,
+): Promise<{ secret: string; record: KeyRecord }> {
   const now = ctx.now();
-  const fromEnvironment = ctx.config.apiKeys.map((key) => describeKey(key, "environment", now));
+  requireFuture(draft.expiresAt, now);
+  const secret = newSecret();
+  const id = newId("key", now);
   await ctx.writer.write([
-    revokeOtherEnvironmentKeys(
-      fromEnvironment.map(({ hash }) => hash),
-      now,
-    ),
-    ...fromEnvironment.map(insertKey),
+    store.insertKey({
+      id,
+      name: draft.name,
+      ...describeSecret(secret),
+      scopes: draft.scopes,
+      origin: "api",
+      createdAt: now,
+      expiresAt: draft.expiresAt ?? null,
+      rateLimitPerMinute: draft.rateLimitPerMinute ?? null,
+      monthlyBudgetUsd: draft.monthlyBudgetUsd ?? null,
+    }),
   ]);
-  const key = `gtr_${randomBase32(40)}`;
-  const [inserted] = await ctx.writer.write([insertFirstKey(describeKey(key, "first-start", now))]);
-  return inserted?.rowsAffected === 1 ? key : undefined;
+  return { secret, record: await getKey(ctx, id) };
 }
 
-function describeKey(key: string, origin: NewKey["origin"], now: number): NewKey {
-  const hash = sha256Hex(key);
+/** A key, revoked ones included. */
+export async function getKey(ctx: Context, id: string): Promise<KeyRecord> {
+  const [record] = await withUsage(ctx, [await requireKey(ctx, id)]);
+  if (!record) throw new Error("a key that is there has a record");
+  return record;
+}
+
+/** One page of keys and how many match in all. */
+export async function listKeys(ctx: Context, filter: store.KeyFilter, page: store.KeyPage) {
   return {
-    id: newId("key", now),
-    name: origin === "environment" ? `API_KEYS ${hash.slice(0, 6)}` : "First admin key",
-    hash,
-    // A short key of a user's own must not be told by its prefix.
-    prefix: key.length >= 24 ? key.slice(0, 8) : "",
-    scopes: SCOPES,
-    origin,
-    createdAt: now,
+    keys: await withUsage(ctx, await store.listKeys(ctx.db, filter, page)),
+    total: await store.countKeys(ctx.db, filter),
   };
 }
 
-/**
- * Tells who makes a request from its `Authorization` header. Keys are found by their SHA-256, so
- * that the time of a comparison tells nothing about a key. Throws `UNAUTHORIZED`.
- */
-export function createAuthenticator(ctx: Context): (header: string | undefined) => Promise<Caller> {
-  const trusted = new Map<string, { caller: Caller; until: number }>();
-  return async (header) => {
-    const token = /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
-    if (token === undefined)
-      throw new AppError(
-        "UNAUTHORIZED",
-        "Send your API key as `Authorization: Bearer YOUR_API_KEY`",
-      );
-    const hash = sha256Hex(token);
-    const known = trusted.get(hash);
-    const now = ctx.now();
-    if (known && known.until > now) return known.caller;
-    const key = await findValidKey(ctx.db, hash);
-    trusted.delete(hash);
-    if (!key) throw new AppError("UNAUTHORIZED", "The API key is not valid");
-    const caller = { key: key.seq, keyId: key.id, scopes: key.scopes };
-    if (trusted.size >= MOST_TRUSTED) trusted.clear();
-    trusted.set(hash, { caller, until: now + TRUST_MS });
-    return caller;
-  };
+/** Changes what a key may do; `null` takes a limit away. */
+export async function updateKey(
+  ctx: Context,
+  id: string,
+  change: { [Field in keyof KeyDraft]?: KeyDraft[Field] | undefined },
+): Promise<KeyRecord> {
+  const key = await requireKey(ctx, id);
+  requireFuture(change.expiresAt, ctx.now());
+  const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
+  await applyTo(ctx, id, [
+    store.updateKey(id, {
+      name: change.name ?? key.name,
+      scopes: change.scopes ?? key.scopes,
+      expiresAt: kept(change.expiresAt, key.expiresAt),
+      rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
+      monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
+    }),
+  ]);
+  return getKey(ctx, id);
+}
+
+/** Gives a key a new secret. The old one stays valid for `overlapMs`; one that an earlier rotation replaced does not. */
+export async function rotateKey(
+  ctx: Context,
+  id: string,
+  overlapMs: number,
+): Promise<{ secret: string; record: KeyRecord }> {
+  requireOurs(await requireKey(ctx, id), "rotated");
+  const secret = newSecret();
+  const now = ctx.now();
+  await applyTo(ctx, id, [store.rotateKey(id, describeSecret(secret), now + overlapMs, now)]);
+  return { secret, record: await getKey(ctx, id) };
+}
+
+/** Ends a key at once and for good. What it made stays. */
+export async function revokeKey(ctx: Context, id: string): Promise<void> {
+  requireOurs(await requireKey(ctx, id), "revoked");
+  await applyTo(ctx, id, [store.revokeKey(id, ctx.now())]);
+}
+
+/** Writes a change whose first statement returns a row where the key allowed it. */
+async function applyTo(
+  ctx: Context,
+  id: string,
+  unit: Parameters<Context["writer"]["write"]>[0],
+): Promise<void> {
+  const [result] = await ctx.writer.write(unit);
+  ctx.signals.emit("keys", undefined);
+  if (rowsOf(result).length === 0)
+    throw new AppError("API_KEY_FIXED", `API key ${id} was revoked or has expired`);
+}
+
+async function requireKey(ctx: Context, id: string): Promise<store.ApiKey> {
+  const key = await store.findKey(ctx.db, id);
+  if (!key) throw new AppError("API_KEY_NOT_FOUND", `There is no API key with id ${id}`);
+  return key;
+}
+
+function requireOurs({ id, origin }: store.ApiKey, what: string): void {
+  if (origin === "environment")
+    throw new AppError(
+      "API_KEY_FIXED",
+      `API key ${id} stands in API_KEYS, so it is ${what} by changing that and starting again`,
+    );
+}
+
+function requireFuture(expiresAt: number | null | undefined, now: number): void {
+  if (expiresAt !== undefined && expiresAt !== null && expiresAt <= now)
+    throw invalid([{ path: "expiresAt", message: "must be in the future" }]);
+}
+
+async function withUsage(ctx: Context, keys: store.ApiKey[]): Promise<KeyRecord[]> {
+  const ids = keys.map(({ seq }) => seq);
+  const month = new Date(ctx.now()).toISOString().slice(0, 7);
+  const thisMonth = await store.readUsage(ctx.db, ids, month);
+  const ever = await store.readUsage(ctx.db, ids);
+  return keys.map((key) => ({
+    key,
+    month: usageOf(thisMonth, key),
+    total: usageOf(ever, key),
+  }));
+}
+
+function usageOf(usages: store.KeyUsage[], { seq }: store.ApiKey): Usage {
+  const none = { tasks: 0, promptTokens: 0, completionTokens: 0, costUsd: 0 };
+  return usages.find(({ apiKey }) => apiKey === seq) ?? none;
+}
+
+/** 200 random bits. */
+export function newSecret(): string {
+  return `gtr_${randomBase32(40)}`;
+}
+
+/** What is stored of a secret. */
+export function describeSecret(secret: string): { hash: string; prefix: string } {
+  // A short key of a user's own must not be told by its prefix.
+  return { hash: sha256Hex(secret), prefix: secret.length >= 24 ? secret.slice(0, 8) : "" };
 }

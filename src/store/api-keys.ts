@@ -1,61 +1,149 @@
-import { and, count, eq, isNull } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, inArray, isNull, or, type SQL, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 import type { Db } from "../db/client.ts";
-import { type ApiKey, apiKeys } from "../db/schema.ts";
+import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema.ts";
 import type { Statement } from "../db/writer.ts";
 
 export type { ApiKey };
 
-/** The key with this hash, unless it was revoked. */
-export function findValidKey(db: Db, hash: string): Promise<ApiKey | undefined> {
+/** SQL that is true of a key that lets its holder in at the time that is its one argument. */
+const IS_VALID = "revoked_at IS NULL AND coalesce(expires_at, 9e15) > ?";
+
+/** The key with this hash, or with it until a moment ago, unless it was revoked or has expired. */
+export function findValidKey(db: Db, hash: string, now: number): Promise<ApiKey | undefined> {
   return db
     .select()
     .from(apiKeys)
-    .where(and(eq(apiKeys.hash, hash), isNull(apiKeys.revokedAt)))
+    .where(
+      and(
+        or(
+          eq(apiKeys.hash, hash),
+          and(eq(apiKeys.previousHash, hash), gt(apiKeys.previousExpiresAt, now)),
+        ),
+        isValid(now),
+      ),
+    )
     .get();
 }
 
-export async function countValidKeys(db: Db): Promise<number> {
-  const row = await db.select({ n: count() }).from(apiKeys).where(isNull(apiKeys.revokedAt)).get();
+export async function countValidKeys(db: Db, now: number): Promise<number> {
+  const row = await db.select({ n: count() }).from(apiKeys).where(isValid(now)).get();
   return row?.n ?? 0;
 }
 
-export type NewKey = Pick<
+function isValid(now: number): SQL | undefined {
+  return and(isNull(apiKeys.revokedAt), or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now)));
+}
+
+export function findKey(db: Db, id: string): Promise<ApiKey | undefined> {
+  return db.select().from(apiKeys).where(eq(apiKeys.id, id)).get();
+}
+
+export type KeyFilter = { includeRevoked: boolean };
+
+export type KeyPage = {
+  sort: "createdAt" | "name";
+  order: "asc" | "desc";
+  limit: number;
+  offset: number;
+  after?: [number | string, number] | undefined;
+};
+
+export function listKeys(db: Db, filter: KeyFilter, page: KeyPage): Promise<ApiKey[]> {
+  const column = page.sort === "name" ? apiKeys.name : apiKeys.createdAt;
+  const direction = page.order === "asc" ? asc : desc;
+  const after = page.after
+    ? sql`(${column}, ${apiKeys.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
+    : undefined;
+  return db
+    .select()
+    .from(apiKeys)
+    .where(and(isListed(filter), after))
+    .orderBy(direction(column), direction(apiKeys.seq))
+    .limit(page.limit)
+    .offset(page.offset);
+}
+
+export async function countKeys(db: Db, filter: KeyFilter): Promise<number> {
+  const row = await db.select({ n: count() }).from(apiKeys).where(isListed(filter)).get();
+  return row?.n ?? 0;
+}
+
+function isListed({ includeRevoked }: KeyFilter): SQL | undefined {
+  return includeRevoked ? undefined : isNull(apiKeys.revokedAt);
+}
+
+export type KeyUsage = {
+  apiKey: number;
+  tasks: number;
+  promptTokens: number;
+  completionTokens: number;
+  costUsd: number;
+};
+
+/** What the tasks of these keys came to in one month (`2026-01`), or ever; no row for a key that did nothing. */
+export function readUsage(db: Db, keys: number[], month?: string): Promise<KeyUsage[]> {
+  return db
+    .select({
+      apiKey: apiKeyUsage.apiKey,
+      tasks: sum(apiKeyUsage.tasks),
+      promptTokens: sum(apiKeyUsage.promptTokens),
+      completionTokens: sum(apiKeyUsage.completionTokens),
+      costUsd: sum(apiKeyUsage.costUsd),
+    })
+    .from(apiKeyUsage)
+    .where(
+      and(
+        inArray(apiKeyUsage.apiKey, keys),
+        month === undefined ? undefined : eq(apiKeyUsage.month, month),
+      ),
+    )
+    .groupBy(apiKeyUsage.apiKey);
+}
+
+function sum(column: SQLiteColumn): SQL<number> {
+  return sql<number>`sum(${column})`;
+}
+
+export type NewKey = Omit<
   ApiKey,
-  "id" | "name" | "hash" | "prefix" | "scopes" | "origin" | "createdAt"
+  "seq" | "revokedAt" | "lastUsedAt" | "previousHash" | "previousExpiresAt"
 >;
+
+const COLUMNS =
+  "id, name, hash, prefix, scopes, origin, created_at, expires_at, rate_limit_per_minute, monthly_budget_usd";
+
+function toValues(key: NewKey) {
+  return [
+    key.id,
+    key.name,
+    key.hash,
+    key.prefix,
+    JSON.stringify(key.scopes),
+    key.origin,
+    key.createdAt,
+    key.expiresAt,
+    key.rateLimitPerMinute,
+    key.monthlyBudgetUsd,
+  ];
+}
 
 /** Stores a key; one with the same hash that is there already becomes valid again. */
 export function insertKey(key: NewKey): Statement {
   return {
-    sql: `INSERT INTO api_keys (id, name, hash, prefix, scopes, origin, created_at)
-          VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL`,
-    args: [
-      key.id,
-      key.name,
-      key.hash,
-      key.prefix,
-      JSON.stringify(key.scopes),
-      key.origin,
-      key.createdAt,
-    ],
+    sql: `INSERT INTO api_keys (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+          ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL`,
+    args: toValues(key),
   };
 }
 
-/** Stores the very first key. The result affects a row only if there was no valid key. */
-export function insertFirstKey(key: NewKey): Statement {
+/** Stores a key only if there is none that is valid, or, with `ever`, none at all. The result affects a row if it did. */
+export function insertFirstKey(key: NewKey, ever: boolean): Statement {
   return {
-    sql: `INSERT INTO api_keys (id, name, hash, prefix, scopes, origin, created_at)
-          SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE revoked_at IS NULL)`,
-    args: [
-      key.id,
-      key.name,
-      key.hash,
-      key.prefix,
-      JSON.stringify(key.scopes),
-      key.origin,
-      key.createdAt,
-    ],
+    sql: `INSERT INTO api_keys (${COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+          WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE ? OR (${IS_VALID}))`,
+    args: [...toValues(key), ever, key.createdAt],
   };
 }
 
@@ -66,4 +154,53 @@ export function revokeOtherEnvironmentKeys(hashes: string[], now: number): State
             AND hash NOT IN (SELECT value FROM json_each(?))`,
     args: [now, JSON.stringify(hashes)],
   };
+}
+
+export type KeyChange = Pick<
+  ApiKey,
+  "name" | "scopes" | "expiresAt" | "rateLimitPerMinute" | "monthlyBudgetUsd"
+>;
+
+/** Changes a key that was not revoked. */
+export function updateKey(id: string, key: KeyChange): Statement {
+  return {
+    sql: `UPDATE api_keys SET name = ?, scopes = ?, expires_at = ?, rate_limit_per_minute = ?,
+            monthly_budget_usd = ?
+          WHERE id = ? AND revoked_at IS NULL RETURNING seq`,
+    args: [
+      key.name,
+      JSON.stringify(key.scopes),
+      key.expiresAt,
+      key.rateLimitPerMinute,
+      key.monthlyBudgetUsd,
+      id,
+    ],
+  };
+}
+
+/** Gives a key that is valid a new secret; the one that it has stays valid until `overlapUntil`. */
+export function rotateKey(
+  id: string,
+  secret: { hash: string; prefix: string },
+  overlapUntil: number,
+  now: number,
+): Statement {
+  return {
+    sql: `UPDATE api_keys SET previous_hash = hash, previous_expires_at = ?, hash = ?, prefix = ?
+          WHERE id = ? AND ${IS_VALID} RETURNING seq`,
+    args: [overlapUntil, secret.hash, secret.prefix, id, now],
+  };
+}
+
+/** Ends a key at once and for good, with what a rotation replaced. */
+export function revokeKey(id: string, now: number): Statement {
+  return {
+    sql: `UPDATE api_keys SET revoked_at = ?, previous_hash = NULL, previous_expires_at = NULL
+          WHERE id = ? AND revoked_at IS NULL RETURNING seq`,
+    args: [now, id],
+  };
+}
+
+export function touchKey(key: number, now: number): Statement {
+  return { sql: "UPDATE api_keys SET last_used_at = ? WHERE seq = ?", args: [now, key] };
 }

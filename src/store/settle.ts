@@ -23,7 +23,8 @@ export type Final = {
 };
 
 /**
- * Ends runs: what they came to, their tasks, their batches' counters, their events, and the batches
+ * Ends runs: what they came to, their tasks, their batches' counters, the usage of
+ * the API keys that made them (`api_key_usage`), their events, and the batches
  * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
  * or has another owner or claim gets no execution, and the others serve only runs that have a queue
  * row and an execution. So a late answer changes nothing.
@@ -68,6 +69,18 @@ export function settle(
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
             WHERE batches.seq = ended.batch`,
       args: [now, ...ended],
+    },
+    {
+      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
+            SELECT t.api_key, ?, count(*), total(e.prompt_tokens), total(e.completion_tokens),
+                   total(iif(e.is_dry_run, 0, e.cost_usd))
+            FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
+            WHERE t.api_key IS NOT NULL GROUP BY t.api_key
+            ON CONFLICT (api_key, month) DO UPDATE SET tasks = tasks + excluded.tasks,
+              prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+              completion_tokens = completion_tokens + excluded.completion_tokens,
+              cost_usd = cost_usd + excluded.cost_usd`,
+      args: [new Date(now).toISOString().slice(0, 7), ...ended],
     },
     {
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,

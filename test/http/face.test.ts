@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import { Validator } from "@seriousme/openapi-schema-validator";
 
+import { ensureKeys } from "../../src/services/first-keys.ts";
 import { client, startServer } from "../support/server.ts";
 
 describe("every answer", () => {
@@ -167,6 +168,27 @@ describe("keys", () => {
     const rows = JSON.stringify((await app.ctx.client.execute("SELECT * FROM api_keys")).rows);
     expect(rows).not.toContain(key);
     expect(rows).toContain("gtr_");
+  });
+
+  test("of many processes that start at once, one makes it", async () => {
+    await using app = await startServer();
+    await app.ctx.client.execute("DELETE FROM api_keys");
+    const ctx = { ...app.ctx, config: { ...app.ctx.config, apiKeys: [] } };
+    const keys = await Promise.all(Array.from({ length: 20 }, () => ensureKeys(ctx)));
+    expect(keys.filter((key) => key !== undefined)).toHaveLength(1);
+  });
+
+  test("on an address that others reach, a restart does not make one where all were revoked", async () => {
+    await using first = await startServer({ API_KEYS: "", HOST: "0.0.0.0" });
+    const { dir } = first;
+    const key = client(first.url, first.runner.firstKey ?? "");
+    const [{ id }] = (await key.get("/api-keys")).body.data.keys;
+    expect((await key.del(`/api-keys/${id}`)).status).toBe(200);
+    await first.stop();
+    const restart = (HOST: string) => startServer({ API_KEYS: "", HOST, DATA_DIR: dir });
+    await expect(restart("0.0.0.0")).rejects.toThrow("nobody could get in on 0.0.0.0");
+    await using local = await restart("127.0.0.1");
+    expect(local.runner.firstKey).toMatch(/^gtr_/);
   });
 
   test("a key that leaves the environment is no longer valid", async () => {

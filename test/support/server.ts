@@ -78,7 +78,7 @@ export function client(url: string, key = KEY) {
     headers: Record<string, string> = {},
   ) {
     const response = await fetch(
-      path.startsWith("/api") || path.startsWith("http")
+      path.startsWith("/api/") || path.startsWith("http")
         ? addressOf(url, path)
         : `${url}/api/v1${path}`,
       {

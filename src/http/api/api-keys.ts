@@ -1,0 +1,252 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { SCOPES } from "../../domain/scope.ts";
+import * as service from "../../services/api-keys.ts";
+import { Flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import {
+  createRouter,
+  done,
+  failures,
+  json,
+  needs,
+  success,
+  successOnly,
+  Time,
+  toIso,
+  toIsoOrNull,
+} from "../router.ts";
+
+const KeyId = z.string().min(1).max(100).openapi({ example: "key-01k9z3v7q2m0c8x4t5r6w7y8z9" });
+const Params = z.object({ id: KeyId.openapi({ param: { name: "id", in: "path" } }) });
+
+const DEFAULT_OVERLAP_SECONDS = 86_400;
+const LONGEST_OVERLAP_SECONDS = 30 * 86_400;
+
+const Usage = z
+  .object({
+    tasks: z.number().int().openapi({ description: "Runs of its tasks that have ended" }),
+    promptTokens: z.number().int(),
+    completionTokens: z.number().int(),
+    costUsd: z.number(),
+  })
+  .openapi("KeyUsage");
+
+const Fields = {
+  name: z.string().min(1).max(200),
+  scopes: z
+    .array(z.enum(SCOPES))
+    .min(1)
+    .max(SCOPES.length)
+    .openapi({ description: "`admin` includes `write`, `write` includes `read`" }),
+  expiresAt: z.iso
+    .datetime({ offset: true })
+    .transform((text) => Date.parse(text))
+    .nullish()
+    .openapi({ description: "Null: never" }),
+  rateLimitPerMinute: z
+    .number()
+    .int()
+    .min(0)
+    .max(10_000_000)
+    .nullish()
+    .openapi({ description: "Null: RATE_LIMIT_PER_MINUTE; 0: no limit" }),
+  monthlyBudgetUsd: z.number().min(0).max(1_000_000_000).nullish(),
+};
+
+const KeyCreation = z
+  .strictObject({ ...Fields, scopes: Fields.scopes.default(["read", "write"]) })
+  .openapi("KeyCreation", { example: { name: "Nightly import", scopes: ["read", "write"] } });
+
+const KeyPatch = z
+  .strictObject({ ...Fields, name: Fields.name.optional(), scopes: Fields.scopes.optional() })
+  .openapi("KeyPatch");
+
+const KeyBody = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    prefix: z.string().openapi({ description: "How the key begins; empty for a short one" }),
+    scopes: z.array(z.enum(SCOPES)),
+    origin: z.enum(["environment", "first-start", "api"]),
+    createdAt: Time,
+    expiresAt: Time.nullable(),
+    revokedAt: Time.nullable(),
+    lastUsedAt: Time.nullable().openapi({ description: "To the minute" }),
+    previousKeyExpiresAt: Time.nullable().openapi({
+      description: "Until when the secret that the last rotation replaced is valid",
+    }),
+    rateLimitPerMinute: z.number().int().nullable(),
+    monthlyBudgetUsd: z.number().nullable(),
+    usage: z.object({ month: Usage, total: Usage }),
+  })
+  .openapi("ApiKey");
+
+const KeyWithSecret = KeyBody.extend({
+  key: z.string().openapi({ description: "The key itself, shown this once" }),
+}).openapi("ApiKeyWithSecret");
+
+const create = createRoute({
+  method: "post",
+  path: "/api-keys",
+  tags: ["keys"],
+  summary: "Make an API key",
+  description: "The answer is the only time that the key can be read; only its hash is stored.",
+  ...needs("admin"),
+  request: {
+    body: { content: { "application/json": { schema: KeyCreation } }, required: true },
+  },
+  responses: { 201: json(KeyWithSecret, "The new key"), ...failures(413, 415) },
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/api-keys",
+  tags: ["keys"],
+  summary: "List API keys",
+  ...needs("admin"),
+  request: {
+    query: z.strictObject({
+      includeRevoked: Flag.default(false),
+      ...pageQuery(["createdAt", "name"]),
+    }),
+  },
+  responses: {
+    200: json(
+      z.object({ keys: z.array(KeyBody), pagination: Pagination }),
+      "One page of keys, without the keys themselves",
+    ),
+    ...failures(),
+  },
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/api-keys/{id}",
+  tags: ["keys"],
+  summary: "Get an API key and what its tasks came to",
+  ...needs("admin"),
+  request: { params: Params },
+  responses: { 200: json(KeyBody, "The key, without the key itself"), ...failures(404) },
+});
+
+const patch = createRoute({
+  method: "patch",
+  path: "/api-keys/{id}",
+  tags: ["keys"],
+  summary: "Change the name, scopes, expiry or limits of an API key",
+  ...needs("admin"),
+  request: {
+    params: Params,
+    body: { content: { "application/json": { schema: KeyPatch } }, required: true },
+  },
+  responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409, 413, 415) },
+});
+
+const rotate = createRoute({
+  method: "post",
+  path: "/api-keys/{id}/rotate",
+  tags: ["keys"],
+  summary: "Replace the secret of an API key",
+  description:
+    "Id, scopes, limits and usage stay. The old secret is valid for `overlapSeconds` yet (a day " +
+    "unless given; 0 ends it at once), one that an earlier rotation replaced no longer.",
+  ...needs("admin"),
+  request: {
+    params: Params,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({
+              overlapSeconds: z.number().int().min(0).max(LONGEST_OVERLAP_SECONDS).optional(),
+            })
+            .openapi("KeyRotation"),
+        },
+      },
+      required: false,
+    },
+  },
+  responses: {
+    200: json(KeyWithSecret, "The key with its new secret"),
+    ...failures(404, 409, 413, 415),
+  },
+});
+
+const revoke = createRoute({
+  method: "delete",
+  path: "/api-keys/{id}",
+  tags: ["keys"],
+  summary: "Revoke an API key",
+  description:
+    "At once in the process that answers, within five seconds in others. What the key made stays.",
+  ...needs("admin"),
+  request: { params: Params },
+  responses: { 200: done("The key is not valid any more"), ...failures(404, 409) },
+});
+
+export const keyRoutes = createRouter()
+  .openapi(create, async (c) => {
+    const { secret, record } = await service.createKey(c.var.ctx, c.req.valid("json"));
+    return c.json(success({ ...toBody(record), key: secret }, "API key created"), 201);
+  })
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const { keys, total } = await service.listKeys(c.var.ctx, query, toPage(query));
+    const last = keys.at(-1)?.key;
+    const value = query.sort === "name" ? last?.name : last?.createdAt;
+    return c.json(
+      success({
+        keys: keys.map(toBody),
+        pagination: pagination(
+          query,
+          total,
+          keys.length,
+          last && value !== undefined ? [value, last.seq] : undefined,
+        ),
+      }),
+      200,
+    );
+  })
+  .openapi(get, async (c) => {
+    const record = await service.getKey(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toBody(record)), 200);
+  })
+  .openapi(patch, async (c) => {
+    const { id } = c.req.valid("param");
+    const record = await service.updateKey(c.var.ctx, id, c.req.valid("json"));
+    return c.json(success(toBody(record), "API key updated"), 200);
+  })
+  .openapi(rotate, async (c) => {
+    const { overlapSeconds = DEFAULT_OVERLAP_SECONDS } = c.req.valid("json");
+    const { id } = c.req.valid("param");
+    const { secret, record } = await service.rotateKey(c.var.ctx, id, overlapSeconds * 1000);
+    return c.json(success({ ...toBody(record), key: secret }, "API key rotated"), 200);
+  })
+  .openapi(revoke, async (c) => {
+    await service.revokeKey(c.var.ctx, c.req.valid("param").id);
+    return c.json(successOnly("API key revoked"), 200);
+  });
+
+function toBody({ key, month, total }: service.KeyRecord): z.infer<typeof KeyBody> {
+  const toUsage = ({ tasks, promptTokens, completionTokens, costUsd }: typeof month) => ({
+    tasks,
+    promptTokens,
+    completionTokens,
+    costUsd,
+  });
+  return {
+    id: key.id,
+    name: key.name,
+    prefix: key.prefix,
+    scopes: key.scopes,
+    origin: key.origin,
+    createdAt: toIso(key.createdAt),
+    expiresAt: toIsoOrNull(key.expiresAt),
+    revokedAt: toIsoOrNull(key.revokedAt),
+    lastUsedAt: toIsoOrNull(key.lastUsedAt),
+    previousKeyExpiresAt: toIsoOrNull(key.previousExpiresAt),
+    rateLimitPerMinute: key.rateLimitPerMinute,
+    monthlyBudgetUsd: key.monthlyBudgetUsd,
+    usage: { month: toUsage(month), total: toUsage(total) },
+  };
+}

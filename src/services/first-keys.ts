@@ -1,0 +1,63 @@
+import type { Context } from "../context.ts";
+import { newId } from "../lib/ids.ts";
+import { StartError } from "../lib/start-error.ts";
+import {
+  countValidKeys,
+  insertFirstKey,
+  insertKey,
+  type NewKey,
+  revokeOtherEnvironmentKeys,
+} from "../store/api-keys.ts";
+import { describeSecret, newSecret } from "./api-keys.ts";
+
+/**
+ * Makes the keys of the environment valid, and those that left it invalid. Where there is no key,
+ * makes one and returns it: the only time that it can be read. On an address that others reach this
+ * happens at the very first start alone: if all keys were revoked or have expired since, a restart
+ * must not make an admin key in a log, and throws `StartError`. Of processes that start at once on a
+ * shared database, one makes the key.
+ */
+export async function ensureKeys(
+  ctx: Pick<Context, "config" | "writer" | "now" | "db">,
+): Promise<string | undefined> {
+  const now = ctx.now();
+  const fromEnvironment = ctx.config.apiKeys.map((key) => describeKey(key, "environment", now));
+  await ctx.writer.write([
+    revokeOtherEnvironmentKeys(
+      fromEnvironment.map(({ hash }) => hash),
+      now,
+    ),
+    ...fromEnvironment.map(insertKey),
+  ]);
+  const key = newSecret();
+  const isReachable = !isLoopback(ctx.config.host);
+  const [inserted] = await ctx.writer.write([
+    insertFirstKey(describeKey(key, "first-start", now), isReachable),
+  ]);
+  if (inserted?.rowsAffected === 1) return key;
+  if ((await countValidKeys(ctx.db, now)) === 0)
+    throw new StartError(
+      `All API keys were revoked or have expired, so nobody could get in on ${ctx.config.host}. ` +
+        "Set API_KEYS, or start once with HOST=127.0.0.1, which makes a new admin key.",
+    );
+  return undefined;
+}
+
+function describeKey(key: string, origin: NewKey["origin"], now: number): NewKey {
+  const secret = describeSecret(key);
+  return {
+    id: newId("key", now),
+    name: origin === "environment" ? `API_KEYS ${secret.hash.slice(0, 6)}` : "First admin key",
+    ...secret,
+    scopes: ["read", "write", "admin"],
+    origin,
+    createdAt: now,
+    expiresAt: null,
+    rateLimitPerMinute: null,
+    monthlyBudgetUsd: null,
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
