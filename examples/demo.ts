@@ -24,6 +24,7 @@ const server = Bun.spawn([process.execPath, new URL("../src/main.ts", import.met
     FILES_DIR: "",
     API_KEYS: KEY,
     LOG_LEVEL: "warning",
+    RATE_LIMIT_PER_MINUTE: "0",
   },
   stdout: "pipe",
   stderr: "inherit",

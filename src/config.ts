@@ -18,6 +18,11 @@ export type Config = {
   apiKeys: string[];
   /** The first encrypts secrets at rest, all of them decrypt. Empty: secrets are stored as they are. */
   encryptionKeys: string[];
+  /** Requests of a key without a limit of its own, and wrong keys from an address; 0: any number. */
+  rateLimitPerMinute: number;
+  failedLoginsPerMinute: number;
+  /** Proxies in front of the server that append to X-Forwarded-For. */
+  trustedProxyHops: number;
   /** Event streams, and answers that wait, that one API key may hold open in this process; 0: any number. */
   maxStreamsPerKey: number;
   maxWaitsPerKey: number;
@@ -71,6 +76,17 @@ export const Environment = z.object({
     .describe(
       "Encrypts webhook secrets at rest (`openssl rand -base64 32`); to replace it: `new,old`",
     ),
+  RATE_LIMIT_PER_MINUTE: integer(0, 10_000_000)
+    .default(100)
+    .describe(
+      "Requests of one API key in a minute, unless the key has its own limit; 0: any number",
+    ),
+  FAILED_LOGINS_PER_MINUTE: integer(0, 10_000_000)
+    .default(10)
+    .describe("Wrong API keys from one address in a minute; 0: any number"),
+  TRUSTED_PROXY_HOPS: integer(0, 10)
+    .default(0)
+    .describe("Reverse proxies in front, whose `X-Forwarded-For` tells the client's address"),
   MAX_STREAMS_PER_KEY: integer(0, 1_000_000)
     .default(100)
     .describe("Event streams that one API key may have open; 0: any number"),
@@ -160,6 +176,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
     apiKeys: e.API_KEYS ?? [],
     encryptionKeys: e.ENCRYPTION_KEY ?? [],
+    rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
+    failedLoginsPerMinute: e.FAILED_LOGINS_PER_MINUTE,
+    trustedProxyHops: e.TRUSTED_PROXY_HOPS,
     maxStreamsPerKey: e.MAX_STREAMS_PER_KEY,
     maxWaitsPerKey: e.MAX_WAITS_PER_KEY,
     provider:

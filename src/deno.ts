@@ -6,12 +6,17 @@ import { runProcess } from "./process.ts";
 declare const Deno: {
   serve(
     options: { hostname: string; port: number; onListen: () => void },
-    handler: (request: Request) => Response | Promise<Response>,
+    handler: (
+      request: Request,
+      info: { remoteAddr: { hostname: string } },
+    ) => Response | Promise<Response>,
   ): { addr: { port: number }; shutdown(): Promise<void> };
 };
 
 await runProcess(({ host, port, fetch }) => {
-  const server = Deno.serve({ hostname: host, port, onListen: () => undefined }, fetch);
+  const server = Deno.serve({ hostname: host, port, onListen: () => undefined }, (request, info) =>
+    fetch(request, { address: () => info.remoteAddr.hostname }),
+  );
   return {
     port: server.addr.port,
     // Shutting down waits for open requests; those that hold out end with the process.

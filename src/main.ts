@@ -7,7 +7,8 @@ await runProcess(({ host, port, maxBodyBytes, fetch }) => {
   const server = Bun.serve({
     hostname: host,
     port,
-    fetch,
+    fetch: (request, server) =>
+      fetch(request, { address: () => server.requestIP(request)?.address }),
     // The app refuses larger bodies itself, with an answer that says so.
     maxRequestBodySize: maxBodyBytes * 2,
     idleTimeout: IDLE_TIMEOUT_SECONDS,

@@ -4,11 +4,11 @@ import { banner } from "./banner.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { StartError } from "./lib/start-error.ts";
 import { configureLogging } from "./logging.ts";
-import { createRunner } from "./runner.ts";
+import { createRunner, type Runner } from "./runner.ts";
 
 /** What the runtime's HTTP server is asked for, and what it must be able to do. */
 export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes"> & {
-  fetch: (request: Request) => Response | Promise<Response>;
+  fetch: Runner["fetch"];
 };
 export type Server = {
   port: number;

@@ -15,8 +15,11 @@ import { removeAbandonedDrafts } from "./services/ingest.ts";
 
 export type Runner = {
   ctx: Context;
-  /** Answers a request. */
-  fetch: (request: Request) => Response | Promise<Response>;
+  /** Answers a request; `address` tells where it comes from. */
+  fetch: (
+    request: Request,
+    connection: { address: () => string | undefined },
+  ) => Response | Promise<Response>;
   /** The first admin key, if this start made it: the only time that it can be read. */
   firstKey: string | undefined;
   /** Begins to execute tasks, unless this process only answers requests. */

@@ -55,6 +55,20 @@ export const apiKeys = sqliteTable(
 );
 export type ApiKey = typeof apiKeys.$inferSelect;
 
+/** On a shared database: how many requests of a key its processes have taken of a minute's limit. */
+export const rateWindows = sqliteTable(
+  "rate_windows",
+  {
+    apiKey: integer().notNull(),
+    /** Minutes since 1970. */
+    minute: integer().notNull(),
+    used: integer().notNull(),
+    /** What the last one to ask was given of it. */
+    granted: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.apiKey, t.minute] })],
+);
+
 /** What the tasks of each key came to, by UTC month (`2026-01`). Dry runs cost nothing. */
 export const apiKeyUsage = sqliteTable(
   "api_key_usage",

@@ -1,7 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 
 import type { Context } from "../context.ts";
-import { createAuthenticator } from "../services/authenticator.ts";
+import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
@@ -10,7 +10,7 @@ import { taskRoutes } from "./api/tasks.ts";
 import { createConnections } from "./connections.ts";
 import { addDocs } from "./docs.ts";
 import { addHealth } from "./health.ts";
-import { authenticate, errorAnswer, onError, readBody, trace } from "./middleware.ts";
+import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import type { AppEnv } from "./router.ts";
 
@@ -30,7 +30,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   addHealth(app, options.isEngineRunning);
   addDocs(app);
   addMonitor(app);
-  app.use("/api/v1/*", authenticate(createAuthenticator(ctx)), readBody(ctx.config.maxBodyBytes));
+  app.use("/api/v1/*", admit(ctx), readBody(ctx.config.maxBodyBytes));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);

@@ -5,7 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import type { Json } from "../lib/json.ts";
-import type { Caller } from "../services/caller.ts";
+import { tellAllowance } from "./admit.ts";
 import type { AppEnv } from "./router.ts";
 
 const log = getLogger(["gptrunner", "http"]);
@@ -20,6 +20,7 @@ export function trace(): MiddlewareHandler<AppEnv> {
     c.set("requestId", requestId);
     await next();
     c.res.headers.set("X-Request-ID", requestId);
+    tellAllowance(c.res.headers, c.var.allowance);
     log.info("{method} {path} {status} in {ms} ms", {
       method: c.req.method,
       path: c.req.path,
@@ -27,16 +28,6 @@ export function trace(): MiddlewareHandler<AppEnv> {
       ms: Math.round((performance.now() - start) * 10) / 10,
       requestId,
     });
-  };
-}
-
-/** Lets nobody in without a valid key. */
-export function authenticate(
-  who: (header: string | undefined) => Promise<Caller>,
-): MiddlewareHandler<AppEnv> {
-  return async (c, next) => {
-    c.set("caller", await who(c.req.header("authorization")));
-    await next();
   };
 }
 
@@ -132,7 +123,8 @@ const BY_STATUS: Partial<Record<number, ErrorCode>> = {
   415: "UNSUPPORTED_MEDIA_TYPE",
 };
 
-const RETRY_AFTER_SECONDS = "5";
+/** Where `details.retryAfter` says nothing better. */
+const RETRY_AFTER_SECONDS = 5;
 
 export function errorAnswer(
   c: Parameters<typeof onError>[1],
@@ -141,7 +133,8 @@ export function errorAnswer(
   details: Record<string, unknown> = {},
 ): Response {
   const status = ERROR_STATUS[code];
-  if (status === 503 || status === 429) c.header("Retry-After", RETRY_AFTER_SECONDS);
+  if (status === 503 || status === 429)
+    c.header("Retry-After", String(details["retryAfter"] ?? RETRY_AFTER_SECONDS));
   return c.json(
     {
       success: false,

@@ -4,11 +4,21 @@ import type { MiddlewareHandler } from "hono";
 import type { Context } from "../context.ts";
 import { allows, type Scope } from "../domain/scope.ts";
 import { AppError, ERROR_STATUS, invalid } from "../errors.ts";
+import type { Allowance } from "../lib/rate-window.ts";
 import type { Caller } from "../services/caller.ts";
 import type { Connections } from "./connections.ts";
 
 export type AppEnv = {
-  Variables: { ctx: Context; requestId: string; caller: Caller; connections: Connections };
+  /** What the runtime's server knows of the connection. */
+  Bindings: { address?: () => string | undefined };
+  Variables: {
+    ctx: Context;
+    requestId: string;
+    caller: Caller;
+    /** What is left of the caller's rate limit, if it has one. */
+    allowance: Allowance | undefined;
+    connections: Connections;
+  };
 };
 
 export const ErrorBody = z
@@ -70,7 +80,7 @@ const REASONS: Record<ErrorStatus, string> = {
   409: "It cannot be done in the present state, or the id or idempotency key is taken",
   413: "The request body is too large",
   415: "The request body is not JSON",
-  429: "Too many requests",
+  429: "Too many requests; `Retry-After` tells when there may be more",
   500: "A bug; the request id finds it in the logs",
   503: "A part that this needs is not available",
 };
@@ -82,7 +92,7 @@ export function failures<S extends ErrorStatus>(...statuses: S[]) {
   ) as Record<S | (typeof EVERYWHERE)[number], ReturnType<typeof content<typeof ErrorBody>>>;
 }
 
-const EVERYWHERE = [400, 401, 403, 500] as const;
+const EVERYWHERE = [400, 401, 403, 429, 500] as const;
 
 /** Declares and enforces the scope that a route needs. */
 export function needs(scope: Scope) {

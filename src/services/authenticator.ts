@@ -1,42 +1,48 @@
 import type { Context } from "../context.ts";
-import { AppError } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { type ApiKey, findValidKey, touchKey } from "../store/api-keys.ts";
 import type { Caller } from "./caller.ts";
 
+export type Authenticator = {
+  /** The API key in an `Authorization` header, right or wrong. */
+  readToken(header: string | undefined): string | undefined;
+  /** Whether this key was valid when it was last asked for. */
+  knows(token: string): boolean;
+  /** Whose key it is, if it is valid. */
+  verify(token: string): Promise<Caller | undefined>;
+};
+
 /** How long a key that was found valid is taken to be so without asking the database again. */
 const TRUST_MS = 5000;
-const MOST_TRUSTED = 10_000;
+const MOST_KNOWN = 10_000;
 const LAST_USED_EVERY_MS = 60_000;
 
 /**
- * Tells who makes a request from its `Authorization` header. Keys are found by their SHA-256, so
- * that the time of a comparison tells nothing about a key. A change to keys counts at once in the
- * process that made it, and within five seconds in others. Throws `UNAUTHORIZED`.
+ * Tells who makes a request. Keys are found by their SHA-256, so that the time of a comparison tells
+ * nothing about a key. A change to keys counts at once in the process that made it, and within five
+ * seconds in others.
  */
-export function createAuthenticator(ctx: Context): (header: string | undefined) => Promise<Caller> {
-  const trusted = new Map<string, { caller: Caller; until: number }>();
-  ctx.signals.on("keys", () => trusted.clear());
-  return async (header) => {
-    const hash = sha256Hex(readToken(header));
-    const known = trusted.get(hash);
-    const now = ctx.now();
-    if (known && known.until > now) return known.caller;
-    const key = await findValidKey(ctx.db, hash, now);
-    trusted.delete(hash);
-    if (!key) throw new AppError("UNAUTHORIZED", "The API key is not valid");
-    if (trusted.size >= MOST_TRUSTED) trusted.clear();
-    const caller = toCaller(key);
-    trusted.set(hash, { caller, until: Math.min(now + TRUST_MS, endOf(key, hash)) });
-    if (now - (key.lastUsedAt ?? 0) >= LAST_USED_EVERY_MS) noteUse(ctx, key.seq, now);
-    return caller;
+export function createAuthenticator(ctx: Context): Authenticator {
+  const known = new Map<string, { caller: Caller; until: number }>();
+  ctx.signals.on("keys", () => known.clear());
+  return {
+    readToken: (header) => /^Bearer +(\S+)$/i.exec(header ?? "")?.[1],
+    knows: (token) => known.has(sha256Hex(token)),
+    async verify(token) {
+      const hash = sha256Hex(token);
+      const trusted = known.get(hash);
+      const now = ctx.now();
+      if (trusted && trusted.until > now) return trusted.caller;
+      const key = await findValidKey(ctx.db, hash, now);
+      known.delete(hash);
+      if (!key) return undefined;
+      if (known.size >= MOST_KNOWN) known.clear();
+      const caller = toCaller(key);
+      known.set(hash, { caller, until: Math.min(now + TRUST_MS, endOf(key, hash)) });
+      if (now - (key.lastUsedAt ?? 0) >= LAST_USED_EVERY_MS) noteUse(ctx, key.seq, now);
+      return caller;
+    },
   };
-}
-
-function readToken(header: string | undefined): string {
-  const token = /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
-  if (token !== undefined) return token;
-  throw new AppError("UNAUTHORIZED", "Send your API key as `Authorization: Bearer YOUR_API_KEY`");
 }
 
 function toCaller({ seq, id, scopes, rateLimitPerMinute }: ApiKey): Caller {

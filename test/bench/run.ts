@@ -5,6 +5,7 @@
 import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
+import { benchLimits } from "./limits.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { describeMachine } from "./support.ts";
@@ -16,6 +17,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   peers: benchPeers,
   latency: benchLatency,
   history: benchHistory,
+  limits: benchLimits,
   soak: benchSoak,
 };
 

@@ -74,6 +74,8 @@ export async function startRunner(env: Record<string, string> = {}) {
       PORT: "0",
       DATA_DIR: folder,
       LOG_LEVEL: "warning",
+      RATE_LIMIT_PER_MINUTE: "0",
+      FAILED_LOGINS_PER_MINUTE: "0",
       MAX_STREAMS_PER_KEY: "0",
       MAX_WAITS_PER_KEY: "0",
       MAX_BODY_BYTES: "500000000",

@@ -19,6 +19,8 @@ export async function startProcess(
       PORT: "0",
       WORKERS: "1",
       LOG_LEVEL: "warning",
+      RATE_LIMIT_PER_MINUTE: "0",
+      FAILED_LOGINS_PER_MINUTE: "0",
       MAX_STREAMS_PER_KEY: "0",
       MAX_WAITS_PER_KEY: "0",
       ...env,

@@ -34,6 +34,8 @@ export async function startServer(env: Record<string, string> = {}) {
     SIMULATOR_LATENCY_MS: "0",
     RETRY_BASE_MS: "1",
     RETRY_MAX_MS: "5",
+    RATE_LIMIT_PER_MINUTE: "0",
+    FAILED_LOGINS_PER_MINUTE: "0",
     MAX_STREAMS_PER_KEY: "0",
     MAX_WAITS_PER_KEY: "0",
     ...env,
@@ -43,7 +45,8 @@ export async function startServer(env: Record<string, string> = {}) {
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
-    fetch: runner.fetch,
+    fetch: (request, server) =>
+      runner.fetch(request, { address: () => server.requestIP(request)?.address }),
     idleTimeout: 60,
   });
   const url = `http://127.0.0.1:${server.port}`;

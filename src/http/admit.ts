@@ -1,0 +1,70 @@
+import type { Context, MiddlewareHandler } from "hono";
+
+import type { Context as AppContext } from "../context.ts";
+import { AppError } from "../errors.ts";
+import { type Allowance, createRateWindow } from "../lib/rate-window.ts";
+import { createAuthenticator } from "../services/authenticator.ts";
+import type { Caller } from "../services/caller.ts";
+import { createRateLimiter } from "../services/rate-limits.ts";
+import { addressOf } from "./address.ts";
+import type { AppEnv } from "./router.ts";
+
+/**
+ * Lets nobody in without a valid key, and nobody in more often than they may: a key by its own limit
+ * or RATE_LIMIT_PER_MINUTE; requests without a key by that limit for their address; wrong keys by
+ * FAILED_LOGINS_PER_MINUTE for their address. An address that has tried too many is not told whether
+ * its next key is right, unless this process knows that key, so that nobody can lock out those who
+ * share an address. What is counted by address is counted by each process for itself.
+ */
+export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
+  const { rateLimitPerMinute, failedLoginsPerMinute } = ctx.config;
+  const authenticator = createAuthenticator(ctx);
+  const limiter = createRateLimiter(ctx);
+  const keyless = createRateWindow(() => ctx.now());
+  const failed = createRateWindow(() => ctx.now());
+
+  async function identify(c: Context<AppEnv>): Promise<Caller> {
+    const token = authenticator.readToken(c.req.header("authorization"));
+    if (token === undefined) {
+      if (rateLimitPerMinute > 0) spend(c, keyless.take(addressOf(c), rateLimitPerMinute));
+      throw new AppError(
+        "UNAUTHORIZED",
+        "Send your API key as `Authorization: Bearer YOUR_API_KEY`",
+      );
+    }
+    const address = failedLoginsPerMinute > 0 && !authenticator.knows(token) ? addressOf(c) : "";
+    if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
+    const caller = await authenticator.verify(token);
+    if (caller) return caller;
+    if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute));
+    throw new AppError("UNAUTHORIZED", "The API key is not valid");
+  }
+
+  return async (c, next) => {
+    const caller = await identify(c);
+    c.set("caller", caller);
+    const allowance = await limiter(caller);
+    if (allowance) spend(c, allowance);
+    await next();
+  };
+}
+
+/** Notes the allowance for the answer's headers. Throws `RATE_LIMIT_EXCEEDED` where it is used up. */
+function spend(c: Context<AppEnv>, allowance: Allowance): void {
+  c.set("allowance", allowance);
+  if (allowance.isAllowed) return;
+  const retryAfter = Math.max(1, Math.ceil((allowance.resetAt - c.var.ctx.now()) / 1000));
+  throw new AppError(
+    "RATE_LIMIT_EXCEEDED",
+    `There were more than ${allowance.limit} requests in this minute; try again in ${retryAfter} s`,
+    { limit: allowance.limit, retryAfter },
+  );
+}
+
+/** Tells the client how much of its limit is left. */
+export function tellAllowance(headers: Headers, allowance: Allowance | undefined): void {
+  if (!allowance) return;
+  headers.set("X-RateLimit-Limit", String(allowance.limit));
+  headers.set("X-RateLimit-Remaining", String(allowance.remaining));
+  headers.set("X-RateLimit-Reset", String(allowance.resetAt / 1000));
+}

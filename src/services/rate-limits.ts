@@ -1,0 +1,68 @@
+import type { Context } from "../context.ts";
+import { type Allowance, createRateWindow, WINDOW_MS } from "../lib/rate-window.ts";
+import { leaseRequests } from "../store/rate-limits.ts";
+import { rowsOf } from "../store/rows.ts";
+import type { Caller } from "./caller.ts";
+
+/** Counts a request of a key; `undefined` where the key has no limit. */
+export type RateLimiter = (
+  caller: Caller,
+) => Allowance | undefined | Promise<Allowance | undefined>;
+
+/**
+ * Limits the requests of each key in each minute of the clock: in memory where this process alone
+ * has the database, in the database where several share it.
+ */
+export function createRateLimiter(ctx: Context): RateLimiter {
+  const take = ctx.isExclusive ? createRateWindow(() => ctx.now()).take : createSharedWindow(ctx);
+  return ({ key, rateLimitPerMinute }) => {
+    const limit = rateLimitPerMinute ?? ctx.config.rateLimitPerMinute;
+    return limit === 0 ? undefined : take(key, limit);
+  };
+}
+
+/** A tenth of a limit at a time is asked for, so that a request in ten waits for the database. */
+const LEASES_PER_WINDOW = 10;
+
+type Lease = {
+  window: number;
+  left: number;
+  othersLeft: number;
+  asking?: Promise<void> | undefined;
+};
+
+/*
+ * Processes share a limit by leasing parts of it. A process serves from its lease, asks for another
+ * when it is used up, and refuses when there is none left. So all of them together never let through
+ * more than the limit; what they may leave unused is at most a tenth of it each.
+ */
+function createSharedWindow(ctx: Context): (key: number, limit: number) => Promise<Allowance> {
+  const leases = new Map<number, Lease>();
+
+  async function ask(key: number, lease: Lease, limit: number): Promise<void> {
+    const wanted = Math.ceil(limit / LEASES_PER_WINDOW);
+    const results = await ctx.writer.write(leaseRequests(key, lease.window, wanted, limit));
+    const [row] = rowsOf<{ granted: number; used: number }>(results.at(-1));
+    lease.left += row?.granted ?? 0;
+    lease.othersLeft = Math.max(0, limit - (row?.used ?? limit));
+    lease.asking = undefined;
+  }
+
+  return async (key, limit) => {
+    const window = Math.floor(ctx.now() / WINDOW_MS);
+    let lease = leases.get(key);
+    if (lease?.window !== window) {
+      lease = { window, left: 0, othersLeft: limit };
+      leases.set(key, lease);
+    }
+    while (lease.left === 0 && lease.othersLeft > 0)
+      await (lease.asking ??= ask(key, lease, limit).catch((error: unknown) => {
+        lease.asking = undefined;
+        throw error;
+      }));
+    const isAllowed = lease.left > 0;
+    if (isAllowed) lease.left--;
+    const remaining = lease.left + lease.othersLeft;
+    return { isAllowed, limit, remaining, resetAt: (window + 1) * WINDOW_MS };
+  };
+}
