@@ -1,5 +1,6 @@
 import packageJson from "../package.json" with { type: "json" };
 import type { Config } from "./config.ts";
+import { withoutSecrets } from "./lib/urls.ts";
 
 /** What a person who started the server needs to know, as text for the terminal. */
 export function banner(config: Config, port: number, firstKey: string | undefined): string {
@@ -14,7 +15,7 @@ export function banner(config: Config, port: number, firstKey: string | undefine
     "",
     config.provider.kind === "simulator"
       ? "  No OPENAI_API_KEY or OPENAI_BASE_URL is set, so the built-in simulator answers: no network, no cost."
-      : `  Tasks go to ${config.provider.baseUrl}`,
+      : `  Tasks go to ${withoutSecrets(config.provider.baseUrl)}`,
   ];
   if (config.encryptionKeys.length === 0)
     lines.push("  ENCRYPTION_KEY is not set: webhook secrets are stored unencrypted.");

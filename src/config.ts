@@ -39,6 +39,9 @@ export type Config = {
   retryMaxMs: number;
   requestTimeoutMs: number;
   maxBodyBytes: number;
+  bodyTimeoutMs: number;
+  /** Origins whose pages may use the API; `*`: all. */
+  corsOrigins: string[];
   leaseMs: number;
   shutdownGraceMs: number;
   role: Role;
@@ -93,6 +96,10 @@ export const Environment = z.object({
   MAX_WAITS_PER_KEY: integer(0, 1_000_000)
     .default(100)
     .describe("Requests with `Prefer: wait` that one API key may have open; 0: any number"),
+  BODY_TIMEOUT_SECONDS: integer(1, 3600).default(30).describe("Time for a request body to arrive"),
+  CORS_ORIGINS: list()
+    .optional()
+    .describe("Comma-separated origins whose pages may use the API; unset: none but its own"),
   OPENAI_API_KEY: text().optional().describe("Key of the provider"),
   OPENAI_BASE_URL: url(["http:", "https:"])
     .optional()
@@ -200,6 +207,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     retryMaxMs: e.RETRY_MAX_MS,
     requestTimeoutMs: e.REQUEST_TIMEOUT_MS,
     maxBodyBytes: e.MAX_BODY_BYTES,
+    bodyTimeoutMs: e.BODY_TIMEOUT_SECONDS * 1000,
+    corsOrigins: e.CORS_ORIGINS ?? [],
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
     role: e.ROLE,

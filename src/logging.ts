@@ -2,13 +2,18 @@ import { configure, getAnsiColorFormatter, getConsoleSink, type LogRecord } from
 
 import type { Config } from "./config.ts";
 
-/** Sends the program's log to the console: JSON lines for machines, or coloured text for people. */
-export async function configureLogging({
-  logLevel,
-  logFormat,
-}: Pick<Config, "logLevel" | "logFormat">): Promise<void> {
-  const formatter =
+/**
+ * Sends the program's log to the console: JSON lines for machines, or coloured text for people.
+ * `secrets` are blanked wherever they stand in a line, as is whatever looks like a key.
+ */
+export async function configureLogging(
+  { logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">,
+  secrets: string[] = [],
+): Promise<void> {
+  const format =
     logFormat === "json" ? toJsonLine : getAnsiColorFormatter({ value: (value) => toText(value) });
+  const pattern = redactionOf(secrets);
+  const formatter = (record: LogRecord) => format(record).replace(pattern, "[redacted]");
   await configure({
     reset: true,
     sinks: { console: getConsoleSink({ formatter }) },
@@ -17,6 +22,30 @@ export async function configureLogging({
       { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["console"] },
     ],
   });
+}
+
+/** What no line may hold, from the configuration. */
+export function secretsOf(config: Config): string[] {
+  const { provider, databaseAuthToken } = config;
+  return [
+    ...config.apiKeys,
+    ...config.encryptionKeys,
+    ...(provider.kind === "openai" ? [provider.apiKey] : []),
+    ...(databaseAuthToken === undefined ? [] : [databaseAuthToken]),
+  ];
+}
+
+/** Shorter ones would blank half of every line. */
+const SHORTEST_SECRET = 6;
+const LOOKS_SECRET = ["gtr_[0-9a-z]{40}", "whsec_[A-Za-z0-9+/=_-]{8,}", "\\bsk-[\\w-]{8,}"];
+
+function redactionOf(secrets: string[]): RegExp {
+  const known = secrets
+    .filter(({ length }) => length >= SHORTEST_SECRET)
+    // As they are, and as they stand in a JSON text.
+    .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
+    .map((secret) => secret.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp([...known, ...LOOKS_SECRET].join("|"), "g");
 }
 
 /** One record as a line of JSON: `time`, `level`, `logger`, `message`, and its properties beside them. */
@@ -35,15 +64,20 @@ function toJsonLine(record: LogRecord): string {
 }
 
 function toText(value: unknown): string {
-  if (value instanceof Error) return `${value.name}: ${value.message}`;
+  if (value instanceof Error) return `${value.name}: ${withoutValues(value.message)}`;
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 function describeError(error: Error): Record<string, unknown> {
   return {
     name: error.name,
-    message: error.message,
-    stack: error.stack,
+    message: withoutValues(error.message),
+    stack: withoutValues(error.stack ?? ""),
     ...(error.cause instanceof Error ? { cause: describeError(error.cause) } : {}),
   };
+}
+
+/** Without the values that a query was given, which Drizzle names after it. */
+function withoutValues(text: string): string {
+  return text.replace(/\nparams: .*/g, "");
 }

@@ -3,7 +3,7 @@ import process from "node:process";
 import { banner } from "./banner.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { StartError } from "./lib/start-error.ts";
-import { configureLogging } from "./logging.ts";
+import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
 
 /** What the runtime's HTTP server is asked for, and what it must be able to do. */
@@ -22,7 +22,7 @@ export type Server = {
  */
 export async function runProcess(serve: (options: ServeOptions) => Server): Promise<void> {
   const config = readConfigOrExit();
-  await configureLogging(config);
+  await configureLogging(config, secretsOf(config));
   try {
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });

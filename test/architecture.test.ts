@@ -18,7 +18,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   engine: ["store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   "logging.ts": ["config.ts"],
-  "banner.ts": ["config.ts"],
+  "banner.ts": ["config.ts", "lib"],
   "runner.ts": [
     "http",
     "engine",

@@ -5,6 +5,7 @@ import { type Client, createClient } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import { StartError } from "../lib/start-error.ts";
+import { withoutSecrets } from "../lib/urls.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { createWriter, type Writer } from "./writer.ts";
@@ -69,7 +70,7 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
     }
   } catch (error) {
     unlock?.();
-    throw explainOpening(error, path ?? url);
+    throw explainOpening(error, path ?? withoutSecrets(url), [url, authToken]);
   }
 }
 
@@ -102,16 +103,20 @@ async function lockFile(path: string): Promise<() => void> {
   }
 }
 
-function explainOpening(error: unknown, where: string): unknown {
+function explainOpening(error: unknown, where: string, secrets: (string | undefined)[]): unknown {
   if (error instanceof StartError) return error;
   const text = String(error);
+  const why = secrets.reduce<string>(
+    (said, secret) => (secret ? said.replaceAll(secret, where) : said),
+    reason(error),
+  );
   if (/SQLITE_NOTADB|file is not a database/i.test(text))
     return new StartError(
       `${where} is not a database. Move it away, or set DATABASE_URL to another file.`,
     );
   if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)/i.test(text))
-    return new StartError(`Cannot write the database ${where}: ${reason(error)}.`);
-  return new StartError(`Cannot open the database ${where}: ${reason(error)}.`);
+    return new StartError(`Cannot write the database ${where}: ${why}.`);
+  return new StartError(`Cannot open the database ${where}: ${why}.`);
 }
 
 function reason(error: unknown): string {

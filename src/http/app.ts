@@ -8,6 +8,7 @@ import { batchRoutes } from "./api/batches.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { createConnections } from "./connections.ts";
+import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
 import { addHealth } from "./health.ts";
 import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
@@ -27,10 +28,13 @@ export function createApp(ctx: Context, options: AppOptions) {
     c.set("connections", connections);
     await next();
   });
-  addHealth(app, options.isEngineRunning);
+  const admitted = admit(ctx);
+  addHealth(app, options.isEngineRunning, admitted);
   addDocs(app);
   addMonitor(app);
-  app.use("/api/v1/*", admit(ctx), readBody(ctx.config.maxBodyBytes));
+  if (ctx.config.corsOrigins.length > 0)
+    for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
+  app.use("/api/v1/*", admitted, readBody(ctx.config.maxBodyBytes, ctx.config.bodyTimeoutMs));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);

@@ -8,6 +8,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import packageJson from "../../package.json" with { type: "json" };
 import { SCOPES } from "../domain/scope.ts";
 import type { AppEnv } from "./router.ts";
+import { pagePolicy } from "./secure-headers.ts";
 
 /** The files of Swagger UI that its page loads, by the names it asks for below `baseUrl`. */
 const ASSETS: Record<string, string> = {
@@ -42,6 +43,11 @@ export function addDocs(app: OpenAPIHono<AppEnv>): void {
   app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(ABOUT))));
   app.get(
     "/docs",
+    async (c, next) => {
+      await next();
+      const html = await c.res.clone().text();
+      c.res.headers.set("Content-Security-Policy", pagePolicy(html));
+    },
     swaggerUI({
       url: "/openapi.json",
       baseUrl: "/docs",

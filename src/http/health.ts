@@ -1,15 +1,24 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
 
 import { AppError } from "../errors.ts";
 import { checkInvariants, requireReady } from "../services/health.ts";
 import { type AppEnv, success } from "./router.ts";
 
-/** `/healthz`: the process is alive. `/readyz`: it can do its work; with `?deep=1` its books balance, too. */
-export function addHealth(app: OpenAPIHono<AppEnv>, isEngineRunning: () => boolean): void {
+/**
+ * `/healthz`: the process is alive. `/readyz`: it can do its work. Both are for everybody. With
+ * `?deep=1` its books balance, too: that reads every task and names batches, so it needs a key.
+ */
+export function addHealth(
+  app: OpenAPIHono<AppEnv>,
+  isEngineRunning: () => boolean,
+  admitted: MiddlewareHandler<AppEnv>,
+): void {
   app.get("/healthz", (c) => c.json(success({ status: "alive" })));
   app.get("/readyz", async (c) => {
     await requireReady(c.var.ctx, isEngineRunning);
     if (c.req.query("deep") === "1") {
+      await admitted(c, async () => undefined);
       const differences = await checkInvariants(c.var.ctx);
       if (differences.length > 0)
         throw new AppError("SERVICE_UNAVAILABLE", "Counters differ from the rows they count", {

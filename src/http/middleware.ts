@@ -4,9 +4,11 @@ import { HTTPException } from "hono/http-exception";
 
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
+import { findExcess } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
 import { tellAllowance } from "./admit.ts";
 import type { AppEnv } from "./router.ts";
+import { secure } from "./secure-headers.ts";
 
 const log = getLogger(["gptrunner", "http"]);
 
@@ -20,6 +22,7 @@ export function trace(): MiddlewareHandler<AppEnv> {
     c.set("requestId", requestId);
     await next();
     c.res.headers.set("X-Request-ID", requestId);
+    secure(c.res.headers);
     tellAllowance(c.res.headers, c.var.allowance);
     log.info("{method} {path} {status} in {ms} ms", {
       method: c.req.method,
@@ -33,14 +36,15 @@ export function trace(): MiddlewareHandler<AppEnv> {
 
 /**
  * Reads the body of a request that has one, once: no larger than `maxBytes`, valid UTF-8, JSON where
- * it says so. No body at all counts as an empty object where the client announced JSON.
+ * it says so, of a reasonable shape, and within `timeoutMs`, so that nobody holds memory by sending
+ * slowly. No body at all counts as an empty object where the client announced JSON.
  */
-export function readBody(maxBytes: number): MiddlewareHandler<AppEnv> {
+export function readBody(maxBytes: number, timeoutMs: number): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const isJsonBody = isJson(c.req.header("content-type"));
     let text = "";
     if (c.req.raw.body !== null) {
-      const bytes = await readAtMost(c.req.raw, maxBytes);
+      const bytes = await withinTime(readAtMost(c.req.raw, maxBytes), timeoutMs);
       keepBytes(c, bytes);
       text = decodeUtf8(bytes).trim();
     }
@@ -50,6 +54,8 @@ export function readBody(maxBytes: number): MiddlewareHandler<AppEnv> {
         "Send the body as `Content-Type: application/json`",
       );
     const value = text === "" ? {} : requireJson(text);
+    const excess = findExcess(value);
+    if (excess !== undefined) throw invalid([{ path: "", message: excess }]);
     // What validators ask for; without this Hono would read and parse the body once more.
     c.req.json = async <T>() => value as T;
     await next();
@@ -78,6 +84,16 @@ async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Arra
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+function withinTime<T>(reading: Promise<T>, timeoutMs: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      const seconds = timeoutMs / 1000;
+      reject(new AppError("REQUEST_TIMEOUT", `The body took longer than ${seconds} s to arrive`));
+    }, timeoutMs);
+    reading.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 function decodeUtf8(bytes: Uint8Array): string {
@@ -119,6 +135,7 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
 
 const BY_STATUS: Partial<Record<number, ErrorCode>> = {
   400: "VALIDATION_ERROR",
+  408: "REQUEST_TIMEOUT",
   413: "PAYLOAD_TOO_LARGE",
   415: "UNSUPPORTED_MEDIA_TYPE",
 };

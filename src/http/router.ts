@@ -77,6 +77,7 @@ const REASONS: Record<ErrorStatus, string> = {
   403: "The API key may not do this",
   404: "There is no such thing",
   405: "The path does not take this method",
+  408: "The request body took too long to arrive",
   409: "It cannot be done in the present state, or the id or idempotency key is taken",
   413: "The request body is too large",
   415: "The request body is not JSON",
@@ -87,8 +88,13 @@ const REASONS: Record<ErrorStatus, string> = {
 
 /** Documents exactly the failures that a route can produce besides those of every route. */
 export function failures<S extends ErrorStatus>(...statuses: S[]) {
+  // What takes a body can be sent one too slowly.
+  const implied = statuses.includes(413 as S) ? ([408] as const) : [];
   return Object.fromEntries(
-    [...statuses, ...EVERYWHERE].map((status) => [status, content(ErrorBody, REASONS[status])]),
+    [...statuses, ...implied, ...EVERYWHERE].map((status) => [
+      status,
+      content(ErrorBody, REASONS[status]),
+    ]),
   ) as Record<S | (typeof EVERYWHERE)[number], ReturnType<typeof content<typeof ErrorBody>>>;
 }
 

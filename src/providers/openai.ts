@@ -33,12 +33,21 @@ export function createCaller(
     return send(request.url, { ...request.init, body, signal: abort.signal });
   }
 
+  const isSecret = provider.kind === "openai" && provider.apiKey.length >= SHORTEST_SECRET;
+  const hide = (result: CallResult): CallResult => {
+    if (result.ok || !isSecret) return result;
+    const message = result.failure.message.replaceAll(provider.apiKey, "…");
+    return { ...result, failure: { ...result.failure, message } };
+  };
+
   return async (call) => {
     const timer = setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
     try {
-      return STREAMS.test(call.body) && parseBody(call.body)["stream"] === true
-        ? await callStreaming(call, post)
-        : await callOnce(call, post);
+      return hide(
+        STREAMS.test(call.body) && parseBody(call.body)["stream"] === true
+          ? await callStreaming(call, post)
+          : await callOnce(call, post),
+      );
     } catch (error) {
       const why =
         call.abort.signal.reason === TIMED_OUT
@@ -50,6 +59,9 @@ export function createCaller(
     }
   };
 }
+
+/** Some providers echo a key that they refuse. */
+const SHORTEST_SECRET = 6;
 
 const TIMED_OUT = "timed out";
 const STREAMS = /"stream"\s*:\s*true/;

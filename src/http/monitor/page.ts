@@ -3,11 +3,13 @@ import { html } from "hono/html";
 
 import packageJson from "../../../package.json" with { type: "json" };
 import type { AppEnv } from "../router.ts";
+import { pagePolicy } from "../secure-headers.ts";
 
 /** `/`: what this server is and where to go from here. */
 export function addMonitor(app: OpenAPIHono<AppEnv>): void {
   app.get("/", (c) => {
     const { provider, defaultModel, maxConcurrency } = c.var.ctx.config;
+    c.header("Content-Security-Policy", pagePolicy(""));
     return c.html(
       html`<!doctype html>
         <html lang="en">
