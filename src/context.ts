@@ -3,6 +3,7 @@ import type { Client } from "@libsql/client";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
+import type { ProcessLoad } from "./lib/process-load.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
 
@@ -36,6 +37,8 @@ export type Context = {
   signals: Signals<Topics>;
   /** Seals what must be stored but not be readable, such as webhook secrets. */
   secrets: SecretBox;
+  /** How busy this process is. */
+  load: ProcessLoad;
   /** No other process can have the database open. */
   isExclusive: boolean;
   now: () => number;

@@ -5,6 +5,7 @@ import type { Context, Topics } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import { createApp } from "./http/app.ts";
+import { measureLoad } from "./lib/process-load.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
@@ -12,6 +13,9 @@ import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
+import { pruneMetrics } from "./services/metrics.ts";
+
+const PRUNE_EVERY_MS = 3_600_000;
 
 export type Runner = {
   ctx: Context;
@@ -40,6 +44,7 @@ export async function createRunner(config: Config): Promise<Runner> {
   const database = await openDatabase(config.databaseUrl, config.databaseAuthToken);
   const { db, client, writer, isExclusive } = database;
   const now = Date.now;
+  const load = measureLoad();
   const ctx: Context = {
     config,
     db,
@@ -47,6 +52,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     writer,
     isExclusive,
     signals: createSignals<Topics>(),
+    load,
     secrets: createSecretBox(config.encryptionKeys),
     now,
     isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
@@ -56,6 +62,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     throw error;
   });
   let engine: Engine | undefined;
+  let pruning: ReturnType<typeof setInterval> | undefined;
   const app = createApp(ctx, { isEngineRunning: () => engine !== undefined });
   return {
     ctx,
@@ -63,6 +70,8 @@ export async function createRunner(config: Config): Promise<Runner> {
     firstKey,
     async start() {
       if (isExclusive) await removeAbandonedDrafts(ctx);
+      await pruneMetrics(ctx);
+      pruning = setInterval(pruneMetrics, PRUNE_EVERY_MS, ctx);
       if (config.role === "api") return;
       engine = await startEngine(ctx);
       void sweepAll(ctx);
@@ -70,6 +79,8 @@ export async function createRunner(config: Config): Promise<Runner> {
     async stop(graceMs) {
       const stopping = engine;
       engine = undefined;
+      clearInterval(pruning);
+      load.stop();
       await stopping?.stop(graceMs);
     },
     close: database.close,

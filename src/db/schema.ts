@@ -12,6 +12,7 @@ import {
 import type { AlertCode } from "../domain/alert.ts";
 import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../domain/batch.ts";
 import type { EventType } from "../domain/event.ts";
+import { BUCKETS } from "../domain/latency.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { Scope } from "../domain/scope.ts";
 import type { FinalStatus, StoredStatus } from "../domain/task.ts";
@@ -318,6 +319,39 @@ export const idempotencyKeys = sqliteTable(
       .on(t.batch)
       .where(sql`${t.batch} is not null`),
   ],
+);
+
+const count = () => integer().notNull().default(0);
+
+/**
+ * What the tasks of a minute and of an hour came to, added up as they end. `created` and `cancelled`
+ * rows have no provider and only `tasks`. `b0`… count durations by bucket (`domain/latency.ts`).
+ */
+export const rollups = sqliteTable(
+  "rollups",
+  {
+    /** Length in ms: a minute or an hour. */
+    span: integer().notNull(),
+    /** Start of the minute or hour. */
+    at: integer().notNull(),
+    status: text().$type<FinalStatus | "created">().notNull(),
+    model: text().notNull(),
+    provider: text().notNull(),
+    apiKey: integer().notNull(),
+    tasks: count(),
+    /** From the start of the first attempt to the end of the last, and from queued to started. */
+    durationMs: count(),
+    waitMs: count(),
+    attempts: count(),
+    promptTokens: count(),
+    completionTokens: count(),
+    cachedTokens: count(),
+    reasoningTokens: count(),
+    costUsd: real().notNull().default(0),
+    unpriced: count(),
+    ...Object.fromEntries(Array.from({ length: BUCKETS }, (_, i) => [`b${i}`, count()])),
+  },
+  (t) => [primaryKey({ columns: [t.span, t.at, t.status, t.model, t.provider, t.apiKey] })],
 );
 
 /** Processes that run tasks, and when each last proved that it lives. */

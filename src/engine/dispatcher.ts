@@ -112,13 +112,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const now = ctx.now();
     const outcomes = reported;
     reported = [];
-    const { finals, retries, batches } = inFlight.decide(outcomes, now);
+    const { finals, tallies, retries, batches } = inFlight.decide(outcomes, now);
     const feeds = isDraining ? [] : feeder.plan(now);
     const claims = isDraining ? [] : planClaims();
     const claimNow = ++claimNo;
     const parts: Statement[][] = [
       doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
-      finals.length > 0 ? settle(finals, [...batches], options.owner, now) : [],
+      finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
       retries.length > 0 ? postpone(retries, options.owner) : [],
       progressOf(batches, now),
       ...feeds.map(({ statements }) => statements),

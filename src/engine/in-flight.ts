@@ -1,20 +1,28 @@
 import type { Config } from "../config.ts";
 import { afterFailure, CAUSES, type RetryPolicy } from "../domain/failure.ts";
 import type { Claimed } from "../store/queue.ts";
+import type { Tally } from "../store/rollups.ts";
 import type { Final, Retry } from "../store/settle.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Call, Outcome } from "./protocol.ts";
+import { createTally, type RunFacts } from "./tally.ts";
 
 type InFlight = {
   lane: Lane;
   batch: number;
   failures: number;
   policy: RetryPolicy;
+  run: RunFacts;
   hasEnded: boolean;
 };
 
 /** What follows a set of reported calls, for the store to write. */
-export type Decisions = { finals: Final[]; retries: Retry[]; batches: Set<number> };
+export type Decisions = {
+  finals: Final[];
+  tallies: Tally[];
+  retries: Retry[];
+  batches: Set<number>;
+};
 
 /**
  * The calls of this process, from claim to committed settlement. A call frees its slot when it is
@@ -38,6 +46,14 @@ export function createInFlight(
           maxRetries: row.maxRetries ?? config.maxRetries,
           baseMs: config.retryBaseMs,
           maxMs: config.retryMaxMs,
+        },
+        run: {
+          model: row.model,
+          apiKey: row.apiKey,
+          isDryRun: row.isDryRun === 1,
+          queuedAt: row.queuedAt,
+          startedAt: row.startedAt,
+          attempt: row.attempt,
         },
         hasEnded: false,
       });
@@ -64,7 +80,8 @@ export function createInFlight(
 
     /** Decides what follows each call; reports of calls that are not ours count for nothing. */
     decide(outcomes: Outcome[], now: number): Decisions {
-      const decisions: Decisions = { finals: [], retries: [], batches: new Set<number>() };
+      const decisions: Omit<Decisions, "tallies"> = { finals: [], retries: [], batches: new Set() };
+      const tally = createTally();
       for (const outcome of outcomes) {
         const call = calls.get(keyOf(outcome));
         if (!call) continue;
@@ -73,9 +90,12 @@ export function createInFlight(
         const next = failure && afterFailure(failure, call.failures + 1, call.policy, now, random);
         if (next?.kind === "retry")
           decisions.retries.push({ t, c, at: next.at, entry: logEntry(outcome) });
-        else decisions.finals.push(outcome.final);
+        else {
+          decisions.finals.push(outcome.final);
+          tally.add(outcome.final, call.run);
+        }
       }
-      return decisions;
+      return { ...decisions, tallies: tally.tallies() };
     },
 
     /** The settlement of these calls is committed. */

@@ -6,6 +6,7 @@ import { keyRoutes } from "./api/api-keys.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { executionRoutes } from "./api/executions.ts";
+import { metricsRoutes } from "./api/metrics.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { createConnections } from "./connections.ts";
 import { allowOrigins } from "./cors.ts";
@@ -26,7 +27,9 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.use(async (c, next) => {
     c.set("ctx", ctx);
     c.set("connections", connections);
+    const leave = connections.enter();
     await next();
+    leave();
   });
   const admitted = admit(ctx);
   addHealth(app, options.isEngineRunning, admitted);
@@ -40,6 +43,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchActionRoutes);
   app.route("/api/v1", keyRoutes);
+  app.route("/api/v1", metricsRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

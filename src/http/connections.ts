@@ -9,6 +9,10 @@ type Kind = "stream" | "wait";
 export type Connections = {
   /** Counts one more connection of a key, until what it returns is called; `undefined` where the key has as many as it may. */
   hold(key: number, kind: Kind): (() => void) | undefined;
+  /** Counts a request as open, until what it returns is called. */
+  enter(): () => void;
+  /** How many requests and streams are open. */
+  open(): number;
 };
 
 type Limits = Pick<Config, "maxStreamsPerKey" | "maxWaitsPerKey">;
@@ -16,17 +20,26 @@ type Limits = Pick<Config, "maxStreamsPerKey" | "maxWaitsPerKey">;
 /** Counts what each key holds open in this process, so that no key holds all there is. */
 export function createConnections({ maxStreamsPerKey, maxWaitsPerKey }: Limits): Connections {
   const limits = { stream: maxStreamsPerKey, wait: maxWaitsPerKey };
+  let requests = 0;
+  let streams = 0;
   const open = { stream: new Map<number, number>(), wait: new Map<number, number>() };
   return {
+    enter() {
+      requests++;
+      return () => requests--;
+    },
+    open: () => requests + streams,
     hold(key, kind) {
       const held = open[kind];
       const count = held.get(key) ?? 0;
       if (limits[kind] > 0 && count >= limits[kind]) return undefined;
       held.set(key, count + 1);
+      if (kind === "stream") streams++;
       let isHeld = true;
       return () => {
         if (!isHeld) return;
         isHeld = false;
+        if (kind === "stream") streams--;
         const left = (held.get(key) ?? 1) - 1;
         if (left === 0) held.delete(key);
         else held.set(key, left);

@@ -28,6 +28,7 @@ const ABOUT = {
   tags: [
     { name: "tasks", description: "Single prompts: create, execute, read" },
     { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
+    { name: "metrics", description: "How much, how fast, at what cost" },
     { name: "keys", description: "API keys: who may do what, how much, and until when" },
   ],
 };

@@ -89,8 +89,8 @@ async function ingest(
 ): Promise<number | undefined> {
   const checked = await checkRows(ctx, batch, kind, source);
   try {
-    const { written, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    return readPublished(await ctx.writer.write(publishDraft(batch, written, adopted)));
+    const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
+    return readPublished(await ctx.writer.write(publishDraft(batch, written, models, adopted)));
   } catch (error) {
     await discardDraft(ctx, batch.draft);
     if (String(error).includes("UNIQUE constraint failed"))

@@ -89,6 +89,9 @@ export async function checkRows(
 
 type Taken = { id: string; batchId: string; isBare: number };
 
+/** How many rows were written, by model, too; and those that were not, because they are adopted. */
+export type Written = { written: number; models: Map<string, number>; adopted: NewRow[] };
+
 /**
  * Second pass: writes the rows into a draft, a thousand to a commit, other work between them.
  * Returns those that are adopted instead; they are written when the draft is published.
@@ -99,8 +102,9 @@ export async function writeRows(
   kind: InputKind,
   source: RowSource,
   checked: Checked,
-): Promise<{ written: number; adopted: NewRow[] }> {
+): Promise<Written> {
   const adopted: NewRow[] = [];
+  const models = new Map<string, number>();
   let written = 0;
   let position = 0;
   const opened = ctx.writer.write([openDraft(batch)]);
@@ -118,13 +122,14 @@ export async function writeRows(
     await opened;
     await inserted;
     written += fresh.length;
+    for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }
   if (position !== checked.rows)
     throw new AppError(
       "VALIDATION_ERROR",
       "The input file changed while it was being read; try again",
     );
-  return { written, adopted };
+  return { written, models, adopted };
 }
 
 /** Removes a draft, a chunk at a time. */

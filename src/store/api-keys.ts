@@ -204,3 +204,8 @@ export function revokeKey(id: string, now: number): Statement {
 export function touchKey(key: number, now: number): Statement {
   return { sql: "UPDATE api_keys SET last_used_at = ? WHERE seq = ?", args: [now, key] };
 }
+
+/** What all keys are called, revoked ones, too. */
+export function listKeyNames(db: Db): Promise<Pick<ApiKey, "seq" | "id" | "name">[]> {
+  return db.select({ seq: apiKeys.seq, id: apiKeys.id, name: apiKeys.name }).from(apiKeys).all();
+}

@@ -3,6 +3,7 @@ import type { PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
+import { addCancelled } from "./rollups.ts";
 
 /*
  * Moves of whole batches. Each is one guarded change of the batch's row, whatever its size; its
@@ -193,6 +194,7 @@ export function cancelChunk(batch: number, limit: number, now: number): Statemen
       args: which.args,
     },
     countMove(which, "cancelled", now),
+    addCancelled(which, now),
     {
       sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
               completed_at, attempts, log)

@@ -4,6 +4,7 @@ import type { Statement } from "../db/writer.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { eventAfterChange } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
+import { addCreatedAfterChange } from "./rollups.ts";
 import { rowsOf } from "./rows.ts";
 import { overValues } from "./values.ts";
 
@@ -120,7 +121,12 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement {
  * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
  * be done nothing is; `readPublished` tells.
  */
-export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[] {
+export function publishDraft(
+  batch: NewBatch,
+  rows: number,
+  models: ReadonlyMap<string, number>,
+  adopted: NewRow[],
+): Statement[] {
   const key = idempotencyArgs(batch.idempotency);
   const event = eventAfterChange({
     type: "batch.created",
@@ -141,6 +147,7 @@ export function publishDraft(batch: NewBatch, rows: number, adopted: NewRow[]): 
     },
     event,
     ...(batch.idempotency ? [keepKeyAfterChange(batch, batch.idempotency)] : []),
+    addCreatedAfterChange(models, batch.apiKey, batch.now),
   ];
 }
 

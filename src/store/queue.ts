@@ -89,6 +89,10 @@ export type Claimed = {
   isDryRun: number;
   maxRetries: number | null;
   timeoutMs: number | null;
+  apiKey: number;
+  queuedAt: number;
+  startedAt: number;
+  attempt: number;
   endpoint: Endpoint;
   body: string;
 };
@@ -144,6 +148,7 @@ export function claim(
     },
     {
       sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
+                   coalesce(t.api_key, 0) AS apiKey, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
                    i.endpoint, i.body
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,

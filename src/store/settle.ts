@@ -1,6 +1,8 @@
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { finishBatches } from "./counters.ts";
+import { ENDED } from "./ended.ts";
+import { addEnded, type Tally } from "./rollups.ts";
 import { overValues } from "./values.ts";
 
 /** How a run ended, as the engine reports it. The queue knows the rest. */
@@ -27,15 +29,16 @@ export type Final = {
  * the API keys that made them (`api_key_usage`), their events, and the batches
  * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
  * or has another owner or claim gets no execution, and the others serve only runs that have a queue
- * row and an execution. So a late answer changes nothing.
+ * row and an execution. So a late answer changes nothing. `tallies` are the runs added up.
  */
 export function settle(
   finals: Final[],
   batches: number[],
+  tallies: Tally[],
   owner: number,
   now: number,
 ): Statement[] {
-  const ended = [JSON.stringify(finals.map(({ task }) => task)), owner];
+  const ended: [string, number] = [JSON.stringify(finals.map(({ task }) => task)), owner];
   return [
     ...insertExecutions(finals, owner),
     {
@@ -54,6 +57,8 @@ export function settle(
             FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task CROSS JOIN batches b ON b.seq = t.batch`,
       args: ended,
     },
+    // Has to follow the statement that makes one row for each run that ended.
+    ...addEnded(tallies, finals.length, ended, now),
     {
       sql: `UPDATE batches SET running = running - ended.calls,
               completed = batches.completed + ended.completed,
@@ -89,9 +94,6 @@ export function settle(
     ...finishBatches(JSON.stringify(batches), now),
   ];
 }
-
-const ENDED = `json_each(?) r CROSS JOIN queue q ON q.task = r.value AND +q.owner = ?
-  CROSS JOIN executions e ON e.task = q.task AND e.run = q.run`;
 
 function insertExecutions(finals: Final[], owner: number): Statement[] {
   return overValues(

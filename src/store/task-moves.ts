@@ -5,6 +5,7 @@ import { countMove, finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import { enqueueAfterChange, IS_RUNNING, type RunOptions } from "./queue.ts";
+import { addCancelled, addCreatedAfterChange } from "./rollups.ts";
 
 export type NewTask = {
   id: string;
@@ -90,6 +91,7 @@ export function insertTask(task: NewTask): Statement[] {
       task: task.id,
       batch: task.batchId,
     }),
+    addCreatedAfterChange(new Map([[task.model, 1]]), task.apiKey, task.now),
     ...(task.idempotency ? [keepIdempotencyKey(task.idempotency, task.id, task.now)] : []),
     ...(task.execute ? [enqueueAfterChange(task.id, task.execute)] : []),
   ];
@@ -183,13 +185,14 @@ export function changeTask(change: TaskChange): Statement[] {
 const NOTHING: Statement = { sql: "SELECT 1", args: [] };
 
 /** Position in the results of `cancelTask` of the row `{seq, batch}`, there if the task was cancelled. */
-export const CANCELLED = 3;
+export const CANCELLED = 4;
 
 /** Cancels a pending or running task. Its queue row goes with it, so that a late answer finds nothing. */
 export function cancelTask(id: string, batchSeq: number, now: number): Statement[] {
   const which = { where: "id = ? AND status = 'pending'", args: [id] };
   return [
     countMove(which, "cancelled", now),
+    addCancelled(which, now),
     {
       sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
               completed_at, attempts, log)

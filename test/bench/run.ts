@@ -6,6 +6,7 @@ import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
 import { benchLimits } from "./limits.bench.ts";
+import { benchMetrics } from "./metrics.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { describeMachine } from "./support.ts";
@@ -18,6 +19,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   latency: benchLatency,
   history: benchHistory,
   limits: benchLimits,
+  metrics: benchMetrics,
   soak: benchSoak,
 };
 

@@ -1,0 +1,214 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { PERIOD_NAMES } from "../../domain/period.ts";
+import { TASK_STATUSES } from "../../domain/task.ts";
+import {
+  type Group,
+  percentile,
+  systemMetrics,
+  type TaskMetrics,
+  taskMetrics,
+} from "../../services/metrics.ts";
+import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
+
+const count = (description: string) => z.number().int().openapi({ description });
+const figure = (description: string) => z.number().openapi({ description });
+
+const SystemMetrics = z
+  .object({
+    tasks: z.object({
+      total: count("All tasks that are stored, of batches and single ones"),
+      completed: z.number().int(),
+      failed: z.number().int(),
+      pending: count("Created or queued, and not started"),
+      running: count("Started, the answer is not there yet"),
+      cancelled: z.number().int(),
+    }),
+    performance: z.object({
+      averageExecutionTime: figure(
+        "Seconds from the start of the first attempt to the end of the last, over what ended in the last 24 hours; 0 if nothing did",
+      ),
+      successRate: figure("completed / (completed + failed) of the stored tasks; 1 if none ended"),
+      throughput: figure("Completed tasks per minute over the last five minutes"),
+    }),
+    queue: z.object({
+      depth: count(
+        "Tasks that wait to be started, retries included; of running batches and single",
+      ),
+      oldestAge: figure("Seconds that the oldest of those that could start at once has waited"),
+    }),
+    system: z.object({
+      cpuUsage: figure(
+        "Share (0-1) of all processors that this process used in the last 5 seconds",
+      ),
+      memoryUsage: figure("Share (0-1) of the machine's or container's memory that it holds"),
+      activeConnections: count("Requests and event streams that this process has open"),
+      eventLoopLag: figure("Seconds; the worst of the last 5 seconds"),
+    }),
+  })
+  .openapi("SystemMetrics");
+
+const nullable = (description: string) => z.number().nullable().openapi({ description });
+
+const Latency = z
+  .object({
+    p50: nullable("Seconds that half of the executions did not exceed; null if none ended"),
+    p95: z.number().nullable(),
+    p99: z.number().nullable(),
+  })
+  .openapi("Latency", {
+    description:
+      "Execution times (first attempt's start to last attempt's end, pauses included) of completed and failed runs, from a histogram with six buckets to a power of ten: good to about a quarter",
+  });
+
+const Figures = z.object({
+  created: count("Tasks created"),
+  completed: count("Executions that completed"),
+  failed: count("Executions that failed for good"),
+  cancelled: count("Tasks cancelled"),
+  retries: count("Attempts beyond the first of the executions that ended"),
+  averageExecutionTime: nullable("Seconds; null if nothing ended"),
+  averageWaitTime: nullable("Seconds from execute to the first attempt; null if nothing ended"),
+  latency: Latency,
+  tokens: z.object({
+    prompt: z.number().int(),
+    completion: z.number().int(),
+    cached: z.number().int(),
+    reasoning: z.number().int(),
+    total: count("prompt + completion"),
+  }),
+  costUsd: figure("Sum over the executions whose model has a known price; dry runs cost nothing"),
+  unpriced: count("Executions with usage whose model has no known price; in no sum of money"),
+});
+
+const TaskMetricsBody = z
+  .object({
+    period: z.enum(PERIOD_NAMES),
+    from: Time,
+    step: count("Seconds between two points of the series"),
+    totals: Figures,
+    series: z.array(Figures.extend({ time: Time })).openapi({
+      description: "One point per step, oldest first, empty ones included; the last is under way",
+    }),
+    latency: Latency,
+    tokens: Figures.shape.tokens,
+    costUsd: Figures.shape.costUsd,
+    byModel: z.array(Figures.extend({ model: z.string() })),
+    byProvider: z.array(Figures.extend({ provider: z.string() })),
+    byKey: z.array(Figures.extend({ keyId: z.string().nullable(), name: z.string() })),
+  })
+  .openapi("TaskMetrics");
+
+const system = createRoute({
+  method: "get",
+  path: "/metrics",
+  tags: ["metrics"],
+  summary: "Get system metrics",
+  ...needs("read"),
+  responses: { 200: json(SystemMetrics, "How much there is, and how it goes"), ...failures() },
+});
+
+const tasks = createRoute({
+  method: "get",
+  path: "/metrics/tasks",
+  tags: ["metrics"],
+  summary: "Get task metrics of a period",
+  description:
+    "Counts what happened in the period, when it happened: an execution counts where it ended. A task that was executed twice counts twice; deleting a task does not change the past. Minutes are kept for two days, hours for 400.",
+  ...needs("read"),
+  request: {
+    query: z.object({
+      period: z.enum(PERIOD_NAMES).default("day").openapi({
+        description: "`hour` in steps of a minute, `day` of ten, `week` of an hour, `month` of six",
+      }),
+      status: z.enum(TASK_STATUSES).optional().openapi({
+        description:
+          "Only what ended so. `pending` and `running` are no end, so they select nothing",
+      }),
+      model: z.string().max(200).optional().openapi({ description: "Only tasks that name it" }),
+    }),
+  },
+  responses: { 200: json(TaskMetricsBody, "What happened in the period"), ...failures() },
+});
+
+export const metricsRoutes = createRouter()
+  .openapi(system, async (c) => {
+    const { tasks, waiting, performance } = await systemMetrics(c.var.ctx);
+    const { load } = c.var.ctx;
+    const { total, completed, failed, pending, running, cancelled } = tasks;
+    return c.json(
+      success({
+        tasks: { total, completed, failed, pending, running, cancelled },
+        performance: {
+          averageExecutionTime: seconds(performance.averageExecutionMs),
+          successRate: round(performance.successRate, 4),
+          throughput: round(performance.throughput, 2),
+        },
+        queue: { depth: waiting.depth, oldestAge: seconds(waiting.oldestAgeMs) },
+        system: {
+          cpuUsage: load.cpu(),
+          memoryUsage: load.memory(),
+          activeConnections: c.var.connections.open(),
+          eventLoopLag: seconds(load.lagMs()),
+        },
+      }),
+      200,
+    );
+  })
+  .openapi(tasks, async (c) => {
+    const query = c.req.valid("query");
+    const metrics = await taskMetrics(c.var.ctx, query);
+    return c.json(success({ period: query.period, ...toBody(metrics) }), 200);
+  });
+
+function toBody(metrics: TaskMetrics): Omit<z.infer<typeof TaskMetricsBody>, "period"> {
+  const totals = toFigures(metrics.totals);
+  return {
+    from: toIso(metrics.from),
+    step: metrics.stepMs / 1000,
+    totals,
+    series: metrics.series.map(({ at, group }) => ({ time: toIso(at), ...toFigures(group) })),
+    byModel: metrics.byModel.map(({ name, group }) => ({ model: name, ...toFigures(group) })),
+    byProvider: metrics.byProvider.map(({ name, group }) => ({
+      provider: name,
+      ...toFigures(group),
+    })),
+    byKey: metrics.byKey.map(({ keyId, name, group }) => ({ keyId, name, ...toFigures(group) })),
+    latency: totals.latency,
+    tokens: totals.tokens,
+    costUsd: totals.costUsd,
+  };
+}
+
+function toFigures(group: Group): z.infer<typeof Figures> {
+  const { counts, sums } = group;
+  const mean = (sum: number) => (sums.tasks === 0 ? null : seconds(sum / sums.tasks));
+  const at = (q: number) => {
+    const ms = percentile(group, q);
+    return ms === null ? null : seconds(ms);
+  };
+  return {
+    ...counts,
+    retries: sums.attempts - sums.tasks,
+    averageExecutionTime: mean(sums.duration_ms),
+    averageWaitTime: mean(sums.wait_ms),
+    latency: { p50: at(0.5), p95: at(0.95), p99: at(0.99) },
+    tokens: {
+      prompt: sums.prompt_tokens,
+      completion: sums.completion_tokens,
+      cached: sums.cached_tokens,
+      reasoning: sums.reasoning_tokens,
+      total: sums.prompt_tokens + sums.completion_tokens,
+    },
+    costUsd: round(sums.cost_usd, 8),
+    unpriced: sums.unpriced,
+  };
+}
+
+function seconds(ms: number): number {
+  return round(ms / 1000, 4);
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

@@ -1,0 +1,167 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { HOUR_MS, MINUTE_MS, quantileOf } from "../domain/latency.ts";
+import { type Period, PERIODS, stepsOf } from "../domain/period.ts";
+import type { TaskStatus } from "../domain/task.ts";
+import { listKeyNames } from "../store/api-keys.ts";
+import {
+  noSums,
+  pruneRollups,
+  readRollups,
+  type Rollup,
+  rollupsSince,
+  type RollupStatus,
+} from "../store/rollups.ts";
+import { rowsOf } from "../store/rows.ts";
+import { STOCK, type Stock, WAITING, type Waiting } from "../store/stock.ts";
+
+export type SystemMetrics = {
+  tasks: Stock & { pending: number };
+  waiting: { depth: number; oldestAgeMs: number };
+  performance: { averageExecutionMs: number; successRate: number; throughput: number };
+};
+
+const THROUGHPUT_MINUTES = 5;
+
+/** How many tasks there are, how long they took in the last day, how many were completed a minute of late. */
+export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
+  const now = ctx.now();
+  const [stock, waiting, day] = await Promise.all([
+    ctx.client.execute(STOCK),
+    ctx.client.execute(WAITING),
+    readSince(ctx, { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
+  ]);
+  const [tasks] = rowsOf<Stock>(stock);
+  const [queue] = rowsOf<Waiting>(waiting);
+  if (!tasks || !queue) throw new Error("aggregates always have a row");
+  const ended = addUp(day.filter(hasRun));
+  const judged = tasks.completed + tasks.failed;
+  return {
+    tasks: {
+      ...tasks,
+      pending: tasks.total - tasks.completed - tasks.failed - tasks.cancelled - tasks.running,
+    },
+    waiting: {
+      depth: queue.depth,
+      oldestAgeMs: queue.oldestAt === null ? 0 : Math.max(0, now - queue.oldestAt),
+    },
+    performance: {
+      averageExecutionMs: ended.sums.tasks === 0 ? 0 : ended.sums.duration_ms / ended.sums.tasks,
+      successRate: judged === 0 ? 1 : tasks.completed / judged,
+      throughput: await throughput(ctx, now),
+    },
+  };
+}
+
+/**
+ * Completed tasks per minute over the last five minutes. Of the minute in which these began, the
+ * part that belongs to them is counted.
+ */
+async function throughput(ctx: Context, now: number): Promise<number> {
+  const from = now - THROUGHPUT_MINUTES * MINUTE_MS;
+  const first = Math.floor(from / MINUTE_MS) * MINUTE_MS;
+  const filter = { span: MINUTE_MS, step: MINUTE_MS, from: first, status: "completed" as const };
+  const share = 1 - (from - first) / MINUTE_MS;
+  const completed = (await readSince(ctx, filter)).reduce(
+    (sum, { at, sums }) => sum + sums.tasks * (at === first ? share : 1),
+    0,
+  );
+  return completed / THROUGHPUT_MINUTES;
+}
+
+export type Group = Pick<Rollup, "sums" | "buckets"> & { counts: Record<RollupStatus, number> };
+
+export type TaskMetrics = {
+  from: number;
+  stepMs: number;
+  totals: Group;
+  series: { at: number; group: Group }[];
+  byModel: Named[];
+  byProvider: Named[];
+  byKey: (Named & { keyId: string | null })[];
+};
+
+type Named = { name: string; group: Group };
+
+/** What happened in a period, in steps, and by model, provider and key. */
+export async function taskMetrics(
+  ctx: Context,
+  query: { period: Period; status?: TaskStatus | undefined; model?: string | undefined },
+): Promise<TaskMetrics> {
+  const { span, step } = PERIODS[query.period];
+  const steps = stepsOf(query.period, ctx.now());
+  const from = steps[0] ?? 0;
+  // What has not ended is in no rollup.
+  const isEnded = query.status !== "pending" && query.status !== "running";
+  const rows = isEnded
+    ? await readSince(ctx, {
+        span,
+        step,
+        from,
+        status: query.status as RollupStatus,
+        model: query.model,
+      })
+    : [];
+  const keys = new Map((await listKeyNames(ctx.db)).map((key) => [key.seq, key]));
+  const bySteps = Map.groupBy(rows, ({ at }) => at);
+  return {
+    from,
+    stepMs: step,
+    totals: addUp(rows),
+    series: steps.map((at) => ({ at, group: addUp(bySteps.get(at) ?? []) })),
+    byModel: groupBy(rows, ({ model }) => model),
+    byProvider: groupBy(rows.filter(hasRun), ({ provider }) => provider),
+    byKey: groupBy(rows, ({ apiKey }) => String(apiKey)).map(({ name, group }) => {
+      const key = keys.get(Number(name));
+      return { name: key?.name ?? "", keyId: key?.id ?? null, group };
+    }),
+  };
+}
+
+/** The duration in ms that a share of a group's runs did not exceed; `null` where none ended. */
+export function percentile({ buckets }: Pick<Group, "buckets">, q: number): number | null {
+  return quantileOf(buckets, q) ?? null;
+}
+
+const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;
+const KEEP_HOURS_MS = 400 * 24 * HOUR_MS;
+
+/** Forgets minutes after two days and hours after 400. What fails is logged: the next time will do. */
+export async function pruneMetrics(ctx: Pick<Context, "writer" | "now">): Promise<void> {
+  try {
+    await ctx.writer.write(pruneRollups(ctx.now() - KEEP_MINUTES_MS, ctx.now() - KEEP_HOURS_MS));
+  } catch (error) {
+    getLogger(["gptrunner", "metrics"]).error("Old metrics could not be removed: {error}", {
+      error,
+    });
+  }
+}
+
+async function readSince(ctx: Context, filter: Parameters<typeof rollupsSince>[0]) {
+  return readRollups((await ctx.client.execute(rollupsSince(filter))).rows);
+}
+
+function hasRun({ status }: Rollup): boolean {
+  return status === "completed" || status === "failed";
+}
+
+function groupBy(rows: Rollup[], nameOf: (row: Rollup) => string): Named[] {
+  return [...Map.groupBy(rows, nameOf)]
+    .map(([name, group]) => ({ name, group: addUp(group) }))
+    .toSorted((a, b) => b.group.sums.tasks - a.group.sums.tasks);
+}
+
+/** Adds rollups up; tasks that were only created or cancelled are counted apart. */
+function addUp(rows: Rollup[]): Group {
+  const counts = { created: 0, completed: 0, failed: 0, cancelled: 0 };
+  const sums = noSums();
+  const buckets: number[] = [];
+  for (const row of rows) {
+    counts[row.status] += row.sums.tasks;
+    if (!hasRun(row)) continue;
+    for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += row.sums[name];
+    for (const [i, count] of row.buckets.entries()) buckets[i] = (buckets[i] ?? 0) + count;
+  }
+  return { counts, sums, buckets };
+}

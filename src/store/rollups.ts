@@ -1,0 +1,201 @@
+import type { InValue } from "@libsql/client";
+
+import type { Statement } from "../db/writer.ts";
+import { BUCKET_BOUNDS_MS, BUCKETS, HOUR_MS, MINUTE_MS } from "../domain/latency.ts";
+import type { FinalStatus } from "../domain/task.ts";
+import type { Which } from "./counters.ts";
+import { ENDED } from "./ended.ts";
+
+/** What a minute or an hour adds up. `created` counts tasks that came to be, the others those that ended. */
+export type RollupStatus = FinalStatus | "created";
+
+const SUMS = [
+  "tasks",
+  "duration_ms",
+  "wait_ms",
+  "attempts",
+  "prompt_tokens",
+  "completion_tokens",
+  "cached_tokens",
+  "reasoning_tokens",
+  "cost_usd",
+  "unpriced",
+] as const;
+
+/** Runs that ended alike, added up. */
+export type Tally = {
+  status: RollupStatus;
+  model: string;
+  provider: string;
+  apiKey: number;
+  sums: Record<(typeof SUMS)[number], number>;
+  /** How many took how long, by bucket (`domain/latency.ts`). */
+  buckets: number[];
+};
+
+/*
+ * Every change of a task's fate is added, in the unit that makes it, to one row for its minute and
+ * one for its hour, by status, model, provider and key. What is asked of the last day reads minutes,
+ * what is asked of a month hours: as many rows for ten million tasks as for ten thousand.
+ */
+
+const bucketColumns = Array.from({ length: BUCKETS }, (_, i) => `b${i}`);
+const keyColumns = ["span", "at", "status", "model", "provider", "api_key"];
+const sumColumns = [...SUMS, ...bucketColumns];
+const columns = [...keyColumns, ...sumColumns].join();
+const ADD = `ON CONFLICT DO UPDATE SET ${sumColumns.map((name) => `${name} = ${name} + excluded.${name}`).join()}`;
+const SPANS = `(SELECT ${MINUTE_MS} AS span UNION ALL SELECT ${HOUR_MS}) spans`;
+const AT = "CAST(? AS INTEGER) / spans.span * spans.span";
+
+/**
+ * Adds up runs that ended, if as many rows were changed by the statement before it in the unit;
+ * where some reports came too late to count, the database adds up those that did.
+ */
+export function addEnded(
+  tallies: Tally[],
+  runs: number,
+  ended: [json: string, owner: number],
+  now: number,
+): Statement[] {
+  const placeholders = `(${Array.from({ length: 4 + sumColumns.length }, () => "?").join()})`;
+  const names = Array.from({ length: 4 + sumColumns.length }, (_, i) => `column${i + 1}`);
+  return [
+    {
+      sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, ${names.join()}
+            FROM (VALUES ${tallies.map(() => placeholders).join()}) CROSS JOIN ${SPANS}
+            WHERE changes() = ? ${ADD}`,
+      args: [now, ...tallies.flatMap(toValues), runs],
+    },
+    {
+      sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, late.*
+            FROM (SELECT e.status, t.model, e.provider, t.api_key, count(*), ${SQL_SUMS}
+                  FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
+                  WHERE changes() = 0 GROUP BY e.status, t.model, e.provider, t.api_key) late
+              CROSS JOIN ${SPANS}
+            WHERE true ${ADD}`,
+      args: [now, ...ended],
+    },
+  ];
+}
+
+function toValues({ status, model, provider, apiKey, sums, buckets }: Tally): InValue[] {
+  return [status, model, provider, apiKey, ...SUMS.map((name) => sums[name]), ...buckets];
+}
+
+const TOOK = "(e.completed_at - e.started_at)";
+const SQL_SUMS = [
+  `sum(${TOOK})`,
+  "sum(e.started_at - e.queued_at)",
+  "sum(e.attempts)",
+  "sum(coalesce(e.prompt_tokens, 0))",
+  "sum(coalesce(e.completion_tokens, 0))",
+  "sum(coalesce(e.cached_tokens, 0))",
+  "sum(coalesce(e.reasoning_tokens, 0))",
+  "total(iif(e.is_dry_run, 0, e.cost_usd))",
+  "sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL)",
+  ...bucketColumns.map((_, i) => {
+    const above = `${TOOK} > ${BUCKET_BOUNDS_MS[i - 1] ?? -1e15}`;
+    const below = `${TOOK} <= ${BUCKET_BOUNDS_MS[i] ?? 1e15}`;
+    return `sum(${above} AND ${below})`;
+  }),
+].join();
+
+/** Counts the tasks that a later statement of the unit cancels; it has the same condition. */
+export function addCancelled(which: Which, now: number): Statement {
+  return {
+    sql: `INSERT INTO rollups (span, at, status, model, provider, api_key, tasks)
+          SELECT spans.span, ${AT}, 'cancelled', c.model, '', c.api_key, c.tasks
+          FROM (SELECT model, coalesce(api_key, 0) AS api_key, count(*) AS tasks FROM tasks
+                WHERE ${which.where} GROUP BY model, api_key) c CROSS JOIN ${SPANS}
+          WHERE true ON CONFLICT DO UPDATE SET tasks = tasks + excluded.tasks`,
+    args: [now, ...which.args],
+  };
+}
+
+/** Counts created tasks, by model, if the statement before it in the unit changed a row. */
+export function addCreatedAfterChange(
+  models: ReadonlyMap<string, number>,
+  apiKey: number,
+  now: number,
+): Statement {
+  return {
+    sql: `INSERT INTO rollups (span, at, status, model, provider, api_key, tasks)
+          SELECT spans.span, ${AT}, 'created', m.value ->> 0, '', ?, m.value ->> 1
+          FROM json_each(?) m CROSS JOIN ${SPANS}
+          WHERE changes() > 0 ON CONFLICT DO UPDATE SET tasks = tasks + excluded.tasks`,
+    args: [now, apiKey, JSON.stringify([...models])],
+  };
+}
+
+export type RollupFilter = {
+  span: number;
+  /** Rows are added up over so many ms. */
+  step: number;
+  from: number;
+  status?: RollupStatus | undefined;
+  model?: string | undefined;
+};
+
+/** A row of `readRollups`: key columns, then sums, then buckets. */
+export type Rollup = Tally & { at: number };
+
+export function rollupsSince({ span, step, from, status, model }: RollupFilter): Statement {
+  const which = [
+    "span = ? AND at >= ?",
+    ...(status === undefined ? [] : ["status = ?"]),
+    ...(model === undefined ? [] : ["model = ?"]),
+  ];
+  return {
+    sql: `SELECT at / CAST(? AS INTEGER) * CAST(? AS INTEGER) AS start, status, model, provider, api_key,
+                 ${sumColumns.map((name) => `sum(${name})`).join()}
+          FROM rollups WHERE ${which.join(" AND ")} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1`,
+    args: [
+      step,
+      step,
+      span,
+      from,
+      ...(status === undefined ? [] : [status]),
+      ...(model === undefined ? [] : [model]),
+    ],
+  };
+}
+
+export function readRollups(rows: readonly ArrayLike<unknown>[]): Rollup[] {
+  return rows.map((row) => {
+    const [at, status, model, provider, apiKey, ...numbers] = Array.from(row) as [
+      number,
+      RollupStatus,
+      string,
+      string,
+      number,
+      ...number[],
+    ];
+    const sums = Object.fromEntries(SUMS.map((name, i) => [name, numbers[i] ?? 0]));
+    const buckets = numbers.slice(SUMS.length);
+    return { at, status, model, provider, apiKey, sums: sums as Tally["sums"], buckets };
+  });
+}
+
+/** Removes minutes and hours that ended before these moments. */
+export function pruneRollups(minutesBefore: number, hoursBefore: number): Statement[] {
+  const remove = (span: number, before: number) => ({
+    sql: "DELETE FROM rollups WHERE span = ? AND at < ?",
+    args: [span, before],
+  });
+  return [remove(MINUTE_MS, minutesBefore), remove(HOUR_MS, hoursBefore)];
+}
+
+export function noSums(): Tally["sums"] {
+  return {
+    tasks: 0,
+    duration_ms: 0,
+    wait_ms: 0,
+    attempts: 0,
+    prompt_tokens: 0,
+    completion_tokens: 0,
+    cached_tokens: 0,
+    reasoning_tokens: 0,
+    cost_usd: 0,
+    unpriced: 0,
+  };
+}
