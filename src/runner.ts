@@ -70,7 +70,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     firstKey,
     async start() {
       if (isExclusive) await removeAbandonedDrafts(ctx);
-      await pruneMetrics(ctx);
+      void pruneMetrics(ctx);
       pruning = setInterval(pruneMetrics, PRUNE_EVERY_MS, ctx);
       if (config.role === "api") return;
       engine = await startEngine(ctx);

@@ -13,7 +13,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   db: ["domain", "lib"],
   store: ["db", "domain", "lib"],
   providers: ["domain", "lib", "config.ts"],
-  "context.ts": ["db", "lib", "config.ts"],
+  "context.ts": ["db", "domain", "lib", "config.ts"],
   services: ["store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   engine: ["store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],

@@ -5,6 +5,7 @@ import { createClient } from "@libsql/client";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
+import { until } from "../support/server.ts";
 
 const TASKS = 3000;
 const KILLS = 22;
@@ -37,6 +38,9 @@ test(`killed ${KILLS} times at random moments, a batch ends whole and nothing co
   });
   await app.post("/batches/b/execute");
   for (let kill = 0; kill < KILLS; kill++) {
+    // However slow the machine is, work has begun again.
+    const before = provider.requests.length;
+    await until(() => provider.requests.length > before || undefined);
     await Bun.sleep(Math.random() * 150);
     await app.kill("SIGKILL");
     for (const id of await committedIn(folder.path))
