@@ -42,6 +42,7 @@ export type Config = {
   bodyTimeoutMs: number;
   /** Origins whose pages may use the API; `*`: all. */
   corsOrigins: string[];
+  maxFileBytes: number;
   leaseMs: number;
   shutdownGraceMs: number;
   role: Role;
@@ -124,6 +125,9 @@ export const Environment = z.object({
   MAX_BODY_BYTES: integer(1024, 1_073_741_824)
     .default(10_485_760)
     .describe("Largest request body that is read"),
+  MAX_FILE_BYTES: integer(1024, 1_099_511_627_776)
+    .default(1_073_741_824)
+    .describe("Largest file that can be uploaded"),
   LEASE_SECONDS: integer(1, 3600)
     .default(15)
     .describe("On a shared database: silence after which a node's work goes to others"),
@@ -209,6 +213,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     maxBodyBytes: e.MAX_BODY_BYTES,
     bodyTimeoutMs: e.BODY_TIMEOUT_SECONDS * 1000,
     corsOrigins: e.CORS_ORIGINS ?? [],
+    maxFileBytes: e.MAX_FILE_BYTES,
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
     role: e.ROLE,

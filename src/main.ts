@@ -3,14 +3,14 @@ import { runProcess } from "./process.ts";
 /** Longer than the longest `Prefer: wait`. */
 const IDLE_TIMEOUT_SECONDS = 120;
 
-await runProcess(({ host, port, maxBodyBytes, fetch }) => {
+await runProcess(({ host, port, maxBodyBytes, maxFileBytes, fetch }) => {
   const server = Bun.serve({
     hostname: host,
     port,
     fetch: (request, server) =>
       fetch(request, { address: () => server.requestIP(request)?.address }),
     // The app refuses larger bodies itself, with an answer that says so.
-    maxRequestBodySize: maxBodyBytes * 2,
+    maxRequestBodySize: Math.max(maxBodyBytes, maxFileBytes) * 2,
     idleTimeout: IDLE_TIMEOUT_SECONDS,
   });
   return { port: server.port ?? port, stop: (force) => server.stop(force) };

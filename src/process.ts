@@ -7,7 +7,7 @@ import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
 
 /** What the runtime's HTTP server is asked for, and what it must be able to do. */
-export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes"> & {
+export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes" | "maxFileBytes"> & {
   fetch: Runner["fetch"];
 };
 export type Server = {

@@ -1,3 +1,5 @@
+// Gives zod schemas their `openapi` method, those of the domain too, so it must come before them.
+import "@hono/zod-openapi";
 import { mkdirSync } from "node:fs";
 
 import type { Config } from "./config.ts";

@@ -15,7 +15,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   providers: ["domain", "lib", "config.ts"],
   "context.ts": ["db", "domain", "lib", "config.ts"],
   services: ["store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
-  engine: ["store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
+  engine: ["services", "store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   "logging.ts": ["config.ts"],
   "banner.ts": ["config.ts", "lib"],

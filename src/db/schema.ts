@@ -134,6 +134,9 @@ export const batches = sqliteTable(
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),
     index("batches_by_time").on(t.createdAt),
+    index("batches_by_output")
+      .on(t.outputStatus)
+      .where(sql`${t.outputStatus} in ('pending', 'writing')`),
   ],
 );
 export type Batch = typeof batches.$inferSelect;
@@ -353,6 +356,18 @@ export const rollups = sqliteTable(
   },
   (t) => [primaryKey({ columns: [t.span, t.at, t.status, t.model, t.provider, t.apiKey] })],
 );
+/** Uploaded files. Their bytes lie in the files folder, under their ids. */
+export const files = sqliteTable("files", {
+  seq: integer().primaryKey({ autoIncrement: true }),
+  id: text().notNull().unique(),
+  /** What the client calls it. */
+  name: text().notNull(),
+  bytes: integer().notNull(),
+  sha256: text().notNull(),
+  apiKey: integer(),
+  createdAt: integer().notNull(),
+});
+export type StoredFile = typeof files.$inferSelect;
 
 /** Processes that run tasks, and when each last proved that it lives. */
 export const nodes = sqliteTable("nodes", {

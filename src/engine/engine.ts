@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createDispatcher } from "./dispatcher.ts";
+import { startOutputWriter } from "./output-writer.ts";
 import { joinNodes } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
@@ -10,7 +11,7 @@ export type Engine = {
   stop(graceMs: number): Promise<void>;
 };
 
-/** Starts what executes tasks: worker threads, recovery, dispatcher. */
+/** Starts what executes tasks: worker threads, recovery, dispatcher, the writing of output files. */
 export async function startEngine(ctx: Context): Promise<Engine> {
   const log = getLogger(["gptrunner", "engine"]);
   const pool = createWorkerPool({
@@ -29,6 +30,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
   });
   const unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
   await dispatcher.start();
+  const outputWriter = await startOutputWriter(ctx);
 
   return {
     async stop(graceMs) {
@@ -38,6 +40,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
         new Promise<boolean>((resolve) => setTimeout(resolve, graceMs, false).unref()),
       ]);
       unsubscribe();
+      await outputWriter.stop();
       pool.stop();
       if (!inTime) {
         log.warning("{calls} calls did not finish in time; their tasks are queued again", {

@@ -1,4 +1,5 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
+import type { MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
 import { admit } from "./admit.ts";
@@ -6,6 +7,7 @@ import { keyRoutes } from "./api/api-keys.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { executionRoutes } from "./api/executions.ts";
+import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { createConnections } from "./connections.ts";
@@ -37,13 +39,15 @@ export function createApp(ctx: Context, options: AppOptions) {
   addMonitor(app);
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
-  app.use("/api/v1/*", admitted, readBody(ctx.config.maxBodyBytes, ctx.config.bodyTimeoutMs));
+  const read = readBody(ctx.config.maxBodyBytes, ctx.config.bodyTimeoutMs);
+  app.use("/api/v1/*", admitted, except(isUpload, read));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchActionRoutes);
   app.route("/api/v1", keyRoutes);
   app.route("/api/v1", metricsRoutes);
+  app.route("/api/v1", fileRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))
@@ -56,6 +60,14 @@ export function createApp(ctx: Context, options: AppOptions) {
     );
   });
   return app;
+}
+
+/** A middleware that passes some requests by. */
+function except(
+  isExempt: (method: string, path: string) => boolean,
+  middleware: MiddlewareHandler<AppEnv>,
+): MiddlewareHandler<AppEnv> {
+  return (c, next) => (isExempt(c.req.method, c.req.path) ? next() : middleware(c, next));
 }
 
 /** The methods that a path takes, whichever was asked for. */

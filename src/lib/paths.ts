@@ -1,5 +1,5 @@
-import { lstat, realpath } from "node:fs/promises";
-import { isAbsolute, relative, resolve, sep } from "node:path";
+import { lstat, mkdir, realpath } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 
 /** A path leads out of its folder, or to something that is no file. */
 export class PathError extends Error {
@@ -24,6 +24,30 @@ export async function findFileInside(root: string, path: string): Promise<string
   if (!info.isFile())
     throw new PathError(info.isDirectory() ? "is a folder" : "is not a regular file");
   return real;
+}
+
+/**
+ * Where a file that `path` names inside `root` is to be written, its folders made. Throws `PathError`
+ * where a symbolic link on the way leads out of `root`, or something that is no file is in its place.
+ */
+export async function prepareFileInside(root: string, path: string): Promise<string> {
+  const target = resolveInside(root, path);
+  const realRoot = await realpath(root);
+  const folder = dirname(target);
+  const existing = await deepestExisting(folder);
+  const real = await realpath(existing);
+  if (real !== realRoot && !isInside(realRoot, real))
+    throw new PathError("leads out of the files folder");
+  await mkdir(folder, { recursive: true });
+  const place = join(await realpath(folder), basename(target));
+  const info = await lstat(place).catch(() => undefined);
+  if (info && !info.isFile() && !info.isSymbolicLink())
+    throw new PathError(info.isDirectory() ? "is a folder" : "is not a regular file");
+  return place;
+}
+
+async function deepestExisting(folder: string): Promise<string> {
+  for (let at = folder; ; at = dirname(at)) if (await lstat(at).catch(() => undefined)) return at;
 }
 
 /** The path below `root` that `path` names. Throws `PathError` where it names one elsewhere. */

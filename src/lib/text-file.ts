@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
 
 /** A file is not the text that it should be; the message says what it is instead. */
 export class TextFileError extends Error {
@@ -42,4 +43,15 @@ function refuseOtherFormats(start: Buffer): void {
     throw new TextFileError("is a ZIP archive or a spreadsheet; export it as CSV");
   if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff))
     throw new TextFileError("is encoded in UTF-16; save it as UTF-8");
+}
+
+/** The text of the first bytes of a file. */
+export async function readStart(path: string, bytes: number): Promise<string> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, 0);
+    return buffer.toString("utf8", 0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }

@@ -2,14 +2,21 @@ import type { Context } from "../context.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
-import { PathError, resolveInside } from "../lib/paths.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft, readPublished } from "../store/ingest.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
-import { checkRows, discardDraft, type InputKind, type RowSource, writeRows } from "./ingest.ts";
-import { openInputFile } from "./input-files.ts";
+import {
+  type Checked,
+  checkRows,
+  discardDraft,
+  type InputKind,
+  type RowSource,
+  writeRows,
+} from "./ingest.ts";
+import { type BatchInput, openInputFile } from "./input-files.ts";
 import { requireSupportedModel } from "./models.ts";
+import { requireOutputPath } from "./output-path.ts";
 import { prepareTask, type RowContext } from "./prepare-row.ts";
 
 export type BatchDraft = {
@@ -44,12 +51,13 @@ export async function createBatch(
   if (replay) return replay;
   const config = input.config ?? {};
   if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
-  if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile);
+  if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile, input.inputFile);
   const now = ctx.now();
   const id = input.id ?? newId("batch", now);
   if (input.id !== undefined) await requireFree(ctx, id);
   const rows = { batchId: id, config, defaultModel: ctx.config.defaultModel };
   const { kind, source, columns } = await openInput(ctx, input, rows);
+  const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   const batch: NewBatch = {
     draft: `~${randomBase32(16)}`,
     id,
@@ -58,14 +66,14 @@ export async function createBatch(
     apiKey: caller.key,
     inputFile: input.inputFile ?? null,
     outputFile: input.outputFile ?? null,
-    columns,
+    columns: columns(),
     config,
     metadata: input.metadata ?? null,
     maxConcurrency: config.maxConcurrency ?? null,
     idempotency,
     now,
   };
-  const taskCount = await ingest(ctx, batch, kind, source);
+  const taskCount = await ingest(ctx, batch, kind, source, checked);
   if (taskCount === undefined) {
     await discardDraft(ctx, batch.draft);
     const raced = await findReplay(ctx, idempotency);
@@ -80,14 +88,14 @@ export async function createBatch(
   return { id, status: "pending", taskCount, createdAt: now, isReplay: false };
 }
 
-/** Checks and writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
+/** Writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
 async function ingest(
   ctx: Context,
   batch: NewBatch,
   kind: InputKind,
   source: RowSource,
+  checked: Checked,
 ): Promise<number | undefined> {
-  const checked = await checkRows(ctx, batch, kind, source);
   try {
     const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
     return readPublished(await ctx.writer.write(publishDraft(batch, written, models, adopted)));
@@ -96,7 +104,8 @@ async function ingest(
     if (String(error).includes("UNIQUE constraint failed"))
       throw new AppError(
         "TASK_ALREADY_EXISTS",
-        "A task with one of the ids was created meanwhile; nothing was stored",
+        "One of the ids is taken: by a task created meanwhile, or because a row's own id is the one that " +
+          "another row without an id gets (batch id and row number); nothing was stored",
       );
     throw error;
   }
@@ -106,7 +115,7 @@ async function openInput(
   ctx: Context,
   { tasks, inputFile }: BatchDraft,
   rows: RowContext,
-): Promise<{ kind: InputKind; source: RowSource; columns: string[] | null }> {
+): Promise<BatchInput & { kind: InputKind }> {
   if ((tasks === undefined) === (inputFile === undefined))
     throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
   if (inputFile !== undefined)
@@ -114,7 +123,7 @@ async function openInput(
   const prepared = (tasks ?? []).map((task, i) =>
     prepareTask(rows, i + 1, task, variablesOf(task), null),
   );
-  return { kind: "inline", source: () => prepared, columns: null };
+  return { kind: "inline", source: () => prepared, columns: () => null };
 }
 
 /** Inline tasks have no columns: a template sees their id, prompt, and the plain values of their metadata. */
@@ -140,15 +149,6 @@ async function requireFree(ctx: Context, id: string): Promise<void> {
   const batch = await store.findBatch(ctx.db, id);
   if (batch && !(batch.isBare && batch.status === "pending"))
     throw new AppError("BATCH_ALREADY_EXISTS", `There is a batch with id ${id} already`);
-}
-
-function requireOutputPath(ctx: Context, path: string): void {
-  try {
-    resolveInside(ctx.config.filesDir, path);
-  } catch (error) {
-    if (!(error instanceof PathError)) throw error;
-    throw invalid([{ path: "outputFile", message: `${JSON.stringify(path)} ${error.message}` }]);
-  }
 }
 
 export async function getBatch(ctx: Context, id: string): Promise<store.Batch> {

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
+import { hash53 } from "../lib/hash.ts";
 import {
   DRAFTS,
   findTaken,
@@ -39,43 +40,43 @@ export async function checkRows(
   source: RowSource,
 ): Promise<Checked> {
   const issues = new IssueList(kind);
-  const seen = new Map<string, number>();
+  const ids = new SeenIds(batch.id);
   const keys = new Map<string, number>();
   const models = new Map<string, boolean>();
   const adoptedIds = new Set<string>();
   let rows = 0;
   for await (const chunk of chunksOf(source())) {
-    const ids: string[] = [];
+    const rowOf = new Map<string, number>();
     for (const { row: number, value: row, issues: wrong } of chunk) {
       rows++;
       for (const { field, message } of wrong) issues.add(number, field, message);
       if (!row) continue;
-      const before = seen.get(row.id);
-      if (before !== undefined)
-        issues.add(number, "id", `${row.id} is the id of row ${before} already`);
-      else seen.set(row.id, number);
+      ids.add(row.id, number);
+      rowOf.set(row.id, number);
       let isSupported = models.get(row.model);
       if (isSupported === undefined) {
         isSupported = await ctx.isModelSupported(row.model);
         models.set(row.model, isSupported);
       }
       if (!isSupported) issues.add(number, "model", `${row.model} is not supported`);
-      ids.push(row.id);
       if (row.idempotencyKey === null) continue;
       if (keys.has(row.idempotencyKey))
         issues.add(number, "idempotencyKey", "stands in an earlier row already");
       keys.set(row.idempotencyKey, number);
     }
-    for (const taken of rowsOf<Taken>(await ctx.client.execute(findTaken(ids))))
+    const found = findTaken([...rowOf.keys()]);
+    for (const taken of rowsOf<Taken>(await ctx.client.execute(found)))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
       else
         issues.add(
-          seen.get(taken.id) ?? 0,
+          rowOf.get(taken.id) ?? 0,
           "id",
           `${taken.id} is the id of another task already`,
           true,
         );
   }
+  for await (const { id, row, before } of ids.duplicates(source))
+    issues.add(row, "id", `${id} is the id of row ${before} already`);
   if (keys.size > 0)
     for (const { key } of rowsOf<{ key: string }>(
       await ctx.client.execute(findUsedKeys(batch.apiKey, [...keys.keys()])),
@@ -140,6 +141,40 @@ export async function discardDraft(ctx: Pick<Context, "writer">, draft: string):
   }
 }
 
+/**
+ * Ids of a whole file in the memory of numbers: what is kept of each is a hash. Those that may be
+ * there twice are looked at again. Ids made of the row's number are not kept.
+ */
+class SeenIds {
+  readonly #generated: string;
+  readonly #hashes = new Set<number>();
+  readonly #suspects = new Set<number>();
+
+  constructor(batchId: string) {
+    this.#generated = `${batchId}-`;
+  }
+
+  add(id: string, row: number): void {
+    if (id === `${this.#generated}${row}`) return;
+    const hash = hash53(id);
+    if (this.#hashes.has(hash)) this.#suspects.add(hash);
+    else this.#hashes.add(hash);
+  }
+
+  async *duplicates(
+    source: RowSource,
+  ): AsyncGenerator<{ id: string; row: number; before: number }> {
+    if (this.#suspects.size === 0) return;
+    const seen = new Map<string, number>();
+    for await (const { row, value } of source()) {
+      if (!value || !this.#suspects.has(hash53(value.id))) continue;
+      const before = seen.get(value.id);
+      if (before === undefined) seen.set(value.id, row);
+      else yield { id: value.id, row, before };
+    }
+  }
+}
+
 class IssueList {
   readonly #kind: InputKind;
   readonly #first: RowIssue[] = [];
@@ -157,6 +192,7 @@ class IssueList {
   }
 
   throwIfAny(): void {
+    this.#first.sort((a, b) => a.row - b.row);
     const [first] = this.#first;
     if (!first) return;
     if (this.#kind === "inline") {

@@ -1,49 +1,110 @@
 import type { Context } from "../context.ts";
+import { createRowReader, headerIssues } from "../domain/columns.ts";
 import { unknownVariables } from "../domain/compose.ts";
-import { createRowReader, headerIssues } from "../domain/csv-columns.ts";
+import { readJsonlLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig } from "../domain/task-input.ts";
 import { placeholders } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
 import { readCsv } from "../lib/csv.ts";
+import { readLines } from "../lib/jsonl.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
-import { TextFileError } from "../lib/text-file.ts";
+import { readStart, TextFileError } from "../lib/text-file.ts";
+import { findUpload } from "./files.ts";
 import type { RowSource } from "./ingest.ts";
-import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
+import {
+  prepareFields,
+  type PreparedRow,
+  prepareProviderLine,
+  type RowContext,
+} from "./prepare-row.ts";
 
-export type BatchInput = { columns: string[]; source: RowSource };
+export type BatchInput = {
+  source: RowSource;
+  /** The columns of the file; those of a JSONL file are known once it has been read. */
+  columns: () => string[] | null;
+};
+
+/** A file, by the name that the client gave it, which is the one that errors say. */
+type NamedFile = { path: string; name: string };
+
+/** Different names that the lines of a JSONL file may have in all. */
+const MOST_NAMES = 1000;
 
 /**
- * Opens a CSV in the files folder as the input of a batch. Throws `FILE_NOT_FOUND`, or
- * `VALIDATION_ERROR` where the path, the file, its header or a template is wrong. Errors name the
- * file as the client did.
+ * Opens a CSV or JSONL file, by the id of an upload or its path in the files folder, as the input of
+ * a batch. Throws `FILE_NOT_FOUND`, or `VALIDATION_ERROR` where the path, the file, its header or a
+ * template is wrong.
  */
 export async function openInputFile(
   ctx: Context,
-  name: string,
+  inputFile: string,
   rows: RowContext,
 ): Promise<BatchInput> {
-  const path = await requireFile(ctx, name);
-  const columns = await readHeader(path, name);
+  const file = await requireFile(ctx, inputFile);
+  if (await isJsonl(file)) return openJsonl(file, rows);
+  const columns = await readHeader(file);
   requireKnownVariables(rows.config, columns);
-  return { columns, source: () => readRows(path, name, columns, rows) };
+  return { columns: () => columns, source: () => readCsvRows(file, columns, rows) };
 }
 
-async function requireFile(ctx: Context, name: string): Promise<string> {
+async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> {
+  const upload = await findUpload(ctx, inputFile);
+  if (upload) return upload;
   try {
-    const path = await findFileInside(ctx.config.filesDir, name);
-    if (path !== undefined) return path;
+    const path = await findFileInside(ctx.config.filesDir, inputFile);
+    if (path !== undefined) return { path, name: inputFile };
   } catch (error) {
     if (error instanceof PathError)
-      throw invalid([{ path: "inputFile", message: `${JSON.stringify(name)} ${error.message}` }]);
+      throw invalid([
+        { path: "inputFile", message: `${JSON.stringify(inputFile)} ${error.message}` },
+      ]);
     throw error;
   }
   throw new AppError(
     "FILE_NOT_FOUND",
-    `There is no file ${JSON.stringify(name)} in the files folder`,
+    `There is no file ${JSON.stringify(inputFile)}: neither an upload of that id nor a file in the files folder`,
   );
 }
 
-async function readHeader(path: string, name: string): Promise<string[]> {
+/** By its name, or else by its first character. */
+async function isJsonl({ path, name }: NamedFile): Promise<boolean> {
+  if (/\.(jsonl|ndjson)$/i.test(name)) return true;
+  if (/\.(csv|txt)$/i.test(name)) return false;
+  const start = await readingErrors(name, () => readStart(path, 64));
+  return start
+    .replace(/^\uFEFF/, "")
+    .trimStart()
+    .startsWith("{");
+}
+
+function openJsonl(file: NamedFile, rows: RowContext): BatchInput {
+  const names = new Set<string>();
+  return { columns: () => [...names], source: () => readJsonlRows(file, rows, names) };
+}
+
+async function* readJsonlRows(
+  { path, name }: NamedFile,
+  context: RowContext,
+  seen: Set<string>,
+): AsyncGenerator<PreparedRow> {
+  const lines = readLines(path);
+  for (;;) {
+    const { value, done } = await readingErrors(name, () => lines.next());
+    if (done) return;
+    const { number: row, text } = value;
+    const { names, line, issues } = readJsonlLine(text);
+    for (const one of names) seen.add(one);
+    if (seen.size > MOST_NAMES)
+      throw invalid([
+        { path: "inputFile", message: `${name} has more than ${MOST_NAMES} different names` },
+      ]);
+    if (!line) yield { row, value: null, issues };
+    else if (line.kind === "provider") yield prepareProviderLine(context, row, line, text);
+    else yield prepareFields(context, row, line.fields, line.variables, text);
+  }
+}
+
+async function readHeader({ path, name }: NamedFile): Promise<string[]> {
   const { value: header } = await readingErrors(name, () => readCsv(path).next());
   if (!header) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
   const issues = headerIssues(header);
@@ -66,9 +127,8 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
   if (issues.length > 0) throw invalid(issues);
 }
 
-async function* readRows(
-  path: string,
-  name: string,
+async function* readCsvRows(
+  { path, name }: NamedFile,
   columns: string[],
   context: RowContext,
 ): AsyncGenerator<PreparedRow> {
@@ -86,7 +146,7 @@ async function* readRows(
     const { fields, variables, issues } = readRow(cells);
     yield issues.length > 0
       ? { row, value: null, issues }
-      : prepareFields(context, row, fields, variables, cells);
+      : prepareFields(context, row, fields, variables, JSON.stringify(cells));
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
+import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
 import { sha256Hex } from "../lib/hash.ts";
@@ -18,13 +19,13 @@ export type RowContext = {
   defaultModel: Context["config"]["defaultModel"];
 };
 
-/** Checks the fields that a row of a file gives and makes the task of them. */
+/** Checks the fields that a row of a file gives and makes the task of them. `cells` is what is kept of the row. */
 export function prepareFields(
   context: RowContext,
   row: number,
   fields: unknown,
   variables: ReadonlyMap<string, string>,
-  cells: string[] | null,
+  cells: string | null,
 ): PreparedRow {
   const parsed = TaskInput.safeParse(fields);
   if (parsed.success) return prepareTask(context, row, parsed.data, variables, cells);
@@ -41,7 +42,7 @@ export function prepareTask(
   row: number,
   task: TaskInput,
   variables: ReadonlyMap<string, string>,
-  cells: string[] | null,
+  cells: string | null,
 ): PreparedRow {
   try {
     const { model, body, prompt } = composeRequest(task, config, variables, defaultModel);
@@ -66,4 +67,36 @@ export function prepareTask(
     if (!(error instanceof ComposeError)) throw error;
     return { row, value: null, issues: [{ field: error.field, message: error.message }] };
   }
+}
+
+/**
+ * Makes a task of an OpenAI batch line, whose body is sent as it is. Its `custom_id` is unique in its
+ * file alone, so it is no id here; it comes back with the results.
+ */
+export function prepareProviderLine(
+  { batchId, config, defaultModel }: RowContext,
+  row: number,
+  { endpoint, body }: ProviderLine,
+  cells: string,
+): PreparedRow {
+  const given = body["model"];
+  if (given !== undefined && (typeof given !== "string" || given === ""))
+    return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
+  const model = given ?? config.model ?? defaultModel;
+  const value: NewRow = {
+    id: `${batchId}-${row}`,
+    position: 0,
+    model,
+    priority: priorityRank("normal"),
+    maxRetries: config.maxRetries ?? null,
+    timeoutMs: config.timeoutMs ?? null,
+    endpoint,
+    body: JSON.stringify(given === undefined ? { ...body, model } : body),
+    prompt: null,
+    metadata: null,
+    cells,
+    idempotencyKey: null,
+    fingerprint: null,
+  };
+  return { row, value, issues: [] };
 }

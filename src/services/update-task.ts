@@ -90,7 +90,7 @@ function merge(body: JsonObject, storedPrompt: string | null, patch: TaskPatch):
         ? null
         : replacePrompt(now.messages, storedPrompt, patch.prompt)
       : patch.messages;
-  return TaskInput.parse(
+  const parsed = TaskInput.safeParse(
     withoutNulls({
       prompt,
       messages,
@@ -99,6 +99,14 @@ function merge(body: JsonObject, storedPrompt: string | null, patch: TaskPatch):
       maxTokens: patch.maxTokens === undefined ? now.maxTokens : patch.maxTokens,
       parameters: patch.parameters === undefined ? now.parameters : patch.parameters,
     }),
+  );
+  if (parsed.success) return parsed.data;
+  // Requests of OpenAI batch lines are stored as they came, and may have what has no field here.
+  throw invalid(
+    parsed.error.issues.map(({ path, message }) => ({
+      path: path.join("."),
+      message: `${message} (as it stands in the stored request)`,
+    })),
   );
 }
 

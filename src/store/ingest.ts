@@ -42,7 +42,8 @@ export type NewRow = {
   body: string;
   prompt: string | null;
   metadata: string | null;
-  cells: string[] | null;
+  /** What is kept of the row of the file: a JSON array of a CSV's cells, or a JSONL line as it stands. */
+  cells: string | null;
   idempotencyKey: string | null;
   fingerprint: string | null;
 };
@@ -84,7 +85,7 @@ export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
     ),
     ...overValues(
       rows,
-      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, toJson(row.cells)],
+      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, row.cells],
       (values) => `
         INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells)
         SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6
@@ -101,10 +102,6 @@ export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
       { before: [batch.apiKey, batch.now] },
     ),
   ];
-}
-
-function toJson(cells: string[] | null): string | null {
-  return cells === null ? null : JSON.stringify(cells);
 }
 
 /** Which of these idempotency keys were used before. */
@@ -177,7 +174,7 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
               metadata = a.metadata, cells = a.cells
             FROM (SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
                          r.value ->> 'prompt' AS prompt, r.value ->> 'metadata' AS metadata,
-                         r.value -> 'cells' AS cells
+                         r.value ->> 'cells' AS cells
                   FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
                   WHERE t.batch = ${bare}) a
             WHERE task_inputs.task = a.seq`,

@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 
+import { rewriteOutput } from "../../services/outputs.ts";
 import * as service from "../../services/run-batch.ts";
 import { Flag } from "../paging.ts";
 import { createRouter, done, failures, json, needs, success, successOnly } from "../router.ts";
@@ -12,10 +13,10 @@ const Started = json(
 );
 
 /** A route that takes the id of a batch and nothing else. */
-function plainAction(action: "pause" | "resume" | "cancel", summary: string, description: string) {
+function plainAction<const A extends string>(action: A, summary: string, description: string) {
   return createRoute({
     method: "post",
-    path: `/batches/{id}/${action}` as const,
+    path: `/batches/{id}/${action}` as `/batches/{id}/${A}`,
     tags: ["batches"],
     summary,
     description,
@@ -64,6 +65,12 @@ const cancel = plainAction(
   "Calls in flight are aborted and every task that has not finished becomes `cancelled`; results so " +
     "far stay. With very many tasks the answer comes before the last of them is cancelled: " +
     "`completedAt` is set once all are.",
+);
+
+const output = plainAction(
+  "output",
+  "Write the outputFile of a batch again",
+  "For instance after the disk was full: `output.error` says why writing failed.",
 );
 
 const retry = createRoute({
@@ -167,6 +174,10 @@ export const batchActionRoutes = createRouter()
   .openapi(cancel, async (c) => {
     const batch = await service.cancelBatch(c.var.ctx, c.req.valid("param").id);
     return c.json(success(toListItem(batch), "Batch cancelled"), 200);
+  })
+  .openapi(output, async (c) => {
+    const batch = await rewriteOutput(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toListItem(batch), "The output file is being written"), 200);
   })
   .openapi(retry, async (c) => {
     const { statuses = ["failed"] } = c.req.valid("json");

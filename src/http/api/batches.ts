@@ -1,12 +1,13 @@
 import { createRoute, z } from "@hono/zod-openapi";
 
+import { RESULT_FORMATS } from "../../domain/result-format.ts";
 import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
 import * as service from "../../services/batches.ts";
-import { RESULT_FORMATS, streamResults } from "../../services/results.ts";
+import { streamResults } from "../../services/results.ts";
 import { idempotencyKeyOf } from "../headers.ts";
 import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
 import { createRouter, failures, json, needs, success, toIso } from "../router.ts";
-import { toTextStream } from "../stream.ts";
+import { toByteStream } from "../stream.ts";
 import {
   BatchBody,
   BatchListItem,
@@ -217,5 +218,5 @@ export const batchRoutes = createRouter()
       "content-disposition",
       `attachment; filename="${batch.id.replaceAll(":", "_")}.${format}"`,
     );
-    return c.body(toTextStream(streamResults(c.var.ctx, batch, { format, status, safe })), 200);
+    return c.body(toByteStream(streamResults(c.var.ctx, batch, { format, status, safe })), 200);
   });

@@ -3,7 +3,7 @@ import { isJsonObject, type Json } from "../lib/json.ts";
 /** A cell could not be read; `field` is the name of its column. */
 export type CellIssue = { field: string; message: string };
 
-/** Columns that mean something; all others are variables. Names are matched without regard to case and `_`. */
+/** Names that mean something; all others are variables. They are matched without regard to case and `_`. */
 const KNOWN: Record<string, string> = {
   id: "id",
   prompt: "prompt",
@@ -20,7 +20,7 @@ const KNOWN: Record<string, string> = {
 const NUMBERS = new Set(["temperature", "maxTokens"]);
 const JSON_CELLS = new Set(["messages", "metadata"]);
 /** Labels that other tools put on rows. They are kept in the task's metadata. */
-const LABELS = new Set(["batchId", "corrId"]);
+const LABELS = ["batchId", "corrId"];
 
 /** What is wrong with a header, if anything is. */
 export function headerIssues(header: string[]): string[] {
@@ -47,26 +47,50 @@ function meaningOf(column: string): string | undefined {
  * `variables` for templates (every column, under its own name). An empty cell is a field left out.
  */
 export function createRowReader(header: string[]) {
-  const meanings = header.map(meaningOf);
+  const known = header.flatMap((name, i) => (meaningOf(name) === undefined ? [] : [{ name, i }]));
   return (cells: string[]) => {
     const fields: Record<string, unknown> = {};
-    const labels: Record<string, string> = {};
     const issues: CellIssue[] = [];
-    for (const [i, meaning] of meanings.entries()) {
-      const cell = cells[i] ?? "";
-      if (meaning === undefined || cell.trim() === "") continue;
-      const value = readCell(meaning, cell);
-      if (value === undefined)
-        issues.push({ field: header[i] ?? meaning, message: complaint(meaning) });
-      else if (LABELS.has(meaning)) labels[meaning] = cell;
-      else fields[meaning] = value;
+    for (const { name, i } of known) {
+      const issue = readField(fields, name, cells[i] ?? "");
+      if (issue) issues.push(issue);
     }
-    const metadata = fields["metadata"] ?? {};
-    if (Object.keys(labels).length > 0 && isJsonObject(metadata))
-      fields["metadata"] = { ...labels, ...metadata };
+    readLabels(fields);
     const variables = new Map(header.map((name, i) => [name, cells[i] ?? ""]));
     return { fields, variables, issues };
   };
+}
+
+/** Adds what a column or member means to `fields`, if it means something. Texts are read as a CSV's cells are. */
+export function readField(
+  fields: Record<string, unknown>,
+  name: string,
+  value: Json,
+): CellIssue | undefined {
+  const meaning = meaningOf(name);
+  if (meaning === undefined || (typeof value === "string" && value.trim() === "")) return undefined;
+  const read = typeof value === "string" ? readCell(meaning, value) : value;
+  if (read === undefined)
+    return {
+      field: name,
+      message: NUMBERS.has(meaning) ? "must be a number" : "must be JSON",
+    };
+  if (meaning in fields)
+    return { field: name, message: `there is a ${meaning} in this row already` };
+  fields[meaning] = read;
+  return undefined;
+}
+
+/** Moves the labels of a row into its metadata, where the row's own metadata wins. */
+export function readLabels(fields: Record<string, unknown>): void {
+  const labels: Record<string, unknown> = {};
+  for (const label of LABELS) {
+    if (label in fields) labels[label] = fields[label];
+    delete fields[label];
+  }
+  const metadata = fields["metadata"] ?? {};
+  if (Object.keys(labels).length > 0 && isJsonObject(metadata))
+    fields["metadata"] = { ...labels, ...metadata };
 }
 
 function readCell(meaning: string, cell: string): Json | undefined {
@@ -80,8 +104,4 @@ function readCell(meaning: string, cell: string): Json | undefined {
   } catch {
     return undefined;
   }
-}
-
-function complaint(meaning: string): string {
-  return NUMBERS.has(meaning) ? "must be a number" : "must be JSON";
 }

@@ -1,0 +1,82 @@
+import { z } from "zod";
+
+import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
+import { type CellIssue, readLabels, readField } from "./columns.ts";
+import { type Endpoint, ENDPOINTS } from "./request.ts";
+
+/** A line as OpenAI's batch files have them; the body goes to the provider as it is. */
+export type ProviderLine = { kind: "provider"; endpoint: Endpoint; body: JsonObject };
+
+/** A line that describes a task: its fields, and everything in it as variables for templates. */
+export type TaskLine = {
+  kind: "task";
+  fields: Record<string, unknown>;
+  variables: ReadonlyMap<string, string>;
+};
+
+export type ReadLine = { names: string[]; issues: CellIssue[] } & (
+  | { line: ProviderLine | TaskLine }
+  | { line: null }
+);
+
+/** Fields of a task that a JSONL line may have and a CSV has no column for. */
+const FURTHER_FIELDS = new Set(["parameters", "priority", "maxRetries", "timeoutMs"]);
+
+/** OpenAI's batch input line (https://platform.openai.com/docs/api-reference/batch/request-input). */
+const OpenAiLine = z.object({
+  custom_id: z.string().min(1),
+  method: z.literal("POST", "must be POST").optional(),
+  url: z.enum(ENDPOINTS, `must be one of ${ENDPOINTS.join(", ")}`),
+  body: z.record(z.string(), z.unknown()),
+});
+
+/**
+ * Reads one line of a JSONL file: a task object, or an OpenAI batch line where it has `custom_id`
+ * and `body`. Names are matched as those of CSV columns are, and what is no field is a variable.
+ */
+export function readJsonlLine(text: string): ReadLine {
+  const value = parseJson(text);
+  if (!isJsonObject(value)) {
+    const message = value === undefined ? "is not valid JSON" : "must be a JSON object";
+    return { line: null, names: [], issues: [{ field: "", message }] };
+  }
+  const names = Object.keys(value);
+  return "custom_id" in value && "body" in value
+    ? { names, ...readOpenAiLine(value) }
+    : { names, ...readTaskLine(value) };
+}
+
+function readOpenAiLine(value: JsonObject) {
+  const parsed = OpenAiLine.safeParse(value);
+  const body = value["body"];
+  if (parsed.success && isJsonObject(body))
+    return {
+      line: { kind: "provider" as const, endpoint: parsed.data.url, body },
+      issues: [],
+    };
+  const issues = (parsed.error?.issues ?? []).map(({ path, message }) => ({
+    field: path.join("."),
+    message,
+  }));
+  return { line: null, issues };
+}
+
+function readTaskLine(value: JsonObject) {
+  const fields: Record<string, unknown> = {};
+  const issues: CellIssue[] = [];
+  const variables = new Map<string, string>();
+  for (const [name, member] of Object.entries(value)) {
+    if (typeof member !== "object") variables.set(name, String(member));
+    if (member === null) continue;
+    if (FURTHER_FIELDS.has(name)) {
+      fields[name] = member;
+      continue;
+    }
+    const issue = readField(fields, name, member);
+    if (issue) issues.push(issue);
+  }
+  readLabels(fields);
+  return issues.length > 0
+    ? { line: null, issues }
+    : { line: { kind: "task" as const, fields, variables }, issues: [] };
+}

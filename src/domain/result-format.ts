@@ -1,0 +1,198 @@
+import { csvLine } from "../lib/csv-line.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import { readAnswer } from "./answer.ts";
+import { type Endpoint, fromProviderBody, promptOf } from "./request.ts";
+import { executionId, type TaskStatus } from "./task.ts";
+
+export const RESULT_FORMATS = ["csv", "jsonl", "json"] as const;
+export type ResultFormat = (typeof RESULT_FORMATS)[number];
+
+/** What a result is made of; `cells` is the row of the batch's input, if it had rows. */
+export type ResultSource = {
+  seq: number;
+  id: string;
+  status: TaskStatus;
+  model: string;
+  endpoint: Endpoint;
+  cells: string | null;
+  body: string | null;
+  prompt: string | null;
+  metadata: string | null;
+  run: number | null;
+  attempts: number | null;
+  isDryRun: number | null;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  costUsd: number | null;
+  response: string | null;
+  error: string | null;
+};
+
+export type ResultWriter = {
+  head: string;
+  rows: (rows: ResultSource[], isFirst: boolean) => string;
+  foot: string;
+};
+
+export type ResultShape = {
+  format: ResultFormat;
+  /** The columns of the batch's file; null for inline tasks. */
+  columns: string[] | null;
+  isDryRun: boolean;
+  /** Neutralise cells that a spreadsheet would run as formulas. */
+  safe: boolean;
+};
+
+/**
+ * How results are written. Every row has what the input's row had, unchanged and in its order, and
+ * then what came of it; a name that the input uses itself is prefixed with `task_`.
+ */
+export function createResultWriter(shape: ResultShape): ResultWriter {
+  if (shape.format === "csv") return csvWriter(shape);
+  const toText = jsonLine(shape);
+  if (shape.format === "jsonl")
+    return { head: "", rows: (rows) => rows.map((row) => `${toText(row)}\n`).join(""), foot: "" };
+  return {
+    head: "[",
+    rows: (rows, isFirst) => (isFirst ? "\n" : ",\n") + rows.map(toText).join(",\n"),
+    foot: "\n]\n",
+  };
+}
+
+/** Columns of a batch that was not made from a file. */
+const INLINE_COLUMNS = ["id", "prompt", "messages", "model", "metadata"];
+
+const CSV_COLUMNS = [
+  "status",
+  "result",
+  "error",
+  "prompt_tokens",
+  "completion_tokens",
+  "cost_usd",
+  "attempts",
+  "execution_id",
+];
+
+function csvWriter({ columns: given, isDryRun, safe }: ResultShape): ResultWriter {
+  const columns = given ?? INLINE_COLUMNS;
+  const added = isDryRun ? [...CSV_COLUMNS, "is_dry_run"] : CSV_COLUMNS;
+  return {
+    head: csvLine([...columns, ...added.map((name) => ownName(name, columns))], safe),
+    rows: (rows) =>
+      rows
+        .map((row) => {
+          const cells = [...inputCells(row, columns), ...resultCells(row)];
+          if (isDryRun) cells.push("true");
+          return csvLine(cells, safe);
+        })
+        .join(""),
+    foot: "",
+  };
+}
+
+function ownName(name: string, taken: { includes(name: string): boolean }): string {
+  return taken.includes(name) ? ownName(`task_${name}`, taken) : name;
+}
+
+function inputCells(row: ResultSource, columns: string[]): string[] {
+  const input = row.cells === null ? undefined : parseJson(row.cells);
+  if (Array.isArray(input)) return input.map(String);
+  if (isJsonObject(input)) return columns.map((column) => cellOf(input[column]));
+  const { prompt, messages } = inlineRequest(row);
+  const known: Record<string, string | null> = {
+    id: row.id,
+    prompt,
+    messages: messages && JSON.stringify(messages),
+    model: row.model,
+    metadata: row.metadata,
+  };
+  return columns.map((column) => known[column] ?? "");
+}
+
+function cellOf(value: Json | undefined): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function inlineRequest(row: ResultSource) {
+  const parsed = parseJson(row.body ?? "{}");
+  const body: JsonObject = isJsonObject(parsed) ? parsed : {};
+  const { messages } = fromProviderBody(row.endpoint, body);
+  const prompt = row.prompt ?? promptOf(body);
+  return { prompt, messages: prompt === null || row.prompt !== null ? messages : null };
+}
+
+function resultCells(row: ResultSource): (string | number | null)[] {
+  return [
+    row.status,
+    contentOf(row),
+    row.error === null ? null : errorText(row.error),
+    row.promptTokens,
+    row.completionTokens,
+    row.costUsd,
+    row.attempts,
+    row.run === null ? null : executionId(row.seq, row.run),
+  ];
+}
+
+function contentOf({ endpoint, response }: ResultSource): string | null {
+  return response === null ? null : (readAnswer(endpoint, parseJson(response))?.content ?? null);
+}
+
+function errorText(json: string): string {
+  const error = parseJson(json);
+  return isJsonObject(error) ? `${String(error["code"])}: ${String(error["message"])}` : json;
+}
+
+/** A result as the text of one JSON object, which begins with the members of the input's row. */
+function jsonLine({ columns }: ResultShape): (row: ResultSource) => string {
+  return (row) => {
+    const { text, names } = inputMembers(row, columns);
+    const added = Object.entries(resultMembers(row, names.has("id"))).map(
+      ([name, value]) => `${JSON.stringify(nameFor(name, names))}:${JSON.stringify(value)}`,
+    );
+    return `{${text}${text === "" ? "" : ","}${added.join(",")}}`;
+  };
+}
+
+function nameFor(name: string, names: Set<string>): string {
+  return names.has(name) ? nameFor(`task_${name}`, names) : name;
+}
+
+/** The members of the input's row, as text: those of a JSONL line to the byte. */
+function inputMembers(
+  row: ResultSource,
+  columns: string[] | null,
+): { text: string; names: Set<string> } {
+  const input = row.cells === null ? undefined : parseJson(row.cells);
+  if (isJsonObject(input)) {
+    const text = (row.cells ?? "").trim().slice(1, -1).trim();
+    return { text, names: new Set(Object.keys(input)) };
+  }
+  if (!Array.isArray(input) || columns === null) return { text: "", names: new Set() };
+  const members = columns.map(
+    (name, i) => `${JSON.stringify(name)}:${JSON.stringify(String(input[i] ?? ""))}`,
+  );
+  return { text: members.join(","), names: new Set(columns) };
+}
+
+function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknown> {
+  return {
+    ...(hasId ? {} : { id: row.id }),
+    status: row.status,
+    ...(row.cells === null ? { model: row.model } : {}),
+    result: contentOf(row),
+    error: row.error === null ? null : parseJson(row.error),
+    usage:
+      row.promptTokens === null
+        ? null
+        : { promptTokens: row.promptTokens, completionTokens: row.completionTokens },
+    costUsd: row.costUsd,
+    attempts: row.attempts ?? 0,
+    executionId: row.run === null ? null : executionId(row.seq, row.run),
+    ...(row.isDryRun ? { isDryRun: true } : {}),
+    ...(row.cells === null
+      ? { metadata: row.metadata === null ? null : parseJson(row.metadata) }
+      : {}),
+  };
+}

@@ -1,0 +1,163 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import * as service from "../../services/files.ts";
+import type { StoredFile } from "../../store/files.ts";
+import { readUpload } from "../multipart.ts";
+import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import {
+  createRouter,
+  done,
+  failures,
+  json,
+  needs,
+  success,
+  successOnly,
+  Time,
+  toIso,
+} from "../router.ts";
+import { toByteStream } from "../stream.ts";
+
+const Params = z.object({
+  id: z
+    .string()
+    .max(100)
+    .openapi({ param: { name: "id", in: "path" }, example: "file-01k9z3v7q2m0c8x4t5r6w7y8z9" }),
+});
+
+const FileBody = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    bytes: z.number().int(),
+    sha256: z.string().openapi({ description: "Of the bytes, hexadecimal" }),
+    createdAt: Time,
+  })
+  .openapi("File");
+
+const upload = createRoute({
+  method: "post",
+  path: "/files",
+  tags: ["files"],
+  summary: "Upload a file",
+  description:
+    "A CSV or JSONL file as the part `file` of a form, up to MAX_FILE_BYTES. Its id can be the " +
+    "`inputFile` of any number of batches.",
+  ...needs("write"),
+  request: {
+    body: {
+      content: {
+        "multipart/form-data": {
+          schema: z.object({ file: z.string().openapi({ format: "binary" }) }),
+        },
+      },
+      required: true,
+    },
+  },
+  responses: { 201: json(FileBody, "The file"), ...failures(413, 415, 503) },
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/files",
+  tags: ["files"],
+  summary: "List uploaded files",
+  ...needs("read"),
+  request: { query: z.strictObject(pageQuery(["createdAt", "name"])) },
+  responses: {
+    200: json(z.object({ files: z.array(FileBody), pagination: Pagination }), "One page of files"),
+    ...failures(),
+  },
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/files/{id}",
+  tags: ["files"],
+  summary: "Get what is known of a file",
+  ...needs("read"),
+  request: { params: Params },
+  responses: { 200: json(FileBody, "The file"), ...failures(404) },
+});
+
+const content = createRoute({
+  method: "get",
+  path: "/files/{id}/content",
+  tags: ["files"],
+  summary: "Download a file, byte for byte",
+  ...needs("read"),
+  request: { params: Params },
+  responses: {
+    200: {
+      description: "The bytes",
+      content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
+    },
+    ...failures(404),
+  },
+});
+
+const remove = createRoute({
+  method: "delete",
+  path: "/files/{id}",
+  tags: ["files"],
+  summary: "Delete a file; batches that were made of it keep what they read",
+  ...needs("write"),
+  request: { params: Params },
+  responses: { 200: done("The file is gone"), ...failures(404) },
+});
+
+/** Read by the route itself as it arrives: everything else that reads bodies must leave these alone. */
+export function isUpload(method: string, path: string): boolean {
+  return method === "POST" && path === "/api/v1/files";
+}
+
+const listed = createRouter()
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const { files, total } = await service.listFiles(c.var.ctx, toPage(query));
+    const last = files.at(-1);
+    const value = last && (query.sort === "name" ? last.name : last.createdAt);
+    return c.json(
+      success({
+        files: files.map(toBody),
+        pagination: pagination(
+          query,
+          total,
+          files.length,
+          last && value !== undefined ? [value, last.seq] : undefined,
+        ),
+      }),
+      200,
+    );
+  })
+  .openapi(get, async (c) => {
+    const file = await service.getFile(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toBody(file)), 200);
+  })
+  .openapi(content, async (c) => {
+    const { file, content: bytes } = await service.openFile(c.var.ctx, c.req.valid("param").id);
+    c.header("content-type", "application/octet-stream");
+    c.header("content-length", String(file.bytes));
+    c.header(
+      "content-disposition",
+      `attachment; filename*=UTF-8''${encodeURIComponent(file.name)}`,
+    );
+    return c.body(toByteStream(bytes), 200);
+  })
+  .openapi(remove, async (c) => {
+    await service.deleteFile(c.var.ctx, c.req.valid("param").id);
+    return c.json(successOnly("File deleted successfully"), 200);
+  });
+
+export const fileRoutes = createRouter().route("/", listed);
+// Documented here and routed by hand: a validator would read the whole file into memory first.
+fileRoutes.openAPIRegistry.registerPath(upload);
+fileRoutes.post(upload.path, upload.middleware, async (c) => {
+  const file = await readUpload(c.req.raw, ({ name, content: bytes }) =>
+    service.storeFile(c.var.ctx, c.var.caller, name, bytes),
+  );
+  return c.json(success(toBody(file), "File uploaded successfully"), 201);
+});
+
+function toBody({ id, name, bytes, sha256, createdAt }: StoredFile): z.infer<typeof FileBody> {
+  return { id, name, bytes, sha256, createdAt: toIso(createdAt) };
+}

@@ -1,0 +1,62 @@
+import { PassThrough, Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+import { Busboy, type BusboyHeaders } from "@fastify/busboy";
+
+import { AppError, invalid } from "../errors.ts";
+
+export type Upload = { name: string; content: AsyncIterable<Uint8Array> };
+
+const MAX_FIELDS = 10;
+
+/**
+ * Hands the one file of a multipart body to `store` while it arrives, at the pace that `store` takes
+ * it, and returns what that made of it. Throws `UNSUPPORTED_MEDIA_TYPE` where the body is no
+ * multipart form, and `VALIDATION_ERROR` where the form is broken or has no part `file`.
+ */
+export async function readUpload<T>(
+  request: Request,
+  store: (upload: Upload) => Promise<T>,
+): Promise<T> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!/^multipart\/form-data\s*;.*boundary=/i.test(type) || !request.body)
+    throw new AppError(
+      "UNSUPPORTED_MEDIA_TYPE",
+      "Send the file as the part `file` of a `multipart/form-data` body, as `curl -F file=@tasks.csv` does",
+    );
+  let stored: Promise<T> | undefined;
+  const parser = createParser(type, (name, stream) => {
+    if (stored) return stream.resume();
+    const content = stream.pipe(new PassThrough());
+    stream.on("error", (error) => content.destroy(error));
+    // It may fail before `store` begins to read, which then meets the failure.
+    content.on("error", () => undefined);
+    stored = store({ name, content });
+    // Seen below, too; without this a failure before the end of the body would be nobody's.
+    stored.catch((error: unknown) => parser.destroy(asError(error)));
+  });
+  try {
+    await pipeline(Readable.from(request.body), parser);
+  } catch (error) {
+    const cause: unknown = await stored?.catch((refusal: unknown) => refusal);
+    if (cause instanceof AppError) throw cause;
+    throw invalid([{ path: "", message: `the form is broken: ${asError(error).message}` }]);
+  }
+  if (!stored)
+    throw invalid([{ path: "file", message: "the form has no part `file` with a filename" }]);
+  return stored;
+}
+
+function createParser(type: string, onFile: (name: string, stream: Readable) => void) {
+  const headers: BusboyHeaders = { "content-type": type };
+  const parser = new Busboy({ headers, limits: { fields: MAX_FIELDS, files: 1 } });
+  parser.on("file", (field, stream, filename) => {
+    if (field !== "file") stream.resume();
+    else onFile(filename || "upload", stream);
+  });
+  return parser;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,116 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { access, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { Context } from "../context.ts";
+import { AppError } from "../errors.ts";
+import { newId, randomBase32 } from "../lib/ids.ts";
+import { explainWriting, writeWhole } from "../lib/write-whole.ts";
+import * as store from "../store/files.ts";
+import { rowsOf } from "../store/rows.ts";
+import type { Caller } from "./caller.ts";
+
+/** Uploads lie here, inside the files folder. */
+const UPLOADS = ".uploads";
+const FILE_ID = /^file-[0-9a-z]{1,60}$/;
+
+/** Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole. */
+export async function storeFile(
+  ctx: Context,
+  caller: Caller,
+  name: string,
+  content: AsyncIterable<Uint8Array>,
+): Promise<store.StoredFile> {
+  const now = ctx.now();
+  const id = newId("file", now);
+  const folder = join(ctx.config.filesDir, UPLOADS);
+  const hash = createHash("sha256");
+  let bytes = 0;
+  async function* measured(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of content) {
+      bytes += chunk.length;
+      if (bytes > ctx.config.maxFileBytes)
+        throw new AppError(
+          "PAYLOAD_TOO_LARGE",
+          `The file is larger than ${ctx.config.maxFileBytes} bytes (MAX_FILE_BYTES)`,
+        );
+      hash.update(chunk);
+      yield chunk;
+    }
+  }
+  try {
+    await mkdir(folder, { recursive: true });
+    await writeWhole(join(folder, id), randomBase32(8), measured());
+  } catch (error) {
+    if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
+    throw new AppError(
+      "SERVICE_UNAVAILABLE",
+      `The file cannot be stored: ${explainWriting(error)}`,
+    );
+  }
+  const file = {
+    id,
+    name,
+    bytes,
+    sha256: hash.digest("hex"),
+    apiKey: caller.key,
+    createdAt: now,
+  };
+  await ctx.writer.write([store.insertFile(file)]);
+  return getFile(ctx, id);
+}
+
+export async function getFile(ctx: Context, id: string): Promise<store.StoredFile> {
+  const file = await store.findFile(ctx.db, id);
+  if (!file) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
+  return file;
+}
+
+/** One page of uploads and how many there are. */
+export async function listFiles(ctx: Context, page: store.FilePage) {
+  return { files: await store.listFiles(ctx.db, page), total: await store.countFiles(ctx.db) };
+}
+
+/** An upload and its bytes. */
+export async function openFile(ctx: Context, id: string) {
+  const file = await getFile(ctx, id);
+  const path = await requireBytes(ctx, id);
+  const content = createReadStream(path) as AsyncIterable<Uint8Array>;
+  return { file, content };
+}
+
+/** Deletes an upload. Batches that were made of it keep what they read. */
+export async function deleteFile(ctx: Context, id: string): Promise<void> {
+  const [result] = await ctx.writer.write([store.deleteFile(id)]);
+  if (rowsOf(result).length === 0)
+    throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
+  await rm(pathOf(ctx, id), { force: true });
+}
+
+/** Where the upload lies that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
+export async function findUpload(
+  ctx: Context,
+  inputFile: string,
+): Promise<{ path: string; name: string } | undefined> {
+  if (!FILE_ID.test(inputFile)) return undefined;
+  const file = await store.findFile(ctx.db, inputFile);
+  return file && { path: await requireBytes(ctx, file.id), name: file.name };
+}
+
+async function requireBytes(ctx: Context, id: string): Promise<string> {
+  const path = pathOf(ctx, id);
+  try {
+    await access(path);
+    return path;
+  } catch {
+    throw new AppError(
+      "FILE_NOT_FOUND",
+      `The content of file ${id} is not in the files folder of this process any more`,
+    );
+  }
+}
+
+function pathOf(ctx: Context, id: string): string {
+  return join(ctx.config.filesDir, UPLOADS, id);
+}

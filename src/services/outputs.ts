@@ -1,0 +1,60 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { AppError, invalid } from "../errors.ts";
+import { randomBase32 } from "../lib/ids.ts";
+import { PathError, prepareFileInside } from "../lib/paths.ts";
+import { explainWriting, writeWhole } from "../lib/write-whole.ts";
+import type { Batch } from "../store/batches.ts";
+import { askForOutput, endOutput, findOutput, takeOutput } from "../store/outputs.ts";
+import { rowsOf } from "../store/rows.ts";
+import { getBatch } from "./batches.ts";
+import { formatOf } from "./output-path.ts";
+import { streamResults } from "./results.ts";
+
+/**
+ * Writes the output files of batches that have ended, one after the other, until there is none left
+ * to write. What fails is kept with the batch, whose results stay where they are.
+ */
+export async function writeOutputs(ctx: Context): Promise<void> {
+  for (;;) {
+    if ((await ctx.client.execute(findOutput(ctx.now()))).rows.length === 0) return;
+    const [taken] = rowsOf<{ id: string }>((await ctx.writer.write([takeOutput(ctx.now())]))[0]);
+    if (!taken) return;
+    const batch = await getBatch(ctx, taken.id);
+    const error = await writeOutput(ctx, batch);
+    await ctx.writer.write([endOutput(batch.seq, error, ctx.now())]);
+    ctx.signals.emit("events", undefined);
+  }
+}
+
+/** Returns why the file could not be written, or `null`. */
+async function writeOutput(ctx: Context, batch: Batch): Promise<string | null> {
+  const outputFile = batch.outputFile ?? "";
+  const format = formatOf(outputFile) ?? "csv";
+  try {
+    const path = await prepareFileInside(ctx.config.filesDir, outputFile);
+    await writeWhole(path, randomBase32(8), streamResults(ctx, batch, { format, safe: false }));
+    return null;
+  } catch (error) {
+    getLogger(["gptrunner", "outputs"]).error(
+      "The output file {outputFile} of batch {batch} could not be written: {error}",
+      { outputFile, batch: batch.id, error },
+    );
+    const why = error instanceof PathError ? `it ${error.message}` : explainWriting(error);
+    return `${JSON.stringify(outputFile)} could not be written: ${why}`;
+  }
+}
+
+/** Writes the output file of a batch again, for instance after there is room on the disk. */
+export async function rewriteOutput(ctx: Context, id: string): Promise<Batch> {
+  const batch = await getBatch(ctx, id);
+  const [result] = await ctx.writer.write([askForOutput(batch.seq)]);
+  if (rowsOf(result).length > 0) {
+    ctx.signals.emit("events", undefined);
+    return getBatch(ctx, id);
+  }
+  if (batch.outputFile === null)
+    throw invalid([{ path: "outputFile", message: `batch ${id} was created without one` }]);
+  throw new AppError("BATCH_RUNNING", `Batch ${id} has not ended, or its output is being written`);
+}

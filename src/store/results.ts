@@ -1,0 +1,62 @@
+import type { Statement } from "../db/writer.ts";
+import type { Endpoint } from "../domain/request.ts";
+import type { TaskStatus } from "../domain/task.ts";
+import { IS_RUNNING } from "./queue.ts";
+
+/** A task of a batch with what was asked and what came of it, as results need it. */
+export type ResultRow = {
+  seq: number;
+  id: string;
+  position: number;
+  status: TaskStatus;
+  model: string;
+  endpoint: Endpoint;
+  /** What the row of the batch's input held: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
+  cells: string | null;
+  /** Of inline tasks alone, whose columns are made of them. */
+  body: string | null;
+  prompt: string | null;
+  metadata: string | null;
+  run: number | null;
+  attempts: number | null;
+  isDryRun: number | null;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  costUsd: number | null;
+  response: string | null;
+  error: string | null;
+};
+
+export type ResultPage = { after: number; limit: number; status: TaskStatus | undefined };
+
+/**
+ * The `ResultRow`s of a batch after a position, in input order. Read as plain rows: results of a
+ * million tasks are read this way, and mapping them to objects first took half of the time.
+ */
+export function listResults(batch: number, { after, limit, status }: ResultPage): Statement {
+  const which = status === undefined ? "" : ` AND ${STATUS[status]}`;
+  return {
+    sql: `SELECT tasks.seq, tasks.id, tasks.position, tasks.model, i.endpoint, i.cells,
+                 CASE WHEN tasks.status = 'pending' AND ${IS_RUNNING} THEN 'running'
+                      ELSE tasks.status END AS status,
+                 CASE WHEN i.cells IS NULL THEN i.body END AS body,
+                 CASE WHEN i.cells IS NULL THEN i.prompt END AS prompt,
+                 CASE WHEN i.cells IS NULL THEN i.metadata END AS metadata,
+                 e.run, e.attempts, e.is_dry_run AS isDryRun, e.prompt_tokens AS promptTokens,
+                 e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.response, e.error
+          FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
+            LEFT JOIN executions e
+              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'
+          WHERE tasks.batch = ? AND tasks.position > ?${which}
+          ORDER BY tasks.position LIMIT ?`,
+    args: [batch, after, limit],
+  };
+}
+
+const STATUS: Record<TaskStatus, string> = {
+  pending: `tasks.status = 'pending' AND NOT ${IS_RUNNING}`,
+  running: `tasks.status = 'pending' AND ${IS_RUNNING}`,
+  completed: "tasks.status = 'completed'",
+  failed: "tasks.status = 'failed'",
+  cancelled: "tasks.status = 'cancelled'",
+};
