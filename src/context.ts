@@ -7,7 +7,8 @@ import type { ProcessLoad } from "./lib/process-load.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
 
-export type Delta = { task: number; text: string };
+/** A piece of a task's answer; `offset` counts the characters before it, 0 where an answer begins (again). */
+export type Delta = { task: number; offset: number; text: string };
 
 /** What the parts of one process tell each other. The database is the truth; these save a poll. */
 export type Topics = {

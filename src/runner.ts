@@ -13,6 +13,7 @@ import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
+import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { pruneMetrics } from "./services/metrics.ts";
@@ -26,6 +27,7 @@ export type Runner = {
     request: Request,
     connection: { address: () => string | undefined },
   ) => Response | Promise<Response>;
+  hub: EventHub;
   /** The first admin key, if this start made it: the only time that it can be read. */
   firstKey: string | undefined;
   /** Begins to execute tasks, unless this process only answers requests. */
@@ -65,9 +67,11 @@ export async function createRunner(config: Config): Promise<Runner> {
   });
   let engine: Engine | undefined;
   let pruning: ReturnType<typeof setInterval> | undefined;
-  const app = createApp(ctx, { isEngineRunning: () => engine !== undefined });
+  const hub = createEventHub(ctx);
+  const app = createApp(ctx, { hub, isEngineRunning: () => engine !== undefined });
   return {
     ctx,
+    hub,
     fetch: app.fetch,
     firstKey,
     async start() {
@@ -84,6 +88,8 @@ export async function createRunner(config: Config): Promise<Runner> {
       clearInterval(pruning);
       load.stop();
       await stopping?.stop(graceMs);
+      // Only now, so that readers hear how the last calls ended.
+      await hub.stop();
     },
     close: database.close,
   };

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { temporaryFolder } from "./support/process.ts";
-import { client, startServer } from "./support/server.ts";
+import { freePort, startProcess, temporaryFolder } from "./support/process.ts";
+import { client, startServer, until } from "./support/server.ts";
 
 /** Runs a shell script in which every curl must succeed, against this server instead of port 3000. */
 async function runScript(script: string, url: string, cwd: string): Promise<string> {
@@ -39,6 +39,43 @@ test("every curl of the README works as pasted, from the first to the last", asy
   expect(existsSync(join(folder.path, "cities-results.csv"))).toBe(true);
   expect(await app.differences()).toEqual([]);
 });
+
+test("the live reader of the README works as pasted, through a restart of the server", async () => {
+  using folder = temporaryFolder();
+  const env = { DATA_DIR: folder.path, PORT: String(await freePort()), API_KEYS: "test-key" };
+  await using app = await startProcess(env);
+  const script = (await scriptOf("Last-Event-ID")).replaceAll(
+    "http://localhost:3000",
+    app.url ?? "",
+  );
+  const file = join(folder.path, "live.mjs");
+  writeFileSync(file, script);
+  const reader = Bun.spawn([process.execPath, file, "0"], {
+    env: { KEY: "test-key" },
+    stdout: "pipe",
+  });
+  let output = "";
+  const reading = (async () => {
+    for await (const chunk of reader.stdout) output += new TextDecoder().decode(chunk);
+  })();
+  const told = (id: string) => output.split(`taskId: "${id}"`).length - 1;
+  await app.post("/tasks?execute=true", { id: "one", prompt: "x" });
+  await until(() => told("one") === 3 || undefined);
+  await app.kill("SIGKILL");
+  await using again = await startProcess(env);
+  await again.post("/tasks?execute=true", { id: "two", prompt: "x" });
+  await until(() => told("two") === 3 || undefined);
+  expect(told("one")).toBe(3);
+  reader.kill();
+  await reading;
+});
+
+/** The JavaScript of the README that has this in it. */
+async function scriptOf(mark: string): Promise<string> {
+  const readme = await Bun.file("README.md").text();
+  const scripts = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map(([, script]) => script ?? "");
+  return scripts.find((script) => script.includes(mark)) ?? "";
+}
 
 test("the printed examples of the API documentation work with curl, from an empty database", async () => {
   using folder = temporaryFolder();

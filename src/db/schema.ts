@@ -302,6 +302,18 @@ export const alerts = sqliteTable(
 );
 export type Alert = typeof alerts.$inferSelect;
 
+/** What opens an event stream where no header can be sent. */
+export const streamTokens = sqliteTable("stream_tokens", {
+  /** SHA-256 of the token. */
+  hash: text().primaryKey(),
+  apiKey: integer().notNull(),
+  /** What it gives access to; everything else is refused. */
+  filter: text({ mode: "json" })
+    .$type<{ types?: string[]; taskId?: string; batchId?: string }>()
+    .notNull(),
+  expiresAt: integer().notNull(),
+});
+
 export const idempotencyKeys = sqliteTable(
   "idempotency_keys",
   {

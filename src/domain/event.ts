@@ -1,17 +1,85 @@
 /** Everything that the log can tell. */
-export type EventType =
-  | "task.created"
-  | "task.started"
-  | "task.completed"
-  | "task.failed"
-  | "task.cancelled"
-  | "batch.created"
-  | "batch.started"
-  | "batch.completed"
-  | "batch.failed"
-  | "batch.cancelled"
-  | "batch.paused"
-  | "batch.resumed"
-  | "batch.progress"
-  | "scheduled_task.executed"
-  | "system.alert";
+export const EVENT_TYPES = [
+  "task.created",
+  "task.started",
+  "task.completed",
+  "task.failed",
+  "task.cancelled",
+  "batch.created",
+  "batch.started",
+  "batch.progress",
+  "batch.paused",
+  "batch.resumed",
+  "batch.completed",
+  "batch.failed",
+  "batch.cancelled",
+  "scheduled_task.executed",
+  "system.alert",
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
+
+/** Sent to live readers only: a piece of an answer that is being streamed. */
+export const DELTA = "task.delta";
+
+/** What stands for more than itself, or for another: documented names that are kept for ever. */
+const ALIASES: Record<string, EventType> = { "batch.finished": "batch.completed" };
+
+/**
+ * The types that a pattern means (`task.completed`, `task.*`, `*`, `batch.finished`); none where it
+ * means nothing.
+ */
+export function typesOf<T extends string>(pattern: string, known: readonly T[]): T[] {
+  const wanted = ALIASES[pattern] ?? pattern;
+  if (wanted === "*") return [...known];
+  if (wanted.endsWith(".*")) return known.filter((type) => type.startsWith(wanted.slice(0, -1)));
+  return known.filter((type) => type === wanted);
+}
+
+/** A row of the log. */
+export type LoggedEvent = {
+  id: number;
+  at: number;
+  type: EventType;
+  task: string | null;
+  batch: string | null;
+  /** The public id of the execution that it tells of. */
+  execution: string | null;
+  data: string | null;
+};
+
+const STATUSES: Partial<Record<EventType, string>> = {
+  "task.created": "pending",
+  "task.started": "running",
+  "task.completed": "completed",
+  "task.failed": "failed",
+  "task.cancelled": "cancelled",
+  "batch.created": "pending",
+  "batch.started": "running",
+  "batch.progress": "running",
+  "batch.paused": "paused",
+  "batch.resumed": "running",
+  "batch.completed": "completed",
+  "batch.failed": "failed",
+  "batch.cancelled": "cancelled",
+};
+
+/**
+ * What readers of streams and webhooks get, as JSON: `{type, timestamp, data}` (Standard Webhooks).
+ * Small on purpose: ids, a status, counts; answers are fetched.
+ */
+export function toEventBody(event: LoggedEvent): string {
+  const { type, at, task, batch, execution, data } = event;
+  const status = STATUSES[type];
+  const facts: string[] = [];
+  if (task !== null) facts.push(`"taskId":${JSON.stringify(task)}`);
+  if (batch !== null) facts.push(`"batchId":${JSON.stringify(batch)}`);
+  if (execution !== null) facts.push(`"executionId":"${execution}"`);
+  if (status !== undefined) facts.push(`"status":"${status}"`);
+  if (data !== null && data.length > 2) facts.push(data.slice(1, -1));
+  return `{"type":"${type}","timestamp":"${new Date(at).toISOString()}","data":{${facts.join()}}}`;
+}
+
+/** Whether the task or batch has come to an end with this event, for now: it may be executed again. */
+export function isEnd(type: EventType): boolean {
+  return /^(task|batch)\.(completed|failed|cancelled)$/.test(type);
+}

@@ -40,13 +40,15 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
     const { name, caller } = call.isDryRun ? callers.simulated : callers.real;
     const abort = new AbortController();
     running.set(call.task, abort);
+    let offset = 0;
     const result = await caller({
       endpoint: call.endpoint,
       body: call.body,
       timeoutMs: call.timeoutMs,
       abort,
       onDelta(text) {
-        deltas.push({ task: call.task, text });
+        deltas.push({ task: call.task, offset, text });
+        offset += text.length;
         timer ??= setTimeout(report, REPORT_AFTER_MS);
       },
     });

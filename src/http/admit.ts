@@ -6,8 +6,10 @@ import { type Allowance, createRateWindow } from "../lib/rate-window.ts";
 import { createAuthenticator } from "../services/authenticator.ts";
 import type { Caller } from "../services/caller.ts";
 import { createRateLimiter } from "../services/rate-limits.ts";
+import { findStreamCaller } from "../services/stream-tokens.ts";
 import { addressOf } from "./address.ts";
 import type { AppEnv } from "./router.ts";
+import { streamTokenOf } from "./stream-access.ts";
 
 /**
  * Lets nobody in without a valid key, and nobody in more often than they may: a key by its own limit
@@ -24,6 +26,8 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   const failed = createRateWindow(() => ctx.now());
 
   async function identify(c: Context<AppEnv>): Promise<Caller> {
+    const streamToken = streamTokenOf(c);
+    if (streamToken !== undefined) return identifyByStreamToken(c, streamToken);
     const token = authenticator.readToken(c.req.header("authorization"));
     if (token === undefined) {
       if (rateLimitPerMinute > 0) spend(c, keyless.take(addressOf(c), rateLimitPerMinute));
@@ -38,6 +42,19 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
     if (caller) return caller;
     if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute));
     throw new AppError("UNAUTHORIZED", "The API key is not valid");
+  }
+
+  async function identifyByStreamToken(c: Context<AppEnv>, token: string): Promise<Caller> {
+    const address = failedLoginsPerMinute > 0 ? addressOf(c) : "";
+    if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
+    const found = await findStreamCaller(ctx, token);
+    c.set("grant", found?.filter);
+    if (found) return found.caller;
+    if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute));
+    throw new AppError(
+      "UNAUTHORIZED",
+      "access_token is not valid (any more); POST /events/token makes one for a minute",
+    );
   }
 
   return async (c, next) => {

@@ -2,10 +2,12 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
+import type { EventHub } from "../services/event-hub.ts";
 import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
+import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
@@ -18,7 +20,7 @@ import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import type { AppEnv } from "./router.ts";
 
-export type AppOptions = { isEngineRunning: () => boolean };
+export type AppOptions = { hub: EventHub; isEngineRunning: () => boolean };
 
 /** The whole HTTP face. */
 export function createApp(ctx: Context, options: AppOptions) {
@@ -28,6 +30,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   const connections = createConnections(ctx.config);
   app.use(async (c, next) => {
     c.set("ctx", ctx);
+    c.set("hub", options.hub);
     c.set("connections", connections);
     const leave = connections.enter();
     await next();
@@ -48,6 +51,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", keyRoutes);
   app.route("/api/v1", metricsRoutes);
   app.route("/api/v1", fileRoutes);
+  app.route("/api/v1", eventRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

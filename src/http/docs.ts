@@ -30,6 +30,7 @@ const ABOUT = {
     { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
     { name: "metrics", description: "How much, how fast, at what cost" },
     { name: "keys", description: "API keys: who may do what, how much, and until when" },
+    { name: "events", description: "What happens, as it happens" },
   ],
 };
 

@@ -6,6 +6,8 @@ import { allows, type Scope } from "../domain/scope.ts";
 import { AppError, ERROR_STATUS, invalid } from "../errors.ts";
 import type { Allowance } from "../lib/rate-window.ts";
 import type { Caller } from "../services/caller.ts";
+import type { EventHub } from "../services/event-hub.ts";
+import type { TokenFilter } from "../services/stream-tokens.ts";
 import type { Connections } from "./connections.ts";
 
 export type AppEnv = {
@@ -13,10 +15,13 @@ export type AppEnv = {
   Bindings: { address?: () => string | undefined };
   Variables: {
     ctx: Context;
+    hub: EventHub;
     requestId: string;
     caller: Caller;
     /** What is left of the caller's rate limit, if it has one. */
     allowance: Allowance | undefined;
+    /** What a stream token opens, where the caller came with one. */
+    grant: TokenFilter | undefined;
     connections: Connections;
   };
 };

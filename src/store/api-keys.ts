@@ -32,7 +32,7 @@ export async function countValidKeys(db: Db, now: number): Promise<number> {
   return row?.n ?? 0;
 }
 
-function isValid(now: number): SQL | undefined {
+export function isValid(now: number): SQL | undefined {
   return and(isNull(apiKeys.revokedAt), or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now)));
 }
 

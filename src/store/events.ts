@@ -1,5 +1,17 @@
+import type { Client } from "@libsql/client";
+
 import type { Statement } from "../db/writer.ts";
-import type { EventType } from "../domain/event.ts";
+import type { EventType, LoggedEvent } from "../domain/event.ts";
+import { executionId } from "../domain/task.ts";
+import { rowsOf } from "./rows.ts";
+
+/*
+ * Readers follow the log by id: "everything after 42". That is safe because an id is drawn inside
+ * a write transaction and SQLite, a libSQL server included, runs one write transaction at a time:
+ * whoever draws a higher id does so after the lower one was committed or rolled back. So no id ever
+ * becomes visible below one that a reader has seen. A replica that lags shows an earlier state of
+ * the log, never one with holes.
+ */
 
 export type NewEvent = {
   type: EventType;
@@ -18,4 +30,75 @@ export function eventAfterChange({ type, at, task, batch, data }: NewEvent): Sta
           SELECT ?, ?, ?, ?, ? WHERE changes() > 0`,
     args: [at, type, task, batch, data ? JSON.stringify(data) : null],
   };
+}
+
+/** Which events to read: all, or those of one task or batch. */
+export type EventSubject = { task?: string | undefined; batch?: string | undefined };
+
+/** Rows that one statement looks at: a millisecond or two of the event loop on a local file. */
+const WINDOW = 5000;
+
+export type EventPage = {
+  events: LoggedEvent[];
+  /** The id up to which the log was read; more may match behind it. */
+  upTo: number;
+};
+
+/**
+ * Reads up to `limit` events with ids above `after` and no higher than `last`, and looks at no more
+ * than a few thousand rows: there is no index by subject, because it would cost every task of every
+ * run two more writes for the sake of a few readers.
+ */
+export async function readEvents(
+  client: Client,
+  after: number,
+  last: number,
+  limit: number,
+  { task, batch }: EventSubject = {},
+): Promise<EventPage> {
+  const end = task === undefined && batch === undefined ? last : Math.min(last, after + WINDOW);
+  const rows = rowsOf<Row>(
+    await client.execute({
+      sql: `SELECT id, at, type, task, batch, task_seq, run, data FROM events
+            WHERE id > ? AND id <= ?${task === undefined ? "" : " AND task = ?"}${batch === undefined ? "" : " AND batch = ?"}
+            ORDER BY id LIMIT ?`,
+      args: [after, end, ...[task, batch].filter((id) => id !== undefined), limit],
+    }),
+  );
+  const events = rows.map(toLoggedEvent);
+  return { events, upTo: events.length === limit ? (events.at(-1)?.id ?? end) : end };
+}
+
+type Row = Omit<LoggedEvent, "execution"> & { task_seq: number | null; run: number | null };
+
+function toLoggedEvent({ task_seq: seq, run, ...event }: Row): LoggedEvent {
+  return { ...event, execution: seq === null || run === null ? null : executionId(seq, run) };
+}
+
+/** The lowest and highest ids in the log; both 0 where it is empty. */
+export async function findLogBounds(client: Client): Promise<{ first: number; last: number }> {
+  const [row] = rowsOf<{ first: number | null; last: number | null }>(
+    await client.execute(
+      "SELECT (SELECT min(id) FROM events) AS first, (SELECT max(id) FROM events) AS last",
+    ),
+  );
+  return { first: row?.first ?? 0, last: row?.last ?? 0 };
+}
+
+/** An id below all events that were written at `time` or later. Found by bisection: times grow with ids, but for the clocks of a fleet, which may differ by a minute. */
+export async function findIdBefore(client: Client, time: number): Promise<number> {
+  const wanted = time - 60_000;
+  let { first: low, last: high } = await findLogBounds(client);
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    const [row] = rowsOf<{ at: number }>(
+      await client.execute({
+        sql: "SELECT at FROM events WHERE id >= ? ORDER BY id LIMIT 1",
+        args: [middle],
+      }),
+    );
+    if (row && row.at < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return Math.max(0, low - 1);
 }

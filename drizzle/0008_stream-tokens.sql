@@ -1,0 +1,6 @@
+CREATE TABLE `stream_tokens` (
+	`hash` text PRIMARY KEY NOT NULL,
+	`api_key` integer NOT NULL,
+	`filter` text NOT NULL,
+	`expires_at` integer NOT NULL
+);

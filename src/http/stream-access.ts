@@ -1,0 +1,27 @@
+import type { Context } from "hono";
+
+import { AppError } from "../errors.ts";
+import type { TokenFilter } from "../services/stream-tokens.ts";
+
+const STREAMS = /^\/api\/v1\/(events|tasks\/[^/]+\/events|batches\/[^/]+\/events)$/;
+
+/** The token in the address of a request for an event stream; nowhere else is one looked for. */
+export function streamTokenOf(c: Context): string | undefined {
+  if (c.req.method !== "GET" || !STREAMS.test(c.req.path)) return undefined;
+  return c.req.query("access_token");
+}
+
+type Topic = { taskId?: string | undefined; batchId?: string | undefined };
+
+/** What is asked for, narrowed to what the token opens. Throws `FORBIDDEN` where that is something else. */
+export function withinGrant(grant: TokenFilter | undefined, asked: Topic): Topic {
+  const narrowed = { ...asked };
+  for (const field of ["taskId", "batchId"] as const) {
+    const only = grant?.[field];
+    if (only === undefined) continue;
+    if (asked[field] !== undefined && asked[field] !== only)
+      throw new AppError("FORBIDDEN", `This access_token is for ${field} ${only} alone`);
+    narrowed[field] = only;
+  }
+  return narrowed;
+}

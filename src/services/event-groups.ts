@@ -1,0 +1,67 @@
+import type { LoggedEvent } from "../domain/event.ts";
+import type { LiveStream, StreamFilter } from "./event-stream.ts";
+
+/** Streams with one filter: what they get is written once. */
+export type Group = {
+  filter: StreamFilter;
+  streams: Set<LiveStream>;
+  /** What of the page at hand they get, and whether their subject has come to its end in it. */
+  text: string;
+  isOver: boolean;
+  /** The piece of an answer that they get next. */
+  delta: { offset: number; text: string } | undefined;
+};
+
+/** The groups of a process, found by what they are about, so that an event costs only those that it concerns. */
+export function createGroups() {
+  const all = new Map<string, Group>();
+  const byTopic = new Map<string, Set<Group>>();
+  const about = (topic: string): Iterable<Group> => byTopic.get(topic) ?? [];
+
+  return {
+    join(filter: StreamFilter): Group {
+      const key = keyOf(filter);
+      const known = all.get(key);
+      if (known) return known;
+      const group = { filter, streams: new Set<LiveStream>(), text: "", isOver: false };
+      const added: Group = { ...group, delta: undefined };
+      all.set(key, added);
+      for (const topic of topicsOf(filter)) {
+        const others = byTopic.get(topic);
+        if (others) others.add(added);
+        else byTopic.set(topic, new Set([added]));
+      }
+      return added;
+    },
+
+    /** Forgets a group that has no streams any more. */
+    drop(group: Group): void {
+      if (group.streams.size > 0) return;
+      all.delete(keyOf(group.filter));
+      for (const topic of topicsOf(group.filter)) {
+        const others = byTopic.get(topic);
+        others?.delete(group);
+        if (others?.size === 0) byTopic.delete(topic);
+      }
+    },
+
+    *concernedBy({ task, batch }: LoggedEvent): Generator<Group> {
+      yield* about("");
+      if (task !== null) yield* about(`task ${task}`);
+      if (batch !== null) yield* about(`batch ${batch}`);
+    },
+
+    /** Those that get the answer of this task as it is streamed. */
+    streaming: (taskSeq: number) => about(`answer ${taskSeq}`),
+    values: () => all.values(),
+  };
+}
+
+function topicsOf({ task, batch, subject }: StreamFilter): string[] {
+  const topic = task !== undefined ? `task ${task}` : batch !== undefined ? `batch ${batch}` : "";
+  return subject?.kind === "task" ? [topic, `answer ${subject.seq}`] : [topic];
+}
+
+function keyOf({ task, batch, types, subject }: StreamFilter): string {
+  return JSON.stringify([task, batch, types && [...types].toSorted(), subject]);
+}

@@ -1,0 +1,203 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context, Delta } from "../context.ts";
+import { DELTA, type LoggedEvent } from "../domain/event.ts";
+import { findLogBounds, readEvents } from "../store/events.ts";
+import { createGroups, type Group } from "./event-groups.ts";
+import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
+
+export type EventHub = {
+  /** A stream of what matches: the events after the id `after`, or, without it, what comes from now on. */
+  open(
+    filter: StreamFilter,
+    after: number | undefined,
+    onClose: () => void,
+  ): Promise<ReadableStream<Uint8Array>>;
+  /** Ends all streams, with what is in the log by now and a hint to come back. */
+  stop(): Promise<void>;
+  /** How many streams are open. */
+  size(): number;
+};
+
+const PAGE = 200;
+/** Backstop for lost hints, and on a shared database the way to hear of others' events. */
+const POLL_MS = { exclusive: 1000, shared: 200 };
+/** Readers are promised a comment every ten seconds. */
+const PING_MS = 9000;
+const FAREWELL = "retry: 1000\n\n: the server stops; come back\n\n";
+
+/**
+ * Events that come within this time are handed out together, because a chunk costs each stream some
+ * microseconds, whatever is in it. An event that comes alone does not wait.
+ */
+const pauseMs = (streams: number) => Math.min(100, 5 + streams / 20);
+
+const encoder = new TextEncoder();
+
+/*
+ * One reader of the log for all streams of this process.
+ *
+ *   asleep   there is no stream, and nothing is read. Left when one is opened, at the end of the log.
+ *   waiting  nothing new is known of. Left by a hint that there are rows or pieces of answers, or by
+ *            the poll; not sooner than `pauseMs` after the last reading.
+ *   reading  page by page; each event goes to the groups of streams that it concerns. Hints that come
+ *            meanwhile lead to another reading.
+ *   stopped  after a last reading all streams are ended.
+ */
+export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHub {
+  const log = getLogger(["gptrunner", "events"]);
+  const { client, signals } = ctx;
+  const groups = createGroups();
+  const streamed = new Set<Group>();
+  let streams = 0;
+  let position = 0;
+  let waking: Promise<void> | undefined;
+  let reading: Promise<void> | undefined;
+  let isNudged = false;
+  let isStopped = false;
+  let lastRead = -Infinity;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let intervals: ReturnType<typeof setInterval>[] = [];
+  const unsubscribe = [signals.on("events", nudge), signals.on("deltas", collect)];
+
+  function nudge(): void {
+    if (streams === 0 || isStopped) return;
+    const wait = lastRead + pauseMs(streams) - performance.now();
+    if (reading) isNudged = true;
+    else timer ??= setTimeout(startReading, Math.max(0, wait));
+  }
+
+  function startReading(): void {
+    timer = undefined;
+    reading = read()
+      .catch((error: unknown) => log.error("The event log could not be read: {error}", { error }))
+      .finally(() => {
+        lastRead = performance.now();
+        reading = undefined;
+        if (isNudged) nudge();
+        isNudged = false;
+      });
+  }
+
+  async function read(): Promise<void> {
+    for (let isMore = true; isMore;) {
+      const { events } = await readEvents(client, position, Number.MAX_SAFE_INTEGER, PAGE);
+      handOut(events);
+      isMore = events.length === PAGE && streams > 0;
+      if (isMore) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  function handOut(events: LoggedEvent[]): void {
+    const touched = new Set<Group>();
+    for (const event of events) {
+      let frame: string | undefined;
+      for (const group of groups.concernedBy(event)) {
+        const isOver = endsSubject(group.filter, event);
+        if (isOver) writeDelta(group);
+        if (isWanted(group.filter, event)) group.text += frame ??= toFrame(event);
+        group.isOver = isOver ?? group.isOver;
+        touched.add(group);
+      }
+    }
+    for (const group of streamed) touched.add(writeDelta(group));
+    const from = position;
+    position = events.at(-1)?.id ?? position;
+    for (const group of touched) send(group, from);
+  }
+
+  function send(group: Group, from: number): void {
+    const { text, isOver } = group;
+    group.text = "";
+    group.isOver = false;
+    if (text === "" && !isOver) return;
+    const chunk = encoder.encode(text);
+    for (const stream of group.streams) stream.push(chunk, from, isOver);
+  }
+
+  /** Pieces of one answer that come between two readings of the log go out as one. */
+  function collect(deltas: Delta[]): void {
+    if (streams === 0) return;
+    for (const { task, text, offset } of deltas)
+      for (const group of groups.streaming(task)) {
+        if (group.delta && group.delta.offset + group.delta.text.length === offset)
+          group.delta.text += text;
+        else {
+          writeDelta(group);
+          group.delta = { offset, text };
+          streamed.add(group);
+        }
+        nudge();
+      }
+  }
+
+  function writeDelta(group: Group): Group {
+    const { delta, filter } = group;
+    if (delta && (filter.types?.has(DELTA) ?? true)) {
+      const timestamp = new Date(ctx.now()).toISOString();
+      const body = { type: DELTA, timestamp, data: { taskId: filter.task, ...delta } };
+      group.text += `event: ${DELTA}\ndata: ${JSON.stringify(body)}\n\n`;
+    }
+    group.delta = undefined;
+    streamed.delete(group);
+    return group;
+  }
+
+  async function wake(): Promise<void> {
+    ({ last: position } = await findLogBounds(client));
+    const poll = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
+    intervals = [setInterval(nudge, poll), setInterval(pingAll, pingMs)];
+  }
+
+  function sleep(): void {
+    waking = undefined;
+    clearTimeout(timer);
+    timer = undefined;
+    for (const interval of intervals) clearInterval(interval);
+  }
+
+  function pingAll(): void {
+    for (const group of groups.values()) for (const stream of group.streams) stream.ping();
+  }
+
+  return {
+    async open(filter, after, onClose) {
+      streams++;
+      try {
+        await (waking ??= wake());
+      } catch (error) {
+        streams--;
+        waking = undefined;
+        throw error;
+      }
+      const { first: oldest } = await findLogBounds(client);
+      const group = groups.join(filter);
+      const stream = createStream({
+        client,
+        filter,
+        after: Math.min(Math.max(after ?? position, oldest - 1), position),
+        position: () => position,
+        onClose() {
+          group.streams.delete(stream);
+          groups.drop(group);
+          if (--streams === 0) sleep();
+          onClose();
+        },
+        onError: (error) => log.error("The event log could not be read: {error}", { error }),
+      });
+      group.streams.add(stream);
+      if (isStopped) stream.close(FAREWELL);
+      return stream.body;
+    },
+    async stop() {
+      isStopped = true;
+      for (const end of unsubscribe) end();
+      clearTimeout(timer);
+      await reading;
+      await read().catch(() => undefined);
+      for (const group of groups.values())
+        for (const stream of group.streams) stream.close(FAREWELL);
+    },
+    size: () => streams,
+  };
+}

@@ -1,0 +1,62 @@
+import type { Context } from "../context.ts";
+import { isFinal } from "../domain/task.ts";
+import { findIdBefore, findLogBounds, readEvents } from "../store/events.ts";
+import { getBatch } from "./batches.ts";
+import type { EventHub } from "./event-hub.ts";
+import { isWanted, type StreamFilter } from "./event-stream.ts";
+import { getTask } from "./tasks.ts";
+
+/** The id after which a stream begins; `now`: with what comes next. */
+export type Start = number | "now" | undefined;
+type Body = ReadableStream<Uint8Array>;
+
+/** A stream of the events that match, by default of those to come. */
+export function watchEvents(
+  hub: EventHub,
+  filter: Omit<StreamFilter, "subject">,
+  start: Start,
+  onClose: () => void,
+): Promise<Body> {
+  return hub.open(filter, start === "now" ? undefined : start, onClose);
+}
+
+/**
+ * A stream of what happens to a task, with the pieces of its answer, or to a batch, until it has come
+ * to an end; by default from its beginning. `undefined` where it has ended and all has been told.
+ */
+export async function watchSubject(
+  ctx: Context,
+  hub: EventHub,
+  { kind, id, types }: { kind: "task" | "batch"; id: string; types: StreamFilter["types"] },
+  start: Start,
+  onClose: () => void,
+): Promise<Body | undefined> {
+  const { seq, createdAt, isOver } = await findSubject(ctx, kind, id);
+  const filter: StreamFilter = { [kind]: id, types, subject: { kind, seq } };
+  if (start === "now" && !isOver) return hub.open(filter, undefined, onClose);
+  const after = typeof start === "number" ? start : await findIdBefore(ctx.client, createdAt);
+  if (isOver && (start === "now" || !(await isAnythingLeft(ctx, filter, after)))) return undefined;
+  return hub.open(filter, after, onClose);
+}
+
+async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
+  if (kind === "batch") {
+    const { seq, createdAt, status } = await getBatch(ctx, id);
+    const isOver = status === "completed" || status === "failed" || status === "cancelled";
+    return { seq, createdAt, isOver };
+  }
+  const { task } = await getTask(ctx, id);
+  return { seq: task.seq, createdAt: task.createdAt, isOver: isFinal(task.status) };
+}
+
+/** Whether the log has an event after `after` that the stream would tell. */
+async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number): Promise<boolean> {
+  const { first, last } = await findLogBounds(ctx.client);
+  for (let at = Math.max(after, first - 1); at < last;) {
+    const page = await readEvents(ctx.client, at, last, 200, filter);
+    if (page.events.some((event) => isWanted(filter, event))) return true;
+    at = page.upTo;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return false;
+}

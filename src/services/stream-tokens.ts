@@ -1,0 +1,43 @@
+import type { Context } from "../context.ts";
+import { sha256Hex } from "../lib/hash.ts";
+import { randomBase32 } from "../lib/ids.ts";
+import {
+  deleteExpiredTokens,
+  findToken,
+  insertToken,
+  type TokenFilter,
+} from "../store/stream-tokens.ts";
+import type { Caller } from "./caller.ts";
+
+export type { TokenFilter };
+
+const VALID_MS = 60_000;
+
+/**
+ * Makes a token that opens event streams within what `filter` names, for a minute: browsers'
+ * EventSource sends no headers, and an address ends up in logs.
+ */
+export async function createStreamToken(
+  ctx: Context,
+  caller: Caller,
+  filter: TokenFilter,
+): Promise<{ token: string; expiresAt: number }> {
+  const token = `gts_${randomBase32(40)}`;
+  const expiresAt = ctx.now() + VALID_MS;
+  await ctx.writer.write([
+    deleteExpiredTokens(ctx.now()),
+    insertToken({ hash: sha256Hex(token), apiKey: caller.key, filter, expiresAt }),
+  ]);
+  return { token, expiresAt };
+}
+
+/** Who holds a stream token, and what it opens; `undefined` where it is not valid. */
+export async function findStreamCaller(
+  ctx: Context,
+  token: string,
+): Promise<{ caller: Caller; filter: TokenFilter } | undefined> {
+  const found = await findToken(ctx.db, sha256Hex(token), ctx.now());
+  if (!found) return undefined;
+  const { filter, ...holder } = found;
+  return { caller: { ...holder, scopes: ["read"] }, filter };
+}

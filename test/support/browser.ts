@@ -1,0 +1,20 @@
+import { existsSync } from "node:fs";
+
+import { chromium } from "playwright-core";
+
+/** Debian's Chromium, or the one that CHROMIUM names. CI installs it; without it the tests of the browser are left out. */
+export const browserPath = [process.env["CHROMIUM"], "/usr/bin/chromium"].find(
+  (path) => path !== undefined && existsSync(path),
+);
+
+/** A page in a browser of its own, gone with the test. */
+export async function openPage(url: string) {
+  const browser = await chromium.launch({
+    executablePath: browserPath ?? "",
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
+  // What tests run in the page is not what the page itself may run.
+  const page = await browser.newPage({ bypassCSP: true });
+  await page.goto(url);
+  return { page, [Symbol.asyncDispose]: () => browser.close() };
+}

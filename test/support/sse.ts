@@ -1,0 +1,73 @@
+import { KEY, type Json, until } from "./server.ts";
+
+export type Told = { id: number | undefined; event: string; data: Json };
+
+/** A reader of an event stream, by hand, so that it takes exactly what is sent. */
+export async function follow(
+  url: string,
+  path: string,
+  { key = KEY, headers = {} }: { key?: string; headers?: Record<string, string> } = {},
+) {
+  const abort = new AbortController();
+  const response = await fetch(`${url}/api/v1${path}`, {
+    headers: { ...(key === "" ? {} : { authorization: `Bearer ${key}` }), ...headers },
+    signal: abort.signal,
+  });
+  const told: Told[] = [];
+  const state = { text: "", isOver: false };
+  const reading = read(response, state, told).catch(() => undefined);
+  return {
+    response,
+    status: response.status,
+    told,
+    /** Everything that came, as it came. */
+    text: () => state.text,
+    types: () => told.map(({ event }) => event),
+    ids: () => told.flatMap(({ id }) => id ?? []),
+    lastId: () => told.findLast(({ id }) => id !== undefined)?.id ?? 0,
+    /** Waits for an event of this type. */
+    until: (type: string) => until(() => told.find(({ event }) => event === type)),
+    /** Waits until the server has ended the stream. */
+    ended: () => until(() => state.isOver || undefined),
+    async close() {
+      abort.abort();
+      await reading;
+    },
+    async [Symbol.asyncDispose]() {
+      await this.close();
+    },
+  };
+}
+
+async function read(
+  response: Response,
+  state: { text: string; isOver: boolean },
+  told: Told[],
+): Promise<void> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  try {
+    for await (const chunk of response.body ?? []) {
+      const text = decoder.decode(chunk, { stream: true });
+      state.text += text;
+      const blocks = (rest + text).split("\n\n");
+      rest = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const fields = Object.fromEntries(
+          block
+            .split("\n")
+            .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+        );
+        const { id, event, data } = fields;
+        if (data === undefined) continue;
+        told.push({
+          id: id === undefined ? undefined : Number(id),
+          event: event ?? "",
+          data: JSON.parse(data),
+        });
+      }
+    }
+  } finally {
+    state.isOver = true;
+  }
+}
