@@ -12,6 +12,7 @@ import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
+import { createAuditLog } from "./services/audit.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { ensureKeys } from "./services/first-keys.ts";
@@ -68,7 +69,8 @@ export async function createRunner(config: Config): Promise<Runner> {
   let engine: Engine | undefined;
   let pruning: ReturnType<typeof setInterval> | undefined;
   const hub = createEventHub(ctx);
-  const app = createApp(ctx, { hub, isEngineRunning: () => engine !== undefined });
+  const auditLog = createAuditLog(ctx);
+  const app = createApp(ctx, { hub, auditLog, isEngineRunning: () => engine !== undefined });
   return {
     ctx,
     hub,
@@ -91,6 +93,9 @@ export async function createRunner(config: Config): Promise<Runner> {
       // Only now, so that readers hear how the last calls ended.
       await hub.stop();
     },
-    close: database.close,
+    async close() {
+      await auditLog.flush();
+      await database.close();
+    },
   };
 }

@@ -70,6 +70,26 @@ export const rateWindows = sqliteTable(
   (t) => [primaryKey({ columns: [t.apiKey, t.minute] })],
 );
 
+/** Who changed or executed what. Triggers refuse to change or delete a row. */
+export const auditLog = sqliteTable(
+  "audit_log",
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    at: integer().notNull(),
+    /** Public id of the API key. */
+    keyId: text().notNull(),
+    action: text().notNull(),
+    /** Public id of what it was done to. */
+    target: text(),
+    requestId: text().notNull(),
+    address: text(),
+    /** The request's query, JSON. */
+    options: text(),
+  },
+  (t) => [index("audit_by_key").on(t.keyId), index("audit_by_target").on(t.target)],
+);
+export type AuditEntry = typeof auditLog.$inferSelect;
+
 /** What the tasks of each key came to, by UTC month (`2026-01`). Dry runs cost nothing. */
 export const apiKeyUsage = sqliteTable(
   "api_key_usage",

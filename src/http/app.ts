@@ -2,9 +2,11 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
+import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
+import { auditRoutes } from "./api/audit.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
@@ -12,6 +14,7 @@ import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
 import { taskRoutes } from "./api/tasks.ts";
+import { audit } from "./audit.ts";
 import { createConnections } from "./connections.ts";
 import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
@@ -20,7 +23,7 @@ import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import type { AppEnv } from "./router.ts";
 
-export type AppOptions = { hub: EventHub; isEngineRunning: () => boolean };
+export type AppOptions = { hub: EventHub; auditLog: AuditLog; isEngineRunning: () => boolean };
 
 /** The whole HTTP face. */
 export function createApp(ctx: Context, options: AppOptions) {
@@ -43,7 +46,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
   const read = readBody(ctx.config.maxBodyBytes, ctx.config.bodyTimeoutMs);
-  app.use("/api/v1/*", admitted, except(isUpload, read));
+  app.use("/api/v1/*", admitted, audit(options.auditLog), except(isUpload, read));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);
@@ -52,6 +55,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", metricsRoutes);
   app.route("/api/v1", fileRoutes);
   app.route("/api/v1", eventRoutes);
+  app.route("/api/v1", auditRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { createApp } from "../../src/http/app.ts";
+import { createAuditLog } from "../../src/services/audit.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer } from "../support/server.ts";
 
@@ -172,6 +173,7 @@ describe("scopes", () => {
     const served = createApp(app.ctx, {
       hub: app.runner.hub,
       isEngineRunning: () => true,
+      auditLog: createAuditLog(app.ctx),
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

@@ -1,0 +1,71 @@
+import type { Context, MiddlewareHandler } from "hono";
+import { matchedRoutes } from "hono/route";
+
+import type { AuditLog } from "../services/audit.ts";
+import type { AppEnv } from "./router.ts";
+
+const READING = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/**
+ * Records every request that changed or executed something. Tasks and batches come by the thousand,
+ * so their answers do not wait for the entry to be stored; all others do.
+ */
+export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
+  return async (c, next) => {
+    if (READING.has(c.req.method)) return next();
+    const answered = keepAnswer(c);
+    await next();
+    if (c.res.status >= 400) return;
+    const action = nameAction(c.req.method, routeOf(c));
+    log.note({
+      keyId: c.var.caller.keyId,
+      action,
+      target: Object.values(c.req.param()).join("/") || idOf(answered.body),
+      requestId: c.var.requestId,
+      address: c.env?.address?.() ?? null,
+      options: optionsOf(c),
+    });
+    if (!/^(tasks|batches)\./.test(action)) await log.flush();
+  };
+}
+
+/** Keeps what the handler answers, which is where the id of a new thing stands. */
+function keepAnswer(c: Context): { body: unknown } {
+  const answered: { body: unknown } = { body: undefined };
+  const json = c.json;
+  c.json = ((body: unknown, ...rest: []) => {
+    answered.body = body;
+    return json(body, ...rest);
+  }) as typeof c.json;
+  return answered;
+}
+
+function idOf(body: unknown): string | null {
+  if (typeof body !== "object" || body === null) return null;
+  if ("id" in body && typeof body.id === "string") return body.id;
+  return "data" in body ? idOf(body.data) : null;
+}
+
+function routeOf(c: Context): string {
+  return matchedRoutes(c).at(-1)?.path ?? c.req.path;
+}
+
+function optionsOf(c: Context): string | null {
+  const query = c.req.query();
+  return Object.keys(query).length === 0 ? null : JSON.stringify(query);
+}
+
+const VERBS: Record<string, string> = {
+  POST: "create",
+  PUT: "replace",
+  PATCH: "update",
+  DELETE: "delete",
+};
+
+/** `POST /api/v1/tasks` is `tasks.create`, `POST /api/v1/tasks/:id/execute` is `tasks.execute`. */
+export function nameAction(method: string, route: string): string {
+  const parts = route.replace(/^(\/api)?\/v1\//, "").split("/");
+  const names = parts.filter((part) => !part.startsWith(":"));
+  const isVerb = method === "POST" && names.length > 1 && !parts.at(-1)?.startsWith(":");
+  return [...names, ...(isVerb ? [] : [VERBS[method] ?? method])].join(".");
+}

@@ -1,0 +1,77 @@
+import { and, asc, count, desc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
+
+import type { Db } from "../db/client.ts";
+import { type AuditEntry, auditLog } from "../db/schema.ts";
+import type { Statement } from "../db/writer.ts";
+import { overValues } from "./values.ts";
+
+export type { AuditEntry };
+
+export type NewAuditEntry = Omit<AuditEntry, "id">;
+
+export function appendAudit(entries: NewAuditEntry[]): Statement[] {
+  return overValues(
+    entries,
+    (entry) => [
+      entry.at,
+      entry.keyId,
+      entry.action,
+      entry.target,
+      entry.requestId,
+      entry.address,
+      entry.options,
+    ],
+    (values) =>
+      `INSERT INTO audit_log (at, key_id, action, target, request_id, address, options)
+       SELECT * FROM ${values}`,
+    {},
+  );
+}
+
+export type AuditFilter = {
+  keyId?: string | undefined;
+  action?: string | undefined;
+  target?: string | undefined;
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
+};
+
+export type AuditPage = {
+  order: "asc" | "desc";
+  limit: number;
+  offset: number;
+  after?: [number | string, number] | undefined;
+};
+
+/** One page of the log in the order of what happened; its ids grow with time. */
+export function listAudit(db: Db, filter: AuditFilter, page: AuditPage): Promise<AuditEntry[]> {
+  const isLater = sql.raw(page.order === "asc" ? ">" : "<");
+  const after = page.after ? sql`${auditLog.id} ${isLater} ${page.after[1]}` : undefined;
+  return db
+    .select()
+    .from(auditLog)
+    .where(and(...conditions(filter), after))
+    .orderBy(page.order === "asc" ? asc(auditLog.id) : desc(auditLog.id))
+    .limit(page.limit)
+    .offset(page.offset);
+}
+
+export async function countAudit(db: Db, filter: AuditFilter): Promise<number> {
+  const row = await db
+    .select({ n: count() })
+    .from(auditLog)
+    .where(and(...conditions(filter)))
+    .get();
+  return row?.n ?? 0;
+}
+
+function conditions(filter: AuditFilter): (SQL | undefined)[] {
+  const { keyId, action, target, createdAfter, createdBefore } = filter;
+  return [
+    keyId === undefined ? undefined : eq(auditLog.keyId, keyId),
+    action === undefined ? undefined : eq(auditLog.action, action),
+    target === undefined ? undefined : eq(auditLog.target, target),
+    createdAfter === undefined ? undefined : gte(auditLog.at, createdAfter),
+    createdBefore === undefined ? undefined : lt(auditLog.at, createdBefore),
+  ];
+}
