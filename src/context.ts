@@ -3,6 +3,7 @@ import type { Client } from "@libsql/client";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
+import type { Probe } from "./domain/health.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
@@ -43,6 +44,8 @@ export type Context = {
   /** No other process can have the database open. */
   isExclusive: boolean;
   now: () => number;
+  /** Asks the provider whether it is there, at most every half minute. */
+  probeProvider: () => Promise<Probe>;
   /** Whether a task may name this model. */
   isModelSupported: (model: string) => Promise<boolean>;
 };

@@ -12,6 +12,7 @@ import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
+import { createProbe } from "./providers/probe.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
@@ -60,6 +61,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     load,
     secrets: createSecretBox(config.encryptionKeys),
     now,
+    probeProvider: createProbe(config.provider, now),
     isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
   };
   const firstKey = await ensureKeys(ctx).catch(async (error: unknown) => {
@@ -70,7 +72,7 @@ export async function createRunner(config: Config): Promise<Runner> {
   let pruning: ReturnType<typeof setInterval> | undefined;
   const hub = createEventHub(ctx);
   const auditLog = createAuditLog(ctx);
-  const app = createApp(ctx, { hub, auditLog, isEngineRunning: () => engine !== undefined });
+  const app = createApp(ctx, { hub, auditLog, engine: () => engine?.state() });
   return {
     ctx,
     hub,

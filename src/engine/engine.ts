@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import type { EngineState } from "../domain/health.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { startOutputWriter } from "./output-writer.ts";
 import { joinNodes } from "./recovery.ts";
@@ -9,6 +10,7 @@ import { createWorkerPool } from "./worker-pool.ts";
 export type Engine = {
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
   stop(graceMs: number): Promise<void>;
+  state(): EngineState;
 };
 
 /** Starts what executes tasks: worker threads, recovery, dispatcher, the writing of output files. */
@@ -33,6 +35,11 @@ export async function startEngine(ctx: Context): Promise<Engine> {
   const outputWriter = await startOutputWriter(ctx);
 
   return {
+    state: () => ({
+      threads: ctx.config.workers,
+      threadsAlive: pool.alive(),
+      inFlight: dispatcher.inFlight(),
+    }),
     async stop(graceMs) {
       const drained = dispatcher.drain();
       const inTime = await Promise.race([

@@ -12,6 +12,8 @@ export type WorkerPool = {
   /** Ends calls early; each is still reported, as a failure. */
   abort(tasks: number[]): void;
   stop(): void;
+  /** How many threads are not dead. */
+  alive(): number;
 };
 
 export type WorkerPoolOptions = {
@@ -112,6 +114,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         else if (held.length > 0) options.onOutcomes(takeFrom(slot, held).map(lostOutcome));
       }
     },
+    alive: () => slots.filter(({ worker }) => worker !== undefined).length,
     stop() {
       isStopped = true;
       for (const slot of slots) slot.worker?.terminate();

@@ -4,6 +4,7 @@ import type { MiddlewareHandler } from "hono";
 import type { Context } from "../context.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
+import type { EngineProbe } from "../services/status.ts";
 import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
@@ -13,6 +14,7 @@ import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
+import { createStatusRoutes } from "./api/status.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { audit } from "./audit.ts";
 import { createConnections } from "./connections.ts";
@@ -23,7 +25,7 @@ import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import type { AppEnv } from "./router.ts";
 
-export type AppOptions = { hub: EventHub; auditLog: AuditLog; isEngineRunning: () => boolean };
+export type AppOptions = { hub: EventHub; auditLog: AuditLog; engine: EngineProbe };
 
 /** The whole HTTP face. */
 export function createApp(ctx: Context, options: AppOptions) {
@@ -40,7 +42,7 @@ export function createApp(ctx: Context, options: AppOptions) {
     leave();
   });
   const admitted = admit(ctx);
-  addHealth(app, options.isEngineRunning, admitted);
+  addHealth(app, () => options.engine() !== undefined, admitted);
   addDocs(app);
   addMonitor(app);
   if (ctx.config.corsOrigins.length > 0)
@@ -56,6 +58,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", fileRoutes);
   app.route("/api/v1", eventRoutes);
   app.route("/api/v1", auditRoutes);
+  app.route("/api/v1", createStatusRoutes(options.engine));
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

@@ -29,6 +29,7 @@ const ABOUT = {
     { name: "tasks", description: "Single prompts: create, execute, read" },
     { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
     { name: "metrics", description: "How much, how fast, at what cost" },
+    { name: "status", description: "Whether every part works, and why not" },
     { name: "keys", description: "API keys: who may do what, how much, and until when" },
     { name: "events", description: "What happens, as it happens" },
   ],

@@ -31,3 +31,13 @@ export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
 
 /** A condition on queue rows `q`: their owner is no node that lives. */
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
+
+/** The processes that run tasks, with how long each has not been heard of, and what it runs. */
+export const LIVING_NODES: Statement = {
+  sql: `SELECT seq, started_at AS startedAt, max(0, ${DATABASE_NOW} - heartbeat_at) AS silentMs,
+               (SELECT count(*) FROM queue WHERE owner = nodes.seq) AS running
+        FROM nodes ORDER BY seq`,
+  args: [],
+};
+
+export type LivingNode = { seq: number; startedAt: number; silentMs: number; running: number };

@@ -172,8 +172,8 @@ describe("scopes", () => {
     expect(wrong).toEqual([]);
     const served = createApp(app.ctx, {
       hub: app.runner.hub,
-      isEngineRunning: () => true,
       auditLog: createAuditLog(app.ctx),
+      engine: () => undefined,
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

@@ -1,0 +1,112 @@
+import process from "node:process";
+
+import { createRoute, z } from "@hono/zod-openapi";
+
+import packageJson from "../../../package.json" with { type: "json" };
+import { HEALTH_NAMES, type Service, SERVICES } from "../../domain/health.ts";
+import { AppError } from "../../errors.ts";
+import { type EngineProbe, serviceHealth, systemStatus } from "../../services/status.ts";
+import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
+
+const HealthName = z.enum(HEALTH_NAMES).openapi("Health", {
+  description:
+    "`degraded`: it works, but something needs attention; `unhealthy`: it does not work. `reasons` say why",
+});
+
+const SystemStatus = z
+  .object({
+    status: HealthName.openapi({
+      description:
+        "`unhealthy` where the database or the workers are; `degraded` where any other service ails or an alert is open",
+    }),
+    version: z.string(),
+    uptime: z.number().int().openapi({ description: "Seconds since this process started" }),
+    services: z.object(
+      Object.fromEntries(SERVICES.map((name) => [name, HealthName])) as Record<
+        Service,
+        typeof HealthName
+      >,
+    ),
+    reasons: z.array(z.object({ service: z.string(), reason: z.string() })),
+    provider: z.object({
+      name: z.string(),
+      isSimulator: z.boolean().openapi({
+        description: "No provider is configured: the built-in simulator answers, at no cost",
+      }),
+      defaultModel: z.string(),
+    }),
+    lastHealthCheck: Time,
+  })
+  .openapi("SystemStatus");
+
+const ServiceStatus = z
+  .object({
+    service: z.enum(SERVICES),
+    status: HealthName,
+    reasons: z.array(z.string()),
+    details: z.looseObject({}).openapi({
+      description:
+        "`database`: `queryTime` of a real query in seconds. `openai`: the provider's answer to a request for its models, at most 30 seconds old. `workers`: nodes with the age of their last heartbeat, worker threads, what waits, how late the event loop is. `scheduler`: how late fires are. `webhooks`: deliveries that wait",
+    }),
+  })
+  .openapi("ServiceStatus");
+
+const system = createRoute({
+  method: "get",
+  path: "/status",
+  tags: ["status"],
+  summary: "Get the status of the system",
+  ...needs("read"),
+  responses: { 200: json(SystemStatus, "How every part is, measured now"), ...failures() },
+});
+
+const service = createRoute({
+  method: "get",
+  path: "/status/services/{service}",
+  tags: ["status"],
+  summary: "Get the status of one service",
+  ...needs("read"),
+  request: {
+    params: z.object({
+      service: z
+        .string()
+        .max(100)
+        .openapi({ description: `One of ${SERVICES.join(", ")}` }),
+    }),
+  },
+  responses: { 200: json(ServiceStatus, "How the service is, measured now"), ...failures(404) },
+});
+
+export function createStatusRoutes(engine: EngineProbe) {
+  return createRouter()
+    .openapi(system, async (c) => {
+      const { status, services, reasons, checkedAt } = await systemStatus(c.var.ctx, engine);
+      const { provider, defaultModel } = c.var.ctx.config;
+      return c.json(
+        success({
+          status,
+          version: packageJson.version,
+          uptime: Math.floor(process.uptime()),
+          services,
+          reasons,
+          provider: {
+            name: provider.name,
+            isSimulator: provider.kind === "simulator",
+            defaultModel,
+          },
+          lastHealthCheck: toIso(checkedAt),
+        }),
+        200,
+      );
+    })
+    .openapi(service, async (c) => {
+      const name = SERVICES.find((one) => one === c.req.valid("param").service);
+      if (!name)
+        throw new AppError(
+          "SERVICE_NOT_FOUND",
+          `There is no such service; there are ${SERVICES.join(", ")}`,
+        );
+      const health = await serviceHealth(c.var.ctx, engine, name);
+      return c.json(success({ service: name, ...health }), 200);
+    });
+}

@@ -1,0 +1,173 @@
+import type { Context } from "../context.ts";
+import {
+  type EngineState,
+  type Health,
+  judge,
+  overallHealth,
+  type Service,
+  type ServiceHealth,
+  SERVICES,
+} from "../domain/health.ts";
+import { LIVING_NODES, type LivingNode } from "../store/nodes.ts";
+import { rowsOf } from "../store/rows.ts";
+import { WAITING, type Waiting } from "../store/stock.ts";
+import { listOpenAlerts } from "./alerts.ts";
+
+/** What tells of the engine of this process; `undefined` where it has none. */
+export type EngineProbe = () => EngineState | undefined;
+
+export type SystemStatus = {
+  status: Health;
+  services: Record<Service, Health>;
+  reasons: { service: string; reason: string }[];
+  checkedAt: number;
+};
+
+/** Examines every part. */
+export async function systemStatus(ctx: Context, engine: EngineProbe): Promise<SystemStatus> {
+  const checks = await Promise.all(
+    SERVICES.map(async (name) => [name, await serviceHealth(ctx, engine, name)] as const),
+  );
+  const services = Object.fromEntries(checks.map(([name, { status }]) => [name, status])) as Record<
+    Service,
+    Health
+  >;
+  const alerts = await listOpenAlerts(ctx).catch(() => []);
+  const status = overallHealth(services);
+  return {
+    status: status === "healthy" && alerts.length > 0 ? "degraded" : status,
+    services,
+    reasons: [
+      ...checks.flatMap(([service, { reasons }]) => reasons.map((reason) => ({ service, reason }))),
+      ...alerts.map(({ code, message }) => ({ service: code, reason: message })),
+    ],
+    checkedAt: ctx.now(),
+  };
+}
+
+/** Examines one part. What it throws while it is examined makes it unhealthy. */
+export async function serviceHealth(
+  ctx: Context,
+  engine: EngineProbe,
+  name: Service,
+): Promise<ServiceHealth> {
+  try {
+    return await EXAMINE[name](ctx, engine);
+  } catch {
+    return judge({}, { unhealthy: ["The database does not answer"] });
+  }
+}
+
+const EXAMINE: Record<
+  Service,
+  (ctx: Context, engine: EngineProbe) => Promise<ServiceHealth> | ServiceHealth
+> = {
+  database: examineDatabase,
+  openai: examineProvider,
+  scheduler: () => judge({}, {}),
+  workers: examineWorkers,
+  webhooks: () => judge({}, {}),
+};
+
+const SLOW_QUERY_SECONDS = 1;
+
+async function examineDatabase(ctx: Context): Promise<ServiceHealth> {
+  const begun = performance.now();
+  let lastError: string | null = null;
+  try {
+    await ctx.client.execute("SELECT seq, status FROM tasks ORDER BY seq DESC LIMIT 1");
+  } catch {
+    lastError = "The query failed";
+  }
+  const queryTime = Math.round((performance.now() - begun) * 100) / 100_000;
+  return judge(
+    {
+      connectionCount: lastError === null ? 1 : 0,
+      queryTime,
+      lastError,
+      kind: ctx.isExclusive ? "file" : "server",
+    },
+    {
+      unhealthy: [lastError !== null && "The database does not answer"],
+      degraded: [queryTime > SLOW_QUERY_SECONDS && `A small query took ${queryTime} s`],
+    },
+  );
+}
+
+async function examineProvider(ctx: Context): Promise<ServiceHealth> {
+  const { provider, defaultModel } = ctx.config;
+  const { at, latencyMs, status, error } = await ctx.probeProvider();
+  const isRefused = status === 401 || status === 403;
+  return judge(
+    {
+      provider: provider.name,
+      isSimulator: provider.kind === "simulator",
+      defaultModel,
+      responseTime: Math.round(latencyMs) / 1000,
+      lastStatus: status,
+      lastError: error,
+      lastCheck: new Date(at).toISOString(),
+    },
+    {
+      unhealthy: [
+        isRefused && "The provider refuses the API key",
+        status === null && error !== null && `The provider cannot be reached: ${error}`,
+      ],
+      degraded: [
+        !isRefused && status !== null && error !== null && `The provider answers with ${status}`,
+      ],
+    },
+  );
+}
+
+/** A node is expected to prove that it lives every third of this. */
+const LATE_SHARE = 2 / 3;
+/** Work that is ready and not started for this long, while nothing runs, is stuck. */
+const STUCK_MS = 30_000;
+const LAGGING_MS = 1000;
+
+async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<ServiceHealth> {
+  const [found, queue] = await Promise.all([
+    ctx.client.execute(LIVING_NODES),
+    ctx.client.execute(WAITING),
+  ]);
+  const nodes = rowsOf<LivingNode>(found);
+  const [waiting] = rowsOf<Waiting>(queue);
+  const state = engine();
+  const lagMs = ctx.load.lagMs();
+  const late = nodes.filter(({ silentMs }) => silentMs > ctx.config.leaseMs * LATE_SHARE);
+  const running = nodes.reduce((sum, { running }) => sum + running, 0);
+  const oldestMs = waiting?.oldestAt ? ctx.now() - waiting.oldestAt : 0;
+  return judge(
+    {
+      nodes: nodes.map(({ seq, silentMs, startedAt, running }) => ({
+        node: seq,
+        startedAt: new Date(startedAt).toISOString(),
+        heartbeatAge: silentMs / 1000,
+        running,
+      })),
+      threads: state?.threads ?? 0,
+      threadsAlive: state?.threadsAlive ?? 0,
+      inFlight: state?.inFlight ?? 0,
+      maxConcurrency: ctx.config.maxConcurrency,
+      queueDepth: waiting?.depth ?? 0,
+      oldestAge: oldestMs / 1000,
+      eventLoopLag: lagMs / 1000,
+    },
+    {
+      unhealthy: [
+        nodes.length === 0 && "No process runs tasks",
+        state?.threadsAlive === 0 && "No worker thread is alive",
+      ],
+      degraded: [
+        late.length > 0 && `${late.length} of ${nodes.length} nodes have fallen silent`,
+        state !== undefined &&
+          state.threadsAlive > 0 &&
+          state.threadsAlive < state.threads &&
+          `${state.threads - state.threadsAlive} of ${state.threads} worker threads are starting again`,
+        running === 0 && oldestMs > STUCK_MS && "Tasks are ready, and none is started",
+        lagMs > LAGGING_MS && `The event loop is ${Math.round(lagMs)} ms late`,
+      ],
+    },
+  );
+}

@@ -1,0 +1,110 @@
+import { describe, expect, test } from "bun:test";
+
+import packageJson from "../../package.json" with { type: "json" };
+import { overallHealth } from "../../src/domain/health.ts";
+import { raiseAlert } from "../../src/services/alerts.ts";
+import { startProvider } from "../support/provider.ts";
+import { startServer } from "../support/server.ts";
+
+describe("the status", () => {
+  test("is measured, part by part", async () => {
+    await using app = await startServer();
+    const { body } = await app.get("/status");
+    expect(body.data).toMatchObject({
+      status: "healthy",
+      version: packageJson.version,
+      services: {
+        database: "healthy",
+        openai: "healthy",
+        scheduler: "healthy",
+        workers: "healthy",
+        webhooks: "healthy",
+      },
+      reasons: [],
+      provider: { name: "simulator", isSimulator: true },
+    });
+    expect(Date.now() - Date.parse(body.data.lastHealthCheck)).toBeLessThan(5000);
+    const database = (await app.get("/status/services/database")).body.data;
+    expect(database).toMatchObject({
+      service: "database",
+      status: "healthy",
+      details: { connectionCount: 1, queryTime: expect.any(Number), lastError: null },
+    });
+    const workers = (await app.get("/status/services/workers")).body.data;
+    expect(workers.details).toMatchObject({ threads: 1, threadsAlive: 1, nodes: [{ running: 0 }] });
+    expect(workers.details.nodes[0].heartbeatAge).toBeLessThan(15);
+  });
+
+  test("knows no other services", async () => {
+    await using app = await startServer();
+    const { status, body } = await app.get("/status/services/redis");
+    expect([status, body.error.code]).toEqual([404, "SERVICE_NOT_FOUND"]);
+  });
+
+  test("is degraded by a provider that cannot be reached or refuses the key, and says so", async () => {
+    await using gone = await startServer({ OPENAI_BASE_URL: "http://127.0.0.1:9/v1" });
+    const { body } = await gone.get("/status");
+    expect(body.data).toMatchObject({ status: "degraded", services: { openai: "unhealthy" } });
+    expect(body.data.reasons[0].reason).toContain("cannot be reached");
+
+    const refusing = Bun.serve({ port: 0, fetch: () => new Response("{}", { status: 401 }) });
+    await using refused = await startServer({
+      OPENAI_BASE_URL: `http://127.0.0.1:${refusing.port}/v1`,
+    });
+    const openai = (await refused.get("/status/services/openai")).body.data;
+    expect(openai).toMatchObject({
+      status: "unhealthy",
+      reasons: ["The provider refuses the API key"],
+      details: { lastStatus: 401 },
+    });
+    await refusing.stop(true);
+  });
+
+  test("asks the provider at most once in half a minute, and takes one without a list for well", async () => {
+    let asked = 0;
+    const counting = Bun.serve({
+      port: 0,
+      fetch() {
+        asked++;
+        return new Response("nothing here", { status: 404 });
+      },
+    });
+    await using app = await startServer({
+      OPENAI_BASE_URL: `http://127.0.0.1:${counting.port}/v1`,
+    });
+    for (let i = 0; i < 5; i++) expect((await app.get("/status")).body.data.status).toBe("healthy");
+    expect(asked).toBe(1);
+    await counting.stop(true);
+  });
+
+  test("is unhealthy where no process runs tasks", async () => {
+    await using app = await startServer({ ROLE: "api" });
+    const { data } = (await app.get("/status")).body;
+    expect(data).toMatchObject({ status: "unhealthy", services: { workers: "unhealthy" } });
+    expect(data.reasons).toEqual([{ service: "workers", reason: "No process runs tasks" }]);
+  });
+
+  test("is degraded while an alert is open", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    await raiseAlert(app.ctx, { code: "disk.nearly_full", message: "The disk is nearly full" });
+    expect((await app.get("/status")).body.data).toMatchObject({
+      status: "degraded",
+      reasons: [{ service: "disk.nearly_full", reason: "The disk is nearly full" }],
+    });
+  });
+
+  test("of the whole is as bad as a vital part", () => {
+    const well = {
+      database: "healthy",
+      openai: "healthy",
+      scheduler: "healthy",
+      workers: "healthy",
+      webhooks: "healthy",
+    } as const;
+    expect(overallHealth(well)).toBe("healthy");
+    expect(overallHealth({ ...well, openai: "unhealthy" })).toBe("degraded");
+    expect(overallHealth({ ...well, workers: "degraded" })).toBe("degraded");
+    expect(overallHealth({ ...well, database: "unhealthy" })).toBe("unhealthy");
+  });
+});
