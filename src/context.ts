@@ -4,6 +4,8 @@ import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
 import type { Probe } from "./domain/health.ts";
+import type { MeterName } from "./domain/meters.ts";
+import type { Meters } from "./lib/meters.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
@@ -39,6 +41,8 @@ export type Context = {
   signals: Signals<Topics>;
   /** Seals what must be stored but not be readable, such as webhook secrets. */
   secrets: SecretBox;
+  /** What this process has done since it started, for Prometheus. */
+  meters: Meters<MeterName>;
   /** How busy this process is. */
   load: ProcessLoad;
   /** No other process can have the database open. */

@@ -5,8 +5,11 @@ import { mkdirSync } from "node:fs";
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
+import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
+import { METERS } from "./domain/meters.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import { createApp } from "./http/app.ts";
+import { createMeters } from "./lib/meters.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
@@ -59,6 +62,11 @@ export async function createRunner(config: Config): Promise<Runner> {
     isExclusive,
     signals: createSignals<Topics>(),
     load,
+    meters: createMeters(
+      METERS,
+      "gptrunner_",
+      BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
+    ),
     secrets: createSecretBox(config.encryptionKeys),
     now,
     probeProvider: createProbe(config.provider, now),

@@ -26,6 +26,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "store",
     "providers",
     "db",
+    "domain",
     "lib",
     "context.ts",
     "config.ts",

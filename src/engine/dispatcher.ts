@@ -20,6 +20,7 @@ import { postpone, reportProgress, settle } from "../store/settle.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
+import { meterTurn } from "./meter.ts";
 import type { Call, Outcome } from "./protocol.ts";
 
 export type Dispatcher = {
@@ -112,7 +113,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const now = ctx.now();
     const outcomes = reported;
     reported = [];
-    const { finals, tallies, retries, batches } = inFlight.decide(outcomes, now);
+    const { finals, tallies, calls, retries, batches } = inFlight.decide(outcomes, now);
     const feeds = isDraining ? [] : feeder.plan(now);
     const claims = isDraining ? [] : planClaims();
     const claimNow = ++claimNo;
@@ -136,6 +137,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     }
     doubtful = [];
     inFlight.forget(outcomes);
+    meterTurn(ctx.meters, calls, tallies);
     if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
     if (retries.length > 0) armRetryTimer(Math.min(...retries.map(({ at }) => at)));
     let at = parts.slice(0, 4).flat().length;

@@ -5,7 +5,7 @@ import type { Tally } from "../store/rollups.ts";
 import type { Final, Retry } from "../store/settle.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Call, Outcome } from "./protocol.ts";
-import { createTally, type RunFacts } from "./tally.ts";
+import { type CallCount, createTally, type RunFacts } from "./tally.ts";
 
 type InFlight = {
   lane: Lane;
@@ -20,6 +20,7 @@ type InFlight = {
 export type Decisions = {
   finals: Final[];
   tallies: Tally[];
+  calls: CallCount[];
   retries: Retry[];
   batches: Set<number>;
 };
@@ -80,12 +81,17 @@ export function createInFlight(
 
     /** Decides what follows each call; reports of calls that are not ours count for nothing. */
     decide(outcomes: Outcome[], now: number): Decisions {
-      const decisions: Omit<Decisions, "tallies"> = { finals: [], retries: [], batches: new Set() };
+      const decisions: Omit<Decisions, "tallies" | "calls"> = {
+        finals: [],
+        retries: [],
+        batches: new Set(),
+      };
       const tally = createTally();
       for (const outcome of outcomes) {
         const call = calls.get(keyOf(outcome));
         if (!call) continue;
         decisions.batches.add(call.batch);
+        tally.addCall(outcome, call.run.model);
         const { failure, task: t, claim: c } = outcome;
         const next = failure && afterFailure(failure, call.failures + 1, call.policy, now, random);
         if (next?.kind === "retry")
@@ -95,7 +101,7 @@ export function createInFlight(
           tally.add(outcome.final, call.run);
         }
       }
-      return { ...decisions, tallies: tally.tallies() };
+      return { ...decisions, tallies: tally.tallies(), calls: tally.calls() };
     },
 
     /** The settlement of these calls is committed. */

@@ -1,6 +1,7 @@
 import { bucketOf, BUCKETS } from "../domain/latency.ts";
 import { noSums, type Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
+import type { Outcome } from "./protocol.ts";
 
 /** What a claim tells of its run. */
 export type RunFacts = {
@@ -12,10 +13,22 @@ export type RunFacts = {
   attempt: number;
 };
 
+/** Calls to a provider that ended alike; `code` is the answer's status or, without one, the cause. */
+export type CallCount = { provider: string; model: string; code: string; count: number };
+
 /** Adds up runs that end together, by status, model, provider and key. */
 export function createTally() {
   const groups = new Map<string, Tally>();
+  const calls = new Map<string, CallCount>();
   return {
+    /** Counts a call that ended, whether or not its run did. */
+    addCall({ failure, final }: Outcome, model: string): void {
+      const code = String(failure ? (failure.providerStatus ?? failure.cause) : 200);
+      const key = `${code} ${final.provider} ${model}`;
+      const known = calls.get(key);
+      if (known) known.count++;
+      else calls.set(key, { provider: final.provider, model, code, count: 1 });
+    },
     add(final: Final, run: RunFacts): void {
       const key = `${final.status} ${final.provider} ${run.apiKey} ${run.model}`;
       let group = groups.get(key);
@@ -45,6 +58,7 @@ export function createTally() {
       if (!run.isDryRun) sums.cost_usd += final.costUsd ?? 0;
       if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
     },
+    calls: (): CallCount[] => [...calls.values()],
     tallies: (): Tally[] => [...groups.values()],
   };
 }

@@ -23,6 +23,7 @@ import { addDocs } from "./docs.ts";
 import { addHealth } from "./health.ts";
 import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
+import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
 
 export type AppOptions = { hub: EventHub; auditLog: AuditLog; engine: EngineProbe };
@@ -43,6 +44,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   });
   const admitted = admit(ctx);
   addHealth(app, () => options.engine() !== undefined, admitted);
+  addPrometheus(app, ctx, options.engine);
   addDocs(app);
   addMonitor(app);
   if (ctx.config.corsOrigins.length > 0)

@@ -12,6 +12,8 @@ import { secure } from "./secure-headers.ts";
 
 const log = getLogger(["gptrunner", "http"]);
 
+const METHODS = new Set(["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "PUT"]);
+
 /** Names each request, and tells in one line how it ended. */
 export function trace(): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
@@ -21,6 +23,8 @@ export function trace(): MiddlewareHandler<AppEnv> {
     const start = performance.now();
     c.set("requestId", requestId);
     await next();
+    const method = METHODS.has(c.req.method) ? c.req.method : "OTHER";
+    c.var.ctx.meters.add("http_requests_total", `method="${method}",code="${c.res.status}"`);
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
     tellAllowance(c.res.headers, c.var.allowance);

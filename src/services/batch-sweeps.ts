@@ -1,7 +1,14 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { cancelChunk, findUnswept, IN_FLIGHT, reviveChunk, UNSWEPT } from "../store/batch-moves.ts";
+import {
+  cancelChunk,
+  findUnswept,
+  IN_FLIGHT,
+  reviveChunk,
+  TOLD,
+  UNSWEPT,
+} from "../store/batch-moves.ts";
 import { rowsOf } from "../store/rows.ts";
 
 /** Tasks moved in one commit: some ten milliseconds of the event loop. */
@@ -26,6 +33,8 @@ export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
 async function cancelSome(ctx: Context, seq: number): Promise<void> {
   const results = await ctx.writer.write(cancelChunk(seq, CHUNK, ctx.now()));
   const tasks = rowsOf<{ seq: number }>(results[IN_FLIGHT]).map((row) => row.seq);
+  const told = results[TOLD]?.rowsAffected ?? 0;
+  ctx.meters.add("tasks_total", 'status="cancelled"', told);
   if (tasks.length === 0) return;
   ctx.signals.emit("abandoned", { tasks });
   ctx.signals.emit("settled", { tasks });

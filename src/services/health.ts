@@ -15,6 +15,10 @@ export async function requireReady(ctx: Context, isEngineRunning: () => boolean)
 }
 
 /** Recomputes every batch's counters from its tasks and returns those that differ. Reads all tasks. */
-export async function checkInvariants(ctx: Pick<Context, "client">): Promise<Difference[]> {
-  return rowsOf<Difference>(await ctx.client.execute(COUNTER_DIFFERENCES));
+export async function checkInvariants(
+  ctx: Pick<Context, "client" | "meters">,
+): Promise<Difference[]> {
+  const differences = rowsOf<Difference>(await ctx.client.execute(COUNTER_DIFFERENCES));
+  ctx.meters.add("invariant_violations_total", "", differences.length);
+  return differences;
 }

@@ -158,6 +158,7 @@ export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRe
   const [row] = rowsOf<{ seq: number }>(results[moves.CANCELLED]);
   const after = await getTask(ctx, id);
   if (!row) throw new AppError("TASK_FINISHED", `Task ${id} is already ${after.task.status}`);
+  ctx.meters.add("tasks_total", 'status="cancelled"');
   ctx.signals.emit("abandoned", { tasks: [row.seq] });
   ctx.signals.emit("settled", { tasks: [row.seq] });
   ctx.signals.emit("events", undefined);

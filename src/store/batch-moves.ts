@@ -174,6 +174,8 @@ export function findUnswept(seq: number): Statement {
 
 /** Position in the results of `cancelChunk` of the tasks `{seq}` whose calls are in flight. */
 export const IN_FLIGHT = 0;
+/** And of the events, one for each task that was cancelled. */
+export const TOLD = 5;
 
 /**
  * Cancels up to `limit` tasks of a cancelled batch. The last of its results that change anything is

@@ -1,0 +1,40 @@
+/** What is told to Prometheus, without the prefix `gptrunner_`. Counters are of one process, gauges marked so of the whole database. */
+export const METERS = {
+  build_info: { kind: "gauge", help: "1, labelled with the version" },
+  tasks_total: { kind: "counter", help: "Runs that this process ended, by status" },
+  task_duration_seconds: {
+    kind: "histogram",
+    help: "From the first attempt's start to the last attempt's end of runs that this process ended",
+  },
+  task_attempts_total: { kind: "counter", help: "Attempts of the runs that this process ended" },
+  provider_requests_total: {
+    kind: "counter",
+    help: "Calls that ended, by provider, model and HTTP status, or cause where there was no answer",
+  },
+  provider_throttle_wait_seconds: {
+    kind: "gauge",
+    help: "How long the pacer makes the next call of a model wait",
+  },
+  tokens_total: { kind: "counter", help: "Tokens by type" },
+  cost_usd_total: { kind: "counter", help: "Cost of the runs that this process ended, in USD" },
+  calls_in_flight: { kind: "gauge", help: "Calls of this process that are under way" },
+  queue_depth: { kind: "gauge", help: "Tasks that wait to be started, in the whole database" },
+  queue_oldest_age_seconds: {
+    kind: "gauge",
+    help: "How long the oldest that could start has waited, in the whole database",
+  },
+  stored_tasks: { kind: "gauge", help: "Tasks in the whole database, by status" },
+  webhook_deliveries_total: { kind: "counter", help: "Attempts to deliver, by outcome" },
+  schedule_fires_total: { kind: "counter", help: "Fires of schedules, by outcome" },
+  invariant_violations_total: {
+    kind: "counter",
+    help: "Counters that were found to differ from the rows they count",
+  },
+  http_requests_total: { kind: "counter", help: "Requests answered, by method and status" },
+  connections_open: { kind: "gauge", help: "Requests and event streams that are open" },
+  event_loop_lag_seconds: { kind: "gauge", help: "How late timers were at worst of late" },
+  process_cpu_ratio: { kind: "gauge", help: "Share of all processors that this process uses" },
+  process_memory_ratio: { kind: "gauge", help: "Share of the memory that it may have" },
+  process_uptime_seconds: { kind: "gauge", help: "Since this process started" },
+} as const;
+export type MeterName = keyof typeof METERS;
