@@ -45,6 +45,8 @@ export type Config = {
   maxFileBytes: number;
   leaseMs: number;
   shutdownGraceMs: number;
+  /** Hosts (`host` or `host:port`) that webhooks may go to although their addresses are private. */
+  webhookAllowedHosts: string[];
   role: Role;
   logLevel: LogLevel;
   logFormat: LogFormat;
@@ -134,6 +136,11 @@ export const Environment = z.object({
   SHUTDOWN_GRACE_SECONDS: integer(0, 3600)
     .default(25)
     .describe("On SIGTERM: time for calls in flight to finish"),
+  WEBHOOK_ALLOWED_HOSTS: list()
+    .optional()
+    .describe(
+      "Comma-separated hosts (`host` or `host:port`) of your own network that webhooks may go to",
+    ),
   ROLE: z
     .enum(ROLES)
     .default("all")
@@ -216,6 +223,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     maxFileBytes: e.MAX_FILE_BYTES,
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
+    webhookAllowedHosts: e.WEBHOOK_ALLOWED_HOSTS ?? [],
     role: e.ROLE,
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT,

@@ -5,6 +5,7 @@ import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
 import type { Probe } from "./domain/health.ts";
 import type { MeterName } from "./domain/meters.ts";
+import type { ResolveHost } from "./lib/guarded-post.ts";
 import type { Meters } from "./lib/meters.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
@@ -27,6 +28,8 @@ export type Topics = {
   keys: undefined;
   /** New rows are in the event log. */
   events: undefined;
+  /** A webhook was made, changed or deleted, or deliveries of one are to be made again. */
+  webhooks: undefined;
   /** Pieces of answers that are being streamed. Not stored. */
   deltas: Delta[];
 };
@@ -45,6 +48,8 @@ export type Context = {
   meters: Meters<MeterName>;
   /** How busy this process is. */
   load: ProcessLoad;
+  /** Finds the addresses that webhooks go to. */
+  resolveHost: ResolveHost;
   /** No other process can have the database open. */
   isExclusive: boolean;
   now: () => number;

@@ -4,11 +4,13 @@ import { mkdirSync } from "node:fs";
 
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
+import { type Courier, createCourier } from "./courier/courier.ts";
 import { openDatabase } from "./db/client.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { type Engine, startEngine } from "./engine/engine.ts";
 import { createApp } from "./http/app.ts";
+import { resolveHost } from "./lib/guarded-post.ts";
 import { createMeters } from "./lib/meters.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
@@ -23,6 +25,8 @@ import { ensureKeys } from "./services/first-keys.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { pruneMetrics } from "./services/metrics.ts";
 
+/** A delivery that is cut short is sent again after the next start. */
+const COURIER_GRACE_MS = 5000;
 const PRUNE_EVERY_MS = 3_600_000;
 
 export type Runner = {
@@ -44,7 +48,10 @@ export type Runner = {
 };
 
 /** Everything of one process but its HTTP server and its signals. Throws `StartError`. */
-export async function createRunner(config: Config): Promise<Runner> {
+export async function createRunner(
+  config: Config,
+  outside: Pick<Context, "resolveHost"> = { resolveHost },
+): Promise<Runner> {
   try {
     mkdirSync(config.filesDir, { recursive: true });
   } catch (error) {
@@ -70,6 +77,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     secrets: createSecretBox(config.encryptionKeys),
     now,
     probeProvider: createProbe(config.provider, now),
+    ...outside,
     isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
   };
   const firstKey = await ensureKeys(ctx).catch(async (error: unknown) => {
@@ -77,6 +85,7 @@ export async function createRunner(config: Config): Promise<Runner> {
     throw error;
   });
   let engine: Engine | undefined;
+  let courier: Courier | undefined;
   let pruning: ReturnType<typeof setInterval> | undefined;
   const hub = createEventHub(ctx);
   const auditLog = createAuditLog(ctx);
@@ -92,6 +101,8 @@ export async function createRunner(config: Config): Promise<Runner> {
       pruning = setInterval(pruneMetrics, PRUNE_EVERY_MS, ctx);
       if (config.role === "api") return;
       engine = await startEngine(ctx);
+      courier = createCourier(ctx);
+      await courier.start();
       void sweepAll(ctx);
     },
     async stop(graceMs) {
@@ -100,6 +111,7 @@ export async function createRunner(config: Config): Promise<Runner> {
       clearInterval(pruning);
       load.stop();
       await stopping?.stop(graceMs);
+      await courier?.stop(Math.min(graceMs, COURIER_GRACE_MS));
       // Only now, so that readers hear how the last calls ended.
       await hub.stop();
     },

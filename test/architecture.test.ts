@@ -16,11 +16,13 @@ const MAY_IMPORT: Record<string, string[]> = {
   "context.ts": ["db", "domain", "lib", "config.ts"],
   services: ["store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   engine: ["services", "store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
+  courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   "logging.ts": ["config.ts"],
   "banner.ts": ["config.ts", "lib"],
   "runner.ts": [
     "http",
+    "courier",
     "engine",
     "services",
     "store",

@@ -70,6 +70,34 @@ test("the live reader of the README works as pasted, through a restart of the se
   await reading;
 });
 
+test("the webhook receiver of the README works as pasted", async () => {
+  const port = String(await freePort());
+  const script = await scriptOf("standardwebhooks");
+  const receiver = Bun.spawn([process.execPath, "run", "-"], {
+    stdin: new Blob([script]),
+    env: { PORT: port },
+    stdout: "pipe",
+  });
+  await using app = await startServer({ WEBHOOK_ALLOWED_HOSTS: `localhost:${port}` });
+  const hook = { url: `http://localhost:${port}/webhook`, events: ["task.completed"] };
+  const secret = "your-webhook-secret";
+  const { body } = await app.post("/webhooks", { ...hook, secret });
+  await app.post("/webhooks", { ...hook, secret: "another-secret" });
+  await until(async () => {
+    const { data } = (await app.post(`/webhooks/${body.data.id}/test`)).body;
+    return data.responseStatus === 204 || undefined;
+  });
+  await app.post("/tasks?execute=true", { id: "hooked", prompt: "x" });
+  let output = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of receiver.stdout) {
+    output += decoder.decode(chunk);
+    if (output.includes('taskId: "hooked"')) break;
+  }
+  receiver.kill();
+  expect(output).toContain('type: "task.completed"');
+});
+
 /** The JavaScript of the README that has this in it. */
 async function scriptOf(mark: string): Promise<string> {
   const readme = await Bun.file("README.md").text();

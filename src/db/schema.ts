@@ -322,6 +322,86 @@ export const alerts = sqliteTable(
 );
 export type Alert = typeof alerts.$inferSelect;
 
+/** Where events are posted to. */
+export const webhooks = sqliteTable(
+  "webhooks",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    url: text().notNull(),
+    /** Types and patterns, as they were given. */
+    events: text({ mode: "json" }).$type<string[]>().notNull(),
+    description: text(),
+    /** Sealed. The one before signs, too, for as long as `previousSecretUntil` says. */
+    secret: text().notNull(),
+    previousSecret: text(),
+    previousSecretUntil: integer(),
+    isActive: integer({ mode: "boolean" }).notNull().default(true),
+    /** Why it is not active, where nobody asked for that. */
+    disabledReason: text(),
+    /** The id in the event log up to which deliveries were made of what happened. */
+    cursor: integer().notNull(),
+    /** Since when no attempt has succeeded; null where the last one did. */
+    failingSince: integer(),
+    apiKey: integer(),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+  },
+  (t) => [index("webhooks_by_time").on(t.createdAt)],
+);
+export type Webhook = typeof webhooks.$inferSelect;
+
+/** An event on its way to an endpoint, and how it went. */
+export const webhookDeliveries = sqliteTable(
+  "webhook_deliveries",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    webhook: integer().notNull(),
+    /** Its id in the log; null for a test. */
+    event: integer(),
+    type: text().notNull(),
+    /** Public ids of what it is about, which decide what may overtake it. */
+    task: text(),
+    batch: text(),
+    body: text().notNull(),
+    /** When the event happened. */
+    at: integer().notNull(),
+    status: text().$type<"pending" | "delivered" | "failed">().notNull(),
+    attempts: integer().notNull().default(0),
+    /** Set while a failed delivery waits for its next attempt. */
+    nextAt: integer(),
+    lastAttemptAt: integer(),
+    responseStatus: integer(),
+    latencyMs: integer(),
+    error: text(),
+    /** The beginning of the last answer. */
+    snippet: text(),
+    /** All attempts, a JSON array. */
+    log: text(),
+    completedAt: integer(),
+  },
+  (t) => [
+    uniqueIndex("deliveries_once")
+      .on(t.webhook, t.event)
+      .where(sql`${t.event} is not null`),
+    index("deliveries_by_webhook").on(t.webhook, t.seq),
+    index("deliveries_fresh")
+      .on(t.webhook, t.event)
+      .where(sql`${t.status} = 'pending' and ${t.nextAt} is null`),
+    index("deliveries_due")
+      .on(t.webhook, t.nextAt)
+      .where(sql`${t.nextAt} is not null`),
+  ],
+);
+export type Delivery = typeof webhookDeliveries.$inferSelect;
+
+/** Rights that one process of a fleet has at a time, by its database's clock. */
+export const leases = sqliteTable("leases", {
+  name: text().primaryKey(),
+  holder: text().notNull(),
+  expiresAt: integer().notNull(),
+});
+
 /** What opens an event stream where no header can be sent. */
 export const streamTokens = sqliteTable("stream_tokens", {
   /** SHA-256 of the token. */

@@ -16,6 +16,8 @@ import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
 import { createStatusRoutes } from "./api/status.ts";
 import { taskRoutes } from "./api/tasks.ts";
+import { deliveryRoutes } from "./api/webhook-deliveries.ts";
+import { webhookRoutes } from "./api/webhooks.ts";
 import { audit } from "./audit.ts";
 import { createConnections } from "./connections.ts";
 import { allowOrigins } from "./cors.ts";
@@ -61,6 +63,8 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", eventRoutes);
   app.route("/api/v1", auditRoutes);
   app.route("/api/v1", createStatusRoutes(options.engine));
+  app.route("/api/v1", webhookRoutes);
+  app.route("/api/v1", deliveryRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

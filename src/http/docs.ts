@@ -32,6 +32,7 @@ const ABOUT = {
     { name: "status", description: "Whether every part works, and why not" },
     { name: "keys", description: "API keys: who may do what, how much, and until when" },
     { name: "events", description: "What happens, as it happens" },
+    { name: "webhooks", description: "What happens, posted to you and signed (Standard Webhooks)" },
   ],
 };
 

@@ -1,7 +1,7 @@
 import type { Statement } from "../db/writer.ts";
 
 /** The database's clock in Unix ms: the nodes of a fleet need not agree on the time. */
-const DATABASE_NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+export const DATABASE_NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /** Adds a node; the result's row `{seq}` is its number, which no other node ever had. */
 export const addNode: Statement = {

@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
+import { startReceiver } from "../support/receiver.ts";
 import { until } from "../support/server.ts";
 import { sqld, startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
@@ -32,5 +33,39 @@ test.if(sqld !== undefined)(
     expect(onA.ids()).toEqual(whole.ids());
     expect(onB.ids()).toEqual(whole.ids());
     expect(whole.ids()).toEqual(whole.ids().toSorted((x, y) => x - y));
+  },
+);
+
+test.if(sqld !== undefined)(
+  "on a shared server one process delivers, and another goes on where it was killed",
+  async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using receiver = await startReceiver(() => Bun.sleep(20));
+    const env = {
+      DATABASE_URL: database.url,
+      DATA_DIR: folder.path,
+      SIMULATOR_LATENCY_MS: "1",
+      LEASE_SECONDS: "1",
+      ...receiver.env,
+    };
+    await using a = await startProcess(env);
+    await a.post("/webhooks", { url: receiver.url, events: ["task.completed"] });
+    await using b = await startProcess(env);
+    const tasks = Array.from({ length: 100 }, (_, i) => ({ prompt: `p${i}` }));
+    await a.post("/batches", { id: "a", tasks });
+    await a.post("/batches/a/execute");
+    const told = () => new Set(receiver.received.map(({ body }) => body.data.taskId));
+    await until(() => told().size === 100 || undefined);
+    // Nothing went wrong yet, so that nothing was sent twice.
+    expect(receiver.received).toHaveLength(100);
+
+    await b.post("/batches", { id: "b", tasks });
+    await b.post("/batches/b/execute");
+    await until(() => told().size > 110 || undefined);
+    await a.kill("SIGKILL");
+    await until(() => told().size === 200 || undefined);
+    const ids = new Set(receiver.received.map(({ headers }) => headers["webhook-id"]));
+    expect(ids.size).toBe(200);
   },
 );

@@ -2,6 +2,9 @@ import { expect, test } from "bun:test";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { until } from "../support/server.ts";
+import { follow } from "../support/sse.ts";
 
 /** Set by CI; a developer who has Deno on the PATH runs these, too. */
 const deno = process.env["DENO"] ?? Bun.which("deno");
@@ -11,14 +14,20 @@ test.if(deno !== null)(
   async () => {
     using folder = temporaryFolder();
     await using provider = await startProvider();
-    const env = { DATA_DIR: folder.path, ...provider.env };
+    await using receiver = await startReceiver();
+    const env = { DATA_DIR: folder.path, ...provider.env, ...receiver.env };
     const command = [deno ?? "", "run", "-A", "src/deno.ts"];
     const tasks = Array.from({ length: 40 }, (_, i) => ({ prompt: `p${i}` }));
 
     await using onDeno = await startProcess(env, command);
     await onDeno.post("/batches", { id: "b", tasks });
+    await onDeno.post("/webhooks", { url: receiver.url, events: ["batch.completed"] });
+    await using stream = await follow(onDeno.url ?? "", "/batches/b/events");
     await onDeno.post("/batches/b/execute");
     expect(await onDeno.finished("b")).toMatchObject({ progress: { total: 40, completed: 40 } });
+    await until(() => receiver.types().includes("batch.completed") || undefined);
+    await stream.until("batch.completed");
+    await stream.ended();
     await onDeno.post("/batches", { id: "later", tasks });
     expect(await onDeno.kill("SIGTERM")).toBe(0);
 

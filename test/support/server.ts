@@ -20,7 +20,10 @@ export type TestServer = Awaited<ReturnType<typeof startServer>>;
  * A whole runner in this process, with its own database, files folder, port and worker thread.
  * Without a provider in `env`, the simulator answers at once.
  */
-export async function startServer(env: Record<string, string> = {}) {
+export async function startServer(
+  env: Record<string, string> = {},
+  outside?: Parameters<typeof createRunner>[1],
+) {
   await configureLogging({
     logLevel: env["LOG_LEVEL"] === "debug" ? "debug" : "error",
     logFormat: "json",
@@ -40,7 +43,7 @@ export async function startServer(env: Record<string, string> = {}) {
     MAX_WAITS_PER_KEY: "0",
     ...env,
   });
-  const runner = await createRunner(config);
+  const runner = await createRunner(config, outside);
   await runner.start();
   const server = Bun.serve({
     port: 0,

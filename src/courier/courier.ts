@@ -1,0 +1,190 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
+import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
+import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
+import { listActiveWebhooks } from "../store/webhooks.ts";
+import { createEndpoints, type Endpoint } from "./endpoints.ts";
+import { createFanOut } from "./fan-out.ts";
+import { createLease } from "./lease.ts";
+import { report } from "./report.ts";
+
+export type Courier = {
+  start(): Promise<void>;
+  /** Starts no more deliveries; those under way get `graceMs`. */
+  stop(graceMs: number): Promise<void>;
+};
+
+export type CourierOptions = {
+  random: () => number;
+  /** Deliveries under way at once, to one endpoint and in all. */
+  perEndpoint: number;
+  inAll: number;
+};
+
+const DEFAULTS: CourierOptions = { random: Math.random, perEndpoint: 8, inAll: 64 };
+/** Backstop for lost hints, and on a shared database the way to hear of others' events. */
+const POLL_MS = { exclusive: 1000, shared: 250 };
+const RETRY_TURN_MS = 1000;
+/** Between turns, so that what ends or happens within it is one turn's work. */
+const PAUSE_MS = 10;
+/** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
+const LOOK_AHEAD = 50;
+
+/*
+ * Sends events to webhooks, at least once each. The log is the outbox: each endpoint has a cursor in
+ * it, and a row of deliveries is made for what follows the cursor in the commit that moves it on. On
+ * a shared database the process that holds the lease does it, the others wait for it to lapse.
+ *
+ * Of a delivery:
+ *   fresh      not attempted. Starts in the order of the events as far as `createOrder` asks for it,
+ *              when the endpoint has a slot and is not suspended.
+ *   under way  known to this process alone. Killed now, it is fresh or waiting still, and is sent
+ *              again under the same webhook-id.
+ *   waiting    failed; the next attempt follows at its time, in no order. So an event that an
+ *              endpoint refuses delays those behind it by one attempt and no more.
+ *   delivered  or failed for good, after the last attempt or a 410.
+ *
+ * Of an endpoint: healthy; suspended for a while, a minute at most, after five attempts in a row
+ * that got no answer or a 5xx, then tried with one delivery at a time, so that one that is down costs
+ * little; disabled by a 410, or when a delivery
+ * has failed for good and none succeeded since its first attempt: three days and more.
+ *
+ * The loop works in turns: it makes deliveries, then starts what may start. It is nudged by hints,
+ * by deliveries that end, by the poll, and when the next attempt is due.
+ */
+export function createCourier(ctx: Context, given: Partial<CourierOptions> = {}): Courier {
+  const log = getLogger(["gptrunner", "courier"]);
+  const options = { ...DEFAULTS, ...given };
+  const lease = createLease(ctx, "courier");
+  const endpoints = createEndpoints();
+  const fanOut = createFanOut(ctx);
+  const underWay = new Set<Promise<void>>();
+  const unsubscribe: (() => void)[] = [];
+  let isStale = true;
+  let isNudged = false;
+  let turning: Promise<void> | undefined;
+  let isStopped = true;
+  let poll: ReturnType<typeof setInterval> | undefined;
+  let alarm: ReturnType<typeof setTimeout> | undefined;
+
+  function nudge(): void {
+    isNudged = true;
+    if (!isStopped) turning ??= turn().finally(() => (turning = undefined));
+  }
+
+  async function turn(): Promise<void> {
+    while (isNudged) {
+      if (isStopped) return;
+      isNudged = false;
+      try {
+        await work();
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      } catch (error) {
+        log.error("Webhooks could not be served; trying again: {error}", { error });
+        await new Promise((resolve) => setTimeout(resolve, RETRY_TURN_MS));
+        isNudged = true;
+      }
+    }
+  }
+
+  async function work(): Promise<void> {
+    if (!(await lease.isHeld())) {
+      isStale = true;
+      return;
+    }
+    if (isStale) {
+      isStale = false;
+      endpoints.set(await listActiveWebhooks(ctx.db));
+      fanOut.reset(endpoints.all());
+    }
+    if (endpoints.all().length === 0) return;
+    if (await fanOut.advance(endpoints.all())) isNudged = true;
+    let next = Infinity;
+    for (const endpoint of endpoints.inTurn()) next = Math.min(next, await serve(endpoint));
+    clearTimeout(alarm);
+    if (next < Infinity) alarm = setTimeout(nudge, Math.max(1, Math.min(next - ctx.now(), 60_000)));
+  }
+
+  /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
+  async function serve(endpoint: Endpoint): Promise<number> {
+    const now = ctx.now();
+    const { seq } = endpoint.webhook;
+    if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
+    const due = await listDue(ctx.db, seq, now, LOOK_AHEAD);
+    const fresh = await listFresh(ctx.db, seq, LOOK_AHEAD);
+    const order = createOrder();
+    for (const delivery of endpoint.underWay.values())
+      if (delivery.nextAt === null) order.take(delivery);
+    for (const delivery of [...due, ...fresh]) {
+      if (endpoint.underWay.has(delivery.seq)) continue;
+      if (delivery.nextAt === null && !order.take(delivery)) continue;
+      if (endpoint.underWay.size >= slotsOf(endpoint) || underWay.size >= options.inAll) break;
+      start(endpoint, delivery);
+    }
+    return (await findNextDue(ctx.db, seq, now)) ?? Infinity;
+  }
+
+  function slotsOf(endpoint: Endpoint): number {
+    return endpoint.failures >= 5 ? 1 : options.perEndpoint;
+  }
+
+  function start(endpoint: Endpoint, delivery: Delivery): void {
+    endpoint.underWay.set(delivery.seq, delivery);
+    const promise = deliver(endpoint, delivery)
+      .catch((error: unknown) =>
+        log.error("What came of a delivery could not be saved: {error}", { error }),
+      )
+      .finally(() => {
+        endpoint.underWay.delete(delivery.seq);
+        underWay.delete(promise);
+        nudge();
+      });
+    underWay.add(promise);
+  }
+
+  async function deliver(endpoint: Endpoint, delivery: Delivery): Promise<void> {
+    const { webhook } = endpoint;
+    const message = { id: messageId(webhook, delivery), body: delivery.body };
+    const attempt = await attemptDelivery(ctx, webhook, message);
+    endpoint.note(attempt, options.random());
+    const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, options.random());
+    if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
+  }
+
+  return {
+    async start() {
+      isStopped = false;
+      unsubscribe.push(
+        ctx.signals.on("events", () => {
+          if (endpoints.all().length > 0) nudge();
+        }),
+        ctx.signals.on("webhooks", () => {
+          isStale = true;
+          nudge();
+        }),
+      );
+      poll = setInterval(
+        () => {
+          // Other processes change endpoints, too.
+          if (!ctx.isExclusive) isStale = true;
+          nudge();
+        },
+        ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared,
+      );
+      nudge();
+    },
+    async stop(graceMs) {
+      isStopped = true;
+      for (const end of unsubscribe) end();
+      clearInterval(poll);
+      clearTimeout(alarm);
+      await turning;
+      const grace = new Promise((resolve) => setTimeout(resolve, graceMs).unref());
+      await Promise.race([Promise.all(underWay), grace]);
+      await fanOut.save(endpoints.all());
+      await lease.giveUp();
+    },
+  };
+}

@@ -1,0 +1,73 @@
+import type { Context } from "../context.ts";
+import { toDelivery, webhookTypes } from "../services/deliveries.ts";
+import { insertDeliveries, countFresh } from "../store/deliveries.ts";
+import { readEvents } from "../store/events.ts";
+import { moveCursors } from "../store/webhooks.ts";
+import type { Endpoint } from "./endpoints.ts";
+
+const PAGE = 200;
+/** Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing. */
+const MOST_FRESH = 500;
+/** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
+const SAVE_EVERY_MS = 5000;
+
+/** Makes deliveries of what the log says, from each endpoint's cursor on. */
+export function createFanOut(ctx: Context) {
+  const cursors = new Map<number, number>();
+  let savedAt = ctx.now();
+
+  /** Reads one page for the endpoints that stand at the same place. Returns whether there may be more. */
+  async function advanceGroup(cursor: number, group: Endpoint[]): Promise<boolean> {
+    const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, PAGE);
+    const last = events.at(-1)?.id;
+    if (last === undefined) return false;
+    const rows = group.flatMap(({ webhook }) => {
+      const types = new Set(webhook.events.flatMap(webhookTypes));
+      return events
+        .filter(({ type }) => types.has(type))
+        .map((event) => toDelivery(webhook.seq, event));
+    });
+    const seqs = group.map(({ webhook }) => webhook.seq);
+    if (rows.length > 0)
+      await ctx.writer.write([...insertDeliveries(rows), moveCursors(seqs, last)]);
+    for (const seq of seqs) cursors.set(seq, last);
+    return events.length === PAGE;
+  }
+
+  async function save(endpoints: Endpoint[]): Promise<void> {
+    savedAt = ctx.now();
+    const moved = endpoints.filter(({ webhook }) => cursorOf(webhook) > webhook.cursor);
+    if (moved.length > 0)
+      await ctx.writer.write(
+        moved.map(({ webhook }) => moveCursors([webhook.seq], cursorOf(webhook))),
+      );
+    for (const { webhook } of moved) webhook.cursor = cursorOf(webhook);
+  }
+
+  const cursorOf = ({ seq, cursor }: Endpoint["webhook"]) => cursors.get(seq) ?? cursor;
+
+  return {
+    /** The endpoints were read anew: cursors only ever move on, so that the higher one holds. */
+    reset(endpoints: Endpoint[]): void {
+      const before = new Map(cursors);
+      cursors.clear();
+      for (const { webhook } of endpoints)
+        cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
+    },
+
+    /** Goes one page further where there is room. Returns whether there may be more. */
+    async advance(endpoints: Endpoint[]): Promise<boolean> {
+      const groups = new Map<number, Endpoint[]>();
+      for (const endpoint of endpoints) {
+        if ((await countFresh(ctx.db, endpoint.webhook.seq, MOST_FRESH)) >= MOST_FRESH) continue;
+        const cursor = cursorOf(endpoint.webhook);
+        groups.set(cursor, [...(groups.get(cursor) ?? []), endpoint]);
+      }
+      let isMore = false;
+      for (const [cursor, group] of groups) isMore = (await advanceGroup(cursor, group)) || isMore;
+      if (ctx.now() - savedAt > SAVE_EVERY_MS) await save(endpoints);
+      return isMore;
+    },
+    save,
+  };
+}

@@ -1,0 +1,57 @@
+import type { Context } from "../context.ts";
+import type { Attempt } from "../domain/webhook.ts";
+import { insertAlert } from "../store/alerts.ts";
+import { type Delivery, recordAttempt } from "../store/deliveries.ts";
+import { disableWebhook, noteHealth } from "../store/webhooks.ts";
+import type { Endpoint } from "./endpoints.ts";
+
+/** Writes what came of an attempt, and disables an endpoint that is gone or has failed for too long. Returns whether it did. */
+export async function report(
+  ctx: Context,
+  { webhook }: Endpoint,
+  delivery: Delivery,
+  attempt: Attempt,
+  nextAt: number | undefined,
+): Promise<boolean> {
+  const now = ctx.now();
+  const failingSince = attempt.isDelivered ? null : (webhook.failingSince ?? attempt.at);
+  const isNews = (failingSince === null) !== (webhook.failingSince === null);
+  webhook.failingSince = failingSince;
+  const reason = whyDisable(delivery, attempt, nextAt, failingSince);
+  await ctx.writer.write([
+    recordAttempt(delivery, attempt, nextAt),
+    ...(isNews ? [noteHealth(webhook.seq, attempt.isDelivered, attempt.at)] : []),
+    ...(reason === undefined
+      ? []
+      : [
+          disableWebhook(webhook.seq, reason, now),
+          ...insertAlert({
+            code: "webhook.disabled",
+            subject: webhook.id,
+            message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to go on`,
+            raisedAt: now,
+          }),
+        ]),
+  ]);
+  if (reason !== undefined) ctx.signals.emit("events", undefined);
+  return reason !== undefined;
+}
+
+function whyDisable(
+  delivery: Delivery,
+  attempt: Attempt,
+  nextAt: number | undefined,
+  failingSince: number | null,
+): string | undefined {
+  if (attempt.isGone) return "it answered 410 Gone";
+  if (attempt.isDelivered || nextAt !== undefined || failingSince === null) return undefined;
+  const firstAttemptAt = firstOf(delivery) ?? attempt.at;
+  return failingSince <= firstAttemptAt
+    ? `nothing could be delivered since ${new Date(failingSince).toISOString()}`
+    : undefined;
+}
+
+function firstOf({ log }: Delivery): number | undefined {
+  const [first] = JSON.parse(log ?? "[]") as { at?: number }[];
+  return first?.at;
+}

@@ -1,0 +1,196 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import type { Json } from "../../lib/json.ts";
+import { isJsonObject, parseJson } from "../../lib/json.ts";
+import * as service from "../../services/deliveries.ts";
+import { messageId } from "../../services/webhook-attempt.ts";
+import { getWebhook } from "../../services/webhooks.ts";
+import { Moment, Pagination, pagination, toPage, whole } from "../paging.ts";
+import {
+  createRouter,
+  failures,
+  json,
+  needs,
+  success,
+  Time,
+  toIso,
+  toIsoOrNull,
+} from "../router.ts";
+
+const STATUSES = ["pending", "delivered", "failed"] as const;
+
+const Attempt = z
+  .object({
+    at: Time,
+    status: z.number().int().nullable(),
+    latencyMs: z.number().int(),
+    error: z.string().nullable(),
+  })
+  .openapi("DeliveryAttempt");
+
+export const DeliveryBody = z
+  .object({
+    id: z.string(),
+    messageId: z.string().openapi({ description: "What it carries as `webhook-id`" }),
+    eventId: z.number().int().nullable().openapi({ description: "The event's number in the log" }),
+    type: z.string(),
+    status: z.enum(STATUSES),
+    attempts: z.array(Attempt),
+    responseStatus: z.number().int().nullable(),
+    latencyMs: z.number().int().nullable(),
+    error: z.string().nullable(),
+    response: z.string().nullable().openapi({
+      description: "The first kilobyte of the last answer; none from private addresses",
+    }),
+    payload: z.unknown(),
+    eventAt: Time,
+    nextAttemptAt: Time.nullable(),
+    completedAt: Time.nullable(),
+  })
+  .openapi("Delivery");
+
+const Params = z.object({ id: z.string().max(100) });
+const DeliveryParams = Params.extend({
+  deliveryId: z
+    .string()
+    .regex(/^dlv-\d{9,15}$/, "must be the id of a delivery")
+    .openapi({ example: "dlv-000000001" }),
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/webhooks/{id}/deliveries",
+  tags: ["webhooks"],
+  summary: "List what was sent to a webhook, the latest first",
+  ...needs("read"),
+  request: {
+    params: Params,
+    query: z.strictObject({
+      status: z.enum(STATUSES).optional(),
+      type: z.string().max(100).optional(),
+      since: Moment.optional(),
+      page: whole(1, 1_000_000).default(1),
+      limit: whole(1, 100).default(10),
+      cursor: z.string().max(500).optional(),
+    }),
+  },
+  responses: {
+    200: json(z.object({ deliveries: z.array(DeliveryBody), pagination: Pagination }), "One page"),
+    ...failures(404),
+  },
+});
+
+const replay = createRoute({
+  method: "post",
+  path: "/webhooks/{id}/deliveries/{deliveryId}/replay",
+  tags: ["webhooks"],
+  summary: "Send one delivery again",
+  description: "With the same `webhook-id`, and with all its retries.",
+  ...needs("write"),
+  request: { params: DeliveryParams },
+  responses: { 200: json(DeliveryBody, "The delivery, pending"), ...failures(404, 413, 415) },
+});
+
+const replayAll = createRoute({
+  method: "post",
+  path: "/webhooks/{id}/replay",
+  tags: ["webhooks"],
+  summary: "Send everything since a time again",
+  description:
+    "All events since then that the webhook takes, also those from before it was made; with " +
+    "`onlyFailed` only deliveries that were given up.",
+  ...needs("write"),
+  request: {
+    params: Params,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({
+              since: Time,
+              onlyFailed: z.boolean().optional(),
+            })
+            .openapi("Replay"),
+        },
+      },
+      required: true,
+    },
+  },
+  responses: {
+    200: json(z.object({ deliveries: z.number().int() }), "How many are sent again"),
+    ...failures(404, 413, 415),
+  },
+});
+
+export const deliveryRoutes = createRouter()
+  .openapi(list, async (c) => {
+    const { ctx } = c.var;
+    const { status, type, since, ...rest } = c.req.valid("query");
+    const query = { ...rest, sort: "createdAt", order: "desc" as const };
+    const webhook = await getWebhook(ctx, c.req.valid("param").id);
+    const { limit, offset, after } = toPage(query);
+    const { deliveries, total } = await service.listDeliveries(
+      ctx,
+      webhook,
+      { status, type, since },
+      { limit, offset, after: after?.[1] },
+    );
+    const last = deliveries.at(-1);
+    return c.json(
+      success({
+        deliveries: deliveries.map((delivery) => toDeliveryBody(delivery, webhook)),
+        pagination: pagination(query, total, deliveries.length, last && [last.at, last.seq]),
+      }),
+      200,
+    );
+  })
+  .openapi(replay, async (c) => {
+    const { id, deliveryId } = c.req.valid("param");
+    const webhook = await getWebhook(c.var.ctx, id);
+    const seq = Number(deliveryId.slice("dlv-".length));
+    const delivery = await service.replayDelivery(c.var.ctx, webhook, seq);
+    return c.json(success(toDeliveryBody(delivery, webhook), "It is sent again"), 200);
+  })
+  .openapi(replayAll, async (c) => {
+    const { since, onlyFailed = false } = c.req.valid("json");
+    const webhook = await getWebhook(c.var.ctx, c.req.valid("param").id);
+    const deliveries = await service.replaySince(c.var.ctx, webhook, {
+      since: Date.parse(since),
+      onlyFailed,
+    });
+    return c.json(success({ deliveries }), 200);
+  });
+
+export function toDeliveryBody(
+  delivery: service.DeliveryRecord,
+  webhook: { id: string },
+): z.infer<typeof DeliveryBody> {
+  const log = parseJson(delivery.log ?? "[]");
+  return {
+    id: `dlv-${String(delivery.seq).padStart(9, "0")}`,
+    messageId: messageId(webhook, delivery),
+    eventId: delivery.event,
+    type: delivery.type,
+    status: delivery.status,
+    attempts: (Array.isArray(log) ? log : []).map(toAttempt),
+    responseStatus: delivery.responseStatus,
+    latencyMs: delivery.latencyMs,
+    error: delivery.error,
+    response: delivery.snippet,
+    payload: parseJson(delivery.body),
+    eventAt: toIso(delivery.at),
+    nextAttemptAt: toIsoOrNull(delivery.nextAt),
+    completedAt: toIsoOrNull(delivery.completedAt),
+  };
+}
+
+function toAttempt(entry: Json): z.infer<typeof Attempt> {
+  const told = isJsonObject(entry) ? entry : {};
+  const number = (key: string) => (typeof told[key] === "number" ? told[key] : null);
+  return {
+    at: toIso(number("at") ?? 0),
+    status: number("status"),
+    latencyMs: number("latencyMs") ?? 0,
+    error: typeof told["error"] === "string" ? told["error"] : null,
+  };
+}

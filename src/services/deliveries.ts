@@ -1,0 +1,108 @@
+import type { Context } from "../context.ts";
+import { EVENT_TYPES, toEventBody, typesOf } from "../domain/event.ts";
+import { AppError } from "../errors.ts";
+import * as store from "../store/deliveries.ts";
+import { findIdBefore, readEvents } from "../store/events.ts";
+import { rowsOf } from "../store/rows.ts";
+import type { Webhook } from "../store/webhooks.ts";
+
+export type DeliveryRecord = store.Delivery;
+
+const AT_ONCE = 500;
+
+/** One page of what was sent to an endpoint, the latest first, and how many match in all. */
+export async function listDeliveries(
+  ctx: Context,
+  webhook: Webhook,
+  filter: store.DeliveryFilter,
+  page: { limit: number; offset: number; after?: number | undefined },
+) {
+  return {
+    deliveries: await store.listDeliveries(ctx.db, webhook.seq, filter, page),
+    total: await store.countDeliveries(ctx.db, webhook.seq, filter),
+  };
+}
+
+export async function getDelivery(
+  ctx: Context,
+  webhook: Webhook,
+  seq: number,
+): Promise<DeliveryRecord> {
+  const delivery = await store.findDelivery(ctx.db, webhook.seq, seq);
+  if (!delivery)
+    throw new AppError("DELIVERY_NOT_FOUND", `Webhook ${webhook.id} has no such delivery`);
+  return delivery;
+}
+
+/** Sends a delivery once more, with the same `webhook-id`, and with all its retries. */
+export async function replayDelivery(
+  ctx: Context,
+  webhook: Webhook,
+  seq: number,
+): Promise<DeliveryRecord> {
+  await getDelivery(ctx, webhook, seq);
+  await ctx.writer.write([store.replayDelivery(seq)]);
+  ctx.signals.emit("webhooks", undefined);
+  return getDelivery(ctx, webhook, seq);
+}
+
+/**
+ * Sends everything once more that has happened since a time and that the endpoint takes, also what it
+ * was never sent; with `onlyFailed` only what was given up. Returns how much that is.
+ */
+export async function replaySince(
+  ctx: Context,
+  webhook: Webhook,
+  { since, onlyFailed }: { since: number; onlyFailed: boolean },
+): Promise<number> {
+  const again = await replayKnown(ctx, webhook.seq, since, onlyFailed);
+  const missed = onlyFailed ? 0 : await addMissed(ctx, webhook, since);
+  ctx.signals.emit("webhooks", undefined);
+  return again + missed;
+}
+
+async function replayKnown(
+  ctx: Context,
+  webhook: number,
+  since: number,
+  onlyFailed: boolean,
+): Promise<number> {
+  let count = 0;
+  for (let after = 0; ;) {
+    const page = { since, onlyFailed, after, limit: AT_ONCE };
+    const [result] = await ctx.writer.write([store.replaySome(webhook, page)]);
+    const rows = rowsOf<{ seq: number }>(result);
+    count += rows.length;
+    if (rows.length < AT_ONCE) return count;
+    after = Math.max(...rows.map(({ seq }) => seq));
+  }
+}
+
+async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise<number> {
+  const types = new Set(webhook.events.flatMap((pattern) => webhookTypes(pattern)));
+  let count = 0;
+  for (let at = await findIdBefore(ctx.client, since); at < webhook.cursor;) {
+    const { events, upTo } = await readEvents(ctx.client, at, webhook.cursor, AT_ONCE);
+    const wanted = events.filter((event) => event.at >= since && types.has(event.type));
+    const results = await ctx.writer.write(
+      store.insertDeliveries(wanted.map((event) => toDelivery(webhook.seq, event))),
+    );
+    count += results.reduce((sum, { rowsAffected }) => sum + rowsAffected, 0);
+    at = upTo;
+  }
+  return count;
+}
+
+/** The types that a webhook's pattern means. Progress comes twice a second, so that only its own name asks for it. */
+export function webhookTypes(pattern: string) {
+  const types = typesOf(pattern, EVENT_TYPES);
+  return pattern.endsWith("*") ? types.filter((type) => type !== "batch.progress") : types;
+}
+
+export function toDelivery(
+  webhook: number,
+  event: Parameters<typeof toEventBody>[0],
+): store.NewDelivery {
+  const { id, type, task, batch, at } = event;
+  return { webhook, event: id, type, task, batch, at, body: toEventBody(event) };
+}

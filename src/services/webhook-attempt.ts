@@ -1,0 +1,88 @@
+import type { Context } from "../context.ts";
+import type { Attempt } from "../domain/webhook.ts";
+import { postGuarded, RefusedTarget } from "../lib/guarded-post.ts";
+import { signWebhook } from "../lib/standard-webhook.ts";
+import type { Webhook } from "../store/webhooks.ts";
+
+const TIMEOUT_MS = 15_000;
+
+/** The `webhook-id` of an event on its way to an endpoint: the same over all attempts, restarts and replays. */
+export function messageId(
+  webhook: Pick<Webhook, "id">,
+  { event, at }: { event: number | null; at: number },
+): string {
+  return `evt-${webhook.id.replace(/^wh-/, "")}-${event ?? `test-${at}`}`;
+}
+
+/** What a secret is sealed for. */
+export const sealedFor = ({ id }: Pick<Webhook, "id">) => `webhook ${id}`;
+
+/** Posts a message to an endpoint, signed with its secrets, and tells what came of it. Never throws. */
+export async function attemptDelivery(
+  ctx: Context,
+  webhook: Webhook,
+  message: { id: string; body: string },
+): Promise<Attempt> {
+  const at = ctx.now();
+  const begun = performance.now();
+  const told = (what: Partial<Attempt>): Attempt => ({
+    at,
+    isDelivered: false,
+    isGone: false,
+    status: null,
+    latencyMs: Math.round(performance.now() - begun),
+    error: null,
+    snippet: null,
+    retryAfterMs: null,
+    ...what,
+  });
+  try {
+    const timestamp = Math.floor(at / 1000);
+    const signed = signWebhook({ ...message, timestamp }, await secretsOf(ctx, webhook, at));
+    const { status, retryAfter, text, isPrivate } = await postGuarded(webhook.url, {
+      headers: {
+        ...signed,
+        "content-type": "application/json",
+        "user-agent": "gpt-task-runner-webhooks",
+      },
+      body: message.body,
+      timeoutMs: TIMEOUT_MS,
+      allowedHosts: ctx.config.webhookAllowedHosts,
+      resolveHost: ctx.resolveHost,
+    });
+    const isDelivered = status >= 200 && status < 300;
+    const isRedirect = status >= 300 && status < 400;
+    return told({
+      isDelivered,
+      isGone: status === 410,
+      status,
+      error: isDelivered ? null : isRedirect ? "redirects are not followed" : `status ${status}`,
+      // What a service of one's own network says is not for whoever may read deliveries.
+      snippet: isPrivate || text === "" ? null : text,
+      retryAfterMs: readRetryAfter(retryAfter, ctx.now()),
+    });
+  } catch (error) {
+    return told({ error: explain(error) });
+  }
+}
+
+async function secretsOf(ctx: Context, webhook: Webhook, now: number): Promise<string[]> {
+  const { secret, previousSecret, previousSecretUntil } = webhook;
+  const isOverlapping = previousSecret !== null && (previousSecretUntil ?? 0) > now;
+  const sealed = isOverlapping ? [secret, previousSecret] : [secret];
+  return Promise.all(sealed.map((text) => ctx.secrets.open(text, sealedFor(webhook))));
+}
+
+/** Seconds or a date (RFC 9110). */
+function readRetryAfter(value: string | undefined, now: number): number | null {
+  if (value === undefined) return null;
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
+  return Number.isFinite(ms) && ms > 0 ? ms : null;
+}
+
+/** The reason in a few words. Nothing of the host's own network is told but the error's code. */
+function explain(error: unknown): string {
+  if (error instanceof RefusedTarget) return `refused: ${error.message}`;
+  if (!(error instanceof Error)) return "failed";
+  return "code" in error ? `no connection: ${String(error.code)}` : error.message;
+}

@@ -1,0 +1,153 @@
+import type { Context } from "../context.ts";
+import { AppError, invalid } from "../errors.ts";
+import { readTarget, RefusedTarget } from "../lib/guarded-post.ts";
+import { newId } from "../lib/ids.ts";
+import { BadSecret, checkSecret, newSecret } from "../lib/standard-webhook.ts";
+import { deleteAlert } from "../store/alerts.ts";
+import { deleteDeliveriesOf, insertTestDelivery } from "../store/deliveries.ts";
+import { rowsOf } from "../store/rows.ts";
+import * as store from "../store/webhooks.ts";
+import type { Caller } from "./caller.ts";
+import { type DeliveryRecord, getDelivery } from "./deliveries.ts";
+import { attemptDelivery, messageId, sealedFor } from "./webhook-attempt.ts";
+
+export type WebhookDraft = {
+  url: string;
+  events: string[];
+  description?: string | null | undefined;
+  secret?: string | undefined;
+};
+
+/** After a rotation the old secret signs, too, for this long. */
+export const OVERLAP_MS = 24 * 3_600_000;
+const DELETED_AT_ONCE = 500;
+
+/** Makes an endpoint that gets what happens from now on; `secret` is the only time that it can be read. */
+export async function createWebhook(
+  ctx: Context,
+  caller: Caller,
+  draft: WebhookDraft,
+): Promise<{ webhook: store.Webhook; secret: string }> {
+  requireTarget(ctx, draft.url);
+  const secret = readSecret(draft.secret);
+  const now = ctx.now();
+  const id = newId("wh", now);
+  await ctx.writer.write([
+    store.insertWebhook({
+      id,
+      url: draft.url,
+      events: draft.events,
+      description: draft.description ?? null,
+      secret: await ctx.secrets.seal(secret, sealedFor({ id })),
+      apiKey: caller.key,
+      createdAt: now,
+    }),
+  ]);
+  ctx.signals.emit("webhooks", undefined);
+  return { webhook: await getWebhook(ctx, id), secret };
+}
+
+export async function getWebhook(ctx: Context, id: string): Promise<store.Webhook> {
+  const webhook = await store.findWebhook(ctx.db, id);
+  if (!webhook) throw new AppError("WEBHOOK_NOT_FOUND", `There is no webhook with id ${id}`);
+  return webhook;
+}
+
+export async function listWebhooks(ctx: Context, page: store.WebhookPage) {
+  return {
+    webhooks: await store.listWebhooks(ctx.db, page),
+    total: await store.countWebhooks(ctx.db),
+  };
+}
+
+export type WebhookPatch = {
+  [Field in "url" | "events" | "description"]?: WebhookDraft[Field] | undefined;
+} & { isActive?: boolean | undefined };
+
+/** Changes an endpoint. One that becomes active gets what it has missed, as far as the log goes back. */
+export async function updateWebhook(
+  ctx: Context,
+  id: string,
+  patch: WebhookPatch,
+): Promise<store.Webhook> {
+  const webhook = await getWebhook(ctx, id);
+  if (patch.url !== undefined) requireTarget(ctx, patch.url);
+  const now = ctx.now();
+  const next = {
+    url: patch.url ?? webhook.url,
+    events: patch.events ?? webhook.events,
+    description: patch.description === undefined ? webhook.description : patch.description,
+    isActive: patch.isActive ?? webhook.isActive,
+  };
+  await ctx.writer.write([
+    store.updateWebhook(id, next, now),
+    ...(next.isActive ? deleteAlert("webhook.disabled", id, now) : []),
+  ]);
+  ctx.signals.emit("webhooks", undefined);
+  ctx.signals.emit("events", undefined);
+  return getWebhook(ctx, id);
+}
+
+/** Deletes an endpoint and its deliveries. */
+export async function deleteWebhook(ctx: Context, id: string): Promise<void> {
+  const { seq } = await getWebhook(ctx, id);
+  await ctx.writer.write([
+    store.deleteWebhook(id),
+    ...deleteAlert("webhook.disabled", id, ctx.now()),
+  ]);
+  ctx.signals.emit("webhooks", undefined);
+  for (let left = DELETED_AT_ONCE; left === DELETED_AT_ONCE;) {
+    const [deleted] = await ctx.writer.write([deleteDeliveriesOf(seq, DELETED_AT_ONCE)]);
+    left = deleted?.rowsAffected ?? 0;
+  }
+}
+
+/** Gives an endpoint a new secret; for a day both sign, so that receivers change when they like. */
+export async function rotateSecret(
+  ctx: Context,
+  id: string,
+  given: string | undefined,
+): Promise<{ webhook: store.Webhook; secret: string }> {
+  const webhook = await getWebhook(ctx, id);
+  const secret = readSecret(given);
+  const now = ctx.now();
+  const sealed = await ctx.secrets.seal(secret, sealedFor(webhook));
+  await ctx.writer.write([store.rotateSecret(id, sealed, now + OVERLAP_MS, now)]);
+  ctx.signals.emit("webhooks", undefined);
+  return { webhook: await getWebhook(ctx, id), secret };
+}
+
+/** Sends a `webhook.test` message at once, also to an endpoint that is not active, and tells how it went. It is not retried. */
+export async function testWebhook(ctx: Context, id: string): Promise<DeliveryRecord> {
+  const webhook = await getWebhook(ctx, id);
+  const now = ctx.now();
+  const type = "webhook.test";
+  const timestamp = new Date(now).toISOString();
+  const body = JSON.stringify({ type, timestamp, data: { webhookId: id } });
+  const message = { id: messageId(webhook, { event: null, at: now }), body };
+  const attempt = await attemptDelivery(ctx, webhook, message);
+  const row = { webhook: webhook.seq, type, task: null, batch: null, body, at: now };
+  const [inserted] = await ctx.writer.write([insertTestDelivery(row, attempt)]);
+  const [made] = rowsOf<{ seq: number }>(inserted);
+  return getDelivery(ctx, webhook, made?.seq ?? 0);
+}
+
+function requireTarget(ctx: Context, url: string): void {
+  try {
+    readTarget(url, ctx.config.webhookAllowedHosts);
+  } catch (error) {
+    if (!(error instanceof RefusedTarget)) throw error;
+    throw invalid([{ path: "url", message: error.message }]);
+  }
+}
+
+function readSecret(given: string | undefined): string {
+  if (given === undefined) return newSecret();
+  try {
+    checkSecret(given);
+    return given;
+  } catch (error) {
+    if (!(error instanceof BadSecret)) throw error;
+    throw invalid([{ path: "secret", message: "must be base64 after whsec_" }]);
+  }
+}

@@ -1,0 +1,249 @@
+import { and, asc, count, desc, eq, gt, gte, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+
+import type { Db } from "../db/client.ts";
+import { type Delivery, webhookDeliveries as deliveries } from "../db/schema.ts";
+import type { Statement } from "../db/writer.ts";
+import type { Attempt } from "../domain/webhook.ts";
+import { prepareOnce } from "./prepared.ts";
+import { overValues } from "./values.ts";
+
+export type { Delivery };
+
+export type NewDelivery = Pick<
+  Delivery,
+  "webhook" | "event" | "type" | "task" | "batch" | "body" | "at"
+>;
+
+/** Adds deliveries; those that are there already, of the same event to the same endpoint, stay as they are. */
+export function insertDeliveries(rows: NewDelivery[]): Statement[] {
+  return overValues(
+    rows,
+    (row) => [row.webhook, row.event, row.type, row.task, row.batch, row.body, row.at],
+    (values) => `
+      INSERT INTO webhook_deliveries (webhook, event, type, task, batch, body, at, status)
+      SELECT column1, column2, column3, column4, column5, column6, column7, 'pending'
+      FROM ${values} WHERE true ON CONFLICT DO NOTHING`,
+    {},
+  );
+}
+
+/** Adds a delivery that was made already; the result has its row number. */
+export function insertTestDelivery(row: Omit<NewDelivery, "event">, attempt: Attempt): Statement {
+  return {
+    sql: `INSERT INTO webhook_deliveries (webhook, type, body, at, status, attempts, last_attempt_at,
+            response_status, latency_ms, error, snippet, log, completed_at)
+          VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?) RETURNING seq`,
+    args: [
+      row.webhook,
+      row.type,
+      row.body,
+      row.at,
+      attempt.isDelivered ? "delivered" : "failed",
+      attempt.at,
+      attempt.status,
+      attempt.latencyMs,
+      attempt.error,
+      attempt.snippet,
+      JSON.stringify([toLogEntry(attempt)]),
+      attempt.at + attempt.latencyMs,
+    ],
+  };
+}
+
+const OF_WEBHOOK = eq(deliveries.webhook, sql.placeholder("webhook"));
+/** Spelled as in the index, which SQLite would not take for a bound value. */
+const IS_FRESH = and(OF_WEBHOOK, sql`${deliveries.status} = 'pending'`, isNull(deliveries.nextAt));
+
+/** Deliveries that were not attempted yet, in the order of their events. */
+export function listFresh(db: Db, webhook: number, limit: number): Promise<Delivery[]> {
+  return prepareOnce(db, "listFresh", () =>
+    db
+      .select()
+      .from(deliveries)
+      .where(IS_FRESH)
+      .orderBy(asc(deliveries.event))
+      .limit(sql.placeholder("limit"))
+      .prepare(),
+  ).all({ webhook, limit });
+}
+
+/** Deliveries whose next attempt is due, the longest overdue first. */
+export function listDue(db: Db, webhook: number, now: number, limit: number): Promise<Delivery[]> {
+  return prepareOnce(db, "listDue", () =>
+    db
+      .select()
+      .from(deliveries)
+      .where(and(OF_WEBHOOK, lte(deliveries.nextAt, sql.placeholder("now"))))
+      .orderBy(asc(deliveries.nextAt))
+      .limit(sql.placeholder("limit"))
+      .prepare(),
+  ).all({ webhook, now, limit });
+}
+
+/** When the next attempt of an endpoint is due, the first of those after `now`. */
+export async function findNextDue(
+  db: Db,
+  webhook: number,
+  now: number,
+): Promise<number | undefined> {
+  const row = await prepareOnce(db, "findNextDue", () =>
+    db
+      .select({ at: deliveries.nextAt })
+      .from(deliveries)
+      .where(and(OF_WEBHOOK, gt(deliveries.nextAt, sql.placeholder("now"))))
+      .orderBy(asc(deliveries.nextAt))
+      .limit(1)
+      .prepare(),
+  ).get({ webhook, now });
+  return row?.at ?? undefined;
+}
+
+/** Writes what came of an attempt, unless the delivery was replayed meanwhile. `nextAt`: when the next follows, if one does. */
+export function recordAttempt(
+  delivery: Pick<Delivery, "seq" | "attempts">,
+  attempt: Attempt,
+  nextAt: number | undefined,
+): Statement {
+  const end = attempt.at + attempt.latencyMs;
+  const isOver = attempt.isDelivered || nextAt === undefined;
+  return {
+    sql: `UPDATE webhook_deliveries SET status = ?, attempts = attempts + 1, next_at = ?, last_attempt_at = ?,
+            response_status = ?, latency_ms = ?, error = ?, snippet = ?, completed_at = ?,
+            log = json_insert(coalesce(log, '[]'), '$[#]', json(?))
+          WHERE seq = ? AND status = 'pending' AND attempts = ?`,
+    args: [
+      attempt.isDelivered ? "delivered" : isOver ? "failed" : "pending",
+      attempt.isDelivered ? null : (nextAt ?? null),
+      attempt.at,
+      attempt.status,
+      attempt.latencyMs,
+      attempt.error,
+      attempt.snippet,
+      isOver ? end : null,
+      JSON.stringify(toLogEntry(attempt)),
+      delivery.seq,
+      delivery.attempts,
+    ],
+  };
+}
+
+function toLogEntry({ at, status, latencyMs, error }: Attempt) {
+  return { at, status, latencyMs, error };
+}
+
+const AFRESH = `status = 'pending', attempts = 0, next_at = NULL, completed_at = NULL`;
+
+/** Sends a delivery once more, as if it were new. */
+export function replayDelivery(seq: number): Statement {
+  return { sql: `UPDATE webhook_deliveries SET ${AFRESH} WHERE seq = ?`, args: [seq] };
+}
+
+/** Sends up to `limit` deliveries once more: those of events since `since`, after the row `after`. The result has their row numbers. */
+export function replaySome(
+  webhook: number,
+  {
+    since,
+    onlyFailed,
+    after,
+    limit,
+  }: { since: number; onlyFailed: boolean; after: number; limit: number },
+): Statement {
+  return {
+    sql: `UPDATE webhook_deliveries SET ${AFRESH}
+          WHERE seq IN (SELECT seq FROM webhook_deliveries
+                        WHERE webhook = ? AND seq > ? AND at >= ? AND event IS NOT NULL
+                          AND ${onlyFailed ? "status = 'failed'" : "status <> 'pending'"}
+                        ORDER BY seq LIMIT ?)
+          RETURNING seq`,
+    args: [webhook, after, since, limit],
+  };
+}
+
+/** Removes up to `limit` deliveries of an endpoint. */
+export function deleteDeliveriesOf(webhook: number, limit: number): Statement {
+  return {
+    sql: `DELETE FROM webhook_deliveries WHERE seq IN (
+            SELECT seq FROM webhook_deliveries WHERE webhook = ? LIMIT ?)`,
+    args: [webhook, limit],
+  };
+}
+
+/** Of the oldest `limit` deliveries, removes those of events before `before` that are over. */
+export function pruneDeliveries(before: number, limit: number): Statement {
+  return {
+    sql: `DELETE FROM webhook_deliveries WHERE seq IN (
+            SELECT seq FROM webhook_deliveries ORDER BY seq LIMIT ?) AND at < ? AND status <> 'pending'`,
+    args: [limit, before],
+  };
+}
+
+export function findDelivery(db: Db, webhook: number, seq: number): Promise<Delivery | undefined> {
+  return db
+    .select()
+    .from(deliveries)
+    .where(and(eq(deliveries.webhook, webhook), eq(deliveries.seq, seq)))
+    .get();
+}
+
+export type DeliveryFilter = {
+  status?: Delivery["status"] | undefined;
+  type?: string | undefined;
+  since?: number | undefined;
+};
+
+/** Deliveries of an endpoint, the latest first; `after` is the row number that the page before ended with. */
+export function listDeliveries(
+  db: Db,
+  webhook: number,
+  filter: DeliveryFilter,
+  page: { limit: number; offset: number; after?: number | undefined },
+): Promise<Delivery[]> {
+  return db
+    .select()
+    .from(deliveries)
+    .where(
+      and(
+        ...conditions(webhook, filter),
+        page.after === undefined ? undefined : lt(deliveries.seq, page.after),
+      ),
+    )
+    .orderBy(desc(deliveries.seq))
+    .limit(page.limit)
+    .offset(page.offset);
+}
+
+export async function countDeliveries(
+  db: Db,
+  webhook: number,
+  filter: DeliveryFilter,
+): Promise<number> {
+  const row = await db
+    .select({ n: count() })
+    .from(deliveries)
+    .where(and(...conditions(webhook, filter)))
+    .get();
+  return row?.n ?? 0;
+}
+
+function conditions(webhook: number, { status, type, since }: DeliveryFilter): (SQL | undefined)[] {
+  return [
+    eq(deliveries.webhook, webhook),
+    status && eq(deliveries.status, status),
+    type === undefined ? undefined : eq(deliveries.type, type),
+    since === undefined ? undefined : gte(deliveries.at, since),
+  ];
+}
+
+/** How many deliveries of an endpoint were not attempted yet; counts no further than `most`. */
+export async function countFresh(db: Db, webhook: number, most: number): Promise<number> {
+  const row = await prepareOnce(db, "countFresh", () => {
+    const some = db
+      .select({ event: deliveries.event })
+      .from(deliveries)
+      .where(IS_FRESH)
+      .limit(sql.placeholder("most"))
+      .as("some");
+    return db.select({ n: count() }).from(some).prepare();
+  }).get({ webhook, most });
+  return row?.n ?? 0;
+}
