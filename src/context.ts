@@ -20,6 +20,8 @@ export type Topics = {
   queued: { lane: number; model: string };
   /** A batch was started or stopped, or tasks of one are pending again. */
   batch: undefined;
+  /** A schedule was changed, or a run of one asked for. */
+  schedules: undefined;
   /** These tasks' calls have lost their queue rows and are pointless. */
   abandoned: { tasks: number[] };
   /** The runs of these tasks have ended. */

@@ -18,6 +18,7 @@ import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { createProbe } from "./providers/probe.ts";
+import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
@@ -90,6 +91,7 @@ export async function createRunner(
   const hub = createEventHub(ctx);
   const auditLog = createAuditLog(ctx);
   const app = createApp(ctx, { hub, auditLog, engine: () => engine?.state() });
+  let scheduler: Scheduler | undefined;
   return {
     ctx,
     hub,
@@ -103,6 +105,7 @@ export async function createRunner(
       engine = await startEngine(ctx);
       courier = createCourier(ctx);
       await courier.start();
+      scheduler = await startScheduler(ctx, { node: engine.node });
       void sweepAll(ctx);
     },
     async stop(graceMs) {
@@ -110,6 +113,7 @@ export async function createRunner(
       engine = undefined;
       clearInterval(pruning);
       load.stop();
+      await scheduler?.stop(graceMs);
       await stopping?.stop(graceMs);
       await courier?.stop(Math.min(graceMs, COURIER_GRACE_MS));
       // Only now, so that readers hear how the last calls ended.

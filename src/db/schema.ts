@@ -14,6 +14,7 @@ import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../domain/batch.
 import type { EventType } from "../domain/event.ts";
 import { BUCKETS } from "../domain/latency.ts";
 import type { Endpoint } from "../domain/request.ts";
+import type { OverlapPolicy, RunCause, RunError, RunStatus } from "../domain/schedule.ts";
 import type { Scope } from "../domain/scope.ts";
 import type { FinalStatus, StoredStatus } from "../domain/task.ts";
 
@@ -487,3 +488,97 @@ export const nodes = sqliteTable("nodes", {
   startedAt: integer().notNull(),
   heartbeatAt: integer().notNull(),
 });
+
+export const schedules = sqliteTable(
+  "schedules",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    name: text().notNull(),
+    description: text(),
+    /** The cron expression. */
+    expression: text().notNull(),
+    timezone: text().notNull(),
+    inputFile: text().notNull(),
+    outputFile: text(),
+    isDryRun: integer({ mode: "boolean" }).notNull(),
+    config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
+    overlapPolicy: text().$type<OverlapPolicy>().notNull(),
+    catchUpWindowMs: integer().notNull(),
+    /** Failed runs in a row after which it is stopped. */
+    pauseAfterFailures: integer(),
+    apiKey: integer().notNull(),
+    isActive: integer({ mode: "boolean" }).notNull(),
+    /** Why it was stopped, where nobody asked for that. */
+    pauseReason: text(),
+    /** Grows with every change of what decides about `nextRun`, so that no fire acts on an old one. */
+    revision: integer().notNull().default(0),
+    /** When it fires next; null while it is not active. */
+    nextRun: integer(),
+    /** Scheduled time and state of the latest run that began. */
+    lastRun: integer(),
+    lastRunStatus: text().$type<RunStatus>(),
+    failuresInARow: integer().notNull().default(0),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+  },
+  (t) => [
+    index("schedules_due")
+      .on(t.nextRun)
+      .where(sql`${t.nextRun} is not null`),
+    index("schedules_by_time").on(t.createdAt),
+  ],
+);
+export type Schedule = typeof schedules.$inferSelect;
+
+/** Every fire of a schedule with what came of it, and the runs that were asked for. */
+export const scheduleRuns = sqliteTable(
+  "schedule_runs",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    schedule: integer()
+      .notNull()
+      .references(() => schedules.seq, { onDelete: "cascade" }),
+    cause: text().$type<RunCause>().notNull(),
+    status: text().$type<RunStatus>().notNull(),
+    reason: text(),
+    error: text({ mode: "json" }).$type<RunError>(),
+    isDryRun: integer({ mode: "boolean" }).notNull(),
+    scheduledAt: integer().notNull(),
+    firedAt: integer().notNull(),
+    startedAt: integer(),
+    finishedAt: integer(),
+    /** Row number of the node that makes its batch. */
+    owner: integer(),
+    /** Tries to make its batch that ended in no answer, and when the next may begin. */
+    attempts: integer().notNull().default(0),
+    retryAt: integer(),
+    /** Set when it shall be cancelled: the reason. */
+    cancelReason: text(),
+    /** Public id of its batch, which may be deleted before the run is. */
+    batch: text(),
+    outputFile: text(),
+    total: integer().notNull().default(0),
+    completed: integer().notNull().default(0),
+    failed: integer().notNull().default(0),
+    cancelled: integer().notNull().default(0),
+    promptTokens: integer().notNull().default(0),
+    completionTokens: integer().notNull().default(0),
+    costUsd: real(),
+  },
+  (t) => [
+    /** A fire happens once, whoever notices that it is due. */
+    uniqueIndex("schedule_runs_by_fire")
+      .on(t.schedule, t.scheduledAt)
+      .where(sql`${t.cause} <> 'manual'`),
+    index("schedule_runs_by_schedule").on(t.schedule, t.seq),
+    index("schedule_runs_open")
+      .on(t.status, t.owner)
+      .where(sql`${t.status} in ('pending', 'queued', 'running')`),
+    index("schedule_runs_open_by_schedule")
+      .on(t.schedule, t.status)
+      .where(sql`${t.status} in ('pending', 'queued', 'running')`),
+  ],
+);
+export type ScheduleRun = typeof scheduleRuns.$inferSelect;

@@ -8,6 +8,8 @@ import { joinNodes } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
 export type Engine = {
+  /** The number of this process among those that share the database. */
+  node: number;
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
   stop(graceMs: number): Promise<void>;
   state(): EngineState;
@@ -35,6 +37,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
   const outputWriter = await startOutputWriter(ctx);
 
   return {
+    node: membership.node,
     state: () => ({
       threads: ctx.config.workers,
       threadsAlive: pool.alive(),

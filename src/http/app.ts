@@ -14,6 +14,7 @@ import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
+import { scheduleRoutes } from "./api/schedules.ts";
 import { createStatusRoutes } from "./api/status.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { deliveryRoutes } from "./api/webhook-deliveries.ts";
@@ -65,6 +66,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", createStatusRoutes(options.engine));
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);
+  app.route("/api/v1", scheduleRoutes);
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))

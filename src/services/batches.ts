@@ -39,11 +39,15 @@ export type CreatedBatch = {
   isReplay: boolean;
 };
 
-/** Creates a batch with all its tasks, or nothing. */
+/**
+ * Creates a batch with all its tasks, or nothing. With `isScoped`, ids and idempotency keys of its
+ * rows hold within it alone.
+ */
 export async function createBatch(
   ctx: Context,
-  caller: Caller,
+  caller: Pick<Caller, "key">,
   input: BatchDraft,
+  { isScoped }: { isScoped: boolean } = { isScoped: false },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", payload]);
@@ -55,7 +59,7 @@ export async function createBatch(
   const now = ctx.now();
   const id = input.id ?? newId("batch", now);
   if (input.id !== undefined) await requireFree(ctx, id);
-  const rows = { batchId: id, config, defaultModel: ctx.config.defaultModel };
+  const rows = { batchId: id, config, defaultModel: ctx.config.defaultModel, isScoped };
   const { kind, source, columns } = await openInput(ctx, input, rows);
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   const batch: NewBatch = {

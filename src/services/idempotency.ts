@@ -7,7 +7,7 @@ import type { Caller } from "./caller.ts";
 
 /** The promise that a key stands for, or `null` without one. Keys are scoped to the API key. */
 export function idempotencyOf(
-  caller: Caller,
+  caller: Pick<Caller, "key">,
   key: string | undefined,
   payload: unknown,
 ): Idempotency | null {

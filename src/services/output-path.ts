@@ -11,16 +11,26 @@ export function requireOutputPath(
   outputFile: string,
   inputFile: string | undefined,
 ): void {
-  const wrong = (message: string) => invalid([{ path: "outputFile", message }]);
+  const message = outputProblem(ctx, outputFile, inputFile);
+  if (message !== undefined) throw invalid([{ path: "outputFile", message }]);
+}
+
+/** Why results cannot be written to `outputFile`, as far as its name tells. */
+export function outputProblem(
+  ctx: Context,
+  outputFile: string,
+  inputFile: string | undefined,
+): string | undefined {
   if (!formatOf(outputFile))
-    throw wrong(`its name must end in ${RESULT_FORMATS.map((format) => `.${format}`).join(", ")}`);
+    return `its name must end in ${RESULT_FORMATS.map((format) => `.${format}`).join(", ")}`;
   try {
     const target = resolveInside(ctx.config.filesDir, outputFile);
-    if (inputFile !== undefined && target === resolveOrNone(ctx, inputFile))
-      throw wrong("is the inputFile, which would be overwritten");
+    return inputFile !== undefined && target === resolveOrNone(ctx, inputFile)
+      ? "is the inputFile, which would be overwritten"
+      : undefined;
   } catch (error) {
     if (!(error instanceof PathError)) throw error;
-    throw wrong(`${JSON.stringify(outputFile)} ${error.message}`);
+    return `${JSON.stringify(outputFile)} ${error.message}`;
   }
 }
 

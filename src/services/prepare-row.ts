@@ -17,7 +17,15 @@ export type RowContext = {
   batchId: string;
   config: BatchConfig;
   defaultModel: Context["config"]["defaultModel"];
+  /**
+   * Ids and idempotency keys of the rows hold within the batch alone, so that the same file can be
+   * the input of many batches.
+   */
+  isScoped: boolean;
 };
+
+/** The longest id that the API takes. */
+const MAX_ID = 100;
 
 /** Checks the fields that a row of a file gives and makes the task of them. `cells` is what is kept of the row. */
 export function prepareFields(
@@ -38,7 +46,7 @@ export function prepareFields(
 
 /** Makes a task of an input that was checked before. */
 export function prepareTask(
-  { batchId, config, defaultModel }: RowContext,
+  { batchId, config, defaultModel, isScoped }: RowContext,
   row: number,
   task: TaskInput,
   variables: ReadonlyMap<string, string>,
@@ -46,8 +54,10 @@ export function prepareTask(
 ): PreparedRow {
   try {
     const { model, body, prompt } = composeRequest(task, config, variables, defaultModel);
+    const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
+    const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {
-      id: task.id ?? `${batchId}-${row}`,
+      id: id === undefined || id.length > MAX_ID ? `${batchId}-${row}` : id,
       position: 0,
       model,
       priority: priorityRank(task.priority ?? "normal"),
@@ -58,7 +68,7 @@ export function prepareTask(
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
-      idempotencyKey: task.idempotencyKey ?? null,
+      idempotencyKey: task.idempotencyKey === undefined ? null : scope(task.idempotencyKey),
       fingerprint:
         task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
     };

@@ -12,11 +12,20 @@ export type { Alert };
  * Raises an alert unless it is raised already, with its event. For units in which something else
  * changes, too; otherwise there is `raiseAlert` in `services/alerts.ts`.
  */
-export function insertAlert({ code, subject, message, raisedAt }: Alert): Statement[] {
+export function insertAlert(alert: Alert): Statement[] {
+  return insertIf("TRUE", alert);
+}
+
+/** The same, if the statement before it in the unit changed a row. */
+export function insertAlertAfterChange(alert: Alert): Statement[] {
+  return insertIf("changes() > 0", alert);
+}
+
+function insertIf(condition: string, { code, subject, message, raisedAt }: Alert): Statement[] {
   return [
     {
-      sql: `INSERT INTO alerts (code, subject, message, raised_at) VALUES (?, ?, ?, ?)
-            ON CONFLICT DO NOTHING`,
+      sql: `INSERT INTO alerts (code, subject, message, raised_at) SELECT ?, ?, ?, ?
+            WHERE ${condition} ON CONFLICT DO NOTHING`,
       args: [code, subject, message, raisedAt],
     },
     eventAfterChange({

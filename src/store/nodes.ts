@@ -1,3 +1,5 @@
+import type { Client } from "@libsql/client";
+
 import type { Statement } from "../db/writer.ts";
 
 /** The database's clock in Unix ms: the nodes of a fleet need not agree on the time. */
@@ -41,3 +43,9 @@ export const LIVING_NODES: Statement = {
 };
 
 export type LivingNode = { seq: number; startedAt: number; silentMs: number; running: number };
+
+/** The database's clock in Unix ms. */
+export async function databaseNow(client: Pick<Client, "execute">): Promise<number> {
+  const { rows } = await client.execute(`SELECT ${DATABASE_NOW} AS now`);
+  return Number(rows[0]?.["now"]);
+}

@@ -1,0 +1,123 @@
+import { dueFires } from "./cron.ts";
+import { fillTemplate, placeholders } from "./template.ts";
+
+export const OVERLAP_POLICIES = ["skip", "queue", "allow", "cancel_previous"] as const;
+export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
+
+/**
+ * A run is one fire of a schedule, or one that was asked for. `pending` has fired and is about to
+ * begin, `queued` waits for the run before it, `running` has a batch. `skipped` met a run that had not
+ * ended, `missed` was noticed too late; neither ever begins.
+ */
+export const RUN_STATUSES = [
+  "pending",
+  "queued",
+  "running",
+  "completed",
+  "failed",
+  "cancelled",
+  "skipped",
+  "missed",
+] as const;
+export type RunStatus = (typeof RUN_STATUSES)[number];
+/** How a run that began can end. */
+export type RunOutcome = "completed" | "failed" | "cancelled";
+
+export const RUN_CAUSES = ["schedule", "catch_up", "manual"] as const;
+export type RunCause = (typeof RUN_CAUSES)[number];
+
+/** Runs that wait for the one before; a further fire is skipped. */
+export const MOST_QUEUED = 100;
+
+/** What went wrong with a run; `details` are those of the answer that the API gives for the same. */
+export type RunError = { code: string; message: string; details?: Record<string, unknown> };
+
+/** A fire that is noticed no later than this is on time, whatever `catchUpWindowSeconds` is. */
+export const ON_TIME_MS = 10_000;
+
+export type Fire = {
+  at: number;
+  cause: Exclude<RunCause, "manual">;
+  /** Why it was missed; `null` where it shall run. */
+  missed: string | null;
+};
+
+export type FirePlan = { fires: Fire[]; next: number | null };
+
+type Timed = {
+  expression: string;
+  timezone: string;
+  nextRun: number;
+  catchUpWindowMs: number;
+};
+
+/**
+ * What to do about a schedule whose time has come: the newest of the fires that are due runs, unless
+ * it is older than the window; all before it are missed. Where more than `most` are due, the earliest
+ * of them share one entry.
+ */
+export function planFires(schedule: Timed, nowMs: number, most = 100): FirePlan {
+  const { fires: due, omitted, next } = dueFires(schedule, schedule.nextRun, nowMs, most);
+  const newest = due.at(-1) ?? schedule.nextRun;
+  const late = nowMs - newest;
+  const shallRun = late <= Math.max(ON_TIME_MS, schedule.catchUpWindowMs);
+  const tooLate = `Noticed ${seconds(late)} late, which is more than the catch-up window of ${seconds(schedule.catchUpWindowMs)}`;
+  const unseen = "Not noticed in time: the program was down or busy, or the clock was changed";
+  const older = shallRun ? `${unseen}. A later fire ran instead` : unseen;
+  const fires = due.map((at): Fire => {
+    const isNewest = at === newest;
+    return {
+      at,
+      cause: isNewest && shallRun && late > ON_TIME_MS ? "catch_up" : "schedule",
+      missed: isNewest ? (shallRun ? null : tooLate) : older,
+    };
+  });
+  if (!omitted) return { fires, next };
+  const range = `${iso(omitted.from)} to ${iso(omitted.to)}`;
+  return {
+    fires: [
+      { at: omitted.from, cause: "schedule", missed: `${older}. Stands for all from ${range}` },
+      ...fires,
+    ],
+    next,
+  };
+}
+
+const NAME_VARIABLES = ["date", "time", "runId"] as const;
+
+type NameValues = { at: number; timezone: string; runId: string };
+
+/**
+ * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled
+ * in, date and time being those of the schedule's zone.
+ */
+export function renderFileName(template: string, { at, timezone, runId }: NameValues): string {
+  const [date = "", time = ""] = new Intl.DateTimeFormat("sv-SE", {
+    timeZone: timezone,
+    dateStyle: "short",
+    timeStyle: "medium",
+  })
+    .format(at)
+    .split(" ");
+  const values = { date, time: time.replaceAll(":", "-"), runId };
+  return fillTemplate(template, new Map(Object.entries(values)));
+}
+
+/** The placeholders of a file's name that stand for nothing. */
+export function unknownNameVariables(template: string): string[] {
+  const known: readonly string[] = NAME_VARIABLES;
+  return placeholders(template).filter((name) => !known.includes(name));
+}
+
+/** The id of a run's batch: derived, so that a run which is begun twice has one batch. */
+export function batchIdOfRun(runId: string): string {
+  return runId.replace(/^run-/, "batch-");
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

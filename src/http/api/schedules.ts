@@ -1,0 +1,239 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { Id } from "../../domain/task-input.ts";
+import * as service from "../../services/schedules.ts";
+import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
+import { createRouter, done, failures, json, needs, success, successOnly } from "../router.ts";
+import {
+  RunBody,
+  ScheduleBody,
+  ScheduleCreation,
+  ScheduleUpdate,
+  toRunBody,
+  toScheduleBody,
+} from "./schedule-body.ts";
+
+const Params = z.object({
+  id: Id.openapi({ param: { name: "id", in: "path" }, example: "sched-001" }),
+});
+const tags = ["scheduled tasks"];
+
+const create = createRoute({
+  method: "post",
+  path: "/scheduled-tasks",
+  tags,
+  summary: "Create a scheduled task",
+  description:
+    "Each time it fires makes a run: the input file becomes a batch, whose results go to `outputFile`. Ids " +
+    "and idempotency keys in the file hold within one run. Wrong rows, or a missing file, fail the run and " +
+    "not the schedule. `INVALID_CRON_EXPRESSION` says what is wrong with `schedule`.",
+  ...needs("write"),
+  request: {
+    body: { content: { "application/json": { schema: ScheduleCreation } }, required: true },
+  },
+  responses: { 201: json(ScheduleBody, "The new scheduled task"), ...failures(413, 415) },
+});
+
+const list = createRoute({
+  method: "get",
+  path: "/scheduled-tasks",
+  tags,
+  summary: "List scheduled tasks",
+  ...needs("read"),
+  request: {
+    query: z.strictObject({
+      isActive: Flag.optional(),
+      name: z
+        .string()
+        .max(200)
+        .optional()
+        .openapi({ description: "Part of the name, in any case" }),
+      ...pageQuery(["createdAt", "name"]),
+    }),
+  },
+  responses: {
+    200: json(
+      z.object({ tasks: z.array(ScheduleBody), pagination: Pagination }),
+      "One page of scheduled tasks",
+    ),
+    ...failures(),
+  },
+});
+
+const get = createRoute({
+  method: "get",
+  path: "/scheduled-tasks/{id}",
+  tags,
+  summary: "Get a scheduled task",
+  ...needs("read"),
+  request: { params: Params },
+  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
+});
+
+const update = createRoute({
+  method: "patch",
+  path: "/scheduled-tasks/{id}",
+  tags,
+  summary: "Change a scheduled task",
+  description:
+    "A new `schedule`, `timezone` or activation counts from now. Runs that have begun go on as they are.",
+  ...needs("write"),
+  request: {
+    params: Params,
+    body: { content: { "application/json": { schema: ScheduleUpdate } }, required: true },
+  },
+  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404, 413, 415) },
+});
+
+const remove = createRoute({
+  method: "delete",
+  path: "/scheduled-tasks/{id}",
+  tags,
+  summary: "Delete a scheduled task and its run history",
+  description: "Batches of its runs stay, and go on if they run.",
+  ...needs("write"),
+  request: { params: Params },
+  responses: { 200: done("The scheduled task is gone"), ...failures(404) },
+});
+
+function plainAction(action: "enable" | "disable", summary: string, description: string) {
+  return createRoute({
+    method: "post",
+    path: `/scheduled-tasks/{id}/${action}` as const,
+    tags,
+    summary,
+    description,
+    ...needs("write"),
+    request: { params: Params },
+    responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404, 413, 415) },
+  });
+}
+
+const enable = plainAction(
+  "enable",
+  "Enable a scheduled task",
+  "It fires from now on; what it would have fired while it was disabled is not made up for.",
+);
+
+const disable = plainAction(
+  "disable",
+  "Disable a scheduled task",
+  "It fires no more. A run that has begun goes on; runs that wait for it are cancelled.",
+);
+
+const run = createRoute({
+  method: "post",
+  path: "/scheduled-tasks/{id}/run",
+  tags,
+  summary: "Run a scheduled task now",
+  description:
+    "Also one that is disabled. Its `overlapPolicy` holds: 409 where the run before has not ended and the " +
+    "policy is `skip`.",
+  ...needs("write"),
+  request: {
+    params: Params,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({
+              isDryRun: z
+                .boolean()
+                .optional()
+                .openapi({ description: "For this run; otherwise as the scheduled task has it" }),
+            })
+            .openapi("ScheduledTaskRunOptions"),
+        },
+      },
+      required: false,
+    },
+  },
+  responses: { 200: json(RunBody, "The run"), ...failures(404, 409, 413, 415) },
+});
+
+const runs = createRoute({
+  method: "get",
+  path: "/scheduled-tasks/{id}/runs",
+  tags,
+  summary: "List the runs of a scheduled task, the latest first",
+  description: "Every fire has a row, also those that were skipped or missed, with the reason.",
+  ...needs("read"),
+  request: {
+    params: Params,
+    query: z.strictObject({
+      page: whole(1, 1_000_000).default(1),
+      limit: whole(1, 100).default(10),
+      cursor: z.string().max(500).optional(),
+    }),
+  },
+  responses: {
+    200: json(z.object({ runs: z.array(RunBody), pagination: Pagination }), "One page of runs"),
+    ...failures(404),
+  },
+});
+
+export const scheduleRoutes = createRouter()
+  .openapi(create, async (c) => {
+    const schedule = await service.createSchedule(c.var.ctx, c.var.caller, c.req.valid("json"));
+    return c.json(success(toScheduleBody(schedule), "Scheduled task created successfully"), 201);
+  })
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const { schedules, total } = await service.listSchedules(c.var.ctx, query, toPage(query));
+    const last = schedules.at(-1);
+    const key = last && (query.sort === "name" ? last.name : last.createdAt);
+    return c.json(
+      success({
+        tasks: schedules.map(toScheduleBody),
+        pagination: pagination(
+          query,
+          total,
+          schedules.length,
+          last && key !== undefined ? [key, last.seq] : undefined,
+        ),
+      }),
+      200,
+    );
+  })
+  .openapi(get, async (c) => {
+    const schedule = await service.getSchedule(c.var.ctx, c.req.valid("param").id);
+    return c.json(success(toScheduleBody(schedule)), 200);
+  })
+  .openapi(update, async (c) => {
+    const { id } = c.req.valid("param");
+    const schedule = await service.changeSchedule(c.var.ctx, id, c.req.valid("json"));
+    return c.json(success(toScheduleBody(schedule), "Scheduled task updated successfully"), 200);
+  })
+  .openapi(remove, async (c) => {
+    await service.deleteSchedule(c.var.ctx, c.req.valid("param").id);
+    return c.json(successOnly("Scheduled task deleted successfully"), 200);
+  })
+  .openapi(enable, async (c) => {
+    const { id } = c.req.valid("param");
+    const schedule = await service.changeSchedule(c.var.ctx, id, { isActive: true });
+    return c.json(success(toScheduleBody(schedule), "Scheduled task enabled"), 200);
+  })
+  .openapi(disable, async (c) => {
+    const { id } = c.req.valid("param");
+    const schedule = await service.changeSchedule(c.var.ctx, id, { isActive: false });
+    return c.json(success(toScheduleBody(schedule), "Scheduled task disabled"), 200);
+  })
+  .openapi(run, async (c) => {
+    const { isDryRun } = c.req.valid("json");
+    const made = await service.runSchedule(c.var.ctx, c.req.valid("param").id, { isDryRun });
+    return c.json(success(toRunBody(made), "Scheduled task run started"), 200);
+  })
+  .openapi(runs, async (c) => {
+    const query = { ...c.req.valid("query"), sort: "run", order: "desc" as const };
+    const { limit, offset, after } = toPage(query);
+    const page = { limit, offset, before: after?.[1] };
+    const found = await service.listScheduleRuns(c.var.ctx, c.req.valid("param").id, page);
+    const last = found.runs.at(-1)?.run;
+    return c.json(
+      success({
+        runs: found.runs.map(toRunBody),
+        pagination: pagination(query, found.total, found.runs.length, last && [last.seq, last.seq]),
+      }),
+      200,
+    );
+  });

@@ -1,0 +1,113 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { nextFire } from "../domain/cron.ts";
+import { type FirePlan, planFires } from "../domain/schedule.ts";
+import { newId } from "../lib/ids.ts";
+import { insertAlertAfterChange } from "../store/alerts.ts";
+import { addRunsAfterChange, type NewRun, supersede } from "../store/schedule-runs.ts";
+import {
+  listActive,
+  listDue,
+  moveNextRun,
+  pauseSchedule,
+  type Schedule,
+} from "../store/schedules.ts";
+
+const log = getLogger(["gptrunner", "scheduler"]);
+
+/** Schedules that fire in one go, the event loop being free between two of them. */
+const PAGE = 200;
+/** When this many are due at once, only so many missed fires of each are listed one by one. */
+const MANY = 100;
+const MOST_MISSED = { few: 100, many: 5 };
+
+/**
+ * Fires every schedule whose time has come. The move of `next_run` and the rows of the runs are one
+ * unit, and the move is guarded, so that of several processes one fires; a run row is unique in its
+ * fire time, so that not even a clock that is put back makes a time fire twice. Returns how many fired.
+ */
+export async function fireDue(ctx: Context, now: number): Promise<number> {
+  for (let fired = 0; ;) {
+    const due = await listDue(ctx.db, now, PAGE);
+    if (due.length === 0) return fired;
+    const most = due.length > MANY ? MOST_MISSED.many : MOST_MISSED.few;
+    const moved = await Promise.all(due.map((schedule) => fire(ctx, schedule, now, most)));
+    fired += moved.filter(Boolean).length;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function fire(ctx: Context, schedule: Schedule, now: number, most: number): Promise<boolean> {
+  const { seq, id, nextRun } = schedule;
+  if (nextRun === null) return false;
+  const plan = await planned<FirePlan>(ctx, schedule, () =>
+    planFires({ ...schedule, nextRun }, now, most),
+  );
+  if (!plan) return false;
+  const runs = plan.fires.map((fire): NewRun => ({
+    ...fire,
+    id: newId("run", now),
+    isDryRun: null,
+  }));
+  const newest = runs.findLast(({ missed }) => missed === null);
+  const [moved] = await ctx.writer.write([
+    moveNextRun(schedule, plan.next),
+    addRunsAfterChange(seq, runs, now),
+    ...(newest && schedule.overlapPolicy === "cancel_previous" ? [supersede(seq, newest.id)] : []),
+  ]);
+  const missed = runs.length - (newest ? 1 : 0);
+  if (missed > 0) log.warning("Scheduled task {id} missed {missed} fires", { id, missed });
+  return moved?.rowsAffected === 1;
+}
+
+/**
+ * Computes the next fire of every active schedule anew, as when the program starts or the clock was
+ * put back: one that was computed by a clock that was ahead would not fire for as long as that was.
+ */
+export async function realign(ctx: Context, now: number): Promise<void> {
+  for (let after = 0; ;) {
+    const page = await listActive(ctx.db, after, PAGE);
+    const moves = page.map(async (schedule) => {
+      if (schedule.nextRun !== null && schedule.nextRun <= now) return;
+      const next = await planned(ctx, schedule, () => ({ at: nextFire(schedule, now) }));
+      if (!next || next.at === schedule.nextRun) return;
+      await ctx.writer.write([moveNextRun(schedule, next.at)]);
+    });
+    await Promise.all(moves);
+    const last = page.at(-1);
+    if (!last || page.length < PAGE) return;
+    after = last.seq;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/**
+ * What `plan` says; a schedule for which it cannot be said (its time zone is gone from the system, say)
+ * is stopped, aloud, rather than left to hold up the others.
+ */
+async function planned<Plan>(
+  ctx: Context,
+  schedule: Schedule,
+  plan: () => Plan,
+): Promise<Plan | undefined> {
+  try {
+    return plan();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const reason = `Its next time cannot be computed: ${why}`;
+    const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
+    const now = ctx.now();
+    await ctx.writer.write([
+      pauseSchedule(schedule, reason, now),
+      ...insertAlertAfterChange({
+        code: "schedule.paused",
+        subject: schedule.id,
+        message,
+        raisedAt: now,
+      }),
+    ]);
+    log.error(message);
+    return undefined;
+  }
+}

@@ -1,0 +1,232 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import {
+  batchIdOfRun,
+  renderFileName,
+  type RunError,
+  type RunOutcome,
+} from "../domain/schedule.ts";
+import { BatchConfig } from "../domain/task-input.ts";
+import { AppError } from "../errors.ts";
+import { createBatch } from "../services/batches.ts";
+import { cancelBatch, executeBatch } from "../services/run-batch.ts";
+import { insertAlertAfterChange } from "../store/alerts.ts";
+import { type Batch, findBatch } from "../store/batches.ts";
+import { eventAfterChange } from "../store/events.ts";
+import {
+  beginRun,
+  dropQueuedAfterChange,
+  endRun,
+  findRun,
+  postponeRun,
+  type ScheduleRun,
+} from "../store/schedule-runs.ts";
+import {
+  noteRunAfterChange,
+  pauseIfFailingAfterChange,
+  type Schedule,
+} from "../store/schedules.ts";
+
+const log = getLogger(["gptrunner", "scheduler"]);
+
+/** Tries to begin a run when what keeps it from that is no fault of its input. */
+const MOST_ATTEMPTS = 6;
+const RETRY_MS = 1000;
+
+/**
+ * Makes the batch of a run and starts it. May be done again after a crash at any point: the batch's id
+ * follows from the run's, and one that is there is not made again, nor started twice.
+ */
+export async function startRun(ctx: Context, id: string): Promise<void> {
+  const found = await findRun(ctx.db, id);
+  if (!found || found.run.status !== "pending") return;
+  const { run, schedule } = found;
+  const { timezone } = schedule;
+  const outputFile =
+    schedule.outputFile &&
+    renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
+  try {
+    const batch = await requireBatch(ctx, schedule, run, outputFile);
+    if (batch.status === "pending") await executeBatch(ctx, batch.id, { isDryRun: run.isDryRun });
+    await ctx.writer.write([
+      beginRun(run.id, { batch: batch.id, outputFile: batch.outputFile, now: ctx.now() }),
+      noteRunAfterChange(schedule.seq, run.scheduledAt, "running"),
+    ]);
+  } catch (error) {
+    await afterFailedStart(ctx, schedule, run, error);
+  }
+}
+
+async function requireBatch(
+  ctx: Context,
+  schedule: Schedule,
+  run: ScheduleRun,
+  outputFile: string | null,
+): Promise<Batch> {
+  const id = batchIdOfRun(run.id);
+  const existing = await findBatch(ctx.db, id);
+  if (existing) return existing;
+  try {
+    await createBatch(
+      ctx,
+      { key: schedule.apiKey },
+      {
+        id,
+        name: `${schedule.name} ${new Date(run.scheduledAt).toISOString()}`.slice(0, 200),
+        inputFile: schedule.inputFile,
+        outputFile: outputFile ?? undefined,
+        config: BatchConfig.parse(schedule.config),
+        metadata: {
+          scheduledTaskId: schedule.id,
+          runId: run.id,
+          scheduledAt: new Date(run.scheduledAt).toISOString(),
+        },
+      },
+      { isScoped: true },
+    );
+  } catch (error) {
+    // Another process that was taken for dead may have made it meanwhile.
+    const made = await findBatch(ctx.db, id);
+    if (made) return made;
+    throw error;
+  }
+  const made = await findBatch(ctx.db, id);
+  if (!made) throw new Error(`batch ${id} of run ${run.id} is gone`);
+  return made;
+}
+
+async function afterFailedStart(
+  ctx: Context,
+  schedule: Schedule,
+  run: ScheduleRun,
+  error: unknown,
+): Promise<void> {
+  if (error instanceof AppError && error.code !== "SERVICE_UNAVAILABLE") {
+    const { code, message, details } = error;
+    return finishRun(ctx, schedule, run, {
+      status: "failed",
+      reason: message,
+      error: { code, message, ...(Object.keys(details).length > 0 ? { details } : {}) },
+      batch: null,
+    });
+  }
+  log.error("Run {id} could not be started: {error}", { id: run.id, error });
+  if (run.attempts + 1 < MOST_ATTEMPTS) {
+    const retryAt = ctx.now() + RETRY_MS * 2 ** run.attempts;
+    await ctx.writer.write([postponeRun(run.id, retryAt)]);
+    return;
+  }
+  const message = "It could not be started; the log tells why";
+  await finishRun(ctx, schedule, run, {
+    status: "failed",
+    reason: message,
+    error: { code: "INTERNAL_ERROR", message },
+    batch: null,
+  });
+}
+
+/** Ends a run whose batch has ended or is gone. */
+export async function endFinishedRun(ctx: Context, id: string): Promise<void> {
+  const found = await findRun(ctx.db, id);
+  if (!found) return;
+  const { run, schedule, batch } = found;
+  await finishRun(ctx, schedule, run, { ...outcomeOf(run, batch), batch });
+}
+
+type Outcome = { status: RunOutcome; reason: string | null; error: RunError | null };
+
+function outcomeOf(run: ScheduleRun, batch: Batch | null): Outcome {
+  const failed = (code: string, message: string): Outcome => ({
+    status: "failed",
+    reason: message,
+    error: { code, message },
+  });
+  if (!batch) return failed("BATCH_NOT_FOUND", `Its batch ${run.batch} was deleted`);
+  if (batch.status === "cancelled") {
+    const reason = run.cancelReason ?? `Its batch ${batch.id} was cancelled`;
+    return { status: "cancelled", reason, error: null };
+  }
+  if (batch.status === "failed")
+    return failed(
+      "BATCH_FAILED",
+      `None of the ${batch.total} tasks of batch ${batch.id} succeeded`,
+    );
+  if (batch.outputStatus === "failed")
+    return failed(
+      "OUTPUT_FAILED",
+      `The results file could not be written: ${batch.outputError}. The results are in batch ${batch.id}`,
+    );
+  const some = `${batch.failed} of ${batch.total} tasks failed`;
+  return { status: "completed", reason: batch.failed > 0 ? some : null, error: null };
+}
+
+/** The end of a run, its event, the state of its schedule and, if that must stop, its alert: one unit. */
+async function finishRun(
+  ctx: Context,
+  schedule: Schedule,
+  run: ScheduleRun,
+  { status, reason, error, batch }: Outcome & { batch: Batch | null },
+): Promise<void> {
+  const now = ctx.now();
+  const stop = `Stopped after ${schedule.failuresInARow + 1} failed runs in a row; the last: ${reason}`;
+  const alert = {
+    code: "schedule.paused" as const,
+    subject: schedule.id,
+    message: `Scheduled task ${schedule.id} (${schedule.name}): ${stop}`,
+    raisedAt: now,
+  };
+  await ctx.writer.write([
+    endRun(run.id, { status, reason, error, counts: batch, now }),
+    eventAfterChange({
+      type: "scheduled_task.executed",
+      at: now,
+      task: null,
+      batch: batch?.id ?? run.batch,
+      data: toData(schedule, run, { status, reason, error, batch }),
+    }),
+    noteRunAfterChange(schedule.seq, run.scheduledAt, status),
+    ...(status === "failed"
+      ? [
+          pauseIfFailingAfterChange(schedule.seq, stop, now),
+          ...insertAlertAfterChange(alert),
+          dropQueuedAfterChange(schedule.seq, "The schedule was stopped"),
+        ]
+      : []),
+  ]);
+  ctx.signals.emit("events", undefined);
+}
+
+/** What `scheduled_task.executed` tells. */
+function toData(
+  schedule: Schedule,
+  run: ScheduleRun,
+  { status, reason, error, batch }: Outcome & { batch: Batch | null },
+) {
+  return {
+    scheduledTaskId: schedule.id,
+    name: schedule.name,
+    runId: run.id,
+    status,
+    ...(reason === null ? {} : { reason }),
+    ...(error === null ? {} : { error: { code: error.code, message: error.message } }),
+    cause: run.cause,
+    scheduledAt: new Date(run.scheduledAt).toISOString(),
+    isDryRun: run.isDryRun,
+    total: batch?.total ?? 0,
+    completed: batch?.completed ?? 0,
+    failed: batch?.failed ?? 0,
+    cancelled: batch?.cancelled ?? 0,
+    costUsd: batch?.costUsd ?? 0,
+    outputFile: batch?.outputFile ?? null,
+  };
+}
+
+/** Cancels the batch of a run that shall end; the run ends when its batch has. */
+export async function cancelRun(ctx: Context, batch: string): Promise<void> {
+  try {
+    await cancelBatch(ctx, batch);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+  }
+}

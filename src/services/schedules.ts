@@ -1,0 +1,257 @@
+import type { Context } from "../context.ts";
+import { CronError, isTimezone, nextFire, nextFires, requireCron } from "../domain/cron.ts";
+import { type OverlapPolicy, renderFileName, unknownNameVariables } from "../domain/schedule.ts";
+import type { BatchConfig } from "../domain/task-input.ts";
+import { AppError, invalid, type Issue } from "../errors.ts";
+import { newId } from "../lib/ids.ts";
+import { findFileInside, PathError } from "../lib/paths.ts";
+import { deleteAlert } from "../store/alerts.ts";
+import {
+  addRunsAfterChange,
+  countRuns,
+  dropQueuedAfterChange,
+  findRun,
+  listRuns,
+  type RunWithBatch,
+  supersede,
+} from "../store/schedule-runs.ts";
+import * as store from "../store/schedules.ts";
+import type { Caller } from "./caller.ts";
+import { requireSupportedModel } from "./models.ts";
+import { outputProblem } from "./output-path.ts";
+
+type Schedule = store.Schedule;
+
+export type ScheduleDraft = {
+  name: string;
+  description?: string | null | undefined;
+  schedule: string;
+  timezone: string;
+  inputFile: string;
+  outputFile?: string | null | undefined;
+  isDryRun: boolean;
+  isActive: boolean;
+  config: BatchConfig;
+  overlapPolicy: OverlapPolicy;
+  catchUpWindowSeconds: number;
+  pauseAfterFailures?: number | null | undefined;
+};
+
+/** Creates a schedule. Its input file may come later; its paths and its expression must be right now. */
+export async function createSchedule(
+  ctx: Context,
+  caller: Caller,
+  draft: ScheduleDraft,
+): Promise<Schedule> {
+  await requireValid(ctx, draft);
+  const now = ctx.now();
+  const id = newId("sched", now);
+  const { schedule: expression, timezone, isActive, catchUpWindowSeconds, ...rest } = draft;
+  await ctx.writer.write([
+    store.insertSchedule({
+      ...rest,
+      id,
+      expression,
+      timezone,
+      isActive,
+      description: draft.description ?? null,
+      outputFile: draft.outputFile ?? null,
+      pauseAfterFailures: draft.pauseAfterFailures ?? null,
+      catchUpWindowMs: catchUpWindowSeconds * 1000,
+      apiKey: caller.key,
+      nextRun: isActive ? nextFire({ expression, timezone }, now) : null,
+      createdAt: now,
+      updatedAt: now,
+    }),
+  ]);
+  ctx.signals.emit("schedules", undefined);
+  return getSchedule(ctx, id);
+}
+
+export async function getSchedule(ctx: Context, id: string): Promise<Schedule> {
+  const schedule = await store.findSchedule(ctx.db, id);
+  if (!schedule) throw notFound(id);
+  return schedule;
+}
+
+/** One page of schedules and how many match in all. */
+export async function listSchedules(
+  ctx: Context,
+  filter: store.ScheduleFilter,
+  page: store.SchedulePage,
+) {
+  return {
+    schedules: await store.listSchedules(ctx.db, filter, page),
+    total: await store.countSchedules(ctx.db, filter),
+  };
+}
+
+/** The next times of an active schedule, `nextRun` first. */
+export function upcomingFires(schedule: Schedule, count: number): number[] {
+  if (schedule.nextRun === null) return [];
+  return [schedule.nextRun, ...nextFires(schedule, schedule.nextRun, count - 1)];
+}
+
+export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
+
+/** Changes a schedule. A new expression, zone or activation counts from now. */
+export async function changeSchedule(
+  ctx: Context,
+  id: string,
+  change: ScheduleChange,
+): Promise<Schedule> {
+  for (;;) {
+    const before = await getSchedule(ctx, id);
+    const draft = { ...toDraft(before), ...withoutUndefined(change) };
+    await requireValid(ctx, draft);
+    const now = ctx.now();
+    const { schedule: expression, timezone, isActive, catchUpWindowSeconds } = draft;
+    const isRetimed =
+      expression !== before.expression ||
+      timezone !== before.timezone ||
+      isActive !== before.isActive;
+    const { schedule: _, catchUpWindowSeconds: __, ...fields } = withoutUndefined(change);
+    const moved: store.ScheduleChange = {
+      ...fields,
+      expression,
+      catchUpWindowMs: catchUpWindowSeconds * 1000,
+      ...(isRetimed ? { nextRun: isActive ? nextFire({ expression, timezone }, now) : null } : {}),
+      ...(isActive === before.isActive ? {} : { pauseReason: null, failuresInARow: 0 }),
+      updatedAt: now,
+    };
+    const [changed] = await ctx.writer.write([
+      store.changeSchedule(before, moved),
+      ...(before.isActive && !isActive
+        ? [dropQueuedAfterChange(before.seq, "The schedule was disabled")]
+        : []),
+      ...(!before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : []),
+    ]);
+    // No row: it fired, or somebody else changed it, since it was read.
+    if (changed?.rowsAffected !== 1) continue;
+    ctx.signals.emit("schedules", undefined);
+    return getSchedule(ctx, id);
+  }
+}
+
+/** Removes a schedule and its run history. Batches of its runs stay, and go on if they run. */
+export async function deleteSchedule(ctx: Context, id: string): Promise<void> {
+  const [deleted] = await ctx.writer.write([
+    store.deleteSchedule(id),
+    ...deleteAlert("schedule.paused", id, ctx.now()),
+  ]);
+  if (deleted?.rowsAffected !== 1) throw notFound(id);
+  ctx.signals.emit("schedules", undefined);
+}
+
+/**
+ * Asks for a run now, of a schedule that is not active, too. Its overlap policy holds for it; throws
+ * `TASK_RUNNING` where that skips the run.
+ */
+export async function runSchedule(
+  ctx: Context,
+  id: string,
+  options: { isDryRun: boolean | undefined },
+): Promise<RunWithBatch> {
+  const schedule = await getSchedule(ctx, id);
+  const now = ctx.now();
+  const runId = newId("run", now);
+  const run = {
+    id: runId,
+    at: now,
+    cause: "manual" as const,
+    missed: null,
+    isDryRun: options.isDryRun ?? null,
+  };
+  await ctx.writer.write([
+    store.touchSchedule(schedule.seq),
+    addRunsAfterChange(schedule.seq, [run], now),
+    supersede(schedule.seq, runId),
+  ]);
+  ctx.signals.emit("schedules", undefined);
+  const added = await findRun(ctx.db, runId);
+  if (!added) throw notFound(id);
+  if (added.run.status === "skipped")
+    throw new AppError("TASK_RUNNING", `Scheduled task ${id} is not run: ${added.run.reason}`);
+  return added;
+}
+
+/** One page of a schedule's runs, the latest first, and how many there are. */
+export async function listScheduleRuns(
+  ctx: Context,
+  id: string,
+  page: { limit: number; offset: number; before: number | undefined },
+) {
+  const { seq } = await getSchedule(ctx, id);
+  return {
+    runs: await listRuns(ctx.db, seq, page),
+    total: await countRuns(ctx.db, seq),
+  };
+}
+
+function toDraft(schedule: Schedule): ScheduleDraft {
+  return {
+    ...schedule,
+    schedule: schedule.expression,
+    catchUpWindowSeconds: schedule.catchUpWindowMs / 1000,
+  };
+}
+
+async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
+  const issues = [
+    ...(isTimezone(draft.timezone)
+      ? []
+      : [
+          {
+            path: "timezone",
+            message: `${JSON.stringify(draft.timezone)} is no IANA time zone, such as Europe/Berlin or UTC`,
+          },
+        ]),
+    ...(await inputIssues(ctx, draft.inputFile)),
+    ...outputIssues(ctx, draft),
+  ];
+  if (issues.length > 0) throw invalid(issues);
+  try {
+    requireCron({ expression: draft.schedule, timezone: draft.timezone });
+  } catch (error) {
+    if (!(error instanceof CronError)) throw error;
+    const message = `${JSON.stringify(draft.schedule)}: ${error.message}`;
+    throw new AppError("INVALID_CRON_EXPRESSION", `schedule: ${message}`, {
+      issues: [{ path: "schedule", message }],
+    });
+  }
+  if (draft.config.model !== undefined) await requireSupportedModel(ctx, draft.config.model);
+}
+
+async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
+  try {
+    // Whether it is there is of no interest yet; a link that leads out of the folder is.
+    await findFileInside(ctx.config.filesDir, path);
+    return [];
+  } catch (error) {
+    if (!(error instanceof PathError)) throw error;
+    return [{ path: "inputFile", message: `${JSON.stringify(path)} ${error.message}` }];
+  }
+}
+
+function outputIssues(ctx: Context, { inputFile, outputFile }: ScheduleDraft): Issue[] {
+  if (outputFile === undefined || outputFile === null) return [];
+  const [unknown] = unknownNameVariables(outputFile);
+  const sample = renderFileName(outputFile, { at: 0, timezone: "UTC", runId: "run" });
+  const message =
+    unknown === undefined
+      ? outputProblem(ctx, sample, inputFile)
+      : `there is no {{${unknown}}}; there are {{date}}, {{time}} and {{runId}}`;
+  return message === undefined ? [] : [{ path: "outputFile", message }];
+}
+
+function withoutUndefined<Fields extends object>(fields: Fields) {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  // What is left has the same names, and none of the values that the type says it may lack.
+  return Object.fromEntries(entries) as {
+    [Field in keyof Fields]?: Exclude<Fields[Field], undefined>;
+  };
+}
+
+function notFound(id: string): AppError {
+  return new AppError("SCHEDULED_TASK_NOT_FOUND", `There is no scheduled task with id ${id}`);
+}

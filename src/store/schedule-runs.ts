@@ -1,0 +1,247 @@
+import { and, count, desc, eq, lt } from "drizzle-orm";
+
+import type { Db } from "../db/client.ts";
+import {
+  type Batch,
+  batches,
+  type Schedule,
+  type ScheduleRun,
+  scheduleRuns,
+  schedules,
+} from "../db/schema.ts";
+import type { Statement } from "../db/writer.ts";
+import { MOST_QUEUED, type RunError, type RunOutcome } from "../domain/schedule.ts";
+
+export type { ScheduleRun };
+
+const IS_OPEN = "status IN ('pending', 'queued', 'running')";
+
+export type NewRun = {
+  id: string;
+  at: number;
+  cause: ScheduleRun["cause"];
+  missed: string | null;
+  /** `null`: as the schedule has it. */
+  isDryRun: boolean | null;
+};
+
+/**
+ * Adds the runs of fires if the statement before changed a row. Where an earlier run has not ended,
+ * the schedule's policy decides what becomes of a new one. A fire that has a row is passed over.
+ */
+export function addRunsAfterChange(schedule: number, runs: NewRun[], now: number): Statement {
+  const open = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN})`;
+  const queued = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.status = 'queued')`;
+  const first = `(SELECT o.id FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN} ORDER BY o.seq LIMIT 1)`;
+  const status = `CASE WHEN v.column4 IS NOT NULL THEN 'missed'
+    WHEN s.overlap_policy = 'allow' OR ${open} = 0 THEN 'pending'
+    WHEN s.overlap_policy = 'skip' THEN 'skipped'
+    WHEN s.overlap_policy = 'queue' AND ${queued} >= ${MOST_QUEUED} THEN 'skipped'
+    ELSE 'queued' END`;
+  const values = runs.map(() => "(?, ?, ?, ?, ?)").join(", ");
+  return {
+    sql: `
+      INSERT INTO schedule_runs (id, schedule, scheduled_at, cause, fired_at, is_dry_run, status,
+        reason, finished_at)
+      SELECT n.id, n.schedule, n.at, n.cause, ?, n.is_dry_run, n.status,
+        CASE WHEN n.status = 'skipped' AND n.policy = 'queue' THEN '${MOST_QUEUED} runs are waiting already'
+             WHEN n.status = 'skipped' THEN 'The run before has not ended: ' || n.first
+             ELSE n.missed END,
+        CASE WHEN n.status IN ('missed', 'skipped') THEN ? END
+      FROM (SELECT v.column1 AS id, s.seq AS schedule, v.column2 AS at, v.column3 AS cause,
+                   v.column4 AS missed, coalesce(v.column5, s.is_dry_run) AS is_dry_run,
+                   s.overlap_policy AS policy, ${first} AS first, ${status} AS status
+            FROM (VALUES ${values}) v CROSS JOIN schedules s WHERE s.seq = ?) n
+      WHERE changes() > 0 ON CONFLICT DO NOTHING`,
+    args: [
+      now,
+      now,
+      ...runs.flatMap((run) => [run.id, run.at, run.cause, run.missed, run.isDryRun]),
+      schedule,
+    ],
+  };
+}
+
+/** Where the policy says so, asks for the end of all runs before the one that was just added. */
+export function supersede(schedule: number, runId: string): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET cancel_reason = 'Run ' || ? || ' took its place'
+          WHERE schedule = ? AND ${IS_OPEN} AND cancel_reason IS NULL
+            AND seq < (SELECT seq FROM schedule_runs WHERE id = ?)
+            AND (SELECT overlap_policy FROM schedules WHERE seq = ?) = 'cancel_previous'`,
+    args: [runId, schedule, runId, schedule],
+  };
+}
+
+/** Asks for the end of runs that wait for another, if the statement before changed a row. */
+export function dropQueuedAfterChange(schedule: number, reason: string): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET cancel_reason = ?
+          WHERE schedule = ? AND status = 'queued' AND cancel_reason IS NULL AND changes() > 0`,
+    args: [reason, schedule],
+  };
+}
+
+/** How many runs have not ended: rows `{status, runs}`. */
+export const OPEN_RUNS = `SELECT status, count(*) AS runs FROM schedule_runs
+  INDEXED BY schedule_runs_open WHERE ${IS_OPEN} GROUP BY status`;
+
+/** Lets each queued run begin that no earlier one stands before. */
+export const promoteQueued: Statement = {
+  sql: `UPDATE schedule_runs SET status = 'pending'
+        WHERE status = 'queued' AND cancel_reason IS NULL AND NOT EXISTS (
+          SELECT 1 FROM schedule_runs o WHERE o.schedule = schedule_runs.schedule AND o.${IS_OPEN}
+            AND o.seq < schedule_runs.seq)`,
+  args: [],
+};
+
+/** Takes runs from nodes that are gone, and those of our own that nobody here works on. */
+export function releaseRuns(node: number, working: string[]): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET owner = NULL
+          WHERE status = 'pending' AND owner IS NOT NULL
+            AND (owner NOT IN (SELECT seq FROM nodes)
+                 OR (owner = ? AND id NOT IN (SELECT value FROM json_each(?))))`,
+    args: [node, JSON.stringify(working)],
+  };
+}
+
+/** Takes up to `limit` runs that may begin. Its rows: `{id}`. */
+export function claimRuns(node: number, limit: number, now: number): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET owner = ?
+          WHERE seq IN (SELECT seq FROM schedule_runs
+                        WHERE status = 'pending' AND owner IS NULL AND cancel_reason IS NULL
+                          AND coalesce(retry_at, 0) <= ?
+                        ORDER BY seq LIMIT ?)
+          RETURNING id`,
+    args: [node, now, limit],
+  };
+}
+
+/** Gives a run back to be tried again later. */
+export function postponeRun(id: string, retryAt: number): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET owner = NULL, attempts = attempts + 1, retry_at = ?
+          WHERE id = ? AND status = 'pending'`,
+    args: [retryAt, id],
+  };
+}
+
+/** A run whose batch has been started. */
+export function beginRun(
+  id: string,
+  { batch, outputFile, now }: { batch: string; outputFile: string | null; now: number },
+): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET status = 'running', owner = NULL, started_at = ?, batch = ?,
+            output_file = ?
+          WHERE id = ? AND status = 'pending'`,
+    args: [now, batch, outputFile, id],
+  };
+}
+
+export type RunEnd = {
+  status: RunOutcome;
+  reason: string | null;
+  error: RunError | null;
+  counts: Counts | null;
+  now: number;
+};
+
+export type Counts = Pick<
+  ScheduleRun,
+  "total" | "completed" | "failed" | "cancelled" | "promptTokens" | "completionTokens" | "costUsd"
+>;
+
+/** Ends a run that has not ended. */
+export function endRun(id: string, { status, reason, error, counts, now }: RunEnd): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET status = ?, reason = ?, error = ?, finished_at = ?, owner = NULL,
+            total = ?, completed = ?, failed = ?, cancelled = ?, prompt_tokens = ?,
+            completion_tokens = ?, cost_usd = ?
+          WHERE id = ? AND ${IS_OPEN}`,
+    args: [
+      status,
+      reason,
+      error && JSON.stringify(error),
+      now,
+      counts?.total ?? 0,
+      counts?.completed ?? 0,
+      counts?.failed ?? 0,
+      counts?.cancelled ?? 0,
+      counts?.promptTokens ?? 0,
+      counts?.completionTokens ?? 0,
+      counts?.costUsd ?? null,
+      id,
+    ],
+  };
+}
+
+/** Ends a run that was to be cancelled and has not begun: nobody works on it. */
+export function endUnbegunRun(id: string, now: number): Statement {
+  return {
+    sql: `UPDATE schedule_runs SET status = 'cancelled', reason = cancel_reason, finished_at = ?
+          WHERE id = ? AND cancel_reason IS NOT NULL
+            AND (status = 'queued' OR (status = 'pending' AND owner IS NULL))`,
+    args: [now, id],
+  };
+}
+
+/** Runs that shall be cancelled and have not ended: rows `{id, status, batch}`. */
+export const RUNS_TO_CANCEL = `SELECT id, status, batch FROM schedule_runs
+  WHERE ${IS_OPEN} AND cancel_reason IS NOT NULL`;
+
+/** Runs whose batch has ended, its results file being written, or is gone: rows `{id}`. */
+export const ENDED_RUNS = `SELECT r.id FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch
+  WHERE r.status = 'running'
+    AND (b.seq IS NULL
+         OR (b.status IN ('completed', 'failed', 'cancelled') AND b.completed_at IS NOT NULL
+             AND coalesce(b.output_status, '') NOT IN ('pending', 'writing')))
+  LIMIT 200`;
+
+export type RunWithBatch = { run: ScheduleRun; batch: Batch | null };
+
+/** A run with its schedule, and with its batch as long as that is there. */
+export function findRun(
+  db: Db,
+  id: string,
+): Promise<(RunWithBatch & { schedule: Schedule }) | undefined> {
+  return db
+    .select({ run: scheduleRuns, schedule: schedules, batch: batches })
+    .from(scheduleRuns)
+    .innerJoin(schedules, eq(schedules.seq, scheduleRuns.schedule))
+    .leftJoin(batches, eq(batches.id, scheduleRuns.batch))
+    .where(eq(scheduleRuns.id, id))
+    .get();
+}
+
+/** One page of a schedule's runs, the latest first. */
+export function listRuns(
+  db: Db,
+  schedule: number,
+  page: { limit: number; offset: number; before: number | undefined },
+): Promise<RunWithBatch[]> {
+  return db
+    .select({ run: scheduleRuns, batch: batches })
+    .from(scheduleRuns)
+    .leftJoin(batches, eq(batches.id, scheduleRuns.batch))
+    .where(
+      and(
+        eq(scheduleRuns.schedule, schedule),
+        page.before === undefined ? undefined : lt(scheduleRuns.seq, page.before),
+      ),
+    )
+    .orderBy(desc(scheduleRuns.seq))
+    .limit(page.limit)
+    .offset(page.offset);
+}
+
+export async function countRuns(db: Db, schedule: number): Promise<number> {
+  const row = await db
+    .select({ n: count() })
+    .from(scheduleRuns)
+    .where(eq(scheduleRuns.schedule, schedule))
+    .get();
+  return row?.n ?? 0;
+}

@@ -1,0 +1,224 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { fail, hang, startProvider } from "../support/provider.ts";
+import { outcomes, startAt } from "../support/schedules.ts";
+
+const day = (time: string) => `2026-01-01T${time}Z`;
+
+describe("a run", () => {
+  test("whose input file is missing fails, and the schedule lives on", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const id = await app.create({ schedule: "@hourly", inputFile: "later.csv" });
+    await app.at(day("09:00:00"));
+    const [missing] = await app.ended(id);
+    expect(missing).toMatchObject({
+      status: "failed",
+      error: { code: "FILE_NOT_FOUND", message: expect.stringContaining("later.csv") },
+      startedAt: null,
+      batchId: null,
+    });
+    expect(missing.reason).not.toContain(app.dir);
+    expect(await app.events("scheduled_task.executed")).toMatchObject([
+      { status: "failed", error: { code: "FILE_NOT_FOUND" }, total: 0 },
+    ]);
+    app.file("later.csv", "prompt\nhello\n");
+    await app.at(day("10:00:00"));
+    expect(outcomes(await app.ended(id))).toEqual([
+      "09:00:00 schedule failed",
+      "10:00:00 schedule completed",
+    ]);
+  });
+
+  test("whose input file is broken keeps what is wrong with which row", async () => {
+    await using app = await startAt(day("08:30:00"));
+    app.file("broken.csv", "prompt,temperature\nfine,0.5\nhot,9\n,1\n");
+    const id = await app.create({ schedule: "@hourly", inputFile: "broken.csv" });
+    await app.at(day("09:00:00"));
+    const [run] = await app.ended(id);
+    expect(run).toMatchObject({
+      status: "failed",
+      error: {
+        code: "VALIDATION_ERROR",
+        details: {
+          rows: [
+            { row: 2, field: "temperature" },
+            { row: 3, field: "prompt" },
+          ],
+          total: 2,
+        },
+      },
+    });
+    expect((await app.get("/batches")).body.data.pagination.total).toBe(0);
+  });
+
+  test("of a file with ids and idempotency keys can be repeated", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const long = "x".repeat(100);
+    app.file("ids.csv", `id,idempotency_key,prompt\na,k1,hello\n2,k2,world\n${long},k3,long\n`);
+    const id = await app.create({ schedule: "@hourly", inputFile: "ids.csv" });
+    await app.at(day("09:00:00"));
+    await app.ended(id);
+    await app.at(day("10:00:00"));
+    const runs = await app.ended(id);
+    expect(runs.map(({ counts }) => counts.completed)).toEqual([3, 3]);
+    const { tasks } = (await app.get(`/batches/${runs[1].batchId}`)).body.data;
+    expect(tasks.map((task: { id: string }) => task.id)).toEqual([
+      `${runs[1].batchId}.a`,
+      `${runs[1].batchId}.2`,
+      `${runs[1].batchId}-3`,
+    ]);
+    const results = await app.get(`/batches/${runs[1].batchId}/results`);
+    expect(results.text).toContain("\na,k1,hello,completed,");
+  });
+
+  test("writes its results to the file that its schedule names, and ends when that is there", async () => {
+    await using app = await startAt("2026-03-08T06:59:00Z");
+    const outputFile = "out/{{date}}_{{time}}_{{runId}}.csv";
+    const timezone = "America/New_York";
+    const id = await app.create({ schedule: "30 2 * * *", timezone, outputFile });
+    await app.at("2026-03-08T07:00:00Z");
+    const [run] = await app.ended(id);
+    expect(run).toMatchObject({
+      status: "completed",
+      outputFile: `out/2026-03-08_03-00-00_${run.id}.csv`,
+    });
+    expect(readFileSync(join(app.filesDir, run.outputFile), "utf8")).toMatch(
+      /^prompt,status,result,.*\nhello,completed,re: hello,.*\nworld,completed,re: world,/,
+    );
+    expect(await app.events("scheduled_task.executed")).toMatchObject([
+      { outputFile: run.outputFile },
+    ]);
+  });
+
+  test("whose results cannot be written fails, and keeps them in its batch", async () => {
+    await using app = await startAt(day("08:30:00"));
+    app.file("out", "a file where a folder should be");
+    const id = await app.create({ schedule: "@hourly", outputFile: "out/results.csv" });
+    await app.at(day("09:00:00"));
+    const [run] = await app.ended(id);
+    expect(run).toMatchObject({
+      status: "failed",
+      error: { code: "OUTPUT_FAILED", message: expect.stringContaining(run.batchId) },
+      counts: { completed: 2 },
+    });
+    expect(run.reason).not.toContain(app.dir);
+  });
+
+  test("that is a dry run calls no provider, and its cost is an estimate", async () => {
+    await using provider = await startProvider();
+    await using app = await startAt(day("08:30:00"), {
+      ...provider.env,
+      SIMULATOR_LATENCY_MS: "0",
+    });
+    const id = await app.create({
+      schedule: "@hourly",
+      isDryRun: true,
+      outputFile: "dry.csv",
+      config: { model: "gpt-4o" },
+    });
+    await app.at(day("09:00:00"));
+    const [run] = await app.ended(id);
+    expect(run).toMatchObject({ status: "completed", isDryRun: true, costUsd: 0 });
+    expect(run.estimatedCostUsd).toBeGreaterThan(0);
+    expect(provider.requests).toEqual([]);
+    expect(readFileSync(join(app.filesDir, "dry.csv"), "utf8")).toMatch(
+      /is_dry_run\nhello,.*,true\n/,
+    );
+  });
+
+  test("with some failed tasks is completed and says so; with none that succeeded it failed", async () => {
+    await using provider = await startProvider(({ prompt }, response) =>
+      prompt === "bad" ? fail(response, 400) : undefined,
+    );
+    await using app = await startAt(day("08:30:00"), provider.env);
+    app.file("some.csv", "prompt\nbad\ngood\n");
+    app.file("none.csv", "prompt\nbad\nbad\n");
+    const some = await app.create({ schedule: "@hourly", inputFile: "some.csv" });
+    const none = await app.create({ schedule: "@hourly", inputFile: "none.csv" });
+    await app.at(day("09:00:00"));
+    expect(await app.ended(some)).toMatchObject([
+      { status: "completed", reason: "1 of 2 tasks failed", counts: { completed: 1, failed: 1 } },
+    ]);
+    expect(await app.ended(none)).toMatchObject([
+      { status: "failed", error: { code: "BATCH_FAILED" }, counts: { total: 2, failed: 2 } },
+    ]);
+  });
+
+  test("whose batch a client cancels or deletes ends, and says why", async () => {
+    await using provider = await startProvider(hang);
+    await using app = await startAt(day("08:30:00"), provider.env);
+    const id = await app.create({ schedule: "@hourly" });
+    await app.at(day("09:00:00"));
+    const cancelled = await app.last(id, "running");
+    await app.post(`/batches/${cancelled.batchId}/cancel`);
+    expect(await app.ended(id)).toMatchObject([{ status: "cancelled", counts: { cancelled: 2 } }]);
+    await app.at(day("10:00:00"));
+    const deleted = await app.last(id, "running");
+    await app.del(`/batches/${deleted.batchId}?force=true`);
+    expect((await app.ended(id)).at(-1)).toMatchObject({
+      status: "failed",
+      error: { code: "BATCH_NOT_FOUND" },
+    });
+  });
+
+  test("that was begun before a crash is begun again with the batch that it has", async () => {
+    await using provider = await startProvider();
+    for (const begun of ["nothing", "batch made", "batch started", "batch ended"]) {
+      await using app = await startAt(day("08:30:00"), provider.env);
+      const id = await app.create({ schedule: "@hourly", isDryRun: begun === "batch ended" });
+      await app.stopScheduler();
+      const { body } = await app.post(`/scheduled-tasks/${id}/run`);
+      const batchId = body.data.id.replace("run-", "batch-");
+      if (begun !== "nothing") await app.post("/batches", { id: batchId, inputFile: "in.csv" });
+      const isDryRun = begun === "batch ended";
+      if (begun.match(/started|ended/)) await app.post(`/batches/${batchId}/execute`, { isDryRun });
+      if (begun === "batch ended") await app.finished(batchId);
+      // The claim of a process that is no more.
+      await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
+      await app.startScheduler();
+      expect([begun, await app.ended(id)]).toMatchObject([
+        begun,
+        [{ status: "completed", batchId, counts: { total: 2, completed: 2 } }],
+      ]);
+      expect((await app.get("/batches")).body.data.pagination.total).toBe(1);
+      expect((await app.get(`/batches/${batchId}`)).body.data.executionId).toEndWith("-1");
+    }
+  });
+});
+
+describe("a schedule whose runs fail", () => {
+  test("is stopped after so many in a row, with one alert, until it is enabled again", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const id = await app.create({ schedule: "@hourly", inputFile: "x.csv", pauseAfterFailures: 2 });
+    app.file("x.csv", "prompt\nhello\n");
+    const fireAt = async (time: string, isGood: boolean) => {
+      app.file("x.csv", isGood ? "prompt\nhello\n" : "prompt\n");
+      await app.at(day(time));
+      await app.ended(id);
+    };
+    await fireAt("09:00:00", false);
+    await fireAt("10:00:00", true);
+    await fireAt("11:00:00", false);
+    expect((await app.get(`/scheduled-tasks/${id}`)).body.data.isActive).toBe(true);
+    await fireAt("12:00:00", false);
+    const { body } = await app.get(`/scheduled-tasks/${id}`);
+    expect(body.data).toMatchObject({ isActive: false, nextRun: null, lastRunStatus: "failed" });
+    expect(body.data.pauseReason).toStartWith("Stopped after 2 failed runs in a row; the last: ");
+    await fireAt("13:00:00", true);
+    expect(await app.runs(id)).toHaveLength(4);
+    expect(await app.events("system.alert")).toMatchObject([
+      { code: "schedule.paused", subject: id, status: "raised" },
+    ]);
+
+    const enabled = await app.post(`/scheduled-tasks/${id}/enable`);
+    expect(enabled.body.data).toMatchObject({ isActive: true, pauseReason: null });
+    expect((await app.events("system.alert")).map(({ status }) => status)).toEqual([
+      "raised",
+      "cleared",
+    ]);
+    await fireAt("14:00:00", false);
+    expect((await app.get(`/scheduled-tasks/${id}`)).body.data.isActive).toBe(true);
+  });
+});

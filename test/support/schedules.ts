@@ -1,0 +1,112 @@
+// Gives zod its `openapi` method before the source below makes schemas.
+import "@hono/zod-openapi";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+
+import { type Engine, startEngine } from "../../src/engine/engine.ts";
+import type { SetTimer } from "../../src/scheduler/loop.ts";
+import { type Scheduler, startScheduler } from "../../src/scheduler/scheduler.ts";
+import { startProvider } from "./provider.ts";
+import { type Json, startServer, until } from "./server.ts";
+
+export type ScheduleServer = Awaited<ReturnType<typeof startAt>>;
+
+/**
+ * A server whose clock says what the test says, and a scheduler whose timers go off when the test
+ * calls `at`. The engine is real, so that runs come to their end; without `env`, a provider answers
+ * at once.
+ */
+export async function startAt(time: string, env?: Record<string, string>) {
+  const provider = env ? undefined : await startProvider();
+  const app = await startServer({ ...(env ?? provider?.env), ROLE: "api" });
+  const clock = { now: Date.parse(time) };
+  app.ctx.now = () => clock.now;
+  const timers = new Set<{ ms: number }>();
+  const setTimer: SetTimer = (_callback, ms) => {
+    const timer = { ms };
+    timers.add(timer);
+    return () => timers.delete(timer);
+  };
+  const engine: Engine = await startEngine(app.ctx);
+  let scheduler: Scheduler | undefined = await startScheduler(app.ctx, {
+    node: engine.node,
+    setTimer,
+  });
+  writeFileSync(join(app.filesDir, "in.csv"), "prompt\nhello\nworld\n");
+  return {
+    ...app,
+    clock,
+    timers,
+    /** Writes a file into the files folder. */
+    file(name: string, text: string) {
+      mkdirSync(dirname(join(app.filesDir, name)), { recursive: true });
+      writeFileSync(join(app.filesDir, name), text);
+    },
+    /** The clock says this now, and the scheduler looks at it. */
+    async at(time: string | number) {
+      clock.now = typeof time === "number" ? time : Date.parse(time);
+      await scheduler?.nudge();
+    },
+    /** Nothing is due for anybody: as if the program were down. */
+    async stopScheduler() {
+      await scheduler?.stop(0);
+      scheduler = undefined;
+      timers.clear();
+    },
+    async startScheduler() {
+      scheduler = await startScheduler(app.ctx, { node: engine.node, setTimer });
+    },
+    nudge: () => scheduler?.nudge(),
+    async create(fields: Record<string, unknown>): Promise<string> {
+      const { body } = await app.post("/scheduled-tasks", {
+        name: "s",
+        inputFile: "in.csv",
+        ...fields,
+      });
+      if (!body.success) throw new Error(JSON.stringify(body.error));
+      return body.data.id;
+    },
+    /** The runs of a schedule, the earliest first. */
+    async runs(id: string): Promise<Json[]> {
+      const { body } = await app.get(`/scheduled-tasks/${id}/runs?limit=100`);
+      return body.data.runs.toReversed();
+    },
+    /** The runs of a schedule, once none of them is under way any more. */
+    async ended(id: string): Promise<Json[]> {
+      return until(async () => {
+        await scheduler?.nudge();
+        const runs = await this.runs(id);
+        const isOpen = ({ status }: Json) => /pending|queued|running/.test(status);
+        return runs.some(isOpen) ? undefined : runs;
+      });
+    },
+    /** The runs of a schedule, once the last of them has this status. */
+    async last(id: string, status: string): Promise<Json> {
+      return until(async () => {
+        await scheduler?.nudge();
+        const run = (await this.runs(id)).at(-1);
+        return run?.status === status ? run : undefined;
+      });
+    },
+    async events(type: string): Promise<Json[]> {
+      const { rows } = await app.ctx.client.execute({
+        sql: "SELECT data FROM events WHERE type = ? ORDER BY id",
+        args: [type],
+      });
+      return rows.map((row) => JSON.parse(String(row["data"])));
+    },
+    async [Symbol.asyncDispose]() {
+      await scheduler?.stop(1000);
+      await engine.stop(0);
+      await app[Symbol.asyncDispose]();
+      await provider?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** What most tests look at. */
+export function outcomes(runs: Json[]): string[] {
+  return runs.map(
+    ({ scheduledAt, cause, status }) => `${scheduledAt.slice(11, 19)} ${cause} ${status}`,
+  );
+}
