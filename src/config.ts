@@ -47,6 +47,8 @@ export type Config = {
   shutdownGraceMs: number;
   /** Hosts (`host` or `host:port`) that webhooks may go to although their addresses are private. */
   webhookAllowedHosts: string[];
+  /** How long events and records of deliveries are kept. */
+  retentionMs: number;
   role: Role;
   logLevel: LogLevel;
   logFormat: LogFormat;
@@ -141,6 +143,9 @@ export const Environment = z.object({
     .describe(
       "Comma-separated hosts (`host` or `host:port`) of your own network that webhooks may go to",
     ),
+  RETENTION_DAYS: integer(1, 36_500)
+    .default(30)
+    .describe("Days that events and the record of webhook deliveries are kept"),
   ROLE: z
     .enum(ROLES)
     .default("all")
@@ -224,6 +229,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
     webhookAllowedHosts: e.WEBHOOK_ALLOWED_HOSTS ?? [],
+    retentionMs: e.RETENTION_DAYS * 86_400_000,
     role: e.ROLE,
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT,

@@ -25,6 +25,7 @@ import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { pruneMetrics } from "./services/metrics.ts";
+import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** A delivery that is cut short is sent again after the next start. */
 const COURIER_GRACE_MS = 5000;
@@ -87,6 +88,7 @@ export async function createRunner(
   });
   let engine: Engine | undefined;
   let courier: Courier | undefined;
+  const upkeep = createUpkeep(ctx);
   let pruning: ReturnType<typeof setInterval> | undefined;
   const hub = createEventHub(ctx);
   const auditLog = createAuditLog(ctx);
@@ -99,6 +101,7 @@ export async function createRunner(
     firstKey,
     async start() {
       if (isExclusive) await removeAbandonedDrafts(ctx);
+      upkeep.start();
       void pruneMetrics(ctx);
       pruning = setInterval(pruneMetrics, PRUNE_EVERY_MS, ctx);
       if (config.role === "api") return;
@@ -116,6 +119,7 @@ export async function createRunner(
       await scheduler?.stop(graceMs);
       await stopping?.stop(graceMs);
       await courier?.stop(Math.min(graceMs, COURIER_GRACE_MS));
+      await upkeep.stop();
       // Only now, so that readers hear how the last calls ended.
       await hub.stop();
     },

@@ -16,6 +16,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "context.ts": ["db", "domain", "lib", "config.ts"],
   services: ["store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   engine: ["services", "store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
+  upkeep: ["services", "lib", "context.ts"],
   courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],
   scheduler: ["services", "store", "domain", "lib", "errors.ts", "context.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
@@ -24,6 +25,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "runner.ts": [
     "http",
     "courier",
+    "upkeep",
     "engine",
     "scheduler",
     "services",

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import type { Attempt } from "../domain/webhook.ts";
+import { label } from "../lib/meters.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Delivery, recordAttempt } from "../store/deliveries.ts";
 import { disableWebhook, noteHealth } from "../store/webhooks.ts";
@@ -33,6 +34,8 @@ export async function report(
           }),
         ]),
   ]);
+  const outcome = attempt.isDelivered ? "delivered" : nextAt === undefined ? "failed" : "retried";
+  ctx.meters.add("webhook_deliveries_total", label("outcome", outcome));
   if (reason !== undefined) ctx.signals.emit("events", undefined);
   return reason !== undefined;
 }

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import type { EngineState } from "../domain/health.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { startOutputWriter } from "./output-writer.ts";
+import { createProviderWatch } from "./provider-watch.ts";
 import { joinNodes } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
@@ -18,11 +19,15 @@ export type Engine = {
 /** Starts what executes tasks: worker threads, recovery, dispatcher, the writing of output files. */
 export async function startEngine(ctx: Context): Promise<Engine> {
   const log = getLogger(["gptrunner", "engine"]);
+  const providerWatch = createProviderWatch(ctx);
   const pool = createWorkerPool({
     size: ctx.config.workers,
     provider: ctx.config.provider,
     simulator: ctx.config.simulator,
-    onOutcomes: (outcomes) => dispatcher.report(outcomes),
+    onOutcomes(outcomes) {
+      providerWatch.see(outcomes);
+      dispatcher.report(outcomes);
+    },
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
     now: ctx.now,
   });

@@ -11,6 +11,7 @@ import {
 import { LIVING_NODES, type LivingNode } from "../store/nodes.ts";
 import { rowsOf } from "../store/rows.ts";
 import { WAITING, type Waiting } from "../store/stock.ts";
+import { WEBHOOK_HEALTH, type WebhookHealth } from "../store/webhooks.ts";
 import { listOpenAlerts } from "./alerts.ts";
 
 /** What tells of the engine of this process; `undefined` where it has none. */
@@ -66,7 +67,7 @@ const EXAMINE: Record<
   openai: examineProvider,
   scheduler: () => judge({}, {}),
   workers: examineWorkers,
-  webhooks: () => judge({}, {}),
+  webhooks: examineWebhooks,
 };
 
 const SLOW_QUERY_SECONDS = 1;
@@ -115,6 +116,20 @@ async function examineProvider(ctx: Context): Promise<ServiceHealth> {
       ],
       degraded: [
         !isRefused && status !== null && error !== null && `The provider answers with ${status}`,
+      ],
+    },
+  );
+}
+
+async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
+  const [found] = rowsOf<WebhookHealth>(await ctx.client.execute(WEBHOOK_HEALTH));
+  const { active = 0, failing = 0, disabled = 0, waiting = 0 } = found ?? {};
+  return judge(
+    { active, failing, disabled, waitingDeliveries: waiting },
+    {
+      degraded: [
+        failing > 0 && `${failing} of ${active} webhooks take no deliveries at present`,
+        disabled > 0 && `${disabled} webhooks were disabled because they failed`,
       ],
     },
   );

@@ -57,8 +57,8 @@ export function finishBatches(seqs: string, now: number): Statement[] {
 
 export type Difference = { batchId: string; counter: string; stored: number; counted: number };
 
-/** Counters that differ from the rows they count; reads every task, so it is for checks only. */
-export const COUNTER_DIFFERENCES = `
+/** Counters that differ from the rows they count, of the batches `b` that meet a condition. */
+const differencesOf = (which: string) => `
   WITH counted AS (
     SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running,
            (SELECT count(*) FROM tasks WHERE batch = b.seq) AS total_rows,
@@ -67,9 +67,28 @@ export const COUNTER_DIFFERENCES = `
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows,
            (SELECT count(*) FROM queue q JOIN tasks t ON t.seq = q.task
             WHERE t.batch = b.seq AND q.owner IS NOT NULL) AS running_rows
-    FROM batches b WHERE b.status <> 'ingesting')
+    FROM batches b WHERE b.status <> 'ingesting' AND ${which})
   SELECT id AS batchId, 'total' AS counter, total AS stored, total_rows AS counted FROM counted WHERE total <> total_rows
   UNION ALL SELECT id, 'completed', completed, completed_rows FROM counted WHERE completed <> completed_rows
   UNION ALL SELECT id, 'failed', failed, failed_rows FROM counted WHERE failed <> failed_rows
   UNION ALL SELECT id, 'cancelled', cancelled, cancelled_rows FROM counted WHERE cancelled <> cancelled_rows
   UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows`;
+
+/** Of all batches; reads every task, so it is for checks only. */
+export const COUNTER_DIFFERENCES = differencesOf("true");
+
+/** Of up to `limit` batches, none larger than `largest`, that changed since `since`, and of those with these ids. */
+export function checkSomeCounters(
+  since: number,
+  ids: string[],
+  limit: number,
+  largest: number,
+): Statement {
+  return {
+    sql: differencesOf(`b.seq IN (
+      SELECT seq FROM (SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?
+                       ORDER BY updated_at DESC LIMIT ?)
+      UNION SELECT seq FROM batches WHERE id IN (SELECT value FROM json_each(?)))`),
+    args: [since, largest, limit, JSON.stringify(ids)],
+  };
+}

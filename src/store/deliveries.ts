@@ -168,11 +168,11 @@ export function deleteDeliveriesOf(webhook: number, limit: number): Statement {
   };
 }
 
-/** Of the oldest `limit` deliveries, removes those of events before `before` that are over. */
+/** Of the oldest `limit` deliveries, removes those of events before `before`. */
 export function pruneDeliveries(before: number, limit: number): Statement {
   return {
     sql: `DELETE FROM webhook_deliveries WHERE seq IN (
-            SELECT seq FROM webhook_deliveries ORDER BY seq LIMIT ?) AND at < ? AND status <> 'pending'`,
+            SELECT seq FROM webhook_deliveries ORDER BY seq LIMIT ?) AND at < ?`,
     args: [limit, before],
   };
 }

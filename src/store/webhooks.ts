@@ -131,3 +131,14 @@ export function moveCursors(seqs: number[], cursor: number): Statement {
 export function deleteWebhook(id: string): Statement {
   return { sql: `DELETE FROM webhooks WHERE id = ? RETURNING seq`, args: [id] };
 }
+
+export type WebhookHealth = Record<"active" | "failing" | "disabled" | "waiting", number>;
+
+/** How many endpoints are served, fail at present, and were disabled for that; and deliveries that wait to be tried again. */
+export const WEBHOOK_HEALTH: Statement = {
+  sql: `SELECT total(is_active) AS active, total(is_active AND failing_since IS NOT NULL) AS failing,
+               total(NOT is_active AND disabled_reason IS NOT NULL) AS disabled,
+               (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS waiting
+        FROM webhooks`,
+  args: [],
+};

@@ -1,0 +1,77 @@
+import { statfs } from "node:fs/promises";
+import { hostname } from "node:os";
+
+import type { Context } from "../context.ts";
+import { checkSomeCounters, type Difference } from "../store/counters.ts";
+import { STUCK_QUEUE, type StuckQueue } from "../store/queue-age.ts";
+import { rowsOf } from "../store/rows.ts";
+import { clearAlert, listOpenAlerts, raiseAlert } from "./alerts.ts";
+
+const STUCK_MS = 5 * 60_000;
+const MB = 1024 * 1024;
+const GB = 1024 * MB;
+
+/** Alerts where tasks have been ready for five minutes, nothing runs, and nothing was started in that time. */
+export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void> {
+  const [found] = rowsOf<StuckQueue>(await ctx.client.execute(STUCK_QUEUE));
+  const now = ctx.now();
+  const isOld = (at: number | null | undefined) =>
+    at !== null && at !== undefined && at < now - stuckMs;
+  const isStuck =
+    found !== undefined &&
+    found.running === 0 &&
+    isOld(found.oldestAt) &&
+    (found.startedAt === null || isOld(found.startedAt));
+  if (!isStuck) return void (await clearAlert(ctx, "queue.stuck"));
+  const minutes = Math.round((now - (found.oldestAt ?? now)) / 60_000);
+  await raiseAlert(ctx, {
+    code: "queue.stuck",
+    message: `Tasks have been ready for ${minutes} min and none was started; see /status/services/workers`,
+  });
+}
+
+export type DiskSpace = { free: number; total: number };
+
+/** The space of the file system that a folder is on, in bytes. */
+export async function diskSpace(path: string): Promise<DiskSpace> {
+  const { bavail, blocks, bsize } = await statfs(path);
+  return { free: bavail * bsize, total: blocks * bsize };
+}
+
+/** Alerts where less than a twentieth of the disk, and less than 5 GB, or less than 200 MB is free; clear is a fifth more. */
+export async function watchDisk(ctx: Context, measure = diskSpace): Promise<void> {
+  const { free, total } = await measure(ctx.config.dataDir);
+  const least = Math.max(200 * MB, Math.min(total / 20, 5 * GB));
+  // On a shared database each machine has its own disk.
+  const subject = ctx.isExclusive ? "" : hostname();
+  if (free > least * 1.2) await clearAlert(ctx, "disk.nearly_full", subject);
+  if (free >= least) return;
+  const left = `${Math.round(free / MB)} MB (${Math.round((free / total) * 100)} %)`;
+  const message = `The disk of the data folder has ${left} left; make room, or lower RETENTION_DAYS`;
+  await raiseAlert(ctx, { code: "disk.nearly_full", subject, message });
+}
+
+/** Batches checked at a time, and how large each may be: a few milliseconds. */
+const CHECKED_AT_ONCE = 5;
+const LARGEST_CHECKED = 5000;
+
+/**
+ * Recounts the tasks of some of the batches that changed since `since`, and of those that were wrong,
+ * and alerts where their counters differ. `/readyz?deep=1` recounts everything.
+ */
+export async function watchBooks(ctx: Context, since: number): Promise<void> {
+  const open = (await listOpenAlerts(ctx))
+    .filter(({ code }) => code === "invariant.violated")
+    .map(({ subject }) => subject);
+  const check = checkSomeCounters(since, open, CHECKED_AT_ONCE, LARGEST_CHECKED);
+  const wrong = new Map<string, Difference>();
+  for (const difference of rowsOf<Difference>(await ctx.client.execute(check)))
+    wrong.set(difference.batchId, difference);
+  for (const [batchId, { counter, stored, counted }] of wrong) {
+    const message = `Batch ${batchId} counts ${stored} tasks as ${counter}, and there are ${counted}; this is a bug`;
+    const isNew = await raiseAlert(ctx, { code: "invariant.violated", subject: batchId, message });
+    if (isNew) ctx.meters.add("invariant_violations_total", "");
+  }
+  for (const batchId of open)
+    if (!wrong.has(batchId)) await clearAlert(ctx, "invariant.violated", batchId);
+}

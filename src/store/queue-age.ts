@@ -1,0 +1,14 @@
+import type { Statement } from "../db/writer.ts";
+
+export type StuckQueue = { oldestAt: number | null; running: number; startedAt: number | null };
+
+/** Since when the oldest task could have been started, whether any runs, and when one was started last, as far as the end of the log tells. */
+export const STUCK_QUEUE: Statement = {
+  sql: `SELECT (SELECT min(queued_at) FROM queue
+                WHERE owner IS NULL AND run_at IS NULL
+                  AND lane IN (SELECT seq FROM batches WHERE status = 'running')) AS oldestAt,
+               EXISTS (SELECT 1 FROM queue WHERE owner IS NOT NULL) AS running,
+               (SELECT max(at) FROM (SELECT at, type FROM events ORDER BY id DESC LIMIT 1000)
+                WHERE type IN ('task.started', 'batch.started', 'batch.resumed')) AS startedAt`,
+  args: [],
+};

@@ -1,0 +1,132 @@
+import { describe, expect, test } from "bun:test";
+
+import { createProviderWatch } from "../../src/engine/provider-watch.ts";
+import { listOpenAlerts } from "../../src/services/alerts.ts";
+import { pruneHistory } from "../../src/services/retention.ts";
+import { watchBooks, watchDisk, watchQueue } from "../../src/services/watch.ts";
+import { fail, hang, startProvider } from "../support/provider.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
+
+const codes = async (app: TestServer) => (await listOpenAlerts(app.ctx)).map(({ code }) => code);
+
+describe("an alert is raised, and cleared when it is over,", () => {
+  test("when a provider does not answer", async () => {
+    let isDown = true;
+    await using provider = await startProvider((_, response) => {
+      if (isDown) fail(response, 503);
+      return undefined;
+    });
+    await using app = await startServer({
+      ...provider.env,
+      MAX_RETRIES: "50",
+      RETRY_MAX_MS: "300",
+    });
+    const later = { ...app.ctx, now: () => Date.now() };
+    const watch = createProviderWatch(later, { calls: 3, forMs: 50 });
+    // The same reports that the engine's own watch, which takes ten seconds, gets.
+    const outcome = (failure: object | null, at: number) =>
+      ({ failure, final: { provider: "openai", at } }) as Parameters<typeof watch.see>[0][number];
+    const down = { cause: "connect_failed", message: "connection refused" };
+    watch.see([outcome(down, 1000), outcome(down, 1010), outcome(down, 1020)]);
+    watch.see([outcome({ ...down, cause: "rate_limited" }, 1030)]);
+    watch.see([outcome(down, 2000), outcome(down, 2010), outcome(down, 2060)]);
+    await until(async () => (await codes(app)).length === 1 || undefined);
+    expect(await listOpenAlerts(app.ctx)).toMatchObject([
+      { code: "provider.down", subject: "openai" },
+    ]);
+    // A real answer through the engine is the all-clear.
+    isDown = false;
+    await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await app.ended("t");
+    await until(async () => (await codes(app)).length === 0 || undefined);
+  });
+
+  test("when the disk is nearly full", async () => {
+    await using app = await startServer();
+    const MB = 1024 * 1024;
+    const disk = (freeMb: number, totalMb: number) =>
+      watchDisk(app.ctx, async () => ({ free: freeMb * MB, total: totalMb * MB }));
+    await disk(6000, 1_000_000);
+    expect(await codes(app)).toEqual([]);
+    await disk(300, 10_000);
+    await disk(299, 10_000);
+    expect(await codes(app)).toEqual(["disk.nearly_full"]);
+    await disk(550, 10_000);
+    expect(await codes(app)).toEqual(["disk.nearly_full"]);
+    await disk(700, 10_000);
+    expect(await codes(app)).toEqual([]);
+    await watchDisk(app.ctx);
+  });
+
+  test("when tasks are ready and none is started", async () => {
+    await using app = await startServer({ ROLE: "api" });
+    await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await watchQueue(app.ctx);
+    expect(await codes(app)).toEqual([]);
+    await until(async () => {
+      await watchQueue(app.ctx, 20);
+      return (await codes(app)).length === 1 || undefined;
+    });
+    expect(await codes(app)).toEqual(["queue.stuck"]);
+    await app.post("/tasks/t/cancel");
+    await watchQueue(app.ctx, 20);
+    expect(await codes(app)).toEqual([]);
+  });
+
+  test("but not while calls are under way, however long", async () => {
+    await using provider = await startProvider(hang);
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "1" });
+    await app.post("/tasks?execute=true", { id: "long", prompt: "x" });
+    await until(() => provider.requests.length === 1 || undefined);
+    await app.post("/tasks?execute=true", { id: "waits", prompt: "x" });
+    await Bun.sleep(30);
+    await watchQueue(app.ctx, 10);
+    expect(await codes(app)).toEqual([]);
+  });
+
+  test("when a batch's counters differ from its tasks", async () => {
+    await using app = await startServer();
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }, { prompt: "y" }] });
+    await app.post("/batches/b/execute");
+    await app.finished("b");
+    await watchBooks(app.ctx, 0);
+    expect(await codes(app)).toEqual([]);
+    const set = (count: number) =>
+      app.ctx.writer.write([
+        { sql: "UPDATE batches SET completed = ? WHERE id = 'b'", args: [count] },
+      ]);
+    await set(1);
+    await watchBooks(app.ctx, 0);
+    expect(await listOpenAlerts(app.ctx)).toMatchObject([
+      { code: "invariant.violated", subject: "b" },
+    ]);
+    await set(2);
+    await watchBooks(app.ctx, Date.now() + 1000);
+    expect(await codes(app)).toEqual([]);
+  });
+});
+
+test("events and deliveries older than RETENTION_DAYS are removed, younger ones stay", async () => {
+  await using app = await startServer({ RETENTION_DAYS: "2" });
+  const day = 86_400_000;
+  const at = (days: number) => Date.now() - days * day;
+  const rows = (count: number, time: number) =>
+    Array.from({ length: count }, () => ({
+      sql: "INSERT INTO events (at, type) VALUES (?, 'system.alert')",
+      args: [time],
+    }));
+  await app.ctx.writer.write([
+    ...rows(1200, at(3)),
+    ...rows(3, at(1)),
+    ...[at(3), at(1)].map((time) => ({
+      sql: "INSERT INTO webhook_deliveries (webhook, type, body, at, status) VALUES (1, 'x', '{}', ?, 'delivered')",
+      args: [time],
+    })),
+  ]);
+  expect(await pruneHistory(app.ctx)).toBe(1201);
+  expect(await pruneHistory(app.ctx)).toBe(0);
+  const left = await app.ctx.client.execute(
+    "SELECT (SELECT count(*) FROM events) AS events, (SELECT count(*) FROM webhook_deliveries) AS deliveries",
+  );
+  expect(left.rows[0]).toMatchObject({ events: 3, deliveries: 1 });
+});
