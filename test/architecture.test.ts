@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   store: ["db", "domain", "lib"],
   providers: ["domain", "lib", "config.ts"],
   "context.ts": ["db", "domain", "lib", "config.ts"],
-  services: ["store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
+  services: ["store", "providers", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   engine: ["services", "store", "providers", "db", "domain", "lib", "context.ts", "config.ts"],
   upkeep: ["services", "lib", "context.ts"],
   courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],

@@ -27,7 +27,11 @@ async function runScript(script: string, url: string, cwd: string): Promise<stri
 
 test("every curl of the README works as pasted, from the first to the last", async () => {
   using folder = temporaryFolder();
-  await using app = await startServer({ DATA_DIR: join(folder.path, "data") });
+  await using app = await startServer({
+    DATA_DIR: join(folder.path, "data"),
+    // Slow enough for a batch to be paused before it has ended.
+    SIMULATOR_LATENCY_MS: "400",
+  });
   const readme = await Bun.file("README.md").text();
   const blocks = [...readme.matchAll(/^```bash\n(.*?)^```$/gms)].map(([, script]) => script ?? "");
   expect(blocks.length).toBeGreaterThan(4);

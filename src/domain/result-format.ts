@@ -178,7 +178,7 @@ function inputMembers(
 
 function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknown> {
   return {
-    ...(hasId ? {} : { id: row.id }),
+    ...(row.cells === null ? { id: row.id } : hasId ? {} : { taskId: row.id }),
     status: row.status,
     ...(row.cells === null ? { model: row.model } : {}),
     result: contentOf(row),

@@ -142,13 +142,13 @@ export async function discardDraft(ctx: Pick<Context, "writer">, draft: string):
 }
 
 /**
- * Ids of a whole file in the memory of numbers: what is kept of each is a hash. Those that may be
- * there twice are looked at again. Ids made of the row's number are not kept.
+ * Ids of a whole file in eight bytes each: what is kept of an id is a hash. Those that may be there
+ * twice are looked at again at the end. Ids made of the row's number are not kept.
  */
 class SeenIds {
   readonly #generated: string;
-  readonly #hashes = new Set<number>();
-  readonly #suspects = new Set<number>();
+  #hashes = new Float64Array(1024);
+  #size = 0;
 
   constructor(batchId: string) {
     this.#generated = `${batchId}-`;
@@ -156,18 +156,23 @@ class SeenIds {
 
   add(id: string, row: number): void {
     if (id === `${this.#generated}${row}`) return;
-    const hash = hash53(id);
-    if (this.#hashes.has(hash)) this.#suspects.add(hash);
-    else this.#hashes.add(hash);
+    if (this.#size === this.#hashes.length) {
+      const larger = new Float64Array(this.#size * 2);
+      larger.set(this.#hashes);
+      this.#hashes = larger;
+    }
+    this.#hashes[this.#size++] = hash53(id);
   }
 
   async *duplicates(
     source: RowSource,
   ): AsyncGenerator<{ id: string; row: number; before: number }> {
-    if (this.#suspects.size === 0) return;
+    const sorted = this.#hashes.subarray(0, this.#size).toSorted();
+    const suspects = new Set(sorted.filter((hash, i) => hash === sorted[i - 1]));
+    if (suspects.size === 0) return;
     const seen = new Map<string, number>();
     for await (const { row, value } of source()) {
-      if (!value || !this.#suspects.has(hash53(value.id))) continue;
+      if (!value || !suspects.has(hash53(value.id))) continue;
       const before = seen.get(value.id);
       if (before === undefined) seen.set(value.id, row);
       else yield { id: value.id, row, before };

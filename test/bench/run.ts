@@ -2,6 +2,7 @@
  * `bun run bench` measures everything, `bun run bench http throughput` some of it. Figures are
  * printed beside a baseline of the same run, because absolute ones mean little on shared machines.
  */
+import { benchBatches } from "./batches.bench.ts";
 import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
@@ -20,6 +21,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   history: benchHistory,
   limits: benchLimits,
   metrics: benchMetrics,
+  batches: benchBatches,
   soak: benchSoak,
 };
 

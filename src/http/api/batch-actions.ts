@@ -1,5 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 
+import { ASSUMED_OUTPUT_TOKENS } from "../../domain/estimate.ts";
+import { estimateBatch } from "../../services/estimate.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import * as service from "../../services/run-batch.ts";
 import { Flag } from "../paging.ts";
@@ -102,6 +104,43 @@ const retry = createRoute({
   responses: { 200: Started, ...failures(404, 409, 413, 415) },
 });
 
+const estimate = createRoute({
+  method: "get",
+  path: "/batches/{id}/estimate",
+  tags: ["batches"],
+  summary: "Estimate what the rest of a batch will take",
+  description:
+    "Of the tasks that have not ended. Tokens of prompts are counted with the model's tokenizer: of " +
+    "every task where there are up to 1,000, else of 1,000 (`sampledTasks`) spread evenly. An answer " +
+    `has at least one token and at most what the task allows, or ${ASSUMED_OUTPUT_TOKENS} where it sets no ` +
+    "limit. The duration is that of so many calls, `concurrency` at once, each taking what the last " +
+    "200 took on average (two seconds before the first); waiting for the provider's limits is not in it.",
+  ...needs("read"),
+  request: { params: BatchParams },
+  responses: {
+    200: json(
+      z
+        .object({
+          tasks: z.number().int(),
+          sampledTasks: z.number().int(),
+          promptTokens: z.number().int(),
+          completionTokens: z.object({ min: z.number().int(), max: z.number().int() }),
+          costUsd: z
+            .object({ min: z.number(), max: z.number() })
+            .nullable()
+            .openapi({ description: "null where the price of a model is not known" }),
+          unpricedModels: z.array(z.string()),
+          durationSeconds: z.number(),
+          concurrency: z.number().int(),
+          secondsPerCall: z.number(),
+        })
+        .openapi("BatchEstimate"),
+      "The estimate",
+    ),
+    ...failures(404),
+  },
+});
+
 const change = createRoute({
   method: "patch",
   path: "/batches/{id}",
@@ -186,6 +225,9 @@ export const batchActionRoutes = createRouter()
       success({ executionId, status: "running" as const }, "Batch execution started"),
       200,
     );
+  })
+  .openapi(estimate, async (c) => {
+    return c.json(success(await estimateBatch(c.var.ctx, c.req.valid("param").id)), 200);
   })
   .openapi(change, async (c) => {
     const batch = await service.changeBatch(

@@ -1,0 +1,74 @@
+import { costUsd } from "./prices.ts";
+
+/** A task that stands for others, and what it asks for. */
+export type SampledTask = {
+  model: string;
+  promptTokens: number;
+  /** The most that the answer may have; `null` where the task sets no limit. */
+  maxOutputTokens: number | null;
+};
+
+export type Estimate = {
+  tasks: number;
+  sampledTasks: number;
+  promptTokens: number;
+  completionTokens: { min: number; max: number };
+  /** `null` where a sampled model has no known price. */
+  costUsd: { min: number; max: number } | null;
+  unpricedModels: string[];
+  durationSeconds: number;
+};
+
+export type Pace = {
+  /** Calls at once. */
+  concurrency: number;
+  secondsPerCall: number;
+};
+
+/** Output tokens that an answer without a limit is taken to have at most. */
+export const ASSUMED_OUTPUT_TOKENS = 1000;
+
+/**
+ * What `tasks` tasks will take, from some of them. The prompt is what it is; the answer has between
+ * one token and as many as the task allows. The time is that of `tasks` calls, so many at once.
+ */
+export function estimate(tasks: number, sample: SampledTask[], pace: Pace): Estimate {
+  const share = sample.length === 0 ? 0 : tasks / sample.length;
+  const sum = { prompt: 0, minOutput: 0, maxOutput: 0, minCost: 0, maxCost: 0 };
+  const unpriced = new Set<string>();
+  for (const { model, promptTokens, maxOutputTokens } of sample) {
+    const max = maxOutputTokens ?? ASSUMED_OUTPUT_TOKENS;
+    const min = Math.min(1, max);
+    const cost = (completionTokens: number) =>
+      costUsd(model, {
+        promptTokens,
+        completionTokens,
+        totalTokens: promptTokens + completionTokens,
+      });
+    if (cost(0) === null) unpriced.add(model);
+    sum.prompt += promptTokens;
+    sum.minOutput += min;
+    sum.maxOutput += max;
+    sum.minCost += cost(min) ?? 0;
+    sum.maxCost += cost(max) ?? 0;
+  }
+  return {
+    tasks,
+    sampledTasks: sample.length,
+    promptTokens: Math.round(sum.prompt * share),
+    completionTokens: {
+      min: Math.round(sum.minOutput * share),
+      max: Math.round(sum.maxOutput * share),
+    },
+    costUsd:
+      unpriced.size > 0
+        ? null
+        : { min: money(sum.minCost * share), max: money(sum.maxCost * share) },
+    unpricedModels: [...unpriced],
+    durationSeconds: Number((Math.ceil(tasks / pace.concurrency) * pace.secondsPerCall).toFixed(3)),
+  };
+}
+
+function money(usd: number): number {
+  return Number(usd.toFixed(6));
+}

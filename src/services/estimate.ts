@@ -1,0 +1,74 @@
+import type { Context } from "../context.ts";
+import { type Estimate, estimate, type SampledTask } from "../domain/estimate.ts";
+import { fromProviderBody } from "../domain/request.ts";
+import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
+import { countPromptTokens } from "../providers/tokens.ts";
+import {
+  type EstimatedTask,
+  pendingFrom,
+  pendingRange,
+  RECENT_CALL_MS,
+} from "../store/estimate.ts";
+import { rowsOf } from "../store/rows.ts";
+import { getBatch } from "./batches.ts";
+
+/** Tasks whose tokens are counted: all of a small batch, runs of neighbours spread over a large one. */
+const SAMPLE = 1000;
+const RUN = 50;
+/** Texts beyond this many characters in all are not counted, so that an estimate takes seconds at most. */
+const MOST_CHARACTERS = 4_000_000;
+/** Where no call has been made yet. */
+const ASSUMED_CALL_MS = 2000;
+
+/** What the tasks of a batch that are still to run will take. */
+export async function estimateBatch(
+  ctx: Context,
+  id: string,
+): Promise<Estimate & { concurrency: number; secondsPerCall: number }> {
+  const batch = await getBatch(ctx, id);
+  const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
+  const recent = rowsOf<{ ms: number | null }>(await ctx.client.execute(RECENT_CALL_MS))[0]?.ms;
+  const pace = {
+    concurrency: Math.min(batch.maxConcurrency ?? Infinity, ctx.config.maxConcurrency),
+    secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
+  };
+  return { ...estimate(tasks, await sampleOf(ctx, batch.seq, tasks), pace), ...pace };
+}
+
+async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<SampledTask[]> {
+  const sample: SampledTask[] = [];
+  let characters = 0;
+  for (const position of await startsOfRuns(ctx, batch, tasks)) {
+    const page = await ctx.client.execute(pendingFrom(batch, position, RUN));
+    for (const { model, endpoint, body: text } of rowsOf<EstimatedTask>(page)) {
+      characters += text.length;
+      if (characters > MOST_CHARACTERS && sample.length > 0) return sample;
+      const parsed = parseJson(text);
+      const body: JsonObject = isJsonObject(parsed) ? parsed : {};
+      sample.push({
+        model,
+        promptTokens: await countPromptTokens(model, body),
+        maxOutputTokens:
+          endpoint === "/v1/embeddings" ? 0 : fromProviderBody(endpoint, body).maxTokens,
+      });
+    }
+    // Counting must not keep other requests waiting.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return sample;
+}
+
+/** Where the runs begin: one after the other in a small batch, evenly spread in a large one. */
+async function startsOfRuns(ctx: Context, batch: number, tasks: number): Promise<number[]> {
+  const [range] = rowsOf<{ first: number | null; last: number | null }>(
+    await ctx.client.execute(pendingRange(batch)),
+  );
+  if (!range || range.first === null || range.last === null) return [];
+  const { first, last } = range;
+  if (tasks > SAMPLE || last - first > 2 * SAMPLE) {
+    const runs = SAMPLE / RUN;
+    const step = (last - first + 1) / runs;
+    return Array.from({ length: runs }, (_, i) => Math.floor(first + i * step));
+  }
+  return Array.from({ length: Math.ceil((last - first + 1) / RUN) }, (_, i) => first + i * RUN);
+}

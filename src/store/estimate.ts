@@ -1,0 +1,30 @@
+import type { Statement } from "../db/writer.ts";
+import type { Endpoint } from "../domain/request.ts";
+
+export type EstimatedTask = { model: string; endpoint: Endpoint; body: string };
+
+/** Up to `limit` pending tasks of a batch from a position on, as `EstimatedTask`s. */
+export function pendingFrom(batch: number, position: number, limit: number): Statement {
+  return {
+    sql: `SELECT t.model, i.endpoint, i.body
+          FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
+          WHERE t.batch = ? AND t.status = 'pending' AND t.position >= ?
+          ORDER BY t.position LIMIT ?`,
+    args: [batch, position, limit],
+  };
+}
+
+/** The first and last position of a batch's pending tasks, as `{first, last}`. */
+export function pendingRange(batch: number): Statement {
+  const end = (which: string) =>
+    `(SELECT ${which}(position) FROM tasks WHERE batch = ? AND status = 'pending')`;
+  return { sql: `SELECT ${end("min")} AS first, ${end("max")} AS last`, args: [batch, batch] };
+}
+
+/** How long the last calls took on average, in ms, as `{ms}`; null where there was none. */
+export const RECENT_CALL_MS: Statement = {
+  sql: `SELECT avg(completed_at - claimed_at) AS ms FROM (
+          SELECT completed_at, claimed_at FROM executions
+          WHERE status = 'completed' ORDER BY rowid DESC LIMIT 200)`,
+  args: [],
+};

@@ -1,0 +1,101 @@
+import { createReadStream, createWriteStream, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+import { parse } from "csv-parse";
+
+import { type BenchRunner, median, printTable, residentMb, round, startRunner } from "./support.ts";
+
+const ROWS = 1_000_000;
+
+/**
+ * A million short rows: from a file to a stored batch, and back out, beside csv-parse alone reading
+ * the same file. Nothing is executed.
+ */
+export async function benchBatches(): Promise<void> {
+  const runner = await startRunner();
+  const filesDir = join(runner.folder, "files");
+  mkdirSync(filesDir, { recursive: true });
+  const path = join(filesDir, "rows.csv");
+  await pipeline(Readable.from(rows()), createWriteStream(path));
+  const alone = await time(async () => {
+    for await (const _ of createReadStream(path).pipe(parse({ bom: true })));
+  });
+  const ingest = await time(() =>
+    runner.api("POST", "/batches", { id: "b", inputFile: "rows.csv" }),
+  );
+  const peak = peakMb(runner.pid);
+  const results: Record<string, string | number>[] = [
+    { what: "csv-parse alone", "rows/s": round(ROWS / alone), "of csv-parse": 1, "RSS MB": "" },
+    {
+      what: "create a batch: checked, then stored",
+      "rows/s": round(ROWS / ingest),
+      "of csv-parse": round(alone / ingest, 2),
+      "RSS MB": `${round(peak)} at most`,
+    },
+  ];
+  for (const format of ["csv", "jsonl"]) {
+    const read = await time(() => download(runner, format));
+    results.push({
+      what: `results as ${format}`,
+      "rows/s": round(ROWS / read),
+      "of csv-parse": round(alone / read, 2),
+      "RSS MB": round(residentMb(runner.pid)),
+    });
+  }
+  printTable(`A batch of ${ROWS} rows`, results);
+  await benchPages(runner);
+  await benchEstimate(runner);
+  await runner.stop();
+}
+
+function* rows(): Generator<string> {
+  yield "id,prompt,city\n";
+  for (let i = 0; i < ROWS; i += 1000)
+    yield Array.from({ length: 1000 }, (_, n) => `row-${i + n},Say hello to ${i + n},Paris\n`).join(
+      "",
+    );
+}
+
+async function time(work: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await work();
+  return (performance.now() - begun) / 1000;
+}
+
+function peakMb(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024;
+}
+
+async function download(runner: BenchRunner, format: string): Promise<void> {
+  const response = await fetch(`${runner.url}/api/v1/batches/b/results?format=${format}`, {
+    headers: { authorization: "Bearer bench" },
+  });
+  for await (const _ of response.body ?? []);
+}
+
+/** The first page, and page 5,000 by cursor. */
+async function benchPages(runner: BenchRunner): Promise<void> {
+  const cursors = new Map<number, string>();
+  let cursor = "";
+  for (let page = 1; page <= 5000; page++) {
+    cursors.set(page, cursor);
+    cursor = (await runner.api("GET", `/batches/b?limit=100${cursor}`)).pagination.nextCursor;
+    cursor = `&cursor=${cursor}`;
+  }
+  const rows = [];
+  for (const page of [1, 5000]) {
+    const times: number[] = [];
+    for (let i = 0; i < 50; i++)
+      times.push(await time(() => runner.api("GET", `/batches/b?limit=100${cursors.get(page)}`)));
+    rows.push({ page, "p50 ms": round(median(times) * 1000, 2) });
+  }
+  printTable("Pages of a hundred of its tasks, by cursor", rows);
+}
+
+async function benchEstimate(runner: BenchRunner): Promise<void> {
+  const seconds = await time(() => runner.api("GET", "/batches/b/estimate"));
+  printTable("Its estimate", [{ tasks: ROWS, seconds: round(seconds, 2) }]);
+}

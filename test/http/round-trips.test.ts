@@ -1,0 +1,145 @@
+import { expect, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { parse } from "csv-parse/sync";
+import fc from "fast-check";
+
+import { type Json, startServer, type TestServer } from "../support/server.ts";
+
+/** Whatever a cell may hold: quotes, separators, line breaks, blanks, a BOM, other alphabets, emoji. */
+const cell = fc
+  .oneof(
+    fc.string({ unit: "binary", maxLength: 12 }),
+    fc.string({
+      unit: fc.constantFrom(
+        '"',
+        ",",
+        ";",
+        "\n",
+        "\r",
+        "\r\n",
+        "\t",
+        " ",
+        "'",
+        "=",
+        "é",
+        "漢",
+        "🙂",
+        "\uFEFF",
+        "a",
+      ),
+      maxLength: 8,
+    }),
+    fc.constantFrom("", "0", "-1", "1.50", "true", "null", "{}", "=1+1", "NaN", "007"),
+  )
+  .filter((text) => !text.includes("\0"));
+
+/** Names that mean nothing to the runner and that JSON objects keep in their order. */
+const name = fc
+  .string({
+    unit: fc.constantFrom("a", "B", "é", "漢", " ", ".", "-", '"', ",", "x"),
+    minLength: 1,
+    maxLength: 6,
+  })
+  .filter((text) => text.trim() !== "")
+  .map((text) => `v${text}`);
+
+const table = fc.uniqueArray(name, { minLength: 1, maxLength: 5 }).chain((names) =>
+  fc.record({
+    names: fc.constant(names),
+    rows: fc.array(fc.array(cell, { minLength: names.length, maxLength: names.length }), {
+      minLength: 1,
+      maxLength: 6,
+    }),
+  }),
+);
+
+/** As another program would write it: everything quoted, CRLF between records. */
+function writeCsv(records: string[][]): string {
+  return records
+    .map((record) => record.map((text) => `"${text.replaceAll('"', '""')}"`).join(","))
+    .join("\r\n");
+}
+
+/** Makes a batch of a file, runs it, and returns its results. */
+async function run(app: TestServer, file: string, format: string): Promise<string> {
+  const { body } = await app.post("/batches", { inputFile: file });
+  if (!body.success) throw new Error(JSON.stringify(body.error));
+  await app.post(`/batches/${body.data.id}/execute`);
+  await app.finished(body.data.id);
+  return (await app.get(`/batches/${body.data.id}/results?format=${format}`)).text;
+}
+
+test("a CSV comes back with every cell as it was, and so it does by way of JSONL", async () => {
+  await using app = await startServer();
+  mkdirSync(app.filesDir, { recursive: true });
+  const put = (file: string, text: string) => writeFileSync(join(app.filesDir, file), text);
+  await fc.assert(
+    fc.asyncProperty(table, async ({ names, rows }) => {
+      const header = [...names, "prompt"];
+      const records = rows.map((row) => [...row, "say something"]);
+      put("in.csv", writeCsv([header, ...records]));
+      const csv: string[][] = parse(await run(app, "in.csv", "csv"));
+      expect(csv.map((record) => record.slice(0, header.length))).toEqual([header, ...records]);
+      expect(csv[0]?.slice(header.length, header.length + 2)).toEqual(["status", "result"]);
+
+      put("out.jsonl", await run(app, "in.csv", "jsonl"));
+      const back: string[][] = parse(await run(app, "out.jsonl", "csv"));
+      expect(back.map((record) => record.slice(0, header.length))).toEqual([header, ...records]);
+    }),
+    { numRuns: 40, interruptAfterTimeLimit: 20_000 },
+  );
+}, 60_000);
+
+test("a JSONL line comes back to the byte, with what came of it behind", async () => {
+  await using app = await startServer();
+  mkdirSync(app.filesDir, { recursive: true });
+  const member = fc.jsonValue({ maxDepth: 2, stringUnit: "binary" });
+  const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true });
+  await fc.assert(
+    fc.asyncProperty(fc.array(object, { minLength: 1, maxLength: 5 }), async (objects) => {
+      // Spellings that a parser would lose: spaces, escapes, numbers that are not the shortest.
+      const lines = objects.map(
+        (one) =>
+          `{ "n": 1.50, "e": "\\u00e9", "prompt":"hi"${JSON.stringify(one)
+            .replace(/^\{(?!\})/, ",")
+            .replace(/^\{\}$/, "}")}`,
+      );
+      writeFileSync(join(app.filesDir, "in.jsonl"), lines.join("\n"));
+      const results = (await run(app, "in.jsonl", "jsonl")).trimEnd().split("\n");
+      expect(results.length).toBe(lines.length);
+      for (const [i, line] of results.entries()) {
+        expect(line.startsWith(`{${lines[i]?.slice(1, -1).trim()},`)).toBe(true);
+        const value: Json = JSON.parse(line);
+        expect([value.status, typeof value.result]).toEqual(["completed", "string"]);
+      }
+    }),
+    { numRuns: 40, interruptAfterTimeLimit: 20_000 },
+  );
+}, 60_000);
+
+test("names of the input that results have too are kept, in every format", async () => {
+  await using app = await startServer();
+  mkdirSync(app.filesDir, { recursive: true });
+  writeFileSync(
+    join(app.filesDir, "in.csv"),
+    "prompt,status,task_status,result\nhi,mine,also mine,1\n",
+  );
+  const [header, row] = parse(await run(app, "in.csv", "csv")) as string[][];
+  expect(header?.slice(0, 6)).toEqual([
+    "prompt",
+    "status",
+    "task_status",
+    "result",
+    "task_task_status",
+    "task_result",
+  ]);
+  expect(row?.slice(0, 5)).toEqual(["hi", "mine", "also mine", "1", "completed"]);
+  const line = JSON.parse(await run(app, "in.csv", "jsonl"));
+  expect(line).toMatchObject({
+    status: "mine",
+    task_status: "also mine",
+    task_task_status: "completed",
+  });
+});
