@@ -30,7 +30,7 @@ const FAREWELL = "retry: 1000\n\n: the server stops; come back\n\n";
  * Events that come within this time are handed out together, because a chunk costs each stream some
  * microseconds, whatever is in it. An event that comes alone does not wait.
  */
-const pauseMs = (streams: number) => Math.min(100, 5 + streams / 20);
+const pauseMs = (streams: number) => Math.min(80, 5 + streams / 25);
 
 const encoder = new TextEncoder();
 

@@ -10,6 +10,7 @@ import { benchLimits } from "./limits.bench.ts";
 import { benchMetrics } from "./metrics.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
+import { benchSse } from "./sse.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 
@@ -22,6 +23,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   limits: benchLimits,
   metrics: benchMetrics,
   batches: benchBatches,
+  sse: benchSse,
   soak: benchSoak,
 };
 
