@@ -4,18 +4,20 @@ import { isJsonObject, type Json } from "../lib/json.ts";
 export type CellIssue = { field: string; message: string };
 
 /** Names that mean something; all others are variables. They are matched without regard to case and `_`. */
-const KNOWN: Record<string, string> = {
-  id: "id",
-  prompt: "prompt",
-  messages: "messages",
-  model: "model",
-  temperature: "temperature",
-  maxtokens: "maxTokens",
-  metadata: "metadata",
-  batchid: "batchId",
-  corrid: "corrId",
-  idempotencykey: "idempotencyKey",
-};
+const KNOWN = new Map(
+  Object.entries({
+    id: "id",
+    prompt: "prompt",
+    messages: "messages",
+    model: "model",
+    temperature: "temperature",
+    maxtokens: "maxTokens",
+    metadata: "metadata",
+    batchid: "batchId",
+    corrid: "corrId",
+    idempotencykey: "idempotencyKey",
+  }),
+);
 
 const NUMBERS = new Set(["temperature", "maxTokens"]);
 const JSON_CELLS = new Set(["messages", "metadata"]);
@@ -39,7 +41,7 @@ export function headerIssues(header: string[]): string[] {
 }
 
 function meaningOf(column: string): string | undefined {
-  return KNOWN[column.trim().toLowerCase().replaceAll("_", "")];
+  return KNOWN.get(column.trim().toLowerCase().replaceAll("_", ""));
 }
 
 /**

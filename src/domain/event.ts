@@ -22,14 +22,14 @@ export type EventType = (typeof EVENT_TYPES)[number];
 export const DELTA = "task.delta";
 
 /** What stands for more than itself, or for another: documented names that are kept for ever. */
-const ALIASES: Record<string, EventType> = { "batch.finished": "batch.completed" };
+const ALIASES = new Map<string, string>([["batch.finished", "batch.completed"]]);
 
 /**
  * The types that a pattern means (`task.completed`, `task.*`, `*`, `batch.finished`); none where it
  * means nothing.
  */
 export function typesOf<T extends string>(pattern: string, known: readonly T[]): T[] {
-  const wanted = ALIASES[pattern] ?? pattern;
+  const wanted = ALIASES.get(pattern) ?? pattern;
   if (wanted === "*") return [...known];
   if (wanted.endsWith(".*")) return known.filter((type) => type.startsWith(wanted.slice(0, -1)));
   return known.filter((type) => type === wanted);

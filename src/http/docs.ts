@@ -11,10 +11,12 @@ import type { AppEnv } from "./router.ts";
 import { pagePolicy } from "./secure-headers.ts";
 
 /** The files of Swagger UI that its page loads, by the names it asks for below `baseUrl`. */
-const ASSETS: Record<string, string> = {
-  "swagger-ui.css": "text/css; charset=utf-8",
-  "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-};
+const ASSETS = new Map(
+  Object.entries({
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+  }),
+);
 
 const ABOUT = {
   openapi: "3.1.0",
@@ -62,7 +64,7 @@ export function addDocs(app: OpenAPIHono<AppEnv>): void {
   const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
   app.get("/docs/swagger-ui-dist/:file", async (c) => {
     const file = c.req.param("file");
-    const type = ASSETS[file];
+    const type = ASSETS.get(file);
     if (type === undefined) return c.notFound();
     return c.body(await readFile(join(folder, file)), 200, {
       "Content-Type": type,

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 
 import { readConfig } from "../../src/config.ts";
 import { openDatabase } from "../../src/db/client.ts";
+import { startProvider } from "../support/provider.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
 const json = { "content-type": "application/json" };
@@ -57,6 +60,22 @@ describe("a request", () => {
     await app.post("/tasks", { id: "t", prompt: "x", metadata });
     expect((await app.get("/tasks/t")).body.data.metadata).toEqual(metadata);
     expect(({} as Record<string, unknown>)["a"]).toBeUndefined();
+  });
+
+  test("may name models, columns and files as objects name their own properties", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    for (const model of ["constructor", "toString", "__proto__"]) {
+      const { body } = await app.post("/tasks?execute=true", { prompt: "x", model });
+      expect(await app.ended(body.data.id)).toMatchObject({
+        status: "completed",
+        result: { costUsd: null },
+      });
+      writeFileSync(join(app.filesDir, "x.csv"), `prompt,${model}\na,b\n`);
+      expect((await app.post("/batches", { inputFile: "x.csv" })).status).toBe(201);
+      expect((await app.get(`${app.url}/docs/swagger-ui-dist/${model}`)).status).toBe(404);
+      expect((await app.post("/events/token", { types: [model] })).status).toBe(400);
+    }
   });
 
   test("whose body comes too slowly is answered and forgotten", async () => {
