@@ -148,6 +148,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const { webhook } = endpoint;
     const message = { id: messageId(webhook, delivery), body: delivery.body };
     const attempt = await attemptDelivery(ctx, webhook, message);
+    const outcome = attempt.isDelivered ? "delivered" : "failed";
+    ctx.meters.add("webhook_deliveries_total", `outcome="${outcome}"`);
     endpoint.note(attempt, options.random());
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, options.random());
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;

@@ -9,6 +9,7 @@ import {
 } from "../domain/schedule.ts";
 import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
+import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
 import { cancelBatch, executeBatch } from "../services/run-batch.ts";
 import { insertAlertAfterChange } from "../store/alerts.ts";
@@ -194,6 +195,7 @@ async function finishRun(
         ]
       : []),
   ]);
+  ctx.meters.add("schedule_fires_total", label("outcome", status));
   ctx.signals.emit("events", undefined);
 }
 

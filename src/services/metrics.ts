@@ -5,6 +5,7 @@ import { HOUR_MS, MINUTE_MS, quantileOf } from "../domain/latency.ts";
 import { type Period, PERIODS, stepsOf } from "../domain/period.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { listKeyNames } from "../store/api-keys.ts";
+import { type FailureGroup, recentFailures } from "../store/failures.ts";
 import {
   noSums,
   pruneRollups,
@@ -122,6 +123,14 @@ export async function taskMetrics(
 /** The duration in ms that a share of a group's runs did not exceed; `null` where none ended. */
 export function percentile({ buckets }: Pick<Group, "buckets">, q: number): number | null {
   return quantileOf(buckets, q) ?? null;
+}
+
+const LATEST_FAILURES = 500;
+
+/** What the newest failed tasks of the last day failed of. */
+export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
+  const since = ctx.now() - 24 * HOUR_MS;
+  return rowsOf<FailureGroup>(await ctx.client.execute(recentFailures(since, LATEST_FAILURES)));
 }
 
 const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;

@@ -10,6 +10,7 @@ import {
 } from "../domain/health.ts";
 import { LIVING_NODES, type LivingNode } from "../store/nodes.ts";
 import { rowsOf } from "../store/rows.ts";
+import { SCHEDULE_HEALTH, type ScheduleHealth } from "../store/schedule-health.ts";
 import { WAITING, type Waiting } from "../store/stock.ts";
 import { WEBHOOK_HEALTH, type WebhookHealth } from "../store/webhooks.ts";
 import { listOpenAlerts } from "./alerts.ts";
@@ -65,7 +66,7 @@ const EXAMINE: Record<
 > = {
   database: examineDatabase,
   openai: examineProvider,
-  scheduler: () => judge({}, {}),
+  scheduler: examineScheduler,
   workers: examineWorkers,
   webhooks: examineWebhooks,
 };
@@ -118,6 +119,25 @@ async function examineProvider(ctx: Context): Promise<ServiceHealth> {
         !isRefused && status !== null && error !== null && `The provider answers with ${status}`,
       ],
     },
+  );
+}
+
+/** A fire that is this late means that nobody fires. */
+const LATE_FIRE_MS = 15_000;
+
+async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
+  const [schedules] = rowsOf<ScheduleHealth>(await ctx.client.execute(SCHEDULE_HEALTH));
+  if (!schedules) throw new Error("aggregates always have a row");
+  const { total, active, nextAt } = schedules;
+  const lagMs = nextAt === null ? 0 : Math.max(0, ctx.now() - nextAt);
+  return judge(
+    {
+      schedules: total,
+      active,
+      lag: lagMs / 1000,
+      nextRun: nextAt === null ? null : new Date(nextAt).toISOString(),
+    },
+    { degraded: [lagMs > LATE_FIRE_MS && `A fire is ${Math.round(lagMs / 1000)} s late`] },
   );
 }
 

@@ -248,11 +248,18 @@ describe("what the server tells of itself", () => {
     expect((await app.get(`${app.url}/docs/swagger-ui-dist/package.json`)).status).toBe(404);
   });
 
-  test("the first page names the addresses", async () => {
+  test("the first page is the monitor, with all that it loads", async () => {
     await using app = await startServer();
-    const { text } = await app.get(`${app.url}/`);
-    for (const path of ["/docs", "/openapi.json", "/readyz"]) expect(text).toContain(path);
-    expect(text).toContain("the built-in simulator");
+    const page = await fetch(app.url);
+    expect(page.headers.get("content-security-policy")).toContain("script-src 'self'");
+    const text = await page.text();
+    const assets = [...text.matchAll(/(?:src|href)="(\/[\w./-]+)"/g)].map(([, path = ""]) => path);
+    expect(assets).toContain("/monitor/main.js");
+    for (const path of assets)
+      expect([path, (await fetch(app.url + path)).status]).toEqual([path, 200]);
+    expect((await fetch(`${app.url}/monitor/..%2fpage.ts`)).status).toBe(404);
+    // What would run in the page but stands in no file of its own is not let in.
+    expect(text).not.toMatch(/<script(?![^>]*src=)|style=|onclick=/);
   });
 
   test("liveness, readiness, and books that balance", async () => {

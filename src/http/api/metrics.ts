@@ -3,12 +3,14 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { PERIOD_NAMES } from "../../domain/period.ts";
 import { TASK_STATUSES } from "../../domain/task.ts";
 import {
+  failureGroups,
   type Group,
   percentile,
   systemMetrics,
   type TaskMetrics,
   taskMetrics,
 } from "../../services/metrics.ts";
+import type { FailureGroup } from "../../store/failures.ts";
 import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
 
 const count = (description: string) => z.number().int().openapi({ description });
@@ -131,6 +133,34 @@ const tasks = createRoute({
   responses: { 200: json(TaskMetricsBody, "What happened in the period"), ...failures() },
 });
 
+const FailureGroups = z.array(
+  z
+    .object({
+      code: z.string(),
+      model: z.string(),
+      count: z.number().int(),
+      message: z.string().openapi({ description: "Of the latest" }),
+      taskId: z.string().openapi({ description: "The latest" }),
+      batchId: z.string().nullable(),
+      at: Time,
+    })
+    .openapi("FailureGroup"),
+);
+
+const failed = createRoute({
+  method: "get",
+  path: "/metrics/failures",
+  tags: ["metrics"],
+  summary: "Get recent failures, grouped by cause",
+  description:
+    "The newest 500 of the failed tasks that were created in the last 24 hours, grouped by error code and model, the latest first.",
+  ...needs("read"),
+  responses: {
+    200: json(z.object({ failures: FailureGroups }), "What tasks failed of"),
+    ...failures(),
+  },
+});
+
 export const metricsRoutes = createRouter()
   .openapi(system, async (c) => {
     const { tasks, waiting, performance } = await systemMetrics(c.var.ctx);
@@ -155,11 +185,19 @@ export const metricsRoutes = createRouter()
       200,
     );
   })
+  .openapi(failed, async (c) => {
+    const groups = await failureGroups(c.var.ctx);
+    return c.json(success({ failures: groups.map(toFailureGroup) }), 200);
+  })
   .openapi(tasks, async (c) => {
     const query = c.req.valid("query");
     const metrics = await taskMetrics(c.var.ctx, query);
     return c.json(success({ period: query.period, ...toBody(metrics) }), 200);
   });
+
+function toFailureGroup(group: FailureGroup): z.infer<typeof FailureGroups>[number] {
+  return { ...group, batchId: group.batchId || null, at: toIso(group.at) };
+}
 
 function toBody(metrics: TaskMetrics): Omit<z.infer<typeof TaskMetricsBody>, "period"> {
   const totals = toFigures(metrics.totals);

@@ -35,6 +35,9 @@ const SystemStatus = z
       }),
       defaultModel: z.string(),
     }),
+    caller: z.object({ keyId: z.string(), scopes: z.array(z.string()) }).openapi({
+      description: "The API key that asks, and what it may do",
+    }),
     lastHealthCheck: Time,
   })
   .openapi("SystemStatus");
@@ -94,6 +97,7 @@ export function createStatusRoutes(engine: EngineProbe) {
             isSimulator: provider.kind === "simulator",
             defaultModel,
           },
+          caller: { keyId: c.var.caller.keyId, scopes: [...c.var.caller.scopes] },
           lastHealthCheck: toIso(checkedAt),
         }),
         200,

@@ -1,64 +1,55 @@
-import type { OpenAPIHono } from "@hono/zod-openapi";
-import { html } from "hono/html";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-import packageJson from "../../../package.json" with { type: "json" };
+import type { OpenAPIHono } from "@hono/zod-openapi";
+
 import type { AppEnv } from "../router.ts";
 import { pagePolicy } from "../secure-headers.ts";
 
-/** `/`: what this server is and where to go from here. */
+/** What the page loads, all of it from here: no build, no other host. */
+const ASSETS = [
+  "style.css",
+  "main.js",
+  "api.js",
+  "live.js",
+  "dom.js",
+  "format.js",
+  "charts.js",
+  "batches.js",
+  "panels.js",
+  "details.js",
+  "forms.js",
+  "icon.svg",
+] as const;
+const UPLOT: Record<string, string> = { "uplot.js": "uPlot.esm.js", "uplot.css": "uPlot.min.css" };
+
+const TYPES: Record<string, string> = {
+  css: "text/css; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  svg: "image/svg+xml",
+};
+
+/** `/`: the live monitor. It is a client of the API like any other; only its files are served without a key. */
 export function addMonitor(app: OpenAPIHono<AppEnv>): void {
-  app.get("/", (c) => {
-    const { provider, defaultModel, maxConcurrency } = c.var.ctx.config;
+  const own = join(dirname(fileURLToPath(import.meta.url)), "assets");
+  const uplot = join(dirname(createRequire(import.meta.url).resolve("uplot/package.json")), "dist");
+  const files = new Map<string, string>([
+    ...ASSETS.map((name) => [name, join(own, name)] as const),
+    ...Object.entries(UPLOT).map(([name, file]) => [name, join(uplot, file)] as const),
+  ]);
+  app.get("/", async (c) => {
     c.header("Content-Security-Policy", pagePolicy(""));
-    return c.html(
-      html`<!doctype html>
-        <html lang="en">
-          <head>
-            <meta charset="utf-8" />
-            <meta name="viewport" content="width=device-width, initial-scale=1" />
-            <title>GPT Task Runner</title>
-            <style>
-              :root {
-                color-scheme: light dark;
-              }
-              body {
-                font:
-                  16px/1.5 system-ui,
-                  sans-serif;
-                max-width: 36rem;
-                margin: 15vh auto 0;
-                padding: 0 1rem;
-              }
-              dl {
-                display: grid;
-                grid-template-columns: max-content 1fr;
-                gap: 0.25rem 1.5rem;
-              }
-              dd {
-                margin: 0;
-              }
-            </style>
-          </head>
-          <body>
-            <h1>GPT Task Runner ${packageJson.version}</h1>
-            <p>It runs. Requests go to <code>/api/v1</code> with your API key.</p>
-            <dl>
-              <dt>API documentation</dt>
-              <dd><a href="/docs">/docs</a></dd>
-              <dt>OpenAPI document</dt>
-              <dd><a href="/openapi.json">/openapi.json</a></dd>
-              <dt>Ready for work?</dt>
-              <dd><a href="/readyz">/readyz</a></dd>
-              <dt>Provider</dt>
-              <dd>
-                ${provider.kind === "simulator" ? "the built-in simulator" : provider.name},
-                ${defaultModel} unless a task names another model
-              </dd>
-              <dt>Calls at once</dt>
-              <dd>${maxConcurrency} at most</dd>
-            </dl>
-          </body>
-        </html>`,
-    );
+    return c.html(await readFile(join(own, "index.html"), "utf8"));
+  });
+  app.get("/monitor/:file", async (c) => {
+    const path = files.get(c.req.param("file"));
+    if (path === undefined) return c.notFound();
+    return c.body(await readFile(path), 200, {
+      "Content-Type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream",
+      // A new version must not meet half of the old one.
+      "Cache-Control": "no-cache",
+    });
   });
 }

@@ -1,0 +1,218 @@
+// The table of batches: a row is made once and then only changed where it differs.
+
+import { download, post, session } from "./api.js";
+import { action, badge, byId, el, setText, show, toast } from "./dom.js";
+import { ago, count, duration, money, rate } from "./format.js";
+
+/** A batch's pace is measured over this time. */
+const PACE_MS = 15_000;
+const ENDED = new Set(["completed", "failed", "cancelled"]);
+
+export function createBatches({ refresh }) {
+  const rows = new Map();
+  const body = el("tbody");
+  const table = el(
+    "table",
+    null,
+    el(
+      "thead",
+      null,
+      el(
+        "tr",
+        null,
+        ["Batch", "Status", "Progress", "Done", "Pace", "Left", "Cost", ""].map((name, i) =>
+          el("th", { scope: "col", class: i > 2 && i < 7 ? "num" : "" }, name),
+        ),
+      ),
+    ),
+    body,
+  );
+
+  /** What `/batches` lists, the newest first. */
+  function setAll(batches) {
+    const ids = new Set(batches.map(({ id }) => id));
+    for (const [id, { node }] of rows) {
+      if (ids.has(id)) continue;
+      node.remove();
+      rows.delete(id);
+    }
+    for (const batch of batches) {
+      const row = rows.get(batch.id) ?? makeRow(batch, refresh);
+      rows.set(batch.id, row);
+      body.append(row.node);
+      row.set(batch);
+    }
+    byId("batches").replaceChildren(
+      batches.length > 0
+        ? table
+        : el(
+            "p",
+            { class: "empty" },
+            "No batch yet. Upload a CSV and run it: one row is one task.",
+          ),
+    );
+    note();
+  }
+
+  function note() {
+    const running = [...rows.values()].filter(({ batch }) => batch?.status === "running").length;
+    const paused = [...rows.values()].filter(({ batch }) => batch?.status === "paused").length;
+    setText(
+      byId("batches-note"),
+      [running && `${running} running`, paused && `${paused} paused`].filter(Boolean).join(", "),
+    );
+  }
+
+  return {
+    setAll,
+    /** Takes an event; returns false where the list must be read again. */
+    take({ type, data }) {
+      const row = rows.get(data.batchId);
+      if (!row) return false;
+      if (type !== "batch.progress") return false;
+      const { total, completed, failed, cancelled, running, costUsd } = data;
+      const pending = total - completed - failed - cancelled - running;
+      row.set({
+        ...row.batch,
+        progress: { total, completed, failed, cancelled, running, pending },
+        costUsd,
+      });
+      return true;
+    },
+    tick() {
+      for (const row of rows.values()) row.tick();
+    },
+  };
+}
+
+function makeRow(first, refresh) {
+  const { id } = first;
+  const parts = {
+    link: el("a", { href: `#/batch/${encodeURIComponent(id)}` }),
+    note: el("div", { class: "hint cut" }),
+    status: el("td"),
+    done: el("i", { class: "done" }),
+    failed: el("i", { class: "failed" }),
+    running: el("i", { class: "running" }),
+    count: el("td", { class: "num" }),
+    pace: el("td", { class: "num" }),
+    left: el("td", { class: "num left" }),
+    cost: el("td", { class: "num" }),
+    buttons: el("div", { class: "buttons" }),
+  };
+  const bar = el(
+    "div",
+    {
+      class: "progress",
+      role: "progressbar",
+      "aria-label": `Progress of ${first.name}`,
+      "aria-valuemin": "0",
+      "aria-valuemax": "100",
+    },
+    parts.done,
+    parts.failed,
+    parts.running,
+  );
+  const node = el(
+    "tr",
+    { "data-batch": id },
+    el("td", { class: "name" }, parts.link, parts.note),
+    parts.status,
+    el("td", { class: "bar-cell" }, bar),
+    parts.count,
+    parts.pace,
+    parts.left,
+    parts.cost,
+    el("td", { class: "act" }, parts.buttons),
+  );
+  const samples = [];
+  const row = { node, batch: undefined, set, tick };
+
+  function set(batch) {
+    const before = row.batch;
+    row.batch = batch;
+    const { total, completed, failed, cancelled, running } = batch.progress;
+    const ended = completed + failed + cancelled;
+    setText(parts.link, batch.name);
+    const width = (n) => `${total === 0 ? 0 : (100 * n) / total}%`;
+    parts.done.style.width = width(completed);
+    parts.failed.style.width = width(failed);
+    parts.running.style.width = width(running);
+    bar.setAttribute("aria-valuenow", String(total === 0 ? 0 : Math.round((100 * ended) / total)));
+    setText(
+      parts.count,
+      `${count(ended)} / ${count(total)}${failed > 0 ? ` (${count(failed)} failed)` : ""}`,
+    );
+    setText(parts.cost, money(batch.costUsd));
+    if (before?.status !== batch.status || (before?.progress.failed === 0) !== (failed === 0)) {
+      parts.status.replaceChildren(badge(batch.status));
+      if (before?.status !== batch.status) samples.length = 0;
+      parts.buttons.replaceChildren(...buttonsOf(batch, refresh));
+    }
+    samples.push([performance.now(), ended]);
+    tick();
+  }
+
+  function tick() {
+    const { batch } = row;
+    if (!batch) return;
+    const now = performance.now();
+    while (samples.length > 2 && now - samples[0][0] > PACE_MS) samples.shift();
+    const [first, last] = [samples[0], samples.at(-1)];
+    const perMs = last[1] > first[1] ? (last[1] - first[1]) / (now - first[0]) : 0;
+    const isRunning = batch.status === "running";
+    setText(parts.pace, isRunning && perMs > 0 ? `${rate(perMs * 60_000)}/min` : "");
+    const { total, completed, failed, cancelled } = batch.progress;
+    const left = total - completed - failed - cancelled;
+    setText(parts.left, isRunning && perMs > 0 ? duration(left / perMs / 1000) : "");
+    const why = whyNot(batch, perMs);
+    setText(parts.note, why);
+    show(parts.note, why !== "");
+  }
+
+  return row;
+}
+
+/** Why a batch does not go on, or when it ended. */
+function whyNot(batch, pace) {
+  const { running, pending } = batch.progress;
+  if (batch.status === "paused") return batch.pauseReason?.message ?? "Paused";
+  if (batch.status === "pending") return `Created ${ago(batch.createdAt)}, not started`;
+  if (ENDED.has(batch.status))
+    return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt)}`;
+  if (pending > 0 && running === 0 && pace === 0)
+    return "Waits for its turn, its provider's limit, or a retry";
+  return batch.isDryRun ? "Dry run" : "";
+}
+
+/** What can be done with a batch as it is. */
+export function buttonsOf(batch, refresh) {
+  const path = `/batches/${encodeURIComponent(batch.id)}`;
+  const does = (name, verb, told) =>
+    action(
+      name,
+      async () => {
+        await post(`${path}/${verb}`);
+        toast(`${batch.name}: ${told}`);
+        refresh();
+      },
+      { "aria-label": `${name} ${batch.name}` },
+    );
+  const buttons = [];
+  if (session.canWrite()) {
+    if (batch.status === "pending") buttons.push(does("Run", "execute", "started"));
+    if (batch.status === "running") buttons.push(does("Pause", "pause", "paused"));
+    if (batch.status === "paused") buttons.push(does("Resume", "resume", "goes on"));
+    if (["pending", "running", "paused"].includes(batch.status))
+      buttons.push(does("Cancel", "cancel", "cancelled"));
+    if (ENDED.has(batch.status) && batch.progress.failed > 0)
+      buttons.push(does("Retry failed", "retry", "failed tasks run again"));
+  }
+  if (batch.status !== "pending")
+    buttons.push(
+      action("Download", () => download(`${path}/results?format=csv`, `${batch.id}-results.csv`), {
+        "aria-label": `Download the results of ${batch.name}`,
+      }),
+    );
+  return buttons;
+}

@@ -1,0 +1,26 @@
+import type { Statement } from "../db/writer.ts";
+
+export type FailureGroup = {
+  code: string;
+  model: string;
+  count: number;
+  message: string;
+  taskId: string;
+  batchId: string;
+  at: number;
+};
+
+/** The failed tasks among the newest, grouped by cause and model; the figures of a group's latest are shown. */
+export function recentFailures(since: number, limit: number): Statement {
+  return {
+    sql: `SELECT coalesce(e.error ->> 'code', '') AS code, t.model, count(*) AS count,
+                 coalesce(e.error ->> 'message', '') AS message, t.id AS taskId, b.id AS batchId,
+                 max(e.completed_at) AS at
+          FROM (SELECT seq, id, batch, model, run FROM tasks
+                WHERE status = 'failed' AND created_at >= ? ORDER BY created_at DESC LIMIT ?) t
+            CROSS JOIN executions e ON e.task = t.seq AND e.run = t.run
+            CROSS JOIN batches b ON b.seq = t.batch
+          GROUP BY 1, 2 ORDER BY at DESC`,
+    args: [since, limit],
+  };
+}
