@@ -45,6 +45,7 @@ export async function benchBatches(): Promise<void> {
     });
   }
   printTable(`A batch of ${ROWS} rows`, results);
+  await benchIdleReaders(runner);
   await benchPages(runner);
   await benchEstimate(runner);
   await runner.stop();
@@ -74,6 +75,31 @@ async function download(runner: BenchRunner, format: string): Promise<void> {
     headers: { authorization: "Bearer bench" },
   });
   for await (const _ of response.body ?? []);
+}
+
+/** Readers that take the first piece of the results and then nothing, and then vanish. */
+async function benchIdleReaders(runner: BenchRunner): Promise<void> {
+  const before = residentMb(runner.pid);
+  const readers = await Promise.all(
+    Array.from({ length: 50 }, async () => {
+      const abort = new AbortController();
+      const response = await fetch(`${runner.url}/api/v1/batches/b/results?format=jsonl`, {
+        headers: { authorization: "Bearer bench" },
+        signal: abort.signal,
+      });
+      await response.body?.getReader().read();
+      return abort;
+    }),
+  );
+  await Bun.sleep(5000);
+  const during = residentMb(runner.pid);
+  for (const reader of readers) reader.abort();
+  await Bun.sleep(2000);
+  printTable("Fifty readers of its results that stop reading", [
+    { when: "before", "RSS MB": round(before) },
+    { when: "after 5 s of silence", "RSS MB": round(during) },
+    { when: "2 s after they vanished", "RSS MB": round(residentMb(runner.pid)) },
+  ]);
 }
 
 /** The first page, and page 5,000 by cursor. */

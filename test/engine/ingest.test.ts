@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { startProcess } from "../support/process.ts";
+import { type RunnerProcess, startProcess } from "../support/process.ts";
 import { startServer, until } from "../support/server.ts";
 
 function csvOf(rows: number): string {
@@ -139,5 +139,48 @@ describe("an estimate", () => {
     });
     expect(data.promptTokens).toBeGreaterThan(20_000 * 8);
     expect(data.promptTokens).toBeLessThan(20_000 * 11);
+  });
+});
+
+describe("what follows for the tasks of a batch", () => {
+  test("is done at the next start where the process was killed before it was", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "runner-"));
+    mkdirSync(join(dir, "files"));
+    writeFileSync(join(dir, "files", "in.csv"), csvOf(15_000));
+    const env = { DATA_DIR: dir, SIMULATOR_LATENCY_MS: "0" };
+    const progressOf = async (app: RunnerProcess) =>
+      (await app.get("/batches/b?limit=1")).body.data;
+    {
+      await using app = await startProcess(env);
+      await app.post("/batches", { id: "b", inputFile: "in.csv" });
+      const cancelling = app.post("/batches/b/cancel").catch(() => undefined);
+      const { progress } = await until(async () => {
+        const data = await progressOf(app);
+        return data.progress.cancelled > 0 ? data : undefined;
+      });
+      expect(progress.pending).toBeGreaterThan(0);
+      await app.kill("SIGKILL");
+      await cancelling;
+    }
+    {
+      await using app = await startProcess(env);
+      await until(async () => (await progressOf(app)).completedAt !== null || undefined);
+      expect((await progressOf(app)).progress).toMatchObject({ cancelled: 15_000, pending: 0 });
+      const retrying = app
+        .post("/batches/b/retry", { statuses: ["cancelled"] })
+        .catch(() => undefined);
+      await until(async () => (await progressOf(app)).progress.completed > 0 || undefined);
+      await app.kill("SIGKILL");
+      await retrying;
+    }
+    await using app = await startProcess(env);
+    const done = await until(async () => {
+      const data = await progressOf(app);
+      return data.status === "completed" ? data : undefined;
+    }, 60_000);
+    expect(done.progress).toMatchObject({ completed: 15_000, cancelled: 0 });
+    expect((await app.get(`${app.url}/readyz?deep=1`)).status).toBe(200);
+    await app.kill("SIGTERM");
+    rmSync(dir, { recursive: true });
   });
 });
