@@ -88,8 +88,13 @@ async function givenWorld(app: TestServer) {
       app.post("/scheduled-tasks", { name: "s", schedule: "0 0 1 1 *", inputFile: "fuzz.csv" }),
     ),
   );
+  const webhook = await app.post("/webhooks", {
+    url: "https://hooks.invalid/x",
+    events: ["system.alert"],
+  });
   const ids: Record<string, string[]> = {
-    "scheduled-tasks": schedules.map(({ body }) => body.data?.id ?? "none"),
+    webhooks: [webhook.body.data.id],
+    "scheduled-tasks": schedules.map(({ body }) => body.data.id),
     tasks: [...tasks, "ran"],
     batches,
     executions: [ran.body.data.executionId],

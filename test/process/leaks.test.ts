@@ -60,8 +60,9 @@ test("no secret of a full run is in its logs, its answers or its database, nor p
     events: ["task.completed"],
     secret: WEBHOOK,
   });
+  expect(hook.status).toBe(201);
   await call("GET", "/webhooks");
-  await call("GET", `/webhooks/${hook.body?.data?.id ?? "none"}`);
+  await call("GET", `/webhooks/${hook.body.data.id}`);
 
   for (const [id, prompt] of [
     ["t", PROMPT],
