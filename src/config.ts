@@ -52,6 +52,8 @@ export type Config = {
   role: Role;
   logLevel: LogLevel;
   logFormat: LogFormat;
+  /** Where traces go; undefined: nowhere. */
+  otlpEndpoint: string | undefined;
 };
 
 const ROLES = ["all", "api", "runner"] as const;
@@ -159,6 +161,9 @@ export const Environment = z.object({
     .enum(LOG_FORMATS)
     .default("json")
     .describe("`json` for machines, `pretty` for people"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(["http:", "https:"])
+    .optional()
+    .describe("OpenTelemetry collector (OTLP over HTTP); unset: no traces"),
 });
 
 /** The environment is unusable; `problems` has a line for each thing that is wrong. */
@@ -233,6 +238,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     role: e.ROLE,
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT,
+    otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
   };
 }
 

@@ -10,6 +10,7 @@ import type { Meters } from "./lib/meters.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
+import type { Tracing } from "./lib/tracing.ts";
 
 /** A piece of a task's answer; `offset` counts the characters before it, 0 where an answer begins (again). */
 export type Delta = { task: number; offset: number; text: string };
@@ -48,6 +49,8 @@ export type Context = {
   secrets: SecretBox;
   /** What this process has done since it started, for Prometheus. */
   meters: Meters<MeterName>;
+  /** Tells a collector of traces, if there is one. */
+  tracing: Tracing;
   /** How busy this process is. */
   load: ProcessLoad;
   /** Finds the addresses that webhooks go to. */

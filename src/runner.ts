@@ -16,6 +16,7 @@ import { measureLoad } from "./lib/process-load.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
+import { NO_TRACING } from "./lib/tracing.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { createProbe } from "./providers/probe.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
@@ -63,6 +64,10 @@ export async function createRunner(
   const { db, client, writer, isExclusive } = database;
   const now = Date.now;
   const load = measureLoad();
+  const tracing =
+    config.otlpEndpoint === undefined
+      ? NO_TRACING
+      : (await import("./tracing.ts")).startTracing(config.otlpEndpoint, config.provider);
   const ctx: Context = {
     config,
     db,
@@ -71,6 +76,7 @@ export async function createRunner(
     isExclusive,
     signals: createSignals<Topics>(),
     load,
+    tracing,
     meters: createMeters(
       METERS,
       "gptrunner_",
@@ -125,6 +131,7 @@ export async function createRunner(
     },
     async close() {
       await auditLog.flush();
+      await tracing.stop();
       await database.close();
     },
   };

@@ -21,8 +21,10 @@ const MAY_IMPORT: Record<string, string[]> = {
   scheduler: ["services", "store", "domain", "lib", "errors.ts", "context.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   "logging.ts": ["config.ts"],
+  "tracing.ts": ["lib", "config.ts"],
   "banner.ts": ["config.ts", "lib"],
   "runner.ts": [
+    "tracing.ts",
     "http",
     "courier",
     "upkeep",

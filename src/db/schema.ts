@@ -124,6 +124,8 @@ export const batches = sqliteTable(
     config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
     metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
     maxConcurrency: integer(),
+    /** Trace context of the request that started it, where traces are told. */
+    trace: text(),
     /** Why it is paused. */
     pauseReason: text({ mode: "json" }).$type<PauseReason>(),
     /**
@@ -241,6 +243,8 @@ export const queue = sqliteTable(
     failures: integer().notNull().default(0),
     /** Attempts that ended without ending the run, a JSON array. */
     log: text(),
+    /** Trace context of the request that asked for the run, where traces are told. */
+    trace: text(),
   },
   (t) => [
     index("queue_ready")

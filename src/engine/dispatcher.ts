@@ -22,6 +22,7 @@ import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { meterTurn } from "./meter.ts";
 import type { Call, Outcome } from "./protocol.ts";
+import { tellEnded } from "./tell.ts";
 
 export type Dispatcher = {
   /** Begins to claim work. */
@@ -113,7 +114,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const now = ctx.now();
     const outcomes = reported;
     reported = [];
-    const { finals, tallies, calls, retries, batches } = inFlight.decide(outcomes, now);
+    const { finals, tallies, calls, ended, retries, batches } = inFlight.decide(outcomes, now);
     const feeds = isDraining ? [] : feeder.plan(now);
     const claims = isDraining ? [] : planClaims();
     const claimNow = ++claimNo;
@@ -138,6 +139,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     doubtful = [];
     inFlight.forget(outcomes);
     meterTurn(ctx.meters, calls, tallies);
+    tellEnded(ctx, ended);
     if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
     if (retries.length > 0) armRetryTimer(Math.min(...retries.map(({ at }) => at)));
     let at = parts.slice(0, 4).flat().length;

@@ -6,6 +6,7 @@ import type { Final, Retry } from "../store/settle.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Call, Outcome } from "./protocol.ts";
 import { type CallCount, createTally, type RunFacts } from "./tally.ts";
+import type { Ended } from "./tell.ts";
 
 type InFlight = {
   lane: Lane;
@@ -21,6 +22,7 @@ export type Decisions = {
   finals: Final[];
   tallies: Tally[];
   calls: CallCount[];
+  ended: Ended[];
   retries: Retry[];
   batches: Set<number>;
 };
@@ -55,6 +57,10 @@ export function createInFlight(
           queuedAt: row.queuedAt,
           startedAt: row.startedAt,
           attempt: row.attempt,
+          run: row.run,
+          claimedAt: row.claimedAt,
+          endpoint: row.endpoint,
+          trace: row.trace,
         },
         hasEnded: false,
       });
@@ -81,12 +87,13 @@ export function createInFlight(
 
     /** Decides what follows each call; reports of calls that are not ours count for nothing. */
     decide(outcomes: Outcome[], now: number): Decisions {
-      const decisions: Omit<Decisions, "tallies" | "calls"> = {
+      const decisions: Omit<Decisions, "tallies" | "calls" | "ended"> = {
         finals: [],
         retries: [],
         batches: new Set(),
       };
       const tally = createTally();
+      const ended: Ended[] = [];
       for (const outcome of outcomes) {
         const call = calls.get(keyOf(outcome));
         if (!call) continue;
@@ -94,6 +101,7 @@ export function createInFlight(
         tally.addCall(outcome, call.run.model);
         const { failure, task: t, claim: c } = outcome;
         const next = failure && afterFailure(failure, call.failures + 1, call.policy, now, random);
+        ended.push({ outcome, run: call.run, isFinal: next?.kind !== "retry" });
         if (next?.kind === "retry")
           decisions.retries.push({ t, c, at: next.at, entry: logEntry(outcome) });
         else {
@@ -101,7 +109,7 @@ export function createInFlight(
           tally.add(outcome.final, call.run);
         }
       }
-      return { ...decisions, tallies: tally.tallies(), calls: tally.calls() };
+      return { ...decisions, tallies: tally.tallies(), calls: tally.calls(), ended };
     },
 
     /** The settlement of these calls is committed. */

@@ -1,4 +1,5 @@
 import { bucketOf, BUCKETS } from "../domain/latency.ts";
+import type { Endpoint } from "../domain/request.ts";
 import { noSums, type Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
 import type { Outcome } from "./protocol.ts";
@@ -11,6 +12,10 @@ export type RunFacts = {
   queuedAt: number;
   startedAt: number;
   attempt: number;
+  run: number;
+  claimedAt: number;
+  endpoint: Endpoint;
+  trace: string | null;
 };
 
 /** Calls to a provider that ended alike; `code` is the answer's status or, without one, the cause. */

@@ -35,7 +35,7 @@ export type AppOptions = { hub: EventHub; auditLog: AuditLog; engine: EngineProb
 export function createApp(ctx: Context, options: AppOptions) {
   const app = new OpenAPIHono<AppEnv>();
   app.onError(onError);
-  app.use(trace());
+  app.use(trace(ctx));
   const connections = createConnections(ctx.config);
   app.use(async (c, next) => {
     c.set("ctx", ctx);

@@ -1,7 +1,9 @@
 import { getLogger } from "@logtape/logtape";
-import type { Context, ErrorHandler, MiddlewareHandler } from "hono";
+import type { Context, ErrorHandler, MiddlewareHandler, Next } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { routePath } from "hono/route";
 
+import type { Context as AppContext } from "../context.ts";
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findExcess } from "../lib/json-limits.ts";
@@ -15,16 +17,17 @@ const log = getLogger(["gptrunner", "http"]);
 const METHODS = new Set(["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "PUT"]);
 
 /** Names each request, and tells in one line how it ended. */
-export function trace(): MiddlewareHandler<AppEnv> {
+export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const given = c.req.header("x-request-id");
     const requestId =
       given && /^[A-Za-z0-9_\-.]{1,128}$/.test(given) ? given : newId("req", Date.now());
     const start = performance.now();
     c.set("requestId", requestId);
-    await next();
+    if (ctx.tracing.isOn) await traced(ctx, c, next);
+    else await next();
     const method = METHODS.has(c.req.method) ? c.req.method : "OTHER";
-    c.var.ctx.meters.add("http_requests_total", `method="${method}",code="${c.res.status}"`);
+    ctx.meters.add("http_requests_total", `method="${method}",code="${c.res.status}"`);
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
     tellAllowance(c.res.headers, c.var.allowance);
@@ -36,6 +39,17 @@ export function trace(): MiddlewareHandler<AppEnv> {
       requestId,
     });
   };
+}
+
+/** Answers within a span, which continues the client's trace. */
+async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<void> {
+  const { method, path } = c.req;
+  const traceparent = c.req.header("traceparent");
+  const { requestId } = c.var;
+  await ctx.tracing.request({ method, path, requestId, traceparent }, async () => {
+    await next();
+    return { status: c.res.status, route: routePath(c, -1) };
+  });
 }
 
 /**

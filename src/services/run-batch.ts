@@ -27,7 +27,7 @@ export async function executeBatch(
   if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
   const started = await moved<{ run: number }>(
     ctx,
-    moves.startBatch(batch, options.isDryRun, ctx.now()),
+    moves.startBatch(batch, options.isDryRun, ctx.tracing.current(), ctx.now()),
   );
   if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
   const again = await restart(ctx, batch, {
@@ -68,11 +68,11 @@ export async function retryBatch(
 async function restart(
   ctx: Context,
   batch: Batch,
-  rerun: Omit<moves.Rerun, "now">,
+  rerun: Omit<moves.Rerun, "now" | "trace">,
 ): Promise<{ executionId: string } | undefined> {
   const started = await moved<{ run: number }>(
     ctx,
-    moves.restartBatch(batch, { ...rerun, now: ctx.now() }),
+    moves.restartBatch(batch, { ...rerun, trace: ctx.tracing.current(), now: ctx.now() }),
   );
   if (!started) return undefined;
   await sweepForAWhile(ctx, batch.seq);

@@ -53,7 +53,7 @@ export async function createTask(
       prompt,
       metadata: input.metadata ? JSON.stringify(input.metadata) : null,
       idempotency,
-      execute: execute ? runOptions(execute, now) : null,
+      execute: execute ? runOptions(ctx, execute, now) : null,
       now,
     }),
   );
@@ -108,9 +108,10 @@ export function composeTask(ctx: Context, input: TaskInput) {
   }
 }
 
-function runOptions(execute: Execute, now: number) {
+function runOptions(ctx: Context, execute: Execute, now: number) {
   return {
     isDryRun: execute.isDryRun,
+    trace: ctx.tracing.current(),
     priority: execute.priority === undefined ? null : priorityRank(execute.priority),
     now,
   };
@@ -143,7 +144,7 @@ export async function executeTask(
   execute: Execute,
 ): Promise<{ executionId: string }> {
   const { task } = await getTask(ctx, id);
-  const written = ctx.writer.write(moves.executeTask(id, runOptions(execute, ctx.now())));
+  const written = ctx.writer.write(moves.executeTask(id, runOptions(ctx, execute, ctx.now())));
   ctx.signals.emit("queued", { lane: SINGLE_TASKS, model: task.model });
   const [row] = rowsOf<{ task: number; run: number }>((await written).at(-1));
   if (row) return { executionId: executionId(row.task, row.run) };

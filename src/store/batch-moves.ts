@@ -15,13 +15,18 @@ import { addCancelled } from "./rollups.ts";
 type Named = { id: string; seq: number };
 
 /** Starts a pending batch that has tasks. Its row: `{seq, run}`. */
-export function startBatch({ id, seq }: Named, isDryRun: boolean, now: number): Statement[] {
+export function startBatch(
+  { id, seq }: Named,
+  isDryRun: boolean,
+  trace: string | null,
+  now: number,
+): Statement[] {
   return [
     {
       sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
-              updated_at = ?, is_bare = 0
+              updated_at = ?, is_bare = 0, trace = ?
             WHERE seq = ? AND status = 'pending' AND total > 0 RETURNING seq, run`,
-      args: [isDryRun, now, now, seq],
+      args: [isDryRun, now, now, trace, seq],
     },
     eventAfterChange({ type: "batch.started", at: now, task: null, batch: id }),
     ...finishBatches(JSON.stringify([seq]), now),
@@ -34,23 +39,24 @@ export type Rerun = {
   isDryRun: boolean;
   /** Of a batch that was a dry run, which may be started again as a whole. */
   onlyAfterDryRun: boolean;
+  trace: string | null;
   now: number;
 };
 
 /** Starts a batch again for its ended tasks of some statuses. Its row: `{seq, run}`. */
 export function restartBatch({ id, seq }: Named, rerun: Rerun): Statement[] {
-  const { statuses, isDryRun, onlyAfterDryRun, now } = rerun;
+  const { statuses, isDryRun, onlyAfterDryRun, trace, now } = rerun;
   const some = statuses.map((status) => `${status} > 0`).join(" OR ");
   return [
     {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, updated_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, trace = ?, updated_at = ?,
               started_at = ?, completed_at = NULL, pause_reason = NULL, revive = ?, revive_before = ?,
               output_status = NULL, output_error = NULL
             WHERE seq = ? AND status IN ('running', 'paused', 'completed', 'failed', 'cancelled')
               AND (${some}) AND revive IS NULL AND (status <> 'cancelled' OR completed_at IS NOT NULL)
               AND (? = 0 OR (is_dry_run = 1 AND status NOT IN ('running', 'paused')))
             RETURNING seq, run`,
-      args: [isDryRun, now, now, JSON.stringify(statuses), now, seq, onlyAfterDryRun],
+      args: [isDryRun, trace, now, now, JSON.stringify(statuses), now, seq, onlyAfterDryRun],
     },
     eventAfterChange({
       type: "batch.started",

@@ -15,16 +15,22 @@ export const IS_RUNNING =
  * starts from an index of the queue and reads the array again for every row.
  */
 
-export type RunOptions = { isDryRun: boolean; priority: number | null; now: number };
+export type RunOptions = {
+  isDryRun: boolean;
+  priority: number | null;
+  /** Trace context of the request that asks for it. */
+  trace: string | null;
+  now: number;
+};
 
 /** Puts a task in the lane of the single tasks if the statement before it in the unit changed a row. */
 export function enqueueAfterChange(taskId: string, options: RunOptions): Statement {
   return {
-    sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at)
-          SELECT seq, ${SINGLE_TASKS}, model, coalesce(?, priority), run + 1, ?, ?
+    sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
+          SELECT seq, ${SINGLE_TASKS}, model, coalesce(?, priority), run + 1, ?, ?, ?
           FROM tasks WHERE id = ? AND changes() > 0
           RETURNING task, run, model`,
-    args: [options.priority, options.isDryRun, options.now, taskId],
+    args: [options.priority, options.isDryRun, options.now, options.trace, taskId],
   };
 }
 
@@ -32,8 +38,8 @@ export function enqueueAfterChange(taskId: string, options: RunOptions): Stateme
 export function feed(batch: number, position: number, limit: number, now: number): Statement[] {
   return [
     {
-      sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at)
-            SELECT t.seq, t.batch, t.model, t.priority, t.run + 1, b.is_dry_run, coalesce(b.started_at, ?)
+      sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
+            SELECT t.seq, t.batch, t.model, t.priority, t.run + 1, b.is_dry_run, coalesce(b.started_at, ?), b.trace
             FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
             WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
             ORDER BY t.position LIMIT ?
@@ -93,6 +99,9 @@ export type Claimed = {
   queuedAt: number;
   startedAt: number;
   attempt: number;
+  run: number;
+  claimedAt: number;
+  trace: string | null;
   endpoint: Endpoint;
   body: string;
 };
@@ -149,6 +158,7 @@ export function claim(
     {
       sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(t.api_key, 0) AS apiKey, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
+                   q.run, q.claimed_at AS claimedAt, q.trace,
                    i.endpoint, i.body
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,

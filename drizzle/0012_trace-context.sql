@@ -1,0 +1,2 @@
+ALTER TABLE `batches` ADD `trace` text;--> statement-breakpoint
+ALTER TABLE `queue` ADD `trace` text;
