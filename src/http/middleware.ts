@@ -37,6 +37,7 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
       status: c.res.status,
       ms: Math.round((performance.now() - start) * 10) / 10,
       requestId,
+      ...(c.var.executionId === undefined ? {} : { executionId: c.var.executionId }),
     });
   };
 }

@@ -17,6 +17,8 @@ export type AppEnv = {
     ctx: Context;
     hub: EventHub;
     requestId: string;
+    /** What the request started, for its line in the log. */
+    executionId: string | undefined;
     caller: Caller;
     /** What is left of the caller's rate limit, if it has one. */
     allowance: Allowance | undefined;

@@ -196,6 +196,7 @@ export const batchActionRoutes = createRouter()
     const { isDryRun = false } = c.req.valid("json");
     const { id } = c.req.valid("param");
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
+    c.set("executionId", executionId);
     return c.json(
       success({ executionId, status: "running" as const }, "Batch execution started"),
       200,
@@ -221,6 +222,7 @@ export const batchActionRoutes = createRouter()
   .openapi(retry, async (c) => {
     const { statuses = ["failed"] } = c.req.valid("json");
     const { executionId } = await service.retryBatch(c.var.ctx, c.req.valid("param").id, statuses);
+    c.set("executionId", executionId);
     return c.json(
       success({ executionId, status: "running" as const }, "Batch execution started"),
       200,

@@ -235,6 +235,7 @@ export const taskRoutes = createRouter()
     );
     if (task.isReplay) c.header("Idempotency-Replayed", "true");
     const status = task.isReplay ? 200 : 201;
+    if (task.executionId !== null) c.set("executionId", task.executionId);
     const waitMs = readWait(c);
     if (task.executionId !== null && waitMs > 0) {
       const record = await holdWait(c, () => service.waitForTask(c.var.ctx, task.id, waitMs));
@@ -278,6 +279,7 @@ export const taskRoutes = createRouter()
     const { id } = c.req.valid("param");
     const { isDryRun, priority } = ExecuteOptions.parse(c.req.valid("json"));
     const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority });
+    c.set("executionId", executionId);
     const waitMs = readWait(c);
     if (waitMs > 0) {
       const record = await holdWait(c, () => service.waitForTask(c.var.ctx, id, waitMs));

@@ -180,6 +180,10 @@ function whyNot(batch, pace) {
   if (batch.status === "pending") return `Created ${ago(batch.createdAt)}, not started`;
   if (ENDED.has(batch.status))
     return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt)}`;
+  if (batch.waiting?.reason === "rate_limit")
+    return `Waits for the provider's limit${batch.waiting.until ? `, next call ${ago(batch.waiting.until)}` : ""}`;
+  if (batch.waiting?.reason === "provider_unavailable")
+    return "Waits for the provider to be there again";
   if (pending > 0 && running === 0 && pace === 0)
     return "Waits for its turn, its provider's limit, or a retry";
   return batch.isDryRun ? "Dry run" : "";
