@@ -2,9 +2,11 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { nextFire } from "../domain/cron.ts";
-import { type FirePlan, planFires } from "../domain/schedule.ts";
+import { type FirePlan, planFires, type RunStatus } from "../domain/schedule.ts";
 import { newId } from "../lib/ids.ts";
+import { label } from "../lib/meters.ts";
 import { insertAlertAfterChange } from "../store/alerts.ts";
+import { rowsOf } from "../store/rows.ts";
 import { addRunsAfterChange, type NewRun, supersede } from "../store/schedule-runs.ts";
 import {
   listActive,
@@ -12,6 +14,7 @@ import {
   moveNextRun,
   pauseSchedule,
   type Schedule,
+  type Timing,
 } from "../store/schedules.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
@@ -51,12 +54,17 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
     isDryRun: null,
   }));
   const newest = runs.findLast(({ missed }) => missed === null);
-  const [moved] = await ctx.writer.write([
+  const [moved, added] = await ctx.writer.write([
     moveNextRun(schedule, plan.next),
     addRunsAfterChange(seq, runs, now),
     ...(newest && schedule.overlapPolicy === "cancel_previous" ? [supersede(seq, newest.id)] : []),
   ]);
-  const missed = runs.length - (newest ? 1 : 0);
+  const statuses = rowsOf<{ status: RunStatus }>(added).map(({ status }) => status);
+  // What begins is counted when it ends.
+  for (const status of statuses)
+    if (status === "skipped" || status === "missed")
+      ctx.meters.add("schedule_fires_total", label("outcome", status));
+  const missed = statuses.filter((status) => status === "missed").length;
   if (missed > 0) log.warning("Scheduled task {id} missed {missed} fires", { id, missed });
   return moved?.rowsAffected === 1;
 }
@@ -88,7 +96,7 @@ export async function realign(ctx: Context, now: number): Promise<void> {
  */
 async function planned<Plan>(
   ctx: Context,
-  schedule: Schedule,
+  schedule: Timing,
   plan: () => Plan,
 ): Promise<Plan | undefined> {
   try {

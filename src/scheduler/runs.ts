@@ -11,6 +11,7 @@ import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
+import { discardDrafts, hasDrafts } from "../services/ingest.ts";
 import { cancelBatch, executeBatch } from "../services/run-batch.ts";
 import { insertAlertAfterChange } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
@@ -49,7 +50,7 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
   try {
     const batch = await requireBatch(ctx, schedule, run, outputFile);
-    if (batch.status === "pending") await executeBatch(ctx, batch.id, { isDryRun: run.isDryRun });
+    if (batch.status === "pending") await startBatch(ctx, batch.id, run.isDryRun);
     await ctx.writer.write([
       beginRun(run.id, { batch: batch.id, outputFile: batch.outputFile, now: ctx.now() }),
       noteRunAfterChange(schedule.seq, run.scheduledAt, "running"),
@@ -68,6 +69,9 @@ async function requireBatch(
   const id = batchIdOfRun(run.id);
   const existing = await findBatch(ctx.db, id);
   if (existing) return existing;
+  // A process that died while it made the batch has left rows of the same ids.
+  const draft = `${run.id}-`;
+  await discardDrafts(ctx, draft);
   try {
     await createBatch(
       ctx,
@@ -84,17 +88,29 @@ async function requireBatch(
           scheduledAt: new Date(run.scheduledAt).toISOString(),
         },
       },
-      { isScoped: true },
+      { isScoped: true, draft },
     );
   } catch (error) {
-    // Another process that was taken for dead may have made it meanwhile.
+    // Another process that was taken for dead may have made it meanwhile, or be about to.
     const made = await findBatch(ctx.db, id);
     if (made) return made;
+    if (await hasDrafts(ctx, draft)) throw new Error("another process makes it", { cause: error });
     throw error;
   }
   const made = await findBatch(ctx.db, id);
   if (!made) throw new Error(`batch ${id} of run ${run.id} is gone`);
   return made;
+}
+
+/** Starts a batch, unless another process that was taken for dead has done so meanwhile. */
+async function startBatch(ctx: Context, id: string, isDryRun: boolean): Promise<void> {
+  try {
+    await executeBatch(ctx, id, { isDryRun });
+  } catch (error) {
+    const isStarted =
+      error instanceof AppError && ["BATCH_RUNNING", "BATCH_FINISHED"].includes(error.code);
+    if (!isStarted) throw error;
+  }
 }
 
 async function afterFailedStart(
@@ -115,7 +131,7 @@ async function afterFailedStart(
   log.error("Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
     const retryAt = ctx.now() + RETRY_MS * 2 ** run.attempts;
-    await ctx.writer.write([postponeRun(run.id, retryAt)]);
+    await ctx.writer.write([postponeRun(run, retryAt)]);
     return;
   }
   const message = "It could not be started; the log tells why";
@@ -177,8 +193,8 @@ async function finishRun(
     message: `Scheduled task ${schedule.id} (${schedule.name}): ${stop}`,
     raisedAt: now,
   };
-  await ctx.writer.write([
-    endRun(run.id, { status, reason, error, counts: batch, now }),
+  const [ended] = await ctx.writer.write([
+    endRun(run, { status, reason, error, counts: batch, now }),
     eventAfterChange({
       type: "scheduled_task.executed",
       at: now,
@@ -195,7 +211,7 @@ async function finishRun(
         ]
       : []),
   ]);
-  ctx.meters.add("schedule_fires_total", label("outcome", status));
+  if (ended?.rowsAffected === 1) ctx.meters.add("schedule_fires_total", label("outcome", status));
   ctx.signals.emit("events", undefined);
 }
 

@@ -7,6 +7,7 @@ import {
   claimRuns,
   ENDED_RUNS,
   endUnbegunRun,
+  findIdleRun,
   OPEN_RUNS,
   promoteQueued,
   releaseRuns,
@@ -40,11 +41,11 @@ const FOLLOW_MS = 1000;
 /** Hints that a batch may have ended come by the hundred a second while a large one runs. */
 const HINT_MS = 100;
 /** Runs whose input is being read at the same time. */
-const STARTS_AT_ONCE = 4;
+const STARTS_AT_ONCE = 16;
 
 /*
- * Two loops. The first fires: its timer is armed for the earliest `next_run`. The second moves runs,
- * which are, as their rows say:
+ * Three loops. The first fires: its timer is armed for the earliest `next_run`. The second begins runs
+ * and the third ends them and moves them on. Runs are, as their rows say:
  *
  *   pending    fired. Left when a process has claimed it and made and started its batch (running), or
  *              could not (failed). A claim ends with its process; who comes next begins anew.
@@ -75,9 +76,26 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
       // At the start, and when the clock was put back.
       if (now < lastNow) await realign(ctx, now);
       lastNow = now;
-      if ((await fireDue(ctx, now)) > 0) void runs.nudge();
+      if ((await fireDue(ctx, now)) > 0) void nudgeRuns();
       const [next] = rowsOf<{ at: number | null }>(await ctx.client.execute(NEXT_FIRE));
       return Math.min((next?.at ?? Infinity) - (await readClock(ctx)), maxSleepMs);
+    },
+  });
+
+  const starts = createLoop({
+    setTimer,
+    onError,
+    async work() {
+      const free = STARTS_AT_ONCE - working.size;
+      const busy = [...working.keys()];
+      if (free <= 0 || (await ctx.client.execute(findIdleRun(busy))).rows.length === 0)
+        return maxSleepMs;
+      const [, claimed] = await ctx.writer.write([
+        releaseRuns(node, busy),
+        claimRuns(node, free, ctx.now()),
+      ]);
+      for (const { id } of rowsOf<{ id: string }>(claimed)) workOn(id, startRun(ctx, id));
+      return FOLLOW_MS;
     },
   });
 
@@ -86,23 +104,17 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
     onError,
     async work() {
       const open = await countOpen(ctx);
-      if (open.pending > 0) await ctx.writer.write([releaseRuns(node, [...working.keys()])]);
-      isFollowing = open.running > 0;
-      if (open.pending + open.queued + open.running === 0) return maxSleepMs;
+      isFollowing = open.pending + open.queued + open.running > 0;
+      if (!isFollowing) return maxSleepMs;
       await cancelAsked();
-      await endFinished(ctx);
-      await ctx.writer.write([promoteQueued]);
-      await startPending();
+      if (open.running > 0) await endFinished(ctx);
+      if (open.pending + open.queued > 0) {
+        await ctx.writer.write([promoteQueued]);
+        void starts.nudge();
+      }
       return FOLLOW_MS;
     },
   });
-
-  async function startPending(): Promise<void> {
-    const free = STARTS_AT_ONCE - working.size;
-    if (free <= 0) return;
-    const [claimed] = await ctx.writer.write([claimRuns(node, free, ctx.now())]);
-    for (const { id } of rowsOf<{ id: string }>(claimed)) workOn(id, startRun(ctx, id));
-  }
 
   async function cancelAsked(): Promise<void> {
     type Row = { id: string; status: string; batch: string | null };
@@ -111,11 +123,12 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
       else if (batch !== null && !working.has(id)) workOn(id, cancelRun(ctx, batch));
   }
 
-  /** Goes on in the background; the loop looks again when it is done. */
+  /** Goes on in the background, and makes room for another when it is done. */
   function workOn(id: string, work: Promise<void>): void {
     const done = work.catch(onError).finally(() => {
       working.delete(id);
-      void runs.nudge();
+      void starts.nudge();
+      hint();
     });
     working.set(id, done);
   }
@@ -128,9 +141,14 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
     }, HINT_MS);
   }
 
+  async function nudgeRuns(): Promise<void> {
+    await runs.nudge();
+    await starts.nudge();
+  }
+
   async function nudge(): Promise<void> {
     await fires.nudge();
-    await runs.nudge();
+    await nudgeRuns();
   }
 
   const unsubscribe = [
@@ -144,7 +162,7 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
     async stop(graceMs) {
       for (const end of unsubscribe) end();
       disarmHint?.();
-      await Promise.all([fires.stop(), runs.stop()]);
+      await Promise.all([fires.stop(), starts.stop(), runs.stop()]);
       const late = new Promise((resolve) => setTimeout(resolve, graceMs).unref());
       await Promise.race([Promise.all(working.values()), late]);
     },

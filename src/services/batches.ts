@@ -39,15 +39,20 @@ export type CreatedBatch = {
   isReplay: boolean;
 };
 
-/**
- * Creates a batch with all its tasks, or nothing. With `isScoped`, ids and idempotency keys of its
- * rows hold within it alone.
- */
+/** For a batch that may be created by several processes, or again after a crash. */
+export type Attempt = {
+  /** Ids and idempotency keys of the rows hold within the batch alone. */
+  isScoped: boolean;
+  /** What the name of its draft begins with, for `discardDrafts`. */
+  draft: string;
+};
+
+/** Creates a batch with all its tasks, or nothing. */
 export async function createBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { isScoped }: { isScoped: boolean } = { isScoped: false },
+  { isScoped, draft }: Attempt = { isScoped: false, draft: "" },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", payload]);
@@ -63,7 +68,7 @@ export async function createBatch(
   const { kind, source, columns } = await openInput(ctx, input, rows);
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   const batch: NewBatch = {
-    draft: `~${randomBase32(16)}`,
+    draft: `~${draft}${randomBase32(16)}`,
     id,
     name: input.name ?? id,
     description: input.description ?? null,

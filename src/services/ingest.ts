@@ -3,6 +3,7 @@ import { AppError, invalid } from "../errors.ts";
 import { hash53 } from "../lib/hash.ts";
 import {
   DRAFTS,
+  findDrafts,
   findTaken,
   findUsedKeys,
   insertRows,
@@ -239,4 +240,15 @@ async function* chunksOf(
 export async function removeAbandonedDrafts(ctx: Context): Promise<void> {
   for (const { id } of rowsOf<{ id: string }>(await ctx.client.execute(DRAFTS)))
     await discardDraft(ctx, id);
+}
+
+/** Removes what earlier attempts to create a batch have left, or are still writing. */
+export async function discardDrafts(ctx: Context, prefix: string): Promise<void> {
+  for (const { id } of rowsOf<{ id: string }>(await ctx.client.execute(findDrafts(prefix))))
+    await discardDraft(ctx, id);
+}
+
+/** Whether somebody writes a batch under such a name, or has left it. */
+export async function hasDrafts(ctx: Context, prefix: string): Promise<boolean> {
+  return (await ctx.client.execute(findDrafts(prefix))).rows.length > 0;
 }

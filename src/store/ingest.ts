@@ -251,3 +251,11 @@ export function findTaken(ids: string[]): Statement {
     args: [JSON.stringify(ids)],
   };
 }
+
+/** The names of drafts that begin with `~` and a prefix of letters, digits and `-`. */
+export function findDrafts(prefix: string): Statement {
+  return {
+    sql: `SELECT id FROM batches WHERE id > ? AND id < ? AND status = 'ingesting'`,
+    args: [`~${prefix}`, `~${prefix}~`],
+  };
+}

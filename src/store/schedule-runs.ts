@@ -28,6 +28,7 @@ export type NewRun = {
 /**
  * Adds the runs of fires if the statement before changed a row. Where an earlier run has not ended,
  * the schedule's policy decides what becomes of a new one. A fire that has a row is passed over.
+ * Its rows: `{status}` of what was added.
  */
 export function addRunsAfterChange(schedule: number, runs: NewRun[], now: number): Statement {
   const open = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN})`;
@@ -52,7 +53,7 @@ export function addRunsAfterChange(schedule: number, runs: NewRun[], now: number
                    v.column4 AS missed, coalesce(v.column5, s.is_dry_run) AS is_dry_run,
                    s.overlap_policy AS policy, ${first} AS first, ${status} AS status
             FROM (VALUES ${values}) v CROSS JOIN schedules s WHERE s.seq = ?) n
-      WHERE changes() > 0 ON CONFLICT DO NOTHING`,
+      WHERE changes() > 0 ON CONFLICT DO NOTHING RETURNING status`,
     args: [
       now,
       now,
@@ -106,6 +107,15 @@ export function releaseRuns(node: number, working: string[]): Statement {
   };
 }
 
+/** A row if some run is to begin besides those that are being begun here. */
+export function findIdleRun(working: string[]): Statement {
+  return {
+    sql: `SELECT 1 FROM schedule_runs
+          WHERE status = 'pending' AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1`,
+    args: [JSON.stringify(working)],
+  };
+}
+
 /** Takes up to `limit` runs that may begin. Its rows: `{id}`. */
 export function claimRuns(node: number, limit: number, now: number): Statement {
   return {
@@ -119,12 +129,12 @@ export function claimRuns(node: number, limit: number, now: number): Statement {
   };
 }
 
-/** Gives a run back to be tried again later. */
-export function postponeRun(id: string, retryAt: number): Statement {
+/** Gives a run back to be tried again later, unless it has passed to another node. */
+export function postponeRun({ id, owner }: ScheduleRun, retryAt: number): Statement {
   return {
     sql: `UPDATE schedule_runs SET owner = NULL, attempts = attempts + 1, retry_at = ?
-          WHERE id = ? AND status = 'pending'`,
-    args: [retryAt, id],
+          WHERE id = ? AND status = 'pending' AND owner IS ?`,
+    args: [retryAt, id, owner],
   };
 }
 
@@ -154,13 +164,14 @@ export type Counts = Pick<
   "total" | "completed" | "failed" | "cancelled" | "promptTokens" | "completionTokens" | "costUsd"
 >;
 
-/** Ends a run that has not ended. */
-export function endRun(id: string, { status, reason, error, counts, now }: RunEnd): Statement {
+/** Ends a run that is as it was read: in the same state, and of the same node. */
+export function endRun(run: ScheduleRun, end: RunEnd): Statement {
+  const { status, reason, error, counts, now } = end;
   return {
     sql: `UPDATE schedule_runs SET status = ?, reason = ?, error = ?, finished_at = ?, owner = NULL,
             total = ?, completed = ?, failed = ?, cancelled = ?, prompt_tokens = ?,
             completion_tokens = ?, cost_usd = ?
-          WHERE id = ? AND ${IS_OPEN}`,
+          WHERE id = ? AND status = ? AND owner IS ?`,
     args: [
       status,
       reason,
@@ -173,7 +184,9 @@ export function endRun(id: string, { status, reason, error, counts, now }: RunEn
       counts?.promptTokens ?? 0,
       counts?.completionTokens ?? 0,
       counts?.costUsd ?? null,
-      id,
+      run.id,
+      run.status,
+      run.owner,
     ],
   };
 }

@@ -158,10 +158,17 @@ export function listDue(db: Db, now: number, limit: number): Promise<Schedule[]>
     .limit(limit);
 }
 
+/** What of a schedule its next fire depends on, and its names. */
+export type Timing = Pick<
+  Schedule,
+  "seq" | "id" | "name" | "expression" | "timezone" | "revision" | "nextRun"
+>;
+
 /** Active schedules in the order of their row numbers. */
-export function listActive(db: Db, after: number, limit: number): Promise<Schedule[]> {
+export function listActive(db: Db, after: number, limit: number): Promise<Timing[]> {
+  const { seq, id, name, expression, timezone, revision, nextRun } = schedules;
   return db
-    .select()
+    .select({ seq, id, name, expression, timezone, revision, nextRun })
     .from(schedules)
     .where(and(gt(schedules.seq, after), eq(schedules.isActive, true)))
     .orderBy(asc(schedules.seq))
@@ -172,10 +179,7 @@ export function listActive(db: Db, after: number, limit: number): Promise<Schedu
 export const NEXT_FIRE = "SELECT min(next_run) AS at FROM schedules WHERE next_run IS NOT NULL";
 
 /** Moves the next fire of a schedule, unless it was changed or has fired since it was read. */
-export function moveNextRun(
-  { seq, revision, nextRun }: Pick<Schedule, "seq" | "revision" | "nextRun">,
-  to: number | null,
-): Statement {
+export function moveNextRun({ seq, revision, nextRun }: Timing, to: number | null): Statement {
   return {
     sql: `UPDATE schedules SET next_run = ?
           WHERE seq = ? AND is_active = 1 AND revision = ? AND next_run IS ?`,
@@ -201,7 +205,7 @@ export function noteRunAfterChange(
 }
 
 /** Stops a schedule that cannot fire: its row is as it was read. */
-export function pauseSchedule({ seq, revision }: Schedule, reason: string, now: number): Statement {
+export function pauseSchedule({ seq, revision }: Timing, reason: string, now: number): Statement {
   return {
     sql: `UPDATE schedules SET is_active = 0, next_run = NULL, revision = revision + 1,
             pause_reason = ?, updated_at = ?

@@ -9,6 +9,7 @@ import { benchLatency } from "./latency.bench.ts";
 import { benchLimits } from "./limits.bench.ts";
 import { benchMetrics } from "./metrics.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
+import { benchSchedules } from "./schedules.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
 import { describeMachine } from "./support.ts";
@@ -24,6 +25,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   metrics: benchMetrics,
   batches: benchBatches,
   sse: benchSse,
+  schedules: benchSchedules,
   soak: benchSoak,
 };
 

@@ -293,3 +293,30 @@ describe("a fire that meets a run which has not ended", () => {
     expect((await app.last(id, "cancelled")).reason).toBe("The schedule was disabled");
   });
 });
+
+test("the status of the scheduler tells what is planned, and when nobody fires it", async () => {
+  await using app = await startAt(day("08:30:00"));
+  await app.create({ schedule: "@hourly" });
+  const status = async () => (await app.get("/status/services/scheduler")).body.data;
+  expect(await status()).toMatchObject({
+    status: "healthy",
+    details: { active: 1, nextRun: "2026-01-01T09:00:00.000Z", lag: 0 },
+  });
+  await app.stopScheduler();
+  app.clock.now = Date.parse(day("09:00:30"));
+  expect(await status()).toMatchObject({ status: "degraded", details: { lag: 30 } });
+  await app.startScheduler();
+  expect(await status()).toMatchObject({ status: "healthy", details: { lag: 0 } });
+});
+
+test("fires are counted by their outcome", async () => {
+  await using app = await startAt(day("08:30:00"));
+  const id = await app.create({ schedule: "@hourly" });
+  await app.stopScheduler();
+  app.clock.now = Date.parse(day("10:30:00"));
+  await app.startScheduler();
+  await app.ended(id);
+  const { text } = await app.get(`${app.url}/metrics`);
+  expect(text).toContain('gptrunner_schedule_fires_total{outcome="missed"} 1');
+  expect(text).toContain('gptrunner_schedule_fires_total{outcome="completed"} 1');
+});

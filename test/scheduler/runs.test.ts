@@ -222,3 +222,48 @@ describe("a schedule whose runs fail", () => {
     expect((await app.get(`/scheduled-tasks/${id}`)).body.data.isActive).toBe(true);
   });
 });
+
+test("a run that one process begins while another, taken for dead, does so too has one batch", async () => {
+  await using app = await startAt(day("08:30:00"));
+  const id = await app.create({ schedule: "@hourly" });
+  const own = (node: number) =>
+    app.ctx.client.execute(`UPDATE schedule_runs SET owner = ${node} WHERE status = 'pending'`);
+  for (let round = 0; round < 5; round++) {
+    await app.stopScheduler();
+    const { body } = await app.post(`/scheduled-tasks/${id}/run`);
+    await own(998);
+    const first = app.begin(body.data.id);
+    await own(999);
+    await Promise.all([first, app.begin(body.data.id)]);
+    app.clock.now += 10_000;
+    await app.startScheduler();
+    expect((await app.ended(id)).at(-1)).toMatchObject({
+      status: "completed",
+      counts: { total: 2, completed: 2 },
+    });
+  }
+  expect((await app.get("/batches")).body.data.pagination.total).toBe(5);
+});
+
+test("a run whose process died while it stored the rows begins anew, without a trace of the first", async () => {
+  await using app = await startAt(day("08:30:00"));
+  app.file("ids.csv", "id,prompt\na,hello\nb,world\n");
+  const id = await app.create({ schedule: "@hourly", inputFile: "ids.csv" });
+  await app.stopScheduler();
+  const { body } = await app.post(`/scheduled-tasks/${id}/run`);
+  const batchId = body.data.id.replace("run-", "batch-");
+  await app.post("/batches", { id: "left", tasks: [{ id: `${batchId}.a`, prompt: "hello" }] });
+  await app.ctx.client.execute({
+    sql: "UPDATE batches SET status = 'ingesting', id = ? WHERE id = 'left'",
+    args: [`~${body.data.id}-0123456789abcdef`],
+  });
+  await app.startScheduler();
+  expect(await app.ended(id)).toMatchObject([
+    { status: "completed", counts: { total: 2, completed: 2 } },
+  ]);
+  expect(await app.differences()).toEqual([]);
+  const { rows } = await app.ctx.client.execute(
+    "SELECT count(*) AS n FROM batches WHERE status = 'ingesting'",
+  );
+  expect(rows[0]?.["n"]).toBe(0);
+});

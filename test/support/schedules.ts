@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 
 import { type Engine, startEngine } from "../../src/engine/engine.ts";
 import type { SetTimer } from "../../src/scheduler/loop.ts";
+import { startRun } from "../../src/scheduler/runs.ts";
 import { type Scheduler, startScheduler } from "../../src/scheduler/scheduler.ts";
 import { startProvider } from "./provider.ts";
 import { type Json, startServer, until } from "./server.ts";
@@ -56,6 +57,8 @@ export async function startAt(time: string, env?: Record<string, string>) {
     async startScheduler() {
       scheduler = await startScheduler(app.ctx, { node: engine.node, setTimer });
     },
+    /** As a process that has claimed the run. */
+    begin: (runId: string) => startRun(app.ctx, runId),
     nudge: () => scheduler?.nudge(),
     async create(fields: Record<string, unknown>): Promise<string> {
       const { body } = await app.post("/scheduled-tasks", {
