@@ -35,6 +35,8 @@ export type Config = {
   workers: number;
   maxConcurrency: number;
   maxRetries: number;
+  /** Limits of a minute of each model of the provider. */
+  providerLimits: { rpm: number | null; tpm: number | null };
   retryBaseMs: number;
   retryMaxMs: number;
   requestTimeoutMs: number;
@@ -123,6 +125,16 @@ export const Environment = z.object({
   MAX_RETRIES: integer(0, 100)
     .default(3)
     .describe("Further attempts after a failure that may pass"),
+  PROVIDER_RPM: integer(1, 1_000_000_000)
+    .optional()
+    .describe(
+      "Requests a minute and model that the provider allows; unset: learned from its answers",
+    ),
+  PROVIDER_TPM: integer(1, 1_000_000_000_000)
+    .optional()
+    .describe(
+      "Tokens a minute and model that the provider allows; unset: learned from its answers",
+    ),
   RETRY_BASE_MS: integer(1, 3_600_000).default(500).describe("First back-off, doubled each time"),
   RETRY_MAX_MS: integer(1, 86_400_000).default(60_000).describe("Longest back-off"),
   REQUEST_TIMEOUT_MS: integer(1, 86_400_000)
@@ -224,6 +236,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     workers: e.WORKERS ?? Math.max(1, Math.min(4, availableParallelism() - 1)),
     maxConcurrency: e.MAX_CONCURRENCY,
     maxRetries: e.MAX_RETRIES,
+    providerLimits: { rpm: e.PROVIDER_RPM ?? null, tpm: e.PROVIDER_TPM ?? null },
     retryBaseMs: e.RETRY_BASE_MS,
     retryMaxMs: e.RETRY_MAX_MS,
     requestTimeoutMs: e.REQUEST_TIMEOUT_MS,

@@ -35,13 +35,18 @@ export type Failure = {
 
 export type RetryPolicy = { maxRetries: number; baseMs: number; maxMs: number };
 
-export type Decision = { kind: "retry"; at: number } | { kind: "fail" };
+export type Decision = { kind: "retry"; at: number } | { kind: "wait" } | { kind: "fail" };
+
+/** A run that was refused so often gets no more chances than one that fails. */
+const MOST_REFUSALS = 100;
 
 /** A provider may ask for hours; beyond this a call is tried all the same. */
 const LONGEST_RETRY_AFTER_MS = 3_600_000;
 
 /**
  * What follows a failed attempt. `failures` counts the failed attempts so far, this one included.
+ * A provider that asks to come later is no failure: the run waits until the pacer lets it start,
+ * unless it was refused a hundred times (`earlier` attempts are on record).
  * The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
  * Jitter"): anything from zero to `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the
  * provider asks for is waited out first.
@@ -52,7 +57,9 @@ export function afterFailure(
   policy: RetryPolicy,
   nowMs: number,
   random: () => number,
+  earlier = 0,
 ): Decision {
+  if (failure.cause === "rate_limited" && earlier < MOST_REFUSALS) return { kind: "wait" };
   if (!CAUSES[failure.cause].retryable || failures > policy.maxRetries) return { kind: "fail" };
   const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (failures - 1));
   const asked = Math.max(0, Math.min(failure.retryAfterMs ?? 0, LONGEST_RETRY_AFTER_MS));

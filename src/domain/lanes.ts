@@ -9,9 +9,13 @@ export type LaneLoad = {
   ready: number;
   /** Most calls in flight over all lanes of the batch. */
   batchLimit: number;
+  /** What lets only so many calls start now, over all lanes that have it; none where nothing does. */
+  gates?: readonly Gate[];
   /** Turn in which the lane was last served; of two equals the one that waits longer goes first. */
   lastServed: number;
 };
+
+export type Gate = { room: number };
 
 /** Single tasks weigh this many of a batch's: somebody is waiting for each of them. */
 const SINGLE_WEIGHT = 8;
@@ -37,6 +41,8 @@ export function shareSlots(lanes: readonly LaneLoad[], capacity: number): Map<st
   const starts = new Map<string, number>();
   const open = lanes.map((lane) => ({ lane, calls: lane.inFlight, ready: lane.ready }));
   const batchCalls = new Map<number, number>();
+  const passed = new Map<Gate, number>();
+  const isShut = (gate: Gate) => (passed.get(gate) ?? 0) >= gate.room;
   let total = 0;
   for (const { batch, inFlight } of lanes) {
     batchCalls.set(batch, (batchCalls.get(batch) ?? 0) + inFlight);
@@ -46,12 +52,14 @@ export function shareSlots(lanes: readonly LaneLoad[], capacity: number): Map<st
     const next = open
       .filter(({ lane, calls, ready }) => {
         if (ready === 0 || (batchCalls.get(lane.batch) ?? 0) >= lane.batchLimit) return false;
+        if (lane.gates?.some(isShut)) return false;
         return total < ceilingFor(lane.batch, calls, capacity);
       })
       .reduce<Candidate | undefined>((a, b) => (a && !isBefore(b, a) ? a : b), undefined);
     if (!next) break;
     next.calls++;
     next.ready--;
+    for (const gate of next.lane.gates ?? []) passed.set(gate, (passed.get(gate) ?? 0) + 1);
     batchCalls.set(next.lane.batch, (batchCalls.get(next.lane.batch) ?? 0) + 1);
     starts.set(next.lane.key, next.calls - next.lane.inFlight);
   }

@@ -81,6 +81,7 @@ export function toOutcome(call: Call, provider: string, result: CallResult, at: 
     task: call.task,
     claim: call.claim,
     failure,
+    signals: result.signals,
     final: {
       task: call.task,
       claim: call.claim,

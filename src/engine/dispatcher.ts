@@ -21,6 +21,7 @@ import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { meterTurn } from "./meter.ts";
+import { createPacing } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
 import { tellEnded } from "./tell.ts";
 
@@ -52,6 +53,7 @@ const RETRY_COMMIT_MS = 250;
  */
 const QUIET_MS = 2;
 const LINGER_MS = 8;
+const LONGEST_TIMER_MS = 60_000;
 
 /*
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported, feeds
@@ -71,6 +73,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const book = createLaneBook(config.maxConcurrency);
   const feeder = createFeeder(book);
   const inFlight = createInFlight(config, options.random);
+  const pacing = createPacing(ctx);
   const lastProgress = new Map<number, number>();
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
@@ -84,6 +87,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let lingersSince: number | undefined;
   let lingerTimer: ReturnType<typeof setTimeout> | undefined;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
+  let paceTimer: ReturnType<typeof setTimeout> | undefined;
 
   function nudge(): void {
     clearTimeout(lingerTimer);
@@ -107,16 +111,17 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       }
     }
     isTurning = false;
+    armPaceTimer();
     if (isDraining && inFlight.size() === 0) onIdle?.();
   }
 
   async function commitTurn(): Promise<void> {
     const now = ctx.now();
+    const claims = isDraining ? [] : await planClaims(now);
     const outcomes = reported;
     reported = [];
     const { finals, tallies, calls, ended, retries, batches } = inFlight.decide(outcomes, now);
     const feeds = isDraining ? [] : feeder.plan(now);
-    const claims = isDraining ? [] : planClaims();
     const claimNow = ++claimNo;
     const parts: Statement[][] = [
       doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
@@ -137,11 +142,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       throw error;
     }
     doubtful = [];
-    inFlight.forget(outcomes);
+    inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
     meterTurn(ctx.meters, calls, tallies);
     tellEnded(ctx, ended);
     if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
-    if (retries.length > 0) armRetryTimer(Math.min(...retries.map(({ at }) => at)));
+    for (const { at: due } of retries)
+      if (due === null) isNudged = true;
+      else armRetryTimer(due);
     let at = parts.slice(0, 4).flat().length;
     for (const { statements: part, commit } of feeds)
       commit(results.slice(at, (at += part.length)));
@@ -151,16 +158,24 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     if (feeds.length > 0 && reported.length === 0) isNudged = true;
   }
 
-  function planClaims(): LaneClaim[] {
-    const starts = shareSlots(book.loads(), config.maxConcurrency);
-    return [...starts].flatMap(([key, limit]) => {
-      const lane = book.get(key);
-      return lane ? [{ lane: lane.lane, model: lane.model, limit }] : [];
-    });
+  function planClaims(now: number): Promise<LaneClaim[]> {
+    const lanes = book.loads();
+    pacing.open(lanes, now);
+    return pacing.fit(shareSlots(lanes, config.maxConcurrency), lanes);
+  }
+
+  /** Comes back when a pacer lets the next call start. */
+  function armPaceTimer(): void {
+    clearTimeout(paceTimer);
+    const now = ctx.now();
+    const at = isDraining ? Infinity : pacing.wakeAt(book.all(), now);
+    if (at < Infinity) paceTimer = setTimeout(nudge, Math.min(at - now, LONGEST_TIMER_MS));
   }
 
   function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
-    const calls = rows.map((row) => inFlight.begin(row, turnNo, book.laneOf(row.lane, row.model)));
+    const calls = rows.map((row) =>
+      inFlight.begin(row, turnNo, book.laneOf(row.lane, row.model), pacing.begin(row)),
+    );
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
       const got = rows.filter((row) => row.lane === batch && row.model === model).length;
@@ -234,12 +249,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       isDraining = true;
       clearInterval(syncTimer);
       clearTimeout(retryTimer);
+      clearTimeout(paceTimer);
       for (const stop of unsubscribe) stop();
       if (isTurning || inFlight.size() > 0)
         await new Promise<void>((resolve) => (onIdle = resolve));
     },
     report(outcomes) {
-      inFlight.end(outcomes);
+      inFlight.end(outcomes, pacing.end);
       reported.push(...outcomes);
       const now = performance.now();
       lingersSince ??= now;

@@ -4,14 +4,17 @@ import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final, Retry } from "../store/settle.ts";
 import type { Lane } from "./lane-book.ts";
+import type { Paced } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
 import { type CallCount, createTally, type RunFacts } from "./tally.ts";
 import type { Ended } from "./tell.ts";
 
 type InFlight = {
   lane: Lane;
+  paced: Paced | null;
   batch: number;
   failures: number;
+  earlier: number;
   policy: RetryPolicy;
   run: RunFacts;
   hasEnded: boolean;
@@ -39,12 +42,14 @@ export function createInFlight(
 
   return {
     /** Takes a claimed run on and returns the call to be made for it. */
-    begin(row: Claimed, claim: number, lane: Lane): Call {
+    begin(row: Claimed, claim: number, lane: Lane, paced: Paced | null): Call {
       lane.inFlight++;
       calls.set(keyOf({ task: row.task, claim }), {
         lane,
+        paced,
         batch: row.batch,
         failures: row.failures,
+        earlier: row.earlier,
         policy: {
           maxRetries: row.maxRetries ?? config.maxRetries,
           baseMs: config.retryBaseMs,
@@ -75,13 +80,14 @@ export function createInFlight(
       };
     },
 
-    /** Frees the slots of calls that ended. */
-    end(outcomes: Outcome[]): void {
+    /** Frees the slots of calls that ended, and tells `settle` what their pacers should know. */
+    end(outcomes: Outcome[], settle: (paced: Paced, outcome: Outcome) => void): void {
       for (const outcome of outcomes) {
         const call = calls.get(keyOf(outcome));
         if (!call || call.hasEnded) continue;
         call.hasEnded = true;
         call.lane.inFlight--;
+        if (call.paced) settle(call.paced, outcome);
       }
     },
 
@@ -100,10 +106,15 @@ export function createInFlight(
         decisions.batches.add(call.batch);
         tally.addCall(outcome, call.run.model);
         const { failure, task: t, claim: c } = outcome;
-        const next = failure && afterFailure(failure, call.failures + 1, call.policy, now, random);
-        ended.push({ outcome, run: call.run, isFinal: next?.kind !== "retry" });
+        const next =
+          failure &&
+          afterFailure(failure, call.failures + 1, call.policy, now, random, call.earlier);
+        const isFinal = next === null || next.kind === "fail";
+        ended.push({ outcome, run: call.run, isFinal });
         if (next?.kind === "retry")
-          decisions.retries.push({ t, c, at: next.at, entry: logEntry(outcome) });
+          decisions.retries.push({ t, c, f: 1, at: next.at, entry: logEntry(outcome, "failed") });
+        else if (next?.kind === "wait")
+          decisions.retries.push({ t, c, f: 0, at: null, entry: logEntry(outcome, "throttled") });
         else {
           decisions.finals.push(outcome.final);
           tally.add(outcome.final, call.run);
@@ -112,8 +123,12 @@ export function createInFlight(
       return { ...decisions, tallies: tally.tallies(), calls: tally.calls(), ended };
     },
 
-    /** The settlement of these calls is committed. */
-    forget(outcomes: Outcome[]): void {
+    /** The settlement of these calls is committed; tells of those that were put off, which are ready again. */
+    forget(outcomes: Outcome[], retries: Retry[], onReady: (lane: Lane) => void): void {
+      for (const { t: task, c: claim, f } of retries) {
+        const call = calls.get(keyOf({ task, claim }));
+        if (call && f === 0) onReady(call.lane);
+      }
       for (const outcome of outcomes) calls.delete(keyOf(outcome));
     },
 
@@ -127,11 +142,14 @@ function keyOf({ task, claim }: { task: number; claim: number }): string {
 }
 
 /** How a failed attempt is kept in its run's log; the store adds its number and start. */
-function logEntry({ failure, final }: Outcome): Record<string, unknown> {
+function logEntry(
+  { failure, final }: Outcome,
+  outcome: "failed" | "throttled",
+): Record<string, unknown> {
   if (!failure) return { outcome: "completed", endedAt: final.at };
   const { cause, message, providerStatus, requestId } = failure;
   return {
-    outcome: "failed",
+    outcome,
     endedAt: final.at,
     cause,
     code: CAUSES[cause].code,

@@ -1,8 +1,9 @@
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { LaneLoad } from "../domain/lanes.ts";
+import type { RunningBatch } from "../store/batches.ts";
 import type { LaneReady } from "../store/queue.ts";
 
-export type Lane = LaneLoad & { lane: number; model: string };
+export type Lane = LaneLoad & { lane: number; model: string; isDryRun: boolean };
 
 /**
  * What the dispatcher knows of the lanes. How much is ready is a hint that claims correct; how much
@@ -13,6 +14,7 @@ export type LaneBook = ReturnType<typeof createLaneBook>;
 export function createLaneBook(capacity: number) {
   const lanes = new Map<string, Lane>();
   const limits = new Map<number, number>();
+  const dryRuns = new Set<number>();
 
   function laneOf(batch: number, model: string): Lane {
     const key = `${batch}/${model}`;
@@ -27,6 +29,7 @@ export function createLaneBook(capacity: number) {
         ready: 0,
         batchLimit: 0,
         lastServed: 0,
+        isDryRun: false,
       };
       lanes.set(key, lane);
     }
@@ -36,6 +39,7 @@ export function createLaneBook(capacity: number) {
   return {
     laneOf,
     get: (key: string) => lanes.get(key),
+    all: () => lanes.values(),
     /** One more row may be ready. */
     add(batch: number, model: string): void {
       laneOf(batch, model).ready++;
@@ -46,9 +50,13 @@ export function createLaneBook(capacity: number) {
       for (const row of ready) laneOf(row.lane, row.model).ready = row.ready;
     },
     /** The batches that run, with their `maxConcurrency`; lanes of others are closed. */
-    setLimits(running: { seq: number; maxConcurrency: number | null }[]): void {
+    setLimits(running: Pick<RunningBatch, "seq" | "maxConcurrency" | "isDryRun">[]): void {
       limits.clear();
-      for (const { seq, maxConcurrency } of running) limits.set(seq, maxConcurrency ?? capacity);
+      dryRuns.clear();
+      for (const { seq, maxConcurrency, isDryRun } of running) {
+        limits.set(seq, maxConcurrency ?? capacity);
+        if (isDryRun === 1) dryRuns.add(seq);
+      }
     },
     readyIn(batch: number): number {
       let ready = 0;
@@ -59,6 +67,7 @@ export function createLaneBook(capacity: number) {
     loads(): Lane[] {
       for (const [key, lane] of lanes) {
         lane.batchLimit = lane.batch === SINGLE_TASKS ? capacity : (limits.get(lane.batch) ?? 0);
+        lane.isDryRun = dryRuns.has(lane.batch);
         if (lane.inFlight === 0 && lane.ready === 0) lanes.delete(key);
       }
       return [...lanes.values()];

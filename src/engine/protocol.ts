@@ -1,6 +1,7 @@
 import type { ProviderConfig } from "../config.ts";
 import type { Delta } from "../context.ts";
 import type { Failure } from "../domain/failure.ts";
+import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { Final } from "../store/settle.ts";
 
@@ -16,7 +17,13 @@ export type Call = {
 };
 
 /** How a call ended. `final` ends its run if, after a failure, no other attempt follows. */
-export type Outcome = { task: number; claim: number; final: Final; failure: Failure | null };
+export type Outcome = {
+  task: number;
+  claim: number;
+  final: Final;
+  failure: Failure | null;
+  signals: RateLimitSignals | null;
+};
 
 export type ToWorker =
   | { type: "start"; provider: ProviderConfig; simulator: ProviderConfig }

@@ -90,7 +90,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     return toOutcome(
       call,
       (call.isDryRun ? options.simulator : options.provider).name,
-      { ok: false, failure: why, response: null, answer: null },
+      { ok: false, failure: why, response: null, answer: null, signals: null },
       options.now(),
     );
   }

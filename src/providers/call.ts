@@ -1,5 +1,6 @@
 import type { Answer } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
+import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
 
 /** One call to a provider. `body` is JSON text, sent as it stands. */
@@ -14,6 +15,10 @@ export type ProviderCall = {
 };
 
 /** What came of a call. `response` is the provider's answer as JSON text, kept even where it is unusable. */
-export type CallResult =
+export type CallResult = (
   | { ok: true; answer: Answer; response: string; requestId: string | null }
-  | { ok: false; failure: Failure; response: string | null; answer: Answer | null };
+  | { ok: false; failure: Failure; response: string | null; answer: Answer | null }
+) & {
+  /** What the answer tells of the provider's limits. */
+  signals: RateLimitSignals | null;
+};

@@ -2,6 +2,7 @@ import { APIError } from "openai";
 
 import type { Cause, Failure } from "../domain/failure.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
+import { retryAfterMs } from "./rate-limit-signals.ts";
 
 /** The cause of whatever `fetch`, a body reader or the SDK's stream reader threw. */
 export function classifyThrown(error: unknown): Failure {
@@ -43,6 +44,8 @@ export function classifyErrorBody(
 }
 
 function causeOf(status: number, code: string, type: string, message: string): Cause {
+  // More than the limit of a whole minute: waiting does not help.
+  if (status === 429 && /^request too large/i.test(message)) return "context_length";
   if (code === "insufficient_quota" || type === "insufficient_quota") return "quota_exhausted";
   if (/content_filter|content_policy/.test(code)) return "content_filter";
   if (code === "context_length_exceeded" || /maximum context length/i.test(message))
@@ -97,19 +100,6 @@ function clueText(error: unknown): string {
   for (let e = error, depth = 0; e instanceof Error && depth < 5; e = e.cause, depth++)
     clues.push("code" in e ? String(e.code) : "", e.message);
   return clues.join(" ");
-}
-
-/** How long the headers ask to wait, in ms, if they do: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` in seconds or as a date. */
-export function retryAfterMs(headers: Headers, nowMs: number): number | null {
-  const ms = Number.parseFloat(
-    headers.get("retry-after-ms") ?? headers.get("x-ms-retry-after-ms") ?? "",
-  );
-  if (Number.isFinite(ms) && ms >= 0) return ms;
-  const after = headers.get("retry-after");
-  if (after === null) return null;
-  const seconds = Number(after);
-  const wait = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(after) - nowMs;
-  return Number.isFinite(wait) && wait >= 0 ? wait : null;
 }
 
 /** Providers echo parts of a wrong key; a user's screen is no place for it. */

@@ -7,6 +7,7 @@ import type { Endpoint } from "../domain/request.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import { classifyErrorBody, classifyReply, classifyThrown, failure } from "./classify.ts";
+import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { createSimulator } from "./simulator.ts";
 import { assembleStream } from "./stream.ts";
 
@@ -53,7 +54,7 @@ export function createCaller(
         call.abort.signal.reason === TIMED_OUT
           ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
           : classifyThrown(error);
-      return { ok: false, failure: why, response: null, answer: null };
+      return { ok: false, failure: why, response: null, answer: null, signals: null };
     } finally {
       clearTimeout(timer);
     }
@@ -94,9 +95,15 @@ type Post = (call: ProviderCall, body: string) => Promise<Response>;
 async function callOnce(call: ProviderCall, post: Post): Promise<CallResult> {
   const reply = await post(call, call.body);
   const text = await reply.text();
-  return reply.ok
-    ? judge(call.endpoint, text, requestIdOf(reply))
-    : { ok: false, failure: classifyReply(reply, text), response: null, answer: null };
+  return reply.ok ? judge(call.endpoint, text, reply) : refused(reply, text);
+}
+
+function refused(reply: Response, text: string): CallResult {
+  const signals =
+    reply.status === 429
+      ? readRefusal(reply.headers, text, Date.now())
+      : readRateLimits(reply.headers, Date.now());
+  return { ok: false, failure: classifyReply(reply, text), response: null, answer: null, signals };
 }
 
 async function callStreaming(call: ProviderCall, post: Post): Promise<CallResult> {
@@ -106,23 +113,23 @@ async function callStreaming(call: ProviderCall, post: Post): Promise<CallResult
       ? { stream_options: { include_usage: true } }
       : {};
   const reply = await post(call, JSON.stringify({ ...body, ...wantsUsage }));
-  if (!reply.ok) {
-    const why = classifyReply(reply, await reply.text());
-    return { ok: false, failure: why, response: null, answer: null };
-  }
+  if (!reply.ok) return refused(reply, await reply.text());
   const chunks = Stream.fromSSEResponse<unknown>(reply, call.abort);
   const response = await assembleStream(call.endpoint, chunks, call.onDelta);
   // The SDK ends a stream that is aborted as if it were whole.
-  if (response) return judge(call.endpoint, JSON.stringify(response), requestIdOf(reply));
+  if (response) return judge(call.endpoint, JSON.stringify(response), reply);
   if (call.abort.signal.reason === TIMED_OUT) throw new Error(TIMED_OUT);
   const why = failure("connection_lost", "The stream broke before the answer was complete", {
     requestId: requestIdOf(reply),
   });
-  return { ok: false, failure: why, response: null, answer: null };
+  const signals = readRateLimits(reply.headers, Date.now());
+  return { ok: false, failure: why, response: null, answer: null, signals };
 }
 
 /** Decides whether an answer with a good status is one. */
-function judge(endpoint: Endpoint, text: string, requestId: string | null): CallResult {
+function judge(endpoint: Endpoint, text: string, reply: Response): CallResult {
+  const requestId = requestIdOf(reply);
+  const signals = readRateLimits(reply.headers, Date.now());
   const response = parseJson(text);
   const answer = readAnswer(endpoint, response);
   const bad = (why: ReturnType<typeof failure>): CallResult => ({
@@ -130,6 +137,7 @@ function judge(endpoint: Endpoint, text: string, requestId: string | null): Call
     failure: { ...why, requestId },
     response: response === undefined ? null : text,
     answer: answer ?? null,
+    signals,
   });
   if (response === undefined)
     return bad(failure("bad_response", "The provider's answer is not valid JSON"));
@@ -140,7 +148,7 @@ function judge(endpoint: Endpoint, text: string, requestId: string | null): Call
   if (!answer) return bad(failure("empty_response", "The provider's answer contains no result"));
   if (answer.finishReason === "content_filter" && !answer.content)
     return bad(failure("content_filter", "The provider withheld the answer (content filter)"));
-  return { ok: true, answer, response: text, requestId };
+  return { ok: true, answer, response: text, requestId, signals };
 }
 
 function requestIdOf(reply: Response): string | null {

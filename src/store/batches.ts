@@ -28,14 +28,19 @@ export async function findBatchSeq(db: Db, id: string): Promise<number | undefin
   return (await findBatch(db, id))?.seq;
 }
 
-export type RunningBatch = { seq: number; maxConcurrency: number | null; isHungry: number };
+export type RunningBatch = {
+  seq: number;
+  maxConcurrency: number | null;
+  isDryRun: number;
+  isHungry: number;
+};
 
 /**
  * The batches that the engine works on. One is hungry that has pending tasks of which none is in the
  * queue: where it was fed to its end before, tasks of it have become pending again since.
  */
 export const RUNNING_BATCHES: Statement = {
-  sql: `SELECT seq, max_concurrency AS maxConcurrency,
+  sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
                total > completed + failed + cancelled + running AND NOT EXISTS (
                  SELECT 1 FROM queue WHERE lane = batches.seq AND owner IS NULL) AS isHungry
         FROM batches WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,

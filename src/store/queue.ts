@@ -92,6 +92,8 @@ export type Claimed = {
   lane: number;
   model: string;
   failures: number;
+  /** Attempts on record, those that the provider put off included. */
+  earlier: number;
   isDryRun: number;
   maxRetries: number | null;
   timeoutMs: number | null;
@@ -152,11 +154,12 @@ export function claim(
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
             SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
-            WHERE q.owner = ? AND q.claim = ? AND q.attempt = 1`,
+            WHERE q.owner = ? AND q.claim = ? AND q.attempt = 1 AND q.started_at = q.claimed_at`,
       args: [now, ...mine],
     },
     {
-      sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
+      sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures,
+                   coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(t.api_key, 0) AS apiKey, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
                    q.run, q.claimed_at AS claimedAt, q.trace,
                    i.endpoint, i.body
@@ -165,6 +168,18 @@ export function claim(
       args: mine,
     },
   ];
+}
+
+export type Upcoming = { task: number; body: string };
+
+/** The next runs that a claim of the lane would take, in that order. */
+export function upcoming(lane: number, model: string, limit: number): Statement {
+  return {
+    sql: `SELECT q.task, i.body FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
+          WHERE q.lane = ? AND q.model = ? AND q.owner IS NULL AND q.run_at IS NULL
+          ORDER BY q.priority, q.queued_at, q.task LIMIT ?`,
+    args: [lane, model, limit],
+  };
 }
 
 /** Makes retries whose time has come ready. */

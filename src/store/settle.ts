@@ -127,8 +127,17 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
   );
 }
 
-/** A failed attempt whose run goes on at `at`; `entry` is kept in the run's log. */
-export type Retry = { t: number; c: number; at: number; entry: Record<string, unknown> };
+/**
+ * An attempt whose run goes on: after a failure (`f` 1) at `at`; where the provider put it off (`f`
+ * 0) at once, as if it had not been tried. `entry` is kept in the run's log.
+ */
+export type Retry = {
+  t: number;
+  c: number;
+  f: 0 | 1;
+  at: number | null;
+  entry: Record<string, unknown>;
+};
 
 const FENCE = `json_each(?) r CROSS JOIN queue q
   ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
@@ -145,9 +154,10 @@ export function postpone(retries: Retry[], owner: number): Statement[] {
       args: fence,
     },
     {
-      sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + 1,
+      sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + later.f,
+              attempt = attempt - 1 + later.f,
               log = json_insert(coalesce(log, '[]'), '$[#]', json(later.entry))
-            FROM (SELECT q.task, r.value ->> 'at' AS at,
+            FROM (SELECT q.task, r.value ->> 'at' AS at, r.value ->> 'f' AS f,
                     json_set(r.value -> 'entry', '$.attempt', q.attempt, '$.startedAt', q.claimed_at) AS entry
                   FROM ${FENCE}) later
             WHERE queue.task = later.task`,

@@ -8,6 +8,7 @@ import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
 import { benchLimits } from "./limits.bench.ts";
 import { benchMetrics } from "./metrics.bench.ts";
+import { benchPacing } from "./pacing.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchSchedules } from "./schedules.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
@@ -20,6 +21,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   throughput: benchThroughput,
   peers: benchPeers,
   latency: benchLatency,
+  pacing: benchPacing,
   history: benchHistory,
   limits: benchLimits,
   metrics: benchMetrics,

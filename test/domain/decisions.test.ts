@@ -13,9 +13,10 @@ describe("after a failure", () => {
     ["server_error", 1, 1, null, { kind: "retry", at: 100 }],
     ["server_error", 3, 1, null, { kind: "retry", at: 400 }],
     ["server_error", 4, 1, null, { kind: "fail" }],
-    ["rate_limited", 1, 1, 5000, { kind: "retry", at: 5100 }],
-    ["rate_limited", 1, 0, 1e12, { kind: "retry", at: 3_600_000 }],
-    ["rate_limited", 1, 0, -7, { kind: "retry", at: 0 }],
+    ["server_error", 1, 1, 5000, { kind: "retry", at: 5100 }],
+    ["server_error", 1, 0, 1e12, { kind: "retry", at: 3_600_000 }],
+    ["server_error", 1, 0, -7, { kind: "retry", at: 0 }],
+    ["rate_limited", 9, 1, 5000, { kind: "wait" }],
     ["unauthorized", 1, 0, null, { kind: "fail" }],
     ["quota_exhausted", 1, 0, 1000, { kind: "fail" }],
   ] as const)(
@@ -24,6 +25,12 @@ describe("after a failure", () => {
       expect(afterFailure({ cause, retryAfterMs }, failures, POLICY, 0, () => luck)).toEqual(next);
     },
   );
+
+  test("a provider's refusals are waited out a hundred times, and then they are failures", () => {
+    const refused = (earlier: number) =>
+      afterFailure({ cause: "rate_limited", retryAfterMs: 1 }, 9, POLICY, 0, () => 0, earlier).kind;
+    expect([refused(0), refused(99), refused(100)]).toEqual(["wait", "wait", "fail"]);
+  });
 
   test("the wait is never shorter than asked nor longer than the limits", () => {
     fc.assert(
@@ -35,6 +42,7 @@ describe("after a failure", () => {
         (cause, failures, retryAfterMs, luck) => {
           const policy = { maxRetries: 40, baseMs: 500, maxMs: 60_000 };
           const next = afterFailure({ cause, retryAfterMs }, failures, policy, 1000, () => luck);
+          if (next.kind === "wait") return cause === "rate_limited";
           if (next.kind === "fail") return !CAUSES[cause].retryable || failures > 40;
           const asked = Math.max(0, Math.min(retryAfterMs ?? 0, 3_600_000));
           return next.at >= 1000 + asked && next.at <= 1001 + asked + 60_000;

@@ -41,7 +41,7 @@ test(`killed ${KILLS} times at random moments, a batch ends whole and nothing co
     // However slow the machine is, work has begun again.
     const before = provider.requests.length;
     await until(() => provider.requests.length > before || undefined);
-    await Bun.sleep(Math.random() * 150);
+    await Bun.sleep(Math.random() * 250);
     await app.kill("SIGKILL");
     for (const id of await committedIn(folder.path))
       if (!callsWhenCommitted.has(id)) callsWhenCommitted.set(id, provider.counts.get(id) ?? 0);
@@ -49,7 +49,7 @@ test(`killed ${KILLS} times at random moments, a batch ends whole and nothing co
   }
   await using last = app;
   const beforeTheEnd = callsWhenCommitted.size;
-  expect(beforeTheEnd).toBeGreaterThan(100);
+  expect(beforeTheEnd).toBeGreaterThan(50);
   expect(beforeTheEnd).toBeLessThan(TASKS);
 
   const batch = await last.finished("b");

@@ -21,9 +21,13 @@ const Attempt = z
     attempt: z.number().int(),
     startedAt: Time.nullable(),
     endedAt: Time.nullable(),
-    outcome: z.enum(["running", "completed", "failed", "cancelled", "interrupted"]).openapi({
-      description: "`interrupted`: the process that made the call ended before it was answered",
-    }),
+    outcome: z
+      .enum(["running", "completed", "failed", "cancelled", "interrupted", "throttled"])
+      .openapi({
+        description:
+          "`interrupted`: the process that made the call ended before it was answered; `throttled`: the " +
+          "provider asked to come later, which counts as no attempt",
+      }),
     code: z.string().nullable(),
     message: z.string().nullable(),
     providerStatus: z.number().int().nullable(),
@@ -93,7 +97,8 @@ function toAttempts({ ended, queued }: ExecutionRecord): z.infer<typeof Attempt>
   const earlier = (Array.isArray(log) ? log : []).map(toAttempt);
   if (queued?.owner)
     return [...earlier, lastAttempt(queued.attempt, queued.claimedAt, null, "running")];
-  if (!ended || ended.attempts === earlier.length) return earlier;
+  const made = earlier.filter(({ outcome }) => outcome !== "throttled").length;
+  if (!ended || ended.attempts === made) return earlier;
   const last = lastAttempt(ended.attempts, ended.claimedAt, ended.completedAt, ended.status);
   const error = toError(ended);
   return [
@@ -126,6 +131,8 @@ function lastAttempt(
   };
 }
 
+const OUTCOMES_ON_RECORD = ["interrupted", "throttled"] as const;
+
 function toAttempt(entry: Json): z.infer<typeof Attempt> {
   const told = isJsonObject(entry) ? entry : {};
   const text = (key: string) => (typeof told[key] === "string" ? told[key] : null);
@@ -134,7 +141,7 @@ function toAttempt(entry: Json): z.infer<typeof Attempt> {
     attempt: number("attempt") ?? 0,
     startedAt: toIsoOrNull(number("startedAt")),
     endedAt: toIsoOrNull(number("endedAt")),
-    outcome: told["outcome"] === "interrupted" ? "interrupted" : "failed",
+    outcome: OUTCOMES_ON_RECORD.find((outcome) => outcome === told["outcome"]) ?? "failed",
     code: text("code"),
     message: text("message"),
     providerStatus: number("providerStatus"),

@@ -1,0 +1,247 @@
+import type { Told } from "./rate-limit.ts";
+
+/*
+ * What is known of one limit of a provider (requests or tokens of a minute): how much may be spent
+ * now, and how fast it grows again. Times are ms, `perMs` what flows in.
+ *
+ *   open        nothing is known; whatever is asked for is granted. Left by `seed` (a limit is
+ *               configured), `observe` (an answer tells of one) or `learn` (refusals showed one).
+ *   configured  the limit of a minute is known, but not how much of it may be spent at once. Spends
+ *               up to twice as fast as the limit flows, until a quarter of a minute's limit was
+ *               spent beyond it or a refusal shows that nothing is left; then as it flows. In no
+ *               minute is more spent than the limit.
+ *   told        answers tell what remains. That is the level, less what was sent after the request
+ *               that the answer belongs to, plus what flowed in since.
+ *   learned     refusals alone: the rate is what got through between two of them, and creeps up.
+ */
+export type Bucket = ReturnType<typeof createBucket>;
+
+const MINUTE = 60_000;
+/** Nothing is spent below this much of the flow: counts and clocks of two sides differ a little. */
+const MARGIN_MS = 250;
+/** After a refusal that should not have been, the level is taken to be this far below nothing. */
+const EMPTY_MS = 400;
+/** A configured limit may be spent this far ahead until the provider's own burst is known. */
+const SMOOTH_MS = 500;
+const LEARNED_BURST_MS = 200;
+/** A learned rate grows by this share of itself a second. */
+const GROWTH_PER_SECOND = 0.06;
+/** And a configured one that was slowed down comes back by this. */
+const RECOVERY_PER_SECOND = 0.005;
+const SLOWEST_PER_MS = 1 / MINUTE;
+
+export type BucketKind = "open" | "configured" | "told" | "learned";
+
+export function createBucket(configured: number | null, start: number) {
+  const minute = configured === null ? null : createMinute(configured);
+  const ceiling = configured === null ? Infinity : configured / MINUTE;
+  let kind: BucketKind = configured === null ? "open" : "configured";
+  let perMs = configured === null ? Infinity : ceiling;
+  let capacity = perMs * SMOOTH_MS;
+  let level = capacity;
+  let at = start;
+  /** Of a configured limit: what may still be spent beyond the flow. */
+  let credit = configured === null ? 0 : configured / 4;
+  /** Everything ever spent, for telling what was spent after some moment. */
+  let spent = 0;
+  let growth = 0;
+  /** What a call takes, on average of late. */
+  let grain = 0;
+  let windowEnd: number | null = null;
+  let last: { resetAt: number; remaining: number } | null = null;
+
+  function flow(now: number): void {
+    const ms = Math.max(0, now - at);
+    at = Math.max(at, now);
+    if (kind === "open" || ms === 0) return;
+    if (windowEnd !== null) {
+      if (now < windowEnd) return;
+      level = capacity;
+      windowEnd += MINUTE * Math.ceil((now - windowEnd + 1) / MINUTE);
+      return;
+    }
+    if (kind === "configured")
+      perMs = Math.min(ceiling, perMs * (1 + RECOVERY_PER_SECOND * (ms / 1000)));
+    if (kind === "learned") {
+      perMs = Math.min(ceiling, perMs + growth * ms);
+      capacity = Math.max(1, perMs * LEARNED_BURST_MS);
+    }
+    const extra = kind === "configured" ? Math.min(credit, ms * perMs) : 0;
+    const filled = Math.min(capacity, level + ms * perMs + extra);
+    credit -= Math.max(0, Math.min(extra, filled - level - ms * perMs));
+    level = Math.max(level, filled);
+  }
+
+  /**
+   * What must stay unspent: a moment's flow, and no less than what two calls take, because each may
+   * take more than was expected of it. With slow limits a moment's flow is less than one call.
+   */
+  const margin = () =>
+    kind === "told" ? Math.min(capacity / 10, Math.max(perMs * MARGIN_MS, 2 * grain)) : 0;
+
+  const needed = (amount: number) => Math.min(amount, capacity - margin());
+
+  /** What may be spent now. */
+  function room(now: number): number {
+    if (kind === "open") return Infinity;
+    flow(now);
+    return Math.min(level - margin(), minute?.room(now) ?? Infinity);
+  }
+
+  return {
+    room,
+    kind: () => kind,
+    /** The present limit of a minute, or `null` where there is none. */
+    perMinute: () => (kind === "open" ? null : perMs * MINUTE),
+    spent: () => spent,
+
+    spend(amount: number, now: number): void {
+      spent += amount;
+      if (kind === "open") return;
+      grain = grain === 0 ? amount : grain + (amount - grain) / 16;
+      flow(now);
+      // However wrong an expectation was: what is known is right again after a minute.
+      level = Math.max(level - amount, -perMs * MINUTE);
+      minute?.spend(amount, now);
+    },
+
+    /** The call cost `actual` where `reserved` was spent for it. What answers tell already has it. */
+    correct(reserved: number, actual: number, now: number): void {
+      if (kind === "open" || kind === "told") return;
+      flow(now);
+      level = Math.min(capacity, level - (actual - reserved));
+      minute?.spend(actual - reserved, now);
+    },
+
+    /** Whether `amount` may be spent now, after `before`. More than ever fits goes when all that fits is there. */
+    fits: (amount: number, now: number, before = 0) => room(now) - before >= needed(amount),
+
+    /** When `amount` may be spent, at the soonest. */
+    whenFits(amount: number, now: number): number {
+      const need = needed(amount);
+      if (room(now) >= need) return now;
+      const missing = need - level + margin();
+      const flowing = missing <= 0 ? 0 : windowEnd === null ? missing / perMs : windowEnd - now;
+      return now + Math.max(flowing, minute?.whenRoom(need, now) ?? 0);
+    },
+
+    /**
+     * Takes in what an answer tells. `sentAt` is when its request was sent and `spentThen` what
+     * `spent()` was then, its own cost included.
+     */
+    observe({ limit, remaining, resetMs }: Told, sentAt: number, spentThen: number, now: number) {
+      flow(now);
+      const isFirst = kind !== "told";
+      const most = limit ?? Math.max(remaining ?? 0, isFirst ? 0 : capacity);
+      if (most < 1) return;
+      kind = "told";
+      perMs = Math.min(ceiling, flowOf(most, remaining, resetMs));
+      // What is owed was counted at another rate, perhaps.
+      capacity = Math.min(capacity, most);
+      level = Math.min(capacity, Math.max(level, -perMs * MINUTE));
+      if (remaining === null) {
+        if (isFirst) capacity = level = perMs * SMOOTH_MS;
+        return;
+      }
+      capacity = Math.min(most, resetMs === null ? most : remaining + resetMs * perMs + perMs);
+      noteWindow(remaining, resetMs, now);
+      if (windowEnd !== null) capacity = most;
+      const since = windowEnd === null ? perMs * (now - sentAt) : 0;
+      const seen = Math.min(capacity, remaining + since) - (spent - spentThen);
+      // Answers overtake each other: what they say for the better is believed by and by, unless
+      // nothing was sent after this one.
+      const isSure = isFirst || seen < level || spent === spentThen;
+      level = Math.max(isSure ? seen : level + (seen - level) / 4, -perMs * MINUTE);
+    },
+
+    /** Whether the level is so far from full that nothing flowed over. */
+    isDrawn: (remaining: number) =>
+      kind === "told" && windowEnd === null && remaining < capacity * 0.9,
+    perMs: () => perMs,
+
+    /** A refusal: there was nothing left. */
+    empty(now: number): void {
+      if (kind === "open") return;
+      flow(now);
+      credit = 0;
+      level = Math.min(level, -perMs * EMPTY_MS);
+    },
+
+    /** No answer tells of a limit, and refusals show that there is one: about `rate` a ms. */
+    learn(rate: number, resumeAt: number): void {
+      kind = "learned";
+      perMs = Math.max(SLOWEST_PER_MS, Math.min(ceiling, rate));
+      growth = (perMs * GROWTH_PER_SECOND) / 1000;
+      capacity = Math.max(1, perMs * LEARNED_BURST_MS);
+      level = 1;
+      at = resumeAt;
+    },
+
+    slow(factor: number): void {
+      if (kind === "configured" || kind === "learned") perMs *= factor;
+    },
+  };
+
+  /**
+   * A bucket's reset moves on with whatever is spent; that of a fixed window stays where it is, and
+   * nothing flows in before it.
+   */
+  function noteWindow(remaining: number, resetMs: number | null, now: number): void {
+    if (resetMs === null) return;
+    const resetAt = now + resetMs;
+    const dropped = last ? last.remaining - remaining : 0;
+    if (last && dropped > 0) {
+      const moved = resetAt - last.resetAt;
+      const expected = dropped / perMs;
+      if (expected > 1000) windowEnd = moved < expected / 4 && moved > -2000 ? resetAt : null;
+    } else if (windowEnd !== null && resetAt > windowEnd + 2000) windowEnd = resetAt;
+    if (!last || dropped / perMs > 1000 || dropped < 0) last = { resetAt, remaining };
+  }
+}
+
+/**
+ * The flow of a limit: limits are of a minute, unless the time to the reset says that what is
+ * missing takes longer than that (a limit of a day).
+ */
+function flowOf(limit: number, remaining: number | null, resetMs: number | null): number {
+  const perMinute = limit / MINUTE;
+  if (remaining === null || resetMs === null || resetMs <= 0 || remaining > limit / 2)
+    return perMinute;
+  return Math.min(perMinute, (limit - remaining) / resetMs);
+}
+
+/** What was spent in the last minute, by seconds. */
+function createMinute(limit: number) {
+  const seconds = new Float64Array(60);
+  let second = 0;
+  let sum = 0;
+  function advance(now: number): void {
+    const current = Math.floor(now / 1000);
+    for (let s = Math.max(second + 1, current - 59); s <= current; s++) {
+      sum -= seconds[s % 60] ?? 0;
+      seconds[s % 60] = 0;
+    }
+    second = Math.max(second, current);
+  }
+  return {
+    room(now: number): number {
+      advance(now);
+      return limit - sum;
+    },
+    spend(amount: number, now: number): void {
+      advance(now);
+      seconds[second % 60] = (seconds[second % 60] ?? 0) + amount;
+      sum += amount;
+    },
+    /** Ms until `amount` fits into the minute. */
+    whenRoom(amount: number, now: number): number {
+      advance(now);
+      let missing = Math.min(amount, limit) - (limit - sum);
+      for (let s = second - 59; missing > 0 && s <= second; s++) {
+        missing -= seconds[((s % 60) + 60) % 60] ?? 0;
+        if (missing <= 0) return (s + 60) * 1000 - now;
+      }
+      return 0;
+    },
+  };
+}

@@ -1,0 +1,12 @@
+/** What an answer tells of one limit; `null` where it says nothing of use. */
+export type Told = { limit: number | null; remaining: number | null; resetMs: number | null };
+
+/** What an answer tells of the provider's limits, whatever the dialect. */
+export type RateLimitSignals = {
+  requests: Told | null;
+  tokens: Told | null;
+  /** How long the provider asks to wait. */
+  retryAfterMs: number | null;
+  /** Which limit a refusal says was hit. */
+  scarce: "requests" | "tokens" | null;
+};

@@ -1,0 +1,162 @@
+import type { RateLimitSignals, Told } from "../domain/rate-limit.ts";
+import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
+
+const LONGEST_MS = 31 * 86_400_000;
+const LARGEST_LIMIT = 1e12;
+
+/**
+ * Rate-limit headers of whatever dialect, read tolerantly: `x-ratelimit-{limit,remaining,reset}-*`
+ * (OpenAI with Go durations, Azure with integers, -1 and 0, Groq and others with seconds) and
+ * `anthropic-ratelimit-*` (RFC 3339 resets). Absent, negative and absurd values count as not told;
+ * `null` where nothing is told at all.
+ */
+export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignals | null {
+  const requests =
+    readTold(headers, "x-ratelimit", "requests", nowMs) ??
+    readTold(headers, "anthropic-ratelimit", "requests", nowMs);
+  const tokens =
+    readTold(headers, "x-ratelimit", "tokens", nowMs) ??
+    readTold(headers, "anthropic-ratelimit", "tokens", nowMs) ??
+    scarcer(
+      readTold(headers, "anthropic-ratelimit", "input-tokens", nowMs),
+      readTold(headers, "anthropic-ratelimit", "output-tokens", nowMs),
+    );
+  return requests || tokens ? { requests, tokens, retryAfterMs: null, scarce: null } : null;
+}
+
+/** What a refusal tells: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's prose). */
+export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
+  const told = readRateLimits(headers, nowMs);
+  const hint = readBodyHints(body);
+  return {
+    requests: told?.requests ?? hint.requests,
+    tokens: told?.tokens ?? hint.tokens,
+    retryAfterMs: retryAfterMs(headers, nowMs) ?? hint.retryAfterMs,
+    scarce:
+      hint.scarce ??
+      (told?.tokens?.remaining === 0 && told.requests?.remaining !== 0 ? "tokens" : null) ??
+      (told?.requests?.remaining === 0 && told.tokens?.remaining !== 0 ? "requests" : null),
+  };
+}
+
+/** How long the headers ask to wait, in ms, if they do: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` in seconds or as a date. */
+export function retryAfterMs(headers: Headers, nowMs: number): number | null {
+  for (const name of ["retry-after-ms", "x-ms-retry-after-ms"]) {
+    const ms = Number.parseFloat(headers.get(name) ?? "");
+    if (Number.isFinite(ms) && ms >= 0) return ms;
+  }
+  const after = headers.get("retry-after");
+  if (!after?.trim()) return null;
+  const seconds = Number(after);
+  const wait = Number.isFinite(seconds)
+    ? seconds * 1000
+    : Date.parse(after) - providerNow(headers, nowMs);
+  return Number.isFinite(wait) && wait >= 0 ? wait : null;
+}
+
+function readTold(headers: Headers, prefix: string, kind: string, nowMs: number): Told | null {
+  const [limitName, remainingName, resetName] =
+    prefix === "x-ratelimit"
+      ? [`${prefix}-limit-${kind}`, `${prefix}-remaining-${kind}`, `${prefix}-reset-${kind}`]
+      : [`${prefix}-${kind}-limit`, `${prefix}-${kind}-remaining`, `${prefix}-${kind}-reset`];
+  const remaining = readCount(headers.get(remainingName));
+  const limit = readCount(headers.get(limitName)) || null;
+  if (remaining === null && limit === null) return null;
+  // Azure says 0 of 0, or 0 without a limit, where there is none to tell of.
+  if (limit === null && remaining === 0) return null;
+  const reset = headers.get(resetName);
+  return { limit, remaining, resetMs: reset === null ? null : readReset(reset, headers, nowMs) };
+}
+
+function readCount(text: string | null): number | null {
+  if (text === null || text.trim() === "") return null;
+  const value = Number(text);
+  return value >= 0 && value <= LARGEST_LIMIT ? value : null;
+}
+
+function readReset(text: string, headers: Headers, nowMs: number): number | null {
+  const value = text.trim();
+  const number = Number(value);
+  const ms =
+    goDurationMs(value) ??
+    (value === "" || Number.isNaN(number)
+      ? Date.parse(value) - providerNow(headers, nowMs)
+      : number > 1e11
+        ? number - nowMs
+        : number > 1e9
+          ? number * 1000 - nowMs
+          : number * 1000);
+  return Number.isFinite(ms) && ms <= LONGEST_MS ? Math.max(0, ms) : null;
+}
+
+const GO_UNITS: Record<string, number> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1000,
+  ms: 1,
+  us: 1e-3,
+  µs: 1e-3,
+  ns: 1e-6,
+};
+
+/** A Go duration (`12ms`, `1s`, `6m0s`, `1h2m3.5s`) in ms; `undefined` where the text is none. */
+export function goDurationMs(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?(h|ms|m|s|us|µs|ns))+$/.test(text)) return undefined;
+  let ms = 0;
+  for (const [, count, unit] of text.matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)/g))
+    ms += Number(count) * (GO_UNITS[unit ?? ""] ?? 0);
+  return ms;
+}
+
+/** The provider's clock where it differs from ours by more than the header's whole seconds can. */
+function providerNow(headers: Headers, nowMs: number): number {
+  const theirs = Date.parse(headers.get("date") ?? "");
+  return Math.abs(theirs - nowMs) > 2000 ? theirs : nowMs;
+}
+
+function scarcer(a: Told | null, b: Told | null): Told | null {
+  if (!a || !b) return a ?? b;
+  const share = ({ limit, remaining }: Told) =>
+    limit && remaining !== null ? remaining / limit : 1;
+  return share(b) < share(a) ? b : a;
+}
+
+/** "… on tokens per min (TPM): Limit 30000, Used 29500, Requested 1200. Please try again in 1.4s." */
+const KIND = /\b(requests|tokens) per min/i;
+const LIMIT = /\bLimit:? ([\d,]+)/i;
+const TRY_AGAIN = /(?:try again|retry) (?:in|after) (\d[\w.µ]*)( seconds?)?/i;
+
+function readBodyHints(body: string): RateLimitSignals {
+  const error = errorOf(parseJson(body));
+  const message = typeof error?.["message"] === "string" ? error["message"] : "";
+  const kind = KIND.exec(message)?.[1]?.toLowerCase();
+  const scarce = kind === "requests" || kind === "tokens" ? kind : null;
+  const limit = readCount(LIMIT.exec(message)?.[1]?.replaceAll(",", "") ?? null) || null;
+  const told = limit === null ? null : { limit, remaining: 0, resetMs: null };
+  return {
+    requests: scarce === "requests" ? told : null,
+    tokens: scarce === "tokens" ? told : null,
+    retryAfterMs: retryDelay(error?.["details"]) ?? tryAgainMs(message),
+    scarce,
+  };
+}
+
+function errorOf(body: Json | undefined) {
+  const first = Array.isArray(body) ? body[0] : body;
+  if (!isJsonObject(first)) return undefined;
+  return isJsonObject(first["error"]) ? first["error"] : first;
+}
+
+function retryDelay(details: Json | undefined): number | null {
+  if (!Array.isArray(details)) return null;
+  for (const detail of details)
+    if (isJsonObject(detail) && typeof detail["retryDelay"] === "string")
+      return goDurationMs(detail["retryDelay"]) ?? null;
+  return null;
+}
+
+function tryAgainMs(message: string): number | null {
+  const [, text = "", seconds] = TRY_AGAIN.exec(message) ?? [];
+  const value = text.replace(/\.$/, "");
+  return goDurationMs(seconds ? `${value}s` : value) ?? null;
+}

@@ -1,0 +1,172 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import {
+  printTable,
+  round,
+  type Row,
+  startCommand,
+  startRunner,
+  startScript,
+  untilFinished,
+} from "./support.ts";
+
+const RPM = 1200;
+const TPM = 300_000;
+const BURST = 0.1;
+const LATENCY_MS = 500;
+const TASKS = 600;
+const PACKAGES = ["bottleneck@2.19.5", "openai@7.57.0"];
+
+/** A request received by the provider of `limited-provider.ts`. */
+export type Received = { at: number; model: string; status: number };
+
+/**
+ * 600 tasks under 1,200 requests and 300,000 tokens a minute, with a burst of a tenth of a minute:
+ * how much longer than ideal they take and how many calls are refused, by what the program knows of
+ * the limits; beside the plain SDK loop and Bottleneck, each in a process of its own. Then two models
+ * of which one has a hundredth of the limits.
+ */
+export async function benchPacing(): Promise<void> {
+  const rows = [
+    await runOurs("task runner, limits configured", false, {
+      PROVIDER_RPM: String(RPM),
+      PROVIDER_TPM: String(TPM),
+    }),
+    await runOurs("task runner, headers only", true, {}),
+    await runOurs("task runner, nothing but Retry-After", false, {}),
+    ...(await runPeers()),
+  ];
+  printTable(`${TASKS} tasks under ${RPM} requests and ${TPM} tokens a minute`, rows);
+  printTable("Two models, one with a hundredth of the limits", await runTwoModels());
+}
+
+/** Prompt and answer have 250 tokens together on average, which makes both limits equally tight. */
+export function prompts(count: number): { prompt: string; tokens: number }[] {
+  return Array.from({ length: count }, (_, i) => {
+    const output = 50 + ((i * 37) % 101);
+    const words = 100 + ((i * 53) % 101);
+    return { prompt: `${output}${" word".repeat(words - 1)}`, tokens: output + words };
+  });
+}
+
+/** Seconds that the tasks must take, whoever sends them. */
+export function idealSeconds(count: number): number {
+  const tokens = prompts(count).reduce((sum, prompt) => sum + prompt.tokens, 0);
+  const minutes = Math.max(count / RPM - BURST, tokens / TPM - BURST, 0);
+  return minutes * 60 + LATENCY_MS / 1000;
+}
+
+export function startLimited(speaks: boolean, latencyMs = LATENCY_MS) {
+  return startScript("limited-provider.ts", {
+    RPM: String(RPM),
+    TPM: String(TPM),
+    LATENCY_MS: String(latencyMs),
+    HEADERS: speaks ? "1" : "0",
+  });
+}
+
+export async function readLog(url: string): Promise<Received[]> {
+  return (await fetch(url)).json() as Promise<Received[]>;
+}
+
+async function runOurs(what: string, speaks: boolean, env: Record<string, string>): Promise<Row> {
+  const provider = await startLimited(speaks);
+  const runner = await startRunner({
+    OPENAI_BASE_URL: provider.url,
+    OPENAI_API_KEY: "bench",
+    ALLOWED_MODELS: "*",
+    ...env,
+  });
+  const tasks = prompts(TASKS).map(({ prompt }) => ({ prompt, maxTokens: 1000 }));
+  await runner.api("POST", "/batches", { id: "b", tasks });
+  await readLog(provider.url);
+  const begun = performance.now();
+  await runner.api("POST", "/batches/b/execute");
+  const { progress } = await untilFinished(runner, "b");
+  const seconds = (performance.now() - begun) / 1000;
+  const log = await readLog(provider.url);
+  await Promise.all([runner.stop(), provider.stop()]);
+  return toRow(what, seconds, log, progress.completed);
+}
+
+function toRow(what: string, seconds: number, log: Received[], completed: number): Row {
+  const refused = log.filter(({ status }) => status === 429).length;
+  return {
+    what,
+    seconds: round(seconds, 1),
+    "over ideal": round(seconds / idealSeconds(TASKS), 3),
+    "429s": refused,
+    "share of 429s": `${round((refused / log.length) * 100, 2)} %`,
+    completed,
+  };
+}
+
+/** The loops that people write, from a folder with their packages. */
+async function runPeers(): Promise<Row[]> {
+  const folder = mkdtempSync(join(tmpdir(), "bench-pacing-"));
+  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+  Bun.spawnSync([process.execPath, "add", "--exact", ...PACKAGES], { cwd: folder });
+  writeFileSync(
+    join(folder, "paced.mjs"),
+    await Bun.file(join(import.meta.dir, "peers/paced.mjs")).text(),
+  );
+  writeFileSync(join(folder, "prompts.json"), JSON.stringify(prompts(TASKS)));
+  const rows: Row[] = [];
+  for (const [what, mode] of [
+    ["plain SDK loop, 64 at once", "plain"],
+    ["plain SDK loop, 8 at once", "plain-8"],
+    ["Bottleneck, told the limits", "evenly"],
+    ["Bottleneck, told the limits and the burst", "bucket"],
+  ] as const) {
+    const provider = await startLimited(true);
+    const peer = await startCommand([process.execPath, join(folder, "paced.mjs")], {
+      cwd: folder,
+      env: { PROVIDER: provider.url, MODE: mode, RPM: String(RPM), TPM: String(TPM) },
+    });
+    const { seconds, completed } = await (await fetch(peer.url)).json();
+    rows.push(toRow(what, seconds, await readLog(provider.url), completed));
+    await Promise.all([peer.stop(), provider.stop()]);
+  }
+  rmSync(folder, { recursive: true, force: true });
+  return rows;
+}
+
+async function runTwoModels(): Promise<Row[]> {
+  const alone = await runFree(false);
+  const beside = await runFree(true);
+  return [
+    { what: "free model alone", seconds: round(alone, 2), ratio: 1 },
+    { what: "beside a throttled one", seconds: round(beside, 2), ratio: round(beside / alone, 3) },
+  ];
+}
+
+/** Seconds for the tasks of a model, in a batch that has as many of a throttled one if so asked. */
+async function runFree(isMixed: boolean): Promise<number> {
+  const provider = await startLimited(true);
+  const runner = await startRunner({
+    OPENAI_BASE_URL: provider.url,
+    OPENAI_API_KEY: "bench",
+    ALLOWED_MODELS: "*",
+  });
+  const free = prompts(300).map(({ prompt }) => ({ prompt, model: "free" }));
+  const tasks = isMixed ? free.flatMap((task) => [task, { ...task, model: "throttled" }]) : free;
+  await runner.api("POST", "/batches", { id: "b", tasks });
+  await readLog(provider.url);
+  const begun = performance.now();
+  await runner.api("POST", "/batches/b/execute");
+  let answered = 0;
+  while (answered < free.length) {
+    await Bun.sleep(20);
+    const log = await readLogWithoutReset(provider.url);
+    answered = log.filter(({ model, status }) => model === "free" && status === 200).length;
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  await Promise.all([runner.kill(), provider.stop()]);
+  return seconds;
+}
+
+async function readLogWithoutReset(url: string): Promise<Received[]> {
+  return (await fetch(`${url}?keep`)).json() as Promise<Received[]>;
+}

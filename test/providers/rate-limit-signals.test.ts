@@ -1,0 +1,182 @@
+import { describe, expect, test } from "bun:test";
+
+import fc from "fast-check";
+
+import {
+  goDurationMs,
+  readRateLimits,
+  readRefusal,
+  retryAfterMs,
+} from "../../src/providers/rate-limit-signals.ts";
+
+const NOW = Date.parse("2026-01-01T00:00:00Z");
+const limits = (headers: Record<string, string>) => readRateLimits(new Headers(headers), NOW);
+const refusal = (headers: Record<string, string>, body: unknown = {}) =>
+  readRefusal(new Headers(headers), JSON.stringify(body), NOW);
+
+describe("the headers of", () => {
+  test("OpenAI, with Go durations", () => {
+    expect(
+      limits({
+        "x-ratelimit-limit-requests": "10000",
+        "x-ratelimit-remaining-requests": "9999",
+        "x-ratelimit-reset-requests": "6ms",
+        "x-ratelimit-limit-tokens": "30000000",
+        "x-ratelimit-remaining-tokens": "29999000",
+        "x-ratelimit-reset-tokens": "1h2m3.5s",
+      }),
+    ).toMatchObject({
+      requests: { limit: 10_000, remaining: 9999, resetMs: 6 },
+      tokens: { limit: 30_000_000, remaining: 29_999_000, resetMs: 3_723_500 },
+    });
+  });
+
+  test("Azure: remaining alone, and -1 or 0 where it has no limit", () => {
+    expect(
+      limits({ "x-ratelimit-remaining-requests": "17", "x-ratelimit-remaining-tokens": "-1" }),
+    ).toMatchObject({ requests: { limit: null, remaining: 17, resetMs: null }, tokens: null });
+    expect(
+      limits({
+        "x-ratelimit-limit-requests": "0",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-limit-tokens": "-1",
+        "x-ratelimit-remaining-tokens": "-1",
+      }),
+    ).toBeNull();
+    expect(retryAfterMs(new Headers({ "x-ms-retry-after-ms": "1250" }), NOW)).toBe(1250);
+  });
+
+  test("Anthropic: RFC 3339 resets, and of input and output tokens the scarcer", () => {
+    expect(
+      limits({
+        "anthropic-ratelimit-requests-limit": "50",
+        "anthropic-ratelimit-requests-remaining": "49",
+        "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:01Z",
+        "anthropic-ratelimit-input-tokens-limit": "40000",
+        "anthropic-ratelimit-input-tokens-remaining": "39000",
+        "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:00:02Z",
+        "anthropic-ratelimit-output-tokens-limit": "8000",
+        "anthropic-ratelimit-output-tokens-remaining": "1000",
+        "anthropic-ratelimit-output-tokens-reset": "2026-01-01T00:00:50Z",
+      }),
+    ).toMatchObject({
+      requests: { limit: 50, remaining: 49, resetMs: 1000 },
+      tokens: { limit: 8000, remaining: 1000, resetMs: 50_000 },
+    });
+  });
+
+  test("a provider whose clock is wrong, by its own clock", () => {
+    expect(
+      limits({
+        date: "Wed, 31 Dec 2025 23:00:00 GMT",
+        "anthropic-ratelimit-tokens-limit": "100",
+        "anthropic-ratelimit-tokens-remaining": "1",
+        "anthropic-ratelimit-tokens-reset": "2025-12-31T23:00:30Z",
+      })?.tokens?.resetMs,
+    ).toBe(30_000);
+  });
+
+  test("others: seconds, epoch seconds, epoch milliseconds", () => {
+    const reset = (text: string) =>
+      limits({ "x-ratelimit-limit-requests": "5", "x-ratelimit-reset-requests": text })?.requests
+        ?.resetMs;
+    expect(reset("7.5")).toBe(7500);
+    expect(reset(String(NOW / 1000 + 9))).toBe(9000);
+    expect(reset(String(NOW + 450))).toBe(450);
+    expect(reset("soon")).toBeNull();
+    expect(reset("99999999h")).toBeNull();
+  });
+
+  test("vLLM and Ollama: nothing", () => {
+    expect(limits({ "content-type": "application/json" })).toBeNull();
+  });
+
+  test("nobody: whatever they hold is read without harm", () => {
+    fc.assert(
+      fc.property(fc.string(), fc.string(), fc.string(), (limit, remaining, reset) => {
+        const headers = new Headers();
+        for (const [name, value] of Object.entries({ limit, remaining, reset }))
+          try {
+            headers.set(`x-ratelimit-${name}-requests`, value);
+          } catch {
+            // No header at all.
+          }
+        const { requests } = readRateLimits(headers, NOW) ?? {};
+        for (const value of Object.values(requests ?? {}))
+          expect(value === null || (Number.isFinite(value) && value >= 0)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe("a refusal", () => {
+  test.each([
+    [{ "retry-after": "2" }, 2000],
+    [{ "retry-after": "0.5" }, 500],
+    [{ "retry-after": "Thu, 01 Jan 2026 00:00:07 GMT" }, 7000],
+    [{ "retry-after": "-3" }, null],
+    [{ "retry-after": "" }, null],
+    [{ "retry-after": "later" }, null],
+    [{ "retry-after-ms": "350", "retry-after": "1" }, 350],
+    [{ "retry-after-ms": "-1", "retry-after": "1" }, 1000],
+  ] as const)("with %p asks for %p ms", (headers, ms) => {
+    expect(refusal(headers as Record<string, string>).retryAfterMs).toBe(ms);
+  });
+
+  test("of Gemini has its delay in the body", () => {
+    const body = [
+      {
+        error: {
+          code: 429,
+          message: "Resource has been exhausted",
+          details: [
+            { "@type": "type.googleapis.com/google.rpc.QuotaFailure" },
+            { "@type": "type.googleapis.com/google.rpc.RetryInfo", retryDelay: "39s" },
+          ],
+        },
+      },
+    ];
+    expect(refusal({}, body).retryAfterMs).toBe(39_000);
+    expect(refusal({}, body[0]).retryAfterMs).toBe(39_000);
+  });
+
+  test("of OpenAI says in prose which limit it was, and how long to wait", () => {
+    const message =
+      "Rate limit reached for gpt-4o in organization org-x on tokens per min (TPM): Limit 30,000, " +
+      "Used 29500, Requested 1200. Please try again in 1.4s. Visit https://platform.openai.com";
+    expect(refusal({}, { error: { message } })).toEqual({
+      requests: null,
+      tokens: { limit: 30_000, remaining: 0, resetMs: null },
+      retryAfterMs: 1400,
+      scarce: "tokens",
+    });
+    expect(refusal({}, { error: { message: "Please try again in 6m0s." } }).retryAfterMs).toBe(
+      360_000,
+    );
+    expect(refusal({}, { error: { message: "Please retry after 12 seconds." } }).retryAfterMs).toBe(
+      12_000,
+    );
+  });
+
+  test("that is no JSON tells nothing", () => {
+    expect(readRefusal(new Headers(), "<html>", NOW)).toEqual({
+      requests: null,
+      tokens: null,
+      retryAfterMs: null,
+      scarce: null,
+    });
+  });
+});
+
+test("Go durations", () => {
+  expect(["12ms", "1s", "6m0s", "1h2m3.5s", "250µs", "", "5", "1x"].map(goDurationMs)).toEqual([
+    12,
+    1000,
+    360_000,
+    3_723_500,
+    0.25,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
