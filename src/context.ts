@@ -37,6 +37,12 @@ export type Topics = {
   deltas: Delta[];
 };
 
+/** Why a batch makes no headway at present, or less than it could. */
+export type Waiting = { reason: "rate_limit" | "provider_unavailable"; until: number | null };
+
+/** What the engine of this process knows and the database does not. */
+export type LiveView = { waitingOf: (batch: number) => Waiting | null };
+
 /** What every verb gets first. */
 export type Context = {
   config: Config;
@@ -55,6 +61,7 @@ export type Context = {
   load: ProcessLoad;
   /** Finds the addresses that webhooks go to. */
   resolveHost: ResolveHost;
+  live: LiveView;
   /** No other process can have the database open. */
   isExclusive: boolean;
   now: () => number;

@@ -82,6 +82,7 @@ export async function createRunner(
       "gptrunner_",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
     ),
+    live: { waitingOf: () => null },
     secrets: createSecretBox(config.encryptionKeys),
     now,
     probeProvider: createProbe(config.provider, now),

@@ -4,6 +4,8 @@ export const ALERT_CODES = [
   "provider.down",
   /** A provider refuses calls because the account's quota is used up; the provider's name. */
   "provider.quota_exceeded",
+  /** A provider refuses its API key; the provider's name. */
+  "provider.unauthorized",
   /** Tasks are ready, and none is started. */
   "queue.stuck",
   /** The disk of the data folder is nearly full. */

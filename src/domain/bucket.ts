@@ -24,8 +24,8 @@ const EMPTY_MS = 400;
 /** A configured limit may be spent this far ahead until the provider's own burst is known. */
 const SMOOTH_MS = 500;
 const LEARNED_BURST_MS = 200;
-/** A learned rate grows by this share of itself a second. */
-const GROWTH_PER_SECOND = 0.06;
+/** A learned rate grows by this share of itself a second: slowly where it was measured, else fast. */
+const GROWTH_PER_SECOND = { measured: 0.06, guessed: 0.5 };
 /** And a configured one that was slowed down comes back by this. */
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
@@ -168,10 +168,10 @@ export function createBucket(configured: number | null, start: number) {
     },
 
     /** No answer tells of a limit, and refusals show that there is one: about `rate` a ms. */
-    learn(rate: number, resumeAt: number): void {
+    learn(rate: number, from: "measured" | "guessed", resumeAt: number): void {
       kind = "learned";
       perMs = Math.max(SLOWEST_PER_MS, Math.min(ceiling, rate));
-      growth = (perMs * GROWTH_PER_SECOND) / 1000;
+      growth = (perMs * GROWTH_PER_SECOND[from]) / 1000;
       capacity = Math.max(1, perMs * LEARNED_BURST_MS);
       level = 1;
       at = resumeAt;

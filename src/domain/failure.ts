@@ -24,6 +24,20 @@ export const CAUSES = {
 } as const satisfies Record<string, { code: string; retryable: boolean }>;
 export type Cause = keyof typeof CAUSES;
 
+/** Failures that every further call would meet: they pause a batch instead of failing its tasks one by one. */
+export const HALTS = {
+  quota_exhausted: {
+    code: "provider_quota_exceeded",
+    message:
+      "The provider's quota is used up. Raise it or wait for the next period, then resume the batch.",
+  },
+  unauthorized: {
+    code: "provider_unauthorized",
+    message: "The provider refuses the API key. Correct it, then resume the batch.",
+  },
+} as const satisfies Partial<Record<Cause, { code: string; message: string }>>;
+export type Halt = keyof typeof HALTS;
+
 export type Failure = {
   cause: Cause;
   message: string;

@@ -124,7 +124,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
       : isMeasured
         ? through * 0.95
         : Math.max(present * 0.7, Math.min(present, through * 0.95));
-    requests.learn(rate, Math.max(now, blockedUntil));
+    requests.learn(rate, isMeasured ? "measured" : "guessed", Math.max(now, blockedUntil));
   }
 
   /** Compares what remained at two answers with what was expected to be spent between them. */

@@ -1,7 +1,7 @@
 import type { ResultSet } from "@libsql/client";
 import { getLogger } from "@logtape/logtape";
 
-import type { Context } from "../context.ts";
+import type { Context, Waiting } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
@@ -18,6 +18,7 @@ import {
 import { rowsOf } from "../store/rows.ts";
 import { postpone, reportProgress, settle } from "../store/settle.ts";
 import { createFeeder } from "./feeder.ts";
+import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { meterTurn } from "./meter.ts";
@@ -35,6 +36,8 @@ export type Dispatcher = {
   /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
+  /** Why a batch waits, as far as this process knows. */
+  waitingOf(batch: number): Waiting | null;
 };
 
 export type DispatcherOptions = {
@@ -74,6 +77,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const feeder = createFeeder(book);
   const inFlight = createInFlight(config, options.random);
   const pacing = createPacing(ctx);
+  const halts = createHalts();
   const lastProgress = new Map<number, number>();
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
@@ -120,14 +124,22 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const claims = isDraining ? [] : await planClaims(now);
     const outcomes = reported;
     reported = [];
-    const { finals, tallies, calls, ended, retries, batches } = inFlight.decide(outcomes, now);
+    const {
+      finals,
+      tallies,
+      calls,
+      ended,
+      retries,
+      batches,
+      halts: halted,
+    } = inFlight.decide(outcomes, now);
     const feeds = isDraining ? [] : feeder.plan(now);
     const claimNow = ++claimNo;
     const parts: Statement[][] = [
       doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
       finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
       retries.length > 0 ? postpone(retries, options.owner) : [],
-      progressOf(batches, now),
+      [...progressOf(batches, now), ...halts.write(outcomes, halted, now)],
       ...feeds.map(({ statements }) => statements),
       claims.length > 0 ? claim(claims, options.owner, claimNow, now) : [],
     ];
@@ -153,6 +165,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     for (const { statements: part, commit } of feeds)
       commit(results.slice(at, (at += part.length)));
     if (claims.length > 0) begin(rowsOf<Claimed>(results.at(-1)), claims, claimNow);
+    if (halted.size > 0) signals.emit("batch", undefined);
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
     // What was fed can be claimed; where reports wait, with them.
     if (feeds.length > 0 && reported.length === 0) isNudged = true;
@@ -269,6 +282,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       inFlight.clear();
     },
     inFlight: inFlight.size,
+    waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.now()),
   };
 }
 

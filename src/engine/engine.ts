@@ -38,6 +38,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
     random: Math.random,
   });
   const unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
+  ctx.live.waitingOf = dispatcher.waitingOf;
   await dispatcher.start();
   const outputWriter = await startOutputWriter(ctx);
 

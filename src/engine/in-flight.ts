@@ -1,8 +1,10 @@
 import type { Config } from "../config.ts";
-import { afterFailure, CAUSES, type RetryPolicy } from "../domain/failure.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import { afterFailure, CAUSES, type Halt, type RetryPolicy } from "../domain/failure.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final, Retry } from "../store/settle.ts";
+import { isHalt } from "./halts.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Paced } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
@@ -28,6 +30,8 @@ export type Decisions = {
   ended: Ended[];
   retries: Retry[];
   batches: Set<number>;
+  /** Batches that can go on no more, with the cause. */
+  halts: Map<number, Halt>;
 };
 
 /**
@@ -97,6 +101,7 @@ export function createInFlight(
         finals: [],
         retries: [],
         batches: new Set(),
+        halts: new Map(),
       };
       const tally = createTally();
       const ended: Ended[] = [];
@@ -106,6 +111,11 @@ export function createInFlight(
         decisions.batches.add(call.batch);
         tally.addCall(outcome, call.run.model);
         const { failure, task: t, claim: c } = outcome;
+        if (isHalt(failure?.cause) && call.lane.lane !== SINGLE_TASKS) {
+          decisions.halts.set(call.lane.lane, failure.cause);
+          decisions.retries.push({ t, c, f: 0, at: null, entry: logEntry(outcome, "throttled") });
+          continue;
+        }
         const next =
           failure &&
           afterFailure(failure, call.failures + 1, call.policy, now, random, call.earlier);

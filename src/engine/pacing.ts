@@ -1,4 +1,4 @@
-import type { Context } from "../context.ts";
+import type { Context, Waiting } from "../context.ts";
 import type { Gate } from "../domain/lanes.ts";
 import { createPacer, type Pacer, type Ticket } from "../domain/pacer.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
@@ -167,6 +167,16 @@ export function createPacing(ctx: Context) {
       );
       if (final.completionTokens !== null && entry.pacer.limitsTokens())
         learn(entry.outputs, batch, final.completionTokens);
+    },
+
+    /** Why a batch waits: ready tasks of it may not start yet. `until` is when the next may. */
+    waitingOf(lanes: Iterable<Lane>, batch: number, now: number): Waiting | null {
+      let until = Infinity;
+      for (const { batch: of, model, ready, gates } of lanes) {
+        const entry = of === batch && ready > 0 && gates?.length ? entries.get(model) : undefined;
+        if (entry?.isShort) until = Math.min(until, entry.pacer.whenRoom(entry.head, now));
+      }
+      return until < Infinity ? { reason: "rate_limit", until: Math.ceil(until) } : null;
     },
 
     /** When a lane that waits for its pacer may start a call; `Infinity` where none does. */

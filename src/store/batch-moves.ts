@@ -86,6 +86,22 @@ export function pauseBatch({ id, seq }: Named, reason: PauseReason, now: number)
   ];
 }
 
+/** The same for the engine, which knows a batch by its row number alone. */
+export function pauseRunning(seq: number, reason: PauseReason, now: number): Statement[] {
+  return [
+    {
+      sql: `UPDATE batches SET status = 'paused', pause_reason = ?, updated_at = ?
+            WHERE seq = ? AND status = 'running'`,
+      args: [JSON.stringify(reason), now, seq],
+    },
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'batch.paused', NULL, id, ? FROM batches WHERE seq = ? AND changes() > 0`,
+      args: [now, JSON.stringify({ reason }), seq],
+    },
+  ];
+}
+
 /** Lets a paused batch go on. Its row: `{seq}`. */
 export function resumeBatch({ id, seq }: Named, now: number): Statement[] {
   return [

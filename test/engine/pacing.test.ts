@@ -76,6 +76,74 @@ describe("a provider that asks to come later", () => {
   });
 });
 
+describe("a batch whose calls the provider refuses for good", () => {
+  test.each([
+    [429, { code: "insufficient_quota" }, "provider_quota_exceeded", "provider.quota_exceeded"],
+    [401, { code: "invalid_api_key" }, "provider_unauthorized", "provider.unauthorized"],
+  ] as const)(
+    "is paused by a %i with %p, says so, and goes on when resumed",
+    async (status, error, code, alert) => {
+      let isRefusing = true;
+      await using provider = await startProvider((_request, response) =>
+        isRefusing ? fail(response, status, error) : undefined,
+      );
+      await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "4" });
+      await app.post("/batches", { id: "b", tasks: many(50) });
+      await app.post("/batches/b/execute");
+      const paused = await until(async () => {
+        const { data } = (await app.get("/batches/b")).body;
+        return data.status === "paused" && data.progress.running === 0 ? data : undefined;
+      });
+      expect(paused).toMatchObject({
+        pauseReason: { code, message: expect.any(String) },
+        waiting: { reason: code, until: null },
+        progress: { total: 50, pending: 50, failed: 0 },
+      });
+      const { rows } = await app.ctx.client.execute(
+        "SELECT type, data FROM events WHERE type IN ('system.alert', 'batch.paused') ORDER BY id",
+      );
+      expect(rows.map(({ type }) => type)).toEqual(["batch.paused", "system.alert"]);
+      expect(JSON.parse(String(rows[1]?.["data"]))).toMatchObject({
+        code: alert,
+        status: "raised",
+      });
+
+      isRefusing = false;
+      await app.post("/batches/b/resume");
+      expect(await app.finished("b")).toMatchObject({ progress: { completed: 50, failed: 0 } });
+      await until(async () => {
+        const open = await app.ctx.client.execute("SELECT code FROM alerts");
+        return open.rows.length === 0 || undefined;
+      });
+      expect(await app.differences()).toEqual([]);
+    },
+  );
+
+  test("but a single task fails, because somebody waits for it", async () => {
+    await using provider = await startProvider((_request, response) => fail(response, 401));
+    await using app = await startServer(provider.env);
+    const { body } = await app.post("/tasks?execute=true", { prompt: "x" }, wait);
+    expect(body.data).toMatchObject({
+      status: "failed",
+      error: { code: "PROVIDER_UNAUTHORIZED" },
+    });
+  });
+});
+
+test("a batch says that it waits for the provider's limits, until when, and when it will have ended", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer({ ...provider.env, PROVIDER_RPM: "30" });
+  await app.post("/batches", { id: "b", tasks: many(30) });
+  await app.post("/batches/b/execute");
+  const batch = await until(async () => {
+    const { data } = (await app.get("/batches/b")).body;
+    return data.waiting && data.estimatedCompletionAt ? data : undefined;
+  });
+  expect(batch.waiting.reason).toBe("rate_limit");
+  expect(Date.parse(batch.waiting.until) - Date.now()).toBeLessThan(5000);
+  expect(Date.parse(batch.estimatedCompletionAt)).toBeGreaterThan(Date.now());
+});
+
 describe("limits", () => {
   test("that are configured hold for all that asks for the model, batches and single tasks together", async () => {
     await using provider = await startProvider();

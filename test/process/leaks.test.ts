@@ -25,7 +25,8 @@ test("no secret of a full run is in its logs, its answers or its database, nor p
   // A provider that echoes the key with every refusal, as some do.
   await using provider = await startProvider(({ prompt }, response) => {
     if (!prompt.includes("refuse")) return undefined;
-    response.writeHead(401, { "content-type": "application/json" });
+    // A batch would be paused by a 401.
+    response.writeHead(prompt.includes("batch") ? 403 : 401, { "content-type": "application/json" });
     response.end(
       JSON.stringify({ error: { message: `${PROVIDER} is not a valid key: ${PROVIDER}` } }),
     );
@@ -75,7 +76,7 @@ test("no secret of a full run is in its logs, its answers or its database, nor p
   }
   await call("POST", "/batches", {
     id: "b",
-    tasks: [{ prompt: PROMPT }, { prompt: `${PROMPT} refuse` }],
+    tasks: [{ prompt: PROMPT }, { prompt: `${PROMPT} refuse batch` }],
   });
   await call("POST", "/batches/b/execute");
   await admin.finished("b");

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
+import type { Waiting } from "../../context.ts";
 import { readAnswer } from "../../domain/answer.ts";
 import {
   BATCH_STATUSES,
@@ -7,6 +8,7 @@ import {
   OUTPUT_STATUSES,
   progressOf,
 } from "../../domain/batch.ts";
+import { estimateCompletion } from "../../domain/outlook.ts";
 import { executionId, isFinal } from "../../domain/task.ts";
 import { parseJson } from "../../lib/json.ts";
 import type { Batch, BatchTask } from "../../store/batches.ts";
@@ -86,6 +88,17 @@ const TaskInBatch = z
   .openapi("TaskInBatch");
 
 export const BatchBody = BatchListItem.extend({
+  waiting: z
+    .object({ reason: z.string(), until: Time.nullable() })
+    .nullable()
+    .openapi({
+      description:
+        "Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next " +
+        "may start), or the code of the pause",
+    }),
+  estimatedCompletionAt: Time.nullable().openapi({
+    description: "If it goes on as so far; null before there is anything to tell from",
+  }),
   tasks: z.array(TaskInBatch),
   pagination: Pagination,
 }).openapi("Batch");
@@ -117,6 +130,20 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     updatedAt: toIso(batch.updatedAt),
     startedAt: toIsoOrNull(batch.startedAt),
     completedAt: toIsoOrNull(batch.completedAt),
+  };
+}
+
+/** What a running or paused batch waits for, and when it will have ended. */
+export function toOutlook(batch: Batch, live: Waiting | null, now: number) {
+  const running = batch.status === "running" ? live : null;
+  const estimate = estimateCompletion(batch, running?.until ?? null, now);
+  const paused =
+    batch.status === "paused"
+      ? { reason: batch.pauseReason?.code ?? "requested", until: null }
+      : null;
+  return {
+    waiting: running ? { reason: running.reason, until: toIsoOrNull(running.until) } : paused,
+    estimatedCompletionAt: toIsoOrNull(estimate),
   };
 }
 

@@ -14,6 +14,7 @@ import {
   BatchStatusName,
   CreatedBatch,
   toListItem,
+  toOutlook,
   toTaskInBatch,
 } from "./batch-body.ts";
 import { TaskStatusName } from "./task-body.ts";
@@ -199,6 +200,7 @@ export const batchRoutes = createRouter()
     return c.json(
       success({
         ...toListItem(batch),
+        ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.now()),
         tasks: tasks.map(toTaskInBatch),
         pagination: pagination(
           query,

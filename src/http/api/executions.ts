@@ -26,7 +26,7 @@ const Attempt = z
       .openapi({
         description:
           "`interrupted`: the process that made the call ended before it was answered; `throttled`: the " +
-          "provider asked to come later, which counts as no attempt",
+          "provider asked to come later or would serve nobody, which counts as no attempt",
       }),
     code: z.string().nullable(),
     message: z.string().nullable(),

@@ -1,0 +1,51 @@
+import type { Statement } from "../db/writer.ts";
+import type { AlertCode } from "../domain/alert.ts";
+import { type Cause, type Halt, HALTS } from "../domain/failure.ts";
+import { deleteAlert, insertAlert } from "../store/alerts.ts";
+import { pauseRunning } from "../store/batch-moves.ts";
+import type { Outcome } from "./protocol.ts";
+
+const ALERTS: Record<Halt, AlertCode> = {
+  quota_exhausted: "provider.quota_exceeded",
+  unauthorized: "provider.unauthorized",
+};
+
+/**
+ * A provider that has no quota left or refuses the key refuses everything: the batches whose calls
+ * it refused are paused and an alert is raised, once; with its first answer all is clear again.
+ */
+export function createHalts() {
+  /** Providers that may have an alert: all of them at first, since earlier processes raised theirs. */
+  const clear = new Set<string>();
+  const raised = new Set<string>();
+
+  return {
+    /** What is to be written for calls that ended and batches that can go on no more. */
+    write(outcomes: Outcome[], batches: ReadonlyMap<number, Halt>, now: number): Statement[] {
+      const statements = [...batches].flatMap(([seq, cause]) =>
+        pauseRunning(seq, HALTS[cause], now),
+      );
+      for (const { failure, final } of outcomes) {
+        const { provider } = final;
+        const cause = failure?.cause ?? null;
+        if (cause === null && !clear.has(provider)) {
+          clear.add(provider);
+          raised.delete(provider);
+          for (const code of Object.values(ALERTS))
+            statements.push(...deleteAlert(code, provider, now));
+        } else if (isHalt(cause) && !raised.has(provider)) {
+          raised.add(provider);
+          clear.delete(provider);
+          const { message } = HALTS[cause];
+          const code = ALERTS[cause];
+          statements.push(...insertAlert({ code, subject: provider, message, raisedAt: now }));
+        }
+      }
+      return statements;
+    },
+  };
+}
+
+export function isHalt(cause: Cause | null | undefined): cause is Halt {
+  return cause === "quota_exhausted" || cause === "unauthorized";
+}
