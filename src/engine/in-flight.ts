@@ -114,6 +114,7 @@ export function createInFlight(
         if (isHalt(failure?.cause) && call.lane.lane !== SINGLE_TASKS) {
           decisions.halts.set(call.lane.lane, failure.cause);
           decisions.retries.push({ t, c, f: 0, at: null, entry: logEntry(outcome, "throttled") });
+          ended.push({ outcome, run: call.run, isFinal: false });
           continue;
         }
         const next =

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -16,7 +16,7 @@ const RPM = 1200;
 const TPM = 300_000;
 const BURST = 0.1;
 const LATENCY_MS = 500;
-const TASKS = 600;
+export const TASKS = 600;
 const PACKAGES = ["bottleneck@2.19.5", "openai@7.57.0"];
 
 /** A request received by the provider of `limited-provider.ts`. */
@@ -72,6 +72,16 @@ export async function readLog(url: string): Promise<Received[]> {
 }
 
 async function runOurs(what: string, speaks: boolean, env: Record<string, string>): Promise<Row> {
+  const { seconds, log, completed } = await runBatch(speaks, env);
+  return toRow(what, seconds, log, completed);
+}
+
+/** What the provider received from the task runner, which knew nothing beforehand. */
+export async function recordOurs(): Promise<Received[]> {
+  return (await runBatch(true, {})).log;
+}
+
+async function runBatch(speaks: boolean, env: Record<string, string>) {
   const provider = await startLimited(speaks);
   const runner = await startRunner({
     OPENAI_BASE_URL: provider.url,
@@ -88,7 +98,7 @@ async function runOurs(what: string, speaks: boolean, env: Record<string, string
   const seconds = (performance.now() - begun) / 1000;
   const log = await readLog(provider.url);
   await Promise.all([runner.stop(), provider.stop()]);
-  return toRow(what, seconds, log, progress.completed);
+  return { seconds, log, completed: Number(progress.completed) };
 }
 
 function toRow(what: string, seconds: number, log: Received[], completed: number): Row {
@@ -103,16 +113,7 @@ function toRow(what: string, seconds: number, log: Received[], completed: number
   };
 }
 
-/** The loops that people write, from a folder with their packages. */
 async function runPeers(): Promise<Row[]> {
-  const folder = mkdtempSync(join(tmpdir(), "bench-pacing-"));
-  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
-  Bun.spawnSync([process.execPath, "add", "--exact", ...PACKAGES], { cwd: folder });
-  writeFileSync(
-    join(folder, "paced.mjs"),
-    await Bun.file(join(import.meta.dir, "peers/paced.mjs")).text(),
-  );
-  writeFileSync(join(folder, "prompts.json"), JSON.stringify(prompts(TASKS)));
   const rows: Row[] = [];
   for (const [what, mode] of [
     ["plain SDK loop, 64 at once", "plain"],
@@ -120,17 +121,34 @@ async function runPeers(): Promise<Row[]> {
     ["Bottleneck, told the limits", "evenly"],
     ["Bottleneck, told the limits and the burst", "bucket"],
   ] as const) {
-    const provider = await startLimited(true);
-    const peer = await startCommand([process.execPath, join(folder, "paced.mjs")], {
-      cwd: folder,
-      env: { PROVIDER: provider.url, MODE: mode, RPM: String(RPM), TPM: String(TPM) },
-    });
-    const { seconds, completed } = await (await fetch(peer.url)).json();
-    rows.push(toRow(what, seconds, await readLog(provider.url), completed));
-    await Promise.all([peer.stop(), provider.stop()]);
+    const { seconds, log, completed } = await runPeer(mode);
+    rows.push(toRow(what, seconds, log, completed));
   }
-  rmSync(folder, { recursive: true, force: true });
   return rows;
+}
+
+/** What the provider received from one of the loops that people write. */
+export async function recordPeer(mode: string): Promise<Received[]> {
+  return (await runPeer(mode)).log;
+}
+
+/** Runs a loop in a process of its own, from a folder with its packages. */
+async function runPeer(mode: string) {
+  const folder = mkdtempSync(join(tmpdir(), "bench-pacing-"));
+  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+  Bun.spawnSync([process.execPath, "add", "--exact", ...PACKAGES], { cwd: folder });
+  copyFileSync(join(import.meta.dir, "peers/paced.mjs"), join(folder, "paced.mjs"));
+  writeFileSync(join(folder, "prompts.json"), JSON.stringify(prompts(TASKS)));
+  const provider = await startLimited(true);
+  const peer = await startCommand([process.execPath, join(folder, "paced.mjs")], {
+    cwd: folder,
+    env: { PROVIDER: provider.url, MODE: mode, RPM: String(RPM), TPM: String(TPM) },
+  });
+  const { seconds, completed } = await (await fetch(peer.url)).json();
+  const log = await readLog(provider.url);
+  await Promise.all([peer.stop(), provider.stop()]);
+  rmSync(folder, { recursive: true, force: true });
+  return { seconds: Number(seconds), log, completed: Number(completed) };
 }
 
 async function runTwoModels(): Promise<Row[]> {

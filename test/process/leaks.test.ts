@@ -26,7 +26,9 @@ test("no secret of a full run is in its logs, its answers or its database, nor p
   await using provider = await startProvider(({ prompt }, response) => {
     if (!prompt.includes("refuse")) return undefined;
     // A batch would be paused by a 401.
-    response.writeHead(prompt.includes("batch") ? 403 : 401, { "content-type": "application/json" });
+    response.writeHead(prompt.includes("batch") ? 403 : 401, {
+      "content-type": "application/json",
+    });
     response.end(
       JSON.stringify({ error: { message: `${PROVIDER} is not a valid key: ${PROVIDER}` } }),
     );
