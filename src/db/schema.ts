@@ -126,6 +126,8 @@ export const batches = sqliteTable(
     maxConcurrency: integer(),
     /** Trace context of the request that started it, where traces are told. */
     trace: text(),
+    /** What it may cost; it is paused when it has cost so much. */
+    maxCostUsd: real(),
     /** Why it is paused. */
     pauseReason: text({ mode: "json" }).$type<PauseReason>(),
     /**

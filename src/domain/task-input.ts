@@ -73,6 +73,7 @@ export const BatchConfig = z.strictObject({
   temperature: RequestFields.temperature,
   maxTokens: RequestFields.maxTokens,
   maxConcurrency: z.number().int().min(1).max(10_000).optional(),
+  maxCostUsd: z.number().positive().max(1_000_000_000).optional(),
   maxRetries: RequestFields.maxRetries,
   timeoutMs: RequestFields.timeoutMs,
   systemPrompt: z.string().min(1).max(1_000_000).optional(),

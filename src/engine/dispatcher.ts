@@ -193,7 +193,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       const lane = book.laneOf(batch, model);
       const got = rows.filter((row) => row.lane === batch && row.model === model).length;
       lane.lastServed = turnNo;
-      lane.ready = got < limit ? 0 : Math.max(0, lane.ready - got);
+      lane.ready = got < limit && !lane.hasCap ? 0 : Math.max(0, lane.ready - got);
     }
     if (calls.length > 0) options.run(calls);
   }

@@ -3,7 +3,13 @@ import type { LaneLoad } from "../domain/lanes.ts";
 import type { RunningBatch } from "../store/batches.ts";
 import type { LaneReady } from "../store/queue.ts";
 
-export type Lane = LaneLoad & { lane: number; model: string; isDryRun: boolean };
+export type Lane = LaneLoad & {
+  lane: number;
+  model: string;
+  isDryRun: boolean;
+  /** A claim may give fewer than there are, because of what the batch may cost. */
+  hasCap: boolean;
+};
 
 /**
  * What the dispatcher knows of the lanes. How much is ready is a hint that claims correct; how much
@@ -15,6 +21,7 @@ export function createLaneBook(capacity: number) {
   const lanes = new Map<string, Lane>();
   const limits = new Map<number, number>();
   const dryRuns = new Set<number>();
+  const capped = new Set<number>();
 
   function laneOf(batch: number, model: string): Lane {
     const key = `${batch}/${model}`;
@@ -30,6 +37,7 @@ export function createLaneBook(capacity: number) {
         batchLimit: 0,
         lastServed: 0,
         isDryRun: false,
+        hasCap: false,
       };
       lanes.set(key, lane);
     }
@@ -50,10 +58,14 @@ export function createLaneBook(capacity: number) {
       for (const row of ready) laneOf(row.lane, row.model).ready = row.ready;
     },
     /** The batches that run, with their `maxConcurrency`; lanes of others are closed. */
-    setLimits(running: Pick<RunningBatch, "seq" | "maxConcurrency" | "isDryRun">[]): void {
+    setLimits(
+      running: Pick<RunningBatch, "seq" | "maxConcurrency" | "isDryRun" | "hasCap">[],
+    ): void {
       limits.clear();
       dryRuns.clear();
-      for (const { seq, maxConcurrency, isDryRun } of running) {
+      capped.clear();
+      for (const { seq, maxConcurrency, isDryRun, hasCap } of running) {
+        if (hasCap === 1) capped.add(seq);
         limits.set(seq, maxConcurrency ?? capacity);
         if (isDryRun === 1) dryRuns.add(seq);
       }
@@ -68,6 +80,7 @@ export function createLaneBook(capacity: number) {
       for (const [key, lane] of lanes) {
         lane.batchLimit = lane.batch === SINGLE_TASKS ? capacity : (limits.get(lane.batch) ?? 0);
         lane.isDryRun = dryRuns.has(lane.batch);
+        lane.hasCap = capped.has(lane.batch);
         if (lane.inFlight === 0 && lane.ready === 0) lanes.delete(key);
       }
       return [...lanes.values()];

@@ -79,6 +79,7 @@ export async function createBatch(
     config,
     metadata: input.metadata ?? null,
     maxConcurrency: config.maxConcurrency ?? null,
+    maxCostUsd: config.maxCostUsd ?? null,
     idempotency,
     now,
   };

@@ -91,6 +91,11 @@ export async function pauseBatch(ctx: Context, id: string, reason: PauseReason):
 /** Lets a paused batch go on. Resuming a running batch changes nothing. */
 export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
+  if (batch.maxCostUsd !== null && batch.costUsd >= batch.maxCostUsd && !batch.isDryRun)
+    throw new AppError(
+      "QUOTA_EXCEEDED",
+      `Batch ${id} has cost ${batch.costUsd.toFixed(4)} of its ${batch.maxCostUsd} USD; raise maxCostUsd first`,
+    );
   const resumed = await moved(ctx, moves.resumeBatch(batch, ctx.now()));
   const now = await getBatch(ctx, id);
   if (!resumed && now.status !== "running") throw notRunning(now);
@@ -134,7 +139,7 @@ async function cancelIfRunning(ctx: Context, batch: Batch): Promise<void> {
   await sweepBatch(ctx, batch.seq);
 }
 
-/** Changes a batch's name, description or `maxConcurrency`, which holds from the next call on. */
+/** Changes a batch's name, description, `maxConcurrency` or `maxCostUsd`, which hold from the next call on. */
 export async function changeBatch(
   ctx: Context,
   id: string,

@@ -132,18 +132,23 @@ export type BatchChange = {
   description?: string | null | undefined;
   /** `null` lifts the limit. */
   maxConcurrency?: number | null | undefined;
+  maxCostUsd?: number | null | undefined;
 };
 
 /** Changes what of a batch may change at any time. Its row: `{seq}`. */
 export function changeBatch({ seq }: Named, change: BatchChange, now: number): Statement[] {
-  const { name, description, maxConcurrency } = change;
+  const { name, description, maxConcurrency, maxCostUsd } = change;
+  const config = {
+    ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
+    ...(maxCostUsd === undefined ? {} : { maxCostUsd }),
+  };
   return [
     {
       sql: `UPDATE batches SET updated_at = ?, name = coalesce(?, name),
               description = CASE WHEN ? THEN ? ELSE description END,
               max_concurrency = CASE WHEN ? THEN ? ELSE max_concurrency END,
-              config = CASE WHEN ? THEN json_patch(config, json_object('maxConcurrency', ?))
-                            ELSE config END
+              max_cost_usd = CASE WHEN ? THEN ? ELSE max_cost_usd END,
+              config = json_patch(config, ?)
             WHERE seq = ? AND status <> 'ingesting' RETURNING seq`,
       args: [
         now,
@@ -152,8 +157,9 @@ export function changeBatch({ seq }: Named, change: BatchChange, now: number): S
         description ?? null,
         maxConcurrency !== undefined,
         maxConcurrency ?? null,
-        maxConcurrency !== undefined,
-        maxConcurrency ?? null,
+        maxCostUsd !== undefined,
+        maxCostUsd ?? null,
+        JSON.stringify(config),
         seq,
       ],
     },

@@ -32,6 +32,7 @@ export type RunningBatch = {
   seq: number;
   maxConcurrency: number | null;
   isDryRun: number;
+  hasCap: number;
   isHungry: number;
 };
 
@@ -41,6 +42,7 @@ export type RunningBatch = {
  */
 export const RUNNING_BATCHES: Statement = {
   sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
+               max_cost_usd IS NOT NULL AS hasCap,
                total > completed + failed + cancelled + running AND NOT EXISTS (
                  SELECT 1 FROM queue WHERE lane = batches.seq AND owner IS NULL) AS isHungry
         FROM batches WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,

@@ -27,6 +27,7 @@ export type NewBatch = {
   config: object;
   metadata: object | null;
   maxConcurrency: number | null;
+  maxCostUsd: number | null;
   idempotency: Idempotency | null;
   now: number;
 };
@@ -51,8 +52,8 @@ export type NewRow = {
 export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
-            config, metadata, max_concurrency, created_at, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+            config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     args: [
       batch.draft,
       batch.name,
@@ -64,6 +65,7 @@ export function openDraft(batch: NewBatch): Statement {
       JSON.stringify(batch.config),
       batch.metadata && JSON.stringify(batch.metadata),
       batch.maxConcurrency,
+      batch.maxCostUsd,
       batch.now,
       batch.now,
     ],

@@ -3,6 +3,7 @@ import type { ResultSet } from "@libsql/client";
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { Endpoint } from "../domain/request.ts";
+import { CALLS_WITHIN_CAP, KEY_IS_SPENT, monthOf } from "./budgets.ts";
 import { rowsOf } from "./rows.ts";
 
 /** SQL that is true of a row of `tasks` that is running. */
@@ -110,7 +111,8 @@ export type Claimed = {
 
 /**
  * Claims up to the wanted number of ready rows of each lane for `owner`. A lane whose batch does not
- * run gives none, and none beyond its `maxConcurrency`, whoever else claims from it.
+ * run gives none, and none beyond its `maxConcurrency` or what its budgets leave room for, whoever
+ * else claims from it.
  * The last statement's rows are the `Claimed`.
  */
 export function claim(
@@ -129,9 +131,11 @@ export function claim(
                 SELECT task FROM queue
                 WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL
                 ORDER BY priority, queued_at, task
-                LIMIT coalesce((SELECT max(0, min(?, coalesce(max_concurrency, 1000000) - running))
-                                FROM batches WHERE seq = ? AND status = 'running'), 0))`,
-        args: [...mine, now, now, lane, model, limit, lane],
+                LIMIT coalesce((SELECT max(0, min(?, coalesce(max_concurrency, 1000000) - running,
+                                  ${CALLS_WITHIN_CAP}))
+                                FROM batches WHERE seq = ? AND status = 'running'
+                                  AND (is_dry_run OR NOT ${KEY_IS_SPENT})), 0))`,
+        args: [...mine, now, now, lane, model, limit, lane, monthOf(now)],
       },
       ...(lane === SINGLE_TASKS
         ? []

@@ -1,5 +1,6 @@
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import { monthOf, pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
 import { addEnded, type Tally } from "./rollups.ts";
@@ -85,8 +86,9 @@ export function settle(
               prompt_tokens = prompt_tokens + excluded.prompt_tokens,
               completion_tokens = completion_tokens + excluded.completion_tokens,
               cost_usd = cost_usd + excluded.cost_usd`,
-      args: [new Date(now).toISOString().slice(0, 7), ...ended],
+      args: [monthOf(now), ...ended],
     },
+    ...pauseSpent(batches, now),
     {
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,
       args: ended,

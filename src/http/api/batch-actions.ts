@@ -1,6 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 
 import { ASSUMED_OUTPUT_TOKENS } from "../../domain/estimate.ts";
+import { requireBudget } from "../../services/budgets.ts";
 import { estimateBatch } from "../../services/estimate.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import * as service from "../../services/run-batch.ts";
@@ -145,7 +146,7 @@ const change = createRoute({
   method: "patch",
   path: "/batches/{id}",
   tags: ["batches"],
-  summary: "Change a batch's name, description or maxConcurrency, while it runs, too",
+  summary: "Change a batch's name, description, maxConcurrency or maxCostUsd, while it runs, too",
   ...needs("write"),
   request: {
     params: BatchParams,
@@ -164,6 +165,13 @@ const change = createRoute({
                 .nullable()
                 .optional()
                 .openapi({ description: "Holds from the next call on; null lifts the limit" }),
+              maxCostUsd: z
+                .number()
+                .positive()
+                .max(1_000_000_000)
+                .nullable()
+                .optional()
+                .openapi({ description: "What the batch may cost; null lifts the limit" }),
             })
             .openapi("BatchChange"),
         },
@@ -195,6 +203,7 @@ export const batchActionRoutes = createRouter()
   .openapi(execute, async (c) => {
     const { isDryRun = false } = c.req.valid("json");
     const { id } = c.req.valid("param");
+    if (!isDryRun) await requireBudget(c.var.ctx, c.var.caller);
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
     c.set("executionId", executionId);
     return c.json(
@@ -221,6 +230,7 @@ export const batchActionRoutes = createRouter()
   })
   .openapi(retry, async (c) => {
     const { statuses = ["failed"] } = c.req.valid("json");
+    await requireBudget(c.var.ctx, c.var.caller);
     const { executionId } = await service.retryBatch(c.var.ctx, c.req.valid("param").id, statuses);
     c.set("executionId", executionId);
     return c.json(

@@ -3,6 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { RESULT_FORMATS } from "../../domain/result-format.ts";
 import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
 import * as service from "../../services/batches.ts";
+import { requireBudget } from "../../services/budgets.ts";
 import { streamResults } from "../../services/results.ts";
 import { idempotencyKeyOf } from "../headers.ts";
 import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
@@ -154,6 +155,7 @@ const CONTENT_TYPES = {
 export const batchRoutes = createRouter()
   .openapi(create, async (c) => {
     const input = c.req.valid("json");
+    await requireBudget(c.var.ctx, c.var.caller);
     const batch = await service.createBatch(c.var.ctx, c.var.caller, {
       ...input,
       idempotencyKey: idempotencyKeyOf(c, input.idempotencyKey),

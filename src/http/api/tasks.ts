@@ -3,6 +3,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { Id, IdempotencyKey, Message, RequestFields } from "../../domain/task-input.ts";
 import { PRIORITIES } from "../../domain/task.ts";
 import { isFinal } from "../../domain/task.ts";
+import { requireBudget } from "../../services/budgets.ts";
 import { listExecutions } from "../../services/executions.ts";
 import * as service from "../../services/tasks.ts";
 import { updateTask } from "../../services/update-task.ts";
@@ -227,6 +228,7 @@ export const taskRoutes = createRouter()
   .openapi(create, async (c) => {
     const { execute: shouldExecute, isDryRun } = c.req.valid("query");
     const input = c.req.valid("json");
+    await requireBudget(c.var.ctx, c.var.caller);
     const task = await service.createTask(
       c.var.ctx,
       c.var.caller,
@@ -278,6 +280,7 @@ export const taskRoutes = createRouter()
   .openapi(execute, async (c) => {
     const { id } = c.req.valid("param");
     const { isDryRun, priority } = ExecuteOptions.parse(c.req.valid("json"));
+    if (!isDryRun) await requireBudget(c.var.ctx, c.var.caller);
     const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority });
     c.set("executionId", executionId);
     const waitMs = readWait(c);

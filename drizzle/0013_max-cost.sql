@@ -1,0 +1,1 @@
+ALTER TABLE `batches` ADD `max_cost_usd` real;

@@ -1,0 +1,83 @@
+import type { Statement } from "../db/writer.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+
+/** The UTC month of a time, as `api_key_usage` has it. */
+export function monthOf(now: number): string {
+  return new Date(now).toISOString().slice(0, 7);
+}
+
+/** SQL that is true of a row of `batches` whose key has spent its budget of the month `?`. */
+export const KEY_IS_SPENT = `EXISTS (
+  SELECT 1 FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+  WHERE k.seq = batches.api_key AND u.cost_usd >= k.monthly_budget_usd)`;
+
+/**
+ * SQL for how many more calls the `maxCostUsd` of a row of `batches` leaves room for, those that run
+ * counted: at what its tasks have cost on average so far. So what is spent beyond a cap is at most
+ * what the calls in flight cost more than that; before the first answer one call is let through.
+ */
+export const CALLS_WITHIN_CAP = `CASE
+  WHEN max_cost_usd IS NULL OR is_dry_run THEN 1000000
+  WHEN cost_usd >= max_cost_usd OR unpriced > 0 THEN 0
+  WHEN completed + failed = 0 THEN 1 - running
+  WHEN cost_usd <= 0 THEN 1000000
+  ELSE max(running = 0, CAST((max_cost_usd - cost_usd) * (completed + failed) / cost_usd AS INTEGER) - running)
+END`;
+
+/** A row `{spent, budget}` if the key has spent its budget of the month. */
+export function overBudget(key: number, now: number): { sql: string; args: (string | number)[] } {
+  return {
+    sql: `SELECT u.cost_usd AS spent, k.monthly_budget_usd AS budget
+          FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+          WHERE k.seq = ? AND u.cost_usd >= k.monthly_budget_usd`,
+    args: [monthOf(now), key],
+  };
+}
+
+const SPENT = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
+  AND status = 'running' AND NOT is_dry_run`;
+
+const OVER_CAP = `max_cost_usd IS NOT NULL AND (cost_usd >= max_cost_usd OR unpriced > 0)`;
+
+const REASON = `CASE
+  WHEN ${OVER_CAP} AND unpriced > 0 AND cost_usd < max_cost_usd THEN json_object('code', 'price_unknown',
+    'message', 'The price of a model is not known, so that maxCostUsd cannot be kept. Lift it to go on.')
+  WHEN ${OVER_CAP} THEN json_object('code', 'max_cost_reached',
+    'message', 'The batch has cost its maxCostUsd. Raise it, then resume the batch.')
+  ELSE json_object('code', 'budget_exceeded',
+    'message', 'The API key has spent its monthlyBudgetUsd. Raise it, then resume the batch.') END`;
+
+/** Pauses those of the batches that have reached their cap, or whose key has spent its budget. */
+export function pauseSpent(batches: readonly number[], now: number): Statement[] {
+  const which = `${SPENT} AND (${OVER_CAP} OR ${KEY_IS_SPENT})`;
+  const args = [JSON.stringify(batches), monthOf(now)];
+  return [
+    {
+      sql: `INSERT INTO alerts (code, subject, message, raised_at)
+            SELECT DISTINCT 'budget.exceeded', k.id, 'The API key has spent its monthlyBudgetUsd', ?
+            FROM batches JOIN api_keys k ON k.seq = batches.api_key
+            WHERE batches.seq IN (SELECT value FROM json_each(?)) AND batches.status = 'running'
+              AND NOT is_dry_run AND ${KEY_IS_SPENT}
+            ON CONFLICT DO NOTHING RETURNING subject`,
+      args: [now, ...args],
+    },
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'system.alert', NULL, NULL, json_object('code', code, 'status', 'raised',
+                     'subject', subject, 'message', message)
+            FROM alerts WHERE code = 'budget.exceeded' AND raised_at = ? AND changes() > 0`,
+      args: [now, now],
+    },
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON}))
+            FROM batches WHERE ${which}`,
+      args: [now, ...args],
+    },
+    {
+      sql: `UPDATE batches SET status = 'paused', pause_reason = ${REASON}, updated_at = ?
+            WHERE ${which}`,
+      args: [now, ...args],
+    },
+  ];
+}
