@@ -12,6 +12,8 @@ const LOW_BATCH = 1000;
 const LOW_LANE = 100;
 /** A model that the last so many chunks had no task for is taken to have none left. */
 const CHUNKS_TO_DOUBT = 20;
+/** A model that has so many ready tasks gets no more while another of its batch is fed. */
+const GLUT = 1500;
 /** Batches fed in one commit. */
 const BATCHES_AT_ONCE = 2;
 
@@ -21,6 +23,8 @@ type Position = {
   chunks: number;
   /** Models of the batch, and the chunk in which each last had a task. */
   models: Map<string, number>;
+  /** Models whose tasks are passed over, and after which position they were. */
+  passedOver: Map<string, number>;
 };
 
 /**
@@ -28,7 +32,8 @@ type Position = {
  * run low, so that executing a million tasks costs one row, and pausing or cancelling them little
  * more. Where it stands in each batch is kept in memory only: after a restart it begins again, and
  * tasks that are in the queue already are passed over. A batch of several models is fed as long as
- * one of them runs low, so that a model that hangs does not keep the others from their tasks.
+ * one of them runs low, so that a model that hangs does not keep the others from their tasks; one
+ * that has thousands of ready tasks is passed over meanwhile, and gone back for when it runs low.
  */
 export function createFeeder(book: LaneBook) {
   const positions = new Map<number, Position>();
@@ -42,6 +47,15 @@ export function createFeeder(book: LaneBook) {
     );
   }
 
+  function goBack(seq: number, position: Position): void {
+    for (const [model, after] of position.passedOver) {
+      if (book.laneOf(seq, model).ready >= LOW_LANE) continue;
+      position.passedOver.delete(model);
+      position.after = Math.min(position.after, after);
+      position.isDrained = false;
+    }
+  }
+
   return {
     /** The batches that run; others are forgotten, new and hungry ones begin at their first task. */
     setBatches(running: RunningBatch[]): void {
@@ -53,20 +67,24 @@ export function createFeeder(book: LaneBook) {
     },
     /** Statements that feed the hungriest batches, and what to do with their results once committed. */
     plan(now: number): { statements: Statement[]; commit: (results: ResultSet[]) => void }[] {
+      for (const [seq, position] of positions) goBack(seq, position);
       return [...positions]
         .filter(([seq, position]) => isHungry(seq, position))
         .toSorted(([a], [b]) => book.readyIn(a) - book.readyIn(b))
         .slice(0, BATCHES_AT_ONCE)
         .map(([seq, position]) => ({
-          statements: feed(seq, position.after, CHUNK, now),
+          statements: feed(seq, position.after, CHUNK, [...position.passedOver.keys()], now),
           commit(results) {
             const fed = readFed(results);
             position.after = fed.position ?? position.after;
             position.isDrained = fed.seen < CHUNK;
             position.chunks++;
-            for (const { model, ready } of fed.ready)
+            for (const { model, ready } of fed.ready) {
               if (ready > book.laneOf(seq, model).ready)
                 position.models.set(model, position.chunks);
+              if (ready > GLUT && !position.passedOver.has(model))
+                position.passedOver.set(model, position.after);
+            }
             book.learn(fed.ready, (batch) => batch === seq);
           },
         }));
@@ -75,5 +93,5 @@ export function createFeeder(book: LaneBook) {
 }
 
 function fromStart(): Position {
-  return { after: -1, isDrained: false, chunks: 0, models: new Map() };
+  return { after: -1, isDrained: false, chunks: 0, models: new Map(), passedOver: new Map() };
 }

@@ -35,17 +35,28 @@ export function enqueueAfterChange(taskId: string, options: RunOptions): Stateme
   };
 }
 
-/** Puts the next pending tasks of a batch in its lane, in input order, after `position`. */
-export function feed(batch: number, position: number, limit: number, now: number): Statement[] {
+/**
+ * Puts the next pending tasks of a batch in its lane, in input order, after `position`; of these,
+ * none whose model is in `passedOver`.
+ */
+export function feed(
+  batch: number,
+  position: number,
+  limit: number,
+  passedOver: string[],
+  now: number,
+): Statement[] {
   return [
     {
       sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
-            SELECT t.seq, t.batch, t.model, t.priority, t.run + 1, b.is_dry_run, coalesce(b.started_at, ?), b.trace
-            FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
-            WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
-            ORDER BY t.position LIMIT ?
+            SELECT * FROM (
+              SELECT t.seq, t.batch, t.model, t.priority, t.run + 1, b.is_dry_run, coalesce(b.started_at, ?), b.trace
+              FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
+              WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
+              ORDER BY t.position LIMIT ?)
+            WHERE model NOT IN (SELECT value FROM json_each(?))
             ON CONFLICT DO NOTHING`,
-      args: [now, batch, position, limit],
+      args: [now, batch, position, limit, JSON.stringify(passedOver)],
     },
     {
       sql: `SELECT max(position) AS position, count(*) AS seen FROM (

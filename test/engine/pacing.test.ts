@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { chatAnswer, fail, startProvider } from "../support/provider.ts";
+import { chatAnswer, fail, gate, startProvider } from "../support/provider.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
 const wait = { prefer: "wait=20" };
@@ -74,6 +74,38 @@ describe("a provider that asks to come later", () => {
       return progress.completed === 1500 || undefined;
     });
   });
+});
+
+test("a model that must wait does not fill the queue while another is fed, and gets its turn later", async () => {
+  const end = gate();
+  await using provider = await startProvider(async ({ body }) => {
+    if (body.model === "scarce") await end.opened;
+  });
+  await using app = await startServer(provider.env);
+  const tasks = Array.from({ length: 8000 }, (_, i) => ({
+    prompt: `p${i}`,
+    model: i % 2 === 0 ? "scarce" : "free",
+  }));
+  await app.post("/batches", { id: "b", tasks });
+  await app.post("/batches/b/execute");
+  let longest = 0;
+  await until(async () => {
+    const { rows } = await app.ctx.client.execute(
+      "SELECT count(*) AS n FROM queue WHERE model = 'scarce'",
+    );
+    longest = Math.max(longest, Number(rows[0]?.["n"]));
+    const { progress } = (await app.get("/batches/b?limit=1")).body.data;
+    return progress.completed === 4000 || undefined;
+  });
+  expect(longest).toBeLessThan(3500);
+  end.open();
+  expect(
+    await until(async () => {
+      const { data } = (await app.get("/batches/b?limit=1")).body;
+      return data.status === "completed" ? data : undefined;
+    }),
+  ).toMatchObject({ progress: { completed: 8000 } });
+  expect(await app.differences()).toEqual([]);
 });
 
 describe("a batch whose calls the provider refuses for good", () => {
