@@ -118,7 +118,7 @@ export function createDetails({ refresh }) {
           : []),
         el("h3", null, "Tasks"),
         table(
-          [{ name: "Task", class: "cut" }, { name: "Status" }, { name: "Answer", class: "cut" }],
+          [{ name: "Task", class: "name" }, { name: "Status" }, { name: "Answer", class: "cut" }],
           b.tasks.map((t) => [
             el("a", { href: `#/task/${encodeURIComponent(t.id)}` }, t.id),
             badge(t.status),
