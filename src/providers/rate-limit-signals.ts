@@ -12,17 +12,42 @@ const LARGEST_LIMIT = 1e12;
  */
 export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignals | null {
   const requests =
-    readTold(headers, "x-ratelimit", "requests", nowMs) ??
-    readTold(headers, "anthropic-ratelimit", "requests", nowMs);
+    readTold(headers, OPENAI.requests, nowMs) ?? readTold(headers, ANTHROPIC.requests, nowMs);
   const tokens =
-    readTold(headers, "x-ratelimit", "tokens", nowMs) ??
-    readTold(headers, "anthropic-ratelimit", "tokens", nowMs) ??
-    scarcer(
-      readTold(headers, "anthropic-ratelimit", "input-tokens", nowMs),
-      readTold(headers, "anthropic-ratelimit", "output-tokens", nowMs),
-    );
+    readTold(headers, OPENAI.tokens, nowMs) ??
+    readTold(headers, ANTHROPIC.tokens, nowMs) ??
+    // Whoever splits tokens tells of requests, too: the others are spared the look-ups.
+    (requests === null
+      ? null
+      : scarcer(
+          readTold(headers, ANTHROPIC.input, nowMs),
+          readTold(headers, ANTHROPIC.output, nowMs),
+        ));
   return requests || tokens ? { requests, tokens, retryAfterMs: null, scarce: null } : null;
 }
+
+/** Names are ready-made, because every answer of every provider is looked through. */
+type Names = { limit: string; remaining: string; reset: string };
+
+const openai = (kind: string): Names => ({
+  limit: `x-ratelimit-limit-${kind}`,
+  remaining: `x-ratelimit-remaining-${kind}`,
+  reset: `x-ratelimit-reset-${kind}`,
+});
+
+const anthropic = (kind: string): Names => ({
+  limit: `anthropic-ratelimit-${kind}-limit`,
+  remaining: `anthropic-ratelimit-${kind}-remaining`,
+  reset: `anthropic-ratelimit-${kind}-reset`,
+});
+
+const OPENAI = { requests: openai("requests"), tokens: openai("tokens") };
+const ANTHROPIC = {
+  requests: anthropic("requests"),
+  tokens: anthropic("tokens"),
+  input: anthropic("input-tokens"),
+  output: anthropic("output-tokens"),
+};
 
 /** What a refusal tells: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's prose). */
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
@@ -54,17 +79,13 @@ export function retryAfterMs(headers: Headers, nowMs: number): number | null {
   return Number.isFinite(wait) && wait >= 0 ? wait : null;
 }
 
-function readTold(headers: Headers, prefix: string, kind: string, nowMs: number): Told | null {
-  const [limitName, remainingName, resetName] =
-    prefix === "x-ratelimit"
-      ? [`${prefix}-limit-${kind}`, `${prefix}-remaining-${kind}`, `${prefix}-reset-${kind}`]
-      : [`${prefix}-${kind}-limit`, `${prefix}-${kind}-remaining`, `${prefix}-${kind}-reset`];
-  const remaining = readCount(headers.get(remainingName));
-  const limit = readCount(headers.get(limitName)) || null;
+function readTold(headers: Headers, names: Names, nowMs: number): Told | null {
+  const remaining = readCount(headers.get(names.remaining));
+  const limit = readCount(headers.get(names.limit)) || null;
   if (remaining === null && limit === null) return null;
   // Azure says 0 of 0, or 0 without a limit, where there is none to tell of.
   if (limit === null && remaining === 0) return null;
-  const reset = headers.get(resetName);
+  const reset = headers.get(names.reset);
   return { limit, remaining, resetMs: reset === null ? null : readReset(reset, headers, nowMs) };
 }
 
