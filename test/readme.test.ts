@@ -48,13 +48,12 @@ test("the live reader of the README works as pasted, through a restart of the se
   using folder = temporaryFolder();
   const env = { DATA_DIR: folder.path, PORT: String(await freePort()), API_KEYS: "test-key" };
   await using app = await startProcess(env);
-  const script = (await scriptOf("Last-Event-ID")).replaceAll(
+  const script = (await scriptOf("eventsource-parser")).replaceAll(
     "http://localhost:3000",
     app.url ?? "",
   );
-  const file = join(folder.path, "live.mjs");
-  writeFileSync(file, script);
-  const reader = Bun.spawn([process.execPath, file, "0"], {
+  const reader = Bun.spawn([process.execPath, "run", "-"], {
+    stdin: new Blob([script]),
     env: { KEY: "test-key" },
     stdout: "pipe",
   });
