@@ -109,13 +109,13 @@ export type DueFires = {
 /** What is due at `nowMs` of a schedule whose next fire was to be at `since`: at most `most` fires. */
 export function dueFires(zoned: Zoned, since: number, nowMs: number, most: number): DueFires {
   const job = parse(zoned);
-  const next = job.nextRun(new Date(nowMs))?.getTime() ?? null;
   const fires = [since];
-  for (let at: Date | null = new Date(since); ;) {
-    at = job.nextRun(at);
-    if (!at || at.getTime() > nowMs) return { fires, omitted: null, next };
+  for (let last = since; ;) {
+    const next = job.nextRun(new Date(last))?.getTime() ?? null;
+    if (next === null || next > nowMs) return { fires, omitted: null, next };
     if (fires.length === most) break;
-    fires.push(at.getTime());
+    fires.push(next);
+    last = next;
   }
   // Counted from the end, as a schedule of seconds has too many to go through.
   const end = new Date((Math.floor(nowMs / 1000) + 1) * 1000);
@@ -124,6 +124,7 @@ export function dueFires(zoned: Zoned, since: number, nowMs: number, most: numbe
     .map((date) => date.getTime())
     .toReversed();
   const [to = since, ...listed] = latest;
+  const next = job.nextRun(new Date(nowMs))?.getTime() ?? null;
   return { fires: listed, omitted: { from: since, to }, next };
 }
 

@@ -19,8 +19,10 @@ import {
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
-/** Schedules that fire in one go, the event loop being free between two of them. */
-const PAGE = 200;
+/** Schedules that are read at a time. */
+const PAGE = 1000;
+/** Of these, so many are worked on before the event loop is free again: some milliseconds. */
+const IN_ONE_GO = 100;
 /** When this many are due at once, only so many missed fires of each are listed one by one. */
 const MANY = 100;
 const MOST_MISSED = { few: 100, many: 5 };
@@ -35,9 +37,8 @@ export async function fireDue(ctx: Context, now: number): Promise<number> {
     const due = await listDue(ctx.db, now, PAGE);
     if (due.length === 0) return fired;
     const most = due.length > MANY ? MOST_MISSED.many : MOST_MISSED.few;
-    const moved = await Promise.all(due.map((schedule) => fire(ctx, schedule, now, most)));
+    const moved = await forEach(due, (schedule) => fire(ctx, schedule, now, most));
     fired += moved.filter(Boolean).length;
-    await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
@@ -76,18 +77,32 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
 export async function realign(ctx: Context, now: number): Promise<void> {
   for (let after = 0; ;) {
     const page = await listActive(ctx.db, after, PAGE);
-    const moves = page.map(async (schedule) => {
+    await forEach(page, async (schedule) => {
       if (schedule.nextRun !== null && schedule.nextRun <= now) return;
       const next = await planned(ctx, schedule, () => ({ at: nextFire(schedule, now) }));
       if (!next || next.at === schedule.nextRun) return;
       await ctx.writer.write([moveNextRun(schedule, next.at)]);
     });
-    await Promise.all(moves);
     const last = page.at(-1);
     if (!last || page.length < PAGE) return;
     after = last.seq;
-    await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Does the work for all, so that its writes share commits, but lets others have the event loop. */
+async function forEach<Item, Result>(
+  items: Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Promise<Result>[] = [];
+  for (const [i, item] of items.entries()) {
+    const result = work(item);
+    // What fails is told by the promise of all below, which is made later.
+    result.catch(() => {});
+    results.push(result);
+    if (i % IN_ONE_GO === IN_ONE_GO - 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return Promise.all(results);
 }
 
 /**
