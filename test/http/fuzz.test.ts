@@ -223,7 +223,11 @@ const UPLOADS: Body[] = [
 
 function urlOf(path: string, ids: string[], query: Record<string, unknown>): string {
   let next = 0;
-  const filled = path.replaceAll(/\{[^}]+\}/g, () => encodeURIComponent(ids[next++] ?? "none"));
+  const filled = path.replaceAll(/\{[^}]+\}/g, () => {
+    const id = ids[next++] ?? "none";
+    // A URL has no place for these two: whoever sends it resolves them to another path.
+    return id === "." || id === ".." ? "none" : encodeURIComponent(id);
+  });
   const search = new URLSearchParams(
     Object.entries(query).map(([name, value]) => [
       name,
