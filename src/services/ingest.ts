@@ -22,7 +22,7 @@ export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>
 export type RowIssue = { row: number; field: string; message: string };
 
 /** Written in one commit: some ten milliseconds of the event loop, and few enough syncs of the disk. */
-const CHUNK_ROWS = 2000;
+const CHUNK_ROWS = 1250;
 const MAX_ISSUES = 100;
 
 /** Rows of a file are reported by number, tasks of a request by their path in it. */
