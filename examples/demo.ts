@@ -123,6 +123,6 @@ function report({ progress, usage, costUsd, startedAt, completedAt }: Batch): vo
   Cost      ${cost}${isSimulated ? " is what the real models would have cost; the simulator is free" : ""}
   Duration  ${seconds.toFixed(1)} s
 
-  Next: open ${OUTPUT}, then \`bun run start\` and follow the README's "First batch of your own".
+  Next: open ${OUTPUT}, then \`bun run start\` and follow the README's "Spreadsheets and other files".
 `);
 }
