@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { namesInOrder } from "../lib/json-names.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { type CellIssue, readLabels, readField } from "./columns.ts";
 import { type Endpoint, ENDPOINTS } from "./request.ts";
@@ -40,7 +41,7 @@ export function readJsonlLine(text: string): ReadLine {
     const message = value === undefined ? "is not valid JSON" : "must be a JSON object";
     return { line: null, names: [], issues: [{ field: "", message }] };
   }
-  const names = Object.keys(value);
+  const names = namesInOrder(text, value);
   return "custom_id" in value && "body" in value
     ? { names, ...readOpenAiLine(value) }
     : { names, ...readTaskLine(value) };
