@@ -6,7 +6,8 @@ import { PRIORITIES } from "./task.ts";
 /** A client's id for a task or batch. */
 export const Id = z
   .string()
-  .regex(/^[A-Za-z0-9_\-.:]{1,100}$/, "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . :");
+  .regex(/^[A-Za-z0-9_\-.:]{1,100}$/, "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . :")
+  .refine((id) => id !== "." && id !== "..", "must not be . or .., which no URL can name");
 
 const ContentPart = z.looseObject({ type: z.string() });
 

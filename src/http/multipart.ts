@@ -12,10 +12,12 @@ const MAX_FIELDS = 10;
 /**
  * Hands the one file of a multipart body to `store` while it arrives, at the pace that `store` takes
  * it, and returns what that made of it. Throws `UNSUPPORTED_MEDIA_TYPE` where the body is no
- * multipart form, and `VALIDATION_ERROR` where the form is broken or has no part `file`.
+ * multipart form, `VALIDATION_ERROR` where the form is broken or has no part `file`, and
+ * `REQUEST_TIMEOUT` where nothing comes for `maxPauseMs`.
  */
 export async function readUpload<T>(
   request: Request,
+  maxPauseMs: number,
   store: (upload: Upload) => Promise<T>,
 ): Promise<T> {
   const type = request.headers.get("content-type") ?? "";
@@ -25,9 +27,11 @@ export async function readUpload<T>(
       "Send the file as the part `file` of a `multipart/form-data` body, as `curl -F file=@tasks.csv` does",
     );
   let stored: Promise<T> | undefined;
+  let arriving: PassThrough | undefined;
   const parser = createParser(type, (name, stream) => {
     if (stored) return stream.resume();
     const content = stream.pipe(new PassThrough());
+    arriving = content;
     stream.on("error", (error) => content.destroy(error));
     // It may fail before `store` begins to read, which then meets the failure.
     content.on("error", () => undefined);
@@ -36,15 +40,43 @@ export async function readUpload<T>(
     stored.catch((error: unknown) => parser.destroy(asError(error)));
   });
   try {
-    await pipeline(Readable.from(request.body), parser);
+    await pipeline(Readable.from(atPace(request.body, maxPauseMs)), parser);
   } catch (error) {
+    // A body that breaks off ends the parser, but not the file that it was handing out.
+    arriving?.destroy(asError(error));
     const cause: unknown = await stored?.catch((refusal: unknown) => refusal);
     if (cause instanceof AppError) throw cause;
+    if (error instanceof AppError) throw error;
     throw invalid([{ path: "", message: `the form is broken: ${asError(error).message}` }]);
   }
   if (!stored)
     throw invalid([{ path: "file", message: "the form has no part `file` with a filename" }]);
   return stored;
+}
+
+/** The pieces of a body, none of which may be longer in coming than `maxPauseMs`. */
+async function* atPace(
+  body: ReadableStream<Uint8Array>,
+  maxPauseMs: number,
+): AsyncGenerator<Uint8Array> {
+  const reader = body.getReader();
+  const tooSlow = `Nothing of the file came for ${maxPauseMs / 1000} s`;
+  try {
+    for (;;) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const pause = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new AppError("REQUEST_TIMEOUT", tooSlow)), maxPauseMs);
+      });
+      const { value, done } = await Promise.race([reader.read(), pause]).finally(() =>
+        clearTimeout(timer),
+      );
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    // Whoever sends may be gone, or not listening.
+    reader.cancel().catch(() => undefined);
+  }
 }
 
 function createParser(type: string, onFile: (name: string, stream: Readable) => void) {

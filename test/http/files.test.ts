@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync, mkdirSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 
 import {
@@ -37,6 +38,13 @@ function stored(app: TestServer): string[] {
   return readdirSync(app.filesDir, { recursive: true })
     .map(String)
     .filter((name) => name.includes("file-"));
+}
+
+/** Everything in the files folder but the folder of uploads itself. */
+function left(app: TestServer): string[] {
+  return readdirSync(app.filesDir, { recursive: true })
+    .map(String)
+    .filter((name) => name !== ".uploads");
 }
 
 describe("an uploaded file", () => {
@@ -97,6 +105,30 @@ describe("an uploaded file", () => {
     expect(
       readdirSync(app.filesDir, { recursive: true }).filter((name) => name !== ".uploads"),
     ).toEqual([]);
+    expect((await app.get("/files")).body.data.files).toEqual([]);
+  });
+
+  test("leaves nothing behind where its sender falls silent or hangs up", async () => {
+    await using app = await startServer({ BODY_TIMEOUT_SECONDS: "1" });
+    const { hostname, port } = new URL(app.url);
+    const begin = async () => {
+      const socket = connect(Number(port), hostname);
+      socket.write(
+        `POST /api/v1/files HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${KEY}\r\n` +
+          "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\r\n" +
+          `--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n${"a".repeat(100_000)}`,
+      );
+      await until(() => left(app).length > 0 || undefined);
+      return socket;
+    };
+    const silent = await begin();
+    let answer = "";
+    for await (const chunk of silent) if ((answer += String(chunk)).includes("}")) break;
+    expect(answer).toContain("408");
+    expect(answer).toContain("REQUEST_TIMEOUT");
+    await until(() => left(app).length === 0 || undefined);
+    (await begin()).destroy();
+    await until(() => left(app).length === 0 || undefined);
     expect((await app.get("/files")).body.data.files).toEqual([]);
   });
 

@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import OpenAI from "openai";
 import { Webhook } from "standardwebhooks";
@@ -223,6 +225,21 @@ describe("an endpoint", () => {
     expect(receiver.types()).not.toContain("batch.progress");
     expect(other.types()).toContain("batch.progress");
     expect(new Set(other.types())).toEqual(new Set(["batch.progress", "batch.completed"]));
+  });
+
+  test("tells of a schedule's run, and of batches that were paused and cancelled", async () => {
+    await using receiver = await startReceiver();
+    await using app = await startServer({ ...receiver.env, SIMULATOR_LATENCY_MS: "200" });
+    writeFileSync(join(app.filesDir, "in.csv"), "prompt\nhi\n");
+    const events = ["scheduled_task.executed", "batch.paused", "batch.cancelled"];
+    await subscribe(app, receiver.url, events);
+    const schedule = { name: "s", schedule: "@yearly", inputFile: "in.csv" };
+    const { id } = (await app.post("/scheduled-tasks", schedule)).body.data;
+    await app.post(`/scheduled-tasks/${id}/run`);
+    await app.post("/batches", { id: "b", tasks: many(50), config: { maxConcurrency: 1 } });
+    for (const action of ["execute", "pause", "cancel"]) await app.post(`/batches/b/${action}`);
+    await until(() => new Set(receiver.types()).size === events.length || undefined);
+    expect(receiver.types().toSorted()).toEqual(events.toSorted());
   });
 
   test("is signed for with both secrets for a day after a rotation", async () => {

@@ -152,8 +152,10 @@ export const fileRoutes = createRouter().route("/", listed);
 // Documented here and routed by hand: a validator would read the whole file into memory first.
 fileRoutes.openAPIRegistry.registerPath(upload);
 fileRoutes.post(upload.path, upload.middleware, async (c) => {
-  const file = await readUpload(c.req.raw, ({ name, content: bytes }) =>
-    service.storeFile(c.var.ctx, c.var.caller, name, bytes),
+  const file = await readUpload(
+    c.req.raw,
+    c.var.ctx.config.bodyTimeoutMs,
+    ({ name, content: bytes }) => service.storeFile(c.var.ctx, c.var.caller, name, bytes),
   );
   return c.json(success(toBody(file), "File uploaded successfully"), 201);
 });
