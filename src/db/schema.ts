@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  foreignKey,
   index,
   integer,
   primaryKey,
@@ -214,6 +215,8 @@ export const taskInputs = sqliteTable("task_inputs", {
   metadata: text(),
   /** The cells of the task's CSV row, a JSON array in the order of the batch's columns. */
   cells: text(),
+  /** SHA-256 of endpoint and body where an answer to the same request may be used again; else null. */
+  cacheKey: text(),
 });
 
 export type TaskInput = typeof taskInputs.$inferSelect;
@@ -281,6 +284,10 @@ export const executions = sqliteTable(
     log: text(),
     provider: text(),
     model: text(),
+    /** The model that was asked for, where another one was called in its place. */
+    fallbackFrom: text(),
+    /** The answer was that of an earlier execution; no call was made. */
+    isCached: integer({ mode: "boolean" }).notNull().default(false),
     requestId: text(),
     promptTokens: integer(),
     completionTokens: integer(),
@@ -295,6 +302,23 @@ export const executions = sqliteTable(
 );
 
 export type Execution = typeof executions.$inferSelect;
+
+/** Which execution answers a request that is the same as its own (`task_inputs.cache_key`). */
+export const cachedAnswers = sqliteTable(
+  "cached_answers",
+  {
+    key: text().primaryKey(),
+    task: integer().notNull(),
+    run: integer().notNull(),
+  },
+  (t) => [
+    foreignKey({
+      columns: [t.task, t.run],
+      foreignColumns: [executions.task, executions.run],
+    }).onDelete("cascade"),
+    index("cached_answers_by_execution").on(t.task, t.run),
+  ],
+);
 
 /**
  * The append-only log. Ids grow in commit order, because SQLite has one writer at a time. There are
@@ -313,6 +337,8 @@ export const events = sqliteTable("events", {
   run: integer(),
   /** What else there is to tell, JSON. */
   data: text(),
+  /** Trace context of the request that led to it, where traces are told. */
+  trace: text(),
 });
 
 /** What is wrong at present, one row each; the row goes when all is clear. */
@@ -371,6 +397,8 @@ export const webhookDeliveries = sqliteTable(
     task: text(),
     batch: text(),
     body: text().notNull(),
+    /** Trace context of its event, where traces are told. */
+    trace: text(),
     /** When the event happened. */
     at: integer().notNull(),
     status: text().$type<"pending" | "delivered" | "failed">().notNull(),
