@@ -3,7 +3,11 @@ import type { Config } from "./config.ts";
 import { withoutSecrets } from "./lib/urls.ts";
 
 /** What a person who started the server needs to know, as text for the terminal. */
-export function banner(config: Config, port: number, firstKey: string | undefined): string {
+export function banner(
+  config: Config,
+  port: number,
+  { firstKey, mostRequests }: { firstKey: string | undefined; mostRequests: number },
+): string {
   const shown = config.host === "0.0.0.0" || config.host === "::" ? "localhost" : config.host;
   const base = `http://${shown}:${port}`;
   const lines = [
@@ -19,6 +23,11 @@ export function banner(config: Config, port: number, firstKey: string | undefine
   ];
   if (config.encryptionKeys.length === 0)
     lines.push("  ENCRYPTION_KEY is not set: webhook secrets are stored unencrypted.");
+  if (config.maxConcurrency > mostRequests)
+    lines.push(
+      `  MAX_CONCURRENCY is ${config.maxConcurrency}, but at most ${mostRequests} calls are made at a time: Bun reads`,
+      "  BUN_CONFIG_MAX_HTTP_REQUESTS at its start. `bun run start` and the container set it.",
+    );
   if (firstKey !== undefined)
     lines.push(
       "",

@@ -13,7 +13,7 @@ declare const Deno: {
   ): { addr: { port: number }; shutdown(): Promise<void> };
 };
 
-await runProcess(({ host, port, fetch }) => {
+await runProcess(Infinity, ({ host, port, fetch }) => {
   const server = Deno.serve({ hostname: host, port, onListen: () => undefined }, (request, info) =>
     fetch(request, { address: () => info.remoteAddr.hostname }),
   );

@@ -1,9 +1,13 @@
+import process from "node:process";
+
 import { runProcess } from "./process.ts";
 
 /** Longer than the longest `Prefer: wait`. */
 const IDLE_TIMEOUT_SECONDS = 120;
+/** Bun makes so many HTTP requests at a time and reads at its own start whether it may make more. */
+const mostRequests = Number(process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] ?? 256);
 
-await runProcess(({ host, port, maxBodyBytes, maxFileBytes, fetch }) => {
+await runProcess(mostRequests, ({ host, port, maxBodyBytes, maxFileBytes, fetch }) => {
   const server = Bun.serve({
     hostname: host,
     port,

@@ -18,16 +18,20 @@ export type Server = {
 
 /**
  * The process: environment, runner, server, signals. Whatever keeps it from starting is told in a
- * few words, and it exits with 1. The runtime provides the server.
+ * few words, and it exits with 1. The runtime provides the server, and tells how many requests to
+ * providers it makes at a time.
  */
-export async function runProcess(serve: (options: ServeOptions) => Server): Promise<void> {
+export async function runProcess(
+  mostRequests: number,
+  serve: (options: ServeOptions) => Server,
+): Promise<void> {
   const config = readConfigOrExit();
   await configureLogging(config, secretsOf(config));
   try {
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });
     await runner.start();
-    console.log(banner(config, server.port, runner.firstKey));
+    console.log(banner(config, server.port, { firstKey: runner.firstKey, mostRequests }));
     stopOnSignals(async () => {
       void server.stop(false);
       await runner.stop(config.shutdownGraceMs);

@@ -5,18 +5,24 @@ import { costUsd } from "../domain/prices.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
+import { createStarter, type Startable } from "./starter.ts";
 
 /** A report carries what ended within this time, so that a busy main thread gets few messages. */
 const REPORT_AFTER_MS = 2;
 const REPORT_AT_MOST = 32;
 
 /**
- * What a worker thread does: it starts the calls it is given, all at once, and reports what comes of
+ * What a worker thread does: it starts the calls it is given (`starter.ts`) and reports what comes of
  * them. An answer is reported at once when nothing else is in flight, otherwise with those that end
  * in the same two milliseconds.
  */
 export function createCallRunner(post: (message: FromWorker) => void): (message: ToWorker) => void {
-  const running = new Map<number, AbortController>();
+  /** Calls taken on that have not ended, by task; those that wait for their start, too. */
+  const running = new Map<number, Taken>();
+  const starter = createStarter<Taken>(
+    (taken) => void run(taken),
+    () => performance.now(),
+  );
   let callers: { real: Caller; simulated: Caller } | undefined;
   let outcomes: Outcome[] = [];
   let deltas: Delta[] = [];
@@ -35,11 +41,16 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
     else timer ??= setTimeout(report, REPORT_AFTER_MS);
   }
 
-  async function run(call: Call): Promise<void> {
+  function take(call: Call): Taken {
+    const taken = { call, abort: new AbortController(), startedAt: 0, isYoung: false };
+    running.set(call.task, taken);
+    return taken;
+  }
+
+  async function run(taken: Taken): Promise<void> {
+    const { call, abort } = taken;
     if (!callers) throw new Error("a call came before the start message");
     const { name, caller } = call.isDryRun ? callers.simulated : callers.real;
-    const abort = new AbortController();
-    running.set(call.task, abort);
     let offset = 0;
     const result = await caller({
       endpoint: call.endpoint,
@@ -53,18 +64,21 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
       },
     });
     // The same task may have been cancelled and started again meanwhile.
-    if (running.get(call.task) === abort) running.delete(call.task);
+    if (running.get(call.task) === taken) running.delete(call.task);
     outcomes.push(toOutcome(call, name, result, Date.now()));
+    starter.end(taken);
     reportSoon();
   }
 
   return (message) => {
     if (message.type === "start")
       callers = { real: named(message.provider), simulated: named(message.simulator) };
-    else if (message.type === "run") for (const call of message.calls) void run(call);
-    else for (const task of message.tasks) running.get(task)?.abort();
+    else if (message.type === "run") starter.add(message.calls.map(take));
+    else for (const task of message.tasks) running.get(task)?.abort.abort();
   };
 }
+
+type Taken = Startable & { call: Call; abort: AbortController };
 
 type Caller = { name: string; caller: (call: ProviderCall) => Promise<CallResult> };
 

@@ -81,6 +81,7 @@ export function createInFlight(
         body: row.body,
         timeoutMs: row.timeoutMs ?? config.requestTimeoutMs,
         isDryRun: row.isDryRun === 1,
+        isUrgent: row.lane === SINGLE_TASKS,
       };
     },
 

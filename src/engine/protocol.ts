@@ -14,6 +14,8 @@ export type Call = {
   body: string;
   timeoutMs: number;
   isDryRun: boolean;
+  /** Somebody may be waiting for it, so that it goes before others. */
+  isUrgent: boolean;
 };
 
 /** How a call ended. `final` ends its run if, after a failure, no other attempt follows. */

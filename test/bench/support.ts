@@ -79,6 +79,7 @@ export async function startRunner(env: Record<string, string> = {}) {
       MAX_STREAMS_PER_KEY: "0",
       MAX_WAITS_PER_KEY: "0",
       MAX_BODY_BYTES: "500000000",
+      BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
       ...env,
     },
     stdout: "pipe",

@@ -97,6 +97,35 @@ describe("starting", () => {
   });
 });
 
+describe("more calls at once than Bun makes by itself", () => {
+  test("are made where its start said so, as `bun run start` and the container do", async () => {
+    using folder = temporaryFolder();
+    await using provider = await startProvider(hang);
+    const setting = /BUN_CONFIG_MAX_HTTP_REQUESTS=(\d+)/;
+    const { scripts } = JSON.parse(readFileSync("package.json", "utf8"));
+    const [, most = ""] = setting.exec(scripts.start) ?? [];
+    expect(setting.exec(readFileSync("Dockerfile", "utf8"))?.[1]).toBe(most);
+    await using app = await startProcess({
+      ...provider.env,
+      DATA_DIR: folder.path,
+      MAX_CONCURRENCY: "500",
+      SHUTDOWN_GRACE_SECONDS: "0",
+      BUN_CONFIG_MAX_HTTP_REQUESTS: most,
+    });
+    expect(app.output.stdout).not.toContain("MAX_CONCURRENCY");
+    const tasks = Array.from({ length: 400 }, (_, i) => ({ prompt: `p${i}` }));
+    await app.post("/batches", { id: "b", tasks });
+    await app.post("/batches/b/execute");
+    await until(() => provider.state.open === 400 || undefined);
+  });
+
+  test("are announced to be too many where it did not", async () => {
+    using folder = temporaryFolder();
+    await using app = await startProcess({ DATA_DIR: folder.path, MAX_CONCURRENCY: "500" });
+    expect(app.output.stdout).toContain("MAX_CONCURRENCY is 500, but at most 256 calls are made");
+  });
+});
+
 describe("stopping", () => {
   test("lets calls in flight finish, takes no new ones, and exits 0", async () => {
     using folder = temporaryFolder();

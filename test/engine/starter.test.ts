@@ -1,0 +1,75 @@
+import { describe, expect, test } from "bun:test";
+
+import { createStarter, type Startable } from "../../src/engine/starter.ts";
+
+type One = Startable & { n: number };
+
+function givenStarter() {
+  const clock = { now: 0 };
+  const started: One[] = [];
+  const starter = createStarter<One>(
+    (one) => started.push(one),
+    () => clock.now,
+  );
+  let made = 0;
+  return {
+    clock,
+    started,
+    starter,
+    calls: (count: number, isUrgent = false) =>
+      Array.from({ length: count }, (): One => ({
+        n: made++,
+        call: { isUrgent },
+        startedAt: 0,
+        isYoung: false,
+      })),
+    end: (from: number, to: number) => started.slice(from, to).forEach((one) => starter.end(one)),
+  };
+}
+
+describe("a worker thread starts", () => {
+  test("64 calls at a time where answers come at once", () => {
+    const { starter, started, calls, end } = givenStarter();
+    starter.add(calls(1000));
+    expect(started).toHaveLength(64);
+    end(0, 10);
+    expect(started).toHaveLength(74);
+    end(10, 64);
+    expect(started).toHaveLength(128);
+  });
+
+  test("64 more as those under way grow old, however many they are", () => {
+    const { starter, started, calls, clock } = givenStarter();
+    starter.add(calls(1000));
+    for (let ms = 20; ms <= 200; ms += 20) {
+      clock.now = ms;
+      starter.add([]);
+    }
+    expect(started).toHaveLength(11 * 64);
+  });
+
+  test("one in place of each old one that ends, and none in place of the young that are too many", () => {
+    const { starter, started, calls, clock, end } = givenStarter();
+    starter.add(calls(1000));
+    clock.now = 20;
+    starter.add([]);
+    expect(started).toHaveLength(128);
+    // The old ones end, and as many begin: 128 are young, of which the first 64 to end leave no room.
+    end(0, 64);
+    expect(started).toHaveLength(192);
+    end(64, 128);
+    expect(started).toHaveLength(192);
+    end(128, 138);
+    expect(started).toHaveLength(202);
+  });
+
+  test("urgent calls before all others that wait, and every call once", () => {
+    const { starter, started, calls, end } = givenStarter();
+    starter.add(calls(2000));
+    starter.add(calls(2, true));
+    end(0, 2);
+    expect(started.slice(64).map(({ n }) => n)).toEqual([2000, 2001]);
+    for (let i = 2; i < started.length; i++) end(i, i + 1);
+    expect(new Set(started.map(({ n }) => n)).size).toBe(2002);
+  });
+});
