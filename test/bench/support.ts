@@ -63,6 +63,15 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** What `bun run start` tells Bun. */
+function runtimeSettings(): Record<string, string> {
+  const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as {
+    scripts: { start: string };
+  };
+  const found = scripts.start.matchAll(/\b(BUN_\w+)=(\S+)/g);
+  return Object.fromEntries(Array.from(found, ([, name = "", value = ""]) => [name, value]));
+}
+
 /** The real runner as a process of its own, on a new database. */
 export async function startRunner(env: Record<string, string> = {}) {
   const folder = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "bench-"));
@@ -79,7 +88,7 @@ export async function startRunner(env: Record<string, string> = {}) {
       MAX_STREAMS_PER_KEY: "0",
       MAX_WAITS_PER_KEY: "0",
       MAX_BODY_BYTES: "500000000",
-      BUN_CONFIG_MAX_HTTP_REQUESTS: "65535",
+      ...runtimeSettings(),
       ...env,
     },
     stdout: "pipe",
