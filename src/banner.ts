@@ -1,5 +1,6 @@
 import packageJson from "../package.json" with { type: "json" };
 import type { Config } from "./config.ts";
+import type { Provider } from "./domain/provider.ts";
 import { withoutSecrets } from "./lib/urls.ts";
 
 /** What a person who started the server needs to know, as text for the terminal. */
@@ -17,9 +18,11 @@ export function banner(
     `  Docs     ${base}/docs`,
     `  Monitor  ${base}/`,
     "",
-    config.provider.kind === "simulator"
-      ? "  No OPENAI_API_KEY or OPENAI_BASE_URL is set, so the built-in simulator answers: no network, no cost."
-      : `  Tasks go to ${withoutSecrets(config.provider.baseUrl)}`,
+    ...config.providers.map((provider) =>
+      provider.kind === "simulator"
+        ? "  No OPENAI_API_KEY or OPENAI_BASE_URL is set, so the built-in simulator answers: no network, no cost."
+        : `  ${modelsOf(provider)} to ${withoutSecrets(provider.baseUrl)}`,
+    ),
   ];
   if (config.encryptionKeys.length === 0)
     lines.push("  ENCRYPTION_KEY is not set: webhook secrets are stored unencrypted.");
@@ -36,4 +39,8 @@ export function banner(
       `  ${firstKey}`,
     );
   return `\n${lines.join("\n")}\n`;
+}
+
+function modelsOf({ models }: Provider): string {
+  return models === null ? "Tasks go" : `Tasks for ${models.join(", ")} go`;
 }

@@ -1,12 +1,18 @@
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 
-import { z } from "zod";
+import type { z } from "zod";
 
-/** A model API that calls go to. Handed to worker threads as it stands. */
-export type ProviderConfig =
-  | { kind: "openai"; name: string; baseUrl: string; apiKey: string }
-  | { kind: "simulator"; name: "simulator"; latencyMs: number; failureRate: number };
+import type { Fallbacks, Provider } from "./domain/provider.ts";
+import { routesOf } from "./domain/routes.ts";
+import { Environment, type LogFormat, type LogLevel, type Role } from "./environment.ts";
+import {
+  DEFAULT_PROVIDER,
+  NO_KEY,
+  OPENAI_URL,
+  type ProvidersFile,
+  readProvidersFile,
+} from "./providers-file.ts";
 
 export type Config = {
   port: number;
@@ -26,17 +32,16 @@ export type Config = {
   /** Event streams, and answers that wait, that one API key may hold open in this process; 0: any number. */
   maxStreamsPerKey: number;
   maxWaitsPerKey: number;
-  /** The provider of every real run. Dry runs always go to `simulator`. */
-  provider: ProviderConfig;
-  simulator: ProviderConfig;
+  /** Who answers real runs, in the order in which they are asked. Dry runs always go to `simulator`. */
+  providers: Provider[];
+  simulator: Provider;
+  fallbacks: Fallbacks;
   defaultModel: string;
   /** Patterns such as `gpt-4*`; empty: whatever the provider lists. */
   allowedModels: string[];
   workers: number;
   maxConcurrency: number;
   maxRetries: number;
-  /** Limits of a minute of each model of the provider. */
-  providerLimits: { rpm: number | null; tpm: number | null };
   retryBaseMs: number;
   retryMaxMs: number;
   requestTimeoutMs: number;
@@ -57,126 +62,6 @@ export type Config = {
   /** Where traces go; undefined: nowhere. */
   otlpEndpoint: string | undefined;
 };
-
-const ROLES = ["all", "api", "runner"] as const;
-export type Role = (typeof ROLES)[number];
-const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-const LOG_FORMATS = ["json", "pretty"] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
-
-/** Every variable the program reads. The README's table is tested against this schema. */
-export const Environment = z.object({
-  PORT: integer(0, 65_535).default(3000).describe("Port of the HTTP server; 0 takes a free one"),
-  HOST: text().default("127.0.0.1").describe("Address to listen on; 0.0.0.0 in the container"),
-  DATABASE_URL: url(["file:", "http:", "https:", "libsql:", "ws:", "wss:"])
-    .optional()
-    .meta({ default: "file:$DATA_DIR/task-runner.db" })
-    .describe("A local file (`file:…`) or a libSQL server (`http://…`, `libsql://…`)"),
-  DATABASE_AUTH_TOKEN: text().optional().describe("Token for a libSQL server"),
-  DATA_DIR: text().default("./data").describe("Where the database and files live"),
-  FILES_DIR: text()
-    .optional()
-    .meta({ default: "$DATA_DIR/files" })
-    .describe("The only folder that `inputFile` and `outputFile` may name"),
-  API_KEYS: list()
-    .optional()
-    .describe("Comma-separated admin keys; with none here or stored, the first start makes one"),
-  ENCRYPTION_KEY: list()
-    .refine((keys) => keys.every((key) => key.length >= 32), "must have 32 characters or more")
-    .optional()
-    .describe(
-      "Encrypts webhook secrets at rest (`openssl rand -base64 32`); to replace it: `new,old`",
-    ),
-  RATE_LIMIT_PER_MINUTE: integer(0, 10_000_000)
-    .default(100)
-    .describe(
-      "Requests of one API key in a minute, unless the key has its own limit; 0: any number",
-    ),
-  FAILED_LOGINS_PER_MINUTE: integer(0, 10_000_000)
-    .default(10)
-    .describe("Wrong API keys from one address in a minute; 0: any number"),
-  TRUSTED_PROXY_HOPS: integer(0, 10)
-    .default(0)
-    .describe("Reverse proxies in front, whose `X-Forwarded-For` tells the client's address"),
-  MAX_STREAMS_PER_KEY: integer(0, 1_000_000)
-    .default(100)
-    .describe("Event streams that one API key may have open; 0: any number"),
-  MAX_WAITS_PER_KEY: integer(0, 1_000_000)
-    .default(100)
-    .describe("Requests with `Prefer: wait` that one API key may have open; 0: any number"),
-  BODY_TIMEOUT_SECONDS: integer(1, 3600).default(30).describe("Time for a request body to arrive"),
-  CORS_ORIGINS: list()
-    .optional()
-    .describe("Comma-separated origins whose pages may use the API; unset: none but its own"),
-  OPENAI_API_KEY: text().optional().describe("Key of the provider"),
-  OPENAI_BASE_URL: url(["http:", "https:"])
-    .optional()
-    .describe("Any OpenAI-compatible API; with neither of the two, the simulator answers"),
-  DEFAULT_MODEL: text().default("gpt-4o-mini").describe("Model of tasks that name none"),
-  ALLOWED_MODELS: list()
-    .optional()
-    .describe("Comma-separated patterns (`gpt-4*`); unset: what the provider lists"),
-  WORKERS: integer(1, 64)
-    .optional()
-    .meta({ default: "processors - 1, at most 4" })
-    .describe("Worker threads that call the provider"),
-  MAX_CONCURRENCY: integer(1, 10_000).default(64).describe("Calls in flight at once"),
-  MAX_RETRIES: integer(0, 100)
-    .default(3)
-    .describe("Further attempts after a failure that may pass"),
-  PROVIDER_RPM: integer(1, 1_000_000_000)
-    .optional()
-    .describe(
-      "Requests a minute and model that the provider allows; unset: learned from its answers",
-    ),
-  PROVIDER_TPM: integer(1, 1_000_000_000_000)
-    .optional()
-    .describe(
-      "Tokens a minute and model that the provider allows; unset: learned from its answers",
-    ),
-  RETRY_BASE_MS: integer(1, 3_600_000).default(500).describe("First back-off, doubled each time"),
-  RETRY_MAX_MS: integer(1, 86_400_000).default(60_000).describe("Longest back-off"),
-  REQUEST_TIMEOUT_MS: integer(1, 86_400_000)
-    .default(120_000)
-    .describe("Time for one provider call"),
-  MAX_BODY_BYTES: integer(1024, 1_073_741_824)
-    .default(10_485_760)
-    .describe("Largest request body that is read"),
-  MAX_FILE_BYTES: integer(1024, 1_099_511_627_776)
-    .default(1_073_741_824)
-    .describe("Largest file that can be uploaded"),
-  LEASE_SECONDS: integer(1, 3600)
-    .default(15)
-    .describe("On a shared database: silence after which a node's work goes to others"),
-  SHUTDOWN_GRACE_SECONDS: integer(0, 3600)
-    .default(25)
-    .describe("On SIGTERM: time for calls in flight to finish"),
-  WEBHOOK_ALLOWED_HOSTS: list()
-    .optional()
-    .describe(
-      "Comma-separated hosts (`host` or `host:port`) of your own network that webhooks may go to",
-    ),
-  RETENTION_DAYS: integer(1, 36_500)
-    .default(30)
-    .describe("Days that events and the record of webhook deliveries are kept"),
-  ROLE: z
-    .enum(ROLES)
-    .default("all")
-    .describe("`api` answers requests, `runner` executes, `all` both"),
-  SIMULATOR_LATENCY_MS: integer(0, 600_000)
-    .default(150)
-    .describe("Typical answer time of the simulator"),
-  SIMULATOR_FAILURE_RATE: number(0, 1).default(0).describe("Share of simulated calls that fail"),
-  LOG_LEVEL: z.enum(LOG_LEVELS).default("info").describe("`debug`, `info`, `warning` or `error`"),
-  LOG_FORMAT: z
-    .enum(LOG_FORMATS)
-    .default("json")
-    .describe("`json` for machines, `pretty` for people"),
-  OTEL_EXPORTER_OTLP_ENDPOINT: url(["http:", "https:"])
-    .optional()
-    .describe("OpenTelemetry collector (OTLP over HTTP); unset: no traces"),
-});
 
 /** The environment is unusable; `problems` has a line for each thing that is wrong. */
 export class ConfigError extends Error {
@@ -201,12 +86,6 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     );
   const e = parsed.data;
   const dataDir = resolve(e.DATA_DIR);
-  const simulator: ProviderConfig = {
-    kind: "simulator",
-    name: "simulator",
-    latencyMs: e.SIMULATOR_LATENCY_MS,
-    failureRate: e.SIMULATOR_FAILURE_RATE,
-  };
   return {
     port: e.PORT,
     host: e.HOST,
@@ -221,22 +100,12 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     trustedProxyHops: e.TRUSTED_PROXY_HOPS,
     maxStreamsPerKey: e.MAX_STREAMS_PER_KEY,
     maxWaitsPerKey: e.MAX_WAITS_PER_KEY,
-    provider:
-      e.OPENAI_API_KEY || e.OPENAI_BASE_URL
-        ? {
-            kind: "openai",
-            name: "openai",
-            baseUrl: e.OPENAI_BASE_URL ?? "https://api.openai.com/v1",
-            apiKey: e.OPENAI_API_KEY ?? "none",
-          }
-        : simulator,
-    simulator,
+    ...readProviders(e, env),
     defaultModel: e.DEFAULT_MODEL,
     allowedModels: e.ALLOWED_MODELS ?? [],
     workers: e.WORKERS ?? Math.max(1, Math.min(4, availableParallelism() - 1)),
     maxConcurrency: e.MAX_CONCURRENCY,
     maxRetries: e.MAX_RETRIES,
-    providerLimits: { rpm: e.PROVIDER_RPM ?? null, tpm: e.PROVIDER_TPM ?? null },
     retryBaseMs: e.RETRY_BASE_MS,
     retryMaxMs: e.RETRY_MAX_MS,
     requestTimeoutMs: e.REQUEST_TIMEOUT_MS,
@@ -255,43 +124,54 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   };
 }
 
-function text() {
-  return z.string().trim();
+/** The providers of the file, then that of the environment unless the file has it, or the simulator. */
+function readProviders(
+  e: z.infer<typeof Environment>,
+  env: Record<string, string | undefined>,
+): Pick<Config, "providers" | "simulator" | "fallbacks"> {
+  const { providers, fallbacks } = readFile(e.PROVIDERS_FILE, env);
+  const terms = { models: null, prices: [], maxConcurrency: null };
+  const limits: Provider["limits"] = [
+    ["*", { rpm: e.PROVIDER_RPM ?? null, tpm: e.PROVIDER_TPM ?? null }],
+  ];
+  const simulator: Provider = {
+    ...terms,
+    kind: "simulator",
+    name: "simulator",
+    latencyMs: e.SIMULATOR_LATENCY_MS,
+    failureRate: e.SIMULATOR_FAILURE_RATE,
+    limits,
+    // Dry runs show what the real run would cost.
+    prices: providers.flatMap(({ prices }) => prices),
+  };
+  const isNamed = providers.some(({ name }) => name === DEFAULT_PROVIDER);
+  const fromEnvironment: Provider | undefined =
+    (e.OPENAI_API_KEY || e.OPENAI_BASE_URL) && !isNamed
+      ? {
+          ...terms,
+          kind: "openai",
+          name: DEFAULT_PROVIDER,
+          baseUrl: e.OPENAI_BASE_URL ?? OPENAI_URL,
+          apiKeys: [e.OPENAI_API_KEY ?? NO_KEY],
+          headers: {},
+          limits,
+        }
+      : undefined;
+  const rest = fromEnvironment ?? (providers.length === 0 ? simulator : undefined);
+  const all = [...providers, ...(rest ? [rest] : [])];
+  if (routesOf({ providers: all, fallbacks: [] }, e.DEFAULT_MODEL).length === 0)
+    throw new ConfigError([
+      `DEFAULT_MODEL: no provider of PROVIDERS_FILE takes ${e.DEFAULT_MODEL}; name one of its models`,
+    ]);
+  return { providers: all, simulator, fallbacks };
 }
 
-function list() {
-  return text().transform((value) =>
-    value
-      .split(",")
-      .map((item) => item.trim())
-      .filter((item) => item !== ""),
-  );
-}
-
-function integer(min: number, max: number) {
-  const message = `must be a whole number from ${min} to ${max}`;
-  return text()
-    .regex(/^-?\d+$/, message)
-    .transform(Number)
-    .pipe(z.number().min(min, message).max(max, message));
-}
-
-function number(min: number, max: number) {
-  const message = `must be a number from ${min} to ${max}`;
-  return text()
-    .regex(/^-?\d+(\.\d+)?$/, message)
-    .transform(Number)
-    .pipe(z.number().min(min, message).max(max, message));
-}
-
-function url(protocols: string[]) {
-  const message = `must be a URL that starts with ${protocols.join(", ")}`;
-  return text().refine((value) => {
-    const scheme = /^[a-z]+:/.exec(value)?.[0];
-    return (
-      scheme !== undefined &&
-      protocols.includes(scheme) &&
-      (scheme === "file:" || URL.canParse(value))
-    );
-  }, message);
+function readFile(
+  path: string | undefined,
+  env: Record<string, string | undefined>,
+): ProvidersFile {
+  if (path === undefined) return { providers: [], fallbacks: [] };
+  const read = readProvidersFile(path, env);
+  if (!read.ok) throw new ConfigError(read.problems.map((line) => `PROVIDERS_FILE: ${line}`));
+  return read.file;
 }

@@ -3,8 +3,10 @@ import type { Client } from "@libsql/client";
 import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
+import type { BreakerState } from "./domain/breaker.ts";
 import type { Probe } from "./domain/health.ts";
 import type { MeterName } from "./domain/meters.ts";
+import type { PacerState } from "./domain/pacer.ts";
 import type { ResolveHost } from "./lib/guarded-post.ts";
 import type { Meters } from "./lib/meters.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
@@ -40,8 +42,24 @@ export type Topics = {
 /** Why a batch makes no headway at present, or less than it could. */
 export type Waiting = { reason: "rate_limit" | "provider_unavailable"; until: number | null };
 
+/** A provider as the engine of this process sees it. */
+export type ProviderLive = {
+  inFlight: number;
+  maxConcurrency: number | null;
+  /** `open`: it cannot be reached and gets no calls; `half_open`: one call finds out whether it can. */
+  breaker: BreakerState;
+  openUntil: number | null;
+  /** Keys that get no calls because they were refused or their quota is used up. */
+  keysOut: number;
+  /** What was called since the start of the process; `key` is its place among the provider's. */
+  models: { model: string; key: number; pacer: PacerState }[];
+};
+
 /** What the engine of this process knows and the database does not. */
-export type LiveView = { waitingOf: (batch: number) => Waiting | null };
+export type LiveView = {
+  waitingOf: (batch: number) => Waiting | null;
+  providers: () => ProviderLive[];
+};
 
 /** What every verb gets first. */
 export type Context = {
@@ -65,8 +83,11 @@ export type Context = {
   /** No other process can have the database open. */
   isExclusive: boolean;
   now: () => number;
-  /** Asks the provider whether it is there, at most every half minute. */
-  probeProvider: () => Promise<Probe>;
+  /**
+   * Asks a provider, by its place in the configuration, with one of its keys, whether it is there,
+   * unless that was found out less than `maxAgeMs` ago.
+   */
+  probeProvider: (provider: number, key: number, maxAgeMs: number) => Promise<Probe>;
   /** Whether a task may name this model. */
   isModelSupported: (model: string) => Promise<boolean>;
 };

@@ -26,11 +26,11 @@ export async function configureLogging(
 
 /** What no line may hold, from the configuration. */
 export function secretsOf(config: Config): string[] {
-  const { provider, databaseAuthToken } = config;
+  const { providers, databaseAuthToken } = config;
   return [
     ...config.apiKeys,
     ...config.encryptionKeys,
-    ...(provider.kind === "openai" ? [provider.apiKey] : []),
+    ...providers.flatMap((provider) => (provider.kind === "openai" ? provider.apiKeys : [])),
     ...(databaseAuthToken === undefined ? [] : [databaseAuthToken]),
   ];
 }

@@ -18,7 +18,7 @@ import { createSignals } from "./lib/signals.ts";
 import { StartError } from "./lib/start-error.ts";
 import { NO_TRACING } from "./lib/tracing.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
-import { createProbe } from "./providers/probe.ts";
+import { createProbes } from "./providers/probe.ts";
 import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
@@ -67,7 +67,7 @@ export async function createRunner(
   const tracing =
     config.otlpEndpoint === undefined
       ? NO_TRACING
-      : (await import("./tracing.ts")).startTracing(config.otlpEndpoint, config.provider);
+      : (await import("./tracing.ts")).startTracing(config.otlpEndpoint, config.providers);
   const ctx: Context = {
     config,
     db,
@@ -82,12 +82,12 @@ export async function createRunner(
       "gptrunner_",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
     ),
-    live: { waitingOf: () => null },
+    live: { waitingOf: () => null, providers: () => [] },
     secrets: createSecretBox(config.encryptionKeys),
     now,
-    probeProvider: createProbe(config.provider, now),
+    probeProvider: createProbes(config.providers, now),
     ...outside,
-    isModelSupported: createModelCatalogue(config.provider, config.allowedModels, now),
+    isModelSupported: createModelCatalogue(config, now),
   };
   const firstKey = await ensureKeys(ctx).catch(async (error: unknown) => {
     await database.close();

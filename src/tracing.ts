@@ -23,7 +23,7 @@ import type { CallTrace, Tracing } from "./lib/tracing.ts";
  * later and by whichever process it is made: the queue carries the context. Prompts and answers are
  * not told.
  */
-export function startTracing(endpoint: string, provider: Config["provider"]): Tracing {
+export function startTracing(endpoint: string, providers: Config["providers"]): Tracing {
   const url = `${endpoint.replace(/\/+$/, "")}/v1/traces`;
   const tracers = new TracerProvider({
     resource: resourceFromAttributes({
@@ -34,7 +34,9 @@ export function startTracing(endpoint: string, provider: Config["provider"]): Tr
   });
   const tracer = tracers.getTracer(packageJson.name, packageJson.version);
   const active = new AsyncLocalStorage<Span>();
-  const server = provider.kind === "openai" ? new URL(provider.baseUrl) : undefined;
+  const servers = new Map(
+    providers.flatMap((one) => (one.kind === "openai" ? [[one.name, new URL(one.baseUrl)]] : [])),
+  );
 
   return {
     isOn: true,
@@ -78,7 +80,11 @@ export function startTracing(endpoint: string, provider: Config["provider"]): Tr
       );
       const span = tracer.startSpan(
         `${call.operation} ${call.model}`,
-        { kind: SpanKind.CLIENT, startTime: call.startedAt, attributes: genAi(call, server) },
+        {
+          kind: SpanKind.CLIENT,
+          startTime: call.startedAt,
+          attributes: genAi(call, servers.get(call.provider)),
+        },
         trace.setSpan(ROOT_CONTEXT, attempt),
       );
       if (call.error !== null)

@@ -32,6 +32,13 @@ const SLOWEST_PER_MS = 1 / MINUTE;
 
 export type BucketKind = "open" | "configured" | "told" | "learned";
 
+/** The limit of a minute and what of it may be spent now; `null` where there is none. */
+export type BucketState = {
+  source: BucketKind;
+  perMinute: number | null;
+  remaining: number | null;
+};
+
 export function createBucket(configured: number | null, start: number) {
   const minute = configured === null ? null : createMinute(configured);
   const ceiling = configured === null ? Infinity : configured / MINUTE;
@@ -94,6 +101,11 @@ export function createBucket(configured: number | null, start: number) {
     /** The present limit of a minute, or `null` where there is none. */
     perMinute: () => (kind === "open" ? null : perMs * MINUTE),
     spent: () => spent,
+    state: (now: number): BucketState => ({
+      source: kind,
+      perMinute: kind === "open" ? null : Math.round(perMs * MINUTE),
+      remaining: kind === "open" ? null : Math.max(0, Math.floor(room(now))),
+    }),
 
     spend(amount: number, now: number): void {
       spent += amount;

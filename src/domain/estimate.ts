@@ -1,4 +1,4 @@
-import { costUsd } from "./prices.ts";
+import { costUsd, type Price } from "./prices.ts";
 
 /** A task that stands for others, and what it asks for. */
 export type SampledTask = {
@@ -32,15 +32,21 @@ export const ASSUMED_OUTPUT_TOKENS = 1000;
  * What `tasks` tasks will take, from some of them. The prompt is what it is; the answer has between
  * one token and as many as the task allows. The time is that of `tasks` calls, so many at once.
  */
-export function estimate(tasks: number, sample: SampledTask[], pace: Pace): Estimate {
+export function estimate(
+  tasks: number,
+  sample: SampledTask[],
+  pace: Pace,
+  priceOf: (model: string) => Price | undefined,
+): Estimate {
   const share = sample.length === 0 ? 0 : tasks / sample.length;
   const sum = { prompt: 0, minOutput: 0, maxOutput: 0, minCost: 0, maxCost: 0 };
   const unpriced = new Set<string>();
   for (const { model, promptTokens, maxOutputTokens } of sample) {
     const max = maxOutputTokens ?? ASSUMED_OUTPUT_TOKENS;
     const min = Math.min(1, max);
+    const price = priceOf(model);
     const cost = (completionTokens: number) =>
-      costUsd(model, {
+      costUsd(price, {
         promptTokens,
         completionTokens,
         totalTokens: promptTokens + completionTokens,

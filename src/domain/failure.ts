@@ -38,6 +38,34 @@ export const HALTS = {
 } as const satisfies Partial<Record<Cause, { code: string; message: string }>>;
 export type Halt = keyof typeof HALTS;
 
+export function isHalt(cause: Cause | null | undefined): cause is Halt {
+  return cause === "quota_exhausted" || cause === "unauthorized";
+}
+
+/** What a provider that is down does, and one that only refuses a call does not. */
+const DOWN: ReadonlySet<Cause> = new Set<Cause>([
+  "connect_failed",
+  "dns_failed",
+  "tls_failed",
+  "timeout",
+  "connection_lost",
+  "server_error",
+]);
+
+export function looksDown(cause: Cause): boolean {
+  return DOWN.has(cause);
+}
+
+/** What gateways say of a provider behind them that is not there, or takes nobody for now. */
+const NOBODY_THERE: ReadonlySet<number> = new Set([502, 503, 504, 521, 522, 523, 529]);
+
+/** Whether a call reached nobody, so that its request cannot be what made it fail. */
+export function reachedNobody(failure: Pick<Failure, "cause" | "providerStatus">): boolean {
+  const { cause, providerStatus } = failure;
+  if (cause === "connect_failed" || cause === "dns_failed") return true;
+  return cause === "server_error" && NOBODY_THERE.has(providerStatus ?? 0);
+}
+
 export type Failure = {
   cause: Cause;
   message: string;
@@ -60,20 +88,22 @@ const LONGEST_RETRY_AFTER_MS = 3_600_000;
 /**
  * What follows a failed attempt. `failures` counts the failed attempts so far, this one included.
  * A provider that asks to come later is no failure: the run waits until the pacer lets it start,
- * unless it was refused a hundred times (`earlier` attempts are on record).
+ * unless it was refused a hundred times (`earlier` attempts are on record). So does one that was made
+ * to find out whether the provider can be reached (`isTrial`), if it cannot.
  * The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
  * Jitter"): anything from zero to `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the
  * provider asks for is waited out first.
  */
 export function afterFailure(
-  failure: Pick<Failure, "cause" | "retryAfterMs">,
+  failure: Pick<Failure, "cause" | "retryAfterMs" | "providerStatus">,
   failures: number,
   policy: RetryPolicy,
   nowMs: number,
   random: () => number,
-  earlier = 0,
+  { earlier, isTrial }: { earlier: number; isTrial: boolean } = { earlier: 0, isTrial: false },
 ): Decision {
-  if (failure.cause === "rate_limited" && earlier < MOST_REFUSALS) return { kind: "wait" };
+  const isNoFault = failure.cause === "rate_limited" || (isTrial && reachedNobody(failure));
+  if (isNoFault && earlier < MOST_REFUSALS) return { kind: "wait" };
   if (!CAUSES[failure.cause].retryable || failures > policy.maxRetries) return { kind: "fail" };
   const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (failures - 1));
   const asked = Math.max(0, Math.min(failure.retryAfterMs ?? 0, LONGEST_RETRY_AFTER_MS));

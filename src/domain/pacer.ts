@@ -1,4 +1,4 @@
-import { createBucket } from "./bucket.ts";
+import { type BucketState, createBucket } from "./bucket.ts";
 import type { RateLimitSignals, Told } from "./rate-limit.ts";
 
 /** Limits of a minute as somebody configured them; `null` where they are to be learned. */
@@ -23,6 +23,14 @@ export type CallEnd = {
 };
 
 export type Pacer = ReturnType<typeof createPacer>;
+
+/** What a pacer knows, for people. */
+export type PacerState = {
+  inFlight: number;
+  blockedUntil: number | null;
+  requests: BucketState;
+  tokens: BucketState;
+};
 
 export type PacerOptions = { limits: Limits; backoffMs: number; longestBackoffMs: number };
 
@@ -210,5 +218,11 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     limits: () => ({ rpm: requests.perMinute(), tpm: tokens.perMinute(), isConfigured }),
     inFlight: () => inFlight,
     blockedUntil: () => blockedUntil,
+    state: (now: number): PacerState => ({
+      inFlight,
+      blockedUntil: blockedUntil > now ? blockedUntil : null,
+      requests: requests.state(now),
+      tokens: tokens.state(now),
+    }),
   };
 }

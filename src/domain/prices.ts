@@ -1,6 +1,16 @@
 import type { Usage } from "./answer.ts";
+import { matchesModel } from "./models.ts";
 
-type Price = { input: number; cachedInput?: number; output: number };
+/** USD per million tokens. Cached input costs as input, and reasoning as output, where nothing else is said. */
+export type Price = {
+  input: number;
+  cachedInput?: number | undefined;
+  output: number;
+  reasoning?: number | undefined;
+};
+
+/** Prices by pattern of model; the first that matches counts. */
+export type PriceTable = [pattern: string, price: Price][];
 
 /**
  * USD per million tokens, from OpenAI's price list (standard tier). gpt-tokenizer also carries
@@ -42,15 +52,25 @@ const PRICES = new Map<string, Price>(
   }),
 );
 
-/** What a call costs in USD, or `null` where the model's price is not known. Reasoning tokens are output. */
-export function costUsd(model: string, usage: Usage): number | null {
-  const price = PRICES.get(model) ?? PRICES.get(model.replace(/-\d{4}(-\d{2}-\d{2})?$/, ""));
+/** What a provider takes for a model, if it is known: as it was configured, else by the list. */
+export function priceOf(model: string, table: PriceTable): Price | undefined {
+  return (
+    table.find(([pattern]) => matchesModel([pattern], model))?.[1] ??
+    PRICES.get(model) ??
+    PRICES.get(model.replace(/-\d{4}(-\d{2}-\d{2})?$/, ""))
+  );
+}
+
+/** What a call costs in USD, or `null` where the model's price is not known. */
+export function costUsd(price: Price | undefined, usage: Usage): number | null {
   if (!price) return null;
   const cached = Math.min(usage.cachedTokens ?? 0, usage.promptTokens);
+  const reasoning = Math.min(usage.reasoningTokens ?? 0, usage.completionTokens);
   const dollars =
     (usage.promptTokens - cached) * price.input +
     cached * (price.cachedInput ?? price.input) +
-    usage.completionTokens * price.output;
+    (usage.completionTokens - reasoning) * price.output +
+    reasoning * (price.reasoning ?? price.output);
   return Number((dollars / 1e6).toFixed(12));
 }
 

@@ -1,4 +1,4 @@
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 import { isReasoningModel } from "./models.ts";
 
 /** The provider endpoints that a task may go to, as OpenAI's batch files name them. */
@@ -50,6 +50,18 @@ export function fromProviderBody(
     maxTokens: typeof maxTokens === "number" ? maxTokens : null,
     parameters,
   };
+}
+
+/** The same request for another model, which may have another name for the limit of its answer. */
+export function withModel(body: string, model: string): string {
+  const request = parseJson(body);
+  if (!isJsonObject(request)) return body;
+  const { max_tokens, max_completion_tokens, ...rest } = request;
+  const limit = max_completion_tokens ?? max_tokens;
+  if (limit === undefined) return JSON.stringify({ ...rest, model });
+  const isChat = "messages" in request;
+  const name = isChat && isReasoningModel(model) ? "max_completion_tokens" : "max_tokens";
+  return JSON.stringify({ ...rest, model, [name]: limit });
 }
 
 const MAX_TOKENS_KEYS: Record<Endpoint, string[]> = {

@@ -1,7 +1,7 @@
-import type { ProviderConfig } from "../config.ts";
 import type { Delta } from "../context.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
-import { costUsd } from "../domain/prices.ts";
+import { costUsd, priceOf } from "../domain/prices.ts";
+import type { Provider } from "../domain/provider.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
@@ -23,7 +23,7 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
     (taken) => void run(taken),
     () => performance.now(),
   );
-  let callers: { real: Caller; simulated: Caller } | undefined;
+  let callerFor: ((call: Call) => Caller) | undefined;
   let outcomes: Outcome[] = [];
   let deltas: Delta[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -49,8 +49,8 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
 
   async function run(taken: Taken): Promise<void> {
     const { call, abort } = taken;
-    if (!callers) throw new Error("a call came before the start message");
-    const { name, caller } = call.isDryRun ? callers.simulated : callers.real;
+    if (!callerFor) throw new Error("a call came before the start message");
+    const { provider, caller } = callerFor(call);
     let offset = 0;
     const result = await caller({
       endpoint: call.endpoint,
@@ -65,29 +65,48 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
     });
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
-    outcomes.push(toOutcome(call, name, result, Date.now()));
+    outcomes.push({
+      ...toOutcome(call, provider, result, Date.now()),
+      isAbandoned: abort.signal.reason === ABANDONED,
+    });
     starter.end(taken);
     reportSoon();
   }
 
   return (message) => {
-    if (message.type === "start")
-      callers = { real: named(message.provider), simulated: named(message.simulator) };
+    if (message.type === "start") callerFor = createCallers(message.providers, message.simulator);
     else if (message.type === "run") starter.add(message.calls.map(take));
-    else for (const task of message.tasks) running.get(task)?.abort.abort();
+    else for (const task of message.tasks) running.get(task)?.abort.abort(ABANDONED);
   };
 }
 
 type Taken = Startable & { call: Call; abort: AbortController };
 
-type Caller = { name: string; caller: (call: ProviderCall) => Promise<CallResult> };
+const ABANDONED = "abandoned";
 
-function named(provider: ProviderConfig): Caller {
-  return { name: provider.name, caller: createCaller(provider) };
+type Caller = { provider: Provider; caller: (call: ProviderCall) => Promise<CallResult> };
+
+/** One caller for each provider and key, made when it is first needed. */
+function createCallers(providers: Provider[], simulator: Provider): (call: Call) => Caller {
+  const made = new Map<string, Caller>();
+  return (call) => {
+    const provider = providerOf(call, providers, simulator);
+    const name = `${provider.name}#${call.key}`;
+    let caller = made.get(name);
+    if (!caller) {
+      caller = { provider, caller: createCaller(provider, call.key) };
+      made.set(name, caller);
+    }
+    return caller;
+  };
+}
+
+export function providerOf(call: Call, providers: Provider[], simulator: Provider): Provider {
+  return (call.isDryRun ? undefined : providers[call.provider]) ?? simulator;
 }
 
 /** The report of a call that ended, or that was lost with its worker thread. */
-export function toOutcome(call: Call, provider: string, result: CallResult, at: number): Outcome {
+export function toOutcome(call: Call, provider: Provider, result: CallResult, at: number): Outcome {
   const failure = result.ok ? null : result.failure;
   const model = result.answer?.model ?? call.model;
   const usage = result.answer?.usage ?? null;
@@ -95,20 +114,24 @@ export function toOutcome(call: Call, provider: string, result: CallResult, at: 
     task: call.task,
     claim: call.claim,
     failure,
+    isAbandoned: false,
     signals: result.signals,
     final: {
       task: call.task,
       claim: call.claim,
       status: result.ok ? "completed" : "failed",
       at,
-      provider,
+      provider: provider.name,
       model,
+      fallbackFrom: call.fallbackFrom,
       requestId: result.ok ? result.requestId : result.failure.requestId,
       promptTokens: usage?.promptTokens ?? null,
       completionTokens: usage?.completionTokens ?? null,
       cachedTokens: usage?.cachedTokens ?? null,
       reasoningTokens: usage?.reasoningTokens ?? null,
-      costUsd: usage && (costUsd(model, usage) ?? costUsd(call.model, usage)),
+      costUsd:
+        usage &&
+        costUsd(priceOf(model, provider.prices) ?? priceOf(call.model, provider.prices), usage),
       response: result.response,
       error: failure && JSON.stringify(toErrorBody(failure)),
     },

@@ -1,7 +1,7 @@
 import type { ResultSet } from "@libsql/client";
 import { getLogger } from "@logtape/logtape";
 
-import type { Context, Waiting } from "../context.ts";
+import type { Context, ProviderLive, Waiting } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
@@ -25,6 +25,7 @@ import { meterTurn } from "./meter.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
 import { tellEnded } from "./tell.ts";
+import { createUpstreams } from "./upstreams.ts";
 
 export type Dispatcher = {
   /** Begins to claim work. */
@@ -38,6 +39,8 @@ export type Dispatcher = {
   inFlight(): number;
   /** Why a batch waits, as far as this process knows. */
   waitingOf(batch: number): Waiting | null;
+  /** The providers as this process sees them, in the order of the configuration. */
+  providers(): ProviderLive[];
 };
 
 export type DispatcherOptions = {
@@ -76,7 +79,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const book = createLaneBook(config.maxConcurrency);
   const feeder = createFeeder(book);
   const inFlight = createInFlight(config, options.random);
-  const pacing = createPacing(ctx);
+  const upstreams = createUpstreams(ctx, nudge);
+  const pacing = createPacing(ctx, upstreams);
   const halts = createHalts();
   const lastProgress = new Map<number, number>();
   const unsubscribe: (() => void)[] = [];
@@ -132,7 +136,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       retries,
       batches,
       halts: halted,
-    } = inFlight.decide(outcomes, now);
+    } = inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), now);
     const feeds = isDraining ? [] : feeder.plan(now);
     const claimNow = ++claimNo;
     const parts: Statement[][] = [
@@ -186,9 +190,10 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
-    const calls = rows.map((row) =>
-      inFlight.begin(row, turnNo, book.laneOf(row.lane, row.model), pacing.begin(row)),
-    );
+    const calls = rows.map((row) => {
+      const lane = book.laneOf(row.lane, row.model);
+      return inFlight.begin(row, turnNo, lane, pacing.begin(row, lane));
+    });
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
       const got = rows.filter((row) => row.lane === batch && row.model === model).length;
@@ -282,6 +287,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       inFlight.clear();
     },
     inFlight: inFlight.size,
+    providers: () => upstreams.live(ctx.now()),
     waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.now()),
   };
 }

@@ -22,7 +22,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
   const providerWatch = createProviderWatch(ctx);
   const pool = createWorkerPool({
     size: ctx.config.workers,
-    provider: ctx.config.provider,
+    providers: ctx.config.providers,
     simulator: ctx.config.simulator,
     onOutcomes(outcomes) {
       providerWatch.see(outcomes);
@@ -39,6 +39,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
   });
   const unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
   ctx.live.waitingOf = dispatcher.waitingOf;
+  ctx.live.providers = dispatcher.providers;
   await dispatcher.start();
   const outputWriter = await startOutputWriter(ctx);
 

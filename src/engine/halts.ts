@@ -1,6 +1,6 @@
 import type { Statement } from "../db/writer.ts";
 import type { AlertCode } from "../domain/alert.ts";
-import { type Cause, type Halt, HALTS } from "../domain/failure.ts";
+import { type Halt, HALTS, isHalt } from "../domain/failure.ts";
 import { deleteAlert, insertAlert } from "../store/alerts.ts";
 import { pauseRunning } from "../store/batch-moves.ts";
 import type { Outcome } from "./protocol.ts";
@@ -44,8 +44,4 @@ export function createHalts() {
       return statements;
     },
   };
-}
-
-export function isHalt(cause: Cause | null | undefined): cause is Halt {
-  return cause === "quota_exhausted" || cause === "unauthorized";
 }

@@ -1,10 +1,17 @@
 import type { Config } from "../config.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import { afterFailure, CAUSES, type Halt, type RetryPolicy } from "../domain/failure.ts";
+import {
+  afterFailure,
+  CAUSES,
+  type Failure,
+  type Halt,
+  isHalt,
+  type RetryPolicy,
+} from "../domain/failure.ts";
+import { withModel } from "../domain/request.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final, Retry } from "../store/settle.ts";
-import { isHalt } from "./halts.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Paced } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
@@ -17,6 +24,8 @@ type InFlight = {
   batch: number;
   failures: number;
   earlier: number;
+  /** The model that is called. */
+  called: string;
   policy: RetryPolicy;
   run: RunFacts;
   hasEnded: boolean;
@@ -47,6 +56,8 @@ export function createInFlight(
   return {
     /** Takes a claimed run on and returns the call to be made for it. */
     begin(row: Claimed, claim: number, lane: Lane, paced: Paced | null): Call {
+      const upstream = paced?.upstream;
+      const called = upstream?.model ?? row.model;
       lane.inFlight++;
       calls.set(keyOf({ task: row.task, claim }), {
         lane,
@@ -54,6 +65,7 @@ export function createInFlight(
         batch: row.batch,
         failures: row.failures,
         earlier: row.earlier,
+        called,
         policy: {
           maxRetries: row.maxRetries ?? config.maxRetries,
           baseMs: config.retryBaseMs,
@@ -76,9 +88,12 @@ export function createInFlight(
       return {
         task: row.task,
         claim,
-        model: row.model,
+        model: called,
+        fallbackFrom: called === row.model ? null : row.model,
+        provider: upstream?.site.index ?? 0,
+        key: upstream?.account.key ?? 0,
         endpoint: row.endpoint,
-        body: row.body,
+        body: called === row.model ? row.body : withModel(row.body, called),
         timeoutMs: row.timeoutMs ?? config.requestTimeoutMs,
         isDryRun: row.isDryRun === 1,
         isUrgent: row.lane === SINGLE_TASKS,
@@ -96,8 +111,11 @@ export function createInFlight(
       }
     },
 
-    /** Decides what follows each call; reports of calls that are not ours count for nothing. */
-    decide(outcomes: Outcome[], now: number): Decisions {
+    /**
+     * Decides what follows each call; reports of calls that are not ours count for nothing. `hasOther`
+     * tells whether calls for a model can be made elsewhere.
+     */
+    decide(outcomes: Outcome[], hasOther: (model: string) => boolean, now: number): Decisions {
       const decisions: Omit<Decisions, "tallies" | "calls" | "ended"> = {
         finals: [],
         retries: [],
@@ -110,17 +128,16 @@ export function createInFlight(
         const call = calls.get(keyOf(outcome));
         if (!call) continue;
         decisions.batches.add(call.batch);
-        tally.addCall(outcome, call.run.model);
+        tally.addCall(outcome, call.called);
         const { failure, task: t, claim: c } = outcome;
-        if (isHalt(failure?.cause) && call.lane.lane !== SINGLE_TASKS) {
-          decisions.halts.set(call.lane.lane, failure.cause);
+        const goesElsewhere = isHalt(failure?.cause) && hasOther(call.run.model);
+        if (isHalt(failure?.cause) && (goesElsewhere || call.lane.lane !== SINGLE_TASKS)) {
+          if (!goesElsewhere) decisions.halts.set(call.lane.lane, failure.cause);
           decisions.retries.push({ t, c, f: 0, at: null, entry: logEntry(outcome, "throttled") });
           ended.push({ outcome, run: call.run, isFinal: false });
           continue;
         }
-        const next =
-          failure &&
-          afterFailure(failure, call.failures + 1, call.policy, now, random, call.earlier);
+        const next = failure && whatFollows(call, failure, now, random);
         const isFinal = next === null || next.kind === "fail";
         ended.push({ outcome, run: call.run, isFinal });
         if (next?.kind === "retry")
@@ -149,6 +166,12 @@ export function createInFlight(
   };
 }
 
+function whatFollows(call: InFlight, failure: Failure, now: number, random: () => number) {
+  const { failures, earlier, policy, paced } = call;
+  const isTrial = paced?.isTrial === true;
+  return afterFailure(failure, failures + 1, policy, now, random, { earlier, isTrial });
+}
+
 function keyOf({ task, claim }: { task: number; claim: number }): string {
   return `${task}/${claim}`;
 }
@@ -168,5 +191,7 @@ function logEntry(
     message,
     providerStatus,
     requestId,
+    provider: final.provider,
+    model: final.model,
   };
 }

@@ -2,6 +2,7 @@ import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { LaneLoad } from "../domain/lanes.ts";
 import type { RunningBatch } from "../store/batches.ts";
 import type { LaneReady } from "../store/queue.ts";
+import type { Upstream } from "./upstreams.ts";
 
 export type Lane = LaneLoad & {
   lane: number;
@@ -9,6 +10,10 @@ export type Lane = LaneLoad & {
   isDryRun: boolean;
   /** A claim may give fewer than there are, because of what the batch may cost. */
   hasCap: boolean;
+  /** Where its calls go, as chosen for this turn; `null` where they go nowhere before `shutUntil`. */
+  upstream: Upstream | null;
+  shutUntil: number | null;
+  isTrial: boolean;
 };
 
 /**
@@ -38,6 +43,9 @@ export function createLaneBook(capacity: number) {
         lastServed: 0,
         isDryRun: false,
         hasCap: false,
+        upstream: null,
+        shutUntil: null,
+        isTrial: false,
       };
       lanes.set(key, lane);
     }

@@ -1,26 +1,22 @@
 import type { Context, Waiting } from "../context.ts";
 import type { Gate } from "../domain/lanes.ts";
-import { createPacer, type Pacer, type Ticket } from "../domain/pacer.ts";
+import type { Ticket } from "../domain/pacer.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import { estimatePromptTokens } from "../providers/tokens.ts";
 import { type Claimed, type LaneClaim, type Upcoming, upcoming } from "../store/queue.ts";
 import { rowsOf } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Outcome } from "./protocol.ts";
+import type { Begun, Upstream, Upstreams } from "./upstreams.ts";
 
-/** A call that a pacer counts. */
-export type Paced = { entry: Entry; ticket: Ticket; batch: number; prompt: number | null };
-
-type Entry = Gate & {
-  pacer: Pacer;
-  model: string;
-  /** The turn of which `room` is, and whether more calls would have started than it allowed. */
-  turn: number;
-  isShort: boolean;
-  /** Tokens of the call that waits for them. */
-  head: number;
-  /** Tokens of recent answers, by batch: what `maxTokens` allows is seldom used up. */
-  outputs: Map<number, number>;
+/** A call under way; `ticket` where a pacer counts it. */
+export type Paced = {
+  upstream: Upstream;
+  begun: Begun;
+  ticket: Ticket | null;
+  batch: number;
+  /** It was made to find out whether its provider is there. */
+  isTrial: boolean;
 };
 
 /** Taken for the length of an answer until there are some; less where `maxTokens` is less. */
@@ -32,164 +28,183 @@ const WAKE_MS = 5;
 const NO_GATES: readonly Gate[] = [];
 
 /**
- * The pacers of this process, one for each model of the provider, whoever asks for it. Before a turn
- * they say how many calls may start (`open`), in it which of those that lanes would start fit
- * (`fit`), and after it when to come back (`wakeAt`). A lane that must wait is simply not served: it
- * holds no slot, no worker and no claim. What a request takes in tokens is counted only where tokens
- * are limited, before it is claimed.
+ * The pacers of this process, one for each model of a provider and key, whoever asks for it. Before a
+ * turn they say where calls go and how many may start (`open`), in it which of those that lanes would
+ * start fit (`fit`), and after it when to come back (`wakeAt`). A lane that must wait is simply not
+ * served: it holds no slot, no worker and no claim. What a request takes in tokens is counted only
+ * where tokens are limited, before it is claimed.
  */
-export function createPacing(ctx: Context) {
-  const { config, client } = ctx;
-  const entries = new Map<string, Entry>();
+export function createPacing(
+  { client, now }: Pick<Context, "client" | "now">,
+  upstreams: Upstreams,
+) {
   const costs = new Map<number, Cost>();
   let turn = 0;
-  const isPaced = config.provider.kind !== "simulator" || hasLimits(config.providerLimits);
 
-  function entryOf(model: string): Entry {
-    let entry = entries.get(model);
-    if (!entry) {
-      const pacer = createPacer(
-        {
-          limits: config.providerLimits,
-          backoffMs: config.retryBaseMs,
-          longestBackoffMs: config.retryMaxMs,
-        },
-        ctx.now(),
-      );
-      entry = {
-        pacer,
-        model,
-        room: 0,
-        turn: 0,
-        isShort: false,
-        head: 0,
-        outputs: new Map(),
-      };
-      entries.set(model, entry);
-    }
-    return entry;
-  }
-
-  function costOf(entry: Entry, batch: number, body: string): Cost {
+  function costOf(upstream: Upstream, batch: number, body: string): Cost {
     const request = parseJson(body);
-    const prompt = isJsonObject(request) ? estimatePromptTokens(entry.model, request) : 0;
+    const prompt = isJsonObject(request) ? estimatePromptTokens(upstream.model, request) : 0;
     const allowed = isJsonObject(request) ? maxTokensOf(request) : Infinity;
-    return { prompt, output: Math.min(allowed, entry.outputs.get(batch) ?? FIRST_OUTPUT) };
+    return { prompt, output: Math.min(allowed, upstream.outputs.get(batch) ?? FIRST_OUTPUT) };
   }
 
   /** What the next runs of a lane take, in the order of the claim. */
-  async function peek({ lane, model }: Lane, entry: Entry, limit: number): Promise<Cost[]> {
+  async function peek({ lane, model }: Lane, upstream: Upstream, limit: number): Promise<Cost[]> {
     const [result] = await client.batch([upcoming(lane, model, limit)], "read");
     return rowsOf<Upcoming>(result).map(({ task, body }) => {
       let cost = costs.get(task);
-      if (!cost) costs.set(task, (cost = costOf(entry, lane, body)));
+      if (!cost) costs.set(task, (cost = costOf(upstream, lane, body)));
       return cost;
     });
   }
 
   /** How many of the next `limit` runs of a lane fit into what is left of the tokens. */
-  async function trim(lane: Lane, entry: Entry, limit: number, taken: Taken): Promise<number> {
+  async function trim(
+    lane: Lane,
+    upstream: Upstream,
+    limit: number,
+    taken: Taken,
+  ): Promise<number> {
     if (taken.tokens === Infinity) return 0;
     let count = 0;
-    for (const { prompt, output } of await peek(lane, entry, limit)) {
+    for (const { prompt, output } of await peek(lane, upstream, limit)) {
       const cost = prompt + output;
-      if (!entry.pacer.fitsTokens(cost, ctx.now(), taken.tokens)) {
+      if (!upstream.pacer.fitsTokens(cost, now(), taken.tokens)) {
         // It keeps what there is for itself, lest smaller ones starve it.
         taken.tokens = Infinity;
-        entry.head = cost;
+        upstream.head = cost;
         return count;
       }
       taken.tokens += cost;
       count++;
     }
-    entry.head = 0;
+    upstream.head = 0;
     return count;
   }
 
   return {
-    /** Puts gates on lanes whose calls may not all start now. */
-    open(lanes: Lane[], now: number): void {
-      if (!isPaced) return;
+    /** Says of each lane where its calls go, and puts gates on those whose calls may not all start now. */
+    open(lanes: Lane[], at: number): void {
       turn++;
       for (const lane of lanes) {
+        lane.upstream = null;
+        lane.shutUntil = null;
+        lane.isTrial = false;
+        lane.gates = NO_GATES;
         if (lane.isDryRun) continue;
-        const entry = entryOf(lane.model);
-        if (entry.turn !== turn) Object.assign(entry, { turn, room: entry.pacer.room(now) });
-        const isFree = entry.room === Infinity && !entry.pacer.limitsTokens();
-        lane.gates = isFree ? NO_GATES : [entry];
+        const { upstream, gates, isTrial, until } = upstreams.choose(lane.model, at);
+        lane.upstream = upstream;
+        lane.isTrial = isTrial;
+        if (!upstream) {
+          lane.shutUntil = until;
+          lane.gates = [SHUT];
+          continue;
+        }
+        lane.gates = upstream.site.isPaced ? paced(upstream, gates, at) : gates;
       }
     },
 
     /** Leaves of the starts what the token limits allow; in the order of the lanes' last turn. */
     async fit(starts: Map<string, number>, lanes: Lane[]): Promise<LaneClaim[]> {
       const claims: LaneClaim[] = [];
-      const taken = new Map<Entry, Taken>();
+      const taken = new Map<Upstream, Taken>();
       for (const lane of lanes.toSorted((a, b) => a.lastServed - b.lastServed)) {
         let limit = starts.get(lane.key) ?? 0;
-        const entry = lane.gates?.length ? entryOf(lane.model) : undefined;
-        if (entry && lane.ready > 0) {
-          const so = taken.get(entry) ?? { calls: 0, tokens: 0 };
-          taken.set(entry, so);
-          if (limit > 0 && entry.pacer.limitsTokens()) limit = await trim(lane, entry, limit, so);
+        const upstream = pacedBy(lane);
+        if (upstream && lane.ready > 0) {
+          const so = taken.get(upstream) ?? { calls: 0, tokens: 0 };
+          taken.set(upstream, so);
+          if (limit > 0 && upstream.pacer.limitsTokens())
+            limit = await trim(lane, upstream, limit, so);
           so.calls += limit;
         }
         if (limit > 0) claims.push({ lane: lane.lane, model: lane.model, limit });
       }
-      for (const [entry, { calls, tokens }] of taken)
-        entry.isShort = calls >= Math.floor(entry.room) || tokens === Infinity;
+      for (const [upstream, { calls, tokens }] of taken)
+        upstream.isShort = calls >= Math.floor(upstream.room) || tokens === Infinity;
       return claims;
     },
 
-    begin(row: Claimed): Paced | null {
-      if (!isPaced || row.isDryRun === 1) return null;
-      const entry = entryOf(row.model);
-      let cost: Cost | null = null;
-      if (entry.pacer.limitsTokens()) {
-        cost = costs.get(row.task) ?? costOf(entry, row.lane, row.body);
-        costs.delete(row.task);
+    /** A call of a lane starts; `null` where the simulator answers it for the sake of a dry run. */
+    begin(row: Claimed, { upstream, isTrial }: Lane): Paced | null {
+      if (!upstream || row.isDryRun === 1) return null;
+      const begun = upstreams.begin(upstream, row.task, row.timeoutMs === null);
+      let ticket: Ticket | null = null;
+      if (upstream.site.isPaced) {
+        let cost: Cost | null = null;
+        if (upstream.pacer.limitsTokens()) {
+          cost = costs.get(row.task) ?? costOf(upstream, row.lane, row.body);
+          costs.delete(row.task);
+        }
+        ticket = upstream.pacer.start(cost ? cost.prompt + cost.output : 0, now());
       }
-      const ticket = entry.pacer.start(cost ? cost.prompt + cost.output : 0, ctx.now());
-      return { entry, ticket, batch: row.lane, prompt: cost?.prompt ?? null };
+      return { upstream, begun, ticket, batch: row.lane, isTrial };
     },
 
-    end({ entry, ticket, batch }: Paced, { failure, signals, final }: Outcome): void {
+    end({ upstream, begun, ticket, batch }: Paced, outcome: Outcome): void {
+      upstreams.end(begun, outcome, now());
+      if (!ticket) return;
+      const { failure, signals, final } = outcome;
       const isThrottled = failure?.cause === "rate_limited";
       const used =
         final.promptTokens === null ? null : final.promptTokens + (final.completionTokens ?? 0);
-      entry.pacer.end(
+      upstream.pacer.end(
         ticket,
         {
           outcome: isThrottled ? "throttled" : failure ? "failed" : "answered",
           signals,
           usedTokens: used,
         },
-        ctx.now(),
+        now(),
       );
-      if (final.completionTokens !== null && entry.pacer.limitsTokens())
-        learn(entry.outputs, batch, final.completionTokens);
+      if (final.completionTokens !== null && upstream.pacer.limitsTokens())
+        learn(upstream.outputs, batch, final.completionTokens);
     },
 
     /** Why a batch waits: ready tasks of it may not start yet. `until` is when the next may. */
-    waitingOf(lanes: Iterable<Lane>, batch: number, now: number): Waiting | null {
-      let until = Infinity;
-      for (const { batch: of, model, ready, gates } of lanes) {
-        const entry = of === batch && ready > 0 && gates?.length ? entries.get(model) : undefined;
-        if (entry?.isShort) until = Math.min(until, entry.pacer.whenRoom(entry.head, now));
+    waitingOf(lanes: Iterable<Lane>, batch: number, at: number): Waiting | null {
+      let [until, isShut, isShort] = [Infinity, false, false];
+      for (const lane of lanes) {
+        if (lane.batch !== batch || lane.ready === 0) continue;
+        isShut ||= lane.shutUntil !== null;
+        isShort ||= pacedBy(lane)?.isShort === true;
+        until = Math.min(until, whenOpen(lane, at));
       }
-      return until < Infinity ? { reason: "rate_limit", until: Math.ceil(until) } : null;
+      if (!isShut && !isShort) return null;
+      return {
+        reason: isShort ? "rate_limit" : "provider_unavailable",
+        until: until < Infinity ? Math.ceil(until) : null,
+      };
     },
 
-    /** When a lane that waits for its pacer may start a call; `Infinity` where none does. */
-    wakeAt(lanes: Iterable<Lane>, now: number): number {
-      let at = Infinity;
-      for (const { model, ready, gates } of lanes) {
-        const entry = ready > 0 && gates?.length ? entries.get(model) : undefined;
-        if (entry?.isShort) at = Math.min(at, entry.pacer.whenRoom(entry.head, now));
-      }
-      return Math.max(at, now + WAKE_MS);
+    /** When a lane that waits may start a call, or is to be looked at again; `Infinity` where none does. */
+    wakeAt(lanes: Iterable<Lane>, at: number): number {
+      let soonest = Infinity;
+      for (const lane of lanes)
+        if (lane.ready > 0) soonest = Math.min(soonest, lane.isTrial ? at : whenOpen(lane, at));
+      return Math.max(soonest, at + WAKE_MS);
     },
   };
+
+  function paced(upstream: Upstream, gates: readonly Gate[], at: number): readonly Gate[] {
+    if (upstream.turn !== turn) Object.assign(upstream, { turn, room: upstream.pacer.room(at) });
+    const isFree = upstream.room === Infinity && !upstream.pacer.limitsTokens();
+    return isFree ? gates : [upstream, ...gates];
+  }
 }
+
+/** The upstream whose pacer decides about a lane's calls. */
+function pacedBy({ gates, upstream }: Lane): Upstream | null {
+  return upstream !== null && gates?.includes(upstream) ? upstream : null;
+}
+
+function whenOpen(lane: Lane, at: number): number {
+  if (lane.shutUntil !== null) return lane.shutUntil;
+  const upstream = pacedBy(lane);
+  return upstream?.isShort ? upstream.pacer.whenRoom(upstream.head, at) : Infinity;
+}
+
+const SHUT: Gate = { room: 0 };
 
 type Taken = { calls: number; tokens: number };
 
@@ -210,8 +225,4 @@ function maxTokensOf(body: Record<string, unknown>): number {
     if (typeof value === "number" && value >= 0) return value;
   }
   return Infinity;
-}
-
-function hasLimits({ rpm, tpm }: Context["config"]["providerLimits"]): boolean {
-  return rpm !== null || tpm !== null;
 }

@@ -1,6 +1,6 @@
-import type { ProviderConfig } from "../config.ts";
 import type { Delta } from "../context.ts";
 import type { Failure } from "../domain/failure.ts";
+import type { Provider } from "../domain/provider.ts";
 import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { Final } from "../store/settle.ts";
@@ -9,7 +9,12 @@ import type { Final } from "../store/settle.ts";
 export type Call = {
   task: number;
   claim: number;
+  /** The model that is called, which may stand in for the one that was asked for. */
   model: string;
+  fallbackFrom: string | null;
+  /** Place of the provider and of its key in the configuration. Dry runs go to the simulator. */
+  provider: number;
+  key: number;
   endpoint: Endpoint;
   body: string;
   timeoutMs: number;
@@ -25,10 +30,12 @@ export type Outcome = {
   final: Final;
   failure: Failure | null;
   signals: RateLimitSignals | null;
+  /** Ended because nobody wanted it any more, which says nothing of the provider. */
+  isAbandoned: boolean;
 };
 
 export type ToWorker =
-  | { type: "start"; provider: ProviderConfig; simulator: ProviderConfig }
+  | { type: "start"; providers: Provider[]; simulator: Provider }
   | { type: "run"; calls: Call[] }
   | { type: "abort"; tasks: number[] };
 

@@ -1,19 +1,9 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import type { Cause } from "../domain/failure.ts";
+import { looksDown } from "../domain/failure.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import type { Outcome } from "./protocol.ts";
-
-/** What a provider that is down does, and one that only refuses a call does not. */
-const DOWN: ReadonlySet<Cause> = new Set<Cause>([
-  "connect_failed",
-  "dns_failed",
-  "tls_failed",
-  "timeout",
-  "connection_lost",
-  "server_error",
-]);
 
 /** So many calls in a row, over so long a time, are no coincidence. */
 const CALLS = 5;
@@ -33,12 +23,12 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
 
   return {
     see(outcomes: Outcome[]): void {
-      for (const { failure, final } of outcomes) {
-        if (failure?.cause === "worker_lost") continue;
+      for (const { failure, final, isAbandoned } of outcomes) {
+        if (failure?.cause === "worker_lost" || isAbandoned) continue;
         const name = final.provider;
         let provider = known.get(name);
         if (!provider) known.set(name, (provider = { failures: 0, since: 0 }));
-        if (failure === null || !DOWN.has(failure.cause)) {
+        if (failure === null || !looksDown(failure.cause)) {
           provider.failures = 0;
           if (provider.state === "up") continue;
           provider.state = "up";

@@ -1,9 +1,9 @@
 import { getLogger } from "@logtape/logtape";
 
-import type { ProviderConfig } from "../config.ts";
 import type { Delta } from "../context.ts";
+import type { Provider } from "../domain/provider.ts";
 import { failure } from "../providers/classify.ts";
-import { toOutcome } from "./call-runner.ts";
+import { providerOf, toOutcome } from "./call-runner.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
 
 export type WorkerPool = {
@@ -18,8 +18,8 @@ export type WorkerPool = {
 
 export type WorkerPoolOptions = {
   size: number;
-  provider: ProviderConfig;
-  simulator: ProviderConfig;
+  providers: Provider[];
+  simulator: Provider;
   onOutcomes: (outcomes: Outcome[]) => void;
   onDeltas: (deltas: Delta[]) => void;
   now: () => number;
@@ -59,7 +59,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     worker.addEventListener("close", () => {
       if (slot.worker === worker) lose(slot, "the thread ended");
     });
-    send(slot, { type: "start", provider: options.provider, simulator: options.simulator });
+    send(slot, { type: "start", providers: options.providers, simulator: options.simulator });
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
 
@@ -89,7 +89,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const why = failure("worker_lost", "The worker thread that made the call died");
     return toOutcome(
       call,
-      (call.isDryRun ? options.simulator : options.provider).name,
+      providerOf(call, options.providers, options.simulator),
       { ok: false, failure: why, response: null, answer: null, signals: null },
       options.now(),
     );

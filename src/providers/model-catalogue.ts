@@ -1,7 +1,9 @@
 import { getLogger } from "@logtape/logtape";
 
-import type { ProviderConfig } from "../config.ts";
+import type { Config } from "../config.ts";
 import { matchesModel } from "../domain/models.ts";
+import type { Provider } from "../domain/provider.ts";
+import { routesOf } from "../domain/routes.ts";
 import { createClient } from "./openai.ts";
 
 const KEEP_MS = 600_000;
@@ -11,14 +13,29 @@ const DOUBT_AFTER_MS = 30_000;
 const LIST_TIMEOUT_MS = 3000;
 
 /**
- * Knows which models may be named: those that match `allowed` if there are patterns, else those that
- * the provider lists. Where it cannot list them, every model passes, and the list is tried again later.
+ * Knows which models may be named: those that match `allowedModels` if there are patterns, and that a
+ * provider takes. One that says for which models it is there is believed; one that takes the rest is
+ * asked for a list, unless `allowedModels` says it all.
  */
 export function createModelCatalogue(
-  provider: ProviderConfig,
-  allowed: readonly string[],
+  { providers, allowedModels: allowed }: Pick<Config, "providers" | "allowedModels">,
   now: () => number,
 ): (model: string) => Promise<boolean> {
+  const lists = providers.map((provider) => createList(provider, now));
+  return async (model) => {
+    if (allowed.length > 0 && !matchesModel(allowed, model)) return false;
+    const [route] = routesOf({ providers, fallbacks: [] }, model);
+    if (!route) return false;
+    const isNamed = allowed.length > 0 || providers[route.provider]?.models != null;
+    return isNamed || (await lists[route.provider]?.(model)) === true;
+  };
+}
+
+/**
+ * Whether a provider lists a model. Where it cannot list them, every model passes, and the list is
+ * tried again later.
+ */
+function createList(provider: Provider, now: () => number): (model: string) => Promise<boolean> {
   const log = getLogger(["gptrunner", "models"]);
   const client = createClient(
     provider.kind === "simulator" ? { ...provider, latencyMs: 0 } : provider,
@@ -50,7 +67,6 @@ export function createModelCatalogue(
   }
 
   return async (model) => {
-    if (allowed.length > 0) return matchesModel(allowed, model);
     const known = await readAgainAfter(KEEP_MS);
     if (!known || known.has(model)) return true;
     const fresh = await readAgainAfter(DOUBT_AFTER_MS);

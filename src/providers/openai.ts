@@ -1,8 +1,8 @@
 import OpenAI from "openai";
 import { Stream } from "openai/streaming";
 
-import type { ProviderConfig } from "../config.ts";
 import { readAnswer } from "../domain/answer.ts";
+import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
@@ -12,16 +12,17 @@ import { createSimulator } from "./simulator.ts";
 import { assembleStream } from "./stream.ts";
 
 /**
- * Makes calls to one provider. The `openai` SDK knows how a request to an endpoint looks (address,
+ * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint looks (address,
  * authentication, headers) and reads streams; the request is built with it once per endpoint and
  * sent with each body, which takes a third of the time of the SDK's whole way from call to answer
  * (28 µs beside 87 µs on one core). The SDK's retries have no part in it: the engine has the one
  * retry policy. A call never throws: it resolves with an answer or a classified failure.
  */
 export function createCaller(
-  provider: ProviderConfig,
+  provider: Provider,
+  key = 0,
 ): (call: ProviderCall) => Promise<CallResult> {
-  const client = createClient(provider);
+  const client = createClient(provider, key);
   const send = provider.kind === "simulator" ? createSimulator(provider) : fetch;
   const built = new Map<Endpoint, BuiltRequest>();
 
@@ -34,10 +35,10 @@ export function createCaller(
     return send(request.url, { ...request.init, body, signal: abort.signal });
   }
 
-  const isSecret = provider.kind === "openai" && provider.apiKey.length >= SHORTEST_SECRET;
+  const secret = provider.kind === "openai" ? (provider.apiKeys[key] ?? "") : "";
   const hide = (result: CallResult): CallResult => {
-    if (result.ok || !isSecret) return result;
-    const message = result.failure.message.replaceAll(provider.apiKey, "…");
+    if (result.ok || secret.length < SHORTEST_SECRET) return result;
+    const message = result.failure.message.replaceAll(secret, "…");
     return { ...result, failure: { ...result.failure, message } };
   };
 
@@ -67,8 +68,11 @@ const SHORTEST_SECRET = 6;
 const TIMED_OUT = "timed out";
 const STREAMS = /"stream"\s*:\s*true/;
 
-/** The SDK's client for a provider. The simulator is one like the others, behind a `fetch` of its own. */
-export function createClient(provider: ProviderConfig): OpenAI {
+/**
+ * The SDK's client for a provider, with one of its keys. The simulator is one like the others, behind
+ * a `fetch` of its own.
+ */
+export function createClient(provider: Provider, key = 0): OpenAI {
   return provider.kind === "simulator"
     ? new OpenAI({
         apiKey: "simulator",
@@ -76,7 +80,12 @@ export function createClient(provider: ProviderConfig): OpenAI {
         maxRetries: 0,
         fetch: createSimulator(provider),
       })
-    : new OpenAI({ apiKey: provider.apiKey, baseURL: provider.baseUrl, maxRetries: 0 });
+    : new OpenAI({
+        apiKey: provider.apiKeys[key] ?? null,
+        baseURL: provider.baseUrl,
+        defaultHeaders: provider.headers,
+        maxRetries: 0,
+      });
 }
 
 type BuiltRequest = { url: string; init: RequestInit };

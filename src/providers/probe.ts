@@ -1,18 +1,23 @@
-import type { ProviderConfig } from "../config.ts";
 import type { Probe } from "../domain/health.ts";
+import type { Provider } from "../domain/provider.ts";
 import { classifyReply, classifyThrown } from "./classify.ts";
 import { createClient } from "./openai.ts";
 
-const KEEP_MS = 30_000;
 const TIMEOUT_MS = 3000;
 
 /**
- * Asks a provider for its list of models, which costs nothing, at most every half minute, whoever
- * wants to know. A provider that has no such list (404, 405) answers all the same.
+ * Asks a provider for its list of models, which costs nothing. What was found out less than
+ * `maxAgeMs` ago is told again, whoever wants to know. A provider that has no such list (404, 405)
+ * answers all the same.
  */
-export function createProbe(provider: ProviderConfig, now: () => number): () => Promise<Probe> {
+export function createProbe(
+  provider: Provider,
+  key: number,
+  now: () => number,
+): (maxAgeMs: number) => Promise<Probe> {
   const client = createClient(
     provider.kind === "simulator" ? { ...provider, latencyMs: 0, failureRate: 0 } : provider,
+    key,
   );
   let latest: Promise<Probe> | undefined;
   let askedAt = -Infinity;
@@ -36,12 +41,28 @@ export function createProbe(provider: ProviderConfig, now: () => number): () => 
     }
   }
 
-  return () => {
-    if (!latest || now() - askedAt >= KEEP_MS) {
+  return (maxAgeMs) => {
+    if (!latest || now() - askedAt >= maxAgeMs) {
       askedAt = now();
       latest = ask();
     }
     return latest;
+  };
+}
+
+/** The probes of several providers, by their place and that of the key. */
+export function createProbes(
+  providers: Provider[],
+  now: () => number,
+): (provider: number, key: number, maxAgeMs: number) => Promise<Probe> {
+  const made = new Map<string, ReturnType<typeof createProbe>>();
+  return (index, key, maxAgeMs) => {
+    const provider = providers[index];
+    if (!provider) throw new RangeError(`there is no provider ${index}`);
+    const name = `${index}/${key}`;
+    let probe = made.get(name);
+    if (!probe) made.set(name, (probe = createProbe(provider, key, now)));
+    return probe(maxAgeMs);
   };
 }
 

@@ -1,6 +1,8 @@
 import type { Context } from "../context.ts";
 import { type Estimate, estimate, type SampledTask } from "../domain/estimate.ts";
+import { priceOf } from "../domain/prices.ts";
 import { fromProviderBody } from "../domain/request.ts";
+import { routesOf } from "../domain/routes.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countPromptTokens } from "../providers/tokens.ts";
 import {
@@ -32,7 +34,14 @@ export async function estimateBatch(
     concurrency: Math.min(batch.maxConcurrency ?? Infinity, ctx.config.maxConcurrency),
     secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
   };
-  return { ...estimate(tasks, await sampleOf(ctx, batch.seq, tasks), pace), ...pace };
+  const sample = await sampleOf(ctx, batch.seq, tasks);
+  return { ...estimate(tasks, sample, pace, (model) => priceAt(ctx, model)), ...pace };
+}
+
+/** What the provider takes that is asked first. */
+function priceAt({ config }: Context, model: string) {
+  const [route] = routesOf(config, model);
+  return priceOf(model, config.providers[route?.provider ?? 0]?.prices ?? []);
 }
 
 async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<SampledTask[]> {

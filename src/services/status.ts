@@ -1,13 +1,16 @@
-import type { Context } from "../context.ts";
+import type { Context, ProviderLive } from "../context.ts";
 import {
   type EngineState,
   type Health,
   judge,
   overallHealth,
+  type Probe,
   type Service,
   type ServiceHealth,
   SERVICES,
 } from "../domain/health.ts";
+import type { Provider } from "../domain/provider.ts";
+import { routesOf } from "../domain/routes.ts";
 import { LIVING_NODES, type LivingNode } from "../store/nodes.ts";
 import { rowsOf } from "../store/rows.ts";
 import { SCHEDULE_HEALTH, type ScheduleHealth } from "../store/schedule-health.ts";
@@ -65,7 +68,7 @@ const EXAMINE: Record<
   (ctx: Context, engine: EngineProbe) => Promise<ServiceHealth> | ServiceHealth
 > = {
   database: examineDatabase,
-  openai: examineProvider,
+  openai: examineProviders,
   scheduler: examineScheduler,
   workers: examineWorkers,
   webhooks: examineWebhooks,
@@ -96,30 +99,73 @@ async function examineDatabase(ctx: Context): Promise<ServiceHealth> {
   );
 }
 
-async function examineProvider(ctx: Context): Promise<ServiceHealth> {
-  const { provider, defaultModel } = ctx.config;
-  const { at, latencyMs, status, error } = await ctx.probeProvider();
-  const isRefused = status === 401 || status === 403;
+async function examineProviders(ctx: Context): Promise<ServiceHealth> {
+  const { providers, defaultModel } = ctx.config;
+  const live = ctx.live.providers();
+  const found = await Promise.all(
+    providers.map((_, index) => ctx.probeProvider(index, 0, PROBE_KEPT_MS)),
+  );
+  const first = routesOf(ctx.config, defaultModel)[0]?.provider ?? 0;
+  const verdicts = providers.map((provider, i) => verdictOn(provider, found[i], live[i]));
+  const own = verdicts[first];
+  const others = verdicts.filter((_, i) => i !== first).flatMap(({ problems }) => problems);
   return judge(
     {
-      provider: provider.name,
-      isSimulator: provider.kind === "simulator",
+      ...own?.told,
       defaultModel,
+      providers: verdicts.map(({ told }) => told),
+    },
+    {
+      unhealthy: own?.isFatal ? own.problems : [],
+      degraded: [...(own && !own.isFatal ? own.problems : []), ...others],
+    },
+  );
+}
+
+/** What an answer of a provider that is this old still says. */
+const PROBE_KEPT_MS = 30_000;
+
+/** What is to be told of one provider, and what is wrong with it. */
+function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderLive | undefined) {
+  const { at = 0, latencyMs = 0, status = null, error = null } = probe ?? {};
+  const isRefused = status === 401 || status === 403;
+  const name = provider.name;
+  const problems = [
+    isRefused && `${name} refuses the API key`,
+    status === null && error !== null && `${name} cannot be reached: ${error}`,
+    !isRefused && status !== null && error !== null && `${name} answers with ${status}`,
+    live?.breaker === "open" && error === null && `Calls to ${name} fail, so none are made for now`,
+    live !== undefined && live.keysOut > 0 && `${live.keysOut} of ${name}'s keys are refused`,
+  ].filter((problem) => problem !== false);
+  return {
+    problems,
+    isFatal: isRefused || (status === null && error !== null),
+    told: {
+      provider: name,
+      isSimulator: provider.kind === "simulator",
+      models: provider.models ?? ["*"],
       responseTime: Math.round(latencyMs) / 1000,
       lastStatus: status,
       lastError: error,
       lastCheck: new Date(at).toISOString(),
+      ...(live && toDetails(live)),
     },
-    {
-      unhealthy: [
-        isRefused && "The provider refuses the API key",
-        status === null && error !== null && `The provider cannot be reached: ${error}`,
-      ],
-      degraded: [
-        !isRefused && status !== null && error !== null && `The provider answers with ${status}`,
-      ],
-    },
-  );
+  };
+}
+
+function toDetails({ models, openUntil, ...live }: ProviderLive) {
+  return {
+    ...live,
+    openUntil: openUntil === null ? null : new Date(openUntil).toISOString(),
+    pacers: models.map(({ model, key, pacer: { inFlight, blockedUntil, requests, tokens } }) => ({
+      model,
+      key,
+      inFlight,
+      requests,
+      tokens,
+      blockedUntil: blockedUntil === null ? null : new Date(blockedUntil).toISOString(),
+    })),
+  };
 }
 
 /** A fire that is this late means that nobody fires. */

@@ -13,7 +13,9 @@ export type Final = {
   status: "completed" | "failed";
   at: number;
   provider: string;
+  /** The model that answered, or that was called; and the one asked for, where that is another. */
   model: string;
+  fallbackFrom: string | null;
   requestId: string | null;
   promptTokens: number | null;
   completionTokens: number | null;
@@ -115,14 +117,15 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
       row.costUsd,
       row.response,
       row.error,
+      row.fallbackFrom,
     ],
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
         completed_at, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
-        cached_tokens, reasoning_tokens, cost_usd, response, error)
+        cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
         v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
-        v.column10, v.column11, v.column12, v.column13, v.column14
+        v.column10, v.column11, v.column12, v.column13, v.column14, v.column15
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
     { after: [owner] },

@@ -7,6 +7,16 @@ import { ceilingFor, type LaneLoad, shareSlots } from "../../src/domain/lanes.ts
 
 const POLICY = { maxRetries: 3, baseMs: 100, maxMs: 1000 };
 
+const failed = (
+  cause: Cause,
+  retryAfterMs: number | null,
+  providerStatus: number | null = null,
+) => ({
+  cause,
+  retryAfterMs,
+  providerStatus,
+});
+
 describe("after a failure", () => {
   test.each([
     ["server_error", 1, 0, null, { kind: "retry", at: 0 }],
@@ -22,13 +32,25 @@ describe("after a failure", () => {
   ] as const)(
     "%s no. %i with luck %d and %p ms asked",
     (cause, failures, luck, retryAfterMs, next) => {
-      expect(afterFailure({ cause, retryAfterMs }, failures, POLICY, 0, () => luck)).toEqual(next);
+      expect(afterFailure(failed(cause, retryAfterMs), failures, POLICY, 0, () => luck)).toEqual(
+        next,
+      );
     },
   );
 
+  test("a call that was to find out whether the provider is there, and reached nobody, counts as none", () => {
+    const after = (cause: Cause, status: number | null, isTrial = true) =>
+      afterFailure(failed(cause, null, status), 9, POLICY, 0, () => 0, { earlier: 0, isTrial })
+        .kind;
+    expect([after("connect_failed", null), after("server_error", 503)]).toEqual(["wait", "wait"]);
+    expect([after("server_error", 500), after("timeout", null)]).toEqual(["fail", "fail"]);
+    expect(after("connect_failed", null, false)).toBe("fail");
+  });
+
   test("a provider's refusals are waited out a hundred times, and then they are failures", () => {
     const refused = (earlier: number) =>
-      afterFailure({ cause: "rate_limited", retryAfterMs: 1 }, 9, POLICY, 0, () => 0, earlier).kind;
+      afterFailure(failed("rate_limited", 1), 9, POLICY, 0, () => 0, { earlier, isTrial: false })
+        .kind;
     expect([refused(0), refused(99), refused(100)]).toEqual(["wait", "wait", "fail"]);
   });
 
@@ -41,7 +63,13 @@ describe("after a failure", () => {
         fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
         (cause, failures, retryAfterMs, luck) => {
           const policy = { maxRetries: 40, baseMs: 500, maxMs: 60_000 };
-          const next = afterFailure({ cause, retryAfterMs }, failures, policy, 1000, () => luck);
+          const next = afterFailure(
+            failed(cause, retryAfterMs),
+            failures,
+            policy,
+            1000,
+            () => luck,
+          );
           if (next.kind === "wait") return cause === "rate_limited";
           if (next.kind === "fail") return !CAUSES[cause].retryable || failures > 40;
           const asked = Math.max(0, Math.min(retryAfterMs ?? 0, 3_600_000));

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readAnswer, readUsage } from "../../src/domain/answer.ts";
 import { ComposeError, composeRequest } from "../../src/domain/compose.ts";
 import { matchesModel } from "../../src/domain/models.ts";
-import { costUsd } from "../../src/domain/prices.ts";
+import { costUsd, priceOf } from "../../src/domain/prices.ts";
 import { fromProviderBody, promptOf, promptText, toChatBody } from "../../src/domain/request.ts";
 import { fillTemplate, placeholders } from "../../src/domain/template.ts";
 
@@ -194,10 +194,10 @@ describe("models and prices", () => {
 
   test("cost counts cached tokens at their price, and is null where no price is known", () => {
     const usage = { promptTokens: 1_000_000, completionTokens: 1_000_000, totalTokens: 2_000_000 };
-    expect(costUsd("gpt-4o", usage)).toBe(12.5);
-    expect(costUsd("gpt-4o-2024-08-06", usage)).toBe(12.5);
-    expect(costUsd("gpt-4o-2024-05-13", usage)).toBe(20);
-    expect(costUsd("gpt-4o", { ...usage, cachedTokens: 1_000_000 })).toBe(11.25);
-    expect(costUsd("llama-3", usage)).toBeNull();
+    expect(costUsd(priceOf("gpt-4o", []), usage)).toBe(12.5);
+    expect(costUsd(priceOf("gpt-4o-2024-08-06", []), usage)).toBe(12.5);
+    expect(costUsd(priceOf("gpt-4o-2024-05-13", []), usage)).toBe(20);
+    expect(costUsd(priceOf("gpt-4o", []), { ...usage, cachedTokens: 1_000_000 })).toBe(11.25);
+    expect(costUsd(priceOf("llama-3", []), usage)).toBeNull();
   });
 });

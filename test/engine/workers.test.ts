@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import type { Call, Outcome } from "../../src/engine/protocol.ts";
 import { createWorkerPool } from "../../src/engine/worker-pool.ts";
-import { hang, startProvider } from "../support/provider.ts";
+import { hang, startProvider, TERMS } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
 function givenPool(baseUrl: string, size = 1) {
@@ -18,8 +18,8 @@ function givenPool(baseUrl: string, size = 1) {
   };
   const pool = createWorkerPool({
     size,
-    provider: { kind: "openai", name: "openai", baseUrl, apiKey: "x" },
-    simulator: { kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
+    providers: [{ ...TERMS, kind: "openai", name: "openai", baseUrl, apiKeys: ["x"], headers: {} }],
+    simulator: { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
     onOutcomes: (more) => outcomes.push(...more),
     onDeltas: () => {},
     now: Date.now,
@@ -29,6 +29,9 @@ function givenPool(baseUrl: string, size = 1) {
     task,
     claim: 1,
     model: "gpt-4o-mini",
+    fallbackFrom: null,
+    provider: 0,
+    key: 0,
     endpoint: "/v1/chat/completions",
     body: JSON.stringify({
       model: "gpt-4o-mini",

@@ -54,7 +54,7 @@ describe("the status", () => {
     const openai = (await refused.get("/status/services/openai")).body.data;
     expect(openai).toMatchObject({
       status: "unhealthy",
-      reasons: ["The provider refuses the API key"],
+      reasons: ["openai refuses the API key"],
       details: { lastStatus: 401 },
     });
     await refusing.stop(true);

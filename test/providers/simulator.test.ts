@@ -4,8 +4,15 @@ import type { Endpoint } from "../../src/domain/request.ts";
 import { createCaller } from "../../src/providers/openai.ts";
 import { createSimulator } from "../../src/providers/simulator.ts";
 import { countTokens } from "../../src/providers/tokens.ts";
+import { TERMS } from "../support/provider.ts";
 
-const call = createCaller({ kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 });
+const call = createCaller({
+  ...TERMS,
+  kind: "simulator",
+  name: "simulator",
+  latencyMs: 0,
+  failureRate: 0,
+});
 
 async function ask(endpoint: Endpoint, body: Record<string, unknown>, heard: string[] = []) {
   const result = await call({

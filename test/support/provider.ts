@@ -1,7 +1,16 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
+import type { Terms } from "../../src/domain/provider.ts";
 import type { Json } from "./server.ts";
+
+/** What is agreed with a provider of which nothing is configured. */
+export const TERMS: Omit<Terms, "name"> = {
+  models: null,
+  limits: [],
+  prices: [],
+  maxConcurrency: null,
+};
 
 export type ProviderRequest = {
   path: string;

@@ -35,6 +35,11 @@ const Attempt = z
       .string()
       .nullable()
       .openapi({ description: "The provider's own id of the request" }),
+    provider: z.string().nullable(),
+    model: z.string().nullable().openapi({
+      description:
+        "The model that was called or answered; another than asked for where one stood in",
+    }),
   })
   .openapi("Attempt");
 
@@ -46,6 +51,9 @@ export const ExecutionBody = z
     isDryRun: z.boolean(),
     provider: z.string().nullable(),
     model: z.string().nullable(),
+    fallbackFrom: z.string().nullable().openapi({
+      description: "The model that was asked for, where another one stood in for it",
+    }),
     queuedAt: Time,
     startedAt: Time.nullable(),
     completedAt: Time.nullable(),
@@ -82,6 +90,7 @@ export function toExecutionBody(record: ExecutionRecord): z.infer<typeof Executi
     isDryRun: row.isDryRun,
     provider: ended?.provider ?? null,
     model: ended?.model ?? queued?.model ?? null,
+    fallbackFrom: ended?.fallbackFrom ?? null,
     queuedAt: toIso(row.queuedAt),
     startedAt: toIsoOrNull(row.startedAt),
     completedAt: toIsoOrNull(ended?.completedAt ?? null),
@@ -105,6 +114,8 @@ function toAttempts({ ended, queued }: ExecutionRecord): z.infer<typeof Attempt>
     ...earlier,
     {
       ...last,
+      provider: ended.provider,
+      model: ended.model,
       requestId: ended.requestId,
       code: error?.code ?? null,
       message: error?.message ?? null,
@@ -128,6 +139,8 @@ function lastAttempt(
     message: null,
     providerStatus: null,
     requestId: null,
+    provider: null,
+    model: null,
   };
 }
 
@@ -146,5 +159,7 @@ function toAttempt(entry: Json): z.infer<typeof Attempt> {
     message: text("message"),
     providerStatus: number("providerStatus"),
     requestId: text("requestId"),
+    provider: text("provider"),
+    model: text("model"),
   };
 }

@@ -4,6 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 
 import packageJson from "../../../package.json" with { type: "json" };
 import { HEALTH_NAMES, type Service, SERVICES } from "../../domain/health.ts";
+import { routesOf } from "../../domain/routes.ts";
 import { AppError } from "../../errors.ts";
 import { type EngineProbe, serviceHealth, systemStatus } from "../../services/status.ts";
 import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
@@ -49,7 +50,7 @@ const ServiceStatus = z
     reasons: z.array(z.string()),
     details: z.looseObject({}).openapi({
       description:
-        "`database`: `queryTime` of a real query in seconds. `openai`: the provider's answer to a request for its models, at most 30 seconds old. `workers`: nodes with the age of their last heartbeat, worker threads, what waits, how late the event loop is. `scheduler`: how late fires are. `webhooks`: deliveries that wait",
+        "`database`: `queryTime` of a real query in seconds. `openai`: the answer of the default model's provider to a request for its models, at most 30 seconds old, and in `providers` the same of each, with its circuit breaker (`closed`, `open` until `openUntil`, or `half_open`), its refused keys and its `pacers`: for each model and key the limits of a minute (`source`: `open` where none is known, `configured`, `told` by answers or `learned` from refusals), what remains of them, and until when the provider asked to wait. `workers`: nodes with the age of their last heartbeat, worker threads, what waits, how late the event loop is. `scheduler`: how late fires are. `webhooks`: deliveries that wait",
     }),
   })
   .openapi("ServiceStatus");
@@ -84,7 +85,9 @@ export function createStatusRoutes(engine: EngineProbe) {
   return createRouter()
     .openapi(system, async (c) => {
       const { status, services, reasons, checkedAt } = await systemStatus(c.var.ctx, engine);
-      const { provider, defaultModel } = c.var.ctx.config;
+      const { config } = c.var.ctx;
+      const [route] = routesOf(config, config.defaultModel);
+      const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
       return c.json(
         success({
           status,
@@ -95,7 +98,7 @@ export function createStatusRoutes(engine: EngineProbe) {
           provider: {
             name: provider.name,
             isSimulator: provider.kind === "simulator",
-            defaultModel,
+            defaultModel: config.defaultModel,
           },
           caller: { keyId: c.var.caller.keyId, scopes: [...c.var.caller.scopes] },
           lastHealthCheck: toIso(checkedAt),

@@ -1,0 +1,94 @@
+/** How many failures in a row open a breaker. */
+export type BreakerOptions = {
+  /** Calls that failed in any way, where others can be made instead. */
+  calls: number;
+  /**
+   * Where there is no other way: different tasks whose calls reached nobody. A task that is too much
+   * for a provider is not its fall, and calls one at a time would take ages to find that out.
+   */
+  tasks: number;
+  /** How long it stays open at first; doubled each time that it opens again. */
+  baseMs: number;
+  maxMs: number;
+};
+
+/** What the end of a call says: somebody was there; nothing; or that it failed, and whether it reached anybody. */
+export type Verdict = "answered" | "nothing" | { task: number; isUnreachable: boolean };
+
+export type BreakerState = "closed" | "open" | "half_open";
+
+export type Breaker = ReturnType<typeof createBreaker>;
+
+/*
+ * Keeps calls from whom they cannot reach. A pure object: it is told the time and never waits.
+ *
+ *   closed     calls start. Left when so many in a row have failed as if nobody were there.
+ *   open       no call starts until a time; then it is due for a probe, a request that costs nothing.
+ *              A probe that fails keeps it open, for twice as long.
+ *   half open  the probe was answered: one call starts. If it fails the breaker is open again, for
+ *              twice as long; whatever call is answered closes it.
+ */
+export function createBreaker({ calls, tasks, baseMs, maxMs }: BreakerOptions) {
+  /** Failures since the last answer, and the tasks that reached nobody since somebody was reached. */
+  let failures = 0;
+  const unreached = new Set<number>();
+  let until = 0;
+  let waitMs = baseMs;
+  let isProbed = false;
+  let isProbing = false;
+  let trials = 0;
+
+  const isShut = (hasOther: boolean) => (hasOther ? failures >= calls : unreached.size >= tasks);
+  const isTripped = () => isShut(true) || isShut(false);
+
+  function open(now: number): void {
+    until = now + waitMs;
+    waitMs = Math.min(maxMs, waitMs * 2);
+    isProbed = false;
+  }
+
+  return {
+    /** How many calls may start now. `hasOther`: what cannot start here can start elsewhere. */
+    room(now: number, hasOther: boolean): number {
+      if (!isShut(hasOther)) return Infinity;
+      return now >= until && isProbed ? Math.max(0, 1 - trials) : 0;
+    },
+    /** Whether a probe is to be made now; answered by `probed`. */
+    isProbeDue: (now: number) => isTripped() && now >= until && !isProbed && !isProbing,
+    probing: () => (isProbing = true),
+    probed(isThere: boolean, now: number): void {
+      isProbing = false;
+      if (isThere) isProbed = true;
+      else open(now);
+    },
+    /** A call starts. Returns whether it is a trial, to be told to `end`. */
+    start(): boolean {
+      if (!isTripped()) return false;
+      trials++;
+      return true;
+    },
+    end(verdict: Verdict, isTrial: boolean, now: number): void {
+      if (isTrial) trials--;
+      if (verdict === "nothing") return;
+      if (verdict === "answered") {
+        failures = 0;
+        unreached.clear();
+        waitMs = baseMs;
+        isProbed = false;
+        return;
+      }
+      const wasTripped = isTripped();
+      failures++;
+      if (!verdict.isUnreachable) unreached.clear();
+      else if (unreached.size < tasks) unreached.add(verdict.task);
+      // Calls that were under way when it opened say nothing new.
+      if (isTripped() && (!wasTripped || (isTrial && now >= until))) open(now);
+    },
+    state(now: number): BreakerState {
+      if (!isTripped()) return "closed";
+      return now >= until && isProbed ? "half_open" : "open";
+    },
+    /** When it may be probed, or its next call may start, at the soonest. */
+    until: () => until,
+  };
+}

@@ -1,0 +1,165 @@
+import { z } from "zod";
+
+const ROLES = ["all", "api", "runner"] as const;
+export type Role = (typeof ROLES)[number];
+const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+const LOG_FORMATS = ["json", "pretty"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
+/** Every variable the program reads. The README's table is tested against this schema. */
+export const Environment = z.object({
+  PORT: integer(0, 65_535).default(3000).describe("Port of the HTTP server; 0 takes a free one"),
+  HOST: text().default("127.0.0.1").describe("Address to listen on; 0.0.0.0 in the container"),
+  DATABASE_URL: url(["file:", "http:", "https:", "libsql:", "ws:", "wss:"])
+    .optional()
+    .meta({ default: "file:$DATA_DIR/task-runner.db" })
+    .describe("A local file (`file:…`) or a libSQL server (`http://…`, `libsql://…`)"),
+  DATABASE_AUTH_TOKEN: text().optional().describe("Token for a libSQL server"),
+  DATA_DIR: text().default("./data").describe("Where the database and files live"),
+  FILES_DIR: text()
+    .optional()
+    .meta({ default: "$DATA_DIR/files" })
+    .describe("The only folder that `inputFile` and `outputFile` may name"),
+  API_KEYS: list()
+    .optional()
+    .describe("Comma-separated admin keys; with none here or stored, the first start makes one"),
+  ENCRYPTION_KEY: list()
+    .refine((keys) => keys.every((key) => key.length >= 32), "must have 32 characters or more")
+    .optional()
+    .describe(
+      "Encrypts webhook secrets at rest (`openssl rand -base64 32`); to replace it: `new,old`",
+    ),
+  RATE_LIMIT_PER_MINUTE: integer(0, 10_000_000)
+    .default(100)
+    .describe(
+      "Requests of one API key in a minute, unless the key has its own limit; 0: any number",
+    ),
+  FAILED_LOGINS_PER_MINUTE: integer(0, 10_000_000)
+    .default(10)
+    .describe("Wrong API keys from one address in a minute; 0: any number"),
+  TRUSTED_PROXY_HOPS: integer(0, 10)
+    .default(0)
+    .describe("Reverse proxies in front, whose `X-Forwarded-For` tells the client's address"),
+  MAX_STREAMS_PER_KEY: integer(0, 1_000_000)
+    .default(100)
+    .describe("Event streams that one API key may have open; 0: any number"),
+  MAX_WAITS_PER_KEY: integer(0, 1_000_000)
+    .default(100)
+    .describe("Requests with `Prefer: wait` that one API key may have open; 0: any number"),
+  BODY_TIMEOUT_SECONDS: integer(1, 3600).default(30).describe("Time for a request body to arrive"),
+  CORS_ORIGINS: list()
+    .optional()
+    .describe("Comma-separated origins whose pages may use the API; unset: none but its own"),
+  OPENAI_API_KEY: text().optional().describe("Key of the provider"),
+  OPENAI_BASE_URL: url(["http:", "https:"])
+    .optional()
+    .describe("Any OpenAI-compatible API; with neither of the two, the simulator answers"),
+  PROVIDERS_FILE: text()
+    .optional()
+    .describe("JSON file with more providers, their models, limits and prices, and with fallbacks"),
+  DEFAULT_MODEL: text().default("gpt-4o-mini").describe("Model of tasks that name none"),
+  ALLOWED_MODELS: list()
+    .optional()
+    .describe("Comma-separated patterns (`gpt-4*`); unset: what the provider lists"),
+  WORKERS: integer(1, 64)
+    .optional()
+    .meta({ default: "processors - 1, at most 4" })
+    .describe("Worker threads that call the provider"),
+  MAX_CONCURRENCY: integer(1, 10_000).default(64).describe("Calls in flight at once"),
+  MAX_RETRIES: integer(0, 100)
+    .default(3)
+    .describe("Further attempts after a failure that may pass"),
+  PROVIDER_RPM: integer(1, 1_000_000_000)
+    .optional()
+    .describe(
+      "Requests a minute and model that the provider allows; unset: learned from its answers",
+    ),
+  PROVIDER_TPM: integer(1, 1_000_000_000_000)
+    .optional()
+    .describe(
+      "Tokens a minute and model that the provider allows; unset: learned from its answers",
+    ),
+  RETRY_BASE_MS: integer(1, 3_600_000).default(500).describe("First back-off, doubled each time"),
+  RETRY_MAX_MS: integer(1, 86_400_000).default(60_000).describe("Longest back-off"),
+  REQUEST_TIMEOUT_MS: integer(1, 86_400_000)
+    .default(120_000)
+    .describe("Time for one provider call"),
+  MAX_BODY_BYTES: integer(1024, 1_073_741_824)
+    .default(10_485_760)
+    .describe("Largest request body that is read"),
+  MAX_FILE_BYTES: integer(1024, 1_099_511_627_776)
+    .default(1_073_741_824)
+    .describe("Largest file that can be uploaded"),
+  LEASE_SECONDS: integer(1, 3600)
+    .default(15)
+    .describe("On a shared database: silence after which a node's work goes to others"),
+  SHUTDOWN_GRACE_SECONDS: integer(0, 3600)
+    .default(25)
+    .describe("On SIGTERM: time for calls in flight to finish"),
+  WEBHOOK_ALLOWED_HOSTS: list()
+    .optional()
+    .describe(
+      "Comma-separated hosts (`host` or `host:port`) of your own network that webhooks may go to",
+    ),
+  RETENTION_DAYS: integer(1, 36_500)
+    .default(30)
+    .describe("Days that events and the record of webhook deliveries are kept"),
+  ROLE: z
+    .enum(ROLES)
+    .default("all")
+    .describe("`api` answers requests, `runner` executes, `all` both"),
+  SIMULATOR_LATENCY_MS: integer(0, 600_000)
+    .default(150)
+    .describe("Typical answer time of the simulator"),
+  SIMULATOR_FAILURE_RATE: number(0, 1).default(0).describe("Share of simulated calls that fail"),
+  LOG_LEVEL: z.enum(LOG_LEVELS).default("info").describe("`debug`, `info`, `warning` or `error`"),
+  LOG_FORMAT: z
+    .enum(LOG_FORMATS)
+    .default("json")
+    .describe("`json` for machines, `pretty` for people"),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(["http:", "https:"])
+    .optional()
+    .describe("OpenTelemetry collector (OTLP over HTTP); unset: no traces"),
+});
+
+function text() {
+  return z.string().trim();
+}
+
+function list() {
+  return text().transform((value) =>
+    value
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== ""),
+  );
+}
+
+function integer(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return text()
+    .regex(/^-?\d+$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function number(min: number, max: number) {
+  const message = `must be a number from ${min} to ${max}`;
+  return text()
+    .regex(/^-?\d+(\.\d+)?$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function url(protocols: string[]) {
+  const message = `must be a URL that starts with ${protocols.join(", ")}`;
+  return text().refine((value) => {
+    const scheme = /^[a-z]+:/.exec(value)?.[0];
+    return (
+      scheme !== undefined &&
+      protocols.includes(scheme) &&
+      (scheme === "file:" || URL.canParse(value))
+    );
+  }, message);
+}
