@@ -21,6 +21,7 @@ import { createFeeder } from "./feeder.ts";
 import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
+import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
@@ -50,12 +51,6 @@ export type DispatcherOptions = {
 const SYNC_MS = { exclusive: 2000, shared: 300 };
 const PROGRESS_EVERY_MS = 500;
 const RETRY_COMMIT_MS = 250;
-/**
- * Reports wait for others to be committed with them while most calls are still under way: until none
- * came for a moment, but never long.
- */
-const QUIET_MS = 2;
-const LINGER_MS = 8;
 const LONGEST_TIMER_MS = 60_000;
 
 /*
@@ -78,6 +73,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const inFlight = createInFlight(config, options.random);
   const pacing = createPacing(ctx);
   const halts = createHalts();
+  const linger = createLinger(nudge);
   const lastProgress = new Map<number, number>();
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
@@ -88,14 +84,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let isDraining = true;
   let onIdle: (() => void) | undefined;
   let syncTimer: ReturnType<typeof setInterval> | undefined;
-  let lingersSince: number | undefined;
-  let lingerTimer: ReturnType<typeof setTimeout> | undefined;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
   let paceTimer: ReturnType<typeof setTimeout> | undefined;
 
   function nudge(): void {
-    clearTimeout(lingerTimer);
-    lingersSince = undefined;
+    linger.end();
     isNudged = true;
     if (!isTurning) void turn();
   }
@@ -270,12 +263,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     report(outcomes) {
       inFlight.end(outcomes, pacing.end);
       reported.push(...outcomes);
-      const now = performance.now();
-      lingersSince ??= now;
-      clearTimeout(lingerTimer);
-      const left = LINGER_MS - (now - lingersSince);
-      if (reported.length >= book.inFlight() || left <= 0) nudge();
-      else lingerTimer = setTimeout(nudge, Math.min(QUIET_MS, left));
+      if (reported.length >= book.inFlight()) nudge();
+      else linger.on();
     },
     async handBack() {
       await writer.write(releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()));
