@@ -97,6 +97,8 @@ export function toOutcome(call: Call, provider: string, result: CallResult, at: 
       costUsd: usage && (costUsd(model, usage) ?? costUsd(call.model, usage)),
       response: result.response,
       error: failure && JSON.stringify(toErrorBody(failure)),
+      isCached: false,
+      cacheKey: call.cacheKey,
     },
   };
 }

@@ -25,6 +25,7 @@ import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
+import { createReuse } from "./reuse.ts";
 import { tellEnded } from "./tell.ts";
 
 export type Dispatcher = {
@@ -72,6 +73,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const feeder = createFeeder(book);
   const inFlight = createInFlight(config, options.random);
   const pacing = createPacing(ctx);
+  const reuse = createReuse(ctx);
   const halts = createHalts();
   const linger = createLinger(nudge);
   const lastProgress = new Map<number, number>();
@@ -147,6 +149,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       throw error;
     }
     doubtful = [];
+    reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
     meterTurn(ctx.meters, calls, tallies);
     tellEnded(ctx, ended);
@@ -179,9 +182,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
-    const calls = rows.map((row) =>
-      inFlight.begin(row, turnNo, book.laneOf(row.lane, row.model), pacing.begin(row)),
-    );
+    const reused: Outcome[] = [];
+    const calls = rows.flatMap((row) => {
+      const found = reuse.begin(row, turnNo);
+      const paced = found === "call" ? pacing.begin(row) : pacing.pass(row);
+      const call = inFlight.begin(row, turnNo, book.laneOf(row.lane, row.model), paced);
+      if (typeof found === "object") reused.push(found);
+      return found === "call" ? call : [];
+    });
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
       const got = rows.filter((row) => row.lane === batch && row.model === model).length;
@@ -189,6 +197,16 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       lane.ready = got < limit && !lane.hasCap ? 0 : Math.max(0, lane.ready - got);
     }
     if (calls.length > 0) options.run(calls);
+    report(reused);
+  }
+
+  /** Takes what ended or was put back; soon it is committed, with what else is by then. */
+  function report(outcomes: Outcome[]): void {
+    if (outcomes.length === 0) return;
+    inFlight.end(outcomes, pacing.end);
+    reported.push(...outcomes);
+    if (reported.length >= book.inFlight()) nudge();
+    else linger.on();
   }
 
   /** Tells of the batches' progress, of each at most every half second. */
@@ -247,6 +265,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
           nudge();
         }),
         signals.on("batch", syncSafely),
+        signals.on("abandoned", ({ tasks }) => report(reuse.abandon(tasks))),
       );
       await sync();
       syncTimer = setInterval(syncSafely, ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared);
@@ -260,14 +279,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       if (isTurning || inFlight.size() > 0)
         await new Promise<void>((resolve) => (onIdle = resolve));
     },
-    report(outcomes) {
-      inFlight.end(outcomes, pacing.end);
-      reported.push(...outcomes);
-      if (reported.length >= book.inFlight()) nudge();
-      else linger.on();
-    },
+    report: (outcomes) => report(reuse.withFollowers(outcomes)),
     async handBack() {
-      await writer.write(releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()));
+      await writer.write([
+        ...postpone(reuse.handBack(), options.owner),
+        ...releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()),
+      ]);
       inFlight.clear();
     },
     inFlight: inFlight.size,

@@ -81,6 +81,7 @@ export function createInFlight(
         body: row.body,
         timeoutMs: row.timeoutMs ?? config.requestTimeoutMs,
         isDryRun: row.isDryRun === 1,
+        cacheKey: row.cacheKey,
       };
     },
 
@@ -108,9 +109,13 @@ export function createInFlight(
       for (const outcome of outcomes) {
         const call = calls.get(keyOf(outcome));
         if (!call) continue;
-        decisions.batches.add(call.batch);
-        tally.addCall(outcome, call.run.model);
         const { failure, task: t, claim: c } = outcome;
+        if (outcome.instead === "put_back") {
+          decisions.retries.push({ t, c, f: 0, at: null });
+          continue;
+        }
+        decisions.batches.add(call.batch);
+        if (!outcome.instead) tally.addCall(outcome, call.run.model);
         if (isHalt(failure?.cause) && call.lane.lane !== SINGLE_TASKS) {
           decisions.halts.set(call.lane.lane, failure.cause);
           decisions.retries.push({ t, c, f: 0, at: null, entry: logEntry(outcome, "throttled") });

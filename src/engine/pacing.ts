@@ -152,6 +152,12 @@ export function createPacing(ctx: Context) {
       return { entry, ticket, batch: row.lane, prompt: cost?.prompt ?? null };
     },
 
+    /** A run that needs no call, and so has no place here. */
+    pass({ task }: Claimed): null {
+      costs.delete(task);
+      return null;
+    },
+
     end({ entry, ticket, batch }: Paced, { failure, signals, final }: Outcome): void {
       const isThrottled = failure?.cause === "rate_limited";
       const used =

@@ -14,6 +14,7 @@ export type Call = {
   body: string;
   timeoutMs: number;
   isDryRun: boolean;
+  cacheKey: string | null;
 };
 
 /** How a call ended. `final` ends its run if, after a failure, no other attempt follows. */
@@ -23,6 +24,11 @@ export type Outcome = {
   final: Final;
   failure: Failure | null;
   signals: RateLimitSignals | null;
+  /**
+   * What was done instead of a call: the run was given the answer to an identical request, or goes
+   * back into the queue as if it had not been claimed. Unset where a call was made.
+   */
+  instead?: "reused" | "put_back";
 };
 
 export type ToWorker =
