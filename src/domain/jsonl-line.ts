@@ -21,7 +21,7 @@ export type ReadLine = { names: string[]; issues: CellIssue[] } & (
 );
 
 /** Fields of a task that a JSONL line may have and a CSV has no column for. */
-const FURTHER_FIELDS = new Set(["parameters", "priority", "maxRetries", "timeoutMs"]);
+const FURTHER_FIELDS = new Set(["parameters", "priority", "maxRetries", "timeoutMs", "cache"]);
 
 /** OpenAI's batch input line (https://platform.openai.com/docs/api-reference/batch/request-input). */
 const OpenAiLine = z.object({

@@ -11,6 +11,10 @@ export const METERS = {
     kind: "counter",
     help: "Calls that ended, by provider, model and HTTP status, or cause where there was no answer",
   },
+  cached_answers_total: {
+    kind: "counter",
+    help: "Runs that were given the answer to an identical request instead of a call",
+  },
   provider_throttle_wait_seconds: {
     kind: "gauge",
     help: "How long the pacer makes the next call of a model wait",

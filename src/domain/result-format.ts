@@ -21,6 +21,7 @@ export type ResultSource = {
   run: number | null;
   attempts: number | null;
   isDryRun: number | null;
+  isCached: number | null;
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
@@ -135,8 +136,19 @@ function resultCells(row: ResultSource): (string | number | null)[] {
   ];
 }
 
-function contentOf({ endpoint, response }: ResultSource): string | null {
-  return response === null ? null : (readAnswer(endpoint, parseJson(response))?.content ?? null);
+function contentOf(row: ResultSource): string | null {
+  return answerOf(row)?.content ?? null;
+}
+
+function answerOf({ endpoint, response }: ResultSource) {
+  return response === null ? undefined : readAnswer(endpoint, parseJson(response));
+}
+
+/** What the answer took; a reused one took nothing again, and tells what it had taken. */
+function usageOf(row: ResultSource) {
+  const { promptTokens, completionTokens } =
+    (row.isCached ? answerOf(row)?.usage : undefined) ?? row;
+  return promptTokens === null ? null : { promptTokens, completionTokens };
 }
 
 function errorText(json: string): string {
@@ -183,14 +195,12 @@ function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknow
     ...(row.cells === null ? { model: row.model } : {}),
     result: contentOf(row),
     error: row.error === null ? null : parseJson(row.error),
-    usage:
-      row.promptTokens === null
-        ? null
-        : { promptTokens: row.promptTokens, completionTokens: row.completionTokens },
+    usage: usageOf(row),
     costUsd: row.costUsd,
     attempts: row.attempts ?? 0,
     executionId: row.run === null ? null : executionId(row.seq, row.run),
     ...(row.isDryRun ? { isDryRun: true } : {}),
+    ...(row.isCached ? { cached: true } : {}),
     ...(row.cells === null
       ? { metadata: row.metadata === null ? null : parseJson(row.metadata) }
       : {}),

@@ -56,6 +56,13 @@ export const RequestFields = {
   priority: z.enum(PRIORITIES).optional(),
   maxRetries: z.number().int().min(0).max(100).optional(),
   timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+  cache: z
+    .boolean()
+    .describe(
+      "Take the answer to an identical request, stored or under way, at no cost, if there is one, " +
+        "and keep this one's for others. Deleting the task that was answered ends that",
+    )
+    .optional(),
 };
 
 export const IdempotencyKey = z.string().min(1).max(255);
@@ -80,6 +87,7 @@ export const BatchConfig = z.strictObject({
   systemPrompt: z.string().min(1).max(1_000_000).optional(),
   promptTemplate: z.string().min(1).max(1_000_000).optional(),
   parameters: Parameters.optional(),
+  cache: RequestFields.cache,
 });
 export type BatchConfig = z.infer<typeof BatchConfig>;
 

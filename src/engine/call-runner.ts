@@ -134,6 +134,8 @@ export function toOutcome(call: Call, provider: Provider, result: CallResult, at
         costUsd(priceOf(model, provider.prices) ?? priceOf(call.model, provider.prices), usage),
       response: result.response,
       error: failure && JSON.stringify(toErrorBody(failure)),
+      isCached: false,
+      cacheKey: call.cacheKey,
     },
   };
 }

@@ -21,9 +21,11 @@ import { createFeeder } from "./feeder.ts";
 import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
+import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Outcome } from "./protocol.ts";
+import { createReuse } from "./reuse.ts";
 import { tellEnded } from "./tell.ts";
 import { createUpstreams } from "./upstreams.ts";
 
@@ -53,12 +55,6 @@ export type DispatcherOptions = {
 const SYNC_MS = { exclusive: 2000, shared: 300 };
 const PROGRESS_EVERY_MS = 500;
 const RETRY_COMMIT_MS = 250;
-/**
- * Reports wait for others to be committed with them while most calls are still under way: until none
- * came for a moment, but never long.
- */
-const QUIET_MS = 2;
-const LINGER_MS = 8;
 const LONGEST_TIMER_MS = 60_000;
 
 /*
@@ -81,7 +77,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const inFlight = createInFlight(config, options.random);
   const upstreams = createUpstreams(ctx, nudge);
   const pacing = createPacing(ctx, upstreams);
+  const reuse = createReuse(ctx);
   const halts = createHalts();
+  const linger = createLinger(nudge);
   const lastProgress = new Map<number, number>();
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
@@ -92,14 +90,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let isDraining = true;
   let onIdle: (() => void) | undefined;
   let syncTimer: ReturnType<typeof setInterval> | undefined;
-  let lingersSince: number | undefined;
-  let lingerTimer: ReturnType<typeof setTimeout> | undefined;
   let retryTimer: ReturnType<typeof setTimeout> | undefined;
   let paceTimer: ReturnType<typeof setTimeout> | undefined;
 
   function nudge(): void {
-    clearTimeout(lingerTimer);
-    lingersSince = undefined;
+    linger.end();
     isNudged = true;
     if (!isTurning) void turn();
   }
@@ -158,6 +153,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       throw error;
     }
     doubtful = [];
+    reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
     meterTurn(ctx.meters, calls, tallies);
     tellEnded(ctx, ended);
@@ -190,9 +186,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
-    const calls = rows.map((row) => {
+    const reused: Outcome[] = [];
+    const calls = rows.flatMap((row) => {
       const lane = book.laneOf(row.lane, row.model);
-      return inFlight.begin(row, turnNo, lane, pacing.begin(row, lane));
+      const found = reuse.begin(row, turnNo);
+      const paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
+      const call = inFlight.begin(row, turnNo, lane, paced);
+      if (typeof found === "object") reused.push(found);
+      return found === "call" ? call : [];
     });
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
@@ -201,6 +202,16 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       lane.ready = got < limit && !lane.hasCap ? 0 : Math.max(0, lane.ready - got);
     }
     if (calls.length > 0) options.run(calls);
+    report(reused);
+  }
+
+  /** Takes what ended or was put back; soon it is committed, with what else is by then. */
+  function report(outcomes: Outcome[]): void {
+    if (outcomes.length === 0) return;
+    inFlight.end(outcomes, pacing.end);
+    reported.push(...outcomes);
+    if (reported.length >= book.inFlight()) nudge();
+    else linger.on();
   }
 
   /** Tells of the batches' progress, of each at most every half second. */
@@ -259,6 +270,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
           nudge();
         }),
         signals.on("batch", syncSafely),
+        signals.on("abandoned", ({ tasks }) => report(reuse.abandon(tasks))),
       );
       await sync();
       syncTimer = setInterval(syncSafely, ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared);
@@ -272,18 +284,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       if (isTurning || inFlight.size() > 0)
         await new Promise<void>((resolve) => (onIdle = resolve));
     },
-    report(outcomes) {
-      inFlight.end(outcomes, pacing.end);
-      reported.push(...outcomes);
-      const now = performance.now();
-      lingersSince ??= now;
-      clearTimeout(lingerTimer);
-      const left = LINGER_MS - (now - lingersSince);
-      if (reported.length >= book.inFlight() || left <= 0) nudge();
-      else lingerTimer = setTimeout(nudge, Math.min(QUIET_MS, left));
-    },
+    report: (outcomes) => report(reuse.withFollowers(outcomes)),
     async handBack() {
-      await writer.write(releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()));
+      await writer.write([
+        ...postpone(reuse.handBack(), options.owner),
+        ...releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()),
+      ]);
       inFlight.clear();
     },
     inFlight: inFlight.size,

@@ -25,7 +25,8 @@ export function createHalts() {
       const statements = [...batches].flatMap(([seq, cause]) =>
         pauseRunning(seq, HALTS[cause], now),
       );
-      for (const { failure, final } of outcomes) {
+      for (const { failure, final, instead } of outcomes) {
+        if (instead) continue;
         const { provider } = final;
         const cause = failure?.cause ?? null;
         if (cause === null && !clear.has(provider)) {

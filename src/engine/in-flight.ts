@@ -97,6 +97,7 @@ export function createInFlight(
         timeoutMs: row.timeoutMs ?? config.requestTimeoutMs,
         isDryRun: row.isDryRun === 1,
         isUrgent: row.lane === SINGLE_TASKS,
+        cacheKey: row.cacheKey,
       };
     },
 
@@ -127,9 +128,13 @@ export function createInFlight(
       for (const outcome of outcomes) {
         const call = calls.get(keyOf(outcome));
         if (!call) continue;
-        decisions.batches.add(call.batch);
-        tally.addCall(outcome, call.called);
         const { failure, task: t, claim: c } = outcome;
+        if (outcome.instead === "put_back") {
+          decisions.retries.push({ t, c, f: 0, at: null });
+          continue;
+        }
+        decisions.batches.add(call.batch);
+        if (!outcome.instead) tally.addCall(outcome, call.called);
         const goesElsewhere = isHalt(failure?.cause) && hasOther(call.run.model);
         if (isHalt(failure?.cause) && (goesElsewhere || call.lane.lane !== SINGLE_TASKS)) {
           if (!goesElsewhere) decisions.halts.set(call.lane.lane, failure.cause);

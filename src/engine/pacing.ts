@@ -141,6 +141,12 @@ export function createPacing(
       return { upstream, begun, ticket, batch: row.lane, isTrial };
     },
 
+    /** A run that needs no call, and so has no place here. */
+    pass({ task }: Claimed): null {
+      costs.delete(task);
+      return null;
+    },
+
     end({ upstream, begun, ticket, batch }: Paced, outcome: Outcome): void {
       upstreams.end(begun, outcome, now());
       if (!ticket) return;

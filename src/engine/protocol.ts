@@ -21,6 +21,7 @@ export type Call = {
   isDryRun: boolean;
   /** Somebody may be waiting for it, so that it goes before others. */
   isUrgent: boolean;
+  cacheKey: string | null;
 };
 
 /** How a call ended. `final` ends its run if, after a failure, no other attempt follows. */
@@ -32,6 +33,11 @@ export type Outcome = {
   signals: RateLimitSignals | null;
   /** Ended because nobody wanted it any more, which says nothing of the provider. */
   isAbandoned: boolean;
+  /**
+   * What was done instead of a call: the run was given the answer to an identical request, or goes
+   * back into the queue as if it had not been claimed. Unset where a call was made.
+   */
+  instead?: "reused" | "put_back";
 };
 
 export type ToWorker =

@@ -27,7 +27,7 @@ export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly
   const tellsAll = log.isEnabledFor("debug");
   for (const one of ended) {
     if (one.isFinal && (tellsAll || one.outcome.failure)) logEnd(one);
-    if (tracing.isOn) tracing.call(toTrace(one));
+    if (tracing.isOn && !one.outcome.instead) tracing.call(toTrace(one));
   }
 }
 

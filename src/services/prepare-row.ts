@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { cacheKeyOf } from "../domain/cache-key.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
@@ -65,6 +66,7 @@ export function prepareTask(
       timeoutMs: task.timeoutMs ?? config.timeoutMs ?? null,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
+      cacheKey: (task.cache ?? config.cache) ? cacheKeyOf("/v1/chat/completions", body) : null,
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -93,6 +95,7 @@ export function prepareProviderLine(
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
   const model = given ?? config.model ?? defaultModel;
+  const sent = given === undefined ? { ...body, model } : body;
   const value: NewRow = {
     id: `${batchId}-${row}`,
     position: 0,
@@ -101,7 +104,8 @@ export function prepareProviderLine(
     maxRetries: config.maxRetries ?? null,
     timeoutMs: config.timeoutMs ?? null,
     endpoint,
-    body: JSON.stringify(given === undefined ? { ...body, model } : body),
+    body: JSON.stringify(sent),
+    cacheKey: config.cache ? cacheKeyOf(endpoint, sent) : null,
     prompt: null,
     metadata: null,
     cells,

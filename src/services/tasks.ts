@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import { cacheKeyOf } from "../domain/cache-key.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
 import type { TaskInput } from "../domain/task-input.ts";
 import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
@@ -50,6 +51,7 @@ export async function createTask(
       apiKey: caller.key,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
+      cacheKey: input.cache ? cacheKeyOf("/v1/chat/completions", body) : null,
       prompt,
       metadata: input.metadata ? JSON.stringify(input.metadata) : null,
       idempotency,

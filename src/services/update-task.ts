@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import { cacheKeyOf } from "../domain/cache-key.ts";
 import { fromProviderBody, promptOf } from "../domain/request.ts";
 import { TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
@@ -42,7 +43,12 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
 }
 
 function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
-  const before = { body: input.body, prompt: input.prompt, metadata: input.metadata };
+  const before = {
+    body: input.body,
+    prompt: input.prompt,
+    metadata: input.metadata,
+    cacheKey: input.cacheKey,
+  };
   const body = objectOf(input.body);
   const asksForMore = REQUEST_FIELDS.some((field) => field in patch);
   if (asksForMore && input.endpoint !== "/v1/chat/completions")
@@ -55,12 +61,14 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
   const changed = asksForMore
     ? composeTask(ctx, merge(body, input.prompt, patch))
     : { model: task.model, body, prompt: input.prompt };
+  const isReusable = patch.cache === undefined ? input.cacheKey !== null : patch.cache;
   return {
     before,
     after: {
       body: asksForMore ? JSON.stringify(changed.body) : input.body,
       prompt: changed.prompt,
       metadata: mergeMetadata(input.metadata, patch.metadata),
+      cacheKey: isReusable ? cacheKeyOf(input.endpoint, changed.body) : null,
     },
     model: changed.model,
     priority:

@@ -41,6 +41,7 @@ export type NewRow = {
   timeoutMs: number | null;
   endpoint: string;
   body: string;
+  cacheKey: string | null;
   prompt: string | null;
   metadata: string | null;
   /** What is kept of the row of the file: a JSON array of a CSV's cells, or a JSONL line as it stands. */
@@ -87,10 +88,10 @@ export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
     ),
     ...overValues(
       rows,
-      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, row.cells],
+      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, row.cells, row.cacheKey],
       (values) => `
-        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells)
-        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6
+        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells, cache_key)
+        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7
         FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
       {},
     ),
@@ -173,10 +174,10 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
   const describeAnew: Statement[] = [
     {
       sql: `UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
-              metadata = a.metadata, cells = a.cells
+              metadata = a.metadata, cells = a.cells, cache_key = a.cache_key
             FROM (SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
                          r.value ->> 'prompt' AS prompt, r.value ->> 'metadata' AS metadata,
-                         r.value ->> 'cells' AS cells
+                         r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key
                   FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
                   WHERE t.batch = ${bare}) a
             WHERE task_inputs.task = a.seq`,

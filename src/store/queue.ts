@@ -118,6 +118,13 @@ export type Claimed = {
   trace: string | null;
   endpoint: Endpoint;
   body: string;
+  /** Set where the answer may be reused, which that of a dry run never is. */
+  cacheKey: string | null;
+  /** The stored answer to an identical request, if there is one, and where it came from. */
+  answer: string | null;
+  answeredBy: string | null;
+  answerModel: string | null;
+  answerRequestId: string | null;
 };
 
 /**
@@ -177,8 +184,12 @@ export function claim(
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(t.api_key, 0) AS apiKey, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
                    q.run, q.claimed_at AS claimedAt, q.trace,
-                   i.endpoint, i.body
+                   i.endpoint, i.body, iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey,
+                   e.response AS answer, e.provider AS answeredBy, e.model AS answerModel,
+                   e.request_id AS answerRequestId
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
+              LEFT JOIN cached_answers a ON a.key = i.cache_key AND NOT q.is_dry_run
+              LEFT JOIN executions e ON e.task = a.task AND e.run = a.run
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
       args: mine,
     },

@@ -20,6 +20,7 @@ export type ResultRow = {
   run: number | null;
   attempts: number | null;
   isDryRun: number | null;
+  isCached: number | null;
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
@@ -42,7 +43,8 @@ export function listResults(batch: number, { after, limit, status }: ResultPage)
                  CASE WHEN i.cells IS NULL THEN i.body END AS body,
                  CASE WHEN i.cells IS NULL THEN i.prompt END AS prompt,
                  CASE WHEN i.cells IS NULL THEN i.metadata END AS metadata,
-                 e.run, e.attempts, e.is_dry_run AS isDryRun, e.prompt_tokens AS promptTokens,
+                 e.run, e.attempts, e.is_dry_run AS isDryRun, e.is_cached AS isCached,
+                 e.prompt_tokens AS promptTokens,
                  e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.response, e.error
           FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
             LEFT JOIN executions e

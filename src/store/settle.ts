@@ -25,6 +25,10 @@ export type Final = {
   /** The provider's answer and the error for users, JSON texts. */
   response: string | null;
   error: string | null;
+  /** The answer is that of an earlier call, or of another one that was under way. */
+  isCached: boolean;
+  /** Set where others may be given the answer, too. */
+  cacheKey: string | null;
 };
 
 /**
@@ -91,6 +95,7 @@ export function settle(
       args: [monthOf(now), ...ended],
     },
     ...pauseSpent(batches, now),
+    ...keepAnswers(finals, owner),
     {
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,
       args: ended,
@@ -118,14 +123,16 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
       row.response,
       row.error,
       row.fallbackFrom,
+      row.isCached,
     ],
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
         completed_at, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
-        cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from)
+        cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
         v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
-        v.column10, v.column11, v.column12, v.column13, v.column14, v.column15
+        v.column10, v.column11, v.column12, v.column13, v.column14, v.column15,
+        v.column16
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
     { after: [owner] },
@@ -133,15 +140,37 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
 }
 
 /**
+ * Makes the answers of calls that succeeded those to requests like theirs. One that is stored
+ * already was of no use here, so that the new one takes its place; the answer of another model than
+ * the one that was asked for is nobody else's.
+ */
+function keepAnswers(finals: Final[], owner: number): Statement[] {
+  const reusable = finals.filter(
+    ({ status, isCached, cacheKey }) => cacheKey !== null && !isCached && status === "completed",
+  );
+  if (reusable.length === 0) return [];
+  return [
+    {
+      sql: `INSERT INTO cached_answers (key, task, run)
+            SELECT i.cache_key, e.task, e.run FROM ${ENDED} CROSS JOIN task_inputs i ON i.task = e.task
+            WHERE i.cache_key IS NOT NULL AND e.status = 'completed' AND NOT e.is_dry_run
+              AND e.fallback_from IS NULL
+            ON CONFLICT (key) DO UPDATE SET task = excluded.task, run = excluded.run`,
+      args: [JSON.stringify(reusable.map(({ task }) => task)), owner],
+    },
+  ];
+}
+
+/**
  * An attempt whose run goes on: after a failure (`f` 1) at `at`; where the provider put it off (`f`
- * 0) at once, as if it had not been tried. `entry` is kept in the run's log.
+ * 0) at once, as if it had not been tried. `entry`, if there is one, is kept in the run's log.
  */
 export type Retry = {
   t: number;
   c: number;
   f: 0 | 1;
   at: number | null;
-  entry: Record<string, unknown>;
+  entry?: Record<string, unknown>;
 };
 
 const FENCE = `json_each(?) r CROSS JOIN queue q
@@ -161,7 +190,8 @@ export function postpone(retries: Retry[], owner: number): Statement[] {
     {
       sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + later.f,
               attempt = attempt - 1 + later.f,
-              log = json_insert(coalesce(log, '[]'), '$[#]', json(later.entry))
+              log = CASE WHEN later.entry IS NULL THEN log
+                         ELSE json_insert(coalesce(log, '[]'), '$[#]', json(later.entry)) END
             FROM (SELECT q.task, r.value ->> 'at' AS at, r.value ->> 'f' AS f,
                     json_set(r.value -> 'entry', '$.attempt', q.attempt, '$.startedAt', q.claimed_at) AS entry
                   FROM ${FENCE}) later

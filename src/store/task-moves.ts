@@ -18,6 +18,8 @@ export type NewTask = {
   apiKey: number;
   endpoint: Endpoint;
   body: string;
+  /** Set where an answer to the same request may be used again. */
+  cacheKey: string | null;
   prompt: string | null;
   metadata: string | null;
   idempotency: Idempotency | null;
@@ -77,9 +79,9 @@ export function insertTask(task: NewTask): Statement[] {
       ],
     },
     {
-      sql: `INSERT INTO task_inputs (task, endpoint, body, prompt, metadata)
-            SELECT seq, ?, ?, ?, ? FROM tasks WHERE id = ? AND changes() > 0`,
-      args: [task.endpoint, task.body, task.prompt, task.metadata, task.id],
+      sql: `INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cache_key)
+            SELECT seq, ?, ?, ?, ?, ? FROM tasks WHERE id = ? AND changes() > 0`,
+      args: [task.endpoint, task.body, task.prompt, task.metadata, task.cacheKey, task.id],
     },
     {
       sql: `UPDATE batches SET total = total + 1, updated_at = ? WHERE id = ? AND changes() > 0`,
@@ -130,14 +132,21 @@ export const CHANGED = 1;
 
 export type TaskChange = {
   id: string;
-  /** The body and metadata that the change was computed from; where they differ by now nothing is changed. */
-  before: { body: string; prompt: string | null; metadata: string | null };
-  after: { body: string; prompt: string | null; metadata: string | null };
+  /** What the change was computed from; where it differs by now nothing is changed. */
+  before: Asked;
+  after: Asked;
   model: string;
   priority: number;
   maxRetries: number | null;
   timeoutMs: number | null;
   now: number;
+};
+
+type Asked = {
+  body: string;
+  prompt: string | null;
+  metadata: string | null;
+  cacheKey: string | null;
 };
 
 /** Changes a task that is not running. If what it asks for changes, a finished one is pending again. */
@@ -147,8 +156,9 @@ export function changeTask(change: TaskChange): Statement[] {
   const which = {
     where: `id = ? AND NOT ${IS_RUNNING} AND EXISTS (
               SELECT 1 FROM task_inputs i
-              WHERE i.task = tasks.seq AND i.body = ? AND i.prompt IS ? AND i.metadata IS ?)`,
-    args: [change.id, before.body, before.prompt, before.metadata],
+              WHERE i.task = tasks.seq AND i.body = ? AND i.prompt IS ? AND i.metadata IS ?
+                AND i.cache_key IS ?)`,
+    args: [change.id, before.body, before.prompt, before.metadata, before.cacheKey],
   };
   const byId = "(SELECT seq FROM tasks WHERE id = ?)";
   return [
@@ -170,9 +180,9 @@ export function changeTask(change: TaskChange): Statement[] {
       ],
     },
     {
-      sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?
+      sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?, cache_key = ?
             WHERE task = ${byId} AND changes() > 0`,
-      args: [after.body, after.prompt, after.metadata, change.id],
+      args: [after.body, after.prompt, after.metadata, after.cacheKey, change.id],
     },
     {
       sql: `UPDATE queue SET model = ?, priority = ?

@@ -39,6 +39,24 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
     expect(provider.state.mostOpen).toBeLessThanOrEqual(3);
   });
 
+  test("reuse one another's answers", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using provider = await startProvider();
+    const env = { DATABASE_URL: database.url, DATA_DIR: folder.path, ...provider.env };
+    await using a = await startProcess(env);
+    await a.post("/tasks?execute=true", { id: "first", prompt: "x", cache: true });
+    await a.ended("first");
+    await a.kill("SIGTERM");
+    await using b = await startProcess(env);
+    await b.post("/tasks?execute=true", { id: "second", prompt: "x", cache: true });
+    expect((await b.ended("second")).result).toMatchObject({ content: "re: x", cached: true });
+    expect(provider.requests).toHaveLength(1);
+    await b.del("/tasks/first");
+    await b.post("/tasks?execute=true", { id: "third", prompt: "x", cache: true });
+    expect((await b.ended("third")).result.cached).toBe(false);
+  });
+
   test("may have their roles: one answers requests, another executes", async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);

@@ -14,11 +14,16 @@ type Step = (app: TestServer) => Promise<{ status: number }>;
 /** Whatever a client may do to a few tasks and batches, sensible or not. */
 const step: fc.Arbitrary<[string, Step]> = fc.oneof(
   fc
-    .tuple(task, fc.option(batch, { nil: undefined }), fc.boolean())
-    .map(([id, batchId, execute]): [string, Step] => [
-      `create ${id} ${batchId} ${execute}`,
+    .tuple(task, fc.option(batch, { nil: undefined }), fc.boolean(), fc.boolean())
+    .map(([id, batchId, execute, cache]): [string, Step] => [
+      `create ${id} ${batchId} ${execute} ${cache}`,
       (app) =>
-        app.post(`/tasks?execute=${execute}`, { id, prompt: id, ...(batchId ? { batchId } : {}) }),
+        app.post(`/tasks?execute=${execute}`, {
+          id,
+          prompt: cache ? "same" : id,
+          cache,
+          ...(batchId ? { batchId } : {}),
+        }),
     ]),
   task.map((id): [string, Step] => [`execute ${id}`, (app) => app.post(`/tasks/${id}/execute`)]),
   task.map((id): [string, Step] => [`cancel ${id}`, (app) => app.post(`/tasks/${id}/cancel`)]),
@@ -35,14 +40,20 @@ const step: fc.Arbitrary<[string, Step]> = fc.oneof(
       (app) =>
         app.patch(`/tasks/${id}`, { prompt: `${id}-${n}`, priority: n > 1 ? "high" : "low" }),
     ]),
-  fc.tuple(batch, fc.integer({ min: 1, max: 3 })).map(([id, size]): [string, Step] => [
-    `batch ${id} ${size}`,
-    (app) =>
-      app.post("/batches", {
-        id,
-        tasks: Array.from({ length: size }, (_, i) => ({ id: `${id}-${i}`, prompt: `${id}-${i}` })),
-      }),
-  ]),
+  fc
+    .tuple(batch, fc.integer({ min: 1, max: 3 }), fc.boolean())
+    .map(([id, size, cache]): [string, Step] => [
+      `batch ${id} ${size} ${cache}`,
+      (app) =>
+        app.post("/batches", {
+          id,
+          tasks: Array.from({ length: size }, (_, i) => ({
+            id: `${id}-${i}`,
+            prompt: cache ? "same" : `${id}-${i}`,
+          })),
+          config: { cache },
+        }),
+    ]),
   batch.map((id): [string, Step] => [`run ${id}`, (app) => app.post(`/batches/${id}/execute`)]),
   fc
     .tuple(batch, fc.constantFrom("pause", "resume", "cancel", "retry"))

@@ -40,6 +40,7 @@ function givenPool(baseUrl: string, size = 1) {
     timeoutMs: 10_000,
     isDryRun: false,
     isUrgent: false,
+    cacheKey: null,
   });
   return { pool, outcomes, workers, call, [Symbol.dispose]: () => pool.stop() };
 }

@@ -106,7 +106,8 @@ const ofTask = createRoute({
     `${ABOUT_STREAMS}Begins with the task's creation. A task that asks for a streamed answer ` +
     `(\`parameters.stream\`) also gives its pieces as \`${DELTA}\`, whose \`data\` is \`{taskId, offset, text}\`: ` +
     "`offset` counts the characters before the piece and is 0 where an answer begins, again after a failed " +
-    "attempt. Pieces have no id, are not stored, and come from the process that makes the call.",
+    "attempt. Pieces have no id, are not stored, and come from the process that makes the call; a reused " +
+    "answer is one piece.",
   ...needs("read"),
   request: { params: TaskParams, headers, query: z.strictObject(COMMON_QUERY) },
   responses: { ...streamed, ...NOTHING_LEFT, ...failures(404, 429) },

@@ -49,6 +49,11 @@ export const ExecutionBody = z
     taskId: z.string(),
     status: TaskStatusName,
     isDryRun: z.boolean(),
+    cached: z.boolean().openapi({
+      description:
+        "No call was made: it has the answer to an identical request, with `provider`, `model` and " +
+        "the provider's `requestId` of the call that gave it",
+    }),
     provider: z.string().nullable(),
     model: z.string().nullable(),
     fallbackFrom: z.string().nullable().openapi({
@@ -88,6 +93,7 @@ export function toExecutionBody(record: ExecutionRecord): z.infer<typeof Executi
     taskId: task.id,
     status: ended?.status ?? started,
     isDryRun: row.isDryRun,
+    cached: ended?.isCached ?? false,
     provider: ended?.provider ?? null,
     model: ended?.model ?? queued?.model ?? null,
     fallbackFrom: ended?.fallbackFrom ?? null,

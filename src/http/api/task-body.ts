@@ -35,6 +35,10 @@ export const Result = z
       .number()
       .nullable()
       .openapi({ description: "Null where the model's price is not known" }),
+    cached: z.boolean().openapi({
+      description:
+        "The answer to an identical request was reused: `usage` is what it had taken, and cost nothing again",
+    }),
     toolCalls: z.array(z.looseObject({})).optional(),
     isDryRun: z.literal(true).optional().openapi({ description: "The simulator answered" }),
     raw: z.looseObject({}).optional().openapi({ description: "The provider's answer as it came" }),
@@ -80,6 +84,7 @@ export const TaskBody = z
     metadata: z.looseObject({}).nullable(),
     maxRetries: z.number().int().nullable(),
     timeoutMs: z.number().int().nullable(),
+    cache: z.boolean().openapi({ description: "Answers to identical requests are reused" }),
     executionId: z.string().nullable().openapi({ description: "The latest execution" }),
     result: Result.nullable(),
     error: TaskError.nullable(),
@@ -122,6 +127,7 @@ export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
     metadata: input.metadata === null ? null : objectOf(input.metadata),
     maxRetries: task.maxRetries,
     timeoutMs: task.timeoutMs,
+    cache: input.cacheKey !== null,
     executionId: run > 0 ? executionId(task.seq, run) : null,
     result: execution && toResult(input.endpoint, execution),
     error: execution && toError(execution),
@@ -155,6 +161,7 @@ export function toResult(endpoint: Endpoint, execution: Execution): z.infer<type
     model: answer.model,
     usage: answer.usage,
     costUsd: execution.costUsd,
+    cached: execution.isCached,
     ...(answer.toolCalls ? { toolCalls: answer.toolCalls.filter(isJsonObject) } : {}),
     ...(execution.isDryRun ? { isDryRun: true as const } : {}),
     ...(isJsonObject(raw) ? { raw } : {}),

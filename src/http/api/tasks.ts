@@ -145,6 +145,7 @@ const nullable = {
   priority: RequestFields.priority.unwrap().nullish(),
   maxRetries: RequestFields.maxRetries.unwrap().nullish(),
   timeoutMs: RequestFields.timeoutMs.unwrap().nullish(),
+  cache: RequestFields.cache.unwrap().nullish(),
 };
 
 const patch = createRoute({
@@ -182,7 +183,9 @@ const execute = createRoute({
   path: "/tasks/{id}/execute",
   tags: ["tasks"],
   summary: "Execute a task",
-  description: "A finished task is executed again; its earlier executions are kept.",
+  description:
+    "A finished task is executed again; its earlier executions are kept. With `cache` it has the stored " +
+    "answer again, which may be its own.",
   ...needs("write"),
   request: {
     params: TaskParams,
