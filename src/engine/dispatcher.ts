@@ -4,6 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { shareSlots } from "../domain/lanes.ts";
+import { createAlarm } from "../lib/alarm.ts";
 import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
 import {
   claim,
@@ -16,7 +17,7 @@ import {
   wakeWaiting,
 } from "../store/queue.ts";
 import { rowsOf } from "../store/rows.ts";
-import { postpone, reportProgress, settle } from "../store/settle.ts";
+import { postpone, settle } from "../store/settle.ts";
 import { createFeeder } from "./feeder.ts";
 import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
@@ -24,6 +25,7 @@ import { createLaneBook } from "./lane-book.ts";
 import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
 import { createPacing } from "./pacing.ts";
+import { createProgress } from "./progress.ts";
 import type { Call, Outcome } from "./protocol.ts";
 import { createReuse } from "./reuse.ts";
 import { tellEnded } from "./tell.ts";
@@ -53,9 +55,7 @@ export type DispatcherOptions = {
 
 /** Backstop for lost hints, and on a shared database the way to hear of others' work. */
 const SYNC_MS = { exclusive: 2000, shared: 300 };
-const PROGRESS_EVERY_MS = 500;
 const RETRY_COMMIT_MS = 250;
-const LONGEST_TIMER_MS = 60_000;
 
 /*
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported, feeds
@@ -80,7 +80,10 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const reuse = createReuse(ctx);
   const halts = createHalts();
   const linger = createLinger(nudge);
-  const lastProgress = new Map<number, number>();
+  const progress = createProgress();
+  /** Wake the dispatcher when a retry comes due, and when a pacer lets the next call start. */
+  const retryAlarm = createAlarm(syncSafely, ctx.now);
+  const paceAlarm = createAlarm(nudge, ctx.now);
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let doubtful: number[] = [];
@@ -90,8 +93,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let isDraining = true;
   let onIdle: (() => void) | undefined;
   let syncTimer: ReturnType<typeof setInterval> | undefined;
-  let retryTimer: ReturnType<typeof setTimeout> | undefined;
-  let paceTimer: ReturnType<typeof setTimeout> | undefined;
 
   function nudge(): void {
     linger.end();
@@ -114,7 +115,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       }
     }
     isTurning = false;
-    armPaceTimer();
+    if (!isDraining) paceAlarm.set(pacing.wakeAt(book.all(), ctx.now()));
     if (isDraining && inFlight.size() === 0) onIdle?.();
   }
 
@@ -138,7 +139,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
       finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
       retries.length > 0 ? postpone(retries, options.owner) : [],
-      [...progressOf(batches, now), ...halts.write(outcomes, halted, now)],
+      [...progress.of(batches, now), ...halts.write(outcomes, halted, now)],
       ...feeds.map(({ statements }) => statements),
       claims.length > 0 ? claim(claims, options.owner, claimNow, now) : [],
     ];
@@ -160,7 +161,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
     for (const { at: due } of retries)
       if (due === null) isNudged = true;
-      else armRetryTimer(due);
+      else retryAlarm.noLaterThan(due);
     let at = parts.slice(0, 4).flat().length;
     for (const { statements: part, commit } of feeds)
       commit(results.slice(at, (at += part.length)));
@@ -175,14 +176,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const lanes = book.loads();
     pacing.open(lanes, now);
     return pacing.fit(shareSlots(lanes, config.maxConcurrency), lanes);
-  }
-
-  /** Comes back when a pacer lets the next call start. */
-  function armPaceTimer(): void {
-    clearTimeout(paceTimer);
-    const now = ctx.now();
-    const at = isDraining ? Infinity : pacing.wakeAt(book.all(), now);
-    if (at < Infinity) paceTimer = setTimeout(nudge, Math.min(at - now, LONGEST_TIMER_MS));
   }
 
   function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
@@ -214,15 +207,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     else linger.on();
   }
 
-  /** Tells of the batches' progress, of each at most every half second. */
-  function progressOf(batches: Set<number>, now: number): Statement[] {
-    const due = [...batches].filter(
-      (seq) => now - (lastProgress.get(seq) ?? 0) >= PROGRESS_EVERY_MS,
-    );
-    for (const seq of due) lastProgress.set(seq, now);
-    return due.length > 0 ? [reportProgress(due, now)] : [];
-  }
-
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
   async function sync(): Promise<void> {
     const results = await writer.write([
@@ -235,30 +219,15 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     book.setLimits(running);
     book.learn(rowsOf<LaneReady>(results[2]), () => true);
     feeder.setBatches(running);
-    const isRunning = new Set(running.map(({ seq }) => seq));
-    for (const seq of lastProgress.keys()) if (!isRunning.has(seq)) lastProgress.delete(seq);
+    progress.keepOnly(new Set(running.map(({ seq }) => seq)));
     const next = rowsOf<{ at: number | null }>(results[3])[0]?.at;
-    if (next !== null && next !== undefined) armRetryTimer(next);
+    if (next !== null && next !== undefined) retryAlarm.noLaterThan(next);
     nudge();
   }
 
   function syncSafely(): void {
     if (isDraining) return;
     sync().catch((error: unknown) => log.error("The queue could not be read: {error}", { error }));
-  }
-
-  let armedFor = Infinity;
-  function armRetryTimer(at: number): void {
-    if (at >= armedFor && armedFor > ctx.now()) return;
-    clearTimeout(retryTimer);
-    armedFor = at;
-    retryTimer = setTimeout(
-      () => {
-        armedFor = Infinity;
-        syncSafely();
-      },
-      Math.max(0, at - ctx.now()),
-    );
   }
 
   return {
@@ -278,8 +247,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     async drain() {
       isDraining = true;
       clearInterval(syncTimer);
-      clearTimeout(retryTimer);
-      clearTimeout(paceTimer);
+      retryAlarm.clear();
+      paceAlarm.clear();
       for (const stop of unsubscribe) stop();
       if (isTurning || inFlight.size() > 0)
         await new Promise<void>((resolve) => (onIdle = resolve));

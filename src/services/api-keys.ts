@@ -4,7 +4,9 @@ import { AppError, invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/api-keys.ts";
+import { releaseHeld } from "../store/budgets.ts";
 import { rowsOf } from "../store/rows.ts";
+import { watchBudgets } from "./budgets.ts";
 
 /** A key with what its tasks came to, this month (UTC) and ever. */
 export type KeyRecord = { key: store.ApiKey; month: Usage; total: Usage };
@@ -75,7 +77,11 @@ export async function updateKey(
       rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
       monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
     }),
+    releaseHeld(id, ctx.now()),
   ]);
+  // Single tasks of the key may be ready again.
+  ctx.signals.emit("batch", undefined);
+  await watchBudgets(ctx);
   return getKey(ctx, id);
 }
 

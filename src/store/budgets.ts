@@ -6,6 +6,12 @@ export function monthOf(now: number): string {
   return new Date(now).toISOString().slice(0, 7);
 }
 
+/** When the UTC month after that of a time begins. */
+export function nextMonth(now: number): number {
+  const date = new Date(now);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1);
+}
+
 /** SQL that is true of a row of `batches` whose key has spent its budget of the month `?`. */
 export const KEY_IS_SPENT = `EXISTS (
   SELECT 1 FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
@@ -53,22 +59,6 @@ export function pauseSpent(batches: readonly number[], now: number): Statement[]
   const args = [JSON.stringify(batches), monthOf(now)];
   return [
     {
-      sql: `INSERT INTO alerts (code, subject, message, raised_at)
-            SELECT DISTINCT 'budget.exceeded', k.id, 'The API key has spent its monthlyBudgetUsd', ?
-            FROM batches JOIN api_keys k ON k.seq = batches.api_key
-            WHERE batches.seq IN (SELECT value FROM json_each(?)) AND batches.status = 'running'
-              AND NOT is_dry_run AND ${KEY_IS_SPENT}
-            ON CONFLICT DO NOTHING RETURNING subject`,
-      args: [now, ...args],
-    },
-    {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'system.alert', NULL, NULL, json_object('code', code, 'status', 'raised',
-                     'subject', subject, 'message', message)
-            FROM alerts WHERE code = 'budget.exceeded' AND raised_at = ? AND changes() > 0`,
-      args: [now, now],
-    },
-    {
       sql: `INSERT INTO events (at, type, task, batch, data)
             SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON}))
             FROM batches WHERE ${which}`,
@@ -80,4 +70,63 @@ export function pauseSpent(batches: readonly number[], now: number): Statement[]
       args: [now, ...args],
     },
   ];
+}
+
+/** Row numbers of those of some keys (a JSON array) that have spent their budget of a month. */
+const SPENT_KEYS = `SELECT k.seq FROM json_each(?) j CROSS JOIN api_keys k ON k.seq = j.value
+  CROSS JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+  WHERE u.cost_usd >= k.monthly_budget_usd`;
+
+/** Single tasks `q` that are ready. */
+const READY_SINGLE = `lane = ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NULL AND NOT is_dry_run`;
+
+/**
+ * Alerts of those of the keys that have spent their budget, and lets their single tasks wait for the
+ * next month. `releaseHeld` lets them go on before that.
+ */
+export function holdSpent(keys: readonly number[], now: number): Statement[] {
+  const spent = [JSON.stringify(keys), monthOf(now)];
+  return [
+    {
+      sql: `INSERT INTO alerts (code, subject, message, raised_at)
+            SELECT 'budget.exceeded', id, 'The API key has spent its monthlyBudgetUsd', ?
+            FROM api_keys WHERE seq IN (${SPENT_KEYS})
+            ON CONFLICT DO NOTHING RETURNING subject`,
+      args: [now, ...spent],
+    },
+    {
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'system.alert', NULL, NULL, json_object('code', code, 'status', 'raised',
+                     'subject', subject, 'message', message)
+            FROM alerts WHERE code = 'budget.exceeded' AND raised_at = ? AND changes() > 0`,
+      args: [now, now],
+    },
+    {
+      sql: `UPDATE queue SET run_at = ? WHERE EXISTS (${SPENT_KEYS}) AND ${READY_SINGLE}
+              AND (SELECT api_key FROM tasks WHERE seq = queue.task) IN (${SPENT_KEYS})`,
+      args: [nextMonth(now), ...spent, ...spent],
+    },
+  ];
+}
+
+/** Makes the single tasks ready that wait because their key had spent its budget, if it has not any more. */
+export function releaseHeld(keyId: string, now: number): Statement {
+  return {
+    sql: `UPDATE queue SET run_at = NULL
+          WHERE run_at = ? AND lane = ${SINGLE_TASKS} AND owner IS NULL
+            AND (SELECT api_key FROM tasks WHERE seq = queue.task) IN (
+              SELECT k.seq FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+              WHERE k.id = ? AND coalesce(u.cost_usd < k.monthly_budget_usd, TRUE))`,
+    args: [nextMonth(now), monthOf(now), keyId],
+  };
+}
+
+/** Public ids `{id}` of the keys that an alert says have spent their budget, and that have not (any more). */
+export function solventAgain(now: number): Statement {
+  return {
+    sql: `SELECT a.subject AS id FROM alerts a WHERE a.code = 'budget.exceeded' AND NOT EXISTS (
+            SELECT 1 FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+            WHERE k.id = a.subject AND u.cost_usd >= k.monthly_budget_usd)`,
+    args: [monthOf(now)],
+  };
 }

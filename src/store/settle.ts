@@ -1,6 +1,6 @@
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import { monthOf, pauseSpent } from "./budgets.ts";
+import { holdSpent, monthOf, pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
 import { addEnded, type Tally } from "./rollups.ts";
@@ -45,6 +45,7 @@ export function settle(
   owner: number,
   now: number,
 ): Statement[] {
+  const keys = [...new Set(tallies.map(({ apiKey }) => apiKey))].filter((key) => key > 0);
   const ended: [string, number] = [JSON.stringify(finals.map(({ task }) => task)), owner];
   return [
     ...insertExecutions(finals, owner),
@@ -95,6 +96,7 @@ export function settle(
       args: [monthOf(now), ...ended],
     },
     ...pauseSpent(batches, now),
+    ...(keys.length > 0 ? holdSpent(keys, now) : []),
     ...keepAnswers(finals, owner),
     {
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import { watchBudgets } from "../services/budgets.ts";
 import { pruneHistory } from "../services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 
@@ -34,6 +35,7 @@ export function createUpkeep(ctx: Context): Upkeep {
     watchedAt = ctx.now();
     run("The watch on the queue", () => watchQueue(ctx));
     run("The watch on the disk", () => watchDisk(ctx));
+    run("The watch on the budgets", () => watchBudgets(ctx));
     run("The watch on the counters", () => watchBooks(ctx, since));
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { startProvider } from "../support/provider.ts";
+import { gate, startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, until } from "../support/server.ts";
 
 const many = (count: number, fields: object = {}) =>
@@ -100,3 +100,42 @@ test("a key that has spent its monthlyBudgetUsd gets no new work, and its batche
   const { rows } = await app.ctx.client.execute("SELECT code, subject FROM alerts");
   expect(rows[0]).toMatchObject({ code: "budget.exceeded", subject: created.body.data.id });
 });
+
+test("single tasks of a key that has spent its budget wait for a larger one, and are not lost", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "4" });
+  const created = await app.post("/api-keys", { name: "poor", monthlyBudgetUsd: COST * 10 });
+  const { id, key } = created.body.data;
+  const poor = client(app.url, key);
+  const opened = gate();
+  provider.state.behave = async () => void (await opened.opened);
+  await Promise.all(
+    many(40, { model: "gpt-4" }).map((task, i) =>
+      poor.post("/tasks?execute=true", { ...task, id: `t${i}` }),
+    ),
+  );
+  const other = await app.post("/tasks?execute=true", { id: "other", prompt: "x", model: "gpt-4" });
+  expect(other.status).toBe(201);
+  opened.open();
+  await app.ended("other");
+  await until(async () => {
+    const { rows } = await app.ctx.client.execute("SELECT subject FROM alerts");
+    return rows[0]?.["subject"] === id || undefined;
+  });
+  await until(() => runningNow(app));
+  expect(provider.requests.length).toBeGreaterThanOrEqual(11);
+  expect(provider.requests.length).toBeLessThanOrEqual(10 + 4 + 1);
+  expect((await app.get("/tasks/t39")).body.data).toMatchObject({ status: "pending" });
+
+  await app.patch(`/api-keys/${id}`, { monthlyBudgetUsd: COST * 100 });
+  for (let i = 0; i < 40; i++)
+    expect(await app.ended(`t${i}`)).toMatchObject({ status: "completed" });
+  const { rows } = await app.ctx.client.execute("SELECT * FROM alerts");
+  expect(rows).toEqual([]);
+  expect(await app.differences()).toEqual([]);
+});
+
+const runningNow = async (app: App) => {
+  const { details } = (await app.get("/status/services/workers")).body.data;
+  return details.inFlight === 0 || undefined;
+};

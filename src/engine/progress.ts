@@ -1,0 +1,21 @@
+import type { Statement } from "../db/writer.ts";
+import { reportProgress } from "../store/settle.ts";
+
+const EVERY_MS = 500;
+
+/** Tells of the batches' progress, of each at most every half second. */
+export function createProgress() {
+  const toldAt = new Map<number, number>();
+  return {
+    /** What is to be written to tell of these batches. */
+    of(batches: ReadonlySet<number>, now: number): Statement[] {
+      const due = [...batches].filter((seq) => now - (toldAt.get(seq) ?? 0) >= EVERY_MS);
+      for (const seq of due) toldAt.set(seq, now);
+      return due.length > 0 ? [reportProgress(due, now)] : [];
+    },
+    /** Forgets the batches that do not run any more. */
+    keepOnly(running: ReadonlySet<number>): void {
+      for (const seq of toldAt.keys()) if (!running.has(seq)) toldAt.delete(seq);
+    },
+  };
+}
