@@ -59,6 +59,8 @@ export type ProviderLive = {
 export type LiveView = {
   waitingOf: (batch: number) => Waiting | null;
   providers: () => ProviderLive[];
+  /** Processes that execute tasks, this one included, as far as it has heard. */
+  nodes: number;
 };
 
 /** What every verb gets first. */

@@ -82,7 +82,7 @@ export async function createRunner(
       "gptrunner_",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
     ),
-    live: { waitingOf: () => null, providers: () => [] },
+    live: { waitingOf: () => null, providers: () => [], nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
     now,
     probeProvider: createProbes(config.providers, now),

@@ -41,7 +41,7 @@ export type BucketState = {
 
 export function createBucket(configured: number | null, start: number) {
   const minute = configured === null ? null : createMinute(configured);
-  const ceiling = configured === null ? Infinity : configured / MINUTE;
+  let ceiling = configured === null ? Infinity : configured / MINUTE;
   let kind: BucketKind = configured === null ? "open" : "configured";
   let perMs = configured === null ? Infinity : ceiling;
   let capacity = perMs * SMOOTH_MS;
@@ -189,6 +189,18 @@ export function createBucket(configured: number | null, start: number) {
       at = resumeAt;
     },
 
+    /** Of a configured limit only a part is ours, because others keep to the same one. */
+    divide(parts: number, now: number): void {
+      if (configured === null) return;
+      flow(now);
+      ceiling = configured / parts / MINUTE;
+      minute?.setLimit(configured / parts);
+      credit = Math.min(credit, configured / parts / 4);
+      perMs = kind === "configured" ? ceiling : Math.min(ceiling, perMs);
+      if (kind === "configured") capacity = perMs * SMOOTH_MS;
+      level = Math.min(level, capacity);
+    },
+
     slow(factor: number): void {
       if (kind === "configured" || kind === "learned") perMs *= factor;
     },
@@ -223,7 +235,8 @@ function flowOf(limit: number, remaining: number | null, resetMs: number | null)
 }
 
 /** What was spent in the last minute, by seconds. */
-function createMinute(limit: number) {
+function createMinute(first: number) {
+  let limit = first;
   const seconds = new Float64Array(60);
   let second = 0;
   let sum = 0;
@@ -236,6 +249,7 @@ function createMinute(limit: number) {
     second = Math.max(second, current);
   }
   return {
+    setLimit: (next: number) => (limit = next),
     room(now: number): number {
       advance(now);
       return limit - sum;

@@ -216,6 +216,10 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
 
     /** Whether somebody told of limits, and what they are now: of a minute, `null` where unlimited. */
     limits: () => ({ rpm: requests.perMinute(), tpm: tokens.perMinute(), isConfigured }),
+    /** So many processes share the configured limits. */
+    divide(parts: number, now: number): void {
+      for (const bucket of [requests, tokens]) bucket.divide(parts, now);
+    },
     inFlight: () => inFlight,
     blockedUntil: () => blockedUntil,
     state: (now: number): PacerState => ({

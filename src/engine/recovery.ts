@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import {
   addNode,
+  COUNT_NODES,
   forgetAllNodes,
   forgetNode,
   forgetSilentNodes,
@@ -33,7 +34,8 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
 
   async function takeOver(): Promise<number> {
     const released = releaseClaims(OWNER_IS_GONE, ctx.now());
-    const results = await ctx.writer.write([forgetSilentNodes(leaseMs), ...released]);
+    const results = await ctx.writer.write([forgetSilentNodes(leaseMs), COUNT_NODES, ...released]);
+    ctx.live.nodes = Math.max(1, rowsOf<{ nodes: number }>(results[1])[0]?.nodes ?? 1);
     return results.at(-1)?.rowsAffected ?? 0;
   }
 

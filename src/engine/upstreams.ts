@@ -79,6 +79,14 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
   const sites = config.providers.map((provider, index) => createSite(provider, index, openMs));
   const routes = new Map<string, Route[]>();
   const upstreams = new Map<string, Upstream>();
+  /** Processes that configured limits are divided among. */
+  let parts = ctx.live.nodes;
+
+  function divideLimits(now: number): void {
+    if (parts === ctx.live.nodes) return;
+    parts = ctx.live.nodes;
+    for (const { pacer } of upstreams.values()) pacer.divide(parts, now);
+  }
 
   function routesFor(model: string): Route[] {
     let known = routes.get(model);
@@ -93,6 +101,7 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
       const limits = limitsFor(site.provider, model);
       const { retryBaseMs: backoffMs, retryMaxMs: longestBackoffMs } = config;
       const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.now());
+      pacer.divide(parts, ctx.now());
       const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map() };
       upstream = { site, account, model, pacer, ...fresh };
       upstreams.set(name, upstream);
@@ -149,6 +158,7 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
 
   /** The first way that is open; where all seem shut, the first that is not shut for good. */
   function choose(model: string, now: number): Choice {
+    divideLimits(now);
     const ways = routesFor(model);
     for (const route of ways) {
       const choice = open(route, ways.length > 1, now);

@@ -31,6 +31,9 @@ export function forgetNode(node: number): Statement {
 
 export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
 
+/** How many processes run tasks, as `{nodes}`. */
+export const COUNT_NODES: Statement = { sql: "SELECT count(*) AS nodes FROM nodes", args: [] };
+
 /** A condition on queue rows `q`: their owner is no node that lives. */
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
 

@@ -364,3 +364,29 @@ test("whatever a provider tells, calls start in the end", () => {
     ),
   );
 });
+
+test("of a configured limit that several processes share each keeps to its part, in every minute", () => {
+  const pacer = createPacer(
+    { limits: { rpm: 120, tpm: null }, backoffMs: 500, longestBackoffMs: 60_000 },
+    0,
+  );
+  const starts: number[] = [];
+  const run = (from: number, to: number) => {
+    for (let now = from; now < to; now += 50)
+      while (pacer.room(now) >= 1) {
+        const ticket = pacer.start(0, now);
+        starts.push(now);
+        pacer.end(ticket, { outcome: "answered", signals: null, usedTokens: null }, now);
+      }
+  };
+  const inMinute = (end: number) => starts.filter((at) => at > end - 60_000 && at <= end).length;
+  pacer.divide(2, 0);
+  run(0, 180_000);
+  for (let end = 0; end < 180_000; end += 500) expect(inMinute(end)).toBeLessThanOrEqual(60);
+  expect(inMinute(179_000)).toBeGreaterThan(55);
+  // The other one is gone.
+  pacer.divide(1, 180_000);
+  run(180_000, 300_000);
+  expect(inMinute(299_000)).toBeGreaterThan(105);
+  expect(inMinute(299_000)).toBeLessThanOrEqual(120);
+});

@@ -39,6 +39,30 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
     expect(provider.state.mostOpen).toBeLessThanOrEqual(3);
   });
 
+  test("divide the configured limits of a provider among them", async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using provider = await startProvider();
+    const env = {
+      DATABASE_URL: database.url,
+      DATA_DIR: folder.path,
+      PROVIDER_RPM: "600",
+      LEASE_SECONDS: "1",
+      ...provider.env,
+    };
+    await using a = await startProcess(env);
+    const limitOf = async (app: typeof a) => {
+      await app.post("/tasks?execute=true", { prompt: "x" }, { prefer: "wait=5" });
+      const { details } = (await app.get("/status/services/openai")).body.data;
+      return details.providers[0].pacers[0]?.requests.perMinute;
+    };
+    await until(async () => (await limitOf(a)) === 600 || undefined);
+    const b = await startProcess(env);
+    await until(async () => (await limitOf(a)) === 300 || undefined);
+    await b.kill("SIGTERM");
+    await until(async () => (await limitOf(a)) === 600 || undefined);
+  });
+
   test("reuse one another's answers", async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);
