@@ -81,6 +81,7 @@ export async function createBatch(
     maxConcurrency: config.maxConcurrency ?? null,
     maxCostUsd: config.maxCostUsd ?? null,
     idempotency,
+    trace: ctx.tracing.current(),
     now,
   };
   const taskCount = await ingest(ctx, batch, kind, source, checked);

@@ -69,8 +69,8 @@ export function pauseSpent(batches: readonly number[], now: number): Statement[]
       args: [now, now],
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON}))
+      sql: `INSERT INTO events (at, type, task, batch, data, trace)
+            SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON})), trace
             FROM batches WHERE ${which}`,
       args: [now, ...args],
     },
