@@ -1,9 +1,10 @@
 import process from "node:process";
 
 import type { Context } from "../context.ts";
+import { TASK_STATUSES } from "../domain/task.ts";
 import { label } from "../lib/meters.ts";
 import { rowsOf } from "../store/rows.ts";
-import { STOCK, type Stock, WAITING, type Waiting } from "../store/stock.ts";
+import { readStock, tasksOf, WAITING, type Waiting } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
 /** What the database is asked for is kept this long, because anybody may ask for it. */
@@ -21,22 +22,13 @@ export function createExposition(
     if (ctx.now() - readAt < KEEP_MS) return;
     readAt = ctx.now();
     const [stock, waiting] = await Promise.all([
-      ctx.client.execute(STOCK),
+      readStock(ctx.client),
       ctx.client.execute(WAITING),
     ]);
-    const [tasks] = rowsOf<Stock>(stock);
     const [queue] = rowsOf<Waiting>(waiting);
-    if (!tasks || !queue) return;
-    const { total, completed, failed, cancelled, running } = tasks;
-    const pending = total - completed - failed - cancelled - running;
-    for (const [status, count] of Object.entries({
-      pending,
-      running,
-      completed,
-      failed,
-      cancelled,
-    }))
-      meters.set("stored_tasks", label("status", status), count);
+    if (!queue) return;
+    for (const status of TASK_STATUSES)
+      meters.set("stored_tasks", label("status", status), tasksOf(stock, status));
     meters.set("queue_depth", "", queue.depth);
     const age = queue.oldestAt === null ? 0 : Math.max(0, ctx.now() - queue.oldestAt) / 1000;
     meters.set("queue_oldest_age_seconds", "", age);

@@ -8,6 +8,7 @@ import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
 import type { CancelledRun } from "../store/queue.ts";
 import { rowsOf } from "../store/rows.ts";
+import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
 import type { Caller } from "./caller.ts";
@@ -134,9 +135,13 @@ export async function listTasks(ctx: Context, query: TaskQuery, page: store.Task
   const batch = batchId === undefined ? undefined : await findBatchSeq(ctx.db, batchId);
   if (batchId !== undefined && batch === undefined) return { tasks: [], total: 0 };
   const filter = { ...rest, batch };
+  const { createdAfter, createdBefore, status } = filter;
+  const isOfAll = (batch ?? createdAfter ?? createdBefore) === undefined;
   return {
     tasks: await store.listTasks(ctx.db, filter, page),
-    total: await store.countTasks(ctx.db, filter),
+    total: isOfAll
+      ? tasksOf(await readStock(ctx.client), status)
+      : await store.countTasks(ctx.db, filter),
   };
 }
 
