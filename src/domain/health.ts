@@ -47,4 +47,10 @@ export type Probe = {
 };
 
 /** What the engine of this process is doing. */
-export type EngineState = { threads: number; threadsAlive: number; inFlight: number };
+export type EngineState = {
+  threads: number;
+  threadsAlive: number;
+  inFlight: number;
+  /** How long the next call of each model has to wait for its pacer. */
+  waits: { model: string; waitMs: number }[];
+};

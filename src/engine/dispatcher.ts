@@ -38,6 +38,8 @@ export type Dispatcher = {
   inFlight(): number;
   /** Why a batch waits, as far as this process knows. */
   waitingOf(batch: number): Waiting | null;
+  /** How long the pacers make the next call of each model wait. */
+  waits(): { model: string; waitMs: number }[];
 };
 
 export type DispatcherOptions = {
@@ -283,6 +285,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     },
     inFlight: inFlight.size,
     waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.now()),
+    waits: () => pacing.waits(ctx.now()),
   };
 }
 

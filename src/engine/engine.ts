@@ -48,6 +48,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
       threads: ctx.config.workers,
       threadsAlive: pool.alive(),
       inFlight: dispatcher.inFlight(),
+      waits: dispatcher.waits(),
     }),
     async stop(graceMs) {
       const drained = dispatcher.drain();

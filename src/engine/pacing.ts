@@ -188,6 +188,13 @@ export function createPacing(ctx: Context) {
       }
       return Math.max(at, now + WAKE_MS);
     },
+
+    /** How long the next call of each model has to wait. */
+    waits: (now: number) =>
+      [...entries.values()].map(({ model, pacer, head }) => ({
+        model,
+        waitMs: Math.max(0, pacer.whenRoom(head, now) - now),
+      })),
   };
 }
 

@@ -17,6 +17,14 @@ export function createExposition(
 ): (connections: number, version: string) => Promise<string> {
   const { meters, load } = ctx;
   let readAt = -Infinity;
+  // From the start, so that the first one counts as a change.
+  for (const status of ["completed", "failed", "cancelled"])
+    meters.add("tasks_total", label("status", status), 0);
+  for (const outcome of ["delivered", "retried", "failed"])
+    meters.add("webhook_deliveries_total", label("outcome", outcome), 0);
+  for (const outcome of ["completed", "failed", "cancelled", "skipped", "missed"])
+    meters.add("schedule_fires_total", label("outcome", outcome), 0);
+  meters.add("invariant_violations_total", "", 0);
 
   async function readDatabase(): Promise<void> {
     if (ctx.now() - readAt < KEEP_MS) return;
@@ -37,7 +45,14 @@ export function createExposition(
   return async (connections, version) => {
     await readDatabase();
     meters.set("build_info", label("version", version), 1);
-    meters.set("calls_in_flight", "", engine()?.inFlight ?? 0);
+    const state = engine();
+    meters.set("calls_in_flight", "", state?.inFlight ?? 0);
+    for (const { model, waitMs } of state?.waits ?? [])
+      meters.set(
+        "provider_throttle_wait_seconds",
+        `${label("provider", ctx.config.provider.name)},${label("model", model)}`,
+        waitMs / 1000,
+      );
     meters.set("connections_open", "", connections);
     meters.set("event_loop_lag_seconds", "", load.lagMs() / 1000);
     meters.set("process_cpu_ratio", "", load.cpu());
