@@ -51,8 +51,11 @@ export type ProviderLive = {
   openUntil: number | null;
   /** Keys that get no calls because they were refused or their quota is used up. */
   keysOut: number;
-  /** What was called since the start of the process; `key` is its place among the provider's. */
-  models: { model: string; key: number; pacer: PacerState }[];
+  /**
+   * What was called since the start of the process; `key` is its place among the provider's, `waitMs`
+   * how long the next call has to wait.
+   */
+  models: { model: string; key: number; waitMs: number; pacer: PacerState }[];
 };
 
 /** What the engine of this process knows and the database does not. */

@@ -113,7 +113,10 @@ export const Environment = z.object({
     .default(150)
     .describe("Typical answer time of the simulator"),
   SIMULATOR_FAILURE_RATE: number(0, 1).default(0).describe("Share of simulated calls that fail"),
-  LOG_LEVEL: z.enum(LOG_LEVELS).default("info").describe("`debug`, `info`, `warning` or `error`"),
+  LOG_LEVEL: z
+    .enum(LOG_LEVELS)
+    .default("info")
+    .describe("`debug`, `info` (a line per request and execution), `warning` or `error`"),
   LOG_FORMAT: z
     .enum(LOG_FORMATS)
     .default("json")

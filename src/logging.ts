@@ -1,27 +1,56 @@
-import { configure, getAnsiColorFormatter, getConsoleSink, type LogRecord } from "@logtape/logtape";
+import process from "node:process";
+import { isatty } from "node:tty";
+
+import { configure, type LogRecord } from "@logtape/logtape";
 
 import type { Config } from "./config.ts";
+import { createLineWriter, type LineWriter } from "./lib/line-writer.ts";
+import { toJsonLine, toPrettyLine } from "./lib/log-format.ts";
 
 /**
- * Sends the program's log to the console: JSON lines for machines, or coloured text for people.
- * `secrets` are blanked wherever they stand in a line, as is whatever looks like a key.
+ * Sends the program's log to the console: JSON lines for machines, or coloured text for people;
+ * what is worse than `info` to the error output. `secrets` are blanked wherever they stand in a
+ * line, as is whatever looks like a key.
  */
 export async function configureLogging(
   { logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">,
   secrets: string[] = [],
 ): Promise<void> {
-  const format =
-    logFormat === "json" ? toJsonLine : getAnsiColorFormatter({ value: (value) => toText(value) });
+  const format = logFormat === "json" ? toJsonLine : toPrettyLine(hasColours());
   const pattern = redactionOf(secrets);
-  const formatter = (record: LogRecord) => format(record).replace(pattern, "[redacted]");
+  const sink = (record: LogRecord) => {
+    const line = format(record).replace(pattern, "[redacted]");
+    const { level } = record;
+    if (level === "error" || level === "fatal") writerOf(STDERR).add(line, true);
+    else writerOf(level === "warning" ? STDERR : STDOUT).add(line);
+  };
   await configure({
     reset: true,
-    sinks: { console: getConsoleSink({ formatter }) },
+    sinks: { console: sink },
     loggers: [
       { category: "gptrunner", lowestLevel: logLevel, sinks: ["console"] },
       { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["console"] },
     ],
   });
+}
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/** The process has one of each, however often its log is configured. */
+const writers = new Map<number, LineWriter>();
+
+function writerOf(fd: number): LineWriter {
+  const known = writers.get(fd);
+  if (known) return known;
+  const writer = createLineWriter(fd);
+  writers.set(fd, writer);
+  return writer;
+}
+
+/** https://no-color.org */
+function hasColours(): boolean {
+  return isatty(STDOUT) && !process.env["NO_COLOR"];
 }
 
 /** What no line may hold, from the configuration. */
@@ -46,38 +75,4 @@ function redactionOf(secrets: string[]): RegExp {
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
     .map((secret) => secret.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp([...known, ...LOOKS_SECRET].join("|"), "g");
-}
-
-/** One record as a line of JSON: `time`, `level`, `logger`, `message`, and its properties beside them. */
-function toJsonLine(record: LogRecord): string {
-  const properties = Object.entries(record.properties).map(([name, value]) => [
-    name,
-    value instanceof Error ? describeError(value) : value,
-  ]);
-  return JSON.stringify({
-    time: new Date(record.timestamp).toISOString(),
-    level: record.level,
-    logger: record.category.join("."),
-    message: record.message.map(toText).join(""),
-    ...Object.fromEntries(properties),
-  });
-}
-
-function toText(value: unknown): string {
-  if (value instanceof Error) return `${value.name}: ${withoutValues(value.message)}`;
-  return typeof value === "string" ? value : JSON.stringify(value);
-}
-
-function describeError(error: Error): Record<string, unknown> {
-  return {
-    name: error.name,
-    message: withoutValues(error.message),
-    stack: withoutValues(error.stack ?? ""),
-    ...(error.cause instanceof Error ? { cause: describeError(error.cause) } : {}),
-  };
-}
-
-/** Without the values that a query was given, which Drizzle names after it. */
-function withoutValues(text: string): string {
-  return text.replace(/\nparams: .*/g, "");
 }

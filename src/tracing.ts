@@ -1,35 +1,50 @@
 import { AsyncLocalStorage } from "node:async_hooks";
+import { createHash } from "node:crypto";
 
 import {
   type Context,
   ROOT_CONTEXT,
   type Span,
+  type SpanContext,
   SpanKind,
   SpanStatusCode,
   trace,
   TraceFlags,
+  type Tracer,
 } from "@opentelemetry/api";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
+import { BatchSpanProcessor, RandomIdGenerator, TracerProvider } from "@opentelemetry/sdk-trace";
 
 import packageJson from "../package.json" with { type: "json" };
 import type { Config } from "./config.ts";
-import type { CallTrace, Tracing } from "./lib/tracing.ts";
+import type {
+  CallTrace,
+  DeliveryTrace,
+  ExecutionName,
+  ExecutionTrace,
+  Tracing,
+} from "./lib/tracing.ts";
 
 /**
- * Tells an OpenTelemetry collector (OTLP over HTTP, JSON) of requests and calls. Loaded only where
- * OTEL_EXPORTER_OTLP_ENDPOINT is set. A call belongs to the request that asked for it, however much
- * later and by whichever process it is made: the queue carries the context. Prompts and answers are
- * not told.
+ * Tells an OpenTelemetry collector (OTLP over HTTP, JSON) of requests, executions, calls and
+ * webhooks. Loaded only where OTEL_EXPORTER_OTLP_ENDPOINT is set. All of them belong to the request
+ * that asked for them, however much later and by whichever process they are done: the queue, the
+ * event log and the deliveries carry its context. Prompts and answers are not told.
+ *
+ *   request ─┬─ execution ─┬─ attempt ── call to the provider
+ *            │             └─ attempt ── call to the provider
+ *            └─ attempt to deliver an event to a webhook
  */
 export function startTracing(endpoint: string, providers: Config["providers"]): Tracing {
+  const ids = createIds();
   const url = `${endpoint.replace(/\/+$/, "")}/v1/traces`;
   const tracers = new TracerProvider({
     resource: resourceFromAttributes({
       "service.name": packageJson.name,
       "service.version": packageJson.version,
     }),
+    idGenerator: ids,
     spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter({ url }) })],
   });
   const tracer = tracers.getTracer(packageJson.name, packageJson.version);
@@ -64,37 +79,70 @@ export function startTracing(endpoint: string, providers: Config["providers"]): 
         span.end();
       }
     },
-    call(call) {
-      const attempt = tracer.startSpan(
-        "attempt",
-        {
-          kind: SpanKind.INTERNAL,
-          startTime: call.startedAt,
-          attributes: {
-            "gptrunner.execution_id": call.executionId,
-            "gptrunner.attempt": call.attempt,
-            "gptrunner.waited_ms": call.startedAt - call.queuedAt,
-          },
-        },
-        contextOf(call.parent),
-      );
-      const span = tracer.startSpan(
-        `${call.operation} ${call.model}`,
-        {
-          kind: SpanKind.CLIENT,
-          startTime: call.startedAt,
-          attributes: genAi(call, servers.get(call.provider)),
-        },
-        trace.setSpan(ROOT_CONTEXT, attempt),
-      );
-      if (call.error !== null)
-        for (const one of [span, attempt])
-          one.setStatus({ code: SpanStatusCode.ERROR, message: call.error });
-      span.end(call.endedAt);
-      attempt.end(call.endedAt);
-    },
+    call: (call) => tellCall(tracer, servers.get(call.provider), call),
+    execution: (execution) => tellExecution(tracer, ids, execution),
+    delivery: (delivery) => tellDelivery(tracer, delivery),
     stop: () => tracers.shutdown(),
   };
+}
+
+function tellCall(tracer: Tracer, server: URL | undefined, call: CallTrace): void {
+  const attempt = tracer.startSpan(
+    "attempt",
+    {
+      kind: SpanKind.INTERNAL,
+      startTime: call.startedAt,
+      attributes: {
+        "gptrunner.execution_id": call.executionId,
+        "gptrunner.attempt": call.attempt,
+        "gptrunner.waited_ms": call.startedAt - call.queuedAt,
+      },
+    },
+    trace.setSpanContext(ROOT_CONTEXT, spanOf(call)),
+  );
+  const span = tracer.startSpan(
+    `${call.operation} ${call.model}`,
+    { kind: SpanKind.CLIENT, startTime: call.startedAt, attributes: genAi(call, server) },
+    trace.setSpan(ROOT_CONTEXT, attempt),
+  );
+  end(span, call);
+  end(attempt, call);
+}
+
+function tellExecution(
+  tracer: Tracer,
+  ids: ReturnType<typeof createIds>,
+  execution: ExecutionTrace,
+): void {
+  const attributes = {
+    "gptrunner.execution_id": execution.executionId,
+    "gptrunner.attempts": execution.attempts,
+    "gptrunner.status": execution.status,
+    "gen_ai.request.model": execution.model,
+    ...(execution.error === null ? {} : { "error.type": execution.error }),
+  };
+  const span = ids.with(spanOf(execution), () =>
+    tracer.startSpan(
+      "execution",
+      { kind: SpanKind.INTERNAL, startTime: execution.queuedAt, attributes },
+      contextOf(execution.parent),
+    ),
+  );
+  end(span, execution);
+}
+
+function tellDelivery(tracer: Tracer, delivery: DeliveryTrace): void {
+  const span = tracer.startSpan(
+    "POST webhook",
+    { kind: SpanKind.CLIENT, startTime: delivery.startedAt, attributes: http(delivery) },
+    contextOf(delivery.parent),
+  );
+  end(span, delivery);
+}
+
+function end(span: Span, { error, endedAt }: { error: string | null; endedAt: number }): void {
+  if (error !== null) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
+  span.end(endedAt);
 }
 
 /** OpenTelemetry's semantic conventions for calls to generative models. */
@@ -112,6 +160,61 @@ function genAi(call: CallTrace, server: URL | undefined) {
     ...(call.error === null ? {} : { "error.type": call.error }),
     ...(server ? { "server.address": server.hostname } : {}),
     ...(server?.port ? { "server.port": Number(server.port) } : {}),
+  };
+}
+
+/** OpenTelemetry's semantic conventions for HTTP clients. A query may hold a secret, and is left out. */
+function http(delivery: DeliveryTrace) {
+  const url = new URL(delivery.url);
+  const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
+  return {
+    "http.request.method": "POST",
+    "url.full": url.origin + url.pathname,
+    "server.address": url.hostname,
+    "server.port": port,
+    ...(delivery.status === null ? {} : { "http.response.status_code": delivery.status }),
+    ...(delivery.attempt > 1 ? { "http.request.resend_count": delivery.attempt - 1 } : {}),
+    ...(delivery.error === null ? {} : { "error.type": delivery.error }),
+    "gptrunner.webhook_id": delivery.webhookId,
+    "gptrunner.webhook_message_id": delivery.messageId,
+    "gptrunner.event_type": delivery.eventType,
+    "gptrunner.attempt": delivery.attempt,
+    "gptrunner.outcome": delivery.error === null ? "delivered" : "failed",
+  };
+}
+
+/**
+ * The span of an execution, which its attempts name as their parent before it has ended, maybe from
+ * another process: its ids are worked out from what all of them know. Without a request it is the
+ * root of a trace.
+ */
+function spanOf({ parent, executionId, queuedAt }: ExecutionName): SpanContext {
+  const hash = createHash("sha256")
+    .update(`${parent ?? ""} ${executionId} ${queuedAt}`)
+    .digest("hex");
+  const above = trace.getSpanContext(contextOf(parent));
+  return {
+    traceId: above?.traceId ?? hash.slice(16, 48),
+    spanId: hash.slice(0, 16),
+    traceFlags: above?.traceFlags ?? TraceFlags.SAMPLED,
+  };
+}
+
+/** Random ids, but for a span that is started within `with`. */
+function createIds() {
+  const random = new RandomIdGenerator();
+  let given: SpanContext | undefined;
+  return {
+    generateTraceId: () => given?.traceId ?? random.generateTraceId(),
+    generateSpanId: () => given?.spanId ?? random.generateSpanId(),
+    with<T>(ids: SpanContext, start: () => T): T {
+      given = ids;
+      try {
+        return start();
+      } finally {
+        given = undefined;
+      }
+    },
   };
 }
 

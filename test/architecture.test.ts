@@ -22,7 +22,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],
   scheduler: ["services", "store", "domain", "lib", "errors.ts", "context.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
-  "logging.ts": ["config.ts"],
+  "logging.ts": ["config.ts", "lib"],
   "tracing.ts": ["lib", "config.ts"],
   "banner.ts": ["config.ts", "domain", "lib"],
   "runner.ts": [

@@ -146,10 +146,10 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
 
   async function deliver(endpoint: Endpoint, delivery: Delivery): Promise<void> {
     const { webhook } = endpoint;
-    const message = { id: messageId(webhook, delivery), body: delivery.body };
+    const { type, body, attempts, trace } = delivery;
+    const id = messageId(webhook, delivery);
+    const message = { id, body, type, attempt: attempts + 1, trace };
     const attempt = await attemptDelivery(ctx, webhook, message);
-    const outcome = attempt.isDelivered ? "delivered" : "failed";
-    ctx.meters.add("webhook_deliveries_total", `outcome="${outcome}"`);
     endpoint.note(attempt, options.random());
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, options.random());
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;

@@ -45,6 +45,8 @@ export type LoggedEvent = {
   /** The public id of the execution that it tells of. */
   execution: string | null;
   data: string | null;
+  /** Trace context of the request that led to it, where traces are told. */
+  trace: string | null;
 };
 
 const STATUSES: Partial<Record<EventType, string>> = {

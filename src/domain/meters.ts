@@ -15,6 +15,10 @@ export const METERS = {
     kind: "counter",
     help: "Runs that were given the answer to an identical request instead of a call",
   },
+  provider_available: {
+    kind: "gauge",
+    help: "1 where calls go to a provider, 0 where its circuit breaker keeps them from it",
+  },
   provider_throttle_wait_seconds: {
     kind: "gauge",
     help: "How long the pacer makes the next call of a model wait",

@@ -25,6 +25,8 @@ export type Attempt = {
   status: number | null;
   latencyMs: number;
   error: string | null;
+  /** Why there was no answer, of few different words. */
+  cause: string | null;
   snippet: string | null;
   retryAfterMs: number | null;
 };

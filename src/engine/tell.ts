@@ -19,21 +19,27 @@ const OPERATIONS: Record<Endpoint, string> = {
   "/v1/embeddings": "embeddings",
 };
 
-/**
- * Logs the ends of executions, a line each, and tells the traces. Failures are warnings; successes
- * are told at `debug` only: at ten thousand a second the log would cost more than the work.
- */
+/** Logs the ends of executions, a line each, failures as warnings, and tells the traces. */
 export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly Ended[]): void {
-  const tellsAll = log.isEnabledFor("debug");
+  const tellsAll = log.isEnabledFor("info");
   for (const one of ended) {
     if (one.isFinal && (tellsAll || one.outcome.failure)) logEnd(one);
-    if (tracing.isOn && !one.outcome.instead) tracing.call(toTrace(one));
+    if (!tracing.isOn) continue;
+    const call = toTrace(one);
+    if (!one.outcome.instead) tracing.call(call);
+    if (one.isFinal)
+      tracing.execution({
+        ...call,
+        attempts: call.attempt,
+        status: call.error === null ? "completed" : "failed",
+      });
   }
 }
 
 function logEnd({ outcome: { failure, final }, run }: Ended): void {
   const facts = {
     executionId: executionId(final.task, run.run),
+    status: final.status,
     model: run.model,
     provider: final.provider,
     attempts: run.attempt,
@@ -46,7 +52,7 @@ function logEnd({ outcome: { failure, final }, run }: Ended): void {
       code: CAUSES[failure.cause].code,
       providerStatus: failure.providerStatus,
     });
-  else log.debug("{executionId} completed in {ms} ms", facts);
+  else log.info("{executionId} completed in {ms} ms", facts);
 }
 
 function toTrace({
@@ -62,7 +68,8 @@ function toTrace({
     endedAt: final.at,
     operation: OPERATIONS[run.endpoint],
     provider: final.provider,
-    model: run.model,
+    // What stood in for the model that was asked for is what was called.
+    model: final.fallbackFrom === null ? run.model : final.model,
     answeredBy: failure ? null : final.model,
     requestId: final.requestId,
     promptTokens: final.promptTokens,

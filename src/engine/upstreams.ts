@@ -241,8 +241,9 @@ function toLive(site: Site, upstreams: Map<string, Upstream>, now: number): Prov
     breaker: breaker.state(now),
     openUntil: breaker.state(now) === "open" ? breaker.until() : null,
     keysOut: accounts.filter((account) => account.breaker.state(now) !== "closed").length,
-    models: models.map(({ account, model, pacer }) => {
-      return { model, key: account.key, pacer: pacer.state(now) };
+    models: models.map(({ account, model, pacer, head }) => {
+      const waitMs = Math.max(0, pacer.whenRoom(head, now) - now);
+      return { model, key: account.key, waitMs, pacer: pacer.state(now) };
     }),
   };
 }

@@ -68,6 +68,9 @@ export type PostAnswer = {
   isPrivate: boolean;
 };
 
+/** What the error says where a target took too long. */
+export const NO_ANSWER = "no answer in time";
+
 const MOST_TEXT = 1024;
 const MOST_ADDRESSES = 3;
 const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
@@ -125,7 +128,7 @@ function postTo(
     });
     const giveUp = () => {
       request.destroy();
-      reject(new Error("no answer in time"));
+      reject(new Error(NO_ANSWER));
     };
     deadline.addEventListener("abort", giveUp, { once: true });
     request.on("error", reject);
@@ -159,7 +162,7 @@ function inTime<T>(work: Promise<T>, deadline: AbortSignal): Promise<T> {
   return Promise.race([
     work,
     new Promise<never>((_, reject) =>
-      deadline.addEventListener("abort", () => reject(new Error("no answer in time")), {
+      deadline.addEventListener("abort", () => reject(new Error(NO_ANSWER)), {
         once: true,
       }),
     ),

@@ -1,10 +1,24 @@
-/** A call to a provider that ended, in Unix ms. */
-export type CallTrace = {
+/** Which execution is meant, by whatever process it is told of. Times are Unix ms. */
+export type ExecutionName = {
   /** Trace context (`traceparent`) of the request that asked for the run, if there was one. */
   parent: string | null;
   executionId: string;
-  attempt: number;
   queuedAt: number;
+};
+
+/** An execution that ended. */
+export type ExecutionTrace = ExecutionName & {
+  endedAt: number;
+  model: string;
+  attempts: number;
+  status: "completed" | "failed" | "cancelled";
+  /** What went wrong, of few different words. */
+  error: string | null;
+};
+
+/** A call to a provider that ended. */
+export type CallTrace = ExecutionName & {
+  attempt: number;
   startedAt: number;
   endedAt: number;
   operation: string;
@@ -25,6 +39,23 @@ export type RequestTrace = {
   traceparent: string | undefined;
 };
 
+/** An attempt to post an event to a webhook. */
+export type DeliveryTrace = {
+  /** Trace context of the event. */
+  parent: string | null;
+  startedAt: number;
+  endedAt: number;
+  url: string;
+  webhookId: string;
+  messageId: string;
+  eventType: string;
+  /** The first is 1. */
+  attempt: number;
+  status: number | null;
+  /** What went wrong, of few different words; null where it was delivered. */
+  error: string | null;
+};
+
 /** What tells a collector of traces. Off, it does nothing and costs nothing. */
 export type Tracing = {
   isOn: boolean;
@@ -36,6 +67,8 @@ export type Tracing = {
     answer: () => Promise<{ status: number; route: string }>,
   ): Promise<void>;
   call(call: CallTrace): void;
+  execution(execution: ExecutionTrace): void;
+  delivery(delivery: DeliveryTrace): void;
   /** Sends what has not been sent. */
   stop(): Promise<void>;
 };
@@ -47,5 +80,7 @@ export const NO_TRACING: Tracing = {
     await answer();
   },
   call() {},
+  execution() {},
+  delivery() {},
   async stop() {},
 };

@@ -4,12 +4,14 @@ import type { Context } from "../context.ts";
 import {
   cancelChunk,
   findUnswept,
-  IN_FLIGHT,
   reviveChunk,
+  RUNS,
   TOLD,
   UNSWEPT,
 } from "../store/batch-moves.ts";
+import type { CancelledRun } from "../store/queue.ts";
 import { rowsOf } from "../store/rows.ts";
+import { tellCancelled } from "./tell-cancelled.ts";
 
 /** Tasks moved in one commit: some ten milliseconds of the event loop. */
 const CHUNK = 1000;
@@ -31,10 +33,13 @@ export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
 }
 
 async function cancelSome(ctx: Context, seq: number): Promise<void> {
-  const results = await ctx.writer.write(cancelChunk(seq, CHUNK, ctx.now()));
-  const tasks = rowsOf<{ seq: number }>(results[IN_FLIGHT]).map((row) => row.seq);
+  const now = ctx.now();
+  const results = await ctx.writer.write(cancelChunk(seq, CHUNK, now));
+  const runs = rowsOf<CancelledRun>(results[RUNS]);
+  const tasks = runs.filter((run) => run.isRunning).map((run) => run.task);
   const told = results[TOLD]?.rowsAffected ?? 0;
   ctx.meters.add("tasks_total", 'status="cancelled"', told);
+  tellCancelled(ctx, runs, now);
   if (tasks.length === 0) return;
   ctx.signals.emit("abandoned", { tasks });
   ctx.signals.emit("settled", { tasks });

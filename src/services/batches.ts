@@ -4,6 +4,7 @@ import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft, readPublished } from "../store/ingest.ts";
+import { readStock } from "../store/stock.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
 import {
@@ -81,6 +82,7 @@ export async function createBatch(
     maxConcurrency: config.maxConcurrency ?? null,
     maxCostUsd: config.maxCostUsd ?? null,
     idempotency,
+    trace: ctx.tracing.current(),
     now,
   };
   const taskCount = await ingest(ctx, batch, kind, source, checked);
@@ -171,7 +173,10 @@ export async function getBatch(ctx: Context, id: string): Promise<store.Batch> {
 export async function listBatches(ctx: Context, filter: store.BatchFilter, page: store.BatchPage) {
   return {
     batches: await store.listBatches(ctx.db, filter, page),
-    total: await store.countBatches(ctx.db, filter),
+    total:
+      filter.status === undefined && filter.name === undefined
+        ? (await readStock(ctx.client)).batches
+        : await store.countBatches(ctx.db, filter),
   };
 }
 

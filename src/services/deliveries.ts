@@ -103,6 +103,6 @@ export function toDelivery(
   webhook: number,
   event: Parameters<typeof toEventBody>[0],
 ): store.NewDelivery {
-  const { id, type, task, batch, at } = event;
-  return { webhook, event: id, type, task, batch, at, body: toEventBody(event) };
+  const { id, type, task, batch, at, trace } = event;
+  return { webhook, event: id, type, task, batch, at, trace, body: toEventBody(event) };
 }

@@ -15,7 +15,7 @@ import {
   type RollupStatus,
 } from "../store/rollups.ts";
 import { rowsOf } from "../store/rows.ts";
-import { STOCK, type Stock, WAITING, type Waiting } from "../store/stock.ts";
+import { readStock, type Stock, tasksOf, WAITING, type Waiting } from "../store/stock.ts";
 
 export type SystemMetrics = {
   tasks: Stock & { pending: number };
@@ -28,20 +28,19 @@ const THROUGHPUT_MINUTES = 5;
 /** How many tasks there are, how long they took in the last day, how many were completed a minute of late. */
 export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
   const now = ctx.now();
-  const [stock, waiting, day] = await Promise.all([
-    ctx.client.execute(STOCK),
+  const [tasks, waiting, day] = await Promise.all([
+    readStock(ctx.client),
     ctx.client.execute(WAITING),
     readSince(ctx, { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
   ]);
-  const [tasks] = rowsOf<Stock>(stock);
   const [queue] = rowsOf<Waiting>(waiting);
-  if (!tasks || !queue) throw new Error("aggregates always have a row");
+  if (!queue) throw new Error("aggregates always have a row");
   const ended = addUp(day.filter(hasRun));
   const judged = tasks.completed + tasks.failed;
   return {
     tasks: {
       ...tasks,
-      pending: tasks.total - tasks.completed - tasks.failed - tasks.cancelled - tasks.running,
+      pending: tasksOf(tasks, "pending"),
     },
     waiting: {
       depth: queue.depth,

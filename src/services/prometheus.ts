@@ -1,9 +1,10 @@
 import process from "node:process";
 
-import type { Context } from "../context.ts";
+import type { Context, ProviderLive } from "../context.ts";
+import { TASK_STATUSES } from "../domain/task.ts";
 import { label } from "../lib/meters.ts";
 import { rowsOf } from "../store/rows.ts";
-import { STOCK, type Stock, WAITING, type Waiting } from "../store/stock.ts";
+import { readStock, tasksOf, WAITING, type Waiting } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
 /** What the database is asked for is kept this long, because anybody may ask for it. */
@@ -16,27 +17,41 @@ export function createExposition(
 ): (connections: number, version: string) => Promise<string> {
   const { meters, load } = ctx;
   let readAt = -Infinity;
+  // From the start, so that the first one counts as a change.
+  for (const status of ["completed", "failed", "cancelled"])
+    meters.add("tasks_total", label("status", status), 0);
+  for (const outcome of ["delivered", "retried", "failed"])
+    meters.add("webhook_deliveries_total", label("outcome", outcome), 0);
+  for (const outcome of ["completed", "failed", "cancelled", "skipped", "missed"])
+    meters.add("schedule_fires_total", label("outcome", outcome), 0);
+  for (const name of ["invariant_violations_total", "cached_answers_total"] as const)
+    meters.add(name, "", 0);
+
+  function setProvider(provider: string, { breaker, models }: ProviderLive): void {
+    meters.set("provider_available", provider, breaker === "closed" ? 1 : 0);
+    // Of several keys the one that is ready first decides.
+    const waits = new Map<string, number>();
+    for (const { model, waitMs } of models)
+      waits.set(model, Math.min(waitMs, waits.get(model) ?? Infinity));
+    for (const [model, waitMs] of waits)
+      meters.set(
+        "provider_throttle_wait_seconds",
+        `${provider},${label("model", model)}`,
+        waitMs / 1000,
+      );
+  }
 
   async function readDatabase(): Promise<void> {
     if (ctx.now() - readAt < KEEP_MS) return;
     readAt = ctx.now();
     const [stock, waiting] = await Promise.all([
-      ctx.client.execute(STOCK),
+      readStock(ctx.client),
       ctx.client.execute(WAITING),
     ]);
-    const [tasks] = rowsOf<Stock>(stock);
     const [queue] = rowsOf<Waiting>(waiting);
-    if (!tasks || !queue) return;
-    const { total, completed, failed, cancelled, running } = tasks;
-    const pending = total - completed - failed - cancelled - running;
-    for (const [status, count] of Object.entries({
-      pending,
-      running,
-      completed,
-      failed,
-      cancelled,
-    }))
-      meters.set("stored_tasks", label("status", status), count);
+    if (!queue) return;
+    for (const status of TASK_STATUSES)
+      meters.set("stored_tasks", label("status", status), tasksOf(stock, status));
     meters.set("queue_depth", "", queue.depth);
     const age = queue.oldestAt === null ? 0 : Math.max(0, ctx.now() - queue.oldestAt) / 1000;
     meters.set("queue_oldest_age_seconds", "", age);
@@ -45,7 +60,10 @@ export function createExposition(
   return async (connections, version) => {
     await readDatabase();
     meters.set("build_info", label("version", version), 1);
-    meters.set("calls_in_flight", "", engine()?.inFlight ?? 0);
+    const state = engine();
+    meters.set("calls_in_flight", "", state?.inFlight ?? 0);
+    for (const [i, live] of ctx.live.providers().entries())
+      setProvider(label("provider", ctx.config.providers[i]?.name ?? ""), live);
     meters.set("connections_open", "", connections);
     meters.set("event_loop_lag_seconds", "", load.lagMs() / 1000);
     meters.set("process_cpu_ratio", "", load.cpu());

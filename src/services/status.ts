@@ -157,14 +157,17 @@ function toDetails({ models, openUntil, ...live }: ProviderLive) {
   return {
     ...live,
     openUntil: openUntil === null ? null : new Date(openUntil).toISOString(),
-    pacers: models.map(({ model, key, pacer: { inFlight, blockedUntil, requests, tokens } }) => ({
-      model,
-      key,
-      inFlight,
-      requests,
-      tokens,
-      blockedUntil: blockedUntil === null ? null : new Date(blockedUntil).toISOString(),
-    })),
+    pacers: models.map(
+      ({ model, key, waitMs, pacer: { inFlight, blockedUntil, requests, tokens } }) => ({
+        model,
+        key,
+        wait: waitMs / 1000,
+        inFlight,
+        requests,
+        tokens,
+        blockedUntil: blockedUntil === null ? null : new Date(blockedUntil).toISOString(),
+      }),
+    ),
   };
 }
 

@@ -7,12 +7,15 @@ import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
+import type { CancelledRun } from "../store/queue.ts";
 import { rowsOf } from "../store/rows.ts";
+import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
 import { requireSupportedModel } from "./models.ts";
+import { tellCancelled } from "./tell-cancelled.ts";
 
 export type NewTask = TaskInput & { batchId?: string | undefined };
 export type Execute = { isDryRun: boolean; priority: TaskInput["priority"] };
@@ -55,6 +58,7 @@ export async function createTask(
       prompt,
       metadata: input.metadata ? JSON.stringify(input.metadata) : null,
       idempotency,
+      trace: ctx.tracing.current(),
       execute: execute ? runOptions(ctx, execute, now) : null,
       now,
     }),
@@ -133,9 +137,13 @@ export async function listTasks(ctx: Context, query: TaskQuery, page: store.Task
   const batch = batchId === undefined ? undefined : await findBatchSeq(ctx.db, batchId);
   if (batchId !== undefined && batch === undefined) return { tasks: [], total: 0 };
   const filter = { ...rest, batch };
+  const { createdAfter, createdBefore, status } = filter;
+  const isOfAll = (batch ?? createdAfter ?? createdBefore) === undefined;
   return {
     tasks: await store.listTasks(ctx.db, filter, page),
-    total: await store.countTasks(ctx.db, filter),
+    total: isOfAll
+      ? tasksOf(await readStock(ctx.client), status)
+      : await store.countTasks(ctx.db, filter),
   };
 }
 
@@ -157,11 +165,14 @@ export async function executeTask(
 /** Cancels a task that has not finished; the call in flight, if there is one, is aborted. */
 export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRecord> {
   const { task } = await getTask(ctx, id);
-  const results = await ctx.writer.write(moves.cancelTask(id, task.batch, ctx.now()));
+  const now = ctx.now();
+  const trace = ctx.tracing.current();
+  const results = await ctx.writer.write(moves.cancelTask(id, task.batch, trace, now));
   const [row] = rowsOf<{ seq: number }>(results[moves.CANCELLED]);
   const after = await getTask(ctx, id);
   if (!row) throw new AppError("TASK_FINISHED", `Task ${id} is already ${after.task.status}`);
   ctx.meters.add("tasks_total", 'status="cancelled"');
+  tellCancelled(ctx, rowsOf<CancelledRun>(results[moves.CANCELLED_WITH_IT]), now);
   ctx.signals.emit("abandoned", { tasks: [row.seq] });
   ctx.signals.emit("settled", { tasks: [row.seq] });
   ctx.signals.emit("events", undefined);

@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import type { Attempt } from "../domain/webhook.ts";
-import { postGuarded, RefusedTarget } from "../lib/guarded-post.ts";
+import { NO_ANSWER, postGuarded, RefusedTarget } from "../lib/guarded-post.ts";
 import { signWebhook } from "../lib/standard-webhook.ts";
 import type { Webhook } from "../store/webhooks.ts";
 
@@ -17,12 +17,41 @@ export function messageId(
 /** What a secret is sealed for. */
 export const sealedFor = ({ id }: Pick<Webhook, "id">) => `webhook ${id}`;
 
+/** What is posted; `attempt` counts from 1. */
+export type Message = {
+  id: string;
+  body: string;
+  type: string;
+  attempt: number;
+  /** Trace context of what it tells of. */
+  trace: string | null;
+};
+
 /** Posts a message to an endpoint, signed with its secrets, and tells what came of it. Never throws. */
 export async function attemptDelivery(
   ctx: Context,
   webhook: Webhook,
-  message: { id: string; body: string },
+  message: Message,
 ): Promise<Attempt> {
+  const attempt = await post(ctx, webhook, message);
+  if (ctx.tracing.isOn)
+    ctx.tracing.delivery({
+      parent: message.trace,
+      startedAt: attempt.at,
+      endedAt: attempt.at + attempt.latencyMs,
+      url: webhook.url,
+      webhookId: webhook.id,
+      messageId: message.id,
+      eventType: message.type,
+      attempt: message.attempt,
+      status: attempt.status,
+      error: attempt.isDelivered ? null : (attempt.status?.toString() ?? attempt.cause),
+    });
+  return attempt;
+}
+
+async function post(ctx: Context, webhook: Webhook, message: Message): Promise<Attempt> {
+  const { id, body } = message;
   const at = ctx.now();
   const begun = performance.now();
   const told = (what: Partial<Attempt>): Attempt => ({
@@ -32,20 +61,21 @@ export async function attemptDelivery(
     status: null,
     latencyMs: Math.round(performance.now() - begun),
     error: null,
+    cause: null,
     snippet: null,
     retryAfterMs: null,
     ...what,
   });
   try {
     const timestamp = Math.floor(at / 1000);
-    const signed = signWebhook({ ...message, timestamp }, await secretsOf(ctx, webhook, at));
+    const signed = signWebhook({ id, body, timestamp }, await secretsOf(ctx, webhook, at));
     const { status, retryAfter, text, isPrivate } = await postGuarded(webhook.url, {
       headers: {
         ...signed,
         "content-type": "application/json",
         "user-agent": "gpt-task-runner-webhooks",
       },
-      body: message.body,
+      body,
       timeoutMs: TIMEOUT_MS,
       allowedHosts: ctx.config.webhookAllowedHosts,
       resolveHost: ctx.resolveHost,
@@ -62,7 +92,7 @@ export async function attemptDelivery(
       retryAfterMs: readRetryAfter(retryAfter, ctx.now()),
     });
   } catch (error) {
-    return told({ error: explain(error) });
+    return told({ error: explain(error), cause: causeOf(error) });
   }
 }
 
@@ -78,6 +108,14 @@ function readRetryAfter(value: string | undefined, now: number): number | null {
   if (value === undefined) return null;
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
   return Number.isFinite(ms) && ms > 0 ? ms : null;
+}
+
+/** One of few words for why there was no answer. */
+function causeOf(error: unknown): string {
+  if (error instanceof RefusedTarget) return "refused";
+  if (!(error instanceof Error)) return "failed";
+  if ("code" in error) return String(error.code);
+  return error.message === NO_ANSWER ? "timeout" : "failed";
 }
 
 /** The reason in a few words. Nothing of the host's own network is told but the error's code. */

@@ -118,13 +118,14 @@ export async function rotateSecret(
 }
 
 /** Sends a `webhook.test` message at once, also to an endpoint that is not active, and tells how it went. It is not retried. */
-export async function testWebhook(ctx: Context, id: string): Promise<DeliveryRecord> {
-  const webhook = await getWebhook(ctx, id);
+export async function testWebhook(ctx: Context, webhookId: string): Promise<DeliveryRecord> {
+  const webhook = await getWebhook(ctx, webhookId);
   const now = ctx.now();
   const type = "webhook.test";
   const timestamp = new Date(now).toISOString();
-  const body = JSON.stringify({ type, timestamp, data: { webhookId: id } });
-  const message = { id: messageId(webhook, { event: null, at: now }), body };
+  const body = JSON.stringify({ type, timestamp, data: { webhookId } });
+  const id = messageId(webhook, { event: null, at: now });
+  const message = { id, body, type, attempt: 1, trace: ctx.tracing.current() };
   const attempt = await attemptDelivery(ctx, webhook, message);
   const row = { webhook: webhook.seq, type, task: null, batch: null, body, at: now };
   const [inserted] = await ctx.writer.write([insertTestDelivery(row, attempt)]);

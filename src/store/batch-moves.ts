@@ -3,6 +3,7 @@ import type { PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
+import { CANCELLED_RUN } from "./queue.ts";
 import { addCancelled } from "./rollups.ts";
 
 /*
@@ -95,8 +96,8 @@ export function pauseRunning(seq: number, reason: PauseReason, now: number): Sta
       args: [JSON.stringify(reason), now, seq],
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'batch.paused', NULL, id, ? FROM batches WHERE seq = ? AND changes() > 0`,
+      sql: `INSERT INTO events (at, type, task, batch, data, trace)
+            SELECT ?, 'batch.paused', NULL, id, ?, trace FROM batches WHERE seq = ? AND changes() > 0`,
       args: [now, JSON.stringify({ reason }), seq],
     },
   ];
@@ -200,8 +201,8 @@ export function findUnswept(seq: number): Statement {
   };
 }
 
-/** Position in the results of `cancelChunk` of the tasks `{seq}` whose calls are in flight. */
-export const IN_FLIGHT = 0;
+/** Position in the results of `cancelChunk` of the runs that it ends, each a `CancelledRun`. */
+export const RUNS = 0;
 /** And of the events, one for each task that was cancelled. */
 export const TOLD = 5;
 
@@ -219,7 +220,7 @@ export function cancelChunk(batch: number, limit: number, now: number): Statemen
   };
   return [
     {
-      sql: `SELECT tasks.seq FROM tasks CROSS JOIN queue q ON q.task = tasks.seq AND q.owner IS NOT NULL
+      sql: `SELECT ${CANCELLED_RUN} FROM tasks CROSS JOIN queue q ON q.task = tasks.seq
             WHERE ${which.where}`,
       args: which.args,
     },
@@ -239,8 +240,8 @@ export function cancelChunk(batch: number, limit: number, now: number): Statemen
       args: which.args,
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
-            SELECT ?, 'task.cancelled', tasks.id, b.id, tasks.seq, q.run
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
+            SELECT ?, 'task.cancelled', tasks.id, b.id, tasks.seq, q.run, coalesce(q.trace, b.trace)
             FROM tasks CROSS JOIN batches b ON b.seq = tasks.batch
               LEFT JOIN queue q ON q.task = tasks.seq
             WHERE ${which.where}`,

@@ -59,8 +59,8 @@ export function pauseSpent(batches: readonly number[], now: number): Statement[]
   const args = [JSON.stringify(batches), monthOf(now)];
   return [
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON}))
+      sql: `INSERT INTO events (at, type, task, batch, data, trace)
+            SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON})), trace
             FROM batches WHERE ${which}`,
       args: [now, ...args],
     },

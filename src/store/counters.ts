@@ -39,10 +39,10 @@ export function finishBatches(seqs: string, now: number): Statement[] {
                        WHEN failed > 0 THEN 'failed' ELSE 'cancelled' END`;
   return [
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
+      sql: `INSERT INTO events (at, type, task, batch, data, trace)
             SELECT ?, 'batch.' || ${status}, NULL, id,
                    json_object('total', total, 'completed', completed, 'failed', failed,
-                     'cancelled', cancelled, 'costUsd', cost_usd)
+                     'cancelled', cancelled, 'costUsd', cost_usd), trace
             FROM batches WHERE ${isDone}`,
       args: [now, seqs],
     },

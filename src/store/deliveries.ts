@@ -11,24 +11,27 @@ export type { Delivery };
 
 export type NewDelivery = Pick<
   Delivery,
-  "webhook" | "event" | "type" | "task" | "batch" | "body" | "at"
+  "webhook" | "event" | "type" | "task" | "batch" | "body" | "at" | "trace"
 >;
 
 /** Adds deliveries; those that are there already, of the same event to the same endpoint, stay as they are. */
 export function insertDeliveries(rows: NewDelivery[]): Statement[] {
   return overValues(
     rows,
-    (row) => [row.webhook, row.event, row.type, row.task, row.batch, row.body, row.at],
+    (row) => [row.webhook, row.event, row.type, row.task, row.batch, row.body, row.at, row.trace],
     (values) => `
-      INSERT INTO webhook_deliveries (webhook, event, type, task, batch, body, at, status)
-      SELECT column1, column2, column3, column4, column5, column6, column7, 'pending'
+      INSERT INTO webhook_deliveries (webhook, event, type, task, batch, body, at, trace, status)
+      SELECT column1, column2, column3, column4, column5, column6, column7, column8, 'pending'
       FROM ${values} WHERE true ON CONFLICT DO NOTHING`,
     {},
   );
 }
 
 /** Adds a delivery that was made already; the result has its row number. */
-export function insertTestDelivery(row: Omit<NewDelivery, "event">, attempt: Attempt): Statement {
+export function insertTestDelivery(
+  row: Omit<NewDelivery, "event" | "trace">,
+  attempt: Attempt,
+): Statement {
   return {
     sql: `INSERT INTO webhook_deliveries (webhook, type, body, at, status, attempts, last_attempt_at,
             response_status, latency_ms, error, snippet, log, completed_at)

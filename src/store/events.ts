@@ -21,14 +21,25 @@ export type NewEvent = {
   batch: string | null;
   /** What the ids do not tell: counts, an error's code. */
   data?: Record<string, unknown>;
+  /** Trace context of the request that it comes of; left out, that of the batch. */
+  trace?: string | null;
 };
 
 /** Appends an event if the statement before it in the unit changed a row. */
-export function eventAfterChange({ type, at, task, batch, data }: NewEvent): Statement {
+export function eventAfterChange({ type, at, task, batch, data, trace }: NewEvent): Statement {
+  const isOfBatch = trace === undefined && batch !== null;
   return {
-    sql: `INSERT INTO events (at, type, task, batch, data)
-          SELECT ?, ?, ?, ?, ? WHERE changes() > 0`,
-    args: [at, type, task, batch, data ? JSON.stringify(data) : null],
+    sql: `INSERT INTO events (at, type, task, batch, data, trace)
+          SELECT ?, ?, ?, ?, ?, ${isOfBatch ? "(SELECT trace FROM batches WHERE id = ?)" : "?"}
+          WHERE changes() > 0`,
+    args: [
+      at,
+      type,
+      task,
+      batch,
+      data ? JSON.stringify(data) : null,
+      isOfBatch ? batch : (trace ?? null),
+    ],
   };
 }
 
@@ -59,7 +70,7 @@ export async function readEvents(
   const end = task === undefined && batch === undefined ? last : Math.min(last, after + WINDOW);
   const rows = rowsOf<Row>(
     await client.execute({
-      sql: `SELECT id, at, type, task, batch, task_seq, run, data FROM events
+      sql: `SELECT id, at, type, task, batch, task_seq, run, data, trace FROM events
             WHERE id > ? AND id <= ?${task === undefined ? "" : " AND task = ?"}${batch === undefined ? "" : " AND batch = ?"}
             ORDER BY id LIMIT ?`,
       args: [after, end, ...[task, batch].filter((id) => id !== undefined), limit],

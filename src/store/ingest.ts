@@ -29,6 +29,8 @@ export type NewBatch = {
   maxConcurrency: number | null;
   maxCostUsd: number | null;
   idempotency: Idempotency | null;
+  /** Trace context of the request that creates it. */
+  trace: string | null;
   now: number;
 };
 
@@ -134,6 +136,7 @@ export function publishDraft(
     task: null,
     batch: batch.id,
     data: { total: rows + adopted.length },
+    trace: batch.trace,
   });
   return [
     ...takeOver(batch, rows, adopted),

@@ -173,8 +173,8 @@ export function claim(
       args: mine,
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
-            SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
+            SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run, q.trace
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
             WHERE q.owner = ? AND q.claim = ? AND q.attempt = 1 AND q.started_at = q.claimed_at`,
       args: [now, ...mine],
@@ -195,6 +195,22 @@ export function claim(
     },
   ];
 }
+
+/** A run that is cancelled, as it stood in the queue. */
+export type CancelledRun = {
+  task: number;
+  run: number;
+  model: string;
+  queuedAt: number;
+  attempts: number;
+  /** Its call is in flight. */
+  isRunning: number;
+  trace: string | null;
+};
+
+/** The columns of a `CancelledRun`, of a row `q` of the queue. */
+export const CANCELLED_RUN = `q.task, q.run, q.model, q.queued_at AS queuedAt, q.attempt AS attempts,
+  q.owner IS NOT NULL AS isRunning, q.trace`;
 
 export type Upcoming = { task: number; body: string };
 

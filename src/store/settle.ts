@@ -59,9 +59,9 @@ export function settle(
       args: ended,
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, data)
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, data, trace)
             SELECT e.completed_at, 'task.' || e.status, t.id, nullif(b.id, ''), e.task, e.run,
-                   CASE WHEN e.error IS NOT NULL THEN json_object('error', e.error ->> 'code') END
+                   CASE WHEN e.error IS NOT NULL THEN json_object('error', e.error ->> 'code') END, q.trace
             FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task CROSS JOIN batches b ON b.seq = t.batch`,
       args: ended,
     },
@@ -206,10 +206,10 @@ export function postpone(retries: Retry[], owner: number): Statement[] {
 /** Appends a `batch.progress` event for each of these batches that still runs. */
 export function reportProgress(batches: number[], now: number): Statement {
   return {
-    sql: `INSERT INTO events (at, type, task, batch, data)
+    sql: `INSERT INTO events (at, type, task, batch, data, trace)
           SELECT ?, 'batch.progress', NULL, id,
                  json_object('total', total, 'completed', completed, 'failed', failed,
-                   'cancelled', cancelled, 'running', running, 'costUsd', cost_usd)
+                   'cancelled', cancelled, 'running', running, 'costUsd', cost_usd), trace
           FROM batches
           WHERE seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS} AND status = 'running'`,
     args: [now, JSON.stringify(batches)],

@@ -4,7 +4,7 @@ import type { Endpoint } from "../domain/request.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { eventAfterChange } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
-import { enqueueAfterChange, IS_RUNNING, type RunOptions } from "./queue.ts";
+import { CANCELLED_RUN, enqueueAfterChange, IS_RUNNING, type RunOptions } from "./queue.ts";
 import { addCancelled, addCreatedAfterChange } from "./rollups.ts";
 
 export type NewTask = {
@@ -23,6 +23,8 @@ export type NewTask = {
   prompt: string | null;
   metadata: string | null;
   idempotency: Idempotency | null;
+  /** Trace context of the request that creates it. */
+  trace: string | null;
   /** Set to execute it at once. */
   execute: RunOptions | null;
   now: number;
@@ -52,6 +54,7 @@ export function insertTask(task: NewTask): Statement[] {
       task: null,
       batch: task.batchId,
       data: { total: 0 },
+      trace: task.trace,
     }),
     {
       sql: `INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
@@ -92,6 +95,7 @@ export function insertTask(task: NewTask): Statement[] {
       at: task.now,
       task: task.id,
       batch: task.batchId,
+      trace: task.trace,
     }),
     addCreatedAfterChange(new Map([[task.model, 1]]), task.apiKey, task.now),
     ...(task.idempotency ? [keepIdempotencyKey(task.idempotency, task.id, task.now)] : []),
@@ -195,12 +199,24 @@ export function changeTask(change: TaskChange): Statement[] {
 const NOTHING: Statement = { sql: "SELECT 1", args: [] };
 
 /** Position in the results of `cancelTask` of the row `{seq, batch}`, there if the task was cancelled. */
-export const CANCELLED = 4;
+export const CANCELLED = 5;
+/** And of the run that ends with it, a `CancelledRun`, if there is one. */
+export const CANCELLED_WITH_IT = 0;
 
 /** Cancels a pending or running task. Its queue row goes with it, so that a late answer finds nothing. */
-export function cancelTask(id: string, batchSeq: number, now: number): Statement[] {
+export function cancelTask(
+  id: string,
+  batchSeq: number,
+  trace: string | null,
+  now: number,
+): Statement[] {
   const which = { where: "id = ? AND status = 'pending'", args: [id] };
   return [
+    {
+      sql: `SELECT ${CANCELLED_RUN} FROM queue q
+            WHERE q.task = (SELECT seq FROM tasks WHERE ${which.where})`,
+      args: [id],
+    },
     countMove(which, "cancelled", now),
     addCancelled(which, now),
     {
@@ -221,11 +237,11 @@ export function cancelTask(id: string, batchSeq: number, now: number): Statement
       args: [now, now, id],
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run)
-            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, q.run
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
+            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, q.run, coalesce(q.trace, ?)
             FROM tasks t JOIN batches b ON b.seq = t.batch LEFT JOIN queue q ON q.task = t.seq
             WHERE t.id = ? AND changes() > 0`,
-      args: [now, id],
+      args: [now, trace, id],
     },
     {
       sql: `DELETE FROM queue WHERE task = (SELECT seq FROM tasks WHERE id = ? AND status = 'cancelled')`,

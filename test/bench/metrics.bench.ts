@@ -2,84 +2,97 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { createClient } from "@libsql/client";
+import { fillHistory } from "./history-fill.ts";
+import {
+  type BenchRunner,
+  median,
+  printTable,
+  quantile,
+  type Row,
+  round,
+  startRunner,
+} from "./support.ts";
 
-import { median, printTable, quantile, type Row, round, startRunner } from "./support.ts";
-
+/** What the monitor asks for again and again, and what others poll. */
 const PATHS = [
   "/metrics",
   "/metrics/tasks?period=hour",
   "/metrics/tasks?period=day",
+  "/metrics/tasks?period=week",
   "/metrics/tasks?period=month",
+  "/metrics/failures",
+  "/status",
+  "/status/services/workers",
+  "/status/services/webhooks",
+  "/tasks?limit=20",
+  "/tasks?status=running&limit=8",
+  "/tasks?status=failed&limit=20",
+  "/batches?limit=20",
+  "/batches/newest?limit=25",
+  "/webhooks?limit=10",
 ];
 const REQUESTS = 200;
-const TASKS_PER_BATCH = 50_000;
-const MINUTE = 60_000;
+/** Prometheus gets figures that are a second old at most: these requests find them older. */
+const FRESH_REQUESTS = 10;
+const FRESH_AFTER_MS = 1050;
 
 /**
- * What asking for metrics costs with ten thousand and with millions of tasks stored (`METRICS_TASKS`
- * names other numbers), after a month of work at every minute. They read batches and rollups only,
- * so that tasks are stored without bodies and answers.
+ * What asking for metrics, status and lists costs with ten thousand and with millions of finished
+ * tasks stored (`METRICS_TASKS` names other numbers), a hundred tasks or more to a batch, after a
+ * month of work at every minute.
  */
 export async function benchMetrics(): Promise<void> {
   const sizes = (process.env["METRICS_TASKS"] ?? "10000,1000000").split(",").map(Number);
-  const rows: Row[] = [];
+  const results: { size: number; path: string; times: number[] }[] = [];
   for (const size of sizes) {
     const folder = mkdtempSync(join(tmpdir(), "bench-metrics-"));
-    await (await startRunner({ DATA_DIR: folder })).stop();
-    await fill(join(folder, "task-runner.db"), size);
-    const runner = await startRunner({ DATA_DIR: folder });
-    for (const path of PATHS) {
-      const times: number[] = [];
-      for (let i = 0; i < REQUESTS; i++) {
-        const begun = performance.now();
-        await runner.api("GET", path);
-        times.push(performance.now() - begun);
-      }
-      const before = rows.find((row) => row["path"] === path);
-      const p50 = round(median(times), 2);
-      rows.push({
-        "stored tasks": size,
-        path,
-        "p50 ms": p50,
-        "p99 ms": round(quantile(times, 0.99), 2),
-        "ratio to first": before ? round(p50 / Number(before["p50 ms"]), 2) : 1,
-      });
+    try {
+      await (await startRunner({ DATA_DIR: folder })).stop();
+      const begun = performance.now();
+      await fillHistory(join(folder, "task-runner.db"), size);
+      console.log(`${size} tasks stored in ${round((performance.now() - begun) / 1000)} s`);
+      const runner = await startRunner({ DATA_DIR: folder });
+      for (const [path, times] of await measure(runner)) results.push({ size, path, times });
+      await runner.stop();
+    } finally {
+      rmSync(folder, { recursive: true });
     }
-    await runner.stop();
-    rmSync(folder, { recursive: true });
   }
-  printTable("Metrics with history", rows);
+  printTable("Metrics with history", toRows(sizes, results));
 }
 
-async function fill(path: string, tasks: number): Promise<void> {
-  const client = createClient({ url: `file:${path}`, concurrency: 1 });
-  await client.execute("PRAGMA journal_mode = WAL");
-  for (let from = 0; from < tasks; from += TASKS_PER_BATCH) {
-    const count = Math.min(TASKS_PER_BATCH, tasks - from);
-    await client.batch(
-      [
-        `INSERT INTO batches (id, name, status, config, created_at, updated_at, total, completed)
-         VALUES ('b${from}', 'History', 'completed', '{}', 1, 1, ${count}, ${count})`,
-        `WITH RECURSIVE n(i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ${from + count})
-         INSERT INTO tasks (id, batch, position, status, model, priority, run, attempts, created_at, updated_at, started_at, completed_at)
-         SELECT 'history-' || i, b.seq, i, 'completed', 'gpt-4o-mini', 2, 1, 1, 1700000000000 + i, 1700000000000 + i, 1700000000000 + i, 1700000001000 + i
-         FROM n, batches b WHERE b.id = 'b${from}'`,
-      ],
-      "write",
-    );
+async function measure(runner: BenchRunner): Promise<Map<string, number[]>> {
+  const times = new Map<string, number[]>();
+  const once = async (path: string, ask: () => Promise<unknown>) => {
+    const begun = performance.now();
+    await ask();
+    times.set(path, [...(times.get(path) ?? []), performance.now() - begun]);
+  };
+  for (const path of PATHS)
+    for (let i = 0; i < REQUESTS; i++) await once(path, () => runner.api("GET", path));
+  for (let i = 0; i < REQUESTS; i++) await once("readyz", () => text(`${runner.url}/readyz`));
+  for (let i = 0; i < FRESH_REQUESTS; i++) {
+    await Bun.sleep(FRESH_AFTER_MS);
+    await once("Prometheus", () => text(`${runner.url}/metrics`));
   }
-  // Two models, completed and failed, each minute of two days and each hour of a month.
-  const minute = Math.floor(Date.now() / MINUTE) * MINUTE;
-  for (const [span, count] of [
-    [MINUTE, 2880],
-    [60 * MINUTE, 720],
-  ] as const)
-    await client.execute(
-      `WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ${count})
-       INSERT INTO rollups (span, at, status, model, provider, api_key, tasks, duration_ms, b10, b15, b20)
-       SELECT ${span}, ${Math.floor(minute / span) * span} - i * ${span}, s.value, m.value, 'openai', 1, ${tasks} / ${count}, 1000, 5, 5, 5
-       FROM n, json_each('["completed", "failed"]') s, json_each('["gpt-4o", "gpt-4o-mini"]') m`,
-    );
-  client.close();
+  return times;
+}
+
+async function text(url: string): Promise<string> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  return response.text();
+}
+
+function toRows(sizes: number[], results: { size: number; path: string; times: number[] }[]) {
+  return [...Map.groupBy(results, ({ path }) => path)].map(([path, ofPath]): Row => {
+    const p50s = ofPath.map(({ times }) => median(times));
+    const row: Row = { path };
+    for (const [i, size] of sizes.entries()) {
+      row[`${size}: p50 ms`] = round(p50s[i] ?? Number.NaN, 2);
+      row[`${size}: p99 ms`] = round(quantile(ofPath[i]?.times ?? [], 0.99), 2);
+    }
+    row["ratio of p50"] = round((p50s.at(-1) ?? Number.NaN) / (p50s[0] ?? Number.NaN), 2);
+    return row;
+  });
 }

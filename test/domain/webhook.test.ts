@@ -14,6 +14,7 @@ const FAILED: Attempt = {
   status: 500,
   latencyMs: 0,
   error: "status 500",
+  cause: null,
   snippet: null,
   retryAfterMs: null,
 };

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
 
+import type { Client } from "@libsql/client";
+
 import { bucketOf, BUCKET_BOUNDS_MS, quantileOf } from "../../src/domain/latency.ts";
 import { rowsOf } from "../../src/store/rows.ts";
+import { readStock } from "../../src/store/stock.ts";
 import { cancelTask } from "../../src/store/task-moves.ts";
 import { fail, gate, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
@@ -123,7 +126,7 @@ describe("metrics", () => {
     const [batch] = rowsOf<{ seq: number }>(
       await app.ctx.client.execute("SELECT seq FROM batches WHERE id = 'b'"),
     );
-    await app.ctx.writer.write(cancelTask("t3", batch?.seq ?? 0, Date.now()));
+    await app.ctx.writer.write(cancelTask("t3", batch?.seq ?? 0, null, Date.now()));
     open();
     expect((await app.finished("b")).progress).toMatchObject({ completed: 5, cancelled: 1 });
     const { data } = (await app.get("/metrics/tasks")).body;
@@ -150,3 +153,24 @@ describe("percentiles from buckets", () => {
     expect([0, 1, 1.01, 750_000, 750_001].map(bucketOf)).toEqual([0, 0, 1, 35, 36]);
   });
 });
+
+test.each([
+  [2000, 2],
+  [40_000, 1],
+])(
+  "the sums over %i batches are read %i times by two who ask at once",
+  async (batches, expected) => {
+    let reads = 0;
+    const client = {
+      execute: async () => {
+        reads++;
+        return { columns: ["batches", "total"], rows: [[batches, reads]] };
+      },
+    } as unknown as Client;
+    await readStock(client);
+    await readStock(client);
+    expect(reads).toBe(expected);
+    // Kept for so long and no longer.
+    await until(async () => (await readStock(client)).total > expected || undefined);
+  },
+);

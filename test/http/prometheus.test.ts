@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 
 import parsePrometheus from "parse-prometheus-text-format";
 
 import { METERS } from "../../src/domain/meters.ts";
 import { label } from "../../src/lib/meters.ts";
 import { fail, startProvider } from "../support/provider.ts";
-import { type Json, startServer } from "../support/server.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { type Json, startServer, until } from "../support/server.ts";
 
 test("a stock parser reads what is told to Prometheus, and it agrees with what was done", async () => {
   await using provider = await startProvider(({ prompt, earlier }, response) => {
@@ -40,16 +42,40 @@ test("a stock parser reads what is told to Prometheus, and it agrees with what w
   expect(value("tokens_total", { type: "prompt" })).toBe("30");
   expect(Number(value("cost_usd_total"))).toBeGreaterThan(0);
   expect(value("queue_depth")).toBe("0");
+  expect(value("provider_throttle_wait_seconds", call)).toBe("0");
   const [duration] = of("task_duration_seconds").metrics;
   expect(duration.count).toBe("4");
   expect(duration.buckets["+Inf"]).toBe("4");
   expect(Object.keys(duration.buckets)).toContain("0.5");
-  for (const name of [
-    "webhook_deliveries_total",
-    "schedule_fires_total",
-    "queue_oldest_age_seconds",
-  ])
-    expect(of(name)?.name).toBe(`gptrunner_${name}`);
+  expect(Object.keys(METERS).filter((name) => !(of(name)?.metrics.length > 0))).toEqual([]);
+});
+
+test("Prometheus hears how long a limit makes the next call wait", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer({ ...provider.env, PROVIDER_RPM: "1" });
+  for (const id of ["a", "b"])
+    await app.post("/tasks?execute=true", { id, prompt: id, model: "gpt-4o" });
+  await app.ended("a");
+  const text = await (await fetch(`${app.url}/metrics`)).text();
+  const [, wait] = /throttle_wait_seconds\{.*model="gpt-4o"\} ([\d.]+)/.exec(text) ?? [];
+  expect(Number(wait)).toBeGreaterThan(1);
+  expect(Number(wait)).toBeLessThanOrEqual(60);
+});
+
+test("an attempt to deliver is counted once, as what came of it", async () => {
+  await using receiver = await startReceiver(({ body }, response) =>
+    body.data.taskId === "b" ? response.writeHead(503).end() : undefined,
+  );
+  await using app = await startServer(receiver.env);
+  await app.post("/webhooks", { url: receiver.url, events: ["task.created"] });
+  for (const id of ["a", "b", "c"]) await app.post("/tasks", { id, prompt: id });
+  const counted = await until(async () => {
+    const text = await (await fetch(`${app.url}/metrics`)).text();
+    const counts = [...text.matchAll(/webhook_deliveries_total\{outcome="(\w+)"\} (\d+)/g)];
+    const sum = counts.reduce((total, [, , count]) => total + Number(count), 0);
+    return sum >= 3 ? counts.map(([, outcome, count]) => `${outcome} ${count}`) : undefined;
+  });
+  expect(counted).toEqual(["delivered 2", "retried 1", "failed 0"]);
 });
 
 test("the dashboard asks for nothing that is not told", async () => {
@@ -59,6 +85,13 @@ test("the dashboard asks for nothing that is not told", async () => {
   );
   expect(names.length).toBeGreaterThan(10);
   expect(names.filter((name) => !(name in METERS))).toEqual([]);
+});
+
+test("compose.yaml mounts only files that are there", async () => {
+  const text = await Bun.file("compose.yaml").text();
+  const mounted = [...text.matchAll(/^ *- \.\/([^:\s]+):/gm)].map(([, path = ""]) => path);
+  expect(mounted.length).toBeGreaterThan(3);
+  expect(mounted.filter((path) => !existsSync(path))).toEqual([]);
 });
 
 test("labels are escaped", () => {

@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
-import { type Json, startServer } from "../support/server.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { type Json, startServer, until } from "../support/server.ts";
 
 /** A collector that takes OTLP over HTTP as JSON, in this process. */
 function startCollector() {
@@ -40,7 +41,7 @@ test("a trace goes from the client's request to every provider call that it lead
   );
   const app = await startServer({ ...provider.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
   const traceparent = `00-${TRACE}-b7ad6b7169203331-01`;
-  await app.post(
+  const asked = await app.post(
     "/tasks?execute=true",
     { id: "t", prompt: "again", model: "gpt-4o" },
     { traceparent },
@@ -68,9 +69,20 @@ test("a trace goes from the client's request to every provider call that it lead
     "gen_ai.usage.output_tokens": 5,
     "server.address": "127.0.0.1",
   });
+  const [execution, ...others] = ofClient.filter(({ name }) => name === "execution");
+  expect([execution.parentSpanId, others]).toEqual([request.spanId, []]);
+  expect(attributes(execution)).toMatchObject({
+    "gptrunner.execution_id": asked.body.data.executionId,
+    "gptrunner.attempts": 2,
+    "gptrunner.status": "completed",
+  });
   for (const call of calls) {
     const attempt = ofClient.find(({ spanId }) => spanId === call.parentSpanId);
-    expect([attempt.name, attempt.parentSpanId]).toEqual(["attempt", request.spanId]);
+    expect([attempt.name, attempt.parentSpanId]).toEqual(["attempt", execution.spanId]);
+    expect(Number(attempt.startTimeUnixNano)).toBeGreaterThanOrEqual(
+      Number(execution.startTimeUnixNano),
+    );
+    expect(Number(attempt.endTimeUnixNano)).toBeLessThanOrEqual(Number(execution.endTimeUnixNano));
   }
 
   const started = collector.spans.find(
@@ -80,6 +92,113 @@ test("a trace goes from the client's request to every provider call that it lead
   const ofBatch = collector.spans.filter(({ traceId }) => traceId === started.traceId);
   expect(ofBatch.filter(({ kind }) => kind === CLIENT)).toHaveLength(1);
   expect(JSON.stringify(collector.spans)).not.toContain("re: x");
+});
+
+test("a trace goes on to the webhooks that tell what came of the request", async () => {
+  await using collector = startCollector();
+  await using provider = await startProvider();
+  await using receiver = await startReceiver(({ body }, response) =>
+    body.type === "batch.completed" ? response.writeHead(503).end() : undefined,
+  );
+  const app = await startServer({
+    ...provider.env,
+    ...receiver.env,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+  });
+  const { body: hook } = await app.post("/webhooks", {
+    url: `${receiver.url}?token=hush`,
+    events: ["task.*", "batch.started", "batch.completed"],
+  });
+  const task = { id: "t", prompt: "x", model: "gpt-4o" };
+  await app.post("/tasks?execute=true", task, { "x-request-id": "single" });
+  await app.post("/batches", { id: "b", tasks: [{ id: "b1", prompt: "x", model: "gpt-4o" }] });
+  await app.post("/batches/b/execute", undefined, { "x-request-id": "batch" });
+  await until(() => receiver.types().includes("batch.completed") || undefined);
+  await until(async () => {
+    const { body } = await app.get(`/webhooks/${hook.data.id}/deliveries`);
+    return body.data.deliveries.every(({ attempts }: Json) => attempts.length > 0) || undefined;
+  });
+  await app.post(`/webhooks/${hook.data.id}/test`, undefined, { "x-request-id": "try" });
+  await app[Symbol.asyncDispose]();
+
+  const traceOf = (requestId: string) => {
+    const request = collector.spans.find(
+      (span) => attributes(span)["gptrunner.request_id"] === requestId,
+    );
+    const ofTrace = collector.spans.filter(({ traceId }) => traceId === request.traceId);
+    const posts = ofTrace.filter(({ name }) => name === "POST webhook");
+    expect(posts.every(({ parentSpanId }) => parentSpanId === request.spanId)).toBe(true);
+    expect(posts.every(({ kind }) => kind === CLIENT)).toBe(true);
+    return {
+      names: ofTrace.map(({ name }) => name as string).toSorted(),
+      posts: new Map(posts.map(attributes).map((post) => [post["gptrunner.event_type"], post])),
+    };
+  };
+  const single = traceOf("single");
+  expect(single.names).toEqual([
+    "POST /api/v1/tasks",
+    "POST webhook",
+    "POST webhook",
+    "POST webhook",
+    "attempt",
+    "chat gpt-4o",
+    "execution",
+  ]);
+  expect([...single.posts.keys()]).toEqual(["task.created", "task.started", "task.completed"]);
+  expect(single.posts.get("task.completed")).toEqual({
+    "http.request.method": "POST",
+    "url.full": receiver.url,
+    "server.address": "127.0.0.1",
+    "server.port": receiver.port,
+    "http.response.status_code": 204,
+    "gptrunner.webhook_id": hook.data.id,
+    "gptrunner.webhook_message_id": expect.stringMatching(/^evt-/),
+    "gptrunner.event_type": "task.completed",
+    "gptrunner.attempt": 1,
+    "gptrunner.outcome": "delivered",
+  });
+  const ofBatch = traceOf("batch").posts;
+  expect([...ofBatch.keys()].toSorted()).toEqual([
+    "batch.completed",
+    "batch.started",
+    "task.completed",
+    "task.started",
+  ]);
+  expect(ofBatch.get("batch.completed")).toMatchObject({
+    "error.type": "503",
+    "gptrunner.outcome": "failed",
+  });
+  expect([...traceOf("try").posts.keys()]).toEqual(["webhook.test"]);
+  expect(JSON.stringify(collector.spans)).not.toMatch(/hush|whsec_/);
+});
+
+test("executions that are cancelled are told, too", async () => {
+  await using collector = startCollector();
+  await using provider = await startProvider(() => new Promise(() => undefined));
+  const app = await startServer({ ...provider.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, { "x-request-id": "t" });
+  await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }, { prompt: "y" }] });
+  await app.post("/batches/b/execute", undefined, { "x-request-id": "b" });
+  await until(() => provider.requests.length === 3 || undefined);
+  await app.post("/tasks/t/cancel");
+  await app.post("/batches/b/cancel");
+  await app.finished("b");
+  await app[Symbol.asyncDispose]();
+
+  const requests = new Map(
+    collector.spans.map((span) => [attributes(span)["gptrunner.request_id"], span.spanId]),
+  );
+  const executions = collector.spans.filter(({ name }) => name === "execution");
+  expect(executions.map(({ parentSpanId }) => parentSpanId)).toEqual([
+    requests.get("t"),
+    requests.get("b"),
+    requests.get("b"),
+  ]);
+  expect(executions.map((span) => attributes(span)["gptrunner.status"])).toEqual([
+    "cancelled",
+    "cancelled",
+    "cancelled",
+  ]);
 });
 
 test("without a collector nothing of it is loaded", async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { toPrettyLine } from "../../src/lib/log-format.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import type { Json } from "../support/server.ts";
@@ -29,14 +30,66 @@ test("the log leads from a request to how its execution ended", async () => {
   const started = (id: string) => lines.filter(({ requestId }) => requestId === `start-${id}`);
   expect([started("good").length, started("bad").length]).toEqual([1, 1]);
   const ends = lines.filter(({ logger }) => logger === "gptrunner.executions");
-  // A success is a line at `debug` only.
-  expect(ends).toMatchObject([
-    {
-      level: "warning",
-      executionId: started("bad")[0].executionId,
-      code: "PROVIDER_REJECTED_REQUEST",
-      providerStatus: 400,
-      attempts: 1,
-    },
-  ]);
+  expect(ends).toHaveLength(2);
+  expect(ends).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({
+        level: "info",
+        executionId: started("good")[0].executionId,
+        status: "completed",
+        model: "gpt-4o-mini",
+        attempts: 1,
+      }),
+      expect.objectContaining({
+        level: "warning",
+        executionId: started("bad")[0].executionId,
+        code: "PROVIDER_REJECTED_REQUEST",
+        providerStatus: 400,
+        attempts: 1,
+      }),
+    ]),
+  );
+});
+
+test.each(["process.exit(3)", "throw new Error('a bug')"])(
+  "no line is lost when the process ends with %s",
+  async (end) => {
+    const script = `
+      const { configureLogging } = await import("./src/logging.ts");
+      const { getLogger } = await import("@logtape/logtape");
+      await configureLogging({ logLevel: "info", logFormat: "json" });
+      const log = getLogger(["gptrunner", "test"]);
+      for (let i = 0; i < 2000; i++) log.info("line {i}", { i });
+      setImmediate(() => {
+        log.info("line {i}", { i: 2000 });
+        ${end};
+      });`;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "ignore" });
+    const text = await new Response(child.stdout).text();
+    expect(
+      text
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line).i),
+    ).toEqual(Array.from({ length: 2001 }, (_, i) => i));
+    expect(await child.exited).toBeGreaterThan(0);
+  },
+);
+
+test("for people a line says at the end what its message does not, and the stack of an error follows", () => {
+  const toLine = toPrettyLine(false);
+  const record = {
+    category: ["gptrunner", "http"],
+    level: "info" as const,
+    timestamp: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
+    rawMessage: "{method} in {ms} ms",
+    message: ["", "GET", " in ", 2, " ms"],
+    properties: { method: "GET", ms: 2, requestId: "req-1" },
+  };
+  expect(toLine(record)).toBe("03:04:05.006 INF http       GET in 2 ms requestId=req-1");
+  const error = new Error("no such table\nparams: secret");
+  const failed = { ...record, level: "error" as const, rawMessage: "{error}", message: [error] };
+  const [first, second] = toLine({ ...failed, properties: { error } }).split("\n");
+  expect(first).toBe("03:04:05.006 ERR http       Error: no such table");
+  expect(second).toMatch(/^ {2}Error: no such table/);
 });

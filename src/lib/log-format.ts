@@ -1,0 +1,98 @@
+import type { LogRecord } from "@logtape/logtape";
+
+/** One record as a line of JSON: `time`, `level`, `logger`, `message`, and its properties beside them. */
+export function toJsonLine(record: LogRecord): string {
+  const line: Record<string, unknown> = {
+    time: isoTime(record.timestamp),
+    level: record.level,
+    logger: record.category.join("."),
+    message: record.message.map(toText).join(""),
+  };
+  for (const [name, value] of Object.entries(record.properties))
+    line[name] = value instanceof Error ? describeError(value) : value;
+  return JSON.stringify(line);
+}
+
+type Level = LogRecord["level"];
+
+const SHORT: Record<Level, string> = {
+  trace: "TRC",
+  debug: "DBG",
+  info: "INF",
+  warning: "WRN",
+  error: "ERR",
+  fatal: "FTL",
+};
+const COLOURS: Record<Level, number> = {
+  trace: 90,
+  debug: 90,
+  info: 32,
+  warning: 33,
+  error: 31,
+  fatal: 31,
+};
+const DIM = 2;
+
+/**
+ * One record for a person: the time of day, the message, and faintly what it does not say itself.
+ * The stack of an error follows, indented.
+ */
+export function toPrettyLine(hasColours: boolean): (record: LogRecord) => string {
+  const paint = (code: number, text: string) =>
+    hasColours ? `\u001B[${code}m${text}\u001B[0m` : text;
+  return ({ timestamp, level, category, message, rawMessage, properties }) => {
+    const template = typeof rawMessage === "string" ? rawMessage : rawMessage.join("");
+    const others = Object.entries(properties).filter(([name]) => !template.includes(`{${name}}`));
+    const text = message.map(toText).join("");
+    const facts = others.map(([name, value]) => `${name}=${toText(value)}`).join(" ");
+    const stacks = Object.values(properties)
+      .filter((value) => value instanceof Error)
+      .map((error) => `\n${paint(DIM, stackOf(error))}`);
+    return [
+      paint(DIM, isoTime(timestamp).slice(11, 23)),
+      paint(COLOURS[level], SHORT[level]),
+      paint(DIM, (category.at(-1) ?? "").padEnd(10)),
+      text,
+      ...(facts === "" ? [] : [paint(DIM, facts)]),
+    ]
+      .join(" ")
+      .concat(...stacks);
+  };
+}
+
+let lastMs = Number.NaN;
+let lastTime = "";
+
+/** Many lines are of the same millisecond. */
+function isoTime(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastTime = new Date(ms).toISOString();
+  }
+  return lastTime;
+}
+
+function toText(value: unknown): string {
+  if (value instanceof Error) return `${value.name}: ${withoutValues(value.message)}`;
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function stackOf(error: Error): string {
+  const { stack } = describeError(error);
+  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : "";
+  return `${String(stack)}${cause}`.replace(/^/gm, "  ");
+}
+
+function describeError(error: Error): Record<string, unknown> {
+  return {
+    name: error.name,
+    message: withoutValues(error.message),
+    stack: withoutValues(error.stack ?? ""),
+    ...(error.cause instanceof Error ? { cause: describeError(error.cause) } : {}),
+  };
+}
+
+/** Without the values that a query was given, which Drizzle names after it. */
+function withoutValues(text: string): string {
+  return text.replace(/\nparams: .*/g, "");
+}
