@@ -35,7 +35,7 @@ const NO_GATES: readonly Gate[] = [];
  * where tokens are limited, before it is claimed.
  */
 export function createPacing(
-  { client, now }: Pick<Context, "client" | "now">,
+  { client, writer, now }: Pick<Context, "client" | "writer" | "now">,
   upstreams: Upstreams,
 ) {
   const costs = new Map<number, Cost>();
@@ -49,13 +49,25 @@ export function createPacing(
   }
 
   /** What the next runs of a lane take, in the order of the claim. */
-  async function peek({ lane, model }: Lane, upstream: Upstream, limit: number): Promise<Cost[]> {
-    const [result] = await client.batch([upcoming(lane, model, limit)], "read");
-    return rowsOf<Upcoming>(result).map(({ task, body }) => {
+  async function peek(lane: Lane, upstream: Upstream, limit: number): Promise<Cost[]> {
+    return (await readUpcoming(lane, limit)).map(({ task, body }) => {
       let cost = costs.get(task);
-      if (!cost) costs.set(task, (cost = costOf(upstream, lane, body)));
+      if (!cost) costs.set(task, (cost = costOf(upstream, lane.lane, body)));
       return cost;
     });
+  }
+
+  /** What a lane is said to have may still be on its way into the database; it is read behind that. */
+  async function readUpcoming(lane: Lane, limit: number): Promise<Upcoming[]> {
+    const query = upcoming(lane.lane, lane.model, limit);
+    const [known] = await client.batch([query], "read");
+    const rows = rowsOf<Upcoming>(known);
+    if (rows.length === limit) return rows;
+    const said = lane.ready;
+    const [written] = await writer.write([query]);
+    const all = rowsOf<Upcoming>(written);
+    if (all.length < limit) lane.ready -= Math.max(0, said - all.length);
+    return all;
   }
 
   /** How many of the next `limit` runs of a lane fit into what is left of the tokens. */

@@ -29,12 +29,15 @@ type Site = {
   breaker: Breaker;
   accounts: Account[];
   inFlight: number;
-  gate: Gate;
+  /** Keeps to its `maxConcurrency`. */
+  cap: Gate;
+  /** Lets one call through that finds out whether it is there. */
+  trial: Gate;
   isPaced: boolean;
 };
 
 /** A key of a provider. Its breaker opens when the key is refused or its quota is used up. */
-type Account = { key: number; breaker: Breaker; gate: Gate };
+type Account = { key: number; breaker: Breaker; trial: Gate };
 
 /** Where a lane's calls go now. Without an upstream, nowhere before `until`. */
 export type Choice = {
@@ -119,22 +122,26 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
     });
   }
 
-  /** Leaves of a provider's keys those that may be used, the one with most room first. */
-  function accountsOf(site: Site, model: string, hasOther: boolean, now: number): Account[] {
-    const usable = site.accounts.filter((account) => {
+  /**
+   * Of a provider's keys that may be used the one whose pacer has most room, and how many calls may
+   * start with it. Where all are refused and there is no other way, one is tried all the same.
+   */
+  function accountFor(
+    site: Site,
+    model: string,
+    hasOther: boolean,
+    now: number,
+  ): { account: Account; calls: number } | undefined {
+    let best: { account: Account; calls: number; pacer: Pacer } | undefined;
+    for (const account of site.accounts) {
       if (account.breaker.isProbeDue(now)) probe(site, account, account.breaker);
-      account.gate.room = account.breaker.room(now, hasOther || site.accounts.length > 1);
-      return account.gate.room > 0;
-    });
-    if (usable.length < 2) return usable;
-    const roomOf = (account: Account) => {
+      const calls = account.breaker.room(now, hasOther || site.accounts.length > 1);
+      if (calls === 0) continue;
       const { pacer } = upstreamOf(site, account, model);
-      return [pacer.room(now), -pacer.inFlight()] as const;
-    };
-    return usable.toSorted((a, b) => {
-      const [[roomA, idleA], [roomB, idleB]] = [roomOf(a), roomOf(b)];
-      return roomA === roomB ? idleB - idleA : roomB - roomA;
-    });
+      if (!best || isRoomier(pacer, best.pacer, now)) best = { account, calls, pacer };
+    }
+    const [first] = site.accounts;
+    return best ?? (hasOther || !first ? undefined : { account: first, calls: Infinity });
   }
 
   function open(route: Route, hasOther: boolean, now: number): Choice | undefined {
@@ -144,14 +151,23 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
     if (site.breaker.isProbeDue(now)) probe(site, first, site.breaker);
     const trials = site.breaker.room(now, hasOther);
     if (trials === 0) return undefined;
-    const [account] = accountsOf(site, route.model, hasOther, now);
-    if (!account) return undefined;
+    const found = accountFor(site, route.model, hasOther, now);
+    if (!found) return undefined;
+    const { account, calls } = found;
     const { maxConcurrency } = site.provider;
-    site.gate.room = Math.min(trials, (maxConcurrency ?? Infinity) - site.inFlight);
+    const gates: Gate[] = [];
+    const limit = (gate: Gate, room: number) => {
+      if (room === Infinity) return;
+      gate.room = room;
+      gates.push(gate);
+    };
+    limit(site.trial, trials);
+    limit(account.trial, calls);
+    limit(site.cap, (maxConcurrency ?? Infinity) - site.inFlight);
     return {
       upstream: upstreamOf(site, account, route.model),
-      gates: [site.gate, account.gate].filter(({ room }) => room < Infinity),
-      isTrial: Math.min(trials, account.gate.room) < Infinity,
+      gates,
+      isTrial: Math.min(trials, calls) < Infinity,
       until: now,
     };
   }
@@ -202,6 +218,12 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
   };
 }
 
+/** Of two pacers without limits the one that has less to do is the roomier. */
+function isRoomier(a: Pacer, b: Pacer, now: number): boolean {
+  const [roomA, roomB] = [a.room(now), b.room(now)];
+  return roomA === roomB ? a.inFlight() < b.inFlight() : roomA > roomB;
+}
+
 /** What the end of a call says of its provider. */
 function verdictOn(failure: Failure | null, task: number, isPatient: boolean): Verdict {
   if (failure === null) return "answered";
@@ -224,10 +246,11 @@ function createSite(
     accounts: keys.map((_, key) => ({
       key,
       breaker: createBreaker({ ...ACCOUNT, baseMs: openMs.baseMs, maxMs: ACCOUNT_OPEN_MS }),
-      gate: { room: Infinity },
+      trial: { room: 1 },
     })),
     inFlight: 0,
-    gate: { room: Infinity },
+    cap: { room: 0 },
+    trial: { room: 1 },
     isPaced: provider.kind !== "simulator" || isLimited,
   };
 }

@@ -225,4 +225,16 @@ describe("limits", () => {
     expect(provider.requests.length).toBeGreaterThanOrEqual(1);
     expect(provider.requests.length).toBeLessThanOrEqual(3);
   });
+
+  test("of tokens do not make a single task wait that fits into them", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer({ ...provider.env, PROVIDER_TPM: "1000000" });
+    const begun = Date.now();
+    for (let i = 0; i < 10; i++) {
+      const { body } = await app.post("/tasks?execute=true", { prompt: `p${i}` }, wait);
+      expect(body.data.status).toBe("completed");
+    }
+    // Before, each waited for the dispatcher's next look at the database, every two seconds.
+    expect(Date.now() - begun).toBeLessThan(4000);
+  });
 });

@@ -223,6 +223,25 @@ describe("when a key is refused or its quota is used up", () => {
     expect((await app.finished("b")).progress).toMatchObject({ completed: 20 });
   });
 
+  test("of all keys, the batch is paused, and resuming it tries them at once", async () => {
+    await using world = await givenTwo(
+      { one: spent },
+      {
+        one: { apiKeyEnv: ["FIRST", "SECOND"] },
+        env: { FIRST: "first-key", SECOND: "second-key" },
+      },
+    );
+    const { one, app } = world;
+    await app.post("/batches", { id: "b", tasks: many(20) });
+    await app.post("/batches/b/execute");
+    await until(
+      async () => (await app.get("/batches/b")).body.data.status === "paused" || undefined,
+    );
+    one.state.behave = () => undefined;
+    await app.post("/batches/b/resume");
+    expect((await app.finished("b")).progress).toMatchObject({ completed: 20 });
+  });
+
   test("its other keys are used", async () => {
     const refuseFirst: Behaviour = ({ headers }, response) =>
       headers.authorization === "Bearer first-key"
