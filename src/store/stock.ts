@@ -46,8 +46,11 @@ export async function readStock(client: Client): Promise<Stock> {
   return stock;
 }
 
-/** How many tasks of a status there are, or in all. */
-export function tasksOf(stock: Stock, status: TaskStatus | undefined): number {
+/** How many tasks of a status there are, or in all; of everything, or of a batch. */
+export function tasksOf(
+  stock: Pick<Stock, "total" | Exclude<TaskStatus, "pending">>,
+  status: TaskStatus | undefined,
+): number {
   if (status === undefined) return stock.total;
   if (status !== "pending") return stock[status];
   return stock.total - stock.completed - stock.failed - stock.cancelled - stock.running;
@@ -61,7 +64,9 @@ export const WAITING: Statement = {
   sql: `SELECT (SELECT total(total - completed - failed - cancelled - running) FROM batches
                 WHERE status = 'running' AND seq <> ${SINGLE_TASKS})
              + (SELECT count(*) FROM queue WHERE owner IS NULL AND lane = ${SINGLE_TASKS}) AS depth,
-               (SELECT min(queued_at) FROM queue WHERE owner IS NULL AND run_at IS NULL) AS oldestAt`,
+               (SELECT min(queued_at) FROM queue
+                WHERE owner IS NULL AND run_at IS NULL
+                  AND lane IN (SELECT seq FROM batches WHERE status = 'running')) AS oldestAt`,
   args: [],
 };
 

@@ -8,6 +8,7 @@ import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
 import { benchLimits } from "./limits.bench.ts";
 import { benchMetrics } from "./metrics.bench.ts";
+import { benchMonitor } from "./monitor.bench.ts";
 import { benchPacing } from "./pacing.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchSchedules } from "./schedules.bench.ts";
@@ -27,6 +28,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   metrics: benchMetrics,
   batches: benchBatches,
   sse: benchSse,
+  monitor: benchMonitor,
   schedules: benchSchedules,
   soak: benchSoak,
 };

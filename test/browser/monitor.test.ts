@@ -6,7 +6,8 @@ import { type BrowserContextOptions, chromium, type Page } from "playwright-core
 
 import { browserPath } from "../support/browser.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
-import { gate, hang, startProvider } from "../support/provider.ts";
+import { fail, gate, hang, startProvider } from "../support/provider.ts";
+import { startReceiver } from "../support/receiver.ts";
 import { type Json, KEY, startServer, until } from "../support/server.ts";
 
 /** SCREENSHOTS=1 keeps the README's pictures up to date. */
@@ -22,7 +23,12 @@ const browser = browserPath
 afterAll(() => browser?.close());
 
 /** The page, watched: whatever it logs as an error, and whoever else it asks. */
-async function openMonitor(app: { url: string }, options: BrowserContextOptions = {}, key = KEY) {
+async function openMonitor(
+  app: { url: string },
+  options: BrowserContextOptions = {},
+  key = KEY,
+  prepare: (page: Page) => Promise<unknown> = async () => undefined,
+) {
   if (!browser) throw new Error("there is no browser");
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   const page = await context.newPage();
@@ -35,6 +41,7 @@ async function openMonitor(app: { url: string }, options: BrowserContextOptions 
     const url = request.url();
     if (!url.startsWith(app.url) && !url.startsWith("blob:")) problems.push(`asked ${url}`);
   });
+  await prepare(page);
   await page.goto(app.url);
   await page.getByLabel("API key").fill(key);
   await page.getByRole("button", { name: "Open the monitor" }).click();
@@ -133,6 +140,122 @@ describe.skipIf(!browser)("the monitor", () => {
     expect(problems).toEqual([]);
   });
 
+  test("shows what failed and why, which schedules and webhooks there are, and what ails", async () => {
+    await using provider = await startProvider(({ prompt }, response) =>
+      prompt.endsWith("7") ? fail(response, 400) : undefined,
+    );
+    await using receiver = await startReceiver((_, response) => response.writeHead(500).end());
+    await using app = await startServer({ ...provider.env, ...receiver.env });
+    await Bun.write(`${app.filesDir}/cities.csv`, "city\nParis\n");
+    await app.post("/scheduled-tasks", {
+      name: "Nightly",
+      schedule: "0 3 1 1 *",
+      inputFile: "cities.csv",
+      config: { promptTemplate: "Describe {{city}}", model: "gpt-4o" },
+    });
+    await app.post("/webhooks", { url: receiver.url, events: ["batch.completed"] });
+    await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(30) });
+    await app.post("/batches/b/execute");
+    await app.finished("b");
+    await until(async () => {
+      const { body } = await app.get("/webhooks");
+      return body.data.webhooks[0].failingSince ?? undefined;
+    });
+    await using monitor = await openMonitor(app);
+    const { page, problems } = monitor;
+    await page.getByText("webhooks: 1 of 1 webhooks take no deliveries at present").waitFor();
+    await page.locator("#webhooks").getByText("failing since").waitFor();
+    await page.locator("#nodes").getByText("#1", { exact: true }).waitFor();
+    await page.locator("#schedules").getByText("never run").waitFor();
+    await page.getByRole("button", { name: "Run Nightly now" }).click();
+    await page.locator("#schedules").getByText("completed").waitFor();
+    await page
+      .locator("#failures tr", { hasText: "PROVIDER_REJECTED_REQUEST" })
+      .getByRole("link")
+      .click();
+    const drawer = page.getByRole("dialog");
+    await drawer.getByText("attempt 1: failed").waitFor();
+    await drawer.getByRole("link", { name: "b", exact: true }).click();
+    await drawer.getByLabel("Tasks shown").selectOption("failed");
+    await until(async () => (await drawer.locator("tbody tr").count()) === 3 || undefined);
+    expect(problems).toEqual([]);
+  });
+
+  test("says in each panel that there is nothing yet, or what is wrong", async () => {
+    await using app = await startServer();
+    await using empty = await openMonitor(app);
+    for (const [id, text] of Object.entries({
+      batches: "No batch yet.",
+      "charts-note": "No task ended in this period.",
+      failures: "Nothing failed.",
+      flight: "No call is under way.",
+      models: "No task ended in this period.",
+      schedules: "No schedule.",
+      webhooks: "No webhook.",
+    }))
+      await empty.page
+        .locator(`#${id}`)
+        .getByText(text)
+        .or(empty.page.locator(`#${id}`, { hasText: text }))
+        .first()
+        .waitFor();
+    await using broken = await openMonitor(app, {}, KEY, (page) =>
+      page.route(
+        /\/api\/v1\/(metrics|batches|tasks|scheduled|webhooks|status\/services)/,
+        (route) =>
+          route.fulfill({
+            status: 500,
+            json: { error: { code: "INTERNAL_ERROR", message: "Something went wrong" } },
+          }),
+      ),
+    );
+    for (const id of [
+      "tiles",
+      "batches",
+      "charts-note",
+      "failures",
+      "flight",
+      "models",
+      "providers",
+      "schedules",
+      "webhooks",
+      "nodes",
+    ])
+      await broken.page.locator(`#${id}`, { hasText: "Something went wrong" }).waitFor();
+  });
+
+  test("can be used with the keyboard while it changes, and cancels only who means it", async () => {
+    await using provider = await startProvider(() => hang());
+    await using app = await startServer(provider.env);
+    await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(4) });
+    await app.post("/batches/b/execute");
+    await using monitor = await openMonitor(app);
+    const { page } = monitor;
+    const focused = () =>
+      page.evaluate(
+        "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent",
+      );
+    await page.getByRole("button", { name: "Pause Entries" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Resume Entries" }).waitFor();
+    expect(await focused()).toBe("Resume Entries");
+    await app.post("/batches", { id: "c", name: "Others", tasks: prompts(2) });
+    await row(page, "c").waitFor();
+    expect(await focused()).toBe("Resume Entries");
+    await page.getByRole("button", { name: "Cancel Entries" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("Really?").waitFor();
+    expect((await app.get("/batches/b")).body.data.status).toBe("paused");
+    await page.keyboard.press("Enter");
+    await row(page, "b").getByText("cancelled", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Run cancelled Entries" }).click();
+    await row(page, "b").getByText("running", { exact: true }).waitFor();
+    await row(page, "b").getByRole("link").press("Enter");
+    await page.getByRole("dialog").getByText("Id", { exact: true }).waitFor();
+    await page.keyboard.press("Escape");
+    expect(await focused()).toBe("Entries");
+  });
+
   test("offers a reader's key nothing to change", async () => {
     await using app = await startServer();
     const { key } = (await app.post("/api-keys", { name: "Reader", scopes: ["read"] })).body.data;
@@ -163,13 +286,17 @@ describe.skipIf(!browser)("the monitor", () => {
     const { page } = monitor;
     await page.getByText("Live", { exact: true }).waitFor();
     await app.post("/batches", { id: "b", name: "Many", tasks: prompts(6000) });
-    await page.evaluate(`worst = 0; last = performance.now();
+    await page.evaluate(`longest = 0; new PerformanceObserver((list) => {
+        for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
+      }).observe({ type: "longtask" });
+      worst = 0; last = performance.now();
       tick = () => { const now = performance.now(); worst = Math.max(worst, now - last); last = now; requestAnimationFrame(tick); };
       tick(); void 0`);
     await app.post("/batches/b/execute");
     await row(page, "b").getByText("completed", { exact: true }).waitFor();
     // Far below what a person takes for frozen, on a machine that runs the server, too.
     expect(Number(await page.evaluate("worst"))).toBeLessThan(1000);
+    expect(Number(await page.evaluate("longest"))).toBeLessThan(1000);
   });
 
   test("is readable by all: no serious finding, light, dark, on a phone, in a drawer", async () => {

@@ -4,8 +4,8 @@ import { join } from "node:path";
 
 import { parse } from "csv-parse/sync";
 
-import { gate, startProvider } from "../support/provider.ts";
-import { startServer, type TestServer, until } from "../support/server.ts";
+import { fail, gate, startProvider } from "../support/provider.ts";
+import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
 function givenFile(app: TestServer, name: string, text: string | Uint8Array): void {
   writeFileSync(join(app.filesDir, name), text);
@@ -234,6 +234,25 @@ describe("a batch of inline tasks", () => {
       retryable: true,
     });
     expect(failed.costUsd).toBe(0);
+  });
+
+  test("lists its tasks of one status", async () => {
+    await using provider = await startProvider(({ prompt }, response) =>
+      prompt === "bad" ? fail(response, 400) : undefined,
+    );
+    await using app = await startServer(provider.env);
+    const tasks = ["a", "bad", "b", "bad"].map((prompt, i) => ({ id: `t${i}`, prompt }));
+    await app.post("/batches", { id: "b", tasks });
+    await app.post("/batches/b/execute");
+    await app.finished("b");
+    const list = async (query: string) => {
+      const { tasks, pagination } = (await app.get(`/batches/b?${query}`)).body.data;
+      return [tasks.map(({ id }: Json) => id), pagination.total];
+    };
+    expect(await list("status=failed")).toEqual([["t1", "t3"], 2]);
+    expect(await list("status=failed&limit=1&page=2")).toEqual([["t3"], 2]);
+    expect(await list("status=running")).toEqual([[], 0]);
+    expect(await list("")).toEqual([["t0", "t1", "t2", "t3"], 4]);
   });
 
   test("is listed by status and part of its name", async () => {

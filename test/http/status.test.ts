@@ -3,8 +3,8 @@ import { describe, expect, test } from "bun:test";
 import packageJson from "../../package.json" with { type: "json" };
 import { overallHealth } from "../../src/domain/health.ts";
 import { raiseAlert } from "../../src/services/alerts.ts";
-import { startProvider } from "../support/provider.ts";
-import { startServer } from "../support/server.ts";
+import { hang, startProvider } from "../support/provider.ts";
+import { startServer, until } from "../support/server.ts";
 
 describe("the status", () => {
   test("is measured, part by part", async () => {
@@ -75,6 +75,18 @@ describe("the status", () => {
     for (let i = 0; i < 5; i++) expect((await app.get("/status")).body.data.status).toBe("healthy");
     expect(asked).toBe(1);
     await counting.stop(true);
+  });
+
+  test("takes tasks of a paused batch for nothing that could be started", async () => {
+    await using provider = await startProvider(() => hang());
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "1" });
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }, { prompt: "y" }] });
+    await app.post("/batches/b/execute");
+    await until(() => provider.requests.length === 1 || undefined);
+    const oldest = async () => (await app.get("/metrics")).body.data.queue.oldestAge as number;
+    await until(async () => (await oldest()) > 0 || undefined);
+    await app.post("/batches/b/pause");
+    expect(await oldest()).toBe(0);
   });
 
   test("is unhealthy where no process runs tasks", async () => {

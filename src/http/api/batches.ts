@@ -5,6 +5,7 @@ import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-in
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { streamResults } from "../../services/results.ts";
+import { tasksOf } from "../../store/stock.ts";
 import { idempotencyKeyOf } from "../headers.ts";
 import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
 import { createRouter, failures, json, needs, success, toIso } from "../router.ts";
@@ -109,6 +110,7 @@ const get = createRoute({
       page: whole(1, 1_000_000).default(1),
       limit: whole(1, 100).default(10),
       cursor: z.string().max(500).optional(),
+      status: TaskStatusName.optional().openapi({ description: "Of these tasks only" }),
     }),
   },
   responses: { 200: json(BatchBody, "The batch"), ...failures(404) },
@@ -197,6 +199,7 @@ export const batchRoutes = createRouter()
       limit,
       offset,
       after: after ? Number(after[0]) : -1,
+      status: query.status,
     });
     const last = tasks.at(-1)?.task;
     return c.json(
@@ -206,7 +209,7 @@ export const batchRoutes = createRouter()
         tasks: tasks.map(toTaskInBatch),
         pagination: pagination(
           query,
-          batch.total,
+          tasksOf(batch, query.status),
           tasks.length,
           last && [last.position ?? 0, last.seq],
         ),

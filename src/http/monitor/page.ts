@@ -20,6 +20,7 @@ const ASSETS = [
   "batches.js",
   "panels.js",
   "details.js",
+  "timeline.js",
   "forms.js",
   "icon.svg",
 ] as const;

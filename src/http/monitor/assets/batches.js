@@ -1,12 +1,18 @@
 // The table of batches: a row is made once and then only changed where it differs.
 
 import { download, post, session } from "./api.js";
-import { action, badge, byId, el, setText, show, toast } from "./dom.js";
+import { action, badge, byId, el, keepFocus, setText, show, sureAction, toast } from "./dom.js";
 import { ago, count, duration, money, rate } from "./format.js";
 
 /** A batch's pace is measured over this time. */
 const PACE_MS = 15_000;
 const ENDED = new Set(["completed", "failed", "cancelled"]);
+
+const EMPTY = el(
+  "p",
+  { class: "empty" },
+  "No batch yet. Upload a CSV and run it: one row is one task.",
+);
 
 export function createBatches({ refresh }) {
   const rows = new Map();
@@ -36,21 +42,18 @@ export function createBatches({ refresh }) {
       node.remove();
       rows.delete(id);
     }
-    for (const batch of batches) {
+    for (const [place, batch] of batches.entries()) {
       const row = rows.get(batch.id) ?? makeRow(batch, refresh);
       rows.set(batch.id, row);
-      body.append(row.node);
+      // A row that is where it belongs is not moved, which would take the focus from it.
+      if (body.children[place] !== row.node)
+        body.insertBefore(row.node, body.children[place] ?? null);
       row.set(batch);
     }
-    byId("batches").replaceChildren(
-      batches.length > 0
-        ? table
-        : el(
-            "p",
-            { class: "empty" },
-            "No batch yet. Upload a CSV and run it: one row is one task.",
-          ),
-    );
+    const place = byId("batches");
+    place.classList.remove("stale");
+    const shown = batches.length > 0 ? table : EMPTY;
+    if (place.firstChild !== shown) place.replaceChildren(shown);
     note();
   }
 
@@ -94,7 +97,8 @@ function makeRow(first, refresh) {
     done: el("i", { class: "done" }),
     failed: el("i", { class: "failed" }),
     running: el("i", { class: "running" }),
-    count: el("td", { class: "num" }),
+    count: el("div"),
+    besides: el("div", { class: "hint" }),
     pace: el("td", { class: "num" }),
     left: el("td", { class: "num left" }),
     cost: el("td", { class: "num" }),
@@ -119,7 +123,7 @@ function makeRow(first, refresh) {
     el("td", { class: "name" }, parts.link, parts.note),
     parts.status,
     el("td", { class: "bar-cell" }, bar),
-    parts.count,
+    el("td", { class: "num" }, parts.count, parts.besides),
     parts.pace,
     parts.left,
     parts.cost,
@@ -139,15 +143,13 @@ function makeRow(first, refresh) {
     parts.failed.style.width = width(failed);
     parts.running.style.width = width(running);
     bar.setAttribute("aria-valuenow", String(total === 0 ? 0 : Math.round((100 * ended) / total)));
-    setText(
-      parts.count,
-      `${count(ended)} / ${count(total)}${failed > 0 ? ` (${count(failed)} failed)` : ""}`,
-    );
+    setText(parts.count, `${count(completed + failed)} / ${count(total)}`);
+    setText(parts.besides, besides({ failed, cancelled }));
     setText(parts.cost, money(batch.costUsd));
     if (before?.status !== batch.status || (before?.progress.failed === 0) !== (failed === 0)) {
       parts.status.replaceChildren(badge(batch.status));
       if (before?.status !== batch.status) samples.length = 0;
-      parts.buttons.replaceChildren(...buttonsOf(batch, refresh));
+      keepFocus(parts.buttons, () => parts.buttons.replaceChildren(...buttonsOf(batch, refresh)));
     }
     samples.push([performance.now(), ended]);
     tick();
@@ -173,8 +175,15 @@ function makeRow(first, refresh) {
   return row;
 }
 
+function besides(counts) {
+  const words = Object.entries(counts)
+    .filter(([, n]) => n > 0)
+    .map(([name, n]) => `${count(n)} ${name}`);
+  return words.join(", ");
+}
+
 /** Why a batch does not go on, or when it ended. */
-function whyNot(batch, pace) {
+export function whyNot(batch, pace) {
   const { running, pending } = batch.progress;
   if (batch.status === "paused") return batch.pauseReason?.message ?? "Paused";
   if (batch.status === "pending") return `Created ${ago(batch.createdAt)}, not started`;
@@ -192,25 +201,26 @@ function whyNot(batch, pace) {
 /** What can be done with a batch as it is. */
 export function buttonsOf(batch, refresh) {
   const path = `/batches/${encodeURIComponent(batch.id)}`;
-  const does = (name, verb, told) =>
-    action(
-      name,
-      async () => {
-        await post(`${path}/${verb}`);
-        toast(`${batch.name}: ${told}`);
-        refresh();
-      },
-      { "aria-label": `${name} ${batch.name}` },
-    );
+  const run = (verb, told, body) => async () => {
+    await post(`${path}/${verb}`, body);
+    toast(`${batch.name}: ${told}`);
+    refresh();
+  };
+  const labelled = (name) => ({ "aria-label": `${name} ${batch.name}` });
+  const does = (name, verb, told, body) => action(name, run(verb, told, body), labelled(name));
   const buttons = [];
   if (session.canWrite()) {
     if (batch.status === "pending") buttons.push(does("Run", "execute", "started"));
     if (batch.status === "running") buttons.push(does("Pause", "pause", "paused"));
     if (batch.status === "paused") buttons.push(does("Resume", "resume", "goes on"));
     if (["pending", "running", "paused"].includes(batch.status))
-      buttons.push(does("Cancel", "cancel", "cancelled"));
+      buttons.push(sureAction("Cancel", "Really?", run("cancel", "cancelled"), labelled("Cancel")));
     if (ENDED.has(batch.status) && batch.progress.failed > 0)
       buttons.push(does("Retry failed", "retry", "failed tasks run again"));
+    if (ENDED.has(batch.status) && batch.progress.cancelled > 0)
+      buttons.push(
+        does("Run cancelled", "retry", "cancelled tasks run again", { statuses: ["cancelled"] }),
+      );
   }
   if (batch.status !== "pending")
     buttons.push(

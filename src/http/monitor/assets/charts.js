@@ -1,6 +1,6 @@
 // Throughput, latency and cost over time, as plots of uPlot.
 
-import { byId, el, setText } from "./dom.js";
+import { byId, el, setText, show } from "./dom.js";
 import { duration, money, rate } from "./format.js";
 import uPlot from "./uplot.js";
 
@@ -56,18 +56,32 @@ export function createCharts() {
     if (latest) update(latest);
   }
 
+  /** Says in place of plots why there are none, or nothing above them. */
+  function note(text, isError = false) {
+    const place = byId("charts-note");
+    setText(place, text);
+    place.classList.toggle("error", isError);
+    show(place, text !== "");
+    show(byId("charts"), text === "");
+  }
+
   function update(metrics) {
     latest = metrics;
+    const { completed, failed } = metrics.totals;
+    note(completed + failed === 0 ? "No task ended in this period." : "");
+    byId("charts").classList.remove("stale");
     const times = metrics.series.map(({ time }) => Date.parse(time) / 1000);
     for (const { chart, plot, value, box } of plots) {
       const lines = chart.series.map(({ of }) =>
         metrics.series.map((p) => of(p, metrics.step / 60)),
       );
       plot.setData([times, ...lines]);
-      const text = legend(
+      // The last step is under way.
+      const at = Math.max(0, times.length - 2);
+      const text = `${moment(plot, times[at])} · ${legend(
         chart,
-        lines.map((line) => line.at(-2) ?? line.at(-1)),
-      );
+        lines.map((line) => line[at]),
+      )}`;
       setText(value, text);
       box.setAttribute("aria-label", `${chart.name}: ${text}`);
     }
@@ -80,7 +94,15 @@ export function createCharts() {
         plot.setSize({ width: box.clientWidth, height: HEIGHT });
   }).observe(byId("charts"));
   build();
-  return { update };
+  return {
+    update,
+    /** The plots stay while the server cannot be reached; the banner says so. */
+    failed(error) {
+      if (error.status === 429) return;
+      if (error.status === 0 && latest) byId("charts").classList.add("stale");
+      else note(error.message, true);
+    },
+  };
 }
 
 function legend(chart, values) {

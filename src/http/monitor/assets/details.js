@@ -1,9 +1,10 @@
 // What stands behind a batch or a task, in a drawer. The address has it, so that it can be sent on.
 
 import { get, post, session } from "./api.js";
-import { buttonsOf } from "./batches.js";
+import { buttonsOf, whyNot } from "./batches.js";
 import { action, badge, byId, el, facts, table, toast } from "./dom.js";
-import { ago, count, duration, money, time } from "./format.js";
+import { count, duration, money, time } from "./format.js";
+import { timeline } from "./timeline.js";
 
 const PAGE = 25;
 
@@ -11,6 +12,7 @@ export function createDetails({ refresh }) {
   const drawer = byId("drawer");
   let shown;
   let page = 1;
+  let status = "";
 
   function close() {
     if (location.hash !== "") history.replaceState(null, "", location.pathname);
@@ -32,6 +34,7 @@ export function createDetails({ refresh }) {
     const next = { kind, id: decodeURIComponent(id) };
     if (shown?.id !== next.id || shown.kind !== kind) {
       page = 1;
+      status = "";
       frame(next.id, el("p", { class: "quiet" }, "Loading…"));
     }
     shown = next;
@@ -72,7 +75,8 @@ export function createDetails({ refresh }) {
   }
 
   async function batch(id) {
-    const b = await get(`/batches/${encodeURIComponent(id)}?limit=${PAGE}&page=${page}`);
+    const of = status === "" ? "" : `&status=${status}`;
+    const b = await get(`/batches/${encodeURIComponent(id)}?limit=${PAGE}&page=${page}${of}`);
     const { progress, usage, config } = b;
     return {
       title: b.name,
@@ -93,7 +97,10 @@ export function createDetails({ refresh }) {
             "Tasks",
             `${count(progress.total)}: ${count(progress.completed)} completed, ${count(progress.failed)} failed, ${count(progress.cancelled)} cancelled, ${count(progress.running)} running, ${count(progress.pending)} pending`,
           ],
-          ["Paused", b.pauseReason?.message],
+          [
+            b.status === "paused" ? "Paused" : "Waits",
+            b.status === "paused" || (b.status === "running" && !b.isDryRun) ? whyNot(b, 0) : "",
+          ],
           ["Cost", `${money(b.costUsd)} for ${count(usage.totalTokens)} tokens`],
           ["Model", config.model],
           ["Calls at once", config.maxConcurrency && String(config.maxConcurrency)],
@@ -116,7 +123,13 @@ export function createDetails({ refresh }) {
         ...(config.promptTemplate
           ? [el("h3", null, "Prompt template"), el("pre", null, config.promptTemplate)]
           : []),
-        el("h3", null, "Tasks"),
+        el(
+          "div",
+          { class: "actions" },
+          el("h3", null, "Tasks"),
+          el("span", { class: "spring" }),
+          filter(),
+        ),
         table(
           [{ name: "Task", class: "name" }, { name: "Status" }, { name: "Answer", class: "cut" }],
           b.tasks.map((t) => [
@@ -128,6 +141,23 @@ export function createDetails({ refresh }) {
         pager(b.pagination),
       ],
     };
+  }
+
+  /** Which of a batch's tasks are listed. */
+  function filter() {
+    const select = el(
+      "select",
+      { "aria-label": "Tasks shown", "data-focus": "filter", class: "small" },
+      ["", "completed", "failed", "cancelled", "running", "pending"].map((name) =>
+        el("option", { value: name, selected: name === status }, name || "all"),
+      ),
+    );
+    select.addEventListener("change", () => {
+      status = select.value;
+      page = 1;
+      void update();
+    });
+    return select;
   }
 
   function pager({ totalPages }) {
@@ -195,6 +225,10 @@ export function createDetails({ refresh }) {
           ],
           ["Provider", t.provider],
           ["Priority", t.priority],
+          ["Temperature", t.temperature],
+          ["Most tokens", t.maxTokens],
+          ["Parameters", jsonOf(t.parameters)],
+          ["Metadata", jsonOf(t.metadata)],
           ["Attempts", String(t.attempts)],
           [
             "Tokens",
@@ -238,29 +272,5 @@ export function createDetails({ refresh }) {
   return { open, update, close };
 }
 
-function timeline(task, executions) {
-  const rows = [[time(task.createdAt), "created", ""]];
-  for (const execution of executions) {
-    rows.push([
-      time(execution.queuedAt),
-      `queued${execution.isDryRun ? " (dry run)" : ""}`,
-      execution.id,
-    ]);
-    for (const a of execution.attempts)
-      rows.push([
-        time(a.startedAt),
-        `attempt ${a.attempt}: ${a.outcome}`,
-        [
-          a.endedAt && a.startedAt
-            ? `after ${duration((Date.parse(a.endedAt) - Date.parse(a.startedAt)) / 1000)}`
-            : ago(a.startedAt),
-          a.message,
-          a.requestId,
-        ]
-          .filter(Boolean)
-          .join(" · "),
-      ]);
-    if (execution.completedAt) rows.push([time(execution.completedAt), execution.status, ""]);
-  }
-  return table([{ name: "Time" }, { name: "What" }, { name: "", class: "wrap" }], rows);
-}
+const jsonOf = (value) =>
+  value && Object.keys(value).length > 0 ? JSON.stringify(value) : undefined;

@@ -23,6 +23,19 @@ export function money(usd) {
   return usd < 0.01 ? `$${usd.toPrecision(2)}` : `$${usd.toFixed(2)}`;
 }
 
+/** With milliseconds: what happens to a task happens within a second. */
+const exact = new Intl.DateTimeFormat("en", {
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+  hourCycle: "h23",
+});
+
+export const exactTime = (iso) => (iso ? exact.format(new Date(iso)) : "–");
+
 /** Seconds in the two largest units that matter. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "–";

@@ -40,6 +40,7 @@ function start() {
       (error) => panels.failed(id, error),
     );
   for (const id of [
+    "tiles",
     "batches",
     "failures",
     "flight",
@@ -49,17 +50,21 @@ function start() {
     "webhooks",
     "nodes",
   ])
-    panels.fill(id, panels.nothing("Loading…"));
+    panels.loading(id);
 
   const batches = createBatches({ refresh: () => list.now() });
   const details = createDetails({ refresh: () => list.now() });
   const list = panel("batches", 20_000, `/batches?limit=${BATCHES_SHOWN}`, ({ batches: all }) =>
     batches.setAll(all),
   );
-  const numbers = every(5000, async () => {
-    latest = await get("/metrics");
-    panels.showTiles(latest, day);
-  });
+  every(
+    5000,
+    async () => {
+      latest = await get("/metrics");
+      panels.showTiles(latest, day);
+    },
+    (error) => panels.failed("tiles", error),
+  );
   const failures = panel("failures", 30_000, "/metrics/failures", panels.showFailures);
   const flight = panel(
     "flight",
@@ -74,7 +79,10 @@ function start() {
       charts.update(metrics);
       panels.showModels(metrics);
     },
-    (error) => panels.failed("models", error),
+    (error) => {
+      panels.failed("models", error);
+      charts.failed(error);
+    },
   );
   every(12_000, async () => {
     day = await get("/metrics/tasks?period=day");
@@ -154,7 +162,6 @@ function start() {
     byId("new-task").removeEventListener("click", onNewTask);
     byId("new-batch").removeEventListener("click", onNewBatch);
   };
-  void numbers;
 }
 
 let wasDown = false;

@@ -1,26 +1,30 @@
 // The panels around the batches. Each shows what it was given, that there is nothing, or why it has nothing.
 
 import { post, session } from "./api.js";
-import { action, badge, byId, el, setText, table, toast } from "./dom.js";
+import { action, badge, byId, el, fill, setText, show, table, toast } from "./dom.js";
 import { ago, count, duration, money, percent, rate, time } from "./format.js";
 
 const num = (name) => ({ name, class: "num" });
 const col = (name, cls) => ({ name, class: cls });
 const link = (kind, id) => el("a", { href: `#/${kind}/${encodeURIComponent(id)}` }, id);
 
-export function fill(id, content) {
-  byId(id).replaceChildren(...[content].flat());
-}
-
 export const nothing = (text) => el("p", { class: "empty" }, text);
 
+export function loading(id) {
+  fill(id, el("p", { class: "empty", "data-loading": "" }, "Loading…"));
+}
+
+/** What was shown stays while the server cannot be reached or asks for patience; the banner says so. */
 export function failed(id, error) {
+  const place = byId(id);
+  const hasContent = !place.querySelector("[data-loading], .empty.error");
   if (error.status === 429) return;
-  if (error.status === 404) fill(id, nothing("This server has none of these."));
+  if (error.status === 0 && hasContent) place.classList.add("stale");
+  else if (error.status === 404) fill(id, nothing("This server has none of these."));
   else fill(id, el("p", { class: "empty error" }, error.message));
 }
 
-const tiles = new Map();
+let tiles = new Map();
 
 export function showTiles({ tasks, performance, queue, system }, day) {
   const values = {
@@ -39,17 +43,29 @@ export function showTiles({ tasks, performance, queue, system }, day) {
       system.eventLoopLag > 0.2 ? `${duration(system.eventLoopLag)} late` : "",
     ],
   };
+  const place = byId("tiles");
+  place.classList.remove("stale");
+  if (!place.querySelector("dl")) {
+    tiles = new Map(
+      Object.keys(values).map((name) => [
+        name,
+        { value: el("span"), unit: el("span", { class: "unit" }) },
+      ]),
+    );
+    fill(
+      "tiles",
+      el(
+        "dl",
+        null,
+        ...[...tiles].map(([name, tile]) =>
+          el("div", null, el("dt", null, name), el("dd", null, tile.value, " ", tile.unit)),
+        ),
+      ),
+    );
+  }
   for (const [name, [value, unit = ""]] of Object.entries(values)) {
-    let tile = tiles.get(name);
-    if (!tile) {
-      tile = { value: el("span"), unit: el("span", { class: "unit" }) };
-      tiles.set(name, tile);
-      byId("tiles").append(
-        el("div", null, el("dt", null, name), el("dd", null, tile.value, " ", tile.unit)),
-      );
-    }
-    setText(tile.value, value);
-    setText(tile.unit, unit);
+    setText(tiles.get(name).value, value);
+    setText(tiles.get(name).unit, unit);
   }
 }
 
@@ -57,7 +73,11 @@ export function showHealth(status) {
   const node = byId("health");
   node.className = `badge ${status.status}`;
   setText(node, status.status);
-  node.title = status.reasons.map(({ service, reason }) => `${service}: ${reason}`).join("\n");
+  fill(
+    "reasons",
+    ...status.reasons.map(({ service, reason }) => el("li", null, `${service}: ${reason}`)),
+  );
+  show(byId("reasons"), status.reasons.length > 0);
   setText(
     byId("provider"),
     status.provider.isSimulator
@@ -81,7 +101,14 @@ export function showFailures({ failures }) {
         ),
         model,
         count(n),
-        el("a", { href: `#/task/${encodeURIComponent(taskId)}` }, ago(at)),
+        el(
+          "a",
+          {
+            href: `#/task/${encodeURIComponent(taskId)}`,
+            "aria-label": `${ago(at)}: task ${taskId}`,
+          },
+          ago(at),
+        ),
       ]),
     ),
   );
@@ -90,7 +117,8 @@ export function showFailures({ failures }) {
 export function showFlight({ tasks, pagination }) {
   if (tasks.length === 0) return fill("flight", nothing("No call is under way."));
   const more = pagination.total - tasks.length;
-  fill("flight", [
+  fill(
+    "flight",
     table(
       [col("Task", "cut"), col("Model"), num("Attempt"), num("For")],
       tasks.map((task) => [
@@ -100,8 +128,8 @@ export function showFlight({ tasks, pagination }) {
         task.startedAt ? duration((Date.now() - Date.parse(task.startedAt)) / 1000) : "–",
       ]),
     ),
-    ...(more > 0 ? [el("p", { class: "hint" }, `and ${count(more)} more`)] : []),
-  ]);
+    more > 0 ? el("p", { class: "hint" }, `and ${count(more)} more`) : null,
+  );
 }
 
 export function showModels({ byModel }) {
@@ -137,7 +165,8 @@ export function showProvider({ status, reasons, details }) {
     ),
   );
   const models = details.models ?? [];
-  fill("providers", [
+  fill(
+    "providers",
     head,
     ...reasons.map((reason) => el("p", { class: "error" }, reason)),
     models.length === 0
@@ -153,7 +182,7 @@ export function showProvider({ status, reasons, details }) {
             m.throttleSeconds > 0 ? `in ${duration(m.throttleSeconds)}` : "now",
           ]),
         ),
-  ]);
+  );
 }
 
 function limit(bucket) {
@@ -162,23 +191,31 @@ function limit(bucket) {
     : "no limit";
 }
 
-export function showSchedules({ scheduledTasks = [] }, refresh) {
-  if (scheduledTasks.length === 0) return fill("schedules", nothing("No schedule."));
+export function showSchedules({ tasks: schedules }, refresh) {
+  if (schedules.length === 0) return fill("schedules", nothing("No schedule."));
   fill(
     "schedules",
     table(
-      [col("Schedule", "cut"), col("Last run"), col("Next run"), col("", "num")],
-      scheduledTasks.map((s) => [
+      [col("Schedule", "wrap"), col("Next and last run"), col("", "num")],
+      schedules.map((s) => [
         el(
           "span",
           { title: `${s.schedule} (${s.timezone ?? "UTC"})` },
           el("div", null, s.name),
           el("div", { class: "hint" }, `${s.schedule} ${s.timezone ?? ""}`),
+          s.pauseReason ? el("div", { class: "hint error wrap" }, s.pauseReason) : null,
         ),
-        s.lastRun
-          ? el("span", null, ago(s.lastRun), " ", s.lastRunStatus ? badge(s.lastRunStatus) : "")
-          : "never",
-        s.isActive ? el("span", { title: time(s.nextRun) }, ago(s.nextRun)) : badge("paused"),
+        el(
+          "span",
+          null,
+          s.isActive ? el("div", { title: time(s.nextRun) }, ago(s.nextRun)) : badge("paused"),
+          el(
+            "div",
+            { class: "hint" },
+            s.lastRun ? `${ago(s.lastRun)} ` : "never run",
+            s.lastRun && s.lastRunStatus ? badge(s.lastRunStatus) : null,
+          ),
+        ),
         session.canWrite()
           ? action(
               "Run now",
@@ -187,7 +224,7 @@ export function showSchedules({ scheduledTasks = [] }, refresh) {
                 toast(`${s.name}: started`);
                 refresh();
               },
-              { "aria-label": `Run ${s.name} now` },
+              { "aria-label": `Run ${s.name} now`, "data-schedule": s.id },
             )
           : "",
       ]),
@@ -197,17 +234,30 @@ export function showSchedules({ scheduledTasks = [] }, refresh) {
 
 export function showWebhooks({ webhooks = [] }, { details }) {
   if (webhooks.length === 0) return fill("webhooks", nothing("No webhook."));
-  fill("webhooks", [
+  fill(
+    "webhooks",
     table(
-      [col("URL", "cut"), col("State"), col("Events", "cut")],
+      [col("Webhook", "cut"), col("State")],
       webhooks.map((w) => [
-        el("span", { title: w.url }, w.url),
-        el("span", { title: w.disabledReason ?? "" }, badge(webhookState(w))),
-        w.events.join(", "),
+        el(
+          "span",
+          { title: w.url },
+          el("div", { class: "cut" }, w.url),
+          el("div", { class: "hint cut" }, w.events.join(", ")),
+        ),
+        el(
+          "span",
+          null,
+          badge(webhookState(w)),
+          w.disabledReason ? el("div", { class: "hint wrap" }, w.disabledReason) : null,
+          w.isActive && w.failingSince
+            ? el("div", { class: "hint" }, `failing since ${time(w.failingSince)}`)
+            : null,
+        ),
       ]),
     ),
     el("p", { class: "hint" }, `${count(details.waitingDeliveries ?? 0)} deliveries wait`),
-  ]);
+  );
 }
 
 function webhookState({ isActive, disabledReason, failingSince }) {
@@ -216,7 +266,8 @@ function webhookState({ isActive, disabledReason, failingSince }) {
 }
 
 export function showNodes({ details, reasons }) {
-  fill("nodes", [
+  fill(
+    "nodes",
     ...reasons.map((reason) => el("p", { class: "error" }, reason)),
     details.nodes?.length > 0
       ? table(
@@ -234,5 +285,5 @@ export function showNodes({ details, reasons }) {
       { class: "hint" },
       `${details.threadsAlive} of ${details.threads} worker threads here, ${count(details.inFlight)} of ${count(details.maxConcurrency)} calls, event loop ${duration(details.eventLoopLag)} late at most`,
     ),
-  ]);
+  );
 }
