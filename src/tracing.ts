@@ -163,13 +163,16 @@ function genAi(call: CallTrace, server: URL | undefined) {
   };
 }
 
-/** OpenTelemetry's semantic conventions for HTTP clients. A query may hold a secret, and is left out. */
+/**
+ * OpenTelemetry's semantic conventions for HTTP clients, without the URL: of many receivers its path
+ * is a secret, too.
+ */
 function http(delivery: DeliveryTrace) {
   const url = new URL(delivery.url);
   const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
   return {
     "http.request.method": "POST",
-    "url.full": url.origin + url.pathname,
+    "url.scheme": url.protocol.slice(0, -1),
     "server.address": url.hostname,
     "server.port": port,
     ...(delivery.status === null ? {} : { "http.response.status_code": delivery.status }),

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 
 import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
@@ -339,5 +340,49 @@ describe.skipIf(!browser)("the monitor", () => {
       expect([name, await seriousFindings(page)]).toEqual([name, []]);
       await keep(page, `batch-${name}`);
     }
+  });
+
+  test("shows each provider: what its limits leave, that it asked to wait, that it is down", async () => {
+    await using throttled = await startProvider((_request, response) => {
+      response.setHeader("x-ratelimit-limit-requests", "6000");
+      response.setHeader("x-ratelimit-remaining-requests", "5400");
+      response.setHeader("x-ratelimit-reset-requests", "6s");
+      return undefined;
+    });
+    await using down = await startProvider((_request, response) => fail(response, 503));
+    using folder = temporaryFolder();
+    const path = join(folder.path, "providers.json");
+    const file = {
+      providers: [
+        { name: "steady", baseUrl: throttled.url, models: ["gpt-4o*"], maxConcurrency: 32 },
+        { name: "shaky", baseUrl: down.url, models: ["llama-*"] },
+      ],
+      fallbacks: { "llama-*": ["gpt-4o"] },
+    };
+    writeFileSync(path, JSON.stringify(file));
+    await using app = await startServer({
+      PROVIDERS_FILE: path,
+      RETRY_BASE_MS: "60000",
+      RETRY_MAX_MS: "60000",
+      MAX_RETRIES: "0",
+    });
+    for (const id of ["a", "b"]) {
+      await app.post("/tasks?execute=true", { id, prompt: id, model: "llama-3" });
+      await app.ended(id);
+    }
+    await app.post("/tasks?execute=true", { id: "c", prompt: "c", model: "llama-3" });
+    expect(await app.ended("c")).toMatchObject({ status: "completed", provider: "steady" });
+    await using monitor = await openMonitor(app);
+    const panel = monitor.page.locator("#providers");
+    await panel.getByText("steady").waitFor();
+    await panel.getByText(/5,\d{3} of 6,000\/min/).waitFor();
+    await panel.getByText("told by answers").waitFor();
+    await panel.getByText("0 of at most 32 calls in flight").waitFor();
+    await panel.getByText(/Gets no calls because they failed; asked again in/).waitFor();
+    expect(await panel.locator(".badge").allTextContents()).toEqual(["healthy", "degraded"]);
+    await panel.scrollIntoViewIfNeeded();
+    await keep(monitor.page, "providers");
+    expect(await seriousFindings(monitor.page)).toEqual([]);
+    expect(monitor.problems).toEqual([]);
   });
 });

@@ -19,6 +19,7 @@ const ASSETS = [
   "charts.js",
   "batches.js",
   "panels.js",
+  "providers.js",
   "details.js",
   "timeline.js",
   "forms.js",

@@ -121,6 +121,7 @@ function options(chart, box, tell) {
     ticks: { show: false },
     font: "12px system-ui",
   };
+  const lengths = (labels) => (labels ?? []).map((label) => label.length);
   return {
     width: box.clientWidth || 320,
     height: HEIGHT,
@@ -136,7 +137,7 @@ function options(chart, box, tell) {
       },
       {
         ...axis,
-        size: 58,
+        size: (_, labels) => Math.max(58, 20 + 7 * Math.max(0, ...lengths(labels))),
         space: 36,
         values: (_, ticks) => ticks.map((tick) => chart.format(tick)),
       },

@@ -236,6 +236,7 @@ export function createDetails({ refresh }) {
               `${count(t.result.usage?.promptTokens ?? 0)} in, ${count(t.result.usage?.completionTokens ?? 0)} out`,
           ],
           ["Cost", t.result && money(t.result.costUsd)],
+          ["Reused", t.result?.cached ? "the answer to an identical request" : null],
         ]),
         el("h3", null, "Request"),
         ...(t.messages ?? []).map((m) =>

@@ -8,6 +8,7 @@ import { byId, el, setText, show } from "./dom.js";
 import { newBatch, newTask } from "./forms.js";
 import { follow, poll } from "./live.js";
 import * as panels from "./panels.js";
+import { showProviders } from "./providers.js";
 
 const BATCHES_SHOWN = 20;
 const FLIGHT_SHOWN = 8;
@@ -96,7 +97,7 @@ function start() {
       show(node, session.canWrite());
     panels.showHealth(status);
   });
-  panel("providers", 15_000, "/status/services/openai", panels.showProvider);
+  panel("providers", 15_000, "/status/services/openai", showProviders);
   panel("nodes", 15_000, "/status/services/workers", panels.showNodes);
   const schedules = panel("schedules", 30_000, "/scheduled-tasks?limit=10", (data) =>
     panels.showSchedules(data, () => schedules.nudge()),

@@ -151,46 +151,6 @@ export function showModels({ byModel }) {
   );
 }
 
-export function showProvider({ status, reasons, details }) {
-  const head = el(
-    "p",
-    null,
-    badge(status),
-    " ",
-    details.isSimulator ? "Built-in simulator" : details.provider,
-    el(
-      "span",
-      { class: "quiet" },
-      ` · answers in ${duration(details.responseTime)}, asked ${ago(details.lastCheck)}`,
-    ),
-  );
-  const models = details.models ?? [];
-  fill(
-    "providers",
-    head,
-    ...reasons.map((reason) => el("p", { class: "error" }, reason)),
-    models.length === 0
-      ? nothing(
-          details.isSimulator ? "The simulator has no limits." : "No limits met or learned yet.",
-        )
-      : table(
-          [col("Model", "cut"), num("Requests left"), num("Tokens left"), num("Next call")],
-          models.map((m) => [
-            m.model,
-            limit(m.requests),
-            limit(m.tokens),
-            m.throttleSeconds > 0 ? `in ${duration(m.throttleSeconds)}` : "now",
-          ]),
-        ),
-  );
-}
-
-function limit(bucket) {
-  return bucket
-    ? `${count(Math.max(0, Math.floor(bucket.remaining)))} of ${count(bucket.limit)}/min`
-    : "no limit";
-}
-
 export function showSchedules({ tasks: schedules }, refresh) {
   if (schedules.length === 0) return fill("schedules", nothing("No schedule."));
   fill(

@@ -3,6 +3,15 @@
 import { table } from "./dom.js";
 import { ago, duration, exactTime } from "./format.js";
 
+/** Who was called, where that is not who answered in the end or not the model that was asked for. */
+const elsewhere = (attempt, task) =>
+  attempt.provider && (attempt.provider !== task.provider || isOther(attempt.model, task.model))
+    ? `${attempt.model} at ${attempt.provider}`
+    : null;
+
+/** Models answer with the names of their versions. */
+const isOther = (called, asked) => called && !called.startsWith(asked);
+
 export function timeline(task, executions) {
   const rows = [[exactTime(task.createdAt), "created", ""]];
   for (const execution of executions) {
@@ -19,6 +28,7 @@ export function timeline(task, executions) {
           a.endedAt && a.startedAt
             ? `after ${duration((Date.parse(a.endedAt) - Date.parse(a.startedAt)) / 1000)}`
             : ago(a.startedAt),
+          elsewhere(a, task),
           a.message,
           a.requestId,
         ]
