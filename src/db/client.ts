@@ -30,7 +30,7 @@ const PRAGMAS = [
   "synchronous = FULL",
   "foreign_keys = ON",
   "temp_store = MEMORY",
-  "cache_size = -32768",
+  "cache_size = -16384",
 ];
 
 /**
