@@ -1,5 +1,5 @@
 const QUIET_MS = 2;
-const LINGER_MS = 8;
+const LINGER_MS = 16;
 
 /**
  * Reports wait for others to be committed with them while most calls are still under way: until none
