@@ -39,7 +39,7 @@ export const HALTS = {
 export type Halt = keyof typeof HALTS;
 
 export function isHalt(cause: Cause | null | undefined): cause is Halt {
-  return cause === "quota_exhausted" || cause === "unauthorized";
+  return cause !== null && cause !== undefined && cause in HALTS;
 }
 
 /** What a provider that is down does, and one that only refuses a call does not. */

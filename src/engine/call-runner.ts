@@ -114,6 +114,7 @@ export function toOutcome(call: Call, provider: Provider, result: CallResult, at
     task: call.task,
     claim: call.claim,
     failure,
+    account: call.key === 0 ? provider.name : `${provider.name} (key ${call.key + 1})`,
     isAbandoned: false,
     signals: result.signals,
     final: {

@@ -50,6 +50,8 @@ export type Dispatcher = {
 export type DispatcherOptions = {
   owner: number;
   run: (calls: Call[]) => void;
+  /** A provider whose calls failed did not answer a probe either. */
+  onProbeFailed: (provider: string, why: string) => void;
   random: () => number;
 };
 
@@ -75,7 +77,10 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const book = createLaneBook(config.maxConcurrency);
   const feeder = createFeeder(book);
   const inFlight = createInFlight(config, options.random);
-  const upstreams = createUpstreams(ctx, nudge);
+  const upstreams = createUpstreams(ctx, (unreachable) => {
+    if (unreachable) options.onProbeFailed(unreachable.provider, unreachable.why);
+    nudge();
+  });
   const pacing = createPacing(ctx, upstreams);
   const reuse = createReuse(ctx);
   const halts = createHalts();

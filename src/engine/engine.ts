@@ -35,6 +35,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
   const dispatcher = createDispatcher(ctx, {
     owner: membership.node,
     run: pool.run,
+    onProbeFailed: providerWatch.probeFailed,
     random: Math.random,
   });
   const unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));

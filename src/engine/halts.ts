@@ -15,7 +15,7 @@ const ALERTS: Record<Halt, AlertCode> = {
  * it refused are paused and an alert is raised, once; with its first answer all is clear again.
  */
 export function createHalts() {
-  /** Providers that may have an alert: all of them at first, since earlier processes raised theirs. */
+  /** Accounts without an alert. None at first, since earlier processes may have raised theirs. */
   const clear = new Set<string>();
   const raised = new Set<string>();
 
@@ -25,21 +25,20 @@ export function createHalts() {
       const statements = [...batches].flatMap(([seq, cause]) =>
         pauseRunning(seq, HALTS[cause], now),
       );
-      for (const { failure, final, instead } of outcomes) {
+      for (const { failure, account, instead } of outcomes) {
         if (instead) continue;
-        const { provider } = final;
         const cause = failure?.cause ?? null;
-        if (cause === null && !clear.has(provider)) {
-          clear.add(provider);
-          raised.delete(provider);
+        if (cause === null && !clear.has(account)) {
+          clear.add(account);
+          raised.delete(account);
           for (const code of Object.values(ALERTS))
-            statements.push(...deleteAlert(code, provider, now));
-        } else if (isHalt(cause) && !raised.has(provider)) {
-          raised.add(provider);
-          clear.delete(provider);
+            statements.push(...deleteAlert(code, account, now));
+        } else if (isHalt(cause) && !raised.has(account)) {
+          raised.add(account);
+          clear.delete(account);
           const { message } = HALTS[cause];
           const code = ALERTS[cause];
-          statements.push(...insertAlert({ code, subject: provider, message, raisedAt: now }));
+          statements.push(...insertAlert({ code, subject: account, message, raisedAt: now }));
         }
       }
       return statements;

@@ -31,6 +31,8 @@ export type Outcome = {
   final: Final;
   failure: Failure | null;
   signals: RateLimitSignals | null;
+  /** Whose account it went to: the provider's name, and which of its keys where that is not the first. */
+  account: string;
   /** Ended because nobody wanted it any more, which says nothing of the provider. */
   isAbandoned: boolean;
   /**

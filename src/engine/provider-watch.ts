@@ -21,27 +21,40 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
     work.catch((error: unknown) => log.error("An alert could not be told: {error}", { error }));
   }
 
+  function providerOf(name: string) {
+    let provider = known.get(name);
+    if (!provider) known.set(name, (provider = { failures: 0, since: 0 }));
+    return provider;
+  }
+
+  function answered(name: string): void {
+    const provider = providerOf(name);
+    provider.failures = 0;
+    if (provider.state === "up") return;
+    provider.state = "up";
+    tell(clearAlert(ctx, "provider.down", name));
+  }
+
+  function failed(name: string, why: string, at: number): void {
+    const provider = providerOf(name);
+    if (provider.failures++ === 0) provider.since = at;
+    if (provider.state === "down") return;
+    if (provider.failures < calls || at - provider.since < forMs) return;
+    provider.state = "down";
+    const seconds = Math.round((at - provider.since) / 1000);
+    const message = `No call to ${name} was answered for ${seconds} s: ${why}`;
+    tell(raiseAlert(ctx, { code: "provider.down", subject: name, message }));
+  }
+
   return {
     see(outcomes: Outcome[]): void {
       for (const { failure, final, isAbandoned } of outcomes) {
         if (failure?.cause === "worker_lost" || isAbandoned) continue;
-        const name = final.provider;
-        let provider = known.get(name);
-        if (!provider) known.set(name, (provider = { failures: 0, since: 0 }));
-        if (failure === null || !looksDown(failure.cause)) {
-          provider.failures = 0;
-          if (provider.state === "up") continue;
-          provider.state = "up";
-          tell(clearAlert(ctx, "provider.down", name));
-          continue;
-        }
-        if (provider.failures++ === 0) provider.since = final.at;
-        if (provider.state === "down") continue;
-        if (provider.failures < calls || final.at - provider.since < forMs) continue;
-        provider.state = "down";
-        const message = `No call to ${name} was answered for ${Math.round((final.at - provider.since) / 1000)} s: ${failure.message}`;
-        tell(raiseAlert(ctx, { code: "provider.down", subject: name, message }));
+        if (failure === null || !looksDown(failure.cause)) answered(final.provider);
+        else failed(final.provider, failure.message, final.at);
       }
     },
+    /** A probe failed. While a breaker is open there are no calls that could tell. */
+    probeFailed: (name: string, why: string) => failed(name, why, ctx.now()),
   };
 }

@@ -170,6 +170,7 @@ function toOutcome(
     claim,
     failure: null,
     signals: null,
+    account: provider,
     isAbandoned: false,
     instead,
     final: {

@@ -70,10 +70,13 @@ const NO_GATES: readonly Gate[] = [];
 
 /**
  * Chooses where calls go: to the first provider that takes the model and can be reached, with that
- * of its keys which has most room; else to what stands in for the model. `onChange` is called when
- * a probe has found something out.
+ * of its keys which has most room; else to what stands in for the model. `onProbed` is called when
+ * a probe has found something out, with what was wrong where a provider could not be reached.
  */
-export function createUpstreams(ctx: Context, onChange: () => void) {
+export function createUpstreams(
+  ctx: Context,
+  onProbed: (unreachable?: { provider: string; why: string }) => void,
+) {
   const { config } = ctx;
   const openMs = {
     baseMs: config.retryBaseMs * 2,
@@ -114,11 +117,12 @@ export function createUpstreams(ctx: Context, onChange: () => void) {
 
   function probe(site: Site, { key, breaker }: Account, which: Breaker): void {
     which.probing();
-    void ctx.probeProvider(site.index, key, 0).then(({ status }) => {
-      const isThere =
-        which === breaker ? status !== 401 && status !== 403 : status !== null && status < 500;
+    void ctx.probeProvider(site.index, key, 0).then(({ status, error }) => {
+      const isOfKey = which === breaker;
+      const isThere = isOfKey ? status !== 401 && status !== 403 : status !== null && status < 500;
       which.probed(isThere, ctx.now());
-      onChange();
+      if (isThere || isOfKey) onProbed();
+      else onProbed({ provider: site.provider.name, why: error ?? `It answers with ${status}` });
     });
   }
 

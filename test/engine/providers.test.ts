@@ -258,6 +258,17 @@ describe("when a key is refused or its quota is used up", () => {
     await app.post("/batches", { id: "b", tasks: many(100) });
     await app.post("/batches/b/execute");
     expect((await app.finished("b")).progress).toMatchObject({ completed: 100, failed: 0 });
+    // The other key's answers are no all-clear for the one that is refused.
+    await app.post("/batches", { id: "again", tasks: many(200) });
+    await app.post("/batches/again/execute");
+    await app.finished("again");
+    const told = "SELECT data FROM events WHERE type = 'system.alert'";
+    const alerts = (await app.ctx.client.execute(told)).rows.map(({ data }) =>
+      JSON.parse(String(data)),
+    );
+    expect(alerts).toEqual([
+      expect.objectContaining({ code: "provider.unauthorized", status: "raised", subject: "one" }),
+    ]);
   });
 });
 

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 
+import type { Outcome } from "../../src/engine/protocol.ts";
 import { createProviderWatch } from "../../src/engine/provider-watch.ts";
+import { createUpstreams } from "../../src/engine/upstreams.ts";
 import { listOpenAlerts } from "../../src/services/alerts.ts";
 import { pruneHistory } from "../../src/services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../../src/services/watch.ts";
@@ -38,6 +40,33 @@ describe("an alert is raised, and cleared when it is over,", () => {
     isDown = false;
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await app.ended("t");
+    await until(async () => (await codes(app)).length === 0 || undefined);
+  });
+
+  test("when a provider is down so that no calls are made that could tell", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    const clock = { now: 1000 };
+    const dead = { at: 0, latencyMs: 1, status: null, error: "connection refused" };
+    const ctx = { ...app.ctx, now: () => clock.now, probeProvider: async () => dead };
+    const watch = createProviderWatch(ctx);
+    const upstreams = createUpstreams(ctx, (unreachable) => {
+      if (unreachable) watch.probeFailed(unreachable.provider, unreachable.why);
+    });
+    const failure = { cause: "connect_failed", message: "connection refused" };
+    const lost = { failure, final: { provider: "openai", at: clock.now } } as Outcome;
+    for (let task = 1; task <= 5; task++) {
+      const { upstream } = upstreams.choose("gpt-4o", clock.now);
+      if (!upstream) throw new Error("the breaker opened too soon");
+      upstreams.end(upstreams.begin(upstream, task, true), lost, clock.now);
+      watch.see([lost]);
+    }
+    for (const end = clock.now + 11_000; clock.now < end; clock.now += 5) {
+      expect(upstreams.choose("gpt-4o", clock.now).upstream).toBeNull();
+      await Promise.resolve();
+    }
+    await until(async () => (await codes(app)).includes("provider.down") || undefined);
+    watch.see([{ ...lost, failure: null }]);
     await until(async () => (await codes(app)).length === 0 || undefined);
   });
 
