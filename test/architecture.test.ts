@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
+import { ALERT_CODES } from "../src/domain/alert.ts";
 import { Environment } from "../src/environment.ts";
 
 /** What each layer may import, from the bottom up. A layer may always import itself. */
@@ -96,6 +97,11 @@ describe("the README", () => {
       }),
     );
     expect(shown).toEqual(expected);
+  });
+
+  test("has a row for each alert", async () => {
+    const rows = [...(await readme).matchAll(/^\| `([a-z_]+\.[a-z_]+)` +\|/gm)];
+    expect(rows.map(([, code]) => code)).toEqual([...ALERT_CODES]);
   });
 
   test("cites only files that exist", async () => {

@@ -2,9 +2,9 @@
 export const ALERT_CODES = [
   /** Calls to a provider fail, all of them; the provider's name. */
   "provider.down",
-  /** A provider refuses calls because the account's quota is used up; the provider's name. */
+  /** A provider refuses calls because the account's quota is used up; the provider's name, and which of several keys. */
   "provider.quota_exceeded",
-  /** A provider refuses its API key; the provider's name. */
+  /** A provider refuses its API key; the same. */
   "provider.unauthorized",
   /** Tasks are ready, and none is started. */
   "queue.stuck",
