@@ -112,13 +112,15 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const now = ctx.now();
     const { seq } = endpoint.webhook;
     if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
+    // One that ends while the lists are on their way stands in them as if nobody had sent it.
+    const before = new Set(endpoint.underWay.keys());
     const due = await listDue(ctx.db, seq, now, LOOK_AHEAD);
     const fresh = await listFresh(ctx.db, seq, LOOK_AHEAD);
     const order = createOrder();
     for (const delivery of endpoint.underWay.values())
       if (delivery.nextAt === null) order.take(delivery);
     for (const delivery of [...due, ...fresh]) {
-      if (endpoint.underWay.has(delivery.seq)) continue;
+      if (before.has(delivery.seq) || endpoint.underWay.has(delivery.seq)) continue;
       if (delivery.nextAt === null && !order.take(delivery)) continue;
       if (endpoint.underWay.size >= slotsOf(endpoint) || underWay.size >= options.inAll) break;
       start(endpoint, delivery);
