@@ -109,6 +109,11 @@ test("time, timers and randomness come from the context", async () => {
   expect(MACHINE.test("clock.setTimeout(ring, 5); cancel();")).toBe(false);
 });
 
+test("a statement depends on the one before it in one place alone", async () => {
+  const linking = (await sources()).filter(([, source]) => source.includes("changes()"));
+  expect(linking.map(([file]) => file)).toEqual(["store/linked.ts"]);
+});
+
 describe("the README", () => {
   const readme = Bun.file("README.md").text();
 

@@ -29,7 +29,7 @@ export function createFanOut(ctx: Context) {
     });
     const seqs = group.map(({ webhook }) => webhook.seq);
     if (rows.length > 0)
-      await ctx.writer.write([...insertDeliveries(rows), moveCursors(seqs, last)]);
+      await ctx.writer.write({ added: insertDeliveries(rows), moved: moveCursors(seqs, last) });
     for (const seq of seqs) cursors.set(seq, last);
     return events.length === PAGE;
   }
@@ -38,9 +38,9 @@ export function createFanOut(ctx: Context) {
     savedAt = ctx.clock.now();
     const moved = endpoints.filter(({ webhook }) => cursorOf(webhook) > webhook.cursor);
     if (moved.length > 0)
-      await ctx.writer.write(
-        moved.map(({ webhook }) => moveCursors([webhook.seq], cursorOf(webhook))),
-      );
+      await ctx.writer.write({
+        cursors: moved.map(({ webhook }) => moveCursors([webhook.seq], cursorOf(webhook))),
+      });
     for (const { webhook } of moved) webhook.cursor = cursorOf(webhook);
   }
 

@@ -1,7 +1,6 @@
 import type { Context } from "../context.ts";
 import { newId } from "../lib/ids.ts";
 import { giveUpLease, takeLease } from "../store/leases.ts";
-import { rowsOf } from "../store/rows.ts";
 
 /**
  * The right to do what one process at a time does. On a local file there is no other. It is renewed
@@ -18,13 +17,13 @@ export function createLease(ctx: Context, name: string) {
       if (ctx.isExclusive) return true;
       const now = ctx.clock.monotonic();
       if (now - askedAt < leaseMs / 3) return isHeld;
-      const [result] = await ctx.writer.write([takeLease(name, holder, leaseMs)]);
+      const { taken } = await ctx.writer.write({ taken: takeLease(name, holder, leaseMs) });
       askedAt = now;
-      isHeld = rowsOf(result).length > 0;
+      isHeld = taken.rows.length > 0;
       return isHeld;
     },
     async giveUp(): Promise<void> {
-      if (isHeld) await ctx.writer.write([giveUpLease(name, holder)]);
+      if (isHeld) await ctx.writer.write({ given: giveUpLease(name, holder) });
       isHeld = false;
     },
   };

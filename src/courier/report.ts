@@ -19,21 +19,20 @@ export async function report(
   const isNews = (failingSince === null) !== (webhook.failingSince === null);
   webhook.failingSince = failingSince;
   const reason = whyDisable(delivery, attempt, nextAt, failingSince);
-  await ctx.writer.write([
-    recordAttempt(delivery, attempt, nextAt),
-    ...(isNews ? [noteHealth(webhook.seq, attempt.isDelivered, attempt.at)] : []),
-    ...(reason === undefined
-      ? []
-      : [
-          disableWebhook(webhook.seq, reason, now),
-          ...insertAlert({
+  await ctx.writer.write({
+    recorded: recordAttempt(delivery, attempt, nextAt),
+    health: isNews ? noteHealth(webhook.seq, attempt.isDelivered, attempt.at) : undefined,
+    disabled: reason === undefined ? undefined : disableWebhook(webhook.seq, reason, now),
+    alert:
+      reason === undefined
+        ? undefined
+        : insertAlert({
             code: "webhook.disabled",
             subject: webhook.id,
             message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to go on`,
             raisedAt: now,
           }),
-        ]),
-  ]);
+  });
   const outcome = attempt.isDelivered ? "delivered" : nextAt === undefined ? "failed" : "retried";
   ctx.meters.add("webhook_deliveries_total", label("outcome", outcome));
   if (reason !== undefined) ctx.signals.emit("events", undefined);

@@ -1,18 +1,17 @@
-import { type Client, type InArgs, LibsqlError, type ResultSet } from "@libsql/client";
+import { type Client, LibsqlError, type ResultSet } from "@libsql/client";
 
 import { type Clock, nextRound } from "../lib/clock.ts";
-
-export type Statement = { sql: string; args: InArgs };
+import { nameResults, type ResultOf, type Statement, statementsOf, type Unit } from "./unit.ts";
 
 export type Writer = {
   /**
-   * Commits the statements of one unit, in order, all or none, and resolves with their results
-   * once they are durable. Units written in the same turn of the event loop, or while a commit
-   * runs, share one transaction in the order of the calls, so that a later unit sees what an
-   * earlier one did. Within a unit, a statement may depend on the one before having changed a row
-   * with `changes() > 0`. Rejects with the database's error; other units are not affected.
+   * Commits the statements of one unit, in order, all or none, and resolves with their results,
+   * under the names that the statements have, once they are durable. Units written in the same turn
+   * of the event loop, or while a commit runs, share one transaction in the order of the calls, so
+   * that a later unit sees what an earlier one did. Rejects with the database's error; other units
+   * are not affected.
    */
-  write(unit: Statement[]): Promise<ResultSet[]>;
+  write<U extends Unit>(unit: U): Promise<ResultOf<U>>;
   /** Resolves when everything written so far is committed or rejected. */
   settled(): Promise<void>;
 };
@@ -21,7 +20,7 @@ export type Writer = {
 const MAX_STATEMENTS_PER_COMMIT = 400;
 
 type Waiting = {
-  unit: Statement[];
+  statements: Statement<unknown>[];
   resolve: (results: ResultSet[]) => void;
   reject: (error: unknown) => void;
 };
@@ -44,10 +43,10 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
   }
 
   function takeGroup(): Waiting[] {
-    let statements = 0;
-    const end = waiting.findIndex(({ unit }, i) => {
-      statements += unit.length;
-      return i > 0 && statements > MAX_STATEMENTS_PER_COMMIT;
+    let size = 0;
+    const end = waiting.findIndex(({ statements }, i) => {
+      size += statements.length;
+      return i > 0 && size > MAX_STATEMENTS_PER_COMMIT;
     });
     const group = end === -1 ? waiting : waiting.slice(0, end);
     waiting = end === -1 ? [] : waiting.slice(end);
@@ -57,7 +56,11 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
   return {
     write(unit) {
       return new Promise((resolve, reject) => {
-        waiting.push({ unit, resolve, reject });
+        waiting.push({
+          statements: statementsOf(unit),
+          resolve: (results) => resolve(nameResults(unit, results)),
+          reject,
+        });
         draining ??= drain();
       });
     },
@@ -70,11 +73,12 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
 async function commit(client: Client, group: Waiting[]): Promise<void> {
   try {
     const results = await client.batch(
-      group.flatMap(({ unit }) => unit),
+      group.flatMap(({ statements }) => statements),
       "write",
     );
     let from = 0;
-    for (const { unit, resolve } of group) resolve(results.slice(from, (from += unit.length)));
+    for (const { statements, resolve } of group)
+      resolve(results.slice(from, (from += statements.length)));
   } catch (error) {
     const [only] = group;
     if (group.length === 1 && only) only.reject(error);

@@ -1,23 +1,20 @@
-import type { ResultSet } from "@libsql/client";
 import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive, Waiting } from "../context.ts";
-import type { Statement } from "../db/writer.ts";
+import { isEmpty, type ResultOf, statementsOf } from "../db/unit.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createAlarm } from "../lib/alarm.ts";
 import type { Cancel } from "../lib/clock.ts";
-import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
+import { RUNNING_BATCHES } from "../store/batches.ts";
 import {
   claim,
   type Claimed,
   type LaneClaim,
-  type LaneReady,
   NEXT_WAITING,
   READY_LANES,
   releaseClaims,
   wakeWaiting,
 } from "../store/queue.ts";
-import { rowsOf } from "../store/rows.ts";
 import { postpone, settle } from "../store/settle.ts";
 import { createFeeder } from "./feeder.ts";
 import { createHalts } from "./halts.ts";
@@ -138,21 +135,23 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       batches,
       halts: halted,
     } = inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), now);
-    const feeds = isDraining ? [] : feeder.plan(now);
+    const feeding = isDraining ? undefined : feeder.plan(now);
     const claimNow = ++claimNo;
-    const parts: Statement[][] = [
-      doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
-      finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
-      retries.length > 0 ? postpone(retries, options.owner) : [],
-      [...progress.of(batches, now), ...halts.write(outcomes, halted, now)],
-      ...feeds.map(({ statements }) => statements),
-      claims.length > 0 ? claim(claims, options.owner, claimNow, now) : [],
-    ];
-    const statements = parts.flat();
-    if (statements.length === 0) return;
-    let results: ResultSet[];
+    const unit = {
+      released: doubtful.flatMap((number) =>
+        statementsOf(releaseClaims(claimedAs(options.owner, number), now)),
+      ),
+      settled: finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
+      postponed: retries.length > 0 ? postpone(retries, options.owner) : [],
+      progress: progress.of(batches, now),
+      halted: halts.write(outcomes, halted, now),
+      fed: feeding?.unit,
+      claim: claims.length > 0 ? claim(claims, options.owner, claimNow, now) : undefined,
+    };
+    if (isEmpty(unit)) return;
+    let results: ResultOf<typeof unit>;
     try {
-      results = await writer.write(statements);
+      results = await writer.write(unit);
     } catch (error) {
       reported = [...outcomes, ...reported];
       if (claims.length > 0) doubtful.push(claimNow);
@@ -167,14 +166,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     for (const { at: due } of retries)
       if (due === null) isNudged = true;
       else retryAlarm.noLaterThan(due);
-    let at = parts.slice(0, 4).flat().length;
-    for (const { statements: part, commit } of feeds)
-      commit(results.slice(at, (at += part.length)));
-    if (claims.length > 0) begin(rowsOf<Claimed>(results.at(-1)), claims, claimNow);
+    if (results.fed) feeding?.commit(results.fed);
+    if (results.claim) begin(results.claim.claimed.rows, claims, claimNow);
     if (halted.size > 0) signals.emit("batch", undefined);
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
     // What was fed can be claimed; where reports wait, with them.
-    if (feeds.length > 0 && reported.length === 0) isNudged = true;
+    if (results.fed && reported.length === 0) isNudged = true;
   }
 
   function planClaims(now: number): Promise<LaneClaim[]> {
@@ -214,18 +211,17 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
   async function sync(): Promise<void> {
-    const results = await writer.write([
-      wakeWaiting(ctx.clock.now()),
-      RUNNING_BATCHES,
-      READY_LANES,
-      NEXT_WAITING,
-    ]);
-    const running = rowsOf<RunningBatch>(results[1]);
-    book.setLimits(running);
-    book.learn(rowsOf<LaneReady>(results[2]), () => true);
-    feeder.setBatches(running);
-    progress.keepOnly(new Set(running.map(({ seq }) => seq)));
-    const next = rowsOf<{ at: number | null }>(results[3])[0]?.at;
+    const { running, ready, waiting } = await writer.write({
+      woken: wakeWaiting(ctx.clock.now()),
+      running: RUNNING_BATCHES,
+      ready: READY_LANES,
+      waiting: NEXT_WAITING,
+    });
+    book.setLimits(running.rows);
+    book.learn(ready.rows, () => true);
+    feeder.setBatches(running.rows);
+    progress.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
+    const next = waiting.rows[0]?.at;
     if (next !== null && next !== undefined) retryAlarm.noLaterThan(next);
     nudge();
   }
@@ -263,10 +259,10 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     },
     report: (outcomes) => report(reuse.withFollowers(outcomes)),
     async handBack() {
-      await writer.write([
-        ...postpone(reuse.handBack(), options.owner),
-        ...releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.clock.now()),
-      ]);
+      await writer.write({
+        postponed: postpone(reuse.handBack(), options.owner),
+        released: releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.clock.now()),
+      });
       inFlight.clear();
     },
     inFlight: inFlight.size,

@@ -1,8 +1,6 @@
-import type { ResultSet } from "@libsql/client";
-
-import type { Statement } from "../db/writer.ts";
+import type { ResultOf } from "../db/unit.ts";
 import type { RunningBatch } from "../store/batches.ts";
-import { feed, readFed } from "../store/queue.ts";
+import { feed, type FeedProgress, type FeedUnit, type LaneReady } from "../store/queue.ts";
 import type { LaneBook } from "./lane-book.ts";
 
 /** Rows moved into the queue at a time: about a millisecond of the event loop. */
@@ -26,6 +24,8 @@ type Position = {
   /** Models whose tasks are passed over, and after which position they were. */
   passedOver: Map<string, number>;
 };
+
+type Feeding = { unit: FeedUnit; commit(results: ResultOf<FeedUnit>): void };
 
 /**
  * Keeps the queue short: the pending tasks of a running batch enter it in input order as its lanes
@@ -56,6 +56,17 @@ export function createFeeder(book: LaneBook) {
     }
   }
 
+  function advance(position: Position, fed: FeedProgress, lanes: LaneReady[]): void {
+    position.after = fed.position ?? position.after;
+    position.isDrained = fed.seen < CHUNK;
+    position.chunks++;
+    for (const { model, ready } of lanes) {
+      if (ready > book.laneOf(fed.batch, model).ready) position.models.set(model, position.chunks);
+      if (ready > GLUT && !position.passedOver.has(model))
+        position.passedOver.set(model, position.after);
+    }
+  }
+
   return {
     /** The batches that run; others are forgotten, new and hungry ones begin at their first task. */
     setBatches(running: RunningBatch[]): void {
@@ -65,29 +76,30 @@ export function createFeeder(book: LaneBook) {
         if (!positions.has(seq) || (isHungryNow && positions.get(seq)?.isDrained))
           positions.set(seq, fromStart());
     },
-    /** Statements that feed the hungriest batches, and what to do with their results once committed. */
-    plan(now: number): { statements: Statement[]; commit: (results: ResultSet[]) => void }[] {
+    /** What feeds the hungriest batches, if there are such, and what to do with its results once committed. */
+    plan(now: number): Feeding | undefined {
       for (const [seq, position] of positions) goBack(seq, position);
-      return [...positions]
+      const hungriest = [...positions]
         .filter(([seq, position]) => isHungry(seq, position))
         .toSorted(([a], [b]) => book.readyIn(a) - book.readyIn(b))
-        .slice(0, BATCHES_AT_ONCE)
-        .map(([seq, position]) => ({
-          statements: feed(seq, position.after, CHUNK, [...position.passedOver.keys()], now),
-          commit(results) {
-            const fed = readFed(results);
-            position.after = fed.position ?? position.after;
-            position.isDrained = fed.seen < CHUNK;
-            position.chunks++;
-            for (const { model, ready } of fed.ready) {
-              if (ready > book.laneOf(seq, model).ready)
-                position.models.set(model, position.chunks);
-              if (ready > GLUT && !position.passedOver.has(model))
-                position.passedOver.set(model, position.after);
-            }
-            book.learn(fed.ready, (batch) => batch === seq);
-          },
-        }));
+        .slice(0, BATCHES_AT_ONCE);
+      if (hungriest.length === 0) return undefined;
+      const from = hungriest.map(([batch, { after, passedOver }]) => ({
+        batch,
+        position: after,
+        passedOver: [...passedOver.keys()],
+      }));
+      return {
+        unit: feed(from, CHUNK, now),
+        commit({ progress, ready }) {
+          for (const [seq, position] of hungriest) {
+            const fed = progress.rows.find(({ batch }) => batch === seq);
+            const lanes = ready.rows.filter(({ lane }) => lane === seq);
+            if (fed) advance(position, fed, lanes);
+            book.learn(lanes, (lane) => lane === seq);
+          }
+        },
+      };
     },
   };
 }

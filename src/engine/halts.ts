@@ -1,8 +1,8 @@
-import type { Statement } from "../db/writer.ts";
+import { type Statement, statementsOf } from "../db/unit.ts";
 import type { AlertCode } from "../domain/alert.ts";
 import { type Halt, HALTS, isHalt } from "../domain/failure.ts";
 import { deleteAlert, insertAlert } from "../store/alerts.ts";
-import { pauseRunning } from "../store/batch-moves.ts";
+import { pauseBatch } from "../store/batch-moves.ts";
 import type { Outcome } from "./protocol.ts";
 
 const ALERTS: Record<Halt, AlertCode> = {
@@ -21,9 +21,13 @@ export function createHalts() {
 
   return {
     /** What is to be written for calls that ended and batches that can go on no more. */
-    write(outcomes: Outcome[], batches: ReadonlyMap<number, Halt>, now: number): Statement[] {
+    write(
+      outcomes: Outcome[],
+      batches: ReadonlyMap<number, Halt>,
+      now: number,
+    ): Statement<unknown>[] {
       const statements = [...batches].flatMap(([seq, cause]) =>
-        pauseRunning(seq, HALTS[cause], now),
+        statementsOf(pauseBatch(seq, HALTS[cause], now)),
       );
       for (const { failure, account, instead } of outcomes) {
         if (instead) continue;
@@ -32,13 +36,14 @@ export function createHalts() {
           clear.add(account);
           raised.delete(account);
           for (const code of Object.values(ALERTS))
-            statements.push(...deleteAlert(code, account, now));
+            statements.push(...statementsOf(deleteAlert(code, account, now)));
         } else if (isHalt(cause) && !raised.has(account)) {
           raised.add(account);
           clear.delete(account);
           const { message } = HALTS[cause];
           const code = ALERTS[cause];
-          statements.push(...insertAlert({ code, subject: account, message, raisedAt: now }));
+          const alert = { code, subject: account, message, raisedAt: now };
+          statements.push(...statementsOf(insertAlert(alert)));
         }
       }
       return statements;

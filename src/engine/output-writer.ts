@@ -42,7 +42,7 @@ export async function startOutputWriter(ctx: Context) {
     isNudged = false;
   }
 
-  if (ctx.isExclusive) await ctx.writer.write([FREE_OUTPUTS]);
+  if (ctx.isExclusive) await ctx.writer.write({ freed: FREE_OUTPUTS });
   const unsubscribe = ctx.signals.on("events", nudge);
   const cancelPoll = ctx.clock.setInterval(nudge, POLL_MS);
   nudge();

@@ -4,7 +4,7 @@ import type { Ticket } from "../domain/pacer.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import { estimatePromptTokens } from "../providers/tokens.ts";
 import { type Claimed, type LaneClaim, type Upcoming, upcoming } from "../store/queue.ts";
-import { rowsOf } from "../store/rows.ts";
+import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Outcome } from "./protocol.ts";
 import type { Begun, Upstream, Upstreams } from "./upstreams.ts";
@@ -60,12 +60,10 @@ export function createPacing(
   /** What a lane is said to have may still be on its way into the database; it is read behind that. */
   async function readUpcoming(lane: Lane, limit: number): Promise<Upcoming[]> {
     const query = upcoming(lane.lane, lane.model, limit);
-    const [known] = await client.batch([query], "read");
-    const rows = rowsOf<Upcoming>(known);
+    const rows = await readRows(client, query);
     if (rows.length === limit) return rows;
     const said = lane.ready;
-    const [written] = await writer.write([query]);
-    const all = rowsOf<Upcoming>(written);
+    const all = (await writer.write({ query })).query.rows;
     if (all.length < limit) lane.ready -= Math.max(0, said - all.length);
     return all;
   }

@@ -1,4 +1,4 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { reportProgress } from "../store/settle.ts";
 
 const EVERY_MS = 500;

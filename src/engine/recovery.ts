@@ -11,7 +11,6 @@ import {
   OWNER_IS_GONE,
 } from "../store/nodes.ts";
 import { releaseClaims } from "../store/queue.ts";
-import { rowsOf } from "../store/rows.ts";
 
 export type Membership = {
   /** The number that claims of this process carry. */
@@ -33,14 +32,17 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
   const { leaseMs } = ctx.config;
 
   async function takeOver(): Promise<number> {
-    const released = releaseClaims(OWNER_IS_GONE, ctx.clock.now());
-    const results = await ctx.writer.write([forgetSilentNodes(leaseMs), COUNT_NODES, ...released]);
-    ctx.live.nodes = Math.max(1, rowsOf<{ nodes: number }>(results[1])[0]?.nodes ?? 1);
-    return results.at(-1)?.rowsAffected ?? 0;
+    const { living, orphans } = await ctx.writer.write({
+      forgotten: forgetSilentNodes(leaseMs),
+      living: COUNT_NODES,
+      orphans: releaseClaims(OWNER_IS_GONE, ctx.clock.now()),
+    });
+    ctx.live.nodes = Math.max(1, living.rows[0]?.nodes ?? 1);
+    return orphans.released.changed;
   }
 
-  if (ctx.isExclusive) await ctx.writer.write([forgetAllNodes]);
-  const [added] = rowsOf<{ seq: number }>((await ctx.writer.write([addNode]))[0]);
+  if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
+  const [added] = (await ctx.writer.write({ node: addNode })).node.rows;
   if (!added) throw new Error("the node was not added");
   const node = added.seq;
   const orphans = await takeOver();
@@ -49,7 +51,7 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
 
   const cancel = ctx.clock.setInterval(async () => {
     try {
-      await ctx.writer.write([heartbeat(node)]);
+      await ctx.writer.write({ proof: heartbeat(node) });
       const taken = await takeOver();
       if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
     } catch (error) {
@@ -61,7 +63,7 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
     node,
     async leave() {
       cancel();
-      await ctx.writer.write([forgetNode(node)]);
+      await ctx.writer.write({ forgotten: forgetNode(node) });
     },
   };
 }

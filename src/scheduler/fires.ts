@@ -2,14 +2,15 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { nextFire } from "../domain/cron.ts";
-import { type FirePlan, planFires, type RunStatus } from "../domain/schedule.ts";
+import { type FirePlan, planFires } from "../domain/schedule.ts";
 import { nextRound } from "../lib/clock.ts";
 import { newId } from "../lib/ids.ts";
 import { label } from "../lib/meters.ts";
-import { insertAlertAfterChange } from "../store/alerts.ts";
-import { rowsOf } from "../store/rows.ts";
-import { addRunsAfterChange, type NewRun, supersede } from "../store/schedule-runs.ts";
+import { insertAlert } from "../store/alerts.ts";
+import { addRuns, type NewRun, supersede } from "../store/schedule-runs.ts";
 import {
+  isActiveAsRead,
+  isStillDue,
   listActive,
   listDue,
   moveNextRun,
@@ -17,6 +18,7 @@ import {
   type Schedule,
   type Timing,
 } from "../store/schedules.ts";
+import { hasRow } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
@@ -56,19 +58,22 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
     isDryRun: null,
   }));
   const newest = runs.findLast(({ missed }) => missed === null);
-  const [moved, added] = await ctx.writer.write([
-    moveNextRun(schedule, plan.next),
-    addRunsAfterChange(seq, runs, now),
-    ...(newest && schedule.overlapPolicy === "cancel_previous" ? [supersede(seq, newest.id)] : []),
-  ]);
-  const statuses = rowsOf<{ status: RunStatus }>(added).map(({ status }) => status);
+  const { moved, added } = await ctx.writer.write({
+    added: addRuns(isStillDue(schedule), runs, now),
+    moved: moveNextRun(schedule, plan.next),
+    superseded:
+      newest && schedule.overlapPolicy === "cancel_previous"
+        ? supersede(seq, newest.id)
+        : undefined,
+  });
+  const statuses = added.rows.map(({ status }) => status);
   // What begins is counted when it ends.
   for (const status of statuses)
     if (status === "skipped" || status === "missed")
       ctx.meters.add("schedule_fires_total", label("outcome", status));
   const missed = statuses.filter((status) => status === "missed").length;
   if (missed > 0) log.warning("Scheduled task {id} missed {missed} fires", { id, missed });
-  return moved?.rowsAffected === 1;
+  return moved.changed > 0;
 }
 
 /**
@@ -82,7 +87,7 @@ export async function realign(ctx: Context, now: number): Promise<void> {
       if (schedule.nextRun !== null && schedule.nextRun <= now) return;
       const next = await planned(ctx, schedule, () => ({ at: nextFire(schedule, now) }));
       if (!next || next.at === schedule.nextRun) return;
-      await ctx.writer.write([moveNextRun(schedule, next.at)]);
+      await ctx.writer.write({ moved: moveNextRun(schedule, next.at) });
     });
     const last = page.at(-1);
     if (!last || page.length < PAGE) return;
@@ -123,15 +128,14 @@ async function planned<Plan>(
     const reason = `Its next time cannot be computed: ${why}`;
     const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
     const now = ctx.clock.now();
-    await ctx.writer.write([
-      pauseSchedule(schedule, reason, now),
-      ...insertAlertAfterChange({
-        code: "schedule.paused",
-        subject: schedule.id,
-        message,
-        raisedAt: now,
-      }),
-    ]);
+    const which = isActiveAsRead(schedule);
+    await ctx.writer.write({
+      alert: insertAlert(
+        { code: "schedule.paused", subject: schedule.id, message, raisedAt: now },
+        hasRow("schedules", which),
+      ),
+      paused: pauseSchedule(which, reason, now),
+    });
     log.error(message);
     return undefined;
   }

@@ -13,22 +13,20 @@ import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
 import { discardDrafts, hasDrafts } from "../services/ingest.ts";
 import { cancelBatch, executeBatch } from "../services/run-batch.ts";
-import { insertAlertAfterChange } from "../store/alerts.ts";
+import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
-import { eventAfterChange } from "../store/events.ts";
+import { insertEvent } from "../store/events.ts";
 import {
   beginRun,
-  dropQueuedAfterChange,
+  dropQueued,
   endRun,
   findRun,
+  isRunAsRead,
   postponeRun,
   type ScheduleRun,
 } from "../store/schedule-runs.ts";
-import {
-  noteRunAfterChange,
-  pauseIfFailingAfterChange,
-  type Schedule,
-} from "../store/schedules.ts";
+import { isFailing, noteRun, pauseSchedule, type Schedule } from "../store/schedules.ts";
+import { both, hasRow } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
@@ -51,10 +49,9 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
   try {
     const batch = await requireBatch(ctx, schedule, run, outputFile);
     if (batch.status === "pending") await startBatch(ctx, batch.id, run.isDryRun);
-    await ctx.writer.write([
-      beginRun(run.id, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
-      noteRunAfterChange(schedule.seq, run.scheduledAt, "running"),
-    ]);
+    await ctx.writer.write(
+      beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
+    );
   } catch (error) {
     await afterFailedStart(ctx, schedule, run, error);
   }
@@ -131,7 +128,7 @@ async function afterFailedStart(
   log.error("Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
     const retryAt = ctx.clock.now() + RETRY_MS * 2 ** run.attempts;
-    await ctx.writer.write([postponeRun(run, retryAt)]);
+    await ctx.writer.write({ postponed: postponeRun(run, retryAt) });
     return;
   }
   const message = "It could not be started; the log tells why";
@@ -193,25 +190,32 @@ async function finishRun(
     message: `Scheduled task ${schedule.id} (${schedule.name}): ${stop}`,
     raisedAt: now,
   };
-  const [ended] = await ctx.writer.write([
-    endRun(run, { status, reason, error, counts: batch, now }),
-    eventAfterChange({
-      type: "scheduled_task.executed",
-      at: now,
-      task: null,
-      batch: batch?.id ?? run.batch,
-      data: toData(schedule, run, { status, reason, error, batch }),
-    }),
-    noteRunAfterChange(schedule.seq, run.scheduledAt, status),
-    ...(status === "failed"
-      ? [
-          pauseIfFailingAfterChange(schedule.seq, stop, now),
-          ...insertAlertAfterChange(alert),
-          dropQueuedAfterChange(schedule.seq, "The schedule was stopped"),
-        ]
-      : []),
-  ]);
-  if (ended?.rowsAffected === 1) ctx.meters.add("schedule_fires_total", label("outcome", status));
+  const which = isRunAsRead(run);
+  const can = hasRow("schedule_runs", which);
+  const mustStop = both(can, hasRow("schedules", isFailing(schedule.seq)));
+  const { ended } = await ctx.writer.write({
+    event: insertEvent(
+      {
+        type: "scheduled_task.executed",
+        at: now,
+        task: null,
+        batch: batch?.id ?? run.batch,
+        data: toData(schedule, run, { status, reason, error, batch }),
+      },
+      can,
+    ),
+    noted: noteRun(schedule.seq, run.scheduledAt, status, can),
+    stopped:
+      status === "failed"
+        ? {
+            alert: insertAlert(alert, mustStop),
+            dropped: dropQueued(schedule.seq, "The schedule was stopped", mustStop),
+            paused: pauseSchedule(both(isFailing(schedule.seq), can), stop, now),
+          }
+        : undefined,
+    ended: endRun(which, { status, reason, error, counts: batch, now }),
+  });
+  if (ended.changed > 0) ctx.meters.add("schedule_fires_total", label("outcome", status));
   ctx.signals.emit("events", undefined);
 }
 

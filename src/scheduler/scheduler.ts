@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { endsWithin } from "../lib/clock.ts";
 import { databaseNow } from "../store/nodes.ts";
-import { rowsOf } from "../store/rows.ts";
+import { readRows } from "../store/rows.ts";
 import {
   claimRuns,
   ENDED_RUNS,
@@ -78,7 +78,7 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
       if (now < lastNow) await realign(ctx, now);
       lastNow = now;
       if ((await fireDue(ctx, now)) > 0) void nudgeRuns();
-      const [next] = rowsOf<{ at: number | null }>(await ctx.client.execute(NEXT_FIRE));
+      const [next] = await readRows(ctx.client, NEXT_FIRE);
       return Math.min((next?.at ?? Infinity) - (await readClock(ctx)), maxSleepMs);
     },
   });
@@ -89,13 +89,13 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
     async work() {
       const free = STARTS_AT_ONCE - working.size;
       const busy = [...working.keys()];
-      if (free <= 0 || (await ctx.client.execute(findIdleRun(busy))).rows.length === 0)
+      if (free <= 0 || (await readRows(ctx.client, findIdleRun(busy))).length === 0)
         return maxSleepMs;
-      const [, claimed] = await ctx.writer.write([
-        releaseRuns(node, busy),
-        claimRuns(node, free, ctx.clock.now()),
-      ]);
-      for (const { id } of rowsOf<{ id: string }>(claimed)) workOn(id, startRun(ctx, id));
+      const { claimed } = await ctx.writer.write({
+        released: releaseRuns(node, busy),
+        claimed: claimRuns(node, free, ctx.clock.now()),
+      });
+      for (const { id } of claimed.rows) workOn(id, startRun(ctx, id));
       return FOLLOW_MS;
     },
   });
@@ -110,7 +110,7 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
       await cancelAsked();
       if (open.running > 0) await endFinished(ctx);
       if (open.pending + open.queued > 0) {
-        await ctx.writer.write([promoteQueued]);
+        await ctx.writer.write({ promoted: promoteQueued });
         void starts.nudge();
       }
       return FOLLOW_MS;
@@ -118,9 +118,9 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
   });
 
   async function cancelAsked(): Promise<void> {
-    type Row = { id: string; status: string; batch: string | null };
-    for (const { id, status, batch } of rowsOf<Row>(await ctx.client.execute(RUNS_TO_CANCEL)))
-      if (status !== "running") await ctx.writer.write([endUnbegunRun(id, ctx.clock.now())]);
+    for (const { id, status, batch } of await readRows(ctx.client, RUNS_TO_CANCEL))
+      if (status !== "running")
+        await ctx.writer.write({ ended: endUnbegunRun(id, ctx.clock.now()) });
       else if (batch !== null && !working.has(id)) workOn(id, cancelRun(ctx, batch));
   }
 
@@ -170,15 +170,13 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
 }
 
 async function endFinished(ctx: Context): Promise<void> {
-  const ended = rowsOf<{ id: string }>(await ctx.client.execute(ENDED_RUNS));
+  const ended = await readRows(ctx.client, ENDED_RUNS);
   await Promise.all(ended.map(({ id }) => endFinishedRun(ctx, id)));
 }
 
 async function countOpen(ctx: Context) {
   const counts = { pending: 0, queued: 0, running: 0 };
-  type Row = { status: keyof typeof counts; runs: number };
-  for (const { status, runs } of rowsOf<Row>(await ctx.client.execute(OPEN_RUNS)))
-    counts[status] = runs;
+  for (const { status, runs } of await readRows(ctx.client, OPEN_RUNS)) counts[status] = runs;
   return counts;
 }
 

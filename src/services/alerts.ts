@@ -33,9 +33,9 @@ export function listOpenAlerts(ctx: Pick<Context, "db">): Promise<store.Alert[]>
   return store.listAlerts(ctx.db);
 }
 
-async function tell(ctx: Part, unit: ReturnType<typeof store.insertAlert>): Promise<boolean> {
-  const [changed] = await ctx.writer.write(unit);
-  if (changed?.rowsAffected !== 1) return false;
+async function tell(ctx: Part, unit: store.AlertUnit): Promise<boolean> {
+  const { alert } = await ctx.writer.write(unit);
+  if (alert.changed === 0) return false;
   ctx.signals.emit("events", undefined);
   return true;
 }

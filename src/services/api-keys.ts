@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import type { Statement } from "../db/unit.ts";
 import type { Scope } from "../domain/scope.ts";
 import { AppError, invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
@@ -6,7 +7,6 @@ import { newId } from "../lib/ids.ts";
 import { randomSecret } from "../lib/secrets.ts";
 import * as store from "../store/api-keys.ts";
 import { releaseHeld } from "../store/budgets.ts";
-import { rowsOf } from "../store/rows.ts";
 import { watchBudgets } from "./budgets.ts";
 
 /** A key with what its tasks came to, this month (UTC) and ever. */
@@ -30,19 +30,18 @@ export async function createKey(
   requireFuture(draft.expiresAt, now);
   const secret = newSecret();
   const id = newId(ctx, "key");
-  await ctx.writer.write([
-    store.insertKey({
-      id,
-      name: draft.name,
-      ...describeSecret(secret),
-      scopes: draft.scopes,
-      origin: "api",
-      createdAt: now,
-      expiresAt: draft.expiresAt ?? null,
-      rateLimitPerMinute: draft.rateLimitPerMinute ?? null,
-      monthlyBudgetUsd: draft.monthlyBudgetUsd ?? null,
-    }),
-  ]);
+  const key = store.insertKey({
+    id,
+    name: draft.name,
+    ...describeSecret(secret),
+    scopes: draft.scopes,
+    origin: "api",
+    createdAt: now,
+    expiresAt: draft.expiresAt ?? null,
+    rateLimitPerMinute: draft.rateLimitPerMinute ?? null,
+    monthlyBudgetUsd: draft.monthlyBudgetUsd ?? null,
+  });
+  await ctx.writer.write({ key });
   return { secret, record: await getKey(ctx, id) };
 }
 
@@ -70,16 +69,14 @@ export async function updateKey(
   const key = await requireKey(ctx, id);
   requireFuture(change.expiresAt, ctx.clock.now());
   const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
-  await applyTo(ctx, id, [
-    store.updateKey(id, {
-      name: change.name ?? key.name,
-      scopes: change.scopes ?? key.scopes,
-      expiresAt: kept(change.expiresAt, key.expiresAt),
-      rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
-      monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
-    }),
-    releaseHeld(id, ctx.clock.now()),
-  ]);
+  const changed = store.updateKey(id, {
+    name: change.name ?? key.name,
+    scopes: change.scopes ?? key.scopes,
+    expiresAt: kept(change.expiresAt, key.expiresAt),
+    rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
+    monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
+  });
+  await applyTo(ctx, id, { changed, released: releaseHeld(id, ctx.clock.now()) });
   // Single tasks of the key may be ready again.
   ctx.signals.emit("batch", undefined);
   await watchBudgets(ctx);
@@ -95,25 +92,24 @@ export async function rotateKey(
   requireOurs(await requireKey(ctx, id), "rotated");
   const secret = newSecret();
   const now = ctx.clock.now();
-  await applyTo(ctx, id, [store.rotateKey(id, describeSecret(secret), now + overlapMs, now)]);
+  const changed = store.rotateKey(id, describeSecret(secret), now + overlapMs, now);
+  await applyTo(ctx, id, { changed });
   return { secret, record: await getKey(ctx, id) };
 }
 
 /** Ends a key at once and for good. What it made stays. */
 export async function revokeKey(ctx: Context, id: string): Promise<void> {
   requireOurs(await requireKey(ctx, id), "revoked");
-  await applyTo(ctx, id, [store.revokeKey(id, ctx.clock.now())]);
+  await applyTo(ctx, id, { changed: store.revokeKey(id, ctx.clock.now()) });
 }
 
-/** Writes a change whose first statement returns a row where the key allowed it. */
-async function applyTo(
-  ctx: Context,
-  id: string,
-  unit: Parameters<Context["writer"]["write"]>[0],
-): Promise<void> {
-  const [result] = await ctx.writer.write(unit);
+type KeyUnit = { changed: Statement<{ seq: number }>; released?: Statement };
+
+/** Writes a change that returns a row where the key allowed it. */
+async function applyTo(ctx: Context, id: string, unit: KeyUnit): Promise<void> {
+  const { changed } = await ctx.writer.write(unit);
   ctx.signals.emit("keys", undefined);
-  if (rowsOf(result).length === 0)
+  if (changed.rows.length === 0)
     throw new AppError("API_KEY_FIXED", `API key ${id} was revoked or has expired`);
 }
 

@@ -28,7 +28,7 @@ export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog
     noted = [];
     if (entries.length === 0) return;
     try {
-      await ctx.writer.write(store.appendAudit(entries));
+      await ctx.writer.write({ entries: store.appendAudit(entries) });
     } catch (error) {
       const log = getLogger(["gptrunner", "audit"]);
       log.error("{count} actions are not in the audit log: {error}", {

@@ -58,5 +58,5 @@ function endOf(key: ApiKey, hash: string): number {
 
 /** Nobody waits for it, and a request does not fail because of it. */
 function noteUse(ctx: Context, key: number, now: number): void {
-  ctx.writer.write([touchKey(key, now)]).catch(() => undefined);
+  ctx.writer.write({ touched: touchKey(key, now) }).catch(() => undefined);
 }

@@ -1,16 +1,8 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import {
-  cancelChunk,
-  findUnswept,
-  reviveChunk,
-  RUNS,
-  TOLD,
-  UNSWEPT,
-} from "../store/batch-moves.ts";
-import type { CancelledRun } from "../store/queue.ts";
-import { rowsOf } from "../store/rows.ts";
+import { cancelChunk, findUnswept, reviveChunk, UNSWEPT } from "../store/batch-moves.ts";
+import { readRows } from "../store/rows.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
 
 /** Tasks moved in one commit: some ten milliseconds of the event loop. */
@@ -23,7 +15,7 @@ const CHUNK = 1000;
  */
 export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
   for (;;) {
-    const [todo] = rowsOf<{ isCancelled: number }>(await ctx.client.execute(findUnswept(seq)));
+    const [todo] = await readRows(ctx.client, findUnswept(seq));
     if (!todo) break;
     if (todo.isCancelled) await cancelSome(ctx, seq);
     else await ctx.writer.write(reviveChunk(seq, CHUNK, ctx.clock.now()));
@@ -34,12 +26,10 @@ export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
 
 async function cancelSome(ctx: Context, seq: number): Promise<void> {
   const now = ctx.clock.now();
-  const results = await ctx.writer.write(cancelChunk(seq, CHUNK, now));
-  const runs = rowsOf<CancelledRun>(results[RUNS]);
-  const tasks = runs.filter((run) => run.isRunning).map((run) => run.task);
-  const told = results[TOLD]?.rowsAffected ?? 0;
-  ctx.meters.add("tasks_total", 'status="cancelled"', told);
-  tellCancelled(ctx, runs, now);
+  const { runs, events } = await ctx.writer.write(cancelChunk(seq, CHUNK, now));
+  const tasks = runs.rows.filter((run) => run.isRunning).map((run) => run.task);
+  ctx.meters.add("tasks_total", 'status="cancelled"', events.changed);
+  tellCancelled(ctx, runs.rows, now);
   if (tasks.length === 0) return;
   ctx.signals.emit("abandoned", { tasks });
   ctx.signals.emit("settled", { tasks });
@@ -47,8 +37,7 @@ async function cancelSome(ctx: Context, seq: number): Promise<void> {
 
 /** Does what an earlier process left undone; what fails is logged. */
 export async function sweepAll(ctx: Context): Promise<void> {
-  for (const { seq } of rowsOf<{ seq: number }>(await ctx.client.execute(UNSWEPT)))
-    await sweepInBackground(ctx, seq);
+  for (const { seq } of await readRows(ctx.client, UNSWEPT)) await sweepInBackground(ctx, seq);
 }
 
 /** As `sweepBatch`, for nobody to wait for: what fails is logged, and done at the next start. */

@@ -3,7 +3,7 @@ import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/batches.ts";
-import { type NewBatch, publishDraft, readPublished } from "../store/ingest.ts";
+import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
@@ -110,7 +110,8 @@ async function ingest(
 ): Promise<number | undefined> {
   try {
     const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    return readPublished(await ctx.writer.write(publishDraft(batch, written, models, adopted)));
+    const { published } = await ctx.writer.write(publishDraft(batch, written, models, adopted));
+    return published.rows[0]?.total;
   } catch (error) {
     await discardDraft(ctx, batch.draft);
     if (String(error).includes("UNIQUE constraint failed"))

@@ -1,7 +1,7 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { nextMonth, overBudget, solventAgain } from "../store/budgets.ts";
-import { rowsOf } from "../store/rows.ts";
+import { readRows } from "../store/rows.ts";
 import { clearAlert } from "./alerts.ts";
 import type { Caller } from "./caller.ts";
 
@@ -11,20 +11,17 @@ export async function requireBudget(
   caller: Caller,
 ): Promise<void> {
   const now = ctx.clock.now();
-  const { rows } = await ctx.client.execute(overBudget(caller.key, now));
-  const [row] = rows;
+  const [row] = await readRows(ctx.client, overBudget(caller.key, now));
   if (!row) return;
   throw new AppError(
     "QUOTA_EXCEEDED",
-    `This key has spent ${Number(row["spent"]).toFixed(4)} of its ${String(row["budget"])} USD of this month; raise monthlyBudgetUsd or wait for the next one`,
+    `This key has spent ${row.spent.toFixed(4)} of its ${row.budget} USD of this month; raise monthlyBudgetUsd or wait for the next one`,
     { retryAfter: Math.ceil((nextMonth(now) - now) / 1000) },
   );
 }
 
 /** Tells that all is clear of keys that have money again, because of a new month or a larger budget. */
 export async function watchBudgets(ctx: Context): Promise<void> {
-  for (const { id } of rowsOf<{ id: string }>(
-    await ctx.client.execute(solventAgain(ctx.clock.now())),
-  ))
+  for (const { id } of await readRows(ctx.client, solventAgain(ctx.clock.now())))
     await clearAlert(ctx, "budget.exceeded", id);
 }

@@ -3,7 +3,6 @@ import { EVENT_TYPES, toEventBody, typesOf } from "../domain/event.ts";
 import { AppError } from "../errors.ts";
 import * as store from "../store/deliveries.ts";
 import { findIdBefore, readEvents } from "../store/events.ts";
-import { rowsOf } from "../store/rows.ts";
 import type { Webhook } from "../store/webhooks.ts";
 
 export type DeliveryRecord = store.Delivery;
@@ -41,7 +40,7 @@ export async function replayDelivery(
   seq: number,
 ): Promise<DeliveryRecord> {
   await getDelivery(ctx, webhook, seq);
-  await ctx.writer.write([store.replayDelivery(seq)]);
+  await ctx.writer.write({ replayed: store.replayDelivery(seq) });
   ctx.signals.emit("webhooks", undefined);
   return getDelivery(ctx, webhook, seq);
 }
@@ -70,8 +69,8 @@ async function replayKnown(
   let count = 0;
   for (let after = 0; ;) {
     const page = { since, onlyFailed, after, limit: AT_ONCE };
-    const [result] = await ctx.writer.write([store.replaySome(webhook, page)]);
-    const rows = rowsOf<{ seq: number }>(result);
+    const { replayed } = await ctx.writer.write({ replayed: store.replaySome(webhook, page) });
+    const { rows } = replayed;
     count += rows.length;
     if (rows.length < AT_ONCE) return count;
     after = Math.max(...rows.map(({ seq }) => seq));
@@ -84,10 +83,10 @@ async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise
   for (let at = await findIdBefore(ctx.client, since); at < webhook.cursor;) {
     const { events, upTo } = await readEvents(ctx.client, at, webhook.cursor, AT_ONCE);
     const wanted = events.filter((event) => event.at >= since && types.has(event.type));
-    const results = await ctx.writer.write(
-      store.insertDeliveries(wanted.map((event) => toDelivery(webhook.seq, event))),
-    );
-    count += results.reduce((sum, { rowsAffected }) => sum + rowsAffected, 0);
+    const { added } = await ctx.writer.write({
+      added: store.insertDeliveries(wanted.map((event) => toDelivery(webhook.seq, event))),
+    });
+    count += added.changed;
     at = upTo;
   }
   return count;

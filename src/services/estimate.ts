@@ -6,13 +6,8 @@ import { routesOf } from "../domain/routes.ts";
 import { nextRound } from "../lib/clock.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countPromptTokens } from "../providers/tokens.ts";
-import {
-  type EstimatedTask,
-  pendingFrom,
-  pendingRange,
-  RECENT_CALL_MS,
-} from "../store/estimate.ts";
-import { rowsOf } from "../store/rows.ts";
+import { pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
+import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 
 /** Tasks whose tokens are counted: all of a small batch, runs of neighbours spread over a large one. */
@@ -30,7 +25,7 @@ export async function estimateBatch(
 ): Promise<Estimate & { concurrency: number; secondsPerCall: number }> {
   const batch = await getBatch(ctx, id);
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
-  const recent = rowsOf<{ ms: number | null }>(await ctx.client.execute(RECENT_CALL_MS))[0]?.ms;
+  const recent = (await readRows(ctx.client, RECENT_CALL_MS))[0]?.ms;
   const pace = {
     concurrency: Math.min(batch.maxConcurrency ?? Infinity, ctx.config.maxConcurrency),
     secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
@@ -49,8 +44,8 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
   const sample: SampledTask[] = [];
   let characters = 0;
   for (const position of await startsOfRuns(ctx, batch, tasks)) {
-    const page = await ctx.client.execute(pendingFrom(batch, position, RUN));
-    for (const { model, endpoint, body: text } of rowsOf<EstimatedTask>(page)) {
+    const page = await readRows(ctx.client, pendingFrom(batch, position, RUN));
+    for (const { model, endpoint, body: text } of page) {
       characters += text.length;
       if (characters > MOST_CHARACTERS && sample.length > 0) return sample;
       const parsed = parseJson(text);
@@ -70,9 +65,7 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
 
 /** Where the runs begin: one after the other in a small batch, evenly spread in a large one. */
 async function startsOfRuns(ctx: Context, batch: number, tasks: number): Promise<number[]> {
-  const [range] = rowsOf<{ first: number | null; last: number | null }>(
-    await ctx.client.execute(pendingRange(batch)),
-  );
+  const [range] = await readRows(ctx.client, pendingRange(batch));
   if (!range || range.first === null || range.last === null) return [];
   const { first, last } = range;
   if (tasks > SAMPLE || last - first > 2 * SAMPLE) {

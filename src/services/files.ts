@@ -6,7 +6,6 @@ import { AppError } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import { explainWriting, writeWhole } from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
-import { rowsOf } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 
 /** Uploads lie here, inside the files folder. */
@@ -55,7 +54,7 @@ export async function storeFile(
     apiKey: caller.key,
     createdAt: now,
   };
-  await ctx.writer.write([store.insertFile(file)]);
+  await ctx.writer.write({ file: store.insertFile(file) });
   return getFile(ctx, id);
 }
 
@@ -80,8 +79,8 @@ export async function openFile(ctx: Context, id: string) {
 
 /** Deletes an upload. Batches that were made of it keep what they read. */
 export async function deleteFile(ctx: Context, id: string): Promise<void> {
-  const [result] = await ctx.writer.write([store.deleteFile(id)]);
-  if (rowsOf(result).length === 0)
+  const { deleted } = await ctx.writer.write({ deleted: store.deleteFile(id) });
+  if (deleted.rows.length === 0)
     throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
   await ctx.files.remove(pathOf(ctx, id));
 }

@@ -24,19 +24,19 @@ export async function ensureKeys(
   const fromEnvironment = ctx.config.apiKeys.map((key) =>
     describeKey(ctx, key, "environment", now),
   );
-  await ctx.writer.write([
-    revokeOtherEnvironmentKeys(
+  await ctx.writer.write({
+    revoked: revokeOtherEnvironmentKeys(
       fromEnvironment.map(({ hash }) => hash),
       now,
     ),
-    ...fromEnvironment.map(insertKey),
-  ]);
+    keys: fromEnvironment.map(insertKey),
+  });
   const key = newSecret();
   const isReachable = !isLoopback(ctx.config.host);
-  const [inserted] = await ctx.writer.write([
-    insertFirstKey(describeKey(ctx, key, "first-start", now), isReachable),
-  ]);
-  if (inserted?.rowsAffected === 1) return key;
+  const { inserted } = await ctx.writer.write({
+    inserted: insertFirstKey(describeKey(ctx, key, "first-start", now), isReachable),
+  });
+  if (inserted.changed > 0) return key;
   if ((await countValidKeys(ctx.db, now)) === 0)
     throw new StartError(
       `All API keys were revoked or have expired, so nobody could get in on ${ctx.config.host}. ` +

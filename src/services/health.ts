@@ -1,7 +1,7 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { COUNTER_DIFFERENCES, type Difference } from "../store/counters.ts";
-import { rowsOf } from "../store/rows.ts";
+import { readRows } from "../store/rows.ts";
 
 /** Throws `SERVICE_UNAVAILABLE` unless the database answers and, where this process runs tasks, the engine does. */
 export async function requireReady(ctx: Context, isEngineRunning: () => boolean): Promise<void> {
@@ -18,7 +18,7 @@ export async function requireReady(ctx: Context, isEngineRunning: () => boolean)
 export async function checkInvariants(
   ctx: Pick<Context, "client" | "meters">,
 ): Promise<Difference[]> {
-  const differences = rowsOf<Difference>(await ctx.client.execute(COUNTER_DIFFERENCES));
+  const differences = await readRows(ctx.client, COUNTER_DIFFERENCES);
   ctx.meters.add("invariant_violations_total", "", differences.length);
   return differences;
 }

@@ -11,10 +11,9 @@ import {
   type NewBatch,
   type NewRow,
   openDraft,
-  REMOVED,
   removeFromDraft,
 } from "../store/ingest.ts";
-import { rowsOf } from "../store/rows.ts";
+import { readRows } from "../store/rows.ts";
 import type { PreparedRow } from "./prepare-row.ts";
 
 /** Reads the input from its start; called once for each pass. */
@@ -68,7 +67,7 @@ export async function checkRows(
       keys.set(row.idempotencyKey, number);
     }
     const found = findTaken([...rowOf.keys()]);
-    for (const taken of rowsOf<Taken>(await ctx.client.execute(found)))
+    for (const taken of await readRows(ctx.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
       else
         issues.add(
@@ -81,17 +80,13 @@ export async function checkRows(
   for await (const { id, row, before } of ids.duplicates(source))
     issues.add(row, "id", `${id} is the id of row ${before} already`);
   if (keys.size > 0)
-    for (const { key } of rowsOf<{ key: string }>(
-      await ctx.client.execute(findUsedKeys(batch.apiKey, [...keys.keys()])),
-    ))
+    for (const { key } of await readRows(ctx.client, findUsedKeys(batch.apiKey, [...keys.keys()])))
       issues.add(keys.get(key) ?? 0, "idempotencyKey", "was used before", true);
   if (rows === 0)
     throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
   issues.throwIfAny();
   return { rows, adoptedIds };
 }
-
-type Taken = { id: string; batchId: string; isBare: number };
 
 /** How many rows were written, by model, too; and those that were not, because they are adopted. */
 export type Written = { written: number; models: Map<string, number>; adopted: NewRow[] };
@@ -111,7 +106,7 @@ export async function writeRows(
   const models = new Map<string, number>();
   let written = 0;
   let position = 0;
-  const opened = ctx.writer.write([openDraft(batch)]);
+  const opened = ctx.writer.write({ draft: openDraft(batch) });
   for await (const chunk of chunksOf(ctx, source())) {
     const issues = new IssueList(kind);
     const rows: NewRow[] = [];
@@ -139,8 +134,8 @@ export async function writeRows(
 /** Removes a draft, a chunk at a time. */
 export async function discardDraft(ctx: Pick<Context, "writer">, draft: string): Promise<void> {
   for (;;) {
-    const results = await ctx.writer.write(removeFromDraft(draft, CHUNK_ROWS));
-    if (results[REMOVED]?.rowsAffected === 0) return;
+    const { tasks } = await ctx.writer.write(removeFromDraft(draft, CHUNK_ROWS));
+    if (tasks.changed === 0) return;
   }
 }
 
@@ -241,17 +236,15 @@ async function* chunksOf(
 
 /** Removes what crashes left of batches that were being written. Nobody may be writing one. */
 export async function removeAbandonedDrafts(ctx: Context): Promise<void> {
-  for (const { id } of rowsOf<{ id: string }>(await ctx.client.execute(DRAFTS)))
-    await discardDraft(ctx, id);
+  for (const { id } of await readRows(ctx.client, DRAFTS)) await discardDraft(ctx, id);
 }
 
 /** Removes what earlier attempts to create a batch have left, or are still writing. */
 export async function discardDrafts(ctx: Context, prefix: string): Promise<void> {
-  for (const { id } of rowsOf<{ id: string }>(await ctx.client.execute(findDrafts(prefix))))
-    await discardDraft(ctx, id);
+  for (const { id } of await readRows(ctx.client, findDrafts(prefix))) await discardDraft(ctx, id);
 }
 
 /** Whether somebody writes a batch under such a name, or has left it. */
 export async function hasDrafts(ctx: Context, prefix: string): Promise<boolean> {
-  return (await ctx.client.execute(findDrafts(prefix))).rows.length > 0;
+  return (await readRows(ctx.client, findDrafts(prefix))).length > 0;
 }

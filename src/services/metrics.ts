@@ -14,8 +14,8 @@ import {
   rollupsSince,
   type RollupStatus,
 } from "../store/rollups.ts";
-import { rowsOf } from "../store/rows.ts";
-import { readStock, type Stock, tasksOf, WAITING, type Waiting } from "../store/stock.ts";
+import { readRows } from "../store/rows.ts";
+import { readStock, type Stock, tasksOf, WAITING } from "../store/stock.ts";
 
 export type SystemMetrics = {
   tasks: Stock & { pending: number };
@@ -28,12 +28,11 @@ const THROUGHPUT_MINUTES = 5;
 /** How many tasks there are, how long they took in the last day, how many were completed a minute of late. */
 export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
   const now = ctx.clock.now();
-  const [tasks, waiting, day] = await Promise.all([
+  const [tasks, [queue], day] = await Promise.all([
     readStock(ctx),
-    ctx.client.execute(WAITING),
+    readRows(ctx.client, WAITING),
     readSince(ctx, { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
   ]);
-  const [queue] = rowsOf<Waiting>(waiting);
   if (!queue) throw new Error("aggregates always have a row");
   const ended = addUp(day.filter(hasRun));
   const judged = tasks.completed + tasks.failed;
@@ -129,7 +128,7 @@ const LATEST_FAILURES = 500;
 /** What the newest failed tasks of the last day failed of. */
 export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
   const since = ctx.clock.now() - 24 * HOUR_MS;
-  return rowsOf<FailureGroup>(await ctx.client.execute(recentFailures(since, LATEST_FAILURES)));
+  return readRows(ctx.client, recentFailures(since, LATEST_FAILURES));
 }
 
 const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;
@@ -138,9 +137,8 @@ const KEEP_HOURS_MS = 400 * 24 * HOUR_MS;
 /** Forgets minutes after two days and hours after 400. What fails is logged: the next time will do. */
 export async function pruneMetrics(ctx: Pick<Context, "writer" | "clock">): Promise<void> {
   try {
-    await ctx.writer.write(
-      pruneRollups(ctx.clock.now() - KEEP_MINUTES_MS, ctx.clock.now() - KEEP_HOURS_MS),
-    );
+    const now = ctx.clock.now();
+    await ctx.writer.write({ old: pruneRollups(now - KEEP_MINUTES_MS, now - KEEP_HOURS_MS) });
   } catch (error) {
     getLogger(["gptrunner", "metrics"]).error("Old metrics could not be removed: {error}", {
       error,

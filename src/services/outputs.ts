@@ -7,7 +7,7 @@ import { PathError, prepareFileInside } from "../lib/paths.ts";
 import { explainWriting, writeWhole } from "../lib/write-whole.ts";
 import type { Batch } from "../store/batches.ts";
 import { askForOutput, endOutput, findOutput, takeOutput } from "../store/outputs.ts";
-import { rowsOf } from "../store/rows.ts";
+import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 import { formatOf } from "./output-path.ts";
 import { streamResults } from "./results.ts";
@@ -18,14 +18,13 @@ import { streamResults } from "./results.ts";
  */
 export async function writeOutputs(ctx: Context): Promise<void> {
   for (;;) {
-    if ((await ctx.client.execute(findOutput(ctx.clock.now()))).rows.length === 0) return;
-    const [taken] = rowsOf<{ id: string }>(
-      (await ctx.writer.write([takeOutput(ctx.clock.now())]))[0],
-    );
-    if (!taken) return;
-    const batch = await getBatch(ctx, taken.id);
+    if ((await readRows(ctx.client, findOutput(ctx.clock.now()))).length === 0) return;
+    const { taken } = await ctx.writer.write({ taken: takeOutput(ctx.clock.now()) });
+    const [row] = taken.rows;
+    if (!row) return;
+    const batch = await getBatch(ctx, row.id);
     const error = await writeOutput(ctx, batch);
-    await ctx.writer.write([endOutput(batch.seq, error, ctx.clock.now())]);
+    await ctx.writer.write({ ended: endOutput(batch.seq, error, ctx.clock.now()) });
     ctx.signals.emit("events", undefined);
   }
 }
@@ -56,8 +55,8 @@ async function writeOutput(ctx: Context, batch: Batch): Promise<string | null> {
 /** Writes the output file of a batch again, for instance after there is room on the disk. */
 export async function rewriteOutput(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  const [result] = await ctx.writer.write([askForOutput(batch.seq)]);
-  if (rowsOf(result).length > 0) {
+  const { asked } = await ctx.writer.write({ asked: askForOutput(batch.seq) });
+  if (asked.rows.length > 0) {
     ctx.signals.emit("events", undefined);
     return getBatch(ctx, id);
   }

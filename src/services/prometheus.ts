@@ -3,8 +3,8 @@ import process from "node:process";
 import type { Context, ProviderLive } from "../context.ts";
 import { TASK_STATUSES } from "../domain/task.ts";
 import { label } from "../lib/meters.ts";
-import { rowsOf } from "../store/rows.ts";
-import { readStock, tasksOf, WAITING, type Waiting } from "../store/stock.ts";
+import { readRows } from "../store/rows.ts";
+import { readStock, tasksOf, WAITING } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
 /** What the database is asked for is kept this long, because anybody may ask for it. */
@@ -44,8 +44,7 @@ export function createExposition(
   async function readDatabase(): Promise<void> {
     if (ctx.clock.now() - readAt < KEEP_MS) return;
     readAt = ctx.clock.now();
-    const [stock, waiting] = await Promise.all([readStock(ctx), ctx.client.execute(WAITING)]);
-    const [queue] = rowsOf<Waiting>(waiting);
+    const [stock, [queue]] = await Promise.all([readStock(ctx), readRows(ctx.client, WAITING)]);
     if (!queue) return;
     for (const status of TASK_STATUSES)
       meters.set("stored_tasks", label("status", status), tasksOf(stock, status));

@@ -1,7 +1,6 @@
 import type { Context } from "../context.ts";
 import { type Allowance, createRateWindow, WINDOW_MS } from "../lib/rate-window.ts";
 import { leaseRequests } from "../store/rate-limits.ts";
-import { rowsOf } from "../store/rows.ts";
 import type { Caller } from "./caller.ts";
 
 /** Counts a request of a key; `undefined` where the key has no limit. */
@@ -43,8 +42,8 @@ function createSharedWindow(ctx: Context): (key: number, limit: number) => Promi
 
   async function ask(key: number, lease: Lease, limit: number): Promise<void> {
     const wanted = Math.ceil(limit / LEASES_PER_WINDOW);
-    const results = await ctx.writer.write(leaseRequests(key, lease.window, wanted, limit));
-    const [row] = rowsOf<{ granted: number; used: number }>(results.at(-1));
+    const unit = leaseRequests(key, lease.window, wanted, limit);
+    const [row] = (await ctx.writer.write(unit)).lease.rows;
     lease.left += row?.granted ?? 0;
     lease.othersLeft = Math.max(0, limit - (row?.used ?? limit));
     lease.asking = undefined;

@@ -2,8 +2,8 @@ import type { Context } from "../context.ts";
 import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import type { Batch } from "../store/batches.ts";
-import { listResults, type ResultRow } from "../store/results.ts";
-import { rowsOf } from "../store/rows.ts";
+import { listResults } from "../store/results.ts";
+import { readRows } from "../store/rows.ts";
 
 export type ResultOptions = {
   format: ResultFormat;
@@ -29,9 +29,8 @@ export async function* streamResults(
   yield write.head;
   let isFirst = true;
   for (let after = -1; ;) {
-    const page = rowsOf<ResultRow>(
-      await ctx.client.execute(listResults(batch.seq, { after, limit: PAGE_ROWS, status })),
-    );
+    const query = listResults(batch.seq, { after, limit: PAGE_ROWS, status });
+    const page = await readRows(ctx.client, query);
     const last = page.at(-1);
     if (!last) break;
     yield write.rows(page, isFirst);

@@ -1,5 +1,5 @@
 import type { Context } from "../context.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { pruneDeliveries } from "../store/deliveries.ts";
 import { pruneEvents } from "../store/events.ts";
 
@@ -18,9 +18,8 @@ export async function pruneHistory(ctx: Context): Promise<number> {
 async function prune(ctx: Context, statement: Statement): Promise<number> {
   let removed = 0;
   for (;;) {
-    const [result] = await ctx.writer.write([statement]);
-    const count = result?.rowsAffected ?? 0;
-    removed += count;
-    if (count < AT_ONCE) return removed;
+    const { pruned } = await ctx.writer.write({ pruned: statement });
+    removed += pruned.changed;
+    if (pruned.changed < AT_ONCE) return removed;
   }
 }

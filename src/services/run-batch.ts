@@ -1,5 +1,4 @@
 import type { Context } from "../context.ts";
-import type { Statement } from "../db/writer.ts";
 import { batchExecutionId, type PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -7,7 +6,6 @@ import { endsWithin } from "../lib/clock.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
-import { rowsOf } from "../store/rows.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
 import { discardDraft } from "./ingest.ts";
@@ -26,7 +24,7 @@ export async function executeBatch(
 ): Promise<{ executionId: string }> {
   const batch = await getBatch(ctx, id);
   if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
-  const started = await moved<{ run: number }>(
+  const started = await moved(
     ctx,
     moves.startBatch(batch, options.isDryRun, ctx.tracing.current(), ctx.clock.now()),
   );
@@ -71,7 +69,7 @@ async function restart(
   batch: Batch,
   rerun: Omit<moves.Rerun, "now" | "trace">,
 ): Promise<{ executionId: string } | undefined> {
-  const started = await moved<{ run: number }>(
+  const started = await moved(
     ctx,
     moves.restartBatch(batch, { ...rerun, trace: ctx.tracing.current(), now: ctx.clock.now() }),
   );
@@ -83,7 +81,7 @@ async function restart(
 /** Starts no more calls of a batch until it is resumed. Pausing a paused batch changes nothing. */
 export async function pauseBatch(ctx: Context, id: string, reason: PauseReason): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  const paused = await moved(ctx, moves.pauseBatch(batch, reason, ctx.clock.now()));
+  const paused = await moved(ctx, moves.pauseBatch(batch.seq, reason, ctx.clock.now()));
   const now = await getBatch(ctx, id);
   if (!paused && now.status !== "paused") throw notRunning(now);
   return now;
@@ -152,12 +150,8 @@ export async function changeBatch(
 }
 
 /** The row of a move that could be made. */
-async function moved<Row extends object>(
-  ctx: Context,
-  statements: Statement[],
-): Promise<Row | undefined> {
-  const results = await ctx.writer.write(statements);
-  const [row] = rowsOf<Row>(results[0]);
+async function moved(ctx: Context, move: moves.Move) {
+  const [row] = (await ctx.writer.write(move)).moved.rows;
   if (!row) return undefined;
   ctx.signals.emit("batch", undefined);
   ctx.signals.emit("events", undefined);

@@ -7,15 +7,16 @@ import { newId } from "../lib/ids.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import {
-  addRunsAfterChange,
+  addRuns,
   countRuns,
-  dropQueuedAfterChange,
+  dropQueued,
   findRun,
   listRuns,
   type RunWithBatch,
   supersede,
 } from "../store/schedule-runs.ts";
 import * as store from "../store/schedules.ts";
+import { hasRow } from "../store/which.ts";
 import type { Caller } from "./caller.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
@@ -47,23 +48,22 @@ export async function createSchedule(
   const now = ctx.clock.now();
   const id = newId(ctx, "sched");
   const { schedule: expression, timezone, isActive, catchUpWindowSeconds, ...rest } = draft;
-  await ctx.writer.write([
-    store.insertSchedule({
-      ...rest,
-      id,
-      expression,
-      timezone,
-      isActive,
-      description: draft.description ?? null,
-      outputFile: draft.outputFile ?? null,
-      pauseAfterFailures: draft.pauseAfterFailures ?? null,
-      catchUpWindowMs: catchUpWindowSeconds * 1000,
-      apiKey: caller.key,
-      nextRun: isActive ? nextFire({ expression, timezone }, now) : null,
-      createdAt: now,
-      updatedAt: now,
-    }),
-  ]);
+  const schedule = store.insertSchedule({
+    ...rest,
+    id,
+    expression,
+    timezone,
+    isActive,
+    description: draft.description ?? null,
+    outputFile: draft.outputFile ?? null,
+    pauseAfterFailures: draft.pauseAfterFailures ?? null,
+    catchUpWindowMs: catchUpWindowSeconds * 1000,
+    apiKey: caller.key,
+    nextRun: isActive ? nextFire({ expression, timezone }, now) : null,
+    createdAt: now,
+    updatedAt: now,
+  });
+  await ctx.writer.write({ schedule });
   ctx.signals.emit("schedules", undefined);
   return getSchedule(ctx, id);
 }
@@ -119,15 +119,17 @@ export async function changeSchedule(
       ...(isActive === before.isActive ? {} : { pauseReason: null, failuresInARow: 0 }),
       updatedAt: now,
     };
-    const [changed] = await ctx.writer.write([
-      store.changeSchedule(before, moved),
-      ...(before.isActive && !isActive
-        ? [dropQueuedAfterChange(before.seq, "The schedule was disabled")]
-        : []),
-      ...(!before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : []),
-    ]);
-    // No row: it fired, or somebody else changed it, since it was read.
-    if (changed?.rowsAffected !== 1) continue;
+    const can = hasRow("schedules", store.isUnchanged(before));
+    const { changed } = await ctx.writer.write({
+      dropped:
+        before.isActive && !isActive
+          ? dropQueued(before.seq, "The schedule was disabled", can)
+          : undefined,
+      changed: store.changeSchedule(before, moved),
+      alert: !before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : undefined,
+    });
+    // It fired, or somebody else changed it, since it was read.
+    if (changed.changed === 0) continue;
     ctx.signals.emit("schedules", undefined);
     return getSchedule(ctx, id);
   }
@@ -135,11 +137,11 @@ export async function changeSchedule(
 
 /** Removes a schedule and its run history. Batches of its runs stay, and go on if they run. */
 export async function deleteSchedule(ctx: Context, id: string): Promise<void> {
-  const [deleted] = await ctx.writer.write([
-    store.deleteSchedule(id),
-    ...deleteAlert("schedule.paused", id, ctx.clock.now()),
-  ]);
-  if (deleted?.rowsAffected !== 1) throw notFound(id);
+  const { deleted } = await ctx.writer.write({
+    deleted: store.deleteSchedule(id),
+    alert: deleteAlert("schedule.paused", id, ctx.clock.now()),
+  });
+  if (deleted.changed === 0) throw notFound(id);
   ctx.signals.emit("schedules", undefined);
 }
 
@@ -162,11 +164,10 @@ export async function runSchedule(
     missed: null,
     isDryRun: options.isDryRun ?? null,
   };
-  await ctx.writer.write([
-    store.touchSchedule(schedule.seq),
-    addRunsAfterChange(schedule.seq, [run], now),
-    supersede(schedule.seq, runId),
-  ]);
+  await ctx.writer.write({
+    added: addRuns({ where: "seq = ?", args: [schedule.seq] }, [run], now),
+    superseded: supersede(schedule.seq, runId),
+  });
   ctx.signals.emit("schedules", undefined);
   const added = await findRun(ctx.db, runId);
   if (!added) throw notFound(id);

@@ -11,11 +11,11 @@ import {
 } from "../domain/health.ts";
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
-import { LIVING_NODES, type LivingNode } from "../store/nodes.ts";
-import { rowsOf } from "../store/rows.ts";
-import { SCHEDULE_HEALTH, type ScheduleHealth } from "../store/schedule-health.ts";
-import { WAITING, type Waiting } from "../store/stock.ts";
-import { WEBHOOK_HEALTH, type WebhookHealth } from "../store/webhooks.ts";
+import { LIVING_NODES } from "../store/nodes.ts";
+import { readRows } from "../store/rows.ts";
+import { SCHEDULE_HEALTH } from "../store/schedule-health.ts";
+import { WAITING } from "../store/stock.ts";
+import { WEBHOOK_HEALTH } from "../store/webhooks.ts";
 import { listOpenAlerts } from "./alerts.ts";
 
 /** What tells of the engine of this process; `undefined` where it has none. */
@@ -175,7 +175,7 @@ function toDetails({ models, openUntil, ...live }: ProviderLive) {
 const LATE_FIRE_MS = 15_000;
 
 async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
-  const [schedules] = rowsOf<ScheduleHealth>(await ctx.client.execute(SCHEDULE_HEALTH));
+  const [schedules] = await readRows(ctx.client, SCHEDULE_HEALTH);
   if (!schedules) throw new Error("aggregates always have a row");
   const { total, active, nextAt } = schedules;
   const lagMs = nextAt === null ? 0 : Math.max(0, ctx.clock.now() - nextAt);
@@ -191,7 +191,7 @@ async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
 }
 
 async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
-  const [found] = rowsOf<WebhookHealth>(await ctx.client.execute(WEBHOOK_HEALTH));
+  const [found] = await readRows(ctx.client, WEBHOOK_HEALTH);
   const { active = 0, failing = 0, disabled = 0, waiting = 0 } = found ?? {};
   return judge(
     { active, failing, disabled, waitingDeliveries: waiting },
@@ -211,12 +211,10 @@ const STUCK_MS = 30_000;
 const LAGGING_MS = 1000;
 
 async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<ServiceHealth> {
-  const [found, queue] = await Promise.all([
-    ctx.client.execute(LIVING_NODES),
-    ctx.client.execute(WAITING),
+  const [nodes, [waiting]] = await Promise.all([
+    readRows(ctx.client, LIVING_NODES),
+    readRows(ctx.client, WAITING),
   ]);
-  const nodes = rowsOf<LivingNode>(found);
-  const [waiting] = rowsOf<Waiting>(queue);
   const state = engine();
   const lagMs = ctx.load.lagMs();
   const late = nodes.filter(({ silentMs }) => silentMs > ctx.config.leaseMs * LATE_SHARE);

@@ -24,10 +24,10 @@ export async function createStreamToken(
 ): Promise<{ token: string; expiresAt: number }> {
   const token = `gts_${randomSecret(40)}`;
   const expiresAt = ctx.clock.now() + VALID_MS;
-  await ctx.writer.write([
-    deleteExpiredTokens(ctx.clock.now()),
-    insertToken({ hash: sha256Hex(token), apiKey: caller.key, filter, expiresAt }),
-  ]);
+  await ctx.writer.write({
+    expired: deleteExpiredTokens(ctx.clock.now()),
+    token: insertToken({ hash: sha256Hex(token), apiKey: caller.key, filter, expiresAt }),
+  });
   return { token, expiresAt };
 }
 

@@ -7,8 +7,6 @@ import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
-import type { CancelledRun } from "../store/queue.ts";
-import { rowsOf } from "../store/rows.ts";
 import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
@@ -64,8 +62,7 @@ export async function createTask(
     }),
   );
   if (execute) ctx.signals.emit("queued", { lane: SINGLE_TASKS, model });
-  const results = await written;
-  const [row] = rowsOf<{ seq: number }>(results[moves.INSERTED]);
+  const [row] = (await written).inserted.rows;
   if (!row) return explainRefusal(ctx, input, id, idempotency);
   ctx.signals.emit("events", undefined);
   return {
@@ -156,7 +153,7 @@ export async function executeTask(
     moves.executeTask(id, runOptions(ctx, execute, ctx.clock.now())),
   );
   ctx.signals.emit("queued", { lane: SINGLE_TASKS, model: task.model });
-  const [row] = rowsOf<{ task: number; run: number }>((await written).at(-1));
+  const [row] = (await written).queued.rows;
   if (row) return { executionId: executionId(row.task, row.run) };
   await getTask(ctx, id);
   throw new AppError("TASK_RUNNING", `Task ${id} is already queued or running`);
@@ -167,12 +164,13 @@ export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRe
   const { task } = await getTask(ctx, id);
   const now = ctx.clock.now();
   const trace = ctx.tracing.current();
-  const results = await ctx.writer.write(moves.cancelTask(id, task.batch, trace, now));
-  const [row] = rowsOf<{ seq: number }>(results[moves.CANCELLED]);
+  const unit = moves.cancelTask(id, task.batch, trace, now);
+  const { cancelled, runs } = await ctx.writer.write(unit);
+  const [row] = cancelled.rows;
   const after = await getTask(ctx, id);
   if (!row) throw new AppError("TASK_FINISHED", `Task ${id} is already ${after.task.status}`);
   ctx.meters.add("tasks_total", 'status="cancelled"');
-  tellCancelled(ctx, rowsOf<CancelledRun>(results[moves.CANCELLED_WITH_IT]), now);
+  tellCancelled(ctx, runs.rows, now);
   ctx.signals.emit("abandoned", { tasks: [row.seq] });
   ctx.signals.emit("settled", { tasks: [row.seq] });
   ctx.signals.emit("events", undefined);
@@ -183,8 +181,9 @@ export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRe
 export async function deleteTask(ctx: Context, id: string, force: boolean): Promise<void> {
   const { task } = await getTask(ctx, id);
   if (task.status === "running" && force) await cancelIfRunning(ctx, id);
-  const results = await ctx.writer.write(moves.deleteTask(id, task.batch, ctx.clock.now()));
-  if (rowsOf(results.at(-1)).length > 0) return;
+  const unit = moves.deleteTask(id, task.batch, ctx.clock.now());
+  const { deleted } = await ctx.writer.write(unit);
+  if (deleted.rows.length > 0) return;
   await getTask(ctx, id);
   throw new AppError(
     "TASK_RUNNING",

@@ -6,8 +6,7 @@ import { TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
-import { rowsOf } from "../store/rows.ts";
-import { CHANGED, changeTask } from "../store/task-moves.ts";
+import { changeTask } from "../store/task-moves.ts";
 import type { TaskRecord } from "../store/tasks.ts";
 import { requireSupportedModel } from "./models.ts";
 import { composeTask, getTask } from "./tasks.ts";
@@ -34,7 +33,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     if (patch.model) await requireSupportedModel(ctx, next.model);
     const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.clock.now() }));
     if (record.queued) ctx.signals.emit("queued", { lane: record.queued.lane, model: next.model });
-    if (rowsOf((await written)[CHANGED]).length === 0) continue;
+    if ((await written).changed.rows.length === 0) continue;
     // In a batch that runs, a task that is pending again is to be run.
     if (record.task.batch !== SINGLE_TASKS) ctx.signals.emit("batch", undefined);
     return getTask(ctx, id);

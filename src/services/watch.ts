@@ -2,8 +2,8 @@ import { hostname } from "node:os";
 
 import type { Context } from "../context.ts";
 import { checkSomeCounters, type Difference } from "../store/counters.ts";
-import { STUCK_QUEUE, type StuckQueue } from "../store/queue-age.ts";
-import { rowsOf } from "../store/rows.ts";
+import { STUCK_QUEUE } from "../store/queue-age.ts";
+import { readRows } from "../store/rows.ts";
 import { clearAlert, listOpenAlerts, raiseAlert } from "./alerts.ts";
 
 const STUCK_MS = 5 * 60_000;
@@ -12,7 +12,7 @@ const GB = 1024 * MB;
 
 /** Alerts where tasks have been ready for five minutes, nothing runs, and nothing was started in that time. */
 export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void> {
-  const [found] = rowsOf<StuckQueue>(await ctx.client.execute(STUCK_QUEUE));
+  const [found] = await readRows(ctx.client, STUCK_QUEUE);
   const now = ctx.clock.now();
   const isOld = (at: number | null | undefined) =>
     at !== null && at !== undefined && at < now - stuckMs;
@@ -56,7 +56,7 @@ export async function watchBooks(ctx: Context, since: number): Promise<void> {
     .map(({ subject }) => subject);
   const check = checkSomeCounters(since, open, CHECKED_AT_ONCE, LARGEST_CHECKED);
   const wrong = new Map<string, Difference>();
-  for (const difference of rowsOf<Difference>(await ctx.client.execute(check)))
+  for (const difference of await readRows(ctx.client, check))
     wrong.set(difference.batchId, difference);
   for (const [batchId, { counter, stored, counted }] of wrong) {
     const message = `Batch ${batchId} counts ${stored} tasks as ${counter}, and there are ${counted}; this is a bug`;

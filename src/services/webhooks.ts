@@ -5,7 +5,6 @@ import { newId } from "../lib/ids.ts";
 import { BadSecret, checkSecret, newSecret } from "../lib/standard-webhook.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import { deleteDeliveriesOf, insertTestDelivery } from "../store/deliveries.ts";
-import { rowsOf } from "../store/rows.ts";
 import * as store from "../store/webhooks.ts";
 import type { Caller } from "./caller.ts";
 import { type DeliveryRecord, getDelivery } from "./deliveries.ts";
@@ -32,17 +31,16 @@ export async function createWebhook(
   const secret = readSecret(draft.secret);
   const now = ctx.clock.now();
   const id = newId(ctx, "wh");
-  await ctx.writer.write([
-    store.insertWebhook({
-      id,
-      url: draft.url,
-      events: draft.events,
-      description: draft.description ?? null,
-      secret: await ctx.secrets.seal(secret, sealedFor({ id })),
-      apiKey: caller.key,
-      createdAt: now,
-    }),
-  ]);
+  const webhook = store.insertWebhook({
+    id,
+    url: draft.url,
+    events: draft.events,
+    description: draft.description ?? null,
+    secret: await ctx.secrets.seal(secret, sealedFor({ id })),
+    apiKey: caller.key,
+    createdAt: now,
+  });
+  await ctx.writer.write({ webhook });
   ctx.signals.emit("webhooks", undefined);
   return { webhook: await getWebhook(ctx, id), secret };
 }
@@ -79,10 +77,10 @@ export async function updateWebhook(
     description: patch.description === undefined ? webhook.description : patch.description,
     isActive: patch.isActive ?? webhook.isActive,
   };
-  await ctx.writer.write([
-    store.updateWebhook(id, next, now),
-    ...(next.isActive ? deleteAlert("webhook.disabled", id, now) : []),
-  ]);
+  await ctx.writer.write({
+    changed: store.updateWebhook(id, next, now),
+    alert: next.isActive ? deleteAlert("webhook.disabled", id, now) : undefined,
+  });
   ctx.signals.emit("webhooks", undefined);
   ctx.signals.emit("events", undefined);
   return getWebhook(ctx, id);
@@ -91,14 +89,16 @@ export async function updateWebhook(
 /** Deletes an endpoint and its deliveries. */
 export async function deleteWebhook(ctx: Context, id: string): Promise<void> {
   const { seq } = await getWebhook(ctx, id);
-  await ctx.writer.write([
-    store.deleteWebhook(id),
-    ...deleteAlert("webhook.disabled", id, ctx.clock.now()),
-  ]);
+  await ctx.writer.write({
+    deleted: store.deleteWebhook(id),
+    alert: deleteAlert("webhook.disabled", id, ctx.clock.now()),
+  });
   ctx.signals.emit("webhooks", undefined);
   for (let left = DELETED_AT_ONCE; left === DELETED_AT_ONCE;) {
-    const [deleted] = await ctx.writer.write([deleteDeliveriesOf(seq, DELETED_AT_ONCE)]);
-    left = deleted?.rowsAffected ?? 0;
+    const { deleted } = await ctx.writer.write({
+      deleted: deleteDeliveriesOf(seq, DELETED_AT_ONCE),
+    });
+    left = deleted.changed;
   }
 }
 
@@ -112,7 +112,7 @@ export async function rotateSecret(
   const secret = readSecret(given);
   const now = ctx.clock.now();
   const sealed = await ctx.secrets.seal(secret, sealedFor(webhook));
-  await ctx.writer.write([store.rotateSecret(id, sealed, now + OVERLAP_MS, now)]);
+  await ctx.writer.write({ rotated: store.rotateSecret(id, sealed, now + OVERLAP_MS, now) });
   ctx.signals.emit("webhooks", undefined);
   return { webhook: await getWebhook(ctx, id), secret };
 }
@@ -128,8 +128,8 @@ export async function testWebhook(ctx: Context, webhookId: string): Promise<Deli
   const message = { id, body, type, attempt: 1, trace: ctx.tracing.current() };
   const attempt = await attemptDelivery(ctx, webhook, message);
   const row = { webhook: webhook.seq, type, task: null, batch: null, body, at: now };
-  const [inserted] = await ctx.writer.write([insertTestDelivery(row, attempt)]);
-  const [made] = rowsOf<{ seq: number }>(inserted);
+  const { inserted } = await ctx.writer.write({ inserted: insertTestDelivery(row, attempt) });
+  const [made] = inserted.rows;
   return getDelivery(ctx, webhook, made?.seq ?? 0);
 }
 

@@ -2,58 +2,53 @@ import { asc } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type Alert, alerts } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { AlertCode } from "../domain/alert.ts";
-import { eventAfterChange } from "./events.ts";
+import { insertEvent } from "./events.ts";
+import { ALWAYS, both, hasRow, not, type Which } from "./which.ts";
 
 export type { Alert };
 
+/** Of `alert` a row is changed if it was news. */
+export type AlertUnit = { event: Statement; alert: Statement };
+
 /**
- * Raises an alert unless it is raised already, with its event. For units in which something else
- * changes, too; otherwise there is `raiseAlert` in `services/alerts.ts`.
+ * Raises an alert unless it is raised already, with its event; with `when`, only where that holds. For units in which something else changes, too; otherwise there is
+ * `raiseAlert` in `services/alerts.ts`.
  */
-export function insertAlert(alert: Alert): Statement[] {
-  return insertIf("TRUE", alert);
-}
-
-/** The same, if the statement before it in the unit changed a row. */
-export function insertAlertAfterChange(alert: Alert): Statement[] {
-  return insertIf("changes() > 0", alert);
-}
-
-function insertIf(condition: string, { code, subject, message, raisedAt }: Alert): Statement[] {
-  return [
-    {
+export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
+  const { code, subject, message, raisedAt } = alert;
+  const isNews = both(not(isRaised(code, subject)), when);
+  return {
+    event: toldOf(alert, "raised", isNews),
+    alert: {
       sql: `INSERT INTO alerts (code, subject, message, raised_at) SELECT ?, ?, ?, ?
-            WHERE ${condition} ON CONFLICT DO NOTHING`,
-      args: [code, subject, message, raisedAt],
+            WHERE ${isNews.where}`,
+      args: [code, subject, message, raisedAt, ...isNews.args],
     },
-    eventAfterChange({
-      type: "system.alert",
-      at: raisedAt,
-      task: null,
-      batch: null,
-      data: toData(code, subject, "raised", message),
-    }),
-  ];
+  };
 }
 
 /** Tells that all is clear, if the alert was raised. */
-export function deleteAlert(code: AlertCode, subject: string, now: number): Statement[] {
-  return [
-    { sql: `DELETE FROM alerts WHERE code = ? AND subject = ?`, args: [code, subject] },
-    eventAfterChange({
-      type: "system.alert",
-      at: now,
-      task: null,
-      batch: null,
-      data: toData(code, subject, "cleared", "All clear"),
-    }),
-  ];
+export function deleteAlert(code: AlertCode, subject: string, now: number): AlertUnit {
+  const alert = { code, subject, message: "All clear", raisedAt: now };
+  return {
+    event: toldOf(alert, "cleared", isRaised(code, subject)),
+    alert: { sql: `DELETE FROM alerts WHERE code = ? AND subject = ?`, args: [code, subject] },
+  };
 }
 
-function toData(code: AlertCode, subject: string, status: "raised" | "cleared", message: string) {
-  return { code, status, ...(subject === "" ? {} : { subject }), message };
+function isRaised(code: AlertCode, subject: string): Which {
+  return hasRow("alerts", { where: "code = ? AND subject = ?", args: [code, subject] });
+}
+
+function toldOf(
+  { code, subject, message, raisedAt }: Alert,
+  status: "raised" | "cleared",
+  when: Which,
+): Statement {
+  const data = { code, status, ...(subject === "" ? {} : { subject }), message };
+  return insertEvent({ type: "system.alert", at: raisedAt, task: null, batch: null, data }, when);
 }
 
 export function listAlerts(db: Db): Promise<Alert[]> {

@@ -3,7 +3,7 @@ import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 import type { Db } from "../db/client.ts";
 import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 export type { ApiKey };
 
@@ -138,7 +138,7 @@ export function insertKey(key: NewKey): Statement {
   };
 }
 
-/** Stores a key only if there is none that is valid, or, with `ever`, none at all. The result affects a row if it did. */
+/** Stores a key only if there is none that is valid, or, with `ever`, none at all. Changes a row if it did. */
 export function insertFirstKey(key: NewKey, ever: boolean): Statement {
   return {
     sql: `INSERT INTO api_keys (${COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
@@ -162,7 +162,7 @@ export type KeyChange = Pick<
 >;
 
 /** Changes a key that was not revoked. */
-export function updateKey(id: string, key: KeyChange): Statement {
+export function updateKey(id: string, key: KeyChange): Statement<{ seq: number }> {
   return {
     sql: `UPDATE api_keys SET name = ?, scopes = ?, expires_at = ?, rate_limit_per_minute = ?,
             monthly_budget_usd = ?
@@ -184,7 +184,7 @@ export function rotateKey(
   secret: { hash: string; prefix: string },
   overlapUntil: number,
   now: number,
-): Statement {
+): Statement<{ seq: number }> {
   return {
     sql: `UPDATE api_keys SET previous_hash = hash, previous_expires_at = ?, hash = ?, prefix = ?
           WHERE id = ? AND ${IS_VALID} RETURNING seq`,
@@ -193,7 +193,7 @@ export function rotateKey(
 }
 
 /** Ends a key at once and for good, with what a rotation replaced. */
-export function revokeKey(id: string, now: number): Statement {
+export function revokeKey(id: string, now: number): Statement<{ seq: number }> {
   return {
     sql: `UPDATE api_keys SET revoked_at = ?, previous_hash = NULL, previous_expires_at = NULL
           WHERE id = ? AND revoked_at IS NULL RETURNING seq`,

@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type AuditEntry, auditLog } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { overValues } from "./values.ts";
 
 export type { AuditEntry };

@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, gt, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type Batch, batches, executions, queue, taskInputs, tasks } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { prepareOnce } from "./prepared.ts";
@@ -40,7 +40,7 @@ export type RunningBatch = {
  * The batches that the engine works on. One is hungry that has pending tasks of which none is in the
  * queue: where it was fed to its end before, tasks of it have become pending again since.
  */
-export const RUNNING_BATCHES: Statement = {
+export const RUNNING_BATCHES: Statement<RunningBatch> = {
   sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
                max_cost_usd IS NOT NULL AS hasCap,
                total > completed + failed + cancelled + running AND NOT EXISTS (

@@ -1,4 +1,4 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 
 /** The UTC month of a time, as `api_key_usage` has it. */
@@ -31,7 +31,7 @@ export const CALLS_WITHIN_CAP = `CASE
 END`;
 
 /** A row `{spent, budget}` if the key has spent its budget of the month. */
-export function overBudget(key: number, now: number): { sql: string; args: (string | number)[] } {
+export function overBudget(key: number, now: number): Statement<{ spent: number; budget: number }> {
   return {
     sql: `SELECT u.cost_usd AS spent, k.monthly_budget_usd AS budget
           FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
@@ -77,6 +77,8 @@ const SPENT_KEYS = `SELECT k.seq FROM json_each(?) j CROSS JOIN api_keys k ON k.
   CROSS JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
   WHERE u.cost_usd >= k.monthly_budget_usd`;
 
+const SPENT_MESSAGE = "'The API key has spent its monthlyBudgetUsd'";
+
 /** Single tasks `q` that are ready. */
 const READY_SINGLE = `lane = ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NULL AND NOT is_dry_run`;
 
@@ -86,20 +88,21 @@ const READY_SINGLE = `lane = ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NUL
  */
 export function holdSpent(keys: readonly number[], now: number): Statement[] {
   const spent = [JSON.stringify(keys), monthOf(now)];
+  const isUntold = `seq IN (${SPENT_KEYS}) AND NOT EXISTS (
+    SELECT 1 FROM alerts WHERE code = 'budget.exceeded' AND subject = api_keys.id)`;
   return [
     {
-      sql: `INSERT INTO alerts (code, subject, message, raised_at)
-            SELECT 'budget.exceeded', id, 'The API key has spent its monthlyBudgetUsd', ?
-            FROM api_keys WHERE seq IN (${SPENT_KEYS})
-            ON CONFLICT DO NOTHING RETURNING subject`,
+      sql: `INSERT INTO events (at, type, task, batch, data)
+            SELECT ?, 'system.alert', NULL, NULL, json_object('code', 'budget.exceeded', 'status', 'raised',
+                     'subject', id, 'message', ${SPENT_MESSAGE})
+            FROM api_keys WHERE ${isUntold}`,
       args: [now, ...spent],
     },
     {
-      sql: `INSERT INTO events (at, type, task, batch, data)
-            SELECT ?, 'system.alert', NULL, NULL, json_object('code', code, 'status', 'raised',
-                     'subject', subject, 'message', message)
-            FROM alerts WHERE code = 'budget.exceeded' AND raised_at = ? AND changes() > 0`,
-      args: [now, now],
+      sql: `INSERT INTO alerts (code, subject, message, raised_at)
+            SELECT 'budget.exceeded', id, ${SPENT_MESSAGE}, ?
+            FROM api_keys WHERE ${isUntold}`,
+      args: [now, ...spent],
     },
     {
       sql: `UPDATE queue SET run_at = ? WHERE EXISTS (${SPENT_KEYS}) AND ${READY_SINGLE}
@@ -122,7 +125,7 @@ export function releaseHeld(keyId: string, now: number): Statement {
 }
 
 /** Public ids `{id}` of the keys that an alert says have spent their budget, and that have not (any more). */
-export function solventAgain(now: number): Statement {
+export function solventAgain(now: number): Statement<{ id: string }> {
   return {
     sql: `SELECT a.subject AS id FROM alerts a WHERE a.code = 'budget.exceeded' AND NOT EXISTS (
             SELECT 1 FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?

@@ -1,14 +1,12 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { StoredStatus } from "../domain/task.ts";
 import { IS_RUNNING } from "./queue.ts";
-
-/** A condition over the columns of `tasks`, with the arguments of its placeholders. */
-export type Which = { where: string; args: (string | number | null)[] };
+import type { Which } from "./which.ts";
 
 /**
  * Counts, in their batches, the tasks that a later statement of the unit moves to `to` (or deletes).
- * It stands before that statement and has the same condition.
+ * It stands before that statement and has the same condition over the columns of `tasks`.
  */
 export function countMove(which: Which, to: StoredStatus | "deleted", now: number): Statement {
   const minus = (status: StoredStatus | "running") =>
@@ -75,7 +73,10 @@ const differencesOf = (which: string) => `
   UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows`;
 
 /** Of all batches; reads every task, so it is for checks only. */
-export const COUNTER_DIFFERENCES = differencesOf("true");
+export const COUNTER_DIFFERENCES: Statement<Difference> = {
+  sql: differencesOf("true"),
+  args: [],
+};
 
 /** Of up to `limit` batches, none larger than `largest`, that changed since `since`, and of those with these ids. */
 export function checkSomeCounters(
@@ -83,7 +84,7 @@ export function checkSomeCounters(
   ids: string[],
   limit: number,
   largest: number,
-): Statement {
+): Statement<Difference> {
   return {
     sql: differencesOf(`b.seq IN (
       SELECT seq FROM (SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?

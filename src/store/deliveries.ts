@@ -2,7 +2,7 @@ import { and, asc, count, desc, eq, gt, gte, isNull, lt, lte, type SQL, sql } fr
 
 import type { Db } from "../db/client.ts";
 import { type Delivery, webhookDeliveries as deliveries } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { Attempt } from "../domain/webhook.ts";
 import { prepareOnce } from "./prepared.ts";
 import { overValues } from "./values.ts";
@@ -27,11 +27,11 @@ export function insertDeliveries(rows: NewDelivery[]): Statement[] {
   );
 }
 
-/** Adds a delivery that was made already; the result has its row number. */
+/** Adds a delivery that was made already; its row has its number. */
 export function insertTestDelivery(
   row: Omit<NewDelivery, "event" | "trace">,
   attempt: Attempt,
-): Statement {
+): Statement<{ seq: number }> {
   return {
     sql: `INSERT INTO webhook_deliveries (webhook, type, body, at, status, attempts, last_attempt_at,
             response_status, latency_ms, error, snippet, log, completed_at)
@@ -141,7 +141,7 @@ export function replayDelivery(seq: number): Statement {
   return { sql: `UPDATE webhook_deliveries SET ${AFRESH} WHERE seq = ?`, args: [seq] };
 }
 
-/** Sends up to `limit` deliveries once more: those of events since `since`, after the row `after`. The result has their row numbers. */
+/** Sends up to `limit` deliveries once more: those of events since `since`, after the row `after`. */
 export function replaySome(
   webhook: number,
   {
@@ -150,7 +150,7 @@ export function replaySome(
     after,
     limit,
   }: { since: number; onlyFailed: boolean; after: number; limit: number },
-): Statement {
+): Statement<{ seq: number }> {
   return {
     sql: `UPDATE webhook_deliveries SET ${AFRESH}
           WHERE seq IN (SELECT seq FROM webhook_deliveries

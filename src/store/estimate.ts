@@ -1,10 +1,14 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { Endpoint } from "../domain/request.ts";
 
 export type EstimatedTask = { model: string; endpoint: Endpoint; body: string };
 
-/** Up to `limit` pending tasks of a batch from a position on, as `EstimatedTask`s. */
-export function pendingFrom(batch: number, position: number, limit: number): Statement {
+/** Up to `limit` pending tasks of a batch from a position on. */
+export function pendingFrom(
+  batch: number,
+  position: number,
+  limit: number,
+): Statement<EstimatedTask> {
   return {
     sql: `SELECT t.model, i.endpoint, i.body
           FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
@@ -14,15 +18,17 @@ export function pendingFrom(batch: number, position: number, limit: number): Sta
   };
 }
 
-/** The first and last position of a batch's pending tasks, as `{first, last}`. */
-export function pendingRange(batch: number): Statement {
+/** The first and last position of a batch's pending tasks. */
+export function pendingRange(
+  batch: number,
+): Statement<{ first: number | null; last: number | null }> {
   const end = (which: string) =>
     `(SELECT ${which}(position) FROM tasks WHERE batch = ? AND status = 'pending')`;
   return { sql: `SELECT ${end("min")} AS first, ${end("max")} AS last`, args: [batch, batch] };
 }
 
-/** How long the last calls took on average, in ms, as `{ms}`; null where there was none. */
-export const RECENT_CALL_MS: Statement = {
+/** How long the last calls took on average, in ms; null where there was none. */
+export const RECENT_CALL_MS: Statement<{ ms: number | null }> = {
   sql: `SELECT avg(completed_at - claimed_at) AS ms FROM (
           SELECT completed_at, claimed_at FROM executions
           WHERE status = 'completed' ORDER BY rowid DESC LIMIT 200)`,

@@ -1,9 +1,10 @@
 import type { Client } from "@libsql/client";
 
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { EventType, LoggedEvent } from "../domain/event.ts";
 import { executionId } from "../domain/task.ts";
-import { rowsOf } from "./rows.ts";
+import { readRows } from "./rows.ts";
+import type { Which } from "./which.ts";
 
 /*
  * Readers follow the log by id: "everything after 42". That is safe because an id is drawn inside
@@ -25,13 +26,19 @@ export type NewEvent = {
   trace?: string | null;
 };
 
-/** Appends an event if the statement before it in the unit changed a row. */
-export function eventAfterChange({ type, at, task, batch, data, trace }: NewEvent): Statement {
+/**
+ * Appends an event where a condition holds: that of the statement which makes what it tells of, and
+ * which follows in the unit.
+ */
+export function insertEvent(
+  { type, at, task, batch, data, trace }: NewEvent,
+  when: Which,
+): Statement {
   const isOfBatch = trace === undefined && batch !== null;
   return {
     sql: `INSERT INTO events (at, type, task, batch, data, trace)
           SELECT ?, ?, ?, ?, ?, ${isOfBatch ? "(SELECT trace FROM batches WHERE id = ?)" : "?"}
-          WHERE changes() > 0`,
+          WHERE ${when.where}`,
     args: [
       at,
       type,
@@ -39,6 +46,7 @@ export function eventAfterChange({ type, at, task, batch, data, trace }: NewEven
       batch,
       data ? JSON.stringify(data) : null,
       isOfBatch ? batch : (trace ?? null),
+      ...when.args,
     ],
   };
 }
@@ -68,14 +76,12 @@ export async function readEvents(
   { task, batch }: EventSubject = {},
 ): Promise<EventPage> {
   const end = task === undefined && batch === undefined ? last : Math.min(last, after + WINDOW);
-  const rows = rowsOf<Row>(
-    await client.execute({
-      sql: `SELECT id, at, type, task, batch, task_seq, run, data, trace FROM events
-            WHERE id > ? AND id <= ?${task === undefined ? "" : " AND task = ?"}${batch === undefined ? "" : " AND batch = ?"}
-            ORDER BY id LIMIT ?`,
-      args: [after, end, ...[task, batch].filter((id) => id !== undefined), limit],
-    }),
-  );
+  const rows = await readRows<Row>(client, {
+    sql: `SELECT id, at, type, task, batch, task_seq, run, data, trace FROM events
+          WHERE id > ? AND id <= ?${task === undefined ? "" : " AND task = ?"}${batch === undefined ? "" : " AND batch = ?"}
+          ORDER BY id LIMIT ?`,
+    args: [after, end, ...[task, batch].filter((id) => id !== undefined), limit],
+  });
   const events = rows.map(toLoggedEvent);
   return { events, upTo: events.length === limit ? (events.at(-1)?.id ?? end) : end };
 }
@@ -86,13 +92,14 @@ function toLoggedEvent({ task_seq: seq, run, ...event }: Row): LoggedEvent {
   return { ...event, execution: seq === null || run === null ? null : executionId(seq, run) };
 }
 
+const LOG_BOUNDS: Statement<{ first: number | null; last: number | null }> = {
+  sql: "SELECT (SELECT min(id) FROM events) AS first, (SELECT max(id) FROM events) AS last",
+  args: [],
+};
+
 /** The lowest and highest ids in the log; both 0 where it is empty. */
 export async function findLogBounds(client: Client): Promise<{ first: number; last: number }> {
-  const [row] = rowsOf<{ first: number | null; last: number | null }>(
-    await client.execute(
-      "SELECT (SELECT min(id) FROM events) AS first, (SELECT max(id) FROM events) AS last",
-    ),
-  );
+  const [row] = await readRows(client, LOG_BOUNDS);
   return { first: row?.first ?? 0, last: row?.last ?? 0 };
 }
 
@@ -102,12 +109,10 @@ export async function findIdBefore(client: Client, time: number): Promise<number
   let { first: low, last: high } = await findLogBounds(client);
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const [row] = rowsOf<{ at: number }>(
-      await client.execute({
-        sql: "SELECT at FROM events WHERE id >= ? ORDER BY id LIMIT 1",
-        args: [middle],
-      }),
-    );
+    const [row] = await readRows<{ at: number }>(client, {
+      sql: "SELECT at FROM events WHERE id >= ? ORDER BY id LIMIT 1",
+      args: [middle],
+    });
     if (row && row.at < wanted) low = middle + 1;
     else high = middle;
   }

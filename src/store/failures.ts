@@ -1,4 +1,4 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 export type FailureGroup = {
   code: string;
@@ -11,7 +11,7 @@ export type FailureGroup = {
 };
 
 /** The failed tasks among the newest, grouped by cause and model; the figures of a group's latest are shown. */
-export function recentFailures(since: number, limit: number): Statement {
+export function recentFailures(since: number, limit: number): Statement<FailureGroup> {
   return {
     sql: `SELECT coalesce(e.error ->> 'code', '') AS code, t.model, count(*) AS count,
                  coalesce(e.error ->> 'message', '') AS message, t.id AS taskId, b.id AS batchId,

@@ -2,7 +2,7 @@ import { asc, count, desc, eq, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { files, type StoredFile } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 export type { StoredFile };
 
@@ -16,7 +16,7 @@ export function insertFile(file: NewFile): Statement {
 }
 
 /** Its result has a row if there was such a file. */
-export function deleteFile(id: string): Statement {
+export function deleteFile(id: string): Statement<{ seq: number }> {
   return { sql: `DELETE FROM files WHERE id = ? RETURNING seq`, args: [id] };
 }
 

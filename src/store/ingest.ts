@@ -1,12 +1,10 @@
-import type { ResultSet } from "@libsql/client";
-
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { TaskStatus } from "../domain/task.ts";
-import { eventAfterChange } from "./events.ts";
+import { insertEvent } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
-import { addCreatedAfterChange } from "./rollups.ts";
-import { rowsOf } from "./rows.ts";
+import { addCreated } from "./rollups.ts";
 import { overValues } from "./values.ts";
+import { hasRow, type Which } from "./which.ts";
 
 /*
  * A batch is written under a name that no client can use (`~…`) and with the status `ingesting`,
@@ -76,9 +74,12 @@ export function openDraft(batch: NewBatch): Statement {
 }
 
 /** Writes rows into a draft. Fails as a whole where one of the ids is taken. */
-export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
-  return [
-    ...overValues(
+export function insertRows(
+  batch: NewBatch,
+  rows: NewRow[],
+): { tasks: Statement[]; inputs: Statement[]; keys: Statement[] } {
+  return {
+    tasks: overValues(
       rows,
       (row) => [row.id, row.position, row.model, row.priority, row.maxRetries, row.timeoutMs],
       (values) => `
@@ -88,7 +89,7 @@ export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
         FROM ${values} v CROSS JOIN batches b WHERE b.id = ?`,
       { before: [batch.apiKey, batch.now, batch.now], after: [batch.draft] },
     ),
-    ...overValues(
+    inputs: overValues(
       rows,
       (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, row.cells, row.cacheKey],
       (values) => `
@@ -97,7 +98,7 @@ export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
         FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
       {},
     ),
-    ...overValues(
+    keys: overValues(
       rows.filter(({ idempotencyKey }) => idempotencyKey !== null),
       (row) => [row.id, row.idempotencyKey, row.fingerprint],
       (values) => `
@@ -106,11 +107,11 @@ export function insertRows(batch: NewBatch, rows: NewRow[]): Statement[] {
         FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
       { before: [batch.apiKey, batch.now] },
     ),
-  ];
+  };
 }
 
 /** Which of these idempotency keys were used before. */
-export function findUsedKeys(apiKey: number, keys: string[]): Statement {
+export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: string }> {
   return {
     sql: `SELECT k.key FROM json_each(?) r
           CROSS JOIN idempotency_keys k ON k.key = r.value AND k.api_key = ?`,
@@ -118,46 +119,50 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement {
   };
 }
 
+export type PublishUnit = {
+  takenOver: Statement[];
+  key: Statement | undefined;
+  event: Statement;
+  created: Statement;
+  published: Statement<{ total: number }>;
+};
+
 /**
  * Gives a draft of `rows` rows its name, taking in the tasks that a bare batch of that name holds:
  * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
- * be done nothing is; `readPublished` tells.
+ * be done nothing is; otherwise `published` has a row, which says how many tasks the batch has.
  */
 export function publishDraft(
   batch: NewBatch,
   rows: number,
   models: ReadonlyMap<string, number>,
   adopted: NewRow[],
-): Statement[] {
-  const key = idempotencyArgs(batch.idempotency);
-  const event = eventAfterChange({
-    type: "batch.created",
-    at: batch.now,
-    task: null,
-    batch: batch.id,
-    data: { total: rows + adopted.length },
-    trace: batch.trace,
-  });
-  return [
-    ...takeOver(batch, rows, adopted),
-    {
+): PublishUnit {
+  const { now, trace, idempotency } = batch;
+  const which = {
+    where: `id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
+      AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
+                      WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,
+    args: [batch.draft, batch.id, ...idempotencyArgs(idempotency)],
+  };
+  const data = { total: rows + adopted.length };
+  const can = hasRow("batches", which);
+  return {
+    takenOver: takeOver(batch, rows, adopted),
+    key: idempotency ? keepKey(idempotency, which, now) : undefined,
+    event: insertEvent(
+      { type: "batch.created", at: now, task: null, batch: batch.id, data, trace },
+      can,
+    ),
+    created: addCreated(models, batch.apiKey, now, can),
+    published: {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
               cancelled = ${countOf("cancelled")}
-            WHERE id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?) AND ${KEY_IS_UNUSED}
-            RETURNING total`,
-      args: [batch.id, batch.draft, batch.id, ...key],
+            WHERE ${which.where} RETURNING total`,
+      args: [batch.id, ...which.args],
     },
-    event,
-    ...(batch.idempotency ? [keepKeyAfterChange(batch, batch.idempotency)] : []),
-    addCreatedAfterChange(models, batch.apiKey, batch.now),
-  ];
-}
-
-/** How many tasks the published batch has, or `undefined` where it was not published. */
-export function readPublished(results: ResultSet[]): number | undefined {
-  const published = results.find(({ columns }) => columns[0] === "total");
-  return rowsOf<{ total: number }>(published)[0]?.total;
+  };
 }
 
 function countOf(status: "" | TaskStatus): string {
@@ -217,40 +222,51 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
   ];
 }
 
-function keepKeyAfterChange(batch: NewBatch, { apiKey, key, fingerprint }: Idempotency): Statement {
+function keepKey(idempotency: Idempotency, which: Which, now: number): Statement {
   return {
     sql: `INSERT INTO idempotency_keys (api_key, key, fingerprint, batch, created_at)
-          SELECT ?, ?, ?, seq, ? FROM batches WHERE id = ? AND changes() > 0`,
-    args: [apiKey, key, fingerprint, batch.now, batch.id],
+          SELECT ?, ?, ?, seq, ? FROM batches WHERE ${which.where}`,
+    args: [idempotency.apiKey, idempotency.key, idempotency.fingerprint, now, ...which.args],
   };
 }
 
-/** Removes up to `limit` tasks of a draft, and the draft itself once it has none left. The result at `REMOVED` affects as many rows. */
-export function removeFromDraft(draft: string, limit: number): Statement[] {
+export type RemoveUnit = {
+  inputs: Statement;
+  keys: Statement;
+  tasks: Statement;
+  draft: Statement;
+};
+
+/** Removes up to `limit` tasks of a draft, and the draft itself once it has none left. */
+export function removeFromDraft(draft: string, limit: number): RemoveUnit {
   const some = `SELECT seq FROM tasks
                 WHERE batch = (SELECT seq FROM batches WHERE id = ? AND status = 'ingesting') LIMIT ?`;
-  return [
-    { sql: `DELETE FROM task_inputs WHERE task IN (${some})`, args: [draft, limit] },
-    { sql: `DELETE FROM idempotency_keys WHERE task IN (${some})`, args: [draft, limit] },
-    { sql: `DELETE FROM tasks WHERE seq IN (${some})`, args: [draft, limit] },
-    {
+  const of = (table: string, column: string): Statement => ({
+    sql: `DELETE FROM ${table} WHERE ${column} IN (${some})`,
+    args: [draft, limit],
+  });
+  return {
+    inputs: of("task_inputs", "task"),
+    keys: of("idempotency_keys", "task"),
+    tasks: of("tasks", "seq"),
+    draft: {
       sql: `DELETE FROM batches WHERE id = ? AND status = 'ingesting'
               AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq)`,
       args: [draft],
     },
-  ];
+  };
 }
 
-export const REMOVED = 2;
-
 /** The names of drafts: left by a crash, where whoever wrote them is gone. */
-export const DRAFTS: Statement = {
+export const DRAFTS: Statement<{ id: string }> = {
   sql: `SELECT id FROM batches WHERE status = 'ingesting'`,
   args: [],
 };
 
+export type Taken = { id: string; batchId: string; isBare: number };
+
 /** Which of these ids are taken, by a task in which batch. */
-export function findTaken(ids: string[]): Statement {
+export function findTaken(ids: string[]): Statement<Taken> {
   return {
     sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare FROM json_each(?) r
           CROSS JOIN tasks t ON t.id = r.value CROSS JOIN batches b ON b.seq = t.batch`,
@@ -259,7 +275,7 @@ export function findTaken(ids: string[]): Statement {
 }
 
 /** The names of drafts that begin with `~` and a prefix of letters, digits and `-`. */
-export function findDrafts(prefix: string): Statement {
+export function findDrafts(prefix: string): Statement<{ id: string }> {
   return {
     sql: `SELECT id FROM batches WHERE id > ? AND id < ? AND status = 'ingesting'`,
     args: [`~${prefix}`, `~${prefix}~`],

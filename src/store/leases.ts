@@ -1,11 +1,15 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 
 /**
  * Takes or renews a right that one process of a fleet has at a time. The result has a row if the
  * process has it now; it has to renew it before `leaseMs` have passed.
  */
-export function takeLease(name: string, holder: string, leaseMs: number): Statement {
+export function takeLease(
+  name: string,
+  holder: string,
+  leaseMs: number,
+): Statement<{ holder: string }> {
   return {
     sql: `INSERT INTO leases (name, holder, expires_at) VALUES (?, ?, ${DATABASE_NOW} + ?)
           ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at

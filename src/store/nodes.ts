@@ -1,12 +1,13 @@
 import type { Client } from "@libsql/client";
 
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
+import { readRows } from "./rows.ts";
 
 /** The database's clock in Unix ms: the nodes of a fleet need not agree on the time. */
 export const DATABASE_NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
-/** Adds a node; the result's row `{seq}` is its number, which no other node ever had. */
-export const addNode: Statement = {
+/** Adds a node; its row says its number, which no other node ever had. */
+export const addNode: Statement<{ seq: number }> = {
   sql: `INSERT INTO nodes (started_at, heartbeat_at) VALUES (${DATABASE_NOW}, ${DATABASE_NOW}) RETURNING seq`,
   args: [],
 };
@@ -31,14 +32,17 @@ export function forgetNode(node: number): Statement {
 
 export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
 
-/** How many processes run tasks, as `{nodes}`. */
-export const COUNT_NODES: Statement = { sql: "SELECT count(*) AS nodes FROM nodes", args: [] };
+/** How many processes run tasks. */
+export const COUNT_NODES: Statement<{ nodes: number }> = {
+  sql: "SELECT count(*) AS nodes FROM nodes",
+  args: [],
+};
 
 /** A condition on queue rows `q`: their owner is no node that lives. */
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
 
 /** The processes that run tasks, with how long each has not been heard of, and what it runs. */
-export const LIVING_NODES: Statement = {
+export const LIVING_NODES: Statement<LivingNode> = {
   sql: `SELECT seq, started_at AS startedAt, max(0, ${DATABASE_NOW} - heartbeat_at) AS silentMs,
                (SELECT count(*) FROM queue WHERE owner = nodes.seq) AS running
         FROM nodes ORDER BY seq`,
@@ -47,8 +51,10 @@ export const LIVING_NODES: Statement = {
 
 export type LivingNode = { seq: number; startedAt: number; silentMs: number; running: number };
 
+const CLOCK: Statement<{ now: number }> = { sql: `SELECT ${DATABASE_NOW} AS now`, args: [] };
+
 /** The database's clock in Unix ms. */
 export async function databaseNow(client: Pick<Client, "execute">): Promise<number> {
-  const { rows } = await client.execute(`SELECT ${DATABASE_NOW} AS now`);
-  return Number(rows[0]?.["now"]);
+  const [row] = await readRows(client, CLOCK);
+  return Number(row?.now);
 }

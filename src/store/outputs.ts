@@ -1,4 +1,4 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 /** A process that took an output on and has not written it after this time is taken to be gone. */
 const STALE_MS = 600_000;
@@ -8,15 +8,14 @@ const NEXT = `SELECT seq FROM batches
   LIMIT 1`;
 
 /** Whether there is an output file to write: a row if so. */
-export function findOutput(now: number): Statement {
+export function findOutput(now: number): Statement<{ seq: number }> {
   return { sql: NEXT, args: [now - STALE_MS] };
 }
 
 /**
- * Takes on the output file of one batch that has ended, so that no other process writes it, too. Its
- * row: `{id}`.
+ * Takes on the output file of one batch that has ended, so that no other process writes it, too.
  */
-export function takeOutput(now: number): Statement {
+export function takeOutput(now: number): Statement<{ id: string }> {
   return {
     sql: `UPDATE batches SET output_status = 'writing', output_at = ?
           WHERE seq = (${NEXT}) RETURNING id`,
@@ -39,8 +38,8 @@ export function endOutput(seq: number, error: string | null, now: number): State
   };
 }
 
-/** Asks for the output file of a batch that has ended to be written again. Its row: `{seq}`. */
-export function askForOutput(seq: number): Statement {
+/** Asks for the output file of a batch that has ended to be written again. */
+export function askForOutput(seq: number): Statement<{ seq: number }> {
   return {
     sql: `UPDATE batches SET output_status = 'pending', output_error = NULL
           WHERE seq = ? AND output_status IN ('written', 'failed') RETURNING seq`,

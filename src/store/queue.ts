@@ -1,10 +1,9 @@
-import type { ResultSet } from "@libsql/client";
-
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { CALLS_WITHIN_CAP, KEY_IS_SPENT, monthOf } from "./budgets.ts";
-import { rowsOf } from "./rows.ts";
+import { linked } from "./linked.ts";
+import type { Which } from "./which.ts";
 
 /** SQL that is true of a row of `tasks` that is running. */
 export const IS_RUNNING =
@@ -24,30 +23,40 @@ export type RunOptions = {
   now: number;
 };
 
-/** Puts a task in the lane of the single tasks if the statement before it in the unit changed a row. */
-export function enqueueAfterChange(taskId: string, options: RunOptions): Statement {
+export type Queued = { task: number; run: number; model: string };
+
+/** Puts tasks that meet a condition in the lane of the single tasks. */
+export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
   return {
     sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
           SELECT seq, ${SINGLE_TASKS}, model, coalesce(?, priority), run + 1, ?, ?, ?
-          FROM tasks WHERE id = ? AND changes() > 0
+          FROM tasks WHERE ${which.where}
           RETURNING task, run, model`,
-    args: [options.priority, options.isDryRun, options.now, options.trace, taskId],
+    args: [options.priority, options.isDryRun, options.now, options.trace, ...which.args],
   };
 }
 
+/** Where the feeding of a batch stands: after which position, and the models whose tasks are passed over. */
+export type FeedFrom = { batch: number; position: number; passedOver: string[] };
+
+/** How far it came: the last position, and how many tasks it has seen up to there. */
+export type FeedProgress = { batch: number; position: number | null; seen: number };
+
+export type LaneReady = { lane: number; model: string; ready: number };
+
+export type FeedUnit = {
+  queued: Statement[];
+  progress: Statement<FeedProgress>[];
+  ready: Statement<LaneReady>[];
+};
+
 /**
- * Puts the next pending tasks of a batch in its lane, in input order, after `position`; of these,
- * none whose model is in `passedOver`.
+ * Puts the next pending tasks of batches in their lanes, in input order, up to `limit` of each; tells
+ * how far that came, and what is ready in the lanes then.
  */
-export function feed(
-  batch: number,
-  position: number,
-  limit: number,
-  passedOver: string[],
-  now: number,
-): Statement[] {
-  return [
-    {
+export function feed(from: FeedFrom[], limit: number, now: number): FeedUnit {
+  return {
+    queued: from.map(({ batch, position, passedOver }) => ({
       sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
             SELECT * FROM (
               SELECT t.seq, t.batch, t.model, t.priority, t.run + 1, b.is_dry_run, coalesce(b.started_at, ?), b.trace
@@ -57,40 +66,23 @@ export function feed(
             WHERE model NOT IN (SELECT value FROM json_each(?))
             ON CONFLICT DO NOTHING`,
       args: [now, batch, position, limit, JSON.stringify(passedOver)],
-    },
-    {
-      sql: `SELECT max(position) AS position, count(*) AS seen FROM (
+    })),
+    progress: from.map(({ batch, position }) => ({
+      sql: `SELECT ? AS batch, max(position) AS position, count(*) AS seen FROM (
               SELECT position FROM tasks WHERE batch = ? AND status = 'pending' AND position > ?
               ORDER BY position LIMIT ?)`,
-      args: [batch, position, limit],
-    },
-    readyInLane(batch),
-  ];
-}
-
-export type Fed = { position: number | null; seen: number; ready: LaneReady[] };
-
-export function readFed(results: ResultSet[]): Fed {
-  const [progress] = rowsOf<{ position: number | null; seen: number }>(results[1]);
-  return {
-    position: progress?.position ?? null,
-    seen: progress?.seen ?? 0,
-    ready: rowsOf<LaneReady>(results[2]),
-  };
-}
-
-export type LaneReady = { lane: number; model: string; ready: number };
-
-function readyInLane(lane: number): Statement {
-  return {
-    sql: `SELECT lane, model, count(*) AS ready FROM queue
-          WHERE owner IS NULL AND run_at IS NULL AND lane = ? GROUP BY model`,
-    args: [lane],
+      args: [batch, batch, position, limit],
+    })),
+    ready: from.map(({ batch }) => ({
+      sql: `SELECT lane, model, count(*) AS ready FROM queue
+            WHERE owner IS NULL AND run_at IS NULL AND lane = ? GROUP BY model`,
+      args: [batch],
+    })),
   };
 }
 
 /** What could start at once, by lane and model. Reads the index of the ready rows alone. */
-export const READY_LANES: Statement = {
+export const READY_LANES: Statement<LaneReady> = {
   sql: `SELECT lane, model, count(*) AS ready FROM queue
         WHERE owner IS NULL AND run_at IS NULL GROUP BY lane, model`,
   args: [],
@@ -127,44 +119,23 @@ export type Claimed = {
   answerRequestId: string | null;
 };
 
+export type ClaimUnit = {
+  taken: Statement[];
+  counted: Statement;
+  events: Statement;
+  claimed: Statement<Claimed>;
+};
+
 /**
  * Claims up to the wanted number of ready rows of each lane for `owner`. A lane whose batch does not
  * run gives none, and none beyond its `maxConcurrency` or what its budgets leave room for, whoever
  * else claims from it.
- * The last statement's rows are the `Claimed`.
  */
-export function claim(
-  lanes: LaneClaim[],
-  owner: number,
-  claimNo: number,
-  now: number,
-): Statement[] {
+export function claim(lanes: LaneClaim[], owner: number, claimNo: number, now: number): ClaimUnit {
   const mine = [owner, claimNo];
-  return [
-    ...lanes.flatMap(({ lane, model, limit }) => [
-      {
-        sql: `UPDATE queue SET owner = ?, claim = ?, claimed_at = ?,
-                started_at = coalesce(started_at, ?), attempt = attempt + 1
-              WHERE task IN (
-                SELECT task FROM queue
-                WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL
-                ORDER BY priority, queued_at, task
-                LIMIT coalesce((SELECT max(0, min(?, coalesce(max_concurrency, 1000000) - running,
-                                  ${CALLS_WITHIN_CAP}))
-                                FROM batches WHERE seq = ? AND status = 'running'
-                                  AND (is_dry_run OR NOT ${KEY_IS_SPENT})), 0))`,
-        args: [...mine, now, now, lane, model, limit, lane, monthOf(now)],
-      },
-      ...(lane === SINGLE_TASKS
-        ? []
-        : [
-            {
-              sql: `UPDATE batches SET running = running + changes() WHERE seq = ?`,
-              args: [lane],
-            },
-          ]),
-    ]),
-    {
+  return {
+    taken: lanes.flatMap((lane) => takeFrom(lane, owner, claimNo, now)),
+    counted: {
       sql: `UPDATE batches SET running = running + claimed.calls
             FROM (SELECT t.batch, count(*) AS calls
                   FROM queue q CROSS JOIN tasks t ON t.seq = q.task
@@ -172,14 +143,14 @@ export function claim(
             WHERE batches.seq = claimed.batch`,
       args: mine,
     },
-    {
+    events: {
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
             SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run, q.trace
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
             WHERE q.owner = ? AND q.claim = ? AND q.attempt = 1 AND q.started_at = q.claimed_at`,
       args: [now, ...mine],
     },
-    {
+    claimed: {
       sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures,
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(t.api_key, 0) AS apiKey, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
@@ -193,7 +164,33 @@ export function claim(
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
       args: mine,
     },
-  ];
+  };
+}
+
+function takeFrom(
+  { lane, model, limit }: LaneClaim,
+  owner: number,
+  claimNo: number,
+  now: number,
+): Statement[] {
+  const take = {
+    sql: `UPDATE queue SET owner = ?, claim = ?, claimed_at = ?,
+            started_at = coalesce(started_at, ?), attempt = attempt + 1
+          WHERE task IN (
+            SELECT task FROM queue
+            WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL
+            ORDER BY priority, queued_at, task
+            LIMIT coalesce((SELECT max(0, min(?, coalesce(max_concurrency, 1000000) - running,
+                              ${CALLS_WITHIN_CAP}))
+                            FROM batches WHERE seq = ? AND status = 'running'
+                              AND (is_dry_run OR NOT ${KEY_IS_SPENT})), 0))`,
+    args: [owner, claimNo, now, now, lane, model, limit, lane, monthOf(now)],
+  };
+  if (lane === SINGLE_TASKS) return [take];
+  return linked(take, (changed) => ({
+    sql: `UPDATE batches SET running = running + ${changed} WHERE seq = ?`,
+    args: [lane],
+  }));
 }
 
 /** A run that is cancelled, as it stood in the queue. */
@@ -215,7 +212,7 @@ export const CANCELLED_RUN = `q.task, q.run, q.model, q.queued_at AS queuedAt, q
 export type Upcoming = { task: number; body: string };
 
 /** The next runs that a claim of the lane would take, in that order. */
-export function upcoming(lane: number, model: string, limit: number): Statement {
+export function upcoming(lane: number, model: string, limit: number): Statement<Upcoming> {
   return {
     sql: `SELECT q.task, i.body FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
           WHERE q.lane = ? AND q.model = ? AND q.owner IS NULL AND q.run_at IS NULL
@@ -230,7 +227,7 @@ export function wakeWaiting(now: number): Statement {
 }
 
 /** When the next waiting retry is due, as `at`. */
-export const NEXT_WAITING: Statement = {
+export const NEXT_WAITING: Statement<{ at: number | null }> = {
   sql: `SELECT min(run_at) AS at FROM queue WHERE run_at IS NOT NULL`,
   args: [],
 };
@@ -240,24 +237,24 @@ export const NEXT_WAITING: Statement = {
  * attempt is on record as interrupted and counts against no limit. `which` is a condition on `q`.
  */
 export function releaseClaims(
-  which: { where: string; args: (string | number)[] },
+  which: Which,
   now: number,
-): Statement[] {
+): { counted: Statement; released: Statement } {
   const held = `SELECT q.task FROM queue q WHERE q.owner IS NOT NULL AND ${which.where}`;
-  return [
-    {
+  return {
+    counted: {
       sql: `UPDATE batches SET running = running - held.calls
             FROM (SELECT t.batch, count(*) AS calls FROM (${held}) h CROSS JOIN tasks t ON t.seq = h.task
                   GROUP BY t.batch) held
             WHERE batches.seq = held.batch`,
       args: which.args,
     },
-    {
+    released: {
       sql: `UPDATE queue AS q SET owner = NULL, claim = NULL,
               log = json_insert(coalesce(log, '[]'), '$[#]', json_object(
                 'attempt', attempt, 'startedAt', claimed_at, 'endedAt', ?, 'outcome', 'interrupted'))
             WHERE q.owner IS NOT NULL AND ${which.where}`,
       args: [now, ...which.args],
     },
-  ];
+  };
 }

@@ -1,18 +1,18 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 /**
  * Takes up to `wanted` of what a key has left of its limit in one minute (`window`: minutes since
- * 1970), for whichever process asks. Returns a row with `granted` and what is `used` by all.
+ * 1970), for whichever process asks. `lease` has a row: what is granted, and what is used by all.
  */
 export function leaseRequests(
   apiKey: number,
   window: number,
   wanted: number,
   limit: number,
-): Statement[] {
-  return [
-    { sql: "DELETE FROM rate_windows WHERE minute < ?", args: [window - 1] },
-    {
+): { old: Statement; lease: Statement<{ granted: number; used: number }> } {
+  return {
+    old: { sql: "DELETE FROM rate_windows WHERE minute < ?", args: [window - 1] },
+    lease: {
       sql: `INSERT INTO rate_windows (api_key, minute, used, granted) VALUES (?, ?, ?, ?)
             ON CONFLICT (api_key, minute) DO UPDATE
               SET granted = max(0, min(excluded.granted, ? - used)),
@@ -20,5 +20,5 @@ export function leaseRequests(
             RETURNING granted, used`,
       args: [apiKey, window, Math.min(wanted, limit), Math.min(wanted, limit), limit, limit],
     },
-  ];
+  };
 }

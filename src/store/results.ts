@@ -1,4 +1,4 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { IS_RUNNING } from "./queue.ts";
@@ -31,10 +31,13 @@ export type ResultRow = {
 export type ResultPage = { after: number; limit: number; status: TaskStatus | undefined };
 
 /**
- * The `ResultRow`s of a batch after a position, in input order. Read as plain rows: results of a
+ * The tasks of a batch after a position, in input order. Read as plain rows: results of a
  * million tasks are read this way, and mapping them to objects first took half of the time.
  */
-export function listResults(batch: number, { after, limit, status }: ResultPage): Statement {
+export function listResults(
+  batch: number,
+  { after, limit, status }: ResultPage,
+): Statement<ResultRow> {
   const which = status === undefined ? "" : ` AND ${STATUS[status]}`;
   return {
     sql: `SELECT tasks.seq, tasks.id, tasks.position, tasks.model, i.endpoint, i.cells,

@@ -1,10 +1,10 @@
 import type { InValue } from "@libsql/client";
 
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { BUCKET_BOUNDS_MS, BUCKETS, HOUR_MS, MINUTE_MS } from "../domain/latency.ts";
 import type { FinalStatus } from "../domain/task.ts";
-import type { Which } from "./counters.ts";
 import { ENDED } from "./ended.ts";
+import type { Which } from "./which.ts";
 
 /** What a minute or an hour adds up. `created` counts tasks that came to be, the others those that ended. */
 export type RollupStatus = FinalStatus | "created";
@@ -48,33 +48,33 @@ const SPANS = `(SELECT ${MINUTE_MS} AS span UNION ALL SELECT ${HOUR_MS}) spans`;
 const AT = "CAST(? AS INTEGER) / spans.span * spans.span";
 
 /**
- * Adds up runs that ended, if as many rows were changed by the statement before it in the unit;
- * where some reports came too late to count, the database adds up those that did.
+ * Adds up runs that ended, linked to a statement that changes one row for each of them: where some
+ * reports came too late to count, the database adds up those that did not.
  */
 export function addEnded(
   tallies: Tally[],
   runs: number,
   ended: [json: string, owner: number],
   now: number,
-): Statement[] {
+): ((changed: string) => Statement)[] {
   const placeholders = `(${Array.from({ length: 4 + sumColumns.length }, () => "?").join()})`;
   const names = Array.from({ length: 4 + sumColumns.length }, (_, i) => `column${i + 1}`);
   return [
-    {
+    (changed) => ({
       sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, ${names.join()}
             FROM (VALUES ${tallies.map(() => placeholders).join()}) CROSS JOIN ${SPANS}
-            WHERE changes() = ? ${ADD}`,
+            WHERE ${changed} = ? ${ADD}`,
       args: [now, ...tallies.flatMap(toValues), runs],
-    },
-    {
+    }),
+    (changed) => ({
       sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, late.*
             FROM (SELECT e.status, t.model, e.provider, t.api_key, count(*), ${SQL_SUMS}
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
-                  WHERE changes() = 0 GROUP BY e.status, t.model, e.provider, t.api_key) late
+                  WHERE ${changed} = 0 GROUP BY e.status, t.model, e.provider, t.api_key) late
               CROSS JOIN ${SPANS}
             WHERE true ${ADD}`,
       args: [now, ...ended],
-    },
+    }),
   ];
 }
 
@@ -112,18 +112,19 @@ export function addCancelled(which: Which, now: number): Statement {
   };
 }
 
-/** Counts created tasks, by model, if the statement before it in the unit changed a row. */
-export function addCreatedAfterChange(
+/** Counts created tasks, by model, where a condition holds that says so. */
+export function addCreated(
   models: ReadonlyMap<string, number>,
   apiKey: number,
   now: number,
+  when: Which,
 ): Statement {
   return {
     sql: `INSERT INTO rollups (span, at, status, model, provider, api_key, tasks)
           SELECT spans.span, ${AT}, 'created', m.value ->> 0, '', ?, m.value ->> 1
           FROM json_each(?) m CROSS JOIN ${SPANS}
-          WHERE changes() > 0 ON CONFLICT DO UPDATE SET tasks = tasks + excluded.tasks`,
-    args: [now, apiKey, JSON.stringify([...models])],
+          WHERE ${when.where} ON CONFLICT DO UPDATE SET tasks = tasks + excluded.tasks`,
+    args: [now, apiKey, JSON.stringify([...models]), ...when.args],
   };
 }
 

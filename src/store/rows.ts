@@ -1,12 +1,11 @@
-import type { ResultSet } from "@libsql/client";
+import type { Client } from "@libsql/client";
 
-/** The rows of a statement as plain objects. The caller's SQL names the columns, so its type is what they are. */
-export function rowsOf<Row>(result: ResultSet | undefined): Row[] {
-  if (!result) return [];
-  const { columns, rows } = result;
-  return rows.map((row) => {
-    const plain: Record<string, unknown> = {};
-    for (let i = 0; i < columns.length; i++) plain[columns[i] ?? ""] = row[i];
-    return plain as Row;
-  });
+import { rowsOf, type Statement } from "../db/unit.ts";
+
+/** The rows that a statement reads. */
+export async function readRows<Row>(
+  client: Pick<Client, "execute">,
+  statement: Statement<Row>,
+): Promise<Row[]> {
+  return rowsOf(await client.execute(statement));
 }

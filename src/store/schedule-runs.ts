@@ -9,8 +9,10 @@ import {
   scheduleRuns,
   schedules,
 } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
-import { MOST_QUEUED, type RunError, type RunOutcome } from "../domain/schedule.ts";
+import type { Statement } from "../db/unit.ts";
+import { MOST_QUEUED, type RunError, type RunOutcome, type RunStatus } from "../domain/schedule.ts";
+import { noteRun } from "./schedules.ts";
+import { hasRow, type Which } from "./which.ts";
 
 export type { ScheduleRun };
 
@@ -26,11 +28,15 @@ export type NewRun = {
 };
 
 /**
- * Adds the runs of fires if the statement before changed a row. Where an earlier run has not ended,
+ * Adds the runs of fires to a schedule that meets a condition. Where an earlier run has not ended,
  * the schedule's policy decides what becomes of a new one. A fire that has a row is passed over.
- * Its rows: `{status}` of what was added.
+ * Its rows: what was added.
  */
-export function addRunsAfterChange(schedule: number, runs: NewRun[], now: number): Statement {
+export function addRuns(
+  schedule: Which,
+  runs: NewRun[],
+  now: number,
+): Statement<{ status: RunStatus }> {
   const open = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN})`;
   const queued = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.status = 'queued')`;
   const first = `(SELECT o.id FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN} ORDER BY o.seq LIMIT 1)`;
@@ -52,13 +58,14 @@ export function addRunsAfterChange(schedule: number, runs: NewRun[], now: number
       FROM (SELECT v.column1 AS id, s.seq AS schedule, v.column2 AS at, v.column3 AS cause,
                    v.column4 AS missed, coalesce(v.column5, s.is_dry_run) AS is_dry_run,
                    s.overlap_policy AS policy, ${first} AS first, ${status} AS status
-            FROM (VALUES ${values}) v CROSS JOIN schedules s WHERE s.seq = ?) n
-      WHERE changes() > 0 ON CONFLICT DO NOTHING RETURNING status`,
+            FROM (VALUES ${values}) v
+              CROSS JOIN (SELECT * FROM schedules WHERE ${schedule.where}) s) n
+      WHERE true ON CONFLICT DO NOTHING RETURNING status`,
     args: [
       now,
       now,
       ...runs.flatMap((run) => [run.id, run.at, run.cause, run.missed, run.isDryRun]),
-      schedule,
+      ...schedule.args,
     ],
   };
 }
@@ -74,18 +81,23 @@ export function supersede(schedule: number, runId: string): Statement {
   };
 }
 
-/** Asks for the end of runs that wait for another, if the statement before changed a row. */
-export function dropQueuedAfterChange(schedule: number, reason: string): Statement {
+/** Asks for the end of runs that wait for another, where a condition holds. */
+export function dropQueued(schedule: number, reason: string, when: Which): Statement {
   return {
     sql: `UPDATE schedule_runs SET cancel_reason = ?
-          WHERE schedule = ? AND status = 'queued' AND cancel_reason IS NULL AND changes() > 0`,
-    args: [reason, schedule],
+          WHERE schedule = ? AND status = 'queued' AND cancel_reason IS NULL AND ${when.where}`,
+    args: [reason, schedule, ...when.args],
   };
 }
 
-/** How many runs have not ended: rows `{status, runs}`. */
-export const OPEN_RUNS = `SELECT status, count(*) AS runs FROM schedule_runs
-  INDEXED BY schedule_runs_open WHERE ${IS_OPEN} GROUP BY status`;
+type OpenStatus = "pending" | "queued" | "running";
+
+/** How many runs have not ended. */
+export const OPEN_RUNS: Statement<{ status: OpenStatus; runs: number }> = {
+  sql: `SELECT status, count(*) AS runs FROM schedule_runs
+        INDEXED BY schedule_runs_open WHERE ${IS_OPEN} GROUP BY status`,
+  args: [],
+};
 
 /** Lets each queued run begin that no earlier one stands before. */
 export const promoteQueued: Statement = {
@@ -108,7 +120,7 @@ export function releaseRuns(node: number, working: string[]): Statement {
 }
 
 /** A row if some run is to begin besides those that are being begun here. */
-export function findIdleRun(working: string[]): Statement {
+export function findIdleRun(working: string[]): Statement<object> {
   return {
     sql: `SELECT 1 FROM schedule_runs
           WHERE status = 'pending' AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1`,
@@ -116,8 +128,8 @@ export function findIdleRun(working: string[]): Statement {
   };
 }
 
-/** Takes up to `limit` runs that may begin. Its rows: `{id}`. */
-export function claimRuns(node: number, limit: number, now: number): Statement {
+/** Takes up to `limit` runs that may begin. */
+export function claimRuns(node: number, limit: number, now: number): Statement<{ id: string }> {
   return {
     sql: `UPDATE schedule_runs SET owner = ?
           WHERE seq IN (SELECT seq FROM schedule_runs
@@ -138,16 +150,20 @@ export function postponeRun({ id, owner }: ScheduleRun, retryAt: number): Statem
   };
 }
 
-/** A run whose batch has been started. */
+/** A run whose batch has been started, noted with its schedule. */
 export function beginRun(
-  id: string,
+  { id, schedule, scheduledAt }: ScheduleRun,
   { batch, outputFile, now }: { batch: string; outputFile: string | null; now: number },
-): Statement {
+): { noted: Statement; begun: Statement } {
+  const which = { where: "id = ? AND status = 'pending'", args: [id] };
   return {
-    sql: `UPDATE schedule_runs SET status = 'running', owner = NULL, started_at = ?, batch = ?,
-            output_file = ?
-          WHERE id = ? AND status = 'pending'`,
-    args: [now, batch, outputFile, id],
+    noted: noteRun(schedule, scheduledAt, "running", hasRow("schedule_runs", which)),
+    begun: {
+      sql: `UPDATE schedule_runs SET status = 'running', owner = NULL, started_at = ?, batch = ?,
+              output_file = ?
+            WHERE ${which.where}`,
+      args: [now, batch, outputFile, ...which.args],
+    },
   };
 }
 
@@ -164,14 +180,19 @@ export type Counts = Pick<
   "total" | "completed" | "failed" | "cancelled" | "promptTokens" | "completionTokens" | "costUsd"
 >;
 
-/** Ends a run that is as it was read: in the same state, and of the same node. */
-export function endRun(run: ScheduleRun, end: RunEnd): Statement {
+/** A run that is as it was read: in the same state, and of the same node. */
+export function isRunAsRead({ id, status, owner }: ScheduleRun): Which {
+  return { where: "id = ? AND status = ? AND owner IS ?", args: [id, status, owner] };
+}
+
+/** Ends a run that meets a condition. */
+export function endRun(which: Which, end: RunEnd): Statement {
   const { status, reason, error, counts, now } = end;
   return {
     sql: `UPDATE schedule_runs SET status = ?, reason = ?, error = ?, finished_at = ?, owner = NULL,
             total = ?, completed = ?, failed = ?, cancelled = ?, prompt_tokens = ?,
             completion_tokens = ?, cost_usd = ?
-          WHERE id = ? AND status = ? AND owner IS ?`,
+          WHERE ${which.where}`,
     args: [
       status,
       reason,
@@ -184,9 +205,7 @@ export function endRun(run: ScheduleRun, end: RunEnd): Statement {
       counts?.promptTokens ?? 0,
       counts?.completionTokens ?? 0,
       counts?.costUsd ?? null,
-      run.id,
-      run.status,
-      run.owner,
+      ...which.args,
     ],
   };
 }
@@ -201,17 +220,22 @@ export function endUnbegunRun(id: string, now: number): Statement {
   };
 }
 
-/** Runs that shall be cancelled and have not ended: rows `{id, status, batch}`. */
-export const RUNS_TO_CANCEL = `SELECT id, status, batch FROM schedule_runs
-  WHERE ${IS_OPEN} AND cancel_reason IS NOT NULL`;
+/** Runs that shall be cancelled and have not ended. */
+export const RUNS_TO_CANCEL: Statement<{ id: string; status: OpenStatus; batch: string | null }> = {
+  sql: `SELECT id, status, batch FROM schedule_runs WHERE ${IS_OPEN} AND cancel_reason IS NOT NULL`,
+  args: [],
+};
 
-/** Runs whose batch has ended, its results file being written, or is gone: rows `{id}`. */
-export const ENDED_RUNS = `SELECT r.id FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch
-  WHERE r.status = 'running'
-    AND (b.seq IS NULL
-         OR (b.status IN ('completed', 'failed', 'cancelled') AND b.completed_at IS NOT NULL
-             AND coalesce(b.output_status, '') NOT IN ('pending', 'writing')))
-  LIMIT 200`;
+/** Runs whose batch has ended, its results file being written, or is gone. */
+export const ENDED_RUNS: Statement<{ id: string }> = {
+  sql: `SELECT r.id FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch
+        WHERE r.status = 'running'
+          AND (b.seq IS NULL
+               OR (b.status IN ('completed', 'failed', 'cancelled') AND b.completed_at IS NOT NULL
+                   AND coalesce(b.output_status, '') NOT IN ('pending', 'writing')))
+        LIMIT 200`,
+  args: [],
+};
 
 export type RunWithBatch = { run: ScheduleRun; batch: Batch | null };
 

@@ -3,8 +3,9 @@ import { and, asc, count, desc, eq, gt, lte, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type Schedule, schedules } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import type { RunOutcome } from "../domain/schedule.ts";
+import type { Which } from "./which.ts";
 
 export type { Schedule };
 
@@ -119,29 +120,27 @@ const COLUMNS: Record<keyof ScheduleChange, string> = {
   updatedAt: "updated_at",
 };
 
+/** A schedule that is still as it was read. */
+export function isUnchanged({ seq, revision, nextRun }: Schedule): Which {
+  return { where: "seq = ? AND revision = ? AND next_run IS ?", args: [seq, revision, nextRun] };
+}
+
 /** Changes a schedule that is still as it was read. */
-export function changeSchedule(
-  { seq, revision, nextRun }: Schedule,
-  change: ScheduleChange,
-): Statement {
+export function changeSchedule(schedule: Schedule, change: ScheduleChange): Statement {
+  const which = isUnchanged(schedule);
   const sets = (Object.keys(COLUMNS) as (keyof ScheduleChange)[]).flatMap((field) => {
     const value = change[field];
     return value === undefined ? [] : [{ column: COLUMNS[field], value: toValue(value) }];
   });
   return {
     sql: `UPDATE schedules SET revision = revision + 1${sets.map(({ column }) => `, ${column} = ?`).join("")}
-          WHERE seq = ? AND revision = ? AND next_run IS ?`,
-    args: [...sets.map(({ value }) => value), seq, revision, nextRun],
+          WHERE ${which.where}`,
+    args: [...sets.map(({ value }) => value), ...which.args],
   };
 }
 
 function toValue(value: string | number | boolean | object | null): InValue {
   return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
-}
-
-/** Changes a row if the schedule is there, and nothing in it. */
-export function touchSchedule(seq: number): Statement {
-  return { sql: "UPDATE schedules SET revision = revision WHERE seq = ?", args: [seq] };
 }
 
 export function deleteSchedule(id: string): Statement {
@@ -175,23 +174,35 @@ export function listActive(db: Db, after: number, limit: number): Promise<Timing
     .limit(limit);
 }
 
-/** When a schedule fires next: one row `{at}`, null where none ever does. */
-export const NEXT_FIRE = "SELECT min(next_run) AS at FROM schedules WHERE next_run IS NOT NULL";
+/** When a schedule fires next; null where none ever does. */
+export const NEXT_FIRE: Statement<{ at: number | null }> = {
+  sql: "SELECT min(next_run) AS at FROM schedules WHERE next_run IS NOT NULL",
+  args: [],
+};
 
-/** Moves the next fire of a schedule, unless it was changed or has fired since it was read. */
-export function moveNextRun({ seq, revision, nextRun }: Timing, to: number | null): Statement {
+/** A schedule that was not changed and has not fired since it was read. */
+export function isStillDue({ seq, revision, nextRun }: Timing): Which {
   return {
-    sql: `UPDATE schedules SET next_run = ?
-          WHERE seq = ? AND is_active = 1 AND revision = ? AND next_run IS ?`,
-    args: [to, seq, revision, nextRun],
+    where: "seq = ? AND is_active = 1 AND revision = ? AND next_run IS ?",
+    args: [seq, revision, nextRun],
   };
 }
 
-/** Keeps the state of the latest run that began, if the statement before changed a row. */
-export function noteRunAfterChange(
+/** Moves the next fire of a schedule, unless it was changed or has fired since it was read. */
+export function moveNextRun(timing: Timing, to: number | null): Statement {
+  const which = isStillDue(timing);
+  return {
+    sql: `UPDATE schedules SET next_run = ? WHERE ${which.where}`,
+    args: [to, ...which.args],
+  };
+}
+
+/** Keeps the state of the latest run that began, where a condition holds. */
+export function noteRun(
   seq: number,
   scheduledAt: number,
   status: "running" | RunOutcome,
+  when: Which,
 ): Statement {
   return {
     sql: `UPDATE schedules SET
@@ -199,28 +210,30 @@ export function noteRunAfterChange(
             last_run = max(coalesce(last_run, 0), ?),
             failures_in_a_row = CASE ? WHEN 'completed' THEN 0 WHEN 'failed' THEN failures_in_a_row + 1
                                        ELSE failures_in_a_row END
-          WHERE seq = ? AND changes() > 0`,
-    args: [scheduledAt, status, scheduledAt, status, seq],
+          WHERE seq = ? AND ${when.where}`,
+    args: [scheduledAt, status, scheduledAt, status, seq, ...when.args],
   };
 }
 
-/** Stops a schedule that cannot fire: its row is as it was read. */
-export function pauseSchedule({ seq, revision }: Timing, reason: string, now: number): Statement {
+/** An active schedule that is timed as it was read. */
+export function isActiveAsRead({ seq, revision }: Timing): Which {
+  return { where: "seq = ? AND is_active = 1 AND revision = ?", args: [seq, revision] };
+}
+
+/** An active schedule whose runs have failed too often. */
+export function isFailing(seq: number): Which {
   return {
-    sql: `UPDATE schedules SET is_active = 0, next_run = NULL, revision = revision + 1,
-            pause_reason = ?, updated_at = ?
-          WHERE seq = ? AND is_active = 1 AND revision = ?`,
-    args: [reason, now, seq, revision],
+    where: "seq = ? AND is_active = 1 AND failures_in_a_row >= pause_after_failures",
+    args: [seq],
   };
 }
 
-/** Stops a schedule whose runs have failed too often, if the statement before changed a row. */
-export function pauseIfFailingAfterChange(seq: number, reason: string, now: number): Statement {
+/** Stops a schedule that meets a condition. */
+export function pauseSchedule(which: Which, reason: string, now: number): Statement {
   return {
     sql: `UPDATE schedules SET is_active = 0, next_run = NULL, revision = revision + 1,
             pause_reason = ?, updated_at = ?
-          WHERE seq = ? AND changes() > 0 AND is_active = 1
-            AND failures_in_a_row >= pause_after_failures`,
-    args: [reason, now, seq],
+          WHERE ${which.where}`,
+    args: [reason, now, ...which.args],
   };
 }

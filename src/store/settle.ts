@@ -1,8 +1,9 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { holdSpent, monthOf, pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
+import { linked } from "./linked.ts";
 import { addEnded, type Tally } from "./rollups.ts";
 import { overValues } from "./values.ts";
 
@@ -58,15 +59,16 @@ export function settle(
             WHERE tasks.seq = ended.task`,
       args: ended,
     },
-    {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, data, trace)
-            SELECT e.completed_at, 'task.' || e.status, t.id, nullif(b.id, ''), e.task, e.run,
-                   CASE WHEN e.error IS NOT NULL THEN json_object('error', e.error ->> 'code') END, q.trace
-            FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task CROSS JOIN batches b ON b.seq = t.batch`,
-      args: ended,
-    },
-    // Has to follow the statement that makes one row for each run that ended.
-    ...addEnded(tallies, finals.length, ended, now),
+    ...linked(
+      {
+        sql: `INSERT INTO events (at, type, task, batch, task_seq, run, data, trace)
+              SELECT e.completed_at, 'task.' || e.status, t.id, nullif(b.id, ''), e.task, e.run,
+                     CASE WHEN e.error IS NOT NULL THEN json_object('error', e.error ->> 'code') END, q.trace
+              FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task CROSS JOIN batches b ON b.seq = t.batch`,
+        args: ended,
+      },
+      ...addEnded(tallies, finals.length, ended, now),
+    ),
     {
       sql: `UPDATE batches SET running = running - ended.calls,
               completed = batches.completed + ended.completed,

@@ -1,13 +1,13 @@
 import type { Client } from "@libsql/client";
 
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import type { Clock } from "../lib/clock.ts";
-import { rowsOf } from "./rows.ts";
+import { readRows } from "./rows.ts";
 
 /** Tasks by status, money and tokens, added up from the batches' counters: one row a batch is read, not one a task. */
-const STOCK: Statement = {
+const STOCK: Statement<Stock> = {
   sql: `SELECT total(seq <> ${SINGLE_TASKS}) AS batches, total(total) AS total, total(completed) AS completed, total(failed) AS failed,
                total(cancelled) AS cancelled, total(running) AS running,
                total(prompt_tokens) AS promptTokens, total(completion_tokens) AS completionTokens,
@@ -46,7 +46,7 @@ export async function readStock({
 }): Promise<Stock> {
   const kept = known.get(client);
   if (kept && clock.monotonic() < kept.until) return kept.stock;
-  const [stock] = rowsOf<Stock>(await client.execute(STOCK));
+  const [stock] = await readRows(client, STOCK);
   if (!stock) throw new Error("aggregates always have a row");
   if (stock.batches > FEW_BATCHES)
     known.set(client, { stock, until: clock.monotonic() + stock.batches / BATCHES_PER_MS });
@@ -64,10 +64,10 @@ export function tasksOf(
 }
 
 /**
- * Tasks that wait to be started, as `{depth, oldestAt}`: single tasks that were executed, retries,
+ * Tasks that wait to be started: single tasks that were executed, retries,
  * and what running batches have not started yet.
  */
-export const WAITING: Statement = {
+export const WAITING: Statement<Waiting> = {
   sql: `SELECT (SELECT total(total - completed - failed - cancelled - running) FROM batches
                 WHERE status = 'running' AND seq <> ${SINGLE_TASKS})
              + (SELECT count(*) FROM queue WHERE owner IS NULL AND lane = ${SINGLE_TASKS}) AS depth,

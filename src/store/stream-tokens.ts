@@ -2,7 +2,7 @@ import { and, eq, gt } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { apiKeys, streamTokens } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { isValid } from "./api-keys.ts";
 
 export type TokenFilter = (typeof streamTokens.$inferSelect)["filter"];

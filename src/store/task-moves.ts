@@ -1,11 +1,19 @@
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { countMove, finishBatches } from "./counters.ts";
-import { eventAfterChange } from "./events.ts";
+import { insertEvent } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
-import { CANCELLED_RUN, enqueueAfterChange, IS_RUNNING, type RunOptions } from "./queue.ts";
-import { addCancelled, addCreatedAfterChange } from "./rollups.ts";
+import {
+  CANCELLED_RUN,
+  type CancelledRun,
+  enqueue,
+  IS_RUNNING,
+  type Queued,
+  type RunOptions,
+} from "./queue.ts";
+import { addCancelled, addCreated } from "./rollups.ts";
+import { hasRow, type Which } from "./which.ts";
 
 export type NewTask = {
   id: string;
@@ -30,33 +38,50 @@ export type NewTask = {
   now: number;
 };
 
-/** Position in the results of `insertTask` of the one that has a row if the task was inserted. */
-export const INSERTED = 2;
+export type InsertUnit = {
+  batchEvent: Statement | undefined;
+  batch: Statement | undefined;
+  inserted: Statement<{ seq: number }>;
+  counted: Statement;
+  event: Statement;
+  created: Statement;
+  key: Statement | undefined;
+  queued: Statement<Queued> | undefined;
+  input: Statement;
+};
 
 /**
  * Inserts a task with all that belongs to it, or nothing at all: not where its id or its
- * idempotency key is taken, nor where its batch has begun.
+ * idempotency key is taken, nor where its batch has begun. `inserted` has a row if it did.
  */
-export function insertTask(task: NewTask): Statement[] {
+export function insertTask(task: NewTask): InsertUnit {
+  const { id, now } = task;
   const batchId = task.batchId ?? "";
   const key = idempotencyArgs(task.idempotency);
-  return [
-    {
-      sql: `INSERT INTO batches (id, name, status, is_bare, api_key, config, created_at, updated_at)
-            SELECT ?, ?, 'pending', 1, ?, '{}', ?, ?
-            WHERE ? <> '' AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = ?) AND ${KEY_IS_UNUSED}
-            ON CONFLICT DO NOTHING`,
-      args: [batchId, batchId, task.apiKey, task.now, task.now, batchId, task.id, ...key],
-    },
-    eventAfterChange({
-      type: "batch.created",
-      at: task.now,
-      task: null,
-      batch: task.batchId,
-      data: { total: 0 },
-      trace: task.trace,
-    }),
-    {
+  const isNewBatch = {
+    where: `NOT EXISTS (SELECT 1 FROM batches WHERE id = ?)
+      AND NOT EXISTS (SELECT 1 FROM tasks WHERE id = ?) AND ${KEY_IS_UNUSED}`,
+    args: [batchId, id, ...key],
+  };
+  const event = { at: now, batch: task.batchId, trace: task.trace };
+  const isInserted = hasRow("tasks", justInserted(id));
+  return {
+    batchEvent:
+      task.batchId === null
+        ? undefined
+        : insertEvent(
+            { ...event, type: "batch.created", task: null, data: { total: 0 } },
+            isNewBatch,
+          ),
+    batch:
+      task.batchId === null
+        ? undefined
+        : {
+            sql: `INSERT INTO batches (id, name, status, is_bare, api_key, config, created_at, updated_at)
+                  SELECT ?, ?, 'pending', 1, ?, '{}', ?, ? WHERE ${isNewBatch.where}`,
+            args: [batchId, batchId, task.apiKey, now, now, ...isNewBatch.args],
+          },
+    inserted: {
       sql: `INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
                                api_key, created_at, updated_at)
             SELECT ?, b.seq,
@@ -69,70 +94,70 @@ export function insertTask(task: NewTask): Statement[] {
             ON CONFLICT DO NOTHING
             RETURNING seq`,
       args: [
-        task.id,
+        id,
         task.model,
         task.priority,
         task.maxRetries,
         task.timeoutMs,
         task.apiKey,
-        task.now,
-        task.now,
+        now,
+        now,
         batchId,
         ...key,
       ],
     },
-    {
+    counted: {
+      sql: `UPDATE batches SET total = total + 1, updated_at = ? WHERE id = ? AND ${isInserted.where}`,
+      args: [now, batchId, ...isInserted.args],
+    },
+    event: insertEvent({ ...event, type: "task.created", task: id }, isInserted),
+    created: addCreated(new Map([[task.model, 1]]), task.apiKey, now, isInserted),
+    key: task.idempotency ? keepIdempotencyKey(task.idempotency, id, now) : undefined,
+    queued: task.execute ? enqueue(justInserted(id), task.execute) : undefined,
+    input: {
       sql: `INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cache_key)
-            SELECT seq, ?, ?, ?, ?, ? FROM tasks WHERE id = ? AND changes() > 0`,
-      args: [task.endpoint, task.body, task.prompt, task.metadata, task.cacheKey, task.id],
+            SELECT seq, ?, ?, ?, ?, ? FROM tasks WHERE ${justInserted(id).where}`,
+      args: [task.endpoint, task.body, task.prompt, task.metadata, task.cacheKey, id],
     },
-    {
-      sql: `UPDATE batches SET total = total + 1, updated_at = ? WHERE id = ? AND changes() > 0`,
-      args: [task.now, batchId],
-    },
-    eventAfterChange({
-      type: "task.created",
-      at: task.now,
-      task: task.id,
-      batch: task.batchId,
-      trace: task.trace,
-    }),
-    addCreatedAfterChange(new Map([[task.model, 1]]), task.apiKey, task.now),
-    ...(task.idempotency ? [keepIdempotencyKey(task.idempotency, task.id, task.now)] : []),
-    ...(task.execute ? [enqueueAfterChange(task.id, task.execute)] : []),
-  ];
+  };
+}
+
+/** A task whose input is yet to be written, which is the last thing that `insertTask` does. */
+function justInserted(id: string): Which {
+  return {
+    where: "id = ? AND NOT EXISTS (SELECT 1 FROM task_inputs WHERE task = tasks.seq)",
+    args: [id],
+  };
 }
 
 function keepIdempotencyKey(idempotency: Idempotency, taskId: string, now: number): Statement {
+  const which = justInserted(taskId);
   return {
     sql: `INSERT INTO idempotency_keys (api_key, key, fingerprint, task, created_at)
-          SELECT ?, ?, ?, seq, ? FROM tasks WHERE id = ? AND changes() > 0`,
-    args: [idempotency.apiKey, idempotency.key, idempotency.fingerprint, now, taskId],
+          SELECT ?, ?, ?, seq, ? FROM tasks WHERE ${which.where}`,
+    args: [idempotency.apiKey, idempotency.key, idempotency.fingerprint, now, ...which.args],
   };
 }
 
 /** A task that is neither running nor waiting to. */
 const AT_REST = `id = ? AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
 
-/**
- * Queues a task that is at rest, finished ones again. The last statement's row `{task, run, model}`
- * is there only if that was so.
- */
-export function executeTask(id: string, options: RunOptions): Statement[] {
-  return [
-    countMove({ where: AT_REST, args: [id] }, "pending", options.now),
-    {
+export type ExecuteUnit = { counted: Statement; reset: Statement; queued: Statement<Queued> };
+
+/** Queues a task that is at rest, finished ones again. `queued` has a row only if that was so. */
+export function executeTask(id: string, options: RunOptions): ExecuteUnit {
+  const which = { where: AT_REST, args: [id] };
+  return {
+    counted: countMove(which, "pending", options.now),
+    reset: {
       sql: `UPDATE tasks SET status = 'pending', attempts = 0, started_at = NULL, completed_at = NULL,
               updated_at = ?
-            WHERE ${AT_REST}`,
-      args: [options.now, id],
+            WHERE ${which.where}`,
+      args: [options.now, ...which.args],
     },
-    enqueueAfterChange(id, options),
-  ];
+    queued: enqueue(which, options),
+  };
 }
-
-/** Position in the results of `changeTask` of the one that has a row if the task was changed. */
-export const CHANGED = 1;
 
 export type TaskChange = {
   id: string;
@@ -153,8 +178,18 @@ type Asked = {
   cacheKey: string | null;
 };
 
-/** Changes a task that is not running. If what it asks for changes, a finished one is pending again. */
-export function changeTask(change: TaskChange): Statement[] {
+export type ChangeUnit = {
+  counted: Statement | undefined;
+  queued: Statement;
+  changed: Statement<{ seq: number }>;
+  input: Statement;
+};
+
+/**
+ * Changes a task that is not running. If what it asks for changes, a finished one is pending again.
+ * `changed` has a row if it did.
+ */
+export function changeTask(change: TaskChange): ChangeUnit {
   const { before, after, now } = change;
   const isOther = before.body !== after.body;
   const which = {
@@ -164,10 +199,14 @@ export function changeTask(change: TaskChange): Statement[] {
                 AND i.cache_key IS ?)`,
     args: [change.id, before.body, before.prompt, before.metadata, before.cacheKey],
   };
-  const byId = "(SELECT seq FROM tasks WHERE id = ?)";
-  return [
-    isOther ? countMove(which, "pending", now) : NOTHING,
-    {
+  return {
+    counted: isOther ? countMove(which, "pending", now) : undefined,
+    queued: {
+      sql: `UPDATE queue SET model = ?, priority = ?
+            WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
+      args: [change.model, change.priority, ...which.args],
+    },
+    changed: {
       sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, updated_at = ?,
               status = CASE WHEN ? THEN 'pending' ELSE status END,
               completed_at = CASE WHEN ? THEN NULL ELSE completed_at END
@@ -183,85 +222,97 @@ export function changeTask(change: TaskChange): Statement[] {
         ...which.args,
       ],
     },
-    {
+    // Last, since its change ends what the condition asks for.
+    input: {
       sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?, cache_key = ?
-            WHERE task = ${byId} AND changes() > 0`,
-      args: [after.body, after.prompt, after.metadata, after.cacheKey, change.id],
+            WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
+      args: [after.body, after.prompt, after.metadata, after.cacheKey, ...which.args],
     },
-    {
-      sql: `UPDATE queue SET model = ?, priority = ?
-            WHERE task = ${byId} AND owner IS NULL AND changes() > 0`,
-      args: [change.model, change.priority, change.id],
-    },
-  ];
+  };
 }
 
-const NOTHING: Statement = { sql: "SELECT 1", args: [] };
+export type CancelUnit = {
+  /** The run that ends with the task, if there is one. */
+  runs: Statement<CancelledRun>;
+  counted: Statement;
+  rolledUp: Statement;
+  executions: Statement;
+  run: Statement;
+  event: Statement;
+  cancelled: Statement<{ seq: number }>;
+  unqueued: Statement;
+  finished: Statement[];
+};
 
-/** Position in the results of `cancelTask` of the row `{seq, batch}`, there if the task was cancelled. */
-export const CANCELLED = 5;
-/** And of the run that ends with it, a `CancelledRun`, if there is one. */
-export const CANCELLED_WITH_IT = 0;
-
-/** Cancels a pending or running task. Its queue row goes with it, so that a late answer finds nothing. */
+/**
+ * Cancels a pending or running task; `cancelled` has a row if it did. Its queue row goes with it, so
+ * that a late answer finds nothing.
+ */
 export function cancelTask(
   id: string,
   batchSeq: number,
   trace: string | null,
   now: number,
-): Statement[] {
+): CancelUnit {
   const which = { where: "id = ? AND status = 'pending'", args: [id] };
-  return [
-    {
+  return {
+    runs: {
       sql: `SELECT ${CANCELLED_RUN} FROM queue q
             WHERE q.task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: [id],
+      args: which.args,
     },
-    countMove(which, "cancelled", now),
-    addCancelled(which, now),
-    {
+    counted: countMove(which, "cancelled", now),
+    rolledUp: addCancelled(which, now),
+    executions: {
       sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
               completed_at, attempts, log)
             SELECT task, run, 'cancelled', is_dry_run, queued_at, started_at, claimed_at, ?, attempt, log
             FROM queue WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: [now, id],
+      args: [now, ...which.args],
     },
-    {
+    run: {
       sql: `UPDATE tasks SET run = q.run, attempts = q.attempt, started_at = q.started_at
             FROM queue q WHERE q.task = tasks.seq AND tasks.id = ?`,
       args: [id],
     },
-    {
-      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?
-            WHERE ${which.where} RETURNING seq, batch`,
-      args: [now, now, id],
-    },
-    {
+    event: {
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
             SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, q.run, coalesce(q.trace, ?)
             FROM tasks t JOIN batches b ON b.seq = t.batch LEFT JOIN queue q ON q.task = t.seq
-            WHERE t.id = ? AND changes() > 0`,
+            WHERE t.id = ? AND t.status = 'pending'`,
       args: [now, trace, id],
     },
-    {
+    cancelled: {
+      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?
+            WHERE ${which.where} RETURNING seq`,
+      args: [now, now, ...which.args],
+    },
+    unqueued: {
       sql: `DELETE FROM queue WHERE task = (SELECT seq FROM tasks WHERE id = ? AND status = 'cancelled')`,
       args: [id],
     },
-    ...finishBatches(JSON.stringify([batchSeq]), now),
-  ];
+    finished: finishBatches(JSON.stringify([batchSeq]), now),
+  };
 }
 
-/** Deletes a task with all that belongs to it, unless it is running. The last row tells whether it was. */
-export function deleteTask(id: string, batchSeq: number, now: number): Statement[] {
+export type DeleteUnit = {
+  counted: Statement;
+  children: Statement[];
+  finished: Statement[];
+  deleted: Statement<{ seq: number }>;
+};
+
+/** Deletes a task with all that belongs to it, unless it is running. `deleted` has a row if it did. */
+export function deleteTask(id: string, batchSeq: number, now: number): DeleteUnit {
   const which = { where: `id = ? AND NOT ${IS_RUNNING}`, args: [id] };
   const children = ["queue", "executions", "task_inputs", "idempotency_keys"];
-  return [
-    countMove(which, "deleted", now),
-    ...children.map((table) => ({
+  return {
+    counted: countMove(which, "deleted", now),
+    children: children.map((table) => ({
       sql: `DELETE FROM ${table} WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
       args: which.args,
     })),
-    ...finishBatches(JSON.stringify([batchSeq]), now),
-    { sql: `DELETE FROM tasks WHERE ${which.where} RETURNING seq`, args: which.args },
-  ];
+    finished: finishBatches(JSON.stringify([batchSeq]), now),
+    deleted: { sql: `DELETE FROM tasks WHERE ${which.where} RETURNING seq`, args: which.args },
+  };
 }

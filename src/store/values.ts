@@ -1,6 +1,6 @@
 import type { InValue } from "@libsql/client";
 
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 /** Numbers of rows in one statement: few, so that each text is prepared once, and any number is a sum of them. */
 const ROWS_AT_ONCE = [128, 64, 32, 16, 8, 4, 2, 1];

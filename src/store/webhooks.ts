@@ -2,7 +2,7 @@ import { asc, count, desc, eq, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type Webhook, webhooks } from "../db/schema.ts";
-import type { Statement } from "../db/writer.ts";
+import type { Statement } from "../db/unit.ts";
 
 export type { Webhook };
 
@@ -98,7 +98,7 @@ export function rotateSecret(
   };
 }
 
-/** Stops deliveries to an endpoint. Affects a row if there were any. */
+/** Stops deliveries to an endpoint. Changes a row if there were any. */
 export function disableWebhook(seq: number, reason: string, now: number): Statement {
   return {
     sql: `UPDATE webhooks SET is_active = 0, disabled_reason = ?, updated_at = ?
@@ -128,14 +128,14 @@ export function moveCursors(seqs: number[], cursor: number): Statement {
   };
 }
 
-export function deleteWebhook(id: string): Statement {
+export function deleteWebhook(id: string): Statement<{ seq: number }> {
   return { sql: `DELETE FROM webhooks WHERE id = ? RETURNING seq`, args: [id] };
 }
 
 export type WebhookHealth = Record<"active" | "failing" | "disabled" | "waiting", number>;
 
 /** How many endpoints are served, fail at present, and were disabled for that; and deliveries that wait to be tried again. */
-export const WEBHOOK_HEALTH: Statement = {
+export const WEBHOOK_HEALTH: Statement<WebhookHealth> = {
   sql: `SELECT total(is_active) AS active, total(is_active AND failing_since IS NOT NULL) AS failing,
                total(NOT is_active AND disabled_reason IS NOT NULL) AS disabled,
                (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS waiting

@@ -156,12 +156,12 @@ describe("the stream of everything", () => {
     // Far more than the buffers of the sockets and the stream hold together.
     const big = "x".repeat(100);
     for (let round = 0; round < 40; round++)
-      await app.ctx.writer.write(
-        Array.from({ length: 250 }, () => ({
+      await app.ctx.writer.write({
+        alerts: Array.from({ length: 250 }, () => ({
           sql: "INSERT INTO events (at, type, data) VALUES (?, 'system.alert', ?)",
           args: [Date.now(), JSON.stringify({ code: big.repeat(10) })],
         })),
-      );
+      });
     app.ctx.signals.emit("events", undefined);
     await until(() => app.runner.hub.size() === 1 || undefined);
     let text = "";
@@ -292,7 +292,7 @@ describe("stream tokens", () => {
     expect(await status(`/tasks/t?access_token=${token}`)).toBe(401);
     expect(await status(`/events?access_token=test-key`)).toBe(401);
     const expired = "UPDATE stream_tokens SET expires_at = 0";
-    await app.ctx.writer.write([{ sql: expired, args: [] }]);
+    await app.ctx.writer.write({ expired: { sql: expired, args: [] } });
     expect(await status(`/tasks/t/events?access_token=${token}`)).toBe(401);
   });
 });

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 
 import type { Client } from "@libsql/client";
 
+import { rowsOf } from "../../src/db/unit.ts";
 import { bucketOf, BUCKET_BOUNDS_MS, quantileOf } from "../../src/domain/latency.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { rowsOf } from "../../src/store/rows.ts";
 import { readStock } from "../../src/store/stock.ts";
 import { cancelTask } from "../../src/store/task-moves.ts";
 import { fail, gate, startProvider } from "../support/provider.ts";

@@ -132,9 +132,9 @@ describe("an alert is raised, and cleared when it is over,", () => {
     await watchBooks(app.ctx, 0);
     expect(await codes(app)).toEqual([]);
     const set = (count: number) =>
-      app.ctx.writer.write([
-        { sql: "UPDATE batches SET completed = ? WHERE id = 'b'", args: [count] },
-      ]);
+      app.ctx.writer.write({
+        set: { sql: "UPDATE batches SET completed = ? WHERE id = 'b'", args: [count] },
+      });
     await set(1);
     await watchBooks(app.ctx, 0);
     expect(await listOpenAlerts(app.ctx)).toMatchObject([
@@ -155,14 +155,14 @@ test("events and deliveries older than RETENTION_DAYS are removed, younger ones 
       sql: "INSERT INTO events (at, type) VALUES (?, 'system.alert')",
       args: [time],
     }));
-  await app.ctx.writer.write([
-    ...rows(1200, at(3)),
-    ...rows(3, at(1)),
-    ...[at(3), at(1)].map((time) => ({
+  await app.ctx.writer.write({
+    old: rows(1200, at(3)),
+    young: rows(3, at(1)),
+    deliveries: [at(3), at(1)].map((time) => ({
       sql: "INSERT INTO webhook_deliveries (webhook, type, body, at, status) VALUES (1, 'x', '{}', ?, 'delivered')",
       args: [time],
     })),
-  ]);
+  });
   expect(await pruneHistory(app.ctx)).toBe(1201);
   expect(await pruneHistory(app.ctx)).toBe(0);
   const left = await app.ctx.client.execute(

@@ -10,6 +10,12 @@ import { gate } from "../support/provider.ts";
 import { type Received, startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
+/** Retries now, and not in five seconds. */
+const ALL_DUE = {
+  sql: "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL",
+  args: [],
+};
+
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
 
 async function subscribe(app: Pick<TestServer, "post">, url: string, events: string[], more = {}) {
@@ -135,10 +141,7 @@ describe("a delivery", () => {
     const wait = Date.parse(waiting.nextAttemptAt) - Date.parse(waiting.attempts[0].at);
     expect(wait).toBeGreaterThanOrEqual(4500);
     expect(wait).toBeLessThan(6000);
-    // Now, and not in five seconds.
-    await app.ctx.writer.write([
-      { sql: "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL", args: [] },
-    ]);
+    await app.ctx.writer.write({ due: ALL_DUE });
     await until(() => receiver.received.length === 3 || undefined);
     const ids = receiver.received
       .filter(({ body }) => body.data.taskId === "bad")
@@ -261,9 +264,9 @@ describe("an endpoint", () => {
       expect(new Webhook(key).verify(one?.raw ?? "", one?.headers ?? {})).toMatchObject({
         type: "webhook.test",
       });
-    await app.ctx.writer.write([
-      { sql: "UPDATE webhooks SET previous_secret_until = 1", args: [] },
-    ]);
+    await app.ctx.writer.write({
+      lapsed: { sql: "UPDATE webhooks SET previous_secret_until = 1", args: [] },
+    });
     await app.post(`/webhooks/${id}/test`);
     const later = receiver.received[1];
     expect(() => new Webhook(secret).verify(later?.raw ?? "", later?.headers ?? {})).toThrow();
@@ -306,9 +309,7 @@ describe("an endpoint", () => {
       await until(
         async () => (await deliveries(app, id))[0]?.attempts.length === attempt || undefined,
       );
-      await app.ctx.writer.write([
-        { sql: "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL", args: [] },
-      ]);
+      await app.ctx.writer.write({ due: ALL_DUE });
     }
     await until(async () => !(await app.get(`/webhooks/${id}`)).body.data.isActive || undefined);
     expect((await deliveries(app, id))[0]).toMatchObject({ status: "failed", nextAttemptAt: null });

@@ -1,0 +1,89 @@
+import type { InValue, ResultSet } from "@libsql/client";
+
+declare const ROW: unique symbol;
+
+/**
+ * SQL and its arguments. `Row` is what the rows of its result look like; whoever writes the SQL names
+ * it, since the SQL names the columns. A statement without rows leaves it out.
+ */
+export type Statement<Row = never> = {
+  readonly sql: string;
+  readonly args: InValue[];
+  /** Never there: it carries the type alone. */
+  readonly [ROW]?: Row;
+};
+
+/** Statements by name, in order. What does not apply is `undefined` or an empty list. */
+export type Unit = { readonly [name: string]: Part };
+
+type Part = Statement<unknown> | readonly Statement<unknown>[] | Unit | undefined;
+
+/** What came of a unit, under the same names. That of a list is the sum of its statements' results. */
+export type ResultOf<P> =
+  P extends Statement<infer Row>
+    ? Result<Row>
+    : P extends readonly Statement<infer Row>[]
+      ? Result<Row>
+      : P extends undefined
+        ? undefined
+        : { readonly [Name in keyof P]: ResultOf<P[Name]> };
+
+/** A statement with rows tells how many it changed by these; the drivers do not agree on its count. */
+type Result<Row> = [Row] extends [never] ? Changed : Rows<Row>;
+
+export type Changed = { readonly changed: number };
+export type Rows<Row> = { readonly rows: Row[] };
+
+/** All statements of a unit, in order. */
+export function statementsOf(part: Part, into: Statement<unknown>[] = []): Statement<unknown>[] {
+  if (part === undefined) return into;
+  if (isStatement(part)) into.push(part);
+  else for (const inner of Object.values(part)) statementsOf(inner, into);
+  return into;
+}
+
+/** Whether there is nothing to be done. */
+export function isEmpty(unit: Unit): boolean {
+  return statementsOf(unit).length === 0;
+}
+
+/** Gives the results of `statementsOf(unit)` their names. Rows are read when somebody asks for them. */
+export function nameResults<U extends Unit>(unit: U, results: readonly ResultSet[]): ResultOf<U> {
+  let at = 0;
+  const take = (part: Part): unknown => {
+    if (part === undefined) return undefined;
+    if (isStatement(part)) return resultOf(results.slice(at, (at += 1)));
+    if (Array.isArray(part)) return resultOf(results.slice(at, (at += part.length)));
+    return Object.fromEntries(Object.entries(part).map(([name, inner]) => [name, take(inner)]));
+  };
+  // There is one result for each statement, in the same order, and it goes where its statement stood.
+  return take(unit) as ResultOf<U>;
+}
+
+function resultOf(results: readonly ResultSet[]): Changed & Rows<unknown> {
+  let rows: unknown[] | undefined;
+  return {
+    get changed() {
+      return results.reduce((sum, { rowsAffected }) => sum + rowsAffected, 0);
+    },
+    get rows() {
+      return (rows ??= results.flatMap((result) => rowsOf(result)));
+    },
+  };
+}
+
+/** The rows of a result as plain objects. */
+export function rowsOf<Row>(result: ResultSet | undefined): Row[] {
+  if (!result) return [];
+  const { columns, rows } = result;
+  return rows.map((row) => {
+    const plain: Record<string, unknown> = {};
+    for (let i = 0; i < columns.length; i++) plain[columns[i] ?? ""] = row[i];
+    // Whoever wrote the SQL, which names the columns, said with `Statement<Row>` what they are.
+    return plain as Row;
+  });
+}
+
+function isStatement(part: Statement<unknown> | readonly unknown[] | Unit): part is Statement {
+  return "sql" in part && typeof part.sql === "string";
+}

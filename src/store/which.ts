@@ -1,0 +1,19 @@
+import type { InValue } from "@libsql/client";
+
+/** A condition in SQL, with the arguments of its placeholders. */
+export type Which = { where: string; args: InValue[] };
+
+/** True where a table has a row that meets the condition. */
+export function hasRow(table: string, { where, args }: Which): Which {
+  return { where: `EXISTS (SELECT 1 FROM ${table} WHERE ${where})`, args };
+}
+
+export function not({ where, args }: Which): Which {
+  return { where: `NOT (${where})`, args };
+}
+
+export function both(one: Which, other: Which): Which {
+  return { where: `(${one.where}) AND (${other.where})`, args: [...one.args, ...other.args] };
+}
+
+export const ALWAYS: Which = { where: "TRUE", args: [] };
