@@ -103,13 +103,13 @@ export async function revokeKey(ctx: Context, id: string): Promise<void> {
   await applyTo(ctx, id, { changed: store.revokeKey(id, ctx.clock.now()) });
 }
 
-type KeyUnit = { changed: Statement<{ seq: number }>; released?: Statement };
+type KeyUnit = { changed: Statement; released?: Statement };
 
-/** Writes a change that returns a row where the key allowed it. */
+/** Writes a change, which changes a row where the key allows it. */
 async function applyTo(ctx: Context, id: string, unit: KeyUnit): Promise<void> {
   const { changed } = await ctx.writer.write(unit);
   ctx.signals.emit("keys", undefined);
-  if (changed.rows.length === 0)
+  if (changed.changed === 0)
     throw new AppError("API_KEY_FIXED", `API key ${id} was revoked or has expired`);
 }
 

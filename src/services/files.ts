@@ -80,8 +80,7 @@ export async function openFile(ctx: Context, id: string) {
 /** Deletes an upload. Batches that were made of it keep what they read. */
 export async function deleteFile(ctx: Context, id: string): Promise<void> {
   const { deleted } = await ctx.writer.write({ deleted: store.deleteFile(id) });
-  if (deleted.rows.length === 0)
-    throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
+  if (deleted.changed === 0) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
   await ctx.files.remove(pathOf(ctx, id));
 }
 

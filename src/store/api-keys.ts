@@ -1,14 +1,27 @@
-import { and, asc, count, desc, eq, gt, inArray, isNull, or, type SQL, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  getTableColumns,
+  gt,
+  inArray,
+  isNull,
+  notExists,
+  notInArray,
+  or,
+  type SQL,
+  sql,
+} from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
+import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
 
 export type { ApiKey };
-
-/** SQL that is true of a key that lets its holder in at the time that is its one argument. */
-const IS_VALID = "revoked_at IS NULL AND coalesce(expires_at, 9e15) > ?";
 
 /** The key with this hash, or with it until a moment ago, unless it was revoked or has expired. */
 export function findValidKey(db: Db, hash: string, now: number): Promise<ApiKey | undefined> {
@@ -111,49 +124,47 @@ export type NewKey = Omit<
   "seq" | "revokedAt" | "lastUsedAt" | "previousHash" | "previousExpiresAt"
 >;
 
-const COLUMNS =
-  "id, name, hash, prefix, scopes, origin, created_at, expires_at, rate_limit_per_minute, monthly_budget_usd";
-
-function toValues(key: NewKey) {
-  return [
-    key.id,
-    key.name,
-    key.hash,
-    key.prefix,
-    JSON.stringify(key.scopes),
-    key.origin,
-    key.createdAt,
-    key.expiresAt,
-    key.rateLimitPerMinute,
-    key.monthlyBudgetUsd,
-  ];
-}
-
 /** Stores a key; one with the same hash that is there already becomes valid again. */
 export function insertKey(key: NewKey): Statement {
-  return {
-    sql: `INSERT INTO api_keys (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-          ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL`,
-    args: toValues(key),
-  };
+  return toStatement(
+    build
+      .insert(apiKeys)
+      .values(key)
+      .onConflictDoUpdate({ target: apiKeys.hash, set: { revokedAt: null } }),
+  );
 }
 
 /** Stores a key only if there is none that is valid, or, with `ever`, none at all. Changes a row if it did. */
 export function insertFirstKey(key: NewKey, ever: boolean): Statement {
-  return {
-    sql: `INSERT INTO api_keys (${COLUMNS}) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-          WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE ? OR (${IS_VALID}))`,
-    args: [...toValues(key), ever, key.createdAt],
-  };
+  const row: Partial<Record<string, unknown>> = key;
+  const values = Object.entries(getTableColumns(apiKeys)).map(([name, column]) =>
+    sql.param(row[name] ?? null, column),
+  );
+  const others = build
+    .select({ seq: apiKeys.seq })
+    .from(apiKeys)
+    .where(ever ? undefined : isValid(key.createdAt));
+  return toStatement(
+    build
+      .insert(apiKeys)
+      .select(sql`select ${sql.join(values, sql`, `)} where ${notExists(others)}`),
+  );
 }
 
 /** Revokes the keys that came from the environment and no longer stand there. */
 export function revokeOtherEnvironmentKeys(hashes: string[], now: number): Statement {
-  return {
-    sql: `UPDATE api_keys SET revoked_at = ? WHERE origin = 'environment' AND revoked_at IS NULL
-            AND hash NOT IN (SELECT value FROM json_each(?))`,
-    args: [now, JSON.stringify(hashes)],
-  };
+  return toStatement(
+    build
+      .update(apiKeys)
+      .set({ revokedAt: now })
+      .where(
+        and(
+          eq(apiKeys.origin, "environment"),
+          isNull(apiKeys.revokedAt),
+          notInArray(apiKeys.hash, hashes),
+        ),
+      ),
+  );
 }
 
 export type KeyChange = Pick<
@@ -162,20 +173,13 @@ export type KeyChange = Pick<
 >;
 
 /** Changes a key that was not revoked. */
-export function updateKey(id: string, key: KeyChange): Statement<{ seq: number }> {
-  return {
-    sql: `UPDATE api_keys SET name = ?, scopes = ?, expires_at = ?, rate_limit_per_minute = ?,
-            monthly_budget_usd = ?
-          WHERE id = ? AND revoked_at IS NULL RETURNING seq`,
-    args: [
-      key.name,
-      JSON.stringify(key.scopes),
-      key.expiresAt,
-      key.rateLimitPerMinute,
-      key.monthlyBudgetUsd,
-      id,
-    ],
-  };
+export function updateKey(id: string, key: KeyChange): Statement {
+  return toStatement(
+    build
+      .update(apiKeys)
+      .set(key)
+      .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAt))),
+  );
 }
 
 /** Gives a key that is valid a new secret; the one that it has stays valid until `overlapUntil`. */
@@ -184,25 +188,27 @@ export function rotateKey(
   secret: { hash: string; prefix: string },
   overlapUntil: number,
   now: number,
-): Statement<{ seq: number }> {
-  return {
-    sql: `UPDATE api_keys SET previous_hash = hash, previous_expires_at = ?, hash = ?, prefix = ?
-          WHERE id = ? AND ${IS_VALID} RETURNING seq`,
-    args: [overlapUntil, secret.hash, secret.prefix, id, now],
-  };
+): Statement {
+  return toStatement(
+    build
+      .update(apiKeys)
+      .set({ ...secret, previousHash: sql`${apiKeys.hash}`, previousExpiresAt: overlapUntil })
+      .where(and(eq(apiKeys.id, id), isValid(now))),
+  );
 }
 
 /** Ends a key at once and for good, with what a rotation replaced. */
-export function revokeKey(id: string, now: number): Statement<{ seq: number }> {
-  return {
-    sql: `UPDATE api_keys SET revoked_at = ?, previous_hash = NULL, previous_expires_at = NULL
-          WHERE id = ? AND revoked_at IS NULL RETURNING seq`,
-    args: [now, id],
-  };
+export function revokeKey(id: string, now: number): Statement {
+  return toStatement(
+    build
+      .update(apiKeys)
+      .set({ revokedAt: now, previousHash: null, previousExpiresAt: null })
+      .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAt))),
+  );
 }
 
 export function touchKey(key: number, now: number): Statement {
-  return { sql: "UPDATE api_keys SET last_used_at = ? WHERE seq = ?", args: [now, key] };
+  return toStatement(build.update(apiKeys).set({ lastUsedAt: now }).where(eq(apiKeys.seq, key)));
 }
 
 /** What all keys are called, revoked ones, too. */

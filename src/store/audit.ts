@@ -9,6 +9,7 @@ export type { AuditEntry };
 
 export type NewAuditEntry = Omit<AuditEntry, "id">;
 
+/** Every task that is created over HTTP makes an entry, so that this is no cold write. */
 export function appendAudit(entries: NewAuditEntry[]): Statement[] {
   return overValues(
     entries,

@@ -1,5 +1,6 @@
 import { asc, count, desc, eq, type SQL, sql } from "drizzle-orm";
 
+import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { files, type StoredFile } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
@@ -9,15 +10,11 @@ export type { StoredFile };
 export type NewFile = Omit<StoredFile, "seq">;
 
 export function insertFile(file: NewFile): Statement {
-  return {
-    sql: `INSERT INTO files (id, name, bytes, sha256, api_key, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
-    args: [file.id, file.name, file.bytes, file.sha256, file.apiKey, file.createdAt],
-  };
+  return toStatement(build.insert(files).values(file));
 }
 
-/** Its result has a row if there was such a file. */
-export function deleteFile(id: string): Statement<{ seq: number }> {
-  return { sql: `DELETE FROM files WHERE id = ? RETURNING seq`, args: [id] };
+export function deleteFile(id: string): Statement {
+  return toStatement(build.delete(files).where(eq(files.id, id)));
 }
 
 export function findFile(db: Db, id: string): Promise<StoredFile | undefined> {

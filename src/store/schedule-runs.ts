@@ -1,5 +1,6 @@
-import { and, count, desc, eq, lt } from "drizzle-orm";
+import { and, count, desc, eq, isNotNull, isNull, lt, or, sql } from "drizzle-orm";
 
+import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import {
   type Batch,
@@ -12,7 +13,7 @@ import {
 import type { Statement } from "../db/unit.ts";
 import { MOST_QUEUED, type RunError, type RunOutcome, type RunStatus } from "../domain/schedule.ts";
 import { noteRun } from "./schedules.ts";
-import { hasRow, type Which } from "./which.ts";
+import { hasRow, toSql, type Which } from "./which.ts";
 
 export type { ScheduleRun };
 
@@ -83,11 +84,19 @@ export function supersede(schedule: number, runId: string): Statement {
 
 /** Asks for the end of runs that wait for another, where a condition holds. */
 export function dropQueued(schedule: number, reason: string, when: Which): Statement {
-  return {
-    sql: `UPDATE schedule_runs SET cancel_reason = ?
-          WHERE schedule = ? AND status = 'queued' AND cancel_reason IS NULL AND ${when.where}`,
-    args: [reason, schedule, ...when.args],
-  };
+  return toStatement(
+    build
+      .update(scheduleRuns)
+      .set({ cancelReason: reason })
+      .where(
+        and(
+          eq(scheduleRuns.schedule, schedule),
+          eq(scheduleRuns.status, "queued"),
+          isNull(scheduleRuns.cancelReason),
+          toSql(when),
+        ),
+      ),
+  );
 }
 
 type OpenStatus = "pending" | "queued" | "running";
@@ -142,12 +151,13 @@ export function claimRuns(node: number, limit: number, now: number): Statement<{
 }
 
 /** Gives a run back to be tried again later, unless it has passed to another node. */
-export function postponeRun({ id, owner }: ScheduleRun, retryAt: number): Statement {
-  return {
-    sql: `UPDATE schedule_runs SET owner = NULL, attempts = attempts + 1, retry_at = ?
-          WHERE id = ? AND status = 'pending' AND owner IS ?`,
-    args: [retryAt, id, owner],
-  };
+export function postponeRun(run: ScheduleRun, retryAt: number): Statement {
+  return toStatement(
+    build
+      .update(scheduleRuns)
+      .set({ owner: null, attempts: sql`${scheduleRuns.attempts} + 1`, retryAt })
+      .where(toSql(isRunAsRead({ ...run, status: "pending" }))),
+  );
 }
 
 /** A run whose batch has been started, noted with its schedule. */
@@ -158,12 +168,12 @@ export function beginRun(
   const which = { where: "id = ? AND status = 'pending'", args: [id] };
   return {
     noted: noteRun(schedule, scheduledAt, "running", hasRow("schedule_runs", which)),
-    begun: {
-      sql: `UPDATE schedule_runs SET status = 'running', owner = NULL, started_at = ?, batch = ?,
-              output_file = ?
-            WHERE ${which.where}`,
-      args: [now, batch, outputFile, ...which.args],
-    },
+    begun: toStatement(
+      build
+        .update(scheduleRuns)
+        .set({ status: "running", owner: null, startedAt: now, batch, outputFile })
+        .where(toSql(which)),
+    ),
   };
 }
 
@@ -188,36 +198,42 @@ export function isRunAsRead({ id, status, owner }: ScheduleRun): Which {
 /** Ends a run that meets a condition. */
 export function endRun(which: Which, end: RunEnd): Statement {
   const { status, reason, error, counts, now } = end;
-  return {
-    sql: `UPDATE schedule_runs SET status = ?, reason = ?, error = ?, finished_at = ?, owner = NULL,
-            total = ?, completed = ?, failed = ?, cancelled = ?, prompt_tokens = ?,
-            completion_tokens = ?, cost_usd = ?
-          WHERE ${which.where}`,
-    args: [
-      status,
-      reason,
-      error && JSON.stringify(error),
-      now,
-      counts?.total ?? 0,
-      counts?.completed ?? 0,
-      counts?.failed ?? 0,
-      counts?.cancelled ?? 0,
-      counts?.promptTokens ?? 0,
-      counts?.completionTokens ?? 0,
-      counts?.costUsd ?? null,
-      ...which.args,
-    ],
-  };
+  return toStatement(
+    build
+      .update(scheduleRuns)
+      .set({
+        status,
+        reason,
+        error,
+        finishedAt: now,
+        owner: null,
+        total: counts?.total ?? 0,
+        completed: counts?.completed ?? 0,
+        failed: counts?.failed ?? 0,
+        cancelled: counts?.cancelled ?? 0,
+        promptTokens: counts?.promptTokens ?? 0,
+        completionTokens: counts?.completionTokens ?? 0,
+        costUsd: counts?.costUsd ?? null,
+      })
+      .where(toSql(which)),
+  );
 }
 
 /** Ends a run that was to be cancelled and has not begun: nobody works on it. */
 export function endUnbegunRun(id: string, now: number): Statement {
-  return {
-    sql: `UPDATE schedule_runs SET status = 'cancelled', reason = cancel_reason, finished_at = ?
-          WHERE id = ? AND cancel_reason IS NOT NULL
-            AND (status = 'queued' OR (status = 'pending' AND owner IS NULL))`,
-    args: [now, id],
-  };
+  const { status, owner, cancelReason } = scheduleRuns;
+  return toStatement(
+    build
+      .update(scheduleRuns)
+      .set({ status: "cancelled", reason: sql`${cancelReason}`, finishedAt: now })
+      .where(
+        and(
+          eq(scheduleRuns.id, id),
+          isNotNull(cancelReason),
+          or(eq(status, "queued"), and(eq(status, "pending"), isNull(owner))),
+        ),
+      ),
+  );
 }
 
 /** Runs that shall be cancelled and have not ended. */

@@ -1,11 +1,11 @@
-import type { InValue } from "@libsql/client";
 import { and, asc, count, desc, eq, gt, lte, type SQL, sql } from "drizzle-orm";
 
+import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { type Schedule, schedules } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
 import type { RunOutcome } from "../domain/schedule.ts";
-import type { Which } from "./which.ts";
+import { toSql, type Which } from "./which.ts";
 
 export type { Schedule };
 
@@ -15,31 +15,7 @@ export type NewSchedule = Omit<
 >;
 
 export function insertSchedule(schedule: NewSchedule): Statement {
-  return {
-    sql: `INSERT INTO schedules (id, name, description, expression, timezone, input_file, output_file,
-            is_dry_run, config, overlap_policy, catch_up_window_ms, pause_after_failures, api_key,
-            is_active, next_run, created_at, updated_at)
-          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    args: [
-      schedule.id,
-      schedule.name,
-      schedule.description,
-      schedule.expression,
-      schedule.timezone,
-      schedule.inputFile,
-      schedule.outputFile,
-      schedule.isDryRun,
-      JSON.stringify(schedule.config),
-      schedule.overlapPolicy,
-      schedule.catchUpWindowMs,
-      schedule.pauseAfterFailures,
-      schedule.apiKey,
-      schedule.isActive,
-      schedule.nextRun,
-      schedule.createdAt,
-      schedule.updatedAt,
-    ],
-  };
+  return toStatement(build.insert(schedules).values(schedule));
 }
 
 export function findSchedule(db: Db, id: string): Promise<Schedule | undefined> {
@@ -101,25 +77,6 @@ export type ScheduleChange = Partial<
     Pick<Schedule, "pauseReason" | "failuresInARow">
 >;
 
-const COLUMNS: Record<keyof ScheduleChange, string> = {
-  name: "name",
-  description: "description",
-  expression: "expression",
-  timezone: "timezone",
-  inputFile: "input_file",
-  outputFile: "output_file",
-  isDryRun: "is_dry_run",
-  config: "config",
-  overlapPolicy: "overlap_policy",
-  catchUpWindowMs: "catch_up_window_ms",
-  pauseAfterFailures: "pause_after_failures",
-  isActive: "is_active",
-  pauseReason: "pause_reason",
-  failuresInARow: "failures_in_a_row",
-  nextRun: "next_run",
-  updatedAt: "updated_at",
-};
-
 /** A schedule that is still as it was read. */
 export function isUnchanged({ seq, revision, nextRun }: Schedule): Which {
   return { where: "seq = ? AND revision = ? AND next_run IS ?", args: [seq, revision, nextRun] };
@@ -127,24 +84,18 @@ export function isUnchanged({ seq, revision, nextRun }: Schedule): Which {
 
 /** Changes a schedule that is still as it was read. */
 export function changeSchedule(schedule: Schedule, change: ScheduleChange): Statement {
-  const which = isUnchanged(schedule);
-  const sets = (Object.keys(COLUMNS) as (keyof ScheduleChange)[]).flatMap((field) => {
-    const value = change[field];
-    return value === undefined ? [] : [{ column: COLUMNS[field], value: toValue(value) }];
-  });
-  return {
-    sql: `UPDATE schedules SET revision = revision + 1${sets.map(({ column }) => `, ${column} = ?`).join("")}
-          WHERE ${which.where}`,
-    args: [...sets.map(({ value }) => value), ...which.args],
-  };
+  return toStatement(
+    build
+      .update(schedules)
+      .set({ ...change, revision: NEXT_REVISION })
+      .where(toSql(isUnchanged(schedule))),
+  );
 }
 
-function toValue(value: string | number | boolean | object | null): InValue {
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : value;
-}
+const NEXT_REVISION = sql`${schedules.revision} + 1`;
 
 export function deleteSchedule(id: string): Statement {
-  return { sql: "DELETE FROM schedules WHERE id = ?", args: [id] };
+  return toStatement(build.delete(schedules).where(eq(schedules.id, id)));
 }
 
 /** Schedules whose time has come, the longest due first. */
@@ -190,11 +141,12 @@ export function isStillDue({ seq, revision, nextRun }: Timing): Which {
 
 /** Moves the next fire of a schedule, unless it was changed or has fired since it was read. */
 export function moveNextRun(timing: Timing, to: number | null): Statement {
-  const which = isStillDue(timing);
-  return {
-    sql: `UPDATE schedules SET next_run = ? WHERE ${which.where}`,
-    args: [to, ...which.args],
-  };
+  return toStatement(
+    build
+      .update(schedules)
+      .set({ nextRun: to })
+      .where(toSql(isStillDue(timing))),
+  );
 }
 
 /** Keeps the state of the latest run that began, where a condition holds. */
@@ -204,15 +156,19 @@ export function noteRun(
   status: "running" | RunOutcome,
   when: Which,
 ): Statement {
-  return {
-    sql: `UPDATE schedules SET
-            last_run_status = CASE WHEN coalesce(last_run, 0) <= ? THEN ? ELSE last_run_status END,
-            last_run = max(coalesce(last_run, 0), ?),
-            failures_in_a_row = CASE ? WHEN 'completed' THEN 0 WHEN 'failed' THEN failures_in_a_row + 1
-                                       ELSE failures_in_a_row END
-          WHERE seq = ? AND ${when.where}`,
-    args: [scheduledAt, status, scheduledAt, status, seq, ...when.args],
-  };
+  const { lastRun, lastRunStatus, failuresInARow } = schedules;
+  const isLatest = sql`coalesce(${lastRun}, 0) <= ${scheduledAt}`;
+  return toStatement(
+    build
+      .update(schedules)
+      .set({
+        lastRunStatus: sql`CASE WHEN ${isLatest} THEN ${status} ELSE ${lastRunStatus} END`,
+        lastRun: sql`max(coalesce(${lastRun}, 0), ${scheduledAt})`,
+        ...(status === "completed" ? { failuresInARow: 0 } : {}),
+        ...(status === "failed" ? { failuresInARow: sql`${failuresInARow} + 1` } : {}),
+      })
+      .where(and(eq(schedules.seq, seq), toSql(when))),
+  );
 }
 
 /** An active schedule that is timed as it was read. */
@@ -230,10 +186,16 @@ export function isFailing(seq: number): Which {
 
 /** Stops a schedule that meets a condition. */
 export function pauseSchedule(which: Which, reason: string, now: number): Statement {
-  return {
-    sql: `UPDATE schedules SET is_active = 0, next_run = NULL, revision = revision + 1,
-            pause_reason = ?, updated_at = ?
-          WHERE ${which.where}`,
-    args: [reason, now, ...which.args],
-  };
+  return toStatement(
+    build
+      .update(schedules)
+      .set({
+        isActive: false,
+        nextRun: null,
+        revision: NEXT_REVISION,
+        pauseReason: reason,
+        updatedAt: now,
+      })
+      .where(toSql(which)),
+  );
 }

@@ -1,5 +1,6 @@
-import { and, eq, gt } from "drizzle-orm";
+import { and, eq, gt, lte } from "drizzle-orm";
 
+import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { apiKeys, streamTokens } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
@@ -8,14 +9,11 @@ import { isValid } from "./api-keys.ts";
 export type TokenFilter = (typeof streamTokens.$inferSelect)["filter"];
 
 export function insertToken(token: typeof streamTokens.$inferSelect): Statement {
-  return {
-    sql: `INSERT INTO stream_tokens (hash, api_key, filter, expires_at) VALUES (?, ?, ?, ?)`,
-    args: [token.hash, token.apiKey, JSON.stringify(token.filter), token.expiresAt],
-  };
+  return toStatement(build.insert(streamTokens).values(token));
 }
 
 export function deleteExpiredTokens(now: number): Statement {
-  return { sql: `DELETE FROM stream_tokens WHERE expires_at <= ?`, args: [now] };
+  return toStatement(build.delete(streamTokens).where(lte(streamTokens.expiresAt, now)));
 }
 
 /** The token with this hash and the key that it was made with, while both are valid. */

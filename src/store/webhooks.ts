@@ -1,7 +1,8 @@
-import { asc, count, desc, eq, sql } from "drizzle-orm";
+import { and, asc, count, desc, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
 
+import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { type Webhook, webhooks } from "../db/schema.ts";
+import { events, type Webhook, webhooks } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
 
 export type { Webhook };
@@ -13,20 +14,8 @@ export type NewWebhook = Pick<
 
 /** Adds an endpoint that gets what happens from now on. */
 export function insertWebhook(hook: NewWebhook): Statement {
-  return {
-    sql: `INSERT INTO webhooks (id, url, events, description, secret, api_key, created_at, updated_at, cursor)
-          SELECT ?, ?, ?, ?, ?, ?, ?, ?, coalesce(max(id), 0) FROM events`,
-    args: [
-      hook.id,
-      hook.url,
-      JSON.stringify(hook.events),
-      hook.description,
-      hook.secret,
-      hook.apiKey,
-      hook.createdAt,
-      hook.createdAt,
-    ],
-  };
+  const cursor = sql`(select coalesce(max(${events.id}), 0) from ${events})`;
+  return toStatement(build.insert(webhooks).values({ ...hook, updatedAt: hook.createdAt, cursor }));
 }
 
 export function findWebhook(db: Db, id: string): Promise<Webhook | undefined> {
@@ -64,24 +53,21 @@ export function listActiveWebhooks(db: Db): Promise<Webhook[]> {
   return db.select().from(webhooks).where(eq(webhooks.isActive, true)).orderBy(asc(webhooks.seq));
 }
 
+export type WebhookChange = Pick<Webhook, "url" | "events" | "description" | "isActive">;
+
 /** Changes an endpoint; one that is active from now on is no longer disabled or failing. */
-export function updateWebhook(
-  id: string,
-  {
-    url,
-    events,
-    description,
-    isActive,
-  }: Pick<Webhook, "url" | "events" | "description" | "isActive">,
-  now: number,
-): Statement {
-  return {
-    sql: `UPDATE webhooks SET url = ?1, events = ?2, description = ?3, updated_at = ?5,
-            failing_since = CASE WHEN ?4 AND NOT is_active THEN NULL ELSE failing_since END,
-            disabled_reason = CASE WHEN ?4 THEN NULL ELSE disabled_reason END, is_active = ?4
-          WHERE id = ?6`,
-    args: [url, JSON.stringify(events), description, isActive, now, id],
+export function updateWebhook(id: string, change: WebhookChange, now: number): Statement {
+  const { isActive, failingSince } = webhooks;
+  const cleared = {
+    failingSince: sql`CASE WHEN ${isActive} THEN ${failingSince} END`,
+    disabledReason: null,
   };
+  return toStatement(
+    build
+      .update(webhooks)
+      .set({ ...change, updatedAt: now, ...(change.isActive ? cleared : {}) })
+      .where(eq(webhooks.id, id)),
+  );
 }
 
 /** Gives an endpoint a new secret; the one before signs, too, until `overlapEndsAt`. */
@@ -91,45 +77,59 @@ export function rotateSecret(
   overlapEndsAt: number,
   now: number,
 ): Statement {
-  return {
-    sql: `UPDATE webhooks SET previous_secret = secret, previous_secret_until = ?, secret = ?, updated_at = ?
-          WHERE id = ?`,
-    args: [overlapEndsAt, secret, now, id],
-  };
+  return toStatement(
+    build
+      .update(webhooks)
+      .set({
+        secret,
+        previousSecret: sql`${webhooks.secret}`,
+        previousSecretUntil: overlapEndsAt,
+        updatedAt: now,
+      })
+      .where(eq(webhooks.id, id)),
+  );
 }
 
 /** Stops deliveries to an endpoint. Changes a row if there were any. */
 export function disableWebhook(seq: number, reason: string, now: number): Statement {
-  return {
-    sql: `UPDATE webhooks SET is_active = 0, disabled_reason = ?, updated_at = ?
-          WHERE seq = ? AND is_active = 1`,
-    args: [reason, now, seq],
-  };
+  return toStatement(
+    build
+      .update(webhooks)
+      .set({ isActive: false, disabledReason: reason, updatedAt: now })
+      .where(and(eq(webhooks.seq, seq), eq(webhooks.isActive, true))),
+  );
 }
 
 /** Notes whether an endpoint takes what it is sent: since when it has not. */
 export function noteHealth(seq: number, isHealthy: boolean, now: number): Statement {
-  return isHealthy
-    ? {
-        sql: `UPDATE webhooks SET failing_since = NULL WHERE seq = ? AND failing_since IS NOT NULL`,
-        args: [seq],
-      }
-    : {
-        sql: `UPDATE webhooks SET failing_since = ? WHERE seq = ? AND failing_since IS NULL`,
-        args: [now, seq],
-      };
+  const { failingSince } = webhooks;
+  return toStatement(
+    build
+      .update(webhooks)
+      .set({ failingSince: isHealthy ? null : now })
+      .where(
+        and(eq(webhooks.seq, seq), isHealthy ? isNotNull(failingSince) : isNull(failingSince)),
+      ),
+  );
 }
 
 /** Moves endpoints on in the log. */
 export function moveCursors(seqs: number[], cursor: number): Statement {
-  return {
-    sql: `UPDATE webhooks SET cursor = ? WHERE seq IN (SELECT value FROM json_each(?)) AND cursor < ?`,
-    args: [cursor, JSON.stringify(seqs), cursor],
-  };
+  return toStatement(
+    build
+      .update(webhooks)
+      .set({ cursor })
+      .where(
+        and(
+          sql`${webhooks.seq} IN (SELECT value FROM json_each(${JSON.stringify(seqs)}))`,
+          lt(webhooks.cursor, cursor),
+        ),
+      ),
+  );
 }
 
-export function deleteWebhook(id: string): Statement<{ seq: number }> {
-  return { sql: `DELETE FROM webhooks WHERE id = ? RETURNING seq`, args: [id] };
+export function deleteWebhook(id: string): Statement {
+  return toStatement(build.delete(webhooks).where(eq(webhooks.id, id)));
 }
 
 export type WebhookHealth = Record<"active" | "failing" | "disabled" | "waiting", number>;

@@ -1,4 +1,5 @@
 import type { InValue } from "@libsql/client";
+import { type SQL, sql } from "drizzle-orm";
 
 /** A condition in SQL, with the arguments of its placeholders. */
 export type Which = { where: string; args: InValue[] };
@@ -17,3 +18,13 @@ export function both(one: Which, other: Which): Which {
 }
 
 export const ALWAYS: Which = { where: "TRUE", args: [] };
+
+/** The condition for a statement that drizzle builds. */
+export function toSql({ where, args }: Which): SQL {
+  const [first = "", ...others] = where.split("?");
+  return sql.join([
+    sql.raw(`(${first}`),
+    ...others.flatMap((text, i) => [sql.param(args[i] ?? null), sql.raw(text)]),
+    sql.raw(")"),
+  ]);
+}
