@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { cancelChunk, findUnswept, reviveChunk, UNSWEPT } from "../store/batch-moves.ts";
+import { cancelChunk, findUnswept, reviveChunk, UNSWEPT } from "../store/batch-sweeps.ts";
 import { readRows } from "../store/rows.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
 

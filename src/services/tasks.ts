@@ -7,6 +7,7 @@ import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
+import { insertTask } from "../store/new-task.ts";
 import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
@@ -42,7 +43,7 @@ export async function createTask(
   const id = input.id ?? newId(ctx, "task");
   const priority = priorityRank(input.priority ?? "normal");
   const written = ctx.writer.write(
-    moves.insertTask({
+    insertTask({
       id,
       batchId: input.batchId ?? null,
       model,

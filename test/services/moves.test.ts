@@ -1,0 +1,138 @@
+import { expect, test } from "bun:test";
+
+import type { Client } from "@libsql/client";
+
+import { rowsOf, type Statement, type Unit } from "../../src/db/unit.ts";
+import { deleteAlert, insertAlert } from "../../src/store/alerts.ts";
+import * as batchMoves from "../../src/store/batch-moves.ts";
+import { cancelChunk, reviveChunk } from "../../src/store/batch-sweeps.ts";
+import { type NewBatch, publishDraft } from "../../src/store/ingest.ts";
+import { insertTask, type NewTask } from "../../src/store/new-task.ts";
+import { executeTask, cancelTask, changeTask, deleteTask } from "../../src/store/task-moves.ts";
+import { startServer } from "../support/server.ts";
+
+const now = Date.now() + 5000;
+const options = { isDryRun: false, priority: null, trace: null, now };
+
+const task: NewTask = {
+  id: "t",
+  batchId: null,
+  model: "gpt-4o",
+  priority: 1,
+  maxRetries: null,
+  timeoutMs: null,
+  apiKey: 1,
+  endpoint: "/v1/chat/completions",
+  body: "{}",
+  cacheKey: null,
+  prompt: "x",
+  metadata: null,
+  idempotency: null,
+  trace: null,
+  execute: options,
+  now,
+};
+
+const draft: NewBatch = {
+  draft: "~draft",
+  id: "b",
+  name: "b",
+  description: null,
+  apiKey: 1,
+  inputFile: null,
+  outputFile: null,
+  columns: null,
+  config: {},
+  metadata: null,
+  maxConcurrency: null,
+  maxCostUsd: null,
+  idempotency: null,
+  trace: null,
+  now,
+};
+
+/** Every row of every table that a move may touch. */
+async function everything(client: Client) {
+  const tables = ["tasks", "task_inputs", "queue", "executions", "batches", "events", "rollups"];
+  const others = ["idempotency_keys", "alerts"];
+  const results = await client.batch([...tables, ...others].map((name) => `SELECT * FROM ${name}`));
+  return results.map((result) => rowsOf(result));
+}
+
+test("a move that cannot be made leaves nothing behind, neither an event nor a count", async () => {
+  await using app = await startServer();
+  await app.post("/tasks", { id: "t", prompt: "x", idempotencyKey: "used", batchId: "bare" });
+  await app.post("/tasks/t/cancel");
+  await app.post("/batches", { id: "b", tasks: [{ id: "done", prompt: "x" }] });
+  await app.post("/batches/b/execute");
+  await app.finished("b");
+  const { writer, client } = app.ctx;
+  const [batch] = rowsOf<{ seq: number }>(
+    await client.execute("SELECT seq FROM batches WHERE id = 'b'"),
+  );
+  const b = { id: "b", seq: batch?.seq ?? 0 };
+  const key = rowsOf<{ api_key: number }>(
+    await client.execute("SELECT api_key FROM idempotency_keys"),
+  )[0]?.api_key;
+  const used = { apiKey: key ?? 0, key: "used", fingerprint: "f" };
+  const alert = { code: "queue.stuck" as const, subject: "", message: "x", raisedAt: now };
+  const openDraft: Statement = {
+    sql: `INSERT INTO batches (id, name, status, config, created_at, updated_at)
+          VALUES ('~draft', 'b', 'ingesting', '{}', 1, 1)`,
+    args: [],
+  };
+  await writer.write({ openDraft, alert: insertAlert(alert) });
+  const before = await everything(client);
+
+  const stale = { body: "other", prompt: null, metadata: null, cacheKey: null };
+  const units: Record<string, Unit> = {
+    "a task whose id is taken": insertTask({ ...task, batchId: "new" }),
+    "a task whose key is used": insertTask({ ...task, id: "n", batchId: "new", idempotency: used }),
+    "a task for a batch that has begun": insertTask({ ...task, id: "n", batchId: "b" }),
+    "a cancelled task that is cancelled": cancelTask("t", b.seq, null, now),
+    "a task that is not there": executeTask("n", options),
+    "a task that was changed since": changeTask({
+      ...task,
+      id: "t",
+      before: stale,
+      after: { ...stale, body: "{}" },
+    }),
+    "a deleted task": deleteTask("n", b.seq, now),
+    "a batch that has ended and is started": batchMoves.startBatch(b, false, null, now),
+    "one without failed tasks that is retried": batchMoves.restartBatch(b, {
+      statuses: ["failed"],
+      isDryRun: false,
+      onlyAfterDryRun: false,
+      trace: null,
+      now,
+    }),
+    "one that has ended and is paused": batchMoves.pauseBatch(
+      b.seq,
+      { code: "user", message: "x" },
+      now,
+    ),
+    "and resumed": batchMoves.resumeBatch(b, now),
+    "and cancelled": batchMoves.cancelBatch(b, now),
+    "one that is not there": batchMoves.dropBatch({ id: "n", seq: 99 }, "~n"),
+    "a chunk of one that is not cancelled": cancelChunk(b.seq, 10, now),
+    "a chunk of one that is not run again": reviveChunk(b.seq, 10, now),
+    "a draft whose name is taken": publishDraft(
+      { ...draft, idempotency: { ...used, key: "new" } },
+      0,
+      new Map([["m", 1]]),
+      [],
+    ),
+    "a draft whose key is used": publishDraft(
+      { ...draft, id: "free", idempotency: used },
+      0,
+      new Map([["m", 1]]),
+      [],
+    ),
+    "an alert that is raised already": insertAlert({ ...alert, raisedAt: now + 1 }),
+    "one that is not, and is cleared": deleteAlert("disk.nearly_full", "", now),
+  };
+  for (const [name, unit] of Object.entries(units)) {
+    await writer.write(unit);
+    expect({ name, rows: await everything(client) }).toEqual({ name, rows: before });
+  }
+});
