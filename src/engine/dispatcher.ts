@@ -4,8 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { shareSlots } from "../domain/lanes.ts";
-import { createAlarm } from "../lib/alarm.ts";
-import type { Cancel } from "../lib/clock.ts";
+import { createLoop, type More } from "../lib/loop.ts";
 import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
 import {
   claim,
@@ -49,7 +48,8 @@ export type Dispatcher = {
 };
 
 export type DispatcherOptions = {
-  owner: number;
+  /** The number of this process, once it is started. */
+  owner: () => number;
   run: (calls: Call[]) => void;
   /** A provider whose calls failed did not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
@@ -57,7 +57,7 @@ export type DispatcherOptions = {
 
 /** Backstop for lost hints, and on a shared database the way to hear of others' work. */
 const SYNC_MS = { exclusive: 2000, shared: 300 };
-const RETRY_COMMIT_MS = 250;
+const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported, feeds
@@ -65,11 +65,14 @@ const RETRY_COMMIT_MS = 250;
  * it sends the claimed calls to the worker threads.
  *
  *   idle     nothing reported, no slot that could be used. Left by `nudge`: a report, a hint that
- *            work was queued, a retry that comes due, the sync timer.
+ *            work was queued, a look at the queue; and when a pacer lets the next call start.
  *   turning  a commit is under way. Nudges that come meanwhile lead to another turn.
  *   failing  the commit failed; the reports are kept and the turn is tried again. Whether its claims
  *            were made is unknown, so the next turn gives them back first.
  *   draining as before, but no claims; ends when nothing is in flight.
+ *
+ * A second loop looks at the queue: after its backstop, when a batch has changed, and when a retry
+ * comes due.
  */
 export function createDispatcher(ctx: Context, options: DispatcherOptions): Dispatcher {
   const log = getLogger(["gptrunner", "dispatcher"]);
@@ -86,42 +89,39 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const halts = createHalts();
   const linger = createLinger(nudge, ctx.clock);
   const progress = createProgress();
-  /** Wake the dispatcher when a retry comes due, and when a pacer lets the next call start. */
-  const retryAlarm = createAlarm(syncSafely, ctx.clock);
-  const paceAlarm = createAlarm(nudge, ctx.clock);
+  const turns = createLoop({
+    log,
+    complaint: "The state of running tasks could not be saved",
+    clock: ctx.clock,
+    work: turn,
+    ...RETRY,
+  });
+  const looks = createLoop({
+    log,
+    complaint: "The queue could not be read",
+    clock: ctx.clock,
+    work: sync,
+    backstopMs: ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
+    ...RETRY,
+  });
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let doubtful: number[] = [];
   let claimNo = 0;
-  let isTurning = false;
-  let isNudged = false;
   let isDraining = true;
-  let onIdle: (() => void) | undefined;
-  let cancelSync: Cancel | undefined;
+  let onTurn: (() => void) | undefined;
 
   function nudge(): void {
     linger.end();
-    isNudged = true;
-    if (!isTurning) void turn();
+    turns.nudge();
   }
 
-  async function turn(): Promise<void> {
-    isTurning = true;
-    while (isNudged) {
-      isNudged = false;
-      try {
-        await commitTurn();
-      } catch (error) {
-        log.error("The state of running tasks could not be saved; trying again: {error}", {
-          error,
-        });
-        await ctx.clock.sleep(RETRY_COMMIT_MS);
-        isNudged = true;
-      }
-    }
-    isTurning = false;
-    if (!isDraining) paceAlarm.set(pacing.wakeAt(book.all(), ctx.clock.now()));
-    if (isDraining && inFlight.size() === 0) onIdle?.();
+  async function turn(): Promise<More | void> {
+    await commitTurn();
+    onTurn?.();
+    if (isDraining) return;
+    const now = ctx.clock.now();
+    return { inMs: pacing.wakeAt(book.all(), now) - now };
   }
 
   async function commitTurn(): Promise<void> {
@@ -141,12 +141,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const feeds = isDraining ? [] : feeder.plan(now);
     const claimNow = ++claimNo;
     const parts: Statement[][] = [
-      doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner, number), now)),
-      finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
-      retries.length > 0 ? postpone(retries, options.owner) : [],
+      doubtful.flatMap((number) => releaseClaims(claimedAs(options.owner(), number), now)),
+      finals.length > 0 ? settle(finals, [...batches], tallies, options.owner(), now) : [],
+      retries.length > 0 ? postpone(retries, options.owner()) : [],
       [...progress.of(batches, now), ...halts.write(outcomes, halted, now)],
       ...feeds.map(({ statements }) => statements),
-      claims.length > 0 ? claim(claims, options.owner, claimNow, now) : [],
+      claims.length > 0 ? claim(claims, options.owner(), claimNow, now) : [],
     ];
     const statements = parts.flat();
     if (statements.length === 0) return;
@@ -165,8 +165,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     tellEnded(ctx, ended);
     if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
     for (const { at: due } of retries)
-      if (due === null) isNudged = true;
-      else retryAlarm.noLaterThan(due);
+      if (due === null) turns.nudge();
+      else looks.nudge(Math.max(0, due - ctx.clock.now()));
     let at = parts.slice(0, 4).flat().length;
     for (const { statements: part, commit } of feeds)
       commit(results.slice(at, (at += part.length)));
@@ -174,7 +174,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     if (halted.size > 0) signals.emit("batch", undefined);
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
     // What was fed can be claimed; where reports wait, with them.
-    if (feeds.length > 0 && reported.length === 0) isNudged = true;
+    if (feeds.length > 0 && reported.length === 0) turns.nudge();
   }
 
   function planClaims(now: number): Promise<LaneClaim[]> {
@@ -213,7 +213,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
-  async function sync(): Promise<void> {
+  async function sync(): Promise<More | void> {
     const results = await writer.write([
       wakeWaiting(ctx.clock.now()),
       RUNNING_BATCHES,
@@ -226,46 +226,43 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     feeder.setBatches(running);
     progress.keepOnly(new Set(running.map(({ seq }) => seq)));
     const next = rowsOf<{ at: number | null }>(results[3])[0]?.at;
-    if (next !== null && next !== undefined) retryAlarm.noLaterThan(next);
     nudge();
+    if (next !== null && next !== undefined) return { inMs: next - ctx.clock.now() };
   }
 
-  function syncSafely(): void {
-    if (isDraining) return;
-    sync().catch((error: unknown) => log.error("The queue could not be read: {error}", { error }));
-  }
+  /** Whether all that was claimed is settled or handed back. */
+  const isSettled = () => inFlight.size() === 0 && doubtful.length === 0;
 
   return {
     async start() {
       isDraining = false;
+      turns.start();
+      looks.start();
       unsubscribe.push(
         signals.on("queued", ({ lane, model }) => {
           book.add(lane, model);
           nudge();
         }),
-        signals.on("batch", syncSafely),
+        signals.on("batch", () => looks.nudge()),
         signals.on("abandoned", ({ tasks }) => report(reuse.abandon(tasks))),
       );
-      await sync();
-      cancelSync = ctx.clock.setInterval(
-        syncSafely,
-        ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
-      );
+      await looks.look();
     },
     async drain() {
       isDraining = true;
-      cancelSync?.();
-      retryAlarm.clear();
-      paceAlarm.clear();
       for (const stop of unsubscribe) stop();
-      if (isTurning || inFlight.size() > 0)
-        await new Promise<void>((resolve) => (onIdle = resolve));
+      await looks.stop();
+      // The turn at hand may still claim.
+      await turns.look();
+      while (!isSettled()) await new Promise<void>((resolve) => (onTurn = resolve));
+      await turns.stop();
     },
     report: (outcomes) => report(reuse.withFollowers(outcomes)),
     async handBack() {
+      await turns.stop();
       await writer.write([
-        ...postpone(reuse.handBack(), options.owner),
-        ...releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.clock.now()),
+        ...postpone(reuse.handBack(), options.owner()),
+        ...releaseClaims({ where: "q.owner = ?", args: [options.owner()] }, ctx.clock.now()),
       ]);
       inFlight.clear();
     },

@@ -9,6 +9,7 @@ import { providerOf, toOutcome } from "./call-runner.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
 
 export type WorkerPool = {
+  start(): void;
   /** Sends calls to the threads with the least to do. */
   run(calls: Call[]): void;
   /** Ends calls early; each is still reported, as a failure. */
@@ -45,9 +46,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const slots = Array.from({ length: options.size }, (): Slot => {
     return { worker: undefined, startedAt: 0, held: new Map() };
   });
-  for (const slot of slots) start(slot);
 
-  function start(slot: Slot): void {
+  function startThread(slot: Slot): void {
     if (isStopped) return;
     const worker: Thread<ToWorker> = options.startThread<ToWorker, FromWorker>({
       onMessage: (message) => slot.worker === worker && receive(slot, message),
@@ -78,8 +78,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     slot.held.clear();
     if (lost.length > 0) options.onOutcomes(lost.map(lostOutcome));
     if (options.clock.now() - slot.startedAt < QUICK_DEATH_MS)
-      options.clock.setTimeout(() => start(slot), QUICK_DEATH_MS);
-    else start(slot);
+      options.clock.setTimeout(() => startThread(slot), QUICK_DEATH_MS);
+    else startThread(slot);
   }
 
   function lostOutcome(call: Call): Outcome {
@@ -93,6 +93,9 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   return {
+    start() {
+      for (const slot of slots) startThread(slot);
+    },
     run(calls) {
       const shares = new Map<Slot, Call[]>();
       for (const call of calls) {

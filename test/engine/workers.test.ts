@@ -27,6 +27,7 @@ function givenPool(baseUrl: string, size = 1) {
     clock: createSystemClock(),
     startThread: startWorkerThread,
   });
+  pool.start();
   globalThis.Worker = Original;
   const call = (task: number): Call => ({
     task,
