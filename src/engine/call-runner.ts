@@ -2,6 +2,7 @@ import type { Delta } from "../context.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
 import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
+import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
@@ -25,7 +26,7 @@ export function createCallRunner(
   const { clock } = outside;
   /** Calls taken on that have not ended, by task; those that wait for their start, too. */
   const running = new Map<number, Taken>();
-  const starter = createStarter<Taken>((taken) => void run(taken), clock);
+  const starter = createStarter<Taken>((taken) => orCrash(clock, run(taken)), clock);
   let callerFor: ((call: Call) => Caller) | undefined;
   let outcomes: Outcome[] = [];
   let deltas: Delta[] = [];

@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { looksDown } from "../domain/failure.ts";
+import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import type { Outcome } from "./protocol.ts";
 
@@ -18,7 +19,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
   const known = new Map<string, { failures: number; since: number; state?: "up" | "down" }>();
 
   function tell(work: Promise<unknown>): void {
-    work.catch((error: unknown) => log.error("An alert could not be told: {error}", { error }));
+    background(log, "Telling an alert", work);
   }
 
   function providerOf(name: string) {
