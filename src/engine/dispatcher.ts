@@ -18,15 +18,17 @@ import {
 } from "../store/queue.ts";
 import { rowsOf } from "../store/rows.ts";
 import { postpone, settle } from "../store/settle.ts";
+import { toCall, toCalled } from "./claimed-run.ts";
 import { createFeeder } from "./feeder.ts";
 import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
+import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
 import { createProgress } from "./progress.ts";
-import type { Call, Outcome } from "./protocol.ts";
+import type { Call, Report } from "./protocol.ts";
 import { createReuse } from "./reuse.ts";
 import { tellEnded } from "./tell.ts";
 import { createUpstreams } from "./upstreams.ts";
@@ -37,7 +39,7 @@ export type Dispatcher = {
   /** Claims no more; resolves when nothing is in flight and everything reported is committed. */
   drain(): Promise<void>;
   /** Takes the reports of worker threads. */
-  report(outcomes: Outcome[]): void;
+  report(reports: Report[]): void;
   /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
@@ -51,6 +53,8 @@ export type DispatcherOptions = {
   /** The number of this process, once it is started. */
   owner: () => number;
   run: (calls: Call[]) => void;
+  /** What came of calls, those that nobody waits for any more included. */
+  onCalled: (calls: Called[]) => void;
   /** A provider whose calls failed did not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
 };
@@ -163,7 +167,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
     meterTurn(ctx.meters, calls, tallies);
     tellEnded(ctx, ended);
-    if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
+    if (finals.length > 0)
+      signals.emit("settled", { tasks: outcomes.map(({ run }) => run.row.task) });
     for (const { at: due } of retries)
       if (due === null) turns.nudge();
       else looks.nudge(Math.max(0, due - ctx.clock.now()));
@@ -187,11 +192,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const reused: Outcome[] = [];
     const calls = rows.flatMap((row) => {
       const lane = book.laneOf(row.lane, row.model);
-      const found = reuse.begin(row, turnNo);
-      const paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
-      const call = inFlight.begin(row, turnNo, lane, paced);
+      const run = inFlight.begin(row, turnNo, lane);
+      const found = reuse.begin(run);
       if (typeof found === "object") reused.push(found);
-      return found === "call" ? call : [];
+      run.paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
+      return found === "call" ? toCall(run, config) : [];
     });
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
@@ -200,11 +205,21 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       lane.ready = got < limit && !lane.hasCap ? 0 : Math.max(0, lane.ready - got);
     }
     if (calls.length > 0) options.run(calls);
-    report(reused);
+    take(reused);
+  }
+
+  /** Reports of calls that this process has handed back mean nothing to it any more. */
+  function report(reports: Report[]): void {
+    const calls = reports.flatMap((report) => {
+      const run = inFlight.find(report.task, report.claim);
+      return run ? toCalled(run, report, config) : [];
+    });
+    options.onCalled(calls);
+    take(reuse.withFollowers(calls));
   }
 
   /** Takes what ended or was put back; soon it is committed, with what else is by then. */
-  function report(outcomes: Outcome[]): void {
+  function take(outcomes: Outcome[]): void {
     if (outcomes.length === 0) return;
     inFlight.end(outcomes, pacing.end);
     reported.push(...outcomes);
@@ -244,7 +259,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
           nudge();
         }),
         signals.on("batch", () => looks.nudge()),
-        signals.on("abandoned", ({ tasks }) => report(reuse.abandon(tasks))),
+        signals.on("abandoned", ({ tasks }) => take(reuse.abandon(tasks))),
       );
       await looks.look();
     },
@@ -257,7 +272,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       while (!isSettled()) await new Promise<void>((resolve) => (onTurn = resolve));
       await turns.stop();
     },
-    report: (outcomes) => report(reuse.withFollowers(outcomes)),
+    report,
     async handBack() {
       await turns.stop();
       await writer.write([

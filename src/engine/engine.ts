@@ -26,10 +26,7 @@ export function createEngine(ctx: Context): Engine {
     size: ctx.config.workers,
     providers: ctx.config.providers,
     simulator: ctx.config.simulator,
-    onOutcomes(outcomes) {
-      providerWatch.see(outcomes);
-      dispatcher.report(outcomes);
-    },
+    onReports: (reports) => dispatcher.report(reports),
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
     clock: ctx.clock,
     startThread: ctx.startThread,
@@ -38,6 +35,7 @@ export function createEngine(ctx: Context): Engine {
   const dispatcher = createDispatcher(ctx, {
     owner: membership.node,
     run: pool.run,
+    onCalled: providerWatch.see,
     onProbeFailed: providerWatch.probeFailed,
   });
   const outputWriter = createOutputWriter(ctx);

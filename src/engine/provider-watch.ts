@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { looksDown } from "../domain/failure.ts";
 import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
-import type { Outcome } from "./protocol.ts";
+import type { Called } from "./outcome.ts";
 
 /** So many calls in a row, over so long a time, are no coincidence. */
 const CALLS = 5;
@@ -48,8 +48,8 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
   }
 
   return {
-    see(outcomes: Outcome[]): void {
-      for (const { failure, final, isAbandoned } of outcomes) {
+    see(calls: Called[]): void {
+      for (const { failure, final, isAbandoned } of calls) {
         if (failure?.cause === "worker_lost" || isAbandoned) continue;
         if (failure === null || !looksDown(failure.cause)) answered(final.provider);
         else failed(final.provider, failure.message, final.at);

@@ -8,7 +8,7 @@ import { createPacer, type Pacer } from "../domain/pacer.ts";
 import type { Provider, Route } from "../domain/provider.ts";
 import { limitsFor, routesOf } from "../domain/routes.ts";
 import { background } from "../lib/background.ts";
-import type { Outcome } from "./protocol.ts";
+import type { Called } from "./outcome.ts";
 
 /** A model at a provider, called with one of its keys: what limits are counted for. */
 export type Upstream = Gate & {
@@ -210,7 +210,7 @@ export function createUpstreams(
       const trials: Begun["trials"] = [site.breaker.start(), account.breaker.start()];
       return { upstream, task, isPatient, trials };
     },
-    end({ upstream, task, isPatient, trials }: Begun, outcome: Outcome, now: number): void {
+    end({ upstream, task, isPatient, trials }: Begun, outcome: Called, now: number): void {
       const { site, account } = upstream;
       const { failure, isAbandoned } = outcome;
       site.inFlight--;
