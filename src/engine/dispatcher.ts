@@ -116,11 +116,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let onTurn: (() => void) | undefined;
 
   function nudge(): void {
-    linger.end();
     turns.nudge();
   }
 
   async function turn(): Promise<More | void> {
+    // It commits what is reported by now.
+    linger.end();
     await commitTurn();
     onTurn?.();
     if (isDraining) return;

@@ -76,7 +76,7 @@ export function createMembership(ctx: Context): Membership {
     },
     async stop() {
       await heartbeats.stop();
-      await ctx.writer.write([forgetNode(getNode())]);
+      if (node !== undefined) await ctx.writer.write([forgetNode(node)]);
     },
   };
 }

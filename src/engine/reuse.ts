@@ -134,9 +134,10 @@ export function createReuse({
     settled(outcomes: Outcome[]): void {
       let reused = 0;
       for (const outcome of outcomes) {
-        const { cacheKey } = outcome.run.row;
-        if (outcome.kind === "reused") reused++;
-        else if (cacheKey !== null && groupLedBy(outcome.run)) groups.delete(cacheKey);
+        const { run, kind } = outcome;
+        const { cacheKey } = run.row;
+        if (kind === "reused") reused++;
+        else if (cacheKey !== null && groupLedBy(run)) groups.delete(cacheKey);
       }
       if (reused > 0) meters.add("cached_answers_total", "", reused);
     },
