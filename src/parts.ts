@@ -1,27 +1,27 @@
 // Gives zod schemas their `openapi` method, those of the domain too, so it must come before them.
 import "@hono/zod-openapi";
+import { getLogger } from "@logtape/logtape";
+
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
-import { type Courier, createCourier } from "./courier/courier.ts";
+import { createCourier } from "./courier/courier.ts";
 import type { Database } from "./db/client.ts";
 import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
-import { type Engine, startEngine } from "./engine/engine.ts";
-import type { Cancel } from "./lib/clock.ts";
+import { createEngine } from "./engine/engine.ts";
+import { background } from "./lib/background.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
-import { type Scheduler, startScheduler } from "./scheduler/scheduler.ts";
+import { createScheduler } from "./scheduler/scheduler.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
-import { pruneMetrics } from "./services/metrics.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** A delivery that is cut short is sent again after the next start. */
 const COURIER_GRACE_MS = 5000;
-const PRUNE_EVERY_MS = 3_600_000;
 
 /** What of the world a process touches besides its database. */
 export type World = Pick<
@@ -66,39 +66,51 @@ export type Parts = {
   stop(graceMs: number): Promise<void>;
 };
 
+/** What lives as long as the process. */
+type Part = {
+  start(): void | Promise<void>;
+  stop(graceMs: number): void | Promise<void>;
+};
+
 export function createParts(ctx: Context): Parts {
-  let engine: Engine | undefined;
-  let courier: Courier | undefined;
-  let scheduler: Scheduler | undefined;
-  let cancelPruning: Cancel | undefined;
-  const upkeep = createUpkeep(ctx);
+  const log = getLogger(["gptrunner", "process"]);
   const hub = createEventHub(ctx);
+  const courier = createCourier(ctx);
+  const engine = createEngine(ctx);
+  const scheduler = createScheduler(ctx, { node: engine.node });
+  const executesTasks = ctx.config.role !== "api";
+  /** In the order of their start. They stop in the reverse order: what makes work before what does it. */
+  const parts: Part[] = [
+    // Stops last, so that readers hear how the last calls ended.
+    hub,
+    createUpkeep(ctx),
+    ...(executesTasks
+      ? [
+          // Stops after the engine, so that the last ends are delivered, too.
+          {
+            start: courier.start,
+            stop: (ms: number) => courier.stop(Math.min(ms, COURIER_GRACE_MS)),
+          },
+          engine,
+          scheduler,
+        ]
+      : []),
+    { start: () => {}, stop: ctx.load.stop },
+  ];
+  let isExecuting = false;
   return {
     hub,
-    engineState: () => engine?.state(),
+    engineState: () => (isExecuting ? engine.state() : undefined),
     async start() {
       if (ctx.isExclusive) await removeAbandonedDrafts(ctx);
-      upkeep.start();
-      void pruneMetrics(ctx);
-      cancelPruning = ctx.clock.setInterval(() => void pruneMetrics(ctx), PRUNE_EVERY_MS);
-      if (ctx.config.role === "api") return;
-      engine = await startEngine(ctx);
-      courier = createCourier(ctx);
-      await courier.start();
-      scheduler = await startScheduler(ctx, { node: engine.node });
-      void sweepAll(ctx);
+      for (const part of parts) await part.start();
+      if (!executesTasks) return;
+      isExecuting = true;
+      background(log, "What an earlier process left undone", sweepAll(ctx));
     },
     async stop(graceMs) {
-      const stopping = engine;
-      engine = undefined;
-      cancelPruning?.();
-      ctx.load.stop();
-      await scheduler?.stop(graceMs);
-      await stopping?.stop(graceMs);
-      await courier?.stop(Math.min(graceMs, COURIER_GRACE_MS));
-      await upkeep.stop();
-      // Only now, so that readers hear how the last calls ended.
-      await hub.stop();
+      isExecuting = false;
+      for (const part of parts.toReversed()) await part.stop(graceMs);
     },
   };
 }

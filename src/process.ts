@@ -1,7 +1,11 @@
 import process from "node:process";
 
+import { getLogger } from "@logtape/logtape";
+
 import { banner } from "./banner.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
+import { installLastResort } from "./last-resort.ts";
+import { background } from "./lib/background.ts";
 import { StartError } from "./lib/start-error.ts";
 import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
@@ -27,20 +31,22 @@ export async function runProcess(
 ): Promise<void> {
   const config = readConfigOrExit();
   await configureLogging(config, secretsOf(config));
+  installLastResort();
+  const log = getLogger(["gptrunner", "process"]);
   try {
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });
     await runner.start();
     console.log(banner(config, server.port, { firstKey: runner.firstKey, mostRequests }));
     stopOnSignals(async () => {
-      void server.stop(false);
+      background(log, "Closing the port", server.stop(false));
       await runner.stop(config.shutdownGraceMs);
       await server.stop(true);
       await runner.close();
     });
   } catch (error) {
-    if (!(error instanceof StartError)) throw error;
-    console.error(error.message);
+    if (error instanceof StartError) console.error(error.message);
+    else log.fatal("The process could not start: {error}", { error });
     process.exit(1);
   }
 }

@@ -68,6 +68,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
   });
   const parts = createParts(ctx);
   const auditLog = createAuditLog(ctx);
+  auditLog.start();
   const app = createApp(ctx, { hub: parts.hub, auditLog, engine: parts.engineState });
   return {
     ctx,
@@ -77,7 +78,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     start: parts.start,
     stop: parts.stop,
     async close() {
-      await auditLog.flush();
+      await auditLog.stop();
       await tracing.stop();
       await database.close();
     },

@@ -50,7 +50,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "context.ts",
     "config.ts",
   ],
-  "process.ts": ["runner.ts", "banner.ts", "logging.ts", "lib", "config.ts"],
+  "last-resort.ts": [],
+  "process.ts": ["runner.ts", "banner.ts", "last-resort.ts", "logging.ts", "lib", "config.ts"],
   "main.ts": ["process.ts"],
   "deno.ts": ["process.ts"],
 };

@@ -2,7 +2,9 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
-import { type Cancel, endsWithin } from "../lib/clock.ts";
+import { background } from "../lib/background.ts";
+import { endsWithin } from "../lib/clock.ts";
+import { createLoop, type More } from "../lib/loop.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
 import { listActiveWebhooks } from "../store/webhooks.ts";
@@ -12,7 +14,7 @@ import { createLease } from "./lease.ts";
 import { report } from "./report.ts";
 
 export type Courier = {
-  start(): Promise<void>;
+  start(): void;
   /** Starts no more deliveries; those under way get `graceMs`. */
   stop(graceMs: number): Promise<void>;
 };
@@ -26,7 +28,6 @@ export type CourierOptions = {
 const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 64 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
-const RETRY_TURN_MS = 1000;
 /** Between turns, so that what ends or happens within it is one turn's work. */
 const PAUSE_MS = 10;
 /** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
@@ -62,51 +63,36 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   const fanOut = createFanOut(ctx);
   const underWay = new Set<Promise<void>>();
   const unsubscribe: (() => void)[] = [];
+  const pollMs = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
   let isStale = true;
-  let isNudged = false;
-  let turning: Promise<void> | undefined;
-  let isStopped = true;
-  let cancelPoll: Cancel | undefined;
-  let cancelAlarm: Cancel | undefined;
+  let readAt = -Infinity;
+  const loop = createLoop({
+    log,
+    complaint: "Webhooks could not be served",
+    clock: ctx.clock,
+    work,
+    backstopMs: pollMs,
+    pauseMs: () => PAUSE_MS,
+  });
 
-  function nudge(): void {
-    isNudged = true;
-    if (!isStopped) turning ??= turn().finally(() => (turning = undefined));
-  }
-
-  async function turn(): Promise<void> {
-    while (isNudged) {
-      if (isStopped) return;
-      isNudged = false;
-      try {
-        await work();
-        await ctx.clock.sleep(PAUSE_MS);
-      } catch (error) {
-        log.error("Webhooks could not be served; trying again: {error}", { error });
-        await ctx.clock.sleep(RETRY_TURN_MS);
-        isNudged = true;
-      }
-    }
-  }
-
-  async function work(): Promise<void> {
+  async function work(): Promise<More | void> {
     if (!(await lease.isHeld())) {
       isStale = true;
       return;
     }
-    if (isStale) {
+    const now = ctx.clock.monotonic();
+    // Other processes change endpoints, too.
+    if (isStale || (!ctx.isExclusive && now - readAt >= pollMs)) {
       isStale = false;
+      readAt = now;
       endpoints.set(await listActiveWebhooks(ctx.db));
       fanOut.reset(endpoints.all());
     }
     if (endpoints.all().length === 0) return;
-    if (await fanOut.advance(endpoints.all())) isNudged = true;
+    if (await fanOut.advance(endpoints.all())) loop.nudge();
     let next = Infinity;
     for (const endpoint of endpoints.inTurn()) next = Math.min(next, await serve(endpoint));
-    cancelAlarm?.();
-    if (next === Infinity) return;
-    const waitMs = Math.max(1, Math.min(next - ctx.clock.now(), 60_000));
-    cancelAlarm = ctx.clock.setTimeout(nudge, waitMs);
+    return { inMs: Math.max(1, next - ctx.clock.now()) };
   }
 
   /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
@@ -136,16 +122,11 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
 
   function start(endpoint: Endpoint, delivery: Delivery): void {
     endpoint.underWay.set(delivery.seq, delivery);
-    const promise = deliver(endpoint, delivery)
-      .catch((error: unknown) =>
-        log.error("What came of a delivery could not be saved: {error}", { error }),
-      )
-      .finally(() => {
-        endpoint.underWay.delete(delivery.seq);
-        underWay.delete(promise);
-        nudge();
-      });
-    underWay.add(promise);
+    const work = deliver(endpoint, delivery).finally(() => {
+      endpoint.underWay.delete(delivery.seq);
+      loop.nudge();
+    });
+    background(log, "Saving what came of a delivery", work, underWay);
   }
 
   async function deliver(endpoint: Endpoint, delivery: Delivery): Promise<void> {
@@ -160,33 +141,22 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   }
 
   return {
-    async start() {
-      isStopped = false;
+    start() {
       unsubscribe.push(
         ctx.signals.on("events", () => {
-          if (endpoints.all().length > 0) nudge();
+          if (endpoints.all().length > 0) loop.nudge();
         }),
         ctx.signals.on("webhooks", () => {
           isStale = true;
-          nudge();
+          loop.nudge();
         }),
       );
-      cancelPoll = ctx.clock.setInterval(
-        () => {
-          // Other processes change endpoints, too.
-          if (!ctx.isExclusive) isStale = true;
-          nudge();
-        },
-        ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared,
-      );
-      nudge();
+      loop.start();
+      loop.nudge();
     },
     async stop(graceMs) {
-      isStopped = true;
       for (const end of unsubscribe) end();
-      cancelPoll?.();
-      cancelAlarm?.();
-      await turning;
+      await loop.stop();
       await endsWithin(ctx.clock, Promise.all(underWay), graceMs);
       await fanOut.save(endpoints.all());
       await lease.giveUp();

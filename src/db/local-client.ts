@@ -122,7 +122,7 @@ function open(path: string, timeoutMs: number): Database.Database {
   }
 }
 
-async function notHere(): Promise<never> {
+function notHere(): never {
   throw new LibsqlError("a local file is written through `batch` alone", "NOT_SUPPORTED");
 }
 

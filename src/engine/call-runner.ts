@@ -1,12 +1,11 @@
 import type { Delta } from "../context.ts";
-import { CAUSES, type Failure } from "../domain/failure.ts";
-import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
+import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
-import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
+import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
 /** A report carries what ended within this time, so that a busy main thread gets few messages. */
@@ -25,22 +24,22 @@ export function createCallRunner(
   const { clock } = outside;
   /** Calls taken on that have not ended, by task; those that wait for their start, too. */
   const running = new Map<number, Taken>();
-  const starter = createStarter<Taken>((taken) => void run(taken), clock);
+  const starter = createStarter<Taken>((taken) => orCrash(clock, run(taken)), clock);
   let callerFor: ((call: Call) => Caller) | undefined;
-  let outcomes: Outcome[] = [];
+  let reports: Report[] = [];
   let deltas: Delta[] = [];
   let cancelTimer: Cancel | undefined;
 
   function report(): void {
     cancelTimer?.();
     cancelTimer = undefined;
-    post({ type: "report", outcomes, deltas });
-    outcomes = [];
+    post({ type: "report", reports, deltas });
+    reports = [];
     deltas = [];
   }
 
   function reportSoon(): void {
-    if (running.size === 0 || outcomes.length >= REPORT_AT_MOST) report();
+    if (running.size === 0 || reports.length >= REPORT_AT_MOST) report();
     else cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
   }
 
@@ -53,9 +52,8 @@ export function createCallRunner(
   async function run(taken: Taken): Promise<void> {
     const { call, abort } = taken;
     if (!callerFor) throw new Error("a call came before the start message");
-    const { provider, caller } = callerFor(call);
     let offset = 0;
-    const result = await caller({
+    const result = await callerFor(call)({
       endpoint: call.endpoint,
       body: call.body,
       timeoutMs: call.timeoutMs,
@@ -68,10 +66,8 @@ export function createCallRunner(
     });
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
-    outcomes.push({
-      ...toOutcome(call, provider, result, clock.now()),
-      isAbandoned: abort.signal.reason === ABANDONED,
-    });
+    const isAbandoned = abort.signal.reason === ABANDONED;
+    reports.push(toReport(call, result, { at: clock.now(), isAbandoned }));
     starter.end(taken);
     reportSoon();
   }
@@ -87,7 +83,7 @@ type Taken = Startable & { call: Call; abort: AbortController };
 
 const ABANDONED = "abandoned";
 
-type Caller = { provider: Provider; caller: (call: ProviderCall) => Promise<CallResult> };
+type Caller = (call: ProviderCall) => Promise<CallResult>;
 
 /** One caller for each provider and key, made when it is first needed. */
 function createCallers(
@@ -96,58 +92,30 @@ function createCallers(
 ): (call: Call) => Caller {
   const made = new Map<string, Caller>();
   return (call) => {
-    const provider = providerOf(call, providers, simulator);
+    const provider = (call.provider === null ? undefined : providers[call.provider]) ?? simulator;
     const name = `${provider.name}#${call.key}`;
     let caller = made.get(name);
-    if (!caller) {
-      caller = { provider, caller: createCaller(provider, outside, call.key) };
-      made.set(name, caller);
-    }
+    if (!caller) made.set(name, (caller = createCaller(provider, outside, call.key)));
     return caller;
   };
 }
 
-export function providerOf(call: Call, providers: Provider[], simulator: Provider): Provider {
-  return (call.isDryRun ? undefined : providers[call.provider]) ?? simulator;
-}
-
 /** The report of a call that ended, or that was lost with its worker thread. */
-export function toOutcome(call: Call, provider: Provider, result: CallResult, at: number): Outcome {
-  const failure = result.ok ? null : result.failure;
-  const model = result.answer?.model ?? call.model;
-  const usage = result.answer?.usage ?? null;
+export function toReport(
+  { task, claim }: Pick<Call, "task" | "claim">,
+  result: CallResult,
+  { at, isAbandoned }: Pick<Report, "at" | "isAbandoned">,
+): Report {
   return {
-    task: call.task,
-    claim: call.claim,
-    failure,
-    account: call.key === 0 ? provider.name : `${provider.name} (key ${call.key + 1})`,
-    isAbandoned: false,
+    task,
+    claim,
+    at,
+    isAbandoned,
+    failure: result.ok ? null : result.failure,
+    requestId: result.ok ? result.requestId : result.failure.requestId,
+    response: result.response,
+    model: result.answer?.model ?? null,
+    usage: result.answer?.usage ?? null,
     signals: result.signals,
-    final: {
-      task: call.task,
-      claim: call.claim,
-      status: result.ok ? "completed" : "failed",
-      at,
-      provider: provider.name,
-      model,
-      fallbackFrom: call.fallbackFrom,
-      requestId: result.ok ? result.requestId : result.failure.requestId,
-      promptTokens: usage?.promptTokens ?? null,
-      completionTokens: usage?.completionTokens ?? null,
-      cachedTokens: usage?.cachedTokens ?? null,
-      reasoningTokens: usage?.reasoningTokens ?? null,
-      costUsd:
-        usage &&
-        costUsd(priceOf(model, provider.prices) ?? priceOf(call.model, provider.prices), usage),
-      response: result.response,
-      error: failure && JSON.stringify(toErrorBody(failure)),
-      isCached: false,
-      cacheKey: call.cacheKey,
-    },
   };
-}
-
-function toErrorBody({ cause, message, providerStatus }: Failure) {
-  const { code, retryable } = CAUSES[cause];
-  return { code, message, providerStatus, retryable };
 }

@@ -3,8 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { isEmpty, type ResultOf, statementsOf } from "../db/unit.ts";
 import { shareSlots } from "../domain/lanes.ts";
-import { createAlarm } from "../lib/alarm.ts";
-import type { Cancel } from "../lib/clock.ts";
+import { createLoop, type More } from "../lib/loop.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import {
   claim,
@@ -16,15 +15,17 @@ import {
   wakeWaiting,
 } from "../store/queue.ts";
 import { postpone, settle } from "../store/settle.ts";
+import { toCall, toCalled } from "./claimed-run.ts";
 import { createFeeder } from "./feeder.ts";
 import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
+import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
 import { createProgress } from "./progress.ts";
-import type { Call, Outcome } from "./protocol.ts";
+import type { Call, Report } from "./protocol.ts";
 import { createReuse } from "./reuse.ts";
 import { tellEnded } from "./tell.ts";
 import { createUpstreams } from "./upstreams.ts";
@@ -35,7 +36,7 @@ export type Dispatcher = {
   /** Claims no more; resolves when nothing is in flight and everything reported is committed. */
   drain(): Promise<void>;
   /** Takes the reports of worker threads. */
-  report(outcomes: Outcome[]): void;
+  report(reports: Report[]): void;
   /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
@@ -46,15 +47,18 @@ export type Dispatcher = {
 };
 
 export type DispatcherOptions = {
-  owner: number;
+  /** The number of this process, once it is started. */
+  owner: () => number;
   run: (calls: Call[]) => void;
+  /** What came of calls, those that nobody waits for any more included. */
+  onCalled: (calls: Called[]) => void;
   /** A provider whose calls failed did not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
 };
 
 /** Backstop for lost hints, and on a shared database the way to hear of others' work. */
 const SYNC_MS = { exclusive: 2000, shared: 300 };
-const RETRY_COMMIT_MS = 250;
+const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported, feeds
@@ -62,11 +66,14 @@ const RETRY_COMMIT_MS = 250;
  * it sends the claimed calls to the worker threads.
  *
  *   idle     nothing reported, no slot that could be used. Left by `nudge`: a report, a hint that
- *            work was queued, a retry that comes due, the sync timer.
+ *            work was queued, a look at the queue; and when a pacer lets the next call start.
  *   turning  a commit is under way. Nudges that come meanwhile lead to another turn.
  *   failing  the commit failed; the reports are kept and the turn is tried again. Whether its claims
  *            were made is unknown, so the next turn gives them back first.
  *   draining as before, but no claims; ends when nothing is in flight.
+ *
+ * A second loop looks at the queue: after its backstop, when a batch has changed, and when a retry
+ * comes due.
  */
 export function createDispatcher(ctx: Context, options: DispatcherOptions): Dispatcher {
   const log = getLogger(["gptrunner", "dispatcher"]);
@@ -83,42 +90,40 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const halts = createHalts();
   const linger = createLinger(nudge, ctx.clock);
   const progress = createProgress();
-  /** Wake the dispatcher when a retry comes due, and when a pacer lets the next call start. */
-  const retryAlarm = createAlarm(syncSafely, ctx.clock);
-  const paceAlarm = createAlarm(nudge, ctx.clock);
+  const turns = createLoop({
+    log,
+    complaint: "The state of running tasks could not be saved",
+    clock: ctx.clock,
+    work: turn,
+    ...RETRY,
+  });
+  const looks = createLoop({
+    log,
+    complaint: "The queue could not be read",
+    clock: ctx.clock,
+    work: sync,
+    backstopMs: ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
+    ...RETRY,
+  });
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let doubtful: number[] = [];
   let claimNo = 0;
-  let isTurning = false;
-  let isNudged = false;
   let isDraining = true;
-  let onIdle: (() => void) | undefined;
-  let cancelSync: Cancel | undefined;
+  let onTurn: (() => void) | undefined;
 
   function nudge(): void {
-    linger.end();
-    isNudged = true;
-    if (!isTurning) void turn();
+    turns.nudge();
   }
 
-  async function turn(): Promise<void> {
-    isTurning = true;
-    while (isNudged) {
-      isNudged = false;
-      try {
-        await commitTurn();
-      } catch (error) {
-        log.error("The state of running tasks could not be saved; trying again: {error}", {
-          error,
-        });
-        await ctx.clock.sleep(RETRY_COMMIT_MS);
-        isNudged = true;
-      }
-    }
-    isTurning = false;
-    if (!isDraining) paceAlarm.set(pacing.wakeAt(book.all(), ctx.clock.now()));
-    if (isDraining && inFlight.size() === 0) onIdle?.();
+  async function turn(): Promise<More | void> {
+    // It commits what is reported by now.
+    linger.end();
+    await commitTurn();
+    onTurn?.();
+    if (isDraining) return;
+    const now = ctx.clock.now();
+    return { inMs: pacing.wakeAt(book.all(), now) - now };
   }
 
   async function commitTurn(): Promise<void> {
@@ -139,14 +144,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const claimNow = ++claimNo;
     const unit = {
       released: doubtful.flatMap((number) =>
-        statementsOf(releaseClaims(claimedAs(options.owner, number), now)),
+        statementsOf(releaseClaims(claimedAs(options.owner(), number), now)),
       ),
-      settled: finals.length > 0 ? settle(finals, [...batches], tallies, options.owner, now) : [],
-      postponed: retries.length > 0 ? postpone(retries, options.owner) : [],
+      settled: finals.length > 0 ? settle(finals, [...batches], tallies, options.owner(), now) : [],
+      postponed: retries.length > 0 ? postpone(retries, options.owner()) : [],
       progress: progress.of(batches, now),
       halted: halts.write(outcomes, halted, now),
       fed: feeding?.unit,
-      claim: claims.length > 0 ? claim(claims, options.owner, claimNow, now) : undefined,
+      claim: claims.length > 0 ? claim(claims, options.owner(), claimNow, now) : undefined,
     };
     if (isEmpty(unit)) return;
     let results: ResultOf<typeof unit>;
@@ -162,16 +167,17 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
     meterTurn(ctx.meters, calls, tallies);
     tellEnded(ctx, ended);
-    if (finals.length > 0) signals.emit("settled", { tasks: outcomes.map(({ task }) => task) });
+    if (finals.length > 0)
+      signals.emit("settled", { tasks: outcomes.map(({ run }) => run.row.task) });
     for (const { at: due } of retries)
-      if (due === null) isNudged = true;
-      else retryAlarm.noLaterThan(due);
+      if (due === null) turns.nudge();
+      else looks.nudge(Math.max(0, due - ctx.clock.now()));
     if (results.fed) feeding?.commit(results.fed);
     if (results.claim) begin(results.claim.claimed.rows, claims, claimNow);
     if (halted.size > 0) signals.emit("batch", undefined);
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
     // What was fed can be claimed; where reports wait, with them.
-    if (results.fed && reported.length === 0) isNudged = true;
+    if (results.fed && reported.length === 0) turns.nudge();
   }
 
   function planClaims(now: number): Promise<LaneClaim[]> {
@@ -184,11 +190,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const reused: Outcome[] = [];
     const calls = rows.flatMap((row) => {
       const lane = book.laneOf(row.lane, row.model);
-      const found = reuse.begin(row, turnNo);
-      const paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
-      const call = inFlight.begin(row, turnNo, lane, paced);
+      const run = inFlight.begin(row, turnNo, lane);
+      const found = reuse.begin(run);
       if (typeof found === "object") reused.push(found);
-      return found === "call" ? call : [];
+      run.paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
+      return found === "call" ? toCall(run, config) : [];
     });
     for (const { lane: batch, model, limit } of claims) {
       const lane = book.laneOf(batch, model);
@@ -197,11 +203,21 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       lane.ready = got < limit && !lane.hasCap ? 0 : Math.max(0, lane.ready - got);
     }
     if (calls.length > 0) options.run(calls);
-    report(reused);
+    take(reused);
+  }
+
+  /** Reports of calls that this process has handed back mean nothing to it any more. */
+  function report(reports: Report[]): void {
+    const calls = reports.flatMap((report) => {
+      const run = inFlight.find(report.task, report.claim);
+      return run ? toCalled(run, report, config) : [];
+    });
+    options.onCalled(calls);
+    take(reuse.withFollowers(calls));
   }
 
   /** Takes what ended or was put back; soon it is committed, with what else is by then. */
-  function report(outcomes: Outcome[]): void {
+  function take(outcomes: Outcome[]): void {
     if (outcomes.length === 0) return;
     inFlight.end(outcomes, pacing.end);
     reported.push(...outcomes);
@@ -210,7 +226,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
-  async function sync(): Promise<void> {
+  async function sync(): Promise<More | void> {
     const { running, ready, waiting } = await writer.write({
       woken: wakeWaiting(ctx.clock.now()),
       running: RUNNING_BATCHES,
@@ -222,46 +238,43 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     feeder.setBatches(running.rows);
     progress.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
     const next = waiting.rows[0]?.at;
-    if (next !== null && next !== undefined) retryAlarm.noLaterThan(next);
     nudge();
+    if (next !== null && next !== undefined) return { inMs: next - ctx.clock.now() };
   }
 
-  function syncSafely(): void {
-    if (isDraining) return;
-    sync().catch((error: unknown) => log.error("The queue could not be read: {error}", { error }));
-  }
+  /** Whether all that was claimed is settled or handed back. */
+  const isSettled = () => inFlight.size() === 0 && doubtful.length === 0;
 
   return {
     async start() {
       isDraining = false;
+      turns.start();
+      looks.start();
       unsubscribe.push(
         signals.on("queued", ({ lane, model }) => {
           book.add(lane, model);
           nudge();
         }),
-        signals.on("batch", syncSafely),
-        signals.on("abandoned", ({ tasks }) => report(reuse.abandon(tasks))),
+        signals.on("batch", () => looks.nudge()),
+        signals.on("abandoned", ({ tasks }) => take(reuse.abandon(tasks))),
       );
-      await sync();
-      cancelSync = ctx.clock.setInterval(
-        syncSafely,
-        ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
-      );
+      await looks.look();
     },
     async drain() {
       isDraining = true;
-      cancelSync?.();
-      retryAlarm.clear();
-      paceAlarm.clear();
       for (const stop of unsubscribe) stop();
-      if (isTurning || inFlight.size() > 0)
-        await new Promise<void>((resolve) => (onIdle = resolve));
+      await looks.stop();
+      // The turn at hand may still claim.
+      await turns.look();
+      while (!isSettled()) await new Promise<void>((resolve) => (onTurn = resolve));
+      await turns.stop();
     },
-    report: (outcomes) => report(reuse.withFollowers(outcomes)),
+    report,
     async handBack() {
+      await turns.stop();
       await writer.write({
-        postponed: postpone(reuse.handBack(), options.owner),
-        released: releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.clock.now()),
+        postponed: postpone(reuse.handBack(), options.owner()),
+        released: releaseClaims({ where: "q.owner = ?", args: [options.owner()] }, ctx.clock.now()),
       });
       inFlight.clear();
     },

@@ -4,46 +4,42 @@ import type { Context } from "../context.ts";
 import type { EngineState } from "../domain/health.ts";
 import { endsWithin } from "../lib/clock.ts";
 import { createDispatcher } from "./dispatcher.ts";
-import { startOutputWriter } from "./output-writer.ts";
+import { createOutputWriter } from "./output-writer.ts";
 import { createProviderWatch } from "./provider-watch.ts";
-import { joinNodes } from "./recovery.ts";
+import { createMembership } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
 export type Engine = {
-  /** The number of this process among those that share the database. */
-  node: number;
+  /** The number of this process among those that share the database, once it is started. */
+  node(): number;
+  start(): Promise<void>;
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
   stop(graceMs: number): Promise<void>;
   state(): EngineState;
 };
 
-/** Starts what executes tasks: worker threads, recovery, dispatcher, the writing of output files. */
-export async function startEngine(ctx: Context): Promise<Engine> {
+/** What executes tasks: worker threads, recovery, dispatcher, the writing of output files. */
+export function createEngine(ctx: Context): Engine {
   const log = getLogger(["gptrunner", "engine"]);
   const providerWatch = createProviderWatch(ctx);
   const pool = createWorkerPool({
     size: ctx.config.workers,
     providers: ctx.config.providers,
     simulator: ctx.config.simulator,
-    onOutcomes(outcomes) {
-      providerWatch.see(outcomes);
-      dispatcher.report(outcomes);
-    },
+    onReports: (reports) => dispatcher.report(reports),
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
     clock: ctx.clock,
     startThread: ctx.startThread,
   });
-  const membership = await joinNodes(ctx);
+  const membership = createMembership(ctx);
   const dispatcher = createDispatcher(ctx, {
     owner: membership.node,
     run: pool.run,
+    onCalled: providerWatch.see,
     onProbeFailed: providerWatch.probeFailed,
   });
-  const unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
-  ctx.live.waitingOf = dispatcher.waitingOf;
-  ctx.live.providers = dispatcher.providers;
-  await dispatcher.start();
-  const outputWriter = await startOutputWriter(ctx);
+  const outputWriter = createOutputWriter(ctx);
+  let unsubscribe = () => {};
 
   return {
     node: membership.node,
@@ -52,6 +48,15 @@ export async function startEngine(ctx: Context): Promise<Engine> {
       threadsAlive: pool.alive(),
       inFlight: dispatcher.inFlight(),
     }),
+    async start() {
+      pool.start();
+      await membership.start();
+      unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
+      ctx.live.waitingOf = dispatcher.waitingOf;
+      ctx.live.providers = dispatcher.providers;
+      await dispatcher.start();
+      await outputWriter.start();
+    },
     async stop(graceMs) {
       const inTime = await endsWithin(ctx.clock, dispatcher.drain(), graceMs);
       unsubscribe();
@@ -63,7 +68,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
         });
         await dispatcher.handBack();
       }
-      await membership.leave();
+      await membership.stop();
     },
   };
 }

@@ -3,7 +3,7 @@ import type { AlertCode } from "../domain/alert.ts";
 import { type Halt, HALTS, isHalt } from "../domain/failure.ts";
 import { deleteAlert, insertAlert } from "../store/alerts.ts";
 import { pauseBatch } from "../store/batch-moves.ts";
-import type { Outcome } from "./protocol.ts";
+import type { Outcome } from "./outcome.ts";
 
 const ALERTS: Record<Halt, AlertCode> = {
   quota_exhausted: "provider.quota_exceeded",
@@ -29,8 +29,9 @@ export function createHalts() {
       const statements = [...batches].flatMap(([seq, cause]) =>
         statementsOf(pauseBatch(seq, HALTS[cause], now)),
       );
-      for (const { failure, account, instead } of outcomes) {
-        if (instead) continue;
+      for (const outcome of outcomes) {
+        if (outcome.kind !== "called") continue;
+        const { failure, account } = outcome;
         const cause = failure?.cause ?? null;
         if (cause === null && !clear.has(account)) {
           clear.add(account);

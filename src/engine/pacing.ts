@@ -6,7 +6,7 @@ import { estimatePromptTokens } from "../providers/tokens.ts";
 import { type Claimed, type LaneClaim, type Upcoming, upcoming } from "../store/queue.ts";
 import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
-import type { Outcome } from "./protocol.ts";
+import type { Called } from "./outcome.ts";
 import type { Begun, Upstream, Upstreams } from "./upstreams.ts";
 
 /** A call under way; `ticket` where a pacer counts it. */
@@ -157,7 +157,7 @@ export function createPacing(
       return null;
     },
 
-    end({ upstream, begun, ticket, batch }: Paced, outcome: Outcome): void {
+    end({ upstream, begun, ticket, batch }: Paced, outcome: Called): void {
       upstreams.end(begun, outcome, clock.now());
       if (!ticket) return;
       const { failure, signals, final } = outcome;

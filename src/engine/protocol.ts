@@ -1,45 +1,39 @@
 import type { Delta } from "../context.ts";
+import type { Usage } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
-import type { Final } from "../store/settle.ts";
 
-/** A claimed run on its way to a worker thread. `task` and `claim` name it everywhere. */
+/** What a worker thread needs to know of a call. `task` and `claim` name it everywhere. */
 export type Call = {
   task: number;
   claim: number;
-  /** The model that is called, which may stand in for the one that was asked for. */
-  model: string;
-  fallbackFrom: string | null;
-  /** Place of the provider and of its key in the configuration. Dry runs go to the simulator. */
-  provider: number;
+  /** Place of the provider and of its key in the configuration; `null` for the simulator. */
+  provider: number | null;
   key: number;
   endpoint: Endpoint;
   body: string;
   timeoutMs: number;
-  isDryRun: boolean;
   /** Somebody may be waiting for it, so that it goes before others. */
   isUrgent: boolean;
-  cacheKey: string | null;
 };
 
-/** How a call ended. `final` ends its run if, after a failure, no other attempt follows. */
-export type Outcome = {
+/** What a call came to. Whose it was, and what follows, the main thread knows. */
+export type Report = {
   task: number;
   claim: number;
-  final: Final;
-  failure: Failure | null;
-  signals: RateLimitSignals | null;
-  /** Whose account it went to: the provider's name, and which of its keys where that is not the first. */
-  account: string;
+  at: number;
   /** Ended because nobody wanted it any more, which says nothing of the provider. */
   isAbandoned: boolean;
-  /**
-   * What was done instead of a call: the run was given the answer to an identical request, or goes
-   * back into the queue as if it had not been claimed. Unset where a call was made.
-   */
-  instead?: "reused" | "put_back";
+  failure: Failure | null;
+  requestId: string | null;
+  /** The provider's answer, JSON text, kept even where it is unusable. */
+  response: string | null;
+  /** The model that answered and what it used, where the answer tells. */
+  model: string | null;
+  usage: Usage | null;
+  signals: RateLimitSignals | null;
 };
 
 export type ToWorker =
@@ -47,4 +41,4 @@ export type ToWorker =
   | { type: "run"; calls: Call[] }
   | { type: "abort"; tasks: number[] };
 
-export type FromWorker = { type: "report"; outcomes: Outcome[]; deltas: Delta[] };
+export type FromWorker = { type: "report"; reports: Report[]; deltas: Delta[] };

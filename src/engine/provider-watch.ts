@@ -2,8 +2,9 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { looksDown } from "../domain/failure.ts";
+import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
-import type { Outcome } from "./protocol.ts";
+import type { Called } from "./outcome.ts";
 
 /** So many calls in a row, over so long a time, are no coincidence. */
 const CALLS = 5;
@@ -18,7 +19,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
   const known = new Map<string, { failures: number; since: number; state?: "up" | "down" }>();
 
   function tell(work: Promise<unknown>): void {
-    work.catch((error: unknown) => log.error("An alert could not be told: {error}", { error }));
+    background(log, "Telling an alert", work);
   }
 
   function providerOf(name: string) {
@@ -47,8 +48,8 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
   }
 
   return {
-    see(outcomes: Outcome[]): void {
-      for (const { failure, final, isAbandoned } of outcomes) {
+    see(calls: Called[]): void {
+      for (const { failure, final, isAbandoned } of calls) {
         if (failure?.cause === "worker_lost" || isAbandoned) continue;
         if (failure === null || !looksDown(failure.cause)) answered(final.provider);
         else failed(final.provider, failure.message, final.at);

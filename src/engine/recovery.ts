@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import { createLoop } from "../lib/loop.ts";
 import {
   addNode,
   COUNT_NODES,
@@ -13,13 +14,16 @@ import {
 import { releaseClaims } from "../store/queue.ts";
 
 export type Membership = {
-  /** The number that claims of this process carry. */
-  node: number;
-  leave(): Promise<void>;
+  /** The number that claims of this process carry, once it is started. */
+  node(): number;
+  /** Joins, and takes over what is left of others. */
+  start(): Promise<void>;
+  /** Leaves; what it still holds is taken over by others. */
+  stop(): Promise<void>;
 };
 
 /**
- * Makes this process one that runs tasks, and takes over what is left of others.
+ * This process as one of those that run tasks.
  *
  * A claim lives as long as its node proves that it does. On a local file no other process can be
  * alive, so at the start whatever is claimed is an orphan and is ready again at once. On a shared
@@ -27,9 +31,15 @@ export type Membership = {
  * whole lease is forgotten by whoever notices first, and its claims are ready again. Should it come
  * back, the fence keeps its late answers out.
  */
-export async function joinNodes(ctx: Context): Promise<Membership> {
+export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
   const { leaseMs } = ctx.config;
+  let node: number | undefined;
+
+  function getNode(): number {
+    if (node === undefined) throw new Error("this process has not joined the nodes");
+    return node;
+  }
 
   async function takeOver(): Promise<number> {
     const { living, orphans } = await ctx.writer.write({
@@ -41,29 +51,34 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
     return orphans.released.changed;
   }
 
-  if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
-  const [added] = (await ctx.writer.write({ node: addNode })).node.rows;
-  if (!added) throw new Error("the node was not added");
-  const node = added.seq;
-  const orphans = await takeOver();
-  if (orphans > 0)
-    log.info("Requeued {orphans} runs that an earlier process left behind", { orphans });
-
-  const cancel = ctx.clock.setInterval(async () => {
-    try {
-      await ctx.writer.write({ proof: heartbeat(node) });
+  const heartbeats = createLoop({
+    log,
+    complaint: "The heartbeat could not be written",
+    clock: ctx.clock,
+    async work() {
+      await ctx.writer.write({ proof: heartbeat(getNode()) });
       const taken = await takeOver();
       if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
-    } catch (error) {
-      log.error("The heartbeat could not be written: {error}", { error });
-    }
-  }, leaseMs / 3);
+    },
+    backstopMs: leaseMs / 3,
+    maxRetryMs: leaseMs / 3,
+  });
 
   return {
-    node,
-    async leave() {
-      cancel();
-      await ctx.writer.write({ forgotten: forgetNode(node) });
+    node: getNode,
+    async start() {
+      if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
+      const [added] = (await ctx.writer.write({ node: addNode })).node.rows;
+      if (!added) throw new Error("the node was not added");
+      node = added.seq;
+      const orphans = await takeOver();
+      if (orphans > 0)
+        log.info("Requeued {orphans} runs that an earlier process left behind", { orphans });
+      heartbeats.start();
+    },
+    async stop() {
+      await heartbeats.stop();
+      if (node !== undefined) await ctx.writer.write({ forgotten: forgetNode(node) });
     },
   };
 }

@@ -1,21 +1,19 @@
 import type { Context } from "../context.ts";
 import { readAnswer } from "../domain/answer.ts";
 import { CAUSES, isHalt } from "../domain/failure.ts";
-import type { Endpoint } from "../domain/request.ts";
 import { parseJson } from "../lib/json.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Final, Retry } from "../store/settle.ts";
-import type { Outcome } from "./protocol.ts";
-
-/** A claimed run that is given another one's answer, or waits for it. */
-type Follower = { task: number; claim: number; key: string; endpoint: Endpoint; streams: boolean };
+import type { ClaimedRun } from "./claimed-run.ts";
+import type { Called, Outcome, PutBack, Reused } from "./outcome.ts";
 
 /** What an answer is to somebody else. */
 type Known = Pick<Final, "provider" | "model" | "fallbackFrom" | "requestId" | "response">;
 
 type Group = {
-  leader: { task: number; claim: number };
-  followers: Follower[];
+  leader: ClaimedRun;
+  /** Runs that wait for the leader's answer. */
+  followers: ClaimedRun[];
   /** What the leader was answered, from its report to the commit that stores it. */
   answer: Known | null;
 };
@@ -49,9 +47,10 @@ export function createReuse({
   const groups = new Map<string, Group>();
   const hopeless = new Set<string>();
 
-  function groupLedBy({ task, claim, final: { cacheKey }, instead }: Outcome): Group | undefined {
-    const group = cacheKey === null || instead ? undefined : groups.get(cacheKey);
-    return group?.leader.task === task && group.leader.claim === claim ? group : undefined;
+  function groupLedBy(run: ClaimedRun): Group | undefined {
+    const { cacheKey } = run.row;
+    const group = cacheKey === null ? undefined : groups.get(cacheKey);
+    return group?.leader === run ? group : undefined;
   }
 
   /** An answer of the simulator is one only as long as there is nothing better. */
@@ -63,27 +62,27 @@ export function createReuse({
     return { provider: answeredBy, model, fallbackFrom: null, requestId, response };
   }
 
-  function give(follower: Follower, known: Known): Outcome {
-    const { task, endpoint, streams } = follower;
-    const text = streams && readAnswer(endpoint, parseJson(known.response ?? ""))?.content;
+  function give(run: ClaimedRun, known: Known): Reused {
+    const { task, endpoint, body } = run.row;
+    const text =
+      STREAMS.test(body) && readAnswer(endpoint, parseJson(known.response ?? ""))?.content;
     if (text) signals.emit("deltas", [{ task, offset: 0, text }]);
-    return toOutcome(follower, "reused", known, clock.now());
+    return toReused(run, known, clock.now());
   }
 
-  function putBack(followers: Follower[]): Outcome[] {
-    return followers.map((follower) => toOutcome(follower, "put_back", NOTHING, clock.now()));
+  function putBack(runs: ClaimedRun[]): PutBack[] {
+    return runs.map((run) => ({ kind: "putBack", run }));
   }
 
-  function dissolve(group: Group, key: string): Outcome[] {
+  function dissolve(group: Group, key: string): PutBack[] {
     groups.delete(key);
     return putBack(group.followers);
   }
 
-  function follow(outcome: Outcome): Outcome[] {
-    const { failure, final } = outcome;
-    const key = final.cacheKey;
+  function follow({ run, failure, final }: Called): (Reused | PutBack)[] {
+    const key = run.row.cacheKey;
     if (key === null) return [];
-    const group = groupLedBy(outcome);
+    const group = groupLedBy(run);
     if (failure) {
       if (!CAUSES[failure.cause].retryable && !isHalt(failure.cause)) {
         if (hopeless.size >= MOST_HOPELESS) hopeless.clear();
@@ -93,40 +92,40 @@ export function createReuse({
     }
     hopeless.delete(key);
     if (!group) return [];
-    group.answer = final;
-    return group.followers.splice(0).map((follower) => give(follower, final));
+    const { provider, model, fallbackFrom, requestId, response } = final;
+    const known = { provider, model, fallbackFrom, requestId, response };
+    group.answer = known;
+    return group.followers.splice(0).map((follower) => give(follower, known));
   }
 
   return {
     /** What becomes of a run that was just claimed: a call, the wait for one, or an end at once. */
-    begin(row: Claimed, claim: number): "call" | "wait" | Outcome {
-      const { task, cacheKey: key, endpoint, body } = row;
+    begin(run: ClaimedRun): "call" | "wait" | Reused {
+      const key = run.row.cacheKey;
       if (key === null) return "call";
-      const follower = { task, claim, key, endpoint, streams: STREAMS.test(body) };
       const group = groups.get(key);
-      const known = storedFor(row) ?? group?.answer;
-      if (known) return give(follower, known);
+      const known = storedFor(run.row) ?? group?.answer;
+      if (known) return give(run, known);
       if (!group) {
-        if (!hopeless.has(key))
-          groups.set(key, { leader: { task, claim }, followers: [], answer: null });
+        if (!hopeless.has(key)) groups.set(key, { leader: run, followers: [], answer: null });
         return "call";
       }
-      group.followers.push(follower);
+      group.followers.push(run);
       return "wait";
     },
 
     /** Calls that ended, and after each what that means to those that wait for it. */
-    withFollowers(outcomes: Outcome[]): Outcome[] {
-      return outcomes.flatMap((outcome) => [outcome, ...follow(outcome)]);
+    withFollowers(calls: Called[]): Outcome[] {
+      return calls.flatMap((called) => [called, ...follow(called)]);
     },
 
     /** What is to be put back because these tasks have lost their queue rows: they themselves, and who waits for them. */
-    abandon(tasks: number[]): Outcome[] {
+    abandon(tasks: number[]): PutBack[] {
       const lost = new Set(tasks);
       return [...groups].flatMap(([key, group]) => {
-        if (lost.has(group.leader.task)) return dissolve(group, key);
-        const gone = group.followers.filter(({ task }) => lost.has(task));
-        group.followers = group.followers.filter(({ task }) => !lost.has(task));
+        if (lost.has(group.leader.row.task)) return dissolve(group, key);
+        const gone = group.followers.filter(({ row }) => lost.has(row.task));
+        group.followers = group.followers.filter(({ row }) => !lost.has(row.task));
         return putBack(gone);
       });
     },
@@ -135,9 +134,10 @@ export function createReuse({
     settled(outcomes: Outcome[]): void {
       let reused = 0;
       for (const outcome of outcomes) {
-        const { cacheKey } = outcome.final;
-        if (outcome.instead === "reused") reused++;
-        else if (cacheKey !== null && groupLedBy(outcome)) groups.delete(cacheKey);
+        const { run, kind } = outcome;
+        const { cacheKey } = run.row;
+        if (kind === "reused") reused++;
+        else if (cacheKey !== null && groupLedBy(run)) groups.delete(cacheKey);
       }
       if (reused > 0) meters.add("cached_answers_total", "", reused);
     },
@@ -146,52 +146,31 @@ export function createReuse({
     handBack(): Retry[] {
       const followers = [...groups.values()].flatMap((group) => group.followers);
       groups.clear();
-      return followers.map(({ task, claim }) => ({ t: task, c: claim, f: 0, at: null }));
+      return followers.map(({ row, claim }) => ({ t: row.task, c: claim, f: 0, at: null }));
     },
   };
 }
 
-const NOTHING: Known = {
-  provider: "",
-  model: "",
-  fallbackFrom: null,
-  requestId: null,
-  response: null,
-};
-
-function toOutcome(
-  { task, claim, key }: Follower,
-  instead: "reused" | "put_back",
-  { provider, model, fallbackFrom, requestId, response }: Known,
-  at: number,
-): Outcome {
+function toReused(run: ClaimedRun, known: Known, at: number): Reused {
+  const { task, cacheKey } = run.row;
   return {
-    task,
-    claim,
-    failure: null,
-    signals: null,
-    account: provider,
-    isAbandoned: false,
-    instead,
+    kind: "reused",
+    run,
     final: {
+      ...known,
       task,
-      claim,
+      claim: run.claim,
       status: "completed",
       at,
-      provider,
-      model,
-      fallbackFrom,
-      requestId,
       // Nothing was bought, so that nothing is counted; what the answer took stands in the answer.
       promptTokens: null,
       completionTokens: null,
       cachedTokens: null,
       reasoningTokens: null,
       costUsd: 0,
-      response,
       error: null,
       isCached: true,
-      cacheKey: key,
+      cacheKey,
     },
   };
 }

@@ -1,22 +1,8 @@
 import { bucketOf, BUCKETS } from "../domain/latency.ts";
-import type { Endpoint } from "../domain/request.ts";
+import type { Claimed } from "../store/queue.ts";
 import { noSums, type Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
-import type { Outcome } from "./protocol.ts";
-
-/** What a claim tells of its run. */
-export type RunFacts = {
-  model: string;
-  apiKey: number;
-  isDryRun: boolean;
-  queuedAt: number;
-  startedAt: number;
-  attempt: number;
-  run: number;
-  claimedAt: number;
-  endpoint: Endpoint;
-  trace: string | null;
-};
+import type { Called } from "./outcome.ts";
 
 /** Calls to a provider that ended alike; `code` is the answer's status or, without one, the cause. */
 export type CallCount = { provider: string; model: string; code: string; count: number };
@@ -27,14 +13,14 @@ export function createTally() {
   const calls = new Map<string, CallCount>();
   return {
     /** Counts a call that ended, whether or not its run did. */
-    addCall({ failure, final }: Outcome, model: string): void {
+    addCall({ failure, final }: Called, model: string): void {
       const code = String(failure ? (failure.providerStatus ?? failure.cause) : 200);
       const key = `${code} ${final.provider} ${model}`;
       const known = calls.get(key);
       if (known) known.count++;
       else calls.set(key, { provider: final.provider, model, code, count: 1 });
     },
-    add(final: Final, run: RunFacts): void {
+    add(final: Final, run: Claimed): void {
       const key = `${final.status} ${final.provider} ${run.apiKey} ${run.model}`;
       let group = groups.get(key);
       if (!group) {
@@ -60,7 +46,7 @@ export function createTally() {
       sums.completion_tokens += final.completionTokens ?? 0;
       sums.cached_tokens += final.cachedTokens ?? 0;
       sums.reasoning_tokens += final.reasoningTokens ?? 0;
-      if (!run.isDryRun) sums.cost_usd += final.costUsd ?? 0;
+      if (run.isDryRun === 0) sums.cost_usd += final.costUsd ?? 0;
       if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
     },
     calls: (): CallCount[] => [...calls.values()],

@@ -1,14 +1,13 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { CAUSES } from "../domain/failure.ts";
+import { CAUSES, type Failure } from "../domain/failure.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { executionId } from "../domain/task.ts";
-import type { Outcome } from "./protocol.ts";
-import type { RunFacts } from "./tally.ts";
+import type { Called, Reused } from "./outcome.ts";
 
-/** A call that ended, and whether its run ended with it. */
-export type Ended = { outcome: Outcome; run: RunFacts; isFinal: boolean };
+/** What became of a run, and whether it ended with that. */
+export type Ended = { outcome: Called | Reused; isFinal: boolean };
 
 const log = getLogger(["gptrunner", "executions"]);
 
@@ -23,10 +22,10 @@ const OPERATIONS: Record<Endpoint, string> = {
 export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly Ended[]): void {
   const tellsAll = log.isEnabledFor("info");
   for (const one of ended) {
-    if (one.isFinal && (tellsAll || one.outcome.failure)) logEnd(one);
+    if (one.isFinal && (tellsAll || failureOf(one.outcome))) logEnd(one.outcome);
     if (!tracing.isOn) continue;
-    const call = toTrace(one);
-    if (!one.outcome.instead) tracing.call(call);
+    const call = toTrace(one.outcome);
+    if (one.outcome.kind === "called") tracing.call(call);
     if (one.isFinal)
       tracing.execution({
         ...call,
@@ -36,7 +35,14 @@ export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly
   }
 }
 
-function logEnd({ outcome: { failure, final }, run }: Ended): void {
+function failureOf(outcome: Called | Reused): Failure | null {
+  return outcome.kind === "called" ? outcome.failure : null;
+}
+
+function logEnd(outcome: Called | Reused): void {
+  const { final } = outcome;
+  const failure = failureOf(outcome);
+  const run = outcome.run.row;
   const facts = {
     executionId: executionId(final.task, run.run),
     status: final.status,
@@ -55,10 +61,10 @@ function logEnd({ outcome: { failure, final }, run }: Ended): void {
   else log.info("{executionId} completed in {ms} ms", facts);
 }
 
-function toTrace({
-  outcome: { failure, final },
-  run,
-}: Ended): Parameters<Context["tracing"]["call"]>[0] {
+function toTrace(outcome: Called | Reused): Parameters<Context["tracing"]["call"]>[0] {
+  const { final } = outcome;
+  const failure = failureOf(outcome);
+  const run = outcome.run.row;
   return {
     parent: run.trace,
     executionId: executionId(final.task, run.run),

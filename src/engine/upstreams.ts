@@ -1,3 +1,5 @@
+import { getLogger } from "@logtape/logtape";
+
 import type { Context, ProviderLive } from "../context.ts";
 import { type Breaker, createBreaker, type Verdict } from "../domain/breaker.ts";
 import { type Failure, isHalt, looksDown, reachedNobody } from "../domain/failure.ts";
@@ -5,7 +7,8 @@ import type { Gate } from "../domain/lanes.ts";
 import { createPacer, type Pacer } from "../domain/pacer.ts";
 import type { Provider, Route } from "../domain/provider.ts";
 import { limitsFor, routesOf } from "../domain/routes.ts";
-import type { Outcome } from "./protocol.ts";
+import { background } from "../lib/background.ts";
+import type { Called } from "./outcome.ts";
 
 /** A model at a provider, called with one of its keys: what limits are counted for. */
 export type Upstream = Gate & {
@@ -77,6 +80,7 @@ export function createUpstreams(
   ctx: Context,
   onProbed: (unreachable?: { provider: string; why: string }) => void,
 ) {
+  const log = getLogger(["gptrunner", "engine"]);
   const { config } = ctx;
   const openMs = {
     baseMs: config.retryBaseMs * 2,
@@ -117,13 +121,14 @@ export function createUpstreams(
 
   function probe(site: Site, { key, breaker }: Account, which: Breaker): void {
     which.probing();
-    void ctx.probeProvider(site.index, key, 0).then(({ status, error }) => {
+    const probing = ctx.probeProvider(site.index, key, 0).then(({ status, error }) => {
       const isOfKey = which === breaker;
       const isThere = isOfKey ? status !== 401 && status !== 403 : status !== null && status < 500;
       which.probed(isThere, ctx.clock.now());
       if (isThere || isOfKey) onProbed();
       else onProbed({ provider: site.provider.name, why: error ?? `It answers with ${status}` });
     });
+    background(log, "A probe of a provider", probing);
   }
 
   /**
@@ -205,7 +210,7 @@ export function createUpstreams(
       const trials: Begun["trials"] = [site.breaker.start(), account.breaker.start()];
       return { upstream, task, isPatient, trials };
     },
-    end({ upstream, task, isPatient, trials }: Begun, outcome: Outcome, now: number): void {
+    end({ upstream, task, isPatient, trials }: Begun, outcome: Called, now: number): void {
       const { site, account } = upstream;
       const { failure, isAbandoned } = outcome;
       site.inFlight--;

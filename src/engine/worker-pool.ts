@@ -5,10 +5,11 @@ import type { Provider } from "../domain/provider.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { StartThread, Thread } from "../lib/thread.ts";
 import { failure } from "../providers/classify.ts";
-import { providerOf, toOutcome } from "./call-runner.ts";
-import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
+import { toReport } from "./call-runner.ts";
+import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 
 export type WorkerPool = {
+  start(): void;
   /** Sends calls to the threads with the least to do. */
   run(calls: Call[]): void;
   /** Ends calls early; each is still reported, as a failure. */
@@ -22,7 +23,7 @@ export type WorkerPoolOptions = {
   size: number;
   providers: Provider[];
   simulator: Provider;
-  onOutcomes: (outcomes: Outcome[]) => void;
+  onReports: (reports: Report[]) => void;
   onDeltas: (deltas: Delta[]) => void;
   clock: Clock;
   startThread: StartThread;
@@ -45,9 +46,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const slots = Array.from({ length: options.size }, (): Slot => {
     return { worker: undefined, startedAt: 0, held: new Map() };
   });
-  for (const slot of slots) start(slot);
 
-  function start(slot: Slot): void {
+  function startThread(slot: Slot): void {
     if (isStopped) return;
     const worker: Thread<ToWorker> = options.startThread<ToWorker, FromWorker>({
       onMessage: (message) => slot.worker === worker && receive(slot, message),
@@ -59,11 +59,11 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
 
-  function receive(slot: Slot, { outcomes, deltas }: FromWorker): void {
-    for (const { task, claim } of outcomes)
+  function receive(slot: Slot, { reports, deltas }: FromWorker): void {
+    for (const { task, claim } of reports)
       if (slot.held.get(task)?.claim === claim) slot.held.delete(task);
     if (deltas.length > 0) options.onDeltas(deltas);
-    if (outcomes.length > 0) options.onOutcomes(outcomes);
+    if (reports.length > 0) options.onReports(reports);
   }
 
   function lose(slot: Slot, why: string): void {
@@ -76,23 +76,25 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     slot.worker = undefined;
     const lost = [...slot.held.values()];
     slot.held.clear();
-    if (lost.length > 0) options.onOutcomes(lost.map(lostOutcome));
+    if (lost.length > 0) options.onReports(lost.map(lostReport));
     if (options.clock.now() - slot.startedAt < QUICK_DEATH_MS)
-      options.clock.setTimeout(() => start(slot), QUICK_DEATH_MS);
-    else start(slot);
+      options.clock.setTimeout(() => startThread(slot), QUICK_DEATH_MS);
+    else startThread(slot);
   }
 
-  function lostOutcome(call: Call): Outcome {
+  function lostReport(call: Call): Report {
     const why = failure("worker_lost", "The worker thread that made the call died");
-    return toOutcome(
+    return toReport(
       call,
-      providerOf(call, options.providers, options.simulator),
       { ok: false, failure: why, response: null, answer: null, signals: null },
-      options.clock.now(),
+      { at: options.clock.now(), isAbandoned: false },
     );
   }
 
   return {
+    start() {
+      for (const slot of slots) startThread(slot);
+    },
     run(calls) {
       const shares = new Map<Slot, Call[]>();
       for (const call of calls) {
@@ -108,7 +110,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       for (const slot of slots) {
         const held = tasks.filter((task) => slot.held.has(task));
         if (held.length > 0 && slot.worker) send(slot, { type: "abort", tasks: held });
-        else if (held.length > 0) options.onOutcomes(takeFrom(slot, held).map(lostOutcome));
+        else if (held.length > 0) options.onReports(takeFrom(slot, held).map(lostReport));
       }
     },
     alive: () => slots.filter(({ worker }) => worker !== undefined).length,

@@ -31,7 +31,9 @@ export function createSystemClock(): Clock {
       const timer = setInterval(callback, ms);
       return () => clearInterval(timer);
     },
-    setImmediate: (callback) => void setImmediate(callback),
+    setImmediate(callback) {
+      setImmediate(callback);
+    },
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   };
 }

@@ -13,7 +13,9 @@ export function createFifo<One>(): Fifo<One> {
   let items: (One | undefined)[] = [];
   let head = 0;
   return {
-    push: (one) => void items.push(one),
+    push(one) {
+      items.push(one);
+    },
     shift() {
       const one = items[head];
       items[head] = undefined;

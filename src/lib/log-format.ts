@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 import type { LogRecord } from "@logtape/logtape";
 
 /** One record as a line of JSON: `time`, `level`, `logger`, `message`, and its properties beside them. */
@@ -77,19 +79,37 @@ function toText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function stackOf(error: Error): string {
-  const { stack } = describeError(error);
-  const cause = error.cause instanceof Error ? `\ncaused by ${stackOf(error.cause)}` : "";
-  return `${String(stack)}${cause}`.replace(/^/gm, "  ");
+function stackOf(error: Error, depth = 0): string {
+  const stack = withoutValues(error.stack ?? "");
+  const others = reasonsOf(error, depth).map((reason) =>
+    reason instanceof Error ? stackOf(reason, depth + 1) : inspect(reason),
+  );
+  return [stack, ...others].join("\ncaused by ").replace(/^/gm, "  ");
 }
 
-function describeError(error: Error): Record<string, unknown> {
+function describeError(error: Error, depth = 0): Record<string, unknown> {
+  const reasons = reasonsOf(error, depth).map((reason) =>
+    reason instanceof Error ? describeError(reason, depth + 1) : inspect(reason),
+  );
   return {
     name: error.name,
     message: withoutValues(error.message),
     stack: withoutValues(error.stack ?? ""),
-    ...(error.cause instanceof Error ? { cause: describeError(error.cause) } : {}),
+    ...(reasons.length === 0
+      ? {}
+      : error instanceof AggregateError
+        ? { errors: reasons }
+        : { cause: reasons[0] }),
   };
+}
+
+/** Errors may name each other. */
+const DEEPEST = 5;
+
+function reasonsOf(error: Error, depth: number): unknown[] {
+  if (depth >= DEEPEST) return [];
+  if (error instanceof AggregateError) return error.errors;
+  return error.cause === undefined ? [] : [error.cause];
 }
 
 /** Without the values that a query was given, which Drizzle names after it. */

@@ -1,4 +1,7 @@
+import { getLogger } from "@logtape/logtape";
+
 import { promptText } from "../domain/request.ts";
+import { background } from "../lib/background.ts";
 import type { JsonObject } from "../lib/json.ts";
 
 type Tokenizer = {
@@ -65,7 +68,8 @@ export function estimatePromptTokens(model: string, body: JsonObject): number {
     : 0;
   const tokenizer = ready.get(model);
   if (!tokenizer) {
-    void tokenizerFor(model).then((loadedNow) => ready.set(model, loadedNow));
+    const loading = tokenizerFor(model).then((loadedNow) => ready.set(model, loadedNow));
+    background(getLogger(["gptrunner", "tokens"]), "The loading of a vocabulary", loading);
     return framing + Math.ceil(text.length / CHARS_PER_TOKEN);
   }
   const counted = tokenizer.countTokens(text.slice(0, COUNTED_CHARS), AS_TEXT);

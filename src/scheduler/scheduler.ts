@@ -1,7 +1,9 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { endsWithin } from "../lib/clock.ts";
+import { background } from "../lib/background.ts";
+import { type Clock, endsWithin } from "../lib/clock.ts";
+import { createLoop } from "../lib/loop.ts";
 import { databaseNow } from "../store/nodes.ts";
 import { readRows } from "../store/rows.ts";
 import {
@@ -16,20 +18,21 @@ import {
 } from "../store/schedule-runs.ts";
 import { NEXT_FIRE } from "../store/schedules.ts";
 import { fireDue, realign } from "./fires.ts";
-import { createLoop, type SetTimer } from "./loop.ts";
 import { cancelRun, endFinishedRun, startRun } from "./runs.ts";
 
 export type Scheduler = {
+  /** Resolves when it has looked for what is due once. */
+  start(): Promise<void>;
   /** Looks at once for what is due, begins and ends runs; resolves when that is done. */
-  nudge(): Promise<void>;
+  look(): Promise<void>;
   /** Fires no more; runs that are being started get `graceMs` for that. Batches go on by themselves. */
   stop(graceMs: number): Promise<void>;
 };
 
 export type SchedulerOptions = {
   /** The number of this process among those that share the database. */
-  node: number;
-  setTimer?: SetTimer;
+  node: () => number;
+  setTimer?: Clock["setTimeout"];
 };
 
 /**
@@ -58,113 +61,116 @@ const STARTS_AT_ONCE = 16;
  *
  * Every move is guarded by the state it leaves, so that any process may make it, and again.
  */
-export async function startScheduler(ctx: Context, options: SchedulerOptions): Promise<Scheduler> {
+export function createScheduler(ctx: Context, options: SchedulerOptions): Scheduler {
   const log = getLogger(["gptrunner", "scheduler"]);
   const { node, setTimer = ctx.clock.setTimeout } = options;
   const maxSleepMs = ctx.isExclusive ? MAX_SLEEP_MS.exclusive : MAX_SLEEP_MS.shared;
-  const onError = (error: unknown) =>
-    log.error("The scheduler could not do its work; trying again: {error}", { error });
-  const working = new Map<string, Promise<void>>();
+  /** Runs that this process begins or cancels. */
+  const busy = new Set<string>();
+  const underWay = new Set<Promise<void>>();
+  const unsubscribe: (() => void)[] = [];
   let lastNow = Infinity;
   let isFollowing = false;
-  let disarmHint: (() => void) | undefined;
+
+  const common = {
+    log,
+    clock: { monotonic: ctx.clock.monotonic, setTimeout: setTimer },
+    backstopMs: maxSleepMs,
+  };
 
   const fires = createLoop({
-    setTimer,
-    onError,
+    ...common,
+    complaint: "Schedules could not be fired",
     async work() {
       const now = await readClock(ctx);
       // At the start, and when the clock was put back.
       if (now < lastNow) await realign(ctx, now);
       lastNow = now;
-      if ((await fireDue(ctx, now)) > 0) void nudgeRuns();
+      if ((await fireDue(ctx, now)) > 0) {
+        runs.nudge();
+        starts.nudge();
+      }
       const [next] = await readRows(ctx.client, NEXT_FIRE);
-      return Math.min((next?.at ?? Infinity) - (await readClock(ctx)), maxSleepMs);
+      return { inMs: (next?.at ?? Infinity) - (await readClock(ctx)) };
     },
   });
 
   const starts = createLoop({
-    setTimer,
-    onError,
+    ...common,
+    complaint: "Runs of schedules could not be begun",
     async work() {
-      const free = STARTS_AT_ONCE - working.size;
-      const busy = [...working.keys()];
-      if (free <= 0 || (await readRows(ctx.client, findIdleRun(busy))).length === 0)
-        return maxSleepMs;
+      const free = STARTS_AT_ONCE - busy.size;
+      const mine = [...busy];
+      if (free <= 0 || (await readRows(ctx.client, findIdleRun(mine))).length === 0) return;
       const { claimed } = await ctx.writer.write({
-        released: releaseRuns(node, busy),
-        claimed: claimRuns(node, free, ctx.clock.now()),
+        released: releaseRuns(node(), mine),
+        claimed: claimRuns(node(), free, ctx.clock.now()),
       });
       for (const { id } of claimed.rows) workOn(id, startRun(ctx, id));
-      return FOLLOW_MS;
+      return { inMs: FOLLOW_MS };
     },
   });
 
   const runs = createLoop({
-    setTimer,
-    onError,
+    ...common,
+    complaint: "Runs of schedules could not be followed",
     async work() {
       const open = await countOpen(ctx);
       isFollowing = open.pending + open.queued + open.running > 0;
-      if (!isFollowing) return maxSleepMs;
+      if (!isFollowing) return;
       await cancelAsked();
       if (open.running > 0) await endFinished(ctx);
       if (open.pending + open.queued > 0) {
         await ctx.writer.write({ promoted: promoteQueued });
-        void starts.nudge();
+        starts.nudge();
       }
-      return FOLLOW_MS;
+      return { inMs: FOLLOW_MS };
     },
   });
+  const loops = [fires, starts, runs];
 
   async function cancelAsked(): Promise<void> {
     for (const { id, status, batch } of await readRows(ctx.client, RUNS_TO_CANCEL))
       if (status !== "running")
         await ctx.writer.write({ ended: endUnbegunRun(id, ctx.clock.now()) });
-      else if (batch !== null && !working.has(id)) workOn(id, cancelRun(ctx, batch));
+      else if (batch !== null && !busy.has(id)) workOn(id, cancelRun(ctx, batch));
   }
 
   /** Goes on in the background, and makes room for another when it is done. */
   function workOn(id: string, work: Promise<void>): void {
-    const done = work.catch(onError).finally(() => {
-      working.delete(id);
-      void starts.nudge();
+    busy.add(id);
+    const done = work.finally(() => {
+      busy.delete(id);
+      starts.nudge();
       hint();
     });
-    working.set(id, done);
+    background(log, "Beginning or cancelling a run of a schedule", done, underWay);
   }
 
   function hint(): void {
-    if (!isFollowing || disarmHint) return;
-    disarmHint = setTimer(() => {
-      disarmHint = undefined;
-      void runs.nudge();
-    }, HINT_MS);
+    if (isFollowing) runs.nudge(HINT_MS);
   }
 
-  async function nudgeRuns(): Promise<void> {
-    await runs.nudge();
-    await starts.nudge();
+  async function look(): Promise<void> {
+    await fires.look();
+    await runs.look();
+    await starts.look();
   }
-
-  async function nudge(): Promise<void> {
-    await fires.nudge();
-    await nudgeRuns();
-  }
-
-  const unsubscribe = [
-    ctx.signals.on("schedules", () => void nudge()),
-    ctx.signals.on("events", hint),
-  ];
-  await nudge();
 
   return {
-    nudge,
+    async start() {
+      unsubscribe.push(
+        ctx.signals.on("schedules", () => background(log, "A look at the schedules", look())),
+        ctx.signals.on("events", hint),
+      );
+      for (const loop of loops) loop.start();
+      await look();
+    },
+    look,
     async stop(graceMs) {
       for (const end of unsubscribe) end();
-      disarmHint?.();
-      await Promise.all([fires.stop(), starts.stop(), runs.stop()]);
-      await endsWithin(ctx.clock, Promise.all(working.values()), graceMs);
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await endsWithin(ctx.clock, Promise.all(underWay), graceMs);
     },
   };
 }

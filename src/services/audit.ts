@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import type { Cancel } from "../lib/clock.ts";
+import { createLoop } from "../lib/loop.ts";
 import * as store from "../store/audit.ts";
 
 export type AuditEntry = store.AuditEntry;
@@ -11,6 +11,9 @@ export type AuditLog = {
   note(entry: Omit<AuditEntry, "id" | "at">): void;
   /** Resolves when all that was noted is stored. */
   flush(): Promise<void>;
+  start(): void;
+  /** Stores what was noted, and takes no more. */
+  stop(): Promise<void>;
 };
 
 /** A commit of its own for each would double the time that a small request takes. */
@@ -18,19 +21,22 @@ const LINGER_MS = 100;
 
 /** The audit log's pen. An entry that cannot be stored is logged, because what it tells of has happened. */
 export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog {
+  const log = getLogger(["gptrunner", "audit"]);
   let noted: store.NewAuditEntry[] = [];
-  let cancelTimer: Cancel | undefined;
+  const loop = createLoop({
+    log,
+    complaint: "Actions could not be written to the audit log",
+    clock: ctx.clock,
+    work: flush,
+  });
 
   async function flush(): Promise<void> {
-    cancelTimer?.();
-    cancelTimer = undefined;
     const entries = noted;
     noted = [];
     if (entries.length === 0) return;
     try {
       await ctx.writer.write({ entries: store.appendAudit(entries) });
     } catch (error) {
-      const log = getLogger(["gptrunner", "audit"]);
       log.error("{count} actions are not in the audit log: {error}", {
         count: entries.length,
         error,
@@ -42,9 +48,14 @@ export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog
   return {
     note(entry) {
       noted.push({ at: ctx.clock.now(), ...entry });
-      cancelTimer ??= ctx.clock.setTimeout(() => void flush(), LINGER_MS);
+      loop.nudge(LINGER_MS);
     },
-    flush,
+    flush: loop.look,
+    start: loop.start,
+    async stop() {
+      await loop.look();
+      await loop.stop();
+    },
   };
 }
 

@@ -1,4 +1,7 @@
+import { getLogger } from "@logtape/logtape";
+
 import type { Context } from "../context.ts";
+import { background } from "../lib/background.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { type ApiKey, findValidKey, touchKey } from "../store/api-keys.ts";
 import type { Caller } from "./caller.ts";
@@ -58,5 +61,9 @@ function endOf(key: ApiKey, hash: string): number {
 
 /** Nobody waits for it, and a request does not fail because of it. */
 function noteUse(ctx: Context, key: number, now: number): void {
-  ctx.writer.write({ touched: touchKey(key, now) }).catch(() => undefined);
+  background(
+    getLogger(["gptrunner", "keys"]),
+    "Noting that a key was used",
+    ctx.writer.write({ touched: touchKey(key, now) }),
+  );
 }

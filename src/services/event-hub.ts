@@ -2,7 +2,9 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context, Delta } from "../context.ts";
 import { DELTA, type LoggedEvent } from "../domain/event.ts";
+import { background } from "../lib/background.ts";
 import { type Cancel, nextRound } from "../lib/clock.ts";
+import { createLoop } from "../lib/loop.ts";
 import { findLogBounds, readEvents } from "../store/events.ts";
 import { createGroups, type Group } from "./event-groups.ts";
 import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
@@ -14,6 +16,7 @@ export type EventHub = {
     after: number | undefined,
     onClose: () => void,
   ): Promise<ReadableStream<Uint8Array>>;
+  start(): void;
   /** Ends all streams, with what is in the log by now and a hint to come back. */
   stop(): Promise<void>;
   /** How many streams are open. */
@@ -25,6 +28,7 @@ const PAGE = 200;
 const POLL_MS = { exclusive: 1000, shared: 200 };
 /** Readers are promised a comment every ten seconds. */
 const PING_MS = 9000;
+const COMPLAINT = "The event log could not be read";
 const FAREWELL = "retry: 1000\n\n: the server stops; come back\n\n";
 
 /**
@@ -53,31 +57,24 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   let streams = 0;
   let position = 0;
   let waking: Promise<void> | undefined;
-  let reading: Promise<void> | undefined;
-  let isNudged = false;
   let isStopped = false;
-  let lastRead = -Infinity;
-  let cancelTimer: Cancel | undefined;
-  let intervals: Cancel[] = [];
-  const unsubscribe = [signals.on("events", nudge), signals.on("deltas", collect)];
+  let cancelPings: Cancel | undefined;
+  const unsubscribe: (() => void)[] = [];
+  const poll = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
+  const loop = createLoop({
+    log,
+    complaint: COMPLAINT,
+    clock,
+    work: read,
+    pauseMs: () => pauseMs(streams),
+    backstopMs: poll,
+    retryMs: poll,
+    maxRetryMs: POLL_MS.exclusive,
+  });
 
+  /** From a timer, so that what is about to be told in this round of the event loop is read, too. */
   function nudge(): void {
-    if (streams === 0 || isStopped) return;
-    const wait = lastRead + pauseMs(streams) - clock.monotonic();
-    if (reading) isNudged = true;
-    else cancelTimer ??= clock.setTimeout(startReading, Math.max(0, wait));
-  }
-
-  function startReading(): void {
-    cancelTimer = undefined;
-    reading = read()
-      .catch((error: unknown) => log.error("The event log could not be read: {error}", { error }))
-      .finally(() => {
-        lastRead = clock.monotonic();
-        reading = undefined;
-        if (isNudged) nudge();
-        isNudged = false;
-      });
+    loop.nudge(0);
   }
 
   async function read(): Promise<void> {
@@ -146,15 +143,15 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
 
   async function wake(): Promise<void> {
     ({ last: position } = await findLogBounds(client));
-    const poll = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
-    intervals = [clock.setInterval(nudge, poll), clock.setInterval(pingAll, pingMs)];
+    if (isStopped) return;
+    loop.start();
+    cancelPings = clock.setInterval(pingAll, pingMs);
   }
 
   function sleep(): void {
     waking = undefined;
-    cancelTimer?.();
-    cancelTimer = undefined;
-    for (const cancel of intervals) cancel();
+    cancelPings?.();
+    background(log, "The end of reading the event log", loop.stop());
   }
 
   function pingAll(): void {
@@ -185,17 +182,19 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
           if (--streams === 0) sleep();
           onClose();
         },
-        onError: (error) => log.error("The event log could not be read: {error}", { error }),
+        onError: (error) => log.error("{complaint}: {error}", { complaint: COMPLAINT, error }),
       });
       group.streams.add(stream);
       if (isStopped) stream.close(FAREWELL);
       return stream.body;
     },
+    start() {
+      unsubscribe.push(signals.on("events", nudge), signals.on("deltas", collect));
+    },
     async stop() {
       isStopped = true;
       for (const end of unsubscribe) end();
-      cancelTimer?.();
-      await reading;
+      await loop.stop();
       await read().catch(() => undefined);
       for (const group of groups.values())
         for (const stream of group.streams) stream.close(FAREWELL);

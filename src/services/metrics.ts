@@ -1,5 +1,3 @@
-import { getLogger } from "@logtape/logtape";
-
 import type { Context } from "../context.ts";
 import { HOUR_MS, MINUTE_MS, quantileOf } from "../domain/latency.ts";
 import { type Period, PERIODS, stepsOf } from "../domain/period.ts";
@@ -134,16 +132,10 @@ export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
 const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;
 const KEEP_HOURS_MS = 400 * 24 * HOUR_MS;
 
-/** Forgets minutes after two days and hours after 400. What fails is logged: the next time will do. */
+/** Forgets minutes after two days and hours after 400. */
 export async function pruneMetrics(ctx: Pick<Context, "writer" | "clock">): Promise<void> {
-  try {
-    const now = ctx.clock.now();
-    await ctx.writer.write({ old: pruneRollups(now - KEEP_MINUTES_MS, now - KEEP_HOURS_MS) });
-  } catch (error) {
-    getLogger(["gptrunner", "metrics"]).error("Old metrics could not be removed: {error}", {
-      error,
-    });
-  }
+  const now = ctx.clock.now();
+  await ctx.writer.write({ old: pruneRollups(now - KEEP_MINUTES_MS, now - KEEP_HOURS_MS) });
 }
 
 async function readSince(ctx: Context, filter: Parameters<typeof rollupsSince>[0]) {

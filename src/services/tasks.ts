@@ -1,3 +1,5 @@
+import { getLogger } from "@logtape/logtape";
+
 import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
@@ -5,6 +7,7 @@ import { ComposeError, composeRequest } from "../domain/compose.ts";
 import type { TaskInput } from "../domain/task-input.ts";
 import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
+import { background } from "../lib/background.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
 import { insertTask } from "../store/new-task.ts";
@@ -26,6 +29,7 @@ export type CreatedTask = {
   isReplay: boolean;
 };
 
+const log = getLogger(["gptrunner", "tasks"]);
 const NO_VARIABLES = new Map<string, string>();
 
 /** Stores a task and, with `execute`, queues it in the same commit. Racing requests of one idempotency key make one task. */
@@ -208,7 +212,7 @@ export async function waitForTask(
 ): Promise<store.TaskRecord> {
   const { task } = await getTask(ctx, id);
   await new Promise<void>((resolve) => {
-    const check = async () => {
+    const look = async () => {
       const now = await store.findTask(ctx.db, id);
       if (
         !now ||
@@ -218,11 +222,12 @@ export async function waitForTask(
       )
         done();
     };
+    const check = () => background(log, "A look at a task that is waited for", look());
     const cancelEnd = ctx.clock.setTimeout(done, waitMs);
     // The signal tells of runs that end in this process; the poll of those that end in others.
     const cancelPoll = ctx.clock.setInterval(check, 500);
     const unsubscribe = ctx.signals.on("settled", ({ tasks }) => {
-      if (tasks.includes(task.seq)) void check();
+      if (tasks.includes(task.seq)) check();
     });
     function done() {
       cancelEnd();
@@ -230,7 +235,7 @@ export async function waitForTask(
       unsubscribe();
       resolve();
     }
-    void check();
+    check();
   });
   return getTask(ctx, id);
 }

@@ -21,7 +21,10 @@ export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void
     found.running === 0 &&
     isOld(found.oldestAt) &&
     (found.startedAt === null || isOld(found.startedAt));
-  if (!isStuck) return void (await clearAlert(ctx, "queue.stuck"));
+  if (!isStuck) {
+    await clearAlert(ctx, "queue.stuck");
+    return;
+  }
   const minutes = Math.round((now - (found.oldestAt ?? now)) / 60_000);
   await raiseAlert(ctx, {
     code: "queue.stuck",

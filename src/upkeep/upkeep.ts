@@ -1,58 +1,61 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import type { Cancel } from "../lib/clock.ts";
+import { createLoop, type Loop } from "../lib/loop.ts";
 import { watchBudgets } from "../services/budgets.ts";
+import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 
 const WATCH_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
+const MAX_RETRY_MS = 60_000;
 
 export type Upkeep = { start(): void; stop(): Promise<void> };
 
 /**
  * What every process does beside its work: it looks for what is wrong, and removes what is old. On a
- * shared database all do; an alert is told once all the same, and what is removed is gone.
+ * shared database all do; an alert is told once all the same, and what is removed is gone. Each has a
+ * loop of its own, so that none waits for another.
  */
 export function createUpkeep(ctx: Context): Upkeep {
   const log = getLogger(["gptrunner", "upkeep"]);
-  const cancels: Cancel[] = [];
-  const underWay = new Set<Promise<void>>();
-  let watchedAt = ctx.clock.now();
+  let booksSeenAt = ctx.clock.now();
 
-  function run(name: string, work: () => Promise<unknown>): void {
-    const promise = work()
-      .then(
-        () => undefined,
-        (error: unknown) => log.error("{name} failed: {error}", { name, error }),
-      )
-      .finally(() => underWay.delete(promise));
-    underWay.add(promise);
+  function every(ms: number, complaint: string, work: () => Promise<unknown>): Loop {
+    return createLoop({
+      log,
+      complaint,
+      clock: ctx.clock,
+      work: () => work().then(() => undefined),
+      backstopMs: ms,
+      maxRetryMs: MAX_RETRY_MS,
+    });
   }
 
-  function watch(): void {
-    const since = watchedAt - WATCH_EVERY_MS;
-    watchedAt = ctx.clock.now();
-    run("The watch on the queue", () => watchQueue(ctx));
-    run("The watch on the disk", () => watchDisk(ctx));
-    run("The watch on the budgets", () => watchBudgets(ctx));
-    run("The watch on the counters", () => watchBooks(ctx, since));
-  }
-
-  const prune = () => run("The removal of old events", () => pruneHistory(ctx));
+  const watches = [
+    every(WATCH_EVERY_MS, "The queue could not be watched", () => watchQueue(ctx)),
+    every(WATCH_EVERY_MS, "The disk could not be watched", () => watchDisk(ctx)),
+    every(WATCH_EVERY_MS, "The budgets could not be watched", () => watchBudgets(ctx)),
+    every(WATCH_EVERY_MS, "The counters could not be watched", async () => {
+      const since = booksSeenAt - WATCH_EVERY_MS;
+      const now = ctx.clock.now();
+      await watchBooks(ctx, since);
+      booksSeenAt = now;
+    }),
+  ];
+  const pruning = [
+    every(PRUNE_EVERY_MS, "Old events could not be removed", () => pruneHistory(ctx)),
+    every(PRUNE_EVERY_MS, "Old metrics could not be removed", () => pruneMetrics(ctx)),
+  ];
 
   return {
     start() {
-      prune();
-      cancels.push(
-        ctx.clock.setInterval(watch, WATCH_EVERY_MS),
-        ctx.clock.setInterval(prune, PRUNE_EVERY_MS),
-      );
+      for (const loop of [...watches, ...pruning]) loop.start();
+      for (const loop of pruning) loop.nudge();
     },
     async stop() {
-      for (const cancel of cancels) cancel();
-      await Promise.all(underWay);
+      await Promise.all([...watches, ...pruning].map((loop) => loop.stop()));
     },
   };
 }

@@ -4,6 +4,9 @@ import type { AddressInfo } from "node:net";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { orCrash } from "../../src/lib/background.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+
 /** A row of a printed table. */
 export type Row = Record<string, string | number>;
 
@@ -161,7 +164,7 @@ async function readUntil(stream: ReadableStream<Uint8Array>, pattern: RegExp): P
     text += decoder.decode(value, { stream: true });
     const found = pattern.exec(text)?.[1];
     if (found === undefined) continue;
-    void drain(reader);
+    orCrash(createSystemClock(), drain(reader));
     return found;
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import type { Call, Outcome } from "../../src/engine/protocol.ts";
+import type { Call, Report } from "../../src/engine/protocol.ts";
 import { createWorkerPool } from "../../src/engine/worker-pool.ts";
 import { startWorkerThread } from "../../src/engine/worker-thread.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
@@ -8,7 +8,7 @@ import { hang, startProvider, TERMS } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
 function givenPool(baseUrl: string, size = 1) {
-  const outcomes: Outcome[] = [];
+  const reports: Report[] = [];
   const workers: Worker[] = [];
   const Original = globalThis.Worker;
   // The pool's own threads, so that a test can break one.
@@ -22,17 +22,16 @@ function givenPool(baseUrl: string, size = 1) {
     size,
     providers: [{ ...TERMS, kind: "openai", name: "openai", baseUrl, apiKeys: ["x"], headers: {} }],
     simulator: { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
-    onOutcomes: (more) => outcomes.push(...more),
+    onReports: (more) => reports.push(...more),
     onDeltas: () => {},
     clock: createSystemClock(),
     startThread: startWorkerThread,
   });
+  pool.start();
   globalThis.Worker = Original;
   const call = (task: number): Call => ({
     task,
     claim: 1,
-    model: "gpt-4o-mini",
-    fallbackFrom: null,
     provider: 0,
     key: 0,
     endpoint: "/v1/chat/completions",
@@ -41,11 +40,9 @@ function givenPool(baseUrl: string, size = 1) {
       messages: [{ role: "user", content: `p${task}` }],
     }),
     timeoutMs: 10_000,
-    isDryRun: false,
     isUrgent: false,
-    cacheKey: null,
   });
-  return { pool, outcomes, workers, call, [Symbol.dispose]: () => pool.stop() };
+  return { pool, reports, workers, call, [Symbol.dispose]: () => pool.stop() };
 }
 
 describe("worker threads", () => {
@@ -53,9 +50,9 @@ describe("worker threads", () => {
     await using provider = await startProvider();
     using world = givenPool(provider.url, 3);
     world.pool.run(Array.from({ length: 300 }, (_, i) => world.call(i)));
-    await until(() => world.outcomes.length === 300 || undefined);
-    expect(new Set(world.outcomes.map(({ task }) => task)).size).toBe(300);
-    expect(world.outcomes.every(({ failure }) => failure === null)).toBe(true);
+    await until(() => world.reports.length === 300 || undefined);
+    expect(new Set(world.reports.map(({ task }) => task)).size).toBe(300);
+    expect(world.reports.every(({ failure }) => failure === null)).toBe(true);
   });
 
   test("abort a call when told to, and only that one", async () => {
@@ -64,10 +61,10 @@ describe("worker threads", () => {
     );
     using world = givenPool(provider.url);
     world.pool.run([world.call(1), world.call(2)]);
-    await until(() => (world.outcomes.length === 1 && provider.state.open === 1) || undefined);
+    await until(() => (world.reports.length === 1 && provider.state.open === 1) || undefined);
     world.pool.abort([1, 2, 3]);
-    await until(() => world.outcomes.length === 2 || undefined);
-    expect(world.outcomes.map(({ task, failure }) => [task, failure?.cause])).toEqual([
+    await until(() => world.reports.length === 2 || undefined);
+    expect(world.reports.map(({ task, failure }) => [task, failure?.cause])).toEqual([
       [2, undefined],
       [1, "connection_lost"],
     ]);
@@ -82,12 +79,12 @@ describe("worker threads", () => {
     world.pool.run([world.call(1), world.call(2)]);
     await until(() => provider.state.open === 2 || undefined);
     world.workers[0]?.terminate();
-    await until(() => world.outcomes.length === 1 || undefined);
-    expect(world.outcomes[0]?.failure?.cause).toBe("worker_lost");
-    const lost = world.outcomes[0]?.task ?? 0;
+    await until(() => world.reports.length === 1 || undefined);
+    expect(world.reports[0]?.failure?.cause).toBe("worker_lost");
+    const lost = world.reports[0]?.task ?? 0;
     world.pool.run([world.call(lost)]);
-    await until(() => world.outcomes.length === 2 || undefined);
-    expect(world.outcomes[1]).toMatchObject({ task: lost, failure: null });
+    await until(() => world.reports.length === 2 || undefined);
+    expect(world.reports[1]).toMatchObject({ task: lost, failure: null });
   });
 
   test("that die with a task's call lead to another attempt", async () => {

@@ -76,6 +76,52 @@ test.each(["process.exit(3)", "throw new Error('a bug')"])(
   },
 );
 
+test("an unhandled rejection is logged whole and ends nothing; an uncaught exception ends the process with 1", async () => {
+  using folder = temporaryFolder();
+  // A process whose server does what no part of it may.
+  const script = `
+    const { runProcess } = await import("./src/process.ts");
+    await runProcess(1, () => {
+      const cause = new Error("the disk is gone");
+      Promise.reject(new Error("a bug", { cause }));
+      Promise.reject("not even an error");
+      let seen = 0;
+      process.on("unhandledRejection", () => {
+        if (++seen < 2) return;
+        setTimeout(() => {
+          console.log("still here");
+          throw new Error("a worse bug", { cause });
+        });
+      });
+      return { port: 1, stop: async () => {} };
+    });`;
+  const child = Bun.spawn([process.execPath, "-e", script], {
+    env: { PATH: process.env["PATH"] ?? "", DATA_DIR: folder.path, API_KEYS: "k", WORKERS: "1" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [said, complained] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  expect(await child.exited).toBe(1);
+  expect(said).toContain("still here");
+  const lines: Json[] = complained
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => JSON.parse(line));
+  expect(lines.map(({ level, error }) => [level, error.message])).toEqual([
+    ["error", "a bug"],
+    ["error", "not an error: 'not even an error'"],
+    ["fatal", "a worse bug"],
+  ]);
+  for (const { error } of [lines[0], lines[2]])
+    expect(error).toMatchObject({
+      stack: expect.stringContaining("at "),
+      cause: { message: "the disk is gone", stack: expect.stringContaining("at ") },
+    });
+});
+
 test("for people a line says at the end what its message does not, and the stack of an error follows", () => {
   const toLine = toPrettyLine(false);
   const record = {

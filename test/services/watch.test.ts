@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import type { Outcome } from "../../src/engine/protocol.ts";
+import type { Called } from "../../src/engine/outcome.ts";
 import { createProviderWatch } from "../../src/engine/provider-watch.ts";
 import { createUpstreams } from "../../src/engine/upstreams.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
@@ -59,7 +59,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
       if (unreachable) watch.probeFailed(unreachable.provider, unreachable.why);
     });
     const failure = { cause: "connect_failed", message: "connection refused" };
-    const lost = { failure, final: { provider: "openai", at: clock.now } } as Outcome;
+    const lost = { failure, final: { provider: "openai", at: clock.now } } as Called;
     for (let task = 1; task <= 5; task++) {
       const { upstream } = upstreams.choose("gpt-4o", clock.now);
       if (!upstream) throw new Error("the breaker opened too soon");

@@ -2,6 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 
 import type { Terms } from "../../src/domain/provider.ts";
+import { orCrash } from "../../src/lib/background.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import type { Json } from "./server.ts";
 
 /** What is agreed with a provider of which nothing is configured. */
@@ -33,7 +35,7 @@ export async function startProvider(behave: Behaviour = () => undefined) {
   const requests: ProviderRequest[] = [];
   const counts = new Map<string, number>();
   const state = { open: 0, mostOpen: 0, behave };
-  const server = createServer(async (incoming, response) => {
+  async function answer(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of incoming) chunks.push(chunk as Buffer);
     if (incoming.url?.endsWith("/models")) {
@@ -54,14 +56,17 @@ export async function startProvider(behave: Behaviour = () => undefined) {
     state.open++;
     state.mostOpen = Math.max(state.mostOpen, state.open);
     response.on("close", () => state.open--);
-    const answer = (await state.behave(request, response)) ?? chatAnswer(request);
+    const said = (await state.behave(request, response)) ?? chatAnswer(request);
     if (response.writableEnded || response.destroyed || response.headersSent) return;
     response.writeHead(200, {
       "content-type": "application/json",
       "x-request-id": `req_${requests.length}`,
     });
-    response.end(JSON.stringify(answer));
-  });
+    response.end(JSON.stringify(said));
+  }
+  const server = createServer((incoming, response) =>
+    orCrash(createSystemClock(), answer(incoming, response)),
+  );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {

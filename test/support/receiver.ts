@@ -1,6 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
+import { orCrash } from "../../src/lib/background.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import type { Json } from "./server.ts";
 
 export type Received = { headers: Record<string, string>; raw: string; body: Json };
@@ -10,7 +12,7 @@ export async function startReceiver(
   behave: (received: Received, response: ServerResponse) => unknown = () => undefined,
 ) {
   const received: Received[] = [];
-  const server = createServer(async (request: IncomingMessage, response) => {
+  async function take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const raw = Buffer.concat(chunks).toString();
@@ -18,7 +20,10 @@ export async function startReceiver(
     received.push(one);
     await behave(one, response);
     if (!response.headersSent) response.writeHead(204).end();
-  });
+  }
+  const server = createServer((request, response) =>
+    orCrash(createSystemClock(), take(request, response)),
+  );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   return {

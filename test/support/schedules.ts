@@ -3,10 +3,10 @@ import "@hono/zod-openapi";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { type Engine, startEngine } from "../../src/engine/engine.ts";
-import type { SetTimer } from "../../src/scheduler/loop.ts";
+import { createEngine } from "../../src/engine/engine.ts";
+import type { Clock } from "../../src/lib/clock.ts";
 import { startRun } from "../../src/scheduler/runs.ts";
-import { type Scheduler, startScheduler } from "../../src/scheduler/scheduler.ts";
+import { createScheduler, type Scheduler } from "../../src/scheduler/scheduler.ts";
 import { startProvider } from "./provider.ts";
 import { type Json, startServer, until } from "./server.ts";
 
@@ -23,16 +23,19 @@ export async function startAt(time: string, env?: Record<string, string>) {
   const clock = { now: Date.parse(time) };
   app.ctx.clock.now = () => clock.now;
   const timers = new Set<{ ms: number }>();
-  const setTimer: SetTimer = (_callback, ms) => {
+  const setTimer: Clock["setTimeout"] = (_callback, ms) => {
     const timer = { ms };
     timers.add(timer);
     return () => timers.delete(timer);
   };
-  const engine: Engine = await startEngine(app.ctx);
-  let scheduler: Scheduler | undefined = await startScheduler(app.ctx, {
-    node: engine.node,
-    setTimer,
-  });
+  const engine = createEngine(app.ctx);
+  await engine.start();
+  let scheduler: Scheduler | undefined;
+  async function startScheduler() {
+    scheduler = createScheduler(app.ctx, { node: engine.node, setTimer });
+    await scheduler.start();
+  }
+  await startScheduler();
   writeFileSync(join(app.filesDir, "in.csv"), "prompt\nhello\nworld\n");
   return {
     ...app,
@@ -46,7 +49,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
     /** The clock says this now, and the scheduler looks at it. */
     async at(time: string | number) {
       clock.now = typeof time === "number" ? time : Date.parse(time);
-      await scheduler?.nudge();
+      await scheduler?.look();
     },
     /** Nothing is due for anybody: as if the program were down. */
     async stopScheduler() {
@@ -54,12 +57,10 @@ export async function startAt(time: string, env?: Record<string, string>) {
       scheduler = undefined;
       timers.clear();
     },
-    async startScheduler() {
-      scheduler = await startScheduler(app.ctx, { node: engine.node, setTimer });
-    },
+    startScheduler,
     /** As a process that has claimed the run. */
     begin: (runId: string) => startRun(app.ctx, runId),
-    nudge: () => scheduler?.nudge(),
+    nudge: () => scheduler?.look(),
     async create(fields: Record<string, unknown>): Promise<string> {
       const { body } = await app.post("/scheduled-tasks", {
         name: "s",
@@ -77,7 +78,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
     /** The runs of a schedule, once none of them is under way any more. */
     async ended(id: string): Promise<Json[]> {
       return until(async () => {
-        await scheduler?.nudge();
+        await scheduler?.look();
         const runs = await this.runs(id);
         const isOpen = ({ status }: Json) => /pending|queued|running/.test(status);
         return runs.some(isOpen) ? undefined : runs;
@@ -86,7 +87,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
     /** The runs of a schedule, once the last of them has this status. */
     async last(id: string, status: string): Promise<Json> {
       return until(async () => {
-        await scheduler?.nudge();
+        await scheduler?.look();
         const run = (await this.runs(id)).at(-1);
         return run?.status === status ? run : undefined;
       });

@@ -24,7 +24,7 @@ test("a delivery that ends while the database's answer is on its way is not made
   await app.post("/webhooks", { url: receiver.url, events: ["task.created"] });
   for (let i = 0; i < 60; i++) await app.post("/tasks", { prompt: `p${i}` });
   const courier = createCourier(ctx);
-  await courier.start();
+  courier.start();
   const told = () => new Set(receiver.received.map(({ body }) => body.data.taskId)).size;
   await until(() => told() === 60 || undefined);
   await courier.stop(1000);

@@ -1,0 +1,32 @@
+import type { Logger } from "@logtape/logtape";
+
+import type { Clock } from "./clock.ts";
+
+/**
+ * Lets work go on that nobody waits for; a failure is logged as that of `name`, a noun phrase that
+ * begins a sentence. `underWay` holds the work until it has ended, for those who must wait for it
+ * before they stop; it never rejects.
+ */
+export function background(
+  log: Pick<Logger, "error">,
+  name: string,
+  work: Promise<unknown>,
+  underWay?: Set<Promise<void>>,
+): void {
+  const ended: Promise<void> = work
+    .then(
+      () => undefined,
+      (error: unknown) => log.error("{name} failed: {error}", { name, error }),
+    )
+    .finally(() => underWay?.delete(ended));
+  underWay?.add(ended);
+}
+
+/** For work that cannot fail unless there is a bug, where nothing may go on after one: its error is thrown to the runtime. */
+export function orCrash(clock: Pick<Clock, "setImmediate">, work: Promise<unknown>): void {
+  work.catch((error: unknown) =>
+    clock.setImmediate(() => {
+      throw error;
+    }),
+  );
+}

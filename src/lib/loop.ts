@@ -1,0 +1,153 @@
+import type { Logger } from "@logtape/logtape";
+
+import type { Cancel, Clock } from "./clock.ts";
+
+export type Loop = {
+  /** From now on it can be nudged, and works after its backstop in any case. */
+  start(): void;
+  /**
+   * Works at once, or after `inMs`, from a timer even where that is 0; sooner if it was to work sooner
+   * anyway. Does nothing unless the loop is started.
+   */
+  nudge(inMs?: number): void;
+  /** Works at once, after a failure, too; resolves when work that began after this call has ended, well or not. */
+  look(): Promise<void>;
+  /** Works no more unless it is started again; resolves when the work at hand has ended. */
+  stop(): Promise<void>;
+};
+
+export type LoopOptions = {
+  log: Pick<Logger, "error">;
+  /** What is said when work fails, a sentence without its full stop: "The queue could not be read". */
+  complaint: string;
+  clock: Pick<Clock, "monotonic" | "setTimeout">;
+  /** Does what there is to do. May tell in how many ms there is more, where that is before the backstop. */
+  work: () => Promise<More | void>;
+  /** It works this long after it worked last, though nothing nudges it. Without it, it waits for a nudge. */
+  backstopMs?: number;
+  /** Nudges have it work no sooner than this after it worked last, so that what comes meanwhile is done together. */
+  pauseMs?: () => number;
+  /** After a first failure it works again in this time, after each further one in a row in twice the time. */
+  retryMs?: number;
+  maxRetryMs?: number;
+};
+
+export type More = { inMs: number };
+
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 5000;
+/** Timers of more than 24 days fire at once; one that rings early is looked at once too often, at worst. */
+const LONGEST_MS = 60_000;
+
+/*
+ * Drives a part that lives as long as the process. It never works twice at once.
+ *
+ *   stopped   at first, and after `stop`. Nudges do nothing. Left by `start`.
+ *   idle      a timer is armed for the next work: the soonest of what the last work asked for, the
+ *             nudges since then and the backstop. Left by the timer, or by a nudge at once where the
+ *             pause since the last work is over; otherwise the timer is armed for its end.
+ *   working   nudges that come meanwhile lead to more work.
+ *   failing   the last work failed, which was logged. A timer is armed for the next attempt. Nudges
+ *             wait for it, as they would undo the backoff; only `look` does not. Left, when the
+ *             attempt succeeds, for idle.
+ *
+ * Stopped while it works, it ends this work and no more. Started again meanwhile, it goes on as if it
+ * had not been stopped.
+ */
+export function createLoop(options: LoopOptions): Loop {
+  const { log, complaint, clock, work, backstopMs = Infinity, pauseMs = () => 0 } = options;
+  const { retryMs = RETRY_MS, maxRetryMs = MAX_RETRY_MS } = options;
+  let isStarted = false;
+  let isWorking = false;
+  let turn = Promise.resolve();
+  let looking: Promise<void> | undefined;
+  let failures = 0;
+  let endedAt = -Infinity;
+  /** When it is to work next, on the monotonic clock; -Infinity: as soon as it may. */
+  let dueAt = Infinity;
+  let cancelTimer: Cancel | undefined;
+
+  function begin(): void {
+    disarm();
+    isWorking = true;
+    turn = takeTurn();
+  }
+
+  async function takeTurn(): Promise<void> {
+    let inMs = Infinity;
+    try {
+      inMs = (await work())?.inMs ?? Infinity;
+      failures = 0;
+    } catch (error) {
+      failures++;
+      inMs = backoffMs();
+      log.error("{complaint}; trying again in {inMs} ms: {error}", { complaint, inMs, error });
+    }
+    isWorking = false;
+    endedAt = clock.monotonic();
+    if (!isStarted) return;
+    dueAt = Math.min(dueAt, endedAt + Math.max(0, Math.min(inMs, backstopMs)));
+    if (dueAt === -Infinity && restMs() <= 0) begin();
+    else arm();
+  }
+
+  function backoffMs(): number {
+    return Math.min(maxRetryMs, retryMs * 2 ** (failures - 1));
+  }
+
+  /** How long it may not work yet. */
+  function restMs(): number {
+    return endedAt + (failures > 0 ? backoffMs() : pauseMs()) - clock.monotonic();
+  }
+
+  function arm(): void {
+    cancelTimer?.();
+    cancelTimer = undefined;
+    if (dueAt === Infinity) return;
+    const ms = Math.max(0, dueAt - clock.monotonic(), restMs());
+    cancelTimer = clock.setTimeout(begin, Math.min(Math.round(ms), LONGEST_MS));
+  }
+
+  function disarm(): void {
+    cancelTimer?.();
+    cancelTimer = undefined;
+    dueAt = Infinity;
+  }
+
+  function lookAgain(): Promise<void> {
+    looking = undefined;
+    if (isStarted && !isWorking) begin();
+    return turn;
+  }
+
+  return {
+    start() {
+      if (isStarted) return;
+      isStarted = true;
+      if (isWorking) return;
+      dueAt = clock.monotonic() + backstopMs;
+      arm();
+    },
+    nudge(inMs) {
+      if (!isStarted) return;
+      const at = inMs === undefined ? -Infinity : clock.monotonic() + inMs;
+      if (at >= dueAt) return;
+      if (!isWorking && inMs === undefined && restMs() <= 0) return begin();
+      dueAt = at;
+      if (!isWorking) arm();
+    },
+    look() {
+      if (!isStarted) return Promise.resolve();
+      if (!isWorking) {
+        begin();
+        return turn;
+      }
+      return (looking ??= turn.then(lookAgain));
+    },
+    async stop() {
+      isStarted = false;
+      disarm();
+      await turn;
+    },
+  };
+}

@@ -1,0 +1,166 @@
+import { describe, expect, test } from "bun:test";
+
+import { createLoop, type LoopOptions, type More } from "../../src/lib/loop.ts";
+import { virtualTime } from "../support/clock.ts";
+
+/** A started loop that notes when it works. `work.do` is what it does then. */
+function givenLoop(options: Partial<LoopOptions> = {}) {
+  const time = virtualTime();
+  const begun: number[] = [];
+  const complaints: Record<string, unknown>[] = [];
+  const work = { do: async (): Promise<More | void> => undefined };
+  const loop = createLoop({
+    log: {
+      error: (_message: unknown, properties: unknown) =>
+        complaints.push(properties as Record<string, unknown>),
+    } as unknown as LoopOptions["log"],
+    complaint: "The work could not be done",
+    clock: time.clock,
+    work() {
+      begun.push(time.clock.monotonic());
+      return work.do();
+    },
+    ...options,
+  });
+  loop.start();
+  return { ...time, loop, work, begun, complaints };
+}
+
+describe("a loop", () => {
+  test("works at once when it is nudged, and after its backstop when nobody does", async () => {
+    const { loop, begun, pass } = givenLoop({ backstopMs: 100 });
+    loop.nudge();
+    expect(begun).toEqual([0]);
+    await pass(250);
+    expect(begun).toEqual([0, 100, 200]);
+  });
+
+  test("works at the soonest of the times that it was told", async () => {
+    const { loop, begun, pass } = givenLoop({ backstopMs: 1000 });
+    loop.nudge(50);
+    loop.nudge(20);
+    loop.nudge(70);
+    await pass(500);
+    expect(begun).toEqual([20]);
+  });
+
+  test("works again when its work says so, but not later than its backstop", async () => {
+    const { loop, work, begun, pass } = givenLoop({ backstopMs: 100 });
+    work.do = async () => ({ inMs: begun.length === 1 ? 10 : 700 });
+    loop.nudge();
+    await pass(150);
+    expect(begun).toEqual([0, 10, 110]);
+  });
+
+  test("never works twice at once; all nudges that come meanwhile lead to one more turn", async () => {
+    const { loop, work, begun, pass } = givenLoop();
+    const gate = Promise.withResolvers<void>();
+    work.do = () => gate.promise;
+    for (let i = 0; i < 5; i++) loop.nudge();
+    await pass(100);
+    expect(begun).toEqual([0]);
+    gate.resolve();
+    await pass(100);
+    expect(begun).toEqual([0, 100]);
+  });
+
+  test("pauses between turns, so that what comes meanwhile is one turn's work", async () => {
+    const { loop, begun, pass } = givenLoop({ pauseMs: () => 30 });
+    loop.nudge();
+    await pass(10);
+    loop.nudge();
+    loop.nudge();
+    await pass(10);
+    expect(begun).toEqual([0]);
+    await pass(100);
+    expect(begun).toEqual([0, 30]);
+  });
+
+  test("logs what fails and tries again, each time later, whoever nudges it", async () => {
+    const { loop, work, begun, complaints, pass } = givenLoop({ retryMs: 10, maxRetryMs: 40 });
+    const error = new Error("the database is away");
+    work.do = async () => {
+      if (begun.length < 5) throw error;
+    };
+    loop.nudge();
+    for (let i = 0; i < 30; i++) {
+      await pass(5);
+      loop.nudge();
+    }
+    expect(begun.slice(0, 5)).toEqual([0, 10, 30, 70, 110]);
+    expect(complaints.map(({ inMs }) => inMs)).toEqual([10, 20, 40, 40]);
+    expect(complaints[0]).toEqual({ complaint: "The work could not be done", inMs: 10, error });
+    await pass(0);
+    const before = begun.length;
+    loop.nudge();
+    expect(begun.length).toBe(before + 1);
+  });
+
+  test("looks at once though it has failed, and says when the work has ended", async () => {
+    const { loop, work, begun, pass } = givenLoop({ retryMs: 1000 });
+    work.do = async () => {
+      throw new Error("no");
+    };
+    await loop.look();
+    work.do = async () => undefined;
+    await loop.look();
+    expect(begun).toEqual([0, 0]);
+    await pass(5000);
+    expect(begun).toEqual([0, 0]);
+  });
+
+  test("that is asked to look while it works looks once more, for all who ask", async () => {
+    const { loop, work, begun, pass } = givenLoop();
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    work.do = () => gates[begun.length - 1]!.promise;
+    const seen: string[] = [];
+    const look = async (name: string) => {
+      await loop.look();
+      seen.push(name);
+    };
+    const looks = [look("first"), look("second"), look("third")];
+    gates[0]!.resolve();
+    await pass(0);
+    expect([begun.length, seen]).toEqual([2, ["first"]]);
+    gates[1]!.resolve();
+    await Promise.all(looks);
+    expect([begun.length, seen]).toEqual([2, ["first", "second", "third"]]);
+  });
+
+  test("ends the work at hand when it is stopped, and does no more", async () => {
+    const { loop, work, begun, next, pass } = givenLoop({ backstopMs: 10 });
+    const gate = Promise.withResolvers<void>();
+    work.do = () => gate.promise;
+    loop.nudge();
+    loop.nudge();
+    let isStopped = false;
+    const stopping = loop.stop().then(() => (isStopped = true));
+    await pass(100);
+    expect(isStopped).toBe(false);
+    gate.resolve();
+    await stopping;
+    loop.nudge();
+    await loop.look();
+    await pass(100);
+    expect([begun, next()]).toEqual([[0], Infinity]);
+  });
+
+  test("goes on when it is started again, even while its last work is under way", async () => {
+    const { loop, work, begun, pass } = givenLoop({ backstopMs: 10 });
+    const gate = Promise.withResolvers<void>();
+    work.do = () => gate.promise;
+    loop.nudge();
+    const stopping = loop.stop();
+    loop.start();
+    gate.resolve();
+    await stopping;
+    work.do = async () => undefined;
+    await pass(25);
+    expect(begun).toEqual([0, 10, 20]);
+  });
+
+  test("sleeps for at most a minute, because long timers fire at once", async () => {
+    const { next } = givenLoop({ backstopMs: 30 * 86_400_000 });
+    expect(next()).toBe(60_000);
+  });
+});
