@@ -97,16 +97,32 @@ type Begun = { what: string; done: Promise<unknown> };
 
 const NOTHING: Begun = { what: "nothing", done: Promise.resolve() };
 
-/** Two digits of ids are few, so that clients meet. */
-const taskId = (luck: Luck) => `t${luck.int(0, 11)}`;
-const batchId = (luck: Luck) => `b${luck.int(0, 3)}`;
+/** Ids are few, so that clients meet; mostly such as are there. */
+function anyTask({ luck, ledger: { tasks } }: Acting): string {
+  return oneOf(luck, tasks) ?? newTask(luck);
+}
+
+function anyBatch({ luck, ledger: { batches } }: Acting): string {
+  return oneOf(luck, batches) ?? newBatch(luck);
+}
+
+const newTask = (luck: Luck) => `t${luck.int(0, 11)}`;
+const newBatch = (luck: Luck) => `b${luck.int(0, 3)}`;
+
+function oneOf(luck: Luck, known: string[]): string | undefined {
+  return luck.chance(0.9) ? known[luck.int(0, known.length - 1)] : undefined;
+}
+
+function remember(known: string[], id: string): void {
+  if (!known.includes(id)) known.push(id);
+}
 
 function begin(action: Action, acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
   const { ctx } = node;
   const inBatch = luck.chance(0.3);
-  const batch = batchId(luck);
-  const task = inBatch ? `${batch}-${luck.int(0, 5)}` : taskId(luck);
+  const batch = anyBatch(acting);
+  const task = inBatch ? `${batch}-${luck.int(0, 5)}` : anyTask(acting);
   const of = (what: string, done: Promise<unknown>): Begun => ({ what, done });
   switch (action) {
     case "create":
@@ -120,8 +136,7 @@ function begin(action: Action, acting: Acting): Begun {
     case "cancel":
       return of(`cancel ${task}`, cancelTask(ctx, task));
     case "cancel and execute":
-      ledger.mayStart(task);
-      return of(`cancel and execute ${task}`, cancelThenExecute(acting, task));
+      return of("cancel what runs and execute it", cancelThenExecute(acting));
     case "change":
       ledger.mayStart(task);
       return of(`change ${task}`, change(acting, task));
@@ -131,7 +146,7 @@ function begin(action: Action, acting: Acting): Begun {
     case "wait":
       return of(`wait for ${task}`, waitForTask(ctx, task, luck.int(100, 10_000)));
     case "create batch":
-      return fillBatch(acting, batch);
+      return fillBatch(acting, newBatch(luck));
     case "execute batch":
     case "dry run":
       ledger.mayStartBatch(batch);
@@ -199,8 +214,10 @@ function requestFor({ plan, luck }: Acting, id: string): TaskInput {
 
 function create(acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
-  const batch = luck.chance(0.2) ? batchId(luck) : undefined;
-  const id = batch === undefined ? taskId(luck) : `${batch}-${luck.int(0, 5)}`;
+  const batch = luck.chance(0.2) ? newBatch(luck) : undefined;
+  const id = batch === undefined ? newTask(luck) : `${batch}-${luck.int(0, 5)}`;
+  if (batch !== undefined) remember(ledger.batches, batch);
+  remember(ledger.tasks, id);
   const isExecuted = luck.chance(0.6);
   if (isExecuted) ledger.mayStart(id);
   const input = { ...requestFor(acting, id), id, batchId: batch };
@@ -211,7 +228,15 @@ function create(acting: Acting): Begun {
   };
 }
 
-async function cancelThenExecute({ node: { ctx } }: Acting, id: string): Promise<void> {
+/** Of a task whose call is in flight, as far as the node knows. */
+async function cancelThenExecute({ luck, ledger, node: { ctx } }: Acting): Promise<void> {
+  const { rows } = await ctx.client.execute(
+    "SELECT t.id FROM queue q JOIN tasks t ON t.seq = q.task WHERE q.owner IS NOT NULL ORDER BY q.task LIMIT 20",
+  );
+  const row = rows[luck.int(0, rows.length - 1)];
+  if (!row) return;
+  const id = String(row["id"]);
+  ledger.mayStart(id);
   await cancelTask(ctx, id);
   await executeTask(ctx, id, { isDryRun: false, priority: undefined });
 }
@@ -230,6 +255,7 @@ function fillBatch(acting: Acting, id: string): Begun {
   const size = luck.int(1, plan.batchSize);
   const isDear = luck.chance(0.3);
   const maxCostUsd = isDear ? luck.int(1, 6) : undefined;
+  remember(ledger.batches, id);
   ledger.mayStartBatch(id);
   ledger.mayRefill(id);
   if (isDear) ledger.mayLimit();

@@ -1,5 +1,8 @@
 /** What clients have asked for: more than this must not happen. Requests are counted before they are sent, since nobody knows what becomes of them. */
 export type Ledger = {
+  /** Ids that a client has used, batches and tasks apart, in the order of their first use. */
+  batches: string[];
+  tasks: string[];
   /** A run of this task may follow. */
   mayStart(task: string): void;
   /** Runs of all tasks of this batch may follow. */
@@ -30,6 +33,8 @@ export function createLedger(): Ledger {
   const alone = new Map<string, number>();
   const add = (to: Map<string, number>, name: string) => to.set(name, (to.get(name) ?? 0) + 1);
   return {
+    batches: [],
+    tasks: [],
     mayStart(task) {
       add(tasks, task);
       add(alone, task.split("-")[0] ?? "");

@@ -90,7 +90,7 @@ export function planOf(seed: string, profile: Profile): Plan {
     profile,
     activeMs,
     nodes,
-    latencyMs: luck.pick([1, 10, 100, 400]),
+    latencyMs: luck.pick([0.5, 2, 10, 100]),
     clients,
     actions: actionsOf(luck),
     flags: FLAGS.filter(() => luck.chance(0.25)),
@@ -119,7 +119,7 @@ function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][numb
 
 function actionsOf(luck: Luck): Plan["actions"] {
   const basic: Plan["actions"] = { create: 4, execute: 3, "create batch": 1, "execute batch": 2 };
-  const chosen = ACTIONS.filter(() => luck.chance(0.4)).map((action) => [action, luck.int(1, 4)]);
+  const chosen = ACTIONS.filter(() => luck.chance(0.45)).map((action) => [action, luck.int(1, 4)]);
   return { ...basic, ...(Object.fromEntries(chosen) as Plan["actions"]) };
 }
 

@@ -111,7 +111,9 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
         reject(new DOMException("The operation was aborted", "AbortError"));
       });
       if (mood === "hanging") return;
-      const ms = luck.about(latencyMs) * (mood === "slow" ? 20 : 1);
+      // Most answer soon; some take their time.
+      const factor = (mood === "slow" ? 20 : 1) * (luck.chance(0.15) ? 20 : 1);
+      const ms = luck.about(latencyMs) * factor;
       clock.arrive(ms, () => {
         if (call.outcome !== null) return;
         if (mood === "down") {

@@ -18,6 +18,7 @@ export type Range = {
 /** Seeds that a process is given at a time. */
 const AT_A_TIME = 20;
 const TELL_EVERY_MS = 10_000;
+const MOST_TOLD = 3;
 
 /** Lives through many seeds, in a process for each core. Returns those that found something. */
 export async function simulate(range: Range): Promise<SeedReport[]> {
@@ -41,7 +42,8 @@ export async function simulate(range: Range): Promise<SeedReport[]> {
     sums.kills += report.kills;
     if (report.complaints.length > 0) {
       found.push(report);
-      onProgress(`seed ${report.seed} (${report.profile}): ${report.complaints[0]}`);
+      for (const complaint of report.complaints.slice(0, MOST_TOLD))
+        onProgress(`seed ${report.seed} (${report.profile}): ${complaint}`);
     }
     if (performance.now() - toldAt < TELL_EVERY_MS) return;
     toldAt = performance.now();
