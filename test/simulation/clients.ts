@@ -1,0 +1,320 @@
+import { LibsqlError } from "@libsql/client";
+
+import type { TaskInput } from "../../src/domain/task-input.ts";
+import { AppError } from "../../src/errors.ts";
+import { updateKey } from "../../src/services/api-keys.ts";
+import { createBatch } from "../../src/services/batches.ts";
+import type { Caller } from "../../src/services/caller.ts";
+import {
+  cancelBatch,
+  changeBatch,
+  deleteBatch,
+  executeBatch,
+  pauseBatch,
+  resumeBatch,
+  retryBatch,
+} from "../../src/services/run-batch.ts";
+import { changeSchedule, createSchedule, runSchedule } from "../../src/services/schedules.ts";
+import {
+  cancelTask,
+  createTask,
+  deleteTask,
+  executeTask,
+  waitForTask,
+} from "../../src/services/tasks.ts";
+import { updateTask } from "../../src/services/update-task.ts";
+import { createWebhook } from "../../src/services/webhooks.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Node } from "./node.ts";
+import type { Action, ClientPlan, Plan } from "./plan.ts";
+import { createLuck, type Luck } from "./random.ts";
+import type { Timeline } from "./timeline.ts";
+
+export const KEYS = ["key-a", "key-b"] as const;
+export const INPUT_FILE = "in.csv";
+
+/** What clients do things with. */
+export type ClientWorld = {
+  plan: Plan;
+  timeline: Timeline;
+  ledger: Ledger;
+  /** A node that answers, if there is one. */
+  nodeFor(luck: Luck): Node | undefined;
+  note(line: () => string): void;
+  /** Something that no client should ever see. */
+  complain(what: string): void;
+  watch(node: Node): void;
+  /** How many more of what costs a world much time, whatever it does. */
+  left: { webhooks: number; schedules: number; readers: number };
+};
+
+const PAUSED = { code: "requested", message: "a client asked for it" };
+
+/** Begins to do things at random, one after the other and some of them at the same time, until faults stop. */
+export function startClient(world: ClientWorld, client: ClientPlan): void {
+  const { plan, timeline } = world;
+  const luck = createLuck(client.seed);
+  const caller: Caller = {
+    key: client.key + 1,
+    keyId: KEYS[client.key] ?? KEYS[0],
+    scopes: ["admin"],
+    rateLimitPerMinute: null,
+  };
+
+  function next(): void {
+    const at = timeline.now() + luck.about(client.thinkMs);
+    if (at < plan.activeMs) timeline.at(at, act);
+  }
+
+  function act(): void {
+    next();
+    const node = world.nodeFor(luck);
+    if (!node) return;
+    const action = luck.weighted(plan.actions);
+    const { what, done } = begin(action, { ...world, luck, caller, node });
+    world.note(() => `client  ${client.seed.split(" ").at(-1)} at node ${node.index}: ${what}`);
+    done.then(
+      () => world.note(() => `client  ${what}: done`),
+      (error: unknown) => {
+        world.note(() => `client  ${what}: ${String(error)}`);
+        if (!isExpected(error)) world.complain(`${what} failed with ${String(error)}`);
+      },
+    );
+  }
+
+  next();
+}
+
+/** What a client may be told: what it did wrong, or that the database is in trouble. */
+function isExpected(error: unknown): boolean {
+  if (error instanceof AppError || error instanceof LibsqlError) return true;
+  // Drizzle wraps the error of its query.
+  return error instanceof Error && error.cause instanceof LibsqlError;
+}
+
+type Acting = ClientWorld & { luck: Luck; caller: Caller; node: Node };
+type Begun = { what: string; done: Promise<unknown> };
+
+const NOTHING: Begun = { what: "nothing", done: Promise.resolve() };
+
+/** Ids are few, so that clients meet; mostly such as are there. */
+function anyTask({ luck, ledger: { tasks } }: Acting): string {
+  return oneOf(luck, tasks) ?? newTask(luck);
+}
+
+function anyBatch({ luck, ledger: { batches } }: Acting): string {
+  return oneOf(luck, batches) ?? newBatch(luck);
+}
+
+const newTask = (luck: Luck) => `t${luck.int(0, 11)}`;
+const newBatch = (luck: Luck) => `b${luck.int(0, 3)}`;
+
+function oneOf(luck: Luck, known: string[]): string | undefined {
+  return luck.chance(0.9) ? known[luck.int(0, known.length - 1)] : undefined;
+}
+
+function remember(known: string[], id: string): void {
+  if (!known.includes(id)) known.push(id);
+}
+
+function begin(action: Action, acting: Acting): Begun {
+  const { luck, ledger, node, caller } = acting;
+  const { ctx } = node;
+  const inBatch = luck.chance(0.3);
+  const batch = anyBatch(acting);
+  const task = inBatch ? `${batch}-${luck.int(0, 5)}` : anyTask(acting);
+  const of = (what: string, done: Promise<unknown>): Begun => ({ what, done });
+  switch (action) {
+    case "create":
+      return create(acting);
+    case "execute":
+      ledger.mayStart(task);
+      return of(
+        `execute ${task}`,
+        executeTask(ctx, task, { isDryRun: luck.chance(0.1), priority: undefined }),
+      );
+    case "cancel":
+      return of(`cancel ${task}`, cancelTask(ctx, task));
+    case "cancel and execute":
+      return of("cancel what runs and execute it", cancelThenExecute(acting));
+    case "change":
+      ledger.mayStart(task);
+      return of(`change ${task}`, change(acting, task));
+    case "delete":
+      ledger.mayVanish(inBatch ? batch : undefined);
+      return of(`delete ${task}`, deleteTask(ctx, task, luck.chance(0.5)));
+    case "wait":
+      return of(`wait for ${task}`, waitForTask(ctx, task, luck.int(100, 10_000)));
+    case "create batch":
+      return fillBatch(acting, newBatch(luck));
+    case "execute batch":
+    case "dry run":
+      ledger.mayStartBatch(batch);
+      return of(`${action} ${batch}`, executeBatch(ctx, batch, { isDryRun: action === "dry run" }));
+    case "pause":
+      return of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED));
+    case "resume":
+      return of(`resume ${batch}`, resumeBatch(ctx, batch));
+    case "cancel batch":
+      return of(`cancel batch ${batch}`, cancelBatch(ctx, batch));
+    case "retry": {
+      const statuses = luck.chance(0.5)
+        ? (["failed"] as const)
+        : (["failed", "cancelled"] as const);
+      ledger.mayStartBatch(batch);
+      return of(`retry ${batch}`, retryBatch(ctx, batch, [...statuses]));
+    }
+    case "delete batch":
+      ledger.mayVanish(batch);
+      return of(`delete batch ${batch}`, deleteBatch(ctx, batch, luck.chance(0.5)));
+    case "change batch":
+      return of(`change batch ${batch}`, changeLimits(acting, batch));
+    case "set budget": {
+      ledger.mayLimit();
+      const monthlyBudgetUsd = luck.int(1, 12);
+      return of(
+        `budget of ${caller.keyId}: ${monthlyBudgetUsd}`,
+        updateKey(ctx, caller.keyId, { monthlyBudgetUsd }),
+      );
+    }
+    case "schedule":
+      return acting.left.schedules-- > 0 ? schedule(acting) : NOTHING;
+    case "run schedule":
+      return of(
+        "run a schedule",
+        withSchedule(acting, (id) => runSchedule(ctx, id, { isDryRun: undefined })),
+      );
+    case "change schedule": {
+      const isActive = luck.chance(0.6);
+      return of(
+        "change a schedule",
+        withSchedule(acting, (id) => changeSchedule(ctx, id, { isActive })),
+      );
+    }
+    case "webhook":
+      return acting.left.webhooks-- > 0 ? webhook(acting) : NOTHING;
+    case "watch":
+      if (acting.left.readers-- > 0) acting.watch(node);
+      return of("watch", Promise.resolve());
+  }
+}
+
+/** A request, with what the provider is asked to do in its prompt. */
+function requestFor({ plan, luck }: Acting, id: string): TaskInput {
+  const flags = plan.flags.filter(() => luck.chance(0.15));
+  return {
+    prompt: `${id}|${flags.join(" ")}`,
+    model: luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini",
+    ...(luck.chance(0.1) ? { cache: true } : {}),
+    ...(luck.chance(0.15) ? { parameters: { stream: true } } : {}),
+    ...(luck.chance(0.2) ? { maxRetries: luck.int(0, 2) } : {}),
+    ...(luck.chance(0.2) ? { priority: luck.pick(["low", "high"]) } : {}),
+  };
+}
+
+function create(acting: Acting): Begun {
+  const { luck, ledger, node, caller } = acting;
+  const batch = luck.chance(0.2) ? newBatch(luck) : undefined;
+  const id = batch === undefined ? newTask(luck) : `${batch}-${luck.int(0, 5)}`;
+  if (batch !== undefined) remember(ledger.batches, batch);
+  remember(ledger.tasks, id);
+  const isExecuted = luck.chance(0.6);
+  if (isExecuted) ledger.mayStart(id);
+  const input = { ...requestFor(acting, id), id, batchId: batch };
+  const execute = isExecuted ? { isDryRun: luck.chance(0.1), priority: undefined } : null;
+  return {
+    what: `create ${id}${isExecuted ? " and execute it" : ""}`,
+    done: createTask(node.ctx, caller, input, execute),
+  };
+}
+
+/** Of a task whose call is in flight, as far as the node knows. */
+async function cancelThenExecute({ luck, ledger, node: { ctx } }: Acting): Promise<void> {
+  const { rows } = await ctx.client.execute(
+    "SELECT t.id FROM queue q JOIN tasks t ON t.seq = q.task WHERE q.owner IS NOT NULL ORDER BY q.task LIMIT 20",
+  );
+  const row = rows[luck.int(0, rows.length - 1)];
+  if (!row) return;
+  const id = String(row["id"]);
+  ledger.mayStart(id);
+  await cancelTask(ctx, id);
+  await executeTask(ctx, id, { isDryRun: false, priority: undefined });
+}
+
+function change(acting: Acting, id: string): Promise<unknown> {
+  const { prompt } = requestFor(acting, id);
+  return updateTask(
+    acting.node.ctx,
+    id,
+    acting.luck.chance(0.5) ? { prompt } : { priority: "high" },
+  );
+}
+
+function fillBatch(acting: Acting, id: string): Begun {
+  const { luck, ledger, node, caller, plan } = acting;
+  const size = luck.int(1, plan.batchSize);
+  const isDear = luck.chance(0.3);
+  const maxCostUsd = isDear ? luck.int(1, 6) : undefined;
+  remember(ledger.batches, id);
+  ledger.mayStartBatch(id);
+  ledger.mayRefill(id);
+  if (isDear) ledger.mayLimit();
+  const tasks = Array.from({ length: size }, (_, i) => {
+    const request = requestFor(acting, `${id}-${i}`);
+    // Under a cap every answer costs the same, so that it is known how many fit.
+    const asked = isDear
+      ? { prompt: `${id}-${i}|dear${luck.chance(0.1) ? " bad" : ""}`, model: "gpt-4" }
+      : {};
+    return { ...request, ...asked, cache: isDear ? undefined : request.cache, id: `${id}-${i}` };
+  });
+  const maxConcurrency = luck.chance(0.3) ? luck.int(1, 8) : undefined;
+  const config = { maxConcurrency, maxCostUsd };
+  const outputFile = luck.chance(0.2) ? `${id}.csv` : undefined;
+  return {
+    what: `create batch ${id} of ${size}${maxCostUsd === undefined ? "" : ` for ${maxCostUsd} USD`}`,
+    done: createBatch(node.ctx, caller, { id, tasks, config, outputFile }),
+  };
+}
+
+function changeLimits({ luck, ledger, node: { ctx } }: Acting, id: string): Promise<unknown> {
+  if (luck.chance(0.5)) return changeBatch(ctx, id, { maxConcurrency: luck.int(1, 10) });
+  ledger.mayLimit();
+  return changeBatch(ctx, id, { maxCostUsd: luck.int(1, 9) });
+}
+
+function schedule({ luck, node: { ctx }, caller }: Acting): Begun {
+  const overlapPolicy = luck.pick(["skip", "queue", "allow", "cancel_previous"] as const);
+  const expression = luck.pick(["* * * * * *", "*/3 * * * * *", "*/7 * * * * *"]);
+  const draft = {
+    name: `schedule ${luck.int(0, 9)}`,
+    schedule: expression,
+    timezone: "UTC",
+    inputFile: INPUT_FILE,
+    outputFile: luck.chance(0.3) ? "out-{{runId}}.csv" : undefined,
+    isDryRun: luck.chance(0.2),
+    isActive: true,
+    config: {},
+    overlapPolicy,
+    catchUpWindowSeconds: 3600,
+    pauseAfterFailures: luck.chance(0.3) ? 2 : undefined,
+  };
+  return {
+    what: `schedule ${expression} ${overlapPolicy}`,
+    done: createSchedule(ctx, caller, draft),
+  };
+}
+
+async function withSchedule(
+  { luck, node: { ctx } }: Acting,
+  work: (id: string) => Promise<unknown>,
+): Promise<void> {
+  const { rows } = await ctx.client.execute("SELECT id FROM schedules ORDER BY seq");
+  const row = rows[luck.int(0, Math.max(0, rows.length - 1))];
+  if (row) await work(String(row["id"]));
+}
+
+function webhook({ luck, node: { ctx }, caller }: Acting): Begun {
+  const events = luck.pick([["*"], ["task.completed", "task.failed"], ["batch.*"]]);
+  const url = `http://receiver-${luck.int(0, 1)}.invalid/`;
+  return { what: `webhook ${events.join()}`, done: createWebhook(ctx, caller, { url, events }) };
+}

@@ -1,0 +1,249 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import {
+  type Client,
+  type InArgs,
+  type InStatement,
+  LibsqlError,
+  type ResultSet,
+} from "@libsql/client";
+
+import { openDatabase } from "../../src/db/client.ts";
+import { createLocalClient } from "../../src/db/local-client.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+import { DATABASE_NOW } from "../../src/store/nodes.ts";
+import type { NodeClock } from "./node-clock.ts";
+import type { Luck } from "./random.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** What a statement of a client may be. */
+type Given = InStatement | [string, InArgs?];
+
+/** How likely each of these is to happen to a call to the database, 0 to 1. */
+export type DatabaseFaults = {
+  /** Refused before it takes effect: busy, full, an error of the disk. */
+  refuse: number;
+  /** Over a network: the request is lost; the answer is; it takes effect after the caller has given up; it is slow. */
+  loseRequest: number;
+  loseReply: number;
+  late: number;
+  slow: number;
+};
+
+export const NO_DATABASE_FAULTS: DatabaseFaults = {
+  refuse: 0,
+  loseRequest: 0,
+  loseReply: 0,
+  late: 0,
+  slow: 0,
+};
+
+/** What a libSQL server refuses, a hundredth of what it does in the world, so that a test need not write megabytes. */
+const LARGEST_VALUE = 40_000;
+const LARGEST_ANSWER = 100_000;
+const GIVE_UP_MS = 5000;
+const LATEST_MS = 4000;
+
+export type Database = {
+  /** What takes effect here is seen at once; for checks. */
+  truth: Client;
+  /** A node's connection. Without `network` it is a file of its own, where a call ends in the same round. */
+  connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection;
+  faults: DatabaseFaults;
+  /** Set to hear of each commit that changed something, at once. */
+  onCommit: () => void;
+  close(): void;
+};
+
+export type Connection = Client & {
+  /** Calls fail for so long; those that are under way fail, too, whatever becomes of them. */
+  cut(ms: number): void;
+};
+
+/** A real libSQL database in memory, in virtual time. */
+export function createDatabase(timeline: Timeline, epoch: number, schema: string): Database {
+  const truth = createLocalClient(":memory:", 0);
+  // Statements of one turn of the local client run at once, so that the promise has nothing to wait for.
+  void truth.executeMultiple(schema);
+  const statements = new Map<string, string>();
+  const database: Database = {
+    truth,
+    faults: NO_DATABASE_FAULTS,
+    onCommit: () => {},
+    connect,
+    close: () => truth.close(),
+  };
+
+  /** The database's clock is the world's. */
+  function inVirtualTime(given: Given): InStatement {
+    const [sql, args] = toPair(given);
+    let replaced = statements.get(sql);
+    if (replaced === undefined) {
+      replaced = sql.replaceAll(DATABASE_NOW, "(SELECT ms FROM sim_clock)");
+      statements.set(sql, replaced);
+    }
+    if (replaced !== sql) setClock();
+    return args === undefined ? replaced : { sql: replaced, args };
+  }
+
+  let clockSays = -1;
+  function setClock(): void {
+    const ms = Math.floor(epoch + timeline.now());
+    if (ms !== clockSays) void truth.execute({ sql: "UPDATE sim_clock SET ms = ?", args: [ms] });
+    clockSays = ms;
+  }
+
+  type Call = { given: Given[]; mode: "write" | "read" | undefined };
+
+  async function take({ given, mode }: Call): Promise<ResultSet[]> {
+    const all = given.map(inVirtualTime);
+    const [only] = all;
+    const results =
+      mode === undefined && only !== undefined
+        ? [await truth.execute(only)]
+        : await truth.batch(all, mode);
+    if (given.some((one) => !IS_READ.test(toPair(one)[0]))) database.onCommit();
+    return results;
+  }
+
+  function connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection {
+    const { clock, luck } = node;
+    let cutUntil = -1;
+    let cuts = 0;
+
+    async function local(call: Call): Promise<ResultSet[]> {
+      if (luck.chance(database.faults.refuse)) throw refusal(luck);
+      return take(call);
+    }
+
+    function remote(call: Call): Promise<ResultSet[]> {
+      const { faults } = database;
+      const fault = luck.weighted({ ...faults, none: 1 - sumOf(faults) });
+      const wayMs = fault === "slow" ? luck.about(800) : 0.2 + luck.about(1);
+      const backMs = 0.2 + luck.about(1);
+      const cutsThen = cuts;
+      return new Promise((resolve, reject) => {
+        const fail = (ms: number, error: Error) => clock.arrive(ms, () => reject(error));
+        if (timeline.now() < cutUntil) return fail(luck.about(20), lost());
+        if (fault === "refuse") return fail(wayMs + backMs, refusal(luck));
+        if (fault === "loseRequest") return fail(luck.about(GIVE_UP_MS / 4), lost());
+        if (fault === "late") fail(luck.about(100), lost());
+        const arrivalMs = fault === "late" ? luck.next() * LATEST_MS : wayMs;
+        timeline.at(timeline.now() + arrivalMs, () => {
+          // What is on its way arrives though its sender has died; a paused one hears of it later.
+          const answered = isTooLarge(call.given)
+            ? Promise.reject(new LibsqlError("The request is too large", "SERVER_ERROR"))
+            : take(call).then(refuseLargeAnswers);
+          const isLost = () => fault === "loseReply" || cuts > cutsThen;
+          answered.then(
+            (results) => clock.arrive(backMs, () => (isLost() ? reject(lost()) : resolve(results))),
+            (error: unknown) => clock.arrive(backMs, () => reject(isLost() ? lost() : error)),
+          );
+        });
+      });
+    }
+
+    const call = isShared ? remote : local;
+    return {
+      protocol: isShared ? "http" : "file",
+      closed: false,
+      async execute(statement: InStatement, args?: InArgs) {
+        const given = args === undefined ? statement : { sql: toPair(statement)[0], args };
+        const [result] = await call({ given: [given], mode: undefined });
+        if (!result) throw new Error("a statement has a result");
+        return result;
+      },
+      batch: (given, mode) => call({ given, mode: mode === "read" ? "read" : "write" }),
+      migrate: notHere,
+      executeMultiple: notHere,
+      transaction: notHere,
+      sync: notHere,
+      reconnect: () => {},
+      close: () => {},
+      cut(ms) {
+        cutUntil = Math.max(cutUntil, timeline.now() + ms);
+        cuts++;
+      },
+    };
+  }
+
+  return database;
+}
+
+const IS_READ = /^\s*(select|with|pragma)\b/i;
+
+async function notHere(): Promise<never> {
+  throw new Error("nothing in the engine does this");
+}
+
+function sumOf(faults: DatabaseFaults): number {
+  return Object.values(faults).reduce((sum, one) => sum + one, 0);
+}
+
+function refusal(luck: Luck): LibsqlError {
+  const code = luck.pick(["SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR"]);
+  return new LibsqlError(`simulated: ${code}`, code);
+}
+
+function lost(): LibsqlError {
+  return new LibsqlError("simulated: the connection was lost", "HRANA_CLOSED_ERROR");
+}
+
+function toPair(given: Given): [string, InArgs | undefined] {
+  if (typeof given === "string") return [given, undefined];
+  return Array.isArray(given) ? [given[0], given[1]] : [given.sql, given.args];
+}
+
+function isTooLarge(given: Given[]): boolean {
+  return given.some((one) => {
+    const args = toPair(one)[1];
+    return (
+      Array.isArray(args) &&
+      args.some((value) => typeof value === "string" && value.length > LARGEST_VALUE)
+    );
+  });
+}
+
+function refuseLargeAnswers(results: ResultSet[]): ResultSet[] {
+  let bytes = 0;
+  for (const { rows } of results)
+    for (const row of rows)
+      for (let i = 0; i < row.length; i++) {
+        const value = row[i];
+        bytes += typeof value === "string" ? value.length : 8;
+      }
+  if (bytes > LARGEST_ANSWER)
+    throw new LibsqlError("The response is too large", "RESPONSE_TOO_LARGE");
+  return results;
+}
+
+/** The statements that make an empty, migrated database, with the world's clock beside it. */
+export async function readSchema(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "simulation-"));
+  const database = await openDatabase(`file:${join(folder, "template.db")}`, createSystemClock());
+  const { rows } = await database.client.execute(
+    `SELECT sql FROM sqlite_master
+     WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rootpage = 0, rowid`,
+  );
+  const kept = await database.client.execute("SELECT * FROM batches");
+  const inserts = kept.rows.map((row) => {
+    const values = kept.columns.map((_, i) => quote(row[i]));
+    return `INSERT INTO batches (${kept.columns.join()}) VALUES (${values.join()})`;
+  });
+  await database.close();
+  rmSync(folder, { recursive: true });
+  return [
+    "PRAGMA foreign_keys = ON",
+    ...rows.map((row) => String(row["sql"])),
+    ...inserts,
+    "CREATE TEMP TABLE sim_clock (ms INTEGER)",
+    "INSERT INTO sim_clock VALUES (0)",
+  ].join(";\n");
+}
+
+function quote(value: unknown): string {
+  if (value === null || value === undefined) return "NULL";
+  return typeof value === "number" ? String(value) : `'${String(value).replaceAll("'", "''")}'`;
+}

@@ -1,0 +1,35 @@
+import { webhookTypes } from "../../src/services/deliveries.ts";
+import type { World } from "./world.ts";
+
+type Row = { id: string; seq: number; url: string; events: string; createdCursor: number };
+
+/**
+ * Checks that every event after a webhook was made was delivered to it, at least once, under one id,
+ * and nothing else.
+ */
+export async function checkDeliveries({
+  database,
+  history,
+  receivers,
+  complain,
+}: World): Promise<void> {
+  const { rows: found } = await database.truth.execute(
+    `SELECT w.id, w.seq, w.url, w.events,
+            (SELECT min(event) FROM webhook_deliveries WHERE webhook = w.seq) AS createdCursor
+     FROM webhooks w WHERE w.is_active = 1`,
+  );
+  for (const row of found) {
+    const webhook = row as unknown as Row;
+    const types = new Set<string>((JSON.parse(webhook.events) as string[]).flatMap(webhookTypes));
+    const received = receivers.received.get(webhook.url) ?? new Map<string, number>();
+    const name = webhook.id.replace(/^wh-/, "");
+    // The first delivery tells where it began.
+    const expected = history.rows.filter(
+      ({ id, type }) =>
+        types.has(type) && webhook.createdCursor !== null && id >= webhook.createdCursor,
+    );
+    for (const { id, type } of expected)
+      if (!received.has(`evt-${name}-${id}`))
+        complain(`webhook ${webhook.id} never got event ${id} (${type})`);
+  }
+}

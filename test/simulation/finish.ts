@@ -1,0 +1,138 @@
+import { updateKey } from "../../src/services/api-keys.ts";
+import { changeBatch, resumeBatch } from "../../src/services/run-batch.ts";
+import { changeSchedule } from "../../src/services/schedules.ts";
+import { rowsOf } from "../../src/store/rows.ts";
+import { checkDeliveries } from "./delivery-checks.ts";
+import { firstMissed } from "./readers.ts";
+import { createStateChecks } from "./state-checks.ts";
+import type { World } from "./world.ts";
+
+/** Longer than any wait that is not a webhook's: leases, back-offs, what a provider asks for, time-outs. */
+const FINISH_MS = 60_000;
+/** A webhook's second retry follows after five minutes. */
+const DELIVERY_MS = 420_000;
+const LOOK_EVERY_MS = 250;
+
+/**
+ * With no more faults, everything comes to its end: dead nodes are back (or not, if another lives),
+ * what was paused goes on, and after a while nothing is open any more. Then the checks that need the
+ * whole history are made.
+ */
+export function letFinish(world: World): void {
+  const { timeline, complain } = world;
+  revive(world);
+  let open: string[] = ["not looked yet"];
+  let isLooking = false;
+  const look = () => {
+    if (!isLooking) {
+      isLooking = true;
+      void carryOn(world)
+        .then(() => findOpen(world))
+        .then(
+          (found) => (open = found),
+          (error: unknown) => (open = [`the database cannot be asked: ${String(error)}`]),
+        )
+        .finally(() => (isLooking = false));
+    }
+    timeline.at(timeline.now() + LOOK_EVERY_MS, look);
+  };
+  look();
+  const isQuiet = () => open.length === 0;
+  const isQuietButForWebhooks = () => open.every((what) => what.startsWith("delivery"));
+  const start = timeline.now();
+  if (!timeline.run(isQuietButForWebhooks, start + FINISH_MS))
+    for (const what of open) complain(`never ended: ${what}`);
+  else if (!timeline.run(isQuiet, start + DELIVERY_MS))
+    for (const what of open) complain(`never delivered: ${what}`);
+  // What is on its way to readers arrives.
+  timeline.run(() => false, timeline.now() + 3000);
+  void checkEnd(world);
+  timeline.run(() => false, timeline.now() + 1);
+}
+
+function revive(world: World): void {
+  const isServed = world.nodesAlive().some((node) => node.ctx.config.role !== "api");
+  if (world.plan.leavesDead && isServed) return;
+  for (const [index] of world.plan.nodes.entries()) world.start(index);
+}
+
+/** As an operator who wants everything done: no caps, no budgets, nothing paused, no more fires. */
+async function carryOn(world: World): Promise<void> {
+  const [node] = world.nodesAlive();
+  if (!node || node.clock.isPaused() || node.isStopping) return;
+  const { truth } = world.database;
+  const [paused, schedules, keys] = await Promise.all([
+    truth.execute("SELECT id FROM batches WHERE status = 'paused'"),
+    truth.execute("SELECT id FROM schedules WHERE is_active = 1"),
+    truth.execute("SELECT id FROM api_keys WHERE monthly_budget_usd IS NOT NULL"),
+  ]);
+  const attempts = [
+    ...rowsOf<{ id: string }>(keys).map(({ id }) =>
+      updateKey(node.ctx, id, { monthlyBudgetUsd: null }),
+    ),
+    ...rowsOf<{ id: string }>(schedules).map(({ id }) =>
+      changeSchedule(node.ctx, id, { isActive: false }),
+    ),
+    ...rowsOf<{ id: string }>(paused).map(async ({ id }) => {
+      await changeBatch(node.ctx, id, { maxCostUsd: null });
+      await resumeBatch(node.ctx, id);
+    }),
+  ];
+  // What fails is tried again at the next look.
+  await Promise.race([
+    Promise.allSettled(attempts),
+    new Promise<void>((resolve) => world.timeline.at(world.timeline.now() + 2000, resolve)),
+  ]);
+}
+
+const OPEN = `
+  SELECT 'run ' || q.run || ' of task ' || t.id || iif(q.owner IS NULL, ' waits', ' is held by node ' || q.owner)
+    FROM queue q JOIN tasks t ON t.seq = q.task
+  UNION ALL SELECT 'batch ' || id || ' is ' || status || ' ' || coalesce(revive, '') FROM batches
+    WHERE seq > 0 AND (status IN ('running', 'paused', 'ingesting')
+       OR (status = 'cancelled' AND completed_at IS NULL) OR revive IS NOT NULL)
+  UNION ALL SELECT 'output of batch ' || id FROM batches WHERE output_status IN ('pending', 'writing')
+  UNION ALL SELECT 'run ' || id || ' of a schedule is ' || status FROM schedule_runs
+    WHERE status IN ('pending', 'queued', 'running')
+  UNION ALL SELECT 'schedule ' || id FROM schedules WHERE is_active = 1
+  UNION ALL SELECT 'delivery ' || d.seq || ' of event ' || d.event FROM webhook_deliveries d
+    JOIN webhooks w ON w.seq = d.webhook AND w.is_active = 1 WHERE d.status = 'pending'
+  UNION ALL SELECT 'delivery of ' || (SELECT max(id) FROM events) - w.cursor || ' events at webhook ' || w.id
+    FROM webhooks w WHERE w.is_active = 1 AND w.cursor < (SELECT max(id) FROM events WHERE type <> 'batch.progress')
+  LIMIT 10`;
+
+async function findOpen(world: World): Promise<string[]> {
+  const { rows } = await world.database.truth.execute(OPEN);
+  const open = rows.map((row) => String(row[0]));
+  for (const node of world.nodesAlive()) {
+    const held = node.parts.engineState()?.inFlight ?? 0;
+    if (held > 0) open.push(`node ${node.index} holds ${held} calls`);
+  }
+  return open;
+}
+
+async function checkEnd(world: World): Promise<void> {
+  const { complain, database, history, readers } = world;
+  await createStateChecks(database.truth, complain)();
+  for (const reader of readers) {
+    const missed = firstMissed(reader, history.rows);
+    if (missed !== undefined)
+      complain(`a reader that began after ${reader.start} never got event ${missed}`);
+  }
+  await checkDeliveries(world);
+  const { rows } = await database.truth.execute(
+    `SELECT t.id, max(t.run) AS runs, count(*) AS n FROM tasks t GROUP BY t.id`,
+  );
+  const runs = new Map(rows.map((row) => [String(row["id"]), Number(row["runs"])]));
+  const isSure = (task: string) =>
+    !world.ledger.hasVanishing("") && !world.ledger.hasVanishing(task.split("-")[0] ?? "");
+  world.calls.check((task) => (isSure(task) ? runs.get(task) : undefined), complain);
+  for (const node of world.nodesAlive())
+    for (const provider of node.ctx.live.providers()) {
+      const paced = provider.models.reduce((sum, { pacer }) => sum + pacer.inFlight, 0);
+      if (provider.inFlight + paced > 0)
+        complain(
+          `node ${node.index} is idle and counts ${provider.inFlight} and ${paced} calls in flight`,
+        );
+    }
+}

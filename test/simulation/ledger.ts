@@ -1,0 +1,56 @@
+/** What clients have asked for: more than this must not happen. Requests are counted before they are sent, since nobody knows what becomes of them. */
+export type Ledger = {
+  /** Ids that a client has used, batches and tasks apart, in the order of their first use. */
+  batches: string[];
+  tasks: string[];
+  /** A run of this task may follow. */
+  mayStart(task: string): void;
+  /** Runs of all tasks of this batch may follow. */
+  mayStartBatch(batch: string): void;
+  /** Tasks of this batch, or single ones, may be deleted. */
+  mayVanish(batch: string | undefined): void;
+  /** A cap or a budget may be set. */
+  mayLimit(): void;
+  /** Tasks of this batch may be described anew. */
+  mayRefill(batch: string): void;
+  /** Requests that may have led to runs of a task: for it alone, and with its batch. */
+  startsOf(task: string, batch: string | null): { alone: number; withBatch: number };
+  /** Requests that may have described tasks of a batch anew. */
+  refillsOf(batch: string | null): number;
+  /** Requests that may have executed tasks of a batch by themselves. */
+  aloneIn(batch: string): number;
+  hasVanishing(batch: string): boolean;
+  /** Whether anything ever had a cap or budget. */
+  hasLimits(): boolean;
+};
+
+export function createLedger(): Ledger {
+  const tasks = new Map<string, number>();
+  const batches = new Map<string, number>();
+  const vanishing = new Set<string>();
+  const refills = new Map<string, number>();
+  let isLimited = false;
+  const alone = new Map<string, number>();
+  const add = (to: Map<string, number>, name: string) => to.set(name, (to.get(name) ?? 0) + 1);
+  return {
+    batches: [],
+    tasks: [],
+    mayStart(task) {
+      add(tasks, task);
+      add(alone, task.split("-")[0] ?? "");
+    },
+    mayStartBatch: (batch) => void add(batches, batch),
+    mayVanish: (batch) => void vanishing.add(batch ?? ""),
+    mayLimit: () => void (isLimited = true),
+    hasLimits: () => isLimited,
+    mayRefill: (batch) => void add(refills, batch),
+    startsOf: (task, batch) => ({
+      alone: tasks.get(task) ?? 0,
+      // The batch of a schedule's run has an id of its own, and is started by its scheduler, once.
+      withBatch: batch === null ? 0 : (batches.get(batch) ?? (batch.startsWith("batch-") ? 1 : 0)),
+    }),
+    refillsOf: (batch) => refills.get(batch ?? "") ?? 0,
+    aloneIn: (batch) => alone.get(batch) ?? 0,
+    hasVanishing: (batch) => vanishing.has(batch),
+  };
+}

@@ -1,0 +1,68 @@
+import type { Cancel, Clock } from "../../src/lib/clock.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** The clock of one node, and its life: everything that a node ever does is set off by one of its timers. */
+export type NodeClock = Clock & {
+  /** Changes the wall clock, as an operator or NTP would. */
+  jump(ms: number): void;
+  /** Nothing happens in the node until then: what comes meanwhile waits. */
+  pause(ms: number): void;
+  isPaused(): boolean;
+  /** Nothing happens in it any more. */
+  kill(): void;
+  isDead(): boolean;
+  /** What comes to the node from outside, after `ms` of true time: an answer, a message. */
+  arrive(ms: number, happen: () => void): Cancel;
+};
+
+export type ClockFaults = {
+  /** Wall time minus true time at the start, ms. */
+  offsetMs: number;
+  /** How much faster it goes, as a share: 0.001 gains a second in 1,000. */
+  drift: number;
+};
+
+/** A machine does not call back sooner than this. */
+const SHORTEST_MS = 1;
+
+export function createNodeClock(
+  timeline: Timeline,
+  epoch: number,
+  { offsetMs, drift }: ClockFaults,
+): NodeClock {
+  let offset = offsetMs;
+  let pausedUntil = 0;
+  let isDead = false;
+  const rate = 1 + drift;
+
+  function arrive(ms: number, happen: () => void): Cancel {
+    let cancel = timeline.at(timeline.now() + ms, function come() {
+      if (isDead) return;
+      if (timeline.now() < pausedUntil) cancel = timeline.at(pausedUntil, come);
+      else happen();
+    });
+    return () => cancel();
+  }
+
+  return {
+    now: () => Math.floor(epoch + timeline.now() * rate + offset),
+    monotonic: () => timeline.now() * rate,
+    setTimeout: (callback, ms) => arrive(Math.max(SHORTEST_MS, ms) / rate, callback),
+    setInterval(callback, ms) {
+      const period = Math.max(SHORTEST_MS, ms) / rate;
+      let cancel = arrive(period, function ring() {
+        cancel = arrive(period, ring);
+        callback();
+      });
+      return () => cancel();
+    },
+    setImmediate: (callback) => void arrive(0, callback),
+    sleep: (ms) => new Promise((resolve) => void arrive(Math.max(SHORTEST_MS, ms) / rate, resolve)),
+    jump: (ms) => (offset += ms),
+    pause: (ms) => (pausedUntil = Math.max(pausedUntil, timeline.now() + ms)),
+    isPaused: () => timeline.now() < pausedUntil,
+    kill: () => (isDead = true),
+    isDead: () => isDead,
+    arrive,
+  };
+}

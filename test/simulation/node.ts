@@ -1,0 +1,162 @@
+import { drizzle } from "drizzle-orm/libsql";
+
+import { type Config, readConfig } from "../../src/config.ts";
+import type { Context } from "../../src/context.ts";
+import { createWriter } from "../../src/db/writer.ts";
+import { createCallRunner } from "../../src/engine/call-runner.ts";
+import type { FromWorker, ToWorker } from "../../src/engine/protocol.ts";
+import type { FileSystem } from "../../src/lib/file-system.ts";
+import type { StartThread } from "../../src/lib/thread.ts";
+import { NO_TRACING } from "../../src/lib/tracing.ts";
+import { createContext, createParts, type Parts } from "../../src/parts.ts";
+import type { Connection, Database } from "./database.ts";
+import { type ClockFaults, createNodeClock, type NodeClock } from "./node-clock.ts";
+import type { SimulatedProvider } from "./provider.ts";
+import type { Luck } from "./random.ts";
+import type { Receivers } from "./receiver.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** What of the configuration a world may choose. */
+export type NodeConfig = Pick<
+  Config,
+  "maxConcurrency" | "maxRetries" | "leaseMs" | "role" | "requestTimeoutMs"
+>;
+
+export type NodeOptions = {
+  index: number;
+  timeline: Timeline;
+  epoch: number;
+  database: Database;
+  provider: SimulatedProvider;
+  receivers: Receivers;
+  files: FileSystem;
+  clockFaults: ClockFaults;
+  config: NodeConfig;
+  isShared: boolean;
+  luck: Luck;
+};
+
+export type Node = {
+  index: number;
+  ctx: Context;
+  parts: Parts;
+  clock: NodeClock;
+  connection: Connection;
+  /** Resolves when it has started; rejects where it could not, as a process that exits. */
+  started: Promise<void>;
+  isStopping: boolean;
+  /** Ends a worker thread. */
+  killThread(): void;
+};
+
+const BASE = readConfig({
+  DATA_DIR: "/data",
+  API_KEYS: "simulated",
+  WORKERS: "1",
+  OPENAI_BASE_URL: "http://provider.invalid/v1",
+  OPENAI_API_KEY: "simulated",
+  SIMULATOR_LATENCY_MS: "5",
+  RETRY_BASE_MS: "100",
+  RETRY_MAX_MS: "2000",
+  WEBHOOK_ALLOWED_HOSTS: "receiver-0.invalid,receiver-1.invalid",
+});
+
+export const FILES_DIR = BASE.filesDir;
+
+/** Starts a process on the database: the real engine, scheduler, courier and services, in this world. */
+export function startNode(options: NodeOptions): Node {
+  const { index, timeline, database, provider, receivers, files, isShared } = options;
+  const luck = options.luck.fork("node");
+  const clock = createNodeClock(timeline, options.epoch, options.clockFaults);
+  const connection = database.connect({ clock, luck: options.luck.fork("network") }, isShared);
+  const threads = createThreads(clock, luck, provider.fetchFrom({ index, clock }));
+  const ctx = createContext(
+    { ...BASE, ...options.config },
+    {
+      clock,
+      random: luck.next,
+      files,
+      startThread: threads.start,
+      postWebhook: receivers.postFrom({ clock }),
+      resolveHost: async () => ["192.0.2.1"],
+    },
+    {
+      db: drizzle({ client: connection, casing: "snake_case" }),
+      client: connection,
+      writer: createWriter(connection, clock),
+      isExclusive: !isShared,
+    },
+    {
+      tracing: NO_TRACING,
+      load: { cpu: () => 0, memory: () => 0, lagMs: () => 0, stop: () => {} },
+      probeProvider: () => provider.probeFrom({ clock }),
+      isModelSupported: async () => true,
+    },
+  );
+  const parts = createParts(ctx);
+  return {
+    index,
+    ctx,
+    parts,
+    clock,
+    connection,
+    started: parts.start(),
+    isStopping: false,
+    killThread: threads.killOne,
+  };
+}
+
+/** Worker threads that are none: the code that runs in them, a message away. */
+function createThreads(
+  clock: NodeClock,
+  luck: Luck,
+  fetch: (url: string, init?: RequestInit) => Promise<Response>,
+) {
+  const living = new Set<() => void>();
+
+  const start: StartThread = <Sent, Received>({
+    onMessage,
+    onDeath,
+  }: {
+    onMessage: (message: Received) => void;
+    onDeath: (why: string) => void;
+  }) => {
+    let isOver = false;
+    const handle = createCallRunner(
+      (message: FromWorker) => {
+        // Messages are copied, so that no thread sees what another changes.
+        const copy = structuredClone(message) as Received;
+        clock.arrive(0, () => {
+          if (!isOver) onMessage(copy);
+        });
+      },
+      { clock, random: luck.next, fetch },
+    );
+    const die = () => {
+      isOver = true;
+      living.delete(die);
+      clock.arrive(0, () => onDeath("simulated: the thread died"));
+    };
+    living.add(die);
+    return {
+      post(message: Sent) {
+        const copy = structuredClone(message) as ToWorker;
+        clock.arrive(0, () => {
+          if (!isOver) handle(copy);
+        });
+      },
+      end() {
+        isOver = true;
+        living.delete(die);
+      },
+    };
+  };
+
+  return {
+    start,
+    killOne() {
+      const [first] = living;
+      first?.();
+    },
+  };
+}

@@ -1,0 +1,169 @@
+import { type DatabaseFaults, NO_DATABASE_FAULTS } from "./database.ts";
+import type { ClockFaults } from "./node-clock.ts";
+import type { NodeConfig } from "./node.ts";
+import { type Flag, FLAGS, type Mood, MOODS } from "./provider.ts";
+import { createLuck, type Luck } from "./random.ts";
+import { RECEIVER_MOODS, type ReceiverMood } from "./receiver.ts";
+
+/** `single`: one process on a file. `fleet`: two or three on a libSQL server. */
+export const PROFILES = ["single", "fleet"] as const;
+export type Profile = (typeof PROFILES)[number];
+
+/** Something that goes wrong at a moment. */
+export type Fault = { at: number } & (
+  | { kind: "kill"; node: number; downMs: number }
+  | { kind: "stop"; node: number; downMs: number }
+  | { kind: "pause"; node: number; ms: number }
+  | { kind: "jump"; node: number; ms: number }
+  | { kind: "cut"; node: number; ms: number }
+  | { kind: "thread"; node: number }
+  | { kind: "database"; faults: DatabaseFaults; ms: number }
+  | { kind: "provider"; mood: Mood; ms: number }
+  | { kind: "receivers"; mood: ReceiverMood; ms: number }
+);
+
+/** What a client may do. */
+export const ACTIONS = [
+  "create",
+  "execute",
+  "cancel",
+  "cancel and execute",
+  "change",
+  "delete",
+  "wait",
+  "create batch",
+  "execute batch",
+  "dry run",
+  "pause",
+  "resume",
+  "cancel batch",
+  "retry",
+  "delete batch",
+  "change batch",
+  "set budget",
+  "schedule",
+  "run schedule",
+  "change schedule",
+  "webhook",
+  "watch",
+] as const;
+export type Action = (typeof ACTIONS)[number];
+
+export type ClientPlan = { seed: string; key: number; thinkMs: number };
+
+/** A world before it begins. All chance that decides about it has been taken; what is left is that of its parts. */
+export type Plan = {
+  seed: string;
+  profile: Profile;
+  /** Faults and clients begin in this time; then faults stop and what is open may come to its end. */
+  activeMs: number;
+  nodes: { clock: ClockFaults; config: NodeConfig }[];
+  latencyMs: number;
+  clients: ClientPlan[];
+  actions: Partial<Record<Action, number>>;
+  flags: Flag[];
+  /** Tasks of a batch, at most. */
+  batchSize: number;
+  faults: Fault[];
+  /** Nodes that died stay dead once faults have stopped, as long as one lives. */
+  leavesDead: boolean;
+};
+
+const HOUR_MS = 3_600_000;
+
+/**
+ * The plan of a seed. Each world has some of the actions, flags and faults and not others ("swarm
+ * testing", Groce et al. 2012): what is rare among everything is common among a few.
+ */
+export function planOf(seed: string, profile: Profile): Plan {
+  const luck = createLuck(`${profile}/${seed}`);
+  const activeMs = luck.int(4000, 15_000);
+  const count = profile === "single" ? 1 : luck.int(2, 3);
+  const nodes = Array.from({ length: count }, (_, i) => nodeOf(luck, profile, i));
+  const clients = Array.from({ length: luck.int(1, 5) }, (_, i): ClientPlan => ({
+    seed: `${profile}/${seed}/client ${i}`,
+    key: luck.int(0, 1),
+    thinkMs: luck.pick([20, 100, 400]),
+  }));
+  return {
+    seed,
+    profile,
+    activeMs,
+    nodes,
+    latencyMs: luck.pick([0.5, 2, 10, 100]),
+    clients,
+    actions: actionsOf(luck),
+    flags: FLAGS.filter(() => luck.chance(0.25)),
+    batchSize: Number(luck.weighted({ 4: 4, 25: 4, 60: 2, 1400: luck.chance(0.2) ? 1 : 0 })),
+    faults: faultsOf(luck, profile, activeMs, count),
+    leavesDead: luck.chance(0.5),
+  };
+}
+
+function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][number] {
+  const isSkewed = profile === "fleet" && luck.chance(0.5);
+  return {
+    clock: {
+      offsetMs: isSkewed ? luck.int(-10_000, 10_000) : 0,
+      drift: luck.chance(0.2) ? (luck.next() - 0.5) / 100 : 0,
+    },
+    config: {
+      maxConcurrency: luck.pick([2, 8, 64]),
+      maxRetries: luck.int(0, 3),
+      leaseMs: luck.pick([2000, 6000]),
+      role: profile === "fleet" && index === 0 && luck.chance(0.5) ? "api" : "all",
+      requestTimeoutMs: luck.pick([2000, 8000]),
+    },
+  };
+}
+
+function actionsOf(luck: Luck): Plan["actions"] {
+  const basic: Plan["actions"] = { create: 4, execute: 3, "create batch": 1, "execute batch": 2 };
+  const chosen = ACTIONS.filter(() => luck.chance(0.45)).map((action) => [action, luck.int(1, 4)]);
+  return { ...basic, ...(Object.fromEntries(chosen) as Plan["actions"]) };
+}
+
+function faultsOf(luck: Luck, profile: Profile, activeMs: number, nodes: number): Fault[] {
+  const kinds = (
+    ["kill", "stop", "pause", "jump", "cut", "thread", "database", "provider", "receivers"] as const
+  ).filter(
+    (kind) => luck.chance(0.35) && (profile === "fleet" || (kind !== "cut" && kind !== "pause")),
+  );
+  if (kinds.length === 0) return [];
+  const faults = Array.from({ length: luck.int(1, 10) }, (): Fault => {
+    const at = luck.int(0, activeMs);
+    const node = luck.int(0, nodes - 1);
+    const kind = luck.pick(kinds as [(typeof kinds)[number], ...typeof kinds]);
+    switch (kind) {
+      case "kill":
+      case "stop":
+        return { at, kind, node, downMs: Math.round(luck.about(1500)) };
+      case "pause":
+        return { at, kind, node, ms: luck.pick([200, 3000, 9000]) };
+      case "jump":
+        return { at, kind, node, ms: luck.pick([-HOUR_MS, -10_000, -500, 500, 10_000, HOUR_MS]) };
+      case "cut":
+        return { at, kind, node, ms: Math.round(luck.about(1500)) };
+      case "thread":
+        return { at, kind, node };
+      case "database":
+        return { at, kind, faults: databaseFaults(luck), ms: Math.round(luck.about(2000)) };
+      case "provider":
+        return { at, kind, mood: luck.pick(MOODS), ms: Math.round(luck.about(3000)) };
+      case "receivers":
+        return { at, kind, mood: luck.pick(RECEIVER_MOODS), ms: Math.round(luck.about(3000)) };
+    }
+  });
+  return faults.toSorted((a, b) => a.at - b.at);
+}
+
+function databaseFaults(luck: Luck): DatabaseFaults {
+  const faults = { ...NO_DATABASE_FAULTS };
+  const names = Object.keys(faults) as (keyof DatabaseFaults)[];
+  for (const name of names) if (luck.chance(0.4)) faults[name] = luck.pick([0.02, 0.1, 0.19]);
+  return faults;
+}
+
+export function isProfile(name: string): name is Profile {
+  return (PROFILES as readonly string[]).includes(name);
+}

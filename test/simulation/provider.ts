@@ -1,0 +1,216 @@
+import type { Probe } from "../../src/domain/health.ts";
+import type { NodeClock } from "./node-clock.ts";
+import type { Luck } from "./random.ts";
+import type { Timeline } from "./timeline.ts";
+
+/**
+ * What a prompt asks the provider to do: `task|flags`, the flags being words.
+ *
+ *   bad        refused for good (400)
+ *   absurd     answered with a usage that no computer can add up
+ *   unmetered  answered without a usage
+ *   large      answered with more than a libSQL server takes
+ *   empty      answered without content
+ *   dear       costs a dollar at the price of gpt-4
+ */
+export const FLAGS = ["bad", "absurd", "unmetered", "large", "empty", "dear"] as const;
+export type Flag = (typeof FLAGS)[number];
+
+/** Prompt tokens of gpt-4 that cost a dollar. */
+const DOLLAR_TOKENS = 33_333;
+const LARGE = "x".repeat(50_000);
+
+/** A state of the provider. */
+export const MOODS = [
+  "well",
+  "slow",
+  "limiting",
+  "limiting with headers",
+  "failing",
+  "down",
+  "hanging",
+  "breaking streams",
+  "out of quota",
+  "refusing the key",
+] as const;
+export type Mood = (typeof MOODS)[number];
+
+/** A call as the provider saw it. */
+export type ProviderCall = {
+  /** Public id of the task, as its prompt says. */
+  task: string;
+  flags: ReadonlySet<string>;
+  node: number;
+  at: number;
+  /** When the node had its answer, or gave up; `null` while it is under way, and for ever if the node died. */
+  endedAt: number | null;
+  outcome: "answered" | "throttled" | "halted" | "rejected" | "failed" | "aborted" | null;
+};
+
+export type SimulatedProvider = {
+  mood: Mood;
+  latencyMs: number;
+  calls: ProviderCall[];
+  /** Set to hear of a call when it comes. */
+  onCall: (call: ProviderCall) => void;
+  /** The `fetch` of a node. */
+  fetchFrom(node: {
+    index: number;
+    clock: NodeClock;
+  }): (url: string, init?: RequestInit) => Promise<Response>;
+  /** What a node finds out by asking for the list of models. */
+  probeFrom(node: { clock: NodeClock }): Promise<Probe>;
+};
+
+/** An OpenAI-compatible provider as a state machine. */
+export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvider {
+  const provider: SimulatedProvider = {
+    mood: "well",
+    latencyMs: 50,
+    calls: [],
+    onCall: () => {},
+    fetchFrom: (node) => (_url, init) => answer(node, init),
+    async probeFrom({ clock }) {
+      await new Promise<void>((resolve) => void clock.arrive(5, resolve));
+      const isDown = provider.mood === "down" || provider.mood === "hanging";
+      return {
+        at: clock.now(),
+        latencyMs: 5,
+        status: isDown ? null : provider.mood === "refusing the key" ? 401 : 200,
+        error: isDown ? "simulated: nobody is there" : null,
+      };
+    },
+  };
+
+  function answer(
+    { index, clock }: { index: number; clock: NodeClock },
+    init: RequestInit | undefined,
+  ): Promise<Response> {
+    const request = JSON.parse(String(init?.body)) as Request;
+    const prompt = String(request.messages.at(-1)?.content ?? "");
+    const [task = "", flags = ""] = prompt.split("|");
+    const call: ProviderCall = {
+      task,
+      flags: new Set(flags.split(" ")),
+      node: index,
+      at: timeline.now(),
+      endedAt: null,
+      outcome: null,
+    };
+    provider.calls.push(call);
+    provider.onCall(call);
+    const end = (outcome: ProviderCall["outcome"]) => {
+      call.outcome ??= outcome;
+      call.endedAt ??= timeline.now();
+    };
+    return new Promise((resolve, reject) => {
+      const { mood, latencyMs } = provider;
+      const signal = init?.signal;
+      signal?.addEventListener("abort", () => {
+        end("aborted");
+        reject(new DOMException("The operation was aborted", "AbortError"));
+      });
+      if (mood === "hanging") return;
+      // Most answer soon; some take their time.
+      const factor = (mood === "slow" ? 20 : 1) * (luck.chance(0.15) ? 20 : 1);
+      const ms = luck.about(latencyMs) * factor;
+      clock.arrive(ms, () => {
+        if (call.outcome !== null) return;
+        if (mood === "down") {
+          end("failed");
+          reject(Object.assign(new Error("connection refused"), { code: "ECONNREFUSED" }));
+          return;
+        }
+        const { outcome, response } = respond(call, mood, request);
+        end(outcome);
+        resolve(response);
+      });
+    });
+  }
+
+  function respond(
+    { flags, task }: ProviderCall,
+    mood: Mood,
+    request: Request,
+  ): { outcome: ProviderCall["outcome"]; response: Response } {
+    const failed = (
+      outcome: ProviderCall["outcome"],
+      status: number,
+      code: string,
+      headers = {},
+    ) => ({
+      outcome,
+      response: refuse(status, code, headers),
+    });
+    if (mood === "limiting" && luck.chance(0.5))
+      return failed("throttled", 429, "rate_limit_exceeded");
+    if (mood === "limiting with headers" && luck.chance(0.5))
+      return failed("throttled", 429, "rate_limit_exceeded", {
+        "retry-after-ms": String(luck.int(1, 2000)),
+      });
+    if (mood === "failing" && luck.chance(0.6))
+      return failed("failed", luck.pick([500, 502, 503, 529]), "server_error");
+    if (mood === "out of quota") return failed("halted", 429, "insufficient_quota");
+    if (mood === "refusing the key") return failed("halted", 401, "invalid_api_key");
+    if (flags.has("bad")) return failed("rejected", 400, "invalid_request");
+    const content = flags.has("empty") ? "" : flags.has("large") ? LARGE : `re: ${task}`;
+    const usage = usageOf(flags);
+    if (request.stream !== true)
+      return { outcome: "answered", response: whole(request.model, content, usage) };
+    const breaks = mood === "breaking streams" && luck.chance(0.5);
+    return {
+      outcome: breaks ? "failed" : "answered",
+      response: streamed(request.model, content, usage, breaks),
+    };
+  }
+
+  return provider;
+}
+
+type Request = { model: string; stream?: boolean; messages: { content: unknown }[] };
+
+function usageOf(flags: ReadonlySet<string>) {
+  if (flags.has("unmetered")) return undefined;
+  const prompt = flags.has("absurd") ? 1e308 : flags.has("dear") ? DOLLAR_TOKENS : 10;
+  const completion = flags.has("absurd") ? 1e308 : flags.has("dear") ? 0 : 5;
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
+  };
+}
+
+function refuse(status: number, code: string, headers: Record<string, string>): Response {
+  const error = { message: `simulated: ${code}`, type: code, param: null, code };
+  return Response.json({ error }, { status, headers });
+}
+
+function whole(model: string, content: string, usage: object | undefined): Response {
+  return Response.json({
+    id: "chatcmpl-simulated",
+    object: "chat.completion",
+    created: 1,
+    model,
+    choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }],
+    ...(usage ? { usage } : {}),
+  });
+}
+
+function streamed(
+  model: string,
+  content: string,
+  usage: object | undefined,
+  breaks: boolean,
+): Response {
+  const chunk = (choices: object[], more: object = {}) =>
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model, choices, ...more })}\n\n`;
+  const begin = chunk([{ index: 0, delta: { role: "assistant", content }, finish_reason: null }]);
+  const rest = [
+    chunk([{ index: 0, delta: {}, finish_reason: "stop" }]),
+    chunk([], { usage: usage ?? null }),
+    "data: [DONE]\n\n",
+  ];
+  return new Response(breaks ? begin : begin + rest.join(""), {
+    headers: { "content-type": "text/event-stream" },
+  });
+}

@@ -1,0 +1,91 @@
+import type { Node } from "./node.ts";
+import type { Luck } from "./random.ts";
+import type { Timeline } from "./timeline.ts";
+
+export type Reader = {
+  /** The id of the log after which it began. */
+  start: number;
+  ids: number[];
+};
+
+type ReaderWorld = {
+  timeline: Timeline;
+  /** Until then readers may be slow. */
+  activeMs: number;
+  luck: Luck;
+  nodeFor(luck: Luck): Node | undefined;
+  lastEvent(): number;
+  complain(what: string): void;
+};
+
+const RECONNECT_MS = 300;
+
+/**
+ * Follows the event streams of nodes as a client does: when one ends or its node is gone, it goes on
+ * at another with the last id that it has seen. Some read slowly.
+ */
+export function startReader(world: ReaderWorld, first: Node): Reader {
+  const { timeline, luck } = world;
+  const reader: Reader = { start: world.lastEvent(), ids: [] };
+  const pauseMs = luck.pick([0, 0, 50, 500]);
+  const decoder = new TextDecoder();
+
+  function reconnect(): void {
+    timeline.at(timeline.now() + RECONNECT_MS, () => {
+      const node = world.nodeFor(luck);
+      if (node) follow(node);
+      else reconnect();
+    });
+  }
+
+  function follow(node: Node): void {
+    let isLeft = false;
+    // A connection to a node that dies breaks; one to a node that sleeps does not.
+    const leave = () => {
+      if (isLeft) return;
+      isLeft = true;
+      reconnect();
+    };
+    const watch = () => {
+      if (isLeft) return;
+      if (node.clock.isDead() || node.isStopping) leave();
+      else timeline.at(timeline.now() + RECONNECT_MS, watch);
+    };
+    timeline.at(timeline.now() + RECONNECT_MS, watch);
+    read(node, () => isLeft).then(leave, leave);
+  }
+
+  async function read(node: Node, isLeft: () => boolean): Promise<void> {
+    const after = reader.ids.at(-1) ?? reader.start;
+    const stream = await node.parts.hub.open({}, after, () => {});
+    const source = stream.getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await source.read();
+      if (done || isLeft()) return;
+      rest += decoder.decode(value, { stream: true });
+      const frames = rest.split("\n\n");
+      rest = frames.pop() ?? "";
+      for (const frame of frames) take(frame);
+      if (pauseMs > 0 && timeline.now() < world.activeMs)
+        await new Promise<void>((go) => timeline.at(timeline.now() + pauseMs, go));
+    }
+  }
+
+  function take(frame: string): void {
+    const id = /^id: (\d+)$/m.exec(frame)?.[1];
+    if (id === undefined) return;
+    const before = reader.ids.at(-1) ?? reader.start;
+    if (Number(id) <= before) world.complain(`a reader got event ${id} after event ${before}`);
+    reader.ids.push(Number(id));
+  }
+
+  follow(first);
+  return reader;
+}
+
+/** What a reader has missed of the log: the first event of it, if there is one. */
+export function firstMissed(reader: Reader, log: readonly { id: number }[]): number | undefined {
+  const seen = new Set(reader.ids);
+  return log.find(({ id }) => id > reader.start && !seen.has(id))?.id;
+}

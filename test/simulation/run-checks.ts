@@ -1,0 +1,76 @@
+import type { Client } from "@libsql/client";
+
+import { rowsOf } from "../../src/store/rows.ts";
+import type { LogRow } from "./history.ts";
+import type { Ledger } from "./ledger.ts";
+
+const IS_END = /^task\.(completed|failed|cancelled)$/;
+const IS_BATCH_END = /^batch\.(completed|failed|cancelled)$/;
+
+/** A run as the log tells of it. */
+type Run = { started: number; ended: number };
+
+/**
+ * Checks each event as it is committed: a run starts and ends at most once; a task has no more runs
+ * than clients asked for, and an answer that was committed is asked for again only by a client; no
+ * batch ends while one of its rows has not; a retry that was accepted runs something.
+ */
+export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: string) => void) {
+  const runs = new Map<string, Run>();
+  /** Runs that followed a committed answer, by task. */
+  const again = new Map<string, number>();
+  /** Batches that were started again and of which nothing was heard since. */
+  const silent = new Set<string>();
+
+  function runOf(row: LogRow): Run {
+    const key = `${row.taskSeq}/${row.run}`;
+    let run = runs.get(key);
+    if (!run) runs.set(key, (run = { started: 0, ended: 0 }));
+    return run;
+  }
+
+  async function started(row: LogRow): Promise<void> {
+    const run = runOf(row);
+    if (++run.started > 1) complain(`run ${row.run} of ${row.task} started twice`);
+    if (run.ended > 0) complain(`run ${row.run} of ${row.task} started after its end`);
+    const task = row.task ?? "";
+    const { alone, withBatch } = ledger.startsOf(task, row.batch);
+    if ((row.run ?? 0) > alone + withBatch)
+      complain(`${task} has run ${row.run}, and clients asked for ${alone + withBatch}`);
+    const before = await truth.execute({
+      sql: "SELECT status, is_dry_run AS isDryRun FROM executions WHERE task = ? AND run = ?",
+      args: [row.taskSeq, (row.run ?? 0) - 1],
+    });
+    const [earlier] = rowsOf<{ status: string; isDryRun: number }>(before);
+    if (earlier?.status !== "completed" || earlier.isDryRun === 1) return;
+    const count = (again.get(task) ?? 0) + 1;
+    again.set(task, count);
+    if (count > alone + ledger.refillsOf(row.batch))
+      complain(`${task} had an answer that was committed, and run ${row.run} asks for it again`);
+  }
+
+  async function batchEnded(row: LogRow): Promise<void> {
+    const batch = row.batch ?? "";
+    const open = await truth.execute({
+      sql: `SELECT count(*) AS n FROM tasks t JOIN batches b ON b.seq = t.batch
+            WHERE b.id = ? AND t.status = 'pending'`,
+      args: [batch],
+    });
+    const n = Number(open.rows[0]?.["n"]);
+    if (n > 0)
+      complain(`batch ${batch} is told as ${row.type} while ${n} of its tasks have not ended`);
+    if (silent.delete(batch) && !ledger.hasVanishing(batch))
+      complain(`batch ${batch} was started again and ended without running anything`);
+  }
+
+  return async (row: LogRow): Promise<void> => {
+    if (row.task !== null && row.batch !== null && row.type !== "task.created")
+      silent.delete(row.batch);
+    if (row.type === "task.started") await started(row);
+    else if (IS_END.test(row.type) && row.run !== null) {
+      if (++runOf(row).ended > 1) complain(`run ${row.run} of ${row.task} ended twice`);
+    } else if (IS_BATCH_END.test(row.type)) await batchEnded(row);
+    else if (row.type === "batch.started" && row.data?.includes("again"))
+      silent.add(row.batch ?? "");
+  };
+}

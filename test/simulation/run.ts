@@ -1,0 +1,42 @@
+import { parseArgs } from "node:util";
+
+import { isProfile, type Profile, PROFILES } from "./plan.ts";
+import { simulate } from "./seeds.ts";
+import { traceSeed } from "./trace.ts";
+
+/*
+ * bun run simulate [--seeds 1000] [--from 1] [--profile single|fleet]
+ * bun run simulate --seed 4711 [--profile single] [--trace]
+ *
+ * Exits with 1 where a seed found something.
+ */
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "1000" },
+    from: { type: "string", default: "1" },
+    profile: { type: "string" },
+    seed: { type: "string" },
+    trace: { type: "boolean", default: false },
+  },
+});
+
+const profiles = values.profile === undefined ? [...PROFILES] : [requireProfile(values.profile)];
+if (values.seed === undefined) {
+  const found = await simulate({
+    profiles,
+    from: Number(values.from),
+    count: Number(values.seeds),
+    onProgress: (line) => console.log(line),
+  });
+  process.exit(found.length > 0 ? 1 : 0);
+}
+let isSound = true;
+for (const profile of profiles)
+  isSound = (await traceSeed(values.seed, profile, values.trace)) && isSound;
+process.exit(isSound ? 0 : 1);
+
+function requireProfile(name: string): Profile {
+  if (isProfile(name)) return name;
+  console.error(`--profile is one of ${PROFILES.join(", ")}, not ${name}`);
+  process.exit(2);
+}

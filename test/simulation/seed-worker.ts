@@ -1,0 +1,27 @@
+import { planOf, type Profile } from "./plan.ts";
+import { linesOf } from "./seeds.ts";
+import { createSimulation } from "./simulation.ts";
+import type { Outcome } from "./world.ts";
+
+/** What a seed came to. */
+export type SeedReport = Omit<Outcome, "trace"> & { seed: string; profile: Profile };
+
+/// The entry of a process that lives through the seeds that it is given, a line of JSON for each job.
+
+if (import.meta.main) {
+  const simulation = await createSimulation();
+  for await (const line of linesOf(Bun.stdin.stream())) {
+    const { profile, from, count } = JSON.parse(line) as {
+      profile: Profile;
+      from: number;
+      count: number;
+    };
+    const reports: SeedReport[] = [];
+    for (let i = 0; i < count; i++) {
+      const seed = String(from + i);
+      const { trace: _, ...outcome } = await simulation.live(planOf(seed, profile));
+      reports.push({ ...outcome, seed, profile });
+    }
+    console.log(JSON.stringify(reports));
+  }
+}

@@ -1,0 +1,102 @@
+import { availableParallelism } from "node:os";
+
+import type { Profile } from "./plan.ts";
+import type { SeedReport } from "./seed-worker.ts";
+
+export type Range = {
+  profiles: Profile[];
+  /** The first seed, and how many of each profile. */
+  from: number;
+  count: number;
+  onProgress: (line: string) => void;
+  /** Stops at the first seed that finds something. */
+  onlyFirst?: boolean;
+  /** Where the code under test is, if not here. */
+  root?: string;
+};
+
+/** Seeds that a process is given at a time. */
+const AT_A_TIME = 20;
+const TELL_EVERY_MS = 10_000;
+const MOST_TOLD = 3;
+
+/** Lives through many seeds, in a process for each core. Returns those that found something. */
+export async function simulate(range: Range): Promise<SeedReport[]> {
+  const { profiles, from, count, onProgress } = range;
+  const jobs = profiles.flatMap((profile) =>
+    Array.from({ length: Math.ceil(count / AT_A_TIME) }, (_, i) => ({
+      profile,
+      from: from + i * AT_A_TIME,
+      count: Math.min(AT_A_TIME, count - i * AT_A_TIME),
+    })),
+  );
+  const begun = performance.now();
+  const sums = { seeds: 0, runs: 0, faults: 0, kills: 0 };
+  const found: SeedReport[] = [];
+  let toldAt = begun;
+
+  function take(report: SeedReport): void {
+    sums.seeds++;
+    sums.runs += report.runs;
+    sums.faults += report.faults;
+    sums.kills += report.kills;
+    if (report.complaints.length > 0) {
+      found.push(report);
+      for (const complaint of report.complaints.slice(0, MOST_TOLD))
+        onProgress(`seed ${report.seed} (${report.profile}): ${complaint}`);
+    }
+    if (performance.now() - toldAt < TELL_EVERY_MS) return;
+    toldAt = performance.now();
+    onProgress(rates());
+  }
+
+  function rates(): string {
+    const minutes = (performance.now() - begun) / 60_000;
+    const each = (n: number) => Math.round(n / minutes);
+    return `${sums.seeds} seeds, ${found.length} of them found something; a minute: ${each(sums.seeds)} seeds, ${each(sums.runs)} runs, ${each(sums.faults)} faults, ${each(sums.kills)} kills`;
+  }
+
+  async function work(): Promise<void> {
+    const worker = startWorker(range.root ?? process.cwd());
+    for (let job = jobs.shift(); job; job = jobs.shift()) {
+      if (range.onlyFirst && found.length > 0) break;
+      for (const report of await worker.run(job)) take(report);
+    }
+    worker.stop();
+  }
+
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), jobs.length) }, work));
+  onProgress(rates());
+  return found;
+}
+
+function startWorker(root: string) {
+  const child = Bun.spawn([process.execPath, `${root}/test/simulation/seed-worker.ts`], {
+    cwd: root,
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const answers = linesOf(child.stdout);
+  return {
+    async run(job: { profile: Profile; from: number; count: number }): Promise<SeedReport[]> {
+      child.stdin.write(`${JSON.stringify(job)}\n`);
+      child.stdin.flush();
+      const { value, done } = await answers.next();
+      if (done) throw new Error(`the process that lived ${JSON.stringify(job)} died`);
+      return JSON.parse(value) as SeedReport[];
+    },
+    stop: () => child.kill(),
+  };
+}
+
+export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const piece of stream) {
+    rest += decoder.decode(piece, { stream: true });
+    const lines = rest.split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+}

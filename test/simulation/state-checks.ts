@@ -1,0 +1,21 @@
+import type { Client } from "@libsql/client";
+
+import { COUNTER_DIFFERENCES, type Difference } from "../../src/store/counters.ts";
+import { rowsOf } from "../../src/store/rows.ts";
+
+const NEGATIVE = `SELECT id FROM batches
+  WHERE min(total, completed, failed, cancelled, running, prompt_tokens, completion_tokens, cost_usd) < 0`;
+
+/** Checks that the counters of batches are what their rows say, and never negative. Reads everything. */
+export function createStateChecks(truth: Client, complain: (what: string) => void) {
+  return async (): Promise<void> => {
+    const [differences, negative] = await Promise.all([
+      truth.execute(COUNTER_DIFFERENCES),
+      truth.execute(NEGATIVE),
+    ]);
+    for (const { batchId, counter, stored, counted } of rowsOf<Difference>(differences))
+      complain(`batch "${batchId}" counts ${stored} as ${counter}, and there are ${counted}`);
+    for (const { id } of rowsOf<{ id: string }>(negative))
+      complain(`a counter of batch "${id}" is negative`);
+  };
+}

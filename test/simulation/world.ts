@@ -1,0 +1,263 @@
+import { createCallChecks } from "./call-checks.ts";
+import { type ClientWorld, INPUT_FILE, KEYS, startClient } from "./clients.ts";
+import { createDatabase, NO_DATABASE_FAULTS } from "./database.ts";
+import { applyFault, type Faulty } from "./faults.ts";
+import { createFiles } from "./files.ts";
+import { letFinish } from "./finish.ts";
+import { createHistory } from "./history.ts";
+import { createLedger } from "./ledger.ts";
+import { createMoneyChecks } from "./money-checks.ts";
+import { FILES_DIR, type Node, startNode } from "./node.ts";
+import type { Plan } from "./plan.ts";
+import { createProvider } from "./provider.ts";
+import { createLuck, type Luck } from "./random.ts";
+import { type Reader, startReader } from "./readers.ts";
+import { createReceivers } from "./receiver.ts";
+import { createRunChecks } from "./run-checks.ts";
+import { createStateChecks } from "./state-checks.ts";
+import { createTimeline } from "./timeline.ts";
+
+/** The first moment of every world: a Monday. */
+const EPOCH = Date.UTC(2026, 0, 5, 8);
+const CHECK_EVERY_MS = 500;
+/** A world that is broken says so often enough. */
+const MOST_COMPLAINTS = 20;
+
+export type Outcome = {
+  /** What must not be: none of these in a sound engine. */
+  complaints: string[];
+  /** A number that is the same wherever the same history was lived. */
+  fingerprint: number;
+  runs: number;
+  calls: number;
+  kills: number;
+  faults: number;
+  virtualMs: number;
+  trace: string[];
+};
+
+export type Options = { schema: string; isTraced?: boolean };
+
+/** Everything that a world consists of. */
+export type World = ReturnType<typeof createWorld>;
+
+function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
+  const timeline = createTimeline();
+  const luck = createLuck(`${plan.profile}/${plan.seed}/world`);
+  const database = createDatabase(timeline, EPOCH, schema);
+  const provider = createProvider(timeline, luck.fork("provider"));
+  provider.latencyMs = plan.latencyMs;
+  const receivers = createReceivers(luck.fork("receivers"));
+  const files = createFiles();
+  files.put(`${FILES_DIR}/${INPUT_FILE}`, "id,prompt\ns1,s1|\ns2,s2|\ns3,s3|\n");
+  const ledger = createLedger();
+  const history = createHistory(database.truth);
+  const nodes: (Node | undefined)[] = plan.nodes.map(() => undefined);
+  const readers: Reader[] = [];
+  const complaints: string[] = [];
+  const trace: string[] = [];
+  const counts = { kills: 0, starts: 0 };
+  const calls = createCallChecks(provider.calls);
+
+  function note(line: () => string): void {
+    if (isTraced) trace.push(`${timeline.now().toFixed(1).padStart(9)}  ${line()}`);
+  }
+
+  function complain(what: string): void {
+    if (complaints.length < MOST_COMPLAINTS && !complaints.includes(what)) complaints.push(what);
+    note(() => `WRONG   ${what}`);
+  }
+
+  const isShared = plan.profile === "fleet";
+
+  function start(index: number): void {
+    const planned = plan.nodes[index];
+    if (!planned || nodes[index]) return;
+    const node = startNode({
+      index,
+      timeline,
+      epoch: EPOCH,
+      database,
+      provider,
+      receivers,
+      files,
+      clockFaults: planned.clock,
+      config: planned.config,
+      isShared,
+      luck: luck.fork(`node ${index} start ${counts.starts++}`),
+    });
+    nodes[index] = node;
+    note(() => `node ${index}  starts`);
+    node.started.catch((error: unknown) => {
+      note(() => `node ${index}  could not start: ${String(error)}`);
+      // A process that cannot start exits, and is started again by whoever watches over it.
+      if (nodes[index] === node) leave(index, 500);
+    });
+  }
+
+  /** Ends a node without notice; it comes back after `downMs`. */
+  function leave(index: number, downMs: number): void {
+    const node = nodes[index];
+    if (!node) return;
+    node.clock.kill();
+    nodes[index] = undefined;
+    calls.excuse((call) => call.node === index, timeline.now());
+    timeline.at(timeline.now() + downMs, () => start(index));
+  }
+
+  const living = () =>
+    nodes.filter((node): node is Node => node !== undefined && !node.clock.isPaused());
+
+  function nodeFor(by: Luck): Node | undefined {
+    const some = living().filter((node) => !node.isStopping);
+    return some[by.int(0, some.length - 1)];
+  }
+
+  return {
+    plan,
+    timeline,
+    luck,
+    database,
+    provider,
+    receivers,
+    ledger,
+    history,
+    nodes,
+    readers,
+    complaints,
+    trace,
+    counts,
+    calls,
+    isShared,
+    note,
+    complain,
+    start,
+    leave,
+    nodeFor,
+    left: { webhooks: 3, schedules: 2, readers: 3 },
+    nodesAlive: () => nodes.filter((node): node is Node => node !== undefined),
+    watch(node: Node): void {
+      const luckOfReader = luck.fork(`reader ${readers.length}`);
+      const lastEvent = history.last;
+      readers.push(
+        startReader(
+          { timeline, activeMs: plan.activeMs, luck: luckOfReader, nodeFor, lastEvent, complain },
+          node,
+        ),
+      );
+    },
+  } satisfies ClientWorld & Faulty & Record<string, unknown>;
+}
+
+/** Lives through a plan, checking all the while. */
+export async function live(plan: Plan, options: Options): Promise<Outcome> {
+  const world = createWorld(plan, options);
+  const onRejection = (error: unknown) =>
+    world.complain(`a promise was rejected and nobody took notice: ${String(error)}`);
+  process.on("unhandledRejection", onRejection);
+  try {
+    await insideOneTask(() => {
+      begin(world);
+      world.timeline.run(() => false, plan.activeMs);
+      endFaults(world);
+      letFinish(world);
+    });
+    // The runtime tells of rejected promises between tasks.
+    await new Promise((resolve) => setImmediate(resolve));
+    return outcomeOf(world);
+  } finally {
+    process.off("unhandledRejection", onRejection);
+    world.database.close();
+  }
+}
+
+/** The whole life is one task of the real event loop, so that nothing real comes between. */
+function insideOneTask(work: () => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    setImmediate(() => {
+      try {
+        work();
+        resolve();
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+  });
+}
+
+function begin(world: World): void {
+  const { plan, timeline, database, ledger, history, complain, note } = world;
+  for (const [i, id] of KEYS.entries())
+    void database.truth.execute({
+      sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at)
+            VALUES (?, ?, ?, ?, '', '["admin"]', 'api', ?)`,
+      args: [i + 1, id, id, id, EPOCH],
+    });
+  const checkRun = createRunChecks(database.truth, ledger, complain);
+  const checkMoney = createMoneyChecks(database.truth, complain, ledger.aloneIn);
+  const checkState = createStateChecks(database.truth, complain);
+  let livingNodes = 0;
+  database.onCommit = () => {
+    void history.advance().then(async (rows) => {
+      for (const row of rows) {
+        note(
+          () =>
+            `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
+        );
+        await checkRun(row);
+      }
+    });
+    if (ledger.hasLimits()) void checkMoney();
+    if (!world.isShared) return;
+    void database.truth.execute("SELECT count(*) AS n FROM nodes").then(({ rows }) => {
+      const n = Number(rows[0]?.["n"]);
+      // A node was given up: what it does at present will be done again.
+      if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
+      livingNodes = n;
+    });
+  };
+  world.provider.onCall = (call) =>
+    note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
+  const check = () => {
+    void checkState();
+    timeline.at(timeline.now() + CHECK_EVERY_MS, check);
+  };
+  check();
+  for (const [index] of plan.nodes.entries()) world.start(index);
+  for (const client of plan.clients) startClient(world, client);
+  for (const fault of plan.faults)
+    timeline.at(fault.at, () => {
+      note(() => `fault   ${JSON.stringify(fault)}`);
+      applyFault(world, fault);
+    });
+}
+
+function endFaults(world: World): void {
+  world.note(() => "the faults stop");
+  world.database.faults = NO_DATABASE_FAULTS;
+  world.provider.mood = "well";
+  world.receivers.mood = "well";
+}
+
+function outcomeOf(world: World): Outcome {
+  const { history, provider, counts, plan, timeline } = world;
+  let fingerprint = 0;
+  const mix = (text: string) => {
+    for (let i = 0; i < text.length; i++)
+      fingerprint = (Math.imul(fingerprint, 31) + text.charCodeAt(i)) | 0;
+  };
+  for (const { id, at, type, task, run, data } of history.rows)
+    mix(`${id} ${at} ${type} ${task} ${run} ${data?.length}`);
+  for (const { task, at, endedAt, outcome } of provider.calls)
+    mix(`${task} ${at} ${endedAt} ${outcome}`);
+  return {
+    complaints: world.complaints,
+    fingerprint: fingerprint >>> 0,
+    runs: history.rows.filter(({ type }) => type === "task.started").length,
+    calls: provider.calls.length,
+    kills: counts.kills,
+    faults: plan.faults.length,
+    virtualMs: timeline.now(),
+    trace: world.trace,
+  };
+}
