@@ -16,7 +16,8 @@ export type Ticket = {
 };
 
 export type CallEnd = {
-  outcome: "answered" | "throttled" | "failed";
+  /** `overloaded`: the provider has no room for anybody, which tells nothing of our rate. */
+  outcome: "answered" | "throttled" | "overloaded" | "failed";
   signals: RateLimitSignals | null;
   /** Tokens that the provider says were used. */
   usedTokens: number | null;
@@ -76,6 +77,8 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   let inFlight = 0;
   let admitted = 0;
   let blockedUntil = -Infinity;
+  /** When a call was last refused, for whatever reason. */
+  let blockedAt = -Infinity;
   let refusals = 0;
   let lastRefusal: { at: number; admitted: number } | null = null;
   let firstCallAt: number | null = null;
@@ -103,17 +106,24 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     return Math.min(slots, calls < 1 && requests.fits(1, now) ? 1 : Math.max(0, Math.floor(calls)));
   }
 
-  function refuse(end: CallEnd, ticket: Ticket, now: number): void {
-    const asked = end.signals?.retryAfterMs ?? null;
+  /** Starts no call for a while. Returns whether this tells anything that an earlier refusal did not. */
+  function block(asked: number | null, ticket: Ticket, now: number): boolean {
     if (asked !== null)
       blockedUntil = Math.max(blockedUntil, now + Math.min(asked, LONGEST_WAIT_MS));
     // Sent before we knew: it tells nothing that the first refusal did not tell.
-    if (lastRefusal && ticket.at <= lastRefusal.at) return;
+    if (ticket.at <= blockedAt) return false;
+    blockedAt = now;
     refusals++;
     if (asked === null) {
       const backoff = backoffMs * 2 ** Math.min(refusals - 1, 30);
       blockedUntil = Math.max(blockedUntil, now + Math.min(longestBackoffMs, backoff));
     }
+    return true;
+  }
+
+  function refuse(end: CallEnd, ticket: Ticket, now: number): void {
+    const asked = end.signals?.retryAfterMs ?? null;
+    if (!block(asked, ticket, now)) return;
     const since = lastRefusal ?? { at: firstCallAt ?? now, admitted: 0 };
     const isFirst = lastRefusal === null;
     lastRefusal = { at: now, admitted };
@@ -193,7 +203,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     end(ticket: Ticket, end: CallEnd, now: number): void {
       inFlight--;
       const { signals } = end;
-      if (end.outcome === "throttled") {
+      if (end.outcome === "throttled" || end.outcome === "overloaded") {
         // It is taken to have cost nothing where we count ourselves.
         requests.correct(1, 0, now);
         tokens.correct(ticket.tokens, 0, now);
@@ -209,9 +219,10 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
         requests.observe(signals.requests, ticket.at, ticket.requestsThen, now);
       if (signals?.tokens) {
         tokens.observe(signals.tokens, ticket.at, ticket.tokensThen, now);
-        if (end.outcome !== "throttled") weigh(signals.tokens, ticket);
+        if (end.outcome === "answered" || end.outcome === "failed") weigh(signals.tokens, ticket);
       }
       if (end.outcome === "throttled") refuse(end, ticket, now);
+      if (end.outcome === "overloaded") block(signals?.retryAfterMs ?? null, ticket, now);
     },
 
     /** Whether somebody told of limits, and what they are now: of a minute, `null` where unlimited. */

@@ -1,5 +1,5 @@
-import type { Usage } from "./answer.ts";
 import { matchesModel } from "./models.ts";
+import type { Usage } from "./usage.ts";
 
 /** USD per million tokens. Cached input costs as input, and reasoning as output, where nothing else is said. */
 export type Price = {

@@ -2,6 +2,7 @@ import type { Delta } from "../context.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
 import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
+import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
@@ -89,12 +90,18 @@ type Caller = { provider: Provider; caller: (call: ProviderCall) => Promise<Call
 /** One caller for each provider and key, made when it is first needed. */
 function createCallers(providers: Provider[], simulator: Provider): (call: Call) => Caller {
   const made = new Map<string, Caller>();
+  const adjustments = new Map<Provider, Adjustments>();
+  const adjustmentsOf = (provider: Provider) => {
+    let known = adjustments.get(provider);
+    if (!known) adjustments.set(provider, (known = createAdjustments()));
+    return known;
+  };
   return (call) => {
     const provider = providerOf(call, providers, simulator);
     const name = `${provider.name}#${call.key}`;
     let caller = made.get(name);
     if (!caller) {
-      caller = { provider, caller: createCaller(provider, call.key) };
+      caller = { provider, caller: createCaller(provider, call.key, adjustmentsOf(provider)) };
       made.set(name, caller);
     }
     return caller;

@@ -12,7 +12,7 @@ export type Ended = { outcome: Outcome; run: RunFacts; isFinal: boolean };
 
 const log = getLogger(["gptrunner", "executions"]);
 
-const OPERATIONS: Record<Endpoint, string> = {
+const OPERATIONS: Partial<Record<Endpoint, string>> = {
   "/v1/chat/completions": "chat",
   "/v1/responses": "chat",
   "/v1/completions": "text_completion",
@@ -66,7 +66,7 @@ function toTrace({
     queuedAt: run.queuedAt,
     startedAt: run.claimedAt,
     endedAt: final.at,
-    operation: OPERATIONS[run.endpoint],
+    operation: OPERATIONS[run.endpoint] ?? run.endpoint.slice("/v1/".length),
     provider: final.provider,
     // What stood in for the model that was asked for is what was called.
     model: final.fallbackFrom === null ? run.model : final.model,

@@ -90,7 +90,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     return toOutcome(
       call,
       providerOf(call, options.providers, options.simulator),
-      { ok: false, failure: why, response: null, answer: null, signals: null },
+      { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] },
       options.now(),
     );
   }

@@ -37,7 +37,7 @@ export function createProbe(
       const status = statusOf(error);
       if (status === 404 || status === 405) return told(status, null);
       if (status === undefined) return told(null, classifyThrown(error).message);
-      return told(status, classifyReply(new Response(null, { status }), "").message);
+      return told(status, classifyReply(new Response(null, { status }), "", null).message);
     }
   }
 
