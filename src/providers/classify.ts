@@ -5,12 +5,16 @@ import { type ErrorWords, readErrorWords } from "./error-words.ts";
 import { retryAfterMs } from "./rate-limit-signals.ts";
 
 /** The cause of an answer with a status that is not good. `address` is what was called. */
-export function classifyReply(reply: Response, text: string, address: string | null): Failure {
+export function classifyReply(
+  reply: Response,
+  text: string,
+  { address, nowMs }: { address: string | null; nowMs: number },
+): Failure {
   return classifyError(readErrorWords(text), {
     status: reply.status,
     address,
     more: {
-      retryAfterMs: retryAfterMs(reply.headers, Date.now()),
+      retryAfterMs: retryAfterMs(reply.headers, nowMs),
       requestId: requestIdOf(reply),
     },
   });

@@ -17,6 +17,7 @@ import {
 } from "./classify.ts";
 import { readErrorWords } from "./error-words.ts";
 import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
+import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { type Read, readReply } from "./reply.ts";
 import { createSimulator } from "./simulator.ts";
@@ -31,11 +32,13 @@ import { createSimulator } from "./simulator.ts";
  */
 export function createCaller(
   provider: Provider,
+  outside: Outside,
   key = 0,
   adjustments: Adjustments = createAdjustments(),
 ): (call: ProviderCall) => Promise<CallResult> {
-  const client = createClient(provider, key);
-  const send = provider.kind === "simulator" ? createSimulator(provider) : fetch;
+  const { clock } = outside;
+  const client = createClient(provider, outside, key);
+  const send = provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch;
   const built = new Map<Endpoint, BuiltRequest>();
 
   async function requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
@@ -57,15 +60,18 @@ export function createCaller(
     for (let left = MOST_ADJUSTMENTS; ; left--) {
       const { body, text, adjusted } = prepare(call, adjustments);
       const reply = await send(url, { ...init, body: text, signal: call.abort.signal });
-      if (reply.ok) return { ...judge(call, url, reply, await readReply(reply, call)), adjusted };
+      if (reply.ok) {
+        const read = await readReply(reply, call);
+        return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
+      }
       const said = await reply.text();
       if (left > 0 && adjustments.learn(body(), reply.status, readErrorWords(said))) continue;
-      return { ...refused(reply, said, url), adjusted };
+      return { ...refused({ url, reply, nowMs: clock.now() }, said), adjusted };
     }
   }
 
   return async (call) => {
-    const timer = setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
+    const cancel = clock.setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
     try {
       return hide(await callOnce(call));
     } catch (error) {
@@ -75,7 +81,7 @@ export function createCaller(
           : classifyThrown(error);
       return { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] };
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   };
 }
@@ -106,19 +112,20 @@ function prepare({ endpoint, body: text }: ProviderCall, adjustments: Adjustment
  * The SDK's client for a provider, with one of its keys. The simulator is one like the others, behind
  * a `fetch` of its own.
  */
-export function createClient(provider: Provider, key = 0): OpenAI {
+export function createClient(provider: Provider, outside: Outside, key = 0): OpenAI {
   return provider.kind === "simulator"
     ? new OpenAI({
         apiKey: "simulator",
         baseURL: "http://simulator.invalid/v1",
         maxRetries: 0,
-        fetch: createSimulator(provider),
+        fetch: createSimulator(provider, outside),
       })
     : new OpenAI({
         apiKey: provider.apiKeys[key] ?? null,
         baseURL: provider.baseUrl,
         defaultHeaders: provider.headers,
         maxRetries: 0,
+        fetch: (url, init) => outside.fetch(String(url), init),
       });
 }
 
@@ -136,19 +143,22 @@ async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> 
 type Result = DistributiveOmit<CallResult, "adjusted">;
 type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;
 
-function refused(reply: Response, text: string, url: string): Result {
+/** A reply, the address that it came from, and when. */
+type Replied = { url: string; reply: Response; nowMs: number };
+
+function refused({ url, reply, nowMs }: Replied, text: string): Result {
   const signals =
     reply.status === 429
-      ? readRefusal(reply.headers, text, Date.now())
-      : readRateLimits(reply.headers, Date.now());
-  const why = classifyReply(reply, text, url);
+      ? readRefusal(reply.headers, text, nowMs)
+      : readRateLimits(reply.headers, nowMs);
+  const why = classifyReply(reply, text, { address: url, nowMs });
   return { ok: false, failure: why, response: null, answer: null, signals };
 }
 
 /** Decides whether an answer with a good status is one. */
-function judge({ endpoint }: ProviderCall, url: string, reply: Response, read: Read): Result {
+function judge({ endpoint }: ProviderCall, { url, reply, nowMs }: Replied, read: Read): Result {
   const requestId = requestIdOf(reply);
-  const signals = readRateLimits(reply.headers, Date.now());
+  const signals = readRateLimits(reply.headers, nowMs);
   const bad = (why: Failure, response: string | null = null, answer?: Answer): Result => ({
     ok: false,
     failure: { ...why, requestId },

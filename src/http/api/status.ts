@@ -89,7 +89,7 @@ export function createStatusRoutes(engine: EngineProbe) {
       const [route] = routesOf(config, config.defaultModel);
       const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
       return c.json(
-        success({
+        success(c, {
           status,
           version: packageJson.version,
           uptime: Math.floor(process.uptime()),
@@ -114,6 +114,6 @@ export function createStatusRoutes(engine: EngineProbe) {
           `There is no such service; there are ${SERVICES.join(", ")}`,
         );
       const health = await serviceHealth(c.var.ctx, engine, name);
-      return c.json(success({ service: name, ...health }), 200);
+      return c.json(success(c, { service: name, ...health }), 200);
     });
 }
