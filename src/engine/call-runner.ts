@@ -1,4 +1,5 @@
 import type { Delta } from "../context.ts";
+import { isTruncated } from "../domain/answer.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
 import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
@@ -152,6 +153,8 @@ export function toOutcome(call: Call, provider: Provider, result: CallResult, at
       response: result.response,
       error: failure && JSON.stringify(toErrorBody(failure)),
       isCached: false,
+      adjusted: result.adjusted,
+      isTruncated: result.ok && isTruncated(result.answer),
       cacheKey: call.cacheKey,
     },
   };

@@ -11,7 +11,10 @@ import type { Outcome } from "./protocol.ts";
 type Follower = { task: number; claim: number; key: string; endpoint: Endpoint; streams: boolean };
 
 /** What an answer is to somebody else. */
-type Known = Pick<Final, "provider" | "model" | "fallbackFrom" | "requestId" | "response">;
+type Known = Pick<
+  Final,
+  "provider" | "model" | "fallbackFrom" | "requestId" | "response" | "isTruncated"
+>;
 
 type Group = {
   leader: { task: number; claim: number };
@@ -60,7 +63,15 @@ export function createReuse({
     if (response === null || answeredBy === null || model === null) return null;
     const isSimulated = answeredBy === config.simulator.name;
     if (isSimulated && config.providers.some(({ kind }) => kind !== "simulator")) return null;
-    return { provider: answeredBy, model, fallbackFrom: null, requestId, response };
+    return {
+      provider: answeredBy,
+      model,
+      fallbackFrom: null,
+      requestId,
+      response,
+      // One that was cut off is not kept.
+      isTruncated: false,
+    };
   }
 
   function give(follower: Follower, known: Known): Outcome {
@@ -157,12 +168,13 @@ const NOTHING: Known = {
   fallbackFrom: null,
   requestId: null,
   response: null,
+  isTruncated: false,
 };
 
 function toOutcome(
   { task, claim, key }: Follower,
   instead: "reused" | "put_back",
-  { provider, model, fallbackFrom, requestId, response }: Known,
+  { provider, model, fallbackFrom, requestId, response, isTruncated }: Known,
   at: number,
 ): Outcome {
   return {
@@ -191,6 +203,8 @@ function toOutcome(
       response,
       error: null,
       isCached: true,
+      adjusted: [],
+      isTruncated,
       cacheKey: key,
     },
   };

@@ -143,7 +143,9 @@ export function publishDraft(
     {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
-              cancelled = ${countOf("cancelled")}
+              cancelled = ${countOf("cancelled")},
+              truncated = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq
+                           AND t.status = 'completed' AND t.is_truncated)
             WHERE id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?) AND ${KEY_IS_UNUSED}
             RETURNING total`,
       args: [batch.id, batch.draft, batch.id, ...key],
