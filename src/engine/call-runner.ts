@@ -149,7 +149,11 @@ export function toOutcome(call: Call, provider: Provider, result: CallResult, at
       reasoningTokens: usage?.reasoningTokens ?? null,
       costUsd:
         usage &&
-        costUsd(priceOf(model, provider.prices) ?? priceOf(call.model, provider.prices), usage),
+        costUsd(
+          priceAt(provider, model, at) ?? priceAt(provider, call.model, at),
+          usage,
+          result.answer?.serviceTier,
+        ),
       response: result.response,
       error: failure && JSON.stringify(toErrorBody(failure)),
       isCached: false,
@@ -158,6 +162,10 @@ export function toOutcome(call: Call, provider: Provider, result: CallResult, at
       cacheKey: call.cacheKey,
     },
   };
+}
+
+function priceAt(provider: Provider, model: string, at: number) {
+  return priceOf(model, provider.prices, provider, at);
 }
 
 function toErrorBody({ cause, message, providerStatus }: Failure) {
