@@ -3,9 +3,11 @@ import { resolve } from "node:path";
 
 import type { z } from "zod";
 
+import type { PriceTable } from "./domain/prices.ts";
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { routesOf } from "./domain/routes.ts";
 import { Environment, type LogFormat, type LogLevel, type Role } from "./environment.ts";
+import { readPricesFile } from "./prices-file.ts";
 import {
   DEFAULT_PROVIDER,
   NO_KEY,
@@ -37,7 +39,7 @@ export type Config = {
   simulator: Provider;
   fallbacks: Fallbacks;
   defaultModel: string;
-  /** Patterns such as `gpt-4*`; empty: whatever the provider lists. */
+  /** Patterns such as `gpt-4*`; empty: whatever a provider takes. */
   allowedModels: string[];
   workers: number;
   maxConcurrency: number;
@@ -129,8 +131,13 @@ function readProviders(
   e: z.infer<typeof Environment>,
   env: Record<string, string | undefined>,
 ): Pick<Config, "providers" | "simulator" | "fallbacks"> {
-  const { providers, fallbacks } = readFile(e.PROVIDERS_FILE, env);
-  const terms = { models: null, prices: [], maxConcurrency: null };
+  const file = readFile(e.PROVIDERS_FILE, env);
+  const { fallbacks } = file;
+  const ownPrices = readPrices(e.PRICES_FILE);
+  const providers = file.providers.map((provider) => {
+    return { ...provider, prices: [...provider.prices, ...ownPrices] };
+  });
+  const terms = { models: null, prices: ownPrices, maxConcurrency: null };
   const limits: Provider["limits"] = [
     ["*", { rpm: e.PROVIDER_RPM ?? null, tpm: e.PROVIDER_TPM ?? null }],
   ];
@@ -142,7 +149,7 @@ function readProviders(
     failureRate: e.SIMULATOR_FAILURE_RATE,
     limits,
     // Dry runs show what the real run would cost.
-    prices: providers.flatMap(({ prices }) => prices),
+    prices: [...file.providers.flatMap(({ prices }) => prices), ...ownPrices],
   };
   const isNamed = providers.some(({ name }) => name === DEFAULT_PROVIDER);
   const fromEnvironment: Provider | undefined =
@@ -164,6 +171,13 @@ function readProviders(
       `DEFAULT_MODEL: no provider of PROVIDERS_FILE takes ${e.DEFAULT_MODEL}; name one of its models`,
     ]);
   return { providers: all, simulator, fallbacks };
+}
+
+function readPrices(path: string | undefined): PriceTable {
+  if (path === undefined) return [];
+  const read = readPricesFile(path);
+  if (!read.ok) throw new ConfigError(read.problems.map((line) => `PRICES_FILE: ${line}`));
+  return read.prices;
 }
 
 function readFile(

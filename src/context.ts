@@ -6,6 +6,7 @@ import type { Writer } from "./db/writer.ts";
 import type { BreakerState } from "./domain/breaker.ts";
 import type { Probe } from "./domain/health.ts";
 import type { MeterName } from "./domain/meters.ts";
+import type { ModelCatalogue } from "./domain/models.ts";
 import type { PacerState } from "./domain/pacer.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { FileSystem } from "./lib/file-system.ts";
@@ -107,6 +108,5 @@ export type Context = {
    * unless that was found out less than `maxAgeMs` ago.
    */
   probeProvider: (provider: number, key: number, maxAgeMs: number) => Promise<Probe>;
-  /** Whether a task may name this model. */
-  isModelSupported: (model: string) => Promise<boolean>;
+  models: ModelCatalogue;
 };

@@ -58,10 +58,13 @@ export const Environment = z.object({
   PROVIDERS_FILE: text()
     .optional()
     .describe("JSON file with more providers, their models, limits and prices, and with fallbacks"),
+  PRICES_FILE: text()
+    .optional()
+    .describe("JSON file with prices by model or pattern that go before the built-in list"),
   DEFAULT_MODEL: text().default("gpt-4o-mini").describe("Model of tasks that name none"),
   ALLOWED_MODELS: list()
     .optional()
-    .describe("Comma-separated patterns (`gpt-4*`); unset: what the provider lists"),
+    .describe("Comma-separated patterns (`gpt-4*`); unset: whatever a provider takes"),
   WORKERS: integer(1, 64)
     .optional()
     .meta({ default: "processors - 1, at most 4" })

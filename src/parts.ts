@@ -34,7 +34,7 @@ export function createContext(
   config: Config,
   world: World,
   { db, client, writer, isExclusive }: Pick<Database, "db" | "client" | "writer" | "isExclusive">,
-  others: Pick<Context, "tracing" | "load" | "probeProvider" | "isModelSupported">,
+  others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
   return {
     config,

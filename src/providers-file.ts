@@ -4,6 +4,7 @@ import { z } from "zod";
 
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { JsonPlaceError, parsePlaced } from "./lib/json-places.ts";
+import { ModelPattern, PriceOfModel } from "./prices-file.ts";
 
 /** What PROVIDERS_FILE says, with the keys that it names read from the environment. */
 export type ProvidersFile = { providers: Provider[]; fallbacks: Fallbacks };
@@ -14,17 +15,8 @@ type Environment = Record<string, string | undefined>;
 export const DEFAULT_PROVIDER = "openai";
 
 const positive = z.number().int("must be a whole number").positive("must be 1 or more");
-const dollars = z.number().nonnegative("must not be negative");
-const pattern = z.string().min(1, "must not be empty").max(200);
 
 const LimitsOfModel = z.strictObject({ rpm: positive.optional(), tpm: positive.optional() });
-
-const PriceOfModel = z.strictObject({
-  input: dollars,
-  cachedInput: dollars.optional(),
-  output: dollars,
-  reasoning: dollars.optional(),
-});
 
 const Entry = z.strictObject({
   name: z
@@ -35,17 +27,17 @@ const Entry = z.strictObject({
   apiKeyEnv: z
     .union([z.string(), z.array(z.string()).min(1)], "must be a variable's name, or a list of them")
     .optional(),
-  models: z.array(pattern).min(1, "must name a model or a pattern").optional(),
+  models: z.array(ModelPattern).min(1, "must name a model or a pattern").optional(),
   headers: z.record(z.string().regex(/^[\w-]+$/), z.string()).optional(),
-  limits: z.record(pattern, LimitsOfModel).optional(),
-  prices: z.record(pattern, PriceOfModel).optional(),
+  limits: z.record(ModelPattern, LimitsOfModel).optional(),
+  prices: z.record(ModelPattern, PriceOfModel).optional(),
   maxConcurrency: positive.optional(),
 });
 type Entry = z.infer<typeof Entry>;
 
 const File = z.strictObject({
   providers: z.array(Entry),
-  fallbacks: z.record(pattern, z.array(z.string().min(1)).min(1)).optional(),
+  fallbacks: z.record(ModelPattern, z.array(z.string().min(1)).min(1)).optional(),
 });
 
 type Problem = { path: PropertyKey[]; message: string };

@@ -60,7 +60,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     tracing,
     load: measureLoad(world.clock),
     probeProvider: createProbes(config.providers, outside),
-    isModelSupported: createModelCatalogue(config, outside),
+    models: createModelCatalogue(config, outside),
   });
   const firstKey = await ensureKeys(ctx).catch(async (error: unknown) => {
     await database.close();

@@ -156,6 +156,8 @@ export const batches = sqliteTable(
     costUsd: real().notNull().default(0),
     /** Calls whose model has no known price; their cost is in no sum. */
     unpriced: integer().notNull().default(0),
+    /** Completed tasks whose answers were cut off. */
+    truncated: integer().notNull().default(0),
   },
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),
@@ -187,6 +189,8 @@ export const tasks = sqliteTable(
     /** Number of the latest execution, 0 before the first. */
     run: integer().notNull().default(0),
     attempts: integer().notNull().default(0),
+    /** The answer of the latest execution was cut off. */
+    isTruncated: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
@@ -297,6 +301,9 @@ export const executions = sqliteTable(
     /** The provider's answer as it came. */
     response: text(),
     error: text(),
+    /** What of the request the provider refused, so that it was sent without it: a JSON array of texts. */
+    adjusted: text(),
+    isTruncated: integer({ mode: "boolean" }).notNull().default(false),
   },
   (t) => [primaryKey({ columns: [t.task, t.run] })],
 );

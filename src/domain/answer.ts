@@ -1,20 +1,23 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { finishOf } from "./finish.ts";
 import type { Endpoint } from "./request.ts";
-
-export type Usage = {
-  promptTokens: number;
-  completionTokens: number;
-  totalTokens: number;
-  cachedTokens?: number;
-  reasoningTokens?: number;
-};
+import { readUsage, type Usage, type UsageReport } from "./usage.ts";
 
 export type Answer = {
   content: string | null;
+  /** What the model thought before it answered, where the provider tells that. */
+  reasoning: string | null;
+  /** Why it would not answer, in its own words. */
+  refusal: string | null;
+  /** In OpenAI's words where the provider's mean the same; `wordForFinish` is what it said. */
   finishReason: string | null;
+  wordForFinish: string | null;
   model: string | null;
   usage: Usage | null;
+  usageTold: UsageReport["told"];
   toolCalls: Json[] | null;
+  /** The tier that served the request, where the provider tells. */
+  serviceTier: string | null;
 };
 
 /**
@@ -23,51 +26,63 @@ export type Answer = {
  */
 export function readAnswer(endpoint: Endpoint, response: Json | undefined): Answer | undefined {
   if (!isJsonObject(response)) return undefined;
-  const told = READERS[endpoint](response);
+  const told = (READERS[endpoint] ?? readOther)(response);
   if (!told) return undefined;
+  const { finish = null, ...rest } = told;
+  const { told: usageTold, usage } = readUsage(usageIn(response));
   return {
-    finishReason: null,
+    reasoning: null,
+    refusal: null,
     toolCalls: null,
-    model: typeof response["model"] === "string" ? response["model"] : null,
-    usage: readUsage(response["usage"]),
-    ...told,
+    ...rest,
+    finishReason: finishOf(finish) ?? finish,
+    wordForFinish: finish,
+    model: textOrNull(response["model"]),
+    usage,
+    usageTold,
+    serviceTier: textOrNull(response["service_tier"]),
   };
 }
 
-type Told = { content: string | null; finishReason?: string | null; toolCalls?: Json[] | null };
+/** Whether an answer was cut off, so that its text is not whole. */
+export function isTruncated({ finishReason }: Pick<Answer, "finishReason">): boolean {
+  return finishReason === "length" || finishReason === "content_filter";
+}
 
-const READERS: Record<Endpoint, (response: JsonObject) => Told | undefined> = {
+type Told = Pick<Answer, "content"> &
+  Partial<Pick<Answer, "reasoning" | "refusal" | "toolCalls">> & { finish?: string | null };
+
+const READERS: Partial<Record<Endpoint, (response: JsonObject) => Told | undefined>> = {
   "/v1/chat/completions": (response) => {
-    const choice = firstOf(response["choices"]);
-    const message = choice?.["message"];
-    if (!choice || !isJsonObject(message)) return undefined;
-    const calls = message["tool_calls"];
-    return {
-      content: contentText(message["content"]),
-      finishReason: stringOrNull(choice["finish_reason"]),
-      toolCalls: Array.isArray(calls) && calls.length > 0 ? calls : null,
-    };
+    const choices = objectsIn(response["choices"]);
+    const told = choices.map(readChoice);
+    return told.find(saysSomething) ?? told[0];
   },
   "/v1/completions": (response) => {
-    const choice = firstOf(response["choices"]);
+    const [choice] = objectsIn(response["choices"]);
     if (!choice) return undefined;
     return {
-      content: stringOrNull(choice["text"]),
-      finishReason: stringOrNull(choice["finish_reason"]),
+      content: textOrNull(choice["text"]) ?? readChoice(choice).content,
+      finish: textOrNull(choice["finish_reason"]),
     };
   },
   "/v1/responses": (response) => {
     const output = response["output"];
     if (!Array.isArray(output)) return undefined;
     const items = output.filter(isJsonObject);
-    const text = items
-      .filter((item) => item["type"] === "message")
-      .map((item) => contentText(item["content"]) ?? "")
-      .join("");
-    const calls = items.filter((item) => item["type"] === "function_call");
+    const parts: Json[] = items
+      .filter(({ type }) => type === "message")
+      .flatMap(({ content = null }) => content);
+    const calls = items.filter(({ type }) => String(type).endsWith("_call"));
+    const thoughts = items.filter(({ type }) => type === "reasoning");
+    const text = contentText(parts) ?? "";
     return {
       content: text === "" && calls.length > 0 ? null : text,
-      finishReason: stringOrNull(response["status"]),
+      reasoning: joined(thoughts.map(({ summary, content }) => contentText(content ?? summary))),
+      refusal: joined(
+        parts.map((part) => (isJsonObject(part) ? textOrNull(part["refusal"]) : null)),
+      ),
+      finish: finishOfResponse(response),
       toolCalls: calls.length > 0 ? calls : null,
     };
   },
@@ -79,53 +94,94 @@ const READERS: Record<Endpoint, (response: JsonObject) => Told | undefined> = {
   },
 };
 
-/** Chat and completions say `prompt_tokens`, responses say `input_tokens`; details are optional everywhere. */
-export function readUsage(usage: Json | undefined): Usage | null {
-  if (!isJsonObject(usage)) return null;
-  const prompt = count(usage["prompt_tokens"] ?? usage["input_tokens"]);
-  const completion = count(usage["completion_tokens"] ?? usage["output_tokens"]) ?? 0;
-  if (prompt === undefined) return null;
-  const cached = detail(
-    usage["prompt_tokens_details"] ?? usage["input_tokens_details"],
-    "cached_tokens",
-  );
-  const reasoning = detail(
-    usage["completion_tokens_details"] ?? usage["output_tokens_details"],
-    "reasoning_tokens",
-  );
+/** The answer of an endpoint that nothing is known of is its text: all of it. */
+function readOther(response: JsonObject): Told {
+  return { content: JSON.stringify(response) };
+}
+
+function readChoice(choice: JsonObject): Told {
+  const message = isJsonObject(choice["message"]) ? choice["message"] : {};
+  const calls = message["tool_calls"] ?? choice["tool_calls"];
+  // The single call of the time before tools.
+  const call = message["function_call"];
   return {
-    promptTokens: prompt,
-    completionTokens: completion,
-    totalTokens: count(usage["total_tokens"]) ?? prompt + completion,
-    ...(cached === undefined ? {} : { cachedTokens: cached }),
-    ...(reasoning === undefined ? {} : { reasoningTokens: reasoning }),
+    content: contentText(message["content"]),
+    reasoning:
+      contentText(message["reasoning_content"]) ??
+      contentText(message["reasoning"]) ??
+      thoughtText(message["content"]),
+    refusal: textOrNull(message["refusal"]),
+    finish: textOrNull(choice["finish_reason"]) ?? textOrNull(choice["finishReason"]),
+    toolCalls:
+      Array.isArray(calls) && calls.length > 0
+        ? calls
+        : isJsonObject(call)
+          ? [{ type: "function", function: call }]
+          : null,
   };
 }
 
-function detail(value: Json | undefined, key: string): number | undefined {
-  return isJsonObject(value) ? count(value[key]) : undefined;
+function saysSomething({ content, toolCalls, refusal }: Told): boolean {
+  return !!content?.trim() || toolCalls != null || refusal != null;
 }
 
-function count(value: Json | undefined): number | undefined {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0
-    ? Math.round(value)
-    : undefined;
+function finishOfResponse(response: JsonObject): string | null {
+  const details = response["incomplete_details"];
+  const reason = isJsonObject(details) ? textOrNull(details["reason"]) : null;
+  const status = textOrNull(response["status"]);
+  return status === "incomplete" ? (reason ?? "length") : status;
 }
 
-function firstOf(value: Json | undefined): JsonObject | undefined {
-  const first = Array.isArray(value) ? value[0] : undefined;
-  return isJsonObject(first) ? first : undefined;
+/** Usage stands at the top, in the first choice (Moonshot) or under a name of the server's own (Groq, Gemini). */
+function usageIn(response: JsonObject): Json | undefined {
+  const groq = response["x_groq"];
+  const places = [
+    response["usage"],
+    objectsIn(response["choices"])[0]?.["usage"],
+    isJsonObject(groq) ? groq["usage"] : undefined,
+    response["usageMetadata"],
+    response["usage_metadata"],
+  ];
+  return places.find(isJsonObject);
 }
 
-function stringOrNull(value: Json | undefined): string | null {
-  return typeof value === "string" ? value : null;
+export function objectsIn(value: Json | undefined): JsonObject[] {
+  return Array.isArray(value) ? value.filter(isJsonObject) : [];
 }
 
-/** Content is a string, null, or a list of parts of which those with text count. */
-function contentText(content: Json | undefined): string | null {
+/** A text that says something; an empty one is as good as none. */
+export function textOrNull(value: Json | undefined): string | null {
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+/** Content is a string, null, or a list of parts of which those with text count, thoughts apart. */
+export function contentText(content: Json | undefined): string | null {
   if (typeof content === "string") return content;
+  if (isJsonObject(content)) return textOrNull(content["text"]);
   if (!Array.isArray(content)) return null;
-  return content
-    .map((part) => (isJsonObject(part) && typeof part["text"] === "string" ? part["text"] : ""))
-    .join("");
+  return content.map((part) => (isThought(part) ? "" : partText(part))).join("");
+}
+
+/** Mistral's reasoning models send what they thought as a part of the content. */
+export function thoughtText(content: Json | undefined): string | null {
+  if (!Array.isArray(content)) return null;
+  return joined(
+    objectsIn(content)
+      .filter(isThought)
+      .map((part) => contentText(part["thinking"] ?? part["text"])),
+  );
+}
+
+function isThought(part: Json): boolean {
+  return isJsonObject(part) && /^(thinking|reasoning|thought)/.test(String(part["type"]));
+}
+
+function partText(part: Json): string {
+  if (typeof part === "string") return part;
+  return isJsonObject(part) && typeof part["text"] === "string" ? part["text"] : "";
+}
+
+function joined(texts: (string | null)[]): string | null {
+  const text = texts.filter((one) => one !== null).join("");
+  return text === "" ? null : text;
 }

@@ -33,6 +33,8 @@ export type Counters = {
   failed: number;
   cancelled: number;
   running: number;
+  /** Of the completed ones, those whose answers were cut off. */
+  truncated: number;
 };
 
 /** Total = completed + failed + cancelled + pending + running, by construction. */
@@ -44,6 +46,7 @@ export function progressOf(c: Counters): Counters & { pending: number } {
     cancelled: c.cancelled,
     pending: c.total - c.completed - c.failed - c.cancelled - c.running,
     running: c.running,
+    truncated: c.truncated,
   };
 }
 

@@ -12,7 +12,8 @@ import type { Told } from "./rate-limit.ts";
  *               minute is more spent than the limit.
  *   told        answers tell what remains. That is the level, less what was sent after the request
  *               that the answer belongs to, plus what flowed in since.
- *   learned     refusals alone: the rate is what got through between two of them, and creeps up.
+ *   learned     refusals alone: the rate is what got through between two of them, and creeps up
+ *               with each call, faster the longer all goes well.
  */
 export type Bucket = ReturnType<typeof createBucket>;
 
@@ -24,8 +25,12 @@ const EMPTY_MS = 400;
 /** A configured limit may be spent this far ahead until the provider's own burst is known. */
 const SMOOTH_MS = 500;
 const LEARNED_BURST_MS = 200;
-/** A learned rate grows by this share of itself a second: slowly where it was measured, else fast. */
-const GROWTH_PER_SECOND = { measured: 0.06, guessed: 0.5 };
+/**
+ * A learned rate is tried further by 6 % of itself after so many calls, and by the square of that after
+ * more of them: where it was measured, so late that finding out costs one call in a hundred.
+ */
+const GROWTH = 0.06;
+const GROWTH_AFTER_CALLS = { measured: 120, guessed: 30 };
 /** And a configured one that was slowed down comes back by this. */
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
@@ -51,7 +56,8 @@ export function createBucket(configured: number | null, start: number) {
   let credit = configured === null ? 0 : configured / 4;
   /** Everything ever spent, for telling what was spent after some moment. */
   let spent = 0;
-  let growth = 0;
+  /** Of a learned rate: what it was, and the calls since, in those that it takes to grow. */
+  let learned = { perMs: 0, afterCalls: 1, calls: 0, burstMs: 0 };
   /** What a call takes, on average of late. */
   let grain = 0;
   let windowEnd: number | null = null;
@@ -69,10 +75,6 @@ export function createBucket(configured: number | null, start: number) {
     }
     if (kind === "configured")
       perMs = Math.min(ceiling, perMs * (1 + RECOVERY_PER_SECOND * (ms / 1000)));
-    if (kind === "learned") {
-      perMs = Math.min(ceiling, perMs + growth * ms);
-      capacity = Math.max(1, perMs * LEARNED_BURST_MS);
-    }
     const extra = kind === "configured" ? Math.min(credit, ms * perMs) : 0;
     const filled = Math.min(capacity, level + ms * perMs + extra);
     credit -= Math.max(0, Math.min(extra, filled - level - ms * perMs));
@@ -112,6 +114,7 @@ export function createBucket(configured: number | null, start: number) {
       if (kind === "open") return;
       grain = grain === 0 ? amount : grain + (amount - grain) / 16;
       flow(now);
+      if (kind === "learned") grow();
       // However wrong an expectation was: what is known is right again after a minute.
       level = Math.max(level - amount, -perMs * MINUTE);
       minute?.spend(amount, now);
@@ -183,8 +186,10 @@ export function createBucket(configured: number | null, start: number) {
     learn(rate: number, from: "measured" | "guessed", resumeAt: number): void {
       kind = "learned";
       perMs = Math.max(SLOWEST_PER_MS, Math.min(ceiling, rate));
-      growth = (perMs * GROWTH_PER_SECOND[from]) / 1000;
-      capacity = Math.max(1, perMs * LEARNED_BURST_MS);
+      // What is only guessed is tried call by call: too much of it at once is refused at once.
+      const burstMs = from === "measured" ? LEARNED_BURST_MS : 0;
+      learned = { perMs, afterCalls: GROWTH_AFTER_CALLS[from], calls: 0, burstMs };
+      capacity = Math.max(1, perMs * burstMs);
       level = 1;
       at = resumeAt;
     },
@@ -205,6 +210,13 @@ export function createBucket(configured: number | null, start: number) {
       if (kind === "configured" || kind === "learned") perMs *= factor;
     },
   };
+
+  function grow(): void {
+    learned.calls++;
+    const share = learned.calls / learned.afterCalls;
+    perMs = Math.min(ceiling, learned.perMs * (1 + GROWTH * share * share));
+    capacity = Math.max(1, perMs * learned.burstMs);
+  }
 
   /**
    * A bucket's reset moves on with whatever is spent; that of a fixed window stays where it is, and

@@ -1,3 +1,4 @@
+import { sha256Hex } from "../lib/hash.ts";
 import { asJsonObject, type JsonObject } from "../lib/json.ts";
 import { type TaskRequest, toChatBody } from "./request.ts";
 import { asMessages, type BatchConfig, type TaskInput } from "./task-input.ts";
@@ -52,9 +53,20 @@ export function composeRequest(
     throw new ComposeError("parameters", `${twice} is given twice; maxTokens is the field for it`);
   return {
     model: request.model,
-    body: toChatBody(request),
+    body: withCacheKey(toChatBody(request), config),
     prompt: messages === null ? null : (prompt ?? null),
   };
+}
+
+/**
+ * Tasks of one template begin alike: one key brings them to where the provider has that beginning in its
+ * cache (https://developers.openai.com/api/docs/guides/prompt-caching).
+ */
+function withCacheKey(body: JsonObject, { systemPrompt, promptTemplate }: BatchConfig): JsonObject {
+  if (systemPrompt === undefined && promptTemplate === undefined) return body;
+  if ("prompt_cache_key" in body) return body;
+  const template = JSON.stringify([body["model"] ?? null, systemPrompt, promptTemplate]);
+  return { ...body, prompt_cache_key: `gtr-${sha256Hex(template).slice(0, 32)}` };
 }
 
 function withSystem(

@@ -9,7 +9,9 @@ export const CAUSES = {
   timeout: { code: "PROVIDER_TIMEOUT", retryable: true },
   connection_lost: { code: "PROVIDER_CONNECTION_LOST", retryable: true },
   bad_response: { code: "PROVIDER_BAD_RESPONSE", retryable: true },
-  empty_response: { code: "PROVIDER_EMPTY_RESPONSE", retryable: true },
+  empty_response: { code: "EMPTY_RESPONSE", retryable: true },
+  truncated: { code: "TRUNCATED", retryable: false },
+  refused: { code: "REFUSED", retryable: false },
   rejected: { code: "PROVIDER_REJECTED_REQUEST", retryable: false },
   context_length: { code: "CONTEXT_LENGTH_EXCEEDED", retryable: false },
   content_filter: { code: "CONTENT_FILTERED", retryable: false },
@@ -18,6 +20,7 @@ export const CAUSES = {
   not_found: { code: "PROVIDER_NOT_FOUND", retryable: false },
   conflict: { code: "PROVIDER_CONFLICT", retryable: true },
   rate_limited: { code: "PROVIDER_RATE_LIMITED", retryable: true },
+  overloaded: { code: "PROVIDER_OVERLOADED", retryable: true },
   quota_exhausted: { code: "PROVIDER_QUOTA_EXHAUSTED", retryable: false },
   server_error: { code: "PROVIDER_ERROR", retryable: true },
   worker_lost: { code: "WORKER_LOST", retryable: true },
@@ -50,10 +53,16 @@ const DOWN: ReadonlySet<Cause> = new Set<Cause>([
   "timeout",
   "connection_lost",
   "server_error",
+  "overloaded",
 ]);
 
 export function looksDown(cause: Cause): boolean {
   return DOWN.has(cause);
+}
+
+/** Causes that say nothing of the request and count as no attempt: it waits and comes again. */
+export function isWaiting(cause: Cause): boolean {
+  return cause === "rate_limited" || cause === "overloaded";
 }
 
 /** What gateways say of a provider behind them that is not there, or takes nobody for now. */
@@ -87,9 +96,10 @@ const LONGEST_RETRY_AFTER_MS = 3_600_000;
 
 /**
  * What follows a failed attempt. `failures` counts the failed attempts so far, this one included.
- * A provider that asks to come later is no failure: the run waits until the pacer lets it start,
- * unless it was refused a hundred times (`earlier` attempts are on record). So does one that was made
- * to find out whether the provider can be reached (`isTrial`), if it cannot.
+ * A provider that asks to come later, or has no room for anybody, is no failure: the run waits
+ * until the pacer lets it start, unless it was refused a hundred times (`earlier` attempts are on
+ * record). So does one that was made to find out whether the provider can be reached (`isTrial`), if
+ * it cannot.
  * The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
  * Jitter"): anything from zero to `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the
  * provider asks for is waited out first.
@@ -102,7 +112,7 @@ export function afterFailure(
   random: () => number,
   { earlier, isTrial }: { earlier: number; isTrial: boolean } = { earlier: 0, isTrial: false },
 ): Decision {
-  const isNoFault = failure.cause === "rate_limited" || (isTrial && reachedNobody(failure));
+  const isNoFault = isWaiting(failure.cause) || (isTrial && reachedNobody(failure));
   if (isNoFault && earlier < MOST_REFUSALS) return { kind: "wait" };
   if (!CAUSES[failure.cause].retryable || failures > policy.maxRetries) return { kind: "fail" };
   const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (failures - 1));

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { namesInOrder } from "../lib/json-names.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { type CellIssue, readLabels, readField } from "./columns.ts";
-import { type Endpoint, ENDPOINTS } from "./request.ts";
+import type { Endpoint } from "./request.ts";
 
 /** A line as OpenAI's batch files have them; the body goes to the provider as it is. */
 export type ProviderLine = { kind: "provider"; endpoint: Endpoint; body: JsonObject };
@@ -23,11 +23,17 @@ export type ReadLine = { names: string[]; issues: CellIssue[] } & (
 /** Fields of a task that a JSONL line may have and a CSV has no column for. */
 const FURTHER_FIELDS = new Set(["parameters", "priority", "maxRetries", "timeoutMs", "cache"]);
 
+/** A path below `/v1`; whether there is such an endpoint, the provider knows. */
+const EndpointPath = z.custom<Endpoint>(
+  (value) => typeof value === "string" && /^\/v1(\/[A-Za-z0-9][\w.:-]{0,99}){1,8}$/.test(value),
+  "must be a path such as /v1/chat/completions",
+);
+
 /** OpenAI's batch input line (https://platform.openai.com/docs/api-reference/batch/request-input). */
 const OpenAiLine = z.object({
   custom_id: z.string().min(1),
   method: z.literal("POST", "must be POST").optional(),
-  url: z.enum(ENDPOINTS, `must be one of ${ENDPOINTS.join(", ")}`),
+  url: EndpointPath,
   body: z.record(z.string(), z.unknown()),
 });
 

@@ -12,7 +12,60 @@ export function matchesModel(patterns: readonly string[], model: string): boolea
   });
 }
 
+/** A model that a provider lists. */
+export type ListedModel = { id: string; contextSize: number | null };
+
+/** What is known of the models that tasks may name. */
+export type ModelCatalogue = {
+  /** Whether the configuration lets a task name this model. A provider's list informs and does not forbid. */
+  isAllowed: (model: string) => boolean;
+  /** What each provider lists, in the order of the configuration; `null` where it has no list. */
+  lists: () => Promise<(ListedModel[] | null)[]>;
+};
+
+/** How many names are suggested in place of one that may be mistyped. */
+const MOST_SUGGESTED = 3;
+
+/** Of the names that there are, those that somebody may have meant by one that is none of them. */
+export function nearestModels(model: string, known: Iterable<string>): string[] {
+  const wanted = bareName(model);
+  const near: { name: string; distance: number }[] = [];
+  for (const name of new Set(known)) {
+    const bare = bareName(name);
+    const distance = bare === wanted ? 0 : editDistance(wanted, bare);
+    const isPart = wanted.length > 3 && bare.startsWith(`${wanted}-`);
+    if (distance <= Math.max(1, Math.floor(wanted.length / 5))) near.push({ name, distance });
+    else if (isPart) near.push({ name, distance: wanted.length });
+  }
+  return near
+    .toSorted((a, b) => a.distance - b.distance || (a.name < b.name ? -1 : 1))
+    .slice(0, MOST_SUGGESTED)
+    .map(({ name }) => name);
+}
+
+/** A name without what some servers put before or behind it. */
+function bareName(model: string): string {
+  return model
+    .toLowerCase()
+    .replace(/^(models|[\w.-]+)\//, "")
+    .replace(/:[\w.-]+$/, "");
+}
+
+/** Letters to be changed, left out or put in to make one text the other (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const changed = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(changed, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
 /** Reasoning models take `max_completion_tokens` and refuse `max_tokens` (OpenAI API reference, chat). */
 export function isReasoningModel(model: string): boolean {
-  return /^(o\d|gpt-5)/i.test(model) && !/chat/i.test(model);
+  return /^(o\d|gpt-[5-9])/i.test(model) && !/chat/i.test(model);
 }

@@ -1,5 +1,6 @@
-import { type BucketState, createBucket } from "./bucket.ts";
+import { type Bucket, type BucketState, createBucket } from "./bucket.ts";
 import type { RateLimitSignals, Told } from "./rate-limit.ts";
+import { createSlowStart } from "./slow-start.ts";
 
 /** Limits of a minute as somebody configured them; `null` where they are to be learned. */
 export type Limits = { rpm: number | null; tpm: number | null };
@@ -16,7 +17,8 @@ export type Ticket = {
 };
 
 export type CallEnd = {
-  outcome: "answered" | "throttled" | "failed";
+  /** `overloaded`: the provider has no room for anybody, which tells nothing of our rate. */
+  outcome: "answered" | "throttled" | "overloaded" | "failed";
   signals: RateLimitSignals | null;
   /** Tokens that the provider says were used. */
   usedTokens: number | null;
@@ -34,15 +36,8 @@ export type PacerState = {
 
 export type PacerOptions = { limits: Limits; backoffMs: number; longestBackoffMs: number };
 
-/**
- * Calls in flight at the start; each answer allows one more, and so does time, which doubles them:
- * whoever refuses calls does it faster than that, and calls that hang must not keep others waiting.
- */
-const FIRST_WINDOW = 8;
-const DOUBLING_MS = 100;
 /** Tokens that must have been spent between two answers for them to tell how the provider counts. */
 const SAMPLE_CALLS = 8;
-const UNLIMITED_WINDOW = 4096;
 /** A provider may ask for hours; beyond this it is asked again all the same. */
 const LONGEST_WAIT_MS = 3_600_000;
 /** What gets through between two refusals tells the rate if it was at least so much for so long. */
@@ -51,6 +46,8 @@ const MEASURE_CALLS = 5;
 const MEASURE_FIRST_MS = 100;
 const MIN_WEIGHT = 0.25;
 const MAX_WEIGHT = 20;
+/** What remains of a limit is as good as nothing below this share of it. */
+const USED_UP = 0.02;
 /** A refusal this soon after another means that the limit is lower than it seems. */
 const AGAIN_MS = 10_000;
 
@@ -58,81 +55,115 @@ const AGAIN_MS = 10_000;
  * Decides when calls of one provider and model may start, so that they come as fast as the provider
  * allows and no faster. A pure object: it is told the time and never waits.
  *
- *   unknown   no limit is configured or told. The calls in flight start at 8 and double with each
- *             round of answers or tenth of a second (slow start), so that a provider without
- *             limits is soon not limited.
+ *   starting  no limit is configured or learned. The calls in flight start at 8 and double every few
+ *             hundredths of a second (`slow-start.ts`), so that a provider without limits is soon not
+ *             limited.
  *   known     a request and a token bucket say what may start (`bucket.ts`).
- *   learned   a refusal came, but no limit is told: additive increase, multiplicative decrease of a
- *             rate of calls. A provider's bucket is empty whenever it refuses, so what got through
- *             between two refusals is what it lets through; the rate is set just below that.
+ *   learned   a refusal came that nothing had foretold: no limit is told, or what headers tell is not
+ *             the limit that was hit (Groq tells of the day's). A rate of calls is learned then, and kept
+ *             besides what is told. A provider's bucket is empty whenever it refuses, so what got
+ *             through between two refusals is what it lets through; the rate is set just below that.
+ *   at once   a refusal says that too many calls are under way: so many as were served then may be,
+ *             and one more now and then.
  *   blocked   after a refusal, for as long as the provider asks, else for an exponential back-off.
  *             Refusals of calls that were sent before the first of them say nothing new.
  */
 export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOptions, start: number) {
   const requests = createBucket(limits.rpm, start);
   const tokens = createBucket(limits.tpm, start);
+  /** The rate of calls that refusals teach, where nothing tells of a limit or what tells is wrong. */
+  const rate = createBucket(null, start);
+  const atOnce = createAtOnce();
   const isConfigured = limits.rpm !== null || limits.tpm !== null;
-  let window = FIRST_WINDOW;
+  const slowStart = createSlowStart();
   let inFlight = 0;
   let admitted = 0;
   let blockedUntil = -Infinity;
+  /** When a call was last refused, for whatever reason. */
+  let blockedAt = -Infinity;
   let refusals = 0;
-  let lastRefusal: { at: number; admitted: number } | null = null;
-  let firstCallAt: number | null = null;
+  /** The last refusal that nothing had foretold, and what had been let through by then. */
+  let lastSurprise: { at: number; admitted: number } | null = null;
+  let lastRefusedAt = -Infinity;
   /** What the provider counts for a token that is expected: some count `max_tokens`, say, in full. */
   let weight = 1;
   let expectedSum = 0;
   let sample: { at: number; remaining: number; ticket: Ticket } | null = null;
 
-  const isKnown = () => requests.kind() !== "open" || tokens.kind() !== "open";
-
-  function openWindow(now: number): number {
-    if (window >= UNLIMITED_WINDOW) return Infinity;
-    const grown = FIRST_WINDOW * 2 ** ((now - (firstCallAt ?? now)) / DOUBLING_MS);
-    if (grown >= UNLIMITED_WINDOW) window = UNLIMITED_WINDOW;
-    return Math.max(window, Math.floor(grown));
-  }
+  /** What headers tell may not be the limit that is met first, so that the slow start goes on with them. */
+  const isStarting = () => !isConfigured && rate.kind() === "open" && !slowStart.isOver();
 
   /** How many calls may start now, tokens apart; `Infinity` where nothing limits them. */
   function room(now: number): number {
     if (blockedUntil > now) return 0;
-    const slots = isKnown() ? Infinity : openWindow(now) - inFlight;
-    if (slots <= 0) return 0;
-    const calls = requests.room(now);
-    if (calls === Infinity) return slots;
-    return Math.min(slots, calls < 1 && requests.fits(1, now) ? 1 : Math.max(0, Math.floor(calls)));
+    const slots = Math.min(
+      isStarting() ? slowStart.window(now) - inFlight : Infinity,
+      atOnce.most() - inFlight,
+    );
+    return slots <= 0 ? 0 : Math.min(slots, callsIn(requests, now), callsIn(rate, now));
   }
 
-  function refuse(end: CallEnd, ticket: Ticket, now: number): void {
-    const asked = end.signals?.retryAfterMs ?? null;
+  function callsIn(bucket: Bucket, now: number): number {
+    const calls = bucket.room(now);
+    if (calls === Infinity) return calls;
+    return calls < 1 && bucket.fits(1, now) ? 1 : Math.max(0, Math.floor(calls));
+  }
+
+  /** Starts no call for a while. Returns whether this tells anything that an earlier refusal did not. */
+  function block(asked: number | null, ticket: Ticket, now: number): boolean {
     if (asked !== null)
       blockedUntil = Math.max(blockedUntil, now + Math.min(asked, LONGEST_WAIT_MS));
     // Sent before we knew: it tells nothing that the first refusal did not tell.
-    if (lastRefusal && ticket.at <= lastRefusal.at) return;
+    if (ticket.at <= blockedAt) return false;
+    blockedAt = now;
     refusals++;
     if (asked === null) {
       const backoff = backoffMs * 2 ** Math.min(refusals - 1, 30);
       blockedUntil = Math.max(blockedUntil, now + Math.min(longestBackoffMs, backoff));
     }
-    const since = lastRefusal ?? { at: firstCallAt ?? now, admitted: 0 };
-    const isFirst = lastRefusal === null;
-    lastRefusal = { at: now, admitted };
-    if (isKnown() && requests.kind() !== "learned") {
-      if (end.signals?.scarce !== "tokens") requests.empty(now);
-      if (end.signals?.scarce !== "requests") tokens.empty(now);
-      if (!isFirst && now - since.at < AGAIN_MS) for (const b of [requests, tokens]) b.slow(0.9);
+    return true;
+  }
+
+  function refuse(end: CallEnd, ticket: Ticket, now: number): void {
+    // To come back at once is no time to come back.
+    const asked = end.signals?.retryAfterMs || null;
+    if (end.signals?.scarce === "calls") {
+      atOnce.refused(inFlight);
+      if (asked !== null) block(asked, ticket, now);
       return;
     }
+    if (!block(asked, ticket, now)) return;
+    if (!wasForetold(end.signals, ticket, now)) return learn(now);
+    if (end.signals?.scarce !== "tokens") requests.empty(now);
+    if (end.signals?.scarce !== "requests") tokens.empty(now);
+    if (now - lastRefusedAt < AGAIN_MS) for (const bucket of [requests, tokens]) bucket.slow(0.9);
+    lastRefusedAt = now;
+  }
+
+  /** Whether what is known of limits agrees with a refusal: something of what it tells is used up. */
+  function wasForetold(signals: RateLimitSignals | null, ticket: Ticket, now: number): boolean {
+    if (isConfigured) return true;
+    const told = [signals?.requests, signals?.tokens].filter((one) => one?.remaining != null);
+    if (told.length === 0) return callsIn(requests, now) < 2 || !tokens.fits(ticket.tokens, now);
+    const isUsedUp = (one: Told | null | undefined, need: number) =>
+      one?.remaining != null && one.remaining <= Math.max(2 * need, (one.limit ?? 0) * USED_UP);
+    return isUsedUp(signals?.requests, 1) || isUsedUp(signals?.tokens, ticket.tokens);
+  }
+
+  function learn(now: number): void {
+    const since = lastSurprise ?? { at: slowStart.startedAt() ?? now, admitted: 0 };
+    const isFirst = lastSurprise === null;
+    lastSurprise = { at: now, admitted };
     const ms = Math.max(isFirst ? MEASURE_FIRST_MS : 1, now - since.at);
-    const through = (isFirst ? requests.spent() : admitted - since.admitted) / ms;
-    const isMeasured = !isFirst && ms >= MEASURE_MS && admitted - since.admitted >= MEASURE_CALLS;
-    const present = (requests.perMinute() ?? Infinity) / 60_000;
-    const rate = isFirst
-      ? through / 2
+    const through = admitted - since.admitted;
+    const isMeasured = !isFirst && ms >= MEASURE_MS && through >= MEASURE_CALLS;
+    const present = (rate.perMinute() ?? Infinity) / 60_000;
+    const learned = isFirst
+      ? requests.spent() / ms / 2
       : isMeasured
-        ? through * 0.95
-        : Math.max(present * 0.7, Math.min(present, through * 0.95));
-    requests.learn(rate, isMeasured ? "measured" : "guessed", Math.max(now, blockedUntil));
+        ? (through / ms) * 0.97
+        : Math.max(present / 4, Math.min(present * 0.95, (through + 1) / ms));
+    rate.learn(learned, isMeasured ? "measured" : "guessed", Math.max(now, blockedUntil));
   }
 
   /** Compares what remained at two answers with what was expected to be spent between them. */
@@ -168,16 +199,21 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     /** When a call of so many tokens may start, at the soonest. */
     whenRoom(amount: number, now: number): number {
       const at = Math.max(now, blockedUntil);
-      if (!isKnown() && inFlight >= openWindow(at))
-        return (firstCallAt ?? now) + DOUBLING_MS * Math.log2((inFlight + 1) / FIRST_WINDOW) + 1;
-      return Math.max(requests.whenFits(1, at), tokens.whenFits(amount * weight, at));
+      if (isStarting() && inFlight >= slowStart.window(at))
+        return slowStart.whenAbove(inFlight, at);
+      return Math.max(
+        requests.whenFits(1, at),
+        rate.whenFits(1, at),
+        tokens.whenFits(amount * weight, at),
+      );
     },
 
     /** A call starts; `cost` is what it is expected to take in tokens. */
     start(cost: number, now: number): Ticket {
-      firstCallAt ??= now;
+      slowStart.started(now);
       inFlight++;
       requests.spend(1, now);
+      rate.spend(1, now);
       tokens.spend(cost * weight, now);
       expectedSum += cost;
       return {
@@ -192,16 +228,19 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     /** A call ended. */
     end(ticket: Ticket, end: CallEnd, now: number): void {
       inFlight--;
+      slowStart.heard(now);
       const { signals } = end;
-      if (end.outcome === "throttled") {
+      if (end.outcome === "throttled" || end.outcome === "overloaded") {
         // It is taken to have cost nothing where we count ourselves.
         requests.correct(1, 0, now);
+        rate.correct(1, 0, now);
         tokens.correct(ticket.tokens, 0, now);
       } else {
         admitted++;
         if (end.outcome === "answered") {
           refusals = 0;
-          if (window < UNLIMITED_WINDOW) window++;
+          atOnce.answered();
+          slowStart.answered();
         }
         if (end.usedTokens !== null) tokens.correct(ticket.tokens, end.usedTokens, now);
       }
@@ -209,13 +248,14 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
         requests.observe(signals.requests, ticket.at, ticket.requestsThen, now);
       if (signals?.tokens) {
         tokens.observe(signals.tokens, ticket.at, ticket.tokensThen, now);
-        if (end.outcome !== "throttled") weigh(signals.tokens, ticket);
+        if (end.outcome === "answered" || end.outcome === "failed") weigh(signals.tokens, ticket);
       }
       if (end.outcome === "throttled") refuse(end, ticket, now);
+      if (end.outcome === "overloaded") block(signals?.retryAfterMs ?? null, ticket, now);
     },
 
     /** Whether somebody told of limits, and what they are now: of a minute, `null` where unlimited. */
-    limits: () => ({ rpm: requests.perMinute(), tpm: tokens.perMinute(), isConfigured }),
+    limits: () => ({ rpm: least(requests, rate), tpm: tokens.perMinute(), isConfigured }),
     /** So many processes share the configured limits. */
     divide(parts: number, now: number): void {
       for (const bucket of [requests, tokens]) bucket.divide(parts, now);
@@ -225,8 +265,39 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     state: (now: number): PacerState => ({
       inFlight,
       blockedUntil: blockedUntil > now ? blockedUntil : null,
-      requests: requests.state(now),
+      requests: (isTighter(rate, requests) ? rate : requests).state(now),
       tokens: tokens.state(now),
     }),
+  };
+}
+
+/** The lower of two limits of a minute, where there is one. */
+function least(a: Bucket, b: Bucket): number | null {
+  return isTighter(b, a) ? b.perMinute() : a.perMinute();
+}
+
+function isTighter(a: Bucket, b: Bucket): boolean {
+  return (a.perMinute() ?? Infinity) < (b.perMinute() ?? Infinity);
+}
+
+/** One call more is tried after so many answers for each that may be under way. */
+const ANSWERS_PER_CALL = 10;
+
+/** How many calls may be under way, where refusals said that there were too many. */
+function createAtOnce() {
+  let most = Infinity;
+  let answers = 0;
+  return {
+    most: () => most,
+    /** `others` are under way; of them, those that were refused, too, have not been told yet. */
+    refused(others: number): void {
+      most = Math.max(1, Math.min(most, others));
+      answers = 0;
+    },
+    answered(): void {
+      if (most === Infinity || ++answers < most * ANSWERS_PER_CALL) return;
+      most++;
+      answers = 0;
+    },
   };
 }

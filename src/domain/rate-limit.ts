@@ -7,6 +7,6 @@ export type RateLimitSignals = {
   tokens: Told | null;
   /** How long the provider asks to wait. */
   retryAfterMs: number | null;
-  /** Which limit a refusal says was hit. */
-  scarce: "requests" | "tokens" | null;
+  /** Which limit a refusal says was hit; `calls`: that of calls (or of their tokens) at once. */
+  scarce: "requests" | "tokens" | "calls" | null;
 };

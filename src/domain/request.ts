@@ -1,14 +1,11 @@
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 import { isReasoningModel } from "./models.ts";
 
-/** The provider endpoints that a task may go to, as OpenAI's batch files name them. */
-export const ENDPOINTS = [
-  "/v1/chat/completions",
-  "/v1/responses",
-  "/v1/completions",
-  "/v1/embeddings",
-] as const;
-export type Endpoint = (typeof ENDPOINTS)[number];
+/**
+ * The provider endpoint that a task goes to, as OpenAI's batch files name it: any path that a provider
+ * has. Those of chat, responses, completions and embeddings are understood, others forwarded.
+ */
+export type Endpoint = `/v1/${string}`;
 
 /** What a task asks for in this API's words. It is stored as the provider's request and read back from it. */
 export type TaskRequest = {
@@ -41,7 +38,7 @@ export function fromProviderBody(
   body: JsonObject,
 ): Omit<TaskRequest, "prompt"> {
   const { model, messages, temperature, ...rest } = body;
-  const limit = MAX_TOKENS_KEYS[endpoint].find((key) => typeof rest[key] === "number");
+  const limit = MAX_TOKENS_KEYS[endpoint]?.find((key) => typeof rest[key] === "number");
   const { [limit ?? ""]: maxTokens, ...parameters } = rest;
   return {
     model: String(model),
@@ -64,11 +61,10 @@ export function withModel(body: string, model: string): string {
   return JSON.stringify({ ...rest, model, [name]: limit });
 }
 
-const MAX_TOKENS_KEYS: Record<Endpoint, string[]> = {
+const MAX_TOKENS_KEYS: Partial<Record<Endpoint, string[]>> = {
   "/v1/chat/completions": ["max_completion_tokens", "max_tokens"],
   "/v1/responses": ["max_output_tokens"],
   "/v1/completions": ["max_tokens"],
-  "/v1/embeddings": [],
 };
 
 /** All text that a request sends, for counting tokens and for the simulator's answer. */

@@ -11,8 +11,9 @@ export const Id = z
 
 const ContentPart = z.looseObject({ type: z.string() });
 
+/** A message. What OpenAI does not define (`reasoning_content`, `cache_control`, …) is forwarded as it is. */
 export const Message = z
-  .strictObject({
+  .looseObject({
     role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
     content: z.union([z.string(), z.array(ContentPart).min(1)]).nullish(),
     name: z.string().optional(),

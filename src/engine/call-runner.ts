@@ -1,7 +1,9 @@
 import type { Delta } from "../context.ts";
+import { isTruncated } from "../domain/answer.ts";
 import type { Provider } from "../domain/provider.ts";
 import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
+import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
@@ -91,11 +93,20 @@ function createCallers(
   outside: Outside,
 ): (call: Call) => Caller {
   const made = new Map<string, Caller>();
+  const adjustments = new Map<Provider, Adjustments>();
+  const adjustmentsOf = (provider: Provider) => {
+    let known = adjustments.get(provider);
+    if (!known) adjustments.set(provider, (known = createAdjustments()));
+    return known;
+  };
   return (call) => {
     const provider = (call.provider === null ? undefined : providers[call.provider]) ?? simulator;
     const name = `${provider.name}#${call.key}`;
     let caller = made.get(name);
-    if (!caller) made.set(name, (caller = createCaller(provider, outside, call.key)));
+    if (!caller) {
+      caller = createCaller(provider, outside, call.key, adjustmentsOf(provider));
+      made.set(name, caller);
+    }
     return caller;
   };
 }
@@ -117,5 +128,8 @@ export function toReport(
     model: result.answer?.model ?? null,
     usage: result.answer?.usage ?? null,
     signals: result.signals,
+    adjusted: result.adjusted,
+    isTruncated: result.ok && isTruncated(result.answer),
+    serviceTier: result.answer?.serviceTier ?? null,
   };
 }

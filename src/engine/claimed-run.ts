@@ -69,7 +69,7 @@ function providerOf({ row, paced }: ClaimedRun, { providers, simulator }: Settin
 }
 
 function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
-  const { failure, usage, at, requestId, response } = report;
+  const { failure, usage, at, requestId, response, adjusted, isTruncated, serviceTier } = report;
   const called = calledModel(run);
   const model = report.model ?? called;
   return {
@@ -86,12 +86,23 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
     cachedTokens: usage?.cachedTokens ?? null,
     reasoningTokens: usage?.reasoningTokens ?? null,
     costUsd:
-      usage && costUsd(priceOf(model, provider.prices) ?? priceOf(called, provider.prices), usage),
+      usage &&
+      costUsd(
+        priceAt(provider, model, at) ?? priceAt(provider, called, at),
+        usage,
+        serviceTier ?? undefined,
+      ),
     response,
     error: failure && JSON.stringify(toErrorBody(failure)),
     isCached: false,
+    adjusted,
+    isTruncated,
     cacheKey: run.row.cacheKey,
   };
+}
+
+function priceAt(provider: Provider, model: string, at: number) {
+  return priceOf(model, provider.prices, provider, at);
 }
 
 function toErrorBody({ cause, message, providerStatus }: Failure) {

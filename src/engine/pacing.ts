@@ -1,6 +1,6 @@
 import type { Context, Waiting } from "../context.ts";
 import type { Gate } from "../domain/lanes.ts";
-import type { Ticket } from "../domain/pacer.ts";
+import type { CallEnd, Ticket } from "../domain/pacer.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import { estimatePromptTokens } from "../providers/tokens.ts";
 import { type Claimed, type LaneClaim, type Upcoming, upcoming } from "../store/queue.ts";
@@ -161,14 +161,13 @@ export function createPacing(
       upstreams.end(begun, outcome, clock.now());
       if (!ticket) return;
       const { failure, signals, final } = outcome;
-      const isThrottled = failure?.cause === "rate_limited";
       const used =
         final.promptTokens === null ? null : final.promptTokens + (final.completionTokens ?? 0);
       upstream.pacer.end(
         ticket,
         {
-          outcome: isThrottled ? "throttled" : failure ? "failed" : "answered",
-          signals,
+          outcome: verdictOn(failure),
+          signals: withAsked(signals, failure),
           usedTokens: used,
         },
         clock.now(),
@@ -221,6 +220,19 @@ function whenOpen(lane: Lane, at: number): number {
 }
 
 const SHUT: Gate = { room: 0 };
+
+function verdictOn(failure: Called["failure"]): CallEnd["outcome"] {
+  if (failure === null) return "answered";
+  if (failure.cause === "rate_limited") return "throttled";
+  return failure.cause === "overloaded" ? "overloaded" : "failed";
+}
+
+/** How long to wait may be asked with any status, not only with that of a limit. */
+function withAsked(signals: Called["signals"], failure: Called["failure"]): Called["signals"] {
+  const asked = failure?.retryAfterMs ?? null;
+  if (asked === null || signals?.retryAfterMs != null) return signals;
+  return { requests: null, tokens: null, scarce: null, ...signals, retryAfterMs: asked };
+}
 
 type Taken = { calls: number; tokens: number };
 

@@ -1,9 +1,9 @@
 import type { Delta } from "../context.ts";
-import type { Usage } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
+import type { Usage } from "../domain/usage.ts";
 
 /** What a worker thread needs to know of a call. `task` and `claim` name it everywhere. */
 export type Call = {
@@ -33,6 +33,12 @@ export type Report = {
   /** The model that answered and what it used, where the answer tells. */
   model: string | null;
   usage: Usage | null;
+  /** The tier at which it was served, where the answer tells. */
+  serviceTier: string | null;
+  /** The answer was cut off. */
+  isTruncated: boolean;
+  /** What of the request the provider refused, so that it was sent without it. */
+  adjusted: string[];
   signals: RateLimitSignals | null;
 };
 

@@ -8,7 +8,10 @@ import type { ClaimedRun } from "./claimed-run.ts";
 import type { Called, Outcome, PutBack, Reused } from "./outcome.ts";
 
 /** What an answer is to somebody else. */
-type Known = Pick<Final, "provider" | "model" | "fallbackFrom" | "requestId" | "response">;
+type Known = Pick<
+  Final,
+  "provider" | "model" | "fallbackFrom" | "requestId" | "response" | "isTruncated"
+>;
 
 type Group = {
   leader: ClaimedRun;
@@ -59,7 +62,15 @@ export function createReuse({
     if (response === null || answeredBy === null || model === null) return null;
     const isSimulated = answeredBy === config.simulator.name;
     if (isSimulated && config.providers.some(({ kind }) => kind !== "simulator")) return null;
-    return { provider: answeredBy, model, fallbackFrom: null, requestId, response };
+    return {
+      provider: answeredBy,
+      model,
+      fallbackFrom: null,
+      requestId,
+      response,
+      // One that was cut off is not kept.
+      isTruncated: false,
+    };
   }
 
   function give(run: ClaimedRun, known: Known): Reused {
@@ -92,8 +103,8 @@ export function createReuse({
     }
     hopeless.delete(key);
     if (!group) return [];
-    const { provider, model, fallbackFrom, requestId, response } = final;
-    const known = { provider, model, fallbackFrom, requestId, response };
+    const { provider, model, fallbackFrom, requestId, response, isTruncated } = final;
+    const known = { provider, model, fallbackFrom, requestId, response, isTruncated };
     group.answer = known;
     return group.followers.splice(0).map((follower) => give(follower, known));
   }
@@ -170,6 +181,7 @@ function toReused(run: ClaimedRun, known: Known, at: number): Reused {
       costUsd: 0,
       error: null,
       isCached: true,
+      adjusted: [],
       cacheKey,
     },
   };

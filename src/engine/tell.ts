@@ -11,7 +11,7 @@ export type Ended = { outcome: Called | Reused; isFinal: boolean };
 
 const log = getLogger(["gptrunner", "executions"]);
 
-const OPERATIONS: Record<Endpoint, string> = {
+const OPERATIONS: Partial<Record<Endpoint, string>> = {
   "/v1/chat/completions": "chat",
   "/v1/responses": "chat",
   "/v1/completions": "text_completion",
@@ -72,7 +72,7 @@ function toTrace(outcome: Called | Reused): Parameters<Context["tracing"]["call"
     queuedAt: run.queuedAt,
     startedAt: run.claimedAt,
     endedAt: final.at,
-    operation: OPERATIONS[run.endpoint],
+    operation: OPERATIONS[run.endpoint] ?? run.endpoint.slice("/v1/".length),
     provider: final.provider,
     // What stood in for the model that was asked for is what was called.
     model: final.fallbackFrom === null ? run.model : final.model,

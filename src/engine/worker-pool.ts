@@ -86,7 +86,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const why = failure("worker_lost", "The worker thread that made the call died");
     return toReport(
       call,
-      { ok: false, failure: why, response: null, answer: null, signals: null },
+      { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] },
       { at: options.clock.now(), isAbandoned: false },
     );
   }

@@ -14,6 +14,7 @@ import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
 import { metricsRoutes } from "./api/metrics.ts";
+import { modelRoutes } from "./api/models.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { createStatusRoutes } from "./api/status.ts";
 import { taskRoutes } from "./api/tasks.ts";
@@ -66,6 +67,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", fileRoutes);
   app.route("/api/v1", eventRoutes);
   app.route("/api/v1", auditRoutes);
+  app.route("/api/v1", modelRoutes);
   app.route("/api/v1", createStatusRoutes(options.engine));
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);

@@ -21,4 +21,6 @@ export type CallResult = (
 ) & {
   /** What the answer tells of the provider's limits. */
   signals: RateLimitSignals | null;
+  /** What of the request the provider refused, so that it was sent without it. */
+  adjusted: string[];
 };

@@ -1,25 +1,32 @@
-import { APIError } from "openai";
-
 import type { Cause, Failure } from "../domain/failure.ts";
-import { isJsonObject, parseJson } from "../lib/json.ts";
+import { causeOf } from "../domain/provider-errors.ts";
+import type { Json } from "../lib/json.ts";
+import { type ErrorWords, readErrorWords } from "./error-words.ts";
 import { retryAfterMs } from "./rate-limit-signals.ts";
 
-/** The cause of whatever `fetch`, a body reader or the SDK's stream reader threw. */
-export function classifyThrown(error: unknown): Failure {
-  // An error that the provider sent in the middle of a stream.
-  if (error instanceof APIError && isJsonObject(error.error))
-    return classifyErrorBody(error.status ?? 500, error.error);
-  return classifyConnection(error);
+/** The cause of an answer with a status that is not good. `address` is what was called. */
+export function classifyReply(
+  reply: Response,
+  text: string,
+  { address, nowMs }: { address: string | null; nowMs: number },
+): Failure {
+  return classifyError(readErrorWords(text), {
+    status: reply.status,
+    address,
+    more: {
+      retryAfterMs: retryAfterMs(reply.headers, nowMs),
+      requestId: requestIdOf(reply),
+    },
+  });
 }
 
-/** The cause of an answer with a status that is not good. */
-export function classifyReply(reply: Response, text: string, nowMs: number): Failure {
-  const body = parseJson(text);
-  const error = isJsonObject(body) ? (body["error"] ?? body) : undefined;
-  return classifyErrorBody(reply.status, error, {
-    retryAfterMs: retryAfterMs(reply.headers, nowMs),
-    requestId: reply.headers.get("x-request-id"),
-  });
+/** The cause of an error that came with a good status: as the whole answer, in a choice or in a stream. */
+export function classifyErrorBody(
+  body: Json,
+  address: string | null,
+  more: Partial<Failure> = {},
+): Failure {
+  return classifyError(readErrorWords(body), { status: null, address, more });
 }
 
 /** A failure with nothing known but its cause. */
@@ -27,43 +34,51 @@ export function failure(cause: Cause, message: string, more: Partial<Failure> = 
   return { cause, message, providerStatus: null, retryAfterMs: null, requestId: null, ...more };
 }
 
-/** The failure that an error object in a body describes; some providers send it with status 200. */
-export function classifyErrorBody(
-  status: number,
-  body: unknown,
-  more: Partial<Failure> = {},
+export function requestIdOf(reply: Response): string | null {
+  const { headers } = reply;
+  return headers.get("x-request-id") ?? headers.get("request-id") ?? headers.get("apim-request-id");
+}
+
+type Circumstances = { status: number | null; address: string | null; more: Partial<Failure> };
+
+function classifyError(
+  words: ErrorWords,
+  { status: answered, address, more }: Circumstances,
 ): Failure {
-  const error = isJsonObject(body) ? body : {};
-  const code = String(error["code"] ?? "");
-  const type = String(error["type"] ?? "");
-  const message = typeof error["message"] === "string" ? error["message"] : `HTTP ${status}`;
-  return failure(causeOf(status, code, type, message), redact(message), {
-    providerStatus: status,
-    ...more,
-  });
+  const status = answered ?? words.status;
+  const said =
+    words.message ?? (status === null ? "The provider reports an error" : `HTTP ${status}`);
+  const cause = causeOf({ status, codes: words.codes, message: said });
+  const isLost = cause === "not_found" && address !== null && isOfRouter(words.message);
+  const message = isLost ? `${said}: ${lostAt(address)}` : said;
+  return failure(cause, redact(message), { providerStatus: status, ...more });
 }
 
-function causeOf(status: number, code: string, type: string, message: string): Cause {
-  // More than the limit of a whole minute: waiting does not help.
-  if (status === 429 && /^request too large/i.test(message)) return "context_length";
-  if (code === "insufficient_quota" || type === "insufficient_quota") return "quota_exhausted";
-  if (/content_filter|content_policy/.test(code)) return "content_filter";
-  if (code === "context_length_exceeded" || /maximum context length/i.test(message))
-    return "context_length";
-  if (status >= 500) return "server_error";
-  return BY_STATUS[status] ?? "rejected";
+/** What web servers say of a path that they do not have; an API says what it is that it has not found. */
+function isOfRouter(message: string | null): boolean {
+  return (
+    message === null ||
+    /^\W*(404)?\W*((page|route|path|resource|file or directory) )?not found\b\W*$|^cannot post\b|method not allowed|unexpected endpoint|no route|invalid url|^(404|405)\b.{0,40}(nginx|apache|cloudflare)?$/i.test(
+      message,
+    )
+  );
 }
 
-const BY_STATUS: Record<number, Cause> = {
-  401: "unauthorized",
-  402: "quota_exhausted",
-  403: "forbidden",
-  404: "not_found",
-  408: "timeout",
-  409: "conflict",
-  425: "conflict",
-  429: "rate_limited",
-};
+/** Names the address that was called, and the likely cause of nothing being there. */
+export function lostAt(address: string): string {
+  const { pathname } = new URL(address);
+  const isBare = !/\/v\d/.test(pathname);
+  const why = isBare
+    ? "the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE) has no /v1, which most servers need"
+    : "check the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE)";
+  return `${plainAddress(address)} does not exist there; ${why}`;
+}
+
+/** An address without what may be secret in it. */
+export function plainAddress(address: string): string {
+  const { origin, pathname } = new URL(address);
+  return `${origin}${pathname}`;
+}
 
 /** Error codes as Bun, Node and Deno give them; messages where there is no code. */
 const CONNECTION_CAUSES: [RegExp, Cause, string][] = [
@@ -85,7 +100,8 @@ const CONNECTION_CAUSES: [RegExp, Cause, string][] = [
   [/ETIMEDOUT|timed? ?out/i, "timeout", "The provider did not answer in time"],
 ];
 
-function classifyConnection(error: unknown): Failure {
+/** The cause of whatever `fetch` or a body reader threw. */
+export function classifyThrown(error: unknown): Failure {
   const clues = clueText(error);
   const known = CONNECTION_CAUSES.find(([pattern]) => pattern.test(clues));
   if (known) return failure(known[1], known[2]);

@@ -1,78 +1,90 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Config } from "../config.ts";
-import { matchesModel } from "../domain/models.ts";
+import { type ListedModel, matchesModel, type ModelCatalogue } from "../domain/models.ts";
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
+import { isJsonObject } from "../lib/json.ts";
 import { createClient } from "./openai.ts";
 import type { Outside } from "./outside.ts";
 
 const KEEP_MS = 600_000;
-/** A model that is not in the list may be new: for its sake the list is read again this soon. */
+/** A list that could not be read is asked for again this soon. */
 const DOUBT_AFTER_MS = 30_000;
 /** A provider that does not list its models in this time is taken not to list them. */
 const LIST_TIMEOUT_MS = 3000;
+const MOST_LISTED = 10_000;
 
 /**
- * Knows which models may be named: those that match `allowedModels` if there are patterns, and that a
- * provider takes. One that says for which models it is there is believed; one that takes the rest is
- * asked for a list, unless `allowedModels` says it all.
+ * Knows which models may be named: those that match `allowedModels`, if there are patterns, and that a
+ * provider takes. What a provider lists forbids nothing, because lists leave out what is called by
+ * another name: aliases, deployments, variants (`:latest`, `:nitro`), names with a prefix.
  */
 export function createModelCatalogue(
   { providers, allowedModels: allowed }: Pick<Config, "providers" | "allowedModels">,
   outside: Outside,
-): (model: string) => Promise<boolean> {
+): ModelCatalogue {
   const lists = providers.map((provider) => createList(provider, outside));
-  return async (model) => {
-    if (allowed.length > 0 && !matchesModel(allowed, model)) return false;
-    const [route] = routesOf({ providers, fallbacks: [] }, model);
-    if (!route) return false;
-    const isNamed = allowed.length > 0 || providers[route.provider]?.models != null;
-    return isNamed || (await lists[route.provider]?.(model)) === true;
+  return {
+    isAllowed: (model) =>
+      (allowed.length === 0 || matchesModel(allowed, model)) &&
+      routesOf({ providers, fallbacks: [] }, model).length > 0,
+    lists: () => Promise.all(lists.map((read) => read())),
   };
 }
 
-/**
- * Whether a provider lists a model. Where it cannot list them, every model passes, and the list is
- * tried again later.
- */
-function createList(provider: Provider, outside: Outside): (model: string) => Promise<boolean> {
+/** Reads what a provider lists, at most every ten minutes; `null` where it does not. */
+function createList(provider: Provider, outside: Outside): () => Promise<ListedModel[] | null> {
   const log = getLogger(["gptrunner", "models"]);
   const client = createClient(
-    provider.kind === "simulator" ? { ...provider, latencyMs: 0 } : provider,
+    provider.kind === "simulator" ? { ...provider, latencyMs: 0, failureRate: 0 } : provider,
     outside,
   );
   const { clock } = outside;
-  let models: Promise<Set<string> | undefined> | undefined;
+  let latest: Promise<ListedModel[] | null> | undefined;
+  let isKnown = false;
   let readAt = -Infinity;
 
-  async function read(): Promise<Set<string> | undefined> {
+  async function read(): Promise<ListedModel[] | null> {
     try {
       const page = await client.models.list({ timeout: LIST_TIMEOUT_MS });
-      const names = new Set<string>();
-      for await (const model of page) names.add(model.id);
-      return names.size > 0 ? names : undefined;
+      const models: ListedModel[] = [];
+      for await (const model of page) {
+        models.push({ id: String(model.id), contextSize: contextSizeOf(model) });
+        if (models.length >= MOST_LISTED) break;
+      }
+      isKnown = models.length > 0;
+      return isKnown ? models : null;
     } catch (error) {
-      log.info("{provider} does not list its models, so every model passes: {error}", {
+      log.info("{provider} does not list its models: {error}", {
         provider: provider.name,
         error: String(error),
       });
-      return undefined;
+      isKnown = false;
+      return null;
     }
   }
 
-  function readAgainAfter(ms: number): Promise<Set<string> | undefined> {
-    if (!models || clock.now() - readAt >= ms) {
+  return () => {
+    if (!latest || clock.now() - readAt >= (isKnown ? KEEP_MS : DOUBT_AFTER_MS)) {
       readAt = clock.now();
-      models = read();
+      latest = read();
     }
-    return models;
-  }
-
-  return async (model) => {
-    const known = await readAgainAfter(KEEP_MS);
-    if (!known || known.has(model)) return true;
-    const fresh = await readAgainAfter(DOUBT_AFTER_MS);
-    return !fresh || fresh.has(model);
+    return latest;
   };
+}
+
+/** The names that servers give it: OpenRouter and Groq, vLLM, Mistral, LM Studio. */
+const CONTEXT_NAMES = [
+  "context_length",
+  "context_window",
+  "max_model_len",
+  "max_context_length",
+  "loaded_context_length",
+];
+
+function contextSizeOf(model: unknown): number | null {
+  if (!isJsonObject(model)) return null;
+  const size = CONTEXT_NAMES.map((name) => model[name]).find((value) => typeof value === "number");
+  return typeof size === "number" && size > 0 ? Math.round(size) : null;
 }

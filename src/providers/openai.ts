@@ -1,42 +1,50 @@
 import OpenAI from "openai";
-import { Stream } from "openai/streaming";
 
-import { readAnswer } from "../domain/answer.ts";
+import { type Answer, readAnswer } from "../domain/answer.ts";
+import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
-import type { Clock } from "../lib/clock.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
+import { type Adjustments, createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
-import { classifyErrorBody, classifyReply, classifyThrown, failure } from "./classify.ts";
+import {
+  classifyErrorBody,
+  classifyReply,
+  classifyThrown,
+  failure,
+  plainAddress,
+  requestIdOf,
+} from "./classify.ts";
+import { readErrorWords } from "./error-words.ts";
+import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
+import { type Read, readReply } from "./reply.ts";
 import { createSimulator } from "./simulator.ts";
-import { assembleStream } from "./stream.ts";
 
 /**
- * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint looks (address,
- * authentication, headers) and reads streams; the request is built with it once per endpoint and
- * sent with each body, which takes a third of the time of the SDK's whole way from call to answer
- * (28 µs beside 87 µs on one core). The SDK's retries have no part in it: the engine has the one
- * retry policy. A call never throws: it resolves with an answer or a classified failure.
+ * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint
+ * looks (address, authentication, headers); the request is built with it once per endpoint and sent
+ * with each body, which takes a third of the time of the SDK's whole way from call to answer (28 µs
+ * beside 87 µs on one core). What comes back is read here, because servers differ in more than the SDK
+ * allows for. The SDK's retries have no part in it: the engine has the one retry policy. A call never
+ * throws: it resolves with an answer or a classified failure. `adjustments` are shared by all keys.
  */
 export function createCaller(
   provider: Provider,
   outside: Outside,
   key = 0,
+  adjustments: Adjustments = createAdjustments(),
 ): (call: ProviderCall) => Promise<CallResult> {
   const { clock } = outside;
   const client = createClient(provider, outside, key);
   const send = provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch;
   const built = new Map<Endpoint, BuiltRequest>();
 
-  async function post({ endpoint, abort }: ProviderCall, body: string): Promise<Response> {
+  async function requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
     let request = built.get(endpoint);
-    if (!request) {
-      request = await build(client, endpoint);
-      built.set(endpoint, request);
-    }
-    return send(request.url, { ...request.init, body, signal: abort.signal });
+    if (!request) built.set(endpoint, (request = await build(client, endpoint)));
+    return request;
   }
 
   const secret = provider.kind === "openai" ? (provider.apiKeys[key] ?? "") : "";
@@ -46,20 +54,32 @@ export function createCaller(
     return { ...result, failure: { ...result.failure, message } };
   };
 
+  /** Sends a request, and again without what the provider refuses in it. */
+  async function callOnce(call: ProviderCall): Promise<CallResult> {
+    const { url, init } = await requestTo(call.endpoint);
+    for (let left = MOST_ADJUSTMENTS; ; left--) {
+      const { body, text, adjusted } = prepare(call, adjustments);
+      const reply = await send(url, { ...init, body: text, signal: call.abort.signal });
+      if (reply.ok) {
+        const read = await readReply(reply, call);
+        return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
+      }
+      const said = await reply.text();
+      if (left > 0 && adjustments.learn(body(), reply.status, readErrorWords(said))) continue;
+      return { ...refused({ url, reply, nowMs: clock.now() }, said), adjusted };
+    }
+  }
+
   return async (call) => {
     const cancel = clock.setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
     try {
-      return hide(
-        STREAMS.test(call.body) && parseBody(call.body)["stream"] === true
-          ? await callStreaming(call, post, clock)
-          : await callOnce(call, post, clock),
-      );
+      return hide(await callOnce(call));
     } catch (error) {
       const why =
         call.abort.signal.reason === TIMED_OUT
           ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
           : classifyThrown(error);
-      return { ok: false, failure: why, response: null, answer: null, signals: null };
+      return { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] };
     } finally {
       cancel();
     }
@@ -71,6 +91,22 @@ const SHORTEST_SECRET = 6;
 
 const TIMED_OUT = "timed out";
 const STREAMS = /"stream"\s*:\s*true/;
+
+/** The body to be sent: as it stands, unless a stream must ask for usage or the provider refuses something. */
+function prepare({ endpoint, body: text }: ProviderCall, adjustments: Adjustments) {
+  if (!adjustments.knows() && !STREAMS.test(text))
+    return { body: () => parseBody(text), text, adjusted: [] };
+  const asked = parseBody(text);
+  const wantsUsage =
+    asked["stream"] === true &&
+    (endpoint === "/v1/chat/completions" || endpoint === "/v1/completions") &&
+    !("stream_options" in asked);
+  const { body, adjusted } = adjustments.apply(
+    wantsUsage ? { ...asked, stream_options: { include_usage: true } } : asked,
+  );
+  const isSame = !wantsUsage && adjusted.length === 0;
+  return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted };
+}
 
 /**
  * The SDK's client for a provider, with one of its keys. The simulator is one like the others, behind
@@ -104,75 +140,65 @@ async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> 
   return { url, init: { method: "POST", headers: req.headers } };
 }
 
-type Post = (call: ProviderCall, body: string) => Promise<Response>;
+type Result = DistributiveOmit<CallResult, "adjusted">;
+type DistributiveOmit<T, K extends keyof T> = T extends unknown ? Omit<T, K> : never;
 
-async function callOnce(call: ProviderCall, post: Post, clock: Clock): Promise<CallResult> {
-  const reply = await post(call, call.body);
-  const text = await reply.text();
-  return reply.ok ? judge(call.endpoint, text, reply, clock) : refused(reply, text, clock);
-}
+/** A reply, the address that it came from, and when. */
+type Replied = { url: string; reply: Response; nowMs: number };
 
-function refused(reply: Response, text: string, clock: Clock): CallResult {
+function refused({ url, reply, nowMs }: Replied, text: string): Result {
   const signals =
     reply.status === 429
-      ? readRefusal(reply.headers, text, clock.now())
-      : readRateLimits(reply.headers, clock.now());
-  return {
-    ok: false,
-    failure: classifyReply(reply, text, clock.now()),
-    response: null,
-    answer: null,
-    signals,
-  };
-}
-
-async function callStreaming(call: ProviderCall, post: Post, clock: Clock): Promise<CallResult> {
-  const body = parseBody(call.body);
-  const wantsUsage =
-    call.endpoint !== "/v1/responses" && !("stream_options" in body)
-      ? { stream_options: { include_usage: true } }
-      : {};
-  const reply = await post(call, JSON.stringify({ ...body, ...wantsUsage }));
-  if (!reply.ok) return refused(reply, await reply.text(), clock);
-  const chunks = Stream.fromSSEResponse<unknown>(reply, call.abort);
-  const response = await assembleStream(call.endpoint, chunks, call.onDelta);
-  // The SDK ends a stream that is aborted as if it were whole.
-  if (response) return judge(call.endpoint, JSON.stringify(response), reply, clock);
-  if (call.abort.signal.reason === TIMED_OUT) throw new Error(TIMED_OUT);
-  const why = failure("connection_lost", "The stream broke before the answer was complete", {
-    requestId: requestIdOf(reply),
-  });
-  const signals = readRateLimits(reply.headers, clock.now());
+      ? readRefusal(reply.headers, text, nowMs)
+      : readRateLimits(reply.headers, nowMs);
+  const why = classifyReply(reply, text, { address: url, nowMs });
   return { ok: false, failure: why, response: null, answer: null, signals };
 }
 
 /** Decides whether an answer with a good status is one. */
-function judge(endpoint: Endpoint, text: string, reply: Response, clock: Clock): CallResult {
+function judge({ endpoint }: ProviderCall, { url, reply, nowMs }: Replied, read: Read): Result {
   const requestId = requestIdOf(reply);
-  const signals = readRateLimits(reply.headers, clock.now());
-  const response = parseJson(text);
-  const answer = readAnswer(endpoint, response);
-  const bad = (why: ReturnType<typeof failure>): CallResult => ({
+  const signals = readRateLimits(reply.headers, nowMs);
+  const bad = (why: Failure, response: string | null = null, answer?: Answer): Result => ({
     ok: false,
     failure: { ...why, requestId },
-    response: response === undefined ? null : text,
+    response,
     answer: answer ?? null,
     signals,
   });
-  if (response === undefined)
-    return bad(failure("bad_response", "The provider's answer is not valid JSON"));
-  if (isJsonObject(response) && isJsonObject(response["error"])) {
-    const status = Number(response["error"]["code"]);
-    return bad(classifyErrorBody(status >= 400 ? status : 500, response["error"]));
-  }
-  if (!answer) return bad(failure("empty_response", "The provider's answer contains no result"));
-  if (answer.finishReason === "content_filter" && !answer.content)
-    return bad(failure("content_filter", "The provider withheld the answer (content filter)"));
-  return { ok: true, answer, response: text, requestId, signals };
+  if (read.kind === "error") return bad(classifyErrorBody(read.body, url));
+  if (read.kind === "cut") return bad(brokenStream(read.said));
+  if (read.kind === "unreadable") return bad(unreadable(read.text, url));
+  const { response, text } = read;
+  const error = errorIn(response);
+  const answer = readAnswer(endpoint, response);
+  if (error !== undefined) return bad(classifyErrorBody(error, url), text, answer);
+  if (!answer)
+    return looksLikeError(response)
+      ? bad(classifyErrorBody(response, url), text)
+      : bad(failure("empty_response", "The provider's answer contains no result"), text);
+  const why = judgeAnswer(answer);
+  return why ? bad(why, text, answer) : { ok: true, answer, response: text, requestId, signals };
 }
 
-function requestIdOf(reply: Response): string | null {
-  return reply.headers.get("x-request-id");
+function brokenStream(said: string | null): Failure {
+  const words = said === null ? null : readErrorWords(said).message;
+  return failure(
+    "connection_lost",
+    `The stream broke before the answer was complete${words ? `: ${words.slice(0, 500)}` : ""}`,
+  );
+}
+
+/** No JSON: a web page tells that the address is that of something else. */
+function unreadable(text: string, url: string): Failure {
+  const isPage = /^\s*<(!doctype|html)/i.test(text);
+  const title = isPage ? readErrorWords(text).message : null;
+  return failure(
+    "bad_response",
+    isPage
+      ? `The provider's answer is a web page${title ? ` (${title.slice(0, 200)})` : ""}, not JSON; is ${plainAddress(url)} the address of an API?`
+      : "The provider's answer is not valid JSON",
+  );
 }
 
 function parseBody(text: string) {

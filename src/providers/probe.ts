@@ -40,7 +40,11 @@ export function createProbe(
       const status = statusOf(error);
       if (status === 404 || status === 405) return told(status, null);
       if (status === undefined) return told(null, classifyThrown(error).message);
-      return told(status, classifyReply(new Response(null, { status }), "", clock.now()).message);
+      return told(
+        status,
+        classifyReply(new Response(null, { status }), "", { address: null, nowMs: clock.now() })
+          .message,
+      );
     }
   }
 

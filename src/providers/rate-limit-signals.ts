@@ -144,6 +144,8 @@ function scarcer(a: Told | null, b: Told | null): Told | null {
 
 /** "… on tokens per min (TPM): Limit 30000, Used 29500, Requested 1200. Please try again in 1.4s." */
 const KIND = /\b(requests|tokens) per min/i;
+const AT_ONCE =
+  /concurren|simultaneous|\bin parallel|parallel requests|enqueued|requests in progress/i;
 const LIMIT = /\bLimit:? ([\d,]+)/i;
 const TRY_AGAIN = /(?:try again|retry) (?:in|after) (\d[\w.µ]*)( seconds?)?/i;
 
@@ -151,7 +153,9 @@ function readBodyHints(body: string): RateLimitSignals {
   const error = errorOf(parseJson(body));
   const message = typeof error?.["message"] === "string" ? error["message"] : "";
   const kind = KIND.exec(message)?.[1]?.toLowerCase();
-  const scarce = kind === "requests" || kind === "tokens" ? kind : null;
+  const isAtOnce = AT_ONCE.test(message);
+  const scarce =
+    kind === "requests" || kind === "tokens" ? kind : isAtOnce ? ("calls" as const) : null;
   const limit = readCount(LIMIT.exec(message)?.[1]?.replaceAll(",", "") ?? null) || null;
   const told = limit === null ? null : { limit, remaining: 0, resetMs: null };
   return {

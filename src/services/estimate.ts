@@ -35,9 +35,10 @@ export async function estimateBatch(
 }
 
 /** What the provider takes that is asked first. */
-function priceAt({ config }: Context, model: string) {
+function priceAt({ config, clock }: Context, model: string) {
   const [route] = routesOf(config, model);
-  return priceOf(model, config.providers[route?.provider ?? 0]?.prices ?? []);
+  const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
+  return priceOf(model, provider.prices, provider, clock.now());
 }
 
 async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<SampledTask[]> {

@@ -14,6 +14,7 @@ import {
   removeFromDraft,
 } from "../store/ingest.ts";
 import { readRows } from "../store/rows.ts";
+import { refusalOf } from "./models.ts";
 import type { PreparedRow } from "./prepare-row.ts";
 
 /** Reads the input from its start; called once for each pass. */
@@ -44,7 +45,7 @@ export async function checkRows(
   const issues = new IssueList(kind);
   const ids = new SeenIds(batch.id);
   const keys = new Map<string, number>();
-  const models = new Map<string, boolean>();
+  const models = new Map<string, string | null>();
   const adoptedIds = new Set<string>();
   let rows = 0;
   for await (const chunk of chunksOf(ctx, source())) {
@@ -55,12 +56,9 @@ export async function checkRows(
       if (!row) continue;
       ids.add(row.id, number);
       rowOf.set(row.id, number);
-      let isSupported = models.get(row.model);
-      if (isSupported === undefined) {
-        isSupported = await ctx.isModelSupported(row.model);
-        models.set(row.model, isSupported);
-      }
-      if (!isSupported) issues.add(number, "model", `${row.model} is not supported`);
+      let refusal = models.get(row.model);
+      if (refusal === undefined) models.set(row.model, (refusal = await refusalOf(ctx, row.model)));
+      if (refusal !== null) issues.add(number, "model", refusal);
       if (row.idempotencyKey === null) continue;
       if (keys.has(row.idempotencyKey))
         issues.add(number, "idempotencyKey", "stands in an earlier row already");

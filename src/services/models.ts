@@ -1,22 +1,71 @@
 import type { Context } from "../context.ts";
-import { matchesModel } from "../domain/models.ts";
+import { matchesModel, nearestModels } from "../domain/models.ts";
+import { findListing } from "../domain/price-list/list.ts";
+import { type PriceTag, tagOf } from "../domain/prices.ts";
+import { routesOf } from "../domain/routes.ts";
 import { AppError } from "../errors.ts";
 
-/** Throws `MODEL_NOT_SUPPORTED` where neither the configuration nor the provider knows the model. */
+/** Throws `MODEL_NOT_SUPPORTED` where the configuration does not let a task name the model. */
 export async function requireSupportedModel(ctx: Context, model: string): Promise<void> {
-  if (await ctx.isModelSupported(model)) return;
-  const { allowedModels, providers } = ctx.config;
-  const why =
-    allowedModels.length > 0 && !matchesModel(allowedModels, model)
-      ? `ALLOWED_MODELS is ${allowedModels.join(", ")}`
-      : providers.some(({ models }) => models === null)
-        ? "the provider does not list it"
-        : "no provider of PROVIDERS_FILE takes it";
-  throw new AppError(
-    "MODEL_NOT_SUPPORTED",
-    `Model ${JSON.stringify(model)} is not supported: ${why}`,
-    {
-      issues: [{ path: "model", message: "is not supported" }],
-    },
+  const refusal = await refusalOf(ctx, model);
+  if (refusal === null) return;
+  throw new AppError("MODEL_NOT_SUPPORTED", `Model ${refusal}`, {
+    issues: [{ path: "model", message: "is not supported" }],
+  });
+}
+
+/** Why no task may name a model, and which it could name; `null` where one may. */
+export async function refusalOf(ctx: Context, model: string): Promise<string | null> {
+  if (ctx.models.isAllowed(model)) return null;
+  const near = await suggestModels(ctx, model);
+  const hint = near.length > 0 ? `; did you mean ${near.join(" or ")}?` : "";
+  return `${JSON.stringify(model)} is not supported: ${whyNot(ctx, model)}${hint}`;
+}
+
+function whyNot({ config: { allowedModels } }: Context, model: string): string {
+  return allowedModels.length > 0 && !matchesModel(allowedModels, model)
+    ? `ALLOWED_MODELS is ${allowedModels.join(", ")}`
+    : "no provider of PROVIDERS_FILE takes it";
+}
+
+/** Names that there are in place of one that may be mistyped. */
+export async function suggestModels(ctx: Context, model: string): Promise<string[]> {
+  const known = await listModels(ctx);
+  return nearestModels(
+    model,
+    known.map(({ id }) => id),
   );
+}
+
+export type KnownModel = {
+  id: string;
+  provider: string;
+  /** The provider has it in its list; others are named by the configuration. */
+  isListed: boolean;
+  contextSize: number | null;
+  price: PriceTag | null;
+};
+
+/** The models that tasks may name, as far as they are known: those that providers list or are configured for. */
+export async function listModels(ctx: Context): Promise<KnownModel[]> {
+  const { config, models } = ctx;
+  const lists = await models.lists();
+  return config.providers.flatMap((provider, index) => {
+    const listed = new Map((lists[index] ?? []).map((one) => [one.id, one]));
+    const named = (provider.models ?? []).filter((pattern) => !pattern.includes("*"));
+    return [...new Set([...listed.keys(), ...named, config.defaultModel])]
+      .filter((id) => models.isAllowed(id) && goesTo(ctx, id, index))
+      .map((id) => ({
+        id,
+        provider: provider.name,
+        isListed: listed.has(id),
+        contextSize:
+          listed.get(id)?.contextSize ?? findListing(id, provider)?.model.context ?? null,
+        price: tagOf(id, provider.prices, provider, ctx.clock.now()) ?? null,
+      }));
+  });
+}
+
+function goesTo({ config }: Context, model: string, index: number): boolean {
+  return routesOf(config, model).some((route) => route.provider === index && route.model === model);
 }

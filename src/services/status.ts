@@ -9,6 +9,7 @@ import {
   type ServiceHealth,
   SERVICES,
 } from "../domain/health.ts";
+import { listAgeIfOld } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
 import { LIVING_NODES } from "../store/nodes.ts";
@@ -45,9 +46,18 @@ export async function systemStatus(ctx: Context, engine: EngineProbe): Promise<S
     reasons: [
       ...checks.flatMap(([service, { reasons }]) => reasons.map((reason) => ({ service, reason }))),
       ...alerts.map(({ code, message }) => ({ service: code, reason: message })),
+      ...oldPrices(ctx.clock.now()),
     ],
     checkedAt: ctx.clock.now(),
   };
+}
+
+/** Prices that may have changed make no part ail; who reads the status should know. */
+function oldPrices(nowMs: number) {
+  const days = listAgeIfOld(nowMs);
+  if (days === null) return [];
+  const reason = `The built-in list of prices is ${days} days old; costs may be wrong. Update the program, or set PRICES_FILE`;
+  return [{ service: "prices", reason }];
 }
 
 /** Examines one part. What it throws while it is examined makes it unhealthy. */

@@ -13,11 +13,12 @@ export function countMove(which: Which, to: StoredStatus | "deleted", now: numbe
     `${status} = batches.${status} - moved.${status}${to === status ? " + moved.all_of_them" : ""}`;
   return {
     sql: `UPDATE batches SET ${minus("completed")}, ${minus("failed")}, ${minus("cancelled")},
-            ${minus("running")}, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
+            ${minus("running")}, truncated = batches.truncated - moved.truncated, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
             updated_at = ?
           FROM (SELECT batch, count(*) AS all_of_them,
                        sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,
-                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running
+                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running,
+                       sum(status = 'completed' AND is_truncated) AS truncated
                 FROM tasks WHERE ${which.where} GROUP BY batch) AS moved
           WHERE batches.seq = moved.batch`,
     args: [now, ...which.args],
@@ -58,11 +59,13 @@ export type Difference = { batchId: string; counter: string; stored: number; cou
 /** Counters that differ from the rows they count, of the batches `b` that meet a condition. */
 const differencesOf = (which: string) => `
   WITH counted AS (
-    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running,
+    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running, b.truncated,
            (SELECT count(*) FROM tasks WHERE batch = b.seq) AS total_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'completed') AS completed_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'failed') AS failed_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows,
+           (SELECT count(*) FROM tasks
+            WHERE batch = b.seq AND status = 'completed' AND is_truncated) AS truncated_rows,
            (SELECT count(*) FROM queue q JOIN tasks t ON t.seq = q.task
             WHERE t.batch = b.seq AND q.owner IS NOT NULL) AS running_rows
     FROM batches b WHERE b.status <> 'ingesting' AND ${which})
@@ -70,7 +73,8 @@ const differencesOf = (which: string) => `
   UNION ALL SELECT id, 'completed', completed, completed_rows FROM counted WHERE completed <> completed_rows
   UNION ALL SELECT id, 'failed', failed, failed_rows FROM counted WHERE failed <> failed_rows
   UNION ALL SELECT id, 'cancelled', cancelled, cancelled_rows FROM counted WHERE cancelled <> cancelled_rows
-  UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows`;
+  UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows
+  UNION ALL SELECT id, 'truncated', truncated, truncated_rows FROM counted WHERE truncated <> truncated_rows`;
 
 /** Of all batches; reads every task, so it is for checks only. */
 export const COUNTER_DIFFERENCES: Statement<Difference> = {

@@ -158,7 +158,9 @@ export function publishDraft(
     published: {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
-              cancelled = ${countOf("cancelled")}
+              cancelled = ${countOf("cancelled")},
+              truncated = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq
+                           AND t.status = 'completed' AND t.is_truncated)
             WHERE ${which.where} RETURNING total`,
       args: [batch.id, ...which.args],
     },

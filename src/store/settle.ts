@@ -28,6 +28,10 @@ export type Final = {
   error: string | null;
   /** The answer is that of an earlier call, or of another one that was under way. */
   isCached: boolean;
+  /** What of the request the provider refused, so that it was sent without it. */
+  adjusted: string[];
+  /** The answer was cut off. */
+  isTruncated: boolean;
   /** Set where others may be given the answer, too. */
   cacheKey: string | null;
 };
@@ -52,9 +56,10 @@ export function settle(
     ...insertExecutions(finals, owner),
     {
       sql: `UPDATE tasks SET status = ended.status, run = ended.run, attempts = ended.attempts,
+              is_truncated = ended.is_truncated,
               started_at = ended.started_at, completed_at = ended.completed_at,
               updated_at = ended.completed_at
-            FROM (SELECT e.task, e.run, e.status, e.attempts, e.started_at, e.completed_at
+            FROM (SELECT e.task, e.run, e.status, e.attempts, e.started_at, e.completed_at, e.is_truncated
                   FROM ${ENDED}) ended
             WHERE tasks.seq = ended.task`,
       args: ended,
@@ -76,11 +81,13 @@ export function settle(
               prompt_tokens = batches.prompt_tokens + ended.prompt_tokens,
               completion_tokens = batches.completion_tokens + ended.completion_tokens,
               cost_usd = batches.cost_usd + ended.cost_usd,
-              unpriced = batches.unpriced + ended.unpriced, updated_at = ?
+              unpriced = batches.unpriced + ended.unpriced,
+              truncated = batches.truncated + ended.truncated, updated_at = ?
             FROM (SELECT t.batch, count(*) AS calls, sum(e.status = 'completed') AS completed,
                          total(e.prompt_tokens) AS prompt_tokens,
                          total(e.completion_tokens) AS completion_tokens, total(e.cost_usd) AS cost_usd,
-                         sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced
+                         sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced,
+                         sum(e.status = 'completed' AND e.is_truncated) AS truncated
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
             WHERE batches.seq = ended.batch`,
       args: [now, ...ended],
@@ -128,15 +135,18 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
       row.error,
       row.fallbackFrom,
       row.isCached,
+      row.adjusted.length > 0 ? JSON.stringify(row.adjusted) : null,
+      row.isTruncated,
     ],
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
         completed_at, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
-        cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached)
+        cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached,
+        adjusted, is_truncated)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
         v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
         v.column10, v.column11, v.column12, v.column13, v.column14, v.column15,
-        v.column16
+        v.column16, v.column17, v.column18
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
     { after: [owner] },
@@ -146,7 +156,7 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
 /**
  * Makes the answers of calls that succeeded those to requests like theirs. One that is stored
  * already was of no use here, so that the new one takes its place; the answer of another model than
- * the one that was asked for is nobody else's.
+ * the one that was asked for is nobody else's, and one that was cut off nobody else wants.
  */
 function keepAnswers(finals: Final[], owner: number): Statement[] {
   const reusable = finals.filter(
@@ -158,7 +168,7 @@ function keepAnswers(finals: Final[], owner: number): Statement[] {
       sql: `INSERT INTO cached_answers (key, task, run)
             SELECT i.cache_key, e.task, e.run FROM ${ENDED} CROSS JOIN task_inputs i ON i.task = e.task
             WHERE i.cache_key IS NOT NULL AND e.status = 'completed' AND NOT e.is_dry_run
-              AND e.fallback_from IS NULL
+              AND e.fallback_from IS NULL AND NOT e.is_truncated
             ON CONFLICT (key) DO UPDATE SET task = excluded.task, run = excluded.run`,
       args: [JSON.stringify(reusable.map(({ task }) => task)), owner],
     },

@@ -3,6 +3,7 @@
  * printed beside a baseline of the same run, because absolute ones mean little on shared machines.
  */
 import { benchBatches } from "./batches.bench.ts";
+import { benchBehaviours } from "./behaviours.bench.ts";
 import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
@@ -23,6 +24,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   peers: benchPeers,
   latency: benchLatency,
   pacing: benchPacing,
+  behaviours: benchBehaviours,
   history: benchHistory,
   limits: benchLimits,
   metrics: benchMetrics,

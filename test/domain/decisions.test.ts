@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import fc from "fast-check";
 
-import { afterFailure, CAUSES, type Cause } from "../../src/domain/failure.ts";
+import { afterFailure, CAUSES, type Cause, isWaiting } from "../../src/domain/failure.ts";
 import { ceilingFor, type LaneLoad, shareSlots } from "../../src/domain/lanes.ts";
 
 const POLICY = { maxRetries: 3, baseMs: 100, maxMs: 1000 };
@@ -70,7 +70,7 @@ describe("after a failure", () => {
             1000,
             () => luck,
           );
-          if (next.kind === "wait") return cause === "rate_limited";
+          if (next.kind === "wait") return isWaiting(cause);
           if (next.kind === "fail") return !CAUSES[cause].retryable || failures > 40;
           const asked = Math.max(0, Math.min(retryAfterMs ?? 0, 3_600_000));
           return next.at >= 1000 + asked && next.at <= 1001 + asked + 60_000;

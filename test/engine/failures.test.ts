@@ -68,10 +68,10 @@ const CAUSES: Row[] = [
   {
     cause: "no choices",
     behave: raw('{"choices":[]}'),
-    code: "PROVIDER_EMPTY_RESPONSE",
+    code: "EMPTY_RESPONSE",
     retryable: true,
   },
-  { cause: "null", behave: raw("null"), code: "PROVIDER_EMPTY_RESPONSE", retryable: true },
+  { cause: "null", behave: raw("null"), code: "EMPTY_RESPONSE", retryable: true },
   {
     cause: "an error with status 200",
     behave: raw('{"error":{"message":"upstream","code":502}}'),
@@ -117,7 +117,6 @@ const CAUSES: Row[] = [
     retryable: true,
     status: 502,
   },
-  { cause: "529", behave: http(529), code: "PROVIDER_ERROR", retryable: true, status: 529 },
   {
     cause: "insufficient_quota",
     behave: http(429, { code: "insufficient_quota", type: "insufficient_quota" }),

@@ -143,7 +143,7 @@ describe("a batch of inline tasks", () => {
   });
 
   test("names every task that is wrong", async () => {
-    await using app = await startServer();
+    await using app = await startServer({ ALLOWED_MODELS: "gpt-4o-mini" });
     const { status, body } = await app.post("/batches", {
       tasks: [
         { id: "a", prompt: "x" },
@@ -156,7 +156,7 @@ describe("a batch of inline tasks", () => {
     expect(body.error.details.issues).toEqual([
       { path: "tasks.1.id", message: "a is the id of row 1 already" },
       { path: "tasks.2.prompt", message: "give a prompt or messages" },
-      { path: "tasks.3.model", message: "gpt-99 is not supported" },
+      { path: "tasks.3.model", message: expect.stringContaining("is not supported") },
     ]);
     expect((await app.get("/batches")).body.data.batches).toEqual([]);
   });

@@ -227,7 +227,7 @@ describe("a batch from JSONL", () => {
       '{"id":"taken","prompt":"x"}',
       '{"prompt":"x","temperature":"warm"}',
       '{"prompt":"x","maxTokens":1,"max_tokens":2}',
-      '{"custom_id":"c","method":"GET","url":"/v1/images","body":{}}',
+      '{"custom_id":"c","method":"GET","url":"https://elsewhere.test/v1","body":{}}',
       "{}",
     ];
     writeFileSync(join(app.filesDir, "t.jsonl"), lines.join("\n"));

@@ -191,7 +191,7 @@ describe("what is wrong with a scheduled task", () => {
       ["an output over the input", { outputFile: "./in.csv" }, "VALIDATION_ERROR", "outputFile"],
       ["an output of no format", { outputFile: "out.xlsx" }, "VALIDATION_ERROR", "outputFile"],
       ["an unknown placeholder", { outputFile: "{{day}}.csv" }, "VALIDATION_ERROR", "outputFile"],
-      ["an unknown model", { config: { model: "llama" } }, "MODEL_NOT_SUPPORTED", "model"],
+      ["a model not allowed", { config: { model: "llama" } }, "MODEL_NOT_SUPPORTED", "model"],
       ["an empty schedule", { schedule: "" }, "INVALID_CRON_EXPRESSION", "schedule"],
       ["four fields", { schedule: "* * * *" }, "INVALID_CRON_EXPRESSION", "schedule"],
       ["a step of zero", { schedule: "*/0 * * * *" }, "INVALID_CRON_EXPRESSION", "schedule"],

@@ -79,7 +79,7 @@ describe("with a provider that we did not write", () => {
   test("an error that may pass is tried again, one that may not is told", async () => {
     await using world = await startWithAimock();
     world.mock.onMessage("hello", { content: "Hi there!" });
-    world.mock.nextRequestError(503, { message: "overloaded", type: "server_error" });
+    world.mock.nextRequestError(503, { message: "try again", type: "server_error" });
     const passed = await world.app.post("/tasks?execute=true", { prompt: "hello" }, wait);
     expect(passed.body.data).toMatchObject({ status: "completed", attempts: 2 });
     world.mock.nextRequestError(401, {

@@ -1,7 +1,7 @@
+import { rowsOf } from "../../src/db/unit.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
 import { changeBatch, resumeBatch } from "../../src/services/run-batch.ts";
 import { changeSchedule } from "../../src/services/schedules.ts";
-import { rowsOf } from "../../src/store/rows.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { createStateChecks } from "./state-checks.ts";

@@ -1,6 +1,6 @@
 import type { Client } from "@libsql/client";
 
-import { rowsOf } from "../../src/store/rows.ts";
+import { rowsOf } from "../../src/db/unit.ts";
 
 /** What the dearest call costs. */
 const DEAREST = 1;

@@ -90,7 +90,7 @@ export function startNode(options: NodeOptions): Node {
       tracing: NO_TRACING,
       load: { cpu: () => 0, memory: () => 0, lagMs: () => 0, stop: () => {} },
       probeProvider: () => provider.probeFrom({ clock }),
-      isModelSupported: async () => true,
+      models: { isAllowed: () => true, lists: async () => [] },
     },
   );
   const parts = createParts(ctx);

@@ -1,6 +1,6 @@
 import type { Client } from "@libsql/client";
 
-import { rowsOf } from "../../src/store/rows.ts";
+import { rowsOf } from "../../src/db/unit.ts";
 import type { LogRow } from "./history.ts";
 import type { Ledger } from "./ledger.ts";
 

@@ -1,7 +1,7 @@
 import type { Client } from "@libsql/client";
 
+import { rowsOf } from "../../src/db/unit.ts";
 import { COUNTER_DIFFERENCES, type Difference } from "../../src/store/counters.ts";
-import { rowsOf } from "../../src/store/rows.ts";
 
 const NEGATIVE = `SELECT id FROM batches
   WHERE min(total, completed, failed, cancelled, running, prompt_tokens, completion_tokens, cost_usd) < 0`;

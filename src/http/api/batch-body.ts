@@ -35,6 +35,9 @@ const Progress = z
     cancelled: z.number().int(),
     pending: z.number().int(),
     running: z.number().int(),
+    truncated: z.number().int().openapi({
+      description: "Of the completed ones, those whose answers were cut off (`finishReason`)",
+    }),
   })
   .openapi("Progress", {
     description: "total = completed + failed + cancelled + pending + running",

@@ -59,6 +59,10 @@ export const ExecutionBody = z
     fallbackFrom: z.string().nullable().openapi({
       description: "The model that was asked for, where another one stood in for it",
     }),
+    adjusted: z.array(z.string()).openapi({
+      description: "What of the request the provider refused, so that it was sent without it",
+      example: ["max_tokens sent as max_completion_tokens"],
+    }),
     queuedAt: Time,
     startedAt: Time.nullable(),
     completedAt: Time.nullable(),
@@ -97,6 +101,7 @@ export function toExecutionBody(record: ExecutionRecord): z.infer<typeof Executi
     provider: ended?.provider ?? null,
     model: ended?.model ?? queued?.model ?? null,
     fallbackFrom: ended?.fallbackFrom ?? null,
+    adjusted: toTexts(ended?.adjusted ?? null),
     queuedAt: toIso(row.queuedAt),
     startedAt: toIsoOrNull(row.startedAt),
     completedAt: toIsoOrNull(ended?.completedAt ?? null),
@@ -104,6 +109,11 @@ export function toExecutionBody(record: ExecutionRecord): z.infer<typeof Executi
     result: ended && toResult(task.endpoint, ended),
     error: ended && toError(ended),
   };
+}
+
+function toTexts(json: string | null): string[] {
+  const value = json === null ? [] : parseJson(json);
+  return Array.isArray(value) ? value.map(String) : [];
 }
 
 /** The attempts on record, and the last one, which the execution itself tells of. */

@@ -4,6 +4,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 
 import packageJson from "../../../package.json" with { type: "json" };
 import { HEALTH_NAMES, type Service, SERVICES } from "../../domain/health.ts";
+import { LIST_DATE, LIST_SOURCE } from "../../domain/price-list/list.ts";
 import { routesOf } from "../../domain/routes.ts";
 import { AppError } from "../../errors.ts";
 import { type EngineProbe, serviceHealth, systemStatus } from "../../services/status.ts";
@@ -35,6 +36,9 @@ const SystemStatus = z
         description: "No provider is configured: the built-in simulator answers, at no cost",
       }),
       defaultModel: z.string(),
+    }),
+    prices: z.object({ source: z.string(), date: z.string() }).openapi({
+      description: "The built-in list of prices. One older than 90 days is among the reasons",
     }),
     caller: z.object({ keyId: z.string(), scopes: z.array(z.string()) }).openapi({
       description: "The API key that asks, and what it may do",
@@ -100,6 +104,7 @@ export function createStatusRoutes(engine: EngineProbe) {
             isSimulator: provider.kind === "simulator",
             defaultModel: config.defaultModel,
           },
+          prices: { source: LIST_SOURCE, date: LIST_DATE },
           caller: { keyId: c.var.caller.keyId, scopes: [...c.var.caller.scopes] },
           lastHealthCheck: toIso(checkedAt),
         }),

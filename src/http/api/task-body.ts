@@ -22,13 +22,24 @@ export const Usage = z
     totalTokens: z.number().int(),
     cachedTokens: z.number().int().optional(),
     reasoningTokens: z.number().int().optional(),
+    cacheWriteTokens: z.number().int().optional(),
   })
   .openapi("Usage");
 
 export const Result = z
   .object({
     content: z.string().nullable(),
-    finishReason: z.string().nullable(),
+    reasoning: z.string().optional().openapi({
+      description: "What the model thought before it answered, where the provider tells that",
+    }),
+    finishReason: z
+      .string()
+      .nullable()
+      .openapi({
+        description:
+          "In OpenAI's words where the provider's mean the same; with `length` and `content_filter` the " +
+          "answer was cut off",
+      }),
     model: z.string().nullable(),
     usage: Usage.nullable(),
     costUsd: z
@@ -157,6 +168,7 @@ export function toResult(endpoint: Endpoint, execution: Execution): z.infer<type
   if (!answer) return null;
   return {
     content: answer.content,
+    ...(answer.reasoning === null ? {} : { reasoning: answer.reasoning }),
     finishReason: answer.finishReason,
     model: answer.model,
     usage: answer.usage,

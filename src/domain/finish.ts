@@ -1,0 +1,57 @@
+/** Why an answer ended, in OpenAI's words; `null` where the provider did not say. */
+export type Finish = "stop" | "length" | "tool_calls" | "content_filter" | "error";
+
+/** What servers say for each of them, compared without case. */
+const WORDS: Record<Finish, readonly string[]> = {
+  stop: ["stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed", "complete", "done"],
+  length: [
+    "length",
+    "max_tokens",
+    "max_output_tokens",
+    "model_length",
+    "max_length",
+    "model_context_window_exceeded",
+    "token_limit",
+  ],
+  tool_calls: ["tool_calls", "tool_use", "tool_call", "function_call"],
+  content_filter: [
+    "content_filter",
+    "content_filtered",
+    "safety",
+    "image_safety",
+    "prohibited_content",
+    "image_prohibited_content",
+    "recitation",
+    "image_recitation",
+    "blocklist",
+    "spii",
+    "language",
+    "sensitive",
+    "refusal",
+    "guardrail_intervened",
+    "guardrails",
+    "violation",
+    "error_toxic",
+  ],
+  error: [
+    "error",
+    "network_error",
+    "insufficient_system_resource",
+    "malformed_function_call",
+    "abort",
+    "aborted",
+    "error_limit",
+  ],
+};
+
+const BY_WORD = new Map(
+  Object.entries(WORDS).flatMap(([finish, words]) =>
+    words.map((word) => [word, finish as Finish] as const),
+  ),
+);
+
+/** Which of them a provider's word means; `undefined` for words that nobody knows. */
+export function finishOf(word: string | null): Finish | undefined {
+  const text = word?.toLowerCase().replace(/^finish_?reason_/, "") ?? "";
+  return BY_WORD.get(text);
+}

@@ -1,0 +1,167 @@
+import type { Cause } from "./failure.ts";
+
+/** What a row looks at; each condition that it has must hold. */
+export type ErrorFacts = { status: number | null; codes: readonly string[]; message: string };
+
+type Row = {
+  /** Whose words these are; `any` for what many say alike. */
+  server: string;
+  cause: Cause;
+  status?: readonly number[];
+  /** One of the error's codes, types or reasons, in lower case. */
+  code?: RegExp;
+  words?: RegExp;
+  /** Words that mean something else. */
+  unless?: RegExp;
+};
+
+/*
+ * What an error of a provider means, after their documentation and what users reported of them. The
+ * first row that fits counts, so that what is said by code or words comes before the bare status.
+ *
+ *   terminal   `rejected`, `context_length`, `content_filter`, `not_found`, …: the request is at fault
+ *   paused     `quota_exhausted`, `unauthorized`: every further call would meet the same
+ *   waiting    `rate_limited`, `overloaded`: nobody's fault, counts as no attempt
+ *   retryable  `server_error`, `timeout`, …: another attempt may help
+ */
+export const ERROR_TABLE: readonly Row[] = [
+  // A request that is larger than a model's context, or than the limit of a whole minute.
+  { server: "OpenAI", cause: "context_length", status: [429], words: /^request too large/i },
+  { server: "Groq", cause: "context_length", status: [413], words: /request too large/i },
+  { server: "Anthropic", cause: "context_length", status: [413] },
+  {
+    server: "any",
+    cause: "context_length",
+    code: /context_length|context_window|exceed_context_size|max_prompt_tokens_exceeded|string_above_max_length|contextwindowexceeded/,
+  },
+  {
+    server: "any",
+    cause: "context_length",
+    words:
+      /maximum context length|context (size|window|length)|prompt is too long|input is too long|prompt too long|exceeds? the (model'?s )?(maximum|max).{0,40}tokens|input token count.{0,60}exceeds|range of input length|reduce the length of|too large for (the )?model|`inputs` tokens|max_model_len|maximum allowed number of input tokens|context the overflows|context overflow/i,
+    unless: /too many requests|rate limit|per min/i,
+  },
+
+  // No money. Rate limits in the same words come with the time to wait, or name a minute.
+  {
+    server: "Google",
+    cause: "rate_limited",
+    status: [429],
+    code: /perminute|persecond/,
+  },
+  { server: "Google", cause: "quota_exhausted", status: [429], code: /perday/ },
+  { server: "Google", cause: "quota_exhausted", status: [429], words: /quota.*limit: 0\b/is },
+  {
+    server: "OpenAI",
+    cause: "quota_exhausted",
+    code: /^(insufficient_quota|billing_hard_limit_reached|billing_not_active|account_deactivated)$/,
+  },
+  {
+    server: "Moonshot",
+    cause: "quota_exhausted",
+    code: /exceeded_current_quota|insufficient_balance/,
+  },
+  { server: "Anthropic", cause: "quota_exhausted", code: /^billing_error$/ },
+  { server: "Zhipu", cause: "quota_exhausted", code: /^(1112|1113|1309)$/ },
+  { server: "MiniMax", cause: "quota_exhausted", code: /^1008$/ },
+  {
+    server: "DashScope",
+    cause: "quota_exhausted",
+    code: /arrearage|allocationquota\.freetieronly/,
+  },
+  { server: "Volcengine", cause: "quota_exhausted", code: /accountoverdue|quotaexceeded/ },
+  { server: "SiliconFlow", cause: "quota_exhausted", status: [403], code: /^30001$/ },
+  { server: "any", cause: "quota_exhausted", status: [402] },
+  {
+    server: "any",
+    cause: "quota_exhausted",
+    words:
+      /credit balance is too low|insufficient (account )?(balance|credits?|funds)|(out of|no|not enough|used all|run out of).{0,30}credits?\b|exceeded your monthly (included )?credits|balance.{0,20}(insufficient|not enough|too low)|spending limit|please recharge|account.{0,30}(overdue|arrears|suspended)|billing (hard )?limit|余额不足|欠费/i,
+  },
+
+  // The key.
+  {
+    server: "Google",
+    cause: "unauthorized",
+    code: /^api_key_invalid$/,
+  },
+  { server: "MiniMax", cause: "unauthorized", code: /^(1004|2049)$/ },
+  { server: "DashScope", cause: "unauthorized", code: /invalidapikey|invalid_api_key/ },
+  { server: "Zhipu", cause: "unauthorized", code: /^(1000|1001|1002|1003|1004)$/ },
+  {
+    server: "any",
+    cause: "unauthorized",
+    code: /^(invalid_api_key|authentication_error|unauthenticated|invalid_authentication_error|invalid_token)$/,
+  },
+  {
+    server: "any",
+    cause: "unauthorized",
+    words:
+      /(api[ _-]?key|access token|subscription key).{0,30}(not valid|invalid|incorrect|expired|revoked|disabled|missing|required)|(incorrect|invalid|expired|revoked|missing|no) (or missing )?(api[ _-]?key|access token|subscription key)|no auth credentials/i,
+  },
+  { server: "any", cause: "unauthorized", status: [401] },
+
+  // What the provider will not say, or hear.
+  {
+    server: "any",
+    cause: "content_filter",
+    code: /content_filter|content_policy|moderation_blocked|responsibleaipolicyviolation|datainspectionfailed|data_inspection_failed|safety_check/,
+  },
+  { server: "Zhipu", cause: "content_filter", code: /^1301$/ },
+  { server: "MiniMax", cause: "content_filter", code: /^(1026|1027)$/ },
+  {
+    server: "any",
+    cause: "content_filter",
+    words:
+      /content exists risk|content filter(ing)? policy|safety system|violat\w+ (our )?(usage|content) (policy|guidelines)|requires moderation|input was flagged|considered high risk|inappropriate content/i,
+  },
+
+  // Nobody has room: it has nothing to do with how many calls this program makes.
+  { server: "Groq", cause: "overloaded", status: [498] },
+  { server: "Anthropic", cause: "overloaded", status: [529] },
+  {
+    server: "any",
+    cause: "overloaded",
+    code: /overloaded|capacity|no_capacity|nocapacity|server_busy|model_loading|unavailable_error|resource_unavailable/,
+  },
+  {
+    server: "any",
+    cause: "overloaded",
+    status: [429, 500, 503],
+    words:
+      /overloaded|at (full |max(imum)? )?capacity|capacity (is )?(exceeded|exhausted|constraints)|no capacity|insufficient capacity|(model|server) is (currently |still )?(busy|loading|warming up)|loading model|high demand|no instances? available|resource unavailable/i,
+  },
+
+  // More than may come now, in whatever status.
+  { server: "Zhipu", cause: "rate_limited", code: /^(1302|1303|1305)$/ },
+  { server: "MiniMax", cause: "rate_limited", code: /^(1002|1039)$/ },
+  {
+    server: "Bedrock, DashScope",
+    cause: "rate_limited",
+    code: /^(throttling|throttlingexception|throttling\.\w+|limit_requests|limit_burst_rate)$/,
+  },
+  { server: "any", cause: "rate_limited", code: /^(rate_limit_exceeded|rate_limit_error)$/ },
+  { server: "any", cause: "rate_limited", status: [429] },
+
+  { server: "any", cause: "not_found", code: /model_not_found|deploymentnotfound|unknown_model/ },
+  { server: "LM Studio", cause: "not_found", words: /unexpected endpoint/i },
+
+  { server: "any", cause: "timeout", status: [408, 524] },
+  { server: "any", cause: "forbidden", status: [403] },
+  { server: "any", cause: "not_found", status: [404, 405] },
+  { server: "any", cause: "conflict", status: [409, 425] },
+];
+
+/** What an error means. Without a status, one that no row knows is a fault of the server. */
+export function causeOf(facts: ErrorFacts): Cause {
+  const row = ERROR_TABLE.find((one) => fits(one, facts));
+  if (row) return row.cause;
+  return facts.status === null || facts.status >= 500 ? "server_error" : "rejected";
+}
+
+function fits({ status, code, words, unless }: Row, facts: ErrorFacts): boolean {
+  if (status && (facts.status === null || !status.includes(facts.status))) return false;
+  if (code && !facts.codes.some((one) => code.test(one))) return false;
+  if (words && !words.test(facts.message)) return false;
+  return !unless?.test(facts.message);
+}

@@ -1,0 +1,52 @@
+/** Calls in flight at the start, and as many as one may call unlimited. */
+const FIRST = 8;
+const UNLIMITED = 4096;
+/**
+ * They double so fast: with calls that hang others must not wait for them, but nothing that was refused
+ * has been heard of before the first of them ends, which may take a handshake. Afterwards whoever
+ * refuses calls does it faster than they double.
+ */
+const UNHEARD_DOUBLING_MS = 150;
+const HEARD_DOUBLING_MS = 45;
+/** Those that were sent together may be answered one by one: the first answer does not speak for all. */
+const SAME_ROUND_MS = 60;
+
+/**
+ * How many calls may be in flight at a provider of which nothing is known: each answer allows one more,
+ * and so does time. A pure object: it is told the time.
+ */
+export function createSlowStart() {
+  let answers = 0;
+  let startedAt: number | null = null;
+  let heardAt: number | null = null;
+  let isOver = false;
+
+  function window(now: number): number {
+    if (isOver) return Infinity;
+    const grown = FIRST * 2 ** doublings(now);
+    if (Math.max(grown, FIRST + answers) >= UNLIMITED) isOver = true;
+    return Math.max(FIRST + answers, Math.floor(grown));
+  }
+
+  function doublings(now: number): number {
+    if (startedAt === null) return 0;
+    const unheard = Math.max(0, Math.min(now, heardAt ?? now) - startedAt);
+    const heard = heardAt === null ? 0 : Math.max(0, now - heardAt);
+    return unheard / UNHEARD_DOUBLING_MS + heard / HEARD_DOUBLING_MS;
+  }
+
+  return {
+    window,
+    isOver: () => isOver,
+    startedAt: () => startedAt,
+    started: (now: number) => (startedAt ??= now),
+    /** A call ended, in whatever way. */
+    heard: (now: number) => (heardAt ??= now + SAME_ROUND_MS),
+    answered: () => answers++,
+    /** When one more than `calls` may be in flight. */
+    whenAbove(calls: number, now: number): number {
+      const missing = Math.max(0, Math.log2((calls + 1) / FIRST) - doublings(now));
+      return now + missing * (heardAt === null ? UNHEARD_DOUBLING_MS : HEARD_DOUBLING_MS) + 1;
+    },
+  };
+}

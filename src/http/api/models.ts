@@ -1,0 +1,76 @@
+import { createRoute, z } from "@hono/zod-openapi";
+
+import { LIST_DATE, LIST_SOURCE } from "../../domain/price-list/list.ts";
+import { type KnownModel, listModels } from "../../services/models.ts";
+import { createRouter, failures, json, needs, success } from "../router.ts";
+
+const dollars = z.number().openapi({ description: "USD per million tokens" });
+const RateFields = {
+  input: dollars,
+  cachedInput: dollars.optional(),
+  cacheWrite: dollars.optional(),
+  output: dollars,
+  reasoning: dollars.optional(),
+};
+
+const PriceBody = z
+  .object({
+    ...RateFields,
+    steps: z
+      .array(z.object({ above: z.number().int(), ...RateFields }))
+      .optional()
+      .openapi({ description: "For the whole request where its prompt has more tokens" }),
+    tiers: z
+      .record(z.string(), z.number())
+      .optional()
+      .openapi({ description: "What other tiers of service cost, as a share of this" }),
+    source: z.string().openapi({ description: "`configuration`, or where the list has it from" }),
+    date: z.string().nullable().openapi({ description: "Day of the list", example: "2026-09-23" }),
+  })
+  .openapi("ModelPrice");
+
+const ModelBody = z
+  .object({
+    id: z.string(),
+    provider: z.string(),
+    isListed: z.boolean().openapi({ description: "The provider itself lists it" }),
+    contextSize: z.number().int().nullable().openapi({ description: "Tokens" }),
+    price: PriceBody.nullable().openapi({ description: "Null where it is not known" }),
+  })
+  .openapi("Model");
+
+const list = createRoute({
+  method: "get",
+  path: "/models",
+  tags: ["status"],
+  summary: "List the models that are known, with their providers and prices",
+  description:
+    "What the providers list and the configuration names. Others can be named, too, unless `ALLOWED_MODELS` " +
+    "or the patterns of the providers forbid it.",
+  ...needs("read"),
+  request: { query: z.strictObject({ provider: z.string().max(50).optional() }) },
+  responses: {
+    200: json(
+      z.object({
+        models: z.array(ModelBody),
+        priceList: z.object({ source: z.string(), date: z.string() }),
+      }),
+      "The models, in the order of the providers",
+    ),
+    ...failures(),
+  },
+});
+
+export const modelRoutes = createRouter().openapi(list, async (c) => {
+  const { provider } = c.req.valid("query");
+  const all = await listModels(c.var.ctx);
+  const models = all.filter((one) => provider === undefined || one.provider === provider);
+  const priceList = { source: LIST_SOURCE, date: LIST_DATE };
+  return c.json(success(c, { models: models.map(toBody), priceList }), 200);
+});
+
+function toBody({ price: tag, ...model }: KnownModel): z.infer<typeof ModelBody> {
+  if (tag === null) return { ...model, price: null };
+  const { price, source, date } = tag;
+  return { ...model, price: PriceBody.parse({ ...price, source, date }) };
+}

@@ -1,0 +1,111 @@
+import type { JsonObject } from "../lib/json.ts";
+import type { ErrorWords } from "./error-words.ts";
+
+/** One way to make a request acceptable to a provider; `name` is how users read of it. */
+type Adjustment = {
+  name: string;
+  /** The parameter that the provider refuses. */
+  param: string;
+  apply: (body: JsonObject) => JsonObject;
+};
+
+/** Left out, these change how an answer is found or travels, not what was asked. */
+const OMITTED = [
+  "stream_options",
+  "prompt_cache_key",
+  "top_p",
+  "temperature",
+  "presence_penalty",
+  "frequency_penalty",
+  "user",
+  "safety_identifier",
+  "stream",
+];
+
+/* The order counts: of two parameters that exclude each other, the first goes. */
+const ADJUSTMENTS: readonly Adjustment[] = [
+  rename("max_tokens", "max_completion_tokens"),
+  rename("max_completion_tokens", "max_tokens"),
+  ...OMITTED.map((param) => ({
+    name: `${param} omitted`,
+    param,
+    apply: ({ [param]: _param, ...rest }: JsonObject) => {
+      const { stream_options: _options, ...whole } = rest;
+      return param === "stream" ? whole : rest;
+    },
+  })),
+];
+
+function rename(from: string, to: string): Adjustment {
+  return {
+    name: `${from} sent as ${to}`,
+    param: from,
+    apply: ({ [from]: value, ...rest }) => (value === undefined ? rest : { ...rest, [to]: value }),
+  };
+}
+
+/** How providers say that they do not take a parameter; one that takes it with other values says less. */
+const NOT_TAKEN =
+  /unsupported|not (currently )?support|does(n't| not) (support|accept)|un(known|recognized|expected)|extra (inputs|fields|keys)|not (permitted|allowed|available)|deprecated|cannot (both )?be (specified|used)|only the default|only 1 is allowed|must be verified|invalid (request )?(argument|parameter|field)s?\b/i;
+const STATUSES = new Set([400, 422, 500, 501]);
+
+/** A provider that refuses one parameter after the other is tried so often. */
+export const MOST_ADJUSTMENTS = 4;
+
+/**
+ * What a provider's models were found to refuse, so that it is not tried with each call again. By
+ * model, because servers have models of many makers.
+ */
+export function createAdjustments() {
+  const known = new Map<string, Set<Adjustment>>();
+  return {
+    /** The body as the model takes it, and what was changed for that. */
+    apply(body: JsonObject): { body: JsonObject; adjusted: string[] } {
+      const adjusted: string[] = [];
+      let result = body;
+      for (const one of known.get(String(body["model"])) ?? []) {
+        if (!(one.param in result)) continue;
+        result = one.apply(result);
+        adjusted.push(one.name);
+      }
+      return { body: result, adjusted };
+    },
+    /** Whether something is known of the model of a body. */
+    knows: () => known.size > 0,
+    /** Whether a refusal is about a parameter that can be given up: it will be, from now on. */
+    learn(body: JsonObject, status: number, words: ErrorWords): boolean {
+      const model = String(body["model"]);
+      const found = STATUSES.has(status) ? adjustmentFor(body, words) : undefined;
+      if (!found) return false;
+      const of = known.get(model) ?? new Set();
+      // Each of two names refused for the sake of the other: there is no way.
+      if (of.has(found) || [...of].some((one) => one.name === reverseOf(found))) return false;
+      known.set(model, of.add(found));
+      return true;
+    },
+  };
+}
+
+export type Adjustments = ReturnType<typeof createAdjustments>;
+
+function adjustmentFor(body: JsonObject, words: ErrorWords): Adjustment | undefined {
+  const message = words.message ?? "";
+  const isRefusal = NOT_TAKEN.test(`${message} ${words.codes.join(" ")}`);
+  if (!isRefusal) return undefined;
+  const named = (param: string) =>
+    words.param === param || new RegExp(`(^|[^\\w.])${param}($|[^\\w.]|\\.(\\s|$))`).test(message);
+  const sent = ADJUSTMENTS.filter(({ param }) => param in body);
+  return (
+    sent.find(({ param }) => words.param === param) ??
+    sent.find(({ param }) => named(param) && !isWanted(message, param))
+  );
+}
+
+/** "Use 'max_completion_tokens' instead" names what is wanted, too. */
+function isWanted(message: string, param: string): boolean {
+  return new RegExp(`use ['"\`]?${param}\\b`, "i").test(message);
+}
+
+function reverseOf({ name }: Adjustment): string {
+  return name.split(" sent as ").toReversed().join(" sent as ");
+}

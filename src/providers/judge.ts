@@ -1,0 +1,74 @@
+import { type Answer, objectsIn } from "../domain/answer.ts";
+import type { Failure } from "../domain/failure.ts";
+import { isJsonObject, type Json } from "../lib/json.ts";
+import { failure } from "./classify.ts";
+
+/**
+ * What is wrong with an answer that came whole: it may say nothing, because the model would not, was
+ * not allowed to, or had no tokens left. `null` where it has content; tool calls are content.
+ */
+export function judgeAnswer({
+  content,
+  toolCalls,
+  refusal,
+  finishReason,
+  wordForFinish,
+  reasoning,
+}: Answer): Failure | null {
+  if (content?.trim() || toolCalls) return null;
+  if (refusal?.trim()) return failure("refused", `The model refused: ${refusal.slice(0, 1900)}`);
+  if (/^refusal$/i.test(wordForFinish ?? ""))
+    return failure("refused", "The model refused and did not say why");
+  if (finishReason === "content_filter")
+    return failure(
+      "content_filter",
+      `The provider withheld the answer (${wordForFinish ?? "content filter"})`,
+    );
+  if (finishReason === "length")
+    return failure(
+      "truncated",
+      reasoning
+        ? "The limit of tokens was used up by reasoning before the answer began; raise maxTokens"
+        : "The limit of tokens was reached before the answer began; raise maxTokens",
+    );
+  return failure("empty_response", "The provider's answer contains no result");
+}
+
+/**
+ * The part of an answer that reports an error although its status is good; `undefined` where none
+ * does. Servers put it at the top, in a choice, or into the status of a response.
+ */
+export function errorIn(response: Json | undefined): Json | undefined {
+  if (Array.isArray(response)) return response.map(errorIn).find((error) => error !== undefined);
+  if (!isJsonObject(response)) return undefined;
+  if (tells(response["error"])) return response;
+  if (response["object"] === "error" || response["type"] === "error") return response;
+  const inner = response["response"];
+  if (response["type"] === "response.failed" && isJsonObject(inner)) return inner;
+  if (response["object"] === "response" && response["status"] === "failed") return response;
+  const base = response["base_resp"]; // MiniMax
+  if (isJsonObject(base) && Number(base["status_code"]) > 0) return base;
+  for (const choice of objectsIn(response["choices"])) {
+    if (tells(choice["error"])) return choice["error"];
+    if (FAULTS.test(String(choice["finish_reason"])))
+      return { message: `The provider gave the answer up (${String(choice["finish_reason"])})` };
+  }
+  return undefined;
+}
+
+const FAULTS =
+  /^(error|network_error|insufficient_system_resource|malformed_function_call|abort(ed)?)$/i;
+
+function tells(error: Json | undefined): error is Json {
+  if (error === undefined || error === null || error === false || error === "") return false;
+  return !isJsonObject(error) || Object.keys(error).length > 0;
+}
+
+/** Whether what is no answer has words of its own that tell why. */
+export function looksLikeError(response: Json): boolean {
+  if (!isJsonObject(response)) return false;
+  const isAnswer = ["choices", "output", "data", "candidates"].some((key) => key in response);
+  return (
+    !isAnswer && ["detail", "message", "errors", "error_msg", "msg"].some((key) => key in response)
+  );
+}

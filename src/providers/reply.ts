@@ -1,0 +1,90 @@
+import type { Endpoint } from "../domain/request.ts";
+import type { Json } from "../lib/json.ts";
+import { createEventLines } from "./event-lines.ts";
+import { readLooseJson } from "./loose-json.ts";
+import { createStreamReader } from "./stream.ts";
+
+/** What an answer with a good status brought, whole or streamed, whatever was asked for. */
+export type Read =
+  | { kind: "answer"; response: Json; text: string }
+  | { kind: "error"; body: Json }
+  | { kind: "cut"; said: string | null }
+  | { kind: "unreadable"; text: string };
+
+type Reading = { endpoint: Endpoint; onDelta: (text: string) => void };
+
+/**
+ * Reads a reply to its end. What it is, its first characters tell: some stream although nobody asked,
+ * some answer whole although a stream was asked for, under whatever content type. Throws what the
+ * connection throws, unless the answer was whole by then.
+ */
+export async function readReply(reply: Response, reading: Reading): Promise<Read> {
+  const type = reply.headers.get("content-type") ?? "";
+  if (/json(?!l|-seq)/i.test(type) || !reply.body) return readText(await reply.text(), reading);
+  return readPieces(reply.body, reading);
+}
+
+/** A stream begins with a field or a comment; JSON and pages do not. */
+const STREAM_START = /^\s*(data|event|id|retry|error)?:/;
+const SNIFFED = 32;
+
+async function readPieces(body: ReadableStream<Uint8Array>, reading: Reading): Promise<Read> {
+  const decoder = new TextDecoder();
+  const stream = startStream(reading);
+  let text = "";
+  let isStream: boolean | undefined;
+  try {
+    for await (const bytes of body) {
+      const piece = decoder.decode(bytes, { stream: true });
+      if (isStream) stream.feed(piece);
+      else text += piece;
+      if (isStream === undefined && text.trimStart().length >= SNIFFED) {
+        isStream = STREAM_START.test(text);
+        if (isStream) stream.feed(text);
+      }
+      if (stream.isDone()) break;
+    }
+  } catch (error) {
+    // Some servers break the connection in place of ending the stream.
+    if (!stream.isWhole()) throw error;
+  }
+  return isStream ? stream.end() : readText(text + decoder.decode(), reading);
+}
+
+function readText(text: string, reading: Reading): Read {
+  const response = STREAM_START.test(text) ? undefined : readLooseJson(text);
+  if (response !== undefined) return { kind: "answer", response, text: textOf(response, text) };
+  const stream = startStream(reading);
+  stream.feed(text);
+  const read = stream.end();
+  if (read.kind !== "cut") return read;
+  // A comment may stand before JSON, too: it keeps the connection alive.
+  const loose = readLooseJson(text);
+  if (loose !== undefined) return { kind: "answer", response: loose, text: textOf(loose, text) };
+  return STREAM_START.test(text) ? read : { kind: "unreadable", text };
+}
+
+/** What is stored is JSON, to the byte as it came where it was. */
+function textOf(response: Json, text: string): string {
+  const bare = text.trim();
+  return /^[{[]/.test(bare) && /[}\]]$/.test(bare) && !/\[DONE\]$|NaN|Infinity/.test(bare)
+    ? text
+    : JSON.stringify(response);
+}
+
+function startStream({ endpoint, onDelta }: Reading) {
+  const reader = createStreamReader(endpoint, onDelta);
+  const lines = createEventLines(reader.take);
+  return {
+    feed: lines.feed,
+    isDone: reader.isDone,
+    isWhole: reader.isWhole,
+    end(): Read {
+      lines.end();
+      const result = reader.result();
+      return result.kind === "answer"
+        ? { ...result, text: JSON.stringify(result.response) }
+        : result;
+    },
+  };
+}

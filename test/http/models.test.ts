@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+
+import { LIST_DATE } from "../../src/domain/price-list/list.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { type Json, startServer } from "../support/server.ts";
+
+/** A provider that lists these models and has nothing else. */
+async function startList(models: object[]) {
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify({ object: "list", data: models }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/v1`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const LISTED = [{ id: "gpt-4o-mini" }, { id: "llama3.2:latest", max_model_len: 8192 }];
+
+describe("GET /models", () => {
+  test("tells what the provider lists, with price, its day and source, and the size of the context", async () => {
+    await using provider = await startList(LISTED);
+    await using app = await startServer({ OPENAI_BASE_URL: provider.url, ROLE: "api" });
+
+    const { models, priceList } = (await app.get("/models")).body.data;
+
+    expect(models).toMatchObject([
+      {
+        id: "gpt-4o-mini",
+        provider: "openai",
+        isListed: true,
+        contextSize: 128_000,
+        price: {
+          input: 0.15,
+          cachedInput: 0.075,
+          output: 0.6,
+          source: expect.stringContaining("https://"),
+          date: LIST_DATE,
+        },
+      },
+      { id: "llama3.2:latest", contextSize: 8192, price: null },
+    ]);
+    expect(priceList.date).toBe(LIST_DATE);
+  });
+
+  test("prices of PRICES_FILE go before the list's", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "prices.json");
+    writeFileSync(path, JSON.stringify({ "gpt-4o*": { input: 7, output: 8 } }));
+    await using app = await startServer({ PRICES_FILE: path });
+    await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, { prefer: "wait=20" });
+    const { result } = (await app.get("/tasks/t")).body.data;
+    const { promptTokens, completionTokens } = result.usage;
+    expect(result.costUsd).toBeCloseTo((promptTokens * 7 + completionTokens * 8) / 1e6, 12);
+    const { models } = (await app.get("/models")).body.data;
+    const own = models.find(({ id }: Json) => id === "gpt-4o-mini");
+    expect(own.price).toEqual({ input: 7, output: 8, source: "configuration", date: null });
+  });
+});
+
+test("a model that is refused comes with the names that are near it", async () => {
+  await using provider = await startList([{ id: "gpt-4o-mini" }, { id: "gpt-4.1" }]);
+  await using app = await startServer({
+    OPENAI_BASE_URL: provider.url,
+    ALLOWED_MODELS: "gpt-4o-mini, gpt-4.1",
+    ROLE: "api",
+  });
+  const { body } = await app.post("/tasks", { prompt: "x", model: "gpt-4o-mni" });
+  expect(body.error.message).toContain("did you mean gpt-4o-mini?");
+  const batch = await app.post("/batches", { tasks: [{ prompt: "x", model: "gpt-4o-mni" }] });
+  expect(batch.text).toContain("did you mean gpt-4o-mini?");
+});

@@ -1,0 +1,93 @@
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { CAUSES } from "../../src/domain/failure.ts";
+import type { Provider } from "../../src/domain/provider.ts";
+import type { Endpoint } from "../../src/domain/request.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+import { createSystemRandom } from "../../src/lib/random.ts";
+import type { CallResult } from "../../src/providers/call.ts";
+import { createCaller } from "../../src/providers/openai.ts";
+import { TERMS } from "../support/provider.ts";
+
+/**
+ * What a server sends, and what is to come of it. The files are written from documentation and from
+ * what users reported; a reply after the first is for the request that follows it.
+ */
+type Case = {
+  server: string;
+  why: string;
+  endpoint?: Endpoint;
+  request?: Record<string, unknown>;
+  replies: { status: number; headers: Record<string, string>; body?: unknown; text?: string }[];
+  expect: Expected;
+};
+
+type Expected = { ok: boolean; message?: string } & Record<string, unknown>;
+
+const FOLDER = join(import.meta.dir, "corpus");
+const FILES = readdirSync(FOLDER).toSorted();
+
+test.each(FILES)("%s comes to what a careful user expects", async (file) => {
+  const {
+    endpoint,
+    request,
+    replies,
+    expect: expected,
+  }: Case = JSON.parse(readFileSync(join(FOLDER, file), "utf8"));
+  const sent: unknown[] = [];
+
+  const result = await callWith(replies, { ...request }, endpoint ?? "/v1/chat/completions", sent);
+
+  expect(sent).toHaveLength(replies.length);
+  const told = tellOf(result);
+  const { message = "", ...exact } = expected;
+  expect(told).toMatchObject(exact);
+  expect(told.message).toContain(message);
+});
+
+async function callWith(
+  replies: Case["replies"],
+  request: Record<string, unknown>,
+  endpoint: Endpoint,
+  sent: unknown[],
+): Promise<CallResult> {
+  const provider: Provider = {
+    ...TERMS,
+    kind: "openai",
+    name: "openai",
+    baseUrl: "http://provider.test",
+    apiKeys: ["sk-test"],
+    headers: {},
+  };
+  const call = createCaller(provider, {
+    clock: createSystemClock(),
+    random: createSystemRandom(),
+    fetch: async (_url, init) => {
+      sent.push(init?.body);
+      const { status, headers, body, text } = replies[sent.length - 1] ?? { status: 599 };
+      return new Response(text ?? JSON.stringify(body), { status, headers: headers ?? {} });
+    },
+  });
+  return call({
+    endpoint,
+    body: JSON.stringify({ model: "m", messages: [], ...request }),
+    timeoutMs: 5000,
+    abort: new AbortController(),
+    onDelta: () => {},
+  });
+}
+
+function tellOf(result: CallResult) {
+  const { answer, adjusted } = result;
+  return {
+    ...answer,
+    adjusted,
+    ok: result.ok,
+    cause: result.ok ? null : result.failure.cause,
+    message: result.ok ? "" : result.failure.message,
+    status: result.ok ? null : result.failure.providerStatus,
+    retryable: result.ok ? false : CAUSES[result.failure.cause].retryable,
+  };
+}

@@ -1,0 +1,142 @@
+import { createPacer, type Pacer, type Ticket } from "../../src/domain/pacer.ts";
+import type { RateLimitSignals } from "../../src/domain/rate-limit.ts";
+import { readRateLimits, readRefusal } from "../../src/providers/rate-limit-signals.ts";
+
+/** What a provider says to a call: it lets it through or not, with these headers and this body. */
+export type Said = { ok: boolean; headers?: Record<string, string>; body?: string };
+
+/** How a provider limits. A pure object on virtual time, in ms. */
+export type Behaviour = {
+  name: string;
+  calls: number;
+  concurrency: number;
+  /** Ms that all calls take at the least, whoever paces them. */
+  idealMs: number;
+  latencyMs?: (n: number) => number;
+  /** Keys that calls are spread over, each with a pacer of its own. */
+  keys?: number;
+  tokens?: number;
+  begin(): (call: { at: number; inFlight: number; key: number }) => Said;
+};
+
+export type Outcome = { overIdeal: number; refused: number; failed: number };
+
+const REFUSAL_MS = 20;
+const WAY_MS = 10;
+const STEP_MS = 5;
+/** The engine gives a run up after so many refusals. */
+const MOST_REFUSALS = 100;
+const TOO_LONG_MS = 3 * 3_600_000;
+
+type Flying = {
+  n: number;
+  key: number;
+  admitAt: number;
+  endsAt: number;
+  ticket: Ticket;
+  ok: boolean;
+  said: Said;
+};
+
+/** A client that does what its pacers say, against a provider, on one virtual clock. */
+export function runWorld(behaviour: Behaviour): Outcome {
+  const { calls, concurrency, keys = 1, tokens = 0, latencyMs = () => 300 } = behaviour;
+  const admit = behaviour.begin();
+  const pacers = Array.from({ length: keys }, () =>
+    createPacer({ limits: { rpm: null, tpm: null }, backoffMs: 500, longestBackoffMs: 60_000 }, 0),
+  );
+  const waiting = Array.from({ length: calls }, (_, n) => n);
+  const refusals = new Map<number, number>();
+  let flying: Flying[] = [];
+  const count = { done: 0, refused: 0, failed: 0 };
+  let now = 0;
+
+  function end(call: Flying): void {
+    const { ok, said, ticket, key, n } = call;
+    const signals = signalsOf(said, now);
+    const usedTokens = ok ? tokens : null;
+    pacers[key]?.end(ticket, { outcome: ok ? "answered" : "throttled", signals, usedTokens }, now);
+    if (ok) {
+      count.done++;
+      return;
+    }
+    count.refused++;
+    refusals.set(n, (refusals.get(n) ?? 0) + 1);
+    if ((refusals.get(n) ?? 0) > MOST_REFUSALS) count.failed++;
+    else waiting.unshift(n);
+  }
+
+  while (count.done + count.failed < calls && now < TOO_LONG_MS) {
+    for (const call of flying.filter(({ endsAt }) => endsAt <= now)) end(call);
+    flying = flying.filter(({ endsAt }) => endsAt > now);
+    for (const call of flying) {
+      if (call.admitAt > now || call.endsAt < Infinity) continue;
+      const inFlight = flying.filter(({ ok }) => ok).length;
+      call.said = admit({ at: now, inFlight, key: call.key });
+      call.ok = call.said.ok;
+      call.endsAt = now + (call.ok ? latencyMs(call.n) : REFUSAL_MS);
+    }
+    while (flying.length < concurrency && waiting.length > 0) {
+      const key = roomiest(pacers, now);
+      const pacer = key === undefined ? undefined : pacers[key];
+      if (key === undefined || !pacer?.fitsTokens(tokens, now)) break;
+      const n = waiting.shift() ?? 0;
+      const ticket = pacer.start(pacer.limitsTokens() ? tokens : 0, now);
+      const said = { ok: false };
+      flying.push({ n, key, admitAt: now + WAY_MS, endsAt: Infinity, ticket, ok: false, said });
+    }
+    now += STEP_MS;
+  }
+  return {
+    overIdeal: now / behaviour.idealMs,
+    refused: count.refused / calls,
+    failed: count.failed + (calls - count.done - count.failed),
+  };
+}
+
+function roomiest(pacers: Pacer[], now: number): number | undefined {
+  let best: number | undefined;
+  for (const [key, pacer] of pacers.entries()) {
+    if (pacer.room(now) < 1) continue;
+    const other = best === undefined ? undefined : pacers[best];
+    if (!other || pacer.inFlight() < other.inFlight()) best = key;
+  }
+  return best;
+}
+
+function signalsOf({ ok, headers, body }: Said, now: number): RateLimitSignals | null {
+  const told = new Headers(headers);
+  return ok ? readRateLimits(told, now) : readRefusal(told, body ?? "", now);
+}
+
+/** A bucket that flows all the time. */
+export function bucket(perSecond: number, capacity: number) {
+  let level = capacity;
+  let at = 0;
+  return {
+    level: () => level,
+    take(now: number): boolean {
+      level = Math.min(capacity, level + ((now - at) / 1000) * perSecond);
+      at = now;
+      if (level < 1) return false;
+      level--;
+      return true;
+    },
+  };
+}
+
+/** So many in each window, which begins at a multiple of its length (`isSliding`: in any so long). */
+export function window(limit: number, ms: number, isSliding = false) {
+  let taken: number[] = [];
+  return {
+    left: () => limit - taken.length,
+    resetMs: (now: number) => (isSliding ? (taken[0] ?? now) + ms - now : ms - (now % ms)),
+    take(now: number): boolean {
+      const from = isSliding ? now - ms : now - (now % ms);
+      taken = taken.filter((at) => (isSliding ? at > from : at >= from));
+      if (taken.length >= limit) return false;
+      taken.push(now);
+      return true;
+    },
+  };
+}
