@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Writer } from "./db/writer.ts";
 import type { BreakerState } from "./domain/breaker.ts";
+import type { Chunks } from "./domain/chunks.ts";
 import type { Probe } from "./domain/health.ts";
 import type { MeterName } from "./domain/meters.ts";
 import type { ModelCatalogue } from "./domain/models.ts";
@@ -93,6 +94,7 @@ export type Context = {
   /** Finds the addresses that webhooks go to. */
   resolveHost: ResolveHost;
   live: LiveView;
+  chunks: Chunks;
   /** No other process can have the database open. */
   isExclusive: boolean;
   clock: Clock;

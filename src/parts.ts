@@ -26,7 +26,7 @@ const COURIER_GRACE_MS = 5000;
 /** What of the world a process touches besides its database. */
 export type World = Pick<
   Context,
-  "clock" | "random" | "files" | "startThread" | "postWebhook" | "resolveHost"
+  "clock" | "random" | "files" | "chunks" | "startThread" | "postWebhook" | "resolveHost"
 >;
 
 /** The context of a process, from its database, its world, and what knows its providers and its load. */

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
+import { CHUNKS } from "./domain/chunks.ts";
 import { startWorkerThread } from "./engine/worker-thread.ts";
 import { createApp } from "./http/app.ts";
 import { createSystemClock } from "./lib/clock.ts";
@@ -40,6 +41,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     clock: createSystemClock(),
     random: createSystemRandom(),
     files: systemFiles,
+    chunks: CHUNKS,
     startThread: startWorkerThread,
     postWebhook: postGuarded,
     resolveHost,

@@ -46,6 +46,8 @@ export const apiKeys = sqliteTable(
     /** Null: RATE_LIMIT_PER_MINUTE. */
     rateLimitPerMinute: integer(),
     monthlyBudgetUsd: real(),
+    /** What the dearest call that it paid for cost; null before the first whose cost is known. */
+    dearestUsd: real(),
     /** What a rotation replaced, which is valid for a while yet. */
     previousHash: text(),
     previousExpiresAt: integer(),
@@ -132,11 +134,14 @@ export const batches = sqliteTable(
     /** Why it is paused. */
     pauseReason: text({ mode: "json" }).$type<PauseReason>(),
     /**
-     * Set while tasks of an earlier run become pending again, a chunk at a time: their statuses, and
-     * the time before which they must have ended, so that none is revived twice.
+     * Set while tasks of an earlier run become pending again, a chunk at a time: their statuses. Those
+     * are revived that ended in an earlier generation, so that none is revived twice.
      */
     revive: text({ mode: "json" }).$type<FinalStatus[]>(),
-    reviveBefore: integer(),
+    /** How often it was started again. */
+    generation: integer().notNull().default(0),
+    /** The key that started it, which pays for its runs. */
+    payer: integer(),
     /** What became of writing `outputFile`; null before the batch ends. */
     outputStatus: text().$type<OutputStatus>(),
     outputError: text(),
@@ -156,6 +161,8 @@ export const batches = sqliteTable(
     costUsd: real().notNull().default(0),
     /** Calls whose model has no known price; their cost is in no sum. */
     unpriced: integer().notNull().default(0),
+    /** What the dearest of its calls cost so far; null before the first whose cost is known. */
+    dearestUsd: real(),
     /** Completed tasks whose answers were cut off. */
     truncated: integer().notNull().default(0),
   },
@@ -188,6 +195,8 @@ export const tasks = sqliteTable(
     apiKey: integer(),
     /** Number of the latest execution, 0 before the first. */
     run: integer().notNull().default(0),
+    /** The generation of its batch in which it ended last. */
+    generation: integer().notNull().default(0),
     attempts: integer().notNull().default(0),
     /** The answer of the latest execution was cut off. */
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
@@ -250,6 +259,12 @@ export const queue = sqliteTable(
     /** Attempts started, and those of them that failed and count against `maxRetries`. */
     attempt: integer().notNull().default(0),
     failures: integer().notNull().default(0),
+    /** Attempts that were cut off by the end of their node. */
+    interruptions: integer().notNull().default(0),
+    /** The key that asked for the run, which pays for it. */
+    payer: integer(),
+    /** What the claim has set aside for the call, of a cap or a budget; 0 where there is none. */
+    reservedUsd: real().notNull().default(0),
     /** Attempts that ended without ending the run, a JSON array. */
     log: text(),
     /** Trace context of the request that asked for the run, where traces are told. */
@@ -265,6 +280,9 @@ export const queue = sqliteTable(
     index("queue_claimed")
       .on(t.owner, t.claim)
       .where(sql`${t.owner} is not null`),
+    index("queue_reserved")
+      .on(t.payer)
+      .where(sql`${t.reservedUsd} > 0`),
   ],
 );
 
@@ -284,6 +302,8 @@ export const executions = sqliteTable(
     /** When the last attempt began. */
     claimedAt: integer(),
     completedAt: integer().notNull(),
+    /** The claim that ended it; null where it was cancelled. */
+    claim: integer(),
     attempts: integer().notNull(),
     log: text(),
     provider: text(),
@@ -298,6 +318,8 @@ export const executions = sqliteTable(
     cachedTokens: integer(),
     reasoningTokens: integer(),
     costUsd: real(),
+    /** The provider told no usage; the tokens were counted here. */
+    isEstimated: integer({ mode: "boolean" }).notNull().default(false),
     /** The provider's answer as it came. */
     response: text(),
     error: text(),

@@ -79,7 +79,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const log = getLogger(["gptrunner", "dispatcher"]);
   const { config, writer, signals } = ctx;
   const book = createLaneBook(config.maxConcurrency);
-  const feeder = createFeeder(book);
+  const feeder = createFeeder(book, ctx.chunks.feed);
   const inFlight = createInFlight(config, ctx.random);
   const upstreams = createUpstreams(ctx, (unreachable) => {
     if (unreachable) options.onProbeFailed(unreachable.provider, unreachable.why);
@@ -153,7 +153,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       fed: feeding?.unit,
       claim: claims.length > 0 ? claim(claims, options.owner(), claimNow, now) : undefined,
     };
-    if (isEmpty(unit)) return;
+    // Outcomes that nothing follows from are forgotten all the same.
+    if (isEmpty(unit)) return inFlight.forget(outcomes, [], () => {});
     let results: ResultOf<typeof unit>;
     try {
       results = await writer.write(unit);

@@ -3,8 +3,6 @@ import type { RunningBatch } from "../store/batches.ts";
 import { feed, type FeedProgress, type FeedUnit, type LaneReady } from "../store/queue.ts";
 import type { LaneBook } from "./lane-book.ts";
 
-/** Rows moved into the queue at a time: about a millisecond of the event loop. */
-const CHUNK = 1000;
 /** A batch with fewer ready rows than this is fed, and so is one with a model that has fewer than `LOW_LANE`. */
 const LOW_BATCH = 1000;
 const LOW_LANE = 100;
@@ -35,7 +33,7 @@ type Feeding = { unit: FeedUnit; commit(results: ResultOf<FeedUnit>): void };
  * one of them runs low, so that a model that hangs does not keep the others from their tasks; one
  * that has thousands of ready tasks is passed over meanwhile, and gone back for when it runs low.
  */
-export function createFeeder(book: LaneBook) {
+export function createFeeder(book: LaneBook, chunk: number) {
   const positions = new Map<number, Position>();
 
   function isHungry(seq: number, { isDrained, chunks, models }: Position): boolean {
@@ -58,7 +56,7 @@ export function createFeeder(book: LaneBook) {
 
   function advance(position: Position, fed: FeedProgress, lanes: LaneReady[]): void {
     position.after = fed.position ?? position.after;
-    position.isDrained = fed.seen < CHUNK;
+    position.isDrained = fed.seen < chunk;
     position.chunks++;
     for (const { model, ready } of lanes) {
       if (ready > book.laneOf(fed.batch, model).ready) position.models.set(model, position.chunks);
@@ -90,7 +88,7 @@ export function createFeeder(book: LaneBook) {
         passedOver: [...passedOver.keys()],
       }));
       return {
-        unit: feed(from, CHUNK, now),
+        unit: feed(from, chunk, now),
         commit({ progress, ready }) {
           for (const [seq, position] of hungriest) {
             const fed = progress.rows.find(({ batch }) => batch === seq);

@@ -61,7 +61,8 @@ export function createInFlight(
     },
 
     /**
-     * Decides what follows each outcome; those of runs that are not ours any more count for nothing.
+     * Decides what follows each outcome; those of runs that are not ours any more, or whose task was
+     * claimed again since, count for nothing.
      * `hasOther` tells whether calls for a model can be made elsewhere.
      */
     decide(outcomes: Outcome[], hasOther: (model: string) => boolean, now: number): Decisions {
@@ -75,7 +76,7 @@ export function createInFlight(
       const tally = createTally();
       for (const outcome of outcomes) {
         const { run } = outcome;
-        if (!runs.has(run)) continue;
+        if (!runs.isNewest(run)) continue;
         if (outcome.kind === "putBack") {
           decisions.retries.push(putOff(run));
           continue;
@@ -149,25 +150,31 @@ function putOff({ row, claim }: ClaimedRun, entry?: Record<string, unknown>): Re
  */
 function createRuns() {
   const byClaim = new Map<number, Map<number, ClaimedRun>>();
+  const newest = new Map<number, ClaimedRun>();
   let size = 0;
   const get = (task: number, claim: number) => byClaim.get(claim)?.get(task);
   return {
     get,
     has: (run: ClaimedRun) => get(run.row.task, run.claim) === run,
+    isNewest: (run: ClaimedRun) => newest.get(run.row.task) === run,
     add(run: ClaimedRun): void {
       let tasks = byClaim.get(run.claim);
       if (!tasks) byClaim.set(run.claim, (tasks = new Map()));
       tasks.set(run.row.task, run);
+      newest.set(run.row.task, run);
       size++;
     },
-    delete({ row, claim }: ClaimedRun): void {
+    delete(run: ClaimedRun): void {
+      const { row, claim } = run;
       const tasks = byClaim.get(claim);
       if (!tasks?.delete(row.task)) return;
+      if (newest.get(row.task) === run) newest.delete(row.task);
       size--;
       if (tasks.size === 0) byClaim.delete(claim);
     },
     clear(): void {
       byClaim.clear();
+      newest.clear();
       size = 0;
     },
     size: () => size,

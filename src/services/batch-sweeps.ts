@@ -5,9 +5,6 @@ import { cancelChunk, findUnswept, reviveChunk, UNSWEPT } from "../store/batch-s
 import { readRows } from "../store/rows.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
 
-/** Tasks moved in one commit: some ten milliseconds of the event loop. */
-const CHUNK = 1000;
-
 /**
  * Cancels what is left of a cancelled batch, or makes the tasks of one that runs again pending, a
  * chunk to a commit and other work between them. May be done by several at once, and again by the
@@ -18,7 +15,7 @@ export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
     const [todo] = await readRows(ctx.client, findUnswept(seq));
     if (!todo) break;
     if (todo.isCancelled) await cancelSome(ctx, seq);
-    else await ctx.writer.write(reviveChunk(seq, CHUNK, ctx.clock.now()));
+    else await ctx.writer.write(reviveChunk(seq, ctx.chunks.sweep, ctx.clock.now()));
     ctx.signals.emit("events", undefined);
   }
   ctx.signals.emit("batch", undefined);
@@ -26,7 +23,7 @@ export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
 
 async function cancelSome(ctx: Context, seq: number): Promise<void> {
   const now = ctx.clock.now();
-  const { runs, events } = await ctx.writer.write(cancelChunk(seq, CHUNK, now));
+  const { runs, events } = await ctx.writer.write(cancelChunk(seq, ctx.chunks.sweep, now));
   const tasks = runs.rows.filter((run) => run.isRunning).map((run) => run.task);
   ctx.meters.add("tasks_total", 'status="cancelled"', events.changed);
   tellCancelled(ctx, runs.rows, now);

@@ -22,8 +22,6 @@ export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>
 
 export type RowIssue = { row: number; field: string; message: string };
 
-/** Written in one commit: some ten milliseconds of the event loop, and few enough syncs of the disk. */
-const CHUNK_ROWS = 1250;
 const MAX_ISSUES = 100;
 
 /** Rows of a file are reported by number, tasks of a request by their path in it. */
@@ -130,9 +128,12 @@ export async function writeRows(
 }
 
 /** Removes a draft, a chunk at a time. */
-export async function discardDraft(ctx: Pick<Context, "writer">, draft: string): Promise<void> {
+export async function discardDraft(
+  ctx: Pick<Context, "writer" | "chunks">,
+  draft: string,
+): Promise<void> {
   for (;;) {
-    const { tasks } = await ctx.writer.write(removeFromDraft(draft, CHUNK_ROWS));
+    const { tasks } = await ctx.writer.write(removeFromDraft(draft, ctx.chunks.ingest));
     if (tasks.changed === 0) return;
   }
 }
@@ -217,13 +218,13 @@ class IssueList {
 }
 
 async function* chunksOf(
-  { clock }: Pick<Context, "clock">,
+  { clock, chunks }: Pick<Context, "clock" | "chunks">,
   rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
 ): AsyncGenerator<PreparedRow[]> {
   let chunk: PreparedRow[] = [];
   for await (const row of rows) {
     chunk.push(row);
-    if (chunk.length < CHUNK_ROWS) continue;
+    if (chunk.length < chunks.ingest) continue;
     yield chunk;
     chunk = [];
     // A long input must not keep other requests waiting.

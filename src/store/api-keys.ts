@@ -121,7 +121,7 @@ function sum(column: SQLiteColumn): SQL<number> {
 
 export type NewKey = Omit<
   ApiKey,
-  "seq" | "revokedAt" | "lastUsedAt" | "previousHash" | "previousExpiresAt"
+  "seq" | "revokedAt" | "lastUsedAt" | "previousHash" | "previousExpiresAt" | "dearestUsd"
 >;
 
 /** Stores a key; one with the same hash that is there already becomes valid again. */

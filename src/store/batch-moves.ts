@@ -62,10 +62,10 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
     event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, trace = ?, updated_at = ?,
-              started_at = ?, completed_at = NULL, pause_reason = NULL, revive = ?, revive_before = ?,
+              started_at = ?, completed_at = NULL, pause_reason = NULL, revive = ?, generation = generation + 1,
               output_status = NULL, output_error = NULL
             WHERE ${which.where} RETURNING seq, run`,
-      args: [isDryRun, trace, now, now, JSON.stringify(statuses), now, ...which.args],
+      args: [isDryRun, trace, now, now, JSON.stringify(statuses), ...which.args],
     },
   };
 }

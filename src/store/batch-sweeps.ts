@@ -1,5 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { countMove, finishBatches } from "./counters.ts";
+import { GENERATION_OF_BATCH, IS_OF_EARLIER_GENERATION } from "./generations.ts";
 import { CANCELLED_RUN, type CancelledRun } from "./queue.ts";
 import { addCancelled } from "./rollups.ts";
 
@@ -76,7 +77,9 @@ export function cancelChunk(batch: number, limit: number, now: number): CancelCh
       args: which.args,
     },
     cancelled: {
-      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ? WHERE ${which.where}`,
+      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
+              generation = ${GENERATION_OF_BATCH}
+            WHERE ${which.where}`,
       args: [now, now, ...which.args],
     },
     finished: finishBatches(JSON.stringify([batch]), now),
@@ -99,7 +102,7 @@ export function reviveChunk(batch: number, limit: number, now: number): ReviveCh
     where: `tasks.seq IN (
       SELECT t.seq FROM batches b CROSS JOIN json_each(b.revive) r
         CROSS JOIN tasks t ON t.batch = b.seq AND t.status = r.value
-      WHERE b.seq = ? AND t.completed_at <= b.revive_before LIMIT ?)`,
+      WHERE b.seq = ? AND ${IS_OF_EARLIER_GENERATION} LIMIT ?)`,
     args: [batch, limit],
   };
   return {
@@ -111,11 +114,11 @@ export function reviveChunk(batch: number, limit: number, now: number): ReviveCh
       args: [now, ...which.args],
     },
     done: {
-      sql: `UPDATE batches SET revive = NULL, revive_before = NULL
+      sql: `UPDATE batches AS b SET revive = NULL
             WHERE seq = ? AND revive IS NOT NULL AND NOT EXISTS (
-              SELECT 1 FROM json_each(batches.revive) r
-              CROSS JOIN tasks t ON t.batch = batches.seq AND t.status = r.value
-              WHERE t.completed_at <= batches.revive_before)`,
+              SELECT 1 FROM json_each(b.revive) r
+              CROSS JOIN tasks t ON t.batch = b.seq AND t.status = r.value
+              WHERE ${IS_OF_EARLIER_GENERATION})`,
       args: [batch],
     },
     finished: finishBatches(JSON.stringify([batch]), now),

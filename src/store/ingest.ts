@@ -181,7 +181,27 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
       AND (SELECT count(*) FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
            WHERE t.batch = b.seq) = ?)`;
   const bareArgs = [batch.id, ...key, json, adopted.length];
+  const keepsAnswer = `tasks.status = 'completed' AND tasks.model = a.model
+    AND i.endpoint = a.endpoint AND i.body = a.body AND EXISTS (
+      SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
   const describeAnew: Statement[] = [
+    {
+      // A negative position marks, for a later statement, a task that has its place already. An answer
+      // to the same request stays; otherwise the task is one whose request has changed.
+      sql: `UPDATE tasks SET status = CASE WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
+              completed_at = CASE WHEN ${keepsAnswer} THEN completed_at END, updated_at = ?,
+              position = -1 - a.position, model = a.model, priority = a.priority,
+              max_retries = a.retries, timeout_ms = a.timeout
+            FROM (SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
+                         r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
+                         r.value ->> 'timeoutMs' AS timeout, r.value ->> 'endpoint' AS endpoint,
+                         r.value ->> 'body' AS body
+                  FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
+                  WHERE t.batch = ${bare}) a
+              CROSS JOIN task_inputs i ON i.task = a.seq
+            WHERE tasks.seq = a.seq`,
+      args: [batch.now, json, ...bareArgs],
+    },
     {
       sql: `UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
               metadata = a.metadata, cells = a.cells, cache_key = a.cache_key
@@ -194,21 +214,20 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
       args: [json, ...bareArgs],
     },
     {
-      // A negative position marks, for the next statement, a task that has its place already.
-      sql: `UPDATE tasks SET status = 'pending', completed_at = NULL, updated_at = ?,
-              position = -1 - a.position, model = a.model, priority = a.priority,
-              max_retries = a.retries, timeout_ms = a.timeout
-            FROM (SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
-                         r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
-                         r.value ->> 'timeoutMs' AS timeout
-                  FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
-                  WHERE t.batch = ${bare}) a
-            WHERE tasks.seq = a.seq`,
-      args: [batch.now, json, ...bareArgs],
+      sql: `UPDATE queue SET model = t.model, priority = t.priority
+            FROM tasks t WHERE t.seq = queue.task AND queue.owner IS NULL AND t.batch = ${bare}`,
+      args: bareArgs,
     },
   ];
   return [
     ...(adopted.length > 0 ? describeAnew : []),
+    {
+      // What the answers have cost goes with them.
+      sql: `UPDATE batches SET prompt_tokens = b.prompt_tokens, completion_tokens = b.completion_tokens,
+              cost_usd = b.cost_usd, unpriced = b.unpriced
+            FROM batches b WHERE batches.id = ? AND b.seq = ${bare}`,
+      args: [batch.draft, ...bareArgs],
+    },
     {
       sql: `UPDATE tasks SET batch = (SELECT seq FROM batches WHERE id = ?),
               position = CASE WHEN position < 0 THEN -1 - position ELSE position + ? END

@@ -3,6 +3,7 @@ import { SINGLE_TASKS } from "../domain/batch.ts";
 import { holdSpent, monthOf, pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
+import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
 import { addEnded, type Tally } from "./rollups.ts";
 import { overValues } from "./values.ts";
@@ -41,7 +42,8 @@ export type Final = {
  * the API keys that made them (`api_key_usage`), their events, and the batches
  * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
  * or has another owner or claim gets no execution, and the others serve only runs that have a queue
- * row and an execution. So a late answer changes nothing. `tallies` are the runs added up.
+ * row and an execution of the same claim. So a late answer changes nothing. No task may stand twice
+ * in `finals`. `tallies` are the runs added up.
  */
 export function settle(
   finals: Final[],
@@ -58,7 +60,7 @@ export function settle(
       sql: `UPDATE tasks SET status = ended.status, run = ended.run, attempts = ended.attempts,
               is_truncated = ended.is_truncated,
               started_at = ended.started_at, completed_at = ended.completed_at,
-              updated_at = ended.completed_at
+              updated_at = ended.completed_at, generation = ${GENERATION_OF_BATCH}
             FROM (SELECT e.task, e.run, e.status, e.attempts, e.started_at, e.completed_at, e.is_truncated
                   FROM ${ENDED}) ended
             WHERE tasks.seq = ended.task`,
@@ -140,11 +142,11 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
     ],
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
-        completed_at, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
+        completed_at, claim, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
         cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached,
         adjusted, is_truncated)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
-        v.column4, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
+        v.column4, q.claim, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
         v.column10, v.column11, v.column12, v.column13, v.column14, v.column15,
         v.column16, v.column17, v.column18
       FROM ${values} v

@@ -1,5 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { countMove, finishBatches } from "./counters.ts";
+import { GENERATION_OF_BATCH } from "./generations.ts";
 import {
   CANCELLED_RUN,
   type CancelledRun,
@@ -143,7 +144,7 @@ export function cancelTask(
     },
     run: {
       sql: `UPDATE tasks SET run = q.run, attempts = q.attempt, started_at = q.started_at
-            FROM queue q WHERE q.task = tasks.seq AND tasks.id = ?`,
+            FROM queue q WHERE q.task = tasks.seq AND tasks.id = ? AND tasks.status = 'pending'`,
       args: [id],
     },
     event: {
@@ -154,7 +155,8 @@ export function cancelTask(
       args: [now, trace, id],
     },
     cancelled: {
-      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?
+      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
+              generation = ${GENERATION_OF_BATCH}
             WHERE ${which.where} RETURNING seq`,
       args: [now, now, ...which.args],
     },

@@ -3,6 +3,7 @@ import { drizzle } from "drizzle-orm/libsql";
 import { type Config, readConfig } from "../../src/config.ts";
 import type { Context } from "../../src/context.ts";
 import { createWriter } from "../../src/db/writer.ts";
+import type { Chunks } from "../../src/domain/chunks.ts";
 import { createCallRunner } from "../../src/engine/call-runner.ts";
 import type { FromWorker, ToWorker } from "../../src/engine/protocol.ts";
 import type { FileSystem } from "../../src/lib/file-system.ts";
@@ -30,6 +31,7 @@ export type NodeOptions = {
   provider: SimulatedProvider;
   receivers: Receivers;
   files: FileSystem;
+  chunks: Chunks;
   clockFaults: ClockFaults;
   config: NodeConfig;
   isShared: boolean;
@@ -76,6 +78,7 @@ export function startNode(options: NodeOptions): Node {
       clock,
       random: luck.next,
       files,
+      chunks: options.chunks,
       startThread: threads.start,
       postWebhook: receivers.postFrom({ clock }),
       resolveHost: async () => ["192.0.2.1"],

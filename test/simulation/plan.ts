@@ -1,3 +1,4 @@
+import type { Chunks } from "../../src/domain/chunks.ts";
 import { type DatabaseFaults, NO_DATABASE_FAULTS } from "./database.ts";
 import type { ClockFaults } from "./node-clock.ts";
 import type { NodeConfig } from "./node.ts";
@@ -64,6 +65,7 @@ export type Plan = {
   flags: Flag[];
   /** Tasks of a batch, at most. */
   batchSize: number;
+  chunks: Chunks;
   faults: Fault[];
   /** Nodes that died stay dead once faults have stopped, as long as one lives. */
   leavesDead: boolean;
@@ -95,9 +97,16 @@ export function planOf(seed: string, profile: Profile): Plan {
     actions: actionsOf(luck),
     flags: FLAGS.filter(() => luck.chance(0.25)),
     batchSize: Number(luck.weighted({ 4: 4, 25: 4, 60: 2, 1400: luck.chance(0.2) ? 1 : 0 })),
+    chunks: chunksOf(luck),
     faults: faultsOf(luck, profile, activeMs, count),
     leavesDead: luck.chance(0.5),
   };
+}
+
+/** Mostly few at a time, so that there are many commits in which something may go wrong. */
+function chunksOf(luck: Luck): Chunks {
+  const some = () => luck.pick([1, 3, 10, 1000]);
+  return { sweep: some(), feed: some(), ingest: some() };
 }
 
 function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][number] {

@@ -81,6 +81,7 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
       provider,
       receivers,
       files,
+      chunks: plan.chunks,
       clockFaults: planned.clock,
       config: planned.config,
       isShared,
