@@ -171,6 +171,7 @@ export function errorAnswer(
   const status = ERROR_STATUS[code];
   if (status === 503 || status === 429)
     c.header("Retry-After", String(details["retryAfter"] ?? RETRY_AFTER_SECONDS));
+  if (status === 401) c.header("WWW-Authenticate", "Bearer");
   return c.json(
     {
       success: false,

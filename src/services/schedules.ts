@@ -95,7 +95,7 @@ export function upcomingFires(schedule: Schedule, count: number): number[] {
 export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
 
 /** Changes a schedule. A new expression, zone or activation counts from now. */
-export async function changeSchedule(
+export async function updateSchedule(
   ctx: Context,
   id: string,
   change: ScheduleChange,
@@ -120,7 +120,7 @@ export async function changeSchedule(
       updatedAt: now,
     };
     const [changed] = await ctx.writer.write([
-      store.changeSchedule(before, moved),
+      store.updateSchedule(before, moved),
       ...(before.isActive && !isActive
         ? [dropQueuedAfterChange(before.seq, "The schedule was disabled")]
         : []),

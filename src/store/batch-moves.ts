@@ -137,7 +137,7 @@ export type BatchChange = {
 };
 
 /** Changes what of a batch may change at any time. Its row: `{seq}`. */
-export function changeBatch({ seq }: Named, change: BatchChange, now: number): Statement[] {
+export function updateBatch({ seq }: Named, change: BatchChange, now: number): Statement[] {
   const { name, description, maxConcurrency, maxCostUsd } = change;
   const config = {
     ...(maxConcurrency === undefined ? {} : { maxConcurrency }),

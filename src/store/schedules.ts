@@ -120,7 +120,7 @@ const COLUMNS: Record<keyof ScheduleChange, string> = {
 };
 
 /** Changes a schedule that is still as it was read. */
-export function changeSchedule(
+export function updateSchedule(
   { seq, revision, nextRun }: Schedule,
   change: ScheduleChange,
 ): Statement {

@@ -1,12 +1,13 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { SCOPES } from "../../domain/scope.ts";
 import * as service from "../../services/api-keys.ts";
-import { Flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { failures } from "../failures.ts";
+import { flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
 import {
   createRouter,
   done,
-  failures,
   json,
   needs,
   success,
@@ -29,12 +30,14 @@ const Usage = z
     completionTokens: z.number().int(),
     costUsd: z.number(),
   })
-  .openapi("KeyUsage");
+  .openapi("ApiKeyUsage");
+
+const Scope = z.enum(SCOPES).openapi("Scope");
 
 const Fields = {
   name: z.string().min(1).max(200),
   scopes: z
-    .array(z.enum(SCOPES))
+    .array(Scope)
     .min(1)
     .max(SCOPES.length)
     .openapi({ description: "`admin` includes `write`, `write` includes `read`" }),
@@ -55,18 +58,18 @@ const Fields = {
 
 const KeyCreation = z
   .strictObject({ ...Fields, scopes: Fields.scopes.default(["read", "write"]) })
-  .openapi("KeyCreation", { example: { name: "Nightly import", scopes: ["read", "write"] } });
+  .openapi("ApiKeyCreation", { example: { name: "Nightly import", scopes: ["read", "write"] } });
 
 const KeyPatch = z
   .strictObject({ ...Fields, name: Fields.name.optional(), scopes: Fields.scopes.optional() })
-  .openapi("KeyPatch");
+  .openapi("ApiKeyUpdate");
 
 const KeyBody = z
   .object({
     id: z.string(),
     name: z.string(),
     prefix: z.string().openapi({ description: "How the key begins; empty for a short one" }),
-    scopes: z.array(z.enum(SCOPES)),
+    scopes: z.array(Scope),
     origin: z.enum(["environment", "first-start", "api"]),
     createdAt: Time,
     expiresAt: Time.nullable(),
@@ -77,7 +80,7 @@ const KeyBody = z
     }),
     rateLimitPerMinute: z.number().int().nullable(),
     monthlyBudgetUsd: z.number().nullable(),
-    usage: z.object({ month: Usage, total: Usage }),
+    usage: z.object({ month: Usage, total: Usage }).openapi("ApiKeyUsages"),
   })
   .openapi("ApiKey");
 
@@ -85,7 +88,8 @@ const KeyWithSecret = KeyBody.extend({
   key: z.string().openapi({ description: "The key itself, shown this once" }),
 }).openapi("ApiKeyWithSecret");
 
-const create = createRoute({
+const create = route({
+  operationId: "createApiKey",
   method: "post",
   path: "/api-keys",
   tags: ["keys"],
@@ -95,10 +99,11 @@ const create = createRoute({
   request: {
     body: { content: { "application/json": { schema: KeyCreation } }, required: true },
   },
-  responses: { 201: json(KeyWithSecret, "The new key"), ...failures(413, 415) },
+  responses: { 201: json(KeyWithSecret, "The new key") },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listApiKeys",
   method: "get",
   path: "/api-keys",
   tags: ["keys"],
@@ -106,20 +111,20 @@ const list = createRoute({
   ...needs("admin"),
   request: {
     query: z.strictObject({
-      includeRevoked: Flag.default(false),
+      includeRevoked: flag("Those, too, that were revoked"),
       ...pageQuery(["createdAt", "name"]),
     }),
   },
   responses: {
     200: json(
-      z.object({ keys: z.array(KeyBody), pagination: Pagination }),
+      z.object({ keys: z.array(KeyBody), pagination: Pagination }).openapi("ApiKeyPage"),
       "One page of keys, without the keys themselves",
     ),
-    ...failures(),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getApiKey",
   method: "get",
   path: "/api-keys/{id}",
   tags: ["keys"],
@@ -129,7 +134,8 @@ const get = createRoute({
   responses: { 200: json(KeyBody, "The key, without the key itself"), ...failures(404) },
 });
 
-const patch = createRoute({
+const patch = route({
+  operationId: "updateApiKey",
   method: "patch",
   path: "/api-keys/{id}",
   tags: ["keys"],
@@ -139,10 +145,11 @@ const patch = createRoute({
     params: Params,
     body: { content: { "application/json": { schema: KeyPatch } }, required: true },
   },
-  responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409, 413, 415) },
+  responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409) },
 });
 
-const rotate = createRoute({
+const rotate = route({
+  operationId: "rotateApiKey",
   method: "post",
   path: "/api-keys/{id}/rotate",
   tags: ["keys"],
@@ -160,7 +167,7 @@ const rotate = createRoute({
             .strictObject({
               overlapSeconds: z.number().int().min(0).max(LONGEST_OVERLAP_SECONDS).optional(),
             })
-            .openapi("KeyRotation"),
+            .openapi("ApiKeyRotation"),
         },
       },
       required: false,
@@ -168,11 +175,12 @@ const rotate = createRoute({
   },
   responses: {
     200: json(KeyWithSecret, "The key with its new secret"),
-    ...failures(404, 409, 413, 415),
+    ...failures(404, 409),
   },
 });
 
-const revoke = createRoute({
+const revoke = route({
+  operationId: "deleteApiKey",
   method: "delete",
   path: "/api-keys/{id}",
   tags: ["keys"],

@@ -1,19 +1,12 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { executionId, type FinalStatus } from "../../domain/task.ts";
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
 import { type ExecutionRecord, getExecution } from "../../services/executions.ts";
-import {
-  createRouter,
-  failures,
-  json,
-  needs,
-  success,
-  Time,
-  toIso,
-  toIsoOrNull,
-} from "../router.ts";
+import { failures } from "../failures.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, success, Time, toIso, toIsoOrNull, orNull } from "../router.ts";
 import { Result, TaskError, TaskStatusName, toError, toResult } from "./task-body.ts";
 
 const Attempt = z
@@ -41,7 +34,7 @@ const Attempt = z
         "The model that was called or answered; another than asked for where one stood in",
     }),
   })
-  .openapi("Attempt");
+  .openapi("ExecutionAttempt");
 
 export const ExecutionBody = z
   .object({
@@ -63,12 +56,13 @@ export const ExecutionBody = z
     startedAt: Time.nullable(),
     completedAt: Time.nullable(),
     attempts: z.array(Attempt),
-    result: Result.nullable(),
-    error: TaskError.nullable(),
+    result: orNull(Result),
+    error: orNull(TaskError),
   })
   .openapi("Execution");
 
-const get = createRoute({
+const get = route({
+  operationId: "getExecution",
   method: "get",
   path: "/executions/{id}",
   tags: ["tasks"],

@@ -1,20 +1,13 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import * as service from "../../services/files.ts";
 import type { StoredFile } from "../../store/files.ts";
+import { headerRefs } from "../answer-headers.ts";
+import { failures } from "../failures.ts";
 import { readUpload } from "../multipart.ts";
 import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
-import {
-  createRouter,
-  done,
-  failures,
-  json,
-  needs,
-  success,
-  successOnly,
-  Time,
-  toIso,
-} from "../router.ts";
+import { route, routeByHand } from "../route.ts";
+import { createRouter, done, json, needs, success, successOnly, Time, toIso } from "../router.ts";
 import { toByteStream } from "../stream.ts";
 
 const Params = z.object({
@@ -32,9 +25,10 @@ const FileBody = z
     sha256: z.string().openapi({ description: "Of the bytes, hexadecimal" }),
     createdAt: Time,
   })
-  .openapi("File");
+  .openapi("StoredFile");
 
-const upload = createRoute({
+const upload = route({
+  operationId: "uploadFile",
   method: "post",
   path: "/files",
   tags: ["files"],
@@ -47,16 +41,19 @@ const upload = createRoute({
     body: {
       content: {
         "multipart/form-data": {
-          schema: z.object({ file: z.string().openapi({ format: "binary" }) }),
+          schema: z
+            .object({ file: z.string().openapi({ format: "binary" }) })
+            .openapi("FileUpload"),
         },
       },
       required: true,
     },
   },
-  responses: { 201: json(FileBody, "The file"), ...failures(413, 415, 503) },
+  responses: { 201: json(FileBody, "The file") },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listFiles",
   method: "get",
   path: "/files",
   tags: ["files"],
@@ -64,12 +61,15 @@ const list = createRoute({
   ...needs("read"),
   request: { query: z.strictObject(pageQuery(["createdAt", "name"])) },
   responses: {
-    200: json(z.object({ files: z.array(FileBody), pagination: Pagination }), "One page of files"),
-    ...failures(),
+    200: json(
+      z.object({ files: z.array(FileBody), pagination: Pagination }).openapi("FilePage"),
+      "One page of files",
+    ),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getFile",
   method: "get",
   path: "/files/{id}",
   tags: ["files"],
@@ -79,7 +79,8 @@ const get = createRoute({
   responses: { 200: json(FileBody, "The file"), ...failures(404) },
 });
 
-const content = createRoute({
+const content = route({
+  operationId: "getFileContent",
   method: "get",
   path: "/files/{id}/content",
   tags: ["files"],
@@ -89,13 +90,15 @@ const content = createRoute({
   responses: {
     200: {
       description: "The bytes",
+      headers: headerRefs(["Content-Disposition"]),
       content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
     },
     ...failures(404),
   },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteFile",
   method: "delete",
   path: "/files/{id}",
   tags: ["files"],
@@ -149,9 +152,8 @@ const listed = createRouter()
   });
 
 export const fileRoutes = createRouter().route("/", listed);
-// Documented here and routed by hand: a validator would read the whole file into memory first.
-fileRoutes.openAPIRegistry.registerPath(upload);
-fileRoutes.post(upload.path, upload.middleware, async (c) => {
+// Without a validator, which would read the whole file into memory first.
+routeByHand(fileRoutes, upload, async (c) => {
   const file = await readUpload(
     c.req.raw,
     c.var.ctx.config.bodyTimeoutMs,

@@ -13,7 +13,12 @@ import {
 } from "../../domain/task.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../../lib/json.ts";
 import type { TaskRecord, TaskSummary } from "../../store/tasks.ts";
-import { Time, toIso, toIsoOrNull } from "../router.ts";
+import { Time, toIso, toIsoOrNull, orNull, FreeObject } from "../router.ts";
+
+export const TaskStatusName = z.enum(TASK_STATUSES).openapi("TaskStatus");
+export const PriorityName = z.enum(PRIORITIES).openapi("Priority");
+
+const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider has it" });
 
 export const Usage = z
   .object({
@@ -23,14 +28,14 @@ export const Usage = z
     cachedTokens: z.number().int().optional(),
     reasoningTokens: z.number().int().optional(),
   })
-  .openapi("Usage");
+  .openapi("TokenUsage");
 
 export const Result = z
   .object({
     content: z.string().nullable(),
     finishReason: z.string().nullable(),
     model: z.string().nullable(),
-    usage: Usage.nullable(),
+    usage: orNull(Usage),
     costUsd: z
       .number()
       .nullable()
@@ -39,11 +44,12 @@ export const Result = z
       description:
         "The answer to an identical request was reused: `usage` is what it had taken, and cost nothing again",
     }),
-    toolCalls: z.array(z.looseObject({})).optional(),
+    toolCalls: z.array(ToolCall).optional(),
     isDryRun: z.literal(true).optional().openapi({ description: "The simulator answered" }),
-    raw: z.looseObject({}).optional().openapi({ description: "The provider's answer as it came" }),
+    /** The provider's answer as it came. */
+    raw: FreeObject.optional(),
   })
-  .openapi("Result");
+  .openapi("TaskResult");
 
 export const TaskError = z
   .object({
@@ -54,14 +60,12 @@ export const TaskError = z
   })
   .openapi("TaskError");
 
-export const TaskStatusName = z.enum(TASK_STATUSES);
-
 const Summary = {
   id: z.string().openapi({ example: "task-001" }),
   status: TaskStatusName,
   model: z.string(),
   batchId: z.string().nullable(),
-  priority: z.enum(PRIORITIES),
+  priority: PriorityName,
   attempts: z.number().int(),
   createdAt: Time,
   updatedAt: Time,
@@ -76,18 +80,18 @@ export const TaskBody = z
   .object({
     ...Summary,
     prompt: z.string().nullable(),
-    messages: z.array(z.looseObject({})).nullable(),
+    messages: z.array(FreeObject).nullable(),
     provider: z.string().nullable(),
     temperature: z.number().nullable(),
     maxTokens: z.number().int().nullable(),
-    parameters: z.looseObject({}),
-    metadata: z.looseObject({}).nullable(),
+    parameters: FreeObject,
+    metadata: orNull(FreeObject),
     maxRetries: z.number().int().nullable(),
     timeoutMs: z.number().int().nullable(),
     cache: z.boolean().openapi({ description: "Answers to identical requests are reused" }),
     executionId: z.string().nullable().openapi({ description: "The latest execution" }),
-    result: Result.nullable(),
-    error: TaskError.nullable(),
+    result: orNull(Result),
+    error: orNull(TaskError),
     queuedAt: Time.nullable(),
   })
   .openapi("Task");

@@ -1,13 +1,14 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { EVENT_TYPES } from "../../domain/event.ts";
 import { webhookTypes } from "../../services/deliveries.ts";
 import * as service from "../../services/webhooks.ts";
+import { failures } from "../failures.ts";
 import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
 import {
   createRouter,
   done,
-  failures,
   json,
   needs,
   success,
@@ -55,7 +56,7 @@ const WebhookPatch = z
     description: Fields.description,
     isActive: z.boolean().optional(),
   })
-  .openapi("WebhookPatch");
+  .openapi("WebhookUpdate");
 
 const WebhookBody = z
   .object({
@@ -88,7 +89,8 @@ is named. Private, loopback, link-local and metadata addresses are refused, unle
     " ",
   );
 
-const create = createRoute({
+const create = route({
+  operationId: "createWebhook",
   method: "post",
   path: "/webhooks",
   tags: ["webhooks"],
@@ -98,10 +100,11 @@ const create = createRoute({
   request: {
     body: { content: { "application/json": { schema: WebhookCreation } }, required: true },
   },
-  responses: { 201: json(WithSecret, "The new webhook with its secret"), ...failures(413, 415) },
+  responses: { 201: json(WithSecret, "The new webhook with its secret") },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listWebhooks",
   method: "get",
   path: "/webhooks",
   tags: ["webhooks"],
@@ -109,12 +112,15 @@ const list = createRoute({
   ...needs("read"),
   request: { query: z.strictObject(pageQuery(["createdAt"])) },
   responses: {
-    200: json(z.object({ webhooks: z.array(WebhookBody), pagination: Pagination }), "One page"),
-    ...failures(),
+    200: json(
+      z.object({ webhooks: z.array(WebhookBody), pagination: Pagination }).openapi("WebhookPage"),
+      "One page",
+    ),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getWebhook",
   method: "get",
   path: "/webhooks/{id}",
   tags: ["webhooks"],
@@ -124,7 +130,8 @@ const get = createRoute({
   responses: { 200: json(WebhookBody, "The webhook"), ...failures(404) },
 });
 
-const patch = createRoute({
+const patch = route({
+  operationId: "updateWebhook",
   method: "patch",
   path: "/webhooks/{id}",
   tags: ["webhooks"],
@@ -137,10 +144,11 @@ const patch = createRoute({
     params: WebhookParams,
     body: { content: { "application/json": { schema: WebhookPatch } }, required: true },
   },
-  responses: { 200: json(WebhookBody, "The changed webhook"), ...failures(404, 413, 415) },
+  responses: { 200: json(WebhookBody, "The changed webhook"), ...failures(404) },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteWebhook",
   method: "delete",
   path: "/webhooks/{id}",
   tags: ["webhooks"],
@@ -150,7 +158,8 @@ const remove = createRoute({
   responses: { 200: done("The webhook is gone"), ...failures(404) },
 });
 
-const rotate = createRoute({
+const rotate = route({
+  operationId: "rotateWebhookSecret",
   method: "post",
   path: "/webhooks/{id}/rotate-secret",
   tags: ["webhooks"],
@@ -162,7 +171,7 @@ const rotate = createRoute({
     body: {
       content: {
         "application/json": {
-          schema: z.strictObject({ secret: Secret.optional() }).openapi("SecretRotation"),
+          schema: z.strictObject({ secret: Secret.optional() }).openapi("WebhookSecretRotation"),
         },
       },
       required: false,
@@ -170,18 +179,19 @@ const rotate = createRoute({
   },
   responses: {
     200: json(WithSecret, "The webhook with its new secret"),
-    ...failures(404, 413, 415),
+    ...failures(404),
   },
 });
 
-const test = createRoute({
+const test = route({
+  operationId: "testWebhook",
   method: "post",
   path: "/webhooks/{id}/test",
   tags: ["webhooks"],
   summary: "Send a `webhook.test` message now and tell how it went",
   ...needs("write"),
   request: { params: WebhookParams },
-  responses: { 200: json(DeliveryBody, "How it went"), ...failures(404, 413, 415) },
+  responses: { 200: json(DeliveryBody, "How it went"), ...failures(404) },
 });
 
 export const webhookRoutes = createRouter()
