@@ -7,11 +7,15 @@ import type { BreakerState } from "./domain/breaker.ts";
 import type { Probe } from "./domain/health.ts";
 import type { MeterName } from "./domain/meters.ts";
 import type { PacerState } from "./domain/pacer.ts";
-import type { ResolveHost } from "./lib/guarded-post.ts";
+import type { Clock } from "./lib/clock.ts";
+import type { FileSystem } from "./lib/file-system.ts";
+import type { PostAnswer, PostOptions, ResolveHost } from "./lib/guarded-post.ts";
 import type { Meters } from "./lib/meters.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
+import type { Random } from "./lib/random.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
+import type { StartThread } from "./lib/thread.ts";
 import type { Tracing } from "./lib/tracing.ts";
 
 /** A piece of a task's answer; `offset` counts the characters before it, 0 where an answer begins (again). */
@@ -66,6 +70,9 @@ export type LiveView = {
   nodes: number;
 };
 
+/** Posts to an address, unless it is none that may be posted to (`lib/guarded-post.ts`). */
+export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAnswer>;
+
 /** What every verb gets first. */
 export type Context = {
   config: Config;
@@ -87,7 +94,14 @@ export type Context = {
   live: LiveView;
   /** No other process can have the database open. */
   isExclusive: boolean;
-  now: () => number;
+  clock: Clock;
+  /** For ids and jitter; keys and secrets have a source of their own (`lib/secrets.ts`). */
+  random: Random;
+  files: FileSystem;
+  /** Starts a worker thread of the engine. */
+  startThread: StartThread;
+  /** Posts to a webhook, at an address that may be posted to. */
+  postWebhook: PostWebhook;
   /**
    * Asks a provider, by its place in the configuration, with one of its keys, whether it is there,
    * unless that was found out less than `maxAgeMs` ago.

@@ -4,6 +4,7 @@ import { isatty } from "node:tty";
 import { configure, type LogRecord } from "@logtape/logtape";
 
 import type { Config } from "./config.ts";
+import { createSystemClock } from "./lib/clock.ts";
 import { createLineWriter, type LineWriter } from "./lib/line-writer.ts";
 import { toJsonLine, toPrettyLine } from "./lib/log-format.ts";
 
@@ -43,7 +44,7 @@ const writers = new Map<number, LineWriter>();
 function writerOf(fd: number): LineWriter {
   const known = writers.get(fd);
   if (known) return known;
-  const writer = createLineWriter(fd);
+  const writer = createLineWriter(fd, createSystemClock());
   writers.set(fd, writer);
   return writer;
 }

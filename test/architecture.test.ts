@@ -27,15 +27,23 @@ const MAY_IMPORT: Record<string, string[]> = {
   "tracing.ts": ["lib", "config.ts"],
   "banner.ts": ["config.ts", "domain", "lib"],
   "runner.ts": [
+    "parts.ts",
     "tracing.ts",
     "http",
+    "engine",
+    "services",
+    "providers",
+    "db",
+    "lib",
+    "context.ts",
+    "config.ts",
+  ],
+  "parts.ts": [
     "courier",
     "upkeep",
     "engine",
     "scheduler",
     "services",
-    "store",
-    "providers",
     "db",
     "domain",
     "lib",
@@ -80,6 +88,25 @@ describe("the source tree", () => {
       using(/from "@libsql\/client"/).filter((file) => !/^(db|store|engine)\/|^context/.test(file)),
     ).toEqual([]);
   });
+});
+
+/** What the rest of the tree gets from `ctx.clock`, `ctx.random` and `lib/secrets.ts`. */
+const MACHINE =
+  /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|(?<![.\w])(?:set|clear)(?:Timeout|Interval|Immediate)\(|\bAbortSignal\.timeout\b|\bMath\.random\b|\bcrypto\.(?:getRandomValues|randomUUID)\b|from "node:timers/;
+const MAY_ASK_THE_MACHINE = new Set([
+  "lib/clock.ts",
+  "lib/random.ts",
+  "lib/secrets.ts",
+  "process.ts",
+]);
+
+test("time, timers and randomness come from the context", async () => {
+  const asking = (await sources())
+    .map(([file, source]) => [file, MACHINE.exec(source)?.[0]])
+    .filter(([, found]) => found !== undefined);
+  expect(asking.filter(([file = ""]) => !MAY_ASK_THE_MACHINE.has(file))).toEqual([]);
+  expect(MACHINE.test("const timer = setTimeout(ring, 5);")).toBe(true);
+  expect(MACHINE.test("clock.setTimeout(ring, 5); cancel();")).toBe(false);
 });
 
 describe("the README", () => {

@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
+import { type Cancel, endsWithin } from "../lib/clock.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
 import { listActiveWebhooks } from "../store/webhooks.ts";
@@ -17,13 +18,12 @@ export type Courier = {
 };
 
 export type CourierOptions = {
-  random: () => number;
   /** Deliveries under way at once, to one endpoint and in all. */
   perEndpoint: number;
   inAll: number;
 };
 
-const DEFAULTS: CourierOptions = { random: Math.random, perEndpoint: 8, inAll: 64 };
+const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 64 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
 const RETRY_TURN_MS = 1000;
@@ -66,8 +66,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   let isNudged = false;
   let turning: Promise<void> | undefined;
   let isStopped = true;
-  let poll: ReturnType<typeof setInterval> | undefined;
-  let alarm: ReturnType<typeof setTimeout> | undefined;
+  let cancelPoll: Cancel | undefined;
+  let cancelAlarm: Cancel | undefined;
 
   function nudge(): void {
     isNudged = true;
@@ -80,10 +80,10 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       isNudged = false;
       try {
         await work();
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        await ctx.clock.sleep(PAUSE_MS);
       } catch (error) {
         log.error("Webhooks could not be served; trying again: {error}", { error });
-        await new Promise((resolve) => setTimeout(resolve, RETRY_TURN_MS));
+        await ctx.clock.sleep(RETRY_TURN_MS);
         isNudged = true;
       }
     }
@@ -103,13 +103,15 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     if (await fanOut.advance(endpoints.all())) isNudged = true;
     let next = Infinity;
     for (const endpoint of endpoints.inTurn()) next = Math.min(next, await serve(endpoint));
-    clearTimeout(alarm);
-    if (next < Infinity) alarm = setTimeout(nudge, Math.max(1, Math.min(next - ctx.now(), 60_000)));
+    cancelAlarm?.();
+    if (next === Infinity) return;
+    const waitMs = Math.max(1, Math.min(next - ctx.clock.now(), 60_000));
+    cancelAlarm = ctx.clock.setTimeout(nudge, waitMs);
   }
 
   /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
   async function serve(endpoint: Endpoint): Promise<number> {
-    const now = ctx.now();
+    const now = ctx.clock.now();
     const { seq } = endpoint.webhook;
     if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
     // One that ends while the lists are on their way stands in them as if nobody had sent it.
@@ -152,8 +154,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const id = messageId(webhook, delivery);
     const message = { id, body, type, attempt: attempts + 1, trace };
     const attempt = await attemptDelivery(ctx, webhook, message);
-    endpoint.note(attempt, options.random());
-    const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, options.random());
+    endpoint.note(attempt, ctx.random());
+    const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, ctx.random());
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
   }
 
@@ -169,7 +171,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
           nudge();
         }),
       );
-      poll = setInterval(
+      cancelPoll = ctx.clock.setInterval(
         () => {
           // Other processes change endpoints, too.
           if (!ctx.isExclusive) isStale = true;
@@ -182,11 +184,10 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     async stop(graceMs) {
       isStopped = true;
       for (const end of unsubscribe) end();
-      clearInterval(poll);
-      clearTimeout(alarm);
+      cancelPoll?.();
+      cancelAlarm?.();
       await turning;
-      const grace = new Promise((resolve) => setTimeout(resolve, graceMs).unref());
-      await Promise.race([Promise.all(underWay), grace]);
+      await endsWithin(ctx.clock, Promise.all(underWay), graceMs);
       await fanOut.save(endpoints.all());
       await lease.giveUp();
     },

@@ -8,7 +8,7 @@ import { rowsOf } from "../store/rows.ts";
  * every third of LEASE_SECONDS; a process that is killed is followed by another when it has lapsed.
  */
 export function createLease(ctx: Context, name: string) {
-  const holder = newId("node", ctx.now());
+  const holder = newId(ctx, "node");
   const { leaseMs } = ctx.config;
   let askedAt = -Infinity;
   let isHeld = false;
@@ -16,7 +16,7 @@ export function createLease(ctx: Context, name: string) {
   return {
     async isHeld(): Promise<boolean> {
       if (ctx.isExclusive) return true;
-      const now = performance.now();
+      const now = ctx.clock.monotonic();
       if (now - askedAt < leaseMs / 3) return isHeld;
       const [result] = await ctx.writer.write([takeLease(name, holder, leaseMs)]);
       askedAt = now;

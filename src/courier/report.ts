@@ -14,7 +14,7 @@ export async function report(
   attempt: Attempt,
   nextAt: number | undefined,
 ): Promise<boolean> {
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const failingSince = attempt.isDelivered ? null : (webhook.failingSince ?? attempt.at);
   const isNews = (failingSince === null) !== (webhook.failingSince === null);
   webhook.failingSince = failingSince;

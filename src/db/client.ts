@@ -4,6 +4,7 @@ import { dirname, resolve } from "node:path";
 import { type Client, createClient } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
+import type { Clock } from "../lib/clock.ts";
 import { StartError } from "../lib/start-error.ts";
 import { withoutSecrets } from "../lib/urls.ts";
 import { createLocalClient } from "./local-client.ts";
@@ -37,7 +38,11 @@ const PRAGMAS = [
  * Opens and migrates the database. A local file is locked for as long as it is open. Throws
  * `StartError` where the file cannot be written, is no database, or is in use by another process.
  */
-export async function openDatabase(url: string, authToken?: string): Promise<Database> {
+export async function openDatabase(
+  url: string,
+  clock: Clock,
+  authToken?: string,
+): Promise<Database> {
   const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
   const unlock = path === undefined ? undefined : await lockFile(path);
   try {
@@ -50,7 +55,7 @@ export async function openDatabase(url: string, authToken?: string): Promise<Dat
         for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
       const db = drizzle({ client, casing: "snake_case" });
       await migrateDatabase(db);
-      const writer = createWriter(client);
+      const writer = createWriter(client, clock);
       return {
         db,
         client,

@@ -1,5 +1,7 @@
 import { type Client, type InArgs, LibsqlError, type ResultSet } from "@libsql/client";
 
+import { type Clock, nextRound } from "../lib/clock.ts";
+
 export type Statement = { sql: string; args: InArgs };
 
 export type Writer = {
@@ -29,13 +31,13 @@ type Waiting = {
  * present round, so that all requests of the round join it. Draining: groups commit one after the
  * other, the loop being free between them, until nothing waits; then idle again.
  */
-export function createWriter(client: Client): Writer {
+export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">): Writer {
   let waiting: Waiting[] = [];
   let draining: Promise<void> | undefined;
 
   async function drain(): Promise<void> {
     do {
-      await nextRound();
+      await nextRound(clock);
       await commit(client, takeGroup());
     } while (waiting.length > 0);
     draining = undefined;
@@ -84,8 +86,4 @@ async function commit(client: Client, group: Waiting[]): Promise<void> {
 /** The database refused a statement, so that nothing was committed. Not so when a connection broke. */
 function isStatementError(error: unknown): boolean {
   return error instanceof LibsqlError && error.code.startsWith("SQLITE_");
-}
-
-function nextRound(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -2,8 +2,10 @@ import type { Delta } from "../context.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
 import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
+import type { Cancel } from "../lib/clock.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { createCaller } from "../providers/openai.ts";
+import type { Outside } from "../providers/outside.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
@@ -16,21 +18,22 @@ const REPORT_AT_MOST = 32;
  * them. An answer is reported at once when nothing else is in flight, otherwise with those that end
  * in the same two milliseconds.
  */
-export function createCallRunner(post: (message: FromWorker) => void): (message: ToWorker) => void {
+export function createCallRunner(
+  post: (message: FromWorker) => void,
+  outside: Outside,
+): (message: ToWorker) => void {
+  const { clock } = outside;
   /** Calls taken on that have not ended, by task; those that wait for their start, too. */
   const running = new Map<number, Taken>();
-  const starter = createStarter<Taken>(
-    (taken) => void run(taken),
-    () => performance.now(),
-  );
+  const starter = createStarter<Taken>((taken) => void run(taken), clock);
   let callerFor: ((call: Call) => Caller) | undefined;
   let outcomes: Outcome[] = [];
   let deltas: Delta[] = [];
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancelTimer: Cancel | undefined;
 
   function report(): void {
-    clearTimeout(timer);
-    timer = undefined;
+    cancelTimer?.();
+    cancelTimer = undefined;
     post({ type: "report", outcomes, deltas });
     outcomes = [];
     deltas = [];
@@ -38,7 +41,7 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
 
   function reportSoon(): void {
     if (running.size === 0 || outcomes.length >= REPORT_AT_MOST) report();
-    else timer ??= setTimeout(report, REPORT_AFTER_MS);
+    else cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
   }
 
   function take(call: Call): Taken {
@@ -60,13 +63,13 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
       onDelta(text) {
         deltas.push({ task: call.task, offset, text });
         offset += text.length;
-        timer ??= setTimeout(report, REPORT_AFTER_MS);
+        cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
       },
     });
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
     outcomes.push({
-      ...toOutcome(call, provider, result, Date.now()),
+      ...toOutcome(call, provider, result, clock.now()),
       isAbandoned: abort.signal.reason === ABANDONED,
     });
     starter.end(taken);
@@ -74,7 +77,7 @@ export function createCallRunner(post: (message: FromWorker) => void): (message:
   }
 
   return (message) => {
-    if (message.type === "start") callerFor = createCallers(message.providers, message.simulator);
+    if (message.type === "start") callerFor = createCallers(message, outside);
     else if (message.type === "run") starter.add(message.calls.map(take));
     else for (const task of message.tasks) running.get(task)?.abort.abort(ABANDONED);
   };
@@ -87,14 +90,17 @@ const ABANDONED = "abandoned";
 type Caller = { provider: Provider; caller: (call: ProviderCall) => Promise<CallResult> };
 
 /** One caller for each provider and key, made when it is first needed. */
-function createCallers(providers: Provider[], simulator: Provider): (call: Call) => Caller {
+function createCallers(
+  { providers, simulator }: { providers: Provider[]; simulator: Provider },
+  outside: Outside,
+): (call: Call) => Caller {
   const made = new Map<string, Caller>();
   return (call) => {
     const provider = providerOf(call, providers, simulator);
     const name = `${provider.name}#${call.key}`;
     let caller = made.get(name);
     if (!caller) {
-      caller = { provider, caller: createCaller(provider, call.key) };
+      caller = { provider, caller: createCaller(provider, outside, call.key) };
       made.set(name, caller);
     }
     return caller;

@@ -5,6 +5,7 @@ import type { Context, ProviderLive, Waiting } from "../context.ts";
 import type { Statement } from "../db/writer.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createAlarm } from "../lib/alarm.ts";
+import type { Cancel } from "../lib/clock.ts";
 import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
 import {
   claim,
@@ -52,7 +53,6 @@ export type DispatcherOptions = {
   run: (calls: Call[]) => void;
   /** A provider whose calls failed did not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
-  random: () => number;
 };
 
 /** Backstop for lost hints, and on a shared database the way to hear of others' work. */
@@ -76,7 +76,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const { config, writer, signals } = ctx;
   const book = createLaneBook(config.maxConcurrency);
   const feeder = createFeeder(book);
-  const inFlight = createInFlight(config, options.random);
+  const inFlight = createInFlight(config, ctx.random);
   const upstreams = createUpstreams(ctx, (unreachable) => {
     if (unreachable) options.onProbeFailed(unreachable.provider, unreachable.why);
     nudge();
@@ -84,11 +84,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const pacing = createPacing(ctx, upstreams);
   const reuse = createReuse(ctx);
   const halts = createHalts();
-  const linger = createLinger(nudge);
+  const linger = createLinger(nudge, ctx.clock);
   const progress = createProgress();
   /** Wake the dispatcher when a retry comes due, and when a pacer lets the next call start. */
-  const retryAlarm = createAlarm(syncSafely, ctx.now);
-  const paceAlarm = createAlarm(nudge, ctx.now);
+  const retryAlarm = createAlarm(syncSafely, ctx.clock);
+  const paceAlarm = createAlarm(nudge, ctx.clock);
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let doubtful: number[] = [];
@@ -97,7 +97,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   let isNudged = false;
   let isDraining = true;
   let onIdle: (() => void) | undefined;
-  let syncTimer: ReturnType<typeof setInterval> | undefined;
+  let cancelSync: Cancel | undefined;
 
   function nudge(): void {
     linger.end();
@@ -115,17 +115,17 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
         log.error("The state of running tasks could not be saved; trying again: {error}", {
           error,
         });
-        await new Promise((resolve) => setTimeout(resolve, RETRY_COMMIT_MS));
+        await ctx.clock.sleep(RETRY_COMMIT_MS);
         isNudged = true;
       }
     }
     isTurning = false;
-    if (!isDraining) paceAlarm.set(pacing.wakeAt(book.all(), ctx.now()));
+    if (!isDraining) paceAlarm.set(pacing.wakeAt(book.all(), ctx.clock.now()));
     if (isDraining && inFlight.size() === 0) onIdle?.();
   }
 
   async function commitTurn(): Promise<void> {
-    const now = ctx.now();
+    const now = ctx.clock.now();
     const claims = isDraining ? [] : await planClaims(now);
     const outcomes = reported;
     reported = [];
@@ -215,7 +215,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
   async function sync(): Promise<void> {
     const results = await writer.write([
-      wakeWaiting(ctx.now()),
+      wakeWaiting(ctx.clock.now()),
       RUNNING_BATCHES,
       READY_LANES,
       NEXT_WAITING,
@@ -247,11 +247,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
         signals.on("abandoned", ({ tasks }) => report(reuse.abandon(tasks))),
       );
       await sync();
-      syncTimer = setInterval(syncSafely, ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared);
+      cancelSync = ctx.clock.setInterval(
+        syncSafely,
+        ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
+      );
     },
     async drain() {
       isDraining = true;
-      clearInterval(syncTimer);
+      cancelSync?.();
       retryAlarm.clear();
       paceAlarm.clear();
       for (const stop of unsubscribe) stop();
@@ -262,13 +265,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     async handBack() {
       await writer.write([
         ...postpone(reuse.handBack(), options.owner),
-        ...releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.now()),
+        ...releaseClaims({ where: "q.owner = ?", args: [options.owner] }, ctx.clock.now()),
       ]);
       inFlight.clear();
     },
     inFlight: inFlight.size,
-    providers: () => upstreams.live(ctx.now()),
-    waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.now()),
+    providers: () => upstreams.live(ctx.clock.now()),
+    waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.clock.now()),
   };
 }
 

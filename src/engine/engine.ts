@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import type { EngineState } from "../domain/health.ts";
+import { endsWithin } from "../lib/clock.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { startOutputWriter } from "./output-writer.ts";
 import { createProviderWatch } from "./provider-watch.ts";
@@ -29,14 +30,14 @@ export async function startEngine(ctx: Context): Promise<Engine> {
       dispatcher.report(outcomes);
     },
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
-    now: ctx.now,
+    clock: ctx.clock,
+    startThread: ctx.startThread,
   });
   const membership = await joinNodes(ctx);
   const dispatcher = createDispatcher(ctx, {
     owner: membership.node,
     run: pool.run,
     onProbeFailed: providerWatch.probeFailed,
-    random: Math.random,
   });
   const unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
   ctx.live.waitingOf = dispatcher.waitingOf;
@@ -52,11 +53,7 @@ export async function startEngine(ctx: Context): Promise<Engine> {
       inFlight: dispatcher.inFlight(),
     }),
     async stop(graceMs) {
-      const drained = dispatcher.drain();
-      const inTime = await Promise.race([
-        drained.then(() => true),
-        new Promise<boolean>((resolve) => setTimeout(resolve, graceMs, false).unref()),
-      ]);
+      const inTime = await endsWithin(ctx.clock, dispatcher.drain(), graceMs);
       unsubscribe();
       await outputWriter.stop();
       pool.stop();

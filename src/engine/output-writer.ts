@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import type { Cancel } from "../lib/clock.ts";
 import { writeOutputs } from "../services/outputs.ts";
 import { FREE_OUTPUTS } from "../store/outputs.ts";
 
@@ -18,14 +19,14 @@ export async function startOutputWriter(ctx: Context) {
   let working: Promise<void> | undefined;
   let isNudged = false;
   let isStopped = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancelTimer: Cancel | undefined;
 
   function nudge(): void {
-    if (!isStopped) timer ??= setTimeout(look, SETTLE_MS);
+    if (!isStopped) cancelTimer ??= ctx.clock.setTimeout(look, SETTLE_MS);
   }
 
   function look(): void {
-    timer = undefined;
+    cancelTimer = undefined;
     if (working) isNudged = true;
     else working = work();
   }
@@ -43,15 +44,15 @@ export async function startOutputWriter(ctx: Context) {
 
   if (ctx.isExclusive) await ctx.writer.write([FREE_OUTPUTS]);
   const unsubscribe = ctx.signals.on("events", nudge);
-  const poll = setInterval(nudge, POLL_MS);
+  const cancelPoll = ctx.clock.setInterval(nudge, POLL_MS);
   nudge();
 
   return {
     /** Lets the file that is being written be finished. */
     async stop(): Promise<void> {
       isStopped = true;
-      clearInterval(poll);
-      clearTimeout(timer);
+      cancelPoll();
+      cancelTimer?.();
       unsubscribe();
       await working;
     },

@@ -35,7 +35,7 @@ const NO_GATES: readonly Gate[] = [];
  * where tokens are limited, before it is claimed.
  */
 export function createPacing(
-  { client, writer, now }: Pick<Context, "client" | "writer" | "now">,
+  { client, writer, clock }: Pick<Context, "client" | "writer" | "clock">,
   upstreams: Upstreams,
 ) {
   const costs = new Map<number, Cost>();
@@ -81,7 +81,7 @@ export function createPacing(
     let count = 0;
     for (const { prompt, output } of await peek(lane, upstream, limit)) {
       const cost = prompt + output;
-      if (!upstream.pacer.fitsTokens(cost, now(), taken.tokens)) {
+      if (!upstream.pacer.fitsTokens(cost, clock.now(), taken.tokens)) {
         // It keeps what there is for itself, lest smaller ones starve it.
         taken.tokens = Infinity;
         upstream.head = cost;
@@ -148,7 +148,7 @@ export function createPacing(
           cost = costs.get(row.task) ?? costOf(upstream, row.lane, row.body);
           costs.delete(row.task);
         }
-        ticket = upstream.pacer.start(cost ? cost.prompt + cost.output : 0, now());
+        ticket = upstream.pacer.start(cost ? cost.prompt + cost.output : 0, clock.now());
       }
       return { upstream, begun, ticket, batch: row.lane, isTrial };
     },
@@ -160,7 +160,7 @@ export function createPacing(
     },
 
     end({ upstream, begun, ticket, batch }: Paced, outcome: Outcome): void {
-      upstreams.end(begun, outcome, now());
+      upstreams.end(begun, outcome, clock.now());
       if (!ticket) return;
       const { failure, signals, final } = outcome;
       const isThrottled = failure?.cause === "rate_limited";
@@ -173,7 +173,7 @@ export function createPacing(
           signals,
           usedTokens: used,
         },
-        now(),
+        clock.now(),
       );
       if (final.completionTokens !== null && upstream.pacer.limitsTokens())
         learn(upstream.outputs, batch, final.completionTokens);

@@ -55,6 +55,6 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
       }
     },
     /** A probe failed. While a breaker is open there are no calls that could tell. */
-    probeFailed: (name: string, why: string) => failed(name, why, ctx.now()),
+    probeFailed: (name: string, why: string) => failed(name, why, ctx.clock.now()),
   };
 }

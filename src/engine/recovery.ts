@@ -33,7 +33,7 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
   const { leaseMs } = ctx.config;
 
   async function takeOver(): Promise<number> {
-    const released = releaseClaims(OWNER_IS_GONE, ctx.now());
+    const released = releaseClaims(OWNER_IS_GONE, ctx.clock.now());
     const results = await ctx.writer.write([forgetSilentNodes(leaseMs), COUNT_NODES, ...released]);
     ctx.live.nodes = Math.max(1, rowsOf<{ nodes: number }>(results[1])[0]?.nodes ?? 1);
     return results.at(-1)?.rowsAffected ?? 0;
@@ -47,7 +47,7 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
   if (orphans > 0)
     log.info("Requeued {orphans} runs that an earlier process left behind", { orphans });
 
-  const timer = setInterval(async () => {
+  const cancel = ctx.clock.setInterval(async () => {
     try {
       await ctx.writer.write([heartbeat(node)]);
       const taken = await takeOver();
@@ -60,7 +60,7 @@ export async function joinNodes(ctx: Context): Promise<Membership> {
   return {
     node,
     async leave() {
-      clearInterval(timer);
+      cancel();
       await ctx.writer.write([forgetNode(node)]);
     },
   };

@@ -44,8 +44,8 @@ export function createReuse({
   config,
   meters,
   signals,
-  now,
-}: Pick<Context, "config" | "meters" | "signals" | "now">) {
+  clock,
+}: Pick<Context, "config" | "meters" | "signals" | "clock">) {
   const groups = new Map<string, Group>();
   const hopeless = new Set<string>();
 
@@ -67,11 +67,11 @@ export function createReuse({
     const { task, endpoint, streams } = follower;
     const text = streams && readAnswer(endpoint, parseJson(known.response ?? ""))?.content;
     if (text) signals.emit("deltas", [{ task, offset: 0, text }]);
-    return toOutcome(follower, "reused", known, now());
+    return toOutcome(follower, "reused", known, clock.now());
   }
 
   function putBack(followers: Follower[]): Outcome[] {
-    return followers.map((follower) => toOutcome(follower, "put_back", NOTHING, now()));
+    return followers.map((follower) => toOutcome(follower, "put_back", NOTHING, clock.now()));
   }
 
   function dissolve(group: Group, key: string): Outcome[] {

@@ -1,3 +1,4 @@
+import type { Cancel, Clock } from "../lib/clock.ts";
 import { createFifo } from "../lib/fifo.ts";
 
 /**
@@ -20,14 +21,14 @@ export type Startable = { call: { isUrgent: boolean }; startedAt: number; isYoun
  */
 export function createStarter<One extends Startable>(
   start: (one: One) => void,
-  now: () => number,
+  clock: Pick<Clock, "monotonic" | "setTimeout">,
 ): { add(calls: One[]): void; end(one: One): void } {
   const urgent = createFifo<One>();
   const others = createFifo<One>();
   /** In the order of their start, so that those that are not young any more are at the head. */
   const started = createFifo<One>();
   let young = 0;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancel: Cancel | undefined;
 
   function age(at: number): void {
     for (let first = started.first(); first; first = started.first()) {
@@ -39,7 +40,7 @@ export function createStarter<One extends Startable>(
   }
 
   function startMore(inPlaceOfOld: number): void {
-    const at = now();
+    const at = clock.monotonic();
     age(at);
     for (let extra = inPlaceOfOld; extra > 0 || young < YOUNG_CALLS; extra--) {
       const one = urgent.shift() ?? others.shift();
@@ -50,11 +51,11 @@ export function createStarter<One extends Startable>(
       started.push(one);
       start(one);
     }
-    if (urgent.size() + others.size() > 0) timer ??= setTimeout(comeBack, YOUNG_MS / 4);
+    if (urgent.size() + others.size() > 0) cancel ??= clock.setTimeout(comeBack, YOUNG_MS / 4);
   }
 
   function comeBack(): void {
-    timer = undefined;
+    cancel = undefined;
     startMore(0);
   }
 
@@ -65,7 +66,7 @@ export function createStarter<One extends Startable>(
     },
     /** A call that was started has ended. */
     end(one) {
-      age(now());
+      age(clock.monotonic());
       const wasYoung = one.isYoung;
       if (wasYoung) young--;
       one.isYoung = false;

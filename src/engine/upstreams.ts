@@ -106,8 +106,8 @@ export function createUpstreams(
     if (!upstream) {
       const limits = limitsFor(site.provider, model);
       const { retryBaseMs: backoffMs, retryMaxMs: longestBackoffMs } = config;
-      const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.now());
-      pacer.divide(parts, ctx.now());
+      const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.clock.now());
+      pacer.divide(parts, ctx.clock.now());
       const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map() };
       upstream = { site, account, model, pacer, ...fresh };
       upstreams.set(name, upstream);
@@ -120,7 +120,7 @@ export function createUpstreams(
     void ctx.probeProvider(site.index, key, 0).then(({ status, error }) => {
       const isOfKey = which === breaker;
       const isThere = isOfKey ? status !== 401 && status !== 403 : status !== null && status < 500;
-      which.probed(isThere, ctx.now());
+      which.probed(isThere, ctx.clock.now());
       if (isThere || isOfKey) onProbed();
       else onProbed({ provider: site.provider.name, why: error ?? `It answers with ${status}` });
     });

@@ -2,6 +2,8 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Delta } from "../context.ts";
 import type { Provider } from "../domain/provider.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { StartThread, Thread } from "../lib/thread.ts";
 import { failure } from "../providers/classify.ts";
 import { providerOf, toOutcome } from "./call-runner.ts";
 import type { Call, FromWorker, Outcome, ToWorker } from "./protocol.ts";
@@ -22,10 +24,11 @@ export type WorkerPoolOptions = {
   simulator: Provider;
   onOutcomes: (outcomes: Outcome[]) => void;
   onDeltas: (deltas: Delta[]) => void;
-  now: () => number;
+  clock: Clock;
+  startThread: StartThread;
 };
 
-type Slot = { worker: Worker | undefined; startedAt: number; held: Map<number, Call> };
+type Slot = { worker: Thread<ToWorker> | undefined; startedAt: number; held: Map<number, Call> };
 
 /** A thread that dies this soon after its start is started again only after the same time. */
 const QUICK_DEATH_MS = 1000;
@@ -46,19 +49,12 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
 
   function start(slot: Slot): void {
     if (isStopped) return;
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+    const worker: Thread<ToWorker> = options.startThread<ToWorker, FromWorker>({
+      onMessage: (message) => slot.worker === worker && receive(slot, message),
+      onDeath: (why) => slot.worker === worker && lose(slot, why),
+    });
     slot.worker = worker;
-    slot.startedAt = options.now();
-    worker.addEventListener("message", (event: MessageEvent<FromWorker>) => {
-      if (slot.worker === worker) receive(slot, event.data);
-    });
-    worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      if (slot.worker === worker) lose(slot, event.message);
-    });
-    worker.addEventListener("close", () => {
-      if (slot.worker === worker) lose(slot, "the thread ended");
-    });
+    slot.startedAt = options.clock.now();
     send(slot, { type: "start", providers: options.providers, simulator: options.simulator });
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
@@ -76,12 +72,13 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       calls: slot.held.size,
       why,
     });
-    slot.worker?.terminate();
+    slot.worker?.end();
     slot.worker = undefined;
     const lost = [...slot.held.values()];
     slot.held.clear();
     if (lost.length > 0) options.onOutcomes(lost.map(lostOutcome));
-    if (options.now() - slot.startedAt < QUICK_DEATH_MS) setTimeout(start, QUICK_DEATH_MS, slot);
+    if (options.clock.now() - slot.startedAt < QUICK_DEATH_MS)
+      options.clock.setTimeout(() => start(slot), QUICK_DEATH_MS);
     else start(slot);
   }
 
@@ -91,7 +88,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       call,
       providerOf(call, options.providers, options.simulator),
       { ok: false, failure: why, response: null, answer: null, signals: null },
-      options.now(),
+      options.clock.now(),
     );
   }
 
@@ -117,7 +114,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     alive: () => slots.filter(({ worker }) => worker !== undefined).length,
     stop() {
       isStopped = true;
-      for (const slot of slots) slot.worker?.terminate();
+      for (const slot of slots) slot.worker?.end();
     },
   };
 }
@@ -130,5 +127,5 @@ function takeFrom(slot: Slot, tasks: number[]): Call[] {
 
 /** To a slot without a thread nothing is sent: what it holds goes out when it has one. */
 function send(slot: Slot, message: ToWorker): void {
-  slot.worker?.postMessage(message);
+  slot.worker?.post(message);
 }

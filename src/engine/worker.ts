@@ -1,7 +1,13 @@
 /// The entry of a worker thread. It makes provider calls and nothing else: no database, no HTTP server.
 
+import { createSystemClock } from "../lib/clock.ts";
+import { createSystemRandom } from "../lib/random.ts";
 import { createCallRunner } from "./call-runner.ts";
 import type { FromWorker, ToWorker } from "./protocol.ts";
 
-const handle = createCallRunner((message: FromWorker) => postMessage(message));
+const handle = createCallRunner((message: FromWorker) => postMessage(message), {
+  clock: createSystemClock(),
+  random: createSystemRandom(),
+  fetch,
+});
 addEventListener("message", (event: MessageEvent<ToWorker>) => handle(event.data));

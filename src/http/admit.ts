@@ -22,8 +22,8 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   const { rateLimitPerMinute, failedLoginsPerMinute } = ctx.config;
   const authenticator = createAuthenticator(ctx);
   const limiter = createRateLimiter(ctx);
-  const keyless = createRateWindow(() => ctx.now());
-  const failed = createRateWindow(() => ctx.now());
+  const keyless = createRateWindow(() => ctx.clock.now());
+  const failed = createRateWindow(() => ctx.clock.now());
 
   async function identify(c: Context<AppEnv>): Promise<Caller> {
     const streamToken = streamTokenOf(c);
@@ -70,7 +70,7 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
 function spend(c: Context<AppEnv>, allowance: Allowance): void {
   c.set("allowance", allowance);
   if (allowance.isAllowed) return;
-  const retryAfter = Math.max(1, Math.ceil((allowance.resetAt - c.var.ctx.now()) / 1000));
+  const retryAfter = Math.max(1, Math.ceil((allowance.resetAt - c.var.ctx.clock.now()) / 1000));
   throw new AppError(
     "RATE_LIMIT_EXCEEDED",
     `There were more than ${allowance.limit} requests in this minute; try again in ${retryAfter} s`,

@@ -35,10 +35,13 @@ export type AppOptions = { hub: EventHub; auditLog: AuditLog; engine: EngineProb
 export function createApp(ctx: Context, options: AppOptions) {
   const app = new OpenAPIHono<AppEnv>();
   app.onError(onError);
+  app.use(async (c, next) => {
+    c.set("ctx", ctx);
+    await next();
+  });
   app.use(trace(ctx));
   const connections = createConnections(ctx.config);
   app.use(async (c, next) => {
-    c.set("ctx", ctx);
     c.set("hub", options.hub);
     c.set("connections", connections);
     const leave = connections.enter();
@@ -52,7 +55,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   addMonitor(app);
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
-  const read = readBody(ctx.config.maxBodyBytes, ctx.config.bodyTimeoutMs);
+  const read = readBody(ctx);
   app.use("/api/v1/*", admitted, audit(options.auditLog), except(isUpload, read));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);

@@ -14,7 +14,7 @@ export function addHealth(
   isEngineRunning: () => boolean,
   admitted: MiddlewareHandler<AppEnv>,
 ): void {
-  app.get("/healthz", (c) => c.json(success({ status: "alive" })));
+  app.get("/healthz", (c) => c.json(success(c, { status: "alive" })));
   app.get("/readyz", async (c) => {
     await requireReady(c.var.ctx, isEngineRunning);
     if (c.req.query("deep") === "1") {
@@ -25,6 +25,6 @@ export function addHealth(
           differences,
         });
     }
-    return c.json(success({ status: "ready" }));
+    return c.json(success(c, { status: "ready" }));
   });
 }

@@ -5,11 +5,12 @@ import { routePath } from "hono/route";
 
 import type { Context as AppContext } from "../context.ts";
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
 import { newId } from "../lib/ids.ts";
 import { findExcess } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
 import { tellAllowance } from "./admit.ts";
-import type { AppEnv } from "./router.ts";
+import { type AppEnv, toIso } from "./router.ts";
 import { secure } from "./secure-headers.ts";
 
 const log = getLogger(["gptrunner", "http"]);
@@ -20,9 +21,8 @@ const METHODS = new Set(["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "P
 export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const given = c.req.header("x-request-id");
-    const requestId =
-      given && /^[A-Za-z0-9_\-.]{1,128}$/.test(given) ? given : newId("req", Date.now());
-    const start = performance.now();
+    const requestId = given && /^[A-Za-z0-9_\-.]{1,128}$/.test(given) ? given : newId(ctx, "req");
+    const start = ctx.clock.monotonic();
     c.set("requestId", requestId);
     if (ctx.tracing.isOn) await traced(ctx, c, next);
     else await next();
@@ -35,7 +35,7 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
       method: c.req.method,
       path: c.req.path,
       status: c.res.status,
-      ms: Math.round((performance.now() - start) * 10) / 10,
+      ms: Math.round((ctx.clock.monotonic() - start) * 10) / 10,
       requestId,
       ...(c.var.executionId === undefined ? {} : { executionId: c.var.executionId }),
     });
@@ -54,16 +54,19 @@ async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<
 }
 
 /**
- * Reads the body of a request that has one, once: no larger than `maxBytes`, valid UTF-8, JSON where
- * it says so, of a reasonable shape, and within `timeoutMs`, so that nobody holds memory by sending
+ * Reads the body of a request that has one, once: no larger than MAX_BODY_BYTES, valid UTF-8, JSON where
+ * it says so, of a reasonable shape, and within BODY_TIMEOUT_SECONDS, so that nobody holds memory by sending
  * slowly. No body at all counts as an empty object where the client announced JSON.
  */
-export function readBody(maxBytes: number, timeoutMs: number): MiddlewareHandler<AppEnv> {
+export function readBody({
+  clock,
+  config: { maxBodyBytes, bodyTimeoutMs },
+}: AppContext): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const isJsonBody = isJson(c.req.header("content-type"));
     let text = "";
     if (c.req.raw.body !== null) {
-      const bytes = await withinTime(readAtMost(c.req.raw, maxBytes), timeoutMs);
+      const bytes = await withinTime(clock, readAtMost(c.req.raw, maxBodyBytes), bodyTimeoutMs);
       keepBytes(c, bytes);
       text = decodeUtf8(bytes).trim();
     }
@@ -105,13 +108,13 @@ async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Arra
   return Buffer.concat(chunks);
 }
 
-function withinTime<T>(reading: Promise<T>, timeoutMs: number): Promise<T> {
+function withinTime<T>(clock: Clock, reading: Promise<T>, timeoutMs: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
+    const cancel = clock.setTimeout(() => {
       const seconds = timeoutMs / 1000;
       reject(new AppError("REQUEST_TIMEOUT", `The body took longer than ${seconds} s to arrive`));
     }, timeoutMs);
-    reading.then(resolve, reject).finally(() => clearTimeout(timer));
+    reading.then(resolve, reject).finally(cancel);
   });
 }
 
@@ -176,7 +179,7 @@ export function errorAnswer(
     {
       success: false,
       error: { code, message, details: { ...details, requestId: c.var.requestId } },
-      timestamp: new Date().toISOString(),
+      timestamp: toIso(c.var.ctx.clock.now()),
     },
     status,
   );

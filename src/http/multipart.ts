@@ -4,6 +4,10 @@ import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 
 import { AppError, invalid } from "../errors.ts";
+import type { Cancel, Clock } from "../lib/clock.ts";
+
+/** How long the next piece of a body may take to come. */
+type Pace = { clock: Pick<Clock, "setTimeout">; maxPauseMs: number };
 
 export type Upload = { name: string; content: AsyncIterable<Uint8Array> };
 
@@ -17,7 +21,7 @@ const MAX_FIELDS = 10;
  */
 export async function readUpload<T>(
   request: Request,
-  maxPauseMs: number,
+  { clock, maxPauseMs }: Pace,
   store: (upload: Upload) => Promise<T>,
 ): Promise<T> {
   const type = request.headers.get("content-type") ?? "";
@@ -41,7 +45,7 @@ export async function readUpload<T>(
     stored.catch((error: unknown) => parser.destroy(asError(error)));
   });
   try {
-    await pipeline(Readable.from(atPace(request.body, maxPauseMs)), parser);
+    await pipeline(Readable.from(atPace(request.body, { clock, maxPauseMs })), parser);
     arriving?.end();
   } catch (error) {
     // A body that breaks off ends the parser, but not the file that it was handing out.
@@ -59,19 +63,20 @@ export async function readUpload<T>(
 /** The pieces of a body, none of which may be longer in coming than `maxPauseMs`. */
 async function* atPace(
   body: ReadableStream<Uint8Array>,
-  maxPauseMs: number,
+  { clock, maxPauseMs }: Pace,
 ): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   const tooSlow = `Nothing of the file came for ${maxPauseMs / 1000} s`;
   try {
     for (;;) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
+      let cancel: Cancel | undefined;
       const pause = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new AppError("REQUEST_TIMEOUT", tooSlow)), maxPauseMs);
+        cancel = clock.setTimeout(
+          () => reject(new AppError("REQUEST_TIMEOUT", tooSlow)),
+          maxPauseMs,
+        );
       });
-      const { value, done } = await Promise.race([reader.read(), pause]).finally(() =>
-        clearTimeout(timer),
-      );
+      const { value, done } = await Promise.race([reader.read(), pause]).finally(() => cancel?.());
       if (done) return;
       yield value;
     }

@@ -56,17 +56,20 @@ export const done = (description: string) =>
     [],
   );
 
-export const success = <D>(data: D, message?: string) => ({
+/** What an answer needs of its request. */
+type AnyContext = { var: Pick<AppEnv["Variables"], "ctx"> };
+
+export const success = <D>(c: AnyContext, data: D, message?: string) => ({
   success: true as const,
   data,
   ...(message === undefined ? {} : { message }),
-  timestamp: new Date().toISOString(),
+  timestamp: toIso(c.var.ctx.clock.now()),
 });
 
-export const successOnly = (message: string) => ({
+export const successOnly = (c: AnyContext, message: string) => ({
   success: true as const,
   message,
-  timestamp: new Date().toISOString(),
+  timestamp: toIso(c.var.ctx.clock.now()),
 });
 
 /** Declares and enforces the scope that a route needs. */

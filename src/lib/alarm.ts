@@ -1,3 +1,5 @@
+import type { Cancel, Clock } from "./clock.ts";
+
 export type Alarm = {
   /** Rings at this time instead of the one it was set for; `Infinity`: not at all. */
   set(at: number): void;
@@ -9,13 +11,13 @@ export type Alarm = {
 /** Timers of more than 24 days fire at once; one that rings early is looked at once too often, at worst. */
 const LONGEST_MS = 60_000;
 
-/** Rings once for each time that it is set, within a minute in any case. Times are those of `now`. */
-export function createAlarm(ring: () => void, now: () => number): Alarm {
-  let timer: ReturnType<typeof setTimeout> | undefined;
+/** Rings once for each time that it is set, within a minute in any case. Times are those of `clock.now`. */
+export function createAlarm(ring: () => void, clock: Pick<Clock, "now" | "setTimeout">): Alarm {
+  let cancel: Cancel | undefined;
   let setFor = Infinity;
 
   function clear(): void {
-    clearTimeout(timer);
+    cancel?.();
     setFor = Infinity;
   }
 
@@ -23,19 +25,19 @@ export function createAlarm(ring: () => void, now: () => number): Alarm {
     clear();
     if (at === Infinity) return;
     setFor = at;
-    timer = setTimeout(
+    cancel = clock.setTimeout(
       () => {
         setFor = Infinity;
         ring();
       },
-      Math.max(0, Math.min(at - now(), LONGEST_MS)),
+      Math.max(0, Math.min(at - clock.now(), LONGEST_MS)),
     );
   }
 
   return {
     set,
     noLaterThan(at) {
-      if (at < setFor || setFor <= now()) set(at);
+      if (at < setFor || setFor <= clock.now()) set(at);
     },
     clear,
   };

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 
 import { CsvError, parse } from "csv-parse";
 
+import type { FileSystem } from "./file-system.ts";
 import { readUtf8, TextFileError } from "./text-file.ts";
 
 /** Longest record that is read, in bytes: a larger one is more likely an unclosed quote than a row. */
@@ -12,14 +13,14 @@ const MAX_RECORD_BYTES = 8 * 1024 * 1024;
  * first. Rows may be ragged: counting cells is the reader's affair. Blank lines are passed over.
  * Throws `TextFileError` where the file is no UTF-8 text or its quoting is broken.
  */
-export async function* readCsv(path: string): AsyncGenerator<string[]> {
+export async function* readCsv(files: FileSystem, path: string): AsyncGenerator<string[]> {
   const parser = parse({
     bom: true,
     relax_column_count: true,
     skip_empty_lines: true,
     max_record_size: MAX_RECORD_BYTES,
   });
-  const source = Readable.from(readUtf8(path));
+  const source = Readable.from(readUtf8(files, path));
   source.on("error", (error) => parser.destroy(error));
   source.pipe(parser);
   try {

@@ -3,6 +3,7 @@ import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { isIP } from "node:net";
 
+import type { Clock } from "./clock.ts";
 import { isPublicAddress } from "./public-address.ts";
 
 /** The addresses of a host name. */
@@ -55,6 +56,7 @@ export type PostOptions = {
   timeoutMs: number;
   allowedHosts: readonly string[];
   resolveHost: ResolveHost;
+  clock: Pick<Clock, "setTimeout">;
   /** Certificates to trust besides those of the system. */
   ca?: string;
 };
@@ -82,7 +84,20 @@ const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
  * Redirects are not followed. Throws `RefusedTarget`, or the error of the network.
  */
 export async function postGuarded(text: string, options: PostOptions): Promise<PostAnswer> {
-  const deadline = AbortSignal.timeout(options.timeoutMs);
+  const late = new AbortController();
+  const cancel = options.clock.setTimeout(() => late.abort(), options.timeoutMs);
+  try {
+    return await postBefore(late.signal, text, options);
+  } finally {
+    cancel();
+  }
+}
+
+async function postBefore(
+  deadline: AbortSignal,
+  text: string,
+  options: PostOptions,
+): Promise<PostAnswer> {
   const url = readTarget(text, options.allowedHosts);
   const addresses = await inTime(addressesOf(url, options.resolveHost), deadline);
   const isPrivate = addresses.some((address) => !isPublicAddress(address));

@@ -1,3 +1,4 @@
+import type { FileSystem } from "./file-system.ts";
 import { readUtf8, TextFileError } from "./text-file.ts";
 
 /** Longest line that is read, in bytes. */
@@ -10,11 +11,11 @@ export type Line = { number: number; text: string };
  * The lines of a JSONL file that are not blank, numbered from 1 as an editor does; a BOM and CRLF
  * are accepted. Throws `TextFileError` where the file is no UTF-8 text or a line is too long.
  */
-export async function* readLines(path: string): AsyncGenerator<Line> {
+export async function* readLines(files: FileSystem, path: string): AsyncGenerator<Line> {
   let rest: Buffer[] = [];
   let bytes = 0;
   let number = 0;
-  for await (const chunk of readUtf8(path)) {
+  for await (const chunk of readUtf8(files, path)) {
     let from = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
       const line = toLine(++number, [...rest, chunk.subarray(from, end)]);

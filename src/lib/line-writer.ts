@@ -1,6 +1,8 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 
+import type { Cancel, Clock } from "./clock.ts";
+
 /** Takes the place of the file system in tests. */
 export type Write = (fd: number, bytes: Uint8Array) => number;
 
@@ -25,11 +27,15 @@ const LAST_WAIT_MS = 1000;
  * is half of what a line costs. Nothing is lost when the process exits or throws; what a kill takes
  * is of the turn that it interrupts.
  */
-export function createLineWriter(fd: number, write: Write = writeSync): LineWriter {
+export function createLineWriter(
+  fd: number,
+  clock: Pick<Clock, "monotonic" | "setTimeout" | "setImmediate">,
+  write: Write = writeSync,
+): LineWriter {
   let lines = "";
   let rest = new Uint8Array();
   let isArmed = false;
-  let retry: ReturnType<typeof setTimeout> | undefined;
+  let cancelRetry: Cancel | undefined;
 
   function flush(): void {
     isArmed = false;
@@ -39,17 +45,16 @@ export function createLineWriter(fd: number, write: Write = writeSync): LineWrit
     rest = bytes.subarray(writeSome(fd, bytes, write));
     if (rest.length === 0) return;
     if (rest.length > MOST_KEPT) rest = fromNextLine(rest, rest.length - MOST_KEPT);
-    retry ??= setTimeout(() => {
-      retry = undefined;
+    cancelRetry ??= clock.setTimeout(() => {
+      cancelRetry = undefined;
       flush();
     }, FULL_PIPE_RETRY_MS);
-    retry.unref();
   }
 
   process.on("exit", () => {
-    const end = performance.now() + LAST_WAIT_MS;
+    const end = clock.monotonic() + LAST_WAIT_MS;
     do flush();
-    while (rest.length > 0 && performance.now() < end);
+    while (rest.length > 0 && clock.monotonic() < end);
   });
 
   return {
@@ -58,7 +63,7 @@ export function createLineWriter(fd: number, write: Write = writeSync): LineWrit
       if (atOnce || lines.length > MOST_WAITING) flush();
       else if (!isArmed) {
         isArmed = true;
-        setImmediate(flush);
+        clock.setImmediate(flush);
       }
     },
     flush,

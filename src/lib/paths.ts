@@ -1,5 +1,6 @@
-import { lstat, mkdir, realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+
+import type { FileSystem } from "./file-system.ts";
 
 /** A path leads out of its folder, or to something that is no file. */
 export class PathError extends Error {
@@ -11,18 +12,23 @@ export class PathError extends Error {
  * where there is none. Throws `PathError` for everything else, symbolic links out of `root`
  * included. No message tells where `root` is.
  */
-export async function findFileInside(root: string, path: string): Promise<string | undefined> {
+export async function findFileInside(
+  files: FileSystem,
+  root: string,
+  path: string,
+): Promise<string | undefined> {
   const target = resolveInside(root, path);
   let real: string;
   try {
-    real = await realpath(target);
+    real = await files.realPath(target);
   } catch {
     return undefined;
   }
-  if (!isInside(await realpath(root), real)) throw new PathError("leads out of the files folder");
-  const info = await lstat(real);
-  if (!info.isFile())
-    throw new PathError(info.isDirectory() ? "is a folder" : "is not a regular file");
+  if (!isInside(await files.realPath(root), real))
+    throw new PathError("leads out of the files folder");
+  const kind = await files.kindOf(real);
+  if (kind !== "file")
+    throw new PathError(kind === "folder" ? "is a folder" : "is not a regular file");
   return real;
 }
 
@@ -30,24 +36,28 @@ export async function findFileInside(root: string, path: string): Promise<string
  * Where a file that `path` names inside `root` is to be written, its folders made. Throws `PathError`
  * where a symbolic link on the way leads out of `root`, or something that is no file is in its place.
  */
-export async function prepareFileInside(root: string, path: string): Promise<string> {
+export async function prepareFileInside(
+  files: FileSystem,
+  root: string,
+  path: string,
+): Promise<string> {
   const target = resolveInside(root, path);
-  const realRoot = await realpath(root);
+  const realRoot = await files.realPath(root);
   const folder = dirname(target);
-  const existing = await deepestExisting(folder);
-  const real = await realpath(existing);
+  const existing = await deepestExisting(files, folder);
+  const real = await files.realPath(existing);
   if (real !== realRoot && !isInside(realRoot, real))
     throw new PathError("leads out of the files folder");
-  await mkdir(folder, { recursive: true });
-  const place = join(await realpath(folder), basename(target));
-  const info = await lstat(place).catch(() => undefined);
-  if (info && !info.isFile() && !info.isSymbolicLink())
-    throw new PathError(info.isDirectory() ? "is a folder" : "is not a regular file");
+  await files.makeFolder(folder);
+  const place = join(await files.realPath(folder), basename(target));
+  const kind = await files.kindOf(place);
+  if (kind === "folder") throw new PathError("is a folder");
+  if (kind === "other") throw new PathError("is not a regular file");
   return place;
 }
 
-async function deepestExisting(folder: string): Promise<string> {
-  for (let at = folder; ; at = dirname(at)) if (await lstat(at).catch(() => undefined)) return at;
+async function deepestExisting(files: FileSystem, folder: string): Promise<string> {
+  for (let at = folder; ; at = dirname(at)) if (await files.kindOf(at)) return at;
 }
 
 /** The path below `root` that `path` names. Throws `PathError` where it names one elsewhere. */

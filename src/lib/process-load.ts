@@ -1,6 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
 import process from "node:process";
 
+import type { Clock } from "./clock.ts";
+
 export type ProcessLoad = {
   /** Share (0-1) of the machine's processors that this process has used of late. */
   cpu(): number;
@@ -16,25 +18,24 @@ const EVERY_MS = 500;
 const SAMPLES = 10;
 
 /** Measures this process twice a second. */
-export function measureLoad(): ProcessLoad {
-  const samples = [{ at: performance.now(), cpuMs: usedCpuMs(), lagMs: 0 }];
-  const timer = setInterval(() => {
-    const at = performance.now();
+export function measureLoad(clock: Clock): ProcessLoad {
+  const samples = [{ at: clock.monotonic(), cpuMs: usedCpuMs(), lagMs: 0 }];
+  const cancel = clock.setInterval(() => {
+    const at = clock.monotonic();
     const lagMs = Math.max(0, at - (samples.at(-1)?.at ?? at) - EVERY_MS);
     samples.push({ at, cpuMs: usedCpuMs(), lagMs });
     if (samples.length > SAMPLES) samples.shift();
   }, EVERY_MS);
-  timer.unref();
   return {
     cpu() {
       const [first] = samples;
-      const elapsed = performance.now() - (first?.at ?? 0);
+      const elapsed = clock.monotonic() - (first?.at ?? 0);
       const used = usedCpuMs() - (first?.cpuMs ?? 0);
       return clamp(used / Math.max(1, elapsed) / availableParallelism());
     },
     memory: () => clamp(process.memoryUsage().rss / memoryLimit()),
     lagMs: () => Math.max(...samples.map(({ lagMs }) => lagMs)),
-    stop: () => clearInterval(timer),
+    stop: cancel,
   };
 }
 

@@ -1,3 +1,5 @@
+import { randomBytes } from "./secrets.ts";
+
 /** A sealed text cannot be opened; the message says why, without any of it. */
 export class SecretBoxError extends Error {
   override readonly name = "SecretBoxError";
@@ -33,7 +35,7 @@ export function createSecretBox(passphrases: readonly string[]): SecretBox {
       const [first] = keys;
       if (!first) return PLAIN + text;
       const { name, key } = await first;
-      const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES));
+      const iv = randomBytes(IV_BYTES);
       const sealed = await crypto.subtle.encrypt(
         { name: "AES-GCM", iv, additionalData: utf8(about) },
         key,

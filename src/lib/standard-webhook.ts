@@ -1,5 +1,7 @@
 import { createHmac } from "node:crypto";
 
+import { randomBytes } from "./secrets.ts";
+
 /** A `whsec_` secret is not base64. */
 export class BadSecret extends Error {
   override readonly name = "BadSecret";
@@ -42,5 +44,5 @@ export function checkSecret(secret: string): void {
 }
 
 export function newSecret(): string {
-  return PREFIX + Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64");
+  return PREFIX + Buffer.from(randomBytes(32)).toString("base64");
 }

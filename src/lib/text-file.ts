@@ -1,5 +1,4 @@
-import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
+import type { FileSystem } from "./file-system.ts";
 
 /** A file is not the text that it should be; the message says what it is instead. */
 export class TextFileError extends Error {
@@ -12,12 +11,10 @@ const CHUNK_BYTES = 262_144;
  * The bytes of a UTF-8 file in chunks, checked as they pass. Throws `TextFileError` where the file
  * is empty, compressed, UTF-16, binary, or not valid UTF-8, with the offset of the chunk.
  */
-export async function* readUtf8(path: string): AsyncGenerator<Buffer> {
+export async function* readUtf8(files: FileSystem, path: string): AsyncGenerator<Buffer> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let offset = 0;
-  for await (const chunk of createReadStream(path, {
-    highWaterMark: CHUNK_BYTES,
-  }) as AsyncIterable<Buffer>) {
+  for await (const chunk of files.read(path, CHUNK_BYTES)) {
     if (offset === 0) refuseOtherFormats(chunk);
     if (chunk.includes(0)) throw new TextFileError("contains NUL bytes, so it is not a text file");
     decode(decoder, chunk, offset);
@@ -43,15 +40,4 @@ function refuseOtherFormats(start: Buffer): void {
     throw new TextFileError("is a ZIP archive or a spreadsheet; export it as CSV");
   if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff))
     throw new TextFileError("is encoded in UTF-16; save it as UTF-8");
-}
-
-/** The text of the first bytes of a file. */
-export async function readStart(path: string, bytes: number): Promise<string> {
-  const file = await open(path);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, 0);
-    return buffer.toString("utf8", 0, bytesRead);
-  } finally {
-    await file.close();
-  }
 }

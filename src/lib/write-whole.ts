@@ -1,27 +1,29 @@
-import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+
+import type { FileSystem } from "./file-system.ts";
 
 /**
  * Writes a file so that it appears whole or not at all: under a temporary name beside it, synced to
  * the disk, then renamed. Where that fails the temporary file is removed and the error thrown.
  */
 export async function writeWhole(
+  files: FileSystem,
   path: string,
   mark: string,
   pieces: AsyncIterable<string | Uint8Array>,
 ): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${mark}.tmp`);
-  const file = await open(temporary, "w");
+  const file = await files.create(temporary);
   try {
     try {
-      for await (const piece of pieces) await file.writeFile(piece);
+      for await (const piece of pieces) await file.write(piece);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await files.rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await files.remove(temporary);
     throw error;
   }
 }

@@ -13,11 +13,11 @@ export function classifyThrown(error: unknown): Failure {
 }
 
 /** The cause of an answer with a status that is not good. */
-export function classifyReply(reply: Response, text: string): Failure {
+export function classifyReply(reply: Response, text: string, nowMs: number): Failure {
   const body = parseJson(text);
   const error = isJsonObject(body) ? (body["error"] ?? body) : undefined;
   return classifyErrorBody(reply.status, error, {
-    retryAfterMs: retryAfterMs(reply.headers, Date.now()),
+    retryAfterMs: retryAfterMs(reply.headers, nowMs),
     requestId: reply.headers.get("x-request-id"),
   });
 }

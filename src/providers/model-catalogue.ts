@@ -5,6 +5,7 @@ import { matchesModel } from "../domain/models.ts";
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
 import { createClient } from "./openai.ts";
+import type { Outside } from "./outside.ts";
 
 const KEEP_MS = 600_000;
 /** A model that is not in the list may be new: for its sake the list is read again this soon. */
@@ -19,9 +20,9 @@ const LIST_TIMEOUT_MS = 3000;
  */
 export function createModelCatalogue(
   { providers, allowedModels: allowed }: Pick<Config, "providers" | "allowedModels">,
-  now: () => number,
+  outside: Outside,
 ): (model: string) => Promise<boolean> {
-  const lists = providers.map((provider) => createList(provider, now));
+  const lists = providers.map((provider) => createList(provider, outside));
   return async (model) => {
     if (allowed.length > 0 && !matchesModel(allowed, model)) return false;
     const [route] = routesOf({ providers, fallbacks: [] }, model);
@@ -35,11 +36,13 @@ export function createModelCatalogue(
  * Whether a provider lists a model. Where it cannot list them, every model passes, and the list is
  * tried again later.
  */
-function createList(provider: Provider, now: () => number): (model: string) => Promise<boolean> {
+function createList(provider: Provider, outside: Outside): (model: string) => Promise<boolean> {
   const log = getLogger(["gptrunner", "models"]);
   const client = createClient(
     provider.kind === "simulator" ? { ...provider, latencyMs: 0 } : provider,
+    outside,
   );
+  const { clock } = outside;
   let models: Promise<Set<string> | undefined> | undefined;
   let readAt = -Infinity;
 
@@ -59,8 +62,8 @@ function createList(provider: Provider, now: () => number): (model: string) => P
   }
 
   function readAgainAfter(ms: number): Promise<Set<string> | undefined> {
-    if (!models || now() - readAt >= ms) {
-      readAt = now();
+    if (!models || clock.now() - readAt >= ms) {
+      readAt = clock.now();
       models = read();
     }
     return models;

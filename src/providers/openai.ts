@@ -4,9 +4,11 @@ import { Stream } from "openai/streaming";
 import { readAnswer } from "../domain/answer.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
+import type { Clock } from "../lib/clock.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import { classifyErrorBody, classifyReply, classifyThrown, failure } from "./classify.ts";
+import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { createSimulator } from "./simulator.ts";
 import { assembleStream } from "./stream.ts";
@@ -20,10 +22,12 @@ import { assembleStream } from "./stream.ts";
  */
 export function createCaller(
   provider: Provider,
+  outside: Outside,
   key = 0,
 ): (call: ProviderCall) => Promise<CallResult> {
-  const client = createClient(provider, key);
-  const send = provider.kind === "simulator" ? createSimulator(provider) : fetch;
+  const { clock } = outside;
+  const client = createClient(provider, outside, key);
+  const send = provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch;
   const built = new Map<Endpoint, BuiltRequest>();
 
   async function post({ endpoint, abort }: ProviderCall, body: string): Promise<Response> {
@@ -43,12 +47,12 @@ export function createCaller(
   };
 
   return async (call) => {
-    const timer = setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
+    const cancel = clock.setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
     try {
       return hide(
         STREAMS.test(call.body) && parseBody(call.body)["stream"] === true
-          ? await callStreaming(call, post)
-          : await callOnce(call, post),
+          ? await callStreaming(call, post, clock)
+          : await callOnce(call, post, clock),
       );
     } catch (error) {
       const why =
@@ -57,7 +61,7 @@ export function createCaller(
           : classifyThrown(error);
       return { ok: false, failure: why, response: null, answer: null, signals: null };
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   };
 }
@@ -72,19 +76,20 @@ const STREAMS = /"stream"\s*:\s*true/;
  * The SDK's client for a provider, with one of its keys. The simulator is one like the others, behind
  * a `fetch` of its own.
  */
-export function createClient(provider: Provider, key = 0): OpenAI {
+export function createClient(provider: Provider, outside: Outside, key = 0): OpenAI {
   return provider.kind === "simulator"
     ? new OpenAI({
         apiKey: "simulator",
         baseURL: "http://simulator.invalid/v1",
         maxRetries: 0,
-        fetch: createSimulator(provider),
+        fetch: createSimulator(provider, outside),
       })
     : new OpenAI({
         apiKey: provider.apiKeys[key] ?? null,
         baseURL: provider.baseUrl,
         defaultHeaders: provider.headers,
         maxRetries: 0,
+        fetch: (url, init) => outside.fetch(String(url), init),
       });
 }
 
@@ -101,44 +106,50 @@ async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> 
 
 type Post = (call: ProviderCall, body: string) => Promise<Response>;
 
-async function callOnce(call: ProviderCall, post: Post): Promise<CallResult> {
+async function callOnce(call: ProviderCall, post: Post, clock: Clock): Promise<CallResult> {
   const reply = await post(call, call.body);
   const text = await reply.text();
-  return reply.ok ? judge(call.endpoint, text, reply) : refused(reply, text);
+  return reply.ok ? judge(call.endpoint, text, reply, clock) : refused(reply, text, clock);
 }
 
-function refused(reply: Response, text: string): CallResult {
+function refused(reply: Response, text: string, clock: Clock): CallResult {
   const signals =
     reply.status === 429
-      ? readRefusal(reply.headers, text, Date.now())
-      : readRateLimits(reply.headers, Date.now());
-  return { ok: false, failure: classifyReply(reply, text), response: null, answer: null, signals };
+      ? readRefusal(reply.headers, text, clock.now())
+      : readRateLimits(reply.headers, clock.now());
+  return {
+    ok: false,
+    failure: classifyReply(reply, text, clock.now()),
+    response: null,
+    answer: null,
+    signals,
+  };
 }
 
-async function callStreaming(call: ProviderCall, post: Post): Promise<CallResult> {
+async function callStreaming(call: ProviderCall, post: Post, clock: Clock): Promise<CallResult> {
   const body = parseBody(call.body);
   const wantsUsage =
     call.endpoint !== "/v1/responses" && !("stream_options" in body)
       ? { stream_options: { include_usage: true } }
       : {};
   const reply = await post(call, JSON.stringify({ ...body, ...wantsUsage }));
-  if (!reply.ok) return refused(reply, await reply.text());
+  if (!reply.ok) return refused(reply, await reply.text(), clock);
   const chunks = Stream.fromSSEResponse<unknown>(reply, call.abort);
   const response = await assembleStream(call.endpoint, chunks, call.onDelta);
   // The SDK ends a stream that is aborted as if it were whole.
-  if (response) return judge(call.endpoint, JSON.stringify(response), reply);
+  if (response) return judge(call.endpoint, JSON.stringify(response), reply, clock);
   if (call.abort.signal.reason === TIMED_OUT) throw new Error(TIMED_OUT);
   const why = failure("connection_lost", "The stream broke before the answer was complete", {
     requestId: requestIdOf(reply),
   });
-  const signals = readRateLimits(reply.headers, Date.now());
+  const signals = readRateLimits(reply.headers, clock.now());
   return { ok: false, failure: why, response: null, answer: null, signals };
 }
 
 /** Decides whether an answer with a good status is one. */
-function judge(endpoint: Endpoint, text: string, reply: Response): CallResult {
+function judge(endpoint: Endpoint, text: string, reply: Response, clock: Clock): CallResult {
   const requestId = requestIdOf(reply);
-  const signals = readRateLimits(reply.headers, Date.now());
+  const signals = readRateLimits(reply.headers, clock.now());
   const response = parseJson(text);
   const answer = readAnswer(endpoint, response);
   const bad = (why: ReturnType<typeof failure>): CallResult => ({

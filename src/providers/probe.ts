@@ -2,6 +2,7 @@ import type { Probe } from "../domain/health.ts";
 import type { Provider } from "../domain/provider.ts";
 import { classifyReply, classifyThrown } from "./classify.ts";
 import { createClient } from "./openai.ts";
+import type { Outside } from "./outside.ts";
 
 const TIMEOUT_MS = 3000;
 
@@ -13,20 +14,22 @@ const TIMEOUT_MS = 3000;
 export function createProbe(
   provider: Provider,
   key: number,
-  now: () => number,
+  outside: Outside,
 ): (maxAgeMs: number) => Promise<Probe> {
+  const { clock } = outside;
   const client = createClient(
     provider.kind === "simulator" ? { ...provider, latencyMs: 0, failureRate: 0 } : provider,
+    outside,
     key,
   );
   let latest: Promise<Probe> | undefined;
   let askedAt = -Infinity;
 
   async function ask(): Promise<Probe> {
-    const begun = performance.now();
+    const begun = clock.monotonic();
     const told = (status: number | null, error: string | null): Probe => ({
-      at: now(),
-      latencyMs: performance.now() - begun,
+      at: clock.now(),
+      latencyMs: clock.monotonic() - begun,
       status,
       error,
     });
@@ -37,13 +40,13 @@ export function createProbe(
       const status = statusOf(error);
       if (status === 404 || status === 405) return told(status, null);
       if (status === undefined) return told(null, classifyThrown(error).message);
-      return told(status, classifyReply(new Response(null, { status }), "").message);
+      return told(status, classifyReply(new Response(null, { status }), "", clock.now()).message);
     }
   }
 
   return (maxAgeMs) => {
-    if (!latest || now() - askedAt >= maxAgeMs) {
-      askedAt = now();
+    if (!latest || clock.now() - askedAt >= maxAgeMs) {
+      askedAt = clock.now();
       latest = ask();
     }
     return latest;
@@ -53,7 +56,7 @@ export function createProbe(
 /** The probes of several providers, by their place and that of the key. */
 export function createProbes(
   providers: Provider[],
-  now: () => number,
+  outside: Outside,
 ): (provider: number, key: number, maxAgeMs: number) => Promise<Probe> {
   const made = new Map<string, ReturnType<typeof createProbe>>();
   return (index, key, maxAgeMs) => {
@@ -61,7 +64,7 @@ export function createProbes(
     if (!provider) throw new RangeError(`there is no provider ${index}`);
     const name = `${index}/${key}`;
     let probe = made.get(name);
-    if (!probe) made.set(name, (probe = createProbe(provider, key, now)));
+    if (!probe) made.set(name, (probe = createProbe(provider, key, outside)));
     return probe(maxAgeMs);
   };
 }

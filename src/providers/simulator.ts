@@ -1,7 +1,10 @@
 import { pricedModels } from "../domain/prices.ts";
 import { promptText } from "../domain/request.ts";
+import type { Cancel, Clock } from "../lib/clock.ts";
 import { sha256Hex } from "../lib/hash.ts";
+import { randomBase32 } from "../lib/ids.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import type { Outside } from "./outside.ts";
 import { CHAT, COMPLETIONS, type Composed, CREATED, RESPONSES } from "./simulator-shapes.ts";
 import { countPromptTokens, countTokens } from "./tokens.ts";
 
@@ -14,11 +17,16 @@ export type SimulatorOptions = { latencyMs: number; failureRate: number };
  */
 export function createSimulator(
   { latencyMs, failureRate }: SimulatorOptions,
-  random: () => number = Math.random,
+  { clock, random }: Pick<Outside, "clock" | "random">,
 ): (input: string | URL | Request, init?: RequestInit) => Promise<Response> {
+  const json = (body: Json, status = 200) =>
+    Response.json(body, {
+      status,
+      headers: { "x-request-id": `sim-${randomBase32(random, 26)}` },
+    });
   return async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input);
-    await sleep(latencyMs * (0.5 + random()), init?.signal ?? undefined);
+    await sleep(clock, latencyMs * (0.5 + random()), init?.signal ?? undefined);
     if (url.pathname.endsWith("/models")) return json(listModels());
     if (random() < failureRate) return json(FAILURE, 503);
     const body = parseJson(typeof init?.body === "string" ? init.body : "");
@@ -31,7 +39,7 @@ export function createSimulator(
         ? CHAT
         : COMPLETIONS;
     return body["stream"] === true
-      ? stream(shape.chunks(answer), latencyMs)
+      ? stream(shape.chunks(answer), latencyMs, clock)
       : json(shape.whole(answer));
   };
 }
@@ -148,19 +156,15 @@ function errorBody(message: string, type = "invalid_request_error"): JsonObject 
   return { error: { message, type, param: null, code: null } };
 }
 
-function json(body: Json, status = 200): Response {
-  return Response.json(body, { status, headers: { "x-request-id": `sim-${crypto.randomUUID()}` } });
-}
-
 /** Server-sent events, spread over the time that the answer would have taken. */
-function stream(chunks: JsonObject[], overMs: number): Response {
+function stream(chunks: JsonObject[], overMs: number, clock: Clock): Response {
   const events = [...chunks.map((chunk) => JSON.stringify(chunk)), "[DONE]"];
   const encoder = new TextEncoder();
   const body = new ReadableStream({
     async pull(controller) {
       const event = events.shift();
       if (event === undefined) return controller.close();
-      if (overMs > 0) await sleep(overMs / chunks.length, undefined);
+      if (overMs > 0) await clock.sleep(overMs / chunks.length);
       controller.enqueue(encoder.encode(`data: ${event}\n\n`));
     },
   });
@@ -171,18 +175,18 @@ function nibble(hash: string, index: number): number {
   return Number.parseInt(hash[index % hash.length] ?? "0", 16);
 }
 
-function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+function sleep(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    let cancel: Cancel | undefined;
     if (signal?.aborted) return stop();
-    timer = setTimeout(done, ms);
+    cancel = clock.setTimeout(done, ms);
     signal?.addEventListener("abort", stop, { once: true });
     function done() {
       signal?.removeEventListener("abort", stop);
       resolve();
     }
     function stop() {
-      clearTimeout(timer);
+      cancel?.();
       reject(new DOMException("The call was aborted", "AbortError"));
     }
   });

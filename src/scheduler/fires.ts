@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { nextFire } from "../domain/cron.ts";
 import { type FirePlan, planFires, type RunStatus } from "../domain/schedule.ts";
+import { nextRound } from "../lib/clock.ts";
 import { newId } from "../lib/ids.ts";
 import { label } from "../lib/meters.ts";
 import { insertAlertAfterChange } from "../store/alerts.ts";
@@ -37,7 +38,7 @@ export async function fireDue(ctx: Context, now: number): Promise<number> {
     const due = await listDue(ctx.db, now, PAGE);
     if (due.length === 0) return fired;
     const most = due.length > MANY ? MOST_MISSED.many : MOST_MISSED.few;
-    const moved = await forEach(due, (schedule) => fire(ctx, schedule, now, most));
+    const moved = await forEach(ctx, due, (schedule) => fire(ctx, schedule, now, most));
     fired += moved.filter(Boolean).length;
   }
 }
@@ -51,7 +52,7 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
   if (!plan) return false;
   const runs = plan.fires.map((fire): NewRun => ({
     ...fire,
-    id: newId("run", now),
+    id: newId(ctx, "run"),
     isDryRun: null,
   }));
   const newest = runs.findLast(({ missed }) => missed === null);
@@ -77,7 +78,7 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
 export async function realign(ctx: Context, now: number): Promise<void> {
   for (let after = 0; ;) {
     const page = await listActive(ctx.db, after, PAGE);
-    await forEach(page, async (schedule) => {
+    await forEach(ctx, page, async (schedule) => {
       if (schedule.nextRun !== null && schedule.nextRun <= now) return;
       const next = await planned(ctx, schedule, () => ({ at: nextFire(schedule, now) }));
       if (!next || next.at === schedule.nextRun) return;
@@ -91,6 +92,7 @@ export async function realign(ctx: Context, now: number): Promise<void> {
 
 /** Does the work for all, so that its writes share commits, but lets others have the event loop. */
 async function forEach<Item, Result>(
+  { clock }: Pick<Context, "clock">,
   items: Item[],
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
@@ -100,7 +102,7 @@ async function forEach<Item, Result>(
     // What fails is told by the promise of all below, which is made later.
     result.catch(() => {});
     results.push(result);
-    if (i % IN_ONE_GO === IN_ONE_GO - 1) await new Promise((resolve) => setImmediate(resolve));
+    if (i % IN_ONE_GO === IN_ONE_GO - 1) await nextRound(clock);
   }
   return Promise.all(results);
 }
@@ -120,7 +122,7 @@ async function planned<Plan>(
     const why = error instanceof Error ? error.message : String(error);
     const reason = `Its next time cannot be computed: ${why}`;
     const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
-    const now = ctx.now();
+    const now = ctx.clock.now();
     await ctx.writer.write([
       pauseSchedule(schedule, reason, now),
       ...insertAlertAfterChange({

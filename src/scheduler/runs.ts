@@ -52,7 +52,7 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     const batch = await requireBatch(ctx, schedule, run, outputFile);
     if (batch.status === "pending") await startBatch(ctx, batch.id, run.isDryRun);
     await ctx.writer.write([
-      beginRun(run.id, { batch: batch.id, outputFile: batch.outputFile, now: ctx.now() }),
+      beginRun(run.id, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
       noteRunAfterChange(schedule.seq, run.scheduledAt, "running"),
     ]);
   } catch (error) {
@@ -130,7 +130,7 @@ async function afterFailedStart(
   }
   log.error("Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
-    const retryAt = ctx.now() + RETRY_MS * 2 ** run.attempts;
+    const retryAt = ctx.clock.now() + RETRY_MS * 2 ** run.attempts;
     await ctx.writer.write([postponeRun(run, retryAt)]);
     return;
   }
@@ -185,7 +185,7 @@ async function finishRun(
   run: ScheduleRun,
   { status, reason, error, batch }: Outcome & { batch: Batch | null },
 ): Promise<void> {
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const stop = `Stopped after ${schedule.failuresInARow + 1} failed runs in a row; the last: ${reason}`;
   const alert = {
     code: "schedule.paused" as const,

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import { endsWithin } from "../lib/clock.ts";
 import { databaseNow } from "../store/nodes.ts";
 import { rowsOf } from "../store/rows.ts";
 import {
@@ -59,7 +60,7 @@ const STARTS_AT_ONCE = 16;
  */
 export async function startScheduler(ctx: Context, options: SchedulerOptions): Promise<Scheduler> {
   const log = getLogger(["gptrunner", "scheduler"]);
-  const { node, setTimer = setRealTimer } = options;
+  const { node, setTimer = ctx.clock.setTimeout } = options;
   const maxSleepMs = ctx.isExclusive ? MAX_SLEEP_MS.exclusive : MAX_SLEEP_MS.shared;
   const onError = (error: unknown) =>
     log.error("The scheduler could not do its work; trying again: {error}", { error });
@@ -92,7 +93,7 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
         return maxSleepMs;
       const [, claimed] = await ctx.writer.write([
         releaseRuns(node, busy),
-        claimRuns(node, free, ctx.now()),
+        claimRuns(node, free, ctx.clock.now()),
       ]);
       for (const { id } of rowsOf<{ id: string }>(claimed)) workOn(id, startRun(ctx, id));
       return FOLLOW_MS;
@@ -119,7 +120,7 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
   async function cancelAsked(): Promise<void> {
     type Row = { id: string; status: string; batch: string | null };
     for (const { id, status, batch } of rowsOf<Row>(await ctx.client.execute(RUNS_TO_CANCEL)))
-      if (status !== "running") await ctx.writer.write([endUnbegunRun(id, ctx.now())]);
+      if (status !== "running") await ctx.writer.write([endUnbegunRun(id, ctx.clock.now())]);
       else if (batch !== null && !working.has(id)) workOn(id, cancelRun(ctx, batch));
   }
 
@@ -163,8 +164,7 @@ export async function startScheduler(ctx: Context, options: SchedulerOptions): P
       for (const end of unsubscribe) end();
       disarmHint?.();
       await Promise.all([fires.stop(), starts.stop(), runs.stop()]);
-      const late = new Promise((resolve) => setTimeout(resolve, graceMs).unref());
-      await Promise.race([Promise.all(working.values()), late]);
+      await endsWithin(ctx.clock, Promise.all(working.values()), graceMs);
     },
   };
 }
@@ -184,10 +184,5 @@ async function countOpen(ctx: Context) {
 
 /** The time that decides what is due: on a shared database its own, as its nodes need not agree. */
 async function readClock(ctx: Context): Promise<number> {
-  return ctx.isExclusive ? ctx.now() : databaseNow(ctx.client);
-}
-
-function setRealTimer(callback: () => void, ms: number): () => void {
-  const timer = setTimeout(callback, ms);
-  return () => clearTimeout(timer);
+  return ctx.isExclusive ? ctx.clock.now() : databaseNow(ctx.client);
 }

@@ -10,7 +10,7 @@ export type NewAlert = {
   subject?: string;
 };
 
-type Part = Pick<Context, "writer" | "signals" | "now">;
+type Part = Pick<Context, "writer" | "signals" | "clock">;
 
 /**
  * Tells with a `system.alert` event that something is wrong. An alert that is raised already, by
@@ -20,12 +20,12 @@ export async function raiseAlert(
   ctx: Part,
   { code, message, subject = "" }: NewAlert,
 ): Promise<boolean> {
-  return tell(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.now() }));
+  return tell(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.clock.now() }));
 }
 
 /** Tells that what an alert was about is over, if it was raised. Returns whether it was. */
 export async function clearAlert(ctx: Part, code: AlertCode, subject = ""): Promise<boolean> {
-  return tell(ctx, store.deleteAlert(code, subject, ctx.now()));
+  return tell(ctx, store.deleteAlert(code, subject, ctx.clock.now()));
 }
 
 /** What is wrong at present, the oldest first. */

@@ -2,7 +2,8 @@ import type { Context } from "../context.ts";
 import type { Scope } from "../domain/scope.ts";
 import { AppError, invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { newId, randomBase32 } from "../lib/ids.ts";
+import { newId } from "../lib/ids.ts";
+import { randomSecret } from "../lib/secrets.ts";
 import * as store from "../store/api-keys.ts";
 import { releaseHeld } from "../store/budgets.ts";
 import { rowsOf } from "../store/rows.ts";
@@ -25,10 +26,10 @@ export async function createKey(
   ctx: Context,
   draft: KeyDraft,
 ): Promise<{ secret: string; record: KeyRecord }> {
-  const now = ctx.now();
+  const now = ctx.clock.now();
   requireFuture(draft.expiresAt, now);
   const secret = newSecret();
-  const id = newId("key", now);
+  const id = newId(ctx, "key");
   await ctx.writer.write([
     store.insertKey({
       id,
@@ -67,7 +68,7 @@ export async function updateKey(
   change: { [Field in keyof KeyDraft]?: KeyDraft[Field] | undefined },
 ): Promise<KeyRecord> {
   const key = await requireKey(ctx, id);
-  requireFuture(change.expiresAt, ctx.now());
+  requireFuture(change.expiresAt, ctx.clock.now());
   const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
   await applyTo(ctx, id, [
     store.updateKey(id, {
@@ -77,7 +78,7 @@ export async function updateKey(
       rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
       monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
     }),
-    releaseHeld(id, ctx.now()),
+    releaseHeld(id, ctx.clock.now()),
   ]);
   // Single tasks of the key may be ready again.
   ctx.signals.emit("batch", undefined);
@@ -93,7 +94,7 @@ export async function rotateKey(
 ): Promise<{ secret: string; record: KeyRecord }> {
   requireOurs(await requireKey(ctx, id), "rotated");
   const secret = newSecret();
-  const now = ctx.now();
+  const now = ctx.clock.now();
   await applyTo(ctx, id, [store.rotateKey(id, describeSecret(secret), now + overlapMs, now)]);
   return { secret, record: await getKey(ctx, id) };
 }
@@ -101,7 +102,7 @@ export async function rotateKey(
 /** Ends a key at once and for good. What it made stays. */
 export async function revokeKey(ctx: Context, id: string): Promise<void> {
   requireOurs(await requireKey(ctx, id), "revoked");
-  await applyTo(ctx, id, [store.revokeKey(id, ctx.now())]);
+  await applyTo(ctx, id, [store.revokeKey(id, ctx.clock.now())]);
 }
 
 /** Writes a change whose first statement returns a row where the key allowed it. */
@@ -137,7 +138,7 @@ function requireFuture(expiresAt: number | null | undefined, now: number): void 
 
 async function withUsage(ctx: Context, keys: store.ApiKey[]): Promise<KeyRecord[]> {
   const ids = keys.map(({ seq }) => seq);
-  const month = new Date(ctx.now()).toISOString().slice(0, 7);
+  const month = new Date(ctx.clock.now()).toISOString().slice(0, 7);
   const thisMonth = await store.readUsage(ctx.db, ids, month);
   const ever = await store.readUsage(ctx.db, ids);
   return keys.map((key) => ({
@@ -154,7 +155,7 @@ function usageOf(usages: store.KeyUsage[], { seq }: store.ApiKey): Usage {
 
 /** 200 random bits. */
 export function newSecret(): string {
-  return `gtr_${randomBase32(40)}`;
+  return `gtr_${randomSecret(40)}`;
 }
 
 /** What is stored of a secret. */

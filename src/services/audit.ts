@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import type { Cancel } from "../lib/clock.ts";
 import * as store from "../store/audit.ts";
 
 export type AuditEntry = store.AuditEntry;
@@ -16,13 +17,13 @@ export type AuditLog = {
 const LINGER_MS = 100;
 
 /** The audit log's pen. An entry that cannot be stored is logged, because what it tells of has happened. */
-export function createAuditLog(ctx: Pick<Context, "writer" | "now">): AuditLog {
+export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog {
   let noted: store.NewAuditEntry[] = [];
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let cancelTimer: Cancel | undefined;
 
   async function flush(): Promise<void> {
-    clearTimeout(timer);
-    timer = undefined;
+    cancelTimer?.();
+    cancelTimer = undefined;
     const entries = noted;
     noted = [];
     if (entries.length === 0) return;
@@ -40,8 +41,8 @@ export function createAuditLog(ctx: Pick<Context, "writer" | "now">): AuditLog {
 
   return {
     note(entry) {
-      noted.push({ at: ctx.now(), ...entry });
-      timer ??= setTimeout(() => void flush(), LINGER_MS);
+      noted.push({ at: ctx.clock.now(), ...entry });
+      cancelTimer ??= ctx.clock.setTimeout(() => void flush(), LINGER_MS);
     },
     flush,
   };

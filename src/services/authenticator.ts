@@ -31,7 +31,7 @@ export function createAuthenticator(ctx: Context): Authenticator {
     async verify(token) {
       const hash = sha256Hex(token);
       const trusted = known.get(hash);
-      const now = ctx.now();
+      const now = ctx.clock.now();
       if (trusted && trusted.until > now) return trusted.caller;
       const key = await findValidKey(ctx.db, hash, now);
       known.delete(hash);

@@ -26,14 +26,14 @@ export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
     const [todo] = rowsOf<{ isCancelled: number }>(await ctx.client.execute(findUnswept(seq)));
     if (!todo) break;
     if (todo.isCancelled) await cancelSome(ctx, seq);
-    else await ctx.writer.write(reviveChunk(seq, CHUNK, ctx.now()));
+    else await ctx.writer.write(reviveChunk(seq, CHUNK, ctx.clock.now()));
     ctx.signals.emit("events", undefined);
   }
   ctx.signals.emit("batch", undefined);
 }
 
 async function cancelSome(ctx: Context, seq: number): Promise<void> {
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const results = await ctx.writer.write(cancelChunk(seq, CHUNK, now));
   const runs = rowsOf<CancelledRun>(results[RUNS]);
   const tasks = runs.filter((run) => run.isRunning).map((run) => run.task);

@@ -62,14 +62,14 @@ export async function createBatch(
   const config = input.config ?? {};
   if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
   if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile, input.inputFile);
-  const now = ctx.now();
-  const id = input.id ?? newId("batch", now);
+  const now = ctx.clock.now();
+  const id = input.id ?? newId(ctx, "batch");
   if (input.id !== undefined) await requireFree(ctx, id);
   const rows = { batchId: id, config, defaultModel: ctx.config.defaultModel, isScoped };
   const { kind, source, columns } = await openInput(ctx, input, rows);
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   const batch: NewBatch = {
-    draft: `~${draft}${randomBase32(16)}`,
+    draft: `~${draft}${randomBase32(ctx.random, 16)}`,
     id,
     name: input.name ?? id,
     description: input.description ?? null,
@@ -175,7 +175,7 @@ export async function listBatches(ctx: Context, filter: store.BatchFilter, page:
     batches: await store.listBatches(ctx.db, filter, page),
     total:
       filter.status === undefined && filter.name === undefined
-        ? (await readStock(ctx.client)).batches
+        ? (await readStock(ctx)).batches
         : await store.countBatches(ctx.db, filter),
   };
 }

@@ -7,10 +7,10 @@ import type { Caller } from "./caller.ts";
 
 /** Throws `QUOTA_EXCEEDED` where the caller's key has spent its `monthlyBudgetUsd`. */
 export async function requireBudget(
-  ctx: Pick<Context, "client" | "now">,
+  ctx: Pick<Context, "client" | "clock">,
   caller: Caller,
 ): Promise<void> {
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const { rows } = await ctx.client.execute(overBudget(caller.key, now));
   const [row] = rows;
   if (!row) return;
@@ -23,6 +23,8 @@ export async function requireBudget(
 
 /** Tells that all is clear of keys that have money again, because of a new month or a larger budget. */
 export async function watchBudgets(ctx: Context): Promise<void> {
-  for (const { id } of rowsOf<{ id: string }>(await ctx.client.execute(solventAgain(ctx.now()))))
+  for (const { id } of rowsOf<{ id: string }>(
+    await ctx.client.execute(solventAgain(ctx.clock.now())),
+  ))
     await clearAlert(ctx, "budget.exceeded", id);
 }

@@ -3,6 +3,7 @@ import { type Estimate, estimate, type SampledTask } from "../domain/estimate.ts
 import { priceOf } from "../domain/prices.ts";
 import { fromProviderBody } from "../domain/request.ts";
 import { routesOf } from "../domain/routes.ts";
+import { nextRound } from "../lib/clock.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countPromptTokens } from "../providers/tokens.ts";
 import {
@@ -62,7 +63,7 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
       });
     }
     // Counting must not keep other requests waiting.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextRound(ctx.clock);
   }
   return sample;
 }

@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context, Delta } from "../context.ts";
 import { DELTA, type LoggedEvent } from "../domain/event.ts";
+import { type Cancel, nextRound } from "../lib/clock.ts";
 import { findLogBounds, readEvents } from "../store/events.ts";
 import { createGroups, type Group } from "./event-groups.ts";
 import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
@@ -46,7 +47,7 @@ const encoder = new TextEncoder();
  */
 export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHub {
   const log = getLogger(["gptrunner", "events"]);
-  const { client, signals } = ctx;
+  const { client, clock, signals } = ctx;
   const groups = createGroups();
   const streamed = new Set<Group>();
   let streams = 0;
@@ -56,23 +57,23 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   let isNudged = false;
   let isStopped = false;
   let lastRead = -Infinity;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let intervals: ReturnType<typeof setInterval>[] = [];
+  let cancelTimer: Cancel | undefined;
+  let intervals: Cancel[] = [];
   const unsubscribe = [signals.on("events", nudge), signals.on("deltas", collect)];
 
   function nudge(): void {
     if (streams === 0 || isStopped) return;
-    const wait = lastRead + pauseMs(streams) - performance.now();
+    const wait = lastRead + pauseMs(streams) - clock.monotonic();
     if (reading) isNudged = true;
-    else timer ??= setTimeout(startReading, Math.max(0, wait));
+    else cancelTimer ??= clock.setTimeout(startReading, Math.max(0, wait));
   }
 
   function startReading(): void {
-    timer = undefined;
+    cancelTimer = undefined;
     reading = read()
       .catch((error: unknown) => log.error("The event log could not be read: {error}", { error }))
       .finally(() => {
-        lastRead = performance.now();
+        lastRead = clock.monotonic();
         reading = undefined;
         if (isNudged) nudge();
         isNudged = false;
@@ -84,7 +85,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       const { events } = await readEvents(client, position, Number.MAX_SAFE_INTEGER, PAGE);
       handOut(events);
       isMore = events.length === PAGE && streams > 0;
-      if (isMore) await new Promise((resolve) => setImmediate(resolve));
+      if (isMore) await nextRound(clock);
     }
   }
 
@@ -134,7 +135,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   function writeDelta(group: Group): Group {
     const { delta, filter } = group;
     if (delta && (filter.types?.has(DELTA) ?? true)) {
-      const timestamp = new Date(ctx.now()).toISOString();
+      const timestamp = new Date(ctx.clock.now()).toISOString();
       const body = { type: DELTA, timestamp, data: { taskId: filter.task, ...delta } };
       group.text += `event: ${DELTA}\ndata: ${JSON.stringify(body)}\n\n`;
     }
@@ -146,14 +147,14 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   async function wake(): Promise<void> {
     ({ last: position } = await findLogBounds(client));
     const poll = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
-    intervals = [setInterval(nudge, poll), setInterval(pingAll, pingMs)];
+    intervals = [clock.setInterval(nudge, poll), clock.setInterval(pingAll, pingMs)];
   }
 
   function sleep(): void {
     waking = undefined;
-    clearTimeout(timer);
-    timer = undefined;
-    for (const interval of intervals) clearInterval(interval);
+    cancelTimer?.();
+    cancelTimer = undefined;
+    for (const cancel of intervals) cancel();
   }
 
   function pingAll(): void {
@@ -174,6 +175,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       const group = groups.join(filter);
       const stream = createStream({
         client,
+        clock,
         filter,
         after: Math.min(Math.max(after ?? position, oldest - 1), position),
         position: () => position,
@@ -192,7 +194,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     async stop() {
       isStopped = true;
       for (const end of unsubscribe) end();
-      clearTimeout(timer);
+      cancelTimer?.();
       await reading;
       await read().catch(() => undefined);
       for (const group of groups.values())

@@ -6,6 +6,7 @@ import {
   type LoggedEvent,
   toEventBody,
 } from "../domain/event.ts";
+import { nextRound } from "../lib/clock.ts";
 import { readEvents } from "../store/events.ts";
 
 export type StreamType = EventType | typeof DELTA;
@@ -34,6 +35,7 @@ export type LiveStream = {
 
 export type StreamOptions = {
   client: Context["client"];
+  clock: Context["clock"];
   filter: StreamFilter;
   /** The id after which it begins. */
   after: number;
@@ -62,7 +64,7 @@ const encoder = new TextEncoder();
  * log's reader stands: nothing is left out in between, and nothing sent twice.
  */
 export function createStream(options: StreamOptions): LiveStream {
-  const { client, filter, position } = options;
+  const { client, clock, filter, position } = options;
   let after = options.after;
   let state: "behind" | "live" | "closed" = "behind";
   let isOver = false;
@@ -100,7 +102,7 @@ export function createStream(options: StreamOptions): LiveStream {
       const text = page.events.filter((event) => isWanted(filter, event)).map(toFrame);
       if (text.length > 0) controller?.enqueue(encoder.encode(text.join("")));
       after = page.upTo;
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextRound(clock);
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { isFinal } from "../domain/task.ts";
+import { nextRound } from "../lib/clock.ts";
 import { findIdBefore, findLogBounds, readEvents } from "../store/events.ts";
 import { getBatch } from "./batches.ts";
 import type { EventHub } from "./event-hub.ts";
@@ -56,7 +57,7 @@ async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number)
     const page = await readEvents(ctx.client, at, last, 200, filter);
     if (page.events.some((event) => isWanted(filter, event))) return true;
     at = page.upTo;
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextRound(ctx.clock);
   }
   return false;
 }

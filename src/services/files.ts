@@ -1,6 +1,4 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { access, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { Context } from "../context.ts";
@@ -22,8 +20,8 @@ export async function storeFile(
   name: string,
   content: AsyncIterable<Uint8Array>,
 ): Promise<store.StoredFile> {
-  const now = ctx.now();
-  const id = newId("file", now);
+  const now = ctx.clock.now();
+  const id = newId(ctx, "file");
   const folder = join(ctx.config.filesDir, UPLOADS);
   const hash = createHash("sha256");
   let bytes = 0;
@@ -40,8 +38,8 @@ export async function storeFile(
     }
   }
   try {
-    await mkdir(folder, { recursive: true });
-    await writeWhole(join(folder, id), randomBase32(8), measured());
+    await ctx.files.makeFolder(folder);
+    await writeWhole(ctx.files, join(folder, id), randomBase32(ctx.random, 8), measured());
   } catch (error) {
     if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
     throw new AppError(
@@ -76,7 +74,7 @@ export async function listFiles(ctx: Context, page: store.FilePage) {
 export async function openFile(ctx: Context, id: string) {
   const file = await getFile(ctx, id);
   const path = await requireBytes(ctx, id);
-  const content = createReadStream(path) as AsyncIterable<Uint8Array>;
+  const content: AsyncIterable<Uint8Array> = ctx.files.read(path);
   return { file, content };
 }
 
@@ -85,7 +83,7 @@ export async function deleteFile(ctx: Context, id: string): Promise<void> {
   const [result] = await ctx.writer.write([store.deleteFile(id)]);
   if (rowsOf(result).length === 0)
     throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
-  await rm(pathOf(ctx, id), { force: true });
+  await ctx.files.remove(pathOf(ctx, id));
 }
 
 /** Where the upload lies that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
@@ -100,15 +98,11 @@ export async function findUpload(
 
 async function requireBytes(ctx: Context, id: string): Promise<string> {
   const path = pathOf(ctx, id);
-  try {
-    await access(path);
-    return path;
-  } catch {
-    throw new AppError(
-      "FILE_NOT_FOUND",
-      `The content of file ${id} is not in the files folder of this process any more`,
-    );
-  }
+  if (await ctx.files.kindOf(path)) return path;
+  throw new AppError(
+    "FILE_NOT_FOUND",
+    `The content of file ${id} is not in the files folder of this process any more`,
+  );
 }
 
 function pathOf(ctx: Context, id: string): string {

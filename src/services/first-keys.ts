@@ -1,5 +1,5 @@
 import type { Context } from "../context.ts";
-import { newId } from "../lib/ids.ts";
+import { type IdSource, newId } from "../lib/ids.ts";
 import { StartError } from "../lib/start-error.ts";
 import {
   countValidKeys,
@@ -18,10 +18,12 @@ import { describeSecret, newSecret } from "./api-keys.ts";
  * shared database, one makes the key.
  */
 export async function ensureKeys(
-  ctx: Pick<Context, "config" | "writer" | "now" | "db">,
+  ctx: Pick<Context, "config" | "writer" | "clock" | "random" | "db">,
 ): Promise<string | undefined> {
-  const now = ctx.now();
-  const fromEnvironment = ctx.config.apiKeys.map((key) => describeKey(key, "environment", now));
+  const now = ctx.clock.now();
+  const fromEnvironment = ctx.config.apiKeys.map((key) =>
+    describeKey(ctx, key, "environment", now),
+  );
   await ctx.writer.write([
     revokeOtherEnvironmentKeys(
       fromEnvironment.map(({ hash }) => hash),
@@ -32,7 +34,7 @@ export async function ensureKeys(
   const key = newSecret();
   const isReachable = !isLoopback(ctx.config.host);
   const [inserted] = await ctx.writer.write([
-    insertFirstKey(describeKey(key, "first-start", now), isReachable),
+    insertFirstKey(describeKey(ctx, key, "first-start", now), isReachable),
   ]);
   if (inserted?.rowsAffected === 1) return key;
   if ((await countValidKeys(ctx.db, now)) === 0)
@@ -43,10 +45,10 @@ export async function ensureKeys(
   return undefined;
 }
 
-function describeKey(key: string, origin: NewKey["origin"], now: number): NewKey {
+function describeKey(source: IdSource, key: string, origin: NewKey["origin"], now: number): NewKey {
   const secret = describeSecret(key);
   return {
-    id: newId("key", now),
+    id: newId(source, "key"),
     name: origin === "environment" ? `API_KEYS ${secret.hash.slice(0, 6)}` : "First admin key",
     ...secret,
     scopes: ["read", "write", "admin"],

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
+import { nextRound } from "../lib/clock.ts";
 import { hash53 } from "../lib/hash.ts";
 import {
   DRAFTS,
@@ -47,7 +48,7 @@ export async function checkRows(
   const models = new Map<string, boolean>();
   const adoptedIds = new Set<string>();
   let rows = 0;
-  for await (const chunk of chunksOf(source())) {
+  for await (const chunk of chunksOf(ctx, source())) {
     const rowOf = new Map<string, number>();
     for (const { row: number, value: row, issues: wrong } of chunk) {
       rows++;
@@ -111,7 +112,7 @@ export async function writeRows(
   let written = 0;
   let position = 0;
   const opened = ctx.writer.write([openDraft(batch)]);
-  for await (const chunk of chunksOf(source())) {
+  for await (const chunk of chunksOf(ctx, source())) {
     const issues = new IssueList(kind);
     const rows: NewRow[] = [];
     for (const { row, value, issues: wrong } of chunk) {
@@ -223,6 +224,7 @@ class IssueList {
 }
 
 async function* chunksOf(
+  { clock }: Pick<Context, "clock">,
   rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
 ): AsyncGenerator<PreparedRow[]> {
   let chunk: PreparedRow[] = [];
@@ -232,7 +234,7 @@ async function* chunksOf(
     yield chunk;
     chunk = [];
     // A long input must not keep other requests waiting.
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextRound(clock);
   }
   if (chunk.length > 0) yield chunk;
 }

@@ -8,7 +8,7 @@ import { AppError, invalid } from "../errors.ts";
 import { readCsv } from "../lib/csv.ts";
 import { readLines } from "../lib/jsonl.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
-import { readStart, TextFileError } from "../lib/text-file.ts";
+import { TextFileError } from "../lib/text-file.ts";
 import { findUpload } from "./files.ts";
 import type { RowSource } from "./ingest.ts";
 import {
@@ -41,17 +41,17 @@ export async function openInputFile(
   rows: RowContext,
 ): Promise<BatchInput> {
   const file = await requireFile(ctx, inputFile);
-  if (await isJsonl(file)) return openJsonl(file, rows);
-  const columns = await readHeader(file);
+  if (await isJsonl(ctx, file)) return openJsonl(ctx, file, rows);
+  const columns = await readHeader(ctx, file);
   requireKnownVariables(rows.config, columns);
-  return { columns: () => columns, source: () => readCsvRows(file, columns, rows) };
+  return { columns: () => columns, source: () => readCsvRows(ctx, file, columns, rows) };
 }
 
 async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> {
   const upload = await findUpload(ctx, inputFile);
   if (upload) return upload;
   try {
-    const path = await findFileInside(ctx.config.filesDir, inputFile);
+    const path = await findFileInside(ctx.files, ctx.config.filesDir, inputFile);
     if (path !== undefined) return { path, name: inputFile };
   } catch (error) {
     if (error instanceof PathError)
@@ -67,27 +67,29 @@ async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> 
 }
 
 /** By its name, or else by its first character. */
-async function isJsonl({ path, name }: NamedFile): Promise<boolean> {
+async function isJsonl({ files }: Context, { path, name }: NamedFile): Promise<boolean> {
   if (/\.(jsonl|ndjson)$/i.test(name)) return true;
   if (/\.(csv|txt)$/i.test(name)) return false;
-  const start = await readingErrors(name, () => readStart(path, 64));
+  const start = await readingErrors(name, () => files.readStart(path, 64));
   return start
+    .toString()
     .replace(/^\uFEFF/, "")
     .trimStart()
     .startsWith("{");
 }
 
-function openJsonl(file: NamedFile, rows: RowContext): BatchInput {
+function openJsonl(ctx: Context, file: NamedFile, rows: RowContext): BatchInput {
   const names = new Set<string>();
-  return { columns: () => [...names], source: () => readJsonlRows(file, rows, names) };
+  return { columns: () => [...names], source: () => readJsonlRows(ctx, file, rows, names) };
 }
 
 async function* readJsonlRows(
+  { files }: Context,
   { path, name }: NamedFile,
   context: RowContext,
   seen: Set<string>,
 ): AsyncGenerator<PreparedRow> {
-  const lines = readLines(path);
+  const lines = readLines(files, path);
   for (;;) {
     const { value, done } = await readingErrors(name, () => lines.next());
     if (done) return;
@@ -104,8 +106,8 @@ async function* readJsonlRows(
   }
 }
 
-async function readHeader({ path, name }: NamedFile): Promise<string[]> {
-  const { value: header } = await readingErrors(name, () => readCsv(path).next());
+async function readHeader({ files }: Context, { path, name }: NamedFile): Promise<string[]> {
+  const { value: header } = await readingErrors(name, () => readCsv(files, path).next());
   if (!header) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
   const issues = headerIssues(header);
   if (issues.length > 0)
@@ -128,12 +130,13 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
 }
 
 async function* readCsvRows(
+  { files }: Context,
   { path, name }: NamedFile,
   columns: string[],
   context: RowContext,
 ): AsyncGenerator<PreparedRow> {
   const readRow = createRowReader(columns);
-  const records = readCsv(path);
+  const records = readCsv(files, path);
   await records.next();
   for (let row = 1; ; row++) {
     const { value: cells, done } = await readingErrors(name, () => records.next());

@@ -27,9 +27,9 @@ const THROUGHPUT_MINUTES = 5;
 
 /** How many tasks there are, how long they took in the last day, how many were completed a minute of late. */
 export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const [tasks, waiting, day] = await Promise.all([
-    readStock(ctx.client),
+    readStock(ctx),
     ctx.client.execute(WAITING),
     readSince(ctx, { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
   ]);
@@ -90,7 +90,7 @@ export async function taskMetrics(
   query: { period: Period; status?: TaskStatus | undefined; model?: string | undefined },
 ): Promise<TaskMetrics> {
   const { span, step } = PERIODS[query.period];
-  const steps = stepsOf(query.period, ctx.now());
+  const steps = stepsOf(query.period, ctx.clock.now());
   const from = steps[0] ?? 0;
   // What has not ended is in no rollup.
   const isEnded = query.status !== "pending" && query.status !== "running";
@@ -128,7 +128,7 @@ const LATEST_FAILURES = 500;
 
 /** What the newest failed tasks of the last day failed of. */
 export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
-  const since = ctx.now() - 24 * HOUR_MS;
+  const since = ctx.clock.now() - 24 * HOUR_MS;
   return rowsOf<FailureGroup>(await ctx.client.execute(recentFailures(since, LATEST_FAILURES)));
 }
 
@@ -136,9 +136,11 @@ const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;
 const KEEP_HOURS_MS = 400 * 24 * HOUR_MS;
 
 /** Forgets minutes after two days and hours after 400. What fails is logged: the next time will do. */
-export async function pruneMetrics(ctx: Pick<Context, "writer" | "now">): Promise<void> {
+export async function pruneMetrics(ctx: Pick<Context, "writer" | "clock">): Promise<void> {
   try {
-    await ctx.writer.write(pruneRollups(ctx.now() - KEEP_MINUTES_MS, ctx.now() - KEEP_HOURS_MS));
+    await ctx.writer.write(
+      pruneRollups(ctx.clock.now() - KEEP_MINUTES_MS, ctx.clock.now() - KEEP_HOURS_MS),
+    );
   } catch (error) {
     getLogger(["gptrunner", "metrics"]).error("Old metrics could not be removed: {error}", {
       error,

@@ -18,12 +18,14 @@ import { streamResults } from "./results.ts";
  */
 export async function writeOutputs(ctx: Context): Promise<void> {
   for (;;) {
-    if ((await ctx.client.execute(findOutput(ctx.now()))).rows.length === 0) return;
-    const [taken] = rowsOf<{ id: string }>((await ctx.writer.write([takeOutput(ctx.now())]))[0]);
+    if ((await ctx.client.execute(findOutput(ctx.clock.now()))).rows.length === 0) return;
+    const [taken] = rowsOf<{ id: string }>(
+      (await ctx.writer.write([takeOutput(ctx.clock.now())]))[0],
+    );
     if (!taken) return;
     const batch = await getBatch(ctx, taken.id);
     const error = await writeOutput(ctx, batch);
-    await ctx.writer.write([endOutput(batch.seq, error, ctx.now())]);
+    await ctx.writer.write([endOutput(batch.seq, error, ctx.clock.now())]);
     ctx.signals.emit("events", undefined);
   }
 }
@@ -33,8 +35,13 @@ async function writeOutput(ctx: Context, batch: Batch): Promise<string | null> {
   const outputFile = batch.outputFile ?? "";
   const format = formatOf(outputFile) ?? "csv";
   try {
-    const path = await prepareFileInside(ctx.config.filesDir, outputFile);
-    await writeWhole(path, randomBase32(8), streamResults(ctx, batch, { format, safe: false }));
+    const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile);
+    await writeWhole(
+      ctx.files,
+      path,
+      randomBase32(ctx.random, 8),
+      streamResults(ctx, batch, { format, safe: false }),
+    );
     return null;
   } catch (error) {
     getLogger(["gptrunner", "outputs"]).error(

@@ -42,18 +42,15 @@ export function createExposition(
   }
 
   async function readDatabase(): Promise<void> {
-    if (ctx.now() - readAt < KEEP_MS) return;
-    readAt = ctx.now();
-    const [stock, waiting] = await Promise.all([
-      readStock(ctx.client),
-      ctx.client.execute(WAITING),
-    ]);
+    if (ctx.clock.now() - readAt < KEEP_MS) return;
+    readAt = ctx.clock.now();
+    const [stock, waiting] = await Promise.all([readStock(ctx), ctx.client.execute(WAITING)]);
     const [queue] = rowsOf<Waiting>(waiting);
     if (!queue) return;
     for (const status of TASK_STATUSES)
       meters.set("stored_tasks", label("status", status), tasksOf(stock, status));
     meters.set("queue_depth", "", queue.depth);
-    const age = queue.oldestAt === null ? 0 : Math.max(0, ctx.now() - queue.oldestAt) / 1000;
+    const age = queue.oldestAt === null ? 0 : Math.max(0, ctx.clock.now() - queue.oldestAt) / 1000;
     meters.set("queue_oldest_age_seconds", "", age);
   }
 

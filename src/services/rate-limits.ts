@@ -14,7 +14,9 @@ export type RateLimiter = (
  * has the database, in the database where several share it.
  */
 export function createRateLimiter(ctx: Context): RateLimiter {
-  const take = ctx.isExclusive ? createRateWindow(() => ctx.now()).take : createSharedWindow(ctx);
+  const take = ctx.isExclusive
+    ? createRateWindow(() => ctx.clock.now()).take
+    : createSharedWindow(ctx);
   return ({ key, rateLimitPerMinute }) => {
     const limit = rateLimitPerMinute ?? ctx.config.rateLimitPerMinute;
     return limit === 0 ? undefined : take(key, limit);
@@ -49,7 +51,7 @@ function createSharedWindow(ctx: Context): (key: number, limit: number) => Promi
   }
 
   return async (key, limit) => {
-    const window = Math.floor(ctx.now() / WINDOW_MS);
+    const window = Math.floor(ctx.clock.now() / WINDOW_MS);
     let lease = leases.get(key);
     if (lease?.window !== window) {
       lease = { window, left: 0, othersLeft: limit };

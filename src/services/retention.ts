@@ -8,7 +8,7 @@ const AT_ONCE = 500;
 
 /** Removes events and deliveries that are older than RETENTION_DAYS, a few at a time. Returns how many. */
 export async function pruneHistory(ctx: Context): Promise<number> {
-  const before = ctx.now() - ctx.config.retentionMs;
+  const before = ctx.clock.now() - ctx.config.retentionMs;
   return (
     (await prune(ctx, pruneEvents(before, AT_ONCE))) +
     (await prune(ctx, pruneDeliveries(before, AT_ONCE)))

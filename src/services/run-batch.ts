@@ -3,6 +3,7 @@ import type { Statement } from "../db/writer.ts";
 import { batchExecutionId, type PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
+import { endsWithin } from "../lib/clock.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
@@ -27,7 +28,7 @@ export async function executeBatch(
   if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
   const started = await moved<{ run: number }>(
     ctx,
-    moves.startBatch(batch, options.isDryRun, ctx.tracing.current(), ctx.now()),
+    moves.startBatch(batch, options.isDryRun, ctx.tracing.current(), ctx.clock.now()),
   );
   if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
   const again = await restart(ctx, batch, {
@@ -72,7 +73,7 @@ async function restart(
 ): Promise<{ executionId: string } | undefined> {
   const started = await moved<{ run: number }>(
     ctx,
-    moves.restartBatch(batch, { ...rerun, trace: ctx.tracing.current(), now: ctx.now() }),
+    moves.restartBatch(batch, { ...rerun, trace: ctx.tracing.current(), now: ctx.clock.now() }),
   );
   if (!started) return undefined;
   await sweepForAWhile(ctx, batch.seq);
@@ -82,7 +83,7 @@ async function restart(
 /** Starts no more calls of a batch until it is resumed. Pausing a paused batch changes nothing. */
 export async function pauseBatch(ctx: Context, id: string, reason: PauseReason): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  const paused = await moved(ctx, moves.pauseBatch(batch, reason, ctx.now()));
+  const paused = await moved(ctx, moves.pauseBatch(batch, reason, ctx.clock.now()));
   const now = await getBatch(ctx, id);
   if (!paused && now.status !== "paused") throw notRunning(now);
   return now;
@@ -96,7 +97,7 @@ export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
       "QUOTA_EXCEEDED",
       `Batch ${id} has cost ${batch.costUsd.toFixed(4)} of its ${batch.maxCostUsd} USD; raise maxCostUsd first`,
     );
-  const resumed = await moved(ctx, moves.resumeBatch(batch, ctx.now()));
+  const resumed = await moved(ctx, moves.resumeBatch(batch, ctx.clock.now()));
   const now = await getBatch(ctx, id);
   if (!resumed && now.status !== "running") throw notRunning(now);
   return now;
@@ -111,7 +112,7 @@ function notRunning({ id, status }: Batch): AppError {
 /** Cancels a batch: calls in flight are aborted, what has not finished becomes `cancelled`, results stay. */
 export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  if (!(await moved(ctx, moves.cancelBatch(batch, ctx.now())))) {
+  if (!(await moved(ctx, moves.cancelBatch(batch, ctx.clock.now())))) {
     const { status } = await getBatch(ctx, id);
     throw new AppError("BATCH_FINISHED", `Batch ${id} is already ${status}`);
   }
@@ -123,7 +124,7 @@ export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
 export async function deleteBatch(ctx: Context, id: string, force: boolean): Promise<void> {
   const batch = await getBatch(ctx, id);
   if (force) await cancelIfRunning(ctx, batch);
-  const draft = `~${randomBase32(16)}`;
+  const draft = `~${randomBase32(ctx.random, 16)}`;
   if (!(await moved(ctx, moves.dropBatch(batch, draft)))) {
     await getBatch(ctx, id);
     throw new AppError(
@@ -135,7 +136,7 @@ export async function deleteBatch(ctx: Context, id: string, force: boolean): Pro
 }
 
 async function cancelIfRunning(ctx: Context, batch: Batch): Promise<void> {
-  await moved(ctx, moves.cancelBatch(batch, ctx.now()));
+  await moved(ctx, moves.cancelBatch(batch, ctx.clock.now()));
   await sweepBatch(ctx, batch.seq);
 }
 
@@ -146,7 +147,7 @@ export async function updateBatch(
   change: moves.BatchChange,
 ): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  await moved(ctx, moves.updateBatch(batch, change, ctx.now()));
+  await moved(ctx, moves.updateBatch(batch, change, ctx.clock.now()));
   return getBatch(ctx, id);
 }
 
@@ -164,8 +165,5 @@ async function moved<Row extends object>(
 }
 
 async function sweepForAWhile(ctx: Context, seq: number): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const enough = new Promise<void>((resolve) => (timer = setTimeout(resolve, SWEEP_WAIT_MS)));
-  await Promise.race([sweepInBackground(ctx, seq), enough]);
-  clearTimeout(timer);
+  await endsWithin(ctx.clock, sweepInBackground(ctx, seq), SWEEP_WAIT_MS);
 }

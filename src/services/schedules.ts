@@ -44,8 +44,8 @@ export async function createSchedule(
   draft: ScheduleDraft,
 ): Promise<Schedule> {
   await requireValid(ctx, draft);
-  const now = ctx.now();
-  const id = newId("sched", now);
+  const now = ctx.clock.now();
+  const id = newId(ctx, "sched");
   const { schedule: expression, timezone, isActive, catchUpWindowSeconds, ...rest } = draft;
   await ctx.writer.write([
     store.insertSchedule({
@@ -104,7 +104,7 @@ export async function updateSchedule(
     const before = await getSchedule(ctx, id);
     const draft = { ...toDraft(before), ...withoutUndefined(change) };
     await requireValid(ctx, draft);
-    const now = ctx.now();
+    const now = ctx.clock.now();
     const { schedule: expression, timezone, isActive, catchUpWindowSeconds } = draft;
     const isRetimed =
       expression !== before.expression ||
@@ -137,7 +137,7 @@ export async function updateSchedule(
 export async function deleteSchedule(ctx: Context, id: string): Promise<void> {
   const [deleted] = await ctx.writer.write([
     store.deleteSchedule(id),
-    ...deleteAlert("schedule.paused", id, ctx.now()),
+    ...deleteAlert("schedule.paused", id, ctx.clock.now()),
   ]);
   if (deleted?.rowsAffected !== 1) throw notFound(id);
   ctx.signals.emit("schedules", undefined);
@@ -153,8 +153,8 @@ export async function runSchedule(
   options: { isDryRun: boolean | undefined },
 ): Promise<RunWithBatch> {
   const schedule = await getSchedule(ctx, id);
-  const now = ctx.now();
-  const runId = newId("run", now);
+  const now = ctx.clock.now();
+  const runId = newId(ctx, "run");
   const run = {
     id: runId,
     at: now,
@@ -225,7 +225,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
   try {
     // Whether it is there is of no interest yet; a link that leads out of the folder is.
-    await findFileInside(ctx.config.filesDir, path);
+    await findFileInside(ctx.files, ctx.config.filesDir, path);
     return [];
   } catch (error) {
     if (!(error instanceof PathError)) throw error;

@@ -46,7 +46,7 @@ export async function systemStatus(ctx: Context, engine: EngineProbe): Promise<S
       ...checks.flatMap(([service, { reasons }]) => reasons.map((reason) => ({ service, reason }))),
       ...alerts.map(({ code, message }) => ({ service: code, reason: message })),
     ],
-    checkedAt: ctx.now(),
+    checkedAt: ctx.clock.now(),
   };
 }
 
@@ -77,14 +77,14 @@ const EXAMINE: Record<
 const SLOW_QUERY_SECONDS = 1;
 
 async function examineDatabase(ctx: Context): Promise<ServiceHealth> {
-  const begun = performance.now();
+  const begun = ctx.clock.monotonic();
   let lastError: string | null = null;
   try {
     await ctx.client.execute("SELECT seq, status FROM tasks ORDER BY seq DESC LIMIT 1");
   } catch {
     lastError = "The query failed";
   }
-  const queryTime = Math.round((performance.now() - begun) * 100) / 100_000;
+  const queryTime = Math.round((ctx.clock.monotonic() - begun) * 100) / 100_000;
   return judge(
     {
       connectionCount: lastError === null ? 1 : 0,
@@ -178,7 +178,7 @@ async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
   const [schedules] = rowsOf<ScheduleHealth>(await ctx.client.execute(SCHEDULE_HEALTH));
   if (!schedules) throw new Error("aggregates always have a row");
   const { total, active, nextAt } = schedules;
-  const lagMs = nextAt === null ? 0 : Math.max(0, ctx.now() - nextAt);
+  const lagMs = nextAt === null ? 0 : Math.max(0, ctx.clock.now() - nextAt);
   return judge(
     {
       schedules: total,
@@ -221,7 +221,7 @@ async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<Servic
   const lagMs = ctx.load.lagMs();
   const late = nodes.filter(({ silentMs }) => silentMs > ctx.config.leaseMs * LATE_SHARE);
   const running = nodes.reduce((sum, { running }) => sum + running, 0);
-  const oldestMs = waiting?.oldestAt ? ctx.now() - waiting.oldestAt : 0;
+  const oldestMs = waiting?.oldestAt ? ctx.clock.now() - waiting.oldestAt : 0;
   return judge(
     {
       nodes: nodes.map(({ seq, silentMs, startedAt, running }) => ({

@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { randomBase32 } from "../lib/ids.ts";
+import { randomSecret } from "../lib/secrets.ts";
 import {
   deleteExpiredTokens,
   findToken,
@@ -22,10 +22,10 @@ export async function createStreamToken(
   caller: Caller,
   filter: TokenFilter,
 ): Promise<{ token: string; expiresAt: number }> {
-  const token = `gts_${randomBase32(40)}`;
-  const expiresAt = ctx.now() + VALID_MS;
+  const token = `gts_${randomSecret(40)}`;
+  const expiresAt = ctx.clock.now() + VALID_MS;
   await ctx.writer.write([
-    deleteExpiredTokens(ctx.now()),
+    deleteExpiredTokens(ctx.clock.now()),
     insertToken({ hash: sha256Hex(token), apiKey: caller.key, filter, expiresAt }),
   ]);
   return { token, expiresAt };
@@ -36,7 +36,7 @@ export async function findStreamCaller(
   ctx: Context,
   token: string,
 ): Promise<{ caller: Caller; filter: TokenFilter } | undefined> {
-  const found = await findToken(ctx.db, sha256Hex(token), ctx.now());
+  const found = await findToken(ctx.db, sha256Hex(token), ctx.clock.now());
   if (!found) return undefined;
   const { filter, ...holder } = found;
   return { caller: { ...holder, scopes: ["read"] }, filter };

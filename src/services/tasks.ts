@@ -40,8 +40,8 @@ export async function createTask(
   const idempotency = idempotencyOf(caller, idempotencyKey, ["task", payload, execute]);
   const { model, body, prompt } = composeTask(ctx, input);
   await requireSupportedModel(ctx, model);
-  const now = ctx.now();
-  const id = input.id ?? newId("task", now);
+  const now = ctx.clock.now();
+  const id = input.id ?? newId(ctx, "task");
   const priority = priorityRank(input.priority ?? "normal");
   const written = ctx.writer.write(
     moves.insertTask({
@@ -141,9 +141,7 @@ export async function listTasks(ctx: Context, query: TaskQuery, page: store.Task
   const isOfAll = (batch ?? createdAfter ?? createdBefore) === undefined;
   return {
     tasks: await store.listTasks(ctx.db, filter, page),
-    total: isOfAll
-      ? tasksOf(await readStock(ctx.client), status)
-      : await store.countTasks(ctx.db, filter),
+    total: isOfAll ? tasksOf(await readStock(ctx), status) : await store.countTasks(ctx.db, filter),
   };
 }
 
@@ -154,7 +152,9 @@ export async function executeTask(
   execute: Execute,
 ): Promise<{ executionId: string }> {
   const { task } = await getTask(ctx, id);
-  const written = ctx.writer.write(moves.executeTask(id, runOptions(ctx, execute, ctx.now())));
+  const written = ctx.writer.write(
+    moves.executeTask(id, runOptions(ctx, execute, ctx.clock.now())),
+  );
   ctx.signals.emit("queued", { lane: SINGLE_TASKS, model: task.model });
   const [row] = rowsOf<{ task: number; run: number }>((await written).at(-1));
   if (row) return { executionId: executionId(row.task, row.run) };
@@ -165,7 +165,7 @@ export async function executeTask(
 /** Cancels a task that has not finished; the call in flight, if there is one, is aborted. */
 export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRecord> {
   const { task } = await getTask(ctx, id);
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const trace = ctx.tracing.current();
   const results = await ctx.writer.write(moves.cancelTask(id, task.batch, trace, now));
   const [row] = rowsOf<{ seq: number }>(results[moves.CANCELLED]);
@@ -183,7 +183,7 @@ export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRe
 export async function deleteTask(ctx: Context, id: string, force: boolean): Promise<void> {
   const { task } = await getTask(ctx, id);
   if (task.status === "running" && force) await cancelIfRunning(ctx, id);
-  const results = await ctx.writer.write(moves.deleteTask(id, task.batch, ctx.now()));
+  const results = await ctx.writer.write(moves.deleteTask(id, task.batch, ctx.clock.now()));
   if (rowsOf(results.at(-1)).length > 0) return;
   await getTask(ctx, id);
   throw new AppError(
@@ -218,15 +218,15 @@ export async function waitForTask(
       )
         done();
     };
-    const timer = setTimeout(done, waitMs);
+    const cancelEnd = ctx.clock.setTimeout(done, waitMs);
     // The signal tells of runs that end in this process; the poll of those that end in others.
-    const poll = setInterval(check, 500);
+    const cancelPoll = ctx.clock.setInterval(check, 500);
     const unsubscribe = ctx.signals.on("settled", ({ tasks }) => {
       if (tasks.includes(task.seq)) void check();
     });
     function done() {
-      clearTimeout(timer);
-      clearInterval(poll);
+      cancelEnd();
+      cancelPoll();
       unsubscribe();
       resolve();
     }

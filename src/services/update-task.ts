@@ -32,7 +32,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
       throw new AppError("TASK_RUNNING", `Task ${id} is running; cancel it first`);
     const next = apply(ctx, record, patch);
     if (patch.model) await requireSupportedModel(ctx, next.model);
-    const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.now() }));
+    const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.clock.now() }));
     if (record.queued) ctx.signals.emit("queued", { lane: record.queued.lane, model: next.model });
     if (rowsOf((await written)[CHANGED]).length === 0) continue;
     // In a batch that runs, a task that is pending again is to be run.

@@ -1,4 +1,3 @@
-import { statfs } from "node:fs/promises";
 import { hostname } from "node:os";
 
 import type { Context } from "../context.ts";
@@ -14,7 +13,7 @@ const GB = 1024 * MB;
 /** Alerts where tasks have been ready for five minutes, nothing runs, and nothing was started in that time. */
 export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void> {
   const [found] = rowsOf<StuckQueue>(await ctx.client.execute(STUCK_QUEUE));
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const isOld = (at: number | null | undefined) =>
     at !== null && at !== undefined && at < now - stuckMs;
   const isStuck =
@@ -30,17 +29,9 @@ export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void
   });
 }
 
-export type DiskSpace = { free: number; total: number };
-
-/** The space of the file system that a folder is on, in bytes. */
-export async function diskSpace(path: string): Promise<DiskSpace> {
-  const { bavail, blocks, bsize } = await statfs(path);
-  return { free: bavail * bsize, total: blocks * bsize };
-}
-
 /** Alerts where less than a twentieth of the disk, and less than 5 GB, or less than 200 MB is free; clear is a fifth more. */
-export async function watchDisk(ctx: Context, measure = diskSpace): Promise<void> {
-  const { free, total } = await measure(ctx.config.dataDir);
+export async function watchDisk(ctx: Context): Promise<void> {
+  const { free, total } = await ctx.files.space(ctx.config.dataDir);
   const least = Math.max(200 * MB, Math.min(total / 20, 5 * GB));
   // On a shared database each machine has its own disk.
   const subject = ctx.isExclusive ? "" : hostname();

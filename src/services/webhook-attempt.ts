@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import type { Attempt } from "../domain/webhook.ts";
-import { NO_ANSWER, postGuarded, RefusedTarget } from "../lib/guarded-post.ts";
+import { NO_ANSWER, RefusedTarget } from "../lib/guarded-post.ts";
 import { signWebhook } from "../lib/standard-webhook.ts";
 import type { Webhook } from "../store/webhooks.ts";
 
@@ -52,14 +52,14 @@ export async function attemptDelivery(
 
 async function post(ctx: Context, webhook: Webhook, message: Message): Promise<Attempt> {
   const { id, body } = message;
-  const at = ctx.now();
-  const begun = performance.now();
+  const at = ctx.clock.now();
+  const begun = ctx.clock.monotonic();
   const told = (what: Partial<Attempt>): Attempt => ({
     at,
     isDelivered: false,
     isGone: false,
     status: null,
-    latencyMs: Math.round(performance.now() - begun),
+    latencyMs: Math.round(ctx.clock.monotonic() - begun),
     error: null,
     cause: null,
     snippet: null,
@@ -69,7 +69,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
   try {
     const timestamp = Math.floor(at / 1000);
     const signed = signWebhook({ id, body, timestamp }, await secretsOf(ctx, webhook, at));
-    const { status, retryAfter, text, isPrivate } = await postGuarded(webhook.url, {
+    const { status, retryAfter, text, isPrivate } = await ctx.postWebhook(webhook.url, {
       headers: {
         ...signed,
         "content-type": "application/json",
@@ -79,6 +79,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
       timeoutMs: TIMEOUT_MS,
       allowedHosts: ctx.config.webhookAllowedHosts,
       resolveHost: ctx.resolveHost,
+      clock: ctx.clock,
     });
     const isDelivered = status >= 200 && status < 300;
     const isRedirect = status >= 300 && status < 400;
@@ -89,7 +90,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
       error: isDelivered ? null : isRedirect ? "redirects are not followed" : `status ${status}`,
       // What a service of one's own network says is not for whoever may read deliveries.
       snippet: isPrivate || text === "" ? null : text,
-      retryAfterMs: readRetryAfter(retryAfter, ctx.now()),
+      retryAfterMs: readRetryAfter(retryAfter, ctx.clock.now()),
     });
   } catch (error) {
     return told({ error: explain(error), cause: causeOf(error) });

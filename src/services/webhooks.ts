@@ -30,8 +30,8 @@ export async function createWebhook(
 ): Promise<{ webhook: store.Webhook; secret: string }> {
   requireTarget(ctx, draft.url);
   const secret = readSecret(draft.secret);
-  const now = ctx.now();
-  const id = newId("wh", now);
+  const now = ctx.clock.now();
+  const id = newId(ctx, "wh");
   await ctx.writer.write([
     store.insertWebhook({
       id,
@@ -72,7 +72,7 @@ export async function updateWebhook(
 ): Promise<store.Webhook> {
   const webhook = await getWebhook(ctx, id);
   if (patch.url !== undefined) requireTarget(ctx, patch.url);
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const next = {
     url: patch.url ?? webhook.url,
     events: patch.events ?? webhook.events,
@@ -93,7 +93,7 @@ export async function deleteWebhook(ctx: Context, id: string): Promise<void> {
   const { seq } = await getWebhook(ctx, id);
   await ctx.writer.write([
     store.deleteWebhook(id),
-    ...deleteAlert("webhook.disabled", id, ctx.now()),
+    ...deleteAlert("webhook.disabled", id, ctx.clock.now()),
   ]);
   ctx.signals.emit("webhooks", undefined);
   for (let left = DELETED_AT_ONCE; left === DELETED_AT_ONCE;) {
@@ -110,7 +110,7 @@ export async function rotateSecret(
 ): Promise<{ webhook: store.Webhook; secret: string }> {
   const webhook = await getWebhook(ctx, id);
   const secret = readSecret(given);
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const sealed = await ctx.secrets.seal(secret, sealedFor(webhook));
   await ctx.writer.write([store.rotateSecret(id, sealed, now + OVERLAP_MS, now)]);
   ctx.signals.emit("webhooks", undefined);
@@ -120,7 +120,7 @@ export async function rotateSecret(
 /** Sends a `webhook.test` message at once, also to an endpoint that is not active, and tells how it went. It is not retried. */
 export async function testWebhook(ctx: Context, webhookId: string): Promise<DeliveryRecord> {
   const webhook = await getWebhook(ctx, webhookId);
-  const now = ctx.now();
+  const now = ctx.clock.now();
   const type = "webhook.test";
   const timestamp = new Date(now).toISOString();
   const body = JSON.stringify({ type, timestamp, data: { webhookId } });

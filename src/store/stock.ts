@@ -3,6 +3,7 @@ import type { Client } from "@libsql/client";
 import type { Statement } from "../db/writer.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import type { Clock } from "../lib/clock.ts";
 import { rowsOf } from "./rows.ts";
 
 /** Tasks by status, money and tokens, added up from the batches' counters: one row a batch is read, not one a task. */
@@ -36,13 +37,19 @@ const FEW_BATCHES = 2000;
 const BATCHES_PER_MS = 20;
 
 /** What there is in all. Of more than two thousand batches, as it was up to a millisecond ago for every twenty. */
-export async function readStock(client: Client): Promise<Stock> {
+export async function readStock({
+  client,
+  clock,
+}: {
+  client: Client;
+  clock: Clock;
+}): Promise<Stock> {
   const kept = known.get(client);
-  if (kept && performance.now() < kept.until) return kept.stock;
+  if (kept && clock.monotonic() < kept.until) return kept.stock;
   const [stock] = rowsOf<Stock>(await client.execute(STOCK));
   if (!stock) throw new Error("aggregates always have a row");
   if (stock.batches > FEW_BATCHES)
-    known.set(client, { stock, until: performance.now() + stock.batches / BATCHES_PER_MS });
+    known.set(client, { stock, until: clock.monotonic() + stock.batches / BATCHES_PER_MS });
   return stock;
 }
 

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import type { Cancel } from "../lib/clock.ts";
 import { watchBudgets } from "../services/budgets.ts";
 import { pruneHistory } from "../services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
@@ -16,9 +17,9 @@ export type Upkeep = { start(): void; stop(): Promise<void> };
  */
 export function createUpkeep(ctx: Context): Upkeep {
   const log = getLogger(["gptrunner", "upkeep"]);
-  const timers: ReturnType<typeof setInterval>[] = [];
+  const cancels: Cancel[] = [];
   const underWay = new Set<Promise<void>>();
-  let watchedAt = ctx.now();
+  let watchedAt = ctx.clock.now();
 
   function run(name: string, work: () => Promise<unknown>): void {
     const promise = work()
@@ -32,7 +33,7 @@ export function createUpkeep(ctx: Context): Upkeep {
 
   function watch(): void {
     const since = watchedAt - WATCH_EVERY_MS;
-    watchedAt = ctx.now();
+    watchedAt = ctx.clock.now();
     run("The watch on the queue", () => watchQueue(ctx));
     run("The watch on the disk", () => watchDisk(ctx));
     run("The watch on the budgets", () => watchBudgets(ctx));
@@ -44,10 +45,13 @@ export function createUpkeep(ctx: Context): Upkeep {
   return {
     start() {
       prune();
-      timers.push(setInterval(watch, WATCH_EVERY_MS), setInterval(prune, PRUNE_EVERY_MS));
+      cancels.push(
+        ctx.clock.setInterval(watch, WATCH_EVERY_MS),
+        ctx.clock.setInterval(prune, PRUNE_EVERY_MS),
+      );
     },
     async stop() {
-      for (const timer of timers) clearInterval(timer);
+      for (const cancel of cancels) cancel();
       await Promise.all(underWay);
     },
   };

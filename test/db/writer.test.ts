@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createClient } from "@libsql/client";
 
 import { createWriter } from "../../src/db/writer.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 
 async function givenWriter() {
   const dir = mkdtempSync(join(tmpdir(), "writer-"));
@@ -19,7 +20,7 @@ async function givenWriter() {
   };
   return {
     client,
-    writer: createWriter(counting as unknown as typeof client),
+    writer: createWriter(counting as unknown as typeof client, createSystemClock()),
     commits: () => commits,
     ids: async () =>
       (await client.execute("SELECT id FROM t ORDER BY id")).rows.map(({ id }) => id),
@@ -87,7 +88,7 @@ test("more than a commit should hold is split between units, never inside one", 
 
 test("a broken connection fails all who wait, because nobody knows what was committed", async () => {
   const broken = { batch: () => Promise.reject(new Error("connection reset")) };
-  const writer = createWriter(broken as never);
+  const writer = createWriter(broken as never, createSystemClock());
   const outcomes = await Promise.allSettled([writer.write([insert(1)]), writer.write([insert(2)])]);
   expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   await writer.settled();

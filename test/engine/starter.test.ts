@@ -1,19 +1,17 @@
 import { describe, expect, test } from "bun:test";
 
 import { createStarter, type Startable } from "../../src/engine/starter.ts";
+import { toldTime } from "../support/clock.ts";
 
 type One = Startable & { n: number };
 
 function givenStarter() {
-  const clock = { now: 0 };
+  const { told, clock } = toldTime();
   const started: One[] = [];
-  const starter = createStarter<One>(
-    (one) => started.push(one),
-    () => clock.now,
-  );
+  const starter = createStarter<One>((one) => started.push(one), clock);
   let made = 0;
   return {
-    clock,
+    clock: told,
     started,
     starter,
     calls: (count: number, isUrgent = false) =>

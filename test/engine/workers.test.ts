@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 
 import type { Call, Outcome } from "../../src/engine/protocol.ts";
 import { createWorkerPool } from "../../src/engine/worker-pool.ts";
+import { startWorkerThread } from "../../src/engine/worker-thread.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { hang, startProvider, TERMS } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
@@ -22,7 +24,8 @@ function givenPool(baseUrl: string, size = 1) {
     simulator: { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
     onOutcomes: (more) => outcomes.push(...more),
     onDeltas: () => {},
-    now: Date.now,
+    clock: createSystemClock(),
+    startThread: startWorkerThread,
   });
   globalThis.Worker = Original;
   const call = (task: number): Call => ({

@@ -82,15 +82,15 @@ describe("an API key", () => {
     const soon = Date.now() + 60_000;
     const key = await givenKey(app, { expiresAt: new Date(soon).toISOString() });
     expect((await key.get("/tasks")).status).toBe(200);
-    app.ctx.now = () => soon - 1;
+    app.ctx.clock.now = () => soon - 1;
     expect((await key.get("/tasks")).status).toBe(200);
-    app.ctx.now = () => soon;
+    app.ctx.clock.now = () => soon;
     expect((await key.get("/tasks")).status).toBe(401);
-    app.ctx.now = Date.now;
+    app.ctx.clock.now = Date.now;
     const past = await app.post("/api-keys", { name: "x", expiresAt: "2020-01-01T00:00:00Z" });
     expect(past.body.error.details.issues[0].path).toBe("expiresAt");
     await app.patch(`/api-keys/${key.id}`, { expiresAt: null });
-    app.ctx.now = () => soon;
+    app.ctx.clock.now = () => soon;
     expect((await key.get("/tasks")).status).toBe(200);
   });
 
@@ -104,10 +104,10 @@ describe("an API key", () => {
     expect((await key.get("/tasks")).status).toBe(200);
     const replay = await rotated.post("/tasks", { id: "t", prompt: "x", idempotencyKey: "once" });
     expect([replay.status, replay.headers.get("idempotency-replayed")]).toEqual([200, "true"]);
-    app.ctx.now = () => Date.now() + 3_600_001;
+    app.ctx.clock.now = () => Date.now() + 3_600_001;
     expect((await key.get("/tasks")).status).toBe(401);
     expect((await rotated.get("/tasks")).status).toBe(200);
-    app.ctx.now = Date.now;
+    app.ctx.clock.now = Date.now;
     await app.post(`/api-keys/${key.id}/rotate`, { overlapSeconds: 0 });
     expect((await key.get("/tasks")).status).toBe(401);
     expect((await rotated.get("/tasks")).status).toBe(401);
@@ -145,7 +145,7 @@ describe("an API key", () => {
     });
     expect(data.usage.total).toEqual(data.usage.month);
     expect(Date.now() - Date.parse(data.lastUsedAt)).toBeLessThan(60_000);
-    app.ctx.now = () => Date.now() + 40 * 86_400_000;
+    app.ctx.clock.now = () => Date.now() + 40 * 86_400_000;
     const later = (await app.get(`/api-keys/${key.id}`)).body.data.usage;
     expect([later.month.tasks, later.total.tasks]).toEqual([0, 3]);
   });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { readConfig } from "../../src/config.ts";
 import { openDatabase } from "../../src/db/client.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { startProvider } from "../support/provider.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
@@ -166,7 +167,9 @@ describe("starting", () => {
   test("on a database that does not answer tells its address without the token", async () => {
     const url = "http://user:hidden-password@127.0.0.1:1/db?authToken=hidden-token";
     const { databaseUrl } = readConfig({ DATABASE_URL: url });
-    const refusal = await openDatabase(databaseUrl, "hidden-token").catch(String);
+    const refusal = await openDatabase(databaseUrl, createSystemClock(), "hidden-token").catch(
+      String,
+    );
     expect(refusal).toContain("http://127.0.0.1:1/db");
     expect(refusal).not.toContain("hidden");
   });

@@ -10,7 +10,7 @@ import { sqld, startSqld } from "../support/sqld.ts";
 async function startAtNoon(env: Record<string, string>) {
   const app = await startServer(env);
   const clock = { now: Date.parse("2030-01-01T12:00:30.000Z") };
-  app.ctx.now = () => clock.now;
+  app.ctx.clock.now = () => clock.now;
   return { app, clock };
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { Client } from "@libsql/client";
 
 import { bucketOf, BUCKET_BOUNDS_MS, quantileOf } from "../../src/domain/latency.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { rowsOf } from "../../src/store/rows.ts";
 import { readStock } from "../../src/store/stock.ts";
 import { cancelTask } from "../../src/store/task-moves.ts";
@@ -167,10 +168,11 @@ test.each([
         return { columns: ["batches", "total"], rows: [[batches, reads]] };
       },
     } as unknown as Client;
-    await readStock(client);
-    await readStock(client);
+    const ctx = { client, clock: createSystemClock() };
+    await readStock(ctx);
+    await readStock(ctx);
     expect(reads).toBe(expected);
     // Kept for so long and no longer.
-    await until(async () => (await readStock(client)).total > expected || undefined);
+    await until(async () => (await readStock(ctx)).total > expected || undefined);
   },
 );

@@ -3,11 +3,18 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { postGuarded, readTarget, RefusedTarget } from "../../src/lib/guarded-post.ts";
 import { isPublicAddress } from "../../src/lib/public-address.ts";
 import { startReceiver } from "../support/receiver.ts";
 
-const OPTIONS = { headers: {}, body: "{}", timeoutMs: 5000, allowedHosts: [] as string[] };
+const OPTIONS = {
+  headers: {},
+  body: "{}",
+  timeoutMs: 5000,
+  allowedHosts: [] as string[],
+  clock: createSystemClock(),
+};
 
 describe("an address", () => {
   test("that is not of the public internet is known in every spelling", () => {

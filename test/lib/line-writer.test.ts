@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { createLineWriter } from "../../src/lib/line-writer.ts";
 import { until } from "../support/server.ts";
 
@@ -22,7 +23,7 @@ function startPipe(room = Infinity) {
 
 test("the lines of a turn are one write, and one that cannot wait takes them with it", async () => {
   const pipe = startPipe();
-  const writer = createLineWriter(1, pipe.write);
+  const writer = createLineWriter(1, createSystemClock(), pipe.write);
   writer.add("a");
   writer.add("b");
   expect(pipe.written).toEqual([]);
@@ -35,7 +36,7 @@ test("the lines of a turn are one write, and one that cannot wait takes them wit
 
 test("what a full pipe does not take is written when it can, whole and in order", async () => {
   const pipe = startPipe(3);
-  const writer = createLineWriter(1, pipe.write);
+  const writer = createLineWriter(1, createSystemClock(), pipe.write);
   writer.add("one", true);
   writer.add("two", true);
   expect(pipe.written.join("")).toBe("one");
@@ -47,7 +48,7 @@ test("what a full pipe does not take is written when it can, whole and in order"
 });
 
 test("a reader that is gone is no error", () => {
-  const writer = createLineWriter(1, () => {
+  const writer = createLineWriter(1, createSystemClock(), () => {
     throw Object.assign(new Error("gone"), { code: "EPIPE" });
   });
   expect(() => writer.add("a", true)).not.toThrow();

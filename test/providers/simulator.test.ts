@@ -1,18 +1,18 @@
 import { describe, expect, test } from "bun:test";
 
 import type { Endpoint } from "../../src/domain/request.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+import { createSystemRandom } from "../../src/lib/random.ts";
 import { createCaller } from "../../src/providers/openai.ts";
 import { createSimulator } from "../../src/providers/simulator.ts";
 import { countTokens } from "../../src/providers/tokens.ts";
 import { TERMS } from "../support/provider.ts";
 
-const call = createCaller({
-  ...TERMS,
-  kind: "simulator",
-  name: "simulator",
-  latencyMs: 0,
-  failureRate: 0,
-});
+const OUTSIDE = { clock: createSystemClock(), random: createSystemRandom(), fetch };
+const call = createCaller(
+  { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
+  OUTSIDE,
+);
 
 async function ask(endpoint: Endpoint, body: Record<string, unknown>, heard: string[] = []) {
   const result = await call({
@@ -88,10 +88,11 @@ describe("the simulator", () => {
   });
 
   test("fails as often as it is told, and takes its time", async () => {
-    const numbers = [0, 0.1, 0, 0.9];
+    const requestId = Array.from({ length: 26 }, () => 0);
+    const numbers = [0, 0.1, ...requestId, 0, 0.9];
     const simulate = createSimulator(
       { latencyMs: 20, failureRate: 0.5 },
-      () => numbers.shift() ?? 1,
+      { ...OUTSIDE, random: () => numbers.shift() ?? 0.5 },
     );
     const init = { method: "POST", body: JSON.stringify({ model: "m", messages }) };
     const begun = performance.now();
@@ -101,7 +102,7 @@ describe("the simulator", () => {
   });
 
   test("stops when it is told to", async () => {
-    const simulate = createSimulator({ latencyMs: 60_000, failureRate: 0 });
+    const simulate = createSimulator({ latencyMs: 60_000, failureRate: 0 }, OUTSIDE);
     const abort = new AbortController();
     const answering = simulate("http://x/v1/models", { signal: abort.signal });
     abort.abort();

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { Outcome } from "../../src/engine/protocol.ts";
 import { createProviderWatch } from "../../src/engine/provider-watch.ts";
 import { createUpstreams } from "../../src/engine/upstreams.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { listOpenAlerts } from "../../src/services/alerts.ts";
 import { pruneHistory } from "../../src/services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../../src/services/watch.ts";
@@ -23,7 +24,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
       MAX_RETRIES: "50",
       RETRY_MAX_MS: "300",
     });
-    const later = { ...app.ctx, now: () => Date.now() };
+    const later = { ...app.ctx, clock: createSystemClock() };
     const watch = createProviderWatch(later, { calls: 3, forMs: 50 });
     // The same reports that the engine's own watch, which takes ten seconds, gets.
     const outcome = (failure: object | null, at: number) =>
@@ -48,7 +49,11 @@ describe("an alert is raised, and cleared when it is over,", () => {
     await using app = await startServer(provider.env);
     const clock = { now: 1000 };
     const dead = { at: 0, latencyMs: 1, status: null, error: "connection refused" };
-    const ctx = { ...app.ctx, now: () => clock.now, probeProvider: async () => dead };
+    const ctx = {
+      ...app.ctx,
+      clock: { ...app.ctx.clock, now: () => clock.now },
+      probeProvider: async () => dead,
+    };
     const watch = createProviderWatch(ctx);
     const upstreams = createUpstreams(ctx, (unreachable) => {
       if (unreachable) watch.probeFailed(unreachable.provider, unreachable.why);
@@ -74,7 +79,13 @@ describe("an alert is raised, and cleared when it is over,", () => {
     await using app = await startServer();
     const MB = 1024 * 1024;
     const disk = (freeMb: number, totalMb: number) =>
-      watchDisk(app.ctx, async () => ({ free: freeMb * MB, total: totalMb * MB }));
+      watchDisk({
+        ...app.ctx,
+        files: {
+          ...app.ctx.files,
+          space: async () => ({ free: freeMb * MB, total: totalMb * MB }),
+        },
+      });
     await disk(6000, 1_000_000);
     expect(await codes(app)).toEqual([]);
     await disk(300, 10_000);

@@ -21,7 +21,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
   const provider = env ? undefined : await startProvider();
   const app = await startServer({ ...(env ?? provider?.env), ROLE: "api" });
   const clock = { now: Date.parse(time) };
-  app.ctx.now = () => clock.now;
+  app.ctx.clock.now = () => clock.now;
   const timers = new Set<{ ms: number }>();
   const setTimer: SetTimer = (_callback, ms) => {
     const timer = { ms };

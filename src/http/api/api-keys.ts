@@ -195,7 +195,7 @@ const revoke = route({
 export const keyRoutes = createRouter()
   .openapi(create, async (c) => {
     const { secret, record } = await service.createKey(c.var.ctx, c.req.valid("json"));
-    return c.json(success({ ...toBody(record), key: secret }, "API key created"), 201);
+    return c.json(success(c, { ...toBody(record), key: secret }, "API key created"), 201);
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
@@ -203,7 +203,7 @@ export const keyRoutes = createRouter()
     const last = keys.at(-1)?.key;
     const value = query.sort === "name" ? last?.name : last?.createdAt;
     return c.json(
-      success({
+      success(c, {
         keys: keys.map(toBody),
         pagination: pagination(
           query,
@@ -217,22 +217,22 @@ export const keyRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const record = await service.getKey(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toBody(record)), 200);
+    return c.json(success(c, toBody(record)), 200);
   })
   .openapi(patch, async (c) => {
     const { id } = c.req.valid("param");
     const record = await service.updateKey(c.var.ctx, id, c.req.valid("json"));
-    return c.json(success(toBody(record), "API key updated"), 200);
+    return c.json(success(c, toBody(record), "API key updated"), 200);
   })
   .openapi(rotate, async (c) => {
     const { overlapSeconds = DEFAULT_OVERLAP_SECONDS } = c.req.valid("json");
     const { id } = c.req.valid("param");
     const { secret, record } = await service.rotateKey(c.var.ctx, id, overlapSeconds * 1000);
-    return c.json(success({ ...toBody(record), key: secret }, "API key rotated"), 200);
+    return c.json(success(c, { ...toBody(record), key: secret }, "API key rotated"), 200);
   })
   .openapi(revoke, async (c) => {
     await service.revokeKey(c.var.ctx, c.req.valid("param").id);
-    return c.json(successOnly("API key revoked"), 200);
+    return c.json(successOnly(c, "API key revoked"), 200);
   });
 
 function toBody({ key, month, total }: service.KeyRecord): z.infer<typeof KeyBody> {

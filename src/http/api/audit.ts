@@ -54,7 +54,7 @@ export const auditRoutes = createRouter().openapi(list, async (c) => {
   const { entries, total } = await listAudit(c.var.ctx, query, toPage(query));
   const last = entries.at(-1);
   return c.json(
-    success({
+    success(c, {
       entries: entries.map(toBody),
       pagination: pagination(query, total, entries.length, last && [last.at, last.id]),
     }),

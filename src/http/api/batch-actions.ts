@@ -228,26 +228,26 @@ export const batchActionRoutes = createRouter()
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
     c.set("executionId", executionId);
     return c.json(
-      success({ executionId, status: "running" as const }, "Batch execution started"),
+      success(c, { executionId, status: "running" as const }, "Batch execution started"),
       200,
     );
   })
   .openapi(pause, async (c) => {
     const reason = { code: "requested", message: "Paused through the API" };
     const batch = await service.pauseBatch(c.var.ctx, c.req.valid("param").id, reason);
-    return c.json(success(toListItem(batch), "Batch paused"), 200);
+    return c.json(success(c, toListItem(batch), "Batch paused"), 200);
   })
   .openapi(resume, async (c) => {
     const batch = await service.resumeBatch(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toListItem(batch), "Batch resumed"), 200);
+    return c.json(success(c, toListItem(batch), "Batch resumed"), 200);
   })
   .openapi(cancel, async (c) => {
     const batch = await service.cancelBatch(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toListItem(batch), "Batch cancelled"), 200);
+    return c.json(success(c, toListItem(batch), "Batch cancelled"), 200);
   })
   .openapi(output, async (c) => {
     const batch = await rewriteOutput(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toListItem(batch), "The output file is being written"), 200);
+    return c.json(success(c, toListItem(batch), "The output file is being written"), 200);
   })
   .openapi(retry, async (c) => {
     const { statuses = ["failed"] } = c.req.valid("json");
@@ -255,12 +255,12 @@ export const batchActionRoutes = createRouter()
     const { executionId } = await service.retryBatch(c.var.ctx, c.req.valid("param").id, statuses);
     c.set("executionId", executionId);
     return c.json(
-      success({ executionId, status: "running" as const }, "Batch execution started"),
+      success(c, { executionId, status: "running" as const }, "Batch execution started"),
       200,
     );
   })
   .openapi(estimate, async (c) => {
-    return c.json(success(await estimateBatch(c.var.ctx, c.req.valid("param").id)), 200);
+    return c.json(success(c, await estimateBatch(c.var.ctx, c.req.valid("param").id)), 200);
   })
   .openapi(change, async (c) => {
     const batch = await service.updateBatch(
@@ -268,9 +268,9 @@ export const batchActionRoutes = createRouter()
       c.req.valid("param").id,
       c.req.valid("json"),
     );
-    return c.json(success(toListItem(batch), "Batch updated successfully"), 200);
+    return c.json(success(c, toListItem(batch), "Batch updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
     await service.deleteBatch(c.var.ctx, c.req.valid("param").id, c.req.valid("query").force);
-    return c.json(successOnly("Batch deleted successfully"), 200);
+    return c.json(successOnly(c, "Batch deleted successfully"), 200);
   });

@@ -178,9 +178,9 @@ export const batchRoutes = createRouter()
       taskCount,
       createdAt: toIso(createdAt),
     };
-    if (!isReplay) return c.json(success(data, "Batch created successfully"), 201);
+    if (!isReplay) return c.json(success(c, data, "Batch created successfully"), 201);
     c.header("Idempotency-Replayed", "true");
-    return c.json(success(data, "Batch created successfully"), 200);
+    return c.json(success(c, data, "Batch created successfully"), 200);
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
@@ -188,7 +188,7 @@ export const batchRoutes = createRouter()
     const last = batches.at(-1);
     const value = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
-      success({
+      success(c, {
         batches: batches.map(toListItem),
         pagination: pagination(
           query,
@@ -212,9 +212,9 @@ export const batchRoutes = createRouter()
     });
     const last = tasks.at(-1)?.task;
     return c.json(
-      success({
+      success(c, {
         ...toListItem(batch),
-        ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.now()),
+        ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.clock.now()),
         tasks: tasks.map(toTaskInBatch),
         pagination: pagination(
           query,

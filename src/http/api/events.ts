@@ -160,7 +160,7 @@ export const eventRoutes = createRouter()
       ...(taskId === undefined ? {} : { taskId }),
       ...(batchId === undefined ? {} : { batchId }),
     });
-    return c.json(success({ token: made.token, expiresAt: toIso(made.expiresAt) }), 201);
+    return c.json(success(c, { token: made.token, expiresAt: toIso(made.expiresAt) }), 201);
   })
   .openapi(all, async (c) => {
     const { types, since, taskId, batchId } = c.req.valid("query");

@@ -74,7 +74,7 @@ const get = route({
 
 export const executionRoutes = createRouter().openapi(get, async (c) => {
   const record = await getExecution(c.var.ctx, c.req.valid("param").id);
-  return c.json(success(toExecutionBody(record)), 200);
+  return c.json(success(c, toExecutionBody(record)), 200);
 });
 
 export function toExecutionBody(record: ExecutionRecord): z.infer<typeof ExecutionBody> {

@@ -120,7 +120,7 @@ const listed = createRouter()
     const last = files.at(-1);
     const value = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
-      success({
+      success(c, {
         files: files.map(toBody),
         pagination: pagination(
           query,
@@ -134,7 +134,7 @@ const listed = createRouter()
   })
   .openapi(get, async (c) => {
     const file = await service.getFile(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toBody(file)), 200);
+    return c.json(success(c, toBody(file)), 200);
   })
   .openapi(content, async (c) => {
     const { file, content: bytes } = await service.openFile(c.var.ctx, c.req.valid("param").id);
@@ -148,7 +148,7 @@ const listed = createRouter()
   })
   .openapi(remove, async (c) => {
     await service.deleteFile(c.var.ctx, c.req.valid("param").id);
-    return c.json(successOnly("File deleted successfully"), 200);
+    return c.json(successOnly(c, "File deleted successfully"), 200);
   });
 
 export const fileRoutes = createRouter().route("/", listed);
@@ -156,10 +156,10 @@ export const fileRoutes = createRouter().route("/", listed);
 routeByHand(fileRoutes, upload, async (c) => {
   const file = await readUpload(
     c.req.raw,
-    c.var.ctx.config.bodyTimeoutMs,
+    { clock: c.var.ctx.clock, maxPauseMs: c.var.ctx.config.bodyTimeoutMs },
     ({ name, content: bytes }) => service.storeFile(c.var.ctx, c.var.caller, name, bytes),
   );
-  return c.json(success(toBody(file), "File uploaded successfully"), 201);
+  return c.json(success(c, toBody(file), "File uploaded successfully"), 201);
 });
 
 function toBody({ id, name, bytes, sha256, createdAt }: StoredFile): z.infer<typeof FileBody> {

@@ -193,7 +193,7 @@ export const metricsRoutes = createRouter()
     const { load } = c.var.ctx;
     const { total, completed, failed, pending, running, cancelled } = tasks;
     return c.json(
-      success({
+      success(c, {
         tasks: { total, completed, failed, pending, running, cancelled },
         performance: {
           averageExecutionTime: seconds(performance.averageExecutionMs),
@@ -213,12 +213,12 @@ export const metricsRoutes = createRouter()
   })
   .openapi(failed, async (c) => {
     const groups = await failureGroups(c.var.ctx);
-    return c.json(success({ failures: groups.map(toFailureGroup) }), 200);
+    return c.json(success(c, { failures: groups.map(toFailureGroup) }), 200);
   })
   .openapi(tasks, async (c) => {
     const query = c.req.valid("query");
     const metrics = await taskMetrics(c.var.ctx, query);
-    return c.json(success({ period: query.period, ...toBody(metrics) }), 200);
+    return c.json(success(c, { period: query.period, ...toBody(metrics) }), 200);
   });
 
 function toFailureGroup(group: FailureGroup): z.infer<typeof FailureGroups>[number] {

@@ -192,7 +192,7 @@ const runs = route({
 export const scheduleRoutes = createRouter()
   .openapi(create, async (c) => {
     const schedule = await service.createSchedule(c.var.ctx, c.var.caller, c.req.valid("json"));
-    return c.json(success(toScheduleBody(schedule), "Scheduled task created successfully"), 201);
+    return c.json(success(c, toScheduleBody(schedule), "Scheduled task created successfully"), 201);
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
@@ -200,7 +200,7 @@ export const scheduleRoutes = createRouter()
     const last = schedules.at(-1);
     const key = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
-      success({
+      success(c, {
         tasks: schedules.map(toScheduleBody),
         pagination: pagination(
           query,
@@ -214,31 +214,31 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const schedule = await service.getSchedule(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toScheduleBody(schedule)), 200);
+    return c.json(success(c, toScheduleBody(schedule)), 200);
   })
   .openapi(update, async (c) => {
     const { id } = c.req.valid("param");
     const schedule = await service.updateSchedule(c.var.ctx, id, c.req.valid("json"));
-    return c.json(success(toScheduleBody(schedule), "Scheduled task updated successfully"), 200);
+    return c.json(success(c, toScheduleBody(schedule), "Scheduled task updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
     await service.deleteSchedule(c.var.ctx, c.req.valid("param").id);
-    return c.json(successOnly("Scheduled task deleted successfully"), 200);
+    return c.json(successOnly(c, "Scheduled task deleted successfully"), 200);
   })
   .openapi(enable, async (c) => {
     const { id } = c.req.valid("param");
     const schedule = await service.updateSchedule(c.var.ctx, id, { isActive: true });
-    return c.json(success(toScheduleBody(schedule), "Scheduled task enabled"), 200);
+    return c.json(success(c, toScheduleBody(schedule), "Scheduled task enabled"), 200);
   })
   .openapi(disable, async (c) => {
     const { id } = c.req.valid("param");
     const schedule = await service.updateSchedule(c.var.ctx, id, { isActive: false });
-    return c.json(success(toScheduleBody(schedule), "Scheduled task disabled"), 200);
+    return c.json(success(c, toScheduleBody(schedule), "Scheduled task disabled"), 200);
   })
   .openapi(run, async (c) => {
     const { isDryRun } = c.req.valid("json");
     const made = await service.runSchedule(c.var.ctx, c.req.valid("param").id, { isDryRun });
-    return c.json(success(toRunBody(made), "Scheduled task run started"), 200);
+    return c.json(success(c, toRunBody(made), "Scheduled task run started"), 200);
   })
   .openapi(runs, async (c) => {
     const query = { ...c.req.valid("query"), sort: "run", order: "desc" as const };
@@ -247,7 +247,7 @@ export const scheduleRoutes = createRouter()
     const found = await service.listScheduleRuns(c.var.ctx, c.req.valid("param").id, page);
     const last = found.runs.at(-1)?.run;
     return c.json(
-      success({
+      success(c, {
         runs: found.runs.map(toRunBody),
         pagination: pagination(query, found.total, found.runs.length, last && [last.seq, last.seq]),
       }),

@@ -97,7 +97,7 @@ export function createStatusRoutes(engine: EngineProbe) {
       const [route] = routesOf(config, config.defaultModel);
       const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
       return c.json(
-        success({
+        success(c, {
           status,
           version: packageJson.version,
           uptime: Math.floor(process.uptime()),
@@ -122,6 +122,6 @@ export function createStatusRoutes(engine: EngineProbe) {
           `There is no such service; there are ${SERVICES.join(", ")}`,
         );
       const health = await serviceHealth(c.var.ctx, engine, name);
-      return c.json(success({ service: name, ...health }), 200);
+      return c.json(success(c, { service: name, ...health }), 200);
     });
 }

@@ -291,26 +291,30 @@ export const taskRoutes = createRouter()
       const record = await holdWait(c, () => service.waitForTask(c.var.ctx, task.id, waitMs));
       if (record && isFinal(record.task.status)) {
         waitApplied(c);
-        return c.json(success(toTaskBody(record), "Task created and executed"), status);
+        return c.json(success(c, toTaskBody(record), "Task created and executed"), status);
       }
     }
     const { executionId } = task;
     const data = { id: task.id, status: task.status, createdAt: toIso(task.createdAt) };
     return c.json(
-      success(executionId === null ? data : { ...data, executionId }, "Task created successfully"),
+      success(
+        c,
+        executionId === null ? data : { ...data, executionId },
+        "Task created successfully",
+      ),
       status,
     );
   })
   .openapi(get, async (c) => {
     const record = await service.getTask(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toTaskBody(record)), 200);
+    return c.json(success(c, toTaskBody(record)), 200);
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { tasks, total } = await service.listTasks(c.var.ctx, query, toPage(query));
     const last = tasks.at(-1);
     return c.json(
-      success({
+      success(c, {
         tasks: tasks.map(toListItem),
         pagination: pagination(query, total, tasks.length, last && [last.sortValue, last.task.seq]),
       }),
@@ -319,11 +323,11 @@ export const taskRoutes = createRouter()
   })
   .openapi(patch, async (c) => {
     const record = await updateTask(c.var.ctx, c.req.valid("param").id, c.req.valid("json"));
-    return c.json(success(toTaskBody(record), "Task updated successfully"), 200);
+    return c.json(success(c, toTaskBody(record), "Task updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
     await service.deleteTask(c.var.ctx, c.req.valid("param").id, c.req.valid("query").force);
-    return c.json(successOnly("Task deleted successfully"), 200);
+    return c.json(successOnly(c, "Task deleted successfully"), 200);
   })
   .openapi(execute, async (c) => {
     const { id } = c.req.valid("param");
@@ -337,19 +341,19 @@ export const taskRoutes = createRouter()
       const record = await holdWait(c, () => service.waitForTask(c.var.ctx, id, waitMs));
       if (record && isFinal(record.task.status)) {
         waitApplied(c);
-        return c.json(success(toTaskBody(record), "Task executed"), 200);
+        return c.json(success(c, toTaskBody(record), "Task executed"), 200);
       }
     }
     return c.json(
-      success({ executionId, status: "running" as const }, "Task execution started"),
+      success(c, { executionId, status: "running" as const }, "Task execution started"),
       200,
     );
   })
   .openapi(cancel, async (c) => {
     const record = await service.cancelTask(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toTaskBody(record), "Task cancelled"), 200);
+    return c.json(success(c, toTaskBody(record), "Task cancelled"), 200);
   })
   .openapi(executions, async (c) => {
     const records = await listExecutions(c.var.ctx, c.req.valid("param").id);
-    return c.json(success({ executions: records.map(toExecutionBody) }), 200);
+    return c.json(success(c, { executions: records.map(toExecutionBody) }), 200);
   });

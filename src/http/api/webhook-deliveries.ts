@@ -140,7 +140,7 @@ export const deliveryRoutes = createRouter()
     );
     const last = deliveries.at(-1);
     return c.json(
-      success({
+      success(c, {
         deliveries: deliveries.map((delivery) => toDeliveryBody(delivery, webhook)),
         pagination: pagination(query, total, deliveries.length, last && [last.at, last.seq]),
       }),
@@ -152,7 +152,7 @@ export const deliveryRoutes = createRouter()
     const webhook = await getWebhook(c.var.ctx, id);
     const seq = Number(deliveryId.slice("dlv-".length));
     const delivery = await service.replayDelivery(c.var.ctx, webhook, seq);
-    return c.json(success(toDeliveryBody(delivery, webhook), "It is sent again"), 200);
+    return c.json(success(c, toDeliveryBody(delivery, webhook), "It is sent again"), 200);
   })
   .openapi(replayAll, async (c) => {
     const { since, onlyFailed = false } = c.req.valid("json");
@@ -161,7 +161,7 @@ export const deliveryRoutes = createRouter()
       since: Date.parse(since),
       onlyFailed,
     });
-    return c.json(success({ deliveries }), 200);
+    return c.json(success(c, { deliveries }), 200);
   });
 
 export function toDeliveryBody(

@@ -198,37 +198,40 @@ export const webhookRoutes = createRouter()
   .openapi(create, async (c) => {
     const made = await service.createWebhook(c.var.ctx, c.var.caller, c.req.valid("json"));
     const data = { ...toBody(made.webhook), secret: made.secret };
-    return c.json(success(data, "Webhook created successfully"), 201);
+    return c.json(success(c, data, "Webhook created successfully"), 201);
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { webhooks, total } = await service.listWebhooks(c.var.ctx, toPage(query));
     const last = webhooks.at(-1);
     const page = pagination(query, total, webhooks.length, last && [last.createdAt, last.seq]);
-    return c.json(success({ webhooks: webhooks.map(toBody), pagination: page }), 200);
+    return c.json(success(c, { webhooks: webhooks.map(toBody), pagination: page }), 200);
   })
   .openapi(get, async (c) => {
     const webhook = await service.getWebhook(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(toBody(webhook)), 200);
+    return c.json(success(c, toBody(webhook)), 200);
   })
   .openapi(patch, async (c) => {
     const { id } = c.req.valid("param");
     const webhook = await service.updateWebhook(c.var.ctx, id, c.req.valid("json"));
-    return c.json(success(toBody(webhook), "Webhook updated successfully"), 200);
+    return c.json(success(c, toBody(webhook), "Webhook updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
     await service.deleteWebhook(c.var.ctx, c.req.valid("param").id);
-    return c.json(successOnly("Webhook deleted successfully"), 200);
+    return c.json(successOnly(c, "Webhook deleted successfully"), 200);
   })
   .openapi(rotate, async (c) => {
     const { id } = c.req.valid("param");
     const made = await service.rotateSecret(c.var.ctx, id, c.req.valid("json").secret);
-    return c.json(success({ ...toBody(made.webhook), secret: made.secret }, "Secret rotated"), 200);
+    return c.json(
+      success(c, { ...toBody(made.webhook), secret: made.secret }, "Secret rotated"),
+      200,
+    );
   })
   .openapi(test, async (c) => {
     const { id } = c.req.valid("param");
     const delivery = await service.testWebhook(c.var.ctx, id);
-    return c.json(success(toDeliveryBody(delivery, { id })), 200);
+    return c.json(success(c, toDeliveryBody(delivery, { id })), 200);
   });
 
 function toBody(

@@ -1,0 +1,59 @@
+/** Cancels a timer; once it has gone off, does nothing. */
+export type Cancel = () => void;
+
+/**
+ * The time of one process, and its timers. Everything below `src` gets both from here, so that a test
+ * or the simulation decides what time it is and when a timer goes off.
+ */
+export type Clock = {
+  /** Wall time in Unix ms, for people, cron expressions and what is stored. It may jump either way. */
+  now(): number;
+  /** Ms since a moment of its own choice. It never goes back. */
+  monotonic(): number;
+  setTimeout(callback: () => void, ms: number): Cancel;
+  setInterval(callback: () => void, ms: number): Cancel;
+  /** Calls back when the present round of the event loop is over. */
+  setImmediate(callback: () => void): void;
+  /** Resolves after `ms`. */
+  sleep(ms: number): Promise<void>;
+};
+
+/** The clock of the machine. */
+export function createSystemClock(): Clock {
+  return {
+    now: Date.now,
+    monotonic: () => performance.now(),
+    setTimeout(callback, ms) {
+      const timer = setTimeout(callback, ms);
+      return () => clearTimeout(timer);
+    },
+    setInterval(callback, ms) {
+      const timer = setInterval(callback, ms);
+      return () => clearInterval(timer);
+    },
+    setImmediate: (callback) => void setImmediate(callback),
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  };
+}
+
+/** Resolves in the next round of the event loop, so that others get their turn. */
+export function nextRound(clock: Pick<Clock, "setImmediate">): Promise<void> {
+  return new Promise((resolve) => clock.setImmediate(resolve));
+}
+
+/** Whether the work ended within `ms`; it goes on in any case. Throws what the work throws in time. */
+export async function endsWithin(
+  clock: Pick<Clock, "setTimeout">,
+  work: Promise<unknown>,
+  ms: number,
+): Promise<boolean> {
+  let cancel: Cancel | undefined;
+  const late = new Promise<false>((resolve) => {
+    cancel = clock.setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    cancel?.();
+  }
+}

@@ -1,0 +1,73 @@
+import { createReadStream } from "node:fs";
+import { lstat, mkdir, open, realpath, rename, rm, statfs } from "node:fs/promises";
+
+/** What lies at a path, a symbolic link not followed. */
+export type FileKind = "file" | "folder" | "link" | "other";
+
+/** Bytes of a file system. */
+export type DiskSpace = { free: number; total: number };
+
+export type OpenFile = {
+  /** Appends. */
+  write(piece: string | Uint8Array): Promise<void>;
+  /** Resolves when what was written is on the disk. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** The files of one process; the simulation has its own. Paths are absolute; what fails throws the system's error. */
+export type FileSystem = {
+  /** `undefined` where there is nothing, or it cannot be told. */
+  kindOf(path: string): Promise<FileKind | undefined>;
+  realPath(path: string): Promise<string>;
+  /** Makes a folder, and those above it. */
+  makeFolder(path: string): Promise<void>;
+  /** The bytes of a file in chunks of `chunkBytes`. */
+  read(path: string, chunkBytes?: number): AsyncIterable<Buffer>;
+  /** The first bytes of a file, `bytes` at most. */
+  readStart(path: string, bytes: number): Promise<Buffer>;
+  /** An empty file, in place of what is there. */
+  create(path: string): Promise<OpenFile>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removes a file, if there is one. */
+  remove(path: string): Promise<void>;
+  /** The space of the file system that a folder is on. */
+  space(path: string): Promise<DiskSpace>;
+};
+
+export const systemFiles: FileSystem = {
+  async kindOf(path) {
+    const info = await lstat(path).catch(() => undefined);
+    if (!info) return undefined;
+    if (info.isFile()) return "file";
+    return info.isDirectory() ? "folder" : info.isSymbolicLink() ? "link" : "other";
+  },
+  realPath: (path) => realpath(path),
+  async makeFolder(path) {
+    await mkdir(path, { recursive: true });
+  },
+  read: (path, chunkBytes = 65_536) => createReadStream(path, { highWaterMark: chunkBytes }),
+  async readStart(path, bytes) {
+    const file = await open(path);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(bytes), 0, bytes, 0);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  },
+  async create(path) {
+    const file = await open(path, "w");
+    return {
+      write: (piece) => file.writeFile(piece),
+      sync: () => file.sync(),
+      close: () => file.close(),
+    };
+  },
+  rename: (from, to) => rename(from, to),
+  remove: (path) => rm(path, { force: true }),
+  async space(path) {
+    const { bavail, blocks, bsize } = await statfs(path);
+    return { free: bavail * bsize, total: blocks * bsize };
+  },
+};
