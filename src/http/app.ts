@@ -4,7 +4,9 @@ import type { MiddlewareHandler } from "hono";
 import type { Context } from "../context.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
+import { createKeyWatch } from "../services/key-watch.ts";
 import type { EngineProbe } from "../services/status.ts";
+import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
@@ -40,10 +42,12 @@ export function createApp(ctx: Context, options: AppOptions) {
     await next();
   });
   app.use(trace(ctx));
-  const connections = createConnections(ctx.config);
+  const warnOfProxy = createProxyWarning();
+  const connections = createConnections(ctx.config, createKeyWatch(ctx));
   app.use(async (c, next) => {
     c.set("hub", options.hub);
     c.set("connections", connections);
+    warnOfProxy(c);
     const leave = connections.enter();
     await next();
     leave();

@@ -70,7 +70,9 @@ export async function updateKey(
   const key = await requireKey(ctx, id);
   requireFuture(change.expiresAt, ctx.clock.now());
   const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
-  await applyTo(ctx, id, [
+  if (change.scopes !== undefined || change.expiresAt !== undefined)
+    requireOurs(key, "narrowed or ended");
+  await applyTo(ctx, key, [
     store.updateKey(id, {
       name: change.name ?? key.name,
       scopes: change.scopes ?? key.scopes,
@@ -92,27 +94,29 @@ export async function rotateKey(
   id: string,
   overlapMs: number,
 ): Promise<{ secret: string; record: KeyRecord }> {
-  requireOurs(await requireKey(ctx, id), "rotated");
+  const key = await requireKey(ctx, id);
+  requireOurs(key, "rotated");
   const secret = newSecret();
   const now = ctx.clock.now();
-  await applyTo(ctx, id, [store.rotateKey(id, describeSecret(secret), now + overlapMs, now)]);
+  await applyTo(ctx, key, [store.rotateKey(id, describeSecret(secret), now + overlapMs, now)]);
   return { secret, record: await getKey(ctx, id) };
 }
 
 /** Ends a key at once and for good. What it made stays. */
 export async function revokeKey(ctx: Context, id: string): Promise<void> {
-  requireOurs(await requireKey(ctx, id), "revoked");
-  await applyTo(ctx, id, [store.revokeKey(id, ctx.clock.now())]);
+  const key = await requireKey(ctx, id);
+  requireOurs(key, "revoked");
+  await applyTo(ctx, key, [store.revokeKey(id, ctx.clock.now())]);
 }
 
 /** Writes a change whose first statement returns a row where the key allowed it. */
 async function applyTo(
   ctx: Context,
-  id: string,
+  { id, seq }: store.ApiKey,
   unit: Parameters<Context["writer"]["write"]>[0],
 ): Promise<void> {
   const [result] = await ctx.writer.write(unit);
-  ctx.signals.emit("keys", undefined);
+  ctx.signals.emit("keys", { key: seq });
   if (rowsOf(result).length === 0)
     throw new AppError("API_KEY_FIXED", `API key ${id} was revoked or has expired`);
 }
@@ -127,7 +131,7 @@ function requireOurs({ id, origin }: store.ApiKey, what: string): void {
   if (origin === "environment")
     throw new AppError(
       "API_KEY_FIXED",
-      `API key ${id} stands in API_KEYS, so it is ${what} by changing that and starting again`,
+      `API key ${id} stands in API_KEYS, so it is ${what} by changing that and starting again; a restart would bring it back as it was`,
     );
 }
 

@@ -27,6 +27,11 @@ export function findValidKey(db: Db, hash: string, now: number): Promise<ApiKey 
     .get();
 }
 
+/** These keys, whatever has become of them. */
+export function listKeysBySeq(db: Db, seqs: number[]): Promise<ApiKey[]> {
+  return db.select().from(apiKeys).where(inArray(apiKeys.seq, seqs)).all();
+}
+
 export async function countValidKeys(db: Db, now: number): Promise<number> {
   const row = await db.select({ n: count() }).from(apiKeys).where(isValid(now)).get();
   return row?.n ?? 0;
@@ -129,11 +134,16 @@ function toValues(key: NewKey) {
   ];
 }
 
-/** Stores a key; one with the same hash that is there already becomes valid again. */
+/**
+ * Stores a key; one with the same hash that is there already becomes valid again, with all that the
+ * new one may do. A name that somebody gave it stays.
+ */
 export function insertKey(key: NewKey): Statement {
   return {
     sql: `INSERT INTO api_keys (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-          ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL`,
+          ON CONFLICT (hash) DO UPDATE SET revoked_at = NULL, scopes = excluded.scopes,
+            expires_at = excluded.expires_at, origin = excluded.origin,
+            name = CASE WHEN name GLOB 'API_KEYS *' THEN excluded.name ELSE name END`,
     args: toValues(key),
   };
 }

@@ -7,7 +7,7 @@ import { AppError, invalid } from "../../errors.ts";
 import type { StreamType } from "../../services/event-stream.ts";
 import { type Start, watchEvents, watchSubject } from "../../services/events.ts";
 import { createStreamToken } from "../../services/stream-tokens.ts";
-import { holdStream } from "../connections.ts";
+import { type Held, holdStream } from "../connections.ts";
 import { failures } from "../failures.ts";
 import { route } from "../route.ts";
 import { type AppEnv, createRouter, json, needs, success, Time, toIso } from "../router.ts";
@@ -129,7 +129,7 @@ const token = route({
   description:
     "For browsers, whose EventSource sends no headers: `new EventSource('/api/v1/events?access_token=…')`. " +
     "The token reads event streams, within `types`, `taskId` and `batchId`, and nothing else. A stream " +
-    "that is open stays open; API keys are never accepted in an address.",
+    "that is open stays open for as long as the API key is valid; API keys are never accepted in an address.",
   ...needs("read"),
   request: {
     body: {
@@ -167,7 +167,7 @@ export const eventRoutes = createRouter()
     const topic = withinGrant(c.var.grant, { taskId, batchId });
     const filter = { task: topic.taskId, batch: topic.batchId, types: typeSet(c, types) };
     const start = c.req.valid("header")["last-event-id"] ?? since;
-    const body = await hold(c, (release) => watchEvents(c.var.hub, filter, start, release));
+    const body = await hold(c, (reader) => watchEvents(c.var.hub, filter, start, reader));
     return c.body(body, 200, STREAM_HEADERS);
   })
   .openapi(ofTask, (c) =>
@@ -200,21 +200,21 @@ async function answerSubject(
   if (Object.keys(withinGrant(c.var.grant, asked)).length > 1)
     throw new AppError("FORBIDDEN", "This access_token is for less than this stream");
   const subject = { kind, id, types: typeSet(c, types) };
-  const body = await hold(c, (release) =>
-    watchSubject(c.var.ctx, c.var.hub, subject, start, release),
+  const body = await hold(c, (reader) =>
+    watchSubject(c.var.ctx, c.var.hub, subject, start, reader),
   );
   return body ? c.body(body, 200, STREAM_HEADERS) : c.body(null, 204);
 }
 
 /** Counts the stream as one of its key's for as long as it is open. */
-async function hold<B>(c: Context<AppEnv>, open: (release: () => void) => Promise<B>): Promise<B> {
-  const release = holdStream(c);
+async function hold<B>(c: Context<AppEnv>, open: (reader: Held) => Promise<B>): Promise<B> {
+  const held = holdStream(c);
   try {
-    const body = await open(release);
-    if (body === undefined) release();
+    const body = await open(held);
+    if (body === undefined) held.release();
     return body;
   } catch (error) {
-    release();
+    held.release();
     throw error;
   }
 }

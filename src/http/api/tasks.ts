@@ -288,7 +288,9 @@ export const taskRoutes = createRouter()
     if (task.executionId !== null) c.set("executionId", task.executionId);
     const waitMs = readWait(c);
     if (task.executionId !== null && waitMs > 0) {
-      const record = await holdWait(c, () => service.waitForTask(c.var.ctx, task.id, waitMs));
+      const record = await holdWait(c, (signal) =>
+        service.waitForTask(c.var.ctx, task.id, waitMs, signal),
+      );
       if (record && isFinal(record.task.status)) {
         waitApplied(c);
         return c.json(success(c, toTaskBody(record), "Task created and executed"), status);
@@ -338,7 +340,9 @@ export const taskRoutes = createRouter()
     c.set("executionId", executionId);
     const waitMs = readWait(c);
     if (waitMs > 0) {
-      const record = await holdWait(c, () => service.waitForTask(c.var.ctx, id, waitMs));
+      const record = await holdWait(c, (signal) =>
+        service.waitForTask(c.var.ctx, id, waitMs, signal),
+      );
       if (record && isFinal(record.task.status)) {
         waitApplied(c);
         return c.json(success(c, toTaskBody(record), "Task executed"), 200);
