@@ -95,6 +95,10 @@ export const BatchConfig = z
     promptTemplate: z.string().min(1).max(1_000_000).optional(),
     parameters: Parameters.optional(),
     cache: RequestFields.cache,
+    safeOutput: z
+      .boolean()
+      .describe("In `outputFile`, neutralise cells that a spreadsheet would run as formulas")
+      .optional(),
   })
   .meta(named("BatchConfig"));
 export type BatchConfig = z.infer<typeof BatchConfig>;

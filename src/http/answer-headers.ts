@@ -29,6 +29,13 @@ const HEADERS = {
   },
   "Preference-Applied": { description: "`wait=N`: the answer waited", schema: text },
   "Content-Disposition": { description: "A name for the file", schema: text },
+  "Accept-Ranges": { description: "`bytes`: parts can be asked for with `Range`", schema: text },
+  "Content-Range": { description: "Which part this is, and of how many bytes", schema: text },
+  "Content-Encoding": { description: "`gzip` where `Accept-Encoding` allows it", schema: text },
+  ETag: {
+    description: "Changes with the content; `If-None-Match` is answered 304 where it did not",
+    schema: text,
+  },
 } as const;
 export type HeaderName = keyof typeof HEADERS;
 

@@ -29,10 +29,10 @@ export function addDocs(app: OpenAPIHono<AppEnv>): void {
       c.res.headers.set("Content-Security-Policy", pagePolicy(html));
     },
     swaggerUI({
-      url: "/openapi.json",
-      baseUrl: "/docs",
+      url: "openapi.json",
+      baseUrl: "docs",
       title: "GPT Task Runner API",
-      persistAuthorization: true,
+      persistAuthorization: false,
     }),
   );
   const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));

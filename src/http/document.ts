@@ -14,7 +14,7 @@ const ABOUT = {
     description: packageJson.description,
     license: { name: "MIT", url: "https://opensource.org/license/mit" },
   },
-  servers: [{ url: "/" }],
+  servers: [{ url: ".", description: "This server, also below the path of a proxy" }],
   tags: [
     { name: "tasks", description: "Single prompts: create, execute, read" },
     { name: "batches", description: "Many tasks at once, from JSON or a CSV" },

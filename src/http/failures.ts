@@ -49,6 +49,11 @@ const FAILURES: Record<ErrorStatus, Failure> = {
     name: "UnsupportedMediaType",
     description: "The request body is of another type than the route takes, or compressed",
   },
+  416: {
+    name: "RangeNotSatisfiable",
+    description: "There is nothing in the range that was asked for",
+    headers: ["Content-Range"],
+  },
   429: {
     name: "TooManyRequests",
     description: "Too many requests, or the budget is used up",

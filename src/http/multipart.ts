@@ -5,6 +5,7 @@ import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 
 import { AppError, invalid } from "../errors.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
+import { refuseCompressed } from "./middleware.ts";
 
 /** How long the next piece of a body may take to come. */
 type Pace = { clock: Pick<Clock, "setTimeout">; maxPauseMs: number };
@@ -24,6 +25,7 @@ export async function readUpload<T>(
   { clock, maxPauseMs }: Pace,
   store: (upload: Upload) => Promise<T>,
 ): Promise<T> {
+  refuseCompressed(request);
   const type = request.headers.get("content-type") ?? "";
   if (!/^multipart\/form-data\s*;.*boundary=/i.test(type) || !request.body)
     throw new AppError(

@@ -5,6 +5,7 @@ import { readAnswer } from "../domain/answer.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { Clock } from "../lib/clock.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import { classifyErrorBody, classifyReply, classifyThrown, failure } from "./classify.ts";
@@ -176,6 +177,6 @@ function requestIdOf(reply: Response): string | null {
 }
 
 function parseBody(text: string) {
-  const body = parseJson(text);
+  const body = parseExactOrNone(text);
   return isJsonObject(body) ? body : {};
 }

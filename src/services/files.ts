@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 import type { Context } from "../context.ts";
-import { AppError } from "../errors.ts";
+import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import { explainWriting, writeWhole } from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
@@ -11,6 +11,7 @@ import type { Caller } from "./caller.ts";
 
 /** Uploads lie here, inside the files folder. */
 const UPLOADS = ".uploads";
+const LONGEST_NAME = 255;
 const FILE_ID = /^file-[0-9a-z]{1,60}$/;
 
 /** Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole. */
@@ -20,6 +21,7 @@ export async function storeFile(
   name: string,
   content: AsyncIterable<Uint8Array>,
 ): Promise<store.StoredFile> {
+  requireName(name);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
   const folder = join(ctx.config.filesDir, UPLOADS);
@@ -59,6 +61,15 @@ export async function storeFile(
   return getFile(ctx, id);
 }
 
+function requireName(name: string): void {
+  if (name.length > LONGEST_NAME)
+    throw invalid([
+      { path: "file", message: `its name is longer than ${LONGEST_NAME} characters` },
+    ]);
+  if (/[\p{Cc}\u2028\u2029]/u.test(name) || !name.isWellFormed())
+    throw invalid([{ path: "file", message: "its name has characters that no name may have" }]);
+}
+
 export async function getFile(ctx: Context, id: string): Promise<store.StoredFile> {
   const file = await store.findFile(ctx.db, id);
   if (!file) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
@@ -70,12 +81,10 @@ export async function listFiles(ctx: Context, page: store.FilePage) {
   return { files: await store.listFiles(ctx.db, page), total: await store.countFiles(ctx.db) };
 }
 
-/** An upload and its bytes. */
+/** An upload and its bytes, of which none is read before they are sent. */
 export async function openFile(ctx: Context, id: string) {
   const file = await getFile(ctx, id);
-  const path = await requireBytes(ctx, id);
-  const content: AsyncIterable<Uint8Array> = ctx.files.read(path);
-  return { file, content };
+  return { file, content: await ctx.files.blob(await requireBytes(ctx, id)) };
 }
 
 /** Deletes an upload. Batches that were made of it keep what they read. */

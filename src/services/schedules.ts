@@ -17,6 +17,7 @@ import {
 } from "../store/schedule-runs.ts";
 import * as store from "../store/schedules.ts";
 import type { Caller } from "./caller.ts";
+import { explainPath } from "./explain-path.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
 
@@ -229,7 +230,7 @@ async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
     return [];
   } catch (error) {
     if (!(error instanceof PathError)) throw error;
-    return [{ path: "inputFile", message: `${JSON.stringify(path)} ${error.message}` }];
+    return [{ path: "inputFile", message: explainPath(path, error, "read") }];
   }
 }
 

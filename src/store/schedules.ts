@@ -5,6 +5,7 @@ import type { Db } from "../db/client.ts";
 import { type Schedule, schedules } from "../db/schema.ts";
 import type { Statement } from "../db/writer.ts";
 import type { RunOutcome } from "../domain/schedule.ts";
+import { contains } from "./contains.ts";
 
 export type { Schedule };
 
@@ -90,7 +91,7 @@ export async function countSchedules(db: Db, filter: ScheduleFilter): Promise<nu
 function conditions({ isActive, name }: ScheduleFilter): (SQL | undefined)[] {
   return [
     isActive === undefined ? undefined : eq(schedules.isActive, isActive),
-    name === undefined ? undefined : sql`instr(lower(${schedules.name}), lower(${name})) > 0`,
+    name === undefined ? undefined : contains(schedules.name, name),
   ];
 }
 

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { SCOPES } from "../../domain/scope.ts";
 import * as service from "../../services/api-keys.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
@@ -131,7 +132,7 @@ const get = route({
   summary: "Get an API key and what its tasks came to",
   ...needs("admin"),
   request: { params: Params },
-  responses: { 200: json(KeyBody, "The key, without the key itself"), ...failures(404) },
+  responses: { ...resource(KeyBody, "The key, without the key itself"), ...failures(404) },
 });
 
 const patch = route({
@@ -217,7 +218,7 @@ export const keyRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const record = await service.getKey(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toBody(record)), 200);
+    return answerResource(c, toBody(record));
   })
   .openapi(patch, async (c) => {
     const { id } = c.req.valid("param");

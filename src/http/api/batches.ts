@@ -4,15 +4,16 @@ import { RESULT_FORMATS } from "../../domain/result-format.ts";
 import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
-import { streamResults } from "../../services/results.ts";
+import { resultsTag, streamResults } from "../../services/results.ts";
 import { tasksOf } from "../../store/stock.ts";
-import { headerRefs } from "../answer-headers.ts";
+import { downloads, sendDownload } from "../download.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { idempotencyKeyOf } from "../headers.ts";
 import { flag, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, success, toIso, FreeObject } from "../router.ts";
-import { toByteStream } from "../stream.ts";
+import { toBytes } from "../stream.ts";
 import {
   BatchBody,
   BatchListItem,
@@ -122,7 +123,7 @@ const get = route({
       }),
     }),
   },
-  responses: { 200: json(BatchBody, "The batch"), ...failures(404) },
+  responses: { ...resource(BatchBody, "The batch"), ...failures(404) },
 });
 
 const results = route({
@@ -144,16 +145,12 @@ const results = route({
     }),
   },
   responses: {
-    200: {
-      description: "The results, streamed",
-      headers: headerRefs(["Content-Disposition"]),
-      content: {
-        "text/csv": { schema: z.string() },
-        "application/jsonl": { schema: z.string() },
-        "application/json": { schema: z.array(FreeObject) },
-      },
-    },
-    ...failures(404),
+    ...downloads("The results, streamed", {
+      "text/csv": { schema: z.string() },
+      "application/jsonl": { schema: z.string() },
+      "application/json": { schema: z.array(FreeObject) },
+    }),
+    ...failures(404, 416),
   },
 });
 
@@ -211,28 +208,25 @@ export const batchRoutes = createRouter()
       status: query.status,
     });
     const last = tasks.at(-1)?.task;
-    return c.json(
-      success(c, {
-        ...toListItem(batch),
-        ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.clock.now()),
-        tasks: tasks.map(toTaskInBatch),
-        pagination: pagination(
-          query,
-          tasksOf(batch, query.status),
-          tasks.length,
-          last && [last.position ?? 0, last.seq],
-        ),
-      }),
-      200,
-    );
+    return answerResource(c, {
+      ...toListItem(batch),
+      ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.clock.now()),
+      tasks: tasks.map(toTaskInBatch),
+      pagination: pagination(
+        query,
+        tasksOf(batch, query.status),
+        tasks.length,
+        last && [last.position ?? 0, last.seq],
+      ),
+    });
   })
   .openapi(results, async (c) => {
     const { format, status, safe } = c.req.valid("query");
     const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
-    c.header("content-type", CONTENT_TYPES[format]);
-    c.header(
-      "content-disposition",
-      `attachment; filename="${batch.id.replaceAll(":", "_")}.${format}"`,
-    );
-    return c.body(toByteStream(streamResults(c.var.ctx, batch, { format, status, safe })), 200);
+    return sendDownload(c, {
+      name: `${batch.id.replaceAll(":", "_")}.${format}`,
+      type: CONTENT_TYPES[format],
+      tag: resultsTag(batch, { format, status, safe }),
+      content: { read: () => toBytes(streamResults(c.var.ctx, batch, { format, status, safe })) },
+    });
   });

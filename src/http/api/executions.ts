@@ -4,9 +4,10 @@ import { executionId, type FinalStatus } from "../../domain/task.ts";
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
 import { type ExecutionRecord, getExecution } from "../../services/executions.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { route } from "../route.ts";
-import { createRouter, json, needs, success, Time, toIso, toIsoOrNull, orNull } from "../router.ts";
+import { createRouter, needs, Time, toIso, toIsoOrNull, orNull } from "../router.ts";
 import { Result, TaskError, TaskStatusName, toError, toResult } from "./task-body.ts";
 
 const Attempt = z
@@ -69,12 +70,12 @@ const get = route({
   summary: "Get an execution",
   ...needs("read"),
   request: { params: z.object({ id: z.string().max(100) }) },
-  responses: { 200: json(ExecutionBody, "The execution with its attempts"), ...failures(404) },
+  responses: { ...resource(ExecutionBody, "The execution with its attempts"), ...failures(404) },
 });
 
 export const executionRoutes = createRouter().openapi(get, async (c) => {
   const record = await getExecution(c.var.ctx, c.req.valid("param").id);
-  return c.json(success(c, toExecutionBody(record)), 200);
+  return answerResource(c, toExecutionBody(record));
 });
 
 export function toExecutionBody(record: ExecutionRecord): z.infer<typeof ExecutionBody> {

@@ -2,13 +2,13 @@ import { z } from "@hono/zod-openapi";
 
 import * as service from "../../services/files.ts";
 import type { StoredFile } from "../../store/files.ts";
-import { headerRefs } from "../answer-headers.ts";
+import { downloads, sendDownload } from "../download.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { readUpload } from "../multipart.ts";
 import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route, routeByHand } from "../route.ts";
 import { createRouter, done, json, needs, success, successOnly, Time, toIso } from "../router.ts";
-import { toByteStream } from "../stream.ts";
 
 const Params = z.object({
   id: z
@@ -76,7 +76,7 @@ const get = route({
   summary: "Get what is known of a file",
   ...needs("read"),
   request: { params: Params },
-  responses: { 200: json(FileBody, "The file"), ...failures(404) },
+  responses: { ...resource(FileBody, "The file"), ...failures(404) },
 });
 
 const content = route({
@@ -88,12 +88,10 @@ const content = route({
   ...needs("read"),
   request: { params: Params },
   responses: {
-    200: {
-      description: "The bytes",
-      headers: headerRefs(["Content-Disposition"]),
-      content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
-    },
-    ...failures(404),
+    ...downloads("The bytes", {
+      "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) },
+    }),
+    ...failures(404, 416),
   },
 });
 
@@ -134,17 +132,12 @@ const listed = createRouter()
   })
   .openapi(get, async (c) => {
     const file = await service.getFile(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toBody(file)), 200);
+    return answerResource(c, toBody(file));
   })
   .openapi(content, async (c) => {
-    const { file, content: bytes } = await service.openFile(c.var.ctx, c.req.valid("param").id);
-    c.header("content-type", "application/octet-stream");
-    c.header("content-length", String(file.bytes));
-    c.header(
-      "content-disposition",
-      `attachment; filename*=UTF-8''${encodeURIComponent(file.name)}`,
-    );
-    return c.body(toByteStream(bytes), 200);
+    const { file, content: blob } = await service.openFile(c.var.ctx, c.req.valid("param").id);
+    const { name, sha256: tag } = file;
+    return sendDownload(c, { name, type: "application/octet-stream", tag, content: { blob } });
   })
   .openapi(remove, async (c) => {
     await service.deleteFile(c.var.ctx, c.req.valid("param").id);

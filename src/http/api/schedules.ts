@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { Id } from "../../domain/task-input.ts";
 import * as service from "../../services/schedules.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { maybe, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
@@ -73,7 +74,7 @@ const get = route({
   summary: "Get a scheduled task",
   ...needs("read"),
   request: { params: Params },
-  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
+  responses: { ...resource(ScheduleBody, "The scheduled task"), ...failures(404) },
 });
 
 const update = route({
@@ -214,7 +215,7 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const schedule = await service.getSchedule(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toScheduleBody(schedule)), 200);
+    return answerResource(c, toScheduleBody(schedule));
   })
   .openapi(update, async (c) => {
     const { id } = c.req.valid("param");

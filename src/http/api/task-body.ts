@@ -11,6 +11,7 @@ import {
   PRIORITIES,
   TASK_STATUSES,
 } from "../../domain/task.ts";
+import { parseExactOrNone } from "../../lib/exact-json.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../../lib/json.ts";
 import type { TaskRecord, TaskSummary } from "../../store/tasks.ts";
 import { Time, toIso, toIsoOrNull, orNull, FreeObject } from "../router.ts";
@@ -177,6 +178,6 @@ export function toError({ error }: Execution): z.infer<typeof TaskError> | null 
 }
 
 function objectOf(text: string): JsonObject {
-  const value = parseJson(text);
+  const value = parseExactOrNone(text);
   return isJsonObject(value) ? value : {};
 }

@@ -8,6 +8,7 @@ import { listExecutions } from "../../services/executions.ts";
 import * as service from "../../services/tasks.ts";
 import { updateTask } from "../../services/update-task.ts";
 import { holdWait } from "../connections.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { idempotencyKeyOf, readWait, waitApplied } from "../headers.ts";
 import { flag, maybe, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
@@ -141,7 +142,7 @@ const get = route({
   summary: "Get a task",
   ...needs("read"),
   request: { params: TaskParams },
-  responses: { 200: json(TaskBody, "The task"), ...failures(404) },
+  responses: { ...resource(TaskBody, "The task"), ...failures(404) },
 });
 
 const list = route({
@@ -309,7 +310,7 @@ export const taskRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const record = await service.getTask(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toTaskBody(record)), 200);
+    return answerResource(c, toTaskBody(record));
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");

@@ -1,8 +1,11 @@
 import { z } from "@hono/zod-openapi";
 
 import { EVENT_TYPES } from "../../domain/event.ts";
+import { allows } from "../../domain/scope.ts";
+import type { Caller } from "../../services/caller.ts";
 import { webhookTypes } from "../../services/deliveries.ts";
 import * as service from "../../services/webhooks.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
@@ -61,7 +64,9 @@ const WebhookPatch = z
 const WebhookBody = z
   .object({
     id: z.string(),
-    url: z.string(),
+    url: z.string().openapi({
+      description: "For keys that may only read, its path and query are `…`: they can be a secret",
+    }),
     events: z.array(z.string()),
     description: z.string().nullable(),
     isActive: z.boolean(),
@@ -127,7 +132,7 @@ const get = route({
   summary: "Get a webhook",
   ...needs("read"),
   request: { params: WebhookParams },
-  responses: { 200: json(WebhookBody, "The webhook"), ...failures(404) },
+  responses: { ...resource(WebhookBody, "The webhook"), ...failures(404) },
 });
 
 const patch = route({
@@ -197,7 +202,7 @@ const test = route({
 export const webhookRoutes = createRouter()
   .openapi(create, async (c) => {
     const made = await service.createWebhook(c.var.ctx, c.var.caller, c.req.valid("json"));
-    const data = { ...toBody(made.webhook), secret: made.secret };
+    const data = { ...toBody(made.webhook, c.var.caller), secret: made.secret };
     return c.json(success(c, data, "Webhook created successfully"), 201);
   })
   .openapi(list, async (c) => {
@@ -205,16 +210,22 @@ export const webhookRoutes = createRouter()
     const { webhooks, total } = await service.listWebhooks(c.var.ctx, toPage(query));
     const last = webhooks.at(-1);
     const page = pagination(query, total, webhooks.length, last && [last.createdAt, last.seq]);
-    return c.json(success(c, { webhooks: webhooks.map(toBody), pagination: page }), 200);
+    return c.json(
+      success(c, {
+        webhooks: webhooks.map((webhook) => toBody(webhook, c.var.caller)),
+        pagination: page,
+      }),
+      200,
+    );
   })
   .openapi(get, async (c) => {
     const webhook = await service.getWebhook(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toBody(webhook)), 200);
+    return answerResource(c, toBody(webhook, c.var.caller));
   })
   .openapi(patch, async (c) => {
     const { id } = c.req.valid("param");
     const webhook = await service.updateWebhook(c.var.ctx, id, c.req.valid("json"));
-    return c.json(success(c, toBody(webhook), "Webhook updated successfully"), 200);
+    return c.json(success(c, toBody(webhook, c.var.caller), "Webhook updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
     await service.deleteWebhook(c.var.ctx, c.req.valid("param").id);
@@ -224,7 +235,7 @@ export const webhookRoutes = createRouter()
     const { id } = c.req.valid("param");
     const made = await service.rotateSecret(c.var.ctx, id, c.req.valid("json").secret);
     return c.json(
-      success(c, { ...toBody(made.webhook), secret: made.secret }, "Secret rotated"),
+      success(c, { ...toBody(made.webhook, c.var.caller), secret: made.secret }, "Secret rotated"),
       200,
     );
   })
@@ -236,11 +247,12 @@ export const webhookRoutes = createRouter()
 
 function toBody(
   webhook: Awaited<ReturnType<typeof service.getWebhook>>,
+  caller: Caller,
 ): z.infer<typeof WebhookBody> {
   const { id, url, events, description, isActive, disabledReason } = webhook;
   return {
     id,
-    url,
+    url: allows(caller.scopes, "write") ? url : maskUrl(url),
     events,
     description,
     isActive,
@@ -249,4 +261,9 @@ function toBody(
     createdAt: toIso(webhook.createdAt),
     updatedAt: toIso(webhook.updatedAt),
   };
+}
+
+/** Whoever knows the address of some hooks, such as Slack's, may post to them. */
+function maskUrl(url: string): string {
+  return URL.canParse(url) ? `${new URL(url).origin}/…` : "…";
 }
