@@ -47,6 +47,13 @@ export const Environment = z.object({
   MAX_WAITS_PER_KEY: integer(0, 1_000_000)
     .default(100)
     .describe("Requests with `Prefer: wait` that one API key may have open; 0: any number"),
+  MAX_WEBHOOKS: integer(0, 100_000).default(100).describe("Webhooks in all; 0: any number"),
+  MAX_STORED_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe("Bytes that uploaded files may take in all; 0: any number"),
+  MAX_STORED_BYTES_PER_KEY: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe("Bytes that the uploaded files of one API key may take; 0: any number"),
   BODY_TIMEOUT_SECONDS: integer(1, 3600).default(30).describe("Time for a request body to arrive"),
   CORS_ORIGINS: list()
     .optional()

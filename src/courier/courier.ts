@@ -2,7 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
-import { type Cancel, endsWithin } from "../lib/clock.ts";
+import { type Cancel, createPauses, endsWithin } from "../lib/clock.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
 import { listActiveWebhooks } from "../store/webhooks.ts";
@@ -102,7 +102,11 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     if (endpoints.all().length === 0) return;
     if (await fanOut.advance(endpoints.all())) isNudged = true;
     let next = Infinity;
-    for (const endpoint of endpoints.inTurn()) next = Math.min(next, await serve(endpoint));
+    const pause = createPauses(ctx.clock);
+    for (const endpoint of endpoints.inTurn()) {
+      next = Math.min(next, await serve(endpoint));
+      await pause();
+    }
     cancelAlarm?.();
     if (next === Infinity) return;
     const waitMs = Math.max(1, Math.min(next - ctx.clock.now(), 60_000));

@@ -114,6 +114,7 @@ function takesGzip(c: Context<AppEnv>): boolean {
 /** A file's name as browsers save it (RFC 6266): in plain ASCII, and as it is (RFC 8187). */
 function disposition(name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
+  if (plain === name) return `attachment; filename="${name}"`;
   const encoded = encodeURIComponent(name).replace(
     /['()*]/g,
     (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`,

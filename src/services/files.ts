@@ -22,6 +22,7 @@ export async function storeFile(
   content: AsyncIterable<Uint8Array>,
 ): Promise<store.StoredFile> {
   requireName(name);
+  const room = await roomFor(ctx, caller);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
   const folder = join(ctx.config.filesDir, UPLOADS);
@@ -35,6 +36,7 @@ export async function storeFile(
           "PAYLOAD_TOO_LARGE",
           `The file is larger than ${ctx.config.maxFileBytes} bytes (MAX_FILE_BYTES)`,
         );
+      if (bytes > room.bytes) throw new AppError("LIMIT_REACHED", room.refusal);
       hash.update(chunk);
       yield chunk;
     }
@@ -59,6 +61,33 @@ export async function storeFile(
   };
   await ctx.writer.write([store.insertFile(file)]);
   return getFile(ctx, id);
+}
+
+type Room = { bytes: number; refusal: string };
+
+/**
+ * How many bytes more the uploads of this key may take. Of uploads that arrive at the same time each
+ * has the room that there was at its beginning.
+ */
+async function roomFor({ db, config }: Context, { key }: Caller): Promise<Room> {
+  const { maxStoredBytes, maxStoredBytesPerKey } = config;
+  const none: Room = { bytes: Infinity, refusal: "" };
+  if (maxStoredBytes === 0 && maxStoredBytesPerKey === 0) return none;
+  const { all, ofKey } = await store.sumBytes(db, key);
+  const rooms = [
+    maxStoredBytes > 0 && {
+      bytes: maxStoredBytes - all,
+      refusal: `All files together would take more than ${maxStoredBytes} bytes (MAX_STORED_BYTES); delete some first`,
+    },
+    maxStoredBytesPerKey > 0 && {
+      bytes: maxStoredBytesPerKey - ofKey,
+      refusal: `The files of this API key would take more than ${maxStoredBytesPerKey} bytes (MAX_STORED_BYTES_PER_KEY); delete some first`,
+    },
+  ];
+  return rooms.reduce<Room>(
+    (least, room) => (room && room.bytes < least.bytes ? room : least),
+    none,
+  );
 }
 
 function requireName(name: string): void {

@@ -32,17 +32,23 @@ export async function createWebhook(
   const secret = readSecret(draft.secret);
   const now = ctx.clock.now();
   const id = newId(ctx, "wh");
-  await ctx.writer.write([
-    store.insertWebhook({
-      id,
-      url: draft.url,
-      events: draft.events,
-      description: draft.description ?? null,
-      secret: await ctx.secrets.seal(secret, sealedFor({ id })),
-      apiKey: caller.key,
-      createdAt: now,
-    }),
-  ]);
+  const { maxWebhooks } = ctx.config;
+  const webhook = {
+    id,
+    url: draft.url,
+    events: draft.events,
+    description: draft.description ?? null,
+    secret: await ctx.secrets.seal(secret, sealedFor({ id })),
+    apiKey: caller.key,
+    createdAt: now,
+  };
+  const most = maxWebhooks > 0 ? maxWebhooks : Number.MAX_SAFE_INTEGER;
+  const [inserted] = await ctx.writer.write([store.insertWebhook(webhook, most)]);
+  if (rowsOf(inserted).length === 0)
+    throw new AppError(
+      "LIMIT_REACHED",
+      `There are ${maxWebhooks} webhooks already (MAX_WEBHOOKS); delete one first`,
+    );
   ctx.signals.emit("webhooks", undefined);
   return { webhook: await getWebhook(ctx, id), secret };
 }

@@ -11,11 +11,12 @@ export type NewWebhook = Pick<
   "id" | "url" | "events" | "description" | "secret" | "apiKey" | "createdAt"
 >;
 
-/** Adds an endpoint that gets what happens from now on. */
-export function insertWebhook(hook: NewWebhook): Statement {
+/** Adds an endpoint that gets what happens from now on, unless there are `most` already. Returns a row if it did. */
+export function insertWebhook(hook: NewWebhook, most: number): Statement {
   return {
     sql: `INSERT INTO webhooks (id, url, events, description, secret, api_key, created_at, updated_at, cursor)
-          SELECT ?, ?, ?, ?, ?, ?, ?, ?, coalesce(max(id), 0) FROM events`,
+          SELECT ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT max(id) FROM events), 0)
+          WHERE (SELECT count(*) FROM webhooks) < ? RETURNING seq`,
     args: [
       hook.id,
       hook.url,
@@ -25,6 +26,7 @@ export function insertWebhook(hook: NewWebhook): Statement {
       hook.apiKey,
       hook.createdAt,
       hook.createdAt,
+      most,
     ],
   };
 }
@@ -132,13 +134,28 @@ export function deleteWebhook(id: string): Statement {
   return { sql: `DELETE FROM webhooks WHERE id = ? RETURNING seq`, args: [id] };
 }
 
-export type WebhookHealth = Record<"active" | "failing" | "disabled" | "waiting", number>;
+export type WebhookHealth = Record<
+  "active" | "failing" | "disabled" | "fresh" | "retried" | "unread",
+  number
+> & { oldestAt: number | null };
 
-/** How many endpoints are served, fail at present, and were disabled for that; and deliveries that wait to be tried again. */
+/**
+ * How many endpoints are served, fail at present, and were disabled for that; deliveries that were not
+ * attempted yet, up to 1,000 of an endpoint, since when the oldest of them waits, and those that wait
+ * to be tried again; and the most events that an active endpoint has still to be given.
+ */
 export const WEBHOOK_HEALTH: Statement = {
   sql: `SELECT total(is_active) AS active, total(is_active AND failing_since IS NOT NULL) AS failing,
                total(NOT is_active AND disabled_reason IS NOT NULL) AS disabled,
-               (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS waiting
-        FROM webhooks`,
+               (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS retried,
+               total((SELECT count(*) FROM (
+                        SELECT 1 FROM webhook_deliveries WHERE webhook = w.seq
+                          AND status = 'pending' AND next_at IS NULL LIMIT 1000))) AS fresh,
+               min((SELECT at FROM webhook_deliveries
+                    WHERE webhook = w.seq AND w.is_active AND status = 'pending' AND next_at IS NULL
+                    ORDER BY event LIMIT 1)) AS oldestAt,
+               coalesce(max(CASE WHEN is_active
+                                 THEN (SELECT max(id) FROM events) - cursor END), 0) AS unread
+        FROM webhooks w`,
   args: [],
 };

@@ -49,7 +49,7 @@ const upload = route({
       required: true,
     },
   },
-  responses: { 201: json(FileBody, "The file") },
+  responses: { 201: json(FileBody, "The file"), ...failures(409) },
 });
 
 const list = route({

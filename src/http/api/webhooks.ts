@@ -105,7 +105,7 @@ const create = route({
   request: {
     body: { content: { "application/json": { schema: WebhookCreation } }, required: true },
   },
-  responses: { 201: json(WithSecret, "The new webhook with its secret") },
+  responses: { 201: json(WithSecret, "The new webhook with its secret"), ...failures(409) },
 });
 
 const list = route({
