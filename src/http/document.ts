@@ -41,11 +41,29 @@ export function createDocument(app: OpenAPIHono<AppEnv>): Document {
     description: `An API key. Its scopes are of ${SCOPES.join(", ")}; each includes those before it.`,
   });
   const { webhooks: _none, ...document } = app.getOpenAPI31Document(ABOUT);
+  addLinks(document.paths ?? {});
   const named: Schemas = {};
   const moved = moveNamed(document, named) as Document;
   const schemas = Object.entries({ ...moved.components?.schemas, ...named });
   const inOrder = Object.fromEntries(schemas.toSorted(([a], [b]) => (a < b ? -1 : 1)));
   return { ...moved, components: { ...moved.components, schemas: inOrder } };
+}
+
+/** From each answer that gives a new thing its id to what can be done with it (OpenAPI, Link Object). */
+function addLinks(paths: NonNullable<Document["paths"]>): void {
+  for (const [path, { post }] of Object.entries(paths)) {
+    const made: unknown = post?.responses?.["201"];
+    if (typeof made !== "object" || made === null) continue;
+    const links = Object.entries(paths)
+      .filter(([other]) => other.startsWith(`${path}/{id}`) && other.split("{").length === 2)
+      .flatMap(([, { get, post: act, patch, delete: end }]) => [get, act, patch, end])
+      .flatMap((operation) => operation?.operationId ?? [])
+      .map((operationId) => [
+        operationId,
+        { operationId, parameters: { id: "$response.body#/data/id" } },
+      ]);
+    if (links.length > 0) Object.assign(made, { links: Object.fromEntries(links) });
+  }
 }
 
 /**

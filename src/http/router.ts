@@ -115,6 +115,10 @@ export function toIsoOrNull(ms: number | null): string | null {
 /** A named schema or null. `schema.nullable()` would make the named schema itself nullable wherever it is used. */
 export const orNull = <S extends z.ZodType>(schema: S) => z.union([schema, z.null()]);
 
+/** A field of a body that may be left out. Generators take a documented default for a field that is always there. */
+export const orElse = <S extends z.ZodType>(schema: S, value: z.output<S>) =>
+  schema.optional().transform((given) => given ?? value);
+
 /** Whatever JSON can say: metadata, parameters, what a provider answered. */
 export const FreeObject = z.looseObject({}).openapi("JsonObject");
 

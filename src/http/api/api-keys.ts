@@ -16,6 +16,7 @@ import {
   Time,
   toIso,
   toIsoOrNull,
+  orElse,
 } from "../router.ts";
 
 const KeyId = z.string().min(1).max(100).openapi({ example: "key-01k9z3v7q2m0c8x4t5r6w7y8z9" });
@@ -58,7 +59,7 @@ const Fields = {
 };
 
 const KeyCreation = z
-  .strictObject({ ...Fields, scopes: Fields.scopes.default(["read", "write"]) })
+  .strictObject({ ...Fields, scopes: orElse(Fields.scopes, ["read", "write"]) })
   .openapi("ApiKeyCreation", { example: { name: "Nightly import", scopes: ["read", "write"] } });
 
 const KeyPatch = z

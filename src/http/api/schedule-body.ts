@@ -5,7 +5,7 @@ import { BatchConfig } from "../../domain/task-input.ts";
 import { upcomingFires } from "../../services/schedules.ts";
 import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
-import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums } from "../router.ts";
+import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums, orElse } from "../router.ts";
 
 const DESCRIPTIONS = {
   schedule:
@@ -74,13 +74,13 @@ export const ScheduleCreation = z
   .strictObject({
     ...FIELDS,
     description: FIELDS.description.optional(),
-    timezone: FIELDS.timezone.default("UTC"),
+    timezone: orElse(FIELDS.timezone, "UTC"),
     outputFile: FIELDS.outputFile.optional(),
-    isDryRun: FIELDS.isDryRun.default(false),
-    isActive: FIELDS.isActive.default(true),
-    config: FIELDS.config.optional().transform((config) => config ?? {}),
-    overlapPolicy: FIELDS.overlapPolicy.optional().transform((policy) => policy ?? "skip"),
-    catchUpWindowSeconds: FIELDS.catchUpWindowSeconds.default(3600),
+    isDryRun: orElse(FIELDS.isDryRun, false),
+    isActive: orElse(FIELDS.isActive, true),
+    config: orElse(FIELDS.config, {}),
+    overlapPolicy: orElse(FIELDS.overlapPolicy, "skip"),
+    catchUpWindowSeconds: orElse(FIELDS.catchUpWindowSeconds, 3600),
     pauseAfterFailures: FIELDS.pauseAfterFailures.optional(),
   })
   .openapi("ScheduledTaskCreation", {
