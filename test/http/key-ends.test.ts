@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import { temporaryFolder } from "../support/process.ts";
+import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider, hang } from "../support/provider.ts";
 import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
 import { sqld, startSqld } from "../support/sqld.ts";
@@ -139,6 +139,15 @@ describe("behind a proxy", () => {
     while ((await guess()).status !== 429);
     await app.patch(`/api-keys/${id}`, { name: "other" });
     expect((await app.get("/tasks")).status).toBe(200);
+  });
+
+  test("the log says once that the proxy is not configured", async () => {
+    using folder = temporaryFolder();
+    await using app = await startProcess({ DATA_DIR: folder.path });
+    for (let i = 0; i < 3; i++) await app.get("/tasks", { "x-forwarded-for": "203.0.113.7" });
+    await until(() => app.output.stderr.includes("TRUSTED_PROXY_HOPS") || undefined);
+    await app.kill("SIGTERM");
+    expect(app.output.stderr.split("TRUSTED_PROXY_HOPS is 0")).toHaveLength(2);
   });
 
   test("the audit log tells the client's address, and no text of a query", async () => {
