@@ -34,6 +34,10 @@ export type Config = {
   /** Event streams, and answers that wait, that one API key may hold open in this process; 0: any number. */
   maxStreamsPerKey: number;
   maxWaitsPerKey: number;
+  /** 0: any number. */
+  maxWebhooks: number;
+  maxStoredBytes: number;
+  maxStoredBytesPerKey: number;
   /** Who answers real runs, in the order in which they are asked. Dry runs always go to `simulator`. */
   providers: Provider[];
   simulator: Provider;
@@ -102,6 +106,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     trustedProxyHops: e.TRUSTED_PROXY_HOPS,
     maxStreamsPerKey: e.MAX_STREAMS_PER_KEY,
     maxWaitsPerKey: e.MAX_WAITS_PER_KEY,
+    maxWebhooks: e.MAX_WEBHOOKS,
+    maxStoredBytes: e.MAX_STORED_BYTES,
+    maxStoredBytesPerKey: e.MAX_STORED_BYTES_PER_KEY,
     ...readProviders(e, env),
     defaultModel: e.DEFAULT_MODEL,
     allowedModels: e.ALLOWED_MODELS ?? [],

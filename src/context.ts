@@ -35,8 +35,8 @@ export type Topics = {
   abandoned: { tasks: number[] };
   /** The runs of these tasks have ended. */
   settled: { tasks: number[] };
-  /** API keys have changed; what was known of them may not hold. */
-  keys: undefined;
+  /** An API key has changed, by its row number; what was known of it may not hold. */
+  keys: { key: number };
   /** New rows are in the event log. */
   events: undefined;
   /** A webhook was made, changed or deleted, or deliveries of one are to be made again. */

@@ -47,6 +47,13 @@ export const Environment = z.object({
   MAX_WAITS_PER_KEY: integer(0, 1_000_000)
     .default(100)
     .describe("Requests with `Prefer: wait` that one API key may have open; 0: any number"),
+  MAX_WEBHOOKS: integer(0, 100_000).default(100).describe("Webhooks in all; 0: any number"),
+  MAX_STORED_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe("Bytes that uploaded files may take in all; 0: any number"),
+  MAX_STORED_BYTES_PER_KEY: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe("Bytes that the uploaded files of one API key may take; 0: any number"),
   BODY_TIMEOUT_SECONDS: integer(1, 3600).default(30).describe("Time for a request body to arrive"),
   CORS_ORIGINS: list()
     .optional()
@@ -108,26 +115,33 @@ export const Environment = z.object({
   RETENTION_DAYS: integer(1, 36_500)
     .default(30)
     .describe("Days that events and the record of webhook deliveries are kept"),
-  ROLE: z
-    .enum(ROLES)
+  ROLE: word(ROLES)
     .default("all")
     .describe("`api` answers requests, `runner` executes, `all` both"),
   SIMULATOR_LATENCY_MS: integer(0, 600_000)
     .default(150)
     .describe("Typical answer time of the simulator"),
   SIMULATOR_FAILURE_RATE: number(0, 1).default(0).describe("Share of simulated calls that fail"),
-  LOG_LEVEL: z
-    .enum(LOG_LEVELS)
+  LOG_LEVEL: word(LOG_LEVELS, { warn: "warning", err: "error", trace: "debug", verbose: "debug" })
     .default("info")
     .describe("`debug`, `info` (a line per request and execution), `warning` or `error`"),
-  LOG_FORMAT: z
-    .enum(LOG_FORMATS)
+  LOG_FORMAT: word(LOG_FORMATS)
     .default("json")
     .describe("`json` for machines, `pretty` for people"),
   OTEL_EXPORTER_OTLP_ENDPOINT: url(["http:", "https:"])
     .optional()
     .describe("OpenTelemetry collector (OTLP over HTTP); unset: no traces"),
 });
+
+/** One of some words, in any case, or what people write instead of one. */
+function word<const W extends readonly [string, ...string[]]>(
+  words: W,
+  others: Record<string, W[number]> = {},
+) {
+  return text()
+    .transform((value) => others[value.toLowerCase()] ?? value.toLowerCase())
+    .pipe(z.enum(words));
+}
 
 function text() {
   return z.string().trim();

@@ -26,7 +26,9 @@ export const ERROR_STATUS = {
   BATCH_NOT_RUNNING: 409,
   IDEMPOTENCY_KEY_REUSED: 409,
   API_KEY_FIXED: 409,
+  LIMIT_REACHED: 409,
   PAYLOAD_TOO_LARGE: 413,
+  RANGE_NOT_SATISFIABLE: 416,
   UNSUPPORTED_MEDIA_TYPE: 415,
   RATE_LIMIT_EXCEEDED: 429,
   QUOTA_EXCEEDED: 429,
@@ -50,12 +52,16 @@ export class AppError extends Error {
 
 export type Issue = { path: string; message: string };
 
-/** Bad input, with one issue for each thing that is wrong. */
+/** More would only make the answer long. */
+const MOST_ISSUES = 100;
+
+/** Bad input, with one issue for each thing that is wrong, up to 100; `total` tells how many there are beyond that. */
 export function invalid(issues: Issue[]): AppError {
   const first = issues[0];
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";
   const where = first?.path ? `${first.path}: ` : "";
   return new AppError("VALIDATION_ERROR", `${where}${first?.message ?? "Invalid input"}${more}`, {
-    issues,
+    issues: issues.slice(0, MOST_ISSUES),
+    ...(issues.length > MOST_ISSUES ? { total: issues.length } : {}),
   });
 }

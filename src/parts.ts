@@ -18,6 +18,7 @@ import { createScheduler } from "./scheduler/scheduler.ts";
 import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
+import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** A delivery that is cut short is sent again after the next start. */
@@ -58,6 +59,7 @@ export function createContext(
 /** The long-lived parts of a process: all of it but the HTTP face. */
 export type Parts = {
   hub: EventHub;
+  keyWatch: KeyWatch;
   /** `undefined` while no tasks are executed. */
   engineState(): EngineState | undefined;
   /** Begins to execute tasks, unless this process only answers requests. */
@@ -75,12 +77,14 @@ type Part = {
 export function createParts(ctx: Context): Parts {
   const log = getLogger(["gptrunner", "process"]);
   const hub = createEventHub(ctx);
+  const keyWatch = createKeyWatch(ctx);
   const courier = createCourier(ctx);
   const engine = createEngine(ctx);
   const scheduler = createScheduler(ctx, { node: engine.node });
   const executesTasks = ctx.config.role !== "api";
   /** In the order of their start. They stop in the reverse order: what makes work before what does it. */
   const parts: Part[] = [
+    keyWatch,
     // Stops last, so that readers hear how the last calls ended.
     hub,
     createUpkeep(ctx),
@@ -100,6 +104,7 @@ export function createParts(ctx: Context): Parts {
   let isExecuting = false;
   return {
     hub,
+    keyWatch,
     engineState: () => (isExecuting ? engine.state() : undefined),
     async start() {
       if (ctx.isExclusive) await removeAbandonedDrafts(ctx);

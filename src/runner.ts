@@ -5,9 +5,10 @@ import type { Context } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
 import { CHUNKS } from "./domain/chunks.ts";
 import { startWorkerThread } from "./engine/worker-thread.ts";
+import { withAbsoluteUrl } from "./http/absolute-url.ts";
 import { createApp } from "./http/app.ts";
 import { createSystemClock } from "./lib/clock.ts";
-import { systemFiles } from "./lib/file-system.ts";
+import { FOLDER_MODE, systemFiles } from "./lib/file-system.ts";
 import { postGuarded, resolveHost } from "./lib/guarded-post.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
@@ -48,7 +49,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     ...changes,
   };
   try {
-    mkdirSync(config.filesDir, { recursive: true });
+    mkdirSync(config.filesDir, { recursive: true, mode: FOLDER_MODE });
   } catch (error) {
     throw new StartError(`Cannot create the files folder ${config.filesDir}: ${String(error)}`);
   }
@@ -71,11 +72,16 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
   const parts = createParts(ctx);
   const auditLog = createAuditLog(ctx);
   auditLog.start();
-  const app = createApp(ctx, { hub: parts.hub, auditLog, engine: parts.engineState });
+  const app = createApp(ctx, {
+    hub: parts.hub,
+    keyWatch: parts.keyWatch,
+    auditLog,
+    engine: parts.engineState,
+  });
   return {
     ctx,
     hub: parts.hub,
-    fetch: app.fetch,
+    fetch: (request, connection) => app.fetch(withAbsoluteUrl(request), connection),
     firstKey,
     start: parts.start,
     stop: parts.stop,

@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
 import { background } from "../lib/background.ts";
-import { endsWithin } from "../lib/clock.ts";
+import { createPauses, endsWithin } from "../lib/clock.ts";
 import { createLoop, type More } from "../lib/loop.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
@@ -91,7 +91,11 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     if (endpoints.all().length === 0) return;
     if (await fanOut.advance(endpoints.all())) loop.nudge();
     let next = Infinity;
-    for (const endpoint of endpoints.inTurn()) next = Math.min(next, await serve(endpoint));
+    const pause = createPauses(ctx.clock);
+    for (const endpoint of endpoints.inTurn()) {
+      next = Math.min(next, await serve(endpoint));
+      await pause();
+    }
     return { inMs: Math.max(1, next - ctx.clock.now()) };
   }
 

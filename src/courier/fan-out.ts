@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { createPauses } from "../lib/clock.ts";
 import { toDelivery, webhookTypes } from "../services/deliveries.ts";
 import { insertDeliveries, countFresh } from "../store/deliveries.ts";
 import { readEvents } from "../store/events.ts";
@@ -6,6 +7,8 @@ import { moveCursors } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
 const PAGE = 200;
+/** Deliveries that are made in one commit, so that it holds nothing up. */
+const MOST_ROWS = 1000;
 /** Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing. */
 const MOST_FRESH = 500;
 /** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
@@ -18,7 +21,8 @@ export function createFanOut(ctx: Context) {
 
   /** Reads one page for the endpoints that stand at the same place. Returns whether there may be more. */
   async function advanceGroup(cursor: number, group: Endpoint[]): Promise<boolean> {
-    const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, PAGE);
+    const page = Math.max(1, Math.min(PAGE, Math.floor(MOST_ROWS / group.length)));
+    const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, page);
     const last = events.at(-1)?.id;
     if (last === undefined) return false;
     const rows = group.flatMap(({ webhook }) => {
@@ -31,7 +35,7 @@ export function createFanOut(ctx: Context) {
     if (rows.length > 0)
       await ctx.writer.write({ added: insertDeliveries(rows), moved: moveCursors(seqs, last) });
     for (const seq of seqs) cursors.set(seq, last);
-    return events.length === PAGE;
+    return events.length === page;
   }
 
   async function save(endpoints: Endpoint[]): Promise<void> {
@@ -58,13 +62,18 @@ export function createFanOut(ctx: Context) {
     /** Goes one page further where there is room. Returns whether there may be more. */
     async advance(endpoints: Endpoint[]): Promise<boolean> {
       const groups = new Map<number, Endpoint[]>();
+      const pause = createPauses(ctx.clock);
       for (const endpoint of endpoints) {
+        await pause();
         if ((await countFresh(ctx.db, endpoint.webhook.seq, MOST_FRESH)) >= MOST_FRESH) continue;
         const cursor = cursorOf(endpoint.webhook);
         groups.set(cursor, [...(groups.get(cursor) ?? []), endpoint]);
       }
       let isMore = false;
-      for (const [cursor, group] of groups) isMore = (await advanceGroup(cursor, group)) || isMore;
+      for (const [cursor, group] of groups) {
+        isMore = (await advanceGroup(cursor, group)) || isMore;
+        await pause();
+      }
       if (ctx.clock.now() - savedAt > SAVE_EVERY_MS) await save(endpoints);
       return isMore;
     },

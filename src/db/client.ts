@@ -5,6 +5,7 @@ import { type Client, createClient } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import type { Clock } from "../lib/clock.ts";
+import { FOLDER_MODE } from "../lib/file-system.ts";
 import { StartError } from "../lib/start-error.ts";
 import { withoutSecrets } from "../lib/urls.ts";
 import { createLocalClient } from "./local-client.ts";
@@ -86,7 +87,7 @@ export async function openDatabase(
 async function lockFile(path: string): Promise<() => void> {
   const folder = dirname(path);
   try {
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
   } catch (error) {
     throw new StartError(`Cannot create the data folder ${folder}: ${reason(error)}.`);
   }

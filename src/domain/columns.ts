@@ -1,4 +1,6 @@
-import { isJsonObject, type Json } from "../lib/json.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { findExcess } from "../lib/json-limits.ts";
+import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
 
 /** A cell could not be read; `field` is the name of its column. */
 export type CellIssue = { field: string; message: string };
@@ -75,7 +77,7 @@ export function readField(
   if (read === undefined)
     return {
       field: name,
-      message: NUMBERS.has(meaning) ? "must be a number" : "must be JSON",
+      message: NUMBERS.has(meaning) ? "must be a number" : whyNoJson(String(value)),
     };
   if (meaning in fields)
     return { field: name, message: `there is a ${meaning} in this row already` };
@@ -95,15 +97,16 @@ export function readLabels(fields: Record<string, unknown>): void {
     fields["metadata"] = { ...labels, ...metadata };
 }
 
+function whyNoJson(cell: string): string {
+  return findExcess(parseJson(cell)) ?? "must be JSON";
+}
+
 function readCell(meaning: string, cell: string): Json | undefined {
   if (NUMBERS.has(meaning)) {
     const number = Number(cell);
     return Number.isFinite(number) ? number : undefined;
   }
   if (!JSON_CELLS.has(meaning)) return meaning === "prompt" ? cell : cell.trim();
-  try {
-    return JSON.parse(cell) as Json;
-  } catch {
-    return undefined;
-  }
+  const value = parseExactOrNone(cell);
+  return findExcess(value) === undefined ? value : undefined;
 }

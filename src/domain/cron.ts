@@ -48,6 +48,11 @@ function requireFields(fields: string[]): void {
   for (const [i, { name, min, max }] of FIELDS.slice(6 - fields.length).entries())
     for (const part of (fields[i] ?? "").split(",")) {
       if (part === "") throw new CronError(`${name}: there is nothing beside a comma`);
+      // In AWS's and Quartz's expressions the same place means another field, so that it would run at other times.
+      if (part.includes("?"))
+        throw new CronError(
+          `${name}: "?" is of AWS and Quartz, whose fields are others; write minute, hour, day of month, month, day of week, with * for any`,
+        );
       const [range = "", step] = part.split("/");
       if (step !== undefined && !(/^\d+$/.test(step) && Number(step) >= 1 && Number(step) <= max))
         throw new CronError(`${name}: the step ${step || "after /"} is not from 1 to ${max}`);

@@ -1,9 +1,11 @@
 import { z } from "zod";
 
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { findExcess } from "../lib/json-limits.ts";
 import { namesInOrder } from "../lib/json-names.ts";
-import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { type CellIssue, readLabels, readField } from "./columns.ts";
-import type { Endpoint } from "./request.ts";
+import { type Endpoint, PASSED_ON } from "./request.ts";
 
 /** A line as OpenAI's batch files have them; the body goes to the provider as it is. */
 export type ProviderLine = { kind: "provider"; endpoint: Endpoint; body: JsonObject };
@@ -42,11 +44,14 @@ const OpenAiLine = z.object({
  * and `body`. Names are matched as those of CSV columns are, and what is no field is a variable.
  */
 export function readJsonlLine(text: string): ReadLine {
-  const value = parseJson(text);
+  const value = parseExactOrNone(text, PASSED_ON);
   if (!isJsonObject(value)) {
     const message = value === undefined ? "is not valid JSON" : "must be a JSON object";
     return { line: null, names: [], issues: [{ field: "", message }] };
   }
+  const excess = findExcess(value);
+  if (excess !== undefined)
+    return { line: null, names: [], issues: [{ field: "", message: excess }] };
   const names = namesInOrder(text, value);
   return "custom_id" in value && "body" in value
     ? { names, ...readOpenAiLine(value) }

@@ -1,4 +1,5 @@
-import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import { numberOf, parseExactOrNone } from "../lib/exact-json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { isReasoningModel } from "./models.ts";
 
 /**
@@ -6,6 +7,14 @@ import { isReasoningModel } from "./models.ts";
  * has. Those of chat, responses, completions and embeddings are understood, others forwarded.
  */
 export type Endpoint = `/v1/${string}`;
+
+/** Members whose numbers go to the provider, or come back, as they were written. */
+export const PASSED_ON: ReadonlySet<string> = new Set([
+  "parameters",
+  "metadata",
+  "messages",
+  "body",
+]);
 
 /** What a task asks for in this API's words. It is stored as the provider's request and read back from it. */
 export type TaskRequest = {
@@ -38,20 +47,20 @@ export function fromProviderBody(
   body: JsonObject,
 ): Omit<TaskRequest, "prompt"> {
   const { model, messages, temperature, ...rest } = body;
-  const limit = MAX_TOKENS_KEYS[endpoint]?.find((key) => typeof rest[key] === "number");
+  const limit = MAX_TOKENS_KEYS[endpoint]?.find((key) => numberOf(rest[key]) !== undefined);
   const { [limit ?? ""]: maxTokens, ...parameters } = rest;
   return {
     model: String(model),
     messages: Array.isArray(messages) ? (messages as JsonObject[]) : null,
-    temperature: typeof temperature === "number" ? temperature : null,
-    maxTokens: typeof maxTokens === "number" ? maxTokens : null,
+    temperature: numberOf(temperature) ?? null,
+    maxTokens: numberOf(maxTokens) ?? null,
     parameters,
   };
 }
 
 /** The same request for another model, which may have another name for the limit of its answer. */
 export function withModel(body: string, model: string): string {
-  const request = parseJson(body);
+  const request = parseExactOrNone(body);
   if (!isJsonObject(request)) return body;
   const { max_tokens, max_completion_tokens, ...rest } = request;
   const limit = max_completion_tokens ?? max_tokens;

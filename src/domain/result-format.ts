@@ -1,4 +1,5 @@
 import { csvLine } from "../lib/csv-line.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 import { readAnswer } from "./answer.ts";
 import { type Endpoint, fromProviderBody, promptOf } from "./request.ts";
@@ -116,7 +117,7 @@ function cellOf(value: Json | undefined): string {
 }
 
 function inlineRequest(row: ResultSource) {
-  const parsed = parseJson(row.body ?? "{}");
+  const parsed = parseExactOrNone(row.body ?? "{}");
   const body: JsonObject = isJsonObject(parsed) ? parsed : {};
   const { messages } = fromProviderBody(row.endpoint, body);
   const prompt = row.prompt ?? promptOf(body);
@@ -202,7 +203,7 @@ function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknow
     ...(row.isDryRun ? { isDryRun: true } : {}),
     ...(row.isCached ? { cached: true } : {}),
     ...(row.cells === null
-      ? { metadata: row.metadata === null ? null : parseJson(row.metadata) }
+      ? { metadata: row.metadata === null ? null : (parseExactOrNone(row.metadata) ?? null) }
       : {}),
   };
 }

@@ -9,7 +9,10 @@ export const Id = z
   .regex(/^[A-Za-z0-9_\-.:]{1,100}$/, "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . :")
   .refine((id) => id !== "." && id !== "..", "must not be . or .., which no URL can name");
 
-const ContentPart = z.looseObject({ type: z.string() });
+/** What the schema is called in the OpenAPI document, which `http` makes of it. */
+const named = (name: string) => ({ "x-name": name });
+
+const ContentPart = z.looseObject({ type: z.string() }).meta(named("ContentPart"));
 
 /** A message. What OpenAI does not define (`reasoning_content`, `cache_control`, …) is forwarded as it is. */
 export const Message = z
@@ -27,7 +30,8 @@ export const Message = z
     ({ role, content, ...rest }) =>
       (content ?? null) !== null || (role === "assistant" && Object.keys(rest).length > 0),
     { message: "a message needs content", path: ["content"] },
-  );
+  )
+  .meta(named("Message"));
 
 /** An object of whatever JSON can say; it comes from a JSON parser, so its values need no check. */
 const JsonObjectField = z.record(z.string(), z.unknown());
@@ -69,27 +73,35 @@ export const RequestFields = {
 export const IdempotencyKey = z.string().min(1).max(255);
 
 /** One task as a client describes it, in a request or in a row of a file. */
-export const TaskInput = z.strictObject({
-  id: Id.optional(),
-  ...RequestFields,
-  idempotencyKey: IdempotencyKey.optional(),
-});
+export const TaskInput = z
+  .strictObject({
+    id: Id.optional(),
+    ...RequestFields,
+    idempotencyKey: IdempotencyKey.optional(),
+  })
+  .meta(named("TaskInput"));
 export type TaskInput = z.infer<typeof TaskInput>;
 
 /** What the tasks of a batch have in common; a task's own fields win. */
-export const BatchConfig = z.strictObject({
-  model: RequestFields.model,
-  temperature: RequestFields.temperature,
-  maxTokens: RequestFields.maxTokens,
-  maxConcurrency: z.number().int().min(1).max(10_000).optional(),
-  maxCostUsd: z.number().positive().max(1_000_000_000).optional(),
-  maxRetries: RequestFields.maxRetries,
-  timeoutMs: RequestFields.timeoutMs,
-  systemPrompt: z.string().min(1).max(1_000_000).optional(),
-  promptTemplate: z.string().min(1).max(1_000_000).optional(),
-  parameters: Parameters.optional(),
-  cache: RequestFields.cache,
-});
+export const BatchConfig = z
+  .strictObject({
+    model: RequestFields.model,
+    temperature: RequestFields.temperature,
+    maxTokens: RequestFields.maxTokens,
+    maxConcurrency: z.number().int().min(1).max(10_000).optional(),
+    maxCostUsd: z.number().positive().max(1_000_000_000).optional(),
+    maxRetries: RequestFields.maxRetries,
+    timeoutMs: RequestFields.timeoutMs,
+    systemPrompt: z.string().min(1).max(1_000_000).optional(),
+    promptTemplate: z.string().min(1).max(1_000_000).optional(),
+    parameters: Parameters.optional(),
+    cache: RequestFields.cache,
+    safeOutput: z
+      .boolean()
+      .describe("In `outputFile`, neutralise cells that a spreadsheet would run as formulas")
+      .optional(),
+  })
+  .meta(named("BatchConfig"));
 export type BatchConfig = z.infer<typeof BatchConfig>;
 
 /** The same message objects, as JSON. */

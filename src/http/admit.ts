@@ -7,7 +7,7 @@ import { createAuthenticator } from "../services/authenticator.ts";
 import type { Caller } from "../services/caller.ts";
 import { createRateLimiter } from "../services/rate-limits.ts";
 import { findStreamCaller } from "../services/stream-tokens.ts";
-import { addressOf } from "./address.ts";
+import { networkOf } from "./address.ts";
 import type { AppEnv } from "./router.ts";
 import { streamTokenOf } from "./stream-access.ts";
 
@@ -30,13 +30,13 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
     if (streamToken !== undefined) return identifyByStreamToken(c, streamToken);
     const token = authenticator.readToken(c.req.header("authorization"));
     if (token === undefined) {
-      if (rateLimitPerMinute > 0) spend(c, keyless.take(addressOf(c), rateLimitPerMinute));
+      if (rateLimitPerMinute > 0) spend(c, keyless.take(networkOf(c), rateLimitPerMinute));
       throw new AppError(
         "UNAUTHORIZED",
         "Send your API key as `Authorization: Bearer YOUR_API_KEY`",
       );
     }
-    const address = failedLoginsPerMinute > 0 && !authenticator.knows(token) ? addressOf(c) : "";
+    const address = failedLoginsPerMinute > 0 && !authenticator.knows(token) ? networkOf(c) : "";
     if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
     const caller = await authenticator.verify(token);
     if (caller) return caller;
@@ -45,7 +45,7 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   }
 
   async function identifyByStreamToken(c: Context<AppEnv>, token: string): Promise<Caller> {
-    const address = failedLoginsPerMinute > 0 ? addressOf(c) : "";
+    const address = failedLoginsPerMinute > 0 ? networkOf(c) : "";
     if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
     const found = await findStreamCaller(ctx, token);
     c.set("grant", found?.filter);

@@ -4,7 +4,9 @@ import type { MiddlewareHandler } from "hono";
 import type { Context } from "../context.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
+import type { KeyWatch } from "../services/key-watch.ts";
 import type { EngineProbe } from "../services/status.ts";
+import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
@@ -30,7 +32,12 @@ import { addMonitor } from "./monitor/page.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
 
-export type AppOptions = { hub: EventHub; auditLog: AuditLog; engine: EngineProbe };
+export type AppOptions = {
+  hub: EventHub;
+  keyWatch: KeyWatch;
+  auditLog: AuditLog;
+  engine: EngineProbe;
+};
 
 /** The whole HTTP face. */
 export function createApp(ctx: Context, options: AppOptions) {
@@ -41,10 +48,12 @@ export function createApp(ctx: Context, options: AppOptions) {
     await next();
   });
   app.use(trace(ctx));
-  const connections = createConnections(ctx.config);
+  const warnOfProxy = createProxyWarning();
+  const connections = createConnections(ctx.config, options.keyWatch);
   app.use(async (c, next) => {
     c.set("hub", options.hub);
     c.set("connections", connections);
+    warnOfProxy(c);
     const leave = connections.enter();
     await next();
     leave();

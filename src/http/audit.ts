@@ -2,6 +2,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { matchedRoutes } from "hono/route";
 
 import type { AuditLog } from "../services/audit.ts";
+import { addressOf } from "./address.ts";
 import type { AppEnv } from "./router.ts";
 
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -22,7 +23,7 @@ export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
       action,
       target: Object.values(c.req.param()).join("/") || idOf(answered.body),
       requestId: c.var.requestId,
-      address: c.env?.address?.() ?? null,
+      address: addressOf(c) ?? null,
       options: optionsOf(c),
     });
     if (!/^(tasks|batches)\./.test(action)) await log.flush();
@@ -50,9 +51,10 @@ function routeOf(c: Context): string {
   return matchedRoutes(c).at(-1)?.path ?? c.req.path;
 }
 
+/** The options among the query parameters: yes or no. Texts may be anybody's secrets. */
 function optionsOf(c: Context): string | null {
-  const query = c.req.query();
-  return Object.keys(query).length === 0 ? null : JSON.stringify(query);
+  const flags = Object.entries(c.req.query()).filter(([, value]) => /^(true|false)$/.test(value));
+  return flags.length === 0 ? null : JSON.stringify(Object.fromEntries(flags));
 }
 
 const VERBS: Record<string, string> = {

@@ -1,7 +1,17 @@
 import type { MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 
-const ASKED = ["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Request-ID"];
+const ASKED = [
+  "Authorization",
+  "Content-Type",
+  "Idempotency-Key",
+  "If-None-Match",
+  "If-Range",
+  "Last-Event-ID",
+  "Prefer",
+  "Range",
+  "X-Request-ID",
+];
 const TOLD = [
   "X-Request-ID",
   "X-RateLimit-Limit",
@@ -10,6 +20,11 @@ const TOLD = [
   "Retry-After",
   "Idempotency-Replayed",
   "Preference-Applied",
+  "ETag",
+  "Accept-Ranges",
+  "Content-Range",
+  "Content-Disposition",
+  "WWW-Authenticate",
 ];
 const PREFLIGHT_SECONDS = 600;
 

@@ -5,8 +5,7 @@ import { dirname, join } from "node:path";
 import { swaggerUI } from "@hono/swagger-ui";
 import type { OpenAPIHono } from "@hono/zod-openapi";
 
-import packageJson from "../../package.json" with { type: "json" };
-import { SCOPES } from "../domain/scope.ts";
+import { createDocument } from "./document.ts";
 import type { AppEnv } from "./router.ts";
 import { pagePolicy } from "./secure-headers.ts";
 
@@ -18,35 +17,10 @@ const ASSETS = new Map(
   }),
 );
 
-const ABOUT = {
-  openapi: "3.1.0",
-  info: {
-    title: "GPT Task Runner",
-    version: packageJson.version,
-    description: packageJson.description,
-    license: { name: "MIT" },
-  },
-  servers: [{ url: "/" }],
-  tags: [
-    { name: "tasks", description: "Single prompts: create, execute, read" },
-    { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
-    { name: "metrics", description: "How much, how fast, at what cost" },
-    { name: "status", description: "Whether every part works, and why not" },
-    { name: "keys", description: "API keys: who may do what, how much, and until when" },
-    { name: "events", description: "What happens, as it happens" },
-    { name: "webhooks", description: "What happens, posted to you and signed (Standard Webhooks)" },
-  ],
-};
-
 /** `/openapi.json`, generated from the routes, and `/docs`: Swagger UI with assets of our own, so that it works offline. */
 export function addDocs(app: OpenAPIHono<AppEnv>): void {
-  app.openAPIRegistry.registerComponent("securitySchemes", "bearerAuth", {
-    type: "http",
-    scheme: "bearer",
-    description: `An API key. Its scopes are of ${SCOPES.join(", ")}; each includes those before it.`,
-  });
-  let document: ReturnType<typeof app.getOpenAPI31Document> | undefined;
-  app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(ABOUT))));
+  let document: ReturnType<typeof createDocument> | undefined;
+  app.get("/openapi.json", (c) => c.json((document ??= createDocument(app))));
   app.get(
     "/docs",
     async (c, next) => {
@@ -55,10 +29,10 @@ export function addDocs(app: OpenAPIHono<AppEnv>): void {
       c.res.headers.set("Content-Security-Policy", pagePolicy(html));
     },
     swaggerUI({
-      url: "/openapi.json",
-      baseUrl: "/docs",
+      url: "openapi.json",
+      baseUrl: "docs",
       title: "GPT Task Runner API",
-      persistAuthorization: true,
+      persistAuthorization: false,
     }),
   );
   const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));

@@ -4,8 +4,10 @@ import { HTTPException } from "hono/http-exception";
 import { routePath } from "hono/route";
 
 import type { Context as AppContext } from "../context.ts";
+import { PASSED_ON } from "../domain/request.ts";
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
+import { parseExact } from "../lib/exact-json.ts";
 import { newId } from "../lib/ids.ts";
 import { findExcess } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
@@ -63,6 +65,7 @@ export function readBody({
   config: { maxBodyBytes, bodyTimeoutMs },
 }: AppContext): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
+    refuseCompressed(c.req.raw);
     const isJsonBody = isJson(c.req.header("content-type"));
     let text = "";
     if (c.req.raw.body !== null) {
@@ -82,6 +85,16 @@ export function readBody({
     c.req.json = async <T>() => value as T;
     await next();
   };
+}
+
+/** A small body that is compressed can unfold to a very large one. */
+export function refuseCompressed(request: Request): void {
+  const coding = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+  if (coding !== "" && coding !== "identity")
+    throw new AppError(
+      "UNSUPPORTED_MEDIA_TYPE",
+      `Send the body as it is, not compressed (Content-Encoding: ${coding.slice(0, 20)})`,
+    );
 }
 
 /** The body is read; who asks for it again gets it from Hono's cache, which holds promises whatever its type says. */
@@ -128,7 +141,7 @@ function decodeUtf8(bytes: Uint8Array): string {
 
 function requireJson(text: string): Json {
   try {
-    return JSON.parse(text) as Json;
+    return parseExact(text, PASSED_ON);
   } catch (error) {
     const why = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
     throw invalid([{ path: "", message: `the body is not valid JSON: ${why}` }]);
@@ -174,6 +187,8 @@ export function errorAnswer(
   const status = ERROR_STATUS[code];
   if (status === 503 || status === 429)
     c.header("Retry-After", String(details["retryAfter"] ?? RETRY_AFTER_SECONDS));
+  if (status === 416) c.header("Content-Range", `bytes */${String(details["bytes"])}`);
+  if (status === 401) c.header("WWW-Authenticate", "Bearer");
   return c.json(
     {
       success: false,

@@ -5,6 +5,7 @@ import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 
 import { AppError, invalid } from "../errors.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
+import { refuseCompressed } from "./middleware.ts";
 
 /** How long the next piece of a body may take to come. */
 type Pace = { clock: Pick<Clock, "setTimeout">; maxPauseMs: number };
@@ -24,6 +25,7 @@ export async function readUpload<T>(
   { clock, maxPauseMs }: Pace,
   store: (upload: Upload) => Promise<T>,
 ): Promise<T> {
+  refuseCompressed(request);
   const type = request.headers.get("content-type") ?? "";
   if (!/^multipart\/form-data\s*;.*boundary=/i.test(type) || !request.body)
     throw new AppError(
@@ -34,7 +36,8 @@ export async function readUpload<T>(
   let arriving: PassThrough | undefined;
   const parser = createParser(type, (name, stream) => {
     if (stored) return stream.resume();
-    const content = stream.pipe(new PassThrough());
+    // It ends with the form: what is wrong behind the file is noticed before the file is stored.
+    const content = stream.pipe(new PassThrough(), { end: false });
     arriving = content;
     stream.on("error", (error) => content.destroy(error));
     // It may fail before `store` begins to read, which then meets the failure.
@@ -45,13 +48,14 @@ export async function readUpload<T>(
   });
   try {
     await pipeline(Readable.from(atPace(request.body, { clock, maxPauseMs })), parser);
+    arriving?.end();
   } catch (error) {
     // A body that breaks off ends the parser, but not the file that it was handing out.
     arriving?.destroy(asError(error));
     const cause: unknown = await stored?.catch((refusal: unknown) => refusal);
     if (cause instanceof AppError) throw cause;
     if (error instanceof AppError) throw error;
-    throw invalid([{ path: "", message: `the form is broken: ${asError(error).message}` }]);
+    throw brokenForm(error);
   }
   if (!stored)
     throw invalid([{ path: "file", message: "the form has no part `file` with a filename" }]);
@@ -85,13 +89,29 @@ async function* atPace(
 }
 
 function createParser(type: string, onFile: (name: string, stream: Readable) => void) {
-  const headers: BusboyHeaders = { "content-type": type };
-  const parser = new Busboy({ headers, limits: { fields: MAX_FIELDS, files: 1 } });
-  parser.on("file", (field, stream, filename) => {
-    if (field !== "file") stream.resume();
-    else onFile(filename || "upload", stream);
+  const parser = newParser(type);
+  const refuse = (path: string, message: string) => parser.destroy(invalid([{ path, message }]));
+  parser.on("field", (name) => refuse(name, "is not a known part; the file is the part `file`"));
+  parser.on("file", (name, stream, filename) => {
+    if (name === "file") return onFile(filename || "upload", stream);
+    stream.resume();
+    refuse(name, "is not a known part; the file is the part `file`");
   });
   return parser;
+}
+
+/** Busboy reads the head of a form as it is made, and throws where it cannot. */
+function newParser(type: string): InstanceType<typeof Busboy> {
+  const headers: BusboyHeaders = { "content-type": type };
+  try {
+    return new Busboy({ headers, limits: { fields: MAX_FIELDS, files: 1 } });
+  } catch (error) {
+    throw brokenForm(error);
+  }
+}
+
+function brokenForm(error: unknown): AppError {
+  return invalid([{ path: "", message: `the form is broken: ${asError(error).message}` }]);
 }
 
 function asError(error: unknown): Error {

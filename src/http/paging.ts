@@ -2,16 +2,21 @@ import { z } from "@hono/zod-openapi";
 
 import { invalid } from "../errors.ts";
 
+/** The page of a list that has one order only. */
+export const PAGE_AND_LIMIT = {
+  page: whole(1, 1_000_000, { default: 1, description: "Page number" }),
+  limit: whole(1, 100, { default: 10, description: "Items per page" }),
+  cursor: z.string().max(500).optional().openapi({
+    description: "`nextCursor` of the page before; deep pages then cost what the first costs",
+  }),
+};
+
 /** The query parameters of every list; `sorts` are the fields it can be sorted by, the default first. */
 export function pageQuery<const S extends readonly [string, ...string[]]>(sorts: S) {
   return {
-    page: whole(1, 1_000_000).default(1).openapi({ description: "Page number" }),
-    limit: whole(1, 100).default(10).openapi({ description: "Items per page" }),
+    ...PAGE_AND_LIMIT,
     sort: z.enum(sorts).default(sorts[0] as S[number]),
     order: z.enum(["asc", "desc"]).default("desc"),
-    cursor: z.string().max(500).optional().openapi({
-      description: "`nextCursor` of the page before; deep pages then cost what the first costs",
-    }),
   };
 }
 
@@ -79,14 +84,16 @@ function readCursor(cursor: string, sort: string, order: string): [number | stri
   ]);
 }
 
-/** A whole number in a query string. */
-export function whole(min: number, max: number) {
+/** A whole number in a query string, which the document calls what it is. */
+export function whole(min: number, max: number, about: { default: number; description: string }) {
   const message = `must be a whole number from ${min} to ${max}`;
   return z
     .string()
     .regex(/^\d{1,9}$/, message)
     .transform(Number)
-    .pipe(z.number().min(min, message).max(max, message));
+    .pipe(z.number().min(min, message).max(max, message))
+    .default(about.default)
+    .openapi({ type: "integer", minimum: min, maximum: max, ...about });
 }
 
 /** A moment in a query string, as Unix ms. */
@@ -96,5 +103,15 @@ export const Moment = z
   })
   .transform((text) => Date.parse(text));
 
+/** A yes or no in a query string, or in none: no. */
+export function flag(description: string) {
+  return maybe(description).default(false).openapi({ default: false });
+}
+
 /** A yes or no in a query string. */
-export const Flag = z.enum(["true", "false"]).transform((text) => text === "true");
+export function maybe(description: string) {
+  return z
+    .enum(["true", "false"])
+    .transform((text) => text === "true")
+    .openapi({ type: "boolean", description });
+}

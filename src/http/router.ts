@@ -3,11 +3,12 @@ import type { MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
 import { allows, type Scope } from "../domain/scope.ts";
-import { AppError, ERROR_STATUS, invalid } from "../errors.ts";
+import { AppError, invalid } from "../errors.ts";
 import type { Allowance } from "../lib/rate-window.ts";
 import type { Caller } from "../services/caller.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { TokenFilter } from "../services/stream-tokens.ts";
+import { type HeaderName, headerRefs } from "./answer-headers.ts";
 import type { Connections } from "./connections.ts";
 
 export type AppEnv = {
@@ -28,26 +29,14 @@ export type AppEnv = {
   };
 };
 
-export const ErrorBody = z
-  .object({
-    success: z.literal(false),
-    error: z.object({
-      code: z.enum(Object.keys(ERROR_STATUS) as [keyof typeof ERROR_STATUS]),
-      message: z.string(),
-      details: z.looseObject({ requestId: z.string() }),
-    }),
-    timestamp: z.iso.datetime(),
-  })
-  .openapi("Error");
-type ErrorStatus = (typeof ERROR_STATUS)[keyof typeof ERROR_STATUS];
-
-const content = <S extends z.ZodType>(schema: S, description: string) => ({
+const content = <S extends z.ZodType>(schema: S, description: string, headers: HeaderName[]) => ({
   description,
+  headers: headerRefs(headers),
   content: { "application/json": { schema } },
 });
 
-/** A documented 2xx answer: the resource inside the envelope that every answer wears. */
-export const json = <S extends z.ZodType>(data: S, description: string) =>
+/** A documented 2xx answer: the resource inside the envelope that every answer wears, with the headers that it can have. */
+export const json = <S extends z.ZodType>(data: S, description: string, ...headers: HeaderName[]) =>
   content(
     z.object({
       success: z.literal(true),
@@ -56,6 +45,7 @@ export const json = <S extends z.ZodType>(data: S, description: string) =>
       timestamp: z.iso.datetime(),
     }),
     description,
+    headers,
   );
 
 /** An answer that says only that something was done. */
@@ -63,6 +53,7 @@ export const done = (description: string) =>
   content(
     z.object({ success: z.literal(true), message: z.string(), timestamp: z.iso.datetime() }),
     description,
+    [],
   );
 
 /** What an answer needs of its request. */
@@ -80,35 +71,6 @@ export const successOnly = (c: AnyContext, message: string) => ({
   message,
   timestamp: toIso(c.var.ctx.clock.now()),
 });
-
-const REASONS: Record<ErrorStatus, string> = {
-  400: "The request is not valid; `details.issues` tells what is wrong where",
-  401: "No valid API key",
-  403: "The API key may not do this",
-  404: "There is no such thing",
-  405: "The path does not take this method",
-  408: "The request body took too long to arrive",
-  409: "It cannot be done in the present state, or the id or idempotency key is taken",
-  413: "The request body is too large",
-  415: "The request body is not JSON",
-  429: "Too many requests; `Retry-After` tells when there may be more",
-  500: "A bug; the request id finds it in the logs",
-  503: "A part that this needs is not available",
-};
-
-/** Documents exactly the failures that a route can produce besides those of every route. */
-export function failures<S extends ErrorStatus>(...statuses: S[]) {
-  // What takes a body can be sent one too slowly.
-  const implied = statuses.includes(413 as S) ? ([408] as const) : [];
-  return Object.fromEntries(
-    [...statuses, ...implied, ...EVERYWHERE].map((status) => [
-      status,
-      content(ErrorBody, REASONS[status]),
-    ]),
-  ) as Record<S | (typeof EVERYWHERE)[number], ReturnType<typeof content<typeof ErrorBody>>>;
-}
-
-const EVERYWHERE = [400, 401, 403, 429, 500] as const;
 
 /** Declares and enforces the scope that a route needs. */
 export function needs(scope: Scope) {
@@ -149,5 +111,24 @@ export function toIso(ms: number): string {
 export function toIsoOrNull(ms: number | null): string | null {
   return ms === null ? null : toIso(ms);
 }
+
+/** A named schema or null. `schema.nullable()` would make the named schema itself nullable wherever it is used. */
+export const orNull = <S extends z.ZodType>(schema: S) => z.union([schema, z.null()]);
+
+/** A field of a body that may be left out. Generators take a documented default for a field that is always there. */
+export const orElse = <S extends z.ZodType>(schema: S, value: z.output<S>) =>
+  schema.optional().transform((given) => given ?? value);
+
+/** Whatever JSON can say: metadata, parameters, what a provider answered. */
+export const FreeObject = z.looseObject({}).openapi("JsonObject");
+
+/** What several answers took together. */
+export const TokenSums = z
+  .object({
+    promptTokens: z.number().int(),
+    completionTokens: z.number().int(),
+    totalTokens: z.number().int(),
+  })
+  .openapi("TokenSums");
 
 export const Time = z.iso.datetime().openapi({ example: "2025-01-01T00:00:00.000Z" });

@@ -1,17 +1,23 @@
-/** A body that is made as it is read: more is asked of `pieces` only when the reader takes more. */
-export function toByteStream(
-  pieces: AsyncIterable<string | Uint8Array>,
-): ReadableStream<Uint8Array> {
-  const encoder = new TextEncoder();
+/** A body that is made as it is read: nothing is asked of `pieces` before the reader takes something. */
+export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.asyncIterator]();
-  return new ReadableStream({
-    async pull(controller) {
-      const { value, done } = await iterator.next();
-      if (done) controller.close();
-      else controller.enqueue(typeof value === "string" ? encoder.encode(value) : value);
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { value, done } = await iterator.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await iterator.return?.();
+      },
     },
-    async cancel() {
-      await iterator.return?.();
-    },
-  });
+    { highWaterMark: 0 },
+  );
+}
+
+/** Pieces of text as bytes. */
+export async function* toBytes(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for await (const piece of pieces) yield encoder.encode(piece);
 }

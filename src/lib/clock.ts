@@ -43,6 +43,21 @@ export function nextRound(clock: Pick<Clock, "setImmediate">): Promise<void> {
   return new Promise((resolve) => clock.setImmediate(resolve));
 }
 
+/** The longest that a loop over many things may keep others waiting. */
+const TURN_MS = 5;
+
+/** What a long loop calls between two things: gives the others their turn where they have waited for it for some ms. */
+export function createPauses(
+  clock: Pick<Clock, "monotonic" | "setImmediate">,
+): () => Promise<void> {
+  let since = clock.monotonic();
+  return async () => {
+    if (clock.monotonic() - since < TURN_MS) return;
+    await nextRound(clock);
+    since = clock.monotonic();
+  };
+}
+
 /** Whether the work ended within `ms`; it goes on in any case. Throws what the work throws in time. */
 export async function endsWithin(
   clock: Pick<Clock, "setTimeout">,

@@ -1,7 +1,7 @@
 /** Characters that make quotes necessary; blanks at the ends because some programs trim them, a BOM because it would vanish. */
 const NEEDS_QUOTES = /[",\r\n\uFEFF]|^\s|\s$/;
 /** What spreadsheets take for the start of a formula (OWASP, "CSV Injection"). */
-const FORMULA = /^[=+\-@\t\r\uFF0B\uFF0D\uFF1D\uFF20]/;
+const FORMULA = /^[=+\-@\t\r\n\uFF0B\uFF0D\uFF1D\uFF20]/;
 
 /**
  * One CSV record (RFC 4180) with its line feed. With `safe`, texts that a spreadsheet would run as

@@ -1,4 +1,4 @@
-import { createReadStream } from "node:fs";
+import { createReadStream, openAsBlob } from "node:fs";
 import { lstat, mkdir, open, realpath, rename, rm, statfs } from "node:fs/promises";
 
 /** What lies at a path, a symbolic link not followed. */
@@ -24,6 +24,8 @@ export type FileSystem = {
   makeFolder(path: string): Promise<void>;
   /** The bytes of a file in chunks of `chunkBytes`. */
   read(path: string, chunkBytes?: number): AsyncIterable<Buffer>;
+  /** A file to be sent, of which nothing is read before. */
+  blob(path: string): Promise<Blob>;
   /** The first bytes of a file, `bytes` at most. */
   readStart(path: string, bytes: number): Promise<Buffer>;
   /** An empty file, in place of what is there. */
@@ -35,6 +37,10 @@ export type FileSystem = {
   space(path: string): Promise<DiskSpace>;
 };
 
+/** Prompts and answers are nobody else's on the machine. */
+export const FILE_MODE = 0o600;
+export const FOLDER_MODE = 0o700;
+
 export const systemFiles: FileSystem = {
   async kindOf(path) {
     const info = await lstat(path).catch(() => undefined);
@@ -44,9 +50,10 @@ export const systemFiles: FileSystem = {
   },
   realPath: (path) => realpath(path),
   async makeFolder(path) {
-    await mkdir(path, { recursive: true });
+    await mkdir(path, { recursive: true, mode: FOLDER_MODE });
   },
   read: (path, chunkBytes = 65_536) => createReadStream(path, { highWaterMark: chunkBytes }),
+  blob: (path) => openAsBlob(path),
   async readStart(path, bytes) {
     const file = await open(path);
     try {
@@ -57,7 +64,7 @@ export const systemFiles: FileSystem = {
     }
   },
   async create(path) {
-    const file = await open(path, "w");
+    const file = await open(path, "w", FILE_MODE);
     return {
       write: (piece) => file.writeFile(piece),
       sync: () => file.sync(),

@@ -45,11 +45,11 @@ export function toPrettyLine(hasColours: boolean): (record: LogRecord) => string
   return ({ timestamp, level, category, message, rawMessage, properties }) => {
     const template = typeof rawMessage === "string" ? rawMessage : rawMessage.join("");
     const others = Object.entries(properties).filter(([name]) => !template.includes(`{${name}}`));
-    const text = message.map(toText).join("");
-    const facts = others.map(([name, value]) => `${name}=${toText(value)}`).join(" ");
+    const text = printable(message.map(toText).join(""));
+    const facts = printable(others.map(([name, value]) => `${name}=${toText(value)}`).join(" "));
     const stacks = Object.values(properties)
       .filter((value) => value instanceof Error)
-      .map((error) => `\n${paint(DIM, stackOf(error))}`);
+      .map((error) => `\n${paint(DIM, printable(stackOf(error), "\n"))}`);
     return [
       paint(DIM, isoTime(timestamp).slice(11, 23)),
       paint(COLOURS[level], SHORT[level]),
@@ -60,6 +60,18 @@ export function toPrettyLine(hasColours: boolean): (record: LogRecord) => string
       .join(" ")
       .concat(...stacks);
   };
+}
+
+/** What a terminal would obey instead of showing it: control characters, and those that turn the direction of text. */
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu;
+
+/** The text with what is not for printing written as in JSON, so that nobody forges a line; `but` stays. */
+function printable(text: string, but = ""): string {
+  return text.replace(UNPRINTABLE, (character) =>
+    character === but
+      ? character
+      : `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 let lastMs = Number.NaN;

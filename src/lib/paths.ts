@@ -5,6 +5,12 @@ import type { FileSystem } from "./file-system.ts";
 /** A path leads out of its folder, or to something that is no file. */
 export class PathError extends Error {
   override readonly name = "PathError";
+  readonly isOutside: boolean;
+
+  constructor(message: string, isOutside = false) {
+    super(message);
+    this.isOutside = isOutside;
+  }
 }
 
 /**
@@ -24,8 +30,7 @@ export async function findFileInside(
   } catch {
     return undefined;
   }
-  if (!isInside(await files.realPath(root), real))
-    throw new PathError("leads out of the files folder");
+  if (!isInside(await files.realPath(root), real)) throw leadsOut();
   const kind = await files.kindOf(real);
   if (kind !== "file")
     throw new PathError(kind === "folder" ? "is a folder" : "is not a regular file");
@@ -46,8 +51,7 @@ export async function prepareFileInside(
   const folder = dirname(target);
   const existing = await deepestExisting(files, folder);
   const real = await files.realPath(existing);
-  if (real !== realRoot && !isInside(realRoot, real))
-    throw new PathError("leads out of the files folder");
+  if (real !== realRoot && !isInside(realRoot, real)) throw leadsOut();
   await files.makeFolder(folder);
   const place = join(await files.realPath(folder), basename(target));
   const kind = await files.kindOf(place);
@@ -66,8 +70,12 @@ export function resolveInside(root: string, path: string): string {
   if (/^[a-z][a-z0-9+.-]*:/i.test(path))
     throw new PathError("is a URL; give a path below the files folder");
   const target = resolve(root, path);
-  if (!isInside(root, target)) throw new PathError("leads out of the files folder");
+  if (!isInside(root, target)) throw leadsOut();
   return target;
+}
+
+function leadsOut(): PathError {
+  return new PathError("leads out of the files folder", true);
 }
 
 function isInside(root: string, path: string): boolean {

@@ -4,7 +4,8 @@ import { type Answer, readAnswer } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
-import { isJsonObject, parseJson } from "../lib/json.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { isJsonObject } from "../lib/json.ts";
 import { type Adjustments, createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import {
@@ -202,6 +203,6 @@ function unreadable(text: string, url: string): Failure {
 }
 
 function parseBody(text: string) {
-  const body = parseJson(text);
+  const body = parseExactOrNone(text);
   return isJsonObject(body) ? body : {};
 }

@@ -69,6 +69,8 @@ export async function updateKey(
   const key = await requireKey(ctx, id);
   requireFuture(change.expiresAt, ctx.clock.now());
   const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
+  if (change.scopes !== undefined || change.expiresAt !== undefined)
+    requireOurs(key, "narrowed or ended");
   const changed = store.updateKey(id, {
     name: change.name ?? key.name,
     scopes: change.scopes ?? key.scopes,
@@ -76,7 +78,7 @@ export async function updateKey(
     rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
     monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
   });
-  await applyTo(ctx, id, { changed, released: releaseHeld(id, ctx.clock.now()) });
+  await applyTo(ctx, key, { changed, released: releaseHeld(id, ctx.clock.now()) });
   // Single tasks of the key may be ready again.
   ctx.signals.emit("batch", undefined);
   await watchBudgets(ctx);
@@ -89,26 +91,28 @@ export async function rotateKey(
   id: string,
   overlapMs: number,
 ): Promise<{ secret: string; record: KeyRecord }> {
-  requireOurs(await requireKey(ctx, id), "rotated");
+  const key = await requireKey(ctx, id);
+  requireOurs(key, "rotated");
   const secret = newSecret();
   const now = ctx.clock.now();
   const changed = store.rotateKey(id, describeSecret(secret), now + overlapMs, now);
-  await applyTo(ctx, id, { changed });
+  await applyTo(ctx, key, { changed });
   return { secret, record: await getKey(ctx, id) };
 }
 
 /** Ends a key at once and for good. What it made stays. */
 export async function revokeKey(ctx: Context, id: string): Promise<void> {
-  requireOurs(await requireKey(ctx, id), "revoked");
-  await applyTo(ctx, id, { changed: store.revokeKey(id, ctx.clock.now()) });
+  const key = await requireKey(ctx, id);
+  requireOurs(key, "revoked");
+  await applyTo(ctx, key, { changed: store.revokeKey(id, ctx.clock.now()) });
 }
 
 type KeyUnit = { changed: Statement; released?: Statement };
 
 /** Writes a change, which changes a row where the key allows it. */
-async function applyTo(ctx: Context, id: string, unit: KeyUnit): Promise<void> {
+async function applyTo(ctx: Context, { id, seq }: store.ApiKey, unit: KeyUnit): Promise<void> {
   const { changed } = await ctx.writer.write(unit);
-  ctx.signals.emit("keys", undefined);
+  ctx.signals.emit("keys", { key: seq });
   if (changed.changed === 0)
     throw new AppError("API_KEY_FIXED", `API key ${id} was revoked or has expired`);
 }
@@ -123,7 +127,7 @@ function requireOurs({ id, origin }: store.ApiKey, what: string): void {
   if (origin === "environment")
     throw new AppError(
       "API_KEY_FIXED",
-      `API key ${id} stands in API_KEYS, so it is ${what} by changing that and starting again`,
+      `API key ${id} stands in API_KEYS, so it is ${what} by changing that and starting again; a restart would bring it back as it was`,
     );
 }
 

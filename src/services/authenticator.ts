@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { background } from "../lib/background.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { type ApiKey, findValidKey, touchKey } from "../store/api-keys.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, endOfKey } from "./caller.ts";
 
 export type Authenticator = {
   /** The API key in an `Authorization` header, right or wrong. */
@@ -27,7 +27,10 @@ const LAST_USED_EVERY_MS = 60_000;
  */
 export function createAuthenticator(ctx: Context): Authenticator {
   const known = new Map<string, { caller: Caller; until: number }>();
-  ctx.signals.on("keys", () => known.clear());
+  // Others stay known: from an address that tried too many wrong keys, only known ones are let in.
+  ctx.signals.on("keys", ({ key }) => {
+    for (const [hash, { caller }] of known) if (caller.key === key) known.delete(hash);
+  });
   return {
     readToken: (header) => /^Bearer +(\S+)$/i.exec(header ?? "")?.[1],
     knows: (token) => known.has(sha256Hex(token)),
@@ -39,24 +42,20 @@ export function createAuthenticator(ctx: Context): Authenticator {
       const key = await findValidKey(ctx.db, hash, now);
       known.delete(hash);
       if (!key) return undefined;
-      if (known.size >= MOST_KNOWN) known.clear();
-      const caller = toCaller(key);
-      known.set(hash, { caller, until: Math.min(now + TRUST_MS, endOf(key, hash)) });
+      const [oldest] = known.keys();
+      if (known.size >= MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+      const caller = toCaller(key, hash);
+      known.set(hash, { caller, until: Math.min(now + TRUST_MS, caller.validUntil) });
       if (now - (key.lastUsedAt ?? 0) >= LAST_USED_EVERY_MS) noteUse(ctx, key.seq, now);
       return caller;
     },
   };
 }
 
-function toCaller({ seq, id, scopes, rateLimitPerMinute }: ApiKey): Caller {
-  return { key: seq, keyId: id, scopes, rateLimitPerMinute };
-}
-
-function endOf(key: ApiKey, hash: string): number {
-  return Math.min(
-    key.expiresAt ?? Infinity,
-    key.previousHash === hash ? (key.previousExpiresAt ?? Infinity) : Infinity,
-  );
+function toCaller(key: ApiKey, secretHash: string): Caller {
+  const { seq, id, scopes, rateLimitPerMinute } = key;
+  const validUntil = endOfKey(key, secretHash);
+  return { key: seq, keyId: id, scopes, rateLimitPerMinute, secretHash, validUntil };
 }
 
 /** Nobody waits for it, and a request does not fail because of it. */

@@ -1,4 +1,5 @@
 import type { Scope } from "../domain/scope.ts";
+import type { ApiKey } from "../store/api-keys.ts";
 
 /** Who makes a request: the row number and public id of an API key, and what it may do. */
 export type Caller = {
@@ -7,4 +8,21 @@ export type Caller = {
   scopes: readonly Scope[];
   /** A limit of its own, or `null` for the server's. */
   rateLimitPerMinute: number | null;
+  /** The secret that was sent, as its hash; `null` where the caller came with a stream token. */
+  secretHash: string | null;
+  /** Until when the secret is valid, as far as is known. */
+  validUntil: number;
 };
+
+type Validity = Pick<
+  ApiKey,
+  "revokedAt" | "expiresAt" | "hash" | "previousHash" | "previousExpiresAt"
+>;
+
+/** When the key stops to let in who holds the secret with this hash, or any of its secrets; 0 where it does not now. */
+export function endOfKey(key: Validity, secretHash: string | null): number {
+  if (key.revokedAt !== null) return 0;
+  const end = key.expiresAt ?? Infinity;
+  if (secretHash === null || secretHash === key.hash) return end;
+  return secretHash === key.previousHash ? Math.min(end, key.previousExpiresAt ?? end) : 0;
+}

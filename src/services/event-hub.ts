@@ -9,12 +9,20 @@ import { findLogBounds, readEvents } from "../store/events.ts";
 import { createGroups, type Group } from "./event-groups.ts";
 import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
 
+/** Who reads a stream. */
+export type StreamReader = {
+  /** Ends the stream where it aborts. */
+  signal: AbortSignal;
+  /** Is called when the stream has ended. */
+  release(): void;
+};
+
 export type EventHub = {
   /** A stream of what matches: the events after the id `after`, or, without it, what comes from now on. */
   open(
     filter: StreamFilter,
     after: number | undefined,
-    onClose: () => void,
+    reader: StreamReader,
   ): Promise<ReadableStream<Uint8Array>>;
   start(): void;
   /** Ends all streams, with what is in the log by now and a hint to come back. */
@@ -159,7 +167,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   }
 
   return {
-    async open(filter, after, onClose) {
+    async open(filter, after, { signal, release }) {
       streams++;
       try {
         await (waking ??= wake());
@@ -180,11 +188,15 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
           group.streams.delete(stream);
           groups.drop(group);
           if (--streams === 0) sleep();
-          onClose();
+          signal.removeEventListener("abort", end);
+          release();
         },
         onError: (error) => log.error("{complaint}: {error}", { complaint: COMPLAINT, error }),
       });
       group.streams.add(stream);
+      const end = () => stream.close(": the API key is not valid any more\n\n");
+      signal.addEventListener("abort", end);
+      if (signal.aborted) end();
       if (isStopped) stream.close(FAREWELL);
       return stream.body;
     },

@@ -3,7 +3,7 @@ import { isFinal } from "../domain/task.ts";
 import { nextRound } from "../lib/clock.ts";
 import { findIdBefore, findLogBounds, readEvents } from "../store/events.ts";
 import { getBatch } from "./batches.ts";
-import type { EventHub } from "./event-hub.ts";
+import type { EventHub, StreamReader } from "./event-hub.ts";
 import { isWanted, type StreamFilter } from "./event-stream.ts";
 import { getTask } from "./tasks.ts";
 
@@ -16,9 +16,9 @@ export function watchEvents(
   hub: EventHub,
   filter: Omit<StreamFilter, "subject">,
   start: Start,
-  onClose: () => void,
+  reader: StreamReader,
 ): Promise<Body> {
-  return hub.open(filter, start === "now" ? undefined : start, onClose);
+  return hub.open(filter, start === "now" ? undefined : start, reader);
 }
 
 /**
@@ -30,14 +30,14 @@ export async function watchSubject(
   hub: EventHub,
   { kind, id, types }: { kind: "task" | "batch"; id: string; types: StreamFilter["types"] },
   start: Start,
-  onClose: () => void,
+  reader: StreamReader,
 ): Promise<Body | undefined> {
   const { seq, createdAt, isOver } = await findSubject(ctx, kind, id);
   const filter: StreamFilter = { [kind]: id, types, subject: { kind, seq } };
-  if (start === "now" && !isOver) return hub.open(filter, undefined, onClose);
+  if (start === "now" && !isOver) return hub.open(filter, undefined, reader);
   const after = typeof start === "number" ? start : await findIdBefore(ctx.client, createdAt);
   if (isOver && (start === "now" || !(await isAnythingLeft(ctx, filter, after)))) return undefined;
-  return hub.open(filter, after, onClose);
+  return hub.open(filter, after, reader);
 }
 
 async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {

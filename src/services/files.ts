@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 import type { Context } from "../context.ts";
-import { AppError } from "../errors.ts";
+import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
 import { explainWriting, writeWhole } from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
@@ -10,6 +10,7 @@ import type { Caller } from "./caller.ts";
 
 /** Uploads lie here, inside the files folder. */
 const UPLOADS = ".uploads";
+const LONGEST_NAME = 255;
 const FILE_ID = /^file-[0-9a-z]{1,60}$/;
 
 /** Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole. */
@@ -19,6 +20,8 @@ export async function storeFile(
   name: string,
   content: AsyncIterable<Uint8Array>,
 ): Promise<store.StoredFile> {
+  requireName(name);
+  const room = await roomFor(ctx, caller);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
   const folder = join(ctx.config.filesDir, UPLOADS);
@@ -32,6 +35,7 @@ export async function storeFile(
           "PAYLOAD_TOO_LARGE",
           `The file is larger than ${ctx.config.maxFileBytes} bytes (MAX_FILE_BYTES)`,
         );
+      if (bytes > room.bytes) throw new AppError("LIMIT_REACHED", room.refusal);
       hash.update(chunk);
       yield chunk;
     }
@@ -58,6 +62,42 @@ export async function storeFile(
   return getFile(ctx, id);
 }
 
+type Room = { bytes: number; refusal: string };
+
+/**
+ * How many bytes more the uploads of this key may take. Of uploads that arrive at the same time each
+ * has the room that there was at its beginning.
+ */
+async function roomFor({ db, config }: Context, { key }: Caller): Promise<Room> {
+  const { maxStoredBytes, maxStoredBytesPerKey } = config;
+  const none: Room = { bytes: Infinity, refusal: "" };
+  if (maxStoredBytes === 0 && maxStoredBytesPerKey === 0) return none;
+  const { all, ofKey } = await store.sumBytes(db, key);
+  const rooms = [
+    maxStoredBytes > 0 && {
+      bytes: maxStoredBytes - all,
+      refusal: `All files together would take more than ${maxStoredBytes} bytes (MAX_STORED_BYTES); delete some first`,
+    },
+    maxStoredBytesPerKey > 0 && {
+      bytes: maxStoredBytesPerKey - ofKey,
+      refusal: `The files of this API key would take more than ${maxStoredBytesPerKey} bytes (MAX_STORED_BYTES_PER_KEY); delete some first`,
+    },
+  ];
+  return rooms.reduce<Room>(
+    (least, room) => (room && room.bytes < least.bytes ? room : least),
+    none,
+  );
+}
+
+function requireName(name: string): void {
+  if (name.length > LONGEST_NAME)
+    throw invalid([
+      { path: "file", message: `its name is longer than ${LONGEST_NAME} characters` },
+    ]);
+  if (/[\p{Cc}\u2028\u2029]/u.test(name) || !name.isWellFormed())
+    throw invalid([{ path: "file", message: "its name has characters that no name may have" }]);
+}
+
 export async function getFile(ctx: Context, id: string): Promise<store.StoredFile> {
   const file = await store.findFile(ctx.db, id);
   if (!file) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
@@ -69,12 +109,10 @@ export async function listFiles(ctx: Context, page: store.FilePage) {
   return { files: await store.listFiles(ctx.db, page), total: await store.countFiles(ctx.db) };
 }
 
-/** An upload and its bytes. */
+/** An upload and its bytes, of which none is read before they are sent. */
 export async function openFile(ctx: Context, id: string) {
   const file = await getFile(ctx, id);
-  const path = await requireBytes(ctx, id);
-  const content: AsyncIterable<Uint8Array> = ctx.files.read(path);
-  return { file, content };
+  return { file, content: await ctx.files.blob(await requireBytes(ctx, id)) };
 }
 
 /** Deletes an upload. Batches that were made of it keep what they read. */

@@ -21,9 +21,12 @@ export async function ensureKeys(
   ctx: Pick<Context, "config" | "writer" | "clock" | "random" | "db">,
 ): Promise<string | undefined> {
   const now = ctx.clock.now();
-  const fromEnvironment = ctx.config.apiKeys.map((key) =>
-    describeKey(ctx, key, "environment", now),
-  );
+  const fromEnvironment = ctx.config.apiKeys.map((key, i) => ({
+    ...describeKey(ctx, key, now),
+    // By its place, because the name is in metrics, and must tell nothing of the key.
+    name: `API_KEYS ${i + 1}`,
+    origin: "environment" as const,
+  }));
   await ctx.writer.write({
     revoked: revokeOtherEnvironmentKeys(
       fromEnvironment.map(({ hash }) => hash),
@@ -34,7 +37,7 @@ export async function ensureKeys(
   const key = newSecret();
   const isReachable = !isLoopback(ctx.config.host);
   const { inserted } = await ctx.writer.write({
-    inserted: insertFirstKey(describeKey(ctx, key, "first-start", now), isReachable),
+    inserted: insertFirstKey(describeKey(ctx, key, now), isReachable),
   });
   if (inserted.changed > 0) return key;
   if ((await countValidKeys(ctx.db, now)) === 0)
@@ -45,14 +48,14 @@ export async function ensureKeys(
   return undefined;
 }
 
-function describeKey(source: IdSource, key: string, origin: NewKey["origin"], now: number): NewKey {
+function describeKey(source: IdSource, key: string, now: number): NewKey {
   const secret = describeSecret(key);
   return {
     id: newId(source, "key"),
-    name: origin === "environment" ? `API_KEYS ${secret.hash.slice(0, 6)}` : "First admin key",
+    name: "First admin key",
     ...secret,
     scopes: ["read", "write", "admin"],
-    origin,
+    origin: "first-start",
     createdAt: now,
     expiresAt: null,
     rateLimitPerMinute: null,

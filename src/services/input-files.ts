@@ -9,6 +9,7 @@ import { readCsv } from "../lib/csv.ts";
 import { readLines } from "../lib/jsonl.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
 import { TextFileError } from "../lib/text-file.ts";
+import { explainPath } from "./explain-path.ts";
 import { findUpload } from "./files.ts";
 import type { RowSource } from "./ingest.ts";
 import {
@@ -55,9 +56,7 @@ async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> 
     if (path !== undefined) return { path, name: inputFile };
   } catch (error) {
     if (error instanceof PathError)
-      throw invalid([
-        { path: "inputFile", message: `${JSON.stringify(inputFile)} ${error.message}` },
-      ]);
+      throw invalid([{ path: "inputFile", message: explainPath(inputFile, error, "read") }]);
     throw error;
   }
   throw new AppError(

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { RESULT_FORMATS, type ResultFormat } from "../domain/result-format.ts";
 import { invalid } from "../errors.ts";
 import { PathError, resolveInside } from "../lib/paths.ts";
+import { explainPath } from "./explain-path.ts";
 
 /** Throws `VALIDATION_ERROR` unless results can be written to `outputFile`, as far as its name tells. */
 export function requireOutputPath(
@@ -30,7 +31,7 @@ export function outputProblem(
       : undefined;
   } catch (error) {
     if (!(error instanceof PathError)) throw error;
-    return `${JSON.stringify(outputFile)} ${error.message}`;
+    return explainPath(outputFile, error, "write");
   }
 }
 

@@ -39,7 +39,7 @@ async function writeOutput(ctx: Context, batch: Batch): Promise<string | null> {
       ctx.files,
       path,
       randomBase32(ctx.random, 8),
-      streamResults(ctx, batch, { format, safe: false }),
+      streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true }),
     );
     return null;
   } catch (error) {

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import { sha256Hex } from "../lib/hash.ts";
 import type { Batch } from "../store/batches.ts";
 import { listResults } from "../store/results.ts";
 import { readRows } from "../store/rows.ts";
@@ -39,4 +40,12 @@ export async function* streamResults(
     if (page.length < PAGE_ROWS) break;
   }
   yield write.foot;
+}
+
+/** What changes with the results of a batch, or `null` while it has not ended, when they change all the time. */
+export function resultsTag(batch: Batch, { format, status, safe }: ResultOptions): string | null {
+  const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
+  if (completedAt === null) return null;
+  const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt];
+  return sha256Hex(JSON.stringify([...state, format, status ?? "", safe])).slice(0, 32);
 }

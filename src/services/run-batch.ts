@@ -139,13 +139,13 @@ async function cancelIfRunning(ctx: Context, batch: Batch): Promise<void> {
 }
 
 /** Changes a batch's name, description, `maxConcurrency` or `maxCostUsd`, which hold from the next call on. */
-export async function changeBatch(
+export async function updateBatch(
   ctx: Context,
   id: string,
   change: moves.BatchChange,
 ): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  await moved(ctx, moves.changeBatch(batch, change, ctx.clock.now()));
+  await moved(ctx, moves.updateBatch(batch, change, ctx.clock.now()));
   return getBatch(ctx, id);
 }
 

@@ -18,6 +18,7 @@ import {
 import * as store from "../store/schedules.ts";
 import { hasRow } from "../store/which.ts";
 import type { Caller } from "./caller.ts";
+import { explainPath } from "./explain-path.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
 
@@ -95,7 +96,7 @@ export function upcomingFires(schedule: Schedule, count: number): number[] {
 export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
 
 /** Changes a schedule. A new expression, zone or activation counts from now. */
-export async function changeSchedule(
+export async function updateSchedule(
   ctx: Context,
   id: string,
   change: ScheduleChange,
@@ -125,7 +126,7 @@ export async function changeSchedule(
         before.isActive && !isActive
           ? dropQueued(before.seq, "The schedule was disabled", can)
           : undefined,
-      changed: store.changeSchedule(before, moved),
+      changed: store.updateSchedule(before, moved),
       alert: !before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : undefined,
     });
     // It fired, or somebody else changed it, since it was read.
@@ -230,7 +231,7 @@ async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
     return [];
   } catch (error) {
     if (!(error instanceof PathError)) throw error;
-    return [{ path: "inputFile", message: `${JSON.stringify(path)} ${error.message}` }];
+    return [{ path: "inputFile", message: explainPath(path, error, "read") }];
   }
 }
 

@@ -200,13 +200,28 @@ async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
   );
 }
 
+/** An endpoint that answers has its events within moments. */
+const LATE_DELIVERY_MS = 60_000;
+
 async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
   const [found] = await readRows(ctx.client, WEBHOOK_HEALTH);
-  const { active = 0, failing = 0, disabled = 0, waiting = 0 } = found ?? {};
+  if (!found) throw new Error("aggregates always have a row");
+  const { active, failing, disabled, fresh, retried, unread, oldestAt } = found;
+  const oldestMs = oldestAt === null ? 0 : Math.max(0, ctx.clock.now() - oldestAt);
   return judge(
-    { active, failing, disabled, waitingDeliveries: waiting },
+    {
+      active,
+      failing,
+      disabled,
+      waitingDeliveries: fresh + retried,
+      neverAttempted: fresh,
+      oldestAge: oldestMs / 1000,
+      unreadEvents: unread,
+    },
     {
       degraded: [
+        oldestMs > LATE_DELIVERY_MS &&
+          `A delivery waits since ${Math.round(oldestMs / 1000)} s for its first attempt`,
         failing > 0 && `${failing} of ${active} webhooks take no deliveries at present`,
         disabled > 0 && `${disabled} webhooks were disabled because they failed`,
       ],

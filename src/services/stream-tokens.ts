@@ -39,5 +39,8 @@ export async function findStreamCaller(
   const found = await findToken(ctx.db, sha256Hex(token), ctx.clock.now());
   if (!found) return undefined;
   const { filter, ...holder } = found;
-  return { caller: { ...holder, scopes: ["read"] }, filter };
+  return {
+    caller: { ...holder, scopes: ["read"], secretHash: null, validUntil: Infinity },
+    filter,
+  };
 }

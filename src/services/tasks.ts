@@ -204,11 +204,12 @@ async function cancelIfRunning(ctx: Context, id: string): Promise<void> {
   }
 }
 
-/** The task once it has come to an end, or as it stands after `waitMs`. */
+/** The task once it has come to an end, or as it stands after `waitMs` or when `signal` aborts. */
 export async function waitForTask(
   ctx: Context,
   id: string,
   waitMs: number,
+  signal: AbortSignal,
 ): Promise<store.TaskRecord> {
   const { task } = await getTask(ctx, id);
   await new Promise<void>((resolve) => {
@@ -229,7 +230,10 @@ export async function waitForTask(
     const unsubscribe = ctx.signals.on("settled", ({ tasks }) => {
       if (tasks.includes(task.seq)) check();
     });
+    signal.addEventListener("abort", done);
+    if (signal.aborted) done();
     function done() {
+      signal.removeEventListener("abort", done);
       cancelEnd();
       cancelPoll();
       unsubscribe();

@@ -5,7 +5,8 @@ import { fromProviderBody, promptOf } from "../domain/request.ts";
 import { TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
-import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { changeTask } from "../store/task-moves.ts";
 import type { TaskRecord } from "../store/tasks.ts";
 import { requireSupportedModel } from "./models.ts";
@@ -143,6 +144,6 @@ function withoutNulls(object: Record<string, unknown>): Record<string, unknown> 
 }
 
 function objectOf(text: string): JsonObject {
-  const value = parseJson(text);
+  const value = parseExactOrNone(text);
   return isJsonObject(value) ? value : {};
 }

@@ -31,7 +31,8 @@ export async function createWebhook(
   const secret = readSecret(draft.secret);
   const now = ctx.clock.now();
   const id = newId(ctx, "wh");
-  const webhook = store.insertWebhook({
+  const { maxWebhooks } = ctx.config;
+  const webhook = {
     id,
     url: draft.url,
     events: draft.events,
@@ -39,8 +40,14 @@ export async function createWebhook(
     secret: await ctx.secrets.seal(secret, sealedFor({ id })),
     apiKey: caller.key,
     createdAt: now,
-  });
-  await ctx.writer.write({ webhook });
+  };
+  const most = maxWebhooks > 0 ? maxWebhooks : Number.MAX_SAFE_INTEGER;
+  const { inserted } = await ctx.writer.write({ inserted: store.insertWebhook(webhook, most) });
+  if (inserted.changed === 0)
+    throw new AppError(
+      "LIMIT_REACHED",
+      `There are ${maxWebhooks} webhooks already (MAX_WEBHOOKS); delete one first`,
+    );
   ctx.signals.emit("webhooks", undefined);
   return { webhook: await getWebhook(ctx, id), secret };
 }

@@ -4,7 +4,6 @@ import {
   count,
   desc,
   eq,
-  getTableColumns,
   gt,
   inArray,
   isNull,
@@ -20,6 +19,7 @@ import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
+import { insertWhere } from "./insert-where.ts";
 
 export type { ApiKey };
 
@@ -38,6 +38,11 @@ export function findValidKey(db: Db, hash: string, now: number): Promise<ApiKey 
       ),
     )
     .get();
+}
+
+/** These keys, whatever has become of them. */
+export function listKeysBySeq(db: Db, seqs: number[]): Promise<ApiKey[]> {
+  return db.select().from(apiKeys).where(inArray(apiKeys.seq, seqs)).all();
 }
 
 export async function countValidKeys(db: Db, now: number): Promise<number> {
@@ -124,31 +129,31 @@ export type NewKey = Omit<
   "seq" | "revokedAt" | "lastUsedAt" | "previousHash" | "previousExpiresAt" | "dearestUsd"
 >;
 
-/** Stores a key; one with the same hash that is there already becomes valid again. */
+/**
+ * Stores a key; one with the same hash that is there already becomes valid again, with all that the
+ * new one may do. A name that somebody gave it stays.
+ */
 export function insertKey(key: NewKey): Statement {
+  const { name, scopes, expiresAt, origin } = key;
+  const renamed = sql`CASE WHEN ${apiKeys.name} GLOB 'API_KEYS *' THEN ${name} ELSE ${apiKeys.name} END`;
   return toStatement(
     build
       .insert(apiKeys)
       .values(key)
-      .onConflictDoUpdate({ target: apiKeys.hash, set: { revokedAt: null } }),
+      .onConflictDoUpdate({
+        target: apiKeys.hash,
+        set: { revokedAt: null, scopes, expiresAt, origin, name: renamed },
+      }),
   );
 }
 
 /** Stores a key only if there is none that is valid, or, with `ever`, none at all. Changes a row if it did. */
 export function insertFirstKey(key: NewKey, ever: boolean): Statement {
-  const row: Partial<Record<string, unknown>> = key;
-  const values = Object.entries(getTableColumns(apiKeys)).map(([name, column]) =>
-    sql.param(row[name] ?? null, column),
-  );
   const others = build
     .select({ seq: apiKeys.seq })
     .from(apiKeys)
     .where(ever ? undefined : isValid(key.createdAt));
-  return toStatement(
-    build
-      .insert(apiKeys)
-      .select(sql`select ${sql.join(values, sql`, `)} where ${notExists(others)}`),
-  );
+  return insertWhere(apiKeys, key, notExists(others));
 }
 
 /** Revokes the keys that came from the environment and no longer stand there. */

@@ -126,7 +126,7 @@ export type BatchChange = {
 };
 
 /** Changes what of a batch may change at any time. */
-export function changeBatch({ seq }: Named, change: BatchChange, now: number): Move {
+export function updateBatch({ seq }: Named, change: BatchChange, now: number): Move {
   const { name, description, maxConcurrency, maxCostUsd } = change;
   const config = {
     ...(maxConcurrency === undefined ? {} : { maxConcurrency }),

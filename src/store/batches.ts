@@ -5,6 +5,7 @@ import { type Batch, batches, executions, queue, taskInputs, tasks } from "../db
 import type { Statement } from "../db/unit.ts";
 import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import { contains } from "./contains.ts";
 import { prepareOnce } from "./prepared.ts";
 import { hasStatus, toLive } from "./tasks.ts";
 
@@ -86,7 +87,7 @@ export async function countBatches(db: Db, filter: BatchFilter): Promise<number>
 function conditions({ status, name }: BatchFilter): (SQL | undefined)[] {
   return [
     status === undefined ? undefined : eq(batches.status, status),
-    name === undefined ? undefined : sql`instr(lower(${batches.name}), lower(${name})) > 0`,
+    name === undefined ? undefined : contains(batches.name, name),
   ];
 }
 

@@ -5,6 +5,7 @@ import type { Db } from "../db/client.ts";
 import { type Schedule, schedules } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
 import type { RunOutcome } from "../domain/schedule.ts";
+import { contains } from "./contains.ts";
 import { toSql, type Which } from "./which.ts";
 
 export type { Schedule };
@@ -67,7 +68,7 @@ export async function countSchedules(db: Db, filter: ScheduleFilter): Promise<nu
 function conditions({ isActive, name }: ScheduleFilter): (SQL | undefined)[] {
   return [
     isActive === undefined ? undefined : eq(schedules.isActive, isActive),
-    name === undefined ? undefined : sql`instr(lower(${schedules.name}), lower(${name})) > 0`,
+    name === undefined ? undefined : contains(schedules.name, name),
   ];
 }
 
@@ -83,7 +84,7 @@ export function isUnchanged({ seq, revision, nextRun }: Schedule): Which {
 }
 
 /** Changes a schedule that is still as it was read. */
-export function changeSchedule(schedule: Schedule, change: ScheduleChange): Statement {
+export function updateSchedule(schedule: Schedule, change: ScheduleChange): Statement {
   return toStatement(
     build
       .update(schedules)

@@ -4,6 +4,7 @@ import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { events, type Webhook, webhooks } from "../db/schema.ts";
 import type { Statement } from "../db/unit.ts";
+import { insertWhere } from "./insert-where.ts";
 
 export type { Webhook };
 
@@ -12,10 +13,11 @@ export type NewWebhook = Pick<
   "id" | "url" | "events" | "description" | "secret" | "apiKey" | "createdAt"
 >;
 
-/** Adds an endpoint that gets what happens from now on. */
-export function insertWebhook(hook: NewWebhook): Statement {
+/** Adds an endpoint that gets what happens from now on, unless there are `most` already. Changes a row if it did. */
+export function insertWebhook(hook: NewWebhook, most: number): Statement {
   const cursor = sql`(select coalesce(max(${events.id}), 0) from ${events})`;
-  return toStatement(build.insert(webhooks).values({ ...hook, updatedAt: hook.createdAt, cursor }));
+  const isRoom = sql`(select count(*) from ${webhooks}) < ${most}`;
+  return insertWhere(webhooks, { ...hook, updatedAt: hook.createdAt, cursor }, isRoom);
 }
 
 export function findWebhook(db: Db, id: string): Promise<Webhook | undefined> {
@@ -132,13 +134,28 @@ export function deleteWebhook(id: string): Statement {
   return toStatement(build.delete(webhooks).where(eq(webhooks.id, id)));
 }
 
-export type WebhookHealth = Record<"active" | "failing" | "disabled" | "waiting", number>;
+export type WebhookHealth = Record<
+  "active" | "failing" | "disabled" | "fresh" | "retried" | "unread",
+  number
+> & { oldestAt: number | null };
 
-/** How many endpoints are served, fail at present, and were disabled for that; and deliveries that wait to be tried again. */
+/**
+ * How many endpoints are served, fail at present, and were disabled for that; deliveries that were not
+ * attempted yet, up to 1,000 of an endpoint, since when the oldest of them waits, and those that wait
+ * to be tried again; and the most events that an active endpoint has still to be given.
+ */
 export const WEBHOOK_HEALTH: Statement<WebhookHealth> = {
   sql: `SELECT total(is_active) AS active, total(is_active AND failing_since IS NOT NULL) AS failing,
                total(NOT is_active AND disabled_reason IS NOT NULL) AS disabled,
-               (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS waiting
-        FROM webhooks`,
+               (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS retried,
+               total((SELECT count(*) FROM (
+                        SELECT 1 FROM webhook_deliveries WHERE webhook = w.seq
+                          AND status = 'pending' AND next_at IS NULL LIMIT 1000))) AS fresh,
+               min((SELECT at FROM webhook_deliveries
+                    WHERE webhook = w.seq AND w.is_active AND status = 'pending' AND next_at IS NULL
+                    ORDER BY event LIMIT 1)) AS oldestAt,
+               coalesce(max(CASE WHEN is_active
+                                 THEN (SELECT max(id) FROM events) - cursor END), 0) AS unread
+        FROM webhooks w`,
   args: [],
 };

@@ -179,7 +179,10 @@ describe("the stream of everything", () => {
 test("a stream on which nothing happens gets comments", async () => {
   await using app = await startServer();
   const hub = createEventHub(app.ctx, { pingMs: 5 });
-  const body = await hub.open({}, undefined, () => undefined);
+  const body = await hub.open({}, undefined, {
+    signal: new AbortController().signal,
+    release: () => undefined,
+  });
   const reader = body.getReader();
   let text = "";
   while (text.split(": still here\n\n").length < 4)

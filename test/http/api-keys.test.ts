@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 
 import { createApp } from "../../src/http/app.ts";
 import { createAuditLog } from "../../src/services/audit.ts";
+import { createKeyWatch } from "../../src/services/key-watch.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer } from "../support/server.ts";
 
@@ -172,6 +173,7 @@ describe("scopes", () => {
     expect(wrong).toEqual([]);
     const served = createApp(app.ctx, {
       hub: app.runner.hub,
+      keyWatch: createKeyWatch(app.ctx),
       auditLog: createAuditLog(app.ctx),
       engine: () => undefined,
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));

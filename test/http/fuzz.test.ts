@@ -261,10 +261,18 @@ function createJudge(document: Json) {
   const schemas = JSON.parse(
     JSON.stringify(document.paths).replaceAll('"#/components', '"api#/components'),
   );
+  const failures = JSON.parse(
+    JSON.stringify(document.components.responses).replaceAll('"#/components', '"api#/components'),
+  );
   return (name: string, status: number, type: string, text: string): string | undefined => {
     const [method = "", path = ""] = name.split(" ");
     if (status >= 500 && status !== 503) return `answered ${status}`;
-    const documented = schemas[path][method.toLowerCase()].responses[status];
+    const given = schemas[path][method.toLowerCase()].responses[status];
+    const named =
+      String(given?.$ref ?? "")
+        .split("/")
+        .at(-1) ?? "";
+    const documented = failures[named] ?? given;
     if (documented === undefined) return `answered ${status}, which is not documented`;
     const schema = documented.content?.[type]?.schema;
     if (schema === undefined) return `answered ${status} as ${type}, which is not documented`;

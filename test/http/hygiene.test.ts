@@ -145,6 +145,7 @@ describe("an answer", () => {
       204,
       "https://app.example",
     ]);
+    expect(allowed.headers.get("access-control-allow-headers")).toContain("Last-Event-ID");
     const other = { ...preflight, origin: "https://evil.example" };
     const answer = await open.send("OPTIONS", "/tasks", undefined, other);
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();

@@ -129,19 +129,30 @@ describe("who has no key, or a wrong one", () => {
   });
 });
 
+const callerOf = (key: number) => ({
+  key,
+  keyId: `key-${key}`,
+  scopes: [],
+  rateLimitPerMinute: null,
+  secretHash: null,
+  validUntil: Infinity,
+});
+
 describe("connections that stay open", () => {
   test("are counted for each key and kind, and given back once", () => {
-    const connections = createConnections({ maxStreamsPerKey: 2, maxWaitsPerKey: 1 });
-    const first = connections.hold(1, "stream");
-    expect(connections.hold(1, "stream")).toBeDefined();
-    expect(connections.hold(1, "stream")).toBeUndefined();
-    expect(connections.hold(1, "wait")).toBeDefined();
-    expect(connections.hold(1, "wait")).toBeUndefined();
-    expect(connections.hold(2, "stream")).toBeDefined();
-    first?.();
-    first?.();
-    expect(connections.hold(1, "stream")).toBeDefined();
-    expect(connections.hold(1, "stream")).toBeUndefined();
+    const keys = { watch: () => () => undefined };
+    const connections = createConnections({ maxStreamsPerKey: 2, maxWaitsPerKey: 1 }, keys);
+    const [one, two] = [callerOf(1), callerOf(2)];
+    const first = connections.hold(one, "stream");
+    expect(connections.hold(one, "stream")).toBeDefined();
+    expect(connections.hold(one, "stream")).toBeUndefined();
+    expect(connections.hold(one, "wait")).toBeDefined();
+    expect(connections.hold(one, "wait")).toBeUndefined();
+    expect(connections.hold(two, "stream")).toBeDefined();
+    first?.release();
+    first?.release();
+    expect(connections.hold(one, "stream")).toBeDefined();
+    expect(connections.hold(one, "stream")).toBeUndefined();
   });
 
   test("a wait beyond the cap is answered at once, and its task is queued all the same", async () => {

@@ -7,14 +7,14 @@ import { createBatch } from "../../src/services/batches.ts";
 import type { Caller } from "../../src/services/caller.ts";
 import {
   cancelBatch,
-  changeBatch,
+  updateBatch,
   deleteBatch,
   executeBatch,
   pauseBatch,
   resumeBatch,
   retryBatch,
 } from "../../src/services/run-batch.ts";
-import { changeSchedule, createSchedule, runSchedule } from "../../src/services/schedules.ts";
+import { updateSchedule, createSchedule, runSchedule } from "../../src/services/schedules.ts";
 import {
   cancelTask,
   createTask,
@@ -48,6 +48,8 @@ export type ClientWorld = {
   left: { webhooks: number; schedules: number; readers: number };
 };
 
+/** Clients that wait do not leave. */
+const NEVER = new AbortController().signal;
 const PAUSED = { code: "requested", message: "a client asked for it" };
 
 /** Begins to do things at random, one after the other and some of them at the same time, until faults stop. */
@@ -59,6 +61,8 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
     keyId: KEYS[client.key] ?? KEYS[0],
     scopes: ["admin"],
     rateLimitPerMinute: null,
+    secretHash: null,
+    validUntil: Infinity,
   };
 
   function next(): void {
@@ -144,7 +148,7 @@ function begin(action: Action, acting: Acting): Begun {
       ledger.mayVanish(inBatch ? batch : undefined);
       return of(`delete ${task}`, deleteTask(ctx, task, luck.chance(0.5)));
     case "wait":
-      return of(`wait for ${task}`, waitForTask(ctx, task, luck.int(100, 10_000)));
+      return of(`wait for ${task}`, waitForTask(ctx, task, luck.int(100, 10_000), NEVER));
     case "create batch":
       return fillBatch(acting, newBatch(luck));
     case "execute batch":
@@ -188,7 +192,7 @@ function begin(action: Action, acting: Acting): Begun {
       const isActive = luck.chance(0.6);
       return of(
         "change a schedule",
-        withSchedule(acting, (id) => changeSchedule(ctx, id, { isActive })),
+        withSchedule(acting, (id) => updateSchedule(ctx, id, { isActive })),
       );
     }
     case "webhook":
@@ -277,9 +281,9 @@ function fillBatch(acting: Acting, id: string): Begun {
 }
 
 function changeLimits({ luck, ledger, node: { ctx } }: Acting, id: string): Promise<unknown> {
-  if (luck.chance(0.5)) return changeBatch(ctx, id, { maxConcurrency: luck.int(1, 10) });
+  if (luck.chance(0.5)) return updateBatch(ctx, id, { maxConcurrency: luck.int(1, 10) });
   ledger.mayLimit();
-  return changeBatch(ctx, id, { maxCostUsd: luck.int(1, 9) });
+  return updateBatch(ctx, id, { maxCostUsd: luck.int(1, 9) });
 }
 
 function schedule({ luck, node: { ctx }, caller }: Acting): Begun {

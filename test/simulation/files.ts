@@ -33,6 +33,7 @@ export function createFiles(): FileSystem & { put(path: string, text: string): v
       for (let at = 0; at < bytes.length; at += chunkBytes)
         yield bytes.subarray(at, at + chunkBytes);
     },
+    blob: async (path) => new Blob([Uint8Array.from(bytesOf(path))]),
     readStart: async (path, bytes) => bytesOf(path).subarray(0, bytes),
     async create(path) {
       files.set(path, Buffer.alloc(0));

@@ -1,7 +1,7 @@
 import { rowsOf } from "../../src/db/unit.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
-import { changeBatch, resumeBatch } from "../../src/services/run-batch.ts";
-import { changeSchedule } from "../../src/services/schedules.ts";
+import { updateBatch, resumeBatch } from "../../src/services/run-batch.ts";
+import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { createStateChecks } from "./state-checks.ts";
@@ -71,10 +71,10 @@ async function carryOn(world: World): Promise<void> {
       updateKey(node.ctx, id, { monthlyBudgetUsd: null }),
     ),
     ...rowsOf<{ id: string }>(schedules).map(({ id }) =>
-      changeSchedule(node.ctx, id, { isActive: false }),
+      updateSchedule(node.ctx, id, { isActive: false }),
     ),
     ...rowsOf<{ id: string }>(paused).map(async ({ id }) => {
-      await changeBatch(node.ctx, id, { maxCostUsd: null });
+      await updateBatch(node.ctx, id, { maxCostUsd: null });
       await resumeBatch(node.ctx, id);
     }),
   ];

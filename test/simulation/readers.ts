@@ -19,6 +19,8 @@ type ReaderWorld = {
 };
 
 const RECONNECT_MS = 300;
+/** Its key stays valid, and nobody counts what it holds open. */
+const READER = { signal: new AbortController().signal, release: () => {} };
 
 /**
  * Follows the event streams of nodes as a client does: when one ends or its node is gone, it goes on
@@ -57,7 +59,7 @@ export function startReader(world: ReaderWorld, first: Node): Reader {
 
   async function read(node: Node, isLeft: () => boolean): Promise<void> {
     const after = reader.ids.at(-1) ?? reader.start;
-    const stream = await node.parts.hub.open({}, after, () => {});
+    const stream = await node.parts.hub.open({}, after, READER);
     const source = stream.getReader();
     let rest = "";
     for (;;) {

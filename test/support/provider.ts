@@ -17,6 +17,8 @@ export const TERMS: Omit<Terms, "name"> = {
 export type ProviderRequest = {
   path: string;
   body: Json;
+  /** The body as it came. */
+  text: string;
   headers: IncomingMessage["headers"];
   /** The last user message. */
   prompt: string;
@@ -43,7 +45,8 @@ export async function startProvider(behave: Behaviour = () => undefined) {
       response.end(JSON.stringify({ error: { message: "no list here" } }));
       return;
     }
-    const body = JSON.parse(Buffer.concat(chunks).toString() || "{}");
+    const text = Buffer.concat(chunks).toString();
+    const body = JSON.parse(text || "{}");
     const prompt = String(
       body.messages?.findLast((message: Json) => message.role === "user")?.content ??
         body.input ??
@@ -51,7 +54,8 @@ export async function startProvider(behave: Behaviour = () => undefined) {
     );
     const earlier = counts.get(prompt) ?? 0;
     counts.set(prompt, earlier + 1);
-    const request = { path: incoming.url ?? "", body, headers: incoming.headers, prompt, earlier };
+    const { url: path = "", headers } = incoming;
+    const request = { path, body, text, headers, prompt, earlier };
     requests.push(request);
     state.open++;
     state.mostOpen = Math.max(state.mostOpen, state.open);

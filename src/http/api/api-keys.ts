@@ -1,12 +1,14 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { SCOPES } from "../../domain/scope.ts";
 import * as service from "../../services/api-keys.ts";
-import { Flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
+import { flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
 import {
   createRouter,
   done,
-  failures,
   json,
   needs,
   success,
@@ -14,6 +16,7 @@ import {
   Time,
   toIso,
   toIsoOrNull,
+  orElse,
 } from "../router.ts";
 
 const KeyId = z.string().min(1).max(100).openapi({ example: "key-01k9z3v7q2m0c8x4t5r6w7y8z9" });
@@ -29,12 +32,14 @@ const Usage = z
     completionTokens: z.number().int(),
     costUsd: z.number(),
   })
-  .openapi("KeyUsage");
+  .openapi("ApiKeyUsage");
+
+const Scope = z.enum(SCOPES).openapi("Scope");
 
 const Fields = {
   name: z.string().min(1).max(200),
   scopes: z
-    .array(z.enum(SCOPES))
+    .array(Scope)
     .min(1)
     .max(SCOPES.length)
     .openapi({ description: "`admin` includes `write`, `write` includes `read`" }),
@@ -54,19 +59,19 @@ const Fields = {
 };
 
 const KeyCreation = z
-  .strictObject({ ...Fields, scopes: Fields.scopes.default(["read", "write"]) })
-  .openapi("KeyCreation", { example: { name: "Nightly import", scopes: ["read", "write"] } });
+  .strictObject({ ...Fields, scopes: orElse(Fields.scopes, ["read", "write"]) })
+  .openapi("ApiKeyCreation", { example: { name: "Nightly import", scopes: ["read", "write"] } });
 
 const KeyPatch = z
   .strictObject({ ...Fields, name: Fields.name.optional(), scopes: Fields.scopes.optional() })
-  .openapi("KeyPatch");
+  .openapi("ApiKeyUpdate");
 
 const KeyBody = z
   .object({
     id: z.string(),
     name: z.string(),
     prefix: z.string().openapi({ description: "How the key begins; empty for a short one" }),
-    scopes: z.array(z.enum(SCOPES)),
+    scopes: z.array(Scope),
     origin: z.enum(["environment", "first-start", "api"]),
     createdAt: Time,
     expiresAt: Time.nullable(),
@@ -77,7 +82,7 @@ const KeyBody = z
     }),
     rateLimitPerMinute: z.number().int().nullable(),
     monthlyBudgetUsd: z.number().nullable(),
-    usage: z.object({ month: Usage, total: Usage }),
+    usage: z.object({ month: Usage, total: Usage }).openapi("ApiKeyUsages"),
   })
   .openapi("ApiKey");
 
@@ -85,7 +90,8 @@ const KeyWithSecret = KeyBody.extend({
   key: z.string().openapi({ description: "The key itself, shown this once" }),
 }).openapi("ApiKeyWithSecret");
 
-const create = createRoute({
+const create = route({
+  operationId: "createApiKey",
   method: "post",
   path: "/api-keys",
   tags: ["keys"],
@@ -95,10 +101,11 @@ const create = createRoute({
   request: {
     body: { content: { "application/json": { schema: KeyCreation } }, required: true },
   },
-  responses: { 201: json(KeyWithSecret, "The new key"), ...failures(413, 415) },
+  responses: { 201: json(KeyWithSecret, "The new key") },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listApiKeys",
   method: "get",
   path: "/api-keys",
   tags: ["keys"],
@@ -106,30 +113,31 @@ const list = createRoute({
   ...needs("admin"),
   request: {
     query: z.strictObject({
-      includeRevoked: Flag.default(false),
+      includeRevoked: flag("Those, too, that were revoked"),
       ...pageQuery(["createdAt", "name"]),
     }),
   },
   responses: {
     200: json(
-      z.object({ keys: z.array(KeyBody), pagination: Pagination }),
+      z.object({ keys: z.array(KeyBody), pagination: Pagination }).openapi("ApiKeyPage"),
       "One page of keys, without the keys themselves",
     ),
-    ...failures(),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getApiKey",
   method: "get",
   path: "/api-keys/{id}",
   tags: ["keys"],
   summary: "Get an API key and what its tasks came to",
   ...needs("admin"),
   request: { params: Params },
-  responses: { 200: json(KeyBody, "The key, without the key itself"), ...failures(404) },
+  responses: { ...resource(KeyBody, "The key, without the key itself"), ...failures(404) },
 });
 
-const patch = createRoute({
+const patch = route({
+  operationId: "updateApiKey",
   method: "patch",
   path: "/api-keys/{id}",
   tags: ["keys"],
@@ -139,10 +147,11 @@ const patch = createRoute({
     params: Params,
     body: { content: { "application/json": { schema: KeyPatch } }, required: true },
   },
-  responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409, 413, 415) },
+  responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409) },
 });
 
-const rotate = createRoute({
+const rotate = route({
+  operationId: "rotateApiKey",
   method: "post",
   path: "/api-keys/{id}/rotate",
   tags: ["keys"],
@@ -160,7 +169,7 @@ const rotate = createRoute({
             .strictObject({
               overlapSeconds: z.number().int().min(0).max(LONGEST_OVERLAP_SECONDS).optional(),
             })
-            .openapi("KeyRotation"),
+            .openapi("ApiKeyRotation"),
         },
       },
       required: false,
@@ -168,11 +177,12 @@ const rotate = createRoute({
   },
   responses: {
     200: json(KeyWithSecret, "The key with its new secret"),
-    ...failures(404, 409, 413, 415),
+    ...failures(404, 409),
   },
 });
 
-const revoke = createRoute({
+const revoke = route({
+  operationId: "deleteApiKey",
   method: "delete",
   path: "/api-keys/{id}",
   tags: ["keys"],
@@ -209,7 +219,7 @@ export const keyRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const record = await service.getKey(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toBody(record)), 200);
+    return answerResource(c, toBody(record));
   })
   .openapi(patch, async (c) => {
     const { id } = c.req.valid("param");

@@ -1,9 +1,10 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { parseJson } from "../../lib/json.ts";
 import { type AuditEntry, listAudit } from "../../services/audit.ts";
 import { Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
-import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
 
 const EntryBody = z
   .object({
@@ -22,7 +23,8 @@ const EntryBody = z
 
 const Text = z.string().min(1).max(200).optional();
 
-const list = createRoute({
+const list = route({
+  operationId: "listAuditEntries",
   method: "get",
   path: "/audit",
   tags: ["keys"],
@@ -41,10 +43,9 @@ const list = createRoute({
   },
   responses: {
     200: json(
-      z.object({ entries: z.array(EntryBody), pagination: Pagination }),
+      z.object({ entries: z.array(EntryBody), pagination: Pagination }).openapi("AuditPage"),
       "One page of entries, the latest first",
     ),
-    ...failures(),
   },
 });
 

@@ -1,23 +1,29 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { ASSUMED_OUTPUT_TOKENS } from "../../domain/estimate.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { estimateBatch } from "../../services/estimate.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import * as service from "../../services/run-batch.ts";
-import { Flag } from "../paging.ts";
-import { createRouter, done, failures, json, needs, success, successOnly } from "../router.ts";
+import { failures } from "../failures.ts";
+import { flag } from "../paging.ts";
+import { route } from "../route.ts";
+import { createRouter, done, json, needs, success, successOnly, orNull } from "../router.ts";
 import { BatchListItem, toListItem } from "./batch-body.ts";
 import { BatchParams } from "./batches.ts";
+import { DryRunQuery, dryRunOf, ExecutionStarted } from "./tasks.ts";
 
-const Started = json(
-  z.object({ executionId: z.string(), status: z.literal("running") }),
-  "The execution",
-);
+const Started = json(ExecutionStarted, "The execution");
 
 /** A route that takes the id of a batch and nothing else. */
-function plainAction<const A extends string>(action: A, summary: string, description: string) {
-  return createRoute({
+function plainAction<const A extends string>(
+  action: A,
+  operationId: string,
+  summary: string,
+  description: string,
+) {
+  return route({
+    operationId,
     method: "post",
     path: `/batches/{id}/${action}` as `/batches/{id}/${A}`,
     tags: ["batches"],
@@ -25,11 +31,12 @@ function plainAction<const A extends string>(action: A, summary: string, descrip
     description,
     ...needs("write"),
     request: { params: BatchParams },
-    responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 409, 413, 415) },
+    responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 409) },
   });
 }
 
-const execute = createRoute({
+const execute = route({
+  operationId: "executeBatch",
   method: "post",
   path: "/batches/{id}/execute",
   tags: ["batches"],
@@ -40,6 +47,7 @@ const execute = createRoute({
   ...needs("write"),
   request: {
     params: BatchParams,
+    query: z.strictObject({ isDryRun: DryRunQuery }),
     body: {
       content: {
         "application/json": {
@@ -51,19 +59,26 @@ const execute = createRoute({
       required: false,
     },
   },
-  responses: { 200: Started, ...failures(404, 409, 413, 415) },
+  responses: { 200: Started, ...failures(404, 409) },
 });
 
 const pause = plainAction(
   "pause",
+  "pauseBatch",
   "Start no more tasks of a batch",
   "Calls in flight finish. The batch stays paused, through restarts too, until it is resumed or cancelled.",
 );
 
-const resume = plainAction("resume", "Let a paused batch go on", "It continues where it stood.");
+const resume = plainAction(
+  "resume",
+  "resumeBatch",
+  "Let a paused batch go on",
+  "It continues where it stood.",
+);
 
 const cancel = plainAction(
   "cancel",
+  "cancelBatch",
   "Cancel a batch",
   "Calls in flight are aborted and every task that has not finished becomes `cancelled`; results so " +
     "far stay. With very many tasks the answer comes before the last of them is cancelled: " +
@@ -72,11 +87,13 @@ const cancel = plainAction(
 
 const output = plainAction(
   "output",
+  "writeBatchOutput",
   "Write the outputFile of a batch again",
   "For instance after the disk was full: `output.error` says why writing failed.",
 );
 
-const retry = createRoute({
+const retry = route({
+  operationId: "retryBatch",
   method: "post",
   path: "/batches/{id}/retry",
   tags: ["batches"],
@@ -102,10 +119,15 @@ const retry = createRoute({
       required: false,
     },
   },
-  responses: { 200: Started, ...failures(404, 409, 413, 415) },
+  responses: { 200: Started, ...failures(404, 409) },
 });
 
-const estimate = createRoute({
+const CostRange = z
+  .object({ min: z.number(), max: z.number() })
+  .openapi("CostRange", { description: "In USD; null where the price of a model is not known" });
+
+const estimate = route({
+  operationId: "getBatchEstimate",
   method: "get",
   path: "/batches/{id}/estimate",
   tags: ["batches"],
@@ -125,11 +147,10 @@ const estimate = createRoute({
           tasks: z.number().int(),
           sampledTasks: z.number().int(),
           promptTokens: z.number().int(),
-          completionTokens: z.object({ min: z.number().int(), max: z.number().int() }),
-          costUsd: z
-            .object({ min: z.number(), max: z.number() })
-            .nullable()
-            .openapi({ description: "null where the price of a model is not known" }),
+          completionTokens: z
+            .object({ min: z.number().int(), max: z.number().int() })
+            .openapi("TokenRange"),
+          costUsd: orNull(CostRange),
           unpricedModels: z.array(z.string()),
           durationSeconds: z.number(),
           concurrency: z.number().int(),
@@ -142,7 +163,8 @@ const estimate = createRoute({
   },
 });
 
-const change = createRoute({
+const change = route({
+  operationId: "updateBatch",
   method: "patch",
   path: "/batches/{id}",
   tags: ["batches"],
@@ -173,16 +195,17 @@ const change = createRoute({
                 .optional()
                 .openapi({ description: "What the batch may cost; null lifts the limit" }),
             })
-            .openapi("BatchChange"),
+            .openapi("BatchUpdate"),
         },
       },
       required: true,
     },
   },
-  responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 413, 415) },
+  responses: { 200: json(BatchListItem, "The batch"), ...failures(404) },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteBatch",
   method: "delete",
   path: "/batches/{id}",
   tags: ["batches"],
@@ -191,9 +214,7 @@ const remove = createRoute({
   request: {
     params: BatchParams,
     query: z.strictObject({
-      force: Flag.default(false).openapi({
-        description: "Delete it though it runs; it is cancelled first",
-      }),
+      force: flag("Delete it though it runs; it is cancelled first"),
     }),
   },
   responses: { 200: done("The batch is gone"), ...failures(404, 409) },
@@ -201,7 +222,7 @@ const remove = createRoute({
 
 export const batchActionRoutes = createRouter()
   .openapi(execute, async (c) => {
-    const { isDryRun = false } = c.req.valid("json");
+    const isDryRun = dryRunOf(c.req.valid("query"), c.req.valid("json"));
     const { id } = c.req.valid("param");
     if (!isDryRun) await requireBudget(c.var.ctx, c.var.caller);
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
@@ -242,7 +263,7 @@ export const batchActionRoutes = createRouter()
     return c.json(success(c, await estimateBatch(c.var.ctx, c.req.valid("param").id)), 200);
   })
   .openapi(change, async (c) => {
-    const batch = await service.changeBatch(
+    const batch = await service.updateBatch(
       c.var.ctx,
       c.req.valid("param").id,
       c.req.valid("json"),

@@ -13,10 +13,10 @@ import { executionId, isFinal } from "../../domain/task.ts";
 import { parseJson } from "../../lib/json.ts";
 import type { Batch, BatchTask } from "../../store/batches.ts";
 import { Pagination } from "../paging.ts";
-import { Time, toIso, toIsoOrNull } from "../router.ts";
+import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums } from "../router.ts";
 import { TaskError, TaskStatusName, toError } from "./task-body.ts";
 
-export const BatchStatusName = z.enum(BATCH_STATUSES);
+export const BatchStatusName = z.enum(BATCH_STATUSES).openapi("BatchStatus");
 
 export const CreatedBatch = z
   .object({
@@ -39,9 +39,25 @@ const Progress = z
       description: "Of the completed ones, those whose answers were cut off (`finishReason`)",
     }),
   })
-  .openapi("Progress", {
+  .openapi("BatchProgress", {
     description: "total = completed + failed + cancelled + pending + running",
   });
+
+const Output = z
+  .object({ status: z.enum(OUTPUT_STATUSES), error: z.string().nullable() })
+  .openapi("BatchOutput", {
+    description: "What became of writing `outputFile`; null before the batch ends",
+  });
+
+const PauseReason = z
+  .object({ code: z.string(), message: z.string() })
+  .openapi("PauseReason", { description: "Why the batch is paused; `requested` is by a client" });
+
+const WaitingBody = z.object({ reason: z.string(), until: Time.nullable() }).openapi("Waiting", {
+  description:
+    "Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next " +
+    "may start), or the code of the pause",
+});
 
 export const BatchListItem = z
   .object({
@@ -51,24 +67,14 @@ export const BatchListItem = z
     status: BatchStatusName,
     progress: Progress,
     isDryRun: z.boolean(),
-    config: z.looseObject({}),
-    metadata: z.looseObject({}).nullable(),
+    config: FreeObject,
+    metadata: orNull(FreeObject),
     inputFile: z.string().nullable(),
     outputFile: z.string().nullable(),
-    output: z
-      .object({ status: z.enum(OUTPUT_STATUSES), error: z.string().nullable() })
-      .nullable()
-      .openapi({ description: "What became of writing `outputFile`; null before the batch ends" }),
-    pauseReason: z
-      .object({ code: z.string(), message: z.string() })
-      .nullable()
-      .openapi({ description: "Why the batch is paused; `requested` is by a client" }),
+    output: orNull(Output),
+    pauseReason: orNull(PauseReason),
     executionId: z.string().nullable(),
-    usage: z.object({
-      promptTokens: z.number().int(),
-      completionTokens: z.number().int(),
-      totalTokens: z.number().int(),
-    }),
+    usage: TokenSums,
     costUsd: z
       .number()
       .nullable()
@@ -85,20 +91,13 @@ const TaskInBatch = z
     id: z.string(),
     status: TaskStatusName,
     result: z.string().nullable().openapi({ description: "The answer's text" }),
-    error: TaskError.nullable(),
+    error: orNull(TaskError),
     executionId: z.string().nullable(),
   })
   .openapi("TaskInBatch");
 
 export const BatchBody = BatchListItem.extend({
-  waiting: z
-    .object({ reason: z.string(), until: Time.nullable() })
-    .nullable()
-    .openapi({
-      description:
-        "Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next " +
-        "may start), or the code of the pause",
-    }),
+  waiting: orNull(WaitingBody),
   estimatedCompletionAt: Time.nullable().openapi({
     description: "If it goes on as so far; null before there is anything to tell from",
   }),

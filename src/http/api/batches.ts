@@ -1,15 +1,19 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { RESULT_FORMATS } from "../../domain/result-format.ts";
 import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
-import { streamResults } from "../../services/results.ts";
+import { resultsTag, streamResults } from "../../services/results.ts";
 import { tasksOf } from "../../store/stock.ts";
+import { downloads, sendDownload } from "../download.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
 import { idempotencyKeyOf } from "../headers.ts";
-import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
-import { createRouter, failures, json, needs, success, toIso } from "../router.ts";
-import { toByteStream } from "../stream.ts";
+import { flag, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, success, toIso, FreeObject } from "../router.ts";
+import { toBytes } from "../stream.ts";
 import {
   BatchBody,
   BatchListItem,
@@ -50,7 +54,8 @@ const BatchCreation = z
     },
   });
 
-const create = createRoute({
+const create = route({
+  operationId: "createBatch",
   method: "post",
   path: "/batches",
   tags: ["batches"],
@@ -67,12 +72,17 @@ const create = createRoute({
   },
   responses: {
     201: json(CreatedBatch, "The new batch"),
-    200: json(CreatedBatch, "The batch that the idempotency key made before"),
-    ...failures(404, 409, 413, 415),
+    200: json(
+      CreatedBatch,
+      "The batch that the idempotency key made before",
+      "Idempotency-Replayed",
+    ),
+    ...failures(404, 409),
   },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listBatches",
   method: "get",
   path: "/batches",
   tags: ["batches"],
@@ -91,14 +101,14 @@ const list = createRoute({
   },
   responses: {
     200: json(
-      z.object({ batches: z.array(BatchListItem), pagination: Pagination }),
+      z.object({ batches: z.array(BatchListItem), pagination: Pagination }).openapi("BatchPage"),
       "One page of batches",
     ),
-    ...failures(),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getBatch",
   method: "get",
   path: "/batches/{id}",
   tags: ["batches"],
@@ -107,16 +117,17 @@ const get = createRoute({
   request: {
     params: BatchParams,
     query: z.strictObject({
-      page: whole(1, 1_000_000).default(1),
-      limit: whole(1, 100).default(10),
-      cursor: z.string().max(500).optional(),
-      status: TaskStatusName.optional().openapi({ description: "Of these tasks only" }),
+      ...PAGE_AND_LIMIT,
+      status: TaskStatusName.optional().openapi({
+        param: { description: "Of these tasks only" },
+      }),
     }),
   },
-  responses: { 200: json(BatchBody, "The batch"), ...failures(404) },
+  responses: { ...resource(BatchBody, "The batch"), ...failures(404) },
 });
 
-const results = createRoute({
+const results = route({
+  operationId: "getBatchResults",
   method: "get",
   path: "/batches/{id}/results",
   tags: ["batches"],
@@ -130,21 +141,16 @@ const results = createRoute({
     query: z.strictObject({
       format: z.enum(RESULT_FORMATS).default("csv"),
       status: TaskStatusName.optional(),
-      safe: Flag.default(false).openapi({
-        description: "Neutralise cells that a spreadsheet would run as formulas",
-      }),
+      safe: flag("Neutralise cells that a spreadsheet would run as formulas"),
     }),
   },
   responses: {
-    200: {
-      description: "The results, streamed",
-      content: {
-        "text/csv": { schema: z.string() },
-        "application/jsonl": { schema: z.string() },
-        "application/json": { schema: z.array(z.looseObject({})) },
-      },
-    },
-    ...failures(404),
+    ...downloads("The results, streamed", {
+      "text/csv": { schema: z.string() },
+      "application/jsonl": { schema: z.string() },
+      "application/json": { schema: z.array(FreeObject) },
+    }),
+    ...failures(404, 416),
   },
 });
 
@@ -202,28 +208,25 @@ export const batchRoutes = createRouter()
       status: query.status,
     });
     const last = tasks.at(-1)?.task;
-    return c.json(
-      success(c, {
-        ...toListItem(batch),
-        ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.clock.now()),
-        tasks: tasks.map(toTaskInBatch),
-        pagination: pagination(
-          query,
-          tasksOf(batch, query.status),
-          tasks.length,
-          last && [last.position ?? 0, last.seq],
-        ),
-      }),
-      200,
-    );
+    return answerResource(c, {
+      ...toListItem(batch),
+      ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.clock.now()),
+      tasks: tasks.map(toTaskInBatch),
+      pagination: pagination(
+        query,
+        tasksOf(batch, query.status),
+        tasks.length,
+        last && [last.position ?? 0, last.seq],
+      ),
+    });
   })
   .openapi(results, async (c) => {
     const { format, status, safe } = c.req.valid("query");
     const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
-    c.header("content-type", CONTENT_TYPES[format]);
-    c.header(
-      "content-disposition",
-      `attachment; filename="${batch.id.replaceAll(":", "_")}.${format}"`,
-    );
-    return c.body(toByteStream(streamResults(c.var.ctx, batch, { format, status, safe })), 200);
+    return sendDownload(c, {
+      name: `${batch.id.replaceAll(":", "_")}.${format}`,
+      type: CONTENT_TYPES[format],
+      tag: resultsTag(batch, { format, status, safe }),
+      content: { read: () => toBytes(streamResults(c.var.ctx, batch, { format, status, safe })) },
+    });
   });

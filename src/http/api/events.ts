@@ -1,4 +1,4 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 
 import { DELTA, EVENT_TYPES, typesOf } from "../../domain/event.ts";
@@ -7,17 +7,10 @@ import { AppError, invalid } from "../../errors.ts";
 import type { StreamType } from "../../services/event-stream.ts";
 import { type Start, watchEvents, watchSubject } from "../../services/events.ts";
 import { createStreamToken } from "../../services/stream-tokens.ts";
-import { holdStream } from "../connections.ts";
-import {
-  type AppEnv,
-  createRouter,
-  failures,
-  json,
-  needs,
-  success,
-  Time,
-  toIso,
-} from "../router.ts";
+import { type Held, holdStream } from "../connections.ts";
+import { failures } from "../failures.ts";
+import { route } from "../route.ts";
+import { type AppEnv, createRouter, json, needs, success, Time, toIso } from "../router.ts";
 import { withinGrant } from "../stream-access.ts";
 import { BatchParams } from "./batches.ts";
 import { TaskParams } from "./tasks.ts";
@@ -78,12 +71,13 @@ const streamed = {
     description: "Server-sent events",
     content: { "text/event-stream": { schema: z.string() } },
   },
-};
+} as const;
 const NOTHING_LEFT = {
   204: { description: "It has ended and everything was told: do not reconnect" },
 };
 
-const all = createRoute({
+const all = route({
+  operationId: "streamEvents",
   method: "get",
   path: "/events",
   tags: ["events"],
@@ -94,10 +88,11 @@ const all = createRoute({
     headers,
     query: z.strictObject({ ...COMMON_QUERY, taskId: Id.optional(), batchId: Id.optional() }),
   },
-  responses: { ...streamed, ...failures(429) },
+  responses: { ...streamed },
 });
 
-const ofTask = createRoute({
+const ofTask = route({
+  operationId: "streamTaskEvents",
   method: "get",
   path: "/tasks/{id}/events",
   tags: ["events"],
@@ -110,10 +105,11 @@ const ofTask = createRoute({
     "answer is one piece.",
   ...needs("read"),
   request: { params: TaskParams, headers, query: z.strictObject(COMMON_QUERY) },
-  responses: { ...streamed, ...NOTHING_LEFT, ...failures(404, 429) },
+  responses: { ...streamed, ...NOTHING_LEFT, ...failures(404) },
 });
 
-const ofBatch = createRoute({
+const ofBatch = route({
+  operationId: "streamBatchEvents",
   method: "get",
   path: "/batches/{id}/events",
   tags: ["events"],
@@ -121,10 +117,11 @@ const ofBatch = createRoute({
   description: `${ABOUT_STREAMS}Begins with the batch's creation; \`types=batch.*\` leaves its tasks out, \`since=now\` its past.`,
   ...needs("read"),
   request: { params: BatchParams, headers, query: z.strictObject(COMMON_QUERY) },
-  responses: { ...streamed, ...NOTHING_LEFT, ...failures(404, 429) },
+  responses: { ...streamed, ...NOTHING_LEFT, ...failures(404) },
 });
 
-const token = createRoute({
+const token = route({
+  operationId: "createEventToken",
   method: "post",
   path: "/events/token",
   tags: ["events"],
@@ -132,7 +129,7 @@ const token = createRoute({
   description:
     "For browsers, whose EventSource sends no headers: `new EventSource('/api/v1/events?access_token=…')`. " +
     "The token reads event streams, within `types`, `taskId` and `batchId`, and nothing else. A stream " +
-    "that is open stays open; API keys are never accepted in an address.",
+    "that is open stays open for as long as the API key is valid; API keys are never accepted in an address.",
   ...needs("read"),
   request: {
     body: {
@@ -144,15 +141,14 @@ const token = createRoute({
               taskId: Id.optional(),
               batchId: Id.optional(),
             })
-            .openapi("StreamTokenRequest"),
+            .openapi("EventTokenRequest"),
         },
       },
       required: false,
     },
   },
   responses: {
-    201: json(z.object({ token: z.string(), expiresAt: Time }), "The token"),
-    ...failures(413, 415),
+    201: json(z.object({ token: z.string(), expiresAt: Time }).openapi("EventToken"), "The token"),
   },
 });
 
@@ -171,7 +167,7 @@ export const eventRoutes = createRouter()
     const topic = withinGrant(c.var.grant, { taskId, batchId });
     const filter = { task: topic.taskId, batch: topic.batchId, types: typeSet(c, types) };
     const start = c.req.valid("header")["last-event-id"] ?? since;
-    const body = await hold(c, (release) => watchEvents(c.var.hub, filter, start, release));
+    const body = await hold(c, (reader) => watchEvents(c.var.hub, filter, start, reader));
     return c.body(body, 200, STREAM_HEADERS);
   })
   .openapi(ofTask, (c) =>
@@ -204,21 +200,21 @@ async function answerSubject(
   if (Object.keys(withinGrant(c.var.grant, asked)).length > 1)
     throw new AppError("FORBIDDEN", "This access_token is for less than this stream");
   const subject = { kind, id, types: typeSet(c, types) };
-  const body = await hold(c, (release) =>
-    watchSubject(c.var.ctx, c.var.hub, subject, start, release),
+  const body = await hold(c, (reader) =>
+    watchSubject(c.var.ctx, c.var.hub, subject, start, reader),
   );
   return body ? c.body(body, 200, STREAM_HEADERS) : c.body(null, 204);
 }
 
 /** Counts the stream as one of its key's for as long as it is open. */
-async function hold<B>(c: Context<AppEnv>, open: (release: () => void) => Promise<B>): Promise<B> {
-  const release = holdStream(c);
+async function hold<B>(c: Context<AppEnv>, open: (reader: Held) => Promise<B>): Promise<B> {
+  const held = holdStream(c);
   try {
-    const body = await open(release);
-    if (body === undefined) release();
+    const body = await open(held);
+    if (body === undefined) held.release();
     return body;
   } catch (error) {
-    release();
+    held.release();
     throw error;
   }
 }

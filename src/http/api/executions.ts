@@ -1,19 +1,13 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { executionId, type FinalStatus } from "../../domain/task.ts";
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
 import { type ExecutionRecord, getExecution } from "../../services/executions.ts";
-import {
-  createRouter,
-  failures,
-  json,
-  needs,
-  success,
-  Time,
-  toIso,
-  toIsoOrNull,
-} from "../router.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
+import { route } from "../route.ts";
+import { createRouter, needs, Time, toIso, toIsoOrNull, orNull } from "../router.ts";
 import { Result, TaskError, TaskStatusName, toError, toResult } from "./task-body.ts";
 
 const Attempt = z
@@ -41,7 +35,7 @@ const Attempt = z
         "The model that was called or answered; another than asked for where one stood in",
     }),
   })
-  .openapi("Attempt");
+  .openapi("ExecutionAttempt");
 
 export const ExecutionBody = z
   .object({
@@ -67,24 +61,25 @@ export const ExecutionBody = z
     startedAt: Time.nullable(),
     completedAt: Time.nullable(),
     attempts: z.array(Attempt),
-    result: Result.nullable(),
-    error: TaskError.nullable(),
+    result: orNull(Result),
+    error: orNull(TaskError),
   })
   .openapi("Execution");
 
-const get = createRoute({
+const get = route({
+  operationId: "getExecution",
   method: "get",
   path: "/executions/{id}",
   tags: ["tasks"],
   summary: "Get an execution",
   ...needs("read"),
   request: { params: z.object({ id: z.string().max(100) }) },
-  responses: { 200: json(ExecutionBody, "The execution with its attempts"), ...failures(404) },
+  responses: { ...resource(ExecutionBody, "The execution with its attempts"), ...failures(404) },
 });
 
 export const executionRoutes = createRouter().openapi(get, async (c) => {
   const record = await getExecution(c.var.ctx, c.req.valid("param").id);
-  return c.json(success(c, toExecutionBody(record)), 200);
+  return answerResource(c, toExecutionBody(record));
 });
 
 export function toExecutionBody(record: ExecutionRecord): z.infer<typeof ExecutionBody> {

@@ -1,21 +1,14 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import * as service from "../../services/files.ts";
 import type { StoredFile } from "../../store/files.ts";
+import { downloads, sendDownload } from "../download.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
 import { readUpload } from "../multipart.ts";
 import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
-import {
-  createRouter,
-  done,
-  failures,
-  json,
-  needs,
-  success,
-  successOnly,
-  Time,
-  toIso,
-} from "../router.ts";
-import { toByteStream } from "../stream.ts";
+import { route, routeByHand } from "../route.ts";
+import { createRouter, done, json, needs, success, successOnly, Time, toIso } from "../router.ts";
 
 const Params = z.object({
   id: z
@@ -32,9 +25,10 @@ const FileBody = z
     sha256: z.string().openapi({ description: "Of the bytes, hexadecimal" }),
     createdAt: Time,
   })
-  .openapi("File");
+  .openapi("StoredFile");
 
-const upload = createRoute({
+const upload = route({
+  operationId: "uploadFile",
   method: "post",
   path: "/files",
   tags: ["files"],
@@ -47,16 +41,19 @@ const upload = createRoute({
     body: {
       content: {
         "multipart/form-data": {
-          schema: z.object({ file: z.string().openapi({ format: "binary" }) }),
+          schema: z
+            .object({ file: z.string().openapi({ format: "binary" }) })
+            .openapi("FileUpload"),
         },
       },
       required: true,
     },
   },
-  responses: { 201: json(FileBody, "The file"), ...failures(413, 415, 503) },
+  responses: { 201: json(FileBody, "The file"), ...failures(409) },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listFiles",
   method: "get",
   path: "/files",
   tags: ["files"],
@@ -64,22 +61,26 @@ const list = createRoute({
   ...needs("read"),
   request: { query: z.strictObject(pageQuery(["createdAt", "name"])) },
   responses: {
-    200: json(z.object({ files: z.array(FileBody), pagination: Pagination }), "One page of files"),
-    ...failures(),
+    200: json(
+      z.object({ files: z.array(FileBody), pagination: Pagination }).openapi("FilePage"),
+      "One page of files",
+    ),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getFile",
   method: "get",
   path: "/files/{id}",
   tags: ["files"],
   summary: "Get what is known of a file",
   ...needs("read"),
   request: { params: Params },
-  responses: { 200: json(FileBody, "The file"), ...failures(404) },
+  responses: { ...resource(FileBody, "The file"), ...failures(404) },
 });
 
-const content = createRoute({
+const content = route({
+  operationId: "getFileContent",
   method: "get",
   path: "/files/{id}/content",
   tags: ["files"],
@@ -87,15 +88,15 @@ const content = createRoute({
   ...needs("read"),
   request: { params: Params },
   responses: {
-    200: {
-      description: "The bytes",
-      content: { "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) } },
-    },
-    ...failures(404),
+    ...downloads("The bytes", {
+      "application/octet-stream": { schema: z.string().openapi({ format: "binary" }) },
+    }),
+    ...failures(404, 416),
   },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteFile",
   method: "delete",
   path: "/files/{id}",
   tags: ["files"],
@@ -131,17 +132,12 @@ const listed = createRouter()
   })
   .openapi(get, async (c) => {
     const file = await service.getFile(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toBody(file)), 200);
+    return answerResource(c, toBody(file));
   })
   .openapi(content, async (c) => {
-    const { file, content: bytes } = await service.openFile(c.var.ctx, c.req.valid("param").id);
-    c.header("content-type", "application/octet-stream");
-    c.header("content-length", String(file.bytes));
-    c.header(
-      "content-disposition",
-      `attachment; filename*=UTF-8''${encodeURIComponent(file.name)}`,
-    );
-    return c.body(toByteStream(bytes), 200);
+    const { file, content: blob } = await service.openFile(c.var.ctx, c.req.valid("param").id);
+    const { name, sha256: tag } = file;
+    return sendDownload(c, { name, type: "application/octet-stream", tag, content: { blob } });
   })
   .openapi(remove, async (c) => {
     await service.deleteFile(c.var.ctx, c.req.valid("param").id);
@@ -149,9 +145,8 @@ const listed = createRouter()
   });
 
 export const fileRoutes = createRouter().route("/", listed);
-// Documented here and routed by hand: a validator would read the whole file into memory first.
-fileRoutes.openAPIRegistry.registerPath(upload);
-fileRoutes.post(upload.path, upload.middleware, async (c) => {
+// Without a validator, which would read the whole file into memory first.
+routeByHand(fileRoutes, upload, async (c) => {
   const file = await readUpload(
     c.req.raw,
     { clock: c.var.ctx.clock, maxPauseMs: c.var.ctx.config.bodyTimeoutMs },

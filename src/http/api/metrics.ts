@@ -1,7 +1,6 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { PERIOD_NAMES } from "../../domain/period.ts";
-import { TASK_STATUSES } from "../../domain/task.ts";
 import {
   failureGroups,
   type Group,
@@ -11,42 +10,54 @@ import {
   taskMetrics,
 } from "../../services/metrics.ts";
 import type { FailureGroup } from "../../store/failures.ts";
-import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
+import { TaskStatusName } from "./task-body.ts";
 
 const count = (description: string) => z.number().int().openapi({ description });
 const figure = (description: string) => z.number().openapi({ description });
 
 const SystemMetrics = z
   .object({
-    tasks: z.object({
-      total: count("All tasks that are stored, of batches and single ones"),
-      completed: z.number().int(),
-      failed: z.number().int(),
-      pending: count("Created or queued, and not started"),
-      running: count("Started, the answer is not there yet"),
-      cancelled: z.number().int(),
-    }),
-    performance: z.object({
-      averageExecutionTime: figure(
-        "Seconds from the start of the first attempt to the end of the last, over what ended in the last 24 hours; 0 if nothing did",
-      ),
-      successRate: figure("completed / (completed + failed) of the stored tasks; 1 if none ended"),
-      throughput: figure("Completed tasks per minute over the last five minutes"),
-    }),
-    queue: z.object({
-      depth: count(
-        "Tasks that wait to be started, retries included; of running batches and single",
-      ),
-      oldestAge: figure("Seconds that the oldest of those that could start at once has waited"),
-    }),
-    system: z.object({
-      cpuUsage: figure(
-        "Share (0-1) of all processors that this process used in the last 5 seconds",
-      ),
-      memoryUsage: figure("Share (0-1) of the machine's or container's memory that it holds"),
-      activeConnections: count("Requests and event streams that this process has open"),
-      eventLoopLag: figure("Seconds; the worst of the last 5 seconds"),
-    }),
+    tasks: z
+      .object({
+        total: count("All tasks that are stored, of batches and single ones"),
+        completed: z.number().int(),
+        failed: z.number().int(),
+        pending: count("Created or queued, and not started"),
+        running: count("Started, the answer is not there yet"),
+        cancelled: z.number().int(),
+      })
+      .openapi("TaskCounts"),
+    performance: z
+      .object({
+        averageExecutionTime: figure(
+          "Seconds from the start of the first attempt to the end of the last, over what ended in the last 24 hours; 0 if nothing did",
+        ),
+        successRate: figure(
+          "completed / (completed + failed) of the stored tasks; 1 if none ended",
+        ),
+        throughput: figure("Completed tasks per minute over the last five minutes"),
+      })
+      .openapi("Performance"),
+    queue: z
+      .object({
+        depth: count(
+          "Tasks that wait to be started, retries included; of running batches and single",
+        ),
+        oldestAge: figure("Seconds that the oldest of those that could start at once has waited"),
+      })
+      .openapi("QueueMetrics"),
+    system: z
+      .object({
+        cpuUsage: figure(
+          "Share (0-1) of all processors that this process used in the last 5 seconds",
+        ),
+        memoryUsage: figure("Share (0-1) of the machine's or container's memory that it holds"),
+        activeConnections: count("Requests and event streams that this process has open"),
+        eventLoopLag: figure("Seconds; the worst of the last 5 seconds"),
+      })
+      .openapi("SystemLoad"),
   })
   .openapi("SystemMetrics");
 
@@ -58,30 +69,34 @@ const Latency = z
     p95: z.number().nullable(),
     p99: z.number().nullable(),
   })
-  .openapi("Latency", {
+  .openapi("LatencyPercentiles", {
     description:
       "Execution times (first attempt's start to last attempt's end, pauses included) of completed and failed runs, from a histogram with six buckets to a power of ten: good to about a quarter",
   });
 
-const Figures = z.object({
-  created: count("Tasks created"),
-  completed: count("Executions that completed"),
-  failed: count("Executions that failed for good"),
-  cancelled: count("Tasks cancelled"),
-  retries: count("Attempts beyond the first of the executions that ended"),
-  averageExecutionTime: nullable("Seconds; null if nothing ended"),
-  averageWaitTime: nullable("Seconds from execute to the first attempt; null if nothing ended"),
-  latency: Latency,
-  tokens: z.object({
-    prompt: z.number().int(),
-    completion: z.number().int(),
-    cached: z.number().int(),
-    reasoning: z.number().int(),
-    total: count("prompt + completion"),
-  }),
-  costUsd: figure("Sum over the executions whose model has a known price; dry runs cost nothing"),
-  unpriced: count("Executions with usage whose model has no known price; in no sum of money"),
-});
+const Figures = z
+  .object({
+    created: count("Tasks created"),
+    completed: count("Executions that completed"),
+    failed: count("Executions that failed for good"),
+    cancelled: count("Tasks cancelled"),
+    retries: count("Attempts beyond the first of the executions that ended"),
+    averageExecutionTime: nullable("Seconds; null if nothing ended"),
+    averageWaitTime: nullable("Seconds from execute to the first attempt; null if nothing ended"),
+    latency: Latency,
+    tokens: z
+      .object({
+        prompt: z.number().int(),
+        completion: z.number().int(),
+        cached: z.number().int(),
+        reasoning: z.number().int(),
+        total: count("prompt + completion"),
+      })
+      .openapi("TokenCounts"),
+    costUsd: figure("Sum over the executions whose model has a known price; dry runs cost nothing"),
+    unpriced: count("Executions with usage whose model has no known price; in no sum of money"),
+  })
+  .openapi("TaskFigures");
 
 const TaskMetricsBody = z
   .object({
@@ -89,28 +104,34 @@ const TaskMetricsBody = z
     from: Time,
     step: count("Seconds between two points of the series"),
     totals: Figures,
-    series: z.array(Figures.extend({ time: Time })).openapi({
+    series: z.array(Figures.extend({ time: Time }).openapi("TaskFiguresOfTime")).openapi({
       description: "One point per step, oldest first, empty ones included; the last is under way",
     }),
     latency: Latency,
     tokens: Figures.shape.tokens,
     costUsd: Figures.shape.costUsd,
-    byModel: z.array(Figures.extend({ model: z.string() })),
-    byProvider: z.array(Figures.extend({ provider: z.string() })),
-    byKey: z.array(Figures.extend({ keyId: z.string().nullable(), name: z.string() })),
+    byModel: z.array(Figures.extend({ model: z.string() }).openapi("TaskFiguresOfModel")),
+    byProvider: z.array(Figures.extend({ provider: z.string() }).openapi("TaskFiguresOfProvider")),
+    byKey: z.array(
+      Figures.extend({ keyId: z.string().nullable(), name: z.string() }).openapi(
+        "TaskFiguresOfApiKey",
+      ),
+    ),
   })
   .openapi("TaskMetrics");
 
-const system = createRoute({
+const system = route({
+  operationId: "getMetrics",
   method: "get",
   path: "/metrics",
   tags: ["metrics"],
   summary: "Get system metrics",
   ...needs("read"),
-  responses: { 200: json(SystemMetrics, "How much there is, and how it goes"), ...failures() },
+  responses: { 200: json(SystemMetrics, "How much there is, and how it goes") },
 });
 
-const tasks = createRoute({
+const tasks = route({
+  operationId: "getTaskMetrics",
   method: "get",
   path: "/metrics/tasks",
   tags: ["metrics"],
@@ -119,18 +140,20 @@ const tasks = createRoute({
     "Counts what happened in the period, when it happened: an execution counts where it ended. A task that was executed twice counts twice; deleting a task does not change the past. Minutes are kept for two days, hours for 400.",
   ...needs("read"),
   request: {
-    query: z.object({
+    query: z.strictObject({
       period: z.enum(PERIOD_NAMES).default("day").openapi({
         description: "`hour` in steps of a minute, `day` of ten, `week` of an hour, `month` of six",
       }),
-      status: z.enum(TASK_STATUSES).optional().openapi({
-        description:
-          "Only what ended so. `pending` and `running` are no end, so they select nothing",
+      status: TaskStatusName.optional().openapi({
+        param: {
+          description:
+            "Only what ended so. `pending` and `running` are no end, so they select nothing",
+        },
       }),
       model: z.string().max(200).optional().openapi({ description: "Only tasks that name it" }),
     }),
   },
-  responses: { 200: json(TaskMetricsBody, "What happened in the period"), ...failures() },
+  responses: { 200: json(TaskMetricsBody, "What happened in the period") },
 });
 
 const FailureGroups = z.array(
@@ -147,7 +170,8 @@ const FailureGroups = z.array(
     .openapi("FailureGroup"),
 );
 
-const failed = createRoute({
+const failed = route({
+  operationId: "listFailures",
   method: "get",
   path: "/metrics/failures",
   tags: ["metrics"],
@@ -156,8 +180,10 @@ const failed = createRoute({
     "The newest 500 of the failed tasks that were created in the last 24 hours, grouped by error code and model, the latest first.",
   ...needs("read"),
   responses: {
-    200: json(z.object({ failures: FailureGroups }), "What tasks failed of"),
-    ...failures(),
+    200: json(
+      z.object({ failures: FailureGroups }).openapi("FailureGroupList"),
+      "What tasks failed of",
+    ),
   },
 });
 

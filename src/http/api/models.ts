@@ -1,8 +1,9 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { LIST_DATE, LIST_SOURCE } from "../../domain/price-list/list.ts";
 import { type KnownModel, listModels } from "../../services/models.ts";
-import { createRouter, failures, json, needs, success } from "../router.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, orNull, success } from "../router.ts";
 
 const dollars = z.number().openapi({ description: "USD per million tokens" });
 const RateFields = {
@@ -17,7 +18,7 @@ const PriceBody = z
   .object({
     ...RateFields,
     steps: z
-      .array(z.object({ above: z.number().int(), ...RateFields }))
+      .array(z.object({ above: z.number().int(), ...RateFields }).openapi("ModelPriceStep"))
       .optional()
       .openapi({ description: "For the whole request where its prompt has more tokens" }),
     tiers: z
@@ -35,11 +36,19 @@ const ModelBody = z
     provider: z.string(),
     isListed: z.boolean().openapi({ description: "The provider itself lists it" }),
     contextSize: z.number().int().nullable().openapi({ description: "Tokens" }),
-    price: PriceBody.nullable().openapi({ description: "Null where it is not known" }),
+    /** Null where it is not known. */
+    price: orNull(PriceBody),
   })
   .openapi("Model");
 
-const list = createRoute({
+/** The built-in list of prices. */
+export const PriceList = z.object({ source: z.string(), date: z.string() }).openapi("PriceList", {
+  description:
+    "The built-in list of prices. One older than 90 days is among the reasons of the status",
+});
+
+const list = route({
+  operationId: "listModels",
   method: "get",
   path: "/models",
   tags: ["status"],
@@ -51,13 +60,9 @@ const list = createRoute({
   request: { query: z.strictObject({ provider: z.string().max(50).optional() }) },
   responses: {
     200: json(
-      z.object({
-        models: z.array(ModelBody),
-        priceList: z.object({ source: z.string(), date: z.string() }),
-      }),
+      z.object({ models: z.array(ModelBody), priceList: PriceList }).openapi("KnownModels"),
       "The models, in the order of the providers",
     ),
-    ...failures(),
   },
 });
 

@@ -5,7 +5,7 @@ import { BatchConfig } from "../../domain/task-input.ts";
 import { upcomingFires } from "../../services/schedules.ts";
 import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
-import { Time, toIso, toIsoOrNull } from "../router.ts";
+import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums, orElse } from "../router.ts";
 
 const DESCRIPTIONS = {
   schedule:
@@ -26,6 +26,10 @@ const DESCRIPTIONS = {
 };
 
 const MAX_WINDOW_SECONDS = 31 * 24 * 3600;
+
+const OverlapPolicy = z.enum(OVERLAP_POLICIES).openapi("OverlapPolicy", {
+  description: DESCRIPTIONS.overlapPolicy,
+});
 
 const FIELDS = {
   name: z.string().min(1).max(200),
@@ -49,8 +53,8 @@ const FIELDS = {
     description: "Let the simulator answer; costs are then estimates",
   }),
   isActive: z.boolean(),
-  config: BatchConfig.openapi({ description: "As for a batch" }),
-  overlapPolicy: z.enum(OVERLAP_POLICIES).openapi({ description: DESCRIPTIONS.overlapPolicy }),
+  config: BatchConfig,
+  overlapPolicy: OverlapPolicy,
   catchUpWindowSeconds: z
     .number()
     .int()
@@ -70,13 +74,13 @@ export const ScheduleCreation = z
   .strictObject({
     ...FIELDS,
     description: FIELDS.description.optional(),
-    timezone: FIELDS.timezone.default("UTC"),
+    timezone: orElse(FIELDS.timezone, "UTC"),
     outputFile: FIELDS.outputFile.optional(),
-    isDryRun: FIELDS.isDryRun.default(false),
-    isActive: FIELDS.isActive.default(true),
-    config: FIELDS.config.default({}),
-    overlapPolicy: FIELDS.overlapPolicy.default("skip"),
-    catchUpWindowSeconds: FIELDS.catchUpWindowSeconds.default(3600),
+    isDryRun: orElse(FIELDS.isDryRun, false),
+    isActive: orElse(FIELDS.isActive, true),
+    config: orElse(FIELDS.config, {}),
+    overlapPolicy: orElse(FIELDS.overlapPolicy, "skip"),
+    catchUpWindowSeconds: orElse(FIELDS.catchUpWindowSeconds, 3600),
     pauseAfterFailures: FIELDS.pauseAfterFailures.optional(),
   })
   .openapi("ScheduledTaskCreation", {
@@ -97,7 +101,7 @@ export const ScheduleUpdate = z
     example: { name: "Updated Task Name", schedule: "0 12 * * *", isActive: false },
   });
 
-const RunStatusName = z.enum(RUN_STATUSES);
+const RunStatusName = z.enum(RUN_STATUSES).openapi("ScheduledTaskRunStatus");
 
 export const ScheduleBody = z
   .object({
@@ -114,8 +118,8 @@ export const ScheduleBody = z
     inputFile: z.string(),
     outputFile: z.string().nullable(),
     isDryRun: z.boolean(),
-    config: z.looseObject({}),
-    overlapPolicy: z.enum(OVERLAP_POLICIES),
+    config: FreeObject,
+    overlapPolicy: OverlapPolicy,
     catchUpWindowSeconds: z.number().int(),
     pauseAfterFailures: z.number().int().nullable(),
     createdAt: Time,
@@ -123,11 +127,26 @@ export const ScheduleBody = z
     lastRun: Time.nullable().openapi({
       description: "Scheduled time of the latest run that began",
     }),
-    lastRunStatus: RunStatusName.nullable(),
+    lastRunStatus: orNull(RunStatusName),
     nextRun: Time.nullable(),
     nextRuns: z.array(Time).openapi({ description: "The next five times" }),
   })
   .openapi("ScheduledTask");
+
+const RunError = z
+  .object({ code: z.string(), message: z.string(), details: FreeObject.optional() })
+  .openapi("ScheduledTaskRunError", {
+    description: "Of a run that failed; rows that are wrong are in its `details`",
+  });
+
+const RunCounts = z
+  .object({
+    total: z.number().int(),
+    completed: z.number().int(),
+    failed: z.number().int(),
+    cancelled: z.number().int(),
+  })
+  .openapi("ScheduledTaskRunCounts");
 
 export const RunBody = z
   .object({
@@ -141,10 +160,7 @@ export const RunBody = z
       .string()
       .nullable()
       .openapi({ description: "Why it was skipped, missed, cancelled or failed" }),
-    error: z
-      .object({ code: z.string(), message: z.string(), details: z.looseObject({}).optional() })
-      .nullable()
-      .openapi({ description: "Of a run that failed; rows that are wrong are in its `details`" }),
+    error: orNull(RunError),
     isDryRun: z.boolean(),
     scheduledAt: Time,
     firedAt: Time.openapi({ description: "When the fire was noticed" }),
@@ -152,17 +168,8 @@ export const RunBody = z
     finishedAt: Time.nullable(),
     batchId: z.string().nullable(),
     outputFile: z.string().nullable(),
-    counts: z.object({
-      total: z.number().int(),
-      completed: z.number().int(),
-      failed: z.number().int(),
-      cancelled: z.number().int(),
-    }),
-    usage: z.object({
-      promptTokens: z.number().int(),
-      completionTokens: z.number().int(),
-      totalTokens: z.number().int(),
-    }),
+    counts: RunCounts,
+    usage: TokenSums,
     costUsd: z
       .number()
       .nullable()

@@ -1,9 +1,12 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { Id } from "../../domain/task-input.ts";
 import * as service from "../../services/schedules.ts";
-import { Flag, pageQuery, Pagination, pagination, toPage, whole } from "../paging.ts";
-import { createRouter, done, failures, json, needs, success, successOnly } from "../router.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
+import { maybe, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
+import { createRouter, done, json, needs, success, successOnly } from "../router.ts";
 import {
   RunBody,
   ScheduleBody,
@@ -18,7 +21,8 @@ const Params = z.object({
 });
 const tags = ["scheduled tasks"];
 
-const create = createRoute({
+const create = route({
+  operationId: "createScheduledTask",
   method: "post",
   path: "/scheduled-tasks",
   tags,
@@ -31,10 +35,11 @@ const create = createRoute({
   request: {
     body: { content: { "application/json": { schema: ScheduleCreation } }, required: true },
   },
-  responses: { 201: json(ScheduleBody, "The new scheduled task"), ...failures(413, 415) },
+  responses: { 201: json(ScheduleBody, "The new scheduled task") },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listScheduledTasks",
   method: "get",
   path: "/scheduled-tasks",
   tags,
@@ -42,7 +47,7 @@ const list = createRoute({
   ...needs("read"),
   request: {
     query: z.strictObject({
-      isActive: Flag.optional(),
+      isActive: maybe("Only those that fire, or only those that do not").optional(),
       name: z
         .string()
         .max(200)
@@ -53,24 +58,27 @@ const list = createRoute({
   },
   responses: {
     200: json(
-      z.object({ tasks: z.array(ScheduleBody), pagination: Pagination }),
+      z
+        .object({ tasks: z.array(ScheduleBody), pagination: Pagination })
+        .openapi("ScheduledTaskPage"),
       "One page of scheduled tasks",
     ),
-    ...failures(),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getScheduledTask",
   method: "get",
   path: "/scheduled-tasks/{id}",
   tags,
   summary: "Get a scheduled task",
   ...needs("read"),
   request: { params: Params },
-  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
+  responses: { ...resource(ScheduleBody, "The scheduled task"), ...failures(404) },
 });
 
-const update = createRoute({
+const update = route({
+  operationId: "updateScheduledTask",
   method: "patch",
   path: "/scheduled-tasks/{id}",
   tags,
@@ -82,10 +90,11 @@ const update = createRoute({
     params: Params,
     body: { content: { "application/json": { schema: ScheduleUpdate } }, required: true },
   },
-  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404, 413, 415) },
+  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteScheduledTask",
   method: "delete",
   path: "/scheduled-tasks/{id}",
   tags,
@@ -96,8 +105,14 @@ const remove = createRoute({
   responses: { 200: done("The scheduled task is gone"), ...failures(404) },
 });
 
-function plainAction(action: "enable" | "disable", summary: string, description: string) {
-  return createRoute({
+function plainAction(
+  action: "enable" | "disable",
+  operationId: string,
+  summary: string,
+  description: string,
+) {
+  return route({
+    operationId,
     method: "post",
     path: `/scheduled-tasks/{id}/${action}` as const,
     tags,
@@ -105,23 +120,26 @@ function plainAction(action: "enable" | "disable", summary: string, description:
     description,
     ...needs("write"),
     request: { params: Params },
-    responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404, 413, 415) },
+    responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
   });
 }
 
 const enable = plainAction(
   "enable",
+  "enableScheduledTask",
   "Enable a scheduled task",
   "It fires from now on; what it would have fired while it was disabled is not made up for.",
 );
 
 const disable = plainAction(
   "disable",
+  "disableScheduledTask",
   "Disable a scheduled task",
   "It fires no more. A run that has begun goes on; runs that wait for it are cancelled.",
 );
 
-const run = createRoute({
+const run = route({
+  operationId: "runScheduledTask",
   method: "post",
   path: "/scheduled-tasks/{id}/run",
   tags,
@@ -148,10 +166,11 @@ const run = createRoute({
       required: false,
     },
   },
-  responses: { 200: json(RunBody, "The run"), ...failures(404, 409, 413, 415) },
+  responses: { 200: json(RunBody, "The run"), ...failures(404, 409) },
 });
 
-const runs = createRoute({
+const runs = route({
+  operationId: "listScheduledTaskRuns",
   method: "get",
   path: "/scheduled-tasks/{id}/runs",
   tags,
@@ -160,14 +179,13 @@ const runs = createRoute({
   ...needs("read"),
   request: {
     params: Params,
-    query: z.strictObject({
-      page: whole(1, 1_000_000).default(1),
-      limit: whole(1, 100).default(10),
-      cursor: z.string().max(500).optional(),
-    }),
+    query: z.strictObject(PAGE_AND_LIMIT),
   },
   responses: {
-    200: json(z.object({ runs: z.array(RunBody), pagination: Pagination }), "One page of runs"),
+    200: json(
+      z.object({ runs: z.array(RunBody), pagination: Pagination }).openapi("ScheduledTaskRunPage"),
+      "One page of runs",
+    ),
     ...failures(404),
   },
 });
@@ -197,11 +215,11 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const schedule = await service.getSchedule(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toScheduleBody(schedule)), 200);
+    return answerResource(c, toScheduleBody(schedule));
   })
   .openapi(update, async (c) => {
     const { id } = c.req.valid("param");
-    const schedule = await service.changeSchedule(c.var.ctx, id, c.req.valid("json"));
+    const schedule = await service.updateSchedule(c.var.ctx, id, c.req.valid("json"));
     return c.json(success(c, toScheduleBody(schedule), "Scheduled task updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
@@ -210,12 +228,12 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(enable, async (c) => {
     const { id } = c.req.valid("param");
-    const schedule = await service.changeSchedule(c.var.ctx, id, { isActive: true });
+    const schedule = await service.updateSchedule(c.var.ctx, id, { isActive: true });
     return c.json(success(c, toScheduleBody(schedule), "Scheduled task enabled"), 200);
   })
   .openapi(disable, async (c) => {
     const { id } = c.req.valid("param");
-    const schedule = await service.changeSchedule(c.var.ctx, id, { isActive: false });
+    const schedule = await service.updateSchedule(c.var.ctx, id, { isActive: false });
     return c.json(success(c, toScheduleBody(schedule), "Scheduled task disabled"), 200);
   })
   .openapi(run, async (c) => {

@@ -1,6 +1,6 @@
 import process from "node:process";
 
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import packageJson from "../../../package.json" with { type: "json" };
 import { HEALTH_NAMES, type Service, SERVICES } from "../../domain/health.ts";
@@ -8,7 +8,10 @@ import { LIST_DATE, LIST_SOURCE } from "../../domain/price-list/list.ts";
 import { routesOf } from "../../domain/routes.ts";
 import { AppError } from "../../errors.ts";
 import { type EngineProbe, serviceHealth, systemStatus } from "../../services/status.ts";
-import { createRouter, failures, json, needs, success, Time, toIso } from "../router.ts";
+import { failures } from "../failures.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
+import { PriceList } from "./models.ts";
 
 const HealthName = z.enum(HEALTH_NAMES).openapi("Health", {
   description:
@@ -17,35 +20,37 @@ const HealthName = z.enum(HEALTH_NAMES).openapi("Health", {
 
 const SystemStatus = z
   .object({
-    status: HealthName.openapi({
-      description:
-        "`unhealthy` where the database or the workers are; `degraded` where any other service ails or an alert is open",
-    }),
+    status: HealthName,
     version: z.string(),
     uptime: z.number().int().openapi({ description: "Seconds since this process started" }),
-    services: z.object(
-      Object.fromEntries(SERVICES.map((name) => [name, HealthName])) as Record<
-        Service,
-        typeof HealthName
-      >,
-    ),
-    reasons: z.array(z.object({ service: z.string(), reason: z.string() })),
-    provider: z.object({
-      name: z.string(),
-      isSimulator: z.boolean().openapi({
-        description: "No provider is configured: the built-in simulator answers, at no cost",
-      }),
-      defaultModel: z.string(),
-    }),
-    prices: z.object({ source: z.string(), date: z.string() }).openapi({
-      description: "The built-in list of prices. One older than 90 days is among the reasons",
-    }),
-    caller: z.object({ keyId: z.string(), scopes: z.array(z.string()) }).openapi({
+    services: z
+      .object(
+        Object.fromEntries(SERVICES.map((name) => [name, HealthName])) as Record<
+          Service,
+          typeof HealthName
+        >,
+      )
+      .openapi("ServicesHealth"),
+    reasons: z.array(z.object({ service: z.string(), reason: z.string() }).openapi("StatusReason")),
+    provider: z
+      .object({
+        name: z.string(),
+        isSimulator: z.boolean().openapi({
+          description: "No provider is configured: the built-in simulator answers, at no cost",
+        }),
+        defaultModel: z.string(),
+      })
+      .openapi("DefaultProvider"),
+    prices: PriceList,
+    caller: z.object({ keyId: z.string(), scopes: z.array(z.string()) }).openapi("StatusCaller", {
       description: "The API key that asks, and what it may do",
     }),
     lastHealthCheck: Time,
   })
-  .openapi("SystemStatus");
+  .openapi("SystemStatus", {
+    description:
+      "`status` is `unhealthy` where the database or the workers are, `degraded` where any other service ails or an alert is open",
+  });
 
 const ServiceStatus = z
   .object({
@@ -59,16 +64,18 @@ const ServiceStatus = z
   })
   .openapi("ServiceStatus");
 
-const system = createRoute({
+const system = route({
+  operationId: "getStatus",
   method: "get",
   path: "/status",
   tags: ["status"],
   summary: "Get the status of the system",
   ...needs("read"),
-  responses: { 200: json(SystemStatus, "How every part is, measured now"), ...failures() },
+  responses: { 200: json(SystemStatus, "How every part is, measured now") },
 });
 
-const service = createRoute({
+const service = route({
+  operationId: "getServiceStatus",
   method: "get",
   path: "/status/services/{service}",
   tags: ["status"],

@@ -11,9 +11,15 @@ import {
   PRIORITIES,
   TASK_STATUSES,
 } from "../../domain/task.ts";
+import { parseExactOrNone } from "../../lib/exact-json.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../../lib/json.ts";
 import type { TaskRecord, TaskSummary } from "../../store/tasks.ts";
-import { Time, toIso, toIsoOrNull } from "../router.ts";
+import { Time, toIso, toIsoOrNull, orNull, FreeObject } from "../router.ts";
+
+export const TaskStatusName = z.enum(TASK_STATUSES).openapi("TaskStatus");
+export const PriorityName = z.enum(PRIORITIES).openapi("Priority");
+
+const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider has it" });
 
 export const Usage = z
   .object({
@@ -24,7 +30,7 @@ export const Usage = z
     reasoningTokens: z.number().int().optional(),
     cacheWriteTokens: z.number().int().optional(),
   })
-  .openapi("Usage");
+  .openapi("TokenUsage");
 
 export const Result = z
   .object({
@@ -41,7 +47,7 @@ export const Result = z
           "answer was cut off",
       }),
     model: z.string().nullable(),
-    usage: Usage.nullable(),
+    usage: orNull(Usage),
     costUsd: z
       .number()
       .nullable()
@@ -50,11 +56,12 @@ export const Result = z
       description:
         "The answer to an identical request was reused: `usage` is what it had taken, and cost nothing again",
     }),
-    toolCalls: z.array(z.looseObject({})).optional(),
+    toolCalls: z.array(ToolCall).optional(),
     isDryRun: z.literal(true).optional().openapi({ description: "The simulator answered" }),
-    raw: z.looseObject({}).optional().openapi({ description: "The provider's answer as it came" }),
+    /** The provider's answer as it came. */
+    raw: FreeObject.optional(),
   })
-  .openapi("Result");
+  .openapi("TaskResult");
 
 export const TaskError = z
   .object({
@@ -65,14 +72,12 @@ export const TaskError = z
   })
   .openapi("TaskError");
 
-export const TaskStatusName = z.enum(TASK_STATUSES);
-
 const Summary = {
   id: z.string().openapi({ example: "task-001" }),
   status: TaskStatusName,
   model: z.string(),
   batchId: z.string().nullable(),
-  priority: z.enum(PRIORITIES),
+  priority: PriorityName,
   attempts: z.number().int(),
   createdAt: Time,
   updatedAt: Time,
@@ -87,18 +92,18 @@ export const TaskBody = z
   .object({
     ...Summary,
     prompt: z.string().nullable(),
-    messages: z.array(z.looseObject({})).nullable(),
+    messages: z.array(FreeObject).nullable(),
     provider: z.string().nullable(),
     temperature: z.number().nullable(),
     maxTokens: z.number().int().nullable(),
-    parameters: z.looseObject({}),
-    metadata: z.looseObject({}).nullable(),
+    parameters: FreeObject,
+    metadata: orNull(FreeObject),
     maxRetries: z.number().int().nullable(),
     timeoutMs: z.number().int().nullable(),
     cache: z.boolean().openapi({ description: "Answers to identical requests are reused" }),
     executionId: z.string().nullable().openapi({ description: "The latest execution" }),
-    result: Result.nullable(),
-    error: TaskError.nullable(),
+    result: orNull(Result),
+    error: orNull(TaskError),
     queuedAt: Time.nullable(),
   })
   .openapi("Task");
@@ -185,6 +190,6 @@ export function toError({ error }: Execution): z.infer<typeof TaskError> | null 
 }
 
 function objectOf(text: string): JsonObject {
-  const value = parseJson(text);
+  const value = parseExactOrNone(text);
   return isJsonObject(value) ? value : {};
 }

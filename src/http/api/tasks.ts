@@ -1,28 +1,38 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { Id, IdempotencyKey, Message, RequestFields } from "../../domain/task-input.ts";
-import { PRIORITIES } from "../../domain/task.ts";
 import { isFinal } from "../../domain/task.ts";
+import { invalid } from "../../errors.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { listExecutions } from "../../services/executions.ts";
 import * as service from "../../services/tasks.ts";
 import { updateTask } from "../../services/update-task.ts";
 import { holdWait } from "../connections.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
 import { idempotencyKeyOf, readWait, waitApplied } from "../headers.ts";
-import { Flag, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { flag, maybe, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
 import {
   createRouter,
   done,
-  failures,
   json,
   needs,
   success,
   successOnly,
   Time,
   toIso,
+  orNull,
 } from "../router.ts";
 import { ExecutionBody, toExecutionBody } from "./executions.ts";
-import { TaskBody, TaskListItem, TaskStatusName, toListItem, toTaskBody } from "./task-body.ts";
+import {
+  PriorityName,
+  TaskBody,
+  TaskListItem,
+  TaskStatusName,
+  toListItem,
+  toTaskBody,
+} from "./task-body.ts";
 
 export const TaskId = Id.openapi({ example: "task-001" });
 export const TaskParams = z.object({ id: TaskId.openapi({ param: { name: "id", in: "path" } }) });
@@ -60,12 +70,24 @@ const TaskCreation = z
 
 const ExecuteOptions = z
   .strictObject({
-    isDryRun: z.boolean().default(false).openapi({ description: "Let the simulator answer" }),
-    priority: z.enum(PRIORITIES).optional(),
+    isDryRun: z.boolean().optional().openapi({ description: "Let the simulator answer" }),
+    priority: PriorityName.optional(),
   })
-  .openapi("ExecuteOptions");
+  .openapi("TaskExecuteOptions");
 
-const ExecutionStarted = z
+/** `isDryRun` is taken in the query and in the body, because a run that was to be dry must not cost money. */
+export const DryRunQuery = maybe("Let the simulator answer").optional();
+
+type DryRun = { isDryRun?: boolean | undefined };
+
+/** Whether a run is to be dry. Throws `VALIDATION_ERROR` where query and body contradict each other. */
+export function dryRunOf(query: DryRun, body: DryRun): boolean {
+  if (query.isDryRun !== undefined && (body.isDryRun ?? query.isDryRun) !== query.isDryRun)
+    throw invalid([{ path: "isDryRun", message: "is not the same in the query and in the body" }]);
+  return query.isDryRun ?? body.isDryRun ?? false;
+}
+
+export const ExecutionStarted = z
   .object({ executionId: z.string(), status: z.literal("running") })
   .openapi("ExecutionStarted");
 
@@ -78,7 +100,8 @@ const CreatedTask = z
   })
   .openapi("CreatedTask");
 
-const create = createRoute({
+const create = route({
+  operationId: "createTask",
   method: "post",
   path: "/tasks",
   tags: ["tasks"],
@@ -89,27 +112,41 @@ const create = createRoute({
   ...needs("write"),
   request: {
     headers: IdempotencyHeader.extend(WaitHeader.shape),
-    query: z.strictObject({ execute: Flag.default(false), isDryRun: Flag.default(false) }),
+    query: z.strictObject({
+      execute: flag("Queue it at once"),
+      isDryRun: flag("With `execute`: let the simulator answer"),
+    }),
     body: { content: { "application/json": { schema: TaskCreation } }, required: true },
   },
   responses: {
-    201: json(z.union([CreatedTask, TaskBody]), "The new task; all of it if it was waited for"),
-    200: json(z.union([CreatedTask, TaskBody]), "The task that the idempotency key made before"),
-    ...failures(404, 409, 413, 415),
+    201: json(
+      z.union([CreatedTask, TaskBody]),
+      "The new task; all of it if it was waited for",
+      "Preference-Applied",
+    ),
+    200: json(
+      z.union([CreatedTask, TaskBody]),
+      "The task that the idempotency key made before",
+      "Idempotency-Replayed",
+      "Preference-Applied",
+    ),
+    ...failures(404, 409),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getTask",
   method: "get",
   path: "/tasks/{id}",
   tags: ["tasks"],
   summary: "Get a task",
   ...needs("read"),
   request: { params: TaskParams },
-  responses: { 200: json(TaskBody, "The task"), ...failures(404) },
+  responses: { ...resource(TaskBody, "The task"), ...failures(404) },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listTasks",
   method: "get",
   path: "/tasks",
   tags: ["tasks"],
@@ -127,10 +164,9 @@ const list = createRoute({
   },
   responses: {
     200: json(
-      z.object({ tasks: z.array(TaskListItem), pagination: Pagination }),
+      z.object({ tasks: z.array(TaskListItem), pagination: Pagination }).openapi("TaskPage"),
       "One page of tasks",
     ),
-    ...failures(),
   },
 });
 
@@ -142,13 +178,14 @@ const nullable = {
   maxTokens: RequestFields.maxTokens.unwrap().nullish(),
   parameters: RequestFields.parameters.unwrap().nullish(),
   metadata: RequestFields.metadata.unwrap().nullish(),
-  priority: RequestFields.priority.unwrap().nullish(),
+  priority: orNull(PriorityName).optional(),
   maxRetries: RequestFields.maxRetries.unwrap().nullish(),
   timeoutMs: RequestFields.timeoutMs.unwrap().nullish(),
   cache: RequestFields.cache.unwrap().nullish(),
 };
 
-const patch = createRoute({
+const patch = route({
+  operationId: "updateTask",
   method: "patch",
   path: "/tasks/{id}",
   tags: ["tasks"],
@@ -161,24 +198,29 @@ const patch = createRoute({
   request: {
     params: TaskParams,
     body: {
-      content: { "application/json": { schema: z.strictObject(nullable).openapi("TaskPatch") } },
+      content: { "application/json": { schema: z.strictObject(nullable).openapi("TaskUpdate") } },
       required: true,
     },
   },
-  responses: { 200: json(TaskBody, "The changed task"), ...failures(404, 409, 413, 415) },
+  responses: { 200: json(TaskBody, "The changed task"), ...failures(404, 409) },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteTask",
   method: "delete",
   path: "/tasks/{id}",
   tags: ["tasks"],
   summary: "Delete a task and its executions",
   ...needs("write"),
-  request: { params: TaskParams, query: z.strictObject({ force: Flag.default(false) }) },
+  request: {
+    params: TaskParams,
+    query: z.strictObject({ force: flag("Delete it though it runs; it is cancelled first") }),
+  },
   responses: { 200: done("The task is gone"), ...failures(404, 409) },
 });
 
-const execute = createRoute({
+const execute = route({
+  operationId: "executeTask",
   method: "post",
   path: "/tasks/{id}/execute",
   tags: ["tasks"],
@@ -190,18 +232,21 @@ const execute = createRoute({
   request: {
     params: TaskParams,
     headers: WaitHeader,
+    query: z.strictObject({ isDryRun: DryRunQuery }),
     body: { content: { "application/json": { schema: ExecuteOptions } }, required: false },
   },
   responses: {
     200: json(
       z.union([ExecutionStarted, TaskBody]),
       "The execution, or the task if it was waited for",
+      "Preference-Applied",
     ),
-    ...failures(404, 409, 413, 415),
+    ...failures(404, 409),
   },
 });
 
-const cancel = createRoute({
+const cancel = route({
+  operationId: "cancelTask",
   method: "post",
   path: "/tasks/{id}/cancel",
   tags: ["tasks"],
@@ -211,7 +256,8 @@ const cancel = createRoute({
   responses: { 200: json(TaskBody, "The cancelled task"), ...failures(404, 409) },
 });
 
-const executions = createRoute({
+const executions = route({
+  operationId: "listTaskExecutions",
   method: "get",
   path: "/tasks/{id}/executions",
   tags: ["tasks"],
@@ -220,7 +266,7 @@ const executions = createRoute({
   request: { params: TaskParams },
   responses: {
     200: json(
-      z.object({ executions: z.array(ExecutionBody) }),
+      z.object({ executions: z.array(ExecutionBody) }).openapi("ExecutionList"),
       "All executions with their attempts",
     ),
     ...failures(404),
@@ -243,7 +289,9 @@ export const taskRoutes = createRouter()
     if (task.executionId !== null) c.set("executionId", task.executionId);
     const waitMs = readWait(c);
     if (task.executionId !== null && waitMs > 0) {
-      const record = await holdWait(c, () => service.waitForTask(c.var.ctx, task.id, waitMs));
+      const record = await holdWait(c, (signal) =>
+        service.waitForTask(c.var.ctx, task.id, waitMs, signal),
+      );
       if (record && isFinal(record.task.status)) {
         waitApplied(c);
         return c.json(success(c, toTaskBody(record), "Task created and executed"), status);
@@ -262,7 +310,7 @@ export const taskRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const record = await service.getTask(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toTaskBody(record)), 200);
+    return answerResource(c, toTaskBody(record));
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
@@ -286,13 +334,16 @@ export const taskRoutes = createRouter()
   })
   .openapi(execute, async (c) => {
     const { id } = c.req.valid("param");
-    const { isDryRun, priority } = ExecuteOptions.parse(c.req.valid("json"));
+    const { priority, ...options } = c.req.valid("json");
+    const isDryRun = dryRunOf(c.req.valid("query"), options);
     if (!isDryRun) await requireBudget(c.var.ctx, c.var.caller);
     const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority });
     c.set("executionId", executionId);
     const waitMs = readWait(c);
     if (waitMs > 0) {
-      const record = await holdWait(c, () => service.waitForTask(c.var.ctx, id, waitMs));
+      const record = await holdWait(c, (signal) =>
+        service.waitForTask(c.var.ctx, id, waitMs, signal),
+      );
       if (record && isFinal(record.task.status)) {
         waitApplied(c);
         return c.json(success(c, toTaskBody(record), "Task executed"), 200);

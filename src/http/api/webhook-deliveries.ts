@@ -1,23 +1,17 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
 import * as service from "../../services/deliveries.ts";
 import { messageId } from "../../services/webhook-attempt.ts";
 import { getWebhook } from "../../services/webhooks.ts";
-import { Moment, Pagination, pagination, toPage, whole } from "../paging.ts";
-import {
-  createRouter,
-  failures,
-  json,
-  needs,
-  success,
-  Time,
-  toIso,
-  toIsoOrNull,
-} from "../router.ts";
+import { failures } from "../failures.ts";
+import { Moment, PAGE_AND_LIMIT, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
+import { createRouter, json, needs, success, Time, toIso, toIsoOrNull } from "../router.ts";
 
 const STATUSES = ["pending", "delivered", "failed"] as const;
+const DeliveryStatus = z.enum(STATUSES).openapi("WebhookDeliveryStatus");
 
 const Attempt = z
   .object({
@@ -26,7 +20,7 @@ const Attempt = z
     latencyMs: z.number().int(),
     error: z.string().nullable(),
   })
-  .openapi("DeliveryAttempt");
+  .openapi("WebhookDeliveryAttempt");
 
 export const DeliveryBody = z
   .object({
@@ -34,7 +28,7 @@ export const DeliveryBody = z
     messageId: z.string().openapi({ description: "What it carries as `webhook-id`" }),
     eventId: z.number().int().nullable().openapi({ description: "The event's number in the log" }),
     type: z.string(),
-    status: z.enum(STATUSES),
+    status: DeliveryStatus,
     attempts: z.array(Attempt),
     responseStatus: z.number().int().nullable(),
     latencyMs: z.number().int().nullable(),
@@ -47,7 +41,7 @@ export const DeliveryBody = z
     nextAttemptAt: Time.nullable(),
     completedAt: Time.nullable(),
   })
-  .openapi("Delivery");
+  .openapi("WebhookDelivery");
 
 const Params = z.object({ id: z.string().max(100) });
 const DeliveryParams = Params.extend({
@@ -57,7 +51,8 @@ const DeliveryParams = Params.extend({
     .openapi({ example: "dlv-000000001" }),
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listWebhookDeliveries",
   method: "get",
   path: "/webhooks/{id}/deliveries",
   tags: ["webhooks"],
@@ -66,21 +61,25 @@ const list = createRoute({
   request: {
     params: Params,
     query: z.strictObject({
-      status: z.enum(STATUSES).optional(),
+      status: DeliveryStatus.optional(),
       type: z.string().max(100).optional(),
       since: Moment.optional(),
-      page: whole(1, 1_000_000).default(1),
-      limit: whole(1, 100).default(10),
-      cursor: z.string().max(500).optional(),
+      ...PAGE_AND_LIMIT,
     }),
   },
   responses: {
-    200: json(z.object({ deliveries: z.array(DeliveryBody), pagination: Pagination }), "One page"),
+    200: json(
+      z
+        .object({ deliveries: z.array(DeliveryBody), pagination: Pagination })
+        .openapi("WebhookDeliveryPage"),
+      "One page",
+    ),
     ...failures(404),
   },
 });
 
-const replay = createRoute({
+const replay = route({
+  operationId: "replayWebhookDelivery",
   method: "post",
   path: "/webhooks/{id}/deliveries/{deliveryId}/replay",
   tags: ["webhooks"],
@@ -88,10 +87,11 @@ const replay = createRoute({
   description: "With the same `webhook-id`, and with all its retries.",
   ...needs("write"),
   request: { params: DeliveryParams },
-  responses: { 200: json(DeliveryBody, "The delivery, pending"), ...failures(404, 413, 415) },
+  responses: { 200: json(DeliveryBody, "The delivery, pending"), ...failures(404) },
 });
 
-const replayAll = createRoute({
+const replayAll = route({
+  operationId: "replayWebhook",
   method: "post",
   path: "/webhooks/{id}/replay",
   tags: ["webhooks"],
@@ -110,15 +110,18 @@ const replayAll = createRoute({
               since: Time,
               onlyFailed: z.boolean().optional(),
             })
-            .openapi("Replay"),
+            .openapi("WebhookReplay"),
         },
       },
       required: true,
     },
   },
   responses: {
-    200: json(z.object({ deliveries: z.number().int() }), "How many are sent again"),
-    ...failures(404, 413, 415),
+    200: json(
+      z.object({ deliveries: z.number().int() }).openapi("WebhookReplayed"),
+      "How many are sent again",
+    ),
+    ...failures(404),
   },
 });
 

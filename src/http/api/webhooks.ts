@@ -1,13 +1,17 @@
-import { createRoute, z } from "@hono/zod-openapi";
+import { z } from "@hono/zod-openapi";
 
 import { EVENT_TYPES } from "../../domain/event.ts";
+import { allows } from "../../domain/scope.ts";
+import type { Caller } from "../../services/caller.ts";
 import { webhookTypes } from "../../services/deliveries.ts";
 import * as service from "../../services/webhooks.ts";
+import { answerResource, resource } from "../etag.ts";
+import { failures } from "../failures.ts";
 import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { route } from "../route.ts";
 import {
   createRouter,
   done,
-  failures,
   json,
   needs,
   success,
@@ -55,12 +59,14 @@ const WebhookPatch = z
     description: Fields.description,
     isActive: z.boolean().optional(),
   })
-  .openapi("WebhookPatch");
+  .openapi("WebhookUpdate");
 
 const WebhookBody = z
   .object({
     id: z.string(),
-    url: z.string(),
+    url: z.string().openapi({
+      description: "For keys that may only read, its path and query are `…`: they can be a secret",
+    }),
     events: z.array(z.string()),
     description: z.string().nullable(),
     isActive: z.boolean(),
@@ -88,7 +94,8 @@ is named. Private, loopback, link-local and metadata addresses are refused, unle
     " ",
   );
 
-const create = createRoute({
+const create = route({
+  operationId: "createWebhook",
   method: "post",
   path: "/webhooks",
   tags: ["webhooks"],
@@ -98,10 +105,11 @@ const create = createRoute({
   request: {
     body: { content: { "application/json": { schema: WebhookCreation } }, required: true },
   },
-  responses: { 201: json(WithSecret, "The new webhook with its secret"), ...failures(413, 415) },
+  responses: { 201: json(WithSecret, "The new webhook with its secret"), ...failures(409) },
 });
 
-const list = createRoute({
+const list = route({
+  operationId: "listWebhooks",
   method: "get",
   path: "/webhooks",
   tags: ["webhooks"],
@@ -109,22 +117,26 @@ const list = createRoute({
   ...needs("read"),
   request: { query: z.strictObject(pageQuery(["createdAt"])) },
   responses: {
-    200: json(z.object({ webhooks: z.array(WebhookBody), pagination: Pagination }), "One page"),
-    ...failures(),
+    200: json(
+      z.object({ webhooks: z.array(WebhookBody), pagination: Pagination }).openapi("WebhookPage"),
+      "One page",
+    ),
   },
 });
 
-const get = createRoute({
+const get = route({
+  operationId: "getWebhook",
   method: "get",
   path: "/webhooks/{id}",
   tags: ["webhooks"],
   summary: "Get a webhook",
   ...needs("read"),
   request: { params: WebhookParams },
-  responses: { 200: json(WebhookBody, "The webhook"), ...failures(404) },
+  responses: { ...resource(WebhookBody, "The webhook"), ...failures(404) },
 });
 
-const patch = createRoute({
+const patch = route({
+  operationId: "updateWebhook",
   method: "patch",
   path: "/webhooks/{id}",
   tags: ["webhooks"],
@@ -137,10 +149,11 @@ const patch = createRoute({
     params: WebhookParams,
     body: { content: { "application/json": { schema: WebhookPatch } }, required: true },
   },
-  responses: { 200: json(WebhookBody, "The changed webhook"), ...failures(404, 413, 415) },
+  responses: { 200: json(WebhookBody, "The changed webhook"), ...failures(404) },
 });
 
-const remove = createRoute({
+const remove = route({
+  operationId: "deleteWebhook",
   method: "delete",
   path: "/webhooks/{id}",
   tags: ["webhooks"],
@@ -150,7 +163,8 @@ const remove = createRoute({
   responses: { 200: done("The webhook is gone"), ...failures(404) },
 });
 
-const rotate = createRoute({
+const rotate = route({
+  operationId: "rotateWebhookSecret",
   method: "post",
   path: "/webhooks/{id}/rotate-secret",
   tags: ["webhooks"],
@@ -162,7 +176,7 @@ const rotate = createRoute({
     body: {
       content: {
         "application/json": {
-          schema: z.strictObject({ secret: Secret.optional() }).openapi("SecretRotation"),
+          schema: z.strictObject({ secret: Secret.optional() }).openapi("WebhookSecretRotation"),
         },
       },
       required: false,
@@ -170,24 +184,25 @@ const rotate = createRoute({
   },
   responses: {
     200: json(WithSecret, "The webhook with its new secret"),
-    ...failures(404, 413, 415),
+    ...failures(404),
   },
 });
 
-const test = createRoute({
+const test = route({
+  operationId: "testWebhook",
   method: "post",
   path: "/webhooks/{id}/test",
   tags: ["webhooks"],
   summary: "Send a `webhook.test` message now and tell how it went",
   ...needs("write"),
   request: { params: WebhookParams },
-  responses: { 200: json(DeliveryBody, "How it went"), ...failures(404, 413, 415) },
+  responses: { 200: json(DeliveryBody, "How it went"), ...failures(404) },
 });
 
 export const webhookRoutes = createRouter()
   .openapi(create, async (c) => {
     const made = await service.createWebhook(c.var.ctx, c.var.caller, c.req.valid("json"));
-    const data = { ...toBody(made.webhook), secret: made.secret };
+    const data = { ...toBody(made.webhook, c.var.caller), secret: made.secret };
     return c.json(success(c, data, "Webhook created successfully"), 201);
   })
   .openapi(list, async (c) => {
@@ -195,16 +210,22 @@ export const webhookRoutes = createRouter()
     const { webhooks, total } = await service.listWebhooks(c.var.ctx, toPage(query));
     const last = webhooks.at(-1);
     const page = pagination(query, total, webhooks.length, last && [last.createdAt, last.seq]);
-    return c.json(success(c, { webhooks: webhooks.map(toBody), pagination: page }), 200);
+    return c.json(
+      success(c, {
+        webhooks: webhooks.map((webhook) => toBody(webhook, c.var.caller)),
+        pagination: page,
+      }),
+      200,
+    );
   })
   .openapi(get, async (c) => {
     const webhook = await service.getWebhook(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toBody(webhook)), 200);
+    return answerResource(c, toBody(webhook, c.var.caller));
   })
   .openapi(patch, async (c) => {
     const { id } = c.req.valid("param");
     const webhook = await service.updateWebhook(c.var.ctx, id, c.req.valid("json"));
-    return c.json(success(c, toBody(webhook), "Webhook updated successfully"), 200);
+    return c.json(success(c, toBody(webhook, c.var.caller), "Webhook updated successfully"), 200);
   })
   .openapi(remove, async (c) => {
     await service.deleteWebhook(c.var.ctx, c.req.valid("param").id);
@@ -214,7 +235,7 @@ export const webhookRoutes = createRouter()
     const { id } = c.req.valid("param");
     const made = await service.rotateSecret(c.var.ctx, id, c.req.valid("json").secret);
     return c.json(
-      success(c, { ...toBody(made.webhook), secret: made.secret }, "Secret rotated"),
+      success(c, { ...toBody(made.webhook, c.var.caller), secret: made.secret }, "Secret rotated"),
       200,
     );
   })
@@ -226,11 +247,12 @@ export const webhookRoutes = createRouter()
 
 function toBody(
   webhook: Awaited<ReturnType<typeof service.getWebhook>>,
+  caller: Caller,
 ): z.infer<typeof WebhookBody> {
   const { id, url, events, description, isActive, disabledReason } = webhook;
   return {
     id,
-    url,
+    url: allows(caller.scopes, "write") ? url : maskUrl(url),
     events,
     description,
     isActive,
@@ -239,4 +261,9 @@ function toBody(
     createdAt: toIso(webhook.createdAt),
     updatedAt: toIso(webhook.updatedAt),
   };
+}
+
+/** Whoever knows the address of some hooks, such as Slack's, may post to them. */
+function maskUrl(url: string): string {
+  return URL.canParse(url) ? `${new URL(url).origin}/…` : "…";
 }

@@ -26,13 +26,16 @@ export const session = {
   },
 };
 
+/** Where a path of the API is, also behind a proxy that puts the server below a path of its own. */
+export const addressOf = (path) => new URL(`../api/v1${path}`, import.meta.url).href;
+
 let pausedUntil = 0;
 
 export async function request(method, path, body) {
   if (method === "GET" && Date.now() < pausedUntil)
     throw new ApiError(429, "RATE_LIMIT_EXCEEDED", "Too many requests; waiting a little");
   const isForm = body instanceof FormData;
-  const response = await fetch(`/api/v1${path}`, {
+  const response = await fetch(addressOf(path), {
     method,
     headers: {
       authorization: `Bearer ${session.key}`,

@@ -227,6 +227,13 @@ export function buttonsOf(batch, refresh) {
       action("Download", () => download(`${path}/results?format=csv`, `${batch.id}-results.csv`), {
         "aria-label": `Download the results of ${batch.name}`,
       }),
+      action(
+        "For spreadsheets",
+        () => download(`${path}/results?format=csv&safe=true`, `${batch.id}-results.csv`),
+        {
+          "aria-label": `Download the results of ${batch.name} so that a spreadsheet runs none of them as a formula`,
+        },
+      ),
     );
   return buttons;
 }

@@ -1,7 +1,7 @@
 // The stream of events, and what is asked for again and again. Events are collected and handed on at
 // most four times a second, so that a thousand a second cost no more than a few.
 
-import { call, session } from "./api.js";
+import { addressOf, call, session } from "./api.js";
 
 const FLUSH_MS = 250;
 const LONGEST_WAIT_MS = 15_000;
@@ -37,7 +37,9 @@ export function follow({ onEvents, onState }) {
       if (isStopped) return;
       const since = last ?? "now";
       source = new EventSource(
-        `/api/v1/events?types=${TYPES}&since=${since}&access_token=${encodeURIComponent(token)}`,
+        addressOf(
+          `/events?types=${TYPES}&since=${since}&access_token=${encodeURIComponent(token)}`,
+        ),
       );
     } catch (error) {
       if (error.status === 401) return onState("stopped");

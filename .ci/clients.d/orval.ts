@@ -1,0 +1,65 @@
+// Ten calls with a client of orval, which takes addresses as the document has them.
+import * as api from "./api.ts";
+
+const { SERVER_URL: baseUrl = "", SERVER_KEY: key = "" } = process.env;
+const send = globalThis.fetch;
+globalThis.fetch = ((path: string, init: RequestInit = {}) => {
+  const headers = new Headers(init.headers);
+  headers.set("Authorization", `Bearer ${key}`);
+  return send(new URL(path, baseUrl), { ...init, headers });
+}) as typeof fetch;
+
+function check(name: string, isRight: boolean): void {
+  if (!isRight) throw new Error(name);
+}
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if (await isTrue()) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("it did not happen in time");
+}
+
+const id = "orval-1";
+const made = await api.createTask({ id, prompt: "Say hello." });
+check("create", made.status === 201 && made.data.data.id === id);
+
+const list = await api.listTasks({ limit: 1, page: 1 });
+check("list", list.status === 200 && list.data.data.tasks.length === 1);
+
+const ran = await api.executeTask(id, {}, { isDryRun: true }, { headers: { prefer: "wait=20" } });
+const task = ran.status === 200 ? ran.data.data : undefined;
+check("execute and wait", task !== undefined && "result" in task && !!task.result?.content);
+
+const upload = await api.uploadFile({ file: new File(["prompt\none\ntwo\n"], "orval.csv") });
+const inputFile = upload.status === 201 ? upload.data.data.id : "";
+const batch = await api.createBatch({ id: "orval-b", inputFile });
+check("batch from an upload", batch.status === 201 && batch.data.data.taskCount === 2);
+await api.executeBatch("orval-b", {});
+await until(async () => {
+  const answer = await api.getBatch("orval-b");
+  return answer.status === 200 && answer.data.data.status === "completed";
+});
+
+const results = await api.getBatchResults("orval-b", { format: "json", safe: true });
+check("results", results.status === 200 && results.data.length === 2);
+
+const missing = await api.getTask("none");
+check("404", missing.status === 404 && missing.data.error.code === "TASK_NOT_FOUND");
+
+const twice = await api.createTask({ id, prompt: "Another." });
+check("409", twice.status === 409 && twice.data.error.code === "TASK_ALREADY_EXISTS");
+
+const wrong = await api.createTask({ prompt: "" });
+check("validation error", wrong.status === 400 && wrong.data.error.code === "VALIDATION_ERROR");
+
+const status = await api.getStatus();
+check("status", status.status === 200 && status.data.data.services.database === "healthy");
+
+const schedule = await api.createScheduledTask({
+  name: "orval",
+  schedule: "0 9 * * *",
+  inputFile: "orval.csv",
+  isActive: false,
+});
+check("schedule", schedule.status === 201 && schedule.data.data.isActive === false);

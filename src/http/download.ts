@@ -1,0 +1,123 @@
+import { Readable } from "node:stream";
+import { createGzip } from "node:zlib";
+
+import type { Context } from "hono";
+
+import { headerRefs } from "./answer-headers.ts";
+import { isKnown, UNCHANGED } from "./etag.ts";
+import { countBytes, cutOut, type Part, readRange } from "./ranges.ts";
+import type { AppEnv } from "./router.ts";
+import { toByteStream } from "./stream.ts";
+
+export type Download = {
+  /** What the file is to be called where it is saved. */
+  name: string;
+  type: string;
+  /** Changes with the content; `null` where the content is still changing, so that no part of it can be asked for. */
+  tag: string | null;
+  /** A file, or what is made while it is read, which can be compressed. */
+  content: { blob: Blob } | { read(): AsyncIterable<Uint8Array> };
+};
+
+/** A part of what is made as it is read has a `Content-Length` where it is no longer than this. */
+const MOST_HELD_BYTES = 1024 * 1024;
+
+/** The documented answers of a download, whose content has these types. */
+export const downloads = <C extends object>(description: string, content: C) => ({
+  200: {
+    description,
+    headers: headerRefs(["Content-Disposition", "Accept-Ranges", "Content-Encoding", "ETag"]),
+    content,
+  },
+  206: {
+    description: "The part that `Range` asked for",
+    headers: headerRefs(["Content-Disposition", "Content-Range", "ETag"]),
+    content,
+  },
+  304: UNCHANGED,
+});
+
+/** Sends a file, or the part of it that is asked for, compressed where the client takes that. */
+export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<Response> {
+  const { content } = file;
+  const headers = new Headers({
+    "Content-Type": file.type,
+    "Content-Disposition": disposition(file.name),
+  });
+  const isCompressed = "read" in content && takesGzip(c) && c.req.header("range") === undefined;
+  if ("read" in content) headers.set("Vary", "Accept-Encoding");
+  if (isCompressed) headers.set("Content-Encoding", "gzip");
+  if (file.tag === null) return new Response(wholeOf(content, isCompressed), { headers });
+  const tag = `"${file.tag}${isCompressed ? "-gzip" : ""}"`;
+  headers.set("ETag", tag);
+  headers.set("Accept-Ranges", "bytes");
+  if (isKnown(c, tag)) return new Response(null, { status: 304, headers });
+  const range = rangeFor(c, tag);
+  const size = "blob" in content ? content.blob.size : undefined;
+  const total = range === undefined ? size : (size ?? (await countBytes(readOf(content))));
+  const part = total === undefined ? undefined : readRange(range, total);
+  if (!part) {
+    if (size !== undefined) headers.set("Content-Length", String(size));
+    return new Response(wholeOf(content, isCompressed), { headers });
+  }
+  headers.set("Content-Range", `bytes ${part.first}-${part.last}/${total}`);
+  headers.set("Content-Length", String(part.last - part.first + 1));
+  return new Response(await partOf(content, part), { status: 206, headers });
+}
+
+/** The `Range` header, unless `If-Range` says that it is of another version of the file. */
+function rangeFor(c: Context<AppEnv>, tag: string): string | undefined {
+  const version = c.req.header("if-range");
+  return version === undefined || version === tag ? c.req.header("range") : undefined;
+}
+
+type Content = Download["content"];
+type Body = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
+
+function readOf(content: Content): AsyncIterable<Uint8Array> {
+  return "read" in content ? content.read() : content.blob.stream();
+}
+
+function wholeOf(content: Content, isCompressed: boolean): Body {
+  if ("blob" in content) return content.blob;
+  return toByteStream(isCompressed ? gzipped(content.read()) : content.read());
+}
+
+async function partOf(content: Content, part: Part): Promise<Body> {
+  const { first, last } = part;
+  if ("blob" in content) return content.blob.slice(first, last + 1);
+  const pieces = cutOut(content.read(), part);
+  if (last - first >= MOST_HELD_BYTES) return toByteStream(pieces);
+  // A stream would be sent without its length.
+  const held: Uint8Array[] = [];
+  for await (const piece of pieces) held.push(piece.slice());
+  return new Uint8Array(Buffer.concat(held));
+}
+
+async function* gzipped(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const source = Readable.from(pieces);
+  const gzip = createGzip();
+  source.on("error", (error) => gzip.destroy(error));
+  try {
+    yield* source.pipe(gzip) as AsyncIterable<Uint8Array>;
+  } finally {
+    source.destroy();
+    gzip.destroy();
+  }
+}
+
+function takesGzip(c: Context<AppEnv>): boolean {
+  const codings = (c.req.header("accept-encoding") ?? "").toLowerCase().split(",");
+  return codings.some((one) => /^\s*gzip\s*(;\s*q=(1|0\.\d*[1-9])\s*.*)?$/.test(one));
+}
+
+/** A file's name as browsers save it (RFC 6266): in plain ASCII, and as it is (RFC 8187). */
+function disposition(name: string): string {
+  const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
+  if (plain === name) return `attachment; filename="${name}"`;
+  const encoded = encodeURIComponent(name).replace(
+    /['()*]/g,
+    (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return `attachment; filename="${plain}"; filename*=UTF-8''${encoded}`;
+}

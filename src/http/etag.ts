@@ -1,0 +1,32 @@
+import type { Context } from "hono";
+
+import { sha256Hex } from "../lib/hash.ts";
+import { headerRefs } from "./answer-headers.ts";
+import { type AppEnv, json, success } from "./router.ts";
+
+/** The documented answers of a route that gives one thing: the thing, or that it has not changed. */
+export const resource = <S extends Parameters<typeof json>[0]>(data: S, description: string) => ({
+  200: json(data, description, "ETag"),
+  304: UNCHANGED,
+});
+
+export const UNCHANGED = {
+  description: "It is as `If-None-Match` knows it",
+  headers: headerRefs(["ETag"]),
+};
+
+/** Answers with one thing, or with 304 where the client has it as it is. */
+export function answerResource<D>(c: Context<AppEnv>, data: D) {
+  // Weak: the envelope has the time of the answer.
+  const tag = `W/"${sha256Hex(JSON.stringify(data)).slice(0, 32)}"`;
+  c.header("ETag", tag);
+  return isKnown(c, tag) ? c.body(null, 304) : c.json(success(c, data), 200);
+}
+
+/** Whether the client has what carries this tag (RFC 9110, 13.1.2: a weak comparison). */
+export function isKnown(c: Context<AppEnv>, tag: string): boolean {
+  const given = c.req.header("if-none-match");
+  if (given === undefined) return false;
+  const bare = (one: string) => one.trim().replace(/^W\//, "");
+  return given.trim() === "*" || given.split(",").some((one) => bare(one) === bare(tag));
+}

@@ -1,0 +1,44 @@
+import { AppError } from "../errors.ts";
+
+/** A part of so many bytes: from the first to the last, both included. */
+export type Part = { first: number; last: number };
+
+/**
+ * The part that a `Range` header asks for (RFC 9110, 14.2), or `undefined` where all is to be sent:
+ * without the header, for several parts at once, and for units other than bytes. Throws
+ * `RANGE_NOT_SATISFIABLE` where there is nothing there.
+ */
+export function readRange(header: string | undefined, size: number): Part | undefined {
+  const asked = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(header ?? "");
+  if (!asked) return undefined;
+  const [, from = "", to = ""] = asked;
+  if (from === "" && to === "") return undefined;
+  const first = from === "" ? Math.max(0, size - Number(to)) : Number(from);
+  const last = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
+  if (from !== "" && to !== "" && Number(to) < Number(from)) return undefined;
+  if (first > last)
+    throw new AppError("RANGE_NOT_SATISFIABLE", `There are ${size} bytes`, { bytes: size });
+  return { first, last };
+}
+
+/** The bytes of a part of what `pieces` gives, which is read no further. */
+export async function* cutOut(
+  pieces: AsyncIterable<Uint8Array>,
+  { first, last }: Part,
+): AsyncGenerator<Uint8Array> {
+  let at = 0;
+  for await (const piece of pieces) {
+    const from = Math.max(0, first - at);
+    const to = Math.min(piece.length, last + 1 - at);
+    if (from < to) yield piece.subarray(from, to);
+    at += piece.length;
+    if (at > last) return;
+  }
+}
+
+/** How many bytes there are. */
+export async function countBytes(pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const piece of pieces) bytes += piece.length;
+  return bytes;
+}

@@ -1,0 +1,75 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { createLoop, type More } from "../lib/loop.ts";
+import { listKeysBySeq } from "../store/api-keys.ts";
+import { type Caller, endOfKey } from "./caller.ts";
+
+export type KeyWatch = {
+  /** Calls `onEnd` once, when the caller's key is no longer valid, unless what it returns is called before. */
+  watch(caller: Caller, onEnd: () => void): () => void;
+  start(): void;
+  stop(): Promise<void>;
+};
+
+/** A change is noticed at once in the process that made it, and after this time in others. */
+const LOOK_EVERY_MS = 5000;
+
+/**
+ * Tells those who hold something open, such as an event stream, when their key is revoked, replaced or
+ * expires. Nothing is looked at while nobody holds anything.
+ */
+export function createKeyWatch({
+  db,
+  clock,
+  signals,
+}: Pick<Context, "db" | "clock" | "signals">): KeyWatch {
+  const watched = new Map<object, { caller: Caller; onEnd: () => void }>();
+  let unsubscribe = () => {};
+  const loop = createLoop({
+    log: getLogger(["gptrunner", "keys"]),
+    complaint: "API keys could not be checked",
+    clock,
+    work: endThoseOver,
+  });
+
+  async function endThoseOver(): Promise<More | void> {
+    if (watched.size === 0) return;
+    const keys = await listKeysBySeq(db, [
+      ...new Set([...watched.values()].map(({ caller }) => caller.key)),
+    ]);
+    const bySeq = new Map(keys.map((key) => [key.seq, key]));
+    const now = clock.now();
+    let next = now + LOOK_EVERY_MS;
+    for (const [handle, { caller, onEnd }] of watched) {
+      const key = bySeq.get(caller.key);
+      const end = key ? endOfKey(key, caller.secretHash) : 0;
+      if (end > now) {
+        next = Math.min(next, end);
+        continue;
+      }
+      watched.delete(handle);
+      onEnd();
+    }
+    return { inMs: next - now };
+  }
+
+  return {
+    watch(caller, onEnd) {
+      const handle = {};
+      watched.set(handle, { caller, onEnd });
+      // It may have ended since the caller was let in.
+      if (watched.size === 1 || caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
+      return () => watched.delete(handle);
+    },
+    start() {
+      unsubscribe = signals.on("keys", () => loop.nudge());
+      loop.start();
+      if (watched.size > 0) loop.nudge();
+    },
+    async stop() {
+      unsubscribe();
+      await loop.stop();
+    },
+  };
+}

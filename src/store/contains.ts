@@ -1,0 +1,17 @@
+import { type SQL, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+
+/** SQL that is true where a column contains a text, in any case of its letters; SQLite's `lower` knows those of ASCII alone. */
+export function contains(column: SQLiteColumn, text: string): SQL {
+  return sql`${column} GLOB ${`*${Array.from(text, anyCase).join("")}*`}`;
+}
+
+/** A GLOB pattern for one character in each of its cases. */
+function anyCase(character: string): string {
+  const lower = character.toLowerCase();
+  const upper = character.toUpperCase();
+  const cases = [character, lower, upper, upper.toLowerCase(), lower.toUpperCase()];
+  const single = new Set(cases.filter((one) => Array.from(one).length === 1));
+  if (single.size > 1) return `[${[...single].join("")}]`;
+  return /[*?[]/.test(character) ? `[${character}]` : character;
+}

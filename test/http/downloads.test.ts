@@ -1,0 +1,158 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+
+import { KEY, startServer, type TestServer, until } from "../support/server.ts";
+
+const TEXT = "prompt\n" + Array.from({ length: 500 }, (_, i) => `line ${i}\n`).join("");
+
+async function upload(app: TestServer, name = "a.csv", text = TEXT) {
+  const form = new FormData();
+  form.append("file", new Blob([text]), name);
+  const answer = await fetch(`${app.url}/api/v1/files`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${KEY}` },
+    body: form,
+  });
+  return { status: answer.status, body: await answer.json() };
+}
+
+/** Fetches as it is: nothing is decompressed. */
+async function raw(app: TestServer, path: string, headers: Record<string, string> = {}) {
+  const answer = await fetch(`${app.url}/api/v1${path}`, {
+    headers: { authorization: `Bearer ${KEY}`, ...headers },
+    decompress: false,
+  });
+  const bytes = Buffer.from(await answer.arrayBuffer());
+  return { status: answer.status, headers: answer.headers, bytes, text: bytes.toString() };
+}
+
+async function givenResults(app: TestServer) {
+  await app.post("/batches", {
+    id: "b",
+    tasks: Array.from({ length: 40 }, (_, i) => ({ prompt: `Say ${i}` })),
+  });
+  await app.post("/batches/b/execute");
+  await app.finished("b");
+}
+
+describe("a download", () => {
+  test("of a file or of results is given in parts, from any byte on", async () => {
+    await using app = await startServer();
+    const { id } = (await upload(app)).body.data;
+    await givenResults(app);
+    for (const path of [`/files/${id}/content`, "/batches/b/results?format=jsonl"]) {
+      const whole = await raw(app, path, { "accept-encoding": "identity" });
+      if (path.startsWith("/files"))
+        expect(whole.headers.get("content-length")).toBe(String(whole.bytes.length));
+      expect([whole.status, whole.headers.get("accept-ranges")]).toEqual([200, "bytes"]);
+      const size = whole.bytes.length;
+      const cases: [string, number, number][] = [
+        ["bytes=0-99", 0, 99],
+        ["bytes=100-", 100, size - 1],
+        ["bytes=-50", size - 50, size - 1],
+        [`bytes=10-${size + 1000}`, 10, size - 1],
+      ];
+      for (const [range, first, last] of cases) {
+        const part = await raw(app, path, { range });
+        expect([range, part.status]).toEqual([range, 206]);
+        expect(part.headers.get("content-range")).toBe(`bytes ${first}-${last}/${size}`);
+        expect(part.headers.get("content-length")).toBe(String(last - first + 1));
+        expect(part.bytes).toEqual(whole.bytes.subarray(first, last + 1));
+      }
+      const beyond = await raw(app, path, { range: `bytes=${size}-` });
+      expect([beyond.status, beyond.headers.get("content-range")]).toEqual([
+        416,
+        `bytes */${size}`,
+      ]);
+      for (const range of ["bytes=0-1,5-6", "lines=0-1", "bytes=5-1", "bytes=x"])
+        expect((await raw(app, path, { range })).bytes.length).toBe(size);
+      const other = await raw(app, path, { range: "bytes=0-9", "if-range": '"other"' });
+      expect([other.status, other.bytes.length]).toEqual([200, size]);
+      const tag = whole.headers.get("etag") ?? "";
+      const same = await raw(app, path, { range: "bytes=0-9", "if-range": tag });
+      expect([same.status, same.bytes.length]).toEqual([206, 10]);
+    }
+  });
+
+  test("that the client has already is answered 304", async () => {
+    await using app = await startServer();
+    const { id } = (await upload(app)).body.data;
+    await givenResults(app);
+    for (const path of [`/files/${id}/content`, "/batches/b/results"]) {
+      const tag = (await raw(app, path)).headers.get("etag") ?? "";
+      const again = await raw(app, path, { "if-none-match": tag });
+      expect([again.status, again.bytes.length, again.headers.get("etag")]).toEqual([304, 0, tag]);
+    }
+    const before = (await raw(app, "/batches/b/results")).headers.get("etag");
+    await app.post("/batches", { id: "open", tasks: [{ prompt: "x" }] });
+    const open = await raw(app, "/batches/open/results", { range: "bytes=0-9" });
+    expect([open.status, open.headers.get("etag")]).toEqual([200, null]);
+    expect(before).not.toBeNull();
+  });
+
+  test("of results is compressed when that is asked for, and only then", async () => {
+    await using app = await startServer();
+    await givenResults(app);
+    const path = "/batches/b/results?format=csv";
+    const plain = await raw(app, path, { "accept-encoding": "identity" });
+    const small = await raw(app, path, { "accept-encoding": "br, gzip;q=0.8" });
+    expect(small.headers.get("content-encoding")).toBe("gzip");
+    expect(gunzipSync(small.bytes)).toEqual(plain.bytes);
+    expect(small.headers.get("etag")).not.toBe(plain.headers.get("etag"));
+    for (const { headers } of [plain, small]) expect(headers.get("vary")).toBe("Accept-Encoding");
+    const refused = await raw(app, path, { "accept-encoding": "gzip;q=0" });
+    expect(refused.headers.get("content-encoding")).toBeNull();
+  });
+
+  test("has its name in plain ASCII and as it is, whatever stands in it", async () => {
+    await using app = await startServer();
+    const { body } = await upload(app, `d'été (1)*.csv`);
+    const { headers } = await raw(app, `/files/${body.data.id}/content`);
+    expect(headers.get("content-disposition")).toBe(
+      `attachment; filename="d'_t_ (1)*.csv"; filename*=UTF-8''d%27%C3%A9t%C3%A9%20%281%29%2A.csv`,
+    );
+    const long = await upload(app, `${"x".repeat(252)}.csv`);
+    expect([long.status, long.body.error.details.issues[0].path]).toEqual([400, "file"]);
+  });
+});
+
+test("a single thing has an ETag that changes with it, and 304 where it did not", async () => {
+  await using app = await startServer();
+  const { id: file } = (await upload(app)).body.data;
+  await app.post("/tasks", { id: "t", prompt: "x" });
+  await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+  for (const path of ["/tasks/t", "/batches/b", `/files/${file}`]) {
+    const { headers } = await app.get(path);
+    const tag = headers.get("etag") ?? "";
+    expect(tag).toMatch(/^W\/"[0-9a-f]{32}"$/);
+    for (const known of [tag, tag.slice(2), `"other", ${tag}`, "*"])
+      expect((await app.get(path, { "if-none-match": known })).status).toBe(304);
+    expect((await app.get(path, { "if-none-match": '"other"' })).status).toBe(200);
+  }
+  const before = (await app.get("/tasks/t")).headers.get("etag") ?? "";
+  await app.patch("/tasks/t", { prompt: "y" });
+  expect((await app.get("/tasks/t", { "if-none-match": before })).status).toBe(200);
+});
+
+test("what the server writes is for its own user alone", async () => {
+  await using app = await startServer();
+  await upload(app);
+  await app.post("/batches", {
+    id: "b",
+    tasks: [{ prompt: "x" }],
+    outputFile: "deep/er/out.csv",
+  });
+  await app.post("/batches/b/execute");
+  await app.finished("b");
+  await until(async () => {
+    const { body } = await app.get("/batches/b");
+    return body.data.output?.status === "written" || undefined;
+  });
+  const modes = readdirSync(app.filesDir, { recursive: true }).map(
+    (name) => statSync(join(app.filesDir, String(name))).mode & 0o777,
+  );
+  expect(modes.length).toBeGreaterThan(1);
+  expect(new Set(modes)).toEqual(new Set([0o600, 0o700]));
+});

@@ -1,0 +1,232 @@
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { readConfig } from "../../src/config.ts";
+import { toPrettyLine } from "../../src/lib/log-format.ts";
+import { startProvider } from "../support/provider.ts";
+import { client, type Json, startServer, until } from "../support/server.ts";
+
+const JSON_TYPE = { "content-type": "application/json" };
+
+describe("numbers in parameters", () => {
+  test("reach the provider as they were written, from a body and from files", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    const parameters = '{"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.1]}';
+    await app.post(
+      "/tasks?execute=true",
+      `{"id":"t","prompt":"a","temperature":1.0,"maxTokens":1e2,"parameters":${parameters}}`,
+      JSON_TYPE,
+    );
+    await app.ended("t");
+    writeFileSync(join(app.filesDir, "t.jsonl"), `{"prompt":"b","parameters":${parameters}}\n`);
+    writeFileSync(
+      join(app.filesDir, "o.jsonl"),
+      `{"custom_id":"x","method":"POST","url":"/v1/chat/completions","body":{"model":"gpt-4o-mini","messages":[{"role":"user","content":"c"}],"seed":12345678901234567890,"b":1.0}}\n`,
+    );
+    for (const id of ["t", "o"]) {
+      await app.post("/batches", { id, inputFile: `${id}.jsonl` });
+      await app.post(`/batches/${id}/execute`);
+      await app.finished(id);
+    }
+    const sent = provider.requests.map(({ text }) => text);
+    for (const text of sent.slice(0, 2))
+      expect(text).toContain('"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.1]');
+    expect(sent[0]).toContain('"temperature":1,"max_tokens":100');
+    expect(sent[2]).toContain('"seed":12345678901234567890,"b":1.0');
+    // And come back as they were written, also after another field was changed.
+    expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);
+    await app.patch("/tasks/t", { temperature: 0.5 });
+    expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);
+  });
+
+  test("that no field can have are refused", async () => {
+    await using app = await startServer();
+    const { status, body } = await app.post(
+      "/tasks",
+      '{"prompt":"a","temperature":1e400}',
+      JSON_TYPE,
+    );
+    expect([status, body.error.details.issues[0].path]).toEqual([400, "temperature"]);
+  });
+});
+
+describe("text that is no text", () => {
+  test("is refused at the door: half a surrogate pair", async () => {
+    await using app = await startServer();
+    for (const text of [
+      '{"prompt":"\\ud800"}',
+      '{"prompt":"x","metadata":{"\\udc00":1}}',
+      '{"prompt":"x","messages":[{"role":"user","content":"\\ud83d"}]}',
+    ])
+      expect((await app.post("/tasks", text, JSON_TYPE)).status).toBe(400);
+    expect((await app.post("/tasks", '{"prompt":"\\ud83d\\ude00"}', JSON_TYPE)).status).toBe(201);
+    writeFileSync(join(app.filesDir, "a.jsonl"), '{"prompt":"\\ud800"}\n');
+    const { body } = await app.post("/batches", { inputFile: "a.jsonl" });
+    expect(body.error.details.rows[0]).toMatchObject({ row: 1 });
+  });
+
+  test("JSON of 40,000 levels in a line or a cell is a row that is wrong", async () => {
+    await using app = await startServer();
+    const deep = "[".repeat(40_000) + "]".repeat(40_000);
+    writeFileSync(join(app.filesDir, "a.jsonl"), `{"prompt":"x","metadata":${deep}}\n`);
+    writeFileSync(join(app.filesDir, "a.csv"), `prompt,metadata\nx,"${deep}"\n`);
+    for (const inputFile of ["a.jsonl", "a.csv"]) {
+      const { status, body } = await app.post("/batches", { inputFile });
+      expect([status, body.error.details.total]).toEqual([400, 1]);
+      expect(body.error.details.rows[0].message).toContain("levels deep");
+    }
+  });
+});
+
+describe("a body that is not as it should be", () => {
+  test("is refused where its boundary is longer than a form can have", async () => {
+    await using app = await startServer();
+    const type = `multipart/form-data; boundary=${"x".repeat(300)}`;
+    expect((await app.post("/files", "--x", { "content-type": type })).status).toBe(400);
+  });
+
+  test("is refused where it is compressed", async () => {
+    await using app = await startServer();
+    const zipped = Bun.gzipSync(Buffer.from('{"prompt":"x"}'));
+    const headers = { ...JSON_TYPE, "content-encoding": "gzip" };
+    const { status, body } = await app.post("/tasks", zipped, headers);
+    expect([status, body.error.code]).toEqual([415, "UNSUPPORTED_MEDIA_TYPE"]);
+    const plain = { ...JSON_TYPE, "content-encoding": "identity" };
+    expect((await app.post("/tasks", '{"prompt":"x"}', plain)).status).toBe(201);
+  });
+
+  test("tells at most a hundred of the things that are wrong, and how many there are", async () => {
+    await using app = await startServer();
+    const tasks = Array.from({ length: 250 }, () => ({ prompt: "" }));
+    const { body } = await app.post("/batches", { tasks });
+    expect([body.error.details.issues.length, body.error.details.total]).toEqual([100, 250]);
+    expect(body.error.message).toContain("(and 249 more)");
+  });
+});
+
+test("a key that may only read sees of a webhook's address where it goes, and no more", async () => {
+  await using app = await startServer();
+  const url = "https://hooks.example.com/services/T0/B0/secret?token=hidden";
+  const { id } = (await app.post("/webhooks", { url, events: ["*"] })).body.data;
+  const keyOf = async (scopes: string[]) =>
+    client(app.url, (await app.post("/api-keys", { name: "k", scopes })).body.data.key);
+  const reader = await keyOf(["read"]);
+  for (const path of ["/webhooks", `/webhooks/${id}`]) {
+    const { text } = await reader.get(path);
+    expect(text).toContain("https://hooks.example.com/…");
+    expect(text).not.toMatch(/secret|hidden/);
+  }
+  const writer = await keyOf(["write"]);
+  expect((await writer.get(`/webhooks/${id}`)).body.data.url).toBe(url);
+});
+
+test("the documentation page keeps no key in the browser", async () => {
+  await using app = await startServer();
+  expect((await app.get(`${app.url}/docs`)).text).not.toMatch(/persistAuthorization: ?true/);
+});
+
+test("a line of the log for people cannot be forged, and gives the terminal no orders", () => {
+  const path = "/x\n12:00:00.000 INF http       GET /forged 200\u001b[2J\u202e";
+  const line = toPrettyLine(false)({
+    timestamp: 0,
+    level: "info",
+    category: ["gptrunner", "http"],
+    rawMessage: "{method} {path}",
+    message: ["", "GET", " ", path, ""],
+    properties: { method: "GET", path, requestId: "a\nb" },
+  });
+  expect(line.split("\n")).toHaveLength(1);
+  expect(line).not.toMatch(/[\p{Cc}\u202e]/u);
+  expect(line).toContain("/x\\u000a12:00");
+});
+
+describe("a part of a name", () => {
+  test("is found in any case of its letters, also beyond ASCII, and is no pattern", async () => {
+    await using app = await startServer();
+    for (const name of ["ÜBERSICHT Ärzte", "ОТЧЁТ", "[a-z]*?", "plain"])
+      await app.post("/batches", { name, tasks: [{ prompt: "x" }] });
+    writeFileSync(join(app.filesDir, "a.csv"), "prompt\nx\n");
+    await app.post("/scheduled-tasks", { name: "Größe", schedule: "@daily", inputFile: "a.csv" });
+    const found = async (path: string, name: string) => {
+      const { data } = (await app.get(`${path}?name=${encodeURIComponent(name)}`)).body;
+      return (data.batches ?? data.tasks).map((one: Json) => one.name);
+    };
+    expect(await found("/batches", "übersicht ä")).toEqual(["ÜBERSICHT Ärzte"]);
+    expect(await found("/batches", "отчёт")).toEqual(["ОТЧЁТ"]);
+    expect(await found("/batches", "[A-Z]*")).toEqual(["[a-z]*?"]);
+    expect(await found("/batches", "PLAIN")).toEqual(["plain"]);
+    expect(await found("/batches", "*")).toEqual(["[a-z]*?"]);
+    expect(await found("/scheduled-tasks", "GRÖ")).toEqual(["Größe"]);
+  });
+});
+
+describe("paths of files", () => {
+  test("work as the documentation prints them where FILES_DIR is their folder", async () => {
+    await using first = await startServer();
+    writeFileSync(join(first.filesDir, "tasks.csv"), "prompt\nx\n");
+    const inputFile = join(first.filesDir, "tasks.csv");
+    const { status } = await first.post("/batches", { id: "csv-batch", inputFile });
+    expect(status).toBe(201);
+  });
+
+  test("elsewhere are refused with what to write instead", async () => {
+    await using app = await startServer();
+    const inputFile = "/path/to/tasks.csv";
+    const batch = await app.post("/batches", { inputFile });
+    const schedule = await app.post("/scheduled-tasks", {
+      name: "s",
+      schedule: "@daily",
+      inputFile,
+      outputFile: "/path/to/results.csv",
+    });
+    for (const { status, text } of [batch, schedule]) {
+      expect(status).toBe(400);
+      for (const part of ["FILES_DIR", "POST /api/v1/files", '\\"tasks.csv\\"'])
+        expect(text).toContain(part);
+    }
+    expect(schedule.text).toContain('\\"results.csv\\"');
+  });
+});
+
+test("LOG_LEVEL, LOG_FORMAT and ROLE take what people write", () => {
+  const read = (LOG_LEVEL: string) => readConfig({ LOG_LEVEL }).logLevel;
+  expect(["warn", "WARN", "Warning", "INFO", "err"].map(read)).toEqual([
+    "warning",
+    "warning",
+    "warning",
+    "info",
+    "error",
+  ]);
+  expect(readConfig({ LOG_FORMAT: "JSON", ROLE: "API" })).toMatchObject({
+    logFormat: "json",
+    role: "api",
+  });
+  expect(() => readConfig({ LOG_LEVEL: "loud" })).toThrow("LOG_LEVEL");
+});
+
+test("cells that a spreadsheet would run are neutralised in the output file where the batch says so", async () => {
+  await using app = await startServer();
+  writeFileSync(join(app.filesDir, "in.csv"), 'prompt,note\nx,"\n=1+1"\ny,=2+2\n');
+  for (const safeOutput of [true, false]) {
+    const outputFile = `${safeOutput}.csv`;
+    const id = String(safeOutput);
+    await app.post("/batches", { id, inputFile: "in.csv", outputFile, config: { safeOutput } });
+    await app.post(`/batches/${id}/execute`);
+    await app.finished(id);
+  }
+  const written = async (name: string) => Bun.file(join(app.filesDir, name)).text();
+  const { body } = await app.get("/batches/true");
+  expect(body.data.config.safeOutput).toBe(true);
+  const results = (await app.get("/batches/true/results?safe=true")).text;
+  expect(results).toContain('"\'\n=1+1"');
+  expect(results).toContain("'=2+2");
+  for (const id of ["true", "false"])
+    await until(async () => {
+      const { data } = (await app.get(`/batches/${id}`)).body;
+      return data.output?.status === "written" || undefined;
+    });
+  expect(await written("true.csv")).toContain("'=2+2");
+  expect(await written("false.csv")).not.toContain("'=2+2");
+});

@@ -1,0 +1,112 @@
+import { describe, expect, test } from "bun:test";
+import { connect, type Socket } from "node:net";
+
+import { KEY, startServer, type TestServer, until } from "../support/server.ts";
+
+const AUTH = `Authorization: Bearer ${KEY}\r\n`;
+
+/** A connection by hand, and what came of it. */
+async function open(app: TestServer) {
+  const { hostname, port } = new URL(app.url);
+  const state = { text: "", isOver: false };
+  const socket: Socket = connect(Number(port), hostname);
+  socket.on("data", (chunk) => (state.text += chunk.toString("latin1")));
+  socket.on("error", () => undefined);
+  socket.on("close", () => (state.isOver = true));
+  await new Promise((resolve) => socket.once("connect", resolve));
+  return { socket, state };
+}
+
+/** The first line of each answer to what is sent at once. */
+async function answers(app: TestServer, bytes: string | Buffer, count = 1): Promise<string[]> {
+  const { socket, state } = await open(app);
+  socket.write(bytes);
+  const lines = () => state.text.match(/HTTP\/1\.[01] \d{3}/g) ?? [];
+  await until(() => state.isOver || lines().length >= count || undefined);
+  socket.destroy();
+  return lines().map((line) => line.slice(-3));
+}
+
+describe("by hand", () => {
+  test("HTTP/1.0 without Host, and a Host that is none, reach their route and query", async () => {
+    await using app = await startServer();
+    const heads = ["", "Host: a b\r\n", "Host: [\r\n", "Host: \r\n", "Host: a/b?c#d\r\n"];
+    for (const head of heads) {
+      const ask = (path: string) => answers(app, `GET ${path} HTTP/1.0\r\n${head}${AUTH}\r\n`);
+      expect([head, await ask("/healthz")]).toEqual([head, ["200"]]);
+      expect([head, await ask("/api/v1/tasks?limit=1")]).toEqual([head, ["200"]]);
+      expect([head, await ask("/api/v1/tasks?limit=0")]).toEqual([head, ["400"]]);
+    }
+    const body = '{"id":"t","prompt":"x"}';
+    const post = `POST /api/v1/tasks HTTP/1.0\r\n${AUTH}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    expect(await answers(app, post)).toEqual(["201"]);
+    expect((await app.get("/tasks/t")).status).toBe(200);
+  });
+
+  test("requests that come all at once are each answered", async () => {
+    await using app = await startServer();
+    const one = `GET /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`;
+    expect(await answers(app, one.repeat(20), 20)).toEqual(Array.from({ length: 20 }, () => "200"));
+  });
+
+  test("bytes that are no request are refused, and hurt nobody", async () => {
+    await using app = await startServer();
+    const noise = [
+      "\x00\x01\x02\r\n\r\n",
+      "GET / HTTP/9.9\r\n\r\n",
+      `GET /${"a".repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(40_000)}\r\n\r\n`,
+      "POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+      "POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ];
+    for (const bytes of noise) {
+      const [status = "none"] = await answers(app, Buffer.from(bytes, "latin1"));
+      expect([bytes.slice(0, 30), /^(4\d\d|505|none)$/.test(status)]).toEqual([
+        bytes.slice(0, 30),
+        true,
+      ]);
+    }
+    expect((await app.get("/tasks")).status).toBe(200);
+  });
+
+  test("half heads, half bodies and resets leave nothing behind", async () => {
+    await using app = await startServer({ BODY_TIMEOUT_SECONDS: "1" });
+    const halves = [
+      "GET /api/v1/tasks HT",
+      `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{"prompt":`,
+      `GET /api/v1/events HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`,
+    ];
+    const open60 = await Promise.all(
+      Array.from({ length: 60 }, async (_, i) => {
+        const { socket } = await open(app);
+        socket.write(halves[i % halves.length] ?? "");
+        return socket;
+      }),
+    );
+    await until(() => app.runner.hub.size() === 20 || undefined);
+    expect((await app.get("/tasks")).status).toBe(200);
+    for (const socket of open60) socket.resetAndDestroy();
+    await until(() => app.runner.hub.size() === 0 || undefined);
+    await until(async () => {
+      const { body } = await app.get("/metrics");
+      return body.data.system.activeConnections === 1 || undefined;
+    });
+    expect((await app.get("/tasks")).body.data.pagination.total).toBe(0);
+  });
+
+  test("4,000 idle connections cost little memory, and others are answered", async () => {
+    await using app = await startServer();
+    Bun.gc(true);
+    const before = process.memoryUsage.rss();
+    const sockets: Socket[] = [];
+    for (let i = 0; i < 40; i++) {
+      const some = await Promise.all(Array.from({ length: 100 }, () => open(app)));
+      sockets.push(...some.map(({ socket }) => socket));
+    }
+    expect((await app.get("/tasks")).status).toBe(200);
+    // Both ends of each stand in this process.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 * 1024);
+    for (const socket of sockets) socket.destroy();
+    expect((await app.get("/tasks")).status).toBe(200);
+  });
+});
