@@ -40,6 +40,8 @@ export type Dispatcher = {
   /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
+  /** Runs that are remembered, those that wait for another one's answer included. */
+  remembered(): number;
   /** Why a batch waits, as far as this process knows. */
   waitingOf(batch: number): Waiting | null;
   /** The providers as this process sees them, in the order of the configuration. */
@@ -280,6 +282,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       inFlight.clear();
     },
     inFlight: inFlight.size,
+    remembered: () => inFlight.size() + reuse.size() + reported.length,
     providers: () => upstreams.live(ctx.clock.now()),
     waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.clock.now()),
   };

@@ -47,6 +47,7 @@ export function createEngine(ctx: Context): Engine {
       threads: ctx.config.workers,
       threadsAlive: pool.alive(),
       inFlight: dispatcher.inFlight(),
+      remembered: dispatcher.remembered() + pool.held(),
     }),
     async start() {
       pool.start();

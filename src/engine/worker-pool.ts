@@ -17,6 +17,8 @@ export type WorkerPool = {
   stop(): void;
   /** How many threads are not dead. */
   alive(): number;
+  /** Calls that were sent to threads and not reported. */
+  held(): number;
 };
 
 export type WorkerPoolOptions = {
@@ -113,6 +115,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         else if (held.length > 0) options.onReports(takeFrom(slot, held).map(lostReport));
       }
     },
+    held: () => slots.reduce((sum, { held }) => sum + held.size, 0),
     alive: () => slots.filter(({ worker }) => worker !== undefined).length,
     stop() {
       isStopped = true;

@@ -65,8 +65,7 @@ export type Connection = Client & {
 /** A real libSQL database in memory, in virtual time. */
 export function createDatabase(timeline: Timeline, epoch: number, schema: string): Database {
   const truth = createLocalClient(":memory:", 0);
-  // Statements of one turn of the local client run at once, so that the promise has nothing to wait for.
-  void truth.executeMultiple(schema);
+  atOnce(truth.executeMultiple(schema));
   const statements = new Map<string, string>();
   const database: Database = {
     truth,
@@ -91,7 +90,7 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
   let clockSays = -1;
   function setClock(): void {
     const ms = Math.floor(epoch + timeline.now());
-    if (ms !== clockSays) void truth.execute({ sql: "UPDATE sim_clock SET ms = ?", args: [ms] });
+    if (ms !== clockSays) atOnce(truth.execute({ sql: "UPDATE sim_clock SET ms = ?", args: [ms] }));
     clockSays = ms;
   }
 
@@ -170,6 +169,15 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
   }
 
   return database;
+}
+
+/** What the local client does, it has done when it returns; its promise only tells of errors. */
+function atOnce(work: Promise<unknown>): void {
+  work.catch((error: unknown) =>
+    queueMicrotask(() => {
+      throw error;
+    }),
+  );
 }
 
 const IS_READ = /^\s*(select|with|pragma)\b/i;

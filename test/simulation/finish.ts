@@ -4,6 +4,7 @@ import { changeBatch, resumeBatch } from "../../src/services/run-batch.ts";
 import { changeSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import { firstMissed } from "./readers.ts";
+import { checkSchedules } from "./schedule-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import type { World } from "./world.ts";
 
@@ -24,17 +25,14 @@ export function letFinish(world: World): void {
   let open: string[] = ["not looked yet"];
   let isLooking = false;
   const look = () => {
-    if (!isLooking) {
-      isLooking = true;
-      void carryOn(world)
-        .then(() => findOpen(world))
-        .then(
-          (found) => (open = found),
-          (error: unknown) => (open = [`the database cannot be asked: ${String(error)}`]),
-        )
-        .finally(() => (isLooking = false));
-    }
     timeline.at(timeline.now() + LOOK_EVERY_MS, look);
+    if (isLooking) return;
+    isLooking = true;
+    const looking = carryOn(world)
+      .then(() => findOpen(world))
+      .then((found) => (open = found))
+      .finally(() => (isLooking = false));
+    world.attend(looking);
   };
   look();
   const isQuiet = () => open.length === 0;
@@ -46,7 +44,7 @@ export function letFinish(world: World): void {
     for (const what of open) complain(`never delivered: ${what}`);
   // What is on its way to readers arrives.
   timeline.run(() => false, timeline.now() + 3000);
-  void checkEnd(world);
+  world.attend(checkEnd(world));
   timeline.run(() => false, timeline.now() + 1);
 }
 
@@ -105,7 +103,8 @@ async function findOpen(world: World): Promise<string[]> {
   const { rows } = await world.database.truth.execute(OPEN);
   const open = rows.map((row) => String(row[0]));
   for (const node of world.nodesAlive()) {
-    const held = node.parts.engineState()?.inFlight ?? 0;
+    const state = node.parts.engineState();
+    const held = Math.max(state?.inFlight ?? 0, state?.remembered ?? 0);
     if (held > 0) open.push(`node ${node.index} holds ${held} calls`);
   }
   return open;
@@ -120,6 +119,10 @@ async function checkEnd(world: World): Promise<void> {
       complain(`a reader that began after ${reader.start} never got event ${missed}`);
   }
   await checkDeliveries(world);
+  const isSteady =
+    !world.plan.faults.some(({ kind }) => kind === "jump") &&
+    !("change schedule" in world.plan.actions);
+  await checkSchedules(database.truth, { isSteady, complain });
   const { rows } = await database.truth.execute(
     `SELECT t.id, max(t.run) AS runs, count(*) AS n FROM tasks t GROUP BY t.id`,
   );

@@ -80,8 +80,8 @@ function startWorker(root: string) {
   const answers = linesOf(child.stdout);
   return {
     async run(job: { profile: Profile; from: number; count: number }): Promise<SeedReport[]> {
-      child.stdin.write(`${JSON.stringify(job)}\n`);
-      child.stdin.flush();
+      await child.stdin.write(`${JSON.stringify(job)}\n`);
+      await child.stdin.flush();
       const { value, done } = await answers.next();
       if (done) throw new Error(`the process that lived ${JSON.stringify(job)} died`);
       return JSON.parse(value) as SeedReport[];

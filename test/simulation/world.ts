@@ -59,6 +59,11 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
   const counts = { kills: 0, starts: 0 };
   const calls = createCallChecks(provider.calls);
 
+  /** Work that the world does beside its nodes; what goes wrong in it is a fault of the world. */
+  function attend(work: Promise<unknown>): void {
+    work.catch((error: unknown) => complain(`the world itself failed: ${String(error)}`));
+  }
+
   function note(line: () => string): void {
     if (isTraced) trace.push(`${timeline.now().toFixed(1).padStart(9)}  ${line()}`);
   }
@@ -132,6 +137,7 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
     isShared,
     note,
     complain,
+    attend,
     start,
     leave,
     nodeFor,
@@ -187,40 +193,44 @@ function insideOneTask(work: () => void): Promise<void> {
 }
 
 function begin(world: World): void {
-  const { plan, timeline, database, ledger, history, complain, note } = world;
+  const { plan, timeline, database, ledger, history, complain, note, attend } = world;
   for (const [i, id] of KEYS.entries())
-    void database.truth.execute({
-      sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at)
+    attend(
+      database.truth.execute({
+        sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at)
             VALUES (?, ?, ?, ?, '', '["admin"]', 'api', ?)`,
-      args: [i + 1, id, id, id, EPOCH],
-    });
+        args: [i + 1, id, id, id, EPOCH],
+      }),
+    );
   const checkRun = createRunChecks(database.truth, ledger, complain);
   const checkMoney = createMoneyChecks(database.truth, complain, ledger.aloneIn);
   const checkState = createStateChecks(database.truth, complain);
   let livingNodes = 0;
+  const lookAtEvents = async () => {
+    for (const row of await history.advance()) {
+      note(
+        () =>
+          `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
+      );
+      await checkRun(row);
+    }
+  };
+  const lookAtNodes = async () => {
+    const { rows } = await database.truth.execute("SELECT count(*) AS n FROM nodes");
+    const n = Number(rows[0]?.["n"]);
+    // A node was given up: what it does at present will be done again.
+    if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
+    livingNodes = n;
+  };
   database.onCommit = () => {
-    void history.advance().then(async (rows) => {
-      for (const row of rows) {
-        note(
-          () =>
-            `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
-        );
-        await checkRun(row);
-      }
-    });
-    if (ledger.hasLimits()) void checkMoney();
-    if (!world.isShared) return;
-    void database.truth.execute("SELECT count(*) AS n FROM nodes").then(({ rows }) => {
-      const n = Number(rows[0]?.["n"]);
-      // A node was given up: what it does at present will be done again.
-      if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
-      livingNodes = n;
-    });
+    attend(lookAtEvents());
+    if (ledger.hasLimits()) attend(checkMoney());
+    if (world.isShared) attend(lookAtNodes());
   };
   world.provider.onCall = (call) =>
     note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
   const check = () => {
-    void checkState();
+    attend(checkState());
     timeline.at(timeline.now() + CHECK_EVERY_MS, check);
   };
   check();
