@@ -44,6 +44,8 @@ export type ClientWorld = {
   /** Something that no client should ever see. */
   complain(what: string): void;
   watch(node: Node): void;
+  /** Kills a node after `ms`. */
+  crash(node: Node, ms: number): void;
   /** How many more of what costs a world much time, whatever it does. */
   left: { webhooks: number; schedules: number; readers: number };
 };
@@ -157,6 +159,9 @@ function begin(action: Action, acting: Acting): Begun {
       return of(`resume ${batch}`, resumeBatch(ctx, batch));
     case "cancel batch":
       return of(`cancel batch ${batch}`, cancelBatch(ctx, batch));
+    case "cancel batch and crash":
+      acting.crash(node, luck.about(40));
+      return of(`cancel batch ${batch}, then crash`, cancelBatch(ctx, batch));
     case "retry": {
       const statuses = luck.chance(0.5)
         ? (["failed"] as const)
@@ -255,9 +260,10 @@ function fillBatch(acting: Acting, id: string): Begun {
   const size = luck.int(1, plan.batchSize);
   const isDear = luck.chance(0.3);
   const maxCostUsd = isDear ? luck.int(1, 6) : undefined;
+  // Tasks that named the batch earlier may be described anew.
+  if (ledger.batches.includes(id)) ledger.mayRefill(id);
   remember(ledger.batches, id);
   ledger.mayStartBatch(id);
-  ledger.mayRefill(id);
   if (isDear) ledger.mayLimit();
   const tasks = Array.from({ length: size }, (_, i) => {
     const request = requestFor(acting, `${id}-${i}`);

@@ -49,9 +49,7 @@ export function letFinish(world: World): void {
 }
 
 function revive(world: World): void {
-  const isServed = world.nodesAlive().some((node) => node.ctx.config.role !== "api");
-  if (world.plan.leavesDead && isServed) return;
-  for (const [index] of world.plan.nodes.entries()) world.start(index);
+  for (const [index] of world.plan.nodes.entries()) if (!world.staysDead()) world.start(index);
 }
 
 /** As an operator who wants everything done: no caps, no budgets, nothing paused, no more fires. */

@@ -38,6 +38,7 @@ export const ACTIONS = [
   "pause",
   "resume",
   "cancel batch",
+  "cancel batch and crash",
   "retry",
   "delete batch",
   "change batch",

@@ -18,7 +18,7 @@ export type Range = {
 /** Seeds that a process is given at a time. */
 const AT_A_TIME = 20;
 const TELL_EVERY_MS = 10_000;
-const MOST_TOLD = 3;
+const MOST_TOLD = 8;
 
 /** Lives through many seeds, in a process for each core. Returns those that found something. */
 export async function simulate(range: Range): Promise<SeedReport[]> {

@@ -108,7 +108,15 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
     node.clock.kill();
     nodes[index] = undefined;
     calls.excuse((call) => call.node === index, timeline.now());
-    timeline.at(timeline.now() + downMs, () => start(index));
+    timeline.at(timeline.now() + downMs, () => {
+      if (!staysDead()) start(index);
+    });
+  }
+
+  /** Once faults have stopped, a node may stay dead as long as another one does its work. */
+  function staysDead(): boolean {
+    const isServed = nodes.some((node) => node !== undefined && node.ctx.config.role !== "api");
+    return timeline.now() >= plan.activeMs && plan.leavesDead && isServed;
   }
 
   const living = () =>
@@ -140,9 +148,18 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
     attend,
     start,
     leave,
+    staysDead,
     nodeFor,
     left: { webhooks: 3, schedules: 2, readers: 3 },
     nodesAlive: () => nodes.filter((node): node is Node => node !== undefined),
+    crash(node: Node, ms: number): void {
+      timeline.at(timeline.now() + ms, () => {
+        if (nodes[node.index] !== node || timeline.now() > plan.activeMs) return;
+        counts.kills++;
+        note(() => `node ${node.index}  crashes`);
+        leave(node.index, ms * 40);
+      });
+    },
     watch(node: Node): void {
       const luckOfReader = luck.fork(`reader ${readers.length}`);
       const lastEvent = history.last;
