@@ -14,7 +14,7 @@ const SAVE_EVERY_MS = 5000;
 /** Makes deliveries of what the log says, from each endpoint's cursor on. */
 export function createFanOut(ctx: Context) {
   const cursors = new Map<number, number>();
-  let savedAt = ctx.clock.now();
+  let savedAt = ctx.clock.monotonic();
 
   /** Reads one page for the endpoints that stand at the same place. Returns whether there may be more. */
   async function advanceGroup(cursor: number, group: Endpoint[]): Promise<boolean> {
@@ -35,7 +35,7 @@ export function createFanOut(ctx: Context) {
   }
 
   async function save(endpoints: Endpoint[]): Promise<void> {
-    savedAt = ctx.clock.now();
+    savedAt = ctx.clock.monotonic();
     const moved = endpoints.filter(({ webhook }) => cursorOf(webhook) > webhook.cursor);
     if (moved.length > 0)
       await ctx.writer.write({
@@ -65,7 +65,7 @@ export function createFanOut(ctx: Context) {
       }
       let isMore = false;
       for (const [cursor, group] of groups) isMore = (await advanceGroup(cursor, group)) || isMore;
-      if (ctx.clock.now() - savedAt > SAVE_EVERY_MS) await save(endpoints);
+      if (ctx.clock.monotonic() - savedAt > SAVE_EVERY_MS) await save(endpoints);
       return isMore;
     },
     save,

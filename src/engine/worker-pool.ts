@@ -56,7 +56,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       onDeath: (why) => slot.worker === worker && lose(slot, why),
     });
     slot.worker = worker;
-    slot.startedAt = options.clock.now();
+    slot.startedAt = options.clock.steady();
     send(slot, { type: "start", providers: options.providers, simulator: options.simulator });
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
@@ -79,7 +79,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const lost = [...slot.held.values()];
     slot.held.clear();
     if (lost.length > 0) options.onReports(lost.map(lostReport));
-    if (options.clock.now() - slot.startedAt < QUICK_DEATH_MS)
+    if (options.clock.steady() - slot.startedAt < QUICK_DEATH_MS)
       options.clock.setTimeout(() => startThread(slot), QUICK_DEATH_MS);
     else startThread(slot);
   }
