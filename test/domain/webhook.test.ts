@@ -20,7 +20,7 @@ const FAILED: Attempt = {
 };
 
 test("a delivery is tried again after the promised times, a tenth more or less, and then no more", () => {
-  const waits = Array.from({ length: 10 }, (_, i) => nextAttemptAt(i + 1, FAILED, 1000, 1000, 0.5));
+  const waits = Array.from({ length: 10 }, (_, i) => nextAttemptAt(i + 1, FAILED, 1000, 0.5));
   const expected = RETRY_DELAYS_MS.map((delay) => 1000 + delay);
   expect(waits).toEqual([...expected, undefined]);
   expect(nextAttemptAt(1, FAILED, 1000, 0)).toBe(1000 + 4500);
