@@ -1,6 +1,5 @@
 // Gives zod schemas their `openapi` method, those of the domain too, so it must come before them.
 import "@hono/zod-openapi";
-import { getLogger } from "@logtape/logtape";
 
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
@@ -10,12 +9,10 @@ import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
-import { background } from "./lib/background.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
-import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
@@ -73,7 +70,6 @@ type Part = {
 };
 
 export function createParts(ctx: Context): Parts {
-  const log = getLogger(["gptrunner", "process"]);
   const hub = createEventHub(ctx);
   const courier = createCourier(ctx);
   const engine = createEngine(ctx);
@@ -106,7 +102,6 @@ export function createParts(ctx: Context): Parts {
       for (const part of parts) await part.start();
       if (!executesTasks) return;
       isExecuting = true;
-      background(log, "What an earlier process left undone", sweepAll(ctx));
     },
     async stop(graceMs) {
       isExecuting = false;

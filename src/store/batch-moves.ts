@@ -3,6 +3,7 @@ import type { PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
+import { DATABASE_NOW } from "./nodes.ts";
 import { hasRow, type Which } from "./which.ts";
 
 /*
@@ -171,7 +172,8 @@ export function dropBatch({ seq }: Named, draft: string): Move {
       args: which.args,
     },
     moved: {
-      sql: `UPDATE batches SET id = ?, status = 'ingesting' WHERE ${which.where} RETURNING seq, run`,
+      sql: `UPDATE batches SET id = ?, status = 'ingesting', updated_at = ${DATABASE_NOW}
+            WHERE ${which.where} RETURNING seq, run`,
       args: [draft, ...which.args],
     },
   };
