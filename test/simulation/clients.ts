@@ -3,7 +3,7 @@ import { LibsqlError } from "@libsql/client";
 import type { TaskInput } from "../../src/domain/task-input.ts";
 import { AppError } from "../../src/errors.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
-import { createBatch } from "../../src/services/batches.ts";
+import { createBatch, getBatch } from "../../src/services/batches.ts";
 import type { Caller } from "../../src/services/caller.ts";
 import {
   cancelBatch,
@@ -153,6 +153,10 @@ function begin(action: Action, acting: Acting): Begun {
     case "dry run":
       ledger.mayStartBatch(batch);
       return of(`${action} ${batch}`, executeBatch(ctx, batch, { isDryRun: action === "dry run" }));
+    case "rehearse":
+      ledger.mayStartBatch(batch);
+      ledger.mayStartBatch(batch);
+      return of(`rehearse ${batch}, then execute it`, rehearse(acting, batch));
     case "pause":
       return of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED));
     case "resume":
@@ -244,6 +248,21 @@ async function cancelThenExecute({ luck, ledger, node: { ctx } }: Acting): Promi
   ledger.mayStart(id);
   await cancelTask(ctx, id);
   await executeTask(ctx, id, { isDryRun: false, priority: undefined });
+}
+
+const REHEARSAL_MS = 3000;
+
+/** A dry run, and when it has ended the real one. */
+async function rehearse({ timeline, node: { ctx } }: Acting, id: string): Promise<void> {
+  await executeBatch(ctx, id, { isDryRun: true });
+  const end = timeline.now() + REHEARSAL_MS;
+  while (timeline.now() < end) {
+    await ctx.clock.sleep(50);
+    const { status } = await getBatch(ctx, id);
+    if (status === "running") continue;
+    await executeBatch(ctx, id, { isDryRun: false });
+    return;
+  }
 }
 
 function change(acting: Acting, id: string): Promise<unknown> {

@@ -35,6 +35,7 @@ export const ACTIONS = [
   "create batch",
   "execute batch",
   "dry run",
+  "rehearse",
   "pause",
   "resume",
   "cancel batch",
