@@ -239,10 +239,10 @@ function begin(world: World): void {
     if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
     livingNodes = n;
   };
-  database.onCommit = () => {
-    attend(lookAtEvents());
-    if (ledger.hasLimits()) attend(checkMoney());
-    if (world.isShared) attend(lookAtNodes());
+  database.onCommit = (touched) => {
+    if (touched.events) attend(lookAtEvents());
+    if (touched.money && ledger.hasLimits()) attend(checkMoney());
+    if (touched.nodes && world.isShared) attend(lookAtNodes());
   };
   world.provider.onCall = (call) =>
     note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
