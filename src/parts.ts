@@ -1,6 +1,5 @@
 // Gives zod schemas their `openapi` method, those of the domain too, so it must come before them.
 import "@hono/zod-openapi";
-
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
 import { createCourier } from "./courier/courier.ts";

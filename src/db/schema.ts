@@ -152,6 +152,8 @@ export const batches = sqliteTable(
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
+    /** Its tasks that had ended when it was started last, and do not run again. */
+    endedBefore: integer().notNull().default(0),
     completedAt: integer(),
     total: integer().notNull().default(0),
     completed: integer().notNull().default(0),
