@@ -92,19 +92,24 @@ export function createParts(ctx: Context): Parts {
       : []),
     { start: () => {}, stop: ctx.load.stop },
   ];
+  const started: Part[] = [];
   let isExecuting = false;
   return {
     hub,
     engineState: () => (isExecuting ? engine.state() : undefined),
     async start() {
       if (ctx.isExclusive) await removeAbandonedDrafts(ctx);
-      for (const part of parts) await part.start();
+      for (const part of parts) {
+        started.push(part);
+        await part.start();
+      }
       if (!executesTasks) return;
       isExecuting = true;
     },
     async stop(graceMs) {
       isExecuting = false;
-      for (const part of parts.toReversed()) await part.stop(graceMs);
+      // Those that did not start have nothing to stop, and one that has stopped must not stop again.
+      for (let part = started.pop(); part; part = started.pop()) await part.stop(graceMs);
     },
   };
 }
