@@ -14,6 +14,7 @@ import { createSignals } from "./lib/signals.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
+import { createWaits } from "./services/waits.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** A delivery that is cut short is sent again after the next start. */
@@ -32,6 +33,7 @@ export function createContext(
   { db, client, writer, isExclusive }: Pick<Database, "db" | "client" | "writer" | "isExclusive">,
   others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
+  const signals = createSignals<Topics>();
   return {
     config,
     db,
@@ -40,7 +42,8 @@ export function createContext(
     isExclusive,
     ...world,
     ...others,
-    signals: createSignals<Topics>(),
+    signals,
+    waits: createWaits({ client, clock: world.clock, signals }),
     meters: createMeters(
       METERS,
       "gptrunner_",
@@ -78,6 +81,7 @@ export function createParts(ctx: Context): Parts {
   const parts: Part[] = [
     // Stops last, so that readers hear how the last calls ended.
     hub,
+    ctx.waits,
     createUpkeep(ctx),
     ...(executesTasks
       ? [
