@@ -83,9 +83,15 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const now = ctx.clock.monotonic();
     // Other processes change endpoints, too.
     if (isStale || (!ctx.isExclusive && now - readAt >= pollMs)) {
+      // A change that comes while they are read has them read once more; so has a failure.
       isStale = false;
+      try {
+        endpoints.set(await listActiveWebhooks(ctx.db));
+      } catch (error) {
+        isStale = true;
+        throw error;
+      }
       readAt = now;
-      endpoints.set(await listActiveWebhooks(ctx.db));
       fanOut.reset(endpoints.all());
     }
     if (endpoints.all().length === 0) return;

@@ -12,7 +12,7 @@ import type { World } from "./world.ts";
 const FINISH_MS = 60_000;
 /** A webhook's second retry follows after five minutes. */
 const DELIVERY_MS = 420_000;
-const LOOK_EVERY_MS = 250;
+const LOOK_EVERY_MS = 500;
 
 /**
  * With no more faults, everything comes to its end: dead nodes are back (or not, if another lives),
@@ -43,7 +43,7 @@ export function letFinish(world: World): void {
   else if (!timeline.run(isQuiet, start + DELIVERY_MS))
     for (const what of open) complain(`never delivered: ${what}`);
   // What is on its way to readers arrives.
-  timeline.run(() => false, timeline.now() + 3000);
+  timeline.run(() => false, timeline.now() + 1000);
   world.attend(checkEnd(world));
   timeline.run(() => false, timeline.now() + 1);
 }
@@ -93,7 +93,7 @@ const OPEN = `
   UNION ALL SELECT 'schedule ' || id FROM schedules WHERE is_active = 1
   UNION ALL SELECT 'delivery ' || d.seq || ' of event ' || d.event FROM webhook_deliveries d
     JOIN webhooks w ON w.seq = d.webhook AND w.is_active = 1 WHERE d.status = 'pending'
-  UNION ALL SELECT 'delivery of ' || (SELECT max(id) FROM events) - w.cursor || ' events at webhook ' || w.id
+  UNION ALL SELECT 'delivery of ' || ((SELECT max(id) FROM events) - w.cursor) || ' events at webhook ' || w.id
     FROM webhooks w WHERE w.is_active = 1 AND w.cursor < (SELECT max(id) FROM events WHERE type <> 'batch.progress')
   LIMIT 10`;
 

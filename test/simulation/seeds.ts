@@ -16,7 +16,7 @@ export type Range = {
 };
 
 /** Seeds that a process is given at a time. */
-const AT_A_TIME = 20;
+const AT_A_TIME = 10;
 const TELL_EVERY_MS = 10_000;
 const MOST_TOLD = 8;
 

@@ -19,7 +19,7 @@ import { createTimeline } from "./timeline.ts";
 
 /** The first moment of every world: a Monday. */
 const EPOCH = Date.UTC(2026, 0, 5, 8);
-const CHECK_EVERY_MS = 500;
+const CHECK_EVERY_MS = 1000;
 /** A world that is broken says so often enough. */
 const MOST_COMPLAINTS = 20;
 
