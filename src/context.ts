@@ -75,6 +75,14 @@ export type LiveView = {
 /** Posts to an address, unless it is none that may be posted to (`lib/guarded-post.ts`). */
 export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAnswer>;
 
+/** Waiting for tasks to end, wherever they run. */
+export type Waits = {
+  /** Resolves when the task (its row number) has ended or is gone, after `ms`, or when `signal` aborts. Never rejects. */
+  untilEnded(task: number, ms: number, signal?: AbortSignal): Promise<void>;
+  start(): void;
+  stop(): Promise<void>;
+};
+
 /** What every verb gets first. */
 export type Context = {
   config: Config;
@@ -94,6 +102,7 @@ export type Context = {
   /** Finds the addresses that webhooks go to. */
   resolveHost: ResolveHost;
   live: LiveView;
+  waits: Waits;
   chunks: Chunks;
   /** No other process can have the database open. */
   isExclusive: boolean;

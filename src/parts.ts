@@ -1,7 +1,5 @@
 // Gives zod schemas their `openapi` method, those of the domain too, so it must come before them.
 import "@hono/zod-openapi";
-import { getLogger } from "@logtape/logtape";
-
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
 import { createCourier } from "./courier/courier.ts";
@@ -10,15 +8,14 @@ import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
-import { background } from "./lib/background.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
-import { sweepAll } from "./services/batch-sweeps.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
+import { createWaits } from "./services/waits.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** A delivery that is cut short is sent again after the next start. */
@@ -37,6 +34,7 @@ export function createContext(
   { db, client, writer, isExclusive }: Pick<Database, "db" | "client" | "writer" | "isExclusive">,
   others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
+  const signals = createSignals<Topics>();
   return {
     config,
     db,
@@ -45,7 +43,8 @@ export function createContext(
     isExclusive,
     ...world,
     ...others,
-    signals: createSignals<Topics>(),
+    signals,
+    waits: createWaits({ client, clock: world.clock, signals }),
     meters: createMeters(
       METERS,
       "gptrunner_",
@@ -75,7 +74,6 @@ type Part = {
 };
 
 export function createParts(ctx: Context): Parts {
-  const log = getLogger(["gptrunner", "process"]);
   const hub = createEventHub(ctx);
   const keyWatch = createKeyWatch(ctx);
   const courier = createCourier(ctx);
@@ -87,6 +85,7 @@ export function createParts(ctx: Context): Parts {
     keyWatch,
     // Stops last, so that readers hear how the last calls ended.
     hub,
+    ctx.waits,
     createUpkeep(ctx),
     ...(executesTasks
       ? [
@@ -101,6 +100,7 @@ export function createParts(ctx: Context): Parts {
       : []),
     { start: () => {}, stop: ctx.load.stop },
   ];
+  const started: Part[] = [];
   let isExecuting = false;
   return {
     hub,
@@ -108,14 +108,17 @@ export function createParts(ctx: Context): Parts {
     engineState: () => (isExecuting ? engine.state() : undefined),
     async start() {
       if (ctx.isExclusive) await removeAbandonedDrafts(ctx);
-      for (const part of parts) await part.start();
+      for (const part of parts) {
+        started.push(part);
+        await part.start();
+      }
       if (!executesTasks) return;
       isExecuting = true;
-      background(log, "What an earlier process left undone", sweepAll(ctx));
     },
     async stop(graceMs) {
       isExecuting = false;
-      for (const part of parts.toReversed()) await part.stop(graceMs);
+      // Those that did not start have nothing to stop, and one that has stopped must not stop again.
+      for (let part = started.pop(); part; part = started.pop()) await part.stop(graceMs);
     },
   };
 }

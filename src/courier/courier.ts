@@ -83,9 +83,15 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const now = ctx.clock.monotonic();
     // Other processes change endpoints, too.
     if (isStale || (!ctx.isExclusive && now - readAt >= pollMs)) {
+      // A change that comes while they are read has them read once more; so has a failure.
       isStale = false;
+      try {
+        endpoints.set(await listActiveWebhooks(ctx.db));
+      } catch (error) {
+        isStale = true;
+        throw error;
+      }
       readAt = now;
-      endpoints.set(await listActiveWebhooks(ctx.db));
       fanOut.reset(endpoints.all());
     }
     if (endpoints.all().length === 0) return;
@@ -96,12 +102,12 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       next = Math.min(next, await serve(endpoint));
       await pause();
     }
-    return { inMs: Math.max(1, next - ctx.clock.now()) };
+    return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
 
   /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
   async function serve(endpoint: Endpoint): Promise<number> {
-    const now = ctx.clock.now();
+    const now = ctx.clock.steady();
     const { seq } = endpoint.webhook;
     if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
     // One that ends while the lists are on their way stands in them as if nobody had sent it.
@@ -139,8 +145,9 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const id = messageId(webhook, delivery);
     const message = { id, body, type, attempt: attempts + 1, trace };
     const attempt = await attemptDelivery(ctx, webhook, message);
-    endpoint.note(attempt, ctx.random());
-    const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, ctx.random());
+    const endedAt = ctx.clock.steady();
+    endpoint.note(attempt, endedAt, ctx.random());
+    const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
   }
 

@@ -9,7 +9,8 @@ export type Endpoint = {
   /** Attempts since the last one to which the endpoint said anything but that it cannot at present. */
   failures: number;
   suspendedUntil: number;
-  note(attempt: Attempt, random: number): void;
+  /** Takes what came of an attempt that ended at a moment of `clock.steady`. */
+  note(attempt: Attempt, endedAt: number, random: number): void;
 };
 
 const FAILURES_UNTIL_SUSPENDED = 5;
@@ -48,13 +49,13 @@ function createEndpoint(webhook: Webhook): Endpoint {
     underWay: new Map(),
     failures: 0,
     suspendedUntil: 0,
-    note({ at, latencyMs, status }, random) {
+    note({ status }, endedAt, random) {
       this.failures = isAnswering(status) ? 0 : this.failures + 1;
       const over = this.failures - FAILURES_UNTIL_SUSPENDED;
       if (over < 0) this.suspendedUntil = 0;
       else {
         const pause = Math.min(LONGEST_SUSPENSION_MS, FIRST_SUSPENSION_MS * 2 ** over);
-        this.suspendedUntil = at + latencyMs + pause * (0.9 + 0.2 * random);
+        this.suspendedUntil = endedAt + pause * (0.9 + 0.2 * random);
       }
     },
   };

@@ -17,7 +17,7 @@ const SAVE_EVERY_MS = 5000;
 /** Makes deliveries of what the log says, from each endpoint's cursor on. */
 export function createFanOut(ctx: Context) {
   const cursors = new Map<number, number>();
-  let savedAt = ctx.clock.now();
+  let savedAt = ctx.clock.monotonic();
 
   /** Reads one page for the endpoints that stand at the same place. Returns whether there may be more. */
   async function advanceGroup(cursor: number, group: Endpoint[]): Promise<boolean> {
@@ -39,7 +39,7 @@ export function createFanOut(ctx: Context) {
   }
 
   async function save(endpoints: Endpoint[]): Promise<void> {
-    savedAt = ctx.clock.now();
+    savedAt = ctx.clock.monotonic();
     const moved = endpoints.filter(({ webhook }) => cursorOf(webhook) > webhook.cursor);
     if (moved.length > 0)
       await ctx.writer.write({
@@ -74,7 +74,7 @@ export function createFanOut(ctx: Context) {
         isMore = (await advanceGroup(cursor, group)) || isMore;
         await pause();
       }
-      if (ctx.clock.now() - savedAt > SAVE_EVERY_MS) await save(endpoints);
+      if (ctx.clock.monotonic() - savedAt > SAVE_EVERY_MS) await save(endpoints);
       return isMore;
     },
     save,

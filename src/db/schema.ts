@@ -146,10 +146,14 @@ export const batches = sqliteTable(
     outputStatus: text().$type<OutputStatus>(),
     outputError: text(),
     outputAt: integer(),
+    /** Row number of the node that writes it. */
+    outputOwner: integer(),
     run: integer().notNull().default(0),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
+    /** Its tasks that had ended when it was started last, and do not run again. */
+    endedBefore: integer().notNull().default(0),
     completedAt: integer(),
     total: integer().notNull().default(0),
     completed: integer().notNull().default(0),
@@ -172,6 +176,11 @@ export const batches = sqliteTable(
     index("batches_by_output")
       .on(t.outputStatus)
       .where(sql`${t.outputStatus} in ('pending', 'writing')`),
+    index("batches_unswept")
+      .on(t.status)
+      .where(
+        sql`(${t.status} = 'cancelled' AND ${t.completedAt} IS NULL) OR ${t.revive} IS NOT NULL`,
+      ),
   ],
 );
 export type Batch = typeof batches.$inferSelect;

@@ -47,4 +47,10 @@ export type Probe = {
 };
 
 /** What the engine of this process is doing. */
-export type EngineState = { threads: number; threadsAlive: number; inFlight: number };
+export type EngineState = {
+  threads: number;
+  threadsAlive: number;
+  inFlight: number;
+  /** Runs that are remembered anywhere; 0 when nothing runs. */
+  remembered: number;
+};

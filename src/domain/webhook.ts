@@ -38,12 +38,13 @@ export type Attempt = {
 export function nextAttemptAt(
   failures: number,
   attempt: Attempt,
+  endedAt: number,
   random: number,
 ): number | undefined {
   const delay = RETRY_DELAYS_MS[failures - 1];
   if (delay === undefined || attempt.isGone) return undefined;
   const asked = Math.min(attempt.retryAfterMs ?? 0, LONGEST_RETRY_AFTER_MS);
-  return attempt.at + attempt.latencyMs + Math.max(delay * (0.9 + 0.2 * random), asked);
+  return endedAt + Math.max(delay * (0.9 + 0.2 * random), asked);
 }
 
 /** What a delivery is about. */

@@ -40,6 +40,8 @@ export type Dispatcher = {
   /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
+  /** Runs that are remembered, those that wait for another one's answer included. */
+  remembered(): number;
   /** Why a batch waits, as far as this process knows. */
   waitingOf(batch: number): Waiting | null;
   /** The providers as this process sees them, in the order of the configuration. */
@@ -122,13 +124,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     await commitTurn();
     onTurn?.();
     if (isDraining) return;
-    const now = ctx.clock.now();
+    const now = ctx.clock.steady();
     return { inMs: pacing.wakeAt(book.all(), now) - now };
   }
 
   async function commitTurn(): Promise<void> {
     const now = ctx.clock.now();
-    const claims = isDraining ? [] : await planClaims(now);
+    const steadyNow = ctx.clock.steady();
+    const claims = isDraining ? [] : await planClaims(steadyNow);
     const outcomes = reported;
     reported = [];
     const {
@@ -139,7 +142,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       retries,
       batches,
       halts: halted,
-    } = inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), now);
+    } = inFlight.decide(outcomes, (model) => upstreams.hasOther(model, steadyNow), steadyNow);
     const feeding = isDraining ? undefined : feeder.plan(now);
     const claimNow = ++claimNo;
     const unit = {
@@ -148,7 +151,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       ),
       settled: finals.length > 0 ? settle(finals, [...batches], tallies, options.owner(), now) : [],
       postponed: retries.length > 0 ? postpone(retries, options.owner()) : [],
-      progress: progress.of(batches, now),
+      progress: progress.of(batches, now, steadyNow),
       halted: halts.write(outcomes, halted, now),
       fed: feeding?.unit,
       claim: claims.length > 0 ? claim(claims, options.owner(), claimNow, now) : undefined,
@@ -172,7 +175,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       signals.emit("settled", { tasks: outcomes.map(({ run }) => run.row.task) });
     for (const { at: due } of retries)
       if (due === null) turns.nudge();
-      else looks.nudge(Math.max(0, due - ctx.clock.now()));
+      else looks.nudge(Math.max(0, due - ctx.clock.steady()));
     if (results.fed) feeding?.commit(results.fed);
     if (results.claim) begin(results.claim.claimed.rows, claims, claimNow);
     if (halted.size > 0) signals.emit("batch", undefined);
@@ -229,7 +232,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
   async function sync(): Promise<More | void> {
     const { running, ready, waiting } = await writer.write({
-      woken: wakeWaiting(ctx.clock.now()),
+      woken: wakeWaiting(ctx.clock.steady()),
       running: RUNNING_BATCHES,
       ready: READY_LANES,
       waiting: NEXT_WAITING,
@@ -240,7 +243,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     progress.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
     const next = waiting.rows[0]?.at;
     nudge();
-    if (next !== null && next !== undefined) return { inMs: next - ctx.clock.now() };
+    if (next !== null && next !== undefined) return { inMs: next - ctx.clock.steady() };
   }
 
   /** Whether all that was claimed is settled or handed back. */
@@ -280,8 +283,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       inFlight.clear();
     },
     inFlight: inFlight.size,
-    providers: () => upstreams.live(ctx.clock.now()),
-    waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.clock.now()),
+    remembered: () => inFlight.size() + reuse.size() + reported.length,
+    providers: () => upstreams.live(ctx.clock.steady()),
+    waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.clock.steady()),
   };
 }
 

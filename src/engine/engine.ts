@@ -38,7 +38,7 @@ export function createEngine(ctx: Context): Engine {
     onCalled: providerWatch.see,
     onProbeFailed: providerWatch.probeFailed,
   });
-  const outputWriter = createOutputWriter(ctx);
+  const outputWriter = createOutputWriter(ctx, membership.node);
   let unsubscribe = () => {};
 
   return {
@@ -47,6 +47,7 @@ export function createEngine(ctx: Context): Engine {
       threads: ctx.config.workers,
       threadsAlive: pool.alive(),
       inFlight: dispatcher.inFlight(),
+      remembered: dispatcher.remembered() + pool.held(),
     }),
     async start() {
       pool.start();
@@ -55,7 +56,7 @@ export function createEngine(ctx: Context): Engine {
       ctx.live.waitingOf = dispatcher.waitingOf;
       ctx.live.providers = dispatcher.providers;
       await dispatcher.start();
-      await outputWriter.start();
+      outputWriter.start();
     },
     async stop(graceMs) {
       const inTime = await endsWithin(ctx.clock, dispatcher.drain(), graceMs);

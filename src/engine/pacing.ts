@@ -79,7 +79,7 @@ export function createPacing(
     let count = 0;
     for (const { prompt, output } of await peek(lane, upstream, limit)) {
       const cost = prompt + output;
-      if (!upstream.pacer.fitsTokens(cost, clock.now(), taken.tokens)) {
+      if (!upstream.pacer.fitsTokens(cost, clock.steady(), taken.tokens)) {
         // It keeps what there is for itself, lest smaller ones starve it.
         taken.tokens = Infinity;
         upstream.head = cost;
@@ -146,7 +146,7 @@ export function createPacing(
           cost = costs.get(row.task) ?? costOf(upstream, row.lane, row.body);
           costs.delete(row.task);
         }
-        ticket = upstream.pacer.start(cost ? cost.prompt + cost.output : 0, clock.now());
+        ticket = upstream.pacer.start(cost ? cost.prompt + cost.output : 0, clock.steady());
       }
       return { upstream, begun, ticket, batch: row.lane, isTrial };
     },
@@ -158,7 +158,7 @@ export function createPacing(
     },
 
     end({ upstream, begun, ticket, batch }: Paced, outcome: Called): void {
-      upstreams.end(begun, outcome, clock.now());
+      upstreams.end(begun, outcome, clock.steady());
       if (!ticket) return;
       const { failure, signals, final } = outcome;
       const used =
@@ -170,7 +170,7 @@ export function createPacing(
           signals: withAsked(signals, failure),
           usedTokens: used,
         },
-        clock.now(),
+        clock.steady(),
       );
       if (final.completionTokens !== null && upstream.pacer.limitsTokens())
         learn(upstream.outputs, batch, final.completionTokens);

@@ -8,9 +8,9 @@ export function createProgress() {
   const toldAt = new Map<number, number>();
   return {
     /** What is to be written to tell of these batches. */
-    of(batches: ReadonlySet<number>, now: number): Statement[] {
-      const due = [...batches].filter((seq) => now - (toldAt.get(seq) ?? 0) >= EVERY_MS);
-      for (const seq of due) toldAt.set(seq, now);
+    of(batches: ReadonlySet<number>, now: number, steadyNow: number): Statement[] {
+      const due = [...batches].filter((seq) => steadyNow - (toldAt.get(seq) ?? 0) >= EVERY_MS);
+      for (const seq of due) toldAt.set(seq, steadyNow);
       return due.length > 0 ? [reportProgress(due, now)] : [];
     },
     /** Forgets the batches that do not run any more. */

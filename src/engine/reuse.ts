@@ -153,6 +153,9 @@ export function createReuse({
       if (reused > 0) meters.add("cached_answers_total", "", reused);
     },
 
+    /** Requests whose answer is waited for. */
+    size: () => groups.size,
+
     /** Gives up everything that waits, to be put back. */
     handBack(): Retry[] {
       const followers = [...groups.values()].flatMap((group) => group.followers);

@@ -110,8 +110,8 @@ export function createUpstreams(
     if (!upstream) {
       const limits = limitsFor(site.provider, model);
       const { retryBaseMs: backoffMs, retryMaxMs: longestBackoffMs } = config;
-      const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.clock.now());
-      pacer.divide(parts, ctx.clock.now());
+      const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.clock.steady());
+      pacer.divide(parts, ctx.clock.steady());
       const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map() };
       upstream = { site, account, model, pacer, ...fresh };
       upstreams.set(name, upstream);
@@ -124,7 +124,7 @@ export function createUpstreams(
     const probing = ctx.probeProvider(site.index, key, 0).then(({ status, error }) => {
       const isOfKey = which === breaker;
       const isThere = isOfKey ? status !== 401 && status !== 403 : status !== null && status < 500;
-      which.probed(isThere, ctx.clock.now());
+      which.probed(isThere, ctx.clock.steady());
       if (isThere || isOfKey) onProbed();
       else onProbed({ provider: site.provider.name, why: error ?? `It answers with ${status}` });
     });

@@ -17,6 +17,8 @@ export type WorkerPool = {
   stop(): void;
   /** How many threads are not dead. */
   alive(): number;
+  /** Calls that were sent to threads and not reported. */
+  held(): number;
 };
 
 export type WorkerPoolOptions = {
@@ -54,7 +56,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       onDeath: (why) => slot.worker === worker && lose(slot, why),
     });
     slot.worker = worker;
-    slot.startedAt = options.clock.now();
+    slot.startedAt = options.clock.steady();
     send(slot, { type: "start", providers: options.providers, simulator: options.simulator });
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
@@ -77,7 +79,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     const lost = [...slot.held.values()];
     slot.held.clear();
     if (lost.length > 0) options.onReports(lost.map(lostReport));
-    if (options.clock.now() - slot.startedAt < QUICK_DEATH_MS)
+    if (options.clock.steady() - slot.startedAt < QUICK_DEATH_MS)
       options.clock.setTimeout(() => startThread(slot), QUICK_DEATH_MS);
     else startThread(slot);
   }
@@ -113,6 +115,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
         else if (held.length > 0) options.onReports(takeFrom(slot, held).map(lostReport));
       }
     },
+    held: () => slots.reduce((sum, { held }) => sum + held.size, 0),
     alive: () => slots.filter(({ worker }) => worker !== undefined).length,
     stop() {
       isStopped = true;

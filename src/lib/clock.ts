@@ -10,6 +10,11 @@ export type Clock = {
   now(): number;
   /** Ms since a moment of its own choice. It never goes back. */
   monotonic(): number;
+  /**
+   * Wall time when the clock was made, plus what has passed since, in whole Unix ms. It never jumps, so
+   * that waiting until a moment of it takes as long as it should, and people can read it.
+   */
+  steady(): number;
   setTimeout(callback: () => void, ms: number): Cancel;
   setInterval(callback: () => void, ms: number): Cancel;
   /** Calls back when the present round of the event loop is over. */
@@ -20,9 +25,11 @@ export type Clock = {
 
 /** The clock of the machine. */
 export function createSystemClock(): Clock {
+  const startedAt = Date.now() - performance.now();
   return {
     now: Date.now,
     monotonic: () => performance.now(),
+    steady: () => Math.floor(startedAt + performance.now()),
     setTimeout(callback, ms) {
       const timer = setTimeout(callback, ms);
       return () => clearTimeout(timer);

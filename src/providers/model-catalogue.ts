@@ -66,8 +66,8 @@ function createList(provider: Provider, outside: Outside): () => Promise<ListedM
   }
 
   return () => {
-    if (!latest || clock.now() - readAt >= (isKnown ? KEEP_MS : DOUBT_AFTER_MS)) {
-      readAt = clock.now();
+    if (!latest || clock.monotonic() - readAt >= (isKnown ? KEEP_MS : DOUBT_AFTER_MS)) {
+      readAt = clock.monotonic();
       latest = read();
     }
     return latest;

@@ -49,8 +49,8 @@ export function createProbe(
   }
 
   return (maxAgeMs) => {
-    if (!latest || clock.now() - askedAt >= maxAgeMs) {
-      askedAt = clock.now();
+    if (!latest || clock.monotonic() - askedAt >= maxAgeMs) {
+      askedAt = clock.monotonic();
       latest = ask();
     }
     return latest;

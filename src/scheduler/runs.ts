@@ -127,7 +127,7 @@ async function afterFailedStart(
   }
   log.error("Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
-    const retryAt = ctx.clock.now() + RETRY_MS * 2 ** run.attempts;
+    const retryAt = ctx.clock.steady() + RETRY_MS * 2 ** run.attempts;
     await ctx.writer.write({ postponed: postponeRun(run, retryAt) });
     return;
   }

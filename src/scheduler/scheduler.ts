@@ -104,7 +104,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
       if (free <= 0 || (await readRows(ctx.client, findIdleRun(mine))).length === 0) return;
       const { claimed } = await ctx.writer.write({
         released: releaseRuns(node(), mine),
-        claimed: claimRuns(node(), free, ctx.clock.now()),
+        claimed: claimRuns(node(), free, ctx.clock.steady()),
       });
       for (const { id } of claimed.rows) workOn(id, startRun(ctx, id));
       return { inMs: FOLLOW_MS };

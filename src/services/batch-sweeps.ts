@@ -32,12 +32,12 @@ async function cancelSome(ctx: Context, seq: number): Promise<void> {
   ctx.signals.emit("settled", { tasks });
 }
 
-/** Does what an earlier process left undone; what fails is logged. */
+/** Does what another process, or this one because of a failure, has left undone. */
 export async function sweepAll(ctx: Context): Promise<void> {
-  for (const { seq } of await readRows(ctx.client, UNSWEPT)) await sweepInBackground(ctx, seq);
+  for (const { seq } of await readRows(ctx.client, UNSWEPT)) await sweepBatch(ctx, seq);
 }
 
-/** As `sweepBatch`, for nobody to wait for: what fails is logged, and done at the next start. */
+/** As `sweepBatch`, for nobody to wait for: what fails is logged, and done by `sweepAll`, which every process runs again and again. */
 export async function sweepInBackground(ctx: Context, seq: number): Promise<void> {
   try {
     await sweepBatch(ctx, seq);

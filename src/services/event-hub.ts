@@ -94,7 +94,12 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     }
   }
 
-  function handOut(events: LoggedEvent[]): void {
+  /**
+   * Hands out what lies behind the position, which only ever moves on: a page that was asked for before
+   * the hub slept and woke may begin before it.
+   */
+  function handOut(page: LoggedEvent[]): void {
+    const events = page.filter(({ id }) => id > position);
     const touched = new Set<Group>();
     for (const event of events) {
       let frame: string | undefined;
@@ -150,7 +155,8 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   }
 
   async function wake(): Promise<void> {
-    ({ last: position } = await findLogBounds(client));
+    const { last } = await findLogBounds(client);
+    position = Math.max(position, last);
     if (isStopped) return;
     loop.start();
     cancelPings = clock.setInterval(pingAll, pingMs);
@@ -169,14 +175,16 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   return {
     async open(filter, after, { signal, release }) {
       streams++;
+      let oldest: number;
       try {
         await (waking ??= wake());
+        // The reader was told by another node of what this one has not read yet.
+        if (after !== undefined && after > position) await loop.look();
+        ({ first: oldest } = await findLogBounds(client));
       } catch (error) {
-        streams--;
-        waking = undefined;
+        if (--streams === 0) sleep();
         throw error;
       }
-      const { first: oldest } = await findLogBounds(client);
       const group = groups.join(filter);
       const stream = createStream({
         client,

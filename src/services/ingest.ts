@@ -5,6 +5,7 @@ import { hash53 } from "../lib/hash.ts";
 import {
   DRAFTS,
   findDrafts,
+  findSilentDrafts,
   findTaken,
   findUsedKeys,
   insertRows,
@@ -236,6 +237,15 @@ async function* chunksOf(
 /** Removes what crashes left of batches that were being written. Nobody may be writing one. */
 export async function removeAbandonedDrafts(ctx: Context): Promise<void> {
   for (const { id } of await readRows(ctx.client, DRAFTS)) await discardDraft(ctx, id);
+}
+
+/**
+ * Removes drafts that nobody has written to, or removed from, for `silentMs`: whoever did is gone or has
+ * failed. Should it go on all the same, it finds no draft to give a name to, and stores nothing.
+ */
+export async function removeSilentDrafts(ctx: Context, silentMs: number): Promise<void> {
+  for (const { id } of await readRows(ctx.client, findSilentDrafts(silentMs)))
+    await discardDraft(ctx, id);
 }
 
 /** Removes what earlier attempts to create a batch have left, or are still writing. */

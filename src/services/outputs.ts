@@ -14,17 +14,18 @@ import { streamResults } from "./results.ts";
 
 /**
  * Writes the output files of batches that have ended, one after the other, until there is none left
- * to write. What fails is kept with the batch, whose results stay where they are.
+ * to write. What the file system refuses is kept with the batch, whose results stay where they are;
+ * anything else is thrown, and the file is to be written again.
  */
-export async function writeOutputs(ctx: Context): Promise<void> {
+export async function writeOutputs(ctx: Context, node: number): Promise<void> {
   for (;;) {
-    if ((await readRows(ctx.client, findOutput(ctx.clock.now()))).length === 0) return;
-    const { taken } = await ctx.writer.write({ taken: takeOutput(ctx.clock.now()) });
+    if ((await readRows(ctx.client, findOutput(node))).length === 0) return;
+    const { taken } = await ctx.writer.write({ taken: takeOutput(node, ctx.clock.now()) });
     const [row] = taken.rows;
     if (!row) return;
     const batch = await getBatch(ctx, row.id);
     const error = await writeOutput(ctx, batch);
-    await ctx.writer.write({ ended: endOutput(batch.seq, error, ctx.clock.now()) });
+    await ctx.writer.write({ ended: endOutput(batch.seq, node, error, ctx.clock.now()) });
     ctx.signals.emit("events", undefined);
   }
 }
@@ -47,9 +48,14 @@ async function writeOutput(ctx: Context, batch: Batch): Promise<string | null> {
       "The output file {outputFile} of batch {batch} could not be written: {error}",
       { outputFile, batch: batch.id, error },
     );
+    if (!(error instanceof PathError) && !isOfFileSystem(error)) throw error;
     const why = error instanceof PathError ? `it ${error.message}` : explainWriting(error);
     return `${JSON.stringify(outputFile)} could not be written: ${why}`;
   }
+}
+
+function isOfFileSystem(error: unknown): boolean {
+  return error instanceof Error && "syscall" in error;
 }
 
 /** Writes the output file of a batch again, for instance after there is room on the disk. */

@@ -42,8 +42,8 @@ export function createExposition(
   }
 
   async function readDatabase(): Promise<void> {
-    if (ctx.clock.now() - readAt < KEEP_MS) return;
-    readAt = ctx.clock.now();
+    if (ctx.clock.monotonic() - readAt < KEEP_MS) return;
+    readAt = ctx.clock.monotonic();
     const [stock, [queue]] = await Promise.all([readStock(ctx), readRows(ctx.client, WAITING)]);
     if (!queue) return;
     for (const status of TASK_STATUSES)

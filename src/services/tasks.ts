@@ -1,13 +1,10 @@
-import { getLogger } from "@logtape/logtape";
-
 import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
 import type { TaskInput } from "../domain/task-input.ts";
-import { executionId, priorityRank, type TaskStatus } from "../domain/task.ts";
+import { executionId, isFinal, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
-import { background } from "../lib/background.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
 import { insertTask } from "../store/new-task.ts";
@@ -29,7 +26,6 @@ export type CreatedTask = {
   isReplay: boolean;
 };
 
-const log = getLogger(["gptrunner", "tasks"]);
 const NO_VARIABLES = new Map<string, string>();
 
 /** Stores a task and, with `execute`, queues it in the same commit. Racing requests of one idempotency key make one task. */
@@ -212,34 +208,6 @@ export async function waitForTask(
   signal: AbortSignal,
 ): Promise<store.TaskRecord> {
   const { task } = await getTask(ctx, id);
-  await new Promise<void>((resolve) => {
-    const look = async () => {
-      const now = await store.findTask(ctx.db, id);
-      if (
-        !now ||
-        now.task.status === "completed" ||
-        now.task.status === "failed" ||
-        now.task.status === "cancelled"
-      )
-        done();
-    };
-    const check = () => background(log, "A look at a task that is waited for", look());
-    const cancelEnd = ctx.clock.setTimeout(done, waitMs);
-    // The signal tells of runs that end in this process; the poll of those that end in others.
-    const cancelPoll = ctx.clock.setInterval(check, 500);
-    const unsubscribe = ctx.signals.on("settled", ({ tasks }) => {
-      if (tasks.includes(task.seq)) check();
-    });
-    signal.addEventListener("abort", done);
-    if (signal.aborted) done();
-    function done() {
-      signal.removeEventListener("abort", done);
-      cancelEnd();
-      cancelPoll();
-      unsubscribe();
-      resolve();
-    }
-    check();
-  });
+  if (!isFinal(task.status)) await ctx.waits.untilEnded(task.seq, waitMs, signal);
   return getTask(ctx, id);
 }

@@ -3,6 +3,7 @@ import type { PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
+import { DATABASE_NOW } from "./nodes.ts";
 import { hasRow, type Which } from "./which.ts";
 
 /*
@@ -29,7 +30,7 @@ export function startBatch(
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
-              updated_at = ?, is_bare = 0, trace = ?
+              ended_before = completed + failed, updated_at = ?, is_bare = 0, trace = ?
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, now, now, trace, ...which.args],
     },
@@ -62,12 +63,19 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
     event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, trace = ?, updated_at = ?,
-              started_at = ?, completed_at = NULL, pause_reason = NULL, revive = ?, generation = generation + 1,
+              started_at = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
+              pause_reason = NULL, revive = ?, generation = generation + 1,
               output_status = NULL, output_error = NULL
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, trace, now, now, JSON.stringify(statuses), ...which.args],
     },
   };
+}
+
+/** How many of the ended tasks of a batch stay as they are where those of some statuses run again. */
+function keptEnds(statuses: FinalStatus[]): string {
+  const kept = (["completed", "failed"] as const).filter((status) => !statuses.includes(status));
+  return kept.length === 0 ? "0" : kept.join(" + ");
 }
 
 /** Starts no more calls of a running batch; those in flight finish. */
@@ -171,7 +179,8 @@ export function dropBatch({ seq }: Named, draft: string): Move {
       args: which.args,
     },
     moved: {
-      sql: `UPDATE batches SET id = ?, status = 'ingesting' WHERE ${which.where} RETURNING seq, run`,
+      sql: `UPDATE batches SET id = ?, status = 'ingesting', updated_at = ${DATABASE_NOW}
+            WHERE ${which.where} RETURNING seq, run`,
       args: [draft, ...which.args],
     },
   };

@@ -2,6 +2,7 @@ import type { Statement } from "../db/unit.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
+import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
 import { overValues } from "./values.ts";
 import { hasRow, type Which } from "./which.ts";
@@ -54,7 +55,7 @@ export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
             config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -68,7 +69,6 @@ export function openDraft(batch: NewBatch): Statement {
       batch.maxConcurrency,
       batch.maxCostUsd,
       batch.now,
-      batch.now,
     ],
   };
 }
@@ -77,8 +77,9 @@ export function openDraft(batch: NewBatch): Statement {
 export function insertRows(
   batch: NewBatch,
   rows: NewRow[],
-): { tasks: Statement[]; inputs: Statement[]; keys: Statement[] } {
+): { touched: Statement; tasks: Statement[]; inputs: Statement[]; keys: Statement[] } {
   return {
+    touched: touchDraft(batch.draft),
     tasks: overValues(
       rows,
       (row) => [row.id, row.position, row.model, row.priority, row.maxRetries, row.timeoutMs],
@@ -158,7 +159,7 @@ export function publishDraft(
     published: {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
-              cancelled = ${countOf("cancelled")},
+              cancelled = ${countOf("cancelled")}, updated_at = created_at,
               truncated = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq
                            AND t.status = 'completed' AND t.is_truncated)
             WHERE ${which.where} RETURNING total`,
@@ -252,6 +253,7 @@ function keepKey(idempotency: Idempotency, which: Which, now: number): Statement
 }
 
 export type RemoveUnit = {
+  touched: Statement;
   inputs: Statement;
   keys: Statement;
   tasks: Statement;
@@ -267,6 +269,7 @@ export function removeFromDraft(draft: string, limit: number): RemoveUnit {
     args: [draft, limit],
   });
   return {
+    touched: touchDraft(draft),
     inputs: of("task_inputs", "task"),
     keys: of("idempotency_keys", "task"),
     tasks: of("tasks", "seq"),
@@ -275,6 +278,22 @@ export function removeFromDraft(draft: string, limit: number): RemoveUnit {
               AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq)`,
       args: [draft],
     },
+  };
+}
+
+/** The names of drafts that nobody has touched for `silentMs`, by the database's clock. */
+export function findSilentDrafts(silentMs: number): Statement<{ id: string }> {
+  return {
+    sql: `SELECT id FROM batches WHERE status = 'ingesting' AND updated_at < ${DATABASE_NOW} - ?`,
+    args: [silentMs],
+  };
+}
+
+/** Proves that somebody works on a draft. */
+function touchDraft(draft: string): Statement {
+  return {
+    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW} WHERE id = ? AND status = 'ingesting'`,
+    args: [draft],
   };
 }
 

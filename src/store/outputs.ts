@@ -1,40 +1,35 @@
 import type { Statement } from "../db/unit.ts";
 
-/** A process that took an output on and has not written it after this time is taken to be gone. */
-const STALE_MS = 600_000;
-
+/** An output that nobody writes: a node that looks for one writes none, whatever its row says. */
 const NEXT = `SELECT seq FROM batches
-  WHERE output_status IN ('pending', 'writing') AND (output_status = 'pending' OR output_at < ?)
+  WHERE output_status IN ('pending', 'writing')
+    AND (output_status = 'pending' OR output_owner IS NULL OR output_owner = ?
+         OR output_owner NOT IN (SELECT seq FROM nodes))
   LIMIT 1`;
 
 /** Whether there is an output file to write: a row if so. */
-export function findOutput(now: number): Statement<{ seq: number }> {
-  return { sql: NEXT, args: [now - STALE_MS] };
+export function findOutput(node: number): Statement<{ seq: number }> {
+  return { sql: NEXT, args: [node] };
 }
 
 /**
- * Takes on the output file of one batch that has ended, so that no other process writes it, too.
+ * Takes on the output file of one batch that has ended, so that no other process writes it, too, as
+ * long as the node lives.
  */
-export function takeOutput(now: number): Statement<{ id: string }> {
+export function takeOutput(node: number, now: number): Statement<{ id: string }> {
   return {
-    sql: `UPDATE batches SET output_status = 'writing', output_at = ?
+    sql: `UPDATE batches SET output_status = 'writing', output_owner = ?, output_at = ?
           WHERE seq = (${NEXT}) RETURNING id`,
-    args: [now, now - STALE_MS],
+    args: [node, now, node],
   };
 }
 
-/** Nobody else can be alive: what was being written is to be written again. */
-export const FREE_OUTPUTS: Statement = {
-  sql: `UPDATE batches SET output_status = 'pending' WHERE output_status = 'writing'`,
-  args: [],
-};
-
-/** Keeps what became of it, unless the batch has been started again meanwhile. */
-export function endOutput(seq: number, error: string | null, now: number): Statement {
+/** Keeps what became of it, unless the batch was started again or another node took it on meanwhile. */
+export function endOutput(seq: number, node: number, error: string | null, now: number): Statement {
   return {
-    sql: `UPDATE batches SET output_status = ?, output_error = ?, output_at = ?
-          WHERE seq = ? AND output_status = 'writing'`,
-    args: [error === null ? "written" : "failed", error, now, seq],
+    sql: `UPDATE batches SET output_status = ?, output_error = ?, output_at = ?, output_owner = NULL
+          WHERE seq = ? AND output_status = 'writing' AND output_owner = ?`,
+    args: [error === null ? "written" : "failed", error, now, seq, node],
   };
 }
 

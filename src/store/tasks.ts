@@ -13,6 +13,7 @@ import {
   taskInputs,
   tasks,
 } from "../db/schema.ts";
+import type { Statement } from "../db/unit.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { prepareOnce } from "./prepared.ts";
 
@@ -60,6 +61,15 @@ export async function findTask(db: Db, id: string): Promise<TaskRecord | undefin
       .prepare(),
   ).get({ id });
   return record && { ...record, task: toLive(record.task, record.queued) };
+}
+
+/** Those of some tasks that have not ended. */
+export function findOpenTasks(tasks: readonly number[]): Statement<{ seq: number }> {
+  return {
+    sql: `SELECT t.seq FROM json_each(?) r CROSS JOIN tasks t ON t.seq = r.value
+          WHERE t.status = 'pending'`,
+    args: [JSON.stringify(tasks)],
+  };
 }
 
 export type TaskFilter = {

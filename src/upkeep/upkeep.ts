@@ -2,7 +2,9 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createLoop, type Loop } from "../lib/loop.ts";
+import { sweepAll } from "../services/batch-sweeps.ts";
 import { watchBudgets } from "../services/budgets.ts";
+import { removeSilentDrafts } from "../services/ingest.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
@@ -10,11 +12,15 @@ import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 const WATCH_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const MAX_RETRY_MS = 60_000;
+const LEFT_EVERY_MS = 5000;
+/** Rows are written a chunk at a time, each in far less than this. */
+const SILENT_DRAFT_MS = 30_000;
 
 export type Upkeep = { start(): void; stop(): Promise<void> };
 
 /**
- * What every process does beside its work: it looks for what is wrong, and removes what is old. On a
+ * What every process does beside its work: it looks for what is wrong, finishes what others have left
+ * undone, and removes what is old. On a
  * shared database all do; an alert is told once all the same, and what is removed is gone. Each has a
  * loop of its own, so that none waits for another.
  */
@@ -44,6 +50,14 @@ export function createUpkeep(ctx: Context): Upkeep {
       booksSeenAt = now;
     }),
   ];
+  const leftovers = [
+    every(LEFT_EVERY_MS, "Tasks of a batch could not be cancelled or made pending", () =>
+      sweepAll(ctx),
+    ),
+    every(LEFT_EVERY_MS, "An abandoned draft of a batch could not be removed", () =>
+      removeSilentDrafts(ctx, SILENT_DRAFT_MS),
+    ),
+  ];
   const pruning = [
     every(PRUNE_EVERY_MS, "Old events could not be removed", () => pruneHistory(ctx)),
     every(PRUNE_EVERY_MS, "Old metrics could not be removed", () => pruneMetrics(ctx)),
@@ -51,11 +65,11 @@ export function createUpkeep(ctx: Context): Upkeep {
 
   return {
     start() {
-      for (const loop of [...watches, ...pruning]) loop.start();
-      for (const loop of pruning) loop.nudge();
+      for (const loop of [...watches, ...leftovers, ...pruning]) loop.start();
+      for (const loop of [...leftovers, ...pruning]) loop.nudge();
     },
     async stop() {
-      await Promise.all([...watches, ...pruning].map((loop) => loop.stop()));
+      await Promise.all([...watches, ...leftovers, ...pruning].map((loop) => loop.stop()));
     },
   };
 }

@@ -20,18 +20,18 @@ const FAILED: Attempt = {
 };
 
 test("a delivery is tried again after the promised times, a tenth more or less, and then no more", () => {
-  const waits = Array.from({ length: 10 }, (_, i) => nextAttemptAt(i + 1, FAILED, 0.5));
+  const waits = Array.from({ length: 10 }, (_, i) => nextAttemptAt(i + 1, FAILED, 1000, 0.5));
   const expected = RETRY_DELAYS_MS.map((delay) => 1000 + delay);
   expect(waits).toEqual([...expected, undefined]);
-  expect(nextAttemptAt(1, FAILED, 0)).toBe(1000 + 4500);
-  expect(nextAttemptAt(1, FAILED, 1)).toBe(1000 + 5500);
+  expect(nextAttemptAt(1, FAILED, 1000, 0)).toBe(1000 + 4500);
+  expect(nextAttemptAt(1, FAILED, 1000, 1)).toBe(1000 + 5500);
 });
 
 test("it waits as long as the receiver asks, a day at most, and not at all for one that is gone", () => {
-  expect(nextAttemptAt(1, { ...FAILED, retryAfterMs: 60_000 }, 0.5)).toBe(61_000);
-  expect(nextAttemptAt(2, { ...FAILED, retryAfterMs: 60_000 }, 0.5)).toBe(301_000);
-  expect(nextAttemptAt(1, { ...FAILED, retryAfterMs: 1e12 }, 0.5)).toBe(1000 + 86_400_000);
-  expect(nextAttemptAt(1, { ...FAILED, isGone: true }, 0.5)).toBeUndefined();
+  expect(nextAttemptAt(1, { ...FAILED, retryAfterMs: 60_000 }, 1000, 0.5)).toBe(61_000);
+  expect(nextAttemptAt(2, { ...FAILED, retryAfterMs: 60_000 }, 1000, 0.5)).toBe(301_000);
+  expect(nextAttemptAt(1, { ...FAILED, retryAfterMs: 1e12 }, 1000, 0.5)).toBe(1000 + 86_400_000);
+  expect(nextAttemptAt(1, { ...FAILED, isGone: true }, 1000, 0.5)).toBeUndefined();
 });
 
 test("what is about the same thing starts in order, what is not at the same time", () => {

@@ -51,7 +51,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     const dead = { at: 0, latencyMs: 1, status: null, error: "connection refused" };
     const ctx = {
       ...app.ctx,
-      clock: { ...app.ctx.clock, now: () => clock.now },
+      clock: { ...app.ctx.clock, now: () => clock.now, steady: () => clock.now },
       probeProvider: async () => dead,
     };
     const watch = createProviderWatch(ctx);

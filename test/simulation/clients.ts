@@ -3,7 +3,7 @@ import { LibsqlError } from "@libsql/client";
 import type { TaskInput } from "../../src/domain/task-input.ts";
 import { AppError } from "../../src/errors.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
-import { createBatch } from "../../src/services/batches.ts";
+import { createBatch, getBatch } from "../../src/services/batches.ts";
 import type { Caller } from "../../src/services/caller.ts";
 import {
   cancelBatch,
@@ -44,6 +44,8 @@ export type ClientWorld = {
   /** Something that no client should ever see. */
   complain(what: string): void;
   watch(node: Node): void;
+  /** Kills a node after `ms`. */
+  crash(node: Node, ms: number): void;
   /** How many more of what costs a world much time, whatever it does. */
   left: { webhooks: number; schedules: number; readers: number };
 };
@@ -155,12 +157,19 @@ function begin(action: Action, acting: Acting): Begun {
     case "dry run":
       ledger.mayStartBatch(batch);
       return of(`${action} ${batch}`, executeBatch(ctx, batch, { isDryRun: action === "dry run" }));
+    case "rehearse":
+      ledger.mayStartBatch(batch);
+      ledger.mayStartBatch(batch);
+      return of(`rehearse ${batch}, then execute it`, rehearse(acting, batch));
     case "pause":
       return of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED));
     case "resume":
       return of(`resume ${batch}`, resumeBatch(ctx, batch));
     case "cancel batch":
       return of(`cancel batch ${batch}`, cancelBatch(ctx, batch));
+    case "cancel batch and crash":
+      acting.crash(node, luck.about(40));
+      return of(`cancel batch ${batch}, then crash`, cancelBatch(ctx, batch));
     case "retry": {
       const statuses = luck.chance(0.5)
         ? (["failed"] as const)
@@ -245,6 +254,21 @@ async function cancelThenExecute({ luck, ledger, node: { ctx } }: Acting): Promi
   await executeTask(ctx, id, { isDryRun: false, priority: undefined });
 }
 
+const REHEARSAL_MS = 3000;
+
+/** A dry run, and when it has ended the real one. */
+async function rehearse({ timeline, node: { ctx } }: Acting, id: string): Promise<void> {
+  await executeBatch(ctx, id, { isDryRun: true });
+  const end = timeline.now() + REHEARSAL_MS;
+  while (timeline.now() < end) {
+    await ctx.clock.sleep(50);
+    const { status } = await getBatch(ctx, id);
+    if (status === "running") continue;
+    await executeBatch(ctx, id, { isDryRun: false });
+    return;
+  }
+}
+
 function change(acting: Acting, id: string): Promise<unknown> {
   const { prompt } = requestFor(acting, id);
   return updateTask(
@@ -259,9 +283,10 @@ function fillBatch(acting: Acting, id: string): Begun {
   const size = luck.int(1, plan.batchSize);
   const isDear = luck.chance(0.3);
   const maxCostUsd = isDear ? luck.int(1, 6) : undefined;
+  // Tasks that named the batch earlier may be described anew.
+  if (ledger.batches.includes(id)) ledger.mayRefill(id);
   remember(ledger.batches, id);
   ledger.mayStartBatch(id);
-  ledger.mayRefill(id);
   if (isDear) ledger.mayLimit();
   const tasks = Array.from({ length: size }, (_, i) => {
     const request = requestFor(acting, `${id}-${i}`);

@@ -52,10 +52,15 @@ export type Database = {
   /** A node's connection. Without `network` it is a file of its own, where a call ends in the same round. */
   connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection;
   faults: DatabaseFaults;
-  /** Set to hear of each commit that changed something, at once. */
-  onCommit: () => void;
+  /** Set to hear at once of each commit that wrote something, and which tables its texts name. */
+  onCommit: (touched: Touched) => void;
   close(): void;
 };
+
+/** What the statements of a commit name. */
+export type Touched = { events: boolean; money: boolean; nodes: boolean };
+
+type Known = Touched & { sql: string; asksTime: boolean; isRead: boolean };
 
 export type Connection = Client & {
   /** Calls fail for so long; those that are under way fail, too, whatever becomes of them. */
@@ -65,9 +70,8 @@ export type Connection = Client & {
 /** A real libSQL database in memory, in virtual time. */
 export function createDatabase(timeline: Timeline, epoch: number, schema: string): Database {
   const truth = createLocalClient(":memory:", 0);
-  // Statements of one turn of the local client run at once, so that the promise has nothing to wait for.
-  void truth.executeMultiple(schema);
-  const statements = new Map<string, string>();
+  atOnce(truth.executeMultiple(schema));
+  const statements = new Map<string, Known>();
   const database: Database = {
     truth,
     faults: NO_DATABASE_FAULTS,
@@ -76,35 +80,54 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
     close: () => truth.close(),
   };
 
-  /** The database's clock is the world's. */
-  function inVirtualTime(given: Given): InStatement {
-    const [sql, args] = toPair(given);
-    let replaced = statements.get(sql);
-    if (replaced === undefined) {
-      replaced = sql.replaceAll(DATABASE_NOW, "(SELECT ms FROM sim_clock)");
-      statements.set(sql, replaced);
+  function know(sql: string): Known {
+    let known = statements.get(sql);
+    if (!known) {
+      // The database's clock is the world's.
+      const inVirtualTime = sql.replaceAll(DATABASE_NOW, "(SELECT ms FROM sim_clock)");
+      known = {
+        sql: inVirtualTime,
+        asksTime: inVirtualTime !== sql,
+        isRead: IS_READ.test(sql),
+        events: sql.includes("INTO events"),
+        money: /cost_usd|reserved|api_keys/.test(sql),
+        nodes: /\bnodes\b/.test(sql),
+      };
+      statements.set(sql, known);
     }
-    if (replaced !== sql) setClock();
-    return args === undefined ? replaced : { sql: replaced, args };
+    return known;
   }
 
   let clockSays = -1;
   function setClock(): void {
     const ms = Math.floor(epoch + timeline.now());
-    if (ms !== clockSays) void truth.execute({ sql: "UPDATE sim_clock SET ms = ?", args: [ms] });
+    if (ms !== clockSays) atOnce(truth.execute({ sql: "UPDATE sim_clock SET ms = ?", args: [ms] }));
     clockSays = ms;
   }
 
   type Call = { given: Given[]; mode: "write" | "read" | undefined };
 
   async function take({ given, mode }: Call): Promise<ResultSet[]> {
-    const all = given.map(inVirtualTime);
+    const touched = { events: false, money: false, nodes: false };
+    let hasWritten = false;
+    const all = given.map((one): InStatement => {
+      const [sql, args] = toPair(one);
+      const known = know(sql);
+      if (known.asksTime) setClock();
+      if (!known.isRead) {
+        hasWritten = true;
+        touched.events ||= known.events;
+        touched.money ||= known.money;
+        touched.nodes ||= known.nodes;
+      }
+      return args === undefined ? known.sql : { sql: known.sql, args };
+    });
     const [only] = all;
     const results =
       mode === undefined && only !== undefined
         ? [await truth.execute(only)]
         : await truth.batch(all, mode);
-    if (given.some((one) => !IS_READ.test(toPair(one)[0]))) database.onCommit();
+    if (hasWritten) database.onCommit(touched);
     return results;
   }
 
@@ -170,6 +193,15 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
   }
 
   return database;
+}
+
+/** What the local client does, it has done when it returns; its promise only tells of errors. */
+function atOnce(work: Promise<unknown>): void {
+  work.catch((error: unknown) =>
+    queueMicrotask(() => {
+      throw error;
+    }),
+  );
 }
 
 const IS_READ = /^\s*(select|with|pragma)\b/i;

@@ -15,6 +15,7 @@ export type Faulty = {
   nodes: (Node | undefined)[];
   calls: ReturnType<typeof createCallChecks>;
   counts: { kills: number };
+  attend(work: Promise<unknown>): void;
   leave(index: number, downMs: number): void;
 };
 
@@ -49,7 +50,7 @@ function applyToNode(world: Faulty, node: Node, fault: NodeFault): void {
       world.counts.kills++;
       return world.leave(fault.node, fault.downMs);
     case "stop":
-      return void stop(world, node, fault.downMs);
+      return world.attend(stop(world, node, fault.downMs));
     case "pause":
       world.calls.excuse((call) => call.node === fault.node, now + fault.ms);
       return node.clock.pause(fault.ms);

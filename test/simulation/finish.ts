@@ -4,6 +4,7 @@ import { updateBatch, resumeBatch } from "../../src/services/run-batch.ts";
 import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import { firstMissed } from "./readers.ts";
+import { checkSchedules } from "./schedule-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import type { World } from "./world.ts";
 
@@ -11,7 +12,7 @@ import type { World } from "./world.ts";
 const FINISH_MS = 60_000;
 /** A webhook's second retry follows after five minutes. */
 const DELIVERY_MS = 420_000;
-const LOOK_EVERY_MS = 250;
+const LOOK_EVERY_MS = 500;
 
 /**
  * With no more faults, everything comes to its end: dead nodes are back (or not, if another lives),
@@ -24,17 +25,14 @@ export function letFinish(world: World): void {
   let open: string[] = ["not looked yet"];
   let isLooking = false;
   const look = () => {
-    if (!isLooking) {
-      isLooking = true;
-      void carryOn(world)
-        .then(() => findOpen(world))
-        .then(
-          (found) => (open = found),
-          (error: unknown) => (open = [`the database cannot be asked: ${String(error)}`]),
-        )
-        .finally(() => (isLooking = false));
-    }
     timeline.at(timeline.now() + LOOK_EVERY_MS, look);
+    if (isLooking) return;
+    isLooking = true;
+    const looking = carryOn(world)
+      .then(() => findOpen(world))
+      .then((found) => (open = found))
+      .finally(() => (isLooking = false));
+    world.attend(looking);
   };
   look();
   const isQuiet = () => open.length === 0;
@@ -45,15 +43,13 @@ export function letFinish(world: World): void {
   else if (!timeline.run(isQuiet, start + DELIVERY_MS))
     for (const what of open) complain(`never delivered: ${what}`);
   // What is on its way to readers arrives.
-  timeline.run(() => false, timeline.now() + 3000);
-  void checkEnd(world);
+  timeline.run(() => false, timeline.now() + 1000);
+  world.attend(checkEnd(world));
   timeline.run(() => false, timeline.now() + 1);
 }
 
 function revive(world: World): void {
-  const isServed = world.nodesAlive().some((node) => node.ctx.config.role !== "api");
-  if (world.plan.leavesDead && isServed) return;
-  for (const [index] of world.plan.nodes.entries()) world.start(index);
+  for (const [index] of world.plan.nodes.entries()) if (!world.staysDead()) world.start(index);
 }
 
 /** As an operator who wants everything done: no caps, no budgets, nothing paused, no more fires. */
@@ -97,7 +93,7 @@ const OPEN = `
   UNION ALL SELECT 'schedule ' || id FROM schedules WHERE is_active = 1
   UNION ALL SELECT 'delivery ' || d.seq || ' of event ' || d.event FROM webhook_deliveries d
     JOIN webhooks w ON w.seq = d.webhook AND w.is_active = 1 WHERE d.status = 'pending'
-  UNION ALL SELECT 'delivery of ' || (SELECT max(id) FROM events) - w.cursor || ' events at webhook ' || w.id
+  UNION ALL SELECT 'delivery of ' || ((SELECT max(id) FROM events) - w.cursor) || ' events at webhook ' || w.id
     FROM webhooks w WHERE w.is_active = 1 AND w.cursor < (SELECT max(id) FROM events WHERE type <> 'batch.progress')
   LIMIT 10`;
 
@@ -105,7 +101,8 @@ async function findOpen(world: World): Promise<string[]> {
   const { rows } = await world.database.truth.execute(OPEN);
   const open = rows.map((row) => String(row[0]));
   for (const node of world.nodesAlive()) {
-    const held = node.parts.engineState()?.inFlight ?? 0;
+    const state = node.parts.engineState();
+    const held = Math.max(state?.inFlight ?? 0, state?.remembered ?? 0);
     if (held > 0) open.push(`node ${node.index} holds ${held} calls`);
   }
   return open;
@@ -120,6 +117,10 @@ async function checkEnd(world: World): Promise<void> {
       complain(`a reader that began after ${reader.start} never got event ${missed}`);
   }
   await checkDeliveries(world);
+  const isSteady =
+    !world.plan.faults.some(({ kind }) => kind === "jump") &&
+    !("change schedule" in world.plan.actions);
+  await checkSchedules(database.truth, { isSteady, complain });
   const { rows } = await database.truth.execute(
     `SELECT t.id, max(t.run) AS runs, count(*) AS n FROM tasks t GROUP BY t.id`,
   );

@@ -34,6 +34,7 @@ export function createNodeClock(
   let pausedUntil = 0;
   let isDead = false;
   const rate = 1 + drift;
+  const startedAt = epoch + offsetMs;
 
   function arrive(ms: number, happen: () => void): Cancel {
     let cancel = timeline.at(timeline.now() + ms, function come() {
@@ -47,6 +48,7 @@ export function createNodeClock(
   return {
     now: () => Math.floor(epoch + timeline.now() * rate + offset),
     monotonic: () => timeline.now() * rate,
+    steady: () => Math.floor(startedAt + timeline.now() * rate),
     setTimeout: (callback, ms) => arrive(Math.max(SHORTEST_MS, ms) / rate, callback),
     setInterval(callback, ms) {
       const period = Math.max(SHORTEST_MS, ms) / rate;

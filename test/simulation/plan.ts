@@ -35,9 +35,11 @@ export const ACTIONS = [
   "create batch",
   "execute batch",
   "dry run",
+  "rehearse",
   "pause",
   "resume",
   "cancel batch",
+  "cancel batch and crash",
   "retry",
   "delete batch",
   "change batch",
@@ -79,13 +81,13 @@ const HOUR_MS = 3_600_000;
  */
 export function planOf(seed: string, profile: Profile): Plan {
   const luck = createLuck(`${profile}/${seed}`);
-  const activeMs = luck.int(4000, 15_000);
+  const activeMs = luck.int(3000, 9000);
   const count = profile === "single" ? 1 : luck.int(2, 3);
   const nodes = Array.from({ length: count }, (_, i) => nodeOf(luck, profile, i));
-  const clients = Array.from({ length: luck.int(1, 5) }, (_, i): ClientPlan => ({
+  const clients = Array.from({ length: luck.int(1, 4) }, (_, i): ClientPlan => ({
     seed: `${profile}/${seed}/client ${i}`,
     key: luck.int(0, 1),
-    thinkMs: luck.pick([20, 100, 400]),
+    thinkMs: luck.pick([30, 100, 400]),
   }));
   return {
     seed,
@@ -96,7 +98,7 @@ export function planOf(seed: string, profile: Profile): Plan {
     clients,
     actions: actionsOf(luck),
     flags: FLAGS.filter(() => luck.chance(0.25)),
-    batchSize: Number(luck.weighted({ 4: 4, 25: 4, 60: 2, 1400: luck.chance(0.2) ? 1 : 0 })),
+    batchSize: Number(luck.weighted({ 4: 5, 25: 4, 60: 2, 300: luck.chance(0.2) ? 1 : 0 })),
     chunks: chunksOf(luck),
     faults: faultsOf(luck, profile, activeMs, count),
     leavesDead: luck.chance(0.5),

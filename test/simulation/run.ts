@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 
+import { runMutants } from "./mutants.ts";
 import { isProfile, type Profile, PROFILES } from "./plan.ts";
 import { simulate } from "./seeds.ts";
 import { traceSeed } from "./trace.ts";
@@ -7,6 +8,7 @@ import { traceSeed } from "./trace.ts";
 /*
  * bun run simulate [--seeds 1000] [--from 1] [--profile single|fleet]
  * bun run simulate --seed 4711 [--profile single] [--trace]
+ * bun run simulate --mutants [--mutant NAME]
  *
  * Exits with 1 where a seed found something.
  */
@@ -17,8 +19,12 @@ const { values } = parseArgs({
     profile: { type: "string" },
     seed: { type: "string" },
     trace: { type: "boolean", default: false },
+    mutants: { type: "boolean", default: false },
+    mutant: { type: "string" },
   },
 });
+
+if (values.mutants) process.exit((await runMutants(values.mutant)) ? 0 : 1);
 
 const profiles = values.profile === undefined ? [...PROFILES] : [requireProfile(values.profile)];
 if (values.seed === undefined) {

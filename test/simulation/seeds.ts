@@ -16,9 +16,9 @@ export type Range = {
 };
 
 /** Seeds that a process is given at a time. */
-const AT_A_TIME = 20;
+const AT_A_TIME = 10;
 const TELL_EVERY_MS = 10_000;
-const MOST_TOLD = 3;
+const MOST_TOLD = 8;
 
 /** Lives through many seeds, in a process for each core. Returns those that found something. */
 export async function simulate(range: Range): Promise<SeedReport[]> {
@@ -80,8 +80,8 @@ function startWorker(root: string) {
   const answers = linesOf(child.stdout);
   return {
     async run(job: { profile: Profile; from: number; count: number }): Promise<SeedReport[]> {
-      child.stdin.write(`${JSON.stringify(job)}\n`);
-      child.stdin.flush();
+      await child.stdin.write(`${JSON.stringify(job)}\n`);
+      await child.stdin.flush();
       const { value, done } = await answers.next();
       if (done) throw new Error(`the process that lived ${JSON.stringify(job)} died`);
       return JSON.parse(value) as SeedReport[];

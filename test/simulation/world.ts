@@ -19,7 +19,7 @@ import { createTimeline } from "./timeline.ts";
 
 /** The first moment of every world: a Monday. */
 const EPOCH = Date.UTC(2026, 0, 5, 8);
-const CHECK_EVERY_MS = 500;
+const CHECK_EVERY_MS = 1000;
 /** A world that is broken says so often enough. */
 const MOST_COMPLAINTS = 20;
 
@@ -58,6 +58,11 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
   const trace: string[] = [];
   const counts = { kills: 0, starts: 0 };
   const calls = createCallChecks(provider.calls);
+
+  /** Work that the world does beside its nodes; what goes wrong in it is a fault of the world. */
+  function attend(work: Promise<unknown>): void {
+    work.catch((error: unknown) => complain(`the world itself failed: ${String(error)}`));
+  }
 
   function note(line: () => string): void {
     if (isTraced) trace.push(`${timeline.now().toFixed(1).padStart(9)}  ${line()}`);
@@ -103,7 +108,15 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
     node.clock.kill();
     nodes[index] = undefined;
     calls.excuse((call) => call.node === index, timeline.now());
-    timeline.at(timeline.now() + downMs, () => start(index));
+    timeline.at(timeline.now() + downMs, () => {
+      if (!staysDead()) start(index);
+    });
+  }
+
+  /** Once faults have stopped, a node may stay dead as long as another one does its work. */
+  function staysDead(): boolean {
+    const isServed = nodes.some((node) => node !== undefined && node.ctx.config.role !== "api");
+    return timeline.now() >= plan.activeMs && plan.leavesDead && isServed;
   }
 
   const living = () =>
@@ -132,11 +145,21 @@ function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
     isShared,
     note,
     complain,
+    attend,
     start,
     leave,
+    staysDead,
     nodeFor,
     left: { webhooks: 3, schedules: 2, readers: 3 },
     nodesAlive: () => nodes.filter((node): node is Node => node !== undefined),
+    crash(node: Node, ms: number): void {
+      timeline.at(timeline.now() + ms, () => {
+        if (nodes[node.index] !== node || timeline.now() > plan.activeMs) return;
+        counts.kills++;
+        note(() => `node ${node.index}  crashes`);
+        leave(node.index, ms * 40);
+      });
+    },
     watch(node: Node): void {
       const luckOfReader = luck.fork(`reader ${readers.length}`);
       const lastEvent = history.last;
@@ -187,40 +210,44 @@ function insideOneTask(work: () => void): Promise<void> {
 }
 
 function begin(world: World): void {
-  const { plan, timeline, database, ledger, history, complain, note } = world;
+  const { plan, timeline, database, ledger, history, complain, note, attend } = world;
   for (const [i, id] of KEYS.entries())
-    void database.truth.execute({
-      sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at)
+    attend(
+      database.truth.execute({
+        sql: `INSERT INTO api_keys (seq, id, name, hash, prefix, scopes, origin, created_at)
             VALUES (?, ?, ?, ?, '', '["admin"]', 'api', ?)`,
-      args: [i + 1, id, id, id, EPOCH],
-    });
+        args: [i + 1, id, id, id, EPOCH],
+      }),
+    );
   const checkRun = createRunChecks(database.truth, ledger, complain);
   const checkMoney = createMoneyChecks(database.truth, complain, ledger.aloneIn);
   const checkState = createStateChecks(database.truth, complain);
   let livingNodes = 0;
-  database.onCommit = () => {
-    void history.advance().then(async (rows) => {
-      for (const row of rows) {
-        note(
-          () =>
-            `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
-        );
-        await checkRun(row);
-      }
-    });
-    if (ledger.hasLimits()) void checkMoney();
-    if (!world.isShared) return;
-    void database.truth.execute("SELECT count(*) AS n FROM nodes").then(({ rows }) => {
-      const n = Number(rows[0]?.["n"]);
-      // A node was given up: what it does at present will be done again.
-      if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
-      livingNodes = n;
-    });
+  const lookAtEvents = async () => {
+    for (const row of await history.advance()) {
+      note(
+        () =>
+          `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
+      );
+      await checkRun(row);
+    }
+  };
+  const lookAtNodes = async () => {
+    const { rows } = await database.truth.execute("SELECT count(*) AS n FROM nodes");
+    const n = Number(rows[0]?.["n"]);
+    // A node was given up: what it does at present will be done again.
+    if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
+    livingNodes = n;
+  };
+  database.onCommit = (touched) => {
+    if (touched.events) attend(lookAtEvents());
+    if (touched.money && ledger.hasLimits()) attend(checkMoney());
+    if (touched.nodes && world.isShared) attend(lookAtNodes());
   };
   world.provider.onCall = (call) =>
     note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
   const check = () => {
-    void checkState();
+    attend(checkState());
     timeline.at(timeline.now() + CHECK_EVERY_MS, check);
   };
   check();

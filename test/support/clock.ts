@@ -7,6 +7,7 @@ export function toldTime(start = 0) {
     ...createSystemClock(),
     now: () => told.now,
     monotonic: () => told.now,
+    steady: () => told.now,
   };
   return { told, clock };
 }

@@ -22,6 +22,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
   const app = await startServer({ ...(env ?? provider?.env), ROLE: "api" });
   const clock = { now: Date.parse(time) };
   app.ctx.clock.now = () => clock.now;
+  app.ctx.clock.steady = () => clock.now;
   const timers = new Set<{ ms: number }>();
   const setTimer: Clock["setTimeout"] = (_callback, ms) => {
     const timer = { ms };

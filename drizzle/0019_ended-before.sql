@@ -1,0 +1,1 @@
+ALTER TABLE `batches` ADD `ended_before` integer DEFAULT 0 NOT NULL;

@@ -1,0 +1,18 @@
+import { expect, test } from "bun:test";
+
+import { estimateCompletion } from "../../src/domain/outlook.ts";
+
+const running = { status: "running", total: 1000, cancelled: 0, running: 0, truncated: 0 };
+
+test("a batch that was started again is judged by what it has done since", () => {
+  const again = { ...running, completed: 910, failed: 0, startedAt: 0, endedBefore: 900 };
+  // Ten in ten seconds, ninety to go.
+  expect(estimateCompletion(again, null, 10_000)).toBe(100_000);
+  expect(estimateCompletion({ ...again, completed: 900 }, null, 10_000)).toBeNull();
+});
+
+test("nothing is foretold before something has ended, or of a batch that does not run", () => {
+  const first = { ...running, completed: 0, failed: 0, startedAt: 0, endedBefore: 0 };
+  expect(estimateCompletion(first, null, 1000)).toBeNull();
+  expect(estimateCompletion({ ...first, completed: 5, status: "paused" }, null, 1000)).toBeNull();
+});

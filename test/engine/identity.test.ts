@@ -1,0 +1,152 @@
+import { describe, expect, test } from "bun:test";
+
+import type { ClaimedRun } from "../../src/engine/claimed-run.ts";
+import { createInFlight } from "../../src/engine/in-flight.ts";
+import { createLaneBook } from "../../src/engine/lane-book.ts";
+import type { Outcome } from "../../src/engine/outcome.ts";
+import type { Claimed } from "../../src/store/queue.ts";
+import { fail, startProvider } from "../support/provider.ts";
+import { startServer, until } from "../support/server.ts";
+
+describe("a task that is cancelled and executed again before its first call is reported", () => {
+  const inFlight = () => createInFlight({ maxRetries: 0, retryBaseMs: 1, retryMaxMs: 1 }, () => 0);
+  const row = { task: 1, batch: 0, lane: 0, model: "m", failures: 0 } as Claimed;
+  const called = (run: ClaimedRun) =>
+    ({
+      kind: "called",
+      run,
+      failure: null,
+      final: { task: 1, claim: run.claim, status: "completed", at: 1, provider: "p" },
+    }) as Outcome;
+
+  test("is settled by the newest claim alone, though both calls are reported together", () => {
+    const runs = inFlight();
+    const lane = createLaneBook(8).laneOf(0, "m");
+    const first = runs.begin(row, 1, lane);
+    const second = runs.begin(row, 2, lane);
+    const outcomes = [called(first), called(second)];
+    const { finals } = runs.decide(outcomes, () => false, 0);
+    expect(finals.map(({ claim }) => claim)).toEqual([2]);
+    runs.forget(outcomes, [], () => {});
+    expect(runs.size()).toBe(0);
+  });
+
+  test("is not settled by the older claim after the newer one was", () => {
+    const runs = inFlight();
+    const lane = createLaneBook(8).laneOf(0, "m");
+    const first = runs.begin(row, 1, lane);
+    const second = runs.begin(row, 2, lane);
+    runs.forget([called(second)], [], () => {});
+    expect(runs.decide([called(first)], () => false, 0).finals).toEqual([]);
+  });
+});
+
+describe("a batch that fills in the id that tasks named earlier", () => {
+  const filled = [
+    { id: "x1", prompt: "a" },
+    { id: "x2", prompt: "b" },
+  ];
+
+  test("keeps the answer to the same request, and its cost", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    await app.post("/tasks?execute=true", { id: "x1", batchId: "bb", prompt: "a" });
+    const before = await app.ended("x1");
+    expect((await app.post("/batches", { id: "bb", tasks: filled })).status).toBe(201);
+    expect((await app.get("/tasks/x1")).body.data).toMatchObject({
+      status: "completed",
+      result: { content: before.result.content },
+    });
+    await app.post("/batches/bb/execute");
+    const batch = await app.finished("bb");
+    expect(batch.progress).toMatchObject({ total: 2, completed: 2 });
+    expect(provider.counts).toEqual(
+      new Map([
+        ["a", 1],
+        ["b", 1],
+      ]),
+    );
+    expect(await app.differences()).toEqual([]);
+  });
+
+  test("asks again where the request is another, and keeps the old answer among the executions", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    await app.post("/tasks?execute=true", { id: "x1", batchId: "bb", prompt: "other" });
+    await app.ended("x1");
+    await app.post("/batches", { id: "bb", tasks: filled });
+    expect((await app.get("/tasks/x1")).body.data.status).toBe("pending");
+    await app.post("/batches/bb/execute");
+    await app.finished("bb");
+    const { executions } = (await app.get("/tasks/x1/executions")).body.data;
+    expect(executions).toHaveLength(2);
+    expect(provider.counts.get("a")).toBe(1);
+    expect(await app.differences()).toEqual([]);
+  });
+});
+
+describe("after the clock was put back", () => {
+  test("a retry runs what had failed", async () => {
+    let isWell = false;
+    await using provider = await startProvider((_, response) =>
+      isWell ? undefined : fail(response, 400),
+    );
+    await using app = await startServer(provider.env);
+    await app.post("/batches", { id: "y", tasks: [{ prompt: "a" }, { prompt: "b" }] });
+    await app.post("/batches/y/execute");
+    expect((await app.finished("y")).status).toBe("failed");
+    isWell = true;
+    app.ctx.clock.now = () => Date.now() - 10_000;
+    expect((await app.post("/batches/y/retry")).status).toBe(200);
+    expect(await app.finished("y")).toMatchObject({ status: "completed" });
+  });
+
+  test("a provider with limits goes on at its pace, and retries come when they were due", async () => {
+    await using provider = await startProvider(({ earlier, prompt }, response) =>
+      prompt === "p0" && earlier === 0 ? fail(response, 503) : undefined,
+    );
+    await using app = await startServer({ ...provider.env, PROVIDER_RPM: "1200" });
+    const tasks = Array.from({ length: 60 }, (_, i) => ({ prompt: `p${i}` }));
+    await app.post("/batches", { id: "w", tasks });
+    await app.post("/batches/w/execute");
+    await until(() => provider.requests.length > 5 || undefined);
+    app.ctx.clock.now = () => Date.now() - 3_600_000;
+    expect((await app.finished("w")).progress.completed).toBe(60);
+  });
+});
+
+test("a task and the batch that it names work as the documentation prints them", async () => {
+  await using app = await startServer();
+  const task = {
+    id: "task-001",
+    prompt: "Write a haiku about programming",
+    messages: [
+      { role: "system", content: "You are a creative assistant." },
+      { role: "user", content: "Write a haiku about programming" },
+    ],
+    model: "gpt-4",
+    temperature: 0.7,
+    maxTokens: 1000,
+    metadata: { category: "creative", priority: "high" },
+    batchId: "batch-001",
+    idempotencyKey: "task-001-unique-key",
+  };
+  expect((await app.post("/tasks", task)).status).toBe(201);
+  await app.post("/tasks/task-001/execute");
+  await app.ended("task-001");
+  const batch = {
+    id: "batch-001",
+    name: "Creative Writing Tasks",
+    description: "A collection of creative writing tasks",
+    tasks: [
+      { id: "task-001", prompt: "Write a haiku about programming" },
+      { id: "task-002", prompt: "Write a short story about AI" },
+    ],
+    config: { model: "gpt-4", temperature: 0.7, maxConcurrency: 5 },
+  };
+  const created = await app.post("/batches", batch);
+  expect(created.body.data).toMatchObject({ id: "batch-001", status: "pending", taskCount: 2 });
+  await app.post("/batches/batch-001/execute");
+  expect((await app.finished("batch-001")).progress).toMatchObject({ completed: 2, total: 2 });
+  expect(await app.differences()).toEqual([]);
+});

@@ -1,0 +1,68 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { Profile } from "./plan.ts";
+import { simulate } from "./seeds.ts";
+
+/** A deliberate breakage: a text of a source file, and what stands in its place. */
+type Mutant = {
+  name: string;
+  profile: Profile;
+  file: string;
+  edits: [find: string, put: string][];
+};
+
+/** Each must be caught within so many seeds. */
+const MOST_SEEDS = 500;
+
+export const MUTANTS: Mutant[] = [
+  {
+    name: "settle what another node owns",
+    profile: "fleet",
+    file: "src/store/ended.ts",
+    edits: [["+q.owner = ?", "? IS NOT NULL"]],
+  },
+];
+
+/** Breaks a copy of the tree in one way after the other, and tells which breakages the simulation catches. */
+export async function runMutants(only: string | undefined): Promise<boolean> {
+  let isSound = true;
+  for (const mutant of MUTANTS.filter(({ name }) => only === undefined || name.includes(only))) {
+    const root = copyTree();
+    try {
+      for (const [find, put] of mutant.edits) edit(join(root, mutant.file), find, put);
+      const begun = performance.now();
+      const [first] = await simulate({
+        profiles: [mutant.profile],
+        from: 1,
+        count: MOST_SEEDS,
+        onlyFirst: true,
+        onProgress: () => {},
+        root,
+      });
+      const seconds = Math.round((performance.now() - begun) / 1000);
+      isSound &&= first !== undefined;
+      const how = first ? `seed ${first.seed}: ${first.complaints[0]}` : "not caught";
+      console.log(`| ${mutant.name} | ${mutant.profile} | ${how} | ${seconds} s |`);
+    } finally {
+      rmSync(root, { recursive: true, force: true });
+    }
+  }
+  return isSound;
+}
+
+function copyTree(): string {
+  const root = mkdtempSync(join(tmpdir(), "mutant-"));
+  for (const part of ["src", "test", "drizzle", "package.json", "tsconfig.json", "bunfig.toml"])
+    cpSync(part, join(root, part), { recursive: true });
+  symlinkSync(join(process.cwd(), "node_modules"), join(root, "node_modules"));
+  return root;
+}
+
+/** Fails where the text is not there exactly once or more: a mutant that changes nothing proves nothing. */
+function edit(path: string, find: string, put: string): void {
+  const text = readFileSync(path, "utf8");
+  if (!text.includes(find)) throw new Error(`${path} does not contain ${JSON.stringify(find)}`);
+  writeFileSync(path, text.replaceAll(find, put));
+}

@@ -1,0 +1,42 @@
+import { expect, test } from "bun:test";
+
+import { isProfile, planOf, PROFILES } from "./plan.ts";
+import { simulate } from "./seeds.ts";
+import { createSimulation } from "./simulation.ts";
+
+/** Of each profile; together they take half a minute on two cores. */
+const SEEDS = 150;
+
+test("the same seed gives the same history, event for event", async () => {
+  const simulation = await createSimulation();
+  for (const profile of PROFILES)
+    for (const seed of ["1", "2", "3", "4"]) {
+      const first = await simulation.live(planOf(seed, profile));
+      const second = await simulation.live(planOf(seed, profile));
+      expect(second).toEqual(first);
+      expect(first.runs).toBeGreaterThan(0);
+    }
+}, 60_000);
+
+test("seeds that once found something find nothing any more", async () => {
+  const simulation = await createSimulation();
+  const lines = (await Bun.file(`${import.meta.dir}/corpus.txt`).text()).trim().split("\n");
+  const found: string[] = [];
+  for (const line of lines.filter((text) => !text.startsWith("#"))) {
+    const [profile = "", seed = ""] = line.split(" ");
+    if (!isProfile(profile)) throw new Error(`corpus.txt: ${line}`);
+    const { complaints } = await simulation.live(planOf(seed, profile));
+    if (complaints.length > 0) found.push(`${profile} ${seed}: ${complaints.join("; ")}`);
+  }
+  expect(found).toEqual([]);
+}, 120_000);
+
+test("hundreds of random worlds find nothing", async () => {
+  const found = await simulate({
+    profiles: [...PROFILES],
+    from: 1,
+    count: SEEDS,
+    onProgress: () => {},
+  });
+  expect(found.map(({ seed, profile, complaints }) => [profile, seed, complaints])).toEqual([]);
+}, 240_000);
