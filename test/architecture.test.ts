@@ -35,6 +35,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "services",
     "providers",
     "db",
+    "domain",
     "lib",
     "context.ts",
     "config.ts",
