@@ -1,4 +1,4 @@
-"""Ten calls with a client of openapi-python-client."""
+"""A dozen calls with a client of openapi-python-client."""
 
 import io
 import os
@@ -8,7 +8,7 @@ from http import HTTPStatus
 from runner_client.api.batches import create_batch, execute_batch, get_batch, get_batch_results
 from runner_client.api.files import upload_file
 from runner_client.api.scheduled_tasks import create_scheduled_task
-from runner_client.api.status import get_status
+from runner_client.api.status import get_status, list_models
 from runner_client.api.tasks import create_task, execute_task, get_task, list_tasks
 from runner_client.client import AuthenticatedClient
 from runner_client.models import (
@@ -20,6 +20,7 @@ from runner_client.models import (
     FileUpload,
     GetBatchResponse200,
     GetStatusResponse200,
+    ListModelsResponse200,
     ListTasksResponse200,
     ScheduledTaskCreation,
     Task,
@@ -79,6 +80,10 @@ assert isinstance(wrong, ErrorAnswer) and wrong.error.code == "VALIDATION_ERROR"
 
 status = get_status.sync(client=client)
 assert isinstance(status, GetStatusResponse200) and status.data.services.database == "healthy"
+
+models = list_models.sync(client=client)
+assert isinstance(models, ListModelsResponse200)
+assert models.data.models and all(one.price is None or one.price.input_ >= 0 for one in models.data.models)
 
 schedule = create_scheduled_task.sync(
     client=client,

@@ -1,4 +1,4 @@
-// Ten calls with a client of openapi-typescript and openapi-fetch.
+// A dozen calls with a client of openapi-typescript and openapi-fetch.
 import createClient from "openapi-fetch";
 
 import type { paths } from "./api.d.ts";
@@ -62,6 +62,10 @@ check("validation error", wrong.error?.error.code === "VALIDATION_ERROR");
 
 const status = await api.GET("/api/v1/status");
 check("status", status.data?.data.services.database === "healthy");
+
+const models = await api.GET("/api/v1/models");
+const prices = models.data?.data.models.map(({ price }) => price) ?? [];
+check("models", prices.length > 0 && prices.every((price) => price === null || price.input >= 0));
 
 const schedule = await api.POST("/api/v1/scheduled-tasks", {
   body: { name: "fetch", schedule: "0 9 * * *", inputFile: "fetch.csv", isActive: false },

@@ -1,4 +1,4 @@
-// Ten calls with a client of @hey-api/openapi-ts.
+// A dozen calls with a client of @hey-api/openapi-ts.
 import { client } from "./api/client.gen.ts";
 import * as api from "./api/sdk.gen.ts";
 
@@ -61,6 +61,10 @@ check("validation error", wrong.error?.error.code === "VALIDATION_ERROR");
 
 const status = await api.getStatus();
 check("status", status.data?.data.services.database === "healthy");
+
+const models = await api.listModels();
+const prices = models.data?.data.models.map(({ price }) => price) ?? [];
+check("models", prices.length > 0 && prices.every((price) => price === null || price.input >= 0));
 
 const schedule = await api.createScheduledTask({
   body: { name: "hey", schedule: "0 9 * * *", inputFile: "hey.csv", isActive: false },

@@ -1,4 +1,4 @@
-// Ten calls with a client of orval, which takes addresses as the document has them.
+// A dozen calls with a client of orval, which takes addresses as the document has them.
 import * as api from "./api.ts";
 
 const { SERVER_URL: baseUrl = "", SERVER_KEY: key = "" } = process.env;
@@ -55,6 +55,10 @@ check("validation error", wrong.status === 400 && wrong.data.error.code === "VAL
 
 const status = await api.getStatus();
 check("status", status.status === 200 && status.data.data.services.database === "healthy");
+
+const models = await api.listModels();
+const prices = models.status === 200 ? models.data.data.models.map(({ price }) => price) : [];
+check("models", prices.length > 0 && prices.every((price) => price === null || price.input >= 0));
 
 const schedule = await api.createScheduledTask({
   name: "orval",
