@@ -18,7 +18,7 @@ test("the same seed gives the same history, event for event", async () => {
       const second = await simulation.live(planOf(seed, profile));
       expect(second).toEqual(first);
     }
-}, 60_000);
+}, 240_000);
 
 test("seeds that once found something find nothing any more", async () => {
   const simulation = await createSimulation();
@@ -31,7 +31,7 @@ test("seeds that once found something find nothing any more", async () => {
     if (complaints.length > 0) found.push(`${profile} ${seed}: ${complaints.join("; ")}`);
   }
   expect(found).toEqual([]);
-}, 120_000);
+}, 240_000);
 
 test("random worlds of one node find nothing beyond what FOUND.md lists as open", async () => {
   const found = await simulate({
