@@ -231,7 +231,7 @@ export function buttonsOf(batch, refresh) {
         "For spreadsheets",
         () => download(`${path}/results?format=csv&safe=true`, `${batch.id}-results.csv`),
         {
-          "aria-label": `Download the results of ${batch.name} so that a spreadsheet runs none of them as a formula`,
+          "aria-label": `For spreadsheets: the results of ${batch.name}, none of which runs as a formula`,
         },
       ),
     );
