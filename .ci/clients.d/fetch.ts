@@ -2,20 +2,10 @@
 import createClient from "openapi-fetch";
 
 import type { paths } from "./api.d.ts";
+import { check, until } from "./steps.ts";
 
 const { SERVER_URL: baseUrl = "", SERVER_KEY: key = "" } = process.env;
 const api = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
-
-function check(name: string, isRight: boolean): void {
-  if (!isRight) throw new Error(name);
-}
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (await isTrue()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error("it did not happen in time");
-}
 
 const id = "fetch-1";
 const made = await api.POST("/api/v1/tasks", { body: { id, prompt: "Say hello." } });

@@ -1,20 +1,10 @@
 // A dozen calls with a client of @hey-api/openapi-ts.
 import { client } from "./api/client.gen.ts";
 import * as api from "./api/sdk.gen.ts";
+import { check, until } from "./steps.ts";
 
 const { SERVER_URL: baseUrl = "", SERVER_KEY: key = "" } = process.env;
 client.setConfig({ baseUrl, auth: () => key });
-
-function check(name: string, isRight: boolean): void {
-  if (!isRight) throw new Error(name);
-}
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (await isTrue()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error("it did not happen in time");
-}
 
 const id = "hey-1";
 const made = await api.createTask({ body: { id, prompt: "Say hello." } });

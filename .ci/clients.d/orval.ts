@@ -1,5 +1,6 @@
 // A dozen calls with a client of orval, which takes addresses as the document has them.
 import * as api from "./api.ts";
+import { check, until } from "./steps.ts";
 
 const { SERVER_URL: baseUrl = "", SERVER_KEY: key = "" } = process.env;
 const send = globalThis.fetch;
@@ -8,17 +9,6 @@ globalThis.fetch = ((path: string, init: RequestInit = {}) => {
   headers.set("Authorization", `Bearer ${key}`);
   return send(new URL(path, baseUrl), { ...init, headers });
 }) as typeof fetch;
-
-function check(name: string, isRight: boolean): void {
-  if (!isRight) throw new Error(name);
-}
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (await isTrue()) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error("it did not happen in time");
-}
 
 const id = "orval-1";
 const made = await api.createTask({ id, prompt: "Say hello." });
