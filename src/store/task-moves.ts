@@ -1,15 +1,7 @@
 import type { Statement } from "../db/unit.ts";
+import { cancelWhere, type CancelUnit } from "./cancel.ts";
 import { countMove, finishBatches } from "./counters.ts";
-import { GENERATION_OF_BATCH } from "./generations.ts";
-import {
-  CANCELLED_RUN,
-  type CancelledRun,
-  enqueue,
-  IS_RUNNING,
-  type Queued,
-  type RunOptions,
-} from "./queue.ts";
-import { addCancelled } from "./rollups.ts";
+import { enqueue, IS_RUNNING, type Queued, type RunOptions } from "./queue.ts";
 
 /** A task that is neither running nor waiting to. */
 const AT_REST = `id = ? AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
@@ -103,19 +95,6 @@ export function changeTask(change: TaskChange): ChangeUnit {
   };
 }
 
-export type CancelUnit = {
-  /** The run that ends with the task, if there is one. */
-  runs: Statement<CancelledRun>;
-  counted: Statement;
-  rolledUp: Statement;
-  executions: Statement;
-  run: Statement;
-  event: Statement;
-  cancelled: Statement<{ seq: number }>;
-  unqueued: Statement;
-  finished: Statement[];
-};
-
 /**
  * Cancels a pending or running task; `cancelled` has a row if it did. Its queue row goes with it, so
  * that a late answer finds nothing.
@@ -126,46 +105,8 @@ export function cancelTask(
   trace: string | null,
   now: number,
 ): CancelUnit {
-  const which = { where: "id = ? AND status = 'pending'", args: [id] };
-  return {
-    runs: {
-      sql: `SELECT ${CANCELLED_RUN} FROM queue q
-            WHERE q.task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: which.args,
-    },
-    counted: countMove(which, "cancelled", now),
-    rolledUp: addCancelled(which, now),
-    executions: {
-      sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
-              completed_at, attempts, log)
-            SELECT task, run, 'cancelled', is_dry_run, queued_at, started_at, claimed_at, ?, attempt, log
-            FROM queue WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: [now, ...which.args],
-    },
-    run: {
-      sql: `UPDATE tasks SET run = q.run, attempts = q.attempt, started_at = q.started_at
-            FROM queue q WHERE q.task = tasks.seq AND tasks.id = ? AND tasks.status = 'pending'`,
-      args: [id],
-    },
-    event: {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
-            SELECT ?, 'task.cancelled', t.id, nullif(b.id, ''), t.seq, q.run, coalesce(q.trace, ?)
-            FROM tasks t JOIN batches b ON b.seq = t.batch LEFT JOIN queue q ON q.task = t.seq
-            WHERE t.id = ? AND t.status = 'pending'`,
-      args: [now, trace, id],
-    },
-    cancelled: {
-      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
-              generation = ${GENERATION_OF_BATCH}
-            WHERE ${which.where} RETURNING seq`,
-      args: [now, now, ...which.args],
-    },
-    unqueued: {
-      sql: `DELETE FROM queue WHERE task = (SELECT seq FROM tasks WHERE id = ? AND status = 'cancelled')`,
-      args: [id],
-    },
-    finished: finishBatches(JSON.stringify([batchSeq]), now),
-  };
+  const which = { where: "tasks.id = ? AND tasks.status = 'pending'", args: [id] };
+  return cancelWhere(which, batchSeq, trace, now);
 }
 
 export type DeleteUnit = {

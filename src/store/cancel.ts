@@ -1,0 +1,75 @@
+import type { Statement } from "../db/unit.ts";
+import { countMove, finishBatches } from "./counters.ts";
+import { GENERATION_OF_BATCH } from "./generations.ts";
+import { CANCELLED_RUN, type CancelledRun } from "./queue.ts";
+import { addCancelled } from "./rollups.ts";
+import type { Which } from "./which.ts";
+
+export type CancelUnit = {
+  /** The runs that end with the tasks. */
+  runs: Statement<CancelledRun>;
+  counted: Statement;
+  rolledUp: Statement;
+  executions: Statement;
+  run: Statement;
+  /** One for each task that is cancelled. */
+  events: Statement;
+  unqueued: Statement;
+  cancelled: Statement<{ seq: number }>;
+  finished: Statement[];
+};
+
+/**
+ * Cancels the tasks of a batch for which a condition on `tasks` holds, which names its columns in
+ * full and holds for pending and running tasks alone. Events carry the trace of the run, else the one
+ * that is given, else the batch's.
+ */
+export function cancelWhere(
+  which: Which,
+  batch: number,
+  trace: string | null,
+  now: number,
+): CancelUnit {
+  return {
+    runs: {
+      sql: `SELECT ${CANCELLED_RUN} FROM tasks CROSS JOIN queue q ON q.task = tasks.seq
+            WHERE ${which.where}`,
+      args: which.args,
+    },
+    counted: countMove(which, "cancelled", now),
+    rolledUp: addCancelled(which, now),
+    executions: {
+      sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
+              completed_at, attempts, log)
+            SELECT q.task, q.run, 'cancelled', q.is_dry_run, q.queued_at, q.started_at, q.claimed_at, ?,
+                   q.attempt, q.log
+            FROM tasks CROSS JOIN queue q ON q.task = tasks.seq WHERE ${which.where}`,
+      args: [now, ...which.args],
+    },
+    run: {
+      sql: `UPDATE tasks SET run = q.run, attempts = q.attempt, started_at = q.started_at
+            FROM queue q WHERE q.task = tasks.seq AND ${which.where}`,
+      args: which.args,
+    },
+    events: {
+      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
+            SELECT ?, 'task.cancelled', tasks.id, nullif(b.id, ''), tasks.seq, q.run,
+                   coalesce(q.trace, ?, b.trace)
+            FROM tasks CROSS JOIN batches b ON b.seq = tasks.batch
+              LEFT JOIN queue q ON q.task = tasks.seq
+            WHERE ${which.where}`,
+      args: [now, trace, ...which.args],
+    },
+    unqueued: {
+      sql: `DELETE FROM queue WHERE task IN (SELECT tasks.seq FROM tasks WHERE ${which.where})`,
+      args: which.args,
+    },
+    cancelled: {
+      sql: `UPDATE tasks SET status = 'cancelled', completed_at = ?, updated_at = ?,
+              generation = ${GENERATION_OF_BATCH}
+            WHERE ${which.where} RETURNING seq`,
+      args: [now, now, ...which.args],
+    },
+    finished: finishBatches(JSON.stringify([batch]), now),
+  };
+}
