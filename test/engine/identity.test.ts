@@ -5,6 +5,7 @@ import { createInFlight } from "../../src/engine/in-flight.ts";
 import { createLaneBook } from "../../src/engine/lane-book.ts";
 import type { Outcome } from "../../src/engine/outcome.ts";
 import type { Claimed } from "../../src/store/queue.ts";
+import { DOCUMENTED_BATCH, DOCUMENTED_TASK } from "../support/documented.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
@@ -117,34 +118,10 @@ describe("after the clock was put back", () => {
 
 test("a task and the batch that it names work as the documentation prints them", async () => {
   await using app = await startServer();
-  const task = {
-    id: "task-001",
-    prompt: "Write a haiku about programming",
-    messages: [
-      { role: "system", content: "You are a creative assistant." },
-      { role: "user", content: "Write a haiku about programming" },
-    ],
-    model: "gpt-4",
-    temperature: 0.7,
-    maxTokens: 1000,
-    metadata: { category: "creative", priority: "high" },
-    batchId: "batch-001",
-    idempotencyKey: "task-001-unique-key",
-  };
-  expect((await app.post("/tasks", task)).status).toBe(201);
+  expect((await app.post("/tasks", DOCUMENTED_TASK)).status).toBe(201);
   await app.post("/tasks/task-001/execute");
   await app.ended("task-001");
-  const batch = {
-    id: "batch-001",
-    name: "Creative Writing Tasks",
-    description: "A collection of creative writing tasks",
-    tasks: [
-      { id: "task-001", prompt: "Write a haiku about programming" },
-      { id: "task-002", prompt: "Write a short story about AI" },
-    ],
-    config: { model: "gpt-4", temperature: 0.7, maxConcurrency: 5 },
-  };
-  const created = await app.post("/batches", batch);
+  const created = await app.post("/batches", DOCUMENTED_BATCH);
   expect(created.body.data).toMatchObject({ id: "batch-001", status: "pending", taskCount: 2 });
   await app.post("/batches/batch-001/execute");
   expect((await app.finished("batch-001")).progress).toMatchObject({ completed: 2, total: 2 });

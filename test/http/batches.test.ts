@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { parse } from "csv-parse/sync";
 
+import { DOCUMENTED_BATCH } from "../support/documented.ts";
 import { fail, gate, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -20,16 +21,7 @@ describe("a batch of inline tasks", () => {
   test("is created, executed and read as documented", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
-    const created = await app.post("/batches", {
-      id: "batch-001",
-      name: "Creative Writing Tasks",
-      description: "A collection of creative writing tasks",
-      tasks: [
-        { id: "task-001", prompt: "Write a haiku about programming" },
-        { id: "task-002", prompt: "Write a short story about AI" },
-      ],
-      config: { model: "gpt-4", temperature: 0.7, maxConcurrency: 5 },
-    });
+    const created = await app.post("/batches", DOCUMENTED_BATCH);
     expect(created.status).toBe(201);
     expect(created.body.data).toEqual({
       id: "batch-001",

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
+import { DOCUMENTED_TASK } from "../support/documented.ts";
 import { gate, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
@@ -8,20 +9,7 @@ const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 describe("creating a task", () => {
   test("answers as documented and stores what was asked", async () => {
     await using app = await startServer();
-    const answer = await app.post("/tasks", {
-      id: "task-001",
-      prompt: "Write a haiku about programming",
-      messages: [
-        { role: "system", content: "You are a creative assistant." },
-        { role: "user", content: "Write a haiku about programming" },
-      ],
-      model: "gpt-4",
-      temperature: 0.7,
-      maxTokens: 1000,
-      metadata: { category: "creative", priority: "high" },
-      batchId: "batch-001",
-      idempotencyKey: "task-001-unique-key",
-    });
+    const answer = await app.post("/tasks", DOCUMENTED_TASK);
 
     expect(answer.status).toBe(201);
     expect(answer.body).toEqual({
