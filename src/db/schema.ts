@@ -46,7 +46,7 @@ export const apiKeys = sqliteTable(
     /** Null: RATE_LIMIT_PER_MINUTE. */
     rateLimitPerMinute: integer(),
     monthlyBudgetUsd: real(),
-    /** What the dearest call that it paid for cost; null before the first whose cost is known. */
+    /** What the dearest call that it paid for cost; null before the first that cost something. */
     dearestUsd: real(),
     /** What a rotation replaced, which is valid for a while yet. */
     previousHash: text(),
@@ -163,9 +163,11 @@ export const batches = sqliteTable(
     promptTokens: integer().notNull().default(0),
     completionTokens: integer().notNull().default(0),
     costUsd: real().notNull().default(0),
+    /** What its dry run would have cost. */
+    estimatedUsd: real().notNull().default(0),
     /** Calls whose model has no known price; their cost is in no sum. */
     unpriced: integer().notNull().default(0),
-    /** What the dearest of its calls cost so far; null before the first whose cost is known. */
+    /** What the dearest of its calls cost so far; null before the first that cost something. */
     dearestUsd: real(),
     /** Completed tasks whose answers were cut off. */
     truncated: integer().notNull().default(0),
@@ -250,7 +252,7 @@ export const queue = sqliteTable(
     task: integer()
       .primaryKey()
       .references(() => tasks.seq, { onDelete: "cascade" }),
-    /** Whose turn it takes: its batch's, or that of the single tasks when it was executed by itself. */
+    /** Whose turn it takes: its batch's, or that of single tasks (0 and below) when it was executed by itself. */
     lane: integer().notNull(),
     model: text().notNull(),
     priority: integer().notNull(),
@@ -272,7 +274,7 @@ export const queue = sqliteTable(
     interruptions: integer().notNull().default(0),
     /** The key that asked for the run, which pays for it. */
     payer: integer(),
-    /** What the claim has set aside for the call, of a cap or a budget; 0 where there is none. */
+    /** What its claim has set aside for the call of the payer's budget, while it has an owner; 0 where there is none. */
     reservedUsd: real().notNull().default(0),
     /** Attempts that ended without ending the run, a JSON array. */
     log: text(),
@@ -290,8 +292,8 @@ export const queue = sqliteTable(
       .on(t.owner, t.claim)
       .where(sql`${t.owner} is not null`),
     index("queue_reserved")
-      .on(t.payer)
-      .where(sql`${t.reservedUsd} > 0`),
+      .on(t.payer, t.reservedUsd)
+      .where(sql`${t.owner} is not null and ${t.reservedUsd} > 0`),
   ],
 );
 

@@ -21,11 +21,46 @@ export const BATCH_MOVES = {
 /** Why a batch is paused: `requested` by a client, or what keeps it from going on. */
 export type PauseReason = { code: string; message: string };
 
+export const PRICE_UNKNOWN: PauseReason = {
+  code: "price_unknown",
+  message:
+    "The price of a model is not known, so that no cap or budget can be kept. Tell it in PRICES_FILE, or lift the limit.",
+};
+
 export const OUTPUT_STATUSES = ["pending", "writing", "written", "failed"] as const;
 export type OutputStatus = (typeof OUTPUT_STATUSES)[number];
 
 /** The batch that every task without one belongs to. It is never shown, run or deleted. */
 export const SINGLE_TASKS = 0;
+
+/*
+ * Tasks are started from lanes. The lane of a batch has the number of the batch. A task that is
+ * executed by itself goes to lane 0, unless its batch has a cap or the key that pays for it a budget:
+ * then to the lane of those that share both, whose number is negative and made of the two. So the tasks that
+ * there is no money for at present are passed over as one, however many they are.
+ */
+
+/** There are fewer keys than this. */
+export const PAYERS = 2 ** 21;
+
+/** Whether a lane is one of tasks that are executed by themselves. */
+export function isSingle(lane: number): boolean {
+  return lane <= SINGLE_TASKS;
+}
+
+/** Whose money the tasks of a lane of single tasks spend: row numbers of a batch with a cap and a key with a budget, 0 for none. */
+export function accountsOf(lane: number): { batch: number; payer: number } {
+  return { batch: Math.floor(-lane / PAYERS), payer: -lane % PAYERS };
+}
+
+/** What a batch has cost; of a dry run, what it would have. */
+export function costOf(batch: {
+  isDryRun: boolean;
+  costUsd: number;
+  estimatedUsd: number;
+}): number {
+  return batch.isDryRun ? batch.estimatedUsd : batch.costUsd;
+}
 
 export type Counters = {
   total: number;

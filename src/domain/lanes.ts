@@ -1,4 +1,4 @@
-import { SINGLE_TASKS } from "./batch.ts";
+import { isSingle } from "./batch.ts";
 
 /** Work that shares a fate: the tasks of one batch (or the single tasks) for one model. */
 export type LaneLoad = {
@@ -26,7 +26,7 @@ const SINGLE_WEIGHT = 8;
  * has nothing running, so that a lane whose calls hang cannot lock a new one out.
  */
 export function ceilingFor(batch: number, laneCalls: number, capacity: number): number {
-  if (batch === SINGLE_TASKS || capacity < 2) return capacity;
+  if (isSingle(batch) || capacity < 2) return capacity;
   const reserve = Math.max(1, Math.floor(capacity / 16));
   return laneCalls === 0 ? capacity - Math.floor(reserve / 2) : capacity - reserve;
 }
@@ -74,5 +74,5 @@ function isBefore(a: Candidate, b: Candidate): boolean {
 }
 
 function weighted({ lane, calls }: Candidate): number {
-  return lane.batch === SINGLE_TASKS ? calls / SINGLE_WEIGHT : calls;
+  return isSingle(lane.batch) ? calls / SINGLE_WEIGHT : calls;
 }

@@ -31,6 +31,9 @@ export type Price = Rates & {
 /** Prices by pattern of model; the first that matches counts. */
 export type PriceTable = [pattern: string, price: Price][];
 
+/** Whether a call costs nothing, something that can be told, or nobody knows what. */
+export type KnownPrice = "free" | "known" | "unknown";
+
 /** A price, and where it comes from: the list with its day, or somebody's own configuration. */
 export type PriceTag = { price: Price; source: string; date: string | null };
 
@@ -85,6 +88,9 @@ export function tagOf(
   };
 }
 
+/** No call costs as much. */
+const MOST_USD = 1e6;
+
 /** What a call costs in USD, or `null` where the model's price is not known. `tier` is that of the answer. */
 export function costUsd(
   price: Price | undefined,
@@ -103,7 +109,27 @@ export function costUsd(
     (usage.completionTokens - reasoning) * rates.output +
     reasoning * (rates.reasoning ?? rates.output);
   const share = (tier ? price.tiers?.[tier] : undefined) ?? 1;
-  return Number(((dollars * share) / 1e6).toFixed(12));
+  const cost = Number(((dollars * share) / 1e6).toFixed(12));
+  return cost >= 0 && cost <= MOST_USD ? cost : MOST_USD;
+}
+
+/** What can be said of the cost of a provider's calls for a model before they are made. The built-in provider is free. */
+export function knownPrice(
+  provider: Shop & { kind: "openai" | "simulator"; prices: PriceTable },
+  model: string,
+  atMs: number,
+): KnownPrice {
+  if (provider.kind === "simulator") return "free";
+  const price = priceOf(model, provider.prices, provider, atMs);
+  if (!price) return "unknown";
+  const { tiers: _, steps = [], ...rates } = price;
+  const dollars = [rates, ...steps].flatMap(({ input, cacheWrite = 0, output, reasoning = 0 }) => [
+    input,
+    cacheWrite,
+    output,
+    reasoning,
+  ]);
+  return dollars.every((usd) => usd === 0) ? "free" : "known";
 }
 
 /** OpenAI's models with a known price; the simulator lists them as its own. */

@@ -23,6 +23,7 @@ export type ResultSource = {
   attempts: number | null;
   isDryRun: number | null;
   isCached: number | null;
+  isEstimated: number | null;
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
@@ -149,7 +150,8 @@ function answerOf({ endpoint, response }: ResultSource) {
 function usageOf(row: ResultSource) {
   const { promptTokens, completionTokens } =
     (row.isCached ? answerOf(row)?.usage : undefined) ?? row;
-  return promptTokens === null ? null : { promptTokens, completionTokens };
+  if (promptTokens === null) return null;
+  return { promptTokens, completionTokens, ...(row.isEstimated ? { estimated: true } : {}) };
 }
 
 function errorText(json: string): string {

@@ -8,6 +8,8 @@ export type Usage = {
   cachedTokens?: number;
   cacheWriteTokens?: number;
   reasoningTokens?: number;
+  /** The provider told none; the tokens of the texts were counted here. */
+  estimated?: true;
 };
 
 /**

@@ -5,6 +5,7 @@ import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
 import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
+import { estimateUsage } from "../providers/estimated-usage.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
@@ -55,17 +56,20 @@ export function createCallRunner(
     const { call, abort } = taken;
     if (!callerFor) throw new Error("a call came before the start message");
     let offset = 0;
-    const result = await callerFor(call)({
-      endpoint: call.endpoint,
-      body: call.body,
-      timeoutMs: call.timeoutMs,
-      abort,
-      onDelta(text) {
-        deltas.push({ task: call.task, offset, text });
-        offset += text.length;
-        cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
-      },
-    });
+    const result = await withUsage(
+      call,
+      callerFor(call)({
+        endpoint: call.endpoint,
+        body: call.body,
+        timeoutMs: call.timeoutMs,
+        abort,
+        onDelta(text) {
+          deltas.push({ task: call.task, offset, text });
+          offset += text.length;
+          cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
+        },
+      }),
+    );
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
     const isAbandoned = abort.signal.reason === ABANDONED;
@@ -109,6 +113,16 @@ function createCallers(
     }
     return caller;
   };
+}
+
+/** Counts what an answer took that does not tell it. */
+async function withUsage(call: Call, calling: Promise<CallResult>): Promise<CallResult> {
+  const result = await calling;
+  const { answer } = result;
+  if (!answer || answer.usage) return result;
+  // The rest of the result is kept as it is, whichever kind it is of.
+  answer.usage = await estimateUsage(call, answer);
+  return result;
 }
 
 /** The report of a call that ended, or that was lost with its worker thread. */

@@ -1,9 +1,10 @@
 import type { Config } from "../config.ts";
-import { SINGLE_TASKS } from "../domain/batch.ts";
+import { isSingle } from "../domain/batch.ts";
 import { CAUSES, type Failure, type RetryPolicy } from "../domain/failure.ts";
 import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
 import { withModel } from "../domain/request.ts";
+import type { Usage } from "../domain/usage.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Final } from "../store/settle.ts";
 import type { Lane } from "./lane-book.ts";
@@ -43,7 +44,7 @@ export function toCall(run: ClaimedRun, { requestTimeoutMs }: Settings): Call {
     endpoint: row.endpoint,
     body: called === row.model ? row.body : withModel(row.body, called),
     timeoutMs: row.timeoutMs ?? requestTimeoutMs,
-    isUrgent: row.lane === SINGLE_TASKS,
+    isUrgent: isSingle(row.lane),
   };
 }
 
@@ -85,13 +86,8 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
     completionTokens: usage?.completionTokens ?? null,
     cachedTokens: usage?.cachedTokens ?? null,
     reasoningTokens: usage?.reasoningTokens ?? null,
-    costUsd:
-      usage &&
-      costUsd(
-        priceAt(provider, model, at) ?? priceAt(provider, called, at),
-        usage,
-        serviceTier ?? undefined,
-      ),
+    isEstimated: usage?.estimated === true,
+    costUsd: usage && costOfCall(run, { usage, model, at, serviceTier }, provider),
     response,
     error: failure && JSON.stringify(toErrorBody(failure)),
     isCached: false,
@@ -99,6 +95,29 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
     isTruncated,
     cacheKey: run.row.cacheKey,
   };
+}
+
+/**
+ * The answers of the built-in provider are free, but a dry run tells what those of a real one would
+ * cost. An answer costs what its model does, if that has a price, else what the one that was called
+ * does; one that does not tell what it took may not be right about its model either, and costs the more of both.
+ */
+function costOfCall(
+  run: ClaimedRun,
+  {
+    usage,
+    model,
+    at,
+    serviceTier,
+  }: Pick<Report, "at" | "serviceTier"> & { usage: Usage; model: string },
+  provider: Provider,
+): number | null {
+  if (provider.kind === "simulator" && run.row.isDryRun === 0) return 0;
+  const costAt = (name: string) => costUsd(priceAt(provider, name, at), usage, serviceTier);
+  const own = costAt(model);
+  if (own !== null && !usage.estimated) return own;
+  const asked = costAt(calledModel(run));
+  return own !== null && asked !== null ? Math.max(own, asked) : (own ?? asked);
 }
 
 function priceAt(provider: Provider, model: string, at: number) {

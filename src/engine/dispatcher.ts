@@ -150,7 +150,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
         statementsOf(releaseClaims(claimedAs(options.owner(), number), now)),
       ),
       settled: finals.length > 0 ? settle(finals, [...batches], tallies, options.owner(), now) : [],
-      postponed: retries.length > 0 ? postpone(retries, options.owner()) : [],
+      postponed: retries.length > 0 ? postpone(retries, options.owner(), now) : [],
       progress: progress.of(batches, now, steadyNow),
       halted: halts.write(outcomes, halted, now),
       fed: feeding?.unit,
@@ -200,11 +200,10 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       run.paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
       return found === "call" ? toCall(run, config) : [];
     });
-    for (const { lane: batch, model, limit } of claims) {
-      const lane = book.laneOf(batch, model);
-      const got = rows.filter((row) => row.lane === batch && row.model === model).length;
-      lane.lastServed = turnNo;
-      lane.ready = got < limit && !lane.hasCap ? 0 : Math.max(0, lane.ready - got);
+    for (const wanted of claims) {
+      const { lane, model } = wanted;
+      const got = rows.filter((row) => row.lane === lane && row.model === model).length;
+      if (book.served(wanted, got, turnNo)) nudge();
     }
     if (calls.length > 0) options.run(calls);
     take(reused);
@@ -277,7 +276,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     async handBack() {
       await turns.stop();
       await writer.write({
-        postponed: postpone(reuse.handBack(), options.owner()),
+        postponed: postpone(reuse.handBack(), options.owner(), ctx.clock.now()),
         released: releaseClaims({ where: "q.owner = ?", args: [options.owner()] }, ctx.clock.now()),
       });
       inFlight.clear();

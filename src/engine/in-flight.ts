@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import { SINGLE_TASKS } from "../domain/batch.ts";
+import { isSingle } from "../domain/batch.ts";
 import { afterFailure, CAUSES, type Failure, type Halt, isHalt } from "../domain/failure.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
@@ -123,8 +123,8 @@ export function createInFlight(
     const { lane } = run.lane;
     if (isHalt(failure.cause)) {
       const goesElsewhere = hasOther(run.row.model);
-      if (!goesElsewhere && lane !== SINGLE_TASKS) halts.set(lane, failure.cause);
-      if (goesElsewhere || lane !== SINGLE_TASKS)
+      if (!goesElsewhere && !isSingle(lane)) halts.set(lane, failure.cause);
+      if (goesElsewhere || !isSingle(lane))
         return putOff(run, logEntry(called, failure, "throttled"));
     }
     const { row, policy, paced } = run;
@@ -135,7 +135,9 @@ export function createInFlight(
     if (next.kind === "fail") return null;
     if (next.kind === "wait") return putOff(run, logEntry(called, failure, "throttled"));
     const entry = logEntry(called, failure, "failed");
-    return { t: row.task, c: run.claim, f: 1, at: next.at, entry };
+    // What came to nothing may have been paid for all the same.
+    const usd = row.isDryRun === 0 ? (called.final.costUsd ?? 0) : 0;
+    return { t: row.task, c: run.claim, f: 1, at: next.at, entry, ...(usd > 0 && { usd }) };
   }
 }
 

@@ -1,15 +1,20 @@
-import { SINGLE_TASKS } from "../domain/batch.ts";
-import type { LaneLoad } from "../domain/lanes.ts";
+import { isSingle, SINGLE_TASKS } from "../domain/batch.ts";
+import type { Gate, LaneLoad } from "../domain/lanes.ts";
+import type { KnownPrice } from "../domain/prices.ts";
 import type { RunningBatch } from "../store/batches.ts";
-import type { LaneReady } from "../store/queue.ts";
+import type { LaneClaim, LaneReady } from "../store/queue.ts";
 import type { Upstream } from "./upstreams.ts";
 
 export type Lane = LaneLoad & {
   lane: number;
   model: string;
   isDryRun: boolean;
-  /** A claim may give fewer than there are, because of what the batch may cost. */
-  hasCap: boolean;
+  /** A claim may give fewer than there are, because of a cap or a budget. */
+  isLimited: boolean;
+  /** Of a limited lane: lets so many start as there was money for of late, and some more, so that others get its slots. */
+  purse: Gate;
+  /** What is known of what its calls cost where they go. */
+  price: KnownPrice;
   /** Where its calls go, as chosen for this turn; `null` where they go nowhere before `shutUntil`. */
   upstream: Upstream | null;
   shutUntil: number | null;
@@ -26,7 +31,7 @@ export function createLaneBook(capacity: number) {
   const lanes = new Map<string, Lane>();
   const limits = new Map<number, number>();
   const dryRuns = new Set<number>();
-  const capped = new Set<number>();
+  const limited = new Set<number>();
 
   function laneOf(batch: number, model: string): Lane {
     const key = `${batch}/${model}`;
@@ -42,7 +47,9 @@ export function createLaneBook(capacity: number) {
         batchLimit: 0,
         lastServed: 0,
         isDryRun: false,
-        hasCap: false,
+        isLimited: false,
+        purse: { room: Infinity },
+        price: "unknown",
         upstream: null,
         shutUntil: null,
         isTrial: false,
@@ -67,16 +74,26 @@ export function createLaneBook(capacity: number) {
     },
     /** The batches that run, with their `maxConcurrency`; lanes of others are closed. */
     setLimits(
-      running: Pick<RunningBatch, "seq" | "maxConcurrency" | "isDryRun" | "hasCap">[],
+      running: Pick<RunningBatch, "seq" | "maxConcurrency" | "isDryRun" | "isLimited">[],
     ): void {
       limits.clear();
       dryRuns.clear();
-      capped.clear();
-      for (const { seq, maxConcurrency, isDryRun, hasCap } of running) {
-        if (hasCap === 1) capped.add(seq);
+      limited.clear();
+      for (const { seq, maxConcurrency, isDryRun, isLimited } of running) {
+        if (isLimited === 1) limited.add(seq);
         limits.set(seq, maxConcurrency ?? capacity);
         if (isDryRun === 1) dryRuns.add(seq);
       }
+    },
+    /** A claim gave a lane so many of those that it wanted. Returns whether it may get more at once. */
+    served({ lane: batch, model, limit }: LaneClaim, got: number, turn: number): boolean {
+      const lane = laneOf(batch, model);
+      const isShort = got < limit;
+      lane.lastServed = turn;
+      lane.ready = isShort && !lane.isLimited ? 0 : Math.max(0, lane.ready - got);
+      const wasHeldBack = limit >= lane.purse.room;
+      if (lane.isLimited && (isShort || wasHeldBack)) lane.purse.room = Math.max(1, 2 * got);
+      return !isShort && wasHeldBack && lane.ready > 0;
     },
     readyIn(batch: number): number {
       let ready = 0;
@@ -86,9 +103,10 @@ export function createLaneBook(capacity: number) {
     /** Lanes that could start a call, and all others that take up slots. */
     loads(): Lane[] {
       for (const [key, lane] of lanes) {
-        lane.batchLimit = lane.batch === SINGLE_TASKS ? capacity : (limits.get(lane.batch) ?? 0);
+        lane.batchLimit = isSingle(lane.batch) ? capacity : (limits.get(lane.batch) ?? 0);
         lane.isDryRun = dryRuns.has(lane.batch);
-        lane.hasCap = capped.has(lane.batch);
+        lane.isLimited = limited.has(lane.batch) || lane.batch < SINGLE_TASKS;
+        if (!lane.isLimited) lane.purse.room = Infinity;
         if (lane.inFlight === 0 && lane.ready === 0) lanes.delete(key);
       }
       return [...lanes.values()];

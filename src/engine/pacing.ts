@@ -101,6 +101,7 @@ export function createPacing(
         lane.shutUntil = null;
         lane.isTrial = false;
         lane.gates = NO_GATES;
+        lane.price = "free";
         if (lane.isDryRun) continue;
         const { upstream, gates, isTrial, until } = upstreams.choose(lane.model, at);
         lane.upstream = upstream;
@@ -110,7 +111,9 @@ export function createPacing(
           lane.gates = [SHUT];
           continue;
         }
-        lane.gates = upstream.site.isPaced ? paced(upstream, gates, at) : gates;
+        lane.price = upstreams.priceAt(upstream);
+        const paces = upstream.site.isPaced ? paced(upstream, gates, at) : gates;
+        lane.gates = lane.isLimited ? [lane.purse, ...paces] : paces;
       }
     },
 
@@ -128,7 +131,7 @@ export function createPacing(
             limit = await trim(lane, upstream, limit, so);
           so.calls += limit;
         }
-        if (limit > 0) claims.push({ lane: lane.lane, model: lane.model, limit });
+        if (limit > 0) claims.push(toClaim(lane, limit));
       }
       for (const [upstream, { calls, tokens }] of taken)
         upstream.isShort = calls >= Math.floor(upstream.room) || tokens === Infinity;
@@ -217,6 +220,10 @@ function whenOpen(lane: Lane, at: number): number {
   if (lane.shutUntil !== null) return lane.shutUntil;
   const upstream = pacedBy(lane);
   return upstream?.isShort ? upstream.pacer.whenRoom(upstream.head, at) : Infinity;
+}
+
+function toClaim({ lane, model, price, isLimited }: Lane, limit: number): LaneClaim {
+  return { lane, model, limit, price, isLimited };
 }
 
 const SHUT: Gate = { room: 0 };

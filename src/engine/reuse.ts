@@ -184,6 +184,7 @@ function toReused(run: ClaimedRun, known: Known, at: number): Reused {
       costUsd: 0,
       error: null,
       isCached: true,
+      isEstimated: false,
       adjusted: [],
       cacheKey,
     },

@@ -21,14 +21,15 @@ export function createTally() {
       else calls.set(key, { provider: final.provider, model, code, count: 1 });
     },
     add(final: Final, run: Claimed): void {
-      const key = `${final.status} ${final.provider} ${run.apiKey} ${run.model}`;
+      const key = `${final.status} ${final.provider} ${run.payer} ${run.model}`;
       let group = groups.get(key);
       if (!group) {
         group = {
           status: final.status,
           model: run.model,
           provider: final.provider,
-          apiKey: run.apiKey,
+          apiKey: run.payer,
+          dearestUsd: 0,
           sums: noSums(),
           buckets: Array.from({ length: BUCKETS }, () => 0),
         };
@@ -46,7 +47,9 @@ export function createTally() {
       sums.completion_tokens += final.completionTokens ?? 0;
       sums.cached_tokens += final.cachedTokens ?? 0;
       sums.reasoning_tokens += final.reasoningTokens ?? 0;
-      if (run.isDryRun === 0) sums.cost_usd += final.costUsd ?? 0;
+      const cost = run.isDryRun === 0 ? (final.costUsd ?? 0) : 0;
+      sums.cost_usd += cost;
+      group.dearestUsd = Math.max(group.dearestUsd, cost);
       if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
     },
     calls: (): CallCount[] => [...calls.values()],

@@ -5,6 +5,7 @@ import { type Breaker, createBreaker, type Verdict } from "../domain/breaker.ts"
 import { type Failure, isHalt, looksDown, reachedNobody } from "../domain/failure.ts";
 import type { Gate } from "../domain/lanes.ts";
 import { createPacer, type Pacer } from "../domain/pacer.ts";
+import { type KnownPrice, knownPrice } from "../domain/prices.ts";
 import type { Provider, Route } from "../domain/provider.ts";
 import { limitsFor, routesOf } from "../domain/routes.ts";
 import { background } from "../lib/background.ts";
@@ -23,6 +24,8 @@ export type Upstream = Gate & {
   head: number;
   /** Tokens of recent answers, by batch: what `maxTokens` allows is seldom used up. */
   outputs: Map<number, number>;
+  /** What is known of its price, as of a moment of the wall clock: prices change by the day and the hour. */
+  price: { is: KnownPrice; at: number };
 };
 
 /** A provider as this process sees it. */
@@ -70,6 +73,8 @@ const ACCOUNT = { calls: 1, tasks: Infinity };
 const LONGEST_OPEN_MS = 30_000;
 const ACCOUNT_OPEN_MS = 60_000;
 const NO_GATES: readonly Gate[] = [];
+/** A price is looked up so often. */
+const PRICE_MS = 60_000;
 
 /**
  * Chooses where calls go: to the first provider that takes the model and can be reached, with that
@@ -112,7 +117,8 @@ export function createUpstreams(
       const { retryBaseMs: backoffMs, retryMaxMs: longestBackoffMs } = config;
       const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.clock.steady());
       pacer.divide(parts, ctx.clock.steady());
-      const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map() };
+      const price = { is: "unknown" as const, at: -Infinity };
+      const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map(), price };
       upstream = { site, account, model, pacer, ...fresh };
       upstreams.set(name, upstream);
     }
@@ -199,8 +205,16 @@ export function createUpstreams(
     return { upstream: null, gates: NO_GATES, isTrial: false, until };
   }
 
+  function priceAt(upstream: Upstream): KnownPrice {
+    const now = ctx.clock.now();
+    if (Math.abs(now - upstream.price.at) >= PRICE_MS)
+      upstream.price = { is: knownPrice(upstream.site.provider, upstream.model, now), at: now };
+    return upstream.price.is;
+  }
+
   return {
     choose,
+    priceAt,
     /** Whether a call that its key was refused for can be made in another way. */
     hasOther: (model: string, now: number) =>
       routesFor(model).some((route) => open(route, true, now) !== undefined),

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import { costOf } from "../domain/batch.ts";
 import {
   batchIdOfRun,
   renderFileName,
@@ -11,6 +12,7 @@ import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
+import { requireBudget } from "../services/budgets.ts";
 import { discardDrafts, hasDrafts } from "../services/ingest.ts";
 import { cancelBatch, executeBatch } from "../services/run-batch.ts";
 import { insertAlert } from "../store/alerts.ts";
@@ -46,9 +48,12 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
   const outputFile =
     schedule.outputFile &&
     renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
+  const { isDryRun } = run;
   try {
+    if (!isDryRun) await requireBudget(ctx, schedule.apiKey);
     const batch = await requireBatch(ctx, schedule, run, outputFile);
-    if (batch.status === "pending") await startBatch(ctx, batch.id, run.isDryRun);
+    if (batch.status === "pending")
+      await startBatch(ctx, batch.id, { isDryRun, payer: schedule.apiKey });
     await ctx.writer.write(
       beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
     );
@@ -100,9 +105,13 @@ async function requireBatch(
 }
 
 /** Starts a batch, unless another process that was taken for dead has done so meanwhile. */
-async function startBatch(ctx: Context, id: string, isDryRun: boolean): Promise<void> {
+async function startBatch(
+  ctx: Context,
+  id: string,
+  { isDryRun, payer }: { isDryRun: boolean; payer: number },
+): Promise<void> {
   try {
-    await executeBatch(ctx, id, { isDryRun });
+    await executeBatch(ctx, id, { isDryRun, payer });
   } catch (error) {
     const isStarted =
       error instanceof AppError && ["BATCH_RUNNING", "BATCH_FINISHED"].includes(error.code);
@@ -213,7 +222,13 @@ async function finishRun(
             paused: pauseSchedule(both(isFailing(schedule.seq), can), stop, now),
           }
         : undefined,
-    ended: endRun(which, { status, reason, error, counts: batch, now }),
+    ended: endRun(which, {
+      status,
+      reason,
+      error,
+      counts: batch && { ...batch, costUsd: costOf(batch) },
+      now,
+    }),
   });
   if (ended.changed > 0) ctx.meters.add("schedule_fires_total", label("outcome", status));
   ctx.signals.emit("events", undefined);
@@ -239,7 +254,7 @@ function toData(
     completed: batch?.completed ?? 0,
     failed: batch?.failed ?? 0,
     cancelled: batch?.cancelled ?? 0,
-    costUsd: batch?.costUsd ?? 0,
+    costUsd: batch ? costOf(batch) : 0,
     outputFile: batch?.outputFile ?? null,
   };
 }

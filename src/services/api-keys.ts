@@ -1,12 +1,13 @@
 import type { Context } from "../context.ts";
-import type { Statement } from "../db/unit.ts";
+import type { Statement, Unit } from "../db/unit.ts";
 import type { Scope } from "../domain/scope.ts";
 import { AppError, invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { newId } from "../lib/ids.ts";
 import { randomSecret } from "../lib/secrets.ts";
 import * as store from "../store/api-keys.ts";
-import { releaseHeld } from "../store/budgets.ts";
+import { holdSpent, pauseSpent, releaseHeld } from "../store/budgets.ts";
+import { moveSingles } from "../store/queue.ts";
 import { watchBudgets } from "./budgets.ts";
 
 /** A key with what its tasks came to, this month (UTC) and ever. */
@@ -78,7 +79,17 @@ export async function updateKey(
     rateLimitPerMinute: kept(change.rateLimitPerMinute, key.rateLimitPerMinute),
     monthlyBudgetUsd: kept(change.monthlyBudgetUsd, key.monthlyBudgetUsd),
   });
-  await applyTo(ctx, key, { changed, released: releaseHeld(id, ctx.clock.now()) });
+  const now = ctx.clock.now();
+  const money =
+    change.monthlyBudgetUsd === undefined
+      ? {}
+      : {
+          moved: moveSingles({ keyId: id }),
+          released: releaseHeld(id, now),
+          spent: pauseSpent([], [key.seq], now),
+          held: holdSpent([key.seq], now),
+        };
+  await applyTo(ctx, key, { changed, ...money });
   // Single tasks of the key may be ready again.
   ctx.signals.emit("batch", undefined);
   await watchBudgets(ctx);
@@ -107,7 +118,7 @@ export async function revokeKey(ctx: Context, id: string): Promise<void> {
   await applyTo(ctx, key, { changed: store.revokeKey(id, ctx.clock.now()) });
 }
 
-type KeyUnit = { changed: Statement; released?: Statement };
+type KeyUnit = Unit & { changed: Statement };
 
 /** Writes a change, which changes a row where the key allows it. */
 async function applyTo(ctx: Context, { id, seq }: store.ApiKey, unit: KeyUnit): Promise<void> {

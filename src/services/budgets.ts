@@ -1,23 +1,61 @@
 import type { Context } from "../context.ts";
+import { PRICE_UNKNOWN } from "../domain/batch.ts";
+import { knownPrice } from "../domain/prices.ts";
+import { routesOf } from "../domain/routes.ts";
 import { AppError } from "../errors.ts";
-import { nextMonth, overBudget, solventAgain } from "../store/budgets.ts";
+import { type Funds, fundsOf, nextMonth, solventAgain } from "../store/budgets.ts";
 import { readRows } from "../store/rows.ts";
 import { clearAlert } from "./alerts.ts";
-import type { Caller } from "./caller.ts";
 
-/** Throws `QUOTA_EXCEEDED` where the caller's key has spent its `monthlyBudgetUsd`. */
+/** Throws `QUOTA_EXCEEDED` where a key (its row number) has spent its `monthlyBudgetUsd`. */
 export async function requireBudget(
   ctx: Pick<Context, "client" | "clock">,
-  caller: Caller,
+  payer: number,
 ): Promise<void> {
+  await readFunds(ctx, payer, null);
+}
+
+/**
+ * Throws `QUOTA_EXCEEDED` where there is no money for a task that is executed by itself: the key that asks has
+ * spent its budget, the task's batch does not pay for another call, or either would have to pay a
+ * price that is not known.
+ */
+export async function requireFunds(
+  ctx: Context,
+  payer: number,
+  { model, batchId }: { model: string; batchId: string | null },
+): Promise<void> {
+  const funds = await readFunds(ctx, payer, batchId);
+  if (!funds) return;
+  if (funds.isCapSpent === 1)
+    throw new AppError(
+      "QUOTA_EXCEEDED",
+      `Batch ${batchId} has cost ${funds.cost?.toFixed(4)} of its ${funds.cap} USD, which does not pay for another call; raise its maxCostUsd first`,
+    );
+  if ((funds.budget === null && funds.cap === null) || isPriced(ctx, model)) return;
+  throw new AppError("QUOTA_EXCEEDED", `Model ${model}: ${PRICE_UNKNOWN.message}`);
+}
+
+async function readFunds(
+  ctx: Pick<Context, "client" | "clock">,
+  payer: number,
+  batchId: string | null,
+): Promise<Funds | undefined> {
   const now = ctx.clock.now();
-  const [row] = await readRows(ctx.client, overBudget(caller.key, now));
-  if (!row) return;
+  const [funds] = await readRows(ctx.client, fundsOf(payer, batchId, now));
+  if (!funds || funds.budget === null || funds.spent < funds.budget) return funds;
   throw new AppError(
     "QUOTA_EXCEEDED",
-    `This key has spent ${row.spent.toFixed(4)} of its ${row.budget} USD of this month; raise monthlyBudgetUsd or wait for the next one`,
+    `The key that pays has spent ${funds.spent.toFixed(4)} of its ${funds.budget} USD of this month; raise monthlyBudgetUsd or wait for the next one`,
     { retryAfter: Math.ceil((nextMonth(now) - now) / 1000) },
   );
+}
+
+/** Whether it is known what a call costs where it goes first. */
+function isPriced({ config, clock }: Context, model: string): boolean {
+  const [route] = routesOf(config, model);
+  const provider = config.providers[route?.provider ?? 0];
+  return provider !== undefined && knownPrice(provider, model, clock.now()) !== "unknown";
 }
 
 /** Tells that all is clear of keys that have money again, because of a new month or a larger budget. */

@@ -8,7 +8,9 @@ import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
+import { requireBudget } from "./budgets.ts";
 import { discardDraft } from "./ingest.ts";
+import type { Paid } from "./tasks.ts";
 
 /** An answer waits for the tasks of its batch to follow for no longer than this; they follow anyway. */
 const SWEEP_WAIT_MS = 2000;
@@ -20,18 +22,25 @@ const SWEEP_WAIT_MS = 2000;
 export async function executeBatch(
   ctx: Context,
   id: string,
-  options: { isDryRun: boolean },
+  { isDryRun, payer }: { isDryRun: boolean } & Paid,
 ): Promise<{ executionId: string }> {
+  if (!isDryRun) await requireBudget(ctx, payer);
   const batch = await getBatch(ctx, id);
   if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
   const started = await moved(
     ctx,
-    moves.startBatch(batch, options.isDryRun, ctx.tracing.current(), ctx.clock.now()),
+    moves.startBatch(batch, {
+      isDryRun,
+      payer,
+      trace: ctx.tracing.current(),
+      now: ctx.clock.now(),
+    }),
   );
   if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
   const again = await restart(ctx, batch, {
     statuses: ["completed", "failed", "cancelled"],
-    isDryRun: options.isDryRun,
+    isDryRun,
+    payer,
     onlyAfterDryRun: true,
   });
   if (again) return again;
@@ -48,12 +57,14 @@ export async function executeBatch(
 export async function retryBatch(
   ctx: Context,
   id: string,
-  statuses: FinalStatus[],
+  { statuses, payer }: { statuses: FinalStatus[] } & Paid,
 ): Promise<{ executionId: string }> {
   const batch = await getBatch(ctx, id);
+  if (!batch.isDryRun) await requireBudget(ctx, payer);
   const started = await restart(ctx, batch, {
     statuses,
     isDryRun: batch.isDryRun,
+    payer,
     onlyAfterDryRun: false,
   });
   if (started) return started;
@@ -90,15 +101,22 @@ export async function pauseBatch(ctx: Context, id: string, reason: PauseReason):
 /** Lets a paused batch go on. Resuming a running batch changes nothing. */
 export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
-  if (batch.maxCostUsd !== null && batch.costUsd >= batch.maxCostUsd && !batch.isDryRun)
-    throw new AppError(
-      "QUOTA_EXCEEDED",
-      `Batch ${id} has cost ${batch.costUsd.toFixed(4)} of its ${batch.maxCostUsd} USD; raise maxCostUsd first`,
-    );
+  if (!batch.isDryRun) await requireMoney(ctx, batch);
   const resumed = await moved(ctx, moves.resumeBatch(batch, ctx.clock.now()));
   const now = await getBatch(ctx, id);
   if (!resumed && now.status !== "running") throw notRunning(now);
   return now;
+}
+
+/** Throws `QUOTA_EXCEEDED` where its cap or the budget of who pays for it would pause the batch again at once. */
+async function requireMoney(ctx: Context, batch: Batch): Promise<void> {
+  const { id, maxCostUsd, costUsd, dearestUsd, payer } = batch;
+  if (maxCostUsd !== null && (costUsd >= maxCostUsd || maxCostUsd - costUsd < (dearestUsd ?? 0)))
+    throw new AppError(
+      "QUOTA_EXCEEDED",
+      `Batch ${id} has cost ${costUsd.toFixed(4)} of its ${maxCostUsd} USD, which does not pay for another call; raise maxCostUsd first`,
+    );
+  if (payer !== null) await requireBudget(ctx, payer);
 }
 
 function notRunning({ id, status }: Batch): AppError {

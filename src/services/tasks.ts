@@ -8,9 +8,11 @@ import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findBatchSeq } from "../store/batches.ts";
 import { insertTask } from "../store/new-task.ts";
+import type { Queued } from "../store/queue.ts";
 import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
+import { requireFunds } from "./budgets.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
 import { requireSupportedModel } from "./models.ts";
@@ -18,6 +20,8 @@ import { tellCancelled } from "./tell-cancelled.ts";
 
 export type NewTask = TaskInput & { batchId?: string | undefined };
 export type Execute = { isDryRun: boolean; priority: TaskInput["priority"] };
+/** Row number of the key that asks for a run, and pays for it. */
+export type Paid = { payer: number };
 export type CreatedTask = {
   id: string;
   status: TaskStatus;
@@ -39,6 +43,8 @@ export async function createTask(
   const idempotency = idempotencyOf(caller, idempotencyKey, ["task", payload, execute]);
   const { model, body, prompt } = composeTask(ctx, input);
   await requireSupportedModel(ctx, model);
+  if (execute?.isDryRun === false)
+    await requireFunds(ctx, caller.key, { model, batchId: input.batchId ?? null });
   const now = ctx.clock.now();
   const id = input.id ?? newId(ctx, "task");
   const priority = priorityRank(input.priority ?? "normal");
@@ -58,12 +64,14 @@ export async function createTask(
       metadata: input.metadata ? JSON.stringify(input.metadata) : null,
       idempotency,
       trace: ctx.tracing.current(),
-      execute: execute ? runOptions(ctx, execute, now) : null,
+      execute: execute ? runOptions(ctx, { ...execute, payer: caller.key }, now) : null,
       now,
     }),
   );
   if (execute) ctx.signals.emit("queued", { lane: SINGLE_TASKS, model });
-  const [row] = (await written).inserted.rows;
+  const { inserted, queued } = await written;
+  const [row] = inserted.rows;
+  tellLane(ctx, queued?.rows[0]);
   if (!row) return explainRefusal(ctx, input, id, idempotency);
   ctx.signals.emit("events", undefined);
   return {
@@ -112,9 +120,16 @@ export function composeTask(ctx: Context, input: TaskInput) {
   }
 }
 
-function runOptions(ctx: Context, execute: Execute, now: number) {
+/** It was announced in the lane of all before it was known whether it goes to another one. */
+function tellLane({ signals }: Context, queued: Queued | undefined): void {
+  if (queued && queued.lane !== SINGLE_TASKS)
+    signals.emit("queued", { lane: queued.lane, model: queued.model });
+}
+
+function runOptions(ctx: Context, execute: Execute & Paid, now: number) {
   return {
     isDryRun: execute.isDryRun,
+    payer: execute.payer,
     trace: ctx.tracing.current(),
     priority: execute.priority === undefined ? null : priorityRank(execute.priority),
     now,
@@ -147,14 +162,17 @@ export async function listTasks(ctx: Context, query: TaskQuery, page: store.Task
 export async function executeTask(
   ctx: Context,
   id: string,
-  execute: Execute,
+  execute: Execute & Paid,
 ): Promise<{ executionId: string }> {
-  const { task } = await getTask(ctx, id);
+  const { task, batchId } = await getTask(ctx, id);
+  if (!execute.isDryRun)
+    await requireFunds(ctx, execute.payer, { model: task.model, batchId: batchId || null });
   const written = ctx.writer.write(
     moves.executeTask(id, runOptions(ctx, execute, ctx.clock.now())),
   );
   ctx.signals.emit("queued", { lane: SINGLE_TASKS, model: task.model });
   const [row] = (await written).queued.rows;
+  tellLane(ctx, row);
   if (row) return { executionId: executionId(row.task, row.run) };
   await getTask(ctx, id);
   throw new AppError("TASK_RUNNING", `Task ${id} is already queued or running`);

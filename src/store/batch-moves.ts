@@ -1,9 +1,11 @@
 import type { Statement, Unit } from "../db/unit.ts";
 import type { PauseReason } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
+import { pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
 import { DATABASE_NOW } from "./nodes.ts";
+import { moveSingles } from "./queue.ts";
 import { hasRow, type Which } from "./which.ts";
 
 /*
@@ -18,39 +20,40 @@ type Named = { id: string; seq: number };
 
 export type Move = Unit & { moved: Statement<{ seq: number; run: number }> };
 
+export type Start = {
+  isDryRun: boolean;
+  /** Row number of the key that starts it, and pays for what is called from then on. */
+  payer: number;
+  trace: string | null;
+  now: number;
+};
+
 /** Starts a pending batch that has tasks. */
-export function startBatch(
-  { id, seq }: Named,
-  isDryRun: boolean,
-  trace: string | null,
-  now: number,
-): Move {
+export function startBatch({ id, seq }: Named, start: Start): Move {
+  const { isDryRun, payer, trace, now } = start;
   const which = { where: "seq = ? AND status = 'pending' AND total > 0", args: [seq] };
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
-              ended_before = completed + failed, updated_at = ?, is_bare = 0, trace = ?
+              ended_before = completed + failed, updated_at = ?, is_bare = 0, payer = ?, trace = ?
             WHERE ${which.where} RETURNING seq, run`,
-      args: [isDryRun, now, now, trace, ...which.args],
+      args: [isDryRun, now, now, payer, trace, ...which.args],
     },
     finished: finishBatches(JSON.stringify([seq]), now),
   };
 }
 
-export type Rerun = {
+export type Rerun = Start & {
   /** Which of the ended tasks run again. */
   statuses: FinalStatus[];
-  isDryRun: boolean;
   /** Of a batch that was a dry run, which may be started again as a whole. */
   onlyAfterDryRun: boolean;
-  trace: string | null;
-  now: number;
 };
 
 /** Starts a batch again for its ended tasks of some statuses. */
 export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
-  const { statuses, isDryRun, onlyAfterDryRun, trace, now } = rerun;
+  const { statuses, isDryRun, payer, onlyAfterDryRun, trace, now } = rerun;
   const some = statuses.map((status) => `${status} > 0`).join(" OR ");
   const which = {
     where: `seq = ? AND status IN ('running', 'paused', 'completed', 'failed', 'cancelled')
@@ -62,12 +65,12 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, trace = ?, updated_at = ?,
-              started_at = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
+      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
+              unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
               output_status = NULL, output_error = NULL
             WHERE ${which.where} RETURNING seq, run`,
-      args: [isDryRun, trace, now, now, JSON.stringify(statuses), ...which.args],
+      args: [isDryRun, payer, trace, now, now, JSON.stringify(statuses), ...which.args],
     },
   };
 }
@@ -161,6 +164,9 @@ export function updateBatch({ seq }: Named, change: BatchChange, now: number): M
         seq,
       ],
     },
+    ...(maxCostUsd === undefined
+      ? {}
+      : { singles: moveSingles({ batch: seq }), spent: pauseSpent([seq], [], now) }),
   };
 }
 

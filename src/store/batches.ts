@@ -7,6 +7,7 @@ import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { contains } from "./contains.ts";
 import { prepareOnce } from "./prepared.ts";
+import { IS_LIMITED } from "./room.ts";
 import { hasStatus, toLive } from "./tasks.ts";
 
 export type { Batch };
@@ -33,7 +34,8 @@ export type RunningBatch = {
   seq: number;
   maxConcurrency: number | null;
   isDryRun: number;
-  hasCap: number;
+  /** It has a cap, or who pays for it has a budget. */
+  isLimited: number;
   isHungry: number;
 };
 
@@ -43,10 +45,10 @@ export type RunningBatch = {
  */
 export const RUNNING_BATCHES: Statement<RunningBatch> = {
   sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
-               max_cost_usd IS NOT NULL AS hasCap,
+               ${IS_LIMITED} AS isLimited,
                total > completed + failed + cancelled + running AND NOT EXISTS (
-                 SELECT 1 FROM queue WHERE lane = batches.seq AND owner IS NULL) AS isHungry
-        FROM batches WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,
+                 SELECT 1 FROM queue WHERE lane = b.seq AND owner IS NULL) AS isHungry
+        FROM batches b WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,
   args: [],
 };
 

@@ -1,5 +1,7 @@
 import type { Statement } from "../db/unit.ts";
-import { SINGLE_TASKS } from "../domain/batch.ts";
+import { PRICE_UNKNOWN, type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
+import { CAP_IS_SPENT, IS_LIMITED } from "./room.ts";
+import type { Which } from "./which.ts";
 
 /** The UTC month of a time, as `api_key_usage` has it. */
 export function monthOf(now: number): string {
@@ -12,64 +14,100 @@ export function nextMonth(now: number): number {
   return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1);
 }
 
-/** SQL that is true of a row of `batches` whose key has spent its budget of the month `?`. */
-export const KEY_IS_SPENT = `EXISTS (
+/** SQL that is true of a batch `b` whose payer has spent the budget of the month `?`. */
+const PAYER_IS_SPENT = `EXISTS (
   SELECT 1 FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
-  WHERE k.seq = batches.api_key AND u.cost_usd >= k.monthly_budget_usd)`;
+  WHERE k.seq = b.payer AND u.cost_usd >= k.monthly_budget_usd)`;
 
-/**
- * SQL for how many more calls the `maxCostUsd` of a row of `batches` leaves room for, those that run
- * counted: at what its tasks have cost on average so far. So what is spent beyond a cap is at most
- * what the calls in flight cost more than that; before the first answer one call is let through.
- */
-export const CALLS_WITHIN_CAP = `CASE
-  WHEN max_cost_usd IS NULL OR is_dry_run THEN 1000000
-  WHEN cost_usd >= max_cost_usd OR unpriced > 0 THEN 0
-  WHEN completed + failed = 0 THEN 1 - running
-  WHEN cost_usd <= 0 THEN 1000000
-  ELSE max(running = 0, CAST((max_cost_usd - cost_usd) * (completed + failed) / cost_usd AS INTEGER) - running)
-END`;
+/** What a key may and did spend in a month, and whether the cap of a batch, if one is named, pays for another call. */
+export type Funds = {
+  budget: number | null;
+  spent: number;
+  cap: number | null;
+  cost: number | null;
+  isCapSpent: number;
+};
 
-/** A row `{spent, budget}` if the key has spent its budget of the month. */
-export function overBudget(key: number, now: number): Statement<{ spent: number; budget: number }> {
+export function fundsOf(payer: number, batchId: string | null, now: number): Statement<Funds> {
   return {
-    sql: `SELECT u.cost_usd AS spent, k.monthly_budget_usd AS budget
-          FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
-          WHERE k.seq = ? AND u.cost_usd >= k.monthly_budget_usd`,
-    args: [monthOf(now), key],
+    sql: `SELECT k.monthly_budget_usd AS budget, coalesce(u.cost_usd, 0) AS spent,
+                 b.max_cost_usd AS cap, b.cost_usd AS cost, coalesce(${CAP_IS_SPENT}, 0) AS isCapSpent
+          FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+            LEFT JOIN batches b ON b.id = ?
+          WHERE k.seq = ?`,
+    args: [monthOf(now), batchId, payer],
   };
 }
 
-const SPENT = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
-  AND status = 'running' AND NOT is_dry_run`;
-
-const OVER_CAP = `max_cost_usd IS NOT NULL AND (cost_usd >= max_cost_usd OR unpriced > 0)`;
+/** SQL for a reason, which has no quotes in it. */
+function reason({ code, message }: PauseReason): string {
+  return `json_object('code', '${code}', 'message', '${message}')`;
+}
 
 const REASON = `CASE
-  WHEN ${OVER_CAP} AND unpriced > 0 AND cost_usd < max_cost_usd THEN json_object('code', 'price_unknown',
-    'message', 'The price of a model is not known, so that maxCostUsd cannot be kept. Lift it to go on.')
-  WHEN ${OVER_CAP} THEN json_object('code', 'max_cost_reached',
-    'message', 'The batch has cost its maxCostUsd. Raise it, then resume the batch.')
+  WHEN b.max_cost_usd IS NOT NULL AND b.unpriced > 0 AND b.cost_usd < b.max_cost_usd THEN ${reason(PRICE_UNKNOWN)}
+  WHEN ${CAP_IS_SPENT} THEN json_object('code', 'max_cost_reached',
+    'message', 'What is left of maxCostUsd does not pay for another call. Raise it, then resume the batch.')
   ELSE json_object('code', 'budget_exceeded',
-    'message', 'The API key has spent its monthlyBudgetUsd. Raise it, then resume the batch.') END`;
+    'message', 'The API key that pays has spent its monthlyBudgetUsd. Raise it, then resume the batch.') END`;
 
-/** Pauses those of the batches that have reached their cap, or whose key has spent its budget. */
-export function pauseSpent(batches: readonly number[], now: number): Statement[] {
-  const which = `${SPENT} AND (${OVER_CAP} OR ${KEY_IS_SPENT})`;
-  const args = [JSON.stringify(batches), monthOf(now)];
-  return [
-    {
+export type PauseUnit = { told: Statement; paused: Statement };
+
+/** Pauses those of the running batches that meet a condition on `b`, and tells why. */
+function pauseWhere(which: Which, why: string, now: number): PauseUnit {
+  const where = `b.status = 'running' AND b.seq > ${SINGLE_TASKS} AND NOT b.is_dry_run AND ${which.where}`;
+  return {
+    told: {
       sql: `INSERT INTO events (at, type, task, batch, data, trace)
-            SELECT ?, 'batch.paused', NULL, id, json_object('reason', json(${REASON})), trace
-            FROM batches WHERE ${which}`,
-      args: [now, ...args],
+            SELECT ?, 'batch.paused', NULL, b.id, json_object('reason', json(${why})), b.trace
+            FROM batches b WHERE ${where}`,
+      args: [now, ...which.args],
     },
-    {
-      sql: `UPDATE batches SET status = 'paused', pause_reason = ${REASON}, updated_at = ?
-            WHERE ${which}`,
-      args: [now, ...args],
+    paused: {
+      sql: `UPDATE batches AS b SET status = 'paused', pause_reason = ${why}, updated_at = ?
+            WHERE ${where}`,
+      args: [now, ...which.args],
     },
-  ];
+  };
+}
+
+/**
+ * Pauses those of some batches whose cap does not pay for another call, or whose payer has spent the
+ * budget, and all others of some payers that have.
+ */
+export function pauseSpent(
+  batches: readonly number[],
+  payers: readonly number[],
+  now: number,
+): PauseUnit {
+  const which = {
+    where: `((b.seq IN (SELECT value FROM json_each(?)) AND ${CAP_IS_SPENT})
+      OR ((b.seq IN (SELECT value FROM json_each(?)) OR b.payer IN (SELECT value FROM json_each(?)))
+          AND ${PAYER_IS_SPENT}))`,
+    args: [JSON.stringify(batches), JSON.stringify(batches), JSON.stringify(payers), monthOf(now)],
+  };
+  return pauseWhere(which, REASON, now);
+}
+
+/**
+ * Pauses batches that have a cap or a budget and would have to pay a price that is not known: tasks of
+ * these lanes are ready, and this claim took none of the batch.
+ */
+export function pauseUnpriced(
+  lanes: readonly { lane: number; model: string }[],
+  [owner, claimNo]: [owner: number, claimNo: number],
+  now: number,
+): PauseUnit {
+  const which = {
+    where: `${IS_LIMITED}
+      AND EXISTS (SELECT 1 FROM json_each(?) l CROSS JOIN queue q
+                  ON q.lane = l.value ->> 0 AND q.model = l.value ->> 1
+                    AND q.owner IS NULL AND q.run_at IS NULL
+                  WHERE l.value ->> 0 = b.seq)
+      AND NOT EXISTS (SELECT 1 FROM queue WHERE owner = ? AND claim = ? AND lane = b.seq)`,
+    args: [JSON.stringify(lanes.map(({ lane, model }) => [lane, model])), owner, claimNo],
+  };
+  return pauseWhere(which, reason(PRICE_UNKNOWN), now);
 }
 
 /** Row numbers of those of some keys (a JSON array) that have spent their budget of a month. */
@@ -79,8 +117,8 @@ const SPENT_KEYS = `SELECT k.seq FROM json_each(?) j CROSS JOIN api_keys k ON k.
 
 const SPENT_MESSAGE = "'The API key has spent its monthlyBudgetUsd'";
 
-/** Single tasks `q` that are ready. */
-const READY_SINGLE = `lane = ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NULL AND NOT is_dry_run`;
+/** Single tasks that are ready and that somebody's cap or budget pays for. */
+const READY_SINGLE = `lane < ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NULL`;
 
 /**
  * Alerts of those of the keys that have spent their budget, and lets their single tasks wait for the
@@ -106,7 +144,7 @@ export function holdSpent(keys: readonly number[], now: number): Statement[] {
     },
     {
       sql: `UPDATE queue SET run_at = ? WHERE EXISTS (${SPENT_KEYS}) AND ${READY_SINGLE}
-              AND (SELECT api_key FROM tasks WHERE seq = queue.task) IN (${SPENT_KEYS})`,
+              AND payer IN (${SPENT_KEYS})`,
       args: [nextMonth(now), ...spent, ...spent],
     },
   ];
@@ -116,11 +154,20 @@ export function holdSpent(keys: readonly number[], now: number): Statement[] {
 export function releaseHeld(keyId: string, now: number): Statement {
   return {
     sql: `UPDATE queue SET run_at = NULL
-          WHERE run_at = ? AND lane = ${SINGLE_TASKS} AND owner IS NULL
-            AND (SELECT api_key FROM tasks WHERE seq = queue.task) IN (
+          WHERE run_at = ? AND lane <= ${SINGLE_TASKS} AND owner IS NULL
+            AND payer IN (
               SELECT k.seq FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
               WHERE k.id = ? AND coalesce(u.cost_usd < k.monthly_budget_usd, TRUE))`,
     args: [nextMonth(now), monthOf(now), keyId],
+  };
+}
+
+/** Notes what the dearest calls of some keys cost. */
+export function noteDearest(payers: [key: number, usd: number][]): Statement {
+  return {
+    sql: `UPDATE api_keys SET dearest_usd = j.value ->> 1 FROM json_each(?) j
+          WHERE api_keys.seq = j.value ->> 0 AND coalesce(dearest_usd, 0) < j.value ->> 1`,
+    args: [JSON.stringify(payers)],
   };
 }
 

@@ -4,6 +4,9 @@ import type { StoredStatus } from "../domain/task.ts";
 import { IS_RUNNING } from "./queue.ts";
 import type { Which } from "./which.ts";
 
+/** SQL for what a row of `batches` has cost; of a dry run, what it would have. */
+export const COST = "iif(is_dry_run, estimated_usd, cost_usd)";
+
 /**
  * Counts, in their batches, the tasks that a later statement of the unit moves to `to` (or deletes).
  * It stands before that statement and has the same condition over the columns of `tasks`.
@@ -41,7 +44,7 @@ export function finishBatches(seqs: string, now: number): Statement[] {
       sql: `INSERT INTO events (at, type, task, batch, data, trace)
             SELECT ?, 'batch.' || ${status}, NULL, id,
                    json_object('total', total, 'completed', completed, 'failed', failed,
-                     'cancelled', cancelled, 'costUsd', cost_usd), trace
+                     'cancelled', cancelled, 'costUsd', ${COST}), trace
             FROM batches WHERE ${isDone}`,
       args: [now, seqs],
     },

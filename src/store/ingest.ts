@@ -1,9 +1,11 @@
 import type { Statement } from "../db/unit.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
+import { laneOfSingle } from "./room.ts";
 import { overValues } from "./values.ts";
 import { hasRow, type Which } from "./which.ts";
 
@@ -225,8 +227,15 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
     {
       // What the answers have cost goes with them.
       sql: `UPDATE batches SET prompt_tokens = b.prompt_tokens, completion_tokens = b.completion_tokens,
-              cost_usd = b.cost_usd, unpriced = b.unpriced
+              cost_usd = b.cost_usd, unpriced = b.unpriced, dearest_usd = b.dearest_usd
             FROM batches b WHERE batches.id = ? AND b.seq = ${bare}`,
+      args: [batch.draft, ...bareArgs],
+    },
+    {
+      // What is queued of them is under its cap from now on.
+      sql: `UPDATE queue SET lane = ${laneOfSingle("(SELECT seq FROM batches WHERE id = ?)", "queue.payer")}
+            FROM tasks t WHERE t.seq = queue.task AND queue.lane <= ${SINGLE_TASKS}
+              AND NOT queue.is_dry_run AND t.batch = ${bare}`,
       args: [batch.draft, ...bareArgs],
     },
     {

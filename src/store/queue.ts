@@ -1,8 +1,10 @@
 import type { Statement } from "../db/unit.ts";
-import { SINGLE_TASKS } from "../domain/batch.ts";
+import { PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
+import type { KnownPrice } from "../domain/prices.ts";
 import type { Endpoint } from "../domain/request.ts";
-import { CALLS_WITHIN_CAP, KEY_IS_SPENT, monthOf } from "./budgets.ts";
-import { linked } from "./linked.ts";
+import type { PauseUnit } from "./budgets.ts";
+import { laneOfSingle } from "./room.ts";
+import { takeFrom, whereMoneyEnds } from "./take.ts";
 import type { Which } from "./which.ts";
 
 /** SQL that is true of a row of `tasks` that is running. */
@@ -18,21 +20,38 @@ export const IS_RUNNING =
 export type RunOptions = {
   isDryRun: boolean;
   priority: number | null;
+  /** Row number of the key that asks for it, which pays. */
+  payer: number;
   /** Trace context of the request that asks for it. */
   trace: string | null;
   now: number;
 };
 
-export type Queued = { task: number; run: number; model: string };
+export type Queued = { task: number; run: number; lane: number; model: string };
 
-/** Puts tasks that meet a condition in the lane of the single tasks. */
+/** Puts tasks that meet a condition in a lane of single tasks. */
 export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
+  const { priority, isDryRun, payer, now, trace } = options;
+  const lane = isDryRun ? String(SINGLE_TASKS) : laneOfSingle("tasks.batch", "?");
   return {
-    sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
-          SELECT seq, ${SINGLE_TASKS}, model, coalesce(?, priority), run + 1, ?, ?, ?
+    sql: `INSERT INTO queue (task, lane, model, priority, run, payer, is_dry_run, queued_at, trace)
+          SELECT seq, ${lane}, model, coalesce(?, priority), run + 1, ?, ?, ?, ?
           FROM tasks WHERE ${which.where}
-          RETURNING task, run, model`,
-    args: [options.priority, options.isDryRun, options.now, options.trace, ...which.args],
+          RETURNING task, run, lane, model`,
+    args: [...(isDryRun ? [] : [payer]), priority, payer, isDryRun, now, trace, ...which.args],
+  };
+}
+
+/** Puts queued single tasks in the lanes where they belong since a cap or a budget was set or lifted. */
+export function moveSingles(of: { batch: number } | { keyId: string }): Statement {
+  const which =
+    "batch" in of
+      ? { where: "(SELECT batch FROM tasks WHERE seq = queue.task) = ?", args: [of.batch] }
+      : { where: "payer = (SELECT seq FROM api_keys WHERE id = ?)", args: [of.keyId] };
+  return {
+    sql: `UPDATE queue SET lane = ${laneOfSingle("(SELECT batch FROM tasks WHERE seq = queue.task)", "queue.payer")}
+          WHERE lane <= ${SINGLE_TASKS} AND NOT is_dry_run AND ${which.where}`,
+    args: which.args,
   };
 }
 
@@ -88,7 +107,14 @@ export const READY_LANES: Statement<LaneReady> = {
   args: [],
 };
 
-export type LaneClaim = { lane: number; model: string; limit: number };
+/** `isLimited`: a cap or a budget may keep it from getting all that it wants. */
+export type LaneClaim = {
+  lane: number;
+  model: string;
+  limit: number;
+  price: KnownPrice;
+  isLimited: boolean;
+};
 
 export type Claimed = {
   task: number;
@@ -101,7 +127,8 @@ export type Claimed = {
   isDryRun: number;
   maxRetries: number | null;
   timeoutMs: number | null;
-  apiKey: number;
+  /** Row number of the key that pays. */
+  payer: number;
   queuedAt: number;
   startedAt: number;
   attempt: number;
@@ -122,6 +149,9 @@ export type Claimed = {
 export type ClaimUnit = {
   taken: Statement[];
   counted: Statement;
+  spent: PauseUnit | undefined;
+  unpriced: PauseUnit | undefined;
+  held: Statement[];
   events: Statement;
   claimed: Statement<Claimed>;
 };
@@ -132,14 +162,16 @@ export type ClaimUnit = {
  * else claims from it.
  */
 export function claim(lanes: LaneClaim[], owner: number, claimNo: number, now: number): ClaimUnit {
-  const mine = [owner, claimNo];
+  const mine: [number, number] = [owner, claimNo];
   return {
     taken: lanes.flatMap((lane) => takeFrom(lane, owner, claimNo, now)),
+    ...whereMoneyEnds(lanes, mine, now),
     counted: {
       sql: `UPDATE batches SET running = running + claimed.calls
             FROM (SELECT t.batch, count(*) AS calls
                   FROM queue q CROSS JOIN tasks t ON t.seq = q.task
-                  WHERE q.owner = ? AND q.claim = ? AND q.lane = ${SINGLE_TASKS} GROUP BY t.batch) claimed
+                  WHERE q.owner = ? AND q.claim = ? AND q.lane <= ${SINGLE_TASKS} AND q.lane > -${PAYERS}
+                  GROUP BY t.batch) claimed
             WHERE batches.seq = claimed.batch`,
       args: mine,
     },
@@ -153,7 +185,7 @@ export function claim(lanes: LaneClaim[], owner: number, claimNo: number, now: n
     claimed: {
       sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures,
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
-                   coalesce(t.api_key, 0) AS apiKey, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
+                   coalesce(q.payer, 0) AS payer, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
                    q.run, q.claimed_at AS claimedAt, q.trace,
                    i.endpoint, i.body, iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey,
                    e.response AS answer, e.provider AS answeredBy, e.model AS answerModel,
@@ -165,32 +197,6 @@ export function claim(lanes: LaneClaim[], owner: number, claimNo: number, now: n
       args: mine,
     },
   };
-}
-
-function takeFrom(
-  { lane, model, limit }: LaneClaim,
-  owner: number,
-  claimNo: number,
-  now: number,
-): Statement[] {
-  const take = {
-    sql: `UPDATE queue SET owner = ?, claim = ?, claimed_at = ?,
-            started_at = coalesce(started_at, ?), attempt = attempt + 1
-          WHERE task IN (
-            SELECT task FROM queue
-            WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL
-            ORDER BY priority, queued_at, task
-            LIMIT coalesce((SELECT max(0, min(?, coalesce(max_concurrency, 1000000) - running,
-                              ${CALLS_WITHIN_CAP}))
-                            FROM batches WHERE seq = ? AND status = 'running'
-                              AND (is_dry_run OR NOT ${KEY_IS_SPENT})), 0))`,
-    args: [owner, claimNo, now, now, lane, model, limit, lane, monthOf(now)],
-  };
-  if (lane === SINGLE_TASKS) return [take];
-  return linked(take, (changed) => ({
-    sql: `UPDATE batches SET running = running + ${changed} WHERE seq = ?`,
-    args: [lane],
-  }));
 }
 
 /** A run that is cancelled, as it stood in the queue. */

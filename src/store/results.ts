@@ -21,6 +21,7 @@ export type ResultRow = {
   attempts: number | null;
   isDryRun: number | null;
   isCached: number | null;
+  isEstimated: number | null;
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
@@ -46,7 +47,7 @@ export function listResults(
                  CASE WHEN i.cells IS NULL THEN i.body END AS body,
                  CASE WHEN i.cells IS NULL THEN i.prompt END AS prompt,
                  CASE WHEN i.cells IS NULL THEN i.metadata END AS metadata,
-                 e.run, e.attempts, e.is_dry_run AS isDryRun, e.is_cached AS isCached,
+                 e.run, e.attempts, e.is_dry_run AS isDryRun, e.is_cached AS isCached, e.is_estimated AS isEstimated,
                  e.prompt_tokens AS promptTokens,
                  e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.response, e.error
           FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq

@@ -27,7 +27,10 @@ export type Tally = {
   status: RollupStatus;
   model: string;
   provider: string;
+  /** Row number of the key that pays for them. */
   apiKey: number;
+  /** What the dearest of them cost. */
+  dearestUsd: number;
   sums: Record<(typeof SUMS)[number], number>;
   /** How many took how long, by bucket (`domain/latency.ts`). */
   buckets: number[];
@@ -68,9 +71,9 @@ export function addEnded(
     }),
     (changed) => ({
       sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, late.*
-            FROM (SELECT e.status, t.model, e.provider, t.api_key, count(*), ${SQL_SUMS}
+            FROM (SELECT e.status, t.model, e.provider, coalesce(q.payer, 0), count(*), ${SQL_SUMS}
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
-                  WHERE ${changed} = 0 GROUP BY e.status, t.model, e.provider, t.api_key) late
+                  WHERE ${changed} = 0 GROUP BY 1, 2, 3, 4) late
               CROSS JOIN ${SPANS}
             WHERE true ${ADD}`,
       args: [now, ...ended],
@@ -138,7 +141,7 @@ export type RollupFilter = {
 };
 
 /** A row of `readRollups`: key columns, then sums, then buckets. */
-export type Rollup = Tally & { at: number };
+export type Rollup = Omit<Tally, "dearestUsd"> & { at: number };
 
 export function rollupsSince({ span, step, from, status, model }: RollupFilter): Statement {
   const which = [

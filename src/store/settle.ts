@@ -1,7 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import { holdSpent, monthOf, pauseSpent } from "./budgets.ts";
-import { finishBatches } from "./counters.ts";
+import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
+import { COST, finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
@@ -33,13 +33,15 @@ export type Final = {
   adjusted: string[];
   /** The answer was cut off. */
   isTruncated: boolean;
+  /** The provider told no usage; the tokens were counted here. */
+  isEstimated: boolean;
   /** Set where others may be given the answer, too. */
   cacheKey: string | null;
 };
 
 /**
  * Ends runs: what they came to, their tasks, their batches' counters, the usage of
- * the API keys that made them (`api_key_usage`), their events, and the batches
+ * the API keys that pay for them (`api_key_usage`), their events, and the batches
  * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
  * or has another owner or claim gets no execution, and the others serve only runs that have a queue
  * row and an execution of the same claim. So a late answer changes nothing. No task may stand twice
@@ -52,7 +54,7 @@ export function settle(
   owner: number,
   now: number,
 ): Statement[] {
-  const keys = [...new Set(tallies.map(({ apiKey }) => apiKey))].filter((key) => key > 0);
+  const payers = dearestByPayer(tallies);
   const ended: [string, number] = [JSON.stringify(finals.map(({ task }) => task)), owner];
   return [
     ...insertExecutions(finals, owner),
@@ -83,12 +85,18 @@ export function settle(
               prompt_tokens = batches.prompt_tokens + ended.prompt_tokens,
               completion_tokens = batches.completion_tokens + ended.completion_tokens,
               cost_usd = batches.cost_usd + ended.cost_usd,
-              unpriced = batches.unpriced + ended.unpriced,
+              estimated_usd = batches.estimated_usd + ended.estimated_usd,
+              unpriced = batches.unpriced + iif(batches.is_dry_run, ended.unpriced_in_all, ended.unpriced),
+              dearest_usd = nullif(max(coalesce(batches.dearest_usd, 0), ended.dearest_usd), 0),
               truncated = batches.truncated + ended.truncated, updated_at = ?
             FROM (SELECT t.batch, count(*) AS calls, sum(e.status = 'completed') AS completed,
                          total(e.prompt_tokens) AS prompt_tokens,
-                         total(e.completion_tokens) AS completion_tokens, total(e.cost_usd) AS cost_usd,
-                         sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced,
+                         total(e.completion_tokens) AS completion_tokens,
+                         total(iif(e.is_dry_run, 0, e.cost_usd)) AS cost_usd,
+                         total(iif(e.is_dry_run, e.cost_usd, 0)) AS estimated_usd,
+                         sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced_in_all,
+                         sum(NOT e.is_dry_run AND e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced,
+                         max(iif(e.is_dry_run, 0, coalesce(e.cost_usd, 0))) AS dearest_usd,
                          sum(e.status = 'completed' AND e.is_truncated) AS truncated
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
             WHERE batches.seq = ended.batch`,
@@ -96,24 +104,47 @@ export function settle(
     },
     {
       sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
-            SELECT t.api_key, ?, count(*), total(e.prompt_tokens), total(e.completion_tokens),
+            SELECT q.payer, ?, count(*), total(e.prompt_tokens), total(e.completion_tokens),
                    total(iif(e.is_dry_run, 0, e.cost_usd))
-            FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
-            WHERE t.api_key IS NOT NULL GROUP BY t.api_key
+            FROM ${ENDED} WHERE q.payer IS NOT NULL GROUP BY q.payer
             ON CONFLICT (api_key, month) DO UPDATE SET tasks = tasks + excluded.tasks,
               prompt_tokens = prompt_tokens + excluded.prompt_tokens,
               completion_tokens = completion_tokens + excluded.completion_tokens,
               cost_usd = cost_usd + excluded.cost_usd`,
       args: [monthOf(now), ...ended],
     },
-    ...pauseSpent(batches, now),
-    ...(keys.length > 0 ? holdSpent(keys, now) : []),
+    ...afterSpending(batches, payers, now),
     ...keepAnswers(finals, owner),
     {
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,
       args: ended,
     },
     ...finishBatches(JSON.stringify(batches), now),
+  ];
+}
+
+/** What the dearest call of each payer cost, of the runs that were added up. */
+function dearestByPayer(tallies: Tally[]): Map<number, number> {
+  const payers = new Map<number, number>();
+  for (const { apiKey, dearestUsd } of tallies)
+    if (apiKey > 0) payers.set(apiKey, Math.max(payers.get(apiKey) ?? 0, dearestUsd));
+  return payers;
+}
+
+/** Notes what calls cost, and lets nothing start any more that there is no money for. */
+function afterSpending(
+  batches: readonly number[],
+  payers: ReadonlyMap<number, number>,
+  now: number,
+): Statement[] {
+  const keys = [...payers.keys()];
+  const { told, paused } = pauseSpent(batches, keys, now);
+  const spent = [...payers].filter(([, dearestUsd]) => dearestUsd > 0);
+  return [
+    ...(spent.length > 0 ? [noteDearest(spent)] : []),
+    told,
+    paused,
+    ...(keys.length > 0 ? holdSpent(keys, now) : []),
   ];
 }
 
@@ -139,16 +170,17 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
       row.isCached,
       row.adjusted.length > 0 ? JSON.stringify(row.adjusted) : null,
       row.isTruncated,
+      row.isEstimated,
     ],
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
         completed_at, claim, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
         cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached,
-        adjusted, is_truncated)
+        adjusted, is_truncated, is_estimated)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
         v.column4, q.claim, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
         v.column10, v.column11, v.column12, v.column13, v.column14, v.column15,
-        v.column16, v.column17, v.column18
+        v.column16, v.column17, v.column18, v.column19
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
     { after: [owner] },
@@ -187,22 +219,28 @@ export type Retry = {
   f: 0 | 1;
   at: number | null;
   entry?: Record<string, unknown>;
+  /** What the attempt cost, in USD, though it came to nothing. */
+  usd?: number;
 };
 
 const FENCE = `json_each(?) r CROSS JOIN queue q
   ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
 
 /** Sends runs back to wait for their next attempt, under the same fence as `settle`. */
-export function postpone(retries: Retry[], owner: number): Statement[] {
-  const fence = [JSON.stringify(retries), owner];
+export function postpone(retries: Retry[], owner: number, now: number): Statement[] {
+  const fence: [string, number] = [JSON.stringify(retries), owner];
   return [
     {
-      sql: `UPDATE batches SET running = running - failed_now.calls
-            FROM (SELECT t.batch, count(*) AS calls FROM ${FENCE}
-                  CROSS JOIN tasks t ON t.seq = q.task GROUP BY t.batch) failed_now
+      sql: `UPDATE batches SET running = running - failed_now.calls,
+              cost_usd = batches.cost_usd + failed_now.usd,
+              dearest_usd = nullif(max(coalesce(batches.dearest_usd, 0), failed_now.dearest_usd), 0)
+            FROM (SELECT t.batch, count(*) AS calls, total(r.value ->> 'usd') AS usd,
+                         coalesce(max(r.value ->> 'usd'), 0) AS dearest_usd
+                  FROM ${FENCE} CROSS JOIN tasks t ON t.seq = q.task GROUP BY t.batch) failed_now
             WHERE batches.seq = failed_now.batch`,
       args: fence,
     },
+    ...(retries.some(({ usd }) => usd !== undefined) ? charge(fence, now) : []),
     {
       sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + later.f,
               attempt = attempt - 1 + later.f,
@@ -217,13 +255,32 @@ export function postpone(retries: Retry[], owner: number): Statement[] {
   ];
 }
 
+/** Charges attempts that cost something to who pays for them. */
+function charge(fence: [string, number], now: number): Statement[] {
+  return [
+    {
+      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
+            SELECT q.payer, ?, 0, 0, 0, total(r.value ->> 'usd') FROM ${FENCE}
+            WHERE q.payer IS NOT NULL GROUP BY q.payer
+            ON CONFLICT (api_key, month) DO UPDATE SET cost_usd = cost_usd + excluded.cost_usd`,
+      args: [monthOf(now), ...fence],
+    },
+    {
+      sql: `UPDATE api_keys SET dearest_usd = max(coalesce(dearest_usd, 0), paid.usd)
+            FROM (SELECT q.payer, max(r.value ->> 'usd') AS usd FROM ${FENCE} GROUP BY q.payer) paid
+            WHERE api_keys.seq = paid.payer AND paid.usd > 0`,
+      args: fence,
+    },
+  ];
+}
+
 /** Appends a `batch.progress` event for each of these batches that still runs. */
 export function reportProgress(batches: number[], now: number): Statement {
   return {
     sql: `INSERT INTO events (at, type, task, batch, data, trace)
           SELECT ?, 'batch.progress', NULL, id,
                  json_object('total', total, 'completed', completed, 'failed', failed,
-                   'cancelled', cancelled, 'running', running, 'costUsd', cost_usd), trace
+                   'cancelled', cancelled, 'running', running, 'costUsd', ${COST}), trace
           FROM batches
           WHERE seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS} AND status = 'running'`,
     args: [now, JSON.stringify(batches)],

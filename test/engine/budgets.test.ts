@@ -52,7 +52,8 @@ describe("maxCostUsd", () => {
     });
     await app.post("/batches/b/execute");
     const batch = await paused(app, "b");
-    expect(batch).toMatchObject({ pauseReason: { code: "price_unknown" }, costUsd: null });
+    expect(batch).toMatchObject({ pauseReason: { code: "price_unknown" }, costUsd: 0 });
+    expect(provider.requests).toEqual([]);
     await app.patch("/batches/b", { maxCostUsd: null });
     await app.post("/batches/b/resume");
     expect(await app.finished("b")).toMatchObject({ progress: { completed: 20 } });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 
 import { LIST_DATE } from "../../src/domain/price-list/list.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { startProvider } from "../support/provider.ts";
 import { type Json, startServer } from "../support/server.ts";
 
 /** A provider that lists these models and has nothing else. */
@@ -57,7 +58,8 @@ describe("GET /models", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "prices.json");
     writeFileSync(path, JSON.stringify({ "gpt-4o*": { input: 7, output: 8 } }));
-    await using app = await startServer({ PRICES_FILE: path });
+    await using provider = await startProvider();
+    await using app = await startServer({ ...provider.env, PRICES_FILE: path });
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, { prefer: "wait=20" });
     const { result } = (await app.get("/tasks/t")).body.data;
     const { promptTokens, completionTokens } = result.usage;

@@ -12,7 +12,7 @@ import { executeTask, cancelTask, changeTask, deleteTask } from "../../src/store
 import { startServer } from "../support/server.ts";
 
 const now = Date.now() + 5000;
-const options = { isDryRun: false, priority: null, trace: null, now };
+const options = { isDryRun: false, priority: null, payer: 1, trace: null, now };
 
 const task: NewTask = {
   id: "t",
@@ -98,10 +98,16 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
       after: { ...stale, body: "{}" },
     }),
     "a deleted task": deleteTask("n", b.seq, now),
-    "a batch that has ended and is started": batchMoves.startBatch(b, false, null, now),
+    "a batch that has ended and is started": batchMoves.startBatch(b, {
+      isDryRun: false,
+      payer: 1,
+      trace: null,
+      now,
+    }),
     "one without failed tasks that is retried": batchMoves.restartBatch(b, {
       statuses: ["failed"],
       isDryRun: false,
+      payer: 1,
       onlyAfterDryRun: false,
       trace: null,
       now,

@@ -137,7 +137,11 @@ function begin(action: Action, acting: Acting): Begun {
       ledger.mayStart(task);
       return of(
         `execute ${task}`,
-        executeTask(ctx, task, { isDryRun: luck.chance(0.1), priority: undefined }),
+        executeTask(ctx, task, {
+          isDryRun: luck.chance(0.1),
+          priority: undefined,
+          payer: caller.key,
+        }),
       );
     case "cancel":
       return of(`cancel ${task}`, cancelTask(ctx, task));
@@ -156,7 +160,10 @@ function begin(action: Action, acting: Acting): Begun {
     case "execute batch":
     case "dry run":
       ledger.mayStartBatch(batch);
-      return of(`${action} ${batch}`, executeBatch(ctx, batch, { isDryRun: action === "dry run" }));
+      return of(
+        `${action} ${batch}`,
+        executeBatch(ctx, batch, { isDryRun: action === "dry run", payer: caller.key }),
+      );
     case "rehearse":
       ledger.mayStartBatch(batch);
       ledger.mayStartBatch(batch);
@@ -175,7 +182,10 @@ function begin(action: Action, acting: Acting): Begun {
         ? (["failed"] as const)
         : (["failed", "cancelled"] as const);
       ledger.mayStartBatch(batch);
-      return of(`retry ${batch}`, retryBatch(ctx, batch, [...statuses]));
+      return of(
+        `retry ${batch}`,
+        retryBatch(ctx, batch, { statuses: [...statuses], payer: caller.key }),
+      );
     }
     case "delete batch":
       ledger.mayVanish(batch);
@@ -242,7 +252,7 @@ function create(acting: Acting): Begun {
 }
 
 /** Of a task whose call is in flight, as far as the node knows. */
-async function cancelThenExecute({ luck, ledger, node: { ctx } }: Acting): Promise<void> {
+async function cancelThenExecute({ luck, ledger, caller, node: { ctx } }: Acting): Promise<void> {
   const { rows } = await ctx.client.execute(
     "SELECT t.id FROM queue q JOIN tasks t ON t.seq = q.task WHERE q.owner IS NOT NULL ORDER BY q.task LIMIT 20",
   );
@@ -251,20 +261,21 @@ async function cancelThenExecute({ luck, ledger, node: { ctx } }: Acting): Promi
   const id = String(row["id"]);
   ledger.mayStart(id);
   await cancelTask(ctx, id);
-  await executeTask(ctx, id, { isDryRun: false, priority: undefined });
+  await executeTask(ctx, id, { isDryRun: false, priority: undefined, payer: caller.key });
 }
 
 const REHEARSAL_MS = 3000;
 
 /** A dry run, and when it has ended the real one. */
-async function rehearse({ timeline, node: { ctx } }: Acting, id: string): Promise<void> {
-  await executeBatch(ctx, id, { isDryRun: true });
+async function rehearse({ timeline, caller, node: { ctx } }: Acting, id: string): Promise<void> {
+  const payer = caller.key;
+  await executeBatch(ctx, id, { isDryRun: true, payer });
   const end = timeline.now() + REHEARSAL_MS;
   while (timeline.now() < end) {
     await ctx.clock.sleep(50);
     const { status } = await getBatch(ctx, id);
     if (status === "running") continue;
-    await executeBatch(ctx, id, { isDryRun: false });
+    await executeBatch(ctx, id, { isDryRun: false, payer });
     return;
   }
 }

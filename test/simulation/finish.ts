@@ -3,6 +3,7 @@ import { updateKey } from "../../src/services/api-keys.ts";
 import { updateBatch, resumeBatch } from "../../src/services/run-batch.ts";
 import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
+import { checkCharges } from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { checkSchedules } from "./schedule-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
@@ -57,10 +58,13 @@ async function carryOn(world: World): Promise<void> {
   const [node] = world.nodesAlive();
   if (!node || node.clock.isPaused() || node.isStopping) return;
   const { truth } = world.database;
-  const [paused, schedules, keys] = await Promise.all([
+  const [paused, schedules, keys, capped] = await Promise.all([
     truth.execute("SELECT id FROM batches WHERE status = 'paused'"),
     truth.execute("SELECT id FROM schedules WHERE is_active = 1"),
     truth.execute("SELECT id FROM api_keys WHERE monthly_budget_usd IS NOT NULL"),
+    truth.execute(
+      "SELECT id FROM batches WHERE max_cost_usd IS NOT NULL AND status NOT IN ('ingesting', 'paused')",
+    ),
   ]);
   const attempts = [
     ...rowsOf<{ id: string }>(keys).map(({ id }) =>
@@ -68,6 +72,9 @@ async function carryOn(world: World): Promise<void> {
     ),
     ...rowsOf<{ id: string }>(schedules).map(({ id }) =>
       updateSchedule(node.ctx, id, { isActive: false }),
+    ),
+    ...rowsOf<{ id: string }>(capped).map(({ id }) =>
+      changeBatch(node.ctx, id, { maxCostUsd: null }),
     ),
     ...rowsOf<{ id: string }>(paused).map(async ({ id }) => {
       await updateBatch(node.ctx, id, { maxCostUsd: null });
@@ -116,6 +123,8 @@ async function checkEnd(world: World): Promise<void> {
     if (missed !== undefined)
       complain(`a reader that began after ${reader.start} never got event ${missed}`);
   }
+  if (!("delete" in world.plan.actions) && !("delete batch" in world.plan.actions))
+    await checkCharges(database.truth, complain);
   await checkDeliveries(world);
   const isSteady =
     !world.plan.faults.some(({ kind }) => kind === "jump") &&

@@ -17,8 +17,6 @@ export type Ledger = {
   startsOf(task: string, batch: string | null): { alone: number; withBatch: number };
   /** Requests that may have described tasks of a batch anew. */
   refillsOf(batch: string | null): number;
-  /** Requests that may have executed tasks of a batch by themselves. */
-  aloneIn(batch: string): number;
   hasVanishing(batch: string): boolean;
   /** Whether anything ever had a cap or budget. */
   hasLimits(): boolean;
@@ -30,15 +28,11 @@ export function createLedger(): Ledger {
   const vanishing = new Set<string>();
   const refills = new Map<string, number>();
   let isLimited = false;
-  const alone = new Map<string, number>();
   const add = (to: Map<string, number>, name: string) => to.set(name, (to.get(name) ?? 0) + 1);
   return {
     batches: [],
     tasks: [],
-    mayStart(task) {
-      add(tasks, task);
-      add(alone, task.split("-")[0] ?? "");
-    },
+    mayStart: (task) => void add(tasks, task),
     mayStartBatch: (batch) => void add(batches, batch),
     mayVanish: (batch) => void vanishing.add(batch ?? ""),
     mayLimit: () => void (isLimited = true),
@@ -50,7 +44,6 @@ export function createLedger(): Ledger {
       withBatch: batch === null ? 0 : (batches.get(batch) ?? (batch.startsWith("batch-") ? 1 : 0)),
     }),
     refillsOf: (batch) => refills.get(batch ?? "") ?? 0,
-    aloneIn: (batch) => alone.get(batch) ?? 0,
     hasVanishing: (batch) => vanishing.has(batch),
   };
 }

@@ -220,7 +220,7 @@ function begin(world: World): void {
       }),
     );
   const checkRun = createRunChecks(database.truth, ledger, complain);
-  const checkMoney = createMoneyChecks(database.truth, complain, ledger.aloneIn);
+  const checkMoney = createMoneyChecks(database.truth, complain);
   const checkState = createStateChecks(database.truth, complain);
   let livingNodes = 0;
   const lookAtEvents = async () => {

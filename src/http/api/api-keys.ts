@@ -55,7 +55,10 @@ const Fields = {
     .max(10_000_000)
     .nullish()
     .openapi({ description: "Null: RATE_LIMIT_PER_MINUTE; 0: no limit" }),
-  monthlyBudgetUsd: z.number().min(0).max(1_000_000_000).nullish(),
+  monthlyBudgetUsd: z.number().min(0).max(1_000_000_000).nullish().openapi({
+    description:
+      "What the runs that it asks for may cost in a calendar month (UTC), whoever created the tasks",
+  }),
 };
 
 const KeyCreation = z

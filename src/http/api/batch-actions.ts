@@ -1,7 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
 import { ASSUMED_OUTPUT_TOKENS } from "../../domain/estimate.ts";
-import { requireBudget } from "../../services/budgets.ts";
 import { estimateBatch } from "../../services/estimate.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import * as service from "../../services/run-batch.ts";
@@ -187,13 +186,10 @@ const change = route({
                 .nullable()
                 .optional()
                 .openapi({ description: "Holds from the next call on; null lifts the limit" }),
-              maxCostUsd: z
-                .number()
-                .positive()
-                .max(1_000_000_000)
-                .nullable()
-                .optional()
-                .openapi({ description: "What the batch may cost; null lifts the limit" }),
+              maxCostUsd: z.number().positive().max(1_000_000_000).nullable().optional().openapi({
+                description:
+                  "What the batch may cost, its tasks executed one by one included; null lifts the limit",
+              }),
             })
             .openapi("BatchUpdate"),
         },
@@ -224,8 +220,8 @@ export const batchActionRoutes = createRouter()
   .openapi(execute, async (c) => {
     const isDryRun = dryRunOf(c.req.valid("query"), c.req.valid("json"));
     const { id } = c.req.valid("param");
-    if (!isDryRun) await requireBudget(c.var.ctx, c.var.caller);
-    const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun });
+    const payer = c.var.caller.key;
+    const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun, payer });
     c.set("executionId", executionId);
     return c.json(
       success(c, { executionId, status: "running" as const }, "Batch execution started"),
@@ -251,8 +247,9 @@ export const batchActionRoutes = createRouter()
   })
   .openapi(retry, async (c) => {
     const { statuses = ["failed"] } = c.req.valid("json");
-    await requireBudget(c.var.ctx, c.var.caller);
-    const { executionId } = await service.retryBatch(c.var.ctx, c.req.valid("param").id, statuses);
+    const payer = c.var.caller.key;
+    const { id } = c.req.valid("param");
+    const { executionId } = await service.retryBatch(c.var.ctx, id, { statuses, payer });
     c.set("executionId", executionId);
     return c.json(
       success(c, { executionId, status: "running" as const }, "Batch execution started"),

@@ -5,6 +5,7 @@ import { readAnswer } from "../../domain/answer.ts";
 import {
   BATCH_STATUSES,
   batchExecutionId,
+  costOf,
   OUTPUT_STATUSES,
   progressOf,
 } from "../../domain/batch.ts";
@@ -75,10 +76,10 @@ export const BatchListItem = z
     pauseReason: orNull(PauseReason),
     executionId: z.string().nullable(),
     usage: TokenSums,
-    costUsd: z
-      .number()
-      .nullable()
-      .openapi({ description: "Sum of the answers with a known price; null where none has one" }),
+    costUsd: z.number().nullable().openapi({
+      description:
+        "Sum of the answers with a known price; null where none has one. Of a dry run, what it would have cost",
+    }),
     createdAt: Time,
     updatedAt: Time,
     startedAt: Time.nullable(),
@@ -127,7 +128,7 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
       totalTokens: batch.promptTokens + batch.completionTokens,
     },
     costUsd:
-      batch.unpriced > 0 && batch.unpriced >= ended ? null : Number(batch.costUsd.toFixed(9)),
+      batch.unpriced > 0 && batch.unpriced >= ended ? null : Number(costOf(batch).toFixed(9)),
     createdAt: toIso(batch.createdAt),
     updatedAt: toIso(batch.updatedAt),
     startedAt: toIsoOrNull(batch.startedAt),

@@ -163,7 +163,7 @@ const CONTENT_TYPES = {
 export const batchRoutes = createRouter()
   .openapi(create, async (c) => {
     const input = c.req.valid("json");
-    await requireBudget(c.var.ctx, c.var.caller);
+    await requireBudget(c.var.ctx, c.var.caller.key);
     const batch = await service.createBatch(c.var.ctx, c.var.caller, {
       ...input,
       idempotencyKey: idempotencyKeyOf(c, input.idempotencyKey),

@@ -29,6 +29,9 @@ export const Usage = z
     cachedTokens: z.number().int().optional(),
     reasoningTokens: z.number().int().optional(),
     cacheWriteTokens: z.number().int().optional(),
+    estimated: z.literal(true).optional().openapi({
+      description: "The provider told no usage; the tokens of the texts were counted here",
+    }),
   })
   .openapi("TokenUsage");
 
@@ -176,12 +179,23 @@ export function toResult(endpoint: Endpoint, execution: Execution): z.infer<type
     ...(answer.reasoning === null ? {} : { reasoning: answer.reasoning }),
     finishReason: answer.finishReason,
     model: answer.model,
-    usage: answer.usage,
+    usage: answer.usage ?? estimatedUsage(execution),
     costUsd: execution.costUsd,
     cached: execution.isCached,
     ...(answer.toolCalls ? { toolCalls: answer.toolCalls.filter(isJsonObject) } : {}),
     ...(execution.isDryRun ? { isDryRun: true as const } : {}),
     ...(isJsonObject(raw) ? { raw } : {}),
+  };
+}
+
+function estimatedUsage({ isEstimated, promptTokens, completionTokens }: Execution) {
+  if (!isEstimated || promptTokens === null) return null;
+  const completion = completionTokens ?? 0;
+  return {
+    promptTokens,
+    completionTokens: completion,
+    totalTokens: promptTokens + completion,
+    estimated: true as const,
   };
 }
 

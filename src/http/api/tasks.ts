@@ -277,7 +277,7 @@ export const taskRoutes = createRouter()
   .openapi(create, async (c) => {
     const { execute: shouldExecute, isDryRun } = c.req.valid("query");
     const input = c.req.valid("json");
-    await requireBudget(c.var.ctx, c.var.caller);
+    if (!shouldExecute || isDryRun) await requireBudget(c.var.ctx, c.var.caller.key);
     const task = await service.createTask(
       c.var.ctx,
       c.var.caller,
@@ -336,8 +336,8 @@ export const taskRoutes = createRouter()
     const { id } = c.req.valid("param");
     const { priority, ...options } = c.req.valid("json");
     const isDryRun = dryRunOf(c.req.valid("query"), options);
-    if (!isDryRun) await requireBudget(c.var.ctx, c.var.caller);
-    const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority });
+    const payer = c.var.caller.key;
+    const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority, payer });
     c.set("executionId", executionId);
     const waitMs = readWait(c);
     if (waitMs > 0) {

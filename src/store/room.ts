@@ -1,0 +1,138 @@
+import type { InValue } from "@libsql/client";
+
+import { accountsOf, PAYERS } from "../domain/batch.ts";
+import type { KnownPrice } from "../domain/prices.ts";
+
+/*
+ * How many calls may start under a cap or a budget. A call is taken to cost what the dearest one did so
+ * far. As long as none has cost anything, one at a time finds that out; and since the next one may
+ * be dearer than all before, there are never more under way than have ended, and one.
+ *
+ *   `maxCostUsd` of a batch     pays for the calls of its tasks, however they are executed. One starts where
+ *                               what is left pays for it and all that are under way.
+ *   `monthlyBudgetUsd` of a key pays for what the key has asked for. What a claim takes is written into
+ *                               its rows (`reserved_usd`), at what the calls of their batch cost,
+ *                               or else those of the key. While nothing is reserved one may start
+ *                               as long as anything is left.
+ *
+ * Dry runs, and models that cost nothing, are free.
+ */
+
+const NO_LIMIT = 1_000_000_000;
+/** Sums of prices are not exact. */
+const ROUNDING = "1e-9";
+
+/** SQL for how many more calls of a batch `b` may start, as far as its own calls tell. */
+const TRUSTED = `CASE WHEN b.dearest_usd IS NULL THEN b.running = 0
+                      ELSE 1 + b.completed + b.failed - b.running END`;
+
+/** SQL for how many more calls the cap of a batch `b` leaves room for. */
+const WITHIN_CAP = `CASE
+  WHEN b.max_cost_usd IS NULL THEN ${NO_LIMIT}
+  WHEN b.unpriced > 0 OR b.cost_usd >= b.max_cost_usd THEN 0
+  WHEN b.dearest_usd IS NULL THEN b.running = 0
+  ELSE min(CAST((b.max_cost_usd - b.cost_usd) / b.dearest_usd + ${ROUNDING} AS INTEGER) - b.running,
+           ${TRUSTED}) END`;
+
+/** SQL that is true of a batch `b` whose cap does not pay for another call. */
+export const CAP_IS_SPENT = `(b.max_cost_usd IS NOT NULL AND (b.unpriced > 0
+  OR b.cost_usd >= b.max_cost_usd
+  OR (b.max_cost_usd - b.cost_usd) / b.dearest_usd + ${ROUNDING} < 1))`;
+
+/** SQL for the row number of a key if it has a budget. */
+const budgeted = (payer: string) =>
+  `(SELECT k.seq FROM api_keys k WHERE k.seq = ${payer} AND k.monthly_budget_usd IS NOT NULL)`;
+
+/** SQL that is true of a batch `b` that has a cap, or whose payer has a budget. */
+export const IS_LIMITED = `(b.max_cost_usd IS NOT NULL OR ${budgeted("b.payer")} IS NOT NULL)`;
+
+/**
+ * SQL for how many more calls the budget of a payer leaves room for in the month `?`. `dearest` is SQL
+ * for what a call costs where the key's own experience is not to be asked.
+ */
+function withinBudget(payer: string, dearest: string): string {
+  return `coalesce((
+    WITH account AS MATERIALIZED (
+      SELECT k.monthly_budget_usd - coalesce(u.cost_usd, 0) AS unspent,
+             coalesce(${dearest}, k.dearest_usd) AS dearest, coalesce(u.tasks, 0) AS ended,
+             (SELECT total(reserved_usd) FROM queue
+              WHERE payer = k.seq AND owner IS NOT NULL AND reserved_usd > 0) AS reserved
+      FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
+      WHERE k.seq = ${payer} AND k.monthly_budget_usd IS NOT NULL)
+    SELECT CASE
+      WHEN unspent <= 0 THEN 0
+      WHEN dearest IS NULL THEN reserved = 0
+      ELSE max(reserved = 0, min(1 + ended,
+        CAST((unspent - reserved) / dearest + ${ROUNDING} AS INTEGER))) END FROM account), ${NO_LIMIT})`;
+}
+
+/** What a claim reserves for each call: before any has cost something, the whole budget. */
+function reservation(payer: string, dearest: string): string {
+  return `coalesce((SELECT coalesce(${dearest}, k.dearest_usd, k.monthly_budget_usd)
+    FROM api_keys k WHERE k.seq = ${payer} AND k.monthly_budget_usd IS NOT NULL), 0)`;
+}
+
+type Sql = { sql: string; args: InValue[] };
+
+/** What a claim may take: which rows of the queue, how many, and what each of them reserves. */
+export type Terms = { which: Sql; room: Sql; reserved: Sql };
+
+const plain = (sql: string | number): Sql => ({ sql: String(sql), args: [] });
+const FREE: Terms = { which: plain("TRUE"), room: plain(NO_LIMIT), reserved: plain(0) };
+
+/** SQL that is true of a row of the queue that needs no call, since a provider has answered the same request. */
+const IS_ANSWERED = `EXISTS (
+  SELECT 1 FROM task_inputs i CROSS JOIN cached_answers a ON a.key = i.cache_key
+    CROSS JOIN executions e ON e.task = a.task AND e.run = a.run
+  WHERE i.task = queue.task AND e.response IS NOT NULL AND e.provider <> 'simulator')`;
+
+/** Of the lane of a batch; the SQL for the room is about a row `b` of `batches`. */
+export function termsOfBatch(lane: number, price: KnownPrice, month: string): Terms {
+  if (price === "free") return FREE;
+  if (price === "unknown") return { ...FREE, which: { sql: UNLIMITED_OR_ANSWERED, args: [lane] } };
+  return {
+    ...FREE,
+    room: { sql: ROOM_OF_BATCH, args: [month] },
+    reserved: { sql: RESERVED_OF_BATCH, args: [lane] },
+  };
+}
+
+const unlessDryRun = (room: string) => `CASE WHEN b.is_dry_run THEN ${NO_LIMIT} ELSE ${room} END`;
+const UNLIMITED_OR_ANSWERED = `(EXISTS (SELECT 1 FROM batches b
+    WHERE b.seq = ? AND (b.is_dry_run OR NOT ${IS_LIMITED})) OR ${IS_ANSWERED})`;
+const ROOM_OF_BATCH = unlessDryRun(`min(${WITHIN_CAP},
+  iif(${budgeted("b.payer")} IS NULL, ${NO_LIMIT}, ${TRUSTED}),
+  ${withinBudget("b.payer", "b.dearest_usd")})`);
+const RESERVED_OF_BATCH = `coalesce((SELECT ${reservation("b.payer", "b.dearest_usd")}
+  FROM batches b WHERE b.seq = ? AND NOT b.is_dry_run), 0)`;
+
+/** Of a lane of single tasks. */
+export function termsOfSingle(lane: number, price: KnownPrice, month: string): Terms {
+  const { batch, payer } = accountsOf(lane);
+  if (price === "free" || (batch === 0 && payer === 0)) return FREE;
+  if (price === "unknown") return { ...FREE, which: plain(IS_ANSWERED) };
+  const cap = { sql: CAP_ROOM_OF_SINGLE, args: [batch] };
+  if (payer === 0) return { ...FREE, room: cap };
+  const budget = { sql: BUDGET_ROOM_OF_SINGLE, args: [batch, month, payer] };
+  return {
+    ...FREE,
+    room:
+      batch === 0
+        ? budget
+        : { sql: `min(${cap.sql}, ${budget.sql})`, args: [...cap.args, ...budget.args] },
+    reserved: { sql: RESERVED_OF_SINGLE, args: [batch, payer] },
+  };
+}
+
+/** That of lane 0 is of no use, since everybody has a part in it. */
+const DEAREST_OF_SINGLE = `(SELECT dearest_usd FROM batches WHERE seq = ? AND seq > 0)`;
+const CAP_ROOM_OF_SINGLE = `(SELECT ${WITHIN_CAP} FROM batches b WHERE b.seq = ?)`;
+const BUDGET_ROOM_OF_SINGLE = withinBudget("?", DEAREST_OF_SINGLE);
+const RESERVED_OF_SINGLE = reservation("?", DEAREST_OF_SINGLE);
+
+/** SQL for the lane of a task that is executed by itself, by the row numbers of its batch and of who pays. */
+export function laneOfSingle(batch: string, payer: string): string {
+  return `-(${PAYERS} * coalesce((SELECT b.seq FROM batches b
+              WHERE b.seq = ${batch} AND b.max_cost_usd IS NOT NULL), 0)
+            + coalesce(${budgeted(payer)}, 0))`;
+}

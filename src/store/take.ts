@@ -1,0 +1,80 @@
+import type { InValue } from "@libsql/client";
+
+import type { Statement } from "../db/unit.ts";
+import { accountsOf, isSingle } from "../domain/batch.ts";
+import { holdSpent, monthOf, pauseSpent, pauseUnpriced } from "./budgets.ts";
+import { linked } from "./linked.ts";
+import type { ClaimUnit, LaneClaim } from "./queue.ts";
+import { termsOfBatch, termsOfSingle } from "./room.ts";
+
+/** Takes up to the wanted number of ready rows of a lane, as far as its batch and the money for it allow. */
+export function takeFrom(
+  wanted: LaneClaim,
+  owner: number,
+  claimNo: number,
+  now: number,
+): Statement[] {
+  const { lane, model, limit, price } = wanted;
+  const isBatch = !isSingle(lane);
+  const terms = isBatch
+    ? termsOfBatch(lane, price, monthOf(now))
+    : termsOfSingle(lane, price, monthOf(now));
+  const rows = isBatch
+    ? {
+        sql: `SELECT max(0, min(?, coalesce(b.max_concurrency, 1000000) - b.running, ${terms.room.sql}))
+              FROM batches b WHERE b.seq = ? AND b.status = 'running'`,
+        args: [limit, ...terms.room.args, lane],
+      }
+    : { sql: `SELECT max(0, min(?, ${terms.room.sql}))`, args: [limit, ...terms.room.args] };
+  const payer = isBatch ? "(SELECT payer FROM batches WHERE seq = ?)" : "payer";
+  const take: Statement = {
+    sql: `UPDATE queue SET owner = ?, claim = ?, claimed_at = ?,
+            started_at = coalesce(started_at, ?), attempt = attempt + 1,
+            payer = ${payer}, reserved_usd = ${terms.reserved.sql}
+          WHERE task IN (
+            SELECT task FROM queue
+            WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL AND ${terms.which.sql}
+            ORDER BY priority, queued_at, task
+            LIMIT coalesce((${rows.sql}), 0))`,
+    args: ([owner, claimNo, now, now] as InValue[]).concat(
+      isBatch ? [lane] : [],
+      terms.reserved.args,
+      [lane, model],
+      terms.which.args,
+      rows.args,
+    ),
+  };
+  // Those of lanes without a cap are counted together.
+  const counted = isBatch ? lane : accountsOf(lane).batch;
+  if (counted === 0) return [take];
+  return linked(take, (changed) => ({
+    sql: `UPDATE batches SET running = running + ${changed} WHERE seq = ?`,
+    args: [counted],
+  }));
+}
+
+/** Where a lane gets nothing for want of money, it is said why, though nothing of it is under way that would end and tell. */
+export function whereMoneyEnds(
+  lanes: LaneClaim[],
+  mine: [owner: number, claimNo: number],
+  now: number,
+): Pick<ClaimUnit, "spent" | "unpriced" | "held"> {
+  const limited = lanes.filter(({ isLimited }) => isLimited);
+  const batches = limited.filter(({ lane }) => !isSingle(lane));
+  const unpriced = batches.filter(({ price }) => price === "unknown");
+  const payers = limited.flatMap(({ lane }) =>
+    isSingle(lane) && accountsOf(lane).payer > 0 ? accountsOf(lane).payer : [],
+  );
+  return {
+    spent:
+      batches.length > 0
+        ? pauseSpent(
+            batches.map(({ lane }) => lane),
+            [],
+            now,
+          )
+        : undefined,
+    unpriced: unpriced.length > 0 ? pauseUnpriced(unpriced, mine, now) : undefined,
+    held: payers.length > 0 ? holdSpent(payers, now) : [],
+  };
+}
