@@ -74,7 +74,7 @@ async function carryOn(world: World): Promise<void> {
       updateSchedule(node.ctx, id, { isActive: false }),
     ),
     ...rowsOf<{ id: string }>(capped).map(({ id }) =>
-      changeBatch(node.ctx, id, { maxCostUsd: null }),
+      updateBatch(node.ctx, id, { maxCostUsd: null }),
     ),
     ...rowsOf<{ id: string }>(paused).map(async ({ id }) => {
       await updateBatch(node.ctx, id, { maxCostUsd: null });

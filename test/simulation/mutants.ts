@@ -23,6 +23,36 @@ export const MUTANTS: Mutant[] = [
     file: "src/store/ended.ts",
     edits: [["+q.owner = ?", "? IS NOT NULL"]],
   },
+  {
+    name: "leave no room in a cap for calls under way",
+    profile: "single",
+    file: "src/store/room.ts",
+    edits: [["AS INTEGER) - b.running", "AS INTEGER)"]],
+  },
+  {
+    name: "reserve nothing of a budget",
+    profile: "single",
+    file: "src/store/room.ts",
+    edits: [["WHERE payer = k.seq AND owner IS NOT NULL AND", "WHERE payer < 0 AND"]],
+  },
+  {
+    name: "let single tasks pass by the cap of their batch",
+    profile: "single",
+    file: "src/store/room.ts",
+    edits: [["WHERE b.seq = ${batch} AND b.max_cost_usd IS NOT NULL", "WHERE b.seq < 0"]],
+  },
+  {
+    name: "charge the key that made a task",
+    profile: "single",
+    file: "src/store/settle.ts",
+    edits: [["SELECT q.payer, ?, count(*)", "SELECT 1, ?, count(*)"]],
+  },
+  {
+    name: "forget what attempts cost that came to nothing",
+    profile: "single",
+    file: "src/store/settle.ts",
+    edits: [["cost_usd = batches.cost_usd + failed_now.usd,", ""]],
+  },
 ];
 
 /** Breaks a copy of the tree in one way after the other, and tells which breakages the simulation catches. */
