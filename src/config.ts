@@ -48,6 +48,8 @@ export type Config = {
   workers: number;
   maxConcurrency: number;
   maxRetries: number;
+  /** A run fails when so many of its attempts were cut off by the end of their process. */
+  maxInterruptions: number;
   retryBaseMs: number;
   retryMaxMs: number;
   requestTimeoutMs: number;
@@ -115,6 +117,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     workers: e.WORKERS ?? Math.max(1, Math.min(4, availableParallelism() - 1)),
     maxConcurrency: e.MAX_CONCURRENCY,
     maxRetries: e.MAX_RETRIES,
+    maxInterruptions: e.MAX_INTERRUPTIONS,
     retryBaseMs: e.RETRY_BASE_MS,
     retryMaxMs: e.RETRY_MAX_MS,
     requestTimeoutMs: e.REQUEST_TIMEOUT_MS,

@@ -80,6 +80,9 @@ export const Environment = z.object({
   MAX_RETRIES: integer(0, 100)
     .default(3)
     .describe("Further attempts after a failure that may pass"),
+  MAX_INTERRUPTIONS: integer(1, 1000)
+    .default(5)
+    .describe("A task fails when its process was killed at so many of its attempts"),
   PROVIDER_RPM: integer(1, 1_000_000_000)
     .optional()
     .describe(

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
-import { CHUNKS } from "./domain/chunks.ts";
+import { CHUNKS, SERVER_CHUNKS } from "./domain/chunks.ts";
 import { startWorkerThread } from "./engine/worker-thread.ts";
 import { withAbsoluteUrl } from "./http/absolute-url.ts";
 import { createApp } from "./http/app.ts";
@@ -38,11 +38,10 @@ export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
  * that it lives in. Throws `StartError`.
  */
 export async function createRunner(config: Config, changes: Partial<World> = {}): Promise<Runner> {
-  const world: World = {
+  const given: Omit<World, "chunks"> & Partial<World> = {
     clock: createSystemClock(),
     random: createSystemRandom(),
     files: systemFiles,
-    chunks: CHUNKS,
     startThread: startWorkerThread,
     postWebhook: postGuarded,
     resolveHost,
@@ -53,7 +52,8 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
   } catch (error) {
     throw new StartError(`Cannot create the files folder ${config.filesDir}: ${String(error)}`);
   }
-  const database = await openDatabase(config.databaseUrl, world.clock, config.databaseAuthToken);
+  const database = await openDatabase(config.databaseUrl, given.clock, config.databaseAuthToken);
+  const world = { chunks: database.isExclusive ? CHUNKS : SERVER_CHUNKS, ...given };
   const tracing =
     config.otlpEndpoint === undefined
       ? NO_TRACING

@@ -34,6 +34,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "engine",
     "services",
     "providers",
+    "domain",
     "db",
     "domain",
     "lib",

@@ -17,21 +17,23 @@ export async function report(
   const now = ctx.clock.now();
   const failingSince = attempt.isDelivered ? null : (webhook.failingSince ?? attempt.at);
   const isNews = (failingSince === null) !== (webhook.failingSince === null);
-  webhook.failingSince = failingSince;
   const reason = whyDisable(delivery, attempt, nextAt, failingSince);
-  await ctx.writer.write({
-    recorded: recordAttempt(delivery, attempt, nextAt),
-    health: isNews ? noteHealth(webhook.seq, attempt.isDelivered, attempt.at) : undefined,
-    disabled: reason === undefined ? undefined : disableWebhook(webhook.seq, reason, now),
-    alert:
-      reason === undefined
-        ? undefined
-        : insertAlert({
-            code: "webhook.disabled",
-            subject: webhook.id,
-            message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to go on`,
-            raisedAt: now,
-          }),
+  await ctx.writer.carryOut({
+    unit: {
+      recorded: recordAttempt(delivery, attempt, nextAt),
+      health: isNews ? noteHealth(webhook.seq, attempt.isDelivered, attempt.at) : undefined,
+      disabled: reason === undefined ? undefined : disableWebhook(webhook.seq, reason, now),
+      alert:
+        reason === undefined
+          ? undefined
+          : insertAlert({
+              code: "webhook.disabled",
+              subject: webhook.id,
+              message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to go on`,
+              raisedAt: now,
+            }),
+    },
+    committed: () => (webhook.failingSince = failingSince),
   });
   const outcome = attempt.isDelivered ? "delivered" : nextAt === undefined ? "failed" : "retried";
   ctx.meters.add("webhook_deliveries_total", label("outcome", outcome));

@@ -34,6 +34,15 @@ type Result<Row> = [Row] extends [never] ? Changed : Rows<Row>;
 export type Changed = { readonly changed: number };
 export type Rows<Row> = { readonly rows: Row[] };
 
+/**
+ * What is to be written, and what this process remembers of it. Memory changes in `committed` alone, so
+ * that a commit that fails leaves it as it was and the same is planned again.
+ */
+export type Plan<U extends Unit> = {
+  readonly unit: U;
+  committed(results: ResultOf<U>): void;
+};
+
 /** All statements of a unit, in order. */
 export function statementsOf(part: Part, into: Statement<unknown>[] = []): Statement<unknown>[] {
   if (part === undefined) return into;

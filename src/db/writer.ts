@@ -1,26 +1,40 @@
-import { type Client, LibsqlError, type ResultSet } from "@libsql/client";
+import type { Client, ResultSet } from "@libsql/client";
 
 import { type Clock, nextRound } from "../lib/clock.ts";
-import { nameResults, type ResultOf, type Statement, statementsOf, type Unit } from "./unit.ts";
+import { culpritOf, fateOf } from "./refusal.ts";
+import { sizeOf, toStorable } from "./storable.ts";
+import {
+  nameResults,
+  type Plan,
+  type ResultOf,
+  type Statement,
+  statementsOf,
+  type Unit,
+} from "./unit.ts";
 
 export type Writer = {
   /**
    * Commits the statements of one unit, in order, all or none, and resolves with their results,
    * under the names that the statements have, once they are durable. Units written in the same turn
    * of the event loop, or while a commit runs, share one transaction in the order of the calls, so
-   * that a later unit sees what an earlier one did. Rejects with the database's error; other units
-   * are not affected.
+   * that a later unit sees what an earlier one did. Rejects with the database's error, of which
+   * `fateOf` tells whether the unit may have taken effect. A unit that the database refuses fails
+   * alone; the others are committed without it.
    */
   write<U extends Unit>(unit: U): Promise<ResultOf<U>>;
+  /** Commits what is planned, and then changes what is remembered of it. */
+  carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
   /** Resolves when everything written so far is committed or rejected. */
   settled(): Promise<void>;
 };
 
 /** More would hold the event loop for tens of milliseconds on a local file. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
+const MAX_BYTES_PER_COMMIT = 8_000_000;
 
 type Waiting = {
   statements: Statement<unknown>[];
+  bytes: number;
   resolve: (results: ResultSet[]) => void;
   reject: (error: unknown) => void;
 };
@@ -43,26 +57,36 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
   }
 
   function takeGroup(): Waiting[] {
-    let size = 0;
-    const end = waiting.findIndex(({ statements }, i) => {
-      size += statements.length;
-      return i > 0 && size > MAX_STATEMENTS_PER_COMMIT;
+    let [count, size] = [0, 0];
+    const end = waiting.findIndex(({ statements, bytes }, i) => {
+      count += statements.length;
+      size += bytes;
+      return i > 0 && (count > MAX_STATEMENTS_PER_COMMIT || size > MAX_BYTES_PER_COMMIT);
     });
     const group = end === -1 ? waiting : waiting.slice(0, end);
     waiting = end === -1 ? [] : waiting.slice(end);
     return group;
   }
 
-  return {
-    write(unit) {
-      return new Promise((resolve, reject) => {
-        waiting.push({
-          statements: statementsOf(unit),
-          resolve: (results) => resolve(nameResults(unit, results)),
-          reject,
-        });
-        draining ??= drain();
+  function write<U extends Unit>(unit: U): Promise<ResultOf<U>> {
+    return new Promise((resolve, reject) => {
+      const statements = statementsOf(unit).map(toStorable);
+      waiting.push({
+        statements,
+        bytes: statements.reduce((sum, statement) => sum + sizeOf(statement), 0),
+        resolve: (results) => resolve(nameResults(unit, results)),
+        reject,
       });
+      draining ??= drain();
+    });
+  }
+
+  return {
+    write,
+    async carryOut(plan) {
+      const results = await write(plan.unit);
+      plan.committed(results);
+      return results;
     },
     async settled() {
       await draining;
@@ -70,7 +94,13 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
   };
 }
 
-async function commit(client: Client, group: Waiting[]): Promise<void> {
+/**
+ * Commits a group. Where the database refuses it for what it says, it is committed without the unit
+ * to blame; where that is not told, in halves, until the unit is alone. Where it is unable, it is asked
+ * once more. Where nobody knows what was committed, everybody is told so.
+ */
+async function commit(client: Client, group: Waiting[], isSecond = false): Promise<void> {
+  if (group.length === 0) return;
   try {
     const results = await client.batch(
       group.flatMap(({ statements }) => statements),
@@ -80,14 +110,31 @@ async function commit(client: Client, group: Waiting[]): Promise<void> {
     for (const { statements, resolve } of group)
       resolve(results.slice(from, (from += statements.length)));
   } catch (error) {
-    const [only] = group;
-    if (group.length === 1 && only) only.reject(error);
-    else if (isStatementError(error)) for (const one of group) await commit(client, [one]);
+    const fate = fateOf(error);
+    if (fate === "unable" && !isSecond) await commit(client, group, true);
+    else if (fate === "refused" && group.length > 1) await split(client, group, error);
     else for (const { reject } of group) reject(error);
   }
 }
 
-/** The database refused a statement, so that nothing was committed. Not so when a connection broke. */
-function isStatementError(error: unknown): boolean {
-  return error instanceof LibsqlError && error.code.startsWith("SQLITE_");
+async function split(client: Client, group: Waiting[], error: unknown): Promise<void> {
+  const culprit = unitAt(group, culpritOf(error));
+  if (culprit) {
+    culprit.reject(error);
+    await commit(
+      client,
+      group.filter((one) => one !== culprit),
+    );
+    return;
+  }
+  const middle = Math.ceil(group.length / 2);
+  await commit(client, group.slice(0, middle));
+  await commit(client, group.slice(middle));
+}
+
+/** The unit that has the statement at a place in the group. */
+function unitAt(group: Waiting[], place: number | undefined): Waiting | undefined {
+  if (place === undefined) return undefined;
+  let end = 0;
+  return group.find(({ statements }) => place < (end += statements.length));
 }

@@ -1,5 +1,5 @@
 /**
- * How much is done in one commit. The figures are measured for real databases; the simulation takes
+ * How much is done in one commit, and read in one answer. The figures are measured for real databases; the simulation takes
  * small ones, so that what happens between two chunks happens with few tasks, too.
  */
 export type Chunks = {
@@ -9,6 +9,20 @@ export type Chunks = {
   feed: number;
   /** Rows of an input: some ten milliseconds, and few enough syncs of the disk. */
   ingest: number;
+  /** Bytes of what ended tasks came to that are committed as one unit. */
+  flushBytes: number;
+  /** Bytes of texts that one answer of the database carries. */
+  answerBytes: number;
 };
 
-export const CHUNKS: Chunks = { sweep: 1000, feed: 1000, ingest: 1250 };
+/** For a local file, whose limits are those of memory. */
+export const CHUNKS: Chunks = {
+  sweep: 1000,
+  feed: 1000,
+  ingest: 1250,
+  flushBytes: 8_000_000,
+  answerBytes: 64_000_000,
+};
+
+/** A libSQL server's answers have at most 10 MB, in JSON, which may take twice the bytes of a text. */
+export const SERVER_CHUNKS: Chunks = { ...CHUNKS, flushBytes: 4_000_000, answerBytes: 4_000_000 };

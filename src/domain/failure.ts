@@ -24,6 +24,8 @@ export const CAUSES = {
   quota_exhausted: { code: "PROVIDER_QUOTA_EXHAUSTED", retryable: false },
   server_error: { code: "PROVIDER_ERROR", retryable: true },
   worker_lost: { code: "WORKER_LOST", retryable: true },
+  not_storable: { code: "RESULT_NOT_STORABLE", retryable: false },
+  interrupted_too_often: { code: "INTERRUPTED_TOO_OFTEN", retryable: false },
 } as const satisfies Record<string, { code: string; retryable: boolean }>;
 export type Cause = keyof typeof CAUSES;
 

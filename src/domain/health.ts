@@ -46,8 +46,20 @@ export type Probe = {
   error: string | null;
 };
 
+/** Failures that last longer than this are told; shorter ones are the database's hiccups. */
+const TOLD_AFTER_MS = 3000;
+
+/** For a person: what keeps the engine from its work, if it has done so for a while. */
+export function troubleOf(state: EngineState | undefined): string | undefined {
+  const { trouble } = state ?? {};
+  if (!trouble || trouble.forMs < TOLD_AFTER_MS) return undefined;
+  return `${trouble.complaint} for ${Math.round(trouble.forMs / 1000)} s`;
+}
+
 /** What the engine of this process is doing. */
 export type EngineState = {
+  /** What fails again and again: a sentence without its full stop, and the error's message. */
+  trouble: { complaint: string; why: string; forMs: number } | null;
   threads: number;
   threadsAlive: number;
   inFlight: number;

@@ -6,9 +6,10 @@ import type { Provider } from "../domain/provider.ts";
 import { withModel } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import type { Claimed } from "../store/queue.ts";
-import type { Final } from "../store/settle.ts";
+import type { Hopeless } from "../store/release.ts";
+import type { Final, FinalRow } from "../store/settle.ts";
 import type { Lane } from "./lane-book.ts";
-import type { Called } from "./outcome.ts";
+import type { Called, Reused } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
 import type { Call, Report } from "./protocol.ts";
 
@@ -45,6 +46,85 @@ export function toCall(run: ClaimedRun, { requestTimeoutMs }: Settings): Call {
     body: called === row.model ? row.body : withModel(row.body, called),
     timeoutMs: row.timeoutMs ?? requestTimeoutMs,
     isUrgent: isSingle(row.lane),
+  };
+}
+
+/**
+ * What remains of an outcome whose result the database refuses: a failure that says so. What was paid is
+ * kept at first; without it (`isBare`) only what this program knows itself.
+ */
+export function withoutResult(
+  { run, final }: Called | Reused,
+  why: string,
+  isBare: boolean,
+): Called {
+  const message = `The answer could not be stored: ${why.slice(0, LONGEST_REASON)}. Ask for a shorter one, or use a database that takes it`;
+  const failure: Failure = {
+    cause: "not_storable",
+    message,
+    providerStatus: null,
+    retryAfterMs: null,
+    requestId: null,
+  };
+  return {
+    kind: "called",
+    run,
+    failure,
+    signals: null,
+    account: final.provider,
+    isAbandoned: false,
+    final: {
+      ...final,
+      ...(isBare ? { ...NOTHING_USED, model: run.row.model, requestId: null } : {}),
+      status: "failed",
+      response: null,
+      error: JSON.stringify(toErrorBody(failure)),
+      adjusted: [],
+      isTruncated: false,
+      cacheKey: null,
+    },
+  };
+}
+
+const LONGEST_REASON = 200;
+
+const NOTHING_USED = {
+  promptTokens: null,
+  completionTokens: null,
+  cachedTokens: null,
+  reasoningTokens: null,
+  costUsd: null,
+  isEstimated: false,
+};
+
+/** What ends a run of which too many attempts were cut off. */
+export function toInterrupted(
+  { task, claim, model }: Hopeless,
+  most: number,
+  at: number,
+): FinalRow {
+  const error = {
+    code: CAUSES.interrupted_too_often.code,
+    message: `The process ended ${most} times while it ran this task. See whether the task is what ends it, then execute it again`,
+    providerStatus: null,
+    retryable: CAUSES.interrupted_too_often.retryable,
+  };
+  return {
+    ...NOTHING_USED,
+    task,
+    claim,
+    status: "failed",
+    at,
+    provider: null,
+    model,
+    fallbackFrom: null,
+    requestId: null,
+    response: null,
+    error: JSON.stringify(error),
+    isCached: false,
+    adjusted: [],
+    isTruncated: false,
+    cacheKey: null,
   };
 }
 

@@ -1,33 +1,33 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive, Waiting } from "../context.ts";
-import { isEmpty, type ResultOf, statementsOf } from "../db/unit.ts";
 import { shareSlots } from "../domain/lanes.ts";
-import { createLoop, type More } from "../lib/loop.ts";
+import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import {
-  claim,
   type Claimed,
+  type ClaimedRow,
   type LaneClaim,
   NEXT_WAITING,
   READY_LANES,
-  releaseClaims,
   wakeWaiting,
 } from "../store/queue.ts";
-import { postpone, settle } from "../store/settle.ts";
+import { handBack } from "../store/release.ts";
+import { postpone } from "../store/settle.ts";
 import { toCall, toCalled } from "./claimed-run.ts";
+import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
-import { createHalts } from "./halts.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { createLinger } from "./linger.ts";
 import { meterTurn } from "./meter.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
-import { createProgress } from "./progress.ts";
 import type { Call, Report } from "./protocol.ts";
 import { createReuse } from "./reuse.ts";
+import { createSettlement, type Settled } from "./settlement.ts";
 import { tellEnded } from "./tell.ts";
+import { createTexts } from "./texts.ts";
 import { createUpstreams } from "./upstreams.ts";
 
 export type Dispatcher = {
@@ -40,6 +40,8 @@ export type Dispatcher = {
   /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
+  /** What keeps it from its work, if anything does. */
+  trouble(): Trouble | null;
   /** Runs that are remembered, those that wait for another one's answer included. */
   remembered(): number;
   /** Why a batch waits, as far as this process knows. */
@@ -63,15 +65,18 @@ const SYNC_MS = { exclusive: 2000, shared: 300 };
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
- * The dispatcher works in turns; one runs at a time. A turn settles what has been reported, feeds
- * batches that run low, gives the free slots to lanes, and claims for them, all in one commit; then
- * it sends the claimed calls to the worker threads.
+ * The dispatcher works in turns; one runs at a time. A turn settles what has been reported
+ * (`settlement.ts`), feeds batches that run low, gives the free slots to lanes, and claims for them;
+ * then it sends the claimed calls to the worker threads. Settling and claiming are two units that
+ * share a commit, so that either goes on where the database refuses the other.
  *
  *   idle     nothing reported, no slot that could be used. Left by `nudge`: a report, a hint that
  *            work was queued, a look at the queue; and when a pacer lets the next call start.
  *   turning  a commit is under way. Nudges that come meanwhile lead to another turn.
- *   failing  the commit failed; the reports are kept and the turn is tried again. Whether its claims
- *            were made is unknown, so the next turn gives them back first.
+ *   failing  something could not be committed; those outcomes are kept and the turn is tried again.
+ *            Where it is unknown whether claims were made, the next turn gives back what this process
+ *            does not know; so does a turn every few seconds on a shared database, where a claim may
+ *            take effect late.
  *   draining as before, but no claims; ends when nothing is in flight.
  *
  * A second loop looks at the queue: after its backstop, when a batch has changed, and when a retry
@@ -87,14 +92,28 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     if (unreachable) options.onProbeFailed(unreachable.provider, unreachable.why);
     nudge();
   });
-  const pacing = createPacing(ctx, upstreams);
+  const texts = createTexts(ctx);
+  const pacing = createPacing(ctx, upstreams, texts);
   const reuse = createReuse(ctx);
-  const halts = createHalts();
   const linger = createLinger(nudge, ctx.clock);
-  const progress = createProgress();
+  const settlement = createSettlement(ctx, {
+    owner: options.owner,
+    decide(outcomes) {
+      const now = ctx.clock.steady();
+      return inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), now);
+    },
+    onSettled,
+  });
+  const claiming = createClaiming(ctx, {
+    owner: options.owner,
+    texts,
+    known: inFlight.claims,
+    onClaimed: noteClaimed,
+    begin,
+  });
   const turns = createLoop({
     log,
-    complaint: "The state of running tasks could not be saved",
+    complaint: "What running tasks came to could not be saved, or none could be claimed",
     clock: ctx.clock,
     work: turn,
     ...RETRY,
@@ -109,8 +128,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   });
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
-  let doubtful: number[] = [];
-  let claimNo = 0;
   let isDraining = true;
   let onTurn: (() => void) | undefined;
 
@@ -129,44 +146,30 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   async function commitTurn(): Promise<void> {
-    const now = ctx.clock.now();
-    const steadyNow = ctx.clock.steady();
-    const claims = isDraining ? [] : await planClaims(steadyNow);
+    const errors: unknown[] = [];
+    const note = (error: unknown): [] => {
+      errors.push(error);
+      return [];
+    };
+    const claims = isDraining ? [] : await planClaims(ctx.clock.steady()).catch(note);
     const outcomes = reported;
     reported = [];
-    const {
-      finals,
-      tallies,
-      calls,
-      ended,
-      retries,
-      batches,
-      halts: halted,
-    } = inFlight.decide(outcomes, (model) => upstreams.hasOther(model, steadyNow), steadyNow);
-    const feeding = isDraining ? undefined : feeder.plan(now);
-    const claimNow = ++claimNo;
-    const unit = {
-      released: doubtful.flatMap((number) =>
-        statementsOf(releaseClaims(claimedAs(options.owner(), number), now)),
-      ),
-      settled: finals.length > 0 ? settle(finals, [...batches], tallies, options.owner(), now) : [],
-      postponed: retries.length > 0 ? postpone(retries, options.owner(), now) : [],
-      progress: progress.of(batches, now, steadyNow),
-      halted: halts.write(outcomes, halted, now),
-      fed: feeding?.unit,
-      claim: claims.length > 0 ? claim(claims, options.owner(), claimNow, now) : undefined,
-    };
-    // Outcomes that nothing follows from are forgotten all the same.
-    if (isEmpty(unit)) return inFlight.forget(outcomes, [], () => {});
-    let results: ResultOf<typeof unit>;
-    try {
-      results = await writer.write(unit);
-    } catch (error) {
-      reported = [...outcomes, ...reported];
-      if (claims.length > 0) doubtful.push(claimNow);
-      throw error;
-    }
-    doubtful = [];
+    // Written in the same round, so that one commit has both, unless the database refuses one of them.
+    const settling = settlement.commit(outcomes);
+    const feeding = isDraining ? undefined : feeder.plan(ctx.clock.now());
+    const claimed = claiming.claim(claims, feeding).catch(note);
+    const unsettled = await settling;
+    reported = [...unsettled.flatMap((left) => left.outcomes), ...reported];
+    await claimed;
+    // What was fed can be claimed; where reports wait, with them.
+    if (feeding && reported.length === 0) turns.nudge();
+    if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
+    const [error] = [...unsettled.map((left) => left.error), ...errors];
+    if (error !== undefined) throw error;
+  }
+
+  /** A part of what was reported is committed. */
+  function onSettled({ outcomes, finals, tallies, calls, ended, retries, halts }: Settled): void {
     reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
     meterTurn(ctx.meters, calls, tallies);
@@ -176,12 +179,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     for (const { at: due } of retries)
       if (due === null) turns.nudge();
       else looks.nudge(Math.max(0, due - ctx.clock.steady()));
-    if (results.fed) feeding?.commit(results.fed);
-    if (results.claim) begin(results.claim.claimed.rows, claims, claimNow);
-    if (halted.size > 0) signals.emit("batch", undefined);
-    if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
-    // What was fed can be claimed; where reports wait, with them.
-    if (results.fed && reported.length === 0) turns.nudge();
+    if (halts.size > 0) signals.emit("batch", undefined);
   }
 
   function planClaims(now: number): Promise<LaneClaim[]> {
@@ -190,21 +188,24 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     return pacing.fit(shareSlots(lanes, config.maxConcurrency), lanes);
   }
 
-  function begin(rows: Claimed[], claims: LaneClaim[], turnNo: number): void {
+  function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {
+    const got = Map.groupBy(rows, ({ lane, model }) => book.laneOf(lane, model));
+    for (const wanted of claims) {
+      const { length } = got.get(book.laneOf(wanted.lane, wanted.model)) ?? [];
+      if (book.served(wanted, length, claimNo)) nudge();
+    }
+  }
+
+  function begin(rows: Claimed[], number: number): void {
     const reused: Outcome[] = [];
     const calls = rows.flatMap((row) => {
       const lane = book.laneOf(row.lane, row.model);
-      const run = inFlight.begin(row, turnNo, lane);
+      const run = inFlight.begin(row, number, lane);
       const found = reuse.begin(run);
       if (typeof found === "object") reused.push(found);
       run.paced = found === "call" ? pacing.begin(row, lane) : pacing.pass(row);
       return found === "call" ? toCall(run, config) : [];
     });
-    for (const wanted of claims) {
-      const { lane, model } = wanted;
-      const got = rows.filter((row) => row.lane === lane && row.model === model).length;
-      if (book.served(wanted, got, turnNo)) nudge();
-    }
     if (calls.length > 0) options.run(calls);
     take(reused);
   }
@@ -239,14 +240,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     book.setLimits(running.rows);
     book.learn(ready.rows, () => true);
     feeder.setBatches(running.rows);
-    progress.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
+    settlement.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
     const next = waiting.rows[0]?.at;
     nudge();
     if (next !== null && next !== undefined) return { inMs: next - ctx.clock.steady() };
   }
 
   /** Whether all that was claimed is settled or handed back. */
-  const isSettled = () => inFlight.size() === 0 && doubtful.length === 0;
+  const isSettled = () => inFlight.size() === 0 && !claiming.isDoubtful();
 
   return {
     async start() {
@@ -275,19 +276,20 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     report,
     async handBack() {
       await turns.stop();
+      // What was reported since the last turn need not be called again.
+      const unsettled = await settlement.commit(reported);
+      reported = unsettled.flatMap((left) => left.outcomes);
+      const mine = { where: "q.owner = ?", args: [options.owner()] };
       await writer.write({
         postponed: postpone(reuse.handBack(), options.owner(), ctx.clock.now()),
-        released: releaseClaims({ where: "q.owner = ?", args: [options.owner()] }, ctx.clock.now()),
+        released: handBack(mine, ctx.clock.now()),
       });
       inFlight.clear();
     },
     inFlight: inFlight.size,
+    trouble: () => turns.trouble() ?? looks.trouble(),
     remembered: () => inFlight.size() + reuse.size() + reported.length,
     providers: () => upstreams.live(ctx.clock.steady()),
     waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.clock.steady()),
   };
-}
-
-function claimedAs(owner: number, number: number) {
-  return { where: "q.owner = ? AND q.claim = ?", args: [owner, number] };
 }

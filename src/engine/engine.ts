@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import type { EngineState } from "../domain/health.ts";
 import { endsWithin } from "../lib/clock.ts";
+import type { Trouble } from "../lib/loop.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createOutputWriter } from "./output-writer.ts";
 import { createProviderWatch } from "./provider-watch.ts";
@@ -48,6 +49,7 @@ export function createEngine(ctx: Context): Engine {
       threadsAlive: pool.alive(),
       inFlight: dispatcher.inFlight(),
       remembered: dispatcher.remembered() + pool.held(),
+      trouble: toTrouble(dispatcher.trouble()),
     }),
     async start() {
       pool.start();
@@ -72,4 +74,10 @@ export function createEngine(ctx: Context): Engine {
       await membership.stop();
     },
   };
+}
+
+function toTrouble(trouble: Trouble | null): EngineState["trouble"] {
+  if (!trouble) return null;
+  const { complaint, error, forMs } = trouble;
+  return { complaint, why: error instanceof Error ? error.message : String(error), forMs };
 }

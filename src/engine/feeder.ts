@@ -1,4 +1,4 @@
-import type { ResultOf } from "../db/unit.ts";
+import type { Plan } from "../db/unit.ts";
 import type { RunningBatch } from "../store/batches.ts";
 import { feed, type FeedProgress, type FeedUnit, type LaneReady } from "../store/queue.ts";
 import type { LaneBook } from "./lane-book.ts";
@@ -22,8 +22,6 @@ type Position = {
   /** Models whose tasks are passed over, and after which position they were. */
   passedOver: Map<string, number>;
 };
-
-type Feeding = { unit: FeedUnit; commit(results: ResultOf<FeedUnit>): void };
 
 /**
  * Keeps the queue short: the pending tasks of a running batch enter it in input order as its lanes
@@ -74,8 +72,8 @@ export function createFeeder(book: LaneBook, chunk: number) {
         if (!positions.has(seq) || (isHungryNow && positions.get(seq)?.isDrained))
           positions.set(seq, fromStart());
     },
-    /** What feeds the hungriest batches, if there are such, and what to do with its results once committed. */
-    plan(now: number): Feeding | undefined {
+    /** What feeds the hungriest batches, if there are such. */
+    plan(now: number): Plan<FeedUnit> | undefined {
       for (const [seq, position] of positions) goBack(seq, position);
       const hungriest = [...positions]
         .filter(([seq, position]) => isHungry(seq, position))
@@ -89,7 +87,7 @@ export function createFeeder(book: LaneBook, chunk: number) {
       }));
       return {
         unit: feed(from, chunk, now),
-        commit({ progress, ready }) {
+        committed({ progress, ready }) {
           for (const [seq, position] of hungriest) {
             const fed = progress.rows.find(({ batch }) => batch === seq);
             const lanes = ready.rows.filter(({ lane }) => lane === seq);

@@ -1,8 +1,8 @@
-import { type Statement, statementsOf } from "../db/unit.ts";
+import type { Plan } from "../db/unit.ts";
 import type { AlertCode } from "../domain/alert.ts";
 import { type Halt, HALTS, isHalt } from "../domain/failure.ts";
-import { deleteAlert, insertAlert } from "../store/alerts.ts";
-import { pauseBatch } from "../store/batch-moves.ts";
+import { type AlertUnit, deleteAlert, insertAlert } from "../store/alerts.ts";
+import { type Move, pauseBatch } from "../store/batch-moves.ts";
 import type { Outcome } from "./outcome.ts";
 
 const ALERTS: Record<Halt, AlertCode> = {
@@ -10,44 +10,44 @@ const ALERTS: Record<Halt, AlertCode> = {
   unauthorized: "provider.unauthorized",
 };
 
+export type HaltUnit = { paused: Record<string, Move>; alerts: Record<string, AlertUnit> };
+
 /**
  * A provider that has no quota left or refuses the key refuses everything: the batches whose calls
  * it refused are paused and an alert is raised, once; with its first answer all is clear again.
  */
 export function createHalts() {
-  /** Accounts without an alert. None at first, since earlier processes may have raised theirs. */
-  const clear = new Set<string>();
-  const raised = new Set<string>();
+  /** Whether an account has an alert, as it was committed last. Unknown at first, since earlier processes may have raised theirs. */
+  const known = new Map<string, "clear" | "raised">();
 
   return {
     /** What is to be written for calls that ended and batches that can go on no more. */
-    write(
-      outcomes: Outcome[],
-      batches: ReadonlyMap<number, Halt>,
-      now: number,
-    ): Statement<unknown>[] {
-      const statements = [...batches].flatMap(([seq, cause]) =>
-        statementsOf(pauseBatch(seq, HALTS[cause], now)),
-      );
+    plan(outcomes: Outcome[], batches: ReadonlyMap<number, Halt>, now: number): Plan<HaltUnit> {
+      const unit: HaltUnit = { paused: {}, alerts: {} };
+      for (const [seq, cause] of batches) unit.paused[seq] = pauseBatch(seq, HALTS[cause], now);
+      const news = new Map<string, "clear" | "raised">();
+      const is = (account: string) => news.get(account) ?? known.get(account);
+      let count = 0;
+      const tell = (alert: AlertUnit) => (unit.alerts[`a${count++}`] = alert);
       for (const outcome of outcomes) {
         if (outcome.kind !== "called") continue;
         const { failure, account } = outcome;
         const cause = failure?.cause ?? null;
-        if (cause === null && !clear.has(account)) {
-          clear.add(account);
-          raised.delete(account);
-          for (const code of Object.values(ALERTS))
-            statements.push(...statementsOf(deleteAlert(code, account, now)));
-        } else if (isHalt(cause) && !raised.has(account)) {
-          raised.add(account);
-          clear.delete(account);
+        if (cause === null && is(account) !== "clear") {
+          news.set(account, "clear");
+          for (const code of Object.values(ALERTS)) tell(deleteAlert(code, account, now));
+        } else if (isHalt(cause) && is(account) !== "raised") {
+          news.set(account, "raised");
           const { message } = HALTS[cause];
-          const code = ALERTS[cause];
-          const alert = { code, subject: account, message, raisedAt: now };
-          statements.push(...statementsOf(insertAlert(alert)));
+          tell(insertAlert({ code: ALERTS[cause], subject: account, message, raisedAt: now }));
         }
       }
-      return statements;
+      return {
+        unit,
+        committed() {
+          for (const [account, state] of news) known.set(account, state);
+        },
+      };
     },
   };
 }

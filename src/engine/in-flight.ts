@@ -104,6 +104,8 @@ export function createInFlight(
       for (const { run } of outcomes) runs.delete(run);
     },
 
+    /** The claims of which this process knows. */
+    claims: runs.claims,
     clear: runs.clear,
     size: runs.size,
   };
@@ -174,6 +176,10 @@ function createRuns() {
       size--;
       if (tasks.size === 0) byClaim.delete(claim);
     },
+    claims: (): [task: number, claim: number][] =>
+      [...byClaim].flatMap(([claim, tasks]) =>
+        [...tasks.keys()].map((task): [number, number] => [task, claim]),
+      ),
     clear(): void {
       byClaim.clear();
       newest.clear();

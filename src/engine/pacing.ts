@@ -3,10 +3,11 @@ import type { Gate } from "../domain/lanes.ts";
 import type { CallEnd, Ticket } from "../domain/pacer.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import { estimatePromptTokens } from "../providers/tokens.ts";
-import { type Claimed, type LaneClaim, type Upcoming, upcoming } from "../store/queue.ts";
+import { type Claimed, type LaneClaim, upcoming } from "../store/queue.ts";
 import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called } from "./outcome.ts";
+import type { Texts } from "./texts.ts";
 import type { Begun, Upstream, Upstreams } from "./upstreams.ts";
 
 /** A call under way; `ticket` where a pacer counts it. */
@@ -37,6 +38,7 @@ const NO_GATES: readonly Gate[] = [];
 export function createPacing(
   { client, writer, clock }: Pick<Context, "client" | "writer" | "clock">,
   upstreams: Upstreams,
+  texts: Texts,
 ) {
   const costs = new Map<number, Cost>();
   let turn = 0;
@@ -58,14 +60,14 @@ export function createPacing(
   }
 
   /** What a lane is said to have may still be on its way into the database; it is read behind that. */
-  async function readUpcoming(lane: Lane, limit: number): Promise<Upcoming[]> {
-    const query = upcoming(lane.lane, lane.model, limit);
+  async function readUpcoming(lane: Lane, limit: number) {
+    const query = upcoming(lane.lane, lane.model, limit, texts.bytesFor(limit, 1));
     const rows = await readRows(client, query);
-    if (rows.length === limit) return rows;
+    if (rows.length === limit) return texts.bodiesOf(rows);
     const said = lane.ready;
     const all = (await writer.write({ query })).query.rows;
     if (all.length < limit) lane.ready -= Math.max(0, said - all.length);
-    return all;
+    return texts.bodiesOf(all);
   }
 
   /** How many of the next `limit` runs of a lane fit into what is left of the tokens. */

@@ -1,4 +1,4 @@
-import type { Statement } from "../db/unit.ts";
+import type { Plan, Statement } from "../db/unit.ts";
 import { reportProgress } from "../store/settle.ts";
 
 const EVERY_MS = 500;
@@ -8,10 +8,18 @@ export function createProgress() {
   const toldAt = new Map<number, number>();
   return {
     /** What is to be written to tell of these batches. */
-    of(batches: ReadonlySet<number>, now: number, steadyNow: number): Statement[] {
+    plan(
+      batches: ReadonlySet<number>,
+      now: number,
+      steadyNow: number,
+    ): Plan<{ told: Statement | undefined }> {
       const due = [...batches].filter((seq) => steadyNow - (toldAt.get(seq) ?? 0) >= EVERY_MS);
-      for (const seq of due) toldAt.set(seq, steadyNow);
-      return due.length > 0 ? [reportProgress(due, now)] : [];
+      return {
+        unit: { told: due.length > 0 ? reportProgress(due, now) : undefined },
+        committed() {
+          for (const seq of due) toldAt.set(seq, steadyNow);
+        },
+      };
     },
     /** Forgets the batches that do not run any more. */
     keepOnly(running: ReadonlySet<number>): void {

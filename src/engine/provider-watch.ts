@@ -10,41 +10,68 @@ import type { Called } from "./outcome.ts";
 const CALLS = 5;
 const FOR_MS = 10_000;
 
+type Watched = {
+  failures: number;
+  since: number;
+  /** What was told of it last, once that is committed; what is true; and whether something is being told. */
+  told: State | undefined;
+  state: State | undefined;
+  isTelling: boolean;
+};
+type State = "up" | "down";
+
 /**
  * Raises an alert when all calls to a provider have failed for a while as if it were down, and tells
- * that all is clear with the first that is answered, whatever the answer.
+ * that all is clear with the first that is answered, whatever the answer. What could not be told is
+ * told with the next call.
  */
 export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_MS } = {}) {
   const log = getLogger(["gptrunner", "alerts"]);
-  const known = new Map<string, { failures: number; since: number; state?: "up" | "down" }>();
+  const known = new Map<string, Watched>();
 
-  function tell(work: Promise<unknown>): void {
-    background(log, "Telling an alert", work);
+  function providerOf(name: string): Watched {
+    let provider = known.get(name);
+    if (!provider)
+      known.set(
+        name,
+        (provider = { failures: 0, since: 0, told: undefined, state: undefined, isTelling: false }),
+      );
+    return provider;
   }
 
-  function providerOf(name: string) {
-    let provider = known.get(name);
-    if (!provider) known.set(name, (provider = { failures: 0, since: 0 }));
-    return provider;
+  /** Tells what is true of a provider until that is what was told last, one thing at a time. */
+  async function tell(name: string, provider: Watched, why: string): Promise<void> {
+    if (provider.isTelling) return;
+    provider.isTelling = true;
+    try {
+      while (provider.state !== undefined && provider.told !== provider.state) {
+        const { state } = provider;
+        const alert = { code: "provider.down", subject: name, message: why } as const;
+        await (state === "down" ? raiseAlert(ctx, alert) : clearAlert(ctx, "provider.down", name));
+        provider.told = state;
+      }
+    } finally {
+      provider.isTelling = false;
+    }
+  }
+
+  function is(name: string, provider: Watched, state: State, why = ""): void {
+    provider.state = state;
+    if (provider.told !== state) background(log, "Telling an alert", tell(name, provider, why));
   }
 
   function answered(name: string): void {
     const provider = providerOf(name);
     provider.failures = 0;
-    if (provider.state === "up") return;
-    provider.state = "up";
-    tell(clearAlert(ctx, "provider.down", name));
+    is(name, provider, "up");
   }
 
   function failed(name: string, why: string, at: number): void {
     const provider = providerOf(name);
     if (provider.failures++ === 0) provider.since = at;
-    if (provider.state === "down") return;
     if (provider.failures < calls || at - provider.since < forMs) return;
-    provider.state = "down";
     const seconds = Math.round((at - provider.since) / 1000);
-    const message = `No call to ${name} was answered for ${seconds} s: ${why}`;
-    tell(raiseAlert(ctx, { code: "provider.down", subject: name, message }));
+    is(name, provider, "down", `No call to ${name} was answered for ${seconds} s: ${why}`);
   }
 
   return {

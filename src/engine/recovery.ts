@@ -11,7 +11,10 @@ import {
   heartbeat,
   OWNER_IS_GONE,
 } from "../store/nodes.ts";
-import { releaseClaims } from "../store/queue.ts";
+import { findHopeless, recordInterruption, releaseInterrupted } from "../store/release.ts";
+import { readRows } from "../store/rows.ts";
+import { settle } from "../store/settle.ts";
+import { toInterrupted } from "./claimed-run.ts";
 
 export type Membership = {
   /** The number that claims of this process carry, once it is started. */
@@ -29,11 +32,12 @@ export type Membership = {
  * alive, so at the start whatever is claimed is an orphan and is ready again at once. On a shared
  * server each node writes one heartbeat row every third of the lease; a node that is silent for a
  * whole lease is forgotten by whoever notices first, and its claims are ready again. Should it come
- * back, the fence keeps its late answers out.
+ * back, the fence keeps its late answers out. A run whose attempts are cut off again and again, which
+ * may be what ends its processes, is failed instead.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
-  const { leaseMs } = ctx.config;
+  const { leaseMs, maxInterruptions } = ctx.config;
   let node: number | undefined;
 
   function getNode(): number {
@@ -45,10 +49,30 @@ export function createMembership(ctx: Context): Membership {
     const { living, orphans } = await ctx.writer.write({
       forgotten: forgetSilentNodes(leaseMs),
       living: COUNT_NODES,
-      orphans: releaseClaims(OWNER_IS_GONE, ctx.clock.now()),
+      orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, ctx.clock.now()),
     });
     ctx.live.nodes = Math.max(1, living.rows[0]?.nodes ?? 1);
-    return orphans.released.changed;
+    return orphans.released.changed + (await failHopeless());
+  }
+
+  /** Ends the runs that were not made ready, under the same fence as any that ends. */
+  async function failHopeless(): Promise<number> {
+    const hopeless = await readRows(ctx.client, findHopeless(OWNER_IS_GONE, maxInterruptions));
+    for (const [owner, claims] of Map.groupBy(hopeless, (one) => one.owner)) {
+      const now = ctx.clock.now();
+      const finals = claims.map((one) => toInterrupted(one, maxInterruptions, now));
+      const batches = [...new Set(claims.map(({ batch }) => batch))];
+      await ctx.writer.write({
+        recorded: recordInterruption(claims, now),
+        ended: settle(finals, batches, [], owner, now),
+      });
+      log.warning("{count} tasks failed because their process ended too often", {
+        count: claims.length,
+      });
+      ctx.signals.emit("settled", { tasks: claims.map(({ task }) => task) });
+      ctx.signals.emit("events", undefined);
+    }
+    return hopeless.length;
   }
 
   const heartbeats = createLoop({

@@ -59,7 +59,7 @@ export function createApp(ctx: Context, options: AppOptions) {
     leave();
   });
   const admitted = admit(ctx);
-  addHealth(app, () => options.engine() !== undefined, admitted);
+  addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);
   addDocs(app);
   addMonitor(app);

@@ -3,6 +3,7 @@ import type { MiddlewareHandler } from "hono";
 
 import { AppError } from "../errors.ts";
 import { checkInvariants, requireReady } from "../services/health.ts";
+import type { EngineProbe } from "../services/status.ts";
 import { type AppEnv, success } from "./router.ts";
 
 /**
@@ -11,12 +12,12 @@ import { type AppEnv, success } from "./router.ts";
  */
 export function addHealth(
   app: OpenAPIHono<AppEnv>,
-  isEngineRunning: () => boolean,
+  engine: EngineProbe,
   admitted: MiddlewareHandler<AppEnv>,
 ): void {
   app.get("/healthz", (c) => c.json(success(c, { status: "alive" })));
   app.get("/readyz", async (c) => {
-    await requireReady(c.var.ctx, isEngineRunning);
+    await requireReady(c.var.ctx, engine);
     if (c.req.query("deep") === "1") {
       await admitted(c, async () => undefined);
       const differences = await checkInvariants(c.var.ctx);

@@ -14,7 +14,11 @@ export type Loop = {
   look(): Promise<void>;
   /** Works no more unless it is started again; resolves when the work at hand has ended. */
   stop(): Promise<void>;
+  /** For how long its work has failed, and with what it failed last; `null` where it did not. */
+  trouble(): Trouble | null;
 };
+
+export type Trouble = { complaint: string; error: unknown; forMs: number };
 
 export type LoopOptions = {
   log: Pick<Logger, "error">;
@@ -62,6 +66,8 @@ export function createLoop(options: LoopOptions): Loop {
   let turn = Promise.resolve();
   let looking: Promise<void> | undefined;
   let failures = 0;
+  let lastError: unknown;
+  let failsSince = 0;
   let endedAt = -Infinity;
   /** When it is to work next, on the monotonic clock; -Infinity: as soon as it may. */
   let dueAt = Infinity;
@@ -79,7 +85,8 @@ export function createLoop(options: LoopOptions): Loop {
       inMs = (await work())?.inMs ?? Infinity;
       failures = 0;
     } catch (error) {
-      failures++;
+      if (failures++ === 0) failsSince = clock.monotonic();
+      lastError = error;
       inMs = backoffMs();
       log.error("{complaint}; trying again in {inMs} ms: {error}", { complaint, inMs, error });
     }
@@ -149,5 +156,9 @@ export function createLoop(options: LoopOptions): Loop {
       disarm();
       await turn;
     },
+    trouble: () =>
+      failures === 0
+        ? null
+        : { complaint, error: lastError, forMs: clock.monotonic() - failsSince },
   };
 }

@@ -7,7 +7,7 @@ import { nextRound } from "../lib/clock.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countPromptTokens } from "../providers/tokens.ts";
 import { pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
-import { readRows } from "../store/rows.ts";
+import { readInHalves, readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 
 /** Tasks whose tokens are counted: all of a small batch, runs of neighbours spread over a large one. */
@@ -45,7 +45,9 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
   const sample: SampledTask[] = [];
   let characters = 0;
   for (const position of await startsOfRuns(ctx, batch, tasks)) {
-    const page = await readRows(ctx.client, pendingFrom(batch, position, RUN));
+    const page = await readInHalves(RUN, (limit, skip) =>
+      readRows(ctx.client, pendingFrom(batch, position, limit, skip)),
+    );
     for (const { model, endpoint, body: text } of page) {
       characters += text.length;
       if (characters > MOST_CHARACTERS && sample.length > 0) return sample;

@@ -114,9 +114,8 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    const inserted = ctx.writer.write(insertRows(batch, fresh));
-    await opened;
-    await inserted;
+    // Together, as both may fail.
+    await Promise.all([opened, ctx.writer.write(insertRows(batch, fresh))]);
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }

@@ -8,6 +8,7 @@ import {
   type Service,
   type ServiceHealth,
   SERVICES,
+  troubleOf,
 } from "../domain/health.ts";
 import { listAgeIfOld } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
@@ -241,6 +242,7 @@ async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<Servic
     readRows(ctx.client, WAITING),
   ]);
   const state = engine();
+  const trouble = troubleOf(state);
   const lagMs = ctx.load.lagMs();
   const late = nodes.filter(({ silentMs }) => silentMs > ctx.config.leaseMs * LATE_SHARE);
   const running = nodes.reduce((sum, { running }) => sum + running, 0);
@@ -265,6 +267,7 @@ async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<Servic
       unhealthy: [
         nodes.length === 0 && "No process runs tasks",
         state?.threadsAlive === 0 && "No worker thread is alive",
+        trouble !== undefined && `${trouble}: ${state?.trouble?.why}`,
       ],
       degraded: [
         late.length > 0 && `${late.length} of ${nodes.length} nodes have fallen silent`,

@@ -8,6 +8,7 @@ import type { TaskStatus } from "../domain/task.ts";
 import { contains } from "./contains.ts";
 import { prepareOnce } from "./prepared.ts";
 import { IS_LIMITED } from "./room.ts";
+import { readInHalves } from "./rows.ts";
 import { hasStatus, toLive } from "./tasks.ts";
 
 export type { Batch };
@@ -104,7 +105,7 @@ export type BatchTaskPage = {
 /** Tasks of a batch in input order, with what was asked and what came of it. */
 export async function listBatchTasks(db: Db, batch: number, page: BatchTaskPage) {
   const { limit, after, offset = 0, status } = page;
-  const rows = await prepareOnce(db, `listBatchTasks/${status}`, () =>
+  const query = prepareOnce(db, `listBatchTasks/${status}`, () =>
     db
       .select({
         task: tasks,
@@ -127,7 +128,10 @@ export async function listBatchTasks(db: Db, batch: number, page: BatchTaskPage)
       .limit(sql.placeholder("limit"))
       .offset(sql.placeholder("offset"))
       .prepare(),
-  ).all({ batch, after, limit, offset });
+  );
+  const rows = await readInHalves(limit, (some, skip) =>
+    query.all({ batch, after, limit: some, offset: offset + skip }),
+  );
   return rows.map(({ task, input, execution, queued }) => ({
     task: toLive(task, queued),
     input,

@@ -3,18 +3,19 @@ import type { Endpoint } from "../domain/request.ts";
 
 export type EstimatedTask = { model: string; endpoint: Endpoint; body: string };
 
-/** Up to `limit` pending tasks of a batch from a position on. */
+/** Up to `limit` pending tasks of a batch from a position on, but for the first `skip`. */
 export function pendingFrom(
   batch: number,
   position: number,
   limit: number,
+  skip: number,
 ): Statement<EstimatedTask> {
   return {
     sql: `SELECT t.model, i.endpoint, i.body
           FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
           WHERE t.batch = ? AND t.status = 'pending' AND t.position >= ?
-          ORDER BY t.position LIMIT ?`,
-    args: [batch, position, limit],
+          ORDER BY t.position LIMIT ? OFFSET ?`,
+    args: [batch, position, limit, skip],
   };
 }
 

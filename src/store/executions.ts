@@ -1,7 +1,8 @@
 import { and, asc, eq, ne } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { batches, executions, queue, taskInputs, tasks } from "../db/schema.ts";
+import { batches, type Execution, executions, queue, taskInputs, tasks } from "../db/schema.ts";
+import { readInHalves } from "./rows.ts";
 
 /** The task that executions belong to, with what is needed to read their answers. */
 export function findExecutedTask(db: Db, which: { seq: number } | { id: string }) {
@@ -22,8 +23,24 @@ export function findExecutedTask(db: Db, which: { seq: number } | { id: string }
 
 export type ExecutedTask = NonNullable<Awaited<ReturnType<typeof findExecutedTask>>>;
 
-export function listExecutions(db: Db, task: number) {
-  return db.select().from(executions).where(eq(executions.task, task)).orderBy(asc(executions.run));
+/** Read at a time; a task seldom has more. */
+const PAGE = 50;
+
+export async function listExecutions(db: Db, task: number): Promise<Execution[]> {
+  const found: Execution[] = [];
+  for (;;) {
+    const page = await readInHalves(PAGE, (limit, skip) =>
+      db
+        .select()
+        .from(executions)
+        .where(eq(executions.task, task))
+        .orderBy(asc(executions.run))
+        .limit(limit)
+        .offset(found.length + skip),
+    );
+    found.push(...page);
+    if (page.length < PAGE) return found;
+  }
 }
 
 export function findExecution(db: Db, task: number, run: number) {

@@ -5,6 +5,7 @@ import type { Endpoint } from "../domain/request.ts";
 import type { PauseUnit } from "./budgets.ts";
 import { laneOfSingle } from "./room.ts";
 import { takeFrom, whereMoneyEnds } from "./take.ts";
+import { fits, sizeOfText } from "./texts.ts";
 import type { Which } from "./which.ts";
 
 /** SQL that is true of a row of `tasks` that is running. */
@@ -146,6 +147,13 @@ export type Claimed = {
   answerRequestId: string | null;
 };
 
+/** A claimed run as the claim's answer has it: texts that are too long for it are left out. */
+export type ClaimedRow = Omit<Claimed, "body"> & {
+  body: string | null;
+  bodyBytes: number;
+  answerBytes: number | null;
+};
+
 export type ClaimUnit = {
   taken: Statement[];
   counted: Statement;
@@ -153,15 +161,21 @@ export type ClaimUnit = {
   unpriced: PauseUnit | undefined;
   held: Statement[];
   events: Statement;
-  claimed: Statement<Claimed>;
+  claimed: Statement<ClaimedRow>;
 };
 
 /**
  * Claims up to the wanted number of ready rows of each lane for `owner`. A lane whose batch does not
  * run gives none, and none beyond its `maxConcurrency` or what its budgets leave room for, whoever
- * else claims from it.
+ * else claims from it. Texts come along that have at most `textBytes`.
  */
-export function claim(lanes: LaneClaim[], owner: number, claimNo: number, now: number): ClaimUnit {
+export function claim(
+  lanes: LaneClaim[],
+  owner: number,
+  claimNo: number,
+  now: number,
+  textBytes: number,
+): ClaimUnit {
   const mine: [number, number] = [owner, claimNo];
   return {
     taken: lanes.flatMap((lane) => takeFrom(lane, owner, claimNo, now)),
@@ -187,14 +201,15 @@ export function claim(lanes: LaneClaim[], owner: number, claimNo: number, now: n
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(q.payer, 0) AS payer, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
                    q.run, q.claimed_at AS claimedAt, q.trace,
-                   i.endpoint, i.body, iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey,
-                   e.response AS answer, e.provider AS answeredBy, e.model AS answerModel,
+                   i.endpoint, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes,
+                   iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey, ${fits("e.response")} AS answer,
+                   ${sizeOfText("e.response")} AS answerBytes, e.provider AS answeredBy, e.model AS answerModel,
                    e.request_id AS answerRequestId
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
               LEFT JOIN cached_answers a ON a.key = i.cache_key AND NOT q.is_dry_run
               LEFT JOIN executions e ON e.task = a.task AND e.run = a.run
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
-      args: mine,
+      args: [textBytes, textBytes, ...mine],
     },
   };
 }
@@ -215,15 +230,20 @@ export type CancelledRun = {
 export const CANCELLED_RUN = `q.task, q.run, q.model, q.queued_at AS queuedAt, q.attempt AS attempts,
   q.owner IS NOT NULL AS isRunning, q.trace`;
 
-export type Upcoming = { task: number; body: string };
+export type Upcoming = { task: number; body: string | null; bodyBytes: number };
 
-/** The next runs that a claim of the lane would take, in that order. */
-export function upcoming(lane: number, model: string, limit: number): Statement<Upcoming> {
+/** The next runs that a claim of the lane would take, in that order; bodies of at most `textBytes`. */
+export function upcoming(
+  lane: number,
+  model: string,
+  limit: number,
+  textBytes: number,
+): Statement<Upcoming> {
   return {
-    sql: `SELECT q.task, i.body FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
+    sql: `SELECT q.task, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
           WHERE q.lane = ? AND q.model = ? AND q.owner IS NULL AND q.run_at IS NULL
           ORDER BY q.priority, q.queued_at, q.task LIMIT ?`,
-    args: [lane, model, limit],
+    args: [textBytes, lane, model, limit],
   };
 }
 
@@ -237,30 +257,3 @@ export const NEXT_WAITING: Statement<{ at: number | null }> = {
   sql: `SELECT min(run_at) AS at FROM queue WHERE run_at IS NOT NULL`,
   args: [],
 };
-
-/**
- * Takes back what owners hold whose calls nobody will report: the runs are ready again, and the
- * attempt is on record as interrupted and counts against no limit. `which` is a condition on `q`.
- */
-export function releaseClaims(
-  which: Which,
-  now: number,
-): { counted: Statement; released: Statement } {
-  const held = `SELECT q.task FROM queue q WHERE q.owner IS NOT NULL AND ${which.where}`;
-  return {
-    counted: {
-      sql: `UPDATE batches SET running = running - held.calls
-            FROM (SELECT t.batch, count(*) AS calls FROM (${held}) h CROSS JOIN tasks t ON t.seq = h.task
-                  GROUP BY t.batch) held
-            WHERE batches.seq = held.batch`,
-      args: which.args,
-    },
-    released: {
-      sql: `UPDATE queue AS q SET owner = NULL, claim = NULL,
-              log = json_insert(coalesce(log, '[]'), '$[#]', json_object(
-                'attempt', attempt, 'startedAt', claimed_at, 'endedAt', ?, 'outcome', 'interrupted'))
-            WHERE q.owner IS NOT NULL AND ${which.where}`,
-      args: [now, ...which.args],
-    },
-  };
-}

@@ -50,9 +50,13 @@ const ADD = `ON CONFLICT DO UPDATE SET ${sumColumns.map((name) => `${name} = ${n
 const SPANS = `(SELECT ${MINUTE_MS} AS span UNION ALL SELECT ${HOUR_MS}) spans`;
 const AT = "CAST(? AS INTEGER) / spans.span * spans.span";
 
+/** A statement takes 32,766 values, and each tally has dozens. */
+const MOST_TALLIES = 200;
+
 /**
  * Adds up runs that ended, linked to a statement that changes one row for each of them: where some
- * reports came too late to count, the database adds up those that did not.
+ * reports came too late to count, the database adds up those that did not. It adds up all of them
+ * where there are no tallies, or too many for one statement.
  */
 export function addEnded(
   tallies: Tally[],
@@ -60,20 +64,22 @@ export function addEnded(
   ended: [json: string, owner: number],
   now: number,
 ): ((changed: string) => Statement)[] {
+  const isLeftToDatabase = tallies.length === 0 || tallies.length > MOST_TALLIES;
   const placeholders = `(${Array.from({ length: 4 + sumColumns.length }, () => "?").join()})`;
   const names = Array.from({ length: 4 + sumColumns.length }, (_, i) => `column${i + 1}`);
+  const addTallies = (changed: string): Statement => ({
+    sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, ${names.join()}
+          FROM (VALUES ${tallies.map(() => placeholders).join()}) CROSS JOIN ${SPANS}
+          WHERE ${changed} = ? ${ADD}`,
+    args: [now, ...tallies.flatMap(toValues), runs],
+  });
   return [
-    (changed) => ({
-      sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, ${names.join()}
-            FROM (VALUES ${tallies.map(() => placeholders).join()}) CROSS JOIN ${SPANS}
-            WHERE ${changed} = ? ${ADD}`,
-      args: [now, ...tallies.flatMap(toValues), runs],
-    }),
+    ...(isLeftToDatabase ? [] : [addTallies]),
     (changed) => ({
       sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, late.*
-            FROM (SELECT e.status, t.model, e.provider, coalesce(q.payer, 0), count(*), ${SQL_SUMS}
+            FROM (SELECT e.status, t.model, coalesce(e.provider, ''), coalesce(q.payer, 0), count(*), ${SQL_SUMS}
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
-                  WHERE ${changed} = 0 GROUP BY 1, 2, 3, 4) late
+                  WHERE ${isLeftToDatabase ? "TRUE" : `${changed} = 0`} GROUP BY 1, 2, 3, 4) late
               CROSS JOIN ${SPANS}
             WHERE true ${ADD}`,
       args: [now, ...ended],

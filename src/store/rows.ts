@@ -1,6 +1,27 @@
 import type { Client } from "@libsql/client";
 
+import { isAnswerTooLarge } from "../db/refusal.ts";
 import { rowsOf, type Statement } from "../db/unit.ts";
+
+/**
+ * Reads up to `limit` rows, in halves where the answer would be more than a libSQL server sends. One row
+ * that is too large by itself rejects.
+ */
+export async function readInHalves<Row>(
+  limit: number,
+  read: (limit: number, skip: number) => Promise<Row[]>,
+  skip = 0,
+): Promise<Row[]> {
+  try {
+    return await read(limit, skip);
+  } catch (error) {
+    if (limit <= 1 || !isAnswerTooLarge(error)) throw error;
+    const half = Math.ceil(limit / 2);
+    const first = await readInHalves(half, read, skip);
+    if (first.length < half) return first;
+    return [...first, ...(await readInHalves(limit - half, read, skip + half))];
+  }
+}
 
 /** The rows that a statement reads. */
 export async function readRows<Row>(

@@ -39,6 +39,9 @@ export type Final = {
   cacheKey: string | null;
 };
 
+/** As `Final`; without a provider where no call is known to have ended. */
+export type FinalRow = Omit<Final, "provider"> & { provider: string | null };
+
 /**
  * Ends runs: what they came to, their tasks, their batches' counters, the usage of
  * the API keys that pay for them (`api_key_usage`), their events, and the batches
@@ -48,7 +51,7 @@ export type Final = {
  * in `finals`. `tallies` are the runs added up.
  */
 export function settle(
-  finals: Final[],
+  finals: FinalRow[],
   batches: number[],
   tallies: Tally[],
   owner: number,
@@ -148,7 +151,7 @@ function afterSpending(
   ];
 }
 
-function insertExecutions(finals: Final[], owner: number): Statement[] {
+function insertExecutions(finals: FinalRow[], owner: number): Statement[] {
   return overValues(
     finals,
     (row) => [
@@ -192,7 +195,7 @@ function insertExecutions(finals: Final[], owner: number): Statement[] {
  * already was of no use here, so that the new one takes its place; the answer of another model than
  * the one that was asked for is nobody else's, and one that was cut off nobody else wants.
  */
-function keepAnswers(finals: Final[], owner: number): Statement[] {
+function keepAnswers(finals: FinalRow[], owner: number): Statement[] {
   const reusable = finals.filter(
     ({ status, isCached, cacheKey }) => cacheKey !== null && !isCached && status === "completed",
   );

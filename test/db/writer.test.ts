@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { createClient } from "@libsql/client";
+import { createClient, LibsqlError } from "@libsql/client";
 
 import type { Statement } from "../../src/db/unit.ts";
 import { createWriter } from "../../src/db/writer.ts";
@@ -136,4 +136,92 @@ test("a broken connection fails all who wait, because nobody knows what was comm
   ]);
   expect(outcomes.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
   await writer.settled();
+});
+
+/** A client whose batches do as they are told, and what they were given. */
+function givenClient(answer: (sqls: string[]) => void) {
+  const batches: string[][] = [];
+  const batch = async (statements: Statement[]) => {
+    const sqls = statements.map(({ sql }) => sql);
+    batches.push(sqls);
+    answer(sqls);
+    return sqls.map(() => ({ columns: [], rows: [], rowsAffected: 1 }));
+  };
+  return { batches, writer: createWriter({ batch } as never, createSystemClock()) };
+}
+
+const named = (sql: string): Statement => ({ sql, args: [] });
+const statusesOf = async (work: Promise<unknown>[]) =>
+  (await Promise.allSettled(work)).map(({ status }) => status);
+
+test("where the database does not say which unit it refuses, halves are committed until it is alone", async () => {
+  const { batches, writer } = givenClient((sqls) => {
+    if (sqls.includes("bad")) throw new LibsqlError("Response is too large", "RESPONSE_TOO_LARGE");
+  });
+  const names = ["a", "b", "c", "bad", "d", "e", "f", "g"];
+  const statuses = await statusesOf(names.map((name) => writer.write({ one: named(name) })));
+  expect(statuses.map((status, i) => [names[i], status])).toEqual(
+    names.map((name) => [name, name === "bad" ? "rejected" : "fulfilled"]),
+  );
+  expect(batches.map((batch) => batch.join(""))).toEqual([
+    "abcbaddefg",
+    "abcbad",
+    "ab",
+    "cbad",
+    "c",
+    "bad",
+    "defg",
+  ]);
+});
+
+test("units that are too much together are committed one by one", async () => {
+  const { writer } = givenClient((sqls) => {
+    if (sqls.length > 1) throw new LibsqlError("Response is too large", "RESPONSE_TOO_LARGE");
+  });
+  const work = ["a", "b", "c"].map((name) => writer.write({ one: named(name) }));
+  expect(await statusesOf(work)).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
+});
+
+test("a database that is busy is asked once more, for all of them together", async () => {
+  let asked = 0;
+  const { batches, writer } = givenClient(() => {
+    if (asked++ === 0) throw new LibsqlError("database is locked", "SQLITE_BUSY");
+  });
+  const work = ["a", "b"].map((name) => writer.write({ one: named(name) }));
+  expect(await statusesOf(work)).toEqual(["fulfilled", "fulfilled"]);
+  expect(batches).toEqual([
+    ["a", "b"],
+    ["a", "b"],
+  ]);
+});
+
+test("a number that is none fails its own unit before anything is sent", async () => {
+  using db = await givenWriter();
+  const poison: Statement = { sql: "INSERT INTO t (id, v) VALUES (1, ?)", args: [Infinity] };
+  const work = [db.writer.write({ poison }), db.writer.write({ two: insert(2) })];
+  expect(await statusesOf(work)).toEqual(["rejected", "fulfilled"]);
+  expect([db.commits(), await db.ids()]).toEqual([1, [2]]);
+});
+
+test("half a character is stored as what stands for one that cannot be read", async () => {
+  using db = await givenWriter();
+  await db.writer.write({
+    half: { sql: "INSERT INTO t (id, v) VALUES (1, ?)", args: ["a\ud800b"] } as Statement,
+  });
+  const { rows } = await db.client.execute("SELECT v FROM t");
+  expect(rows[0]?.["v"]).toBe("a\ufffdb");
+});
+
+test("what is remembered changes with the commit, and not where it fails", async () => {
+  using db = await givenWriter();
+  const remembered: number[] = [];
+  const plan = (id: number) => ({
+    unit: { inserted: insert(id) },
+    committed() {
+      remembered.push(id);
+    },
+  });
+  const work = [1, 1, 2].map((id) => db.writer.carryOut(plan(id)));
+  expect(await statusesOf(work)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+  expect(remembered).toEqual([1, 2]);
 });

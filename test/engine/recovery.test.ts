@@ -31,7 +31,7 @@ test("after a kill the work goes on at the next start, without anybody asking", 
   );
 });
 
-test("an interrupted attempt counts against no limit", async () => {
+test("an interrupted attempt is no failed one", async () => {
   using folder = temporaryFolder();
   await using provider = await startProvider(({ earlier }) => (earlier < 3 ? hang() : undefined));
   const env = { DATA_DIR: folder.path, ...provider.env, MAX_RETRIES: "0" };
@@ -43,6 +43,55 @@ test("an interrupted attempt counts against no limit", async () => {
   }
   await using last = await startProcess(env);
   expect(await last.ended("t")).toMatchObject({ status: "completed", attempts: 4 });
+});
+
+test("a task whose process is killed at every attempt fails at the fifth, and others go on", async () => {
+  using folder = temporaryFolder();
+  await using provider = await startProvider(({ prompt }) =>
+    prompt === "deadly" ? hang() : undefined,
+  );
+  const env = { DATA_DIR: folder.path, ...provider.env, MAX_RETRIES: "0" };
+  const tasks = [{ id: "deadly", prompt: "deadly" }, { prompt: "harmless" }];
+  for (let kill = 1; kill <= 5; kill++) {
+    await using app = await startProcess(env);
+    if (kill === 1) {
+      await app.post("/batches", { id: "b", tasks });
+      await app.post("/batches/b/execute");
+    }
+    await until(() => provider.counts.get("deadly") === kill || undefined);
+    if (kill === 1)
+      await until(async () => (await app.get("/batches/b")).body.data.progress.completed === 1);
+    await app.kill("SIGKILL");
+  }
+  await using last = await startProcess(env);
+  const { error, attempts } = await last.ended("deadly");
+  expect(error).toMatchObject({ code: "INTERRUPTED_TOO_OFTEN" });
+  expect(attempts).toBe(5);
+  const batch = await last.finished("b");
+  expect(batch).toMatchObject({ status: "completed", progress: { completed: 1, failed: 1 } });
+  const [execution] = (await last.get("/tasks/deadly/executions")).body.data.executions;
+  expect(execution.attempts.map(({ outcome }: { outcome: string }) => outcome)).toEqual(
+    Array.from({ length: 5 }, () => "interrupted"),
+  );
+  expect(provider.counts.get("deadly")).toBe(5);
+  expect((await last.get(`${last.url}/readyz?deep=1`)).status).toBe(200);
+  // Asked for again it has all its chances again.
+  await last.post("/tasks/deadly/execute");
+  await until(() => provider.counts.get("deadly") === 6 || undefined);
+});
+
+test("a stop in good order is no interruption that counts", async () => {
+  using folder = temporaryFolder();
+  await using provider = await startProvider(({ earlier }) => (earlier < 6 ? hang() : undefined));
+  const env = { DATA_DIR: folder.path, ...provider.env, SHUTDOWN_GRACE_SECONDS: "0" };
+  for (let stop = 1; stop <= 6; stop++) {
+    await using app = await startProcess(env);
+    if (stop === 1) await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
+    await until(() => provider.requests.length === stop || undefined);
+    await app.kill("SIGTERM");
+  }
+  await using last = await startProcess(env);
+  expect(await last.ended("t")).toMatchObject({ status: "completed", attempts: 7 });
 });
 
 test("a batch that was being created when the process died is gone without a trace", async () => {

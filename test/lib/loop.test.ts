@@ -159,6 +159,22 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 10, 20]);
   });
 
+  test("tells for how long its work has failed, and nothing once it succeeds", async () => {
+    const { loop, work, pass } = givenLoop({ retryMs: 10, maxRetryMs: 10 });
+    expect(loop.trouble()).toBeNull();
+    work.do = () => Promise.reject(new Error("the disk is full"));
+    loop.nudge();
+    await pass(35);
+    expect(loop.trouble()).toMatchObject({
+      complaint: "The work could not be done",
+      error: new Error("the disk is full"),
+      forMs: 35,
+    });
+    work.do = async () => undefined;
+    await pass(10);
+    expect(loop.trouble()).toBeNull();
+  });
+
   test("sleeps for at most a minute, because long timers fire at once", async () => {
     const { next } = givenLoop({ backstopMs: 30 * 86_400_000 });
     expect(next()).toBe(60_000);

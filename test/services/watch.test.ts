@@ -10,6 +10,7 @@ import { watchBooks, watchDisk, watchQueue } from "../../src/services/watch.ts";
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 
+const listAlertRows = { sql: "SELECT code FROM alerts", args: [] };
 const codes = async (app: TestServer) => (await listOpenAlerts(app.ctx)).map(({ code }) => code);
 
 describe("an alert is raised, and cleared when it is over,", () => {
@@ -73,6 +74,23 @@ describe("an alert is raised, and cleared when it is over,", () => {
     await until(async () => (await codes(app)).includes("provider.down") || undefined);
     watch.see([{ ...lost, failure: null }]);
     await until(async () => (await codes(app)).length === 0 || undefined);
+  });
+
+  test("when it could not be stored at first, with the next call that fails", async () => {
+    await using app = await startServer();
+    const { client } = app.ctx;
+    await client.execute(
+      "CREATE TRIGGER full BEFORE INSERT ON alerts BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    const watch = createProviderWatch(app.ctx, { calls: 1, forMs: 0 });
+    watch.probeFailed("openai", "connection refused");
+    // Behind it in the same queue, so that it has failed by then.
+    await expect(app.ctx.writer.write({ read: listAlertRows })).resolves.toMatchObject({});
+    await client.execute("DROP TRIGGER full");
+    await until(async () => {
+      watch.probeFailed("openai", "connection refused");
+      return (await codes(app)).includes("provider.down") || undefined;
+    });
   });
 
   test("when the disk is nearly full", async () => {

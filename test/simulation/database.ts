@@ -157,7 +157,7 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
         timeline.at(timeline.now() + arrivalMs, () => {
           // What is on its way arrives though its sender has died; a paused one hears of it later.
           const answered = isTooLarge(call.given)
-            ? Promise.reject(new LibsqlError("The request is too large", "SERVER_ERROR"))
+            ? Promise.reject(new LibsqlError("string or blob too big", "SQLITE_TOOBIG"))
             : take(call).then(refuseLargeAnswers);
           const isLost = () => fault === "loseReply" || cuts > cutsThen;
           answered.then(

@@ -53,6 +53,18 @@ export const MUTANTS: Mutant[] = [
     file: "src/store/settle.ts",
     edits: [["cost_usd = batches.cost_usd + failed_now.usd,", ""]],
   },
+  {
+    name: "never give back a claim that nobody knows of",
+    profile: "fleet",
+    file: "src/engine/claiming.ts",
+    edits: [["released: compares ?", "released: compares && next < 0 ?"]],
+  },
+  {
+    name: "give up what the database refuses for another attempt of the whole",
+    profile: "fleet",
+    file: "src/engine/settlement.ts",
+    edits: [['fateOf(error) !== "refused"', "fateOf(error) !== undefined"]],
+  },
 ];
 
 /** Breaks a copy of the tree in one way after the other, and tells which breakages the simulation catches. */

@@ -108,7 +108,14 @@ export function planOf(seed: string, profile: Profile): Plan {
 /** Mostly few at a time, so that there are many commits in which something may go wrong. */
 function chunksOf(luck: Luck): Chunks {
   const some = () => luck.pick([1, 3, 10, 1000]);
-  return { sweep: some(), feed: some(), ingest: some() };
+  const bytes = luck.fork("bytes");
+  return {
+    sweep: some(),
+    feed: some(),
+    ingest: some(),
+    flushBytes: bytes.pick([500, 5000, 30_000]),
+    answerBytes: bytes.pick([100, 2000, 40_000]),
+  };
 }
 
 function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][number] {

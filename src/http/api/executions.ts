@@ -19,7 +19,8 @@ const Attempt = z
       .enum(["running", "completed", "failed", "cancelled", "interrupted", "throttled"])
       .openapi({
         description:
-          "`interrupted`: the process that made the call ended before it was answered; `throttled`: the " +
+          "`interrupted`: the process that made the call ended before it was answered, and after five of " +
+          "these (`MAX_INTERRUPTIONS`) the task fails as `INTERRUPTED_TOO_OFTEN`; `throttled`: the " +
           "provider asked to come later or would serve nobody, which counts as no attempt",
       }),
     code: z.string().nullable(),

@@ -1,0 +1,76 @@
+import { LibsqlError } from "@libsql/client";
+
+/**
+ * What became of statements that met an error of the database.
+ *
+ *   refused   none took effect, and it is for what they say: a value, a row or an answer that is too
+ *             large, a constraint, malformed SQL. The same again is refused again, and so is whatever
+ *             is committed together with it.
+ *   unable    none took effect, whatever they say: the database is busy, full, read-only, or lets
+ *             nobody in. The same again may succeed.
+ *   unknown   they may have taken effect, or may still do so: a connection broke, a server failed.
+ */
+export type Fate = "refused" | "unable" | "unknown";
+
+/** A value that no database takes, found before anything was sent. */
+export class NotStorable extends TypeError {
+  override readonly name = "NotStorable";
+}
+
+/**
+ * Decides it for the local driver, whose codes are SQLite's, and for a libSQL server, which has these
+ * and some of its own, and answers 4xx to what it cannot read. An error in reading an answer, such as
+ * a RangeError over a large integer, says nothing: the statements were committed by then.
+ */
+export function fateOf(error: unknown): Fate {
+  if (error instanceof NotStorable) return "refused";
+  const { code = "" } = driverError(error) ?? {};
+  if (UNABLE.test(code)) return "unable";
+  if (code.startsWith("SQLITE_") || REFUSED.has(code)) return "refused";
+  const status = httpStatusOf(error);
+  if (status === undefined) return "unknown";
+  if (UNREADABLE.has(status)) return "refused";
+  return CLOSED_DOORS.has(status) ? "unable" : "unknown";
+}
+
+/** Its answer was more than a server sends at a time; nothing took effect. */
+export function isAnswerTooLarge(error: unknown): boolean {
+  return driverError(error)?.code === "RESPONSE_TOO_LARGE";
+}
+
+/** The statement that was refused, by its place in what was sent, where the database says so. */
+export function culpritOf(error: unknown): number | undefined {
+  return error instanceof LibsqlError && "statementIndex" in error
+    ? Number(error.statementIndex)
+    : undefined;
+}
+
+/** What the driver said, which drizzle wraps. */
+function driverError(error: unknown): LibsqlError | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof LibsqlError) return cause;
+  return undefined;
+}
+
+const UNABLE =
+  /^(SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOMEM|INTERRUPT|PROTOCOL|CORRUPT|NOTADB|PERM|AUTH|NOLFS|SCHEMA)|TRANSACTION_|BLOCKED)/;
+
+/** What a libSQL server says of requests that it has not carried out. */
+const REFUSED: ReadonlySet<string> = new Set([
+  "ARGS_INVALID",
+  "ARGS_BOTH_POSITIONAL_AND_NAMED",
+  "RESPONSE_TOO_LARGE",
+  "SQL_INPUT_ERROR",
+  "SQL_MANY_STATEMENTS",
+  "SQL_NO_STATEMENT",
+  "SQL_PARSE_ERROR",
+]);
+
+const UNREADABLE: ReadonlySet<number> = new Set([400, 413, 414, 422, 431]);
+const CLOSED_DOORS: ReadonlySet<number> = new Set([401, 403, 404, 429]);
+
+function httpStatusOf(error: unknown): number | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if ("status" in cause && typeof cause.status === "number") return cause.status;
+  return undefined;
+}

@@ -1,0 +1,38 @@
+import type { InValue } from "@libsql/client";
+
+import { NotStorable } from "./refusal.ts";
+import type { Statement } from "./unit.ts";
+
+/**
+ * Makes sure that a statement's values are such as every database takes. A lone half of a character is
+ * replaced as SQLite's driver does it, because a libSQL server refuses the whole request over one. Throws
+ * `NotStorable` for what has no place in a database, such as a number that is none.
+ */
+export function toStorable(statement: Statement<unknown>): Statement<unknown> {
+  const { sql, args } = statement;
+  for (const value of args)
+    if (typeof value === "number" ? !Number.isFinite(value) : !isPlain(value))
+      throw new NotStorable(`${String(value)} cannot be stored`);
+  if (args.every((value) => typeof value !== "string" || value.isWellFormed())) return statement;
+  return {
+    sql,
+    args: args.map((value) => (typeof value === "string" ? value.toWellFormed() : value)),
+  };
+}
+
+/** Roughly what a statement takes on its way to the database. */
+export function sizeOf({ sql, args }: Statement<unknown>): number {
+  let size = sql.length;
+  for (const value of args) size += typeof value === "string" ? value.length : 8;
+  return size;
+}
+
+function isPlain(value: InValue | undefined): boolean {
+  return (
+    value === null ||
+    typeof value === "string" ||
+    typeof value === "boolean" ||
+    typeof value === "bigint" ||
+    value instanceof Uint8Array
+  );
+}

@@ -1,0 +1,93 @@
+import type { Context } from "../context.ts";
+import { fateOf, isAnswerTooLarge } from "../db/refusal.ts";
+import { isEmpty, type Plan, type ResultOf } from "../db/unit.ts";
+import {
+  claim,
+  type Claimed,
+  type ClaimedRow,
+  type FeedUnit,
+  type LaneClaim,
+} from "../store/queue.ts";
+import { releaseUnknown } from "../store/release.ts";
+import { isComplete, type Texts } from "./texts.ts";
+
+/** On a shared database a claim may take effect after its answer was given up. */
+const COMPARE_MS = 5000;
+
+export type ClaimingOptions = {
+  owner: () => number;
+  texts: Texts;
+  /** The claims of which this process knows. */
+  known: () => [task: number, claim: number][];
+  /** Told which rows were claimed for the wanted lanes, before any of them begins. */
+  onClaimed: (rows: ClaimedRow[], claims: LaneClaim[], claimNo: number) => void;
+  /** Takes claimed runs on, which are known from then on. */
+  begin: (rows: Claimed[], claimNo: number) => void;
+};
+
+/*
+ * Feeds batches, and claims. A claim is
+ *
+ *   made       its answer says what was claimed. Runs whose texts came along begin at once, the others
+ *              when their texts are read.
+ *   refused    by the database: nothing was claimed. Where its answer was too large, fewer texts come
+ *              along from then on.
+ *   doubtful   nobody knows whether it was made, or texts could not be read. With the next claim the
+ *              database gives back whatever of this process' claims it does not know, as if it had not
+ *              been claimed. Since a claim may take effect after that, it does so every few seconds on
+ *              a shared database.
+ */
+export function createClaiming(ctx: Context, options: ClaimingOptions) {
+  const { owner, texts } = options;
+  let isDoubtful = false;
+  let compareAt = 0;
+  let claimNo = 0;
+  /** Texts that come along have no more than this, since the database refused a larger answer. */
+  let mostTextBytes = Infinity;
+
+  async function begin(rows: ClaimedRow[], number: number): Promise<void> {
+    options.begin(rows.filter(isComplete), number);
+    const others = rows.filter((row) => !isComplete(row));
+    if (others.length === 0) return;
+    isDoubtful = true;
+    const completed = await texts.complete(others);
+    options.begin(completed, number);
+    isDoubtful = completed.length < others.length;
+  }
+
+  return {
+    /** Whether there may be claims of this process that it does not know. */
+    isDoubtful: () => isDoubtful,
+
+    async claim(claims: LaneClaim[], feeding: Plan<FeedUnit> | undefined): Promise<void> {
+      const now = ctx.clock.now();
+      const isClaiming = claims.length > 0;
+      const next = claimNo + 1;
+      const compares = isDoubtful || (!ctx.isExclusive && ctx.clock.monotonic() >= compareAt);
+      const rows = claims.reduce((sum, { limit }) => sum + limit, 0);
+      const textBytes = Math.min(mostTextBytes, texts.bytesFor(rows, 2));
+      const unit = {
+        released: compares ? releaseUnknown(owner(), next, options.known()) : undefined,
+        fed: feeding?.unit,
+        claim: isClaiming ? claim(claims, owner(), next, now, textBytes) : undefined,
+      };
+      if (isEmpty(unit)) return;
+      if (isClaiming) claimNo = next;
+      let results: ResultOf<typeof unit>;
+      try {
+        results = await ctx.writer.write(unit);
+      } catch (error) {
+        if (isClaiming && fateOf(error) === "unknown") isDoubtful = true;
+        if (isAnswerTooLarge(error)) mostTextBytes = Math.floor(textBytes / 2);
+        throw error;
+      }
+      isDoubtful = false;
+      if (compares) compareAt = ctx.clock.monotonic() + COMPARE_MS;
+      if (results.fed) feeding?.committed(results.fed);
+      if (!results.claim) return;
+      const claimed = results.claim.claimed.rows;
+      options.onClaimed(claimed, claims, next);
+      await begin(claimed, next);
+    },
+  };
+}

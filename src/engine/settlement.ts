@@ -1,0 +1,137 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { fateOf } from "../db/refusal.ts";
+import { isEmpty, nameResults, type Plan, type Statement } from "../db/unit.ts";
+import { portionsOf } from "../lib/portions.ts";
+import { postpone, settle } from "../store/settle.ts";
+import { type ClaimedRun, withoutResult } from "./claimed-run.ts";
+import { createHalts, type HaltUnit } from "./halts.ts";
+import type { Decisions } from "./in-flight.ts";
+import type { Outcome } from "./outcome.ts";
+import { createProgress } from "./progress.ts";
+
+/** What was committed: what became of the outcomes, and what was decided about each. */
+export type Settled = Decisions & { outcomes: Outcome[] };
+
+export type SettlementOptions = {
+  owner: () => number;
+  decide: (outcomes: Outcome[]) => Decisions;
+  /** Told as soon as a part is committed; only then is anything forgotten. */
+  onSettled: (settled: Settled) => void;
+};
+
+/** What is not committed, with what went wrong. */
+export type Unsettled = { outcomes: Outcome[]; error: unknown };
+
+type SettlementUnit = {
+  settled: Statement[];
+  postponed: Statement[];
+  progress: { told: Statement | undefined };
+  halted: HaltUnit;
+};
+
+/** A row of the queue and its like beside what a run came to. */
+const ROW_BYTES = 500;
+
+/*
+ * Commits what became of runs. Of a set of outcomes that is reported,
+ *
+ *   committed   in one unit, or a few where they are large. They are forgotten.
+ *   refused     by the database, because of what they say: nothing took effect. Each half is committed
+ *               by itself, and so on, until the one to blame is alone. It ends as failed, without its
+ *               answer and without another call; then, if that is refused, too, without what it used.
+ *   unsettled   the database was unable, or nobody knows what it did. The same is committed again
+ *               later, which does nothing to runs that it has settled by then: their rows are gone
+ *               from the queue, or have another claim.
+ */
+export function createSettlement(ctx: Context, options: SettlementOptions) {
+  const log = getLogger(["gptrunner", "dispatcher"]);
+  const halts = createHalts();
+  const progress = createProgress();
+  /** Runs whose outcomes were refused alone, and how often; they are not to hold up others again. */
+  const stepsTaken = new WeakMap<ClaimedRun, number>();
+
+  function planOf(outcomes: Outcome[]): Plan<SettlementUnit> {
+    const [now, steadyNow] = [ctx.clock.now(), ctx.clock.steady()];
+    const decisions = options.decide(outcomes);
+    const { finals, tallies, retries, batches } = decisions;
+    const owner = options.owner();
+    const told = progress.plan(batches, now, steadyNow);
+    const halted = halts.plan(outcomes, decisions.halts, now);
+    return {
+      unit: {
+        settled: finals.length > 0 ? settle(finals, [...batches], tallies, owner, now) : [],
+        postponed: retries.length > 0 ? postpone(retries, owner, now) : [],
+        progress: told.unit,
+        halted: halted.unit,
+      },
+      committed(results) {
+        told.committed(results.progress);
+        halted.committed(results.halted);
+        options.onSettled({ ...decisions, outcomes });
+      },
+    };
+  }
+
+  /** Returns what is left, and why. */
+  async function commit(outcomes: Outcome[]): Promise<Unsettled[]> {
+    try {
+      const plan = planOf(outcomes);
+      // Outcomes that nothing follows from are forgotten all the same.
+      if (isEmpty(plan.unit)) plan.committed(nameResults(plan.unit, []));
+      else await ctx.writer.carryOut(plan);
+      return [];
+    } catch (error) {
+      if (fateOf(error) !== "refused") return [{ outcomes, error }];
+      const [first] = outcomes;
+      if (first && outcomes.length === 1) return commitRest(first, error);
+      const middle = Math.ceil(outcomes.length / 2);
+      return [
+        ...(await commit(outcomes.slice(0, middle))),
+        ...(await commit(outcomes.slice(middle))),
+      ];
+    }
+  }
+
+  /** Ends a run as failed whose outcome alone was refused. */
+  async function commitRest(refused: Outcome, error: unknown): Promise<Unsettled[]> {
+    const { run, kind } = refused;
+    const step = stepsTaken.get(run) ?? 0;
+    stepsTaken.set(run, step + 1);
+    if (kind === "putBack" || step > 1) return [{ outcomes: [refused], error }];
+    log.warning("What task {task} came to is refused by the database: {error}", {
+      task: run.row.task,
+      error,
+    });
+    return commit([withoutResult(refused, reasonOf(error), step === 1)]);
+  }
+
+  return {
+    /** Returns what is not committed, which is to be given again. Never rejects. */
+    async commit(outcomes: Outcome[]): Promise<Unsettled[]> {
+      const isSuspect = ({ run }: Outcome) => stepsTaken.has(run);
+      const portions = [
+        ...portionsOf(
+          outcomes.filter((outcome) => !isSuspect(outcome)),
+          weigh,
+          ctx.chunks.flushBytes,
+        ),
+        ...outcomes.filter(isSuspect).map((outcome) => [outcome]),
+      ];
+      return (await Promise.all(portions.map(commit))).flat();
+    },
+    /** Forgets the progress of batches that do not run any more. */
+    keepOnly: progress.keepOnly,
+  };
+}
+
+function weigh(outcome: Outcome): number {
+  if (outcome.kind === "putBack") return ROW_BYTES;
+  const { response, error } = outcome.final;
+  return ROW_BYTES + (response?.length ?? 0) + (error?.length ?? 0);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,89 @@
+import type { Context } from "../context.ts";
+import { isAnswerTooLarge } from "../db/refusal.ts";
+import { inHalves } from "../lib/in-halves.ts";
+import { portionsOf } from "../lib/portions.ts";
+import type { Claimed, ClaimedRow, Upcoming } from "../store/queue.ts";
+import { readRows } from "../store/rows.ts";
+import { readPiece, readTexts, type TaskText, type TextName } from "../store/texts.ts";
+
+/** A text that was too long to come along. */
+type Missing = { task: number; bytes: number };
+
+export type Texts = ReturnType<typeof createTexts>;
+
+/**
+ * Reads the texts that were left out of answers of the database because they are long, as many at a
+ * time as an answer carries, and one that is longer than that in pieces.
+ */
+export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks">) {
+  async function readAll(name: TextName, missing: Missing[]): Promise<Map<number, string>> {
+    const found = new Map<number, string>();
+    for (const group of portionsOf(missing, ({ bytes }) => bytes, chunks.answerBytes))
+      await inHalves(group, isAnswerTooLarge, async (some) => {
+        for (const { task, text } of await readSome(name, some))
+          if (text !== null) found.set(task, text);
+      });
+    return found;
+  }
+
+  async function readSome(name: TextName, some: readonly Missing[]): Promise<TaskText[]> {
+    const [first] = some;
+    const tasks = some.map(({ task }) => task);
+    const isLong = first !== undefined && first.bytes > chunks.answerBytes;
+    try {
+      if (!isLong) return await readRows(client, readTexts(name, tasks));
+    } catch (error) {
+      // In JSON a text may take several times its bytes.
+      if (some.length > 1 || !isAnswerTooLarge(error)) throw error;
+    }
+    return Promise.all(tasks.map(async (task) => ({ task, text: await readLong(name, task) })));
+  }
+
+  /** A character has at most four bytes. */
+  async function readLong(name: TextName, task: number): Promise<string> {
+    const length = Math.max(1, Math.floor(chunks.answerBytes / 4));
+    let text = "";
+    for (let from = 0; ; from += length) {
+      const [row] = await readRows(client, readPiece(name, task, from, length));
+      if (!row?.piece) return text;
+      text += row.piece;
+    }
+  }
+
+  return {
+    /** How long texts may be that come along in an answer of so many rows with `each` of them. */
+    bytesFor: (rows: number, each: number): number =>
+      Math.floor(chunks.answerBytes / Math.max(1, rows * each)),
+
+    /** Completes claimed runs. An answer that is gone by now is none. */
+    async complete(rows: ClaimedRow[]): Promise<Claimed[]> {
+      const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
+      const answers = await readAll(
+        "answer",
+        rows.flatMap(({ task, answer, answerBytes }) =>
+          answer === null && answerBytes !== null ? { task, bytes: answerBytes } : [],
+        ),
+      );
+      return rows.flatMap((row) => {
+        const body = row.body ?? bodies.get(row.task);
+        const answer = row.answer ?? answers.get(row.task) ?? null;
+        return body === undefined ? [] : { ...row, body, answer };
+      });
+    },
+
+    /** The bodies of runs that could be claimed, in their order. */
+    async bodiesOf(rows: Upcoming[]): Promise<{ task: number; body: string }[]> {
+      const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
+      return rows.map(({ task, body }) => ({ task, body: body ?? bodies.get(task) ?? "" }));
+    },
+  };
+}
+
+/** Whether a claimed run came with all its texts. */
+export function isComplete(row: ClaimedRow): row is ClaimedRow & Claimed {
+  return row.body !== null && (row.answer !== null || row.answerBytes === null);
+}
+
+function bodyOf({ task, bodyBytes }: Upcoming | ClaimedRow): Missing {
+  return { task, bytes: bodyBytes };
+}

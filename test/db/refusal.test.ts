@@ -1,0 +1,126 @@
+import { describe, expect, test } from "bun:test";
+
+import { type Client, createClient, type InStatement, LibsqlError } from "@libsql/client";
+
+import { createLocalClient } from "../../src/db/local-client.ts";
+import { culpritOf, fateOf, isAnswerTooLarge, NotStorable } from "../../src/db/refusal.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { sqld, startSqld } from "../support/sqld.ts";
+
+const ROW = "INSERT INTO t (v) VALUES ('x')";
+const insert = (value: string): InStatement => ({
+  sql: "INSERT INTO t (v) VALUES (?)",
+  args: [value],
+});
+
+const errorOf = (work: () => Promise<unknown>): Promise<unknown> =>
+  work().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+async function rowsIn(client: Client): Promise<number> {
+  return Number((await client.execute("SELECT count(*) AS n FROM t")).rows[0]?.["n"]);
+}
+
+const REFUSED: [string, InStatement[]][] = [
+  ["malformed SQL", [ROW, "SELEC 1"]],
+  ["an unknown table", [ROW, "INSERT INTO nowhere VALUES (1)"]],
+  ["a constraint", [ROW, "INSERT INTO t (id) VALUES (1), (1)"]],
+  ["a sum beyond what a number holds", [ROW, "SELECT abs(-9223372036854775808)"]],
+  ["malformed JSON", [ROW, "SELECT * FROM json_each('{')"]],
+];
+
+/** What only a server refuses. */
+const REFUSED_BY_SERVER: [string, InStatement[]][] = [
+  ["a value of 5 MB", [ROW, insert("x".repeat(5_000_000))]],
+  ["a value of 12 MB", [ROW, insert("x".repeat(12_000_000))]],
+  ["a row of two values of 3 MB", [ROW, twoOf("x".repeat(3_000_000))]],
+  ["an answer of 12 MB", [ROW, ...Array.from({ length: 4 }, () => bigAnswer(3_000_000))]],
+  ["half a character", [ROW, insert("\ud800")]],
+  [
+    "more values than a statement takes",
+    [
+      ROW,
+      {
+        sql: `SELECT ${Array.from({ length: 33_000 }, () => "?").join()}`,
+        args: Array.from({ length: 33_000 }, () => 1),
+      },
+    ],
+  ],
+];
+
+function twoOf(value: string): InStatement {
+  return { sql: "INSERT INTO t (v, w) VALUES (?, ?)", args: [value, value] };
+}
+
+function bigAnswer(bytes: number): InStatement {
+  return `SELECT hex(zeroblob(${bytes / 2})) AS text`;
+}
+
+describe("what a database refuses has not taken effect, and is known to be refused", () => {
+  test.each(REFUSED)("%s, in a file", async (_, statements) => {
+    using folder = temporaryFolder();
+    const client = createLocalClient(`${folder.path}/t.db`, 1000);
+    await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, w TEXT)");
+    const error = await errorOf(() => client.batch(statements, "write"));
+    expect([fateOf(error), culpritOf(error)]).toEqual(["refused", 1]);
+    expect(await rowsIn(client)).toBe(0);
+    client.close();
+  });
+
+  test.if(sqld !== undefined)("each of them, at a libSQL server", async () => {
+    using folder = temporaryFolder();
+    await using server = await startSqld(folder.path);
+    const client = createClient({ url: server.url });
+    await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, w TEXT)");
+    const fates: [string, string, number][] = [];
+    const expected: typeof fates = [];
+    for (const [name, statements] of [...REFUSED, ...REFUSED_BY_SERVER]) {
+      const error = await errorOf(() => client.batch(statements, "write"));
+      fates.push([name, fateOf(error), await rowsIn(client)]);
+      expected.push([name, "refused", 0]);
+    }
+    expect(fates).toEqual(expected);
+  });
+});
+
+test("a server that fails, or is not there, leaves open what it did", async () => {
+  const answering = (status: number) =>
+    createClient({
+      url: "http://127.0.0.1:1",
+      fetch: async () => new Response("no", { status }),
+    });
+  const fates: Record<number, string> = {};
+  for (const status of [400, 401, 413, 429, 500, 502, 503, 504])
+    fates[status] = fateOf(await errorOf(() => answering(status).batch([ROW], "write")));
+  expect(fates).toEqual({
+    400: "refused",
+    401: "unable",
+    413: "refused",
+    429: "unable",
+    500: "unknown",
+    502: "unknown",
+    503: "unknown",
+    504: "unknown",
+  });
+  const nobody = createClient({ url: "http://127.0.0.1:1" });
+  expect(fateOf(await errorOf(() => nobody.batch([ROW], "write")))).toBe("unknown");
+});
+
+test("a database that is busy or full refuses everybody, whatever they say", () => {
+  const fateOfCode = (code: string) => fateOf(new LibsqlError("no", code));
+  for (const code of ["SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_READONLY"])
+    expect(fateOfCode(code)).toBe("unable");
+  for (const code of ["SQLITE_TOOBIG", "SQLITE_CONSTRAINT_UNIQUE", "ARGS_INVALID"])
+    expect(fateOfCode(code)).toBe("refused");
+  expect(fateOf(new NotStorable("Infinity cannot be stored"))).toBe("refused");
+  // By then the statements were committed.
+  expect(fateOf(new RangeError("Received integer which is too large"))).toBe("unknown");
+});
+
+test("an answer that is too large is known through what wraps its error", () => {
+  const error = new LibsqlError("Response is too large", "RESPONSE_TOO_LARGE");
+  expect(isAnswerTooLarge(new Error("Failed query", { cause: error }))).toBe(true);
+  expect(isAnswerTooLarge(new LibsqlError("too big", "SQLITE_TOOBIG"))).toBe(false);
+});
