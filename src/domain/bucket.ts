@@ -13,7 +13,9 @@ import type { Told } from "./rate-limit.ts";
  *   told        answers tell what remains. That is the level, less what was sent after the request
  *               that the answer belongs to, plus what flowed in since.
  *   learned     refusals alone: the rate is what got through between two of them, and creeps up
- *               with each call, faster the longer all goes well.
+ *               with each call, faster the longer all goes well. One that is only guessed, because
+ *               too few calls got through to tell, grows with time, too: at a low rate there are not
+ *               enough calls to find out that it is too low.
  */
 export type Bucket = ReturnType<typeof createBucket>;
 
@@ -31,6 +33,7 @@ const LEARNED_BURST_MS = 200;
  */
 const GROWTH = 0.06;
 const GROWTH_AFTER_CALLS = { measured: 120, guessed: 30 };
+const GROWTH_AFTER_MS = { measured: Infinity, guessed: 5000 };
 /** And a configured one that was slowed down comes back by this. */
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
@@ -56,8 +59,8 @@ export function createBucket(configured: number | null, start: number) {
   let credit = configured === null ? 0 : configured / 4;
   /** Everything ever spent, for telling what was spent after some moment. */
   let spent = 0;
-  /** Of a learned rate: what it was, and the calls since, in those that it takes to grow. */
-  let learned = { perMs: 0, afterCalls: 1, calls: 0, burstMs: 0 };
+  /** Of a learned rate: what it was, the calls and the time since, and what of each it takes to grow. */
+  let learned = { perMs: 0, since: 0, calls: 0, afterCalls: 1, afterMs: Infinity, burstMs: 0 };
   /** What a call takes, on average of late. */
   let grain = 0;
   let windowEnd: number | null = null;
@@ -114,7 +117,7 @@ export function createBucket(configured: number | null, start: number) {
       if (kind === "open") return;
       grain = grain === 0 ? amount : grain + (amount - grain) / 16;
       flow(now);
-      if (kind === "learned") grow();
+      if (kind === "learned") grow(now);
       // However wrong an expectation was: what is known is right again after a minute.
       level = Math.max(level - amount, -perMs * MINUTE);
       minute?.spend(amount, now);
@@ -188,7 +191,14 @@ export function createBucket(configured: number | null, start: number) {
       perMs = Math.max(SLOWEST_PER_MS, Math.min(ceiling, rate));
       // What is only guessed is tried call by call: too much of it at once is refused at once.
       const burstMs = from === "measured" ? LEARNED_BURST_MS : 0;
-      learned = { perMs, afterCalls: GROWTH_AFTER_CALLS[from], calls: 0, burstMs };
+      learned = {
+        perMs,
+        since: resumeAt,
+        calls: 0,
+        afterCalls: GROWTH_AFTER_CALLS[from],
+        afterMs: GROWTH_AFTER_MS[from],
+        burstMs,
+      };
       capacity = Math.max(1, perMs * burstMs);
       level = 1;
       at = resumeAt;
@@ -211,9 +221,12 @@ export function createBucket(configured: number | null, start: number) {
     },
   };
 
-  function grow(): void {
+  function grow(now: number): void {
     learned.calls++;
-    const share = learned.calls / learned.afterCalls;
+    const share = Math.max(
+      learned.calls / learned.afterCalls,
+      (now - learned.since) / learned.afterMs,
+    );
     perMs = Math.min(ceiling, learned.perMs * (1 + GROWTH * share * share));
     capacity = Math.max(1, perMs * learned.burstMs);
   }

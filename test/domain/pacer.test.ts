@@ -275,6 +275,22 @@ describe("after a refusal", () => {
     expect(waits.at(-1)).toBe(60_000);
   });
 
+  test("a rate that was guessed from too few calls is soon found to be too low", () => {
+    const pacer = createPacer(OPTIONS, 0);
+    const end = { outcome: "throttled" as const, signals: silent, usedTokens: null };
+    pacer.end(pacer.start(0, 0), { ...end, outcome: "answered" }, 2);
+    let now = 3000;
+    for (let i = 0; i < 3; i++) {
+      pacer.end(pacer.start(0, now), end, now + 2);
+      now = pacer.whenRoom(0, now + 2);
+    }
+    const learnedAt = now;
+    let calls = 0;
+    for (; now < learnedAt + 60_000; now = pacer.whenRoom(0, now + 2), calls++)
+      pacer.end(pacer.start(0, now), { ...end, outcome: "answered" }, now + 2);
+    expect(calls).toBeGreaterThan(50);
+  });
+
   test("those of calls that were sent before count as one", () => {
     const pacer = createPacer(OPTIONS, 0);
     const tickets = Array.from({ length: 10 }, () => pacer.start(0, 100));
