@@ -1,5 +1,5 @@
 import type { Statement, Unit } from "../db/unit.ts";
-import type { PauseReason } from "../domain/batch.ts";
+import { type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
@@ -182,6 +182,12 @@ export function dropBatch({ seq }: Named, draft: string): Move {
   return {
     keys: {
       sql: `DELETE FROM idempotency_keys WHERE batch = (SELECT seq FROM batches WHERE ${which.where})`,
+      args: which.args,
+    },
+    // Tasks that were executed alone and wait; those in the lane of the batch do not start.
+    singles: {
+      sql: `DELETE FROM queue WHERE lane <= ${SINGLE_TASKS}
+              AND (SELECT batch FROM tasks WHERE seq = queue.task) = (SELECT seq FROM batches WHERE ${which.where})`,
       args: which.args,
     },
     moved: {

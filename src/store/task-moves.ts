@@ -3,8 +3,11 @@ import { cancelWhere, type CancelUnit } from "./cancel.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { enqueue, IS_RUNNING, type Queued, type RunOptions } from "./queue.ts";
 
+/** Not of a batch that is being written, or was deleted since the caller saw the task. */
+const IS_THERE = `EXISTS (SELECT 1 FROM batches b WHERE b.seq = tasks.batch AND b.status <> 'ingesting')`;
+
 /** A task that is neither running nor waiting to. */
-const AT_REST = `id = ? AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
+const AT_REST = `id = ? AND ${IS_THERE} AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
 
 export type ExecuteUnit = { counted: Statement; reset: Statement; queued: Statement<Queued> };
 
@@ -57,7 +60,7 @@ export function changeTask(change: TaskChange): ChangeUnit {
   const { before, after, now } = change;
   const isOther = before.body !== after.body;
   const which = {
-    where: `id = ? AND NOT ${IS_RUNNING} AND EXISTS (
+    where: `id = ? AND ${IS_THERE} AND NOT ${IS_RUNNING} AND EXISTS (
               SELECT 1 FROM task_inputs i
               WHERE i.task = tasks.seq AND i.body = ? AND i.prompt IS ? AND i.metadata IS ?
                 AND i.cache_key IS ?)`,
@@ -105,7 +108,10 @@ export function cancelTask(
   trace: string | null,
   now: number,
 ): CancelUnit {
-  const which = { where: "tasks.id = ? AND tasks.status = 'pending'", args: [id] };
+  const which = {
+    where: `tasks.id = ? AND tasks.status = 'pending' AND ${IS_THERE}`,
+    args: [id],
+  };
   return cancelWhere(which, batchSeq, trace, now);
 }
 
@@ -118,7 +124,7 @@ export type DeleteUnit = {
 
 /** Deletes a task with all that belongs to it, unless it is running. `deleted` has a row if it did. */
 export function deleteTask(id: string, batchSeq: number, now: number): DeleteUnit {
-  const which = { where: `id = ? AND NOT ${IS_RUNNING}`, args: [id] };
+  const which = { where: `id = ? AND ${IS_THERE} AND NOT ${IS_RUNNING}`, args: [id] };
   const children = ["queue", "executions", "task_inputs", "idempotency_keys"];
   return {
     counted: countMove(which, "deleted", now),

@@ -142,3 +142,32 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
     expect({ name, rows: await everything(client) }).toEqual({ name, rows: before });
   }
 });
+
+test("a task that waits as its batch is deleted does not run", async () => {
+  await using app = await startServer();
+  await app.post("/batches", { id: "b", tasks: [{ id: "early", prompt: "x" }] });
+  const other = { id: "late", prompt: "x", batchId: "b" };
+  await app.post("/tasks", other);
+  const [batch] = rowsOf<{ seq: number }>(
+    await app.ctx.client.execute("SELECT seq FROM batches WHERE id = 'b'"),
+  );
+  const { writer, client } = app.ctx;
+  const named = { id: "b", seq: batch?.seq ?? 0 };
+
+  const results = await Promise.all([
+    writer.write(executeTask("early", options)),
+    writer.write(batchMoves.dropBatch(named, "~gone")),
+    writer.write(executeTask("late", options)),
+    writer.write(cancelTask("late", named.seq, null, now)),
+    writer.write(deleteTask("late", named.seq, now)),
+  ]);
+
+  expect(results[0].queued.rows).toHaveLength(1);
+  expect(results[1].moved.rows).toHaveLength(1);
+  expect(results[2].queued.rows).toEqual([]);
+  expect(results[3].cancelled.rows).toEqual([]);
+  expect(results[4].deleted.rows).toEqual([]);
+  expect((await client.execute("SELECT task FROM queue")).rows).toEqual([]);
+  const { rows } = await client.execute("SELECT type, batch FROM events WHERE batch LIKE '~%'");
+  expect(rows).toEqual([]);
+});
