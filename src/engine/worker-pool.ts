@@ -78,19 +78,36 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     slot.worker = undefined;
     const lost = [...slot.held.values()];
     slot.held.clear();
-    if (lost.length > 0) options.onReports(lost.map(lostReport));
+    giveUp(lost, "The worker thread that made the call died");
     if (options.clock.steady() - slot.startedAt < QUICK_DEATH_MS)
       options.clock.setTimeout(() => startThread(slot), QUICK_DEATH_MS);
     else startThread(slot);
   }
 
-  function lostReport(call: Call): Report {
-    const why = failure("worker_lost", "The worker thread that made the call died");
-    return toReport(
-      call,
-      { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] },
-      { at: options.clock.now(), isAbandoned: false },
+  /** Reports calls of which no thread will. */
+  function giveUp(calls: Call[], message: string): void {
+    if (calls.length === 0) return;
+    const why = failure("worker_lost", message);
+    const result = { ok: false as const, failure: why, response: null, answer: null };
+    const at = options.clock.now();
+    options.onReports(
+      calls.map((call) =>
+        toReport(call, { ...result, signals: null, adjusted: [] }, { at, isAbandoned: false }),
+      ),
     );
+  }
+
+  /**
+   * A task is claimed again by this process while its earlier call is under way: that claim was lost,
+   * and nobody takes its answer any more. Slots hold one call of a task, so this one is given up at once.
+   */
+  function supersede(tasks: number[]): void {
+    for (const slot of slots) {
+      const held = tasks.filter((task) => slot.held.has(task));
+      if (held.length === 0) continue;
+      send(slot, { type: "abort", tasks: held });
+      giveUp(takeFrom(slot, held), "The task was claimed again");
+    }
   }
 
   return {
@@ -98,6 +115,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       for (const slot of slots) startThread(slot);
     },
     run(calls) {
+      supersede(calls.map(({ task }) => task));
       const shares = new Map<Slot, Call[]>();
       for (const call of calls) {
         const slot = slots.reduce((a, b) => (b.held.size < a.held.size ? b : a));
@@ -112,7 +130,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       for (const slot of slots) {
         const held = tasks.filter((task) => slot.held.has(task));
         if (held.length > 0 && slot.worker) send(slot, { type: "abort", tasks: held });
-        else if (held.length > 0) options.onReports(takeFrom(slot, held).map(lostReport));
+        else giveUp(takeFrom(slot, held), "There is no worker thread at present");
       }
     },
     held: () => slots.reduce((sum, { held }) => sum + held.size, 0),

@@ -87,6 +87,21 @@ describe("worker threads", () => {
     expect(world.reports[1]).toMatchObject({ task: lost, failure: null });
   });
 
+  test("give up a call whose task was claimed again, and report each claim once", async () => {
+    await using provider = await startProvider(({ earlier }) =>
+      earlier === 0 ? hang() : undefined,
+    );
+    using world = givenPool(provider.url, 2);
+    world.pool.run([world.call(1)]);
+    await until(() => provider.state.open === 1 || undefined);
+    world.pool.run([{ ...world.call(1), claim: 2 }]);
+    await until(() => world.reports.some(({ claim }) => claim === 2) || undefined);
+    await until(() => provider.state.open === 0 || undefined);
+    expect(world.reports[0]).toMatchObject({ claim: 1, failure: { cause: "worker_lost" } });
+    expect(world.reports.find(({ claim }) => claim === 2)?.failure).toBeNull();
+    expect(world.pool.held()).toBe(0);
+  });
+
   test("that die with a task's call lead to another attempt", async () => {
     await using provider = await startProvider(({ earlier }) =>
       earlier === 0 ? hang() : undefined,
