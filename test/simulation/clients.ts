@@ -151,7 +151,7 @@ function begin(action: Action, acting: Acting): Begun {
       ledger.mayStart(task);
       return of(`change ${task}`, change(acting, task));
     case "delete":
-      ledger.mayVanish(inBatch ? batch : undefined);
+      ledger.mayVanish(task.includes("-") ? task.split("-")[0] : undefined);
       return of(`delete ${task}`, deleteTask(ctx, task, luck.chance(0.5)));
     case "wait":
       return of(`wait for ${task}`, waitForTask(ctx, task, luck.int(100, 10_000), NEVER));

@@ -52,12 +52,11 @@ export type Database = {
   /** A node's connection. Without `network` it is a file of its own, where a call ends in the same round. */
   connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection;
   faults: DatabaseFaults;
-  /** Set to hear at once of each commit that wrote something, and which tables its texts name. */
+  /** Set to hear at once of each commit that changed something, and which tables are named by the texts that did. */
   onCommit: (touched: Touched) => void;
-  close(): void;
 };
 
-/** What the statements of a commit name. */
+/** What the statements of a commit name that changed rows. */
 export type Touched = { events: boolean; money: boolean; nodes: boolean };
 
 type Known = Touched & { sql: string; asksTime: boolean; isRead: boolean };
@@ -68,35 +67,15 @@ export type Connection = Client & {
 };
 
 /** A real libSQL database in memory, in virtual time. */
-export function createDatabase(timeline: Timeline, epoch: number, schema: string): Database {
-  const truth = createLocalClient(":memory:", 0);
-  atOnce(truth.executeMultiple(schema));
-  const statements = new Map<string, Known>();
+export function createDatabase(timeline: Timeline, epoch: number, store: Store): Database {
+  const { truth } = store;
+  atOnce(store.empty());
   const database: Database = {
     truth,
     faults: NO_DATABASE_FAULTS,
     onCommit: () => {},
     connect,
-    close: () => truth.close(),
   };
-
-  function know(sql: string): Known {
-    let known = statements.get(sql);
-    if (!known) {
-      // The database's clock is the world's.
-      const inVirtualTime = sql.replaceAll(DATABASE_NOW, "(SELECT ms FROM sim_clock)");
-      known = {
-        sql: inVirtualTime,
-        asksTime: inVirtualTime !== sql,
-        isRead: IS_READ.test(sql),
-        events: sql.includes("INTO events"),
-        money: /cost_usd|reserved|api_keys/.test(sql),
-        nodes: /\bnodes\b/.test(sql),
-      };
-      statements.set(sql, known);
-    }
-    return known;
-  }
 
   let clockSays = -1;
   function setClock(): void {
@@ -108,18 +87,12 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
   type Call = { given: Given[]; mode: "write" | "read" | undefined };
 
   async function take({ given, mode }: Call): Promise<ResultSet[]> {
-    const touched = { events: false, money: false, nodes: false };
-    let hasWritten = false;
+    const texts: Known[] = [];
     const all = given.map((one): InStatement => {
       const [sql, args] = toPair(one);
       const known = know(sql);
       if (known.asksTime) setClock();
-      if (!known.isRead) {
-        hasWritten = true;
-        touched.events ||= known.events;
-        touched.money ||= known.money;
-        touched.nodes ||= known.nodes;
-      }
+      texts.push(known);
       return args === undefined ? known.sql : { sql: known.sql, args };
     });
     const [only] = all;
@@ -127,7 +100,18 @@ export function createDatabase(timeline: Timeline, epoch: number, schema: string
       mode === undefined && only !== undefined
         ? [await truth.execute(only)]
         : await truth.batch(all, mode);
-    if (hasWritten) database.onCommit(touched);
+    const touched = { events: false, money: false, nodes: false };
+    let hasChanged = false;
+    for (const [i, known] of texts.entries()) {
+      const result = results[i];
+      // What returns rows has no count; of what changed nothing there are none.
+      if (known.isRead || !result || result.rowsAffected + result.rows.length === 0) continue;
+      hasChanged = true;
+      touched.events ||= known.events;
+      touched.money ||= known.money;
+      touched.nodes ||= known.nodes;
+    }
+    if (hasChanged) database.onCommit(touched);
     return results;
   }
 
@@ -204,6 +188,26 @@ function atOnce(work: Promise<unknown>): void {
   );
 }
 
+const statements = new Map<string, Known>();
+
+function know(sql: string): Known {
+  let known = statements.get(sql);
+  if (!known) {
+    // The database's clock is the world's.
+    const inVirtualTime = sql.replaceAll(DATABASE_NOW, "(SELECT ms FROM sim_clock)");
+    known = {
+      sql: inVirtualTime,
+      asksTime: inVirtualTime !== sql,
+      isRead: IS_READ.test(sql),
+      events: sql.includes("INTO events"),
+      money: /cost_usd|reserved|api_keys/.test(sql),
+      nodes: /\bnodes\b/.test(sql),
+    };
+    statements.set(sql, known);
+  }
+  return known;
+}
+
 const IS_READ = /^\s*(select|with|pragma)\b/i;
 
 async function notHere(): Promise<never> {
@@ -251,28 +255,48 @@ function refuseLargeAnswers(results: ResultSet[]): ResultSet[] {
   return results;
 }
 
-/** The statements that make an empty, migrated database, with the world's clock beside it. */
-export async function readSchema(): Promise<string> {
+/** One libSQL database for all worlds of a process, one after the other, so that each finds its statements prepared. */
+export type Store = {
+  truth: Client;
+  /** Makes it what a migrated database is before anything is done with it. */
+  empty(): Promise<unknown>;
+};
+
+/** Makes a migrated database in memory, with the world's clock beside it. */
+export async function createStore(): Promise<Store> {
+  const { schema, kept } = await readSchema();
+  const truth = createLocalClient(":memory:", 0);
+  await truth.executeMultiple(`${schema}; CREATE TEMP TABLE sim_clock (ms INTEGER)`);
+  const { rows } = await truth.execute(
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'",
+  );
+  const emptying = [
+    "PRAGMA foreign_keys = OFF",
+    ...rows.map((row) => `DELETE FROM ${String(row["name"])}`),
+    "DELETE FROM sim_clock",
+    "INSERT INTO sim_clock VALUES (0)",
+    ...kept,
+    "PRAGMA foreign_keys = ON",
+  ].join(";\n");
+  return { truth, empty: () => truth.executeMultiple(emptying) };
+}
+
+/** The statements that make an empty, migrated database, and those for the rows that it has from the start. */
+async function readSchema(): Promise<{ schema: string; kept: string[] }> {
   const folder = mkdtempSync(join(tmpdir(), "simulation-"));
   const database = await openDatabase(`file:${join(folder, "template.db")}`, createSystemClock());
   const { rows } = await database.client.execute(
     `SELECT sql FROM sqlite_master
      WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rootpage = 0, rowid`,
   );
-  const kept = await database.client.execute("SELECT * FROM batches");
-  const inserts = kept.rows.map((row) => {
-    const values = kept.columns.map((_, i) => quote(row[i]));
-    return `INSERT INTO batches (${kept.columns.join()}) VALUES (${values.join()})`;
+  const batches = await database.client.execute("SELECT * FROM batches");
+  const kept = batches.rows.map((row) => {
+    const values = batches.columns.map((_, i) => quote(row[i]));
+    return `INSERT INTO batches (${batches.columns.join()}) VALUES (${values.join()})`;
   });
   await database.close();
   rmSync(folder, { recursive: true });
-  return [
-    "PRAGMA foreign_keys = ON",
-    ...rows.map((row) => String(row["sql"])),
-    ...inserts,
-    "CREATE TEMP TABLE sim_clock (ms INTEGER)",
-    "INSERT INTO sim_clock VALUES (0)",
-  ].join(";\n");
+  return { schema: rows.map((row) => String(row["sql"])).join(";\n"), kept };
 }
 
 function quote(value: unknown): string {

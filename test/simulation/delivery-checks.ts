@@ -1,18 +1,17 @@
 import { webhookTypes } from "../../src/services/deliveries.ts";
+import type { LogRow } from "./history.ts";
 import type { World } from "./world.ts";
 
 type Row = { id: string; seq: number; url: string; events: string; createdCursor: number };
 
 /**
- * Checks that every event after a webhook was made was delivered to it, at least once, under one id,
+ * Checks that every event of `log` after a webhook was made was delivered to it, at least once, under one id,
  * and nothing else.
  */
-export async function checkDeliveries({
-  database,
-  history,
-  receivers,
-  complain,
-}: World): Promise<void> {
+export async function checkDeliveries(
+  { database, receivers, complain }: World,
+  log: readonly LogRow[],
+): Promise<void> {
   const { rows: found } = await database.truth.execute(
     `SELECT w.id, w.seq, w.url, w.events,
             (SELECT min(event) FROM webhook_deliveries WHERE webhook = w.seq) AS createdCursor
@@ -24,7 +23,7 @@ export async function checkDeliveries({
     const received = receivers.received.get(webhook.url) ?? new Map<string, number>();
     const name = webhook.id.replace(/^wh-/, "");
     // The first delivery tells where it began.
-    const expected = history.rows.filter(
+    const expected = log.filter(
       ({ id, type }) =>
         types.has(type) && webhook.createdCursor !== null && id >= webhook.createdCursor,
     );

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 
 import { runMutants } from "./mutants.ts";
 import { isProfile, type Profile, PROFILES } from "./plan.ts";
-import { simulate } from "./seeds.ts";
+import { jobsOf, simulate } from "./seeds.ts";
 import { traceSeed } from "./trace.ts";
 
 /*
@@ -29,9 +29,7 @@ if (values.mutants) process.exit((await runMutants(values.mutant)) ? 0 : 1);
 const profiles = values.profile === undefined ? [...PROFILES] : [requireProfile(values.profile)];
 if (values.seed === undefined) {
   const found = await simulate({
-    profiles,
-    from: Number(values.from),
-    count: Number(values.seeds),
+    jobs: profiles.flatMap((profile) => jobsOf(profile, Number(values.from), Number(values.seeds))),
     onProgress: (line) => console.log(line),
   });
   process.exit(found.length > 0 ? 1 : 0);

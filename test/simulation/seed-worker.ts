@@ -1,5 +1,5 @@
 import { planOf, type Profile } from "./plan.ts";
-import { linesOf } from "./seeds.ts";
+import { type Job, linesOf } from "./seeds.ts";
 import { createSimulation } from "./simulation.ts";
 import type { Outcome } from "./world.ts";
 
@@ -11,11 +11,7 @@ export type SeedReport = Omit<Outcome, "trace"> & { seed: string; profile: Profi
 if (import.meta.main) {
   const simulation = await createSimulation();
   for await (const line of linesOf(Bun.stdin.stream())) {
-    const { profile, from, count } = JSON.parse(line) as {
-      profile: Profile;
-      from: number;
-      count: number;
-    };
+    const { profile, from, count } = JSON.parse(line) as Job;
     const reports: SeedReport[] = [];
     for (let i = 0; i < count; i++) {
       const seed = String(from + i);

@@ -3,12 +3,13 @@ import { availableParallelism } from "node:os";
 import type { Profile } from "./plan.ts";
 import type { SeedReport } from "./seed-worker.ts";
 
-export type Range = {
-  profiles: Profile[];
-  /** The first seed, and how many of each profile. */
-  from: number;
-  count: number;
-  onProgress: (line: string) => void;
+/** Seeds that a process lives through in one go. */
+export type Job = { profile: Profile; from: number; count: number };
+
+export type Simulating = {
+  jobs: readonly Job[];
+  onProgress?: (line: string) => void;
+  onReport?: (report: SeedReport) => void;
   /** Stops at the first seed that finds something. */
   onlyFirst?: boolean;
   /** Where the code under test is, if not here. */
@@ -20,22 +21,26 @@ const AT_A_TIME = 10;
 const TELL_EVERY_MS = 10_000;
 const MOST_TOLD = 8;
 
+/** So many seeds from `from` on. */
+export function jobsOf(profile: Profile, from: number, count: number): Job[] {
+  return Array.from({ length: Math.ceil(count / AT_A_TIME) }, (_, i) => ({
+    profile,
+    from: from + i * AT_A_TIME,
+    count: Math.min(AT_A_TIME, count - i * AT_A_TIME),
+  }));
+}
+
 /** Lives through many seeds, in a process for each core. Returns those that found something. */
-export async function simulate(range: Range): Promise<SeedReport[]> {
-  const { profiles, from, count, onProgress } = range;
-  const jobs = profiles.flatMap((profile) =>
-    Array.from({ length: Math.ceil(count / AT_A_TIME) }, (_, i) => ({
-      profile,
-      from: from + i * AT_A_TIME,
-      count: Math.min(AT_A_TIME, count - i * AT_A_TIME),
-    })),
-  );
+export async function simulate(given: Simulating): Promise<SeedReport[]> {
+  const { onProgress = () => {}, onReport = () => {}, onlyFirst, root = process.cwd() } = given;
+  const jobs = [...given.jobs];
   const begun = performance.now();
   const sums = { seeds: 0, runs: 0, faults: 0, kills: 0 };
   const found: SeedReport[] = [];
   let toldAt = begun;
 
   function take(report: SeedReport): void {
+    onReport(report);
     sums.seeds++;
     sums.runs += report.runs;
     sums.faults += report.faults;
@@ -57,9 +62,9 @@ export async function simulate(range: Range): Promise<SeedReport[]> {
   }
 
   async function work(): Promise<void> {
-    const worker = startWorker(range.root ?? process.cwd());
+    const worker = startWorker(root);
     for (let job = jobs.shift(); job; job = jobs.shift()) {
-      if (range.onlyFirst && found.length > 0) break;
+      if (onlyFirst === true && found.length > 0) break;
       for (const report of await worker.run(job)) take(report);
     }
     worker.stop();
@@ -79,7 +84,7 @@ function startWorker(root: string) {
   });
   const answers = linesOf(child.stdout);
   return {
-    async run(job: { profile: Profile; from: number; count: number }): Promise<SeedReport[]> {
+    async run(job: Job): Promise<SeedReport[]> {
       await child.stdin.write(`${JSON.stringify(job)}\n`);
       await child.stdin.flush();
       const { value, done } = await answers.next();

@@ -1,5 +1,5 @@
 import { countTokens } from "../../src/providers/tokens.ts";
-import { readSchema } from "./database.ts";
+import { createStore } from "./database.ts";
 import type { Plan } from "./plan.ts";
 import { live, type Outcome } from "./world.ts";
 
@@ -10,6 +10,6 @@ export async function createSimulation(): Promise<Simulation> {
   // Vocabularies are loaded when first asked for, which takes real time.
   await countTokens("gpt-4", "warm");
   await countTokens("gpt-4o", "warm");
-  const schema = await readSchema();
-  return { live: (plan, options = { isTraced: false }) => live(plan, { schema, ...options }) };
+  const store = await createStore();
+  return { live: (plan, options = { isTraced: false }) => live(plan, { store, ...options }) };
 }

@@ -1,6 +1,6 @@
 import { createCallChecks } from "./call-checks.ts";
 import { type ClientWorld, INPUT_FILE, KEYS, startClient } from "./clients.ts";
-import { createDatabase, NO_DATABASE_FAULTS } from "./database.ts";
+import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
 import { applyFault, type Faulty } from "./faults.ts";
 import { createFiles } from "./files.ts";
 import { letFinish } from "./finish.ts";
@@ -36,15 +36,15 @@ export type Outcome = {
   trace: string[];
 };
 
-export type Options = { schema: string; isTraced?: boolean };
+export type Options = { store: Store; isTraced?: boolean };
 
 /** Everything that a world consists of. */
 export type World = ReturnType<typeof createWorld>;
 
-function createWorld(plan: Plan, { schema, isTraced = false }: Options) {
+function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const timeline = createTimeline();
   const luck = createLuck(`${plan.profile}/${plan.seed}/world`);
-  const database = createDatabase(timeline, EPOCH, schema);
+  const database = createDatabase(timeline, EPOCH, store);
   const provider = createProvider(timeline, luck.fork("provider"));
   provider.latencyMs = plan.latencyMs;
   const receivers = createReceivers(luck.fork("receivers"));
@@ -191,7 +191,6 @@ export async function live(plan: Plan, options: Options): Promise<Outcome> {
     return outcomeOf(world);
   } finally {
     process.off("unhandledRejection", onRejection);
-    world.database.close();
   }
 }
 

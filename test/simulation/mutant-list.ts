@@ -1,0 +1,210 @@
+import type { Profile } from "./plan.ts";
+
+/** A deliberate breakage: texts of source files, and what stands in their place. */
+export type Mutant = {
+  name: string;
+  /** Whose worlds must catch it. */
+  profile: Profile;
+  edits: [file: string, find: string, put: string][];
+};
+
+export const MUTANTS: Mutant[] = [
+  {
+    name: "settle what another node owns",
+    profile: "fleet",
+    edits: [
+      ["src/store/ended.ts", "+q.owner = ?", "? IS NOT NULL"],
+      ["src/store/settle.ts", "+q.owner = ?", "? IS NOT NULL"],
+    ],
+  },
+  {
+    name: "settle a run whatever its claim",
+    profile: "single",
+    edits: [
+      ["src/store/settle.ts", "AND q.claim = v.column2 AND", "AND"],
+      [
+        "src/engine/in-flight.ts",
+        "if (!runs.isNewest(run)) continue;",
+        "if (!runs.has(run)) continue;",
+      ],
+    ],
+  },
+  {
+    name: "settle a task twice in one unit",
+    profile: "single",
+    edits: [
+      [
+        "src/engine/in-flight.ts",
+        "if (!runs.isNewest(run)) continue;",
+        "if (!runs.has(run)) continue;",
+      ],
+    ],
+  },
+  {
+    name: "leave a cancelled run in the queue",
+    profile: "single",
+    edits: [
+      [
+        "src/store/cancel.ts",
+        "DELETE FROM queue WHERE task IN",
+        "DELETE FROM queue WHERE task < 0 AND task IN",
+      ],
+    ],
+  },
+  {
+    name: "revive tasks of every generation",
+    profile: "single",
+    edits: [["src/store/generations.ts", '"t.generation < b.generation"', '"TRUE"']],
+  },
+  {
+    name: "end a batch whose last calls are under way",
+    profile: "single",
+    edits: [
+      [
+        "src/store/counters.ts",
+        "AND completed + failed + cancelled >= total",
+        "AND completed + failed + cancelled + running >= total",
+      ],
+    ],
+  },
+  {
+    name: "run tasks of a batch that was deleted",
+    profile: "fleet",
+    edits: [["src/store/task-moves.ts", "b.status <> 'ingesting'", "b.seq IS NOT NULL"]],
+  },
+  {
+    name: "leave the claims of nodes that are gone",
+    profile: "fleet",
+    edits: [["src/store/nodes.ts", "q.owner NOT IN (SELECT seq FROM nodes)", "q.owner < 0"]],
+  },
+  {
+    name: "never give back a claim that nobody knows of",
+    profile: "fleet",
+    edits: [["src/engine/claiming.ts", "released: compares ?", "released: compares && next < 0 ?"]],
+  },
+  {
+    name: "give up what the database refuses for another attempt of the whole",
+    profile: "fleet",
+    edits: [
+      ["src/engine/settlement.ts", 'fateOf(error) !== "refused"', "fateOf(error) !== undefined"],
+    ],
+  },
+  {
+    name: "hide a call behind a later one of its task",
+    profile: "fleet",
+    edits: [["src/engine/worker-pool.ts", "supersede(calls.map(({ task }) => task));", ""]],
+  },
+  {
+    name: "forget who waits for the answer to the same request",
+    profile: "single",
+    edits: [["src/engine/reuse.ts", "return putBack(group.followers);", "return [];"]],
+  },
+  {
+    name: "pace and retry by the wall clock",
+    profile: "single",
+    edits: [
+      ["src/engine/dispatcher.ts", "ctx.clock.steady()", "ctx.clock.now()"],
+      ["src/engine/pacing.ts", "clock.steady()", "clock.now()"],
+      ["src/engine/upstreams.ts", "ctx.clock.steady()", "ctx.clock.now()"],
+    ],
+  },
+  {
+    name: "retry what is refused for good",
+    profile: "single",
+    edits: [
+      ["src/domain/failure.ts", "if (!CAUSES[failure.cause].retryable || failures", "if (failures"],
+    ],
+  },
+  {
+    name: "leave cancelled batches to those who cancelled them",
+    profile: "single",
+    edits: [["src/upkeep/upkeep.ts", "      sweepAll(ctx),", "      Promise.resolve(sweepAll),"]],
+  },
+  {
+    name: "hand out events again that were handed out",
+    profile: "fleet",
+    edits: [["src/services/event-hub.ts", "page.filter(({ id }) => id > position)", "page"]],
+  },
+  {
+    name: "leave an event out of what webhooks get",
+    profile: "single",
+    edits: [
+      [
+        "src/courier/fan-out.ts",
+        ".filter(({ type }) => types.has(type))",
+        ".filter(({ type, id }) => types.has(type) && id % 20 > 0)",
+      ],
+    ],
+  },
+  {
+    name: "take any answer of a webhook for a delivery",
+    profile: "single",
+    edits: [
+      [
+        "src/store/deliveries.ts",
+        'attempt.isDelivered ? "delivered"',
+        'attempt.status !== null ? "delivered"',
+      ],
+    ],
+  },
+  {
+    name: "fire a schedule on every node",
+    profile: "fleet",
+    edits: [
+      [
+        "src/store/schedules.ts",
+        "revision = ? AND next_run IS ?",
+        "(revision = ? OR next_run IS ? OR TRUE)",
+      ],
+      [
+        "drizzle/0011_schedules.sql",
+        "CREATE UNIQUE INDEX `schedule_runs_by_fire`",
+        "CREATE INDEX `schedule_runs_by_fire`",
+      ],
+    ],
+  },
+  {
+    name: "spend without regard to the cap",
+    profile: "single",
+    edits: [
+      [
+        "src/store/room.ts",
+        "WHEN b.max_cost_usd IS NULL THEN ${NO_LIMIT}",
+        "WHEN TRUE THEN ${NO_LIMIT}",
+      ],
+    ],
+  },
+  {
+    name: "leave no room in a cap for calls under way",
+    profile: "single",
+    edits: [["src/store/room.ts", "AS INTEGER) - b.running", "AS INTEGER)"]],
+  },
+  {
+    name: "let single tasks pass by the cap of their batch",
+    profile: "single",
+    edits: [
+      [
+        "src/store/room.ts",
+        "WHERE b.seq = ${batch} AND b.max_cost_usd IS NOT NULL",
+        "WHERE b.seq < 0",
+      ],
+    ],
+  },
+  {
+    name: "reserve nothing of a budget",
+    profile: "single",
+    edits: [
+      ["src/store/room.ts", "WHERE payer = k.seq AND owner IS NOT NULL AND", "WHERE payer < 0 AND"],
+    ],
+  },
+  {
+    name: "charge the key that made a task",
+    profile: "single",
+    edits: [["src/store/settle.ts", "SELECT q.payer, ?, count(*)", "SELECT 1, ?, count(*)"]],
+  },
+  {
+    name: "forget what attempts cost that came to nothing",
+    profile: "single",
+    edits: [["src/store/settle.ts", "cost_usd = batches.cost_usd + failed_now.usd,", ""]],
+  },
+];
