@@ -70,7 +70,10 @@ export const MUTANTS: Mutant[] = [
   {
     name: "run tasks of a batch that was deleted",
     profile: "fleet",
-    edits: [["src/store/task-moves.ts", "b.status <> 'ingesting'", "b.seq IS NOT NULL"]],
+    edits: [
+      ["src/store/task-moves.ts", "b.status <> 'ingesting'", "b.seq IS NOT NULL"],
+      ["src/store/batch-moves.ts", "DELETE FROM queue WHERE", "DELETE FROM queue WHERE FALSE AND"],
+    ],
   },
   {
     name: "leave the claims of nodes that are gone",

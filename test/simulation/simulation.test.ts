@@ -5,7 +5,7 @@ import type { SeedReport } from "./seed-worker.ts";
 import { type Job, jobsOf, simulate } from "./seeds.ts";
 import { createSimulation } from "./simulation.ts";
 
-/** Of each profile, beside those of corpus.txt. */
+/** Of each profile, beside those of corpus.txt. A world of several nodes takes twice the time of one. */
 const SEEDS = { single: 220, fleet: 80 };
 
 let living: Promise<SeedReport[]> | undefined;
