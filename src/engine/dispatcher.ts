@@ -179,6 +179,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     for (const { at: due } of retries)
       if (due === null) turns.nudge();
       else looks.nudge(Math.max(0, due - ctx.clock.steady()));
+    inFlight.paused(halts.keys());
     if (halts.size > 0) signals.emit("batch", undefined);
   }
 

@@ -23,6 +23,8 @@ export type Decisions = {
   halts: Map<number, Halt>;
 };
 
+const PAUSES_REMEMBERED = 1000;
+
 /**
  * The claimed runs of this process, from claim to committed settlement. A run frees its slot when its
  * end is reported; what is known of it is kept until its settlement is committed.
@@ -32,6 +34,9 @@ export function createInFlight(
   random: () => number,
 ) {
   const runs = createRuns();
+  let newestClaim = 0;
+  /** By batch, the newest claim when it was paused last: a refusal of an earlier call says nothing new, if it was resumed since. */
+  const pausedAt = new Map<number, number>();
 
   return {
     /** Takes a claimed run on. */
@@ -43,6 +48,7 @@ export function createInFlight(
       };
       const run: ClaimedRun = { row, claim, lane, policy, paced: null, hasEnded: false };
       lane.inFlight++;
+      newestClaim = Math.max(newestClaim, claim);
       runs.add(run);
       return run;
     },
@@ -104,6 +110,16 @@ export function createInFlight(
       for (const { run } of outcomes) runs.delete(run);
     },
 
+    /** It is committed that these batches are paused. */
+    paused(batches: Iterable<number>): void {
+      for (const seq of batches) {
+        pausedAt.delete(seq);
+        pausedAt.set(seq, newestClaim);
+      }
+      const [oldest] = pausedAt.keys();
+      if (pausedAt.size > PAUSES_REMEMBERED && oldest !== undefined) pausedAt.delete(oldest);
+    },
+
     /** The claims of which this process knows. */
     claims: runs.claims,
     clear: runs.clear,
@@ -125,7 +141,8 @@ export function createInFlight(
     const { lane } = run.lane;
     if (isHalt(failure.cause)) {
       const goesElsewhere = hasOther(run.row.model);
-      if (!goesElsewhere && !isSingle(lane)) halts.set(lane, failure.cause);
+      const isNews = run.claim > (pausedAt.get(lane) ?? 0);
+      if (!goesElsewhere && !isSingle(lane) && isNews) halts.set(lane, failure.cause);
       if (goesElsewhere || !isSingle(lane))
         return putOff(run, logEntry(called, failure, "throttled"));
     }

@@ -135,11 +135,11 @@ describe("when a provider cannot be reached", () => {
     expect(two.requests[0]?.body.model).toBe("two-b");
     const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
     expect(execution).toMatchObject({ fallbackFrom: "one-a", provider: "two", model: "two-b" });
-    expect(execution.attempts.map(({ provider, outcome }: Json) => [provider, outcome])).toEqual([
-      ["one", "failed"],
-      ["one", "failed"],
-      ["two", "completed"],
-    ]);
+    // Whether it is there again is tried now and then, so that there may be a third.
+    const [last, ...earlier] = execution.attempts.toReversed();
+    expect(last).toMatchObject({ provider: "two", outcome: "completed" });
+    expect(earlier.length).toBeGreaterThanOrEqual(2);
+    expect(earlier.every(({ provider }: Json) => provider === "one")).toBe(true);
     await app.post("/batches", { id: "b", tasks: many(200) });
     await app.post("/batches/b/execute");
     expect((await app.finished("b")).progress).toMatchObject({ completed: 200, failed: 0 });
@@ -221,6 +221,24 @@ describe("when a key is refused or its quota is used up", () => {
     one.state.behave = () => undefined;
     await app.post("/batches/b/resume");
     expect((await app.finished("b")).progress).toMatchObject({ completed: 20 });
+  });
+
+  test("a call that is refused after the batch was resumed, and was made before, does not pause it again", async () => {
+    const late = gate();
+    const behave: Behaviour = async ({ earlier, prompt }, response) => {
+      if (earlier > 0) return undefined;
+      if (prompt === "p1") await late.opened;
+      return fail(response, 429, { code: "insufficient_quota" });
+    };
+    await using world = await givenTwo({ one: behave });
+    const { app } = world;
+    await app.post("/batches", { id: "b", tasks: many(2) });
+    await app.post("/batches/b/execute");
+    const status = async () => (await app.get("/batches/b")).body.data.status;
+    await until(async () => (await status()) === "paused" || undefined);
+    await app.post("/batches/b/resume");
+    late.open();
+    expect((await app.finished("b")).progress).toMatchObject({ completed: 2 });
   });
 
   test("of all keys, the batch is paused, and resuming it tries them at once", async () => {
