@@ -203,6 +203,8 @@ export const tasks = sqliteTable(
     priority: integer().notNull(),
     maxRetries: integer(),
     timeoutMs: integer(),
+    /** How long it waits for the flex tier before it takes the standard one; null where it asks for no flex. */
+    flexMinutes: real(),
     apiKey: integer(),
     /** Number of the latest execution, 0 before the first. */
     run: integer().notNull().default(0),
@@ -254,7 +256,10 @@ export const queue = sqliteTable(
       .references(() => tasks.seq, { onDelete: "cascade" }),
     /** Whose turn it takes: its batch's, or that of single tasks (0 and below) when it was executed by itself. */
     lane: integer().notNull(),
+    /** The lane within that: the model, with a mark behind it where the run waits for the flex tier (`domain/flex.ts`). */
     model: text().notNull(),
+    /** When a run that waits for the flex tier takes the standard one. */
+    flexUntil: integer(),
     priority: integer().notNull(),
     run: integer().notNull(),
     isDryRun: integer({ mode: "boolean" }).notNull().default(false),
@@ -288,6 +293,9 @@ export const queue = sqliteTable(
     index("queue_waiting")
       .on(t.runAt)
       .where(sql`${t.runAt} is not null`),
+    index("queue_flex")
+      .on(t.flexUntil)
+      .where(sql`${t.flexUntil} is not null and ${t.owner} is null`),
     index("queue_claimed")
       .on(t.owner, t.claim)
       .where(sql`${t.owner} is not null`),
