@@ -61,7 +61,7 @@ export type ProviderLive = {
    * What was called since the start of the process; `key` is its place among the provider's, `waitMs`
    * how long the next call has to wait.
    */
-  models: { model: string; key: number; waitMs: number; pacer: PacerState }[];
+  models: { model: string; isFlex: boolean; key: number; waitMs: number; pacer: PacerState }[];
 };
 
 /** What the engine of this process knows and the database does not. */

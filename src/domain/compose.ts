@@ -1,11 +1,18 @@
 import { sha256Hex } from "../lib/hash.ts";
 import { asJsonObject, type JsonObject } from "../lib/json.ts";
+import { flexMinutesOf } from "./flex.ts";
 import { type TaskRequest, toChatBody } from "./request.ts";
 import { asMessages, type BatchConfig, type TaskInput } from "./task-input.ts";
 import { fillTemplate, placeholders } from "./template.ts";
 
 /** What is stored of a request: the provider's body, and the prompt where the body does not tell it. */
-export type Composed = { model: string; body: JsonObject; prompt: string | null };
+export type Composed = {
+  model: string;
+  body: JsonObject;
+  prompt: string | null;
+  /** How long it waits for the flex tier; `null` where it asks for no flex. */
+  flexMinutes: number | null;
+};
 
 /** The input cannot be made into a request; `field` says where to look. */
 export class ComposeError extends Error {
@@ -46,15 +53,23 @@ export function composeRequest(
     model: task.model ?? config.model ?? defaultModel,
     temperature: task.temperature ?? config.temperature ?? null,
     maxTokens: task.maxTokens ?? config.maxTokens ?? null,
+    serviceTier: task.serviceTier ?? config.serviceTier ?? null,
     parameters: asJsonObject({ ...config.parameters, ...task.parameters }),
   };
   const twice = ["max_tokens", "max_completion_tokens"].find((name) => name in request.parameters);
   if (request.maxTokens !== null && twice)
     throw new ComposeError("parameters", `${twice} is given twice; maxTokens is the field for it`);
+  if (request.serviceTier !== null && "service_tier" in request.parameters)
+    throw new ComposeError(
+      "parameters",
+      "service_tier is given twice; serviceTier is the field for it",
+    );
+  const body = withCacheKey(toChatBody(request), config);
   return {
     model: request.model,
-    body: withCacheKey(toChatBody(request), config),
+    body,
     prompt: messages === null ? null : (prompt ?? null),
+    flexMinutes: flexMinutesOf(body, task.flexDeadlineMinutes ?? config.flexDeadlineMinutes),
   };
 }
 

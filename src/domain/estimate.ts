@@ -6,6 +6,8 @@ export type SampledTask = {
   promptTokens: number;
   /** The most that the answer may have; `null` where the task sets no limit. */
   maxOutputTokens: number | null;
+  /** The tier of service that it asks for. */
+  tier: string | null;
 };
 
 export type Estimate = {
@@ -41,16 +43,16 @@ export function estimate(
   const share = sample.length === 0 ? 0 : tasks / sample.length;
   const sum = { prompt: 0, minOutput: 0, maxOutput: 0, minCost: 0, maxCost: 0 };
   const unpriced = new Set<string>();
-  for (const { model, promptTokens, maxOutputTokens } of sample) {
+  for (const { model, promptTokens, maxOutputTokens, tier } of sample) {
     const max = maxOutputTokens ?? ASSUMED_OUTPUT_TOKENS;
     const min = Math.min(1, max);
     const price = priceOf(model);
     const cost = (completionTokens: number) =>
-      costUsd(price, {
-        promptTokens,
-        completionTokens,
-        totalTokens: promptTokens + completionTokens,
-      });
+      costUsd(
+        price,
+        { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens },
+        tier,
+      );
     if (cost(0) === null) unpriced.add(model);
     sum.prompt += promptTokens;
     sum.minOutput += min;

@@ -91,7 +91,7 @@ export type RetryPolicy = { maxRetries: number; baseMs: number; maxMs: number };
 export type Decision = { kind: "retry"; at: number } | { kind: "wait" } | { kind: "fail" };
 
 /** A run that was refused so often gets no more chances than one that fails. */
-const MOST_REFUSALS = 100;
+export const MOST_REFUSALS = 100;
 
 /** A provider may ask for hours; beyond this a call is tried all the same. */
 const LONGEST_RETRY_AFTER_MS = 3_600_000;

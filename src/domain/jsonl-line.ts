@@ -23,7 +23,15 @@ export type ReadLine = { names: string[]; issues: CellIssue[] } & (
 );
 
 /** Fields of a task that a JSONL line may have and a CSV has no column for. */
-const FURTHER_FIELDS = new Set(["parameters", "priority", "maxRetries", "timeoutMs", "cache"]);
+const FURTHER_FIELDS = new Set([
+  "parameters",
+  "priority",
+  "maxRetries",
+  "timeoutMs",
+  "cache",
+  "serviceTier",
+  "flexDeadlineMinutes",
+]);
 
 /** A path below `/v1`; whether there is such an endpoint, the provider knows. */
 const EndpointPath = z.custom<Endpoint>(

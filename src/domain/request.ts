@@ -1,5 +1,6 @@
 import { numberOf, parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { type ServiceTier, tierOf } from "./flex.ts";
 import { isReasoningModel } from "./models.ts";
 
 /**
@@ -23,6 +24,7 @@ export type TaskRequest = {
   model: string;
   temperature: number | null;
   maxTokens: number | null;
+  serviceTier: ServiceTier | null;
   parameters: JsonObject;
 };
 
@@ -37,6 +39,7 @@ export function toChatBody(request: TaskRequest): JsonObject {
       : isReasoningModel(request.model)
         ? { max_completion_tokens: request.maxTokens }
         : { max_tokens: request.maxTokens }),
+    ...(request.serviceTier === null ? {} : { service_tier: request.serviceTier }),
     ...request.parameters,
   };
 }
@@ -48,12 +51,16 @@ export function fromProviderBody(
 ): Omit<TaskRequest, "prompt"> {
   const { model, messages, temperature, ...rest } = body;
   const limit = MAX_TOKENS_KEYS[endpoint]?.find((key) => numberOf(rest[key]) !== undefined);
-  const { [limit ?? ""]: maxTokens, ...parameters } = rest;
+  const { [limit ?? ""]: maxTokens, ...others } = rest;
+  const serviceTier = tierOf(body);
+  const { service_tier: _tier, ...withoutTier } = others;
+  const parameters = serviceTier === null ? others : withoutTier;
   return {
     model: String(model),
     messages: Array.isArray(messages) ? (messages as JsonObject[]) : null,
     temperature: numberOf(temperature) ?? null,
     maxTokens: numberOf(maxTokens) ?? null,
+    serviceTier,
     parameters,
   };
 }
@@ -68,6 +75,14 @@ export function withModel(body: string, model: string): string {
   const isChat = "messages" in request;
   const name = isChat && isReasoningModel(model) ? "max_completion_tokens" : "max_tokens";
   return JSON.stringify({ ...rest, model, [name]: limit });
+}
+
+/** The same request at the provider's usual tier of service. */
+export function withoutTier(body: string): string {
+  const request = parseExactOrNone(body);
+  if (!isJsonObject(request)) return body;
+  const { service_tier: _tier, ...rest } = request;
+  return JSON.stringify(rest);
 }
 
 const MAX_TOKENS_KEYS: Partial<Record<Endpoint, string[]>> = {

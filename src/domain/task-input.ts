@@ -1,6 +1,7 @@
 import { z } from "zod";
 
 import type { JsonObject } from "../lib/json.ts";
+import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { PRIORITIES } from "./task.ts";
 
 /** A client's id for a task or batch. */
@@ -61,6 +62,22 @@ export const RequestFields = {
   priority: z.enum(PRIORITIES).optional(),
   maxRetries: z.number().int().min(0).max(100).optional(),
   timeoutMs: z.number().int().min(1).max(86_400_000).optional(),
+  serviceTier: z
+    .enum(SERVICE_TIERS)
+    .describe(
+      "Sent as `service_tier`. `flex` costs half where a provider has it and waits for room; a call " +
+        "may take 15 minutes. What the answer says that it was served at is what is charged",
+    )
+    .optional(),
+  flexDeadlineMinutes: z
+    .number()
+    .min(0)
+    .max(43_200)
+    .describe(
+      `With \`flex\`: after so many minutes without room the request is sent at the standard tier, ` +
+        `which the execution lists in \`adjusted\`. Unless set: ${FLEX_DEADLINE_MINUTES}`,
+    )
+    .optional(),
   cache: z
     .boolean()
     .describe(
@@ -95,6 +112,8 @@ export const BatchConfig = z
     systemPrompt: z.string().min(1).max(1_000_000).optional(),
     promptTemplate: z.string().min(1).max(1_000_000).optional(),
     parameters: Parameters.optional(),
+    serviceTier: RequestFields.serviceTier,
+    flexDeadlineMinutes: RequestFields.flexDeadlineMinutes,
     cache: RequestFields.cache,
     safeOutput: z
       .boolean()

@@ -1,9 +1,10 @@
 import type { Config } from "../config.ts";
 import { isSingle } from "../domain/batch.ts";
 import { CAUSES, type Failure, type RetryPolicy } from "../domain/failure.ts";
+import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
 import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
-import { withModel } from "../domain/request.ts";
+import { withModel, withoutTier } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Hopeless } from "../store/release.ts";
@@ -33,6 +34,21 @@ export function calledModel({ row, paced }: ClaimedRun): string {
   return paced?.upstream.model ?? row.model;
 }
 
+/** Whether a run is called at the flex tier. */
+export function isFlex({ row }: Pick<ClaimedRun, "row">): boolean {
+  return row.flexUntil !== null;
+}
+
+/** Whether a run asked for the flex tier, and waited for it in vain. */
+function gaveUpFlex({ row }: ClaimedRun): boolean {
+  return row.asksFlex === 1 && row.flexUntil === null && row.isDryRun === 0;
+}
+
+function bodyFor(run: ClaimedRun, called: string): string {
+  const body = gaveUpFlex(run) ? withoutTier(run.row.body) : run.row.body;
+  return called === run.row.model ? body : withModel(body, called);
+}
+
 /** The call to be made for a run. */
 export function toCall(run: ClaimedRun, { requestTimeoutMs }: Settings): Call {
   const { row, claim, paced } = run;
@@ -43,8 +59,8 @@ export function toCall(run: ClaimedRun, { requestTimeoutMs }: Settings): Call {
     provider: row.isDryRun === 1 ? null : (paced?.upstream.site.index ?? 0),
     key: paced?.upstream.account.key ?? 0,
     endpoint: row.endpoint,
-    body: called === row.model ? row.body : withModel(row.body, called),
-    timeoutMs: row.timeoutMs ?? requestTimeoutMs,
+    body: bodyFor(run, called),
+    timeoutMs: row.timeoutMs ?? (isFlex(run) ? FLEX_TIMEOUT_MS : requestTimeoutMs),
     isUrgent: isSingle(row.lane),
   };
 }
@@ -171,7 +187,7 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
     response,
     error: failure && JSON.stringify(toErrorBody(failure)),
     isCached: false,
-    adjusted,
+    adjusted: gaveUpFlex(run) ? [FLEX_GIVEN_UP, ...adjusted] : adjusted,
     isTruncated,
     cacheKey: run.row.cacheKey,
   };

@@ -4,6 +4,7 @@ import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
+import { leaveFlex } from "../store/flex.ts";
 import {
   type Claimed,
   type ClaimedRow,
@@ -171,7 +172,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   /** A part of what was reported is committed. */
   function onSettled({ outcomes, finals, tallies, calls, ended, retries, halts }: Settled): void {
     reuse.settled(outcomes);
-    inFlight.forget(outcomes, retries, ({ lane, model }) => book.add(lane, model));
+    inFlight.forget(outcomes, retries, book.add);
     meterTurn(ctx.meters, calls, tallies);
     tellEnded(ctx, ended);
     if (finals.length > 0)
@@ -190,7 +191,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {
-    const got = Map.groupBy(rows, ({ lane, model }) => book.laneOf(lane, model));
+    const got = Map.groupBy(rows, ({ lane, laneName }) => book.laneOf(lane, laneName));
     for (const wanted of claims) {
       const { length } = got.get(book.laneOf(wanted.lane, wanted.model)) ?? [];
       if (book.served(wanted, length, claimNo)) nudge();
@@ -200,7 +201,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   function begin(rows: Claimed[], number: number): void {
     const reused: Outcome[] = [];
     const calls = rows.flatMap((row) => {
-      const lane = book.laneOf(row.lane, row.model);
+      const lane = book.laneOf(row.lane, row.laneName);
       const run = inFlight.begin(row, number, lane);
       const found = reuse.begin(run);
       if (typeof found === "object") reused.push(found);
@@ -234,6 +235,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   async function sync(): Promise<More | void> {
     const { running, ready, waiting } = await writer.write({
       woken: wakeWaiting(ctx.clock.steady()),
+      fallen: leaveFlex(ctx.clock.steady()),
       running: RUNNING_BATCHES,
       ready: READY_LANES,
       waiting: NEXT_WAITING,

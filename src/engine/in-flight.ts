@@ -1,10 +1,18 @@
 import type { Config } from "../config.ts";
 import { isSingle } from "../domain/batch.ts";
-import { afterFailure, CAUSES, type Failure, type Halt, isHalt } from "../domain/failure.ts";
+import {
+  afterFailure,
+  CAUSES,
+  type Failure,
+  type Halt,
+  isHalt,
+  isWaiting,
+  MOST_REFUSALS,
+} from "../domain/failure.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final, Retry } from "../store/settle.ts";
-import { calledModel, type ClaimedRun } from "./claimed-run.ts";
+import { calledModel, type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
@@ -102,10 +110,14 @@ export function createInFlight(
     },
 
     /** The settlement of these runs is committed; tells of those that were put off, which are ready again. */
-    forget(outcomes: Outcome[], retries: Retry[], onReady: (lane: Lane) => void): void {
-      for (const { t: task, c: claim, f } of retries) {
+    forget(
+      outcomes: Outcome[],
+      retries: Retry[],
+      onReady: (lane: number, laneName: string) => void,
+    ): void {
+      for (const { t: task, c: claim, f, x } of retries) {
         const run = runs.get(task, claim);
-        if (run && f === 0) onReady(run.lane);
+        if (run && f === 0) onReady(run.lane.lane, x === 1 ? run.row.model : run.lane.model);
       }
       for (const { run } of outcomes) runs.delete(run);
     },
@@ -147,6 +159,8 @@ export function createInFlight(
         return putOff(run, logEntry(called, failure, "throttled"));
     }
     const { row, policy, paced } = run;
+    if (isFlex(run) && isWaiting(failure.cause) && !waitsForFlex(row, now))
+      return { ...putOff(run, logEntry(called, failure, "throttled")), x: 1 };
     const next = afterFailure(failure, row.failures + 1, policy, now, random, {
       earlier: row.earlier,
       isTrial: paced?.isTrial === true,
@@ -158,6 +172,11 @@ export function createInFlight(
     const usd = row.isDryRun === 0 ? (called.final.costUsd ?? 0) : 0;
     return { t: row.task, c: run.claim, f: 1, at: next.at, entry, ...(usd > 0 && { usd }) };
   }
+}
+
+/** Whether a run that was refused may go on waiting for the flex tier. */
+function waitsForFlex({ flexUntil, earlier }: Claimed, now: number): boolean {
+  return flexUntil !== null && now < flexUntil && earlier + 1 < MOST_REFUSALS;
 }
 
 /** Goes on at once, as if it had not been tried. */

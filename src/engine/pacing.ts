@@ -143,7 +143,8 @@ export function createPacing(
     /** A call of a lane starts; `null` where the simulator answers it for the sake of a dry run. */
     begin(row: Claimed, { upstream, isTrial }: Lane): Paced | null {
       if (!upstream || row.isDryRun === 1) return null;
-      const begun = upstreams.begin(upstream, row.task, row.timeoutMs === null);
+      const isPatient = row.timeoutMs === null && !upstream.isFlex;
+      const begun = upstreams.begin(upstream, row.task, isPatient);
       let ticket: Ticket | null = null;
       if (upstream.site.isPaced) {
         let cost: Cost | null = null;

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { looksDown } from "../domain/failure.ts";
 import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
+import { isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
 /** So many calls in a row, over so long a time, are no coincidence. */
@@ -76,8 +77,9 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
 
   return {
     see(calls: Called[]): void {
-      for (const { failure, final, isAbandoned } of calls) {
+      for (const { run, failure, final, isAbandoned } of calls) {
         if (failure?.cause === "worker_lost" || isAbandoned) continue;
+        if (failure?.cause === "overloaded" && isFlex(run)) continue;
         if (failure === null || !looksDown(failure.cause)) answered(final.provider);
         else failed(final.provider, failure.message, final.at);
       }

@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context, ProviderLive } from "../context.ts";
 import { type Breaker, createBreaker, type Verdict } from "../domain/breaker.ts";
 import { type Failure, isHalt, looksDown, reachedNobody } from "../domain/failure.ts";
+import { laneOfModel, readLaneName } from "../domain/flex.ts";
 import type { Gate } from "../domain/lanes.ts";
 import { createPacer, type Pacer } from "../domain/pacer.ts";
 import { type KnownPrice, knownPrice } from "../domain/prices.ts";
@@ -16,6 +17,8 @@ export type Upstream = Gate & {
   site: Site;
   account: Account;
   model: string;
+  /** At the flex tier, which has a pacer of its own. */
+  isFlex: boolean;
   pacer: Pacer;
   /** The turn of which `room` is, and whether more calls would have started than it allowed. */
   turn: number;
@@ -109,17 +112,18 @@ export function createUpstreams(
     return known;
   }
 
-  function upstreamOf(site: Site, account: Account, model: string): Upstream {
-    const name = `${site.index}/${account.key}/${model}`;
+  function upstreamOf(site: Site, account: Account, laneName: string): Upstream {
+    const name = `${site.index}/${account.key}/${laneName}`;
     let upstream = upstreams.get(name);
     if (!upstream) {
+      const { model, isFlex } = readLaneName(laneName);
       const limits = limitsFor(site.provider, model);
       const { retryBaseMs: backoffMs, retryMaxMs: longestBackoffMs } = config;
       const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.clock.steady());
       pacer.divide(parts, ctx.clock.steady());
       const price = { is: "unknown" as const, at: -Infinity };
       const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map(), price };
-      upstream = { site, account, model, pacer, ...fresh };
+      upstream = { site, account, model, isFlex, pacer, ...fresh };
       upstreams.set(name, upstream);
     }
     return upstream;
@@ -143,7 +147,7 @@ export function createUpstreams(
    */
   function accountFor(
     site: Site,
-    model: string,
+    laneName: string,
     hasOther: boolean,
     now: number,
   ): { account: Account; calls: number } | undefined {
@@ -152,21 +156,26 @@ export function createUpstreams(
       if (account.breaker.isProbeDue(now)) probe(site, account, account.breaker);
       const calls = account.breaker.room(now, hasOther || site.accounts.length > 1);
       if (calls === 0) continue;
-      const { pacer } = upstreamOf(site, account, model);
+      const { pacer } = upstreamOf(site, account, laneName);
       if (!best || isRoomier(pacer, best.pacer, now)) best = { account, calls, pacer };
     }
     const [first] = site.accounts;
     return best ?? (hasOther || !first ? undefined : { account: first, calls: Infinity });
   }
 
-  function open(route: Route, hasOther: boolean, now: number): Choice | undefined {
+  function open(
+    route: Route,
+    { hasOther, isFlex }: { hasOther: boolean; isFlex: boolean },
+    now: number,
+  ): Choice | undefined {
     const site = sites[route.provider];
     const [first] = site?.accounts ?? [];
     if (!site || !first) return undefined;
     if (site.breaker.isProbeDue(now)) probe(site, first, site.breaker);
     const trials = site.breaker.room(now, hasOther);
     if (trials === 0) return undefined;
-    const found = accountFor(site, route.model, hasOther, now);
+    const laneName = laneOfModel(route.model, isFlex);
+    const found = accountFor(site, laneName, hasOther, now);
     if (!found) return undefined;
     const { account, calls } = found;
     const { maxConcurrency } = site.provider;
@@ -180,24 +189,25 @@ export function createUpstreams(
     limit(account.trial, calls);
     limit(site.cap, (maxConcurrency ?? Infinity) - site.inFlight);
     return {
-      upstream: upstreamOf(site, account, route.model),
+      upstream: upstreamOf(site, account, laneName),
       gates,
       isTrial: Math.min(trials, calls) < Infinity,
       until: now,
     };
   }
 
-  /** The first way that is open; where all seem shut, the first that is not shut for good. */
-  function choose(model: string, now: number): Choice {
+  /** The first way that is open for a lane; where all seem shut, the first that is not shut for good. */
+  function choose(laneName: string, now: number): Choice {
     divideLimits(now);
+    const { model, isFlex } = readLaneName(laneName);
     const ways = routesFor(model);
     for (const route of ways) {
-      const choice = open(route, ways.length > 1, now);
+      const choice = open(route, { hasOther: ways.length > 1, isFlex }, now);
       if (choice) return choice;
     }
     let until = Infinity;
     for (const route of ways) {
-      const only = open(route, false, now);
+      const only = open(route, { hasOther: false, isFlex }, now);
       if (only) return only;
       const at = sites[route.provider]?.breaker.until() ?? Infinity;
       if (at > now) until = Math.min(until, at);
@@ -217,7 +227,9 @@ export function createUpstreams(
     priceAt,
     /** Whether a call that its key was refused for can be made in another way. */
     hasOther: (model: string, now: number) =>
-      routesFor(model).some((route) => open(route, true, now) !== undefined),
+      routesFor(model).some(
+        (route) => open(route, { hasOther: true, isFlex: false }, now) !== undefined,
+      ),
     begin(upstream: Upstream, task: number, isPatient: boolean): Begun {
       const { site, account } = upstream;
       site.inFlight++;
@@ -227,12 +239,10 @@ export function createUpstreams(
     end({ upstream, task, isPatient, trials }: Begun, outcome: Called, now: number): void {
       const { site, account } = upstream;
       const { failure, isAbandoned } = outcome;
+      // That flex has no room says nothing of other calls.
+      const isNothing = isAbandoned || (upstream.isFlex && failure?.cause === "overloaded");
       site.inFlight--;
-      site.breaker.end(
-        isAbandoned ? "nothing" : verdictOn(failure, task, isPatient),
-        trials[0],
-        now,
-      );
+      site.breaker.end(isNothing ? "nothing" : verdictOn(failure, task, isPatient), trials[0], now);
       const isRefused = failure !== null && isHalt(failure.cause);
       const onKey = isRefused ? { task, isUnreachable: false } : failure ? "nothing" : "answered";
       account.breaker.end(onKey, trials[1], now);
@@ -287,9 +297,9 @@ function toLive(site: Site, upstreams: Map<string, Upstream>, now: number): Prov
     breaker: breaker.state(now),
     openUntil: breaker.state(now) === "open" ? breaker.until() : null,
     keysOut: accounts.filter((account) => account.breaker.state(now) !== "closed").length,
-    models: models.map(({ account, model, pacer, head }) => {
+    models: models.map(({ account, model, isFlex, pacer, head }) => {
       const waitMs = Math.max(0, pacer.whenRoom(head, now) - now);
-      return { model, key: account.key, waitMs, pacer: pacer.state(now) };
+      return { model, isFlex, key: account.key, waitMs, pacer: pacer.state(now) };
     }),
   };
 }

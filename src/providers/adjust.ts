@@ -13,6 +13,7 @@ type Adjustment = {
 const OMITTED = [
   "stream_options",
   "prompt_cache_key",
+  "service_tier",
   "top_p",
   "temperature",
   "presence_penalty",
@@ -46,7 +47,7 @@ function rename(from: string, to: string): Adjustment {
 
 /** How providers say that they do not take a parameter; one that takes it with other values says less. */
 const NOT_TAKEN =
-  /unsupported|not (currently )?support|does(n't| not) (support|accept)|un(known|recognized|expected)|extra (inputs|fields|keys)|not (permitted|allowed|available)|deprecated|cannot (both )?be (specified|used)|only the default|only 1 is allowed|must be verified|invalid (request )?(argument|parameter|field)s?\b/i;
+  /unsupported|not (currently )?support|does(n't| not) (support|accept)|un(known|recognized|expected)|extra (inputs|fields|keys)|not (permitted|allowed|available)|deprecated|cannot (both )?be (specified|used)|only the default|only 1 is allowed|must be verified|invalid (request )?(argument|parameter|field)s?\b|invalid service_tier/i;
 const STATUSES = new Set([400, 422, 500, 501]);
 
 /** A provider that refuses one parameter after the other is tried so often. */

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Config } from "../config.ts";
+import { FLEX_MARK } from "../domain/flex.ts";
 import { type ListedModel, matchesModel, type ModelCatalogue } from "../domain/models.ts";
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
@@ -27,6 +28,7 @@ export function createModelCatalogue(
   const lists = providers.map((provider) => createList(provider, outside));
   return {
     isAllowed: (model) =>
+      !model.includes(FLEX_MARK) &&
       (allowed.length === 0 || matchesModel(allowed, model)) &&
       routesOf({ providers, fallbacks: [] }, model).length > 0,
     lists: () => Promise.all(lists.map((read) => read())),

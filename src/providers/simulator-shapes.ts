@@ -4,6 +4,8 @@ import type { JsonObject } from "../lib/json.ts";
 export type Composed = {
   id: string;
   model: string;
+  /** The tier of service, where one was asked for. */
+  served: JsonObject;
   text: string;
   finish: "stop" | "length";
   prompt: number;
@@ -32,6 +34,7 @@ export const CHAT: Shape = {
     object: "chat.completion",
     created: CREATED,
     model: answer.model,
+    ...answer.served,
     choices: [
       {
         index: 0,
@@ -47,6 +50,7 @@ export const CHAT: Shape = {
       object: "chat.completion.chunk",
       created: CREATED,
       model: answer.model,
+      ...answer.served,
     };
     const choice = (delta: JsonObject, finish: string | null) => ({
       ...head,
@@ -67,6 +71,7 @@ export const COMPLETIONS: Shape = {
     object: "text_completion",
     created: CREATED,
     model: answer.model,
+    ...answer.served,
     choices: [{ index: 0, text: answer.text, logprobs: null, finish_reason: answer.finish }],
     usage: usage(answer),
   }),
@@ -76,6 +81,7 @@ export const COMPLETIONS: Shape = {
       object: "text_completion",
       created: CREATED,
       model: answer.model,
+      ...answer.served,
     };
     const choice = (text: string, finish: string | null) => ({
       ...head,
@@ -96,6 +102,7 @@ export const RESPONSES: Shape = {
     created_at: CREATED,
     status: answer.finish === "stop" ? "completed" : "incomplete",
     model: answer.model,
+    ...answer.served,
     output: [
       {
         id: `msg_${answer.id}`,

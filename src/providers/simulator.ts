@@ -1,3 +1,4 @@
+import { tierOf } from "../domain/flex.ts";
 import { pricedModels } from "../domain/prices.ts";
 import { promptText } from "../domain/request.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
@@ -66,9 +67,11 @@ async function compose(body: JsonObject): Promise<Composed> {
     said,
     typeof limit === "number" ? limit : Infinity,
   );
+  const tier = tierOf(body);
   return {
     id: hash.slice(0, 24),
     model,
+    served: tier === null || tier === "auto" ? {} : { service_tier: tier },
     text,
     finish,
     prompt: await countPromptTokens(model, body),

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { type Estimate, estimate, type SampledTask } from "../domain/estimate.ts";
+import { tierOf } from "../domain/flex.ts";
 import { priceOf } from "../domain/prices.ts";
 import { fromProviderBody } from "../domain/request.ts";
 import { routesOf } from "../domain/routes.ts";
@@ -55,6 +56,7 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
       const body: JsonObject = isJsonObject(parsed) ? parsed : {};
       sample.push({
         model,
+        tier: tierOf(body),
         promptTokens: await countPromptTokens(model, body),
         maxOutputTokens:
           endpoint === "/v1/embeddings" ? 0 : fromProviderBody(endpoint, body).maxTokens,

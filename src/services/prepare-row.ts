@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
+import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
@@ -54,7 +55,12 @@ export function prepareTask(
   cells: string | null,
 ): PreparedRow {
   try {
-    const { model, body, prompt } = composeRequest(task, config, variables, defaultModel);
+    const { model, body, prompt, flexMinutes } = composeRequest(
+      task,
+      config,
+      variables,
+      defaultModel,
+    );
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {
@@ -64,6 +70,7 @@ export function prepareTask(
       priority: priorityRank(task.priority ?? "normal"),
       maxRetries: task.maxRetries ?? config.maxRetries ?? null,
       timeoutMs: task.timeoutMs ?? config.timeoutMs ?? null,
+      flexMinutes,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
       cacheKey: (task.cache ?? config.cache) ? cacheKeyOf("/v1/chat/completions", body) : null,
@@ -103,6 +110,7 @@ export function prepareProviderLine(
     priority: priorityRank("normal"),
     maxRetries: config.maxRetries ?? null,
     timeoutMs: config.timeoutMs ?? null,
+    flexMinutes: flexMinutesOf(sent, config.flexDeadlineMinutes),
     endpoint,
     body: JSON.stringify(sent),
     cacheKey: config.cache ? cacheKeyOf(endpoint, sent) : null,

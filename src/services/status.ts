@@ -169,8 +169,9 @@ function toDetails({ models, openUntil, ...live }: ProviderLive) {
     ...live,
     openUntil: openUntil === null ? null : new Date(openUntil).toISOString(),
     pacers: models.map(
-      ({ model, key, waitMs, pacer: { inFlight, blockedUntil, requests, tokens } }) => ({
+      ({ model, isFlex, key, waitMs, pacer: { inFlight, blockedUntil, requests, tokens } }) => ({
         model,
+        tier: isFlex ? "flex" : null,
         key,
         wait: waitMs / 1000,
         inFlight,

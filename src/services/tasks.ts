@@ -2,6 +2,7 @@ import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
+import { laneOfModel } from "../domain/flex.ts";
 import type { TaskInput } from "../domain/task-input.ts";
 import { executionId, isFinal, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -41,7 +42,7 @@ export async function createTask(
 ): Promise<CreatedTask> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, ["task", payload, execute]);
-  const { model, body, prompt } = composeTask(ctx, input);
+  const { model, body, prompt, flexMinutes } = composeTask(ctx, input);
   await requireSupportedModel(ctx, model);
   if (execute?.isDryRun === false)
     await requireFunds(ctx, caller.key, { model, batchId: input.batchId ?? null });
@@ -56,6 +57,7 @@ export async function createTask(
       priority,
       maxRetries: input.maxRetries ?? null,
       timeoutMs: input.timeoutMs ?? null,
+      flexMinutes,
       apiKey: caller.key,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
@@ -68,7 +70,7 @@ export async function createTask(
       now,
     }),
   );
-  if (execute) ctx.signals.emit("queued", { lane: SINGLE_TASKS, model });
+  if (execute) announce(ctx, { model, flexMinutes }, execute);
   const { inserted, queued } = await written;
   const [row] = inserted.rows;
   tellLane(ctx, queued?.rows[0]);
@@ -118,6 +120,16 @@ export function composeTask(ctx: Context, input: TaskInput) {
       throw invalid([{ path: error.field, message: error.message }]);
     throw error;
   }
+}
+
+/** Says that a task is about to be queued. */
+function announce(
+  { signals }: Context,
+  { model, flexMinutes }: { model: string; flexMinutes: number | null },
+  { isDryRun }: Execute,
+): void {
+  const isFlex = flexMinutes !== null && !isDryRun;
+  signals.emit("queued", { lane: SINGLE_TASKS, model: laneOfModel(model, isFlex) });
 }
 
 /** It was announced in the lane of all before it was known whether it goes to another one. */
@@ -170,7 +182,7 @@ export async function executeTask(
   const written = ctx.writer.write(
     moves.executeTask(id, runOptions(ctx, execute, ctx.clock.now())),
   );
-  ctx.signals.emit("queued", { lane: SINGLE_TASKS, model: task.model });
+  announce(ctx, task, execute);
   const [row] = (await written).queued.rows;
   tellLane(ctx, row);
   if (row) return { executionId: executionId(row.task, row.run) };

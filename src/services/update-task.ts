@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
+import { flexMinutesOf, laneOfModel } from "../domain/flex.ts";
 import { fromProviderBody, promptOf } from "../domain/request.ts";
 import { TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
@@ -33,7 +34,10 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     const next = apply(ctx, record, patch);
     if (patch.model) await requireSupportedModel(ctx, next.model);
     const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.clock.now() }));
-    if (record.queued) ctx.signals.emit("queued", { lane: record.queued.lane, model: next.model });
+    if (record.queued) {
+      const model = laneOfModel(next.model, next.flexMinutes !== null && !record.queued.isDryRun);
+      ctx.signals.emit("queued", { lane: record.queued.lane, model });
+    }
     if ((await written).changed.rows.length === 0) continue;
     // In a batch that runs, a task that is pending again is to be run.
     if (record.task.batch !== SINGLE_TASKS) ctx.signals.emit("batch", undefined);
@@ -58,6 +62,8 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
         message: `a task for ${input.endpoint} can only change its metadata, priority and limits`,
       },
     ]);
+  const minutes =
+    patch.flexDeadlineMinutes === undefined ? task.flexMinutes : patch.flexDeadlineMinutes;
   const changed = asksForMore
     ? composeTask(ctx, merge(body, input.prompt, patch))
     : { model: task.model, body, prompt: input.prompt };
@@ -75,6 +81,7 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
       patch.priority === undefined ? task.priority : priorityRank(patch.priority ?? "normal"),
     maxRetries: patch.maxRetries === undefined ? task.maxRetries : patch.maxRetries,
     timeoutMs: patch.timeoutMs === undefined ? task.timeoutMs : patch.timeoutMs,
+    flexMinutes: flexMinutesOf(changed.body, minutes),
   };
 }
 
@@ -84,6 +91,7 @@ const REQUEST_FIELDS = [
   "model",
   "temperature",
   "maxTokens",
+  "serviceTier",
   "parameters",
 ] as const;
 
@@ -105,6 +113,7 @@ function merge(body: JsonObject, storedPrompt: string | null, patch: TaskPatch):
       model: patch.model === undefined ? now.model : patch.model,
       temperature: patch.temperature === undefined ? now.temperature : patch.temperature,
       maxTokens: patch.maxTokens === undefined ? now.maxTokens : patch.maxTokens,
+      serviceTier: patch.serviceTier === undefined ? now.serviceTier : patch.serviceTier,
       parameters: patch.parameters === undefined ? now.parameters : patch.parameters,
     }),
   );

@@ -2,6 +2,7 @@ import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
+import { laneOfTask } from "./flex.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
@@ -42,6 +43,7 @@ export type NewRow = {
   priority: number;
   maxRetries: number | null;
   timeoutMs: number | null;
+  flexMinutes: number | null;
   endpoint: string;
   body: string;
   cacheKey: string | null;
@@ -84,11 +86,20 @@ export function insertRows(
     touched: touchDraft(batch.draft),
     tasks: overValues(
       rows,
-      (row) => [row.id, row.position, row.model, row.priority, row.maxRetries, row.timeoutMs],
+      (row) => [
+        row.id,
+        row.position,
+        row.model,
+        row.priority,
+        row.maxRetries,
+        row.timeoutMs,
+        row.flexMinutes,
+      ],
       (values) => `
         INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
-          api_key, created_at, updated_at)
-        SELECT v.column1, b.seq, v.column2, 'pending', v.column3, v.column4, v.column5, v.column6, ?, ?, ?
+          flex_minutes, api_key, created_at, updated_at)
+        SELECT v.column1, b.seq, v.column2, 'pending', v.column3, v.column4, v.column5, v.column6,
+          v.column7, ?, ?, ?
         FROM ${values} v CROSS JOIN batches b WHERE b.id = ?`,
       { before: [batch.apiKey, batch.now, batch.now], after: [batch.draft] },
     ),
@@ -194,10 +205,10 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
       sql: `UPDATE tasks SET status = CASE WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
               completed_at = CASE WHEN ${keepsAnswer} THEN completed_at END, updated_at = ?,
               position = -1 - a.position, model = a.model, priority = a.priority,
-              max_retries = a.retries, timeout_ms = a.timeout
+              max_retries = a.retries, timeout_ms = a.timeout, flex_minutes = a.flex
             FROM (SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
                          r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
-                         r.value ->> 'timeoutMs' AS timeout, r.value ->> 'endpoint' AS endpoint,
+                         r.value ->> 'timeoutMs' AS timeout, r.value ->> 'flexMinutes' AS flex, r.value ->> 'endpoint' AS endpoint,
                          r.value ->> 'body' AS body
                   FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
                   WHERE t.batch = ${bare}) a
@@ -217,7 +228,7 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
       args: [json, ...bareArgs],
     },
     {
-      sql: `UPDATE queue SET model = t.model, priority = t.priority
+      sql: `UPDATE queue SET ${laneOfTask("t")}, priority = t.priority
             FROM tasks t WHERE t.seq = queue.task AND queue.owner IS NULL AND t.batch = ${bare}`,
       args: bareArgs,
     },

@@ -3,6 +3,7 @@ import { PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
 import type { KnownPrice } from "../domain/prices.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { PauseUnit } from "./budgets.ts";
+import { flexColumns } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
 import { takeFrom, whereMoneyEnds } from "./take.ts";
 import { fits, sizeOfText } from "./texts.ts";
@@ -34,12 +35,13 @@ export type Queued = { task: number; run: number; lane: number; model: string };
 export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
   const { priority, isDryRun, payer, now, trace } = options;
   const lane = isDryRun ? String(SINGLE_TASKS) : laneOfSingle("tasks.batch", "?");
+  const flex = flexColumns("tasks", { queuedAt: "?", isDryRun: String(isDryRun) });
   return {
-    sql: `INSERT INTO queue (task, lane, model, priority, run, payer, is_dry_run, queued_at, trace)
-          SELECT seq, ${lane}, model, coalesce(?, priority), run + 1, ?, ?, ?, ?
+    sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, payer, is_dry_run, queued_at, trace)
+          SELECT seq, ${lane}, ${flex.model}, ${flex.until}, coalesce(?, priority), run + 1, ?, ?, ?, ?
           FROM tasks WHERE ${which.where}
           RETURNING task, run, lane, model`,
-    args: [...(isDryRun ? [] : [payer]), priority, payer, isDryRun, now, trace, ...which.args],
+    args: [...(isDryRun ? [] : [payer]), now, priority, payer, isDryRun, now, trace, ...which.args],
   };
 }
 
@@ -75,17 +77,20 @@ export type FeedUnit = {
  * how far that came, and what is ready in the lanes then.
  */
 export function feed(from: FeedFrom[], limit: number, now: number): FeedUnit {
+  const queuedAt = "coalesce(b.started_at, ?)";
+  const flex = flexColumns("t", { queuedAt, isDryRun: "b.is_dry_run" });
   return {
     queued: from.map(({ batch, position, passedOver }) => ({
-      sql: `INSERT INTO queue (task, lane, model, priority, run, is_dry_run, queued_at, trace)
+      sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, is_dry_run, queued_at, trace)
             SELECT * FROM (
-              SELECT t.seq, t.batch, t.model, t.priority, t.run + 1, b.is_dry_run, coalesce(b.started_at, ?), b.trace
+              SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, t.run + 1, b.is_dry_run,
+                     ${queuedAt}, b.trace
               FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
               WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
               ORDER BY t.position LIMIT ?)
             WHERE model NOT IN (SELECT value FROM json_each(?))
             ON CONFLICT DO NOTHING`,
-      args: [now, batch, position, limit, JSON.stringify(passedOver)],
+      args: [now, now, batch, position, limit, JSON.stringify(passedOver)],
     })),
     progress: from.map(({ batch, position }) => ({
       sql: `SELECT ? AS batch, max(position) AS position, count(*) AS seen FROM (
@@ -122,6 +127,11 @@ export type Claimed = {
   batch: number;
   lane: number;
   model: string;
+  /** The name of its lane: the model, or that and a mark. */
+  laneName: string;
+  /** It asks for the flex tier; and it still waits for that, until when, or is to take the standard one. */
+  asksFlex: number;
+  flexUntil: number | null;
   failures: number;
   /** Attempts on record, those that the provider put off included. */
   earlier: number;
@@ -197,7 +207,8 @@ export function claim(
       args: [now, ...mine],
     },
     claimed: {
-      sql: `SELECT q.task, t.batch, q.lane, q.model, q.failures,
+      sql: `SELECT q.task, t.batch, q.lane, t.model, q.model AS laneName,
+                   t.flex_minutes IS NOT NULL AS asksFlex, q.flex_until AS flexUntil, q.failures,
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(q.payer, 0) AS payer, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
                    q.run, q.claimed_at AS claimedAt, q.trace,
@@ -226,8 +237,8 @@ export type CancelledRun = {
   trace: string | null;
 };
 
-/** The columns of a `CancelledRun`, of a row `q` of the queue. */
-export const CANCELLED_RUN = `q.task, q.run, q.model, q.queued_at AS queuedAt, q.attempt AS attempts,
+/** The columns of a `CancelledRun`, of a row `q` of the queue and its row of `tasks`. */
+export const CANCELLED_RUN = `q.task, q.run, tasks.model, q.queued_at AS queuedAt, q.attempt AS attempts,
   q.owner IS NOT NULL AS isRunning, q.trace`;
 
 export type Upcoming = { task: number; body: string | null; bodyBytes: number };
@@ -252,8 +263,11 @@ export function wakeWaiting(now: number): Statement {
   return { sql: `UPDATE queue SET run_at = NULL WHERE run_at <= ?`, args: [now] };
 }
 
-/** When the next waiting retry is due, as `at`. */
+/** When the next waiting retry is due, or falls back to the standard tier, as `at`. */
 export const NEXT_WAITING: Statement<{ at: number | null }> = {
-  sql: `SELECT min(run_at) AS at FROM queue WHERE run_at IS NOT NULL`,
+  sql: `SELECT min(at) AS at FROM (
+          SELECT min(run_at) AS at FROM queue WHERE run_at IS NOT NULL
+          UNION ALL
+          SELECT min(flex_until) FROM queue WHERE flex_until IS NOT NULL AND owner IS NULL)`,
   args: [],
 };

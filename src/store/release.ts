@@ -82,7 +82,7 @@ export type Hopeless = {
 export function findHopeless(which: Which, most: number): Statement<Hopeless> {
   const { where, args } = both(which, isHopeless(most));
   return {
-    sql: `SELECT q.task, q.owner, q.claim, t.batch, q.model
+    sql: `SELECT q.task, q.owner, q.claim, t.batch, t.model
           FROM queue q CROSS JOIN tasks t ON t.seq = q.task
           WHERE q.owner IS NOT NULL AND ${where} LIMIT 500`,
     args,

@@ -3,6 +3,7 @@ import { SINGLE_TASKS } from "../domain/batch.ts";
 import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
 import { COST, finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
+import { LEAVES_FLEX } from "./flex.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
 import { addEnded, type Tally } from "./rollups.ts";
@@ -224,6 +225,8 @@ export type Retry = {
   entry?: Record<string, unknown>;
   /** What the attempt cost, in USD, though it came to nothing. */
   usd?: number;
+  /** It waits for the flex tier no longer. */
+  x?: 1;
 };
 
 const FENCE = `json_each(?) r CROSS JOIN queue q
@@ -246,10 +249,13 @@ export function postpone(retries: Retry[], owner: number, now: number): Statemen
     ...(retries.some(({ usd }) => usd !== undefined) ? charge(fence, now) : []),
     {
       sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + later.f,
+              model = iif(later.x, ${LEAVES_FLEX.model}, model),
+              flex_until = iif(later.x, ${LEAVES_FLEX.until}, flex_until),
               attempt = attempt - 1 + later.f,
               log = CASE WHEN later.entry IS NULL THEN log
                          ELSE json_insert(coalesce(log, '[]'), '$[#]', json(later.entry)) END
             FROM (SELECT q.task, r.value ->> 'at' AS at, r.value ->> 'f' AS f,
+                    r.value ->> 'x' AS x,
                     json_set(r.value -> 'entry', '$.attempt', q.attempt, '$.startedAt', q.claimed_at) AS entry
                   FROM ${FENCE}) later
             WHERE queue.task = later.task`,

@@ -1,6 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { cancelWhere, type CancelUnit } from "./cancel.ts";
 import { countMove, finishBatches } from "./counters.ts";
+import { laneOfTask } from "./flex.ts";
 import { enqueue, IS_RUNNING, type Queued, type RunOptions } from "./queue.ts";
 
 /** Not of a batch that is being written, or was deleted since the caller saw the task. */
@@ -35,6 +36,7 @@ export type TaskChange = {
   priority: number;
   maxRetries: number | null;
   timeoutMs: number | null;
+  flexMinutes: number | null;
   now: number;
 };
 
@@ -47,8 +49,8 @@ type Asked = {
 
 export type ChangeUnit = {
   counted: Statement | undefined;
-  queued: Statement;
   changed: Statement<{ seq: number }>;
+  queued: Statement;
   input: Statement;
 };
 
@@ -68,13 +70,8 @@ export function changeTask(change: TaskChange): ChangeUnit {
   };
   return {
     counted: isOther ? countMove(which, "pending", now) : undefined,
-    queued: {
-      sql: `UPDATE queue SET model = ?, priority = ?
-            WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: [change.model, change.priority, ...which.args],
-    },
     changed: {
-      sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, updated_at = ?,
+      sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, flex_minutes = ?, updated_at = ?,
               status = CASE WHEN ? THEN 'pending' ELSE status END,
               completed_at = CASE WHEN ? THEN NULL ELSE completed_at END
             WHERE ${which.where} RETURNING seq`,
@@ -83,11 +80,17 @@ export function changeTask(change: TaskChange): ChangeUnit {
         change.priority,
         change.maxRetries,
         change.timeoutMs,
+        change.flexMinutes,
         now,
         isOther,
         isOther,
         ...which.args,
       ],
+    },
+    queued: {
+      sql: `UPDATE queue SET ${laneOfTask("t")}, priority = t.priority FROM tasks t
+            WHERE t.seq = queue.task AND queue.task = (SELECT seq FROM tasks WHERE ${which.where})`,
+      args: which.args,
     },
     // Last, since its change ends what the condition asks for.
     input: {

@@ -4,7 +4,13 @@ import { readAnswer } from "../../src/domain/answer.ts";
 import { ComposeError, composeRequest } from "../../src/domain/compose.ts";
 import { matchesModel } from "../../src/domain/models.ts";
 import { costUsd, priceOf } from "../../src/domain/prices.ts";
-import { fromProviderBody, promptOf, promptText, toChatBody } from "../../src/domain/request.ts";
+import {
+  fromProviderBody,
+  promptOf,
+  promptText,
+  type TaskRequest,
+  toChatBody,
+} from "../../src/domain/request.ts";
 import { fillTemplate, placeholders } from "../../src/domain/template.ts";
 import { readUsage } from "../../src/domain/usage.ts";
 
@@ -58,12 +64,13 @@ describe("a request", () => {
 
   test("is read back as it was asked", () => {
     for (const model of ["gpt-4o", "o1"]) {
-      const asked = {
+      const asked: TaskRequest = {
         prompt: null,
         messages: [{ role: "user", content: "hi" }],
         model,
         temperature: 0.5,
         maxTokens: 9,
+        serviceTier: model === "o1" ? "flex" : null,
         parameters: { stop: ["x"] },
       };
       const { prompt: _prompt, ...read } = asked;

@@ -21,6 +21,7 @@ const task: NewTask = {
   priority: 1,
   maxRetries: null,
   timeoutMs: null,
+  flexMinutes: null,
   apiKey: 1,
   endpoint: "/v1/chat/completions",
   body: "{}",

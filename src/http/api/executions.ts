@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
+import { readLaneName } from "../../domain/flex.ts";
 import { executionId, type FinalStatus } from "../../domain/task.ts";
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
@@ -95,7 +96,7 @@ export function toExecutionBody(record: ExecutionRecord): z.infer<typeof Executi
     isDryRun: row.isDryRun,
     cached: ended?.isCached ?? false,
     provider: ended?.provider ?? null,
-    model: ended?.model ?? queued?.model ?? null,
+    model: ended?.model ?? (queued && readLaneName(queued.model).model) ?? null,
     fallbackFrom: ended?.fallbackFrom ?? null,
     adjusted: toTexts(ended?.adjusted ?? null),
     queuedAt: toIso(row.queuedAt),

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import type { Execution } from "../../db/schema.ts";
 import { readAnswer } from "../../domain/answer.ts";
+import { SERVICE_TIERS } from "../../domain/flex.ts";
 import { fromProviderBody, promptOf } from "../../domain/request.ts";
 import type { Endpoint } from "../../domain/request.ts";
 import {
@@ -18,6 +19,8 @@ import { Time, toIso, toIsoOrNull, orNull, FreeObject } from "../router.ts";
 
 export const TaskStatusName = z.enum(TASK_STATUSES).openapi("TaskStatus");
 export const PriorityName = z.enum(PRIORITIES).openapi("Priority");
+
+export const ServiceTierName = z.enum(SERVICE_TIERS).openapi("ServiceTier");
 
 const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider has it" });
 
@@ -103,6 +106,10 @@ export const TaskBody = z
     metadata: orNull(FreeObject),
     maxRetries: z.number().int().nullable(),
     timeoutMs: z.number().int().nullable(),
+    serviceTier: orNull(ServiceTierName),
+    flexDeadlineMinutes: z.number().nullable().openapi({
+      description: "With `flex`: how long it waits for room before it takes the standard tier",
+    }),
     cache: z.boolean().openapi({ description: "Answers to identical requests are reused" }),
     executionId: z.string().nullable().openapi({ description: "The latest execution" }),
     result: orNull(Result),
@@ -132,7 +139,10 @@ export function toListItem({
 export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
   const { task, input, queued } = record;
   const body = objectOf(input.body);
-  const { messages, temperature, maxTokens, parameters } = fromProviderBody(input.endpoint, body);
+  const { messages, temperature, maxTokens, serviceTier, parameters } = fromProviderBody(
+    input.endpoint,
+    body,
+  );
   const execution = isFinal(task.status) ? record.execution : null;
   const run = queued?.run ?? task.run;
   return {
@@ -146,6 +156,8 @@ export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
     metadata: input.metadata === null ? null : objectOf(input.metadata),
     maxRetries: task.maxRetries,
     timeoutMs: task.timeoutMs,
+    serviceTier,
+    flexDeadlineMinutes: task.flexMinutes,
     cache: input.cacheKey !== null,
     executionId: run > 0 ? executionId(task.seq, run) : null,
     result: execution && toResult(input.endpoint, execution),

@@ -28,6 +28,7 @@ import { ExecutionBody, toExecutionBody } from "./executions.ts";
 import {
   PriorityName,
   TaskBody,
+  ServiceTierName,
   TaskListItem,
   TaskStatusName,
   toListItem,
@@ -181,6 +182,8 @@ const nullable = {
   priority: orNull(PriorityName).optional(),
   maxRetries: RequestFields.maxRetries.unwrap().nullish(),
   timeoutMs: RequestFields.timeoutMs.unwrap().nullish(),
+  serviceTier: orNull(ServiceTierName).optional(),
+  flexDeadlineMinutes: RequestFields.flexDeadlineMinutes.unwrap().nullish(),
   cache: RequestFields.cache.unwrap().nullish(),
 };
 

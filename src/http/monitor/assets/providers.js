@@ -61,7 +61,7 @@ function pacers({ pacers: all, inFlight, maxConcurrency }) {
       [{ name: "Model", class: "wrap" }, num("Requests left"), num("Tokens left")],
       all.map((one) => [
         [
-          hasKeys ? `${one.model} (key ${one.key + 1})` : one.model,
+          [one.model, one.tier ?? "", hasKeys ? `(key ${one.key + 1})` : ""].join(" ").trim(),
           quiet(`${count(one.inFlight)} in flight, next call ${nextCall(one)}`),
         ],
         limit(one.requests),

@@ -1,0 +1,131 @@
+import { describe, expect, test } from "bun:test";
+
+import { FLEX_GIVEN_UP } from "../../src/domain/flex.ts";
+import { type Behaviour, chatAnswer, fail, startProvider } from "../support/provider.ts";
+import { type Json, startServer, until } from "../support/server.ts";
+
+const wait = { prefer: "wait=20" };
+/** A million tokens of it cost 2.50 and 10 USD. */
+const MODEL = "gpt-4o";
+const STANDARD = (10 * 2.5 + 5 * 10) / 1e6;
+const noRoom: Json = { code: "resource_unavailable", message: "Resource unavailable" };
+
+/** Serves what asks for flex while there is room for it, and everything else. */
+function provider(hasRoom: () => boolean): Behaviour {
+  return (request, response) => {
+    const isFlex = request.body.service_tier === "flex";
+    if (isFlex && !hasRoom()) return fail(response, 429, noRoom);
+    return { ...chatAnswer(request), service_tier: isFlex ? "flex" : "default" };
+  };
+}
+
+async function givenProvider(hasRoom: () => boolean) {
+  const upstream = await startProvider(provider(hasRoom));
+  const env = { ...upstream.env, DEFAULT_MODEL: MODEL, RETRY_BASE_MS: "20", RETRY_MAX_MS: "100" };
+  const app = await startServer(env);
+  return {
+    upstream,
+    app,
+    async [Symbol.asyncDispose]() {
+      await app[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe("a task that asks for flex", () => {
+  test("waits while there is no room, holds up no other, and costs half", async () => {
+    let hasRoom = false;
+    await using world = await givenProvider(() => hasRoom);
+    const { app, upstream } = world;
+    await app.post("/tasks?execute=true", { id: "flex", prompt: "x", serviceTier: "flex" });
+    await until(() => upstream.requests.length >= 3 || undefined);
+    const standard = await app.post("/tasks?execute=true", { prompt: "y" }, wait);
+    expect(standard.body.data).toMatchObject({ status: "completed", attempts: 1 });
+    expect(standard.body.data.result.costUsd).toBeCloseTo(STANDARD, 12);
+    const { pacers } = (await app.get("/status/services/openai")).body.data.details;
+    expect(pacers.map(({ model, tier }: Json) => [model, tier])).toEqual([
+      [MODEL, "flex"],
+      [MODEL, null],
+    ]);
+    hasRoom = true;
+    const task = await app.ended("flex");
+    expect(task).toMatchObject({ status: "completed", model: MODEL, serviceTier: "flex" });
+    expect(task.result.costUsd).toBeCloseTo(STANDARD / 2, 12);
+    const [execution] = (await app.get("/tasks/flex/executions")).body.data.executions;
+    expect(execution.adjusted).toEqual([]);
+    expect(execution.attempts[0]).toMatchObject({
+      outcome: "throttled",
+      code: "PROVIDER_OVERLOADED",
+    });
+  });
+
+  test("takes the standard tier after its deadline, says so, and costs what that does", async () => {
+    await using world = await givenProvider(() => false);
+    const { app, upstream } = world;
+    const asked = { id: "t", prompt: "x", serviceTier: "flex", flexDeadlineMinutes: 0.005 };
+    const { body } = await app.post("/tasks?execute=true", asked, wait);
+    expect(body.data).toMatchObject({ status: "completed", flexDeadlineMinutes: 0.005 });
+    expect(body.data.result.costUsd).toBeCloseTo(STANDARD, 12);
+    expect(upstream.requests[0]?.body.service_tier).toBe("flex");
+    expect(upstream.requests.at(-1)?.body).not.toHaveProperty("service_tier");
+    const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
+    expect(execution.adjusted).toEqual([FLEX_GIVEN_UP]);
+    // Executed again it asks for flex again.
+    const before = upstream.requests.length;
+    await app.post("/tasks/t/execute", {});
+    await app.ended("t");
+    expect(upstream.requests[before]?.body.service_tier).toBe("flex");
+  });
+
+  test("does so with the rest of its batch, whose tasks may name another tier", async () => {
+    await using world = await givenProvider(() => false);
+    const { app, upstream } = world;
+    const tasks = Array.from({ length: 30 }, (_, i) => ({ prompt: `p${i}` }));
+    await app.post("/batches", {
+      id: "b",
+      tasks: [...tasks, { prompt: "now", serviceTier: "priority" }],
+      config: { serviceTier: "flex", flexDeadlineMinutes: 0.005 },
+    });
+    await app.post("/batches/b/execute");
+    const batch = await app.finished("b");
+    expect(batch.progress).toMatchObject({ completed: 31, failed: 0 });
+    expect(batch.costUsd).toBeCloseTo(31 * STANDARD, 9);
+    const tiers = upstream.requests.filter(({ prompt }) => prompt === "now");
+    expect(tiers.map(({ body }) => body.service_tier)).toEqual(["priority"]);
+    expect(await app.differences()).toEqual([]);
+  });
+
+  test("is read back and changed like any other field, and given once", async () => {
+    await using app = await startServer({ DEFAULT_MODEL: MODEL });
+    const twice = { prompt: "x", serviceTier: "flex", parameters: { service_tier: "auto" } };
+    expect((await app.post("/tasks", twice)).body.error.message).toContain("given twice");
+    await app.post("/tasks", { id: "t", prompt: "x", parameters: { service_tier: "flex", n: 1 } });
+    const read = async () => (await app.get("/tasks/t")).body.data;
+    expect(await read()).toMatchObject({
+      serviceTier: "flex",
+      flexDeadlineMinutes: 1440,
+      parameters: { n: 1 },
+    });
+    await app.patch("/tasks/t", { flexDeadlineMinutes: 5 });
+    expect(await read()).toMatchObject({ serviceTier: "flex", flexDeadlineMinutes: 5 });
+    await app.patch("/tasks/t", { serviceTier: null });
+    expect(await read()).toMatchObject({ serviceTier: null, flexDeadlineMinutes: null });
+  });
+
+  test("is estimated, and tried for nothing, at its price", async () => {
+    await using app = await startServer({ DEFAULT_MODEL: MODEL });
+    const costs = async (id: string, config: object) => {
+      await app.post("/batches", { id, tasks: [{ prompt: "x" }], config });
+      const { costUsd } = (await app.get(`/batches/${id}/estimate`)).body.data;
+      await app.post(`/batches/${id}/execute`, { isDryRun: true });
+      return [costUsd.max, (await app.finished(id)).costUsd];
+    };
+    const standard = await costs("standard", {});
+    const flex = await costs("flex", { serviceTier: "flex" });
+    expect(flex.map((usd, i) => usd / standard[i])).toEqual([
+      expect.closeTo(0.5, 2),
+      expect.closeTo(0.5, 2),
+    ]);
+  });
+});
