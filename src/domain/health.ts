@@ -44,6 +44,8 @@ export type Probe = {
   status: number | null;
   /** What was wrong, for a person. */
   error: string | null;
+  /** Something answers there that is no API of models, so that no call can succeed. */
+  isNoApi?: boolean;
 };
 
 /** Failures that last longer than this are told; shorter ones are the database's hiccups. */

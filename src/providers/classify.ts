@@ -39,6 +39,13 @@ export function requestIdOf(reply: Response): string | null {
   return headers.get("x-request-id") ?? headers.get("request-id") ?? headers.get("apim-request-id");
 }
 
+/** Whether a refusal is that of a server which does not have the address, and not of an API. */
+export function isNoAddress(status: number, text: string): boolean {
+  const words = readErrorWords(text);
+  const cause = causeOf({ status, codes: words.codes, message: words.message ?? "" });
+  return cause === "not_found" && isOfRouter(words.message);
+}
+
 type Circumstances = { status: number | null; address: string | null; more: Partial<Failure> };
 
 function classifyError(
@@ -78,6 +85,18 @@ export function lostAt(address: string): string {
 export function plainAddress(address: string): string {
   const { origin, pathname } = new URL(address);
   return `${origin}${pathname}`;
+}
+
+/** No JSON: a web page tells that the address is that of something else. */
+export function notJson(text: string, url: string): Failure {
+  const isPage = /^\s*<(!doctype|html)/i.test(text);
+  const title = isPage ? readErrorWords(text).message : null;
+  return failure(
+    "bad_response",
+    isPage
+      ? `The provider's answer is a web page${title ? ` (${title.slice(0, 200)})` : ""}, not JSON; is ${plainAddress(url)} the address of an API?`
+      : "The provider's answer is not valid JSON",
+  );
 }
 
 /** Error codes as Bun, Node and Deno give them; messages where there is no code. */

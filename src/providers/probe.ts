@@ -1,15 +1,26 @@
+import type { Failure } from "../domain/failure.ts";
 import type { Probe } from "../domain/health.ts";
 import type { Provider } from "../domain/provider.ts";
-import { classifyReply, classifyThrown } from "./classify.ts";
+import {
+  classifyErrorBody,
+  classifyReply,
+  classifyThrown,
+  isNoAddress,
+  lostAt,
+  notJson,
+} from "./classify.ts";
+import { errorIn } from "./judge.ts";
+import { readLooseJson } from "./loose-json.ts";
 import { createClient } from "./openai.ts";
 import type { Outside } from "./outside.ts";
+import { createSimulator } from "./simulator.ts";
 
 const TIMEOUT_MS = 3000;
 
 /**
  * Asks a provider for its list of models, which costs nothing. What was found out less than
  * `maxAgeMs` ago is told again, whoever wants to know. A provider that has no such list (404, 405)
- * answers all the same.
+ * answers all the same, unless it does not have the address of calls either.
  */
 export function createProbe(
   provider: Provider,
@@ -27,25 +38,53 @@ export function createProbe(
 
   async function ask(): Promise<Probe> {
     const begun = clock.monotonic();
-    const told = (status: number | null, error: string | null): Probe => ({
+    const told = (status: number | null, error: string | null, isNoApi = false): Probe => ({
       at: clock.now(),
       latencyMs: clock.monotonic() - begun,
       status,
       error,
+      isNoApi,
     });
     try {
-      const { response } = await client.models.list({ timeout: TIMEOUT_MS }).withResponse();
-      return told(response.status, null);
+      const { url, status, text } = await send("get", "/models");
+      if (status < 400) {
+        const wrong = whatIsThere(text, url);
+        return told(status, wrong?.message ?? null, wrong !== null);
+      }
+      if (!(await isNothingThere(status, text))) return told(status, complaintOf(status, url));
+      return told(status, `Nothing answers: ${lostAt(url)}`, true);
     } catch (error) {
-      const status = statusOf(error);
-      if (status === 404 || status === 405) return told(status, null);
-      if (status === undefined) return told(null, classifyThrown(error).message);
-      return told(
-        status,
-        classifyReply(new Response(null, { status }), "", { address: null, nowMs: clock.now() })
-          .message,
-      );
+      return told(null, classifyThrown(error).message);
     }
+  }
+
+  /** A server without a list of models has one of the others, which an empty request costs nothing to find out. */
+  async function isNothingThere(status: number, text: string): Promise<boolean> {
+    if (!isNoAddress(status, text)) return false;
+    const other = await send("post", "/chat/completions");
+    return isNoAddress(other.status, other.text);
+  }
+
+  async function send(method: "get" | "post", path: string) {
+    const abort = new AbortController();
+    const cancel = clock.setTimeout(() => abort.abort(new Error("timed out")), TIMEOUT_MS);
+    try {
+      const { url, req } = await client.buildRequest({
+        method,
+        path,
+        ...(method === "post" && { body: {} }),
+      });
+      const reply = await fetchFor(provider)(url, { ...req, signal: abort.signal });
+      return { url, status: reply.status, text: await reply.text() };
+    } finally {
+      cancel();
+    }
+  }
+
+  function fetchFor(one: Provider) {
+    return one.kind === "simulator"
+      ? createSimulator({ latencyMs: 0, failureRate: 0 }, outside)
+      : outside.fetch;
   }
 
   return (maxAgeMs) => {
@@ -73,8 +112,15 @@ export function createProbes(
   };
 }
 
-function statusOf(error: unknown): number | undefined {
-  return error instanceof Error && "status" in error && typeof error.status === "number"
-    ? error.status
-    : undefined;
+/** What is there in place of an API: a web page, or a server that words it as a good answer that there is nothing. */
+function whatIsThere(text: string, url: string): Failure | null {
+  if (/^\s*</.test(text)) return notJson(text, url);
+  const error = errorIn(readLooseJson(text));
+  const why = error === undefined ? null : classifyErrorBody(error, url);
+  return why?.cause === "not_found" ? why : null;
+}
+
+function complaintOf(status: number, url: string): string | null {
+  if (status === 404 || status === 405) return null;
+  return classifyReply(new Response(null, { status }), "", { address: url, nowMs: 0 }).message;
 }

@@ -138,19 +138,20 @@ const PROBE_KEPT_MS = 30_000;
 
 /** What is to be told of one provider, and what is wrong with it. */
 function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderLive | undefined) {
-  const { at = 0, latencyMs = 0, status = null, error = null } = probe ?? {};
+  const { at = 0, latencyMs = 0, status = null, error = null, isNoApi = false } = probe ?? {};
   const isRefused = status === 401 || status === 403;
   const name = provider.name;
   const problems = [
     isRefused && `${name} refuses the API key`,
     status === null && error !== null && `${name} cannot be reached: ${error}`,
-    !isRefused && status !== null && error !== null && `${name} answers with ${status}`,
+    isNoApi && `${name} is no API of models: ${error}`,
+    !isRefused && !isNoApi && status !== null && error !== null && `${name} answers with ${status}`,
     live?.breaker === "open" && error === null && `Calls to ${name} fail, so none are made for now`,
     live !== undefined && live.keysOut > 0 && `${live.keysOut} of ${name}'s keys are refused`,
   ].filter((problem) => problem !== false);
   return {
     problems,
-    isFatal: isRefused || (status === null && error !== null),
+    isFatal: isRefused || isNoApi || (status === null && error !== null),
     told: {
       provider: name,
       isSimulator: provider.kind === "simulator",

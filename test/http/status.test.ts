@@ -60,6 +60,19 @@ describe("the status", () => {
     await refusing.stop(true);
   });
 
+  test.each([
+    ["the base URL has no /v1", "404 page not found", 404, "has no /v1"],
+    ["it is that of a web page", "<!doctype html><title>Open WebUI</title>", 200, "Open WebUI"],
+    ["the server words it as a good answer", '{"error":"Unexpected endpoint"}', 200, "Unexpected"],
+  ])("says of the provider's address that %s", async (_why, text, status, words) => {
+    const other = Bun.serve({ port: 0, fetch: () => new Response(text, { status }) });
+    await using app = await startServer({ OPENAI_BASE_URL: `http://127.0.0.1:${other.port}` });
+    const openai = (await app.get("/status/services/openai")).body.data;
+    expect(openai.status).toBe("unhealthy");
+    expect(openai.reasons[0]).toContain(words);
+    await other.stop(true);
+  });
+
   test("asks the provider at most once in half a minute, and takes one without a list for well", async () => {
     let asked = 0;
     const counting = Bun.serve({
