@@ -90,9 +90,14 @@ const READERS: Partial<Record<Endpoint, (response: JsonObject) => Told | undefin
     const data = response["data"];
     if (!Array.isArray(data) || data.length === 0) return undefined;
     const vectors = data.filter(isJsonObject).map((item) => item["embedding"] ?? null);
+    if (vectors.every(isEmptyVector)) return { content: null };
     return { content: JSON.stringify(vectors.length === 1 ? vectors[0] : vectors) };
   },
 };
+
+function isEmptyVector(vector: Json): boolean {
+  return vector === null || vector === "" || (Array.isArray(vector) && vector.length === 0);
+}
 
 /** The answer of an endpoint that nothing is known of is its text: all of it. */
 function readOther(response: JsonObject): Told {
@@ -105,7 +110,7 @@ function readChoice(choice: JsonObject): Told {
   // The single call of the time before tools.
   const call = message["function_call"];
   return {
-    content: contentText(message["content"]),
+    content: contentText(message["content"]) ?? textOrNull(choice["text"]),
     reasoning:
       contentText(message["reasoning_content"]) ??
       contentText(message["reasoning"]) ??
@@ -157,7 +162,8 @@ export function textOrNull(value: Json | undefined): string | null {
 /** Content is a string, null, or a list of parts of which those with text count, thoughts apart. */
 export function contentText(content: Json | undefined): string | null {
   if (typeof content === "string") return content;
-  if (isJsonObject(content)) return textOrNull(content["text"]);
+  // Some parse the JSON that they were asked for.
+  if (isJsonObject(content)) return textOrNull(content["text"]) ?? JSON.stringify(content);
   if (!Array.isArray(content)) return null;
   return content.map((part) => (isThought(part) ? "" : partText(part))).join("");
 }

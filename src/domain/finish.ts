@@ -53,5 +53,6 @@ const BY_WORD = new Map(
 /** Which of them a provider's word means; `undefined` for words that nobody knows. */
 export function finishOf(word: string | null): Finish | undefined {
   const text = word?.toLowerCase().replace(/^finish_?reason_/, "") ?? "";
-  return BY_WORD.get(text);
+  // Gemini puts the reason behind: `content_filter: SAFETY`.
+  return BY_WORD.get(text) ?? BY_WORD.get(text.replace(/:.*$/, "").trim());
 }

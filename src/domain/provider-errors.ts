@@ -38,7 +38,7 @@ export const ERROR_TABLE: readonly Row[] = [
     server: "any",
     cause: "context_length",
     words:
-      /maximum context length|context (size|window|length)|prompt is too long|input is too long|prompt too long|exceeds? the (model'?s )?(maximum|max).{0,40}tokens|input token count.{0,60}exceeds|range of input length|reduce the length of|too large for (the )?model|`inputs` tokens|max_model_len|maximum allowed number of input tokens|context the overflows|context overflow/i,
+      /maximum context length|context (size|window|length|limit)|contextwindowexceeded|exceeds max(imum)? length|prompt is too long|input is too long|prompt too long|exceeds? the (model'?s )?(maximum|max).{0,40}tokens|input token count.{0,60}exceeds|range of input length|reduce the length of|too large for (the )?model|`inputs` tokens|max_model_len|maximum allowed number of input tokens|context the overflows|context overflow/i,
     unless: /too many requests|rate limit|per min/i,
   },
 
@@ -54,7 +54,7 @@ export const ERROR_TABLE: readonly Row[] = [
   {
     server: "OpenAI",
     cause: "quota_exhausted",
-    code: /^(insufficient_quota|billing_hard_limit_reached|billing_not_active|account_deactivated)$/,
+    code: /^insufficient_(\w+_)?quota$|^(billing_hard_limit_reached|billing_not_active|account_deactivated)$/,
   },
   {
     server: "Moonshot",
@@ -71,23 +71,28 @@ export const ERROR_TABLE: readonly Row[] = [
   },
   { server: "Volcengine", cause: "quota_exhausted", code: /accountoverdue|quotaexceeded/ },
   { server: "SiliconFlow", cause: "quota_exhausted", status: [403], code: /^30001$/ },
+  { server: "LiteLLM", cause: "quota_exhausted", code: /^budget_exceeded$/ },
+  { server: "Together", cause: "quota_exhausted", code: /^credit_limit$/ },
+  { server: "Groq", cause: "quota_exhausted", code: /^blocked_api_access$/ },
+  { server: "Cohere", cause: "quota_exhausted", words: /limited to \d+ api calls ?\/ ?month/i },
   { server: "any", cause: "quota_exhausted", status: [402] },
   {
     server: "any",
     cause: "quota_exhausted",
     words:
-      /credit balance is too low|insufficient (account )?(balance|credits?|funds)|(out of|no|not enough|used all|run out of).{0,30}credits?\b|exceeded your monthly (included )?credits|balance.{0,20}(insufficient|not enough|too low)|spending limit|please recharge|account.{0,30}(overdue|arrears|suspended)|billing (hard )?limit|余额不足|欠费/i,
+      /credit balance is too low|insufficient (account )?(balance|credits?|funds)|(out of|no|not enough|used all|run out of).{0,30}credits?\b|exceeded your monthly (included )?credits|(have|has) reached (your|its|their) .{0,30}(usage limits?|spend limit|quota)|budget has been exceeded|exceeded (your|their|its) budget|key limit exceeded|balance.{0,20}(insufficient|not enough|too low)|spending limit|please recharge|account.{0,30}(overdue|arrears|suspended)|billing (hard )?limit|余额不足|额度(不足|已用尽)|欠费/i,
   },
 
   // The key.
   {
     server: "Google",
     cause: "unauthorized",
-    code: /^api_key_invalid$/,
+    code: /^(api_key_invalid|service_disabled|consumer_suspended|consumer_invalid|api_key_service_blocked)$/,
   },
+  { server: "Groq", cause: "unauthorized", code: /^organization_restricted$/ },
+  { server: "LiteLLM", cause: "unauthorized", code: /^(auth_error|token_not_found_in_db)$/ },
   { server: "MiniMax", cause: "unauthorized", code: /^(1004|2049)$/ },
   { server: "DashScope", cause: "unauthorized", code: /invalidapikey|invalid_api_key/ },
-  { server: "Zhipu", cause: "unauthorized", code: /^(1000|1001|1002|1003|1004)$/ },
   {
     server: "any",
     cause: "unauthorized",
@@ -97,7 +102,7 @@ export const ERROR_TABLE: readonly Row[] = [
     server: "any",
     cause: "unauthorized",
     words:
-      /(api[ _-]?key|access token|subscription key).{0,30}(not valid|invalid|incorrect|expired|revoked|disabled|missing|required)|(incorrect|invalid|expired|revoked|missing|no) (or missing )?(api[ _-]?key|access token|subscription key)|no auth credentials/i,
+      /(api[ _-]?key|access token|subscription key).{0,30}(not valid|invalid|incorrect|expired|revoked|disabled|missing|required|leaked|suspended)|(organization|account|project) has been (disabled|restricted|deactivated)|(incorrect|invalid|expired|revoked|missing|no) (or missing )?(api[ _-]?key|access token|subscription key)|no auth credentials/i,
   },
   { server: "any", cause: "unauthorized", status: [401] },
 
@@ -113,7 +118,7 @@ export const ERROR_TABLE: readonly Row[] = [
     server: "any",
     cause: "content_filter",
     words:
-      /content exists risk|content filter(ing)? policy|safety system|violat\w+ (our )?(usage|content) (policy|guidelines)|requires moderation|input was flagged|considered high risk|inappropriate content/i,
+      /content exists risk|content filter(ing)? policy|safety system|violat\w+ (our )?(usage|content) (policy|guidelines)|requires moderation|(input|prompt|request) was flagged|considered high risk|inappropriate content/i,
   },
 
   // Nobody has room: it has nothing to do with how many calls this program makes.
@@ -122,14 +127,14 @@ export const ERROR_TABLE: readonly Row[] = [
   {
     server: "any",
     cause: "overloaded",
-    code: /overloaded|capacity|no_capacity|nocapacity|server_busy|model_loading|unavailable_error|resource_unavailable/,
+    code: /overloaded|capacity|no_capacity|^slow_down$|nocapacity|server_busy|model_loading|unavailable_error|resource_unavailable/,
   },
   {
     server: "any",
     cause: "overloaded",
     status: [429, 500, 503],
     words:
-      /overloaded|at (full |max(imum)? )?capacity|capacity (is )?(exceeded|exhausted|constraints)|no capacity|insufficient capacity|(model|server) is (currently |still )?(busy|loading|warming up)|loading model|high demand|no instances? available|resource unavailable/i,
+      /overloaded|at (full |max(imum)? )?capacity|capacity (is )?(exceeded|exhausted|constraints)|no capacity|insufficient capacity|(model|server|service)\b.{0,80} is (currently |still |too )*(busy|loading|warming up)|server busy|maximum pending requests|loading model|high demand|no instances? available|resource unavailable/i,
   },
 
   // More than may come now, in whatever status.
@@ -143,6 +148,18 @@ export const ERROR_TABLE: readonly Row[] = [
   { server: "any", cause: "rate_limited", code: /^(rate_limit_exceeded|rate_limit_error)$/ },
   { server: "any", cause: "rate_limited", status: [429] },
 
+  // What the model wrote was no use to the server; it may write something else.
+  {
+    server: "Groq",
+    cause: "bad_response",
+    code: /^(json_validate_failed|tool_use_failed|output_parse_failed)$/,
+  },
+  { server: "LM Studio", cause: "server_error", words: /model has crashed|model unloaded/i },
+  { server: "Bedrock", cause: "server_error", status: [424] },
+  { server: "llama.cpp", cause: "rejected", status: [501] },
+  { server: "nginx, Google", cause: "connection_lost", status: [499] },
+
+  { server: "DeepSeek", cause: "not_found", words: /^model not exist/i },
   { server: "any", cause: "not_found", code: /model_not_found|deploymentnotfound|unknown_model/ },
   { server: "LM Studio", cause: "not_found", words: /unexpected endpoint/i },
 

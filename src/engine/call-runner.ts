@@ -6,8 +6,10 @@ import type { Cancel } from "../lib/clock.ts";
 import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { estimateUsage } from "../providers/estimated-usage.ts";
+import { createModelList } from "../providers/model-catalogue.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
+import { withSuggestions } from "../providers/suggest.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
@@ -108,7 +110,9 @@ function createCallers(
     const name = `${provider.name}#${call.key}`;
     let caller = made.get(name);
     if (!caller) {
-      caller = createCaller(provider, outside, call.key, adjustmentsOf(provider));
+      const send = createCaller(provider, outside, call.key, adjustmentsOf(provider));
+      const list = createModelList(provider, outside, call.key);
+      caller = async (request) => withSuggestions(request.body, await send(request), list);
       made.set(name, caller);
     }
     return caller;

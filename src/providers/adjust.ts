@@ -94,12 +94,18 @@ function adjustmentFor(body: JsonObject, words: ErrorWords): Adjustment | undefi
   const isRefusal = NOT_TAKEN.test(`${message} ${words.codes.join(" ")}`);
   if (!isRefusal) return undefined;
   const named = (param: string) =>
-    words.param === param || new RegExp(`(^|[^\\w.])${param}($|[^\\w.]|\\.(\\s|$))`).test(message);
+    words.param === param ||
+    new RegExp(`(^|[^\\w.])(${param}|${camelCase(param)})($|[^\\w.]|\\.(\\s|$))`).test(message);
   const sent = ADJUSTMENTS.filter(({ param }) => param in body);
   return (
     sent.find(({ param }) => words.param === param) ??
     sent.find(({ param }) => named(param) && !isWanted(message, param))
   );
+}
+
+/** xAI names parameters as its own code does. */
+function camelCase(param: string): string {
+  return param.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /** "Use 'max_completion_tokens' instead" names what is wanted, too. */

@@ -1,6 +1,6 @@
-import { type Answer, objectsIn } from "../domain/answer.ts";
+import { type Answer, objectsIn, textOrNull } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
-import { isJsonObject, type Json } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { failure } from "./classify.ts";
 
 /**
@@ -15,7 +15,7 @@ export function judgeAnswer({
   wordForFinish,
   reasoning,
 }: Answer): Failure | null {
-  if (content?.trim() || toolCalls) return null;
+  if (withoutThoughts(content) || toolCalls) return null;
   if (refusal?.trim()) return failure("refused", `The model refused: ${refusal.slice(0, 1900)}`);
   if (/^refusal$/i.test(wordForFinish ?? ""))
     return failure("refused", "The model refused and did not say why");
@@ -27,11 +27,16 @@ export function judgeAnswer({
   if (finishReason === "length")
     return failure(
       "truncated",
-      reasoning
+      reasoning || content?.trim()
         ? "The limit of tokens was used up by reasoning before the answer began; raise maxTokens"
         : "The limit of tokens was reached before the answer began; raise maxTokens",
     );
   return failure("empty_response", "The provider's answer contains no result");
+}
+
+/** A text without what servers that do not take thoughts apart leave at its start. */
+function withoutThoughts(content: string | null): string {
+  return (content ?? "").replace(/^\s*<think>(?:(?!<\/think>)[^])*(<\/think>|$)/, "").trim();
 }
 
 /**
@@ -48,12 +53,24 @@ export function errorIn(response: Json | undefined): Json | undefined {
   if (response["object"] === "response" && response["status"] === "failed") return response;
   const base = response["base_resp"]; // MiniMax
   if (isJsonObject(base) && Number(base["status_code"]) > 0) return base;
+  const blocked = blockReasonIn(response);
+  if (blocked !== null)
+    return { message: `The provider blocked the prompt (${blocked})`, code: "content_filter" };
   for (const choice of objectsIn(response["choices"])) {
     if (tells(choice["error"])) return choice["error"];
     if (FAULTS.test(String(choice["finish_reason"])))
       return { message: `The provider gave the answer up (${String(choice["finish_reason"])})` };
   }
   return undefined;
+}
+
+/** Gemini gives no choices for a prompt that it blocked, but a reason beside them. */
+function blockReasonIn(response: JsonObject): string | null {
+  if (objectsIn(response["choices"]).length > 0) return null;
+  const feedback = response["promptFeedback"] ?? response["prompt_feedback"];
+  return isJsonObject(feedback)
+    ? textOrNull(feedback["blockReason"] ?? feedback["block_reason"])
+    : null;
 }
 
 const FAULTS =
@@ -67,7 +84,9 @@ function tells(error: Json | undefined): error is Json {
 /** Whether what is no answer has words of its own that tell why. */
 export function looksLikeError(response: Json): boolean {
   if (!isJsonObject(response)) return false;
-  const isAnswer = ["choices", "output", "data", "candidates"].some((key) => key in response);
+  const isAnswer = ["choices", "output", "data", "candidates"].some(
+    (key) => (response[key] ?? null) !== null,
+  );
   return (
     !isAnswer && ["detail", "message", "errors", "error_msg", "msg"].some((key) => key in response)
   );

@@ -25,7 +25,7 @@ export function createModelCatalogue(
   { providers, allowedModels: allowed }: Pick<Config, "providers" | "allowedModels">,
   outside: Outside,
 ): ModelCatalogue {
-  const lists = providers.map((provider) => createList(provider, outside));
+  const lists = providers.map((provider) => createModelList(provider, outside));
   return {
     isAllowed: (model) =>
       !model.includes(FLEX_MARK) &&
@@ -36,11 +36,16 @@ export function createModelCatalogue(
 }
 
 /** Reads what a provider lists, at most every ten minutes; `null` where it does not. */
-function createList(provider: Provider, outside: Outside): () => Promise<ListedModel[] | null> {
+export function createModelList(
+  provider: Provider,
+  outside: Outside,
+  key = 0,
+): () => Promise<ListedModel[] | null> {
   const log = getLogger(["gptrunner", "models"]);
   const client = createClient(
     provider.kind === "simulator" ? { ...provider, latencyMs: 0, failureRate: 0 } : provider,
     outside,
+    key,
   );
   const { clock } = outside;
   let latest: Promise<ListedModel[] | null> | undefined;

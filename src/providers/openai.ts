@@ -13,10 +13,11 @@ import {
   classifyReply,
   classifyThrown,
   failure,
-  plainAddress,
+  notJson,
   requestIdOf,
 } from "./classify.ts";
 import { readErrorWords } from "./error-words.ts";
+import { follow } from "./follow.ts";
 import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
@@ -60,7 +61,11 @@ export function createCaller(
     const { url, init } = await requestTo(call.endpoint);
     for (let left = MOST_ADJUSTMENTS; ; left--) {
       const { body, text, adjusted } = prepare(call, adjustments);
-      const reply = await send(url, { ...init, body: text, signal: call.abort.signal });
+      const reply = await follow(send, url, {
+        ...init,
+        body: text,
+        signal: call.abort.signal,
+      });
       if (reply.ok) {
         const read = await readReply(reply, call);
         return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
@@ -169,7 +174,7 @@ function judge({ endpoint }: ProviderCall, { url, reply, nowMs }: Replied, read:
   });
   if (read.kind === "error") return bad(classifyErrorBody(read.body, url));
   if (read.kind === "cut") return bad(brokenStream(read.said));
-  if (read.kind === "unreadable") return bad(unreadable(read.text, url));
+  if (read.kind === "unreadable") return bad(notJson(read.text, url));
   const { response, text } = read;
   const error = errorIn(response);
   const answer = readAnswer(endpoint, response);
@@ -187,18 +192,6 @@ function brokenStream(said: string | null): Failure {
   return failure(
     "connection_lost",
     `The stream broke before the answer was complete${words ? `: ${words.slice(0, 500)}` : ""}`,
-  );
-}
-
-/** No JSON: a web page tells that the address is that of something else. */
-function unreadable(text: string, url: string): Failure {
-  const isPage = /^\s*<(!doctype|html)/i.test(text);
-  const title = isPage ? readErrorWords(text).message : null;
-  return failure(
-    "bad_response",
-    isPage
-      ? `The provider's answer is a web page${title ? ` (${title.slice(0, 200)})` : ""}, not JSON; is ${plainAddress(url)} the address of an API?`
-      : "The provider's answer is not valid JSON",
   );
 }
 

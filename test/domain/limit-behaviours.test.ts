@@ -6,7 +6,7 @@ import { runWorld } from "../support/limit-world.ts";
 /** Time over what it takes at the least, and refusals a call, that each may cost at most. */
 const MOST: Record<string, [overIdeal: number, refused: number]> = {
   "OpenAI: buckets with headers": [1.05, 0.005],
-  "Azure: -1 and 0 in the headers, ten-second windows": [1.25, 0.03],
+  "Azure: -1 and 0 in the headers, ten-second windows": [1.25, 0.02],
   "Groq: headers of the day, a limit of seconds": [1.1, 0.02],
   "enqueued tokens": [1.1, 0.02],
   "a limit of calls at once": [1.1, 0.02],

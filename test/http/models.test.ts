@@ -11,7 +11,13 @@ import { type Json, startServer } from "../support/server.ts";
 
 /** A provider that lists these models and has nothing else. */
 async function startList(models: object[]) {
-  const server = createServer((_request, response) => {
+  const server = createServer((request, response) => {
+    if (request.method === "POST") {
+      const message = "The model does not exist or you do not have access to it.";
+      response.writeHead(404, { "content-type": "application/json" });
+      response.end(JSON.stringify({ error: { message, code: "model_not_found" } }));
+      return;
+    }
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify({ object: "list", data: models }));
   });
@@ -27,6 +33,17 @@ async function startList(models: object[]) {
 }
 
 const LISTED = [{ id: "gpt-4o-mini" }, { id: "llama3.2:latest", max_model_len: 8192 }];
+
+test("a model that the provider does not have fails with the names that are near it", async () => {
+  await using provider = await startList(LISTED);
+  await using app = await startServer({ OPENAI_BASE_URL: provider.url });
+  const task = { prompt: "x", model: "gpt-4o-mimi" };
+  const { body } = await app.post("/tasks?execute=true", task, { prefer: "wait=20" });
+  expect(body.data.error).toMatchObject({
+    code: "PROVIDER_NOT_FOUND",
+    message: expect.stringMatching(/does not exist.*did you mean gpt-4o-mini\?$/),
+  });
+});
 
 describe("GET /models", () => {
   test("tells what the provider lists, with price, its day and source, and the size of the context", async () => {

@@ -1,0 +1,233 @@
+import type { Answer } from "../domain/answer.ts";
+import { type ListedModel, matchesModel, nearestModels } from "../domain/models.ts";
+import type { Provider } from "../domain/provider.ts";
+import type { RateLimitSignals } from "../domain/rate-limit.ts";
+import { isJsonObject, parseJson } from "../lib/json.ts";
+import { createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
+import type { CallResult } from "./call.ts";
+import { createModelList } from "./model-catalogue.ts";
+import { createCaller } from "./openai.ts";
+import type { Outside } from "./outside.ts";
+import { createProbe } from "./probe.ts";
+
+/** What one look at a provider found. `null`: it could not be found out. */
+export type Examination = {
+  provider: string;
+  /** Whether a call was answered. */
+  isUsable: boolean;
+  /** Requests that were made. */
+  requests: number;
+  model: string | null;
+  models: {
+    /** `null`: it has no list. */
+    listed: number | null;
+    isListed: boolean | null;
+    contextSize: number | null;
+    near: string[];
+  };
+  answer: Look & { servedBy: string | null; ms: number | null };
+  usage: {
+    told: "told" | "absent" | "absurd";
+    promptTokens: number;
+    completionTokens: number;
+  } | null;
+  streaming: Look & { pieces: number; tellsUsage: boolean | null };
+  /** `kept`: the answer is as the schema wants it; `ignored`: it is not; `refused`: it was not taken. */
+  schema: Look & { support: "kept" | "ignored" | "refused" | null };
+  limits: RateLimitSignals | null;
+  /** Parameters that it refuses, and what was sent instead. */
+  adjusted: string[];
+  /** Keys that are refused, or of which nothing could be found out. */
+  keys: { key: number; error: string }[];
+};
+
+/** What a call came to, for people; `error` where it came to nothing. */
+type Look = { error: string | null };
+
+/** Time for each request. */
+const TIMEOUT_MS = 30_000;
+/** Enough for a model that thinks first, and cheap. */
+const MOST_TOKENS = 256;
+const MOST_KEYS = 20;
+/** A list of models, three short answers, and what is sent again without parameters that were refused. */
+export const MOST_REQUESTS = 1 + 3 * (1 + MOST_ADJUSTMENTS);
+
+const NOT_CHAT = /embed|whisper|tts|audio|realtime|image|dall-e|moderation|rerank|transcribe|sora/i;
+
+/**
+ * One look at a provider: its list of models and three short answers to one model, one whole, one
+ * streamed and one after a schema. Bounded: at most `MOST_REQUESTS` requests and one for each further
+ * key, each of `TIMEOUT_MS` at most.
+ */
+export async function examineProvider(
+  provider: Provider,
+  outside: Outside,
+  wanted: string | null,
+): Promise<Examination> {
+  let requests = 0;
+  const counting: Outside = {
+    ...outside,
+    fetch: (url, init) => {
+      requests++;
+      return outside.fetch(url, init);
+    },
+  };
+  const list = await createModelList(provider, counting)();
+  const model = wanted ?? modelOf(provider, list);
+  const keys = await refusedKeys(provider, counting);
+  const found = model === null ? NOTHING_ASKED : await askModel(provider, counting, model);
+  return {
+    provider: provider.name,
+    isUsable: found.answer.error === null,
+    requests,
+    model,
+    models: modelsOf(list, model),
+    keys,
+    ...found,
+  };
+}
+
+/** A model that it surely takes: one that the configuration names, else one of its list that chats. */
+function modelOf({ models }: Provider, list: ListedModel[] | null): string | null {
+  const named = models?.find((pattern) => !pattern.includes("*"));
+  if (named !== undefined) return named;
+  const own = (list ?? []).map(({ id }) => id).filter((id) => !models || matchesModel(models, id));
+  return own.find((id) => !NOT_CHAT.test(id)) ?? null;
+}
+
+function modelsOf(list: ListedModel[] | null, model: string | null): Examination["models"] {
+  const listed = list?.find(({ id }) => id === model);
+  const isListed = list === null || model === null ? null : listed !== undefined;
+  return {
+    listed: list?.length ?? null,
+    isListed,
+    contextSize: listed?.contextSize ?? null,
+    near:
+      isListed === false && model !== null
+        ? nearestModels(
+            model,
+            (list ?? []).map(({ id }) => id),
+          )
+        : [],
+  };
+}
+
+/** The keys beside the first, with which the calls are made. */
+async function refusedKeys(provider: Provider, outside: Outside): Promise<Examination["keys"]> {
+  const count = provider.kind === "openai" ? Math.min(provider.apiKeys.length, MOST_KEYS) : 1;
+  const others = Array.from({ length: count - 1 }, (_, i) => i + 1);
+  const probes = await Promise.all(others.map((key) => createProbe(provider, key, outside)(0)));
+  return probes.flatMap(({ error }, i) => (error === null ? [] : { key: i + 2, error }));
+}
+
+type Asked = Omit<Examination, "provider" | "isUsable" | "requests" | "model" | "models" | "keys">;
+
+const NOT_ASKED = "no model is known to ask; name one with --model";
+
+const NOTHING_ASKED: Asked = {
+  answer: { error: NOT_ASKED, servedBy: null, ms: null },
+  usage: null,
+  streaming: { error: NOT_ASKED, pieces: 0, tellsUsage: null },
+  schema: { error: NOT_ASKED, support: null },
+  limits: null,
+  adjusted: [],
+};
+
+async function askModel(provider: Provider, outside: Outside, model: string): Promise<Asked> {
+  const { clock } = outside;
+  const send = createCaller(provider, outside, 0, createAdjustments());
+  const adjusted = new Set<string>();
+  let limits: RateLimitSignals | null = null;
+
+  async function ask(more: object, onDelta: (text: string) => void = () => {}) {
+    const body = {
+      model,
+      messages: [{ role: "user", content: 'Answer with this JSON and nothing else: {"ok":true}' }],
+      temperature: 0,
+      max_tokens: MOST_TOKENS,
+      ...more,
+    };
+    const begun = clock.monotonic();
+    const result = await send({
+      endpoint: "/v1/chat/completions",
+      body: JSON.stringify(body),
+      timeoutMs: TIMEOUT_MS,
+      abort: new AbortController(),
+      onDelta,
+    });
+    for (const name of result.adjusted) adjusted.add(name);
+    limits ??= result.signals;
+    return { result, ms: Math.round(clock.monotonic() - begun) };
+  }
+
+  const whole = await ask({});
+  const error = errorOf(whole.result);
+  // What refuses one refuses them all; each would cost its time.
+  if (error !== null)
+    return {
+      ...NOTHING_ASKED,
+      answer: { error, servedBy: null, ms: whole.ms },
+      streaming: { ...NOTHING_ASKED.streaming, error: NOT_TRIED },
+      schema: { ...NOTHING_ASKED.schema, error: NOT_TRIED },
+      limits,
+      adjusted: [...adjusted],
+    };
+  let pieces = 0;
+  const streamed = await ask({ stream: true }, () => {
+    pieces++;
+  });
+  const schema = await ask({ response_format: SCHEMA });
+  const { answer } = whole.result;
+  return {
+    answer: { error, servedBy: answer?.model ?? null, ms: whole.ms },
+    usage: answer && {
+      told: answer.usageTold,
+      promptTokens: answer.usage?.promptTokens ?? 0,
+      completionTokens: answer.usage?.completionTokens ?? 0,
+    },
+    streaming: {
+      error: errorOf(streamed.result),
+      pieces,
+      tellsUsage: streamed.result.answer && streamed.result.answer.usageTold === "told",
+    },
+    schema: supportOf(schema.result),
+    limits,
+    adjusted: [...adjusted],
+  };
+}
+
+const NOT_TRIED = "not tried, because the first call failed";
+
+const SCHEMA = {
+  type: "json_schema",
+  json_schema: {
+    name: "check",
+    strict: true,
+    schema: {
+      type: "object",
+      // Other than what the prompt asks for, so that an answer tells whether the schema was kept.
+      properties: { is_fine: { type: "boolean" } },
+      required: ["is_fine"],
+      additionalProperties: false,
+    },
+  },
+};
+
+function supportOf(result: CallResult): Examination["schema"] {
+  if (!result.ok)
+    return {
+      support: result.failure.cause === "rejected" ? "refused" : null,
+      error: result.failure.message,
+    };
+  return { support: keepsSchema(result.answer) ? "kept" : "ignored", error: null };
+}
+
+function keepsSchema({ content }: Answer): boolean {
+  const value = parseJson(content ?? "");
+  return isJsonObject(value) && typeof value["is_fine"] === "boolean";
+}
+
+/** An answer that thinking used up is one for this purpose. */
+function errorOf(result: CallResult): string | null {
+  return result.ok || result.failure.cause === "truncated" ? null : result.failure.message;
+}
