@@ -1,0 +1,158 @@
+/// The entry of `bun run doctor`: one look at each provider, for people or as JSON.
+
+import process from "node:process";
+import { parseArgs } from "node:util";
+
+import { type Config, ConfigError, readConfig } from "./config.ts";
+import { tagOf } from "./domain/prices.ts";
+import type { Provider } from "./domain/provider.ts";
+import { routesOf } from "./domain/routes.ts";
+import { createSystemClock } from "./lib/clock.ts";
+import { createSystemRandom } from "./lib/random.ts";
+import { plainAddress } from "./providers/classify.ts";
+import { type Examination, examineProvider, MOST_REQUESTS } from "./providers/examine.ts";
+
+const USAGE = `bun run doctor [--provider NAME] [--model NAME] [--json]
+
+Looks at the providers of OPENAI_API_KEY, OPENAI_BASE_URL and PROVIDERS_FILE: their models, an answer, a
+stream, an answer after a schema, and what they tell of usage and limits. That takes a list of models and three
+answers of a few tokens from each, and a request more for each parameter that is refused, at most ${MOST_REQUESTS}.
+
+Exit code: 0 each of them answered, 1 one did not, 2 it was called wrongly or the environment is not usable.`;
+
+type Report = Examination & { baseUrl: string | null; price: string | null };
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      provider: { type: "string" },
+      model: { type: "string" },
+      json: { type: "boolean" },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) {
+    console.log(USAGE);
+    return 0;
+  }
+  const config = readConfig(process.env);
+  const chosen = config.providers.filter(
+    ({ name }) => values.provider === undefined || name === values.provider,
+  );
+  if (chosen.length === 0) {
+    const names = config.providers.map(({ name }) => name).join(", ");
+    throw new ConfigError([`There is no provider ${values.provider}; there are ${names}`]);
+  }
+  const reports = await Promise.all(
+    chosen.map((provider) => examine(config, provider, values.model ?? null)),
+  );
+  console.log(
+    values.json
+      ? JSON.stringify({ providers: reports }, null, 2)
+      : reports.map(describe).join("\n\n"),
+  );
+  return reports.every(({ isUsable }) => isUsable) ? 0 : 1;
+}
+
+async function examine(config: Config, provider: Provider, asked: string | null): Promise<Report> {
+  const clock = createSystemClock();
+  const outside = { clock, random: createSystemRandom(), fetch };
+  const isOfDefault = routesOf(config, config.defaultModel).some(
+    (route) => config.providers[route.provider] === provider,
+  );
+  const model = asked ?? (isOfDefault ? config.defaultModel : null);
+  const found = await examineProvider(provider, outside, model);
+  const tag =
+    found.model === null ? undefined : tagOf(found.model, provider.prices, provider, clock.now());
+  return {
+    ...found,
+    baseUrl: provider.kind === "openai" ? plainAddress(provider.baseUrl) : null,
+    price: tag
+      ? `${tag.price.input} / ${tag.price.output} USD (${tag.source}${tag.date === null ? "" : `, ${tag.date}`})`
+      : null,
+  };
+}
+
+/** A report for people: a line for each finding. */
+function describe(report: Report): string {
+  const rows: [name: string, text: string][] = [
+    ["models", describeModels(report)],
+    ["answer", report.answer.error ?? describeAnswer(report)],
+    ["usage", describeUsage(report)],
+    ["streaming", report.streaming.error ?? describeStream(report)],
+    ["schema", describeSchema(report)],
+    ["limits", describeLimits(report)],
+    ["refused", report.adjusted.join("; ") || "nothing of what was sent"],
+    ["price", report.price ?? "not known; tell it in PRICES_FILE for caps and budgets"],
+    ...report.keys.map(({ key, error }): [string, string] => [`key ${key}`, error]),
+    ["requests", String(report.requests)],
+  ];
+  const address =
+    report.baseUrl ?? "built in; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one";
+  const verdict = report.isUsable ? "works" : "DOES NOT WORK";
+  return [
+    `${report.provider} (${address}): ${verdict}`,
+    ...rows.map(([name, text]) => `  ${name.padEnd(11)}${text}`),
+  ].join("\n");
+}
+
+function describeModels({
+  model,
+  models: { listed, isListed, contextSize, near },
+}: Report): string {
+  if (listed === null) return "no list";
+  const size = contextSize === null ? "" : `, with a context of ${contextSize} tokens`;
+  const hint = near.length > 0 ? `; did you mean ${near.join(" or ")}?` : "";
+  if (model === null) return `${listed} listed`;
+  return isListed
+    ? `${listed} listed, ${model} among them${size}`
+    : `${listed} listed, ${model} not among them${hint}`;
+}
+
+function describeAnswer({ model, answer: { servedBy, ms } }: Report): string {
+  const other = servedBy !== null && servedBy !== model ? `, served by ${servedBy}` : "";
+  return `from ${model} in ${((ms ?? 0) / 1000).toFixed(2)} s${other}`;
+}
+
+function describeUsage({ usage }: Report): string {
+  if (usage === null) return "not known";
+  if (usage.told !== "told") return `${usage.told}; tokens will be counted here`;
+  return `told: ${usage.promptTokens} tokens in, ${usage.completionTokens} out`;
+}
+
+function describeStream({ streaming: { pieces, tellsUsage } }: Report): string {
+  const usage = tellsUsage ? "usage at its end" : "without usage";
+  return pieces > 1 ? `in ${pieces} pieces, ${usage}` : `none: it comes in one piece, ${usage}`;
+}
+
+function describeSchema({ schema: { support, error } }: Report): string {
+  if (support === null) return error ?? "not known";
+  return { kept: "kept (json_schema)", ignored: "ignored", refused: `refused: ${error}` }[support];
+}
+
+function describeLimits({ limits }: Report): string {
+  const told = [
+    limits?.requests?.limit ? `${limits.requests.limit} requests` : "",
+    limits?.tokens?.limit ? `${limits.tokens.limit} tokens` : "",
+  ].filter((text) => text !== "");
+  return told.length > 0
+    ? `${told.join(" and ")}, as its headers tell`
+    : "none told; they are learned";
+}
+
+/** Options that there are not, as `parseArgs` tells of them. */
+function isUsageError(error: unknown): error is Error {
+  return (
+    error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
+  );
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  // Wrong options and an unusable environment; anything else is a bug and shows where it is.
+  if (error instanceof ConfigError) console.error(error.problems.join("\n"));
+  else if (isUsageError(error)) console.error(`${error.message}\n\n${USAGE}`);
+  else throw error;
+  process.exitCode = 2;
+}
