@@ -1,8 +1,9 @@
 /*
  * An OpenAI-compatible provider that costs as little as possible: it answers every request at once,
- * or after LATENCY_MS. `GET /arrivals` tells when requests arrived, by prompt, and forgets it.
+ * or after LATENCY_MS, give or take SPREAD_MS. `GET /arrivals` tells when requests arrived, by prompt, and forgets it.
  */
 const latencyMs = Number(process.env["LATENCY_MS"] ?? 0);
+const spreadMs = Number(process.env["SPREAD_MS"] ?? 0);
 const keepsArrivals = process.env["ARRIVALS"] === "1";
 let arrivals: [string, number][] = [];
 let count = 0;
@@ -20,7 +21,7 @@ const server = Bun.serve({
     const at = keepsArrivals ? performance.timeOrigin + performance.now() : 0;
     const text = await request.text();
     if (keepsArrivals) arrivals.push([JSON.parse(text).messages[0].content, at]);
-    if (latencyMs > 0) await Bun.sleep(latencyMs);
+    if (latencyMs > 0) await Bun.sleep(latencyMs + spreadMs * (2 * Math.random() - 1));
     count++;
     return new Response(answer(count), {
       headers: { "content-type": "application/json", "x-request-id": `req_${count}` },
