@@ -337,7 +337,7 @@ export const executions = sqliteTable(
     cachedTokens: integer(),
     reasoningTokens: integer(),
     costUsd: real(),
-    /** The provider told no usage; the tokens were counted here. */
+    /** The answer had no usage; the tokens were counted here. */
     isEstimated: integer({ mode: "boolean" }).notNull().default(false),
     /** The provider's answer as it came. */
     response: text(),

@@ -119,7 +119,7 @@ function createCallers(
   };
 }
 
-/** Counts what an answer took that does not tell it. */
+/** Counts the tokens of an answer that has no usage. */
 async function withUsage(call: Call, calling: Promise<CallResult>): Promise<CallResult> {
   const result = await calling;
   const { answer } = result;

@@ -19,7 +19,7 @@ export type ClaimingOptions = {
   texts: Texts;
   /** The claims of which this process knows. */
   known: () => [task: number, claim: number][];
-  /** Told which rows were claimed for the wanted lanes, before any of them begins. */
+  /** Called with the rows that were claimed for the wanted lanes, before any of them begins. */
   onClaimed: (rows: ClaimedRow[], claims: LaneClaim[], claimNo: number) => void;
   /** Takes claimed runs on, which are known from then on. */
   begin: (rows: Claimed[], claimNo: number) => void;

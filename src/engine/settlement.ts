@@ -17,7 +17,7 @@ export type Settled = Decisions & { outcomes: Outcome[] };
 export type SettlementOptions = {
   owner: () => number;
   decide: (outcomes: Outcome[]) => Decisions;
-  /** Told as soon as a part is committed; only then is anything forgotten. */
+  /** Called as soon as a part is committed; only then is anything forgotten. */
   onSettled: (settled: Settled) => void;
 };
 

@@ -34,7 +34,7 @@ export type Final = {
   adjusted: string[];
   /** The answer was cut off. */
   isTruncated: boolean;
-  /** The provider told no usage; the tokens were counted here. */
+  /** The answer had no usage; the tokens were counted here. */
   isEstimated: boolean;
   /** Set where others may be given the answer, too. */
   cacheKey: string | null;
