@@ -9,6 +9,7 @@ import type { Probe } from "./domain/health.ts";
 import type { MeterName } from "./domain/meters.ts";
 import type { ModelCatalogue } from "./domain/models.ts";
 import type { PacerState } from "./domain/pacer.ts";
+import type { TokenCounter } from "./domain/token-counter.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { FileSystem } from "./lib/file-system.ts";
 import type { PostAnswer, PostOptions, ResolveHost } from "./lib/guarded-post.ts";
@@ -112,6 +113,9 @@ export type Context = {
   files: FileSystem;
   /** Starts a worker thread of the engine. */
   startThread: StartThread;
+  /** Starts the thread that counts tokens. */
+  startTokenThread: StartThread;
+  tokens: TokenCounter;
   /** Posts to a webhook, at an address that may be posted to. */
   postWebhook: PostWebhook;
   /**

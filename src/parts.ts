@@ -15,6 +15,7 @@ import { createScheduler } from "./scheduler/scheduler.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
+import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
@@ -24,7 +25,14 @@ const COURIER_GRACE_MS = 5000;
 /** What of the world a process touches besides its database. */
 export type World = Pick<
   Context,
-  "clock" | "random" | "files" | "chunks" | "startThread" | "postWebhook" | "resolveHost"
+  | "clock"
+  | "random"
+  | "files"
+  | "chunks"
+  | "startThread"
+  | "startTokenThread"
+  | "postWebhook"
+  | "resolveHost"
 >;
 
 /** The context of a process, from its database, its world, and what knows its providers and its load. */
@@ -50,6 +58,7 @@ export function createContext(
       "gptrunner_",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
     ),
+    tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     live: { waitingOf: () => null, providers: () => [], nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
   };

@@ -17,6 +17,7 @@ import { NO_TRACING } from "./lib/tracing.ts";
 import { createContext, createParts, type Parts, type World } from "./parts.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { createProbes } from "./providers/probe.ts";
+import { startTokenThread } from "./providers/token-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 
@@ -43,6 +44,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     random: createSystemRandom(),
     files: systemFiles,
     startThread: startWorkerThread,
+    startTokenThread,
     postWebhook: postGuarded,
     resolveHost,
     ...changes,
@@ -86,6 +88,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     start: parts.start,
     stop: parts.stop,
     async close() {
+      ctx.tokens.stop();
       await auditLog.stop();
       await tracing.stop();
       await database.close();

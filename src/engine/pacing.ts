@@ -1,8 +1,8 @@
 import type { Context, Waiting } from "../context.ts";
 import type { Gate } from "../domain/lanes.ts";
 import type { CallEnd, Ticket } from "../domain/pacer.ts";
-import { isJsonObject, parseJson } from "../lib/json.ts";
-import { estimatePromptTokens } from "../providers/tokens.ts";
+import { guessSize, type RequestSize } from "../domain/token-counter.ts";
+import { BoundedMap } from "../lib/bounded-map.ts";
 import { type Claimed, type LaneClaim, upcoming } from "../store/queue.ts";
 import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
@@ -23,7 +23,10 @@ export type Paced = {
 /** Taken for the length of an answer until there are some; less where `maxTokens` is less. */
 const FIRST_OUTPUT = 256;
 const LEARNING = 0.1;
-const BATCHES_REMEMBERED = 1000;
+/** Runs whose tokens were counted and that were not claimed yet, or never will be. */
+const COSTS_REMEMBERED = 10_000;
+/** Longer no turn waits for the counting; what is not counted by then is estimated. */
+const COUNTING_MS = 200;
 /** Wakes the dispatcher at most so often, for several calls at a time where they come faster. */
 const WAKE_MS = 5;
 const NO_GATES: readonly Gate[] = [];
@@ -36,27 +39,26 @@ const NO_GATES: readonly Gate[] = [];
  * where tokens are limited, before it is claimed.
  */
 export function createPacing(
-  { client, writer, clock }: Pick<Context, "client" | "writer" | "clock">,
+  { client, writer, clock, tokens }: Pick<Context, "client" | "writer" | "clock" | "tokens">,
   upstreams: Upstreams,
   texts: Texts,
 ) {
-  const costs = new Map<number, Cost>();
+  const costs = new BoundedMap<number, Cost>(COSTS_REMEMBERED);
   let turn = 0;
-
-  function costOf(upstream: Upstream, batch: number, body: string): Cost {
-    const request = parseJson(body);
-    const prompt = isJsonObject(request) ? estimatePromptTokens(upstream.model, request) : 0;
-    const allowed = isJsonObject(request) ? maxTokensOf(request) : Infinity;
-    return { prompt, output: Math.min(allowed, upstream.outputs.get(batch) ?? FIRST_OUTPUT) };
-  }
 
   /** What the next runs of a lane take, in the order of the claim. */
   async function peek(lane: Lane, upstream: Upstream, limit: number): Promise<Cost[]> {
-    return (await readUpcoming(lane, limit)).map(({ task, body }) => {
-      let cost = costs.get(task);
-      if (!cost) costs.set(task, (cost = costOf(upstream, lane.lane, body)));
-      return cost;
-    });
+    const next = await readUpcoming(lane, limit);
+    const known = next.map(({ task }) => costs.get(task));
+    const unknown = next.filter((_, i) => !known[i]);
+    const { model } = upstream;
+    const sizes = await tokens.measure(
+      unknown.map(({ body }) => ({ model, body })),
+      COUNTING_MS,
+    );
+    const found = sizes.map((size) => costOf(upstream, lane.lane, size));
+    for (const [i, cost] of found.entries()) costs.set(unknown[i]?.task ?? 0, cost);
+    return known.flatMap((cost) => cost ?? found.shift() ?? []);
   }
 
   /** What a lane is said to have may still be on its way into the database; it is read behind that. */
@@ -149,7 +151,7 @@ export function createPacing(
       if (upstream.site.isPaced) {
         let cost: Cost | null = null;
         if (upstream.pacer.limitsTokens()) {
-          cost = costs.get(row.task) ?? costOf(upstream, row.lane, row.body);
+          cost = costs.get(row.task) ?? costOf(upstream, row.lane, guessSize(row));
           costs.delete(row.task);
         }
         ticket = upstream.pacer.start(cost ? cost.prompt + cost.output : 0, clock.steady());
@@ -248,19 +250,16 @@ type Taken = { calls: number; tokens: number };
 
 type Cost = { prompt: number; output: number };
 
+function costOf(
+  { outputs }: Upstream,
+  batch: number,
+  { promptTokens, maxOutputTokens }: RequestSize,
+): Cost {
+  const output = Math.min(maxOutputTokens ?? Infinity, outputs.get(batch) ?? FIRST_OUTPUT);
+  return { prompt: promptTokens, output };
+}
+
 function learn(outputs: Map<number, number>, batch: number, tokens: number): void {
   const mean = outputs.get(batch);
   outputs.set(batch, mean === undefined ? tokens : mean + (tokens - mean) * LEARNING);
-  if (outputs.size > BATCHES_REMEMBERED) {
-    const [oldest] = outputs.keys();
-    if (oldest !== undefined) outputs.delete(oldest);
-  }
-}
-
-function maxTokensOf(body: Record<string, unknown>): number {
-  for (const key of ["max_completion_tokens", "max_tokens", "max_output_tokens"]) {
-    const value = body[key];
-    if (typeof value === "number" && value >= 0) return value;
-  }
-  return Infinity;
 }

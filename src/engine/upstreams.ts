@@ -10,7 +10,11 @@ import { type KnownPrice, knownPrice } from "../domain/prices.ts";
 import type { Provider, Route } from "../domain/provider.ts";
 import { limitsFor, routesOf } from "../domain/routes.ts";
 import { background } from "../lib/background.ts";
+import { BoundedMap } from "../lib/bounded-map.ts";
 import type { Called } from "./outcome.ts";
+
+/** Of how many batches the length of answers is remembered. */
+const BATCHES_REMEMBERED = 1000;
 
 /** A model at a provider, called with one of its keys: what limits are counted for. */
 export type Upstream = Gate & {
@@ -26,7 +30,7 @@ export type Upstream = Gate & {
   /** Tokens of the call that waits for them. */
   head: number;
   /** Tokens of recent answers, by batch: what `maxTokens` allows is seldom used up. */
-  outputs: Map<number, number>;
+  outputs: BoundedMap<number, number>;
   /** What is known of its price, as of a moment of the wall clock: prices change by the day and the hour. */
   price: { is: KnownPrice; at: number };
 };
@@ -122,7 +126,14 @@ export function createUpstreams(
       const pacer = createPacer({ limits, backoffMs, longestBackoffMs }, ctx.clock.steady());
       pacer.divide(parts, ctx.clock.steady());
       const price = { is: "unknown" as const, at: -Infinity };
-      const fresh = { room: 0, turn: 0, isShort: false, head: 0, outputs: new Map(), price };
+      const fresh = {
+        room: 0,
+        turn: 0,
+        isShort: false,
+        head: 0,
+        outputs: new BoundedMap<number, number>(BATCHES_REMEMBERED),
+        price,
+      };
       upstream = { site, account, model, isFlex, pacer, ...fresh };
       upstreams.set(name, upstream);
     }

@@ -5,11 +5,25 @@ export type Thread<Sent> = {
   end(): void;
 };
 
-/**
- * Starts a thread. `onMessage` gets what it posts, `onDeath` is called once if it ends by itself. The
- * entry that runs in it decides about the types of messages, so that its owner names them.
- */
-export type StartThread = <Sent, Received>(handlers: {
+type Handlers<Received> = {
   onMessage: (message: Received) => void;
+  /** Called once, if the thread ends by itself. */
   onDeath: (why: string) => void;
-}) => Thread<Sent>;
+};
+
+/** Starts a thread. The entry that runs in it decides about the types of messages, so that its owner names them. */
+export type StartThread = <Sent, Received>(handlers: Handlers<Received>) => Thread<Sent>;
+
+/** Starts real worker threads that run the module at `entry`. */
+export function workerThreads(entry: URL): StartThread {
+  return <Sent, Received>({ onMessage, onDeath }: Handlers<Received>): Thread<Sent> => {
+    const worker = new Worker(entry, { type: "module" });
+    worker.addEventListener("message", (event: MessageEvent<Received>) => onMessage(event.data));
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      onDeath(event.message);
+    });
+    worker.addEventListener("close", () => onDeath("the thread ended"));
+    return { post: (message) => worker.postMessage(message), end: () => worker.terminate() };
+  };
+}

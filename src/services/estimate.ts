@@ -1,12 +1,7 @@
 import type { Context } from "../context.ts";
 import { type Estimate, estimate, type SampledTask } from "../domain/estimate.ts";
-import { tierOf } from "../domain/flex.ts";
 import { priceOf } from "../domain/prices.ts";
-import { fromProviderBody } from "../domain/request.ts";
 import { routesOf } from "../domain/routes.ts";
-import { nextRound } from "../lib/clock.ts";
-import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
-import { countPromptTokens } from "../providers/tokens.ts";
 import { pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
@@ -16,6 +11,8 @@ const SAMPLE = 1000;
 const RUN = 50;
 /** Texts beyond this many characters in all are not counted, so that an estimate takes seconds at most. */
 const MOST_CHARACTERS = 4_000_000;
+/** Counting takes longer where the texts are no language; the rest is then estimated from its length. */
+const MOST_MS = 10_000;
 /** Where no call has been made yet. */
 const ASSUMED_CALL_MS = 2000;
 
@@ -44,26 +41,23 @@ function priceAt({ config, clock }: Context, model: string) {
 
 async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<SampledTask[]> {
   const sample: SampledTask[] = [];
+  const until = ctx.clock.monotonic() + MOST_MS;
   let characters = 0;
   for (const position of await startsOfRuns(ctx, batch, tasks)) {
     const page = await readInHalves(RUN, (limit, skip) =>
       readRows(ctx.client, pendingFrom(batch, position, limit, skip)),
     );
-    for (const { model, endpoint, body: text } of page) {
-      characters += text.length;
-      if (characters > MOST_CHARACTERS && sample.length > 0) return sample;
-      const parsed = parseJson(text);
-      const body: JsonObject = isJsonObject(parsed) ? parsed : {};
-      sample.push({
-        model,
-        tier: tierOf(body),
-        promptTokens: await countPromptTokens(model, body),
-        maxOutputTokens:
-          endpoint === "/v1/embeddings" ? 0 : fromProviderBody(endpoint, body).maxTokens,
-      });
+    const counted = page.filter(({ body }, i) => {
+      characters += body.length;
+      return characters <= MOST_CHARACTERS || (i === 0 && sample.length === 0);
+    });
+    const sizes = await ctx.tokens.measure(counted, until - ctx.clock.monotonic());
+    for (const [i, { promptTokens, maxOutputTokens, tier }] of sizes.entries()) {
+      const { model = "", endpoint } = counted[i] ?? {};
+      const most = endpoint === "/v1/embeddings" ? 0 : maxOutputTokens;
+      sample.push({ model, tier, promptTokens, maxOutputTokens: most });
     }
-    // Counting must not keep other requests waiting.
-    await nextRound(ctx.clock);
+    if (characters > MOST_CHARACTERS) break;
   }
   return sample;
 }

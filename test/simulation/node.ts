@@ -6,10 +6,12 @@ import { createWriter } from "../../src/db/writer.ts";
 import type { Chunks } from "../../src/domain/chunks.ts";
 import { createCallRunner } from "../../src/engine/call-runner.ts";
 import type { FromWorker, ToWorker } from "../../src/engine/protocol.ts";
+import { orCrash } from "../../src/lib/background.ts";
 import type { FileSystem } from "../../src/lib/file-system.ts";
 import type { StartThread } from "../../src/lib/thread.ts";
 import { NO_TRACING } from "../../src/lib/tracing.ts";
 import { createContext, createParts, type Parts } from "../../src/parts.ts";
+import { measureAll, type ToMeasure } from "../../src/providers/token-measure.ts";
 import type { Connection, Database } from "./database.ts";
 import { type ClockFaults, createNodeClock, type NodeClock } from "./node-clock.ts";
 import type { SimulatedProvider } from "./provider.ts";
@@ -80,6 +82,7 @@ export function startNode(options: NodeOptions): Node {
       files,
       chunks: options.chunks,
       startThread: threads.start,
+      startTokenThread: createTokenThreads(clock),
       postWebhook: receivers.postFrom({ clock }),
       resolveHost: async () => ["192.0.2.1"],
     },
@@ -106,6 +109,27 @@ export function startNode(options: NodeOptions): Node {
     started: parts.start(),
     isStopping: false,
     killThread: threads.killOne,
+  };
+}
+
+/** The thread that counts tokens, which is none. */
+function createTokenThreads(clock: NodeClock): StartThread {
+  return <Sent, Received>({ onMessage }: { onMessage: (message: Received) => void }) => {
+    let isOver = false;
+    return {
+      post(message: Sent) {
+        const copy = structuredClone(message) as ToMeasure;
+        clock.arrive(0, () => {
+          const answer = measureAll(copy).then((measured) => {
+            if (!isOver) onMessage(measured as Received);
+          });
+          orCrash(clock, answer);
+        });
+      },
+      end() {
+        isOver = true;
+      },
+    };
   };
 }
 

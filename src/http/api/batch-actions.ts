@@ -133,7 +133,8 @@ const estimate = route({
   summary: "Estimate what the rest of a batch will take",
   description:
     "Of the tasks that have not ended. Tokens of prompts are counted with the model's tokenizer: of " +
-    "every task where there are up to 1,000, else of 1,000 (`sampledTasks`) spread evenly. An answer " +
+    "every task where there are up to 1,000, else of 1,000 (`sampledTasks`) spread evenly; a " +
+    "long text by a sample of it. An answer " +
     `has at least one token and at most what the task allows, or ${ASSUMED_OUTPUT_TOKENS} where it sets no ` +
     "limit. The duration is that of so many calls, `concurrency` at once, each taking what the last " +
     "200 took on average (two seconds before the first); waiting for the provider's limits is not in it.",
