@@ -38,6 +38,7 @@ export type Config = {
   maxWebhooks: number;
   maxStoredBytes: number;
   maxStoredBytesPerKey: number;
+  maxBatchBytes: number;
   /** Who answers real runs, in the order in which they are asked. Dry runs always go to `simulator`. */
   providers: Provider[];
   simulator: Provider;
@@ -111,6 +112,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     maxWebhooks: e.MAX_WEBHOOKS,
     maxStoredBytes: e.MAX_STORED_BYTES,
     maxStoredBytesPerKey: e.MAX_STORED_BYTES_PER_KEY,
+    maxBatchBytes: e.MAX_BATCH_BYTES,
     ...readProviders(e, env),
     defaultModel: e.DEFAULT_MODEL,
     allowedModels: e.ALLOWED_MODELS ?? [],

@@ -54,6 +54,9 @@ export const Environment = z.object({
   MAX_STORED_BYTES_PER_KEY: integer(0, Number.MAX_SAFE_INTEGER)
     .default(0)
     .describe("Bytes that the uploaded files of one API key may take; 0: any number"),
+  MAX_BATCH_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(10_737_418_240)
+    .describe("Largest batch: what its requests take when templates are filled in; 0: any size"),
   BODY_TIMEOUT_SECONDS: integer(1, 3600).default(30).describe("Time for a request body to arrive"),
   CORS_ORIGINS: list()
     .optional()

@@ -1,9 +1,15 @@
+import { BoundedMap } from "../lib/bounded-map.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { asJsonObject, type JsonObject } from "../lib/json.ts";
+import { asJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { flexMinutesOf } from "./flex.ts";
 import { type TaskRequest, toChatBody } from "./request.ts";
-import { asMessages, type BatchConfig, type TaskInput } from "./task-input.ts";
-import { fillTemplate, placeholders } from "./template.ts";
+import {
+  asMessages,
+  type BatchConfig,
+  MOST_PROMPT_CHARACTERS,
+  type TaskInput,
+} from "./task-input.ts";
+import { parseTemplate, type Template } from "./template.ts";
 
 /** What is stored of a request: the provider's body, and the prompt where the body does not tell it. */
 export type Composed = {
@@ -13,6 +19,9 @@ export type Composed = {
   /** How long it waits for the flex tier; `null` where it asks for no flex. */
   flexMinutes: number | null;
 };
+
+/** A batch has one model as a rule. */
+const MODELS_REMEMBERED = 100;
 
 /** The input cannot be made into a request; `field` says where to look. */
 export class ComposeError extends Error {
@@ -25,27 +34,54 @@ export class ComposeError extends Error {
   }
 }
 
+/** Makes the requests of one batch. */
+export type Composer = (task: TaskInput, variables: ReadonlyMap<string, string>) => Composed;
+
 /**
- * Makes a provider request from a task, its batch's configuration and the variables of its row.
+ * Makes provider requests from tasks, their batch's configuration and the variables of their rows.
  * `promptTemplate` makes the prompt, `systemPrompt` the first message unless the task has a system
- * message already. Throws `ComposeError` where there is nothing to send or a variable is missing.
+ * message already. Throws `ComposeError` where there is nothing to send, a variable is missing, or a
+ * template with its values would be too long.
  */
+export function createComposer(config: BatchConfig, defaultModel: string): Composer {
+  const fillPrompt = filler("promptTemplate", config);
+  const fillSystem = filler("systemPrompt", config);
+  const withCacheKey = cacheKeys(config);
+  return (task, variables) => {
+    const prompt = fillPrompt && !task.messages ? fillPrompt(variables) : task.prompt;
+    const system = fillSystem && { role: "system", content: fillSystem(variables) };
+    const request = toRequest(task, config, { prompt, system, defaultModel });
+    const body = withCacheKey(toChatBody(request));
+    return {
+      model: request.model,
+      body,
+      prompt: request.messages === null ? null : (prompt ?? null),
+      flexMinutes: flexMinutesOf(body, task.flexDeadlineMinutes ?? config.flexDeadlineMinutes),
+    };
+  };
+}
+
+/** A single request. */
 export function composeRequest(
   task: TaskInput,
   config: BatchConfig,
   variables: ReadonlyMap<string, string>,
   defaultModel: string,
 ): Composed {
-  const prompt =
-    config.promptTemplate !== undefined && !task.messages
-      ? fill("promptTemplate", config.promptTemplate, variables)
-      : task.prompt;
+  return createComposer(config, defaultModel)(task, variables);
+}
+
+function toRequest(
+  task: TaskInput,
+  config: BatchConfig,
+  {
+    prompt,
+    system,
+    defaultModel,
+  }: { prompt: string | undefined; system: JsonObject | undefined; defaultModel: string },
+): TaskRequest {
   if (!task.messages && !prompt?.trim())
     throw new ComposeError("prompt", "give a prompt or messages");
-  const system =
-    config.systemPrompt === undefined
-      ? undefined
-      : { role: "system", content: fill("systemPrompt", config.systemPrompt, variables) };
   const messages = withSystem(system, task.messages ? asMessages(task.messages) : null, prompt);
   const request: TaskRequest = {
     prompt: prompt ?? null,
@@ -64,24 +100,26 @@ export function composeRequest(
       "parameters",
       "service_tier is given twice; serviceTier is the field for it",
     );
-  const body = withCacheKey(toChatBody(request), config);
-  return {
-    model: request.model,
-    body,
-    prompt: messages === null ? null : (prompt ?? null),
-    flexMinutes: flexMinutesOf(body, task.flexDeadlineMinutes ?? config.flexDeadlineMinutes),
-  };
+  return request;
 }
 
 /**
  * Tasks of one template begin alike: one key brings them to where the provider has that beginning in its
  * cache (https://developers.openai.com/api/docs/guides/prompt-caching).
  */
-function withCacheKey(body: JsonObject, { systemPrompt, promptTemplate }: BatchConfig): JsonObject {
-  if (systemPrompt === undefined && promptTemplate === undefined) return body;
-  if ("prompt_cache_key" in body) return body;
-  const template = JSON.stringify([body["model"] ?? null, systemPrompt, promptTemplate]);
-  return { ...body, prompt_cache_key: `gtr-${sha256Hex(template).slice(0, 32)}` };
+function cacheKeys({ systemPrompt, promptTemplate }: BatchConfig) {
+  const known = new BoundedMap<Json, string>(MODELS_REMEMBERED);
+  return (body: JsonObject): JsonObject => {
+    if (systemPrompt === undefined && promptTemplate === undefined) return body;
+    if ("prompt_cache_key" in body) return body;
+    const model = body["model"] ?? null;
+    let key = known.get(model);
+    if (key === undefined) {
+      const template = JSON.stringify([model, systemPrompt, promptTemplate]);
+      known.set(model, (key = `gtr-${sha256Hex(template).slice(0, 32)}`));
+    }
+    return { ...body, prompt_cache_key: key };
+  };
 }
 
 function withSystem(
@@ -96,11 +134,23 @@ function withSystem(
     : [system, ...messages];
 }
 
-function fill(field: string, template: string, variables: ReadonlyMap<string, string>): string {
-  const missing = placeholders(template).filter((name) => !variables.has(name));
+function filler(field: "promptTemplate" | "systemPrompt", config: BatchConfig) {
+  const text = config[field];
+  const template = text === undefined ? undefined : parseTemplate(text);
+  return template && ((variables: ReadonlyMap<string, string>) => fill(field, template, variables));
+}
+
+function fill(field: string, template: Template, variables: ReadonlyMap<string, string>): string {
+  const missing = template.names.filter((name) => !variables.has(name));
   if (missing.length > 0)
     throw new ComposeError(field, unknownVariables(missing, [...variables.keys()]));
-  return fillTemplate(template, variables);
+  const length = template.lengthWith(variables);
+  if (length > MOST_PROMPT_CHARACTERS)
+    throw new ComposeError(
+      field,
+      `with the values of this row it would have ${length} characters; ${MOST_PROMPT_CHARACTERS} is the most`,
+    );
+  return template.fill(variables);
 }
 
 /** Says which variables a template asks for in vain, and which there are. */

@@ -1,5 +1,5 @@
 import { dueFires } from "./cron.ts";
-import { fillTemplate, placeholders } from "./template.ts";
+import { parseTemplate } from "./template.ts";
 
 export const OVERLAP_POLICIES = ["skip", "queue", "allow", "cancel_previous"] as const;
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
@@ -100,13 +100,13 @@ export function renderFileName(template: string, { at, timezone, runId }: NameVa
     .format(at)
     .split(" ");
   const values = { date, time: time.replaceAll(":", "-"), runId };
-  return fillTemplate(template, new Map(Object.entries(values)));
+  return parseTemplate(template).fill(new Map(Object.entries(values)));
 }
 
 /** The placeholders of a file's name that stand for nothing. */
 export function unknownNameVariables(template: string): string[] {
   const known: readonly string[] = NAME_VARIABLES;
-  return placeholders(template).filter((name) => !known.includes(name));
+  return parseTemplate(template).names.filter((name) => !known.includes(name));
 }
 
 /** The id of a run's batch: derived, so that a run which is begun twice has one batch. */

@@ -50,9 +50,12 @@ const Parameters = JsonObjectField.superRefine((parameters, check) => {
       });
 });
 
+/** The longest prompt, be it given or made by a template. */
+export const MOST_PROMPT_CHARACTERS = 2_000_000;
+
 /** What a task may ask for, apart from who and where it is. */
 export const RequestFields = {
-  prompt: z.string().min(1).max(2_000_000).optional(),
+  prompt: z.string().min(1).max(MOST_PROMPT_CHARACTERS).optional(),
   messages: z.array(Message).min(1).max(10_000).optional(),
   model: z.string().min(1).max(200).optional(),
   temperature: z.number().min(0).max(2).optional(),

@@ -1,11 +1,31 @@
-const PLACEHOLDER = /\{\{\s*([^{}]+?)\s*\}\}/g;
+/**
+ * It takes time in proportion to the text, whatever that is: between the braces stands one class of
+ * characters, which has no other part of the pattern beside it to share them with.
+ */
+const PLACEHOLDER = /\{\{([^{}]+)\}\}/g;
 
-/** The names that a template's `{{name}}` placeholders ask for, each once. */
-export function placeholders(template: string): string[] {
-  return [...new Set([...template.matchAll(PLACEHOLDER)].map((match) => match[1] ?? ""))];
-}
+export type Template = {
+  /** The names that its `{{name}}` placeholders ask for, each once. */
+  names: readonly string[];
+  /** How many characters `fill` would return. */
+  lengthWith(values: ReadonlyMap<string, string>): number;
+  /** The text with each `{{name}}` replaced by its value, if it has one. Values are never read as templates. */
+  fill(values: ReadonlyMap<string, string>): string;
+};
 
-/** The template with each `{{name}}` replaced by its value. Values are never read as templates. */
-export function fillTemplate(template: string, values: ReadonlyMap<string, string>): string {
-  return template.replace(PLACEHOLDER, (whole, name: string) => values.get(name) ?? whole);
+export function parseTemplate(text: string): Template {
+  const holes = [...text.matchAll(PLACEHOLDER)].map(([whole, name = ""]) => ({
+    whole: whole.length,
+    name: name.trim(),
+  }));
+  return {
+    names: [...new Set(holes.map(({ name }) => name))],
+    lengthWith: (values) =>
+      holes.reduce(
+        (sum, { whole, name }) => sum + (values.get(name)?.length ?? whole) - whole,
+        text.length,
+      ),
+    fill: (values) =>
+      text.replace(PLACEHOLDER, (whole, name: string) => values.get(name.trim()) ?? whole),
+  };
 }

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { createComposer } from "../domain/compose.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
@@ -18,7 +19,7 @@ import {
 import { type BatchInput, openInputFile } from "./input-files.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
-import { prepareTask, type RowContext } from "./prepare-row.ts";
+import { type PreparedRow, prepareTask, type RowContext } from "./prepare-row.ts";
 
 export type BatchDraft = {
   id?: string | undefined;
@@ -65,7 +66,9 @@ export async function createBatch(
   const now = ctx.clock.now();
   const id = input.id ?? newId(ctx, "batch");
   if (input.id !== undefined) await requireFree(ctx, id);
-  const rows = { batchId: id, config, defaultModel: ctx.config.defaultModel, isScoped };
+  const { defaultModel } = ctx.config;
+  const compose = createComposer(config, defaultModel);
+  const rows = { batchId: id, config, compose, defaultModel, isScoped };
   const { kind, source, columns } = await openInput(ctx, input, rows);
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   const batch: NewBatch = {
@@ -133,10 +136,13 @@ async function openInput(
     throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
   if (inputFile !== undefined)
     return { kind: "file", ...(await openInputFile(ctx, inputFile, rows)) };
-  const prepared = (tasks ?? []).map((task, i) =>
-    prepareTask(rows, i + 1, task, variablesOf(task), null),
-  );
-  return { kind: "inline", source: () => prepared, columns: () => null };
+  return { kind: "inline", source: () => prepareTasks(rows, tasks ?? []), columns: () => null };
+}
+
+/** One after the other, because templates may make a hundred times of them. */
+function* prepareTasks(rows: RowContext, tasks: TaskInput[]): Generator<PreparedRow> {
+  for (const [i, task] of tasks.entries())
+    yield prepareTask(rows, i + 1, task, variablesOf(task), null);
 }
 
 /** Inline tasks have no columns: a template sees their id, prompt, and the plain values of their metadata. */

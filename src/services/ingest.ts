@@ -25,6 +25,9 @@ export type RowIssue = { row: number; field: string; message: string };
 
 const MAX_ISSUES = 100;
 
+/** What a row takes besides its texts. */
+const ROW_BYTES = 200;
+
 /** Rows of a file are reported by number, tasks of a request by their path in it. */
 export type InputKind = "file" | "inline";
 
@@ -46,13 +49,16 @@ export async function checkRows(
   const keys = new Map<string, number>();
   const models = new Map<string, string | null>();
   const adoptedIds = new Set<string>();
-  let rows = 0;
+  const most = ctx.config.maxBatchBytes || Infinity;
+  let [rows, bytes] = [0, 0];
   for await (const chunk of chunksOf(ctx, source())) {
     const rowOf = new Map<string, number>();
     for (const { row: number, value: row, issues: wrong } of chunk) {
       rows++;
       for (const { field, message } of wrong) issues.add(number, field, message);
       if (!row) continue;
+      bytes += sizeOfRow(row);
+      if (bytes > most) throw tooLarge(number, bytes, most);
       ids.add(row.id, number);
       rowOf.set(row.id, number);
       let refusal = models.get(row.model);
@@ -83,6 +89,21 @@ export async function checkRows(
     throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
   issues.throwIfAny();
   return { rows, adoptedIds };
+}
+
+function tooLarge(row: number, bytes: number, most: number): AppError {
+  return new AppError(
+    "VALIDATION_ERROR",
+    `The requests of the batch take more than it may have: ${bytes} bytes up to row ${row}, templates filled ` +
+      `in, and MAX_BATCH_BYTES is ${most}. Divide the input, or shorten config.promptTemplate and config.systemPrompt`,
+  );
+}
+
+/** What a row takes in memory, and about what it takes in the database. */
+export function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
+  return (
+    body.length + (prompt?.length ?? 0) + (metadata?.length ?? 0) + (cells?.length ?? 0) + ROW_BYTES
+  );
 }
 
 /** How many rows were written, by model, too; and those that were not, because they are adopted. */

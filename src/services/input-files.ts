@@ -3,7 +3,7 @@ import { createRowReader, headerIssues } from "../domain/columns.ts";
 import { unknownVariables } from "../domain/compose.ts";
 import { readJsonlLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig } from "../domain/task-input.ts";
-import { placeholders } from "../domain/template.ts";
+import { parseTemplate } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
 import { readCsv } from "../lib/csv.ts";
 import { readLines } from "../lib/jsonl.ts";
@@ -118,7 +118,7 @@ async function readHeader({ files }: Context, { path, name }: NamedFile): Promis
 
 function requireKnownVariables(config: BatchConfig, columns: string[]): void {
   const issues = (["promptTemplate", "systemPrompt"] as const).flatMap((field) => {
-    const missing = placeholders(config[field] ?? "").filter(
+    const missing = parseTemplate(config[field] ?? "").names.filter(
       (variable) => !columns.includes(variable),
     );
     return missing.length > 0

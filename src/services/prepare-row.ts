@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
-import { ComposeError, composeRequest } from "../domain/compose.ts";
+import { ComposeError, type Composer } from "../domain/compose.ts";
 import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
@@ -18,6 +18,7 @@ export type PreparedRow = { row: number; value: NewRow | null; issues: FieldIssu
 export type RowContext = {
   batchId: string;
   config: BatchConfig;
+  compose: Composer;
   defaultModel: Context["config"]["defaultModel"];
   /**
    * Ids and idempotency keys of the rows hold within the batch alone, so that the same file can be
@@ -48,19 +49,14 @@ export function prepareFields(
 
 /** Makes a task of an input that was checked before. */
 export function prepareTask(
-  { batchId, config, defaultModel, isScoped }: RowContext,
+  { batchId, config, compose, isScoped }: RowContext,
   row: number,
   task: TaskInput,
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
   try {
-    const { model, body, prompt, flexMinutes } = composeRequest(
-      task,
-      config,
-      variables,
-      defaultModel,
-    );
+    const { model, body, prompt, flexMinutes } = compose(task, variables);
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {

@@ -11,7 +11,7 @@ import {
   type TaskRequest,
   toChatBody,
 } from "../../src/domain/request.ts";
-import { fillTemplate, placeholders } from "../../src/domain/template.ts";
+import { parseTemplate } from "../../src/domain/template.ts";
 import { readUsage } from "../../src/domain/usage.ts";
 
 const NONE = new Map<string, string>();
@@ -115,12 +115,20 @@ describe("a template", () => {
       ["b", "B"],
       ["with space", "S"],
     ]);
-    expect(placeholders("{{a}} {{ b }} {{a}} {{with space}} {c}")).toEqual([
-      "a",
-      "b",
-      "with space",
-    ]);
-    expect(fillTemplate("{{a}} {{ b }} {{with space}} {c} $&", values)).toBe("{{b}} B S {c} $&");
+    const template = parseTemplate("{{a}} {{ b }} {{a}} {{with space}} {{x}} {c} $&");
+    expect(template.names).toEqual(["a", "b", "with space", "x"]);
+    const filled = "{{b}} B {{b}} S {{x}} {c} $&";
+    expect(template.fill(values)).toBe(filled);
+    expect(template.lengthWith(values)).toBe(filled.length);
+  });
+
+  test("are found in linear time", () => {
+    const bait = [
+      "{{" + " ".repeat(1_000_000) + "x{",
+      "{".repeat(1_000_000),
+      "{{a ".repeat(250_000),
+    ];
+    for (const text of bait) expect(parseTemplate(text).names).toEqual([]);
   });
 });
 

@@ -359,6 +359,36 @@ describe("a batch from a CSV", () => {
     ]);
   });
 
+  test("refuses a template that multiplies, before anything is composed", async () => {
+    await using app = await startServer({ MAX_BATCH_BYTES: "100000" });
+    const long = await app.post("/batches", {
+      tasks: [{ prompt: "a" }, { prompt: "b", metadata: { p: "z".repeat(10_000) } }],
+      config: {
+        promptTemplate: "{{prompt}}" + "{{prompt}}{{prompt}}".repeat(20_000) + "{{p}}".repeat(200),
+      },
+    });
+    expect([long.status, long.body.error.details.issues]).toEqual([
+      400,
+      [
+        {
+          path: "tasks.0.promptTemplate",
+          message: expect.stringContaining("unknown variable {{p}}"),
+        },
+        {
+          path: "tasks.1.promptTemplate",
+          message: expect.stringContaining("2040001 characters; 2000000 is the most"),
+        },
+      ],
+    ]);
+    const many = await app.post("/batches", {
+      tasks: Array.from({ length: 20 }, () => ({ prompt: "0123456789" })),
+      config: { promptTemplate: "{{prompt}}".repeat(1000) },
+    });
+    expect([many.status, many.body.error.code]).toEqual([400, "VALIDATION_ERROR"]);
+    expect(many.body.error.message).toContain("up to row 10, templates filled in");
+    expect((await app.get("/batches")).body.data.pagination.total).toBe(0);
+  });
+
   test("reads every known column", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
