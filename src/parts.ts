@@ -58,6 +58,7 @@ export function createContext(
       "gptrunner_",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
     ),
+    unfinished: new Set(),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     live: { waitingOf: () => null, providers: () => [], nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),

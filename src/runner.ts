@@ -14,6 +14,7 @@ import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
 import { StartError } from "./lib/start-error.ts";
 import { NO_TRACING } from "./lib/tracing.ts";
+import { removeUnfinished } from "./lib/write-whole.ts";
 import { createContext, createParts, type Parts, type World } from "./parts.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { createProbes } from "./providers/probe.ts";
@@ -89,6 +90,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     stop: parts.stop,
     async close() {
       ctx.tokens.stop();
+      await removeUnfinished(ctx);
       await auditLog.stop();
       await tracing.stop();
       await database.close();

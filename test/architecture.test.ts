@@ -119,6 +119,11 @@ test("a statement depends on the one before it in one place alone", async () => 
   expect(linking.map(([file]) => file)).toEqual(["store/linked.ts"]);
 });
 
+test("iterators are closed by those who open them, which `for` does and `next` does not", async () => {
+  const stepping = (await sources()).filter(([, source]) => source.includes(".next()"));
+  expect(stepping.map(([file]) => file)).toEqual(["http/stream.ts"]);
+});
+
 describe("the README", () => {
   const readme = Bun.file("README.md").text();
 

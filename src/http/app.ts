@@ -27,7 +27,7 @@ import { createConnections } from "./connections.ts";
 import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
 import { addHealth } from "./health.ts";
-import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
+import { answerHead, errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
@@ -58,6 +58,7 @@ export function createApp(ctx: Context, options: AppOptions) {
     await next();
     leave();
   });
+  app.use(answerHead);
   const admitted = admit(ctx);
   addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);

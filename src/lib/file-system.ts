@@ -1,5 +1,5 @@
 import { createReadStream, openAsBlob } from "node:fs";
-import { lstat, mkdir, open, realpath, rename, rm, statfs } from "node:fs/promises";
+import { lstat, mkdir, open, opendir, realpath, rename, rm, statfs } from "node:fs/promises";
 
 /** What lies at a path, a symbolic link not followed. */
 export type FileKind = "file" | "folder" | "link" | "other";
@@ -33,6 +33,10 @@ export type FileSystem = {
   rename(from: string, to: string): Promise<void>;
   /** Removes a file, if there is one. */
   remove(path: string): Promise<void>;
+  /** The names of what lies in a folder, in any order; none where there is no such folder. */
+  namesIn(path: string): AsyncIterable<string>;
+  /** When a file was written to last, in Unix ms; `undefined` where there is none. */
+  changedAt(path: string): Promise<number | undefined>;
   /** The space of the file system that a folder is on. */
   space(path: string): Promise<DiskSpace>;
 };
@@ -73,6 +77,15 @@ export const systemFiles: FileSystem = {
   },
   rename: (from, to) => rename(from, to),
   remove: (path) => rm(path, { force: true }),
+  async *namesIn(path) {
+    const folder = await opendir(path).catch(() => undefined);
+    for await (const { name } of folder ?? []) yield name;
+  },
+  changedAt: (path) =>
+    lstat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => undefined,
+    ),
   async space(path) {
     const { bavail, blocks, bsize } = await statfs(path);
     return { free: bavail * bsize, total: blocks * bsize };

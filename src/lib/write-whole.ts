@@ -2,18 +2,28 @@ import { basename, dirname, join } from "node:path";
 
 import type { FileSystem } from "./file-system.ts";
 
+/** What a process is writing; what is left of it when the process ends is removed. */
+export type Unfinished = { files: FileSystem; unfinished: Set<string> };
+
+/** Who writes a file: `owner` is the same after a restart, `mark` is different each time. */
+export type By = { owner: string; mark: string };
+
 /**
  * Writes a file so that it appears whole or not at all: under a temporary name beside it, synced to
  * the disk, then renamed. Where that fails the temporary file is removed and the error thrown.
  */
 export async function writeWhole(
-  files: FileSystem,
+  { files, unfinished }: Unfinished,
   path: string,
-  mark: string,
+  { owner, mark }: By,
   pieces: AsyncIterable<string | Uint8Array>,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${mark}.tmp`);
-  const file = await files.create(temporary);
+  const temporary = join(dirname(path), `.${basename(path)}.${owner}-${mark}.tmp`);
+  unfinished.add(temporary);
+  const file = await files.create(temporary).catch((error: unknown) => {
+    unfinished.delete(temporary);
+    throw error;
+  });
   try {
     try {
       for await (const piece of pieces) await file.write(piece);
@@ -25,8 +35,39 @@ export async function writeWhole(
   } catch (error) {
     await files.remove(temporary);
     throw error;
+  } finally {
+    unfinished.delete(temporary);
   }
 }
+
+/** Removes what is being written when the process ends in good order. */
+export async function removeUnfinished({ files, unfinished }: Unfinished): Promise<void> {
+  for (const temporary of unfinished) await files.remove(temporary);
+}
+
+/**
+ * Removes what processes that were killed have left in a folder: the temporary files of `owner`, which
+ * writes none at present, and those that nobody has written to since `before`. With `name`, only those
+ * of that file.
+ */
+export async function removeLeftovers(
+  { files, unfinished }: Unfinished,
+  folder: string,
+  { owner, before, name }: { owner: string | undefined; before: number; name?: string },
+): Promise<number> {
+  let removed = 0;
+  for await (const entry of files.namesIn(folder)) {
+    const [, of, by] = TEMPORARY.exec(entry) ?? [];
+    const path = join(folder, entry);
+    if (of === undefined || (name !== undefined && of !== name) || unfinished.has(path)) continue;
+    if (by !== owner && ((await files.changedAt(path)) ?? before) >= before) continue;
+    await files.remove(path);
+    removed++;
+  }
+  return removed;
+}
+
+const TEMPORARY = /^\.(.+)\.([0-9a-z]+)-[0-9a-z]+\.tmp$/;
 
 /** Why a file could not be written, in words that tell nothing of the machine. */
 export function explainWriting(error: unknown): string {

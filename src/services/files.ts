@@ -3,10 +3,11 @@ import { join } from "node:path";
 
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
-import { newId, randomBase32 } from "../lib/ids.ts";
-import { explainWriting, writeWhole } from "../lib/write-whole.ts";
+import { newId } from "../lib/ids.ts";
+import { explainWriting, removeLeftovers, writeWhole } from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
 import type { Caller } from "./caller.ts";
+import { writtenBy } from "./written-by.ts";
 
 /** Uploads lie here, inside the files folder. */
 const UPLOADS = ".uploads";
@@ -42,7 +43,7 @@ export async function storeFile(
   }
   try {
     await ctx.files.makeFolder(folder);
-    await writeWhole(ctx.files, join(folder, id), randomBase32(ctx.random, 8), measured());
+    await writeWhole(ctx, join(folder, id), writtenBy(ctx, "upload"), measured());
   } catch (error) {
     if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
     throw new AppError(
@@ -60,6 +61,21 @@ export async function storeFile(
   };
   await ctx.writer.write({ file: store.insertFile(file) });
   return getFile(ctx, id);
+}
+
+/** Longer no upload is silent: a client that sends nothing is cut off before. */
+const SILENT_UPLOAD_MS = 3_600_000;
+
+/**
+ * Removes what uploads have left whose process was killed. On a shared database the folder may be that of
+ * other processes, too, so that only what nobody writes to any more is taken for left.
+ */
+export async function removeLeftUploads(ctx: Context): Promise<void> {
+  const owner = ctx.isExclusive ? writtenBy(ctx, "upload").owner : undefined;
+  await removeLeftovers(ctx, join(ctx.config.filesDir, UPLOADS), {
+    owner,
+    before: ctx.clock.now() - SILENT_UPLOAD_MS,
+  });
 }
 
 type Room = { bytes: number; refusal: string };

@@ -69,7 +69,9 @@ async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> 
 async function isJsonl({ files }: Context, { path, name }: NamedFile): Promise<boolean> {
   if (/\.(jsonl|ndjson)$/i.test(name)) return true;
   if (/\.(csv|txt)$/i.test(name)) return false;
-  const start = await readingErrors(name, () => files.readStart(path, 64));
+  const start = await files.readStart(path, 64).catch((error: unknown) => {
+    throw explainReading(name, error);
+  });
   return start
     .toString()
     .replace(/^\uFEFF/, "")
@@ -88,11 +90,7 @@ async function* readJsonlRows(
   context: RowContext,
   seen: Set<string>,
 ): AsyncGenerator<PreparedRow> {
-  const lines = readLines(files, path);
-  for (;;) {
-    const { value, done } = await readingErrors(name, () => lines.next());
-    if (done) return;
-    const { number: row, text } = value;
+  for await (const { number: row, text } of explained(name, readLines(files, path))) {
     const { names, line, issues } = readJsonlLine(text);
     for (const one of names) seen.add(one);
     if (seen.size > MOST_NAMES)
@@ -106,7 +104,7 @@ async function* readJsonlRows(
 }
 
 async function readHeader({ files }: Context, { path, name }: NamedFile): Promise<string[]> {
-  const { value: header } = await readingErrors(name, () => readCsv(files, path).next());
+  const header = await firstOf(explained(name, readCsv(files, path)));
   if (!header) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
   const issues = headerIssues(header);
   if (issues.length > 0)
@@ -135,11 +133,10 @@ async function* readCsvRows(
   context: RowContext,
 ): AsyncGenerator<PreparedRow> {
   const readRow = createRowReader(columns);
-  const records = readCsv(files, path);
-  await records.next();
-  for (let row = 1; ; row++) {
-    const { value: cells, done } = await readingErrors(name, () => records.next());
-    if (done) return;
+  let row = -1;
+  for await (const cells of explained(name, readCsv(files, path))) {
+    row++;
+    if (row === 0) continue; // the header
     if (cells.length !== columns.length) {
       const message = `the row has ${cells.length} cells, the header ${columns.length}`;
       yield { row, value: null, issues: [{ field: "", message }] };
@@ -152,14 +149,24 @@ async function* readCsvRows(
   }
 }
 
-async function readingErrors<T>(name: string, read: () => Promise<T>): Promise<T> {
+/** What a reader of the file gives, its errors being told to the client. */
+async function* explained<T>(name: string, items: AsyncIterable<T>): AsyncGenerator<T> {
   try {
-    return await read();
+    yield* items;
   } catch (error) {
-    if (error instanceof TextFileError)
-      throw invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);
-    if (error instanceof Error && "code" in error && error.code === "EACCES")
-      throw invalid([{ path: "inputFile", message: `${name} cannot be read (permission denied)` }]);
-    throw error;
+    throw explainReading(name, error);
   }
+}
+
+async function firstOf<T>(items: AsyncIterable<T>): Promise<T | undefined> {
+  for await (const item of items) return item;
+  return undefined;
+}
+
+function explainReading(name: string, error: unknown): unknown {
+  if (error instanceof TextFileError)
+    return invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);
+  if (error instanceof Error && "code" in error && error.code === "EACCES")
+    return invalid([{ path: "inputFile", message: `${name} cannot be read (permission denied)` }]);
+  return error;
 }

@@ -1,16 +1,18 @@
+import { basename, dirname } from "node:path";
+
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
-import { randomBase32 } from "../lib/ids.ts";
 import { PathError, prepareFileInside } from "../lib/paths.ts";
-import { explainWriting, writeWhole } from "../lib/write-whole.ts";
+import { explainWriting, removeLeftovers, writeWhole } from "../lib/write-whole.ts";
 import type { Batch } from "../store/batches.ts";
 import { askForOutput, endOutput, findOutput, takeOutput } from "../store/outputs.ts";
 import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 import { formatOf } from "./output-path.ts";
 import { streamResults } from "./results.ts";
+import { writtenBy } from "./written-by.ts";
 
 /**
  * Writes the output files of batches that have ended, one after the other, until there is none left
@@ -20,26 +22,35 @@ import { streamResults } from "./results.ts";
 export async function writeOutputs(ctx: Context, node: number): Promise<void> {
   for (;;) {
     if ((await readRows(ctx.client, findOutput(node))).length === 0) return;
-    const { taken } = await ctx.writer.write({ taken: takeOutput(node, ctx.clock.now()) });
+    const { next, taken } = await ctx.writer.write({
+      next: findOutput(node),
+      taken: takeOutput(node, ctx.clock.now()),
+    });
     const [row] = taken.rows;
     if (!row) return;
     const batch = await getBatch(ctx, row.id);
-    const error = await writeOutput(ctx, batch);
+    const error = await writeOutput(ctx, batch, next.rows[0]?.isAgain === 1);
     await ctx.writer.write({ ended: endOutput(batch.seq, node, error, ctx.clock.now()) });
     ctx.signals.emit("events", undefined);
   }
 }
 
-/** Returns why the file could not be written, or `null`. */
-async function writeOutput(ctx: Context, batch: Batch): Promise<string | null> {
+/**
+ * Returns why the file could not be written, or `null`. `isAgain`: somebody began to write it and was
+ * killed, or is too slow to prove that it lives; what that has written until now is removed.
+ */
+async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promise<string | null> {
   const outputFile = batch.outputFile ?? "";
   const format = formatOf(outputFile) ?? "csv";
   try {
     const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile);
+    const by = writtenBy(ctx, `output ${batch.seq}`);
+    if (isAgain)
+      await removeLeftovers(ctx, dirname(path), { ...by, before: 0, name: basename(path) });
     await writeWhole(
-      ctx.files,
+      ctx,
       path,
-      randomBase32(ctx.random, 8),
+      by,
       streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true }),
     );
     return null;

@@ -1,15 +1,15 @@
 import type { Statement } from "../db/unit.ts";
 
 /** An output that nobody writes: a node that looks for one writes none, whatever its row says. */
-const NEXT = `SELECT seq FROM batches
+const NEXT = `FROM batches
   WHERE output_status IN ('pending', 'writing')
     AND (output_status = 'pending' OR output_owner IS NULL OR output_owner = ?
          OR output_owner NOT IN (SELECT seq FROM nodes))
   LIMIT 1`;
 
-/** Whether there is an output file to write: a row if so. */
-export function findOutput(node: number): Statement<{ seq: number }> {
-  return { sql: NEXT, args: [node] };
+/** The output file to write next, if there is one, and whether somebody has begun to write it. */
+export function findOutput(node: number): Statement<{ isAgain: number }> {
+  return { sql: `SELECT output_status = 'writing' AS isAgain ${NEXT}`, args: [node] };
 }
 
 /**
@@ -19,7 +19,7 @@ export function findOutput(node: number): Statement<{ seq: number }> {
 export function takeOutput(node: number, now: number): Statement<{ id: string }> {
   return {
     sql: `UPDATE batches SET output_status = 'writing', output_owner = ?, output_at = ?
-          WHERE seq = (${NEXT}) RETURNING id`,
+          WHERE seq = (SELECT seq ${NEXT}) RETURNING id`,
     args: [node, now, node],
   };
 }

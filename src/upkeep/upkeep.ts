@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { createLoop, type Loop } from "../lib/loop.ts";
 import { sweepAll } from "../services/batch-sweeps.ts";
 import { watchBudgets } from "../services/budgets.ts";
+import { removeLeftUploads } from "../services/files.ts";
 import { removeSilentDrafts } from "../services/ingest.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
@@ -59,6 +60,9 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
   ];
   const pruning = [
+    every(PRUNE_EVERY_MS, "What killed uploads have left could not be removed", () =>
+      removeLeftUploads(ctx),
+    ),
     every(PRUNE_EVERY_MS, "Old events could not be removed", () => pruneHistory(ctx)),
     every(PRUNE_EVERY_MS, "Old metrics could not be removed", () => pruneMetrics(ctx)),
   ];

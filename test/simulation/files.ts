@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 
 import type { FileSystem } from "../../src/lib/file-system.ts";
 
@@ -50,6 +50,10 @@ export function createFiles(): FileSystem & { put(path: string, text: string): v
       files.delete(from);
     },
     remove: async (path) => void files.delete(path),
+    async *namesIn(path) {
+      for (const file of files.keys()) if (dirname(file) === path) yield basename(file);
+    },
+    changedAt: async (path) => (files.has(path) ? 0 : undefined),
     space: async () => ({ free: 1e12, total: 2e12 }),
   };
 }
