@@ -20,6 +20,7 @@ import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { createProbes } from "./providers/probe.ts";
 import { startTokenThread } from "./providers/token-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
+import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 
 export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
@@ -72,6 +73,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     await database.close();
     throw error;
   });
+  reportDamage(ctx, database.damage);
   const parts = createParts(ctx);
   const auditLog = createAuditLog(ctx);
   auditLog.start();

@@ -8,8 +8,10 @@ import type { Clock } from "../lib/clock.ts";
 import { FOLDER_MODE } from "../lib/file-system.ts";
 import { StartError } from "../lib/start-error.ts";
 import { withoutSecrets } from "../lib/urls.ts";
+import { checkForDamage, type Damage } from "./damage.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
+import { patientFetch } from "./patient-fetch.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
 export type Db = LibSQLDatabase;
@@ -21,11 +23,16 @@ export type Database = {
   writer: Writer;
   /** Only this process can have the database open, so that whatever another one owned is orphaned. */
   isExclusive: boolean;
+  /** Resolves when the file has been read whole, with what is wrong with it, if anything is. */
+  damage: Promise<Damage | undefined>;
   close(): Promise<void>;
 };
 
 /** Only a person with another tool can hold the file, and not for long. */
 const BUSY_TIMEOUT_MS = 2000;
+
+/** A server that has not answered by then is taken for unreachable. */
+const SERVER_TIMEOUT_MS = 30_000;
 
 const PRAGMAS = [
   "journal_mode = WAL",
@@ -49,9 +56,15 @@ export async function openDatabase(
   try {
     const client =
       path === undefined
-        ? createClient({ url, ...(authToken === undefined ? {} : { authToken }) })
+        ? createClient({
+            url,
+            fetch: patientFetch(clock, SERVER_TIMEOUT_MS),
+            ...(authToken === undefined ? {} : { authToken }),
+          })
         : createLocalClient(path, BUSY_TIMEOUT_MS);
     try {
+      const check = path === undefined ? undefined : await checkForDamage(client, path, clock);
+      if (check?.atStart) throw damaged(path ?? "", check.atStart);
       if (path !== undefined)
         for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
       const db = drizzle({ client, casing: "snake_case" });
@@ -62,6 +75,7 @@ export async function openDatabase(
         client,
         writer,
         isExclusive: path !== undefined,
+        damage: check?.whole ?? Promise.resolve(undefined),
         async close() {
           if (client.closed) return;
           await writer.settled();
@@ -120,9 +134,17 @@ function explainOpening(error: unknown, where: string, secrets: (string | undefi
     return new StartError(
       `${where} is not a database. Move it away, or set DATABASE_URL to another file.`,
     );
+  if (/SQLITE_CORRUPT|malformed/i.test(text)) return damaged(where, { found: why });
   if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)/i.test(text))
     return new StartError(`Cannot write the database ${where}: ${why}.`);
   return new StartError(`Cannot open the database ${where}: ${why}.`);
+}
+
+function damaged(path: string, { found }: Damage): StartError {
+  return new StartError(
+    `The database ${path} is damaged: ${found}. Restore a backup, or save what can be read with ` +
+      "`sqlite3 FILE .recover`; keep the damaged file until then.",
+  );
 }
 
 function reason(error: unknown): string {

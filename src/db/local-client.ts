@@ -62,8 +62,8 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
 
   function batch(statements: (InStatement | [string, InArgs?])[], begin: string): ResultSet[] {
     let index = 0;
-    run(begin, undefined);
     try {
+      run(begin, undefined);
       const results: ResultSet[] = [];
       for (const statement of statements) {
         results.push(run(...toPair(statement)));
@@ -72,8 +72,16 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
       run("COMMIT", undefined);
       return results;
     } catch (error) {
-      if (database.inTransaction) run("ROLLBACK", undefined);
+      rollBack();
       throw new LibsqlBatchError(messageOf(error), index, codeOf(error));
+    }
+  }
+
+  function rollBack(): void {
+    try {
+      if (database.inTransaction) run("ROLLBACK", undefined);
+    } catch {
+      // What made it necessary is told; SQLite rolls back by itself where it cannot be asked to.
     }
   }
 

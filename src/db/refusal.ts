@@ -17,6 +17,11 @@ export class NotStorable extends TypeError {
   override readonly name = "NotStorable";
 }
 
+/** A server could not be reached, or did not answer in time. */
+export class Unreachable extends Error {
+  override readonly name = "Unreachable";
+}
+
 /**
  * Decides it for the local driver, whose codes are SQLite's, and for a libSQL server, which has these
  * and some of its own, and answers 4xx to what it cannot read. An error in reading an answer, such as
@@ -33,6 +38,26 @@ export function fateOf(error: unknown): Fate {
   return CLOSED_DOORS.has(status) ? "unable" : "unknown";
 }
 
+/**
+ * Why the database cannot do its work at present, for a person: `undefined` where the error is no trouble
+ * of the database, but of what was said to it, or a bug. What is in trouble may be well again in a moment.
+ */
+export function troubleOf(error: unknown): string | undefined {
+  if (causesOf(error).some((cause) => cause instanceof Unreachable))
+    return "The database cannot be reached";
+  const { code } = driverError(error) ?? {};
+  if (code === undefined || code === "UNKNOWN" || fateOf(error) === "refused") return undefined;
+  return TROUBLES.find(([pattern]) => pattern.test(code))?.[1] ?? "The database cannot be reached";
+}
+
+const TROUBLES: [RegExp, string][] = [
+  [/FULL/, "The disk of the database is full"],
+  [/BUSY|LOCKED|BLOCKED/, "The database is busy"],
+  [/READONLY|PERM|AUTH/, "The database cannot be written"],
+  [/CORRUPT|NOTADB/, "The database is damaged"],
+  [/^SQLITE_/, "The database cannot be read or written"],
+];
+
 /** Its answer was more than a server sends at a time; nothing took effect. */
 export function isAnswerTooLarge(error: unknown): boolean {
   return driverError(error)?.code === "RESPONSE_TOO_LARGE";
@@ -47,9 +72,14 @@ export function culpritOf(error: unknown): number | undefined {
 
 /** What the driver said, which drizzle wraps. */
 function driverError(error: unknown): LibsqlError | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof LibsqlError) return cause;
-  return undefined;
+  return causesOf(error).find((cause) => cause instanceof LibsqlError);
+}
+
+/** An error and what it wraps. */
+function causesOf(error: unknown): Error[] {
+  const causes: Error[] = [];
+  for (let cause = error; cause instanceof Error; cause = cause.cause) causes.push(cause);
+  return causes;
 }
 
 const UNABLE =

@@ -1,7 +1,7 @@
 import type { Client, ResultSet } from "@libsql/client";
 
 import { type Clock, nextRound } from "../lib/clock.ts";
-import { culpritOf, fateOf } from "./refusal.ts";
+import { culpritOf, fateOf, troubleOf } from "./refusal.ts";
 import { sizeOf, toStorable } from "./storable.ts";
 import {
   nameResults,
@@ -24,6 +24,8 @@ export type Writer = {
   write<U extends Unit>(unit: U): Promise<ResultOf<U>>;
   /** Commits what is planned, and then changes what is remembered of it. */
   carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
+  /** Why the last commit failed, where that is not for what it said; `null` once one has succeeded. */
+  trouble(): string | null;
   /** Resolves when everything written so far is committed or rejected. */
   settled(): Promise<void>;
 };
@@ -46,12 +48,13 @@ type Waiting = {
  */
 export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">): Writer {
   let waiting: Waiting[] = [];
+  let trouble: string | null = null;
   let draining: Promise<void> | undefined;
 
   async function drain(): Promise<void> {
     do {
       await nextRound(clock);
-      await commit(client, takeGroup());
+      await commit(client, takeGroup(), (error) => (trouble = error && (troubleOf(error) ?? null)));
     } while (waiting.length > 0);
     draining = undefined;
   }
@@ -88,6 +91,7 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
       plan.committed(results);
       return results;
     },
+    trouble: () => trouble,
     async settled() {
       await draining;
     },
@@ -99,37 +103,50 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
  * to blame; where that is not told, in halves, until the unit is alone. Where it is unable, it is asked
  * once more. Where nobody knows what was committed, everybody is told so.
  */
-async function commit(client: Client, group: Waiting[], isSecond = false): Promise<void> {
+async function commit(
+  client: Client,
+  group: Waiting[],
+  tell: Tell,
+  isSecond = false,
+): Promise<void> {
   if (group.length === 0) return;
   try {
     const results = await client.batch(
       group.flatMap(({ statements }) => statements),
       "write",
     );
+    tell(null);
     let from = 0;
     for (const { statements, resolve } of group)
       resolve(results.slice(from, (from += statements.length)));
   } catch (error) {
     const fate = fateOf(error);
-    if (fate === "unable" && !isSecond) await commit(client, group, true);
-    else if (fate === "refused" && group.length > 1) await split(client, group, error);
-    else for (const { reject } of group) reject(error);
+    if (fate === "unable" && !isSecond) await commit(client, group, tell, true);
+    else if (fate === "refused" && group.length > 1) await split(client, group, error, tell);
+    else {
+      tell(error instanceof Error ? error : new Error(String(error)));
+      for (const { reject } of group) reject(error);
+    }
   }
 }
 
-async function split(client: Client, group: Waiting[], error: unknown): Promise<void> {
+/** Hears of each commit how it ended. */
+type Tell = (error: Error | null) => void;
+
+async function split(client: Client, group: Waiting[], error: unknown, tell: Tell): Promise<void> {
   const culprit = unitAt(group, culpritOf(error));
   if (culprit) {
     culprit.reject(error);
     await commit(
       client,
       group.filter((one) => one !== culprit),
+      tell,
     );
     return;
   }
   const middle = Math.ceil(group.length / 2);
-  await commit(client, group.slice(0, middle));
-  await commit(client, group.slice(middle));
+  await commit(client, group.slice(0, middle), tell);
+  await commit(client, group.slice(middle), tell);
 }
 
 /** The unit that has the statement at a place in the group. */

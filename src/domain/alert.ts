@@ -10,6 +10,8 @@ export const ALERT_CODES = [
   "queue.stuck",
   /** The disk of the data folder is nearly full. */
   "disk.nearly_full",
+  /** The file of the database is damaged. */
+  "database.damaged",
   /** Counters differ from the rows they count; the batch. */
   "invariant.violated",
   /** A webhook was disabled because it kept failing or said that it is gone; the webhook. */

@@ -4,6 +4,7 @@ import { HTTPException } from "hono/http-exception";
 import { routePath } from "hono/route";
 
 import type { Context as AppContext } from "../context.ts";
+import { troubleOf } from "../db/refusal.ts";
 import { PASSED_ON } from "../domain/request.ts";
 import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
@@ -166,12 +167,15 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
     const code = BY_STATUS[error.status];
     if (code) return errorAnswer(c, code, error.message);
   }
+  const trouble = troubleOf(error);
   log.error("{method} {path} failed: {error}", {
     method: c.req.method,
     path: c.req.path,
     requestId: c.var.requestId,
     error,
   });
+  if (trouble !== undefined)
+    return errorAnswer(c, "SERVICE_UNAVAILABLE", `${trouble}; try again in a moment`);
   return errorAnswer(
     c,
     "INTERNAL_ERROR",

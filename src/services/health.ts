@@ -1,19 +1,24 @@
 import type { Context } from "../context.ts";
+import { troubleOf as databaseTrouble } from "../db/refusal.ts";
 import { troubleOf } from "../domain/health.ts";
 import { AppError } from "../errors.ts";
 import { COUNTER_DIFFERENCES, type Difference } from "../store/counters.ts";
 import { readRows } from "../store/rows.ts";
+import { TRIAL_WRITE } from "../store/trial-write.ts";
 import type { EngineProbe } from "./status.ts";
 
 /**
- * Throws `SERVICE_UNAVAILABLE` unless the database answers and, where this process runs tasks, the engine
+ * Throws `SERVICE_UNAVAILABLE` unless the database answers, takes what is written, and, where this process runs tasks, the engine
  * does, and can save what it does.
  */
 export async function requireReady(ctx: Context, engine: EngineProbe): Promise<void> {
   try {
     await ctx.client.execute("SELECT 1 FROM tasks LIMIT 1");
-  } catch {
-    throw new AppError("SERVICE_UNAVAILABLE", "The database does not answer");
+    // Who is not ready is sent nothing, so that nothing else would find out that it can write again.
+    if (ctx.writer.trouble() !== null) await ctx.writer.write(TRIAL_WRITE);
+  } catch (error) {
+    const why = databaseTrouble(error) ?? "The database does not answer";
+    throw new AppError("SERVICE_UNAVAILABLE", why);
   }
   if (ctx.config.role === "api") return;
   const state = engine();

@@ -1,4 +1,5 @@
 import type { Context, ProviderLive } from "../context.ts";
+import { troubleOf as databaseTrouble } from "../db/refusal.ts";
 import {
   type EngineState,
   type Health,
@@ -92,8 +93,9 @@ async function examineDatabase(ctx: Context): Promise<ServiceHealth> {
   let lastError: string | null = null;
   try {
     await ctx.client.execute("SELECT seq, status FROM tasks ORDER BY seq DESC LIMIT 1");
-  } catch {
-    lastError = "The query failed";
+    lastError = ctx.writer.trouble();
+  } catch (error) {
+    lastError = databaseTrouble(error) ?? "The query failed";
   }
   const queryTime = Math.round((ctx.clock.monotonic() - begun) * 100) / 100_000;
   return judge(
@@ -104,7 +106,7 @@ async function examineDatabase(ctx: Context): Promise<ServiceHealth> {
       kind: ctx.isExclusive ? "file" : "server",
     },
     {
-      unhealthy: [lastError !== null && "The database does not answer"],
+      unhealthy: [lastError ?? false],
       degraded: [queryTime > SLOW_QUERY_SECONDS && `A small query took ${queryTime} s`],
     },
   );
