@@ -56,6 +56,7 @@ export function createContext(
     meters: createMeters(
       METERS,
       "gptrunner_",
+      "model",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
     ),
     unfinished: new Set(),

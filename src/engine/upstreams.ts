@@ -13,6 +13,8 @@ import { background } from "../lib/background.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
 import type { Called } from "./outcome.ts";
 
+/** Models of providers that are known at a time; clients may invent names. */
+const MOST_UPSTREAMS = 1000;
 /** Of how many batches the length of answers is remembered. */
 const BATCHES_REMEMBERED = 1000;
 
@@ -99,7 +101,7 @@ export function createUpstreams(
     maxMs: Math.max(config.retryBaseMs * 2, Math.min(config.retryMaxMs, LONGEST_OPEN_MS)),
   };
   const sites = config.providers.map((provider, index) => createSite(provider, index, openMs));
-  const routes = new Map<string, Route[]>();
+  const routes = new BoundedMap<string, Route[]>(MOST_UPSTREAMS);
   const upstreams = new Map<string, Upstream>();
   /** Processes that configured limits are divided among. */
   let parts = ctx.live.nodes;
@@ -135,9 +137,19 @@ export function createUpstreams(
         price,
       };
       upstream = { site, account, model, isFlex, pacer, ...fresh };
+      if (upstreams.size >= MOST_UPSTREAMS) forgetOne();
       upstreams.set(name, upstream);
     }
     return upstream;
+  }
+
+  /** What was learned of a model that has no calls now will be learned again. */
+  function forgetOne(): void {
+    for (const [name, { pacer }] of upstreams)
+      if (pacer.inFlight() === 0) {
+        upstreams.delete(name);
+        return;
+      }
   }
 
   function probe(site: Site, { key, breaker }: Account, which: Breaker): void {

@@ -20,12 +20,20 @@ export type Meters<Name extends string> = {
 
 type Histogram = { counts: number[]; sum: number };
 
-/** `bounds` are the upper bounds of every histogram's buckets, in its unit; a last bucket has none. */
+/** Beyond so many, new values of labels that clients choose are counted as `other`. */
+const MOST_SERIES = 300;
+
+/**
+ * `bounds` are the upper bounds of every histogram's buckets, in its unit; a last bucket has none.
+ * `openLabel` is the label whose values come from outside, so that there is no end of them.
+ */
 export function createMeters<Name extends string>(
   table: Record<Name, { kind: MeterKind; help: string }>,
   prefix: string,
   bounds: readonly number[],
+  openLabel: string,
 ): Meters<Name> {
+  const chosen = new RegExp(`(^|,)${openLabel}="(?:[^"\\\\]|\\\\.)*"`);
   const values = new Map<Name, Map<Labels, number>>();
   const histograms = new Map<Name, Histogram>();
   for (const name of Object.keys(table) as Name[])
@@ -50,12 +58,22 @@ export function createMeters<Name extends string>(
     yield `${full}_count ${below}`;
   }
 
+  function seriesOf(known: Map<Labels, number>, labels: Labels): Labels {
+    if (known.size < MOST_SERIES || known.has(labels)) return labels;
+    return labels.replace(chosen, `$1${openLabel}="other"`);
+  }
+
   return {
     add(name, labels, by = 1) {
       const known = values.get(name);
-      known?.set(labels, (known.get(labels) ?? 0) + by);
+      if (!known) return;
+      const series = seriesOf(known, labels);
+      known.set(series, (known.get(series) ?? 0) + by);
     },
-    set: (name, labels, value) => values.get(name)?.set(labels, value),
+    set(name, labels, value) {
+      const known = values.get(name);
+      known?.set(seriesOf(known, labels), value);
+    },
     clear: (name) => values.get(name)?.clear(),
     observe(name, counts, sum) {
       const histogram = histograms.get(name);

@@ -1,3 +1,4 @@
+import { BoundedMap } from "../lib/bounded-map.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { ErrorWords } from "./error-words.ts";
 
@@ -53,12 +54,15 @@ const STATUSES = new Set([400, 422, 500, 501]);
 /** A provider that refuses one parameter after the other is tried so often. */
 export const MOST_ADJUSTMENTS = 4;
 
+/** Clients may invent names. */
+const MOST_MODELS = 1000;
+
 /**
  * What a provider's models were found to refuse, so that it is not tried with each call again. By
  * model, because servers have models of many makers.
  */
 export function createAdjustments() {
-  const known = new Map<string, Set<Adjustment>>();
+  const known = new BoundedMap<string, Set<Adjustment>>(MOST_MODELS);
   return {
     /** The body as the model takes it, and what was changed for that. */
     apply(body: JsonObject): { body: JsonObject; adjusted: string[] } {

@@ -58,6 +58,7 @@ export function createExposition(
     meters.set("build_info", label("version", version), 1);
     const state = engine();
     meters.set("calls_in_flight", "", state?.inFlight ?? 0);
+    meters.clear("provider_throttle_wait_seconds");
     for (const [i, live] of ctx.live.providers().entries())
       setProvider(label("provider", ctx.config.providers[i]?.name ?? ""), live);
     meters.set("connections_open", "", connections);
