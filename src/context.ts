@@ -111,6 +111,8 @@ export type Context = {
   /** For ids and jitter; keys and secrets have a source of their own (`lib/secrets.ts`). */
   random: Random;
   files: FileSystem;
+  /** The drafts of batches that this process writes at present. */
+  drafts: Set<string>;
   /** The temporary files that this process writes at present. */
   unfinished: Set<string>;
   /** Starts a worker thread of the engine. */

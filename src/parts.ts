@@ -13,7 +13,6 @@ import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
-import { removeAbandonedDrafts } from "./services/ingest.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
@@ -56,9 +55,10 @@ export function createContext(
     meters: createMeters(
       METERS,
       "gptrunner_",
-      "model",
       BUCKET_BOUNDS_MS.map((ms) => ms / 1000),
+      "model",
     ),
+    drafts: new Set(),
     unfinished: new Set(),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     live: { waitingOf: () => null, providers: () => [], nodes: 1 },
@@ -118,7 +118,6 @@ export function createParts(ctx: Context): Parts {
     keyWatch,
     engineState: () => (isExecuting ? engine.state() : undefined),
     async start() {
-      if (ctx.isExclusive) await removeAbandonedDrafts(ctx);
       for (const part of parts) {
         started.push(part);
         await part.start();

@@ -55,7 +55,9 @@ function checkInThread(path: string): Promise<Damage | undefined> {
 }
 
 function toDamage(lines: string[]): Damage | undefined {
-  return lines.length === 1 && lines[0] === "ok" ? undefined : { found: lines.join("; ").replaceAll("\n", "; ") };
+  return lines.length === 1 && lines[0] === "ok"
+    ? undefined
+    : { found: lines.join("; ").replaceAll("\n", "; ") };
 }
 
 function sizeOf(path: string): number {

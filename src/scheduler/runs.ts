@@ -13,7 +13,7 @@ import { AppError } from "../errors.ts";
 import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
 import { requireBudget } from "../services/budgets.ts";
-import { discardDrafts, hasDrafts } from "../services/ingest.ts";
+import { discardDrafts, hasDrafts } from "../services/drafts.ts";
 import { cancelBatch, executeBatch } from "../services/run-batch.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";

@@ -7,19 +7,14 @@ import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
 import type { Caller } from "./caller.ts";
+import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
-import {
-  type Checked,
-  checkRows,
-  discardDraft,
-  type InputKind,
-  type RowSource,
-  writeRows,
-} from "./ingest.ts";
+import { type Checked, checkRows, requireDiskSpace, writeRows } from "./ingest.ts";
 import { type BatchInput, openInputFile } from "./input-files.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
-import { type PreparedRow, prepareTask, type RowContext } from "./prepare-row.ts";
+import { type PreparedRow, prepareTask, type RowContext, type RowSource } from "./prepare-row.ts";
+import type { InputKind } from "./row-issues.ts";
 
 export type BatchDraft = {
   id?: string | undefined;
@@ -71,6 +66,7 @@ export async function createBatch(
   const rows = { batchId: id, config, compose, defaultModel, isScoped };
   const { kind, source, columns } = await openInput(ctx, input, rows);
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
+  await requireDiskSpace(ctx, checked);
   const batch: NewBatch = {
     draft: `~${draft}${randomBase32(ctx.random, 16)}`,
     id,
@@ -88,7 +84,10 @@ export async function createBatch(
     trace: ctx.tracing.current(),
     now,
   };
-  const taskCount = await ingest(ctx, batch, kind, source, checked);
+  ctx.drafts.add(batch.draft);
+  const taskCount = await ingest(ctx, batch, kind, source, checked).finally(() =>
+    ctx.drafts.delete(batch.draft),
+  );
   if (taskCount === undefined) {
     await discardDraft(ctx, batch.draft);
     const raced = await findReplay(ctx, idempotency);

@@ -1,38 +1,31 @@
 import type { Context } from "../context.ts";
-import { AppError, invalid } from "../errors.ts";
+import { AppError } from "../errors.ts";
 import { nextRound } from "../lib/clock.ts";
-import { hash53 } from "../lib/hash.ts";
 import {
-  DRAFTS,
-  findDrafts,
-  findSilentDrafts,
   findTaken,
   findUsedKeys,
   insertRows,
   type NewBatch,
   type NewRow,
   openDraft,
-  removeFromDraft,
 } from "../store/ingest.ts";
 import { readRows } from "../store/rows.ts";
+import { discardDraft, isLeft } from "./drafts.ts";
 import { refusalOf } from "./models.ts";
-import type { PreparedRow } from "./prepare-row.ts";
+import type { PreparedRow, RowSource } from "./prepare-row.ts";
+import { type InputKind, IssueList } from "./row-issues.ts";
+import { SeenNames } from "./seen-names.ts";
 
-/** Reads the input from its start; called once for each pass. */
-export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
-
-export type RowIssue = { row: number; field: string; message: string };
-
-const MAX_ISSUES = 100;
+/** Bytes of rows that are held at a time, and committed together. */
+const MOST_CHUNK_BYTES = 2_000_000;
+/** Different models that the rows of a batch may name, and lanes that they then have. */
+const MOST_MODELS = 1000;
 
 /** What a row takes besides its texts. */
 const ROW_BYTES = 200;
 
-/** Rows of a file are reported by number, tasks of a request by their path in it. */
-export type InputKind = "file" | "inline";
-
-/** What checking an input found: how many rows it has, and which replace tasks of a bare batch. */
-export type Checked = { rows: number; adoptedIds: Set<string> };
+/** What checking an input found: how many rows it has, about how many bytes, and which replace tasks of a bare batch. */
+export type Checked = { rows: number; bytes: number; adoptedIds: Set<string> };
 
 /**
  * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first
@@ -45,33 +38,47 @@ export async function checkRows(
   source: RowSource,
 ): Promise<Checked> {
   const issues = new IssueList(kind);
-  const ids = new SeenIds(batch.id);
-  const keys = new Map<string, number>();
+  // An id that is made of the row's number is unique by itself.
+  const ids = new SeenNames(({ row, value }) =>
+    value?.id === `${batch.id}-${row}` ? null : value?.id,
+  );
+  const keys = new SeenNames(({ value }) => value?.idempotencyKey);
   const models = new Map<string, string | null>();
   const adoptedIds = new Set<string>();
   const most = ctx.config.maxBatchBytes || Infinity;
   let [rows, bytes] = [0, 0];
   for await (const chunk of chunksOf(ctx, source())) {
     const rowOf = new Map<string, number>();
-    for (const { row: number, value: row, issues: wrong } of chunk) {
+    const rowOfKey = new Map<string, number>();
+    for (const one of chunk) {
+      const { row: number, value: row, issues: wrong } = one;
       rows++;
       for (const { field, message } of wrong) issues.add(number, field, message);
       if (!row) continue;
       bytes += sizeOfRow(row);
       if (bytes > most) throw tooLarge(number, bytes, most);
-      ids.add(row.id, number);
+      ids.add(one);
+      keys.add(one);
       rowOf.set(row.id, number);
       let refusal = models.get(row.model);
-      if (refusal === undefined) models.set(row.model, (refusal = await refusalOf(ctx, row.model)));
+      if (refusal === undefined) {
+        models.set(row.model, (refusal = await refusalOf(ctx, row.model)));
+        if (models.size > MOST_MODELS) throw tooManyModels(number);
+      }
       if (refusal !== null) issues.add(number, "model", refusal);
-      if (row.idempotencyKey === null) continue;
-      if (keys.has(row.idempotencyKey))
-        issues.add(number, "idempotencyKey", "stands in an earlier row already");
-      keys.set(row.idempotencyKey, number);
+      if (row.idempotencyKey !== null) rowOfKey.set(row.idempotencyKey, number);
     }
+    if (rowOfKey.size > 0)
+      for (const { key } of await readRows(
+        ctx.client,
+        findUsedKeys(batch.apiKey, [...rowOfKey.keys()]),
+      ))
+        issues.add(rowOfKey.get(key) ?? 0, "idempotencyKey", "was used before", true);
     const found = findTaken([...rowOf.keys()]);
     for (const taken of await readRows(ctx.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
+      else if (ctx.isExclusive && isLeft(ctx, taken.batchId))
+        await discardDraft(ctx, taken.batchId);
       else
         issues.add(
           rowOf.get(taken.id) ?? 0,
@@ -80,15 +87,39 @@ export async function checkRows(
           true,
         );
   }
-  for await (const { id, row, before } of ids.duplicates(source))
-    issues.add(row, "id", `${id} is the id of row ${before} already`);
-  if (keys.size > 0)
-    for (const { key } of await readRows(ctx.client, findUsedKeys(batch.apiKey, [...keys.keys()])))
-      issues.add(keys.get(key) ?? 0, "idempotencyKey", "was used before", true);
+  for await (const { name, row, before } of ids.duplicates(source))
+    issues.add(row, "id", `${name} is the id of row ${before} already`);
+  for await (const { row, before } of keys.duplicates(source))
+    issues.add(row, "idempotencyKey", `is that of row ${before} already`);
   if (rows === 0)
     throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
   issues.throwIfAny();
-  return { rows, adoptedIds };
+  return { rows, bytes, adoptedIds };
+}
+
+function tooManyModels(row: number): AppError {
+  return new AppError(
+    "VALIDATION_ERROR",
+    `The rows up to ${row} name more than ${MOST_MODELS} different models; divide the input`,
+  );
+}
+
+/** Room that is left to the database, and to all else, when a batch is stored. */
+const SPARE_BYTES = 64 * 1024 * 1024;
+/** Of the rows, their indexes and pages that are not full. */
+const STORED_SHARE = 1.2;
+
+/** Throws where the disk has no room for a batch, as far as this process can tell, before any of it is written. */
+export async function requireDiskSpace(ctx: Context, { rows, bytes }: Checked): Promise<void> {
+  if (!ctx.isExclusive) return;
+  const needed = Math.ceil(bytes * STORED_SHARE);
+  const { free } = await ctx.files.space(ctx.config.dataDir);
+  if (needed < free - SPARE_BYTES || needed < SPARE_BYTES) return;
+  throw new AppError(
+    "SERVICE_UNAVAILABLE",
+    `The disk is too full: the ${rows} rows take about ${needed} bytes, and ${free} are free, of which ` +
+      `${SPARE_BYTES} are kept for other work`,
+  );
 }
 
 function tooLarge(row: number, bytes: number, most: number): AppError {
@@ -99,10 +130,11 @@ function tooLarge(row: number, bytes: number, most: number): AppError {
   );
 }
 
-/** What a row takes in memory, and about what it takes in the database. */
-export function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
-  return (
-    body.length + (prompt?.length ?? 0) + (metadata?.length ?? 0) + (cells?.length ?? 0) + ROW_BYTES
+/** About what a row takes in the database. */
+function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
+  return [body, prompt, metadata, cells].reduce(
+    (sum, text) => sum + (text === null ? 0 : Buffer.byteLength(text)),
+    ROW_BYTES,
   );
 }
 
@@ -148,132 +180,22 @@ export async function writeRows(
   return { written, models, adopted };
 }
 
-/** Removes a draft, a chunk at a time. */
-export async function discardDraft(
-  ctx: Pick<Context, "writer" | "chunks">,
-  draft: string,
-): Promise<void> {
-  for (;;) {
-    const { tasks } = await ctx.writer.write(removeFromDraft(draft, ctx.chunks.ingest));
-    if (tasks.changed === 0) return;
-  }
-}
-
-/**
- * Ids of a whole file in eight bytes each: what is kept of an id is a hash. Those that may be there
- * twice are looked at again at the end. Ids made of the row's number are not kept.
- */
-class SeenIds {
-  readonly #generated: string;
-  #hashes = new Float64Array(1024);
-  #size = 0;
-
-  constructor(batchId: string) {
-    this.#generated = `${batchId}-`;
-  }
-
-  add(id: string, row: number): void {
-    if (id === `${this.#generated}${row}`) return;
-    if (this.#size === this.#hashes.length) {
-      const larger = new Float64Array(this.#size * 2);
-      larger.set(this.#hashes);
-      this.#hashes = larger;
-    }
-    this.#hashes[this.#size++] = hash53(id);
-  }
-
-  async *duplicates(
-    source: RowSource,
-  ): AsyncGenerator<{ id: string; row: number; before: number }> {
-    const sorted = this.#hashes.subarray(0, this.#size).toSorted();
-    const suspects = new Set(sorted.filter((hash, i) => hash === sorted[i - 1]));
-    if (suspects.size === 0) return;
-    const seen = new Map<string, number>();
-    for await (const { row, value } of source()) {
-      if (!value || !suspects.has(hash53(value.id))) continue;
-      const before = seen.get(value.id);
-      if (before === undefined) seen.set(value.id, row);
-      else yield { id: value.id, row, before };
-    }
-  }
-}
-
-class IssueList {
-  readonly #kind: InputKind;
-  readonly #first: RowIssue[] = [];
-  #total = 0;
-  #taken = 0;
-
-  constructor(kind: InputKind) {
-    this.#kind = kind;
-  }
-
-  add(row: number, field: string, message: string, isTaken = false): void {
-    this.#total++;
-    if (isTaken) this.#taken++;
-    if (this.#first.length < MAX_ISSUES) this.#first.push({ row, field, message });
-  }
-
-  throwIfAny(): void {
-    this.#first.sort((a, b) => a.row - b.row);
-    const [first] = this.#first;
-    if (!first) return;
-    if (this.#kind === "inline") {
-      const error = invalid(
-        this.#first.map(({ row, field, message }) => ({
-          path: ["tasks", String(row - 1), field].filter(Boolean).join("."),
-          message,
-        })),
-      );
-      throw this.#taken === this.#total
-        ? new AppError("TASK_ALREADY_EXISTS", error.message, error.details)
-        : error;
-    }
-    const where = `row ${first.row}${first.field ? `, ${first.field}` : ""}: ${first.message}`;
-    const more = this.#total > 1 ? ` (and ${this.#total - 1} more)` : "";
-    throw new AppError("VALIDATION_ERROR", `${where}${more}`, {
-      rows: this.#first,
-      total: this.#total,
-    });
-  }
-}
-
+/** Bounded in rows and in bytes: a row may have two megabytes. */
 async function* chunksOf(
   { clock, chunks }: Pick<Context, "clock" | "chunks">,
   rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
 ): AsyncGenerator<PreparedRow[]> {
   let chunk: PreparedRow[] = [];
+  let bytes = 0;
   for await (const row of rows) {
     chunk.push(row);
-    if (chunk.length < chunks.ingest) continue;
+    bytes += row.value ? sizeOfRow(row.value) : ROW_BYTES;
+    if (chunk.length < chunks.ingest && bytes < MOST_CHUNK_BYTES) continue;
     yield chunk;
     chunk = [];
+    bytes = 0;
     // A long input must not keep other requests waiting.
     await nextRound(clock);
   }
   if (chunk.length > 0) yield chunk;
-}
-
-/** Removes what crashes left of batches that were being written. Nobody may be writing one. */
-export async function removeAbandonedDrafts(ctx: Context): Promise<void> {
-  for (const { id } of await readRows(ctx.client, DRAFTS)) await discardDraft(ctx, id);
-}
-
-/**
- * Removes drafts that nobody has written to, or removed from, for `silentMs`: whoever did is gone or has
- * failed. Should it go on all the same, it finds no draft to give a name to, and stores nothing.
- */
-export async function removeSilentDrafts(ctx: Context, silentMs: number): Promise<void> {
-  for (const { id } of await readRows(ctx.client, findSilentDrafts(silentMs)))
-    await discardDraft(ctx, id);
-}
-
-/** Removes what earlier attempts to create a batch have left, or are still writing. */
-export async function discardDrafts(ctx: Context, prefix: string): Promise<void> {
-  for (const { id } of await readRows(ctx.client, findDrafts(prefix))) await discardDraft(ctx, id);
-}
-
-/** Whether somebody writes a batch under such a name, or has left it. */
-export async function hasDrafts(ctx: Context, prefix: string): Promise<boolean> {
-  return (await readRows(ctx.client, findDrafts(prefix))).length > 0;
 }

@@ -11,12 +11,12 @@ import { findFileInside, PathError } from "../lib/paths.ts";
 import { TextFileError } from "../lib/text-file.ts";
 import { explainPath } from "./explain-path.ts";
 import { findUpload } from "./files.ts";
-import type { RowSource } from "./ingest.ts";
 import {
   prepareFields,
   type PreparedRow,
   prepareProviderLine,
   type RowContext,
+  type RowSource,
 } from "./prepare-row.ts";
 
 export type BatchInput = {

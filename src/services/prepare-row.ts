@@ -14,6 +14,9 @@ export type FieldIssue = { field: string; message: string };
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
 export type PreparedRow = { row: number; value: NewRow | null; issues: FieldIssue[] };
 
+/** Reads the input from its start; called once for each pass. */
+export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
+
 /** What preparing needs to know of the batch. */
 export type RowContext = {
   batchId: string;

@@ -4,7 +4,7 @@ import { createResultWriter, type ResultFormat } from "../domain/result-format.t
 import type { TaskStatus } from "../domain/task.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import type { Batch } from "../store/batches.ts";
-import { listResults, type ResultPage, type ResultRow } from "../store/results.ts";
+import { listResults, type ResultPage, type ResultRow, sizesOfResults } from "../store/results.ts";
 import { readRows } from "../store/rows.ts";
 
 export type ResultOptions = {
@@ -16,6 +16,8 @@ export type ResultOptions = {
 
 /** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
 const PAGE_ROWS = 500;
+/** Results of long texts are made some megabytes at a time. */
+const MOST_PAGE_BYTES = 4_000_000;
 
 /**
  * The tasks of a batch in input order with what came of them so far, in pieces of text. It reads
@@ -30,15 +32,13 @@ export async function* streamResults(
   const write = createResultWriter({ format, columns, isDryRun, safe });
   yield write.head;
   let isFirst = true;
-  for (let after = -1, limit = PAGE_ROWS; ;) {
-    const page = await readPage(ctx, batch, { after, limit, status });
-    const last = page.rows.at(-1);
+  for (let after = -1; ;) {
+    const rows = await readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
+    const last = rows.at(-1);
     if (!last) break;
-    yield write.rows(page.rows, isFirst);
+    yield write.rows(rows, isFirst);
     isFirst = false;
     after = last.position;
-    if (page.rows.length < page.limit) break;
-    limit = Math.max(1, Math.min(PAGE_ROWS, Math.floor(ctx.chunks.answerBytes / page.rowBytes)));
   }
   yield write.foot;
 }
@@ -51,25 +51,25 @@ export function resultsTag(batch: Batch, { format, status, safe }: ResultOptions
   return sha256Hex(JSON.stringify([...state, format, status ?? "", safe])).slice(0, 32);
 }
 
-/** A page of up to `limit` rows, which is less than asked where an answer could not carry them. */
-async function readPage(
-  ctx: Context,
-  batch: Batch,
-  page: ResultPage,
-): Promise<{ rows: ResultRow[]; limit: number; rowBytes: number }> {
-  try {
-    const rows = await readRows(ctx.client, listResults(batch.seq, page));
-    const bytes = rows.reduce((sum, row) => sum + sizeOf(row), 0);
-    return { rows, limit: page.limit, rowBytes: Math.max(1, bytes / Math.max(1, rows.length)) };
-  } catch (error) {
-    if (page.limit <= 1 || !isAnswerTooLarge(error)) throw error;
-    return readPage(ctx, batch, { ...page, limit: Math.ceil(page.limit / 2) });
+/** A page of up to `limit` rows: as many as have few enough bytes, and one at least. */
+async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
+  const most = Math.min(MOST_PAGE_BYTES, ctx.chunks.answerBytes);
+  const sizes = await readRows(ctx.client, sizesOfResults(batch.seq, page));
+  let [count, sum] = [0, 0];
+  for (const { bytes } of sizes) {
+    sum += bytes;
+    if (count > 0 && sum > most) break;
+    count++;
   }
+  return count === 0 ? [] : readSome(ctx, batch, { ...page, limit: count });
 }
 
-function sizeOf({ cells, body, prompt, metadata, response, error }: ResultRow): number {
-  return [cells, body, prompt, metadata, response, error].reduce(
-    (sum, text) => sum + (text?.length ?? 0),
-    0,
-  );
+/** What was measured may have grown meanwhile, and a server counts in another way. */
+async function readSome(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
+  try {
+    return await readRows(ctx.client, listResults(batch.seq, page));
+  } catch (error) {
+    if (page.limit <= 1 || !isAnswerTooLarge(error)) throw error;
+    return readSome(ctx, batch, { ...page, limit: Math.ceil(page.limit / 2) });
+  }
 }

@@ -9,7 +9,7 @@ import type { Batch } from "../store/batches.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
 import { requireBudget } from "./budgets.ts";
-import { discardDraft } from "./ingest.ts";
+import { discardDraft } from "./drafts.ts";
 import type { Paid } from "./tasks.ts";
 
 /** An answer waits for the tasks of its batch to follow for no longer than this; they follow anyway. */

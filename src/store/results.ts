@@ -31,6 +31,24 @@ export type ResultRow = {
 
 export type ResultPage = { after: number; limit: number; status: TaskStatus | undefined };
 
+/** Bytes of texts in each of the rows that `listResults` would give. Nothing of the texts is read for it. */
+export function sizesOfResults(
+  batch: number,
+  { after, limit, status }: ResultPage,
+): Statement<{ bytes: number }> {
+  const which = status === undefined ? "" : ` AND ${STATUS[status]}`;
+  const ofInput = "coalesce(octet_length(i.cells), 0) + coalesce(octet_length(i.body), 0)";
+  return {
+    sql: `SELECT ${ofInput} + coalesce(octet_length(e.response), 0) AS bytes
+          FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
+            LEFT JOIN executions e
+              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'
+          WHERE tasks.batch = ? AND tasks.position > ?${which}
+          ORDER BY tasks.position LIMIT ?`,
+    args: [batch, after, limit],
+  };
+}
+
 /**
  * The tasks of a batch after a position, in input order. Read as plain rows: results of a
  * million tasks are read this way, and mapping them to objects first took half of the time.

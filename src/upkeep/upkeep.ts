@@ -1,11 +1,11 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { createLoop, type Loop } from "../lib/loop.ts";
+import { createLoop, type Loop, type More } from "../lib/loop.ts";
 import { sweepAll } from "../services/batch-sweeps.ts";
 import { watchBudgets } from "../services/budgets.ts";
+import { removeLeftDrafts } from "../services/drafts.ts";
 import { removeLeftUploads } from "../services/files.ts";
-import { removeSilentDrafts } from "../services/ingest.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
@@ -13,6 +13,7 @@ import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 const WATCH_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const MAX_RETRY_MS = 60_000;
+const AT_ONCE: More = { inMs: 0 };
 const LEFT_EVERY_MS = 5000;
 /** Rows are written a chunk at a time, each in far less than this. */
 const SILENT_DRAFT_MS = 30_000;
@@ -29,12 +30,12 @@ export function createUpkeep(ctx: Context): Upkeep {
   const log = getLogger(["gptrunner", "upkeep"]);
   let booksSeenAt = ctx.clock.now();
 
-  function every(ms: number, complaint: string, work: () => Promise<unknown>): Loop {
+  function every(ms: number, complaint: string, work: () => Promise<More | void>): Loop {
     return createLoop({
       log,
       complaint,
       clock: ctx.clock,
-      work: () => work().then(() => undefined),
+      work,
       backstopMs: ms,
       maxRetryMs: MAX_RETRY_MS,
     });
@@ -56,14 +57,16 @@ export function createUpkeep(ctx: Context): Upkeep {
       sweepAll(ctx),
     ),
     every(LEFT_EVERY_MS, "An abandoned draft of a batch could not be removed", () =>
-      removeSilentDrafts(ctx, SILENT_DRAFT_MS),
+      removeLeftDrafts(ctx, SILENT_DRAFT_MS).then((isMore) => (isMore ? AT_ONCE : undefined)),
     ),
   ];
   const pruning = [
     every(PRUNE_EVERY_MS, "What killed uploads have left could not be removed", () =>
       removeLeftUploads(ctx),
     ),
-    every(PRUNE_EVERY_MS, "Old events could not be removed", () => pruneHistory(ctx)),
+    every(PRUNE_EVERY_MS, "Old rows could not be removed", () =>
+      pruneHistory(ctx).then(() => undefined),
+    ),
     every(PRUNE_EVERY_MS, "Old metrics could not be removed", () => pruneMetrics(ctx)),
   ];
 

@@ -1,0 +1,49 @@
+import { AppError, invalid } from "../errors.ts";
+
+export type RowIssue = { row: number; field: string; message: string };
+
+const MAX_ISSUES = 100;
+
+/** Rows of a file are reported by number, tasks of a request by their path in it. */
+export type InputKind = "file" | "inline";
+
+/** What is wrong with the rows of an input: the first hundred, and how much there is. */
+export class IssueList {
+  readonly #kind: InputKind;
+  readonly #first: RowIssue[] = [];
+  #total = 0;
+  #taken = 0;
+
+  constructor(kind: InputKind) {
+    this.#kind = kind;
+  }
+
+  add(row: number, field: string, message: string, isTaken = false): void {
+    this.#total++;
+    if (isTaken) this.#taken++;
+    if (this.#first.length < MAX_ISSUES) this.#first.push({ row, field, message });
+  }
+
+  throwIfAny(): void {
+    this.#first.sort((a, b) => a.row - b.row);
+    const [first] = this.#first;
+    if (!first) return;
+    if (this.#kind === "inline") {
+      const error = invalid(
+        this.#first.map(({ row, field, message }) => ({
+          path: ["tasks", String(row - 1), field].filter(Boolean).join("."),
+          message,
+        })),
+      );
+      throw this.#taken === this.#total
+        ? new AppError("TASK_ALREADY_EXISTS", error.message, error.details)
+        : error;
+    }
+    const where = `row ${first.row}${first.field ? `, ${first.field}` : ""}: ${first.message}`;
+    const more = this.#total > 1 ? ` (and ${this.#total - 1} more)` : "";
+    throw new AppError("VALIDATION_ERROR", `${where}${more}`, {
+      rows: this.#first,
+      total: this.#total,
+    });
+  }
+}

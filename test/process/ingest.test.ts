@@ -1,0 +1,93 @@
+import { describe, expect, test } from "bun:test";
+import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { join } from "node:path";
+
+import { type RunnerProcess, startProcess, temporaryFolder } from "../support/process.ts";
+import { startServer, until } from "../support/server.ts";
+
+/** Writes a file piece by piece, because it may be large. */
+function writeLines(folder: string, name: string, lines: Iterable<string>): void {
+  const files = join(folder, "files");
+  mkdirSync(files, { recursive: true });
+  const file = openSync(join(files, name), "w");
+  let text = "";
+  for (const line of lines) {
+    text += `${line}\n`;
+    if (text.length < 1_000_000) continue;
+    writeSync(file, text);
+    text = "";
+  }
+  writeSync(file, text);
+  closeSync(file);
+}
+
+function* many(count: number, line: (i: number) => string): Generator<string> {
+  for (let i = 0; i < count; i++) yield line(i);
+}
+
+/** The most memory that a process has had, in MB. */
+function peakMb({ child }: RunnerProcess): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024;
+}
+
+test("rows of two megabytes are stored and read a few at a time", async () => {
+  using folder = temporaryFolder();
+  const line = JSON.stringify({ prompt: "word ".repeat(380_000) });
+  writeLines(
+    folder.path,
+    "long.jsonl",
+    many(60, () => line),
+  );
+  await using app = await startProcess({
+    DATA_DIR: folder.path,
+    BUN_JSC_forceRAMSize: "268435456",
+  });
+  const before = peakMb(app);
+  expect((await app.post("/batches", { id: "b", inputFile: "long.jsonl" })).status).toBe(201);
+  const response = await fetch(`${app.url}/api/v1/batches/b/results?format=jsonl`, {
+    headers: { authorization: "Bearer test-key" },
+  });
+  let bytes = 0;
+  for await (const piece of response.body ?? []) bytes += piece.length;
+  expect(bytes).toBeGreaterThan(60 * 1_900_000);
+  expect(peakMb(app) - before).toBeLessThan(250);
+});
+
+test("a killed ingest is removed beside the work, and the same batch is taken at once", async () => {
+  using folder = temporaryFolder();
+  writeLines(
+    folder.path,
+    "f.csv",
+    many(60_001, (i) => (i === 0 ? "id,prompt" : `r${i},prompt ${i}`)),
+  );
+  const env = { DATA_DIR: folder.path };
+  {
+    await using app = await startProcess(env);
+    app.post("/batches", { id: "b", inputFile: "f.csv" }).catch(() => undefined);
+    const log = join(folder.path, "task-runner.db-wal");
+    await until(() => statSync(log).size > 3_000_000);
+    await app.kill("SIGKILL");
+  }
+  await using app = await startProcess(env);
+  expect((await app.post("/batches", { id: "b", inputFile: "f.csv" })).status).toBe(201);
+  expect((await app.get("/batches/b")).body.data.progress.total).toBe(60_000);
+});
+
+describe("a batch", () => {
+  test("that the disk has no room for is refused before it is written", async () => {
+    await using app = await startServer();
+    const { files } = app.ctx;
+    files.space = async () => ({ free: 1e6, total: 1e9 });
+    try {
+      const tasks = Array.from({ length: 80 }, () => ({ prompt: "x" }));
+      const config = { promptTemplate: "{{prompt}}" + "y".repeat(900_000) };
+      const refused = await app.post("/batches", { id: "b", tasks, config });
+      expect([refused.status, refused.body.error.code]).toEqual([503, "SERVICE_UNAVAILABLE"]);
+      expect(refused.body.error.message).toContain("1000000 are free");
+      expect((await app.get("/batches/b")).status).toBe(404);
+    } finally {
+      files.space = async () => ({ free: 1e12, total: 1e12 });
+    }
+  });
+});
