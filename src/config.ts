@@ -65,6 +65,10 @@ export type Config = {
   webhookAllowedHosts: string[];
   /** How long events and records of deliveries are kept. */
   retentionMs: number;
+  /** 0: for ever. */
+  cacheRetentionMs: number;
+  taskRetentionMs: number;
+  fileRetentionMs: number;
   role: Role;
   logLevel: LogLevel;
   logFormat: LogFormat;
@@ -131,6 +135,9 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
     webhookAllowedHosts: e.WEBHOOK_ALLOWED_HOSTS ?? [],
     retentionMs: e.RETENTION_DAYS * 86_400_000,
+    cacheRetentionMs: e.CACHE_RETENTION_DAYS * 86_400_000,
+    taskRetentionMs: e.TASK_RETENTION_DAYS * 86_400_000,
+    fileRetentionMs: e.FILE_RETENTION_DAYS * 86_400_000,
     role: e.ROLE,
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT,

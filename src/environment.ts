@@ -120,7 +120,16 @@ export const Environment = z.object({
     ),
   RETENTION_DAYS: integer(1, 36_500)
     .default(30)
-    .describe("Days that events and the record of webhook deliveries are kept"),
+    .describe("Days that events, deliveries, runs of schedules and idempotency keys are kept"),
+  CACHE_RETENTION_DAYS: integer(0, 36_500)
+    .default(0)
+    .describe("Days that an answer is given to identical requests; 0: as long as its task"),
+  TASK_RETENTION_DAYS: integer(0, 36_500)
+    .default(0)
+    .describe("Days that batches and single tasks are kept after their end; 0: for ever"),
+  FILE_RETENTION_DAYS: integer(0, 36_500)
+    .default(0)
+    .describe("Days that uploads are kept which no schedule reads; 0: for ever"),
   ROLE: word(ROLES)
     .default("all")
     .describe("`api` answers requests, `runner` executes, `all` both"),

@@ -35,6 +35,8 @@ const BUSY_TIMEOUT_MS = 2000;
 const SERVER_TIMEOUT_MS = 30_000;
 
 const PRAGMAS = [
+  // Takes effect in a file that is made by this; others cannot shrink.
+  "auto_vacuum = INCREMENTAL",
   "journal_mode = WAL",
   "synchronous = FULL",
   "foreign_keys = ON",

@@ -66,3 +66,26 @@ export async function listAudit(ctx: Context, filter: store.AuditFilter, page: s
     total: await store.countAudit(ctx.db, filter),
   };
 }
+
+/** Entries read at a time. */
+const EXPORT_PAGE = 500;
+
+/** The entries of a time, the oldest first, page by page as the reader takes them. */
+export async function* exportAudit(
+  ctx: Pick<Context, "db">,
+  filter: Pick<store.AuditFilter, "createdAfter" | "createdBefore">,
+): AsyncGenerator<store.AuditEntry[]> {
+  let after: [number, number] = [0, 0];
+  for (;;) {
+    const page = await store.listAudit(ctx.db, filter, {
+      order: "asc",
+      limit: EXPORT_PAGE,
+      offset: 0,
+      after,
+    });
+    const last = page.at(-1);
+    if (!last) return;
+    yield page;
+    after = [last.at, last.id];
+  }
+}

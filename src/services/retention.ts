@@ -1,25 +1,106 @@
 import type { Context } from "../context.ts";
-import type { Statement } from "../db/unit.ts";
-import { pruneDeliveries } from "../store/deliveries.ts";
-import { pruneEvents } from "../store/events.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import type { FinalStatus } from "../domain/task.ts";
+import { createStep } from "../lib/step.ts";
+import { type AgingTable, nextBatches, oldFiles, oldTasks, pruneWindow } from "../store/prune.ts";
+import { readRows } from "../store/rows.ts";
+import { deleteTasks } from "./delete-tasks.ts";
+import { deleteFile } from "./files.ts";
+import { deleteBatch } from "./run-batch.ts";
 
-/** Rows removed in one commit: a millisecond or two. */
+/** Rows looked at in one commit: a millisecond or two. */
 const AT_ONCE = 500;
+const TARGET_MS = 20;
+const PAGE = 200;
 
-/** Removes events and deliveries that are older than RETENTION_DAYS, a few at a time. Returns how many. */
+const FINAL: readonly FinalStatus[] = ["completed", "failed", "cancelled"];
+
+/** Removes what is older than it shall be kept, a few rows at a time. Returns how many rows, batches and files. */
 export async function pruneHistory(ctx: Context): Promise<number> {
-  const before = ctx.clock.now() - ctx.config.retentionMs;
-  return (
-    (await prune(ctx, pruneEvents(before, AT_ONCE))) +
-    (await prune(ctx, pruneDeliveries(before, AT_ONCE)))
-  );
+  const { retentionMs, cacheRetentionMs, taskRetentionMs, fileRetentionMs } = ctx.config;
+  let removed = 0;
+  for (const table of ["events", "deliveries", "runs", "idempotencyKeys"] as const)
+    removed += await prune(ctx, table, retentionMs);
+  removed += await prune(ctx, "cachedAnswers", cacheRetentionMs);
+  removed += await pruneBatches(ctx, taskRetentionMs);
+  removed += await pruneTasks(ctx, taskRetentionMs);
+  return removed + (await pruneFiles(ctx, fileRetentionMs));
 }
 
-async function prune(ctx: Context, statement: Statement): Promise<number> {
+/** Removes the rows of a table that are older than `keepMs`; 0 keeps all. */
+async function prune(ctx: Context, table: AgingTable, keepMs: number): Promise<number> {
+  if (keepMs === 0) return 0;
+  return pruneBefore(ctx, table, ctx.clock.now() - keepMs);
+}
+
+/** Removes the rows of a table that were made before a time. */
+export async function pruneBefore(
+  ctx: Context,
+  table: AgingTable,
+  before: number,
+): Promise<number> {
+  const step = createStep(ctx.clock, { most: AT_ONCE, targetMs: TARGET_MS });
+  const now = ctx.clock.now();
+  let [removed, after] = [0, -1];
+  for (;;) {
+    const limit = step.size();
+    const window = { after, limit, before, now };
+    const { seen, pruned } = await step.time(() => ctx.writer.write(pruneWindow(table, window)));
+    removed += pruned.changed;
+    const [row] = seen.rows;
+    if (!row || row.last === null || row.rows < limit || row.young === row.rows) return removed;
+    after = row.last;
+  }
+}
+
+/** Removes batches that ended long ago, with their tasks and results. */
+async function pruneBatches(ctx: Context, keepMs: number): Promise<number> {
+  if (keepMs === 0) return 0;
+  const before = ctx.clock.now() - keepMs;
+  let [removed, after] = [0, 0];
+  for (;;) {
+    const page = await readRows(ctx.client, nextBatches(after, PAGE));
+    for (const { id, status, completedAt } of page) {
+      const isOld = completedAt !== null && completedAt < before;
+      if (!isOld || !FINAL.some((final) => final === status)) continue;
+      await deleteBatch(ctx, id, false);
+      removed++;
+    }
+    const last = page.at(-1);
+    if (!last || page.length < PAGE) return removed;
+    after = last.seq;
+  }
+}
+
+/** Removes single tasks that ended long ago; those of a batch go with it. */
+async function pruneTasks(ctx: Context, keepMs: number): Promise<number> {
+  if (keepMs === 0) return 0;
+  const before = ctx.clock.now() - keepMs;
+  let removed = 0;
+  for (const status of FINAL) {
+    let after = { at: -1, seq: -1 };
+    for (;;) {
+      const page = await readRows(ctx.client, oldTasks(status, after, before, PAGE));
+      const gone = page.filter(
+        ({ batch, completedAt }) =>
+          batch === SINGLE_TASKS && completedAt !== null && completedAt < before,
+      );
+      removed += await deleteTasks(ctx, gone);
+      const last = page.at(-1);
+      if (!last || page.length < PAGE) break;
+      after = last;
+    }
+  }
+  return removed;
+}
+
+async function pruneFiles(ctx: Context, keepMs: number): Promise<number> {
+  if (keepMs === 0) return 0;
   let removed = 0;
   for (;;) {
-    const { pruned } = await ctx.writer.write({ pruned: statement });
-    removed += pruned.changed;
-    if (pruned.changed < AT_ONCE) return removed;
+    const page = await readRows(ctx.client, oldFiles(ctx.clock.now() - keepMs, PAGE));
+    for (const { id } of page) await deleteFile(ctx, id);
+    removed += page.length;
+    if (page.length < PAGE) return removed;
   }
 }

@@ -171,15 +171,6 @@ export function deleteDeliveriesOf(webhook: number, limit: number): Statement {
   };
 }
 
-/** Of the oldest `limit` deliveries, removes those of events before `before`. */
-export function pruneDeliveries(before: number, limit: number): Statement {
-  return {
-    sql: `DELETE FROM webhook_deliveries WHERE seq IN (
-            SELECT seq FROM webhook_deliveries ORDER BY seq LIMIT ?) AND at < ?`,
-    args: [limit, before],
-  };
-}
-
 export function findDelivery(db: Db, webhook: number, seq: number): Promise<Delivery | undefined> {
   return db
     .select()

@@ -118,11 +118,3 @@ export async function findIdBefore(client: Client, time: number): Promise<number
   }
   return Math.max(0, low - 1);
 }
-
-/** Of the oldest `limit` events, removes those from before `before`. */
-export function pruneEvents(before: number, limit: number): Statement {
-  return {
-    sql: `DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND at < ?`,
-    args: [limit, before],
-  };
-}

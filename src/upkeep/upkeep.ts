@@ -8,9 +8,11 @@ import { removeLeftDrafts } from "../services/drafts.ts";
 import { removeLeftUploads } from "../services/files.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
+import { shrinkFile } from "../services/vacuum.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 
 const WATCH_EVERY_MS = 15_000;
+const SHRINK_EVERY_MS = 60_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const MAX_RETRY_MS = 60_000;
 const AT_ONCE: More = { inMs: 0 };
@@ -66,6 +68,9 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
     every(PRUNE_EVERY_MS, "Old rows could not be removed", () =>
       pruneHistory(ctx).then(() => undefined),
+    ),
+    every(SHRINK_EVERY_MS, "The database file could not be made smaller", () =>
+      shrinkFile(ctx).then((isMore) => (isMore ? AT_ONCE : undefined)),
     ),
     every(PRUNE_EVERY_MS, "Old metrics could not be removed", () => pruneMetrics(ctx)),
   ];

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 import { type RunnerProcess, startProcess, temporaryFolder } from "../support/process.ts";
-import { startServer, until } from "../support/server.ts";
+import { startServer } from "../support/server.ts";
 
 /** Writes a file piece by piece, because it may be large. */
 function writeLines(folder: string, name: string, lines: Iterable<string>): void {
@@ -52,26 +52,6 @@ test("rows of two megabytes are stored and read a few at a time", async () => {
   for await (const piece of response.body ?? []) bytes += piece.length;
   expect(bytes).toBeGreaterThan(60 * 1_900_000);
   expect(peakMb(app) - before).toBeLessThan(250);
-});
-
-test("a killed ingest is removed beside the work, and the same batch is taken at once", async () => {
-  using folder = temporaryFolder();
-  writeLines(
-    folder.path,
-    "f.csv",
-    many(60_001, (i) => (i === 0 ? "id,prompt" : `r${i},prompt ${i}`)),
-  );
-  const env = { DATA_DIR: folder.path };
-  {
-    await using app = await startProcess(env);
-    app.post("/batches", { id: "b", inputFile: "f.csv" }).catch(() => undefined);
-    const log = join(folder.path, "task-runner.db-wal");
-    await until(() => statSync(log).size > 3_000_000);
-    await app.kill("SIGKILL");
-  }
-  await using app = await startProcess(env);
-  expect((await app.post("/batches", { id: "b", inputFile: "f.csv" })).status).toBe(201);
-  expect((await app.get("/batches/b")).body.data.progress.total).toBe(60_000);
 });
 
 describe("a batch", () => {

@@ -1,3 +1,5 @@
+// Gives zod schemas their `openapi` method, before any is made.
+import "@hono/zod-openapi";
 import { describe, expect, test } from "bun:test";
 
 import type { Called } from "../../src/engine/outcome.ts";

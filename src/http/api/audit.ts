@@ -1,10 +1,11 @@
 import { z } from "@hono/zod-openapi";
 
 import { parseJson } from "../../lib/json.ts";
-import { type AuditEntry, listAudit } from "../../services/audit.ts";
+import { type AuditEntry, exportAudit, listAudit } from "../../services/audit.ts";
 import { Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
+import { toByteStream, toBytes } from "../stream.ts";
 
 const EntryBody = z
   .object({
@@ -49,18 +50,51 @@ const list = route({
   },
 });
 
-export const auditRoutes = createRouter().openapi(list, async (c) => {
-  const query = c.req.valid("query");
-  const { entries, total } = await listAudit(c.var.ctx, query, toPage(query));
-  const last = entries.at(-1);
-  return c.json(
-    success(c, {
-      entries: entries.map(toBody),
-      pagination: pagination(query, total, entries.length, last && [last.at, last.id]),
-    }),
-    200,
-  );
+const exported = route({
+  operationId: "exportAuditLog",
+  method: "get",
+  path: "/audit/export",
+  tags: ["keys"],
+  summary: "Export the audit log, the oldest entry first, one JSON object a line",
+  ...needs("admin"),
+  request: {
+    query: z.strictObject({ createdAfter: Moment.optional(), createdBefore: Moment.optional() }),
+  },
+  responses: {
+    200: {
+      description: "The entries, as they are listed",
+      content: { "application/jsonl": { schema: z.string() } },
+    },
+  },
 });
+
+export const auditRoutes = createRouter()
+  .openapi(exported, (c) => {
+    const lines = exportLines(exportAudit(c.var.ctx, c.req.valid("query")));
+    const headers = {
+      "Content-Type": "application/jsonl; charset=utf-8",
+      "Content-Disposition": 'attachment; filename="audit.jsonl"',
+    };
+    // Hono takes any type with "json" in its name for one JSON value; these are lines of them.
+    return new Response(toByteStream(toBytes(lines)), { headers }) as never;
+  })
+  .openapi(list, async (c) => {
+    const query = c.req.valid("query");
+    const { entries, total } = await listAudit(c.var.ctx, query, toPage(query));
+    const last = entries.at(-1);
+    return c.json(
+      success(c, {
+        entries: entries.map(toBody),
+        pagination: pagination(query, total, entries.length, last && [last.at, last.id]),
+      }),
+      200,
+    );
+  });
+
+async function* exportLines(pages: AsyncIterable<AuditEntry[]>): AsyncGenerator<string> {
+  for await (const page of pages)
+    yield page.map((entry) => `${JSON.stringify(toBody(entry))}\n`).join("");
+}
 
 function toBody({ at, options, ...entry }: AuditEntry): z.infer<typeof EntryBody> {
   const query = options === null ? null : parseJson(options);

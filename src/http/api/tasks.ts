@@ -4,6 +4,7 @@ import { Id, IdempotencyKey, Message, RequestFields } from "../../domain/task-in
 import { isFinal } from "../../domain/task.ts";
 import { invalid } from "../../errors.ts";
 import { requireBudget } from "../../services/budgets.ts";
+import { deleteTasksWhere } from "../../services/delete-tasks.ts";
 import { listExecutions } from "../../services/executions.ts";
 import * as service from "../../services/tasks.ts";
 import { updateTask } from "../../services/update-task.ts";
@@ -222,6 +223,30 @@ const remove = route({
   responses: { 200: done("The task is gone"), ...failures(404, 409) },
 });
 
+const removeMany = route({
+  operationId: "deleteTasks",
+  method: "delete",
+  path: "/tasks",
+  tags: ["tasks"],
+  summary: "Delete the tasks of a status that were created before a time",
+  description:
+    "With their executions and results, the oldest first, for five seconds at most: where `more` is true, send " +
+    "it again. Tasks that run stay.",
+  ...needs("write"),
+  request: {
+    query: z.strictObject({
+      status: z.enum(["pending", "completed", "failed", "cancelled"]),
+      createdBefore: Moment,
+    }),
+  },
+  responses: {
+    200: json(
+      z.object({ deleted: z.number().int(), more: z.boolean() }).openapi("DeletedTasks"),
+      "How many are gone",
+    ),
+  },
+});
+
 const execute = route({
   operationId: "executeTask",
   method: "post",
@@ -314,6 +339,10 @@ export const taskRoutes = createRouter()
   .openapi(get, async (c) => {
     const record = await service.getTask(c.var.ctx, c.req.valid("param").id);
     return answerResource(c, toTaskBody(record));
+  })
+  .openapi(removeMany, async (c) => {
+    const { deleted, isMore } = await deleteTasksWhere(c.var.ctx, c.req.valid("query"));
+    return c.json(success(c, { deleted, more: isMore }), 200);
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");

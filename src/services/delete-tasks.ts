@@ -1,0 +1,48 @@
+import type { Context } from "../context.ts";
+import type { TaskStatus } from "../domain/task.ts";
+import { type OldTask, oldTasks } from "../store/prune.ts";
+import { readRows } from "../store/rows.ts";
+import { deleteTask } from "../store/task-moves.ts";
+
+/** Tasks that are deleted in one commit: some ten milliseconds. */
+const AT_ONCE = 20;
+/** A request deletes for no longer than this, and tells that there is more. */
+const LONGEST_MS = 5000;
+
+export type Deleted = { deleted: number; isMore: boolean };
+
+/**
+ * Deletes the tasks of a status that were created before a time, with all that belongs to them, the oldest
+ * first. One that runs, or is queued again meanwhile, stays.
+ */
+export async function deleteTasksWhere(
+  ctx: Context,
+  { status, createdBefore }: { status: Exclude<TaskStatus, "running">; createdBefore: number },
+): Promise<Deleted> {
+  const until = ctx.clock.monotonic() + LONGEST_MS;
+  let deleted = 0;
+  let after = { at: -1, seq: -1 };
+  for (;;) {
+    const page = await readRows(ctx.client, oldTasks(status, after, createdBefore, AT_ONCE));
+    deleted += await deleteTasks(ctx, page);
+    const last = page.at(-1);
+    if (!last || page.length < AT_ONCE) return { deleted, isMore: false };
+    after = last;
+    if (ctx.clock.monotonic() > until) return { deleted, isMore: true };
+  }
+}
+
+/** Deletes tasks, unless they run by then. Returns how many are gone. */
+export async function deleteTasks(ctx: Context, tasks: OldTask[]): Promise<number> {
+  let gone = 0;
+  for (let from = 0; from < tasks.length; from += AT_ONCE) {
+    const now = ctx.clock.now();
+    const results = await Promise.all(
+      tasks
+        .slice(from, from + AT_ONCE)
+        .map(({ id, batch }) => ctx.writer.write(deleteTask(id, batch, now))),
+    );
+    gone += results.filter(({ deleted }) => deleted.rows.length > 0).length;
+  }
+  return gone;
+}

@@ -1,0 +1,8 @@
+import type { Statement } from "../db/unit.ts";
+
+/** Pages of the file that hold nothing, and whether they can be given back a few at a time (2). */
+export const FREE_PAGES: Statement<{ free: number; mode: number }> = {
+  sql: `SELECT f.freelist_count AS free, m.auto_vacuum AS mode
+        FROM pragma_freelist_count f CROSS JOIN pragma_auto_vacuum m`,
+  args: [],
+};

@@ -1,0 +1,102 @@
+import type { Statement } from "../db/unit.ts";
+
+/** A table whose rows grow old. */
+type Aging = {
+  table: string;
+  /** Grows with each row that is inserted, and is indexed. */
+  key: string;
+  /** When the row was made, as SQL over the table, called `x`. */
+  at: string;
+  /** Which of the rows may go; all, unless it is said. */
+  which?: string;
+};
+
+const AGING = {
+  events: { table: "events", key: "id", at: "x.at" },
+  deliveries: { table: "webhook_deliveries", key: "seq", at: "x.at" },
+  runs: {
+    table: "schedule_runs",
+    key: "seq",
+    at: "x.fired_at",
+    which: "x.status NOT IN ('pending', 'queued', 'running')",
+  },
+  idempotencyKeys: { table: "idempotency_keys", key: "rowid", at: "x.created_at" },
+  cachedAnswers: {
+    table: "cached_answers",
+    key: "rowid",
+    at: "(SELECT e.completed_at FROM executions e WHERE e.task = x.task AND e.run = x.run)",
+  },
+} as const satisfies Record<string, Aging>;
+export type AgingTable = keyof typeof AGING;
+
+export type Window = { after: number; limit: number; before: number; now: number };
+
+export type PruneUnit = {
+  seen: Statement<{ last: number | null; rows: number; young: number }>;
+  pruned: Statement;
+};
+
+/**
+ * Removes what is older than `before` of the next `limit` rows after a key. `seen` tells of these rows how
+ * many are younger: where all are, so is what follows. A row that is dated in the future, by a clock that was
+ * wrong, is none of these, because old ones may follow it.
+ */
+export function pruneWindow(name: AgingTable, { after, limit, before, now }: Window): PruneUnit {
+  const { table, key, at, which = "1" }: Aging = AGING[name];
+  const some = `SELECT x.${key} AS k, ${at} AS at FROM ${table} x WHERE x.${key} > ? ORDER BY x.${key} LIMIT ?`;
+  return {
+    seen: {
+      sql: `SELECT max(k) AS last, count(*) AS rows, total(at BETWEEN ? AND ?) AS young FROM (${some})`,
+      args: [before, now, after, limit],
+    },
+    pruned: {
+      sql: `DELETE FROM ${table} WHERE ${key} IN (
+              SELECT s.k FROM (${some}) s CROSS JOIN ${table} x ON x.${key} = s.k
+              WHERE s.at < ? AND ${which})`,
+      args: [after, limit, before],
+    },
+  };
+}
+
+export type OldTask = {
+  seq: number;
+  id: string;
+  batch: number;
+  at: number;
+  completedAt: number | null;
+};
+
+/** The next tasks of a status in the order of their creation, after one, that were created before a time. */
+export function oldTasks(
+  status: string,
+  { at, seq }: { at: number; seq: number },
+  before: number,
+  limit: number,
+): Statement<OldTask> {
+  return {
+    sql: `SELECT seq, id, batch, created_at AS at, completed_at AS completedAt FROM tasks
+          WHERE status = ? AND (created_at, seq) > (?, ?) AND created_at < ?
+          ORDER BY created_at, seq LIMIT ?`,
+    args: [status, at, seq, before, limit],
+  };
+}
+
+export type OldBatch = { seq: number; id: string; status: string; completedAt: number | null };
+
+/** The next batches after one. */
+export function nextBatches(after: number, limit: number): Statement<OldBatch> {
+  return {
+    sql: `SELECT seq, id, status, completed_at AS completedAt FROM batches
+          WHERE seq > ? AND status <> 'ingesting' ORDER BY seq LIMIT ?`,
+    args: [after, limit],
+  };
+}
+
+/** The next uploads after one that are older and that no schedule reads. */
+export function oldFiles(before: number, limit: number): Statement<{ id: string }> {
+  return {
+    sql: `SELECT id FROM files WHERE created_at < ?
+            AND id NOT IN (SELECT input_file FROM schedules) ORDER BY seq LIMIT ?`,
+    args: [before, limit],
+  };
+}
