@@ -150,7 +150,7 @@ function fill(field: string, template: Template, variables: ReadonlyMap<string, 
       field,
       `with the values of this row it would have ${length} characters; ${MOST_PROMPT_CHARACTERS} is the most`,
     );
-  return template.fill(variables);
+  return template.render(variables);
 }
 
 /** Says which variables a template asks for in vain, and which there are. */

@@ -100,7 +100,7 @@ export function renderFileName(template: string, { at, timezone, runId }: NameVa
     .format(at)
     .split(" ");
   const values = { date, time: time.replaceAll(":", "-"), runId };
-  return parseTemplate(template).fill(new Map(Object.entries(values)));
+  return parseTemplate(template).render(new Map(Object.entries(values)));
 }
 
 /** The placeholders of a file's name that stand for nothing. */

@@ -7,10 +7,10 @@ const PLACEHOLDER = /\{\{([^{}]+)\}\}/g;
 export type Template = {
   /** The names that its `{{name}}` placeholders ask for, each once. */
   names: readonly string[];
-  /** How many characters `fill` would return. */
+  /** How many characters `render` would return. */
   lengthWith(values: ReadonlyMap<string, string>): number;
   /** The text with each `{{name}}` replaced by its value, if it has one. Values are never read as templates. */
-  fill(values: ReadonlyMap<string, string>): string;
+  render(values: ReadonlyMap<string, string>): string;
 };
 
 export function parseTemplate(text: string): Template {
@@ -25,7 +25,7 @@ export function parseTemplate(text: string): Template {
         (sum, { whole, name }) => sum + (values.get(name)?.length ?? whole) - whole,
         text.length,
       ),
-    fill: (values) =>
+    render: (values) =>
       text.replace(PLACEHOLDER, (whole, name: string) => values.get(name.trim()) ?? whole),
   };
 }

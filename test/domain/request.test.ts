@@ -118,7 +118,7 @@ describe("a template", () => {
     const template = parseTemplate("{{a}} {{ b }} {{a}} {{with space}} {{x}} {c} $&");
     expect(template.names).toEqual(["a", "b", "with space", "x"]);
     const filled = "{{b}} B {{b}} S {{x}} {c} $&";
-    expect(template.fill(values)).toBe(filled);
+    expect(template.render(values)).toBe(filled);
     expect(template.lengthWith(values)).toBe(filled.length);
   });
 
