@@ -1,11 +1,11 @@
-import { mkdirSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 import { type Client, createClient } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import type { Clock } from "../lib/clock.ts";
-import { FOLDER_MODE } from "../lib/file-system.ts";
+import { FILE_MODE, FOLDER_MODE } from "../lib/file-system.ts";
 import { StartError } from "../lib/start-error.ts";
 import { withoutSecrets } from "../lib/urls.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
@@ -56,6 +56,7 @@ export async function openDatabase(
   const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
   const unlock = path === undefined ? undefined : await lockFile(path);
   try {
+    if (path !== undefined) keepPrivate(path);
     const client =
       path === undefined
         ? createClient({
@@ -109,6 +110,7 @@ async function lockFile(path: string): Promise<() => void> {
   }
   let client: Client | undefined;
   try {
+    keepPrivate(`${path}.lock`);
     client = createClient({ url: `file:${path}.lock`, concurrency: 1, timeout: 0 });
     const hold = await client.transaction("write");
     return () => {
@@ -125,6 +127,21 @@ async function lockFile(path: string): Promise<() => void> {
   }
 }
 
+/**
+ * Makes the file of a database for its own user alone, also one that an earlier version made for all to
+ * read, and what lies beside it. SQLite gives the files that it makes later the mode of the first.
+ */
+function keepPrivate(path: string): void {
+  closeSync(openSync(path, "a", FILE_MODE));
+  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`])
+    try {
+      if (existsSync(file)) chmodSync(file, FILE_MODE);
+    } catch (error) {
+      // Another user's file, which this one may write: its owner decides who else may.
+      if (!(error instanceof Error && "code" in error && error.code === "EPERM")) throw error;
+    }
+}
+
 function explainOpening(error: unknown, where: string, secrets: (string | undefined)[]): unknown {
   if (error instanceof StartError) return error;
   const text = String(error);
@@ -137,7 +154,7 @@ function explainOpening(error: unknown, where: string, secrets: (string | undefi
       `${where} is not a database. Move it away, or set DATABASE_URL to another file.`,
     );
   if (/SQLITE_CORRUPT|malformed/i.test(text)) return damaged(where, { found: why });
-  if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)/i.test(text))
+  if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)|\bE(ACCES|ROFS|PERM|ISDIR)\b/.test(text))
     return new StartError(`Cannot write the database ${where}: ${why}.`);
   return new StartError(`Cannot open the database ${where}: ${why}.`);
 }

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 
+import { temporaryFolder } from "../support/process.ts";
 import { KEY, startServer, type TestServer, until } from "../support/server.ts";
 
 const TEXT = "prompt\n" + Array.from({ length: 500 }, (_, i) => `line ${i}\n`).join("");
@@ -136,8 +137,10 @@ test("a single thing has an ETag that changes with it, and 304 where it did not"
   expect((await app.get("/tasks/t", { "if-none-match": before })).status).toBe(200);
 });
 
-test("what the server writes is for its own user alone", async () => {
-  await using app = await startServer();
+test("what the server writes is for its own user alone, the database of an earlier version included", async () => {
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "task-runner.db"), "", { mode: 0o644 });
+  await using app = await startServer({ DATA_DIR: folder.path });
   await upload(app);
   await app.post("/batches", {
     id: "b",
@@ -150,9 +153,10 @@ test("what the server writes is for its own user alone", async () => {
     const { body } = await app.get("/batches/b");
     return body.data.output?.status === "written" || undefined;
   });
-  const modes = readdirSync(app.filesDir, { recursive: true }).map(
-    (name) => statSync(join(app.filesDir, String(name))).mode & 0o777,
-  );
-  expect(modes.length).toBeGreaterThan(1);
-  expect(new Set(modes)).toEqual(new Set([0o600, 0o700]));
+  const names = readdirSync(folder.path, { recursive: true }).map(String);
+  expect(names).toContain("task-runner.db-wal");
+  for (const name of names) {
+    const info = statSync(join(folder.path, name));
+    expect([name, info.mode & 0o777]).toEqual([name, info.isDirectory() ? 0o700 : 0o600]);
+  }
 });
