@@ -3,11 +3,12 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
 import { background } from "../lib/background.ts";
-import { createPauses, endsWithin } from "../lib/clock.ts";
+import { createMeeting, createPauses, endsWithin } from "../lib/clock.ts";
 import { createLoop, type More } from "../lib/loop.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
-import { listActiveWebhooks } from "../store/webhooks.ts";
+import { readRows } from "../store/rows.ts";
+import { listActiveWebhooks, type Waiting, WAITING_AT_WEBHOOKS } from "../store/webhooks.ts";
 import { createEndpoints, type Endpoint } from "./endpoints.ts";
 import { createFanOut } from "./fan-out.ts";
 import { createLease } from "./lease.ts";
@@ -28,8 +29,10 @@ export type CourierOptions = {
 const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 64 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
-/** Between turns, so that what ends or happens within it is one turn's work. */
-const PAUSE_MS = 10;
+/** Between turns, so that what ends or happens within it is one turn's work, and requests come before deliveries. */
+const PAUSE_MS = { idle: 10, busy: 40 };
+/** What ends within it is written in one commit: a commit for each would leave requests little time. */
+const REPORT_MS = 20;
 /** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
 const LOOK_AHEAD = 50;
 
@@ -64,7 +67,9 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   const underWay = new Set<Promise<void>>();
   const unsubscribe: (() => void)[] = [];
   const pollMs = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
+  const meeting = createMeeting(ctx.clock, REPORT_MS);
   let isStale = true;
+  let isBusy = false;
   let readAt = -Infinity;
   const loop = createLoop({
     log,
@@ -72,7 +77,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     clock: ctx.clock,
     work,
     backstopMs: pollMs,
-    pauseMs: () => PAUSE_MS,
+    pauseMs: () => (isBusy ? PAUSE_MS.busy : PAUSE_MS.idle),
   });
 
   async function work(): Promise<More | void> {
@@ -95,25 +100,41 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       fanOut.reset(endpoints.all());
     }
     if (endpoints.all().length === 0) return;
-    if (await fanOut.advance(endpoints.all())) loop.nudge();
+    const before = await readWaiting();
+    const { hasAdded, isMore } = await fanOut.advance(endpoints.all(), before);
+    if (isMore) loop.nudge();
+    const waiting = hasAdded ? await readWaiting() : before;
     let next = Infinity;
     const pause = createPauses(ctx.clock);
-    for (const endpoint of endpoints.inTurn()) {
-      next = Math.min(next, await serve(endpoint));
+    for (const endpoint of endpoints.inTurn(waiting.keys())) {
+      // What ends begins another turn, with the endpoints that are next.
+      if (underWay.size >= options.inAll) break;
+      const stock = waiting.get(endpoint.webhook.seq);
+      if (stock) next = Math.min(next, await serve(endpoint, stock));
+      endpoints.served(endpoint);
       await pause();
     }
+    isBusy = isMore || underWay.size >= options.inAll;
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
 
+  /** What waits, by the row number of the endpoint. */
+  async function readWaiting(): Promise<Map<number, Waiting>> {
+    const rows = await readRows(ctx.client, WAITING_AT_WEBHOOKS);
+    return new Map(rows.map((row) => [row.seq, row]));
+  }
+
   /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
-  async function serve(endpoint: Endpoint): Promise<number> {
+  async function serve(endpoint: Endpoint, waiting: Waiting): Promise<number> {
     const now = ctx.clock.steady();
     const { seq } = endpoint.webhook;
     if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
+    if (endpoint.underWay.size >= slotsOf(endpoint)) return Infinity;
+    const isDue = waiting.dueAt !== null && waiting.dueAt <= now;
     // One that ends while the lists are on their way stands in them as if nobody had sent it.
     const before = new Set(endpoint.underWay.keys());
-    const due = await listDue(ctx.db, seq, now, LOOK_AHEAD);
-    const fresh = await listFresh(ctx.db, seq, LOOK_AHEAD);
+    const due = isDue ? await listDue(ctx.db, seq, now, LOOK_AHEAD) : [];
+    const fresh = waiting.fresh > 0 ? await listFresh(ctx.db, seq, LOOK_AHEAD) : [];
     const order = createOrder();
     for (const delivery of endpoint.underWay.values())
       if (delivery.nextAt === null) order.take(delivery);
@@ -123,6 +144,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       if (endpoint.underWay.size >= slotsOf(endpoint) || underWay.size >= options.inAll) break;
       start(endpoint, delivery);
     }
+    if (!isDue) return waiting.dueAt ?? Infinity;
     return (await findNextDue(ctx.db, seq, now)) ?? Infinity;
   }
 
@@ -148,6 +170,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const endedAt = ctx.clock.steady();
     endpoint.note(attempt, endedAt, ctx.random());
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
+    await meeting.join();
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
   }
 
@@ -168,6 +191,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     async stop(graceMs) {
       for (const end of unsubscribe) end();
       await loop.stop();
+      meeting.end();
       await endsWithin(ctx.clock, Promise.all(underWay), graceMs);
       await fanOut.save(endpoints.all());
       await lease.giveUp();

@@ -20,7 +20,8 @@ const LONGEST_SUSPENSION_MS = 60_000;
 /** The endpoints that are served, each with how it does; those come and go, this stays. */
 export function createEndpoints() {
   let known = new Map<number, Endpoint>();
-  let turn = 0;
+  /** Row number of the endpoint that was served last. */
+  let last = 0;
 
   return {
     /** Takes the endpoints as they are stored now. */
@@ -34,11 +35,14 @@ export function createEndpoints() {
       );
     },
     all: () => [...known.values()],
-    /** All of them, each time another one first, so that none takes the slots of all. */
-    inTurn(): Endpoint[] {
-      const all = [...known.values()];
-      const first = turn++ % Math.max(1, all.length);
-      return [...all.slice(first), ...all.slice(0, first)];
+    /** Those with these row numbers, from the one on that is next to be served. */
+    inTurn(seqs: Iterable<number>): Endpoint[] {
+      const some = [...seqs].toSorted((a, b) => a - b).flatMap((seq) => known.get(seq) ?? []);
+      const first = some.findIndex(({ webhook }) => webhook.seq > last);
+      return first <= 0 ? some : [...some.slice(first), ...some.slice(0, first)];
+    },
+    served({ webhook }: Endpoint): void {
+      last = webhook.seq;
     },
   };
 }

@@ -1,16 +1,19 @@
 import type { Context } from "../context.ts";
 import { createPauses } from "../lib/clock.ts";
+import { portionsOf } from "../lib/portions.ts";
 import { toDelivery, webhookTypes } from "../services/deliveries.ts";
-import { insertDeliveries, countFresh } from "../store/deliveries.ts";
+import { insertDeliveries } from "../store/deliveries.ts";
 import { readEvents } from "../store/events.ts";
-import { moveCursors } from "../store/webhooks.ts";
+import { moveCursors, type Waiting } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
 const PAGE = 200;
 /** Deliveries that are made in one commit, so that it holds nothing up. */
-const MOST_ROWS = 1000;
+const MOST_ROWS = 250;
 /** Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing. */
-const MOST_FRESH = 500;
+const MOST_FRESH = 200;
+/** Places in the log that are read in a turn; the furthest behind are first. */
+const MOST_GROUPS = 4;
 /** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
 const SAVE_EVERY_MS = 5000;
 
@@ -19,31 +22,35 @@ export function createFanOut(ctx: Context) {
   const cursors = new Map<number, number>();
   let savedAt = ctx.clock.monotonic();
 
-  /** Reads one page for the endpoints that stand at the same place. Returns whether there may be more. */
-  async function advanceGroup(cursor: number, group: Endpoint[]): Promise<boolean> {
+  /** Reads one page for the endpoints that stand at the same place. */
+  async function advanceGroup(
+    cursor: number,
+    group: Endpoint[],
+  ): Promise<Progress & { hasMoved: boolean }> {
     const page = Math.max(1, Math.min(PAGE, Math.floor(MOST_ROWS / group.length)));
     const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, page);
     const last = events.at(-1)?.id;
-    if (last === undefined) return false;
+    if (last === undefined) return { hasAdded: false, isMore: false, hasMoved: false };
     const rows = group.flatMap(({ webhook }) => {
       const types = new Set(webhook.events.flatMap(webhookTypes));
       return events
         .filter(({ type }) => types.has(type))
         .map((event) => toDelivery(webhook.seq, event));
     });
-    const seqs = group.map(({ webhook }) => webhook.seq);
+    const seqs = group.map(seqOf);
     if (rows.length > 0)
       await ctx.writer.write({ added: insertDeliveries(rows), moved: moveCursors(seqs, last) });
     for (const seq of seqs) cursors.set(seq, last);
-    return events.length === page;
+    return { hasAdded: rows.length > 0, isMore: events.length === page, hasMoved: true };
   }
 
   async function save(endpoints: Endpoint[]): Promise<void> {
     savedAt = ctx.clock.monotonic();
     const moved = endpoints.filter(({ webhook }) => cursorOf(webhook) > webhook.cursor);
+    const places = Map.groupBy(moved, ({ webhook }) => cursorOf(webhook));
     if (moved.length > 0)
       await ctx.writer.write({
-        cursors: moved.map(({ webhook }) => moveCursors([webhook.seq], cursorOf(webhook))),
+        cursors: [...places].map(([cursor, group]) => moveCursors(group.map(seqOf), cursor)),
       });
     for (const { webhook } of moved) webhook.cursor = cursorOf(webhook);
   }
@@ -59,24 +66,32 @@ export function createFanOut(ctx: Context) {
         cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
     },
 
-    /** Goes one page further where there is room. Returns whether there may be more. */
-    async advance(endpoints: Endpoint[]): Promise<boolean> {
-      const groups = new Map<number, Endpoint[]>();
+    /** Goes one page further where there is room, as `waiting` tells. */
+    async advance(endpoints: Endpoint[], waiting: ReadonlyMap<number, Waiting>): Promise<Progress> {
       const pause = createPauses(ctx.clock);
-      for (const endpoint of endpoints) {
-        await pause();
-        if ((await countFresh(ctx.db, endpoint.webhook.seq, MOST_FRESH)) >= MOST_FRESH) continue;
-        const cursor = cursorOf(endpoint.webhook);
-        groups.set(cursor, [...(groups.get(cursor) ?? []), endpoint]);
-      }
-      let isMore = false;
-      for (const [cursor, group] of groups) {
-        isMore = (await advanceGroup(cursor, group)) || isMore;
+      const hasRoom = ({ webhook }: Endpoint) =>
+        (waiting.get(webhook.seq)?.fresh ?? 0) < MOST_FRESH;
+      const groups = Map.groupBy(endpoints.filter(hasRoom), ({ webhook }) => cursorOf(webhook));
+      const places = [...groups]
+        .toSorted(([a], [b]) => a - b)
+        .flatMap(([cursor, group]) =>
+          portionsOf(group, () => 1, MOST_ROWS).map((some) => [cursor, some] as const),
+        );
+      const progress = { hasAdded: false, isMore: false };
+      for (const [cursor, group] of places.slice(0, MOST_GROUPS)) {
+        const { hasAdded, isMore, hasMoved } = await advanceGroup(cursor, group);
+        progress.hasAdded ||= hasAdded;
+        progress.isMore ||= isMore || (hasMoved && places.length > MOST_GROUPS);
         await pause();
       }
       if (ctx.clock.monotonic() - savedAt > SAVE_EVERY_MS) await save(endpoints);
-      return isMore;
+      return progress;
     },
     save,
   };
 }
+
+/** Whether deliveries were made, and whether the log may have more to make. */
+type Progress = { hasAdded: boolean; isMore: boolean };
+
+const seqOf = ({ webhook }: Endpoint) => webhook.seq;

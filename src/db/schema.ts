@@ -424,6 +424,9 @@ export const webhooks = sqliteTable(
     cursor: integer().notNull(),
     /** Since when no attempt has succeeded; null where the last one did. */
     failingSince: integer(),
+    /** Its pending deliveries, and those of them that wait for another attempt; triggers count them. */
+    waiting: integer().notNull().default(0),
+    retrying: integer().notNull().default(0),
     apiKey: integer(),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),

@@ -65,6 +65,28 @@ export function createPauses(
   };
 }
 
+/** Where those who come meet, so that what they write then shares a commit: they go on together, `ms` after the first came. */
+export function createMeeting(clock: Pick<Clock, "setTimeout">, ms: number) {
+  let meeting: PromiseWithResolvers<void> | undefined;
+  let cancel = () => {};
+  const end = () => {
+    cancel();
+    meeting?.resolve();
+    meeting = undefined;
+  };
+  return {
+    join(): Promise<void> {
+      if (!meeting) {
+        meeting = Promise.withResolvers<void>();
+        cancel = clock.setTimeout(end, ms);
+      }
+      return meeting.promise;
+    },
+    /** Waits no longer. */
+    end,
+  };
+}
+
 /** Whether the work ended within `ms`; it goes on in any case. Throws what the work throws in time. */
 export async function endsWithin(
   clock: Pick<Clock, "setTimeout">,

@@ -211,7 +211,7 @@ const LATE_DELIVERY_MS = 60_000;
 async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
   const [found] = await readRows(ctx.client, WEBHOOK_HEALTH);
   if (!found) throw new Error("aggregates always have a row");
-  const { active, failing, disabled, fresh, retried, unread, oldestAt } = found;
+  const { active, failing, disabled, fresh, retried, held, unread, oldestAt } = found;
   const oldestMs = oldestAt === null ? 0 : Math.max(0, ctx.clock.now() - oldestAt);
   return judge(
     {
@@ -220,13 +220,14 @@ async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
       disabled,
       waitingDeliveries: fresh + retried,
       neverAttempted: fresh,
+      heldDeliveries: held,
       oldestAge: oldestMs / 1000,
       unreadEvents: unread,
     },
     {
       degraded: [
         oldestMs > LATE_DELIVERY_MS &&
-          `A delivery waits since ${Math.round(oldestMs / 1000)} s for its first attempt`,
+          `An event has waited ${Math.round(oldestMs / 1000)} s to be sent for the first time`,
         failing > 0 && `${failing} of ${active} webhooks take no deliveries at present`,
         disabled > 0 && `${disabled} webhooks were disabled because they failed`,
       ],

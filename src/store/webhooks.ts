@@ -134,28 +134,53 @@ export function deleteWebhook(id: string): Statement {
   return toStatement(build.delete(webhooks).where(eq(webhooks.id, id)));
 }
 
+/** What waits at an endpoint: not attempted yet, to be tried again, and when the first of the latter is due. */
+export type Waiting = { seq: number; fresh: number; retrying: number; dueAt: number | null };
+
+/** Of each active endpoint where something waits. */
+export const WAITING_AT_WEBHOOKS: Statement<Waiting> = {
+  sql: `SELECT seq, waiting - retrying AS fresh, retrying,
+               CASE WHEN retrying > 0 THEN
+                 (SELECT next_at FROM webhook_deliveries
+                  WHERE webhook = w.seq AND next_at IS NOT NULL ORDER BY next_at LIMIT 1) END AS dueAt
+        FROM webhooks w WHERE is_active AND waiting > 0`,
+  args: [],
+};
+
 export type WebhookHealth = Record<
-  "active" | "failing" | "disabled" | "fresh" | "retried" | "unread",
+  "active" | "failing" | "disabled" | "fresh" | "retried" | "held" | "unread",
   number
 > & { oldestAt: number | null };
 
+/** Endpoints of which the oldest delivery is looked at, those first that have got the least. */
+const MOST_EXAMINED = 100;
+
 /**
- * How many endpoints are served, fail at present, and were disabled for that; deliveries that were not
- * attempted yet, up to 1,000 of an endpoint, since when the oldest of them waits, and those that wait
- * to be tried again; and the most events that an active endpoint has still to be given.
+ * How many endpoints are served, fail at present, and were disabled for that; deliveries to active ones
+ * that were not attempted yet, and that wait to be tried again; those that endpoints hold which are not
+ * active; the most events that an active endpoint has still to be given; and when the oldest event
+ * happened of which no delivery was attempted, made or not. The work grows with the number of
+ * endpoints, not with what waits.
  */
 export const WEBHOOK_HEALTH: Statement<WebhookHealth> = {
   sql: `SELECT total(is_active) AS active, total(is_active AND failing_since IS NOT NULL) AS failing,
                total(NOT is_active AND disabled_reason IS NOT NULL) AS disabled,
-               (SELECT count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL) AS retried,
-               total((SELECT count(*) FROM (
-                        SELECT 1 FROM webhook_deliveries WHERE webhook = w.seq
-                          AND status = 'pending' AND next_at IS NULL LIMIT 1000))) AS fresh,
-               min((SELECT at FROM webhook_deliveries
-                    WHERE webhook = w.seq AND w.is_active AND status = 'pending' AND next_at IS NULL
-                    ORDER BY event LIMIT 1)) AS oldestAt,
+               total(iif(is_active, retrying, 0)) AS retried,
+               total(iif(is_active, waiting - retrying, 0)) AS fresh,
+               total(iif(is_active, 0, waiting)) AS held,
+               (SELECT min(at) FROM (
+                  SELECT (SELECT at FROM webhook_deliveries
+                          WHERE webhook = l.seq AND status = 'pending' AND next_at IS NULL
+                          ORDER BY event LIMIT 1) AS at
+                  FROM (SELECT seq FROM webhooks WHERE is_active AND waiting > retrying
+                        ORDER BY cursor LIMIT ${MOST_EXAMINED}) l
+                  UNION ALL
+                  SELECT at FROM events
+                  WHERE id = (SELECT min(id) FROM events
+                              WHERE id > (SELECT min(cursor) FROM webhooks WHERE is_active))
+               )) AS oldestAt,
                coalesce(max(CASE WHEN is_active
                                  THEN (SELECT max(id) FROM events) - cursor END), 0) AS unread
-        FROM webhooks w`,
+        FROM webhooks`,
   args: [],
 };

@@ -17,6 +17,7 @@ import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchThroughput } from "./throughput.bench.ts";
+import { benchWebhooks } from "./webhooks.bench.ts";
 
 const BENCHES: Record<string, () => Promise<void>> = {
   http: benchHttp,
@@ -32,6 +33,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   sse: benchSse,
   monitor: benchMonitor,
   schedules: benchSchedules,
+  webhooks: benchWebhooks,
   soak: benchSoak,
 };
 

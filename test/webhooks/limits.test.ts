@@ -45,7 +45,46 @@ describe("webhooks", () => {
     );
     const late = await read();
     expect(late.details.oldestAge).toBeGreaterThan(100);
-    expect(late.reasons.join()).toContain("for its first attempt");
+    expect(late.reasons.join()).toContain("to be sent for the first time");
+    const hooks = (await app.get("/webhooks?limit=100")).body.data.webhooks;
+    for (const { id } of hooks.slice(1)) await app.patch(`/webhooks/${id}`, { isActive: false });
+    await app.del(`/webhooks/${hooks[1].id}`);
+    const held = (await read()).details;
+    expect([held.active, held.waitingDeliveries, held.heldDeliveries]).toEqual([1, 20, 760]);
+    expect(await miscounted(app)).toEqual([]);
+  });
+
+  test("the status tells of events that nobody makes deliveries of", async () => {
+    await using app = await startServer();
+    await app.post("/webhooks", hook("https://hooks.invalid/x"));
+    await app.runner.stop(0);
+    await app.post("/tasks", { prompt: "x" });
+    await app.ctx.client.execute("UPDATE events SET at = at - 120000");
+    const { details, reasons } = (await app.get("/status/services/webhooks")).body.data;
+    expect([details.waitingDeliveries, details.unreadEvents]).toEqual([0, 1]);
+    expect(reasons.join()).toContain("to be sent for the first time");
+  });
+
+  test("deliveries are counted as they are, also when they fail, are replayed and removed", async () => {
+    await using receiver = await startReceiver(({ raw }, response) => {
+      if (raw.includes('"bad"')) response.writeHead(500).end();
+    });
+    await using app = await startServer(receiver.env);
+    const { id } = (await app.post("/webhooks", hook(receiver.url))).body.data;
+    for (const task of ["good", "bad"]) await app.post("/tasks", { id: task, prompt: "x" });
+    const details = async () => (await app.get("/status/services/webhooks")).body.data.details;
+    const isOneLeft = async () => {
+      const { waitingDeliveries, neverAttempted } = await details();
+      return (waitingDeliveries === 1 && neverAttempted === 0) || undefined;
+    };
+    await until(() => receiver.received.length >= 2 || undefined);
+    await until(isOneLeft);
+    await app.post(`/webhooks/${id}/replay`, { since: new Date(0).toISOString() });
+    await until(() => receiver.received.length >= 3 || undefined);
+    await until(isOneLeft);
+    expect(await miscounted(app)).toEqual([]);
+    await app.del(`/webhooks/${id}`);
+    expect(await details()).toMatchObject({ active: 0, waitingDeliveries: 0, heldDeliveries: 0 });
   });
 
   test("many of them get all of many events", async () => {
@@ -61,6 +100,16 @@ describe("webhooks", () => {
     expect(ids.size).toBe(1500);
   });
 });
+
+/** Webhooks whose counts of deliveries differ from the deliveries. */
+async function miscounted(app: TestServer): Promise<unknown[]> {
+  const { rows } = await app.ctx.client.execute(`
+    SELECT w.seq, w.waiting, w.retrying, total(d.status = 'pending') AS pending,
+           total(d.next_at IS NOT NULL) AS due
+    FROM webhooks w LEFT JOIN webhook_deliveries d ON d.webhook = w.seq
+    GROUP BY w.seq HAVING w.waiting <> pending OR w.retrying <> due`);
+  return rows;
+}
 
 async function addHooks(app: TestServer, url: string, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await app.post("/webhooks", hook(`${url}/${i}`));
