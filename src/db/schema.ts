@@ -567,6 +567,13 @@ export const files = sqliteTable("files", {
 });
 export type StoredFile = typeof files.$inferSelect;
 
+/** Bytes that are kept for an API key: its uploads, and the requests of its tasks. Triggers count them. */
+export const storedBytes = sqliteTable("stored_bytes", {
+  apiKey: integer().primaryKey(),
+  files: integer().notNull().default(0),
+  requests: integer().notNull().default(0),
+});
+
 /** Processes that run tasks, and when each last proved that it lives. */
 export const nodes = sqliteTable("nodes", {
   seq: integer().primaryKey({ autoIncrement: true }),

@@ -15,6 +15,7 @@ import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
 import { type PreparedRow, prepareTask, type RowContext, type RowSource } from "./prepare-row.ts";
 import type { InputKind } from "./row-issues.ts";
+import { writeStored } from "./stored-bytes.ts";
 
 export type BatchDraft = {
   id?: string | undefined;
@@ -112,7 +113,11 @@ async function ingest(
 ): Promise<number | undefined> {
   try {
     const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    const { published } = await ctx.writer.write(publishDraft(batch, written, models, adopted));
+    const { published } = await writeStored(
+      ctx,
+      batch.apiKey,
+      publishDraft(batch, written, models, adopted),
+    );
     return published.rows[0]?.total;
   } catch (error) {
     await discardDraft(ctx, batch.draft);

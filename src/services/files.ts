@@ -7,6 +7,7 @@ import { newId } from "../lib/ids.ts";
 import { explainWriting, removeLeftovers, writeWhole } from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
 import type { Caller } from "./caller.ts";
+import { roomFor, writeStored } from "./stored-bytes.ts";
 import { writtenBy } from "./written-by.ts";
 
 /** Uploads lie here, inside the files folder. */
@@ -22,7 +23,7 @@ export async function storeFile(
   content: AsyncIterable<Uint8Array>,
 ): Promise<store.StoredFile> {
   requireName(name);
-  const room = await roomFor(ctx, caller);
+  const room = await roomFor(ctx, caller.key);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
   const folder = join(ctx.config.filesDir, UPLOADS);
@@ -36,7 +37,7 @@ export async function storeFile(
           "PAYLOAD_TOO_LARGE",
           `The file is larger than ${ctx.config.maxFileBytes} bytes (MAX_FILE_BYTES)`,
         );
-      if (bytes > room.bytes) throw new AppError("LIMIT_REACHED", room.refusal);
+      if (bytes > room.bytes) throw room.refusal;
       hash.update(chunk);
       yield chunk;
     }
@@ -59,7 +60,13 @@ export async function storeFile(
     apiKey: caller.key,
     createdAt: now,
   };
-  await ctx.writer.write({ file: store.insertFile(file) });
+  try {
+    await writeStored(ctx, caller.key, { file: store.insertFile(file) });
+  } catch (error) {
+    // Refused for certain; of other failures nobody knows whether the row is there.
+    if (error instanceof AppError) await ctx.files.remove(pathOf(ctx, id));
+    throw error;
+  }
   return getFile(ctx, id);
 }
 
@@ -76,33 +83,6 @@ export async function removeLeftUploads(ctx: Context): Promise<void> {
     owner,
     before: ctx.clock.now() - SILENT_UPLOAD_MS,
   });
-}
-
-type Room = { bytes: number; refusal: string };
-
-/**
- * How many bytes more the uploads of this key may take. Of uploads that arrive at the same time each
- * has the room that there was at its beginning.
- */
-async function roomFor({ db, config }: Context, { key }: Caller): Promise<Room> {
-  const { maxStoredBytes, maxStoredBytesPerKey } = config;
-  const none: Room = { bytes: Infinity, refusal: "" };
-  if (maxStoredBytes === 0 && maxStoredBytesPerKey === 0) return none;
-  const { all, ofKey } = await store.sumBytes(db, key);
-  const rooms = [
-    maxStoredBytes > 0 && {
-      bytes: maxStoredBytes - all,
-      refusal: `All files together would take more than ${maxStoredBytes} bytes (MAX_STORED_BYTES); delete some first`,
-    },
-    maxStoredBytesPerKey > 0 && {
-      bytes: maxStoredBytesPerKey - ofKey,
-      refusal: `The files of this API key would take more than ${maxStoredBytesPerKey} bytes (MAX_STORED_BYTES_PER_KEY); delete some first`,
-    },
-  ];
-  return rooms.reduce<Room>(
-    (least, room) => (room && room.bytes < least.bytes ? room : least),
-    none,
-  );
 }
 
 function requireName(name: string): void {

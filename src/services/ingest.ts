@@ -15,6 +15,7 @@ import { refusalOf } from "./models.ts";
 import type { PreparedRow, RowSource } from "./prepare-row.ts";
 import { type InputKind, IssueList } from "./row-issues.ts";
 import { SeenNames } from "./seen-names.ts";
+import { writeStored } from "./stored-bytes.ts";
 
 /** Bytes of rows that are held at a time, and committed together. */
 const MOST_CHUNK_BYTES = 2_000_000;
@@ -168,7 +169,7 @@ export async function writeRows(
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
     // Together, as both may fail.
-    await Promise.all([opened, ctx.writer.write(insertRows(batch, fresh))]);
+    await Promise.all([opened, writeStored(ctx, batch.apiKey, insertRows(batch, fresh))]);
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }

@@ -17,6 +17,7 @@ import { requireFunds } from "./budgets.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
 import { requireSupportedModel } from "./models.ts";
+import { writeStored } from "./stored-bytes.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
 
 export type NewTask = TaskInput & { batchId?: string | undefined };
@@ -49,7 +50,9 @@ export async function createTask(
   const now = ctx.clock.now();
   const id = input.id ?? newId(ctx, "task");
   const priority = priorityRank(input.priority ?? "normal");
-  const written = ctx.writer.write(
+  const written = writeStored(
+    ctx,
+    caller.key,
     insertTask({
       id,
       batchId: input.batchId ?? null,

@@ -11,6 +11,7 @@ import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { changeTask } from "../store/task-moves.ts";
 import type { TaskRecord } from "../store/tasks.ts";
 import { requireSupportedModel } from "./models.ts";
+import { writeStored } from "./stored-bytes.ts";
 import { composeTask, getTask } from "./tasks.ts";
 
 /** The fields to change; `null` removes one. `metadata` is merged (RFC 7396), everything else replaced. */
@@ -33,7 +34,8 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
       throw new AppError("TASK_RUNNING", `Task ${id} is running; cancel it first`);
     const next = apply(ctx, record, patch);
     if (patch.model) await requireSupportedModel(ctx, next.model);
-    const written = ctx.writer.write(changeTask({ id, ...next, now: ctx.clock.now() }));
+    const change = changeTask({ id, ...next, now: ctx.clock.now() });
+    const written = writeStored(ctx, record.task.apiKey ?? 0, change);
     if (record.queued) {
       const model = laneOfModel(next.model, next.flexMinutes !== null && !record.queued.isDryRun);
       ctx.signals.emit("queued", { lane: record.queued.lane, model });

@@ -44,18 +44,6 @@ export function listFiles(db: Db, page: FilePage): Promise<StoredFile[]> {
     .offset(page.offset);
 }
 
-/** Bytes of all uploads, and of those of one key. */
-export async function sumBytes(db: Db, key: number): Promise<{ all: number; ofKey: number }> {
-  const row = await db
-    .select({
-      all: sql<number>`total(${files.bytes})`,
-      ofKey: sql<number>`total(${files.bytes}) FILTER (WHERE ${files.apiKey} = ${key})`,
-    })
-    .from(files)
-    .get();
-  return row ?? { all: 0, ofKey: 0 };
-}
-
 export async function countFiles(db: Db): Promise<number> {
   return (await db.select({ n: count() }).from(files).get())?.n ?? 0;
 }

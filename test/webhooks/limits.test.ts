@@ -1,20 +1,9 @@
 import { describe, expect, test } from "bun:test";
 
 import { startReceiver } from "../support/receiver.ts";
-import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
 
 const hook = (url: string) => ({ url, events: ["task.created"] });
-
-async function upload(url: string, key: string, bytes: number) {
-  const form = new FormData();
-  form.append("file", new Blob(["x".repeat(bytes)]), "a.csv");
-  const answer = await fetch(`${url}/api/v1/files`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${key}` },
-    body: form,
-  });
-  return { status: answer.status, body: await answer.json() };
-}
 
 describe("webhooks", () => {
   test("there are no more than MAX_WEBHOOKS of them, however many are asked for at once", async () => {
@@ -114,21 +103,3 @@ async function miscounted(app: TestServer): Promise<unknown[]> {
 async function addHooks(app: TestServer, url: string, count: number): Promise<void> {
   for (let i = 0; i < count; i++) await app.post("/webhooks", hook(`${url}/${i}`));
 }
-
-test("uploads take no more than was set, for a key and in all", async () => {
-  await using app = await startServer({
-    MAX_STORED_BYTES: "5000",
-    MAX_STORED_BYTES_PER_KEY: "3000",
-  });
-  const other = (await app.post("/api-keys", { name: "k" })).body.data.key;
-  const first = await upload(app.url, KEY, 2000);
-  expect(first.status).toBe(201);
-  const more = await upload(app.url, KEY, 2000);
-  expect([more.status, more.body.error.code]).toEqual([409, "LIMIT_REACHED"]);
-  expect(more.body.error.message).toContain("MAX_STORED_BYTES_PER_KEY");
-  expect((await upload(app.url, other, 2900)).status).toBe(201);
-  const all = await upload(app.url, KEY, 500);
-  expect(all.body.error.message).toContain("(MAX_STORED_BYTES)");
-  await client(app.url).del(`/files/${first.body.data.id}`);
-  expect((await upload(app.url, KEY, 500)).status).toBe(201);
-});
