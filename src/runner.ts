@@ -7,6 +7,7 @@ import { CHUNKS, SERVER_CHUNKS } from "./domain/chunks.ts";
 import { startWorkerThread } from "./engine/worker-thread.ts";
 import { withAbsoluteUrl } from "./http/absolute-url.ts";
 import { createApp } from "./http/app.ts";
+import { asGet } from "./http/head.ts";
 import { createSystemClock } from "./lib/clock.ts";
 import { FOLDER_MODE, systemFiles } from "./lib/file-system.ts";
 import { postGuarded, resolveHost } from "./lib/guarded-post.ts";
@@ -86,7 +87,11 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
   return {
     ctx,
     hub: parts.hub,
-    fetch: (request, connection) => app.fetch(withAbsoluteUrl(request), connection),
+    fetch: (request, connection) =>
+      app.fetch(asGet(withAbsoluteUrl(request)), {
+        ...connection,
+        isHead: request.method === "HEAD",
+      }),
     firstKey,
     start: parts.start,
     stop: parts.stop,

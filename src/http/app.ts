@@ -26,6 +26,7 @@ import { audit } from "./audit.ts";
 import { createConnections } from "./connections.ts";
 import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
+import { methodOf } from "./head.ts";
 import { addHealth } from "./health.ts";
 import { answerHead, errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
@@ -86,11 +87,12 @@ export function createApp(ctx: Context, options: AppOptions) {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))
       return errorAnswer(c, "NOT_FOUND", `There is nothing at ${c.req.path}`);
-    c.header("Allow", methods.join(", "));
+    const allowed = methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one]));
+    c.header("Allow", allowed.join(", "));
     return errorAnswer(
       c,
       "METHOD_NOT_ALLOWED",
-      `${c.req.path} takes ${methods.join(", ")}, not ${c.req.method}`,
+      `${c.req.path} takes ${allowed.join(", ")}, not ${methodOf(c)}`,
     );
   });
   return app;

@@ -3,8 +3,10 @@ import { createGzip } from "node:zlib";
 
 import type { Context } from "hono";
 
+import type { Context as AppContext } from "../context.ts";
 import { headerRefs } from "./answer-headers.ts";
 import { isKnown, UNCHANGED } from "./etag.ts";
+import { methodOf } from "./head.ts";
 import { countBytes, cutOut, type Part, readRange } from "./ranges.ts";
 import type { AppEnv } from "./router.ts";
 import { toByteStream } from "./stream.ts";
@@ -44,7 +46,10 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
     "Content-Type": file.type,
     "Content-Disposition": disposition(file.name),
   });
-  const isCompressed = "read" in content && takesGzip(c) && c.req.header("range") === undefined;
+  const isCompressed =
+    "read" in content &&
+    takesGzip(c) &&
+    !(methodOf(c) === "GET" && c.req.header("range") !== undefined);
   if ("read" in content) headers.set("Vary", "Accept-Encoding");
   if (isCompressed) headers.set("Content-Encoding", "gzip");
   if (file.tag === null) return new Response(wholeOf(content, isCompressed), { headers });
@@ -54,7 +59,7 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
   if (isKnown(c, tag)) return new Response(null, { status: 304, headers });
   const range = rangeFor(c, tag);
   const size = "blob" in content ? content.blob.size : undefined;
-  const total = range === undefined ? size : (size ?? (await countBytes(readOf(content))));
+  const total = range === undefined ? size : (size ?? (await sizeOf(c.var.ctx, file.tag, content)));
   const part = total === undefined ? undefined : readRange(range, total);
   if (!part) {
     if (size !== undefined) headers.set("Content-Length", String(size));
@@ -65,10 +70,24 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
   return new Response(await partOf(content, part), { status: 206, headers });
 }
 
-/** The `Range` header, unless `If-Range` says that it is of another version of the file. */
+/** The `Range` header of a GET, unless `If-Range` says that it is of another version of the file. */
 function rangeFor(c: Context<AppEnv>, tag: string): string | undefined {
+  if (methodOf(c) !== "GET") return undefined;
   const version = c.req.header("if-range");
   return version === undefined || version === tag ? c.req.header("range") : undefined;
+}
+
+const MOST_SIZES = 1000;
+const sizes = new WeakMap<AppContext, Map<string, number>>();
+
+/** How long something is that is made as it is read. It is made once for that: who fetches in parts asks often. */
+async function sizeOf(ctx: AppContext, tag: string, content: Content): Promise<number> {
+  const known = sizes.get(ctx) ?? new Map<string, number>();
+  sizes.set(ctx, known);
+  const size = known.get(tag) ?? (await countBytes(readOf(content)));
+  if (known.size >= MOST_SIZES) known.clear();
+  known.set(tag, size);
+  return size;
 }
 
 type Content = Download["content"];

@@ -13,6 +13,7 @@ import { newId } from "../lib/ids.ts";
 import { findExcess } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
 import { tellAllowance } from "./admit.ts";
+import { methodOf } from "./head.ts";
 import { type AppEnv, toIso } from "./router.ts";
 import { secure } from "./secure-headers.ts";
 
@@ -29,13 +30,16 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
     c.set("requestId", requestId);
     if (ctx.tracing.isOn) await traced(ctx, c, next);
     else await next();
-    const method = METHODS.has(c.req.method) ? c.req.method : "OTHER";
-    ctx.meters.add("http_requests_total", `method="${method}",code="${c.res.status}"`);
+    const method = methodOf(c);
+    ctx.meters.add(
+      "http_requests_total",
+      `method="${METHODS.has(method) ? method : "OTHER"}",code="${c.res.status}"`,
+    );
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
     tellAllowance(c.res.headers, c.var.allowance);
     log.info("{method} {path} {status} in {ms} ms", {
-      method: c.req.method,
+      method,
       path: c.req.path,
       status: c.res.status,
       ms: Math.round((ctx.clock.monotonic() - start) * 10) / 10,
@@ -58,7 +62,8 @@ export const answerHead: MiddlewareHandler<AppEnv> = async (c, next) => {
 
 /** Answers within a span, which continues the client's trace. */
 async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<void> {
-  const { method, path } = c.req;
+  const { path } = c.req;
+  const method = methodOf(c);
   const traceparent = c.req.header("traceparent");
   const { requestId } = c.var;
   await ctx.tracing.request({ method, path, requestId, traceparent }, async () => {
@@ -169,7 +174,7 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
   }
   const trouble = troubleOf(error);
   log.error("{method} {path} failed: {error}", {
-    method: c.req.method,
+    method: methodOf(c),
     path: c.req.path,
     requestId: c.var.requestId,
     error,

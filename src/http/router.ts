@@ -13,7 +13,11 @@ import type { Connections } from "./connections.ts";
 
 export type AppEnv = {
   /** What the runtime's server knows of the connection. */
-  Bindings: { address?: () => string | undefined };
+  Bindings: {
+    address?: () => string | undefined;
+    /** The client wants the headers alone; routes see a GET. */
+    isHead?: boolean;
+  };
   Variables: {
     ctx: Context;
     hub: EventHub;

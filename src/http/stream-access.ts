@@ -2,12 +2,14 @@ import type { Context } from "hono";
 
 import { AppError } from "../errors.ts";
 import type { TokenFilter } from "../services/stream-tokens.ts";
+import { methodOf } from "./head.ts";
+import type { AppEnv } from "./router.ts";
 
 const STREAMS = /^\/api\/v1\/(events|tasks\/[^/]+\/events|batches\/[^/]+\/events)$/;
 
 /** The token in the address of a request for an event stream; nowhere else is one looked for. */
-export function streamTokenOf(c: Context): string | undefined {
-  if (c.req.method !== "GET" || !STREAMS.test(c.req.path)) return undefined;
+export function streamTokenOf(c: Context<AppEnv>): string | undefined {
+  if (methodOf(c) !== "GET" || !STREAMS.test(c.req.path)) return undefined;
   return c.req.query("access_token");
 }
 

@@ -117,7 +117,7 @@ describe("every answer", () => {
   test("says which methods a path takes", async () => {
     await using app = await startServer();
     const { headers } = await app.send("PUT", "/tasks/x");
-    expect(headers.get("allow")).toBe("GET, PATCH, DELETE");
+    expect(headers.get("allow")).toBe("GET, HEAD, PATCH, DELETE");
   });
 
   test("carries the request's id, or one of its own where that is odd", async () => {

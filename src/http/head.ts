@@ -1,0 +1,16 @@
+import type { Context } from "hono";
+
+import type { AppEnv } from "./router.ts";
+
+/**
+ * HEAD is answered as GET is, so that its headers are those of GET: the runtime leaves the body out, and
+ * says how long it would be. Hono would drop it before, and every length would be 0.
+ */
+export function asGet(request: Request): Request {
+  return request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
+}
+
+/** The method that the client sent, which is not always the one that routes see. */
+export function methodOf(c: Context<AppEnv>): string {
+  return c.env?.isHead ? "HEAD" : c.req.method;
+}
