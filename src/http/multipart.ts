@@ -13,6 +13,8 @@ type Pace = { clock: Pick<Clock, "setTimeout">; maxPauseMs: number };
 export type Upload = { name: string; content: AsyncIterable<Uint8Array> };
 
 const MAX_FIELDS = 10;
+/** A boundary has 70 characters at most (RFC 2046). */
+const LONGEST_TYPE = 256;
 
 /**
  * Hands the one file of a multipart body to `store` while it arrives, at the pace that `store` takes
@@ -92,6 +94,7 @@ function createParser(type: string, onFile: (name: string, stream: Readable) => 
   const parser = newParser(type);
   const refuse = (path: string, message: string) => parser.destroy(invalid([{ path, message }]));
   parser.on("field", (name) => refuse(name, "is not a known part; the file is the part `file`"));
+  parser.on("filesLimit", () => refuse("file", "is there more than once; send one file at a time"));
   parser.on("file", (name, stream, filename) => {
     if (name === "file") return onFile(filename || "upload", stream);
     stream.resume();
@@ -106,6 +109,8 @@ function newParser(type: string): InstanceType<typeof Busboy> {
   try {
     return new Busboy({ headers, limits: { fields: MAX_FIELDS, files: 1 } });
   } catch (error) {
+    // The parser's own words for it are about needles.
+    if (type.length > LONGEST_TYPE) throw brokenForm(new Error("its boundary is too long"));
     throw brokenForm(error);
   }
 }

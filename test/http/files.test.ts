@@ -136,6 +136,10 @@ describe("an uploaded file", () => {
     await using app = await startServer();
     const form = new FormData();
     expect((await send(app, form)).body.error.message).toContain("no part `file`");
+    for (const name of ["a.csv", "b.csv"]) form.append("file", new Blob(["x"]), name);
+    expect((await send(app, form)).body.error.message).toContain("more than once");
+    expect(left(app)).toEqual([]);
+    form.delete("file");
     form.append("other", "x");
     expect((await send(app, form)).body.error.message).toContain("other: is not a known part");
     expect((await app.post("/files", { file: "x" })).status).toBe(415);

@@ -84,7 +84,21 @@ describe("a body that is not as it should be", () => {
   test("is refused where its boundary is longer than a form can have", async () => {
     await using app = await startServer();
     const type = `multipart/form-data; boundary=${"x".repeat(300)}`;
-    expect((await app.post("/files", "--x", { "content-type": type })).status).toBe(400);
+    const { status, body } = await app.post("/files", "--x", { "content-type": type });
+    expect([status, body.error.message]).toEqual([
+      400,
+      "the form is broken: its boundary is too long",
+    ]);
+  });
+
+  test("is none where it is empty, whatever type it says it is of", async () => {
+    await using app = await startServer();
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    const type = { "content-type": "application/x-www-form-urlencoded" };
+    expect((await app.post("/tasks/t/execute?isDryRun=true", "", type)).status).toBe(200);
+    const nothing = await app.post("/tasks", "", type);
+    expect(nothing.status).toBe(400);
+    expect((await app.post("/tasks", "a=b", type)).status).toBe(415);
   });
 
   test("is refused where it is compressed", async () => {
