@@ -86,7 +86,7 @@ export function readBody({
     const isJsonBody = isJson(c.req.header("content-type"));
     let text = "";
     if (c.req.raw.body !== null) {
-      const bytes = await withinTime(clock, readAtMost(c.req.raw, maxBodyBytes), bodyTimeoutMs);
+      const bytes = await withinTime(clock, readWhole(c.req.raw, maxBodyBytes), bodyTimeoutMs);
       keepBytes(c, bytes);
       text = decodeUtf8(bytes).trim();
     }
@@ -131,6 +131,16 @@ function keepBytes(c: Context, bytes: Uint8Array): void {
 
 function isJson(contentType: string | undefined): boolean {
   return /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? "");
+}
+
+/** A client that hangs up in the middle is no fault of the server, and nothing for its log of errors. */
+async function readWhole(request: Request, maxBytes: number): Promise<Uint8Array> {
+  try {
+    return await readAtMost(request, maxBytes);
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw invalid([{ path: "", message: "the body broke off before its end" }]);
+  }
 }
 
 async function readAtMost(request: Request, maxBytes: number): Promise<Uint8Array> {

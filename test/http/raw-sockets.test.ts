@@ -92,6 +92,22 @@ describe("by hand", () => {
       return body.data.system.activeConnections === 1 || undefined;
     });
     expect((await app.get("/tasks")).body.data.pagination.total).toBe(0);
+    expect((await app.get(`${app.url}/metrics`)).text).not.toMatch(/code="5\d\d"/);
+  });
+
+  test("bodies that come slowly are given up, and cost no more than what has come of them", async () => {
+    await using app = await startServer({ BODY_TIMEOUT_SECONDS: "2" });
+    Bun.gc(true);
+    const before = process.memoryUsage.rss();
+    const head = `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}Content-Type: application/json\r\nContent-Length: 900000\r\n\r\n`;
+    const slow = await Promise.all(Array.from({ length: 200 }, () => open(app)));
+    for (const { socket } of slow) socket.write(head + "x".repeat(1000));
+    expect((await app.get("/tasks")).status).toBe(200);
+    await until(() => slow.every(({ state }) => state.text.includes(" 408 ")) || undefined);
+    // 180 MB were announced, 200 kB came.
+    expect(process.memoryUsage.rss() - before).toBeLessThan(60 * 1024 * 1024);
+    for (const { socket } of slow) socket.destroy();
+    expect((await app.get("/tasks")).body.data.pagination.total).toBe(0);
   });
 
   test("4,000 idle connections cost little memory, and others are answered", async () => {
