@@ -28,7 +28,7 @@ import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
 import { methodOf } from "./head.ts";
 import { addHealth } from "./health.ts";
-import { answerHead, errorAnswer, onError, readBody, trace } from "./middleware.ts";
+import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
@@ -59,7 +59,6 @@ export function createApp(ctx: Context, options: AppOptions) {
     await next();
     leave();
   });
-  app.use(answerHead);
   const admitted = admit(ctx);
   addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);

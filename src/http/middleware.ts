@@ -49,17 +49,6 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
   };
 }
 
-/**
- * HEAD is answered as GET is, by the same handlers. What they have opened to be read, a file or a stream
- * of events, is closed here, because nobody reads it.
- */
-export const answerHead: MiddlewareHandler<AppEnv> = async (c, next) => {
-  await next();
-  if (c.req.method !== "HEAD" || c.res.body === null) return;
-  await c.res.body.cancel();
-  c.res = new Response(null, c.res);
-};
-
 /** Answers within a span, which continues the client's trace. */
 async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<void> {
   const { path } = c.req;
