@@ -94,6 +94,9 @@ export const auditLog = sqliteTable(
 );
 export type AuditEntry = typeof auditLog.$inferSelect;
 
+/** One row: entries that are older may be deleted. A trigger refuses every other deletion. */
+export const auditFloor = sqliteTable("audit_floor", { before: integer().notNull() });
+
 /** What the tasks of each key came to, by UTC month (`2026-01`). Dry runs cost nothing. */
 export const apiKeyUsage = sqliteTable(
   "api_key_usage",

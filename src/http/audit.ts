@@ -51,9 +51,11 @@ function routeOf(c: Context): string {
   return matchedRoutes(c).at(-1)?.path ?? c.req.path;
 }
 
-/** The options among the query parameters: yes or no. Texts may be anybody's secrets. */
+/** Query parameters that are kept: yes, no, and moments. Texts may be anybody's secrets. */
+const HARMLESS = /^(true|false|\d{4}-\d\d-\d\d(T[\d:.]{5,16}(Z|[+-]\d\d:\d\d)?)?)$/;
+
 function optionsOf(c: Context): string | null {
-  const flags = Object.entries(c.req.query()).filter(([, value]) => /^(true|false)$/.test(value));
+  const flags = Object.entries(c.req.query()).filter(([, value]) => HARMLESS.test(value));
   return flags.length === 0 ? null : JSON.stringify(Object.fromEntries(flags));
 }
 

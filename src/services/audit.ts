@@ -1,8 +1,10 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import { invalid } from "../errors.ts";
 import { createLoop } from "../lib/loop.ts";
 import * as store from "../store/audit.ts";
+import { type Pruned, pruneBefore } from "./retention.ts";
 
 export type AuditEntry = store.AuditEntry;
 
@@ -65,6 +67,17 @@ export async function listAudit(ctx: Context, filter: store.AuditFilter, page: s
     entries: await store.listAudit(ctx.db, filter, page),
     total: await store.countAudit(ctx.db, filter),
   };
+}
+
+/** A request deletes for no longer than this, and tells that there is more. */
+const LONGEST_TRIM_MS = 5000;
+
+/** Deletes the entries that are older than a time, the oldest first. */
+export async function trimAudit(ctx: Context, createdBefore: number): Promise<Pruned> {
+  if (createdBefore > ctx.clock.now())
+    throw invalid([{ path: "createdBefore", message: "lies in the future" }]);
+  await ctx.writer.write({ floor: store.raiseAuditFloor(createdBefore) });
+  return pruneBefore(ctx, "audit", createdBefore, LONGEST_TRIM_MS);
 }
 
 /** Entries read at a time. */

@@ -30,15 +30,19 @@ export async function pruneHistory(ctx: Context): Promise<number> {
 /** Removes the rows of a table that are older than `keepMs`; 0 keeps all. */
 async function prune(ctx: Context, table: AgingTable, keepMs: number): Promise<number> {
   if (keepMs === 0) return 0;
-  return pruneBefore(ctx, table, ctx.clock.now() - keepMs);
+  return (await pruneBefore(ctx, table, ctx.clock.now() - keepMs)).removed;
 }
 
-/** Removes the rows of a table that were made before a time. */
+export type Pruned = { removed: number; isMore: boolean };
+
+/** Removes the rows of a table that were made before a time, for no longer than `longestMs`. */
 export async function pruneBefore(
-  ctx: Context,
+  ctx: Pick<Context, "clock" | "writer">,
   table: AgingTable,
   before: number,
-): Promise<number> {
+  longestMs = Infinity,
+): Promise<Pruned> {
+  const until = ctx.clock.monotonic() + longestMs;
   const step = createStep(ctx.clock, { most: AT_ONCE, targetMs: TARGET_MS });
   const now = ctx.clock.now();
   let [removed, after] = [0, -1];
@@ -48,8 +52,10 @@ export async function pruneBefore(
     const { seen, pruned } = await step.time(() => ctx.writer.write(pruneWindow(table, window)));
     removed += pruned.changed;
     const [row] = seen.rows;
-    if (!row || row.last === null || row.rows < limit || row.young === row.rows) return removed;
+    if (!row || row.last === null || row.rows < limit || row.young === row.rows)
+      return { removed, isMore: false };
     after = row.last;
+    if (ctx.clock.monotonic() > until) return { removed, isMore: true };
   }
 }
 

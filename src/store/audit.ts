@@ -29,6 +29,11 @@ export function appendAudit(entries: NewAuditEntry[]): Statement[] {
   );
 }
 
+/** Lets entries be deleted that are older than `before`. */
+export function raiseAuditFloor(before: number): Statement {
+  return { sql: "UPDATE audit_floor SET before = max(before, ?)", args: [before] };
+}
+
 export type AuditFilter = {
   keyId?: string | undefined;
   action?: string | undefined;

@@ -21,6 +21,8 @@ const AGING = {
     which: "x.status NOT IN ('pending', 'queued', 'running')",
   },
   idempotencyKeys: { table: "idempotency_keys", key: "rowid", at: "x.created_at" },
+  /** No row goes that `raiseAuditFloor` has not let go before. */
+  audit: { table: "audit_log", key: "id", at: "x.at" },
   cachedAnswers: {
     table: "cached_answers",
     key: "rowid",

@@ -1,12 +1,12 @@
 // Gives zod schemas their `openapi` method, before any is made.
 import "@hono/zod-openapi";
 import { describe, expect, test } from "bun:test";
-import { statSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { pruneHistory } from "../../src/services/retention.ts";
 import { shrinkFile } from "../../src/services/vacuum.ts";
-import { KEY, startServer, type TestServer } from "../support/server.ts";
+import { type Json, KEY, startServer, type TestServer } from "../support/server.ts";
 
 const DAY = 86_400_000;
 const daysAgo = (days: number) => Date.now() - days * DAY;
@@ -33,6 +33,26 @@ describe("what is old is removed", () => {
     await app.post("/tasks", { id: "t", prompt: "x", idempotencyKey: "k" });
     await run(app, "UPDATE idempotency_keys SET created_at = ?", daysAgo(3));
     expect(await pruneHistory(app.ctx)).toBe(1);
+  });
+
+  test("runs of schedules that have ended, and answers that are given again", async () => {
+    await using app = await startServer({ RETENTION_DAYS: "2", CACHE_RETENTION_DAYS: "2" });
+    const task = { prompt: "x", cache: true };
+    await app.post("/tasks?execute=true", { id: "t", ...task }, { prefer: "wait=10" });
+    await run(app, "UPDATE executions SET completed_at = ?", daysAgo(3));
+    mkdirSync(join(app.dir, "files"), { recursive: true });
+    writeFileSync(join(app.dir, "files", "in.csv"), "prompt\nx\n");
+    const schedule = { name: "s", inputFile: "in.csv", schedule: "0 0 1 1 *" };
+    const { id } = (await app.post("/scheduled-tasks", schedule)).body.data;
+    const fire = `INSERT INTO schedule_runs (id, schedule, cause, status, is_dry_run, scheduled_at, fired_at)
+      SELECT 'run-' || hex(randomblob(8)), seq, 'manual', ?, 0, ?, ? FROM schedules WHERE id = ?`;
+    const ended = ["completed", "failed", "skipped"];
+    for (const status of [...ended, "queued"])
+      await run(app, fire, status, daysAgo(3), daysAgo(3), id);
+    await run(app, fire, "completed", daysAgo(1), daysAgo(1), id);
+    expect(await pruneHistory(app.ctx)).toBe(1 + ended.length);
+    const again = await app.post("/tasks?execute=true", task, { prefer: "wait=10" });
+    expect([again.status, again.body.data.result.cached]).toEqual([201, false]);
   });
 
   test("batches, single tasks and uploads only where that is asked for", async () => {
@@ -109,6 +129,23 @@ test("the audit log is exported, the oldest entry first", async () => {
     "tasks.create",
     "api-keys.create",
   ]);
+});
+
+test("the audit log is trimmed by age alone, and tells of it", async () => {
+  await using app = await startServer();
+  const actions = async () =>
+    (await app.get("/audit?order=asc")).body.data.entries.map(({ action }: Json) => action);
+  const insert = "INSERT INTO audit_log (at, key_id, action, request_id) VALUES (?, 'k', ?, 'r')";
+  for (const days of [400, 300, 2]) await run(app, insert, daysAgo(days), `${days} days ago`);
+  expect(run(app, "DELETE FROM audit_log WHERE id = 1")).rejects.toThrow("append-only");
+  const trim = (before: number) =>
+    app.send("DELETE", `/audit?createdBefore=${new Date(before).toISOString()}`);
+  expect((await trim(daysAgo(-1))).status).toBe(400);
+  expect((await trim(daysAgo(30))).body.data).toEqual({ deleted: 2, more: false });
+  expect(await actions()).toEqual(["2 days ago", "audit.delete"]);
+  expect((await trim(daysAgo(200))).body.data).toEqual({ deleted: 0, more: false });
+  expect(run(app, "DELETE FROM audit_log WHERE action = '2 days ago'")).rejects.toThrow();
+  expect(await actions()).toEqual(["2 days ago", "audit.delete", "audit.delete"]);
 });
 
 test("the file of the database shrinks when much was deleted", async () => {

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 import { parseJson } from "../../lib/json.ts";
-import { type AuditEntry, exportAudit, listAudit } from "../../services/audit.ts";
+import { type AuditEntry, exportAudit, listAudit, trimAudit } from "../../services/audit.ts";
 import { Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
@@ -30,7 +30,8 @@ const list = route({
   path: "/audit",
   tags: ["keys"],
   summary: "Read the audit log: who created, changed, revoked, deleted or executed what",
-  description: "Entries are never changed or deleted.",
+  description:
+    "Entries are never changed, and deleted by age alone (`DELETE /audit`), which makes an entry, too.",
   ...needs("admin"),
   request: {
     query: z.strictObject({
@@ -68,7 +69,30 @@ const exported = route({
   },
 });
 
+const trim = route({
+  operationId: "trimAuditLog",
+  method: "delete",
+  path: "/audit",
+  tags: ["keys"],
+  summary: "Delete the entries of the audit log that are older than a time",
+  description:
+    "The oldest first, for five seconds at most: where `more` is true, send it again. Export them first. " +
+    "The request makes an entry of its own.",
+  ...needs("admin"),
+  request: { query: z.strictObject({ createdBefore: Moment }) },
+  responses: {
+    200: json(
+      z.object({ deleted: z.number().int(), more: z.boolean() }).openapi("TrimmedAuditLog"),
+      "How many are gone",
+    ),
+  },
+});
+
 export const auditRoutes = createRouter()
+  .openapi(trim, async (c) => {
+    const { removed, isMore } = await trimAudit(c.var.ctx, c.req.valid("query").createdBefore);
+    return c.json(success(c, { deleted: removed, more: isMore }), 200);
+  })
   .openapi(exported, (c) => {
     const lines = exportLines(exportAudit(c.var.ctx, c.req.valid("query")));
     const headers = {
