@@ -28,6 +28,12 @@ type Prepared = {
 export function createLocalClient(path: string, timeoutMs: number): Client {
   const database = open(path, timeoutMs);
   const prepared = new Map<string, Prepared>();
+  let isClosed = false;
+
+  /** The driver ends the process over a statement for a database that is closed. */
+  function requireOpen(): void {
+    if (isClosed) throw new LibsqlError("the database is closed", "CLIENT_CLOSED");
+  }
 
   function prepare(sql: string): Prepared {
     const known = prepared.get(sql);
@@ -46,6 +52,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
   }
 
   function run(sql: string, args: InArgs | undefined): ResultSet {
+    requireOpen();
     const { statement, columns, rowPrototype } = prepare(sql);
     try {
       const values = toValues(args);
@@ -79,7 +86,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
 
   function rollBack(): void {
     try {
-      if (database.inTransaction) run("ROLLBACK", undefined);
+      if (!isClosed && database.inTransaction) run("ROLLBACK", undefined);
     } catch {
       // What made it necessary is told; SQLite rolls back by itself where it cannot be asked to.
     }
@@ -88,7 +95,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
   return {
     protocol: "file",
     get closed() {
-      return !database.open;
+      return isClosed;
     },
     async execute(statement: InStatement, args?: InArgs) {
       const [sql, ownArgs] = toPair(statement);
@@ -110,12 +117,15 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
       }
     },
     async executeMultiple(sql) {
+      requireOpen();
       database.exec(sql);
     },
     transaction: notHere,
     sync: notHere,
     reconnect: notHere,
     close() {
+      if (isClosed) return;
+      isClosed = true;
       prepared.clear();
       database.close();
     },

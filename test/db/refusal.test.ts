@@ -85,6 +85,17 @@ describe("what a database refuses has not taken effect, and is known to be refus
   });
 });
 
+test("a file that is closed is an error for those who still use it, and not the end of the process", async () => {
+  using folder = temporaryFolder();
+  const client = createLocalClient(`${folder.path}/t.db`, 1000);
+  client.close();
+  client.close();
+  expect(client.closed).toBe(true);
+  expect(client.execute("SELECT 1")).rejects.toThrow("closed");
+  expect(client.batch(["SELECT 1"], "write")).rejects.toThrow("closed");
+  expect(client.executeMultiple("SELECT 1")).rejects.toThrow("closed");
+});
+
 test("a server that fails, or is not there, leaves open what it did", async () => {
   const answering = (status: number) =>
     createClient({
