@@ -154,7 +154,7 @@ function explainOpening(error: unknown, where: string, secrets: (string | undefi
       `${where} is not a database. Move it away, or set DATABASE_URL to another file.`,
     );
   if (/SQLITE_CORRUPT|malformed/i.test(text)) return damaged(where, { found: why });
-  if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)|\bE(ACCES|ROFS|PERM|ISDIR)\b/.test(text))
+  if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)|\bE(ACCES|ROFS|PERM)\b/.test(text))
     return new StartError(`Cannot write the database ${where}: ${why}.`);
   return new StartError(`Cannot open the database ${where}: ${why}.`);
 }

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
+import { csvLine } from "../../lib/csv-line.ts";
 import { parseJson } from "../../lib/json.ts";
 import { type AuditEntry, exportAudit, listAudit, trimAudit } from "../../services/audit.ts";
 import { Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
@@ -56,18 +57,30 @@ const exported = route({
   method: "get",
   path: "/audit/export",
   tags: ["keys"],
-  summary: "Export the audit log, the oldest entry first, one JSON object a line",
+  summary: "Export the audit log, the oldest entry first, as CSV or JSON lines",
   ...needs("admin"),
   request: {
-    query: z.strictObject({ createdAfter: Moment.optional(), createdBefore: Moment.optional() }),
+    query: z.strictObject({
+      createdAfter: Moment.optional(),
+      createdBefore: Moment.optional(),
+      format: z.enum(["csv", "jsonl"]).default("csv"),
+    }),
   },
   responses: {
     200: {
-      description: "The entries, as they are listed",
-      content: { "application/jsonl": { schema: z.string() } },
+      description: "The entries, as they are listed; options are JSON in CSV",
+      content: {
+        "text/csv": { schema: z.string() },
+        "application/jsonl": { schema: z.string() },
+      },
     },
   },
 });
+
+const CONTENT_TYPES = {
+  csv: "text/csv; charset=utf-8",
+  jsonl: "application/jsonl; charset=utf-8",
+};
 
 const trim = route({
   operationId: "trimAuditLog",
@@ -94,11 +107,13 @@ export const auditRoutes = createRouter()
     return c.json(success(c, { deleted: removed, more: isMore }), 200);
   })
   .openapi(exported, (c) => {
-    const lines = exportLines(exportAudit(c.var.ctx, c.req.valid("query")));
+    const { format, ...range } = c.req.valid("query");
+    const write = format === "csv" ? csvLines : jsonLines;
     const headers = {
-      "Content-Type": "application/jsonl; charset=utf-8",
-      "Content-Disposition": 'attachment; filename="audit.jsonl"',
+      "Content-Type": CONTENT_TYPES[format],
+      "Content-Disposition": `attachment; filename="audit.${format}"`,
     };
+    const lines = write(exportAudit(c.var.ctx, range));
     // Hono takes any type with "json" in its name for one JSON value; these are lines of them.
     return new Response(toByteStream(toBytes(lines)), { headers }) as never;
   })
@@ -115,7 +130,30 @@ export const auditRoutes = createRouter()
     );
   });
 
-async function* exportLines(pages: AsyncIterable<AuditEntry[]>): AsyncGenerator<string> {
+const COLUMNS = [
+  "id",
+  "time",
+  "keyId",
+  "action",
+  "target",
+  "requestId",
+  "address",
+  "options",
+] as const;
+
+/** Ids of what was acted on are the clients' own, so that cells are made harmless for spreadsheets. */
+async function* csvLines(pages: AsyncIterable<AuditEntry[]>): AsyncGenerator<string> {
+  yield csvLine(COLUMNS, true);
+  for await (const page of pages) yield page.map(csvRow).join("");
+}
+
+function csvRow(entry: AuditEntry): string {
+  const body = toBody(entry);
+  const cells = COLUMNS.map((column) => (column === "options" ? entry.options : body[column]));
+  return csvLine(cells, true);
+}
+
+async function* jsonLines(pages: AsyncIterable<AuditEntry[]>): AsyncGenerator<string> {
   for await (const page of pages)
     yield page.map((entry) => `${JSON.stringify(toBody(entry))}\n`).join("");
 }
