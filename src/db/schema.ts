@@ -449,6 +449,8 @@ export const webhookDeliveries = sqliteTable(
     trace: text(),
     /** When the event happened. */
     at: integer().notNull(),
+    /** It is sent again, or for the first time after all, because somebody asked for that. */
+    isReplay: integer({ mode: "boolean" }).notNull().default(false),
     status: text().$type<"pending" | "delivered" | "failed">().notNull(),
     attempts: integer().notNull().default(0),
     /** Set while a failed delivery waits for its next attempt. */
@@ -469,7 +471,7 @@ export const webhookDeliveries = sqliteTable(
       .where(sql`${t.event} is not null`),
     index("deliveries_by_webhook").on(t.webhook, t.seq),
     index("deliveries_fresh")
-      .on(t.webhook, t.event)
+      .on(t.webhook, t.isReplay, t.event)
       .where(sql`${t.status} = 'pending' and ${t.nextAt} is null`),
     index("deliveries_due")
       .on(t.webhook, t.nextAt)
