@@ -117,7 +117,7 @@ export const Environment = z.object({
     ),
   RETENTION_DAYS: integer(1, 36_500)
     .default(30)
-    .describe("Days that events and the record of webhook deliveries are kept"),
+    .describe("Days that events and the record of ended webhook deliveries are kept"),
   ROLE: word(ROLES)
     .default("all")
     .describe("`api` answers requests, `runner` executes, `all` both"),

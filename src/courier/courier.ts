@@ -1,13 +1,15 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
+import { type Kind, nextKind, shareDeliveries } from "../domain/delivery-slots.ts";
+import { nextAttemptAt } from "../domain/webhook.ts";
 import { background } from "../lib/background.ts";
 import { createPauses, endsWithin } from "../lib/clock.ts";
 import { createLoop, type More } from "../lib/loop.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
-import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
+import type { Delivery } from "../store/deliveries.ts";
 import { listActiveWebhooks } from "../store/webhooks.ts";
+import { type Candidates, noCandidates, readCandidates } from "./candidates.ts";
 import { createEndpoints, type Endpoint } from "./endpoints.ts";
 import { createFanOut } from "./fan-out.ts";
 import { createLease } from "./lease.ts";
@@ -25,13 +27,11 @@ export type CourierOptions = {
   inAll: number;
 };
 
-const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 64 };
+const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 256 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
 /** Between turns, so that what ends or happens within it is one turn's work. */
 const PAUSE_MS = 10;
-/** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
-const LOOK_AHEAD = 50;
 
 /*
  * Sends events to webhooks, at least once each. The log is the outbox: each endpoint has a cursor in
@@ -40,7 +40,8 @@ const LOOK_AHEAD = 50;
  *
  * Of a delivery:
  *   fresh      not attempted. Starts in the order of the events as far as `createOrder` asks for it,
- *              when the endpoint has a slot and is not suspended.
+ *              when the endpoint has a slot and is not suspended. What somebody has asked for again
+ *              (a replay) has an order of its own.
  *   under way  known to this process alone. Killed now, it is fresh or waiting still, and is sent
  *              again under the same webhook-id.
  *   waiting    failed; the next attempt follows at its time, in no order. So an event that an
@@ -49,11 +50,14 @@ const LOOK_AHEAD = 50;
  *
  * Of an endpoint: healthy; suspended for a while, a minute at most, after five attempts in a row
  * that got no answer or a 5xx, then tried with one delivery at a time, so that one that is down costs
- * little; disabled by a 410, or when a delivery
+ * little, as is one that has not answered yet since this process began; disabled by a 410, or when a delivery
  * has failed for good and none succeeded since its first attempt: three days and more.
  *
- * The loop works in turns: it makes deliveries, then starts what may start. It is nudged by hints,
- * by deliveries that end, by the poll, and when the next attempt is due.
+ * The loop works in turns: it makes deliveries, looks at each endpoint for what may start, and shares
+ * the free slots (`delivery-slots.ts`): between the endpoints, so that those that answer slowly or not
+ * at all keep none waiting that is quick; and at each between what happens now and what is late
+ * (replays and retries), so that ten thousand of these keep none of those waiting. It is nudged by
+ * hints, by deliveries that end, by the poll, and when the next attempt is due.
  */
 export function createCourier(ctx: Context, given: Partial<CourierOptions> = {}): Courier {
   const log = getLogger(["gptrunner", "courier"]);
@@ -66,6 +70,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   const pollMs = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
   let isStale = true;
   let readAt = -Infinity;
+  let turn = 0;
   const loop = createLoop({
     log,
     complaint: "Webhooks could not be served",
@@ -96,42 +101,53 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     }
     if (endpoints.all().length === 0) return;
     if (await fanOut.advance(endpoints.all())) loop.nudge();
-    let next = Infinity;
+    const found: Candidates[] = [];
     const pause = createPauses(ctx.clock);
-    for (const endpoint of endpoints.inTurn()) {
-      next = Math.min(next, await serve(endpoint));
+    for (const endpoint of endpoints.all()) {
+      found.push(await look(endpoint));
       await pause();
     }
+    turn++;
+    const held = found.reduce((sum, { endpoint }) => sum + endpoint.underWay.size, 0);
+    // Deliveries to endpoints that were deleted meanwhile hold their slots until they end.
+    const capacity = options.inAll - (underWay.size - held);
+    for (const [candidates, count] of shareDeliveries(found, capacity))
+      startSome(candidates, count);
+    const next = Math.min(...found.map(({ nextAt }) => nextAt));
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
 
-  /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
-  async function serve(endpoint: Endpoint): Promise<number> {
+  async function look(endpoint: Endpoint): Promise<Candidates> {
     const now = ctx.clock.steady();
-    const { seq } = endpoint.webhook;
-    if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
-    // One that ends while the lists are on their way stands in them as if nobody had sent it.
-    const before = new Set(endpoint.underWay.keys());
-    const due = await listDue(ctx.db, seq, now, LOOK_AHEAD);
-    const fresh = await listFresh(ctx.db, seq, LOOK_AHEAD);
-    const order = createOrder();
-    for (const delivery of endpoint.underWay.values())
-      if (delivery.nextAt === null) order.take(delivery);
-    for (const delivery of [...due, ...fresh]) {
-      if (before.has(delivery.seq) || endpoint.underWay.has(delivery.seq)) continue;
-      if (delivery.nextAt === null && !order.take(delivery)) continue;
-      if (endpoint.underWay.size >= slotsOf(endpoint) || underWay.size >= options.inAll) break;
-      start(endpoint, delivery);
+    const most = slotsOf(endpoint);
+    const isSuspended = endpoint.suspendedUntil > now;
+    if (isSuspended || endpoint.underWay.size >= most) {
+      const nextAt = isSuspended ? endpoint.suspendedUntil : Infinity;
+      return { ...noCandidates(endpoint, most, now), nextAt };
     }
-    return (await findNextDue(ctx.db, seq, now)) ?? Infinity;
+    return readCandidates(ctx, endpoint, most);
+  }
+
+  function startSome({ endpoint, most, live, late }: Candidates, count: number): void {
+    endpoint.lastServed = turn;
+    const queues = { live: live.values(), late: late.values() };
+    const waiting = { live: live.length, late: late.length };
+    for (let started = 0; started < count; started++) {
+      const kind = nextKind(endpoint.held(), waiting, { most, last: endpoint.lastKind });
+      const delivery = kind && queues[kind].next().value;
+      if (!kind || !delivery) return;
+      waiting[kind]--;
+      endpoint.lastKind = kind;
+      start(endpoint, delivery, kind);
+    }
   }
 
   function slotsOf(endpoint: Endpoint): number {
-    return endpoint.failures >= 5 ? 1 : options.perEndpoint;
+    return endpoint.hasAnswered && endpoint.failures < 5 ? options.perEndpoint : 1;
   }
 
-  function start(endpoint: Endpoint, delivery: Delivery): void {
-    endpoint.underWay.set(delivery.seq, delivery);
+  function start(endpoint: Endpoint, delivery: Delivery, kind: Kind): void {
+    endpoint.underWay.set(delivery.seq, { delivery, kind, since: ctx.clock.steady() });
     const work = deliver(endpoint, delivery).finally(() => {
       endpoint.underWay.delete(delivery.seq);
       loop.nudge();

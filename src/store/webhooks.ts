@@ -153,7 +153,7 @@ export const WEBHOOK_HEALTH: Statement<WebhookHealth> = {
                           AND status = 'pending' AND next_at IS NULL LIMIT 1000))) AS fresh,
                min((SELECT at FROM webhook_deliveries
                     WHERE webhook = w.seq AND w.is_active AND status = 'pending' AND next_at IS NULL
-                    ORDER BY event LIMIT 1)) AS oldestAt,
+                      AND is_replay = 0 ORDER BY event LIMIT 1)) AS oldestAt,
                coalesce(max(CASE WHEN is_active
                                  THEN (SELECT max(id) FROM events) - cursor END), 0) AS unread
         FROM webhooks w`,
