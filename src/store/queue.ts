@@ -5,7 +5,7 @@ import type { Endpoint } from "../domain/request.ts";
 import type { PauseUnit } from "./budgets.ts";
 import { flexColumns } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
-import { takeFrom, whereMoneyEnds } from "./take.ts";
+import { nextReady, takeFrom, whereMoneyEnds } from "./take.ts";
 import { fits, sizeOfText } from "./texts.ts";
 import type { Which } from "./which.ts";
 
@@ -120,6 +120,8 @@ export type LaneClaim = {
   limit: number;
   price: KnownPrice;
   isLimited: boolean;
+  /** It takes what has waited longest, whatever its priority. */
+  byAge: boolean;
 };
 
 export type Claimed = {
@@ -245,16 +247,16 @@ export type Upcoming = { task: number; body: string | null; bodyBytes: number };
 
 /** The next runs that a claim of the lane would take, in that order; bodies of at most `textBytes`. */
 export function upcoming(
-  lane: number,
-  model: string,
-  limit: number,
+  wanted: Pick<LaneClaim, "lane" | "model" | "limit" | "byAge">,
   textBytes: number,
 ): Statement<Upcoming> {
+  const next = nextReady(wanted, { sql: "true", args: [] });
   return {
-    sql: `SELECT q.task, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
-          WHERE q.lane = ? AND q.model = ? AND q.owner IS NULL AND q.run_at IS NULL
-          ORDER BY q.priority, q.queued_at, q.task LIMIT ?`,
-    args: [textBytes, lane, model, limit],
+    sql: `SELECT q.task, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes
+          FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
+          WHERE q.task IN (${next.sql} LIMIT ?)
+          ORDER BY ${wanted.byAge ? "" : "q.priority, "}q.queued_at, q.task`,
+    args: [textBytes, ...next.args, wanted.limit],
   };
 }
 
