@@ -14,21 +14,26 @@ import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
 import { requireBudget } from "../services/budgets.ts";
 import { discardDrafts, hasDrafts } from "../services/ingest.ts";
-import { cancelBatch, executeBatch } from "../services/run-batch.ts";
-import { insertAlert } from "../store/alerts.ts";
+import { cancelBatch, deleteBatch, executeBatch } from "../services/run-batch.ts";
+import { whyKeyIsInvalid } from "../services/schedules.ts";
+import { deleteAlert, insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { insertEvent } from "../store/events.ts";
+import { readRows } from "../store/rows.ts";
 import {
   beginRun,
   dropQueued,
   endRun,
   findRun,
   isRunAsRead,
+  isWanted,
   postponeRun,
   type ScheduleRun,
+  UNSTUCK_SCHEDULES,
+  UNTOLD_STUCK_RUNS,
 } from "../store/schedule-runs.ts";
 import { isFailing, noteRun, pauseSchedule, type Schedule } from "../store/schedules.ts";
-import { both, hasRow } from "../store/which.ts";
+import { both, hasRow, type Which } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
@@ -50,16 +55,34 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
   const { isDryRun } = run;
   try {
+    const refusal = await whyKeyIsInvalid(ctx, schedule, ctx.clock.now());
+    if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
     if (!isDryRun) await requireBudget(ctx, schedule.apiKey);
     const batch = await requireBatch(ctx, schedule, run, outputFile);
+    const when = isWanted(run.id);
     if (batch.status === "pending")
-      await startBatch(ctx, batch.id, { isDryRun, payer: schedule.apiKey });
-    await ctx.writer.write(
+      await startBatch(ctx, batch.id, { isDryRun, payer: schedule.apiKey, when });
+    const { begun } = await ctx.writer.write(
       beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
     );
+    if (begun.changed === 0) await discardUnwanted(ctx, run, batch.id);
   } catch (error) {
+    if (!(await isStillWanted(ctx, run))) return;
     await afterFailedStart(ctx, schedule, run, error);
   }
+}
+
+/** A run whose schedule was deleted, or that is to be cancelled, has not failed: nobody waits for it. */
+async function isStillWanted(ctx: Context, { id }: ScheduleRun): Promise<boolean> {
+  const run = (await findRun(ctx.db, id))?.run;
+  return run?.status === "pending" && run.cancelReason === null;
+}
+
+/** Removes the batch of a run that is gone, unless the batch was started before. */
+async function discardUnwanted(ctx: Context, run: ScheduleRun, batch: string): Promise<void> {
+  const isGone = (await findRun(ctx.db, run.id)) === undefined;
+  if (isGone && (await findBatch(ctx.db, batch))?.status === "pending")
+    await deleteBatch(ctx, batch, false);
 }
 
 async function requireBatch(
@@ -90,7 +113,7 @@ async function requireBatch(
           scheduledAt: new Date(run.scheduledAt).toISOString(),
         },
       },
-      { isScoped: true, draft },
+      { isScoped: true, draft, when: isWanted(run.id) },
     );
   } catch (error) {
     // Another process that was taken for dead may have made it meanwhile, or be about to.
@@ -108,10 +131,10 @@ async function requireBatch(
 async function startBatch(
   ctx: Context,
   id: string,
-  { isDryRun, payer }: { isDryRun: boolean; payer: number },
+  start: { isDryRun: boolean; payer: number; when: Which },
 ): Promise<void> {
   try {
-    await executeBatch(ctx, id, { isDryRun, payer });
+    await executeBatch(ctx, id, start);
   } catch (error) {
     const isStarted =
       error instanceof AppError && ["BATCH_RUNNING", "BATCH_FINISHED"].includes(error.code);
@@ -257,6 +280,24 @@ function toData(
     costUsd: batch ? costOf(batch) : 0,
     outputFile: batch?.outputFile ?? null,
   };
+}
+
+/**
+ * Tells of runs that are paused for want of money or for what their provider says: as long as nobody
+ * resumes or cancels them, later fires are skipped or wait. Takes it back when none is any more.
+ */
+export async function tellStuck(ctx: Context): Promise<void> {
+  const raisedAt = ctx.clock.now();
+  for (const { id, schedule, name, batch, why } of await readRows(ctx.client, UNTOLD_STUCK_RUNS)) {
+    const message = `Run ${id} of scheduled task ${schedule} (${name}) is paused: ${why}. Resume or cancel batch ${batch}; until then the overlap policy holds later runs up`;
+    const alert = { code: "schedule.paused" as const, subject: schedule, message, raisedAt };
+    await ctx.writer.write({ alert: insertAlert(alert) });
+    ctx.signals.emit("events", undefined);
+  }
+  for (const { id } of await readRows(ctx.client, UNSTUCK_SCHEDULES)) {
+    await ctx.writer.write({ alert: deleteAlert("schedule.paused", id, raisedAt) });
+    ctx.signals.emit("events", undefined);
+  }
 }
 
 /** Cancels the batch of a run that shall end; the run ends when its batch has. */

@@ -5,6 +5,7 @@ import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
+import { ALWAYS, type Which } from "../store/which.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf } from "./idempotency.ts";
 import {
@@ -46,6 +47,8 @@ export type Attempt = {
   isScoped: boolean;
   /** What the name of its draft begins with, for `discardDrafts`. */
   draft: string;
+  /** It is created only if this holds when its rows are all there. */
+  when: Which;
 };
 
 /** Creates a batch with all its tasks, or nothing. */
@@ -53,7 +56,7 @@ export async function createBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { isScoped, draft }: Attempt = { isScoped: false, draft: "" },
+  { isScoped, draft, when }: Attempt = { isScoped: false, draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", payload]);
@@ -85,7 +88,7 @@ export async function createBatch(
     trace: ctx.tracing.current(),
     now,
   };
-  const taskCount = await ingest(ctx, batch, kind, source, checked);
+  const taskCount = await ingest(ctx, batch, { kind, source, checked, when });
   if (taskCount === undefined) {
     await discardDraft(ctx, batch.draft);
     const raced = await findReplay(ctx, idempotency);
@@ -100,17 +103,19 @@ export async function createBatch(
   return { id, status: "pending", taskCount, createdAt: now, isReplay: false };
 }
 
+type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };
+
 /** Writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
 async function ingest(
   ctx: Context,
   batch: NewBatch,
-  kind: InputKind,
-  source: RowSource,
-  checked: Checked,
+  { kind, source, checked, when }: Input,
 ): Promise<number | undefined> {
   try {
     const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    const { published } = await ctx.writer.write(publishDraft(batch, written, models, adopted));
+    const { published } = await ctx.writer.write(
+      publishDraft(batch, written, models, adopted, when),
+    );
     return published.rows[0]?.total;
   } catch (error) {
     await discardDraft(ctx, batch.draft);

@@ -27,6 +27,8 @@ export type BatchInput = {
 
 /** A file, by the name that the client gave it, which is the one that errors say. */
 type NamedFile = { path: string; name: string };
+/** As it was when it was opened. It is read more than once, and must say the same each time. */
+type OpenedFile = NamedFile & { version: string };
 
 /** Different names that the lines of a JSONL file may have in all. */
 const MOST_NAMES = 1000;
@@ -41,7 +43,9 @@ export async function openInputFile(
   inputFile: string,
   rows: RowContext,
 ): Promise<BatchInput> {
-  const file = await requireFile(ctx, inputFile);
+  const named = await requireFile(ctx, inputFile);
+  const version = await readingErrors(named.name, () => ctx.files.versionOf(named.path));
+  const file = { ...named, version };
   if (await isJsonl(ctx, file)) return openJsonl(ctx, file, rows);
   const columns = await readHeader(ctx, file);
   requireKnownVariables(rows.config, columns);
@@ -77,21 +81,22 @@ async function isJsonl({ files }: Context, { path, name }: NamedFile): Promise<b
     .startsWith("{");
 }
 
-function openJsonl(ctx: Context, file: NamedFile, rows: RowContext): BatchInput {
+function openJsonl(ctx: Context, file: OpenedFile, rows: RowContext): BatchInput {
   const names = new Set<string>();
   return { columns: () => [...names], source: () => readJsonlRows(ctx, file, rows, names) };
 }
 
 async function* readJsonlRows(
-  { files }: Context,
-  { path, name }: NamedFile,
+  ctx: Context,
+  file: OpenedFile,
   context: RowContext,
   seen: Set<string>,
 ): AsyncGenerator<PreparedRow> {
-  const lines = readLines(files, path);
+  const { path, name } = file;
+  const lines = readLines(ctx.files, path);
   for (;;) {
     const { value, done } = await readingErrors(name, () => lines.next());
-    if (done) return;
+    if (done) return requireUnchanged(ctx, file);
     const { number: row, text } = value;
     const { names, line, issues } = readJsonlLine(text);
     for (const one of names) seen.add(one);
@@ -129,17 +134,18 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
 }
 
 async function* readCsvRows(
-  { files }: Context,
-  { path, name }: NamedFile,
+  ctx: Context,
+  file: OpenedFile,
   columns: string[],
   context: RowContext,
 ): AsyncGenerator<PreparedRow> {
   const readRow = createRowReader(columns);
-  const records = readCsv(files, path);
+  const { path, name } = file;
+  const records = readCsv(ctx.files, path);
   await records.next();
   for (let row = 1; ; row++) {
     const { value: cells, done } = await readingErrors(name, () => records.next());
-    if (done) return;
+    if (done) return requireUnchanged(ctx, file);
     if (cells.length !== columns.length) {
       const message = `the row has ${cells.length} cells, the header ${columns.length}`;
       yield { row, value: null, issues: [{ field: "", message }] };
@@ -150,6 +156,16 @@ async function* readCsvRows(
       ? { row, value: null, issues }
       : prepareFields(context, row, fields, variables, JSON.stringify(cells));
   }
+}
+
+/** At the end of each reading: rows of before and after a change must not become one batch. */
+async function requireUnchanged(
+  { files }: Context,
+  { path, name, version }: OpenedFile,
+): Promise<void> {
+  if ((await readingErrors(name, () => files.versionOf(path))) === version) return;
+  const message = `${name} was changed while it was read; write a file under another name and rename it when it is whole`;
+  throw invalid([{ path: "inputFile", message }]);
 }
 
 async function readingErrors<T>(name: string, read: () => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@ import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 import { moveSingles } from "./queue.ts";
-import { hasRow, type Which } from "./which.ts";
+import { ALWAYS, both, hasRow, type Which } from "./which.ts";
 
 /*
  * Moves of whole batches. Each is one guarded change of the batch's row, whatever its size; of
@@ -28,10 +28,11 @@ export type Start = {
   now: number;
 };
 
-/** Starts a pending batch that has tasks. */
-export function startBatch({ id, seq }: Named, start: Start): Move {
+/** Starts a pending batch that has tasks, if `when` holds. */
+export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAYS): Move {
   const { isDryRun, payer, trace, now } = start;
-  const which = { where: "seq = ? AND status = 'pending' AND total > 0", args: [seq] };
+  const isReady = { where: "seq = ? AND status = 'pending' AND total > 0", args: [seq] };
+  const which = both(isReady, when);
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
