@@ -389,6 +389,14 @@ export const events = sqliteTable("events", {
   trace: text(),
 });
 
+/** One row once the database was put back: how often that was noticed, and between which events it was last. */
+export const timeline = sqliteTable("timeline", {
+  id: integer().primaryKey(),
+  epoch: integer().notNull(),
+  brokenAfter: integer().notNull(),
+  continuedAfter: integer().notNull(),
+});
+
 /** What is wrong at present, one row each; the row goes when all is clear. */
 export const alerts = sqliteTable(
   "alerts",
