@@ -7,7 +7,7 @@ import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
 import { ALWAYS, type Which } from "../store/which.ts";
 import type { Caller } from "./caller.ts";
-import { findOriginal, idempotencyOf } from "./idempotency.ts";
+import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import {
   type Checked,
   checkRows,
@@ -59,7 +59,12 @@ export async function createBatch(
   { isScoped, draft, when }: Attempt = { isScoped: false, draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", payload]);
+  const meant = {
+    ...payload,
+    ...(payload.config && { config: withoutDefaults(payload.config) }),
+    ...(payload.tasks && { tasks: payload.tasks.map(withoutDefaults) }),
+  };
+  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meant]);
   const replay = await findReplay(ctx, idempotency);
   if (replay) return replay;
   const config = input.config ?? {};

@@ -149,6 +149,7 @@ export async function deleteBatch(ctx: Context, id: string, force: boolean): Pro
       `Batch ${id} is running; cancel it first, or delete it with ?force=true`,
     );
   }
+  ctx.signals.emit("deleted", undefined);
   await discardDraft(ctx, draft);
 }
 

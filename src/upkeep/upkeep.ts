@@ -7,12 +7,14 @@ import { watchBudgets } from "../services/budgets.ts";
 import { removeSilentDrafts } from "../services/ingest.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
+import { keepTimeline } from "../services/timeline.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 
 const WATCH_EVERY_MS = 15_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const MAX_RETRY_MS = 60_000;
 const LEFT_EVERY_MS = 5000;
+const MARK_EVERY_MS = 5000;
 /** Rows are written a chunk at a time, each in far less than this. */
 const SILENT_DRAFT_MS = 30_000;
 
@@ -58,6 +60,11 @@ export function createUpkeep(ctx: Context): Upkeep {
       removeSilentDrafts(ctx, SILENT_DRAFT_MS),
     ),
   ];
+  const marks = [
+    every(MARK_EVERY_MS, "It could not be told whether the database was put back", () =>
+      keepTimeline(ctx),
+    ),
+  ];
   const pruning = [
     every(PRUNE_EVERY_MS, "Old events could not be removed", () => pruneHistory(ctx)),
     every(PRUNE_EVERY_MS, "Old metrics could not be removed", () => pruneMetrics(ctx)),
@@ -65,11 +72,15 @@ export function createUpkeep(ctx: Context): Upkeep {
 
   return {
     start() {
-      for (const loop of [...watches, ...leftovers, ...pruning]) loop.start();
+      for (const loop of [...watches, ...leftovers, ...marks, ...pruning]) loop.start();
       for (const loop of [...leftovers, ...pruning]) loop.nudge();
     },
     async stop() {
-      await Promise.all([...watches, ...leftovers, ...pruning].map((loop) => loop.stop()));
+      // What was numbered since the last look.
+      await Promise.all(marks.map((loop) => loop.look()));
+      await Promise.all(
+        [...watches, ...leftovers, ...marks, ...pruning].map((loop) => loop.stop()),
+      );
     },
   };
 }

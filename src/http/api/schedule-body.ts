@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { OVERLAP_POLICIES, RUN_CAUSES, RUN_STATUSES } from "../../domain/schedule.ts";
 import { BatchConfig } from "../../domain/task-input.ts";
+import { Description, Name } from "../../domain/text.ts";
 import { upcomingFires } from "../../services/schedules.ts";
 import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
@@ -33,8 +34,8 @@ const OverlapPolicy = z.enum(OVERLAP_POLICIES).openapi("OverlapPolicy", {
 });
 
 const FIELDS = {
-  name: z.string().min(1).max(200),
-  description: z.string().max(10_000).nullable(),
+  name: Name,
+  description: Description.nullable(),
   schedule: z
     .string()
     .max(500)

@@ -1,0 +1,16 @@
+import { z } from "zod";
+
+/** SQLite ends a text at U+0000 where it measures, compares or prints it, so that the rest would be lost. */
+const NUL = "\u0000";
+
+/** A text of a person, such as a name or a description, of up to `most` characters. */
+export function textOf({ least = 0, most }: { least?: number; most: number }) {
+  return z
+    .string()
+    .min(least)
+    .max(most)
+    .refine((text) => !text.includes(NUL), { error: "must not contain the character U+0000" });
+}
+
+export const Name = textOf({ least: 1, most: 200 });
+export const Description = textOf({ most: 10_000 });
