@@ -27,9 +27,11 @@ export type CourierOptions = {
   inAll: number;
 };
 
-const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 256 };
+const DEFAULTS: CourierOptions = { perEndpoint: 16, inAll: 256 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
+/** Deliveries under way at once to an endpoint that has not answered yet. */
+const UNPROVEN = 4;
 /** Between turns, so that what ends or happens within it is one turn's work. */
 const PAUSE_MS = 10;
 
@@ -50,8 +52,7 @@ const PAUSE_MS = 10;
  *
  * Of an endpoint: healthy; suspended for a while, a minute at most, after five attempts in a row
  * that got no answer or a 5xx, then tried with one delivery at a time, so that one that is down costs
- * little, as is one that has not answered yet since this process began; disabled by a 410, or when a delivery
- * has failed for good and none succeeded since its first attempt: three days and more.
+ * little; one that has not answered yet gets few at a time. Disabled by a 410, or when a delivery has failed for good and none succeeded since its first attempt: three days and more.
  *
  * The loop works in turns: it makes deliveries, looks at each endpoint for what may start, and shares
  * the free slots (`delivery-slots.ts`): between the endpoints, so that those that answer slowly or not
@@ -143,7 +144,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   }
 
   function slotsOf(endpoint: Endpoint): number {
-    return endpoint.hasAnswered && endpoint.failures < 5 ? options.perEndpoint : 1;
+    if (endpoint.failures >= 5) return 1;
+    return endpoint.hasAnswered ? options.perEndpoint : Math.min(UNPROVEN, options.perEndpoint);
   }
 
   function start(endpoint: Endpoint, delivery: Delivery, kind: Kind): void {

@@ -11,12 +11,16 @@ const PAGE = 200;
 const MOST_ROWS = 1000;
 /** Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing. */
 const MOST_FRESH = 500;
+/** One that has so many is not looked at again before as many deliveries to it have ended. */
+const RECOUNT_AFTER = 100;
 /** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
 const SAVE_EVERY_MS = 5000;
 
 /** Makes deliveries of what the log says, from each endpoint's cursor on. */
 export function createFanOut(ctx: Context) {
   const cursors = new Map<number, number>();
+  /** How many deliveries must have ended before the fresh ones of an endpoint are counted again. */
+  const nextCounts = new Map<number, number>();
   let savedAt = ctx.clock.monotonic();
 
   /** Reads one page for the endpoints that stand at the same place. Returns whether there may be more. */
@@ -55,6 +59,7 @@ export function createFanOut(ctx: Context) {
     reset(endpoints: Endpoint[]): void {
       const before = new Map(cursors);
       cursors.clear();
+      nextCounts.clear();
       for (const { webhook } of endpoints)
         cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
     },
@@ -64,8 +69,13 @@ export function createFanOut(ctx: Context) {
       const groups = new Map<number, Endpoint[]>();
       const pause = createPauses(ctx.clock);
       for (const endpoint of endpoints) {
+        const { seq } = endpoint.webhook;
+        if (endpoint.ended < (nextCounts.get(seq) ?? 0)) continue;
         await pause();
-        if ((await countFresh(ctx.db, endpoint.webhook.seq, MOST_FRESH)) >= MOST_FRESH) continue;
+        if ((await countFresh(ctx.db, seq, MOST_FRESH)) >= MOST_FRESH) {
+          nextCounts.set(seq, endpoint.ended + RECOUNT_AFTER);
+          continue;
+        }
         const cursor = cursorOf(endpoint.webhook);
         groups.set(cursor, [...(groups.get(cursor) ?? []), endpoint]);
       }

@@ -16,10 +16,9 @@ import { requireBudget } from "../services/budgets.ts";
 import { discardDrafts, hasDrafts } from "../services/ingest.ts";
 import { cancelBatch, deleteBatch, executeBatch } from "../services/run-batch.ts";
 import { whyKeyIsInvalid } from "../services/schedules.ts";
-import { deleteAlert, insertAlert } from "../store/alerts.ts";
+import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { insertEvent } from "../store/events.ts";
-import { readRows } from "../store/rows.ts";
 import {
   beginRun,
   dropQueued,
@@ -29,8 +28,6 @@ import {
   isWanted,
   postponeRun,
   type ScheduleRun,
-  UNSTUCK_SCHEDULES,
-  UNTOLD_STUCK_RUNS,
 } from "../store/schedule-runs.ts";
 import { isFailing, noteRun, pauseSchedule, type Schedule } from "../store/schedules.ts";
 import { both, hasRow, type Which } from "../store/which.ts";
@@ -280,24 +277,6 @@ function toData(
     costUsd: batch ? costOf(batch) : 0,
     outputFile: batch?.outputFile ?? null,
   };
-}
-
-/**
- * Tells of runs that are paused for want of money or for what their provider says: as long as nobody
- * resumes or cancels them, later fires are skipped or wait. Takes it back when none is any more.
- */
-export async function tellStuck(ctx: Context): Promise<void> {
-  const raisedAt = ctx.clock.now();
-  for (const { id, schedule, name, batch, why } of await readRows(ctx.client, UNTOLD_STUCK_RUNS)) {
-    const message = `Run ${id} of scheduled task ${schedule} (${name}) is paused: ${why}. Resume or cancel batch ${batch}; until then the overlap policy holds later runs up`;
-    const alert = { code: "schedule.paused" as const, subject: schedule, message, raisedAt };
-    await ctx.writer.write({ alert: insertAlert(alert) });
-    ctx.signals.emit("events", undefined);
-  }
-  for (const { id } of await readRows(ctx.client, UNSTUCK_SCHEDULES)) {
-    await ctx.writer.write({ alert: deleteAlert("schedule.paused", id, raisedAt) });
-    ctx.signals.emit("events", undefined);
-  }
 }
 
 /** Cancels the batch of a run that shall end; the run ends when its batch has. */

@@ -18,7 +18,8 @@ import {
 } from "../store/schedule-runs.ts";
 import { NEXT_FIRE } from "../store/schedules.ts";
 import { fireDue, realign } from "./fires.ts";
-import { cancelRun, endFinishedRun, startRun, tellStuck } from "./runs.ts";
+import { cancelRun, endFinishedRun, startRun } from "./runs.ts";
+import { tellStuck } from "./stuck.ts";
 
 export type Scheduler = {
   /** Resolves when it has looked for what is due once. */

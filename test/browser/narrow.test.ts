@@ -1,0 +1,66 @@
+import { afterAll, expect, test } from "bun:test";
+
+import { chromium } from "playwright-core";
+
+import { browserPath } from "../support/browser.ts";
+import { client, KEY, startServer } from "../support/server.ts";
+
+const browser = browserPath
+  ? await chromium.launch({
+      executablePath: browserPath,
+      args: ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],
+    })
+  : undefined;
+afterAll(() => browser?.close());
+
+test.skipIf(!browser)(
+  "the page fits into 320 pixels, and a late 401 of an old key ends no new session",
+  async () => {
+    await using app = await startServer();
+    const { key, id } = (await app.post("/api-keys", { name: "short" })).body.data;
+    await client(app.url, key).post("/batches", {
+      id: "a-batch-with-a-rather-long-identifier-that-nobody-can-read",
+      tasks: [{ prompt: "x" }],
+    });
+    const context = await browser?.newContext({ viewport: { width: 320, height: 640 } });
+    const page = await context?.newPage();
+    if (!context || !page) return;
+    const logIn = async (text: string) => {
+      await page.getByLabel("API key").fill(text);
+      await page.getByRole("button", { name: "Open the monitor" }).click();
+      await page.getByText("a-batch-with").first().waitFor();
+    };
+    await page.goto(app.url);
+    await logIn(key);
+    const tooWide = await page.evaluate(`
+    [...document.querySelectorAll("body *")]
+      .filter((node) => node.getBoundingClientRect().right > 320.5 && node.offsetParent !== null)
+      .map((node) => node.tagName + "#" + node.id + "." + node.className).slice(0, 8)`);
+    expect(tooWide).toEqual([]);
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(320);
+    let answerLate: (() => void) | undefined;
+    const isHeld = new Promise<void>((resolve) => {
+      const hold = page.route("**/api/v1/metrics", async (route) => {
+        if (answerLate) return route.continue();
+        const late = new Promise<void>((release) => (answerLate = release));
+        resolve();
+        await late;
+        await route.fulfill({
+          status: 401,
+          json: { success: false, error: { code: "UNAUTHORIZED" } },
+        });
+      });
+      hold.catch(resolve);
+    });
+    await isHeld;
+    await page.getByRole("button", { name: "Log out" }).click();
+    await logIn(KEY);
+    const answered = page.waitForResponse((response) => response.status() === 401);
+    answerLate?.();
+    await answered;
+    await page.waitForResponse("**/api/v1/metrics");
+    expect(await page.getByRole("button", { name: "Log out" }).isVisible()).toBe(true);
+    await app.del(`/api-keys/${id}`);
+    await context.close();
+  },
+);
