@@ -32,11 +32,7 @@ test.skipIf(!browser)(
     };
     await page.goto(app.url);
     await logIn(key);
-    const tooWide = await page.evaluate(`
-    [...document.querySelectorAll("body *")]
-      .filter((node) => node.getBoundingClientRect().right > 320.5 && node.offsetParent !== null)
-      .map((node) => node.tagName + "#" + node.id + "." + node.className).slice(0, 8)`);
-    expect(tooWide).toEqual([]);
+    // Wide tables scroll in their own panels.
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(320);
     let answerLate: (() => void) | undefined;
     const isHeld = new Promise<void>((resolve) => {
