@@ -70,7 +70,7 @@ export function nextReady(
   );
   return {
     sql: `SELECT task FROM (${oldest.join(" UNION ALL ")}) ORDER BY queued_at, task`,
-    args: PRIORITIES.flatMap(() => [...args, limit]),
+    args: PRIORITIES.flatMap(() => args.concat(limit)),
   };
 }
 

@@ -60,9 +60,9 @@ describe("a task of low priority", () => {
     await using provider = await startProvider(() => Bun.sleep(2) as Promise<undefined>);
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "4" });
     const low = await app.post("/tasks", { id: "low", prompt: "low", priority: "low" });
-    let isOver = false;
+    const over = new AbortController();
     const sendHigh = async () => {
-      while (!isOver)
+      while (!over.signal.aborted)
         await app.post(
           "/tasks?execute=true",
           { prompt: "high", priority: "high" },
@@ -75,7 +75,7 @@ describe("a task of low priority", () => {
     const before = provider.requests.length;
     await app.post(`/tasks/${low.body.data.id}/execute`, {});
     await app.ended("low");
-    isOver = true;
+    over.abort();
     await Promise.all(clients);
     const at = provider.requests.findIndex(({ prompt }) => prompt === "low");
     expect(at - before).toBeLessThan(300);
