@@ -8,10 +8,11 @@ import { createPauses, endsWithin } from "../lib/clock.ts";
 import { createLoop, type More } from "../lib/loop.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import type { Delivery } from "../store/deliveries.ts";
-import { listActiveWebhooks } from "../store/webhooks.ts";
-import { type Candidates, noCandidates, readCandidates } from "./candidates.ts";
+import { readRows } from "../store/rows.ts";
+import { listActiveWebhooks, type Waiting, waitingAtWebhooks } from "../store/webhooks.ts";
+import { type Candidates, createLooks } from "./candidates.ts";
 import { createEndpoints, type Endpoint } from "./endpoints.ts";
-import { createFanOut } from "./fan-out.ts";
+import { createFanOut, MOST_FRESH } from "./fan-out.ts";
 import { createLease } from "./lease.ts";
 import { report } from "./report.ts";
 
@@ -27,11 +28,9 @@ export type CourierOptions = {
   inAll: number;
 };
 
-const DEFAULTS: CourierOptions = { perEndpoint: 16, inAll: 256 };
+const DEFAULTS: CourierOptions = { perEndpoint: 32, inAll: 256 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
-/** Deliveries under way at once to an endpoint that has not answered yet. */
-const UNPROVEN = 4;
 /** Between turns, so that what ends or happens within it is one turn's work. */
 const PAUSE_MS = 10;
 
@@ -52,7 +51,8 @@ const PAUSE_MS = 10;
  *
  * Of an endpoint: healthy; suspended for a while, a minute at most, after five attempts in a row
  * that got no answer or a 5xx, then tried with one delivery at a time, so that one that is down costs
- * little; one that has not answered yet gets few at a time. Disabled by a 410, or when a delivery has failed for good and none succeeded since its first attempt: three days and more.
+ * little; one that has not answered yet gets one at a time, too. Disabled by a 410, or when a delivery
+ * has failed for good and none succeeded since its first attempt: three days and more.
  *
  * The loop works in turns: it makes deliveries, looks at each endpoint for what may start, and shares
  * the free slots (`delivery-slots.ts`): between the endpoints, so that those that answer slowly or not
@@ -66,6 +66,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   const lease = createLease(ctx, "courier");
   const endpoints = createEndpoints();
   const fanOut = createFanOut(ctx);
+  const looks = createLooks(ctx);
   const underWay = new Set<Promise<void>>();
   const unsubscribe: (() => void)[] = [];
   const pollMs = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
@@ -101,11 +102,14 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       fanOut.reset(endpoints.all());
     }
     if (endpoints.all().length === 0) return;
-    if (await fanOut.advance(endpoints.all())) loop.nudge();
+    const before = await readWaiting();
+    const { hasAdded, isMore } = await fanOut.advance(endpoints.all(), before);
+    if (isMore) loop.nudge();
+    const waiting = hasAdded ? await readWaiting() : before;
     const found: Candidates[] = [];
     const pause = createPauses(ctx.clock);
     for (const endpoint of endpoints.all()) {
-      found.push(await look(endpoint));
+      found.push(await looks.at(endpoint, slotsOf(endpoint), waiting.get(endpoint.webhook.seq)));
       await pause();
     }
     turn++;
@@ -118,15 +122,10 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
 
-  async function look(endpoint: Endpoint): Promise<Candidates> {
-    const now = ctx.clock.steady();
-    const most = slotsOf(endpoint);
-    const isSuspended = endpoint.suspendedUntil > now;
-    if (isSuspended || endpoint.underWay.size >= most) {
-      const nextAt = isSuspended ? endpoint.suspendedUntil : Infinity;
-      return { ...noCandidates(endpoint, most, now), nextAt };
-    }
-    return readCandidates(ctx, endpoint, most);
+  /** What waits, by the row number of the endpoint. */
+  async function readWaiting(): Promise<Map<number, Waiting>> {
+    const rows = await readRows(ctx.client, waitingAtWebhooks(MOST_FRESH.quick));
+    return new Map(rows.map((row) => [row.seq, row]));
   }
 
   function startSome({ endpoint, most, live, late }: Candidates, count: number): void {
@@ -144,14 +143,15 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   }
 
   function slotsOf(endpoint: Endpoint): number {
-    if (endpoint.failures >= 5) return 1;
-    return endpoint.hasAnswered ? options.perEndpoint : Math.min(UNPROVEN, options.perEndpoint);
+    return endpoint.hasAnswered && endpoint.failures < 5 ? options.perEndpoint : 1;
   }
 
   function start(endpoint: Endpoint, delivery: Delivery, kind: Kind): void {
     endpoint.underWay.set(delivery.seq, { delivery, kind, since: ctx.clock.steady() });
+    endpoint.changes++;
     const work = deliver(endpoint, delivery).finally(() => {
       endpoint.underWay.delete(delivery.seq);
+      endpoint.changes++;
       loop.nudge();
     });
     background(log, "Saving what came of a delivery", work, underWay);

@@ -17,8 +17,8 @@ export type Endpoint = {
   lastKind: Kind;
   /** It has answered, with whatever status, since this process knows it. */
   hasAnswered: boolean;
-  /** Attempts that have ended since this process knows it. */
-  ended: number;
+  /** Counts deliveries that began or ended: as long as it stays, the same ones may start. */
+  changes: number;
   /** Attempts since the last one to which the endpoint said anything but that it cannot at present. */
   failures: number;
   suspendedUntil: number;
@@ -61,7 +61,7 @@ function createEndpoint(webhook: Webhook): Endpoint {
     lastServed: 0,
     lastKind: "late",
     hasAnswered: false,
-    ended: 0,
+    changes: 0,
     failures: 0,
     suspendedUntil: 0,
     held() {
@@ -76,7 +76,6 @@ function createEndpoint(webhook: Webhook): Endpoint {
     note({ status, latencyMs: latest }, endedAt, random) {
       latencyMs = this.hasAnswered ? latencyMs + (latest - latencyMs) * LEARNING : latest;
       this.hasAnswered ||= status !== null;
-      this.ended++;
       this.failures = isAnswering(status) ? 0 : this.failures + 1;
       const over = this.failures - FAILURES_UNTIL_SUSPENDED;
       if (over < 0) this.suspendedUntil = 0;

@@ -14,6 +14,11 @@ const BEST_MS = 100;
 /** What is taken for the latency of an endpoint that has not answered yet: it is not known to be quick. */
 export const FIRST_LATENCY_MS = 2 * QUICK_MS;
 
+/** Whether an endpoint that takes this long to answer is quick. */
+export function isQuick(latencyMs: number): boolean {
+  return latencyMs <= QUICK_MS;
+}
+
 /** The weight of an endpoint: in each slot a quick one gets more delivered. */
 export function weightOf(latencyMs: number): number {
   return QUICK_MS / Math.max(BEST_MS, latencyMs);
@@ -31,7 +36,7 @@ export function deliveryCeiling(
   capacity: number,
 ): number {
   const part = (eighths: number) => Math.ceil((capacity * eighths) / 8);
-  if (latencyMs <= QUICK_MS) return calls === 0 ? capacity : part(7);
+  if (isQuick(latencyMs)) return calls === 0 ? capacity : part(7);
   if (calls === 0) return part(6);
   const share = Math.max(1, Math.floor((most * QUICK_MS) / latencyMs));
   return calls < share ? part(5) : part(4);

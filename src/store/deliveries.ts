@@ -253,17 +253,3 @@ function conditions(webhook: number, { status, type, since }: DeliveryFilter): (
     since === undefined ? undefined : gte(deliveries.at, since),
   ];
 }
-
-/** How many deliveries of an endpoint, replays aside, were not attempted yet; counts no further than `most`. */
-export async function countFresh(db: Db, webhook: number, most: number): Promise<number> {
-  const row = await prepareOnce(db, "countFresh", () => {
-    const some = db
-      .select({ event: deliveries.event })
-      .from(deliveries)
-      .where(IS_FRESH)
-      .limit(sql.placeholder("most"))
-      .as("some");
-    return db.select({ n: count() }).from(some).prepare();
-  }).get({ webhook, isReplay: false, most });
-  return row?.n ?? 0;
-}

@@ -134,6 +134,27 @@ export function deleteWebhook(id: string): Statement {
   return toStatement(build.delete(webhooks).where(eq(webhooks.id, id)));
 }
 
+/**
+ * What waits at an endpoint: what was not attempted yet, replays apart, both counted no further than
+ * was asked for, and when the first is due of what is to be tried again.
+ */
+export type Waiting = { seq: number; fresh: number; replays: number; dueAt: number | null };
+
+/** Of each active endpoint. */
+export function waitingAtWebhooks(most: number): Statement<Waiting> {
+  const some = (isReplay: 0 | 1) => `
+    (SELECT count(*) FROM (
+       SELECT 1 FROM webhook_deliveries WHERE webhook = w.seq AND is_replay = ${isReplay}
+         AND status = 'pending' AND next_at IS NULL LIMIT ?))`;
+  return {
+    sql: `SELECT seq, ${some(0)} AS fresh, ${some(1)} AS replays,
+                 (SELECT next_at FROM webhook_deliveries
+                  WHERE webhook = w.seq AND next_at IS NOT NULL ORDER BY next_at LIMIT 1) AS dueAt
+          FROM webhooks w WHERE is_active`,
+    args: [most, most],
+  };
+}
+
 export type WebhookHealth = Record<
   "active" | "failing" | "disabled" | "fresh" | "retried" | "unread",
   number

@@ -107,7 +107,7 @@ async function runAtPace(runner: BenchRunner, id: string, count: number): Promis
   await untilFinished(runner, id);
 }
 
-async function deliverBeside(what: string, slow: number, hanging: number): Promise<Row> {
+export async function deliverBeside(what: string, slow: number, hanging: number): Promise<Row> {
   const receivers = await startReceivers();
   const runner = await startRunner(WEBHOOKS);
   const add = (kind: Behaviour) =>
