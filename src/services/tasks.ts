@@ -84,7 +84,7 @@ export async function createTask(
     id,
     status: "pending",
     createdAt: now,
-    executionId: execute ? executionId(row.seq, 1) : null,
+    executionId: execute ? executionId(row.seq, queued?.rows[0]?.run ?? 1) : null,
     isReplay: false,
   };
 }

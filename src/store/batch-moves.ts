@@ -6,6 +6,7 @@ import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 import { moveSingles } from "./queue.ts";
+import { nextRun } from "./timeline.ts";
 import { ALWAYS, both, hasRow, type Which } from "./which.ts";
 
 /*
@@ -36,7 +37,7 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, started_at = ?,
               ended_before = completed + failed, updated_at = ?, is_bare = 0, payer = ?, trace = ?
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, now, now, payer, trace, ...which.args],
@@ -66,7 +67,7 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
               unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
               output_status = NULL, output_error = NULL

@@ -7,6 +7,7 @@ import { flexColumns } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
 import { nextReady, takeFrom, whereMoneyEnds } from "./take.ts";
 import { fits, sizeOfText } from "./texts.ts";
+import { nextRun } from "./timeline.ts";
 import type { Which } from "./which.ts";
 
 /** SQL that is true of a row of `tasks` that is running. */
@@ -38,7 +39,7 @@ export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
   const flex = flexColumns("tasks", { queuedAt: "?", isDryRun: String(isDryRun) });
   return {
     sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, payer, is_dry_run, queued_at, trace)
-          SELECT seq, ${lane}, ${flex.model}, ${flex.until}, coalesce(?, priority), run + 1, ?, ?, ?, ?
+          SELECT seq, ${lane}, ${flex.model}, ${flex.until}, coalesce(?, priority), ${nextRun("run")}, ?, ?, ?, ?
           FROM tasks WHERE ${which.where}
           RETURNING task, run, lane, model`,
     args: [...(isDryRun ? [] : [payer]), now, priority, payer, isDryRun, now, trace, ...which.args],
@@ -83,7 +84,7 @@ export function feed(from: FeedFrom[], limit: number, now: number): FeedUnit {
     queued: from.map(({ batch, position, passedOver }) => ({
       sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, is_dry_run, queued_at, trace)
             SELECT * FROM (
-              SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, t.run + 1, b.is_dry_run,
+              SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, ${nextRun("t.run")}, b.is_dry_run,
                      ${queuedAt}, b.trace
               FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
               WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?

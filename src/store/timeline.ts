@@ -19,6 +19,17 @@ const given = (table: string) =>
   `coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${table}'), 0)`;
 const kept = (column: string) => `coalesce((SELECT ${column} FROM timeline WHERE id = ${ONLY}), 0)`;
 
+/** Runs that a task or batch has before the database is put back once more; ids have room for 999 times. */
+const RUNS_PER_EPOCH = 1_000_000;
+
+/**
+ * SQL for the number of the next run, where `run` is the last. Each epoch has numbers of its own: a run
+ * of the part that was lost and one that follows it have different ids, though both come after the same.
+ */
+export function nextRun(run: string): string {
+  return `max(${run} + 1, ${kept("epoch")} * ${RUNS_PER_EPOCH} + 1)`;
+}
+
 export const TIMELINE: Statement<Timeline> = {
   sql: `SELECT ${kept("epoch")} AS epoch, ${given("events")} AS last, ${given("tasks")} AS lastTask,
                ${given("batches")} AS lastBatch, ${kept("broken_after")} AS brokenAfter,

@@ -3,7 +3,7 @@ import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { temporaryFolder } from "../support/process.ts";
-import { startServer } from "../support/server.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
 
 const after = (id: number | string) => ({ headers: { "last-event-id": String(id) } });
@@ -15,10 +15,16 @@ describe("a reader that reconnects", () => {
     const path = join(DATA_DIR, "task-runner.db");
     const first = await startServer({ DATA_DIR });
     await first.post("/tasks", { id: "kept", prompt: "x" });
+    await first.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     await first.stop();
     copyFileSync(path, `${path}.backup`);
     const second = await startServer({ DATA_DIR });
     await second.post("/tasks?execute=true", { id: "lost", prompt: "x" }, { prefer: "wait=20" });
+    const executeKept = async (app: TestServer) =>
+      (await app.post("/tasks/kept/execute")).body.data.executionId as string;
+    const startBatch = async (app: TestServer) =>
+      (await app.post("/batches/b/execute")).body.data.executionId as string;
+    const lostIds = [await executeKept(second), await startBatch(second)];
     const seen = await follow(second.url, "/events?since=0");
     await seen.until("task.completed");
     await seen.close();
@@ -46,6 +52,12 @@ describe("a reader that reconnects", () => {
     await again.until("task.created");
     expect(again.types()).toEqual(["task.created"]);
     await again.close();
+    const newIds = [await executeKept(third), await startBatch(third)];
+    expect(newIds.filter((id) => lostIds.includes(id))).toEqual([]);
+    await until(async () => {
+      const { body } = await third.get(`/executions/${newIds[0]}`);
+      return body.data?.status === "completed" || undefined;
+    });
     await third.stop();
   });
 
