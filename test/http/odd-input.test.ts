@@ -231,7 +231,7 @@ test("cells that a spreadsheet would run are neutralised in the output file wher
   expect(await written("false.csv")).not.toContain("'=2+2");
 });
 
-test("a name or a description with U+0000 is refused, and stored whole by nobody", async () => {
+test("a name, a description or a path with U+0000 is refused, and stored whole by nobody", async () => {
   await using app = await startServer();
   const nul = "before\u0000after";
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
@@ -242,6 +242,9 @@ test("a name or a description with U+0000 is refused, and stored whole by nobody
     app.patch("/batches/b", { description: nul }),
     app.post("/api-keys", { name: nul }),
     app.post("/scheduled-tasks", { name: nul, inputFile: "in.csv", schedule: "@daily" }),
+    app.post("/scheduled-tasks", { name: "s", inputFile: nul, schedule: "@daily" }),
+    app.post("/batches", { inputFile: nul }),
+    app.post("/batches", { outputFile: nul, tasks: [{ prompt: "x" }] }),
     app.post("/webhooks", { url: "https://example.com/", events: ["*"], description: nul }),
   ]);
   for (const { status, body } of answers) {

@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { OVERLAP_POLICIES, RUN_CAUSES, RUN_STATUSES } from "../../domain/schedule.ts";
 import { BatchConfig } from "../../domain/task-input.ts";
-import { Description, Name } from "../../domain/text.ts";
+import { Description, FilePath, Name } from "../../domain/text.ts";
 import { upcomingFires } from "../../services/schedules.ts";
 import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
@@ -44,13 +44,11 @@ const FIELDS = {
     description: "IANA time zone that the schedule is read in",
     example: "Europe/Berlin",
   }),
-  inputFile: z.string().min(1).max(1000).openapi({ description: DESCRIPTIONS.inputFile }),
-  outputFile: z
-    .string()
-    .min(1)
-    .max(1000)
-    .nullable()
-    .openapi({ description: DESCRIPTIONS.outputFile, example: "results-{{date}}.csv" }),
+  inputFile: FilePath.openapi({ description: DESCRIPTIONS.inputFile }),
+  outputFile: FilePath.nullable().openapi({
+    description: DESCRIPTIONS.outputFile,
+    example: "results-{{date}}.csv",
+  }),
   isDryRun: z.boolean().openapi({
     description: "Let the simulator answer; costs are then estimates",
   }),
