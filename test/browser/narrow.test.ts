@@ -13,6 +13,8 @@ const browser = browserPath
   : undefined;
 afterAll(() => browser?.close());
 
+const UNAUTHORIZED = { success: false, error: { code: "UNAUTHORIZED" } };
+
 test.skipIf(!browser)(
   "the page fits into 320 pixels, and a late 401 of an old key ends no new session",
   async () => {
@@ -30,31 +32,26 @@ test.skipIf(!browser)(
       await page.getByRole("button", { name: "Open the monitor" }).click();
       await page.getByText("a-batch-with").first().waitFor();
     };
+    const { promise: isHeld, resolve: hold } = Promise.withResolvers<() => Promise<void>>();
+    await page.route(
+      "**/api/v1/metrics",
+      (route) => hold(() => route.fulfill({ status: 401, json: UNAUTHORIZED })),
+      { times: 1 },
+    );
+    await page.clock.install();
     await page.goto(app.url);
     await logIn(key);
     // Wide tables scroll in their own panels.
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(320);
-    let answerLate: (() => void) | undefined;
-    const isHeld = new Promise<void>((resolve) => {
-      const hold = page.route("**/api/v1/metrics", async (route) => {
-        if (answerLate) return route.continue();
-        const late = new Promise<void>((release) => (answerLate = release));
-        resolve();
-        await late;
-        await route.fulfill({
-          status: 401,
-          json: { success: false, error: { code: "UNAUTHORIZED" } },
-        });
-      });
-      hold.catch(resolve);
-    });
-    await isHeld;
+    const answerLate = await isHeld;
     await page.getByRole("button", { name: "Log out" }).click();
     await logIn(KEY);
-    const answered = page.waitForResponse((response) => response.status() === 401);
-    answerLate?.();
-    await answered;
-    await page.waitForResponse("**/api/v1/metrics");
+    const late = page.waitForResponse((response) => response.status() === 401);
+    await answerLate();
+    await late;
+    const next = page.waitForResponse("**/api/v1/metrics");
+    await page.clock.fastForward(60_000);
+    expect((await next).status()).toBe(200);
     expect(await page.getByRole("button", { name: "Log out" }).isVisible()).toBe(true);
     await app.del(`/api-keys/${id}`);
     await context.close();
