@@ -19,7 +19,7 @@ const SWEEP_WAIT_MS = 2000;
 /**
  * Starts a batch. One that has ended is started again only after a dry run, whose answers then make
  * room for real ones; for anything else there is `retryBatch`. One that is pending is started only if
- * \`when\` holds.
+ * `when` holds.
  */
 export async function executeBatch(
   ctx: Context,
