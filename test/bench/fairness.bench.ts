@@ -30,7 +30,7 @@ export async function benchFairness(): Promise<void> {
   ]);
 }
 
-async function runBatches(count: number): Promise<Row> {
+export async function runBatches(count: number): Promise<Row> {
   const runner = await startRunner({ SIMULATOR_LATENCY_MS: String(TASK_MS) });
   const tasks = Array.from({ length: TASKS / count }, () => ({ prompt: "x" }));
   const ids = Array.from({ length: count }, (_, i) => `b${i}`);
@@ -43,7 +43,7 @@ async function runBatches(count: number): Promise<Row> {
     await runner.api("POST", `/batches/${id}/execute`);
     answers.push(performance.now() - asked);
   });
-  for (const id of ids) await untilFinished(runner, id);
+  await untilNoneRuns(runner);
   const seconds = (performance.now() - begun) / 1000;
   const cpu = cpuSeconds(runner.pid).total - cpuBefore;
   await runner.stop();
@@ -54,6 +54,15 @@ async function runBatches(count: number): Promise<Row> {
     "execute p50 ms": round(quantile(answers, 0.5)),
     "execute p99 ms": round(quantile(answers, 0.99)),
   };
+}
+
+/** Asks for all at once: to ask for two thousand one by one would take as long as a tenth of what is measured. */
+async function untilNoneRuns(runner: BenchRunner): Promise<void> {
+  for (;;) {
+    const { pagination } = await runner.api("GET", "/batches?status=running&limit=1");
+    if (pagination.total === 0) return;
+    await Bun.sleep(20);
+  }
 }
 
 /** Eight at a time. */
@@ -126,7 +135,7 @@ export async function deliverBeside(what: string, slow: number, hanging: number)
   return toRow(what, receivers.lags, round(perSecond));
 }
 
-async function deliverBesideReplay(): Promise<Row> {
+export async function deliverBesideReplay(): Promise<Row> {
   const receivers = await startReceivers();
   const runner = await startRunner({ ...WEBHOOKS, SIMULATOR_LATENCY_MS: "0" });
   const hook = receivers.hook("quick", "task.completed");

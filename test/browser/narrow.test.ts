@@ -13,15 +13,16 @@ const browser = browserPath
   : undefined;
 afterAll(() => browser?.close());
 
+const LONG_ID = "a-batch-with-a-rather-long-identifier-that-nobody-can-read";
 const UNAUTHORIZED = { success: false, error: { code: "UNAUTHORIZED" } };
 
 test.skipIf(!browser)(
-  "the page fits into 320 pixels, and a late 401 of an old key ends no new session",
+  "the page fits into 320 pixels, says which batches it counts, and a late 401 of an old key ends no new session",
   async () => {
-    await using app = await startServer();
+    await using app = await startServer({ SIMULATOR_LATENCY_MS: "600000" });
     const { key, id } = (await app.post("/api-keys", { name: "short" })).body.data;
     await client(app.url, key).post("/batches", {
-      id: "a-batch-with-a-rather-long-identifier-that-nobody-can-read",
+      id: LONG_ID,
       tasks: [{ prompt: "x" }],
     });
     const context = await browser?.newContext({ viewport: { width: 320, height: 640 } });
@@ -41,6 +42,8 @@ test.skipIf(!browser)(
     await page.clock.install();
     await page.goto(app.url);
     await logIn(key);
+    await app.post(`/batches/${LONG_ID}/execute`);
+    await page.getByText("of the newest 1: 1 running").waitFor();
     // Wide tables scroll in their own panels.
     expect(await page.evaluate("document.documentElement.scrollWidth")).toBeLessThanOrEqual(320);
     const answerLate = await isHeld;
@@ -54,6 +57,7 @@ test.skipIf(!browser)(
     expect((await next).status()).toBe(200);
     expect(await page.getByRole("button", { name: "Log out" }).isVisible()).toBe(true);
     await app.del(`/api-keys/${id}`);
+    await app.post(`/batches/${LONG_ID}/cancel`);
     await context.close();
   },
 );
