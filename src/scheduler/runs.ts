@@ -21,7 +21,7 @@ import { type Batch, findBatch } from "../store/batches.ts";
 import { insertEvent } from "../store/events.ts";
 import {
   beginRun,
-  dropQueued,
+  dropRuns,
   endRun,
   findRun,
   isRunAsRead,
@@ -238,7 +238,11 @@ async function finishRun(
       status === "failed"
         ? {
             alert: insertAlert(alert, mustStop),
-            dropped: dropQueued(schedule.seq, "The schedule was stopped", mustStop),
+            dropped: dropRuns(schedule.seq, {
+              which: "queued",
+              reason: "The schedule was stopped",
+              when: mustStop,
+            }),
             paused: pauseSchedule(both(isFailing(schedule.seq), can), stop, now),
           }
         : undefined,

@@ -15,7 +15,7 @@ import { listKeysBySeq } from "../store/api-keys.ts";
 import {
   addRuns,
   countRuns,
-  dropQueued,
+  dropRuns,
   findRun,
   listRuns,
   type RunWithBatch,
@@ -101,11 +101,15 @@ export function upcomingFires(schedule: Schedule, count: number): number[] {
 
 export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
 
-/** Changes a schedule. A new expression, zone or activation counts from now. */
+/**
+ * Changes a schedule. A new expression, zone or activation counts from now. One that is disabled starts
+ * none of the runs that wait; with `cancelsRuns` those that have begun are cancelled, too.
+ */
 export async function updateSchedule(
   ctx: Context,
   id: string,
   change: ScheduleChange,
+  { cancelsRuns = false } = {},
 ): Promise<Schedule> {
   for (;;) {
     const before = await getSchedule(ctx, id);
@@ -126,11 +130,12 @@ export async function updateSchedule(
       ...(isActive === before.isActive ? {} : { pauseReason: null, failuresInARow: 0 }),
       updatedAt: now,
     };
-    const can = hasRow("schedules", store.isUnchanged(before));
+    const when = hasRow("schedules", store.isUnchanged(before));
+    const reason = "The schedule was disabled";
     const { changed } = await ctx.writer.write({
       dropped:
-        before.isActive && !isActive
-          ? dropQueued(before.seq, "The schedule was disabled", can)
+        !isActive && (before.isActive || cancelsRuns)
+          ? dropRuns(before.seq, { which: cancelsRuns ? "open" : "queued", reason, when })
           : undefined,
       changed: store.updateSchedule(before, moved),
       alert: !before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : undefined,

@@ -52,6 +52,28 @@ describe("a run", () => {
     expect((await app.get("/batches")).body.data.pagination.total).toBe(1);
   });
 
+  test("whose schedule is disabled ends where that is asked for, and goes on where it is not", async () => {
+    await using provider = await startProvider(hang);
+    await using app = await startAt(day("08:30:00"), provider.env);
+    const id = await app.create({ schedule: "@hourly" });
+    await app.at(day("09:00:00"));
+    const { batchId } = await app.last(id, "running");
+    await app.post(`/scheduled-tasks/${id}/disable`);
+    await app.nudge();
+    expect((await app.get(`/batches/${batchId}`)).body.data.status).toBe("running");
+    await app.post(`/scheduled-tasks/${id}/disable?cancelRuns=true`);
+    await until(async () => {
+      await app.nudge();
+      return (await app.runs(id))[0]?.status === "cancelled";
+    });
+    expect((await app.get(`/batches/${batchId}`)).body.data.status).toBe("cancelled");
+    const prepared = await app.create({ schedule: "@hourly" });
+    await runAnd(app, prepared, () =>
+      app.post(`/scheduled-tasks/${prepared}/disable?cancelRuns=true`),
+    );
+    expect((await app.get("/batches")).body.data.pagination.total).toBe(1);
+  });
+
   test("whose input file is written to while it is read fails, and says how to do better", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly" });
