@@ -32,6 +32,8 @@ export type Topics = {
   batch: undefined;
   /** A schedule was changed, or a run of one asked for. */
   schedules: undefined;
+  /** A task or a batch was deleted. */
+  deleted: undefined;
   /** These tasks' calls have lost their queue rows and are pointless. */
   abandoned: { tasks: number[] };
   /** The runs of these tasks have ended. */

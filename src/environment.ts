@@ -120,7 +120,9 @@ export const Environment = z.object({
     ),
   RETENTION_DAYS: integer(1, 36_500)
     .default(30)
-    .describe("Days that events, deliveries, runs of schedules and idempotency keys are kept"),
+    .describe(
+      "Days that events, ended deliveries, runs of schedules and idempotency keys are kept",
+    ),
   CACHE_RETENTION_DAYS: integer(0, 36_500)
     .default(0)
     .describe("Days that an answer is given to identical requests; 0: as long as its task"),

@@ -23,6 +23,7 @@ import { startTokenThread } from "./providers/token-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
+import { keepTimeline } from "./services/timeline.ts";
 
 export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   ctx: Context;
@@ -36,6 +37,12 @@ export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   /** Closes the database; no request may come any more. */
   close(): Promise<void>;
 };
+
+/** Before anything is numbered: whether the database was put back. Then the keys that must be there. */
+async function ensureTruth(ctx: Context): Promise<string | undefined> {
+  await keepTimeline(ctx);
+  return ensureKeys(ctx);
+}
 
 /**
  * Everything of one process but its HTTP server and its signals. `changes` replace parts of the world
@@ -70,7 +77,7 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
     probeProvider: createProbes(config.providers, outside),
     models: createModelCatalogue(config, outside),
   });
-  const firstKey = await ensureKeys(ctx).catch(async (error: unknown) => {
+  const firstKey = await ensureTruth(ctx).catch(async (error: unknown) => {
     await database.close();
     throw error;
   });

@@ -1,14 +1,16 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { createOrder, nextAttemptAt } from "../domain/webhook.ts";
+import { type Kind, nextKind, shareDeliveries } from "../domain/delivery-slots.ts";
+import { nextAttemptAt } from "../domain/webhook.ts";
 import { background } from "../lib/background.ts";
 import { createMeeting, createPauses, endsWithin } from "../lib/clock.ts";
 import { createLoop, type More } from "../lib/loop.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
-import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
+import type { Delivery } from "../store/deliveries.ts";
 import { readRows } from "../store/rows.ts";
 import { listActiveWebhooks, type Waiting, WAITING_AT_WEBHOOKS } from "../store/webhooks.ts";
+import { type Candidates, createLooks } from "./candidates.ts";
 import { createEndpoints, type Endpoint } from "./endpoints.ts";
 import { createFanOut } from "./fan-out.ts";
 import { createLease } from "./lease.ts";
@@ -26,15 +28,13 @@ export type CourierOptions = {
   inAll: number;
 };
 
-const DEFAULTS: CourierOptions = { perEndpoint: 8, inAll: 64 };
+const DEFAULTS: CourierOptions = { perEndpoint: 32, inAll: 256 };
 /** Backstop for lost hints, and on a shared database the way to hear of others' events. */
 const POLL_MS = { exclusive: 1000, shared: 250 };
 /** Between turns, so that what ends or happens within it is one turn's work, and requests come before deliveries. */
 const PAUSE_MS = { idle: 10, busy: 40 };
 /** What ends within it is written in one commit: a commit for each would leave requests little time. */
 const REPORT_MS = 20;
-/** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
-const LOOK_AHEAD = 50;
 
 /*
  * Sends events to webhooks, at least once each. The log is the outbox: each endpoint has a cursor in
@@ -43,7 +43,8 @@ const LOOK_AHEAD = 50;
  *
  * Of a delivery:
  *   fresh      not attempted. Starts in the order of the events as far as `createOrder` asks for it,
- *              when the endpoint has a slot and is not suspended.
+ *              when the endpoint has a slot and is not suspended. What somebody has asked for again
+ *              (a replay) has an order of its own.
  *   under way  known to this process alone. Killed now, it is fresh or waiting still, and is sent
  *              again under the same webhook-id.
  *   waiting    failed; the next attempt follows at its time, in no order. So an event that an
@@ -52,11 +53,14 @@ const LOOK_AHEAD = 50;
  *
  * Of an endpoint: healthy; suspended for a while, a minute at most, after five attempts in a row
  * that got no answer or a 5xx, then tried with one delivery at a time, so that one that is down costs
- * little; disabled by a 410, or when a delivery
+ * little; one that has not answered yet gets one at a time, too. Disabled by a 410, or when a delivery
  * has failed for good and none succeeded since its first attempt: three days and more.
  *
- * The loop works in turns: it makes deliveries, then starts what may start. It is nudged by hints,
- * by deliveries that end, by the poll, and when the next attempt is due.
+ * The loop works in turns: it makes deliveries, looks at each endpoint for what may start, and shares
+ * the free slots (`delivery-slots.ts`): between the endpoints, so that those that answer slowly or not
+ * at all keep none waiting that is quick; and at each between what happens now and what is late
+ * (replays and retries), so that ten thousand of these keep none of those waiting. It is nudged by
+ * hints, by deliveries that end, by the poll, and when the next attempt is due.
  */
 export function createCourier(ctx: Context, given: Partial<CourierOptions> = {}): Courier {
   const log = getLogger(["gptrunner", "courier"]);
@@ -64,6 +68,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   const lease = createLease(ctx, "courier");
   const endpoints = createEndpoints();
   const fanOut = createFanOut(ctx);
+  const looks = createLooks(ctx);
   const underWay = new Set<Promise<void>>();
   const unsubscribe: (() => void)[] = [];
   const pollMs = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
@@ -71,6 +76,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   let isStale = true;
   let isBusy = false;
   let readAt = -Infinity;
+  let turn = 0;
   const loop = createLoop({
     log,
     complaint: "Webhooks could not be served",
@@ -104,17 +110,20 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const { hasAdded, isMore } = await fanOut.advance(endpoints.all(), before);
     if (isMore) loop.nudge();
     const waiting = hasAdded ? await readWaiting() : before;
-    let next = Infinity;
+    const found: Candidates[] = [];
     const pause = createPauses(ctx.clock);
-    for (const endpoint of endpoints.inTurn(waiting.keys())) {
-      // What ends begins another turn, with the endpoints that are next.
-      if (underWay.size >= options.inAll) break;
-      const stock = waiting.get(endpoint.webhook.seq);
-      if (stock) next = Math.min(next, await serve(endpoint, stock));
-      endpoints.served(endpoint);
+    for (const endpoint of endpoints.all()) {
+      found.push(await looks.at(endpoint, slotsOf(endpoint), waiting.get(endpoint.webhook.seq)));
       await pause();
     }
+    turn++;
+    const held = found.reduce((sum, { endpoint }) => sum + endpoint.underWay.size, 0);
+    // Deliveries to endpoints that were deleted meanwhile hold their slots until they end.
+    const capacity = options.inAll - (underWay.size - held);
+    for (const [candidates, count] of shareDeliveries(found, capacity))
+      startSome(candidates, count);
     isBusy = isMore || underWay.size >= options.inAll;
+    const next = Math.min(...found.map(({ nextAt }) => nextAt));
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
 
@@ -124,38 +133,30 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     return new Map(rows.map((row) => [row.seq, row]));
   }
 
-  /** Starts what may start at an endpoint; returns when to look again though nothing happens until then. */
-  async function serve(endpoint: Endpoint, waiting: Waiting): Promise<number> {
-    const now = ctx.clock.steady();
-    const { seq } = endpoint.webhook;
-    if (endpoint.suspendedUntil > now) return endpoint.suspendedUntil;
-    if (endpoint.underWay.size >= slotsOf(endpoint)) return Infinity;
-    const isDue = waiting.dueAt !== null && waiting.dueAt <= now;
-    // One that ends while the lists are on their way stands in them as if nobody had sent it.
-    const before = new Set(endpoint.underWay.keys());
-    const due = isDue ? await listDue(ctx.db, seq, now, LOOK_AHEAD) : [];
-    const fresh = waiting.fresh > 0 ? await listFresh(ctx.db, seq, LOOK_AHEAD) : [];
-    const order = createOrder();
-    for (const delivery of endpoint.underWay.values())
-      if (delivery.nextAt === null) order.take(delivery);
-    for (const delivery of [...due, ...fresh]) {
-      if (before.has(delivery.seq) || endpoint.underWay.has(delivery.seq)) continue;
-      if (delivery.nextAt === null && !order.take(delivery)) continue;
-      if (endpoint.underWay.size >= slotsOf(endpoint) || underWay.size >= options.inAll) break;
-      start(endpoint, delivery);
+  function startSome({ endpoint, most, live, late }: Candidates, count: number): void {
+    endpoint.lastServed = turn;
+    const queues = { live: live.values(), late: late.values() };
+    const waiting = { live: live.length, late: late.length };
+    for (let started = 0; started < count; started++) {
+      const kind = nextKind(endpoint.held(), waiting, { most, last: endpoint.lastKind });
+      const delivery = kind && queues[kind].next().value;
+      if (!kind || !delivery) return;
+      waiting[kind]--;
+      endpoint.lastKind = kind;
+      start(endpoint, delivery, kind);
     }
-    if (!isDue) return waiting.dueAt ?? Infinity;
-    return (await findNextDue(ctx.db, seq, now)) ?? Infinity;
   }
 
   function slotsOf(endpoint: Endpoint): number {
-    return endpoint.failures >= 5 ? 1 : options.perEndpoint;
+    return endpoint.hasAnswered && endpoint.failures < 5 ? options.perEndpoint : 1;
   }
 
-  function start(endpoint: Endpoint, delivery: Delivery): void {
-    endpoint.underWay.set(delivery.seq, delivery);
+  function start(endpoint: Endpoint, delivery: Delivery, kind: Kind): void {
+    endpoint.underWay.set(delivery.seq, { delivery, kind, since: ctx.clock.steady() });
+    endpoint.changes++;
     const work = deliver(endpoint, delivery).finally(() => {
       endpoint.underWay.delete(delivery.seq);
+      endpoint.changes++;
       loop.nudge();
     });
     background(log, "Saving what came of a delivery", work, underWay);

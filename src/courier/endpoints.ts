@@ -1,3 +1,4 @@
+import { FIRST_LATENCY_MS, type Kind } from "../domain/delivery-slots.ts";
 import type { Attempt } from "../domain/webhook.ts";
 import type { Delivery } from "../store/deliveries.ts";
 import type { Webhook } from "../store/webhooks.ts";
@@ -5,7 +6,19 @@ import type { Webhook } from "../store/webhooks.ts";
 /** An endpoint as the courier knows it. */
 export type Endpoint = {
   webhook: Webhook;
-  underWay: Map<number, Delivery>;
+  /** By the row of the delivery, in the order of their start. */
+  underWay: Map<number, UnderWay>;
+  /** How many of each kind are under way. */
+  held(): Record<Kind, number>;
+  /** How long it takes to answer now, from recent attempts and what is under way. */
+  latencyAt(now: number): number;
+  /** The turn in which it was last served, and with which kind. */
+  lastServed: number;
+  lastKind: Kind;
+  /** It has answered, with whatever status, since this process knows it. */
+  hasAnswered: boolean;
+  /** Counts deliveries that began or ended: as long as it stays, the same ones may start. */
+  changes: number;
   /** Attempts since the last one to which the endpoint said anything but that it cannot at present. */
   failures: number;
   suspendedUntil: number;
@@ -13,6 +26,10 @@ export type Endpoint = {
   note(attempt: Attempt, endedAt: number, random: number): void;
 };
 
+export type UnderWay = { delivery: Delivery; kind: Kind; since: number };
+
+/** How much of the latency that is remembered the latest attempt makes up. */
+const LEARNING = 1 / 4;
 const FAILURES_UNTIL_SUSPENDED = 5;
 const FIRST_SUSPENSION_MS = 5000;
 const LONGEST_SUSPENSION_MS = 60_000;
@@ -20,8 +37,6 @@ const LONGEST_SUSPENSION_MS = 60_000;
 /** The endpoints that are served, each with how it does; those come and go, this stays. */
 export function createEndpoints() {
   let known = new Map<number, Endpoint>();
-  /** Row number of the endpoint that was served last. */
-  let last = 0;
 
   return {
     /** Takes the endpoints as they are stored now. */
@@ -35,25 +50,32 @@ export function createEndpoints() {
       );
     },
     all: () => [...known.values()],
-    /** Those with these row numbers, from the one on that is next to be served. */
-    inTurn(seqs: Iterable<number>): Endpoint[] {
-      const some = [...seqs].toSorted((a, b) => a - b).flatMap((seq) => known.get(seq) ?? []);
-      const first = some.findIndex(({ webhook }) => webhook.seq > last);
-      return first <= 0 ? some : [...some.slice(first), ...some.slice(0, first)];
-    },
-    served({ webhook }: Endpoint): void {
-      last = webhook.seq;
-    },
   };
 }
 
 function createEndpoint(webhook: Webhook): Endpoint {
+  let latencyMs = FIRST_LATENCY_MS;
   return {
     webhook,
     underWay: new Map(),
+    lastServed: 0,
+    lastKind: "late",
+    hasAnswered: false,
+    changes: 0,
     failures: 0,
     suspendedUntil: 0,
-    note({ status }, endedAt, random) {
+    held() {
+      let late = 0;
+      for (const { kind } of this.underWay.values()) if (kind === "late") late++;
+      return { live: this.underWay.size - late, late };
+    },
+    latencyAt(now) {
+      const [oldest] = this.underWay.values();
+      return Math.max(latencyMs, oldest ? now - oldest.since : 0);
+    },
+    note({ status, latencyMs: latest }, endedAt, random) {
+      latencyMs = this.hasAnswered ? latencyMs + (latest - latencyMs) * LEARNING : latest;
+      this.hasAnswered ||= status !== null;
       this.failures = isAnswering(status) ? 0 : this.failures + 1;
       const over = this.failures - FAILURES_UNTIL_SUSPENDED;
       if (over < 0) this.suspendedUntil = 0;

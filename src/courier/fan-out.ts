@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { isQuick } from "../domain/delivery-slots.ts";
 import { createPauses } from "../lib/clock.ts";
 import { portionsOf } from "../lib/portions.ts";
 import { toDelivery, webhookTypes } from "../services/deliveries.ts";
@@ -10,9 +11,12 @@ import type { Endpoint } from "./endpoints.ts";
 const PAGE = 200;
 /** Deliveries that are made in one commit, so that it holds nothing up. */
 const MOST_ROWS = 250;
-/** Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing. */
-const MOST_FRESH = 200;
-/** Places in the log that are read in a turn; the furthest behind are first. */
+/**
+ * Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing.
+ * One that is slow, or has not answered yet, takes few in a turn.
+ */
+const MOST_FRESH = { quick: 500, slow: 50 };
+/** Places in the log that are read in a turn, for quick endpoints and for others; the furthest behind are first. */
 const MOST_GROUPS = 4;
 /** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
 const SAVE_EVERY_MS = 5000;
@@ -23,11 +27,12 @@ export function createFanOut(ctx: Context) {
   let savedAt = ctx.clock.monotonic();
 
   /** Reads one page for the endpoints that stand at the same place. */
-  async function advanceGroup(
-    cursor: number,
-    group: Endpoint[],
-  ): Promise<Progress & { hasMoved: boolean }> {
-    const page = Math.max(1, Math.min(PAGE, Math.floor(MOST_ROWS / group.length)));
+  async function advanceGroup({
+    cursor,
+    group,
+    most,
+  }: Place): Promise<Progress & { hasMoved: boolean }> {
+    const page = Math.max(1, Math.min(PAGE, most, Math.floor(MOST_ROWS / group.length)));
     const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, page);
     const last = events.at(-1)?.id;
     if (last === undefined) return { hasAdded: false, isMore: false, hasMoved: false };
@@ -57,6 +62,21 @@ export function createFanOut(ctx: Context) {
 
   const cursorOf = ({ seq, cursor }: Endpoint["webhook"]) => cursors.get(seq) ?? cursor;
 
+  /** Where endpoints stand that have room for `most` fresh deliveries. */
+  function placesOf(
+    endpoints: Endpoint[],
+    waiting: ReadonlyMap<number, Waiting>,
+    most: number,
+  ): Place[] {
+    const hasRoom = ({ webhook }: Endpoint) => (waiting.get(webhook.seq)?.fresh ?? 0) < most;
+    const groups = Map.groupBy(endpoints.filter(hasRoom), ({ webhook }) => cursorOf(webhook));
+    return [...groups]
+      .toSorted(([a], [b]) => a - b)
+      .flatMap(([cursor, all]) =>
+        portionsOf(all, () => 1, MOST_ROWS).map((group) => ({ cursor, group, most })),
+      );
+  }
+
   return {
     /** The endpoints were read anew: cursors only ever move on, so that the higher one holds. */
     reset(endpoints: Endpoint[]): void {
@@ -66,30 +86,33 @@ export function createFanOut(ctx: Context) {
         cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
     },
 
-    /** Goes one page further where there is room, as `waiting` tells. */
+    /** Goes one page further where there is room, as `waiting` tells; quick endpoints need not wait for others. */
     async advance(endpoints: Endpoint[], waiting: ReadonlyMap<number, Waiting>): Promise<Progress> {
+      const now = ctx.clock.steady();
       const pause = createPauses(ctx.clock);
-      const hasRoom = ({ webhook }: Endpoint) =>
-        (waiting.get(webhook.seq)?.fresh ?? 0) < MOST_FRESH;
-      const groups = Map.groupBy(endpoints.filter(hasRoom), ({ webhook }) => cursorOf(webhook));
-      const places = [...groups]
-        .toSorted(([a], [b]) => a - b)
-        .flatMap(([cursor, group]) =>
-          portionsOf(group, () => 1, MOST_ROWS).map((some) => [cursor, some] as const),
-        );
+      const [slow = [], quick = []] = [false, true].map((wanted) =>
+        endpoints.filter((endpoint) => isQuick(endpoint.latencyAt(now)) === wanted),
+      );
       const progress = { hasAdded: false, isMore: false };
-      for (const [cursor, group] of places.slice(0, MOST_GROUPS)) {
-        const { hasAdded, isMore, hasMoved } = await advanceGroup(cursor, group);
-        progress.hasAdded ||= hasAdded;
-        progress.isMore ||= isMore || (hasMoved && places.length > MOST_GROUPS);
-        await pause();
-      }
+      for (const places of [
+        placesOf(quick, waiting, MOST_FRESH.quick),
+        placesOf(slow, waiting, MOST_FRESH.slow),
+      ])
+        for (const place of places.slice(0, MOST_GROUPS)) {
+          const { hasAdded, isMore, hasMoved } = await advanceGroup(place);
+          progress.hasAdded ||= hasAdded;
+          progress.isMore ||= isMore || (hasMoved && places.length > MOST_GROUPS);
+          await pause();
+        }
       if (ctx.clock.monotonic() - savedAt > SAVE_EVERY_MS) await save(endpoints);
       return progress;
     },
     save,
   };
 }
+
+/** Endpoints that stand at the same place in the log, and how many fresh deliveries each may have. */
+type Place = { cursor: number; group: Endpoint[]; most: number };
 
 /** Whether deliveries were made, and whether the log may have more to make. */
 type Progress = { hasAdded: boolean; isMore: boolean };

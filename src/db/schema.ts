@@ -392,6 +392,14 @@ export const events = sqliteTable("events", {
   trace: text(),
 });
 
+/** One row once the database was put back: how often that was noticed, and between which events it was last. */
+export const timeline = sqliteTable("timeline", {
+  id: integer().primaryKey(),
+  epoch: integer().notNull(),
+  brokenAfter: integer().notNull(),
+  continuedAfter: integer().notNull(),
+});
+
 /** What is wrong at present, one row each; the row goes when all is clear. */
 export const alerts = sqliteTable(
   "alerts",
@@ -427,9 +435,13 @@ export const webhooks = sqliteTable(
     cursor: integer().notNull(),
     /** Since when no attempt has succeeded; null where the last one did. */
     failingSince: integer(),
-    /** Its pending deliveries, and those of them that wait for another attempt; triggers count them. */
+    /**
+     * Its pending deliveries, those of them that wait for another attempt, and replays that were not
+     * attempted yet; triggers count them.
+     */
     waiting: integer().notNull().default(0),
     retrying: integer().notNull().default(0),
+    replaying: integer().notNull().default(0),
     apiKey: integer(),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
@@ -455,6 +467,8 @@ export const webhookDeliveries = sqliteTable(
     trace: text(),
     /** When the event happened. */
     at: integer().notNull(),
+    /** It is sent again, or for the first time after all, because somebody asked for that. */
+    isReplay: integer({ mode: "boolean" }).notNull().default(false),
     status: text().$type<"pending" | "delivered" | "failed">().notNull(),
     attempts: integer().notNull().default(0),
     /** Set while a failed delivery waits for its next attempt. */
@@ -475,7 +489,7 @@ export const webhookDeliveries = sqliteTable(
       .where(sql`${t.event} is not null`),
     index("deliveries_by_webhook").on(t.webhook, t.seq),
     index("deliveries_fresh")
-      .on(t.webhook, t.event)
+      .on(t.webhook, t.isReplay, t.event)
       .where(sql`${t.status} = 'pending' and ${t.nextAt} is null`),
     index("deliveries_due")
       .on(t.webhook, t.nextAt)

@@ -87,20 +87,30 @@ const NAME_VARIABLES = ["date", "time", "runId"] as const;
 
 type NameValues = { at: number; timezone: string; runId: string };
 
+/** Clocks are put back by an hour, or by half of one. */
+const CLOCK_CHANGES_MS = [3_600_000, 1_800_000];
+
 /**
  * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled
- * in, date and time being those of the schedule's zone.
+ * in, date and time being those of the schedule's zone. A time that comes a second time because clocks
+ * were put back is told apart: `02-30-00b`.
  */
 export function renderFileName(template: string, { at, timezone, runId }: NameValues): string {
-  const [date = "", time = ""] = new Intl.DateTimeFormat("sv-SE", {
+  const { format } = new Intl.DateTimeFormat("sv-SE", {
     timeZone: timezone,
     dateStyle: "short",
     timeStyle: "medium",
-  })
-    .format(at)
-    .split(" ");
-  const values = { date, time: time.replaceAll(":", "-"), runId };
+  });
+  const [date = "", time = ""] = format(at).split(" ");
+  const isSecond = CLOCK_CHANGES_MS.some((change) => format(at - change) === format(at));
+  const values = { date, time: time.replaceAll(":", "-") + (isSecond ? "b" : ""), runId };
   return parseTemplate(template).render(new Map(Object.entries(values)));
+}
+
+/** Whether two runs that overlap write two files. */
+export function namesEachRun(template: string): boolean {
+  const { names } = parseTemplate(template);
+  return names.includes("runId") || (names.includes("date") && names.includes("time"));
 }
 
 /** The placeholders of a file's name that stand for nothing. */

@@ -63,6 +63,8 @@ export type DispatcherOptions = {
 
 /** Backstop for lost hints, and on a shared database the way to hear of others' work. */
 const SYNC_MS = { exclusive: 2000, shared: 300 };
+/** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
+const LOOK_PAUSE = { times: 5, mostMs: 250 };
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
@@ -125,11 +127,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     clock: ctx.clock,
     work: sync,
     backstopMs: ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
+    pauseMs: () => Math.min(LOOK_PAUSE.mostMs, lookMs * LOOK_PAUSE.times),
     ...RETRY,
   });
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let isDraining = true;
+  /** What the last look at the queue took. */
+  let lookMs = 0;
   let onTurn: (() => void) | undefined;
 
   function nudge(): void {
@@ -227,12 +232,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     if (outcomes.length === 0) return;
     inFlight.end(outcomes, pacing.end);
     reported.push(...outcomes);
-    if (reported.length >= book.inFlight()) nudge();
+    if (reported.length >= inFlight.calls()) nudge();
     else linger.on();
   }
 
   /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
   async function sync(): Promise<More | void> {
+    const begun = ctx.clock.monotonic();
     const { running, ready, waiting } = await writer.write({
       woken: wakeWaiting(ctx.clock.steady()),
       fallen: leaveFlex(ctx.clock.steady()),
@@ -241,10 +247,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       waiting: NEXT_WAITING,
     });
     book.setLimits(running.rows);
-    book.learn(ready.rows, () => true);
+    book.learn(ready.rows);
     feeder.setBatches(running.rows);
     settlement.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
     const next = waiting.rows[0]?.at;
+    lookMs = ctx.clock.monotonic() - begun;
     nudge();
     if (next !== null && next !== undefined) return { inMs: next - ctx.clock.steady() };
   }
@@ -293,6 +300,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     trouble: () => turns.trouble() ?? looks.trouble(),
     remembered: () => inFlight.size() + reuse.size() + reported.length,
     providers: () => upstreams.live(ctx.clock.steady()),
-    waitingOf: (batch) => pacing.waitingOf(book.all(), batch, ctx.clock.steady()),
+    waitingOf: (batch) => pacing.waitingOf(book.of(batch), ctx.clock.steady()),
   };
 }

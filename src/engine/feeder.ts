@@ -10,10 +10,13 @@ const LOW_LANE = 100;
 const CHUNKS_TO_DOUBT = 20;
 /** A model that has so many ready tasks gets no more while another of its batch is fed. */
 const GLUT = 1500;
-/** Batches fed in one commit. */
-const BATCHES_AT_ONCE = 2;
+/** In one commit batches are fed until they may have had so many chunks, but no more batches than this. */
+const CHUNKS_AT_ONCE = 2;
+const BATCHES_AT_ONCE = 50;
 
 type Position = {
+  /** Tasks of it that were pending when its feeding began: it has no more to feed. */
+  pending: number;
   after: number;
   isDrained: boolean;
   chunks: number;
@@ -63,22 +66,36 @@ export function createFeeder(book: LaneBook, chunk: number) {
     }
   }
 
+  /** The hungriest batches, as many as are fed in one commit. */
+  function findHungriest(): [number, Position][] {
+    const hungry: { seq: number; position: Position; ready: number }[] = [];
+    for (const [seq, position] of positions) {
+      if (position.passedOver.size > 0) goBack(seq, position);
+      if (isHungry(seq, position)) hungry.push({ seq, position, ready: book.readyIn(seq) });
+    }
+    hungry.sort((a, b) => a.ready - b.ready);
+    const chosen: [number, Position][] = [];
+    let rows = 0;
+    for (const { seq, position } of hungry) {
+      if (rows >= CHUNKS_AT_ONCE * chunk || chosen.length === BATCHES_AT_ONCE) break;
+      rows += Math.min(chunk, position.pending);
+      chosen.push([seq, position]);
+    }
+    return chosen;
+  }
+
   return {
     /** The batches that run; others are forgotten, new and hungry ones begin at their first task. */
     setBatches(running: RunningBatch[]): void {
       const seqs = new Set(running.map(({ seq }) => seq));
       for (const seq of positions.keys()) if (!seqs.has(seq)) positions.delete(seq);
-      for (const { seq, isHungry: isHungryNow } of running)
+      for (const { seq, pending, isHungry: isHungryNow } of running)
         if (!positions.has(seq) || (isHungryNow && positions.get(seq)?.isDrained))
-          positions.set(seq, fromStart());
+          positions.set(seq, fromStart(pending));
     },
     /** What feeds the hungriest batches, if there are such. */
     plan(now: number): Plan<FeedUnit> | undefined {
-      for (const [seq, position] of positions) goBack(seq, position);
-      const hungriest = [...positions]
-        .filter(([seq, position]) => isHungry(seq, position))
-        .toSorted(([a], [b]) => book.readyIn(a) - book.readyIn(b))
-        .slice(0, BATCHES_AT_ONCE);
+      const hungriest = findHungriest();
       if (hungriest.length === 0) return undefined;
       const from = hungriest.map(([batch, { after, passedOver }]) => ({
         batch,
@@ -92,7 +109,7 @@ export function createFeeder(book: LaneBook, chunk: number) {
             const fed = progress.rows.find(({ batch }) => batch === seq);
             const lanes = ready.rows.filter(({ lane }) => lane === seq);
             if (fed) advance(position, fed, lanes);
-            book.learn(lanes, (lane) => lane === seq);
+            book.learn(lanes, seq);
           }
         },
       };
@@ -100,6 +117,13 @@ export function createFeeder(book: LaneBook, chunk: number) {
   };
 }
 
-function fromStart(): Position {
-  return { after: -1, isDrained: false, chunks: 0, models: new Map(), passedOver: new Map() };
+function fromStart(pending: number): Position {
+  return {
+    pending,
+    after: -1,
+    isDrained: false,
+    chunks: 0,
+    models: new Map(),
+    passedOver: new Map(),
+  };
 }

@@ -45,6 +45,8 @@ export function createInFlight(
   let newestClaim = 0;
   /** By batch, the newest claim when it was paused last: a refusal of an earlier call says nothing new, if it was resumed since. */
   const pausedAt = new Map<number, number>();
+  /** Runs that hold a slot. */
+  let calls = 0;
 
   return {
     /** Takes a claimed run on. */
@@ -57,6 +59,7 @@ export function createInFlight(
       const run: ClaimedRun = { row, claim, lane, policy, paced: null, hasEnded: false };
       lane.inFlight++;
       newestClaim = Math.max(newestClaim, claim);
+      calls++;
       runs.add(run);
       return run;
     },
@@ -70,6 +73,7 @@ export function createInFlight(
         if (!runs.has(run) || run.hasEnded) continue;
         run.hasEnded = true;
         run.lane.inFlight--;
+        calls--;
         if (outcome.kind === "called" && run.paced) settle(run.paced, outcome);
       }
     },
@@ -136,6 +140,8 @@ export function createInFlight(
     claims: runs.claims,
     clear: runs.clear,
     size: runs.size,
+    /** Runs that hold a slot: their end was not reported yet. */
+    calls: () => calls,
   };
 
   /**

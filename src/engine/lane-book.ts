@@ -1,5 +1,5 @@
 import { isSingle, SINGLE_TASKS } from "../domain/batch.ts";
-import type { Gate, LaneLoad } from "../domain/lanes.ts";
+import { type Gate, type LaneLoad, laneWeight } from "../domain/lanes.ts";
 import type { KnownPrice } from "../domain/prices.ts";
 import type { RunningBatch } from "../store/batches.ts";
 import type { LaneClaim, LaneReady } from "../store/queue.ts";
@@ -9,6 +9,9 @@ export type Lane = LaneLoad & {
   lane: number;
   model: string;
   isDryRun: boolean;
+  /** Claims that it had; every so many goes by age, so that none of low priority waits for ever. */
+  claims: number;
+  byAge: boolean;
   /** A claim may give fewer than there are, because of a cap or a budget. */
   isLimited: boolean;
   /** Of a limited lane: lets so many start as there was money for of late, and some more, so that others get its slots. */
@@ -22,54 +25,58 @@ export type Lane = LaneLoad & {
 };
 
 /**
+ * Of the claims of single tasks every so many takes those that have waited longest. Those of a batch
+ * were queued together, and come to an end.
+ */
+const CLAIMS_UNTIL_AGED = 8;
+
+/**
  * What the dispatcher knows of the lanes. How much is ready is a hint that claims correct; how much
  * is in flight is exact for this process.
  */
 export type LaneBook = ReturnType<typeof createLaneBook>;
 
 export function createLaneBook(capacity: number) {
-  const lanes = new Map<string, Lane>();
+  const lanes = new Set<Lane>();
+  const byBatch = new Map<number, Map<string, Lane>>();
   const limits = new Map<number, number>();
   const dryRuns = new Set<number>();
   const limited = new Set<number>();
 
   function laneOf(batch: number, model: string): Lane {
-    const key = `${batch}/${model}`;
-    let lane = lanes.get(key);
+    let models = byBatch.get(batch);
+    if (!models) byBatch.set(batch, (models = new Map()));
+    let lane = models.get(model);
     if (!lane) {
-      lane = {
-        key,
-        lane: batch,
-        batch,
-        model,
-        inFlight: 0,
-        ready: 0,
-        batchLimit: 0,
-        lastServed: 0,
-        isDryRun: false,
-        isLimited: false,
-        purse: { room: Infinity },
-        price: "unknown",
-        upstream: null,
-        shutUntil: null,
-        isTrial: false,
-      };
-      lanes.set(key, lane);
+      lane = createLane(batch, model);
+      models.set(model, lane);
+      lanes.add(lane);
     }
     return lane;
   }
 
+  function of(batch: number): Iterable<Lane> {
+    return byBatch.get(batch)?.values() ?? [];
+  }
+
+  function drop(lane: Lane): void {
+    lanes.delete(lane);
+    const models = byBatch.get(lane.batch);
+    models?.delete(lane.model);
+    if (models?.size === 0) byBatch.delete(lane.batch);
+  }
+
   return {
     laneOf,
-    get: (key: string) => lanes.get(key),
     all: () => lanes.values(),
+    of,
     /** One more row may be ready. */
     add(batch: number, model: string): void {
       laneOf(batch, model).ready++;
     },
-    /** What is ready now in the lanes listed; in `of`'s lanes that are not listed, nothing. */
-    learn(ready: LaneReady[], of: (batch: number) => boolean): void {
-      for (const lane of lanes.values()) if (of(lane.batch)) lane.ready = 0;
+    /** What is ready now in the lanes listed; in others, or in others of one batch, nothing. */
+    learn(ready: LaneReady[], batch?: number): void {
+      for (const lane of batch === undefined ? lanes : of(batch)) lane.ready = 0;
       for (const row of ready) laneOf(row.lane, row.model).ready = row.ready;
     },
     /** The batches that run, with their `maxConcurrency`; lanes of others are closed. */
@@ -90,6 +97,7 @@ export function createLaneBook(capacity: number) {
       const lane = laneOf(batch, model);
       const isShort = got < limit;
       lane.lastServed = turn;
+      lane.byAge = isSingle(batch) && ++lane.claims % CLAIMS_UNTIL_AGED === 0;
       lane.ready = isShort && !lane.isLimited ? 0 : Math.max(0, lane.ready - got);
       const wasHeldBack = limit >= lane.purse.room;
       if (lane.isLimited && (isShort || wasHeldBack)) lane.purse.room = Math.max(1, 2 * got);
@@ -97,24 +105,42 @@ export function createLaneBook(capacity: number) {
     },
     readyIn(batch: number): number {
       let ready = 0;
-      for (const lane of lanes.values()) if (lane.batch === batch) ready += lane.ready;
+      for (const lane of of(batch)) ready += lane.ready;
       return ready;
     },
     /** Lanes that could start a call, and all others that take up slots. */
     loads(): Lane[] {
-      for (const [key, lane] of lanes) {
+      for (const lane of lanes) {
         lane.batchLimit = isSingle(lane.batch) ? capacity : (limits.get(lane.batch) ?? 0);
         lane.isDryRun = dryRuns.has(lane.batch);
         lane.isLimited = limited.has(lane.batch) || lane.batch < SINGLE_TASKS;
         if (!lane.isLimited) lane.purse.room = Infinity;
-        if (lane.inFlight === 0 && lane.ready === 0) lanes.delete(key);
+        if (lane.inFlight === 0 && lane.ready === 0) drop(lane);
       }
-      return [...lanes.values()];
+      return [...lanes];
     },
-    inFlight(): number {
-      let calls = 0;
-      for (const lane of lanes.values()) calls += lane.inFlight;
-      return calls;
-    },
+  };
+}
+
+function createLane(batch: number, model: string): Lane {
+  return {
+    key: `${batch}/${model}`,
+    lane: batch,
+    batch,
+    model,
+    inFlight: 0,
+    ready: 0,
+    weight: laneWeight(batch),
+    batchLimit: 0,
+    lastServed: 0,
+    isDryRun: false,
+    claims: 0,
+    byAge: false,
+    isLimited: false,
+    purse: { room: Infinity },
+    price: "unknown",
+    upstream: null,
+    shutUntil: null,
+    isTrial: false,
   };
 }

@@ -8,7 +8,7 @@ import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called } from "./outcome.ts";
 import type { Texts } from "./texts.ts";
-import type { Begun, Upstream, Upstreams } from "./upstreams.ts";
+import type { Begun, Choice, Upstream, Upstreams } from "./upstreams.ts";
 
 /** A call under way; `ticket` where a pacer counts it. */
 export type Paced = {
@@ -63,7 +63,7 @@ export function createPacing(
 
   /** What a lane is said to have may still be on its way into the database; it is read behind that. */
   async function readUpcoming(lane: Lane, limit: number) {
-    const query = upcoming(lane.lane, lane.model, limit, texts.bytesFor(limit, 1));
+    const query = upcoming({ ...lane, limit }, texts.bytesFor(limit, 1));
     const rows = await readRows(client, query);
     if (rows.length === limit) return texts.bodiesOf(rows);
     const said = lane.ready;
@@ -100,6 +100,7 @@ export function createPacing(
     /** Says of each lane where its calls go, and puts gates on those whose calls may not all start now. */
     open(lanes: Lane[], at: number): void {
       turn++;
+      const choices = new Map<string, Choice>();
       for (const lane of lanes) {
         lane.upstream = null;
         lane.shutUntil = null;
@@ -107,7 +108,9 @@ export function createPacing(
         lane.gates = NO_GATES;
         lane.price = "free";
         if (lane.isDryRun) continue;
-        const { upstream, gates, isTrial, until } = upstreams.choose(lane.model, at);
+        let choice = choices.get(lane.model);
+        if (!choice) choices.set(lane.model, (choice = upstreams.choose(lane.model, at)));
+        const { upstream, gates, isTrial, until } = choice;
         lane.upstream = upstream;
         lane.isTrial = isTrial;
         if (!upstream) {
@@ -122,17 +125,19 @@ export function createPacing(
     },
 
     /** Leaves of the starts what the token limits allow; in the order of the lanes' last turn. */
-    async fit(starts: Map<string, number>, lanes: Lane[]): Promise<LaneClaim[]> {
+    async fit(starts: Map<Lane, number>, lanes: Lane[]): Promise<LaneClaim[]> {
       const claims: LaneClaim[] = [];
       const taken = new Map<Upstream, Taken>();
-      for (const lane of lanes.toSorted((a, b) => a.lastServed - b.lastServed)) {
-        let limit = starts.get(lane.key) ?? 0;
+      for (const lane of lanes) {
+        const upstream = lane.ready > 0 ? pacedBy(lane) : null;
+        if (upstream) taken.set(upstream, { calls: 0, tokens: 0 });
+      }
+      for (const [lane, wanted] of [...starts].toSorted(byLastServed)) {
+        let limit = wanted;
         const upstream = pacedBy(lane);
-        if (upstream && lane.ready > 0) {
-          const so = taken.get(upstream) ?? { calls: 0, tokens: 0 };
-          taken.set(upstream, so);
-          if (limit > 0 && upstream.pacer.limitsTokens())
-            limit = await trim(lane, upstream, limit, so);
+        const so = upstream && taken.get(upstream);
+        if (so) {
+          if (upstream.pacer.limitsTokens()) limit = await trim(lane, upstream, limit, so);
           so.calls += limit;
         }
         if (limit > 0) claims.push(toClaim(lane, limit));
@@ -184,11 +189,11 @@ export function createPacing(
         learn(upstream.outputs, batch, final.completionTokens);
     },
 
-    /** Why a batch waits: ready tasks of it may not start yet. `until` is when the next may. */
-    waitingOf(lanes: Iterable<Lane>, batch: number, at: number): Waiting | null {
+    /** Why a batch with these lanes waits: ready tasks of it may not start yet. `until` is when the next may. */
+    waitingOf(lanes: Iterable<Lane>, at: number): Waiting | null {
       let [until, isShut, isShort] = [Infinity, false, false];
       for (const lane of lanes) {
-        if (lane.batch !== batch || lane.ready === 0) continue;
+        if (lane.ready === 0) continue;
         isShut ||= lane.shutUntil !== null;
         isShort ||= pacedBy(lane)?.isShort === true;
         until = Math.min(until, whenOpen(lane, at));
@@ -216,6 +221,10 @@ export function createPacing(
   }
 }
 
+function byLastServed([a]: [Lane, number], [b]: [Lane, number]): number {
+  return a.lastServed - b.lastServed;
+}
+
 /** The upstream whose pacer decides about a lane's calls. */
 function pacedBy({ gates, upstream }: Lane): Upstream | null {
   return upstream !== null && gates?.includes(upstream) ? upstream : null;
@@ -227,8 +236,8 @@ function whenOpen(lane: Lane, at: number): number {
   return upstream?.isShort ? upstream.pacer.whenRoom(upstream.head, at) : Infinity;
 }
 
-function toClaim({ lane, model, price, isLimited }: Lane, limit: number): LaneClaim {
-  return { lane, model, limit, price, isLimited };
+function toClaim({ lane, model, price, isLimited, byAge }: Lane, limit: number): LaneClaim {
+  return { lane, model, limit, price, isLimited, byAge };
 }
 
 const SHUT: Gate = { room: 0 };

@@ -1,5 +1,5 @@
 import { createReadStream, openAsBlob } from "node:fs";
-import { lstat, mkdir, open, opendir, realpath, rename, rm, statfs } from "node:fs/promises";
+import { lstat, mkdir, open, opendir, realpath, rename, rm, stat, statfs } from "node:fs/promises";
 
 /** What lies at a path, a symbolic link not followed. */
 export type FileKind = "file" | "folder" | "link" | "other";
@@ -26,6 +26,8 @@ export type FileSystem = {
   read(path: string, chunkBytes?: number): AsyncIterable<Buffer>;
   /** A file to be sent, of which nothing is read before. */
   blob(path: string): Promise<Blob>;
+  /** Differs when the file was replaced or written to. */
+  versionOf(path: string): Promise<string>;
   /** The first bytes of a file, `bytes` at most. */
   readStart(path: string, bytes: number): Promise<Buffer>;
   /** An empty file, in place of what is there. */
@@ -58,6 +60,10 @@ export const systemFiles: FileSystem = {
   },
   read: (path, chunkBytes = 65_536) => createReadStream(path, { highWaterMark: chunkBytes }),
   blob: (path) => openAsBlob(path),
+  async versionOf(path) {
+    const { dev, ino, size, mtimeNs } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs].join();
+  },
   async readStart(path, bytes) {
     const file = await open(path);
     try {

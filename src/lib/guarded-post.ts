@@ -64,7 +64,7 @@ export type PostOptions = {
 export type PostAnswer = {
   status: number;
   retryAfter: string | undefined;
-  /** The first kilobyte of the answer. */
+  /** The first kilobyte of the answer, or what of it came in time. */
   text: string;
   /** The answer came from an address that is not public, so it may tell what is nobody's business. */
   isPrivate: boolean;
@@ -74,6 +74,8 @@ export type PostAnswer = {
 export const NO_ANSWER = "no answer in time";
 
 const MOST_TEXT = 1024;
+/** The status decides; an answer's text has this long to follow. */
+const TEXT_MS = 500;
 const MOST_ADDRESSES = 3;
 const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
 
@@ -124,7 +126,7 @@ async function addressesOf(url: URL, resolve: ResolveHost): Promise<string[]> {
 function postTo(
   address: string,
   url: URL,
-  { headers, body, ca }: PostOptions,
+  { headers, body, ca, clock }: PostOptions,
   deadline: AbortSignal,
 ): Promise<Omit<PostAnswer, "isPrivate">> {
   const host = hostOf(url);
@@ -148,29 +150,43 @@ function postTo(
     deadline.addEventListener("abort", giveUp, { once: true });
     request.on("error", reject);
     request.on("response", (response) => {
-      readText(response).then((text) => {
-        deadline.removeEventListener("abort", giveUp);
+      // It has answered. How the body ends, or that it does not, changes nothing about that.
+      deadline.removeEventListener("abort", giveUp);
+      readText(response, clock, (text) => {
         request.destroy();
         resolve({
           status: response.statusCode ?? 0,
           retryAfter: response.headers["retry-after"],
           text,
         });
-      }, reject);
+      });
     });
     request.end(body);
   });
 }
 
-async function readText(response: IncomingMessage): Promise<string> {
+/** Hands over the beginning of a body once: when it is there, ends, breaks off or takes too long. */
+function readText(
+  response: IncomingMessage,
+  clock: PostOptions["clock"],
+  done: (text: string) => void,
+): void {
   const pieces: Buffer[] = [];
   let size = 0;
-  for await (const piece of response as AsyncIterable<Buffer>) {
+  let isDone = false;
+  const finish = () => {
+    if (isDone) return;
+    isDone = true;
+    cancel();
+    done(Buffer.concat(pieces).subarray(0, MOST_TEXT).toString());
+  };
+  const cancel = clock.setTimeout(finish, TEXT_MS);
+  response.on("data", (piece: Buffer) => {
     pieces.push(piece);
     size += piece.length;
-    if (size >= MOST_TEXT) break;
-  }
-  return Buffer.concat(pieces).subarray(0, MOST_TEXT).toString();
+    if (size >= MOST_TEXT) finish();
+  });
+  for (const end of ["end", "error", "close"]) response.on(end, finish);
 }
 
 function inTime<T>(work: Promise<T>, deadline: AbortSignal): Promise<T> {

@@ -6,6 +6,7 @@ import { type FirePlan, planFires } from "../domain/schedule.ts";
 import { nextRound } from "../lib/clock.ts";
 import { newId } from "../lib/ids.ts";
 import { label } from "../lib/meters.ts";
+import { whyKeyIsInvalid } from "../services/schedules.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { addRuns, type NewRun, supersede } from "../store/schedule-runs.ts";
 import {
@@ -48,6 +49,11 @@ export async function fireDue(ctx: Context, now: number): Promise<number> {
 async function fire(ctx: Context, schedule: Schedule, now: number, most: number): Promise<boolean> {
   const { seq, id, nextRun } = schedule;
   if (nextRun === null) return false;
+  const refusal = await whyKeyIsInvalid(ctx, schedule, now);
+  if (refusal !== undefined) {
+    await stop(ctx, schedule, refusal);
+    return false;
+  }
   const plan = await planned<FirePlan>(ctx, schedule, () =>
     planFires({ ...schedule, nextRun }, now, most),
   );
@@ -125,18 +131,22 @@ async function planned<Plan>(
     return plan();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const reason = `Its next time cannot be computed: ${why}`;
-    const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
-    const now = ctx.clock.now();
-    const which = isActiveAsRead(schedule);
-    await ctx.writer.write({
-      alert: insertAlert(
-        { code: "schedule.paused", subject: schedule.id, message, raisedAt: now },
-        hasRow("schedules", which),
-      ),
-      paused: pauseSchedule(which, reason, now),
-    });
-    log.error(message);
+    await stop(ctx, schedule, `Its next time cannot be computed: ${why}`);
     return undefined;
   }
+}
+
+/** Stops a schedule with an alert. */
+async function stop(ctx: Context, schedule: Timing, reason: string): Promise<void> {
+  const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
+  const now = ctx.clock.now();
+  const which = isActiveAsRead(schedule);
+  await ctx.writer.write({
+    alert: insertAlert(
+      { code: "schedule.paused", subject: schedule.id, message, raisedAt: now },
+      hasRow("schedules", which),
+    ),
+    paused: pauseSchedule(which, reason, now),
+  });
+  log.error(message);
 }

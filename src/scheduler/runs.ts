@@ -14,21 +14,23 @@ import { label } from "../lib/meters.ts";
 import { createBatch } from "../services/batches.ts";
 import { requireBudget } from "../services/budgets.ts";
 import { discardDrafts, hasDrafts } from "../services/drafts.ts";
-import { cancelBatch, executeBatch } from "../services/run-batch.ts";
+import { cancelBatch, deleteBatch, executeBatch } from "../services/run-batch.ts";
+import { whyKeyIsInvalid } from "../services/schedules.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { insertEvent } from "../store/events.ts";
 import {
   beginRun,
-  dropQueued,
+  dropRuns,
   endRun,
   findRun,
   isRunAsRead,
+  isWanted,
   postponeRun,
   type ScheduleRun,
 } from "../store/schedule-runs.ts";
 import { isFailing, noteRun, pauseSchedule, type Schedule } from "../store/schedules.ts";
-import { both, hasRow } from "../store/which.ts";
+import { both, hasRow, type Which } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
@@ -50,16 +52,34 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
   const { isDryRun } = run;
   try {
+    const refusal = await whyKeyIsInvalid(ctx, schedule, ctx.clock.now());
+    if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
     if (!isDryRun) await requireBudget(ctx, schedule.apiKey);
     const batch = await requireBatch(ctx, schedule, run, outputFile);
+    const when = isWanted(run.id);
     if (batch.status === "pending")
-      await startBatch(ctx, batch.id, { isDryRun, payer: schedule.apiKey });
-    await ctx.writer.write(
+      await startBatch(ctx, batch.id, { isDryRun, payer: schedule.apiKey, when });
+    const { begun } = await ctx.writer.write(
       beginRun(run, { batch: batch.id, outputFile: batch.outputFile, now: ctx.clock.now() }),
     );
+    if (begun.changed === 0) await discardUnwanted(ctx, run, batch.id);
   } catch (error) {
+    if (!(await isStillWanted(ctx, run))) return;
     await afterFailedStart(ctx, schedule, run, error);
   }
+}
+
+/** A run whose schedule was deleted, or that is to be cancelled, has not failed: nobody waits for it. */
+async function isStillWanted(ctx: Context, { id }: ScheduleRun): Promise<boolean> {
+  const run = (await findRun(ctx.db, id))?.run;
+  return run?.status === "pending" && run.cancelReason === null;
+}
+
+/** Removes the batch of a run that is gone, unless the batch was started before. */
+async function discardUnwanted(ctx: Context, run: ScheduleRun, batch: string): Promise<void> {
+  const isGone = (await findRun(ctx.db, run.id)) === undefined;
+  if (isGone && (await findBatch(ctx.db, batch))?.status === "pending")
+    await deleteBatch(ctx, batch, false);
 }
 
 async function requireBatch(
@@ -90,7 +110,7 @@ async function requireBatch(
           scheduledAt: new Date(run.scheduledAt).toISOString(),
         },
       },
-      { isScoped: true, draft },
+      { isScoped: true, draft, when: isWanted(run.id) },
     );
   } catch (error) {
     // Another process that was taken for dead may have made it meanwhile, or be about to.
@@ -108,10 +128,10 @@ async function requireBatch(
 async function startBatch(
   ctx: Context,
   id: string,
-  { isDryRun, payer }: { isDryRun: boolean; payer: number },
+  start: { isDryRun: boolean; payer: number; when: Which },
 ): Promise<void> {
   try {
-    await executeBatch(ctx, id, { isDryRun, payer });
+    await executeBatch(ctx, id, start);
   } catch (error) {
     const isStarted =
       error instanceof AppError && ["BATCH_RUNNING", "BATCH_FINISHED"].includes(error.code);
@@ -218,7 +238,11 @@ async function finishRun(
       status === "failed"
         ? {
             alert: insertAlert(alert, mustStop),
-            dropped: dropQueued(schedule.seq, "The schedule was stopped", mustStop),
+            dropped: dropRuns(schedule.seq, {
+              which: "queued",
+              reason: "The schedule was stopped",
+              when: mustStop,
+            }),
             paused: pauseSchedule(both(isFailing(schedule.seq), can), stop, now),
           }
         : undefined,

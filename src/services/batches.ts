@@ -6,9 +6,10 @@ import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
+import { ALWAYS, type Which } from "../store/which.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
-import { findOriginal, idempotencyOf } from "./idempotency.ts";
+import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import { type Checked, checkRows, requireDiskSpace, writeRows } from "./ingest.ts";
 import { type BatchInput, openInputFile } from "./input-files.ts";
 import { requireSupportedModel } from "./models.ts";
@@ -43,6 +44,8 @@ export type Attempt = {
   isScoped: boolean;
   /** What the name of its draft begins with, for `discardDrafts`. */
   draft: string;
+  /** It is created only if this holds when its rows are all there. */
+  when: Which;
 };
 
 /** Creates a batch with all its tasks, or nothing. */
@@ -50,10 +53,15 @@ export async function createBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { isScoped, draft }: Attempt = { isScoped: false, draft: "" },
+  { isScoped, draft, when }: Attempt = { isScoped: false, draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", payload]);
+  const meant = {
+    ...payload,
+    ...(payload.config && { config: withoutDefaults(payload.config) }),
+    ...(payload.tasks && { tasks: payload.tasks.map(withoutDefaults) }),
+  };
+  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meant]);
   const replay = await findReplay(ctx, idempotency);
   if (replay) return replay;
   const config = input.config ?? {};
@@ -86,7 +94,7 @@ export async function createBatch(
     now,
   };
   ctx.drafts.add(batch.draft);
-  const taskCount = await ingest(ctx, batch, kind, source, checked).finally(() =>
+  const taskCount = await ingest(ctx, batch, { kind, source, checked, when }).finally(() =>
     ctx.drafts.delete(batch.draft),
   );
   if (taskCount === undefined) {
@@ -103,20 +111,20 @@ export async function createBatch(
   return { id, status: "pending", taskCount, createdAt: now, isReplay: false };
 }
 
+type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };
+
 /** Writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
 async function ingest(
   ctx: Context,
   batch: NewBatch,
-  kind: InputKind,
-  source: RowSource,
-  checked: Checked,
+  { kind, source, checked, when }: Input,
 ): Promise<number | undefined> {
   try {
     const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
     const { published } = await writeStored(
       ctx,
       batch.apiKey,
-      publishDraft(batch, written, models, adopted),
+      publishDraft(batch, written, models, adopted, when),
     );
     return published.rows[0]?.total;
   } catch (error) {

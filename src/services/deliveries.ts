@@ -47,7 +47,7 @@ export async function replayDelivery(
 
 /**
  * Sends everything once more that has happened since a time and that the endpoint takes, also what it
- * was never sent; with `onlyFailed` only what was given up. Returns how much that is.
+ * was never sent; with `onlyFailed` only what was given up or waits for its next attempt. Returns how much that is.
  */
 export async function replaySince(
   ctx: Context,
@@ -84,7 +84,10 @@ async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise
     const { events, upTo } = await readEvents(ctx.client, at, webhook.cursor, AT_ONCE);
     const wanted = events.filter((event) => event.at >= since && types.has(event.type));
     const { added } = await ctx.writer.write({
-      added: store.insertDeliveries(wanted.map((event) => toDelivery(webhook.seq, event))),
+      added: store.insertDeliveries(
+        wanted.map((event) => toDelivery(webhook.seq, event)),
+        { isReplay: true },
+      ),
     });
     count += added.changed;
     at = upTo;

@@ -5,9 +5,13 @@ import { DELTA, type LoggedEvent } from "../domain/event.ts";
 import { background } from "../lib/background.ts";
 import { type Cancel, nextRound } from "../lib/clock.ts";
 import { createLoop } from "../lib/loop.ts";
-import { findLogBounds, readEvents } from "../store/events.ts";
+import { findLogBounds, readEvents, thoseThere } from "../store/events.ts";
+import { readRows } from "../store/rows.ts";
+import type { Timeline } from "../store/timeline.ts";
+import { findGap, toGapFrame } from "./event-gap.ts";
 import { createGroups, type Group } from "./event-groups.ts";
 import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
+import { readTimeline } from "./timeline.ts";
 
 /** Who reads a stream. */
 export type StreamReader = {
@@ -37,6 +41,7 @@ const POLL_MS = { exclusive: 1000, shared: 200 };
 /** Readers are promised a comment every ten seconds. */
 const PING_MS = 9000;
 const COMPLAINT = "The event log could not be read";
+const DELETED = ": it was deleted\n\n";
 const FAREWELL = "retry: 1000\n\n: the server stops; come back\n\n";
 
 /**
@@ -170,28 +175,51 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
 
   function pingAll(): void {
     for (const group of groups.values()) for (const stream of group.streams) stream.ping();
+    endDeleted();
+  }
+
+  /** Ends the streams of tasks and batches that were deleted: nothing will ever happen to them. */
+  function endDeleted(): void {
+    background(log, "Looking for streams of what was deleted", closeDeleted());
+  }
+
+  async function closeDeleted(): Promise<void> {
+    const about = [...groups.values()].filter(({ filter }) => filter.subject);
+    for (const kind of ["task", "batch"] as const) {
+      const mine = about.filter(({ filter }) => filter.subject?.kind === kind);
+      const seqs = mine.flatMap(({ filter }) => filter.subject?.seq ?? []);
+      if (seqs.length === 0) continue;
+      const there = new Set((await readRows(client, thoseThere(kind, seqs))).map(({ seq }) => seq));
+      for (const { filter, streams } of mine)
+        if (!there.has(filter.subject?.seq ?? 0))
+          for (const stream of streams) stream.close(DELETED);
+    }
   }
 
   return {
     async open(filter, after, { signal, release }) {
       streams++;
       let oldest: number;
+      let broken: Timeline;
       try {
         await (waking ??= wake());
         // The reader was told by another node of what this one has not read yet.
         if (after !== undefined && after > position) await loop.look();
         ({ first: oldest } = await findLogBounds(client));
+        broken = await readTimeline(ctx);
       } catch (error) {
         if (--streams === 0) sleep();
         throw error;
       }
+      const gap = findGap(after, { ...broken, oldest, newest: position });
       const group = groups.join(filter);
       const stream = createStream({
         client,
         clock,
         filter,
-        after: Math.min(Math.max(after ?? position, oldest - 1), position),
+        after: gap ? oldest - 1 : Math.min(Math.max(after ?? position, oldest - 1), position),
         position: () => position,
+        greeting: gap && toGapFrame(gap, new Date(clock.now())),
         onClose() {
           group.streams.delete(stream);
           groups.drop(group);
@@ -209,7 +237,11 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       return stream.body;
     },
     start() {
-      unsubscribe.push(signals.on("events", nudge), signals.on("deltas", collect));
+      unsubscribe.push(
+        signals.on("events", nudge),
+        signals.on("deltas", collect),
+        signals.on("deleted", endDeleted),
+      );
     },
     async stop() {
       isStopped = true;

@@ -39,6 +39,8 @@ export type StreamOptions = {
   filter: StreamFilter;
   /** The id after which it begins. */
   after: number;
+  /** Comes before all events. */
+  greeting: string | undefined;
   /** The id up to which the reader of the log has handed events out. */
   position: () => number;
   onClose: () => void;
@@ -74,7 +76,7 @@ export function createStream(options: StreamOptions): LiveStream {
     {
       start(given) {
         controller = given;
-        given.enqueue(encoder.encode(`retry: ${RETRY_MS}\n\n`));
+        given.enqueue(encoder.encode(`retry: ${RETRY_MS}\n\n${options.greeting ?? ""}`));
       },
       async pull() {
         try {

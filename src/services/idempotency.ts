@@ -5,6 +5,18 @@ import { canonicalJson } from "../lib/json.ts";
 import { findIdempotencyKey, type Idempotency } from "../store/idempotency.ts";
 import type { Caller } from "./caller.ts";
 
+/** What a request means that leaves these out. One that spells them out is the same request. */
+const DEFAULTS: Record<string, unknown> = { priority: "normal", cache: false };
+
+/** A task, or what a batch has for its tasks, without what it would be anyway. */
+export function withoutDefaults<Fields extends object>(fields: Fields): Partial<Fields> {
+  const kept = Object.entries(fields).filter(
+    ([name, value]) => !(name in DEFAULTS) || DEFAULTS[name] !== value,
+  );
+  // What is left has the same names and values.
+  return Object.fromEntries(kept) as Partial<Fields>;
+}
+
 /** The promise that a key stands for, or `null` without one. Keys are scoped to the API key. */
 export function idempotencyOf(
   caller: Pick<Caller, "key">,

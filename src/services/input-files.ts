@@ -27,6 +27,8 @@ export type BatchInput = {
 
 /** A file, by the name that the client gave it, which is the one that errors say. */
 type NamedFile = { path: string; name: string };
+/** As it was when it was opened. It is read more than once, and must say the same each time. */
+type OpenedFile = NamedFile & { version: string };
 
 /** Different names that the lines of a JSONL file may have in all. */
 const MOST_NAMES = 1000;
@@ -41,7 +43,9 @@ export async function openInputFile(
   inputFile: string,
   rows: RowContext,
 ): Promise<BatchInput> {
-  const file = await requireFile(ctx, inputFile);
+  const named = await requireFile(ctx, inputFile);
+  const version = await versionOf(ctx, named);
+  const file = { ...named, version };
   if (await isJsonl(ctx, file)) return openJsonl(ctx, file, rows);
   const columns = await readHeader(ctx, file);
   requireKnownVariables(rows.config, columns);
@@ -79,18 +83,19 @@ async function isJsonl({ files }: Context, { path, name }: NamedFile): Promise<b
     .startsWith("{");
 }
 
-function openJsonl(ctx: Context, file: NamedFile, rows: RowContext): BatchInput {
+function openJsonl(ctx: Context, file: OpenedFile, rows: RowContext): BatchInput {
   const names = new Set<string>();
   return { columns: () => [...names], source: () => readJsonlRows(ctx, file, rows, names) };
 }
 
 async function* readJsonlRows(
-  { files }: Context,
-  { path, name }: NamedFile,
+  ctx: Context,
+  file: OpenedFile,
   context: RowContext,
   seen: Set<string>,
 ): AsyncGenerator<PreparedRow> {
-  for await (const { number: row, text } of explained(name, readLines(files, path))) {
+  const { path, name } = file;
+  for await (const { number: row, text } of explained(name, readLines(ctx.files, path))) {
     const { names, line, issues } = readJsonlLine(text);
     for (const one of names) seen.add(one);
     if (seen.size > MOST_NAMES)
@@ -101,6 +106,7 @@ async function* readJsonlRows(
     else if (line.kind === "provider") yield prepareProviderLine(context, row, line, text);
     else yield prepareFields(context, row, line.fields, line.variables, text);
   }
+  await requireUnchanged(ctx, file);
 }
 
 async function readHeader({ files }: Context, { path, name }: NamedFile): Promise<string[]> {
@@ -127,14 +133,15 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
 }
 
 async function* readCsvRows(
-  { files }: Context,
-  { path, name }: NamedFile,
+  ctx: Context,
+  file: OpenedFile,
   columns: string[],
   context: RowContext,
 ): AsyncGenerator<PreparedRow> {
   const readRow = createRowReader(columns);
+  const { path, name } = file;
   let row = -1;
-  for await (const cells of explained(name, readCsv(files, path))) {
+  for await (const cells of explained(name, readCsv(ctx.files, path))) {
     row++;
     if (row === 0) continue; // the header
     if (cells.length !== columns.length) {
@@ -146,6 +153,22 @@ async function* readCsvRows(
     yield issues.length > 0
       ? { row, value: null, issues }
       : prepareFields(context, row, fields, variables, JSON.stringify(cells));
+  }
+  await requireUnchanged(ctx, file);
+}
+
+/** At the end of each reading: rows of before and after a change must not become one batch. */
+async function requireUnchanged(ctx: Context, file: OpenedFile): Promise<void> {
+  if ((await versionOf(ctx, file)) === file.version) return;
+  const message = `${file.name} was changed while it was read; write a file under another name and rename it when it is whole`;
+  throw invalid([{ path: "inputFile", message }]);
+}
+
+async function versionOf({ files }: Context, { path, name }: NamedFile): Promise<string> {
+  try {
+    return await files.versionOf(path);
+  } catch (error) {
+    throw explainReading(name, error);
   }
 }
 

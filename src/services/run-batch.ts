@@ -6,6 +6,7 @@ import { endsWithin } from "../lib/clock.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
+import { ALWAYS, type Which } from "../store/which.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
 import { requireBudget } from "./budgets.ts";
@@ -17,24 +18,24 @@ const SWEEP_WAIT_MS = 2000;
 
 /**
  * Starts a batch. One that has ended is started again only after a dry run, whose answers then make
- * room for real ones; for anything else there is `retryBatch`.
+ * room for real ones; for anything else there is `retryBatch`. One that is pending is started only if
+ * `when` holds.
  */
 export async function executeBatch(
   ctx: Context,
   id: string,
-  { isDryRun, payer }: { isDryRun: boolean } & Paid,
+  { isDryRun, payer, when = ALWAYS }: { isDryRun: boolean; when?: Which } & Paid,
 ): Promise<{ executionId: string }> {
   if (!isDryRun) await requireBudget(ctx, payer);
   const batch = await getBatch(ctx, id);
   if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
   const started = await moved(
     ctx,
-    moves.startBatch(batch, {
-      isDryRun,
-      payer,
-      trace: ctx.tracing.current(),
-      now: ctx.clock.now(),
-    }),
+    moves.startBatch(
+      batch,
+      { isDryRun, payer, trace: ctx.tracing.current(), now: ctx.clock.now() },
+      when,
+    ),
   );
   if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
   const again = await restart(ctx, batch, {
@@ -148,6 +149,7 @@ export async function deleteBatch(ctx: Context, id: string, force: boolean): Pro
       `Batch ${id} is running; cancel it first, or delete it with ?force=true`,
     );
   }
+  ctx.signals.emit("deleted", undefined);
   await discardDraft(ctx, draft);
 }
 

@@ -1,15 +1,21 @@
 import type { Context } from "../context.ts";
 import { CronError, isTimezone, nextFire, nextFires, requireCron } from "../domain/cron.ts";
-import { type OverlapPolicy, renderFileName, unknownNameVariables } from "../domain/schedule.ts";
+import {
+  namesEachRun,
+  type OverlapPolicy,
+  renderFileName,
+  unknownNameVariables,
+} from "../domain/schedule.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid, type Issue } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
+import { listKeysBySeq } from "../store/api-keys.ts";
 import {
   addRuns,
   countRuns,
-  dropQueued,
+  dropRuns,
   findRun,
   listRuns,
   type RunWithBatch,
@@ -95,11 +101,15 @@ export function upcomingFires(schedule: Schedule, count: number): number[] {
 
 export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
 
-/** Changes a schedule. A new expression, zone or activation counts from now. */
+/**
+ * Changes a schedule. A new expression, zone or activation counts from now. One that is disabled starts
+ * none of the runs that wait; with `cancelsRuns` those that have begun are cancelled, too.
+ */
 export async function updateSchedule(
   ctx: Context,
   id: string,
   change: ScheduleChange,
+  { cancelsRuns = false } = {},
 ): Promise<Schedule> {
   for (;;) {
     const before = await getSchedule(ctx, id);
@@ -120,11 +130,12 @@ export async function updateSchedule(
       ...(isActive === before.isActive ? {} : { pauseReason: null, failuresInARow: 0 }),
       updatedAt: now,
     };
-    const can = hasRow("schedules", store.isUnchanged(before));
+    const when = hasRow("schedules", store.isUnchanged(before));
+    const reason = "The schedule was disabled";
     const { changed } = await ctx.writer.write({
       dropped:
-        before.isActive && !isActive
-          ? dropQueued(before.seq, "The schedule was disabled", can)
+        !isActive && (before.isActive || cancelsRuns)
+          ? dropRuns(before.seq, { which: cancelsRuns ? "open" : "queued", reason, when })
           : undefined,
       changed: store.updateSchedule(before, moved),
       alert: !before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : undefined,
@@ -190,6 +201,21 @@ export async function listScheduleRuns(
   };
 }
 
+/** Why a schedule must not run any more: the key that it was made with, which pays, is not valid. */
+export async function whyKeyIsInvalid(
+  ctx: Context,
+  { apiKey }: Pick<Schedule, "apiKey">,
+  now: number,
+): Promise<string | undefined> {
+  const [key] = await listKeysBySeq(ctx.db, [apiKey]);
+  if (!key) return undefined;
+  const { id, name, revokedAt, expiresAt } = key;
+  const which = `The API key that it was created with (${id}, ${name})`;
+  if (revokedAt !== null && revokedAt <= now) return `${which} was revoked`;
+  if (expiresAt !== null && expiresAt <= now) return `${which} has expired`;
+  return undefined;
+}
+
 function toDraft(schedule: Schedule): ScheduleDraft {
   return {
     ...schedule,
@@ -235,14 +261,19 @@ async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
   }
 }
 
-function outputIssues(ctx: Context, { inputFile, outputFile }: ScheduleDraft): Issue[] {
+function outputIssues(
+  ctx: Context,
+  { inputFile, outputFile, overlapPolicy }: ScheduleDraft,
+): Issue[] {
   if (outputFile === undefined || outputFile === null) return [];
   const [unknown] = unknownNameVariables(outputFile);
   const sample = renderFileName(outputFile, { at: 0, timezone: "UTC", runId: "run" });
   const message =
-    unknown === undefined
-      ? outputProblem(ctx, sample, inputFile)
-      : `there is no {{${unknown}}}; there are {{date}}, {{time}} and {{runId}}`;
+    unknown !== undefined
+      ? `there is no {{${unknown}}}; there are {{date}}, {{time}} and {{runId}}`
+      : overlapPolicy === "allow" && !namesEachRun(outputFile)
+        ? "needs {{runId}}, or {{date}} and {{time}}: with overlapPolicy allow an older run that ends last would replace the file of a newer one"
+        : outputProblem(ctx, sample, inputFile);
   return message === undefined ? [] : [{ path: "outputFile", message }];
 }
 

@@ -15,7 +15,7 @@ import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
 import { requireFunds } from "./budgets.ts";
 import type { Caller } from "./caller.ts";
-import { findOriginal, idempotencyOf } from "./idempotency.ts";
+import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
@@ -42,7 +42,11 @@ export async function createTask(
   execute: Execute | null = null,
 ): Promise<CreatedTask> {
   const { idempotencyKey, ...payload } = input;
-  const idempotency = idempotencyOf(caller, idempotencyKey, ["task", payload, execute]);
+  const idempotency = idempotencyOf(caller, idempotencyKey, [
+    "task",
+    withoutDefaults(payload),
+    execute,
+  ]);
   const { model, body, prompt, flexMinutes } = composeTask(ctx, input);
   await requireSupportedModel(ctx, model);
   if (execute?.isDryRun === false)
@@ -83,7 +87,7 @@ export async function createTask(
     id,
     status: "pending",
     createdAt: now,
-    executionId: execute ? executionId(row.seq, 1) : null,
+    executionId: execute ? executionId(row.seq, queued?.rows[0]?.run ?? 1) : null,
     isReplay: false,
   };
 }
@@ -217,7 +221,10 @@ export async function deleteTask(ctx: Context, id: string, force: boolean): Prom
   if (task.status === "running" && force) await cancelIfRunning(ctx, id);
   const unit = moves.deleteTask(id, task.batch, ctx.clock.now());
   const { deleted } = await ctx.writer.write(unit);
-  if (deleted.rows.length > 0) return;
+  if (deleted.rows.length > 0) {
+    ctx.signals.emit("deleted", undefined);
+    return;
+  }
   await getTask(ctx, id);
   throw new AppError(
     "TASK_RUNNING",

@@ -6,7 +6,8 @@ import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 import { moveSingles } from "./queue.ts";
-import { hasRow, type Which } from "./which.ts";
+import { nextRun } from "./timeline.ts";
+import { ALWAYS, both, hasRow, type Which } from "./which.ts";
 
 /*
  * Moves of whole batches. Each is one guarded change of the batch's row, whatever its size; of
@@ -28,14 +29,15 @@ export type Start = {
   now: number;
 };
 
-/** Starts a pending batch that has tasks. */
-export function startBatch({ id, seq }: Named, start: Start): Move {
+/** Starts a pending batch that has tasks, if `when` holds. */
+export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAYS): Move {
   const { isDryRun, payer, trace, now } = start;
-  const which = { where: "seq = ? AND status = 'pending' AND total > 0", args: [seq] };
+  const isReady = { where: "seq = ? AND status = 'pending' AND total > 0", args: [seq] };
+  const which = both(isReady, when);
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, started_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, started_at = ?,
               ended_before = completed + failed, updated_at = ?, is_bare = 0, payer = ?, trace = ?
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, now, now, payer, trace, ...which.args],
@@ -65,7 +67,7 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = run + 1, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
               unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
               output_status = NULL, output_error = NULL

@@ -37,18 +37,23 @@ export type RunningBatch = {
   isDryRun: number;
   /** It has a cap, or who pays for it has a budget. */
   isLimited: number;
+  pending: number;
   isHungry: number;
 };
 
 /**
  * The batches that the engine works on. One is hungry that has pending tasks of which none is in the
- * queue: where it was fed to its end before, tasks of it have become pending again since.
+ * queue: where it was fed to its end before, tasks of it have become pending again since. Both questions to the
+ * queue are answered by an index: asked as one, each batch reads the rows of all others.
  */
 export const RUNNING_BATCHES: Statement<RunningBatch> = {
   sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
                ${IS_LIMITED} AS isLimited,
+               total - completed - failed - cancelled - running AS pending,
                total > completed + failed + cancelled + running AND NOT EXISTS (
-                 SELECT 1 FROM queue WHERE lane = b.seq AND owner IS NULL) AS isHungry
+                 SELECT 1 FROM queue WHERE lane = b.seq AND owner IS NULL AND run_at IS NULL)
+               AND seq NOT IN (
+                 SELECT lane FROM queue WHERE owner IS NULL AND run_at IS NOT NULL) AS isHungry
         FROM batches b WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,
   args: [],
 };

@@ -15,13 +15,13 @@ export type NewDelivery = Pick<
 >;
 
 /** Adds deliveries; those that are there already, of the same event to the same endpoint, stay as they are. */
-export function insertDeliveries(rows: NewDelivery[]): Statement[] {
+export function insertDeliveries(rows: NewDelivery[], { isReplay = false } = {}): Statement[] {
   return overValues(
     rows,
     (row) => [row.webhook, row.event, row.type, row.task, row.batch, row.body, row.at, row.trace],
     (values) => `
-      INSERT INTO webhook_deliveries (webhook, event, type, task, batch, body, at, trace, status)
-      SELECT column1, column2, column3, column4, column5, column6, column7, column8, 'pending'
+      INSERT INTO webhook_deliveries (webhook, event, type, task, batch, body, at, trace, status, is_replay)
+      SELECT column1, column2, column3, column4, column5, column6, column7, column8, 'pending', ${isReplay ? 1 : 0}
       FROM ${values} WHERE true ON CONFLICT DO NOTHING`,
     {},
   );
@@ -55,10 +55,19 @@ export function insertTestDelivery(
 
 const OF_WEBHOOK = eq(deliveries.webhook, sql.placeholder("webhook"));
 /** Spelled as in the index, which SQLite would not take for a bound value. */
-const IS_FRESH = and(OF_WEBHOOK, sql`${deliveries.status} = 'pending'`, isNull(deliveries.nextAt));
+const IS_FRESH = and(
+  OF_WEBHOOK,
+  sql`${deliveries.status} = 'pending'`,
+  isNull(deliveries.nextAt),
+  eq(deliveries.isReplay, sql.placeholder("isReplay")),
+);
 
-/** Deliveries that were not attempted yet, in the order of their events. */
-export function listFresh(db: Db, webhook: number, limit: number): Promise<Delivery[]> {
+/** Deliveries, or replays, that were not attempted yet, in the order of their events. */
+export function listFresh(
+  db: Db,
+  webhook: number,
+  { isReplay, limit }: { isReplay: boolean; limit: number },
+): Promise<Delivery[]> {
   return prepareOnce(db, "listFresh", () =>
     db
       .select()
@@ -67,7 +76,7 @@ export function listFresh(db: Db, webhook: number, limit: number): Promise<Deliv
       .orderBy(asc(deliveries.event))
       .limit(sql.placeholder("limit"))
       .prepare(),
-  ).all({ webhook, limit });
+  ).all({ webhook, isReplay, limit });
 }
 
 /** Deliveries whose next attempt is due, the longest overdue first. */
@@ -134,14 +143,17 @@ function toLogEntry({ at, status, latencyMs, error }: Attempt) {
   return { at, status, latencyMs, error };
 }
 
-const AFRESH = `status = 'pending', attempts = 0, next_at = NULL, completed_at = NULL`;
+const AFRESH = `status = 'pending', attempts = 0, next_at = NULL, completed_at = NULL, is_replay = 1`;
 
 /** Sends a delivery once more, as if it were new. */
 export function replayDelivery(seq: number): Statement {
   return { sql: `UPDATE webhook_deliveries SET ${AFRESH} WHERE seq = ?`, args: [seq] };
 }
 
-/** Sends up to `limit` deliveries once more: those of events since `since`, after the row `after`. */
+/**
+ * Sends up to `limit` deliveries once more: those of events since `since`, after the row `after`. One
+ * that waits for its next attempt is sent at once; one that was not attempted yet is sent anyway.
+ */
 export function replaySome(
   webhook: number,
   {
@@ -155,7 +167,7 @@ export function replaySome(
     sql: `UPDATE webhook_deliveries SET ${AFRESH}
           WHERE seq IN (SELECT seq FROM webhook_deliveries
                         WHERE webhook = ? AND seq > ? AND at >= ? AND event IS NOT NULL
-                          AND ${onlyFailed ? "status = 'failed'" : "status <> 'pending'"}
+                          AND (next_at IS NOT NULL OR ${onlyFailed ? "status = 'failed'" : "status <> 'pending'"})
                         ORDER BY seq LIMIT ?)
           RETURNING seq`,
     args: [webhook, after, since, limit],

@@ -118,3 +118,12 @@ export async function findIdBefore(client: Client, time: number): Promise<number
   }
   return Math.max(0, low - 1);
 }
+
+/** Which of some tasks and batches, by their row numbers, are there. A batch that is being removed is not. */
+export const thoseThere = (kind: "task" | "batch", seqs: number[]): Statement<{ seq: number }> => ({
+  sql:
+    kind === "task"
+      ? "SELECT t.seq FROM json_each(?) j CROSS JOIN tasks t ON t.seq = j.value"
+      : "SELECT b.seq FROM json_each(?) j CROSS JOIN batches b ON b.seq = j.value WHERE b.status <> 'ingesting'",
+  args: [JSON.stringify(seqs)],
+});

@@ -8,7 +8,7 @@ import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
 import { laneOfSingle } from "./room.ts";
 import { overValues } from "./values.ts";
-import { hasRow, type Which } from "./which.ts";
+import { ALWAYS, both, hasRow, type Which } from "./which.ts";
 
 /*
  * A batch is written under a name that no client can use (`~…`) and with the status `ingesting`,
@@ -144,25 +144,27 @@ export type PublishUnit = {
 /**
  * Gives a draft of `rows` rows its name, taking in the tasks that a bare batch of that name holds:
  * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
- * be done nothing is; otherwise `published` has a row, which says how many tasks the batch has.
+ * be done, or `when` does not hold, nothing is; otherwise `published` has a row, which says how many tasks the batch has.
  */
 export function publishDraft(
   batch: NewBatch,
   rows: number,
   models: ReadonlyMap<string, number>,
   adopted: NewRow[],
+  when: Which = ALWAYS,
 ): PublishUnit {
   const { now, trace, idempotency } = batch;
-  const which = {
+  const isFree = {
     where: `id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
       AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
                       WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,
     args: [batch.draft, batch.id, ...idempotencyArgs(idempotency)],
   };
+  const which = both(isFree, when);
   const data = { total: rows + adopted.length };
   const can = hasRow("batches", which);
   return {
-    takenOver: takeOver(batch, rows, adopted),
+    takenOver: takeOver(batch, rows, adopted, when),
     key: idempotency ? keepKey(idempotency, which, now) : undefined,
     event: insertEvent(
       { type: "batch.created", at: now, task: null, batch: batch.id, data, trace },
@@ -187,14 +189,15 @@ function countOf(status: "" | TaskStatus): string {
 }
 
 /** Moves the tasks of a bare batch into the draft and removes it, if it may be filled in. */
-function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[] {
+function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which): Statement[] {
   const key = idempotencyArgs(batch.idempotency);
   const json = JSON.stringify(adopted);
   const bare = `(SELECT seq FROM batches b
     WHERE b.id = ? AND b.is_bare = 1 AND b.status = 'pending' AND b.running = 0 AND ${KEY_IS_UNUSED}
       AND (SELECT count(*) FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
-           WHERE t.batch = b.seq) = ?)`;
-  const bareArgs = [batch.id, ...key, json, adopted.length];
+           WHERE t.batch = b.seq) = ?
+      AND ${when.where})`;
+  const bareArgs = [batch.id, ...key, json, adopted.length, ...when.args];
   const keepsAnswer = `tasks.status = 'completed' AND tasks.model = a.model
     AND i.endpoint = a.endpoint AND i.body = a.body AND EXISTS (
       SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
@@ -258,8 +261,9 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[]): Statement[]
     {
       // Its tasks have moved away, so that nothing but its name is left.
       sql: `DELETE FROM batches WHERE id = ? AND is_bare = 1
-              AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq) AND ${KEY_IS_UNUSED}`,
-      args: [batch.id, ...key],
+              AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq) AND ${KEY_IS_UNUSED}
+              AND ${when.where}`,
+      args: [batch.id, ...key, ...when.args],
     },
   ];
 }

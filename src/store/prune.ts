@@ -13,7 +13,13 @@ type Aging = {
 
 const AGING = {
   events: { table: "events", key: "id", at: "x.at" },
-  deliveries: { table: "webhook_deliveries", key: "seq", at: "x.at" },
+  /** Those that an active endpoint is still to get stay until they are delivered or given up. */
+  deliveries: {
+    table: "webhook_deliveries",
+    key: "seq",
+    at: "x.at",
+    which: "(x.status <> 'pending' OR x.webhook NOT IN (SELECT seq FROM webhooks WHERE is_active))",
+  },
   runs: {
     table: "schedule_runs",
     key: "seq",

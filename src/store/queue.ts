@@ -5,8 +5,9 @@ import type { Endpoint } from "../domain/request.ts";
 import type { PauseUnit } from "./budgets.ts";
 import { flexColumns } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
-import { takeFrom, whereMoneyEnds } from "./take.ts";
+import { nextReady, takeFrom, whereMoneyEnds } from "./take.ts";
 import { fits, sizeOfText } from "./texts.ts";
+import { nextRun } from "./timeline.ts";
 import type { Which } from "./which.ts";
 
 /** SQL that is true of a row of `tasks` that is running. */
@@ -38,7 +39,7 @@ export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
   const flex = flexColumns("tasks", { queuedAt: "?", isDryRun: String(isDryRun) });
   return {
     sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, payer, is_dry_run, queued_at, trace)
-          SELECT seq, ${lane}, ${flex.model}, ${flex.until}, coalesce(?, priority), run + 1, ?, ?, ?, ?
+          SELECT seq, ${lane}, ${flex.model}, ${flex.until}, coalesce(?, priority), ${nextRun("run")}, ?, ?, ?, ?
           FROM tasks WHERE ${which.where}
           RETURNING task, run, lane, model`,
     args: [...(isDryRun ? [] : [payer]), now, priority, payer, isDryRun, now, trace, ...which.args],
@@ -83,7 +84,7 @@ export function feed(from: FeedFrom[], limit: number, now: number): FeedUnit {
     queued: from.map(({ batch, position, passedOver }) => ({
       sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, is_dry_run, queued_at, trace)
             SELECT * FROM (
-              SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, t.run + 1, b.is_dry_run,
+              SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, ${nextRun("t.run")}, b.is_dry_run,
                      ${queuedAt}, b.trace
               FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
               WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
@@ -120,6 +121,8 @@ export type LaneClaim = {
   limit: number;
   price: KnownPrice;
   isLimited: boolean;
+  /** It takes what has waited longest, whatever its priority. */
+  byAge: boolean;
 };
 
 export type Claimed = {
@@ -245,16 +248,16 @@ export type Upcoming = { task: number; body: string | null; bodyBytes: number };
 
 /** The next runs that a claim of the lane would take, in that order; bodies of at most `textBytes`. */
 export function upcoming(
-  lane: number,
-  model: string,
-  limit: number,
+  wanted: Pick<LaneClaim, "lane" | "model" | "limit" | "byAge">,
   textBytes: number,
 ): Statement<Upcoming> {
+  const next = nextReady(wanted, { sql: "true", args: [] });
   return {
-    sql: `SELECT q.task, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
-          WHERE q.lane = ? AND q.model = ? AND q.owner IS NULL AND q.run_at IS NULL
-          ORDER BY q.priority, q.queued_at, q.task LIMIT ?`,
-    args: [textBytes, lane, model, limit],
+    sql: `SELECT q.task, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes
+          FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
+          WHERE q.task IN (${next.sql} LIMIT ?)
+          ORDER BY ${wanted.byAge ? "" : "q.priority, "}q.queued_at, q.task`,
+    args: [textBytes, ...next.args, wanted.limit],
   };
 }
 

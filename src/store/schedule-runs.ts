@@ -82,8 +82,11 @@ export function supersede(schedule: number, runId: string): Statement {
   };
 }
 
-/** Asks for the end of runs that wait for another, where a condition holds. */
-export function dropQueued(schedule: number, reason: string, when: Which): Statement {
+/** Asks for the end of the runs of a schedule, or of those alone that wait for another, where a condition holds. */
+export function dropRuns(
+  schedule: number,
+  { which, reason, when }: { which: "open" | "queued"; reason: string; when: Which },
+): Statement {
   return toStatement(
     build
       .update(scheduleRuns)
@@ -91,7 +94,7 @@ export function dropQueued(schedule: number, reason: string, when: Which): State
       .where(
         and(
           eq(scheduleRuns.schedule, schedule),
-          eq(scheduleRuns.status, "queued"),
+          which === "open" ? sql.raw(IS_OPEN) : eq(scheduleRuns.status, "queued"),
           isNull(scheduleRuns.cancelReason),
           toSql(when),
         ),
@@ -175,6 +178,14 @@ export function beginRun(
         .where(toSql(which)),
     ),
   };
+}
+
+/** A run that is still to begin: its schedule is there, and nobody has asked for its end. */
+export function isWanted(id: string): Which {
+  return hasRow("schedule_runs r", {
+    where: "r.id = ? AND r.status = 'pending' AND r.cancel_reason IS NULL",
+    args: [id],
+  });
 }
 
 export type RunEnd = {

@@ -2,6 +2,7 @@ import type { InValue } from "@libsql/client";
 
 import type { Statement } from "../db/unit.ts";
 import { accountsOf, isSingle } from "../domain/batch.ts";
+import { PRIORITIES } from "../domain/task.ts";
 import { holdSpent, monthOf, pauseSpent, pauseUnpriced } from "./budgets.ts";
 import { linked } from "./linked.ts";
 import type { ClaimUnit, LaneClaim } from "./queue.ts";
@@ -14,7 +15,7 @@ export function takeFrom(
   claimNo: number,
   now: number,
 ): Statement[] {
-  const { lane, model, limit, price } = wanted;
+  const { lane, limit, price } = wanted;
   const isBatch = !isSingle(lane);
   const terms = isBatch
     ? termsOfBatch(lane, price, monthOf(now))
@@ -27,20 +28,16 @@ export function takeFrom(
       }
     : { sql: `SELECT max(0, min(?, ${terms.room.sql}))`, args: [limit, ...terms.room.args] };
   const payer = isBatch ? "(SELECT payer FROM batches WHERE seq = ?)" : "payer";
+  const next = nextReady(wanted, terms.which);
   const take: Statement = {
     sql: `UPDATE queue SET owner = ?, claim = ?, claimed_at = ?,
             started_at = coalesce(started_at, ?), attempt = attempt + 1,
             payer = ${payer}, reserved_usd = ${terms.reserved.sql}
-          WHERE task IN (
-            SELECT task FROM queue
-            WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL AND ${terms.which.sql}
-            ORDER BY priority, queued_at, task
-            LIMIT coalesce((${rows.sql}), 0))`,
+          WHERE task IN (${next.sql} LIMIT coalesce((${rows.sql}), 0))`,
     args: ([owner, claimNo, now, now] as InValue[]).concat(
       isBatch ? [lane] : [],
       terms.reserved.args,
-      [lane, model],
-      terms.which.args,
+      next.args,
       rows.args,
     ),
   };
@@ -51,6 +48,30 @@ export function takeFrom(
     sql: `UPDATE batches SET running = running + ${changed} WHERE seq = ?`,
     args: [counted],
   }));
+}
+
+type Condition = { readonly sql: string; readonly args: InValue[] };
+
+/**
+ * The ready tasks of a lane that meet a condition, as the claim takes them; what follows is to be its
+ * `LIMIT`. By priority and then by age; `byAge` those first that have waited longest, whatever their
+ * priority, which are found among the oldest of each priority, so that an index serves it.
+ */
+export function nextReady(
+  { lane, model, limit, byAge }: Pick<LaneClaim, "lane" | "model" | "limit" | "byAge">,
+  which: Condition,
+): Condition {
+  const ready = `FROM queue WHERE lane = ? AND model = ? AND owner IS NULL AND run_at IS NULL AND ${which.sql}`;
+  const args: InValue[] = [lane, model, ...which.args];
+  if (!byAge) return { sql: `SELECT task ${ready} ORDER BY priority, queued_at, task`, args };
+  const oldest = PRIORITIES.map(
+    (_, rank) => `SELECT * FROM (SELECT task, queued_at ${ready} AND priority = ${rank}
+                                 ORDER BY queued_at, task LIMIT ?)`,
+  );
+  return {
+    sql: `SELECT task FROM (${oldest.join(" UNION ALL ")}) ORDER BY queued_at, task`,
+    args: PRIORITIES.flatMap(() => args.concat(limit)),
+  };
 }
 
 /** Where a lane gets nothing for want of money, it is said why, though nothing of it is under way that would end and tell. */

@@ -134,12 +134,12 @@ export function deleteWebhook(id: string): Statement {
   return toStatement(build.delete(webhooks).where(eq(webhooks.id, id)));
 }
 
-/** What waits at an endpoint: not attempted yet, to be tried again, and when the first of the latter is due. */
-export type Waiting = { seq: number; fresh: number; retrying: number; dueAt: number | null };
+/** What waits at an endpoint: not attempted yet, replays apart, and when the first is due of what is to be tried again. */
+export type Waiting = { seq: number; fresh: number; replays: number; dueAt: number | null };
 
 /** Of each active endpoint where something waits. */
 export const WAITING_AT_WEBHOOKS: Statement<Waiting> = {
-  sql: `SELECT seq, waiting - retrying AS fresh, retrying,
+  sql: `SELECT seq, waiting - retrying - replaying AS fresh, replaying AS replays,
                CASE WHEN retrying > 0 THEN
                  (SELECT next_at FROM webhook_deliveries
                   WHERE webhook = w.seq AND next_at IS NOT NULL ORDER BY next_at LIMIT 1) END AS dueAt
@@ -171,8 +171,9 @@ export const WEBHOOK_HEALTH: Statement<WebhookHealth> = {
                (SELECT min(at) FROM (
                   SELECT (SELECT at FROM webhook_deliveries
                           WHERE webhook = l.seq AND status = 'pending' AND next_at IS NULL
+                            AND is_replay = 0
                           ORDER BY event LIMIT 1) AS at
-                  FROM (SELECT seq FROM webhooks WHERE is_active AND waiting > retrying
+                  FROM (SELECT seq FROM webhooks WHERE is_active AND waiting > retrying + replaying
                         ORDER BY cursor LIMIT ${MOST_EXAMINED}) l
                   UNION ALL
                   SELECT at FROM events

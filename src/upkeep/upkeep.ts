@@ -8,6 +8,7 @@ import { removeLeftDrafts } from "../services/drafts.ts";
 import { removeLeftUploads } from "../services/files.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
+import { keepTimeline } from "../services/timeline.ts";
 import { shrinkFile } from "../services/vacuum.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 
@@ -17,6 +18,7 @@ const PRUNE_EVERY_MS = 3_600_000;
 const MAX_RETRY_MS = 60_000;
 const AT_ONCE: More = { inMs: 0 };
 const LEFT_EVERY_MS = 5000;
+const MARK_EVERY_MS = 5000;
 /** Rows are written a chunk at a time, each in far less than this. */
 const SILENT_DRAFT_MS = 30_000;
 
@@ -62,6 +64,11 @@ export function createUpkeep(ctx: Context): Upkeep {
       removeLeftDrafts(ctx, SILENT_DRAFT_MS).then((isMore) => (isMore ? AT_ONCE : undefined)),
     ),
   ];
+  const marks = [
+    every(MARK_EVERY_MS, "It could not be told whether the database was put back", () =>
+      keepTimeline(ctx),
+    ),
+  ];
   const pruning = [
     every(PRUNE_EVERY_MS, "What killed uploads have left could not be removed", () =>
       removeLeftUploads(ctx),
@@ -77,11 +84,15 @@ export function createUpkeep(ctx: Context): Upkeep {
 
   return {
     start() {
-      for (const loop of [...watches, ...leftovers, ...pruning]) loop.start();
+      for (const loop of [...watches, ...leftovers, ...marks, ...pruning]) loop.start();
       for (const loop of [...leftovers, ...pruning]) loop.nudge();
     },
     async stop() {
-      await Promise.all([...watches, ...leftovers, ...pruning].map((loop) => loop.stop()));
+      // What was numbered since the last look.
+      await Promise.all(marks.map((loop) => loop.look()));
+      await Promise.all(
+        [...watches, ...leftovers, ...marks, ...pruning].map((loop) => loop.stop()),
+      );
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import { benchBatches } from "./batches.bench.ts";
 import { benchBehaviours } from "./behaviours.bench.ts";
+import { benchFairness } from "./fairness.bench.ts";
 import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
@@ -30,6 +31,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   limits: benchLimits,
   metrics: benchMetrics,
   batches: benchBatches,
+  fairness: benchFairness,
   sse: benchSse,
   monitor: benchMonitor,
   schedules: benchSchedules,

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 
 import { afterFailure, CAUSES, type Cause, isWaiting } from "../../src/domain/failure.ts";
-import { ceilingFor, type LaneLoad, shareSlots } from "../../src/domain/lanes.ts";
+import { ceilingFor, type LaneLoad, laneWeight, shareSlots } from "../../src/domain/lanes.ts";
 
 const POLICY = { maxRetries: 3, baseMs: 100, maxMs: 1000 };
 
@@ -85,19 +85,24 @@ const lane = (key: string, load: Partial<LaneLoad> = {}): LaneLoad => ({
   batch: 1,
   inFlight: 0,
   ready: 1000,
+  weight: laneWeight(load.batch ?? 1),
   batchLimit: 1000,
   lastServed: 0,
   ...load,
 });
 
+/** How many calls each lane starts, by its key. */
+const share = (lanes: LaneLoad[], capacity: number) =>
+  new Map([...shareSlots(lanes, capacity)].map(([{ key }, starts]) => [key, starts]));
+
 describe("sharing slots", () => {
   test("gives all but the reserve to a batch that is alone", () => {
-    expect(shareSlots([lane("a")], 64)).toEqual(new Map([["a", 60]]));
-    expect(shareSlots([lane("a")], 1)).toEqual(new Map([["a", 1]]));
+    expect(share([lane("a")], 64)).toEqual(new Map([["a", 60]]));
+    expect(share([lane("a")], 1)).toEqual(new Map([["a", 1]]));
   });
 
   test("splits evenly between batches, whatever their size", () => {
-    const shares = shareSlots([lane("a", { ready: 1e6 }), lane("b", { batch: 2, ready: 40 })], 64);
+    const shares = share([lane("a", { ready: 1e6 }), lane("b", { batch: 2, ready: 40 })], 64);
     expect(shares).toEqual(
       new Map([
         ["a", 30],
@@ -107,7 +112,7 @@ describe("sharing slots", () => {
   });
 
   test("gives what one does not need to the others", () => {
-    const shares = shareSlots([lane("a"), lane("b", { batch: 2, ready: 3 })], 64);
+    const shares = share([lane("a"), lane("b", { batch: 2, ready: 3 })], 64);
     expect(shares).toEqual(
       new Map([
         ["a", 57],
@@ -118,44 +123,46 @@ describe("sharing slots", () => {
 
   test("lets a single task start although batches fill their slots", () => {
     const single = lane("s", { batch: 0, ready: 5 });
-    expect(shareSlots([lane("a", { inFlight: 60 }), single], 64)).toEqual(new Map([["s", 4]]));
+    expect(share([lane("a", { inFlight: 60 }), single], 64)).toEqual(new Map([["s", 4]]));
   });
 
   test("lets a new lane start although one whose calls hang holds all that a lane may", () => {
     const hanging = lane("hanging", { inFlight: 60 });
     const fresh = lane("fresh", { batch: 2 });
-    expect(shareSlots([hanging, fresh], 64)).toEqual(new Map([["fresh", 1]]));
+    expect(share([hanging, fresh], 64)).toEqual(new Map([["fresh", 1]]));
   });
 
   test("gives a hanging lane nothing more while another can use the slots", () => {
     const hanging = lane("hanging", { inFlight: 30 });
     const working = lane("working", { batch: 2, inFlight: 20 });
-    expect(shareSlots([hanging, working], 64)).toEqual(new Map([["working", 10]]));
+    expect(share([hanging, working], 64)).toEqual(new Map([["working", 10]]));
   });
 
   test("serves who waited longest where there are fewer slots than lanes", () => {
     const lanes = Array.from({ length: 10 }, (_, i) =>
       lane(`l${i}`, { batch: i + 1, lastServed: 10 - i }),
     );
-    expect([...shareSlots(lanes, 2).keys()]).toEqual(["l9", "l8"]);
+    expect([...share(lanes, 2).keys()]).toEqual(["l9", "l8"]);
   });
 
-  const lanes = fc.uniqueArray(
-    fc.record({
-      key: fc.string({ minLength: 1, maxLength: 3 }),
-      batch: fc.integer({ min: 0, max: 3 }),
-      inFlight: fc.integer({ min: 0, max: 20 }),
-      ready: fc.integer({ min: 0, max: 50 }),
-      batchLimit: fc.integer({ min: 0, max: 30 }),
-      lastServed: fc.integer({ min: 0, max: 5 }),
-    }),
-    { selector: ({ key }) => key, maxLength: 8 },
-  );
+  const lanes = fc
+    .uniqueArray(
+      fc.record({
+        key: fc.string({ minLength: 1, maxLength: 3 }),
+        batch: fc.integer({ min: 0, max: 3 }),
+        inFlight: fc.integer({ min: 0, max: 20 }),
+        ready: fc.integer({ min: 0, max: 50 }),
+        batchLimit: fc.integer({ min: 0, max: 30 }),
+        lastServed: fc.integer({ min: 0, max: 5 }),
+      }),
+      { selector: ({ key }) => key, maxLength: 8 },
+    )
+    .map((loads) => loads.map((load) => lane(load.key, load)));
 
   test("never exceeds the capacity, a lane's work or a batch's limit", () => {
     fc.assert(
       fc.property(lanes, fc.integer({ min: 1, max: 64 }), (loads, capacity) => {
-        const shares = shareSlots(loads, capacity);
+        const shares = share(loads, capacity);
         const before = loads.reduce((sum, { inFlight }) => sum + inFlight, 0);
         const started = [...shares.values()].reduce((sum, n) => sum + n, 0);
         expect(before + started).toBeLessThanOrEqual(Math.max(before, capacity));
@@ -175,7 +182,7 @@ describe("sharing slots", () => {
     fc.assert(
       fc.property(lanes, fc.integer({ min: 1, max: 64 }), (loads, capacity) => {
         const uniform = loads.map((load) => ({ ...load, batchLimit: 1000 }));
-        const shares = shareSlots(uniform, capacity);
+        const shares = share(uniform, capacity);
         const total = uniform.reduce((sum, l) => sum + l.inFlight + (shares.get(l.key) ?? 0), 0);
         for (const load of uniform) {
           const calls = load.inFlight + (shares.get(load.key) ?? 0);

@@ -216,3 +216,21 @@ test("the name of a results file tells date and time in the schedule's zone", ()
   );
   expect(unknownNameVariables("{{date}}-{{hour}}")).toEqual(["hour"]);
 });
+
+test("a time that comes twice in autumn gives two names", () => {
+  const name = (at: string, timezone: string) =>
+    renderFileName("{{date}}-{{time}}", { at: Date.parse(at), timezone, runId: "run-1" });
+  expect([
+    name("2026-10-25T00:30:00Z", "Europe/Berlin"),
+    name("2026-10-25T01:30:00Z", "Europe/Berlin"),
+    name("2026-10-25T02:30:00Z", "Europe/Berlin"),
+    name("2026-04-04T14:45:00Z", "Australia/Lord_Howe"),
+    name("2026-04-04T15:15:00Z", "Australia/Lord_Howe"),
+  ]).toEqual([
+    "2026-10-25-02-30-00",
+    "2026-10-25-02-30-00b",
+    "2026-10-25-03-30-00",
+    "2026-04-05-01-45-00",
+    "2026-04-05-01-45-00b",
+  ]);
+});

@@ -55,6 +55,33 @@ describe("while a batch fills every slot it may have", () => {
   });
 });
 
+describe("a task of low priority", () => {
+  test("has its turn while others of high priority never end", async () => {
+    await using provider = await startProvider(() => Bun.sleep(2) as Promise<undefined>);
+    await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "4" });
+    const low = await app.post("/tasks", { id: "low", prompt: "low", priority: "low" });
+    const over = new AbortController();
+    const sendHigh = async () => {
+      while (!over.signal.aborted)
+        await app.post(
+          "/tasks?execute=true",
+          { prompt: "high", priority: "high" },
+          { prefer: "wait=20" },
+        );
+    };
+    // Three for each slot, so that a task of high priority always waits.
+    const clients = Array.from({ length: 12 }, sendHigh);
+    await until(() => provider.requests.length > 20 || undefined);
+    const before = provider.requests.length;
+    await app.post(`/tasks/${low.body.data.id}/execute`, {});
+    await app.ended("low");
+    over.abort();
+    await Promise.all(clients);
+    const at = provider.requests.findIndex(({ prompt }) => prompt === "low");
+    expect(at - before).toBeLessThan(300);
+  });
+});
+
 describe("a model that hangs", () => {
   test("does not keep another model of the same batch from its tasks", async () => {
     await using provider = await startProvider(({ body }) =>

@@ -244,3 +244,39 @@ test("cells that a spreadsheet would run are neutralised in the output file wher
   expect(await written("true.csv")).toContain("'=2+2");
   expect(await written("false.csv")).not.toContain("'=2+2");
 });
+
+test("a name, a description or a path with U+0000 is refused, and stored whole by nobody", async () => {
+  await using app = await startServer();
+  const nul = "before\u0000after";
+  await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+  const answers = await Promise.all([
+    app.post("/batches", { name: nul, tasks: [{ prompt: "x" }] }),
+    app.post("/batches", { description: nul, tasks: [{ prompt: "x" }] }),
+    app.patch("/batches/b", { name: nul }),
+    app.patch("/batches/b", { description: nul }),
+    app.post("/api-keys", { name: nul }),
+    app.post("/scheduled-tasks", { name: nul, inputFile: "in.csv", schedule: "@daily" }),
+    app.post("/scheduled-tasks", { name: "s", inputFile: nul, schedule: "@daily" }),
+    app.post("/batches", { inputFile: nul }),
+    app.post("/batches", { outputFile: nul, tasks: [{ prompt: "x" }] }),
+    app.post("/webhooks", { url: "https://example.com/", events: ["*"], description: nul }),
+  ]);
+  for (const { status, body } of answers) {
+    expect([status, body.error.code]).toEqual([400, "VALIDATION_ERROR"]);
+    expect(JSON.stringify(body.error)).toContain("U+0000");
+  }
+});
+
+test("an idempotent request that spells out a default is the same request", async () => {
+  await using app = await startServer();
+  const task = { prompt: "x", idempotencyKey: "task" };
+  const made = await app.post("/tasks", task);
+  const again = await app.post("/tasks", { ...task, priority: "normal", cache: false });
+  expect([made.status, again.body.data?.id]).toEqual([201, made.body.data.id]);
+  expect((await app.post("/tasks", { ...task, priority: "high" })).status).toBe(409);
+  const batch = { idempotencyKey: "batch", tasks: [{ prompt: "x" }] };
+  const first = await app.post("/batches", batch);
+  const tasks = [{ prompt: "x", priority: "normal" }];
+  const second = await app.post("/batches", { ...batch, tasks });
+  expect([first.status, second.body.data?.id]).toEqual([201, first.body.data.id]);
+});

@@ -186,6 +186,28 @@ describe("a post", () => {
     server.close();
   });
 
+  test("is answered when the headers are there, however the body goes on", async () => {
+    await using receiver = await startReceiver(({ body }, response) => {
+      response.writeHead(202, { "content-length": 1000 }).write("first");
+      if (body.kind === "breaks") setTimeout(() => response.destroy(), 20);
+      return new Promise(() => {});
+    });
+    const post = (kind: string) =>
+      postGuarded(receiver.url, {
+        ...OPTIONS,
+        // Less than the text may take: the headers came in time.
+        timeoutMs: 300,
+        body: JSON.stringify({ kind }),
+        allowedHosts: ["127.0.0.1"],
+        resolveHost: async () => ["127.0.0.1"],
+      });
+    const answers = await Promise.all([post("breaks"), post("hangs")]);
+    expect(answers).toMatchObject([
+      { status: 202, text: "first" },
+      { status: 202, text: "first" },
+    ]);
+  });
+
   test("follows no redirect, gives up in time, and reads no more than a kilobyte", async () => {
     await using receiver = await startReceiver(({ body }, response) => {
       if (body.kind === "redirect")

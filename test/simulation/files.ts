@@ -34,6 +34,7 @@ export function createFiles(): FileSystem & { put(path: string, text: string): v
         yield bytes.subarray(at, at + chunkBytes);
     },
     blob: async (path) => new Blob([Uint8Array.from(bytesOf(path))]),
+    versionOf: async (path) => bytesOf(path).toString("base64"),
     readStart: async (path, bytes) => bytesOf(path).subarray(0, bytes),
     async create(path) {
       files.set(path, Buffer.alloc(0));

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 import { SCOPES } from "../../domain/scope.ts";
+import { Name } from "../../domain/text.ts";
 import * as service from "../../services/api-keys.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
@@ -37,7 +38,7 @@ const Usage = z
 const Scope = z.enum(SCOPES).openapi("Scope");
 
 const Fields = {
-  name: z.string().min(1).max(200),
+  name: Name,
   scopes: z
     .array(Scope)
     .min(1)

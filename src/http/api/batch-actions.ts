@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 import { ASSUMED_OUTPUT_TOKENS } from "../../domain/estimate.ts";
+import { Description, Name } from "../../domain/text.ts";
 import { estimateBatch } from "../../services/estimate.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import * as service from "../../services/run-batch.ts";
@@ -177,8 +178,8 @@ const change = route({
         "application/json": {
           schema: z
             .strictObject({
-              name: z.string().min(1).max(200).optional(),
-              description: z.string().max(10_000).nullable().optional(),
+              name: Name.optional(),
+              description: Description.nullable().optional(),
               maxConcurrency: z
                 .number()
                 .int()

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { RESULT_FORMATS } from "../../domain/result-format.ts";
 import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
+import { Description, FilePath, Name } from "../../domain/text.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { resultsTag, streamResults } from "../../services/results.ts";
@@ -34,13 +35,13 @@ const MAX_INLINE_TASKS = 50_000;
 const BatchCreation = z
   .strictObject({
     id: BatchId.optional(),
-    name: z.string().min(1).max(200).optional(),
-    description: z.string().max(10_000).optional(),
+    name: Name.optional(),
+    description: Description.optional(),
     tasks: z.array(TaskInput).min(1).max(MAX_INLINE_TASKS).optional(),
-    inputFile: z.string().min(1).max(1000).optional().openapi({
+    inputFile: FilePath.optional().openapi({
       description: "A CSV in the files folder: a path relative to it, or an absolute one below it",
     }),
-    outputFile: z.string().min(1).max(1000).optional(),
+    outputFile: FilePath.optional(),
     metadata: z.record(z.string(), z.unknown()).optional(),
     config: BatchConfig.optional(),
     idempotencyKey: IdempotencyKey.optional(),

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { OVERLAP_POLICIES, RUN_CAUSES, RUN_STATUSES } from "../../domain/schedule.ts";
 import { BatchConfig } from "../../domain/task-input.ts";
+import { Description, FilePath, Name } from "../../domain/text.ts";
 import { upcomingFires } from "../../services/schedules.ts";
 import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
@@ -16,7 +17,8 @@ const DESCRIPTIONS = {
   inputFile: "A file in the files folder; it need not be there yet",
   outputFile:
     "Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the " +
-    "time zone) and `{{runId}}` may be in its name; without, each run replaces the file of the one before",
+    "time zone; the second `02-30-00` of an autumn night is `02-30-00b`) and `{{runId}}` may be in its name; " +
+    "without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit",
   overlapPolicy:
     "What a fire does while the run before has not ended: `skip` it, `queue` it, `allow` both, or " +
     "`cancel_previous`",
@@ -32,8 +34,8 @@ const OverlapPolicy = z.enum(OVERLAP_POLICIES).openapi("OverlapPolicy", {
 });
 
 const FIELDS = {
-  name: z.string().min(1).max(200),
-  description: z.string().max(10_000).nullable(),
+  name: Name,
+  description: Description.nullable(),
   schedule: z
     .string()
     .max(500)
@@ -42,13 +44,11 @@ const FIELDS = {
     description: "IANA time zone that the schedule is read in",
     example: "Europe/Berlin",
   }),
-  inputFile: z.string().min(1).max(1000).openapi({ description: DESCRIPTIONS.inputFile }),
-  outputFile: z
-    .string()
-    .min(1)
-    .max(1000)
-    .nullable()
-    .openapi({ description: DESCRIPTIONS.outputFile, example: "results-{{date}}.csv" }),
+  inputFile: FilePath.openapi({ description: DESCRIPTIONS.inputFile }),
+  outputFile: FilePath.nullable().openapi({
+    description: DESCRIPTIONS.outputFile,
+    example: "results-{{date}}.csv",
+  }),
   isDryRun: z.boolean().openapi({
     description: "Let the simulator answer; costs are then estimates",
   }),

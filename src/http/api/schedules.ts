@@ -4,7 +4,15 @@ import { Id } from "../../domain/task-input.ts";
 import * as service from "../../services/schedules.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
-import { maybe, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import {
+  flag,
+  maybe,
+  PAGE_AND_LIMIT,
+  pageQuery,
+  Pagination,
+  pagination,
+  toPage,
+} from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, done, json, needs, success, successOnly } from "../router.ts";
 import {
@@ -105,38 +113,34 @@ const remove = route({
   responses: { 200: done("The scheduled task is gone"), ...failures(404) },
 });
 
-function plainAction(
-  action: "enable" | "disable",
-  operationId: string,
-  summary: string,
-  description: string,
-) {
-  return route({
-    operationId,
-    method: "post",
-    path: `/scheduled-tasks/{id}/${action}` as const,
-    tags,
-    summary,
-    description,
-    ...needs("write"),
-    request: { params: Params },
-    responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
-  });
-}
+const enable = route({
+  operationId: "enableScheduledTask",
+  method: "post",
+  path: "/scheduled-tasks/{id}/enable",
+  tags,
+  summary: "Enable a scheduled task",
+  description:
+    "It fires from now on; what it would have fired while it was disabled is not made up for.",
+  ...needs("write"),
+  request: { params: Params },
+  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
+});
 
-const enable = plainAction(
-  "enable",
-  "enableScheduledTask",
-  "Enable a scheduled task",
-  "It fires from now on; what it would have fired while it was disabled is not made up for.",
-);
-
-const disable = plainAction(
-  "disable",
-  "disableScheduledTask",
-  "Disable a scheduled task",
-  "It fires no more. A run that has begun goes on; runs that wait for it are cancelled.",
-);
+const disable = route({
+  operationId: "disableScheduledTask",
+  method: "post",
+  path: "/scheduled-tasks/{id}/disable",
+  tags,
+  summary: "Disable a scheduled task",
+  description:
+    "It fires no more. A run that has begun goes on unless `cancelRuns` is set; runs that wait for it are cancelled.",
+  ...needs("write"),
+  request: {
+    params: Params,
+    query: z.strictObject({ cancelRuns: flag("Cancel the runs that have begun, too") }),
+  },
+  responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
+});
 
 const run = route({
   operationId: "runScheduledTask",
@@ -233,7 +237,13 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(disable, async (c) => {
     const { id } = c.req.valid("param");
-    const schedule = await service.updateSchedule(c.var.ctx, id, { isActive: false });
+    const { cancelRuns } = c.req.valid("query");
+    const schedule = await service.updateSchedule(
+      c.var.ctx,
+      id,
+      { isActive: false },
+      { cancelsRuns: cancelRuns },
+    );
     return c.json(success(c, toScheduleBody(schedule), "Scheduled task disabled"), 200);
   })
   .openapi(run, async (c) => {

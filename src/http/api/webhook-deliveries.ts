@@ -98,7 +98,8 @@ const replayAll = route({
   summary: "Send everything since a time again",
   description:
     "All events since then that the webhook takes, also those from before it was made; with " +
-    "`onlyFailed` only deliveries that were given up.",
+    "`onlyFailed` only deliveries that were given up or wait for their next attempt. They share the " +
+    "endpoint with what happens meanwhile, which goes first.",
   ...needs("write"),
   request: {
     params: Params,

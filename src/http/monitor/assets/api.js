@@ -35,10 +35,11 @@ export async function request(method, path, body) {
   if (method === "GET" && Date.now() < pausedUntil)
     throw new ApiError(429, "RATE_LIMIT_EXCEEDED", "Too many requests; waiting a little");
   const isForm = body instanceof FormData;
+  const { key } = session;
   const response = await fetch(addressOf(path), {
     method,
     headers: {
-      authorization: `Bearer ${session.key}`,
+      authorization: `Bearer ${key}`,
       ...(body === undefined || isForm ? {} : { "content-type": "application/json" }),
     },
     ...(body === undefined ? {} : { body: isForm ? body : JSON.stringify(body) }),
@@ -54,7 +55,10 @@ export async function request(method, path, body) {
     message = `The server answered ${response.status}`,
     details,
   } = answer.error ?? {};
-  throw new ApiError(response.status, code, message, details);
+  const error = new ApiError(response.status, code, message, details);
+  // An answer that comes late, when another key is in use, says nothing of that one.
+  error.isOfOtherKey = key !== session.key;
+  throw error;
 }
 
 export async function call(method, path, body) {

@@ -58,11 +58,17 @@ export function createBatches({ refresh }) {
   }
 
   function note() {
+    // The page lists the newest alone, and counts what it lists.
     const running = [...rows.values()].filter(({ batch }) => batch?.status === "running").length;
     const paused = [...rows.values()].filter(({ batch }) => batch?.status === "paused").length;
     setText(
       byId("batches-note"),
-      [running && `${running} running`, paused && `${paused} paused`].filter(Boolean).join(", "),
+      [
+        (running > 0 || paused > 0) && `of the newest ${rows.size}:`,
+        [running && `${running} running`, paused && `${paused} paused`].filter(Boolean).join(", "),
+      ]
+        .filter(Boolean)
+        .join(" "),
     );
   }
 

@@ -42,7 +42,7 @@ export function follow({ onEvents, onState }) {
         ),
       );
     } catch (error) {
-      if (error.status === 401) return onState("stopped");
+      if (error.status === 401 && !error.isOfOtherKey) return onState("stopped");
       return later();
     }
     source.addEventListener("open", () => {

@@ -29,7 +29,7 @@ function start() {
       everyMs,
       ask,
       onError: (error) =>
-        error.status === 401 ? logOut("The API key is not valid any more") : onError?.(error),
+        endsSession(error) ? logOut("The API key is not valid any more") : onError?.(error),
     });
     polls.push(one);
     return one;
@@ -209,6 +209,10 @@ function showLogin(message) {
   setText(error, message ?? "");
   show(error, Boolean(message));
   byId("key").focus();
+}
+
+function endsSession({ status, isOfOtherKey }) {
+  return status === 401 && !isOfOtherKey;
 }
 
 function logOut(message) {

@@ -1,0 +1,79 @@
+import { fillSlots, type Sharer } from "./share.ts";
+
+/** What the courier knows of an endpoint when it shares the slots. */
+export type EndpointLoad = Sharer & {
+  /** Deliveries that may be under way to it at once, at the most. */
+  most: number;
+  latencyMs: number;
+};
+
+/** An endpoint that answers within this is quick. */
+const QUICK_MS = 1000;
+/** The share does not grow with what is faster than this. */
+const BEST_MS = 100;
+/** What is taken for the latency of an endpoint that has not answered yet: it is not known to be quick. */
+export const FIRST_LATENCY_MS = 2 * QUICK_MS;
+
+/** Whether an endpoint that takes this long to answer is quick. */
+export function isQuick(latencyMs: number): boolean {
+  return latencyMs <= QUICK_MS;
+}
+
+/** The weight of an endpoint: in each slot a quick one gets more delivered. */
+export function weightOf(latencyMs: number): number {
+  return QUICK_MS / Math.max(BEST_MS, latencyMs);
+}
+
+/**
+ * How many deliveries may be under way in all when an endpoint that has `calls` of them starts one
+ * more. The last quarter is for quick endpoints, and half of it for those of them that have nothing
+ * under way; half of all is for those others, too, that have less under way than their share, which
+ * shrinks with their latency. So no number of endpoints that hang keeps a quick one waiting.
+ */
+export function deliveryCeiling(
+  { most, latencyMs }: Pick<EndpointLoad, "most" | "latencyMs">,
+  calls: number,
+  capacity: number,
+): number {
+  const part = (eighths: number) => Math.ceil((capacity * eighths) / 8);
+  if (isQuick(latencyMs)) return calls === 0 ? capacity : part(7);
+  if (calls === 0) return part(6);
+  const share = Math.max(1, Math.floor((most * QUICK_MS) / latencyMs));
+  return calls < share ? part(5) : part(4);
+}
+
+/** How many deliveries each endpoint starts now; those that start none are left out. */
+export function shareDeliveries<Load extends EndpointLoad>(
+  endpoints: Iterable<Load>,
+  capacity: number,
+): Map<Load, number> {
+  return fillSlots(endpoints, {
+    capacity,
+    mayTake: (endpoint, calls, total) =>
+      calls < endpoint.most && total < deliveryCeiling(endpoint, calls, capacity),
+  });
+}
+
+/** Deliveries of what happens now, and those that have waited: retries and replays. */
+export type Kind = "live" | "late";
+
+/** Of four slots that both kinds want, live ones get three. */
+const LIVE_WEIGHT = 3;
+
+/**
+ * Which kind an endpoint starts next, so that neither waits for the end of the other; the last of
+ * several slots is never given to what is late. `undefined`: neither.
+ */
+export function nextKind(
+  held: Record<Kind, number>,
+  waiting: Record<Kind, number>,
+  { most, last }: { most: number; last: Kind },
+): Kind | undefined {
+  const isFull = most > 1 && held.late >= most - 1;
+  const canLate = waiting.late > 0 && !isFull;
+  if (waiting.live === 0) return canLate ? "late" : undefined;
+  if (!canLate) return "live";
+  const difference = held.live / LIVE_WEIGHT - held.late;
+  if (difference === 0) return last === "live" ? "late" : "live";
+  return difference < 0 ? "live" : "late";
+}

@@ -1,0 +1,60 @@
+import { createHeap } from "../lib/heap.ts";
+
+/** Somebody who shares slots with others. */
+export type Sharer = {
+  /** Slots that it holds, and what more it could put in slots at once. */
+  inFlight: number;
+  ready: number;
+  /** Of two that want the same, one of twice the weight gets twice as many slots. */
+  weight: number;
+  /** Turn in which it was last served; of two equals the one that waits longer goes first. */
+  lastServed: number;
+};
+
+export type ShareRules<S extends Sharer> = {
+  capacity: number;
+  /**
+   * Whether it may take one more slot when it holds `calls` and all together hold `total`. After a
+   * `false` it is not asked again: what it says must not turn to `true` as more slots are taken.
+   */
+  mayTake(sharer: S, calls: number, total: number): boolean;
+  /** It takes a slot. */
+  onTake?(sharer: S): void;
+};
+
+/**
+ * Gives the free slots one by one, each to whoever has the fewest for its weight (progressive filling,
+ * so the shares are max-min fair). Returns how many each takes now; those that take none are left out.
+ */
+export function fillSlots<S extends Sharer>(
+  sharers: Iterable<S>,
+  { capacity, mayTake, onTake }: ShareRules<S>,
+): Map<S, number> {
+  const starts = new Map<S, number>();
+  const heap = createHeap<Candidate<S>>(isBefore);
+  let total = 0;
+  for (const sharer of sharers) {
+    total += sharer.inFlight;
+    if (sharer.ready > 0)
+      heap.push({ sharer, calls: sharer.inFlight, held: sharer.inFlight / sharer.weight });
+  }
+  while (total < capacity) {
+    const next = heap.pop();
+    if (!next) break;
+    const { sharer, calls } = next;
+    if (!mayTake(sharer, calls, total)) continue;
+    onTake?.(sharer);
+    total++;
+    const taken = calls + 1 - sharer.inFlight;
+    starts.set(sharer, taken);
+    if (taken < sharer.ready)
+      heap.push({ sharer, calls: calls + 1, held: (calls + 1) / sharer.weight });
+  }
+  return starts;
+}
+
+type Candidate<S> = { sharer: S; calls: number; held: number };
+
+function isBefore<S extends Sharer>(a: Candidate<S>, b: Candidate<S>): boolean {
+  return a.held === b.held ? a.sharer.lastServed < b.sharer.lastServed : a.held < b.held;
+}

@@ -1,0 +1,52 @@
+export type Heap<Item> = {
+  push(item: Item): void;
+  /** Takes out an item that no other comes before. */
+  pop(): Item | undefined;
+  size(): number;
+};
+
+/** A binary heap. How items compare must not change while they are in it. */
+export function createHeap<Item>(isBefore: (a: Item, b: Item) => boolean): Heap<Item> {
+  const items: Item[] = [];
+
+  function rise(item: Item): void {
+    let at = items.length;
+    for (; at > 0;) {
+      const parent = (at - 1) >> 1;
+      const above = items[parent];
+      if (above === undefined || !isBefore(item, above)) break;
+      items[at] = above;
+      at = parent;
+    }
+    items[at] = item;
+  }
+
+  /** Puts an item in the place of the first. */
+  function sink(item: Item): void {
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      let below = items[child];
+      const right = items[child + 1];
+      if (below !== undefined && right !== undefined && isBefore(right, below)) {
+        child++;
+        below = right;
+      }
+      if (below === undefined || !isBefore(below, item)) break;
+      items[at] = below;
+      at = child;
+    }
+    items[at] = item;
+  }
+
+  return {
+    push: rise,
+    pop() {
+      const [first] = items;
+      const last = items.pop();
+      if (items.length > 0 && last !== undefined) sink(last);
+      return first;
+    },
+    size: () => items.length,
+  };
+}

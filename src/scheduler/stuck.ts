@@ -1,0 +1,22 @@
+import type { Context } from "../context.ts";
+import { deleteAlert, insertAlert } from "../store/alerts.ts";
+import { readRows } from "../store/rows.ts";
+import { UNSTUCK_SCHEDULES, UNTOLD_STUCK_RUNS } from "../store/stuck-runs.ts";
+
+/**
+ * Tells of runs that are paused for want of money or for what their provider says: as long as nobody
+ * resumes or cancels them, later fires are skipped or wait. Takes it back when none is any more.
+ */
+export async function tellStuck(ctx: Context): Promise<void> {
+  const raisedAt = ctx.clock.now();
+  for (const { id, schedule, name, batch, why } of await readRows(ctx.client, UNTOLD_STUCK_RUNS)) {
+    const message = `Run ${id} of scheduled task ${schedule} (${name}) is paused: ${why}. Resume or cancel batch ${batch}; until then the overlap policy holds later runs up`;
+    const alert = { code: "schedule.paused" as const, subject: schedule, message, raisedAt };
+    await ctx.writer.write({ alert: insertAlert(alert) });
+    ctx.signals.emit("events", undefined);
+  }
+  for (const { id } of await readRows(ctx.client, UNSTUCK_SCHEDULES)) {
+    await ctx.writer.write({ alert: deleteAlert("schedule.paused", id, raisedAt) });
+    ctx.signals.emit("events", undefined);
+  }
+}

@@ -1,0 +1,82 @@
+import { join } from "node:path";
+
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { isJsonObject, parseJson } from "../lib/json.ts";
+import { writeWhole } from "../lib/write-whole.ts";
+import { readRows } from "../store/rows.ts";
+import { beginEpoch, type Timeline, TIMELINE } from "../store/timeline.ts";
+import { writtenBy } from "./written-by.ts";
+
+/** Beside the database: what is put back with that is no proof. */
+const FILE = "timeline.json";
+const MOST_BYTES = 1000;
+/** More than can be numbered between two looks, so that numbers of the lost part are not given again. */
+const LEAP = 1_000_000;
+
+type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">;
+
+/**
+ * Notices that the database was put back: it is behind what this process wrote down beside it when it
+ * looked last. Then a new epoch begins, and events, tasks and batches are numbered from above all that
+ * were ever given: whoever remembers numbers (readers of streams, receivers of webhooks) never meets
+ * one that stands for something else.
+ */
+export async function keepTimeline(ctx: Context): Promise<void> {
+  const path = join(ctx.config.dataDir, FILE);
+  const marker = await readMarker(ctx, path);
+  let now = await readTimeline(ctx);
+  if (marker && isBehind(now, marker)) {
+    const epoch = Math.max(now.epoch, marker.epoch) + 1;
+    const next = {
+      events: Math.max(now.last, marker.last) + LEAP,
+      tasks: Math.max(now.lastTask, marker.lastTask) + LEAP,
+      batches: Math.max(now.lastBatch, marker.lastBatch) + LEAP,
+    };
+    const began = beginEpoch({ of: now.epoch, epoch, brokenAfter: now.last }, next);
+    await ctx.writer.write({ began });
+    getLogger(["gptrunner", "timeline"]).warning(
+      "The database was put back: it ends with event {last}, there was an event {was}. Numbers go on above {next}",
+      { last: now.last, was: marker.last, next: next.events },
+    );
+    now = await readTimeline(ctx);
+  }
+  const { epoch, last, lastTask, lastBatch } = now;
+  if (marker?.epoch === epoch && marker.last === last) return;
+  const text = JSON.stringify({ epoch, last, lastTask, lastBatch });
+  await ctx.files.makeFolder(ctx.config.dataDir);
+  await writeWhole(ctx, path, writtenBy(ctx, "timeline"), pieces(text));
+}
+
+/** Between which events the database was put back the last time. */
+export async function readTimeline({ client }: Pick<Context, "client">): Promise<Timeline> {
+  const [row] = await readRows(client, TIMELINE);
+  if (!row) throw new Error("a SELECT without FROM has a row");
+  return row;
+}
+
+function isBehind(now: Timeline, marker: Marker): boolean {
+  return now.epoch === marker.epoch ? now.last < marker.last : now.epoch < marker.epoch;
+}
+
+/** One that cannot be read says nothing. */
+async function readMarker({ files }: Context, path: string): Promise<Marker | undefined> {
+  const bytes = await files.readStart(path, MOST_BYTES).catch(() => undefined);
+  const found = bytes && parseJson(bytes.toString());
+  if (!isJsonObject(found)) return undefined;
+  const { epoch, last, lastTask, lastBatch } = found;
+  const isWhole = [epoch, last, lastTask, lastBatch].every(Number.isSafeInteger);
+  return isWhole
+    ? {
+        epoch: Number(epoch),
+        last: Number(last),
+        lastTask: Number(lastTask),
+        lastBatch: Number(lastBatch),
+      }
+    : undefined;
+}
+
+async function* pieces(text: string): AsyncGenerator<string> {
+  yield text;
+}

@@ -1,0 +1,171 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+
+import {
+  type BenchRunner,
+  cpuSeconds,
+  printTable,
+  quantile,
+  round,
+  type Row,
+  startRunner,
+  untilFinished,
+} from "./support.ts";
+
+const TASKS = 20_000;
+const EVENTS_PER_SECOND = 500;
+const TASK_MS = 50;
+const SECONDS = 15;
+const REPLAYED = 10_000;
+
+/** Whether a neighbour that is slow, or that there are many of a kind, costs the others anything. */
+export async function benchFairness(): Promise<void> {
+  const batches: Row[] = [];
+  for (const count of [1, 200, 2000]) batches.push(await runBatches(count));
+  printTable(`The same ${TASKS} tasks of ${TASK_MS} ms`, batches);
+  printTable(`Webhooks: ${EVENTS_PER_SECOND} events/s, ms from event to receiver`, [
+    await deliverBeside("alone", 0, 0),
+    await deliverBeside("beside 16 of 10 s and 40 that hang", 16, 40),
+    await deliverBesideReplay(),
+  ]);
+}
+
+export async function runBatches(count: number): Promise<Row> {
+  const runner = await startRunner({ SIMULATOR_LATENCY_MS: String(TASK_MS) });
+  const tasks = Array.from({ length: TASKS / count }, () => ({ prompt: "x" }));
+  const ids = Array.from({ length: count }, (_, i) => `b${i}`);
+  await inTurns(ids, (id) => runner.api("POST", "/batches", { id, tasks }));
+  const cpuBefore = cpuSeconds(runner.pid).total;
+  const begun = performance.now();
+  const answers: number[] = [];
+  await inTurns(ids, async (id) => {
+    const asked = performance.now();
+    await runner.api("POST", `/batches/${id}/execute`);
+    answers.push(performance.now() - asked);
+  });
+  await untilNoneRuns(runner);
+  const seconds = (performance.now() - begun) / 1000;
+  const cpu = cpuSeconds(runner.pid).total - cpuBefore;
+  await runner.stop();
+  return {
+    batches: count,
+    "tasks/s": round(TASKS / seconds),
+    "CPU s": round(cpu, 1),
+    "execute p50 ms": round(quantile(answers, 0.5)),
+    "execute p99 ms": round(quantile(answers, 0.99)),
+  };
+}
+
+/** Asks for all at once: to ask for two thousand one by one would take as long as a tenth of what is measured. */
+async function untilNoneRuns(runner: BenchRunner): Promise<void> {
+  for (;;) {
+    const { pagination } = await runner.api("GET", "/batches?status=running&limit=1");
+    if (pagination.total === 0) return;
+    await Bun.sleep(20);
+  }
+}
+
+/** Eight at a time. */
+async function inTurns<Item>(items: Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
+  const rest = items.values();
+  const one = async () => {
+    for (const item of rest) await work(item);
+  };
+  await Promise.all(Array.from({ length: 8 }, one));
+}
+
+type Behaviour = "quick" | "slow" | "hanging";
+
+/** Receivers on one port; how one behaves is the first part of its path. */
+async function startReceivers() {
+  const lags: number[] = [];
+  const server = createServer((request, response) => {
+    const [, kind] = (request.url ?? "").split("/") as [string, Behaviour];
+    const pieces: Buffer[] = [];
+    request.on("data", (piece: Buffer) => pieces.push(piece));
+    request.on("end", () => {
+      if (kind === "hanging") return;
+      if (kind === "slow") return void setTimeout(() => response.writeHead(200).end(), 10_000);
+      const { timestamp } = JSON.parse(Buffer.concat(pieces).toString()) as { timestamp: string };
+      lags.push(Date.now() - Date.parse(timestamp));
+      response.writeHead(200).end();
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    lags,
+    hook: (kind: Behaviour, event: string) => ({
+      url: `http://127.0.0.1:${port}/${kind}`,
+      events: [event],
+    }),
+    stop() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+const WEBHOOKS = { WEBHOOK_ALLOWED_HOSTS: "127.0.0.1", SIMULATOR_LATENCY_MS: String(TASK_MS) };
+
+async function runAtPace(runner: BenchRunner, id: string, count: number): Promise<void> {
+  const config = { maxConcurrency: (EVENTS_PER_SECOND * TASK_MS) / 1000 };
+  const tasks = Array.from({ length: count }, () => ({ prompt: "x" }));
+  await runner.api("POST", "/batches", { id, tasks, config });
+  await runner.api("POST", `/batches/${id}/execute`);
+  await untilFinished(runner, id);
+}
+
+export async function deliverBeside(what: string, slow: number, hanging: number): Promise<Row> {
+  const receivers = await startReceivers();
+  const runner = await startRunner(WEBHOOKS);
+  const add = (kind: Behaviour) =>
+    runner.api("POST", "/webhooks", receivers.hook(kind, "task.completed"));
+  for (let i = 0; i < slow; i++) await add("slow");
+  for (let i = 0; i < hanging; i++) await add("hanging");
+  await add("quick");
+  const begun = performance.now();
+  await runAtPace(runner, "b", EVENTS_PER_SECOND * SECONDS);
+  const perSecond = (EVENTS_PER_SECOND * SECONDS * 1000) / (performance.now() - begun);
+  const end = performance.now() + 10_000;
+  while (receivers.lags.length < EVENTS_PER_SECOND * SECONDS && performance.now() < end)
+    await Bun.sleep(50);
+  await runner.stop();
+  receivers.stop();
+  return toRow(what, receivers.lags, round(perSecond));
+}
+
+export async function deliverBesideReplay(): Promise<Row> {
+  const receivers = await startReceivers();
+  const runner = await startRunner({ ...WEBHOOKS, SIMULATOR_LATENCY_MS: "0" });
+  const hook = receivers.hook("quick", "task.completed");
+  const tasks = Array.from({ length: REPLAYED }, () => ({ prompt: "x" }));
+  await runner.api("POST", "/batches", { id: "b", tasks });
+  await runner.api("POST", "/batches/b/execute");
+  await untilFinished(runner, "b");
+  const { id } = (await runner.api("POST", "/webhooks", hook)) as { id: string };
+  await runner.api("POST", `/webhooks/${id}/replay`, { since: new Date(0).toISOString() });
+  const before = new Date().toISOString();
+  for (let i = 0; i < 50; i++) {
+    await runner.api("POST", "/tasks?execute=true", { prompt: "x" });
+    await Bun.sleep(40);
+  }
+  await Bun.sleep(500);
+  await runner.stop();
+  receivers.stop();
+  // Those of the replay are of before it.
+  const live = receivers.lags.filter((lag) => lag < Date.now() - Date.parse(before));
+  const replayed = receivers.lags.length - live.length;
+  return toRow(`beside a replay of ${REPLAYED}, of which ${replayed} were sent`, live, 20);
+}
+
+function toRow(what: string, lags: number[], perSecond: number): Row {
+  return {
+    what,
+    "events/s": perSecond,
+    delivered: lags.length,
+    p50: quantile(lags, 0.5),
+    p99: quantile(lags, 0.99),
+    max: Math.max(0, ...lags),
+  };
+}

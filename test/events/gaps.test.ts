@@ -1,0 +1,100 @@
+import { describe, expect, test } from "bun:test";
+import { copyFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+import { temporaryFolder } from "../support/process.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
+import { follow } from "../support/sse.ts";
+
+const after = (id: number | string) => ({ headers: { "last-event-id": String(id) } });
+
+describe("a reader that reconnects", () => {
+  test("after the database was put back is told, gets everything, and no number means two things", async () => {
+    using folder = temporaryFolder();
+    const DATA_DIR = folder.path;
+    const path = join(DATA_DIR, "task-runner.db");
+    const first = await startServer({ DATA_DIR });
+    await first.post("/tasks", { id: "kept", prompt: "x" });
+    await first.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+    await first.stop();
+    copyFileSync(path, `${path}.backup`);
+    const second = await startServer({ DATA_DIR });
+    await second.post("/tasks?execute=true", { id: "lost", prompt: "x" }, { prefer: "wait=20" });
+    const executeKept = async (app: TestServer) =>
+      (await app.post("/tasks/kept/execute")).body.data.executionId as string;
+    const startBatch = async (app: TestServer) =>
+      (await app.post("/batches/b/execute")).body.data.executionId as string;
+    const lostIds = [await executeKept(second), await startBatch(second)];
+    const seen = await follow(second.url, "/events?since=0");
+    await seen.until("task.completed");
+    await seen.close();
+    await second.stop();
+    for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
+    copyFileSync(`${path}.backup`, path);
+    const third = await startServer({ DATA_DIR });
+    const lastId = seen.lastId();
+    await third.post("/tasks", { id: "new", prompt: "x" });
+    const stream = await follow(third.url, "/events", after(lastId));
+    await stream.until("task.created");
+    await third.post("/tasks", { id: "newer", prompt: "x" });
+    const both = () => stream.told.filter(({ event }) => event === "task.created");
+    while (both().length < 3) await Bun.sleep(5);
+    expect(stream.told[0]).toMatchObject({
+      id: undefined,
+      event: "gap",
+      data: { type: "gap", data: { reason: "restored", after: lastId } },
+    });
+    expect(both().map(({ data }) => data.data.taskId)).toEqual(["kept", "new", "newer"]);
+    expect(stream.lastId()).toBeGreaterThan(lastId);
+    await stream.close();
+    const again = await follow(third.url, "/events", after(stream.lastId()));
+    await third.post("/tasks", { id: "last", prompt: "x" });
+    await again.until("task.created");
+    expect(again.types()).toEqual(["task.created"]);
+    await again.close();
+    const newIds = [await executeKept(third), await startBatch(third)];
+    expect(newIds.filter((id) => lostIds.includes(id))).toEqual([]);
+    await until(async () => {
+      const { body } = await third.get(`/executions/${newIds[0]}`);
+      return body.data?.status === "completed" || undefined;
+    });
+    await third.stop();
+  });
+
+  test("after events were removed is told, and goes on with the oldest", async () => {
+    await using app = await startServer();
+    for (const id of ["a", "b", "c"]) await app.post("/tasks", { id, prompt: "x" });
+    await app.ctx.writer.write({ gone: { sql: "DELETE FROM events WHERE id < 3", args: [] } });
+    await using stream = await follow(app.url, "/events", after(1));
+    await stream.until("task.created");
+    expect(stream.told).toMatchObject([
+      { event: "gap", data: { data: { reason: "expired", after: 1, oldest: 3, newest: 3 } } },
+      { event: "task.created", id: 3 },
+    ]);
+    await using fromOldest = await follow(app.url, "/events?since=0");
+    await fromOldest.until("task.created");
+    expect(fromOldest.types()).toEqual(["task.created"]);
+  });
+
+  test("with an empty Last-Event-ID has none", async () => {
+    await using app = await startServer();
+    await app.post("/tasks", { id: "a", prompt: "x" });
+    await using stream = await follow(app.url, "/events?since=0", after(""));
+    expect(stream.status).toBe(200);
+    await stream.until("task.created");
+  });
+});
+
+test("the stream of a task or batch ends when that is deleted", async () => {
+  await using app = await startServer();
+  await app.post("/tasks", { id: "t", prompt: "x" });
+  await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+  await using task = await follow(app.url, "/tasks/t/events");
+  await using batch = await follow(app.url, "/batches/b/events");
+  await task.until("task.created");
+  await batch.until("batch.created");
+  await app.del("/tasks/t");
+  await task.ended();
+  await app.del("/batches/b");
+  await batch.ended();
+});

@@ -1,0 +1,130 @@
+import { describe, expect, test } from "bun:test";
+
+import type { PostWebhook } from "../../src/context.ts";
+import {
+  deliveryCeiling,
+  nextKind,
+  shareDeliveries,
+  weightOf,
+} from "../../src/domain/delivery-slots.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
+
+const OK = { status: 200, retryAfter: undefined, text: "", isPrivate: false };
+const never = () => new Promise<never>(() => {});
+
+/** Receivers by the host of their address: each answers as it says, or not at all. */
+function receivers(behave: Record<string, (id: string) => Promise<unknown>>) {
+  const received = new Map<string, string[]>();
+  const postWebhook: PostWebhook = async (url, { headers, body }) => {
+    const kind = new URL(url).hostname.split(".")[0] ?? "";
+    await behave[kind]?.(headers["webhook-id"] ?? "");
+    received.set(kind, [...(received.get(kind) ?? []), body]);
+    return OK;
+  };
+  return { postWebhook, of: (kind: string) => received.get(kind) ?? [] };
+}
+
+async function subscribe(app: TestServer, kind: string, count = 1): Promise<string[]> {
+  const made = Array.from({ length: count }, async (_, i) => {
+    const hook = { url: `https://${kind}.example/${i}`, events: ["task.created"] };
+    const { body } = await app.post("/webhooks", hook);
+    return body.data.id as string;
+  });
+  return Promise.all(made);
+}
+
+const someTasks = (app: TestServer, count: number) =>
+  Promise.all(Array.from({ length: count }, () => app.post("/tasks", { prompt: "x" })));
+
+describe("endpoints", () => {
+  test("that hang or answer after ten seconds keep no healthy one waiting", async () => {
+    const { postWebhook, of } = receivers({
+      hanging: never,
+      slow: never,
+      quick: () => Bun.sleep(2),
+    });
+    await using app = await startServer({ MAX_WEBHOOKS: "0" }, { postWebhook });
+    await subscribe(app, "hanging", 40);
+    await subscribe(app, "slow", 16);
+    await someTasks(app, 30);
+    await until(
+      async () =>
+        (await app.get("/status/services/webhooks")).body.data.details.active === 56 || undefined,
+    );
+    await subscribe(app, "quick");
+    await someTasks(app, 200);
+    await until(() => of("quick").length === 200 || undefined, 5000);
+  });
+
+  test("share the slots so that a quick one always finds some", () => {
+    const load = (key: string, latencyMs: number, inFlight = 0) => ({
+      key,
+      latencyMs,
+      weight: weightOf(latencyMs),
+      inFlight,
+      ready: 100,
+      lastServed: 0,
+      most: 8,
+    });
+    const hanging = Array.from({ length: 300 }, (_, i) => load(`h${i}`, 15_000));
+    const shares = [...shareDeliveries([...hanging, load("quick", 20)], 256)];
+    const quick = shares.find(([{ key }]) => key === "quick");
+    expect(quick?.[1]).toBe(8);
+    expect(shares.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(200);
+    // One that is slow has all its slots while nobody else wants them, and a share of them otherwise.
+    expect([...shareDeliveries([load("slow", 10_000)], 256).values()]).toEqual([8]);
+    expect(deliveryCeiling(load("slow", 10_000), 1, 256)).toBe(128);
+    expect(deliveryCeiling(load("slower", 2000), 3, 256)).toBe(160);
+  });
+});
+
+describe("a replay", () => {
+  test("of thousands of deliveries delays nothing that happens meanwhile", async () => {
+    const { postWebhook, of } = receivers({ quick: () => Bun.sleep(20) });
+    await using app = await startServer({}, { postWebhook });
+    const [id = ""] = await subscribe(app, "quick");
+    await app.ctx.writer.write({
+      old: {
+        sql: `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+              INSERT INTO webhook_deliveries (webhook, event, type, body, at, status)
+              SELECT 1, -i, 'task.created', '{"old":' || i || '}', 1, 'delivered' FROM n`,
+        args: [],
+      },
+    });
+    const since = new Date(0).toISOString();
+    const { body } = await app.post(`/webhooks/${id}/replay`, { since });
+    expect(body.data.deliveries).toBe(3000);
+    await until(() => of("quick").length > 50 || undefined);
+    const before = of("quick").length;
+    await app.post("/tasks", { prompt: "x" });
+    await until(() => of("quick").some((body) => body.includes("task.created")) || undefined);
+    expect(of("quick").length - before).toBeLessThan(200);
+  });
+
+  test("includes what waits for its next attempt", async () => {
+    let isDown = true;
+    const postWebhook: PostWebhook = async () => ({ ...OK, status: isDown ? 503 : 200 });
+    await using app = await startServer({}, { postWebhook });
+    const [id = ""] = await subscribe(app, "any");
+    const all = async () => (await app.get(`/webhooks/${id}/deliveries`)).body.data.deliveries;
+    await app.post("/tasks", { prompt: "x" });
+    await until(async () => (await all())[0]?.nextAttemptAt ?? undefined);
+    isDown = false;
+    const since = new Date(0).toISOString();
+    const { body } = await app.post(`/webhooks/${id}/replay`, { since, onlyFailed: true });
+    expect(body.data.deliveries).toBe(1);
+    await until(async () => (await all())[0]?.status === "delivered" || undefined);
+  });
+
+  test("and what happens now take turns where there is one slot, and neither takes all of many", () => {
+    const both = { live: 10, late: 10 };
+    const none = { live: 0, late: 0 };
+    expect(nextKind(none, both, { most: 1, last: "live" })).toBe("late");
+    expect(nextKind(none, both, { most: 1, last: "late" })).toBe("live");
+    expect(nextKind({ live: 3, late: 0 }, both, { most: 8, last: "live" })).toBe("late");
+    expect(nextKind({ live: 2, late: 1 }, both, { most: 8, last: "late" })).toBe("live");
+    const late = { live: 0, late: 10 };
+    expect(nextKind({ live: 0, late: 6 }, late, { most: 8, last: "late" })).toBe("late");
+    expect(nextKind({ live: 0, late: 7 }, late, { most: 8, last: "late" })).toBeUndefined();
+  });
+});
