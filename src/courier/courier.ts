@@ -135,13 +135,12 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
 
   function startSome({ endpoint, most, live, late }: Candidates, count: number): void {
     endpoint.lastServed = turn;
-    const queues = { live: live.values(), late: late.values() };
-    const waiting = { live: live.length, late: late.length };
+    const ready = { live: [...live], late: [...late] };
     for (let started = 0; started < count; started++) {
+      const waiting = { live: ready.live.length, late: ready.late.length };
       const kind = nextKind(endpoint.held(), waiting, { most, last: endpoint.lastKind });
-      const delivery = kind && queues[kind].next().value;
+      const delivery = kind && ready[kind].shift();
       if (!kind || !delivery) return;
-      waiting[kind]--;
       endpoint.lastKind = kind;
       start(endpoint, delivery, kind);
     }
