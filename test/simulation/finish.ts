@@ -48,8 +48,14 @@ export function letFinish(world: World): void {
   else if (!timeline.run(isQuiet, Math.max(start + DELIVERY_MS, timeline.now() + FINISH_MS)))
     for (const what of open) complain(`never delivered: ${what}`);
   // Loops of nodes may still log something. What they do at the very end, nobody can have heard of.
-  const log = [...world.history.rows];
+  let log = [...world.history.rows];
   timeline.run(() => false, timeline.now() + 1000);
+  // What a client asked for while faults lasted may have been committed just now.
+  while (!isQuiet() && timeline.run(isQuiet, timeline.now() + FINISH_MS)) {
+    log = [...world.history.rows];
+    timeline.run(() => false, timeline.now() + 1000);
+  }
+  if (!isQuiet()) for (const what of open) complain(`never ended: ${what}`);
   world.attend(checkEnd(world, log));
   timeline.run(() => false, timeline.now() + 1);
 }
