@@ -90,7 +90,12 @@ export const auditLog = sqliteTable(
     /** The request's query, JSON. */
     options: text(),
   },
-  (t) => [index("audit_by_key").on(t.keyId), index("audit_by_target").on(t.target)],
+  (t) => [
+    index("audit_by_time").on(t.at),
+    index("audit_by_key").on(t.keyId, t.at),
+    index("audit_by_action").on(t.action, t.at),
+    index("audit_by_target").on(t.target, t.at),
+  ],
 );
 export type AuditEntry = typeof auditLog.$inferSelect;
 
@@ -175,6 +180,7 @@ export const batches = sqliteTable(
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),
     index("batches_by_time").on(t.createdAt),
+    index("batches_by_name").on(t.name),
     index("batches_by_output")
       .on(t.outputStatus)
       .where(sql`${t.outputStatus} in ('pending', 'writing')`),
@@ -225,6 +231,7 @@ export const tasks = sqliteTable(
       .on(t.batch, t.position)
       .where(sql`${t.position} is not null`),
     index("tasks_by_batch_status").on(t.batch, t.status, t.position),
+    index("tasks_by_batch_id").on(t.batch, t.id),
   ],
 );
 export type Task = typeof tasks.$inferSelect;
@@ -296,6 +303,9 @@ export const queue = sqliteTable(
     index("queue_flex")
       .on(t.flexUntil)
       .where(sql`${t.flexUntil} is not null and ${t.owner} is null`),
+    index("queue_waiting_by_lane")
+      .on(t.lane)
+      .where(sql`${t.runAt} is not null`),
     index("queue_claimed")
       .on(t.owner, t.claim)
       .where(sql`${t.owner} is not null`),
@@ -552,16 +562,20 @@ export const rollups = sqliteTable(
   (t) => [primaryKey({ columns: [t.span, t.at, t.status, t.model, t.provider, t.apiKey] })],
 );
 /** Uploaded files. Their bytes lie in the files folder, under their ids. */
-export const files = sqliteTable("files", {
-  seq: integer().primaryKey({ autoIncrement: true }),
-  id: text().notNull().unique(),
-  /** What the client calls it. */
-  name: text().notNull(),
-  bytes: integer().notNull(),
-  sha256: text().notNull(),
-  apiKey: integer(),
-  createdAt: integer().notNull(),
-});
+export const files = sqliteTable(
+  "files",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    /** What the client calls it. */
+    name: text().notNull(),
+    bytes: integer().notNull(),
+    sha256: text().notNull(),
+    apiKey: integer(),
+    createdAt: integer().notNull(),
+  },
+  (t) => [index("files_by_time").on(t.createdAt), index("files_by_name").on(t.name)],
+);
 export type StoredFile = typeof files.$inferSelect;
 
 /** Processes that run tasks, and when each last proved that it lives. */
@@ -609,6 +623,7 @@ export const schedules = sqliteTable(
       .on(t.nextRun)
       .where(sql`${t.nextRun} is not null`),
     index("schedules_by_time").on(t.createdAt),
+    index("schedules_by_name").on(t.name),
   ],
 );
 export type Schedule = typeof schedules.$inferSelect;

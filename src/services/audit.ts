@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { createLoop } from "../lib/loop.ts";
 import * as store from "../store/audit.ts";
+import type { Page } from "../store/pages.ts";
 
 export type AuditEntry = store.AuditEntry;
 
@@ -60,7 +61,7 @@ export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog
 }
 
 /** One page of the audit log and how many entries match in all. */
-export async function listAudit(ctx: Context, filter: store.AuditFilter, page: store.AuditPage) {
+export async function listAudit(ctx: Context, filter: store.AuditFilter, page: Page) {
   return {
     entries: await store.listAudit(ctx.db, filter, page),
     total: await store.countAudit(ctx.db, filter),
@@ -78,6 +79,7 @@ export async function* exportAudit(
   let after: [number, number] = [0, 0];
   for (;;) {
     const page = await store.listAudit(ctx.db, filter, {
+      sort: "at",
       order: "asc",
       limit: EXPORT_PAGE,
       offset: 0,

@@ -3,6 +3,7 @@ import { EVENT_TYPES, toEventBody, typesOf } from "../domain/event.ts";
 import { AppError } from "../errors.ts";
 import * as store from "../store/deliveries.ts";
 import { findIdBefore, readEvents } from "../store/events.ts";
+import type { Page } from "../store/pages.ts";
 import type { Webhook } from "../store/webhooks.ts";
 
 export type DeliveryRecord = store.Delivery;
@@ -14,7 +15,7 @@ export async function listDeliveries(
   ctx: Context,
   webhook: Webhook,
   filter: store.DeliveryFilter,
-  page: { limit: number; offset: number; after?: number | undefined },
+  page: Page,
 ) {
   return {
     deliveries: await store.listDeliveries(ctx.db, webhook.seq, filter, page),

@@ -6,6 +6,7 @@ import { AppError, invalid, type Issue } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
+import type { Page } from "../store/pages.ts";
 import {
   addRuns,
   countRuns,
@@ -178,11 +179,7 @@ export async function runSchedule(
 }
 
 /** One page of a schedule's runs, the latest first, and how many there are. */
-export async function listScheduleRuns(
-  ctx: Context,
-  id: string,
-  page: { limit: number; offset: number; before: number | undefined },
-) {
+export async function listScheduleRuns(ctx: Context, id: string, page: Page) {
   const { seq } = await getSchedule(ctx, id);
   return {
     runs: await listRuns(ctx.db, seq, page),

@@ -70,7 +70,9 @@ export function tasksOf(
 export const WAITING: Statement<Waiting> = {
   sql: `SELECT (SELECT total(total - completed - failed - cancelled - running) FROM batches
                 WHERE status = 'running' AND seq <> ${SINGLE_TASKS})
-             + (SELECT count(*) FROM queue WHERE owner IS NULL AND lane <= ${SINGLE_TASKS}) AS depth,
+             + (SELECT count(*) FROM queue
+                WHERE owner IS NULL AND run_at IS NULL AND lane <= ${SINGLE_TASKS})
+             + (SELECT count(*) FROM queue WHERE run_at IS NOT NULL AND lane <= ${SINGLE_TASKS}) AS depth,
                (SELECT min(queued_at) FROM queue
                 WHERE owner IS NULL AND run_at IS NULL
                   AND lane IN (SELECT seq FROM batches WHERE status = 'running')) AS oldestAt`,

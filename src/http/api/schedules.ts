@@ -4,7 +4,15 @@ import { Id } from "../../domain/task-input.ts";
 import * as service from "../../services/schedules.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
-import { maybe, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import {
+  maybe,
+  nameOrTime,
+  PAGE_AND_LIMIT,
+  pageQuery,
+  Pagination,
+  pagination,
+  toPage,
+} from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, done, json, needs, success, successOnly } from "../router.ts";
 import {
@@ -198,17 +206,10 @@ export const scheduleRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { schedules, total } = await service.listSchedules(c.var.ctx, query, toPage(query));
-    const last = schedules.at(-1);
-    const key = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
       success(c, {
         tasks: schedules.map(toScheduleBody),
-        pagination: pagination(
-          query,
-          total,
-          schedules.length,
-          last && key !== undefined ? [key, last.seq] : undefined,
-        ),
+        pagination: pagination(query, total, schedules, nameOrTime(query.sort)),
       }),
       200,
     );
@@ -243,14 +244,12 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(runs, async (c) => {
     const query = { ...c.req.valid("query"), sort: "run", order: "desc" as const };
-    const { limit, offset, after } = toPage(query);
-    const page = { limit, offset, before: after?.[1] };
-    const found = await service.listScheduleRuns(c.var.ctx, c.req.valid("param").id, page);
-    const last = found.runs.at(-1)?.run;
+    const { id } = c.req.valid("param");
+    const found = await service.listScheduleRuns(c.var.ctx, id, toPage(query));
     return c.json(
       success(c, {
         runs: found.runs.map(toRunBody),
-        pagination: pagination(query, found.total, found.runs.length, last && [last.seq, last.seq]),
+        pagination: pagination(query, found.total, found.runs, ({ run }) => [run.seq, run.seq]),
       }),
       200,
     );
