@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
-import type { Execution, QueueRow } from "../db/schema.ts";
+import type { Execution } from "../db/schema/executions.ts";
+import type { QueueRow } from "../db/schema/queue.ts";
 import { parseExecutionId } from "../domain/task.ts";
 import { AppError } from "../errors.ts";
 import * as store from "../store/executions.ts";

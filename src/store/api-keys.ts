@@ -15,7 +15,7 @@ import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema.ts";
+import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema/api-keys.ts";
 import type { Statement } from "../db/unit.ts";
 import { insertWhere } from "./insert-where.ts";
 import { keyset, type Page } from "./pages.ts";

@@ -1,7 +1,7 @@
 import { and, count, eq, gte, lt, type SQL } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type AuditEntry, auditLog } from "../db/schema.ts";
+import { type AuditEntry, auditLog } from "../db/schema/audit.ts";
 import type { Statement } from "../db/unit.ts";
 import { keyset, type Page } from "./pages.ts";
 import { overValues } from "./values.ts";

@@ -1,7 +1,10 @@
 import { and, asc, count, eq, gt, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type Batch, batches, executions, queue, taskInputs, tasks } from "../db/schema.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import { executions } from "../db/schema/executions.ts";
+import { queue } from "../db/schema/queue.ts";
+import { taskInputs, tasks } from "../db/schema/tasks.ts";
 import type { Statement } from "../db/unit.ts";
 import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";

@@ -1,7 +1,7 @@
 import { and, asc, count, eq, gt, gte, isNull, lte, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type Delivery, webhookDeliveries as deliveries } from "../db/schema.ts";
+import { type Delivery, webhookDeliveries as deliveries } from "../db/schema/deliveries.ts";
 import type { Statement } from "../db/unit.ts";
 import type { Attempt } from "../domain/webhook.ts";
 import { keyset, type Page } from "./pages.ts";

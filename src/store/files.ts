@@ -2,7 +2,7 @@ import { count, eq, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { files, type StoredFile } from "../db/schema.ts";
+import { files, type StoredFile } from "../db/schema/files.ts";
 import type { Statement } from "../db/unit.ts";
 import { keyset, type Page } from "./pages.ts";
 

@@ -2,14 +2,9 @@ import { and, count, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import {
-  type Batch,
-  batches,
-  type Schedule,
-  type ScheduleRun,
-  scheduleRuns,
-  schedules,
-} from "../db/schema.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import { type ScheduleRun, scheduleRuns } from "../db/schema/schedule-runs.ts";
+import { type Schedule, schedules } from "../db/schema/schedules.ts";
 import type { Statement } from "../db/unit.ts";
 import { MOST_QUEUED, type RunError, type RunOutcome, type RunStatus } from "../domain/schedule.ts";
 import { keyset, type Page } from "./pages.ts";

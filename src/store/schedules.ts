@@ -2,7 +2,7 @@ import { and, asc, count, eq, gt, lte, type SQL, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { type Schedule, schedules } from "../db/schema.ts";
+import { type Schedule, schedules } from "../db/schema/schedules.ts";
 import type { Statement } from "../db/unit.ts";
 import type { RunOutcome } from "../domain/schedule.ts";
 import { contains } from "./contains.ts";

@@ -1,18 +1,10 @@
 import { and, count, eq, gt, isNotNull, lt, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import {
-  type Batch,
-  batches,
-  type Execution,
-  executions,
-  queue,
-  type QueueRow,
-  type Task,
-  type TaskInput,
-  taskInputs,
-  tasks,
-} from "../db/schema.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import { type Execution, executions } from "../db/schema/executions.ts";
+import { queue, type QueueRow } from "../db/schema/queue.ts";
+import { type Task, type TaskInput, taskInputs, tasks } from "../db/schema/tasks.ts";
 import type { Statement } from "../db/unit.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { keyset, type Page } from "./pages.ts";

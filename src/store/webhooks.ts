@@ -2,7 +2,8 @@ import { and, asc, count, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { events, type Webhook, webhooks } from "../db/schema.ts";
+import { events } from "../db/schema/events.ts";
+import { type Webhook, webhooks } from "../db/schema/webhooks.ts";
 import type { Statement } from "../db/unit.ts";
 import { insertWhere } from "./insert-where.ts";
 import { keyset, type Page } from "./pages.ts";
