@@ -51,6 +51,9 @@ export const tasks = sqliteTable(
       .where(sql`${t.position} is not null`),
     index("tasks_by_batch_status").on(t.batch, t.status, t.position),
     index("tasks_by_batch_id").on(t.batch, t.id),
+    index("tasks_truncated")
+      .on(t.batch)
+      .where(sql`${t.isTruncated}`),
   ],
 );
 export type Task = typeof tasks.$inferSelect;

@@ -1,0 +1,1 @@
+CREATE INDEX `tasks_truncated` ON `tasks` (`batch`) WHERE "tasks"."is_truncated";
