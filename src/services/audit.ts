@@ -63,8 +63,8 @@ export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog
 /** One page of the audit log and how many entries match in all. */
 export async function listAudit(ctx: Context, filter: store.AuditFilter, page: Page) {
   return {
-    entries: await store.listAudit(ctx.db, filter, page),
-    total: await store.countAudit(ctx.db, filter),
+    entries: await store.listAudit(ctx.reads.db, filter, page),
+    total: await store.countAudit(ctx.reads.db, filter),
   };
 }
 
@@ -73,12 +73,12 @@ const EXPORT_PAGE = 500;
 
 /** The entries of a time, the oldest first, page by page as the reader takes them. */
 export async function* exportAudit(
-  ctx: Pick<Context, "db">,
+  ctx: Pick<Context, "longReads">,
   filter: Pick<store.AuditFilter, "createdAfter" | "createdBefore">,
 ): AsyncGenerator<store.AuditEntry[]> {
   let after: [number, number] = [0, 0];
   for (;;) {
-    const page = await store.listAudit(ctx.db, filter, {
+    const page = await store.listAudit(ctx.longReads.db, filter, {
       sort: "at",
       order: "asc",
       limit: EXPORT_PAGE,

@@ -18,8 +18,8 @@ export async function listDeliveries(
   page: Page,
 ) {
   return {
-    deliveries: await store.listDeliveries(ctx.db, webhook.seq, filter, page),
-    total: await store.countDeliveries(ctx.db, webhook.seq, filter),
+    deliveries: await store.listDeliveries(ctx.reads.db, webhook.seq, filter, page),
+    total: await store.countDeliveries(ctx.reads.db, webhook.seq, filter),
   };
 }
 
@@ -81,8 +81,8 @@ async function replayKnown(
 async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise<number> {
   const types = new Set(webhook.events.flatMap((pattern) => webhookTypes(pattern)));
   let count = 0;
-  for (let at = await findIdBefore(ctx.client, since); at < webhook.cursor;) {
-    const { events, upTo } = await readEvents(ctx.client, at, webhook.cursor, AT_ONCE);
+  for (let at = await findIdBefore(ctx.longReads.client, since); at < webhook.cursor;) {
+    const { events, upTo } = await readEvents(ctx.longReads.client, at, webhook.cursor, AT_ONCE);
     const wanted = events.filter((event) => event.at >= since && types.has(event.type));
     const { added } = await ctx.writer.write({
       added: store.insertDeliveries(wanted.map((event) => toDelivery(webhook.seq, event))),

@@ -84,11 +84,11 @@ type Room = { bytes: number; refusal: string };
  * How many bytes more the uploads of this key may take. Of uploads that arrive at the same time each
  * has the room that there was at its beginning.
  */
-async function roomFor({ db, config }: Context, { key }: Caller): Promise<Room> {
+async function roomFor({ reads, config }: Context, { key }: Caller): Promise<Room> {
   const { maxStoredBytes, maxStoredBytesPerKey } = config;
   const none: Room = { bytes: Infinity, refusal: "" };
   if (maxStoredBytes === 0 && maxStoredBytesPerKey === 0) return none;
-  const { all, ofKey } = await store.sumBytes(db, key);
+  const { all, ofKey } = await store.sumBytes(reads.db, key);
   const rooms = [
     maxStoredBytes > 0 && {
       bytes: maxStoredBytes - all,
@@ -122,7 +122,10 @@ export async function getFile(ctx: Context, id: string): Promise<store.StoredFil
 
 /** One page of uploads and how many there are. */
 export async function listFiles(ctx: Context, page: store.FilePage) {
-  return { files: await store.listFiles(ctx.db, page), total: await store.countFiles(ctx.db) };
+  return {
+    files: await store.listFiles(ctx.reads.db, page),
+    total: await store.countFiles(ctx.reads.db),
+  };
 }
 
 /** An upload and its bytes, of which none is read before they are sent. */

@@ -83,8 +83,8 @@ export async function listSchedules(
   page: store.SchedulePage,
 ) {
   return {
-    schedules: await store.listSchedules(ctx.db, filter, page),
-    total: await store.countSchedules(ctx.db, filter),
+    schedules: await store.listSchedules(ctx.reads.db, filter, page),
+    total: await store.countSchedules(ctx.reads.db, filter),
   };
 }
 
@@ -182,8 +182,8 @@ export async function runSchedule(
 export async function listScheduleRuns(ctx: Context, id: string, page: Page) {
   const { seq } = await getSchedule(ctx, id);
   return {
-    runs: await listRuns(ctx.db, seq, page),
-    total: await countRuns(ctx.db, seq),
+    runs: await listRuns(ctx.reads.db, seq, page),
+    total: await countRuns(ctx.reads.db, seq),
   };
 }
 

@@ -61,8 +61,8 @@ export async function getWebhook(ctx: Context, id: string): Promise<store.Webhoo
 
 export async function listWebhooks(ctx: Context, page: Page) {
   return {
-    webhooks: await store.listWebhooks(ctx.db, page),
-    total: await store.countWebhooks(ctx.db),
+    webhooks: await store.listWebhooks(ctx.reads.db, page),
+    total: await store.countWebhooks(ctx.reads.db),
   };
 }
 
