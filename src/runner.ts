@@ -24,6 +24,7 @@ import { startTokenThread } from "./providers/token-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
+import { createDelayMeter } from "./services/loop-delay.ts";
 
 export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   ctx: Context;
@@ -89,6 +90,7 @@ export async function createRunner(
   });
   reportDamage(ctx, damage);
   const parts = createParts(ctx);
+  const delays = createDelayMeter(ctx);
   const auditLog = createAuditLog(ctx);
   auditLog.start();
   const app = createApp(ctx, {
@@ -102,8 +104,14 @@ export async function createRunner(
     hub: parts.hub,
     fetch: (request, connection) => app.fetch(withAbsoluteUrl(request), connection),
     firstKey,
-    start: parts.start,
-    stop: parts.stop,
+    async start() {
+      delays.start();
+      await parts.start();
+    },
+    async stop(graceMs) {
+      await parts.stop(graceMs);
+      delays.stop();
+    },
     async close() {
       ctx.tokens.stop();
       await removeUnfinished(ctx);

@@ -24,10 +24,6 @@ export function findSchedule(db: Db, id: string): Promise<Schedule | undefined> 
   return db.select().from(schedules).where(eq(schedules.id, id)).get();
 }
 
-export function findScheduleBySeq(db: Db, seq: number): Promise<Schedule | undefined> {
-  return db.select().from(schedules).where(eq(schedules.seq, seq)).get();
-}
-
 export type ScheduleFilter = { isActive?: boolean | undefined; name?: string | undefined };
 
 export type SchedulePage = Page<"createdAt" | "name">;
