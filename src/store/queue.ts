@@ -119,9 +119,11 @@ export const READY_LANES: Statement<LaneReady> = {
   sql: `WITH RECURSIVE lanes(lane, model) AS (
           SELECT * FROM (SELECT lane, model FROM queue WHERE ${IS_READY} ORDER BY lane, model LIMIT 1)
           UNION ALL
-          SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = (
-            SELECT task FROM queue WHERE ${IS_READY} AND (lane, model) > (l.lane, l.model)
-            ORDER BY lane, model LIMIT 1))
+          SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = coalesce(
+            (SELECT task FROM queue WHERE ${IS_READY} AND lane = l.lane AND model > l.model
+             ORDER BY model LIMIT 1),
+            (SELECT task FROM queue WHERE ${IS_READY} AND lane > l.lane
+             ORDER BY lane, model LIMIT 1)))
         SELECT lane, model, (
           SELECT count(*) FROM (SELECT 1 FROM queue WHERE lane = l.lane AND model = l.model
                                 AND ${IS_READY} LIMIT ${MOST_COUNTED})) AS ready
