@@ -15,6 +15,7 @@ import { benchPeers } from "./peers.bench.ts";
 import { benchSchedules } from "./schedules.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
+import { benchStalls } from "./stalls.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 
@@ -33,6 +34,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   monitor: benchMonitor,
   schedules: benchSchedules,
   soak: benchSoak,
+  stalls: benchStalls,
 };
 
 const asked = process.argv.slice(2);
