@@ -1,10 +1,10 @@
 /*
- * The last step of `bun run test`: explains every statement that the program prepared meanwhile
- * (`record.ts`), and fails where one reads or sorts a growing table whole and `accepted.ts` does not say
- * why it may. After a run of the whole suite it also fails on what of `src/store` no test reached, and
- * on what is accepted and does not happen.
+ * What follows the last test (`record.ts`): it explains every statement that the program prepared, and finds
+ * fault with those that read or sort a growing table whole where `accepted.ts` does not say why they may.
+ * After the whole suite it also finds fault with what of `src/store` no test reached, and with what is accepted
+ * and does not happen.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 
@@ -18,13 +18,10 @@ import { storeFunctions, storeStatements } from "./store.ts";
 const IS_QUERY = /^\s*(select|insert|update|delete|with)\b/i;
 
 /** What is wrong with the plans of what a run recorded, in words; nothing where all is well. */
-export async function checkPlans(file: string, isWholeSuite: boolean): Promise<string[]> {
-  const recorded = readFileSync(file, "utf8")
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Recorded);
-  const statements = new Set(recorded.flatMap((one) => ("sql" in one ? [one.sql] : [])));
-  const reached = new Set(recorded.flatMap((one) => ("reached" in one ? [one.reached] : [])));
+export async function checkPlans(
+  { statements, reached }: Recorded,
+  isWholeSuite: boolean,
+): Promise<string[]> {
   const findings = await explain([...statements].filter((sql) => IS_QUERY.test(sql)));
   return [
     ...findings
@@ -68,7 +65,10 @@ function notOurs(error: unknown): Finding[] {
 }
 
 /** What `src/store` exports and no test used. */
-async function unreached(reached: Set<string>, statements: Set<string>): Promise<string[]> {
+async function unreached(
+  reached: Recorded["reached"],
+  statements: Recorded["statements"],
+): Promise<string[]> {
   const prepared = new Set([...statements].map(onOneLine));
   const missing: string[] = [];
   for await (const path of new Bun.Glob("src/store/*.ts").scan()) {

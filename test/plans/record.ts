@@ -1,28 +1,45 @@
 /*
- * Loaded before every test by `bun test`. With `PLANS_FILE` set it appends to that file, a JSON value a
- * line, each distinct SQL text that the program prepares, and each function of `src/store` that is called.
+ * Loaded before every test by `bun test`. It notes each distinct SQL text that the program prepares, and each
+ * function of `src/store` that is called; after the last test `check.ts` judges them.
  */
-import { appendFileSync } from "node:fs";
+import { afterAll } from "bun:test";
+import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 
 import Database from "libsql";
 
 import { storeFunctions } from "./store.ts";
 
-export type Recorded = { sql: string } | { reached: string };
+export type Recorded = {
+  statements: ReadonlySet<string>;
+  /** Functions of `src/store`, each behind its module's name and a dot. */
+  reached: ReadonlySet<string>;
+};
 
-const file = process.env["PLANS_FILE"];
-if (file !== undefined) record(file);
+const statements = new Set<string>();
+const reached = new Set<string>();
+noteStatements((sql) => statements.add(sql));
+noteStoreFunctions((name) => reached.add(name));
 
-function record(file: string): void {
-  const known = new Set<string>();
-  const note = (key: string, recorded: Recorded) => {
-    if (known.has(key)) return;
-    known.add(key);
-    appendFileSync(file, `${JSON.stringify(recorded)}\n`);
-  };
-  noteStatements((sql) => note(sql, { sql }));
-  noteStoreFunctions((name) => note(name, { reached: name }));
+afterAll(async () => {
+  const { checkPlans } = await import("./check.ts");
+  const wrong = await checkPlans({ statements, reached }, isWholeSuite());
+  if (wrong.length > 0) throw new Error(wrong.map((what) => `plans: ${what}`).join("\n"));
+});
+
+/** What is reported, and how, has no part in which tests run. */
+const HARMLESS = /^--(timeout(=.*)?|reporter.*|coverage.*|bail.*)$|^\d+$/;
+
+/** Whether all tests run, as far as the command line tells; Bun keeps it to itself. */
+function isWholeSuite(): boolean {
+  try {
+    const args = readFileSync("/proc/self/cmdline", "utf8")
+      .split("\0")
+      .filter((arg) => arg !== "");
+    return args.slice(args.indexOf("test") + 1).every((arg) => HARMLESS.test(arg));
+  } catch {
+    return false;
+  }
 }
 
 /** The local client prepares each text once, so that this costs the suite nothing. */
