@@ -1,5 +1,13 @@
 import { sql } from "drizzle-orm";
-import { integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import {
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
 
 import type { Scope } from "../../domain/scope.ts";
 
@@ -66,13 +74,17 @@ export const apiKeyUsage = sqliteTable(
 );
 
 /** What opens an event stream where no header can be sent. */
-export const streamTokens = sqliteTable("stream_tokens", {
-  /** SHA-256 of the token. */
-  hash: text().primaryKey(),
-  apiKey: integer().notNull(),
-  /** What it gives access to; everything else is refused. */
-  filter: text({ mode: "json" })
-    .$type<{ types?: string[]; taskId?: string; batchId?: string }>()
-    .notNull(),
-  expiresAt: integer().notNull(),
-});
+export const streamTokens = sqliteTable(
+  "stream_tokens",
+  {
+    /** SHA-256 of the token. */
+    hash: text().primaryKey(),
+    apiKey: integer().notNull(),
+    /** What it gives access to; everything else is refused. */
+    filter: text({ mode: "json" })
+      .$type<{ types?: string[]; taskId?: string; batchId?: string }>()
+      .notNull(),
+    expiresAt: integer().notNull(),
+  },
+  (t) => [index("stream_tokens_by_end").on(t.expiresAt)],
+);

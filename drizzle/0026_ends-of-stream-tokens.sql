@@ -1,0 +1,1 @@
+CREATE INDEX `stream_tokens_by_end` ON `stream_tokens` (`expires_at`);
