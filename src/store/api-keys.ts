@@ -91,7 +91,8 @@ export type KeyUsage = {
 };
 
 /** What the tasks of these keys came to in one month (`2026-01`), or ever; no row for a key that did nothing. */
-export function readUsage(db: Db, keys: number[], month?: string): Promise<KeyUsage[]> {
+export async function readUsage(db: Db, keys: number[], month?: string): Promise<KeyUsage[]> {
+  if (keys.length === 0) return [];
   return db
     .select({
       apiKey: apiKeyUsage.apiKey,

@@ -28,8 +28,6 @@ export const ACCEPTED: Accepted[] = [
     ['order by "files"."name"', "SCAN files USING INDEX files_by_name"],
   ]),
   ...each("reads the oldest or latest few rows, by row number", [
-    ["DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?)", "SCAN events"],
-    ["SELECT seq FROM webhook_deliveries ORDER BY seq LIMIT ?", "SCAN webhook_deliveries"],
     ["SELECT seq, status FROM tasks ORDER BY seq DESC LIMIT 1", "SCAN tasks"],
     ["FROM events ORDER BY id DESC LIMIT 1000", "SCAN events"],
     ["FROM executions ORDER BY rowid DESC LIMIT 2000", "SCAN executions"],
@@ -64,12 +62,14 @@ export const ACCEPTED: Accepted[] = [
     ['select count(*) from "audit_log"', "SCAN audit_log"],
     ['select count(*) from "files"', "SCAN files"],
     ['select total("bytes")', "SCAN files"],
+    ["NOT IN (SELECT input_file FROM schedules)", "SCAN schedules"],
   ]),
   ...each(
     "an order by which the filter has no index; in a reading thread, and given up after 30 s",
     [
       ['where ("tasks"."status" = ?', SORT],
-      ['where ("batches"."status" = ?', SORT],
+      ['"batches"."status" <> ?) and "batches"."status" = ?', SORT],
+      ['"tasks"."created_at" < ? and "batches"."status" <> ?) order by "tasks"."id"', SORT],
     ],
   ),
   ...each("reads the queue once, when somebody sets or lifts a cap or a budget", [

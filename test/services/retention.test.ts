@@ -12,7 +12,7 @@ const DAY = 86_400_000;
 const daysAgo = (days: number) => Date.now() - days * DAY;
 
 async function run(app: TestServer, sql: string, ...args: (number | string)[]): Promise<void> {
-  await app.ctx.writer.write({ done: { sql, args } });
+  await app.ctx.client.execute(sql, args);
 }
 
 describe("what is old is removed", () => {
@@ -32,7 +32,10 @@ describe("what is old is removed", () => {
     await using app = await startServer({ RETENTION_DAYS: "2", ROLE: "api" });
     await app.post("/tasks", { id: "t", prompt: "x", idempotencyKey: "k" });
     await run(app, "UPDATE idempotency_keys SET created_at = ?", daysAgo(3));
-    expect(await pruneHistory(app.ctx)).toBe(1);
+    // What the server removes at its start may have come to it before.
+    await pruneHistory(app.ctx);
+    const { rows } = await app.ctx.client.execute("SELECT key FROM idempotency_keys");
+    expect(rows).toEqual([]);
   });
 
   test("batches, single tasks and uploads only where that is asked for", async () => {
