@@ -58,7 +58,8 @@ const ENDPOINTS = () => [
 
 /**
  * How long the main thread is held while tasks run and everything is asked for, with a million tasks
- * stored, or as many as `STALLS_TASKS` says. Wall time is told beside that of an idle process.
+ * stored, or as many as `STALLS_TASKS` says. Wall time is told beside that of an idle process. With
+ * `STALLS_EACH` set, each endpoint has a row of its own, too.
  */
 export async function benchStalls(): Promise<void> {
   const stored = Number(process.env["STALLS_TASKS"] ?? 1_000_000);
@@ -129,6 +130,11 @@ async function measure(
   await phase("every endpoint is read in turn", async () => {
     for (let i = 0; i < ROUNDS; i++) for (const path of ENDPOINTS()) await runner.api("GET", path);
   });
+  if (process.env["STALLS_EACH"] !== undefined)
+    for (const path of ENDPOINTS())
+      await phase(path, async () => {
+        for (let i = 0; i < ROUNDS; i++) await runner.api("GET", path);
+      });
   await phase(`${rows} rows are ingested`, () =>
     runner.api("POST", "/batches", { id: "rows", inputFile: "rows.csv" }),
   );
