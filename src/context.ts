@@ -2,6 +2,7 @@ import type { Client } from "@libsql/client";
 
 import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
+import type { Reads } from "./db/reads.ts";
 import type { Writer } from "./db/writer.ts";
 import type { BreakerState } from "./domain/breaker.ts";
 import type { Chunks } from "./domain/chunks.ts";
@@ -89,9 +90,14 @@ export type Waits = {
 /** What every verb gets first. */
 export type Context = {
   config: Config;
+  /** For reads of single rows, on the main thread. */
   db: Db;
-  /** For reads that are no drizzle queries. */
+  /** The same, for what is no drizzle query. */
   client: Client;
+  /** For lists, counts and sums. */
+  reads: Reads;
+  /** For what may read everything: results, estimates, checks. */
+  longReads: Reads;
   writer: Writer;
   signals: Signals<Topics>;
   /** Seals what must be stored but not be readable, such as webhook secrets. */

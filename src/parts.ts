@@ -38,20 +38,17 @@ export type World = Pick<
 export function createContext(
   config: Config,
   world: World,
-  { db, client, writer, isExclusive }: Pick<Database, "db" | "client" | "writer" | "isExclusive">,
+  database: Omit<Database, "close" | "damage">,
   others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
   const signals = createSignals<Topics>();
   return {
     config,
-    db,
-    client,
-    writer,
-    isExclusive,
+    ...database,
     ...world,
     ...others,
     signals,
-    waits: createWaits({ client, clock: world.clock, signals }),
+    waits: createWaits({ client: database.client, clock: world.clock, signals }),
     meters: createMeters(
       METERS,
       "gptrunner_",

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
+import { startReadThread } from "./db/read-thread.ts";
 import { CHUNKS, SERVER_CHUNKS } from "./domain/chunks.ts";
 import { startWorkerThread } from "./engine/worker-thread.ts";
 import { withAbsoluteUrl } from "./http/absolute-url.ts";
@@ -14,6 +15,7 @@ import { postGuarded, resolveHost } from "./lib/guarded-post.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
 import { StartError } from "./lib/start-error.ts";
+import type { StartThread } from "./lib/thread.ts";
 import { NO_TRACING } from "./lib/tracing.ts";
 import { removeUnfinished } from "./lib/write-whole.ts";
 import { createContext, createParts, type Parts, type World } from "./parts.ts";
@@ -23,6 +25,7 @@ import { startTokenThread } from "./providers/token-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
+import { createDelayMeter } from "./services/loop-delay.ts";
 import { keepTimeline } from "./services/timeline.ts";
 
 export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
@@ -38,6 +41,11 @@ export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   close(): Promise<void>;
 };
 
+export type Outside = Partial<World> & {
+  /** Starts a thread that reads the database; `null`: it is read on the main thread. */
+  startReader?: StartThread | null;
+};
+
 /** Before anything is numbered: whether the database was put back. Then the keys that must be there. */
 async function ensureTruth(ctx: Context): Promise<string | undefined> {
   await keepTimeline(ctx);
@@ -48,7 +56,10 @@ async function ensureTruth(ctx: Context): Promise<string | undefined> {
  * Everything of one process but its HTTP server and its signals. `changes` replace parts of the world
  * that it lives in. Throws `StartError`.
  */
-export async function createRunner(config: Config, changes: Partial<World> = {}): Promise<Runner> {
+export async function createRunner(
+  config: Config,
+  { startReader = startReadThread, ...changes }: Outside = {},
+): Promise<Runner> {
   const given: Omit<World, "chunks"> & Partial<World> = {
     clock: createSystemClock(),
     random: createSystemRandom(),
@@ -64,25 +75,30 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
   } catch (error) {
     throw new StartError(`Cannot create the files folder ${config.filesDir}: ${String(error)}`);
   }
-  const database = await openDatabase(config.databaseUrl, given.clock, config.databaseAuthToken);
+  const database = await openDatabase(config.databaseUrl, given.clock, {
+    authToken: config.databaseAuthToken,
+    startReader: startReader ?? undefined,
+  });
   const world = { chunks: database.isExclusive ? CHUNKS : SERVER_CHUNKS, ...given };
   const tracing =
     config.otlpEndpoint === undefined
       ? NO_TRACING
       : (await import("./tracing.ts")).startTracing(config.otlpEndpoint, config.providers);
   const outside = { ...world, fetch: globalThis.fetch };
-  const ctx = createContext(config, world, database, {
+  const { close, damage, ...open } = database;
+  const ctx = createContext(config, world, open, {
     tracing,
     load: measureLoad(world.clock),
     probeProvider: createProbes(config.providers, outside),
     models: createModelCatalogue(config, outside),
   });
   const firstKey = await ensureTruth(ctx).catch(async (error: unknown) => {
-    await database.close();
+    await close();
     throw error;
   });
-  reportDamage(ctx, database.damage);
+  reportDamage(ctx, damage);
   const parts = createParts(ctx);
+  const delays = createDelayMeter(ctx);
   const auditLog = createAuditLog(ctx);
   auditLog.start();
   const app = createApp(ctx, {
@@ -100,14 +116,20 @@ export async function createRunner(config: Config, changes: Partial<World> = {})
         isHead: request.method === "HEAD",
       }),
     firstKey,
-    start: parts.start,
-    stop: parts.stop,
+    async start() {
+      delays.start();
+      await parts.start();
+    },
+    async stop(graceMs) {
+      await parts.stop(graceMs);
+      delays.stop();
+    },
     async close() {
       ctx.tokens.stop();
       await removeUnfinished(ctx);
       await auditLog.stop();
       await tracing.stop();
-      await database.close();
+      await close();
     },
   };
 }

@@ -7,17 +7,19 @@ import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 import type { Clock } from "../lib/clock.ts";
 import { FILE_MODE, FOLDER_MODE } from "../lib/file-system.ts";
 import { StartError } from "../lib/start-error.ts";
+import type { StartThread } from "../lib/thread.ts";
 import { withoutSecrets } from "../lib/urls.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { patientFetch } from "./patient-fetch.ts";
+import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
 export type Db = LibSQLDatabase;
 
-export type Database = {
-  /** For reads. Whatever changes a row goes through `writer`. */
+export type Database = Pick<ReadPool, "reads" | "longReads"> & {
+  /** For reads of single rows. Whatever changes one goes through `writer`. */
   db: Db;
   client: Client;
   writer: Writer;
@@ -44,14 +46,20 @@ const PRAGMAS = [
   "cache_size = -16384",
 ];
 
+export type OpenOptions = {
+  authToken?: string | undefined;
+  startReader?: StartThread | undefined;
+};
+
 /**
  * Opens and migrates the database. A local file is locked for as long as it is open. Throws
  * `StartError` where the file cannot be written, is no database, or is in use by another process.
+ * `startReader` starts the threads that read a local file; without it, it is read in place.
  */
 export async function openDatabase(
   url: string,
   clock: Clock,
-  authToken?: string,
+  { authToken, startReader }: OpenOptions = {},
 ): Promise<Database> {
   const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
   const unlock = path === undefined ? undefined : await lockFile(path);
@@ -73,7 +81,12 @@ export async function openDatabase(
       const db = drizzle({ client, casing: "snake_case" });
       await migrateDatabase(db);
       const writer = createWriter(client, clock);
+      const { stop, ...pool } =
+        path === undefined || startReader === undefined
+          ? readsInPlace({ client, db })
+          : readsInThreads(path, startReader, clock);
       return {
+        ...pool,
         db,
         client,
         writer,
@@ -82,6 +95,7 @@ export async function openDatabase(
         async close() {
           if (client.closed) return;
           await writer.settled();
+          await stop();
           if (path !== undefined) await client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
           client.close();
           unlock?.();

@@ -156,6 +156,13 @@ function named(columns: string[]): object {
   return Object.create(Array.prototype, getters) as object;
 }
 
+/** A result of rows that came from another thread, as bare arrays. */
+export function toResultSet(columns: string[], rows: unknown[][]): ResultSet {
+  const prototype = named(columns);
+  for (const row of rows) Object.setPrototypeOf(row, prototype);
+  return result(columns, rows, 0);
+}
+
 /** Rows are arrays that also have their columns' names, which is what `ResultSet` says of them. */
 function result(columns: string[], rows: object[], rowsAffected: number): ResultSet {
   return {

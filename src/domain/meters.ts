@@ -40,6 +40,10 @@ export const METERS = {
   },
   http_requests_total: { kind: "counter", help: "Requests answered, by method and status" },
   connections_open: { kind: "gauge", help: "Requests and event streams that are open" },
+  event_loop_delay_seconds: {
+    kind: "histogram",
+    help: "How late the event loop came to a timer that is due fifty times a second",
+  },
   event_loop_lag_seconds: { kind: "gauge", help: "How late timers were at worst of late" },
   process_cpu_ratio: { kind: "gauge", help: "Share of all processors that this process uses" },
   process_memory_ratio: { kind: "gauge", help: "Share of the memory that it may have" },

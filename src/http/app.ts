@@ -2,6 +2,7 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
+import { workFor } from "../lib/leaving.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
@@ -46,7 +47,9 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.onError(onError);
   app.use(async (c, next) => {
     c.set("ctx", ctx);
-    await next();
+    // What is only read need not be read for somebody who has left; what is changed is changed.
+    if (c.req.method === "GET") await workFor(c.req.raw.signal, next);
+    else await next();
   });
   app.use(trace(ctx));
   const warnOfProxy = createProxyWarning();

@@ -176,6 +176,8 @@ function requireJson(text: string): Json {
 
 /** Turns whatever was thrown into the documented answer. What nobody foresaw is logged whole and answered bare. */
 export const onError: ErrorHandler<AppEnv> = (error, c) => {
+  // Nobody hears the answer.
+  if (error === c.req.raw.signal.reason) return c.body(null);
   if (error instanceof AppError) return errorAnswer(c, error.code, error.message, error.details);
   if (error instanceof HTTPException) {
     const code = BY_STATUS[error.status];

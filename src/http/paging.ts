@@ -4,7 +4,10 @@ import { invalid } from "../errors.ts";
 
 /** The page of a list that has one order only. */
 export const PAGE_AND_LIMIT = {
-  page: whole(1, 1_000_000, { default: 1, description: "Page number" }),
+  page: whole(1, 1_000_000, {
+    default: 1,
+    description: "Page number; none beyond the first 10,000 rows, which `cursor` leads to",
+  }),
   limit: whole(1, 100, { default: 10, description: "Items per page" }),
   cursor: z.string().max(500).optional().openapi({
     description: "`nextCursor` of the page before; deep pages then cost what the first costs",
@@ -38,40 +41,69 @@ type Query<S extends string> = {
   cursor?: string | undefined;
 };
 
-/** What a store needs to read the page that a query asks for. Throws `VALIDATION_ERROR` for a cursor of another list. */
+type Key = [sortValue: number | string, seq: number];
+
+/** Deeper pages are reached by `cursor`: rows that are passed over cost as much as rows that are read. */
+const DEEPEST_OFFSET = 10_000;
+
+/**
+ * What a store needs to read the page that a query asks for. Throws `VALIDATION_ERROR` for a cursor of
+ * another list, and for a page beyond the first ten thousand rows that is asked for by its number.
+ */
 export function toPage<S extends string>({ page, limit, sort, order, cursor }: Query<S>) {
+  const offset = cursor === undefined ? (page - 1) * limit : 0;
+  if (offset > DEEPEST_OFFSET)
+    throw invalid([
+      {
+        path: "page",
+        message:
+          `page ${page} of ${limit} begins after row ${offset}, and pages are numbered up to row ${DEEPEST_OFFSET} only; ` +
+          "go on from any page with `cursor`, which is its `pagination.nextCursor`",
+      },
+    ]);
   return {
     sort,
     order,
     limit,
-    offset: cursor === undefined ? (page - 1) * limit : 0,
+    offset,
     ...(cursor === undefined ? {} : { after: readCursor(cursor, sort, order) }),
   };
 }
 
-/** The `pagination` object of an answer; `last` is the sort value and row number of the page's last item. */
-export function pagination(
+/** The `pagination` object of an answer; `keyOf` tells the sort value and row number of an item. */
+export function pagination<Item>(
   query: Query<string>,
   total: number,
-  items: number,
-  last: [number | string, number] | undefined,
+  items: readonly Item[],
+  keyOf: (item: Item) => Key,
 ): z.infer<typeof Pagination> {
+  const last = items.at(-1);
+  const isFull = items.length === query.limit;
   return {
     page: query.page,
     limit: query.limit,
     total,
     totalPages: Math.ceil(total / query.limit),
-    nextCursor: last && items === query.limit ? writeCursor(query.sort, query.order, last) : null,
+    nextCursor:
+      last !== undefined && isFull ? writeCursor(query.sort, query.order, keyOf(last)) : null,
   };
 }
 
-function writeCursor(sort: string, order: string, [value, seq]: [number | string, number]): string {
+/** The key of an item of a list that can be sorted by name or by time. */
+export function nameOrTime(sort: "name" | "createdAt") {
+  return ({ name, createdAt, seq }: { name: string; createdAt: number; seq: number }): Key => [
+    sort === "name" ? name : createdAt,
+    seq,
+  ];
+}
+
+function writeCursor(sort: string, order: string, [value, seq]: Key): string {
   return Buffer.from(JSON.stringify([sort, order, value, seq])).toString("base64url");
 }
 
 const Cursor = z.tuple([z.string(), z.string(), z.union([z.number(), z.string()]), z.number()]);
 
-function readCursor(cursor: string, sort: string, order: string): [number | string, number] {
+function readCursor(cursor: string, sort: string, order: string): Key {
   try {
     const text = Buffer.from(cursor, "base64url").toString();
     const [madeSort, madeOrder, value, seq] = Cursor.parse(JSON.parse(text));

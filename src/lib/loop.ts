@@ -1,6 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 
 import type { Cancel, Clock } from "./clock.ts";
+import { workForNobody } from "./leaving.ts";
 
 export type Loop = {
   /** From now on it can be nudged, and works after its backstop in any case. */
@@ -82,7 +83,7 @@ export function createLoop(options: LoopOptions): Loop {
   async function takeTurn(): Promise<void> {
     let inMs = Infinity;
     try {
-      inMs = (await work())?.inMs ?? Infinity;
+      inMs = (await workForNobody(work))?.inMs ?? Infinity;
       failures = 0;
     } catch (error) {
       if (failures++ === 0) failsSince = clock.monotonic();

@@ -56,8 +56,8 @@ export async function getKey(ctx: Context, id: string): Promise<KeyRecord> {
 /** One page of keys and how many match in all. */
 export async function listKeys(ctx: Context, filter: store.KeyFilter, page: store.KeyPage) {
   return {
-    keys: await withUsage(ctx, await store.listKeys(ctx.db, filter, page)),
-    total: await store.countKeys(ctx.db, filter),
+    keys: await withUsage(ctx, await store.listKeys(ctx.reads.db, filter, page)),
+    total: await store.countKeys(ctx.reads.db, filter),
   };
 }
 
@@ -150,8 +150,8 @@ function requireFuture(expiresAt: number | null | undefined, now: number): void 
 async function withUsage(ctx: Context, keys: store.ApiKey[]): Promise<KeyRecord[]> {
   const ids = keys.map(({ seq }) => seq);
   const month = new Date(ctx.clock.now()).toISOString().slice(0, 7);
-  const thisMonth = await store.readUsage(ctx.db, ids, month);
-  const ever = await store.readUsage(ctx.db, ids);
+  const thisMonth = await store.readUsage(ctx.reads.db, ids, month);
+  const ever = await store.readUsage(ctx.reads.db, ids);
   return keys.map((key) => ({
     key,
     month: usageOf(thisMonth, key),

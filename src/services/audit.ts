@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { invalid } from "../errors.ts";
 import { createLoop } from "../lib/loop.ts";
 import * as store from "../store/audit.ts";
+import type { Page } from "../store/pages.ts";
 import { type Pruned, pruneBefore } from "./retention.ts";
 
 export type AuditEntry = store.AuditEntry;
@@ -62,10 +63,10 @@ export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog
 }
 
 /** One page of the audit log and how many entries match in all. */
-export async function listAudit(ctx: Context, filter: store.AuditFilter, page: store.AuditPage) {
+export async function listAudit(ctx: Context, filter: store.AuditFilter, page: Page) {
   return {
-    entries: await store.listAudit(ctx.db, filter, page),
-    total: await store.countAudit(ctx.db, filter),
+    entries: await store.listAudit(ctx.reads.db, filter, page),
+    total: await store.countAudit(ctx.reads.db, filter),
   };
 }
 
@@ -85,12 +86,13 @@ const EXPORT_PAGE = 500;
 
 /** The entries of a time, the oldest first, page by page as the reader takes them. */
 export async function* exportAudit(
-  ctx: Pick<Context, "db">,
+  ctx: Pick<Context, "longReads">,
   filter: Pick<store.AuditFilter, "createdAfter" | "createdBefore">,
 ): AsyncGenerator<store.AuditEntry[]> {
   let after: [number, number] = [0, 0];
   for (;;) {
-    const page = await store.listAudit(ctx.db, filter, {
+    const page = await store.listAudit(ctx.longReads.db, filter, {
+      sort: "at",
       order: "asc",
       limit: EXPORT_PAGE,
       offset: 0,

@@ -191,15 +191,15 @@ export async function getBatch(ctx: Context, id: string): Promise<store.Batch> {
 /** One page of batches and how many match in all. */
 export async function listBatches(ctx: Context, filter: store.BatchFilter, page: store.BatchPage) {
   return {
-    batches: await store.listBatches(ctx.db, filter, page),
+    batches: await store.listBatches(ctx.reads.db, filter, page),
     total:
       filter.status === undefined && filter.name === undefined
         ? (await readStock(ctx)).batches
-        : await store.countBatches(ctx.db, filter),
+        : await store.countBatches(ctx.reads.db, filter),
   };
 }
 
 /** One page of a batch's tasks in input order. */
 export function listBatchTasks(ctx: Context, batch: store.Batch, page: store.BatchTaskPage) {
-  return store.listBatchTasks(ctx.db, batch.seq, page);
+  return store.listBatchTasks(ctx.reads.db, batch.seq, page);
 }

@@ -23,7 +23,10 @@ export async function deleteTasksWhere(
   let deleted = 0;
   let after = { at: -1, seq: -1 };
   for (;;) {
-    const page = await readRows(ctx.client, oldTasks(status, after, createdBefore, AT_ONCE));
+    const page = await readRows(
+      ctx.longReads.client,
+      oldTasks(status, after, createdBefore, AT_ONCE),
+    );
     deleted += await deleteTasks(ctx, page);
     const last = page.at(-1);
     if (!last || page.length < AT_ONCE) return { deleted, isMore: false };

@@ -3,6 +3,7 @@ import { EVENT_TYPES, toEventBody, typesOf } from "../domain/event.ts";
 import { AppError } from "../errors.ts";
 import * as store from "../store/deliveries.ts";
 import { findIdBefore, readEvents } from "../store/events.ts";
+import type { Page } from "../store/pages.ts";
 import type { Webhook } from "../store/webhooks.ts";
 
 export type DeliveryRecord = store.Delivery;
@@ -14,11 +15,11 @@ export async function listDeliveries(
   ctx: Context,
   webhook: Webhook,
   filter: store.DeliveryFilter,
-  page: { limit: number; offset: number; after?: number | undefined },
+  page: Page,
 ) {
   return {
-    deliveries: await store.listDeliveries(ctx.db, webhook.seq, filter, page),
-    total: await store.countDeliveries(ctx.db, webhook.seq, filter),
+    deliveries: await store.listDeliveries(ctx.reads.db, webhook.seq, filter, page),
+    total: await store.countDeliveries(ctx.reads.db, webhook.seq, filter),
   };
 }
 
@@ -80,8 +81,8 @@ async function replayKnown(
 async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise<number> {
   const types = new Set(webhook.events.flatMap((pattern) => webhookTypes(pattern)));
   let count = 0;
-  for (let at = await findIdBefore(ctx.client, since); at < webhook.cursor;) {
-    const { events, upTo } = await readEvents(ctx.client, at, webhook.cursor, AT_ONCE);
+  for (let at = await findIdBefore(ctx.longReads.client, since); at < webhook.cursor;) {
+    const { events, upTo } = await readEvents(ctx.longReads.client, at, webhook.cursor, AT_ONCE);
     const wanted = events.filter((event) => event.at >= since && types.has(event.type));
     const { added } = await ctx.writer.write({
       added: store.insertDeliveries(

@@ -23,7 +23,7 @@ export async function estimateBatch(
 ): Promise<Estimate & { concurrency: number; secondsPerCall: number }> {
   const batch = await getBatch(ctx, id);
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
-  const recent = (await readRows(ctx.client, RECENT_CALL_MS))[0]?.ms;
+  const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;
   const pace = {
     concurrency: Math.min(batch.maxConcurrency ?? Infinity, ctx.config.maxConcurrency),
     secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
@@ -45,7 +45,7 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
   let characters = 0;
   for (const position of await startsOfRuns(ctx, batch, tasks)) {
     const page = await readInHalves(RUN, (limit, skip) =>
-      readRows(ctx.client, pendingFrom(batch, position, limit, skip)),
+      readRows(ctx.longReads.client, pendingFrom(batch, position, limit, skip)),
     );
     const counted = page.filter(({ body }, i) => {
       characters += body.length;
@@ -64,7 +64,7 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
 
 /** Where the runs begin: one after the other in a small batch, evenly spread in a large one. */
 async function startsOfRuns(ctx: Context, batch: number, tasks: number): Promise<number[]> {
-  const [range] = await readRows(ctx.client, pendingRange(batch));
+  const [range] = await readRows(ctx.longReads.client, pendingRange(batch));
   if (!range || range.first === null || range.last === null) return [];
   const { first, last } = range;
   if (tasks > SAMPLE || last - first > 2 * SAMPLE) {

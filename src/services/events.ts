@@ -35,7 +35,7 @@ export async function watchSubject(
   const { seq, createdAt, isOver } = await findSubject(ctx, kind, id);
   const filter: StreamFilter = { [kind]: id, types, subject: { kind, seq } };
   if (start === "now" && !isOver) return hub.open(filter, undefined, reader);
-  const after = typeof start === "number" ? start : await findIdBefore(ctx.client, createdAt);
+  const after = typeof start === "number" ? start : await findIdBefore(ctx.reads.client, createdAt);
   if (isOver && (start === "now" || !(await isAnythingLeft(ctx, filter, after)))) return undefined;
   return hub.open(filter, after, reader);
 }
@@ -52,11 +52,11 @@ async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
 
 /** Whether the log has an event after `after` that the stream would tell. */
 async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number): Promise<boolean> {
-  const { first, last } = await findLogBounds(ctx.client);
+  const { first, last } = await findLogBounds(ctx.reads.client);
   // The database was put back: whatever it has is told again.
   if (after > last) return last > 0;
   for (let at = Math.max(after, first - 1); at < last;) {
-    const page = await readEvents(ctx.client, at, last, 200, filter);
+    const page = await readEvents(ctx.reads.client, at, last, 200, filter);
     if (page.events.some((event) => isWanted(filter, event))) return true;
     at = page.upTo;
     await nextRound(ctx.clock);

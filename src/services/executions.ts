@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
-import type { Execution, QueueRow } from "../db/schema.ts";
+import type { Execution } from "../db/schema/executions.ts";
+import type { QueueRow } from "../db/schema/queue.ts";
 import { parseExecutionId } from "../domain/task.ts";
 import { AppError } from "../errors.ts";
 import * as store from "../store/executions.ts";
@@ -26,7 +27,7 @@ export async function getExecution(ctx: Context, id: string): Promise<ExecutionR
 export async function listExecutions(ctx: Context, taskId: string): Promise<ExecutionRecord[]> {
   const task = await store.findExecutedTask(ctx.db, { id: taskId });
   if (!task) throw new AppError("TASK_NOT_FOUND", `There is no task with id ${taskId}`);
-  const ended = await store.listExecutions(ctx.db, task.seq);
+  const ended = await store.listExecutions(ctx.reads.db, task.seq);
   return [
     ...ended.map((execution) => ({ task, ended: execution, queued: null })),
     ...(task.queued ? [{ task, ended: null, queued: task.queued }] : []),

@@ -102,7 +102,10 @@ export async function getFile(ctx: Context, id: string): Promise<store.StoredFil
 
 /** One page of uploads and how many there are. */
 export async function listFiles(ctx: Context, page: store.FilePage) {
-  return { files: await store.listFiles(ctx.db, page), total: await store.countFiles(ctx.db) };
+  return {
+    files: await store.listFiles(ctx.reads.db, page),
+    total: await store.countFiles(ctx.reads.db),
+  };
 }
 
 /** An upload and its bytes, of which none is read before they are sent. */

@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { troubleOf as databaseTrouble } from "../db/refusal.ts";
 import { troubleOf } from "../domain/health.ts";
 import { AppError } from "../errors.ts";
-import { COUNTER_DIFFERENCES, type Difference } from "../store/counters.ts";
+import { batchesAfter, checkCounters, type Difference } from "../store/counters.ts";
 import { readRows } from "../store/rows.ts";
 import { TRIAL_WRITE } from "../store/trial-write.ts";
 import type { EngineProbe } from "./status.ts";
@@ -27,11 +27,21 @@ export async function requireReady(ctx: Context, engine: EngineProbe): Promise<v
   if (trouble !== undefined) throw new AppError("SERVICE_UNAVAILABLE", trouble);
 }
 
+/** Batches that are checked at a time. */
+const CHECKED_AT_ONCE = 200;
+
 /** Recomputes every batch's counters from its tasks and returns those that differ. Reads all tasks. */
 export async function checkInvariants(
-  ctx: Pick<Context, "client" | "meters">,
+  ctx: Pick<Context, "longReads" | "meters">,
 ): Promise<Difference[]> {
-  const differences = await readRows(ctx.client, COUNTER_DIFFERENCES);
+  const { client } = ctx.longReads;
+  const differences: Difference[] = [];
+  for (let after = -1; ;) {
+    const upTo = (await readRows(client, batchesAfter(after, CHECKED_AT_ONCE))).at(-1)?.seq;
+    if (upTo === undefined) break;
+    differences.push(...(await readRows(client, checkCounters(after, upTo))));
+    after = upTo;
+  }
   ctx.meters.add("invariant_violations_total", "", differences.length);
   return differences;
 }

@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
-import { nextRound } from "../lib/clock.ts";
+import { createPauses, nextRound } from "../lib/clock.ts";
 import {
   findTaken,
   findUsedKeys,
@@ -40,10 +40,10 @@ export async function checkRows(
 ): Promise<Checked> {
   const issues = new IssueList(kind);
   // An id that is made of the row's number is unique by itself.
-  const ids = new SeenNames(({ row, value }) =>
+  const ids = new SeenNames(ctx.clock, ({ row, value }) =>
     value?.id === `${batch.id}-${row}` ? null : value?.id,
   );
-  const keys = new SeenNames(({ value }) => value?.idempotencyKey);
+  const keys = new SeenNames(ctx.clock, ({ value }) => value?.idempotencyKey);
   const models = new Map<string, string | null>();
   const adoptedIds = new Set<string>();
   const most = ctx.config.maxBatchBytes || Infinity;
@@ -181,21 +181,25 @@ export async function writeRows(
   return { written, models, adopted };
 }
 
-/** Bounded in rows and in bytes: a row may have two megabytes. */
+/**
+ * Bounded in rows and in bytes: a row may have two megabytes. A long input must not keep other requests
+ * waiting, neither while a chunk is made nor between two of them.
+ */
 async function* chunksOf(
   { clock, chunks }: Pick<Context, "clock" | "chunks">,
   rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
 ): AsyncGenerator<PreparedRow[]> {
   let chunk: PreparedRow[] = [];
   let bytes = 0;
+  const pause = createPauses(clock);
   for await (const row of rows) {
+    await pause();
     chunk.push(row);
     bytes += row.value ? sizeOfRow(row.value) : ROW_BYTES;
     if (chunk.length < chunks.ingest && bytes < MOST_CHUNK_BYTES) continue;
     yield chunk;
     chunk = [];
     bytes = 0;
-    // A long input must not keep other requests waiting.
     await nextRound(clock);
   }
   if (chunk.length > 0) yield chunk;

@@ -28,7 +28,7 @@ export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
   const now = ctx.clock.now();
   const [tasks, [queue], day] = await Promise.all([
     readStock(ctx),
-    readRows(ctx.client, WAITING),
+    readRows(ctx.reads.client, WAITING),
     readSince(ctx, { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
   ]);
   if (!queue) throw new Error("aggregates always have a row");
@@ -100,7 +100,7 @@ export async function taskMetrics(
         model: query.model,
       })
     : [];
-  const keys = new Map((await listKeyNames(ctx.db)).map((key) => [key.seq, key]));
+  const keys = new Map((await listKeyNames(ctx.reads.db)).map((key) => [key.seq, key]));
   const bySteps = Map.groupBy(rows, ({ at }) => at);
   return {
     from,
@@ -126,7 +126,7 @@ const LATEST_FAILURES = 500;
 /** What the newest failed tasks of the last day failed of. */
 export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
   const since = ctx.clock.now() - 24 * HOUR_MS;
-  return readRows(ctx.client, recentFailures(since, LATEST_FAILURES));
+  return readRows(ctx.reads.client, recentFailures(since, LATEST_FAILURES));
 }
 
 const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;
@@ -139,7 +139,7 @@ export async function pruneMetrics(ctx: Pick<Context, "writer" | "clock">): Prom
 }
 
 async function readSince(ctx: Context, filter: Parameters<typeof rollupsSince>[0]) {
-  return readRollups((await ctx.client.execute(rollupsSince(filter))).rows);
+  return readRollups((await ctx.reads.client.execute(rollupsSince(filter))).rows);
 }
 
 function hasRun({ status }: Rollup): boolean {

@@ -44,7 +44,10 @@ export function createExposition(
   async function readDatabase(): Promise<void> {
     if (ctx.clock.monotonic() - readAt < KEEP_MS) return;
     readAt = ctx.clock.monotonic();
-    const [stock, [queue]] = await Promise.all([readStock(ctx), readRows(ctx.client, WAITING)]);
+    const [stock, [queue]] = await Promise.all([
+      readStock(ctx),
+      readRows(ctx.reads.client, WAITING),
+    ]);
     if (!queue) return;
     for (const status of TASK_STATUSES)
       meters.set("stored_tasks", label("status", status), tasksOf(stock, status));

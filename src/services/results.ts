@@ -54,7 +54,7 @@ export function resultsTag(batch: Batch, { format, status, safe }: ResultOptions
 /** A page of up to `limit` rows: as many as have few enough bytes, and one at least. */
 async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
   const most = Math.min(MOST_PAGE_BYTES, ctx.chunks.answerBytes);
-  const sizes = await readRows(ctx.client, sizesOfResults(batch.seq, page));
+  const sizes = await readRows(ctx.longReads.client, sizesOfResults(batch.seq, page));
   let [count, sum] = [0, 0];
   for (const { bytes } of sizes) {
     sum += bytes;
@@ -67,7 +67,7 @@ async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<R
 /** What was measured may have grown meanwhile, and a server counts in another way. */
 async function readSome(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
   try {
-    return await readRows(ctx.client, listResults(batch.seq, page));
+    return await readRows(ctx.longReads.client, listResults(batch.seq, page));
   } catch (error) {
     if (page.limit <= 1 || !isAnswerTooLarge(error)) throw error;
     return readSome(ctx, batch, { ...page, limit: Math.ceil(page.limit / 2) });

@@ -65,7 +65,7 @@ async function pruneBatches(ctx: Context, keepMs: number): Promise<number> {
   const before = ctx.clock.now() - keepMs;
   let [removed, after] = [0, 0];
   for (;;) {
-    const page = await readRows(ctx.client, nextBatches(after, PAGE));
+    const page = await readRows(ctx.longReads.client, nextBatches(after, PAGE));
     for (const { id, status, completedAt } of page) {
       const isOld = completedAt !== null && completedAt < before;
       if (!isOld || !FINAL.some((final) => final === status)) continue;
@@ -86,7 +86,7 @@ async function pruneTasks(ctx: Context, keepMs: number): Promise<number> {
   for (const status of FINAL) {
     let after = { at: -1, seq: -1 };
     for (;;) {
-      const page = await readRows(ctx.client, oldTasks(status, after, before, PAGE));
+      const page = await readRows(ctx.longReads.client, oldTasks(status, after, before, PAGE));
       const gone = page.filter(
         ({ batch, completedAt }) =>
           batch === SINGLE_TASKS && completedAt !== null && completedAt < before,
@@ -104,7 +104,7 @@ async function pruneFiles(ctx: Context, keepMs: number): Promise<number> {
   if (keepMs === 0) return 0;
   let removed = 0;
   for (;;) {
-    const page = await readRows(ctx.client, oldFiles(ctx.clock.now() - keepMs, PAGE));
+    const page = await readRows(ctx.longReads.client, oldFiles(ctx.clock.now() - keepMs, PAGE));
     for (const { id } of page) await deleteFile(ctx, id);
     removed += page.length;
     if (page.length < PAGE) return removed;

@@ -12,6 +12,7 @@ import { newId } from "../lib/ids.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import { listKeysBySeq } from "../store/api-keys.ts";
+import type { Page } from "../store/pages.ts";
 import {
   addRuns,
   countRuns,
@@ -88,8 +89,8 @@ export async function listSchedules(
   page: store.SchedulePage,
 ) {
   return {
-    schedules: await store.listSchedules(ctx.db, filter, page),
-    total: await store.countSchedules(ctx.db, filter),
+    schedules: await store.listSchedules(ctx.reads.db, filter, page),
+    total: await store.countSchedules(ctx.reads.db, filter),
   };
 }
 
@@ -189,15 +190,11 @@ export async function runSchedule(
 }
 
 /** One page of a schedule's runs, the latest first, and how many there are. */
-export async function listScheduleRuns(
-  ctx: Context,
-  id: string,
-  page: { limit: number; offset: number; before: number | undefined },
-) {
+export async function listScheduleRuns(ctx: Context, id: string, page: Page) {
   const { seq } = await getSchedule(ctx, id);
   return {
-    runs: await listRuns(ctx.db, seq, page),
-    total: await countRuns(ctx.db, seq),
+    runs: await listRuns(ctx.reads.db, seq, page),
+    total: await countRuns(ctx.reads.db, seq),
   };
 }
 

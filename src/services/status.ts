@@ -190,7 +190,7 @@ function toDetails({ models, openUntil, ...live }: ProviderLive) {
 const LATE_FIRE_MS = 15_000;
 
 async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
-  const [schedules] = await readRows(ctx.client, SCHEDULE_HEALTH);
+  const [schedules] = await readRows(ctx.reads.client, SCHEDULE_HEALTH);
   if (!schedules) throw new Error("aggregates always have a row");
   const { total, active, nextAt } = schedules;
   const lagMs = nextAt === null ? 0 : Math.max(0, ctx.clock.now() - nextAt);
@@ -209,7 +209,7 @@ async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
 const LATE_DELIVERY_MS = 60_000;
 
 async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
-  const [found] = await readRows(ctx.client, WEBHOOK_HEALTH);
+  const [found] = await readRows(ctx.reads.client, WEBHOOK_HEALTH);
   if (!found) throw new Error("aggregates always have a row");
   const { active, failing, disabled, fresh, retried, held, unread, oldestAt } = found;
   const oldestMs = oldestAt === null ? 0 : Math.max(0, ctx.clock.now() - oldestAt);
@@ -243,8 +243,8 @@ const LAGGING_MS = 1000;
 
 async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<ServiceHealth> {
   const [nodes, [waiting]] = await Promise.all([
-    readRows(ctx.client, LIVING_NODES),
-    readRows(ctx.client, WAITING),
+    readRows(ctx.reads.client, LIVING_NODES),
+    readRows(ctx.reads.client, WAITING),
   ]);
   const state = engine();
   const trouble = troubleOf(state);

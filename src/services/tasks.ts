@@ -172,8 +172,10 @@ export async function listTasks(ctx: Context, query: TaskQuery, page: store.Task
   const { createdAfter, createdBefore, status } = filter;
   const isOfAll = (batch ?? createdAfter ?? createdBefore) === undefined;
   return {
-    tasks: await store.listTasks(ctx.db, filter, page),
-    total: isOfAll ? tasksOf(await readStock(ctx), status) : await store.countTasks(ctx.db, filter),
+    tasks: await store.listTasks(ctx.reads.db, filter, page),
+    total: isOfAll
+      ? tasksOf(await readStock(ctx), status)
+      : await store.countTasks(ctx.reads.db, filter),
   };
 }
 

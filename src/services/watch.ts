@@ -12,7 +12,7 @@ const GB = 1024 * MB;
 
 /** Alerts where tasks have been ready for five minutes, nothing runs, and nothing was started in that time. */
 export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void> {
-  const [found] = await readRows(ctx.client, STUCK_QUEUE);
+  const [found] = await readRows(ctx.longReads.client, STUCK_QUEUE);
   const now = ctx.clock.now();
   const isOld = (at: number | null | undefined) =>
     at !== null && at !== undefined && at < now - stuckMs;
@@ -59,7 +59,7 @@ export async function watchBooks(ctx: Context, since: number): Promise<void> {
     .map(({ subject }) => subject);
   const check = checkSomeCounters(since, open, CHECKED_AT_ONCE, LARGEST_CHECKED);
   const wrong = new Map<string, Difference>();
-  for (const difference of await readRows(ctx.client, check))
+  for (const difference of await readRows(ctx.longReads.client, check))
     wrong.set(difference.batchId, difference);
   for (const [batchId, { counter, stored, counted }] of wrong) {
     const message = `Batch ${batchId} counts ${stored} tasks as ${counter}, and there are ${counted}; this is a bug`;

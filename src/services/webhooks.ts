@@ -5,6 +5,7 @@ import { newId } from "../lib/ids.ts";
 import { BadSecret, checkSecret, newSecret } from "../lib/standard-webhook.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import { deleteDeliveriesOf, insertTestDelivery } from "../store/deliveries.ts";
+import type { Page } from "../store/pages.ts";
 import * as store from "../store/webhooks.ts";
 import type { Caller } from "./caller.ts";
 import { type DeliveryRecord, getDelivery } from "./deliveries.ts";
@@ -58,10 +59,10 @@ export async function getWebhook(ctx: Context, id: string): Promise<store.Webhoo
   return webhook;
 }
 
-export async function listWebhooks(ctx: Context, page: store.WebhookPage) {
+export async function listWebhooks(ctx: Context, page: Page) {
   return {
-    webhooks: await store.listWebhooks(ctx.db, page),
-    total: await store.countWebhooks(ctx.db),
+    webhooks: await store.listWebhooks(ctx.reads.db, page),
+    total: await store.countWebhooks(ctx.reads.db),
   };
 }
 

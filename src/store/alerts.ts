@@ -1,7 +1,7 @@
 import { asc } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type Alert, alerts } from "../db/schema.ts";
+import { type Alert, alerts } from "../db/schema/alerts.ts";
 import type { Statement } from "../db/unit.ts";
 import type { AlertCode } from "../domain/alert.ts";
 import { insertEvent } from "./events.ts";

@@ -1,8 +1,6 @@
 import {
   and,
-  asc,
   count,
-  desc,
   eq,
   gt,
   inArray,
@@ -17,9 +15,10 @@ import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema.ts";
+import { type ApiKey, apiKeys, apiKeyUsage } from "../db/schema/api-keys.ts";
 import type { Statement } from "../db/unit.ts";
 import { insertWhere } from "./insert-where.ts";
+import { keyset, type Page } from "./pages.ts";
 
 export type { ApiKey };
 
@@ -60,25 +59,16 @@ export function findKey(db: Db, id: string): Promise<ApiKey | undefined> {
 
 export type KeyFilter = { includeRevoked: boolean };
 
-export type KeyPage = {
-  sort: "createdAt" | "name";
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  after?: [number | string, number] | undefined;
-};
+export type KeyPage = Page<"createdAt" | "name">;
 
 export function listKeys(db: Db, filter: KeyFilter, page: KeyPage): Promise<ApiKey[]> {
   const column = page.sort === "name" ? apiKeys.name : apiKeys.createdAt;
-  const direction = page.order === "asc" ? asc : desc;
-  const after = page.after
-    ? sql`(${column}, ${apiKeys.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
-    : undefined;
+  const { isAfter, inOrder } = keyset(page, column, apiKeys.seq);
   return db
     .select()
     .from(apiKeys)
-    .where(and(isListed(filter), after))
-    .orderBy(direction(column), direction(apiKeys.seq))
+    .where(and(isListed(filter), isAfter))
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }
@@ -101,7 +91,8 @@ export type KeyUsage = {
 };
 
 /** What the tasks of these keys came to in one month (`2026-01`), or ever; no row for a key that did nothing. */
-export function readUsage(db: Db, keys: number[], month?: string): Promise<KeyUsage[]> {
+export async function readUsage(db: Db, keys: number[], month?: string): Promise<KeyUsage[]> {
+  if (keys.length === 0) return [];
   return db
     .select({
       apiKey: apiKeyUsage.apiKey,

@@ -1,8 +1,9 @@
-import { and, asc, count, desc, eq, gte, lt, type SQL, sql } from "drizzle-orm";
+import { and, count, eq, gte, lt, type SQL } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type AuditEntry, auditLog } from "../db/schema.ts";
+import { type AuditEntry, auditLog } from "../db/schema/audit.ts";
 import type { Statement } from "../db/unit.ts";
+import { keyset, type Page } from "./pages.ts";
 import { overValues } from "./values.ts";
 
 export type { AuditEntry };
@@ -42,22 +43,14 @@ export type AuditFilter = {
   createdBefore?: number | undefined;
 };
 
-export type AuditPage = {
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  after?: [number | string, number] | undefined;
-};
-
-/** One page of the log in the order of what happened; its ids grow with time. */
-export function listAudit(db: Db, filter: AuditFilter, page: AuditPage): Promise<AuditEntry[]> {
-  const isLater = sql.raw(page.order === "asc" ? ">" : "<");
-  const after = page.after ? sql`${auditLog.id} ${isLater} ${page.after[1]}` : undefined;
+/** One page of the log, by time. */
+export function listAudit(db: Db, filter: AuditFilter, page: Page): Promise<AuditEntry[]> {
+  const { isAfter, inOrder } = keyset(page, auditLog.at, auditLog.id);
   return db
     .select()
     .from(auditLog)
-    .where(and(...conditions(filter), after))
-    .orderBy(page.order === "asc" ? asc(auditLog.id) : desc(auditLog.id))
+    .where(and(...conditions(filter), isAfter))
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

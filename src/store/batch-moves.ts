@@ -188,7 +188,9 @@ export function dropBatch({ seq }: Named, draft: string): Move {
     },
     // Tasks that were executed alone and wait; those in the lane of the batch do not start.
     singles: {
-      sql: `DELETE FROM queue WHERE lane <= ${SINGLE_TASKS}
+      sql: `DELETE FROM queue WHERE task IN (
+                SELECT task FROM queue WHERE owner IS NULL AND run_at IS NULL AND lane <= ${SINGLE_TASKS}
+                UNION ALL SELECT task FROM queue WHERE run_at IS NOT NULL AND lane <= ${SINGLE_TASKS})
               AND (SELECT batch FROM tasks WHERE seq = queue.task) = (SELECT seq FROM batches WHERE ${which.where})`,
       args: which.args,
     },

@@ -1,11 +1,15 @@
-import { and, asc, count, desc, eq, gt, ne, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type Batch, batches, executions, queue, taskInputs, tasks } from "../db/schema.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import { executions } from "../db/schema/executions.ts";
+import { queue } from "../db/schema/queue.ts";
+import { taskInputs, tasks } from "../db/schema/tasks.ts";
 import type { Statement } from "../db/unit.ts";
 import { type BatchStatus, SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { contains } from "./contains.ts";
+import { keyset, type Page } from "./pages.ts";
 import { prepareOnce } from "./prepared.ts";
 import { IS_LIMITED } from "./room.ts";
 import { readInHalves } from "./rows.ts";
@@ -50,35 +54,27 @@ export const RUNNING_BATCHES: Statement<RunningBatch> = {
   sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
                ${IS_LIMITED} AS isLimited,
                total - completed - failed - cancelled - running AS pending,
-               total > completed + failed + cancelled + running AND NOT EXISTS (
-                 SELECT 1 FROM queue WHERE lane = b.seq AND owner IS NULL AND run_at IS NULL)
-               AND seq NOT IN (
-                 SELECT lane FROM queue WHERE owner IS NULL AND run_at IS NOT NULL) AS isHungry
+               total > completed + failed + cancelled + running
+               AND NOT EXISTS (SELECT 1 FROM queue
+                               WHERE lane = b.seq AND owner IS NULL AND run_at IS NULL)
+               AND NOT EXISTS (SELECT 1 FROM queue WHERE lane = b.seq AND run_at IS NOT NULL)
+                 AS isHungry
         FROM batches b WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,
   args: [],
 };
 
 export type BatchFilter = { status?: BatchStatus | undefined; name?: string | undefined };
 
-export type BatchPage = {
-  sort: "createdAt" | "name";
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  after?: [number | string, number] | undefined;
-};
+export type BatchPage = Page<"createdAt" | "name">;
 
 export function listBatches(db: Db, filter: BatchFilter, page: BatchPage): Promise<Batch[]> {
   const column = page.sort === "name" ? batches.name : batches.createdAt;
-  const direction = page.order === "asc" ? asc : desc;
-  const after = page.after
-    ? sql`(${column}, ${batches.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
-    : undefined;
+  const { isAfter, inOrder } = keyset(page, column, batches.seq);
   return db
     .select()
     .from(batches)
-    .where(and(VISIBLE, ...conditions(filter), after))
-    .orderBy(direction(column), direction(batches.seq))
+    .where(and(VISIBLE, ...conditions(filter), isAfter))
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

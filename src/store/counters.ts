@@ -80,11 +80,15 @@ const differencesOf = (which: string) => `
   UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows
   UNION ALL SELECT id, 'truncated', truncated, truncated_rows FROM counted WHERE truncated <> truncated_rows`;
 
-/** Of all batches; reads every task, so it is for checks only. */
-export const COUNTER_DIFFERENCES: Statement<Difference> = {
-  sql: differencesOf("true"),
-  args: [],
-};
+/** The row numbers of up to `limit` batches after one, in their order. */
+export function batchesAfter(seq: number, limit: number): Statement<{ seq: number }> {
+  return { sql: "SELECT seq FROM batches WHERE seq > ? ORDER BY seq LIMIT ?", args: [seq, limit] };
+}
+
+/** Of the batches after one up to another; reads all their tasks, so it is for checks only. */
+export function checkCounters(after: number, upTo: number): Statement<Difference> {
+  return { sql: differencesOf("b.seq > ? AND b.seq <= ?"), args: [after, upTo] };
+}
 
 /** Of up to `limit` batches, none larger than `largest`, that changed since `since`, and of those with these ids. */
 export function checkSomeCounters(

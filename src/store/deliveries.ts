@@ -1,9 +1,10 @@
-import { and, asc, count, desc, eq, gt, gte, isNull, lt, lte, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, gte, isNull, lte, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { type Delivery, webhookDeliveries as deliveries } from "../db/schema.ts";
+import { type Delivery, webhookDeliveries as deliveries } from "../db/schema/deliveries.ts";
 import type { Statement } from "../db/unit.ts";
 import type { Attempt } from "../domain/webhook.ts";
+import { keyset, type Page } from "./pages.ts";
 import { prepareOnce } from "./prepared.ts";
 import { overValues } from "./values.ts";
 
@@ -197,23 +198,19 @@ export type DeliveryFilter = {
   since?: number | undefined;
 };
 
-/** Deliveries of an endpoint, the latest first; `after` is the row number that the page before ended with. */
+/** One page of an endpoint's deliveries, in the order in which they were made. */
 export function listDeliveries(
   db: Db,
   webhook: number,
   filter: DeliveryFilter,
-  page: { limit: number; offset: number; after?: number | undefined },
+  page: Page,
 ): Promise<Delivery[]> {
+  const { isAfter, inOrder } = keyset(page, deliveries.seq, deliveries.seq);
   return db
     .select()
     .from(deliveries)
-    .where(
-      and(
-        ...conditions(webhook, filter),
-        page.after === undefined ? undefined : lt(deliveries.seq, page.after),
-      ),
-    )
-    .orderBy(desc(deliveries.seq))
+    .where(and(...conditions(webhook, filter), isAfter))
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

@@ -28,10 +28,11 @@ export function pendingRange(
   return { sql: `SELECT ${end("min")} AS first, ${end("max")} AS last`, args: [batch, batch] };
 }
 
-/** How long the last calls took on average, in ms; null where there was none. */
+/** How long the last calls took on average, in ms; null where none of the last runs was completed. */
 export const RECENT_CALL_MS: Statement<{ ms: number | null }> = {
   sql: `SELECT avg(completed_at - claimed_at) AS ms FROM (
-          SELECT completed_at, claimed_at FROM executions
-          WHERE status = 'completed' ORDER BY rowid DESC LIMIT 200)`,
+          SELECT completed_at, claimed_at FROM (
+            SELECT status, completed_at, claimed_at FROM executions ORDER BY rowid DESC LIMIT 2000)
+          WHERE status = 'completed' LIMIT 200)`,
   args: [],
 };

@@ -69,7 +69,7 @@ export type EventPage = {
  * run two more writes for the sake of a few readers.
  */
 export async function readEvents(
-  client: Client,
+  client: Pick<Client, "execute">,
   after: number,
   last: number,
   limit: number,
@@ -98,13 +98,15 @@ const LOG_BOUNDS: Statement<{ first: number | null; last: number | null }> = {
 };
 
 /** The lowest and highest ids in the log; both 0 where it is empty. */
-export async function findLogBounds(client: Client): Promise<{ first: number; last: number }> {
+export async function findLogBounds(
+  client: Pick<Client, "execute">,
+): Promise<{ first: number; last: number }> {
   const [row] = await readRows(client, LOG_BOUNDS);
   return { first: row?.first ?? 0, last: row?.last ?? 0 };
 }
 
 /** An id below all events that were written at `time` or later. Found by bisection: times grow with ids, but for the clocks of a fleet, which may differ by a minute. */
-export async function findIdBefore(client: Client, time: number): Promise<number> {
+export async function findIdBefore(client: Pick<Client, "execute">, time: number): Promise<number> {
   const wanted = time - 60_000;
   let { first: low, last: high } = await findLogBounds(client);
   while (low < high) {

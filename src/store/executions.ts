@@ -1,7 +1,10 @@
 import { and, asc, eq, ne } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { batches, type Execution, executions, queue, taskInputs, tasks } from "../db/schema.ts";
+import { batches } from "../db/schema/batches.ts";
+import { type Execution, executions } from "../db/schema/executions.ts";
+import { queue } from "../db/schema/queue.ts";
+import { taskInputs, tasks } from "../db/schema/tasks.ts";
 import { readInHalves } from "./rows.ts";
 
 /** The task that executions belong to, with what is needed to read their answers. */

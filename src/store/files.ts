@@ -1,9 +1,10 @@
-import { asc, count, desc, eq, type SQL, sql } from "drizzle-orm";
+import { count, eq } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { files, type StoredFile } from "../db/schema.ts";
+import { files, type StoredFile } from "../db/schema/files.ts";
 import type { Statement } from "../db/unit.ts";
+import { keyset, type Page } from "./pages.ts";
 
 export type { StoredFile };
 
@@ -21,25 +22,16 @@ export function findFile(db: Db, id: string): Promise<StoredFile | undefined> {
   return db.select().from(files).where(eq(files.id, id)).get();
 }
 
-export type FilePage = {
-  sort: "createdAt" | "name";
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  after?: [number | string, number] | undefined;
-};
+export type FilePage = Page<"createdAt" | "name">;
 
 export function listFiles(db: Db, page: FilePage): Promise<StoredFile[]> {
   const column = page.sort === "name" ? files.name : files.createdAt;
-  const direction = page.order === "asc" ? asc : desc;
-  const after: SQL | undefined = page.after
-    ? sql`(${column}, ${files.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
-    : undefined;
+  const { isAfter, inOrder } = keyset(page, column, files.seq);
   return db
     .select()
     .from(files)
-    .where(after)
-    .orderBy(direction(column), direction(files.seq))
+    .where(isAfter)
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

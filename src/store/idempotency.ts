@@ -1,7 +1,9 @@
 import { and, eq } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import { batches, idempotencyKeys, tasks } from "../db/schema.ts";
+import { batches } from "../db/schema/batches.ts";
+import { idempotencyKeys } from "../db/schema/idempotency.ts";
+import { tasks } from "../db/schema/tasks.ts";
 
 /** A caller's promise that two requests with the same key are one. */
 export type Idempotency = { apiKey: number; key: string; fingerprint: string };

@@ -203,31 +203,34 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
       SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
   const describeAnew: Statement[] = [
     {
-      // A negative position marks, for a later statement, a task that has its place already. An answer
-      // to the same request stays; otherwise the task is one whose request has changed.
-      sql: `UPDATE tasks SET status = CASE WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
+      // Without MATERIALIZED SQLite reads every task there is and looks each up in the array. A negative
+      // position marks, for a later statement, a task that has its place already. An answer to the same
+      // request stays; otherwise the task is one whose request has changed.
+      sql: `WITH a AS MATERIALIZED (
+              SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
+                     r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
+                     r.value ->> 'timeoutMs' AS timeout, r.value ->> 'flexMinutes' AS flex,
+                     r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body
+              FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
+              WHERE t.batch = ${bare})
+            UPDATE tasks SET status = CASE WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
               completed_at = CASE WHEN ${keepsAnswer} THEN completed_at END, updated_at = ?,
               position = -1 - a.position, model = a.model, priority = a.priority,
               max_retries = a.retries, timeout_ms = a.timeout, flex_minutes = a.flex
-            FROM (SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
-                         r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
-                         r.value ->> 'timeoutMs' AS timeout, r.value ->> 'flexMinutes' AS flex, r.value ->> 'endpoint' AS endpoint,
-                         r.value ->> 'body' AS body
-                  FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
-                  WHERE t.batch = ${bare}) a
-              CROSS JOIN task_inputs i ON i.task = a.seq
+            FROM a JOIN task_inputs i ON i.task = a.seq
             WHERE tasks.seq = a.seq`,
-      args: [batch.now, json, ...bareArgs],
+      args: [json, ...bareArgs, batch.now],
     },
     {
-      sql: `UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
+      sql: `WITH a AS MATERIALIZED (
+              SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
+                     r.value ->> 'prompt' AS prompt, r.value ->> 'metadata' AS metadata,
+                     r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key
+              FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
+              WHERE t.batch = ${bare})
+            UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
               metadata = a.metadata, cells = a.cells, cache_key = a.cache_key
-            FROM (SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
-                         r.value ->> 'prompt' AS prompt, r.value ->> 'metadata' AS metadata,
-                         r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key
-                  FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
-                  WHERE t.batch = ${bare}) a
-            WHERE task_inputs.task = a.seq`,
+            FROM a WHERE task_inputs.task = a.seq`,
       args: [json, ...bareArgs],
     },
     {

@@ -104,7 +104,7 @@ export function nextBatches(after: number, limit: number): Statement<OldBatch> {
 export function oldFiles(before: number, limit: number): Statement<{ id: string }> {
   return {
     sql: `SELECT id FROM files WHERE created_at < ?
-            AND id NOT IN (SELECT input_file FROM schedules) ORDER BY seq LIMIT ?`,
+            AND id NOT IN (SELECT input_file FROM schedules) ORDER BY created_at, seq LIMIT ?`,
     args: [before, limit],
   };
 }

@@ -107,10 +107,28 @@ export function feed(from: FeedFrom[], limit: number, now: number): FeedUnit {
   };
 }
 
-/** What could start at once, by lane and model. Reads the index of the ready rows alone. */
+const IS_READY = "owner IS NULL AND run_at IS NULL";
+
+/** No lane gives more before the ready rows are counted again. */
+const MOST_COUNTED = 20_000;
+
+/**
+ * What could start at once, by lane and model; of a lane with very much, that it is `MOST_COUNTED`. It
+ * goes from lane to lane in the index of the ready rows, so that a million in one cost no more.
+ */
 export const READY_LANES: Statement<LaneReady> = {
-  sql: `SELECT lane, model, count(*) AS ready FROM queue
-        WHERE owner IS NULL AND run_at IS NULL GROUP BY lane, model`,
+  sql: `WITH RECURSIVE lanes(lane, model) AS (
+          SELECT * FROM (SELECT lane, model FROM queue WHERE ${IS_READY} ORDER BY lane, model LIMIT 1)
+          UNION ALL
+          SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = coalesce(
+            (SELECT task FROM queue WHERE ${IS_READY} AND lane = l.lane AND model > l.model
+             ORDER BY model LIMIT 1),
+            (SELECT task FROM queue WHERE ${IS_READY} AND lane > l.lane
+             ORDER BY lane, model LIMIT 1)))
+        SELECT lane, model, (
+          SELECT count(*) FROM (SELECT 1 FROM queue WHERE lane = l.lane AND model = l.model
+                                AND ${IS_READY} LIMIT ${MOST_COUNTED})) AS ready
+        FROM lanes l`,
   args: [],
 };
 

@@ -1,23 +1,21 @@
-import { and, count, desc, eq, isNotNull, isNull, lt, or, sql } from "drizzle-orm";
+import { and, count, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import {
-  type Batch,
-  batches,
-  type Schedule,
-  type ScheduleRun,
-  scheduleRuns,
-  schedules,
-} from "../db/schema.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import { type ScheduleRun, scheduleRuns } from "../db/schema/schedule-runs.ts";
+import { type Schedule, schedules } from "../db/schema/schedules.ts";
 import type { Statement } from "../db/unit.ts";
 import { MOST_QUEUED, type RunError, type RunOutcome, type RunStatus } from "../domain/schedule.ts";
+import { keyset, type Page } from "./pages.ts";
 import { noteRun } from "./schedules.ts";
 import { hasRow, toSql, type Which } from "./which.ts";
 
 export type { ScheduleRun };
 
 const IS_OPEN = "status IN ('pending', 'queued', 'running')";
+/** Spelled out, since SQLite does not see that it is open, and would not use the index of the open runs. */
+const isOpenAs = (status: OpenStatus) => `${IS_OPEN} AND status = '${status}'`;
 
 export type NewRun = {
   id: string;
@@ -39,7 +37,7 @@ export function addRuns(
   now: number,
 ): Statement<{ status: RunStatus }> {
   const open = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN})`;
-  const queued = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.status = 'queued')`;
+  const queued = `(SELECT count(*) FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN} AND o.status = 'queued')`;
   const first = `(SELECT o.id FROM schedule_runs o WHERE o.schedule = s.seq AND o.${IS_OPEN} ORDER BY o.seq LIMIT 1)`;
   const status = `CASE WHEN v.column4 IS NOT NULL THEN 'missed'
     WHEN s.overlap_policy = 'allow' OR ${open} = 0 THEN 'pending'
@@ -114,7 +112,7 @@ export const OPEN_RUNS: Statement<{ status: OpenStatus; runs: number }> = {
 /** Lets each queued run begin that no earlier one stands before. */
 export const promoteQueued: Statement = {
   sql: `UPDATE schedule_runs SET status = 'pending'
-        WHERE status = 'queued' AND cancel_reason IS NULL AND NOT EXISTS (
+        WHERE ${isOpenAs("queued")} AND cancel_reason IS NULL AND NOT EXISTS (
           SELECT 1 FROM schedule_runs o WHERE o.schedule = schedule_runs.schedule AND o.${IS_OPEN}
             AND o.seq < schedule_runs.seq)`,
   args: [],
@@ -124,7 +122,7 @@ export const promoteQueued: Statement = {
 export function releaseRuns(node: number, working: string[]): Statement {
   return {
     sql: `UPDATE schedule_runs SET owner = NULL
-          WHERE status = 'pending' AND owner IS NOT NULL
+          WHERE ${isOpenAs("pending")} AND owner IS NOT NULL
             AND (owner NOT IN (SELECT seq FROM nodes)
                  OR (owner = ? AND id NOT IN (SELECT value FROM json_each(?))))`,
     args: [node, JSON.stringify(working)],
@@ -135,7 +133,7 @@ export function releaseRuns(node: number, working: string[]): Statement {
 export function findIdleRun(working: string[]): Statement<object> {
   return {
     sql: `SELECT 1 FROM schedule_runs
-          WHERE status = 'pending' AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1`,
+          WHERE ${isOpenAs("pending")} AND id NOT IN (SELECT value FROM json_each(?)) LIMIT 1`,
     args: [JSON.stringify(working)],
   };
 }
@@ -145,7 +143,7 @@ export function claimRuns(node: number, limit: number, now: number): Statement<{
   return {
     sql: `UPDATE schedule_runs SET owner = ?
           WHERE seq IN (SELECT seq FROM schedule_runs
-                        WHERE status = 'pending' AND owner IS NULL AND cancel_reason IS NULL
+                        WHERE ${isOpenAs("pending")} AND owner IS NULL AND cancel_reason IS NULL
                           AND coalesce(retry_at, 0) <= ?
                         ORDER BY seq LIMIT ?)
           RETURNING id`,
@@ -256,7 +254,7 @@ export const RUNS_TO_CANCEL: Statement<{ id: string; status: OpenStatus; batch: 
 /** Runs whose batch has ended, its results file being written, or is gone. */
 export const ENDED_RUNS: Statement<{ id: string }> = {
   sql: `SELECT r.id FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch
-        WHERE r.status = 'running'
+        WHERE r.status = 'running' AND r.${IS_OPEN}
           AND (b.seq IS NULL
                OR (b.status IN ('completed', 'failed', 'cancelled') AND b.completed_at IS NOT NULL
                    AND coalesce(b.output_status, '') NOT IN ('pending', 'writing')))
@@ -280,23 +278,15 @@ export function findRun(
     .get();
 }
 
-/** One page of a schedule's runs, the latest first. */
-export function listRuns(
-  db: Db,
-  schedule: number,
-  page: { limit: number; offset: number; before: number | undefined },
-): Promise<RunWithBatch[]> {
+/** One page of a schedule's runs, in the order in which they came to be. */
+export function listRuns(db: Db, schedule: number, page: Page): Promise<RunWithBatch[]> {
+  const { isAfter, inOrder } = keyset(page, scheduleRuns.seq, scheduleRuns.seq);
   return db
     .select({ run: scheduleRuns, batch: batches })
     .from(scheduleRuns)
     .leftJoin(batches, eq(batches.id, scheduleRuns.batch))
-    .where(
-      and(
-        eq(scheduleRuns.schedule, schedule),
-        page.before === undefined ? undefined : lt(scheduleRuns.seq, page.before),
-      ),
-    )
-    .orderBy(desc(scheduleRuns.seq))
+    .where(and(eq(scheduleRuns.schedule, schedule), isAfter))
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

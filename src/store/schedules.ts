@@ -1,11 +1,12 @@
-import { and, asc, count, desc, eq, gt, lte, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, lte, type SQL, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { type Schedule, schedules } from "../db/schema.ts";
+import { type Schedule, schedules } from "../db/schema/schedules.ts";
 import type { Statement } from "../db/unit.ts";
 import type { RunOutcome } from "../domain/schedule.ts";
 import { contains } from "./contains.ts";
+import { keyset, type Page } from "./pages.ts";
 import { toSql, type Which } from "./which.ts";
 
 export type { Schedule };
@@ -23,19 +24,9 @@ export function findSchedule(db: Db, id: string): Promise<Schedule | undefined> 
   return db.select().from(schedules).where(eq(schedules.id, id)).get();
 }
 
-export function findScheduleBySeq(db: Db, seq: number): Promise<Schedule | undefined> {
-  return db.select().from(schedules).where(eq(schedules.seq, seq)).get();
-}
-
 export type ScheduleFilter = { isActive?: boolean | undefined; name?: string | undefined };
 
-export type SchedulePage = {
-  sort: "createdAt" | "name";
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  after?: [number | string, number] | undefined;
-};
+export type SchedulePage = Page<"createdAt" | "name">;
 
 export function listSchedules(
   db: Db,
@@ -43,15 +34,12 @@ export function listSchedules(
   page: SchedulePage,
 ): Promise<Schedule[]> {
   const column = page.sort === "name" ? schedules.name : schedules.createdAt;
-  const direction = page.order === "asc" ? asc : desc;
-  const after = page.after
-    ? sql`(${column}, ${schedules.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
-    : undefined;
+  const { isAfter, inOrder } = keyset(page, column, schedules.seq);
   return db
     .select()
     .from(schedules)
-    .where(and(...conditions(filter), after))
-    .orderBy(direction(column), direction(schedules.seq))
+    .where(and(...conditions(filter), isAfter))
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

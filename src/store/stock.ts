@@ -1,5 +1,4 @@
-import type { Client } from "@libsql/client";
-
+import type { Reads } from "../db/reads.ts";
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
@@ -29,7 +28,7 @@ export type Stock = {
   unpriced: number;
 };
 
-const known = new WeakMap<Client, { stock: Stock; until: number }>();
+const known = new WeakMap<Reads["client"], { stock: Stock; until: number }>();
 
 /** Up to so many batches are added up each time that somebody asks: a millisecond. */
 const FEW_BATCHES = 2000;
@@ -38,10 +37,10 @@ const BATCHES_PER_MS = 20;
 
 /** What there is in all. Of more than two thousand batches, as it was up to a millisecond ago for every twenty. */
 export async function readStock({
-  client,
+  reads: { client },
   clock,
 }: {
-  client: Client;
+  reads: Reads;
   clock: Clock;
 }): Promise<Stock> {
   const kept = known.get(client);
@@ -70,7 +69,9 @@ export function tasksOf(
 export const WAITING: Statement<Waiting> = {
   sql: `SELECT (SELECT total(total - completed - failed - cancelled - running) FROM batches
                 WHERE status = 'running' AND seq <> ${SINGLE_TASKS})
-             + (SELECT count(*) FROM queue WHERE owner IS NULL AND lane <= ${SINGLE_TASKS}) AS depth,
+             + (SELECT count(*) FROM queue
+                WHERE owner IS NULL AND run_at IS NULL AND lane <= ${SINGLE_TASKS})
+             + (SELECT count(*) FROM queue WHERE run_at IS NOT NULL AND lane <= ${SINGLE_TASKS}) AS depth,
                (SELECT min(queued_at) FROM queue
                 WHERE owner IS NULL AND run_at IS NULL
                   AND lane IN (SELECT seq FROM batches WHERE status = 'running')) AS oldestAt`,

@@ -2,7 +2,7 @@ import { and, eq, gt, lte } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { apiKeys, streamTokens } from "../db/schema.ts";
+import { apiKeys, streamTokens } from "../db/schema/api-keys.ts";
 import type { Statement } from "../db/unit.ts";
 import { isValid } from "./api-keys.ts";
 

@@ -1,20 +1,13 @@
-import { and, asc, count, desc, eq, gt, lt, ne, type SQL, sql } from "drizzle-orm";
+import { and, count, eq, gt, isNotNull, lt, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
-import {
-  type Batch,
-  batches,
-  type Execution,
-  executions,
-  queue,
-  type QueueRow,
-  type Task,
-  type TaskInput,
-  taskInputs,
-  tasks,
-} from "../db/schema.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import { type Execution, executions } from "../db/schema/executions.ts";
+import { queue, type QueueRow } from "../db/schema/queue.ts";
+import { type Task, type TaskInput, taskInputs, tasks } from "../db/schema/tasks.ts";
 import type { Statement } from "../db/unit.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import { keyset, type Page } from "./pages.ts";
 import { prepareOnce } from "./prepared.ts";
 
 /** A task as it stands now: its row, and what its place in the queue adds to it. */
@@ -79,14 +72,7 @@ export type TaskFilter = {
   createdBefore?: number | undefined;
 };
 
-export type TaskPage = {
-  sort: "createdAt" | "id";
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  /** Sort value and row number of the row after which the page begins. */
-  after?: [number | string, number] | undefined;
-};
+export type TaskPage = Page<"createdAt" | "id">;
 
 export type TaskSummary = { task: LiveTask; batchId: string; sortValue: number | string };
 
@@ -98,10 +84,7 @@ export async function listTasks(
 ): Promise<TaskSummary[]> {
   const column =
     page.sort === "id" ? tasks.id : filter.batch === undefined ? tasks.createdAt : tasks.position;
-  const direction = page.order === "asc" ? asc : desc;
-  const after = page.after
-    ? sql`(${column}, ${tasks.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`
-    : undefined;
+  const { isAfter, inOrder } = keyset(page, column, tasks.seq);
   const rows = await db
     .select({
       task: tasks,
@@ -111,8 +94,16 @@ export async function listTasks(
     .from(tasks)
     .innerJoin(batches, eq(batches.seq, tasks.batch))
     .leftJoin(queue, eq(queue.task, tasks.seq))
-    .where(and(...filterConditions(filter), ne(batches.status, "ingesting"), after))
-    .orderBy(direction(column), direction(tasks.seq))
+    .where(
+      and(
+        ...filterConditions(filter),
+        ne(batches.status, "ingesting"),
+        // Those of a batch all have one; saying so lets SQLite use the index of those that do.
+        column === tasks.position ? isNotNull(tasks.position) : undefined,
+        isAfter,
+      ),
+    )
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
   const sortValue = ({ id, createdAt, position }: Task) =>

@@ -1,10 +1,12 @@
-import { and, asc, count, desc, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, count, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
-import { events, type Webhook, webhooks } from "../db/schema.ts";
+import { events } from "../db/schema/events.ts";
+import { type Webhook, webhooks } from "../db/schema/webhooks.ts";
 import type { Statement } from "../db/unit.ts";
 import { insertWhere } from "./insert-where.ts";
+import { keyset, type Page } from "./pages.ts";
 
 export type { Webhook };
 
@@ -24,23 +26,13 @@ export function findWebhook(db: Db, id: string): Promise<Webhook | undefined> {
   return db.select().from(webhooks).where(eq(webhooks.id, id)).get();
 }
 
-export type WebhookPage = {
-  order: "asc" | "desc";
-  limit: number;
-  offset: number;
-  after?: [number | string, number] | undefined;
-};
-
-export function listWebhooks(db: Db, page: WebhookPage): Promise<Webhook[]> {
-  const direction = page.order === "asc" ? asc : desc;
+export function listWebhooks(db: Db, page: Page): Promise<Webhook[]> {
+  const { isAfter, inOrder } = keyset(page, webhooks.createdAt, webhooks.seq);
   return db
     .select()
     .from(webhooks)
-    .where(
-      page.after &&
-        sql`(${webhooks.createdAt}, ${webhooks.seq}) ${sql.raw(page.order === "asc" ? ">" : "<")} (${page.after[0]}, ${page.after[1]})`,
-    )
-    .orderBy(direction(webhooks.createdAt), direction(webhooks.seq))
+    .where(isAfter)
+    .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
 }

@@ -16,6 +16,7 @@ import { benchPeers } from "./peers.bench.ts";
 import { benchSchedules } from "./schedules.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
+import { benchStalls } from "./stalls.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 import { benchWebhooks } from "./webhooks.bench.ts";
@@ -37,6 +38,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   schedules: benchSchedules,
   webhooks: benchWebhooks,
   soak: benchSoak,
+  stalls: benchStalls,
 };
 
 const asked = process.argv.slice(2);

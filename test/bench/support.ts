@@ -76,10 +76,11 @@ function runtimeSettings(): Record<string, string> {
 }
 
 /** The real runner as a process of its own, on a new database. */
-export async function startRunner(env: Record<string, string> = {}) {
+export async function startRunner(env: Record<string, string> = {}, preload?: string) {
   const folder = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "bench-"));
   const begun = performance.now();
-  const child = Bun.spawn([process.execPath, "src/main.ts"], {
+  const loaded = preload === undefined ? [] : ["--preload", join(import.meta.dir, preload)];
+  const child = Bun.spawn([process.execPath, ...loaded, "src/main.ts"], {
     env: {
       PATH: process.env["PATH"] ?? "",
       API_KEYS: "bench",

@@ -168,9 +168,9 @@ describe("starting", () => {
   test("on a database that does not answer tells its address without the token", async () => {
     const url = "http://user:hidden-password@127.0.0.1:1/db?authToken=hidden-token";
     const { databaseUrl } = readConfig({ DATABASE_URL: url });
-    const refusal = await openDatabase(databaseUrl, createSystemClock(), "hidden-token").catch(
-      String,
-    );
+    const refusal = await openDatabase(databaseUrl, createSystemClock(), {
+      authToken: "hidden-token",
+    }).catch(String);
     expect(refusal).toContain("http://127.0.0.1:1/db");
     expect(refusal).not.toContain("hidden");
   });

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
-import type { Client } from "@libsql/client";
-
+import type { Reads } from "../../src/db/reads.ts";
 import { rowsOf } from "../../src/db/unit.ts";
 import { bucketOf, BUCKET_BOUNDS_MS, quantileOf } from "../../src/domain/latency.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
@@ -167,8 +166,8 @@ test.each([
         reads++;
         return { columns: ["batches", "total"], rows: [[batches, reads]] };
       },
-    } as unknown as Client;
-    const ctx = { client, clock: createSystemClock() };
+    };
+    const ctx = { reads: { client } as unknown as Reads, clock: createSystemClock() };
     await readStock(ctx);
     await readStock(ctx);
     expect(reads).toBe(expected);

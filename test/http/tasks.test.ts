@@ -229,6 +229,10 @@ describe("listing tasks", () => {
       expect(byCursor).toEqual(byNumber);
       expect(new Set(byCursor).size).toBe(23);
     }
+    const deep = await app.get("/tasks?limit=100&page=102");
+    expect([deep.status, deep.body.error.details.issues[0].path]).toEqual([400, "page"]);
+    expect(deep.text).toContain("nextCursor");
+    expect((await app.get("/tasks?limit=100&page=101")).status).toBe(200);
     const { body } = await app.get("/tasks?batchId=b&limit=10&page=3");
     expect(body.data.pagination).toEqual({
       page: 3,

@@ -4,7 +4,9 @@ import { join } from "node:path";
 
 import { fail, hang, startProvider } from "../support/provider.ts";
 import { outcomes, startAt } from "../support/schedules.ts";
+import { until } from "../support/server.ts";
 
+const POSTPONED = "SELECT seq FROM schedule_runs WHERE attempts > 0 AND owner IS NULL";
 const day = (time: string) => `2026-01-01T${time}Z`;
 
 describe("a run", () => {
@@ -29,6 +31,23 @@ describe("a run", () => {
       "09:00:00 schedule failed",
       "10:00:00 schedule completed",
     ]);
+  });
+
+  test("that cannot be started for now is tried again a second later", async () => {
+    await using app = await startAt(day("08:30:00"));
+    const id = await app.create({ schedule: "@hourly" });
+    const { files } = app.ctx;
+    app.ctx.files = {
+      ...files,
+      read() {
+        throw new Error("the disk is away");
+      },
+    };
+    await app.at(day("09:00:00"));
+    await until(async () => (await app.ctx.client.execute(POSTPONED)).rows.length > 0 || undefined);
+    app.ctx.files = files;
+    await app.at(day("09:00:01"));
+    expect(outcomes(await app.ended(id))).toEqual(["09:00:00 schedule completed"]);
   });
 
   test("whose input file is broken keeps what is wrong with which row", async () => {

@@ -12,7 +12,7 @@ const DAY = 86_400_000;
 const daysAgo = (days: number) => Date.now() - days * DAY;
 
 async function run(app: TestServer, sql: string, ...args: (number | string)[]): Promise<void> {
-  await app.ctx.writer.write({ done: { sql, args } });
+  await app.ctx.client.execute(sql, args);
 }
 
 describe("what is old is removed", () => {

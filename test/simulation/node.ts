@@ -2,6 +2,7 @@ import { drizzle } from "drizzle-orm/libsql";
 
 import { type Config, readConfig } from "../../src/config.ts";
 import type { Context } from "../../src/context.ts";
+import { readsInPlace } from "../../src/db/reads.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import type { Chunks } from "../../src/domain/chunks.ts";
 import { createCallRunner } from "../../src/engine/call-runner.ts";
@@ -74,6 +75,7 @@ export function startNode(options: NodeOptions): Node {
   const clock = createNodeClock(timeline, options.epoch, options.clockFaults);
   const connection = database.connect({ clock, luck: options.luck.fork("network") }, isShared);
   const threads = createThreads(clock, luck, provider.fetchFrom({ index, clock }));
+  const db = drizzle({ client: connection, casing: "snake_case" });
   const ctx = createContext(
     { ...BASE, ...options.config },
     {
@@ -87,7 +89,8 @@ export function startNode(options: NodeOptions): Node {
       resolveHost: async () => ["192.0.2.1"],
     },
     {
-      db: drizzle({ client: connection, casing: "snake_case" }),
+      ...readsInPlace({ client: connection, db }),
+      db,
       client: connection,
       writer: createWriter(connection, clock),
       isExclusive: !isShared,

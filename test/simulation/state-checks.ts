@@ -1,7 +1,7 @@
 import type { Client } from "@libsql/client";
 
 import { rowsOf } from "../../src/db/unit.ts";
-import { COUNTER_DIFFERENCES, type Difference } from "../../src/store/counters.ts";
+import { checkCounters, type Difference } from "../../src/store/counters.ts";
 
 const NEGATIVE = `SELECT id FROM batches
   WHERE min(total, completed, failed, cancelled, running, prompt_tokens, completion_tokens, cost_usd) < 0`;
@@ -10,7 +10,7 @@ const NEGATIVE = `SELECT id FROM batches
 export function createStateChecks(truth: Client, complain: (what: string) => void) {
   return async (): Promise<void> => {
     const [differences, negative] = await Promise.all([
-      truth.execute(COUNTER_DIFFERENCES),
+      truth.execute(checkCounters(-1, Number.MAX_SAFE_INTEGER)),
       truth.execute(NEGATIVE),
     ]);
     for (const { batchId, counter, stored, counted } of rowsOf<Difference>(differences))

@@ -11,10 +11,7 @@ import { type Received, startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
 /** Retries now, and not in five seconds. */
-const ALL_DUE = {
-  sql: "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL",
-  args: [],
-};
+const ALL_DUE = "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL";
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
 
@@ -141,7 +138,7 @@ describe("a delivery", () => {
     const wait = Date.parse(waiting.nextAttemptAt) - Date.parse(waiting.attempts[0].at);
     expect(wait).toBeGreaterThanOrEqual(4500);
     expect(wait).toBeLessThan(6000);
-    await app.ctx.writer.write({ due: ALL_DUE });
+    await app.ctx.client.execute(ALL_DUE);
     await until(() => receiver.received.length === 3 || undefined);
     const ids = receiver.received
       .filter(({ body }) => body.data.taskId === "bad")
@@ -312,7 +309,7 @@ describe("an endpoint", () => {
       await until(
         async () => (await deliveries(app, id))[0]?.attempts.length === attempt || undefined,
       );
-      await app.ctx.writer.write({ due: ALL_DUE });
+      await app.ctx.client.execute(ALL_DUE);
     }
     await until(async () => !(await app.get(`/webhooks/${id}`)).body.data.isActive || undefined);
     expect((await deliveries(app, id))[0]).toMatchObject({ status: "failed", nextAttemptAt: null });

@@ -5,7 +5,7 @@ import { Name } from "../../domain/text.ts";
 import * as service from "../../services/api-keys.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
-import { flag, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { flag, nameOrTime, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import {
   createRouter,
@@ -206,17 +206,11 @@ export const keyRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { keys, total } = await service.listKeys(c.var.ctx, query, toPage(query));
-    const last = keys.at(-1)?.key;
-    const value = query.sort === "name" ? last?.name : last?.createdAt;
+    const keyOf = nameOrTime(query.sort);
     return c.json(
       success(c, {
         keys: keys.map(toBody),
-        pagination: pagination(
-          query,
-          total,
-          keys.length,
-          last && value !== undefined ? [value, last.seq] : undefined,
-        ),
+        pagination: pagination(query, total, keys, ({ key }) => keyOf(key)),
       }),
       200,
     );

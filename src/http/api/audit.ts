@@ -120,11 +120,10 @@ export const auditRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { entries, total } = await listAudit(c.var.ctx, query, toPage(query));
-    const last = entries.at(-1);
     return c.json(
       success(c, {
         entries: entries.map(toBody),
-        pagination: pagination(query, total, entries.length, last && [last.at, last.id]),
+        pagination: pagination(query, total, entries, ({ at, id }) => [at, id]),
       }),
       200,
     );

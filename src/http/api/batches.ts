@@ -11,7 +11,15 @@ import { downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { idempotencyKeyOf } from "../headers.ts";
-import { flag, PAGE_AND_LIMIT, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import {
+  flag,
+  nameOrTime,
+  PAGE_AND_LIMIT,
+  pageQuery,
+  Pagination,
+  pagination,
+  toPage,
+} from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, success, toIso, FreeObject } from "../router.ts";
 import { toBytes } from "../stream.ts";
@@ -183,17 +191,10 @@ export const batchRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { batches, total } = await service.listBatches(c.var.ctx, query, toPage(query));
-    const last = batches.at(-1);
-    const value = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
       success(c, {
         batches: batches.map(toListItem),
-        pagination: pagination(
-          query,
-          total,
-          batches.length,
-          last && value !== undefined ? [value, last.seq] : undefined,
-        ),
+        pagination: pagination(query, total, batches, nameOrTime(query.sort)),
       }),
       200,
     );
@@ -208,17 +209,14 @@ export const batchRoutes = createRouter()
       after: after ? Number(after[0]) : -1,
       status: query.status,
     });
-    const last = tasks.at(-1)?.task;
     return answerResource(c, {
       ...toListItem(batch),
       ...toOutlook(batch, c.var.ctx.live.waitingOf(batch.seq), c.var.ctx.clock.now()),
       tasks: tasks.map(toTaskInBatch),
-      pagination: pagination(
-        query,
-        tasksOf(batch, query.status),
-        tasks.length,
-        last && [last.position ?? 0, last.seq],
-      ),
+      pagination: pagination(query, tasksOf(batch, query.status), tasks, ({ task }) => [
+        task.position ?? 0,
+        task.seq,
+      ]),
     });
   })
   .openapi(results, async (c) => {

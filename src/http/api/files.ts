@@ -6,7 +6,7 @@ import { downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { readUpload } from "../multipart.ts";
-import { pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { nameOrTime, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route, routeByHand } from "../route.ts";
 import { createRouter, done, json, needs, success, successOnly, Time, toIso } from "../router.ts";
 
@@ -115,17 +115,10 @@ const listed = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { files, total } = await service.listFiles(c.var.ctx, toPage(query));
-    const last = files.at(-1);
-    const value = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
       success(c, {
         files: files.map(toBody),
-        pagination: pagination(
-          query,
-          total,
-          files.length,
-          last && value !== undefined ? [value, last.seq] : undefined,
-        ),
+        pagination: pagination(query, total, files, nameOrTime(query.sort)),
       }),
       200,
     );

@@ -7,6 +7,7 @@ import { failures } from "../failures.ts";
 import {
   flag,
   maybe,
+  nameOrTime,
   PAGE_AND_LIMIT,
   pageQuery,
   Pagination,
@@ -202,17 +203,10 @@ export const scheduleRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { schedules, total } = await service.listSchedules(c.var.ctx, query, toPage(query));
-    const last = schedules.at(-1);
-    const key = last && (query.sort === "name" ? last.name : last.createdAt);
     return c.json(
       success(c, {
         tasks: schedules.map(toScheduleBody),
-        pagination: pagination(
-          query,
-          total,
-          schedules.length,
-          last && key !== undefined ? [key, last.seq] : undefined,
-        ),
+        pagination: pagination(query, total, schedules, nameOrTime(query.sort)),
       }),
       200,
     );
@@ -253,14 +247,12 @@ export const scheduleRoutes = createRouter()
   })
   .openapi(runs, async (c) => {
     const query = { ...c.req.valid("query"), sort: "run", order: "desc" as const };
-    const { limit, offset, after } = toPage(query);
-    const page = { limit, offset, before: after?.[1] };
-    const found = await service.listScheduleRuns(c.var.ctx, c.req.valid("param").id, page);
-    const last = found.runs.at(-1)?.run;
+    const { id } = c.req.valid("param");
+    const found = await service.listScheduleRuns(c.var.ctx, id, toPage(query));
     return c.json(
       success(c, {
         runs: found.runs.map(toRunBody),
-        pagination: pagination(query, found.total, found.runs.length, last && [last.seq, last.seq]),
+        pagination: pagination(query, found.total, found.runs, ({ run }) => [run.seq, run.seq]),
       }),
       200,
     );

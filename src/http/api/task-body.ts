@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
-import type { Execution } from "../../db/schema.ts";
+import type { Execution } from "../../db/schema/executions.ts";
 import { readAnswer } from "../../domain/answer.ts";
 import { SERVICE_TIERS } from "../../domain/flex.ts";
 import { fromProviderBody, promptOf } from "../../domain/request.ts";

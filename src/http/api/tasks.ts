@@ -347,11 +347,10 @@ export const taskRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { tasks, total } = await service.listTasks(c.var.ctx, query, toPage(query));
-    const last = tasks.at(-1);
     return c.json(
       success(c, {
         tasks: tasks.map(toListItem),
-        pagination: pagination(query, total, tasks.length, last && [last.sortValue, last.task.seq]),
+        pagination: pagination(query, total, tasks, ({ sortValue, task }) => [sortValue, task.seq]),
       }),
       200,
     );

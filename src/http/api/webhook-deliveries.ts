@@ -132,18 +132,16 @@ export const deliveryRoutes = createRouter()
     const { status, type, since, ...rest } = c.req.valid("query");
     const query = { ...rest, sort: "createdAt", order: "desc" as const };
     const webhook = await getWebhook(ctx, c.req.valid("param").id);
-    const { limit, offset, after } = toPage(query);
     const { deliveries, total } = await service.listDeliveries(
       ctx,
       webhook,
       { status, type, since },
-      { limit, offset, after: after?.[1] },
+      toPage(query),
     );
-    const last = deliveries.at(-1);
     return c.json(
       success(c, {
         deliveries: deliveries.map((delivery) => toDeliveryBody(delivery, webhook)),
-        pagination: pagination(query, total, deliveries.length, last && [last.at, last.seq]),
+        pagination: pagination(query, total, deliveries, ({ at, seq }) => [at, seq]),
       }),
       200,
     );

@@ -209,12 +209,10 @@ export const webhookRoutes = createRouter()
   .openapi(list, async (c) => {
     const query = c.req.valid("query");
     const { webhooks, total } = await service.listWebhooks(c.var.ctx, toPage(query));
-    const last = webhooks.at(-1);
-    const page = pagination(query, total, webhooks.length, last && [last.createdAt, last.seq]);
     return c.json(
       success(c, {
         webhooks: webhooks.map((webhook) => toBody(webhook, c.var.caller)),
-        pagination: page,
+        pagination: pagination(query, total, webhooks, ({ createdAt, seq }) => [createdAt, seq]),
       }),
       200,
     );

@@ -11,7 +11,8 @@ const PAGE = 25;
 export function createDetails({ refresh }) {
   const drawer = byId("drawer");
   let shown;
-  let page = 1;
+  /** Where each page of the tasks up to the one that is shown begins. */
+  let cursors = [""];
   let status = "";
 
   function close() {
@@ -33,7 +34,7 @@ export function createDetails({ refresh }) {
     }
     const next = { kind, id: decodeURIComponent(id) };
     if (shown?.id !== next.id || shown.kind !== kind) {
-      page = 1;
+      cursors = [""];
       status = "";
       frame(next.id, el("p", { class: "quiet" }, "Loading…"));
     }
@@ -76,7 +77,9 @@ export function createDetails({ refresh }) {
 
   async function batch(id) {
     const of = status === "" ? "" : `&status=${status}`;
-    const b = await get(`/batches/${encodeURIComponent(id)}?limit=${PAGE}&page=${page}${of}`);
+    const cursor = cursors.at(-1);
+    const from = cursor === "" ? "" : `&cursor=${cursor}`;
+    const b = await get(`/batches/${encodeURIComponent(id)}?limit=${PAGE}${from}${of}`);
     const { progress, usage, config } = b;
     return {
       title: b.name,
@@ -154,18 +157,19 @@ export function createDetails({ refresh }) {
     );
     select.addEventListener("change", () => {
       status = select.value;
-      page = 1;
+      cursors = [""];
       void update();
     });
     return select;
   }
 
-  function pager({ totalPages }) {
+  function pager({ totalPages, nextCursor }) {
+    const page = cursors.length;
     const go = (name, to, isPossible) => {
       const button = action(
         name,
         async () => {
-          page = to;
+          cursors = to;
           await update();
         },
         { "data-focus": name },
@@ -176,9 +180,9 @@ export function createDetails({ refresh }) {
     return el(
       "p",
       { class: "actions" },
-      go("Earlier", page - 1, page > 1),
+      go("Earlier", cursors.slice(0, -1), page > 1),
       el("span", { class: "quiet" }, totalPages > 1 ? `page ${page} of ${totalPages}` : ""),
-      go("Later", page + 1, page < totalPages),
+      go("Later", [...cursors, nextCursor], nextCursor !== null && page < totalPages),
     );
   }
 

@@ -1,0 +1,164 @@
+import { type InArgs, type InStatement, LibsqlError, type ResultSet } from "@libsql/client";
+
+import type { Clock } from "../lib/clock.ts";
+import { createFifo } from "../lib/fifo.ts";
+import { leaveSignal } from "../lib/leaving.ts";
+import type { StartThread, Thread } from "../lib/thread.ts";
+import { toResultSet } from "./local-client.ts";
+import type { FromReader, ToReader } from "./read-protocol.ts";
+
+/** Reads that wait for their turn; more are refused, and their callers told to come again. */
+const MOST_WAITING = 500;
+/** From the call to its answer. */
+const TIMEOUT_MS = 30_000;
+/** A read that the thread did not survive may be what ended it. */
+const MOST_TRIES = 2;
+const CLOSE_MS = 2000;
+
+export type ReadClient = {
+  execute(statement: InStatement, args?: InArgs): Promise<ResultSet>;
+  /** Ends the thread; what is asked afterwards is refused. */
+  stop(): Promise<void>;
+};
+
+type Read = {
+  sql: string;
+  args: InArgs;
+  tries: number;
+  isOver: boolean;
+  resolve: (result: ResultSet) => void;
+  reject: (error: unknown) => void;
+};
+
+/**
+ * Answers reads from a thread of its own, so that one that takes long keeps nobody waiting but those
+ * that are read here, too. The thread starts with the first read. It is given one at a time:
+ *
+ *   waiting   in line. Left for `running`; rejected where the caller leaves, or it is not answered in time.
+ *   running   in the thread. Where that ends, the read is tried once more in a new one; where it is not
+ *             answered in time, the thread is ended and the read rejected.
+ *
+ * Errors of its own have the code `SQLITE_BUSY`: nothing is wrong with what was asked.
+ */
+export function createReadClient(
+  path: string,
+  startThread: StartThread,
+  clock: Pick<Clock, "setTimeout">,
+  timeoutMs = TIMEOUT_MS,
+): ReadClient {
+  const waiting = createFifo<Read>();
+  let thread: Thread<ToReader> | undefined;
+  let running: { id: number; read: Read } | undefined;
+  let lastId = 0;
+  let isStopped = false;
+  let onClosed: (() => void) | undefined;
+
+  function start(): Thread<ToReader> {
+    const started = startThread<ToReader, FromReader>({
+      onMessage: (message) => {
+        if (started === thread) hear(message);
+      },
+      onDeath: () => {
+        if (started === thread) replace();
+      },
+    });
+    started.post({ kind: "open", path });
+    return started;
+  }
+
+  function hear(message: FromReader): void {
+    if (message.kind === "closed") return onClosed?.();
+    if (running?.id !== message.id) return;
+    const { read } = running;
+    running = undefined;
+    if (message.kind === "rows") read.resolve(toResultSet(message.columns, message.rows));
+    else read.reject(new LibsqlError(message.message, message.code));
+    next();
+  }
+
+  /** The thread is gone, or not to be waited for. */
+  function replace(): void {
+    thread?.end();
+    thread = undefined;
+    const broken = running?.read;
+    running = undefined;
+    onClosed?.();
+    if (broken && !broken.isOver && broken.tries < MOST_TRIES && !isStopped) return begin(broken);
+    broken?.reject(busy("The thread that reads the database ended twice over this"));
+    next();
+  }
+
+  function next(): void {
+    if (running) return;
+    for (let read = waiting.shift(); read; read = waiting.shift())
+      if (!read.isOver) return begin(read);
+  }
+
+  function begin(read: Read): void {
+    read.tries++;
+    running = { id: ++lastId, read };
+    thread ??= start();
+    thread.post({ kind: "read", id: lastId, sql: read.sql, args: read.args });
+  }
+
+  function execute(statement: InStatement, args: InArgs = []): Promise<ResultSet> {
+    const sql = typeof statement === "string" ? statement : statement.sql;
+    const own = typeof statement === "string" ? args : (statement.args ?? []);
+    const signal = leaveSignal();
+    return new Promise((resolve, reject) => {
+      if (isStopped) return reject(busy("The database is being closed"));
+      if (waiting.size() >= MOST_WAITING)
+        return reject(busy(`${MOST_WAITING} reads of the database wait already`));
+      const read: Read = {
+        sql,
+        args: own,
+        tries: 0,
+        isOver: false,
+        resolve: (result) => end(() => resolve(result)),
+        reject: (error) => end(() => reject(error)),
+      };
+      const cancel = clock.setTimeout(() => {
+        read.reject(busy(`The database was not read within ${timeoutMs / 1000} s`));
+        if (running?.read === read) replace();
+      }, timeoutMs);
+      const leave = () => read.reject(signal?.reason);
+      function end(tell: () => void): void {
+        if (read.isOver) return;
+        read.isOver = true;
+        cancel();
+        signal?.removeEventListener("abort", leave);
+        tell();
+      }
+      if (signal?.aborted) return leave();
+      signal?.addEventListener("abort", leave);
+      waiting.push(read);
+      next();
+    });
+  }
+
+  return {
+    execute,
+    async stop() {
+      isStopped = true;
+      for (let read = waiting.shift(); read; read = waiting.shift())
+        read.reject(busy("The database is being closed"));
+      const last = thread;
+      if (!last) return;
+      await new Promise<void>((resolve) => {
+        const cancel = clock.setTimeout(resolve, CLOSE_MS);
+        onClosed = () => {
+          cancel();
+          resolve();
+        };
+        last.post({ kind: "close" });
+      });
+      thread = undefined;
+      last.end();
+      running?.read.reject(busy("The database is being closed"));
+    },
+  };
+}
+
+function busy(message: string): LibsqlError {
+  return new LibsqlError(message, "SQLITE_BUSY");
+}

@@ -1,0 +1,12 @@
+import type { InArgs } from "@libsql/client";
+
+/** What a reading thread is told: first where the database is, then one statement after the other. */
+export type ToReader =
+  | { kind: "open"; path: string }
+  | { kind: "read"; id: number; sql: string; args: InArgs }
+  | { kind: "close" };
+
+export type FromReader =
+  | { kind: "rows"; id: number; columns: string[]; rows: unknown[][] }
+  | { kind: "failed"; id: number; message: string; code: string }
+  | { kind: "closed" };

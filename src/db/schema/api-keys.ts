@@ -1,0 +1,90 @@
+import { sql } from "drizzle-orm";
+import {
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+
+import type { Scope } from "../../domain/scope.ts";
+
+export const apiKeys = sqliteTable(
+  "api_keys",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    name: text().notNull(),
+    /** SHA-256 of the key; the key itself is never stored. */
+    hash: text().notNull().unique(),
+    /** First characters, enough for a person to tell keys apart. */
+    prefix: text().notNull(),
+    scopes: text({ mode: "json" }).$type<Scope[]>().notNull(),
+    origin: text().$type<"environment" | "first-start" | "api">().notNull(),
+    createdAt: integer().notNull(),
+    revokedAt: integer(),
+    expiresAt: integer(),
+    /** To the minute: it is not worth a write at each request. */
+    lastUsedAt: integer(),
+    /** Null: RATE_LIMIT_PER_MINUTE. */
+    rateLimitPerMinute: integer(),
+    monthlyBudgetUsd: real(),
+    /** What the dearest call that it paid for cost; null before the first that cost something. */
+    dearestUsd: real(),
+    /** What a rotation replaced, which is valid for a while yet. */
+    previousHash: text(),
+    previousExpiresAt: integer(),
+  },
+  (t) => [
+    uniqueIndex("api_keys_by_previous_hash")
+      .on(t.previousHash)
+      .where(sql`${t.previousHash} is not null`),
+  ],
+);
+export type ApiKey = typeof apiKeys.$inferSelect;
+
+/** On a shared database: how many requests of a key its processes have taken of a minute's limit. */
+export const rateWindows = sqliteTable(
+  "rate_windows",
+  {
+    apiKey: integer().notNull(),
+    /** Minutes since 1970. */
+    minute: integer().notNull(),
+    used: integer().notNull(),
+    /** What the last one to ask was given of it. */
+    granted: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.apiKey, t.minute] })],
+);
+
+/** What the tasks of each key came to, by UTC month (`2026-01`). Dry runs cost nothing. */
+export const apiKeyUsage = sqliteTable(
+  "api_key_usage",
+  {
+    apiKey: integer().notNull(),
+    month: text().notNull(),
+    tasks: integer().notNull(),
+    promptTokens: integer().notNull(),
+    completionTokens: integer().notNull(),
+    costUsd: real().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.apiKey, t.month] })],
+);
+
+/** What opens an event stream where no header can be sent. */
+export const streamTokens = sqliteTable(
+  "stream_tokens",
+  {
+    /** SHA-256 of the token. */
+    hash: text().primaryKey(),
+    apiKey: integer().notNull(),
+    /** What it gives access to; everything else is refused. */
+    filter: text({ mode: "json" })
+      .$type<{ types?: string[]; taskId?: string; batchId?: string }>()
+      .notNull(),
+    expiresAt: integer().notNull(),
+  },
+  (t) => [index("stream_tokens_by_end").on(t.expiresAt)],
+);

@@ -1,0 +1,85 @@
+import { sql } from "drizzle-orm";
+import { index, integer, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../../domain/batch.ts";
+import type { FinalStatus } from "../../domain/task.ts";
+
+export const batches = sqliteTable(
+  "batches",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    name: text().notNull(),
+    description: text(),
+    status: text().$type<(typeof BATCH_STATUSES)[number] | "ingesting">().notNull(),
+    /** Made by a task that named it; a later POST /batches of the same id fills it in. */
+    isBare: integer({ mode: "boolean" }).notNull().default(false),
+    isDryRun: integer({ mode: "boolean" }).notNull().default(false),
+    apiKey: integer(),
+    inputFile: text(),
+    outputFile: text(),
+    /** Header of the CSV that the batch was made from. */
+    columns: text({ mode: "json" }).$type<string[]>(),
+    config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
+    metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
+    maxConcurrency: integer(),
+    /** Trace context of the request that started it, where traces are told. */
+    trace: text(),
+    /** What it may cost; it is paused when it has cost so much. */
+    maxCostUsd: real(),
+    /** Why it is paused. */
+    pauseReason: text({ mode: "json" }).$type<PauseReason>(),
+    /**
+     * Set while tasks of an earlier run become pending again, a chunk at a time: their statuses. Those
+     * are revived that ended in an earlier generation, so that none is revived twice.
+     */
+    revive: text({ mode: "json" }).$type<FinalStatus[]>(),
+    /** How often it was started again. */
+    generation: integer().notNull().default(0),
+    /** The key that started it, which pays for its runs. */
+    payer: integer(),
+    /** What became of writing `outputFile`; null before the batch ends. */
+    outputStatus: text().$type<OutputStatus>(),
+    outputError: text(),
+    outputAt: integer(),
+    /** Row number of the node that writes it. */
+    outputOwner: integer(),
+    run: integer().notNull().default(0),
+    createdAt: integer().notNull(),
+    updatedAt: integer().notNull(),
+    startedAt: integer(),
+    /** Its tasks that had ended when it was started last, and do not run again. */
+    endedBefore: integer().notNull().default(0),
+    completedAt: integer(),
+    total: integer().notNull().default(0),
+    completed: integer().notNull().default(0),
+    failed: integer().notNull().default(0),
+    cancelled: integer().notNull().default(0),
+    running: integer().notNull().default(0),
+    promptTokens: integer().notNull().default(0),
+    completionTokens: integer().notNull().default(0),
+    costUsd: real().notNull().default(0),
+    /** What its dry run would have cost. */
+    estimatedUsd: real().notNull().default(0),
+    /** Calls whose model has no known price; their cost is in no sum. */
+    unpriced: integer().notNull().default(0),
+    /** What the dearest of its calls cost so far; null before the first that cost something. */
+    dearestUsd: real(),
+    /** Completed tasks whose answers were cut off. */
+    truncated: integer().notNull().default(0),
+  },
+  (t) => [
+    index("batches_by_status").on(t.status, t.createdAt),
+    index("batches_by_time").on(t.createdAt),
+    index("batches_by_name").on(t.name),
+    index("batches_by_output")
+      .on(t.outputStatus)
+      .where(sql`${t.outputStatus} in ('pending', 'writing')`),
+    index("batches_unswept")
+      .on(t.status)
+      .where(
+        sql`(${t.status} = 'cancelled' AND ${t.completedAt} IS NULL) OR ${t.revive} IS NOT NULL`,
+      ),
+  ],
+);
+export type Batch = typeof batches.$inferSelect;

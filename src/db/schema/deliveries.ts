@@ -1,0 +1,50 @@
+import { sql } from "drizzle-orm";
+import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+
+/** An event on its way to an endpoint, and how it went. */
+export const webhookDeliveries = sqliteTable(
+  "webhook_deliveries",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    webhook: integer().notNull(),
+    /** Its id in the log; null for a test. */
+    event: integer(),
+    type: text().notNull(),
+    /** Public ids of what it is about, which decide what may overtake it. */
+    task: text(),
+    batch: text(),
+    body: text().notNull(),
+    /** Trace context of its event, where traces are told. */
+    trace: text(),
+    /** When the event happened. */
+    at: integer().notNull(),
+    /** It is sent again, or for the first time after all, because somebody asked for that. */
+    isReplay: integer({ mode: "boolean" }).notNull().default(false),
+    status: text().$type<"pending" | "delivered" | "failed">().notNull(),
+    attempts: integer().notNull().default(0),
+    /** Set while a failed delivery waits for its next attempt. */
+    nextAt: integer(),
+    lastAttemptAt: integer(),
+    responseStatus: integer(),
+    latencyMs: integer(),
+    error: text(),
+    /** The beginning of the last answer. */
+    snippet: text(),
+    /** All attempts, a JSON array. */
+    log: text(),
+    completedAt: integer(),
+  },
+  (t) => [
+    uniqueIndex("deliveries_once")
+      .on(t.webhook, t.event)
+      .where(sql`${t.event} is not null`),
+    index("deliveries_by_webhook").on(t.webhook, t.seq),
+    index("deliveries_fresh")
+      .on(t.webhook, t.isReplay, t.event)
+      .where(sql`${t.status} = 'pending' and ${t.nextAt} is null`),
+    index("deliveries_due")
+      .on(t.webhook, t.nextAt)
+      .where(sql`${t.nextAt} is not null`),
+  ],
+);
+export type Delivery = typeof webhookDeliveries.$inferSelect;

@@ -1,0 +1,32 @@
+import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+import type { EventType } from "../../domain/event.ts";
+
+/**
+ * The append-only log. Ids grow in commit order, because SQLite has one writer at a time. There are
+ * two or more rows a task, so a row holds only what its reader cannot work out: with all that an
+ * event tells spelled out as JSON, the log alone was a quarter of everything written.
+ */
+export const events = sqliteTable("events", {
+  id: integer().primaryKey({ autoIncrement: true }),
+  at: integer().notNull(),
+  type: text().$type<EventType>().notNull(),
+  /** Public ids, so that an event outlives what it tells of. */
+  task: text(),
+  batch: text(),
+  /** Row number of the task and number of its run: the execution. */
+  taskSeq: integer(),
+  run: integer(),
+  /** What else there is to tell, JSON. */
+  data: text(),
+  /** Trace context of the request that led to it, where traces are told. */
+  trace: text(),
+});
+
+/** One row once the database was put back: how often that was noticed, and between which events it was last. */
+export const timeline = sqliteTable("timeline", {
+  id: integer().primaryKey(),
+  epoch: integer().notNull(),
+  brokenAfter: integer().notNull(),
+  continuedAfter: integer().notNull(),
+});

@@ -1,0 +1,25 @@
+import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+
+/** Uploaded files. Their bytes lie in the files folder, under their ids. */
+export const files = sqliteTable(
+  "files",
+  {
+    seq: integer().primaryKey({ autoIncrement: true }),
+    id: text().notNull().unique(),
+    /** What the client calls it. */
+    name: text().notNull(),
+    bytes: integer().notNull(),
+    sha256: text().notNull(),
+    apiKey: integer(),
+    createdAt: integer().notNull(),
+  },
+  (t) => [index("files_by_time").on(t.createdAt), index("files_by_name").on(t.name)],
+);
+export type StoredFile = typeof files.$inferSelect;
+
+/** Bytes that are kept for an API key: its uploads, and the requests of its tasks. Triggers count them. */
+export const storedBytes = sqliteTable("stored_bytes", {
+  apiKey: integer().primaryKey(),
+  files: integer().notNull().default(0),
+  requests: integer().notNull().default(0),
+});

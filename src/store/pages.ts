@@ -1,0 +1,32 @@
+import { asc, desc, type SQL, sql } from "drizzle-orm";
+import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
+
+/** Which page of a list to read. */
+export type Page<Sort extends string = string> = {
+  sort: Sort;
+  order: "asc" | "desc";
+  limit: number;
+  /** Rows that are passed over, one by one: a page by `after` costs what the first costs. */
+  offset: number;
+  /** Sort value and row number of the row after which the page begins. */
+  after?: [value: number | string, seq: number] | undefined;
+};
+
+/** The condition and the order of a page that is sorted by `column`, and by row number where that is the same. */
+export function keyset(
+  { order, after }: Pick<Page, "order" | "after">,
+  column: SQLiteColumn,
+  seq: SQLiteColumn,
+): { isAfter: SQL | undefined; inOrder: SQL[] } {
+  const direction = order === "asc" ? asc : desc;
+  const beyond = sql.raw(order === "asc" ? ">" : "<");
+  if (column === seq)
+    return {
+      isAfter: after && sql`${seq} ${beyond} ${after[1]}`,
+      inOrder: [direction(seq)],
+    };
+  return {
+    isAfter: after && sql`(${column}, ${seq}) ${beyond} (${after[0]}, ${after[1]})`,
+    inOrder: [direction(column), direction(seq)],
+  };
+}

@@ -1,0 +1,39 @@
+/*
+ * Loaded into a process before everything else: every millisecond it notes how late the event loop comes
+ * to it, and how much CPU time the main thread has used since it was there last, which is no less than
+ * what the longest synchronous stretch between the two has used. At SIGUSR2 it writes what it noted to
+ * `STALLS_FILE` and begins anew. Linux only.
+ */
+import { openSync, readSync, renameSync, writeFileSync } from "node:fs";
+import { isMainThread } from "node:worker_threads";
+
+export type Stalls = { cpuMs: number[]; lateMs: number[] };
+
+const EVERY_MS = 1;
+const file = process.env["STALLS_FILE"];
+
+if (isMainThread && file !== undefined) watch(file);
+
+function watch(file: string): void {
+  const usage = openSync(`/proc/self/task/${process.pid}/schedstat`, "r");
+  const text = Buffer.alloc(64);
+  /** Nanoseconds that the main thread has spent on a processor. */
+  const used = () =>
+    Number.parseInt(text.toString("latin1", 0, readSync(usage, text, 0, 64, 0)), 10);
+  let stalls: Stalls = { cpuMs: [], lateMs: [] };
+  let [cpu, at] = [used(), performance.now()];
+  setInterval(() => {
+    const [cpuNow, now] = [used(), performance.now()];
+    stalls.cpuMs.push((cpuNow - cpu) / 1e6);
+    stalls.lateMs.push(Math.max(0, now - at - EVERY_MS));
+    [cpu, at] = [cpuNow, now];
+  }, EVERY_MS);
+  process.on("SIGUSR2", () => {
+    const noted = stalls;
+    stalls = { cpuMs: [], lateMs: [] };
+    // Whoever waits for the file finds it whole.
+    writeFileSync(`${file}.tmp`, JSON.stringify(noted));
+    renameSync(`${file}.tmp`, file);
+    [cpu, at] = [used(), performance.now()];
+  });
+}

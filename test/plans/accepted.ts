@@ -1,0 +1,82 @@
+/** A step of a plan that reads or sorts a growing table and may. */
+export type Accepted = {
+  /** A part of the statement, its white space folded. */
+  sql: string;
+  /** How the step begins. */
+  step: string;
+  why: string;
+};
+
+/** For several statements that have a reason in common. */
+function each(why: string, accepted: [sql: string, step: string][]): Accepted[] {
+  return accepted.map(([sql, step]) => ({ sql, step, why }));
+}
+
+const SORT = "USE TEMP B-TREE FOR ORDER BY";
+const GROUPS = "USE TEMP B-TREE FOR GROUP BY";
+
+export const ACCEPTED: Accepted[] = [
+  ...each("reads an index in the order that is asked for, and stops at the limit of the page", [
+    ['order by "tasks"."created_at"', "SCAN tasks USING INDEX tasks_by_time"],
+    ['order by "tasks"."id"', "SCAN tasks USING INDEX tasks_id_unique"],
+    ['order by "batches"."created_at"', "SCAN batches USING INDEX batches_by_time"],
+    ['order by "batches"."name"', "SCAN batches USING INDEX batches_by_name"],
+    ['order by "schedules"."created_at"', "SCAN schedules USING INDEX schedules_by_time"],
+    ['order by "schedules"."name"', "SCAN schedules USING INDEX schedules_by_name"],
+    ['order by "audit_log"."at"', "SCAN audit_log USING INDEX audit_by_time"],
+    ['order by "files"."created_at"', "SCAN files USING INDEX files_by_time"],
+    ['order by "files"."name"', "SCAN files USING INDEX files_by_name"],
+  ]),
+  ...each("reads the oldest or latest few rows, by row number", [
+    ["SELECT seq, status FROM tasks ORDER BY seq DESC LIMIT 1", "SCAN tasks"],
+    ["FROM events ORDER BY id DESC LIMIT 1000", "SCAN events"],
+    ["FROM executions ORDER BY rowid DESC LIMIT 2000", "SCAN executions"],
+    ["SELECT 1 FROM tasks LIMIT 1", "SCAN tasks"],
+    ["WITH RECURSIVE lanes(lane, model)", "SCAN queue USING INDEX queue_ready"],
+  ]),
+  ...each("its index holds only what is still to be done", [
+    ["OR revive IS NOT NULL", "SCAN batches USING INDEX batches_unswept"],
+    ["FROM batches WHERE output_status IN", "SCAN batches USING INDEX batches_by_output"],
+    ["count(*) FROM webhook_deliveries WHERE next_at IS NOT NULL", "SCAN webhook_deliveries USING"],
+  ]),
+  ...each("groups or sorts the rows of one claim, one flush or one chunk", [
+    ["FROM json_each(?) r CROSS JOIN queue q", GROUPS],
+    ["FROM queue q CROSS JOIN tasks t ON t.seq = q.task", GROUPS],
+    ["WHERE q.owner = ? AND q.claim = ? ORDER BY", SORT],
+    ["GROUP BY batch) AS moved", GROUPS],
+    ["GROUP BY model, api_key) c", GROUPS],
+    [
+      "WHERE status = 'failed' AND created_at >= ? ORDER BY created_at DESC LIMIT ?",
+      "USE TEMP B-TREE",
+    ],
+  ]),
+  ...each("adds up a day of minutes or a month of hours, in a reading thread", [
+    ["FROM rollups WHERE span = ? AND at >= ?", "USE TEMP B-TREE"],
+  ]),
+  ...each("counts or adds up in a reading thread; each row stands for many tasks, or is small", [
+    ["FROM batches WHERE status <> 'ingesting'", "SCAN batches"],
+    ["SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?", "SCAN batches"],
+    ["SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?", SORT],
+    ['select count(*) from "schedules"', "SCAN schedules"],
+    ["total(is_active) AS active, (SELECT min(next_run)", "SCAN schedules"],
+    ['select count(*) from "audit_log"', "SCAN audit_log"],
+    ['select count(*) from "files"', "SCAN files"],
+    ['select total("bytes")', "SCAN files"],
+    ["NOT IN (SELECT input_file FROM schedules)", "SCAN schedules"],
+  ]),
+  ...each(
+    "an order by which the filter has no index; in a reading thread, and given up after 30 s",
+    [
+      ['where ("tasks"."status" = ?', SORT],
+      ['"batches"."status" <> ?) and "batches"."status" = ?', SORT],
+      ['"tasks"."created_at" < ? and "batches"."status" <> ?) order by "tasks"."id"', SORT],
+    ],
+  ),
+  ...each("reads the queue once, when somebody sets or lifts a cap or a budget", [
+    ["UPDATE queue SET lane = -", "SCAN queue"],
+  ]),
+  ...each("asked once, at the start", [
+    ['FROM "__drizzle_migrations"', "SCAN __drizzle_migrations"],
+    ['FROM "__drizzle_migrations"', SORT],
+  ]),
+];

@@ -1,0 +1,86 @@
+/*
+ * Loaded before every test by `bun test`. It notes each distinct SQL text that the program prepares, and each
+ * function of `src/store` that is called; after the last test `check.ts` judges them.
+ */
+import { afterAll } from "bun:test";
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+
+import Database from "libsql";
+
+import { storeFunctions } from "./store.ts";
+
+export type Recorded = {
+  statements: ReadonlySet<string>;
+  /** Functions of `src/store`, each behind its module's name and a dot. */
+  reached: ReadonlySet<string>;
+};
+
+const statements = new Set<string>();
+const reached = new Set<string>();
+noteStatements((sql) => statements.add(sql));
+noteStoreFunctions((name) => reached.add(name));
+
+afterAll(async () => {
+  const { checkPlans } = await import("./check.ts");
+  const wrong = await checkPlans({ statements, reached }, isWholeSuite());
+  if (wrong.length > 0) throw new Error(wrong.map((what) => `plans: ${what}`).join("\n"));
+});
+
+/** What is reported, and how, has no part in which tests run. */
+const HARMLESS = /^--(timeout(=.*)?|reporter.*|coverage.*|bail.*)$|^\d+$/;
+
+/** Whether all tests run, as far as the command line tells; Bun keeps it to itself. */
+function isWholeSuite(): boolean {
+  try {
+    const args = readFileSync("/proc/self/cmdline", "utf8")
+      .split("\0")
+      .filter((arg) => arg !== "");
+    return args.slice(args.indexOf("test") + 1).every((arg) => HARMLESS.test(arg));
+  } catch {
+    return false;
+  }
+}
+
+/** The local client prepares each text once, so that this costs the suite nothing. */
+function noteStatements(note: (sql: string) => void): void {
+  const { prepare } = Database.prototype;
+  const prepareAndNote = function (this: Database.Database, sql: string) {
+    if (isOfProgram(new Error("stack").stack ?? "")) note(sql);
+    return prepare.call(this, sql);
+  };
+  Object.assign(Database.prototype, { prepare: prepareAndNote });
+}
+
+/** Tests ask the database, too; what they ask is not the program's. */
+function isOfProgram(stack: string): boolean {
+  const caller = stack
+    .split("\n")
+    .find(
+      (line) => /\/(src|test)\//.test(line) && !/local-client\.ts|plans\/record\.ts/.test(line),
+    );
+  return caller === undefined || !caller.includes("/test/");
+}
+
+/** Gives each module of `src/store` a tail that replaces its functions by ones that tell of a call. */
+function noteStoreFunctions(note: (name: string) => void): void {
+  const tell = <F extends (...args: never[]) => unknown>(name: string, inner: F): F =>
+    // What it returns is called, and answers, as the function that it is given.
+    ((...args: never[]) => {
+      note(name);
+      return inner(...args);
+    }) as F;
+  Object.assign(globalThis, { tellOfCall: tell });
+  Bun.plugin({
+    name: "calls of src/store",
+    setup(build) {
+      build.onLoad({ filter: /\/src\/store\/[\w-]+\.ts$/ }, async ({ path }) => {
+        const source = await Bun.file(path).text();
+        const tail = storeFunctions(source).map(
+          (name) => `${name} = tellOfCall("${basename(path, ".ts")}.${name}", ${name});`,
+        );
+        return { loader: "ts", contents: `${source}\n${tail.join(" ")}\n` };
+      });
+    },
+  });
+}
