@@ -13,6 +13,7 @@ import {
 import type { AlertCode } from "../domain/alert.ts";
 import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../domain/batch.ts";
 import type { EventType } from "../domain/event.ts";
+import type { InputFound } from "../domain/input-found.ts";
 import { BUCKETS } from "../domain/latency.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { OverlapPolicy, RunCause, RunError, RunStatus } from "../domain/schedule.ts";
@@ -122,8 +123,10 @@ export const batches = sqliteTable(
     apiKey: integer(),
     inputFile: text(),
     outputFile: text(),
-    /** Header of the CSV that the batch was made from. */
+    /** Header of the table that the batch was made from, as it has it: names may be blank or appear twice. */
     columns: text({ mode: "json" }).$type<string[]>(),
+    /** What was found in the file; null for inline tasks. */
+    input: text({ mode: "json" }).$type<InputFound>(),
     config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
     metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
     maxConcurrency: integer(),
@@ -169,8 +172,9 @@ export const batches = sqliteTable(
     unpriced: integer().notNull().default(0),
     /** What the dearest of its calls cost so far; null before the first that cost something. */
     dearestUsd: real(),
-    /** Completed tasks whose answers were cut off. */
+    /** Completed tasks whose answers were cut off, and those that took the answer of another. */
     truncated: integer().notNull().default(0),
+    cached: integer().notNull().default(0),
   },
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),
@@ -211,8 +215,9 @@ export const tasks = sqliteTable(
     /** The generation of its batch in which it ended last. */
     generation: integer().notNull().default(0),
     attempts: integer().notNull().default(0),
-    /** The answer of the latest execution was cut off. */
+    /** The answer of the latest execution was cut off; it was that of another task. */
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
+    isCached: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
