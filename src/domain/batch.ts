@@ -68,8 +68,9 @@ export type Counters = {
   failed: number;
   cancelled: number;
   running: number;
-  /** Of the completed ones, those whose answers were cut off. */
+  /** Of the completed ones, those whose answers were cut off, and those that took another's answer. */
   truncated: number;
+  cached: number;
 };
 
 /** Total = completed + failed + cancelled + pending + running, by construction. */
@@ -82,6 +83,7 @@ export function progressOf(c: Counters): Counters & { pending: number } {
     pending: c.total - c.completed - c.failed - c.cancelled - c.running,
     running: c.running,
     truncated: c.truncated,
+    cached: c.cached,
   };
 }
 

@@ -26,15 +26,18 @@ const JSON_CELLS = new Set(["messages", "metadata"]);
 /** Labels that other tools put on rows. They are kept in the task's metadata. */
 const LABELS = ["batchId", "corrId"];
 
-/** What is wrong with a header, if anything is. */
-export function headerIssues(header: string[]): string[] {
+/**
+ * What is wrong with a header, if anything is: two columns with one meaning. Other names may appear
+ * twice, or be missing.
+ */
+export function headerIssues(header: readonly string[]): string[] {
   const issues: string[] = [];
   const seen = new Map<string, string>();
-  for (const [i, name] of header.entries()) {
-    const meaning = meaningOf(name) ?? name;
+  for (const name of header) {
+    const meaning = meaningOf(name);
+    if (meaning === undefined) continue;
     const before = seen.get(meaning);
-    if (name.trim() === "") issues.push(`column ${i + 1} has no name`);
-    else if (before === name) issues.push(`column ${JSON.stringify(name)} appears twice`);
+    if (before === name) issues.push(`column ${JSON.stringify(name)} appears twice`);
     else if (before !== undefined)
       issues.push(`columns ${JSON.stringify(before)} and ${JSON.stringify(name)} mean the same`);
     seen.set(meaning, name);
@@ -42,17 +45,42 @@ export function headerIssues(header: string[]): string[] {
   return issues;
 }
 
-function meaningOf(column: string): string | undefined {
+/**
+ * A name for each column that no other has, for templates and for members of JSON: the third column is
+ * `column_3` where it has none, and a second `city` is `city_2`.
+ */
+export function columnNames(header: readonly string[]): string[] {
+  const given = new Set(header);
+  const used = new Set<string>();
+  return header.map((name, i) => {
+    const isBlank = name.trim() === "";
+    const base = isBlank ? `column_${i + 1}` : name;
+    let unique = base;
+    for (let n = 2; used.has(unique) || (unique !== name && given.has(unique)); n++)
+      unique = `${base}_${n}`;
+    used.add(unique);
+    return unique;
+  });
+}
+
+/** What a column or member is for, or `undefined` where it is a variable alone. */
+export function meaningOf(column: string): string | undefined {
   return KNOWN.get(column.trim().toLowerCase().replaceAll("_", ""));
+}
+
+/** The names of columns as templates ask for them, without blanks around them. */
+export function variableNames(header: readonly string[]): string[] {
+  return columnNames(header.map((name) => name.trim()));
 }
 
 /**
  * Reads the cells of a row by the meaning of their columns: `fields` for the task's schema to check,
  * `variables` for templates (every column, under its own name). An empty cell is a field left out.
  */
-export function createRowReader(header: string[]) {
+export function createRowReader(header: readonly string[]) {
+  const names = variableNames(header);
   const known = header.flatMap((name, i) => (meaningOf(name) === undefined ? [] : [{ name, i }]));
-  return (cells: string[]) => {
+  return (cells: readonly string[]) => {
     const fields: Record<string, unknown> = {};
     const issues: CellIssue[] = [];
     for (const { name, i } of known) {
@@ -60,7 +88,7 @@ export function createRowReader(header: string[]) {
       if (issue) issues.push(issue);
     }
     readLabels(fields);
-    const variables = new Map(header.map((name, i) => [name, cells[i] ?? ""]));
+    const variables = new Map(names.map((name, i) => [name, cells[i] ?? ""]));
     return { fields, variables, issues };
   };
 }

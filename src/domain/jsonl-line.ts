@@ -1,10 +1,10 @@
 import { z } from "zod";
 
-import { parseExactOrNone } from "../lib/exact-json.ts";
+import { numberOf, parseExactOrNone, settle } from "../lib/exact-json.ts";
 import { findExcess } from "../lib/json-limits.ts";
 import { namesInOrder } from "../lib/json-names.ts";
-import { isJsonObject, type JsonObject } from "../lib/json.ts";
-import { type CellIssue, readLabels, readField } from "./columns.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { type CellIssue, meaningOf, readLabels, readField } from "./columns.ts";
 import { type Endpoint, PASSED_ON } from "./request.ts";
 
 /** A line as OpenAI's batch files have them; the body goes to the provider as it is. */
@@ -39,11 +39,23 @@ const EndpointPath = z.custom<Endpoint>(
   "must be a path such as /v1/chat/completions",
 );
 
-/** OpenAI's batch input line (https://platform.openai.com/docs/api-reference/batch/request-input). */
+/** Endpoints that Azure's batch files name without `/v1`. */
+const AZURE_PATHS = new Set(["/chat/completions", "/completions", "/embeddings", "/responses"]);
+
+/**
+ * OpenAI's batch input line (https://platform.openai.com/docs/api-reference/batch/request-input). In
+ * Azure's the path has no `/v1` (https://learn.microsoft.com/azure/ai-services/openai/how-to/batch);
+ * Mistral's have neither method nor path (https://docs.mistral.ai/capabilities/batch/).
+ */
 const OpenAiLine = z.object({
-  custom_id: z.string().min(1),
+  custom_id: z.union([z.string().min(1), z.number()]),
   method: z.literal("POST", "must be POST").optional(),
-  url: EndpointPath,
+  url: z
+    .preprocess(
+      (url) => (typeof url === "string" && AZURE_PATHS.has(url) ? `/v1${url}` : url),
+      EndpointPath,
+    )
+    .optional(),
   body: z.record(z.string(), z.unknown()),
 });
 
@@ -52,7 +64,7 @@ const OpenAiLine = z.object({
  * and `body`. Names are matched as those of CSV columns are, and what is no field is a variable.
  */
 export function readJsonlLine(text: string): ReadLine {
-  const value = parseExactOrNone(text, PASSED_ON);
+  const value = parseExactOrNone(text);
   if (!isJsonObject(value)) {
     const message = value === undefined ? "is not valid JSON" : "must be a JSON object";
     return { line: null, names: [], issues: [{ field: "", message }] };
@@ -67,36 +79,59 @@ export function readJsonlLine(text: string): ReadLine {
 }
 
 function readOpenAiLine(value: JsonObject) {
-  const parsed = OpenAiLine.safeParse(value);
+  const parsed = OpenAiLine.safeParse(settle(value, PASSED_ON));
   const body = value["body"];
-  if (parsed.success && isJsonObject(body))
-    return {
-      line: { kind: "provider" as const, endpoint: parsed.data.url, body },
-      issues: [],
-    };
-  const issues = (parsed.error?.issues ?? []).map(({ path, message }) => ({
-    field: path.join("."),
-    message,
-  }));
-  return { line: null, issues };
+  if (!parsed.success || !isJsonObject(body)) {
+    const issues = (parsed.error?.issues ?? []).map(({ path, message }) => ({
+      field: path.join("."),
+      message,
+    }));
+    return { line: null, issues };
+  }
+  const endpoint = parsed.data.url ?? (body["messages"] && "/v1/chat/completions");
+  if (endpoint === undefined) {
+    const message = "must be given where the body has no messages, such as /v1/embeddings";
+    return { line: null, issues: [{ field: "url", message }] };
+  }
+  return { line: { kind: "provider" as const, endpoint: endpoint as Endpoint, body }, issues: [] };
 }
 
 function readTaskLine(value: JsonObject) {
   const fields: Record<string, unknown> = {};
   const issues: CellIssue[] = [];
-  const variables = new Map<string, string>();
+  const variables = variablesOf(value);
   for (const [name, member] of Object.entries(value)) {
-    if (typeof member !== "object") variables.set(name, String(member));
-    if (member === null) continue;
+    const read = readMember(name, member);
+    if (read === null) continue;
     if (FURTHER_FIELDS.has(name)) {
-      fields[name] = member;
+      fields[name] = read;
       continue;
     }
-    const issue = readField(fields, name, member);
+    const issue = readField(fields, name, read);
     if (issue) issues.push(issue);
   }
   readLabels(fields);
   return issues.length > 0
     ? { line: null, issues }
     : { line: { kind: "task" as const, fields, variables }, issues: [] };
+}
+
+/** Fields that are texts, where a number is taken as it is written. */
+const TEXTS = new Set(["id", "idempotencyKey"]);
+
+function readMember(name: string, member: Json): Json {
+  if (PASSED_ON.has(name)) return member;
+  if (TEXTS.has(meaningOf(name) ?? "") && numberOf(member) !== undefined)
+    return JSON.stringify(member);
+  return settle(member, PASSED_ON);
+}
+
+/** What templates see of a line: its plain values, numbers as they are written. */
+function variablesOf(value: JsonObject): ReadonlyMap<string, string> {
+  const variables = new Map<string, string>();
+  for (const [name, member] of Object.entries(value))
+    if (typeof member === "string") variables.set(name, member);
+    else if (typeof member !== "object" || numberOf(member) !== undefined)
+      variables.set(name, JSON.stringify(member));
+  return variables;
 }

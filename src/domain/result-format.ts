@@ -1,7 +1,8 @@
 import { csvLine } from "../lib/csv-line.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
-import { readAnswer } from "./answer.ts";
+import { type Answer, readAnswer } from "./answer.ts";
+import { columnNames } from "./columns.ts";
 import { type Endpoint, fromProviderBody, promptOf } from "./request.ts";
 import { executionId, type TaskStatus } from "./task.ts";
 
@@ -27,6 +28,8 @@ export type ResultSource = {
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
+  /** The model that was called. */
+  calledModel: string | null;
   response: string | null;
   error: string | null;
 };
@@ -44,6 +47,8 @@ export type ResultShape = {
   isDryRun: boolean;
   /** Neutralise cells that a spreadsheet would run as formulas. */
   safe: boolean;
+  /** Begin a CSV with a byte order mark, without which Excel takes UTF-8 for another encoding. */
+  bom: boolean;
 };
 
 /**
@@ -74,13 +79,20 @@ const CSV_COLUMNS = [
   "cost_usd",
   "attempts",
   "execution_id",
+  "finish_reason",
+  "model",
+  "cached",
+  "tool_calls",
+  "refusal",
 ];
 
-function csvWriter({ columns: given, isDryRun, safe }: ResultShape): ResultWriter {
+function csvWriter({ columns: given, isDryRun, safe, bom }: ResultShape): ResultWriter {
   const columns = given ?? INLINE_COLUMNS;
   const added = isDryRun ? [...CSV_COLUMNS, "is_dry_run"] : CSV_COLUMNS;
   return {
-    head: csvLine([...columns, ...added.map((name) => ownName(name, columns))], safe),
+    head:
+      (bom ? "\uFEFF" : "") +
+      csvLine([...columns, ...added.map((name) => ownName(name, columns))], safe),
     rows: (rows) =>
       rows
         .map((row) => {
@@ -98,7 +110,7 @@ function ownName(name: string, taken: { includes(name: string): boolean }): stri
 }
 
 function inputCells(row: ResultSource, columns: string[]): string[] {
-  const input = row.cells === null ? undefined : parseJson(row.cells);
+  const input = row.cells === null ? undefined : parseExactOrNone(row.cells);
   if (Array.isArray(input)) return input.map(String);
   if (isJsonObject(input)) return columns.map((column) => cellOf(input[column]));
   const { prompt, messages } = inlineRequest(row);
@@ -126,30 +138,31 @@ function inlineRequest(row: ResultSource) {
 }
 
 function resultCells(row: ResultSource): (string | number | null)[] {
+  const answer = answerOf(row);
   return [
     row.status,
-    contentOf(row),
+    answer?.content ?? null,
     row.error === null ? null : errorText(row.error),
     row.promptTokens,
     row.completionTokens,
     row.costUsd,
     row.attempts,
     row.run === null ? null : executionId(row.seq, row.run),
+    answer?.finishReason ?? null,
+    answer?.model ?? row.calledModel,
+    row.isCached === null ? null : String(row.isCached === 1),
+    answer?.toolCalls ? JSON.stringify(answer.toolCalls) : null,
+    answer?.refusal ?? null,
   ];
 }
 
-function contentOf(row: ResultSource): string | null {
-  return answerOf(row)?.content ?? null;
-}
-
-function answerOf({ endpoint, response }: ResultSource) {
+function answerOf({ endpoint, response }: ResultSource): Answer | undefined {
   return response === null ? undefined : readAnswer(endpoint, parseJson(response));
 }
 
 /** What the answer took; a reused one took nothing again, and tells what it had taken. */
-function usageOf(row: ResultSource) {
-  const { promptTokens, completionTokens } =
-    (row.isCached ? answerOf(row)?.usage : undefined) ?? row;
+function usageOf(row: ResultSource, answer: Answer | undefined) {
+  const { promptTokens, completionTokens } = (row.isCached ? answer?.usage : undefined) ?? row;
   if (promptTokens === null) return null;
   return { promptTokens, completionTokens, ...(row.isEstimated ? { estimated: true } : {}) };
 }
@@ -161,8 +174,9 @@ function errorText(json: string): string {
 
 /** A result as the text of one JSON object, which begins with the members of the input's row. */
 function jsonLine({ columns }: ResultShape): (row: ResultSource) => string {
+  const members = columns && columnNames(columns);
   return (row) => {
-    const { text, names } = inputMembers(row, columns);
+    const { text, names } = inputMembers(row, members);
     const added = Object.entries(resultMembers(row, names.has("id"))).map(
       ([name, value]) => `${JSON.stringify(nameFor(name, names))}:${JSON.stringify(value)}`,
     );
@@ -192,18 +206,23 @@ function inputMembers(
 }
 
 function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknown> {
+  const answer = answerOf(row);
+  const { finishReason = null, toolCalls = null, refusal = null } = answer ?? {};
   return {
     ...(row.cells === null ? { id: row.id } : hasId ? {} : { taskId: row.id }),
     status: row.status,
-    ...(row.cells === null ? { model: row.model } : {}),
-    result: contentOf(row),
+    model: answer?.model ?? row.calledModel ?? (row.cells === null ? row.model : null),
+    result: answer?.content ?? null,
     error: row.error === null ? null : parseJson(row.error),
-    usage: usageOf(row),
+    finishReason,
+    toolCalls,
+    refusal,
+    usage: usageOf(row, answer),
     costUsd: row.costUsd,
     attempts: row.attempts ?? 0,
     executionId: row.run === null ? null : executionId(row.seq, row.run),
     ...(row.isDryRun ? { isDryRun: true } : {}),
-    ...(row.isCached ? { cached: true } : {}),
+    cached: row.isCached === 1,
     ...(row.cells === null
       ? { metadata: row.metadata === null ? null : (parseExactOrNone(row.metadata) ?? null) }
       : {}),

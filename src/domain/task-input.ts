@@ -1,5 +1,6 @@
 import { z } from "zod";
 
+import { encodingNamed } from "../lib/encoding.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { PRIORITIES } from "./task.ts";
@@ -102,6 +103,31 @@ export const TaskInput = z
   .meta(named("TaskInput"));
 export type TaskInput = z.infer<typeof TaskInput>;
 
+/** How a file is to be read that does not tell it. */
+const CsvOptions = z
+  .strictObject({
+    delimiter: z
+      .string()
+      .regex(/^[^"\r\n\0\uFEFF]$/u, "must be one character, such as ; or a tab")
+      .describe("What separates cells; detected (`,` `;` tab `|`) unless told")
+      .optional(),
+    encoding: z
+      .string()
+      .max(50)
+      .refine((label) => encodingNamed(label) !== undefined, "is not the name of an encoding")
+      .describe(
+        "Such as `windows-1252` or `shift_jis` (WHATWG names); unless told, UTF-8, UTF-16 and " +
+          "Windows-1252 are detected. For JSON files, too. A byte order mark wins",
+      )
+      .optional(),
+    header: z
+      .boolean()
+      .describe("Whether the first row names the columns, else `column_1`, …; true unless told")
+      .optional(),
+  })
+  .meta(named("CsvOptions"));
+export type CsvOptions = z.infer<typeof CsvOptions>;
+
 /** What the tasks of a batch have in common; a task's own fields win. */
 export const BatchConfig = z
   .strictObject({
@@ -118,6 +144,7 @@ export const BatchConfig = z
     serviceTier: RequestFields.serviceTier,
     flexDeadlineMinutes: RequestFields.flexDeadlineMinutes,
     cache: RequestFields.cache,
+    csv: CsvOptions.describe("How `inputFile` is to be read").optional(),
     safeOutput: z
       .boolean()
       .describe("In `outputFile`, neutralise cells that a spreadsheet would run as formulas")

@@ -2,25 +2,33 @@ import { Readable } from "node:stream";
 
 import { CsvError, parse } from "csv-parse";
 
+import type { CsvDialect } from "./csv-sniff.ts";
 import type { FileSystem } from "./file-system.ts";
-import { readUtf8, TextFileError } from "./text-file.ts";
+import { readUtf8, type TextFile, TextFileError } from "./text-file.ts";
 
 /** Longest record that is read, in bytes: a larger one is more likely an unclosed quote than a row. */
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
 
 /**
- * The records of a CSV file (RFC 4180; BOM, CRLF and line breaks in quotes accepted), the header
- * first. Rows may be ragged: counting cells is the reader's affair. Blank lines are passed over.
- * Throws `TextFileError` where the file is no UTF-8 text or its quoting is broken.
+ * The records of a CSV file (RFC 4180, any of CR, LF and CRLF between records, also mixed), the header
+ * first; a BOM and a `sep=` line are passed over. Rows may be ragged, and a blank line is a row of one
+ * empty cell: the caller decides what to do about them. Throws `TextFileError` where the file is not
+ * the text that it should be or its quoting is broken.
  */
-export async function* readCsv(files: FileSystem, path: string): AsyncGenerator<string[]> {
+export async function* readCsv(
+  files: FileSystem,
+  file: TextFile,
+  { delimiter, hasSepLine }: CsvDialect,
+): AsyncGenerator<string[]> {
   const parser = parse({
     bom: true,
+    delimiter,
+    record_delimiter: ["\r\n", "\n", "\r"],
+    from_line: hasSepLine ? 2 : 1,
     relax_column_count: true,
-    skip_empty_lines: true,
     max_record_size: MAX_RECORD_BYTES,
   });
-  const source = Readable.from(readUtf8(files, path));
+  const source = Readable.from(readUtf8(files, file));
   source.on("error", (error) => parser.destroy(error));
   source.pipe(parser);
   try {

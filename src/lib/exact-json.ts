@@ -47,8 +47,8 @@ export function numberOf(value: unknown): number | undefined {
   return exact.isRawJSON(value) ? Number(value.rawJSON) : undefined;
 }
 
-/** Makes plain numbers of those that are not below the names in `within`. */
-function settle(value: Json, within: ReadonlySet<string>): Json {
+/** Makes plain numbers of what `parseExact` kept as it was written, but for those below the names in `within`. */
+export function settle(value: Json, within: ReadonlySet<string>): Json {
   const number = numberOf(value);
   if (number !== undefined) return number;
   if (Array.isArray(value))

@@ -5,40 +5,53 @@ export class TextFileError extends Error {
   override readonly name = "TextFileError";
 }
 
+/** A text file and how its bytes are to be read. */
+export type TextFile = { path: string; encoding: string };
+
 /** What a parser of CSV takes at once: a few milliseconds. */
 const CHUNK_BYTES = 65_536;
 
 /**
- * The bytes of a UTF-8 file in chunks, checked as they pass. Throws `TextFileError` where the file
- * is empty, compressed, UTF-16, binary, or not valid UTF-8, with the offset of the chunk.
+ * The text of a file as chunks of UTF-8, whatever its encoding, checked as it passes. The memory of a
+ * chunk is used again for the next. Throws `TextFileError` where the file is empty or not of that
+ * encoding, with the offset of the chunk.
  */
-export async function* readUtf8(files: FileSystem, path: string): AsyncGenerator<Buffer> {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
+export async function* readUtf8(
+  files: FileSystem,
+  { path, encoding }: TextFile,
+): AsyncGenerator<Buffer> {
+  const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
+  const isUtf8 = decoder.encoding === "utf-8";
   let offset = 0;
   for await (const chunk of files.read(path, CHUNK_BYTES)) {
-    if (offset === 0) refuseOtherFormats(chunk);
-    if (chunk.includes(0)) throw new TextFileError("contains NUL bytes, so it is not a text file");
-    decode(decoder, chunk, offset);
+    const text = decode(decoder, chunk, offset);
+    const bytes = isUtf8 ? chunk : Buffer.from(text);
+    if (bytes.includes(0)) throw new TextFileError("contains NUL bytes, so it is not a text file");
     offset += chunk.length;
-    yield chunk;
+    yield bytes;
   }
   if (offset === 0) throw new TextFileError("is empty");
   decode(decoder, undefined, offset);
 }
 
-function decode(decoder: TextDecoder, chunk: Buffer | undefined, offset: number): void {
-  try {
-    decoder.decode(chunk, { stream: chunk !== undefined });
-  } catch {
-    throw new TextFileError(`is not valid UTF-8 (after byte ${offset}); save it as UTF-8`);
-  }
+/** The beginning of a file as text; a character that is cut off at its end is left out. */
+export async function readTextStart(
+  files: FileSystem,
+  { path, encoding }: TextFile,
+  bytes: number,
+): Promise<{ text: string; isWhole: boolean }> {
+  const start = await files.readStart(path, bytes);
+  const text = new TextDecoder(encoding).decode(start, { stream: true });
+  return { text, isWhole: start.length < bytes };
 }
 
-function refuseOtherFormats(start: Buffer): void {
-  const [a, b] = start;
-  if (a === 0x1f && b === 0x8b) throw new TextFileError("is gzip-compressed; decompress it first");
-  if (a === 0x50 && b === 0x4b)
-    throw new TextFileError("is a ZIP archive or a spreadsheet; export it as CSV");
-  if ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff))
-    throw new TextFileError("is encoded in UTF-16; save it as UTF-8");
+function decode(decoder: TextDecoder, chunk: Buffer | undefined, offset: number): string {
+  try {
+    return decoder.decode(chunk, { stream: chunk !== undefined });
+  } catch {
+    const name = decoder.encoding === "utf-8" ? "UTF-8" : decoder.encoding;
+    throw new TextFileError(
+      `is not valid ${name} (after byte ${offset}); save it as UTF-8, or name its encoding in config.csv.encoding`,
+    );
+  }
 }

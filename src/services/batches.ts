@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { createComposer } from "../domain/compose.ts";
+import type { InputFound } from "../domain/input-found.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId, randomBase32 } from "../lib/ids.ts";
@@ -11,7 +12,8 @@ import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import { type Checked, checkRows, requireDiskSpace, writeRows } from "./ingest.ts";
-import { type BatchInput, openInputFile } from "./input-files.ts";
+import { openInputFile } from "./input-files.ts";
+import type { BatchInput } from "./input-text.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
 import { type PreparedRow, prepareTask, type RowContext, type RowSource } from "./prepare-row.ts";
@@ -73,7 +75,7 @@ export async function createBatch(
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
   const rows = { batchId: id, config, compose, defaultModel, isScoped };
-  const { kind, source, columns } = await openInput(ctx, input, rows);
+  const { kind, source, columns, found } = await openInput(ctx, input, rows);
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   await requireDiskSpace(ctx, checked);
   const batch: NewBatch = {
@@ -85,6 +87,7 @@ export async function createBatch(
     inputFile: input.inputFile ?? null,
     outputFile: input.outputFile ?? null,
     columns: columns(),
+    input: withRows(found(), checked.rows),
     config,
     metadata: input.metadata ?? null,
     maxConcurrency: config.maxConcurrency ?? null,
@@ -148,7 +151,16 @@ async function openInput(
     throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
   if (inputFile !== undefined)
     return { kind: "file", ...(await openInputFile(ctx, inputFile, rows)) };
-  return { kind: "inline", source: () => prepareTasks(rows, tasks ?? []), columns: () => null };
+  return {
+    kind: "inline",
+    source: () => prepareTasks(rows, tasks ?? []),
+    columns: () => null,
+    found: () => null,
+  };
+}
+
+function withRows(found: ReturnType<BatchInput["found"]>, rows: number): InputFound | null {
+  return found && { ...found, rows };
 }
 
 /** One after the other, because templates may make a hundred times of them. */

@@ -51,7 +51,7 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
       ctx,
       path,
       by,
-      streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true }),
+      streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true, bom: false }),
     );
     return null;
   } catch (error) {

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { isAnswerTooLarge } from "../db/refusal.ts";
+import { createInputWriter } from "../domain/input-rows.ts";
 import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { sha256Hex } from "../lib/hash.ts";
@@ -8,11 +9,19 @@ import { listResults, type ResultPage, type ResultRow, sizesOfResults } from "..
 import { readRows } from "../store/rows.ts";
 
 export type ResultOptions = {
-  format: ResultFormat;
+  /** `input`: the rows of the input alone, as `inputFormat` says. */
+  format: ResultFormat | "input";
   status?: TaskStatus | undefined;
   /** Neutralise cells that a spreadsheet would run as formulas. */
   safe: boolean;
+  /** Begin a CSV with a byte order mark. */
+  bom: boolean;
 };
+
+/** In which format the rows of a batch's input are written. */
+export function inputFormat({ input }: Batch): ResultFormat {
+  return input?.format === "csv" ? "csv" : "jsonl";
+}
 
 /** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
 const PAGE_ROWS = 500;
@@ -26,10 +35,13 @@ const MOST_PAGE_BYTES = 4_000_000;
 export async function* streamResults(
   ctx: Context,
   batch: Batch,
-  { format, status, safe }: ResultOptions,
+  { format, status, safe, bom }: ResultOptions,
 ): AsyncGenerator<string> {
   const { columns, isDryRun } = batch;
-  const write = createResultWriter({ format, columns, isDryRun, safe });
+  const write =
+    format === "input"
+      ? createInputWriter(inputFormat(batch) === "csv" ? columns : null, { safe, bom })
+      : createResultWriter({ format, columns, isDryRun, safe, bom });
   yield write.head;
   let isFirst = true;
   for (let after = -1; ;) {
@@ -44,11 +56,14 @@ export async function* streamResults(
 }
 
 /** What changes with the results of a batch, or `null` while it has not ended, when they change all the time. */
-export function resultsTag(batch: Batch, { format, status, safe }: ResultOptions): string | null {
+export function resultsTag(
+  batch: Batch,
+  { format, status, safe, bom }: ResultOptions,
+): string | null {
   const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
   if (completedAt === null) return null;
   const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt];
-  return sha256Hex(JSON.stringify([...state, format, status ?? "", safe])).slice(0, 32);
+  return sha256Hex(JSON.stringify([...state, format, status ?? "", safe, bom])).slice(0, 32);
 }
 
 /** A page of up to `limit` rows: as many as have few enough bytes, and one at least. */

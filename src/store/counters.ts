@@ -1,6 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { StoredStatus } from "../domain/task.ts";
+import { forEachMark, MARKED_COUNTERS } from "./marks.ts";
 import { IS_RUNNING } from "./queue.ts";
 import type { Which } from "./which.ts";
 
@@ -16,12 +17,12 @@ export function countMove(which: Which, to: StoredStatus | "deleted", now: numbe
     `${status} = batches.${status} - moved.${status}${to === status ? " + moved.all_of_them" : ""}`;
   return {
     sql: `UPDATE batches SET ${minus("completed")}, ${minus("failed")}, ${minus("cancelled")},
-            ${minus("running")}, truncated = batches.truncated - moved.truncated, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
+            ${minus("running")} ${forEachMark(({ counter }) => `${counter} = batches.${counter} - moved.${counter}`)}, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
             updated_at = ?
           FROM (SELECT batch, count(*) AS all_of_them,
                        sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,
-                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running,
-                       sum(status = 'completed' AND is_truncated) AS truncated
+                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running
+                       ${forEachMark(({ counter, mark }) => `sum(status = 'completed' AND ${mark}) AS ${counter}`)}
                 FROM tasks WHERE ${which.where} GROUP BY batch) AS moved
           WHERE batches.seq = moved.batch`,
     args: [now, ...which.args],
@@ -60,25 +61,27 @@ export function finishBatches(seqs: string, now: number): Statement[] {
 
 export type Difference = { batchId: string; counter: string; stored: number; counted: number };
 
+const COUNTED = ["total", "completed", "failed", "cancelled", "running", ...MARKED_COUNTERS];
+
 /** Counters that differ from the rows they count, of the batches `b` that meet a condition. */
 const differencesOf = (which: string) => `
   WITH counted AS (
-    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running, b.truncated,
+    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running ${forEachMark(({ counter }) => `b.${counter}`)},
            (SELECT count(*) FROM tasks WHERE batch = b.seq) AS total_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'completed') AS completed_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'failed') AS failed_rows,
-           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows,
-           (SELECT count(*) FROM tasks
-            WHERE batch = b.seq AND status = 'completed' AND is_truncated) AS truncated_rows,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows
+           ${forEachMark(
+             ({ counter, mark }) => `(SELECT count(*) FROM tasks
+               WHERE batch = b.seq AND status = 'completed' AND ${mark}) AS ${counter}_rows`,
+           )},
            (SELECT count(*) FROM queue q JOIN tasks t ON t.seq = q.task
             WHERE t.batch = b.seq AND q.owner IS NOT NULL) AS running_rows
     FROM batches b WHERE b.status <> 'ingesting' AND ${which})
-  SELECT id AS batchId, 'total' AS counter, total AS stored, total_rows AS counted FROM counted WHERE total <> total_rows
-  UNION ALL SELECT id, 'completed', completed, completed_rows FROM counted WHERE completed <> completed_rows
-  UNION ALL SELECT id, 'failed', failed, failed_rows FROM counted WHERE failed <> failed_rows
-  UNION ALL SELECT id, 'cancelled', cancelled, cancelled_rows FROM counted WHERE cancelled <> cancelled_rows
-  UNION ALL SELECT id, 'running', running, running_rows FROM counted WHERE running <> running_rows
-  UNION ALL SELECT id, 'truncated', truncated, truncated_rows FROM counted WHERE truncated <> truncated_rows`;
+  ${COUNTED.map(
+    (counter) => `SELECT id AS batchId, '${counter}' AS counter, ${counter} AS stored,
+      ${counter}_rows AS counted FROM counted WHERE ${counter} <> ${counter}_rows`,
+  ).join("\n  UNION ALL ")}`;
 
 /** The row numbers of up to `limit` batches after one, in their order. */
 export function batchesAfter(seq: number, limit: number): Statement<{ seq: number }> {

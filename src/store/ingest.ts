@@ -1,9 +1,11 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import type { InputFound } from "../domain/input-found.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
 import { laneOfTask } from "./flex.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
+import { forEachMark } from "./marks.ts";
 import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
 import { laneOfSingle } from "./room.ts";
@@ -26,6 +28,7 @@ export type NewBatch = {
   inputFile: string | null;
   outputFile: string | null;
   columns: string[] | null;
+  input: InputFound | null;
   config: object;
   metadata: object | null;
   maxConcurrency: number | null;
@@ -58,8 +61,8 @@ export type NewRow = {
 export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
-            config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+            input, config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -68,6 +71,7 @@ export function openDraft(batch: NewBatch): Statement {
       batch.inputFile,
       batch.outputFile,
       batch.columns && JSON.stringify(batch.columns),
+      batch.input && JSON.stringify(batch.input),
       JSON.stringify(batch.config),
       batch.metadata && JSON.stringify(batch.metadata),
       batch.maxConcurrency,
@@ -174,9 +178,11 @@ export function publishDraft(
     published: {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
-              cancelled = ${countOf("cancelled")}, updated_at = created_at,
-              truncated = (SELECT count(*) FROM tasks t WHERE t.batch = batches.seq
-                           AND t.status = 'completed' AND t.is_truncated)
+              cancelled = ${countOf("cancelled")}, updated_at = created_at
+              ${forEachMark(
+                ({ counter, mark }) => `${counter} = (SELECT count(*) FROM tasks t
+                  WHERE t.batch = batches.seq AND t.status = 'completed' AND t.${mark})`,
+              )}
             WHERE ${which.where} RETURNING total`,
       args: [batch.id, ...which.args],
     },

@@ -25,6 +25,7 @@ export type ResultRow = {
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
+  calledModel: string | null;
   response: string | null;
   error: string | null;
 };
@@ -67,7 +68,8 @@ export function listResults(
                  CASE WHEN i.cells IS NULL THEN i.metadata END AS metadata,
                  e.run, e.attempts, e.is_dry_run AS isDryRun, e.is_cached AS isCached, e.is_estimated AS isEstimated,
                  e.prompt_tokens AS promptTokens,
-                 e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.response, e.error
+                 e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.model AS calledModel,
+                 e.response, e.error
           FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
             LEFT JOIN executions e
               ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'

@@ -6,6 +6,7 @@ import { ENDED } from "./ended.ts";
 import { LEAVES_FLEX } from "./flex.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
+import { forEachMark } from "./marks.ts";
 import { addEnded, type Tally } from "./rollups.ts";
 import { overValues } from "./values.ts";
 
@@ -63,11 +64,12 @@ export function settle(
   return [
     ...insertExecutions(finals, owner),
     {
-      sql: `UPDATE tasks SET status = ended.status, run = ended.run, attempts = ended.attempts,
-              is_truncated = ended.is_truncated,
+      sql: `UPDATE tasks SET status = ended.status, run = ended.run, attempts = ended.attempts
+              ${forEachMark(({ mark }) => `${mark} = ended.${mark}`)},
               started_at = ended.started_at, completed_at = ended.completed_at,
               updated_at = ended.completed_at, generation = ${GENERATION_OF_BATCH}
-            FROM (SELECT e.task, e.run, e.status, e.attempts, e.started_at, e.completed_at, e.is_truncated
+            FROM (SELECT e.task, e.run, e.status, e.attempts, e.started_at, e.completed_at
+                    ${forEachMark(({ mark }) => `e.${mark}`)}
                   FROM ${ENDED}) ended
             WHERE tasks.seq = ended.task`,
       args: ended,
@@ -92,7 +94,7 @@ export function settle(
               estimated_usd = batches.estimated_usd + ended.estimated_usd,
               unpriced = batches.unpriced + iif(batches.is_dry_run, ended.unpriced_in_all, ended.unpriced),
               dearest_usd = nullif(max(coalesce(batches.dearest_usd, 0), ended.dearest_usd), 0),
-              truncated = batches.truncated + ended.truncated, updated_at = ?
+              updated_at = ? ${forEachMark(({ counter }) => `${counter} = batches.${counter} + ended.${counter}`)}
             FROM (SELECT t.batch, count(*) AS calls, sum(e.status = 'completed') AS completed,
                          total(e.prompt_tokens) AS prompt_tokens,
                          total(e.completion_tokens) AS completion_tokens,
@@ -100,8 +102,8 @@ export function settle(
                          total(iif(e.is_dry_run, e.cost_usd, 0)) AS estimated_usd,
                          sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced_in_all,
                          sum(NOT e.is_dry_run AND e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced,
-                         max(iif(e.is_dry_run, 0, coalesce(e.cost_usd, 0))) AS dearest_usd,
-                         sum(e.status = 'completed' AND e.is_truncated) AS truncated
+                         max(iif(e.is_dry_run, 0, coalesce(e.cost_usd, 0))) AS dearest_usd
+                         ${forEachMark(({ counter, mark }) => `sum(e.status = 'completed' AND e.${mark}) AS ${counter}`)}
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
             WHERE batches.seq = ended.batch`,
       args: [now, ...ended],

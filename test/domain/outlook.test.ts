@@ -2,7 +2,14 @@ import { expect, test } from "bun:test";
 
 import { estimateCompletion } from "../../src/domain/outlook.ts";
 
-const running = { status: "running", total: 1000, cancelled: 0, running: 0, truncated: 0 };
+const running = {
+  status: "running",
+  total: 1000,
+  cancelled: 0,
+  running: 0,
+  truncated: 0,
+  cached: 0,
+};
 
 test("a batch that was started again is judged by what it has done since", () => {
   const again = { ...running, completed: 910, failed: 0, startedAt: 0, endedBefore: 900 };

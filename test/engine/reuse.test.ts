@@ -224,8 +224,14 @@ describe("config.cache", () => {
     expect(row.usage).toEqual({ promptTokens: 10, completionTokens: 5 });
     const [head, cells] = (await app.get("/batches/b/results?format=csv")).text.split("\n");
     expect(head).toEndWith(
-      "status,result,error,prompt_tokens,completion_tokens,cost_usd,attempts,execution_id",
+      "attempts,execution_id,finish_reason,task_model,cached,tool_calls,refusal",
     );
     expect(cells).toContain("completed,re: x,,,,0,1,exec-");
+    expect(cells).toEndWith(",stop,gpt-4,true,,");
+    expect((await app.get("/batches/b")).body.data.progress).toMatchObject({
+      completed: 1,
+      cached: 1,
+    });
+    expect(await app.differences()).toEqual([]);
   });
 });

@@ -177,7 +177,7 @@ describe("a dry run", () => {
     expect((await app.finished("b")).isDryRun).toBe(true);
     expect(provider.requests).toEqual([]);
     const csv = (await app.get("/batches/b/results")).text.split("\n");
-    expect(csv[0]).toEndWith(",execution_id,is_dry_run");
+    expect(csv[0]).toEndWith(",refusal,is_dry_run");
     expect(csv[1]).toEndWith(",true");
     const line = (await app.get("/batches/b/results?format=jsonl")).text.split("\n")[0] ?? "";
     expect(JSON.parse(line).isDryRun).toBe(true);
@@ -185,7 +185,7 @@ describe("a dry run", () => {
     const real = await app.finished("b");
     expect(real).toMatchObject({ isDryRun: false, progress: { completed: 3 } });
     expect(provider.requests.length).toBe(3);
-    expect((await app.get("/batches/b/results")).text.split("\n")[0]).toEndWith(",execution_id");
+    expect((await app.get("/batches/b/results")).text.split("\n")[0]).toEndWith(",refusal");
     expect((await app.post("/batches/b/execute")).body.error.code).toBe("BATCH_FINISHED");
     expect(await app.differences()).toEqual([]);
   });

@@ -58,11 +58,17 @@ const table = fc.uniqueArray(name, { minLength: 1, maxLength: 5 }).chain((names)
 );
 
 /** As another program would write it: everything quoted, CRLF between records. */
-function writeCsv(records: string[][]): string {
+function writeCsv(records: string[][], delimiter = ",", lineEnd = "\r\n"): string {
   return records
-    .map((record) => record.map((text) => `"${text.replaceAll('"', '""')}"`).join(","))
-    .join("\r\n");
+    .map((record) => record.map((text) => `"${text.replaceAll('"', '""')}"`).join(delimiter))
+    .join(lineEnd);
 }
+
+const ENCODINGS = {
+  "utf-8": (text: string) => Buffer.from(text),
+  "utf-16le": (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le"),
+  "utf-16be": (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le").swap16(),
+};
 
 /** Makes a batch of a file, runs it, and returns its results. */
 async function run(app: TestServer, file: string, format: string): Promise<string> {
@@ -91,6 +97,63 @@ test("a CSV comes back with every cell as it was, and so it does by way of JSONL
       expect(back.map((record) => record.slice(0, header.length))).toEqual([header, ...records]);
     }),
     { numRuns: 40, interruptAfterTimeLimit: 20_000 },
+  );
+}, 60_000);
+
+test("a CSV comes back whatever its delimiter, its line ends, its encoding, and names that are missing or twice", async () => {
+  await using app = await startServer();
+  const header = fc.array(fc.constantFrom("", "a", "b", "column_1", "a_2", " a"), { maxLength: 4 });
+  const style = fc.record({
+    delimiter: fc.constantFrom(",", ";", "\t", "|"),
+    lineEnd: fc.constantFrom("\n", "\r\n", "\r"),
+    encoding: fc.constantFrom(...(Object.keys(ENCODINGS) as (keyof typeof ENCODINGS)[])),
+  });
+  const input = header.chain((names) =>
+    fc.tuple(
+      fc.constant<string[]>([...names, "prompt"]),
+      fc.array(fc.array(cell, { minLength: names.length, maxLength: names.length }), {
+        minLength: 1,
+        maxLength: 4,
+      }),
+    ),
+  );
+  await fc.assert(
+    fc.asyncProperty(input, style, async ([header, rows], { delimiter, lineEnd, encoding }) => {
+      const records = [header, ...rows.map((row) => [...row, "say something"])];
+      const text = writeCsv(records, delimiter, lineEnd);
+      writeFileSync(join(app.filesDir, "in.csv"), ENCODINGS[encoding](text));
+      const csv: string[][] = parse(await run(app, "in.csv", "csv"));
+      expect(csv.map((record) => record.slice(0, header.length))).toEqual(records);
+      const json: Json[] = JSON.parse(await run(app, "in.csv", "json"));
+      expect(json.map((row) => Object.values(row).slice(0, header.length))).toEqual(
+        records.slice(1),
+      );
+    }),
+    { numRuns: 30, interruptAfterTimeLimit: 10_000 },
+  );
+}, 60_000);
+
+test("an array of JSON objects comes back as JSONL with every member as it was", async () => {
+  await using app = await startServer();
+  const member = fc.jsonValue({ maxDepth: 3, stringUnit: "binary" });
+  const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(object, { minLength: 1, maxLength: 5 }),
+      fc.constantFrom(undefined, 1, "\t"),
+      async (objects, indent) => {
+        const given = objects.map((one) => ({ prompt: "hi", ...one }));
+        writeFileSync(join(app.filesDir, "in.json"), JSON.stringify(given, undefined, indent));
+        const lines = (await run(app, "in.json", "jsonl")).trimEnd().split("\n");
+        for (const [i, line] of lines.entries()) {
+          const value: Json = JSON.parse(line);
+          expect(value.status).toBe("completed");
+          expect(value).toMatchObject(JSON.parse(JSON.stringify(given[i])));
+        }
+        expect(lines).toHaveLength(given.length);
+      },
+    ),
+    { numRuns: 30, interruptAfterTimeLimit: 10_000 },
   );
 }, 60_000);
 

@@ -43,6 +43,7 @@ const draft: NewBatch = {
   inputFile: null,
   outputFile: null,
   columns: null,
+  input: null,
   config: {},
   metadata: null,
   maxConcurrency: null,

@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import { index, integer, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../../domain/batch.ts";
+import type { InputFound } from "../../domain/input-found.ts";
 import type { FinalStatus } from "../../domain/task.ts";
 
 export const batches = sqliteTable(
@@ -18,8 +19,10 @@ export const batches = sqliteTable(
     apiKey: integer(),
     inputFile: text(),
     outputFile: text(),
-    /** Header of the CSV that the batch was made from. */
+    /** Header of the table that the batch was made from, as it has it: names may be blank or appear twice. */
     columns: text({ mode: "json" }).$type<string[]>(),
+    /** What was found in the file; null for inline tasks. */
+    input: text({ mode: "json" }).$type<InputFound>(),
     config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
     metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
     maxConcurrency: integer(),
@@ -65,8 +68,9 @@ export const batches = sqliteTable(
     unpriced: integer().notNull().default(0),
     /** What the dearest of its calls cost so far; null before the first that cost something. */
     dearestUsd: real(),
-    /** Completed tasks whose answers were cut off. */
+    /** Completed tasks whose answers were cut off, and those that took the answer of another. */
     truncated: integer().notNull().default(0),
+    cached: integer().notNull().default(0),
   },
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),

@@ -36,8 +36,9 @@ export const tasks = sqliteTable(
     /** The generation of its batch in which it ended last. */
     generation: integer().notNull().default(0),
     attempts: integer().notNull().default(0),
-    /** The answer of the latest execution was cut off. */
+    /** The answer of the latest execution was cut off; it was that of another task. */
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
+    isCached: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
@@ -54,6 +55,9 @@ export const tasks = sqliteTable(
     index("tasks_truncated")
       .on(t.batch)
       .where(sql`${t.isTruncated}`),
+    index("tasks_cached")
+      .on(t.batch)
+      .where(sql`${t.isCached}`),
   ],
 );
 export type Task = typeof tasks.$inferSelect;

@@ -9,6 +9,7 @@ import {
   OUTPUT_STATUSES,
   progressOf,
 } from "../../domain/batch.ts";
+import { INPUT_FORMATS } from "../../domain/input-found.ts";
 import { estimateCompletion } from "../../domain/outlook.ts";
 import { executionId, isFinal } from "../../domain/task.ts";
 import { parseJson } from "../../lib/json.ts";
@@ -18,6 +19,24 @@ import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums } from "../rout
 import { TaskError, TaskStatusName, toError } from "./task-body.ts";
 
 export const BatchStatusName = z.enum(BATCH_STATUSES).openapi("BatchStatus");
+
+const Input = z
+  .object({
+    format: z.enum(INPUT_FORMATS),
+    delimiter: z.string().nullable(),
+    encoding: z.string().nullable(),
+    columns: z.array(z.string()).openapi({
+      description:
+        "As templates and JSON results name them: a column without a name is `column_3`, a second `city` is `city_2`",
+    }),
+    rows: z.number().int(),
+    skipped: z.number().int().openapi({
+      description: "Rows that are blank or hold only delimiters; they are no tasks",
+    }),
+  })
+  .openapi("BatchInput", {
+    description: "What was found in `inputFile`, and how it was read; null for inline tasks",
+  });
 
 export const CreatedBatch = z
   .object({
@@ -38,6 +57,9 @@ const Progress = z
     running: z.number().int(),
     truncated: z.number().int().openapi({
       description: "Of the completed ones, those whose answers were cut off (`finishReason`)",
+    }),
+    cached: z.number().int().openapi({
+      description: "Of the completed ones, those that took the answer to an identical request",
     }),
   })
   .openapi("BatchProgress", {
@@ -71,6 +93,7 @@ export const BatchListItem = z
     config: FreeObject,
     metadata: orNull(FreeObject),
     inputFile: z.string().nullable(),
+    input: orNull(Input),
     outputFile: z.string().nullable(),
     output: orNull(Output),
     pauseReason: orNull(PauseReason),
@@ -118,6 +141,7 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     config: batch.config,
     metadata: batch.metadata,
     inputFile: batch.inputFile,
+    input: batch.input,
     outputFile: batch.outputFile,
     output: batch.outputStatus && { status: batch.outputStatus, error: batch.outputError },
     pauseReason: batch.pauseReason,

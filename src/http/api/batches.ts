@@ -5,7 +5,7 @@ import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-in
 import { Description, FilePath, Name } from "../../domain/text.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
-import { resultsTag, streamResults } from "../../services/results.ts";
+import { inputFormat, resultsTag, streamResults } from "../../services/results.ts";
 import { tasksOf } from "../../store/stock.ts";
 import { downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
@@ -70,7 +70,7 @@ const create = route({
   tags: ["batches"],
   summary: "Create a batch",
   description:
-    "From `tasks`, or from a CSV (`inputFile`) whose columns `id, prompt, messages, model, temperature, " +
+    "From `tasks`, or from a table (`inputFile`: CSV, JSONL, or a JSON array of objects) whose columns `id, prompt, messages, model, temperature, " +
     "maxTokens, metadata, batch_id, corr_id, idempotency_key` mean what they say; all others are " +
     "variables for `{{column}}` in `config.promptTemplate` and `config.systemPrompt`. A batch is " +
     "created whole or not at all.",
@@ -143,14 +143,18 @@ const results = route({
   summary: "Download what the tasks of a batch came to, in input order",
   description:
     "While the batch runs, too. The CSV has the columns of the input and then `status, result, error, " +
-    "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id`.",
+    "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id, finish_reason, model, cached, " +
+    "tool_calls, refusal`. `format=input` gives the rows of the input alone, to be sent again, for instance " +
+    "with `status=failed`: a CSV of a table, JSONL of other inputs. Their ids and idempotency keys, which " +
+    "are taken, are in `original_id` and `original_idempotency_key`.",
   ...needs("read"),
   request: {
     params: BatchParams,
     query: z.strictObject({
-      format: z.enum(RESULT_FORMATS).default("csv"),
+      format: z.enum([...RESULT_FORMATS, "input"]).default("csv"),
       status: TaskStatusName.optional(),
       safe: flag("Neutralise cells that a spreadsheet would run as formulas"),
+      bom: flag("Begin a CSV with a byte order mark, by which Excel knows that it is UTF-8"),
     }),
   },
   responses: {
@@ -220,12 +224,14 @@ export const batchRoutes = createRouter()
     });
   })
   .openapi(results, async (c) => {
-    const { format, status, safe } = c.req.valid("query");
+    const options = c.req.valid("query");
     const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
+    const format = options.format === "input" ? inputFormat(batch) : options.format;
+    const part = options.format === "input" ? "-input" : "";
     return sendDownload(c, {
-      name: `${batch.id.replaceAll(":", "_")}.${format}`,
+      name: `${batch.id.replaceAll(":", "_")}${part}.${format}`,
       type: CONTENT_TYPES[format],
-      tag: resultsTag(batch, { format, status, safe }),
-      content: { read: () => toBytes(streamResults(c.var.ctx, batch, { format, status, safe })) },
+      tag: resultsTag(batch, options),
+      content: { read: () => toBytes(streamResults(c.var.ctx, batch, options)) },
     });
   });

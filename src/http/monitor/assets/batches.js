@@ -230,12 +230,16 @@ export function buttonsOf(batch, refresh) {
   }
   if (batch.status !== "pending")
     buttons.push(
-      action("Download", () => download(`${path}/results?format=csv`, `${batch.id}-results.csv`), {
-        "aria-label": `Download the results of ${batch.name}`,
-      }),
+      action(
+        "Download",
+        () => download(`${path}/results?format=csv&bom=true`, `${batch.id}-results.csv`),
+        {
+          "aria-label": `Download the results of ${batch.name}`,
+        },
+      ),
       action(
         "For spreadsheets",
-        () => download(`${path}/results?format=csv&safe=true`, `${batch.id}-results.csv`),
+        () => download(`${path}/results?format=csv&bom=true&safe=true`, `${batch.id}-results.csv`),
         {
           "aria-label": `For spreadsheets: the results of ${batch.name}, none of which runs as a formula`,
         },

@@ -1,0 +1,70 @@
+import { csvLine } from "../lib/csv-line.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { meaningOf } from "./columns.ts";
+import { fromProviderBody } from "./request.ts";
+import type { ResultSource, ResultWriter } from "./result-format.ts";
+
+/*
+ * Rows of a batch's input as they were, to be sent again: a CSV for a table, JSONL for anything else.
+ * Ids and idempotency keys belong to the tasks that were made of them; so that the rows are not refused,
+ * they are variables in the new file: `original_id`.
+ */
+
+/** What is taken already, so that no other row can have it. */
+const TAKEN = new Set(["id", "idempotencyKey"]);
+
+/** How the rows of a batch are written whose file had these columns; `null` for JSON and inline tasks. */
+export function createInputWriter(
+  columns: string[] | null,
+  { safe, bom }: { safe: boolean; bom: boolean },
+): ResultWriter {
+  if (columns === null)
+    return { head: "", rows: (rows) => rows.map((row) => `${toLine(row)}\n`).join(""), foot: "" };
+  return {
+    head: (bom ? "\uFEFF" : "") + csvLine(renamed(columns), safe),
+    rows: (rows) => rows.map((row) => csvLine(cellsOf(row, columns.length), safe)).join(""),
+    foot: "",
+  };
+}
+
+function renamed(names: readonly string[]): string[] {
+  return names.map((name) => (TAKEN.has(meaningOf(name) ?? "") ? unused(name, names) : name));
+}
+
+function unused(name: string, names: readonly string[]): string {
+  const other = `original_${name.trim()}`;
+  return names.includes(other) ? unused(other, names) : other;
+}
+
+/** A task that joined a bare batch has no cells. */
+function cellsOf({ cells }: ResultSource, count: number): string[] {
+  const input = parseExactOrNone(cells ?? "[]");
+  return Array.isArray(input) ? input.map(String) : Array.from({ length: count }, () => "");
+}
+
+function toLine(row: ResultSource): string {
+  const input = row.cells === null ? inlineTask(row) : parseExactOrNone(row.cells);
+  if (!isJsonObject(input) || ("custom_id" in input && "body" in input)) return row.cells ?? "";
+  const names = Object.keys(input);
+  const values: Json[] = Object.values(input);
+  return `{${renamed(names)
+    .map((name, i) => `${JSON.stringify(name)}:${JSON.stringify(values[i])}`)
+    .join(",")}}`;
+}
+
+/** An inline task as a line of JSONL, templates filled in. */
+function inlineTask(row: ResultSource): JsonObject {
+  const body = parseExactOrNone(row.body ?? "{}");
+  const { messages, model, temperature, maxTokens, parameters } = fromProviderBody(
+    row.endpoint,
+    isJsonObject(body) ? body : {},
+  );
+  const metadata = parseExactOrNone(row.metadata ?? "null") ?? null;
+  const given = { id: row.id, messages, model, temperature, maxTokens, metadata };
+  const kept = Object.entries(given).filter(([, value]) => value !== null);
+  return {
+    ...(Object.fromEntries(kept) as JsonObject),
+    ...(Object.keys(parameters).length > 0 ? { parameters } : {}),
+  };
+}

@@ -1,0 +1,101 @@
+import type { FileSystem } from "./file-system.ts";
+import type { Line } from "./jsonl.ts";
+import { readUtf8, type TextFile, TextFileError } from "./text-file.ts";
+
+/** Longest element that is read, in bytes. */
+const MAX_ELEMENT_BYTES = 16 * 1024 * 1024;
+
+const [QUOTE, BACKSLASH, COMMA] = [0x22, 0x5c, 0x2c];
+const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x7d];
+const SPACE = 0x20;
+
+/**
+ * The elements of a file that is one JSON array, each as its text on one line, numbered from 1. They
+ * are found by their brackets and quotes alone; whether they are valid is for the caller to see.
+ * Throws `TextFileError` where the array has no end, something follows it, or an element is too long.
+ */
+export async function* readJsonArray(files: FileSystem, file: TextFile): AsyncGenerator<Line> {
+  const scanner = new ArrayScanner();
+  for await (const chunk of readUtf8(files, file)) yield* scanner.take(chunk);
+  scanner.end();
+}
+
+/** Takes an array piece by piece and gives the elements that are whole. */
+class ArrayScanner {
+  #state: "before" | "within" | "after" = "before";
+  /** Of the element that is being read: its bytes, each run of blanks outside of texts as one space. */
+  #bytes = Buffer.alloc(65_536);
+  #length = 0;
+  #depth = 0;
+  #isText = false;
+  #isEscaped = false;
+  #number = 0;
+
+  *take(chunk: Buffer): Generator<Line> {
+    for (const byte of chunk) {
+      if (this.#isText) {
+        this.#keep(byte);
+        if (this.#isEscaped) this.#isEscaped = false;
+        else if (byte === BACKSLASH) this.#isEscaped = true;
+        else if (byte === QUOTE) this.#isText = false;
+      } else if (this.#state !== "within") {
+        this.#outside(byte);
+      } else if (byte === CLOSE_LIST && this.#depth === 0) {
+        this.#state = "after";
+        if (this.#number > 0 || this.#isFilled) yield this.#element();
+      } else if (byte === COMMA && this.#depth === 0) {
+        yield this.#element();
+      } else this.#inside(byte);
+    }
+  }
+
+  end(): void {
+    if (this.#state === "before") throw new TextFileError("is no JSON array");
+    if (this.#state === "within")
+      throw new TextFileError(
+        `is a JSON array that is cut off: after element ${this.#number} the closing ] is missing`,
+      );
+  }
+
+  #outside(byte: number): void {
+    if (this.#state === "before" && byte === OPEN_LIST) this.#state = "within";
+    // A byte order mark is EF BB BF.
+    else if (byte > SPACE && (this.#state === "after" || byte < 0x80))
+      throw new TextFileError(
+        this.#state === "after"
+          ? `has text behind the JSON array, which ends after element ${this.#number}`
+          : "is no JSON array",
+      );
+  }
+
+  #inside(byte: number): void {
+    if (byte === OPEN_LIST || byte === OPEN_OBJECT) this.#depth++;
+    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) this.#depth--;
+    else if (byte === QUOTE) this.#isText = true;
+    if (byte > SPACE) this.#keep(byte);
+    else if (this.#length > 0 && this.#bytes[this.#length - 1] !== SPACE) this.#keep(SPACE);
+  }
+
+  #keep(byte: number): void {
+    if (this.#length === this.#bytes.length) {
+      if (this.#length >= MAX_ELEMENT_BYTES)
+        throw new TextFileError(
+          `has an element of more than ${MAX_ELEMENT_BYTES / 1024 / 1024} MiB (element ${this.#number + 1})`,
+        );
+      const larger = Buffer.alloc(this.#length * 2);
+      this.#bytes.copy(larger);
+      this.#bytes = larger;
+    }
+    this.#bytes[this.#length++] = byte;
+  }
+
+  get #isFilled(): boolean {
+    return this.#length > 0;
+  }
+
+  #element(): Line {
+    const text = this.#bytes.toString("utf8", 0, this.#length).trim();
+    this.#length = 0;
+    return { number: ++this.#number, text };
+  }
+}

@@ -1,0 +1,53 @@
+import type { Context } from "../context.ts";
+import type { InputFound } from "../domain/input-found.ts";
+import { invalid } from "../errors.ts";
+import { detectEncoding, SAMPLE_BYTES } from "../lib/encoding.ts";
+import { readTextStart, type TextFile, TextFileError } from "../lib/text-file.ts";
+import type { RowSource } from "./prepare-row.ts";
+
+export type BatchInput = {
+  source: RowSource;
+  /** The columns of the file as it names them; those of a JSON file are known once it has been read. */
+  columns: () => string[] | null;
+  /** What was found in the file, once it has been read; null for inline tasks. */
+  found: () => Omit<InputFound, "rows"> | null;
+};
+
+/** A file, by the name that the client gave it, which is the one that errors say. */
+export type NamedFile = { path: string; name: string };
+
+/** A text file and the beginning of its text, which is all of it where it `isWhole`. */
+export type OpenedText = NamedFile & TextFile & { start: string; isWhole: boolean };
+
+/** Tells the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` where it is no text. */
+export async function openText(
+  { files }: Context,
+  { path, name }: NamedFile,
+  declared: string | undefined,
+): Promise<OpenedText> {
+  try {
+    const encoding = await detectEncoding(files, path, declared);
+    const { text, isWhole } = await readTextStart(files, { path, encoding }, SAMPLE_BYTES);
+    return { path, name, encoding, start: text, isWhole };
+  } catch (error) {
+    throw explainReading(name, error);
+  }
+}
+
+/** What a reader of the file gives, its errors being told to the client. */
+export async function* explained<T>(name: string, items: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } catch (error) {
+    throw explainReading(name, error);
+  }
+}
+
+/** What is said of an error of a file that cannot be read. */
+export function explainReading(name: string, error: unknown): unknown {
+  if (error instanceof TextFileError)
+    return invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);
+  if (error instanceof Error && "code" in error && error.code === "EACCES")
+    return invalid([{ path: "inputFile", message: `${name} cannot be read (permission denied)` }]);
+  return error;
+}

@@ -1,0 +1,263 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { parse } from "csv-parse/sync";
+
+import { type Json, startServer, type TestServer } from "../support/server.ts";
+
+let app: TestServer;
+beforeAll(async () => {
+  app = await startServer();
+});
+afterAll(() => app[Symbol.asyncDispose]());
+
+type Read = { batch: Json; prompts: string[]; csv: string[][]; json: Json[] };
+
+let made = 0;
+
+/** Makes a batch of a file: what the batch says of it, the prompts of its tasks and its results. */
+async function read(
+  file: string,
+  content: string | Uint8Array,
+  config: object = {},
+): Promise<Read> {
+  writeFileSync(join(app.filesDir, file), content);
+  const id = `t${made++}`;
+  const created = await app.post("/batches", { id, inputFile: file, config });
+  if (created.status !== 201) throw new Error(created.text);
+  const { data: batch } = (await app.get(`/batches/${id}?limit=100`)).body;
+  const prompts = await Promise.all(
+    batch.tasks.map(async (task: Json) => (await app.get(`/tasks/${task.id}`)).body.data.prompt),
+  );
+  const csv: string[][] = parse((await app.get(`/batches/${id}/results`)).text);
+  const json: Json[] = (await app.get(`/batches/${id}/results?format=json`)).body;
+  return { batch, prompts, csv, json };
+}
+
+/** The message of a refusal, after which nothing is there. */
+async function refused(file: string, content: string | Uint8Array, config: object = {}) {
+  writeFileSync(join(app.filesDir, file), content);
+  const id = `refused${made++}`;
+  const { status, body } = await app.post("/batches", { id, inputFile: file, config });
+  expect([status, body.error?.code]).toEqual([400, "VALIDATION_ERROR"]);
+  expect((await app.get(`/batches/${id}`)).status).toBe(404);
+  return body.error.message as string;
+}
+
+describe("a CSV as people have it", () => {
+  test.each([
+    ["commas", "id,prompt\na,x\nb,y\n", ","],
+    ["semicolons", 'id;prompt\na;Hallo, Welt\nb;"y;z"\n', ";"],
+    ["tabs", "id\tprompt\na\tHallo, Welt\nb\ty; z\n", "\t"],
+    ["bars", "id|prompt\na|x, y\nb|z\n", "|"],
+    ["commas in the texts alone", "id;prompt\na;1,5\nb;2,5\n", ";"],
+    ["more semicolons in the texts than commas", "id,prompt\na,1;2;3;4\nb,1;2;3;4\n", ","],
+    ["a sep= line", "sep=;\r\nid;prompt\r\na;x, y\r\nb;z\r\n", ";"],
+    ["a sep= line that says what no program guesses", "sep=^\nid^prompt\na^x\nb^y\n", "^"],
+    ["quoted headers", '"id";"the ""prompt"", here"\n"a";"x"\n"b";"y"\n', ";"],
+  ])("is read where its cells are separated by %s", async (_, text, delimiter) => {
+    const { batch, csv } = await read("d.csv", text, { promptTemplate: "hi" });
+    expect(batch.input).toMatchObject({ format: "csv", delimiter, rows: 2, skipped: 0 });
+    expect(csv.map(([id]) => id)).toEqual(["id", "a", "b"]);
+    await app.del(`/batches/${batch.id}`);
+  });
+
+  test("is read as told where it is told", async () => {
+    const { batch, prompts } = await read("told.csv", "prompt;x\nb,c;d\n", {
+      csv: { delimiter: "," },
+    }).catch((error: unknown) => ({ batch: String(error), prompts: [] }));
+    expect(batch).toContain("the row has 2 cells, the header 1");
+    const bare = await read("told.csv", "Paris;x\n\nRome;y\n", {
+      csv: { header: false, delimiter: ";" },
+      promptTemplate: "{{column_1}}!",
+    });
+    expect([prompts, bare.prompts]).toEqual([[], ["Paris!", "Rome!"]]);
+    expect(bare.batch.input).toMatchObject({
+      columns: ["column_1", "column_2"],
+      rows: 2,
+      skipped: 1,
+    });
+    expect(bare.csv[0]?.slice(0, 3)).toEqual(["column_1", "column_2", "status"]);
+    const json = await refused("told.jsonl", '{"prompt":"x"}\n', { csv: { header: false } });
+    expect(json).toContain("told.jsonl is JSON and no CSV");
+  });
+
+  test("has rows divided by any line end, also mixed, and keeps those inside of quotes", async () => {
+    for (const text of [
+      "prompt\r\none\ntwo\rthree\n",
+      'prompt\r"one"\r"two"\r"three"',
+      "prompt\none\r\ntwo\r\nthree",
+    ])
+      expect((await read("l.csv", text)).prompts).toEqual(["one", "two", "three"]);
+    const quoted = await read("l.csv", 'prompt\r\n"a\r\nb\rc\nd"\r\n');
+    expect(quoted.prompts).toEqual(["a\r\nb\rc\nd"]);
+  });
+
+  test("has blank rows, which are skipped, counted, and part of the numbering", async () => {
+    const text = "\n,\ncity,language\nParis,French\n,\n\n ,  \nRome,Italian\n,,,\n";
+    const { batch, prompts } = await read("b.csv", text, { promptTemplate: "{{city}}" });
+    expect(prompts).toEqual(["Paris", "Rome"]);
+    expect(batch.input).toMatchObject({ rows: 2, skipped: 4 });
+    expect(batch.tasks.map(({ id }: Json) => id)).toEqual([`${batch.id}-1`, `${batch.id}-5`]);
+    const message = await refused("b.csv", "id,prompt\n,\n,\nx,\n");
+    expect(message).toBe("row 3, prompt: give a prompt or messages");
+    expect(await refused("b.csv", "id,prompt\n,\n,\n")).toContain("no rows");
+  });
+
+  test("has columns without names, and empty ones at the end", async () => {
+    const pandas = await read("p.csv", ",prompt\n0,a\n1,b\n", {
+      promptTemplate: "{{column_1}}: {{prompt}}",
+    });
+    expect(pandas.prompts).toEqual(["0: a", "1: b"]);
+    expect(pandas.csv[0]?.slice(0, 3)).toEqual(["", "prompt", "status"]);
+    expect(pandas.json[1]).toMatchObject({ column_1: "1", prompt: "b" });
+    const excel = await read("p.csv", "prompt,n,,\na,1,,\nb,2\nc,3,,,,\n");
+    expect(excel.batch.input.columns).toEqual(["prompt", "n"]);
+    expect(excel.csv.map((cells) => cells.slice(0, 3))).toEqual([
+      ["prompt", "n", "status"],
+      ["a", "1", "pending"],
+      ["b", "2", "pending"],
+      ["c", "3", "pending"],
+    ]);
+    const note = await read("p.csv", "prompt,,\na,,\nb,a note,\n");
+    expect(note.batch.input.columns).toEqual(["prompt", "column_2"]);
+    expect(note.csv.map((cells) => cells.slice(0, 3))).toEqual([
+      ["prompt", "", "status"],
+      ["a", "", "pending"],
+      ["b", "a note", "pending"],
+    ]);
+    expect(await refused("p.csv", "prompt,n\na,1\nHello, World,2\n")).toStartWith(
+      "row 2: the row has 3 cells, the header 2",
+    );
+  });
+
+  test("has two columns of one name, which both come back", async () => {
+    const { prompts, csv, json } = await read("n.csv", "note,prompt,note, city \n1,a,2,Paris\n", {
+      promptTemplate: "{{prompt}} {{note}} {{note_2}} {{city}}",
+    });
+    expect(prompts).toEqual(["a 1 2 Paris"]);
+    expect(csv[0]?.slice(0, 5)).toEqual(["note", "prompt", "note", " city ", "status"]);
+    expect(csv[1]?.slice(0, 4)).toEqual(["1", "a", "2", "Paris"]);
+    expect(json[0]).toMatchObject({ note: "1", note_2: "2" });
+  });
+});
+
+describe("the encoding of a file", () => {
+  const text = "id,prompt\na,Grüße – 100 €\n";
+  const windows = Buffer.from("id,prompt\na,Gr\xfc\xdfe \x96 100 \x80\n", "latin1");
+
+  test.each([
+    ["utf-8", Buffer.from(text)],
+    ["utf-8", Buffer.from(`\uFEFF${text}`)],
+    ["utf-16le", Buffer.from(`\uFEFF${text}`, "utf16le")],
+    ["utf-16le", Buffer.from(text, "utf16le")],
+    ["utf-16be", Buffer.from(`\uFEFF${text}`, "utf16le").swap16()],
+    ["windows-1252", windows],
+  ])("is detected: %s", async (encoding, bytes) => {
+    const { batch, prompts } = await read("e.csv", bytes);
+    expect(batch.input).toMatchObject({ encoding, columns: ["id", "prompt"] });
+    expect(prompts).toEqual(["Grüße – 100 €"]);
+    await app.del(`/batches/${batch.id}`);
+  });
+
+  test("is detected though the first character that tells it comes late", async () => {
+    const late = Buffer.concat([
+      Buffer.from(`prompt\n${`${"plain ".repeat(50_000)}\n`.repeat(4)}`),
+      Buffer.from("caf\xe9\n", "latin1"),
+    ]);
+    writeFileSync(join(app.filesDir, "late.csv"), late);
+    const { body } = await app.post("/batches", { id: "late", inputFile: "late.csv" });
+    expect(body.data.taskCount).toBe(5);
+    expect((await app.get("/tasks/late-5")).body.data.prompt).toBe("café");
+  });
+
+  test.each([
+    ["Russian in Windows-1251", "\xcf\xf0\xe8\xe2\xe5\xf2, \xec\xe8\xf0"],
+    ["Polish in Windows-1250", "Wa\xb3\xeasa, \xb3\xf3d\xbc, \xbf\xf3\xb3w, pami\xea\xe6"],
+    ["Japanese in Shift_JIS", "\x93\x8c\x8b\x9e\x82\xcc\x90l"],
+    ["UTF-8 with a part of another encoding", "Gr\xc3\xbc\xc3\x9fe, Gr\xfc\xdfe"],
+    ["bytes that are no text", "\x81\x8d\x90\xff\xfe"],
+  ])("is not guessed: %s", async (_, bytes) => {
+    const file = Buffer.from(`prompt\n"${bytes}"\n`, "latin1");
+    const message = await refused("e.csv", file);
+    expect(message).toContain("is not valid UTF-8 (after byte 0)");
+    expect(message).toContain("config.csv.encoding");
+  });
+
+  test("is taken as told, unless it is not that", async () => {
+    const russian = Buffer.from("prompt\n\xcf\xf0\xe8\xe2\xe5\xf2\n", "latin1");
+    const { prompts } = await read("e.csv", russian, { csv: { encoding: "cp1251" } });
+    expect(prompts).toEqual(["Привет"]);
+    const latin = await read("e.jsonl", Buffer.from('{"prompt":"caf\xe9"}\n', "latin1"));
+    expect(latin.prompts).toEqual(["café"]);
+    expect(await refused("e.csv", russian, { csv: { encoding: "utf-8" } })).toContain(
+      "not valid UTF-8",
+    );
+    expect(await refused("e.csv", russian, { csv: { encoding: "ebcdic-37" } })).toContain(
+      "not the name of an encoding",
+    );
+  });
+});
+
+describe("a JSON file", () => {
+  test("may be an array of objects, in any layout, to the last digit", async () => {
+    const text =
+      '\uFEFF[ {"prompt": "a, [b] \\"{\\\\", "n": 12345678901234567890},\r\n\t{\n  "prompt" : "c",\n' +
+      '  "n":1.50, "deep": {"x": [1,\n 2]}\n}\n]\n';
+    const { batch, prompts, csv } = await read("rows.json", text, {
+      promptTemplate: "{{prompt}} {{n}}",
+    });
+    expect(batch.input).toMatchObject({
+      format: "json",
+      rows: 2,
+      skipped: 0,
+      columns: ["prompt", "n", "deep"],
+    });
+    expect(prompts).toEqual(['a, [b] "{\\ 12345678901234567890', "c 1.50"]);
+    const jsonl = (await app.get(`/batches/${batch.id}/results?format=jsonl`)).text.split("\n");
+    expect(jsonl[1]).toStartWith('{"prompt" : "c", "n":1.50, "deep": {"x": [1, 2]},"taskId"');
+    expect(csv[1]?.slice(0, 3)).toEqual(['a, [b] "{\\', "12345678901234567890", ""]);
+  });
+
+  test.each([
+    ['[{"prompt":"a"},{"prompt":"b"}', "cut off: after element 1"],
+    ['[{"prompt":"a"}] {"prompt":"b"}', "text behind the JSON array"],
+    ['[{"prompt":"a"},,{"prompt":"b"}]', "row 2: is not valid JSON"],
+    ['[{"prompt":"a"},]', "row 2: is not valid JSON"],
+    ['[{"prompt":"a"}, 7]', "row 2: must be a JSON object"],
+    ["[]", "no rows"],
+    ['[{"prompt":"a"}}', "cut off"],
+  ])("is refused: %s", async (text, message) => {
+    expect(await refused("bad.json", text)).toContain(message);
+  });
+
+  test("may have numbers for ids, and blank lines", async () => {
+    const text = '{"id":17,"prompt":"a"}\n\n{"id":12345678901234567890,"prompt":"b"}\n';
+    const { batch, json } = await read("ids.jsonl", text);
+    expect(batch.tasks.map(({ id }: Json) => id)).toEqual(["17", "12345678901234567890"]);
+    expect(batch.input).toMatchObject({ format: "jsonl", rows: 2, skipped: 1 });
+    expect(json).toHaveLength(2);
+  });
+
+  test("may have batch lines as Azure and Mistral write them", async () => {
+    const messages = [{ role: "user", content: "hi" }];
+    const lines = [
+      { custom_id: "a", method: "POST", url: "/chat/completions", body: { model: "m", messages } },
+      { custom_id: "0", body: { max_tokens: 5, messages } },
+      { custom_id: 7, url: "/embeddings", body: { model: "e", input: "x" } },
+    ];
+    const { batch } = await read("z.jsonl", lines.map((line) => JSON.stringify(line)).join("\n"));
+    const tasks = await app.ctx.client.execute(
+      "SELECT endpoint, t.model FROM task_inputs i JOIN tasks t ON t.seq = i.task " +
+        `JOIN batches b ON b.seq = t.batch WHERE b.id = '${batch.id}' ORDER BY position`,
+    );
+    expect(tasks.rows.map(({ endpoint, model }) => [endpoint, model])).toEqual([
+      ["/v1/chat/completions", "m"],
+      ["/v1/chat/completions", app.ctx.config.defaultModel],
+      ["/v1/embeddings", "e"],
+    ]);
+    const line = JSON.stringify({ custom_id: "a", body: { input: "x" } });
+    expect(await refused("z.jsonl", line)).toContain("row 1, url: must be given");
+  });
+});
