@@ -477,7 +477,7 @@ describe("a batch from a CSV", () => {
     [".", 400, "leads out of the files folder"],
     ["file:tasks.csv", 400, "is a URL"],
     ["http://example.com/tasks.csv", 400, "is a URL"],
-    ["tasks.csv\0", 400, "NUL"],
+    ["tasks.csv\0", 400, "U+0000"],
     ["%2e%2e/outside.csv", 404, "There is no file"],
     ["missing.csv", 404, "There is no file"],
     ["empty.csv", 400, "is empty"],
