@@ -15,7 +15,7 @@ const MOST_ROWS = 250;
  * Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing.
  * One that is slow, or has not answered yet, takes few in a turn.
  */
-const MOST_FRESH = { quick: 500, slow: 50 };
+const MOST_FRESH = { quick: 200, slow: 50 };
 /** Places in the log that are read in a turn, for quick endpoints and for others; the furthest behind are first. */
 const MOST_GROUPS = 4;
 /** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */

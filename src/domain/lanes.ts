@@ -13,6 +13,14 @@ export type LaneLoad = Sharer & {
 
 export type Gate = { room: number };
 
+/**
+ * Where more lanes than this share the slots, one takes some at once, because a claim for one task costs
+ * as much as one for several; but only a lane whose earlier calls have all ended, lest those that hang
+ * take all slots.
+ */
+const MANY_LANES = 100;
+const AT_ONCE = 8;
+
 /** Single tasks weigh this many of a batch's: somebody is waiting for each of them. */
 const SINGLE_WEIGHT = 8;
 
@@ -47,6 +55,8 @@ export function shareSlots<Lane extends LaneLoad>(
   for (const { batch, inFlight } of lanes) batchCalls.set(batch, callsOf(batch) + inFlight);
   return fillSlots(lanes, {
     capacity,
+    atOnce: ({ inFlight, lastServed }) =>
+      lanes.length > MANY_LANES && inFlight === 0 && lastServed > 0 ? AT_ONCE : 1,
     mayTake: ({ batch, batchLimit, gates }, calls, total) =>
       callsOf(batch) < batchLimit &&
       gates?.some(isShut) !== true &&

@@ -20,6 +20,8 @@ export type ShareRules<S extends Sharer> = {
   mayTake(sharer: S, calls: number, total: number): boolean;
   /** It takes a slot. */
   onTake?(sharer: S): void;
+  /** How many slots it takes, if it may, when it has its turn for the first time; later one at a time. */
+  atOnce?(sharer: S): number;
 };
 
 /**
@@ -28,7 +30,7 @@ export type ShareRules<S extends Sharer> = {
  */
 export function fillSlots<S extends Sharer>(
   sharers: Iterable<S>,
-  { capacity, mayTake, onTake }: ShareRules<S>,
+  { capacity, mayTake, onTake, atOnce }: ShareRules<S>,
 ): Map<S, number> {
   const starts = new Map<S, number>();
   const heap = createHeap<Candidate<S>>(isBefore);
@@ -41,14 +43,16 @@ export function fillSlots<S extends Sharer>(
   while (total < capacity) {
     const next = heap.pop();
     if (!next) break;
-    const { sharer, calls } = next;
-    if (!mayTake(sharer, calls, total)) continue;
-    onTake?.(sharer);
-    total++;
-    const taken = calls + 1 - sharer.inFlight;
-    starts.set(sharer, taken);
-    if (taken < sharer.ready)
-      heap.push({ sharer, calls: calls + 1, held: (calls + 1) / sharer.weight });
+    const { sharer } = next;
+    let { calls } = next;
+    const before = calls;
+    const wanted = before === sharer.inFlight ? (atOnce?.(sharer) ?? 1) : 1;
+    const most = before + Math.min(wanted, sharer.ready, capacity - total);
+    for (; calls < most && mayTake(sharer, calls, total); calls++, total++) onTake?.(sharer);
+    if (calls === before) continue;
+    starts.set(sharer, calls - sharer.inFlight);
+    if (calls === most && calls < sharer.inFlight + sharer.ready)
+      heap.push({ sharer, calls, held: calls / sharer.weight });
   }
   return starts;
 }

@@ -61,7 +61,9 @@ export async function createBatch(
   const meant = {
     ...payload,
     ...(payload.config && { config: withoutDefaults(payload.config) }),
-    ...(payload.tasks && { tasks: payload.tasks.map(withoutDefaults) }),
+    ...(payload.tasks && {
+      tasks: payload.tasks.map((task) => withoutDefaults(task, payload.config)),
+    }),
   };
   const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meant]);
   const replay = await findReplay(ctx, idempotency);

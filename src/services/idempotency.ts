@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { FLEX_DEADLINE_MINUTES } from "../domain/flex.ts";
 import { AppError } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson } from "../lib/json.ts";
@@ -6,12 +7,21 @@ import { findIdempotencyKey, type Idempotency } from "../store/idempotency.ts";
 import type { Caller } from "./caller.ts";
 
 /** What a request means that leaves these out. One that spells them out is the same request. */
-const DEFAULTS: Record<string, unknown> = { priority: "normal", cache: false };
+const DEFAULTS: Record<string, unknown> = {
+  priority: "normal",
+  cache: false,
+  safeOutput: false,
+  flexDeadlineMinutes: FLEX_DEADLINE_MINUTES,
+};
 
-/** A task, or what a batch has for its tasks, without what it would be anyway. */
-export function withoutDefaults<Fields extends object>(fields: Fields): Partial<Fields> {
+/** A task, or what a batch has for its tasks, without what it would be anyway; a task has from its batch what `inherited` says. */
+export function withoutDefaults<Fields extends object>(
+  fields: Fields,
+  inherited: object = {},
+): Partial<Fields> {
+  const otherwise: Record<string, unknown> = { ...DEFAULTS, ...inherited };
   const kept = Object.entries(fields).filter(
-    ([name, value]) => !(name in DEFAULTS) || DEFAULTS[name] !== value,
+    ([name, value]) => !(name in DEFAULTS) || otherwise[name] !== value,
   );
   // What is left has the same names and values.
   return Object.fromEntries(kept) as Partial<Fields>;

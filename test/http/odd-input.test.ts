@@ -279,4 +279,8 @@ test("an idempotent request that spells out a default is the same request", asyn
   const tasks = [{ prompt: "x", priority: "normal" }];
   const second = await app.post("/batches", { ...batch, tasks });
   expect([first.status, second.body.data?.id]).toEqual([201, first.body.data.id]);
+  const cached = { ...batch, idempotencyKey: "cached", config: { cache: true } };
+  await app.post("/batches", cached);
+  const uncached = { ...cached, tasks: [{ prompt: "x", cache: false }] };
+  expect((await app.post("/batches", uncached)).status).toBe(409);
 });
