@@ -6,12 +6,15 @@ import { checkDeliveries } from "./delivery-checks.ts";
 import type { LogRow } from "./history.ts";
 import { checkCharges } from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
+import { IS_END } from "./run-checks.ts";
 import { checkSchedules } from "./schedule-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import type { World } from "./world.ts";
 
 /** Longer than any wait that is not a webhook's: leases, back-offs, what a provider asks for, time-outs. */
 const FINISH_MS = 60_000;
+/** Beyond that a world with much work and few slots may go on for as long as one run ends in this time. */
+const STALLED_MS = 20_000;
 /** A webhook's second retry follows after five minutes. */
 const DELIVERY_MS = 420_000;
 const LOOK_EVERY_MS = 500;
@@ -40,15 +43,29 @@ export function letFinish(world: World): void {
   const isQuiet = () => open.length === 0;
   const isQuietButForWebhooks = () => open.every((what) => what.startsWith("delivery"));
   const start = timeline.now();
-  if (!timeline.run(isQuietButForWebhooks, start + FINISH_MS))
+  if (!runUntilStalled(world, isQuietButForWebhooks))
     for (const what of open) complain(`never ended: ${what}`);
-  else if (!timeline.run(isQuiet, start + DELIVERY_MS))
+  else if (!timeline.run(isQuiet, Math.max(start + DELIVERY_MS, timeline.now() + FINISH_MS)))
     for (const what of open) complain(`never delivered: ${what}`);
   // Loops of nodes may still log something. What they do at the very end, nobody can have heard of.
   const log = [...world.history.rows];
   timeline.run(() => false, timeline.now() + 1000);
   world.attend(checkEnd(world, log));
   timeline.run(() => false, timeline.now() + 1);
+}
+
+/**
+ * Lets things happen until it is over, or no run ends any more; returns whether it was over. It comes to an
+ * end: nobody asks for further runs, and each ends once.
+ */
+function runUntilStalled({ timeline, history }: World, isOver: () => boolean): boolean {
+  const countEnded = () => history.rows.filter(({ type }) => IS_END.test(type)).length;
+  let isOverNow = timeline.run(isOver, timeline.now() + FINISH_MS - STALLED_MS);
+  for (let ended = -1; !isOverNow && countEnded() > ended;) {
+    ended = countEnded();
+    isOverNow = timeline.run(isOver, timeline.now() + STALLED_MS);
+  }
+  return isOverNow;
 }
 
 function revive(world: World): void {

@@ -4,7 +4,8 @@ import { rowsOf } from "../../src/db/unit.ts";
 import type { LogRow } from "./history.ts";
 import type { Ledger } from "./ledger.ts";
 
-const IS_END = /^task\.(completed|failed|cancelled)$/;
+/** Events that end a run. */
+export const IS_END = /^task\.(completed|failed|cancelled)$/;
 const IS_BATCH_END = /^batch\.(completed|failed|cancelled)$/;
 
 /** A run as the log tells of it. */
