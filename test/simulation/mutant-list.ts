@@ -15,6 +15,7 @@ export const MUTANTS: Mutant[] = [
     // Claims of two nodes are told apart by the owner alone where they have the same number, which is rare.
     name: "settle what another node owns",
     profile: "fleet",
+    caughtBy: 11,
     edits: [
       ["src/store/ended.ts", "+q.owner = ?", "? IS NOT NULL"],
       ["src/store/settle.ts", "q.claim = v.column2 AND +q.owner = ?", "? IS NOT NULL"],
@@ -61,12 +62,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "revive tasks of every generation",
     profile: "single",
-    caughtBy: 125,
+    caughtBy: 92,
     edits: [["src/store/generations.ts", '"t.generation < b.generation"', '"TRUE"']],
   },
   {
     name: "end a batch whose last calls are under way",
     profile: "single",
+    caughtBy: 1,
     edits: [
       [
         "src/store/counters.ts",
@@ -87,11 +89,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave the claims of nodes that are gone",
     profile: "fleet",
+    caughtBy: 10,
     edits: [["src/store/nodes.ts", "q.owner NOT IN (SELECT seq FROM nodes)", "q.owner < 0"]],
   },
   {
     name: "never give back a claim that nobody knows of",
     profile: "fleet",
+    caughtBy: 6,
     edits: [["src/engine/claiming.ts", "released: compares ?", "released: compares && next < 0 ?"]],
   },
   {
@@ -116,6 +120,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "pace and retry by the wall clock",
     profile: "single",
+    caughtBy: 66,
     edits: [
       ["src/engine/dispatcher.ts", "ctx.clock.steady()", "ctx.clock.now()"],
       ["src/engine/pacing.ts", "clock.steady()", "clock.now()"],
@@ -125,6 +130,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "retry what is refused for good",
     profile: "single",
+    caughtBy: 8,
     edits: [
       ["src/domain/failure.ts", "if (!CAUSES[failure.cause].retryable || failures", "if (failures"],
     ],
@@ -199,6 +205,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "let single tasks pass by the cap of their batch",
     profile: "single",
+    caughtBy: 92,
     edits: [
       [
         "src/store/room.ts",
@@ -229,11 +236,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "let each node start as many of a batch as all of them may",
     profile: "fleet",
+    caughtBy: 16,
     edits: [["src/store/take.ts", "coalesce(b.max_concurrency, 1000000) - b.running", "1000000"]],
   },
   {
     name: "take no notice of the calls under way",
     profile: "single",
+    caughtBy: 9,
     edits: [["src/domain/lanes.ts", "total += inFlight;", ""]],
   },
 ];
