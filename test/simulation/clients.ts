@@ -27,6 +27,7 @@ import { createWebhook } from "../../src/services/webhooks.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Node } from "./node.ts";
 import type { Action, ClientPlan, Plan } from "./plan.ts";
+import { ANY_TASK } from "./provider.ts";
 import { createLuck, type Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -92,7 +93,7 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
 }
 
 /** What a client may be told: what it did wrong, or that the database is in trouble. */
-function isExpected(error: unknown): boolean {
+export function isExpected(error: unknown): boolean {
   if (error instanceof AppError || error instanceof LibsqlError) return true;
   // Drizzle wraps the error of its query.
   return error instanceof Error && error.cause instanceof LibsqlError;
@@ -225,10 +226,12 @@ function begin(action: Action, acting: Acting): Begun {
 /** A request, with what the provider is asked to do in its prompt. */
 function requestFor({ plan, luck }: Acting, id: string): TaskInput {
   const flags = plan.flags.filter(() => luck.chance(0.15));
+  const model = luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini";
+  const isCached = luck.chance(plan.isRepetitive ? 0.5 : 0.1);
   return {
-    prompt: `${id}|${flags.join(" ")}`,
-    model: luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini",
-    ...(luck.chance(0.1) ? { cache: true } : {}),
+    prompt: `${isCached && plan.isRepetitive ? ANY_TASK : id}|${flags.join(" ")}`,
+    model,
+    ...(isCached ? { cache: true } : {}),
     ...(luck.chance(0.15) ? { parameters: { stream: true } } : {}),
     ...(luck.chance(0.2) ? { maxRetries: luck.int(0, 2) } : {}),
     ...(luck.chance(0.2) ? { priority: luck.pick(["low", "high"]) } : {}),

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import {
   type Client,
   type InArgs,
+  type InValue,
   type InStatement,
   LibsqlError,
   type ResultSet,
@@ -49,6 +50,8 @@ const LATEST_MS = 4000;
 export type Database = {
   /** What takes effect here is seen at once; for checks. */
   truth: Client;
+  /** What a query says that does not ask for the time; it is asked again only when something has changed. */
+  read(sql: string, args?: InValue[]): Promise<ResultSet>;
   /** A node's connection. Without `network` it is a file of its own, where a call ends in the same round. */
   connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection;
   faults: DatabaseFaults;
@@ -57,9 +60,9 @@ export type Database = {
 };
 
 /** What the statements of a commit name that changed rows. */
-export type Touched = { events: boolean; money: boolean; nodes: boolean };
+export type Touched = { events: boolean; money: boolean; nodes: boolean; claims: boolean };
 
-type Known = Touched & { sql: string; asksTime: boolean; isRead: boolean };
+type Known = Touched & { sql: string; asksTime: boolean; isRead: boolean; isHeartbeat: boolean };
 
 export type Connection = Client & {
   /** Calls fail for so long; those that are under way fail, too, whatever becomes of them. */
@@ -72,10 +75,24 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
   atOnce(store.empty());
   const database: Database = {
     truth,
+    read,
     faults: NO_DATABASE_FAULTS,
     onCommit: () => {},
     connect,
   };
+  /** Commits that changed more than heartbeats. */
+  let changes = 0;
+  const answers = new Map<string, { changes: number; result: Promise<ResultSet> }>();
+
+  function read(sql: string, args: InValue[] = []): Promise<ResultSet> {
+    const key = JSON.stringify([sql, args]);
+    let answer = answers.get(key);
+    if (answer?.changes !== changes) {
+      answer = { changes, result: truth.execute({ sql, args }) };
+      answers.set(key, answer);
+    }
+    return answer.result;
+  }
 
   let clockSays = -1;
   function setClock(): void {
@@ -100,16 +117,18 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
       mode === undefined && only !== undefined
         ? [await truth.execute(only)]
         : await truth.batch(all, mode);
-    const touched = { events: false, money: false, nodes: false };
+    const touched = { events: false, money: false, nodes: false, claims: false };
     let hasChanged = false;
     for (const [i, known] of texts.entries()) {
       const result = results[i];
       // What returns rows has no count; of what changed nothing there are none.
       if (known.isRead || !result || result.rowsAffected + result.rows.length === 0) continue;
       hasChanged = true;
+      if (!known.isHeartbeat) changes++;
       touched.events ||= known.events;
       touched.money ||= known.money;
       touched.nodes ||= known.nodes;
+      touched.claims ||= known.claims;
     }
     if (hasChanged) database.onCommit(touched);
     return results;
@@ -199,15 +218,18 @@ function know(sql: string): Known {
       sql: inVirtualTime,
       asksTime: inVirtualTime !== sql,
       isRead: IS_READ.test(sql),
+      isHeartbeat: IS_HEARTBEAT.test(sql),
       events: sql.includes("INTO events"),
       money: /cost_usd|reserved|api_keys/.test(sql),
       nodes: /\bnodes\b/.test(sql),
+      claims: sql.includes("SET owner = ?") || sql.includes("max_concurrency"),
     };
     statements.set(sql, known);
   }
   return known;
 }
 
+const IS_HEARTBEAT = /^\s*(insert into|delete from) nodes\b/i;
 const IS_READ = /^\s*(select|with|pragma)\b/i;
 
 async function notHere(): Promise<never> {

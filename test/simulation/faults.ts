@@ -4,6 +4,7 @@ import type { Node } from "./node.ts";
 import type { Fault } from "./plan.ts";
 import type { SimulatedProvider } from "./provider.ts";
 import type { Receivers } from "./receiver.ts";
+import type { createNodeSlotChecks } from "./slot-checks.ts";
 import type { Timeline } from "./timeline.ts";
 
 /** What faults happen to. */
@@ -14,6 +15,7 @@ export type Faulty = {
   receivers: Receivers;
   nodes: (Node | undefined)[];
   calls: ReturnType<typeof createCallChecks>;
+  slots: ReturnType<typeof createNodeSlotChecks>;
   counts: { kills: number };
   attend(work: Promise<unknown>): void;
   leave(index: number, downMs: number): void;
@@ -60,6 +62,7 @@ function applyToNode(world: Faulty, node: Node, fault: NodeFault): void {
       return node.connection.cut(fault.ms);
     case "thread":
       world.calls.excuse((call) => call.node === fault.node, now);
+      world.slots.lost(fault.node);
       return node.killThread();
   }
 }

@@ -82,12 +82,12 @@ function revive(world: World): void {
 async function carryOn(world: World): Promise<void> {
   const [node] = world.nodesAlive();
   if (!node || node.clock.isPaused() || node.isStopping) return;
-  const { truth } = world.database;
+  const { read } = world.database;
   const [paused, schedules, keys, capped] = await Promise.all([
-    truth.execute("SELECT id FROM batches WHERE status = 'paused'"),
-    truth.execute("SELECT id FROM schedules WHERE is_active = 1"),
-    truth.execute("SELECT id FROM api_keys WHERE monthly_budget_usd IS NOT NULL"),
-    truth.execute(
+    read("SELECT id FROM batches WHERE status = 'paused'"),
+    read("SELECT id FROM schedules WHERE is_active = 1"),
+    read("SELECT id FROM api_keys WHERE monthly_budget_usd IS NOT NULL"),
+    read(
       "SELECT id FROM batches WHERE max_cost_usd IS NOT NULL AND status NOT IN ('ingesting', 'paused')",
     ),
   ]);
@@ -130,7 +130,7 @@ const OPEN = `
   LIMIT 10`;
 
 async function findOpen(world: World): Promise<string[]> {
-  const { rows } = await world.database.truth.execute(OPEN);
+  const { rows } = await world.database.read(OPEN);
   const open = rows.map((row) => String(row[0]));
   for (const node of world.nodesAlive()) {
     const state = node.parts.engineState();
@@ -147,7 +147,7 @@ async function findOpen(world: World): Promise<string[]> {
 
 async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   const { complain, database, readers } = world;
-  await createStateChecks(database.truth, complain)();
+  await createStateChecks(database, complain)();
   for (const reader of readers) {
     const missed = firstMissed(reader, log);
     if (missed !== undefined)

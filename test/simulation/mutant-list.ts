@@ -5,21 +5,27 @@ export type Mutant = {
   name: string;
   /** Whose worlds must catch it. */
   profile: Profile;
+  /** A seed that caught it when it was run last. */
+  caughtBy?: number;
   edits: [file: string, find: string, put: string][];
 };
 
 export const MUTANTS: Mutant[] = [
   {
+    // Claims of two nodes are told apart by the owner alone where they have the same number, which is rare.
     name: "settle what another node owns",
     profile: "fleet",
+    caughtBy: 11,
     edits: [
       ["src/store/ended.ts", "+q.owner = ?", "? IS NOT NULL"],
-      ["src/store/settle.ts", "+q.owner = ?", "? IS NOT NULL"],
+      ["src/store/settle.ts", "q.claim = v.column2 AND +q.owner = ?", "? IS NOT NULL"],
+      ["src/store/settle.ts", "+q.owner = ? AND q.claim = r.value ->> 'c'", "? IS NOT NULL"],
     ],
   },
   {
     name: "settle a run whatever its claim",
     profile: "single",
+    caughtBy: 5,
     edits: [
       ["src/store/settle.ts", "AND q.claim = v.column2 AND", "AND"],
       [
@@ -32,6 +38,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "settle a task twice in one unit",
     profile: "single",
+    caughtBy: 70,
     edits: [
       [
         "src/engine/in-flight.ts",
@@ -43,6 +50,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave a cancelled run in the queue",
     profile: "single",
+    caughtBy: 1,
     edits: [
       [
         "src/store/cancel.ts",
@@ -54,11 +62,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "revive tasks of every generation",
     profile: "single",
+    caughtBy: 92,
     edits: [["src/store/generations.ts", '"t.generation < b.generation"', '"TRUE"']],
   },
   {
     name: "end a batch whose last calls are under way",
     profile: "single",
+    caughtBy: 1,
     edits: [
       [
         "src/store/counters.ts",
@@ -70,6 +80,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "run tasks of a batch that was deleted",
     profile: "fleet",
+    caughtBy: 16,
     edits: [
       ["src/store/task-moves.ts", "b.status <> 'ingesting'", "b.seq IS NOT NULL"],
       ["src/store/batch-moves.ts", "DELETE FROM queue WHERE", "DELETE FROM queue WHERE FALSE AND"],
@@ -78,16 +89,19 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave the claims of nodes that are gone",
     profile: "fleet",
+    caughtBy: 10,
     edits: [["src/store/nodes.ts", "q.owner NOT IN (SELECT seq FROM nodes)", "q.owner < 0"]],
   },
   {
     name: "never give back a claim that nobody knows of",
     profile: "fleet",
+    caughtBy: 6,
     edits: [["src/engine/claiming.ts", "released: compares ?", "released: compares && next < 0 ?"]],
   },
   {
     name: "give up what the database refuses for another attempt of the whole",
     profile: "fleet",
+    caughtBy: 14,
     edits: [
       ["src/engine/settlement.ts", 'fateOf(error) !== "refused"', "fateOf(error) !== undefined"],
     ],
@@ -95,6 +109,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "hide a call behind a later one of its task",
     profile: "fleet",
+    caughtBy: 434,
     edits: [["src/engine/worker-pool.ts", "supersede(calls.map(({ task }) => task));", ""]],
   },
   {
@@ -105,6 +120,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "pace and retry by the wall clock",
     profile: "single",
+    caughtBy: 66,
     edits: [
       ["src/engine/dispatcher.ts", "ctx.clock.steady()", "ctx.clock.now()"],
       ["src/engine/pacing.ts", "clock.steady()", "clock.now()"],
@@ -114,6 +130,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "retry what is refused for good",
     profile: "single",
+    caughtBy: 8,
     edits: [
       ["src/domain/failure.ts", "if (!CAUSES[failure.cause].retryable || failures", "if (failures"],
     ],
@@ -153,6 +170,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "fire a schedule on every node",
     profile: "fleet",
+    caughtBy: 14,
     edits: [
       [
         "src/store/schedules.ts",
@@ -169,6 +187,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "spend without regard to the cap",
     profile: "single",
+    caughtBy: 6,
     edits: [
       [
         "src/store/room.ts",
@@ -180,11 +199,13 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave no room in a cap for calls under way",
     profile: "single",
+    caughtBy: 33,
     edits: [["src/store/room.ts", "AS INTEGER) - b.running", "AS INTEGER)"]],
   },
   {
     name: "let single tasks pass by the cap of their batch",
     profile: "single",
+    caughtBy: 92,
     edits: [
       [
         "src/store/room.ts",
@@ -203,11 +224,25 @@ export const MUTANTS: Mutant[] = [
   {
     name: "charge the key that made a task",
     profile: "single",
+    caughtBy: 95,
     edits: [["src/store/settle.ts", "SELECT q.payer, ?, count(*)", "SELECT 1, ?, count(*)"]],
   },
   {
     name: "forget what attempts cost that came to nothing",
     profile: "single",
+    caughtBy: 30,
     edits: [["src/store/settle.ts", "cost_usd = batches.cost_usd + failed_now.usd,", ""]],
+  },
+  {
+    name: "let each node start as many of a batch as all of them may",
+    profile: "fleet",
+    caughtBy: 16,
+    edits: [["src/store/take.ts", "coalesce(b.max_concurrency, 1000000) - b.running", "1000000"]],
+  },
+  {
+    name: "take no notice of the calls under way",
+    profile: "single",
+    caughtBy: 9,
+    edits: [["src/domain/lanes.ts", "total += inFlight;", ""]],
   },
 ];

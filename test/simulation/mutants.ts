@@ -6,18 +6,15 @@ import { type Mutant, MUTANTS } from "./mutant-list.ts";
 import type { SeedReport } from "./seed-worker.ts";
 import { jobsOf, simulate } from "./seeds.ts";
 
-/** Each must be caught within so many seeds. */
-const MOST_SEEDS = 500;
-
-/** Breaks a copy of the tree in one way after the other, and tells which breakages the simulation catches. */
-export async function runMutants(only: string | undefined): Promise<boolean> {
+/** Breaks a copy of the tree in one way after the other, and tells which breakages so many seeds catch. */
+export async function runMutants(only: string | undefined, mostSeeds: number): Promise<boolean> {
   let isSound = true;
   for (const mutant of MUTANTS.filter(({ name }) => only === undefined || name.includes(only))) {
     const root = copyTree();
     try {
       for (const [file, find, put] of mutant.edits) edit(join(root, file), find, put);
       const begun = performance.now();
-      const first = await firstToCatch(mutant, root);
+      const first = await firstToCatch(mutant, root, mostSeeds);
       const seconds = Math.round((performance.now() - begun) / 1000);
       isSound &&= first !== undefined;
       const how = first ? `seed ${first.seed}: ${first.complaints[0]}` : "not caught";
@@ -29,20 +26,25 @@ export async function runMutants(only: string | undefined): Promise<boolean> {
   return isSound;
 }
 
-/** The first seed that finds something in the broken tree, and nothing in this one. */
-async function firstToCatch({ profile }: Mutant, root: string): Promise<SeedReport | undefined> {
-  for (let from = 1; from <= MOST_SEEDS;) {
-    const found = await simulate({
-      jobs: jobsOf(profile, from, MOST_SEEDS + 1 - from),
-      onlyFirst: true,
-      root,
-    });
+/** The first seed that finds something in the broken tree, and nothing in this one; one that is known to is lived first. */
+async function firstToCatch(
+  { profile, caughtBy }: Mutant,
+  root: string,
+  mostSeeds: number,
+): Promise<SeedReport | undefined> {
+  const known = caughtBy === undefined ? [] : jobsOf(profile, caughtBy, 1);
+  for (
+    let jobs = known, from = 0;
+    from <= mostSeeds;
+    jobs = jobsOf(profile, from, mostSeeds + 1 - from)
+  ) {
+    const found = await simulate({ jobs, onlyFirst: true, root });
     const seeds = found.toSorted((a, b) => Number(a.seed) - Number(b.seed));
     for (const report of seeds) {
       const here = await simulate({ jobs: jobsOf(profile, Number(report.seed), 1) });
       if (here.length === 0) return report;
     }
-    from = Number(seeds.at(-1)?.seed ?? MOST_SEEDS) + 1;
+    from = from === 0 ? 1 : Number(seeds.at(-1)?.seed ?? mostSeeds) + 1;
   }
   return undefined;
 }

@@ -69,6 +69,10 @@ export type Plan = {
   batchSize: number;
   chunks: Chunks;
   faults: Fault[];
+  /** A client cancels tasks, and executes them again, as soon as their call is answered. */
+  isPursued: boolean;
+  /** Many requests may be answered with what another was, and are like others. */
+  isRepetitive: boolean;
   /** Nodes that died stay dead once faults have stopped, as long as one lives. */
   leavesDead: boolean;
 };
@@ -102,6 +106,8 @@ export function planOf(seed: string, profile: Profile): Plan {
     chunks: chunksOf(luck),
     faults: faultsOf(luck, profile, activeMs, count),
     leavesDead: luck.chance(0.5),
+    isRepetitive: luck.fork("twins").chance(0.2),
+    isPursued: luck.fork("haste").chance(0.25),
   };
 }
 

@@ -16,8 +16,13 @@ import type { Timeline } from "./timeline.ts";
 export const FLAGS = ["bad", "absurd", "unmetered", "large", "empty", "dear"] as const;
 export type Flag = (typeof FLAGS)[number];
 
+/** Stands in prompts that many tasks have, in place of the task. */
+export const ANY_TASK = "any";
+
 /** Prompt tokens of gpt-4 that cost a dollar. */
 const DOLLAR_TOKENS = 33_333;
+/** What `x-request-id` begins with; the number of the call follows. */
+export const REQUEST_ID = "call-";
 const LARGE = "x".repeat(50_000);
 
 /** A state of the provider. */
@@ -53,6 +58,8 @@ export type SimulatedProvider = {
   calls: ProviderCall[];
   /** Set to hear of a call when it comes. */
   onCall: (call: ProviderCall) => void;
+  /** Set to hear of a call when its answer is on its way. */
+  onEnd: (call: ProviderCall) => void;
   /** The `fetch` of a node. */
   fetchFrom(node: {
     index: number;
@@ -69,6 +76,7 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
     latencyMs: 50,
     calls: [],
     onCall: () => {},
+    onEnd: () => {},
     fetchFrom: (node) => (_url, init) => answer(node, init),
     async probeFrom({ clock }) {
       await new Promise<void>((resolve) => void clock.arrive(5, resolve));
@@ -97,6 +105,7 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
       endedAt: null,
       outcome: null,
     };
+    const requestId = `${REQUEST_ID}${provider.calls.length}`;
     provider.calls.push(call);
     provider.onCall(call);
     const end = (outcome: ProviderCall["outcome"]) => {
@@ -122,7 +131,9 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
           return;
         }
         const { outcome, response } = respond(call, mood, request);
+        response.headers.set("x-request-id", requestId);
         end(outcome);
+        provider.onEnd(call);
         resolve(response);
       });
     });

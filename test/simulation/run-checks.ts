@@ -22,6 +22,8 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
   const again = new Map<string, number>();
   /** Batches that were started again and of which nothing was heard since. */
   const silent = new Set<string>();
+  /** How often batches were started: each time a task of theirs may run once. */
+  const starts = new Map<string, number>();
 
   function runOf(row: LogRow): Run {
     const key = `${row.taskSeq}/${row.run}`;
@@ -35,9 +37,10 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
     if (++run.started > 1) complain(`run ${row.run} of ${row.task} started twice`);
     if (run.ended > 0) complain(`run ${row.run} of ${row.task} started after its end`);
     const task = row.task ?? "";
-    const { alone, withBatch } = ledger.startsOf(task, row.batch);
+    const { alone, withBatch: asked } = ledger.startsOf(task, row.batch);
+    const withBatch = Math.min(asked, starts.get(row.batch ?? "") ?? 0);
     if ((row.run ?? 0) > alone + withBatch)
-      complain(`${task} has run ${row.run}, and clients asked for ${alone + withBatch}`);
+      complain(`${task} has run ${row.run}, and was asked for ${alone + withBatch} times`);
     const before = await truth.execute({
       sql: "SELECT status, is_dry_run AS isDryRun FROM executions WHERE task = ? AND run = ?",
       args: [row.taskSeq, (row.run ?? 0) - 1],
@@ -82,7 +85,10 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
     else if (IS_END.test(row.type) && row.run !== null) {
       if (++runOf(row).ended > 1) complain(`run ${row.run} of ${row.task} ended twice`);
     } else if (IS_BATCH_END.test(row.type)) await batchEnded(row);
-    else if (row.type === "batch.started" && row.data?.includes("again"))
-      silent.add(row.batch ?? "");
+    else if (row.type === "batch.started") {
+      const batch = row.batch ?? "";
+      starts.set(batch, (starts.get(batch) ?? 0) + 1);
+      if (row.data?.includes("again")) silent.add(batch);
+    }
   };
 }

@@ -8,13 +8,13 @@ import { traceSeed } from "./trace.ts";
 /*
  * bun run simulate [--seeds 1000] [--from 1] [--profile single|fleet]
  * bun run simulate --seed 4711 [--profile single] [--trace]
- * bun run simulate --mutants [--mutant NAME]
+ * bun run simulate --mutants [--mutant NAME] [--seeds 500]
  *
  * Exits with 1 where a seed found something.
  */
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "1000" },
+    seeds: { type: "string" },
     from: { type: "string", default: "1" },
     profile: { type: "string" },
     seed: { type: "string" },
@@ -24,12 +24,13 @@ const { values } = parseArgs({
   },
 });
 
-if (values.mutants) process.exit((await runMutants(values.mutant)) ? 0 : 1);
+const seeds = Number(values.seeds ?? (values.mutants ? 500 : 1000));
+if (values.mutants) process.exit((await runMutants(values.mutant, seeds)) ? 0 : 1);
 
 const profiles = values.profile === undefined ? [...PROFILES] : [requireProfile(values.profile)];
 if (values.seed === undefined) {
   const found = await simulate({
-    jobs: profiles.flatMap((profile) => jobsOf(profile, Number(values.from), Number(values.seeds))),
+    jobs: profiles.flatMap((profile) => jobsOf(profile, Number(values.from), seeds)),
     onProgress: (line) => console.log(line),
   });
   process.exit(found.length > 0 ? 1 : 0);

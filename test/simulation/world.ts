@@ -1,3 +1,4 @@
+import { createAnswerChecks } from "./answer-checks.ts";
 import { createCallChecks } from "./call-checks.ts";
 import { type ClientWorld, INPUT_FILE, KEYS, startClient } from "./clients.ts";
 import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
@@ -10,10 +11,12 @@ import { createMoneyChecks } from "./money-checks.ts";
 import { FILES_DIR, type Node, startNode } from "./node.ts";
 import type { Plan } from "./plan.ts";
 import { createProvider } from "./provider.ts";
+import { startPursuer } from "./pursuer.ts";
 import { createLuck, type Luck } from "./random.ts";
 import { type Reader, startReader } from "./readers.ts";
 import { createReceivers } from "./receiver.ts";
 import { createRunChecks } from "./run-checks.ts";
+import { createBatchSlotChecks, createNodeSlotChecks } from "./slot-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import { createTimeline } from "./timeline.ts";
 
@@ -58,6 +61,10 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const trace: string[] = [];
   const counts = { kills: 0, starts: 0 };
   const calls = createCallChecks(provider.calls);
+  const slots = createNodeSlotChecks(
+    plan.nodes.map(({ config }) => config.maxConcurrency),
+    complain,
+  );
 
   /** Work that the world does beside its nodes; what goes wrong in it is a fault of the world. */
   function attend(work: Promise<unknown>): void {
@@ -108,6 +115,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     node.clock.kill();
     nodes[index] = undefined;
     calls.excuse((call) => call.node === index, timeline.now());
+    slots.lost(index);
     timeline.at(timeline.now() + downMs, () => {
       if (!staysDead()) start(index);
     });
@@ -142,6 +150,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     trace,
     counts,
     calls,
+    slots,
     isShared,
     note,
     complain,
@@ -220,10 +229,17 @@ function begin(world: World): void {
     );
   const checkRun = createRunChecks(database.truth, ledger, complain);
   const checkMoney = createMoneyChecks(database.truth, complain);
-  const checkState = createStateChecks(database.truth, complain);
+  const answers = createAnswerChecks(database.truth, world.provider.calls, {
+    now: timeline.now,
+    complain,
+  });
+  const checkBatchSlots = createBatchSlotChecks(database.truth, complain);
+  const checkState = createStateChecks(database, complain);
   let livingNodes = 0;
   const lookAtEvents = async () => {
-    for (const row of await history.advance()) {
+    const rows = await history.advance();
+    await answers.checkEnds(rows);
+    for (const row of rows) {
       note(
         () =>
           `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
@@ -241,10 +257,13 @@ function begin(world: World): void {
   database.onCommit = (touched) => {
     if (touched.events) attend(lookAtEvents());
     if (touched.money && ledger.hasLimits()) attend(checkMoney());
+    if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));
     if (touched.nodes && world.isShared) attend(lookAtNodes());
   };
-  world.provider.onCall = (call) =>
+  world.provider.onCall = (call) => {
     note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
+    world.slots.begun(call);
+  };
   const check = () => {
     attend(checkState());
     timeline.at(timeline.now() + CHECK_EVERY_MS, check);
@@ -252,6 +271,7 @@ function begin(world: World): void {
   check();
   for (const [index] of plan.nodes.entries()) world.start(index);
   for (const client of plan.clients) startClient(world, client);
+  if (plan.isPursued) startPursuer(world, world.luck.fork("pursuer"));
   for (const fault of plan.faults)
     timeline.at(fault.at, () => {
       note(() => `fault   ${JSON.stringify(fault)}`);

@@ -1,0 +1,43 @@
+import { cancelTask, executeTask } from "../../src/services/tasks.ts";
+import { type ClientWorld, isExpected } from "./clients.ts";
+import type { ProviderCall, SimulatedProvider } from "./provider.ts";
+import type { Luck } from "./random.ts";
+
+/** Of the calls that end, the share that is pursued; and how many in a world, since each makes another call. */
+const SHARE = 0.3;
+const MOST = 40;
+/** An answer is on its way for about so long until it is committed. */
+const WITHIN_MS = 3;
+
+type Pursued = ClientWorld & { provider: SimulatedProvider };
+
+/**
+ * A client with the worst of timing: it cancels tasks and executes them again while the answer to their call is
+ * on its way from the provider to the database; those that it comes too late for are executed again, too.
+ */
+export function startPursuer(world: Pursued, luck: Luck): void {
+  const { timeline, plan, provider } = world;
+  let left = MOST;
+  provider.onEnd = ({ task }: ProviderCall) => {
+    if (timeline.now() > plan.activeMs || left === 0 || !luck.chance(SHARE)) return;
+    left--;
+    timeline.at(timeline.now() + luck.next() * WITHIN_MS, () => act(world, luck, task));
+  };
+}
+
+function act(world: Pursued, luck: Luck, task: string): void {
+  const ctx = world.nodeFor(luck)?.ctx;
+  if (!ctx) return;
+  const what = `cancel ${task} behind its answer, and execute it`;
+  world.note(() => `client  ${what}`);
+  world.ledger.mayStart(task);
+  const again = { isDryRun: false, priority: undefined, payer: 1 };
+  const told = (error: unknown) => {
+    world.note(() => `client  ${what}: ${String(error)}`);
+    if (!isExpected(error)) world.complain(`${what} failed with ${String(error)}`);
+  };
+  cancelTask(ctx, task)
+    .catch(told)
+    .then(() => executeTask(ctx, task, again))
+    .catch(told);
+}
