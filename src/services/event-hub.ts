@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context, Delta } from "../context.ts";
 import { DELTA, type LoggedEvent } from "../domain/event.ts";
+import { AppError } from "../errors.ts";
 import { background } from "../lib/background.ts";
 import { type Cancel, nextRound } from "../lib/clock.ts";
 import { createLoop } from "../lib/loop.ts";
@@ -200,18 +201,20 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     async open(filter, after, { signal, release }) {
       streams++;
       let oldest: number;
+      let newest: number;
       let broken: Timeline;
       try {
         await (waking ??= wake());
         // The reader was told by another node of what this one has not read yet.
         if (after !== undefined && after > position) await loop.look();
-        ({ first: oldest } = await findLogBounds(client));
+        ({ first: oldest, last: newest } = await findLogBounds(client));
+        if (after !== undefined && after > position && after <= newest) throw notRead();
         broken = await readTimeline(ctx);
       } catch (error) {
         if (--streams === 0) sleep();
         throw error;
       }
-      const gap = findGap(after, { ...broken, oldest, newest: position });
+      const gap = findGap(after, { ...broken, oldest, newest: Math.max(newest, position) });
       const group = groups.join(filter);
       const stream = createStream({
         client,
@@ -253,4 +256,9 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     },
     size: () => streams,
   };
+}
+
+/** Reading the log has failed just now: from where the hub stands a reader would be told again what it has. */
+function notRead(): AppError {
+  return new AppError("SERVICE_UNAVAILABLE", "The events cannot be read at present; connect again");
 }

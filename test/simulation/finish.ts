@@ -136,6 +136,7 @@ async function findOpen(world: World): Promise<string[]> {
     const state = node.parts.engineState();
     const held = Math.max(state?.inFlight ?? 0, state?.remembered ?? 0);
     if (held > 0) open.push(`node ${node.index} holds ${held} calls`);
+    if (node.clock.isPaused() || node.isStopping) open.push(`node ${node.index} sleeps, or stops`);
   }
   // A node that was cut off or paused when faults stopped may still be so, and its readers with it.
   const last = world.history.last();
