@@ -294,8 +294,7 @@ describe("stream tokens", () => {
     expect(await status(`/tasks?access_token=${token}`)).toBe(401);
     expect(await status(`/tasks/t?access_token=${token}`)).toBe(401);
     expect(await status(`/events?access_token=test-key`)).toBe(401);
-    const expired = "UPDATE stream_tokens SET expires_at = 0";
-    await app.ctx.writer.write({ expired: { sql: expired, args: [] } });
+    await app.ctx.client.execute("UPDATE stream_tokens SET expires_at = 0");
     expect(await status(`/tasks/t/events?access_token=${token}`)).toBe(401);
   });
 });
