@@ -13,7 +13,8 @@ import { hasRow, toSql, type Which } from "./which.ts";
 
 export type { ScheduleRun };
 
-const IS_OPEN = "status IN ('pending', 'queued', 'running')";
+/** As the condition of the indexes of such runs says it: only where it stands so can they be used. */
+export const IS_OPEN = "status IN ('pending', 'queued', 'running')";
 /** Spelled out, since SQLite does not see that it is open, and would not use the index of the open runs. */
 const isOpenAs = (status: OpenStatus) => `${IS_OPEN} AND status = '${status}'`;
 
