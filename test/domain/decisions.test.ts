@@ -160,13 +160,12 @@ describe("sharing slots", () => {
     .map((loads) => loads.map((load) => lane(load.key, load)));
 
   test("gives some at once where there are many lanes, but not before a lane's first calls have ended", () => {
-    const many = Array.from({ length: 200 }, (_, i) => lane(`l${i}`, { batch: i + 1 }));
-    expect([...share(many, 64).values()].every((starts) => starts === 1)).toBe(true);
-    const change = (load: object) => (one: (typeof many)[number]) => ({ ...one, ...load });
-    const served = many.map(change({ lastServed: 1 }));
+    const many = (load: Partial<LaneLoad>) =>
+      Array.from({ length: 200 }, (_, i) => lane(`l${i}`, { batch: i + 1, ...load }));
+    expect([...share(many({}), 64).values()].every((starts) => starts === 1)).toBe(true);
     // What is open to idle lanes alone is given one by one.
-    expect(share(served, 64).size).toBeLessThan(16);
-    const hanging = served.map(change({ inFlight: 1 }));
+    expect(share(many({ lastServed: 1 }), 64).size).toBeLessThan(16);
+    const hanging = many({ lastServed: 1, inFlight: 1 });
     expect(Math.max(...share(hanging, 264).values())).toBe(1);
   });
 
