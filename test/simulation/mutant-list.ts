@@ -115,6 +115,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget who waits for the answer to the same request",
     profile: "single",
+    caughtBy: 42,
     edits: [["src/engine/reuse.ts", "return putBack(group.followers);", "return [];"]],
   },
   {
