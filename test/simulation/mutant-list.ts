@@ -139,6 +139,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave cancelled batches to those who cancelled them",
     profile: "single",
+    caughtBy: 111,
     edits: [["src/upkeep/upkeep.ts", "      sweepAll(ctx),", "      Promise.resolve(sweepAll),"]],
   },
   {
