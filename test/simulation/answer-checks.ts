@@ -35,7 +35,7 @@ export function createAnswerChecks(
     if (!call) return complain(`run ${run} of ${task} ended with a call that was not made`);
     const key = `${taskSeq}/${run}`;
     // Prompts of a file name the row alone.
-    if (call.task !== ANY_TASK && !task.endsWith(call.task))
+    if (!call.task.startsWith(ANY_TASK) && !task.endsWith(call.task))
       complain(`run ${run} of ${task} ended with the answer to ${call.task}`);
     if (call.at < (claims.get(key)?.at ?? 0))
       complain(`run ${run} of ${task} ended with a call that was made before it was claimed`);

@@ -224,12 +224,14 @@ function begin(action: Action, acting: Acting): Begun {
 }
 
 /** A request, with what the provider is asked to do in its prompt. */
-function requestFor({ plan, luck }: Acting, id: string): TaskInput {
+function requestFor({ plan, luck, timeline }: Acting, id: string): TaskInput {
   const flags = plan.flags.filter(() => luck.chance(0.15));
   const model = luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini";
   const isCached = luck.chance(plan.isRepetitive ? 0.5 : 0.1);
+  // Those of the same half second are alike, so that it happens often that one is the first of its kind.
+  const alike = `${ANY_TASK}${Math.floor(timeline.now() / 500)}`;
   return {
-    prompt: `${isCached && plan.isRepetitive ? ANY_TASK : id}|${flags.join(" ")}`,
+    prompt: `${isCached && plan.isRepetitive ? alike : id}|${flags.join(" ")}`,
     model,
     ...(isCached ? { cache: true } : {}),
     ...(luck.chance(0.15) ? { parameters: { stream: true } } : {}),

@@ -115,6 +115,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget who waits for the answer to the same request",
     profile: "single",
+    caughtBy: 42,
     edits: [["src/engine/reuse.ts", "return putBack(group.followers);", "return [];"]],
   },
   {
@@ -138,6 +139,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave cancelled batches to those who cancelled them",
     profile: "single",
+    caughtBy: 111,
     edits: [["src/upkeep/upkeep.ts", "      sweepAll(ctx),", "      Promise.resolve(sweepAll),"]],
   },
   {

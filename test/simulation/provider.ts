@@ -16,7 +16,7 @@ import type { Timeline } from "./timeline.ts";
 export const FLAGS = ["bad", "absurd", "unmetered", "large", "empty", "dear"] as const;
 export type Flag = (typeof FLAGS)[number];
 
-/** Stands in prompts that many tasks have, in place of the task. */
+/** Begins what stands in prompts that many tasks have, in place of the task. */
 export const ANY_TASK = "any";
 
 /** Prompt tokens of gpt-4 that cost a dollar. */
