@@ -7,7 +7,7 @@ export type Chunks = {
   sweep: number;
   /** Tasks of a batch that enter the queue: about a millisecond. */
   feed: number;
-  /** Rows of an input: some ten milliseconds, and few enough syncs of the disk. */
+  /** Rows of an input: less than ten milliseconds, and few enough syncs of the disk. */
   ingest: number;
   /** Bytes of what ended tasks came to that are committed as one unit. */
   flushBytes: number;
@@ -19,7 +19,7 @@ export type Chunks = {
 export const CHUNKS: Chunks = {
   sweep: 1000,
   feed: 1000,
-  ingest: 1250,
+  ingest: 500,
   flushBytes: 8_000_000,
   answerBytes: 64_000_000,
 };

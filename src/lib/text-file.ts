@@ -9,7 +9,7 @@ export class TextFileError extends Error {
 export type TextFile = { path: string; encoding: string };
 
 /** What a parser of CSV takes at once: a few milliseconds. */
-const CHUNK_BYTES = 65_536;
+const CHUNK_BYTES = 32_768;
 
 /**
  * The text of a file as chunks of UTF-8, whatever its encoding, checked as it passes. The memory of a

@@ -9,6 +9,8 @@ import {
   pruneRollups,
   readRollups,
   type Rollup,
+  type RollupFilter,
+  type RollupKey,
   rollupsSince,
   type RollupStatus,
 } from "../store/rollups.ts";
@@ -29,7 +31,7 @@ export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
   const [tasks, [queue], day] = await Promise.all([
     readStock(ctx),
     readRows(ctx.reads.client, WAITING),
-    readSince(ctx, { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
+    readSince(ctx, "at", { span: HOUR_MS, step: 24 * HOUR_MS, from: now - 24 * HOUR_MS }),
   ]);
   if (!queue) throw new Error("aggregates always have a row");
   const ended = addUp(day.filter(hasRun));
@@ -60,8 +62,8 @@ async function throughput(ctx: Context, now: number): Promise<number> {
   const first = Math.floor(from / MINUTE_MS) * MINUTE_MS;
   const filter = { span: MINUTE_MS, step: MINUTE_MS, from: first, status: "completed" as const };
   const share = 1 - (from - first) / MINUTE_MS;
-  const completed = (await readSince(ctx, filter)).reduce(
-    (sum, { at, sums }) => sum + sums.tasks * (at === first ? share : 1),
+  const completed = (await readSince(ctx, "at", filter)).reduce(
+    (sum, { key, sums }) => sum + sums.tasks * (Number(key) === first ? share : 1),
     0,
   );
   return completed / THROUGHPUT_MINUTES;
@@ -91,25 +93,25 @@ export async function taskMetrics(
   const from = steps[0] ?? 0;
   // What has not ended is in no rollup.
   const isEnded = query.status !== "pending" && query.status !== "running";
-  const rows = isEnded
-    ? await readSince(ctx, {
-        span,
-        step,
-        from,
-        status: query.status as RollupStatus,
-        model: query.model,
-      })
-    : [];
-  const keys = new Map((await listKeyNames(ctx.reads.db)).map((key) => [key.seq, key]));
-  const bySteps = Map.groupBy(rows, ({ at }) => at);
+  const filter = { span, step, from, status: query.status as RollupStatus, model: query.model };
+  const by = (key: RollupKey) => (isEnded ? readSince(ctx, key, filter) : []);
+  const [times, models, providers, payers, names] = await Promise.all([
+    by("at"),
+    by("model"),
+    by("provider"),
+    by("api_key"),
+    listKeyNames(ctx.reads.db),
+  ]);
+  const keys = new Map(names.map((key) => [key.seq, key]));
+  const bySteps = Map.groupBy(times, ({ key }) => Number(key));
   return {
     from,
     stepMs: step,
-    totals: addUp(rows),
+    totals: addUp(times),
     series: steps.map((at) => ({ at, group: addUp(bySteps.get(at) ?? []) })),
-    byModel: groupBy(rows, ({ model }) => model),
-    byProvider: groupBy(rows.filter(hasRun), ({ provider }) => provider),
-    byKey: groupBy(rows, ({ apiKey }) => String(apiKey)).map(({ name, group }) => {
+    byModel: groupsOf(models),
+    byProvider: groupsOf(providers.filter(hasRun)),
+    byKey: groupsOf(payers).map(({ name, group }) => {
       const key = keys.get(Number(name));
       return { name: key?.name ?? "", keyId: key?.id ?? null, group };
     }),
@@ -138,16 +140,16 @@ export async function pruneMetrics(ctx: Pick<Context, "writer" | "clock">): Prom
   await ctx.writer.write({ old: pruneRollups(now - KEEP_MINUTES_MS, now - KEEP_HOURS_MS) });
 }
 
-async function readSince(ctx: Context, filter: Parameters<typeof rollupsSince>[0]) {
-  return readRollups((await ctx.reads.client.execute(rollupsSince(filter))).rows);
+async function readSince(ctx: Context, by: RollupKey, filter: Omit<RollupFilter, "by">) {
+  return readRollups((await ctx.reads.client.execute(rollupsSince({ by, ...filter }))).rows);
 }
 
 function hasRun({ status }: Rollup): boolean {
   return status === "completed" || status === "failed";
 }
 
-function groupBy(rows: Rollup[], nameOf: (row: Rollup) => string): Named[] {
-  return [...Map.groupBy(rows, nameOf)]
+function groupsOf(rows: Rollup[]): Named[] {
+  return [...Map.groupBy(rows, ({ key }) => key)]
     .map(([name, group]) => ({ name, group: addUp(group) }))
     .toSorted((a, b) => b.group.sums.tasks - a.group.sums.tasks);
 }

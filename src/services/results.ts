@@ -24,7 +24,7 @@ export function inputFormat({ input }: Batch): ResultFormat {
 }
 
 /** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
-const PAGE_ROWS = 500;
+const PAGE_ROWS = 200;
 /** Results of long texts are made some megabytes at a time. */
 const MOST_PAGE_BYTES = 4_000_000;
 

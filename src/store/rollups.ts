@@ -137,31 +137,38 @@ export function addCreated(
   };
 }
 
+/** What rows are added up by, besides their status. */
+export type RollupKey = "at" | "model" | "provider" | "api_key";
+
 export type RollupFilter = {
+  by: RollupKey;
   span: number;
-  /** Rows are added up over so many ms. */
+  /** By time, rows are added up over so many ms. */
   step: number;
   from: number;
   status?: RollupStatus | undefined;
   model?: string | undefined;
 };
 
-/** A row of `readRollups`: key columns, then sums, then buckets. */
-export type Rollup = Omit<Tally, "dearestUsd"> & { at: number };
+/** What ended alike, or came to be, under one value of a `RollupKey`. */
+export type Rollup = Pick<Tally, "status" | "sums" | "buckets"> & { key: string };
 
-export function rollupsSince({ span, step, from, status, model }: RollupFilter): Statement {
+/**
+ * The rows since a moment, added up by one thing at a time, so that the answer has as many rows as there are
+ * steps, models or keys, and not as there are combinations of them.
+ */
+export function rollupsSince({ by, span, step, from, status, model }: RollupFilter): Statement {
   const which = [
     "span = ? AND at >= ?",
     ...(status === undefined ? [] : ["status = ?"]),
     ...(model === undefined ? [] : ["model = ?"]),
   ];
+  const key = by === "at" ? "at / CAST(? AS INTEGER) * CAST(? AS INTEGER)" : by;
   return {
-    sql: `SELECT at / CAST(? AS INTEGER) * CAST(? AS INTEGER) AS start, status, model, provider, api_key,
-                 ${sumColumns.map((name) => `sum(${name})`).join()}
-          FROM rollups WHERE ${which.join(" AND ")} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1`,
+    sql: `SELECT ${key} AS key, status, ${sumColumns.map((name) => `sum(${name})`).join()}
+          FROM rollups WHERE ${which.join(" AND ")} GROUP BY 1, 2 ORDER BY 1`,
     args: [
-      step,
-      step,
+      ...(by === "at" ? [step, step] : []),
       span,
       from,
       ...(status === undefined ? [] : [status]),
@@ -172,17 +179,14 @@ export function rollupsSince({ span, step, from, status, model }: RollupFilter):
 
 export function readRollups(rows: readonly ArrayLike<unknown>[]): Rollup[] {
   return rows.map((row) => {
-    const [at, status, model, provider, apiKey, ...numbers] = Array.from(row) as [
-      number,
+    const [key, status, ...numbers] = Array.from(row) as [
+      string | number,
       RollupStatus,
-      string,
-      string,
-      number,
       ...number[],
     ];
-    const sums = Object.fromEntries(SUMS.map((name, i) => [name, numbers[i] ?? 0]));
-    const buckets = numbers.slice(SUMS.length);
-    return { at, status, model, provider, apiKey, sums: sums as Tally["sums"], buckets };
+    const sums = noSums();
+    for (const [i, name] of SUMS.entries()) sums[name] = numbers[i] ?? 0;
+    return { key: String(key), status, sums, buckets: numbers.slice(SUMS.length) };
   });
 }
 
