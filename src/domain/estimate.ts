@@ -77,6 +77,40 @@ export function estimate(
   };
 }
 
+/** What the rows of a batch that have run took, and what the rest will cost at that. */
+export type Measured = {
+  rows: number;
+  promptTokensPerRow: number;
+  completionTokensPerRow: number;
+  costUsdPerRow: number | null;
+  costUsd: number | null;
+};
+
+/** Of a batch of which `rest` tasks are still to run; `null` where none has run for real. */
+export function measuredIn(batch: MeasuredBatch, rest: number): Measured | null {
+  const { completed, failed, promptTokens, completionTokens, unpriced, isDryRun } = batch;
+  const rows = completed + failed;
+  if (rows === 0 || isDryRun) return null;
+  const each = unpriced > 0 ? null : batch.costUsd / rows;
+  return {
+    rows,
+    promptTokensPerRow: Number((promptTokens / rows).toFixed(1)),
+    completionTokensPerRow: Number((completionTokens / rows).toFixed(1)),
+    costUsdPerRow: each === null ? null : Number(each.toFixed(9)),
+    costUsd: each === null ? null : money(each * rest),
+  };
+}
+
+type MeasuredBatch = {
+  completed: number;
+  failed: number;
+  promptTokens: number;
+  completionTokens: number;
+  costUsd: number;
+  unpriced: number;
+  isDryRun: boolean;
+};
+
 function money(usd: number): number {
   return Number(usd.toFixed(6));
 }

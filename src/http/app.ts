@@ -12,6 +12,7 @@ import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
+import { batchEstimateRoutes } from "./api/batch-estimate.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
@@ -75,6 +76,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchActionRoutes);
+  app.route("/api/v1", batchEstimateRoutes);
   app.route("/api/v1", keyRoutes);
   app.route("/api/v1", metricsRoutes);
   app.route("/api/v1", fileRoutes);

@@ -1,5 +1,11 @@
 import type { Context } from "../context.ts";
-import { type Estimate, estimate, type SampledTask } from "../domain/estimate.ts";
+import {
+  type Estimate,
+  estimate,
+  type Measured,
+  measuredIn,
+  type SampledTask,
+} from "../domain/estimate.ts";
 import { priceOf } from "../domain/prices.ts";
 import { routesOf } from "../domain/routes.ts";
 import { pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
@@ -20,7 +26,7 @@ const ASSUMED_CALL_MS = 2000;
 export async function estimateBatch(
   ctx: Context,
   id: string,
-): Promise<Estimate & { concurrency: number; secondsPerCall: number }> {
+): Promise<Estimate & { concurrency: number; secondsPerCall: number; measured: Measured | null }> {
   const batch = await getBatch(ctx, id);
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
   const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;
@@ -29,7 +35,11 @@ export async function estimateBatch(
     secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
   };
   const sample = await sampleOf(ctx, batch.seq, tasks);
-  return { ...estimate(tasks, sample, pace, (model) => priceAt(ctx, model)), ...pace };
+  return {
+    ...estimate(tasks, sample, pace, (model) => priceAt(ctx, model)),
+    ...pace,
+    measured: measuredIn(batch, tasks),
+  };
 }
 
 /** What the provider takes that is asked first. */

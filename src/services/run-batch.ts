@@ -110,7 +110,7 @@ export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
 }
 
 /** Throws `QUOTA_EXCEEDED` where its cap or the budget of who pays for it would pause the batch again at once. */
-async function requireMoney(ctx: Context, batch: Batch): Promise<void> {
+export async function requireMoney(ctx: Context, batch: Batch): Promise<void> {
   const { id, maxCostUsd, costUsd, dearestUsd, payer } = batch;
   if (maxCostUsd !== null && (costUsd >= maxCostUsd || maxCostUsd - costUsd < (dearestUsd ?? 0)))
     throw new AppError(

@@ -1,19 +1,29 @@
 import { z } from "@hono/zod-openapi";
 
-import { ASSUMED_OUTPUT_TOKENS } from "../../domain/estimate.ts";
 import { Description, Name } from "../../domain/text.ts";
-import { estimateBatch } from "../../services/estimate.ts";
+import { invalid } from "../../errors.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
+import { MOST_PILOT_ROWS, pilotBatch, type PilotRows } from "../../services/pilot.ts";
 import * as service from "../../services/run-batch.ts";
 import { failures } from "../failures.ts";
 import { flag } from "../paging.ts";
 import { route } from "../route.ts";
-import { createRouter, done, json, needs, success, successOnly, orNull } from "../router.ts";
+import { createRouter, done, json, needs, success, successOnly } from "../router.ts";
 import { BatchListItem, toListItem } from "./batch-body.ts";
 import { BatchParams } from "./batches.ts";
 import { DryRunQuery, dryRunOf, ExecutionStarted } from "./tasks.ts";
 
 const Started = json(ExecutionStarted, "The execution");
+const BatchStarted = json(
+  ExecutionStarted.extend({
+    rows: z.number().int().optional().openapi({ description: "Of a pilot: how many rows run" }),
+  }).openapi("BatchExecutionStarted"),
+  "The execution",
+);
+
+function pilotRows(description: string) {
+  return z.number().int().min(1).max(MOST_PILOT_ROWS).optional().openapi({ description });
+}
 
 /** A route that takes the id of a batch and nothing else. */
 function plainAction<const A extends string>(
@@ -43,7 +53,11 @@ const execute = route({
   summary: "Start a batch",
   description:
     "With `isDryRun` the simulator answers, and results say so; a batch that was a dry run can be " +
-    "started again, for real or not, and its answers are then made anew.",
+    "started again, for real or not, and its answers are then made anew. With `limit` or `sample` it is a " +
+    "pilot: that many rows run for real, and the batch stays `pending` with their results; no output " +
+    "file, `batch.completed` or webhook of the batch follows. `measured` of the estimate says what the rest " +
+    "will cost by that. Executing the batch then goes on with the rest. The rows of a pilot run like " +
+    "tasks that are executed one by one: `maxConcurrency` does not hold for them.",
   ...needs("write"),
   request: {
     params: BatchParams,
@@ -52,14 +66,18 @@ const execute = route({
       content: {
         "application/json": {
           schema: z
-            .strictObject({ isDryRun: z.boolean().optional() })
+            .strictObject({
+              isDryRun: z.boolean().optional(),
+              limit: pilotRows("Run only so many rows, the first that have not run"),
+              sample: pilotRows("Run only so many rows, chosen by chance"),
+            })
             .openapi("BatchExecuteOptions"),
         },
       },
       required: false,
     },
   },
-  responses: { 200: Started, ...failures(404, 409) },
+  responses: { 200: BatchStarted, ...failures(404, 409) },
 });
 
 const pause = plainAction(
@@ -122,48 +140,6 @@ const retry = route({
   responses: { 200: Started, ...failures(404, 409) },
 });
 
-const CostRange = z
-  .object({ min: z.number(), max: z.number() })
-  .openapi("CostRange", { description: "In USD; null where the price of a model is not known" });
-
-const estimate = route({
-  operationId: "getBatchEstimate",
-  method: "get",
-  path: "/batches/{id}/estimate",
-  tags: ["batches"],
-  summary: "Estimate what the rest of a batch will take",
-  description:
-    "Of the tasks that have not ended. Tokens of prompts are counted with the model's tokenizer: of " +
-    "every task where there are up to 1,000, else of 1,000 (`sampledTasks`) spread evenly; a " +
-    "long text by a sample of it. An answer " +
-    `has at least one token and at most what the task allows, or ${ASSUMED_OUTPUT_TOKENS} where it sets no ` +
-    "limit. The duration is that of so many calls, `concurrency` at once, each taking what the last " +
-    "200 took on average (two seconds before the first); waiting for the provider's limits is not in it.",
-  ...needs("read"),
-  request: { params: BatchParams },
-  responses: {
-    200: json(
-      z
-        .object({
-          tasks: z.number().int(),
-          sampledTasks: z.number().int(),
-          promptTokens: z.number().int(),
-          completionTokens: z
-            .object({ min: z.number().int(), max: z.number().int() })
-            .openapi("TokenRange"),
-          costUsd: orNull(CostRange),
-          unpricedModels: z.array(z.string()),
-          durationSeconds: z.number(),
-          concurrency: z.number().int(),
-          secondsPerCall: z.number(),
-        })
-        .openapi("BatchEstimate"),
-      "The estimate",
-    ),
-    ...failures(404),
-  },
-});
-
 const change = route({
   operationId: "updateBatch",
   method: "patch",
@@ -218,11 +194,35 @@ const remove = route({
   responses: { 200: done("The batch is gone"), ...failures(404, 409) },
 });
 
+function pilotOf(
+  { limit, sample }: { limit?: number | undefined; sample?: number | undefined },
+  isDryRun: boolean,
+): PilotRows | undefined {
+  const rows = limit ?? sample;
+  if (rows === undefined) return undefined;
+  if (limit !== undefined && sample !== undefined)
+    throw invalid([{ path: "sample", message: "give either limit or sample" }]);
+  const kind = limit === undefined ? "sample" : "limit";
+  if (isDryRun)
+    throw invalid([
+      { path: kind, message: "a pilot is for real; a dry run of the whole batch costs nothing" },
+    ]);
+  return { kind, rows };
+}
+
 export const batchActionRoutes = createRouter()
   .openapi(execute, async (c) => {
-    const isDryRun = dryRunOf(c.req.valid("query"), c.req.valid("json"));
+    const options = c.req.valid("json");
+    const isDryRun = dryRunOf(c.req.valid("query"), options);
     const { id } = c.req.valid("param");
     const payer = c.var.caller.key;
+    const pilot = pilotOf(options, isDryRun);
+    if (pilot) {
+      const { executionId, rows } = await pilotBatch(c.var.ctx, id, { ...pilot, payer });
+      c.set("executionId", executionId);
+      const data = { executionId, status: "running" as const, rows };
+      return c.json(success(c, data, "Pilot started"), 200);
+    }
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun, payer });
     c.set("executionId", executionId);
     return c.json(
@@ -257,9 +257,6 @@ export const batchActionRoutes = createRouter()
       success(c, { executionId, status: "running" as const }, "Batch execution started"),
       200,
     );
-  })
-  .openapi(estimate, async (c) => {
-    return c.json(success(c, await estimateBatch(c.var.ctx, c.req.valid("param").id)), 200);
   })
   .openapi(change, async (c) => {
     const batch = await service.updateBatch(

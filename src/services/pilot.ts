@@ -1,0 +1,89 @@
+import type { Context } from "../context.ts";
+import { batchExecutionId } from "../domain/batch.ts";
+import { AppError } from "../errors.ts";
+import type { Batch } from "../store/batches.ts";
+import { findUntried, startPilot } from "../store/pilot.ts";
+import type { Queued } from "../store/queue.ts";
+import { readRows } from "../store/rows.ts";
+import { getBatch } from "./batches.ts";
+import { requireMoney } from "./run-batch.ts";
+import type { Paid } from "./tasks.ts";
+
+/** Rows of a pilot; more of them are a run, which keeps to the batch's `maxConcurrency`. */
+export const MOST_PILOT_ROWS = 100;
+
+/** The first rows of a batch, or some of all of them. */
+export type PilotRows = { kind: "limit" | "sample"; rows: number };
+
+/**
+ * Runs some rows of a batch that has not been started. The batch stays pending, with what came of them,
+ * and executing it goes on with the rest. Throws `BATCH_RUNNING` or `BATCH_FINISHED` where that cannot be.
+ */
+export async function pilotBatch(
+  ctx: Context,
+  id: string,
+  { kind, rows, payer }: PilotRows & Paid,
+): Promise<{ executionId: string; rows: number }> {
+  const batch = await getBatch(ctx, id);
+  requirePending(batch);
+  await requireMoney(ctx, { ...batch, payer });
+  const chosen = await (kind === "limit"
+    ? firstRows(ctx, batch, rows)
+    : someRows(ctx, batch, rows));
+  if (chosen.length === 0)
+    throw new AppError("BATCH_FINISHED", `Batch ${id} has no row left that has not run`);
+  const { moved, queued } = await ctx.writer.write(
+    startPilot(batch.seq, chosen, {
+      isDryRun: false,
+      priority: null,
+      payer,
+      trace: ctx.tracing.current(),
+      now: ctx.clock.now(),
+    }),
+  );
+  const [row] = moved.rows;
+  if (!row) requirePending(await getBatch(ctx, id));
+  if (!row || queued.rows.length === 0)
+    throw new AppError("BATCH_RUNNING", `Rows of batch ${id} were queued meanwhile; try again`);
+  tellLanes(ctx, queued.rows);
+  return { executionId: batchExecutionId(row.seq, row.run), rows: queued.rows.length };
+}
+
+function requirePending({ id, status }: Batch): void {
+  if (status === "pending") return;
+  const isOpen = status === "running" || status === "paused";
+  throw new AppError(
+    isOpen ? "BATCH_RUNNING" : "BATCH_FINISHED",
+    `Batch ${id} is ${status}; a pilot is for a batch that has not been started`,
+  );
+}
+
+async function firstRows(ctx: Context, { seq }: Batch, rows: number): Promise<number[]> {
+  return (await readRows(ctx.client, findUntried(seq, rows, null))).map(({ seq }) => seq);
+}
+
+/** Rows spread over all of the batch by chance; where too many of those have run already, the first of the others. */
+async function someRows(ctx: Context, batch: Batch, rows: number): Promise<number[]> {
+  const positions = new Set<number>();
+  const wanted = Math.min(rows * 3, batch.total);
+  for (let i = 0; i < rows * 10 && positions.size < wanted; i++)
+    positions.add(Math.floor(ctx.random() * batch.total));
+  const found = await readRows(ctx.client, findUntried(batch.seq, wanted, [...positions]));
+  const chosen = new Set<number>();
+  while (chosen.size < Math.min(rows, found.length)) {
+    const one = found[Math.floor(ctx.random() * found.length)];
+    if (one) chosen.add(one.seq);
+  }
+  for (const seq of chosen.size < rows ? await firstRows(ctx, batch, 2 * rows) : [])
+    if (chosen.size < rows) chosen.add(seq);
+  return [...chosen];
+}
+
+function tellLanes({ signals }: Context, queued: Queued[]): void {
+  const told = new Set<string>();
+  for (const { lane, model } of queued) {
+    const name = `${lane} ${model}`;
+    if (!told.has(name)) signals.emit("queued", { lane, model });
+    told.add(name);
+  }
+}
