@@ -8,6 +8,9 @@ import type { Endpoint } from "./endpoints.ts";
 /** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
 const LOOK_AHEAD = 50;
 
+/** What was found is looked for anew after this time, whatever seems to be the same. */
+const LONGEST_MEMORY_MS = 5000;
+
 /** Which deliveries of an endpoint may start now. */
 type Found = {
   live: Delivery[];
@@ -21,24 +24,28 @@ export type Candidates = EndpointLoad & Found & { endpoint: Endpoint };
 
 const NOTHING: Found = { live: [], late: [], nextAt: Infinity };
 
+/** `isTrue`: it is what `waiting` says, of which a part may have ended before it was read. */
+type Look = { found: Found; isTrue: boolean; changes: number; waiting: Waiting; at: number };
+
 /**
  * Looks for what may start at endpoints. What was found holds until a delivery to the endpoint begins
  * or ends, another is due, or other ones wait: one that hangs is not read anew each turn.
  */
 export function createLooks(ctx: Context) {
-  const looks = new WeakMap<Endpoint, { found: Found; changes: number; waiting: Waiting }>();
+  const looks = new WeakMap<Endpoint, Look>();
 
   async function find(endpoint: Endpoint, waiting: Waiting, now: number): Promise<Found> {
     const last = looks.get(endpoint);
     if (
-      last?.changes === endpoint.changes &&
-      now < last.found.nextAt &&
+      last?.isTrue &&
+      last.changes === endpoint.changes &&
+      now < Math.min(last.found.nextAt, last.at + LONGEST_MEMORY_MS) &&
       isSame(last.waiting, waiting)
     )
       return last.found;
     const { changes } = endpoint;
-    const found = await read(ctx, endpoint, waiting, now);
-    looks.set(endpoint, { found, changes, waiting });
+    const { isTrue, ...found } = await read(ctx, endpoint, waiting, now);
+    looks.set(endpoint, { found, isTrue, changes, waiting, at: now });
     return found;
   }
 
@@ -80,7 +87,7 @@ async function read(
   endpoint: Endpoint,
   { fresh, replays, dueAt }: Waiting,
   now: number,
-): Promise<Found> {
+): Promise<Found & Pick<Look, "isTrue">> {
   const { seq } = endpoint.webhook;
   // One that ends while the lists are on their way stands in them as if nobody had sent it.
   const before = new Set(endpoint.underWay.keys());
@@ -97,7 +104,10 @@ async function read(
       if (delivery.nextAt === null && delivery.isReplay === isReplay) order.take(delivery);
     return deliveries.filter((delivery) => isFree(delivery) && order.take(delivery));
   };
+  const isAll = (listed: Delivery[], count: number) =>
+    listed.length === Math.min(count, LOOK_AHEAD);
   return {
+    isTrue: isAll(anew, fresh) && isAll(again, replays),
     live: inOrder(anew, false),
     late: [...due.filter(isFree), ...inOrder(again, true)],
     nextAt: (isDue ? await findNextDue(db, seq, now) : dueAt) ?? Infinity,

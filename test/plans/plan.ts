@@ -1,7 +1,16 @@
 import type { Client } from "@libsql/client";
 
 /** Tables that stay small whatever a server does: one row a process, a right, an alert, an endpoint (of which there are 1,000 at most) or a key. */
-const SMALL = new Set(["nodes", "leases", "alerts", "webhooks", "api_keys", "rate_windows"]);
+const SMALL = new Set([
+  "nodes",
+  "leases",
+  "alerts",
+  "webhooks",
+  "api_keys",
+  "rate_windows",
+  "stored_bytes",
+  "audit_floor",
+]);
 
 /** A step of a statement's plan that reads or sorts a growing table whole. */
 export type Finding = { sql: string; step: string };
