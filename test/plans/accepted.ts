@@ -88,5 +88,5 @@ export const ACCEPTED: Accepted[] = [
 /** Functions of `src/store` that only processes of their own reach, which nobody listens to: where they are tested. */
 export const REACHED_ELSEWHERE: Readonly<Record<string, string>> = {
   "texts.readPiece": "test/engine/poison.test.ts, at a libSQL server",
-  "release.recordInterruption": "test/engine/poison.test.ts, after SIGKILL",
+  "release.recordInterruption": "test/engine/recovery.test.ts, after SIGKILL",
 };

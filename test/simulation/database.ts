@@ -311,11 +311,14 @@ async function readSchema(): Promise<{ schema: string; kept: string[] }> {
     `SELECT sql FROM sqlite_master
      WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rootpage = 0, rowid`,
   );
-  const batches = await database.client.execute("SELECT * FROM batches");
-  const kept = batches.rows.map((row) => {
-    const values = batches.columns.map((_, i) => quote(row[i]));
-    return `INSERT INTO batches (${batches.columns.join()}) VALUES (${values.join()})`;
-  });
+  const kept: string[] = [];
+  for (const table of ["batches", "audit_floor"]) {
+    const made = await database.client.execute(`SELECT * FROM ${table}`);
+    for (const row of made.rows) {
+      const values = made.columns.map((_, i) => quote(row[i]));
+      kept.push(`INSERT INTO ${table} (${made.columns.join()}) VALUES (${values.join()})`);
+    }
+  }
   await database.close();
   rmSync(folder, { recursive: true });
   return { schema: rows.map((row) => String(row["sql"])).join(";\n"), kept };
