@@ -33,6 +33,8 @@ export type PriceTable = [pattern: string, price: Price][];
 
 /** Whether a call costs nothing, something that can be told, or nobody knows what. */
 export type KnownPrice = "free" | "known" | "unknown";
+/** What calls of a lane cost; those of a dry run, which the simulator answers, are free as long as it is one. */
+export type LanePrice = KnownPrice | "dryRun";
 
 /** A price, and where it comes from: the list with its day, or somebody's own configuration. */
 export type PriceTag = { price: Price; source: string; date: string | null };

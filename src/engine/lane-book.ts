@@ -1,6 +1,6 @@
 import { isSingle, SINGLE_TASKS } from "../domain/batch.ts";
 import { type Gate, type LaneLoad, laneWeight } from "../domain/lanes.ts";
-import type { KnownPrice } from "../domain/prices.ts";
+import type { LanePrice } from "../domain/prices.ts";
 import type { RunningBatch } from "../store/batches.ts";
 import type { LaneClaim, LaneReady } from "../store/queue.ts";
 import type { Upstream } from "./upstreams.ts";
@@ -17,7 +17,7 @@ export type Lane = LaneLoad & {
   /** Of a limited lane: lets so many start as there was money for of late, and some more, so that others get its slots. */
   purse: Gate;
   /** What is known of what its calls cost where they go. */
-  price: KnownPrice;
+  price: LanePrice;
   /** Where its calls go, as chosen for this turn; `null` where they go nowhere before `shutUntil`. */
   upstream: Upstream | null;
   shutUntil: number | null;

@@ -106,7 +106,7 @@ export function createPacing(
         lane.shutUntil = null;
         lane.isTrial = false;
         lane.gates = NO_GATES;
-        lane.price = "free";
+        lane.price = "dryRun";
         if (lane.isDryRun) continue;
         let choice = choices.get(lane.model);
         if (!choice) choices.set(lane.model, (choice = upstreams.choose(lane.model, at)));

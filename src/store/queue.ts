@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
-import type { KnownPrice } from "../domain/prices.ts";
+import type { LanePrice } from "../domain/prices.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { PauseUnit } from "./budgets.ts";
 import { flexColumns } from "./flex.ts";
@@ -137,7 +137,7 @@ export type LaneClaim = {
   lane: number;
   model: string;
   limit: number;
-  price: KnownPrice;
+  price: LanePrice;
   isLimited: boolean;
   /** It takes what has waited longest, whatever its priority. */
   byAge: boolean;

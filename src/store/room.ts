@@ -1,7 +1,7 @@
 import type { InValue } from "@libsql/client";
 
 import { accountsOf, PAYERS } from "../domain/batch.ts";
-import type { KnownPrice } from "../domain/prices.ts";
+import type { LanePrice } from "../domain/prices.ts";
 
 /*
  * How many calls may start under a cap or a budget. A call is taken to cost what the dearest one did so
@@ -79,6 +79,8 @@ export type Terms = { which: Sql; room: Sql; reserved: Sql };
 
 const plain = (sql: string | number): Sql => ({ sql: String(sql), args: [] });
 const FREE: Terms = { which: plain("TRUE"), room: plain(NO_LIMIT), reserved: plain(0) };
+/** A node may not have heard yet that what was a dry run is a real run now, which costs money. */
+const OF_DRY_RUN: Terms = { ...FREE, which: plain("is_dry_run") };
 
 /** SQL that is true of a row of the queue that needs no call, since a provider has answered the same request. */
 const IS_ANSWERED = `EXISTS (
@@ -87,8 +89,9 @@ const IS_ANSWERED = `EXISTS (
   WHERE i.task = queue.task AND e.response IS NOT NULL AND e.provider <> 'simulator')`;
 
 /** Of the lane of a batch; the SQL for the room is about a row `b` of `batches`. */
-export function termsOfBatch(lane: number, price: KnownPrice, month: string): Terms {
+export function termsOfBatch(lane: number, price: LanePrice, month: string): Terms {
   if (price === "free") return FREE;
+  if (price === "dryRun") return OF_DRY_RUN;
   if (price === "unknown") return { ...FREE, which: { sql: UNLIMITED_OR_ANSWERED, args: [lane] } };
   return {
     ...FREE,
@@ -107,9 +110,10 @@ const RESERVED_OF_BATCH = `coalesce((SELECT ${reservation("b.payer", "b.dearest_
   FROM batches b WHERE b.seq = ? AND NOT b.is_dry_run), 0)`;
 
 /** Of a lane of single tasks. */
-export function termsOfSingle(lane: number, price: KnownPrice, month: string): Terms {
+export function termsOfSingle(lane: number, price: LanePrice, month: string): Terms {
   const { batch, payer } = accountsOf(lane);
   if (price === "free" || (batch === 0 && payer === 0)) return FREE;
+  if (price === "dryRun") return OF_DRY_RUN;
   if (price === "unknown") return { ...FREE, which: plain(IS_ANSWERED) };
   const cap = { sql: CAP_ROOM_OF_SINGLE, args: [batch] };
   if (payer === 0) return { ...FREE, room: cap };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
+import { takeFrom } from "../../src/store/take.ts";
 import { chatAnswer, fail, gate, startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, until } from "../support/server.ts";
 
@@ -28,6 +29,28 @@ const paused = (app: App, id: string) =>
     const { data } = (await app.get(`/batches/${id}`)).body;
     return data.status === "paused" && data.progress.running === 0 ? data : undefined;
   });
+
+test("who takes a batch for a dry run that is none any more gets none of its rows", async () => {
+  const held = gate();
+  await using provider = await startProvider(async (request) => {
+    await held.opened;
+    return chatAnswer(request);
+  });
+  await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "2" });
+  await app.post("/batches", { id: "b", tasks: many(4), config: { model: "gpt-4" } });
+  await app.post("/batches/b/execute");
+  await until(() => provider.requests.length > 0 || undefined);
+  const [batch] = (await app.ctx.client.execute("SELECT seq FROM batches WHERE id = 'b'")).rows;
+  const lane = { lane: Number(batch?.["seq"]), model: "gpt-4", limit: 9, isLimited: true };
+  const taken = async (price: "dryRun" | "free") => {
+    const claim = takeFrom({ ...lane, price, byAge: false }, 99, 1, Date.now());
+    await app.ctx.writer.write({ claim });
+    return (await app.ctx.client.execute("SELECT task FROM queue WHERE owner = 99")).rows.length;
+  };
+  expect(await taken("dryRun")).toBe(0);
+  expect(await taken("free")).toBeGreaterThan(0);
+  held.open();
+});
 
 describe("a cap", () => {
   test("holds when the first call fails, and so tells nothing of what calls cost", async () => {
