@@ -224,7 +224,7 @@ export function claim(
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
             SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run, q.trace
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
-            WHERE q.owner = ? AND q.claim = ? AND q.attempt = 1 AND q.started_at = q.claimed_at`,
+            WHERE q.owner = ? AND q.claim = ? AND q.is_first`,
       args: [now, ...mine],
     },
     claimed: {

@@ -31,7 +31,7 @@ export function takeFrom(
   const next = nextReady(wanted, terms.which);
   const take: Statement = {
     sql: `UPDATE queue SET owner = ?, claim = ?, claimed_at = ?,
-            started_at = coalesce(started_at, ?), attempt = attempt + 1,
+            is_first = started_at IS NULL, started_at = coalesce(started_at, ?), attempt = attempt + 1,
             payer = ${payer}, reserved_usd = ${terms.reserved.sql}
           WHERE task IN (${next.sql} LIMIT coalesce((${rows.sql}), 0))`,
     args: ([owner, claimNo, now, now] as InValue[]).concat(

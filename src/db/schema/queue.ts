@@ -28,6 +28,8 @@ export const queue = sqliteTable(
     claim: integer(),
     claimedAt: integer(),
     startedAt: integer(),
+    /** It was never claimed before, so that this claim starts the run. */
+    isFirst: integer({ mode: "boolean" }).notNull().default(false),
     /** Attempts started, and those of them that failed and count against `maxRetries`. */
     attempt: integer().notNull().default(0),
     failures: integer().notNull().default(0),

@@ -52,6 +52,7 @@ function start() {
     "nodes",
   ])
     panels.loading(id);
+  showRights();
 
   const batches = createBatches({ refresh: () => list.now() });
   const details = createDetails({ refresh: () => list.now() });
@@ -93,8 +94,7 @@ function start() {
     const status = await get("/status");
     session.scopes = status.caller.scopes;
     defaultModel = status.provider.defaultModel;
-    for (const node of document.querySelectorAll("[data-needs=write]"))
-      show(node, session.canWrite());
+    showRights();
     panels.showHealth(status);
   });
   panel("providers", 15_000, "/status/services/openai", showProviders);
@@ -200,6 +200,12 @@ function drawPeriods(choose) {
     return button;
   });
   byId("period").replaceChildren(...buttons);
+}
+
+/** Nothing that the key may not do is offered, nor anything before it is known what it may do. */
+function showRights() {
+  for (const node of document.querySelectorAll("[data-needs=write]"))
+    show(node, session.canWrite());
 }
 
 function showLogin(message) {
