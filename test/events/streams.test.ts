@@ -194,7 +194,7 @@ test("a stream on which nothing happens gets comments", async () => {
 describe("the stream of a task", () => {
   test("gives its past, the pieces of its answer in order, and ends with it; then 204", async () => {
     const text = "One two three four five six seven.";
-    await using app = await startServer({ SIMULATOR_LATENCY_MS: "300" });
+    await using app = await startServer({ SIMULATOR_LATENCY_MS: "1000" });
     await app.post("/tasks", { id: "t", prompt: text, parameters: { stream: true } });
     await using stream = await follow(app.url, "/tasks/t/events");
     await app.post("/tasks/t/execute");
