@@ -88,6 +88,9 @@ export type Failure = {
 
 export type RetryPolicy = { maxRetries: number; baseMs: number; maxMs: number };
 
+/** Whether a call was made to find out if its provider is back, and whether the run could go to another instead. */
+export type Trial = "none" | "only way" | "beside others";
+
 export type Decision = { kind: "retry"; at: number } | { kind: "wait" } | { kind: "fail" };
 
 /** A run that was refused so often gets no more chances than one that fails. */
@@ -100,8 +103,9 @@ const LONGEST_RETRY_AFTER_MS = 3_600_000;
  * What follows a failed attempt. `failures` counts the failed attempts so far, this one included.
  * A provider that asks to come later, or has no room for anybody, is no failure: the run waits
  * until the pacer lets it start, unless it was refused a hundred times (`earlier` attempts are on
- * record). So does one that was made to find out whether the provider can be reached (`isTrial`), if
- * it cannot.
+ * record). So does one that was made to find out whether the provider is back (`trial`), if it cannot be
+ * reached, or if the run can go elsewhere: as the oldest that waits it would be the next trial, too, until
+ * an outage had used up its retries.
  * The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
  * Jitter"): anything from zero to `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the
  * provider asks for is waited out first.
@@ -112,9 +116,12 @@ export function afterFailure(
   policy: RetryPolicy,
   nowMs: number,
   random: () => number,
-  { earlier, isTrial }: { earlier: number; isTrial: boolean } = { earlier: 0, isTrial: false },
+  { earlier, trial }: { earlier: number; trial: Trial } = { earlier: 0, trial: "none" },
 ): Decision {
-  const isNoFault = isWaiting(failure.cause) || (isTrial && reachedNobody(failure));
+  const isFailedTrial =
+    (trial !== "none" && reachedNobody(failure)) ||
+    (trial === "beside others" && looksDown(failure.cause));
+  const isNoFault = isWaiting(failure.cause) || isFailedTrial;
   if (isNoFault && earlier < MOST_REFUSALS) return { kind: "wait" };
   if (!CAUSES[failure.cause].retryable || failures > policy.maxRetries) return { kind: "fail" };
   const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (failures - 1));

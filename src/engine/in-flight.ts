@@ -169,14 +169,15 @@ export function createInFlight(
       return { ...putOff(run, logEntry(called, failure, "throttled")), x: 1 };
     const next = afterFailure(failure, row.failures + 1, policy, now, random, {
       earlier: row.earlier,
-      isTrial: paced?.isTrial === true,
+      trial: !paced?.isTrial ? "none" : hasOther(row.model) ? "beside others" : "only way",
     });
     if (next.kind === "fail") return null;
-    if (next.kind === "wait") return putOff(run, logEntry(called, failure, "throttled"));
-    const entry = logEntry(called, failure, "failed");
+    const entry = logEntry(called, failure, next.kind === "wait" ? "throttled" : "failed");
     // What came to nothing may have been paid for all the same.
     const usd = row.isDryRun === 0 ? (called.final.costUsd ?? 0) : 0;
-    return { t: row.task, c: run.claim, f: 1, at: next.at, entry, ...(usd > 0 && { usd }) };
+    const paid = usd > 0 ? { usd } : {};
+    if (next.kind === "wait") return { ...putOff(run, entry), ...paid };
+    return { t: row.task, c: run.claim, f: 1, at: next.at, entry, ...paid };
   }
 }
 

@@ -2,7 +2,13 @@ import { describe, expect, test } from "bun:test";
 
 import fc from "fast-check";
 
-import { afterFailure, CAUSES, type Cause, isWaiting } from "../../src/domain/failure.ts";
+import {
+  afterFailure,
+  CAUSES,
+  type Cause,
+  isWaiting,
+  type Trial,
+} from "../../src/domain/failure.ts";
 import { ceilingFor, type LaneLoad, laneWeight, shareSlots } from "../../src/domain/lanes.ts";
 
 const POLICY = { maxRetries: 3, baseMs: 100, maxMs: 1000 };
@@ -38,18 +44,36 @@ describe("after a failure", () => {
     },
   );
 
-  test("a call that was to find out whether the provider is there, and reached nobody, counts as none", () => {
-    const after = (cause: Cause, status: number | null, isTrial = true) =>
-      afterFailure(failed(cause, null, status), 9, POLICY, 0, () => 0, { earlier: 0, isTrial })
-        .kind;
-    expect([after("connect_failed", null), after("server_error", 503)]).toEqual(["wait", "wait"]);
-    expect([after("server_error", 500), after("timeout", null)]).toEqual(["fail", "fail"]);
-    expect(after("connect_failed", null, false)).toBe("fail");
+  test("a call that was to find out whether the provider is back counts as none, if it reached nobody or others are there", () => {
+    const after = (cause: Cause, status: number | null, trial: Trial) =>
+      afterFailure(failed(cause, null, status), 9, POLICY, 0, () => 0, { earlier: 0, trial }).kind;
+    const NOBODY = [
+      ["connect_failed", null],
+      ["server_error", 503],
+    ] as const;
+    const SOMEBODY = [
+      ["server_error", 500],
+      ["timeout", null],
+      ["connection_lost", null],
+    ] as const;
+    for (const [cause, status] of NOBODY)
+      expect(
+        (["only way", "beside others", "none"] as const).map((trial) =>
+          after(cause, status, trial),
+        ),
+      ).toEqual(["wait", "wait", "fail"]);
+    for (const [cause, status] of SOMEBODY)
+      expect(
+        (["only way", "beside others", "none"] as const).map((trial) =>
+          after(cause, status, trial),
+        ),
+      ).toEqual(["fail", "wait", "fail"]);
+    expect(after("not_found", 404, "beside others")).toBe("fail");
   });
 
   test("a provider's refusals are waited out a hundred times, and then they are failures", () => {
     const refused = (earlier: number) =>
-      afterFailure(failed("rate_limited", 1), 9, POLICY, 0, () => 0, { earlier, isTrial: false })
+      afterFailure(failed("rate_limited", 1), 9, POLICY, 0, () => 0, { earlier, trial: "none" })
         .kind;
     expect([refused(0), refused(99), refused(100)]).toEqual(["wait", "wait", "fail"]);
   });

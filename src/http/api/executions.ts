@@ -22,7 +22,7 @@ const Attempt = z
         description:
           "`interrupted`: the process that made the call ended before it was answered, and after five of " +
           "these (`MAX_INTERRUPTIONS`) the task fails as `INTERRUPTED_TOO_OFTEN`; `throttled`: the " +
-          "provider asked to come later or would serve nobody, which counts as no attempt",
+          "provider asked to come later, or was not back yet when it was tried again, which counts as no attempt",
       }),
     code: z.string().nullable(),
     message: z.string().nullable(),
