@@ -37,15 +37,10 @@ export function sizesOfResults(
   batch: number,
   { after, limit, status }: ResultPage,
 ): Statement<{ bytes: number }> {
-  const which = status === undefined ? "" : ` AND ${STATUS[status]}`;
   const ofInput = "coalesce(octet_length(i.cells), 0) + coalesce(octet_length(i.body), 0)";
   return {
     sql: `SELECT ${ofInput} + coalesce(octet_length(e.response), 0) AS bytes
-          FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
-            LEFT JOIN executions e
-              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'
-          WHERE tasks.batch = ? AND tasks.position > ?${which}
-          ORDER BY tasks.position LIMIT ?`,
+          ${rowsOfPage(status)}`,
     args: [batch, after, limit],
   };
 }
@@ -58,7 +53,6 @@ export function listResults(
   batch: number,
   { after, limit, status }: ResultPage,
 ): Statement<ResultRow> {
-  const which = status === undefined ? "" : ` AND ${STATUS[status]}`;
   return {
     sql: `SELECT tasks.seq, tasks.id, tasks.position, tasks.model, i.endpoint, i.cells,
                  CASE WHEN tasks.status = 'pending' AND ${IS_RUNNING} THEN 'running'
@@ -70,13 +64,18 @@ export function listResults(
                  e.prompt_tokens AS promptTokens,
                  e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.model AS calledModel,
                  e.response, e.error
-          FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
-            LEFT JOIN executions e
-              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'
-          WHERE tasks.batch = ? AND tasks.position > ?${which}
-          ORDER BY tasks.position LIMIT ?`,
+          ${rowsOfPage(status)}`,
     args: [batch, after, limit],
   };
+}
+
+/** The rows of a page, with the arguments batch, after, limit. */
+function rowsOfPage(status: TaskStatus | undefined): string {
+  return `FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
+            LEFT JOIN executions e
+              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'
+          WHERE tasks.batch = ? AND tasks.position > ?${status === undefined ? "" : ` AND ${STATUS[status]}`}
+          ORDER BY tasks.position LIMIT ?`;
 }
 
 const STATUS: Record<TaskStatus, string> = {

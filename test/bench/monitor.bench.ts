@@ -1,6 +1,6 @@
 import { chromium, type Page } from "playwright-core";
 
-import { browserPath } from "../support/browser.ts";
+import { browserPath, launchBrowser } from "../support/browser.ts";
 import { printTable, quantile, round, startRunner } from "./support.ts";
 
 const SECONDS = 20;
@@ -15,10 +15,7 @@ export async function benchMonitor(): Promise<void> {
     SIMULATOR_LATENCY_MS: "20",
     MAX_CONCURRENCY: "512",
   });
-  const browser = await chromium.launch({
-    executablePath: browserPath,
-    args: ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],
-  });
+  const browser = await launchBrowser();
   const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   await page.goto(runner.url);
   await page.getByLabel("API key").fill("bench");

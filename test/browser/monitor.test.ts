@@ -3,9 +3,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { BrowserContextOptions, Page } from "playwright-core";
 
-import { browserPath } from "../support/browser.ts";
+import { browserPath, launchBrowser } from "../support/browser.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { fail, gate, hang, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -15,12 +15,7 @@ import { type Json, KEY, startServer, until } from "../support/server.ts";
 const KEEP_SCREENSHOTS = process.env["SCREENSHOTS"] === "1";
 const SHOTS = "examples/screenshots";
 
-const browser = browserPath
-  ? await chromium.launch({
-      executablePath: browserPath,
-      args: ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],
-    })
-  : undefined;
+const browser = browserPath ? await launchBrowser() : undefined;
 afterAll(() => browser?.close());
 
 /** The page, watched: whatever it logs as an error, and whoever else it asks. */

@@ -1,16 +1,9 @@
 import { afterAll, expect, test } from "bun:test";
 
-import { chromium } from "playwright-core";
-
-import { browserPath } from "../support/browser.ts";
+import { browserPath, launchBrowser } from "../support/browser.ts";
 import { client, KEY, startServer } from "../support/server.ts";
 
-const browser = browserPath
-  ? await chromium.launch({
-      executablePath: browserPath,
-      args: ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],
-    })
-  : undefined;
+const browser = browserPath ? await launchBrowser() : undefined;
 afterAll(() => browser?.close());
 
 const LONG_ID = "a-batch-with-a-rather-long-identifier-that-nobody-can-read";

@@ -7,12 +7,16 @@ export const browserPath = [process.env["CHROMIUM"], "/usr/bin/chromium"].find(
   (path) => path !== undefined && existsSync(path),
 );
 
+export function launchBrowser() {
+  return chromium.launch({
+    executablePath: browserPath ?? "",
+    args: ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],
+  });
+}
+
 /** A page in a browser of its own, gone with the test. */
 export async function openPage(url: string) {
-  const browser = await chromium.launch({
-    executablePath: browserPath ?? "",
-    args: ["--no-sandbox", "--disable-dev-shm-usage"],
-  });
+  const browser = await launchBrowser();
   // What tests run in the page is not what the page itself may run.
   const page = await browser.newPage({ bypassCSP: true });
   await page.goto(url);
