@@ -46,7 +46,7 @@ export type Outside = Partial<World> & {
   startReader?: StartThread | null;
 };
 
-/** Before anything is numbered: whether the database was put back. Then the keys that must be there. */
+/** Before anything is numbered: whether the database was restored. Then the keys that must be there. */
 async function ensureTruth(ctx: Context): Promise<string | undefined> {
   await keepTimeline(ctx);
   return ensureKeys(ctx);

@@ -86,7 +86,7 @@ export function createFanOut(ctx: Context) {
         cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
     },
 
-    /** Goes one page further where there is room, as `waiting` tells; quick endpoints need not wait for others. */
+    /** Goes one page further for endpoints with room (`waiting`); quick endpoints do not wait for others. */
     async advance(endpoints: Endpoint[], waiting: ReadonlyMap<number, Waiting>): Promise<Progress> {
       const now = ctx.clock.steady();
       const pause = createPauses(ctx.clock);

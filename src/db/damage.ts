@@ -9,7 +9,7 @@ import { workerThreads } from "../lib/thread.ts";
 const SMALL_FILE_BYTES = 32 * 1024 * 1024;
 /** The start waits this long for the check of a larger file, which reads it whole and goes on beside the work. */
 const WAIT_MS = 1000;
-/** What is told of one that is damaged. */
+/** Lists at most three faults of a damaged file. */
 export const QUICK_CHECK = "PRAGMA quick_check(3)";
 
 /** What is wrong with a database file. */

@@ -88,7 +88,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
     try {
       if (!isClosed && database.inTransaction) run("ROLLBACK", undefined);
     } catch {
-      // What made it necessary is told; SQLite rolls back by itself where it cannot be asked to.
+      // The error that made it necessary is thrown; SQLite rolls back by itself where this fails.
     }
   }
 

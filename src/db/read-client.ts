@@ -7,7 +7,7 @@ import type { StartThread, Thread } from "../lib/thread.ts";
 import { toResultSet } from "./local-client.ts";
 import type { FromReader, ToReader } from "./read-protocol.ts";
 
-/** Reads that wait for their turn; more are refused, and their callers told to come again. */
+/** Reads that wait for their turn; more are refused with 503. */
 const MOST_WAITING = 500;
 /** From the call to its answer. */
 const TIMEOUT_MS = 30_000;

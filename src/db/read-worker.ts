@@ -23,7 +23,8 @@ async function open(path: string): Promise<void> {
 async function read({ id, sql, args }: ToReader & { kind: "read" }): Promise<void> {
   try {
     await opened;
-    if (!client) throw new LibsqlError("it was not told which database", "SQLITE_MISUSE");
+    if (!client)
+      throw new LibsqlError("no database was named before the first statement", "SQLITE_MISUSE");
     const { columns, rows } = await client.execute(sql, args);
     tell({ kind: "rows", id, columns, rows: rows.map((row) => Array.from(row)) });
   } catch (error) {

@@ -15,7 +15,7 @@ export type Gate = { room: number };
 
 /**
  * Where more lanes than this share the slots, one takes some at once, because a claim for one task costs
- * as much as one for several; but only a lane whose earlier calls have all ended, lest those that hang
+ * as much as one for several; but only a lane whose earlier calls have all ended, so that those that hang do not
  * take all slots.
  */
 const MANY_LANES = 100;

@@ -93,7 +93,7 @@ const CLOCK_CHANGES_MS = [3_600_000, 1_800_000];
 /**
  * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled
  * in, date and time being those of the schedule's zone. A time that comes a second time because clocks
- * were put back is told apart: `02-30-00b`.
+ * were put back has a name of its own: `02-30-00b`.
  */
 export function renderFileName(template: string, { at, timezone, runId }: NameValues): string {
   const { format } = new Intl.DateTimeFormat("sv-SE", {

@@ -103,26 +103,26 @@ export const TaskInput = z
   .meta(named("TaskInput"));
 export type TaskInput = z.infer<typeof TaskInput>;
 
-/** How a file is to be read that does not tell it. */
+/** How to read a CSV file, where detection does not suffice. */
 const CsvOptions = z
   .strictObject({
     delimiter: z
       .string()
       .regex(/^[^"\r\n\0\uFEFF]$/u, "must be one character, such as ; or a tab")
-      .describe("What separates cells; detected (`,` `;` tab `|`) unless told")
+      .describe("What separates cells; detected (`,` `;` tab `|`) unless given")
       .optional(),
     encoding: z
       .string()
       .max(50)
       .refine((label) => encodingNamed(label) !== undefined, "is not the name of an encoding")
       .describe(
-        "Such as `windows-1252` or `shift_jis` (WHATWG names); unless told, UTF-8, UTF-16 and " +
+        "Such as `windows-1252` or `shift_jis` (WHATWG names); unless given, UTF-8, UTF-16 and " +
           "Windows-1252 are detected. For JSON files, too. A byte order mark wins",
       )
       .optional(),
     header: z
       .boolean()
-      .describe("Whether the first row names the columns, else `column_1`, …; true unless told")
+      .describe("Whether the first row names the columns, else `column_1`, …; true unless given")
       .optional(),
   })
   .meta(named("CsvOptions"));

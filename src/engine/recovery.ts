@@ -55,7 +55,7 @@ export function createMembership(ctx: Context): Membership {
     return orphans.released.changed + (await failHopeless());
   }
 
-  /** Ends the runs that were not made ready, under the same fence as any that ends. */
+  /** Fails the runs that were interrupted too often. `settle` fences them by claim as it does every run. */
   async function failHopeless(): Promise<number> {
     const hopeless = await readRows(ctx.client, findHopeless(OWNER_IS_GONE, maxInterruptions));
     for (const [owner, claims] of Map.groupBy(hopeless, (one) => one.owner)) {

@@ -70,7 +70,7 @@ export function toPage<S extends string>({ page, limit, sort, order, cursor }: Q
   };
 }
 
-/** The `pagination` object of an answer; `keyOf` tells the sort value and row number of an item. */
+/** The `pagination` object of an answer; `keyOf` returns the sort value and row number of an item. */
 export function pagination<Item>(
   query: Query<string>,
   total: number,

@@ -6,7 +6,7 @@ const MOST_RECORDS = 100;
 
 export type CsvDialect = {
   delimiter: string;
-  /** The first line is `sep=;`, which tells Excel the delimiter and is no row. */
+  /** The first line is `sep=;`, which sets the delimiter for Excel and is no row. */
   hasSepLine: boolean;
 };
 

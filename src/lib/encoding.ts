@@ -9,7 +9,7 @@ import { TextFileError } from "./text-file.ts";
  * encodings of Eastern Europe are refused, because a wrong guess would be sent and paid for.
  */
 
-/** Read of a file at its start, to tell what it is. */
+/** Bytes read at the start of a file to detect its format. */
 export const SAMPLE_BYTES = 65_536;
 const SCAN_BYTES = 1_048_576;
 
@@ -23,8 +23,8 @@ export function encodingNamed(label: string): string | undefined {
 }
 
 /**
- * The encoding of a file, which is read whole where neither a byte order mark nor `declared` tells it.
- * Throws `TextFileError` where it cannot be told, or where the file is no text.
+ * The encoding of a file, which is read whole where neither a byte order mark nor `declared` gives it.
+ * Throws `TextFileError` where it cannot be detected, or where the file is no text.
  */
 export async function detectEncoding(
   files: FileSystem,
@@ -87,7 +87,7 @@ function decoded(decoder: TextDecoder, chunk: Buffer | undefined): string | unde
 
 function unknown(offset: number): TextFileError {
   return new TextFileError(
-    `is not valid UTF-8 (after byte ${offset}), and its encoding cannot be told for certain; save it as ` +
+    `is not valid UTF-8 (after byte ${offset}), and its encoding cannot be detected for certain; save it as ` +
       "UTF-8, or name its encoding in config.csv.encoding (such as windows-1250, windows-1251 or shift_jis)",
   );
 }

@@ -4,7 +4,7 @@ import { readRows } from "../store/rows.ts";
 import { UNSTUCK_SCHEDULES, UNTOLD_STUCK_RUNS } from "../store/stuck-runs.ts";
 
 /**
- * Tells of runs that are paused for want of money or for what their provider says: as long as nobody
+ * Raises alerts for runs that are paused for want of money or for what their provider says: as long as nobody
  * resumes or cancels them, later fires are skipped or wait. Takes it back when none is any more.
  */
 export async function tellStuck(ctx: Context): Promise<void> {

@@ -70,7 +70,7 @@ export async function listAudit(ctx: Context, filter: store.AuditFilter, page: P
   };
 }
 
-/** A request deletes for no longer than this, and tells that there is more. */
+/** A request deletes for no longer than this, and reports that there is more. */
 const LONGEST_TRIM_MS = 5000;
 
 /** Deletes the entries that are older than a time, the oldest first. */

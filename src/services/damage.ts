@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "./alerts.ts";
 
-/** Tells of damage that was found in the database after the start. */
+/** Reports damage that was found in the database after the start. */
 export function reportDamage(ctx: Context, checked: Promise<{ found: string } | undefined>): void {
   const log = getLogger(["gptrunner", "database"]);
   const report = checked.then(async (damage) => {

@@ -6,7 +6,7 @@ import { deleteTask } from "../store/task-moves.ts";
 
 /** Tasks that are deleted in one commit: some ten milliseconds. */
 const AT_ONCE = 20;
-/** A request deletes for no longer than this, and tells that there is more. */
+/** A request deletes for no longer than this, and reports that there is more. */
 const LONGEST_MS = 5000;
 
 export type Deleted = { deleted: number; isMore: boolean };

@@ -23,7 +23,7 @@ export async function discardDraft(
 }
 
 /**
- * Removes some of what was left of batches that were being written, and tells whether there is more. On a
+ * Removes some of what was left of batches that were being written, and returns whether there is more. On a
  * local file those are all that this process does not write. On a shared database they are drafts that
  * nobody has written to, or removed from, for `silentMs`: whoever did is gone or has failed. Should it go
  * on all the same, it finds no draft to give a name to, and stores nothing.

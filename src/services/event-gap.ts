@@ -1,7 +1,7 @@
 /** Why a reader does not get what follows the last event that it knows. */
 export type Gap = {
   /**
-   * `restored`: the log has no event of that number, because the database was put back. `expired`:
+   * `restored`: the log has no event of that number, because the database was restored. `expired`:
    * events after it were removed, because they are older than RETENTION_DAYS.
    */
   reason: "restored" | "expired";
@@ -11,7 +11,7 @@ export type Gap = {
   newest: number;
 };
 
-/** What is told to a reader that asks for what follows the event `after`; nothing where that is all there. */
+/** The gap between the event `after` and what the log still has; `undefined` where nothing is missing. */
 export function findGap(
   after: number | undefined,
   log: { oldest: number; newest: number; brokenAfter: number; continuedAfter: number },
@@ -24,7 +24,7 @@ export function findGap(
   return after < oldest - 1 ? { reason: "expired", after, oldest, newest } : undefined;
 }
 
-/** It has no id, so that a reader which reconnects after it says what it last knew, and is told again. */
+/** It has no id, so that a reader which reconnects after it sends the id before it, and gets it again. */
 export function toGapFrame(gap: Gap, at: Date): string {
   const body = { type: "gap", timestamp: at.toISOString(), data: gap };
   return `event: gap\ndata: ${JSON.stringify(body)}\n\n`;

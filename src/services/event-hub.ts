@@ -258,7 +258,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   };
 }
 
-/** Reading the log has failed just now: from where the hub stands a reader would be told again what it has. */
+/** The log could not be read up to the event that the reader has: from here it would get events twice. */
 function notRead(): AppError {
   return new AppError("SERVICE_UNAVAILABLE", "The events cannot be read at present; connect again");
 }

@@ -53,7 +53,7 @@ async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
 /** Whether the log has an event after `after` that the stream would tell. */
 async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number): Promise<boolean> {
   const { first, last } = await findLogBounds(ctx.reads.client);
-  // The database was put back: whatever it has is told again.
+  // The database was restored: all its events are sent again.
   if (after > last) return last > 0;
   for (let at = Math.max(after, first - 1); at < last;) {
     const page = await readEvents(ctx.reads.client, at, last, 200, filter);

@@ -110,7 +110,7 @@ const SPARE_BYTES = 64 * 1024 * 1024;
 /** Of the rows, their indexes and pages that are not full. */
 const STORED_SHARE = 1.2;
 
-/** Throws where the disk has no room for a batch, as far as this process can tell, before any of it is written. */
+/** Throws where the disk has no room for a batch, as far as this process can see, before any of it is written. */
 export async function requireDiskSpace(ctx: Context, { rows, bytes }: Checked): Promise<void> {
   if (!ctx.isExclusive) return;
   const needed = Math.ceil(bytes * STORED_SHARE);

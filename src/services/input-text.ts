@@ -19,7 +19,7 @@ export type NamedFile = { path: string; name: string };
 /** A text file and the beginning of its text, which is all of it where it `isWhole`. */
 export type OpenedText = NamedFile & TextFile & { start: string; isWhole: boolean };
 
-/** Tells the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` where it is no text. */
+/** Detects the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` where it is no text. */
 export async function openText(
   { files }: Context,
   { path, name }: NamedFile,
@@ -34,7 +34,7 @@ export async function openText(
   }
 }
 
-/** What a reader of the file gives, its errors being told to the client. */
+/** The items of a reader of the file; its errors become refusals that name the file. */
 export async function* explained<T>(name: string, items: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* items;

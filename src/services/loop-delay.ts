@@ -4,7 +4,7 @@ import type { Cancel } from "../lib/clock.ts";
 
 const EVERY_MS = 20;
 
-/** Tells Prometheus how late the event loop comes to a timer, fifty times a second. */
+/** Measures fifty times a second how late a timer fires, for Prometheus. */
 export function createDelayMeter({ clock, meters }: Pick<Context, "clock" | "meters">) {
   let cancel: Cancel | undefined;
   return {

@@ -45,7 +45,7 @@ export async function pilotBatch(
   if (!row) requirePending(await getBatch(ctx, id));
   if (!row || queued.rows.length === 0)
     throw new AppError("BATCH_RUNNING", `Rows of batch ${id} were queued meanwhile; try again`);
-  tellLanes(ctx, queued.rows);
+  wakeLanes(ctx, queued.rows);
   return { executionId: batchExecutionId(row.seq, row.run), rows: queued.rows.length };
 }
 
@@ -79,11 +79,11 @@ async function someRows(ctx: Context, batch: Batch, rows: number): Promise<numbe
   return [...chosen];
 }
 
-function tellLanes({ signals }: Context, queued: Queued[]): void {
-  const told = new Set<string>();
+function wakeLanes({ signals }: Context, queued: Queued[]): void {
+  const signalled = new Set<string>();
   for (const { lane, model } of queued) {
     const name = `${lane} ${model}`;
-    if (!told.has(name)) signals.emit("queued", { lane, model });
-    told.add(name);
+    if (!signalled.has(name)) signals.emit("queued", { lane, model });
+    signalled.add(name);
   }
 }

@@ -15,7 +15,7 @@ const PAGE = 200;
 
 const FINAL: readonly FinalStatus[] = ["completed", "failed", "cancelled"];
 
-/** Removes what is older than it shall be kept, a few rows at a time. Returns how many rows, batches and files. */
+/** Removes what is older than its retention, a few rows at a time. Returns how many rows, batches and files. */
 export async function pruneHistory(ctx: Context): Promise<number> {
   const { retentionMs, cacheRetentionMs, taskRetentionMs, fileRetentionMs } = ctx.config;
   let removed = 0;

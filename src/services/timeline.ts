@@ -9,7 +9,7 @@ import { readRows } from "../store/rows.ts";
 import { beginEpoch, type Timeline, TIMELINE } from "../store/timeline.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Beside the database: what is put back with that is no proof. */
+/** Beside the database: a file that is restored together with it proves nothing. */
 const FILE = "timeline.json";
 const MOST_BYTES = 1000;
 /** More than can be numbered between two looks, so that numbers of the lost part are not given again. */
@@ -18,7 +18,7 @@ const LEAP = 1_000_000;
 type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">;
 
 /**
- * Notices that the database was put back: it is behind what this process wrote down beside it when it
+ * Detects that the database was restored: it is behind what this process wrote down beside it when it
  * looked last. Then a new epoch begins, and events, tasks and batches are numbered from above all that
  * were ever given: whoever remembers numbers (readers of streams, receivers of webhooks) never meets
  * one that stands for something else.
@@ -37,7 +37,7 @@ export async function keepTimeline(ctx: Context): Promise<void> {
     const began = beginEpoch({ of: now.epoch, epoch, brokenAfter: now.last }, next);
     await ctx.writer.write({ began });
     getLogger(["gptrunner", "timeline"]).warning(
-      "The database was put back: it ends with event {last}, there was an event {was}. Numbers go on above {next}",
+      "The database was restored: it ends with event {last}, there was an event {was}. Numbers go on above {next}",
       { last: now.last, was: marker.last, next: next.events },
     );
     now = await readTimeline(ctx);
@@ -49,7 +49,7 @@ export async function keepTimeline(ctx: Context): Promise<void> {
   await writeWhole(ctx, path, writtenBy(ctx, "timeline"), pieces(text));
 }
 
-/** Between which events the database was put back the last time. */
+/** Between which events the database was restored the last time. */
 export async function readTimeline({ client }: Pick<Context, "client">): Promise<Timeline> {
   const [row] = await readRows(client, TIMELINE);
   if (!row) throw new Error("a SELECT without FROM has a row");

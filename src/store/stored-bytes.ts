@@ -13,7 +13,7 @@ export function sumStored(key: number): Statement<StoredBytes> {
 
 /**
  * Refuses the unit that it is the last part of where more is kept after it than may be, of a key or
- * in all; 0 is no limit. `limitOf` tells which limit it was.
+ * in all; 0 is no limit. `limitOf` returns which limit it was.
  */
 export function limitStored(key: number, most: StoredBytes): Statement[] {
   return [

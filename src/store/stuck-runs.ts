@@ -8,7 +8,7 @@ const STUCK = `FROM schedule_runs r
 
 export type StuckRun = { id: string; schedule: string; name: string; batch: string; why: string };
 
-/** Those of which no alert of their schedule tells. */
+/** Those for which no alert of their schedule is open. */
 export const UNTOLD_STUCK_RUNS: Statement<StuckRun> = {
   sql: `SELECT k.id, s.id AS schedule, s.name, k.batch, k.why
         FROM (SELECT r.id, r.schedule, b.id AS batch, b.pause_reason ->> 'message' AS why ${STUCK}) k

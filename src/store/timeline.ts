@@ -3,7 +3,7 @@ import type { Statement } from "../db/unit.ts";
 /** The row that there is. */
 const ONLY = 1;
 
-/** How often the database was put back, as far as anybody noticed, and the last time between which events. */
+/** How often a restore of the database was detected, and between which events the last time. */
 export type Timeline = {
   epoch: number;
   /** The highest number that an event was given. */
@@ -19,7 +19,7 @@ const given = (table: string) =>
   `coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${table}'), 0)`;
 const kept = (column: string) => `coalesce((SELECT ${column} FROM timeline WHERE id = ${ONLY}), 0)`;
 
-/** Runs that a task or batch has before the database is put back once more; ids have room for 999 times. */
+/** Runs that a task or batch has before the database is restored once more; ids have room for 999 times. */
 const RUNS_PER_EPOCH = 1_000_000;
 
 /**

@@ -65,7 +65,7 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
   ];
   const marks = [
-    every(MARK_EVERY_MS, "It could not be told whether the database was put back", () =>
+    every(MARK_EVERY_MS, "Whether the database was restored could not be checked", () =>
       keepTimeline(ctx),
     ),
   ];

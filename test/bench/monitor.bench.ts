@@ -1,4 +1,4 @@
-import { chromium, type Page } from "playwright-core";
+import { type Page } from "playwright-core";
 
 import { browserPath, launchBrowser } from "../support/browser.ts";
 import { printTable, quantile, round, startRunner } from "./support.ts";

@@ -9,7 +9,7 @@ import { follow } from "../support/sse.ts";
 const after = (id: number | string) => ({ headers: { "last-event-id": String(id) } });
 
 describe("a reader that reconnects", () => {
-  test("after the database was put back is told, gets everything, and no number means two things", async () => {
+  test("after the database was restored is told, gets everything, and no number means two things", async () => {
     using folder = temporaryFolder();
     const DATA_DIR = folder.path;
     const path = join(DATA_DIR, "task-runner.db");

@@ -26,7 +26,7 @@ export const batches = sqliteTable(
     config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
     metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
     maxConcurrency: integer(),
-    /** Trace context of the request that started it, where traces are told. */
+    /** Trace context of the request that started it, where traces are exported. */
     trace: text(),
     /** What it may cost; it is paused when it has cost so much. */
     maxCostUsd: real(),

@@ -14,11 +14,11 @@ export const webhookDeliveries = sqliteTable(
     task: text(),
     batch: text(),
     body: text().notNull(),
-    /** Trace context of its event, where traces are told. */
+    /** Trace context of its event, where traces are exported. */
     trace: text(),
     /** When the event happened. */
     at: integer().notNull(),
-    /** It is sent again, or for the first time after all, because somebody asked for that. */
+    /** A replay: a client requested that it be sent, again or for the first time. */
     isReplay: integer({ mode: "boolean" }).notNull().default(false),
     status: text().$type<"pending" | "delivered" | "failed">().notNull(),
     attempts: integer().notNull().default(0),

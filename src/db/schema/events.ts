@@ -19,11 +19,11 @@ export const events = sqliteTable("events", {
   run: integer(),
   /** What else there is to tell, JSON. */
   data: text(),
-  /** Trace context of the request that led to it, where traces are told. */
+  /** Trace context of the request that led to it, where traces are exported. */
   trace: text(),
 });
 
-/** One row once the database was put back: how often that was noticed, and between which events it was last. */
+/** One row once the database was restored: how often that was detected, and between which events the last time. */
 export const timeline = sqliteTable("timeline", {
   id: integer().primaryKey(),
   epoch: integer().notNull(),

@@ -41,7 +41,7 @@ export const queue = sqliteTable(
     reservedUsd: real().notNull().default(0),
     /** Attempts that ended without ending the run, a JSON array. */
     log: text(),
-    /** Trace context of the request that asked for the run, where traces are told. */
+    /** Trace context of the request that asked for the run, where traces are exported. */
     trace: text(),
   },
   (t) => [

@@ -68,7 +68,7 @@ const ABOUT_STREAMS =
   "Each event has the log's number as `id`, its type as `event`, and as `data` the JSON " +
   "`{type, timestamp, data}`, which is small: ids, a status, counts. A reader that reconnects with " +
   "`Last-Event-ID` (browsers do) misses nothing and gets nothing twice, after a restart of the server, " +
-  "too. Where that cannot be, because events were removed or the database was put back, `gap` comes first, " +
+  "too. Where that cannot be, because events were removed or the database was restored, `gap` comes first, " +
   "with `data` `{reason, after, oldest, newest}` (`expired` or `restored`), and then everything that is there. `retry` comes first, and a comment at least every ten seconds. ";
 
 const streamed = {
