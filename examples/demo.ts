@@ -115,12 +115,13 @@ function draw({ status, progress }: Batch): void {
 function report({ progress, usage, costUsd, startedAt, completedAt }: Batch): void {
   const seconds = (Date.parse(completedAt) - Date.parse(startedAt)) / 1000;
   const isSimulated = !process.env["OPENAI_API_KEY"] && !process.env["OPENAI_BASE_URL"];
-  const cost = costUsd === null ? "unknown (no price for these models)" : `$${costUsd.toFixed(4)}`;
+  const known = costUsd === null ? "unknown (no price for these models)" : `$${costUsd.toFixed(4)}`;
+  const cost = isSimulated ? "nothing: the built-in simulator answered" : known;
   console.log(`
 
   Results   ${progress.completed + progress.failed} (${progress.failed} failed), in ${OUTPUT}
   Tokens    ${usage.totalTokens} (${usage.promptTokens} in, ${usage.completionTokens} out)
-  Cost      ${cost}${isSimulated ? " is what the real models would have cost; the simulator is free" : ""}
+  Cost      ${cost}
   Duration  ${seconds.toFixed(1)} s
 
   Next: open ${OUTPUT}, then \`bun run start\` and follow the README's "Spreadsheets and other files".
