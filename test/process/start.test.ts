@@ -201,7 +201,9 @@ describe("the demo", () => {
     const text = await new Response(demo.stdout).text();
     expect(await demo.exited).toBe(0);
     expect(text).toContain("60/60 done, 0 running, 0 failed");
-    expect(text).toMatch(/Tokens +\d+ \(\d+ in, \d+ out\)\n +Cost +nothing: the built-in simulator answered\n +Duration +\d/);
+    expect(text).toMatch(
+      /Tokens +\d+ \(\d+ in, \d+ out\)\n +Cost +nothing: the built-in simulator answered\n +Duration +\d/,
+    );
     const rows = readRows(join(folder.path, "results.csv"));
     const asked = readRows("examples/tasks.csv");
     expect(rows).toHaveLength(60);
