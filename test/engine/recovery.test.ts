@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { hang, startProvider } from "../support/provider.ts";
-import { until } from "../support/server.ts";
+import { startServer, until } from "../support/server.ts";
 
 test("after a kill the work goes on at the next start, without anybody asking", async () => {
   using folder = temporaryFolder();
@@ -63,7 +63,7 @@ test("a task whose process is killed at every attempt fails at the fifth, and ot
       await until(async () => (await app.get("/batches/b")).body.data.progress.completed === 1);
     await app.kill("SIGKILL");
   }
-  await using last = await startProcess(env);
+  await using last = await startServer(env);
   const { error, attempts } = await last.ended("deadly");
   expect(error).toMatchObject({ code: "INTERRUPTED_TOO_OFTEN" });
   expect(attempts).toBe(5);
