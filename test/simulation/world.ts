@@ -290,8 +290,7 @@ function outcomeOf(world: World): Outcome {
   const { history, provider, counts, plan, timeline } = world;
   let fingerprint = 0;
   const mix = (text: string) => {
-    for (let i = 0; i < text.length; i++)
-      fingerprint = (Math.imul(fingerprint, 31) + text.charCodeAt(i)) | 0;
+    fingerprint = Bun.hash.xxHash32(text, fingerprint);
   };
   for (const { id, at, type, task, run, data } of history.rows)
     mix(`${id} ${at} ${type} ${task} ${run} ${data?.length}`);
@@ -299,7 +298,7 @@ function outcomeOf(world: World): Outcome {
     mix(`${task} ${at} ${endedAt} ${outcome}`);
   return {
     complaints: world.complaints,
-    fingerprint: fingerprint >>> 0,
+    fingerprint,
     runs: history.rows.filter(({ type }) => type === "task.started").length,
     calls: provider.calls.length,
     kills: counts.kills,
