@@ -24,16 +24,20 @@ const READER = { signal: new AbortController().signal, release: () => {} };
 
 /**
  * Follows the event streams of nodes as a client does: when one ends or its node is gone, it goes on
- * at another with the last id that it has seen. Some read slowly.
+ * at another with the last id that it has seen. Some read slowly, and some leave and come back all the
+ * time, as pages do that are loaded anew.
  */
 export function startReader(world: ReaderWorld, first: Node): Reader {
   const { timeline, luck } = world;
   const reader: Reader = { start: world.lastEvent(), ids: [] };
   const pauseMs = luck.pick([0, 0, 50, 500]);
+  const staysMs = luck.pick([undefined, undefined, 1000, 30]);
+  const isActive = () => timeline.now() < world.activeMs;
   const decoder = new TextDecoder();
 
   function reconnect(): void {
-    timeline.at(timeline.now() + RECONNECT_MS, () => {
+    const awayMs = staysMs === undefined || !isActive() ? RECONNECT_MS : luck.about(20);
+    timeline.at(timeline.now() + awayMs, () => {
       const node = world.nodeFor(luck);
       if (node) follow(node);
       else reconnect();
@@ -61,6 +65,8 @@ export function startReader(world: ReaderWorld, first: Node): Reader {
     const after = reader.ids.at(-1) ?? reader.start;
     const stream = await node.parts.hub.open({}, after, READER);
     const source = stream.getReader();
+    if (staysMs !== undefined && isActive())
+      timeline.at(timeline.now() + luck.about(staysMs), () => void source.cancel());
     let rest = "";
     for (;;) {
       const { value, done } = await source.read();
@@ -69,7 +75,7 @@ export function startReader(world: ReaderWorld, first: Node): Reader {
       const frames = rest.split("\n\n");
       rest = frames.pop() ?? "";
       for (const frame of frames) take(frame);
-      if (pauseMs > 0 && timeline.now() < world.activeMs)
+      if (pauseMs > 0 && isActive())
         await new Promise<void>((go) => timeline.at(timeline.now() + pauseMs, go));
     }
   }
