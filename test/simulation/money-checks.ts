@@ -11,7 +11,7 @@ type Account = {
   name: string;
   limit: number;
   spent: number;
-  /** What the dearest of its calls has cost so far. */
+  /** What the dearest of its calls has cost so far; of a key, that and the dearest of each of its batches. */
   dearest: number;
   /** Its calls under way, and those of them that nothing was set aside for. */
   running: number;
@@ -22,8 +22,9 @@ type Known = { limit: number; dearest: number; allowed: number };
 /**
  * Checks that caps and budgets hold. What is allowed is the limit; or what was spent when the limit
  * was set, or when a call turned out dearer than any before, and what was under way then. That is where
- * the call belongs that finds out what calls cost. A key may make one call more than its budget pays for, since
- * its calls differ.
+ * the call belongs that finds out what calls cost. For the calls of a batch a key sets aside what those of that
+ * batch have cost, so that each batch finds it out anew. A key may make one call more than its budget pays for,
+ * since its calls differ.
  */
 export function createMoneyChecks(truth: Client, complain: (what: string) => void) {
   const known = new Map<string, Known>();
@@ -47,7 +48,9 @@ export function createMoneyChecks(truth: Client, complain: (what: string) => voi
                             0 AS unreserved
                      FROM batches WHERE max_cost_usd IS NOT NULL AND status <> 'ingesting'`),
       truth.execute(`SELECT 'key ' || k.id AS name, k.monthly_budget_usd AS "limit",
-                            u.cost_usd AS spent, coalesce(k.dearest_usd, 0) AS dearest,
+                            u.cost_usd AS spent,
+                            coalesce(k.dearest_usd, 0) + (SELECT total(dearest_usd) FROM batches
+                                                          WHERE payer = k.seq) AS dearest,
                             count(q.task) AS running, total(q.reserved_usd = 0) AS unreserved
                      FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq
                        LEFT JOIN queue q ON q.payer = k.seq AND q.owner IS NOT NULL AND NOT q.is_dry_run

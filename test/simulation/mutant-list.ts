@@ -150,6 +150,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave an event out of what webhooks get",
     profile: "single",
+    caughtBy: 1,
     edits: [
       [
         "src/courier/fan-out.ts",
@@ -161,6 +162,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "take any answer of a webhook for a delivery",
     profile: "single",
+    caughtBy: 23,
     edits: [
       [
         "src/store/deliveries.ts",
@@ -219,6 +221,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "reserve nothing of a budget",
     profile: "single",
+    caughtBy: 184,
     edits: [
       ["src/store/room.ts", "WHERE payer = k.seq AND owner IS NOT NULL AND", "WHERE payer < 0 AND"],
     ],
