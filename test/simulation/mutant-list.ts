@@ -145,6 +145,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "hand out events again that were handed out",
     profile: "fleet",
+    caughtBy: 297,
     edits: [["src/services/event-hub.ts", "page.filter(({ id }) => id > position)", "page"]],
   },
   {
