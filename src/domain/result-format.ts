@@ -28,15 +28,16 @@ export type ResultSource = {
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
+  durationMs: number | null;
   /** The model that was called. */
   calledModel: string | null;
   response: string | null;
   error: string | null;
 };
 
-export type ResultWriter = {
+export type ResultWriter<Row = ResultSource> = {
   head: string;
-  rows: (rows: ResultSource[], isFirst: boolean) => string;
+  rows: (rows: Row[], isFirst: boolean) => string;
   foot: string;
 };
 
@@ -68,7 +69,7 @@ export function createResultWriter(shape: ResultShape): ResultWriter {
 }
 
 /** Columns of a batch that was not made from a file. */
-const INLINE_COLUMNS = ["id", "prompt", "messages", "model", "metadata"];
+export const INLINE_COLUMNS = ["id", "prompt", "messages", "model", "metadata"];
 
 const CSV_COLUMNS = [
   "status",
@@ -105,11 +106,11 @@ function csvWriter({ columns: given, isDryRun, safe, bom }: ResultShape): Result
   };
 }
 
-function ownName(name: string, taken: { includes(name: string): boolean }): string {
+export function ownName(name: string, taken: { includes(name: string): boolean }): string {
   return taken.includes(name) ? ownName(`task_${name}`, taken) : name;
 }
 
-function inputCells(row: ResultSource, columns: string[]): string[] {
+export function inputCells(row: ResultSource, columns: string[]): string[] {
   const input = row.cells === null ? undefined : parseExactOrNone(row.cells);
   if (Array.isArray(input)) return input.map(String);
   if (isJsonObject(input)) return columns.map((column) => cellOf(input[column]));
@@ -156,7 +157,7 @@ function resultCells(row: ResultSource): (string | number | null)[] {
   ];
 }
 
-function answerOf({ endpoint, response }: ResultSource): Answer | undefined {
+export function answerOf({ endpoint, response }: ResultSource): Answer | undefined {
   return response === null ? undefined : readAnswer(endpoint, parseJson(response));
 }
 
@@ -167,7 +168,7 @@ function usageOf(row: ResultSource, answer: Answer | undefined) {
   return { promptTokens, completionTokens, ...(row.isEstimated ? { estimated: true } : {}) };
 }
 
-function errorText(json: string): string {
+export function errorText(json: string): string {
   const error = parseJson(json);
   return isJsonObject(error) ? `${String(error["code"])}: ${String(error["message"])}` : json;
 }
@@ -184,12 +185,12 @@ function jsonLine({ columns }: ResultShape): (row: ResultSource) => string {
   };
 }
 
-function nameFor(name: string, names: Set<string>): string {
+export function nameFor(name: string, names: Set<string>): string {
   return names.has(name) ? nameFor(`task_${name}`, names) : name;
 }
 
 /** The members of the input's row, as text: those of a JSONL line to the byte. */
-function inputMembers(
+export function inputMembers(
   row: ResultSource,
   columns: string[] | null,
 ): { text: string; names: Set<string> } {

@@ -12,6 +12,7 @@ import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
+import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
@@ -74,6 +75,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.use("/api/v1/*", admitted, audit(options.auditLog), except(isUpload, read));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
+  app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchActionRoutes);
   app.route("/api/v1", batchEstimateRoutes);

@@ -21,6 +21,12 @@ export type Download = {
   content: { blob: Blob } | { read(): AsyncIterable<Uint8Array> };
 };
 
+export const CONTENT_TYPES = {
+  csv: "text/csv; charset=utf-8",
+  jsonl: "application/jsonl; charset=utf-8",
+  json: "application/json",
+};
+
 /** A part of what is made as it is read has a `Content-Length` where it is no longer than this. */
 const MOST_HELD_BYTES = 1024 * 1024;
 

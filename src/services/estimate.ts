@@ -8,7 +8,7 @@ import {
 } from "../domain/estimate.ts";
 import { priceOf } from "../domain/prices.ts";
 import { routesOf } from "../domain/routes.ts";
-import { pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
+import { differentRequests, pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 
@@ -21,12 +21,19 @@ const MOST_CHARACTERS = 4_000_000;
 const MOST_MS = 10_000;
 /** Where no call has been made yet. */
 const ASSUMED_CALL_MS = 2000;
+/** Requests of larger batches are not compared, which takes a second for so many of a kilobyte each. */
+const MOST_COMPARED = 100_000;
+
+export type BatchEstimate = Estimate & {
+  concurrency: number;
+  secondsPerCall: number;
+  /** How many of the tasks ask for something different; `null` where they are too many to compare. */
+  differentRequests: number | null;
+  measured: Measured | null;
+};
 
 /** What the tasks of a batch that are still to run will take. */
-export async function estimateBatch(
-  ctx: Context,
-  id: string,
-): Promise<Estimate & { concurrency: number; secondsPerCall: number; measured: Measured | null }> {
+export async function estimateBatch(ctx: Context, id: string): Promise<BatchEstimate> {
   const batch = await getBatch(ctx, id);
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
   const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;
@@ -38,8 +45,15 @@ export async function estimateBatch(
   return {
     ...estimate(tasks, sample, pace, (model) => priceAt(ctx, model)),
     ...pace,
+    differentRequests: await countDifferent(ctx, batch.seq, tasks),
     measured: measuredIn(batch, tasks),
   };
+}
+
+async function countDifferent(ctx: Context, batch: number, tasks: number): Promise<number | null> {
+  if (tasks > MOST_COMPARED) return null;
+  const [row] = await readRows(ctx.longReads.client, differentRequests(batch));
+  return row?.n ?? 0;
 }
 
 /** What the provider takes that is asked first. */

@@ -24,7 +24,7 @@ export function inputFormat({ input }: Batch): ResultFormat {
 }
 
 /** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
-const PAGE_ROWS = 200;
+export const PAGE_ROWS = 200;
 /** Results of long texts are made some megabytes at a time. */
 const MOST_PAGE_BYTES = 4_000_000;
 
@@ -67,7 +67,7 @@ export function resultsTag(
 }
 
 /** A page of up to `limit` rows: as many as have few enough bytes, and one at least. */
-async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
+export async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
   const most = Math.min(MOST_PAGE_BYTES, ctx.chunks.answerBytes);
   const sizes = await readRows(ctx.longReads.client, sizesOfResults(batch.seq, page));
   let [count, sum] = [0, 0];

@@ -19,6 +19,16 @@ export function pendingFrom(
   };
 }
 
+/** How many of a batch's pending tasks ask for something different; tasks without a cache key by their bodies. */
+export function differentRequests(batch: number): Statement<{ n: number }> {
+  return {
+    sql: `SELECT count(DISTINCT coalesce(i.cache_key, i.body)) AS n
+          FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
+          WHERE t.batch = ? AND t.status = 'pending'`,
+    args: [batch],
+  };
+}
+
 /** The first and last position of a batch's pending tasks. */
 export function pendingRange(
   batch: number,

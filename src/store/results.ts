@@ -25,6 +25,8 @@ export type ResultRow = {
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
+  /** From its start to its end, retries and the waits between them included. */
+  durationMs: number | null;
   calledModel: string | null;
   response: string | null;
   error: string | null;
@@ -54,7 +56,22 @@ export function listResults(
   { after, limit, status }: ResultPage,
 ): Statement<ResultRow> {
   return {
-    sql: `SELECT tasks.seq, tasks.id, tasks.position, tasks.model, i.endpoint, i.cells,
+    sql: `SELECT ${COLUMNS} ${rowsOfPage(status)}`,
+    args: [batch, after, limit],
+  };
+}
+
+/** The tasks of a batch that stand at these positions, in input order. */
+export function resultsAt(batch: number, positions: readonly number[]): Statement<ResultRow> {
+  return {
+    sql: `SELECT ${COLUMNS} ${FROM}
+          WHERE tasks.batch = ? AND tasks.position IN (SELECT value FROM json_each(?))
+          ORDER BY tasks.position`,
+    args: [batch, JSON.stringify(positions)],
+  };
+}
+
+const COLUMNS = `tasks.seq, tasks.id, tasks.position, tasks.model, i.endpoint, i.cells,
                  CASE WHEN tasks.status = 'pending' AND ${IS_RUNNING} THEN 'running'
                       ELSE tasks.status END AS status,
                  CASE WHEN i.cells IS NULL THEN i.body END AS body,
@@ -62,21 +79,20 @@ export function listResults(
                  CASE WHEN i.cells IS NULL THEN i.metadata END AS metadata,
                  e.run, e.attempts, e.is_dry_run AS isDryRun, e.is_cached AS isCached, e.is_estimated AS isEstimated,
                  e.prompt_tokens AS promptTokens,
-                 e.completion_tokens AS completionTokens, e.cost_usd AS costUsd, e.model AS calledModel,
-                 e.response, e.error
-          ${rowsOfPage(status)}`,
-    args: [batch, after, limit],
-  };
-}
+                 e.completion_tokens AS completionTokens, e.cost_usd AS costUsd,
+                 e.completed_at - e.started_at AS durationMs, e.model AS calledModel,
+                 e.response, e.error`;
 
 /** The rows of a page, with the arguments batch, after, limit. */
 function rowsOfPage(status: TaskStatus | undefined): string {
-  return `FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
-            LEFT JOIN executions e
-              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'
+  return `${FROM}
           WHERE tasks.batch = ? AND tasks.position > ?${status === undefined ? "" : ` AND ${STATUS[status]}`}
           ORDER BY tasks.position LIMIT ?`;
 }
+
+const FROM = `FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
+            LEFT JOIN executions e
+              ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'`;
 
 const STATUS: Record<TaskStatus, string> = {
   pending: `tasks.status = 'pending' AND NOT ${IS_RUNNING}`,

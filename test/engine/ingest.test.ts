@@ -110,6 +110,7 @@ describe("an estimate", () => {
     expect(data).toMatchObject({
       tasks: 10,
       sampledTasks: 10,
+      differentRequests: 1,
       promptTokens: 80,
       completionTokens: { min: 10, max: 1000 },
       unpricedModels: [],
@@ -135,6 +136,7 @@ describe("an estimate", () => {
     expect(data).toMatchObject({
       tasks: 20_000,
       sampledTasks: 1000,
+      differentRequests: 20_000,
       costUsd: null,
       unpricedModels: ["made-up"],
     });

@@ -67,6 +67,7 @@ export const ACCEPTED: Accepted[] = [
   ]),
   ...each("counts or adds up in a reading thread; each row stands for many tasks, or is small", [
     ["FROM batches WHERE status <> 'ingesting'", "SCAN batches"],
+    ["count(DISTINCT coalesce(i.cache_key, i.body))", "USE TEMP B-TREE"],
     ["SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?", "SCAN batches"],
     ["SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?", SORT],
     ['select count(*) from "schedules"', "SCAN schedules"],

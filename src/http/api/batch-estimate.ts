@@ -46,6 +46,15 @@ const estimate = route({
         .object({
           tasks: z.number().int(),
           sampledTasks: z.number().int(),
+          differentRequests: z
+            .number()
+            .int()
+            .nullable()
+            .openapi({
+              description:
+                "How many of the tasks ask for something different: with `cache: true` that many are paid for. " +
+                "Null beyond 100,000 tasks",
+            }),
           promptTokens: z.number().int(),
           completionTokens: z
             .object({ min: z.number().int(), max: z.number().int() })

@@ -7,7 +7,7 @@ import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { inputFormat, resultsTag, streamResults } from "../../services/results.ts";
 import { tasksOf } from "../../store/stock.ts";
-import { downloads, sendDownload } from "../download.ts";
+import { CONTENT_TYPES, downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { idempotencyKeyOf } from "../headers.ts";
@@ -40,9 +40,14 @@ export const BatchParams = z.object({ id: BatchId.openapi({ param: { name: "id",
 
 const MAX_INLINE_TASKS = 50_000;
 
+const NewBatchId = BatchId.refine(
+  (id) => id !== "compare",
+  "must not be compare, which is an address of its own",
+);
+
 const BatchCreation = z
   .strictObject({
-    id: BatchId.optional(),
+    id: NewBatchId.optional(),
     name: Name.optional(),
     description: Description.optional(),
     tasks: z.array(TaskInput).min(1).max(MAX_INLINE_TASKS).optional(),
@@ -166,12 +171,6 @@ const results = route({
     ...failures(404, 416),
   },
 });
-
-const CONTENT_TYPES = {
-  csv: "text/csv; charset=utf-8",
-  jsonl: "application/jsonl; charset=utf-8",
-  json: "application/json",
-};
 
 export const batchRoutes = createRouter()
   .openapi(create, async (c) => {

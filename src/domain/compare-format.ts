@@ -1,0 +1,144 @@
+import { csvLine } from "../lib/csv-line.ts";
+import { canonicalJson, parseJson } from "../lib/json.ts";
+import { columnNames } from "./columns.ts";
+import {
+  answerOf,
+  errorText,
+  INLINE_COLUMNS,
+  inputCells,
+  inputMembers,
+  ownName,
+  type ResultFormat,
+  type ResultSource,
+  type ResultWriter,
+} from "./result-format.ts";
+
+/** The tasks of one row in two batches; `null` in the batch that has no such row. */
+export type Pair =
+  | { left: ResultSource; right: ResultSource | null }
+  | { left: null; right: ResultSource };
+
+export type ComparisonShape = {
+  format: ResultFormat;
+  /** The columns of the input, which is that of the left batch; null for inline tasks. */
+  columns: string[] | null;
+  safe: boolean;
+  bom: boolean;
+};
+
+const SIDE = ["status", "result", "error", "model", "cost_usd", "duration_ms"];
+
+/** How pairs of results are written: the row of the input, then each side, then whether the answers are equal. */
+export function createComparisonWriter(shape: ComparisonShape): ResultWriter<Pair> {
+  if (shape.format === "csv") return csvWriter(shape);
+  const members = shape.columns && columnNames(shape.columns);
+  const toText = (pair: Pair) => jsonRow(pair, members);
+  if (shape.format === "jsonl")
+    return {
+      head: "",
+      rows: (pairs) => pairs.map((pair) => `${toText(pair)}\n`).join(""),
+      foot: "",
+    };
+  return {
+    head: "[",
+    rows: (pairs, isFirst) => (isFirst ? "\n" : ",\n") + pairs.map(toText).join(",\n"),
+    foot: "\n]\n",
+  };
+}
+
+/**
+ * Whether two answers say the same: their texts, blanks at the ends apart, or the same JSON however it
+ * is laid out, and the same tool calls. `null` where one of them is no answer.
+ */
+export function isEqual({ left, right }: Pair): boolean | null {
+  if (left?.status !== "completed" || right?.status !== "completed") return null;
+  const [one, other] = [answerOf(left), answerOf(right)];
+  if (!one || !other) return null;
+  return (
+    meant(one.content) === meant(other.content) &&
+    canonicalJson(one.toolCalls) === canonicalJson(other.toolCalls)
+  );
+}
+
+function meant(content: string | null): string | null {
+  const text = content?.trim() ?? null;
+  if (text === null || !/^[[{]/.test(text)) return text;
+  const value = parseJson(text);
+  return value === undefined ? text : canonicalJson(value);
+}
+
+function csvWriter({ columns: given, safe, bom }: ComparisonShape): ResultWriter<Pair> {
+  const columns = given ?? INLINE_COLUMNS;
+  const added = [
+    ...["left", "right"].flatMap((side) => SIDE.map((name) => `${side}_${name}`)),
+    "equal",
+  ];
+  const head = csvLine([...columns, ...added.map((name) => ownName(name, columns))], safe);
+  return {
+    head: (bom ? "\uFEFF" : "") + head,
+    rows: (pairs) =>
+      pairs
+        .map((pair) => {
+          const equal = isEqual(pair);
+          return csvLine(
+            [
+              ...inputCells(pair.left ?? pair.right, columns),
+              ...sideCells(pair.left),
+              ...sideCells(pair.right),
+              equal === null ? null : String(equal),
+            ],
+            safe,
+          );
+        })
+        .join(""),
+    foot: "",
+  };
+}
+
+function sideCells(row: ResultSource | null): (string | number | null)[] {
+  if (!row) return SIDE.map(() => null);
+  return [
+    row.status,
+    answerOf(row)?.content ?? null,
+    row.error === null ? null : errorText(row.error),
+    modelOf(row),
+    row.costUsd,
+    row.durationMs,
+  ];
+}
+
+function jsonRow(pair: Pair, columns: string[] | null): string {
+  const row = pair.left ?? pair.right;
+  const rest = JSON.stringify({
+    left: sideMembers(pair.left),
+    right: sideMembers(pair.right),
+    equal: isEqual(pair),
+  });
+  return `{"input":${inputText(row, columns)},${rest.slice(1)}`;
+}
+
+/** The row of the input as JSON: members as they were, or of an inline task what identifies it. */
+function inputText(row: ResultSource, columns: string[] | null): string {
+  if (row.cells !== null) return `{${inputMembers(row, columns).text}}`;
+  const cells = inputCells(row, INLINE_COLUMNS);
+  return JSON.stringify(Object.fromEntries(INLINE_COLUMNS.map((name, i) => [name, cells[i]])));
+}
+
+function sideMembers(row: ResultSource | null) {
+  if (!row) return null;
+  const answer = answerOf(row);
+  return {
+    taskId: row.id,
+    status: row.status,
+    model: modelOf(row),
+    result: answer?.content ?? null,
+    toolCalls: answer?.toolCalls ?? null,
+    error: row.error === null ? null : parseJson(row.error),
+    costUsd: row.costUsd,
+    durationMs: row.durationMs,
+  };
+}
+
+function modelOf(row: ResultSource): string {
+  return answerOf(row)?.model ?? row.calledModel ?? row.model;
+}
