@@ -50,10 +50,10 @@ export const Environment = z.object({
   MAX_WEBHOOKS: integer(0, 100_000).default(100).describe("Webhooks in all; 0: any number"),
   MAX_STORED_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
     .default(0)
-    .describe("Bytes that uploaded files may take in all; 0: any number"),
+    .describe("Bytes that uploads and the requests of tasks may take in all; 0: any number"),
   MAX_STORED_BYTES_PER_KEY: integer(0, Number.MAX_SAFE_INTEGER)
     .default(0)
-    .describe("Bytes that the uploaded files of one API key may take; 0: any number"),
+    .describe("The same for what was sent with one API key; 0: any number"),
   MAX_BATCH_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
     .default(10_737_418_240)
     .describe("Largest batch: what its requests take when templates are filled in; 0: any size"),

@@ -108,7 +108,7 @@ const CsvOptions = z
   .strictObject({
     delimiter: z
       .string()
-      .regex(/^[^"\r\n\0\uFEFF]$/u, "must be one character, such as ; or a tab")
+      .regex(/^[^"\r\n\0\uFEFF]$/, "must be one character, such as ; or a tab")
       .describe("What separates cells; detected (`,` `;` tab `|`) unless given")
       .optional(),
     encoding: z

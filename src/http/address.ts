@@ -1,5 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import type { Context } from "hono";
+import ipaddr from "ipaddr.js";
 
 import type { AppEnv } from "./router.ts";
 
@@ -10,7 +11,21 @@ import type { AppEnv } from "./router.ts";
 export function addressOf(c: Context<AppEnv>): string | undefined {
   const hops = c.var.ctx.config.trustedProxyHops;
   const forwarded = hops > 0 ? c.req.header("x-forwarded-for")?.split(",").at(-hops) : undefined;
-  return forwarded?.trim() || c.env?.address?.();
+  return readAddress(forwarded) ?? readAddress(c.env?.address?.());
+}
+
+/**
+ * An address in its shortest form, however it was written: with a port (Azure's gateways), in brackets,
+ * with a zone, or as IPv4 within IPv6. `undefined` where it is none. Else each form would be counted apart.
+ */
+function readAddress(text: string | undefined): string | undefined {
+  const bare = text?.trim().replace(/^"(.*)"$/, "$1") ?? "";
+  const host = /^\[([^\]]*)\](:\d+)?$/.exec(bare)?.[1] ?? bare.replace(/^([\d.]+):\d+$/, "$1");
+  if (ipaddr.IPv4.isValidFourPartDecimal(host)) return host;
+  const address = host.replace(/%.*$/, "");
+  if (!ipaddr.IPv6.isValid(address)) return undefined;
+  const parsed = ipaddr.process(address);
+  return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString();
 }
 
 /**
@@ -37,17 +52,7 @@ export function createProxyWarning(): (c: Context<AppEnv>) => void {
  */
 export function networkOf(c: Context<AppEnv>): string {
   const address = addressOf(c) ?? "unknown";
-  if (!address.includes(":") || address.startsWith("::ffff:")) return address;
-  return expandedStart(address);
-}
-
-/** The first four groups of an IPv6 address. */
-function expandedStart(address: string): string {
-  const [before = "", after] = address.split("::");
-  const groups = before.split(":").filter((group) => group !== "");
-  if (after !== undefined) {
-    const missing = 8 - groups.length - after.split(":").filter((group) => group !== "").length;
-    groups.push(...Array.from({ length: Math.max(0, missing) }, () => "0"));
-  }
-  return `${groups.slice(0, 4).join(":")}::/64`;
+  if (!ipaddr.IPv6.isValid(address)) return address;
+  const start = ipaddr.IPv6.parse(address).parts.slice(0, 4);
+  return `${start.map((part) => part.toString(16)).join(":")}::/64`;
 }

@@ -16,7 +16,8 @@ export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
     if (READING.has(c.req.method)) return next();
     const answered = keepAnswer(c);
     await next();
-    if (c.res.status >= 400) return;
+    // What was executed is on record although the wait for it was refused: its key was revoked meanwhile.
+    if (c.res.status >= 400 && c.var.executionId === undefined) return;
     const action = nameAction(c.req.method, routeOf(c));
     log.note({
       keyId: c.var.caller.keyId,

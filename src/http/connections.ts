@@ -6,7 +6,7 @@ import type { Caller } from "../services/caller.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
 import type { AppEnv } from "./router.ts";
 
-type Kind = "stream" | "wait";
+type Kind = "stream" | "wait" | "download";
 
 /** A connection that is held open for a caller. */
 export type Held = {
@@ -32,10 +32,14 @@ export function createConnections(
   { maxStreamsPerKey, maxWaitsPerKey }: Limits,
   keys: Pick<KeyWatch, "watch">,
 ): Connections {
-  const limits = { stream: maxStreamsPerKey, wait: maxWaitsPerKey };
+  const limits = { stream: maxStreamsPerKey, wait: maxWaitsPerKey, download: 0 };
   let requests = 0;
   let streams = 0;
-  const open = { stream: new Map<number, number>(), wait: new Map<number, number>() };
+  const open: Record<Kind, Map<number, number>> = {
+    stream: new Map(),
+    wait: new Map(),
+    download: new Map(),
+  };
   return {
     enter() {
       requests++;
@@ -99,5 +103,22 @@ export async function holdWait<T>(
     throw new AppError("UNAUTHORIZED", "The API key is not valid any more");
   } finally {
     held.release();
+  }
+}
+
+/** What is made as it is read, for as long as the caller's key is valid: the download then breaks off. */
+export async function* whileKeyValid(
+  c: Context<AppEnv>,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const held = c.var.connections.hold(c.var.caller, "download");
+  try {
+    for await (const piece of pieces) {
+      if (held?.signal.aborted)
+        throw new AppError("UNAUTHORIZED", "The API key is not valid any more");
+      yield piece;
+    }
+  } finally {
+    held?.release();
   }
 }

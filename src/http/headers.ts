@@ -6,7 +6,7 @@ const LONGEST_WAIT_SECONDS = 60;
 
 /** How long `Prefer: wait=N` (RFC 7240) asks to hold the answer, in ms; 0 where it does not. */
 export function readWait(c: Context): number {
-  const seconds = /(?:^|[,;\s])wait=(\d{1,6})/.exec(c.req.header("prefer") ?? "")?.[1];
+  const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})/i.exec(c.req.header("prefer") ?? "")?.[1];
   return Math.min(Number(seconds ?? 0), LONGEST_WAIT_SECONDS) * 1000;
 }
 

@@ -9,7 +9,7 @@ export type Part = { first: number; last: number };
  * `RANGE_NOT_SATISFIABLE` where there is nothing there.
  */
 export function readRange(header: string | undefined, size: number): Part | undefined {
-  const asked = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(header ?? "");
+  const asked = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? "");
   if (!asked) return undefined;
   const [, from = "", to = ""] = asked;
   if (from === "" && to === "") return undefined;

@@ -91,15 +91,18 @@ function requireScope(scope: Scope): MiddlewareHandler<AppEnv> {
 
 export function createRouter() {
   return new OpenAPIHono<AppEnv>({
-    defaultHook: (result) => {
-      if (!result.success) throw invalid(toIssues(result.error.issues));
+    defaultHook: (result, c) => {
+      if (result.success) return;
+      const query = result.target === "query" ? c.req.queries() : {};
+      throw invalid(toIssues(result.error.issues, query));
     },
   });
 }
 
-function toIssues(issues: z.core.$ZodIssue[]) {
+function toIssues(issues: z.core.$ZodIssue[], query: Record<string, string[]>) {
   return issues.flatMap((issue) => {
     const path = issue.path.join(".");
+    if ((query[path]?.length ?? 0) > 1) return [{ path, message: "is given more than once" }];
     if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
     return issue.keys.map((key) => ({
       path: path === "" ? key : `${path}.${key}`,

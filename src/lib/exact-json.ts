@@ -6,9 +6,12 @@ import { isJsonObject, type Json } from "./json.ts";
  * that text (JSON.rawJSON, https://github.com/tc39/proposal-json-parse-with-source).
  */
 
-/** A number that would be written otherwise than it was read: long, with an exponent, or with a zero at its end. */
+/**
+ * A number that may be written otherwise than it was read: -0, one of 16 characters or more, one that is
+ * very small, with a zero at its end, or with an exponent. Of 15 digits a double keeps all.
+ */
 const MAY_CHANGE =
-  /(?:^|[[:,])\s*-(?=0\s*(?:[,}\]]|$))|(?:^|[[:,])\s*-?\d+(?:\d{15}|\.\d*0(?!\d)|\.\d{15}|\.?\d*[eE])/;
+  /(?:^|[[:,])\s*(?:-(?=0\s*(?:[,}\]]|$))|-?(?:[\d.]{16}|0\.0{6}|\d+(?:\.\d*0(?!\d)|\.?\d*[eE])))/;
 
 type Reviver = (
   this: unknown,

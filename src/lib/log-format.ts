@@ -12,7 +12,8 @@ export function toJsonLine(record: LogRecord): string {
   };
   for (const [name, value] of Object.entries(record.properties))
     line[name] = value instanceof Error ? describeError(value) : value;
-  return JSON.stringify(line);
+  // JSON escapes the first 32 characters; a terminal obeys more than those.
+  return printable(JSON.stringify(line));
 }
 
 type Level = LogRecord["level"];

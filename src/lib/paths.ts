@@ -67,8 +67,9 @@ async function deepestExisting(files: FileSystem, folder: string): Promise<strin
 /** The path below `root` that `path` names. Throws `PathError` where it names one elsewhere. */
 export function resolveInside(root: string, path: string): string {
   if (path.includes("\0")) throw new PathError("contains a NUL character");
+  if (/^[a-z]:[\\/]/i.test(path)) throw leadsOut();
   if (/^[a-z][a-z0-9+.-]*:/i.test(path))
-    throw new PathError("is a URL; give a path below the files folder");
+    throw new PathError("is a URL, and no path in the files folder", true);
   const target = resolve(root, path);
   if (!isInside(root, target)) throw leadsOut();
   return target;

@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { background } from "../lib/background.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { type ApiKey, findValidKey, touchKey } from "../store/api-keys.ts";
-import { type Caller, endOfKey } from "./caller.ts";
+import { type Caller, toCaller } from "./caller.ts";
 
 export type Authenticator = {
   /** The API key in an `Authorization` header, right or wrong. */
@@ -27,10 +27,22 @@ const LAST_USED_EVERY_MS = 60_000;
  */
 export function createAuthenticator(ctx: Context): Authenticator {
   const known = new Map<string, { caller: Caller; until: number }>();
+  let changes = 0;
   // Others stay known: from an address that tried too many wrong keys, only known ones are let in.
   ctx.signals.on("keys", ({ key }) => {
+    changes++;
     for (const [hash, { caller }] of known) if (caller.key === key) known.delete(hash);
   });
+
+  /** What was read while a key was revoked may be what it was before, and must not be trusted for seconds. */
+  async function findCurrentKey(hash: string, now: number): Promise<ApiKey | undefined> {
+    for (;;) {
+      const seen = changes;
+      const key = await findValidKey(ctx.db, hash, now);
+      if (seen === changes) return key;
+    }
+  }
+
   return {
     readToken: (header) => /^Bearer +(\S+)$/i.exec(header ?? "")?.[1],
     knows: (token) => known.has(sha256Hex(token)),
@@ -39,7 +51,7 @@ export function createAuthenticator(ctx: Context): Authenticator {
       const trusted = known.get(hash);
       const now = ctx.clock.now();
       if (trusted && trusted.until > now) return trusted.caller;
-      const key = await findValidKey(ctx.db, hash, now);
+      const key = await findCurrentKey(hash, now);
       known.delete(hash);
       if (!key) return undefined;
       const [oldest] = known.keys();
@@ -50,12 +62,6 @@ export function createAuthenticator(ctx: Context): Authenticator {
       return caller;
     },
   };
-}
-
-function toCaller(key: ApiKey, secretHash: string): Caller {
-  const { seq, id, scopes, rateLimitPerMinute } = key;
-  const validUntil = endOfKey(key, secretHash);
-  return { key: seq, keyId: id, scopes, rateLimitPerMinute, secretHash, validUntil };
 }
 
 /** Nobody waits for it, and a request does not fail because of it. */

@@ -8,8 +8,8 @@ export type Caller = {
   scopes: readonly Scope[];
   /** A limit of its own, or `null` for the server's. */
   rateLimitPerMinute: number | null;
-  /** The secret that was sent, as its hash; `null` where the caller came with a stream token. */
-  secretHash: string | null;
+  /** The secret that was sent, or with which the stream token was made that was sent, as its hash. */
+  secretHash: string;
   /** Until when the secret is valid, as far as is known. */
   validUntil: number;
 };
@@ -19,10 +19,16 @@ type Validity = Pick<
   "revokedAt" | "expiresAt" | "hash" | "previousHash" | "previousExpiresAt"
 >;
 
-/** When the key stops to let in who holds the secret with this hash, or any of its secrets; 0 where it does not now. */
-export function endOfKey(key: Validity, secretHash: string | null): number {
+/** When the key stops to let in who holds the secret with this hash; 0 where it does not now. */
+export function endOfKey(key: Validity, secretHash: string): number {
   if (key.revokedAt !== null) return 0;
   const end = key.expiresAt ?? Infinity;
-  if (secretHash === null || secretHash === key.hash) return end;
+  if (secretHash === key.hash) return end;
   return secretHash === key.previousHash ? Math.min(end, key.previousExpiresAt ?? end) : 0;
+}
+
+export function toCaller(key: ApiKey, secretHash: string): Caller {
+  const { seq, id, scopes, rateLimitPerMinute } = key;
+  const validUntil = endOfKey(key, secretHash);
+  return { key: seq, keyId: id, scopes, rateLimitPerMinute, secretHash, validUntil };
 }

@@ -90,7 +90,7 @@ function requireName(name: string): void {
     throw invalid([
       { path: "file", message: `its name is longer than ${LONGEST_NAME} characters` },
     ]);
-  if (/[\p{Cc}\u2028\u2029]/u.test(name) || !name.isWellFormed())
+  if (/[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/u.test(name) || !name.isWellFormed())
     throw invalid([{ path: "file", message: "its name has characters that no name may have" }]);
 }
 

@@ -7,7 +7,7 @@ import {
   insertToken,
   type TokenFilter,
 } from "../store/stream-tokens.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, toCaller } from "./caller.ts";
 
 export type { TokenFilter };
 
@@ -26,7 +26,13 @@ export async function createStreamToken(
   const expiresAt = ctx.clock.now() + VALID_MS;
   await ctx.writer.write({
     expired: deleteExpiredTokens(ctx.clock.now()),
-    token: insertToken({ hash: sha256Hex(token), apiKey: caller.key, filter, expiresAt }),
+    token: insertToken({
+      hash: sha256Hex(token),
+      apiKey: caller.key,
+      secretHash: caller.secretHash,
+      filter,
+      expiresAt,
+    }),
   });
   return { token, expiresAt };
 }
@@ -38,9 +44,7 @@ export async function findStreamCaller(
 ): Promise<{ caller: Caller; filter: TokenFilter } | undefined> {
   const found = await findToken(ctx.db, sha256Hex(token), ctx.clock.now());
   if (!found) return undefined;
-  const { filter, ...holder } = found;
-  return {
-    caller: { ...holder, scopes: ["read"], secretHash: null, validUntil: Infinity },
-    filter,
-  };
+  const { filter, key, secretHash } = found;
+  const caller = toCaller({ ...key, scopes: ["read"] }, secretHash);
+  return caller.validUntil > ctx.clock.now() ? { caller, filter } : undefined;
 }

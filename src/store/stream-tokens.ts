@@ -16,15 +16,10 @@ export function deleteExpiredTokens(now: number): Statement {
   return toStatement(build.delete(streamTokens).where(lte(streamTokens.expiresAt, now)));
 }
 
-/** The token with this hash and the key that it was made with, while both are valid. */
+/** The token with this hash and the key that it was made with, while both are valid; not whether its secret still is. */
 export function findToken(db: Db, hash: string, now: number) {
   return db
-    .select({
-      filter: streamTokens.filter,
-      key: apiKeys.seq,
-      keyId: apiKeys.id,
-      rateLimitPerMinute: apiKeys.rateLimitPerMinute,
-    })
+    .select({ filter: streamTokens.filter, secretHash: streamTokens.secretHash, key: apiKeys })
     .from(streamTokens)
     .innerJoin(apiKeys, eq(apiKeys.seq, streamTokens.apiKey))
     .where(and(eq(streamTokens.hash, hash), gt(streamTokens.expiresAt, now), isValid(now)))

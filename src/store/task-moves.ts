@@ -1,4 +1,5 @@
 import type { Statement } from "../db/unit.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cancelWhere, type CancelUnit } from "./cancel.ts";
 import { countMove, finishBatches } from "./counters.ts";
 import { laneOfTask } from "./flex.ts";
@@ -49,6 +50,8 @@ type Asked = {
 
 export type ChangeUnit = {
   counted: Statement | undefined;
+  /** The batch, whose results carry the metadata of its tasks. */
+  touched: Statement | undefined;
   changed: Statement<{ seq: number }>;
   queued: Statement;
   input: Statement;
@@ -70,6 +73,14 @@ export function changeTask(change: TaskChange): ChangeUnit {
   };
   return {
     counted: isOther ? countMove(which, "pending", now) : undefined,
+    touched:
+      before.metadata === after.metadata
+        ? undefined
+        : {
+            sql: `UPDATE batches SET updated_at = max(updated_at + 1, ?)
+                  WHERE seq = (SELECT batch FROM tasks WHERE ${which.where}) AND seq <> ${SINGLE_TASKS}`,
+            args: [now, ...which.args],
+          },
     changed: {
       sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, flex_minutes = ?, updated_at = ?,
               status = CASE WHEN ? THEN 'pending' ELSE status END,

@@ -134,7 +134,7 @@ const callerOf = (key: number) => ({
   keyId: `key-${key}`,
   scopes: [],
   rateLimitPerMinute: null,
-  secretHash: null,
+  secretHash: "",
   validUntil: Infinity,
 });
 

@@ -41,6 +41,26 @@ describe("numbers in parameters", () => {
     expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);
   });
 
+  test("of a batch and a schedule are kept, and reach the provider from there", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    const kept = '"parameters":{"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.0000001]}';
+    const metadata = '"metadata":{"n":123456789.12345678}';
+    writeFileSync(join(app.filesDir, "t.csv"), "prompt\nx\n");
+    const config = `"config":{"temperature":1.0,${kept}},"inputFile":"t.csv"`;
+    const batch = `{"id":"b",${metadata},${config}}`;
+    expect((await app.post("/batches", batch, JSON_TYPE)).status).toBe(201);
+    const schedule = `{"name":"s","schedule":"0 0 1 1 *",${config}}`;
+    const { id } = (await app.post("/scheduled-tasks", schedule, JSON_TYPE)).body.data;
+    for (const path of ["/batches/b", "/batches", `/scheduled-tasks/${id}`])
+      expect((await app.get(path)).text).toContain(kept);
+    expect((await app.get("/batches/b")).text).toContain(metadata);
+    expect((await app.get("/batches/b")).body.data.config.temperature).toBe(1);
+    await app.post(`/scheduled-tasks/${id}/run`);
+    await until(() => provider.requests.length > 0 || undefined);
+    expect(provider.requests[0]?.text).toContain(kept.slice('"parameters":{'.length, -1));
+  });
+
   test("that no field can have are refused", async () => {
     await using app = await startServer();
     const { status, body } = await app.post(

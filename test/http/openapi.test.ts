@@ -40,6 +40,12 @@ describe("the OpenAPI document", () => {
     expect(info.license.url).toMatch(/^https:/);
   });
 
+  test("has patterns that other languages can read: without the flags of JavaScript", async () => {
+    const patterns = [...JSON.stringify(await document).matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)];
+    expect(patterns.length).toBeGreaterThan(2);
+    for (const [, text = ""] of patterns) expect(JSON.parse(text)).not.toMatch(/\/[a-z]+$/);
+  });
+
   test("tells the headers of every answer", async () => {
     const { components } = await document;
     for (const { name, spec } of await operations)

@@ -64,7 +64,7 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
     keyId: KEYS[client.key] ?? KEYS[0],
     scopes: ["admin"],
     rateLimitPerMinute: null,
-    secretHash: null,
+    secretHash: "",
     validUntil: Infinity,
   };
 

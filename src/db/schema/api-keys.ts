@@ -80,6 +80,8 @@ export const streamTokens = sqliteTable(
     /** SHA-256 of the token. */
     hash: text().primaryKey(),
     apiKey: integer().notNull(),
+    /** SHA-256 of the secret that it was made with, with which it ends. */
+    secretHash: text().notNull().default(""),
     /** What it gives access to; everything else is refused. */
     filter: text({ mode: "json" })
       .$type<{ types?: string[]; taskId?: string; batchId?: string }>()

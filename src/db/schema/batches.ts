@@ -3,7 +3,9 @@ import { index, integer, real, sqliteTable, text } from "drizzle-orm/sqlite-core
 
 import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../../domain/batch.ts";
 import type { InputFound } from "../../domain/input-found.ts";
+import { PASSED_ON } from "../../domain/request.ts";
 import type { FinalStatus } from "../../domain/task.ts";
+import { exactText } from "../exact-text.ts";
 
 export const batches = sqliteTable(
   "batches",
@@ -23,8 +25,8 @@ export const batches = sqliteTable(
     columns: text({ mode: "json" }).$type<string[]>(),
     /** What was found in the file; null for inline tasks. */
     input: text({ mode: "json" }).$type<InputFound>(),
-    config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
-    metadata: text({ mode: "json" }).$type<Record<string, unknown>>(),
+    config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
+    metadata: exactText<Record<string, unknown>>(),
     maxConcurrency: integer(),
     /** Trace context of the request that started it, where traces are exported. */
     trace: text(),

@@ -1,7 +1,9 @@
 import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
+import { PASSED_ON } from "../../domain/request.ts";
 import type { OverlapPolicy, RunStatus } from "../../domain/schedule.ts";
+import { exactText } from "../exact-text.ts";
 
 export const schedules = sqliteTable(
   "schedules",
@@ -16,7 +18,7 @@ export const schedules = sqliteTable(
     inputFile: text().notNull(),
     outputFile: text(),
     isDryRun: integer({ mode: "boolean" }).notNull(),
-    config: text({ mode: "json" }).$type<Record<string, unknown>>().notNull(),
+    config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
     overlapPolicy: text().$type<OverlapPolicy>().notNull(),
     catchUpWindowMs: integer().notNull(),
     /** Failed runs in a row after which it is stopped. */

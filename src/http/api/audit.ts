@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 import { csvLine } from "../../lib/csv-line.ts";
 import { parseJson } from "../../lib/json.ts";
 import { type AuditEntry, exportAudit, listAudit, trimAudit } from "../../services/audit.ts";
+import { whileKeyValid } from "../connections.ts";
 import { Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
@@ -115,7 +116,7 @@ export const auditRoutes = createRouter()
     };
     const lines = write(exportAudit(c.var.ctx, range));
     // Hono takes any type with "json" in its name for one JSON value; these are lines of them.
-    return new Response(toByteStream(toBytes(lines)), { headers }) as never;
+    return new Response(toByteStream(whileKeyValid(c, toBytes(lines))), { headers }) as never;
   })
   .openapi(list, async (c) => {
     const query = c.req.valid("query");

@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { RESULT_FORMATS } from "../../domain/result-format.ts";
 import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-input.ts";
-import { Description, FilePath, Name } from "../../domain/text.ts";
+import { Description, FilePath, Name, textOf } from "../../domain/text.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { inputFormat, resultsTag, streamResults } from "../../services/results.ts";
@@ -105,9 +105,7 @@ const list = route({
   request: {
     query: z.strictObject({
       status: BatchStatusName.optional(),
-      name: z
-        .string()
-        .max(200)
+      name: textOf({ most: 200 })
         .optional()
         .openapi({ description: "Part of the name, in any case" }),
       ...pageQuery(["createdAt", "name"]),

@@ -134,7 +134,7 @@ const token = route({
   description:
     "For browsers, whose EventSource sends no headers: `new EventSource('/api/v1/events?access_token=…')`. " +
     "The token reads event streams, within `types`, `taskId` and `batchId`, and nothing else. A stream " +
-    "that is open stays open for as long as the API key is valid; API keys are never accepted in an address.",
+    "that is open stays open for as long as the secret is valid that made the token; API keys are never accepted in an address.",
   ...needs("read"),
   request: {
     body: {

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 import { Id } from "../../domain/task-input.ts";
+import { textOf } from "../../domain/text.ts";
 import * as service from "../../services/schedules.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
@@ -57,9 +58,7 @@ const list = route({
   request: {
     query: z.strictObject({
       isActive: maybe("Only those that fire, or only those that do not").optional(),
-      name: z
-        .string()
-        .max(200)
+      name: textOf({ most: 200 })
         .optional()
         .openapi({ description: "Part of the name, in any case" }),
       ...pageQuery(["createdAt", "name"]),

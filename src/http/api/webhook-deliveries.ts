@@ -1,7 +1,9 @@
 import { z } from "@hono/zod-openapi";
 
+import { allows } from "../../domain/scope.ts";
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
+import type { Caller } from "../../services/caller.ts";
 import * as service from "../../services/deliveries.ts";
 import { messageId } from "../../services/webhook-attempt.ts";
 import { getWebhook } from "../../services/webhooks.ts";
@@ -33,9 +35,14 @@ export const DeliveryBody = z
     responseStatus: z.number().int().nullable(),
     latencyMs: z.number().int().nullable(),
     error: z.string().nullable(),
-    response: z.string().nullable().openapi({
-      description: "The first kilobyte of the last answer; none from private addresses",
-    }),
+    response: z
+      .string()
+      .nullable()
+      .openapi({
+        description:
+          "The first kilobyte of the last answer; none from private addresses, and none for keys that " +
+          "may only read: many servers repeat the address that was asked for, which can be a secret",
+      }),
     payload: z.unknown(),
     eventAt: Time,
     nextAttemptAt: Time.nullable(),
@@ -140,7 +147,7 @@ export const deliveryRoutes = createRouter()
     );
     return c.json(
       success(c, {
-        deliveries: deliveries.map((delivery) => toDeliveryBody(delivery, webhook)),
+        deliveries: deliveries.map((delivery) => toDeliveryBody(delivery, webhook, c.var.caller)),
         pagination: pagination(query, total, deliveries, ({ at, seq }) => [at, seq]),
       }),
       200,
@@ -151,7 +158,10 @@ export const deliveryRoutes = createRouter()
     const webhook = await getWebhook(c.var.ctx, id);
     const seq = Number(deliveryId.slice("dlv-".length));
     const delivery = await service.replayDelivery(c.var.ctx, webhook, seq);
-    return c.json(success(c, toDeliveryBody(delivery, webhook), "It is sent again"), 200);
+    return c.json(
+      success(c, toDeliveryBody(delivery, webhook, c.var.caller), "It is sent again"),
+      200,
+    );
   })
   .openapi(replayAll, async (c) => {
     const { since, onlyFailed = false } = c.req.valid("json");
@@ -166,6 +176,7 @@ export const deliveryRoutes = createRouter()
 export function toDeliveryBody(
   delivery: service.DeliveryRecord,
   webhook: { id: string },
+  caller: Caller,
 ): z.infer<typeof DeliveryBody> {
   const log = parseJson(delivery.log ?? "[]");
   return {
@@ -178,7 +189,7 @@ export function toDeliveryBody(
     responseStatus: delivery.responseStatus,
     latencyMs: delivery.latencyMs,
     error: delivery.error,
-    response: delivery.snippet,
+    response: allows(caller.scopes, "write") ? delivery.snippet : null,
     payload: parseJson(delivery.body),
     eventAt: toIso(delivery.at),
     nextAttemptAt: toIsoOrNull(delivery.nextAt),

@@ -241,7 +241,7 @@ export const webhookRoutes = createRouter()
   .openapi(test, async (c) => {
     const { id } = c.req.valid("param");
     const delivery = await service.testWebhook(c.var.ctx, id);
-    return c.json(success(c, toDeliveryBody(delivery, { id })), 200);
+    return c.json(success(c, toDeliveryBody(delivery, { id }, c.var.caller)), 200);
   });
 
 function toBody(

@@ -1,0 +1,1 @@
+ALTER TABLE `stream_tokens` ADD `secret_hash` text DEFAULT '' NOT NULL;
