@@ -2,9 +2,11 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
+import { background } from "../lib/background.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import { leaveFlex } from "../store/flex.ts";
+import { postpone } from "../store/postpone.ts";
 import {
   type Claimed,
   type ClaimedRow,
@@ -14,8 +16,7 @@ import {
   wakeWaiting,
 } from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
-import { postpone } from "../store/settle.ts";
-import { toCall, toCalled } from "./claimed-run.ts";
+import { mismatched, toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
@@ -219,10 +220,28 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** Reports of calls that this process has handed back mean nothing to it any more. */
   function report(reports: Report[]): void {
-    const calls = reports.flatMap((report) => {
+    const known = reports.flatMap((report) => {
       const run = inFlight.find(report.task, report.claim);
-      return run ? toCalled(run, report, config) : [];
+      return run ? { report, called: toCalled(run, report, config) } : [];
     });
+    end(
+      known.flatMap(({ report, called }) => {
+        if (called.failure !== null || called.run.row.maxRepairs === null) return called;
+        background(log, "The check of an answer", checkAnswer(called, report));
+        return [];
+      }),
+    );
+  }
+
+  /** The run keeps its slot until it is known what follows. */
+  async function checkAnswer(called: Called, { task, claim, text }: Report): Promise<void> {
+    const mismatch = await ctx.answers.check(called.run.row.body, text);
+    if (!inFlight.find(task, claim)) return;
+    end([mismatch ? mismatched(called, text, mismatch) : called]);
+  }
+
+  function end(calls: Called[]): void {
+    if (calls.length === 0) return;
     options.onCalled(calls);
     take(reuse.withFollowers(calls));
   }

@@ -64,10 +64,17 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
           answer === null && answerBytes !== null ? { task, bytes: answerBytes } : [],
         ),
       );
+      const repairs = await readAll(
+        "repair",
+        rows.flatMap(({ task, repair, repairBytes }) =>
+          repair === null && repairBytes !== null ? { task, bytes: repairBytes } : [],
+        ),
+      );
       return rows.flatMap((row) => {
         const body = row.body ?? bodies.get(row.task);
         const answer = row.answer ?? answers.get(row.task) ?? null;
-        return body === undefined ? [] : { ...row, body, answer };
+        const repair = row.repair ?? repairs.get(row.task) ?? null;
+        return body === undefined ? [] : { ...row, body, answer, repair };
       });
     },
 
@@ -81,7 +88,11 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
 
 /** Whether a claimed run came with all its texts. */
 export function isComplete(row: ClaimedRow): row is ClaimedRow & Claimed {
-  return row.body !== null && (row.answer !== null || row.answerBytes === null);
+  return (
+    row.body !== null &&
+    (row.answer !== null || row.answerBytes === null) &&
+    (row.repair !== null || row.repairBytes === null)
+  );
 }
 
 function bodyOf({ task, bodyBytes }: Upcoming | ClaimedRow): Missing {
