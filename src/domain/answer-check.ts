@@ -27,6 +27,8 @@ export type ToCheck = { id: number } & (
 );
 export type Checked = { id: number; mismatch: Mismatch | null };
 
+const LONGEST_REASON = 200;
+
 /** A batch has one schema; to compile one takes milliseconds. */
 const SCHEMAS_REMEMBERED = 100;
 
@@ -46,14 +48,27 @@ export function createAnswerCheck(): (question: ToCheck) => Checked {
     const check = checkFor(schema);
     if (check instanceof SchemaError)
       return { problem: `the schema ${check.message}`, mayRepair: false };
-    if ("schema" in question) return null;
+    if ("schema" in question) {
+      // Whatever an object has in it, the check itself must come to an end.
+      check({});
+      return null;
+    }
     const found = findJson(question.text);
     if ("problem" in found) return { problem: found.problem, mayRepair: true };
     const problem = check(parseJson(found.text) ?? null);
     return problem === null ? null : { problem, mayRepair: true };
   }
 
-  return (question) => ({ id: question.id, mismatch: mismatchOf(question) });
+  return (question) => {
+    try {
+      return { id: question.id, mismatch: mismatchOf(question) };
+    } catch (error) {
+      // A schema may lead in a circle, for instance, until the stack is full.
+      const why = error instanceof Error ? error.message : String(error);
+      const problem = `cannot be checked: ${why.slice(0, LONGEST_REASON)}`;
+      return { id: question.id, mismatch: { problem, mayRepair: false } };
+    }
+  };
 }
 
 function tryToCompile(schema: JsonObject): CheckJson | SchemaError {

@@ -140,6 +140,7 @@ const VALUES = new Set(["enum", "const", "default", "examples", "required"]);
 function isStrict(schema: JsonObject): boolean {
   const names = Object.keys(schema);
   if (names.some((name) => NOT_STRICT.has(name))) return false;
+  if (!["type", "anyOf", "$ref"].some((name) => name in schema)) return false;
   const { type, properties, required, additionalProperties } = schema;
   const isObject = type === "object" || (Array.isArray(type) && type.includes("object"));
   if (isObject || properties !== undefined) {

@@ -61,8 +61,8 @@ const metas = new Map<Dialect, InstanceType<Dialect>>();
  * schema itself: nothing is ever fetched. Throws `SchemaError`. The schema's author decides how long this and
  * the check take, so that both are for a thread that can be ended.
  */
-export function compileSchema(schema: JsonObject): CheckJson {
-  const dialect = dialectOf(schema);
+export function compileSchema({ $schema, ...schema }: JsonObject): CheckJson {
+  const dialect = dialectOf($schema);
   let meta = metas.get(dialect);
   if (!meta) metas.set(dialect, (meta = new dialect(OPTIONS)));
   if (!meta.validateSchema(schema))
@@ -71,7 +71,7 @@ export function compileSchema(schema: JsonObject): CheckJson {
   return (value) => (validate(value) ? null : problemsIn(validate.errors ?? []));
 }
 
-function dialectOf({ $schema: said }: JsonObject): Dialect {
+function dialectOf(said: Json | undefined): Dialect {
   if (said === undefined) return Ajv2020;
   const known = DIALECTS.find(([name]) => typeof said === "string" && said.includes(name));
   if (known) return known[1];

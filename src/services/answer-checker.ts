@@ -4,8 +4,10 @@ import type { AnswerChecker, Checked, Mismatch, ToCheck } from "../domain/answer
 import type { Cancel, Clock } from "../lib/clock.ts";
 import type { StartThread, Thread } from "../lib/thread.ts";
 
-/** An answer, or a schema, that takes longer is given up. To load what compiles schemas takes a second of it. */
-const LONGEST_MS = 10_000;
+/** An answer, or a schema, that takes longer is given up. */
+const LONGEST_MS = 5000;
+/** More for the first question of a thread, which loads what compiles schemas. */
+const LOADING_MS = 20_000;
 /** A thread that dies at the same question so often dies of it. */
 const MOST_TRIES = 2;
 
@@ -34,18 +36,21 @@ export function createAnswerChecker({
   /** By id, in the order in which they were asked. */
   const asked = new Map<number, Asked>();
   let thread: Thread<ToCheck> | undefined;
+  let isLoaded = false;
   let cancelLimit: Cancel | undefined;
   let nextId = 1;
 
   function start(): Thread<ToCheck> {
     const started: Thread<ToCheck> = startThread<ToCheck, Checked>({
       onMessage({ id, mismatch }) {
-        if (thread === started) end(id, mismatch);
+        if (thread !== started) return;
+        isLoaded = true;
+        end(id, mismatch);
       },
       onDeath(why) {
         if (thread !== started) return;
         log.error("The thread that checks answers died: {why}", { why });
-        giveUp(`it could not be checked: ${why}`, MOST_TRIES);
+        giveUp(`cannot be checked: ${why}`, MOST_TRIES);
       },
     });
     for (const { question } of asked.values()) started.post(question);
@@ -63,17 +68,16 @@ export function createAnswerChecker({
     cancelLimit?.();
     cancelLimit = undefined;
     if (asked.size === 0) return;
-    const seconds = LONGEST_MS / 1000;
-    cancelLimit = clock.setTimeout(
-      () => giveUp(`to check it takes longer than ${seconds} seconds`, 1),
-      LONGEST_MS,
-    );
+    const ms = isLoaded ? LONGEST_MS : LOADING_MS;
+    const problem = `takes longer than ${ms / 1000} seconds to check`;
+    cancelLimit = clock.setTimeout(() => giveUp(problem, 1), ms);
   }
 
   /** Ends the thread because of the oldest question, and asks another the rest. */
   function giveUp(problem: string, mostTries: number): void {
     thread?.end();
     thread = undefined;
+    isLoaded = false;
     const [oldest] = asked.values();
     if (oldest && ++oldest.tries >= mostTries)
       end(oldest.question.id, { problem, mayRepair: false });

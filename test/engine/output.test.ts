@@ -1,16 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
-import { chatAnswer, fail, type ProviderRequest, startProvider } from "../support/provider.ts";
+import { type ProviderRequest } from "../support/provider.ts";
+import { startScripted } from "../support/scripts.ts";
 import { type Json, startServer, type TestServer } from "../support/server.ts";
-
-type Said = string | ((request: ProviderRequest) => string);
-
-/** What the provider says to a prompt, one answer after the other; the last one again and again. */
-const script = new Map<string, Said[]>();
-/** The finish reason of prompts that have another than `stop`. */
-const finishes = new Map<string, string>();
-/** Models that refuse a type of `response_format`. */
-const refusals = new Map<string, string[]>();
 
 const GOOD = '{"label":"spam","score":3}';
 const BAD = '{"label":"spam"}';
@@ -21,29 +13,11 @@ const SCHEMA = {
   additionalProperties: false,
 };
 
-let provider: Awaited<ReturnType<typeof startProvider>>;
+let provider: Awaited<ReturnType<typeof startScripted>>;
 let app: TestServer;
 
 beforeAll(async () => {
-  provider = await startProvider((request, response) => {
-    const { body } = request;
-    const type = body.response_format?.type;
-    if (refusals.get(body.model)?.includes(type))
-      return fail(response, 400, {
-        message: `'response_format' of type '${type}' is not supported with this model`,
-        param: "response_format",
-      });
-    const first = String(body.messages[0].content).split("\n")[0] ?? "";
-    const said = script.get(first) ?? [GOOD];
-    const turn = provider.requests.filter(
-      (one) => String(one.body.messages[0].content).split("\n")[0] === first,
-    ).length;
-    const one = said[Math.min(turn, said.length) - 1] ?? GOOD;
-    const answer = chatAnswer(request);
-    answer.choices[0].message.content = typeof one === "string" ? one : one(request);
-    answer.choices[0].finish_reason = finishes.get(first) ?? "stop";
-    return answer;
-  });
+  provider = await startScripted(GOOD);
   app = await startServer(provider.env);
 });
 afterAll(async () => {
@@ -53,16 +27,13 @@ afterAll(async () => {
 
 let next = 0;
 /** Runs a task of a prompt of its own, which the provider answers with `said`. */
-async function run(said: Said[], fields: Record<string, unknown> = {}) {
+async function run(said: string[], fields: Record<string, unknown> = {}) {
   const prompt = `prompt ${next++}`;
-  script.set(prompt, said);
+  provider.said.set(prompt, said);
   const body = { id: `t${next}`, prompt, model: "gpt-4o", output: SCHEMA, ...fields };
   const created = await app.post("/tasks?execute=true", body, { prefer: "wait=20" });
   expect(created.status).toBe(201);
-  const calls = provider.requests.filter(({ body: sent }) =>
-    String(sent.messages[0].content).startsWith(prompt),
-  );
-  return { task: created.body.data, calls, prompt };
+  return { task: created.body.data, calls: provider.callsAbout(prompt) };
 }
 
 const executionOf = async ({ executionId }: Json) =>
@@ -114,9 +85,9 @@ describe("an answer that is to match a schema", () => {
   });
 
   test("keeps the digits of its numbers", async () => {
-    const { task, prompt } = await run(['{"label":"x","score":12345678901234567890}']);
+    const { task } = await run(['{"label":"x","score":12345678901234567890}']);
     expect(task.status).toBe("completed");
-    const { text } = await app.get(`/tasks/t${Number(prompt.split(" ")[1]) + 1}`);
+    const { text } = await app.get(`/tasks/${task.id}`);
     expect(text).toContain('"parsed":{"label":"x","score":12345678901234567890}');
   });
 
@@ -156,7 +127,7 @@ describe("an answer that is to match a schema", () => {
   });
 
   test("is not repaired where it was cut off", async () => {
-    finishes.set(`prompt ${next}`, "length");
+    provider.finishes.set(`prompt ${next}`, "length");
     const { task, calls } = await run([BAD]);
     expect(calls).toHaveLength(1);
     expect(task.error).toMatchObject({ code: "SCHEMA_MISMATCH" });
@@ -164,8 +135,8 @@ describe("an answer that is to match a schema", () => {
   });
 
   test("is asked for in JSON mode, then in words, where a model takes nothing better, and remembered", async () => {
-    refusals.set("gpt-json", ["json_schema"]);
-    refusals.set("gpt-words", ["json_schema", "json_object"]);
+    provider.refusals.set("gpt-json", ["json_schema"]);
+    provider.refusals.set("gpt-words", ["json_schema", "json_object"]);
     const formats = ({ calls }: { calls: ProviderRequest[] }) =>
       calls.map(({ body }) => body.response_format?.type);
     const json = await run([GOOD], { model: "gpt-json" });
@@ -212,6 +183,7 @@ describe("a schema is refused that", () => {
       object({ $schema: "http://json-schema.org/draft-04/schema#" }),
       /\$schema/,
     ],
+    ["leads in a circle", object({ $ref: "#" }), /cannot be checked/],
     ["has a promise", object({ $async: true }), /\$async/],
     ["names nothing", [], /output/],
     ["names something twice", ["a", "a"], /twice/],
