@@ -45,6 +45,7 @@ export type Mood = (typeof MOODS)[number];
 export type ProviderCall = {
   /** Public id of the task, as its prompt says. */
   task: string;
+  model: string;
   flags: ReadonlySet<string>;
   node: number;
   at: number;
@@ -116,6 +117,7 @@ export function createProvider(
     const [task = "", flags = ""] = prompt.split("|");
     const call: ProviderCall = {
       task,
+      model: request.model,
       flags: new Set(flags.split(" ")),
       node: index,
       at: timeline.now(),
@@ -192,7 +194,7 @@ export function createProvider(
         : isToBeObject(request)
           ? objectFor(call)
           : `re: ${task}`;
-    call.isMismatched = isToBeObject(request) && !content.startsWith('{"label"');
+    call.isMismatched = isToBeObject(request) && !content.startsWith('{"label":"');
     const usage = usageOf(flags);
     if (request.stream !== true)
       return { outcome: "answered", response: whole(request.model, content, usage) };

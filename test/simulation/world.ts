@@ -261,7 +261,10 @@ function begin(world: World): void {
     if (touched.nodes && world.isShared) attend(lookAtNodes());
   };
   world.provider.onCall = (call) => {
-    note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
+    note(
+      () =>
+        `call    ${call.task} to ${call.model} ${[...call.flags].join(" ")} by node ${call.node}`,
+    );
     world.slots.begun(call);
   };
   const check = () => {
