@@ -1,5 +1,5 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
-import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 import { schemaIn } from "./output.ts";
 
 /** An answer that did not match its schema, and why, as the next call quotes them. */
@@ -12,6 +12,17 @@ export function toRepair(text: string | null, problem: string): Repair {
   const said = text ?? "";
   const isLong = said.length > LONGEST_QUOTE;
   return { text: isLong ? `${said.slice(0, LONGEST_QUOTE).toWellFormed()} […]` : said, problem };
+}
+
+/**
+ * A repair as it is stored. Read in pieces it may be none, where the run is another's meanwhile, which takes
+ * nothing from this one any more.
+ */
+export function readRepair(stored: string | null): Repair | null {
+  const value = stored === null ? null : parseJson(stored);
+  if (!isJsonObject(value)) return null;
+  const { text, problem } = value;
+  return typeof text === "string" && typeof problem === "string" ? { text, problem } : null;
 }
 
 /** The same request, with an answer to it and what is wrong with that. */

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import type { Mismatch } from "../domain/answer-check.ts";
-import { type Repair, toRepair, withRepair } from "../domain/ask-for-json.ts";
+import { readRepair, toRepair, withRepair } from "../domain/ask-for-json.ts";
 import { isSingle } from "../domain/batch.ts";
 import { CAUSES, type Failure, type RetryPolicy } from "../domain/failure.ts";
 import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
@@ -49,7 +49,8 @@ function gaveUpFlex({ row }: ClaimedRun): boolean {
 function bodyFor(run: ClaimedRun, called: string): string {
   const { body: asked, firstModel, repair } = run.row;
   let body = gaveUpFlex(run) ? withoutTier(asked) : asked;
-  if (repair !== null) body = withRepair(body, JSON.parse(repair) as Repair);
+  const quoted = readRepair(repair);
+  if (quoted) body = withRepair(body, quoted);
   return called === firstModel ? body : withModel(body, called);
 }
 

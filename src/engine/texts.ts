@@ -39,13 +39,14 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
     return Promise.all(tasks.map(async (task) => ({ task, text: await readLong(name, task) })));
   }
 
-  /** A character has at most four bytes. */
-  async function readLong(name: TextName, task: number): Promise<string> {
+  /** A character has at most four bytes. What is gone by now is `null`. */
+  async function readLong(name: TextName, task: number): Promise<string | null> {
     const length = Math.max(1, Math.floor(chunks.answerBytes / 4));
     let text = "";
     for (let from = 0; ; from += length) {
       const [row] = await readRows(client, readPiece(name, task, from, length));
-      if (!row?.piece) return text;
+      if (!row) return null;
+      if (!row.piece) return text;
       text += row.piece;
     }
   }
@@ -55,7 +56,10 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
     bytesFor: (rows: number, each: number): number =>
       Math.floor(chunks.answerBytes / Math.max(1, rows * each)),
 
-    /** Completes claimed runs. An answer that is gone by now is none. */
+    /**
+     * Completes claimed runs. An answer that is gone by now is none; a run of which the request is gone, or what
+     * is to be repaired, is claimed no longer.
+     */
     async complete(rows: ClaimedRow[]): Promise<Claimed[]> {
       const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
       const answers = await readAll(
@@ -74,7 +78,8 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
         const body = row.body ?? bodies.get(row.task);
         const answer = row.answer ?? answers.get(row.task) ?? null;
         const repair = row.repair ?? repairs.get(row.task) ?? null;
-        return body === undefined ? [] : { ...row, body, answer, repair };
+        if (body === undefined || (repair === null && row.repairBytes !== null)) return [];
+        return [{ ...row, body, answer, repair }];
       });
     },
 

@@ -26,6 +26,10 @@ export const ServiceTierName = z.enum(SERVICE_TIERS).openapi("ServiceTier");
 
 const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider has it" });
 
+const ParsedAnswer = FreeObject.openapi("ParsedAnswer", {
+  description: "With `output`: the object that the answer was found to be",
+});
+
 export const Usage = z
   .object({
     promptTokens: z.number().int(),
@@ -43,9 +47,7 @@ export const Usage = z
 export const Result = z
   .object({
     content: z.string().nullable(),
-    parsed: FreeObject.optional().openapi({
-      description: "With `output`: the object that the answer was found to be",
-    }),
+    parsed: ParsedAnswer.optional(),
     reasoning: z.string().optional().openapi({
       description: "What the model thought before it answered, where the provider tells that",
     }),
