@@ -2,7 +2,6 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
-import { background } from "../lib/background.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import { leaveFlex } from "../store/flex.ts";
@@ -16,7 +15,8 @@ import {
   wakeWaiting,
 } from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
-import { mismatched, toCall, toCalled } from "./claimed-run.ts";
+import { createChecking } from "./checking.ts";
+import { toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
@@ -100,6 +100,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const pacing = createPacing(ctx, upstreams, texts);
   const reuse = createReuse(ctx);
   const linger = createLinger(nudge, ctx.clock);
+  const takeAnswers = createChecking(ctx, { known: inFlight.has, end });
   const settlement = createSettlement(ctx, {
     owner: options.owner,
     decide(outcomes) {
@@ -220,24 +221,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** Reports of calls that this process has handed back mean nothing to it any more. */
   function report(reports: Report[]): void {
-    const known = reports.flatMap((report) => {
-      const run = inFlight.find(report.task, report.claim);
-      return run ? { report, called: toCalled(run, report, config) } : [];
-    });
-    end(
-      known.flatMap(({ report, called }) => {
-        if (called.failure !== null || called.run.row.maxRepairs === null) return called;
-        background(log, "The check of an answer", checkAnswer(called, report));
-        return [];
+    takeAnswers(
+      reports.flatMap((report) => {
+        const run = inFlight.find(report.task, report.claim);
+        return run ? { called: toCalled(run, report, config), text: report.text } : [];
       }),
     );
-  }
-
-  /** The run keeps its slot until it is known what follows. */
-  async function checkAnswer(called: Called, { task, claim, text }: Report): Promise<void> {
-    const mismatch = await ctx.answers.check(called.run.row.body, text);
-    if (!inFlight.find(task, claim)) return;
-    end([mismatch ? mismatched(called, text, mismatch) : called]);
   }
 
   function end(calls: Called[]): void {

@@ -59,6 +59,7 @@ export function createInFlight(
     },
 
     find: runs.get,
+    has: runs.has,
 
     /** Frees the slots of runs that ended, and tells `settle` what their pacers should know. */
     end(outcomes: Outcome[], settle: (paced: Paced, called: Called) => void): void {

@@ -252,7 +252,7 @@ export const MUTANTS: Mutant[] = [
     profile: "single",
     edits: [
       [
-        "src/engine/dispatcher.ts",
+        "src/engine/checking.ts",
         "mismatch ? mismatched(called, text, mismatch) : called",
         "mismatch ? called : called",
       ],
