@@ -166,6 +166,7 @@ function readProviders(
     name: "simulator",
     latencyMs: e.SIMULATOR_LATENCY_MS,
     failureRate: e.SIMULATOR_FAILURE_RATE,
+    mismatchRate: e.SIMULATOR_MISMATCH_RATE,
     limits,
     // Dry runs show what the real run would cost.
     prices: [...file.providers.flatMap(({ prices }) => prices), ...ownPrices],

@@ -4,6 +4,7 @@ import type { Config } from "./config.ts";
 import type { Db } from "./db/client.ts";
 import type { Reads } from "./db/reads.ts";
 import type { Writer } from "./db/writer.ts";
+import type { AnswerChecker } from "./domain/answer-check.ts";
 import type { BreakerState } from "./domain/breaker.ts";
 import type { Chunks } from "./domain/chunks.ts";
 import type { Probe } from "./domain/health.ts";
@@ -128,6 +129,9 @@ export type Context = {
   /** Starts the thread that counts tokens. */
   startTokenThread: StartThread;
   tokens: TokenCounter;
+  /** Starts the thread that checks answers by their schemas. */
+  startCheckThread: StartThread;
+  answers: AnswerChecker;
   /** Posts to a webhook, at an address that may be posted to. */
   postWebhook: PostWebhook;
   /**

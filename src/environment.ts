@@ -139,6 +139,9 @@ export const Environment = z.object({
     .default(150)
     .describe("Typical answer time of the simulator"),
   SIMULATOR_FAILURE_RATE: number(0, 1).default(0).describe("Share of simulated calls that fail"),
+  SIMULATOR_MISMATCH_RATE: number(0, 1)
+    .default(0)
+    .describe("Share of simulated answers that do not match the schema of `config.output`"),
   LOG_LEVEL: word(LOG_LEVELS, { warn: "warning", err: "error", trace: "debug", verbose: "debug" })
     .default("info")
     .describe("`debug`, `info` (a line per request and execution), `warning` or `error`"),

@@ -12,6 +12,7 @@ import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
+import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
@@ -30,6 +31,7 @@ export type World = Pick<
   | "chunks"
   | "startThread"
   | "startTokenThread"
+  | "startCheckThread"
   | "postWebhook"
   | "resolveHost"
 >;
@@ -58,6 +60,7 @@ export function createContext(
     drafts: new Set(),
     unfinished: new Set(),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
+    answers: createAnswerChecker({ clock: world.clock, startThread: world.startCheckThread }),
     live: { waitingOf: () => null, providers: () => [], nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
   };

@@ -22,6 +22,7 @@ import { createContext, createParts, type Parts, type World } from "./parts.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
 import { createProbes } from "./providers/probe.ts";
 import { startTokenThread } from "./providers/token-thread.ts";
+import { startCheckThread } from "./services/answer-check-thread.ts";
 import { createAuditLog } from "./services/audit.ts";
 import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
@@ -66,6 +67,7 @@ export async function createRunner(
     files: systemFiles,
     startThread: startWorkerThread,
     startTokenThread,
+    startCheckThread,
     postWebhook: postGuarded,
     resolveHost,
     ...changes,
@@ -126,6 +128,7 @@ export async function createRunner(
     },
     async close() {
       ctx.tokens.stop();
+      ctx.answers.stop();
       await removeUnfinished(ctx);
       await auditLog.stop();
       await tracing.stop();

@@ -68,9 +68,10 @@ export type Counters = {
   failed: number;
   cancelled: number;
   running: number;
-  /** Of the completed ones, those whose answers were cut off, and those that took another's answer. */
+  /** Of the completed ones, those whose answers were cut off, were another's, or were repaired. */
   truncated: number;
   cached: number;
+  repaired: number;
 };
 
 /** Total = completed + failed + cancelled + pending + running, by construction. */
@@ -84,6 +85,7 @@ export function progressOf(c: Counters): Counters & { pending: number } {
     running: c.running,
     truncated: c.truncated,
     cached: c.cached,
+    repaired: c.repaired,
   };
 }
 

@@ -5,9 +5,10 @@ import type { Endpoint } from "./request.ts";
 /**
  * What requests that may share an answer have in common: SHA-256 of the endpoint and the provider's
  * body, the keys of its objects in one order. How the answer travels and where a
- * provider may have cached the prompt are left out, because it says the same. 64 lower-case hexadecimal characters; five microseconds for 2 kB.
+ * provider may have cached the prompt are left out, because it says the same. An answer that is checked by the
+ * schema in the body (`isChecked`) is not that of a request where nobody looks. 64 lower-case hexadecimal characters; five microseconds for 2 kB.
  */
-export function cacheKeyOf(endpoint: Endpoint, body: JsonObject): string {
+export function cacheKeyOf(endpoint: Endpoint, body: JsonObject, isChecked: boolean): string {
   const { stream: _stream, stream_options: _options, prompt_cache_key: _prefix, ...asked } = body;
-  return sha256Hex(canonicalJson([endpoint, asked]));
+  return sha256Hex(canonicalJson([endpoint, asked, ...(isChecked ? ["checked"] : [])]));
 }

@@ -2,6 +2,7 @@ import { BoundedMap } from "../lib/bounded-map.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { asJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { flexMinutesOf } from "./flex.ts";
+import { DEFAULT_REPAIRS, responseFormatOf } from "./output.ts";
 import { type TaskRequest, toChatBody } from "./request.ts";
 import {
   asMessages,
@@ -18,6 +19,9 @@ export type Composed = {
   prompt: string | null;
   /** How long it waits for the flex tier; `null` where it asks for no flex. */
   flexMinutes: number | null;
+  /** How often an answer is repaired that is not as `output` says; `null` where none is checked. */
+  maxRepairs: number | null;
+  escalateTo: string | null;
 };
 
 /** A batch has one model as a rule. */
@@ -47,16 +51,19 @@ export function createComposer(config: BatchConfig, defaultModel: string): Compo
   const fillPrompt = filler("promptTemplate", config);
   const fillSystem = filler("systemPrompt", config);
   const withCacheKey = cacheKeys(config);
+  const format = config.output && responseFormatOf(config.output);
   return (task, variables) => {
     const prompt = fillPrompt && !task.messages ? fillPrompt(variables) : task.prompt;
     const system = fillSystem && { role: "system", content: fillSystem(variables) };
-    const request = toRequest(task, config, { prompt, system, defaultModel });
+    const request = toRequest(task, config, { prompt, system, format, defaultModel });
     const body = withCacheKey(toChatBody(request));
     return {
       model: request.model,
       body,
       prompt: request.messages === null ? null : (prompt ?? null),
       flexMinutes: flexMinutesOf(body, task.flexDeadlineMinutes ?? config.flexDeadlineMinutes),
+      maxRepairs: format ? (config.maxRepairs ?? DEFAULT_REPAIRS) : null,
+      escalateTo: escalationFrom(request.model, config),
     };
   };
 }
@@ -77,8 +84,14 @@ function toRequest(
   {
     prompt,
     system,
+    format,
     defaultModel,
-  }: { prompt: string | undefined; system: JsonObject | undefined; defaultModel: string },
+  }: {
+    prompt: string | undefined;
+    system: JsonObject | undefined;
+    format: JsonObject | undefined;
+    defaultModel: string;
+  },
 ): TaskRequest {
   if (!task.messages && !prompt?.trim())
     throw new ComposeError("prompt", "give a prompt or messages");
@@ -90,8 +103,17 @@ function toRequest(
     temperature: task.temperature ?? config.temperature ?? null,
     maxTokens: task.maxTokens ?? config.maxTokens ?? null,
     serviceTier: task.serviceTier ?? config.serviceTier ?? null,
-    parameters: asJsonObject({ ...config.parameters, ...task.parameters }),
+    parameters: asJsonObject({
+      ...config.parameters,
+      ...task.parameters,
+      ...(format ? { response_format: format } : {}),
+    }),
   };
+  if (format && "response_format" in { ...config.parameters, ...task.parameters })
+    throw new ComposeError(
+      "parameters",
+      "response_format is given twice; output is the field for it",
+    );
   const twice = ["max_tokens", "max_completion_tokens"].find((name) => name in request.parameters);
   if (request.maxTokens !== null && twice)
     throw new ComposeError("parameters", `${twice} is given twice; maxTokens is the field for it`);
@@ -101,6 +123,14 @@ function toRequest(
       "service_tier is given twice; serviceTier is the field for it",
     );
   return request;
+}
+
+/** The model that is asked where the answer of another is not good enough, if that is another. */
+export function escalationFrom(
+  model: string,
+  { escalateTo }: Pick<BatchConfig, "escalateTo">,
+): string | null {
+  return escalateTo === undefined || escalateTo === model ? null : escalateTo;
 }
 
 /**

@@ -11,6 +11,7 @@ export const CAUSES = {
   bad_response: { code: "PROVIDER_BAD_RESPONSE", retryable: true },
   empty_response: { code: "EMPTY_RESPONSE", retryable: true },
   truncated: { code: "TRUNCATED", retryable: false },
+  schema_mismatch: { code: "SCHEMA_MISMATCH", retryable: false },
   refused: { code: "REFUSED", retryable: false },
   rejected: { code: "PROVIDER_REJECTED_REQUEST", retryable: false },
   context_length: { code: "CONTEXT_LENGTH_EXCEEDED", retryable: false },

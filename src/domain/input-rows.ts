@@ -2,6 +2,7 @@ import { csvLine } from "../lib/csv-line.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { meaningOf } from "./columns.ts";
+import { withoutOutput } from "./output.ts";
 import { fromProviderBody } from "./request.ts";
 import type { ResultSource, ResultWriter } from "./result-format.ts";
 
@@ -58,7 +59,7 @@ function inlineTask(row: ResultSource): JsonObject {
   const body = parseExactOrNone(row.body ?? "{}");
   const { messages, model, temperature, maxTokens, parameters } = fromProviderBody(
     row.endpoint,
-    isJsonObject(body) ? body : {},
+    isJsonObject(body) ? withoutOutput(body, row.maxRepairs) : {},
   );
   const metadata = parseExactOrNone(row.metadata ?? "null") ?? null;
   const given = { id: row.id, messages, model, temperature, maxTokens, metadata };

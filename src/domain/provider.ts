@@ -24,7 +24,7 @@ export type Provider = Terms &
         apiKeys: string[];
         headers: Record<string, string>;
       }
-    | { kind: "simulator"; latencyMs: number; failureRate: number }
+    | { kind: "simulator"; latencyMs: number; failureRate: number; mismatchRate: number }
   );
 
 /** Which model a call goes to, at which provider (by its place in the configuration). */

@@ -1,8 +1,10 @@
 import { csvLine } from "../lib/csv-line.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import { parsedAnswer } from "./answer-json.ts";
 import { type Answer, readAnswer } from "./answer.ts";
 import { columnNames } from "./columns.ts";
+import { type OutputColumn, valueAt } from "./output.ts";
 import { type Endpoint, fromProviderBody, promptOf } from "./request.ts";
 import { executionId, type TaskStatus } from "./task.ts";
 
@@ -17,6 +19,8 @@ export type ResultSource = {
   model: string;
   endpoint: Endpoint;
   cells: string | null;
+  /** Set where the answer is checked, so that one that is completed matches its schema. */
+  maxRepairs: number | null;
   body: string | null;
   prompt: string | null;
   metadata: string | null;
@@ -45,6 +49,8 @@ export type ResultShape = {
   format: ResultFormat;
   /** The columns of the batch's file; null for inline tasks. */
   columns: string[] | null;
+  /** What answers are to have; a column of CSV for each. */
+  answers: readonly OutputColumn[];
   isDryRun: boolean;
   /** Neutralise cells that a spreadsheet would run as formulas. */
   safe: boolean;
@@ -87,17 +93,25 @@ const CSV_COLUMNS = [
   "refusal",
 ];
 
-function csvWriter({ columns: given, isDryRun, safe, bom }: ResultShape): ResultWriter {
+function csvWriter({ columns: given, answers, isDryRun, safe, bom }: ResultShape): ResultWriter {
   const columns = given ?? INLINE_COLUMNS;
-  const added = isDryRun ? [...CSV_COLUMNS, "is_dry_run"] : CSV_COLUMNS;
+  const results = isDryRun ? [...CSV_COLUMNS, "is_dry_run"] : CSV_COLUMNS;
+  const own = results.map((name) => ownName(name, columns));
+  const named = [...columns, ...own];
+  for (const { name } of answers) named.push(answerName(name, named));
+  const head = [...columns, ...named.slice(columns.length + own.length), ...own];
   return {
-    head:
-      (bom ? "\uFEFF" : "") +
-      csvLine([...columns, ...added.map((name) => ownName(name, columns))], safe),
+    head: (bom ? "\uFEFF" : "") + csvLine(head, safe),
     rows: (rows) =>
       rows
         .map((row) => {
-          const cells = [...inputCells(row, columns), ...resultCells(row)];
+          const answer = answerOf(row);
+          const parsed = parsedOf(row, answer);
+          const cells = [
+            ...inputCells(row, columns),
+            ...answers.map(({ path }) => cellOf(parsed ? valueAt(parsed, path) : undefined)),
+            ...resultCells(row, answer),
+          ];
           if (isDryRun) cells.push("true");
           return csvLine(cells, safe);
         })
@@ -108,6 +122,17 @@ function csvWriter({ columns: given, isDryRun, safe, bom }: ResultShape): Result
 
 export function ownName(name: string, taken: { includes(name: string): boolean }): string {
   return taken.includes(name) ? ownName(`task_${name}`, taken) : name;
+}
+
+/** The names of input and results are known to who reads them, so that those of answers make room. */
+function answerName(name: string, taken: readonly string[]): string {
+  return taken.includes(name) ? answerName(`answer_${name}`, taken) : name;
+}
+
+/** What an answer that was checked, and found good, says. */
+function parsedOf(row: ResultSource, answer: Answer | undefined): JsonObject | null {
+  const isGood = row.maxRepairs !== null && row.status === "completed";
+  return isGood && answer ? parsedAnswer(answer.content) : null;
 }
 
 export function inputCells(row: ResultSource, columns: string[]): string[] {
@@ -138,8 +163,7 @@ function inlineRequest(row: ResultSource) {
   return { prompt, messages: prompt === null || row.prompt !== null ? messages : null };
 }
 
-function resultCells(row: ResultSource): (string | number | null)[] {
-  const answer = answerOf(row);
+function resultCells(row: ResultSource, answer: Answer | undefined): (string | number | null)[] {
   return [
     row.status,
     answer?.content ?? null,
@@ -214,6 +238,7 @@ function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknow
     status: row.status,
     model: answer?.model ?? row.calledModel ?? (row.cells === null ? row.model : null),
     result: answer?.content ?? null,
+    ...(row.maxRepairs === null ? {} : { parsed: parsedOf(row, answer) }),
     error: row.error === null ? null : parseJson(row.error),
     finishReason,
     toolCalls,

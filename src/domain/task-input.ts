@@ -3,6 +3,7 @@ import { z } from "zod";
 import { encodingNamed } from "../lib/encoding.ts";
 import type { JsonObject } from "../lib/json.ts";
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
+import { AnswerFields } from "./output.ts";
 import { PRIORITIES } from "./task.ts";
 
 /** A client's id for a task or batch. */
@@ -144,6 +145,7 @@ export const BatchConfig = z
     serviceTier: RequestFields.serviceTier,
     flexDeadlineMinutes: RequestFields.flexDeadlineMinutes,
     cache: RequestFields.cache,
+    ...AnswerFields,
     csv: CsvOptions.describe("How `inputFile` is to be read").optional(),
     safeOutput: z
       .boolean()

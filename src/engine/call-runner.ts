@@ -64,6 +64,7 @@ export function createCallRunner(
         endpoint: call.endpoint,
         body: call.body,
         timeoutMs: call.timeoutMs,
+        isChecked: call.isChecked,
         abort,
         onDelta(text) {
           deltas.push({ task: call.task, offset, text });
@@ -131,7 +132,7 @@ async function withUsage(call: Call, calling: Promise<CallResult>): Promise<Call
 
 /** The report of a call that ended, or that was lost with its worker thread. */
 export function toReport(
-  { task, claim }: Pick<Call, "task" | "claim">,
+  { task, claim, isChecked }: Pick<Call, "task" | "claim" | "isChecked">,
   result: CallResult,
   { at, isAbandoned }: Pick<Report, "at" | "isAbandoned">,
 ): Report {
@@ -143,6 +144,7 @@ export function toReport(
     failure: result.ok ? null : result.failure,
     requestId: result.ok ? result.requestId : result.failure.requestId,
     response: result.response,
+    text: isChecked ? (result.answer?.content ?? null) : null,
     model: result.answer?.model ?? null,
     usage: result.answer?.usage ?? null,
     signals: result.signals,

@@ -1,4 +1,6 @@
 import type { Config } from "../config.ts";
+import type { Mismatch } from "../domain/answer-check.ts";
+import { readRepair, toRepair, withRepair } from "../domain/ask-for-json.ts";
 import { isSingle } from "../domain/batch.ts";
 import { CAUSES, type Failure, type RetryPolicy } from "../domain/failure.ts";
 import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
@@ -45,8 +47,11 @@ function gaveUpFlex({ row }: ClaimedRun): boolean {
 }
 
 function bodyFor(run: ClaimedRun, called: string): string {
-  const body = gaveUpFlex(run) ? withoutTier(run.row.body) : run.row.body;
-  return called === run.row.model ? body : withModel(body, called);
+  const { body: asked, firstModel, repair } = run.row;
+  let body = gaveUpFlex(run) ? withoutTier(asked) : asked;
+  const quoted = readRepair(repair);
+  if (quoted) body = withRepair(body, quoted);
+  return called === firstModel ? body : withModel(body, called);
 }
 
 /** The call to be made for a run. */
@@ -61,6 +66,7 @@ export function toCall(run: ClaimedRun, { requestTimeoutMs }: Settings): Call {
     endpoint: row.endpoint,
     body: bodyFor(run, called),
     timeoutMs: row.timeoutMs ?? (isFlex(run) ? FLEX_TIMEOUT_MS : requestTimeoutMs),
+    isChecked: row.maxRepairs !== null,
     isUrgent: isSingle(row.lane),
   };
 }
@@ -86,6 +92,7 @@ export function withoutResult(
     kind: "called",
     run,
     failure,
+    repair: null,
     signals: null,
     account: final.provider,
     isAbandoned: false,
@@ -97,6 +104,7 @@ export function withoutResult(
       error: JSON.stringify(toErrorBody(failure)),
       adjusted: [],
       isTruncated: false,
+      isRepaired: false,
       cacheKey: null,
     },
   };
@@ -140,6 +148,8 @@ export function toInterrupted(
     isCached: false,
     adjusted: [],
     isTruncated: false,
+    isRepaired: false,
+    escalatedFrom: null,
     cacheKey: null,
   };
 }
@@ -153,11 +163,37 @@ export function toCalled(run: ClaimedRun, report: Report, settings: Settings): C
     kind: "called",
     run,
     failure,
+    repair: null,
     signals,
     isAbandoned,
     account: key === 0 ? provider.name : `${provider.name} (key ${key + 1})`,
     final: toFinal(run, report, provider),
   };
+}
+
+/** The model that was asked before, where that of `escalateTo` is asked now. */
+export function escalatedFrom({ row }: Pick<ClaimedRun, "row">): string | null {
+  return row.isEscalated === 1 ? row.firstModel : null;
+}
+
+/** A call whose answer does not match its schema. What came stays with it. */
+export function mismatched(called: Called, text: string | null, mismatch: Mismatch): Called {
+  const { problem, mayRepair } = mismatch;
+  const isCutOff = called.final.isTruncated ? "; it was cut off, so raise maxTokens" : "";
+  const failure: Failure = {
+    cause: "schema_mismatch",
+    message: `The answer does not match the schema: ${problem}${isCutOff}`,
+    providerStatus: null,
+    retryAfterMs: null,
+    requestId: called.final.requestId,
+  };
+  const final: Final = {
+    ...called.final,
+    status: "failed",
+    error: JSON.stringify(toErrorBody(failure)),
+    isRepaired: false,
+  };
+  return { ...called, failure, final, repair: mayRepair ? toRepair(text, problem) : null };
 }
 
 function providerOf({ row, paced }: ClaimedRun, { providers, simulator }: Settings): Provider {
@@ -189,6 +225,8 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
     isCached: false,
     adjusted: gaveUpFlex(run) ? [FLEX_GIVEN_UP, ...adjusted] : adjusted,
     isTruncated,
+    isRepaired: failure === null && run.row.repair !== null,
+    escalatedFrom: escalatedFrom(run),
     cacheKey: run.row.cacheKey,
   };
 }

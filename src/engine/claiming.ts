@@ -65,7 +65,7 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
       const next = claimNo + 1;
       const compares = isDoubtful || (!ctx.isExclusive && ctx.clock.monotonic() >= compareAt);
       const rows = claims.reduce((sum, { limit }) => sum + limit, 0);
-      const textBytes = Math.min(mostTextBytes, texts.bytesFor(rows, 2));
+      const textBytes = Math.min(mostTextBytes, texts.bytesFor(rows, 3));
       const unit = {
         released: compares ? releaseUnknown(owner(), next, options.known()) : undefined,
         fed: feeding?.unit,

@@ -5,6 +5,7 @@ import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import { leaveFlex } from "../store/flex.ts";
+import { postpone } from "../store/postpone.ts";
 import {
   type Claimed,
   type ClaimedRow,
@@ -14,7 +15,7 @@ import {
   wakeWaiting,
 } from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
-import { postpone } from "../store/settle.ts";
+import { createChecking } from "./checking.ts";
 import { toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
@@ -99,6 +100,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const pacing = createPacing(ctx, upstreams, texts);
   const reuse = createReuse(ctx);
   const linger = createLinger(nudge, ctx.clock);
+  const takeAnswers = createChecking(ctx, { known: inFlight.has, end });
   const settlement = createSettlement(ctx, {
     owner: options.owner,
     decide(outcomes) {
@@ -219,10 +221,16 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** Reports of calls that this process has handed back mean nothing to it any more. */
   function report(reports: Report[]): void {
-    const calls = reports.flatMap((report) => {
-      const run = inFlight.find(report.task, report.claim);
-      return run ? toCalled(run, report, config) : [];
-    });
+    takeAnswers(
+      reports.flatMap((report) => {
+        const run = inFlight.find(report.task, report.claim);
+        return run ? { called: toCalled(run, report, config), text: report.text } : [];
+      }),
+    );
+  }
+
+  function end(calls: Called[]): void {
+    if (calls.length === 0) return;
     options.onCalled(calls);
     take(reuse.withFollowers(calls));
   }

@@ -1,19 +1,13 @@
 import type { Config } from "../config.ts";
 import { isSingle } from "../domain/batch.ts";
-import {
-  afterFailure,
-  CAUSES,
-  type Failure,
-  type Halt,
-  isHalt,
-  isWaiting,
-  MOST_REFUSALS,
-} from "../domain/failure.ts";
+import { afterFailure, type Halt, isHalt, isWaiting, MOST_REFUSALS } from "../domain/failure.ts";
+import type { Retry } from "../store/postpone.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
-import type { Final, Retry } from "../store/settle.ts";
+import type { Final } from "../store/settle.ts";
 import { calledModel, type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Lane } from "./lane-book.ts";
+import { askAgain, laneAfter, logEntry } from "./next-call.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
 import { type CallCount, createTally } from "./tally.ts";
@@ -65,6 +59,7 @@ export function createInFlight(
     },
 
     find: runs.get,
+    has: runs.has,
 
     /** Frees the slots of runs that ended, and tells `settle` what their pacers should know. */
     end(outcomes: Outcome[], settle: (paced: Paced, called: Called) => void): void {
@@ -102,7 +97,9 @@ export function createInFlight(
         decisions.batches.add(run.row.batch);
         if (outcome.kind === "called") tally.addCall(outcome, calledModel(run));
         const retry =
-          outcome.kind === "called" ? retryOf(outcome, decisions.halts, hasOther, now) : null;
+          outcome.kind === "called"
+            ? (retryOf(outcome, decisions.halts, hasOther, now) ?? askAgain(outcome))
+            : null;
         decisions.ended.push({ outcome, isFinal: retry === null });
         if (retry) decisions.retries.push(retry);
         else {
@@ -119,9 +116,9 @@ export function createInFlight(
       retries: Retry[],
       onReady: (lane: number, laneName: string) => void,
     ): void {
-      for (const { t: task, c: claim, f, x } of retries) {
-        const run = runs.get(task, claim);
-        if (run && f === 0) onReady(run.lane.lane, x === 1 ? run.row.model : run.lane.model);
+      for (const retry of retries) {
+        const run = runs.get(retry.t, retry.c);
+        if (run && retry.f === 0) onReady(run.lane.lane, laneAfter(run, retry));
       }
       for (const { run } of outcomes) runs.delete(run);
     },
@@ -145,7 +142,7 @@ export function createInFlight(
   };
 
   /**
-   * What follows a call whose run goes on, `null` where it ends. A batch that its provider refuses for
+   * What follows a failed call whose run goes on, `null` where it ends. A batch that its provider refuses for
    * good, where there is no other, is noted in `halts`.
    */
   function retryOf(
@@ -229,24 +226,5 @@ function createRuns() {
       size = 0;
     },
     size: () => size,
-  };
-}
-
-/** How a failed attempt is kept in its run's log; the store adds its number and start. */
-function logEntry(
-  { final }: Called,
-  { cause, message, providerStatus, requestId }: Failure,
-  outcome: "failed" | "throttled",
-): Record<string, unknown> {
-  return {
-    outcome,
-    endedAt: final.at,
-    cause,
-    code: CAUSES[cause].code,
-    message,
-    providerStatus,
-    requestId,
-    provider: final.provider,
-    model: final.model,
   };
 }

@@ -1,3 +1,4 @@
+import type { Repair } from "../domain/ask-for-json.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Final } from "../store/settle.ts";
@@ -12,6 +13,8 @@ export type Called = {
   run: ClaimedRun;
   final: Final;
   failure: Failure | null;
+  /** What a further call would quote, where the answer does not match its schema and the model may do better. */
+  repair: Repair | null;
   signals: RateLimitSignals | null;
   /** Whose account it went to: the provider's name, and which of its keys where that is not the first. */
   account: string;

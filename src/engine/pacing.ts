@@ -243,7 +243,7 @@ function toClaim({ lane, model, price, isLimited, byAge }: Lane, limit: number):
 const SHUT: Gate = { room: 0 };
 
 function verdictOn(failure: Called["failure"]): CallEnd["outcome"] {
-  if (failure === null) return "answered";
+  if (failure === null || failure.cause === "schema_mismatch") return "answered";
   if (failure.cause === "rate_limited") return "throttled";
   return failure.cause === "overloaded" ? "overloaded" : "failed";
 }

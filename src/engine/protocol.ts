@@ -15,6 +15,8 @@ export type Call = {
   endpoint: Endpoint;
   body: string;
   timeoutMs: number;
+  /** The answer is to match the schema of the request, which may be asked for in other words. */
+  isChecked: boolean;
   /** Somebody may be waiting for it, so that it goes before others. */
   isUrgent: boolean;
 };
@@ -30,6 +32,8 @@ export type Report = {
   requestId: string | null;
   /** The provider's answer, JSON text, kept even where it is unusable. */
   response: string | null;
+  /** The text of an answer that is to be checked. */
+  text: string | null;
   /** The model that answered and what it used, where the answer tells. */
   model: string | null;
   usage: Usage | null;

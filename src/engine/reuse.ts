@@ -1,10 +1,13 @@
 import type { Context } from "../context.ts";
 import { readAnswer } from "../domain/answer.ts";
+import { nextAsk } from "../domain/ask-again.ts";
 import { CAUSES, isHalt } from "../domain/failure.ts";
 import { parseJson } from "../lib/json.ts";
+import type { Retry } from "../store/postpone.ts";
 import type { Claimed } from "../store/queue.ts";
-import type { Final, Retry } from "../store/settle.ts";
-import type { ClaimedRun } from "./claimed-run.ts";
+import type { Final } from "../store/settle.ts";
+import { type ClaimedRun, escalatedFrom } from "./claimed-run.ts";
+import { asksAgain } from "./next-call.ts";
 import type { Called, Outcome, PutBack, Reused } from "./outcome.ts";
 
 /** What an answer is to somebody else. */
@@ -90,10 +93,12 @@ export function createReuse({
     return putBack(group.followers);
   }
 
-  function follow({ run, failure, final }: Called): (Reused | PutBack)[] {
+  function follow(called: Called): (Reused | PutBack)[] {
+    const { run, failure, final } = called;
     const key = run.row.cacheKey;
     if (key === null) return [];
     const group = groupLedBy(run);
+    if (asksAgain(called) !== null) return group ? dissolve(group, key) : [];
     if (failure) {
       if (!CAUSES[failure.cause].retryable && !isHalt(failure.cause)) {
         if (hopeless.size >= MOST_HOPELESS) hopeless.clear();
@@ -106,7 +111,11 @@ export function createReuse({
     const { provider, model, fallbackFrom, requestId, response, isTruncated } = final;
     const known = { provider, model, fallbackFrom, requestId, response, isTruncated };
     group.answer = known;
-    return group.followers.splice(0).map((follower) => give(follower, known));
+    return group.followers
+      .splice(0)
+      .map((follower) =>
+        isEnough(known, follower) ? give(follower, known) : { kind: "putBack", run: follower },
+      );
   }
 
   return {
@@ -116,7 +125,7 @@ export function createReuse({
       if (key === null) return "call";
       const group = groups.get(key);
       const known = storedFor(run.row) ?? group?.answer;
-      if (known) return give(run, known);
+      if (known) return isEnough(known, run) ? give(run, known) : "call";
       if (!group) {
         if (!hopeless.has(key)) groups.set(key, { leader: run, followers: [], answer: null });
         return "call";
@@ -165,6 +174,11 @@ export function createReuse({
   };
 }
 
+/** Whether a run would end with an answer, and not ask another model because it is cut off. */
+function isEnough({ isTruncated }: Known, { row }: ClaimedRun): boolean {
+  return nextAsk({ failure: null, isTruncated, mayRepair: false }, row) === null;
+}
+
 function toReused(run: ClaimedRun, known: Known, at: number): Reused {
   const { task, cacheKey } = run.row;
   return {
@@ -186,6 +200,8 @@ function toReused(run: ClaimedRun, known: Known, at: number): Reused {
       isCached: true,
       isEstimated: false,
       adjusted: [],
+      isRepaired: false,
+      escalatedFrom: escalatedFrom(run),
       cacheKey,
     },
   };

@@ -43,12 +43,12 @@ export function createTally() {
       sums.duration_ms += tookMs;
       sums.wait_ms += run.startedAt - run.queuedAt;
       sums.attempts += run.attempt;
-      sums.prompt_tokens += final.promptTokens ?? 0;
-      sums.completion_tokens += final.completionTokens ?? 0;
-      sums.cached_tokens += final.cachedTokens ?? 0;
-      sums.reasoning_tokens += final.reasoningTokens ?? 0;
+      sums.prompt_tokens += (final.promptTokens ?? 0) + run.earlierPromptTokens;
+      sums.completion_tokens += (final.completionTokens ?? 0) + run.earlierCompletionTokens;
+      sums.cached_tokens += (final.cachedTokens ?? 0) + run.earlierCachedTokens;
+      sums.reasoning_tokens += (final.reasoningTokens ?? 0) + run.earlierReasoningTokens;
       const cost = run.isDryRun === 0 ? (final.costUsd ?? 0) : 0;
-      sums.cost_usd += cost;
+      sums.cost_usd += cost + (run.isDryRun === 0 ? run.earlierUsd : 0);
       group.dearestUsd = Math.max(group.dearestUsd, cost);
       if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
     },

@@ -39,13 +39,14 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
     return Promise.all(tasks.map(async (task) => ({ task, text: await readLong(name, task) })));
   }
 
-  /** A character has at most four bytes. */
-  async function readLong(name: TextName, task: number): Promise<string> {
+  /** A character has at most four bytes. What is gone by now is `null`. */
+  async function readLong(name: TextName, task: number): Promise<string | null> {
     const length = Math.max(1, Math.floor(chunks.answerBytes / 4));
     let text = "";
     for (let from = 0; ; from += length) {
       const [row] = await readRows(client, readPiece(name, task, from, length));
-      if (!row?.piece) return text;
+      if (!row) return null;
+      if (!row.piece) return text;
       text += row.piece;
     }
   }
@@ -55,7 +56,10 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
     bytesFor: (rows: number, each: number): number =>
       Math.floor(chunks.answerBytes / Math.max(1, rows * each)),
 
-    /** Completes claimed runs. An answer that is gone by now is none. */
+    /**
+     * Completes claimed runs. An answer that is gone by now is none; a run of which the request is gone, or what
+     * is to be repaired, is claimed no longer.
+     */
     async complete(rows: ClaimedRow[]): Promise<Claimed[]> {
       const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
       const answers = await readAll(
@@ -64,10 +68,18 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
           answer === null && answerBytes !== null ? { task, bytes: answerBytes } : [],
         ),
       );
+      const repairs = await readAll(
+        "repair",
+        rows.flatMap(({ task, repair, repairBytes }) =>
+          repair === null && repairBytes !== null ? { task, bytes: repairBytes } : [],
+        ),
+      );
       return rows.flatMap((row) => {
         const body = row.body ?? bodies.get(row.task);
         const answer = row.answer ?? answers.get(row.task) ?? null;
-        return body === undefined ? [] : { ...row, body, answer };
+        const repair = row.repair ?? repairs.get(row.task) ?? null;
+        if (body === undefined || (repair === null && row.repairBytes !== null)) return [];
+        return [{ ...row, body, answer, repair }];
       });
     },
 
@@ -81,7 +93,11 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
 
 /** Whether a claimed run came with all its texts. */
 export function isComplete(row: ClaimedRow): row is ClaimedRow & Claimed {
-  return row.body !== null && (row.answer !== null || row.answerBytes === null);
+  return (
+    row.body !== null &&
+    (row.answer !== null || row.answerBytes === null) &&
+    (row.repair !== null || row.repairBytes === null)
+  );
 }
 
 function bodyOf({ task, bodyBytes }: Upcoming | ClaimedRow): Missing {

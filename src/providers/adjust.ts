@@ -1,6 +1,7 @@
 import { BoundedMap } from "../lib/bounded-map.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { ErrorWords } from "./error-words.ts";
+import { createFormats } from "./structured.ts";
 
 /** One way to make a request acceptable to a provider; `name` is how users read of it. */
 type Adjustment = {
@@ -63,9 +64,10 @@ const MOST_MODELS = 1000;
  */
 export function createAdjustments() {
   const known = new BoundedMap<string, Set<Adjustment>>(MOST_MODELS);
+  const formats = createFormats();
   return {
-    /** The body as the model takes it, and what was changed for that. */
-    apply(body: JsonObject): { body: JsonObject; adjusted: string[] } {
+    /** The body as the model takes it, and what was changed for that. `isChecked`: it may ask for its object in other words. */
+    apply(body: JsonObject, isChecked: boolean): { body: JsonObject; adjusted: string[] } {
       const adjusted: string[] = [];
       let result = body;
       for (const one of known.get(String(body["model"])) ?? []) {
@@ -73,12 +75,15 @@ export function createAdjustments() {
         result = one.apply(result);
         adjusted.push(one.name);
       }
-      return { body: result, adjusted };
+      if (!isChecked) return { body: result, adjusted };
+      const asked = formats.apply(result);
+      return { body: asked.body, adjusted: [...adjusted, ...asked.adjusted] };
     },
     /** Whether something is known of the model of a body. */
-    knows: () => known.size > 0,
+    knows: () => known.size > 0 || formats.knows(),
     /** Whether a refusal is about a parameter that can be given up: it will be, from now on. */
-    learn(body: JsonObject, status: number, words: ErrorWords): boolean {
+    learn(body: JsonObject, isChecked: boolean, status: number, words: ErrorWords): boolean {
+      if (isChecked && formats.learn(body, status, words)) return true;
       const model = String(body["model"]);
       const found = STATUSES.has(status) ? adjustmentFor(body, words) : undefined;
       if (!found) return false;

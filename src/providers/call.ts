@@ -8,6 +8,8 @@ export type ProviderCall = {
   endpoint: Endpoint;
   body: string;
   timeoutMs: number;
+  /** Its `response_format` may be asked for in other words, where the provider does not take it. */
+  isChecked: boolean;
   /** Aborting it ends the call and closes its connection. */
   abort: AbortController;
   /** Receives the text of a streamed answer, piece by piece. */

@@ -151,6 +151,7 @@ async function askModel(provider: Provider, outside: Outside, model: string): Pr
     const result = await send({
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
+      isChecked: false,
       timeoutMs: TIMEOUT_MS,
       abort: new AbortController(),
       onDelta,

@@ -1,3 +1,4 @@
+import { withoutThoughts } from "../domain/answer-json.ts";
 import { type Answer, objectsIn, textOrNull } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
@@ -32,11 +33,6 @@ export function judgeAnswer({
         : "The limit of tokens was reached before the answer began; raise maxTokens",
     );
   return failure("empty_response", "The provider's answer contains no result");
-}
-
-/** A text without what servers that do not take thoughts apart leave at its start. */
-function withoutThoughts(content: string | null): string {
-  return (content ?? "").replace(/^\s*<think>(?:(?!<\/think>)[^])*(<\/think>|$)/, "").trim();
 }
 
 /**

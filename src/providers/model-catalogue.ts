@@ -43,7 +43,9 @@ export function createModelList(
 ): () => Promise<ListedModel[] | null> {
   const log = getLogger(["gptrunner", "models"]);
   const client = createClient(
-    provider.kind === "simulator" ? { ...provider, latencyMs: 0, failureRate: 0 } : provider,
+    provider.kind === "simulator"
+      ? { ...provider, latencyMs: 0, failureRate: 0, mismatchRate: 0 }
+      : provider,
     outside,
     key,
   );

@@ -71,7 +71,8 @@ export function createCaller(
         return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
       }
       const said = await reply.text();
-      if (left > 0 && adjustments.learn(body(), reply.status, readErrorWords(said))) continue;
+      if (left > 0 && adjustments.learn(body(), call.isChecked, reply.status, readErrorWords(said)))
+        continue;
       return { ...refused({ url, reply, nowMs: clock.now() }, said), adjusted };
     }
   }
@@ -99,7 +100,7 @@ const TIMED_OUT = "timed out";
 const STREAMS = /"stream"\s*:\s*true/;
 
 /** The body to be sent: as it stands, unless a stream must ask for usage or the provider refuses something. */
-function prepare({ endpoint, body: text }: ProviderCall, adjustments: Adjustments) {
+function prepare({ endpoint, body: text, isChecked }: ProviderCall, adjustments: Adjustments) {
   if (!adjustments.knows() && !STREAMS.test(text))
     return { body: () => parseBody(text), text, adjusted: [] };
   const asked = parseBody(text);
@@ -109,6 +110,7 @@ function prepare({ endpoint, body: text }: ProviderCall, adjustments: Adjustment
     !("stream_options" in asked);
   const { body, adjusted } = adjustments.apply(
     wantsUsage ? { ...asked, stream_options: { include_usage: true } } : asked,
+    isChecked,
   );
   const isSame = !wantsUsage && adjusted.length === 0;
   return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted };

@@ -29,7 +29,9 @@ export function createProbe(
 ): (maxAgeMs: number) => Promise<Probe> {
   const { clock } = outside;
   const client = createClient(
-    provider.kind === "simulator" ? { ...provider, latencyMs: 0, failureRate: 0 } : provider,
+    provider.kind === "simulator"
+      ? { ...provider, latencyMs: 0, failureRate: 0, mismatchRate: 0 }
+      : provider,
     outside,
     key,
   );
@@ -83,7 +85,7 @@ export function createProbe(
 
   function fetchFor(one: Provider) {
     return one.kind === "simulator"
-      ? createSimulator({ latencyMs: 0, failureRate: 0 }, outside)
+      ? createSimulator({ latencyMs: 0, failureRate: 0, mismatchRate: 0 }, outside)
       : outside.fetch;
   }
 

@@ -1,4 +1,5 @@
 import { tierOf } from "../domain/flex.ts";
+import { schemaIn } from "../domain/output.ts";
 import { pricedModels } from "../domain/prices.ts";
 import { promptText } from "../domain/request.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
@@ -6,18 +7,19 @@ import { sha256Hex } from "../lib/hash.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 import type { Outside } from "./outside.ts";
+import { exampleOf } from "./simulator-json.ts";
 import { CHAT, COMPLETIONS, type Composed, CREATED, RESPONSES } from "./simulator-shapes.ts";
 import { countPromptTokens, countTokens } from "./tokens.ts";
 
-export type SimulatorOptions = { latencyMs: number; failureRate: number };
+export type SimulatorOptions = { latencyMs: number; failureRate: number; mismatchRate: number };
 
 /**
  * A provider without a network: a `fetch` that answers OpenAI's chat completions, completions,
- * responses, embeddings and models. An answer depends on its request alone; latency and failures
- * are random around the configured values. Tokens are counted with the model's own vocabulary.
+ * responses, embeddings and models. An answer depends on its request alone; latency, failures, and answers that
+ * do not match the schema of their request are random around the configured values. Tokens are counted with the model's own vocabulary.
  */
 export function createSimulator(
-  { latencyMs, failureRate }: SimulatorOptions,
+  { latencyMs, failureRate, mismatchRate }: SimulatorOptions,
   { clock, random }: Pick<Outside, "clock" | "random">,
 ): (input: string | URL | Request, init?: RequestInit) => Promise<Response> {
   const json = (body: Json, status = 200) =>
@@ -33,7 +35,7 @@ export function createSimulator(
     const body = parseJson(typeof init?.body === "string" ? init.body : "");
     if (!isJsonObject(body)) return json(errorBody("The request has no JSON body"), 400);
     if (url.pathname.endsWith("/embeddings")) return json(await embed(body));
-    const answer = await compose(body);
+    const answer = await compose(body, mismatchRate > 0 && random() < mismatchRate);
     const shape = url.pathname.endsWith("/responses")
       ? RESPONSES
       : url.pathname.endsWith("/chat/completions")
@@ -45,8 +47,8 @@ export function createSimulator(
   };
 }
 
-/** The answer to a request: a restatement of its last words and sentences picked by its hash. */
-async function compose(body: JsonObject): Promise<Composed> {
+/** The answer to a request: what its schema allows, unless it `isMismatched`; else a restatement of its last words and sentences picked by its hash. */
+async function compose(body: JsonObject, isMismatched: boolean): Promise<Composed> {
   const model = String(body["model"]);
   const hash = sha256Hex(
     JSON.stringify([body["messages"] ?? body["input"] ?? body["prompt"], model]),
@@ -60,7 +62,9 @@ async function compose(body: JsonObject): Promise<Composed> {
   const wantsJson =
     isJsonObject(body["response_format"]) && body["response_format"]["type"] !== "text";
   const full = `Simulated answer to “${subject}”. ${sentences.join(" ")}`;
-  const said = wantsJson ? JSON.stringify({ answer: full }) : full;
+  const schema = isMismatched ? undefined : schemaIn(body);
+  const object = schema ? exampleOf(schema, (index) => nibble(hash, index)) : { answer: full };
+  const said = wantsJson ? JSON.stringify(object) : full;
   const limit = body["max_tokens"] ?? body["max_completion_tokens"] ?? body["max_output_tokens"];
   const { text, finish } = await truncate(
     model,

@@ -8,6 +8,7 @@ import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
 import { ALWAYS, type Which } from "../store/which.ts";
+import { requireAnswerFields } from "./answer-fields.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
@@ -70,6 +71,7 @@ export async function createBatch(
   if (replay) return replay;
   const config = input.config ?? {};
   if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
+  await requireAnswerFields(ctx, config, "config.");
   if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile, input.inputFile);
   const now = ctx.clock.now();
   const id = input.id ?? newId(ctx, "batch");

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { FLEX_DEADLINE_MINUTES } from "../domain/flex.ts";
+import { DEFAULT_REPAIRS } from "../domain/output.ts";
 import { AppError } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson } from "../lib/json.ts";
@@ -12,6 +13,7 @@ const DEFAULTS: Record<string, unknown> = {
   cache: false,
   safeOutput: false,
   flexDeadlineMinutes: FLEX_DEADLINE_MINUTES,
+  maxRepairs: DEFAULT_REPAIRS,
 };
 
 /** A task, or what a batch has for its tasks, without what it would be anyway; a task has from its batch what `inherited` says. */

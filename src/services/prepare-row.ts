@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
-import { ComposeError, type Composer } from "../domain/compose.ts";
+import { ComposeError, type Composer, escalationFrom } from "../domain/compose.ts";
 import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
@@ -59,7 +59,7 @@ export function prepareTask(
   cells: string | null,
 ): PreparedRow {
   try {
-    const { model, body, prompt, flexMinutes } = compose(task, variables);
+    const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = compose(task, variables);
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {
@@ -70,9 +70,14 @@ export function prepareTask(
       maxRetries: task.maxRetries ?? config.maxRetries ?? null,
       timeoutMs: task.timeoutMs ?? config.timeoutMs ?? null,
       flexMinutes,
+      maxRepairs,
+      escalateTo,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
-      cacheKey: (task.cache ?? config.cache) ? cacheKeyOf("/v1/chat/completions", body) : null,
+      cacheKey:
+        (task.cache ?? config.cache)
+          ? cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null)
+          : null,
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -100,6 +105,18 @@ export function prepareProviderLine(
   const given = body["model"];
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
+  if (config.output)
+    return {
+      row,
+      value: null,
+      issues: [
+        {
+          field: "body",
+          message:
+            "is sent as it is, so that config.output does not apply to it; give the line a prompt instead",
+        },
+      ],
+    };
   const model = given ?? config.model ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
   const value: NewRow = {
@@ -110,9 +127,11 @@ export function prepareProviderLine(
     maxRetries: config.maxRetries ?? null,
     timeoutMs: config.timeoutMs ?? null,
     flexMinutes: flexMinutesOf(sent, config.flexDeadlineMinutes),
+    maxRepairs: null,
+    escalateTo: escalationFrom(model, config),
     endpoint,
     body: JSON.stringify(sent),
-    cacheKey: config.cache ? cacheKeyOf(endpoint, sent) : null,
+    cacheKey: config.cache ? cacheKeyOf(endpoint, sent, false) : null,
     prompt: null,
     metadata: null,
     cells,

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { isAnswerTooLarge } from "../db/refusal.ts";
 import { createInputWriter } from "../domain/input-rows.ts";
+import { columnsOf, Output, type OutputColumn } from "../domain/output.ts";
 import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { sha256Hex } from "../lib/hash.ts";
@@ -41,7 +42,7 @@ export async function* streamResults(
   const write =
     format === "input"
       ? createInputWriter(inputFormat(batch) === "csv" ? columns : null, { safe, bom })
-      : createResultWriter({ format, columns, isDryRun, safe, bom });
+      : createResultWriter({ format, columns, answers: answerColumns(batch), isDryRun, safe, bom });
   yield write.head;
   let isFirst = true;
   for (let after = -1; ;) {
@@ -53,6 +54,11 @@ export async function* streamResults(
     after = last.position;
   }
   yield write.foot;
+}
+
+function answerColumns({ config }: Batch): readonly OutputColumn[] {
+  const output = Output.safeParse(config["output"]);
+  return output.success ? columnsOf(output.data) : [];
 }
 
 /** What changes with the results of a batch, or `null` while it has not ended, when they change all the time. */

@@ -24,6 +24,7 @@ import {
 } from "../store/schedule-runs.ts";
 import * as store from "../store/schedules.ts";
 import { hasRow } from "../store/which.ts";
+import { requireAnswerFields } from "./answer-fields.ts";
 import type { Caller } from "./caller.ts";
 import { explainPath } from "./explain-path.ts";
 import { requireSupportedModel } from "./models.ts";
@@ -245,6 +246,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
     });
   }
   if (draft.config.model !== undefined) await requireSupportedModel(ctx, draft.config.model);
+  await requireAnswerFields(ctx, draft.config, "config.");
 }
 
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {

@@ -3,6 +3,7 @@ import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
 import { ComposeError, composeRequest } from "../domain/compose.ts";
 import { laneOfModel } from "../domain/flex.ts";
+import type { AnswerFields } from "../domain/output.ts";
 import type { TaskInput } from "../domain/task-input.ts";
 import { executionId, isFinal, priorityRank, type TaskStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -13,6 +14,7 @@ import type { Queued } from "../store/queue.ts";
 import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
+import { requireAnswerFields } from "./answer-fields.ts";
 import { requireFunds } from "./budgets.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
@@ -20,7 +22,7 @@ import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
 
-export type NewTask = TaskInput & { batchId?: string | undefined };
+export type NewTask = TaskInput & AnswerFields & { batchId?: string | undefined };
 export type Execute = { isDryRun: boolean; priority: TaskInput["priority"] };
 /** Row number of the key that asks for a run, and pays for it. */
 export type Paid = { payer: number };
@@ -47,8 +49,9 @@ export async function createTask(
     withoutDefaults(payload),
     execute,
   ]);
-  const { model, body, prompt, flexMinutes } = composeTask(ctx, input);
+  const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = composeTask(ctx, input);
   await requireSupportedModel(ctx, model);
+  await requireAnswerFields(ctx, input, "");
   if (execute?.isDryRun === false)
     await requireFunds(ctx, caller.key, { model, batchId: input.batchId ?? null });
   const now = ctx.clock.now();
@@ -65,10 +68,12 @@ export async function createTask(
       maxRetries: input.maxRetries ?? null,
       timeoutMs: input.timeoutMs ?? null,
       flexMinutes,
+      maxRepairs,
+      escalateTo,
       apiKey: caller.key,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
-      cacheKey: input.cache ? cacheKeyOf("/v1/chat/completions", body) : null,
+      cacheKey: input.cache ? cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null) : null,
       prompt,
       metadata: input.metadata ? JSON.stringify(input.metadata) : null,
       idempotency,
@@ -119,9 +124,15 @@ async function explainRefusal(
 }
 
 /** The provider request of a single task. Throws `VALIDATION_ERROR` where there is nothing to send. */
-export function composeTask(ctx: Context, input: TaskInput) {
+export function composeTask(ctx: Context, input: TaskInput & AnswerFields) {
+  const { output, maxRepairs, escalateTo, ...task } = input;
   try {
-    return composeRequest(input, {}, NO_VARIABLES, ctx.config.defaultModel);
+    return composeRequest(
+      task,
+      { output, maxRepairs, escalateTo },
+      NO_VARIABLES,
+      ctx.config.defaultModel,
+    );
   } catch (error) {
     if (error instanceof ComposeError)
       throw invalid([{ path: error.field, message: error.message }]);

@@ -1,7 +1,9 @@
 import type { Context } from "../context.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
+import { escalationFrom } from "../domain/compose.ts";
 import { flexMinutesOf, laneOfModel } from "../domain/flex.ts";
+import { type AnswerFields, DEFAULT_REPAIRS, schemaIn, withoutOutput } from "../domain/output.ts";
 import { fromProviderBody, promptOf } from "../domain/request.ts";
 import { TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
@@ -10,6 +12,7 @@ import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { changeTask } from "../store/task-moves.ts";
 import type { TaskRecord } from "../store/tasks.ts";
+import { requireAnswerFields } from "./answer-fields.ts";
 import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
 import { composeTask, getTask } from "./tasks.ts";
@@ -17,7 +20,7 @@ import { composeTask, getTask } from "./tasks.ts";
 /** The fields to change; `null` removes one. `metadata` is merged (RFC 7396), everything else replaced. */
 export type TaskPatch = {
   [K in keyof Omit<TaskInput, "id" | "idempotencyKey">]?: TaskInput[K] | null;
-};
+} & { [K in keyof AnswerFields]?: AnswerFields[K] | null };
 
 /** How often the change is computed anew when others change the task at the same time. */
 const MOST_TRIES = 10;
@@ -33,6 +36,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     if (record.task.status === "running")
       throw new AppError("TASK_RUNNING", `Task ${id} is running; cancel it first`);
     const next = apply(ctx, record, patch);
+    await requireAnswerFields(ctx, patch, "");
     if (patch.model) await requireSupportedModel(ctx, next.model);
     const change = changeTask({ id, ...next, now: ctx.clock.now() });
     const written = writeStored(ctx, record.task.apiKey ?? 0, change);
@@ -66,17 +70,23 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
     ]);
   const minutes =
     patch.flexDeadlineMinutes === undefined ? task.flexMinutes : patch.flexDeadlineMinutes;
+  const answers = answerFieldsOf(task, body, patch);
   const changed = asksForMore
-    ? composeTask(ctx, merge(body, input.prompt, patch))
+    ? composeTask(ctx, { ...merge(body, input.prompt, patch, task), ...answers })
     : { model: task.model, body, prompt: input.prompt };
+  const isChecked = answers.output !== undefined;
   const isReusable = patch.cache === undefined ? input.cacheKey !== null : patch.cache;
+  const text = asksForMore ? JSON.stringify(changed.body) : input.body;
   return {
     before,
+    isOther: text !== input.body || isChecked !== (task.maxRepairs !== null),
+    maxRepairs: isChecked ? (answers.maxRepairs ?? DEFAULT_REPAIRS) : null,
+    escalateTo: escalationFrom(changed.model, answers),
     after: {
-      body: asksForMore ? JSON.stringify(changed.body) : input.body,
+      body: text,
       prompt: changed.prompt,
       metadata: mergeMetadata(input.metadata, patch.metadata),
-      cacheKey: isReusable ? cacheKeyOf(input.endpoint, changed.body) : null,
+      cacheKey: isReusable ? cacheKeyOf(input.endpoint, changed.body, isChecked) : null,
     },
     model: changed.model,
     priority:
@@ -87,6 +97,22 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
   };
 }
 
+/** How its answer is checked with the patch applied, and what follows where that is not good enough. */
+function answerFieldsOf(
+  { maxRepairs, escalateTo }: TaskRecord["task"],
+  body: JsonObject,
+  patch: TaskPatch,
+): AnswerFields {
+  const now = { output: maxRepairs === null ? null : schemaIn(body), maxRepairs, escalateTo };
+  const after = <K extends keyof AnswerFields>(name: K) =>
+    (patch[name] === undefined ? now[name] : patch[name]) ?? undefined;
+  return {
+    output: after("output"),
+    maxRepairs: after("maxRepairs"),
+    escalateTo: after("escalateTo"),
+  } as AnswerFields;
+}
+
 const REQUEST_FIELDS = [
   "prompt",
   "messages",
@@ -95,11 +121,17 @@ const REQUEST_FIELDS = [
   "maxTokens",
   "serviceTier",
   "parameters",
+  "output",
 ] as const;
 
 /** What the task asks for with the patch applied, as if it were sent anew. */
-function merge(body: JsonObject, storedPrompt: string | null, patch: TaskPatch): TaskInput {
-  const now = fromProviderBody("/v1/chat/completions", body);
+function merge(
+  body: JsonObject,
+  storedPrompt: string | null,
+  patch: TaskPatch,
+  { maxRepairs }: TaskRecord["task"],
+): TaskInput {
+  const now = fromProviderBody("/v1/chat/completions", withoutOutput(body, maxRepairs));
   const derived = promptOf(body);
   const prompt = patch.prompt === undefined ? (storedPrompt ?? derived) : patch.prompt;
   const messages =

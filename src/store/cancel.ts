@@ -3,6 +3,7 @@ import { countMove, finishBatches } from "./counters.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { CANCELLED_RUN, type CancelledRun } from "./queue.ts";
 import { addCancelled } from "./rollups.ts";
+import { EARLIER_AMOUNTS } from "./spent.ts";
 import type { Which } from "./which.ts";
 
 export type CancelUnit = {
@@ -40,9 +41,9 @@ export function cancelWhere(
     rolledUp: addCancelled(which, now),
     executions: {
       sql: `INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
-              completed_at, attempts, log)
+              completed_at, attempts, log, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, cost_usd)
             SELECT q.task, q.run, 'cancelled', q.is_dry_run, q.queued_at, q.started_at, q.claimed_at, ?,
-                   q.attempt, q.log
+                   q.attempt, q.log, ${EARLIER_AMOUNTS}
             FROM tasks CROSS JOIN queue q ON q.task = tasks.seq WHERE ${which.where}`,
       args: [now, ...which.args],
     },

@@ -10,7 +10,13 @@ import { readInHalves } from "./rows.ts";
 /** The task that executions belong to, with what is needed to read their answers. */
 export function findExecutedTask(db: Db, which: { seq: number } | { id: string }) {
   return db
-    .select({ seq: tasks.seq, id: tasks.id, endpoint: taskInputs.endpoint, queued: queue })
+    .select({
+      seq: tasks.seq,
+      id: tasks.id,
+      endpoint: taskInputs.endpoint,
+      maxRepairs: tasks.maxRepairs,
+      queued: queue,
+    })
     .from(tasks)
     .innerJoin(batches, eq(batches.seq, tasks.batch))
     .innerJoin(taskInputs, eq(taskInputs.task, tasks.seq))

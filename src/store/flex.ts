@@ -1,30 +1,44 @@
 import type { Statement } from "../db/unit.ts";
 import { FLEX_MARK } from "../domain/flex.ts";
 
+/** SQL for the model that a row of `tasks` asks, or that it asks where the answer of the first was not good enough. */
+export function modelAsked(task: string, isEscalated: string): string {
+  return `iif(${isEscalated}, coalesce(${task}.escalate_to, ${task}.model), ${task}.model)`;
+}
+
 /** SQL that is the lane of a row of `tasks`, and when it falls back to the standard tier if it asks for flex. */
 export function flexColumns(
   task: string,
-  { queuedAt, isDryRun }: { queuedAt: string; isDryRun: string },
+  {
+    queuedAt,
+    isDryRun,
+    isEscalated = "FALSE",
+  }: { queuedAt: string; isDryRun: string; isEscalated?: string },
 ): { model: string; until: string } {
   const isFlex = `${task}.flex_minutes IS NOT NULL AND NOT ${isDryRun}`;
   return {
-    model: `${task}.model || iif(${isFlex}, '${FLEX_MARK}', '')`,
+    model: `${modelAsked(task, isEscalated)} || iif(${isFlex}, '${FLEX_MARK}', '')`,
     until: `iif(${isFlex}, CAST(${queuedAt} + ${task}.flex_minutes * 60000 AS INTEGER), NULL)`,
   };
 }
 
-/** Assignments that put rows of the queue where their task, changed since, belongs. */
-export function laneOfTask(task: string): string {
+/**
+ * Assignments that put rows of the queue where their task, changed since, belongs. Where it asks for
+ * something else now, what was answered to the earlier request is of no use any more.
+ */
+export function laneOfTask(task: string, { asksOther }: { asksOther: boolean }): string {
   const { model, until } = flexColumns(task, {
     queuedAt: "queue.queued_at",
     isDryRun: "queue.is_dry_run",
+    isEscalated: asksOther ? "FALSE" : "queue.is_escalated",
   });
-  return `model = ${model}, flex_until = ${until}`;
+  const forgets = asksOther ? ", repairs = 0, repair = NULL, is_escalated = FALSE" : "";
+  return `model = ${model}, flex_until = ${until}${forgets}`;
 }
 
 /** The standard tier is what they wait for from now on. */
 export const LEAVES_FLEX = {
-  model: "(SELECT t.model FROM tasks t WHERE t.seq = queue.task)",
+  model: `(SELECT ${modelAsked("t", "queue.is_escalated")} FROM tasks t WHERE t.seq = queue.task)`,
   until: "NULL",
 };
 

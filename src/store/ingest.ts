@@ -47,6 +47,8 @@ export type NewRow = {
   maxRetries: number | null;
   timeoutMs: number | null;
   flexMinutes: number | null;
+  maxRepairs: number | null;
+  escalateTo: string | null;
   endpoint: string;
   body: string;
   cacheKey: string | null;
@@ -98,12 +100,14 @@ export function insertRows(
         row.maxRetries,
         row.timeoutMs,
         row.flexMinutes,
+        row.maxRepairs,
+        row.escalateTo,
       ],
       (values) => `
         INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
-          flex_minutes, api_key, created_at, updated_at)
+          flex_minutes, max_repairs, escalate_to, api_key, created_at, updated_at)
         SELECT v.column1, b.seq, v.column2, 'pending', v.column3, v.column4, v.column5, v.column6,
-          v.column7, ?, ?, ?
+          v.column7, v.column8, v.column9, ?, ?, ?
         FROM ${values} v CROSS JOIN batches b WHERE b.id = ?`,
       { before: [batch.apiKey, batch.now, batch.now], after: [batch.draft] },
     ),
@@ -205,6 +209,7 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
       AND ${when.where})`;
   const bareArgs = [batch.id, ...key, json, adopted.length, ...when.args];
   const keepsAnswer = `tasks.status = 'completed' AND tasks.model = a.model
+    AND (tasks.max_repairs IS NULL) = (a.repairs IS NULL)
     AND i.endpoint = a.endpoint AND i.body = a.body AND EXISTS (
       SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
   const describeAnew: Statement[] = [
@@ -216,13 +221,15 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
               SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
                      r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
                      r.value ->> 'timeoutMs' AS timeout, r.value ->> 'flexMinutes' AS flex,
+                     r.value ->> 'maxRepairs' AS repairs, r.value ->> 'escalateTo' AS escalate_to,
                      r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body
               FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
               WHERE t.batch = ${bare})
             UPDATE tasks SET status = CASE WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
               completed_at = CASE WHEN ${keepsAnswer} THEN completed_at END, updated_at = ?,
               position = -1 - a.position, model = a.model, priority = a.priority,
-              max_retries = a.retries, timeout_ms = a.timeout, flex_minutes = a.flex
+              max_retries = a.retries, timeout_ms = a.timeout, flex_minutes = a.flex,
+              max_repairs = a.repairs, escalate_to = a.escalate_to
             FROM a JOIN task_inputs i ON i.task = a.seq
             WHERE tasks.seq = a.seq`,
       args: [json, ...bareArgs, batch.now],
@@ -240,7 +247,7 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
       args: [json, ...bareArgs],
     },
     {
-      sql: `UPDATE queue SET ${laneOfTask("t")}, priority = t.priority
+      sql: `UPDATE queue SET ${laneOfTask("t", { asksOther: true })}, priority = t.priority
             FROM tasks t WHERE t.seq = queue.task AND queue.owner IS NULL AND t.batch = ${bare}`,
       args: bareArgs,
     },

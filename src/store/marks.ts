@@ -5,6 +5,7 @@
 const MARKS = [
   { counter: "truncated", mark: "is_truncated" },
   { counter: "cached", mark: "is_cached" },
+  { counter: "repaired", mark: "is_repaired" },
 ] as const;
 
 type Mark = (typeof MARKS)[number];

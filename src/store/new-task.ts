@@ -16,6 +16,8 @@ export type NewTask = {
   maxRetries: number | null;
   timeoutMs: number | null;
   flexMinutes: number | null;
+  maxRepairs: number | null;
+  escalateTo: string | null;
   apiKey: number;
   endpoint: Endpoint;
   body: string;
@@ -108,12 +110,12 @@ function bareBatch({ id, idempotency, apiKey, trace, now }: NewTask, batch: stri
 function insertRow(task: NewTask): Statement<{ seq: number }> {
   return {
     sql: `INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
-                             flex_minutes, api_key, created_at, updated_at)
+                             flex_minutes, max_repairs, escalate_to, api_key, created_at, updated_at)
           SELECT ?, b.seq,
                  CASE WHEN b.seq <> ${SINGLE_TASKS} THEN
                    (SELECT coalesce(max(position), -1) + 1 FROM tasks
                     WHERE batch = b.seq AND position IS NOT NULL) END,
-                 'pending', ?, ?, ?, ?, ?, ?, ?, ?
+                 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
           FROM batches b
           WHERE b.id = ? AND (b.seq = ${SINGLE_TASKS} OR b.status = 'pending') AND ${KEY_IS_UNUSED}
           ON CONFLICT DO NOTHING
@@ -125,6 +127,8 @@ function insertRow(task: NewTask): Statement<{ seq: number }> {
       task.maxRetries,
       task.timeoutMs,
       task.flexMinutes,
+      task.maxRepairs,
+      task.escalateTo,
       task.apiKey,
       task.now,
       task.now,

@@ -3,7 +3,7 @@ import { PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
 import type { LanePrice } from "../domain/prices.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { PauseUnit } from "./budgets.ts";
-import { flexColumns } from "./flex.ts";
+import { flexColumns, modelAsked } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
 import { nextReady, takeFrom, whereMoneyEnds } from "./take.ts";
 import { fits, sizeOfText } from "./texts.ts";
@@ -147,7 +147,21 @@ export type Claimed = {
   task: number;
   batch: number;
   lane: number;
+  /** The model that is asked: that of `escalateTo` where the answer of the first was not good enough. */
   model: string;
+  firstModel: string;
+  /** How often an answer is repaired; `null` where none is checked. And how often that was done. */
+  maxRepairs: number | null;
+  repairs: number;
+  escalateTo: string | null;
+  isEscalated: number;
+  /** The answer that is to be repaired (`domain/ask-for-json.ts`), JSON. */
+  repair: string | null;
+  earlierPromptTokens: number;
+  earlierCompletionTokens: number;
+  earlierCachedTokens: number;
+  earlierReasoningTokens: number;
+  earlierUsd: number;
   /** The name of its lane: the model, or that and a mark. */
   laneName: string;
   /** It asks for the flex tier; and it still waits for that, until when, or is to take the standard one. */
@@ -183,6 +197,7 @@ export type ClaimedRow = Omit<Claimed, "body"> & {
   body: string | null;
   bodyBytes: number;
   answerBytes: number | null;
+  repairBytes: number | null;
 };
 
 export type ClaimUnit = {
@@ -228,7 +243,12 @@ export function claim(
       args: [now, ...mine],
     },
     claimed: {
-      sql: `SELECT q.task, t.batch, q.lane, t.model, q.model AS laneName,
+      sql: `SELECT q.task, t.batch, q.lane, ${modelAsked("t", "q.is_escalated")} AS model, q.model AS laneName,
+                   t.model AS firstModel, t.max_repairs AS maxRepairs, q.repairs, t.escalate_to AS escalateTo,
+                   q.is_escalated AS isEscalated, ${fits("q.repair")} AS repair, ${sizeOfText("q.repair")} AS repairBytes,
+                   q.earlier_prompt_tokens AS earlierPromptTokens, q.earlier_completion_tokens AS earlierCompletionTokens,
+                   q.earlier_cached_tokens AS earlierCachedTokens, q.earlier_reasoning_tokens AS earlierReasoningTokens,
+                   q.earlier_usd AS earlierUsd,
                    t.flex_minutes IS NOT NULL AS asksFlex, q.flex_until AS flexUntil, q.failures,
                    coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
                    coalesce(q.payer, 0) AS payer, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
@@ -241,7 +261,7 @@ export function claim(
               LEFT JOIN cached_answers a ON a.key = i.cache_key AND NOT q.is_dry_run
               LEFT JOIN executions e ON e.task = a.task AND e.run = a.run
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
-      args: [textBytes, textBytes, ...mine],
+      args: [textBytes, textBytes, textBytes, ...mine],
     },
   };
 }

@@ -13,6 +13,8 @@ export type ResultRow = {
   endpoint: Endpoint;
   /** What the row of the batch's input held: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
   cells: string | null;
+  /** Set where the answer is checked, so that one that is completed matches its schema. */
+  maxRepairs: number | null;
   /** Of inline tasks alone, whose columns are made of them. */
   body: string | null;
   prompt: string | null;
@@ -71,7 +73,7 @@ export function resultsAt(batch: number, positions: readonly number[]): Statemen
   };
 }
 
-const COLUMNS = `tasks.seq, tasks.id, tasks.position, tasks.model, i.endpoint, i.cells,
+const COLUMNS = `tasks.seq, tasks.id, tasks.position, tasks.model, tasks.max_repairs AS maxRepairs, i.endpoint, i.cells,
                  CASE WHEN tasks.status = 'pending' AND ${IS_RUNNING} THEN 'running'
                       ELSE tasks.status END AS status,
                  CASE WHEN i.cells IS NULL THEN i.body END AS body,

@@ -3,11 +3,11 @@ import { SINGLE_TASKS } from "../domain/batch.ts";
 import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
 import { COST, finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
-import { LEAVES_FLEX } from "./flex.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
 import { forEachMark } from "./marks.ts";
 import { addEnded, type Tally } from "./rollups.ts";
+import { inAll, ofLastCall } from "./spent.ts";
 import { overValues } from "./values.ts";
 
 /** How a run ended, as the engine reports it. The queue knows the rest. */
@@ -37,6 +37,10 @@ export type Final = {
   isTruncated: boolean;
   /** The answer had no usage; the tokens were counted here. */
   isEstimated: boolean;
+  /** It is what an answer that did not match its schema was repaired to. */
+  isRepaired: boolean;
+  /** The model that was asked first, where another was asked since its answer was not good enough. */
+  escalatedFrom: string | null;
   /** Set where others may be given the answer, too. */
   cacheKey: string | null;
 };
@@ -96,13 +100,13 @@ export function settle(
               dearest_usd = nullif(max(coalesce(batches.dearest_usd, 0), ended.dearest_usd), 0),
               updated_at = ? ${forEachMark(({ counter }) => `${counter} = batches.${counter} + ended.${counter}`)}
             FROM (SELECT t.batch, count(*) AS calls, sum(e.status = 'completed') AS completed,
-                         total(e.prompt_tokens) AS prompt_tokens,
-                         total(e.completion_tokens) AS completion_tokens,
-                         total(iif(e.is_dry_run, 0, e.cost_usd)) AS cost_usd,
-                         total(iif(e.is_dry_run, e.cost_usd, 0)) AS estimated_usd,
+                         total(${ofLastCall("prompt_tokens")}) AS prompt_tokens,
+                         total(${ofLastCall("completion_tokens")}) AS completion_tokens,
+                         total(iif(e.is_dry_run, 0, ${ofLastCall("cost_usd")})) AS cost_usd,
+                         total(iif(e.is_dry_run, ${ofLastCall("cost_usd")}, 0)) AS estimated_usd,
                          sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced_in_all,
                          sum(NOT e.is_dry_run AND e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL) AS unpriced,
-                         max(iif(e.is_dry_run, 0, coalesce(e.cost_usd, 0))) AS dearest_usd
+                         max(iif(e.is_dry_run, 0, coalesce(${ofLastCall("cost_usd")}, 0))) AS dearest_usd
                          ${forEachMark(({ counter, mark }) => `sum(e.status = 'completed' AND e.${mark}) AS ${counter}`)}
                   FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task GROUP BY t.batch) ended
             WHERE batches.seq = ended.batch`,
@@ -110,8 +114,8 @@ export function settle(
     },
     {
       sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
-            SELECT q.payer, ?, count(*), total(e.prompt_tokens), total(e.completion_tokens),
-                   total(iif(e.is_dry_run, 0, e.cost_usd))
+            SELECT q.payer, ?, count(*), total(${ofLastCall("prompt_tokens")}), total(${ofLastCall("completion_tokens")}),
+                   total(iif(e.is_dry_run, 0, ${ofLastCall("cost_usd")}))
             FROM ${ENDED} WHERE q.payer IS NOT NULL GROUP BY q.payer
             ON CONFLICT (api_key, month) DO UPDATE SET tasks = tasks + excluded.tasks,
               prompt_tokens = prompt_tokens + excluded.prompt_tokens,
@@ -177,16 +181,20 @@ function insertExecutions(finals: FinalRow[], owner: number): Statement[] {
       row.adjusted.length > 0 ? JSON.stringify(row.adjusted) : null,
       row.isTruncated,
       row.isEstimated,
+      row.isRepaired,
+      row.escalatedFrom,
     ],
     (values) => `
       INSERT INTO executions (task, run, status, is_dry_run, queued_at, started_at, claimed_at,
         completed_at, claim, attempts, log, provider, model, request_id, prompt_tokens, completion_tokens,
         cached_tokens, reasoning_tokens, cost_usd, response, error, fallback_from, is_cached,
-        adjusted, is_truncated, is_estimated)
+        adjusted, is_truncated, is_estimated, is_repaired, escalated_from)
       SELECT q.task, q.run, v.column3, q.is_dry_run, q.queued_at, q.started_at, q.claimed_at,
-        v.column4, q.claim, q.attempt, q.log, v.column5, v.column6, v.column7, v.column8, v.column9,
-        v.column10, v.column11, v.column12, v.column13, v.column14, v.column15,
-        v.column16, v.column17, v.column18, v.column19
+        v.column4, q.claim, q.attempt, q.log, v.column5, v.column6, v.column7,
+        ${inAll("prompt_tokens", "v.column8")}, ${inAll("completion_tokens", "v.column9")},
+        ${inAll("cached_tokens", "v.column10")}, ${inAll("reasoning_tokens", "v.column11")},
+        ${inAll("cost_usd", "v.column12")}, v.column13, v.column14, v.column15,
+        v.column16, v.column17, v.column18, v.column19, v.column20, v.column21
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
     { after: [owner] },
@@ -208,79 +216,9 @@ function keepAnswers(finals: FinalRow[], owner: number): Statement[] {
       sql: `INSERT INTO cached_answers (key, task, run)
             SELECT i.cache_key, e.task, e.run FROM ${ENDED} CROSS JOIN task_inputs i ON i.task = e.task
             WHERE i.cache_key IS NOT NULL AND e.status = 'completed' AND NOT e.is_dry_run
-              AND e.fallback_from IS NULL AND NOT e.is_truncated
+              AND e.fallback_from IS NULL AND e.escalated_from IS NULL AND NOT e.is_truncated
             ON CONFLICT (key) DO UPDATE SET task = excluded.task, run = excluded.run`,
       args: [JSON.stringify(reusable.map(({ task }) => task)), owner],
-    },
-  ];
-}
-
-/**
- * An attempt whose run goes on: after a failure (`f` 1) at `at`; where the provider put it off (`f`
- * 0) at once, as if it had not been tried. `entry`, if there is one, is kept in the run's log.
- */
-export type Retry = {
-  t: number;
-  c: number;
-  f: 0 | 1;
-  at: number | null;
-  entry?: Record<string, unknown>;
-  /** What the attempt cost, in USD, though it came to nothing. */
-  usd?: number;
-  /** It waits for the flex tier no longer. */
-  x?: 1;
-};
-
-const FENCE = `json_each(?) r CROSS JOIN queue q
-  ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
-
-/** Sends runs back to wait for their next attempt, under the same fence as `settle`. */
-export function postpone(retries: Retry[], owner: number, now: number): Statement[] {
-  const fence: [string, number] = [JSON.stringify(retries), owner];
-  return [
-    {
-      sql: `UPDATE batches SET running = running - failed_now.calls,
-              cost_usd = batches.cost_usd + failed_now.usd,
-              dearest_usd = nullif(max(coalesce(batches.dearest_usd, 0), failed_now.dearest_usd), 0)
-            FROM (SELECT t.batch, count(*) AS calls, total(r.value ->> 'usd') AS usd,
-                         coalesce(max(r.value ->> 'usd'), 0) AS dearest_usd
-                  FROM ${FENCE} CROSS JOIN tasks t ON t.seq = q.task GROUP BY t.batch) failed_now
-            WHERE batches.seq = failed_now.batch`,
-      args: fence,
-    },
-    ...(retries.some(({ usd }) => usd !== undefined) ? charge(fence, now) : []),
-    {
-      sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + later.f,
-              model = iif(later.x, ${LEAVES_FLEX.model}, model),
-              flex_until = iif(later.x, ${LEAVES_FLEX.until}, flex_until),
-              attempt = attempt - 1 + later.f,
-              log = CASE WHEN later.entry IS NULL THEN log
-                         ELSE json_insert(coalesce(log, '[]'), '$[#]', json(later.entry)) END
-            FROM (SELECT q.task, r.value ->> 'at' AS at, r.value ->> 'f' AS f,
-                    r.value ->> 'x' AS x,
-                    json_set(r.value -> 'entry', '$.attempt', q.attempt, '$.startedAt', q.claimed_at) AS entry
-                  FROM ${FENCE}) later
-            WHERE queue.task = later.task`,
-      args: fence,
-    },
-  ];
-}
-
-/** Charges attempts that cost something to who pays for them. */
-function charge(fence: [string, number], now: number): Statement[] {
-  return [
-    {
-      sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
-            SELECT q.payer, ?, 0, 0, 0, total(r.value ->> 'usd') FROM ${FENCE}
-            WHERE q.payer IS NOT NULL GROUP BY q.payer
-            ON CONFLICT (api_key, month) DO UPDATE SET cost_usd = cost_usd + excluded.cost_usd`,
-      args: [monthOf(now), ...fence],
-    },
-    {
-      sql: `UPDATE api_keys SET dearest_usd = max(coalesce(dearest_usd, 0), paid.usd)
-            FROM (SELECT q.payer, max(r.value ->> 'usd') AS usd FROM ${FENCE} GROUP BY q.payer) paid
-            WHERE api_keys.seq = paid.payer AND paid.usd > 0`,
-      args: fence,
     },
   ];
 }

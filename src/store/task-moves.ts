@@ -38,6 +38,10 @@ export type TaskChange = {
   maxRetries: number | null;
   timeoutMs: number | null;
   flexMinutes: number | null;
+  maxRepairs: number | null;
+  escalateTo: string | null;
+  /** An answer to what it asked before is none to what it asks now. */
+  isOther: boolean;
   now: number;
 };
 
@@ -63,7 +67,7 @@ export type ChangeUnit = {
  */
 export function changeTask(change: TaskChange): ChangeUnit {
   const { before, after, now } = change;
-  const isOther = before.body !== after.body;
+  const { isOther } = change;
   const which = {
     where: `id = ? AND ${IS_THERE} AND NOT ${IS_RUNNING} AND EXISTS (
               SELECT 1 FROM task_inputs i
@@ -82,7 +86,8 @@ export function changeTask(change: TaskChange): ChangeUnit {
             args: [now, ...which.args],
           },
     changed: {
-      sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, flex_minutes = ?, updated_at = ?,
+      sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, flex_minutes = ?,
+              max_repairs = ?, escalate_to = ?, updated_at = ?,
               status = CASE WHEN ? THEN 'pending' ELSE status END,
               completed_at = CASE WHEN ? THEN NULL ELSE completed_at END
             WHERE ${which.where} RETURNING seq`,
@@ -92,6 +97,8 @@ export function changeTask(change: TaskChange): ChangeUnit {
         change.maxRetries,
         change.timeoutMs,
         change.flexMinutes,
+        change.maxRepairs,
+        change.escalateTo,
         now,
         isOther,
         isOther,
@@ -99,7 +106,7 @@ export function changeTask(change: TaskChange): ChangeUnit {
       ],
     },
     queued: {
-      sql: `UPDATE queue SET ${laneOfTask("t")}, priority = t.priority FROM tasks t
+      sql: `UPDATE queue SET ${laneOfTask("t", { asksOther: isOther })}, priority = t.priority FROM tasks t
             WHERE t.seq = queue.task AND queue.task = (SELECT seq FROM tasks WHERE ${which.where})`,
       args: which.args,
     },

@@ -21,6 +21,8 @@ const SOURCES = {
     from: `task_inputs i CROSS JOIN cached_answers a ON a.key = i.cache_key
            CROSS JOIN executions e ON e.task = a.task AND e.run = a.run`,
   },
+  /** The answer that its next call is to repair. */
+  repair: { column: "i.repair", from: "queue i" },
 } as const;
 export type TextName = keyof typeof SOURCES;
 

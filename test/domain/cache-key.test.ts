@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 
 import fc from "fast-check";
 
-import { cacheKeyOf } from "../../src/domain/cache-key.ts";
+import { cacheKeyOf as keyOf } from "../../src/domain/cache-key.ts";
+import type { Endpoint } from "../../src/domain/request.ts";
 import type { Json, JsonObject } from "../../src/lib/json.ts";
 
 const CHAT = "/v1/chat/completions";
@@ -22,6 +23,8 @@ function turned(value: Json): Json {
       .map(([key, item]) => [key, turned(item)]),
   );
 }
+
+const cacheKeyOf = (endpoint: Endpoint, asked: JsonObject) => keyOf(endpoint, asked, false);
 
 describe("the cache key", () => {
   test("is the same for the same request, however its keys are ordered and its answer travels", () => {
@@ -49,7 +52,7 @@ describe("the cache key", () => {
 
   test("tells apart what looks alike", () => {
     const asked = { model: "m", messages: [{ role: "user", content: "x" }] };
-    const others: [Parameters<typeof cacheKeyOf>[0], JsonObject][] = [
+    const others: [Endpoint, JsonObject][] = [
       [CHAT, asked],
       ["/v1/responses", asked],
       [CHAT, { ...asked, temperature: 0 }],
@@ -64,5 +67,10 @@ describe("the cache key", () => {
     expect(new Set(others.map(([endpoint, body]) => cacheKeyOf(endpoint, body))).size).toBe(
       others.length,
     );
+  });
+
+  test("is another one where the answer is checked", () => {
+    const asked = { model: "m", response_format: { type: "json_schema" } };
+    expect(keyOf(CHAT, asked, true)).not.toBe(keyOf(CHAT, asked, false));
   });
 });

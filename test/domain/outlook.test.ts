@@ -9,6 +9,7 @@ const running = {
   running: 0,
   truncated: 0,
   cached: 0,
+  repaired: 0,
 };
 
 test("a batch that was started again is judged by what it has done since", () => {

@@ -21,7 +21,14 @@ function givenPool(baseUrl: string, size = 1) {
   const pool = createWorkerPool({
     size,
     providers: [{ ...TERMS, kind: "openai", name: "openai", baseUrl, apiKeys: ["x"], headers: {} }],
-    simulator: { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
+    simulator: {
+      ...TERMS,
+      kind: "simulator",
+      name: "simulator",
+      latencyMs: 0,
+      failureRate: 0,
+      mismatchRate: 0,
+    },
     onReports: (more) => reports.push(...more),
     onDeltas: () => {},
     clock: createSystemClock(),
@@ -40,6 +47,7 @@ function givenPool(baseUrl: string, size = 1) {
       messages: [{ role: "user", content: `p${task}` }],
     }),
     timeoutMs: 10_000,
+    isChecked: false,
     isUrgent: false,
   });
   return { pool, reports, workers, call, [Symbol.dispose]: () => pool.stop() };

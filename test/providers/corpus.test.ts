@@ -74,6 +74,7 @@ async function callWith(
     endpoint,
     body: JSON.stringify({ model: "m", messages: [], ...request }),
     timeoutMs: 5000,
+    isChecked: false,
     abort: new AbortController(),
     onDelta: () => {},
   });

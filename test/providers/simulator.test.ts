@@ -10,7 +10,7 @@ import { TERMS } from "../support/provider.ts";
 
 const OUTSIDE = { clock: createSystemClock(), random: createSystemRandom(), fetch };
 const call = createCaller(
-  { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0 },
+  { ...TERMS, kind: "simulator", name: "simulator", latencyMs: 0, failureRate: 0, mismatchRate: 0 },
   OUTSIDE,
 );
 
@@ -19,6 +19,7 @@ async function ask(endpoint: Endpoint, body: Record<string, unknown>, heard: str
     endpoint,
     body: JSON.stringify({ model: "gpt-4o-mini", ...body }),
     timeoutMs: 5000,
+    isChecked: false,
     abort: new AbortController(),
     onDelta: (text) => heard.push(text),
   });
@@ -91,7 +92,7 @@ describe("the simulator", () => {
     const requestId = Array.from({ length: 26 }, () => 0);
     const numbers = [0, 0.1, ...requestId, 0, 0.9];
     const simulate = createSimulator(
-      { latencyMs: 20, failureRate: 0.5 },
+      { latencyMs: 20, failureRate: 0.5, mismatchRate: 0 },
       { ...OUTSIDE, random: () => numbers.shift() ?? 0.5 },
     );
     const init = { method: "POST", body: JSON.stringify({ model: "m", messages }) };
@@ -102,7 +103,10 @@ describe("the simulator", () => {
   });
 
   test("stops when it is told to", async () => {
-    const simulate = createSimulator({ latencyMs: 60_000, failureRate: 0 }, OUTSIDE);
+    const simulate = createSimulator(
+      { latencyMs: 60_000, failureRate: 0, mismatchRate: 0 },
+      OUTSIDE,
+    );
     const abort = new AbortController();
     const answering = simulate("http://x/v1/models", { signal: abort.signal });
     abort.abort();

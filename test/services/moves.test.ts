@@ -22,6 +22,8 @@ const task: NewTask = {
   maxRetries: null,
   timeoutMs: null,
   flexMinutes: null,
+  maxRepairs: null,
+  escalateTo: null,
   apiKey: 1,
   endpoint: "/v1/chat/completions",
   body: "{}",
@@ -98,6 +100,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
       id: "t",
       before: stale,
       after: { ...stale, body: "{}" },
+      isOther: true,
     }),
     "a deleted task": deleteTask("n", b.seq, now),
     "a batch that has ended and is started": batchMoves.startBatch(b, {

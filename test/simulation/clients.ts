@@ -1,5 +1,6 @@
 import { LibsqlError } from "@libsql/client";
 
+import type { AnswerFields } from "../../src/domain/output.ts";
 import type { TaskInput } from "../../src/domain/task-input.ts";
 import { AppError } from "../../src/errors.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
@@ -240,6 +241,12 @@ function requestFor({ plan, luck, timeline }: Acting, id: string): TaskInput {
   };
 }
 
+/** Of most of what is asked for in worlds where answers are checked. */
+function answerFields({ plan: { answers }, luck }: Acting): AnswerFields {
+  if (!answers || luck.chance(0.2)) return {};
+  return { output: ["label"], maxRepairs: answers.maxRepairs, escalateTo: answers.escalateTo };
+}
+
 function create(acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
   const batch = luck.chance(0.2) ? newBatch(luck) : undefined;
@@ -248,7 +255,7 @@ function create(acting: Acting): Begun {
   remember(ledger.tasks, id);
   const isExecuted = luck.chance(0.6);
   if (isExecuted) ledger.mayStart(id);
-  const input = { ...requestFor(acting, id), id, batchId: batch };
+  const input = { ...requestFor(acting, id), ...answerFields(acting), id, batchId: batch };
   const execute = isExecuted ? { isDryRun: luck.chance(0.1), priority: undefined } : null;
   return {
     what: `create ${id}${isExecuted ? " and execute it" : ""}`,
@@ -313,7 +320,7 @@ function fillBatch(acting: Acting, id: string): Begun {
     return { ...request, ...asked, cache: isDear ? undefined : request.cache, id: `${id}-${i}` };
   });
   const maxConcurrency = luck.chance(0.3) ? luck.int(1, 8) : undefined;
-  const config = { maxConcurrency, maxCostUsd };
+  const config = { maxConcurrency, maxCostUsd, ...answerFields(acting) };
   const outputFile = luck.chance(0.2) ? `${id}.csv` : undefined;
   return {
     what: `create batch ${id} of ${size}${maxCostUsd === undefined ? "" : ` for ${maxCostUsd} USD`}`,

@@ -4,10 +4,11 @@ import { updateBatch, resumeBatch } from "../../src/services/run-batch.ts";
 import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import type { LogRow } from "./history.ts";
-import { checkCharges } from "./money-checks.ts";
+import { checkCharges, checkExecutions } from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { IS_END } from "./run-checks.ts";
 import { checkSchedules } from "./schedule-checks.ts";
+import { checkAnswers } from "./schema-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import type { World } from "./world.ts";
 
@@ -154,8 +155,12 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
     if (missed !== undefined)
       complain(`a reader that began after ${reader.start} never got event ${missed}`);
   }
-  if (!("delete" in world.plan.actions) && !("delete batch" in world.plan.actions))
-    await checkCharges(database.truth, complain);
+  const isDeleting = "delete" in world.plan.actions || "delete batch" in world.plan.actions;
+  if (!isDeleting) await checkCharges(database.truth, complain);
+  await checkAnswers(database.truth, complain);
+  // Attempts that came to nothing are charged, and are in no execution.
+  const isExact = !world.plan.flags.includes("empty") && !isDeleting;
+  if (isExact) await checkExecutions(database.truth, complain);
   await checkDeliveries(world, log);
   const isSteady =
     !world.plan.faults.some(({ kind }) => kind === "jump") &&

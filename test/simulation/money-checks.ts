@@ -70,3 +70,17 @@ export async function checkCharges(truth: Client, complain: (what: string) => vo
   if (Math.abs(cost - charged) > 1e-6)
     complain(`calls have cost ${cost.toFixed(4)} USD, and keys were charged ${charged.toFixed(4)}`);
 }
+
+/** Checks that what batches have cost is what their executions tell, calls that were repaired included. */
+export async function checkExecutions(
+  truth: Client,
+  complain: (what: string) => void,
+): Promise<void> {
+  const { rows } = await truth.execute(
+    `SELECT (SELECT total(cost_usd) FROM batches) AS cost,
+            (SELECT total(cost_usd) FROM executions WHERE NOT is_dry_run) AS told`,
+  );
+  const [cost, told] = [Number(rows[0]?.["cost"]), Number(rows[0]?.["told"])];
+  if (Math.abs(cost - told) > 1e-6)
+    complain(`batches have cost ${cost.toFixed(4)} USD, and executions tell of ${told.toFixed(4)}`);
+}

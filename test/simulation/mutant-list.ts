@@ -19,7 +19,7 @@ export const MUTANTS: Mutant[] = [
     edits: [
       ["src/store/ended.ts", "+q.owner = ?", "? IS NOT NULL"],
       ["src/store/settle.ts", "q.claim = v.column2 AND +q.owner = ?", "? IS NOT NULL"],
-      ["src/store/settle.ts", "+q.owner = ? AND q.claim = r.value ->> 'c'", "? IS NOT NULL"],
+      ["src/store/postpone.ts", "+q.owner = ? AND q.claim = r.value ->> 'c'", "? IS NOT NULL"],
     ],
   },
   {
@@ -237,7 +237,7 @@ export const MUTANTS: Mutant[] = [
     name: "forget what attempts cost that came to nothing",
     profile: "single",
     caughtBy: 30,
-    edits: [["src/store/settle.ts", "cost_usd = batches.cost_usd + failed_now.usd,", ""]],
+    edits: [["src/store/postpone.ts", "cost_usd = batches.cost_usd + failed_now.usd,", ""]],
   },
   {
     name: "let each node start as many of a batch as all of them may",
@@ -250,5 +250,34 @@ export const MUTANTS: Mutant[] = [
     profile: "single",
     caughtBy: 9,
     edits: [["src/domain/lanes.ts", "total += inFlight;", ""]],
+  },
+  {
+    name: "take every answer for one that matches its schema",
+    profile: "single",
+    edits: [
+      [
+        "src/engine/checking.ts",
+        "mismatch ? mismatched(called, text, mismatch) : called",
+        "mismatch ? called : called",
+      ],
+    ],
+  },
+  {
+    name: "repair without end",
+    profile: "single",
+    edits: [["src/store/postpone.ts", "repairs + (later.next IS 'repair')", "repairs"]],
+  },
+  {
+    name: "charge an answer again when its repair has ended",
+    profile: "single",
+    edits: [["src/store/spent.ts", "(e.${amount} - ${earlier(amount)})", "(e.${amount})"]],
+  },
+  {
+    name: "begin a repair whose row is gone",
+    profile: "fleet",
+    edits: [
+      ["src/engine/texts.ts", "if (!row) return null;", "if (!row) return text;"],
+      ["src/domain/ask-for-json.ts", "parseJson(stored);", "JSON.parse(stored);"],
+    ],
   },
 ];

@@ -4,6 +4,7 @@ import { type Config, readConfig } from "../../src/config.ts";
 import type { Context } from "../../src/context.ts";
 import { readsInPlace } from "../../src/db/reads.ts";
 import { createWriter } from "../../src/db/writer.ts";
+import { createAnswerCheck, type ToCheck } from "../../src/domain/answer-check.ts";
 import type { Chunks } from "../../src/domain/chunks.ts";
 import { createCallRunner } from "../../src/engine/call-runner.ts";
 import type { FromWorker, ToWorker } from "../../src/engine/protocol.ts";
@@ -85,6 +86,7 @@ export function startNode(options: NodeOptions): Node {
       chunks: options.chunks,
       startThread: threads.start,
       startTokenThread: createTokenThreads(clock),
+      startCheckThread: createCheckThreads(clock),
       postWebhook: receivers.postFrom({ clock }),
       resolveHost: async () => ["192.0.2.1"],
     },
@@ -127,6 +129,25 @@ function createTokenThreads(clock: NodeClock): StartThread {
             if (!isOver) onMessage(measured as Received);
           });
           orCrash(clock, answer);
+        });
+      },
+      end() {
+        isOver = true;
+      },
+    };
+  };
+}
+
+/** The thread that checks answers, which is none either. */
+function createCheckThreads(clock: NodeClock): StartThread {
+  return <Sent, Received>({ onMessage }: { onMessage: (message: Received) => void }) => {
+    const check = createAnswerCheck();
+    let isOver = false;
+    return {
+      post(message: Sent) {
+        const checked = check(structuredClone(message) as ToCheck);
+        clock.arrive(0, () => {
+          if (!isOver) onMessage(checked as Received);
         });
       },
       end() {

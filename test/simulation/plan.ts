@@ -54,6 +54,14 @@ export type Action = (typeof ACTIONS)[number];
 
 export type ClientPlan = { seed: string; key: number; thinkMs: number };
 
+/** `takesSchemas`: the provider does; else it is asked in other words. `mismatches`: the share of answers that do not match. */
+export type AnswerPlan = {
+  maxRepairs: number;
+  escalateTo: string | undefined;
+  takesSchemas: boolean;
+  mismatches: number;
+};
+
 /** A world before it begins. All chance that decides about it has been taken; what is left is that of its parts. */
 export type Plan = {
   seed: string;
@@ -73,6 +81,8 @@ export type Plan = {
   isPursued: boolean;
   /** Many requests may be answered with what another was, and are like others. */
   isRepetitive: boolean;
+  /** How answers are checked of most of what clients ask for; `null` in worlds where none is. */
+  answers: AnswerPlan | null;
   /** Nodes that died stay dead once faults have stopped, as long as one lives. */
   leavesDead: boolean;
 };
@@ -107,6 +117,7 @@ export function planOf(seed: string, profile: Profile): Plan {
     faults: faultsOf(luck, profile, activeMs, count),
     leavesDead: luck.chance(0.5),
     isRepetitive: luck.fork("twins").chance(0.2),
+    answers: answersOf(luck.fork("answers")),
     isPursued: luck.fork("haste").chance(0.25),
   };
 }
@@ -138,6 +149,16 @@ function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][numb
       role: profile === "fleet" && index === 0 && luck.chance(0.5) ? "api" : "all",
       requestTimeoutMs: luck.pick([2000, 8000]),
     },
+  };
+}
+
+function answersOf(luck: Luck): AnswerPlan | null {
+  if (!luck.chance(0.4)) return null;
+  return {
+    maxRepairs: luck.int(0, 2),
+    escalateTo: luck.chance(0.5) ? "gpt-4o" : undefined,
+    takesSchemas: luck.chance(0.6),
+    mismatches: luck.pick([0.2, 0.6, 0.95]),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Probe } from "../../src/domain/health.ts";
 import type { NodeClock } from "./node-clock.ts";
+import type { AnswerPlan } from "./plan.ts";
 import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -44,12 +45,23 @@ export type Mood = (typeof MOODS)[number];
 export type ProviderCall = {
   /** Public id of the task, as its prompt says. */
   task: string;
+  model: string;
   flags: ReadonlySet<string>;
   node: number;
   at: number;
   /** When the node had its answer, or gave up; `null` while it is under way, and for ever if the node died. */
   endedAt: number | null;
-  outcome: "answered" | "throttled" | "halted" | "rejected" | "failed" | "aborted" | null;
+  /** What it answered does not match the schema that it was asked for. */
+  isMismatched: boolean;
+  outcome:
+    | "answered"
+    | "throttled"
+    | "halted"
+    | "rejected"
+    | "refused"
+    | "failed"
+    | "aborted"
+    | null;
 };
 
 export type SimulatedProvider = {
@@ -70,7 +82,12 @@ export type SimulatedProvider = {
 };
 
 /** An OpenAI-compatible provider as a state machine. */
-export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvider {
+export function createProvider(
+  timeline: Timeline,
+  luck: Luck,
+  answers: AnswerPlan | null,
+): SimulatedProvider {
+  const luckOfAnswers = luck.fork("answers");
   const provider: SimulatedProvider = {
     mood: "well",
     latencyMs: 50,
@@ -95,14 +112,17 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
     init: RequestInit | undefined,
   ): Promise<Response> {
     const request = JSON.parse(String(init?.body)) as Request;
-    const prompt = String(request.messages.at(-1)?.content ?? "");
+    // What asks for JSON follows on lines of its own, and in further messages.
+    const [prompt = ""] = String(request.messages[0]?.content ?? "").split("\n");
     const [task = "", flags = ""] = prompt.split("|");
     const call: ProviderCall = {
       task,
+      model: request.model,
       flags: new Set(flags.split(" ")),
       node: index,
       at: timeline.now(),
       endedAt: null,
+      isMismatched: false,
       outcome: null,
     };
     const requestId = `${REQUEST_ID}${provider.calls.length}`;
@@ -140,10 +160,11 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
   }
 
   function respond(
-    { flags, task }: ProviderCall,
+    call: ProviderCall,
     mood: Mood,
     request: Request,
   ): { outcome: ProviderCall["outcome"]; response: Response } {
+    const { flags, task } = call;
     const failed = (
       outcome: ProviderCall["outcome"],
       status: number,
@@ -164,7 +185,16 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
     if (mood === "out of quota") return failed("halted", 429, "insufficient_quota");
     if (mood === "refusing the key") return failed("halted", 401, "invalid_api_key");
     if (flags.has("bad")) return failed("rejected", 400, "invalid_request");
-    const content = flags.has("empty") ? "" : flags.has("large") ? LARGE : `re: ${task}`;
+    if (request.response_format?.type === "json_schema" && answers?.takesSchemas === false)
+      return failed("refused", 400, "unsupported response_format json_schema", {});
+    const content = flags.has("empty")
+      ? ""
+      : flags.has("large")
+        ? LARGE
+        : isToBeObject(request)
+          ? objectFor(call)
+          : `re: ${task}`;
+    call.isMismatched = isToBeObject(request) && !content.startsWith('{"label":"');
     const usage = usageOf(flags);
     if (request.stream !== true)
       return { outcome: "answered", response: whole(request.model, content, usage) };
@@ -175,10 +205,25 @@ export function createProvider(timeline: Timeline, luck: Luck): SimulatedProvide
     };
   }
 
+  function objectFor({ task }: ProviderCall): string {
+    return luckOfAnswers.chance(answers?.mismatches ?? 0)
+      ? luckOfAnswers.pick([`re: ${task}`, '{"lable":"x"}', '{"label":1}'])
+      : JSON.stringify({ label: `re: ${task}` });
+  }
+
   return provider;
 }
 
-type Request = { model: string; stream?: boolean; messages: { content: unknown }[] };
+function isToBeObject({ response_format, messages }: Request): boolean {
+  return response_format !== undefined || /JSON Schema/.test(String(messages.at(-1)?.content));
+}
+
+type Request = {
+  model: string;
+  stream?: boolean;
+  messages: { content: unknown }[];
+  response_format?: { type: string };
+};
 
 function usageOf(flags: ReadonlySet<string>) {
   if (flags.has("unmetered")) return undefined;

@@ -48,7 +48,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const timeline = createTimeline();
   const luck = createLuck(`${plan.profile}/${plan.seed}/world`);
   const database = createDatabase(timeline, EPOCH, store);
-  const provider = createProvider(timeline, luck.fork("provider"));
+  const provider = createProvider(timeline, luck.fork("provider"), plan.answers);
   provider.latencyMs = plan.latencyMs;
   const receivers = createReceivers(luck.fork("receivers"));
   const files = createFiles();
@@ -60,7 +60,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const complaints: string[] = [];
   const trace: string[] = [];
   const counts = { kills: 0, starts: 0 };
-  const calls = createCallChecks(provider.calls);
+  const calls = createCallChecks(provider.calls, plan.answers);
   const slots = createNodeSlotChecks(
     plan.nodes.map(({ config }) => config.maxConcurrency),
     complain,
@@ -261,7 +261,10 @@ function begin(world: World): void {
     if (touched.nodes && world.isShared) attend(lookAtNodes());
   };
   world.provider.onCall = (call) => {
-    note(() => `call    ${call.task} ${[...call.flags].join(" ")} by node ${call.node}`);
+    note(
+      () =>
+        `call    ${call.task} to ${call.model} ${[...call.flags].join(" ")} by node ${call.node}`,
+    );
     world.slots.begun(call);
   };
   const check = () => {

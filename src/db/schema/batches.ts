@@ -70,9 +70,10 @@ export const batches = sqliteTable(
     unpriced: integer().notNull().default(0),
     /** What the dearest of its calls cost so far; null before the first that cost something. */
     dearestUsd: real(),
-    /** Completed tasks whose answers were cut off, and those that took the answer of another. */
+    /** Completed tasks whose answers were cut off, took another's answer, or were repaired. */
     truncated: integer().notNull().default(0),
     cached: integer().notNull().default(0),
+    repaired: integer().notNull().default(0),
   },
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),

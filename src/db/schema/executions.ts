@@ -33,6 +33,8 @@ export const executions = sqliteTable(
     model: text(),
     /** The model that was asked for, where another one was called in its place. */
     fallbackFrom: text(),
+    /** The model that was asked first, where its answer was not good enough and that of `escalateTo` counts. */
+    escalatedFrom: text(),
     /** The answer was that of an earlier execution; no call was made. */
     isCached: integer({ mode: "boolean" }).notNull().default(false),
     requestId: text(),
@@ -49,6 +51,7 @@ export const executions = sqliteTable(
     /** What of the request the provider refused, so that it was sent without it: a JSON array of texts. */
     adjusted: text(),
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
+    isRepaired: integer({ mode: "boolean" }).notNull().default(false),
   },
   (t) => [primaryKey({ columns: [t.task, t.run] })],
 );

@@ -35,6 +35,17 @@ export const queue = sqliteTable(
     failures: integer().notNull().default(0),
     /** Attempts that were cut off by the end of their node. */
     interruptions: integer().notNull().default(0),
+    /** Repairs that were asked for, and what the next call quotes (`domain/ask-for-json.ts`), JSON. */
+    repairs: integer().notNull().default(0),
+    repair: text(),
+    /** The model of `escalateTo` is asked now. */
+    isEscalated: integer({ mode: "boolean" }).notNull().default(false),
+    /** What the answers took that were not good enough. It is charged already; the execution tells of it. */
+    earlierPromptTokens: integer().notNull().default(0),
+    earlierCompletionTokens: integer().notNull().default(0),
+    earlierCachedTokens: integer().notNull().default(0),
+    earlierReasoningTokens: integer().notNull().default(0),
+    earlierUsd: real().notNull().default(0),
     /** The key that asked for the run, which pays for it. */
     payer: integer(),
     /** What its claim has set aside for the call of the payer's budget, while it has an owner; 0 where there is none. */

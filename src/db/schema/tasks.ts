@@ -30,6 +30,10 @@ export const tasks = sqliteTable(
     timeoutMs: integer(),
     /** How long it waits for the flex tier before it takes the standard one; null where it asks for no flex. */
     flexMinutes: real(),
+    /** How often an answer is repaired that does not match the schema of the request; null where none is checked. */
+    maxRepairs: integer(),
+    /** The model that is asked where an answer is not good enough. */
+    escalateTo: text(),
     apiKey: integer(),
     /** Number of the latest execution, 0 before the first. */
     run: integer().notNull().default(0),
@@ -39,6 +43,8 @@ export const tasks = sqliteTable(
     /** The answer of the latest execution was cut off; it was that of another task. */
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
     isCached: integer({ mode: "boolean" }).notNull().default(false),
+    /** Its answer matches the schema since the model was told what was wrong. */
+    isRepaired: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
@@ -58,6 +64,9 @@ export const tasks = sqliteTable(
     index("tasks_cached")
       .on(t.batch)
       .where(sql`${t.isCached}`),
+    index("tasks_repaired")
+      .on(t.batch)
+      .where(sql`${t.isRepaired}`),
   ],
 );
 export type Task = typeof tasks.$inferSelect;

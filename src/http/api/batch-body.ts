@@ -61,6 +61,10 @@ const Progress = z
     cached: z.number().int().openapi({
       description: "Of the completed ones, those that took the answer to an identical request",
     }),
+    repaired: z.number().int().openapi({
+      description:
+        "Of the completed ones, those whose answers match `output` since they were repaired",
+    }),
   })
   .openapi("BatchProgress", {
     description: "total = completed + failed + cancelled + pending + running",

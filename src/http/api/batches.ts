@@ -147,7 +147,8 @@ const results = route({
   description:
     "While the batch runs, too. The CSV has the columns of the input and then `status, result, error, " +
     "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id, finish_reason, model, cached, " +
-    "tool_calls, refusal`. `format=input` gives the rows of the input alone, to be sent again, for instance " +
+    "tool_calls, refusal`; with `config.output` a column for each property of the answer stands before those, as `a.b` where it " +
+    "is nested and `answer_…` where its name is taken. JSON has the object as `parsed`. `format=input` gives the rows of the input alone, to be sent again, for instance " +
     "with `status=failed`: a CSV of a table, JSONL of other inputs. Their ids and idempotency keys, which " +
     "are taken, are in `original_id` and `original_idempotency_key`.",
   ...needs("read"),

@@ -55,6 +55,14 @@ export const ExecutionBody = z
     fallbackFrom: z.string().nullable().openapi({
       description: "The model that was asked for, where another one stood in for it",
     }),
+    escalatedFrom: z.string().nullable().openapi({
+      description:
+        "The model that was asked first, where its answer was not good enough and `escalateTo` was asked",
+    }),
+    repaired: z.boolean().openapi({
+      description:
+        "The answer matches the schema since the model was told what was wrong with an earlier one",
+    }),
     adjusted: z.array(z.string()).openapi({
       description: "What of the request the provider refused, so that it was sent without it",
       example: ["max_tokens sent as max_completion_tokens"],
@@ -98,12 +106,14 @@ export function toExecutionBody(record: ExecutionRecord): z.infer<typeof Executi
     provider: ended?.provider ?? null,
     model: ended?.model ?? (queued && readLaneName(queued.model).model) ?? null,
     fallbackFrom: ended?.fallbackFrom ?? null,
+    escalatedFrom: ended?.escalatedFrom ?? null,
+    repaired: ended?.isRepaired ?? false,
     adjusted: toTexts(ended?.adjusted ?? null),
     queuedAt: toIso(row.queuedAt),
     startedAt: toIsoOrNull(row.startedAt),
     completedAt: toIsoOrNull(ended?.completedAt ?? null),
     attempts: toAttempts(record),
-    result: ended && toResult(task.endpoint, ended),
+    result: ended && toResult(task.endpoint, ended, task.maxRepairs !== null),
     error: ended && toError(ended),
   };
 }

@@ -1,8 +1,10 @@
 import { z } from "@hono/zod-openapi";
 
 import type { Execution } from "../../db/schema/executions.ts";
+import { parsedAnswer } from "../../domain/answer-json.ts";
 import { readAnswer } from "../../domain/answer.ts";
 import { SERVICE_TIERS } from "../../domain/flex.ts";
+import { schemaIn, withoutOutput } from "../../domain/output.ts";
 import { fromProviderBody, promptOf } from "../../domain/request.ts";
 import type { Endpoint } from "../../domain/request.ts";
 import {
@@ -24,6 +26,10 @@ export const ServiceTierName = z.enum(SERVICE_TIERS).openapi("ServiceTier");
 
 const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider has it" });
 
+const ParsedAnswer = FreeObject.openapi("ParsedAnswer", {
+  description: "With `output`: the object that the answer was found to be",
+});
+
 export const Usage = z
   .object({
     promptTokens: z.number().int(),
@@ -41,6 +47,7 @@ export const Usage = z
 export const Result = z
   .object({
     content: z.string().nullable(),
+    parsed: ParsedAnswer.optional(),
     reasoning: z.string().optional().openapi({
       description: "What the model thought before it answered, where the provider tells that",
     }),
@@ -111,6 +118,11 @@ export const TaskBody = z
       description: "With `flex`: how long it waits for room before it takes the standard tier",
     }),
     cache: z.boolean().openapi({ description: "Answers to identical requests are reused" }),
+    output: orNull(FreeObject).openapi({
+      description: "The JSON Schema that the answer is to match; of names, what they mean",
+    }),
+    maxRepairs: z.number().int().nullable(),
+    escalateTo: z.string().nullable(),
     executionId: z.string().nullable().openapi({ description: "The latest execution" }),
     result: orNull(Result),
     error: orNull(TaskError),
@@ -141,7 +153,7 @@ export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
   const body = objectOf(input.body);
   const { messages, temperature, maxTokens, serviceTier, parameters } = fromProviderBody(
     input.endpoint,
-    body,
+    withoutOutput(body, task.maxRepairs),
   );
   const execution = isFinal(task.status) ? record.execution : null;
   const run = queued?.run ?? task.run;
@@ -159,8 +171,11 @@ export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
     serviceTier,
     flexDeadlineMinutes: task.flexMinutes,
     cache: input.cacheKey !== null,
+    output: task.maxRepairs === null ? null : (schemaIn(body) ?? null),
+    maxRepairs: task.maxRepairs,
+    escalateTo: task.escalateTo,
     executionId: run > 0 ? executionId(task.seq, run) : null,
-    result: execution && toResult(input.endpoint, execution),
+    result: execution && toResult(input.endpoint, execution, task.maxRepairs !== null),
     error: execution && toError(execution),
     queuedAt: toIsoOrNull(queuedAt(record)),
   };
@@ -181,14 +196,21 @@ function queuedAt({
 }
 
 /** What an ended execution answered, or `null` where nothing came. */
-export function toResult(endpoint: Endpoint, execution: Execution): z.infer<typeof Result> | null {
+export function toResult(
+  endpoint: Endpoint,
+  execution: Execution,
+  isChecked: boolean,
+): z.infer<typeof Result> | null {
   if (execution.response === null) return null;
   const raw = parseJson(execution.response);
   const answer = readAnswer(endpoint, raw);
   if (!answer) return null;
+  const isGood = isChecked && execution.status === "completed";
+  const parsed = isGood ? parsedAnswer(answer.content) : null;
   return {
     content: answer.content,
     ...(answer.reasoning === null ? {} : { reasoning: answer.reasoning }),
+    ...(parsed ? { parsed } : {}),
     finishReason: answer.finishReason,
     model: answer.model,
     usage: answer.usage ?? estimatedUsage(execution),

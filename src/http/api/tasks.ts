@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
+import { AnswerFields } from "../../domain/output.ts";
 import { Id, IdempotencyKey, Message, RequestFields } from "../../domain/task-input.ts";
 import { isFinal } from "../../domain/task.ts";
 import { invalid } from "../../errors.ts";
@@ -56,6 +57,7 @@ const TaskCreation = z
   .strictObject({
     id: TaskId.optional(),
     ...RequestFields,
+    ...AnswerFields,
     batchId: Id.optional(),
     idempotencyKey: IdempotencyKey.optional(),
   })
@@ -186,6 +188,9 @@ const nullable = {
   serviceTier: orNull(ServiceTierName).optional(),
   flexDeadlineMinutes: RequestFields.flexDeadlineMinutes.unwrap().nullish(),
   cache: RequestFields.cache.unwrap().nullish(),
+  output: AnswerFields.output.unwrap().nullish(),
+  maxRepairs: AnswerFields.maxRepairs.unwrap().nullish(),
+  escalateTo: AnswerFields.escalateTo.unwrap().nullish(),
 };
 
 const patch = route({

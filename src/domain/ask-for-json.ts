@@ -1,0 +1,64 @@
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import { schemaIn } from "./output.ts";
+
+/** An answer that did not match its schema, and why, as the next call quotes them. */
+export type Repair = { text: string; problem: string };
+
+/** Of an answer that is to be repaired no more is shown to the model again. */
+const LONGEST_QUOTE = 20_000;
+
+export function toRepair(text: string | null, problem: string): Repair {
+  const said = text ?? "";
+  const isLong = said.length > LONGEST_QUOTE;
+  return { text: isLong ? `${said.slice(0, LONGEST_QUOTE).toWellFormed()} […]` : said, problem };
+}
+
+/**
+ * A repair as it is stored. Read in pieces it may be none, where the run is another's meanwhile, which takes
+ * nothing from this one any more.
+ */
+export function readRepair(stored: string | null): Repair | null {
+  const value = stored === null ? null : parseJson(stored);
+  if (!isJsonObject(value)) return null;
+  const { text, problem } = value;
+  return typeof text === "string" && typeof problem === "string" ? { text, problem } : null;
+}
+
+/** The same request, with an answer to it and what is wrong with that. */
+export function withRepair(body: string, { text, problem }: Repair): string {
+  const request = parseExactOrNone(body);
+  if (!isJsonObject(request)) return body;
+  const words = `This does not match the JSON Schema: ${problem}. ${instruction(request)}`;
+  const messages: Json[] = Array.isArray(request["messages"]) ? request["messages"] : [];
+  return JSON.stringify({
+    ...request,
+    messages: [
+      ...messages,
+      // Some providers refuse a message without text.
+      ...(text.trim() === "" ? [] : [{ role: "assistant", content: text }]),
+      { role: "user", content: words },
+    ],
+  });
+}
+
+/** Asks for JSON in the last message of the user, which every model reads, unless it does so already. */
+export function withInstruction(request: JsonObject): JsonObject {
+  const words = instruction(request);
+  const messages: Json[] = Array.isArray(request["messages"]) ? request["messages"] : [];
+  const last = messages.findLastIndex((one) => isJsonObject(one) && one["role"] === "user");
+  const message = messages[last];
+  if (!isJsonObject(message))
+    return { ...request, messages: [...messages, { role: "user", content: words }] };
+  const { content = null } = message;
+  if (typeof content === "string" && content.endsWith(words)) return request;
+  const told = Array.isArray(content)
+    ? [...content, { type: "text", text: words }]
+    : `${typeof content === "string" ? content : ""}\n\n${words}`;
+  return { ...request, messages: messages.with(last, { ...message, content: told }) };
+}
+
+function instruction(request: JsonObject): string {
+  const schema = JSON.stringify(schemaIn(request) ?? {});
+  return `Answer with one JSON object that matches this JSON Schema, and with nothing else: ${schema}`;
+}

@@ -1,0 +1,224 @@
+import { z } from "zod";
+
+import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+
+/*
+ * The object that an answer is to be: names of texts, or a JSON Schema. It goes to the provider as the
+ * `response_format` of the request, so that it is a part of what makes requests identical; where a provider
+ * does not take it, it is asked for in other words (`providers/structured.ts`). Whatever comes back is
+ * checked. A task whose answer is checked says how often it may be repaired, and others do not.
+ */
+
+const MOST_NAMES = 100;
+/** Every request of a batch carries it, and is stored with it. */
+export const MOST_SCHEMA_CHARACTERS = 100_000;
+/** Columns that results may have for it. */
+const MOST_COLUMNS = 1000;
+
+const Names = z
+  .array(z.string().min(1).max(100))
+  .min(1)
+  .max(MOST_NAMES)
+  .refine((names) => new Set(names).size === names.length, "must not name anything twice")
+  .refine((names) => !names.includes("__proto__"), "must not name anything __proto__");
+
+const Schema = z
+  .record(z.string(), z.unknown())
+  .superRefine((schema, check) => {
+    const problem = problemWith(asJsonObject(schema));
+    if (problem !== null) check.addIssue({ code: "custom", message: problem });
+  })
+  .meta({ "x-name": "JsonSchema", description: "A JSON Schema of an object" });
+
+export const Output = z
+  .union([Names, Schema])
+  .describe(
+    'Names (`["sentiment", "reason"]`, each a text) or a JSON Schema of the object that an answer is to be. It is ' +
+      "sent as structured output, or as JSON mode or an instruction where the provider takes nothing better; the " +
+      "answer is always checked, repaired by up to `maxRepairs` further calls, and else fails as `SCHEMA_MISMATCH`. " +
+      "Results have a column for each property, nested ones as `a.b`",
+  );
+export type Output = z.infer<typeof Output>;
+
+export const DEFAULT_REPAIRS = 1;
+
+/** How answers are checked, and what follows where one is not good enough. */
+export const AnswerFields = {
+  output: Output.optional(),
+  maxRepairs: z
+    .number()
+    .int()
+    .min(0)
+    .max(10)
+    .describe(
+      "With `output`: further calls that show the model its answer and what is wrong with it. They cost like others. " +
+        `Unless set: ${DEFAULT_REPAIRS}`,
+    )
+    .optional(),
+  escalateTo: z
+    .string()
+    .min(1)
+    .max(200)
+    .describe(
+      "A model that is asked once more where the answer is empty, cut off or does not match `output`; what that comes " +
+        "to counts. The execution says so in `escalatedFrom`",
+    )
+    .optional(),
+};
+export type AnswerFields = z.infer<z.ZodObject<typeof AnswerFields>>;
+
+/** What is wrong with a schema as far as a glance tells; whether it is one, only compiling it does. */
+function problemWith(schema: JsonObject): string | null {
+  const { length } = JSON.stringify(schema);
+  if (length > MOST_SCHEMA_CHARACTERS)
+    return `has ${length} characters; ${MOST_SCHEMA_CHARACTERS} is the most`;
+  if (schema["type"] !== "object")
+    return 'must have "type": "object" at its root, since its properties become columns';
+  const { length: columns } = columnsOf(schema, MOST_COLUMNS + 1);
+  return columns > MOST_COLUMNS ? `has more than ${MOST_COLUMNS} properties` : null;
+}
+
+/** The schema that an output means. */
+export function schemaOf(output: Output): JsonObject {
+  if (!Array.isArray(output)) return asJsonObject(output);
+  return {
+    type: "object",
+    properties: Object.fromEntries(output.map((name) => [name, { type: "string" }])),
+    required: [...output],
+    additionalProperties: false,
+  };
+}
+
+/** `response_format` of a request (https://platform.openai.com/docs/guides/structured-outputs). */
+export function responseFormatOf(output: Output): JsonObject {
+  const schema = schemaOf(output);
+  return {
+    type: "json_schema",
+    json_schema: { name: "answer", strict: isStrict(schema), schema },
+  };
+}
+
+/** The schema that a body asks its answer to match. */
+export function schemaIn(body: JsonObject): JsonObject | undefined {
+  const format = body["response_format"];
+  const described = isJsonObject(format) ? format["json_schema"] : undefined;
+  const schema = isJsonObject(described) ? described["schema"] : undefined;
+  return isJsonObject(schema) ? schema : undefined;
+}
+
+/** A task's body without what its `output` has put there: where answers are checked, `maxRepairs` is set. */
+export function withoutOutput(body: JsonObject, maxRepairs: number | null): JsonObject {
+  if (maxRepairs === null) return body;
+  const { response_format: _format, ...rest } = body;
+  return rest;
+}
+
+/** Keywords that OpenAI's strict mode refuses; with those a schema is sent as one that is not strict. */
+const NOT_STRICT = new Set([
+  "allOf",
+  "oneOf",
+  "not",
+  "if",
+  "then",
+  "else",
+  "dependentRequired",
+  "dependentSchemas",
+  "patternProperties",
+  "propertyNames",
+  "unevaluatedProperties",
+  "unevaluatedItems",
+  "prefixItems",
+  "contains",
+  "uniqueItems",
+  "minProperties",
+  "maxProperties",
+]);
+/** Members of a schema that are values, and not schemas. */
+const VALUES = new Set(["enum", "const", "default", "examples", "required"]);
+
+/** Whether a schema is one that strict mode takes: each object names all of its properties and requires them. */
+function isStrict(schema: JsonObject): boolean {
+  const names = Object.keys(schema);
+  if (names.some((name) => NOT_STRICT.has(name))) return false;
+  if (!["type", "anyOf", "$ref"].some((name) => name in schema)) return false;
+  const { type, properties, required, additionalProperties } = schema;
+  const isObject = type === "object" || (Array.isArray(type) && type.includes("object"));
+  if (isObject || properties !== undefined) {
+    if (additionalProperties !== false || !isJsonObject(properties)) return false;
+    const all = new Set(Array.isArray(required) ? required : []);
+    if (!Object.keys(properties).every((name) => all.has(name))) return false;
+  }
+  return names.every((name) => {
+    const value = schema[name] ?? null;
+    if (VALUES.has(name)) return true;
+    const isMap = name === "properties" || name === "$defs" || name === "definitions";
+    if (isMap && isJsonObject(value)) return Object.values(value).every(isStrictPart);
+    return Array.isArray(value) ? value.every(isStrictPart) : isStrictPart(value);
+  });
+}
+
+function isStrictPart(part: Json): boolean {
+  return !isJsonObject(part) || isStrict(part);
+}
+
+/** Where a property stands in an answer. */
+export type OutputColumn = { name: string; path: readonly string[] };
+
+/** Deeper ones are a column together, as JSON. */
+const DEEPEST_COLUMN = 5;
+
+/** A column for each property of the objects that an output describes, those within others as `a.b`. */
+export function columnsOf(output: Output, most = MOST_COLUMNS): OutputColumn[] {
+  const root = schemaOf(output);
+  const columns: OutputColumn[] = [];
+  const walk = (schema: JsonObject, path: readonly string[]): void => {
+    const object = path.length < DEEPEST_COLUMN ? objectSchema(root, schema) : undefined;
+    if (!object) {
+      if (columns.length < most && path.length > 0) columns.push({ name: path.join("."), path });
+      return;
+    }
+    for (const [name, property] of Object.entries(object)) {
+      if (columns.length >= most) return;
+      walk(isJsonObject(property) ? property : {}, [...path, name]);
+    }
+  };
+  walk(root, []);
+  return columns;
+}
+
+/** The properties of an object; one that may also be null is one. */
+function objectSchema(root: JsonObject, schema: JsonObject): JsonObject | undefined {
+  let at = schema;
+  // Definitions may lead in a circle.
+  for (let steps = 0; steps < 10; steps++) {
+    const { properties, $ref, anyOf } = at;
+    if (isJsonObject(properties) && Object.keys(properties).length > 0) return properties;
+    const options: Json[] = Array.isArray(anyOf) ? anyOf : [];
+    const others = options.filter((one) => !isJsonObject(one) || one["type"] !== "null");
+    const next = typeof $ref === "string" ? definitionAt(root, $ref) : others[0];
+    if (!isJsonObject(next) || others.length > 1) return undefined;
+    at = next;
+  }
+  return undefined;
+}
+
+function definitionAt(root: JsonObject, ref: string): Json | undefined {
+  if (!ref.startsWith("#/")) return undefined;
+  let at: Json | undefined = root;
+  for (const step of ref.slice(2).split("/")) {
+    const name = step.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (!isJsonObject(at) || !Object.hasOwn(at, name)) return undefined;
+    at = at[name];
+  }
+  return at;
+}
+
+/** What stands in an answer at a path, if anything does. */
+export function valueAt(answer: Json, path: readonly string[]): Json | undefined {
+  let at: Json | undefined = answer;
+  for (const name of path) {
+    if (!isJsonObject(at) || !Object.hasOwn(at, name)) return undefined;
+    at = at[name];
+  }
+  return at;
+}

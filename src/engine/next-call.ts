@@ -1,0 +1,70 @@
+import { nextAsk } from "../domain/ask-again.ts";
+import { CAUSES, type Failure } from "../domain/failure.ts";
+import { laneOfModel } from "../domain/flex.ts";
+import type { Retry } from "../store/postpone.ts";
+import { type ClaimedRun, isFlex } from "./claimed-run.ts";
+import type { Called } from "./outcome.ts";
+
+/** What is asked after a call that its run would end with, `null` where nothing is. */
+export function asksAgain({ run, failure, final, repair }: Called): "repair" | "escalation" | null {
+  const { isTruncated } = final;
+  return nextAsk({ failure, isTruncated, mayRepair: repair !== null }, run.row);
+}
+
+/** How a run goes on that would end with an answer that is not good enough; `null` where it does not. */
+export function askAgain(called: Called): Retry | null {
+  const next = asksAgain(called);
+  if (next === null) return null;
+  const { run, failure, final, repair } = called;
+  return {
+    t: run.row.task,
+    c: run.claim,
+    f: 0,
+    at: null,
+    next,
+    entry: logEntry(called, failure ?? CUT_OFF, "failed"),
+    spent: {
+      p: final.promptTokens ?? 0,
+      c: final.completionTokens ?? 0,
+      k: final.cachedTokens ?? 0,
+      r: final.reasoningTokens ?? 0,
+      u: final.costUsd,
+    },
+    ...(next === "repair" && repair ? { repair } : {}),
+  };
+}
+
+const CUT_OFF: Failure = {
+  cause: "truncated",
+  message: "The answer was cut off",
+  providerStatus: null,
+  retryAfterMs: null,
+  requestId: null,
+};
+
+/** The name of the lane that a run goes on in. */
+export function laneAfter(run: ClaimedRun, { x, next }: Retry): string {
+  const { model, escalateTo } = run.row;
+  if (x === 1) return model;
+  if (next !== "escalation" || escalateTo === null) return run.lane.model;
+  return laneOfModel(escalateTo, isFlex(run));
+}
+
+/** How a failed attempt is kept in its run's log; the store adds its number and start. */
+export function logEntry(
+  { final }: Called,
+  { cause, message, providerStatus, requestId }: Failure,
+  outcome: "failed" | "throttled",
+): Record<string, unknown> {
+  return {
+    outcome,
+    endedAt: final.at,
+    cause,
+    code: CAUSES[cause].code,
+    message,
+    providerStatus,
+    requestId,
+    provider: final.provider,
+    model: final.model,
+  };
+}

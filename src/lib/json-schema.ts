@@ -1,0 +1,119 @@
+import { Ajv, type ErrorObject, type Options, type ValidateFunction } from "ajv";
+import addFormats from "ajv-formats";
+import { Ajv2019 } from "ajv/dist/2019.js";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { RE2JS } from "re2js";
+
+import type { Json, JsonObject } from "./json.ts";
+
+/** What a value has that its schema does not allow; `null` where it has nothing. */
+export type CheckJson = (value: Json) => string | null;
+
+/** A schema that cannot be used; the message says why. */
+export class SchemaError extends Error {
+  override readonly name = "SchemaError";
+}
+
+/** The dialects of JSON Schema, by a part of what `$schema` says. */
+const DIALECTS = [
+  ["draft/2020-12", Ajv2020],
+  ["draft/2019-09", Ajv2019],
+  ["draft-07", Ajv],
+  ["draft-06", Ajv],
+] as const;
+type Dialect = (typeof DIALECTS)[number][1];
+
+/**
+ * RE2 takes time in proportion to the text, whatever the pattern; it has no lookaround and no
+ * backreferences. Ajv tells patterns apart by `toString`.
+ */
+const linear = Object.assign(
+  (pattern: string) => {
+    const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
+    return { test: (text: string) => compiled.test(text), toString: () => `re2 ${pattern}` };
+  },
+  { code: "linearRegExp" },
+);
+
+const OPTIONS: Options = {
+  // Keywords and formats that are not known say nothing, as the specification has it.
+  strict: false,
+  logger: false,
+  allErrors: true,
+  // JSON has no number for what is too large.
+  strictNumbers: true,
+  // Else every object has a `constructor`.
+  ownProperties: true,
+  // Else the code of a small schema may be large.
+  inlineRefs: false,
+  code: { regExp: linear },
+};
+
+/** A problem is for people and models to read. */
+const MOST_PROBLEMS = 5;
+const LONGEST_PROBLEM = 1000;
+
+/** What checks whether a schema is one, by dialect. To make such takes a tenth of a second and more, so they are kept. */
+const metas = new Map<Dialect, InstanceType<Dialect>>();
+
+/**
+ * Makes a check of a JSON Schema (2020-12 unless it says otherwise). References lead only to what is in the
+ * schema itself: nothing is ever fetched. Throws `SchemaError`. The schema's author decides how long this and
+ * the check take, so that both are for a thread that can be ended.
+ */
+export function compileSchema({ $schema, ...schema }: JsonObject): CheckJson {
+  const dialect = dialectOf($schema);
+  let meta = metas.get(dialect);
+  if (!meta) metas.set(dialect, (meta = new dialect(OPTIONS)));
+  if (!meta.validateSchema(schema))
+    throw new SchemaError(`is no JSON Schema: ${problemsIn(meta.errors ?? [])}`);
+  const validate = compile(dialect, schema);
+  return (value) => (validate(value) ? null : problemsIn(validate.errors ?? []));
+}
+
+function dialectOf(said: Json | undefined): Dialect {
+  if (said === undefined) return Ajv2020;
+  const known = DIALECTS.find(([name]) => typeof said === "string" && said.includes(name));
+  if (known) return known[1];
+  throw new SchemaError(
+    `has $schema ${JSON.stringify(said).slice(0, 200)}; 2020-12, 2019-09, draft-07 and draft-06 are known here`,
+  );
+}
+
+/** An instance for each, so that schemas may have the same `$id`, and nothing of them is kept. */
+function compile(dialect: Dialect, schema: JsonObject): ValidateFunction {
+  const ajv = new dialect({ ...OPTIONS, meta: false, validateSchema: false });
+  addFormats.default(ajv);
+  try {
+    const validate = ajv.compile(schema);
+    // Its result would be a promise, which is as good as `true`.
+    if ("$async" in validate) throw new SchemaError("has $async, which is no JSON Schema");
+    return validate;
+  } catch (error) {
+    if (error instanceof SchemaError) throw error;
+    if (error instanceof Ajv.MissingRefError)
+      throw new SchemaError(
+        `refers to ${error.missingRef.slice(0, 200)}, which is not in it; only references into the schema itself are followed`,
+      );
+    const why = error instanceof Error ? error.message : String(error);
+    throw new SchemaError(`cannot be used: ${why.slice(0, LONGEST_PROBLEM)}`);
+  }
+}
+
+function problemsIn(errors: ErrorObject[]): string {
+  const told = [...new Set(errors.slice(0, 4 * MOST_PROBLEMS).map(problemOf))];
+  const more = told.length > MOST_PROBLEMS ? "; and more" : "";
+  return (told.slice(0, MOST_PROBLEMS).join("; ") + more).slice(0, LONGEST_PROBLEM);
+}
+
+function problemOf({ instancePath, message, params }: ErrorObject): string {
+  const allowed: unknown = params["allowedValues"] ?? params["allowedValue"];
+  const name: unknown = params["additionalProperty"] ?? params["unevaluatedProperty"];
+  const detail =
+    allowed !== undefined
+      ? ` (${JSON.stringify(allowed)})`
+      : typeof name === "string"
+        ? ` (${JSON.stringify(name)})`
+        : "";
+  return `${instancePath === "" ? "the object" : instancePath} ${message ?? "is wrong"}${detail}`;
+}

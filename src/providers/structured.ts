@@ -1,0 +1,67 @@
+import { withInstruction } from "../domain/ask-for-json.ts";
+import { schemaIn } from "../domain/output.ts";
+import { BoundedMap } from "../lib/bounded-map.ts";
+import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import type { ErrorWords } from "./error-words.ts";
+
+/*
+ * Three ways to ask for an object, the best first: a schema that the provider keeps to (`json_schema`), JSON of
+ * any kind (`json_object`), and words alone. With the latter two the schema is told in the prompt. What a
+ * provider refuses is not tried again: a way for a model, or a schema that it does not like for that model.
+ */
+
+export const AS_JSON_MODE = "response_format json_schema sent as json_object and an instruction";
+export const AS_INSTRUCTION = "response_format omitted, the schema sent as an instruction";
+
+/** That a refusal is about the format, and that it is about what this schema has in it. */
+const OF_FORMAT =
+  /response[ _]?format|json[ _-]?schema|json[ _]?object|structured[ _-]?output|json[ _]mode|guided|grammar|invalid schema/i;
+const OF_SCHEMA =
+  /invalid (json )?schema|in context=|grammar|keyword|propert(y|ies)\b|\$ref|too (large|many|deep|complex)/i;
+/** Groq says so where the model's words are no JSON, which is no refusal. */
+const OF_ANSWER = "json_validate_failed";
+
+/** Clients may invent names and schemas. */
+const MOST_REMEMBERED = 1000;
+
+export function createFormats() {
+  const schemas = new BoundedMap<string, true>(MOST_REMEMBERED);
+  const noSchemas = new BoundedMap<string, true>(MOST_REMEMBERED);
+  const noJsonMode = new BoundedMap<string, true>(MOST_REMEMBERED);
+  const modelOf = (body: JsonObject) => String(body["model"]);
+  const nameOf = (body: JsonObject) => JSON.stringify([modelOf(body), schemaIn(body) ?? null]);
+
+  return {
+    knows: () => schemas.size + noSchemas.size > 0,
+
+    /** The body as the model takes it, and what was changed for that. */
+    apply(body: JsonObject): { body: JsonObject; adjusted: string[] } {
+      const model = modelOf(body);
+      if (!schemaIn(body) || !(noSchemas.has(model) || schemas.has(nameOf(body))))
+        return { body, adjusted: [] };
+      const { response_format: _format, ...rest } = withInstruction(body);
+      return noJsonMode.has(model)
+        ? { body: rest, adjusted: [AS_INSTRUCTION] }
+        : {
+            body: { ...rest, response_format: { type: "json_object" } },
+            adjusted: [AS_JSON_MODE],
+          };
+    },
+
+    /** Whether a refusal is about the way in which a body that was sent asks for its object: the next way will be taken. */
+    learn(sent: JsonObject, status: number, words: ErrorWords): boolean {
+      const format = sent["response_format"];
+      if (!isJsonObject(format) || !isRefusal(status, words)) return false;
+      const model = modelOf(sent);
+      if (format["type"] === "json_object") noJsonMode.set(model, true);
+      else if (OF_SCHEMA.test(words.message ?? "")) schemas.set(nameOf(sent), true);
+      else noSchemas.set(model, true);
+      return true;
+    },
+  };
+}
+
+function isRefusal(status: number, { message, param, codes }: ErrorWords): boolean {
+  if ((status !== 400 && status !== 422) || codes.includes(OF_ANSWER)) return false;
+  return /^(response_format|text\.format)\b/.test(param ?? "") || OF_FORMAT.test(message ?? "");
+}

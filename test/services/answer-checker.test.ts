@@ -1,0 +1,66 @@
+import { expect, test } from "bun:test";
+
+import type { Checked, ToCheck } from "../../src/domain/answer-check.ts";
+import type { StartThread } from "../../src/lib/thread.ts";
+import { createAnswerChecker } from "../../src/services/answer-checker.ts";
+import { virtualTime } from "../support/clock.ts";
+
+type Started = {
+  posted: ToCheck[];
+  isEnded: boolean;
+  answer: (checked: Checked) => void;
+  die: () => void;
+};
+
+/** A checker whose threads and clock do as the test says. */
+function startChecker() {
+  const threads: Started[] = [];
+  const startThread: StartThread = <Sent, Received>(handlers: {
+    onMessage: (message: Received) => void;
+    onDeath: (why: string) => void;
+  }) => {
+    const started: Started = {
+      posted: [],
+      isEnded: false,
+      answer: (checked) => handlers.onMessage(checked as Received),
+      die: () => handlers.onDeath("killed"),
+    };
+    threads.push(started);
+    return {
+      post: (message: Sent) => void started.posted.push(message as ToCheck),
+      end: () => void (started.isEnded = true),
+    };
+  };
+  const time = virtualTime();
+  return { checker: createAnswerChecker({ clock: time.clock, startThread }), threads, time };
+}
+
+const FINE = { mismatch: null };
+
+test("an answer that takes too long to check does not match, and keeps no other waiting", async () => {
+  const { checker, threads, time } = startChecker();
+  const slow = checker.check("slow", "");
+  const other = checker.check("other", "");
+  await time.pass(20_000);
+  expect(await slow).toMatchObject({
+    problem: "takes longer than 20 seconds to check",
+    mayRepair: false,
+  });
+  const [first, second] = threads;
+  expect([first?.isEnded, second?.posted.map(({ id }) => id)]).toEqual([true, [2]]);
+  // What the first thread says after its end is about nobody.
+  first?.answer({ id: 2, mismatch: { problem: "late", mayRepair: true } });
+  second?.answer({ id: 2, ...FINE });
+  expect([await other, time.next()]).toEqual([null, Infinity]);
+});
+
+test("a thread that dies is replaced, and what it dies of twice does not match", async () => {
+  const { checker, threads } = startChecker();
+  const deadly = checker.check("deadly", "");
+  const other = checker.checkSchema({});
+  threads[0]?.die();
+  threads[1]?.die();
+  expect(await deadly).toEqual({ problem: "cannot be checked: killed", mayRepair: false });
+  threads[2]?.answer({ id: 2, ...FINE });
+  expect([await other, threads.length]).toEqual([null, 3]);
+});

@@ -1,0 +1,22 @@
+import type { Client } from "@libsql/client";
+
+import { rowsOf } from "../../src/db/unit.ts";
+import { parsedAnswer } from "../../src/domain/answer-json.ts";
+import { readAnswer } from "../../src/domain/answer.ts";
+import { parseJson } from "../../src/lib/json.ts";
+
+type Completed = { id: string; response: string | null };
+
+/** Checks that every answer matches that was to, and was taken for one. */
+export async function checkAnswers(truth: Client, complain: (what: string) => void): Promise<void> {
+  const found = await truth.execute(
+    `SELECT t.id, e.response FROM tasks t JOIN executions e ON e.task = t.seq AND e.run = t.run
+     WHERE t.max_repairs IS NOT NULL AND t.status = 'completed' AND NOT e.is_dry_run`,
+  );
+  for (const { id, response } of rowsOf<Completed>(found)) {
+    const answer = readAnswer("/v1/chat/completions", parseJson(response ?? ""));
+    const parsed = parsedAnswer(answer?.content ?? null);
+    if (typeof parsed?.["label"] !== "string")
+      complain(`${id} is completed with ${answer?.content?.slice(0, 50)}, which has no label`);
+  }
+}
