@@ -60,7 +60,14 @@ export type Database = {
 };
 
 /** What the statements of a commit name that changed rows. */
-export type Touched = { events: boolean; money: boolean; nodes: boolean; claims: boolean };
+export type Touched = {
+  events: boolean;
+  money: boolean;
+  nodes: boolean;
+  claims: boolean;
+  /** Something was queued, or a batch was deleted. */
+  queue: boolean;
+};
 
 type Known = Touched & { sql: string; asksTime: boolean; isRead: boolean; isHeartbeat: boolean };
 
@@ -117,7 +124,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
       mode === undefined && only !== undefined
         ? [await truth.execute(only)]
         : await truth.batch(all, mode);
-    const touched = { events: false, money: false, nodes: false, claims: false };
+    const touched = { events: false, money: false, nodes: false, claims: false, queue: false };
     let hasChanged = false;
     for (const [i, known] of texts.entries()) {
       const result = results[i];
@@ -129,6 +136,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
       touched.money ||= known.money;
       touched.nodes ||= known.nodes;
       touched.claims ||= known.claims;
+      touched.queue ||= known.queue;
     }
     if (hasChanged) database.onCommit(touched);
     return results;
@@ -223,6 +231,7 @@ function know(sql: string): Known {
       money: /cost_usd|reserved|api_keys/.test(sql),
       nodes: /\bnodes\b/.test(sql),
       claims: sql.includes("SET owner = ?") || sql.includes("max_concurrency"),
+      queue: sql.includes("INTO queue") || sql.includes("SET id = ?, status = 'ingesting'"),
     };
     statements.set(sql, known);
   }

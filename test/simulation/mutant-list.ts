@@ -62,7 +62,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "revive tasks of every generation",
     profile: "single",
-    caughtBy: 92,
+    caughtBy: 111,
     edits: [["src/store/generations.ts", '"t.generation < b.generation"', '"TRUE"']],
   },
   {
@@ -95,7 +95,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "never give back a claim that nobody knows of",
     profile: "fleet",
-    caughtBy: 6,
+    caughtBy: 53,
     edits: [["src/engine/claiming.ts", "released: compares ?", "released: compares && next < 0 ?"]],
   },
   {

@@ -1,3 +1,5 @@
+import type { Client } from "@libsql/client";
+
 import { rowsOf } from "../../src/db/unit.ts";
 import { checkCounters, type Difference } from "../../src/store/counters.ts";
 import type { Database } from "./database.ts";
@@ -6,6 +8,19 @@ import type { Database } from "./database.ts";
 const ALL = checkCounters(-1, Number.MAX_SAFE_INTEGER);
 const NEGATIVE = `SELECT id FROM batches
   WHERE min(total, completed, failed, cancelled, running, prompt_tokens, completion_tokens, cost_usd) < 0`;
+
+/** Tasks of deleted batches that run, or wait to be started by themselves; of a batch that is still written nothing is queued. */
+const REVENANTS = `SELECT t.id FROM queue q CROSS JOIN tasks t ON t.seq = q.task
+    CROSS JOIN batches b ON b.seq = t.batch
+  WHERE b.status = 'ingesting' AND (q.owner IS NOT NULL OR q.lane <= 0)`;
+
+/** Checks that no deleted task can run. */
+export function createQueueChecks(truth: Client, complain: (what: string) => void) {
+  return async (): Promise<void> => {
+    for (const { id } of rowsOf<{ id: string }>(await truth.execute(REVENANTS)))
+      complain(`task ${id} was deleted with its batch and is still queued`);
+  };
+}
 
 /** Checks that the counters of batches are what their rows say, and never negative. Reads everything. */
 export function createStateChecks({ read }: Database, complain: (what: string) => void) {

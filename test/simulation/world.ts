@@ -17,7 +17,7 @@ import { type Reader, startReader } from "./readers.ts";
 import { createReceivers } from "./receiver.ts";
 import { createRunChecks } from "./run-checks.ts";
 import { createBatchSlotChecks, createNodeSlotChecks } from "./slot-checks.ts";
-import { createStateChecks } from "./state-checks.ts";
+import { createQueueChecks, createStateChecks } from "./state-checks.ts";
 import { createTimeline } from "./timeline.ts";
 
 /** The first moment of every world: a Monday. */
@@ -234,6 +234,7 @@ function begin(world: World): void {
     complain,
   });
   const checkBatchSlots = createBatchSlotChecks(database.truth, complain);
+  const checkQueue = createQueueChecks(database.truth, complain);
   const checkState = createStateChecks(database, complain);
   let livingNodes = 0;
   const lookAtEvents = async () => {
@@ -258,6 +259,7 @@ function begin(world: World): void {
     if (touched.events) attend(lookAtEvents());
     if (touched.money && ledger.hasLimits()) attend(checkMoney());
     if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));
+    if (touched.queue) attend(checkQueue());
     if (touched.nodes && world.isShared) attend(lookAtNodes());
   };
   world.provider.onCall = (call) => {
