@@ -11,6 +11,7 @@ import { createEngine } from "./engine/engine.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
+import { createTables } from "./lib/tables/tables.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
@@ -30,7 +31,9 @@ export type World = Pick<
   | "chunks"
   | "startThread"
   | "startTokenThread"
+  | "startTableThread"
   | "postWebhook"
+  | "getInput"
   | "resolveHost"
 >;
 
@@ -58,6 +61,7 @@ export function createContext(
     drafts: new Set(),
     unfinished: new Set(),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
+    tables: createTables({ clock: world.clock, startThread: world.startTableThread }),
     live: { waitingOf: () => null, providers: () => [], nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
   };

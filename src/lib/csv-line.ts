@@ -8,10 +8,13 @@ const FORMULA = /^[=+\-@\t\r\n\uFF0B\uFF0D\uFF1D\uFF20]/;
  * formulas get an apostrophe before them. Written here because csv-stringify leaves a lone carriage
  * return unquoted, which readers take for the end of a record, and takes five times as long.
  */
-export function csvLine(cells: readonly (string | number | null)[], safe: boolean): string {
+export function csvLine(
+  cells: readonly (string | number | boolean | null)[],
+  safe: boolean,
+): string {
   const texts = cells.map((cell) => {
     if (cell === null) return "";
-    return typeof cell === "number" ? String(cell) : quoted(safe ? neutral(cell) : cell);
+    return typeof cell === "string" ? quoted(safe ? neutral(cell) : cell) : String(cell);
   });
   return `${texts.join(",")}\n`;
 }

@@ -85,7 +85,13 @@ export function startNode(options: NodeOptions): Node {
       chunks: options.chunks,
       startThread: threads.start,
       startTokenThread: createTokenThreads(clock),
+      startTableThread: () => {
+        throw new Error("The simulation has no workbooks");
+      },
       postWebhook: receivers.postFrom({ clock }),
+      getInput: () => {
+        throw new Error("The simulation has no inputs at URLs");
+      },
       resolveHost: async () => ["192.0.2.1"],
     },
     {
