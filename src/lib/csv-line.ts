@@ -1,3 +1,5 @@
+import { plainNumber } from "./plain-number.ts";
+
 /** Characters that make quotes necessary; blanks at the ends because some programs trim them, a BOM because it would vanish. */
 const NEEDS_QUOTES = /[",\r\n\uFEFF]|^\s|\s$/;
 /** What spreadsheets take for the start of a formula (OWASP, "CSV Injection"). */
@@ -14,9 +16,13 @@ export function csvLine(
 ): string {
   const texts = cells.map((cell) => {
     if (cell === null) return "";
-    return typeof cell === "string" ? quoted(safe ? neutral(cell) : cell) : String(cell);
+    return typeof cell === "string" ? quoted(safe ? neutral(cell) : cell) : textOf(cell);
   });
   return `${texts.join(",")}\n`;
+}
+
+function textOf(cell: number | boolean): string {
+  return typeof cell === "number" ? plainNumber(cell) : String(cell);
 }
 
 function neutral(cell: string): string {

@@ -5,6 +5,7 @@ import type { BatchConfig } from "../domain/task-input.ts";
 import { parseTemplate } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";
+import { plainNumber } from "../lib/plain-number.ts";
 import type { Cell } from "../lib/tables/table.ts";
 import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
 
@@ -56,7 +57,7 @@ export async function openTable(ctx: Context, table: Table, context: RowContext)
 async function readLayout({ name, hasHeader, records }: Table): Promise<Layout> {
   const first = await firstFilled(records());
   if (!first) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
-  const header = hasHeader ? first.map(String) : columnNames(first.map(() => ""));
+  const header = hasHeader ? first.map(textOf) : columnNames(first.map(() => ""));
   const named = header.findLastIndex((cell) => cell.trim() !== "") + 1;
   const issues = headerIssues(header);
   if (named > MOST_COLUMNS) issues.push(`it has ${named} columns; ${MOST_COLUMNS} is the most`);
@@ -74,6 +75,11 @@ async function firstFilled(records: AsyncIterable<Cell[]>): Promise<Cell[] | und
 
 function isBlank(cells: readonly Cell[]): boolean {
   return cells.every(isEmpty);
+}
+
+function textOf(cell: Cell): string {
+  if (typeof cell === "string") return cell;
+  return typeof cell === "number" ? plainNumber(cell) : String(cell);
 }
 
 function isEmpty(cell: Cell): boolean {
@@ -122,7 +128,7 @@ async function* readRows(
       yield { row, value: null, issues: [{ field: "", message }] };
       continue;
     }
-    const { fields, variables, issues } = readRow(cells.map(String));
+    const { fields, variables, issues } = readRow(cells.map(textOf));
     yield issues.length > 0
       ? { row, value: null, issues }
       : prepareFields(context, row, fields, variables, JSON.stringify(cells));

@@ -6,6 +6,8 @@ import { TableFileError } from "./table.ts";
 
 /** Files in a workbook; one with pictures has hundreds. */
 const MOST_ENTRIES = 20_000;
+/** Of the directory of an archive, which is held whole. */
+const MOST_DIRECTORY_BYTES = 32 * 1024 * 1024;
 /** Unpacked, of a part that is held whole. */
 const MOST_HELD_BYTES = 32 * 1024 * 1024;
 /** Unpacked, of a part that is read in passing. */
@@ -63,7 +65,11 @@ async function readEntries(zip: ZipFile): Promise<Map<string, Entry>> {
     throw new TableFileError(
       `is an archive of more than ${MOST_ENTRIES} files, so it is no workbook`,
     );
+  let bytes = 0;
   for await (const entry of zip.eachEntry()) {
+    bytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
+    if (bytes > MOST_DIRECTORY_BYTES)
+      throw new TableFileError("is an archive whose directory is too large, so it is no workbook");
     const name = entry.fileName.toLowerCase();
     if (entry.isEncrypted())
       throw new TableFileError("is an encrypted ZIP archive; save the workbook without a password");

@@ -31,7 +31,7 @@ export async function readNumberFormats(
   return {
     plain: (number, style) => {
       const { kind } = formatOf(style);
-      return kind === "number" ? plainNumber(number) : isoOf(number, kind, is1904);
+      return kind === "number" ? number + 0 : isoOf(number, kind, is1904);
     },
     isDate: (style) => formatOf(style).kind === "date",
     shown(value, style) {
@@ -94,19 +94,6 @@ function shownAs(code: string, value: Cell): string {
   }
 }
 
-/** Without an exponent. Digits that a number has no room for stay a text, as the file has them. */
-function plainNumber(number: number): Cell {
-  const text = String(number);
-  const [, sign = "", first = "", rest = "", exponent = "0"] =
-    /^(-?)(\d)(?:\.(\d+))?e([+-]\d+)$/.exec(text) ?? [];
-  if (first === "") return number === 0 ? 0 : number;
-  const places = Number(exponent);
-  const digits = first + rest;
-  return places < 0
-    ? `${sign}0.${"0".repeat(-places - 1)}${digits}`
-    : sign + digits.padEnd(places + 1, "0");
-}
-
 const DAY_MS = 86_400_000;
 const DAYS_TO_1904 = 1462;
 /** The day that the serial 0 is, counted from March 1900. */
@@ -124,7 +111,7 @@ function isoOf(serial: number, kind: Exclude<Kind, "number">, is1904: boolean): 
   const time = timeOf(ms - days * DAY_MS);
   if (kind === "time" && days === 0) return time;
   const day = is1904 ? days + DAYS_TO_1904 : days;
-  if (day < 0 || day >= LAST_DAY) return plainNumber(serial);
+  if (day < 0 || day >= LAST_DAY) return serial;
   const date = dateOf(day);
   return time === "00:00:00" ? date : `${date}T${time}`;
 }

@@ -124,7 +124,8 @@ export class SheetReader {
   #closeCell(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    if (!this.#hasValue && this.#hasFormula)
+    // An empty text is a value; an empty number is what programs write that do not calculate.
+    if (this.#hasFormula && this.#value === "" && !(this.#hasValue && this.#type === "str"))
       throw this.#refuse(
         `cell ${columnName(this.#column)}${this.#row} has a formula whose value is not stored; open the file ` +
           "in a spreadsheet program and save it, or replace formulas by values",

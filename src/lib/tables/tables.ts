@@ -43,9 +43,12 @@ export function createTables({
   const free: { reader: Reader; cancel: Cancel }[] = [];
   const busy = new Set<Reader>();
   const waiting = createFifo<() => void>();
+  let taken = 0;
 
   async function take(): Promise<Reader> {
-    if (busy.size >= MOST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
+    // Whoever gives a place back hands it to the next that waits.
+    if (taken >= MOST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
+    else taken++;
     const idle = free.pop();
     idle?.cancel();
     const reader = idle?.reader ?? startReader(clock, startThread);
@@ -65,7 +68,9 @@ export function createTables({
       }, IDLE_MS);
       free.push({ reader, cancel });
     } else reader.end();
-    waiting.shift()?.();
+    const next = waiting.shift();
+    if (next) next();
+    else taken--;
   }
 
   return {

@@ -159,6 +159,8 @@ const DAY_MS = 86_400_000;
 /** Excel's day 0, as it is counted from March 1900; dates before that differ from program to program. */
 const EPOCH_MS = Date.UTC(1899, 11, 30);
 const FIRST_SERIAL = 61;
+/** A microsecond: a second that is a fraction of a day may lie just below itself, and LibreOffice cuts it off. */
+const HAIR = 1e-11;
 const ISO_DATE = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,3})?)?$/;
 
 /** The date that a text of ISO 8601 without a time zone says, or `undefined` where a workbook has no such date. */
@@ -167,5 +169,6 @@ export function dateCellOf(text: string): DateCell | undefined {
   const hasTime = text.length > 10;
   const ms = Date.parse(hasTime ? `${text}Z` : text);
   const serial = (ms - EPOCH_MS) / DAY_MS;
-  return serial >= FIRST_SERIAL ? { serial, hasTime } : undefined;
+  if (!(serial >= FIRST_SERIAL)) return undefined;
+  return { serial: Number.isInteger(serial) ? serial : serial + HAIR, hasTime };
 }
