@@ -63,6 +63,8 @@ export type Config = {
   shutdownGraceMs: number;
   /** Hosts (`host` or `host:port`) that webhooks may go to although their addresses are private. */
   webhookAllowedHosts: string[];
+  /** Hosts that the input of a batch may come from although their addresses are private. */
+  inputAllowedHosts: string[];
   /** How long events and records of deliveries are kept. */
   retentionMs: number;
   /** 0: for ever. */
@@ -134,6 +136,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
     webhookAllowedHosts: e.WEBHOOK_ALLOWED_HOSTS ?? [],
+    inputAllowedHosts: e.INPUT_ALLOWED_HOSTS ?? [],
     retentionMs: e.RETENTION_DAYS * 86_400_000,
     cacheRetentionMs: e.CACHE_RETENTION_DAYS * 86_400_000,
     taskRetentionMs: e.TASK_RETENTION_DAYS * 86_400_000,

@@ -14,12 +14,15 @@ import type { PacerState } from "./domain/pacer.ts";
 import type { TokenCounter } from "./domain/token-counter.ts";
 import type { Clock } from "./lib/clock.ts";
 import type { FileSystem } from "./lib/file-system.ts";
-import type { PostAnswer, PostOptions, ResolveHost } from "./lib/guarded-post.ts";
+import type { GetOptions } from "./lib/guarded-get.ts";
+import type { PostAnswer, PostOptions } from "./lib/guarded-post.ts";
+import type { ResolveHost } from "./lib/guarded-target.ts";
 import type { Meters } from "./lib/meters.ts";
 import type { ProcessLoad } from "./lib/process-load.ts";
 import type { Random } from "./lib/random.ts";
 import type { SecretBox } from "./lib/secret-box.ts";
 import type { Signals } from "./lib/signals.ts";
+import type { Tables } from "./lib/tables/tables.ts";
 import type { StartThread } from "./lib/thread.ts";
 import type { Tracing } from "./lib/tracing.ts";
 
@@ -88,6 +91,9 @@ export type Waits = {
   stop(): Promise<void>;
 };
 
+/** The bytes of a file at an address that may be asked (`lib/guarded-get.ts`). */
+export type GetInput = (url: string, options: GetOptions) => AsyncIterable<Uint8Array>;
+
 /** What every verb gets first. */
 export type Context = {
   config: Config;
@@ -109,7 +115,7 @@ export type Context = {
   tracing: Tracing;
   /** How busy this process is. */
   load: ProcessLoad;
-  /** Finds the addresses that webhooks go to. */
+  /** Finds the addresses that webhooks go to, and inputs come from. */
   resolveHost: ResolveHost;
   live: LiveView;
   waits: Waits;
@@ -132,8 +138,14 @@ export type Context = {
   /** Starts the thread that checks answers by their schemas. */
   startCheckThread: StartThread;
   answers: AnswerChecker;
+  /** Starts a thread that reads tables. */
+  startTableThread: StartThread;
+  /** Reads workbooks and Parquet files. */
+  tables: Tables;
   /** Posts to a webhook, at an address that may be posted to. */
   postWebhook: PostWebhook;
+  /** Reads the input of a batch that is at a URL. */
+  getInput: GetInput;
   /**
    * Asks a provider, by its place in the configuration, with one of its keys, whether it is there,
    * unless that was found out less than `maxAgeMs` ago.

@@ -113,6 +113,11 @@ export const Environment = z.object({
   SHUTDOWN_GRACE_SECONDS: integer(0, 3600)
     .default(25)
     .describe("On SIGTERM: time for calls in flight to finish"),
+  INPUT_ALLOWED_HOSTS: list()
+    .optional()
+    .describe(
+      "Comma-separated hosts (`host` or `host:port`) of your own network that batch inputs may come from, also over `http://`",
+    ),
   WEBHOOK_ALLOWED_HOSTS: list()
     .optional()
     .describe(

@@ -11,6 +11,7 @@ import { createEngine } from "./engine/engine.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
+import { createTables } from "./lib/tables/tables.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
@@ -32,7 +33,9 @@ export type World = Pick<
   | "startThread"
   | "startTokenThread"
   | "startCheckThread"
+  | "startTableThread"
   | "postWebhook"
+  | "getInput"
   | "resolveHost"
 >;
 
@@ -61,6 +64,7 @@ export function createContext(
     unfinished: new Set(),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     answers: createAnswerChecker({ clock: world.clock, startThread: world.startCheckThread }),
+    tables: createTables({ clock: world.clock, startThread: world.startTableThread }),
     live: { waitingOf: () => null, providers: () => [], nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
   };

@@ -11,10 +11,13 @@ import { createApp } from "./http/app.ts";
 import { asGet } from "./http/head.ts";
 import { createSystemClock } from "./lib/clock.ts";
 import { FOLDER_MODE, systemFiles } from "./lib/file-system.ts";
-import { postGuarded, resolveHost } from "./lib/guarded-post.ts";
+import { getGuarded } from "./lib/guarded-get.ts";
+import { postGuarded } from "./lib/guarded-post.ts";
+import { resolveHost } from "./lib/guarded-target.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
 import { StartError } from "./lib/start-error.ts";
+import { startTableThread } from "./lib/tables/table-thread.ts";
 import type { StartThread } from "./lib/thread.ts";
 import { NO_TRACING } from "./lib/tracing.ts";
 import { removeUnfinished } from "./lib/write-whole.ts";
@@ -68,7 +71,9 @@ export async function createRunner(
     startThread: startWorkerThread,
     startTokenThread,
     startCheckThread,
+    startTableThread,
     postWebhook: postGuarded,
+    getInput: getGuarded,
     resolveHost,
     ...changes,
   };
@@ -129,6 +134,7 @@ export async function createRunner(
     async close() {
       ctx.tokens.stop();
       ctx.answers.stop();
+      ctx.tables.stop();
       await removeUnfinished(ctx);
       await auditLog.stop();
       await tracing.stop();

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { freePort, startProcess, temporaryFolder } from "./support/process.ts";
@@ -32,6 +32,7 @@ test("every curl of the README works as pasted, from the first to the last", asy
     // Slow enough for a batch to be paused before it has ended.
     SIMULATOR_LATENCY_MS: "400",
   });
+  cpSync("examples/cities.xlsx", join(folder.path, "examples", "cities.xlsx"));
   const readme = await Bun.file("README.md").text();
   const blocks = [...readme.matchAll(/^```bash\n(.*?)^```$/gms)].map(([, script]) => script ?? "");
   expect(blocks.length).toBeGreaterThan(4);
@@ -41,6 +42,7 @@ test("every curl of the README works as pasted, from the first to the last", asy
   }
   expect(await app.finished("cities")).toMatchObject({ progress: { completed: 3 } });
   expect(existsSync(join(folder.path, "cities-results.csv"))).toBe(true);
+  expect(existsSync(join(folder.path, "answers.xlsx"))).toBe(true);
   expect(await app.differences()).toEqual([]);
 });
 

@@ -52,12 +52,15 @@ export function headerIssues(header: readonly string[]): string[] {
 export function columnNames(header: readonly string[]): string[] {
   const given = new Set(header);
   const used = new Set<string>();
+  /** Where to go on with a name, so that many columns of one name cost no more than others. */
+  const next = new Map<string, number>();
   return header.map((name, i) => {
     const isBlank = name.trim() === "";
     const base = isBlank ? `column_${i + 1}` : name;
     let unique = base;
-    for (let n = 2; used.has(unique) || (unique !== name && given.has(unique)); n++)
-      unique = `${base}_${n}`;
+    let n = next.get(base) ?? 2;
+    for (; used.has(unique) || (unique !== name && given.has(unique)); n++) unique = `${base}_${n}`;
+    next.set(base, n);
     used.add(unique);
     return unique;
   });

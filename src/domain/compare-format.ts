@@ -8,7 +8,7 @@ import {
   inputCells,
   inputMembers,
   ownName,
-  type ResultFormat,
+  type ResultCell,
   type ResultSource,
   type ResultWriter,
 } from "./result-format.ts";
@@ -18,8 +18,12 @@ export type Pair =
   | { left: ResultSource; right: ResultSource | null }
   | { left: null; right: ResultSource };
 
+export const COMPARISON_FORMATS = ["csv", "jsonl", "json"] as const;
+
+export type ComparisonFormat = (typeof COMPARISON_FORMATS)[number];
+
 export type ComparisonShape = {
-  format: ResultFormat;
+  format: ComparisonFormat;
   /** The columns of the input, which is that of the left batch; null for inline tasks. */
   columns: string[] | null;
   safe: boolean;
@@ -95,7 +99,7 @@ function csvWriter({ columns: given, safe, bom }: ComparisonShape): ResultWriter
   };
 }
 
-function sideCells(row: ResultSource | null): (string | number | null)[] {
+function sideCells(row: ResultSource | null): ResultCell[] {
   if (!row) return SIDE.map(() => null);
   return [
     row.status,

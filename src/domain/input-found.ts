@@ -1,4 +1,4 @@
-export const INPUT_FORMATS = ["csv", "jsonl", "json"] as const;
+export const INPUT_FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet"] as const;
 export type InputFormat = (typeof INPUT_FORMATS)[number];
 
 /** What was found in the file of a batch, and how it was read. */
@@ -10,6 +10,10 @@ export type InputFound = {
   /** As templates name them. */
   columns: string[];
   rows: number;
+  /** Of a workbook: which sheet was read. */
+  sheet?: string;
+  /** Of a workbook or Parquet: the columns whose texts are dates. */
+  dates?: string[];
   /** Rows without any text, which are no tasks. */
   skipped: number;
 };

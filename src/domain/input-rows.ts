@@ -1,13 +1,19 @@
-import { csvLine } from "../lib/csv-line.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { meaningOf } from "./columns.ts";
 import { withoutOutput } from "./output.ts";
 import { fromProviderBody } from "./request.ts";
-import type { ResultSource, ResultWriter } from "./result-format.ts";
+import {
+  cellOf,
+  csvOf,
+  type ResultCell,
+  type ResultSource,
+  type ResultTable,
+  type ResultWriter,
+} from "./result-format.ts";
 
 /*
- * Rows of a batch's input as they were, to be sent again: a CSV for a table, JSONL for anything else.
+ * Rows of a batch's input as they were, to be sent again: a table for a table, JSONL for anything else.
  * Ids and idempotency keys belong to the tasks that were made of them; so that the rows are not refused,
  * they are variables in the new file: `original_id`.
  */
@@ -22,11 +28,12 @@ export function createInputWriter(
 ): ResultWriter {
   if (columns === null)
     return { head: "", rows: (rows) => rows.map((row) => `${toLine(row)}\n`).join(""), foot: "" };
-  return {
-    head: (bom ? "\uFEFF" : "") + csvLine(renamed(columns), safe),
-    rows: (rows) => rows.map((row) => csvLine(cellsOf(row, columns.length), safe)).join(""),
-    foot: "",
-  };
+  return csvOf(inputTable(columns), { safe, bom });
+}
+
+/** The rows of a batch whose file had these columns. */
+export function inputTable(columns: string[]): ResultTable {
+  return { header: renamed(columns), cells: (row) => cellsOf(row, columns.length) };
 }
 
 function renamed(names: readonly string[]): string[] {
@@ -39,9 +46,9 @@ function unused(name: string, names: readonly string[]): string {
 }
 
 /** A task that joined a bare batch has no cells. */
-function cellsOf({ cells }: ResultSource, count: number): string[] {
+function cellsOf({ cells }: ResultSource, count: number): ResultCell[] {
   const input = parseExactOrNone(cells ?? "[]");
-  return Array.isArray(input) ? input.map(String) : Array.from({ length: count }, () => "");
+  return Array.isArray(input) ? input.map(cellOf) : Array.from({ length: count }, () => "");
 }
 
 function toLine(row: ResultSource): string {

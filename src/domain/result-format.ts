@@ -8,7 +8,7 @@ import { type OutputColumn, valueAt } from "./output.ts";
 import { type Endpoint, fromProviderBody, promptOf } from "./request.ts";
 import { executionId, type TaskStatus } from "./task.ts";
 
-export const RESULT_FORMATS = ["csv", "jsonl", "json"] as const;
+export const RESULT_FORMATS = ["csv", "xlsx", "jsonl", "json"] as const;
 export type ResultFormat = (typeof RESULT_FORMATS)[number];
 
 /** What a result is made of; `cells` is the row of the batch's input, if it had rows. */
@@ -39,19 +39,29 @@ export type ResultSource = {
   error: string | null;
 };
 
+/** A cell of results. It keeps the type that it has in the input. */
+export type ResultCell = string | number | boolean | null;
+
+/** Results as a table. */
+export type ResultTable = { header: string[]; cells: (row: ResultSource) => ResultCell[] };
+
+/** Results as text. */
 export type ResultWriter<Row = ResultSource> = {
   head: string;
   rows: (rows: Row[], isFirst: boolean) => string;
   foot: string;
 };
 
-export type ResultShape = {
-  format: ResultFormat;
+export type TableShape = {
   /** The columns of the batch's file; null for inline tasks. */
   columns: string[] | null;
   /** What answers are to have; a column of CSV for each. */
   answers: readonly OutputColumn[];
   isDryRun: boolean;
+};
+
+export type ResultShape = TableShape & {
+  format: Exclude<ResultFormat, "xlsx">;
   /** Neutralise cells that a spreadsheet would run as formulas. */
   safe: boolean;
   /** Begin a CSV with a byte order mark, without which Excel takes UTF-8 for another encoding. */
@@ -93,29 +103,41 @@ const CSV_COLUMNS = [
   "refusal",
 ];
 
-function csvWriter({ columns: given, answers, isDryRun, safe, bom }: ResultShape): ResultWriter {
+/** Every row has what the input's row had, and then what came of it. */
+export function resultTable({ columns: given, answers, isDryRun }: TableShape): ResultTable {
   const columns = given ?? INLINE_COLUMNS;
   const results = isDryRun ? [...CSV_COLUMNS, "is_dry_run"] : CSV_COLUMNS;
   const own = results.map((name) => ownName(name, columns));
   const named = [...columns, ...own];
   for (const { name } of answers) named.push(answerName(name, named));
-  const head = [...columns, ...named.slice(columns.length + own.length), ...own];
+  const header = [...columns, ...named.slice(columns.length + own.length), ...own];
   return {
-    head: (bom ? "\uFEFF" : "") + csvLine(head, safe),
-    rows: (rows) =>
-      rows
-        .map((row) => {
-          const answer = answerOf(row);
-          const parsed = parsedOf(row, answer);
-          const cells = [
-            ...inputCells(row, columns),
-            ...answers.map(({ path }) => cellOf(parsed ? valueAt(parsed, path) : undefined)),
-            ...resultCells(row, answer),
-          ];
-          if (isDryRun) cells.push("true");
-          return csvLine(cells, safe);
-        })
-        .join(""),
+    header,
+    cells: (row) => {
+      const answer = answerOf(row);
+      const parsed = parsedOf(row, answer);
+      return [
+        ...inputCells(row, columns),
+        ...answers.map(({ path }) => cellOf(parsed ? valueAt(parsed, path) : undefined)),
+        ...resultCells(row, answer),
+        ...(isDryRun ? [true] : []),
+      ];
+    },
+  };
+}
+
+function csvWriter(shape: ResultShape): ResultWriter {
+  return csvOf(resultTable(shape), shape);
+}
+
+/** A table as CSV. */
+export function csvOf(
+  { header, cells }: ResultTable,
+  { safe, bom }: { safe: boolean; bom: boolean },
+): ResultWriter {
+  return {
+    head: (bom ? "\uFEFF" : "") + csvLine(header, safe),
+    rows: (rows) => rows.map((row) => csvLine(cells(row), safe)).join(""),
     foot: "",
   };
 }
@@ -135,9 +157,9 @@ function parsedOf(row: ResultSource, answer: Answer | undefined): JsonObject | n
   return isGood && answer ? parsedAnswer(answer.content) : null;
 }
 
-export function inputCells(row: ResultSource, columns: string[]): string[] {
+export function inputCells(row: ResultSource, columns: string[]): ResultCell[] {
   const input = row.cells === null ? undefined : parseExactOrNone(row.cells);
-  if (Array.isArray(input)) return input.map(String);
+  if (Array.isArray(input)) return input.map(cellOf);
   if (isJsonObject(input)) return columns.map((column) => cellOf(input[column]));
   const { prompt, messages } = inlineRequest(row);
   const known: Record<string, string | null> = {
@@ -150,9 +172,10 @@ export function inputCells(row: ResultSource, columns: string[]): string[] {
   return columns.map((column) => known[column] ?? "");
 }
 
-function cellOf(value: Json | undefined): string {
+/** A member of the input's row as a cell. Numbers that would be written in another way are texts. */
+export function cellOf(value: Json | undefined): string | number | boolean {
   if (value === undefined || value === null) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "object" ? JSON.stringify(value) : value;
 }
 
 function inlineRequest(row: ResultSource) {
@@ -163,7 +186,7 @@ function inlineRequest(row: ResultSource) {
   return { prompt, messages: prompt === null || row.prompt !== null ? messages : null };
 }
 
-function resultCells(row: ResultSource, answer: Answer | undefined): (string | number | null)[] {
+function resultCells(row: ResultSource, answer: Answer | undefined): ResultCell[] {
   return [
     row.status,
     answer?.content ?? null,
@@ -175,7 +198,7 @@ function resultCells(row: ResultSource, answer: Answer | undefined): (string | n
     row.run === null ? null : executionId(row.seq, row.run),
     answer?.finishReason ?? null,
     answer?.model ?? row.calledModel,
-    row.isCached === null ? null : String(row.isCached === 1),
+    row.isCached === null ? null : row.isCached === 1,
     answer?.toolCalls ? JSON.stringify(answer.toolCalls) : null,
     answer?.refusal ?? null,
   ];
@@ -225,7 +248,7 @@ export function inputMembers(
   }
   if (!Array.isArray(input) || columns === null) return { text: "", names: new Set() };
   const members = columns.map(
-    (name, i) => `${JSON.stringify(name)}:${JSON.stringify(String(input[i] ?? ""))}`,
+    (name, i) => `${JSON.stringify(name)}:${JSON.stringify(cellOf(input[i]))}`,
   );
   return { text: members.join(","), names: new Set(columns) };
 }

@@ -129,6 +129,27 @@ const CsvOptions = z
   .meta(named("CsvOptions"));
 export type CsvOptions = z.infer<typeof CsvOptions>;
 
+/** How to read a workbook. */
+const XlsxOptions = z
+  .strictObject({
+    sheet: z
+      .union([z.string().min(1).max(255), z.number().int().min(1).max(1000)])
+      .describe("The name of the sheet, or its position from 1; the first visible one unless given")
+      .optional(),
+    values: z
+      .enum(["plain", "formatted"])
+      .describe(
+        "`plain`, unless given: numbers as they are stored, dates in ISO 8601. `formatted`: the texts " +
+          "that the spreadsheet shows, such as `25%`",
+      )
+      .optional(),
+    header: z
+      .boolean()
+      .describe("Whether the first row names the columns, else `column_1`, …; true unless given")
+      .optional(),
+  })
+  .meta(named("XlsxOptions"));
+
 /** What the tasks of a batch have in common; a task's own fields win. */
 export const BatchConfig = z
   .strictObject({
@@ -147,6 +168,7 @@ export const BatchConfig = z
     cache: RequestFields.cache,
     ...AnswerFields,
     csv: CsvOptions.describe("How `inputFile` is to be read").optional(),
+    xlsx: XlsxOptions.describe("How an `inputFile` that is a workbook is to be read").optional(),
     safeOutput: z
       .boolean()
       .describe("In `outputFile`, neutralise cells that a spreadsheet would run as formulas")

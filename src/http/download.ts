@@ -18,12 +18,13 @@ export type Download = {
   type: string;
   /** Changes with the content; `null` where the content is still changing, so that no part of it can be asked for. */
   tag: string | null;
-  /** A file, or what is made while it is read, which can be compressed. */
-  content: { blob: Blob } | { read(): AsyncIterable<Uint8Array> };
+  /** A file, or what is made while it is read, which is compressed for clients that take that unless it `isPacked`. */
+  content: { blob: Blob } | { read(): AsyncIterable<Uint8Array>; isPacked?: boolean };
 };
 
 export const CONTENT_TYPES = {
   csv: "text/csv; charset=utf-8",
+  xlsx: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
   jsonl: "application/jsonl; charset=utf-8",
   json: "application/json",
 };
@@ -55,6 +56,7 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
   });
   const isCompressed =
     "read" in content &&
+    content.isPacked !== true &&
     takesGzip(c) &&
     !(methodOf(c) === "GET" && c.req.header("range") !== undefined);
   if ("read" in content) headers.set("Vary", "Accept-Encoding");

@@ -16,8 +16,10 @@ export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<
   );
 }
 
-/** Pieces of text as bytes. */
-export async function* toBytes(pieces: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+/** Pieces of text or bytes as bytes. */
+export async function* toBytes(
+  pieces: AsyncIterable<string | Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
-  for await (const piece of pieces) yield encoder.encode(piece);
+  for await (const piece of pieces) yield typeof piece === "string" ? encoder.encode(piece) : piece;
 }

@@ -1,3 +1,5 @@
+import { plainNumber } from "./plain-number.ts";
+
 /** Characters that make quotes necessary; blanks at the ends because some programs trim them, a BOM because it would vanish. */
 const NEEDS_QUOTES = /[",\r\n\uFEFF]|^\s|\s$/;
 /** What spreadsheets take for the start of a formula (OWASP, "CSV Injection"). */
@@ -8,12 +10,19 @@ const FORMULA = /^[=+\-@\t\r\n\uFF0B\uFF0D\uFF1D\uFF20]/;
  * formulas get an apostrophe before them. Written here because csv-stringify leaves a lone carriage
  * return unquoted, which readers take for the end of a record, and takes five times as long.
  */
-export function csvLine(cells: readonly (string | number | null)[], safe: boolean): string {
+export function csvLine(
+  cells: readonly (string | number | boolean | null)[],
+  safe: boolean,
+): string {
   const texts = cells.map((cell) => {
     if (cell === null) return "";
-    return typeof cell === "number" ? String(cell) : quoted(safe ? neutral(cell) : cell);
+    return typeof cell === "string" ? quoted(safe ? neutral(cell) : cell) : textOf(cell);
   });
   return `${texts.join(",")}\n`;
+}
+
+function textOf(cell: number | boolean): string {
+  return typeof cell === "number" ? plainNumber(cell) : String(cell);
 }
 
 function neutral(cell: string): string {

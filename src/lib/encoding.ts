@@ -140,9 +140,9 @@ function refuseOtherFormats(start: Buffer): void {
   const begins = (hex: string) => start.subarray(0, hex.length / 2).toString("hex") === hex;
   if (start.length === 0) throw new TextFileError("is empty");
   if (begins("1f8b")) throw new TextFileError("is gzip-compressed; decompress it first");
-  if (begins("504b0304"))
-    throw new TextFileError("is a ZIP archive or a spreadsheet; export it as CSV");
   if (begins("d0cf11e0a1b11ae1"))
-    throw new TextFileError("is an old or encrypted Excel workbook; save it as CSV");
+    throw new TextFileError(
+      "is an encrypted workbook or an old one (.xls); save it as .xlsx without a password",
+    );
   if (begins("25504446")) throw new TextFileError("is a PDF; export its table as CSV");
 }

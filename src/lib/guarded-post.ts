@@ -1,54 +1,17 @@
-import { lookup } from "node:dns/promises";
-import { type IncomingMessage, request as requestHttp } from "node:http";
-import { request as requestHttps } from "node:https";
-import { isIP } from "node:net";
+import type { IncomingMessage } from "node:http";
 
 import type { Clock } from "./clock.ts";
-import { isPublicAddress } from "./public-address.ts";
+import {
+  atOneOf,
+  checkedAddresses,
+  inTime,
+  NO_ANSWER,
+  readTarget,
+  requestTo,
+  type ResolveHost,
+} from "./guarded-target.ts";
 
-/** The addresses of a host name. */
-export type ResolveHost = (host: string) => Promise<string[]>;
-
-export const resolveHost: ResolveHost = async (host) =>
-  (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address);
-
-/** A target that nothing is sent to; the message says why, for whoever named it. */
-export class RefusedTarget extends Error {
-  override readonly name = "RefusedTarget";
-}
-
-/** Ports below 1024 that carry the web; above, those that browsers refuse (https://fetch.spec.whatwg.org/#port-blocking). */
-const LOW_PORTS = new Set([80, 443]);
-const BLOCKED_PORTS = new Set([
-  1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
-  6679, 6697, 10080,
-]);
-
-/**
- * Reads an address that is to be posted to. Throws `RefusedTarget` for what is refused without
- * asking the DNS: other schemes, user names, ports of other services, private addresses in whatever
- * spelling (`http://2130706433/` is 127.0.0.1, which the URL parser sees to). `allowedHosts` (`host`
- * or `host:port`) are exempt from the rules about ports and addresses.
- */
-export function readTarget(text: string, allowedHosts: readonly string[]): URL {
-  if (!URL.canParse(text))
-    throw new RefusedTarget("must be a URL such as https://example.com/hook");
-  const url = new URL(text);
-  if (url.protocol !== "https:" && url.protocol !== "http:")
-    throw new RefusedTarget("must begin with https:// or http://");
-  if (url.username !== "" || url.password !== "")
-    throw new RefusedTarget("must not contain a user name or password");
-  if (isAllowed(url, allowedHosts)) return url;
-  const port = portOf(url);
-  if (port < 1024 ? !LOW_PORTS.has(port) : BLOCKED_PORTS.has(port))
-    throw new RefusedTarget(`must not name port ${port}`);
-  const host = hostOf(url);
-  const isLocal = /(^|\.)localhost\.?$/i.test(host) || (isIP(host) > 0 && !isPublicAddress(host));
-  if (isLocal) throw new RefusedTarget(`must not be a private address; ${HOW_TO_ALLOW}`);
-  return url;
-}
-
-const HOW_TO_ALLOW = "WEBHOOK_ALLOWED_HOSTS opens hosts of your own network";
+export const HOW_TO_ALLOW = "WEBHOOK_ALLOWED_HOSTS opens hosts of your own network";
 
 export type PostOptions = {
   headers: Record<string, string>;
@@ -70,14 +33,9 @@ export type PostAnswer = {
   isPrivate: boolean;
 };
 
-/** What the error says where a target took too long. */
-export const NO_ANSWER = "no answer in time";
-
 const MOST_TEXT = 1024;
 /** The status decides; an answer's text has this long to follow. */
 const TEXT_MS = 500;
-const MOST_ADDRESSES = 3;
-const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
 
 /**
  * Posts to a host of the public internet and to no other. The name is resolved once, all its
@@ -100,27 +58,12 @@ async function postBefore(
   text: string,
   options: PostOptions,
 ): Promise<PostAnswer> {
-  const url = readTarget(text, options.allowedHosts);
-  const addresses = await inTime(addressesOf(url, options.resolveHost), deadline);
-  const isPrivate = addresses.some((address) => !isPublicAddress(address));
-  if (isPrivate && !isAllowed(url, options.allowedHosts))
-    throw new RefusedTarget(`${hostOf(url)} is a private address; ${HOW_TO_ALLOW}`);
-  let failure: unknown;
-  for (const address of addresses.slice(0, MOST_ADDRESSES))
-    try {
-      return { ...(await postTo(address, url, options, deadline)), isPrivate };
-    } catch (error) {
-      failure = error;
-      if (!NOT_REACHED.test(codeOf(error))) break;
-    }
-  throw failure;
-}
-
-async function addressesOf(url: URL, resolve: ResolveHost): Promise<string[]> {
-  const host = hostOf(url);
-  const addresses = isIP(host) > 0 ? [host] : await resolve(host);
-  if (addresses.length === 0) throw new Error(`${host} has no address`);
-  return addresses;
+  const rules = { allowedHosts: options.allowedHosts, howToAllow: HOW_TO_ALLOW };
+  const url = readTarget(text, rules);
+  const checked = checkedAddresses(url, rules, options.resolveHost);
+  const { addresses, isPrivate } = await inTime(checked, deadline);
+  const answer = await atOneOf(addresses, (address) => postTo(address, url, options, deadline));
+  return { ...answer, isPrivate };
 }
 
 function postTo(
@@ -129,18 +72,10 @@ function postTo(
   { headers, body, ca, clock }: PostOptions,
   deadline: AbortSignal,
 ): Promise<Omit<PostAnswer, "isPrivate">> {
-  const host = hostOf(url);
-  const isSecure = url.protocol === "https:";
   return new Promise((resolve, reject) => {
-    const request = (isSecure ? requestHttps : requestHttp)({
-      host: address,
-      port: portOf(url),
-      path: url.pathname + url.search,
+    const request = requestTo(address, url, {
       method: "POST",
-      // Connections are not shared: each goes to the address that was checked for it.
-      agent: false,
-      headers: { ...headers, host: url.host, "content-length": Buffer.byteLength(body) },
-      ...(isSecure && isIP(host) === 0 ? { servername: host } : {}),
+      headers: { ...headers, "content-length": Buffer.byteLength(body) },
       ...(ca === undefined ? {} : { ca }),
     });
     const giveUp = () => {
@@ -187,33 +122,4 @@ function readText(
     if (size >= MOST_TEXT) finish();
   });
   for (const end of ["end", "error", "close"]) response.on(end, finish);
-}
-
-function inTime<T>(work: Promise<T>, deadline: AbortSignal): Promise<T> {
-  return Promise.race([
-    work,
-    new Promise<never>((_, reject) =>
-      deadline.addEventListener("abort", () => reject(new Error(NO_ANSWER)), {
-        once: true,
-      }),
-    ),
-  ]);
-}
-
-/** The host without the brackets of IPv6. */
-function hostOf(url: URL): string {
-  return url.hostname.replace(/^\[(.*)\]$/, "$1");
-}
-
-function portOf(url: URL): number {
-  return url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
-}
-
-function isAllowed(url: URL, allowedHosts: readonly string[]): boolean {
-  const names = new Set([hostOf(url), url.host, `${hostOf(url)}:${portOf(url)}`]);
-  return allowedHosts.some((allowed) => names.has(allowed.toLowerCase()));
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -18,19 +18,14 @@ export async function writeWhole(
   { owner, mark }: By,
   pieces: AsyncIterable<string | Uint8Array>,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${owner}-${mark}.tmp`);
-  unfinished.add(temporary);
-  const file = await files.create(temporary).catch((error: unknown) => {
-    unfinished.delete(temporary);
-    throw error;
-  });
+  const temporary = await writeTemporary(
+    { files, unfinished },
+    path,
+    { owner, mark },
+    pieces,
+    true,
+  );
   try {
-    try {
-      for await (const piece of pieces) await file.write(piece);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
     await files.rename(temporary, path);
   } catch (error) {
     await files.remove(temporary);
@@ -38,6 +33,42 @@ export async function writeWhole(
   } finally {
     unfinished.delete(temporary);
   }
+}
+
+/**
+ * Writes a file beside `path` that is not kept: whoever asks for it removes it (`removeTemporary`), or
+ * else the next start does. Returns its path.
+ */
+export async function writeTemporary(
+  { files, unfinished }: Unfinished,
+  path: string,
+  { owner, mark }: By,
+  pieces: AsyncIterable<string | Uint8Array>,
+  isSynced = false,
+): Promise<string> {
+  const temporary = join(dirname(path), `.${basename(path)}.${owner}-${mark}.tmp`);
+  unfinished.add(temporary);
+  try {
+    const file = await files.create(temporary);
+    try {
+      for await (const piece of pieces) await file.write(piece);
+      if (isSynced) await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    await removeTemporary({ files, unfinished }, temporary);
+    throw error;
+  }
+  return temporary;
+}
+
+export async function removeTemporary(
+  { files, unfinished }: Unfinished,
+  temporary: string,
+): Promise<void> {
+  await files.remove(temporary);
+  unfinished.delete(temporary);
 }
 
 /** Removes what is being written when the process ends in good order. */

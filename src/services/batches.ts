@@ -15,6 +15,7 @@ import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import { type Checked, checkRows, requireDiskSpace, writeRows } from "./ingest.ts";
 import { openInputFile } from "./input-files.ts";
 import type { BatchInput } from "./input-text.ts";
+import { isUrl, shownUrl } from "./input-url.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
 import { type PreparedRow, prepareTask, type RowContext, type RowSource } from "./prepare-row.ts";
@@ -79,7 +80,24 @@ export async function createBatch(
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
   const rows = { batchId: id, config, compose, defaultModel, isScoped };
-  const { kind, source, columns, found } = await openInput(ctx, input, rows);
+  const opened = await openInput(ctx, caller, input, rows);
+  try {
+    return await createFrom(ctx, caller, input, opened, { id, now, draft, when, idempotency });
+  } finally {
+    await opened.close?.();
+  }
+}
+
+type Given = Pick<NewBatch, "id" | "now" | "idempotency"> & Pick<Attempt, "draft" | "when">;
+
+async function createFrom(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  { kind, source, columns, found }: BatchInput & { kind: InputKind },
+  { id, now, draft, when, idempotency }: Given,
+): Promise<CreatedBatch> {
+  const config = input.config ?? {};
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
   await requireDiskSpace(ctx, checked);
   const batch: NewBatch = {
@@ -88,7 +106,7 @@ export async function createBatch(
     name: input.name ?? id,
     description: input.description ?? null,
     apiKey: caller.key,
-    inputFile: input.inputFile ?? null,
+    inputFile: input.inputFile === undefined ? null : shownInput(input.inputFile),
     outputFile: input.outputFile ?? null,
     columns: columns(),
     input: withRows(found(), checked.rows),
@@ -146,15 +164,21 @@ async function ingest(
   }
 }
 
+/** A URL may have a signature or a token in it, which is kept nowhere. */
+function shownInput(inputFile: string): string {
+  return isUrl(inputFile) ? shownUrl(inputFile) : inputFile;
+}
+
 async function openInput(
   ctx: Context,
+  caller: Pick<Caller, "key">,
   { tasks, inputFile }: BatchDraft,
   rows: RowContext,
 ): Promise<BatchInput & { kind: InputKind }> {
   if ((tasks === undefined) === (inputFile === undefined))
     throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
   if (inputFile !== undefined)
-    return { kind: "file", ...(await openInputFile(ctx, inputFile, rows)) };
+    return { kind: "file", ...(await openInputFile(ctx, caller, inputFile, rows)) };
   return {
     kind: "inline",
     source: () => prepareTasks(rows, tasks ?? []),

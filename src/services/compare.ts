@@ -1,7 +1,11 @@
 import type { Context } from "../context.ts";
 import { meaningOf, variableNames } from "../domain/columns.ts";
-import { createComparisonWriter, isEqual, type Pair } from "../domain/compare-format.ts";
-import type { ResultFormat } from "../domain/result-format.ts";
+import {
+  type ComparisonFormat,
+  createComparisonWriter,
+  isEqual,
+  type Pair,
+} from "../domain/compare-format.ts";
 import { type AppError, invalid } from "../errors.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { Batch } from "../store/batches.ts";
@@ -17,7 +21,7 @@ export type Comparison = {
   by: "position" | "id";
   /** Pairs whose answers are equal are left out. */
   differing: boolean;
-  format: ResultFormat;
+  format: ComparisonFormat;
   safe: boolean;
   bom: boolean;
 };

@@ -1,38 +1,9 @@
 import type { Context } from "../context.ts";
-import { columnNames, createRowReader, headerIssues, variableNames } from "../domain/columns.ts";
-import { unknownVariables } from "../domain/compose.ts";
-import type { BatchConfig } from "../domain/task-input.ts";
-import { parseTemplate } from "../domain/template.ts";
-import { AppError, invalid } from "../errors.ts";
-import { createPauses } from "../lib/clock.ts";
 import { type CsvDialect, sniffCsv } from "../lib/csv-sniff.ts";
 import { readCsv } from "../lib/csv.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
-import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
-
-/** As many as a spreadsheet may have. */
-const MOST_COLUMNS = 16_384;
-
-/** A table as a file has it: rows of cells, the header first, blank ones among them. */
-export type Table = {
-  name: string;
-  hasHeader: boolean;
-  /** Says how to mend a row of too many or too few cells. */
-  advice: string;
-  records: () => AsyncIterable<string[]>;
-};
-
-/** The columns of a table. */
-type Layout = {
-  /** As the file has it, with the names that it leaves out. */
-  header: string[];
-  /** Columns up to the last that has a name. */
-  named: number;
-  /** Columns up to the last that has a name or, as far as rows were read, a cell that is not blank. */
-  width: number;
-  /** It was asked for, and cannot change any more. */
-  isFixed: boolean;
-};
+import type { RowContext } from "./prepare-row.ts";
+import { openTable } from "./table-rows.ts";
 
 /** Opens a CSV. Throws `VALIDATION_ERROR` where its header or a template is wrong. */
 export async function openCsv(
@@ -45,9 +16,10 @@ export async function openCsv(
   const sniffed = sniffCsv(file.start, { isWhole: file.isWhole, isTsv });
   const dialect: CsvDialect = { ...sniffed, ...(delimiter === undefined ? {} : { delimiter }) };
   const separator = dialect.delimiter === "\t" ? "tabs" : JSON.stringify(dialect.delimiter);
-  const table: Table = {
+  const table = {
     name: file.name,
     hasHeader: header,
+    isRagged: false,
     advice: `cells are separated by ${separator}, and one that holds that or a line break needs quotes`,
     records: () => explained(file.name, readCsv(ctx.files, file, dialect)),
   };
@@ -61,113 +33,4 @@ export async function openCsv(
       encoding: file.encoding,
     }),
   };
-}
-
-async function openTable(ctx: Context, table: Table, context: RowContext) {
-  const layout = await readLayout(table);
-  const seen = { skipped: 0 };
-  requireKnownVariables(context.config, variableNames(layout.header));
-  const columns = () => {
-    layout.isFixed = true;
-    return layout.header.slice(0, layout.width);
-  };
-  return {
-    columns,
-    source: () => readRows(ctx, table, layout, context, seen),
-    found: () => ({ columns: columnNames(columns()), skipped: seen.skipped }),
-  };
-}
-
-async function readLayout({ name, hasHeader, records }: Table): Promise<Layout> {
-  const first = await firstFilled(records());
-  if (!first) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
-  const header = hasHeader ? first : columnNames(first.map(() => ""));
-  const named = header.findLastIndex((cell) => cell.trim() !== "") + 1;
-  const issues = headerIssues(header);
-  if (named > MOST_COLUMNS) issues.push(`it has ${named} columns; ${MOST_COLUMNS} is the most`);
-  if (issues.length > 0)
-    throw invalid(
-      issues.map((issue) => ({ path: "inputFile", message: `header of ${name}: ${issue}` })),
-    );
-  return { header: header.slice(0, MOST_COLUMNS), named, width: named, isFixed: false };
-}
-
-async function firstFilled(records: AsyncIterable<string[]>): Promise<string[] | undefined> {
-  for await (const record of records) if (!isBlank(record)) return record;
-  return undefined;
-}
-
-function isBlank(cells: readonly string[]): boolean {
-  return cells.every((cell) => cell.trim() === "");
-}
-
-function requireKnownVariables(config: BatchConfig, columns: string[]): void {
-  const issues = (["promptTemplate", "systemPrompt"] as const).flatMap((field) => {
-    const missing = parseTemplate(config[field] ?? "").names.filter(
-      (variable) => !columns.includes(variable),
-    );
-    return missing.length > 0
-      ? [{ path: `config.${field}`, message: unknownVariables(missing, columns) }]
-      : [];
-  });
-  if (issues.length > 0) throw invalid(issues);
-}
-
-/** The rows that are not blank, numbered from the one below the header; blank ones count. */
-async function* readRows(
-  { clock }: Context,
-  { hasHeader, advice, records }: Table,
-  layout: Layout,
-  context: RowContext,
-  seen: { skipped: number },
-): AsyncGenerator<PreparedRow> {
-  const readRow = createRowReader(layout.header);
-  const pause = createPauses(clock);
-  let isHeader = hasHeader;
-  let [row, skipped] = [0, 0];
-  for await (const record of records()) {
-    const isEmpty = isBlank(record);
-    if (isHeader) {
-      isHeader = isEmpty;
-      continue;
-    }
-    row++;
-    if (isEmpty) {
-      skipped++;
-      await pause();
-      continue;
-    }
-    const cells = fit(record, layout);
-    if (!cells) {
-      const message = `the row has ${record.length} cells, the header ${layout.header.length}; ${advice}`;
-      yield { row, value: null, issues: [{ field: "", message }] };
-      continue;
-    }
-    const { fields, variables, issues } = readRow(cells);
-    yield issues.length > 0
-      ? { row, value: null, issues }
-      : prepareFields(context, row, fields, variables, JSON.stringify(cells));
-  }
-  seen.skipped = skipped;
-}
-
-/**
- * The cells of a row, as many as there are columns, or `undefined` where that cannot be. Programs write
- * empty cells at the end of some rows and leave them out of others.
- */
-function fit(record: string[], layout: Layout): string[] | undefined {
-  const { header, named, width, isFixed } = layout;
-  if (record.length === width) return record;
-  if (record.length < named) return undefined;
-  const filled = record.findLastIndex((cell) => cell.trim() !== "") + 1;
-  if (filled > header.length) return undefined;
-  if (filled > width && isFixed)
-    throw new AppError(
-      "VALIDATION_ERROR",
-      "The input file changed while it was being read; try again",
-    );
-  layout.width = Math.max(width, filled);
-  const cells = record.slice(0, layout.width);
-  while (cells.length < layout.width) cells.push("");
-  return cells;
 }

@@ -4,7 +4,13 @@ import { join } from "node:path";
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
-import { explainWriting, removeLeftovers, writeWhole } from "../lib/write-whole.ts";
+import {
+  explainWriting,
+  removeLeftovers,
+  removeTemporary,
+  writeTemporary,
+  writeWhole,
+} from "../lib/write-whole.ts";
 import * as store from "../store/files.ts";
 import type { Caller } from "./caller.ts";
 import { roomFor, writeStored } from "./stored-bytes.ts";
@@ -14,6 +20,50 @@ import { writtenBy } from "./written-by.ts";
 const UPLOADS = ".uploads";
 const LONGEST_NAME = 255;
 const FILE_ID = /^file-[0-9a-z]{1,60}$/;
+
+/** A file that is at a URL, for as long as it is read. */
+export type FetchedFile = { path: string; remove(): Promise<void> };
+
+/** Fetches a file for a while; it counts as an upload would, and is not kept. Throws `RefusedTarget`. */
+export async function fetchFile(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  content: AsyncIterable<Uint8Array>,
+): Promise<FetchedFile> {
+  const room = await roomFor(ctx, caller.key);
+  let bytes = 0;
+  async function* measured(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of content) {
+      bytes += chunk.length;
+      if (bytes > room.bytes) throw room.refusal;
+      yield chunk;
+    }
+  }
+  const folder = join(ctx.config.filesDir, UPLOADS);
+  const path = await asStoring(async () => {
+    await ctx.files.makeFolder(folder);
+    const place = join(folder, newId(ctx, "file"));
+    return writeTemporary(ctx, place, writtenBy(ctx, "upload"), measured());
+  });
+  return { path, remove: () => removeTemporary(ctx, path) };
+}
+
+const NETWORK = new Set(["connect", "getaddrinfo", "recv", "tls"]);
+
+/** Explains what the file system refuses. */
+async function asStoring<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
+    // Errors of the network, where the content comes from, have a system call, too.
+    if (NETWORK.has(String(error.syscall))) throw error;
+    throw new AppError(
+      "SERVICE_UNAVAILABLE",
+      `The file cannot be stored: ${explainWriting(error)}`,
+    );
+  }
+}
 
 /** Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole. */
 export async function storeFile(
@@ -42,16 +92,10 @@ export async function storeFile(
       yield chunk;
     }
   }
-  try {
+  await asStoring(async () => {
     await ctx.files.makeFolder(folder);
     await writeWhole(ctx, join(folder, id), writtenBy(ctx, "upload"), measured());
-  } catch (error) {
-    if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
-    throw new AppError(
-      "SERVICE_UNAVAILABLE",
-      `The file cannot be stored: ${explainWriting(error)}`,
-    );
-  }
+  });
   const file = {
     id,
     name,

@@ -1,7 +1,7 @@
 import type { Context } from "../context.ts";
-import type { InputFound } from "../domain/input-found.ts";
 import { AppError, invalid } from "../errors.ts";
 import { findFileInside, PathError } from "../lib/paths.ts";
+import type { Caller } from "./caller.ts";
 import { openCsv } from "./csv-rows.ts";
 import { explainPath } from "./explain-path.ts";
 import { findUpload } from "./files.ts";
@@ -12,33 +12,63 @@ import {
   type OpenedText,
   openText,
 } from "./input-text.ts";
+import { fetchInput, isUrl } from "./input-url.ts";
 import { openJson } from "./json-rows.ts";
 import type { PreparedRow, RowContext, RowSource } from "./prepare-row.ts";
+import { openTyped, typedFormatOf } from "./typed-rows.ts";
 
 /**
- * Opens a CSV or JSON file, by the id of an upload or its path in the files folder, as the input of
- * a batch. Throws `FILE_NOT_FOUND`, or `VALIDATION_ERROR` where the path, the file, its header or a
+ * Opens a table (CSV, JSON, a workbook, Parquet) as the input of a batch, by the id of an upload, its path
+ * in the files folder, or its URL. Throws `FILE_NOT_FOUND`, or `VALIDATION_ERROR` where the path, the file, its header or a
  * template is wrong.
  */
 export async function openInputFile(
   ctx: Context,
+  caller: Pick<Caller, "key">,
   inputFile: string,
   rows: RowContext,
 ): Promise<BatchInput> {
-  const file = await requireFile(ctx, inputFile);
+  if (!isUrl(inputFile)) return openFile(ctx, await requireFile(ctx, inputFile), rows);
+  const { remove, ...file } = await fetchInput(ctx, caller, inputFile);
+  try {
+    return { ...(await openFile(ctx, file, rows)), close: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function openFile(ctx: Context, file: NamedFile, rows: RowContext): Promise<BatchInput> {
   const version = await versionOf(ctx, file);
   const input = await openKnown(ctx, file, rows);
   return { ...input, source: () => requireUnchanged(ctx, file, version, input.source()) };
 }
 
 async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promise<BatchInput> {
+  const typed = await typedFormatOf(ctx.files, file.path).catch((error: unknown) => {
+    throw explainReading(file.name, error);
+  });
+  if (typed) {
+    requireOptions(rows, file, typed === "xlsx" ? ["xlsx"] : []);
+    return openTyped(ctx, file, typed, rows);
+  }
   const text = await openText(ctx, file, rows.config.csv?.encoding);
   const format = formatOf(text);
+  requireOptions(rows, file, ["csv"]);
   if (format === "csv") return openCsv(ctx, text, rows);
   const { delimiter, header } = rows.config.csv ?? {};
   if (delimiter !== undefined || header !== undefined)
     throw invalid([{ path: "config.csv", message: `${file.name} is JSON and no CSV` }]);
   return openJson(ctx, text, format, rows);
+}
+
+const OPTIONS = { csv: "CSV or JSON", xlsx: "workbook" } as const;
+
+/** Options for another format are a mistake of whoever gives them. */
+function requireOptions({ config }: RowContext, { name }: NamedFile, known: string[]): void {
+  for (const [option, format] of Object.entries(OPTIONS))
+    if (option in config && !known.includes(option))
+      throw invalid([{ path: `config.${option}`, message: `${name} is no ${format}` }]);
 }
 
 async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> {
@@ -80,7 +110,7 @@ async function versionOf({ files }: Context, { path, name }: NamedFile): Promise
 }
 
 /** By the name of a CSV, or else by the first characters: JSON begins with a bracket, whatever it is called. */
-function formatOf({ name, start }: OpenedText): InputFound["format"] {
+function formatOf({ name, start }: OpenedText): "csv" | "json" | "jsonl" {
   if (/\.(csv|tsv|tab|txt)$/i.test(name)) return "csv";
   const text = start.trimStart();
   if (/^\[\s*[{\]]/.test(text)) return "json";

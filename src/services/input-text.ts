@@ -2,6 +2,7 @@ import type { Context } from "../context.ts";
 import type { InputFound } from "../domain/input-found.ts";
 import { invalid } from "../errors.ts";
 import { detectEncoding, SAMPLE_BYTES } from "../lib/encoding.ts";
+import { TableFileError } from "../lib/tables/table.ts";
 import { readTextStart, type TextFile, TextFileError } from "../lib/text-file.ts";
 import type { RowSource } from "./prepare-row.ts";
 
@@ -11,6 +12,8 @@ export type BatchInput = {
   columns: () => string[] | null;
   /** What was found in the file, once it has been read; null for inline tasks. */
   found: () => Omit<InputFound, "rows"> | null;
+  /** Called when nothing of it is needed any more. */
+  close?: () => Promise<void>;
 };
 
 /** A file, by the name that the client gave it, which is the one that errors say. */
@@ -45,7 +48,7 @@ export async function* explained<T>(name: string, items: AsyncIterable<T>): Asyn
 
 /** What is said of an error of a file that cannot be read. */
 export function explainReading(name: string, error: unknown): unknown {
-  if (error instanceof TextFileError)
+  if (error instanceof TextFileError || error instanceof TableFileError)
     return invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);
   if (error instanceof Error && "code" in error && error.code === "EACCES")
     return invalid([{ path: "inputFile", message: `${name} cannot be read (permission denied)` }]);

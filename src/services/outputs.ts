@@ -11,7 +11,7 @@ import { askForOutput, endOutput, findOutput, takeOutput } from "../store/output
 import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 import { formatOf } from "./output-path.ts";
-import { streamResults } from "./results.ts";
+import { requireRoomFor, streamResults } from "./results.ts";
 import { writtenBy } from "./written-by.ts";
 
 /**
@@ -43,6 +43,7 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
   const outputFile = batch.outputFile ?? "";
   const format = formatOf(outputFile) ?? "csv";
   try {
+    requireRoomFor(batch, { format });
     const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile);
     const by = writtenBy(ctx, `output ${batch.seq}`);
     if (isAgain)
@@ -59,10 +60,17 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
       "The output file {outputFile} of batch {batch} could not be written: {error}",
       { outputFile, batch: batch.id, error },
     );
-    if (!(error instanceof PathError) && !isOfFileSystem(error)) throw error;
-    const why = error instanceof PathError ? `it ${error.message}` : explainWriting(error);
+    const why = whyUnwritable(error);
+    if (why === undefined) throw error;
     return `${JSON.stringify(outputFile)} could not be written: ${why}`;
   }
+}
+
+/** `undefined` where it says nothing about the file. */
+function whyUnwritable(error: unknown): string | undefined {
+  if (error instanceof PathError) return `it ${error.message}`;
+  if (error instanceof AppError) return error.message;
+  return isOfFileSystem(error) ? explainWriting(error) : undefined;
 }
 
 function isOfFileSystem(error: unknown): boolean {

@@ -1,10 +1,20 @@
 import type { Context } from "../context.ts";
 import { isAnswerTooLarge } from "../db/refusal.ts";
-import { createInputWriter } from "../domain/input-rows.ts";
+import { columnNames } from "../domain/columns.ts";
+import { createInputWriter, inputTable } from "../domain/input-rows.ts";
 import { columnsOf, Output, type OutputColumn } from "../domain/output.ts";
-import { createResultWriter, type ResultFormat } from "../domain/result-format.ts";
+import {
+  createResultWriter,
+  type ResultCell,
+  type ResultFormat,
+  resultTable,
+  type ResultTable,
+} from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
+import { invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
+import { MOST_SHEET_COLUMNS } from "../lib/tables/xlsx-parts.ts";
+import { dateCellOf, type WorkbookCell, writeXlsx } from "../lib/tables/xlsx-writer.ts";
 import type { Batch } from "../store/batches.ts";
 import { listResults, type ResultPage, type ResultRow, sizesOfResults } from "../store/results.ts";
 import { readRows } from "../store/rows.ts";
@@ -19,9 +29,24 @@ export type ResultOptions = {
   bom: boolean;
 };
 
-/** In which format the rows of a batch's input are written. */
-export function inputFormat({ input }: Batch): ResultFormat {
+/** In which format results are written; rows of the input in one that keeps their types. */
+export function formatOfResults({ input }: Batch, format: ResultOptions["format"]): ResultFormat {
+  if (format !== "input") return format;
+  if (input?.format === "xlsx" || input?.format === "parquet") return "xlsx";
   return input?.format === "csv" ? "csv" : "jsonl";
+}
+
+/** Throws `VALIDATION_ERROR` where the results of a batch have no room in a format. */
+export function requireRoomFor(batch: Batch, { format }: Pick<ResultOptions, "format">): void {
+  if (formatOfResults(batch, format) !== "xlsx") return;
+  const { length } = tableOf(batch, format).header;
+  if (length > MOST_SHEET_COLUMNS)
+    throw invalid([
+      {
+        path: "format",
+        message: `the results have ${length} columns, and a sheet of XLSX ${MOST_SHEET_COLUMNS} at most; ask for csv`,
+      },
+    ]);
 }
 
 /** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
@@ -30,30 +55,64 @@ export const PAGE_ROWS = 200;
 const MOST_PAGE_BYTES = 4_000_000;
 
 /**
- * The tasks of a batch in input order with what came of them so far, in pieces of text. It reads
- * page by page as the reader takes them, so that a slow reader costs nothing but time.
+ * The tasks of a batch in input order with what came of them so far, in pieces. It reads page by page as
+ * the reader takes them, so that a slow reader costs nothing but time.
  */
 export async function* streamResults(
   ctx: Context,
   batch: Batch,
-  { format, status, safe, bom }: ResultOptions,
-): AsyncGenerator<string> {
+  { format: asked, status, safe, bom }: ResultOptions,
+): AsyncGenerator<string | Uint8Array> {
   const { columns, isDryRun } = batch;
+  const format = formatOfResults(batch, asked);
+  const pages = pagesOf(ctx, batch, status);
+  if (format === "xlsx") {
+    const { header, cells } = tableOf(batch, asked);
+    return yield* writeXlsx({ header, rows: workbookRows(batch, pages, cells) });
+  }
   const write =
-    format === "input"
-      ? createInputWriter(inputFormat(batch) === "csv" ? columns : null, { safe, bom })
+    asked === "input"
+      ? createInputWriter(format === "csv" ? columns : null, { safe, bom })
       : createResultWriter({ format, columns, answers: answerColumns(batch), isDryRun, safe, bom });
   yield write.head;
   let isFirst = true;
+  for await (const rows of pages) {
+    yield write.rows(rows, isFirst);
+    isFirst = false;
+  }
+  yield write.foot;
+}
+
+function tableOf(batch: Batch, format: ResultOptions["format"]): ResultTable {
+  if (format === "input") return inputTable(batch.columns ?? []);
+  return resultTable({ ...batch, answers: answerColumns(batch) });
+}
+
+/** The texts of columns with dates are dates again. */
+async function* workbookRows(
+  { columns, input }: Batch,
+  pages: AsyncIterable<ResultRow[]>,
+  cellsOf: (row: ResultRow) => ResultCell[],
+): AsyncGenerator<WorkbookCell[][]> {
+  const names = columnNames(columns ?? []);
+  const dates = new Set((input?.dates ?? []).map((name) => names.indexOf(name)));
+  const toCell = (cell: ResultCell, i: number) =>
+    typeof cell === "string" && dates.has(i) ? (dateCellOf(cell) ?? cell) : cell;
+  for await (const rows of pages) yield rows.map((row) => cellsOf(row).map(toCell));
+}
+
+async function* pagesOf(
+  ctx: Context,
+  batch: Batch,
+  status: TaskStatus | undefined,
+): AsyncGenerator<ResultRow[]> {
   for (let after = -1; ;) {
     const rows = await readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
     const last = rows.at(-1);
-    if (!last) break;
-    yield write.rows(rows, isFirst);
-    isFirst = false;
+    if (!last) return;
+    yield rows;
     after = last.position;
   }
-  yield write.foot;
 }
 
 function answerColumns({ config }: Batch): readonly OutputColumn[] {

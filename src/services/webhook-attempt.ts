@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import type { Attempt } from "../domain/webhook.ts";
-import { NO_ANSWER, RefusedTarget } from "../lib/guarded-post.ts";
+import { NO_ANSWER, RefusedTarget } from "../lib/guarded-target.ts";
 import { signWebhook } from "../lib/standard-webhook.ts";
 import type { Webhook } from "../store/webhooks.ts";
 

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
-import { readTarget, RefusedTarget } from "../lib/guarded-post.ts";
+import { HOW_TO_ALLOW } from "../lib/guarded-post.ts";
+import { readTarget, RefusedTarget } from "../lib/guarded-target.ts";
 import { newId } from "../lib/ids.ts";
 import { BadSecret, checkSecret, newSecret } from "../lib/standard-webhook.ts";
 import { deleteAlert } from "../store/alerts.ts";
@@ -143,7 +144,7 @@ export async function testWebhook(ctx: Context, webhookId: string): Promise<Deli
 
 function requireTarget(ctx: Context, url: string): void {
   try {
-    readTarget(url, ctx.config.webhookAllowedHosts);
+    readTarget(url, { allowedHosts: ctx.config.webhookAllowedHosts, howToAllow: HOW_TO_ALLOW });
   } catch (error) {
     if (!(error instanceof RefusedTarget)) throw error;
     throw invalid([{ path: "url", message: error.message }]);

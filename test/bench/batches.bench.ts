@@ -1,11 +1,20 @@
-import { createReadStream, createWriteStream, mkdirSync, readFileSync } from "node:fs";
+import { createReadStream, createWriteStream, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 import { parse } from "csv-parse";
 
-import { type BenchRunner, median, printTable, residentMb, round, startRunner } from "./support.ts";
+import {
+  type BenchRunner,
+  median,
+  peakMb,
+  printTable,
+  residentMb,
+  round,
+  startRunner,
+  time,
+} from "./support.ts";
 
 const ROWS = 1_000_000;
 
@@ -57,17 +66,6 @@ function* rows(): Generator<string> {
     yield Array.from({ length: 1000 }, (_, n) => `row-${i + n},Say hello to ${i + n},Paris\n`).join(
       "",
     );
-}
-
-async function time(work: () => Promise<unknown>): Promise<number> {
-  const begun = performance.now();
-  await work();
-  return (performance.now() - begun) / 1000;
-}
-
-function peakMb(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024;
 }
 
 async function download(runner: BenchRunner, format: string): Promise<void> {

@@ -14,6 +14,7 @@ import { benchMonitor } from "./monitor.bench.ts";
 import { benchPacing } from "./pacing.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchSchedules } from "./schedules.bench.ts";
+import { benchSheets } from "./sheets.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
 import { benchStalls } from "./stalls.bench.ts";
@@ -32,6 +33,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   limits: benchLimits,
   metrics: benchMetrics,
   batches: benchBatches,
+  sheets: benchSheets,
   fairness: benchFairness,
   sse: benchSse,
   monitor: benchMonitor,

@@ -38,6 +38,19 @@ export function round(value: number, digits = 0): number {
   return Number(value.toFixed(digits));
 }
 
+/** Seconds that some work takes. */
+export async function time(work: () => Promise<unknown>): Promise<number> {
+  const begun = performance.now();
+  await work();
+  return (performance.now() - begun) / 1000;
+}
+
+/** The most memory that a process had until now. */
+export function peakMb(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024;
+}
+
 /** A script of this folder in a process of its own, ready when it prints `ready <url>`. */
 export function startScript(file: string, env: Record<string, string> = {}) {
   return startCommand([process.execPath, join(import.meta.dir, file)], { env });

@@ -4,7 +4,8 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { postGuarded, readTarget, RefusedTarget } from "../../src/lib/guarded-post.ts";
+import { postGuarded } from "../../src/lib/guarded-post.ts";
+import { readTarget as read, RefusedTarget } from "../../src/lib/guarded-target.ts";
 import { isPublicAddress } from "../../src/lib/public-address.ts";
 import { startReceiver } from "../support/receiver.ts";
 
@@ -15,6 +16,9 @@ const OPTIONS = {
   allowedHosts: [] as string[],
   clock: createSystemClock(),
 };
+
+const readTarget = (url: string, allowedHosts: string[]) =>
+  read(url, { allowedHosts, howToAllow: "" });
 
 describe("an address", () => {
   test("that is not of the public internet is known in every spelling", () => {

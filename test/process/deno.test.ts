@@ -1,10 +1,13 @@
 import { expect, test } from "bun:test";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
+import { row, workbookOf } from "../support/workbook.ts";
 
 /** Set by CI; a developer who has Deno on the PATH runs these, too. */
 const deno = process.env["DENO"] ?? Bun.which("deno");
@@ -28,6 +31,20 @@ test.if(deno !== null)(
     await until(() => receiver.types().includes("batch.completed") || undefined);
     await stream.until("batch.completed");
     await stream.ended();
+    const content = await workbookOf(
+      row(1, "prompt", "n") + row(2, "p", { xml: "<c><v>1</v></c>" }),
+    );
+    mkdirSync(join(folder.path, "files"), { recursive: true });
+    writeFileSync(join(folder.path, "files", "w.xlsx"), content);
+    copyFileSync("test/support/types.parquet", join(folder.path, "files", "t.parquet"));
+    for (const inputFile of ["w.xlsx", "t.parquet"]) {
+      const config = { promptTemplate: "hi" };
+      expect((await onDeno.post("/batches", { id: inputFile, inputFile, config })).status).toBe(
+        201,
+      );
+      const results = await onDeno.get(`/batches/${inputFile}/results?format=xlsx`);
+      expect([results.status, results.text.slice(0, 2)]).toEqual([200, "PK"]);
+    }
     await onDeno.post("/batches", { id: "later", tasks });
     expect(await onDeno.kill("SIGTERM")).toBe(0);
 

@@ -87,7 +87,13 @@ export function startNode(options: NodeOptions): Node {
       startThread: threads.start,
       startTokenThread: createTokenThreads(clock),
       startCheckThread: createCheckThreads(clock),
+      startTableThread: () => {
+        throw new Error("The simulation has no workbooks");
+      },
       postWebhook: receivers.postFrom({ clock }),
+      getInput: () => {
+        throw new Error("The simulation has no inputs at URLs");
+      },
       resolveHost: async () => ["192.0.2.1"],
     },
     {

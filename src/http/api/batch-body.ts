@@ -29,6 +29,10 @@ const Input = z
       description:
         "As templates and JSON results name them: a column without a name is `column_3`, a second `city` is `city_2`",
     }),
+    sheet: z.string().optional().openapi({ description: "Of a workbook: the sheet that was read" }),
+    dates: z.array(z.string()).optional().openapi({
+      description: "Of a workbook or Parquet: the columns that hold dates",
+    }),
     rows: z.number().int(),
     skipped: z.number().int().openapi({
       description: "Rows that are blank or hold only delimiters; they are no tasks",

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
-import { RESULT_FORMATS } from "../../domain/result-format.ts";
+import { COMPARISON_FORMATS } from "../../domain/compare-format.ts";
 import { getBatch } from "../../services/batches.ts";
 import { prepareComparison } from "../../services/compare.ts";
 import { CONTENT_TYPES, downloads, sendDownload } from "../download.ts";
@@ -30,7 +30,7 @@ const compare = route({
       right: BatchId,
       by: z.enum(["position", "id"]).default("position"),
       differing: flag("Leave out rows whose answers are equal"),
-      format: z.enum(RESULT_FORMATS).default("csv"),
+      format: z.enum(COMPARISON_FORMATS).default("csv"),
       safe: flag("Neutralise cells that a spreadsheet would run as formulas"),
       bom: flag("Begin a CSV with a byte order mark, by which Excel knows that it is UTF-8"),
     }),

@@ -5,7 +5,12 @@ import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-in
 import { Description, FilePath, Name, textOf } from "../../domain/text.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
-import { inputFormat, resultsTag, streamResults } from "../../services/results.ts";
+import {
+  formatOfResults,
+  requireRoomFor,
+  resultsTag,
+  streamResults,
+} from "../../services/results.ts";
 import { tasksOf } from "../../store/stock.ts";
 import { CONTENT_TYPES, downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
@@ -52,7 +57,9 @@ const BatchCreation = z
     description: Description.optional(),
     tasks: z.array(TaskInput).min(1).max(MAX_INLINE_TASKS).optional(),
     inputFile: FilePath.optional().openapi({
-      description: "A CSV in the files folder: a path relative to it, or an absolute one below it",
+      description:
+        "The id of an upload, a file in the files folder (a path relative to it, or an absolute one below it), or an " +
+        "`https://` URL, of which nothing is kept but the address without its query",
     }),
     outputFile: FilePath.optional(),
     metadata: z.record(z.string(), z.unknown()).optional(),
@@ -75,7 +82,7 @@ const create = route({
   tags: ["batches"],
   summary: "Create a batch",
   description:
-    "From `tasks`, or from a table (`inputFile`: CSV, JSONL, or a JSON array of objects) whose columns `id, prompt, messages, model, temperature, " +
+    "From `tasks`, or from a table (`inputFile`: CSV, XLSX, Parquet, JSONL, or a JSON array of objects) whose columns `id, prompt, messages, model, temperature, " +
     "maxTokens, metadata, batch_id, corr_id, idempotency_key` mean what they say; all others are " +
     "variables for `{{column}}` in `config.promptTemplate` and `config.systemPrompt`. A batch is " +
     "created whole or not at all.",
@@ -148,8 +155,10 @@ const results = route({
     "While the batch runs, too. The CSV has the columns of the input and then `status, result, error, " +
     "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id, finish_reason, model, cached, " +
     "tool_calls, refusal`; with `config.output` a column for each property of the answer stands before those, as `a.b` where it " +
-    "is nested and `answer_…` where its name is taken. JSON has the object as `parsed`. `format=input` gives the rows of the input alone, to be sent again, for instance " +
-    "with `status=failed`: a CSV of a table, JSONL of other inputs. Their ids and idempotency keys, which " +
+    "is nested and `answer_…` where its name is taken. JSON has the object as `parsed`. An XLSX has what the CSV has, where cells keep the types that they have in a workbook, Parquet or " +
+    "JSON (rows that a sheet has no room for are in further ones, and a text of more than 32,767 characters is cut " +
+    "and says so). `format=input` gives the rows of the input alone, to be sent again, for instance " +
+    "with `status=failed`: a CSV of a CSV, XLSX of a workbook or Parquet, JSONL of other inputs. Their ids and idempotency keys, which " +
     "are taken, are in `original_id` and `original_idempotency_key`.",
   ...needs("read"),
   request: {
@@ -164,6 +173,9 @@ const results = route({
   responses: {
     ...downloads("The results, streamed", {
       "text/csv": { schema: z.string() },
+      "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
+        schema: z.string().openapi({ format: "binary" }),
+      },
       "application/jsonl": { schema: z.string() },
       "application/json": { schema: z.array(FreeObject) },
     }),
@@ -224,12 +236,16 @@ export const batchRoutes = createRouter()
   .openapi(results, async (c) => {
     const options = c.req.valid("query");
     const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
-    const format = options.format === "input" ? inputFormat(batch) : options.format;
+    requireRoomFor(batch, options);
+    const format = formatOfResults(batch, options.format);
     const part = options.format === "input" ? "-input" : "";
     return sendDownload(c, {
       name: `${batch.id.replaceAll(":", "_")}${part}.${format}`,
       type: CONTENT_TYPES[format],
       tag: resultsTag(batch, options),
-      content: { read: () => toBytes(streamResults(c.var.ctx, batch, options)) },
+      content: {
+        read: () => toBytes(streamResults(c.var.ctx, batch, options)),
+        isPacked: format === "xlsx",
+      },
     });
   });

@@ -34,7 +34,7 @@ const upload = route({
   tags: ["files"],
   summary: "Upload a file",
   description:
-    "A CSV or JSONL file as the part `file` of a form, up to MAX_FILE_BYTES. Its id can be the " +
+    "A table (CSV, XLSX, Parquet, JSON, JSONL) as the part `file` of a form, up to MAX_FILE_BYTES. Its id can be the " +
     "`inputFile` of any number of batches.",
   ...needs("write"),
   request: {

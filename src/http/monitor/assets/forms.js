@@ -81,7 +81,11 @@ export function newTask(defaultModel, done) {
 }
 
 export function newBatch(defaultModel, done) {
-  const file = el("input", { type: "file", required: true, accept: ".csv,.jsonl" });
+  const file = el("input", {
+    type: "file",
+    required: true,
+    accept: ".csv,.tsv,.xlsx,.parquet,.jsonl,.json",
+  });
   const columns = el(
     "p",
     { class: "hint" },

@@ -1,0 +1,9 @@
+import { readParquet } from "./parquet.ts";
+import type { TableRows, TableSource } from "./table.ts";
+import { readXlsx } from "./xlsx.ts";
+
+/** The rows of a table in a file that is no text. */
+export function readTable({ path, format, options }: TableSource): TableRows {
+  return (onFound) =>
+    format === "xlsx" ? readXlsx(path, options, onFound) : readParquet(path, onFound);
+}

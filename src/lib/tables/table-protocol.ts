@@ -1,0 +1,16 @@
+import type { Cell, TableFound, TableSource } from "./table.ts";
+
+/** To the thread that reads tables, one table at a time. */
+export type ToTableThread =
+  | { kind: "open"; source: TableSource }
+  /** The next rows; each is answered once. */
+  | { kind: "next" }
+  /** Read no further. */
+  | { kind: "close" };
+
+export type FromTableThread =
+  | { kind: "rows"; rows: Cell[][] }
+  | { kind: "end"; found: TableFound }
+  /** `isRefusal`: of the file; anything else is an error of the system or a bug. */
+  | { kind: "failed"; message: string; isRefusal: boolean; code: string | undefined }
+  | { kind: "closed" };

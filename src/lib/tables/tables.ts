@@ -1,0 +1,148 @@
+import type { Cancel, Clock } from "../clock.ts";
+import { createFifo } from "../fifo.ts";
+import type { StartThread, Thread } from "../thread.ts";
+import type { FromTableThread, ToTableThread } from "./table-protocol.ts";
+import { type Cell, TableFileError, type TableFound, type TableSource } from "./table.ts";
+
+/** Tables that are read at a time; others wait. Each may take some hundred megabytes. */
+const MOST_THREADS = 2;
+/** Longer no thread may take for the next rows; one that is stuck is ended, and its file refused. */
+const STEP_MS = 120_000;
+/** A thread that nobody needs is kept for so long, for the second reading of the same file. */
+const IDLE_MS = 5000;
+
+/** Reads tables that are no text, in threads of their own. */
+export type Tables = {
+  /**
+   * The rows of a table, and what was found once all were read. Reading goes as fast as the rows are
+   * taken. Throws `TableFileError` where the file is not the table that it should be.
+   */
+  read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[]>;
+  /** Ends the threads. */
+  stop(): void;
+};
+
+type Reader = {
+  ask(message: ToTableThread): Promise<FromTableThread>;
+  tell(message: ToTableThread): void;
+  end(): void;
+};
+
+/*
+ * A thread reads one table at a time. Free: it takes the next reading that waits, or is ended after a
+ * while. Busy: it answers each question; when the reading ends, by itself or because nobody wants more,
+ * it is free again. After a death, a failure or a step that takes too long it is ended, and the reading fails.
+ */
+export function createTables({
+  clock,
+  startThread,
+}: {
+  clock: Pick<Clock, "setTimeout">;
+  startThread: StartThread;
+}): Tables {
+  const free: { reader: Reader; cancel: Cancel }[] = [];
+  const busy = new Set<Reader>();
+  const waiting = createFifo<() => void>();
+  let taken = 0;
+
+  async function take(): Promise<Reader> {
+    // Whoever gives a place back hands it to the next that waits.
+    if (taken >= MOST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
+    else taken++;
+    const idle = free.pop();
+    idle?.cancel();
+    const reader = idle?.reader ?? startReader(clock, startThread);
+    busy.add(reader);
+    return reader;
+  }
+
+  function release(reader: Reader, isUsable: boolean): void {
+    busy.delete(reader);
+    if (isUsable) {
+      const cancel = clock.setTimeout(() => {
+        free.splice(
+          free.findIndex((one) => one.reader === reader),
+          1,
+        );
+        reader.end();
+      }, IDLE_MS);
+      free.push({ reader, cancel });
+    } else reader.end();
+    const next = waiting.shift();
+    if (next) next();
+    else taken--;
+  }
+
+  return {
+    async *read(source, onEnd) {
+      const reader = await take();
+      let isUsable = false;
+      try {
+        reader.tell({ kind: "open", source });
+        for (;;) {
+          const answer = await reader.ask({ kind: "next" });
+          if (answer.kind === "rows") yield* answer.rows;
+          else if (answer.kind === "failed") throw failureOf(answer);
+          else {
+            if (answer.kind === "end") onEnd(answer.found);
+            break;
+          }
+        }
+      } finally {
+        isUsable = await reader.ask({ kind: "close" }).then(
+          () => true,
+          () => false,
+        );
+        release(reader, isUsable);
+      }
+    },
+    stop() {
+      for (const { reader, cancel } of free) {
+        cancel();
+        reader.end();
+      }
+      for (const reader of busy) reader.end();
+      free.length = 0;
+    },
+  };
+}
+
+function failureOf({ message, isRefusal, code }: FromTableThread & { kind: "failed" }): Error {
+  if (isRefusal) return new TableFileError(message);
+  const error = new Error(message);
+  return code === undefined ? error : Object.assign(error, { code });
+}
+
+function startReader(clock: Pick<Clock, "setTimeout">, startThread: StartThread): Reader {
+  let asked: PromiseWithResolvers<FromTableThread> | undefined;
+  let dead: Error | undefined;
+  const die = (error: Error) => {
+    dead ??= error;
+    asked?.reject(dead);
+  };
+  const thread: Thread<ToTableThread> = startThread<ToTableThread, FromTableThread>({
+    onMessage: (message) => asked?.resolve(message),
+    onDeath: (why) => die(new Error(`The thread that reads tables died: ${why}`)),
+  });
+  return {
+    tell: (message) => thread.post(message),
+    async ask(message) {
+      if (dead) throw dead;
+      const question = (asked = Promise.withResolvers<FromTableThread>());
+      const cancel = clock.setTimeout(
+        () => die(new TableFileError(`takes too long to read (${STEP_MS / 1000} s for some rows)`)),
+        STEP_MS,
+      );
+      thread.post(message);
+      try {
+        return await question.promise;
+      } finally {
+        cancel();
+      }
+    },
+    end() {
+      thread.end();
+      die(new Error("The thread that reads tables was ended"));
+    },
+  };
+}

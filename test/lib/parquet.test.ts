@@ -1,0 +1,113 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { AsyncBuffer, FileMetaData } from "hyparquet";
+
+import { requireBoundedPages } from "../../src/lib/tables/parquet-limits.ts";
+import { readTable } from "../../src/lib/tables/read-table.ts";
+import type { Cell, TableFound } from "../../src/lib/tables/table.ts";
+
+/** Written by pyarrow 26, with zstd. */
+const FILE = "test/support/types.parquet";
+
+async function read(path: string) {
+  const rows: Cell[][] = [];
+  let found: TableFound | undefined;
+  for await (const some of readTable({ path, format: "parquet", options: {} })((all) => {
+    found = all;
+  }))
+    rows.push(...some);
+  return { rows, found };
+}
+
+test("every type of a Parquet file has a cell", async () => {
+  const { rows, found } = await read(FILE);
+  expect(rows[0]?.join()).toBe("id,big,price,ok,day,at,utc,time,sum,tags,pair");
+  expect(rows.slice(1)).toEqual([
+    [
+      "007",
+      "9007199254740993",
+      1.5,
+      true,
+      "2026-11-27",
+      "2026-11-27T14:30:00.123456",
+      "2026-11-27T14:30:00Z",
+      "14:30:00",
+      12.34,
+      '["a","b"]',
+      '{"x":1,"y":"z"}',
+    ],
+    ["b", 1, "", false, "1969-12-31", "1960-01-01T00:00:00", "", "", "", "[]", ""],
+    Array.from({ length: 11 }, () => ""),
+  ]);
+  expect(found).toEqual({ sheet: null, dates: [4, 5, 6] });
+});
+
+test("a file that is cut off, or any other, is refused", async () => {
+  const whole = readFileSync(FILE);
+  const broken = Buffer.from(whole);
+  broken.fill(0xff, 100, 600);
+  const claims = Buffer.from(whole);
+  claims.writeUInt32LE(0xffff_fff0, claims.length - 8);
+  const folder = mkdtempSync(join(tmpdir(), "parquet-"));
+  for (const [i, bytes] of [
+    whole.subarray(0, 500),
+    broken,
+    claims,
+    Buffer.from("PAR1"),
+  ].entries()) {
+    const path = join(folder, `${i}.parquet`);
+    writeFileSync(path, bytes);
+    await expect(read(path)).rejects.toThrow(/is no Parquet file that can be read|is damaged/);
+  }
+  rmSync(folder, { recursive: true });
+});
+
+/** A number as Thrift's compact protocol has it. */
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value * 2;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
+  return [...bytes, rest];
+}
+
+test("a page that claims two billion values is refused before there is room made for them", async () => {
+  const page = (values: number, bytes: number) => [
+    0x15,
+    0,
+    0x15,
+    ...varint(bytes),
+    0x15,
+    0,
+    0x2c,
+    0x15,
+    ...varint(values),
+    0x15,
+    0,
+    0x15,
+    6,
+    0x15,
+    6,
+    0,
+    0,
+  ];
+  const check = (head: number[]) => {
+    const bytes = new Uint8Array(head);
+    const file: AsyncBuffer = {
+      byteLength: bytes.length,
+      slice: (start, end) => bytes.slice(start, end).buffer,
+    };
+    const group = {
+      columns: [
+        { meta_data: { data_page_offset: 0n, total_compressed_size: BigInt(bytes.length) } },
+      ],
+    } as unknown as FileMetaData["row_groups"][number];
+    return requireBoundedPages(file, group, "row group 1");
+  };
+  await check(page(1000, 8000));
+  const tooMuch = /has more than .* unpacked in row group 1/;
+  await expect(check(page(2_000_000_000, 8000))).rejects.toThrow(tooMuch);
+  await expect(check(page(10, 2_000_000_000))).rejects.toThrow(tooMuch);
+});

@@ -1,0 +1,116 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import fc from "fast-check";
+
+import { readTable } from "../../src/lib/tables/read-table.ts";
+import type { Cell } from "../../src/lib/tables/table.ts";
+import { dateCellOf, type WorkbookCell, writeXlsx } from "../../src/lib/tables/xlsx-writer.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "round-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
+async function* only<T>(items: T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+async function written(header: string[], rows: WorkbookCell[][], mostRows?: number) {
+  const chunks: Uint8Array[] = [];
+  const table = { header, rows: only([rows]), ...(mostRows === undefined ? {} : { mostRows }) };
+  for await (const chunk of writeXlsx(table)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+async function readBack(bytes: Uint8Array, sheet?: string) {
+  const path = join(folder, "a.xlsx");
+  writeFileSync(path, bytes);
+  const rows: Cell[][] = [];
+  const source = { path, format: "xlsx" as const, options: { sheet } };
+  for await (const some of readTable(source)(() => {})) rows.push(...some);
+  return rows;
+}
+
+const text = fc.oneof(
+  fc.string({ unit: "binary", maxLength: 40 }),
+  fc.constantFrom(
+    "=1+1",
+    "+1",
+    "-1",
+    "@a",
+    "007",
+    "_x0041_",
+    "_x005F_",
+    "]]>",
+    "<a>&amp;",
+    "\r\n",
+    "\t",
+    "\0\uFFFE",
+    "true",
+    "1e5",
+  ),
+);
+const cell: fc.Arbitrary<Cell> = fc.oneof(
+  text,
+  fc.boolean(),
+  fc.integer(),
+  fc
+    .double({ noNaN: true, noDefaultInfinity: true, min: -1e14, max: 1e14 })
+    .map((n) => (Math.abs(n) < 1e-5 ? 0 : n)),
+);
+
+test("whatever is written to a workbook is read from it", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.array(cell, { minLength: 1, maxLength: 5 }), { maxLength: 8 }),
+      async (rows) => {
+        const header = ["a", "b", "c", "d", "e"];
+        const trimmed = (row: Cell[]) => row.slice(0, row.findLastIndex((one) => one !== "") + 1);
+        const all = rows.map(trimmed);
+        while (all.at(-1)?.length === 0) all.pop();
+        expect(await readBack(await written(header, rows))).toEqual([header, ...all]);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test("dates are read as they were, and what no workbook can say stays a text", async () => {
+  const at = fc.date({
+    min: new Date("1900-03-01T00:00:00Z"),
+    max: new Date("9999-12-31T00:00:00Z"),
+    noInvalidDate: true,
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(at, { minLength: 1, maxLength: 20 }), async (dates) => {
+      const texts = dates.map((date) => date.toISOString().replace(/(T00:00:00)?(\.000)?Z$/, ""));
+      const cells = texts.map((one) => dateCellOf(one) ?? "none");
+      expect(
+        await readBack(
+          await written(
+            ["d"],
+            cells.map((one) => [one]),
+          ),
+        ),
+      ).toEqual([["d"], ...texts.map((one) => [one])]);
+    }),
+    { numRuns: 30 },
+  );
+  for (const one of ["1899-12-31", "2026-13-01", "2026-02-03Z", "12:00:00"])
+    expect(dateCellOf(one)).toBeUndefined();
+});
+
+test("rows that a sheet has no room for are in the next, and the same table is the same bytes", async () => {
+  const rows = Array.from({ length: 5 }, (_, i) => [i]);
+  const bytes = await written(["n"], rows, 3);
+  expect(await readBack(bytes)).toEqual([["n"], [0], [1]]);
+  expect(await readBack(bytes, "Results 2")).toEqual([["n"], [2], [3]]);
+  expect(await readBack(bytes, "Results 3")).toEqual([["n"], [4]]);
+  expect(await written(["n"], rows, 3)).toEqual(bytes);
+  expect(await readBack(await written(["n"], [[1e15 + 1], [Number.POSITIVE_INFINITY]]))).toEqual([
+    ["n"],
+    ["1000000000000001"],
+    ["Infinity"],
+  ]);
+});
