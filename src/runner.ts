@@ -12,6 +12,7 @@ import { asGet } from "./http/head.ts";
 import { createSystemClock } from "./lib/clock.ts";
 import { FOLDER_MODE, systemFiles } from "./lib/file-system.ts";
 import { postGuarded, resolveHost } from "./lib/guarded-post.ts";
+import { newId } from "./lib/ids.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
 import { StartError } from "./lib/start-error.ts";
@@ -78,6 +79,9 @@ export async function createRunner(
   const database = await openDatabase(config.databaseUrl, given.clock, {
     authToken: config.databaseAuthToken,
     startReader: startReader ?? undefined,
+    leaseMs: config.leaseMs,
+    waitMs: config.databaseWaitMs,
+    holder: newId(given, "node"),
   });
   const world = { chunks: database.isExclusive ? CHUNKS : SERVER_CHUNKS, ...given };
   const tracing =

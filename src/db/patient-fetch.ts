@@ -11,9 +11,16 @@ export function patientFetch(clock: Pick<Clock, "setTimeout">, ms: number) {
       const response = await fetch(input, { ...init, signal: giveUp.signal });
       return new Response(await response.arrayBuffer(), response);
     } catch (error) {
-      throw new Unreachable(giveUp.signal.aborted ? late : "no connection", { cause: error });
+      const why = giveUp.signal.aborted ? late : `no connection (${codeOf(error)})`;
+      throw new Unreachable(why, { cause: error });
     } finally {
       cancel();
     }
   };
+}
+
+/** What the runtime calls it, such as `ConnectionRefused`. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error && typeof error.code === "string" ? error.code : error.message;
 }

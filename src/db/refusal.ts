@@ -58,6 +58,12 @@ const TROUBLES: [RegExp, string][] = [
   [/^SQLITE_/, "The database cannot be read or written"],
 ];
 
+/** A server lets nobody in with what it was given. */
+export function isRefusedEntry(error: unknown): boolean {
+  const status = httpStatusOf(error);
+  return status === 401 || status === 403;
+}
+
 /** Its answer was more than a server sends at a time; nothing took effect. */
 export function isAnswerTooLarge(error: unknown): boolean {
   return driverError(error)?.code === "RESPONSE_TOO_LARGE";

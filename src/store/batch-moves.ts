@@ -1,10 +1,10 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement, Unit } from "../db/unit.ts";
 import { type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
-import { DATABASE_NOW } from "./nodes.ts";
 import { moveSingles } from "./queue.ts";
 import { nextRun } from "./timeline.ts";
 import { ALWAYS, both, hasRow, type Which } from "./which.ts";

@@ -1,3 +1,4 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { InputFound } from "../domain/input-found.ts";
@@ -6,7 +7,6 @@ import { insertEvent } from "./events.ts";
 import { laneOfTask } from "./flex.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import { forEachMark } from "./marks.ts";
-import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
 import { laneOfSingle } from "./room.ts";
 import { overValues } from "./values.ts";

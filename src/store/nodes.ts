@@ -1,10 +1,8 @@
 import type { Client } from "@libsql/client";
 
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { readRows } from "./rows.ts";
-
-/** The database's clock in Unix ms: the nodes of a fleet need not agree on the time. */
-export const DATABASE_NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 /** Adds a node; its row says its number, which no other node ever had. */
 export const addNode: Statement<{ seq: number }> = {

@@ -13,8 +13,8 @@ import {
 
 import { openDatabase } from "../../src/db/client.ts";
 import { createLocalClient } from "../../src/db/local-client.ts";
+import { DATABASE_NOW } from "../../src/db/now.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { DATABASE_NOW } from "../../src/store/nodes.ts";
 import type { NodeClock } from "./node-clock.ts";
 import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
