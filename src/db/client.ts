@@ -12,6 +12,7 @@ import { withoutSecrets } from "../lib/urls.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
+import { createOutage } from "./outage.ts";
 import { whenReachable } from "./patience.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
 import { createServerClient, deadlineUnder } from "./server.ts";
@@ -84,9 +85,10 @@ async function openServer(
   { authToken, leaseMs = 15_000, waitMs = 0, holder = "" }: OpenOptions,
 ): Promise<Database> {
   const server = { url, authToken, clock };
-  const client = createServerClient({ ...server, deadlineMs: deadlineUnder(leaseMs) });
-  const slowClient = createServerClient({ ...server, deadlineMs: MIGRATION_MS });
   const where = withoutSecrets(url);
+  const outage = createOutage(where, clock);
+  const client = createServerClient({ ...server, deadlineMs: deadlineUnder(leaseMs), outage });
+  const slowClient = createServerClient({ ...server, deadlineMs: MIGRATION_MS });
   try {
     await whenReachable(
       { clock, where, waitMs, explain: (error) => reasonFor(error, where, [url, authToken]) },
@@ -98,6 +100,7 @@ async function openServer(
   } finally {
     slowClient.close();
   }
+  outage.begin();
   const db = drizzle({ client, casing: "snake_case" });
   const { stop, ...pool } = readsInPlace({ client, db });
   const writer = createWriter(client, clock);

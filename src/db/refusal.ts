@@ -1,5 +1,7 @@
 import { LibsqlError } from "@libsql/client";
 
+import { ToldError } from "../lib/told-error.ts";
+
 /**
  * What became of statements that met an error of the database.
  *
@@ -18,7 +20,7 @@ export class NotStorable extends TypeError {
 }
 
 /** A server could not be reached, or did not answer in time. */
-export class Unreachable extends Error {
+export class Unreachable extends ToldError {
   override readonly name = "Unreachable";
 }
 

@@ -1,6 +1,7 @@
 import { type Client, createClient } from "@libsql/client";
 
 import type { Clock } from "../lib/clock.ts";
+import type { Outage } from "./outage.ts";
 import { patientFetch } from "./patient-fetch.ts";
 
 export type ServerOptions = {
@@ -9,6 +10,7 @@ export type ServerOptions = {
   clock: Pick<Clock, "setTimeout">;
   /** What has not been answered by then has failed, and may take effect all the same. */
   deadlineMs: number;
+  outage?: Outage | undefined;
 };
 
 /** Nobody waits longer for a server, however long the lease. */
@@ -26,10 +28,11 @@ export function deadlineUnder(leaseMs: number): number {
  * A client of a libSQL server. It speaks HTTP whatever the URL says, since nothing limits how long an
  * answer takes that comes over a WebSocket; servers that have the one have the other at the same address.
  */
-export function createServerClient({ url, authToken, clock, deadlineMs }: ServerOptions): Client {
+export function createServerClient(options: ServerOptions): Client {
+  const { url, authToken, clock, deadlineMs, outage } = options;
   return createClient({
     url: url.replace(/^ws(s?):/, "http$1:"),
-    fetch: patientFetch(clock, deadlineMs),
+    fetch: patientFetch({ clock, ms: deadlineMs, outage }),
     ...(authToken === undefined ? {} : { authToken }),
   });
 }
