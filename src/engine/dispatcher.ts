@@ -21,6 +21,7 @@ import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { createLinger } from "./linger.ts";
+import { createLostWatch } from "./lost.ts";
 import { meterTurn } from "./meter.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
@@ -54,15 +55,19 @@ export type Dispatcher = {
 export type DispatcherOptions = {
   /** The number of this process, once it is started. */
   owner: () => number;
+  /** Whether others take this process for alive. */
+  isAlive: () => boolean;
   run: (calls: Call[]) => void;
+  /** Ends the calls of tasks that nobody wants any more. */
+  abort: (tasks: number[]) => void;
   /** What came of calls, those that nobody waits for any more included. */
   onCalled: (calls: Called[]) => void;
   /** A provider whose calls failed did not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
 };
 
-/** Backstop for lost hints, and on a shared database the way to hear of others' work. */
-const SYNC_MS = { exclusive: 2000, shared: 300 };
+/** Backstop for lost hints. */
+const SYNC_MS = 2000;
 /** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
 const LOOK_PAUSE = { times: 5, mostMs: 250 };
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
@@ -109,6 +114,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   });
   const claiming = createClaiming(ctx, {
     owner: options.owner,
+    isAlive: options.isAlive,
     texts,
     known: inFlight.claims,
     onClaimed: noteClaimed,
@@ -126,9 +132,20 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     complaint: "The queue could not be read",
     clock: ctx.clock,
     work: sync,
-    backstopMs: ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
+    backstopMs: SYNC_MS,
     pauseMs: () => Math.min(LOOK_PAUSE.mostMs, lookMs * LOOK_PAUSE.times),
     ...RETRY,
+  });
+  const lost = createLostWatch(ctx, {
+    owner: options.owner,
+    known: inFlight.claims,
+    onLost(claims) {
+      // A task that this process has claimed again since keeps its call.
+      const pointless = claims.filter(({ task, claim }) => inFlight.isNewest(task, claim));
+      const tasks = pointless.map(({ task }) => task);
+      options.abort(tasks);
+      take(reuse.abandon(tasks));
+    },
   });
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
@@ -157,7 +174,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       errors.push(error);
       return [];
     };
-    const claims = isDraining ? [] : await planClaims(ctx.clock.steady()).catch(note);
+    const claims =
+      isDraining || !options.isAlive() ? [] : await planClaims(ctx.clock.steady()).catch(note);
     const outcomes = reported;
     reported = [];
     // Written in the same round, so that one commit has both, unless the database refuses one of them.
@@ -264,6 +282,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       isDraining = false;
       turns.start();
       looks.start();
+      lost.start();
       unsubscribe.push(
         signals.on("queued", ({ lane, model }) => {
           book.add(lane, model);
@@ -271,13 +290,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
         }),
         signals.on("batch", () => looks.nudge()),
         signals.on("abandoned", ({ tasks }) => take(reuse.abandon(tasks))),
+        signals.on("lost", () => lost.nudge()),
       );
       await looks.look();
     },
     async drain() {
       isDraining = true;
       for (const stop of unsubscribe) stop();
-      await looks.stop();
+      await Promise.all([looks.stop(), lost.stop()]);
       // The turn at hand may still claim.
       await turns.look();
       while (!isSettled()) await new Promise<void>((resolve) => (onTurn = resolve));

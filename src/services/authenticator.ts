@@ -29,7 +29,9 @@ export function createAuthenticator(ctx: Context): Authenticator {
   const known = new Map<string, { caller: Caller; until: number }>();
   // Others stay known: from an address that tried too many wrong keys, only known ones are let in.
   ctx.signals.on("keys", ({ key }) => {
-    for (const [hash, { caller }] of known) if (caller.key === key) known.delete(hash);
+    for (const [hash, one] of known)
+      if (key === null) one.until = -Infinity;
+      else if (one.caller.key === key) known.delete(hash);
   });
   return {
     readToken: (header) => /^Bearer +(\S+)$/i.exec(header ?? "")?.[1],

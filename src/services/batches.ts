@@ -86,6 +86,7 @@ export async function createBatch(
     name: input.name ?? id,
     description: input.description ?? null,
     apiKey: caller.key,
+    owner: ctx.live.node,
     inputFile: input.inputFile ?? null,
     outputFile: input.outputFile ?? null,
     columns: columns(),

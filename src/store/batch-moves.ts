@@ -176,7 +176,7 @@ export function updateBatch({ seq }: Named, change: BatchChange, now: number): M
  * Takes the name of a batch that has no call in flight, so that it is gone for everybody; its rows
  * are those of a draft then, which are removed in chunks.
  */
-export function dropBatch({ seq }: Named, draft: string): Move {
+export function dropBatch({ seq }: Named, draft: string, node: number): Move {
   const which = {
     where: "seq = ? AND status NOT IN ('running', 'ingesting') AND running = 0",
     args: [seq],
@@ -195,9 +195,9 @@ export function dropBatch({ seq }: Named, draft: string): Move {
       args: which.args,
     },
     moved: {
-      sql: `UPDATE batches SET id = ?, status = 'ingesting', updated_at = ${DATABASE_NOW}
+      sql: `UPDATE batches SET id = ?, status = 'ingesting', draft_owner = ?, updated_at = ${DATABASE_NOW}
             WHERE ${which.where} RETURNING seq, run`,
-      args: [draft, ...which.args],
+      args: [draft, -node, ...which.args],
     },
   };
 }

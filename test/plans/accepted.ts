@@ -85,9 +85,7 @@ export const ACCEPTED: Accepted[] = [
   ...each("reads the queue once, when somebody sets or lifts a cap or a budget", [
     ["UPDATE queue SET lane = -", "SCAN queue"],
   ]),
-  ...each("asked once, at the start", [
-    ["FROM __drizzle_migrations", "SCAN __drizzle_migrations"],
-  ]),
+  ...each("asked once, at the start", [["FROM __drizzle_migrations", "SCAN __drizzle_migrations"]]),
 ];
 
 /** Functions of `src/store` that only processes of their own reach, which nobody listens to: where they are tested. */
