@@ -76,6 +76,8 @@ export type ProviderLive = {
 
 /** What the engine of this process knows and the database does not. */
 export type LiveView = {
+  /** How far the database's clock is ahead of this process' steady one; 0 on a local file. */
+  aheadMs: number;
   /** The number of this process among those that share the database; 0 before it has joined them. */
   node: number;
   waitingOf: (batch: number) => Waiting | null;

@@ -60,7 +60,7 @@ export function createContext(
     drafts: new Set(),
     unfinished: new Set(),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
-    live: { waitingOf: () => null, providers: () => [], node: 0, nodes: 1 },
+    live: { waitingOf: () => null, providers: () => [], aheadMs: 0, node: 0, nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
   };
 }

@@ -108,7 +108,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     owner: options.owner,
     decide(outcomes) {
       const now = ctx.clock.steady();
-      return inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), now);
+      return inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), queueTime());
     },
     onSettled,
   });
@@ -158,6 +158,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     turns.nudge();
   }
 
+  /** The steady clock by which retries come due; on a shared database the same for all its nodes. */
+  function queueTime(): number {
+    return ctx.clock.steady() + ctx.live.aheadMs;
+  }
+
   async function turn(): Promise<More | void> {
     // It commits what is reported by now.
     linger.end();
@@ -202,7 +207,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       signals.emit("settled", { tasks: outcomes.map(({ run }) => run.row.task) });
     for (const { at: due } of retries)
       if (due === null) turns.nudge();
-      else looks.nudge(Math.max(0, due - ctx.clock.steady()));
+      else looks.nudge(Math.max(0, due - queueTime()));
     inFlight.paused(halts.keys());
     if (halts.size > 0) signals.emit("batch", undefined);
   }
@@ -258,8 +263,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   async function sync(): Promise<More | void> {
     const begun = ctx.clock.monotonic();
     const { running, ready, waiting } = await writer.write({
-      woken: wakeWaiting(ctx.clock.steady()),
-      fallen: leaveFlex(ctx.clock.steady()),
+      woken: wakeWaiting(queueTime()),
+      fallen: leaveFlex(queueTime()),
       running: RUNNING_BATCHES,
       ready: READY_LANES,
       waiting: NEXT_WAITING,
@@ -271,7 +276,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const next = waiting.rows[0]?.at;
     lookMs = ctx.clock.monotonic() - begun;
     nudge();
-    if (next !== null && next !== undefined) return { inMs: next - ctx.clock.steady() };
+    if (next !== null && next !== undefined) return { inMs: next - queueTime() };
   }
 
   /** Whether all that was claimed is settled or handed back. */

@@ -71,7 +71,10 @@ export function createMembership(ctx: Context): Membership {
     return node;
   }
 
-  function noteHeard(sentAt: number): void {
+  /** The database said what time it is somewhere between the heartbeat and now. */
+  function noteHeard(sentAt: number, databaseNow: number): void {
+    const wayMs = (ctx.clock.monotonic() - sentAt) / 2;
+    if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(databaseNow + wayMs - ctx.clock.steady());
     if (sentAt - heardAt > leaseMs * LONGEST_GAP) heardSince = sentAt;
     heardAt = sentAt;
   }
@@ -114,8 +117,10 @@ export function createMembership(ctx: Context): Membership {
   async function beat(): Promise<void> {
     const sentAt = ctx.clock.monotonic();
     const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts) });
-    noteHeard(sentAt);
-    if (heard.forgotten.rows[0]?.wasForgotten === 1) await comeBack();
+    const [before] = heard.before.rows;
+    if (!before) throw new Error("a time is always a row");
+    noteHeard(sentAt, before.now);
+    if (before.wasForgotten === 1) await comeBack();
     if (ctx.clock.monotonic() - heardSince < leaseMs) return;
     const taken = await takeOver();
     if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
@@ -148,7 +153,7 @@ export function createMembership(ctx: Context): Membership {
       const sentAt = ctx.clock.monotonic();
       const [added] = (await ctx.writer.write({ node: addNode(facts) })).node.rows;
       if (!added) throw new Error("the node was not added");
-      noteHeard(sentAt);
+      noteHeard(sentAt, added.now);
       node = added.seq;
       ctx.live.node = node;
       const orphans = await takeOver();

@@ -8,10 +8,10 @@ import { readRows } from "./rows.ts";
 export type NodeFacts = { isRunner: boolean; keys: readonly string[] };
 
 /** Adds a node; its row says its number, which no other node ever had. */
-export function addNode({ isRunner, keys }: NodeFacts): Statement<{ seq: number }> {
+export function addNode({ isRunner, keys }: NodeFacts): Statement<{ seq: number; now: number }> {
   return {
     sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys)
-          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?) RETURNING seq`,
+          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?) RETURNING seq, heartbeat_at AS now`,
     args: [isRunner, JSON.stringify(keys)],
   };
 }
@@ -20,10 +20,10 @@ export function addNode({ isRunner, keys }: NodeFacts): Statement<{ seq: number 
 export function heartbeat(
   node: number,
   { isRunner, keys }: NodeFacts,
-): { forgotten: Statement<{ wasForgotten: number }>; proof: Statement } {
+): { before: Statement<{ wasForgotten: number; now: number }>; proof: Statement } {
   return {
-    forgotten: {
-      sql: `SELECT NOT EXISTS (SELECT 1 FROM nodes WHERE seq = ?) AS wasForgotten`,
+    before: {
+      sql: `SELECT NOT EXISTS (SELECT 1 FROM nodes WHERE seq = ?) AS wasForgotten, ${DATABASE_NOW} AS now`,
       args: [node],
     },
     proof: {
