@@ -85,6 +85,14 @@ export const ACCEPTED: Accepted[] = [
   ...each("reads the queue once, when somebody sets or lifts a cap or a budget", [
     ["UPDATE queue SET lane = -", "SCAN queue"],
   ]),
+  ...each(
+    "of a shared database: ten counters, the answers that are read elsewhere, a minute of their pieces",
+    [
+      ["FROM changes", "SCAN changes"],
+      ["FROM followed", "SCAN followed"],
+      ["FROM deltas WHERE at <", "SCAN deltas"],
+    ],
+  ),
   ...each("asked once, at the start", [["FROM __drizzle_migrations", "SCAN __drizzle_migrations"]]),
 ];
 
