@@ -12,6 +12,7 @@ import { parseExact } from "../lib/exact-json.ts";
 import { newId } from "../lib/ids.ts";
 import { findExcess } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
+import { logError } from "../lib/told-error.ts";
 import { tellAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
 import { type AppEnv, toIso } from "./router.ts";
@@ -184,7 +185,7 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
     if (code) return errorAnswer(c, code, error.message);
   }
   const trouble = troubleOf(error);
-  log.error("{method} {path} failed: {error}", {
+  logError(log, "{method} {path} failed: {error}", {
     method: methodOf(c),
     path: c.req.path,
     requestId: c.var.requestId,

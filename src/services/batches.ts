@@ -106,6 +106,7 @@ async function createFrom(
     name: input.name ?? id,
     description: input.description ?? null,
     apiKey: caller.key,
+    owner: ctx.live.node,
     inputFile: input.inputFile === undefined ? null : shownInput(input.inputFile),
     outputFile: input.outputFile ?? null,
     columns: columns(),

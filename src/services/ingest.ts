@@ -78,7 +78,7 @@ export async function checkRows(
     const found = findTaken([...rowOf.keys()]);
     for (const taken of await readRows(ctx.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
-      else if (ctx.isExclusive && isLeft(ctx, taken.batchId))
+      else if (taken.isLeft === 1 || (ctx.isExclusive && isLeft(ctx, taken.batchId)))
         await discardDraft(ctx, taken.batchId);
       else
         issues.add(

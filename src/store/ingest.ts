@@ -1,3 +1,4 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { InputFound } from "../domain/input-found.ts";
@@ -6,7 +7,6 @@ import { insertEvent } from "./events.ts";
 import { laneOfTask } from "./flex.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import { forEachMark } from "./marks.ts";
-import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
 import { laneOfSingle } from "./room.ts";
 import { overValues } from "./values.ts";
@@ -25,6 +25,8 @@ export type NewBatch = {
   name: string;
   description: string | null;
   apiKey: number;
+  /** The node that writes it; 0 where that is none. */
+  owner: number;
   inputFile: string | null;
   outputFile: string | null;
   columns: string[] | null;
@@ -63,8 +65,8 @@ export type NewRow = {
 export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
-            input, config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+            input, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -79,6 +81,7 @@ export function openDraft(batch: NewBatch): Statement {
       batch.maxConcurrency,
       batch.maxCostUsd,
       batch.now,
+      batch.owner,
     ],
   };
 }
@@ -163,10 +166,11 @@ export function publishDraft(
 ): PublishUnit {
   const { now, trace, idempotency } = batch;
   const isFree = {
-    where: `id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
+    // Nobody has begun to remove it because its node was silent.
+    where: `id = ? AND draft_owner = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
       AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
                       WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,
-    args: [batch.draft, batch.id, ...idempotencyArgs(idempotency)],
+    args: [batch.draft, batch.owner, batch.id, ...idempotencyArgs(idempotency)],
   };
   const which = both(isFree, when);
   const data = { total: rows + adopted.length };
@@ -300,8 +304,11 @@ export type RemoveUnit = {
   draft: Statement;
 };
 
-/** Removes up to `limit` tasks of a draft, and the draft itself once it has none left. */
-export function removeFromDraft(draft: string, limit: number): RemoveUnit {
+/**
+ * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on it is
+ * that of the node that removes it, and whoever still writes it cannot give it a name.
+ */
+export function removeFromDraft(draft: string, limit: number, node: number): RemoveUnit {
   const some = `SELECT seq FROM tasks
                 WHERE batch = (SELECT seq FROM batches WHERE id = ? AND status = 'ingesting') LIMIT ?`;
   const of = (table: string, column: string): Statement => ({
@@ -309,7 +316,7 @@ export function removeFromDraft(draft: string, limit: number): RemoveUnit {
     args: [draft, limit],
   });
   return {
-    touched: touchDraft(draft),
+    touched: touchDraft(draft, -node),
     inputs: of("task_inputs", "task"),
     keys: of("idempotency_keys", "task"),
     tasks: of("tasks", "seq"),
@@ -321,19 +328,27 @@ export function removeFromDraft(draft: string, limit: number): RemoveUnit {
   };
 }
 
-/** The names of drafts that nobody has touched for `silentMs`, by the database's clock. */
-export function findSilentDrafts(silentMs: number): Statement<{ id: string }> {
+/** True of a row `b` of a draft. */
+const IS_FORSAKEN = "b.draft_owner <> 0 AND abs(b.draft_owner) NOT IN (SELECT seq FROM nodes)";
+
+/**
+ * The names of drafts whose node is gone, and of those that nobody has touched for `silentMs`, by the
+ * database's clock: whoever wrote one has failed, and could not remove it.
+ */
+export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
   return {
-    sql: `SELECT id FROM batches WHERE status = 'ingesting' AND updated_at < ${DATABASE_NOW} - ?`,
+    sql: `SELECT id FROM batches b WHERE status = 'ingesting'
+            AND (${IS_FORSAKEN} OR updated_at < ${DATABASE_NOW} - ?)`,
     args: [silentMs],
   };
 }
 
-/** Proves that somebody works on a draft. */
-function touchDraft(draft: string): Statement {
+/** Proves that somebody works on a draft; with `owner`, who from then on. */
+function touchDraft(draft: string, owner: number | null = null): Statement {
   return {
-    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW} WHERE id = ? AND status = 'ingesting'`,
-    args: [draft],
+    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = coalesce(?, draft_owner)
+          WHERE id = ? AND status = 'ingesting'`,
+    args: [owner, draft],
   };
 }
 
@@ -343,12 +358,15 @@ export const DRAFTS: Statement<{ id: string }> = {
   args: [],
 };
 
-export type Taken = { id: string; batchId: string; isBare: number };
+/** `isLeft`: the batch is a draft whose node is gone, or that is being removed. */
+export type Taken = { id: string; batchId: string; isBare: number; isLeft: number | null };
 
 /** Which of these ids are taken, by a task in which batch. */
 export function findTaken(ids: string[]): Statement<Taken> {
   return {
-    sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare FROM json_each(?) r
+    sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare,
+            b.status = 'ingesting' AND (b.draft_owner < 0 OR ${IS_FORSAKEN}) AS isLeft
+          FROM json_each(?) r
           CROSS JOIN tasks t ON t.id = r.value CROSS JOIN batches b ON b.seq = t.batch`,
     args: [JSON.stringify(ids)],
   };
