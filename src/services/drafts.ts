@@ -3,18 +3,22 @@ import { createStep } from "../lib/step.ts";
 import { DRAFTS, findDrafts, findLeftDrafts, removeFromDraft } from "../store/ingest.ts";
 import { readRows } from "../store/rows.ts";
 
-/** Longer nobody waits for a chunk of a draft to be removed. */
-const REMOVAL_MS = 20;
+/**
+ * Longer nobody waits for a chunk of a draft to be removed. On a shared database most of that is the way
+ * there and back, which is as long for few rows as for many.
+ */
+const REMOVAL_MS = { exclusive: 20, shared: 250 };
 /** What removes drafts beside the work looks about so often, so that the process can stop. */
 const LONGEST_REMOVAL_MS = 1000;
 
 /** Removes a draft, a chunk at a time. With `until`, it stops then; returns whether the draft is gone. */
 export async function discardDraft(
-  ctx: Pick<Context, "writer" | "chunks" | "clock" | "live">,
+  ctx: Pick<Context, "writer" | "chunks" | "clock" | "live" | "isExclusive">,
   draft: string,
   until = Infinity,
 ): Promise<boolean> {
-  const step = createStep(ctx.clock, { most: ctx.chunks.ingest, targetMs: REMOVAL_MS });
+  const targetMs = ctx.isExclusive ? REMOVAL_MS.exclusive : REMOVAL_MS.shared;
+  const step = createStep(ctx.clock, { most: ctx.chunks.ingest, targetMs });
   while (ctx.clock.monotonic() < until) {
     const unit = await step.time((size) =>
       ctx.writer.write(removeFromDraft(draft, size, ctx.live.node)),
