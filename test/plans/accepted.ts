@@ -80,7 +80,7 @@ export const ACCEPTED: Accepted[] = [
     "an order by which the filter has no index; in a reading thread, and given up after 30 s",
     [
       ['"batches"."status" <> ?) and "batches"."status" = ?', SORT],
-      [/"tasks"\."created_at" [<>] \?.* order by "tasks"\."id"/, SORT],
+      [/"tasks"\."(created_at" [<>]|status" =) \?.* order by "tasks"\."id"/, SORT],
     ],
   ),
   ...each("reads the queue once, when somebody sets or lifts a cap or a budget", [
