@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { LogRecord } from "@logtape/logtape";
+
 import { readConfig } from "../../src/config.ts";
-import { toPrettyLine } from "../../src/lib/log-format.ts";
+import { toJsonLine, toPrettyLine } from "../../src/lib/log-format.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, until } from "../support/server.ts";
 
@@ -161,19 +163,23 @@ test("the documentation page keeps no key in the browser", async () => {
   expect((await app.get(`${app.url}/docs`)).text).not.toMatch(/persistAuthorization: ?true/);
 });
 
-test("a line of the log for people cannot be forged, and gives the terminal no orders", () => {
-  const path = "/x\n12:00:00.000 INF http       GET /forged 200\u001b[2J\u202e";
-  const line = toPrettyLine(false)({
+test("a line of the log cannot be forged, and gives the terminal no orders", () => {
+  const path = "/x\n12:00:00.000 INF http       GET /forged 200\u001b[2J\u202e\u009b31m\u007f";
+  const record: LogRecord = {
     timestamp: 0,
     level: "info",
     category: ["gptrunner", "http"],
     rawMessage: "{method} {path}",
     message: ["", "GET", " ", path, ""],
     properties: { method: "GET", path, requestId: "a\nb" },
-  });
-  expect(line.split("\n")).toHaveLength(1);
-  expect(line).not.toMatch(/[\p{Cc}\u202e]/u);
-  expect(line).toContain("/x\\u000a12:00");
+  };
+  for (const line of [toPrettyLine(false)(record), toJsonLine(record)]) {
+    expect(line.split("\n")).toHaveLength(1);
+    expect(line).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(line).toContain("\\u009b31m");
+  }
+  expect(toPrettyLine(false)(record)).toContain("/x\\u000a12:00");
+  expect(JSON.parse(toJsonLine(record)).path).toBe(path);
 });
 
 describe("a part of a name", () => {
