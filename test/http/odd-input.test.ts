@@ -102,6 +102,41 @@ describe("text that is no text", () => {
   });
 });
 
+describe("a name that stands twice in one object", () => {
+  const TWICE: [path: string, text: string, where: string][] = [
+    ["/tasks/t/execute", '{"isDryRun":true,"isDryRun":false}', "isDryRun"],
+    ["/tasks", '{"prompt":"x","metadata":{"a":[{"b":1,"b":2}]}}', "metadata.a.0.b"],
+    ["/tasks", '{"prompt":"x","parameters":{"seed":1,"\\u0073eed":2}}', "parameters.seed"],
+    ["/batches", '{"tasks":[{"prompt":"x"},{"prompt":"y","prompt":"z"}]}', "tasks.1.prompt"],
+    ["/batches/b/cancel", '{"x":1,"x":2}', "x"],
+    ["/api-keys", '{"name":"k","scopes":["admin"],"scopes":["read"]}', "scopes"],
+  ];
+
+  test("is refused in every body", async () => {
+    await using app = await startServer();
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    for (const [path, text, where] of TWICE) {
+      const { status, body } = await app.post(path, text, JSON_TYPE);
+      const issue = { path: where, message: "is given more than once in one object" };
+      expect([path, status, body.error.details.issues]).toEqual([path, 400, [issue]]);
+    }
+    expect((await app.get("/tasks/t")).body.data.status).toBe("pending");
+  });
+
+  test("makes a line or cell of a file a row that is wrong", async () => {
+    await using app = await startServer();
+    writeFileSync(join(app.filesDir, "a.jsonl"), '{"prompt":"x","city":"a","city":"b"}\n');
+    writeFileSync(join(app.filesDir, "a.csv"), `prompt,metadata\nx,"{""a"":1,""a"":2}"\n`);
+    for (const [inputFile, message] of [
+      ["a.jsonl", "is given more than once in one object"],
+      ["a.csv", "a is given more than once in one object"],
+    ]) {
+      const { status, body } = await app.post("/batches", { inputFile });
+      expect([status, body.error.details.rows[0].message]).toEqual([400, message]);
+    }
+  });
+});
+
 describe("a body that is not as it should be", () => {
   test("is refused where its boundary is longer than a form can have", async () => {
     await using app = await startServer();
