@@ -15,9 +15,9 @@ import { createSignals } from "./lib/signals.ts";
 import { createTables } from "./lib/tables/tables.ts";
 import { createScheduler } from "./scheduler/scheduler.ts";
 import { createAnswerChecker } from "./services/answer-checker.ts";
-import { createElsewhere } from "./services/elsewhere.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
+import { createNodeSignals } from "./services/node-signals.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
@@ -97,7 +97,7 @@ export function createParts(ctx: Context): Parts {
   const membership = createMembership(ctx);
   const engine = createEngine(ctx, membership);
   const scheduler = createScheduler(ctx, { node: membership.node });
-  const elsewhere = createElsewhere(ctx, {
+  const elsewhere = createNodeSignals(ctx, {
     node: membership.node,
     isWaitedFor: () => hub.size() + ctx.waits.size() > 0,
     followers: hub,

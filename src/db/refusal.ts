@@ -1,6 +1,6 @@
 import { LibsqlError } from "@libsql/client";
 
-import { ToldError } from "../lib/told-error.ts";
+import { LoggedError } from "../lib/logged-error.ts";
 
 /**
  * What became of statements that met an error of the database.
@@ -20,7 +20,7 @@ export class NotStorable extends TypeError {
 }
 
 /** A server could not be reached, or did not answer in time. */
-export class Unreachable extends ToldError {
+export class Unreachable extends LoggedError {
   override readonly name = "Unreachable";
 }
 

@@ -12,7 +12,7 @@ import { parseExact } from "../lib/exact-json.ts";
 import { newId } from "../lib/ids.ts";
 import { findFault } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
-import { logError } from "../lib/told-error.ts";
+import { logError } from "../lib/logged-error.ts";
 import { tellAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
 import { type AppEnv, toIso } from "./router.ts";

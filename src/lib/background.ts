@@ -1,7 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 
 import type { Clock } from "./clock.ts";
-import { logError } from "./told-error.ts";
+import { logError } from "./logged-error.ts";
 
 /**
  * Lets work go on that nobody waits for; a failure is logged as that of `name`, a noun phrase that

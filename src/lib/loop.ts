@@ -2,7 +2,7 @@ import type { Logger } from "@logtape/logtape";
 
 import type { Cancel, Clock } from "./clock.ts";
 import { workForNobody } from "./leaving.ts";
-import { isTold } from "./told-error.ts";
+import { isLoggedElsewhere } from "./logged-error.ts";
 
 export type Loop = {
   /** From now on it can be nudged, and works after its backstop in any case. */
@@ -106,7 +106,7 @@ export function createLoop(options: LoopOptions): Loop {
   /** The first failure, and one a minute of those that follow, are for the log; others are details. */
   function sayIll(error: unknown, inMs: number): void {
     const now = clock.monotonic();
-    const isNews = !isTold(error) && now - saidAt >= SAY_EVERY_MS;
+    const isNews = !isLoggedElsewhere(error) && now - saidAt >= SAY_EVERY_MS;
     if (isNews) saidAt = now;
     const facts = { complaint, inMs, error, failures };
     log[isNews ? "error" : "debug"]("{complaint}; trying again in {inMs} ms: {error}", facts);

@@ -7,7 +7,7 @@ import {
   follow,
   followedElsewhere,
   type Piece,
-  type Told,
+  type Topic,
   unfollow,
 } from "../store/changes.ts";
 import { readRows } from "../store/rows.ts";
@@ -18,22 +18,22 @@ export type Followers = { streamedTasks: () => Iterable<number> };
 export type FollowingOptions = {
   node: () => number;
   followers: Followers;
-  tell: (topic: Told) => void;
+  publish: (topic: Topic) => void;
 };
 
-/** Pieces that are read at a time, and characters that wait to be told. */
+/** Pieces that are read at a time, and characters that wait to be published. */
 const PAGE = 500;
 const MOST_WAITING = 1_000_000;
 
 /**
  * Pieces of streamed answers on their way between nodes. A node says which tasks are read at it; those
  * that call for one of these write its pieces down as they come, in one commit what came during the one
- * before. Pieces are worth nothing later: what cannot be told in time is left out, and readers see by
+ * before. Pieces are worth nothing later: what cannot be published in time is left out, and readers see by
  * the offset of the next that they have missed some.
  */
-export function createFollowing(ctx: Context, { node, followers, tell }: FollowingOptions) {
-  const log = getLogger(["gptrunner", "elsewhere"]);
-  let told = new Set<number>();
+export function createFollowing(ctx: Context, { node, followers, publish }: FollowingOptions) {
+  const log = getLogger(["gptrunner", "nodes"]);
+  let announced = new Set<number>();
   let wanted = new Set<number>();
   let position = 0;
   let waiting: Piece[] = [];
@@ -51,7 +51,7 @@ export function createFollowing(ctx: Context, { node, followers, tell }: Followi
     } catch (error) {
       waiting = [];
       waitingSize = 0;
-      log.debug("Pieces of answers could not be told to other processes: {error}", { error });
+      log.debug("Pieces of answers could not be published to other processes: {error}", { error });
     } finally {
       writing = undefined;
     }
@@ -65,7 +65,7 @@ export function createFollowing(ctx: Context, { node, followers, tell }: Followi
   return {
     readFollowed,
 
-    /** Pieces up to this id were told before anybody here could want them. */
+    /** Pieces up to this id were published before anybody here could want them. */
     async begin(newest: number): Promise<void> {
       position = newest;
       await readFollowed();
@@ -74,24 +74,24 @@ export function createFollowing(ctx: Context, { node, followers, tell }: Followi
     /** Says what is read here, where that has changed. */
     async keepUp(): Promise<void> {
       const now = new Set(followers.streamedTasks());
-      const added = [...now.difference(told)];
-      const removed = [...told.difference(now)];
+      const added = [...now.difference(announced)];
+      const removed = [...announced.difference(now)];
       if (added.length + removed.length === 0) return;
       const saying = ctx.writer.write({
         added: added.length > 0 ? follow(node(), added) : undefined,
         removed: removed.length > 0 ? unfollow(node(), removed) : undefined,
       });
-      tell("followed");
+      publish("followed");
       await saying;
-      told = now;
+      announced = now;
     },
 
     /** Others have removed what this process had said. */
     forget(): void {
-      told = new Set();
+      announced = new Set();
     },
 
-    /** Tells pieces that came here to those who read them elsewhere. */
+    /** Publishes pieces that came here to those who read them elsewhere. */
     passOn(deltas: readonly Delta[]): void {
       if (wanted.size === 0) return;
       for (const delta of deltas) {
@@ -102,14 +102,14 @@ export function createFollowing(ctx: Context, { node, followers, tell }: Followi
       if (waiting.length > 0) writing ??= writeAll();
     },
 
-    /** What was told by others since the last call, of tasks that are read here. */
+    /** What was published by others since the last call, of tasks that are read here. */
     async readDeltas(): Promise<Delta[]> {
       const found: Delta[] = [];
       for (let isMore = true; isMore;) {
         const rows = await readRows(ctx.client, deltasAfter(position, node(), PAGE));
         for (const { id, ...piece } of rows) {
           position = id;
-          if (told.has(piece.task)) found.push(piece);
+          if (announced.has(piece.task)) found.push(piece);
         }
         isMore = rows.length === PAGE;
       }

@@ -1,8 +1,8 @@
 import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 
-/** What one process tells the others of, beside what the log tells. */
-export const TOLD = [
+/** What one process publishes to the others, beside the events of the log. */
+export const PUBLISHED = [
   "abandoned",
   "batch",
   "deleted",
@@ -12,9 +12,9 @@ export const TOLD = [
   "schedules",
   "webhooks",
 ] as const;
-export type Told = (typeof TOLD)[number];
+export type Topic = (typeof PUBLISHED)[number];
 
-export type Count = { topic: Told | "events" | "deltas"; count: number };
+export type Count = { topic: Topic | "events" | "deltas"; count: number };
 
 /** Counters that grow with what others should look at; those of the log and of pieces of answers are their newest ids. */
 export const CHANGES: Statement<Count> = {
@@ -24,7 +24,7 @@ export const CHANGES: Statement<Count> = {
   args: [],
 };
 
-export function countChanges(topics: readonly Told[]): Statement<Count> {
+export function countChanges(topics: readonly Topic[]): Statement<Count> {
   return {
     sql: `INSERT INTO changes (topic, count) SELECT value, 1 FROM json_each(?) WHERE true
           ON CONFLICT (topic) DO UPDATE SET count = count + 1 RETURNING topic, count`,
@@ -62,7 +62,7 @@ export function addDeltas(node: number, pieces: readonly Piece[]): Statement {
   };
 }
 
-/** Pieces that others have told after an id. */
+/** Pieces that others have published after an id. */
 export function deltasAfter(
   id: number,
   node: number,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
+import { LoggedError } from "../../src/lib/logged-error.ts";
 import { createLoop, type LoopOptions, type More } from "../../src/lib/loop.ts";
-import { ToldError } from "../../src/lib/told-error.ts";
 import { virtualTime } from "../support/clock.ts";
 
 /** A started loop that notes when it works. `work.do` is what it does then. */
@@ -200,7 +200,7 @@ describe("a loop", () => {
     expect(said.at(-1)).toBe("info");
 
     said.length = 0;
-    work.do = () => Promise.reject(new ToldError("the database cannot be reached"));
+    work.do = () => Promise.reject(new LoggedError("the database cannot be reached"));
     loop.nudge();
     await pass(3000);
     work.do = async () => undefined;

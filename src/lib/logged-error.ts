@@ -1,12 +1,12 @@
 /** An error that is logged where it is found, once for all whom it meets; they need not log it again. */
-export class ToldError extends Error {
-  override readonly name: string = "ToldError";
+export class LoggedError extends Error {
+  override readonly name: string = "LoggedError";
 }
 
-/** Whether an error, or what it wraps, is logged elsewhere. */
-export function isTold(error: unknown): boolean {
+/** Whether an error, or what it wraps, is logged where it was found. */
+export function isLoggedElsewhere(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof ToldError) return true;
+    if (cause instanceof LoggedError) return true;
   return false;
 }
 
@@ -19,6 +19,6 @@ export function logError(
   message: string,
   facts: Record<string, unknown> & { error: unknown },
 ): void {
-  if (isTold(facts.error)) log.debug(message, facts);
+  if (isLoggedElsewhere(facts.error)) log.debug(message, facts);
   else log.error(message, facts);
 }

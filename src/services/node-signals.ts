@@ -2,14 +2,14 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createLoop, type More } from "../lib/loop.ts";
-import { CHANGES, type Count, countChanges, TOLD, type Told } from "../store/changes.ts";
+import { CHANGES, type Count, countChanges, PUBLISHED, type Topic } from "../store/changes.ts";
 import { readRows } from "../store/rows.ts";
 import { createFollowing, type Followers } from "./following.ts";
 
 /** While somebody waits or reads a stream here, and otherwise. */
 const POLL_MS = { fast: 40, slow: 250 };
 
-export type ElsewhereOptions = {
+export type NodeSignalsOptions = {
   /** The number of this process, once it has joined the others. */
   node: () => number;
   /** Whether somebody waits here for what may happen elsewhere. */
@@ -18,25 +18,25 @@ export type ElsewhereOptions = {
 };
 
 /*
- * What this process and those that share its database tell each other: one counter for each topic of
+ * What this process and those that share its database publish to each other: one counter for each topic of
  * `ctx.signals`, and one reader of the counters for all loops of this process.
  *
- *   telling   a signal was given here. Its counter grows in the commit that the write of the same round
- *             is part of, or in the next one. Signals that come meanwhile are told together afterwards.
+ *   publishing  a signal was given here. Its counter grows in the commit that the write of the same round
+ *             is part of, or in the next one. Signals that come meanwhile are published together afterwards.
  *   looking   the counters are read, often while somebody waits here. What has grown by others' doing is
- *             given as a signal here, with what it may concern; signals given so are not told again.
+ *             given as a signal here, with what it may concern; signals given so are not published again.
  *
- * All of it saves time and no more: what cannot be told or read is found by the backstop of whoever
- * needs it. On a local file there is nobody to tell.
+ * All of it saves time and no more: what cannot be published or read is found by the backstop of whoever
+ * needs it. On a local file there is nobody to publish to.
  */
-export function createElsewhere(ctx: Context, options: ElsewhereOptions) {
-  const log = getLogger(["gptrunner", "elsewhere"]);
+export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
+  const log = getLogger(["gptrunner", "nodes"]);
   const { signals } = ctx;
-  const following = createFollowing(ctx, { ...options, tell });
+  const following = createFollowing(ctx, { ...options, publish });
   /** The counters as they were read last, or as this process alone has changed them since. */
   const counts = new Map<string, number>();
-  const untold = new Set<Told>();
-  let telling: Promise<void> | undefined;
+  const unpublished = new Set<Topic>();
+  let publishing: Promise<void> | undefined;
   let isRepeating = false;
   const unsubscribe: (() => void)[] = [];
 
@@ -49,27 +49,27 @@ export function createElsewhere(ctx: Context, options: ElsewhereOptions) {
     retryMs: POLL_MS.slow,
   });
 
-  function tell(topic: Told): void {
+  function publish(topic: Topic): void {
     if (isRepeating) return;
-    untold.add(topic);
-    telling ??= tellAll();
+    unpublished.add(topic);
+    publishing ??= publishAll();
   }
 
-  async function tellAll(): Promise<void> {
+  async function publishAll(): Promise<void> {
     try {
-      while (untold.size > 0) {
-        const topics = [...untold];
-        untold.clear();
+      while (unpublished.size > 0) {
+        const topics = [...unpublished];
+        unpublished.clear();
         const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
         for (const { topic, count } of counted.rows)
-          // Before the first look nothing is known; after it a topic without a row was never told.
+          // Before the first look nothing is known; after it a topic without a row was never published.
           if (counts.size > 0 && (counts.get(topic) ?? 0) === count - 1) counts.set(topic, count);
       }
     } catch (error) {
-      untold.clear();
-      log.debug("Other processes could not be told: {error}", { error });
+      unpublished.clear();
+      log.debug("Changes could not be published to other processes: {error}", { error });
     } finally {
-      telling = undefined;
+      publishing = undefined;
     }
   }
 
@@ -78,7 +78,7 @@ export function createElsewhere(ctx: Context, options: ElsewhereOptions) {
     const before = new Map(counts);
     const rows = await readRows(ctx.client, CHANGES);
     // What this process says itself while they are read may be in them, or not.
-    await telling;
+    await publishing;
     const isFirst = counts.size === 0;
     const changed = rows.filter(
       ({ topic, count }) =>
@@ -109,8 +109,8 @@ export function createElsewhere(ctx: Context, options: ElsewhereOptions) {
 
   return {
     start(): void {
-      for (const topic of TOLD)
-        if (topic !== "followed") unsubscribe.push(signals.on(topic, () => tell(topic)));
+      for (const topic of PUBLISHED)
+        if (topic !== "followed") unsubscribe.push(signals.on(topic, () => publish(topic)));
       unsubscribe.push(
         signals.on("deltas", (deltas) => isRepeating || following.passOn(deltas)),
         signals.on("lost", following.forget),
@@ -122,7 +122,7 @@ export function createElsewhere(ctx: Context, options: ElsewhereOptions) {
     async stop(): Promise<void> {
       for (const end of unsubscribe) end();
       await loop.stop();
-      await telling;
+      await publishing;
       await following.stop();
     },
   };

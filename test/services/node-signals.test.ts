@@ -5,7 +5,7 @@ import { createLostWatch } from "../../src/engine/lost.ts";
 import { createMembership } from "../../src/engine/recovery.ts";
 import { createSignals } from "../../src/lib/signals.ts";
 import { removeLeftDrafts } from "../../src/services/drafts.ts";
-import { createElsewhere } from "../../src/services/elsewhere.ts";
+import { createNodeSignals } from "../../src/services/node-signals.ts";
 import { startServer, until } from "../support/server.ts";
 
 /** A process of a fleet, as far as others hear of it, on the database of a server in this process. */
@@ -15,7 +15,7 @@ async function startNode(ctx: Context, reads: number[] = []) {
   const membership = createMembership(own);
   await membership.start();
   const followed = new Set(reads);
-  const elsewhere = createElsewhere(own, {
+  const elsewhere = createNodeSignals(own, {
     node: membership.node,
     isWaitedFor: () => true,
     followers: { streamedTasks: () => followed },
@@ -45,7 +45,7 @@ test("what is said at one process is heard at the others, and not again where it
   await using a = await startNode(app.ctx);
   await using b = await startNode(app.ctx);
   const says = (topic: "schedules" | "batch") => a.signals.emit(topic, undefined);
-  // Until both have looked once, which tells them where the counters stand.
+  // Until both have looked once, from which they know where the counters stand.
   await until(() => {
     says("schedules");
     return b.heard.includes("schedules") || undefined;
