@@ -309,8 +309,15 @@ describe("an output file", () => {
     expect(readdirSync(outside)).toEqual([]);
     writeFileSync(join(app.filesDir, "in.csv"), "prompt\nx\n");
     for (const outputFile of [
-      ...["in.csv", "./in.csv", "../x.csv", "x.txt", "a\0.csv", "file:x.csv"],
-      ...[".uploads/x.csv", "a/../.uploads/file-1.csv", "./.Uploads/x.csv"],
+      "in.csv",
+      "./in.csv",
+      "../x.csv",
+      "x.txt",
+      "a\0.csv",
+      "file:x.csv",
+      ".uploads/x.csv",
+      "a/../.uploads/file-1.csv",
+      "./.Uploads/x.csv",
     ]) {
       const { status, body } = await app.post("/batches", { inputFile: "in.csv", outputFile });
       expect([status, body.error.details.issues[0].path]).toEqual([400, "outputFile"]);
