@@ -29,7 +29,7 @@ export const CONTENT_TYPES = {
   json: "application/json",
 };
 
-/** No more than this is sent at once, with its length. What is longer is a stream, which the runtime sends without. */
+/** A part of what is made as it is read has a `Content-Length` where it is no longer than this. */
 const MOST_HELD_BYTES = 1024 * 1024;
 
 /** The documented answers of a download, whose content has these types. */
@@ -106,25 +106,19 @@ type Content = Download["content"];
 type Body = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
 function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boolean): Body {
-  if ("blob" in content) return bodyOf(c, content.blob);
+  if ("blob" in content) return content.blob;
   const pieces = whileKeyValid(c, content.read());
   return toByteStream(isCompressed ? gzipped(pieces) : pieces);
 }
 
 async function partOf(c: Context<AppEnv>, content: Content, part: Part): Promise<Body> {
   const { first, last } = part;
-  if ("blob" in content) return bodyOf(c, content.blob.slice(first, last + 1));
+  if ("blob" in content) return content.blob.slice(first, last + 1);
   const pieces = cutOut(whileKeyValid(c, content.read()), part);
   if (last - first >= MOST_HELD_BYTES) return toByteStream(pieces);
   const held: Uint8Array[] = [];
   for await (const piece of pieces) held.push(piece.slice());
   return new Uint8Array(Buffer.concat(held));
-}
-
-/** A reader may take as long as it likes for a large file, so that this ends with the caller's key. */
-function bodyOf(c: Context<AppEnv>, blob: Blob): Body {
-  if (blob.size <= MOST_HELD_BYTES || methodOf(c) === "HEAD") return blob;
-  return toByteStream(whileKeyValid(c, blob.stream()));
 }
 
 async function* gzipped(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
