@@ -9,6 +9,7 @@ import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
 import { ALWAYS, type Which } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
+import { readBaseAnswers } from "./base-answers.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
@@ -30,6 +31,8 @@ export type BatchDraft = {
   inputFile?: string | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
+  /** The batch whose answers rows take over that ask for the same. */
+  baseBatch?: string | undefined;
   config?: BatchConfig | undefined;
   idempotencyKey?: string | undefined;
 };
@@ -38,6 +41,8 @@ export type CreatedBatch = {
   id: string;
   status: store.Batch["status"];
   taskCount: number;
+  /** Rows that take over an answer of `baseBatch`. */
+  reused: number;
   createdAt: number;
   isReplay: boolean;
 };
@@ -79,7 +84,9 @@ export async function createBatch(
   if (input.id !== undefined) await requireFree(ctx, id);
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
-  const rows = { batchId: id, config, compose, defaultModel, isScoped };
+  const { baseBatch } = input;
+  const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
+  const rows = { batchId: id, config, compose, defaultModel, isScoped, base };
   const opened = await openInput(ctx, caller, input, rows);
   try {
     return await createFrom(ctx, caller, input, opened, { id, now, draft, when, idempotency });
@@ -111,6 +118,7 @@ async function createFrom(
     outputFile: input.outputFile ?? null,
     columns: columns(),
     input: withRows(found(), checked.rows),
+    baseBatch: input.baseBatch ?? null,
     config,
     metadata: input.metadata ?? null,
     maxConcurrency: config.maxConcurrency ?? null,
@@ -120,10 +128,10 @@ async function createFrom(
     now,
   };
   ctx.drafts.add(batch.draft);
-  const taskCount = await ingest(ctx, batch, { kind, source, checked, when }).finally(() =>
+  const published = await ingest(ctx, batch, { kind, source, checked, when }).finally(() =>
     ctx.drafts.delete(batch.draft),
   );
-  if (taskCount === undefined) {
+  if (!published) {
     await discardDraft(ctx, batch.draft);
     const raced = await findReplay(ctx, idempotency);
     if (raced) return raced;
@@ -134,25 +142,22 @@ async function createFrom(
     );
   }
   ctx.signals.emit("events", undefined);
-  return { id, status: "pending", taskCount, createdAt: now, isReplay: false };
+  const { total: taskCount, reused } = published;
+  return { id, status: "pending", taskCount, reused, createdAt: now, isReplay: false };
 }
 
 type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };
 
-/** Writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
+/** Writes all rows and gives the batch its name. Returns how many tasks it has and how many of them take over an answer, or `undefined` where it lost a race for the name. */
 async function ingest(
   ctx: Context,
   batch: NewBatch,
   { kind, source, checked, when }: Input,
-): Promise<number | undefined> {
+): Promise<{ total: number; reused: number } | undefined> {
   try {
-    const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    const { published } = await writeStored(
-      ctx,
-      batch.apiKey,
-      publishDraft(batch, written, models, adopted, when),
-    );
-    return published.rows[0]?.total;
+    const rows = await writeRows(ctx, batch, kind, source, checked);
+    const { published } = await writeStored(ctx, batch.apiKey, publishDraft(batch, rows, when));
+    return published.rows[0];
   } catch (error) {
     await discardDraft(ctx, batch.draft);
     if (String(error).includes("UNIQUE constraint failed"))
@@ -213,8 +218,8 @@ async function findReplay(
 ): Promise<CreatedBatch | undefined> {
   const original = await findOriginal(ctx, idempotency, "batch");
   if (original === undefined) return undefined;
-  const { id, status, total, createdAt } = await getBatch(ctx, original);
-  return { id, status, taskCount: total, createdAt, isReplay: true };
+  const { id, status, total, reused, createdAt } = await getBatch(ctx, original);
+  return { id, status, taskCount: total, reused, createdAt, isReplay: true };
 }
 
 async function requireFree(ctx: Context, id: string): Promise<void> {

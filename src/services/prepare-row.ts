@@ -8,6 +8,7 @@ import { priorityRank } from "../domain/task.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
+import type { BaseAnswers } from "./base-answers.ts";
 
 export type FieldIssue = { field: string; message: string };
 
@@ -28,6 +29,8 @@ export type RowContext = {
    * the input of many batches.
    */
   isScoped: boolean;
+  /** The answers of its `baseBatch`. */
+  base: BaseAnswers | null;
 };
 
 /** The longest id that the API takes. */
@@ -52,12 +55,13 @@ export function prepareFields(
 
 /** Makes a task of an input that was checked before. */
 export function prepareTask(
-  { batchId, config, compose, isScoped }: RowContext,
+  context: RowContext,
   row: number,
   task: TaskInput,
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
+  const { batchId, config, compose, isScoped } = context;
   try {
     const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = compose(task, variables);
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
@@ -74,10 +78,9 @@ export function prepareTask(
       escalateTo,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
-      cacheKey:
-        (task.cache ?? config.cache)
-          ? cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null)
-          : null,
+      ...keysOf(context, task.cache ?? config.cache, escalateTo, () =>
+        cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null),
+      ),
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -97,11 +100,12 @@ export function prepareTask(
  * file alone, so it is no id here; it comes back with the results.
  */
 export function prepareProviderLine(
-  { batchId, config, defaultModel }: RowContext,
+  context: RowContext,
   row: number,
   { endpoint, body }: ProviderLine,
   cells: string,
 ): PreparedRow {
+  const { batchId, config, defaultModel } = context;
   const given = body["model"];
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
@@ -119,6 +123,7 @@ export function prepareProviderLine(
     };
   const model = given ?? config.model ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
+  const escalateTo = escalationFrom(model, config);
   const value: NewRow = {
     id: `${batchId}-${row}`,
     position: 0,
@@ -128,10 +133,10 @@ export function prepareProviderLine(
     timeoutMs: config.timeoutMs ?? null,
     flexMinutes: flexMinutesOf(sent, config.flexDeadlineMinutes),
     maxRepairs: null,
-    escalateTo: escalationFrom(model, config),
+    escalateTo,
     endpoint,
     body: JSON.stringify(sent),
-    cacheKey: config.cache ? cacheKeyOf(endpoint, sent, false) : null,
+    ...keysOf(context, config.cache, escalateTo, () => cacheKeyOf(endpoint, sent, false)),
     prompt: null,
     metadata: null,
     cells,
@@ -139,4 +144,20 @@ export function prepareProviderLine(
     fingerprint: null,
   };
   return { row, value, issues: [] };
+}
+
+/** Under which key its answer is kept, if it is to be, and the answer that it takes over. */
+function keysOf(
+  { base }: RowContext,
+  isReusable: boolean | undefined,
+  escalateTo: string | null,
+  makeKey: () => string,
+): Pick<NewRow, "cacheKey" | "baseTask" | "baseRun"> {
+  const key = isReusable || base ? makeKey() : null;
+  const found = key === null ? null : (base?.(key, escalateTo) ?? null);
+  return {
+    cacheKey: isReusable ? key : null,
+    baseTask: found?.task ?? null,
+    baseRun: found?.run ?? null,
+  };
 }

@@ -31,6 +31,8 @@ export type NewBatch = {
   outputFile: string | null;
   columns: string[] | null;
   input: InputFound | null;
+  /** The batch whose answers it takes over. */
+  baseBatch: string | null;
   config: object;
   metadata: object | null;
   maxConcurrency: number | null;
@@ -54,6 +56,9 @@ export type NewRow = {
   endpoint: string;
   body: string;
   cacheKey: string | null;
+  /** The execution whose answer it takes over. */
+  baseTask: number | null;
+  baseRun: number | null;
   prompt: string | null;
   metadata: string | null;
   /** What is kept of the row of the file: a JSON array of a CSV's cells, or a JSONL line as it stands. */
@@ -65,8 +70,8 @@ export type NewRow = {
 export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
-            input, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+            input, base_batch, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -76,6 +81,7 @@ export function openDraft(batch: NewBatch): Statement {
       batch.outputFile,
       batch.columns && JSON.stringify(batch.columns),
       batch.input && JSON.stringify(batch.input),
+      batch.baseBatch,
       JSON.stringify(batch.config),
       batch.metadata && JSON.stringify(batch.metadata),
       batch.maxConcurrency,
@@ -116,10 +122,20 @@ export function insertRows(
     ),
     inputs: overValues(
       rows,
-      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, row.cells, row.cacheKey],
+      (row) => [
+        row.id,
+        row.endpoint,
+        row.body,
+        row.prompt,
+        row.metadata,
+        row.cells,
+        row.cacheKey,
+        row.baseTask,
+        row.baseRun,
+      ],
       (values) => `
-        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells, cache_key)
-        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7
+        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells, cache_key, base_task, base_run)
+        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9
         FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
       {},
     ),
@@ -144,12 +160,20 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: s
   };
 }
 
+/** How many rows of a batch were written, by model, too; how many take over an answer; and those that were not written, because they are adopted. */
+export type WrittenRows = {
+  written: number;
+  models: ReadonlyMap<string, number>;
+  reused: number;
+  adopted: NewRow[];
+};
+
 export type PublishUnit = {
   takenOver: Statement[];
   key: Statement | undefined;
   event: Statement;
   created: Statement;
-  published: Statement<{ total: number }>;
+  published: Statement<{ total: number; reused: number }>;
 };
 
 /**
@@ -159,9 +183,7 @@ export type PublishUnit = {
  */
 export function publishDraft(
   batch: NewBatch,
-  rows: number,
-  models: ReadonlyMap<string, number>,
-  adopted: NewRow[],
+  { written: rows, models, adopted, reused }: WrittenRows,
   when: Which = ALWAYS,
 ): PublishUnit {
   const { now, trace, idempotency } = batch;
@@ -186,13 +208,13 @@ export function publishDraft(
     published: {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
-              cancelled = ${countOf("cancelled")}, updated_at = created_at
+              cancelled = ${countOf("cancelled")}, updated_at = created_at, reused = ?
               ${forEachMark(
                 ({ counter, mark }) => `${counter} = (SELECT count(*) FROM tasks t
                   WHERE t.batch = batches.seq AND t.status = 'completed' AND t.${mark})`,
               )}
-            WHERE ${which.where} RETURNING total`,
-      args: [batch.id, ...which.args],
+            WHERE ${which.where} RETURNING total, reused`,
+      args: [batch.id, reused, ...which.args],
     },
   };
 }
@@ -242,11 +264,13 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
       sql: `WITH a AS MATERIALIZED (
               SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
                      r.value ->> 'prompt' AS prompt, r.value ->> 'metadata' AS metadata,
-                     r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key
+                     r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key,
+                     r.value ->> 'baseTask' AS base_task, r.value ->> 'baseRun' AS base_run
               FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
               WHERE t.batch = ${bare})
             UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
-              metadata = a.metadata, cells = a.cells, cache_key = a.cache_key
+              metadata = a.metadata, cells = a.cells, cache_key = a.cache_key,
+              base_task = a.base_task, base_run = a.base_run
             FROM a WHERE task_inputs.task = a.seq`,
       args: [json, ...bareArgs],
     },

@@ -27,6 +27,9 @@ export const batches = sqliteTable(
     columns: text({ mode: "json" }).$type<string[]>(),
     /** What was found in the file; null for inline tasks. */
     input: text({ mode: "json" }).$type<InputFound>(),
+    /** The batch whose answers it takes over, and how many were found for its rows when it was created. */
+    baseBatch: text(),
+    reused: integer().notNull().default(0),
     config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
     metadata: exactText<Record<string, unknown>>(),
     maxConcurrency: integer(),
