@@ -1,13 +1,13 @@
 /*
  * Loaded before every test by `bun test`. It notes each distinct SQL text that the program prepares, and each
- * function of `src/store` that is called; after the last test `check.ts` judges them.
+ * function of `src/store` that is called; after the last test `check.ts` judges them, here or in `run.ts`.
  */
 import { afterAll } from "bun:test";
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 
 import Database from "libsql";
 
+import { RECORDS_FOLDER, type RecordFile } from "./record-file.ts";
 import { storeFunctions } from "./store.ts";
 
 export type Recorded = {
@@ -22,25 +22,16 @@ noteStatements((sql) => statements.add(sql));
 noteStoreFunctions((name) => reached.add(name));
 
 afterAll(async () => {
+  const folder = process.env[RECORDS_FOLDER];
+  if (folder !== undefined) {
+    const file: RecordFile = { statements: [...statements], reached: [...reached] };
+    await Bun.write(`${folder}/${process.pid}.json`, JSON.stringify(file));
+    return;
+  }
   const { checkPlans } = await import("./check.ts");
-  const wrong = await checkPlans({ statements, reached }, isWholeSuite());
+  const wrong = await checkPlans({ statements, reached }, false);
   if (wrong.length > 0) throw new Error(wrong.map((what) => `plans: ${what}`).join("\n"));
 });
-
-/** What is reported, and how, has no part in which tests run. */
-const HARMLESS = /^--(timeout(=.*)?|reporter.*|coverage.*|bail.*)$|^\d+$/;
-
-/** Whether all tests run, as far as the command line tells; Bun keeps it to itself. */
-function isWholeSuite(): boolean {
-  try {
-    const args = readFileSync("/proc/self/cmdline", "utf8")
-      .split("\0")
-      .filter((arg) => arg !== "");
-    return args.slice(args.indexOf("test") + 1).every((arg) => HARMLESS.test(arg));
-  } catch {
-    return false;
-  }
-}
 
 /** The local client prepares each text once, so that this costs the suite nothing. */
 function noteStatements(note: (sql: string) => void): void {
