@@ -16,6 +16,7 @@ export type ResultSource = {
   seq: number;
   id: string;
   status: TaskStatus;
+  isSkipped: number;
   model: string;
   endpoint: Endpoint;
   cells: string | null;
@@ -196,12 +197,19 @@ function resultCells(row: ResultSource, answer: Answer | undefined): ResultCell[
     row.costUsd,
     row.attempts,
     row.run === null ? null : executionId(row.seq, row.run),
-    answer?.finishReason ?? null,
+    finishReasonOf(row, answer),
     answer?.model ?? row.calledModel,
     row.isCached === null ? null : row.isCached === 1,
     answer?.toolCalls ? JSON.stringify(answer.toolCalls) : null,
     answer?.refusal ?? null,
   ];
+}
+
+/** Why an answer ended, or why there is none to be had. */
+function finishReasonOf(row: ResultSource, answer: Answer | undefined): string | null {
+  return row.status === "cancelled" && row.isSkipped === 1
+    ? "skipped"
+    : (answer?.finishReason ?? null);
 }
 
 export function answerOf({ endpoint, response }: ResultSource): Answer | undefined {
@@ -255,7 +263,7 @@ export function inputMembers(
 
 function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknown> {
   const answer = answerOf(row);
-  const { finishReason = null, toolCalls = null, refusal = null } = answer ?? {};
+  const { toolCalls = null, refusal = null } = answer ?? {};
   return {
     ...(row.cells === null ? { id: row.id } : hasId ? {} : { taskId: row.id }),
     status: row.status,
@@ -263,7 +271,7 @@ function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknow
     result: answer?.content ?? null,
     ...(row.maxRepairs === null ? {} : { parsed: parsedOf(row, answer) }),
     error: row.error === null ? null : parseJson(row.error),
-    finishReason,
+    finishReason: finishReasonOf(row, answer),
     toolCalls,
     refusal,
     usage: usageOf(row, answer),

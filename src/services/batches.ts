@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { createComposer } from "../domain/compose.ts";
+import { parseCondition } from "../domain/condition.ts";
 import type { InputFound } from "../domain/input-found.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -79,7 +80,8 @@ export async function createBatch(
   if (input.id !== undefined) await requireFree(ctx, id);
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
-  const rows = { batchId: id, config, compose, defaultModel, isScoped };
+  const onlyIf = config.onlyIf === undefined ? null : parseCondition(config.onlyIf);
+  const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped };
   const opened = await openInput(ctx, caller, input, rows);
   try {
     return await createFrom(ctx, caller, input, opened, { id, now, draft, when, idempotency });

@@ -16,7 +16,7 @@ import { parseJson } from "../../lib/json.ts";
 import type { Batch, BatchTask } from "../../store/batches.ts";
 import { Pagination } from "../paging.ts";
 import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums } from "../router.ts";
-import { TaskError, TaskStatusName, toError } from "./task-body.ts";
+import { CancelReason, reasonOf, TaskError, TaskStatusName, toError } from "./task-body.ts";
 
 export const BatchStatusName = z.enum(BATCH_STATUSES).openapi("BatchStatus");
 
@@ -68,6 +68,10 @@ const Progress = z
     repaired: z.number().int().openapi({
       description:
         "Of the completed ones, those whose answers match `output` since they were repaired",
+    }),
+    skipped: z.number().int().openapi({
+      description:
+        "Of the cancelled ones, those that `onlyIf` is false for; none of them is called",
     }),
   })
   .openapi("BatchProgress", {
@@ -123,6 +127,7 @@ const TaskInBatch = z
     id: z.string(),
     status: TaskStatusName,
     result: z.string().nullable().openapi({ description: "The answer's text" }),
+    reason: CancelReason,
     error: orNull(TaskError),
     executionId: z.string().nullable(),
   })
@@ -193,6 +198,7 @@ export function toTaskInBatch({
     id: task.id,
     status: task.status,
     result: answer ? answer.content : null,
+    reason: reasonOf(task),
     error: execution && toError(execution),
     executionId: execution && executionId(task.seq, execution.run),
   };
