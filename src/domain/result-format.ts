@@ -127,6 +127,21 @@ export function resultTable({ columns: given, answers, isDryRun }: TableShape): 
   };
 }
 
+/** The rows of a batch with their answers: a column for each property, or one for the text, called as in results. */
+export function answerTable(shape: Pick<TableShape, "columns" | "answers">): ResultTable {
+  const { header, cells } = resultTable({ ...shape, isDryRun: false });
+  const own = header.length - CSV_COLUMNS.length;
+  const places = Array.from({ length: own }, (_, i) => i);
+  if (shape.answers.length === 0) places.push(own + CSV_COLUMNS.indexOf("result"));
+  return {
+    header: places.map((i) => header[i] ?? ""),
+    cells: (row) => {
+      const all = cells(row);
+      return places.map((i) => all[i] ?? null);
+    },
+  };
+}
+
 function csvWriter(shape: ResultShape): ResultWriter {
   return csvOf(resultTable(shape), shape);
 }

@@ -8,8 +8,9 @@ import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
-import { ALWAYS, type Which } from "../store/which.ts";
+import { ALWAYS, both, type Which } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
+import { openInputBatch } from "./batch-rows.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
@@ -29,6 +30,7 @@ export type BatchDraft = {
   description?: string | undefined;
   tasks?: TaskInput[] | undefined;
   inputFile?: string | undefined;
+  inputBatch?: string | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
   config?: BatchConfig | undefined;
@@ -84,11 +86,15 @@ export async function createBatch(
   const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped };
   const opened = await openInput(ctx, caller, input, rows);
   try {
-    return await createFrom(ctx, caller, input, opened, { id, now, draft, when, idempotency });
+    const given = { id, now, draft, when: both(when, opened.when ?? ALWAYS), idempotency };
+    return await createFrom(ctx, caller, input, opened, given);
   } finally {
     await opened.close?.();
   }
 }
+
+/** `when`: as long as its rows are those that were read. */
+type Opened = BatchInput & { kind: InputKind; when?: Which };
 
 type Given = Pick<NewBatch, "id" | "now" | "idempotency"> & Pick<Attempt, "draft" | "when">;
 
@@ -96,7 +102,7 @@ async function createFrom(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { kind, source, columns, found }: BatchInput & { kind: InputKind },
+  { kind, source, columns, found }: Opened,
   { id, now, draft, when, idempotency }: Given,
 ): Promise<CreatedBatch> {
   const config = input.config ?? {};
@@ -109,6 +115,7 @@ async function createFrom(
     description: input.description ?? null,
     apiKey: caller.key,
     inputFile: input.inputFile === undefined ? null : shownInput(input.inputFile),
+    inputBatch: input.inputBatch ?? null,
     outputFile: input.outputFile ?? null,
     columns: columns(),
     input: withRows(found(), checked.rows),
@@ -131,7 +138,7 @@ async function createFrom(
     await requireFree(ctx, id);
     throw new AppError(
       "BATCH_RUNNING",
-      `Tasks of batch ${id} changed while it was being created; try again`,
+      `Tasks of batch ${input.inputBatch ?? id} changed while ${id} was being created; try again`,
     );
   }
   ctx.signals.emit("events", undefined);
@@ -174,11 +181,13 @@ function shownInput(inputFile: string): string {
 async function openInput(
   ctx: Context,
   caller: Pick<Caller, "key">,
-  { tasks, inputFile }: BatchDraft,
+  { tasks, inputFile, inputBatch }: BatchDraft,
   rows: RowContext,
-): Promise<BatchInput & { kind: InputKind }> {
-  if ((tasks === undefined) === (inputFile === undefined))
-    throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
+): Promise<Opened> {
+  if ([tasks, inputFile, inputBatch].filter((one) => one !== undefined).length !== 1)
+    throw invalid([{ path: "tasks", message: "give either tasks, inputFile or inputBatch" }]);
+  if (inputBatch !== undefined)
+    return { kind: "file", ...(await openInputBatch(ctx, inputBatch, rows)) };
   if (inputFile !== undefined)
     return { kind: "file", ...(await openInputFile(ctx, caller, inputFile, rows)) };
   return {

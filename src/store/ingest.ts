@@ -26,6 +26,7 @@ export type NewBatch = {
   description: string | null;
   apiKey: number;
   inputFile: string | null;
+  inputBatch: string | null;
   outputFile: string | null;
   columns: string[] | null;
   input: InputFound | null;
@@ -64,15 +65,16 @@ export type NewRow = {
 
 export function openDraft(batch: NewBatch): Statement {
   return {
-    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
+    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, output_file, columns,
             input, config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
       batch.description,
       batch.apiKey,
       batch.inputFile,
+      batch.inputBatch,
       batch.outputFile,
       batch.columns && JSON.stringify(batch.columns),
       batch.input && JSON.stringify(batch.input),

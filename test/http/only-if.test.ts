@@ -51,6 +51,7 @@ test("a batch of which every row is skipped is completed as soon as it is starte
   await app.post("/batches", { id: "none", tasks, config: { onlyIf: "{{n}} > 1" } });
   await app.post("/batches/none/execute");
   expect((await app.finished("none")).status).toBe("completed");
+  expect(await app.differences()).toEqual([]);
 });
 
 test.each([

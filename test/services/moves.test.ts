@@ -43,6 +43,7 @@ const draft: NewBatch = {
   description: null,
   apiKey: 1,
   inputFile: null,
+  inputBatch: null,
   outputFile: null,
   columns: null,
   input: null,

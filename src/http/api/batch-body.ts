@@ -39,7 +39,8 @@ const Input = z
     }),
   })
   .openapi("BatchInput", {
-    description: "What was found in `inputFile`, and how it was read; null for inline tasks",
+    description:
+      "What was found in `inputFile` or `inputBatch`, and how it was read; null for inline tasks",
   });
 
 export const CreatedBatch = z
@@ -105,6 +106,7 @@ export const BatchListItem = z
     config: FreeObject,
     metadata: orNull(FreeObject),
     inputFile: z.string().nullable(),
+    inputBatch: z.string().nullable(),
     input: orNull(Input),
     outputFile: z.string().nullable(),
     output: orNull(Output),
@@ -154,6 +156,7 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     config: batch.config,
     metadata: batch.metadata,
     inputFile: batch.inputFile,
+    inputBatch: batch.inputBatch,
     input: batch.input,
     outputFile: batch.outputFile,
     output: batch.outputStatus && { status: batch.outputStatus, error: batch.outputError },
