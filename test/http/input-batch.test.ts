@@ -54,7 +54,7 @@ test("rows and answers of a batch that has ended are the variables of another", 
   await app.post("/batches", { id: "third", inputBatch: "second", config: third });
   const progress: Json = (await app.get("/batches/third")).body.data.progress;
   expect(progress).toMatchObject({ total: 3, pending: 1, skipped: 2 });
-  const rows = (await app.get("/batches/third/results?format=input")).text.split("\n");
+  const rows = (await app.get("/batches/third/results?format=input")).text.split(/\r?\n/);
   expect(rows[0]).toBe("original_id,prompt,label,result");
 });
 

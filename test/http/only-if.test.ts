@@ -34,8 +34,8 @@ test("rows that a condition is false for end as skipped, without a call, and are
   await app.post("/batches/some/execute");
   const ended: Json = await app.finished("some");
   expect(ended.status).toBe("completed");
-  const again = await app.post("/batches/some/retry", { includeCancelled: true });
-  expect(again.status).not.toBe(200);
+  const again = await app.post("/batches/some/retry", { statuses: ["cancelled"] });
+  expect(again.status).toBe(409);
   const results: Json[] = (await app.get("/batches/some/results?format=json")).body;
   expect(results.map(({ finishReason }) => finishReason)).toEqual([
     "stop",
