@@ -14,9 +14,9 @@ export function banner(
   const lines = [
     `GPT Task Runner ${packageJson.version}`,
     "",
-    `  API      ${base}/api/v1`,
-    `  Docs     ${base}/docs`,
-    `  Monitor  ${base}/`,
+    ...(config.role === "runner"
+      ? [`  Health   ${base}/readyz`]
+      : [`  API      ${base}/api/v1`, `  Docs     ${base}/docs`, `  Monitor  ${base}/`]),
     "",
     ...config.providers.map((provider) =>
       provider.kind === "simulator"

@@ -21,6 +21,8 @@ export type Config = {
   host: string;
   databaseUrl: string;
   databaseAuthToken: string | undefined;
+  /** How long a start waits for a database that cannot be reached. */
+  databaseWaitMs: number;
   dataDir: string;
   filesDir: string;
   apiKeys: string[];
@@ -106,6 +108,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     host: e.HOST,
     databaseUrl: e.DATABASE_URL ?? `file:${resolve(dataDir, "task-runner.db")}`,
     databaseAuthToken: e.DATABASE_AUTH_TOKEN,
+    databaseWaitMs: e.DATABASE_WAIT_SECONDS * 1000,
     dataDir,
     filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
     apiKeys: e.API_KEYS ?? [],

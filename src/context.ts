@@ -41,10 +41,16 @@ export type Topics = {
   deleted: undefined;
   /** These tasks' calls have lost their queue rows and are pointless. */
   abandoned: { tasks: number[] };
+  /** Claims of this process may have been taken from it by others, as by a cancel there. */
+  lost: undefined;
+  /** Something has happened at other processes, as the log tells. */
+  elsewhere: undefined;
+  /** Somebody here begins to wait, or to read a stream. */
+  listening: undefined;
   /** The runs of these tasks have ended. */
   settled: { tasks: number[] };
-  /** An API key has changed, by its row number; what was known of it may not hold. */
-  keys: { key: number };
+  /** An API key has changed, by its row number, or any may have; what was known may not hold. */
+  keys: { key: number | null };
   /** New rows are in the event log. */
   events: undefined;
   /** A webhook was made, changed or deleted, or deliveries of one are to be made again. */
@@ -74,6 +80,10 @@ export type ProviderLive = {
 
 /** What the engine of this process knows and the database does not. */
 export type LiveView = {
+  /** How far the database's clock is ahead of this process' steady one; 0 on a local file. */
+  aheadMs: number;
+  /** The number of this process among those that share the database; 0 before it has joined them. */
+  node: number;
   waitingOf: (batch: number) => Waiting | null;
   providers: () => ProviderLive[];
   /** Processes that execute tasks, this one included, as far as it has heard. */
@@ -87,6 +97,8 @@ export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAns
 export type Waits = {
   /** Resolves when the task (its row number) has ended or is gone, after `ms`, or when `signal` aborts. Never rejects. */
   untilEnded(task: number, ms: number, signal?: AbortSignal): Promise<void>;
+  /** How many tasks are waited for. */
+  size(): number;
   start(): void;
   stop(): Promise<void>;
 };

@@ -16,6 +16,9 @@ export const Environment = z.object({
     .meta({ default: "file:$DATA_DIR/task-runner.db" })
     .describe("A local file (`file:…`) or a libSQL server (`http://…`, `libsql://…`)"),
   DATABASE_AUTH_TOKEN: text().optional().describe("Token for a libSQL server"),
+  DATABASE_WAIT_SECONDS: integer(0, 3600)
+    .default(30)
+    .describe("At the start: time for a libSQL server that cannot be reached to come"),
   DATA_DIR: text().default("./data").describe("Where the database and files live"),
   FILES_DIR: text()
     .optional()

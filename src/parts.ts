@@ -8,6 +8,7 @@ import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
+import { createMembership } from "./engine/recovery.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
@@ -16,6 +17,7 @@ import { createScheduler } from "./scheduler/scheduler.ts";
 import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
+import { createNodeSignals } from "./services/node-signals.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
@@ -65,7 +67,7 @@ export function createContext(
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     answers: createAnswerChecker({ clock: world.clock, startThread: world.startCheckThread }),
     tables: createTables({ clock: world.clock, startThread: world.startTableThread }),
-    live: { waitingOf: () => null, providers: () => [], nodes: 1 },
+    live: { waitingOf: () => null, providers: () => [], aheadMs: 0, node: 0, nodes: 1 },
     secrets: createSecretBox(config.encryptionKeys),
   };
 }
@@ -92,8 +94,14 @@ export function createParts(ctx: Context): Parts {
   const hub = createEventHub(ctx);
   const keyWatch = createKeyWatch(ctx);
   const courier = createCourier(ctx);
-  const engine = createEngine(ctx);
-  const scheduler = createScheduler(ctx, { node: engine.node });
+  const membership = createMembership(ctx);
+  const engine = createEngine(ctx, membership);
+  const scheduler = createScheduler(ctx, { node: membership.node });
+  const elsewhere = createNodeSignals(ctx, {
+    node: membership.node,
+    isWaitedFor: () => hub.size() + ctx.waits.size() > 0,
+    followers: hub,
+  });
   const executesTasks = ctx.config.role !== "api";
   /** In the order of their start. They stop in the reverse order: what makes work before what does it. */
   const parts: Part[] = [
@@ -102,6 +110,9 @@ export function createParts(ctx: Context): Parts {
     hub,
     ctx.waits,
     createUpkeep(ctx),
+    // What it holds by then is handed back.
+    ...(executesTasks || !ctx.isExclusive ? [membership] : []),
+    ...(ctx.isExclusive ? [] : [elsewhere]),
     ...(executesTasks
       ? [
           // Stops after the engine, so that the last ends are delivered, too.

@@ -34,6 +34,7 @@ export async function runProcess(
   installLastResort();
   const log = getLogger(["gptrunner", "process"]);
   try {
+    requireShared(config);
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });
     await runner.start();
@@ -60,6 +61,14 @@ function readConfigOrExit(): Config {
     console.error(`The environment is not usable:\n${problems}`);
     process.exit(1);
   }
+}
+
+/** Throws where the work is to be divided among processes, and there can be but one. */
+function requireShared({ role, databaseUrl }: Config): void {
+  if (role !== "all" && databaseUrl.startsWith("file:"))
+    throw new StartError(
+      `ROLE=${role} needs a database that processes share: set DATABASE_URL to a libSQL server, or ROLE=all.`,
+    );
 }
 
 function listen(serve: (options: ServeOptions) => Server, options: ServeOptions): Server {

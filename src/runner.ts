@@ -14,6 +14,7 @@ import { FOLDER_MODE, systemFiles } from "./lib/file-system.ts";
 import { getGuarded } from "./lib/guarded-get.ts";
 import { postGuarded } from "./lib/guarded-post.ts";
 import { resolveHost } from "./lib/guarded-target.ts";
+import { newId } from "./lib/ids.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
 import { StartError } from "./lib/start-error.ts";
@@ -85,6 +86,9 @@ export async function createRunner(
   const database = await openDatabase(config.databaseUrl, given.clock, {
     authToken: config.databaseAuthToken,
     startReader: startReader ?? undefined,
+    leaseMs: config.leaseMs,
+    waitMs: config.databaseWaitMs,
+    holder: newId(given, "node"),
   });
   const world = { chunks: database.isExclusive ? CHUNKS : SERVER_CHUNKS, ...given };
   const tracing =

@@ -1,11 +1,13 @@
 // What of the last release's OpenAPI document a client may rely on and the present one breaks:
 // breaking.mjs present.json released.json. It proves first that it would notice, and what it lets pass.
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 
 import { apiDiff } from "api-smart-diff";
 
 const [presentPath, releasedPath] = process.argv.slice(2);
-const present = JSON.parse(readFileSync(presentPath, "utf8"));
+const [present, released] = [presentPath, releasedPath].map((path) =>
+  JSON.parse(readFileSync(path, "utf8")),
+);
 
 function breaks(before, after) {
   return apiDiff(structuredClone(before), structuredClone(after))
@@ -67,16 +69,29 @@ for (const [cases, isExpected] of [
   [HARMLESS, false],
 ])
   for (const [name, change] of Object.entries(cases)) {
-    const changed = structuredClone(present);
+    const changed = structuredClone(released);
     change(changed, changed.components.schemas);
-    if (breaks(present, changed).length > 0 !== isExpected)
+    if (breaks(released, changed).length > 0 !== isExpected)
       throw new Error(`the check ${isExpected ? "does not notice" : "complains"} that ${name}`);
   }
 
-if (!existsSync(releasedPath)) {
-  console.log("breaking: nothing was released yet; a release stores its document as released.json");
-} else {
-  const found = breaks(JSON.parse(readFileSync(releasedPath, "utf8")), present);
-  for (const line of found) console.error(line);
-  process.exit(found.length > 0 ? 1 : 0);
+const found = breaks(released, present);
+for (const line of found) console.error(line);
+if (present.info.version !== released.info.version) {
+  console.error(
+    `The version is ${present.info.version}, and the stored document that of ${released.info.version}: ` +
+      "run .ci/release-document, and name in CHANGELOG.md what it says",
+  );
+  process.exit(1);
+}
+if (found.length > 0) {
+  console.error(`breaking: clients of ${released.info.version} relied on these`);
+  process.exit(1);
+}
+console.log(
+  `breaking: clients of ${released.info.version} lose none of ${operations(released)} operations`,
+);
+
+function operations({ paths }) {
+  return Object.values(paths).flatMap((methods) => Object.keys(methods)).length;
 }

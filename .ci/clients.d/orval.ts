@@ -32,7 +32,10 @@ await until(async () => {
 });
 
 const results = await api.getBatchResults("orval-b", { format: "json", safe: true });
-check("results", results.status === 200 && results.data.length === 2);
+// As one of its types is a file, the client gives what came as one, whatever was asked for.
+const came: unknown = results.data;
+const rows: unknown = came instanceof Blob ? JSON.parse(await came.text()) : came;
+check("results", Array.isArray(rows) && rows.length === 2);
 
 const missing = await api.getTask("none");
 check("404", missing.status === 404 && missing.data.error.code === "TASK_NOT_FOUND");

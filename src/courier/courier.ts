@@ -29,8 +29,8 @@ export type CourierOptions = {
 };
 
 const DEFAULTS: CourierOptions = { perEndpoint: 32, inAll: 256 };
-/** Backstop for lost hints, and on a shared database the way to hear of others' events. */
-const POLL_MS = { exclusive: 1000, shared: 250 };
+/** Backstop for lost hints. */
+const POLL_MS = 1000;
 /** Between turns, so that what ends or happens within it is one turn's work, and requests come before deliveries. */
 const PAUSE_MS = { idle: 10, busy: 40 };
 /** What ends within it is written in one commit: a commit for each would leave requests little time. */
@@ -71,7 +71,6 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   const looks = createLooks(ctx);
   const underWay = new Set<Promise<void>>();
   const unsubscribe: (() => void)[] = [];
-  const pollMs = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
   const meeting = createMeeting(ctx.clock, REPORT_MS);
   let isStale = true;
   let isBusy = false;
@@ -82,7 +81,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     complaint: "Webhooks could not be served",
     clock: ctx.clock,
     work,
-    backstopMs: pollMs,
+    backstopMs: POLL_MS,
     pauseMs: () => (isBusy ? PAUSE_MS.busy : PAUSE_MS.idle),
   });
 
@@ -93,7 +92,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     }
     const now = ctx.clock.monotonic();
     // Other processes change endpoints, too.
-    if (isStale || (!ctx.isExclusive && now - readAt >= pollMs)) {
+    if (isStale || (!ctx.isExclusive && now - readAt >= POLL_MS)) {
       // A change that comes while they are read has them read once more; so has a failure.
       isStale = false;
       try {
@@ -174,12 +173,15 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
   }
 
+  function seeEvents(): void {
+    if (endpoints.all().length > 0) loop.nudge();
+  }
+
   return {
     start() {
       unsubscribe.push(
-        ctx.signals.on("events", () => {
-          if (endpoints.all().length > 0) loop.nudge();
-        }),
+        ctx.signals.on("events", seeEvents),
+        ctx.signals.on("elsewhere", seeEvents),
         ctx.signals.on("webhooks", () => {
           isStale = true;
           loop.nudge();

@@ -12,8 +12,10 @@ import { withoutSecrets } from "../lib/urls.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
-import { patientFetch } from "./patient-fetch.ts";
+import { createOutage } from "./outage.ts";
+import { whenReachable } from "./patience.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
+import { createServerClient, deadlineUnder } from "./server.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
 export type Db = LibSQLDatabase;
@@ -33,8 +35,8 @@ export type Database = Pick<ReadPool, "reads" | "longReads"> & {
 /** Only a person with another tool can hold the file, and not for long. */
 const BUSY_TIMEOUT_MS = 2000;
 
-/** A server that has not answered by then is taken for unreachable. */
-const SERVER_TIMEOUT_MS = 30_000;
+/** A migration may rewrite a large table. */
+const MIGRATION_MS = 600_000;
 
 const PRAGMAS = [
   // Takes effect in a file that is made by this; others cannot shrink.
@@ -49,6 +51,12 @@ const PRAGMAS = [
 export type OpenOptions = {
   authToken?: string | undefined;
   startReader?: StartThread | undefined;
+  /** Of a server: no request to it takes as long. */
+  leaseMs?: number;
+  /** How long a server that cannot be reached is waited for. */
+  waitMs?: number;
+  /** What this process is called among those that start on a server at the same time. */
+  holder?: string;
 };
 
 /**
@@ -59,56 +67,109 @@ export type OpenOptions = {
 export async function openDatabase(
   url: string,
   clock: Clock,
-  { authToken, startReader }: OpenOptions = {},
+  options: OpenOptions = {},
 ): Promise<Database> {
   const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
-  const unlock = path === undefined ? undefined : await lockFile(path);
   try {
-    if (path !== undefined) keepPrivate(path);
-    const client =
-      path === undefined
-        ? createClient({
-            url,
-            fetch: patientFetch(clock, SERVER_TIMEOUT_MS),
-            ...(authToken === undefined ? {} : { authToken }),
-          })
-        : createLocalClient(path, BUSY_TIMEOUT_MS);
-    try {
-      const check = path === undefined ? undefined : await checkForDamage(client, path, clock);
-      if (check?.atStart) throw damaged(path ?? "", check.atStart);
-      if (path !== undefined)
-        for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
-      const db = drizzle({ client, casing: "snake_case" });
-      await migrateDatabase(db);
-      const writer = createWriter(client, clock);
-      const { stop, ...pool } =
-        path === undefined || startReader === undefined
-          ? readsInPlace({ client, db })
-          : readsInThreads(path, startReader, clock);
-      return {
-        ...pool,
-        db,
-        client,
-        writer,
-        isExclusive: path !== undefined,
-        damage: check?.whole ?? Promise.resolve(undefined),
-        async close() {
-          if (client.closed) return;
-          await writer.settled();
-          await stop();
-          if (path !== undefined) await client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
-          client.close();
-          unlock?.();
-        },
-      };
-    } catch (error) {
-      client.close();
-      throw error;
-    }
+    return path === undefined
+      ? await openServer(url, clock, options)
+      : await openFile(path, clock, options);
   } catch (error) {
-    unlock?.();
-    throw explainOpening(error, path ?? withoutSecrets(url), [url, authToken]);
+    throw explainOpening(error, path ?? withoutSecrets(url), [url, options.authToken]);
   }
+}
+
+async function openServer(
+  url: string,
+  clock: Clock,
+  { authToken, leaseMs = 15_000, waitMs = 0, holder = "" }: OpenOptions,
+): Promise<Database> {
+  const server = { url, authToken, clock };
+  const where = withoutSecrets(url);
+  const outage = createOutage(where, clock);
+  const client = createServerClient({ ...server, deadlineMs: deadlineUnder(leaseMs), outage });
+  const slowClient = createServerClient({ ...server, deadlineMs: MIGRATION_MS });
+  try {
+    await whenReachable(
+      { clock, where, waitMs, explain: (error) => reasonFor(error, where, [url, authToken]) },
+      () => migrateDatabase({ client, slowClient, clock, holder }),
+    );
+  } catch (error) {
+    client.close();
+    throw error;
+  } finally {
+    slowClient.close();
+  }
+  outage.begin();
+  const db = drizzle({ client, casing: "snake_case" });
+  const { stop, ...pool } = readsInPlace({ client, db });
+  const writer = createWriter(client, clock);
+  return {
+    ...pool,
+    db,
+    client,
+    writer,
+    isExclusive: false,
+    damage: Promise.resolve(undefined),
+    async close() {
+      if (client.closed) return;
+      await writer.settled();
+      await stop();
+      client.close();
+    },
+  };
+}
+
+async function openFile(
+  path: string,
+  clock: Clock,
+  { startReader }: OpenOptions,
+): Promise<Database> {
+  const unlock = await lockFile(path);
+  let client: Client | undefined;
+  try {
+    keepPrivate(path);
+    client = createLocalClient(path, BUSY_TIMEOUT_MS);
+    return await prepareFile(path, client, { clock, startReader, unlock });
+  } catch (error) {
+    client?.close();
+    unlock();
+    throw error;
+  }
+}
+
+async function prepareFile(
+  path: string,
+  client: Client,
+  options: { clock: Clock; startReader: StartThread | undefined; unlock: () => void },
+): Promise<Database> {
+  const { clock, startReader, unlock } = options;
+  const check = await checkForDamage(client, path, clock);
+  if (check.atStart) throw damaged(path, check.atStart);
+  for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
+  const db = drizzle({ client, casing: "snake_case" });
+  await migrateDatabase({ client, slowClient: client, clock, holder: undefined });
+  const writer = createWriter(client, clock);
+  const { stop, ...pool } =
+    startReader === undefined
+      ? readsInPlace({ client, db })
+      : readsInThreads(path, startReader, clock);
+  return {
+    ...pool,
+    db,
+    client,
+    writer,
+    isExclusive: true,
+    damage: check.whole,
+    async close() {
+      if (client.closed) return;
+      await writer.settled();
+      await stop();
+      await client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+      client.close();
+      unlock();
+    },
+  };
 }
 
 /**
@@ -159,10 +220,7 @@ function keepPrivate(path: string): void {
 function explainOpening(error: unknown, where: string, secrets: (string | undefined)[]): unknown {
   if (error instanceof StartError) return error;
   const text = String(error);
-  const why = secrets.reduce<string>(
-    (said, secret) => (secret ? said.replaceAll(secret, where) : said),
-    reason(error),
-  );
+  const why = reasonFor(error, where, secrets);
   if (/SQLITE_NOTADB|file is not a database/i.test(text))
     return new StartError(
       `${where} is not a database. Move it away, or set DATABASE_URL to another file.`,
@@ -171,6 +229,14 @@ function explainOpening(error: unknown, where: string, secrets: (string | undefi
   if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)|\bE(ACCES|ROFS|PERM)\b/.test(text))
     return new StartError(`Cannot write the database ${where}: ${why}.`);
   return new StartError(`Cannot open the database ${where}: ${why}.`);
+}
+
+/** What an error says, which may name the URL with what it has of secrets. */
+function reasonFor(error: unknown, where: string, secrets: (string | undefined)[]): string {
+  return secrets.reduce<string>(
+    (said, secret) => (secret ? said.replaceAll(secret, where) : said),
+    reason(error),
+  );
 }
 
 function damaged(path: string, { found }: Damage): StartError {

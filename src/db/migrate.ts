@@ -1,21 +1,146 @@
-import { fileURLToPath } from "node:url";
+import type { Client, InStatement } from "@libsql/client";
 
-import { sql } from "drizzle-orm";
-import { migrate } from "drizzle-orm/libsql/migrator";
-import { readMigrationFiles } from "drizzle-orm/migrator";
-
+import type { Clock } from "../lib/clock.ts";
 import { StartError } from "../lib/start-error.ts";
-import type { Db } from "./client.ts";
+import { FOLDER, type Migration, type Migrations, readMigrations } from "./migrations.ts";
+import { DATABASE_NOW } from "./now.ts";
+import { fateOf } from "./refusal.ts";
+import { rowsOf } from "./unit.ts";
 
-const MIGRATIONS = { migrationsFolder: fileURLToPath(new URL("../../drizzle", import.meta.url)) };
+export type MigrateOptions = {
+  client: Client;
+  /** Waits for longer: a migration may rewrite a large table. On a file it is the same. */
+  slowClient: Client;
+  clock: Pick<Clock, "sleep">;
+  /** What this process is called among those that start at the same time; `undefined` where there are no others. */
+  holder: string | undefined;
+  folder?: string;
+};
 
-/** Brings the schema up to date. Refuses a database that a newer version has already changed. */
-export async function migrateDatabase(db: Db): Promise<void> {
-  const known = Math.max(...readMigrationFiles(MIGRATIONS).map(({ folderMillis }) => folderMillis));
-  await migrate(db, MIGRATIONS);
-  const [newest] = await db.values<[number]>(sql`select max(created_at) from __drizzle_migrations`);
-  if (Number(newest?.[0]) > known)
+/** Longer than a killed process' migration may still be under way in the server. */
+const LEASE_MS = 120_000;
+const LOOK_EVERY_MS = 200;
+
+/** What must be there before the first migration. The first is as drizzle's own tools make and read it. */
+const TABLES: Record<string, string> = {
+  __drizzle_migrations: "id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric",
+  __migrating:
+    "id integer PRIMARY KEY CHECK (id = 1), holder text NOT NULL, expires_at integer NOT NULL",
+  __beside: "id integer PRIMARY KEY CHECK (id = 1), since numeric NOT NULL",
+};
+
+/*
+ * Brings the schema up to date. Of processes that start together on a shared database one migrates:
+ *
+ *   looking     what is missing is read. Left for the end when nothing is.
+ *   waiting     another one holds the lease. Left when the schema has moved on, or the lease has lapsed,
+ *               which it does where that process was killed before it began.
+ *   migrating   everything that is missing is one transaction. It begins with a check that the schema is
+ *               what was read, so that a process that comes late, whatever its lease says, changes nothing.
+ *
+ * A version may run on a database that the next release has migrated, so that a fleet can be renewed one
+ * process at a time: each release says since which migration it bears older ones beside it. Throws
+ * `StartError` where the database is of a version that does not.
+ */
+export async function migrateDatabase(options: MigrateOptions): Promise<void> {
+  const migrations = readMigrations(options.folder ?? FOLDER);
+  const known = migrations.all.at(-1)?.when ?? 0;
+  const { client, clock, holder } = options;
+  await makeTables(client);
+  let newest = await findNewest(client);
+  while (newest < known) {
+    if (holder !== undefined && !(await takeLease(client, holder)))
+      await clock.sleep(LOOK_EVERY_MS);
+    else await migrateFrom(options, newest, migrations);
+    newest = await findNewest(client);
+  }
+  if (newest > known && (await besideSince(client)) > known)
     throw new StartError(
-      "The database was made by a newer version of GPT Task Runner; start that one.",
+      "The database was made by a newer version of GPT Task Runner, beside which this one cannot run; start that one.",
     );
+}
+
+async function migrateFrom(
+  { client, slowClient, holder }: MigrateOptions,
+  newest: number,
+  migrations: Migrations,
+): Promise<void> {
+  const missing = migrations.all.filter(({ when }) => when > newest);
+  try {
+    await slowClient.migrate([
+      requireNewest(newest),
+      ...missing.flatMap(statementsOf),
+      keepBeside(migrations.besideSince),
+    ]);
+  } catch (error) {
+    // Another one has made it meanwhile, or this one has and did not hear of it.
+    if ((await findNewest(client)) > newest || fateOf(error) === "unknown") return;
+    throw error;
+  } finally {
+    if (holder !== undefined) await giveUpLease(client, holder);
+  }
+}
+
+function statementsOf({ statements, hash, when }: Migration): InStatement[] {
+  return [
+    ...statements,
+    {
+      sql: "INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)",
+      args: [hash, when],
+    },
+  ];
+}
+
+/** Fails, and all that follows with it, unless the newest migration is still this one: `json` refuses what is no JSON. */
+function requireNewest(newest: number): InStatement {
+  return {
+    sql: `SELECT json(iif(coalesce((SELECT max(created_at) FROM __drizzle_migrations), 0) = ?, '1',
+            'the schema has changed meanwhile'))`,
+    args: [newest],
+  };
+}
+
+async function makeTables(client: Client): Promise<void> {
+  const { rows } = await client.execute("SELECT name FROM sqlite_master WHERE name GLOB '__*'");
+  const there = new Set(rows.map((row) => row["name"]));
+  for (const [name, columns] of Object.entries(TABLES))
+    if (!there.has(name)) await client.execute(`CREATE TABLE IF NOT EXISTS ${name} (${columns})`);
+}
+
+/** When the newest migration was written, which orders them; 0 in a new database. */
+function findNewest(client: Client): Promise<number> {
+  return readNumber(client, "SELECT max(created_at) AS value FROM __drizzle_migrations");
+}
+
+/** Infinity where no version has said it yet. */
+async function besideSince(client: Client): Promise<number> {
+  return (await readNumber(client, "SELECT since AS value FROM __beside")) || Infinity;
+}
+
+function keepBeside(since: number): InStatement {
+  return {
+    sql: `INSERT INTO __beside (id, since) VALUES (1, ?)
+          ON CONFLICT (id) DO UPDATE SET since = excluded.since`,
+    args: [since],
+  };
+}
+
+async function takeLease(client: Client, holder: string): Promise<boolean> {
+  const { rows } = await client.execute({
+    sql: `INSERT INTO __migrating (id, holder, expires_at) VALUES (1, ?, ${DATABASE_NOW} + ?)
+          ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+          WHERE holder = excluded.holder OR expires_at < ${DATABASE_NOW}
+          RETURNING 1`,
+    args: [holder, LEASE_MS],
+  });
+  return rows.length > 0;
+}
+
+async function giveUpLease(client: Client, holder: string): Promise<void> {
+  await client.execute({ sql: "DELETE FROM __migrating WHERE holder = ?", args: [holder] });
+}
+
+async function readNumber(client: Client, sql: string): Promise<number> {
+  const [row] = rowsOf<{ value: number | null }>(await client.execute(sql));
+  return Number(row?.value ?? 0);
 }

@@ -1,5 +1,7 @@
 import { LibsqlError } from "@libsql/client";
 
+import { LoggedError } from "../lib/logged-error.ts";
+
 /**
  * What became of statements that met an error of the database.
  *
@@ -18,7 +20,7 @@ export class NotStorable extends TypeError {
 }
 
 /** A server could not be reached, or did not answer in time. */
-export class Unreachable extends Error {
+export class Unreachable extends LoggedError {
   override readonly name = "Unreachable";
 }
 
@@ -57,6 +59,12 @@ const TROUBLES: [RegExp, string][] = [
   [/CORRUPT|NOTADB/, "The database is damaged"],
   [/^SQLITE_/, "The database cannot be read or written"],
 ];
+
+/** A server lets nobody in with what it was given. */
+export function isRefusedEntry(error: unknown): boolean {
+  const status = httpStatusOf(error);
+  return status === 401 || status === 403;
+}
 
 /** Its answer was more than a server sends at a time; nothing took effect. */
 export function isAnswerTooLarge(error: unknown): boolean {

@@ -12,3 +12,11 @@ export function cacheKeyOf(endpoint: Endpoint, body: JsonObject, isChecked: bool
   const { stream: _stream, stream_options: _options, prompt_cache_key: _prefix, ...asked } = body;
   return sha256Hex(canonicalJson([endpoint, asked, ...(isChecked ? ["checked"] : [])]));
 }
+
+/**
+ * Under which key an answer is found that a later batch takes over: that of its request or, where the model of
+ * `escalateTo` gave it, one that only requests with the same `escalateTo` have.
+ */
+export function baseKeyOf(key: string, escalatedTo: string | null): string {
+  return escalatedTo === null ? key : sha256Hex(`${key} ${escalatedTo}`);
+}

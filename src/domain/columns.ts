@@ -1,5 +1,5 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
-import { findExcess } from "../lib/json-limits.ts";
+import { findFault } from "../lib/json-limits.ts";
 import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
 
 /** A cell could not be read; `field` is the name of its column. */
@@ -129,7 +129,9 @@ export function readLabels(fields: Record<string, unknown>): void {
 }
 
 function whyNoJson(cell: string): string {
-  return findExcess(parseJson(cell)) ?? "must be JSON";
+  const { path, message } = findFault(cell, parseJson(cell)) ?? {};
+  if (message === undefined) return "must be JSON";
+  return path === "" ? message : `${path} ${message}`;
 }
 
 function readCell(meaning: string, cell: string): Json | undefined {
@@ -139,5 +141,5 @@ function readCell(meaning: string, cell: string): Json | undefined {
   }
   if (!JSON_CELLS.has(meaning)) return meaning === "prompt" ? cell : cell.trim();
   const value = parseExactOrNone(cell);
-  return findExcess(value) === undefined ? value : undefined;
+  return findFault(cell, value) ? undefined : value;
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 
 import { numberOf, parseExactOrNone, settle } from "../lib/exact-json.ts";
-import { findExcess } from "../lib/json-limits.ts";
+import { findFault } from "../lib/json-limits.ts";
 import { namesInOrder } from "../lib/json-names.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { type CellIssue, meaningOf, readLabels, readField } from "./columns.ts";
@@ -69,9 +69,9 @@ export function readJsonlLine(text: string): ReadLine {
     const message = value === undefined ? "is not valid JSON" : "must be a JSON object";
     return { line: null, names: [], issues: [{ field: "", message }] };
   }
-  const excess = findExcess(value);
-  if (excess !== undefined)
-    return { line: null, names: [], issues: [{ field: "", message: excess }] };
+  const fault = findFault(text, value);
+  if (fault)
+    return { line: null, names: [], issues: [{ field: fault.path, message: fault.message }] };
   const names = namesInOrder(text, value);
   return "custom_id" in value && "body" in value
     ? { names, ...readOpenAiLine(value) }

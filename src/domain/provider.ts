@@ -32,3 +32,11 @@ export type Route = { provider: number; model: string };
 
 /** Models to be called in place of others whose providers are unavailable, by pattern. */
 export type Fallbacks = [pattern: string, models: string[]][];
+
+/** The name of the simulator where it only stands in for providers, so that its answers count for nothing; else `null`. */
+export function standInOf(config: {
+  simulator: Pick<Provider, "name">;
+  providers: readonly Pick<Provider, "kind">[];
+}): string | null {
+  return config.providers.some(({ kind }) => kind !== "simulator") ? config.simulator.name : null;
+}

@@ -16,6 +16,8 @@ const COMPARE_MS = 5000;
 
 export type ClaimingOptions = {
   owner: () => number;
+  /** Whether what this process has claimed is its own. */
+  isAlive: () => boolean;
   texts: Texts;
   /** The claims of which this process knows. */
   known: () => [task: number, claim: number][];
@@ -32,7 +34,8 @@ export type ClaimingOptions = {
  *              when their texts are read.
  *   refused    by the database: nothing was claimed. Where its answer was too large, fewer texts come
  *              along from then on.
- *   doubtful   nobody knows whether it was made, or texts could not be read. With the next claim the
+ *   doubtful   nobody knows whether it was made, or texts could not be read, or the lease of this process
+ *              lapsed before it began what it claimed. With the next claim the
  *              database gives back whatever of this process' claims it does not know, as if it had not
  *              been claimed. Since a claim may take effect after that, it does so every few seconds on
  *              a shared database.
@@ -45,14 +48,20 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
   /** Texts that come along have no more than this, since the database refused a larger answer. */
   let mostTextBytes = Infinity;
 
+  /** Returns how many of the rows began. */
+  function beginNow(rows: Claimed[], number: number): number {
+    if (!options.isAlive()) return 0;
+    options.begin(rows, number);
+    return rows.length;
+  }
+
   async function begin(rows: ClaimedRow[], number: number): Promise<void> {
-    options.begin(rows.filter(isComplete), number);
+    isDoubtful = rows.length > 0;
+    const complete = rows.filter(isComplete);
     const others = rows.filter((row) => !isComplete(row));
-    if (others.length === 0) return;
-    isDoubtful = true;
-    const completed = await texts.complete(others);
-    options.begin(completed, number);
-    isDoubtful = completed.length < others.length;
+    let begun = beginNow(complete, number);
+    if (others.length > 0) begun += beginNow(await texts.complete(others), number);
+    isDoubtful = begun < rows.length;
   }
 
   return {

@@ -22,6 +22,7 @@ import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
 import { createLinger } from "./linger.ts";
+import { createLostWatch } from "./lost.ts";
 import { meterTurn } from "./meter.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
@@ -55,15 +56,19 @@ export type Dispatcher = {
 export type DispatcherOptions = {
   /** The number of this process, once it is started. */
   owner: () => number;
+  /** Whether others take this process for alive. */
+  isAlive: () => boolean;
   run: (calls: Call[]) => void;
+  /** Ends the calls of tasks that nobody wants any more. */
+  abort: (tasks: number[]) => void;
   /** What came of calls, those that nobody waits for any more included. */
   onCalled: (calls: Called[]) => void;
   /** A provider whose calls failed did not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
 };
 
-/** Backstop for lost hints, and on a shared database the way to hear of others' work. */
-const SYNC_MS = { exclusive: 2000, shared: 300 };
+/** Backstop for lost hints. */
+const SYNC_MS = 2000;
 /** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
 const LOOK_PAUSE = { times: 5, mostMs: 250 };
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
@@ -105,12 +110,13 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     owner: options.owner,
     decide(outcomes) {
       const now = ctx.clock.steady();
-      return inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), now);
+      return inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), queueTime());
     },
     onSettled,
   });
   const claiming = createClaiming(ctx, {
     owner: options.owner,
+    isAlive: options.isAlive,
     texts,
     known: inFlight.claims,
     onClaimed: noteClaimed,
@@ -128,9 +134,20 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     complaint: "The queue could not be read",
     clock: ctx.clock,
     work: sync,
-    backstopMs: ctx.isExclusive ? SYNC_MS.exclusive : SYNC_MS.shared,
+    backstopMs: SYNC_MS,
     pauseMs: () => Math.min(LOOK_PAUSE.mostMs, lookMs * LOOK_PAUSE.times),
     ...RETRY,
+  });
+  const lost = createLostWatch(ctx, {
+    owner: options.owner,
+    known: inFlight.claims,
+    onLost(claims) {
+      // A task that this process has claimed again since keeps its call.
+      const pointless = claims.filter(({ task, claim }) => inFlight.isNewest(task, claim));
+      const tasks = pointless.map(({ task }) => task);
+      options.abort(tasks);
+      take(reuse.abandon(tasks));
+    },
   });
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
@@ -141,6 +158,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   function nudge(): void {
     turns.nudge();
+  }
+
+  /** The steady clock by which retries come due; on a shared database the same for all its nodes. */
+  function queueTime(): number {
+    return ctx.clock.steady() + ctx.live.aheadMs;
   }
 
   async function turn(): Promise<More | void> {
@@ -159,7 +181,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       errors.push(error);
       return [];
     };
-    const claims = isDraining ? [] : await planClaims(ctx.clock.steady()).catch(note);
+    const claims =
+      isDraining || !options.isAlive() ? [] : await planClaims(ctx.clock.steady()).catch(note);
     const outcomes = reported;
     reported = [];
     // Written in the same round, so that one commit has both, unless the database refuses one of them.
@@ -186,7 +209,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       signals.emit("settled", { tasks: outcomes.map(({ run }) => run.row.task) });
     for (const { at: due } of retries)
       if (due === null) turns.nudge();
-      else looks.nudge(Math.max(0, due - ctx.clock.steady()));
+      else looks.nudge(Math.max(0, due - queueTime()));
     inFlight.paused(halts.keys());
     if (halts.size > 0) signals.emit("batch", undefined);
   }
@@ -248,8 +271,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   async function sync(): Promise<More | void> {
     const begun = ctx.clock.monotonic();
     const { running, ready, waiting } = await writer.write({
-      woken: wakeWaiting(ctx.clock.steady()),
-      fallen: leaveFlex(ctx.clock.steady()),
+      woken: wakeWaiting(queueTime()),
+      fallen: leaveFlex(queueTime()),
       running: RUNNING_BATCHES,
       ready: READY_LANES,
       waiting: NEXT_WAITING,
@@ -261,7 +284,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const next = waiting.rows[0]?.at;
     lookMs = ctx.clock.monotonic() - begun;
     nudge();
-    if (next !== null && next !== undefined) return { inMs: next - ctx.clock.steady() };
+    if (next !== null && next !== undefined) return { inMs: next - queueTime() };
   }
 
   /** Whether all that was claimed is settled or handed back. */
@@ -272,6 +295,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       isDraining = false;
       turns.start();
       looks.start();
+      lost.start();
       unsubscribe.push(
         signals.on("queued", ({ lane, model }) => {
           book.add(lane, model);
@@ -279,13 +303,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
         }),
         signals.on("batch", () => looks.nudge()),
         signals.on("abandoned", ({ tasks }) => take(reuse.abandon(tasks))),
+        signals.on("lost", () => lost.nudge()),
       );
       await looks.look();
     },
     async drain() {
       isDraining = true;
       for (const stop of unsubscribe) stop();
-      await looks.stop();
+      await Promise.all([looks.stop(), lost.stop()]);
       // The turn at hand may still claim.
       await turns.look();
       while (!isSettled()) await new Promise<void>((resolve) => (onTurn = resolve));

@@ -7,20 +7,18 @@ import type { Trouble } from "../lib/loop.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createOutputWriter } from "./output-writer.ts";
 import { createProviderWatch } from "./provider-watch.ts";
-import { createMembership } from "./recovery.ts";
+import type { Membership } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
 export type Engine = {
-  /** The number of this process among those that share the database, once it is started. */
-  node(): number;
   start(): Promise<void>;
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
   stop(graceMs: number): Promise<void>;
   state(): EngineState;
 };
 
-/** What executes tasks: worker threads, recovery, dispatcher, the writing of output files. */
-export function createEngine(ctx: Context): Engine {
+/** What executes tasks: worker threads, dispatcher, the writing of output files. */
+export function createEngine(ctx: Context, membership: Membership): Engine {
   const log = getLogger(["gptrunner", "engine"]);
   const providerWatch = createProviderWatch(ctx);
   const pool = createWorkerPool({
@@ -32,10 +30,11 @@ export function createEngine(ctx: Context): Engine {
     clock: ctx.clock,
     startThread: ctx.startThread,
   });
-  const membership = createMembership(ctx);
   const dispatcher = createDispatcher(ctx, {
     owner: membership.node,
+    isAlive: membership.isAlive,
     run: pool.run,
+    abort: pool.abort,
     onCalled: providerWatch.see,
     onProbeFailed: providerWatch.probeFailed,
   });
@@ -43,7 +42,6 @@ export function createEngine(ctx: Context): Engine {
   let unsubscribe = () => {};
 
   return {
-    node: membership.node,
     state: () => ({
       threads: ctx.config.workers,
       threadsAlive: pool.alive(),
@@ -53,7 +51,6 @@ export function createEngine(ctx: Context): Engine {
     }),
     async start() {
       pool.start();
-      await membership.start();
       unsubscribe = ctx.signals.on("abandoned", ({ tasks }) => pool.abort(tasks));
       ctx.live.waitingOf = dispatcher.waitingOf;
       ctx.live.providers = dispatcher.providers;
@@ -71,7 +68,6 @@ export function createEngine(ctx: Context): Engine {
         });
         await dispatcher.handBack();
       }
-      await membership.stop();
     },
   };
 }

@@ -61,6 +61,12 @@ export function createInFlight(
     find: runs.get,
     has: runs.has,
 
+    /** Whether the task was not claimed again since. */
+    isNewest(task: number, claim: number): boolean {
+      const run = runs.get(task, claim);
+      return run !== undefined && runs.isNewest(run);
+    },
+
     /** Frees the slots of runs that ended, and tells `settle` what their pacers should know. */
     end(outcomes: Outcome[], settle: (paced: Paced, called: Called) => void): void {
       for (const outcome of outcomes) {

@@ -6,7 +6,7 @@ import { writeOutputs } from "../services/outputs.ts";
 
 /** Between the first news and a look at what is to be written; many batches may end at once. */
 const SETTLE_MS = 100;
-/** Backstop, and on a shared database the way to hear of batches that ended elsewhere. */
+/** Backstop for lost hints. */
 const POLL_MS = 5000;
 
 /** Writes what output files there are to write, one at a time, when something has happened in the log. */
@@ -18,17 +18,18 @@ export function createOutputWriter(ctx: Context, node: () => number) {
     work: () => writeOutputs(ctx, node()),
     backstopMs: POLL_MS,
   });
-  let unsubscribe = () => {};
+  const unsubscribe: (() => void)[] = [];
 
   return {
     start(): void {
-      unsubscribe = ctx.signals.on("events", () => loop.nudge(SETTLE_MS));
+      for (const topic of ["events", "elsewhere"] as const)
+        unsubscribe.push(ctx.signals.on(topic, () => loop.nudge(SETTLE_MS)));
       loop.start();
       loop.nudge(SETTLE_MS);
     },
     /** Lets the file that is being written be finished. */
     async stop(): Promise<void> {
-      unsubscribe();
+      for (const end of unsubscribe) end();
       await loop.stop();
     },
   };

@@ -2,6 +2,9 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createLoop } from "../lib/loop.ts";
+import { hashesOfEnvironment, keepEnvironmentKeys } from "../services/first-keys.ts";
+import { revokeForsakenKeys } from "../store/api-keys.ts";
+import { forgetFollowing } from "../store/changes.ts";
 import {
   addNode,
   COUNT_NODES,
@@ -16,9 +19,17 @@ import { readRows } from "../store/rows.ts";
 import { settle } from "../store/settle.ts";
 import { toInterrupted } from "./claimed-run.ts";
 
+/** Heartbeats that are further apart than this share of a lease were held up; a third is the rule. */
+const LONGEST_GAP = 2 / 3;
+
+/** Those who follow an answer read its pieces within a tenth of a second. */
+const KEEP_DELTAS_MS = 60_000;
+
 export type Membership = {
   /** The number that claims of this process carry, once it is started. */
   node(): number;
+  /** Whether others take it for alive, as far as it knows: what it has claimed is its own. */
+  isAlive(): boolean;
   /** Joins, and takes over what is left of others. */
   start(): Promise<void>;
   /** Leaves; what it still holds is taken over by others. */
@@ -26,32 +37,60 @@ export type Membership = {
 };
 
 /**
- * This process as one of those that run tasks.
+ * This process as one of those that share the database.
  *
  * A claim lives as long as its node proves that it does. On a local file no other process can be
  * alive, so at the start whatever is claimed is an orphan and is ready again at once. On a shared
  * server each node writes one heartbeat row every third of the lease; a node that is silent for a
- * whole lease is forgotten by whoever notices first, and its claims are ready again. Should it come
- * back, the fence keeps its late answers out. A run whose attempts are cut off again and again, which
- * may be what ends its processes, is failed instead.
+ * whole lease, by the database's clock, is forgotten by whoever notices first, and its claims are ready
+ * again. Should it come back, the fence keeps its late answers out. A run whose attempts are cut off
+ * again and again, which may be what ends its processes, is failed instead.
+ *
+ *   alive      a heartbeat that it sent less than a lease ago was acknowledged, by its own monotonic
+ *              clock. Left when none is: it was paused, or the database cannot be reached.
+ *   lapsed     it begins no call, not even of what it has claimed: another node may have taken that
+ *              over. Calls in flight go on; their answers count unless another node has the run.
+ *              Left by the next heartbeat that is acknowledged.
+ *   forgotten  that heartbeat finds its row gone. It joins again under the same number, and ends the
+ *              calls that are not its own any more.
+ *
+ * After an outage of the database all nodes look silent to the one that reaches it first. So a node
+ * forgets others only where it has itself been heard all through the last lease.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
-  const { leaseMs, maxInterruptions } = ctx.config;
+  const { leaseMs, maxInterruptions, role } = ctx.config;
+  const facts = { isRunner: role !== "api", keys: hashesOfEnvironment(ctx) };
   let node: number | undefined;
+  /** When the last heartbeat was sent that was acknowledged; since when there was no gap between them. */
+  let heardAt = -Infinity;
+  let heardSince = -Infinity;
 
   function getNode(): number {
     if (node === undefined) throw new Error("this process has not joined the nodes");
     return node;
   }
 
+  /** The database said what time it is somewhere between the heartbeat and now. */
+  function noteHeard(sentAt: number, databaseNow: number): void {
+    const wayMs = (ctx.clock.monotonic() - sentAt) / 2;
+    if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(databaseNow + wayMs - ctx.clock.steady());
+    if (sentAt - heardAt > leaseMs * LONGEST_GAP) heardSince = sentAt;
+    heardAt = sentAt;
+  }
+
   async function takeOver(): Promise<number> {
-    const { living, orphans } = await ctx.writer.write({
+    const now = ctx.clock.now();
+    const { living, orphans, forsaken } = await ctx.writer.write({
       forgotten: forgetSilentNodes(leaseMs),
       living: COUNT_NODES,
-      orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, ctx.clock.now()),
+      orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, now),
+      ...(ctx.isExclusive
+        ? {}
+        : { forsaken: revokeForsakenKeys([], now), following: forgetFollowing(KEEP_DELTAS_MS) }),
     });
     ctx.live.nodes = Math.max(1, living.rows[0]?.nodes ?? 1);
+    if (forsaken && forsaken.changed > 0) ctx.signals.emit("keys", { key: null });
     return orphans.released.changed + (await failHopeless());
   }
 
@@ -75,26 +114,48 @@ export function createMembership(ctx: Context): Membership {
     return hopeless.length;
   }
 
+  async function beat(): Promise<void> {
+    const sentAt = ctx.clock.monotonic();
+    const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts) });
+    const [before] = heard.before.rows;
+    if (!before) throw new Error("a time is always a row");
+    noteHeard(sentAt, before.now);
+    if (before.wasForgotten === 1) await comeBack();
+    if (ctx.clock.monotonic() - heardSince < leaseMs) return;
+    const taken = await takeOver();
+    if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
+  }
+
+  /** Others took this node for dead, and with it what only it had. */
+  async function comeBack(): Promise<void> {
+    log.warning(
+      "This process was silent for longer than LEASE_SECONDS; others have taken its work over",
+    );
+    await ctx.writer.write({ keys: keepEnvironmentKeys(ctx) });
+    ctx.signals.emit("lost", undefined);
+  }
+
   const heartbeats = createLoop({
     log,
     complaint: "The heartbeat could not be written",
     clock: ctx.clock,
-    async work() {
-      await ctx.writer.write({ proof: heartbeat(getNode()) });
-      const taken = await takeOver();
-      if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
-    },
+    work: beat,
     backstopMs: leaseMs / 3,
     maxRetryMs: leaseMs / 3,
   });
 
   return {
     node: getNode,
+    isAlive: () => ctx.isExclusive || ctx.clock.monotonic() - heardAt < leaseMs,
     async start() {
+      // On a local file no other can be alive, whatever its row says.
       if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
-      const [added] = (await ctx.writer.write({ node: addNode })).node.rows;
+      const sentAt = ctx.clock.monotonic();
+      const [added] = (await ctx.writer.write({ node: addNode(facts) })).node.rows;
       if (!added) throw new Error("the node was not added");
+      noteHeard(sentAt, added.now);
       node = added.seq;
+      ctx.live.node = node;
       const orphans = await takeOver();
       if (orphans > 0)
         log.info("Requeued {orphans} runs that an earlier process left behind", { orphans });

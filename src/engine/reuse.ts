@@ -2,6 +2,7 @@ import type { Context } from "../context.ts";
 import { readAnswer } from "../domain/answer.ts";
 import { nextAsk } from "../domain/ask-again.ts";
 import { CAUSES, isHalt } from "../domain/failure.ts";
+import { standInOf } from "../domain/provider.ts";
 import { parseJson } from "../lib/json.ts";
 import type { Retry } from "../store/postpone.ts";
 import type { Claimed } from "../store/queue.ts";
@@ -13,7 +14,7 @@ import type { Called, Outcome, PutBack, Reused } from "./outcome.ts";
 /** What an answer is to somebody else. */
 type Known = Pick<
   Final,
-  "provider" | "model" | "fallbackFrom" | "requestId" | "response" | "isTruncated"
+  "provider" | "model" | "fallbackFrom" | "escalatedFrom" | "requestId" | "response" | "isTruncated"
 >;
 
 type Group = {
@@ -41,6 +42,8 @@ const MOST_HOPELESS = 1000;
  *   answered   one that comes with a stored answer, or between its leader's report and the commit
  *              that stores it, has ended at once.
  *
+ * A run whose batch names a `baseBatch` that had answered its request ends at once with that answer, whether it has a key or not.
+ *
  * A request that was refused for good is hopeless: lest a thousand like it be refused one after the
  * other, each is sent for itself until one is answered.
  */
@@ -63,12 +66,12 @@ export function createReuse({
   function storedFor(row: Claimed): Known | null {
     const { answer: response, answeredBy, answerModel: model, answerRequestId: requestId } = row;
     if (response === null || answeredBy === null || model === null) return null;
-    const isSimulated = answeredBy === config.simulator.name;
-    if (isSimulated && config.providers.some(({ kind }) => kind !== "simulator")) return null;
+    if (answeredBy === standInOf(config)) return null;
     return {
       provider: answeredBy,
       model,
       fallbackFrom: null,
+      escalatedFrom: row.answerEscalatedFrom,
       requestId,
       response,
       // One that was cut off is not kept.
@@ -109,7 +112,15 @@ export function createReuse({
     hopeless.delete(key);
     if (!group) return [];
     const { provider, model, fallbackFrom, requestId, response, isTruncated } = final;
-    const known = { provider, model, fallbackFrom, requestId, response, isTruncated };
+    const known = {
+      provider,
+      model,
+      fallbackFrom,
+      escalatedFrom: final.escalatedFrom,
+      requestId,
+      response,
+      isTruncated,
+    };
     group.answer = known;
     return group.followers
       .splice(0)
@@ -122,10 +133,10 @@ export function createReuse({
     /** What becomes of a run that was just claimed: a call, the wait for one, or an end at once. */
     begin(run: ClaimedRun): "call" | "wait" | Reused {
       const key = run.row.cacheKey;
-      if (key === null) return "call";
-      const group = groups.get(key);
+      const group = key === null ? undefined : groups.get(key);
       const known = storedFor(run.row) ?? group?.answer;
       if (known) return isEnough(known, run) ? give(run, known) : "call";
+      if (key === null) return "call";
       if (!group) {
         if (!hopeless.has(key)) groups.set(key, { leader: run, followers: [], answer: null });
         return "call";
@@ -201,7 +212,7 @@ function toReused(run: ClaimedRun, known: Known, at: number): Reused {
       isEstimated: false,
       adjusted: [],
       isRepaired: false,
-      escalatedFrom: escalatedFrom(run),
+      escalatedFrom: known.escalatedFrom ?? escalatedFrom(run),
       cacheKey,
     },
   };

@@ -67,12 +67,46 @@ export function createApp(ctx: Context, options: AppOptions) {
   const admitted = admit(ctx);
   addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);
+  const isRunner = ctx.config.role === "runner";
+  if (!isRunner)
+    addFace(app, ctx, { admitted, auditLog: options.auditLog, engine: options.engine });
+  app.notFound((c) => {
+    const methods = methodsOf(app, c.req.path);
+    if (methods.length === 0 || methods.includes(c.req.method))
+      return errorAnswer(
+        c,
+        "NOT_FOUND",
+        isRunner
+          ? `This process has ROLE=runner and answers /healthz, /readyz and /metrics alone, not ${c.req.path}`
+          : `There is nothing at ${c.req.path}`,
+      );
+    const allowed = methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one]));
+    c.header("Allow", allowed.join(", "));
+    return errorAnswer(
+      c,
+      "METHOD_NOT_ALLOWED",
+      `${c.req.path} takes ${allowed.join(", ")}, not ${methodOf(c)}`,
+    );
+  });
+  return app;
+}
+
+/** What people and their programs use: docs, monitor and API. */
+function addFace(
+  app: OpenAPIHono<AppEnv>,
+  ctx: Context,
+  {
+    admitted,
+    auditLog,
+    engine,
+  }: Pick<AppOptions, "auditLog" | "engine"> & { admitted: MiddlewareHandler<AppEnv> },
+): void {
   addDocs(app);
   addMonitor(app);
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
   const read = readBody(ctx);
-  app.use("/api/v1/*", admitted, audit(options.auditLog), except(isUpload, read));
+  app.use("/api/v1/*", admitted, audit(auditLog), except(isUpload, read));
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
@@ -85,23 +119,10 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.route("/api/v1", eventRoutes);
   app.route("/api/v1", auditRoutes);
   app.route("/api/v1", modelRoutes);
-  app.route("/api/v1", createStatusRoutes(options.engine));
+  app.route("/api/v1", createStatusRoutes(engine));
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
-  app.notFound((c) => {
-    const methods = methodsOf(app, c.req.path);
-    if (methods.length === 0 || methods.includes(c.req.method))
-      return errorAnswer(c, "NOT_FOUND", `There is nothing at ${c.req.path}`);
-    const allowed = methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one]));
-    c.header("Allow", allowed.join(", "));
-    return errorAnswer(
-      c,
-      "METHOD_NOT_ALLOWED",
-      `${c.req.path} takes ${allowed.join(", ")}, not ${methodOf(c)}`,
-    );
-  });
-  return app;
 }
 
 /** A middleware that passes some requests by. */

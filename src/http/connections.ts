@@ -2,11 +2,11 @@ import type { Context } from "hono";
 
 import type { Config } from "../config.ts";
 import { AppError } from "../errors.ts";
-import type { Caller } from "../services/caller.ts";
+import { type Caller, keyEnded } from "../services/caller.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
 import type { AppEnv } from "./router.ts";
 
-type Kind = "stream" | "wait" | "download";
+type Kind = "stream" | "wait" | "transfer";
 
 /** A connection that is held open for a caller. */
 export type Held = {
@@ -32,13 +32,13 @@ export function createConnections(
   { maxStreamsPerKey, maxWaitsPerKey }: Limits,
   keys: Pick<KeyWatch, "watch">,
 ): Connections {
-  const limits = { stream: maxStreamsPerKey, wait: maxWaitsPerKey, download: 0 };
+  const limits = { stream: maxStreamsPerKey, wait: maxWaitsPerKey, transfer: 0 };
   let requests = 0;
   let streams = 0;
   const open: Record<Kind, Map<number, number>> = {
     stream: new Map(),
     wait: new Map(),
-    download: new Map(),
+    transfer: new Map(),
   };
   return {
     enter() {
@@ -100,22 +100,21 @@ export async function holdWait<T>(
   try {
     const answer = await wait(AbortSignal.any([held.signal, c.req.raw.signal]));
     if (!held.signal.aborted) return answer;
-    throw new AppError("UNAUTHORIZED", "The API key is not valid any more");
+    throw keyEnded();
   } finally {
     held.release();
   }
 }
 
-/** What is made as it is read, for as long as the caller's key is valid: the download then breaks off. */
+/** What is sent or arrives piece by piece, for as long as the caller's key is valid. Throws `UNAUTHORIZED` then. */
 export async function* whileKeyValid(
   c: Context<AppEnv>,
   pieces: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  const held = c.var.connections.hold(c.var.caller, "download");
+  const held = c.var.connections.hold(c.var.caller, "transfer");
   try {
     for await (const piece of pieces) {
-      if (held?.signal.aborted)
-        throw new AppError("UNAUTHORIZED", "The API key is not valid any more");
+      if (held?.signal.aborted) throw keyEnded();
       yield piece;
     }
   } finally {

@@ -49,7 +49,7 @@ export const downloads = <C extends object>(description: string, content: C) => 
 
 /** Sends a file, or the part of it that is asked for, compressed where the client takes that. */
 export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<Response> {
-  const content = whileValid(c, file.content);
+  const { content } = file;
   const headers = new Headers({
     "Content-Type": file.type,
     "Content-Disposition": disposition(file.name),
@@ -61,22 +61,22 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
     !(methodOf(c) === "GET" && c.req.header("range") !== undefined);
   if ("read" in content) headers.set("Vary", "Accept-Encoding");
   if (isCompressed) headers.set("Content-Encoding", "gzip");
-  if (file.tag === null) return new Response(wholeOf(content, isCompressed), { headers });
+  if (file.tag === null) return new Response(wholeOf(c, content, isCompressed), { headers });
   const tag = `"${file.tag}${isCompressed ? "-gzip" : ""}"`;
   headers.set("ETag", tag);
   headers.set("Accept-Ranges", "bytes");
   if (isKnown(c, tag)) return new Response(null, { status: 304, headers });
   const range = rangeFor(c, tag);
   const size = "blob" in content ? content.blob.size : undefined;
-  const total = range === undefined ? size : (size ?? (await sizeOf(c.var.ctx, file.tag, content)));
+  const total = range === undefined ? size : (size ?? (await sizeOf(c, file.tag, content)));
   const part = total === undefined ? undefined : readRange(range, total);
   if (!part) {
     if (size !== undefined) headers.set("Content-Length", String(size));
-    return new Response(wholeOf(content, isCompressed), { headers });
+    return new Response(wholeOf(c, content, isCompressed), { headers });
   }
   headers.set("Content-Range", `bytes ${part.first}-${part.last}/${total}`);
   headers.set("Content-Length", String(part.last - part.first + 1));
-  return new Response(await partOf(content, part), { status: 206, headers });
+  return new Response(await partOf(c, content, part), { status: 206, headers });
 }
 
 /** The `Range` header of a GET, unless `If-Range` says that it is of another version of the file. */
@@ -90,10 +90,12 @@ const MOST_SIZES = 1000;
 const sizes = new WeakMap<AppContext, Map<string, number>>();
 
 /** How long something is that is made as it is read. It is made once for that: who fetches in parts asks often. */
-async function sizeOf(ctx: AppContext, tag: string, content: Content): Promise<number> {
+async function sizeOf(c: Context<AppEnv>, tag: string, content: Content): Promise<number> {
+  if ("blob" in content) return content.blob.size;
+  const { ctx } = c.var;
   const known = sizes.get(ctx) ?? new Map<string, number>();
   sizes.set(ctx, known);
-  const size = known.get(tag) ?? (await countBytes(readOf(content)));
+  const size = known.get(tag) ?? (await countBytes(whileKeyValid(c, content.read())));
   if (known.size >= MOST_SIZES) known.clear();
   known.set(tag, size);
   return size;
@@ -101,28 +103,19 @@ async function sizeOf(ctx: AppContext, tag: string, content: Content): Promise<n
 
 type Content = Download["content"];
 
-/** What is made as it is read can take as long as a reader likes, so that it ends with the caller's key. */
-function whileValid(c: Context<AppEnv>, content: Content): Content {
-  return "blob" in content ? content : { read: () => whileKeyValid(c, content.read()) };
-}
-
 type Body = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
-function readOf(content: Content): AsyncIterable<Uint8Array> {
-  return "read" in content ? content.read() : content.blob.stream();
-}
-
-function wholeOf(content: Content, isCompressed: boolean): Body {
+function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boolean): Body {
   if ("blob" in content) return content.blob;
-  return toByteStream(isCompressed ? gzipped(content.read()) : content.read());
+  const pieces = whileKeyValid(c, content.read());
+  return toByteStream(isCompressed ? gzipped(pieces) : pieces);
 }
 
-async function partOf(content: Content, part: Part): Promise<Body> {
+async function partOf(c: Context<AppEnv>, content: Content, part: Part): Promise<Body> {
   const { first, last } = part;
   if ("blob" in content) return content.blob.slice(first, last + 1);
-  const pieces = cutOut(content.read(), part);
+  const pieces = cutOut(whileKeyValid(c, content.read()), part);
   if (last - first >= MOST_HELD_BYTES) return toByteStream(pieces);
-  // A stream would be sent without its length.
   const held: Uint8Array[] = [];
   for await (const piece of pieces) held.push(piece.slice());
   return new Uint8Array(Buffer.concat(held));

@@ -10,8 +10,9 @@ import { AppError, ERROR_STATUS, type ErrorCode, invalid } from "../errors.ts";
 import type { Clock } from "../lib/clock.ts";
 import { parseExact } from "../lib/exact-json.ts";
 import { newId } from "../lib/ids.ts";
-import { findExcess } from "../lib/json-limits.ts";
+import { findFault } from "../lib/json-limits.ts";
 import type { Json } from "../lib/json.ts";
+import { logError } from "../lib/logged-error.ts";
 import { tellAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
 import { type AppEnv, toIso } from "./router.ts";
@@ -63,7 +64,7 @@ async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<
 
 /**
  * Reads the body of a request that has one, once: no larger than MAX_BODY_BYTES, valid UTF-8, JSON where
- * it says so, of a reasonable shape, and within BODY_TIMEOUT_SECONDS, so that nobody holds memory by sending
+ * it says so, of a reasonable shape and no name twice in one object, and within BODY_TIMEOUT_SECONDS, so that nobody holds memory by sending
  * slowly. No body at all counts as an empty object where the client announced JSON.
  */
 export function readBody({
@@ -86,8 +87,8 @@ export function readBody({
       );
     if (text === "" && !isJsonBody) forgetType(c);
     const value = text === "" ? {} : requireJson(text);
-    const excess = findExcess(value);
-    if (excess !== undefined) throw invalid([{ path: "", message: excess }]);
+    const fault = findFault(text, value);
+    if (fault) throw invalid([fault]);
     // What validators ask for; without this Hono would read and parse the body once more.
     c.req.json = async <T>() => value as T;
     await next();
@@ -184,7 +185,7 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
     if (code) return errorAnswer(c, code, error.message);
   }
   const trouble = troubleOf(error);
-  log.error("{method} {path} failed: {error}", {
+  logError(log, "{method} {path} failed: {error}", {
     method: methodOf(c),
     path: c.req.path,
     requestId: c.var.requestId,

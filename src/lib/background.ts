@@ -1,6 +1,7 @@
 import type { Logger } from "@logtape/logtape";
 
 import type { Clock } from "./clock.ts";
+import { logError } from "./logged-error.ts";
 
 /**
  * Lets work go on that nobody waits for; a failure is logged as that of `name`, a noun phrase that
@@ -8,7 +9,7 @@ import type { Clock } from "./clock.ts";
  * before they stop; it never rejects.
  */
 export function background(
-  log: Pick<Logger, "error">,
+  log: Pick<Logger, "error" | "debug">,
   name: string,
   work: Promise<unknown>,
   underWay?: Set<Promise<void>>,
@@ -16,7 +17,7 @@ export function background(
   const ended: Promise<void> = work
     .then(
       () => undefined,
-      (error: unknown) => log.error("{name} failed: {error}", { name, error }),
+      (error: unknown) => logError(log, "{name} failed: {error}", { name, error }),
     )
     .finally(() => underWay?.delete(ended));
   underWay?.add(ended);

@@ -1,14 +1,30 @@
+import { findRepeated } from "./json-repeats.ts";
+
 const DEEPEST = 100;
 const MOST_ITEMS = 100_000;
 const MOST_NAMES = 10_000;
 const LONGEST_TEXT = 5_000_000;
+
+/** What is wrong; `path` is empty where it is the text as a whole. */
+export type Fault = { path: string; message: string };
+
+/** What must not be in a JSON text of a client, of which a parser made `value`; `undefined` where that is none. */
+export function findFault(text: string, value: unknown): Fault | undefined {
+  if (value === undefined) return undefined;
+  const message = findExcess(value);
+  if (message !== undefined) return { path: "", message };
+  const path = findRepeated(text);
+  return path === undefined
+    ? undefined
+    : { path, message: "is given more than once in one object" };
+}
 
 /**
  * What is excessive in a value that a JSON parser made, or `undefined`. Deeper values overflow the
  * stack of whatever walks them (`JSON.stringify` gives up below 40,000 levels), and an own property
  * `__proto__` turns into a prototype wherever somebody copies it by assignment.
  */
-export function findExcess(value: unknown, depth = 0): string | undefined {
+function findExcess(value: unknown, depth = 0): string | undefined {
   if (typeof value === "string") return inText(value);
   if (typeof value !== "object" || value === null) return undefined;
   if (depth >= DEEPEST) return `values are nested more than ${DEEPEST} levels deep`;

@@ -2,6 +2,7 @@ import type { Logger } from "@logtape/logtape";
 
 import type { Cancel, Clock } from "./clock.ts";
 import { workForNobody } from "./leaving.ts";
+import { isLoggedElsewhere } from "./logged-error.ts";
 
 export type Loop = {
   /** From now on it can be nudged, and works after its backstop in any case. */
@@ -22,7 +23,7 @@ export type Loop = {
 export type Trouble = { complaint: string; error: unknown; forMs: number };
 
 export type LoopOptions = {
-  log: Pick<Logger, "error">;
+  log: Pick<Logger, "error" | "info" | "debug">;
   /** What is said when work fails, a sentence without its full stop: "The queue could not be read". */
   complaint: string;
   clock: Pick<Clock, "monotonic" | "setTimeout">;
@@ -41,6 +42,7 @@ export type More = { inMs: number };
 
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
+const SAY_EVERY_MS = 60_000;
 /** Timers of more than 24 days fire at once; one that rings early is looked at once too often, at worst. */
 const LONGEST_MS = 60_000;
 
@@ -52,7 +54,7 @@ const LONGEST_MS = 60_000;
  *             nudges since then and the backstop. Left by the timer, or by a nudge at once where the
  *             pause since the last work is over; otherwise the timer is armed for its end.
  *   working   nudges that come meanwhile lead to more work.
- *   failing   the last work failed, which was logged. A timer is armed for the next attempt. Nudges
+ *   failing   the last work failed, which was logged, once a minute at most. A timer is armed for the next attempt. Nudges
  *             wait for it, as they would undo the backoff; only `look` does not. Left, when the
  *             attempt succeeds, for idle.
  *
@@ -69,6 +71,7 @@ export function createLoop(options: LoopOptions): Loop {
   let failures = 0;
   let lastError: unknown;
   let failsSince = 0;
+  let saidAt = -Infinity;
   let endedAt = -Infinity;
   /** When it is to work next, on the monotonic clock; -Infinity: as soon as it may. */
   let dueAt = Infinity;
@@ -84,12 +87,13 @@ export function createLoop(options: LoopOptions): Loop {
     let inMs = Infinity;
     try {
       inMs = (await workForNobody(work))?.inMs ?? Infinity;
+      if (failures > 0) sayWell();
       failures = 0;
     } catch (error) {
       if (failures++ === 0) failsSince = clock.monotonic();
       lastError = error;
       inMs = backoffMs();
-      log.error("{complaint}; trying again in {inMs} ms: {error}", { complaint, inMs, error });
+      sayIll(error, inMs);
     }
     isWorking = false;
     endedAt = clock.monotonic();
@@ -97,6 +101,23 @@ export function createLoop(options: LoopOptions): Loop {
     dueAt = Math.min(dueAt, endedAt + Math.max(0, Math.min(inMs, backstopMs)));
     if (dueAt === -Infinity && restMs() <= 0) begin();
     else arm();
+  }
+
+  /** The first failure, and one a minute of those that follow, are for the log; others are details. */
+  function sayIll(error: unknown, inMs: number): void {
+    const now = clock.monotonic();
+    const isNews = !isLoggedElsewhere(error) && now - saidAt >= SAY_EVERY_MS;
+    if (isNews) saidAt = now;
+    const facts = { complaint, inMs, error, failures };
+    log[isNews ? "error" : "debug"]("{complaint}; trying again in {inMs} ms: {error}", facts);
+  }
+
+  function sayWell(): void {
+    const facts = { complaint, failures, ms: Math.round(clock.monotonic() - failsSince) };
+    // Where the failure is told elsewhere, so is its end.
+    const level = saidAt === -Infinity ? "debug" : "info";
+    saidAt = -Infinity;
+    log[level]("{complaint}, {failures} times in {ms} ms; it works again", facts);
   }
 
   function backoffMs(): number {

@@ -38,22 +38,27 @@ export async function findFileInside(
 }
 
 /**
- * Where a file that `path` names inside `root` is to be written, its folders made. Throws `PathError`
- * where a symbolic link on the way leads out of `root`, or something that is no file is in its place.
+ * Where a file that `path` names inside `root` is to be written, its folders made. Throws `PathError` where
+ * a symbolic link on the way leads out of `root` or into a folder that is `reserved` there, or something
+ * that is no file is in its place.
  */
 export async function prepareFileInside(
   files: FileSystem,
   root: string,
   path: string,
+  reserved: string,
 ): Promise<string> {
-  const target = resolveInside(root, path);
+  const target = resolveWritable(root, path, reserved);
   const realRoot = await files.realPath(root);
   const folder = dirname(target);
   const existing = await deepestExisting(files, folder);
   const real = await files.realPath(existing);
   if (real !== realRoot && !isInside(realRoot, real)) throw leadsOut();
   await files.makeFolder(folder);
+  // Links may have changed meanwhile.
   const place = join(await files.realPath(folder), basename(target));
+  if (!isInside(realRoot, place)) throw leadsOut();
+  requireUnreserved(realRoot, place, reserved);
   const kind = await files.kindOf(place);
   if (kind === "folder") throw new PathError("is a folder");
   if (kind === "other") throw new PathError("is not a regular file");
@@ -69,10 +74,24 @@ export function resolveInside(root: string, path: string): string {
   if (path.includes("\0")) throw new PathError("contains a NUL character");
   if (/^[a-z]:[\\/]/i.test(path)) throw leadsOut();
   if (/^[a-z][a-z0-9+.-]*:/i.test(path))
-    throw new PathError("is a URL, and no path in the files folder", true);
+    throw new PathError("is a URL other than https://, and no path in the files folder", true);
   const target = resolve(root, path);
   if (!isInside(root, target)) throw leadsOut();
   return target;
+}
+
+/** Like `resolveInside`, for what is to be written. Throws `PathError` for a path in the folder `reserved`, too. */
+export function resolveWritable(root: string, path: string, reserved: string): string {
+  const target = resolveInside(root, path);
+  requireUnreserved(root, target, reserved);
+  return target;
+}
+
+/** Some file systems take no account of case. */
+function requireUnreserved(root: string, path: string, reserved: string): void {
+  const [folder = ""] = relative(root, path).split(sep);
+  if (folder.toLowerCase() === reserved.toLowerCase())
+    throw new PathError(`lies in ${reserved}, where the server keeps what is uploaded`);
 }
 
 function leadsOut(): PathError {

@@ -16,6 +16,7 @@ import { requireBudget } from "../services/budgets.ts";
 import { discardDrafts, hasDrafts } from "../services/drafts.ts";
 import { cancelBatch, deleteBatch, executeBatch } from "../services/run-batch.ts";
 import { whyKeyIsInvalid } from "../services/schedules.ts";
+import { commonSteadyTime } from "../services/time.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { insertEvent } from "../store/events.ts";
@@ -156,7 +157,7 @@ async function afterFailedStart(
   }
   log.error("Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
-    const retryAt = ctx.clock.steady() + RETRY_MS * 2 ** run.attempts;
+    const retryAt = (await commonSteadyTime(ctx)) + RETRY_MS * 2 ** run.attempts;
     await ctx.writer.write({ postponed: postponeRun(run, retryAt) });
     return;
   }

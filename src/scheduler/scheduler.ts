@@ -4,7 +4,7 @@ import type { Context } from "../context.ts";
 import { background } from "../lib/background.ts";
 import { type Clock, endsWithin } from "../lib/clock.ts";
 import { createLoop } from "../lib/loop.ts";
-import { databaseNow } from "../store/nodes.ts";
+import { commonSteadyTime, commonTime } from "../services/time.ts";
 import { readRows } from "../store/rows.ts";
 import {
   claimRuns,
@@ -38,9 +38,9 @@ export type SchedulerOptions = {
 
 /**
  * How long a loop sleeps at most. A clock that was changed is noticed within that time; on a shared
- * database so are schedules that other processes changed.
+ * database so are schedules that other processes changed, where a hint was lost.
  */
-const MAX_SLEEP_MS = { exclusive: 15_000, shared: 1000 };
+const MAX_SLEEP_MS = { exclusive: 15_000, shared: 5000 };
 /** Backstop for lost hints while runs are under way. */
 const FOLLOW_MS = 1000;
 /** Hints that a batch may have ended come by the hundred a second while a large one runs. */
@@ -83,7 +83,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
     ...common,
     complaint: "Schedules could not be fired",
     async work() {
-      const now = await readClock(ctx);
+      const now = await commonTime(ctx);
       // At the start, and when the clock was put back.
       if (now < lastNow) await realign(ctx, now);
       lastNow = now;
@@ -92,7 +92,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
         starts.nudge();
       }
       const [next] = await readRows(ctx.client, NEXT_FIRE);
-      return { inMs: (next?.at ?? Infinity) - (await readClock(ctx)) };
+      return { inMs: (next?.at ?? Infinity) - (await commonTime(ctx)) };
     },
   });
 
@@ -103,9 +103,10 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
       const free = STARTS_AT_ONCE - busy.size;
       const mine = [...busy];
       if (free <= 0 || (await readRows(ctx.client, findIdleRun(mine))).length === 0) return;
+      const now = await commonSteadyTime(ctx);
       const { claimed } = await ctx.writer.write({
         released: releaseRuns(node(), mine),
-        claimed: claimRuns(node(), free, ctx.clock.steady()),
+        claimed: claimRuns(node(), free, now),
       });
       for (const { id } of claimed.rows) workOn(id, startRun(ctx, id));
       return { inMs: FOLLOW_MS };
@@ -164,6 +165,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
       unsubscribe.push(
         ctx.signals.on("schedules", () => background(log, "A look at the schedules", look())),
         ctx.signals.on("events", hint),
+        ctx.signals.on("elsewhere", hint),
       );
       for (const loop of loops) loop.start();
       await look();
@@ -186,9 +188,4 @@ async function countOpen(ctx: Context) {
   const counts = { pending: 0, queued: 0, running: 0 };
   for (const { status, runs } of await readRows(ctx.client, OPEN_RUNS)) counts[status] = runs;
   return counts;
-}
-
-/** The time that decides what is due: on a shared database its own, as its nodes need not agree. */
-async function readClock(ctx: Context): Promise<number> {
-  return ctx.isExclusive ? ctx.clock.now() : databaseNow(ctx.client);
 }

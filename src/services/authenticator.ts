@@ -31,7 +31,9 @@ export function createAuthenticator(ctx: Context): Authenticator {
   // Others stay known: from an address that tried too many wrong keys, only known ones are let in.
   ctx.signals.on("keys", ({ key }) => {
     changes++;
-    for (const [hash, { caller }] of known) if (caller.key === key) known.delete(hash);
+    for (const [hash, one] of known)
+      if (key === null) one.until = -Infinity;
+      else if (one.caller.key === key) known.delete(hash);
   });
 
   /** What was read while a key was revoked may be what it was before, and must not be trusted for seconds. */

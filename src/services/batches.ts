@@ -10,6 +10,7 @@ import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
 import { ALWAYS, both, type Which } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
+import { readBaseAnswers } from "./base-answers.ts";
 import { openInputBatch } from "./batch-rows.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
@@ -33,6 +34,8 @@ export type BatchDraft = {
   inputBatch?: string | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
+  /** The batch whose answers rows take over that ask for the same. */
+  baseBatch?: string | undefined;
   config?: BatchConfig | undefined;
   idempotencyKey?: string | undefined;
 };
@@ -41,6 +44,8 @@ export type CreatedBatch = {
   id: string;
   status: store.Batch["status"];
   taskCount: number;
+  /** Rows that take over an answer of `baseBatch`. */
+  reused: number;
   createdAt: number;
   isReplay: boolean;
 };
@@ -83,7 +88,9 @@ export async function createBatch(
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
   const onlyIf = config.onlyIf === undefined ? null : parseCondition(config.onlyIf);
-  const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped };
+  const { baseBatch } = input;
+  const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
+  const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped, base };
   const opened = await openInput(ctx, caller, input, rows);
   try {
     const given = { id, now, draft, when: both(when, opened.when ?? ALWAYS), idempotency };
@@ -114,11 +121,13 @@ async function createFrom(
     name: input.name ?? id,
     description: input.description ?? null,
     apiKey: caller.key,
+    owner: ctx.live.node,
     inputFile: input.inputFile === undefined ? null : shownInput(input.inputFile),
     inputBatch: input.inputBatch ?? null,
     outputFile: input.outputFile ?? null,
     columns: columns(),
     input: withRows(found(), checked.rows),
+    baseBatch: input.baseBatch ?? null,
     config,
     metadata: input.metadata ?? null,
     maxConcurrency: config.maxConcurrency ?? null,
@@ -128,10 +137,10 @@ async function createFrom(
     now,
   };
   ctx.drafts.add(batch.draft);
-  const taskCount = await ingest(ctx, batch, { kind, source, checked, when }).finally(() =>
+  const published = await ingest(ctx, batch, { kind, source, checked, when }).finally(() =>
     ctx.drafts.delete(batch.draft),
   );
-  if (taskCount === undefined) {
+  if (!published) {
     await discardDraft(ctx, batch.draft);
     const raced = await findReplay(ctx, idempotency);
     if (raced) return raced;
@@ -142,25 +151,22 @@ async function createFrom(
     );
   }
   ctx.signals.emit("events", undefined);
-  return { id, status: "pending", taskCount, createdAt: now, isReplay: false };
+  const { total: taskCount, reused } = published;
+  return { id, status: "pending", taskCount, reused, createdAt: now, isReplay: false };
 }
 
 type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };
 
-/** Writes all rows and gives the batch its name. Returns how many tasks it has, or `undefined` where it lost a race for the name. */
+/** Writes all rows and gives the batch its name. Returns how many tasks it has and how many of them take over an answer, or `undefined` where it lost a race for the name. */
 async function ingest(
   ctx: Context,
   batch: NewBatch,
   { kind, source, checked, when }: Input,
-): Promise<number | undefined> {
+): Promise<{ total: number; reused: number } | undefined> {
   try {
-    const { written, models, adopted } = await writeRows(ctx, batch, kind, source, checked);
-    const { published } = await writeStored(
-      ctx,
-      batch.apiKey,
-      publishDraft(batch, written, models, adopted, when),
-    );
-    return published.rows[0]?.total;
+    const rows = await writeRows(ctx, batch, kind, source, checked);
+    const { published } = await writeStored(ctx, batch.apiKey, publishDraft(batch, rows, when));
+    return published.rows[0];
   } catch (error) {
     await discardDraft(ctx, batch.draft);
     if (String(error).includes("UNIQUE constraint failed"))
@@ -223,8 +229,8 @@ async function findReplay(
 ): Promise<CreatedBatch | undefined> {
   const original = await findOriginal(ctx, idempotency, "batch");
   if (original === undefined) return undefined;
-  const { id, status, total, createdAt } = await getBatch(ctx, original);
-  return { id, status, taskCount: total, createdAt, isReplay: true };
+  const { id, status, total, reused, createdAt } = await getBatch(ctx, original);
+  return { id, status, taskCount: total, reused, createdAt, isReplay: true };
 }
 
 async function requireFree(ctx: Context, id: string): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Scope } from "../domain/scope.ts";
+import { AppError } from "../errors.ts";
 import type { ApiKey } from "../store/api-keys.ts";
 
 /** Who makes a request: the row number and public id of an API key, and what it may do. */
@@ -13,6 +14,9 @@ export type Caller = {
   /** Until when the secret is valid, as far as is known. */
   validUntil: number;
 };
+
+/** What is answered where a key ends during the request that came with it. */
+export const keyEnded = () => new AppError("UNAUTHORIZED", "The API key is not valid any more");
 
 type Validity = Pick<
   ApiKey,

@@ -1,22 +1,28 @@
 import type { Context } from "../context.ts";
 import { createStep } from "../lib/step.ts";
-import { DRAFTS, findDrafts, findSilentDrafts, removeFromDraft } from "../store/ingest.ts";
+import { DRAFTS, findDrafts, findLeftDrafts, removeFromDraft } from "../store/ingest.ts";
 import { readRows } from "../store/rows.ts";
 
-/** Longer nobody waits for a chunk of a draft to be removed. */
-const REMOVAL_MS = 20;
+/**
+ * Longer nobody waits for a chunk of a draft to be removed. On a shared database most of that is the way
+ * there and back, which is as long for few rows as for many.
+ */
+const REMOVAL_MS = { exclusive: 20, shared: 250 };
 /** What removes drafts beside the work looks about so often, so that the process can stop. */
 const LONGEST_REMOVAL_MS = 1000;
 
 /** Removes a draft, a chunk at a time. With `until`, it stops then; returns whether the draft is gone. */
 export async function discardDraft(
-  ctx: Pick<Context, "writer" | "chunks" | "clock">,
+  ctx: Pick<Context, "writer" | "chunks" | "clock" | "live" | "isExclusive">,
   draft: string,
   until = Infinity,
 ): Promise<boolean> {
-  const step = createStep(ctx.clock, { most: ctx.chunks.ingest, targetMs: REMOVAL_MS });
+  const targetMs = ctx.isExclusive ? REMOVAL_MS.exclusive : REMOVAL_MS.shared;
+  const step = createStep(ctx.clock, { most: ctx.chunks.ingest, targetMs });
   while (ctx.clock.monotonic() < until) {
-    const unit = await step.time((size) => ctx.writer.write(removeFromDraft(draft, size)));
+    const unit = await step.time((size) =>
+      ctx.writer.write(removeFromDraft(draft, size, ctx.live.node)),
+    );
     if (unit.tasks.changed === 0) return true;
   }
   return false;
@@ -24,13 +30,14 @@ export async function discardDraft(
 
 /**
  * Removes some of what was left of batches that were being written, and returns whether there is more. On a
- * local file those are all that this process does not write. On a shared database they are drafts that
- * nobody has written to, or removed from, for `silentMs`: whoever did is gone or has failed. Should it go
- * on all the same, it finds no draft to give a name to, and stores nothing.
+ * local file those are all that this process does not write. On a shared database they are drafts of
+ * nodes that are gone, and those that nobody has written to, or removed from, for `silentMs`, as where
+ * that failed. Should their writer go on all the same, it finds no draft of its own to give a name to, and
+ * stores nothing.
  */
 export async function removeLeftDrafts(ctx: Context, silentMs: number): Promise<boolean> {
   const until = ctx.clock.monotonic() + LONGEST_REMOVAL_MS;
-  const drafts = await readRows(ctx.client, ctx.isExclusive ? DRAFTS : findSilentDrafts(silentMs));
+  const drafts = await readRows(ctx.client, ctx.isExclusive ? DRAFTS : findLeftDrafts(silentMs));
   for (const { id } of drafts)
     if (isLeft(ctx, id) && !(await discardDraft(ctx, id, until))) return true;
   return false;

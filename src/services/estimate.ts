@@ -8,6 +8,7 @@ import {
 } from "../domain/estimate.ts";
 import { priceOf } from "../domain/prices.ts";
 import { routesOf } from "../domain/routes.ts";
+import { reusableRows } from "../store/base-answers.ts";
 import { differentRequests, pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
@@ -29,6 +30,8 @@ export type BatchEstimate = Estimate & {
   secondsPerCall: number;
   /** How many of the tasks ask for something different; `null` where they are too many to compare. */
   differentRequests: number | null;
+  /** How many of the tasks take over an answer; `null` where the batch has no `baseBatch`. */
+  reused: number | null;
   measured: Measured | null;
 };
 
@@ -42,17 +45,25 @@ export async function estimateBatch(ctx: Context, id: string): Promise<BatchEsti
     secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
   };
   const sample = await sampleOf(ctx, batch.seq, tasks);
+  const reused = batch.baseBatch === null ? null : await countReused(ctx, batch.seq);
   return {
-    ...estimate(tasks, sample, pace, (model) => priceAt(ctx, model)),
+    ...estimate(tasks - (reused ?? 0), sample, pace, (model) => priceAt(ctx, model)),
     ...pace,
+    tasks,
+    reused,
     differentRequests: await countDifferent(ctx, batch.seq, tasks),
-    measured: measuredIn(batch, tasks),
+    measured: measuredIn(batch, tasks - (reused ?? 0)),
   };
 }
 
 async function countDifferent(ctx: Context, batch: number, tasks: number): Promise<number | null> {
   if (tasks > MOST_COMPARED) return null;
   const [row] = await readRows(ctx.longReads.client, differentRequests(batch));
+  return row?.n ?? 0;
+}
+
+async function countReused(ctx: Context, batch: number): Promise<number> {
+  const [row] = await readRows(ctx.longReads.client, reusableRows(batch));
   return row?.n ?? 0;
 }
 
@@ -64,7 +75,8 @@ function priceAt({ config, clock }: Context, model: string) {
 }
 
 async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<SampledTask[]> {
-  const sample: SampledTask[] = [];
+  const sent: SampledTask[] = [];
+  const reused: SampledTask[] = [];
   const until = ctx.clock.monotonic() + MOST_MS;
   let characters = 0;
   for (const position of await startsOfRuns(ctx, batch, tasks)) {
@@ -73,17 +85,19 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
     );
     const counted = page.filter(({ body }, i) => {
       characters += body.length;
-      return characters <= MOST_CHARACTERS || (i === 0 && sample.length === 0);
+      return characters <= MOST_CHARACTERS || (i === 0 && sent.length + reused.length === 0);
     });
     const sizes = await ctx.tokens.measure(counted, until - ctx.clock.monotonic());
     for (const [i, { promptTokens, maxOutputTokens, tier }] of sizes.entries()) {
-      const { model = "", endpoint } = counted[i] ?? {};
+      const { model = "", endpoint, hasBase } = counted[i] ?? {};
       const most = endpoint === "/v1/embeddings" ? 0 : maxOutputTokens;
-      sample.push({ model, tier, promptTokens, maxOutputTokens: most });
+      const one = { model, tier, promptTokens, maxOutputTokens: most };
+      (hasBase ? reused : sent).push(one);
     }
     if (characters > MOST_CHARACTERS) break;
   }
-  return sample;
+  // Where no task came up that is sent, the others stand for those that are.
+  return sent.length > 0 ? sent : reused;
 }
 
 /** Where the runs begin: one after the other in a small batch, evenly spread in a large one. */

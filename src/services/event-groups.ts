@@ -54,6 +54,12 @@ export function createGroups() {
     /** Those that get the answer of this task as it is streamed. */
     streaming: (taskSeq: number) => about(`answer ${taskSeq}`),
     values: () => all.values(),
+
+    /** The tasks whose answers somebody gets as they are streamed. */
+    *streamedTasks(): Generator<number> {
+      for (const { filter } of all.values())
+        if (filter.subject?.kind === "task") yield filter.subject.seq;
+    },
   };
 }
 

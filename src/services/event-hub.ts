@@ -5,6 +5,7 @@ import { DELTA, type LoggedEvent } from "../domain/event.ts";
 import { AppError } from "../errors.ts";
 import { background } from "../lib/background.ts";
 import { type Cancel, nextRound } from "../lib/clock.ts";
+import { logError } from "../lib/logged-error.ts";
 import { createLoop } from "../lib/loop.ts";
 import { findLogBounds, readEvents, thoseThere } from "../store/events.ts";
 import { readRows } from "../store/rows.ts";
@@ -34,11 +35,14 @@ export type EventHub = {
   stop(): Promise<void>;
   /** How many streams are open. */
   size(): number;
+  /** The tasks whose answers are read here as they are streamed. */
+  streamedTasks(): Iterable<number>;
 };
 
 const PAGE = 200;
-/** Backstop for lost hints, and on a shared database the way to hear of others' events. */
-const POLL_MS = { exclusive: 1000, shared: 200 };
+/** Backstop for lost hints. */
+const POLL_MS = 1000;
+const RETRY_MS = 200;
 /** Readers are promised a comment every ten seconds. */
 const PING_MS = 9000;
 const COMPLAINT = "The event log could not be read";
@@ -74,16 +78,15 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   let isStopped = false;
   let cancelPings: Cancel | undefined;
   const unsubscribe: (() => void)[] = [];
-  const poll = ctx.isExclusive ? POLL_MS.exclusive : POLL_MS.shared;
   const loop = createLoop({
     log,
     complaint: COMPLAINT,
     clock,
     work: read,
     pauseMs: () => pauseMs(streams),
-    backstopMs: poll,
-    retryMs: poll,
-    maxRetryMs: POLL_MS.exclusive,
+    backstopMs: POLL_MS,
+    retryMs: RETRY_MS,
+    maxRetryMs: POLL_MS,
   });
 
   /** From a timer, so that what is about to be told in this round of the event loop is read, too. */
@@ -230,9 +233,10 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
           signal.removeEventListener("abort", end);
           release();
         },
-        onError: (error) => log.error("{complaint}: {error}", { complaint: COMPLAINT, error }),
+        onError: (error) => logError(log, "{complaint}: {error}", { complaint: COMPLAINT, error }),
       });
       group.streams.add(stream);
+      signals.emit("listening", undefined);
       const end = () => stream.close(": the API key is not valid any more\n\n");
       signal.addEventListener("abort", end);
       if (signal.aborted) end();
@@ -242,6 +246,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     start() {
       unsubscribe.push(
         signals.on("events", nudge),
+        signals.on("elsewhere", nudge),
         signals.on("deltas", collect),
         signals.on("deleted", endDeleted),
       );
@@ -255,6 +260,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
         for (const stream of group.streams) stream.close(FAREWELL);
     },
     size: () => streams,
+    streamedTasks: groups.streamedTasks,
   };
 }
 

@@ -11,13 +11,14 @@ import {
   writeTemporary,
   writeWhole,
 } from "../lib/write-whole.ts";
+import { listKeysBySeq } from "../store/api-keys.ts";
 import * as store from "../store/files.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, endOfKey, keyEnded } from "./caller.ts";
 import { roomFor, writeStored } from "./stored-bytes.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Uploads lie here, inside the files folder. */
-const UPLOADS = ".uploads";
+/** Uploads lie here, inside the files folder; nothing else is written there. */
+export const UPLOADS = ".uploads";
 const LONGEST_NAME = 255;
 const FILE_ID = /^file-[0-9a-z]{1,60}$/;
 
@@ -65,7 +66,10 @@ async function asStoring<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole. */
+/**
+ * Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole, and
+ * the key is still valid then.
+ */
 export async function storeFile(
   ctx: Context,
   caller: Caller,
@@ -105,6 +109,7 @@ export async function storeFile(
     createdAt: now,
   };
   try {
+    await requireValid(ctx, caller);
     await writeStored(ctx, caller.key, { file: store.insertFile(file) });
   } catch (error) {
     // Refused for certain; of other failures nobody knows whether the row is there.
@@ -112,6 +117,12 @@ export async function storeFile(
     throw error;
   }
   return getFile(ctx, id);
+}
+
+/** An upload takes its time, in which the key that it came with may have ended, in another process, too. */
+async function requireValid({ db, clock }: Context, caller: Caller): Promise<void> {
+  const [key] = await listKeysBySeq(db, [caller.key]);
+  if (!key || endOfKey(key, caller.secretHash) <= clock.now()) throw keyEnded();
 }
 
 /** Longer no upload is silent: a client that sends nothing is cut off before. */

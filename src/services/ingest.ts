@@ -8,6 +8,7 @@ import {
   type NewBatch,
   type NewRow,
   openDraft,
+  type WrittenRows,
 } from "../store/ingest.ts";
 import { readRows } from "../store/rows.ts";
 import { discardDraft, isLeft } from "./drafts.ts";
@@ -78,7 +79,7 @@ export async function checkRows(
     const found = findTaken([...rowOf.keys()]);
     for (const taken of await readRows(ctx.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
-      else if (ctx.isExclusive && isLeft(ctx, taken.batchId))
+      else if (taken.isLeft === 1 || (ctx.isExclusive && isLeft(ctx, taken.batchId)))
         await discardDraft(ctx, taken.batchId);
       else
         issues.add(
@@ -139,9 +140,6 @@ function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
   );
 }
 
-/** How many rows were written, by model, too; and those that were not, because they are adopted. */
-export type Written = { written: number; models: Map<string, number>; adopted: NewRow[] };
-
 /**
  * Second pass: writes the rows into a draft, a chunk to a commit, other work between them.
  * Returns those that are adopted instead; they are written when the draft is published.
@@ -152,10 +150,11 @@ export async function writeRows(
   kind: InputKind,
   source: RowSource,
   checked: Checked,
-): Promise<Written> {
+): Promise<WrittenRows> {
   const adopted: NewRow[] = [];
   const models = new Map<string, number>();
   let written = 0;
+  let reused = 0;
   let position = 0;
   const opened = ctx.writer.write({ draft: openDraft(batch) });
   for await (const chunk of chunksOf(ctx, source())) {
@@ -163,7 +162,9 @@ export async function writeRows(
     const rows: NewRow[] = [];
     for (const { row, value, issues: wrong } of chunk) {
       for (const { field, message } of wrong) issues.add(row, field, message);
-      if (value) rows.push(Object.assign(value, { position: position++ }));
+      if (!value) continue;
+      rows.push(Object.assign(value, { position: position++ }));
+      if (value.baseTask !== null) reused++;
     }
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
@@ -178,7 +179,7 @@ export async function writeRows(
       "VALIDATION_ERROR",
       "The input file changed while it was being read; try again",
     );
-  return { written, models, adopted };
+  return { written, models, reused, adopted };
 }
 
 /**

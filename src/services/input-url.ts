@@ -9,9 +9,9 @@ import type { NamedFile } from "./input-text.ts";
 const TIMEOUT_MS = 300_000;
 const HOW_TO_ALLOW = "INPUT_ALLOWED_HOSTS opens hosts of your own network";
 
-/** Whether an `inputFile` is a URL, of whatever scheme. */
+/** Whether an `inputFile` is a URL that may be fetched; those of other schemes are refused as paths. */
 export function isUrl(inputFile: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\//i.test(inputFile);
+  return /^https?:\/\//i.test(inputFile);
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Batch } from "../store/batches.ts";
 import { askForOutput, endOutput, findOutput, takeOutput } from "../store/outputs.ts";
 import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
+import { UPLOADS } from "./files.ts";
 import { formatOf } from "./output-path.ts";
 import { requireRoomFor, streamResults } from "./results.ts";
 import { writtenBy } from "./written-by.ts";
@@ -44,7 +45,7 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
   const format = formatOf(outputFile) ?? "csv";
   try {
     requireRoomFor(batch, { format });
-    const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile);
+    const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile, UPLOADS);
     const by = writtenBy(ctx, `output ${batch.seq}`);
     if (isAgain)
       await removeLeftovers(ctx, dirname(path), { ...by, before: 0, name: basename(path) });

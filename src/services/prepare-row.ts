@@ -15,6 +15,7 @@ import { priorityRank } from "../domain/task.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
+import type { BaseAnswers } from "./base-answers.ts";
 
 export type FieldIssue = { field: string; message: string };
 
@@ -37,6 +38,8 @@ export type RowContext = {
    * the input of many batches.
    */
   isScoped: boolean;
+  /** The answers of its `baseBatch`. */
+  base: BaseAnswers | null;
 };
 
 /** The longest id that the API takes. */
@@ -67,7 +70,7 @@ export function prepareTask(
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
-  const { batchId, config, isScoped } = context;
+  const { batchId, config, isScoped, base } = context;
   try {
     const isSkipped = isRowSkipped(context.onlyIf, variables);
     const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = isSkipped
@@ -87,10 +90,9 @@ export function prepareTask(
       escalateTo,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
-      cacheKey:
-        (task.cache ?? config.cache)
-          ? cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null)
-          : null,
+      ...keysOf(isSkipped ? null : base, task.cache ?? config.cache, escalateTo, () =>
+        cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null),
+      ),
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -135,11 +137,12 @@ function composeSkipped(
  * file alone, so it is no id here; it comes back with the results.
  */
 export function prepareProviderLine(
-  { batchId, config, defaultModel }: RowContext,
+  context: RowContext,
   row: number,
   { endpoint, body }: ProviderLine,
   cells: string,
 ): PreparedRow {
+  const { batchId, config, defaultModel, base } = context;
   const given = body["model"];
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
@@ -150,6 +153,7 @@ export function prepareProviderLine(
   }
   const model = given ?? config.model ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
+  const escalateTo = escalationFrom(model, config);
   const value: NewRow = {
     id: `${batchId}-${row}`,
     position: 0,
@@ -159,10 +163,10 @@ export function prepareProviderLine(
     timeoutMs: config.timeoutMs ?? null,
     flexMinutes: flexMinutesOf(sent, config.flexDeadlineMinutes),
     maxRepairs: null,
-    escalateTo: escalationFrom(model, config),
+    escalateTo,
     endpoint,
     body: JSON.stringify(sent),
-    cacheKey: config.cache ? cacheKeyOf(endpoint, sent, false) : null,
+    ...keysOf(base, config.cache, escalateTo, () => cacheKeyOf(endpoint, sent, false)),
     prompt: null,
     metadata: null,
     cells,
@@ -171,4 +175,20 @@ export function prepareProviderLine(
     isSkipped: false,
   };
   return { row, value, issues: [] };
+}
+
+/** Under which key its answer is kept, if it is to be, and the answer that it takes over. */
+function keysOf(
+  base: RowContext["base"],
+  isReusable: boolean | undefined,
+  escalateTo: string | null,
+  makeKey: () => string,
+): Pick<NewRow, "cacheKey" | "baseTask" | "baseRun"> {
+  const key = isReusable || base ? makeKey() : null;
+  const found = key === null ? null : (base?.(key, escalateTo) ?? null);
+  return {
+    cacheKey: isReusable ? key : null,
+    baseTask: found?.task ?? null,
+    baseRun: found?.run ?? null,
+  };
 }

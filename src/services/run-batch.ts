@@ -142,7 +142,7 @@ export async function deleteBatch(ctx: Context, id: string, force: boolean): Pro
   const batch = await getBatch(ctx, id);
   if (force) await cancelIfRunning(ctx, batch);
   const draft = `~${randomBase32(ctx.random, 16)}`;
-  if (!(await moved(ctx, moves.dropBatch(batch, draft)))) {
+  if (!(await moved(ctx, moves.dropBatch(batch, draft, ctx.live.node)))) {
     await getBatch(ctx, id);
     throw new AppError(
       "BATCH_RUNNING",

@@ -29,6 +29,7 @@ import type { Caller } from "./caller.ts";
 import { explainPath } from "./explain-path.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
+import { commonTime } from "./time.ts";
 
 type Schedule = store.Schedule;
 
@@ -54,7 +55,7 @@ export async function createSchedule(
   draft: ScheduleDraft,
 ): Promise<Schedule> {
   await requireValid(ctx, draft);
-  const now = ctx.clock.now();
+  const now = await commonTime(ctx);
   const id = newId(ctx, "sched");
   const { schedule: expression, timezone, isActive, catchUpWindowSeconds, ...rest } = draft;
   const schedule = store.insertSchedule({
@@ -117,7 +118,7 @@ export async function updateSchedule(
     const before = await getSchedule(ctx, id);
     const draft = { ...toDraft(before), ...withoutUndefined(change) };
     await requireValid(ctx, draft);
-    const now = ctx.clock.now();
+    const now = await commonTime(ctx);
     const { schedule: expression, timezone, isActive, catchUpWindowSeconds } = draft;
     const isRetimed =
       expression !== before.expression ||
@@ -169,7 +170,7 @@ export async function runSchedule(
   options: { isDryRun: boolean | undefined },
 ): Promise<RunWithBatch> {
   const schedule = await getSchedule(ctx, id);
-  const now = ctx.clock.now();
+  const now = await commonTime(ctx);
   const runId = newId(ctx, "run");
   const run = {
     id: runId,

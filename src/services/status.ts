@@ -254,8 +254,9 @@ async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<Servic
   const oldestMs = waiting?.oldestAt ? ctx.clock.now() - waiting.oldestAt : 0;
   return judge(
     {
-      nodes: nodes.map(({ seq, silentMs, startedAt, running }) => ({
+      nodes: nodes.map(({ seq, silentMs, startedAt, isRunner, running }) => ({
         node: seq,
+        runsTasks: isRunner === 1,
         startedAt: new Date(startedAt).toISOString(),
         heartbeatAge: silentMs / 1000,
         running,
@@ -270,7 +271,7 @@ async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<Servic
     },
     {
       unhealthy: [
-        nodes.length === 0 && "No process runs tasks",
+        nodes.every(({ isRunner }) => isRunner === 0) && "No process runs tasks",
         state?.threadsAlive === 0 && "No worker thread is alive",
         trouble !== undefined && `${trouble}: ${state?.trouble?.why}`,
       ],

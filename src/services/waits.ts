@@ -5,14 +5,14 @@ import { createLoop } from "../lib/loop.ts";
 import { readRows } from "../store/rows.ts";
 import { findOpenTasks } from "../store/tasks.ts";
 
-/** For runs that end in other processes, and where a hint was lost. */
+/** Where a hint was lost. */
 const POLL_MS = 500;
 const RETRY = { retryMs: 500, maxRetryMs: 5000 };
 
 /**
  * Those who wait for tasks to end, all of them together: one look at the database serves all, when this
- * process has settled a task that is waited for, and otherwise every half second as long as somebody
- * waits. A database that cannot be asked is asked again later; meanwhile they wait on.
+ * process has settled a task that is waited for or something has happened at another, and otherwise
+ * every half second as long as somebody waits. A database that cannot be asked is asked again later; meanwhile they wait on.
  */
 export function createWaits({
   client,
@@ -20,7 +20,7 @@ export function createWaits({
   signals,
 }: Pick<Context, "client" | "clock" | "signals">): Waits {
   const waiting = new Map<number, Set<() => void>>();
-  let unsubscribe = () => {};
+  const unsubscribe: (() => void)[] = [];
   const loop = createLoop({
     log: getLogger(["gptrunner", "waits"]),
     complaint: "Whether tasks have ended that are waited for could not be read",
@@ -46,7 +46,10 @@ export function createWaits({
       const cancel = clock.setTimeout(end, ms);
       signal?.addEventListener("abort", end);
       if (signal?.aborted) end();
-      else loop.nudge();
+      else {
+        loop.nudge();
+        signals.emit("listening", undefined);
+      }
       function end(): void {
         cancel();
         signal?.removeEventListener("abort", end);
@@ -56,15 +59,21 @@ export function createWaits({
       }
       return promise;
     },
+    size: () => waiting.size,
     start() {
-      unsubscribe = signals.on("settled", ({ tasks }) => {
-        if (tasks.some((task) => waiting.has(task))) loop.nudge();
-      });
+      unsubscribe.push(
+        signals.on("settled", ({ tasks }) => {
+          if (tasks.some((task) => waiting.has(task))) loop.nudge();
+        }),
+        signals.on("elsewhere", () => {
+          if (waiting.size > 0) loop.nudge();
+        }),
+      );
       loop.start();
       if (waiting.size > 0) loop.nudge();
     },
     async stop() {
-      unsubscribe();
+      for (const end of unsubscribe) end();
       await loop.stop();
     },
   };

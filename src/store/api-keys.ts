@@ -1,16 +1,4 @@
-import {
-  and,
-  count,
-  eq,
-  gt,
-  inArray,
-  isNull,
-  notExists,
-  notInArray,
-  or,
-  type SQL,
-  sql,
-} from "drizzle-orm";
+import { and, count, eq, gt, inArray, isNull, notExists, or, type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
 import { build, toStatement } from "../db/build.ts";
@@ -147,20 +135,16 @@ export function insertFirstKey(key: NewKey, ever: boolean): Statement {
   return insertWhere(apiKeys, key, notExists(others));
 }
 
-/** Revokes the keys that came from the environment and no longer stand there. */
-export function revokeOtherEnvironmentKeys(hashes: string[], now: number): Statement {
-  return toStatement(
-    build
-      .update(apiKeys)
-      .set({ revokedAt: now })
-      .where(
-        and(
-          eq(apiKeys.origin, "environment"),
-          isNull(apiKeys.revokedAt),
-          notInArray(apiKeys.hash, hashes),
-        ),
-      ),
-  );
+/** Revokes the keys that came from the environment and are none of these, nor of a living node. */
+export function revokeForsakenKeys(hashes: string[], now: number): Statement {
+  return {
+    sql: `UPDATE api_keys SET revoked_at = ?
+          WHERE origin = 'environment' AND revoked_at IS NULL
+            AND hash NOT IN (SELECT value FROM json_each(?))
+            AND hash NOT IN (SELECT k.value FROM nodes CROSS JOIN json_each(nodes.keys) k)
+            AND NOT EXISTS (SELECT 1 FROM nodes WHERE keys IS NULL)`,
+    args: [now, JSON.stringify(hashes)],
+  };
 }
 
 export type KeyChange = Pick<

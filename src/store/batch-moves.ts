@@ -1,10 +1,10 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement, Unit } from "../db/unit.ts";
 import { type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { pauseSpent } from "./budgets.ts";
 import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
-import { DATABASE_NOW } from "./nodes.ts";
 import { moveSingles } from "./queue.ts";
 import { nextRun } from "./timeline.ts";
 import { ALWAYS, both, hasRow, type Which } from "./which.ts";
@@ -178,7 +178,7 @@ export function updateBatch({ seq }: Named, change: BatchChange, now: number): M
  * Takes the name of a batch that has no call in flight, so that it is gone for everybody; its rows
  * are those of a draft then, which are removed in chunks.
  */
-export function dropBatch({ seq }: Named, draft: string): Move {
+export function dropBatch({ seq }: Named, draft: string, node: number): Move {
   const which = {
     where: "seq = ? AND status NOT IN ('running', 'ingesting') AND running = 0",
     args: [seq],
@@ -197,9 +197,9 @@ export function dropBatch({ seq }: Named, draft: string): Move {
       args: which.args,
     },
     moved: {
-      sql: `UPDATE batches SET id = ?, status = 'ingesting', updated_at = ${DATABASE_NOW}
+      sql: `UPDATE batches SET id = ?, status = 'ingesting', draft_owner = ?, updated_at = ${DATABASE_NOW}
             WHERE ${which.where} RETURNING seq, run`,
-      args: [draft, ...which.args],
+      args: [draft, -node, ...which.args],
     },
   };
 }

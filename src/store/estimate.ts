@@ -1,7 +1,8 @@
 import type { Statement } from "../db/unit.ts";
 import type { Endpoint } from "../domain/request.ts";
 
-export type EstimatedTask = { model: string; endpoint: Endpoint; body: string };
+/** `hasBase`: it takes over an answer, so that it is not sent. */
+export type EstimatedTask = { model: string; endpoint: Endpoint; body: string; hasBase: number };
 
 /** Up to `limit` pending tasks of a batch from a position on, but for the first `skip`. */
 export function pendingFrom(
@@ -11,7 +12,7 @@ export function pendingFrom(
   skip: number,
 ): Statement<EstimatedTask> {
   return {
-    sql: `SELECT t.model, i.endpoint, i.body
+    sql: `SELECT t.model, i.endpoint, i.body, i.base_task IS NOT NULL AS hasBase
           FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
           WHERE t.batch = ? AND t.status = 'pending' AND t.position >= ?
           ORDER BY t.position LIMIT ? OFFSET ?`,

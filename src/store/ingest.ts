@@ -1,3 +1,4 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { InputFound } from "../domain/input-found.ts";
@@ -6,7 +7,6 @@ import { insertEvent } from "./events.ts";
 import { laneOfTask } from "./flex.ts";
 import { type Idempotency, idempotencyArgs, KEY_IS_UNUSED } from "./idempotency.ts";
 import { forEachMark } from "./marks.ts";
-import { DATABASE_NOW } from "./nodes.ts";
 import { addCreated } from "./rollups.ts";
 import { laneOfSingle } from "./room.ts";
 import { overValues } from "./values.ts";
@@ -25,11 +25,15 @@ export type NewBatch = {
   name: string;
   description: string | null;
   apiKey: number;
+  /** The node that writes it; 0 where that is none. */
+  owner: number;
   inputFile: string | null;
   inputBatch: string | null;
   outputFile: string | null;
   columns: string[] | null;
   input: InputFound | null;
+  /** The batch whose answers it takes over. */
+  baseBatch: string | null;
   config: object;
   metadata: object | null;
   maxConcurrency: number | null;
@@ -53,6 +57,9 @@ export type NewRow = {
   endpoint: string;
   body: string;
   cacheKey: string | null;
+  /** The execution whose answer it takes over. */
+  baseTask: number | null;
+  baseRun: number | null;
   prompt: string | null;
   metadata: string | null;
   /** What is kept of the row of the file: a JSON array of a CSV's cells, or a JSONL line as it stands. */
@@ -66,8 +73,8 @@ export type NewRow = {
 export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, output_file, columns,
-            input, config, metadata, max_concurrency, max_cost_usd, created_at, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+            input, base_batch, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -78,11 +85,13 @@ export function openDraft(batch: NewBatch): Statement {
       batch.outputFile,
       batch.columns && JSON.stringify(batch.columns),
       batch.input && JSON.stringify(batch.input),
+      batch.baseBatch,
       JSON.stringify(batch.config),
       batch.metadata && JSON.stringify(batch.metadata),
       batch.maxConcurrency,
       batch.maxCostUsd,
       batch.now,
+      batch.owner,
     ],
   };
 }
@@ -118,10 +127,20 @@ export function insertRows(
     ),
     inputs: overValues(
       rows,
-      (row) => [row.id, row.endpoint, row.body, row.prompt, row.metadata, row.cells, row.cacheKey],
+      (row) => [
+        row.id,
+        row.endpoint,
+        row.body,
+        row.prompt,
+        row.metadata,
+        row.cells,
+        row.cacheKey,
+        row.baseTask,
+        row.baseRun,
+      ],
       (values) => `
-        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells, cache_key)
-        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7
+        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells, cache_key, base_task, base_run)
+        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9
         FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
       {},
     ),
@@ -146,12 +165,20 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: s
   };
 }
 
+/** How many rows of a batch were written, by model, too; how many take over an answer; and those that were not written, because they are adopted. */
+export type WrittenRows = {
+  written: number;
+  models: ReadonlyMap<string, number>;
+  reused: number;
+  adopted: NewRow[];
+};
+
 export type PublishUnit = {
   takenOver: Statement[];
   key: Statement | undefined;
   event: Statement;
   created: Statement;
-  published: Statement<{ total: number }>;
+  published: Statement<{ total: number; reused: number }>;
 };
 
 /**
@@ -161,17 +188,16 @@ export type PublishUnit = {
  */
 export function publishDraft(
   batch: NewBatch,
-  rows: number,
-  models: ReadonlyMap<string, number>,
-  adopted: NewRow[],
+  { written: rows, models, adopted, reused }: WrittenRows,
   when: Which = ALWAYS,
 ): PublishUnit {
   const { now, trace, idempotency } = batch;
   const isFree = {
-    where: `id = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
+    // Nobody has begun to remove it because its node was silent.
+    where: `id = ? AND draft_owner = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
       AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
                       WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,
-    args: [batch.draft, batch.id, ...idempotencyArgs(idempotency)],
+    args: [batch.draft, batch.owner, batch.id, ...idempotencyArgs(idempotency)],
   };
   const which = both(isFree, when);
   const data = { total: rows + adopted.length };
@@ -188,13 +214,14 @@ export function publishDraft(
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
               cancelled = ${countOf("cancelled")}, skipped = (SELECT count(*) FROM tasks t
-                WHERE t.batch = batches.seq AND t.is_skipped AND t.status = 'cancelled'), updated_at = created_at
+                WHERE t.batch = batches.seq AND t.is_skipped AND t.status = 'cancelled'), updated_at = created_at,
+              reused = ?
               ${forEachMark(
                 ({ counter, mark }) => `${counter} = (SELECT count(*) FROM tasks t
                   WHERE t.batch = batches.seq AND t.status = 'completed' AND t.${mark})`,
               )}
-            WHERE ${which.where} RETURNING total`,
-      args: [batch.id, ...which.args],
+            WHERE ${which.where} RETURNING total, reused`,
+      args: [batch.id, reused, ...which.args],
     },
   };
 }
@@ -252,11 +279,13 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
       sql: `WITH a AS MATERIALIZED (
               SELECT t.seq, r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body,
                      r.value ->> 'prompt' AS prompt, r.value ->> 'metadata' AS metadata,
-                     r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key
+                     r.value ->> 'cells' AS cells, r.value ->> 'cacheKey' AS cache_key,
+                     r.value ->> 'baseTask' AS base_task, r.value ->> 'baseRun' AS base_run
               FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
               WHERE t.batch = ${bare})
             UPDATE task_inputs SET endpoint = a.endpoint, body = a.body, prompt = a.prompt,
-              metadata = a.metadata, cells = a.cells, cache_key = a.cache_key
+              metadata = a.metadata, cells = a.cells, cache_key = a.cache_key,
+              base_task = a.base_task, base_run = a.base_run
             FROM a WHERE task_inputs.task = a.seq`,
       args: [json, ...bareArgs],
     },
@@ -314,8 +343,11 @@ export type RemoveUnit = {
   draft: Statement;
 };
 
-/** Removes up to `limit` tasks of a draft, and the draft itself once it has none left. */
-export function removeFromDraft(draft: string, limit: number): RemoveUnit {
+/**
+ * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on it is
+ * that of the node that removes it, and whoever still writes it cannot give it a name.
+ */
+export function removeFromDraft(draft: string, limit: number, node: number): RemoveUnit {
   const some = `SELECT seq FROM tasks
                 WHERE batch = (SELECT seq FROM batches WHERE id = ? AND status = 'ingesting') LIMIT ?`;
   const of = (table: string, column: string): Statement => ({
@@ -323,7 +355,7 @@ export function removeFromDraft(draft: string, limit: number): RemoveUnit {
     args: [draft, limit],
   });
   return {
-    touched: touchDraft(draft),
+    touched: touchDraft(draft, -node),
     inputs: of("task_inputs", "task"),
     keys: of("idempotency_keys", "task"),
     tasks: of("tasks", "seq"),
@@ -335,19 +367,27 @@ export function removeFromDraft(draft: string, limit: number): RemoveUnit {
   };
 }
 
-/** The names of drafts that nobody has touched for `silentMs`, by the database's clock. */
-export function findSilentDrafts(silentMs: number): Statement<{ id: string }> {
+/** True of a row `b` of a draft. */
+const IS_FORSAKEN = "b.draft_owner <> 0 AND abs(b.draft_owner) NOT IN (SELECT seq FROM nodes)";
+
+/**
+ * The names of drafts whose node is gone, and of those that nobody has touched for `silentMs`, by the
+ * database's clock: whoever wrote one has failed, and could not remove it.
+ */
+export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
   return {
-    sql: `SELECT id FROM batches WHERE status = 'ingesting' AND updated_at < ${DATABASE_NOW} - ?`,
+    sql: `SELECT id FROM batches b WHERE status = 'ingesting'
+            AND (${IS_FORSAKEN} OR updated_at < ${DATABASE_NOW} - ?)`,
     args: [silentMs],
   };
 }
 
-/** Proves that somebody works on a draft. */
-function touchDraft(draft: string): Statement {
+/** Proves that somebody works on a draft; with `owner`, who from then on. */
+function touchDraft(draft: string, owner: number | null = null): Statement {
   return {
-    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW} WHERE id = ? AND status = 'ingesting'`,
-    args: [draft],
+    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = coalesce(?, draft_owner)
+          WHERE id = ? AND status = 'ingesting'`,
+    args: [owner, draft],
   };
 }
 
@@ -357,12 +397,15 @@ export const DRAFTS: Statement<{ id: string }> = {
   args: [],
 };
 
-export type Taken = { id: string; batchId: string; isBare: number };
+/** `isLeft`: the batch is a draft whose node is gone, or that is being removed. */
+export type Taken = { id: string; batchId: string; isBare: number; isLeft: number | null };
 
 /** Which of these ids are taken, by a task in which batch. */
 export function findTaken(ids: string[]): Statement<Taken> {
   return {
-    sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare FROM json_each(?) r
+    sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare,
+            b.status = 'ingesting' AND (b.draft_owner < 0 OR ${IS_FORSAKEN}) AS isLeft
+          FROM json_each(?) r
           CROSS JOIN tasks t ON t.id = r.value CROSS JOIN batches b ON b.seq = t.batch`,
     args: [JSON.stringify(ids)],
   };

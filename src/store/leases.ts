@@ -1,5 +1,5 @@
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
-import { DATABASE_NOW } from "./nodes.ts";
 
 /**
  * Takes or renews a right that one process of a fleet has at a time. The result has a row if the

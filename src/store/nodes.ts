@@ -1,23 +1,37 @@
 import type { Client } from "@libsql/client";
 
+import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { readRows } from "./rows.ts";
 
-/** The database's clock in Unix ms: the nodes of a fleet need not agree on the time. */
-export const DATABASE_NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+/** What a process tells of itself. */
+export type NodeFacts = { isRunner: boolean; keys: readonly string[] };
 
 /** Adds a node; its row says its number, which no other node ever had. */
-export const addNode: Statement<{ seq: number }> = {
-  sql: `INSERT INTO nodes (started_at, heartbeat_at) VALUES (${DATABASE_NOW}, ${DATABASE_NOW}) RETURNING seq`,
-  args: [],
-};
-
-/** Proves that the node lives, also to those who had given it up. */
-export function heartbeat(node: number): Statement {
+export function addNode({ isRunner, keys }: NodeFacts): Statement<{ seq: number; now: number }> {
   return {
-    sql: `INSERT INTO nodes (seq, started_at, heartbeat_at) VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW})
-          ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
-    args: [node],
+    sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys)
+          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?) RETURNING seq, heartbeat_at AS now`,
+    args: [isRunner, JSON.stringify(keys)],
+  };
+}
+
+/** Proves that the node lives, also to those who had given it up: then `wasForgotten`. */
+export function heartbeat(
+  node: number,
+  { isRunner, keys }: NodeFacts,
+): { before: Statement<{ wasForgotten: number; now: number }>; proof: Statement } {
+  return {
+    before: {
+      sql: `SELECT NOT EXISTS (SELECT 1 FROM nodes WHERE seq = ?) AS wasForgotten, ${DATABASE_NOW} AS now`,
+      args: [node],
+    },
+    proof: {
+      sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys)
+            VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?)
+            ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
+      args: [node, isRunner, JSON.stringify(keys)],
+    },
   };
 }
 
@@ -34,22 +48,28 @@ export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
 
 /** How many processes run tasks. */
 export const COUNT_NODES: Statement<{ nodes: number }> = {
-  sql: "SELECT count(*) AS nodes FROM nodes",
+  sql: "SELECT count(*) AS nodes FROM nodes WHERE is_runner",
   args: [],
 };
 
 /** A condition on queue rows `q`: their owner is no node that lives. */
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
 
-/** The processes that run tasks, with how long each has not been heard of, and what it runs. */
+/** The processes that share the database, with how long each has not been heard of, and what it runs. */
 export const LIVING_NODES: Statement<LivingNode> = {
-  sql: `SELECT seq, started_at AS startedAt, max(0, ${DATABASE_NOW} - heartbeat_at) AS silentMs,
+  sql: `SELECT seq, started_at AS startedAt, is_runner AS isRunner, max(0, ${DATABASE_NOW} - heartbeat_at) AS silentMs,
                (SELECT count(*) FROM queue WHERE owner = nodes.seq) AS running
         FROM nodes ORDER BY seq`,
   args: [],
 };
 
-export type LivingNode = { seq: number; startedAt: number; silentMs: number; running: number };
+export type LivingNode = {
+  seq: number;
+  startedAt: number;
+  isRunner: number;
+  silentMs: number;
+  running: number;
+};
 
 const CLOCK: Statement<{ now: number }> = { sql: `SELECT ${DATABASE_NOW} AS now`, args: [] };
 

@@ -2,6 +2,7 @@ import type { Statement } from "../db/unit.ts";
 import { PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
 import type { LanePrice } from "../domain/prices.ts";
 import type { Endpoint } from "../domain/request.ts";
+import { storedAnswer } from "./base-answers.ts";
 import type { PauseUnit } from "./budgets.ts";
 import { flexColumns, modelAsked } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
@@ -190,6 +191,8 @@ export type Claimed = {
   answeredBy: string | null;
   answerModel: string | null;
   answerRequestId: string | null;
+  /** The model that was asked before the one that answered. */
+  answerEscalatedFrom: string | null;
 };
 
 /** A claimed run as the claim's answer has it: texts that are too long for it are left out. */
@@ -256,10 +259,9 @@ export function claim(
                    i.endpoint, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes,
                    iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey, ${fits("e.response")} AS answer,
                    ${sizeOfText("e.response")} AS answerBytes, e.provider AS answeredBy, e.model AS answerModel,
-                   e.request_id AS answerRequestId
+                   e.request_id AS answerRequestId, e.escalated_from AS answerEscalatedFrom
             FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
-              LEFT JOIN cached_answers a ON a.key = i.cache_key AND NOT q.is_dry_run
-              LEFT JOIN executions e ON e.task = a.task AND e.run = a.run
+              ${storedAnswer("NOT q.is_dry_run")}
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
       args: [textBytes, textBytes, textBytes, ...mine],
     },

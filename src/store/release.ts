@@ -53,6 +53,19 @@ export function releaseUnknown(
   return release(which, "attempt = attempt - 1", []);
 }
 
+/** Those of a node's claims, pairs of task and claim, that it does not have any more. */
+export function findLost(
+  owner: number,
+  known: readonly (readonly [task: number, claim: number])[],
+): Statement<{ task: number; claim: number }> {
+  return {
+    sql: `SELECT k.value ->> 0 AS task, k.value ->> 1 AS claim FROM json_each(?) k
+          WHERE NOT EXISTS (SELECT 1 FROM queue q WHERE q.task = k.value ->> 0 AND q.owner = ?
+                              AND q.claim = k.value ->> 1)`,
+    args: [JSON.stringify(known), owner],
+  };
+}
+
 function release(which: Which, change: string, args: number[]): ReleaseUnit {
   return {
     counted: {

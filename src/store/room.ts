@@ -2,6 +2,7 @@ import type { InValue } from "@libsql/client";
 
 import { accountsOf, PAYERS } from "../domain/batch.ts";
 import type { LanePrice } from "../domain/prices.ts";
+import { storedAnswer } from "./base-answers.ts";
 
 /*
  * How many calls may start under a cap or a budget. A call is taken to cost what the dearest one did so
@@ -84,8 +85,7 @@ const OF_DRY_RUN: Terms = { ...FREE, which: plain("is_dry_run") };
 
 /** SQL that is true of a row of the queue that needs no call, since a provider has answered the same request. */
 const IS_ANSWERED = `EXISTS (
-  SELECT 1 FROM task_inputs i CROSS JOIN cached_answers a ON a.key = i.cache_key
-    CROSS JOIN executions e ON e.task = a.task AND e.run = a.run
+  SELECT 1 FROM task_inputs i ${storedAnswer()}
   WHERE i.task = queue.task AND e.response IS NOT NULL AND e.provider <> 'simulator')`;
 
 /** Of the lane of a batch; the SQL for the room is about a row `b` of `batches`. */

@@ -114,9 +114,18 @@ export function changeTask(change: TaskChange): ChangeUnit {
     },
     // Last, since its change ends what the condition asks for.
     input: {
-      sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?, cache_key = ?
+      sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?, cache_key = ?,
+              base_task = iif(?, NULL, base_task), base_run = iif(?, NULL, base_run)
             WHERE task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: [after.body, after.prompt, after.metadata, after.cacheKey, ...which.args],
+      args: [
+        after.body,
+        after.prompt,
+        after.metadata,
+        after.cacheKey,
+        isOther,
+        isOther,
+        ...which.args,
+      ],
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { Statement } from "../db/unit.ts";
+import { storedAnswer } from "./base-answers.ts";
 
 /*
  * A libSQL server refuses an answer as a whole that is too large. So what reads several rows with texts
@@ -18,8 +19,7 @@ const SOURCES = {
   /** The stored answer to a request like its. */
   answer: {
     column: "e.response",
-    from: `task_inputs i CROSS JOIN cached_answers a ON a.key = i.cache_key
-           CROSS JOIN executions e ON e.task = a.task AND e.run = a.run`,
+    from: `task_inputs i ${storedAnswer()}`,
   },
   /** The answer that its next call is to repair. */
   repair: { column: "i.repair", from: "queue i" },

@@ -308,10 +308,53 @@ describe("an output file", () => {
     );
     expect(readdirSync(outside)).toEqual([]);
     writeFileSync(join(app.filesDir, "in.csv"), "prompt\nx\n");
-    for (const outputFile of ["in.csv", "./in.csv", "../x.csv", "x.txt", "a\0.csv", "file:x.csv"]) {
+    for (const outputFile of [
+      "in.csv",
+      "./in.csv",
+      "../x.csv",
+      "x.txt",
+      "a\0.csv",
+      "file:x.csv",
+      ".uploads/x.csv",
+      "a/../.uploads/file-1.csv",
+      "./.Uploads/x.csv",
+    ]) {
       const { status, body } = await app.post("/batches", { inputFile: "in.csv", outputFile });
       expect([status, body.error.details.issues[0].path]).toEqual([400, "outputFile"]);
     }
+  });
+
+  test("replaces a link in its place, and is written through none that came after the request", async () => {
+    await using app = await startServer();
+    const outside = join(app.dir, "outside.csv");
+    writeFileSync(outside, "mine");
+    mkdirSync(join(app.filesDir, ".uploads"), { recursive: true });
+    for (const [id, outputFile] of [
+      ["out", "out/r.csv"],
+      ["uploads", "up/r.csv"],
+      ["gone", "gone/r.csv"],
+      ["file", "file.csv"],
+    ])
+      await app.post("/batches", { id, outputFile, tasks: [{ prompt: "a" }] });
+    symlinkSync(app.dir, join(app.filesDir, "out"));
+    symlinkSync(join(app.filesDir, ".uploads"), join(app.filesDir, "up"));
+    symlinkSync(join(app.dir, "nowhere"), join(app.filesDir, "gone"));
+    symlinkSync(outside, join(app.filesDir, "file.csv"));
+    for (const [id, why] of [
+      ["out", "leads out of the files folder"],
+      ["uploads", "lies in .uploads"],
+      ["gone", "could not be written"],
+    ]) {
+      await app.post(`/batches/${id}/execute`);
+      const { output } = await outputOf(app, String(id), "failed");
+      expect(output.error).toContain(why);
+      expect(output.error).not.toContain(app.dir);
+    }
+    await app.post("/batches/file/execute");
+    await outputOf(app, "file", "written");
+    expect(readFileSync(outside, "utf8")).toBe("mine");
+    expect(readFileSync(join(app.filesDir, "file.csv"), "utf8")).toContain("completed");
+    expect(readdirSync(join(app.filesDir, ".uploads"))).toEqual([]);
   });
 
   test("is written by the next process where the first was killed before it could", async () => {

@@ -2,8 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { LogRecord } from "@logtape/logtape";
+
 import { readConfig } from "../../src/config.ts";
-import { toPrettyLine } from "../../src/lib/log-format.ts";
+import { toJsonLine, toPrettyLine } from "../../src/lib/log-format.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, until } from "../support/server.ts";
 
@@ -100,6 +102,41 @@ describe("text that is no text", () => {
   });
 });
 
+describe("a name that stands twice in one object", () => {
+  const TWICE: [path: string, text: string, where: string][] = [
+    ["/tasks/t/execute", '{"isDryRun":true,"isDryRun":false}', "isDryRun"],
+    ["/tasks", '{"prompt":"x","metadata":{"a":[{"b":1,"b":2}]}}', "metadata.a.0.b"],
+    ["/tasks", '{"prompt":"x","parameters":{"seed":1,"\\u0073eed":2}}', "parameters.seed"],
+    ["/batches", '{"tasks":[{"prompt":"x"},{"prompt":"y","prompt":"z"}]}', "tasks.1.prompt"],
+    ["/batches/b/cancel", '{"x":1,"x":2}', "x"],
+    ["/api-keys", '{"name":"k","scopes":["admin"],"scopes":["read"]}', "scopes"],
+  ];
+
+  test("is refused in every body", async () => {
+    await using app = await startServer();
+    await app.post("/tasks", { id: "t", prompt: "x" });
+    for (const [path, text, where] of TWICE) {
+      const { status, body } = await app.post(path, text, JSON_TYPE);
+      const issue = { path: where, message: "is given more than once in one object" };
+      expect([path, status, body.error.details.issues]).toEqual([path, 400, [issue]]);
+    }
+    expect((await app.get("/tasks/t")).body.data.status).toBe("pending");
+  });
+
+  test("makes a line or cell of a file a row that is wrong", async () => {
+    await using app = await startServer();
+    writeFileSync(join(app.filesDir, "a.jsonl"), '{"prompt":"x","city":"a","city":"b"}\n');
+    writeFileSync(join(app.filesDir, "a.csv"), `prompt,metadata\nx,"{""a"":1,""a"":2}"\n`);
+    for (const [inputFile, message] of [
+      ["a.jsonl", "is given more than once in one object"],
+      ["a.csv", "a is given more than once in one object"],
+    ]) {
+      const { status, body } = await app.post("/batches", { inputFile });
+      expect([status, body.error.details.rows[0].message]).toEqual([400, message]);
+    }
+  });
+});
+
 describe("a body that is not as it should be", () => {
   test("is refused where its boundary is longer than a form can have", async () => {
     await using app = await startServer();
@@ -161,19 +198,23 @@ test("the documentation page keeps no key in the browser", async () => {
   expect((await app.get(`${app.url}/docs`)).text).not.toMatch(/persistAuthorization: ?true/);
 });
 
-test("a line of the log for people cannot be forged, and gives the terminal no orders", () => {
-  const path = "/x\n12:00:00.000 INF http       GET /forged 200\u001b[2J\u202e";
-  const line = toPrettyLine(false)({
+test("a line of the log cannot be forged, and gives the terminal no orders", () => {
+  const path = "/x\n12:00:00.000 INF http       GET /forged 200\u001b[2J\u202e\u009b31m\u007f";
+  const record: LogRecord = {
     timestamp: 0,
     level: "info",
     category: ["gptrunner", "http"],
     rawMessage: "{method} {path}",
     message: ["", "GET", " ", path, ""],
     properties: { method: "GET", path, requestId: "a\nb" },
-  });
-  expect(line.split("\n")).toHaveLength(1);
-  expect(line).not.toMatch(/[\p{Cc}\u202e]/u);
-  expect(line).toContain("/x\\u000a12:00");
+  };
+  for (const line of [toPrettyLine(false)(record), toJsonLine(record)]) {
+    expect(line.split("\n")).toHaveLength(1);
+    expect(line).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(line).toContain("\\u009b31m");
+  }
+  expect(toPrettyLine(false)(record)).toContain("/x\\u000a12:00");
+  expect(JSON.parse(toJsonLine(record)).path).toBe(path);
 });
 
 describe("a part of a name", () => {

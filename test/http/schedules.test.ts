@@ -189,7 +189,7 @@ describe("what is wrong with a scheduled task", () => {
       ["a URL", { inputFile: "file:///etc/passwd" }, "VALIDATION_ERROR", "inputFile"],
       ["an output elsewhere", { outputFile: "/tmp/out.csv" }, "VALIDATION_ERROR", "outputFile"],
       ["an output over the input", { outputFile: "./in.csv" }, "VALIDATION_ERROR", "outputFile"],
-      ["an output of no format", { outputFile: "out.xlsx" }, "VALIDATION_ERROR", "outputFile"],
+      ["an output of no format", { outputFile: "out.pdf" }, "VALIDATION_ERROR", "outputFile"],
       ["an unknown placeholder", { outputFile: "{{day}}.csv" }, "VALIDATION_ERROR", "outputFile"],
       ["a model not allowed", { config: { model: "llama" } }, "MODEL_NOT_SUPPORTED", "model"],
       ["an empty schedule", { schedule: "" }, "INVALID_CRON_EXPRESSION", "schedule"],

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 
 import { createAuthenticator } from "../../src/services/authenticator.ts";
 import { findKey } from "../../src/store/api-keys.ts";
@@ -133,6 +135,44 @@ describe("a key", () => {
     expect((await reader?.read())?.done).toBe(false);
     await app.del(`/api-keys/${id}`);
     expect(await reader?.read().catch(String)).toContain("not valid any more");
+  });
+
+  test("that is revoked during an upload, or replaced, leaves no file", async () => {
+    for (const end of [
+      (id: string) => app.del(`/api-keys/${id}`),
+      (id: string) => app.post(`/api-keys/${id}/rotate`, { overlapSeconds: 0 }),
+      // As another process does, which this one hears of later.
+      (id: string) =>
+        app.ctx.client.execute(`UPDATE api_keys SET revoked_at = 1 WHERE id = '${id}'`),
+    ]) {
+      const { id, key } = await givenKey();
+      let goOn = () => {};
+      const isEnded = new Promise<void>((resolve) => (goOn = resolve));
+      async function* body() {
+        yield Buffer.from(
+          '--x\r\nContent-Disposition: form-data; name="file"; filename="late.csv"\r\n\r\nprompt\n',
+        );
+        await isEnded;
+        yield Buffer.from("one\n\r\n--x--\r\n");
+      }
+      const uploading = fetch(`${app.url}/api/v1/files`, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${key}`,
+          "content-type": "multipart/form-data; boundary=x",
+        },
+        body: body() as unknown as BodyInit,
+      });
+      const folder = join(app.filesDir, ".uploads");
+      mkdirSync(folder, { recursive: true });
+      const parts = () => readdirSync(folder).filter((name) => name.endsWith(".tmp"));
+      await until(() => parts().length > 0 || undefined);
+      await end(id);
+      goOn();
+      expect((await uploading).status).toBe(401);
+      expect(parts()).toEqual([]);
+    }
+    expect((await app.get("/files")).text).not.toContain("late.csv");
   });
 
   test("that is revoked while its request waits leaves the execution in the audit log", async () => {

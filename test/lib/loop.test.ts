@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
+import { LoggedError } from "../../src/lib/logged-error.ts";
 import { createLoop, type LoopOptions, type More } from "../../src/lib/loop.ts";
 import { virtualTime } from "../support/clock.ts";
 
@@ -9,11 +10,10 @@ function givenLoop(options: Partial<LoopOptions> = {}) {
   const begun: number[] = [];
   const complaints: Record<string, unknown>[] = [];
   const work = { do: async (): Promise<More | void> => undefined };
+  const note = (_message: unknown, properties: unknown) =>
+    complaints.push(properties as Record<string, unknown>);
   const loop = createLoop({
-    log: {
-      error: (_message: unknown, properties: unknown) =>
-        complaints.push(properties as Record<string, unknown>),
-    } as unknown as LoopOptions["log"],
+    log: { error: note, debug: note, info: () => {} } as unknown as LoopOptions["log"],
     complaint: "The work could not be done",
     clock: time.clock,
     work() {
@@ -89,7 +89,12 @@ describe("a loop", () => {
     }
     expect(begun.slice(0, 5)).toEqual([0, 10, 30, 70, 110]);
     expect(complaints.map(({ inMs }) => inMs)).toEqual([10, 20, 40, 40]);
-    expect(complaints[0]).toEqual({ complaint: "The work could not be done", inMs: 10, error });
+    expect(complaints[0]).toEqual({
+      complaint: "The work could not be done",
+      inMs: 10,
+      error,
+      failures: 1,
+    });
     await pass(0);
     const before = begun.length;
     loop.nudge();
@@ -178,5 +183,28 @@ describe("a loop", () => {
   test("sleeps for at most a minute, because long timers fire at once", async () => {
     const { next } = givenLoop({ backstopMs: 30 * 86_400_000 });
     expect(next()).toBe(60_000);
+  });
+
+  test("complains of what goes on failing once a minute, and says when it works again", async () => {
+    const said: string[] = [];
+    const log = Object.fromEntries(
+      ["error", "info", "debug"].map((level) => [level, () => said.push(level)]),
+    ) as unknown as LoopOptions["log"];
+    const { work, loop, pass } = givenLoop({ log, maxRetryMs: 1000 });
+    work.do = () => Promise.reject(new Error("no"));
+    loop.nudge();
+    await pass(90_000);
+    expect(said.filter((level) => level === "error")).toHaveLength(2);
+    work.do = async () => undefined;
+    await pass(2000);
+    expect(said.at(-1)).toBe("info");
+
+    said.length = 0;
+    work.do = () => Promise.reject(new LoggedError("the database cannot be reached"));
+    loop.nudge();
+    await pass(3000);
+    work.do = async () => undefined;
+    await pass(2000);
+    expect(new Set(said)).toEqual(new Set(["debug"]));
   });
 });

@@ -80,15 +80,22 @@ export const ACCEPTED: Accepted[] = [
     "an order by which the filter has no index; in a reading thread, and given up after 30 s",
     [
       ['"batches"."status" <> ?) and "batches"."status" = ?', SORT],
-      [/"tasks"\."created_at" [<>] \?.* order by "tasks"\."id"/, SORT],
+      [/"tasks"\."(created_at" [<>]|status" =) \?.* order by "tasks"\."id"/, SORT],
     ],
   ),
   ...each("reads the queue once, when somebody sets or lifts a cap or a budget", [
     ["UPDATE queue SET lane = -", "SCAN queue"],
   ]),
-  ...each("asked once, at the start", [
-    ['FROM "__drizzle_migrations"', "SCAN __drizzle_migrations"],
-    ['FROM "__drizzle_migrations"', SORT],
+  ...each(
+    "of a shared database: ten counters, the answers that are read elsewhere, a minute of their pieces",
+    [
+      ["FROM changes", "SCAN changes"],
+      ["FROM followed", "SCAN followed"],
+      ["FROM deltas WHERE at <", "SCAN deltas"],
+    ],
+  ),
+  ...byChance("asked once, at the start", [
+    ["FROM __drizzle_migrations", "SCAN __drizzle_migrations"],
   ]),
 ];
 

@@ -90,6 +90,7 @@ describe("starting", () => {
     await db.execute(
       "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('future', 9999999999999)",
     );
+    await db.execute("UPDATE __beside SET since = 9999999999999");
     db.close();
     await using second = await startProcess({ DATA_DIR: folder.path });
     expect(await second.exited()).toBe(1);

@@ -42,11 +42,13 @@ const draft: NewBatch = {
   name: "b",
   description: null,
   apiKey: 1,
+  owner: 1,
   inputFile: null,
   inputBatch: null,
   outputFile: null,
   columns: null,
   input: null,
+  baseBatch: null,
   config: {},
   metadata: null,
   maxConcurrency: null,
@@ -82,8 +84,8 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
   const used = { apiKey: key ?? 0, key: "used", fingerprint: "f" };
   const alert = { code: "queue.stuck" as const, subject: "", message: "x", raisedAt: now };
   const openDraft: Statement = {
-    sql: `INSERT INTO batches (id, name, status, config, created_at, updated_at)
-          VALUES ('~draft', 'b', 'ingesting', '{}', 1, 1)`,
+    sql: `INSERT INTO batches (id, name, status, config, draft_owner, created_at, updated_at)
+          VALUES ('~draft', 'b', 'ingesting', '{}', 1, 1, 1)`,
     args: [],
   };
   await writer.write({ openDraft, alert: insertAlert(alert) });
@@ -125,20 +127,16 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
     ),
     "and resumed": batchMoves.resumeBatch(b, now),
     "and cancelled": batchMoves.cancelBatch(b, now),
-    "one that is not there": batchMoves.dropBatch({ id: "n", seq: 99 }, "~n"),
+    "one that is not there": batchMoves.dropBatch({ id: "n", seq: 99 }, "~n", 1),
     "a chunk of one that is not cancelled": cancelChunk(b.seq, 10, now),
     "a chunk of one that is not run again": reviveChunk(b.seq, 10, now),
     "a draft whose name is taken": publishDraft(
       { ...draft, idempotency: { ...used, key: "new" } },
-      0,
-      new Map([["m", 1]]),
-      [],
+      { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] },
     ),
     "a draft whose key is used": publishDraft(
       { ...draft, id: "free", idempotency: used },
-      0,
-      new Map([["m", 1]]),
-      [],
+      { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] },
     ),
     "an alert that is raised already": insertAlert({ ...alert, raisedAt: now + 1 }),
     "one that is not, and is cleared": deleteAlert("disk.nearly_full", "", now),
@@ -162,7 +160,7 @@ test("a task that waits as its batch is deleted does not run", async () => {
 
   const results = await Promise.all([
     writer.write(executeTask("early", options)),
-    writer.write(batchMoves.dropBatch(named, "~gone")),
+    writer.write(batchMoves.dropBatch(named, "~gone", 1)),
     writer.write(executeTask("late", options)),
     writer.write(cancelTask("late", named.seq, null, now)),
     writer.write(deleteTask("late", named.seq, now)),

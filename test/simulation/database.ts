@@ -13,8 +13,8 @@ import {
 
 import { openDatabase } from "../../src/db/client.ts";
 import { createLocalClient } from "../../src/db/local-client.ts";
+import { DATABASE_NOW } from "../../src/db/now.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { DATABASE_NOW } from "../../src/store/nodes.ts";
 import type { NodeClock } from "./node-clock.ts";
 import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
@@ -44,8 +44,10 @@ export const NO_DATABASE_FAULTS: DatabaseFaults = {
 /** What a libSQL server refuses, a hundredth of what it does in the world, so that a test need not write megabytes. */
 const LARGEST_VALUE = 40_000;
 const LARGEST_ANSWER = 100_000;
-const GIVE_UP_MS = 5000;
 const LATEST_MS = 4000;
+
+/** Whose connection it is; over a network it gives up what is not answered in time. */
+export type NodeOfConnection = { clock: NodeClock; luck: Luck; giveUpMs: number };
 
 export type Database = {
   /** What takes effect here is seen at once; for checks. */
@@ -53,7 +55,7 @@ export type Database = {
   /** What a query says that does not ask for the time; it is asked again only when something has changed. */
   read(sql: string, args?: InValue[]): Promise<ResultSet>;
   /** A node's connection. Without `network` it is a file of its own, where a call ends in the same round. */
-  connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection;
+  connect(node: NodeOfConnection, isShared: boolean): Connection;
   faults: DatabaseFaults;
   /** Set to hear at once of each commit that changed something, and which tables are named by the texts that did. */
   onCommit: (touched: Touched) => void;
@@ -142,8 +144,8 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
     return results;
   }
 
-  function connect(node: { clock: NodeClock; luck: Luck }, isShared: boolean): Connection {
-    const { clock, luck } = node;
+  function connect(node: NodeOfConnection, isShared: boolean): Connection {
+    const { clock, luck, giveUpMs } = node;
     let cutUntil = -1;
     let cuts = 0;
 
@@ -162,7 +164,8 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
         const fail = (ms: number, error: Error) => clock.arrive(ms, () => reject(error));
         if (timeline.now() < cutUntil) return fail(luck.about(20), lost());
         if (fault === "refuse") return fail(wayMs + backMs, refusal(luck));
-        if (fault === "loseRequest") return fail(luck.about(GIVE_UP_MS / 4), lost());
+        if (fault === "loseRequest")
+          return fail(Math.min(giveUpMs, luck.about(giveUpMs / 2)), lost());
         if (fault === "late") fail(luck.about(100), lost());
         const arrivalMs = fault === "late" ? luck.next() * LATEST_MS : wayMs;
         timeline.at(timeline.now() + arrivalMs, () => {

@@ -249,7 +249,7 @@ export const MUTANTS: Mutant[] = [
     name: "take no notice of the calls under way",
     profile: "single",
     caughtBy: 9,
-    edits: [["src/domain/lanes.ts", "total += inFlight;", ""]],
+    edits: [["src/domain/share.ts", "total += sharer.inFlight;", ""]],
   },
   {
     name: "take every answer for one that matches its schema",

@@ -3,6 +3,7 @@ import { drizzle } from "drizzle-orm/libsql";
 import { type Config, readConfig } from "../../src/config.ts";
 import type { Context } from "../../src/context.ts";
 import { readsInPlace } from "../../src/db/reads.ts";
+import { deadlineUnder } from "../../src/db/server.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { createAnswerCheck, type ToCheck } from "../../src/domain/answer-check.ts";
 import type { Chunks } from "../../src/domain/chunks.ts";
@@ -74,7 +75,12 @@ export function startNode(options: NodeOptions): Node {
   const { index, timeline, database, provider, receivers, files, isShared } = options;
   const luck = options.luck.fork("node");
   const clock = createNodeClock(timeline, options.epoch, options.clockFaults);
-  const connection = database.connect({ clock, luck: options.luck.fork("network") }, isShared);
+  const network = {
+    clock,
+    luck: options.luck.fork("network"),
+    giveUpMs: deadlineUnder(options.config.leaseMs),
+  };
+  const connection = database.connect(network, isShared);
   const threads = createThreads(clock, luck, provider.fetchFrom({ index, clock }));
   const db = drizzle({ client: connection, casing: "snake_case" });
   const ctx = createContext(

@@ -88,6 +88,7 @@ export type Plan = {
 };
 
 const HOUR_MS = 3_600_000;
+const FAR_MS = 600_000;
 
 /**
  * The plan of a seed. Each world has some of the actions, flags and faults and not others ("swarm
@@ -137,9 +138,13 @@ function chunksOf(luck: Luck): Chunks {
 
 function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][number] {
   const isSkewed = profile === "fleet" && luck.chance(0.5);
+  // Nobody has set it for a long time.
+  const far = luck.fork(`far clock ${index}`);
+  const isFar = profile === "fleet" && far.chance(0.15);
   return {
     clock: {
-      offsetMs: isSkewed ? luck.int(-10_000, 10_000) : 0,
+      offsetMs:
+        (isSkewed ? luck.int(-10_000, 10_000) : 0) + (isFar ? far.pick([-1, 1]) * FAR_MS : 0),
       drift: luck.chance(0.2) ? (luck.next() - 0.5) / 100 : 0,
     },
     config: {

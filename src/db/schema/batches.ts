@@ -18,6 +18,8 @@ export const batches = sqliteTable(
     status: text().$type<(typeof BATCH_STATUSES)[number] | "ingesting">().notNull(),
     /** Made by a task that named it; a later POST /batches of the same id fills it in. */
     isBare: integer({ mode: "boolean" }).notNull().default(false),
+    /** While it is `ingesting`: the node that writes it, or, negative, that removes it; null where it is of a version that did not tell. */
+    draftOwner: integer(),
     isDryRun: integer({ mode: "boolean" }).notNull().default(false),
     apiKey: integer(),
     inputFile: text(),
@@ -26,6 +28,9 @@ export const batches = sqliteTable(
     columns: text({ mode: "json" }).$type<string[]>(),
     /** What was found in the file; null for inline tasks. */
     input: text({ mode: "json" }).$type<InputFound>(),
+    /** The batch whose answers it takes over, and how many were found for its rows when it was created. */
+    baseBatch: text(),
+    reused: integer().notNull().default(0),
     config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
     metadata: exactText<Record<string, unknown>>(),
     maxConcurrency: integer(),

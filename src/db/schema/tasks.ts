@@ -90,5 +90,8 @@ export const taskInputs = sqliteTable("task_inputs", {
   cells: text(),
   /** SHA-256 of endpoint and body where an answer to the same request may be used again; else null. */
   cacheKey: text(),
+  /** The execution of its batch's `baseBatch` whose answer it takes; that may be deleted. */
+  baseTask: integer(),
+  baseRun: integer(),
 });
 export type TaskInput = typeof taskInputs.$inferSelect;

@@ -43,11 +43,17 @@ const Input = z
       "What was found in `inputFile` or `inputBatch`, and how it was read; null for inline tasks",
   });
 
+const Reused = z.number().int().openapi({
+  description:
+    "Rows for which `baseBatch` had an answer when the batch was created; `progress.cached` counts those that took one",
+});
+
 export const CreatedBatch = z
   .object({
     id: z.string(),
     status: BatchStatusName,
     taskCount: z.number().int(),
+    reused: Reused,
     createdAt: Time,
   })
   .openapi("CreatedBatch");
@@ -108,6 +114,11 @@ export const BatchListItem = z
     inputFile: z.string().nullable(),
     inputBatch: z.string().nullable(),
     input: orNull(Input),
+    baseBatch: z
+      .string()
+      .nullable()
+      .openapi({ description: "The batch whose answers it takes over" }),
+    reused: Reused,
     outputFile: z.string().nullable(),
     output: orNull(Output),
     pauseReason: orNull(PauseReason),
@@ -158,6 +169,8 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     inputFile: batch.inputFile,
     inputBatch: batch.inputBatch,
     input: batch.input,
+    baseBatch: batch.baseBatch,
+    reused: batch.reused,
     outputFile: batch.outputFile,
     output: batch.outputStatus && { status: batch.outputStatus, error: batch.outputError },
     pauseReason: batch.pauseReason,

@@ -55,6 +55,15 @@ const estimate = route({
                 "How many of the tasks ask for something different: with `cache: true` that many are paid for. " +
                 "Null beyond 100,000 tasks",
             }),
+          reused: z
+            .number()
+            .int()
+            .nullable()
+            .openapi({
+              description:
+                "How many of the tasks take over an answer of `baseBatch`; tokens, cost and duration are those of the " +
+                "others. Null without a `baseBatch`",
+            }),
           promptTokens: z.number().int(),
           completionTokens: z
             .object({ min: z.number().int(), max: z.number().int() })

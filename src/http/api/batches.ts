@@ -68,6 +68,13 @@ const BatchCreation = z
         "an answer end as `skipped`. What becomes of that batch later changes nothing here",
     }),
     outputFile: FilePath.optional(),
+    baseBatch: BatchId.optional().openapi({
+      description:
+        "A batch whose answers are taken over, without a call and at no cost, by rows whose request is " +
+        "identical, as `cache: true` compares them. What it has answered by now counts: whole answers of real runs, " +
+        "by the model that was asked for. A row whose answer is deleted before it runs is sent, and so is one that is executed again",
+      example: "batch-000",
+    }),
     metadata: z.record(z.string(), z.unknown()).optional(),
     config: BatchConfig.optional(),
     idempotencyKey: IdempotencyKey.optional(),
@@ -197,11 +204,12 @@ export const batchRoutes = createRouter()
       ...input,
       idempotencyKey: idempotencyKeyOf(c, input.idempotencyKey),
     });
-    const { id, taskCount, createdAt, isReplay } = batch;
+    const { id, taskCount, reused, createdAt, isReplay } = batch;
     const data = {
       id,
       status: BatchStatusName.parse(batch.status),
       taskCount,
+      reused,
       createdAt: toIso(createdAt),
     };
     if (!isReplay) return c.json(success(c, data, "Batch created successfully"), 201);

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import * as service from "../../services/files.ts";
 import type { StoredFile } from "../../store/files.ts";
+import { whileKeyValid } from "../connections.ts";
 import { downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
@@ -143,7 +144,8 @@ routeByHand(fileRoutes, upload, async (c) => {
   const file = await readUpload(
     c.req.raw,
     { clock: c.var.ctx.clock, maxPauseMs: c.var.ctx.config.bodyTimeoutMs },
-    ({ name, content: bytes }) => service.storeFile(c.var.ctx, c.var.caller, name, bytes),
+    ({ name, content: bytes }) =>
+      service.storeFile(c.var.ctx, c.var.caller, name, whileKeyValid(c, bytes)),
   );
   return c.json(success(c, toBody(file), "File uploaded successfully"), 201);
 });

@@ -77,22 +77,28 @@ export function createTables({
     async *read(source, onEnd) {
       const reader = await take();
       let isUsable = false;
+      reader.tell({ kind: "open", source });
+      let next = askForMore(reader);
       try {
-        reader.tell({ kind: "open", source });
         for (;;) {
-          const answer = await reader.ask({ kind: "next" });
-          if (answer.kind === "rows") yield* answer.rows;
-          else if (answer.kind === "failed") throw failureOf(answer);
+          const answer = await next;
+          if (answer.kind === "rows") {
+            // Read while these are worked on.
+            next = askForMore(reader);
+            yield* answer.rows;
+          } else if (answer.kind === "failed") throw failureOf(answer);
           else {
             if (answer.kind === "end") onEnd(answer.found);
             break;
           }
         }
       } finally {
-        isUsable = await reader.ask({ kind: "close" }).then(
-          () => true,
-          () => false,
-        );
+        isUsable = await next
+          .then(() => reader.ask({ kind: "close" }))
+          .then(
+            () => true,
+            () => false,
+          );
         release(reader, isUsable);
       }
     },
@@ -105,6 +111,13 @@ export function createTables({
       free.length = 0;
     },
   };
+}
+
+/** Its failure is met by whoever waits for it, which may be later. */
+function askForMore(reader: Reader): Promise<FromTableThread> {
+  const answer = reader.ask({ kind: "next" });
+  answer.catch(() => undefined);
+  return answer;
 }
 
 function failureOf({ message, isRefusal, code }: FromTableThread & { kind: "failed" }): Error {

@@ -1,6 +1,7 @@
 // Calls to the API with the key of this tab.
 
-const KEY = "gpt-task-runner-key";
+// Another server of the same origin, below another path of the proxy, must not be sent this one's key.
+const KEY = `gpt-task-runner-key ${new URL("..", import.meta.url).pathname}`;
 
 export class ApiError extends Error {
   constructor(status, code, message, details) {

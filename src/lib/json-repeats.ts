@@ -1,0 +1,80 @@
+/** An object or list that is being read. `at` is the name or index of what is read in it. */
+type Open = { at: string | number; first?: string; names?: Set<string> };
+
+/** A path is made of names that a client chose. */
+const LONGEST_PATH = 200;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_LIST = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_LIST = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/**
+ * The path of the first name that an object of a JSON text has twice. Parsers differ in which of the two they take, so
+ * that whoever checks the text before the program could see another request than it runs. `text` must be
+ * valid JSON. It is read once, and without recursion, however deep it is.
+ */
+export function findRepeated(text: string): string | undefined {
+  const around: Open[] = [];
+  let open: Open | undefined;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) {
+      const end = endOfText(text, i);
+      if (open && typeof open.at === "string" && isName(text, end)) {
+        open.at = textAt(text, i, end);
+        if (!addName(open, open.at)) return pathOf([...around, open]);
+      }
+      i = end;
+    } else if (code === OPEN_OBJECT || code === OPEN_LIST) {
+      if (open) around.push(open);
+      open = { at: code === OPEN_LIST ? 0 : "" };
+    } else if (code === CLOSE_OBJECT || code === CLOSE_LIST) open = around.pop();
+    else if (code === COMMA && typeof open?.at === "number") open.at++;
+  }
+  return undefined;
+}
+
+/** Where the quote is that ends the text which begins at `start`. */
+function endOfText(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    let before = end;
+    while (text.charCodeAt(before - 1) === BACKSLASH) before--;
+    if ((end - before) % 2 === 0) return end;
+  }
+  return text.length;
+}
+
+/** In an object a text before a colon is a name. */
+function isName(text: string, end: number): boolean {
+  let next = end + 1;
+  while (text.charCodeAt(next) <= 0x20) next++;
+  return text.charCodeAt(next) === COLON;
+}
+
+/** The name as it is meant: `"\u0061"` is `"a"`. */
+function textAt(text: string, start: number, end: number): string {
+  const raw = text.slice(start + 1, end);
+  return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
+}
+
+/** Most objects are small: one with a single name needs no set. False where the name is there already. */
+function addName(object: Open, name: string): boolean {
+  if (object.first === undefined) {
+    object.first = name;
+    return true;
+  }
+  object.names ??= new Set([object.first]);
+  if (object.names.has(name)) return false;
+  object.names.add(name);
+  return true;
+}
+
+function pathOf(way: Open[]): string {
+  const path = way.map(({ at }) => (at === "" ? '""' : at)).join(".");
+  return path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}…` : path;
+}

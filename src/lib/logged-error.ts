@@ -1,0 +1,24 @@
+/** An error that is logged where it is found, once for all whom it meets; they need not log it again. */
+export class LoggedError extends Error {
+  override readonly name: string = "LoggedError";
+}
+
+/** Whether an error, or what it wraps, is logged where it was found. */
+export function isLoggedElsewhere(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof LoggedError) return true;
+  return false;
+}
+
+type Log = { error: Say; debug: Say };
+type Say = (message: string, facts: Record<string, unknown>) => void;
+
+/** Logs an error, as a detail where it is logged elsewhere. */
+export function logError(
+  log: Log,
+  message: string,
+  facts: Record<string, unknown> & { error: unknown },
+): void {
+  if (isLoggedElsewhere(facts.error)) log.debug(message, facts);
+  else log.error(message, facts);
+}

@@ -1,0 +1,71 @@
+import type { Context } from "../context.ts";
+import { baseKeyOf, cacheKeyOf } from "../domain/cache-key.ts";
+import { standInOf } from "../domain/provider.ts";
+import { AppError, invalid } from "../errors.ts";
+import { createPauses, nextRound } from "../lib/clock.ts";
+import { parseExactOrNone } from "../lib/exact-json.ts";
+import { createHashTable, type Place } from "../lib/hash-table.ts";
+import { isJsonObject } from "../lib/json.ts";
+import { type BaseAnswer, baseAnswers } from "../store/base-answers.ts";
+import { findBatch } from "../store/batches.ts";
+import { readInHalves, readRows } from "../store/rows.ts";
+
+/** Answers of a base that are compared; their places take 84 bytes each at most. */
+const MOST_ANSWERS = 5_000_000;
+const PAGE = 500;
+
+/** Finds the answer to a request, by its key, and where it escalates to. */
+export type BaseAnswers = (key: string, escalateTo: string | null) => Place | null;
+
+/**
+ * Reads which requests a batch has answered, as it stands, so that the same ones of another batch can take the answers.
+ * Answers are looked up by the hashes of their requests, which need not have been stored with them.
+ */
+export async function readBaseAnswers(
+  ctx: Context,
+  baseBatch: string,
+  id: string,
+): Promise<BaseAnswers> {
+  if (baseBatch === id)
+    throw invalid([{ path: "baseBatch", message: "a batch cannot take over its own answers" }]);
+  const base = await findBatch(ctx.db, baseBatch);
+  if (!base)
+    throw new AppError("BATCH_NOT_FOUND", `There is no batch with id ${baseBatch} (baseBatch)`);
+  if (base.completed > MOST_ANSWERS)
+    throw invalid([
+      {
+        path: "baseBatch",
+        message: `${baseBatch} has ${base.completed} answers; at most ${MOST_ANSWERS} can be taken over`,
+      },
+    ]);
+  const places = createHashTable();
+  const pause = createPauses(ctx.clock);
+  for await (const answer of answersOf(ctx, base.seq)) {
+    await pause();
+    const key = keyOf(answer);
+    if (key !== null) places.set(baseKeyOf(key, answer.escalatedTo), answer);
+  }
+  return (key, escalateTo) =>
+    (escalateTo === null ? undefined : places.get(baseKeyOf(key, escalateTo))) ??
+    places.get(key) ??
+    null;
+}
+
+async function* answersOf(ctx: Context, batch: number): AsyncGenerator<BaseAnswer> {
+  const standIn = standInOf(ctx.config);
+  for (let after = -1; ; await nextRound(ctx.clock)) {
+    const page = await readInHalves(PAGE, (limit, skip) =>
+      readRows(ctx.longReads.client, baseAnswers(batch, standIn, after, limit, skip)),
+    );
+    yield* page;
+    const last = page.at(-1);
+    if (!last) return;
+    after = last.position;
+  }
+}
+
+function keyOf({ key, endpoint, body, isChecked }: BaseAnswer): string | null {
+  if (key !== null) return key;
+  const request = parseExactOrNone(body ?? "");
+  return isJsonObject(request) ? cacheKeyOf(endpoint, request, isChecked === 1) : null;
+}

@@ -1,0 +1,142 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { createLoop, type More } from "../lib/loop.ts";
+import { CHANGES, type Count, countChanges, PUBLISHED, type Topic } from "../store/changes.ts";
+import { readRows } from "../store/rows.ts";
+import { createFollowing, type Followers } from "./following.ts";
+
+/** While somebody waits or reads a stream here, and otherwise. */
+const POLL_MS = { fast: 40, slow: 250 };
+
+export type NodeSignalsOptions = {
+  /** The number of this process, once it has joined the others. */
+  node: () => number;
+  /** Whether somebody waits here for what may happen elsewhere. */
+  isWaitedFor: () => boolean;
+  followers: Followers;
+};
+
+/*
+ * What this process and those that share its database publish to each other: one counter for each topic of
+ * `ctx.signals`, and one reader of the counters for all loops of this process.
+ *
+ *   publishing  a signal was given here. Its counter grows in the commit that the write of the same round
+ *             is part of, or in the next one. Signals that come meanwhile are published together afterwards.
+ *   looking   the counters are read, often while somebody waits here. What has grown by others' doing is
+ *             given as a signal here, with what it may concern; signals given so are not published again.
+ *
+ * All of it saves time and no more: what cannot be published or read is found by the backstop of whoever
+ * needs it. On a local file there is nobody to publish to.
+ */
+export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
+  const log = getLogger(["gptrunner", "nodes"]);
+  const { signals } = ctx;
+  const following = createFollowing(ctx, { ...options, publish });
+  /** The counters as they were read last, or as this process alone has changed them since. */
+  const counts = new Map<string, number>();
+  const unpublished = new Set<Topic>();
+  let publishing: Promise<void> | undefined;
+  let isRepeating = false;
+  const unsubscribe: (() => void)[] = [];
+
+  const loop = createLoop({
+    log,
+    complaint: "What other processes have changed could not be read",
+    clock: ctx.clock,
+    work: look,
+    backstopMs: POLL_MS.slow,
+    retryMs: POLL_MS.slow,
+  });
+
+  function publish(topic: Topic): void {
+    if (isRepeating) return;
+    unpublished.add(topic);
+    publishing ??= publishAll();
+  }
+
+  async function publishAll(): Promise<void> {
+    try {
+      while (unpublished.size > 0) {
+        const topics = [...unpublished];
+        unpublished.clear();
+        const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
+        for (const { topic, count } of counted.rows)
+          // Before the first look nothing is known; after it a topic without a row was never published.
+          if (counts.size > 0 && (counts.get(topic) ?? 0) === count - 1) counts.set(topic, count);
+      }
+    } catch (error) {
+      unpublished.clear();
+      log.debug("Changes could not be published to other processes: {error}", { error });
+    } finally {
+      publishing = undefined;
+    }
+  }
+
+  async function look(): Promise<More | void> {
+    await following.keepUp();
+    const before = new Map(counts);
+    const rows = await readRows(ctx.client, CHANGES);
+    // What this process says itself while they are read may be in them, or not.
+    await publishing;
+    const isFirst = counts.size === 0;
+    const changed = rows.filter(
+      ({ topic, count }) =>
+        count > (counts.get(topic) ?? -Infinity) || count < (before.get(topic) ?? -Infinity),
+    );
+    for (const { topic, count } of changed) counts.set(topic, count);
+    if (isFirst) await following.begin(counts.get("deltas") ?? 0);
+    else for (const { topic } of changed) await hear(topic);
+    if (options.isWaitedFor()) return { inMs: POLL_MS.fast };
+  }
+
+  async function hear(topic: Count["topic"]): Promise<void> {
+    if (topic === "followed") await following.readFollowed();
+    else if (topic === "deltas") {
+      const deltas = await following.readDeltas();
+      if (deltas.length > 0) repeat(() => signals.emit("deltas", deltas));
+    } else repeat(() => SIGNAL_OF[topic](ctx));
+  }
+
+  function repeat(emit: () => void): void {
+    isRepeating = true;
+    try {
+      emit();
+    } finally {
+      isRepeating = false;
+    }
+  }
+
+  return {
+    start(): void {
+      for (const topic of PUBLISHED)
+        if (topic !== "followed") unsubscribe.push(signals.on(topic, () => publish(topic)));
+      unsubscribe.push(
+        signals.on("deltas", (deltas) => isRepeating || following.passOn(deltas)),
+        signals.on("lost", following.forget),
+        signals.on("listening", () => loop.nudge()),
+      );
+      loop.start();
+      loop.nudge();
+    },
+    async stop(): Promise<void> {
+      for (const end of unsubscribe) end();
+      await loop.stop();
+      await publishing;
+      await following.stop();
+    },
+  };
+}
+
+/** What a change at another process is a hint of here. */
+const SIGNAL_OF: Record<Exclude<Count["topic"], "followed" | "deltas">, (ctx: Context) => void> = {
+  abandoned: ({ signals }) => signals.emit("lost", undefined),
+  batch: ({ signals }) => signals.emit("batch", undefined),
+  deleted: ({ signals }) => signals.emit("deleted", undefined),
+  events: ({ signals }) => signals.emit("elsewhere", undefined),
+  keys: ({ signals }) => signals.emit("keys", { key: null }),
+  // Which lanes have work is read from the queue.
+  queued: ({ signals }) => signals.emit("batch", undefined),
+  schedules: ({ signals }) => signals.emit("schedules", undefined),
+  webhooks: ({ signals }) => signals.emit("webhooks", undefined),
+};

@@ -1,0 +1,14 @@
+import type { Context } from "../context.ts";
+import { databaseNow } from "../store/nodes.ts";
+
+type Clocks = Pick<Context, "isExclusive" | "clock" | "client">;
+
+/** Wall time that decides what is due: on a shared database its own, as its nodes need not agree. */
+export async function commonTime({ isExclusive, clock, client }: Clocks): Promise<number> {
+  return isExclusive ? clock.now() : databaseNow(client);
+}
+
+/** The same for moments that are waited for, which a clock that is put back must not move away. */
+export async function commonSteadyTime({ isExclusive, clock, client }: Clocks): Promise<number> {
+  return isExclusive ? clock.steady() : databaseNow(client);
+}

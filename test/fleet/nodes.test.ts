@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { createClient } from "@libsql/client";
+
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { gate, hang, startProvider } from "../support/provider.ts";
+import { client, until } from "../support/server.ts";
+import { sqld, startSqld } from "../support/sqld.ts";
+import { follow } from "../support/sse.ts";
+
+setDefaultTimeout(60_000);
+
+describe.if(sqld !== undefined)("processes of several roles on a libSQL server", () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let database: Awaited<ReturnType<typeof startSqld>>;
+  let env: Record<string, string>;
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    database = await startSqld(folder.path);
+    env = { DATABASE_URL: database.url, DATA_DIR: folder.path, LEASE_SECONDS: "2" };
+    mkdirSync(join(folder.path, "files"), { recursive: true });
+  });
+  afterAll(async () => {
+    await database[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  test("a key of the environment is valid as long as a living process has it", async () => {
+    await using one = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-one" });
+    await using two = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-two" });
+    await using none = await startProcess({ ...env, ROLE: "api", API_KEYS: "" });
+    const statuses = (key: string) =>
+      Promise.all(
+        [one, two, none].map(
+          async ({ url }) => (await client(url ?? "", key).get("/models")).status,
+        ),
+      );
+    expect(await statuses("key-of-one")).toEqual([200, 200, 200]);
+    expect(await statuses("key-of-two")).toEqual([200, 200, 200]);
+
+    await one.kill("SIGKILL");
+    const atTwo = client(two.url ?? "", "key-of-one");
+    await until(async () => (await atTwo.get("/models")).status === 401 || undefined);
+    expect((await client(none.url ?? "", "key-of-two").get("/models")).status).toBe(200);
+  });
+
+  test("ROLE=runner answers health, readiness and Prometheus alone", async () => {
+    await using runner = await startProcess({ ...env, ROLE: "runner" });
+    const status = async (path: string) => (await runner.get(`${runner.url}${path}`)).status;
+    for (const path of ["/healthz", "/readyz", "/metrics"]) expect(await status(path)).toBe(200);
+    for (const path of ["/", "/docs", "/openapi.json", "/v1/models"])
+      expect(await status(path)).toBe(404);
+    const { body } = await runner.post("/tasks", { prompt: "x" });
+    expect(body.error.message).toContain("ROLE=runner");
+  });
+
+  test("a cancel at one node ends the call at another, and deltas and ends reach those who wait there", async () => {
+    const held = gate();
+    await using provider = await startProvider(async ({ prompt }, response) => {
+      if (prompt !== "streamed") return hang();
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      const say = (content: string) =>
+        response.write(
+          `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, delta: { content } }] })}\n\n`,
+        );
+      const over = held.opened.then(() => true);
+      do say("on and ");
+      while (!(await Promise.race([over, Bun.sleep(20)])));
+      say("on");
+      response.end("data: [DONE]\n\n");
+      return undefined;
+    });
+    await using api = await startProcess({ ...env, ROLE: "api" });
+    await using runner = await startProcess({ ...env, ...provider.env, ROLE: "runner" });
+    expect(runner.url).toBeDefined();
+    await api.post("/tasks?execute=true", { id: "hung", prompt: "hung" });
+    await until(() => provider.requests.length === 1 || undefined);
+    await api.post("/tasks/hung/cancel");
+    await until(() => provider.state.open === 0 || undefined);
+
+    await api.post("/tasks", { id: "s", prompt: "streamed", parameters: { stream: true } });
+    await using reader = await follow(api.url ?? "", "/tasks/s/events");
+    const waiting = api.post("/tasks/s/execute", undefined, { prefer: "wait=30" });
+    // The answer goes on until a piece of it has come.
+    await reader.until("task.delta");
+    held.open();
+    const { status, result } = (await waiting).body.data;
+    expect(status).toBe("completed");
+    await reader.until("task.completed");
+    for (const { event, data } of reader.told) {
+      if (event !== "task.delta") continue;
+      const { offset, text } = data.data;
+      expect(result.content.slice(offset, offset + text.length)).toBe(text);
+    }
+  });
+
+  test("a batch whose node was killed while it stored it can be sent again", async () => {
+    const lines = Array.from({ length: 30_000 }, (_, i) => `p${i}`);
+    writeFileSync(join(folder.path, "files/in.csv"), `prompt\n${lines.join("\n")}\n`);
+    await using first = await startProcess({ ...env, ROLE: "api" });
+    await using second = await startProcess({ ...env, ROLE: "api" });
+    const sent = first.post("/batches", { id: "nightly", inputFile: "in.csv" }).catch(() => {});
+    const rows = createClient({ url: database.url });
+    await until(
+      async () =>
+        Number((await rows.execute("SELECT count(*) FROM tasks")).rows[0]?.[0]) > 3000 || undefined,
+    );
+    await first.kill("SIGKILL");
+    await sent;
+    const again = await until(async () => {
+      const { status } = await second.post("/batches", { id: "nightly", inputFile: "in.csv" });
+      return status === 201 ? status : undefined;
+    });
+    expect(again).toBe(201);
+  });
+
+  test("a schedule that was made by a node whose clock is ahead fires by the database's clock", async () => {
+    const skewed = join(folder.path, "skew.ts");
+    writeFileSync(skewed, "const now = Date.now; Date.now = () => now() + 600_000;");
+    const command = [process.execPath, "--preload", skewed, "src/main.ts"];
+    await using ahead = await startProcess({ ...env, ROLE: "api" }, command);
+    writeFileSync(join(folder.path, "files/one.csv"), "prompt\nx\n");
+    const draft = { name: "s", schedule: "* * * * *", inputFile: "one.csv" };
+    const { body } = await ahead.post("/scheduled-tasks", draft);
+    const next = Date.parse(body.data.nextRun);
+    expect(next).toBeLessThanOrEqual(Date.now() + 60_000);
+  });
+});

@@ -1,0 +1,87 @@
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { createServer, connect, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { startProvider } from "../support/provider.ts";
+import { until } from "../support/server.ts";
+import { sqld, startSqld } from "../support/sqld.ts";
+
+setDefaultTimeout(60_000);
+
+test.if(sqld !== undefined)(
+  "connections that fall silent, and a server that is gone, are got over in seconds and told in a few lines",
+  async () => {
+    using folder = temporaryFolder();
+    await using database = await startSqld(folder.path);
+    await using provider = await startProvider();
+    await using network = await startNetwork(Number(new URL(database.url).port));
+    await using app = await startProcess({
+      DATABASE_URL: network.url,
+      DATA_DIR: folder.path,
+      LEASE_SECONDS: "4",
+      ...provider.env,
+    });
+    const works = () =>
+      until(async () => {
+        const answer = await app
+          .post("/tasks?execute=true", { prompt: "x" }, { prefer: "wait=10" })
+          .catch(() => undefined);
+        return answer?.body?.data?.status === "completed" || undefined;
+      });
+    await works();
+
+    network.silence();
+    await works();
+
+    network.refuse(true);
+    await until(async () => (await app.get(`${app.url}/readyz`)).status === 503 || undefined);
+    // Every loop of the process meets it, again and again.
+    await Bun.sleep(4000);
+    network.refuse(false);
+    await works();
+    await until(async () => (await app.get(`${app.url}/readyz`)).status === 200 || undefined);
+    const lines = app.output.stderr.trim().split("\n");
+    expect(lines.filter((line) => line.includes("cannot be reached"))).not.toBeEmpty();
+    expect(lines.filter((line) => line.includes("answers again"))).not.toBeEmpty();
+    expect(lines.length).toBeLessThanOrEqual(8);
+  },
+);
+
+/** What lies between a process and its database. */
+async function startNetwork(port: number) {
+  let isRefusing = false;
+  const open = new Set<{ near: Socket; far: Socket; isDead: boolean }>();
+  const server = createServer((near) => {
+    if (isRefusing) return void near.destroy();
+    const pair = { near, far: connect(port, "127.0.0.1"), isDead: false };
+    open.add(pair);
+    near.on("data", (bytes) => pair.isDead || pair.far.write(bytes));
+    pair.far.on("data", (bytes) => pair.isDead || near.write(bytes));
+    for (const socket of [near, pair.far]) {
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        open.delete(pair);
+        near.destroy();
+        pair.far.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    /** Nothing passes any more on the connections that are open, and nobody is told. */
+    silence() {
+      for (const pair of open) pair.isDead = true;
+    },
+    /** Ends all connections, and takes none. */
+    refuse(is: boolean) {
+      isRefusing = is;
+      if (is) for (const { near } of open) near.destroy();
+    },
+    async [Symbol.asyncDispose]() {
+      for (const { near } of open) near.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { createClient } from "@libsql/client";
+
+import { migrateDatabase } from "../../src/db/migrate.ts";
+import { FOLDER } from "../../src/db/migrations.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
+import { sqld, startSqld } from "../support/sqld.ts";
+
+setDefaultTimeout(60_000);
+
+describe.if(sqld !== undefined)("starting on a libSQL server", () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let database: Awaited<ReturnType<typeof startSqld>>;
+  let port: number;
+  const env = () => ({ DATABASE_URL: `http://127.0.0.1:${port}`, DATA_DIR: folder.path });
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    port = await freePort();
+  });
+  afterAll(async () => {
+    await database?.[Symbol.asyncDispose]();
+    folder[Symbol.dispose]();
+  });
+
+  test("ends with one sentence where the server does not come in time", async () => {
+    await using app = await startProcess({ ...env(), DATABASE_WAIT_SECONDS: "0" });
+    expect(await app.exited()).toBe(1);
+    expect(app.output.stderr.trim().split("\n")).toEqual([
+      expect.stringMatching(/could not be reached within 0 s .*: no connection \(\w+\)\.$/),
+    ]);
+  });
+
+  test("four processes that start before it wait for it, and all start on the new database", async () => {
+    const starting = Array.from({ length: 4 }, () => startProcess(env()));
+    await Bun.sleep(500);
+    database = await startSqld(folder.path, port);
+    await using apps = disposeAll(await Promise.all(starting));
+    for (const app of apps.all) {
+      expect((await app.get(`${app.url}/readyz`)).status).toBe(200);
+      const told = app.output.stderr.split("\n").filter((line) => line.includes("waiting for it"));
+      expect(told.length).toBeLessThanOrEqual(1);
+    }
+    const { rows } = await createClient({ url: database.url }).execute(
+      "SELECT count(*), count(DISTINCT hash) FROM __drizzle_migrations",
+    );
+    expect(Number(rows[0]?.[0])).toBe(Number(rows[0]?.[1]));
+  });
+
+  test("a version works on, and starts, beside the next release, and not beside one that forbids it", async () => {
+    await using before = await startProcess(env());
+    const next = releaseAfterThis(folder.path);
+    await migrateTo(next.folder, database.url);
+    const { body } = await before.post(
+      "/tasks?execute=true",
+      { prompt: "x" },
+      { prefer: "wait=20" },
+    );
+    expect(body.data.status).toBe("completed");
+    await using beside = await startProcess(env());
+    expect(await beside.get("/tasks")).toMatchObject({ status: 200 });
+
+    next.bearsNoOlder();
+    await migrateTo(next.folder, database.url);
+    await using refused = await startProcess(env());
+    expect(await refused.exited()).toBe(1);
+    expect(refused.output.stderr).toContain("newer version");
+  });
+});
+
+function migrateTo(folder: string, url: string): Promise<void> {
+  const client = createClient({ url });
+  const clock = createSystemClock();
+  return migrateDatabase({ client, slowClient: client, clock, holder: "next", folder });
+}
+
+/** The migrations of this version and one more. */
+function releaseAfterThis(path: string) {
+  const folder = join(path, "drizzle");
+  cpSync(FOLDER, folder, { recursive: true });
+  const file = join(folder, "meta/_journal.json");
+  const journal = JSON.parse(readFileSync(file, "utf8"));
+  const add = (tag: string, sql: string) => {
+    const { when } = journal.entries.at(-1);
+    journal.entries.push({ ...journal.entries.at(-1), tag, when: when + 1 });
+    writeFileSync(file, JSON.stringify(journal));
+    writeFileSync(join(folder, `${tag}.sql`), sql);
+  };
+  const bearSince = (since: string) =>
+    writeFileSync(join(folder, "beside.json"), JSON.stringify({ since }));
+  bearSince(journal.entries.at(-1).tag);
+  add("9998_next", "ALTER TABLE `tasks` ADD `note` text;");
+  return {
+    folder,
+    bearsNoOlder() {
+      add("9999_after-next", "CREATE TABLE `notes` (`id` integer);");
+      bearSince("9998_next");
+    },
+  };
+}
+
+function disposeAll<One extends AsyncDisposable>(all: One[]) {
+  return {
+    all,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(all.map((one) => one[Symbol.asyncDispose]()));
+    },
+  };
+}

@@ -1,0 +1,118 @@
+import { expect, test } from "bun:test";
+
+import type { Context, Delta, Topics } from "../../src/context.ts";
+import { createLostWatch } from "../../src/engine/lost.ts";
+import { createMembership } from "../../src/engine/recovery.ts";
+import { createSignals } from "../../src/lib/signals.ts";
+import { removeLeftDrafts } from "../../src/services/drafts.ts";
+import { createNodeSignals } from "../../src/services/node-signals.ts";
+import { startServer, until } from "../support/server.ts";
+
+/** A process of a fleet, as far as others hear of it, on the database of a server in this process. */
+async function startNode(ctx: Context, reads: number[] = []) {
+  const signals = createSignals<Topics>();
+  const own: Context = { ...ctx, signals, isExclusive: false, live: { ...ctx.live } };
+  const membership = createMembership(own);
+  await membership.start();
+  const followed = new Set(reads);
+  const elsewhere = createNodeSignals(own, {
+    node: membership.node,
+    isWaitedFor: () => true,
+    followers: { streamedTasks: () => followed },
+  });
+  const heard: string[] = [];
+  const deltas: Delta[] = [];
+  for (const topic of ["batch", "lost", "schedules", "keys", "elsewhere"] as const)
+    signals.on(topic, () => heard.push(topic));
+  signals.on("deltas", (pieces) => deltas.push(...pieces));
+  elsewhere.start();
+  return {
+    ctx: own,
+    signals,
+    heard,
+    deltas,
+    followed,
+    node: membership.node,
+    async [Symbol.asyncDispose]() {
+      await elsewhere.stop();
+      await membership.stop();
+    },
+  };
+}
+
+test("what is said at one process is heard at the others, and not again where it was said", async () => {
+  await using app = await startServer();
+  await using a = await startNode(app.ctx);
+  await using b = await startNode(app.ctx);
+  const says = (topic: "schedules" | "batch") => a.signals.emit(topic, undefined);
+  // Until both have looked once, from which they know where the counters stand.
+  await until(() => {
+    says("schedules");
+    return b.heard.includes("schedules") || undefined;
+  });
+  a.signals.emit("abandoned", { tasks: [1] });
+  a.signals.emit("keys", { key: 1 });
+  says("batch");
+  await until(
+    () => ["lost", "keys", "batch"].every((topic) => b.heard.includes(topic)) || undefined,
+  );
+  const counted = "SELECT count FROM changes WHERE topic = 'batch'";
+  expect((await app.ctx.client.execute(counted)).rows[0]?.["count"]).toBe(1);
+  expect(a.heard).not.toContain("lost");
+
+  await app.post("/tasks", { prompt: "x" });
+  await until(() => b.heard.includes("elsewhere") || undefined);
+});
+
+test("pieces of an answer reach the process where it is read, and no other", async () => {
+  await using app = await startServer();
+  await using caller = await startNode(app.ctx);
+  await using reader = await startNode(app.ctx, [7]);
+  await using other = await startNode(app.ctx, [8]);
+  let offset = 0;
+  const say = (text: string) => {
+    caller.signals.emit("deltas", [{ task: 7, offset, text }]);
+    offset += text.length;
+  };
+  await until(() => {
+    say("on ");
+    return reader.deltas.length > 0 || undefined;
+  });
+  say("and on");
+  const last = () => reader.deltas.at(-1);
+  await until(() => (last()?.offset ?? 0) + (last()?.text.length ?? 0) === offset || undefined);
+  expect(other.deltas).toEqual([]);
+  expect(caller.deltas.length).toBeGreaterThan(0);
+
+  reader.followed.clear();
+  await until(async () => {
+    const { rows } = await app.ctx.client.execute("SELECT task FROM followed");
+    return (rows.length === 1 && rows[0]?.["task"] === 8) || undefined;
+  });
+});
+
+test("a process finds which of its claims others have ended", async () => {
+  await using app = await startServer();
+  const lost: unknown[] = [];
+  const watch = createLostWatch(app.ctx, {
+    owner: () => 1,
+    known: () => [[5, 2]],
+    onLost: (claims) => lost.push(...claims),
+  });
+  watch.start();
+  await watch.look();
+  await watch.stop();
+  expect(lost).toEqual([{ task: 5, claim: 2 }]);
+});
+
+test("what a process that is gone was storing is removed by any other", async () => {
+  await using app = await startServer();
+  await app.ctx.client.execute(
+    `INSERT INTO batches (id, name, status, config, draft_owner, created_at, updated_at)
+     VALUES ('~left', 'b', 'ingesting', '{}', 999, 1, 4000000000000)`,
+  );
+  const shared: Context = { ...app.ctx, isExclusive: false };
+  expect(await removeLeftDrafts(shared, 30_000)).toBe(false);
+  const { rows } = await app.ctx.client.execute("SELECT 1 FROM batches WHERE id = '~left'");
+  expect(rows).toEqual([]);
+});
