@@ -44,8 +44,8 @@ export type CreatedBatch = {
   id: string;
   status: store.Batch["status"];
   taskCount: number;
-  /** Rows that take over an answer of `baseBatch`. */
-  reused: number;
+  /** Rows that take over an answer of `baseBatch`; absent where none is given. */
+  reused?: number;
   createdAt: number;
   isReplay: boolean;
 };
@@ -152,7 +152,8 @@ async function createFrom(
   }
   ctx.signals.emit("events", undefined);
   const { total: taskCount, reused } = published;
-  return { id, status: "pending", taskCount, reused, createdAt: now, isReplay: false };
+  const created = { id, status: "pending", taskCount, createdAt: now, isReplay: false } as const;
+  return batch.baseBatch === null ? created : { ...created, reused };
 }
 
 type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };
@@ -229,8 +230,9 @@ async function findReplay(
 ): Promise<CreatedBatch | undefined> {
   const original = await findOriginal(ctx, idempotency, "batch");
   if (original === undefined) return undefined;
-  const { id, status, total, reused, createdAt } = await getBatch(ctx, original);
-  return { id, status, taskCount: total, reused, createdAt, isReplay: true };
+  const { id, status, total, baseBatch, reused, createdAt } = await getBatch(ctx, original);
+  const created = { id, status, taskCount: total, createdAt, isReplay: true };
+  return baseBatch === null ? created : { ...created, reused };
 }
 
 async function requireFree(ctx: Context, id: string): Promise<void> {

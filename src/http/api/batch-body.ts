@@ -53,7 +53,7 @@ export const CreatedBatch = z
     id: z.string(),
     status: BatchStatusName,
     taskCount: z.number().int(),
-    reused: Reused,
+    reused: Reused.optional(),
     createdAt: Time,
   })
   .openapi("CreatedBatch");
