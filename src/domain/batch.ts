@@ -72,6 +72,8 @@ export type Counters = {
   truncated: number;
   cached: number;
   repaired: number;
+  /** Of the cancelled ones, those of whose rows `onlyIf` is not true. */
+  skipped: number;
 };
 
 /** Total = completed + failed + cancelled + pending + running, by construction. */
@@ -86,6 +88,7 @@ export function progressOf(c: Counters): Counters & { pending: number } {
     truncated: c.truncated,
     cached: c.cached,
     repaired: c.repaired,
+    skipped: c.skipped,
   };
 }
 

@@ -1,7 +1,7 @@
-export const INPUT_FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet"] as const;
+export const INPUT_FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet", "batch"] as const;
 export type InputFormat = (typeof INPUT_FORMATS)[number];
 
-/** What was found in the file of a batch, and how it was read. */
+/** What was found in the file of a batch, or in the batch that its rows come from, and how it was read. */
 export type InputFound = {
   format: InputFormat;
   /** Of a CSV. */

@@ -16,6 +16,7 @@ export type ResultSource = {
   seq: number;
   id: string;
   status: TaskStatus;
+  isSkipped: number;
   model: string;
   endpoint: Endpoint;
   cells: string | null;
@@ -126,6 +127,21 @@ export function resultTable({ columns: given, answers, isDryRun }: TableShape): 
   };
 }
 
+/** The rows of a batch with their answers: a column for each property, or one for the text, called as in results. */
+export function answerTable(shape: Pick<TableShape, "columns" | "answers">): ResultTable {
+  const { header, cells } = resultTable({ ...shape, isDryRun: false });
+  const own = header.length - CSV_COLUMNS.length;
+  const places = Array.from({ length: own }, (_, i) => i);
+  if (shape.answers.length === 0) places.push(own + CSV_COLUMNS.indexOf("result"));
+  return {
+    header: places.map((i) => header[i] ?? ""),
+    cells: (row) => {
+      const all = cells(row);
+      return places.map((i) => all[i] ?? null);
+    },
+  };
+}
+
 function csvWriter(shape: ResultShape): ResultWriter {
   return csvOf(resultTable(shape), shape);
 }
@@ -196,12 +212,19 @@ function resultCells(row: ResultSource, answer: Answer | undefined): ResultCell[
     row.costUsd,
     row.attempts,
     row.run === null ? null : executionId(row.seq, row.run),
-    answer?.finishReason ?? null,
+    finishReasonOf(row, answer),
     answer?.model ?? row.calledModel,
     row.isCached === null ? null : row.isCached === 1,
     answer?.toolCalls ? JSON.stringify(answer.toolCalls) : null,
     answer?.refusal ?? null,
   ];
+}
+
+/** Why an answer ended, or why there is none to be had. */
+function finishReasonOf(row: ResultSource, answer: Answer | undefined): string | null {
+  return row.status === "cancelled" && row.isSkipped === 1
+    ? "skipped"
+    : (answer?.finishReason ?? null);
 }
 
 export function answerOf({ endpoint, response }: ResultSource): Answer | undefined {
@@ -255,7 +278,7 @@ export function inputMembers(
 
 function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknown> {
   const answer = answerOf(row);
-  const { finishReason = null, toolCalls = null, refusal = null } = answer ?? {};
+  const { toolCalls = null, refusal = null } = answer ?? {};
   return {
     ...(row.cells === null ? { id: row.id } : hasId ? {} : { taskId: row.id }),
     status: row.status,
@@ -263,7 +286,7 @@ function resultMembers(row: ResultSource, hasId: boolean): Record<string, unknow
     result: answer?.content ?? null,
     ...(row.maxRepairs === null ? {} : { parsed: parsedOf(row, answer) }),
     error: row.error === null ? null : parseJson(row.error),
-    finishReason,
+    finishReason: finishReasonOf(row, answer),
     toolCalls,
     refusal,
     usage: usageOf(row, answer),

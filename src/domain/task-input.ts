@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { encodingNamed } from "../lib/encoding.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { MOST_CONDITION_CHARACTERS, problemWithCondition } from "./condition.ts";
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { AnswerFields } from "./output.ts";
 import { PRIORITIES } from "./task.ts";
@@ -150,6 +151,21 @@ const XlsxOptions = z
   })
   .meta(named("XlsxOptions"));
 
+const OnlyIf = z
+  .string()
+  .min(1)
+  .max(MOST_CONDITION_CHARACTERS)
+  .superRefine((text, check) => {
+    const message = problemWithCondition(text);
+    if (message !== null) check.addIssue({ code: "custom", message });
+  })
+  .describe(
+    "A condition on the variables of a row, such as `{{label}} == 'spam' and {{score}} >= 0.5`: `== != < <= > >= " +
+      "contains and or not`, brackets, texts in quotes, numbers. Beside a number a value is compared as a number, and " +
+      "one that is none is unequal to it and neither less nor greater; beside a text as a text. Rows for which it is false end " +
+      "as `cancelled` with the reason `skipped` when the batch is created: no call, no cost",
+  );
+
 /** What the tasks of a batch have in common; a task's own fields win. */
 export const BatchConfig = z
   .strictObject({
@@ -167,6 +183,7 @@ export const BatchConfig = z
     flexDeadlineMinutes: RequestFields.flexDeadlineMinutes,
     cache: RequestFields.cache,
     ...AnswerFields,
+    onlyIf: OnlyIf.optional(),
     csv: CsvOptions.describe("How `inputFile` is to be read").optional(),
     xlsx: XlsxOptions.describe("How an `inputFile` that is a workbook is to be read").optional(),
     safeOutput: z

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { createComposer } from "../domain/compose.ts";
+import { parseCondition } from "../domain/condition.ts";
 import type { InputFound } from "../domain/input-found.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -7,9 +8,10 @@ import { newId, randomBase32 } from "../lib/ids.ts";
 import * as store from "../store/batches.ts";
 import { type NewBatch, publishDraft } from "../store/ingest.ts";
 import { readStock } from "../store/stock.ts";
-import { ALWAYS, type Which } from "../store/which.ts";
+import { ALWAYS, both, type Which } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import { readBaseAnswers } from "./base-answers.ts";
+import { openInputBatch } from "./batch-rows.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
@@ -29,6 +31,7 @@ export type BatchDraft = {
   description?: string | undefined;
   tasks?: TaskInput[] | undefined;
   inputFile?: string | undefined;
+  inputBatch?: string | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
   /** The batch whose answers rows take over that ask for the same. */
@@ -41,8 +44,8 @@ export type CreatedBatch = {
   id: string;
   status: store.Batch["status"];
   taskCount: number;
-  /** Rows that take over an answer of `baseBatch`. */
-  reused: number;
+  /** Rows that take over an answer of `baseBatch`; absent where none is given. */
+  reused?: number;
   createdAt: number;
   isReplay: boolean;
 };
@@ -84,16 +87,21 @@ export async function createBatch(
   if (input.id !== undefined) await requireFree(ctx, id);
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
+  const onlyIf = config.onlyIf === undefined ? null : parseCondition(config.onlyIf);
   const { baseBatch } = input;
   const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
-  const rows = { batchId: id, config, compose, defaultModel, isScoped, base };
+  const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped, base };
   const opened = await openInput(ctx, caller, input, rows);
   try {
-    return await createFrom(ctx, caller, input, opened, { id, now, draft, when, idempotency });
+    const given = { id, now, draft, when: both(when, opened.when ?? ALWAYS), idempotency };
+    return await createFrom(ctx, caller, input, opened, given);
   } finally {
     await opened.close?.();
   }
 }
+
+/** `when`: as long as its rows are those that were read. */
+type Opened = BatchInput & { kind: InputKind; when?: Which };
 
 type Given = Pick<NewBatch, "id" | "now" | "idempotency"> & Pick<Attempt, "draft" | "when">;
 
@@ -101,7 +109,7 @@ async function createFrom(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { kind, source, columns, found }: BatchInput & { kind: InputKind },
+  { kind, source, columns, found }: Opened,
   { id, now, draft, when, idempotency }: Given,
 ): Promise<CreatedBatch> {
   const config = input.config ?? {};
@@ -115,6 +123,7 @@ async function createFrom(
     apiKey: caller.key,
     owner: ctx.live.node,
     inputFile: input.inputFile === undefined ? null : shownInput(input.inputFile),
+    inputBatch: input.inputBatch ?? null,
     outputFile: input.outputFile ?? null,
     columns: columns(),
     input: withRows(found(), checked.rows),
@@ -138,12 +147,13 @@ async function createFrom(
     await requireFree(ctx, id);
     throw new AppError(
       "BATCH_RUNNING",
-      `Tasks of batch ${id} changed while it was being created; try again`,
+      `Tasks of batch ${input.inputBatch ?? id} changed while ${id} was being created; try again`,
     );
   }
   ctx.signals.emit("events", undefined);
   const { total: taskCount, reused } = published;
-  return { id, status: "pending", taskCount, reused, createdAt: now, isReplay: false };
+  const created = { id, status: "pending", taskCount, createdAt: now, isReplay: false } as const;
+  return batch.baseBatch === null ? created : { ...created, reused };
 }
 
 type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };
@@ -178,11 +188,13 @@ function shownInput(inputFile: string): string {
 async function openInput(
   ctx: Context,
   caller: Pick<Caller, "key">,
-  { tasks, inputFile }: BatchDraft,
+  { tasks, inputFile, inputBatch }: BatchDraft,
   rows: RowContext,
-): Promise<BatchInput & { kind: InputKind }> {
-  if ((tasks === undefined) === (inputFile === undefined))
-    throw invalid([{ path: "tasks", message: "give either tasks or inputFile" }]);
+): Promise<Opened> {
+  if ([tasks, inputFile, inputBatch].filter((one) => one !== undefined).length !== 1)
+    throw invalid([{ path: "tasks", message: "give either tasks, inputFile or inputBatch" }]);
+  if (inputBatch !== undefined)
+    return { kind: "file", ...(await openInputBatch(ctx, inputBatch, rows)) };
   if (inputFile !== undefined)
     return { kind: "file", ...(await openInputFile(ctx, caller, inputFile, rows)) };
   return {
@@ -218,8 +230,9 @@ async function findReplay(
 ): Promise<CreatedBatch | undefined> {
   const original = await findOriginal(ctx, idempotency, "batch");
   if (original === undefined) return undefined;
-  const { id, status, total, reused, createdAt } = await getBatch(ctx, original);
-  return { id, status, taskCount: total, reused, createdAt, isReplay: true };
+  const { id, status, total, baseBatch, reused, createdAt } = await getBatch(ctx, original);
+  const created = { id, status, taskCount: total, createdAt, isReplay: true };
+  return baseBatch === null ? created : { ...created, reused };
 }
 
 async function requireFree(ctx: Context, id: string): Promise<void> {

@@ -1,6 +1,13 @@
 import type { Context } from "../context.ts";
 import { cacheKeyOf } from "../domain/cache-key.ts";
-import { ComposeError, type Composer, escalationFrom } from "../domain/compose.ts";
+import {
+  type Composed,
+  ComposeError,
+  type Composer,
+  escalationFrom,
+  unknownVariables,
+} from "../domain/compose.ts";
+import type { Condition } from "../domain/condition.ts";
 import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
@@ -23,6 +30,8 @@ export type RowContext = {
   batchId: string;
   config: BatchConfig;
   compose: Composer;
+  /** Rows for which it is false are skipped. */
+  onlyIf: Condition | null;
   defaultModel: Context["config"]["defaultModel"];
   /**
    * Ids and idempotency keys of the rows hold within the batch alone, so that the same file can be
@@ -61,9 +70,12 @@ export function prepareTask(
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
-  const { batchId, config, compose, isScoped } = context;
+  const { batchId, config, isScoped, base } = context;
   try {
-    const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = compose(task, variables);
+    const isSkipped = isRowSkipped(context.onlyIf, variables);
+    const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = isSkipped
+      ? composeSkipped(context, task, variables)
+      : context.compose(task, variables);
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {
@@ -78,7 +90,7 @@ export function prepareTask(
       escalateTo,
       endpoint: "/v1/chat/completions",
       body: JSON.stringify(body),
-      ...keysOf(context, task.cache ?? config.cache, escalateTo, () =>
+      ...keysOf(isSkipped ? null : base, task.cache ?? config.cache, escalateTo, () =>
         cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null),
       ),
       prompt,
@@ -87,11 +99,36 @@ export function prepareTask(
       idempotencyKey: task.idempotencyKey === undefined ? null : scope(task.idempotencyKey),
       fingerprint:
         task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
+      isSkipped,
     };
     return { row, value, issues: [] };
   } catch (error) {
     if (!(error instanceof ComposeError)) throw error;
     return { row, value: null, issues: [{ field: error.field, message: error.message }] };
+  }
+}
+
+function isRowSkipped(onlyIf: Condition | null, variables: ReadonlyMap<string, string>): boolean {
+  if (!onlyIf) return false;
+  const missing = onlyIf.names.filter((name) => !variables.has(name));
+  if (missing.length > 0)
+    throw new ComposeError("onlyIf", unknownVariables(missing, [...variables.keys()]));
+  return !onlyIf.isTrueOf(variables);
+}
+
+/** A row that is not sent need not be one that can be: its cells may be empty for the very reason that it is skipped. */
+function composeSkipped(
+  { compose, config, defaultModel }: RowContext,
+  task: TaskInput,
+  variables: ReadonlyMap<string, string>,
+): Composed {
+  try {
+    return compose(task, variables);
+  } catch (error) {
+    if (!(error instanceof ComposeError)) throw error;
+    const model = task.model ?? config.model ?? defaultModel;
+    const nothing = { prompt: null, flexMinutes: null, maxRepairs: null, escalateTo: null };
+    return { model, body: { model, messages: [] }, ...nothing };
   }
 }
 
@@ -105,22 +142,15 @@ export function prepareProviderLine(
   { endpoint, body }: ProviderLine,
   cells: string,
 ): PreparedRow {
-  const { batchId, config, defaultModel } = context;
+  const { batchId, config, defaultModel, base } = context;
   const given = body["model"];
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
-  if (config.output)
-    return {
-      row,
-      value: null,
-      issues: [
-        {
-          field: "body",
-          message:
-            "is sent as it is, so that config.output does not apply to it; give the line a prompt instead",
-        },
-      ],
-    };
+  const meant = (["output", "onlyIf"] as const).find((name) => config[name] !== undefined);
+  if (meant) {
+    const message = `is sent as it is, so that config.${meant} does not apply to it; give the line a prompt instead`;
+    return { row, value: null, issues: [{ field: "body", message }] };
+  }
   const model = given ?? config.model ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
   const escalateTo = escalationFrom(model, config);
@@ -136,19 +166,20 @@ export function prepareProviderLine(
     escalateTo,
     endpoint,
     body: JSON.stringify(sent),
-    ...keysOf(context, config.cache, escalateTo, () => cacheKeyOf(endpoint, sent, false)),
+    ...keysOf(base, config.cache, escalateTo, () => cacheKeyOf(endpoint, sent, false)),
     prompt: null,
     metadata: null,
     cells,
     idempotencyKey: null,
     fingerprint: null,
+    isSkipped: false,
   };
   return { row, value, issues: [] };
 }
 
 /** Under which key its answer is kept, if it is to be, and the answer that it takes over. */
 function keysOf(
-  { base }: RowContext,
+  base: RowContext["base"],
   isReusable: boolean | undefined,
   escalateTo: string | null,
   makeKey: () => string,

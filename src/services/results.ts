@@ -33,7 +33,7 @@ export type ResultOptions = {
 export function formatOfResults({ input }: Batch, format: ResultOptions["format"]): ResultFormat {
   if (format !== "input") return format;
   if (input?.format === "xlsx" || input?.format === "parquet") return "xlsx";
-  return input?.format === "csv" ? "csv" : "jsonl";
+  return input?.format === "csv" || input?.format === "batch" ? "csv" : "jsonl";
 }
 
 /** Throws `VALIDATION_ERROR` where the results of a batch have no room in a format. */
@@ -101,7 +101,7 @@ async function* workbookRows(
   for await (const rows of pages) yield rows.map((row) => cellsOf(row).map(toCell));
 }
 
-async function* pagesOf(
+export async function* pagesOf(
   ctx: Context,
   batch: Batch,
   status: TaskStatus | undefined,
@@ -115,7 +115,7 @@ async function* pagesOf(
   }
 }
 
-function answerColumns({ config }: Batch): readonly OutputColumn[] {
+export function answerColumns({ config }: Batch): readonly OutputColumn[] {
   const output = Output.safeParse(config["output"]);
   return output.success ? columnsOf(output.data) : [];
 }

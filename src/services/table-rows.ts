@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { columnNames, createRowReader, headerIssues, variableNames } from "../domain/columns.ts";
 import { unknownVariables } from "../domain/compose.ts";
+import { parseCondition } from "../domain/condition.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { parseTemplate } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
@@ -86,11 +87,17 @@ function isEmpty(cell: Cell): boolean {
   return typeof cell === "string" && cell.trim() === "";
 }
 
-function requireKnownVariables(config: BatchConfig, columns: string[]): void {
-  const issues = (["promptTemplate", "systemPrompt"] as const).flatMap((field) => {
-    const missing = parseTemplate(config[field] ?? "").names.filter(
-      (variable) => !columns.includes(variable),
-    );
+/** Throws `VALIDATION_ERROR` where a template or a condition asks for what no column has. */
+export function requireKnownVariables(config: BatchConfig, columns: string[]): void {
+  const { promptTemplate = "", systemPrompt = "", onlyIf } = config;
+  const names = {
+    promptTemplate: parseTemplate(promptTemplate).names,
+    systemPrompt: parseTemplate(systemPrompt).names,
+    onlyIf: onlyIf === undefined ? [] : parseCondition(onlyIf).names,
+  };
+  const known = new Set(columns);
+  const issues = Object.entries(names).flatMap(([field, asked]) => {
+    const missing = asked.filter((variable) => !known.has(variable));
     return missing.length > 0
       ? [{ path: `config.${field}`, message: unknownVariables(missing, columns) }]
       : [];

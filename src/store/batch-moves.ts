@@ -56,7 +56,9 @@ export type Rerun = Start & {
 /** Starts a batch again for its ended tasks of some statuses. */
 export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   const { statuses, isDryRun, payer, onlyAfterDryRun, trace, now } = rerun;
-  const some = statuses.map((status) => `${status} > 0`).join(" OR ");
+  // Rows that were skipped do not run again.
+  const count = (status: FinalStatus) => (status === "cancelled" ? "cancelled - skipped" : status);
+  const some = statuses.map((status) => `${count(status)} > 0`).join(" OR ");
   const which = {
     where: `seq = ? AND status IN ('running', 'paused', 'completed', 'failed', 'cancelled')
       AND (${some}) AND revive IS NULL AND (status <> 'cancelled' OR completed_at IS NOT NULL)

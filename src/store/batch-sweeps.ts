@@ -1,7 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { cancelWhere, type CancelUnit } from "./cancel.ts";
 import { countMove, finishBatches } from "./counters.ts";
-import { IS_OF_EARLIER_GENERATION } from "./generations.ts";
+import { IS_TO_REVIVE } from "./generations.ts";
 
 const IS_UNSWEPT = `((status = 'cancelled' AND completed_at IS NULL) OR revive IS NOT NULL)`;
 
@@ -47,7 +47,7 @@ export function reviveChunk(batch: number, limit: number, now: number): ReviveCh
     where: `tasks.seq IN (
       SELECT t.seq FROM batches b CROSS JOIN json_each(b.revive) r
         CROSS JOIN tasks t ON t.batch = b.seq AND t.status = r.value
-      WHERE b.seq = ? AND ${IS_OF_EARLIER_GENERATION} LIMIT ?)`,
+      WHERE b.seq = ? AND ${IS_TO_REVIVE} LIMIT ?)`,
     args: [batch, limit],
   };
   return {
@@ -63,7 +63,7 @@ export function reviveChunk(batch: number, limit: number, now: number): ReviveCh
             WHERE seq = ? AND revive IS NOT NULL AND NOT EXISTS (
               SELECT 1 FROM json_each(b.revive) r
               CROSS JOIN tasks t ON t.batch = b.seq AND t.status = r.value
-              WHERE ${IS_OF_EARLIER_GENERATION})`,
+              WHERE ${IS_TO_REVIVE})`,
       args: [batch],
     },
     finished: finishBatches(JSON.stringify([batch]), now),

@@ -5,6 +5,9 @@ import { forEachMark, MARKED_COUNTERS } from "./marks.ts";
 import { IS_RUNNING } from "./queue.ts";
 import type { Which } from "./which.ts";
 
+/** SQL that is true of a row of `tasks` that was skipped. */
+const IS_SKIPPED = "is_skipped AND status = 'cancelled'";
+
 /** SQL for what a row of `batches` has cost; of a dry run, what it would have. */
 export const COST = "iif(is_dry_run, estimated_usd, cost_usd)";
 
@@ -17,11 +20,12 @@ export function countMove(which: Which, to: StoredStatus | "deleted", now: numbe
     `${status} = batches.${status} - moved.${status}${to === status ? " + moved.all_of_them" : ""}`;
   return {
     sql: `UPDATE batches SET ${minus("completed")}, ${minus("failed")}, ${minus("cancelled")},
-            ${minus("running")} ${forEachMark(({ counter }) => `${counter} = batches.${counter} - moved.${counter}`)}, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
+            ${minus("running")}, skipped = batches.skipped - moved.skipped ${forEachMark(({ counter }) => `${counter} = batches.${counter} - moved.${counter}`)}, total = total${to === "deleted" ? " - moved.all_of_them" : ""},
             updated_at = ?
           FROM (SELECT batch, count(*) AS all_of_them,
                        sum(status = 'completed') AS completed, sum(status = 'failed') AS failed,
-                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running
+                       sum(status = 'cancelled') AS cancelled, sum(${IS_RUNNING}) AS running,
+                       sum(${IS_SKIPPED}) AS skipped
                        ${forEachMark(({ counter, mark }) => `sum(status = 'completed' AND ${mark}) AS ${counter}`)}
                 FROM tasks WHERE ${which.where} GROUP BY batch) AS moved
           WHERE batches.seq = moved.batch`,
@@ -38,15 +42,16 @@ export function finishBatches(seqs: string, now: number): Statement[] {
   const isDone = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
     AND (+status IN ('running', 'paused') OR (+status = 'cancelled' AND completed_at IS NULL))
     AND completed + failed + cancelled >= total AND revive IS NULL`;
+  // Where all rows were skipped, all was done that there was to do.
   const status = `CASE WHEN status = 'cancelled' THEN 'cancelled'
-                       WHEN completed > 0 OR total = 0 THEN 'completed'
+                       WHEN completed > 0 OR skipped >= total THEN 'completed'
                        WHEN failed > 0 THEN 'failed' ELSE 'cancelled' END`;
   return [
     {
       sql: `INSERT INTO events (at, type, task, batch, data, trace)
             SELECT ?, 'batch.' || ${status}, NULL, id,
                    json_object('total', total, 'completed', completed, 'failed', failed,
-                     'cancelled', cancelled, 'costUsd', ${COST}), trace
+                     'cancelled', cancelled, 'skipped', skipped, 'costUsd', ${COST}), trace
             FROM batches WHERE ${isDone}`,
       args: [now, seqs],
     },
@@ -61,16 +66,25 @@ export function finishBatches(seqs: string, now: number): Statement[] {
 
 export type Difference = { batchId: string; counter: string; stored: number; counted: number };
 
-const COUNTED = ["total", "completed", "failed", "cancelled", "running", ...MARKED_COUNTERS];
+const COUNTED = [
+  "total",
+  "completed",
+  "failed",
+  "cancelled",
+  "running",
+  "skipped",
+  ...MARKED_COUNTERS,
+];
 
 /** Counters that differ from the rows they count, of the batches `b` that meet a condition. */
 const differencesOf = (which: string) => `
   WITH counted AS (
-    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running ${forEachMark(({ counter }) => `b.${counter}`)},
+    SELECT b.id, b.seq, b.total, b.completed, b.failed, b.cancelled, b.running, b.skipped ${forEachMark(({ counter }) => `b.${counter}`)},
            (SELECT count(*) FROM tasks WHERE batch = b.seq) AS total_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'completed') AS completed_rows,
            (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'failed') AS failed_rows,
-           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND status = 'cancelled') AS cancelled_rows,
+           (SELECT count(*) FROM tasks WHERE batch = b.seq AND ${IS_SKIPPED}) AS skipped_rows
            ${forEachMark(
              ({ counter, mark }) => `(SELECT count(*) FROM tasks
                WHERE batch = b.seq AND status = 'completed' AND ${mark}) AS ${counter}_rows`,

@@ -7,5 +7,5 @@
 /** SQL for the generation of the batch of a row of `tasks`. */
 export const GENERATION_OF_BATCH = "(SELECT b.generation FROM batches b WHERE b.seq = tasks.batch)";
 
-/** SQL that is true of a row `t` of tasks that a batch `b` has still to revive, apart from its status. */
-export const IS_OF_EARLIER_GENERATION = "t.generation < b.generation";
+/** SQL that is true of a row `t` of tasks that a batch `b` has still to revive, apart from its status. A skipped one stays so. */
+export const IS_TO_REVIVE = "t.generation < b.generation AND NOT t.is_skipped";

@@ -28,6 +28,7 @@ export type NewBatch = {
   /** The node that writes it; 0 where that is none. */
   owner: number;
   inputFile: string | null;
+  inputBatch: string | null;
   outputFile: string | null;
   columns: string[] | null;
   input: InputFound | null;
@@ -65,19 +66,22 @@ export type NewRow = {
   cells: string | null;
   idempotencyKey: string | null;
   fingerprint: string | null;
+  /** It ends at once, as cancelled. */
+  isSkipped: boolean;
 };
 
 export function openDraft(batch: NewBatch): Statement {
   return {
-    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, output_file, columns,
+    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, output_file, columns,
             input, base_batch, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
       batch.description,
       batch.apiKey,
       batch.inputFile,
+      batch.inputBatch,
       batch.outputFile,
       batch.columns && JSON.stringify(batch.columns),
       batch.input && JSON.stringify(batch.input),
@@ -111,14 +115,15 @@ export function insertRows(
         row.flexMinutes,
         row.maxRepairs,
         row.escalateTo,
+        row.isSkipped,
       ],
       (values) => `
         INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
-          flex_minutes, max_repairs, escalate_to, api_key, created_at, updated_at)
-        SELECT v.column1, b.seq, v.column2, 'pending', v.column3, v.column4, v.column5, v.column6,
-          v.column7, v.column8, v.column9, ?, ?, ?
+          flex_minutes, max_repairs, escalate_to, is_skipped, completed_at, api_key, created_at, updated_at)
+        SELECT v.column1, b.seq, v.column2, iif(v.column10, 'cancelled', 'pending'), v.column3, v.column4,
+          v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, iif(v.column10, ?, NULL), ?, ?, ?
         FROM ${values} v CROSS JOIN batches b WHERE b.id = ?`,
-      { before: [batch.apiKey, batch.now, batch.now], after: [batch.draft] },
+      { before: [batch.now, batch.apiKey, batch.now, batch.now], after: [batch.draft] },
     ),
     inputs: overValues(
       rows,
@@ -208,7 +213,9 @@ export function publishDraft(
     published: {
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
-              cancelled = ${countOf("cancelled")}, updated_at = created_at, reused = ?
+              cancelled = ${countOf("cancelled")}, skipped = (SELECT count(*) FROM tasks t
+                WHERE t.batch = batches.seq AND t.is_skipped AND t.status = 'cancelled'), updated_at = created_at,
+              reused = ?
               ${forEachMark(
                 ({ counter, mark }) => `${counter} = (SELECT count(*) FROM tasks t
                   WHERE t.batch = batches.seq AND t.status = 'completed' AND t.${mark})`,
@@ -248,17 +255,25 @@ function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which)
                      r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
                      r.value ->> 'timeoutMs' AS timeout, r.value ->> 'flexMinutes' AS flex,
                      r.value ->> 'maxRepairs' AS repairs, r.value ->> 'escalateTo' AS escalate_to,
+                     r.value ->> 'isSkipped' AS is_skipped,
                      r.value ->> 'endpoint' AS endpoint, r.value ->> 'body' AS body
               FROM json_each(?) r CROSS JOIN tasks t ON t.id = r.value ->> 'id'
               WHERE t.batch = ${bare})
-            UPDATE tasks SET status = CASE WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
-              completed_at = CASE WHEN ${keepsAnswer} THEN completed_at END, updated_at = ?,
+            UPDATE tasks SET is_skipped = a.is_skipped,
+              status = CASE WHEN a.is_skipped THEN 'cancelled' WHEN ${keepsAnswer} THEN 'completed' ELSE 'pending' END,
+              completed_at = CASE WHEN a.is_skipped THEN ? WHEN ${keepsAnswer} THEN completed_at END, updated_at = ?,
               position = -1 - a.position, model = a.model, priority = a.priority,
               max_retries = a.retries, timeout_ms = a.timeout, flex_minutes = a.flex,
               max_repairs = a.repairs, escalate_to = a.escalate_to
             FROM a JOIN task_inputs i ON i.task = a.seq
             WHERE tasks.seq = a.seq`,
-      args: [json, ...bareArgs, batch.now],
+      args: [json, ...bareArgs, batch.now, batch.now],
+    },
+    {
+      // Executed by itself before, and not begun.
+      sql: `DELETE FROM queue WHERE task IN (
+              SELECT seq FROM tasks WHERE batch = ${bare} AND is_skipped AND status = 'cancelled')`,
+      args: bareArgs,
     },
     {
       sql: `WITH a AS MATERIALIZED (

@@ -9,6 +9,7 @@ export type ResultRow = {
   id: string;
   position: number;
   status: TaskStatus;
+  isSkipped: number;
   model: string;
   endpoint: Endpoint;
   /** What the row of the batch's input held: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
@@ -73,7 +74,7 @@ export function resultsAt(batch: number, positions: readonly number[]): Statemen
   };
 }
 
-const COLUMNS = `tasks.seq, tasks.id, tasks.position, tasks.model, tasks.max_repairs AS maxRepairs, i.endpoint, i.cells,
+const COLUMNS = `tasks.seq, tasks.id, tasks.position, tasks.model, tasks.max_repairs AS maxRepairs, tasks.is_skipped AS isSkipped, i.endpoint, i.cells,
                  CASE WHEN tasks.status = 'pending' AND ${IS_RUNNING} THEN 'running'
                       ELSE tasks.status END AS status,
                  CASE WHEN i.cells IS NULL THEN i.body END AS body,

@@ -20,7 +20,7 @@ export function executeTask(id: string, options: RunOptions): ExecuteUnit {
     counted: countMove(which, "pending", options.now),
     reset: {
       sql: `UPDATE tasks SET status = 'pending', attempts = 0, started_at = NULL, completed_at = NULL,
-              updated_at = ?
+              is_skipped = 0, updated_at = ?
             WHERE ${which.where}`,
       args: [options.now, ...which.args],
     },
@@ -89,7 +89,8 @@ export function changeTask(change: TaskChange): ChangeUnit {
       sql: `UPDATE tasks SET model = ?, priority = ?, max_retries = ?, timeout_ms = ?, flex_minutes = ?,
               max_repairs = ?, escalate_to = ?, updated_at = ?,
               status = CASE WHEN ? THEN 'pending' ELSE status END,
-              completed_at = CASE WHEN ? THEN NULL ELSE completed_at END
+              completed_at = CASE WHEN ? THEN NULL ELSE completed_at END,
+              is_skipped = iif(?, 0, is_skipped)
             WHERE ${which.where} RETURNING seq`,
       args: [
         change.model,
@@ -100,6 +101,7 @@ export function changeTask(change: TaskChange): ChangeUnit {
         change.maxRepairs,
         change.escalateTo,
         now,
+        isOther,
         isOther,
         isOther,
         ...which.args,

@@ -10,6 +10,7 @@ const running = {
   truncated: 0,
   cached: 0,
   repaired: 0,
+  skipped: 0,
 };
 
 test("a batch that was started again is judged by what it has done since", () => {

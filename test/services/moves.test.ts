@@ -44,6 +44,7 @@ const draft: NewBatch = {
   apiKey: 1,
   owner: 1,
   inputFile: null,
+  inputBatch: null,
   outputFile: null,
   columns: null,
   input: null,

@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import { index, integer, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../../domain/batch.ts";
+import type { ChainError, ChainStatus } from "../../domain/chain.ts";
 import type { InputFound } from "../../domain/input-found.ts";
 import { PASSED_ON } from "../../domain/request.ts";
 import type { FinalStatus } from "../../domain/task.ts";
@@ -79,6 +80,15 @@ export const batches = sqliteTable(
     truncated: integer().notNull().default(0),
     cached: integer().notNull().default(0),
     repaired: integer().notNull().default(0),
+    /** Cancelled tasks of whose rows `onlyIf` is not true. */
+    skipped: integer().notNull().default(0),
+    /** The id of the batch whose rows and answers are its input. */
+    inputBatch: text(),
+    /** How far its rows are that come from another batch; null where they do not. */
+    chainStatus: text().$type<ChainStatus>(),
+    chainError: text({ mode: "json" }).$type<ChainError>(),
+    /** Row number of the node that makes its rows. */
+    chainOwner: integer(),
   },
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),
@@ -87,6 +97,9 @@ export const batches = sqliteTable(
     index("batches_by_output")
       .on(t.outputStatus)
       .where(sql`${t.outputStatus} in ('pending', 'writing')`),
+    index("batches_by_chain")
+      .on(t.chainStatus, t.inputBatch)
+      .where(sql`${t.chainStatus} in ('waiting', 'made')`),
     index("batches_unswept")
       .on(t.status)
       .where(

@@ -45,6 +45,8 @@ export const tasks = sqliteTable(
     isCached: integer({ mode: "boolean" }).notNull().default(false),
     /** Its answer matches the schema since the model was told what was wrong. */
     isRepaired: integer({ mode: "boolean" }).notNull().default(false),
+    /** It is cancelled since `onlyIf` is not true of its row, and stays so unless it is executed by itself. */
+    isSkipped: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
@@ -67,6 +69,9 @@ export const tasks = sqliteTable(
     index("tasks_repaired")
       .on(t.batch)
       .where(sql`${t.isRepaired}`),
+    index("tasks_skipped")
+      .on(t.batch)
+      .where(sql`${t.isSkipped}`),
   ],
 );
 export type Task = typeof tasks.$inferSelect;

@@ -16,7 +16,7 @@ import { parseJson } from "../../lib/json.ts";
 import type { Batch, BatchTask } from "../../store/batches.ts";
 import { Pagination } from "../paging.ts";
 import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums } from "../router.ts";
-import { TaskError, TaskStatusName, toError } from "./task-body.ts";
+import { CancelReason, reasonOf, TaskError, TaskStatusName, toError } from "./task-body.ts";
 
 export const BatchStatusName = z.enum(BATCH_STATUSES).openapi("BatchStatus");
 
@@ -39,7 +39,8 @@ const Input = z
     }),
   })
   .openapi("BatchInput", {
-    description: "What was found in `inputFile`, and how it was read; null for inline tasks",
+    description:
+      "What was found in `inputFile` or `inputBatch`, and how it was read; null for inline tasks",
   });
 
 const Reused = z.number().int().openapi({
@@ -52,7 +53,7 @@ export const CreatedBatch = z
     id: z.string(),
     status: BatchStatusName,
     taskCount: z.number().int(),
-    reused: Reused,
+    reused: Reused.optional(),
     createdAt: Time,
   })
   .openapi("CreatedBatch");
@@ -74,6 +75,10 @@ const Progress = z
     repaired: z.number().int().openapi({
       description:
         "Of the completed ones, those whose answers match `output` since they were repaired",
+    }),
+    skipped: z.number().int().openapi({
+      description:
+        "Of the cancelled ones, those that `onlyIf` is false for; none of them is called",
     }),
   })
   .openapi("BatchProgress", {
@@ -107,6 +112,7 @@ export const BatchListItem = z
     config: FreeObject,
     metadata: orNull(FreeObject),
     inputFile: z.string().nullable(),
+    inputBatch: z.string().nullable(),
     input: orNull(Input),
     baseBatch: z
       .string()
@@ -134,6 +140,7 @@ const TaskInBatch = z
     id: z.string(),
     status: TaskStatusName,
     result: z.string().nullable().openapi({ description: "The answer's text" }),
+    reason: CancelReason,
     error: orNull(TaskError),
     executionId: z.string().nullable(),
   })
@@ -160,6 +167,7 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     config: batch.config,
     metadata: batch.metadata,
     inputFile: batch.inputFile,
+    inputBatch: batch.inputBatch,
     input: batch.input,
     baseBatch: batch.baseBatch,
     reused: batch.reused,
@@ -206,6 +214,7 @@ export function toTaskInBatch({
     id: task.id,
     status: task.status,
     result: answer ? answer.content : null,
+    reason: reasonOf(task),
     error: execution && toError(execution),
     executionId: execution && executionId(task.seq, execution.run),
   };

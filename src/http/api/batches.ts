@@ -61,6 +61,12 @@ const BatchCreation = z
         "The id of an upload, a file in the files folder (a path relative to it, or an absolute one below it), or an " +
         "`https://` URL, of which nothing is kept but the address without its query",
     }),
+    inputBatch: BatchId.optional().openapi({
+      description:
+        "A batch that has ended: its rows, with the columns of their answers (those of its `config.output`, or `result`), are variables " +
+        "here. `config.promptTemplate` makes the prompts; ids, prompts and models of that batch are not taken over. Rows without " +
+        "an answer end as `skipped`. What becomes of that batch later changes nothing here",
+    }),
     outputFile: FilePath.optional(),
     baseBatch: BatchId.optional().openapi({
       description:
@@ -89,7 +95,7 @@ const create = route({
   tags: ["batches"],
   summary: "Create a batch",
   description:
-    "From `tasks`, or from a table (`inputFile`: CSV, XLSX, Parquet, JSONL, or a JSON array of objects) whose columns `id, prompt, messages, model, temperature, " +
+    "From `tasks`, from the answers of another batch (`inputBatch`), or from a table (`inputFile`: CSV, XLSX, Parquet, JSONL, or a JSON array of objects) whose columns `id, prompt, messages, model, temperature, " +
     "maxTokens, metadata, batch_id, corr_id, idempotency_key` mean what they say; all others are " +
     "variables for `{{column}}` in `config.promptTemplate` and `config.systemPrompt`. A batch is " +
     "created whole or not at all.",

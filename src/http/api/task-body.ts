@@ -85,6 +85,10 @@ export const TaskError = z
   })
   .openapi("TaskError");
 
+export const CancelReason = z.enum(["skipped"]).nullable().openapi({
+  description: "`skipped`: it was cancelled since `onlyIf` of its batch is false for its row",
+});
+
 const Summary = {
   id: z.string().openapi({ example: "task-001" }),
   status: TaskStatusName,
@@ -126,6 +130,7 @@ export const TaskBody = z
     executionId: z.string().nullable().openapi({ description: "The latest execution" }),
     result: orNull(Result),
     error: orNull(TaskError),
+    reason: CancelReason,
     queuedAt: Time.nullable(),
   })
   .openapi("Task");
@@ -177,8 +182,15 @@ export function toTaskBody(record: TaskRecord): z.infer<typeof TaskBody> {
     executionId: run > 0 ? executionId(task.seq, run) : null,
     result: execution && toResult(input.endpoint, execution, task.maxRepairs !== null),
     error: execution && toError(execution),
+    reason: reasonOf(task),
     queuedAt: toIsoOrNull(queuedAt(record)),
   };
+}
+
+export function reasonOf(
+  task: Pick<TaskRecord["task"], "status" | "isSkipped">,
+): z.infer<typeof CancelReason> {
+  return task.status === "cancelled" && task.isSkipped ? "skipped" : null;
 }
 
 /** Tasks of a running batch wait in line from its start, before they are in the queue. */

@@ -1,0 +1,119 @@
+import type { Context } from "../context.ts";
+import { columnNames, variableNames } from "../domain/columns.ts";
+import type { Condition } from "../domain/condition.ts";
+import { answerTable, type ResultTable } from "../domain/result-format.ts";
+import { AppError, invalid } from "../errors.ts";
+import { createPauses } from "../lib/clock.ts";
+import { plainNumber } from "../lib/plain-number.ts";
+import { type Batch, findBatch } from "../store/batches.ts";
+import type { Which } from "../store/which.ts";
+import type { BatchInput } from "./input-text.ts";
+import { type PreparedRow, prepareTask, type RowContext } from "./prepare-row.ts";
+import { answerColumns, pagesOf } from "./results.ts";
+import { requireKnownVariables } from "./table-rows.ts";
+
+/*
+ * The rows of another batch, its answers included, as the input of a batch. All columns are variables alone:
+ * an `id`, a prompt or a model of the first batch is none of the tasks that are made of its rows. A row
+ * without an answer is a row here, too, so that both batches stand row beside row, and is skipped.
+ */
+
+export type ChainedInput = BatchInput & {
+  /** Holds as long as nothing has changed in the other batch since it was looked up. */
+  when: Which;
+};
+
+/** Opens the rows of a batch that has ended. Throws where it has not, or where a template asks for what no column has. */
+export async function openInputBatch(
+  ctx: Context,
+  id: string,
+  context: RowContext,
+): Promise<ChainedInput> {
+  const batch = await requireEnded(ctx, id, context.batchId);
+  const option = (["csv", "xlsx"] as const).find((name) => name in context.config);
+  if (option)
+    throw invalid([
+      { path: `config.${option}`, message: "is for an inputFile, and not for inputBatch" },
+    ]);
+  if (context.config.promptTemplate === undefined)
+    throw invalid([
+      {
+        path: "config.promptTemplate",
+        message:
+          "is needed with inputBatch: the columns of that batch are variables, and no prompts",
+      },
+    ]);
+  const table = answerTable({ columns: batch.columns, answers: answerColumns(batch) });
+  requireKnownVariables(context.config, variableNames(table.header));
+  return {
+    source: () => readRows(ctx, batch, table, context),
+    columns: () => table.header,
+    found: () => ({
+      format: "batch",
+      delimiter: null,
+      encoding: null,
+      columns: columnNames(table.header),
+      ...(batch.input?.dates ? { dates: batch.input.dates } : {}),
+      skipped: 0,
+    }),
+    when: {
+      where: `EXISTS (SELECT 1 FROM batches f WHERE f.seq = ? AND f.id = ? AND f.run = ? AND f.updated_at = ?
+                AND f.completed_at IS NOT NULL)`,
+      args: [batch.seq, batch.id, batch.run, batch.updatedAt],
+    },
+  };
+}
+
+async function requireEnded(ctx: Context, id: string, own: string): Promise<Batch> {
+  if (id === own)
+    throw invalid([{ path: "inputBatch", message: `batch ${id} cannot be the input of itself` }]);
+  const batch = await findBatch(ctx.db, id);
+  if (!batch)
+    throw new AppError(
+      "BATCH_NOT_FOUND",
+      `There is no batch with id ${id}, which inputBatch names`,
+    );
+  if (batch.completedAt === null)
+    throw new AppError(
+      "BATCH_RUNNING",
+      `Batch ${id}, which inputBatch names, is ${batch.status}; create this one when that has ended`,
+    );
+  if (batch.isDryRun)
+    throw new AppError(
+      "BATCH_RUNNING",
+      `Batch ${id}, which inputBatch names, was a dry run, whose answers are made up; execute it first`,
+    );
+  if (batch.completed === 0)
+    throw invalid([
+      { path: "inputBatch", message: `batch ${id} is ${batch.status} and has no answers` },
+    ]);
+  return batch;
+}
+
+/** A row without an answer is none to ask about. */
+const NEVER: Condition = { names: [], isTrueOf: () => false };
+
+async function* readRows(
+  ctx: Context,
+  batch: Batch,
+  { header, cells }: ResultTable,
+  context: RowContext,
+): AsyncGenerator<PreparedRow> {
+  const names = variableNames(header);
+  const pause = createPauses(ctx.clock);
+  let row = 0;
+  for await (const page of pagesOf(ctx, batch, undefined))
+    for (const result of page) {
+      await pause();
+      const values = cells(result).map((value) => value ?? "");
+      const variables = new Map(names.map((name, i) => [name, textOf(values[i] ?? "")]));
+      const kept = JSON.stringify(values);
+      const { onlyIf } = context;
+      const condition = result.status === "completed" ? onlyIf : NEVER;
+      yield prepareTask({ ...context, onlyIf: condition }, ++row, {}, variables, kept);
+    }
+}
+
+function textOf(cell: string | number | boolean): string {
+  return typeof cell === "number" ? plainNumber(cell) : String(cell);
+}
