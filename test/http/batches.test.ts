@@ -532,7 +532,7 @@ describe("a batch from a CSV", () => {
     await using app = await startServer();
     for (const body of [{}, { tasks: [{ prompt: "x" }], inputFile: "t.csv" }]) {
       const answer = await app.post("/batches", body);
-      expect(answer.body.error.message).toContain("give either tasks or inputFile");
+      expect(answer.body.error.message).toContain("give either tasks, inputFile or inputBatch");
     }
   });
 });

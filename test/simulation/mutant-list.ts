@@ -63,7 +63,7 @@ export const MUTANTS: Mutant[] = [
     name: "revive tasks of every generation",
     profile: "single",
     caughtBy: 111,
-    edits: [["src/store/generations.ts", '"t.generation < b.generation"', '"TRUE"']],
+    edits: [["src/store/generations.ts", '"t.generation < b.generation AND', '"TRUE AND']],
   },
   {
     name: "end a batch whose last calls are under way",
