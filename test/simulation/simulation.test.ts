@@ -40,7 +40,7 @@ test("random worlds, and those that once found something, find nothing", async (
   const reports = await allReports();
   const found = reports.filter(({ complaints }) => complaints.length > 0);
   expect(found.map(({ profile, seed, complaints }) => [profile, seed, complaints])).toEqual([]);
-}, 240_000);
+}, 600_000);
 
 test("the same seed gives the same history, event for event, in another process too", async () => {
   const reports = await allReports();
@@ -54,7 +54,7 @@ test("the same seed gives the same history, event for event, in another process 
       runs += outcome.runs;
     }
   expect(runs).toBeGreaterThan(0);
-}, 240_000);
+}, 600_000);
 
 test("each breakage of mutant-list.ts is of text that is there", async () => {
   for (const { name, edits } of MUTANTS)
