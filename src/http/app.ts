@@ -149,6 +149,6 @@ function matchesPattern(pattern: string, path: string): boolean {
   const wanted = pattern.split("/");
   return (
     parts.length === wanted.length &&
-    wanted.every((part, i) => part.startsWith(":") || part === parts[i])
+    wanted.every((part, i) => (part.startsWith(":") ? parts[i] !== "" : part === parts[i]))
   );
 }

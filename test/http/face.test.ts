@@ -19,6 +19,7 @@ describe("every answer", () => {
       ["wrong method", app.send("PUT", "/tasks"), 405, "METHOD_NOT_ALLOWED"],
       ["wrong method and type", app.send("PUT", "/tasks", "hi"), 405, "METHOD_NOT_ALLOWED"],
       ["wrong method, large body", app.send("PUT", "/tasks", big), 405, "METHOD_NOT_ALLOWED"],
+      ["no id", app.send("PUT", "/tasks/"), 404, "NOT_FOUND"],
       ["unknown route and type", app.post("/nowhere", "hi"), 404, "NOT_FOUND"],
       ["malformed JSON", app.post("/tasks", '{"prompt":', json), 400, "VALIDATION_ERROR"],
       ["no JSON object", app.post("/tasks", "[]", json), 400, "VALIDATION_ERROR"],
