@@ -42,6 +42,8 @@ const ADDS = [
   /^alter table \S+ add .* default (?!\(?null)/i,
   /^insert into\b/i,
   /^update\b/i,
+  // It refuses `INSERT OR REPLACE` alone: a plain insert of an id that is there fails without it, too.
+  /^create trigger \S+ before insert on (\S+) when exists \(select 1 from \1 where (`?id`?) = new\.\2\)/i,
 ];
 const OF_TABLE = /^create (?:unique index|trigger)\b.*?\bon (\S+)/is;
 

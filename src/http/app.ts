@@ -1,5 +1,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { MiddlewareHandler } from "hono";
+import type { Context as HonoContext, MiddlewareHandler } from "hono";
+import { matchedRoutes } from "hono/route";
 
 import type { Context } from "../context.ts";
 import { workFor } from "../lib/leaving.ts";
@@ -26,12 +27,13 @@ import { taskRoutes } from "./api/tasks.ts";
 import { deliveryRoutes } from "./api/webhook-deliveries.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
 import { audit } from "./audit.ts";
+import { readBody } from "./body.ts";
 import { createConnections } from "./connections.ts";
 import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
-import { methodOf } from "./head.ts";
+import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
-import { errorAnswer, onError, readBody, trace } from "./middleware.ts";
+import { errorAnswer, onError, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
@@ -54,6 +56,7 @@ export function createApp(ctx: Context, options: AppOptions) {
     else await next();
   });
   app.use(trace(ctx));
+  app.use(refuseSecondHost);
   const warnOfProxy = createProxyWarning();
   const connections = createConnections(ctx.config, options.keyWatch);
   app.use(async (c, next) => {
@@ -106,7 +109,9 @@ function addFace(
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
   const read = readBody(ctx);
-  app.use("/api/v1/*", admitted, audit(auditLog), except(isUpload, read));
+  app.use("/api/v1/*", admitted, audit(auditLog), async (c, next) =>
+    takesBody(c) ? read(c, next) : next(),
+  );
   app.route("/api/v1", taskRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
@@ -125,12 +130,10 @@ function addFace(
   app.route("/api/v1", scheduleRoutes);
 }
 
-/** A middleware that passes some requests by. */
-function except(
-  isExempt: (method: string, path: string) => boolean,
-  middleware: MiddlewareHandler<AppEnv>,
-): MiddlewareHandler<AppEnv> {
-  return (c, next) => (isExempt(c.req.method, c.req.path) ? next() : middleware(c, next));
+/** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */
+function takesBody(c: HonoContext<AppEnv>): boolean {
+  const { method, path } = c.req;
+  return !isUpload(method, path) && matchedRoutes(c).some((route) => route.method === method);
 }
 
 /** The methods that a path takes, whichever was asked for. */
@@ -146,6 +149,6 @@ function matchesPattern(pattern: string, path: string): boolean {
   const wanted = pattern.split("/");
   return (
     parts.length === wanted.length &&
-    wanted.every((part, i) => part.startsWith(":") || part === parts[i])
+    wanted.every((part, i) => (part.startsWith(":") ? parts[i] !== "" : part === parts[i]))
   );
 }

@@ -1,5 +1,6 @@
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 
+import { invalid } from "../errors.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
@@ -14,3 +15,10 @@ export function asGet(request: Request): Request {
 export function methodOf(c: Context<AppEnv>): string {
   return c.env?.isHead ? "HEAD" : c.req.method;
 }
+
+/** Refuses a request for two hosts, which proxies may read differently (RFC 9112, 3.2); the runtime joins them. */
+export const refuseSecondHost: MiddlewareHandler<AppEnv> = async (c, next) => {
+  if (c.req.header("host")?.includes(","))
+    throw invalid([{ path: "Host", message: "is given more than once" }]);
+  await next();
+};

@@ -5,10 +5,10 @@ import { Busboy, type BusboyHeaders } from "@fastify/busboy";
 
 import { AppError, invalid } from "../errors.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
-import { refuseCompressed } from "./middleware.ts";
+import { refuseEncoded, requireConnected } from "./body.ts";
 
 /** How long the next piece of a body may take to come. */
-type Pace = { clock: Pick<Clock, "setTimeout">; maxPauseMs: number };
+type Pace = { clock: Pick<Clock, "setTimeout" | "setImmediate">; maxPauseMs: number };
 
 export type Upload = { name: string; content: AsyncIterable<Uint8Array> };
 
@@ -27,7 +27,7 @@ export async function readUpload<T>(
   { clock, maxPauseMs }: Pace,
   store: (upload: Upload) => Promise<T>,
 ): Promise<T> {
-  refuseCompressed(request);
+  refuseEncoded(request);
   const type = request.headers.get("content-type") ?? "";
   if (!/^multipart\/form-data\s*;.*boundary=/i.test(type) || !request.body)
     throw new AppError(
@@ -50,6 +50,7 @@ export async function readUpload<T>(
   });
   try {
     await pipeline(Readable.from(atPace(request.body, { clock, maxPauseMs })), parser);
+    await requireConnected(clock, request);
     arriving?.end();
   } catch (error) {
     // A body that breaks off ends the parser, but not the file that it was handing out.

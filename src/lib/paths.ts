@@ -2,35 +2,38 @@ import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "nod
 
 import type { FileSystem } from "./file-system.ts";
 
-/** A path leads out of its folder, or to something that is no file. */
+/** A path leads out of its folder, into a part of it that is `reserved`, or to something that is no file. */
 export class PathError extends Error {
   override readonly name = "PathError";
-  readonly isOutside: boolean;
+  readonly target: "outside" | "reserved" | "odd";
 
-  constructor(message: string, isOutside = false) {
+  constructor(message: string, target: PathError["target"] = "odd") {
     super(message);
-    this.isOutside = isOutside;
+    this.target = target;
   }
 }
 
 /**
  * The real path of a regular file inside `root`, named relative to it or absolutely. `undefined`
- * where there is none. Throws `PathError` for everything else, symbolic links out of `root`
- * included. No message tells where `root` is.
+ * where there is none. Throws `PathError` for everything else, symbolic links out of `root` or into
+ * the folder that is `reserved` there included. No message tells where `root` is.
  */
 export async function findFileInside(
   files: FileSystem,
   root: string,
   path: string,
+  reserved: string,
 ): Promise<string | undefined> {
-  const target = resolveInside(root, path);
+  const target = resolveUnreserved(root, path, reserved);
   let real: string;
   try {
     real = await files.realPath(target);
   } catch {
     return undefined;
   }
-  if (!isInside(await files.realPath(root), real)) throw leadsOut();
+  const realRoot = await files.realPath(root);
+  if (!isInside(realRoot, real)) throw leadsOut();
+  requireUnreserved(realRoot, real, reserved);
   const kind = await files.kindOf(real);
   if (kind !== "file")
     throw new PathError(kind === "folder" ? "is a folder" : "is not a regular file");
@@ -48,7 +51,7 @@ export async function prepareFileInside(
   path: string,
   reserved: string,
 ): Promise<string> {
-  const target = resolveWritable(root, path, reserved);
+  const target = resolveUnreserved(root, path, reserved);
   const realRoot = await files.realPath(root);
   const folder = dirname(target);
   const existing = await deepestExisting(files, folder);
@@ -74,14 +77,14 @@ export function resolveInside(root: string, path: string): string {
   if (path.includes("\0")) throw new PathError("contains a NUL character");
   if (/^[a-z]:[\\/]/i.test(path)) throw leadsOut();
   if (/^[a-z][a-z0-9+.-]*:/i.test(path))
-    throw new PathError("is a URL other than https://, and no path in the files folder", true);
+    throw new PathError("is a URL, and no path in the files folder", "outside");
   const target = resolve(root, path);
   if (!isInside(root, target)) throw leadsOut();
   return target;
 }
 
-/** Like `resolveInside`, for what is to be written. Throws `PathError` for a path in the folder `reserved`, too. */
-export function resolveWritable(root: string, path: string, reserved: string): string {
+/** Like `resolveInside`. Throws `PathError` for a path in the folder `reserved`, too. */
+export function resolveUnreserved(root: string, path: string, reserved: string): string {
   const target = resolveInside(root, path);
   requireUnreserved(root, target, reserved);
   return target;
@@ -91,11 +94,11 @@ export function resolveWritable(root: string, path: string, reserved: string): s
 function requireUnreserved(root: string, path: string, reserved: string): void {
   const [folder = ""] = relative(root, path).split(sep);
   if (folder.toLowerCase() === reserved.toLowerCase())
-    throw new PathError(`lies in ${reserved}, where the server keeps what is uploaded`);
+    throw new PathError(`lies in ${reserved}, where the server keeps what is uploaded`, "reserved");
 }
 
 function leadsOut(): PathError {
-  return new PathError("leads out of the files folder", true);
+  return new PathError("leads out of the files folder", "outside");
 }
 
 function isInside(root: string, path: string): boolean {

@@ -61,6 +61,12 @@ export async function listKeys(ctx: Context, filter: store.KeyFilter, page: stor
   };
 }
 
+/** Fields that say what a key may not do. */
+const LIMITING = ["scopes", "expiresAt", "rateLimitPerMinute", "monthlyBudgetUsd"] as const;
+
+/** A version before let keys of API_KEYS have limits, which can still be taken away. */
+const narrows = (value: unknown) => value !== undefined && value !== null;
+
 /** Changes what a key may do; `null` takes a limit away. */
 export async function updateKey(
   ctx: Context,
@@ -70,8 +76,7 @@ export async function updateKey(
   const key = await requireKey(ctx, id);
   requireFuture(change.expiresAt, ctx.clock.now());
   const kept = <T>(value: T | undefined, before: T) => (value === undefined ? before : value);
-  if (change.scopes !== undefined || change.expiresAt !== undefined)
-    requireOurs(key, "narrowed or ended");
+  if (LIMITING.some((field) => narrows(change[field]))) requireOurs(key, "narrowed or ended");
   const changed = store.updateKey(id, {
     name: change.name ?? key.name,
     scopes: change.scopes ?? key.scopes,
@@ -138,7 +143,8 @@ function requireOurs({ id, origin }: store.ApiKey, what: string): void {
   if (origin === "environment")
     throw new AppError(
       "API_KEY_FIXED",
-      `API key ${id} stands in API_KEYS, so it is ${what} by changing that and starting again; a restart would bring it back as it was`,
+      `API key ${id} stands in API_KEYS, so it can only be ${what} there, before the next start; ` +
+        "for limits, scopes or an expiry make a key of your own (POST /api/v1/api-keys)",
     );
 }
 

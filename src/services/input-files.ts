@@ -4,7 +4,7 @@ import { findFileInside, PathError } from "../lib/paths.ts";
 import type { Caller } from "./caller.ts";
 import { openCsv } from "./csv-rows.ts";
 import { explainPath } from "./explain-path.ts";
-import { findUpload } from "./files.ts";
+import { findUpload, UPLOADS } from "./files.ts";
 import {
   type BatchInput,
   explainReading,
@@ -75,7 +75,7 @@ async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> 
   const upload = await findUpload(ctx, inputFile);
   if (upload) return upload;
   try {
-    const path = await findFileInside(ctx.files, ctx.config.filesDir, inputFile);
+    const path = await findFileInside(ctx.files, ctx.config.filesDir, inputFile, UPLOADS);
     if (path !== undefined) return { path, name: inputFile };
   } catch (error) {
     if (error instanceof PathError)

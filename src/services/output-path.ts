@@ -3,7 +3,7 @@ import { extname } from "node:path";
 import type { Context } from "../context.ts";
 import { RESULT_FORMATS, type ResultFormat } from "../domain/result-format.ts";
 import { invalid } from "../errors.ts";
-import { PathError, resolveInside, resolveWritable } from "../lib/paths.ts";
+import { PathError, resolveInside, resolveUnreserved } from "../lib/paths.ts";
 import { explainPath } from "./explain-path.ts";
 import { UPLOADS } from "./files.ts";
 
@@ -26,7 +26,7 @@ export function outputProblem(
   if (!formatOf(outputFile))
     return `its name must end in ${RESULT_FORMATS.map((format) => `.${format}`).join(", ")}`;
   try {
-    const target = resolveWritable(ctx.config.filesDir, outputFile, UPLOADS);
+    const target = resolveUnreserved(ctx.config.filesDir, outputFile, UPLOADS);
     return inputFile !== undefined && target === resolveOrNone(ctx, inputFile)
       ? "is the inputFile, which would be overwritten"
       : undefined;

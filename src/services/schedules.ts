@@ -27,6 +27,7 @@ import { hasRow } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import type { Caller } from "./caller.ts";
 import { explainPath } from "./explain-path.ts";
+import { UPLOADS } from "./files.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
 import { commonTime } from "./time.ts";
@@ -253,7 +254,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
   try {
     // Whether it is there is of no interest yet; a link that leads out of the folder is.
-    await findFileInside(ctx.files, ctx.config.filesDir, path);
+    await findFileInside(ctx.files, ctx.config.filesDir, path, UPLOADS);
     return [];
   } catch (error) {
     if (!(error instanceof PathError)) throw error;

@@ -16,6 +16,9 @@ test.each([
   ["ALTER TABLE `tasks` ADD `note` text;"],
   ["ALTER TABLE `queue` ADD `is_first` integer DEFAULT false NOT NULL;"],
   ["INSERT INTO `new` VALUES (1)"],
+  [
+    "CREATE TRIGGER `kept` BEFORE INSERT ON `log` WHEN EXISTS (SELECT 1 FROM `log` WHERE `id` = new.`id`) BEGIN SELECT raise(ABORT, 'no'); END;",
+  ],
 ])("a migration may add: %s", (sql) => {
   expect(judge(sql)).toBeUndefined();
 });
@@ -33,6 +36,9 @@ test.each([
   ["ALTER TABLE `tasks` RENAME COLUMN `prompt` TO `text`"],
   ["ALTER TABLE `tasks` ADD `note` text NOT NULL"],
   ["CREATE TRIGGER t BEFORE INSERT ON `tasks` BEGIN SELECT raise(ABORT, 'no'); END"],
+  [
+    "CREATE TRIGGER t BEFORE INSERT ON `tasks` WHEN EXISTS (SELECT 1 FROM `tasks` WHERE `name` = new.`id`) BEGIN SELECT raise(ABORT, 'no'); END",
+  ],
   ["DELETE FROM `tasks`"],
 ])("a migration may not take away or forbid: %s", (sql) => {
   expect(judge(sql)).toContain("The version before could not run beside this one");

@@ -114,14 +114,31 @@ describe("an API key", () => {
     expect((await rotated.get("/tasks")).status).toBe(401);
   });
 
-  test("of the environment is changed there, and can have limits", async () => {
+  test("of the environment is changed there alone, and limits are for keys of one's own", async () => {
     await using app = await startServer();
     const [{ id, origin, prefix }] = (await app.get("/api-keys")).body.data.keys;
     expect([origin, prefix]).toEqual(["environment", ""]);
-    expect((await app.del(`/api-keys/${id}`)).body.error.code).toBe("API_KEY_FIXED");
-    expect((await app.post(`/api-keys/${id}/rotate`)).body.error.code).toBe("API_KEY_FIXED");
-    const { body } = await app.patch(`/api-keys/${id}`, { monthlyBudgetUsd: 12.5 });
-    expect(body.data).toMatchObject({ monthlyBudgetUsd: 12.5, scopes: ["read", "write", "admin"] });
+    const path = `/api-keys/${id}`;
+    for (const answer of [
+      await app.del(path),
+      await app.post(`${path}/rotate`),
+      await app.patch(path, { scopes: ["read"] }),
+      await app.patch(path, { expiresAt: new Date(Date.now() + 60_000).toISOString() }),
+      await app.patch(path, { monthlyBudgetUsd: 12.5 }),
+      await app.patch(path, { name: "x", rateLimitPerMinute: 1 }),
+    ]) {
+      expect([answer.status, answer.body.error.code]).toEqual([409, "API_KEY_FIXED"]);
+      for (const part of ["stands in API_KEYS", "make a key of your own"])
+        expect(answer.body.error.message).toContain(part);
+    }
+    // As a version before could leave it.
+    await app.ctx.client.execute("UPDATE api_keys SET rate_limit_per_minute = 5");
+    const { body } = await app.patch(path, { name: "mine", rateLimitPerMinute: null });
+    expect(body.data).toMatchObject({
+      name: "mine",
+      rateLimitPerMinute: null,
+      scopes: ["read", "write", "admin"],
+    });
   });
 
   test("tells when it was last used, and what its tasks came to", async () => {

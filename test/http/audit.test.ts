@@ -77,7 +77,16 @@ describe("the audit log", () => {
   test("cannot be rewritten", async () => {
     await using app = await startServer();
     await app.post("/api-keys", { name: "k" });
-    for (const sql of ["UPDATE audit_log SET target = 'x'", "DELETE FROM audit_log"])
+    const others = "at, key_id, action, target, request_id FROM audit_log";
+    for (const sql of [
+      "UPDATE audit_log SET target = 'x'",
+      "UPDATE OR REPLACE audit_log SET id = id",
+      "DELETE FROM audit_log",
+      `REPLACE INTO audit_log (id, at, key_id, action, target, request_id) SELECT id, ${others}`,
+      `INSERT OR IGNORE INTO audit_log (id, at, key_id, action, target, request_id) SELECT id, ${others}`,
+      `INSERT INTO audit_log (id, at, key_id, action, target, request_id) SELECT id, ${others} WHERE true
+       ON CONFLICT DO UPDATE SET target = 'x'`,
+    ])
       await expect(app.ctx.client.execute(sql)).rejects.toThrow("append-only");
     expect((await app.get("/audit")).body.data.pagination.total).toBe(1);
   });

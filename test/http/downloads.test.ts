@@ -77,6 +77,27 @@ describe("a download", () => {
     }
   });
 
+  test("of a part of results that is too long to be held comes piece by piece, and says how long it is", async () => {
+    await using app = await startServer();
+    const text = "x".repeat(100_000);
+    const tasks = Array.from({ length: 12 }, () => ({ prompt: "a", metadata: { text } }));
+    await app.post("/batches", { id: "b", tasks });
+    await app.post("/batches/b/execute");
+    await app.finished("b");
+    const path = "/batches/b/results?format=jsonl";
+    const whole = await raw(app, path, { "accept-encoding": "identity" });
+    const size = whole.bytes.length;
+    const part = await raw(app, path, { range: "bytes=1-" });
+    expect([part.status, part.headers.get("content-range")]).toEqual([
+      206,
+      `bytes 1-${size - 1}/${size}`,
+    ]);
+    // Bun leaves the length out of what is made as it is sent, although it is told.
+    expect(part.headers.get("content-length")).toBeNull();
+    expect(size).toBeGreaterThan(1024 * 1024);
+    expect(part.bytes.equals(whole.bytes.subarray(1))).toBe(true);
+  });
+
   test("that the client has already is answered 304", async () => {
     await using app = await startServer();
     const { id } = (await upload(app)).body.data;

@@ -324,6 +324,29 @@ describe("an output file", () => {
     }
   });
 
+  test("is read by its id, and not by its place in the folder of uploads", async () => {
+    await using app = await startServer();
+    const { id } = (await upload(app, "in.csv", "prompt\nx\n")).body.data;
+    symlinkSync(join(app.filesDir, ".uploads"), join(app.filesDir, "up"));
+    for (const inputFile of [
+      `.uploads/${id}`,
+      `a/../.uploads/${id}`,
+      `./.Uploads/${id}`,
+      `up/${id}`,
+      join(app.filesDir, ".uploads", id),
+    ])
+      for (const [path, body] of [
+        ["/batches", { inputFile }],
+        ["/scheduled-tasks", { name: "s", schedule: "0 0 1 1 *", inputFile }],
+      ] as const) {
+        const answer = await app.post(path, body);
+        expect([path, inputFile, answer.status]).toEqual([path, inputFile, 400]);
+        for (const part of ["lies in .uploads", "write the id of the upload"])
+          expect(answer.body.error.message).toContain(part);
+      }
+    expect((await app.post("/batches", { inputFile: id })).status).toBe(201);
+  });
+
   test("replaces a link in its place, and is written through none that came after the request", async () => {
     await using app = await startServer();
     const outside = join(app.dir, "outside.csv");

@@ -1,13 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { connect, type Socket } from "node:net";
 
-import { KEY, startServer, type TestServer, until } from "../support/server.ts";
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { KEY, startServer, until } from "../support/server.ts";
 
 const AUTH = `Authorization: Bearer ${KEY}\r\n`;
 
 /** A connection by hand, and what came of it. */
-async function open(app: TestServer) {
-  const { hostname, port } = new URL(app.url);
+async function open(app: { url: string | undefined }) {
+  const { hostname, port } = new URL(app.url ?? "");
   const state = { text: "", isOver: false };
   const socket: Socket = connect(Number(port), hostname);
   socket.on("data", (chunk) => (state.text += chunk.toString("latin1")));
@@ -18,7 +19,11 @@ async function open(app: TestServer) {
 }
 
 /** The first line of each answer to what is sent at once. */
-async function answers(app: TestServer, bytes: string | Buffer, count = 1): Promise<string[]> {
+async function answers(
+  app: Parameters<typeof open>[0],
+  bytes: string | Buffer,
+  count = 1,
+): Promise<string[]> {
   const { socket, state } = await open(app);
   socket.write(bytes);
   const lines = () => state.text.match(/HTTP\/1\.[01] \d{3}/g) ?? [];
@@ -43,10 +48,42 @@ describe("by hand", () => {
     expect((await app.get("/tasks/t")).status).toBe(200);
   });
 
-  test("requests that come all at once are each answered", async () => {
-    await using app = await startServer();
-    const one = `GET /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`;
-    expect(await answers(app, one.repeat(20), 20)).toEqual(Array.from({ length: 20 }, () => "200"));
+  test("a request that Bun ends for what follows it is not carried out, and is no failure of the server", async () => {
+    using folder = temporaryFolder();
+    await using app = await startProcess({ DATA_DIR: folder.path, LOG_LEVEL: "info" });
+    const head = `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}Content-Type: application/json\r\n`;
+    const body = '{"prompt":"x"}';
+    const post = `${head}Content-Length: ${body.length}\r\n\r\n${body}`;
+    const chunked = `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n`;
+    const list = `GET /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}\r\n`;
+    const form = `--x\r\nContent-Disposition: form-data; name="file"; filename="f.csv"\r\n\r\nprompt\n\r\n--x--\r\n`;
+    const upload = `POST /api/v1/files HTTP/1.1\r\nHost: x\r\n${AUTH}Content-Type: multipart/form-data; boundary=x\r\n`;
+    const cases: [name: string, bytes: string, wanted: string[]][] = [
+      ["fields behind a body", `${head}${chunked}X-Sum: 1\r\n\r\n`, ["400"]],
+      ["fields behind a body, announced", `${head}Trailer: X-Sum\r\n${chunked}\r\n`, ["400"]],
+      [
+        "fields behind an upload",
+        `${upload}Transfer-Encoding: chunked\r\n\r\n${form.length.toString(16)}\r\n${form}\r\n0\r\nX-Sum: 1\r\n\r\n`,
+        ["400"],
+      ],
+      ["noise", `${post}noise\r\n\r\n`, ["400"]],
+      [
+        "noise behind no body",
+        `DELETE /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}\r\nnoise\r\n\r\n`,
+        ["400"],
+      ],
+      ["another request", post + post, []],
+      ["another request behind a read", list + post, []],
+      ["two hosts", post.replace("Host: x", "Host: x\r\nHost: y"), ["400"]],
+    ];
+    for (const [name, bytes, wanted] of cases)
+      expect([name, await answers(app, bytes)]).toEqual([name, wanted]);
+    // In one packet or in two, bodies in chunks are taken.
+    expect(await answers(app, `${head}${chunked}\r\n`)).toEqual(["201"]);
+    expect((await app.get("/tasks")).body.data.pagination.total).toBe(1);
+    expect((await app.get("/files")).body.data.pagination.total).toBe(0);
+    await app.kill("SIGTERM");
+    expect(app.output.stderr + app.output.stdout).not.toContain('"level":"error"');
   });
 
   test("bytes that are no request are refused, and hurt nobody", async () => {

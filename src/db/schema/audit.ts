@@ -1,6 +1,6 @@
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
-/** Who changed or executed what. Triggers refuse to change or delete a row. */
+/** Who changed or executed what. Triggers refuse to change, replace or delete a row. */
 export const auditLog = sqliteTable(
   "audit_log",
   {
