@@ -13,6 +13,7 @@ import type { ModelCatalogue } from "./domain/models.ts";
 import type { PacerState } from "./domain/pacer.ts";
 import type { TokenCounter } from "./domain/token-counter.ts";
 import type { Clock } from "./lib/clock.ts";
+import type { FileStore } from "./lib/file-store.ts";
 import type { FileSystem } from "./lib/file-system.ts";
 import type { GetOptions } from "./lib/guarded-get.ts";
 import type { PostAnswer, PostOptions } from "./lib/guarded-post.ts";
@@ -138,6 +139,8 @@ export type Context = {
   /** For ids and jitter; keys and secrets have a source of their own (`lib/secrets.ts`). */
   random: Random;
   files: FileSystem;
+  /** Uploads, inputs and outputs. */
+  fileStore: FileStore;
   /** The drafts of batches that this process writes at present. */
   drafts: Set<string>;
   /** The temporary files that this process writes at present. */

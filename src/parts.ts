@@ -9,6 +9,7 @@ import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createMembership } from "./engine/recovery.ts";
+import { createLocalStore } from "./lib/local-store.ts";
 import { createMeters } from "./lib/meters.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
@@ -49,6 +50,7 @@ export function createContext(
   others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
   const signals = createSignals<Topics>();
+  const unfinished = new Set<string>();
   return {
     config,
     ...database,
@@ -63,7 +65,8 @@ export function createContext(
       "model",
     ),
     drafts: new Set(),
-    unfinished: new Set(),
+    unfinished,
+    fileStore: createLocalStore({ files: world.files, unfinished }, config.filesDir),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     answers: createAnswerChecker({ clock: world.clock, startThread: world.startCheckThread }),
     tables: createTables({ clock: world.clock, startThread: world.startTableThread }),

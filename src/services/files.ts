@@ -3,13 +3,13 @@ import { join } from "node:path";
 
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
+import { type LocalFile, type OpenedFile, UPLOADS } from "../lib/file-store.ts";
 import { newId } from "../lib/ids.ts";
 import {
   explainWriting,
   removeLeftovers,
   removeTemporary,
   writeTemporary,
-  writeWhole,
 } from "../lib/write-whole.ts";
 import { listKeysBySeq } from "../store/api-keys.ts";
 import * as store from "../store/files.ts";
@@ -17,20 +17,15 @@ import { type Caller, endOfKey, keyEnded } from "./caller.ts";
 import { roomFor, writeStored } from "./stored-bytes.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Uploads lie here, inside the files folder; nothing else is written there. */
-export const UPLOADS = ".uploads";
 const LONGEST_NAME = 255;
 const FILE_ID = /^file-[0-9a-z]{1,60}$/;
-
-/** A file that is at a URL, for as long as it is read. */
-export type FetchedFile = { path: string; remove(): Promise<void> };
 
 /** Fetches a file for a while; it counts as an upload would, and is not kept. Throws `RefusedTarget`. */
 export async function fetchFile(
   ctx: Context,
   caller: Pick<Caller, "key">,
   content: AsyncIterable<Uint8Array>,
-): Promise<FetchedFile> {
+): Promise<LocalFile> {
   const room = await roomFor(ctx, caller.key);
   let bytes = 0;
   async function* measured(): AsyncGenerator<Uint8Array> {
@@ -46,7 +41,7 @@ export async function fetchFile(
     const place = join(folder, newId(ctx, "file"));
     return writeTemporary(ctx, place, writtenBy(ctx, "upload"), measured());
   });
-  return { path, remove: () => removeTemporary(ctx, path) };
+  return { path, release: () => removeTemporary(ctx, path) };
 }
 
 const NETWORK = new Set(["connect", "getaddrinfo", "recv", "tls"]);
@@ -80,7 +75,6 @@ export async function storeFile(
   const room = await roomFor(ctx, caller.key);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
-  const folder = join(ctx.config.filesDir, UPLOADS);
   const hash = createHash("sha256");
   let bytes = 0;
   async function* measured(): AsyncGenerator<Uint8Array> {
@@ -96,10 +90,7 @@ export async function storeFile(
       yield chunk;
     }
   }
-  await asStoring(async () => {
-    await ctx.files.makeFolder(folder);
-    await writeWhole(ctx, join(folder, id), writtenBy(ctx, "upload"), measured());
-  });
+  await asStoring(() => ctx.fileStore.write({ upload: id }, writtenBy(ctx, "upload"), measured()));
   const file = {
     id,
     name,
@@ -113,7 +104,7 @@ export async function storeFile(
     await writeStored(ctx, caller.key, { file: store.insertFile(file) });
   } catch (error) {
     // Refused for certain; of other failures nobody knows whether the row is there.
-    if (error instanceof AppError) await ctx.files.remove(pathOf(ctx, id));
+    if (error instanceof AppError) await ctx.fileStore.remove({ upload: id });
     throw error;
   }
   return getFile(ctx, id);
@@ -164,37 +155,37 @@ export async function listFiles(ctx: Context, page: store.FilePage) {
 }
 
 /** An upload and its bytes, of which none is read before they are sent. */
-export async function openFile(ctx: Context, id: string) {
+export async function openFile(
+  ctx: Context,
+  id: string,
+): Promise<{ file: store.StoredFile; opened: OpenedFile }> {
   const file = await getFile(ctx, id);
-  return { file, content: await ctx.files.blob(await requireBytes(ctx, id)) };
+  return { file, opened: requireContent(id, await ctx.fileStore.open({ upload: id })) };
 }
 
 /** Deletes an upload. Batches that were made of it keep what they read. */
 export async function deleteFile(ctx: Context, id: string): Promise<void> {
   const { deleted } = await ctx.writer.write({ deleted: store.deleteFile(id) });
   if (deleted.changed === 0) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
-  await ctx.files.remove(pathOf(ctx, id));
+  await ctx.fileStore.remove({ upload: id });
 }
 
-/** Where the upload lies that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
+/** The upload that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
 export async function findUpload(
   ctx: Context,
   inputFile: string,
-): Promise<{ path: string; name: string } | undefined> {
+): Promise<(LocalFile & { name: string }) | undefined> {
   if (!FILE_ID.test(inputFile)) return undefined;
   const file = await store.findFile(ctx.db, inputFile);
-  return file && { path: await requireBytes(ctx, file.id), name: file.name };
+  if (!file) return undefined;
+  const content = requireContent(file.id, await ctx.fileStore.toDisk({ upload: file.id }));
+  return { ...content, name: file.name };
 }
 
-async function requireBytes(ctx: Context, id: string): Promise<string> {
-  const path = pathOf(ctx, id);
-  if (await ctx.files.kindOf(path)) return path;
+function requireContent<C>(id: string, content: C | undefined): C {
+  if (content) return content;
   throw new AppError(
     "FILE_NOT_FOUND",
     `The content of file ${id} is not in the files folder of this process any more`,
   );
-}
-
-function pathOf(ctx: Context, id: string): string {
-  return join(ctx.config.filesDir, UPLOADS, id);
 }

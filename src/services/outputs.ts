@@ -1,16 +1,13 @@
-import { basename, dirname } from "node:path";
-
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
-import { PathError, prepareFileInside } from "../lib/paths.ts";
-import { explainWriting, removeLeftovers, writeWhole } from "../lib/write-whole.ts";
+import { PathError } from "../lib/paths.ts";
+import { explainWriting } from "../lib/write-whole.ts";
 import type { Batch } from "../store/batches.ts";
 import { askForOutput, endOutput, findOutput, takeOutput } from "../store/outputs.ts";
 import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
-import { UPLOADS } from "./files.ts";
 import { formatOf } from "./output-path.ts";
 import { requireRoomFor, streamResults } from "./results.ts";
 import { writtenBy } from "./written-by.ts";
@@ -45,13 +42,11 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
   const format = formatOf(outputFile) ?? "csv";
   try {
     requireRoomFor(batch, { format });
-    const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile, UPLOADS);
+    const name = { path: outputFile };
     const by = writtenBy(ctx, `output ${batch.seq}`);
-    if (isAgain)
-      await removeLeftovers(ctx, dirname(path), { ...by, before: 0, name: basename(path) });
-    await writeWhole(
-      ctx,
-      path,
+    if (isAgain) await ctx.fileStore.removeLeft(name, by);
+    await ctx.fileStore.write(
+      name,
       by,
       streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true, bom: false }),
     );

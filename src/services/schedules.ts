@@ -9,7 +9,7 @@ import {
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid, type Issue } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
-import { findFileInside, PathError } from "../lib/paths.ts";
+import { PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import { listKeysBySeq } from "../store/api-keys.ts";
 import type { Page } from "../store/pages.ts";
@@ -253,7 +253,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
   try {
     // Whether it is there is of no interest yet; a link that leads out of the folder is.
-    await findFileInside(ctx.files, ctx.config.filesDir, path);
+    await ctx.fileStore.check(path);
     return [];
   } catch (error) {
     if (!(error instanceof PathError)) throw error;

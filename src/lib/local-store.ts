@@ -1,0 +1,49 @@
+import { basename, dirname, join } from "node:path";
+
+import { type FileName, type FileStore, UPLOADS } from "./file-store.ts";
+import { findFileInside, prepareFileInside } from "./paths.ts";
+import { removeLeftovers, type Unfinished, writeWhole } from "./write-whole.ts";
+
+/** The store that is a folder. What fails throws the system's error. */
+export function createLocalStore({ files, unfinished }: Unfinished, root: string): FileStore {
+  async function find(name: FileName): Promise<string | undefined> {
+    if ("path" in name) return findFileInside(files, root, name.path);
+    const path = join(root, UPLOADS, name.upload);
+    return (await files.kindOf(path)) && path;
+  }
+
+  /** Where a file is to be written, its folder made. */
+  async function prepare(name: FileName): Promise<string> {
+    if ("path" in name) return prepareFileInside(files, root, name.path, UPLOADS);
+    await files.makeFolder(join(root, UPLOADS));
+    return join(root, UPLOADS, name.upload);
+  }
+
+  return {
+    async check(path) {
+      await findFileInside(files, root, path);
+    },
+    async open(name) {
+      const path = await find(name);
+      if (path === undefined) return undefined;
+      const [version, blob] = [await files.versionOf(path), await files.blob(path)];
+      return { bytes: blob.size, version, content: { blob } };
+    },
+    async toDisk(name) {
+      const path = await find(name);
+      return path === undefined ? undefined : { path, release: async () => undefined };
+    },
+    async write(name, by, pieces) {
+      await writeWhole({ files, unfinished }, await prepare(name), by, pieces);
+    },
+    async removeLeft(name, by) {
+      const path = await prepare(name);
+      const left = { ...by, before: 0, name: basename(path) };
+      await removeLeftovers({ files, unfinished }, dirname(path), left);
+    },
+    async remove(name) {
+      const path = await find(name);
+      if (path !== undefined) await files.remove(path);
+    },
+  };
+}
