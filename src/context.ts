@@ -85,6 +85,9 @@ export type LiveView = {
   aheadMs: number;
   /** The number of this process among those that share the database; 0 before it has joined them. */
   node: number;
+  /** The id of the store that its files are in, if that is known and of interest, and why it cannot be reached. */
+  filesId: string | null;
+  filesTrouble: string | null;
   waitingOf: (batch: number) => Waiting | null;
   providers: () => ProviderLive[];
   /** Processes that execute tasks, this one included, as far as it has heard. */
@@ -143,6 +146,8 @@ export type Context = {
   fileStore: FileStore;
   /** The drafts of batches that this process writes at present. */
   drafts: Set<string>;
+  /** The uploads that this process writes at present. */
+  uploads: Set<string>;
   /** The temporary files that this process writes at present. */
   unfinished: Set<string>;
   /** Starts a worker thread of the engine. */

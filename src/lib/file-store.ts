@@ -5,8 +5,18 @@ import type { By } from "./write-whole.ts";
  * all processes share. Everything else that a process keeps on its disk is its own.
  */
 
-/** Uploads lie here, inside the store; nothing else is written there. */
+/** Uploads lie here, inside the store; nothing else is written there but the store's own id. */
 export const UPLOADS = ".uploads";
+/** Beside the uploads: what the store is called by those who have it. */
+export const STORE_ID = "store-id";
+
+/** What is read of it; longer no id is. */
+export const MOST_ID_BYTES = 100;
+
+/** The id that a text is; what somebody else has put in its place is none. */
+export function readStoreId(text: string | undefined): string | undefined {
+  return text !== undefined && /^store-[0-9a-z]+$/.test(text) ? text : undefined;
+}
 
 /** A file of the store: an upload by its id, or another one by the path that a client gives. */
 export type FileName = { upload: string } | { path: string };
@@ -40,4 +50,8 @@ export type FileStore = {
   removeLeft(name: FileName, by: By): Promise<void>;
   /** Removes a file, if there is one. */
   remove(name: FileName): Promise<void>;
+  /** Removes what writers have begun and never finished, where that is not found on the disk. */
+  sweep(): Promise<void>;
+  /** The same for all who have this store, and for nobody else. `fresh` is kept where nothing is yet. */
+  identify(fresh: string, by: By): Promise<string>;
 };

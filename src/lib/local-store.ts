@@ -1,6 +1,14 @@
 import { basename, dirname, join } from "node:path";
 
-import { type FileName, type FileStore, UPLOADS } from "./file-store.ts";
+import {
+  type FileName,
+  type FileStore,
+  MOST_ID_BYTES,
+  readStoreId,
+  STORE_ID,
+  UPLOADS,
+} from "./file-store.ts";
+import type { FileSystem } from "./file-system.ts";
 import { findFileInside, prepareFileInside } from "./paths.ts";
 import { removeLeftovers, type Unfinished, writeWhole } from "./write-whole.ts";
 
@@ -26,8 +34,13 @@ export function createLocalStore({ files, unfinished }: Unfinished, root: string
     async open(name) {
       const path = await find(name);
       if (path === undefined) return undefined;
-      const [version, blob] = [await files.versionOf(path), await files.blob(path)];
-      return { bytes: blob.size, version, content: { blob } };
+      try {
+        const [version, blob] = [await files.versionOf(path), await files.blob(path)];
+        return { bytes: blob.size, version, content: { blob } };
+      } catch (error) {
+        if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+        throw error;
+      }
     },
     async toDisk(name) {
       const path = await find(name);
@@ -45,5 +58,24 @@ export function createLocalStore({ files, unfinished }: Unfinished, root: string
       const path = await find(name);
       if (path !== undefined) await files.remove(path);
     },
+    sweep: async () => undefined,
+    async identify(fresh, by) {
+      const path = join(root, UPLOADS, STORE_ID);
+      const known = await readId(files, path);
+      if (known !== undefined) return known;
+      await files.makeFolder(join(root, UPLOADS));
+      await writeWhole({ files, unfinished }, path, by, once(fresh));
+      // Another may have written its own in the same moment; then the last one counts.
+      return (await readId(files, path)) ?? fresh;
+    },
   };
+}
+
+async function readId(files: FileSystem, path: string): Promise<string | undefined> {
+  const bytes = await files.readStart(path, MOST_ID_BYTES).catch(() => undefined);
+  return readStoreId(bytes?.toString());
+}
+
+async function* once(text: string): AsyncGenerator<string> {
+  yield text;
 }

@@ -5,7 +5,7 @@ import { PathError } from "../lib/paths.ts";
 import type { Caller } from "./caller.ts";
 import { openCsv } from "./csv-rows.ts";
 import { explainPath } from "./explain-path.ts";
-import { findUpload } from "./files.ts";
+import { asReading, findUpload } from "./files.ts";
 import {
   type BatchInput,
   explainReading,
@@ -77,7 +77,7 @@ async function requireFile(ctx: Context, inputFile: string): Promise<LocalFile &
   const upload = await findUpload(ctx, inputFile);
   if (upload) return upload;
   try {
-    const file = await ctx.fileStore.toDisk({ path: inputFile });
+    const file = await asReading(() => ctx.fileStore.toDisk({ path: inputFile }));
     if (file) return { ...file, name: inputFile };
   } catch (error) {
     if (error instanceof PathError)
