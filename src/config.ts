@@ -7,6 +7,7 @@ import type { PriceTable } from "./domain/prices.ts";
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { routesOf } from "./domain/routes.ts";
 import { Environment, type LogFormat, type LogLevel, type Role } from "./environment.ts";
+import type { Bucket } from "./lib/s3/requests.ts";
 import { readPricesFile } from "./prices-file.ts";
 import {
   DEFAULT_PROVIDER,
@@ -25,6 +26,8 @@ export type Config = {
   databaseWaitMs: number;
   dataDir: string;
   filesDir: string;
+  /** Where uploads, inputs and outputs lie; undefined: in `filesDir`. */
+  bucket: Bucket | undefined;
   apiKeys: string[];
   /** The first encrypts secrets at rest, all of them decrypt. Empty: secrets are stored as they are. */
   encryptionKeys: string[];
@@ -111,6 +114,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     databaseWaitMs: e.DATABASE_WAIT_SECONDS * 1000,
     dataDir,
     filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
+    bucket: readBucket(e),
     apiKeys: e.API_KEYS ?? [],
     encryptionKeys: e.ENCRYPTION_KEY ?? [],
     rateLimitPerMinute: e.RATE_LIMIT_PER_MINUTE,
@@ -148,6 +152,25 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT,
     otlpEndpoint: e.OTEL_EXPORTER_OTLP_ENDPOINT,
+  };
+}
+
+/** The bucket that `FILES_URL` names. */
+function readBucket(e: z.infer<typeof Environment>): Bucket | undefined {
+  if (e.FILES_URL === undefined) return undefined;
+  const problems = (["S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"] as const)
+    .filter((name) => e[name] === undefined)
+    .map((name) => `${name}: is needed for FILES_URL`);
+  if (problems.length > 0) throw new ConfigError(problems);
+  const [bucket = "", ...folders] = e.FILES_URL.slice("s3://".length).split("/");
+  const prefix = folders.filter((folder) => folder !== "").join("/");
+  return {
+    endpoint: e.S3_ENDPOINT ?? `https://s3.${e.S3_REGION}.amazonaws.com`,
+    region: e.S3_REGION,
+    bucket,
+    prefix: prefix === "" ? "" : `${prefix}/`,
+    accessKeyId: e.S3_ACCESS_KEY_ID ?? "",
+    secretAccessKey: e.S3_SECRET_ACCESS_KEY ?? "",
   };
 }
 

@@ -13,6 +13,7 @@ import type { ModelCatalogue } from "./domain/models.ts";
 import type { PacerState } from "./domain/pacer.ts";
 import type { TokenCounter } from "./domain/token-counter.ts";
 import type { Clock } from "./lib/clock.ts";
+import type { FileStore } from "./lib/file-store.ts";
 import type { FileSystem } from "./lib/file-system.ts";
 import type { GetOptions } from "./lib/guarded-get.ts";
 import type { PostAnswer, PostOptions } from "./lib/guarded-post.ts";
@@ -84,6 +85,9 @@ export type LiveView = {
   aheadMs: number;
   /** The number of this process among those that share the database; 0 before it has joined them. */
   node: number;
+  /** The id of the store that its files are in, if that is known and of interest, and why it cannot be reached. */
+  filesId: string | null;
+  filesTrouble: string | null;
   waitingOf: (batch: number) => Waiting | null;
   providers: () => ProviderLive[];
   /** Processes that execute tasks, this one included, as far as it has heard. */
@@ -138,8 +142,12 @@ export type Context = {
   /** For ids and jitter; keys and secrets have a source of their own (`lib/secrets.ts`). */
   random: Random;
   files: FileSystem;
+  /** Uploads, inputs and outputs. */
+  fileStore: FileStore;
   /** The drafts of batches that this process writes at present. */
   drafts: Set<string>;
+  /** The uploads that this process writes at present. */
+  uploads: Set<string>;
   /** The temporary files that this process writes at present. */
   unfinished: Set<string>;
   /** Starts a worker thread of the engine. */

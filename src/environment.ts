@@ -24,6 +24,26 @@ export const Environment = z.object({
     .optional()
     .meta({ default: "$DATA_DIR/files" })
     .describe("The only folder that `inputFile` and `outputFile` may name"),
+  FILES_URL: text()
+    .regex(
+      /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](\/(?!\.{1,2}(\/|$))[^/\s?#]+)*\/?$/,
+      "must be s3://bucket or s3://bucket/prefix",
+    )
+    .optional()
+    .describe(
+      "A bucket for uploads, inputs and outputs that all nodes share: `s3://bucket/prefix`",
+    ),
+  S3_ENDPOINT: url(["http:", "https:"])
+    .refine((value) => !/[@?#]/.test(value), "must have no user name, query or fragment")
+    .optional()
+    .meta({ default: "https://s3.$S3_REGION.amazonaws.com" })
+    .describe("The server of `FILES_URL`, where it is not that of AWS: MinIO, Ceph, R2 and others"),
+  S3_REGION: text()
+    .regex(/^[a-z0-9-]{1,63}$/i, "must be the name of a region, such as eu-central-1")
+    .default("us-east-1")
+    .describe("The region of the bucket; servers that have none take any"),
+  S3_ACCESS_KEY_ID: text().optional().describe("The credentials for `FILES_URL`"),
+  S3_SECRET_ACCESS_KEY: text().optional().describe("The secret that belongs to it"),
   API_KEYS: list()
     .optional()
     .describe("Comma-separated admin keys; with none here or stored, the first start makes one"),

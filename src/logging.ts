@@ -56,12 +56,13 @@ function hasColours(): boolean {
 
 /** What no line may hold, from the configuration. */
 export function secretsOf(config: Config): string[] {
-  const { providers, databaseAuthToken } = config;
+  const { providers, databaseAuthToken, bucket } = config;
   return [
     ...config.apiKeys,
     ...config.encryptionKeys,
     ...providers.flatMap((provider) => (provider.kind === "openai" ? provider.apiKeys : [])),
     ...(databaseAuthToken === undefined ? [] : [databaseAuthToken]),
+    ...(bucket ? [bucket.accessKeyId, bucket.secretAccessKey] : []),
   ];
 }
 

@@ -9,7 +9,10 @@ import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
 import { createMembership } from "./engine/recovery.ts";
+import type { FileStore } from "./lib/file-store.ts";
+import { createLocalStore } from "./lib/local-store.ts";
 import { createMeters } from "./lib/meters.ts";
+import { createS3Store } from "./lib/s3/s3-store.ts";
 import { createSecretBox } from "./lib/secret-box.ts";
 import { createSignals } from "./lib/signals.ts";
 import { createTables } from "./lib/tables/tables.ts";
@@ -20,6 +23,7 @@ import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
 import { createNodeSignals } from "./services/node-signals.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
+import { writtenBy } from "./services/written-by.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
 /** A delivery that is cut short is sent again after the next start. */
@@ -49,6 +53,7 @@ export function createContext(
   others: Pick<Context, "tracing" | "load" | "probeProvider" | "models">,
 ): Context {
   const signals = createSignals<Topics>();
+  const unfinished = new Set<string>();
   return {
     config,
     ...database,
@@ -63,13 +68,36 @@ export function createContext(
       "model",
     ),
     drafts: new Set(),
-    unfinished: new Set(),
+    uploads: new Set(),
+    unfinished,
+    fileStore: createFileStore(config, world, unfinished),
     tokens: createTokenCounter({ clock: world.clock, startThread: world.startTokenThread }),
     answers: createAnswerChecker({ clock: world.clock, startThread: world.startCheckThread }),
     tables: createTables({ clock: world.clock, startThread: world.startTableThread }),
-    live: { waitingOf: () => null, providers: () => [], aheadMs: 0, node: 0, nodes: 1 },
+    live: {
+      waitingOf: () => null,
+      providers: () => [],
+      aheadMs: 0,
+      node: 0,
+      nodes: 1,
+      filesId: null,
+      filesTrouble: null,
+    },
     secrets: createSecretBox(config.encryptionKeys),
   };
+}
+
+function createFileStore(
+  config: Config,
+  { clock, random, files }: World,
+  unfinished: Set<string>,
+): FileStore {
+  const local = { files, unfinished };
+  const { bucket, filesDir: root, maxFileBytes } = config;
+  if (!bucket) return createLocalStore(local, root);
+  const machine = { clock, random, fetch: globalThis.fetch };
+  const by = () => writtenBy({ config, random }, "upload");
+  return createS3Store({ bucket, root, maxFileBytes, machine, local, by });
 }
 
 /** The long-lived parts of a process: all of it but the HTTP face. */

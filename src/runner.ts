@@ -31,6 +31,7 @@ import { createAuditLog } from "./services/audit.ts";
 import { reportDamage } from "./services/damage.ts";
 import { ensureKeys } from "./services/first-keys.ts";
 import { createDelayMeter } from "./services/loop-delay.ts";
+import { requireFiles } from "./services/shared-files.ts";
 import { keepTimeline } from "./services/timeline.ts";
 
 export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
@@ -51,8 +52,9 @@ export type Outside = Partial<World> & {
   startReader?: StartThread | null;
 };
 
-/** Before anything is numbered: whether the database was restored. Then the keys that must be there. */
+/** The files. Before anything is numbered: whether the database was restored. Then the keys that must be there. */
 async function ensureTruth(ctx: Context): Promise<string | undefined> {
+  await requireFiles(ctx);
   await keepTimeline(ctx);
   return ensureKeys(ctx);
 }

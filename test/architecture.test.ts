@@ -128,7 +128,7 @@ describe("the README", () => {
   const readme = Bun.file("README.md").text();
 
   test("has a row for each environment variable, with its default", async () => {
-    const rows = [...(await readme).matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\|/gm)];
+    const rows = [...(await readme).matchAll(/^\| `([A-Z0-9_]+)` +\| (.*?) +\|/gm)];
     const shown = Object.fromEntries(
       rows.map(([, name, value]) => [name, value?.replaceAll("`", "")]),
     );
@@ -155,7 +155,7 @@ describe("the README", () => {
   });
 
   test("and .env.example know the same variables", async () => {
-    const names = [...(await Bun.file(".env.example").text()).matchAll(/^#? ?([A-Z_]+)=/gm)].map(
+    const names = [...(await Bun.file(".env.example").text()).matchAll(/^#? ?([A-Z0-9_]+)=/gm)].map(
       ([, name]) => name,
     );
     expect(names.toSorted()).toEqual(Object.keys(Environment.shape).toSorted());

@@ -60,7 +60,8 @@ export type Membership = {
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
   const { leaseMs, maxInterruptions, role } = ctx.config;
-  const facts = { isRunner: role !== "api", keys: hashesOfEnvironment(ctx) };
+  const keys = hashesOfEnvironment(ctx);
+  const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId });
   let node: number | undefined;
   /** When the last heartbeat was sent that was acknowledged; since when there was no gap between them. */
   let heardAt = -Infinity;
@@ -116,7 +117,7 @@ export function createMembership(ctx: Context): Membership {
 
   async function beat(): Promise<void> {
     const sentAt = ctx.clock.monotonic();
-    const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts) });
+    const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts()) });
     const [before] = heard.before.rows;
     if (!before) throw new Error("a time is always a row");
     noteHeard(sentAt, before.now);
@@ -151,7 +152,7 @@ export function createMembership(ctx: Context): Membership {
       // On a local file no other can be alive, whatever its row says.
       if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
       const sentAt = ctx.clock.monotonic();
-      const [added] = (await ctx.writer.write({ node: addNode(facts) })).node.rows;
+      const [added] = (await ctx.writer.write({ node: addNode(facts()) })).node.rows;
       if (!added) throw new Error("the node was not added");
       noteHeard(sentAt, added.now);
       node = added.seq;

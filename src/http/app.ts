@@ -15,6 +15,7 @@ import { auditRoutes } from "./api/audit.ts";
 import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
+import { batchOutputRoutes } from "./api/batch-output.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
@@ -116,6 +117,7 @@ function addFace(
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
+  app.route("/api/v1", batchOutputRoutes);
   app.route("/api/v1", batchActionRoutes);
   app.route("/api/v1", batchEstimateRoutes);
   app.route("/api/v1", keyRoutes);

@@ -4,11 +4,12 @@ import { createGzip } from "node:zlib";
 import type { Context } from "hono";
 
 import type { Context as AppContext } from "../context.ts";
+import type { OpenedFile, Part } from "../lib/file-store.ts";
 import { headerRefs } from "./answer-headers.ts";
 import { whileKeyValid } from "./connections.ts";
 import { isKnown, UNCHANGED } from "./etag.ts";
 import { methodOf } from "./head.ts";
-import { countBytes, cutOut, type Part, readRange } from "./ranges.ts";
+import { countBytes, cutOut, readRange } from "./ranges.ts";
 import type { AppEnv } from "./router.ts";
 import { toByteStream } from "./stream.ts";
 
@@ -19,7 +20,7 @@ export type Download = {
   /** Changes with the content; `null` where the content is still changing, so that no part of it can be asked for. */
   tag: string | null;
   /** A file, or what is made while it is read, which is compressed for clients that take that unless it `isPacked`. */
-  content: { blob: Blob } | { read(): AsyncIterable<Uint8Array>; isPacked?: boolean };
+  content: { opened: OpenedFile } | { read(): AsyncIterable<Uint8Array>; isPacked?: boolean };
 };
 
 export const CONTENT_TYPES = {
@@ -29,7 +30,7 @@ export const CONTENT_TYPES = {
   json: "application/json",
 };
 
-/** A part of what is made as it is read has a `Content-Length` where it is no longer than this. */
+/** What is made as it is read has a `Content-Length` where it is no longer than this. */
 const MOST_HELD_BYTES = 1024 * 1024;
 
 /** The documented answers of a download, whose content has these types. */
@@ -61,18 +62,18 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
     !(methodOf(c) === "GET" && c.req.header("range") !== undefined);
   if ("read" in content) headers.set("Vary", "Accept-Encoding");
   if (isCompressed) headers.set("Content-Encoding", "gzip");
-  if (file.tag === null) return new Response(wholeOf(c, content, isCompressed), { headers });
+  if (file.tag === null) return new Response(await wholeOf(c, content, isCompressed), { headers });
   const tag = `"${file.tag}${isCompressed ? "-gzip" : ""}"`;
   headers.set("ETag", tag);
   headers.set("Accept-Ranges", "bytes");
   if (isKnown(c, tag)) return new Response(null, { status: 304, headers });
   const range = rangeFor(c, tag);
-  const size = "blob" in content ? content.blob.size : undefined;
+  const size = "opened" in content ? content.opened.bytes : undefined;
   const total = range === undefined ? size : (size ?? (await sizeOf(c, file.tag, content)));
   const part = total === undefined ? undefined : readRange(range, total);
   if (!part) {
     if (size !== undefined) headers.set("Content-Length", String(size));
-    return new Response(wholeOf(c, content, isCompressed), { headers });
+    return new Response(await wholeOf(c, content, isCompressed), { headers });
   }
   headers.set("Content-Range", `bytes ${part.first}-${part.last}/${total}`);
   headers.set("Content-Length", String(part.last - part.first + 1));
@@ -91,7 +92,7 @@ const sizes = new WeakMap<AppContext, Map<string, number>>();
 
 /** How long something is that is made as it is read. It is made once for that: who fetches in parts asks often. */
 async function sizeOf(c: Context<AppEnv>, tag: string, content: Content): Promise<number> {
-  if ("blob" in content) return content.blob.size;
+  if ("opened" in content) return content.opened.bytes;
   const { ctx } = c.var;
   const known = sizes.get(ctx) ?? new Map<string, number>();
   sizes.set(ctx, known);
@@ -105,16 +106,29 @@ type Content = Download["content"];
 
 type Body = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
-function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boolean): Body {
-  if ("blob" in content) return content.blob;
+async function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boolean): Promise<Body> {
+  if ("opened" in content) return bodyOf(c, content.opened);
   const pieces = whileKeyValid(c, content.read());
   return toByteStream(isCompressed ? gzipped(pieces) : pieces);
 }
 
 async function partOf(c: Context<AppEnv>, content: Content, part: Part): Promise<Body> {
-  const { first, last } = part;
-  if ("blob" in content) return content.blob.slice(first, last + 1);
-  const pieces = cutOut(whileKeyValid(c, content.read()), part);
+  if ("opened" in content) return bodyOf(c, content.opened, part);
+  return heldOrStreamed(cutOut(whileKeyValid(c, content.read()), part), part);
+}
+
+/** A file of the store, or a part of it. */
+async function bodyOf(c: Context<AppEnv>, { bytes, content }: OpenedFile, part?: Part) {
+  if ("blob" in content) return part ? content.blob.slice(part.first, part.last + 1) : content.blob;
+  const asked = part ?? { first: 0, last: bytes - 1 };
+  return heldOrStreamed(whileKeyValid(c, content.read(asked)), asked);
+}
+
+/** Bun sends no `Content-Length` with what is streamed. */
+async function heldOrStreamed(
+  pieces: AsyncIterable<Uint8Array>,
+  { first, last }: Part,
+): Promise<Body> {
   if (last - first >= MOST_HELD_BYTES) return toByteStream(pieces);
   const held: Uint8Array[] = [];
   for await (const piece of pieces) held.push(piece.slice());

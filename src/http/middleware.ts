@@ -8,6 +8,7 @@ import { troubleOf } from "../db/refusal.ts";
 import { AppError, ERROR_STATUS, type ErrorCode } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { logError } from "../lib/logged-error.ts";
+import { StorageError } from "../lib/s3/storage-error.ts";
 import { tellAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
 import { type AppEnv, toIso } from "./router.ts";
@@ -66,6 +67,8 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
     const code = BY_STATUS[error.status];
     if (code) return errorAnswer(c, code, error.message);
   }
+  if (error instanceof StorageError)
+    return errorAnswer(c, "SERVICE_UNAVAILABLE", `The file cannot be read: ${error.message}`);
   const trouble = troubleOf(error);
   logError(log, "{method} {path} failed: {error}", {
     method: methodOf(c),

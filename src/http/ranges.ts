@@ -1,7 +1,5 @@
 import { AppError } from "../errors.ts";
-
-/** A part of so many bytes: from the first to the last, both included. */
-export type Part = { first: number; last: number };
+import type { Part } from "../lib/file-store.ts";
 
 /**
  * The part that a `Range` header asks for (RFC 9110, 14.2), or `undefined` where all is to be sent:

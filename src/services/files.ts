@@ -3,34 +3,32 @@ import { join } from "node:path";
 
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
+import { type LocalFile, type OpenedFile, UPLOADS } from "../lib/file-store.ts";
 import { newId } from "../lib/ids.ts";
+import { StorageError } from "../lib/s3/storage-error.ts";
 import {
   explainWriting,
   removeLeftovers,
   removeTemporary,
   writeTemporary,
-  writeWhole,
 } from "../lib/write-whole.ts";
 import { listKeysBySeq } from "../store/api-keys.ts";
 import * as store from "../store/files.ts";
+import { beginUpload, endUpload, isUploading, loosen } from "../store/loose-files.ts";
 import { type Caller, endOfKey, keyEnded } from "./caller.ts";
+import { discardUpload } from "./loose-files.ts";
 import { roomFor, writeStored } from "./stored-bytes.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Uploads lie here, inside the files folder; nothing else is written there. */
-export const UPLOADS = ".uploads";
 const LONGEST_NAME = 255;
 const FILE_ID = /^file-[0-9a-z]{1,60}$/;
-
-/** A file that is at a URL, for as long as it is read. */
-export type FetchedFile = { path: string; remove(): Promise<void> };
 
 /** Fetches a file for a while; it counts as an upload would, and is not kept. Throws `RefusedTarget`. */
 export async function fetchFile(
   ctx: Context,
   caller: Pick<Caller, "key">,
   content: AsyncIterable<Uint8Array>,
-): Promise<FetchedFile> {
+): Promise<LocalFile> {
   const room = await roomFor(ctx, caller.key);
   let bytes = 0;
   async function* measured(): AsyncGenerator<Uint8Array> {
@@ -46,16 +44,18 @@ export async function fetchFile(
     const place = join(folder, newId(ctx, "file"));
     return writeTemporary(ctx, place, writtenBy(ctx, "upload"), measured());
   });
-  return { path, remove: () => removeTemporary(ctx, path) };
+  return { path, release: () => removeTemporary(ctx, path) };
 }
 
 const NETWORK = new Set(["connect", "getaddrinfo", "recv", "tls"]);
 
-/** Explains what the file system refuses. */
+/** Explains what the file system or the bucket refuses. */
 async function asStoring<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (error instanceof StorageError)
+      throw new AppError("SERVICE_UNAVAILABLE", `The file cannot be stored: ${error.message}`);
     if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
     // Errors of the network, where the content comes from, have a system call, too.
     if (NETWORK.has(String(error.syscall))) throw error;
@@ -80,7 +80,6 @@ export async function storeFile(
   const room = await roomFor(ctx, caller.key);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
-  const folder = join(ctx.config.filesDir, UPLOADS);
   const hash = createHash("sha256");
   let bytes = 0;
   async function* measured(): AsyncGenerator<Uint8Array> {
@@ -96,27 +95,48 @@ export async function storeFile(
       yield chunk;
     }
   }
-  await asStoring(async () => {
-    await ctx.files.makeFolder(folder);
-    await writeWhole(ctx, join(folder, id), writtenBy(ctx, "upload"), measured());
-  });
-  const file = {
+  await upload(ctx, caller, id, measured(), () => ({
     id,
     name,
     bytes,
     sha256: hash.digest("hex"),
     apiKey: caller.key,
     createdAt: now,
-  };
-  try {
-    await requireValid(ctx, caller);
-    await writeStored(ctx, caller.key, { file: store.insertFile(file) });
-  } catch (error) {
-    // Refused for certain; of other failures nobody knows whether the row is there.
-    if (error instanceof AppError) await ctx.files.remove(pathOf(ctx, id));
-    throw error;
-  }
+  }));
   return getFile(ctx, id);
+}
+
+/** Writes bytes, and then a row of them. Where one of the two fails, neither is there, at once or soon. */
+async function upload(
+  ctx: Context,
+  caller: Caller,
+  id: string,
+  content: AsyncIterable<Uint8Array>,
+  row: () => store.NewFile,
+): Promise<void> {
+  const { node } = ctx.live;
+  ctx.uploads.add(id);
+  try {
+    await ctx.writer.write({ begun: beginUpload(id, node) });
+    await asStoring(() => ctx.fileStore.write({ upload: id }, writtenBy(ctx, "upload"), content));
+    await requireValid(ctx, caller);
+    const { file } = await writeStored(ctx, caller.key, {
+      file: store.insertFile(row(), isUploading(id, node)),
+      ended: endUpload(id, node),
+    });
+    if (file.changed === 0)
+      throw new AppError(
+        "SERVICE_UNAVAILABLE",
+        "This process was silent for longer than LEASE_SECONDS while the file came; send it again",
+      );
+  } catch (error) {
+    // A store that is away would keep the caller waiting once more; what is left is found soon.
+    const isAway = error instanceof AppError && error.code === "SERVICE_UNAVAILABLE";
+    if (!isAway) await discardUpload(ctx, { id, node });
+    throw error;
+  } finally {
+    ctx.uploads.delete(id);
+  }
 }
 
 /** An upload takes its time, in which the key that it came with may have ended, in another process, too. */
@@ -138,6 +158,7 @@ export async function removeLeftUploads(ctx: Context): Promise<void> {
     owner,
     before: ctx.clock.now() - SILENT_UPLOAD_MS,
   });
+  await ctx.fileStore.sweep();
 }
 
 function requireName(name: string): void {
@@ -164,37 +185,51 @@ export async function listFiles(ctx: Context, page: store.FilePage) {
 }
 
 /** An upload and its bytes, of which none is read before they are sent. */
-export async function openFile(ctx: Context, id: string) {
+export async function openFile(
+  ctx: Context,
+  id: string,
+): Promise<{ file: store.StoredFile; opened: OpenedFile }> {
   const file = await getFile(ctx, id);
-  return { file, content: await ctx.files.blob(await requireBytes(ctx, id)) };
+  const opened = await asReading(() => ctx.fileStore.open({ upload: id }));
+  return { file, opened: requireContent(id, opened) };
 }
 
 /** Deletes an upload. Batches that were made of it keep what they read. */
 export async function deleteFile(ctx: Context, id: string): Promise<void> {
-  const { deleted } = await ctx.writer.write({ deleted: store.deleteFile(id) });
+  const { deleted } = await ctx.writer.write({
+    loose: loosen(id),
+    deleted: store.deleteFile(id),
+  });
   if (deleted.changed === 0) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
-  await ctx.files.remove(pathOf(ctx, id));
+  await discardUpload(ctx, { id, node: null });
 }
 
-/** Where the upload lies that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
+/** The upload that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
 export async function findUpload(
   ctx: Context,
   inputFile: string,
-): Promise<{ path: string; name: string } | undefined> {
+): Promise<(LocalFile & { name: string }) | undefined> {
   if (!FILE_ID.test(inputFile)) return undefined;
   const file = await store.findFile(ctx.db, inputFile);
-  return file && { path: await requireBytes(ctx, file.id), name: file.name };
+  if (!file) return undefined;
+  const content = await asReading(() => ctx.fileStore.toDisk({ upload: file.id }));
+  return { ...requireContent(file.id, content), name: file.name };
 }
 
-async function requireBytes(ctx: Context, id: string): Promise<string> {
-  const path = pathOf(ctx, id);
-  if (await ctx.files.kindOf(path)) return path;
+/** Explains why the store does not give a file that it may have. */
+export async function asReading<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    throw new AppError("SERVICE_UNAVAILABLE", `The file cannot be read: ${error.message}`);
+  }
+}
+
+function requireContent<C>(id: string, content: C | undefined): C {
+  if (content) return content;
   throw new AppError(
     "FILE_NOT_FOUND",
-    `The content of file ${id} is not in the files folder of this process any more`,
+    `The content of file ${id} is not among the files of this process any more (FILES_DIR or FILES_URL)`,
   );
-}
-
-function pathOf(ctx: Context, id: string): string {
-  return join(ctx.config.filesDir, UPLOADS, id);
 }

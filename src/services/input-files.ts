@@ -1,10 +1,11 @@
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
-import { findFileInside, PathError } from "../lib/paths.ts";
+import type { LocalFile } from "../lib/file-store.ts";
+import { PathError } from "../lib/paths.ts";
 import type { Caller } from "./caller.ts";
 import { openCsv } from "./csv-rows.ts";
 import { explainPath } from "./explain-path.ts";
-import { findUpload, UPLOADS } from "./files.ts";
+import { asReading, findUpload } from "./files.ts";
 import {
   type BatchInput,
   explainReading,
@@ -28,12 +29,13 @@ export async function openInputFile(
   inputFile: string,
   rows: RowContext,
 ): Promise<BatchInput> {
-  if (!isUrl(inputFile)) return openFile(ctx, await requireFile(ctx, inputFile), rows);
-  const { remove, ...file } = await fetchInput(ctx, caller, inputFile);
+  const { release, ...file } = isUrl(inputFile)
+    ? await fetchInput(ctx, caller, inputFile)
+    : await requireFile(ctx, inputFile);
   try {
-    return { ...(await openFile(ctx, file, rows)), close: remove };
+    return { ...(await openFile(ctx, file, rows)), close: release };
   } catch (error) {
-    await remove();
+    await release();
     throw error;
   }
 }
@@ -71,12 +73,12 @@ function requireOptions({ config }: RowContext, { name }: NamedFile, known: stri
       throw invalid([{ path: `config.${option}`, message: `${name} is no ${format}` }]);
 }
 
-async function requireFile(ctx: Context, inputFile: string): Promise<NamedFile> {
+async function requireFile(ctx: Context, inputFile: string): Promise<LocalFile & NamedFile> {
   const upload = await findUpload(ctx, inputFile);
   if (upload) return upload;
   try {
-    const path = await findFileInside(ctx.files, ctx.config.filesDir, inputFile, UPLOADS);
-    if (path !== undefined) return { path, name: inputFile };
+    const file = await asReading(() => ctx.fileStore.toDisk({ path: inputFile }));
+    if (file) return { ...file, name: inputFile };
   } catch (error) {
     if (error instanceof PathError)
       throw invalid([{ path: "inputFile", message: explainPath(inputFile, error, "read") }]);

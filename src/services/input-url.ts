@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
+import type { LocalFile } from "../lib/file-store.ts";
 import { RefusedTarget } from "../lib/guarded-target.ts";
 import type { Caller } from "./caller.ts";
 import { fetchFile } from "./files.ts";
@@ -24,15 +25,12 @@ export function shownUrl(text: string): string {
   return `${protocol}//${host}${pathname}`;
 }
 
-/** A file that is removed once it has been read. */
-export type PassingFile = NamedFile & { remove(): Promise<void> };
-
 /** Fetches the file at a URL. Throws `VALIDATION_ERROR` where that may not be asked, or has no file. */
 export async function fetchInput(
   ctx: Context,
   caller: Pick<Caller, "key">,
   url: string,
-): Promise<PassingFile> {
+): Promise<LocalFile & NamedFile> {
   const name = shownUrl(url);
   const content = ctx.getInput(url, {
     rules: { allowedHosts: ctx.config.inputAllowedHosts, howToAllow: HOW_TO_ALLOW },

@@ -3,9 +3,9 @@ import { extname } from "node:path";
 import type { Context } from "../context.ts";
 import { RESULT_FORMATS, type ResultFormat } from "../domain/result-format.ts";
 import { invalid } from "../errors.ts";
+import { UPLOADS } from "../lib/file-store.ts";
 import { PathError, resolveInside, resolveUnreserved } from "../lib/paths.ts";
 import { explainPath } from "./explain-path.ts";
-import { UPLOADS } from "./files.ts";
 
 /** Throws `VALIDATION_ERROR` unless results can be written to `outputFile`, as far as its name tells. */
 export function requireOutputPath(

@@ -1,16 +1,16 @@
-import { basename, dirname } from "node:path";
-
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
-import { PathError, prepareFileInside } from "../lib/paths.ts";
-import { explainWriting, removeLeftovers, writeWhole } from "../lib/write-whole.ts";
+import type { OpenedFile } from "../lib/file-store.ts";
+import { PathError } from "../lib/paths.ts";
+import { StorageError } from "../lib/s3/storage-error.ts";
+import { explainWriting } from "../lib/write-whole.ts";
 import type { Batch } from "../store/batches.ts";
 import { askForOutput, endOutput, findOutput, takeOutput } from "../store/outputs.ts";
 import { readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
-import { UPLOADS } from "./files.ts";
+import { asReading } from "./files.ts";
 import { formatOf } from "./output-path.ts";
 import { requireRoomFor, streamResults } from "./results.ts";
 import { writtenBy } from "./written-by.ts";
@@ -45,18 +45,18 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
   const format = formatOf(outputFile) ?? "csv";
   try {
     requireRoomFor(batch, { format });
-    const path = await prepareFileInside(ctx.files, ctx.config.filesDir, outputFile, UPLOADS);
+    const name = { path: outputFile };
     const by = writtenBy(ctx, `output ${batch.seq}`);
-    if (isAgain)
-      await removeLeftovers(ctx, dirname(path), { ...by, before: 0, name: basename(path) });
-    await writeWhole(
-      ctx,
-      path,
+    if (isAgain) await ctx.fileStore.removeLeft(name, by);
+    await ctx.fileStore.write(
+      name,
       by,
       streamResults(ctx, batch, { format, safe: batch.config["safeOutput"] === true, bom: false }),
     );
     return null;
   } catch (error) {
+    // Said once for all files, and once a minute, by whoever tries it again.
+    if (error instanceof StorageError && error.isPassing) throw error;
     getLogger(["gptrunner", "outputs"]).error(
       "The output file {outputFile} of batch {batch} could not be written: {error}",
       { outputFile, batch: batch.id, error },
@@ -70,12 +70,40 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
 /** `undefined` where it says nothing about the file. */
 function whyUnwritable(error: unknown): string | undefined {
   if (error instanceof PathError) return `it ${error.message}`;
-  if (error instanceof AppError) return error.message;
+  if (error instanceof AppError || error instanceof StorageError) return error.message;
   return isOfFileSystem(error) ? explainWriting(error) : undefined;
 }
 
 function isOfFileSystem(error: unknown): boolean {
   return error instanceof Error && "syscall" in error;
+}
+
+/** The output file of a batch as it is now. */
+export async function openOutput(
+  ctx: Context,
+  id: string,
+): Promise<{ path: string; opened: OpenedFile }> {
+  const { outputFile, outputStatus, outputError } = await getBatch(ctx, id);
+  const again = `POST /api/v1/batches/${id}/output writes it again`;
+  if (outputFile === null)
+    throw new AppError(
+      "FILE_NOT_FOUND",
+      `Batch ${id} was created without an outputFile; GET /api/v1/batches/${id}/results gives its results`,
+    );
+  if (outputStatus === "failed") throw new AppError("FILE_NOT_FOUND", `${outputError}; ${again}`);
+  if (outputStatus !== "written")
+    throw new AppError("BATCH_RUNNING", `The output file of batch ${id} has not been written yet`);
+  const opened = await asReading(() => ctx.fileStore.open({ path: outputFile })).catch(
+    (error: unknown) => {
+      if (error instanceof PathError) return undefined;
+      throw error;
+    },
+  );
+  if (opened) return { path: outputFile, opened };
+  throw new AppError(
+    "FILE_NOT_FOUND",
+    `The output file ${JSON.stringify(outputFile)} is not among the files of this process (FILES_DIR or FILES_URL); ${again}`,
+  );
 }
 
 /** Writes the output file of a batch again, for instance after there is room on the disk. */

@@ -9,7 +9,7 @@ import {
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid, type Issue } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
-import { findFileInside, PathError } from "../lib/paths.ts";
+import { PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
 import { listKeysBySeq } from "../store/api-keys.ts";
 import type { Page } from "../store/pages.ts";
@@ -27,7 +27,6 @@ import { hasRow } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import type { Caller } from "./caller.ts";
 import { explainPath } from "./explain-path.ts";
-import { UPLOADS } from "./files.ts";
 import { requireSupportedModel } from "./models.ts";
 import { outputProblem } from "./output-path.ts";
 import { commonTime } from "./time.ts";
@@ -254,7 +253,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
   try {
     // Whether it is there is of no interest yet; a link that leads out of the folder is.
-    await findFileInside(ctx.files, ctx.config.filesDir, path, UPLOADS);
+    await ctx.fileStore.check(path);
     return [];
   } catch (error) {
     if (!(error instanceof PathError)) throw error;

@@ -20,6 +20,7 @@ import { SCHEDULE_HEALTH } from "../store/schedule-health.ts";
 import { WAITING } from "../store/stock.ts";
 import { WEBHOOK_HEALTH } from "../store/webhooks.ts";
 import { listOpenAlerts } from "./alerts.ts";
+import { filesReasons } from "./shared-files.ts";
 
 /** What tells of the engine of this process; `undefined` where it has none. */
 export type EngineProbe = () => EngineState | undefined;
@@ -41,14 +42,17 @@ export async function systemStatus(ctx: Context, engine: EngineProbe): Promise<S
     Health
   >;
   const alerts = await listOpenAlerts(ctx).catch(() => []);
+  const files = await filesReasons(ctx).catch(() => []);
   const status = overallHealth(services);
+  const isAiling = alerts.length > 0 || ctx.live.filesTrouble !== null;
   return {
-    status: status === "healthy" && alerts.length > 0 ? "degraded" : status,
+    status: status === "healthy" && isAiling ? "degraded" : status,
     services,
     reasons: [
       ...checks.flatMap(([service, { reasons }]) => reasons.map((reason) => ({ service, reason }))),
       ...alerts.map(({ code, message }) => ({ service: code, reason: message })),
       ...oldPrices(ctx.clock.now()),
+      ...files.map((reason) => ({ service: "files", reason })),
     ],
     checkedAt: ctx.clock.now(),
   };

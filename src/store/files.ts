@@ -4,14 +4,17 @@ import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
 import { files, type StoredFile } from "../db/schema/files.ts";
 import type { Statement } from "../db/unit.ts";
+import { insertWhere } from "./insert-where.ts";
 import { keyset, type Page } from "./pages.ts";
+import { toSql, type Which } from "./which.ts";
 
 export type { StoredFile };
 
 export type NewFile = Omit<StoredFile, "seq">;
 
-export function insertFile(file: NewFile): Statement {
-  return toStatement(build.insert(files).values(file));
+/** Adds the row of a file whose bytes are there, where a condition holds. */
+export function insertFile(file: NewFile, when: Which): Statement {
+  return insertWhere(files, file, toSql(when));
 }
 
 export function deleteFile(id: string): Statement {

@@ -5,21 +5,30 @@ import type { Statement } from "../db/unit.ts";
 import { readRows } from "./rows.ts";
 
 /** What a process tells of itself. */
-export type NodeFacts = { isRunner: boolean; keys: readonly string[] };
+export type NodeFacts = {
+  isRunner: boolean;
+  keys: readonly string[];
+  /** The id of the store that its files are in. */
+  filesId: string | null;
+};
 
 /** Adds a node; its row says its number, which no other node ever had. */
-export function addNode({ isRunner, keys }: NodeFacts): Statement<{ seq: number; now: number }> {
+export function addNode({
+  isRunner,
+  keys,
+  filesId,
+}: NodeFacts): Statement<{ seq: number; now: number }> {
   return {
-    sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys)
-          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?) RETURNING seq, heartbeat_at AS now`,
-    args: [isRunner, JSON.stringify(keys)],
+    sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys, files_id)
+          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?) RETURNING seq, heartbeat_at AS now`,
+    args: [isRunner, JSON.stringify(keys), filesId],
   };
 }
 
 /** Proves that the node lives, also to those who had given it up: then `wasForgotten`. */
 export function heartbeat(
   node: number,
-  { isRunner, keys }: NodeFacts,
+  { isRunner, keys, filesId }: NodeFacts,
 ): { before: Statement<{ wasForgotten: number; now: number }>; proof: Statement } {
   return {
     before: {
@@ -27,10 +36,10 @@ export function heartbeat(
       args: [node],
     },
     proof: {
-      sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys)
-            VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?)
-            ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at`,
-      args: [node, isRunner, JSON.stringify(keys)],
+      sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, files_id)
+            VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?)
+            ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, files_id = excluded.files_id`,
+      args: [node, isRunner, JSON.stringify(keys), filesId],
     },
   };
 }
@@ -45,6 +54,14 @@ export function forgetNode(node: number): Statement {
 }
 
 export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
+
+/** How many processes there are, and how many of them have their files in another store than this. */
+export function countApart(filesId: string): Statement<{ nodes: number; apart: number }> {
+  return {
+    sql: "SELECT count(*) AS nodes, count(*) FILTER (WHERE files_id <> ?) AS apart FROM nodes",
+    args: [filesId],
+  };
+}
 
 /** How many processes run tasks. */
 export const COUNT_NODES: Statement<{ nodes: number }> = {

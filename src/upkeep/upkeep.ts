@@ -6,13 +6,16 @@ import { sweepAll } from "../services/batch-sweeps.ts";
 import { watchBudgets } from "../services/budgets.ts";
 import { removeLeftDrafts } from "../services/drafts.ts";
 import { removeLeftUploads } from "../services/files.ts";
+import { removeLooseFiles } from "../services/loose-files.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
+import { createFilesWatch, identifyFiles } from "../services/shared-files.ts";
 import { keepTimeline } from "../services/timeline.ts";
 import { shrinkFile } from "../services/vacuum.ts";
 import { watchBooks, watchDisk, watchQueue } from "../services/watch.ts";
 
 const WATCH_EVERY_MS = 15_000;
+const IDENTIFY_EVERY_MS = 60_000;
 const SHRINK_EVERY_MS = 60_000;
 const PRUNE_EVERY_MS = 3_600_000;
 const MAX_RETRY_MS = 60_000;
@@ -56,7 +59,20 @@ export function createUpkeep(ctx: Context): Upkeep {
       booksSeenAt = now;
     }),
   ];
+  const files = [
+    every(IDENTIFY_EVERY_MS, "The files of this process could not be reached", () =>
+      identifyFiles(ctx),
+    ),
+    every(
+      LEFT_EVERY_MS,
+      "Whether all nodes have the same files could not be checked",
+      createFilesWatch(ctx),
+    ),
+  ];
   const leftovers = [
+    every(LEFT_EVERY_MS, "What uploads and deletes have left could not be removed", () =>
+      removeLooseFiles(ctx),
+    ),
     every(LEFT_EVERY_MS, "Tasks of a batch could not be cancelled or made pending", () =>
       sweepAll(ctx),
     ),
@@ -84,14 +100,14 @@ export function createUpkeep(ctx: Context): Upkeep {
 
   return {
     start() {
-      for (const loop of [...watches, ...leftovers, ...marks, ...pruning]) loop.start();
+      for (const loop of [...watches, ...files, ...leftovers, ...marks, ...pruning]) loop.start();
       for (const loop of [...leftovers, ...pruning]) loop.nudge();
     },
     async stop() {
       // What was numbered since the last look.
       await Promise.all(marks.map((loop) => loop.look()));
       await Promise.all(
-        [...watches, ...leftovers, ...marks, ...pruning].map((loop) => loop.stop()),
+        [...watches, ...files, ...leftovers, ...marks, ...pruning].map((loop) => loop.stop()),
       );
     },
   };

@@ -17,6 +17,13 @@ export const files = sqliteTable(
 );
 export type StoredFile = typeof files.$inferSelect;
 
+/** Uploads whose bytes lie in the store and that have no row: those that come, and those that are to be removed. */
+export const looseFiles = sqliteTable("loose_files", {
+  id: text().primaryKey(),
+  /** The process that writes it; null where it is to be removed. */
+  node: integer(),
+});
+
 /** Bytes that are kept for an API key: its uploads, and the requests of its tasks. Triggers count them. */
 export const storedBytes = sqliteTable("stored_bytes", {
   apiKey: integer().primaryKey(),

@@ -16,6 +16,8 @@ export const nodes = sqliteTable("nodes", {
   isRunner: integer({ mode: "boolean" }).notNull().default(true),
   /** Hashes of the API keys of its environment; null where it is of a version that did not tell. */
   keys: text({ mode: "json" }).$type<string[]>(),
+  /** The id of the store that its files are in; null where it is not known. */
+  filesId: text(),
 });
 
 /** On a shared database: how often something has changed that other processes look at, by what it is. */

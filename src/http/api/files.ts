@@ -129,9 +129,9 @@ const listed = createRouter()
     return answerResource(c, toBody(file));
   })
   .openapi(content, async (c) => {
-    const { file, content: blob } = await service.openFile(c.var.ctx, c.req.valid("param").id);
+    const { file, opened } = await service.openFile(c.var.ctx, c.req.valid("param").id);
     const { name, sha256: tag } = file;
-    return sendDownload(c, { name, type: "application/octet-stream", tag, content: { blob } });
+    return sendDownload(c, { name, type: "application/octet-stream", tag, content: { opened } });
   })
   .openapi(remove, async (c) => {
     await service.deleteFile(c.var.ctx, c.req.valid("param").id);

@@ -49,7 +49,7 @@ const SystemStatus = z
   })
   .openapi("SystemStatus", {
     description:
-      "`status` is `unhealthy` where the database or the workers are, `degraded` where any other service ails or an alert is open",
+      "`status` is `unhealthy` where the database or the workers are, `degraded` where any other service ails, an alert is open or the files cannot be reached",
   });
 
 const ServiceStatus = z

@@ -1,0 +1,81 @@
+import { basename, dirname, join } from "node:path";
+
+import {
+  type FileName,
+  type FileStore,
+  MOST_ID_BYTES,
+  readStoreId,
+  STORE_ID,
+  UPLOADS,
+} from "./file-store.ts";
+import type { FileSystem } from "./file-system.ts";
+import { findFileInside, prepareFileInside } from "./paths.ts";
+import { removeLeftovers, type Unfinished, writeWhole } from "./write-whole.ts";
+
+/** The store that is a folder. What fails throws the system's error. */
+export function createLocalStore({ files, unfinished }: Unfinished, root: string): FileStore {
+  async function find(name: FileName): Promise<string | undefined> {
+    if ("path" in name) return findFileInside(files, root, name.path, UPLOADS);
+    const path = join(root, UPLOADS, name.upload);
+    return (await files.kindOf(path)) && path;
+  }
+
+  /** Where a file is to be written, its folder made. */
+  async function prepare(name: FileName): Promise<string> {
+    if ("path" in name) return prepareFileInside(files, root, name.path, UPLOADS);
+    await files.makeFolder(join(root, UPLOADS));
+    return join(root, UPLOADS, name.upload);
+  }
+
+  return {
+    async check(path) {
+      await findFileInside(files, root, path, UPLOADS);
+    },
+    async open(name) {
+      const path = await find(name);
+      if (path === undefined) return undefined;
+      try {
+        const [version, blob] = [await files.versionOf(path), await files.blob(path)];
+        return { bytes: blob.size, version, content: { blob } };
+      } catch (error) {
+        if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+        throw error;
+      }
+    },
+    async toDisk(name) {
+      const path = await find(name);
+      return path === undefined ? undefined : { path, release: async () => undefined };
+    },
+    async write(name, by, pieces) {
+      await writeWhole({ files, unfinished }, await prepare(name), by, pieces);
+    },
+    async removeLeft(name, by) {
+      const path = await prepare(name);
+      const left = { ...by, before: 0, name: basename(path) };
+      await removeLeftovers({ files, unfinished }, dirname(path), left);
+    },
+    async remove(name) {
+      const path = await find(name);
+      if (path !== undefined) await files.remove(path);
+    },
+    sweep: async () => undefined,
+    async identify(fresh, by) {
+      const path = join(root, UPLOADS, STORE_ID);
+      const known = await readId(files, path);
+      if (known !== undefined) return known;
+      await files.makeFolder(join(root, UPLOADS));
+      await writeWhole({ files, unfinished }, path, by, once(fresh));
+      // Another may have written its own in the same moment; then the last one counts.
+      return (await readId(files, path)) ?? fresh;
+    },
+  };
+}
+
+async function readId(files: FileSystem, path: string): Promise<string | undefined> {
+  const bytes = await files.readStart(path, MOST_ID_BYTES).catch(() => undefined);
+  return readStoreId(bytes?.toString());
+}
+
+async function* once(text: string): AsyncGenerator<string> {
+  yield text;
+}

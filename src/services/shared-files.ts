@@ -1,0 +1,76 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { newId } from "../lib/ids.ts";
+import { StorageError } from "../lib/s3/storage-error.ts";
+import { StartError } from "../lib/start-error.ts";
+import { countApart } from "../store/nodes.ts";
+import { readRows } from "../store/rows.ts";
+import { writtenBy } from "./written-by.ts";
+
+/*
+ * Processes that share a database need the same files: a batch is made from an upload, and its output fetched, at
+ * any of them. The store has an id, which each process tells the others with its heartbeat. An id that differs means
+ * another folder or bucket.
+ */
+
+const log = getLogger(["gptrunner", "files"]);
+
+/** At the start: throws `StartError` where the bucket cannot be used. One that cannot be reached may come back. */
+export async function requireFiles(ctx: Context): Promise<void> {
+  try {
+    await identifyFiles(ctx);
+  } catch (error) {
+    if (error instanceof StorageError && !error.isPassing)
+      throw new StartError(`FILES_URL cannot be used: ${error.message}.`);
+    log.warning("The files of this process cannot be reached, other work goes on: {error}", {
+      error,
+    });
+  }
+}
+
+/** Finds out which store this process has, and whether it can be reached. */
+export async function identifyFiles(ctx: Context): Promise<void> {
+  const { live } = ctx;
+  // Nobody else has a local file's database, so that nobody asks.
+  if (ctx.isExclusive && !ctx.config.bucket) return;
+  try {
+    live.filesId = await ctx.fileStore.identify(newId(ctx, "store"), writtenBy(ctx, "store-id"));
+    live.filesTrouble = null;
+  } catch (error) {
+    live.filesTrouble =
+      error instanceof StorageError ? error.message : "the files folder cannot be read or written";
+    throw error;
+  }
+}
+
+/** What is wrong with the files of this process, or with those of the others. */
+export async function filesReasons({ live, reads }: Context): Promise<string[]> {
+  const trouble = live.filesTrouble === null ? [] : [`Files: ${live.filesTrouble}`];
+  if (live.filesId === null) return trouble;
+  const [row] = await readRows(reads.client, countApart(live.filesId));
+  const { apart = 0, nodes = 0 } = row ?? {};
+  return apart === 0 ? trouble : [...trouble, explainApart(apart, nodes)];
+}
+
+function explainApart(apart: number, nodes: number): string {
+  return (
+    `${apart} of ${nodes} nodes have other files than this one: uploads, inputs and outputs of one are not found by ` +
+    "the others. Set FILES_URL, or give all of them the same folder as FILES_DIR"
+  );
+}
+
+/** Logs when the files of others begin to differ from those of this process, and when they no longer do. */
+export function createFilesWatch(ctx: Context): () => Promise<void> {
+  let isApart = false;
+  return async () => {
+    if (ctx.live.filesId === null) return;
+    const [row] = await readRows(ctx.reads.client, countApart(ctx.live.filesId));
+    const { apart = 0, nodes = 0 } = row ?? {};
+    if (apart > 0 !== isApart) {
+      isApart = apart > 0;
+      if (isApart) log.warning(explainApart(apart, nodes));
+      else log.info("All nodes have the same files again");
+    }
+  };
+}

@@ -1,0 +1,70 @@
+import { expect, test } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import type { FileStore } from "../../src/lib/file-store.ts";
+import { StorageError } from "../../src/lib/s3/storage-error.ts";
+import { removeLooseFiles } from "../../src/services/loose-files.ts";
+import { KEY, startServer, type TestServer } from "../support/server.ts";
+
+async function upload(app: TestServer) {
+  const form = new FormData();
+  form.append("file", new File(["prompt\nx\n"], "in.csv"));
+  const headers = { authorization: `Bearer ${KEY}` };
+  const response = await fetch(`${app.url}/api/v1/files`, { method: "POST", body: form, headers });
+  return { status: response.status, body: JSON.parse(await response.text()) };
+}
+
+const uploads = (app: TestServer) => readdirSync(join(app.filesDir, ".uploads"));
+const loose = async (app: TestServer) =>
+  (await app.ctx.client.execute("SELECT id FROM loose_files")).rows.length;
+
+function change(app: TestServer, changes: Partial<FileStore>): () => void {
+  const { fileStore } = app.ctx;
+  app.ctx.fileStore = { ...fileStore, ...changes };
+  return () => Object.assign(app.ctx, { fileStore });
+}
+
+test("bytes that cannot be removed with their row are removed later", async () => {
+  await using app = await startServer();
+  const { id } = (await upload(app)).body.data;
+  const mend = change(app, {
+    remove: async () => {
+      throw new StorageError("it is away", { isPassing: true });
+    },
+  });
+  expect((await app.del(`/files/${id}`)).status).toBe(200);
+  expect((await app.get(`/files/${id}`)).status).toBe(404);
+  expect([uploads(app), await loose(app)]).toEqual([[id], 1]);
+  mend();
+  await removeLooseFiles(app.ctx);
+  expect([uploads(app), await loose(app)]).toEqual([[], 0]);
+});
+
+test("an upload whose process was taken for dead is refused, and one that goes on is left alone", async () => {
+  await using app = await startServer();
+  const { fileStore } = app.ctx;
+  let meddle: () => Promise<unknown> = () => removeLooseFiles(app.ctx);
+  change(app, {
+    async write(...args) {
+      await fileStore.write(...args);
+      await meddle();
+    },
+  });
+  expect((await upload(app)).status).toBe(201);
+  meddle = () => app.ctx.client.execute("UPDATE loose_files SET node = NULL");
+  const { status, body } = await upload(app);
+  expect([status, body.error.code]).toEqual([503, "SERVICE_UNAVAILABLE"]);
+  await removeLooseFiles(app.ctx);
+  expect([uploads(app).length, await loose(app)]).toEqual([1, 0]);
+  expect((await app.get("/files")).body.data.files).toHaveLength(1);
+});
+
+test("what a process of before has left between bytes and row is removed at the next start", async () => {
+  await using app = await startServer();
+  await upload(app);
+  await app.ctx.client.execute("INSERT INTO loose_files (id, node) VALUES ('file-left', 999)");
+  writeFileSync(join(app.filesDir, ".uploads", "file-left"), "x");
+  await removeLooseFiles(app.ctx);
+  expect([uploads(app).length, await loose(app)]).toEqual([1, 0]);
+});
