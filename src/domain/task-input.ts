@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { encodingNamed } from "../lib/encoding.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { Attachments } from "./attachments.ts";
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { AnswerFields } from "./output.ts";
 import { PRIORITIES } from "./task.ts";
@@ -167,6 +168,7 @@ export const BatchConfig = z
     flexDeadlineMinutes: RequestFields.flexDeadlineMinutes,
     cache: RequestFields.cache,
     ...AnswerFields,
+    attachments: Attachments.optional(),
     csv: CsvOptions.describe("How `inputFile` is to be read").optional(),
     xlsx: XlsxOptions.describe("How an `inputFile` that is a workbook is to be read").optional(),
     safeOutput: z

@@ -1,11 +1,16 @@
+import { join } from "node:path";
+
 import type { Delta } from "../context.ts";
 import { isTruncated } from "../domain/answer.ts";
 import type { Provider } from "../domain/provider.ts";
 import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
+import type { FileSystem } from "../lib/file-system.ts";
+import { createSharedRoom } from "../lib/shared-room.ts";
 import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { estimateUsage } from "../providers/estimated-usage.ts";
+import { bytesToInline } from "../providers/inline.ts";
 import { createModelList } from "../providers/model-catalogue.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
@@ -13,6 +18,8 @@ import { withSuggestions } from "../providers/suggest.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
+/** Of uploads that are sent a thread holds so many bytes at a time, each some times over; a larger request goes alone. */
+const MOST_INLINED_BYTES = 32_000_000;
 /** A report carries what ended within this time, so that a busy main thread gets few messages. */
 const REPORT_AFTER_MS = 2;
 const REPORT_AT_MOST = 32;
@@ -24,9 +31,11 @@ const REPORT_AT_MOST = 32;
  */
 export function createCallRunner(
   post: (message: FromWorker) => void,
-  outside: Outside,
+  outside: Outside & { files: Pick<FileSystem, "read"> },
 ): (message: ToWorker) => void {
-  const { clock } = outside;
+  const { clock, files } = outside;
+  const enterMemory = createSharedRoom(MOST_INLINED_BYTES);
+  let uploadsFolder = "";
   /** Calls taken on that have not ended, by task; those that wait for their start, too. */
   const running = new Map<number, Taken>();
   const starter = createStarter<Taken>((taken) => orCrash(clock, run(taken)), clock);
@@ -58,6 +67,7 @@ export function createCallRunner(
     const { call, abort } = taken;
     if (!callerFor) throw new Error("a call came before the start message");
     let offset = 0;
+    const leaveMemory = await enterMemory(bytesToInline(call.body), abort.signal);
     const result = await withUsage(
       call,
       callerFor(call)({
@@ -66,6 +76,7 @@ export function createCallRunner(
         timeoutMs: call.timeoutMs,
         isChecked: call.isChecked,
         abort,
+        readUpload: (id, most) => readFile(files, join(uploadsFolder, id), most),
         onDelta(text) {
           deltas.push({ task: call.task, offset, text });
           offset += text.length;
@@ -73,6 +84,7 @@ export function createCallRunner(
         },
       }),
     );
+    leaveMemory();
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
     const isAbandoned = abort.signal.reason === ABANDONED;
@@ -82,11 +94,36 @@ export function createCallRunner(
   }
 
   return (message) => {
-    if (message.type === "start") callerFor = createCallers(message, outside);
-    else if (message.type === "run") starter.add(message.calls.map(take));
+    if (message.type === "start") {
+      callerFor = createCallers(message, outside);
+      ({ uploadsFolder } = message);
+    } else if (message.type === "run") starter.add(message.calls.map(take));
     else for (const task of message.tasks) running.get(task)?.abort.abort(ABANDONED);
   };
 }
+
+/** The first bytes of a file, one more than `most` at most; `null` where there is none. */
+async function readFile(
+  files: Pick<FileSystem, "read">,
+  path: string,
+  most: number,
+): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of files.read(path, READ_BYTES)) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > most) break;
+    }
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+  return Buffer.concat(chunks);
+}
+
+const READ_BYTES = 1_048_576;
 
 type Taken = Startable & { call: Call; abort: AbortController };
 

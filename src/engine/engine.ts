@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import type { EngineState } from "../domain/health.ts";
 import { endsWithin } from "../lib/clock.ts";
 import type { Trouble } from "../lib/loop.ts";
+import { uploadsFolder } from "../services/files.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createOutputWriter } from "./output-writer.ts";
 import { createProviderWatch } from "./provider-watch.ts";
@@ -25,6 +26,7 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
     size: ctx.config.workers,
     providers: ctx.config.providers,
     simulator: ctx.config.simulator,
+    uploadsFolder: uploadsFolder(ctx),
     onReports: (reports) => dispatcher.report(reports),
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
     clock: ctx.clock,

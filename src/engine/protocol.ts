@@ -47,7 +47,7 @@ export type Report = {
 };
 
 export type ToWorker =
-  | { type: "start"; providers: Provider[]; simulator: Provider }
+  | { type: "start"; providers: Provider[]; simulator: Provider; uploadsFolder: string }
   | { type: "run"; calls: Call[] }
   | { type: "abort"; tasks: number[] };
 

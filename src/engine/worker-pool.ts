@@ -25,6 +25,8 @@ export type WorkerPoolOptions = {
   size: number;
   providers: Provider[];
   simulator: Provider;
+  /** Where uploads lie, which requests refer to. */
+  uploadsFolder: string;
   onReports: (reports: Report[]) => void;
   onDeltas: (deltas: Delta[]) => void;
   clock: Clock;
@@ -57,7 +59,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     });
     slot.worker = worker;
     slot.startedAt = options.clock.steady();
-    send(slot, { type: "start", providers: options.providers, simulator: options.simulator });
+    const { providers, simulator, uploadsFolder } = options;
+    send(slot, { type: "start", providers, simulator, uploadsFolder });
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
 

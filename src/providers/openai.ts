@@ -18,6 +18,7 @@ import {
 } from "./classify.ts";
 import { readErrorWords } from "./error-words.ts";
 import { follow } from "./follow.ts";
+import { inlineUploads, leavesOutDocuments, requireNoDocuments, UnsentError } from "./inline.ts";
 import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
@@ -41,6 +42,7 @@ export function createCaller(
   const { clock } = outside;
   const client = createClient(provider, outside, key);
   const send = provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch;
+  const isWithoutDocuments = leavesOutDocuments(provider);
   const built = new Map<Endpoint, BuiltRequest>();
 
   async function requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
@@ -61,11 +63,10 @@ export function createCaller(
     const { url, init } = await requestTo(call.endpoint);
     for (let left = MOST_ADJUSTMENTS; ; left--) {
       const { body, text, adjusted } = prepare(call, adjustments);
-      const reply = await follow(send, url, {
-        ...init,
-        body: text,
-        signal: call.abort.signal,
-      });
+      const { signal } = call.abort;
+      if (isWithoutDocuments) requireNoDocuments(text);
+      const sent = call.readUpload ? await inlineUploads(text, call.readUpload, signal) : text;
+      const reply = await follow(send, url, { ...init, body: sent, signal });
       if (reply.ok) {
         const read = await readReply(reply, call);
         return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
@@ -83,9 +84,11 @@ export function createCaller(
       return hide(await callOnce(call));
     } catch (error) {
       const why =
-        call.abort.signal.reason === TIMED_OUT
-          ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
-          : classifyThrown(error);
+        error instanceof UnsentError
+          ? error.failure
+          : call.abort.signal.reason === TIMED_OUT
+            ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
+            : classifyThrown(error);
       return { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] };
     } finally {
       cancel();

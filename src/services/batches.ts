@@ -86,8 +86,9 @@ export async function createBatch(
   const compose = createComposer(config, defaultModel);
   const { baseBatch } = input;
   const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
-  const rows = { batchId: id, config, compose, defaultModel, isScoped, base };
-  const opened = await openInput(ctx, caller, input, rows);
+  const seenColumns = new Set<string>();
+  const rows = { batchId: id, config, compose, defaultModel, isScoped, base, seenColumns };
+  const opened = { ...(await openInput(ctx, caller, input, rows)), seenColumns };
   try {
     return await createFrom(ctx, caller, input, opened, { id, now, draft, when, idempotency });
   } finally {
@@ -101,11 +102,21 @@ async function createFrom(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { kind, source, columns, found }: BatchInput & { kind: InputKind },
+  {
+    kind,
+    source,
+    columns,
+    found,
+    seenColumns,
+  }: BatchInput & {
+    kind: InputKind;
+    seenColumns: ReadonlySet<string>;
+  },
   { id, now, draft, when, idempotency }: Given,
 ): Promise<CreatedBatch> {
   const config = input.config ?? {};
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
+  requireColumns(config, seenColumns);
   await requireDiskSpace(ctx, checked);
   const batch: NewBatch = {
     draft: `~${draft}${randomBase32(ctx.random, 16)}`,
@@ -144,6 +155,16 @@ async function createFrom(
   ctx.signals.emit("events", undefined);
   const { total: taskCount, reused } = published;
   return { id, status: "pending", taskCount, reused, createdAt: now, isReplay: false };
+}
+
+/** Some rows may have nothing to attach; a column that none has is a name that is spelled wrong. */
+function requireColumns({ attachments }: BatchConfig, seen: ReadonlySet<string>): void {
+  const issues = (attachments ?? []).flatMap(({ column }, i) =>
+    seen.has(column)
+      ? []
+      : [{ path: `config.attachments.${i}.column`, message: `no row has a value for ${column}` }],
+  );
+  if (issues.length > 0) throw invalid(issues);
 }
 
 type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 import type { Context } from "../context.ts";
+import { UPLOAD_ID } from "../domain/upload-refs.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import {
@@ -20,7 +21,6 @@ import { writtenBy } from "./written-by.ts";
 /** Uploads lie here, inside the files folder; nothing else is written there. */
 export const UPLOADS = ".uploads";
 const LONGEST_NAME = 255;
-const FILE_ID = /^file-[0-9a-z]{1,60}$/;
 
 /** A file that is at a URL, for as long as it is read. */
 export type FetchedFile = { path: string; remove(): Promise<void> };
@@ -40,7 +40,7 @@ export async function fetchFile(
       yield chunk;
     }
   }
-  const folder = join(ctx.config.filesDir, UPLOADS);
+  const folder = uploadsFolder(ctx);
   const path = await asStoring(async () => {
     await ctx.files.makeFolder(folder);
     const place = join(folder, newId(ctx, "file"));
@@ -80,7 +80,7 @@ export async function storeFile(
   const room = await roomFor(ctx, caller.key);
   const now = ctx.clock.now();
   const id = newId(ctx, "file");
-  const folder = join(ctx.config.filesDir, UPLOADS);
+  const folder = uploadsFolder(ctx);
   const hash = createHash("sha256");
   let bytes = 0;
   async function* measured(): AsyncGenerator<Uint8Array> {
@@ -134,7 +134,7 @@ const SILENT_UPLOAD_MS = 3_600_000;
  */
 export async function removeLeftUploads(ctx: Context): Promise<void> {
   const owner = ctx.isExclusive ? writtenBy(ctx, "upload").owner : undefined;
-  await removeLeftovers(ctx, join(ctx.config.filesDir, UPLOADS), {
+  await removeLeftovers(ctx, uploadsFolder(ctx), {
     owner,
     before: ctx.clock.now() - SILENT_UPLOAD_MS,
   });
@@ -181,7 +181,7 @@ export async function findUpload(
   ctx: Context,
   inputFile: string,
 ): Promise<{ path: string; name: string } | undefined> {
-  if (!FILE_ID.test(inputFile)) return undefined;
+  if (!UPLOAD_ID.test(inputFile)) return undefined;
   const file = await store.findFile(ctx.db, inputFile);
   return file && { path: await requireBytes(ctx, file.id), name: file.name };
 }
@@ -195,6 +195,11 @@ async function requireBytes(ctx: Context, id: string): Promise<string> {
   );
 }
 
-function pathOf(ctx: Context, id: string): string {
-  return join(ctx.config.filesDir, UPLOADS, id);
+/** Where the content of an upload lies. */
+export function pathOf(ctx: Pick<Context, "config">, id: string): string {
+  return join(uploadsFolder(ctx), id);
+}
+
+export function uploadsFolder({ config }: Pick<Context, "config">): string {
+  return join(config.filesDir, UPLOADS);
 }

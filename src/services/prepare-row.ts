@@ -5,15 +5,27 @@ import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
+import { mayReferToUploads, readUploadRef } from "../domain/upload-refs.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { canonicalJson } from "../lib/json.ts";
+import { canonicalJson, type JsonObject } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
 export type FieldIssue = { field: string; message: string };
 
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
-export type PreparedRow = { row: number; value: NewRow | null; issues: FieldIssue[] };
+export type PreparedRow = {
+  row: number;
+  value: NewRow | null;
+  issues: FieldIssue[];
+  /** Set where its request refers to uploads; `complete` takes the request with all that is known of them. */
+  uploads?: {
+    body: JsonObject;
+    complete: (body: JsonObject) => void;
+    /** Where in the row a reference comes from. */
+    fieldOf: (url: string) => string;
+  };
+};
 
 /** Reads the input from its start; called once for each pass. */
 export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
@@ -31,8 +43,11 @@ export type RowContext = {
   isScoped: boolean;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
+  /** Of the columns of `config.attachments`, those that were seen in a row. */
+  seenColumns: Set<string>;
 };
 
+const CHAT = "/v1/chat/completions";
 /** The longest id that the API takes. */
 const MAX_ID = 100;
 
@@ -61,9 +76,17 @@ export function prepareTask(
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
-  const { batchId, config, compose, isScoped } = context;
+  const { batchId, config, compose, isScoped, seenColumns } = context;
+  for (const { column } of config.attachments ?? [])
+    if (variables.has(column)) seenColumns.add(column);
   try {
     const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = compose(task, variables);
+    const requestOf = (sent: JsonObject) => ({
+      body: JSON.stringify(sent),
+      ...keysOf(context, task.cache ?? config.cache, escalateTo, () =>
+        cacheKeyOf(CHAT, sent, maxRepairs !== null),
+      ),
+    });
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {
@@ -76,11 +99,8 @@ export function prepareTask(
       flexMinutes,
       maxRepairs,
       escalateTo,
-      endpoint: "/v1/chat/completions",
-      body: JSON.stringify(body),
-      ...keysOf(context, task.cache ?? config.cache, escalateTo, () =>
-        cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null),
-      ),
+      endpoint: CHAT,
+      ...requestOf(body),
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -88,7 +108,12 @@ export function prepareTask(
       fingerprint:
         task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
     };
-    return { row, value, issues: [] };
+    return {
+      row,
+      value,
+      issues: [],
+      ...uploadsOf(value, body, requestOf, columnOf(config, variables)),
+    };
   } catch (error) {
     if (!(error instanceof ComposeError)) throw error;
     return { row, value: null, issues: [{ field: error.field, message: error.message }] };
@@ -109,21 +134,18 @@ export function prepareProviderLine(
   const given = body["model"];
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
-  if (config.output)
-    return {
-      row,
-      value: null,
-      issues: [
-        {
-          field: "body",
-          message:
-            "is sent as it is, so that config.output does not apply to it; give the line a prompt instead",
-        },
-      ],
-    };
+  const unusable = (["output", "attachments"] as const).find((field) => config[field]);
+  if (unusable) {
+    const message = `is sent as it is, so that config.${unusable} does not apply to it; give the line a prompt instead`;
+    return { row, value: null, issues: [{ field: "body", message }] };
+  }
   const model = given ?? config.model ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
   const escalateTo = escalationFrom(model, config);
+  const requestOf = (asked: JsonObject) => ({
+    body: JSON.stringify(asked),
+    ...keysOf(context, config.cache, escalateTo, () => cacheKeyOf(endpoint, asked, false)),
+  });
   const value: NewRow = {
     id: `${batchId}-${row}`,
     position: 0,
@@ -135,15 +157,43 @@ export function prepareProviderLine(
     maxRepairs: null,
     escalateTo,
     endpoint,
-    body: JSON.stringify(sent),
-    ...keysOf(context, config.cache, escalateTo, () => cacheKeyOf(endpoint, sent, false)),
+    ...requestOf(sent),
     prompt: null,
     metadata: null,
     cells,
     idempotencyKey: null,
     fingerprint: null,
   };
-  return { row, value, issues: [] };
+  return { row, value, issues: [], ...uploadsOf(value, sent, requestOf, () => "body") };
+}
+
+/** What is to be completed of a row, if anything is. */
+function uploadsOf(
+  value: NewRow,
+  body: JsonObject,
+  requestOf: (body: JsonObject) => Partial<NewRow>,
+  fieldOf: (url: string) => string,
+): Pick<PreparedRow, "uploads"> {
+  if (!mayReferToUploads(value.body)) return {};
+  return {
+    uploads: {
+      body,
+      complete(whole) {
+        Object.assign(value, requestOf(whole));
+      },
+      fieldOf,
+    },
+  };
+}
+
+/** The column that names an upload, or else the messages do. */
+function columnOf({ attachments = [] }: BatchConfig, variables: ReadonlyMap<string, string>) {
+  return (url: string): string => {
+    const { id = url } = readUploadRef(url) ?? {};
+    return (
+      attachments.find(({ column }) => variables.get(column)?.includes(id))?.column ?? "messages"
+    );
+  };
 }
 
 /** Under which key its answer is kept, if it is to be, and the answer that it takes over. */

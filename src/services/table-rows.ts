@@ -95,6 +95,12 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
       ? [{ path: `config.${field}`, message: unknownVariables(missing, columns) }]
       : [];
   });
+  for (const [i, { column }] of (config.attachments ?? []).entries())
+    if (!columns.includes(column))
+      issues.push({
+        path: `config.attachments.${i}.column`,
+        message: `there is no column ${column}; there are ${columns.join(", ")}`,
+      });
   if (issues.length > 0) throw invalid(issues);
 }
 
