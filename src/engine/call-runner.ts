@@ -167,6 +167,10 @@ async function withUsage(call: Call, calling: Promise<CallResult>): Promise<Call
   return result;
 }
 
+function textOf(result: CallResult): string | null {
+  return result.answer?.content ?? (result.ok ? null : (result.mismatch ?? null));
+}
+
 /** The report of a call that ended, or that was lost with its worker thread. */
 export function toReport(
   { task, claim, isChecked }: Pick<Call, "task" | "claim" | "isChecked">,
@@ -181,7 +185,7 @@ export function toReport(
     failure: result.ok ? null : result.failure,
     requestId: result.ok ? result.requestId : result.failure.requestId,
     response: result.response,
-    text: isChecked ? (result.answer?.content ?? null) : null,
+    text: isChecked ? textOf(result) : null,
     model: result.answer?.model ?? null,
     usage: result.answer?.usage ?? null,
     signals: result.signals,

@@ -22,7 +22,14 @@ export type ProviderCall = {
 /** What came of a call. `response` is the provider's answer as JSON text, kept even where it is unusable. */
 export type CallResult = (
   | { ok: true; answer: Answer; response: string; requestId: string | null }
-  | { ok: false; failure: Failure; response: string | null; answer: Answer | null }
+  | {
+      ok: false;
+      failure: Failure;
+      response: string | null;
+      answer: Answer | null;
+      /** What the model wrote, where the provider itself found that it does not match the schema. */
+      mismatch?: string | null;
+    }
 ) & {
   /** What the answer tells of the provider's limits. */
   signals: RateLimitSignals | null;

@@ -5,7 +5,7 @@ import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, type Json } from "../lib/json.ts";
 import { type Adjustments, createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import {
@@ -24,6 +24,7 @@ import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { type Read, readReply } from "./reply.ts";
 import { createSimulator } from "./simulator.ts";
+import { readMismatch } from "./structured.ts";
 
 /**
  * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint
@@ -69,12 +70,15 @@ export function createCaller(
       const reply = await follow(send, url, { ...init, body: sent, signal });
       if (reply.ok) {
         const read = await readReply(reply, call);
-        return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
+        const result = judge(call, { url, reply, nowMs: clock.now() }, read);
+        const error = call.isChecked && read.kind === "error" ? read.body : null;
+        return { ...(error === null ? result : asMismatch(result, error)), adjusted };
       }
       const said = await reply.text();
       if (left > 0 && adjustments.learn(body(), call.isChecked, reply.status, readErrorWords(said)))
         continue;
-      return { ...refused({ url, reply, nowMs: clock.now() }, said), adjusted };
+      const result = refused({ url, reply, nowMs: clock.now() }, said);
+      return { ...(call.isChecked ? asMismatch(result, said) : result), adjusted };
     }
   }
 
@@ -164,6 +168,15 @@ function refused({ url, reply, nowMs }: Replied, text: string): Result {
       : readRateLimits(reply.headers, nowMs);
   const why = classifyReply(reply, text, { address: url, nowMs });
   return { ok: false, failure: why, response: null, answer: null, signals };
+}
+
+/** The same result, as one whose answer does not match the schema where the provider says that of it. */
+function asMismatch(result: Result, said: string | Json): Result {
+  const mismatch = readMismatch(said);
+  if (result.ok || !mismatch) return result;
+  const { providerStatus, requestId } = result.failure;
+  const why = failure("schema_mismatch", mismatch.problem, { providerStatus, requestId });
+  return { ...result, failure: why, mismatch: mismatch.text };
 }
 
 /** Decides whether an answer with a good status is one. */
