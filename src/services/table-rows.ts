@@ -16,6 +16,8 @@ const MOST_COLUMNS = 16_384;
 export type Table = {
   name: string;
   hasHeader: boolean;
+  /** Which row that is, from 1; `undefined`: the first that is not blank. */
+  headerRow: number | undefined;
   /** Empty cells at the end of a row may be missing. */
   isRagged: boolean;
   /** Says how to mend a row of too many or too few cells. */
@@ -54,9 +56,15 @@ export async function openTable(ctx: Context, table: Table, context: RowContext)
   };
 }
 
-async function readLayout({ name, hasHeader, records }: Table): Promise<Layout> {
-  const first = await firstFilled(records());
-  if (!first) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
+async function readLayout({ name, hasHeader, headerRow, records }: Table): Promise<Layout> {
+  const first = await firstFilled(records(), headerRow);
+  if (!first) {
+    const which =
+      headerRow === undefined
+        ? "no header row"
+        : `nothing in row ${headerRow}, which headerRow says is the header`;
+    throw invalid([{ path: "inputFile", message: `${name} has ${which}` }]);
+  }
   const header = hasHeader ? first.map(textOf) : columnNames(first.map(() => ""));
   const named = header.findLastIndex((cell) => cell.trim() !== "") + 1;
   const issues = headerIssues(header);
@@ -68,8 +76,17 @@ async function readLayout({ name, hasHeader, records }: Table): Promise<Layout> 
   return { header: header.slice(0, MOST_COLUMNS), named, width: named, isFixed: false };
 }
 
-async function firstFilled(records: AsyncIterable<Cell[]>): Promise<Cell[] | undefined> {
-  for await (const record of records) if (!isBlank(record)) return record;
+/** The first row that is not blank, or the one of a number unless that is blank. */
+async function firstFilled(
+  records: AsyncIterable<Cell[]>,
+  only: number | undefined,
+): Promise<Cell[] | undefined> {
+  let row = 0;
+  for await (const record of records) {
+    row++;
+    if (only === undefined ? !isBlank(record) : row === only)
+      return isBlank(record) ? undefined : record;
+  }
   return undefined;
 }
 
@@ -107,7 +124,7 @@ function requireKnownVariables(config: BatchConfig, columns: string[]): void {
 /** The rows that are not blank, numbered from the one below the header; blank ones count. */
 async function* readRows(
   { clock }: Context,
-  { hasHeader, isRagged, advice, records }: Table,
+  { hasHeader, headerRow = 1, isRagged, advice, records }: Table,
   layout: Layout,
   context: RowContext,
   seen: { skipped: number },
@@ -115,8 +132,9 @@ async function* readRows(
   const readRow = createRowReader(layout.header);
   const pause = createPauses(clock);
   let isHeader = hasHeader;
-  let [row, skipped] = [0, 0];
+  let [above, row, skipped] = [headerRow - 1, 0, 0];
   for await (const record of records()) {
+    if (above-- > 0) continue;
     const isEmpty = isBlank(record);
     if (isHeader) {
       isHeader = isEmpty;
