@@ -64,6 +64,8 @@ export type Config = {
   /** Origins whose pages may use the API; `*`: all. */
   corsOrigins: string[];
   maxFileBytes: number;
+  /** Of all uploads that one request attaches. */
+  maxAttachmentBytes: number;
   leaseMs: number;
   shutdownGraceMs: number;
   /** Hosts (`host` or `host:port`) that webhooks may go to although their addresses are private. */
@@ -140,6 +142,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     bodyTimeoutMs: e.BODY_TIMEOUT_SECONDS * 1000,
     corsOrigins: e.CORS_ORIGINS ?? [],
     maxFileBytes: e.MAX_FILE_BYTES,
+    maxAttachmentBytes: e.MAX_ATTACHMENT_BYTES,
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,
     webhookAllowedHosts: e.WEBHOOK_ALLOWED_HOSTS ?? [],

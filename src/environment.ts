@@ -130,6 +130,9 @@ export const Environment = z.object({
   MAX_FILE_BYTES: integer(1024, 1_099_511_627_776)
     .default(1_073_741_824)
     .describe("Largest file that can be uploaded"),
+  MAX_ATTACHMENT_BYTES: integer(1024, 268_435_456)
+    .default(20_000_000)
+    .describe("The most that the uploads which one request attaches may have together"),
   LEASE_SECONDS: integer(1, 3600)
     .default(15)
     .describe("On a shared database: silence after which a node's work goes to others"),

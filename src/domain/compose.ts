@@ -1,6 +1,7 @@
 import { BoundedMap } from "../lib/bounded-map.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { asJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { AttachmentError, partsOf, withParts } from "./attachments.ts";
 import { flexMinutesOf } from "./flex.ts";
 import { DEFAULT_REPAIRS, responseFormatOf } from "./output.ts";
 import { type TaskRequest, toChatBody } from "./request.ts";
@@ -55,7 +56,8 @@ export function createComposer(config: BatchConfig, defaultModel: string): Compo
   return (task, variables) => {
     const prompt = fillPrompt && !task.messages ? fillPrompt(variables) : task.prompt;
     const system = fillSystem && { role: "system", content: fillSystem(variables) };
-    const request = toRequest(task, config, { prompt, system, format, defaultModel });
+    const asked = toRequest(task, config, { prompt, system, format, defaultModel });
+    const request = { ...asked, messages: attach(config, variables, asked) };
     const body = withCacheKey(toChatBody(request));
     return {
       model: request.model,
@@ -66,6 +68,28 @@ export function createComposer(config: BatchConfig, defaultModel: string): Compo
       escalateTo: escalationFrom(request.model, config),
     };
   };
+}
+
+/** The messages of a request with what its row attaches; as they are where that is nothing. */
+function attach(
+  { attachments }: BatchConfig,
+  variables: ReadonlyMap<string, string>,
+  { messages, prompt }: TaskRequest,
+): JsonObject[] | null {
+  if (!attachments) return messages;
+  try {
+    const parts = partsOf(attachments, variables);
+    if (parts.length === 0) return messages;
+    const attached = withParts(messages ?? [{ role: "user", content: prompt }], parts);
+    if (attached) return attached;
+  } catch (error) {
+    if (error instanceof AttachmentError) throw new ComposeError(error.column, error.message);
+    throw error;
+  }
+  throw new ComposeError(
+    "messages",
+    "has no message of the user that config.attachments could be added to",
+  );
 }
 
 /** A single request. */

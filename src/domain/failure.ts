@@ -24,6 +24,9 @@ export const CAUSES = {
   overloaded: { code: "PROVIDER_OVERLOADED", retryable: true },
   quota_exhausted: { code: "PROVIDER_QUOTA_EXHAUSTED", retryable: false },
   server_error: { code: "PROVIDER_ERROR", retryable: true },
+  attachment_missing: { code: "ATTACHMENT_MISSING", retryable: false },
+  attachment_unreadable: { code: "ATTACHMENT_UNREADABLE", retryable: true },
+  attachment_unsupported: { code: "ATTACHMENT_UNSUPPORTED", retryable: false },
   worker_lost: { code: "WORKER_LOST", retryable: true },
   not_storable: { code: "RESULT_NOT_STORABLE", retryable: false },
   interrupted_too_often: { code: "INTERRUPTED_TOO_OFTEN", retryable: false },
@@ -61,6 +64,18 @@ const DOWN: ReadonlySet<Cause> = new Set<Cause>([
 
 export function looksDown(cause: Cause): boolean {
   return DOWN.has(cause);
+}
+
+/** Nothing was sent, so that a failure says nothing of the provider. */
+const UNSENT: ReadonlySet<Cause> = new Set<Cause>([
+  "worker_lost",
+  "attachment_missing",
+  "attachment_unreadable",
+  "attachment_unsupported",
+]);
+
+export function isUnsent(cause: Cause): boolean {
+  return UNSENT.has(cause);
 }
 
 /** Causes that say nothing of the request and count as no attempt: it waits and comes again. */

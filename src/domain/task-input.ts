@@ -2,6 +2,7 @@ import { z } from "zod";
 
 import { encodingNamed } from "../lib/encoding.ts";
 import type { JsonObject } from "../lib/json.ts";
+import { Attachments } from "./attachments.ts";
 import { MOST_CONDITION_CHARACTERS, problemWithCondition } from "./condition.ts";
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { AnswerFields } from "./output.ts";
@@ -105,6 +106,33 @@ export const TaskInput = z
   .meta(named("TaskInput"));
 export type TaskInput = z.infer<typeof TaskInput>;
 
+const Header = z
+  .boolean()
+  .describe("Whether the first row names the columns, else `column_1`, …; true unless given")
+  .optional();
+
+const HeaderRow = z
+  .number()
+  .int()
+  .min(1)
+  .max(1000)
+  .describe(
+    "The row that names the columns, from 1, where titles or notes stand above it; those are left out. The first " +
+      "that is not blank unless given",
+  )
+  .optional();
+
+type Headers = { header?: boolean | undefined; headerRow?: number | undefined };
+
+function hasOneHeader({ header, headerRow }: Headers): boolean {
+  return header !== false || headerRow === undefined;
+}
+
+const TWO_HEADERS = {
+  path: ["headerRow"],
+  message: "names the columns, which header: false says that no row does",
+};
+
 /** How to read a CSV file, where detection does not suffice. */
 const CsvOptions = z
   .strictObject({
@@ -122,11 +150,10 @@ const CsvOptions = z
           "Windows-1252 are detected. For JSON files, too. A byte order mark wins",
       )
       .optional(),
-    header: z
-      .boolean()
-      .describe("Whether the first row names the columns, else `column_1`, …; true unless given")
-      .optional(),
+    header: Header,
+    headerRow: HeaderRow,
   })
+  .refine(hasOneHeader, TWO_HEADERS)
   .meta(named("CsvOptions"));
 export type CsvOptions = z.infer<typeof CsvOptions>;
 
@@ -144,11 +171,10 @@ const XlsxOptions = z
           "that the spreadsheet shows, such as `25%`",
       )
       .optional(),
-    header: z
-      .boolean()
-      .describe("Whether the first row names the columns, else `column_1`, …; true unless given")
-      .optional(),
+    header: Header,
+    headerRow: HeaderRow,
   })
+  .refine(hasOneHeader, TWO_HEADERS)
   .meta(named("XlsxOptions"));
 
 const OnlyIf = z
@@ -184,6 +210,7 @@ export const BatchConfig = z
     cache: RequestFields.cache,
     ...AnswerFields,
     onlyIf: OnlyIf.optional(),
+    attachments: Attachments.optional(),
     csv: CsvOptions.describe("How `inputFile` is to be read").optional(),
     xlsx: XlsxOptions.describe("How an `inputFile` that is a workbook is to be read").optional(),
     safeOutput: z

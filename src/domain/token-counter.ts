@@ -25,8 +25,12 @@ export type TokenCounter = {
 /** English text; others have fewer. */
 const CHARACTERS_PER_TOKEN = 4;
 
+/** What is sent as a data URL is no text. */
+const DATA_URLS = /"data:[^"]*"/g;
+
 /** The size of a request at a glance. */
 export function guessSize({ body }: Measurable): RequestSize {
-  const promptTokens = Math.ceil(body.length / CHARACTERS_PER_TOKEN);
+  const text = body.includes('"data:') ? body.replaceAll(DATA_URLS, '""') : body;
+  const promptTokens = Math.ceil(text.length / CHARACTERS_PER_TOKEN);
   return { promptTokens, maxOutputTokens: null, tier: null };
 }

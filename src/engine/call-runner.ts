@@ -3,9 +3,13 @@ import { isTruncated } from "../domain/answer.ts";
 import type { Provider } from "../domain/provider.ts";
 import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
+import type { FileSystem } from "../lib/file-system.ts";
+import { createSharedRoom } from "../lib/shared-room.ts";
+import { createUploadReader, type ReadUpload } from "../lib/upload-reader.ts";
 import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
 import { estimateUsage } from "../providers/estimated-usage.ts";
+import { bytesToInline } from "../providers/inline.ts";
 import { createModelList } from "../providers/model-catalogue.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
@@ -13,6 +17,8 @@ import { withSuggestions } from "../providers/suggest.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
+/** Of uploads that are sent a thread holds so many bytes at a time, each some times over; a larger request goes alone. */
+const MOST_INLINED_BYTES = 32_000_000;
 /** A report carries what ended within this time, so that a busy main thread gets few messages. */
 const REPORT_AFTER_MS = 2;
 const REPORT_AT_MOST = 32;
@@ -24,9 +30,11 @@ const REPORT_AT_MOST = 32;
  */
 export function createCallRunner(
   post: (message: FromWorker) => void,
-  outside: Outside,
+  outside: Outside & { files: Pick<FileSystem, "read"> },
 ): (message: ToWorker) => void {
   const { clock } = outside;
+  const enterMemory = createSharedRoom(MOST_INLINED_BYTES);
+  let readUpload: ReadUpload = async () => null;
   /** Calls taken on that have not ended, by task; those that wait for their start, too. */
   const running = new Map<number, Taken>();
   const starter = createStarter<Taken>((taken) => orCrash(clock, run(taken)), clock);
@@ -58,6 +66,7 @@ export function createCallRunner(
     const { call, abort } = taken;
     if (!callerFor) throw new Error("a call came before the start message");
     let offset = 0;
+    const leaveMemory = await enterMemory(bytesToInline(call.body), abort.signal);
     const result = await withUsage(
       call,
       callerFor(call)({
@@ -66,6 +75,7 @@ export function createCallRunner(
         timeoutMs: call.timeoutMs,
         isChecked: call.isChecked,
         abort,
+        readUpload,
         onDelta(text) {
           deltas.push({ task: call.task, offset, text });
           offset += text.length;
@@ -73,6 +83,7 @@ export function createCallRunner(
         },
       }),
     );
+    leaveMemory();
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
     const isAbandoned = abort.signal.reason === ABANDONED;
@@ -82,8 +93,10 @@ export function createCallRunner(
   }
 
   return (message) => {
-    if (message.type === "start") callerFor = createCallers(message, outside);
-    else if (message.type === "run") starter.add(message.calls.map(take));
+    if (message.type === "start") {
+      callerFor = createCallers(message, outside);
+      readUpload = createUploadReader(message.uploads, outside);
+    } else if (message.type === "run") starter.add(message.calls.map(take));
     else for (const task of message.tasks) running.get(task)?.abort.abort(ABANDONED);
   };
 }
@@ -130,6 +143,10 @@ async function withUsage(call: Call, calling: Promise<CallResult>): Promise<Call
   return result;
 }
 
+function textOf(result: CallResult): string | null {
+  return result.answer?.content ?? (result.ok ? null : (result.mismatch ?? null));
+}
+
 /** The report of a call that ended, or that was lost with its worker thread. */
 export function toReport(
   { task, claim, isChecked }: Pick<Call, "task" | "claim" | "isChecked">,
@@ -144,7 +161,7 @@ export function toReport(
     failure: result.ok ? null : result.failure,
     requestId: result.ok ? result.requestId : result.failure.requestId,
     response: result.response,
-    text: isChecked ? (result.answer?.content ?? null) : null,
+    text: isChecked ? textOf(result) : null,
     model: result.answer?.model ?? null,
     usage: result.answer?.usage ?? null,
     signals: result.signals,

@@ -8,6 +8,13 @@ import type { Called } from "./outcome.ts";
 /** A call that ended, and the text of its answer, if that is to be checked. */
 export type Answered = { called: Called; text: string | null };
 
+/** A call whose provider has checked the answer, and found that it does not match. */
+function withProvidersCheck({ called, text }: Answered): Called {
+  const { failure } = called;
+  if (failure?.cause !== "schema_mismatch") return called;
+  return mismatched(called, text, { problem: failure.message, mayRepair: true });
+}
+
 /**
  * Has answers checked that are to match a schema, while their runs keep their slots, and gives them to `end`, as
  * failed where they do not match. Those of runs that are not `known` any more by then are dropped.
@@ -26,7 +33,7 @@ export function createChecking(
   return (answered: Answered[]): void => {
     const isChecked = ({ called: { failure, run } }: Answered) =>
       failure === null && run.row.maxRepairs !== null;
-    end(answered.flatMap((one) => (isChecked(one) ? [] : one.called)));
+    end(answered.flatMap((one) => (isChecked(one) ? [] : withProvidersCheck(one))));
     for (const one of answered)
       if (isChecked(one)) background(log, "The check of an answer", check(one));
   };

@@ -25,6 +25,7 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
     size: ctx.config.workers,
     providers: ctx.config.providers,
     simulator: ctx.config.simulator,
+    uploads: { folder: ctx.config.filesDir, bucket: ctx.config.bucket },
     onReports: (reports) => dispatcher.report(reports),
     onDeltas: (deltas) => ctx.signals.emit("deltas", deltas),
     clock: ctx.clock,

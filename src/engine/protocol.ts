@@ -4,6 +4,7 @@ import type { Provider } from "../domain/provider.ts";
 import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
+import type { UploadPlace } from "../lib/upload-reader.ts";
 
 /** What a worker thread needs to know of a call. `task` and `claim` name it everywhere. */
 export type Call = {
@@ -47,7 +48,7 @@ export type Report = {
 };
 
 export type ToWorker =
-  | { type: "start"; providers: Provider[]; simulator: Provider }
+  | { type: "start"; providers: Provider[]; simulator: Provider; uploads: UploadPlace }
   | { type: "run"; calls: Call[] }
   | { type: "abort"; tasks: number[] };
 

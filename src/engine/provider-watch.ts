@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
-import { looksDown } from "../domain/failure.ts";
+import { isUnsent, looksDown } from "../domain/failure.ts";
 import { background } from "../lib/background.ts";
 import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import { isFlex } from "./claimed-run.ts";
@@ -78,7 +78,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
   return {
     see(calls: Called[]): void {
       for (const { run, failure, final, isAbandoned } of calls) {
-        if (failure?.cause === "worker_lost" || isAbandoned) continue;
+        if (isAbandoned || (failure && isUnsent(failure.cause))) continue;
         if (failure?.cause === "overloaded" && isFlex(run)) continue;
         if (failure === null || !looksDown(failure.cause)) answered(final.provider);
         else failed(final.provider, failure.message, final.at);

@@ -2,7 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive } from "../context.ts";
 import { type Breaker, createBreaker, type Verdict } from "../domain/breaker.ts";
-import { type Failure, isHalt, looksDown, reachedNobody } from "../domain/failure.ts";
+import { type Failure, isHalt, isUnsent, looksDown, reachedNobody } from "../domain/failure.ts";
 import { laneOfModel, readLaneName } from "../domain/flex.ts";
 import type { Gate } from "../domain/lanes.ts";
 import { createPacer, type Pacer } from "../domain/pacer.ts";
@@ -283,7 +283,7 @@ function isRoomier(a: Pacer, b: Pacer, now: number): boolean {
 /** What the end of a call says of its provider. */
 function verdictOn(failure: Failure | null, task: number, isPatient: boolean): Verdict {
   if (failure === null) return "answered";
-  if (failure.cause === "worker_lost") return "nothing";
+  if (isUnsent(failure.cause)) return "nothing";
   if (failure.cause === "timeout" && !isPatient) return "nothing";
   return looksDown(failure.cause) ? { task, isUnreachable: reachedNobody(failure) } : "answered";
 }

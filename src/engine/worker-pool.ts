@@ -4,6 +4,7 @@ import type { Delta } from "../context.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { StartThread, Thread } from "../lib/thread.ts";
+import type { UploadPlace } from "../lib/upload-reader.ts";
 import { failure } from "../providers/classify.ts";
 import { toReport } from "./call-runner.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
@@ -25,6 +26,8 @@ export type WorkerPoolOptions = {
   size: number;
   providers: Provider[];
   simulator: Provider;
+  /** Where uploads lie, which requests refer to. */
+  uploads: UploadPlace;
   onReports: (reports: Report[]) => void;
   onDeltas: (deltas: Delta[]) => void;
   clock: Clock;
@@ -57,7 +60,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     });
     slot.worker = worker;
     slot.startedAt = options.clock.steady();
-    send(slot, { type: "start", providers: options.providers, simulator: options.simulator });
+    const { providers, simulator, uploads } = options;
+    send(slot, { type: "start", providers, simulator, uploads });
     if (slot.held.size > 0) send(slot, { type: "run", calls: [...slot.held.values()] });
   }
 

@@ -1,4 +1,5 @@
 import type { Answer } from "../domain/answer.ts";
+import { attachedTokens } from "../domain/attachments.ts";
 import { type Endpoint, promptText } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
@@ -15,7 +16,7 @@ const KNOWN: ReadonlySet<string> = new Set([
 
 /**
  * What a call has taken whose provider does not tell it: the tokens of the texts that went out and came
- * back. Images and the like, and what a model thought without telling, are not in it.
+ * back, and a guess at those of images and documents. What a model thought without telling is not in it.
  */
 export async function estimateUsage(
   { endpoint, body }: { endpoint: Endpoint; body: string },
@@ -24,7 +25,8 @@ export async function estimateUsage(
   const parsed = parseJson(body);
   const request = isJsonObject(parsed) ? parsed : {};
   const model = String(request["model"]);
-  const promptTokens = (await countTokens(model, textOfRequest(request))) + framingTokens(request);
+  const text = await countTokens(model, textOfRequest(request));
+  const promptTokens = text + framingTokens(request) + attachedTokens(request);
   const completionTokens =
     endpoint === "/v1/embeddings" ? 0 : await completionOf(endpoint, model, answer);
   return {

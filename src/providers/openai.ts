@@ -5,7 +5,7 @@ import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
-import { isJsonObject } from "../lib/json.ts";
+import { isJsonObject, type Json } from "../lib/json.ts";
 import { type Adjustments, createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
 import type { CallResult, ProviderCall } from "./call.ts";
 import {
@@ -18,11 +18,13 @@ import {
 } from "./classify.ts";
 import { readErrorWords } from "./error-words.ts";
 import { follow } from "./follow.ts";
+import { inlineUploads, leavesOutDocuments, requireNoDocuments, UnsentError } from "./inline.ts";
 import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { type Read, readReply } from "./reply.ts";
 import { createSimulator } from "./simulator.ts";
+import { readMismatch } from "./structured.ts";
 
 /**
  * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint
@@ -41,6 +43,7 @@ export function createCaller(
   const { clock } = outside;
   const client = createClient(provider, outside, key);
   const send = provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch;
+  const isWithoutDocuments = leavesOutDocuments(provider);
   const built = new Map<Endpoint, BuiltRequest>();
 
   async function requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
@@ -61,19 +64,21 @@ export function createCaller(
     const { url, init } = await requestTo(call.endpoint);
     for (let left = MOST_ADJUSTMENTS; ; left--) {
       const { body, text, adjusted } = prepare(call, adjustments);
-      const reply = await follow(send, url, {
-        ...init,
-        body: text,
-        signal: call.abort.signal,
-      });
+      const { signal } = call.abort;
+      if (isWithoutDocuments) requireNoDocuments(text);
+      const sent = call.readUpload ? await inlineUploads(text, call.readUpload, signal) : text;
+      const reply = await follow(send, url, { ...init, body: sent, signal });
       if (reply.ok) {
         const read = await readReply(reply, call);
-        return { ...judge(call, { url, reply, nowMs: clock.now() }, read), adjusted };
+        const result = judge(call, { url, reply, nowMs: clock.now() }, read);
+        const error = call.isChecked && read.kind === "error" ? read.body : null;
+        return { ...(error === null ? result : asMismatch(result, error)), adjusted };
       }
       const said = await reply.text();
       if (left > 0 && adjustments.learn(body(), call.isChecked, reply.status, readErrorWords(said)))
         continue;
-      return { ...refused({ url, reply, nowMs: clock.now() }, said), adjusted };
+      const result = refused({ url, reply, nowMs: clock.now() }, said);
+      return { ...(call.isChecked ? asMismatch(result, said) : result), adjusted };
     }
   }
 
@@ -83,9 +88,11 @@ export function createCaller(
       return hide(await callOnce(call));
     } catch (error) {
       const why =
-        call.abort.signal.reason === TIMED_OUT
-          ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
-          : classifyThrown(error);
+        error instanceof UnsentError
+          ? error.failure
+          : call.abort.signal.reason === TIMED_OUT
+            ? failure("timeout", `The provider did not answer within ${call.timeoutMs} ms`)
+            : classifyThrown(error);
       return { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] };
     } finally {
       cancel();
@@ -161,6 +168,15 @@ function refused({ url, reply, nowMs }: Replied, text: string): Result {
       : readRateLimits(reply.headers, nowMs);
   const why = classifyReply(reply, text, { address: url, nowMs });
   return { ok: false, failure: why, response: null, answer: null, signals };
+}
+
+/** The same result, as one whose answer does not match the schema where the provider says that of it. */
+function asMismatch(result: Result, said: string | Json): Result {
+  const mismatch = readMismatch(said);
+  if (result.ok || !mismatch) return result;
+  const { providerStatus, requestId } = result.failure;
+  const why = failure("schema_mismatch", mismatch.problem, { providerStatus, requestId });
+  return { ...result, failure: why, mismatch: mismatch.text };
 }
 
 /** Decides whether an answer with a good status is one. */

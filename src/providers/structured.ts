@@ -1,8 +1,8 @@
 import { withInstruction } from "../domain/ask-for-json.ts";
 import { schemaIn } from "../domain/output.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
-import { isJsonObject, type JsonObject } from "../lib/json.ts";
-import type { ErrorWords } from "./error-words.ts";
+import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
+import { type ErrorWords, readErrorWords } from "./error-words.ts";
 
 /*
  * Three ways to ask for an object, the best first: a schema that the provider keeps to (`json_schema`), JSON of
@@ -18,11 +18,27 @@ const OF_FORMAT =
   /response[ _]?format|json[ _-]?schema|json[ _]?object|structured[ _-]?output|json[ _]mode|guided|grammar|invalid schema/i;
 const OF_SCHEMA =
   /invalid (json )?schema|in context=|grammar|keyword|propert(y|ies)\b|\$ref|too (large|many|deep|complex)/i;
-/** Groq says so where the model's words are no JSON, which is no refusal. */
+/** Groq says so where what the model wrote does not match, which is no refusal of the request. */
 const OF_ANSWER = "json_validate_failed";
 
 /** Clients may invent names and schemas. */
 const MOST_REMEMBERED = 1000;
+
+/**
+ * What is said of an answer that the provider itself found not to match, and the answer, which stands beside the
+ * error (https://console.groq.com/docs/structured-outputs); `null` where an error is about anything else.
+ */
+export function readMismatch(said: string | Json): { problem: string; text: string | null } | null {
+  const words = readErrorWords(said);
+  if (!words.codes.includes(OF_ANSWER)) return null;
+  const body = typeof said === "string" ? parseJson(said) : said;
+  const error = isJsonObject(body) && isJsonObject(body["error"]) ? body["error"] : body;
+  const text = isJsonObject(error) ? error["failed_generation"] : null;
+  return {
+    problem: words.message ?? "the provider says that it does not match",
+    text: typeof text === "string" ? text : null,
+  };
+}
 
 export function createFormats() {
   const schemas = new BoundedMap<string, true>(MOST_REMEMBERED);

@@ -1,3 +1,4 @@
+import { attachedTokens } from "../domain/attachments.ts";
 import { promptText } from "../domain/request.ts";
 import type { JsonObject } from "../lib/json.ts";
 
@@ -47,9 +48,10 @@ export async function countTokens(model: string, text: string): Promise<number> 
   return Math.ceil((tokens * text.length) / characters);
 }
 
-/** Tokens of a whole request, message framing included. */
+/** Tokens of a whole request, message framing included; those of images and documents are a guess. */
 export async function countPromptTokens(model: string, body: JsonObject): Promise<number> {
-  return (await countTokens(model, promptText(body))) + framingTokens(body);
+  const text = await countTokens(model, promptText(body));
+  return text + framingTokens(body) + attachedTokens(body);
 }
 
 /** What is added to the texts of a chat's messages. */

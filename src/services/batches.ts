@@ -90,8 +90,9 @@ export async function createBatch(
   const onlyIf = config.onlyIf === undefined ? null : parseCondition(config.onlyIf);
   const { baseBatch } = input;
   const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
-  const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped, base };
-  const opened = await openInput(ctx, caller, input, rows);
+  const seenColumns = new Set<string>();
+  const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped, base, seenColumns };
+  const opened = { ...(await openInput(ctx, caller, input, rows)), seenColumns };
   try {
     const given = { id, now, draft, when: both(when, opened.when ?? ALWAYS), idempotency };
     return await createFrom(ctx, caller, input, opened, given);
@@ -109,11 +110,12 @@ async function createFrom(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { kind, source, columns, found }: Opened,
+  { kind, source, columns, found, seenColumns }: Opened & { seenColumns: ReadonlySet<string> },
   { id, now, draft, when, idempotency }: Given,
 ): Promise<CreatedBatch> {
   const config = input.config ?? {};
   const checked = await checkRows(ctx, { id, apiKey: caller.key }, kind, source);
+  requireColumns(config, seenColumns);
   await requireDiskSpace(ctx, checked);
   const batch: NewBatch = {
     draft: `~${draft}${randomBase32(ctx.random, 16)}`,
@@ -154,6 +156,16 @@ async function createFrom(
   const { total: taskCount, reused } = published;
   const created = { id, status: "pending", taskCount, createdAt: now, isReplay: false } as const;
   return batch.baseBatch === null ? created : { ...created, reused };
+}
+
+/** Some rows may have nothing to attach; a column that none has is a name that is spelled wrong. */
+function requireColumns({ attachments }: BatchConfig, seen: ReadonlySet<string>): void {
+  const issues = (attachments ?? []).flatMap(({ column }, i) =>
+    seen.has(column)
+      ? []
+      : [{ path: `config.attachments.${i}.column`, message: `no row has a value for ${column}` }],
+  );
+  if (issues.length > 0) throw invalid(issues);
 }
 
 type Input = { kind: InputKind; source: RowSource; checked: Checked; when: Which };

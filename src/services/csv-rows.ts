@@ -11,7 +11,7 @@ export async function openCsv(
   file: OpenedText,
   context: RowContext,
 ): Promise<BatchInput> {
-  const { delimiter, header = true } = context.config.csv ?? {};
+  const { delimiter, header = true, headerRow } = context.config.csv ?? {};
   const isTsv = /\.(tsv|tab)$/i.test(file.name);
   const sniffed = sniffCsv(file.start, { isWhole: file.isWhole, isTsv });
   const dialect: CsvDialect = { ...sniffed, ...(delimiter === undefined ? {} : { delimiter }) };
@@ -19,6 +19,7 @@ export async function openCsv(
   const table = {
     name: file.name,
     hasHeader: header,
+    headerRow,
     isRagged: false,
     advice: `cells are separated by ${separator}, and one that holds that or a line break needs quotes`,
     records: () => explained(file.name, readCsv(ctx.files, file, dialect)),

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 
 import type { Context } from "../context.ts";
+import { UPLOAD_ID } from "../domain/upload-refs.ts";
 import { AppError, invalid } from "../errors.ts";
 import { type LocalFile, type OpenedFile, UPLOADS } from "../lib/file-store.ts";
 import { newId } from "../lib/ids.ts";
@@ -21,7 +22,6 @@ import { roomFor, writeStored } from "./stored-bytes.ts";
 import { writtenBy } from "./written-by.ts";
 
 const LONGEST_NAME = 255;
-const FILE_ID = /^file-[0-9a-z]{1,60}$/;
 
 /** Fetches a file for a while; it counts as an upload would, and is not kept. Throws `RefusedTarget`. */
 export async function fetchFile(
@@ -38,7 +38,7 @@ export async function fetchFile(
       yield chunk;
     }
   }
-  const folder = join(ctx.config.filesDir, UPLOADS);
+  const folder = uploadsFolder(ctx);
   const path = await asStoring(async () => {
     await ctx.files.makeFolder(folder);
     const place = join(folder, newId(ctx, "file"));
@@ -154,7 +154,7 @@ const SILENT_UPLOAD_MS = 3_600_000;
  */
 export async function removeLeftUploads(ctx: Context): Promise<void> {
   const owner = ctx.isExclusive ? writtenBy(ctx, "upload").owner : undefined;
-  await removeLeftovers(ctx, join(ctx.config.filesDir, UPLOADS), {
+  await removeLeftovers(ctx, uploadsFolder(ctx), {
     owner,
     before: ctx.clock.now() - SILENT_UPLOAD_MS,
   });
@@ -209,7 +209,7 @@ export async function findUpload(
   ctx: Context,
   inputFile: string,
 ): Promise<(LocalFile & { name: string }) | undefined> {
-  if (!FILE_ID.test(inputFile)) return undefined;
+  if (!UPLOAD_ID.test(inputFile)) return undefined;
   const file = await store.findFile(ctx.db, inputFile);
   if (!file) return undefined;
   const content = await asReading(() => ctx.fileStore.toDisk({ upload: file.id }));
@@ -232,4 +232,8 @@ function requireContent<C>(id: string, content: C | undefined): C {
     "FILE_NOT_FOUND",
     `The content of file ${id} is not among the files of this process any more (FILES_DIR or FILES_URL)`,
   );
+}
+
+function uploadsFolder({ config }: Pick<Context, "config">): string {
+  return join(config.filesDir, UPLOADS);
 }

@@ -11,6 +11,7 @@ import {
   type WrittenRows,
 } from "../store/ingest.ts";
 import { readRows } from "../store/rows.ts";
+import { attachUploads } from "./attached-uploads.ts";
 import { discardDraft, isLeft } from "./drafts.ts";
 import { refusalOf } from "./models.ts";
 import type { PreparedRow, RowSource } from "./prepare-row.ts";
@@ -183,13 +184,14 @@ export async function writeRows(
 }
 
 /**
- * Bounded in rows and in bytes: a row may have two megabytes. A long input must not keep other requests
+ * Rows whose uploads were looked up, bounded in rows and in bytes: a row may have two megabytes. A long input must not keep other requests
  * waiting, neither while a chunk is made nor between two of them.
  */
 async function* chunksOf(
-  { clock, chunks }: Pick<Context, "clock" | "chunks">,
+  ctx: Context,
   rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
 ): AsyncGenerator<PreparedRow[]> {
+  const { clock, chunks } = ctx;
   let chunk: PreparedRow[] = [];
   let bytes = 0;
   const pause = createPauses(clock);
@@ -198,10 +200,13 @@ async function* chunksOf(
     chunk.push(row);
     bytes += row.value ? sizeOfRow(row.value) : ROW_BYTES;
     if (chunk.length < chunks.ingest && bytes < MOST_CHUNK_BYTES) continue;
+    await attachUploads(ctx, chunk);
     yield chunk;
     chunk = [];
     bytes = 0;
     await nextRound(clock);
   }
-  if (chunk.length > 0) yield chunk;
+  if (chunk.length === 0) return;
+  await attachUploads(ctx, chunk);
+  yield chunk;
 }

@@ -58,8 +58,8 @@ async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promi
   const format = formatOf(text);
   requireOptions(rows, file, ["csv"]);
   if (format === "csv") return openCsv(ctx, text, rows);
-  const { delimiter, header } = rows.config.csv ?? {};
-  if (delimiter !== undefined || header !== undefined)
+  const { delimiter, header, headerRow } = rows.config.csv ?? {};
+  if ((delimiter ?? header ?? headerRow) !== undefined)
     throw invalid([{ path: "config.csv", message: `${file.name} is JSON and no CSV` }]);
   return openJson(ctx, text, format, rows);
 }

@@ -12,15 +12,27 @@ import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
+import { mayReferToUploads, readUploadRef } from "../domain/upload-refs.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { canonicalJson } from "../lib/json.ts";
+import { canonicalJson, type JsonObject } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
 export type FieldIssue = { field: string; message: string };
 
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
-export type PreparedRow = { row: number; value: NewRow | null; issues: FieldIssue[] };
+export type PreparedRow = {
+  row: number;
+  value: NewRow | null;
+  issues: FieldIssue[];
+  /** Set where its request refers to uploads; `complete` takes the request with all that is known of them. */
+  uploads?: {
+    body: JsonObject;
+    complete: (body: JsonObject) => void;
+    /** Where in the row a reference comes from. */
+    fieldOf: (url: string) => string;
+  };
+};
 
 /** Reads the input from its start; called once for each pass. */
 export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
@@ -40,8 +52,11 @@ export type RowContext = {
   isScoped: boolean;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
+  /** Of the columns of `config.attachments`, those that were seen in a row. */
+  seenColumns: Set<string>;
 };
 
+const CHAT = "/v1/chat/completions";
 /** The longest id that the API takes. */
 const MAX_ID = 100;
 
@@ -70,12 +85,20 @@ export function prepareTask(
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
-  const { batchId, config, isScoped, base } = context;
+  const { batchId, config, isScoped, base, seenColumns } = context;
+  for (const { column } of config.attachments ?? [])
+    if (variables.has(column)) seenColumns.add(column);
   try {
     const isSkipped = isRowSkipped(context.onlyIf, variables);
     const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = isSkipped
       ? composeSkipped(context, task, variables)
       : context.compose(task, variables);
+    const requestOf = (sent: JsonObject) => ({
+      body: JSON.stringify(sent),
+      ...keysOf(isSkipped ? null : base, task.cache ?? config.cache, escalateTo, () =>
+        cacheKeyOf(CHAT, sent, maxRepairs !== null),
+      ),
+    });
     const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scope(task.id);
     const value: NewRow = {
@@ -88,11 +111,8 @@ export function prepareTask(
       flexMinutes,
       maxRepairs,
       escalateTo,
-      endpoint: "/v1/chat/completions",
-      body: JSON.stringify(body),
-      ...keysOf(isSkipped ? null : base, task.cache ?? config.cache, escalateTo, () =>
-        cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null),
-      ),
+      endpoint: CHAT,
+      ...requestOf(body),
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -101,7 +121,12 @@ export function prepareTask(
         task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
       isSkipped,
     };
-    return { row, value, issues: [] };
+    return {
+      row,
+      value,
+      issues: [],
+      ...uploadsOf(value, body, requestOf, columnOf(config, variables)),
+    };
   } catch (error) {
     if (!(error instanceof ComposeError)) throw error;
     return { row, value: null, issues: [{ field: error.field, message: error.message }] };
@@ -146,14 +171,20 @@ export function prepareProviderLine(
   const given = body["model"];
   if (given !== undefined && (typeof given !== "string" || given === ""))
     return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
-  const meant = (["output", "onlyIf"] as const).find((name) => config[name] !== undefined);
-  if (meant) {
-    const message = `is sent as it is, so that config.${meant} does not apply to it; give the line a prompt instead`;
+  const unusable = (["output", "attachments", "onlyIf"] as const).find(
+    (field) => config[field] !== undefined,
+  );
+  if (unusable) {
+    const message = `is sent as it is, so that config.${unusable} does not apply to it; give the line a prompt instead`;
     return { row, value: null, issues: [{ field: "body", message }] };
   }
   const model = given ?? config.model ?? defaultModel;
   const sent = given === undefined ? { ...body, model } : body;
   const escalateTo = escalationFrom(model, config);
+  const requestOf = (asked: JsonObject) => ({
+    body: JSON.stringify(asked),
+    ...keysOf(base, config.cache, escalateTo, () => cacheKeyOf(endpoint, asked, false)),
+  });
   const value: NewRow = {
     id: `${batchId}-${row}`,
     position: 0,
@@ -165,8 +196,7 @@ export function prepareProviderLine(
     maxRepairs: null,
     escalateTo,
     endpoint,
-    body: JSON.stringify(sent),
-    ...keysOf(base, config.cache, escalateTo, () => cacheKeyOf(endpoint, sent, false)),
+    ...requestOf(sent),
     prompt: null,
     metadata: null,
     cells,
@@ -174,7 +204,36 @@ export function prepareProviderLine(
     fingerprint: null,
     isSkipped: false,
   };
-  return { row, value, issues: [] };
+  return { row, value, issues: [], ...uploadsOf(value, sent, requestOf, () => "body") };
+}
+
+/** What is to be completed of a row, if anything is. */
+function uploadsOf(
+  value: NewRow,
+  body: JsonObject,
+  requestOf: (body: JsonObject) => Partial<NewRow>,
+  fieldOf: (url: string) => string,
+): Pick<PreparedRow, "uploads"> {
+  if (!mayReferToUploads(value.body)) return {};
+  return {
+    uploads: {
+      body,
+      complete(whole) {
+        Object.assign(value, requestOf(whole));
+      },
+      fieldOf,
+    },
+  };
+}
+
+/** The column that names an upload, or else the messages do. */
+function columnOf({ attachments = [] }: BatchConfig, variables: ReadonlyMap<string, string>) {
+  return (url: string): string => {
+    const { id = url } = readUploadRef(url) ?? {};
+    return (
+      attachments.find(({ column }) => variables.get(column)?.includes(id))?.column ?? "messages"
+    );
+  };
 }
 
 /** Under which key its answer is kept, if it is to be, and the answer that it takes over. */

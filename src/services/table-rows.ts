@@ -17,6 +17,8 @@ const MOST_COLUMNS = 16_384;
 export type Table = {
   name: string;
   hasHeader: boolean;
+  /** Which row that is, from 1; `undefined`: the first that is not blank. */
+  headerRow: number | undefined;
   /** Empty cells at the end of a row may be missing. */
   isRagged: boolean;
   /** Says how to mend a row of too many or too few cells. */
@@ -55,9 +57,15 @@ export async function openTable(ctx: Context, table: Table, context: RowContext)
   };
 }
 
-async function readLayout({ name, hasHeader, records }: Table): Promise<Layout> {
-  const first = await firstFilled(records());
-  if (!first) throw invalid([{ path: "inputFile", message: `${name} has no header row` }]);
+async function readLayout({ name, hasHeader, headerRow, records }: Table): Promise<Layout> {
+  const first = await firstFilled(records(), headerRow);
+  if (!first) {
+    const which =
+      headerRow === undefined
+        ? "no header row"
+        : `nothing in row ${headerRow}, which headerRow says is the header`;
+    throw invalid([{ path: "inputFile", message: `${name} has ${which}` }]);
+  }
   const header = hasHeader ? first.map(textOf) : columnNames(first.map(() => ""));
   const named = header.findLastIndex((cell) => cell.trim() !== "") + 1;
   const issues = headerIssues(header);
@@ -69,8 +77,17 @@ async function readLayout({ name, hasHeader, records }: Table): Promise<Layout> 
   return { header: header.slice(0, MOST_COLUMNS), named, width: named, isFixed: false };
 }
 
-async function firstFilled(records: AsyncIterable<Cell[]>): Promise<Cell[] | undefined> {
-  for await (const record of records) if (!isBlank(record)) return record;
+/** The first row that is not blank, or the one of a number unless that is blank. */
+async function firstFilled(
+  records: AsyncIterable<Cell[]>,
+  only: number | undefined,
+): Promise<Cell[] | undefined> {
+  let row = 0;
+  for await (const record of records) {
+    row++;
+    if (only === undefined ? !isBlank(record) : row === only)
+      return isBlank(record) ? undefined : record;
+  }
   return undefined;
 }
 
@@ -102,13 +119,19 @@ export function requireKnownVariables(config: BatchConfig, columns: string[]): v
       ? [{ path: `config.${field}`, message: unknownVariables(missing, columns) }]
       : [];
   });
+  for (const [i, { column }] of (config.attachments ?? []).entries())
+    if (!columns.includes(column))
+      issues.push({
+        path: `config.attachments.${i}.column`,
+        message: `there is no column ${column}; there are ${columns.join(", ")}`,
+      });
   if (issues.length > 0) throw invalid(issues);
 }
 
 /** The rows that are not blank, numbered from the one below the header; blank ones count. */
 async function* readRows(
   { clock }: Context,
-  { hasHeader, isRagged, advice, records }: Table,
+  { hasHeader, headerRow = 1, isRagged, advice, records }: Table,
   layout: Layout,
   context: RowContext,
   seen: { skipped: number },
@@ -116,8 +139,9 @@ async function* readRows(
   const readRow = createRowReader(layout.header);
   const pause = createPauses(clock);
   let isHeader = hasHeader;
-  let [row, skipped] = [0, 0];
+  let [above, row, skipped] = [headerRow - 1, 0, 0];
   for await (const record of records()) {
+    if (above-- > 0) continue;
     const isEmpty = isBlank(record);
     if (isHeader) {
       isHeader = isEmpty;

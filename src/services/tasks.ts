@@ -15,6 +15,7 @@ import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
+import { attachUploadsTo } from "./attached-uploads.ts";
 import { requireFunds } from "./budgets.ts";
 import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
@@ -49,9 +50,11 @@ export async function createTask(
     withoutDefaults(payload),
     execute,
   ]);
-  const { model, body, prompt, flexMinutes, maxRepairs, escalateTo } = composeTask(ctx, input);
+  const composed = composeTask(ctx, input);
+  const { model, prompt, flexMinutes, maxRepairs, escalateTo } = composed;
   await requireSupportedModel(ctx, model);
   await requireAnswerFields(ctx, input, "");
+  const body = await attachUploadsTo(ctx, composed.body);
   if (execute?.isDryRun === false)
     await requireFunds(ctx, caller.key, { model, batchId: input.batchId ?? null });
   const now = ctx.clock.now();

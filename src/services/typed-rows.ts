@@ -32,12 +32,13 @@ export async function openTyped(
   format: TableFormat,
   context: RowContext,
 ): Promise<BatchInput> {
-  const { header = true, ...options } = context.config.xlsx ?? {};
+  const { header = true, headerRow, ...options } = context.config.xlsx ?? {};
   const source: TableSource = { path, format, options };
   let found: TableFound = { sheet: null, dates: [] };
   const table = {
     name,
     hasHeader: format === "parquet" || header,
+    headerRow,
     isRagged: true,
     advice:
       "give each column that has something a name in the header, or clear what is right of the table",

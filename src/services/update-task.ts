@@ -13,6 +13,7 @@ import { isJsonObject, type JsonObject } from "../lib/json.ts";
 import { changeTask } from "../store/task-moves.ts";
 import type { TaskRecord } from "../store/tasks.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
+import { attachUploadsTo } from "./attached-uploads.ts";
 import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
 import { composeTask, getTask } from "./tasks.ts";
@@ -35,7 +36,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     const record = await getTask(ctx, id);
     if (record.task.status === "running")
       throw new AppError("TASK_RUNNING", `Task ${id} is running; cancel it first`);
-    const next = apply(ctx, record, patch);
+    const next = await apply(ctx, record, patch);
     await requireAnswerFields(ctx, patch, "");
     if (patch.model) await requireSupportedModel(ctx, next.model);
     const change = changeTask({ id, ...next, now: ctx.clock.now() });
@@ -52,7 +53,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
   throw new AppError("TASK_RUNNING", `Task ${id} is being changed by others; try again`);
 }
 
-function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
+async function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
   const before = {
     body: input.body,
     prompt: input.prompt,
@@ -72,7 +73,7 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
     patch.flexDeadlineMinutes === undefined ? task.flexMinutes : patch.flexDeadlineMinutes;
   const answers = answerFieldsOf(task, body, patch);
   const changed = asksForMore
-    ? composeTask(ctx, { ...merge(body, input.prompt, patch, task), ...answers })
+    ? await compose(ctx, { ...merge(body, input.prompt, patch, task), ...answers })
     : { model: task.model, body, prompt: input.prompt };
   const isChecked = answers.output !== undefined;
   const isReusable = patch.cache === undefined ? input.cacheKey !== null : patch.cache;
@@ -95,6 +96,11 @@ function apply(ctx: Context, { task, input }: TaskRecord, patch: TaskPatch) {
     timeoutMs: patch.timeoutMs === undefined ? task.timeoutMs : patch.timeoutMs,
     flexMinutes: flexMinutesOf(changed.body, minutes),
   };
+}
+
+async function compose(ctx: Context, input: Parameters<typeof composeTask>[1]) {
+  const composed = composeTask(ctx, input);
+  return { ...composed, body: await attachUploadsTo(ctx, composed.body) };
 }
 
 /** How its answer is checked with the patch applied, and what follows where that is not good enough. */
@@ -168,9 +174,16 @@ function replacePrompt(
 ): JsonObject[] | null {
   const last = messages?.findLastIndex(({ role }) => role === "user") ?? -1;
   const message = messages?.[last];
-  if (!messages || !message || typeof after !== "string" || message["content"] !== before)
-    return messages;
-  return messages.with(last, { ...message, content: after });
+  if (!messages || !message || typeof after !== "string" || before === null) return messages;
+  const { content = null } = message;
+  if (content === before) return messages.with(last, { ...message, content: after });
+  if (!Array.isArray(content)) return messages;
+  const old = content.findIndex(
+    (part) => isJsonObject(part) && part["type"] === "text" && part["text"] === before,
+  );
+  if (old < 0) return messages;
+  const parts = content.with(old, { type: "text", text: after });
+  return messages.with(last, { ...message, content: parts });
 }
 
 function mergeMetadata(stored: string | null, patch: TaskPatch["metadata"]): string | null {

@@ -25,6 +25,16 @@ export function findFile(db: Db, id: string): Promise<StoredFile | undefined> {
   return db.select().from(files).where(eq(files.id, id)).get();
 }
 
+/** Those of some uploads that there are. */
+export function findFiles(ids: readonly string[]): Statement<NamedUpload> {
+  return {
+    sql: `SELECT f.id, f.name, f.bytes, f.sha256 FROM json_each(?) j CROSS JOIN files f ON f.id = j.value`,
+    args: [JSON.stringify(ids)],
+  };
+}
+
+export type NamedUpload = Pick<StoredFile, "id" | "name" | "bytes" | "sha256">;
+
 export type FilePage = Page<"createdAt" | "name">;
 
 export function listFiles(db: Db, page: FilePage): Promise<StoredFile[]> {

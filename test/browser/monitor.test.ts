@@ -107,6 +107,16 @@ describe.skipIf(!browser)("the monitor", () => {
     ]);
     expect(saved.suggestedFilename()).toBe("b-results.csv");
     expect((await Bun.file(await saved.path()).text()).trim().split("\n")).toHaveLength(61);
+    const [workbook] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Excel: the results of Entries" }).click(),
+    ]);
+    expect(workbook.suggestedFilename()).toBe("b-results.xlsx");
+    expect(
+      await Bun.file(await workbook.path())
+        .slice(0, 2)
+        .text(),
+    ).toBe("PK");
     expect(problems).toEqual([]);
   });
 

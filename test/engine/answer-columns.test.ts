@@ -85,6 +85,22 @@ describe("results", () => {
     expect(first.usage).toMatchObject({ promptTokens: 20, completionTokens: 10 });
   });
 
+  test("are repaired, too, where the provider itself finds that an answer does not match", async () => {
+    provider.noJson.add("groq").add("groq for good");
+    provider.said.set("groq", [BAD, GOOD]).set("groq for good", [BAD]);
+    await runBatch("groq", ["groq", "groq for good"], {});
+    expect((await app.finished("groq")).progress).toMatchObject({ completed: 1, repaired: 1 });
+    const [, again] = provider.callsAbout("groq");
+    expect(again?.body.messages.slice(1)).toEqual([
+      { role: "assistant", content: BAD },
+      { role: "user", content: expect.stringContaining("Failed to generate JSON") },
+    ]);
+    const [, bad] = await resultsOf("groq");
+    expect(bad.error).toMatchObject({ code: "SCHEMA_MISMATCH", retryable: false });
+    // Not tried again as it is, which would come to the same.
+    expect(provider.callsAbout("groq for good")).toHaveLength(2);
+  });
+
   test("of lines that are sent as they are have none", async () => {
     const form = new FormData();
     const line = {

@@ -29,6 +29,7 @@ function givenPool(baseUrl: string, size = 1) {
       failureRate: 0,
       mismatchRate: 0,
     },
+    uploads: { folder: "/nowhere", bucket: undefined },
     onReports: (more) => reports.push(...more),
     onDeltas: () => {},
     clock: createSystemClock(),

@@ -63,6 +63,25 @@ describe("a CSV as people have it", () => {
     await app.del(`/batches/${batch.id}`);
   });
 
+  test("has its header where headerRow says, and titles above it are left out", async () => {
+    const text = 'Report;;\n;;\n"made\nby hand"\nid;prompt;x\na;b;1\n;;\nc;d;2\n';
+    const csv = { headerRow: 4, delimiter: ";" };
+    const { batch, prompts, csv: results } = await read("titles.csv", text, { csv });
+    expect(batch.input).toMatchObject({ columns: ["id", "prompt", "x"], rows: 2, skipped: 1 });
+    expect(prompts).toEqual(["b", "d"]);
+    expect(results[0]?.slice(0, 3)).toEqual(["id", "prompt", "x"]);
+    expect(await refused("titles.csv", text, { csv: { ...csv, headerRow: 2 } })).toContain(
+      "has nothing in row 2, which headerRow says is the header",
+    );
+    expect(await refused("titles.csv", text, { csv: { ...csv, headerRow: 99 } })).toContain(
+      "has nothing in row 99",
+    );
+    expect(await refused("titles.csv", text, { csv: { ...csv, header: false } })).toContain(
+      "header: false",
+    );
+    await app.del(`/batches/${batch.id}`);
+  });
+
   test("is read as told where it is told", async () => {
     const { batch, prompts } = await read("told.csv", "prompt;x\nb,c;d\n", {
       csv: { delimiter: "," },

@@ -76,6 +76,16 @@ const number = (value: number | string, style = 0) => ({
 });
 
 describe("a workbook", () => {
+  test("has its header where headerRow says, rows that the sheet leaves out counted", async () => {
+    const sheet = await workbookOf(row(1, "Report") + row(4, "name", "n") + row(5, "a", "1"));
+    const { input, rows } = await read(sheet, { xlsx: { headerRow: 4 } });
+    expect(input).toMatchObject({ columns: ["name", "n"], rows: 1, skipped: 0 });
+    expect(rows).toEqual([
+      ["name", "n"],
+      ["a", "1"],
+    ]);
+  });
+
   test("is read whatever its cells are", async () => {
     const texts = [
       "<t>id</t>",

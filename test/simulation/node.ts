@@ -81,7 +81,10 @@ export function startNode(options: NodeOptions): Node {
     giveUpMs: deadlineUnder(options.config.leaseMs),
   };
   const connection = database.connect(network, isShared);
-  const threads = createThreads(clock, luck, provider.fetchFrom({ index, clock }));
+  const threads = createThreads(clock, luck, {
+    fetch: provider.fetchFrom({ index, clock }),
+    files,
+  });
   const db = drizzle({ client: connection, casing: "snake_case" });
   const ctx = createContext(
     { ...BASE, ...options.config },
@@ -173,7 +176,7 @@ function createCheckThreads(clock: NodeClock): StartThread {
 function createThreads(
   clock: NodeClock,
   luck: Luck,
-  fetch: (url: string, init?: RequestInit) => Promise<Response>,
+  outside: Pick<Parameters<typeof createCallRunner>[1], "fetch" | "files">,
 ) {
   const living = new Set<() => void>();
 
@@ -193,7 +196,7 @@ function createThreads(
           if (!isOver) onMessage(copy);
         });
       },
-      { clock, random: luck.next, fetch },
+      { clock, random: luck.next, ...outside },
     );
     const die = () => {
       isOver = true;

@@ -12,6 +12,8 @@ export async function startScripted(otherwise: string) {
   const finishes = new Map<string, string>();
   /** Models that refuse a type of `response_format`. */
   const refusals = new Map<string, string[]>();
+  /** Prompts to whose first answer the provider says that it is no JSON, as Groq does. */
+  const noJson = new Set<string>();
   const provider = await startProvider((request, response) => {
     const { body } = request;
     const type = body.response_format?.type;
@@ -23,6 +25,12 @@ export async function startScripted(otherwise: string) {
     const topic = topicOf(request);
     const answers = said.get(topic) ?? [otherwise];
     const turn = provider.requests.filter((one) => topicOf(one) === topic).length;
+    if (noJson.has(topic) && (turn === 1 || answers.length === 1))
+      return fail(response, 400, {
+        message: "Failed to generate JSON. Please adjust your prompt.",
+        code: "json_validate_failed",
+        failed_generation: answers[0],
+      });
     const answer = chatAnswer(request);
     const [choice] = answer.choices;
     choice.message.content = answers[Math.min(turn, answers.length) - 1];
@@ -34,6 +42,7 @@ export async function startScripted(otherwise: string) {
     said,
     finishes,
     refusals,
+    noJson,
     callsAbout: (topic: string) => provider.requests.filter((one) => topicOf(one) === topic),
   };
 }

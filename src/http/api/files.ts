@@ -35,8 +35,8 @@ const upload = route({
   tags: ["files"],
   summary: "Upload a file",
   description:
-    "A table (CSV, XLSX, Parquet, JSON, JSONL) as the part `file` of a form, up to MAX_FILE_BYTES. Its id can be the " +
-    "`inputFile` of any number of batches.",
+    "A table (CSV, XLSX, Parquet, JSON, JSONL), an image or a document, as the part `file` of a form, up to MAX_FILE_BYTES. Its id can be the " +
+    "`inputFile` of any number of batches, or stand in cells that `config.attachments` names.",
   ...needs("write"),
   request: {
     body: {
@@ -102,6 +102,8 @@ const remove = route({
   path: "/files/{id}",
   tags: ["files"],
   summary: "Delete a file; batches that were made of it keep what they read",
+  description:
+    "Tasks that attach it and have not been called fail as `ATTACHMENT_MISSING` when they are; calls under way go on.",
   ...needs("write"),
   request: { params: Params },
   responses: { 200: done("The file is gone"), ...failures(404) },

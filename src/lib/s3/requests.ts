@@ -19,7 +19,8 @@ export type Bucket = {
 export type Machine = {
   clock: Pick<Clock, "now" | "monotonic" | "setTimeout" | "sleep">;
   random: Random;
-  fetch: typeof globalThis.fetch;
+  /** The global `fetch` but for what only a runtime adds to it. */
+  fetch: (url: string, init?: RequestInit) => Promise<Response>;
 };
 
 export type S3Request = {
@@ -78,7 +79,7 @@ async function sendOnce(
   const giveUp = new AbortController();
   const cancel = clock.setTimeout(() => giveUp.abort(), ms);
   try {
-    const response = await fetch(url, {
+    const response = await fetch(url.href, {
       method,
       headers,
       redirect: "manual",

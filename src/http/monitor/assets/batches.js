@@ -228,22 +228,26 @@ export function buttonsOf(batch, refresh) {
         does("Run cancelled", "retry", "cancelled tasks run again", { statuses: ["cancelled"] }),
       );
   }
-  if (batch.status !== "pending")
-    buttons.push(
-      action(
-        "Download",
-        () => download(`${path}/results?format=csv&bom=true`, `${batch.id}-results.csv`),
-        {
-          "aria-label": `Download the results of ${batch.name}`,
-        },
-      ),
-      action(
-        "For spreadsheets",
-        () => download(`${path}/results?format=csv&bom=true&safe=true`, `${batch.id}-results.csv`),
-        {
-          "aria-label": `For spreadsheets: the results of ${batch.name}, none of which runs as a formula`,
-        },
-      ),
-    );
-  return buttons;
+  return batch.status === "pending" ? buttons : [...buttons, ...downloadsOf(batch, path)];
+}
+
+/** Results as files: a CSV, one that runs no formulas, a workbook, and JSONL. */
+function downloadsOf({ id, name }, path) {
+  const files = [
+    ["Download", "format=csv&bom=true", `Download the results of ${name}`],
+    [
+      "For spreadsheets",
+      "format=csv&bom=true&safe=true",
+      `For spreadsheets: the results of ${name}, none of which runs as a formula`,
+    ],
+    ["Excel", "format=xlsx", `Excel: the results of ${name} as a workbook`],
+    ["JSONL", "format=jsonl", `JSONL: the results of ${name}`],
+  ];
+  return files.map(([label, query, described]) => {
+    const [, extension] = /^format=(\w+)/.exec(query);
+    const file = `${id}-results.${extension}`;
+    return action(label, () => download(`${path}/results?${query}`, file), {
+      "aria-label": described,
+    });
+  });
 }

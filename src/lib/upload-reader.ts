@@ -1,0 +1,51 @@
+import { join } from "node:path";
+
+import { UPLOADS } from "./file-store.ts";
+import type { FileSystem } from "./file-system.ts";
+import { createObjects } from "./s3/objects.ts";
+import { type Bucket, createSender, type Machine } from "./s3/requests.ts";
+
+/** The first bytes of an upload, one more than `most` at most; `null` where its content is gone. */
+export type ReadUpload = (id: string, most: number) => Promise<Buffer | null>;
+
+/** Where uploads lie: in a bucket, or else in a folder. It can be posted to a thread. */
+export type UploadPlace = { folder: string; bucket: Bucket | undefined };
+
+const READ_BYTES = 1_048_576;
+
+/** Reads uploads where there is no `FileStore`, as in threads. What fails throws the system's error or a `StorageError`. */
+export function createUploadReader(
+  { folder, bucket }: UploadPlace,
+  { files, ...machine }: Machine & { files: Pick<FileSystem, "read"> },
+): ReadUpload {
+  if (!bucket) return (id, most) => readFile(files, join(folder, UPLOADS, id), most);
+  const objects = createObjects(createSender(bucket, machine));
+  return async (id, most) => {
+    const key = `${bucket.prefix}${UPLOADS}/${id}`;
+    const found = await objects.find(key);
+    if (!found) return null;
+    if (found.bytes === 0) return Buffer.alloc(0);
+    const last = Math.min(found.bytes, most + 1) - 1;
+    return Buffer.from(await objects.get(key, { first: 0, last }, found.etag));
+  };
+}
+
+async function readFile(
+  files: Pick<FileSystem, "read">,
+  path: string,
+  most: number,
+): Promise<Buffer | null> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of files.read(path, READ_BYTES)) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes > most) break;
+    }
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
+  return Buffer.concat(chunks);
+}
