@@ -45,6 +45,7 @@ const draft: NewBatch = {
   owner: 1,
   inputFile: null,
   inputBatch: null,
+  chainStatus: null,
   outputFile: null,
   columns: null,
   input: null,

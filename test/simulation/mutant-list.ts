@@ -63,7 +63,7 @@ export const MUTANTS: Mutant[] = [
     name: "revive tasks of every generation",
     profile: "single",
     caughtBy: 111,
-    edits: [["src/store/generations.ts", '"t.generation < b.generation"', '"TRUE"']],
+    edits: [["src/store/generations.ts", "t.generation < b.generation AND", "TRUE AND"]],
   },
   {
     name: "end a batch whose last calls are under way",
@@ -279,5 +279,38 @@ export const MUTANTS: Mutant[] = [
       ["src/engine/texts.ts", "if (!row) return null;", "if (!row) return text;"],
       ["src/domain/ask-for-json.ts", "parseJson(stored);", "JSON.parse(stored);"],
     ],
+  },
+  {
+    name: "publish a chain whose input has changed",
+    profile: "single",
+    edits: [
+      [
+        "src/services/publish-batch.ts",
+        "replaceHeld(held, { draft, node: batch.owner }, when)",
+        'replaceHeld(held, { draft, node: batch.owner }, { where: "TRUE", args: [] })',
+      ],
+    ],
+  },
+  {
+    name: "leave chains to nodes that are gone",
+    profile: "single",
+    edits: [
+      ["src/store/chains.ts", "w.chain_owner NOT IN (SELECT seq FROM nodes)", "w.chain_owner < 0"],
+    ],
+  },
+  {
+    name: "forget that a batch which waits is to start",
+    profile: "single",
+    edits: [["src/store/chains.ts", "payer = p.payer, is_dry_run", "is_dry_run"]],
+  },
+  {
+    name: "run skipped rows again with their batch",
+    profile: "single",
+    edits: [["src/store/generations.ts", " AND NOT t.is_skipped", ""]],
+  },
+  {
+    name: "run the rows of a pilot again",
+    profile: "single",
+    edits: [["src/store/pilot.ts", "`status = 'pending' AND NOT EXISTS", "`NOT EXISTS"]],
   },
 ];

@@ -37,10 +37,10 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
     if (++run.started > 1) complain(`run ${row.run} of ${row.task} started twice`);
     if (run.ended > 0) complain(`run ${row.run} of ${row.task} started after its end`);
     const task = row.task ?? "";
-    const { alone, withBatch: asked } = ledger.startsOf(task, row.batch);
-    const withBatch = Math.min(asked, starts.get(row.batch ?? "") ?? 0);
-    if ((row.run ?? 0) > alone + withBatch)
-      complain(`${task} has run ${row.run}, and was asked for ${alone + withBatch} times`);
+    const { alone, withBatch, pilots } = ledger.startsOf(task, row.batch);
+    const asked = alone + pilots + Math.min(withBatch, starts.get(row.batch ?? "") ?? 0);
+    if ((row.run ?? 0) > asked)
+      complain(`${task} has run ${row.run}, and was asked for ${asked} times`);
     const before = await truth.execute({
       sql: "SELECT status, is_dry_run AS isDryRun FROM executions WHERE task = ? AND run = ?",
       args: [row.taskSeq, (row.run ?? 0) - 1],

@@ -1,5 +1,6 @@
 import { createAnswerChecks } from "./answer-checks.ts";
 import { createCallChecks } from "./call-checks.ts";
+import { createChainChecks } from "./chain-checks.ts";
 import { type ClientWorld, INPUT_FILE, KEYS, startClient } from "./clients.ts";
 import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
 import { applyFault, type Faulty } from "./faults.ts";
@@ -228,6 +229,7 @@ function begin(world: World): void {
       }),
     );
   const checkRun = createRunChecks(database.truth, ledger, complain);
+  const checkChain = createChainChecks(database.truth, complain);
   const checkMoney = createMoneyChecks(database.truth, complain);
   const answers = createAnswerChecks(database.truth, world.provider.calls, {
     now: timeline.now,
@@ -246,6 +248,7 @@ function begin(world: World): void {
           `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
       );
       await checkRun(row);
+      await checkChain(row);
     }
   };
   const lookAtNodes = async () => {

@@ -195,6 +195,9 @@ export function whyNot(batch, pace) {
   if (batch.status === "pending") return `Created ${ago(batch.createdAt)}, not started`;
   if (ENDED.has(batch.status))
     return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt)}`;
+  if (batch.chain?.status === "waiting" && batch.status === "pending")
+    return `Waits for ${batch.inputBatch} to end${batch.chain.isToStart ? ", and then starts" : ""}`;
+  if (batch.chain?.error) return batch.chain.error.message;
   if (batch.waiting?.reason === "rate_limit")
     return `Waits for the provider's limit${batch.waiting.until ? `, next call ${ago(batch.waiting.until)}` : ""}`;
   if (batch.waiting?.reason === "provider_unavailable")
