@@ -2,7 +2,7 @@ import type { BatchDraft } from "../../src/services/batch-draft.ts";
 import { createBatch } from "../../src/services/create-batch.ts";
 import { pilotBatch } from "../../src/services/pilot.ts";
 import { executeBatch } from "../../src/services/run-batch.ts";
-import { type Acting, anyBatch, type Begun, remember } from "./clients.ts";
+import { type Acting, anyBatch, type Begun, remember } from "./acting.ts";
 import { ANY_TASK } from "./provider.ts";
 
 /*
@@ -33,13 +33,52 @@ export function addRowFields(acting: Acting, draft: BatchDraft, isDear: boolean)
   };
 }
 
-/** A batch of the rows of another, which may have ended or not; often one that starts by itself. */
-export function chain(acting: Acting, id: string, inputBatch: string): Begun {
-  const { luck, ledger, plan, node, caller } = acting;
+/**
+ * A batch of the rows of another, which may have ended or not: one that is there, or one that is made for it and
+ * executed sooner or later. Often it starts by itself.
+ */
+export function chain(acting: Acting): Begun {
+  const { luck, ledger, node, caller } = acting;
   const { ctx } = node;
-  remember(ledger.batches, id);
-  const isExecuted = luck.chance(0.6);
-  if (isExecuted) ledger.mayStartBatch(id);
+  const isOfOther = luck.chance(0.4);
+  const inputBatch = isOfOther ? anyBatch(acting) : `p${luck.int(0, 7)}`;
+  const id = `n${luck.int(0, 9)}`;
+  const first = isOfOther ? null : firstOf(acting, inputBatch);
+  const second = chained(acting, id, inputBatch);
+  const isExecuted = luck.chance(0.7);
+  const pauses = [0, 1, 2].map(() => luck.about(60));
+  const execute = async (batch: string) => {
+    await ctx.clock.sleep(pauses.pop() ?? 0);
+    await executeBatch(ctx, batch, { isDryRun: false, payer: caller.key });
+  };
+  for (const batch of [id, inputBatch]) {
+    remember(ledger.batches, batch);
+    ledger.mayStartBatch(batch);
+  }
+  async function done(): Promise<void> {
+    if (first) await createBatch(ctx, caller, first);
+    await ctx.clock.sleep(pauses.pop() ?? 0);
+    await createBatch(ctx, caller, second);
+    if (isExecuted) await execute(id);
+    if (first) await execute(inputBatch);
+  }
+  return {
+    what: `chain ${id} to ${inputBatch}${isExecuted ? " and execute it" : ""}`,
+    done: done(),
+  };
+}
+
+function firstOf(acting: Acting, id: string): BatchDraft {
+  const { luck, plan } = acting;
+  const tasks = Array.from({ length: luck.int(1, 6) }, (_, i) => {
+    const flags = plan.flags.filter(() => luck.chance(0.15));
+    return { id: `${id}-${i}`, prompt: `${id}-${i}|${flags.join(" ")}`, model: "gpt-4o-mini" };
+  });
+  return addRowFields(acting, { id, tasks, config: {} }, false);
+}
+
+function chained(acting: Acting, id: string, inputBatch: string): BatchDraft {
+  const { luck, plan } = acting;
   const answer = luck.pick(["", "", "{{result}}", "{{label}}"]);
   const config = {
     model: luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini",
@@ -51,13 +90,7 @@ export function chain(acting: Acting, id: string, inputBatch: string): Begun {
   const outputFile = luck.chance(0.2) ? `${id}.csv` : undefined;
   const baseBatch = plan.rows?.bases && luck.chance(0.3) ? anyBatch(acting) : undefined;
   const idempotencyKey = luck.chance(0.3) ? `chain ${id} ${inputBatch}` : undefined;
-  const draft = { id, inputBatch, config, outputFile, baseBatch, idempotencyKey };
-  return {
-    what: `chain ${id} to ${inputBatch}${isExecuted ? " and execute it" : ""}`,
-    done: createBatch(ctx, caller, draft).then(() =>
-      isExecuted ? executeBatch(ctx, id, { isDryRun: false, payer: caller.key }) : undefined,
-    ),
-  };
+  return { id, inputBatch, config, outputFile, baseBatch, idempotencyKey };
 }
 
 /** Runs some rows, and then perhaps the rest while these may be under way. */

@@ -26,33 +26,23 @@ import {
 } from "../../src/services/tasks.ts";
 import { updateTask } from "../../src/services/update-task.ts";
 import { createWebhook } from "../../src/services/webhooks.ts";
+import {
+  type Acting,
+  anyBatch,
+  anyTask,
+  type Begun,
+  type ClientWorld,
+  newBatch,
+  newTask,
+  remember,
+} from "./acting.ts";
 import { addRowFields, chain, pilot } from "./chain-clients.ts";
-import type { Ledger } from "./ledger.ts";
-import type { Node } from "./node.ts";
-import type { Action, ClientPlan, Plan } from "./plan.ts";
+import type { Action, ClientPlan } from "./plan.ts";
 import { ANY_TASK } from "./provider.ts";
-import { createLuck, type Luck } from "./random.ts";
-import type { Timeline } from "./timeline.ts";
+import { createLuck } from "./random.ts";
 
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
-
-/** What clients do things with. */
-export type ClientWorld = {
-  plan: Plan;
-  timeline: Timeline;
-  ledger: Ledger;
-  /** A node that answers, if there is one. */
-  nodeFor(luck: Luck): Node | undefined;
-  note(line: () => string): void;
-  /** Something that no client should ever see. */
-  complain(what: string): void;
-  watch(node: Node): void;
-  /** Kills a node after `ms`. */
-  crash(node: Node, ms: number): void;
-  /** How many more of what costs a world much time, whatever it does. */
-  left: { webhooks: number; schedules: number; readers: number };
-};
 
 /** Clients that wait do not leave. */
 const NEVER = new AbortController().signal;
@@ -102,30 +92,7 @@ export function isExpected(error: unknown): boolean {
   return error instanceof Error && error.cause instanceof LibsqlError;
 }
 
-export type Acting = ClientWorld & { luck: Luck; caller: Caller; node: Node };
-export type Begun = { what: string; done: Promise<unknown> };
-
 const NOTHING: Begun = { what: "nothing", done: Promise.resolve() };
-
-/** Ids are few, so that clients meet; mostly such as are there. */
-function anyTask({ luck, ledger: { tasks } }: Acting): string {
-  return oneOf(luck, tasks) ?? newTask(luck);
-}
-
-export function anyBatch({ luck, ledger: { batches } }: Acting): string {
-  return oneOf(luck, batches) ?? newBatch(luck);
-}
-
-const newTask = (luck: Luck) => `t${luck.int(0, 11)}`;
-export const newBatch = (luck: Luck) => `b${luck.int(0, 3)}`;
-
-function oneOf(luck: Luck, known: string[]): string | undefined {
-  return luck.chance(0.9) ? known[luck.int(0, known.length - 1)] : undefined;
-}
-
-export function remember(known: string[], id: string): void {
-  if (!known.includes(id)) known.push(id);
-}
 
 function begin(action: Action, acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
@@ -221,7 +188,7 @@ function begin(action: Action, acting: Acting): Begun {
     case "webhook":
       return acting.left.webhooks-- > 0 ? webhook(acting) : NOTHING;
     case "chain":
-      return chain(acting, newBatch(luck), batch);
+      return chain(acting);
     case "pilot":
     case "pilot and execute":
       return pilot(acting, batch, action === "pilot and execute");

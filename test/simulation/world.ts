@@ -1,7 +1,8 @@
+import type { ClientWorld } from "./acting.ts";
 import { createAnswerChecks } from "./answer-checks.ts";
 import { createCallChecks } from "./call-checks.ts";
 import { createChainChecks } from "./chain-checks.ts";
-import { type ClientWorld, INPUT_FILE, KEYS, startClient } from "./clients.ts";
+import { INPUT_FILE, KEYS, startClient } from "./clients.ts";
 import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
 import { applyFault, type Faulty } from "./faults.ts";
 import { createFiles } from "./files.ts";
