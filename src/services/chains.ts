@@ -23,7 +23,7 @@ const PAGE = 100;
  */
 export async function makeChains(ctx: Context, node: number): Promise<void> {
   const errors: unknown[] = [];
-  for (const { seq } of await readRows(ctx.client, findDue(node, PAGE)))
+  for (const { seq } of await readRows(ctx.reads.client, findDue(node, PAGE)))
     try {
       await makeOne(ctx, { seq, node });
     } catch (error) {

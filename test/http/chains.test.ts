@@ -281,7 +281,7 @@ test("a cap holds for it, and answers of a base are taken over", async () => {
   expect(
     await until(async () => ((await batch("m2")).status === "paused" ? batch("m2") : undefined)),
   ).toMatchObject({
-    pauseReason: { code: "budget_exceeded" },
+    pauseReason: { code: "max_cost_reached" },
   });
   expect((await made("m4")).progress.total).toBe(2);
 });
@@ -299,8 +299,8 @@ test("what a process that died has left of it is removed, and it is made by anot
       args: [draft],
     },
     row: {
-      sql: `INSERT INTO tasks (id, batch, position, status, model, created_at, updated_at)
-            SELECT 'z2-1', seq, 0, 'pending', 'm', 1, 1 FROM batches WHERE id = ?`,
+      sql: `INSERT INTO tasks (id, batch, position, status, model, priority, created_at, updated_at)
+            SELECT 'z2-1', seq, 0, 'pending', 'm', 1, 1, 1 FROM batches WHERE id = ?`,
       args: [draft],
     },
     held: { sql: "UPDATE batches SET chain_owner = 987654 WHERE id = 'z2'", args: [] },
