@@ -309,6 +309,11 @@ export const MUTANTS: Mutant[] = [
     edits: [["src/store/generations.ts", " AND NOT t.is_skipped", ""]],
   },
   {
+    name: "ask again after a dry run for what a pilot has answered",
+    profile: "fleet",
+    edits: [["src/store/generations.ts", "t.status <> 'completed' OR EXISTS", "TRUE OR EXISTS"]],
+  },
+  {
     name: "run the rows of a pilot again",
     profile: "single",
     edits: [["src/store/pilot.ts", "`status = 'pending' AND NOT EXISTS", "`NOT EXISTS"]],
