@@ -14,6 +14,9 @@ import { whyKeyIsInvalid } from "./key-validity.ts";
 
 /** Batches that are looked at in one go. */
 const PAGE = 100;
+/** What is kept of why rows cannot be made. */
+const MOST_CHARACTERS = 2000;
+const MOST_ISSUES = 10;
 
 /**
  * Makes the rows of the batches that wait for another which has ended, one batch after the other, and starts those
@@ -107,9 +110,24 @@ async function isStillHeld(ctx: Context, { id }: Batch, { seq, node }: Held): Pr
 function whyUnmakable(error: unknown): ChainError | null | undefined {
   if (error instanceof ChainFailure) return error.why;
   if (!(error instanceof AppError) || error.code === "SERVICE_UNAVAILABLE") return undefined;
-  const { code, message, details } = error;
+  const { code, details } = error;
   if (code === "BATCH_RUNNING") return null;
-  return { code, message, ...(Object.keys(details).length > 0 ? { details } : {}) };
+  const message = error.message.slice(0, MOST_CHARACTERS);
+  return {
+    code,
+    message,
+    ...(Object.keys(details).length > 0 ? { details: shortened(details) } : {}),
+  };
+}
+
+/** Every list of batches shows it, so that the first rows must do. */
+function shortened(details: Record<string, unknown>): object {
+  return Object.fromEntries(
+    Object.entries(details).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.slice(0, MOST_ISSUES) : value,
+    ]),
+  );
 }
 
 async function fail(ctx: Context, batch: Batch, held: Held, why: ChainError): Promise<void> {

@@ -53,7 +53,9 @@ export const CreatedBatch = z
   .object({
     id: z.string(),
     status: BatchStatusName,
-    taskCount: z.number().int(),
+    taskCount: z.number().int().openapi({
+      description: "0 of a batch that waits for its `inputBatch`",
+    }),
     reused: Reused,
     createdAt: Time,
   })
@@ -103,7 +105,13 @@ const Chain = z
     }),
     error: orNull(
       z
-        .object({ code: z.string(), message: z.string(), details: FreeObject.optional() })
+        .object({
+          code: z.string(),
+          message: z.string(),
+          details: FreeObject.optional().openapi({
+            description: "The first ten of the rows that are wrong, or of other issues",
+          }),
+        })
         .openapi("ChainError"),
     ),
   })
