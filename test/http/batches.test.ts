@@ -27,6 +27,7 @@ describe("a batch of inline tasks", () => {
       id: "batch-001",
       status: "pending",
       taskCount: 2,
+      reused: 0,
       createdAt: expect.any(String),
     });
 
@@ -532,7 +533,7 @@ describe("a batch from a CSV", () => {
     await using app = await startServer();
     for (const body of [{}, { tasks: [{ prompt: "x" }], inputFile: "t.csv" }]) {
       const answer = await app.post("/batches", body);
-      expect(answer.body.error.message).toContain("give either tasks or inputFile");
+      expect(answer.body.error.message).toContain("give either tasks, inputFile or inputBatch");
     }
   });
 });

@@ -293,7 +293,7 @@ export const MUTANTS: Mutant[] = [
   },
   {
     name: "leave chains to nodes that are gone",
-    profile: "single",
+    profile: "fleet",
     edits: [
       ["src/store/chains.ts", "w.chain_owner NOT IN (SELECT seq FROM nodes)", "w.chain_owner < 0"],
     ],

@@ -65,7 +65,13 @@ export type AnswerPlan = {
 };
 
 /** `alike`: rows of batches ask for the same as those of others. `bases`: they take over answers. `skips`: a condition leaves some out. */
-export type RowPlan = { alike: boolean; bases: boolean; skips: boolean };
+export type RowPlan = {
+  alike: boolean;
+  bases: boolean;
+  skips: boolean;
+  /** Nodes are often killed while they make the rows of a batch that has waited. */
+  kills: boolean;
+};
 
 /** A world before it begins. All chance that decides about it has been taken; what is left is that of its parts. */
 export type Plan = {
@@ -185,7 +191,12 @@ function actionsOf(luck: Luck): Plan["actions"] {
 
 function rowsOf(luck: Luck): RowPlan | null {
   if (!luck.chance(0.3)) return null;
-  return { alike: luck.chance(0.4), bases: luck.chance(0.5), skips: luck.chance(0.4) };
+  return {
+    alike: luck.chance(0.4),
+    bases: luck.chance(0.5),
+    skips: luck.chance(0.4),
+    kills: luck.chance(0.5),
+  };
 }
 
 function rowActionsOf(luck: Luck): Plan["actions"] {

@@ -105,14 +105,11 @@ const Chain = z
     }),
     error: orNull(
       z
-        .object({
-          code: z.string(),
-          message: z.string(),
-          details: FreeObject.optional().openapi({
-            description: "The first ten of the rows that are wrong, or of other issues",
-          }),
-        })
-        .openapi("ChainError"),
+        .object({ code: z.string(), message: z.string(), details: FreeObject.optional() })
+        .openapi("ChainError", {
+          description:
+            "Why the rows cannot be made; `details` has the first ten of the rows that are wrong, or of other issues",
+        }),
     ),
   })
   .openapi("BatchChain", {
