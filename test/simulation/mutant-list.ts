@@ -282,7 +282,7 @@ export const MUTANTS: Mutant[] = [
   },
   {
     name: "publish a chain whose input has changed",
-    profile: "single",
+    profile: "fleet",
     edits: [
       [
         "src/services/publish-batch.ts",

@@ -69,8 +69,8 @@ export type RowPlan = {
   alike: boolean;
   bases: boolean;
   skips: boolean;
-  /** Nodes are often killed while they make the rows of a batch that has waited. */
-  kills: boolean;
+  /** Nodes are often killed, and tasks executed again, while the rows are made of a batch that has waited. */
+  disturbs: boolean;
 };
 
 /** A world before it begins. All chance that decides about it has been taken; what is left is that of its parts. */
@@ -195,7 +195,7 @@ function rowsOf(luck: Luck): RowPlan | null {
     alike: luck.chance(0.4),
     bases: luck.chance(0.5),
     skips: luck.chance(0.4),
-    kills: luck.chance(0.5),
+    disturbs: luck.chance(0.5),
   };
 }
 

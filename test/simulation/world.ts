@@ -4,6 +4,7 @@ import { createCallChecks } from "./call-checks.ts";
 import { createChainChecks } from "./chain-checks.ts";
 import { INPUT_FILE, KEYS, startClient } from "./clients.ts";
 import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
+import { createDisturber } from "./disturber.ts";
 import { applyFault, type Faulty } from "./faults.ts";
 import { createFiles } from "./files.ts";
 import { letFinish } from "./finish.ts";
@@ -219,10 +220,6 @@ function insideOneTask(work: () => void): Promise<void> {
   });
 }
 
-/** Nodes that make the rows of batches that have waited. */
-const MAKERS = `SELECT chain_owner AS owner FROM batches
-  WHERE chain_status = 'waiting' AND status = 'pending' AND chain_owner IS NOT NULL`;
-
 function begin(world: World): void {
   const { plan, timeline, database, ledger, history, complain, note, attend } = world;
   for (const [i, id] of KEYS.entries())
@@ -263,15 +260,9 @@ function begin(world: World): void {
     if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
     livingNodes = n;
   };
-  const luckOfMakers = world.luck.fork("makers");
-  const killMakers = async () => {
-    for (const row of (await database.truth.execute(MAKERS)).rows) {
-      const node = world.nodesAlive().find(({ ctx }) => ctx.live.node === Number(row["owner"]));
-      if (node && luckOfMakers.chance(0.3)) world.crash(node, luckOfMakers.about(8));
-    }
-  };
+  const disturb = createDisturber(world, world.luck.fork("makers"));
   database.onCommit = (touched) => {
-    if (touched.chains && plan.rows?.kills) attend(killMakers());
+    if (touched.chains && plan.rows?.disturbs) attend(disturb());
     if (touched.events) attend(lookAtEvents());
     if (touched.money && ledger.hasLimits()) attend(checkMoney());
     if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));
