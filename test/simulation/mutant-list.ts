@@ -281,19 +281,9 @@ export const MUTANTS: Mutant[] = [
     ],
   },
   {
-    name: "publish a chain whose input has changed",
-    profile: "fleet",
-    edits: [
-      [
-        "src/services/publish-batch.ts",
-        "replaceHeld(held, { draft, node: batch.owner }, when)",
-        'replaceHeld(held, { draft, node: batch.owner }, { where: "TRUE", args: [] })',
-      ],
-    ],
-  },
-  {
     name: "leave chains to nodes that are gone",
     profile: "fleet",
+    caughtBy: 12,
     edits: [
       ["src/store/chains.ts", "w.chain_owner NOT IN (SELECT seq FROM nodes)", "w.chain_owner < 0"],
     ],
@@ -301,21 +291,17 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget that a batch which waits is to start",
     profile: "single",
-    edits: [["src/store/chains.ts", "payer = p.payer, is_dry_run", "is_dry_run"]],
+    edits: [["src/store/chains.ts", "total > 0 AND payer IS NOT NULL", "total > 0 AND payer < 0"]],
   },
   {
     name: "run skipped rows again with their batch",
     profile: "single",
+    caughtBy: 98,
     edits: [["src/store/generations.ts", " AND NOT t.is_skipped", ""]],
   },
   {
     name: "ask again after a dry run for what a pilot has answered",
     profile: "fleet",
     edits: [["src/store/generations.ts", "t.status <> 'completed' OR EXISTS", "TRUE OR EXISTS"]],
-  },
-  {
-    name: "run the rows of a pilot again",
-    profile: "single",
-    edits: [["src/store/pilot.ts", "`status = 'pending' AND NOT EXISTS", "`NOT EXISTS"]],
   },
 ];
