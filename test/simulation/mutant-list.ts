@@ -291,6 +291,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "forget that a batch which waits is to start",
     profile: "single",
+    caughtBy: 7,
     edits: [["src/store/chains.ts", "total > 0 AND payer IS NOT NULL", "total > 0 AND payer < 0"]],
   },
   {
@@ -298,10 +299,5 @@ export const MUTANTS: Mutant[] = [
     profile: "single",
     caughtBy: 98,
     edits: [["src/store/generations.ts", " AND NOT t.is_skipped", ""]],
-  },
-  {
-    name: "ask again after a dry run for what a pilot has answered",
-    profile: "fleet",
-    edits: [["src/store/generations.ts", "t.status <> 'completed' OR EXISTS", "TRUE OR EXISTS"]],
   },
 ];
