@@ -4,8 +4,8 @@ import type { Context } from "../context.ts";
 import type { EngineState } from "../domain/health.ts";
 import { endsWithin } from "../lib/clock.ts";
 import type { Trouble } from "../lib/loop.ts";
+import { createAfterwork } from "./afterwork.ts";
 import { createDispatcher } from "./dispatcher.ts";
-import { createOutputWriter } from "./output-writer.ts";
 import { createProviderWatch } from "./provider-watch.ts";
 import type { Membership } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
@@ -17,7 +17,7 @@ export type Engine = {
   state(): EngineState;
 };
 
-/** What executes tasks: worker threads, dispatcher, the writing of output files. */
+/** What executes tasks: worker threads, dispatcher, what follows the end of batches. */
 export function createEngine(ctx: Context, membership: Membership): Engine {
   const log = getLogger(["gptrunner", "engine"]);
   const providerWatch = createProviderWatch(ctx);
@@ -39,7 +39,7 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
     onCalled: providerWatch.see,
     onProbeFailed: providerWatch.probeFailed,
   });
-  const outputWriter = createOutputWriter(ctx, membership.node);
+  const afterwork = createAfterwork(ctx, membership.node);
   let unsubscribe = () => {};
 
   return {
@@ -56,12 +56,12 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
       ctx.live.waitingOf = dispatcher.waitingOf;
       ctx.live.providers = dispatcher.providers;
       await dispatcher.start();
-      outputWriter.start();
+      afterwork.start();
     },
     async stop(graceMs) {
       const inTime = await endsWithin(ctx.clock, dispatcher.drain(), graceMs);
       unsubscribe();
-      await outputWriter.stop();
+      await afterwork.stop();
       pool.stop();
       if (!inTime) {
         log.warning("{calls} calls did not finish in time; their tasks are queued again", {

@@ -6,7 +6,7 @@ import { type FirePlan, planFires } from "../domain/schedule.ts";
 import { nextRound } from "../lib/clock.ts";
 import { newId } from "../lib/ids.ts";
 import { label } from "../lib/meters.ts";
-import { whyKeyIsInvalid } from "../services/schedules.ts";
+import { whyKeyIsInvalid } from "../services/key-validity.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { addRuns, type NewRun, supersede } from "../store/schedule-runs.ts";
 import {
@@ -49,7 +49,7 @@ export async function fireDue(ctx: Context, now: number): Promise<number> {
 async function fire(ctx: Context, schedule: Schedule, now: number, most: number): Promise<boolean> {
   const { seq, id, nextRun } = schedule;
   if (nextRun === null) return false;
-  const refusal = await whyKeyIsInvalid(ctx, schedule, now);
+  const refusal = await whyKeyIsInvalid(ctx, schedule.apiKey, "created with", now);
   if (refusal !== undefined) {
     await stop(ctx, schedule, refusal);
     return false;

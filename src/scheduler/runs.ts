@@ -11,11 +11,11 @@ import {
 import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { label } from "../lib/meters.ts";
-import { createBatch } from "../services/batches.ts";
 import { requireBudget } from "../services/budgets.ts";
+import { createBatch } from "../services/create-batch.ts";
 import { discardDrafts, hasDrafts } from "../services/drafts.ts";
+import { whyKeyIsInvalid } from "../services/key-validity.ts";
 import { cancelBatch, deleteBatch, executeBatch } from "../services/run-batch.ts";
-import { whyKeyIsInvalid } from "../services/schedules.ts";
 import { commonSteadyTime } from "../services/time.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
@@ -53,7 +53,7 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
     renderFileName(schedule.outputFile, { at: run.scheduledAt, timezone, runId: run.id });
   const { isDryRun } = run;
   try {
-    const refusal = await whyKeyIsInvalid(ctx, schedule, ctx.clock.now());
+    const refusal = await whyKeyIsInvalid(ctx, schedule.apiKey, "created with");
     if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
     if (!isDryRun) await requireBudget(ctx, schedule.apiKey);
     const batch = await requireBatch(ctx, schedule, run, outputFile);

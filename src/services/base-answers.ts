@@ -7,7 +7,7 @@ import { parseExactOrNone } from "../lib/exact-json.ts";
 import { createHashTable, type Place } from "../lib/hash-table.ts";
 import { isJsonObject } from "../lib/json.ts";
 import { type BaseAnswer, baseAnswers } from "../store/base-answers.ts";
-import { findBatch } from "../store/batches.ts";
+import { type Batch, findBatch } from "../store/batches.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
 
 /** Answers of a base that are compared; their places take 84 bytes each at most. */
@@ -26,11 +26,7 @@ export async function readBaseAnswers(
   baseBatch: string,
   id: string,
 ): Promise<BaseAnswers> {
-  if (baseBatch === id)
-    throw invalid([{ path: "baseBatch", message: "a batch cannot take over its own answers" }]);
-  const base = await findBatch(ctx.db, baseBatch);
-  if (!base)
-    throw new AppError("BATCH_NOT_FOUND", `There is no batch with id ${baseBatch} (baseBatch)`);
+  const base = await requireBase(ctx, baseBatch, id);
   if (base.completed > MOST_ANSWERS)
     throw invalid([
       {
@@ -49,6 +45,16 @@ export async function readBaseAnswers(
     (escalateTo === null ? undefined : places.get(baseKeyOf(key, escalateTo))) ??
     places.get(key) ??
     null;
+}
+
+/** Throws where there is no such batch, or it is the one that is created. */
+export async function requireBase(ctx: Context, baseBatch: string, id: string): Promise<Batch> {
+  if (baseBatch === id)
+    throw invalid([{ path: "baseBatch", message: "a batch cannot take over its own answers" }]);
+  const base = await findBatch(ctx.db, baseBatch);
+  if (!base)
+    throw new AppError("BATCH_NOT_FOUND", `There is no batch with id ${baseBatch} (baseBatch)`);
+  return base;
 }
 
 async function* answersOf(ctx: Context, batch: number): AsyncGenerator<BaseAnswer> {

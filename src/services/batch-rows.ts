@@ -1,7 +1,9 @@
 import type { Context } from "../context.ts";
+import { hasEndedForReal, isWaitingBatch } from "../domain/chain.ts";
 import { columnNames, variableNames } from "../domain/columns.ts";
 import type { Condition } from "../domain/condition.ts";
 import { answerTable, type ResultTable } from "../domain/result-format.ts";
+import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";
 import { plainNumber } from "../lib/plain-number.ts";
@@ -18,24 +20,57 @@ import { requireKnownVariables } from "./table-rows.ts";
  * without an answer is a row here, too, so that both batches stand row beside row, and is skipped.
  */
 
+/** A batch whose rows and answers are the input of another. */
+export type InputBatch = {
+  batch: Batch;
+  /** It has ended for real, so that its rows can be read. */
+  hasEnded: boolean;
+  /** What its rows will have, or `null` where that is not known yet. */
+  table: ResultTable | null;
+};
+
 export type ChainedInput = BatchInput & {
   /** Holds as long as nothing has changed in the other batch since it was looked up. */
   when: Which;
 };
 
-/** Opens the rows of a batch that has ended. Throws where it has not, or where a template asks for what no column has. */
-export async function openInputBatch(
+/** Finds the batch that `inputBatch` names. Throws where it cannot be the input, or a template asks for what no column has. */
+export async function requireInputBatch(
   ctx: Context,
   id: string,
-  context: RowContext,
-): Promise<ChainedInput> {
-  const batch = await requireEnded(ctx, id, context.batchId);
-  const option = (["csv", "xlsx"] as const).find((name) => name in context.config);
+  { batchId, config }: Pick<RowContext, "batchId" | "config">,
+): Promise<InputBatch> {
+  if (id === batchId)
+    throw invalid([{ path: "inputBatch", message: `batch ${id} cannot be the input of itself` }]);
+  const batch = await findBatch(ctx.db, id);
+  if (!batch)
+    throw new AppError(
+      "BATCH_NOT_FOUND",
+      `There is no batch with id ${id}, which inputBatch names`,
+    );
+  requireOwnPrompts(config);
+  const hasEnded = hasEndedForReal(batch);
+  if (hasEnded && batch.completed === 0)
+    throw invalid([
+      { path: "inputBatch", message: `batch ${id} is ${batch.status} and has no answers` },
+    ]);
+  // One that tasks have named may still be filled in, with other columns.
+  const isOpen = batch.isBare || (isWaitingBatch(batch) && batch.columns === null);
+  const table =
+    isOpen && !hasEnded
+      ? null
+      : answerTable({ columns: batch.columns, answers: answerColumns(batch) });
+  if (table) requireKnownVariables(config, variableNames(table.header));
+  return { batch, hasEnded, table };
+}
+
+function requireOwnPrompts(config: BatchConfig): void {
+  const option = (["csv", "xlsx"] as const).find((name) => name in config);
   if (option)
     throw invalid([
       { path: `config.${option}`, message: "is for an inputFile, and not for inputBatch" },
     ]);
-  if (context.config.promptTemplate === undefined)
+  if (config.promptTemplate === undefined)
     throw invalid([
       {
         path: "config.promptTemplate",
@@ -43,8 +78,19 @@ export async function openInputBatch(
           "is needed with inputBatch: the columns of that batch are variables, and no prompts",
       },
     ]);
-  const table = answerTable({ columns: batch.columns, answers: answerColumns(batch) });
-  requireKnownVariables(context.config, variableNames(table.header));
+}
+
+/** Opens the rows of a batch. Throws `BATCH_RUNNING` where it has not ended. */
+export function openInputBatch(
+  ctx: Context,
+  { batch, hasEnded, table }: InputBatch,
+  context: RowContext,
+): ChainedInput {
+  if (!hasEnded || !table)
+    throw new AppError(
+      "BATCH_RUNNING",
+      `Batch ${batch.id}, which inputBatch names, is ${batch.status}`,
+    );
   return {
     source: () => readRows(ctx, batch, table, context),
     columns: () => table.header,
@@ -57,37 +103,20 @@ export async function openInputBatch(
       skipped: 0,
     }),
     when: {
+      // Times alone may be equal though something has changed in between.
       where: `EXISTS (SELECT 1 FROM batches f WHERE f.seq = ? AND f.id = ? AND f.run = ? AND f.updated_at = ?
-                AND f.completed_at IS NOT NULL)`,
-      args: [batch.seq, batch.id, batch.run, batch.updatedAt],
+                AND f.completed = ? AND f.failed = ? AND f.cancelled = ? AND f.completed_at IS NOT NULL)`,
+      args: [
+        batch.seq,
+        batch.id,
+        batch.run,
+        batch.updatedAt,
+        batch.completed,
+        batch.failed,
+        batch.cancelled,
+      ],
     },
   };
-}
-
-async function requireEnded(ctx: Context, id: string, own: string): Promise<Batch> {
-  if (id === own)
-    throw invalid([{ path: "inputBatch", message: `batch ${id} cannot be the input of itself` }]);
-  const batch = await findBatch(ctx.db, id);
-  if (!batch)
-    throw new AppError(
-      "BATCH_NOT_FOUND",
-      `There is no batch with id ${id}, which inputBatch names`,
-    );
-  if (batch.completedAt === null)
-    throw new AppError(
-      "BATCH_RUNNING",
-      `Batch ${id}, which inputBatch names, is ${batch.status}; create this one when that has ended`,
-    );
-  if (batch.isDryRun)
-    throw new AppError(
-      "BATCH_RUNNING",
-      `Batch ${id}, which inputBatch names, was a dry run, whose answers are made up; execute it first`,
-    );
-  if (batch.completed === 0)
-    throw invalid([
-      { path: "inputBatch", message: `batch ${id} is ${batch.status} and has no answers` },
-    ]);
-  return batch;
 }
 
 /** A row without an answer is none to ask about. */

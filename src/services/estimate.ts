@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { isWaitingBatch } from "../domain/chain.ts";
 import {
   type Estimate,
   estimate,
@@ -8,6 +9,7 @@ import {
 } from "../domain/estimate.ts";
 import { priceOf } from "../domain/prices.ts";
 import { routesOf } from "../domain/routes.ts";
+import { AppError } from "../errors.ts";
 import { reusableRows } from "../store/base-answers.ts";
 import { differentRequests, pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
@@ -38,6 +40,11 @@ export type BatchEstimate = Estimate & {
 /** What the tasks of a batch that are still to run will take. */
 export async function estimateBatch(ctx: Context, id: string): Promise<BatchEstimate> {
   const batch = await getBatch(ctx, id);
+  if (isWaitingBatch(batch))
+    throw new AppError(
+      "BATCH_NOT_RUNNING",
+      `Batch ${id} has no rows to estimate until batch ${batch.inputBatch} has ended`,
+    );
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
   const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;
   const pace = {

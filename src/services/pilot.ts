@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import { batchExecutionId } from "../domain/batch.ts";
+import { isWaitingBatch } from "../domain/chain.ts";
 import { AppError } from "../errors.ts";
 import type { Batch } from "../store/batches.ts";
 import { findUntried, startPilot } from "../store/pilot.ts";
@@ -49,7 +50,13 @@ export async function pilotBatch(
   return { executionId: batchExecutionId(row.seq, row.run), rows: queued.rows.length };
 }
 
-function requirePending({ id, status }: Batch): void {
+function requirePending(batch: Batch): void {
+  const { id, status, inputBatch } = batch;
+  if (isWaitingBatch(batch))
+    throw new AppError(
+      "BATCH_NOT_RUNNING",
+      `Batch ${id} has no rows until batch ${inputBatch} has ended; run the pilot then`,
+    );
   if (status === "pending") return;
   const isOpen = status === "running" || status === "paused";
   throw new AppError(

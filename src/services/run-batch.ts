@@ -1,11 +1,13 @@
 import type { Context } from "../context.ts";
 import { batchExecutionId, type PauseReason } from "../domain/batch.ts";
+import { isWaitingBatch } from "../domain/chain.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { endsWithin } from "../lib/clock.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
+import { askForStart } from "../store/chains.ts";
 import { ALWAYS, type Which } from "../store/which.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
@@ -19,24 +21,19 @@ const SWEEP_WAIT_MS = 2000;
 /**
  * Starts a batch. One that has ended is started again only after a dry run, whose answers then make
  * room for real ones; for anything else there is `retryBatch`. One that is pending is started only if
- * `when` holds.
+ * `when` holds. One that waits for the rows of another is started when it has them, and has no execution yet.
  */
 export async function executeBatch(
   ctx: Context,
   id: string,
   { isDryRun, payer, when = ALWAYS }: { isDryRun: boolean; when?: Which } & Paid,
-): Promise<{ executionId: string }> {
+): Promise<{ executionId: string | null }> {
   if (!isDryRun) await requireBudget(ctx, payer);
-  const batch = await getBatch(ctx, id);
-  if (batch.total === 0) throw invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
-  const started = await moved(
-    ctx,
-    moves.startBatch(
-      batch,
-      { isDryRun, payer, trace: ctx.tracing.current(), now: ctx.clock.now() },
-      when,
-    ),
-  );
+  const start = { isDryRun, payer, trace: ctx.tracing.current(), now: ctx.clock.now() };
+  const batch = await startWhenMade(ctx, await getBatch(ctx, id), start);
+  if (!batch) return { executionId: null };
+  if (batch.total === 0) throw whyEmpty(batch);
+  const started = await moved(ctx, moves.startBatch(batch, start, when));
   if (started) return { executionId: batchExecutionId(batch.seq, started.run) };
   const again = await restart(ctx, batch, {
     statuses: ["completed", "failed", "cancelled"],
@@ -51,6 +48,31 @@ export async function executeBatch(
   throw new AppError(
     "BATCH_FINISHED",
     `Batch ${id} is ${status}; retry its failed tasks, execute single tasks again, or create a new batch`,
+  );
+}
+
+/** Has a batch that waits for its rows started with them. Returns the batch where it does not wait, or not any more. */
+async function startWhenMade(
+  ctx: Context,
+  batch: Batch,
+  start: moves.Start,
+): Promise<Batch | undefined> {
+  if (!isWaitingBatch(batch)) return batch;
+  const { asked } = await ctx.writer.write({ asked: askForStart(batch.seq, start) });
+  if (asked.rows.length > 0) return undefined;
+  const now = await getBatch(ctx, batch.id);
+  if (!isWaitingBatch(now)) return now;
+  throw new AppError(
+    "BATCH_RUNNING",
+    `Batch ${batch.id} starts by itself when batch ${batch.inputBatch} has ended; it was executed before`,
+  );
+}
+
+function whyEmpty({ id, chainError }: Batch): AppError {
+  if (!chainError) return invalid([{ path: "id", message: `batch ${id} has no tasks` }]);
+  return new AppError(
+    "BATCH_FINISHED",
+    `Batch ${id} has no tasks, since they could not be made: ${chainError.message}. Delete it and create it again`,
   );
 }
 

@@ -11,7 +11,6 @@ import { AppError, invalid, type Issue } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { PathError } from "../lib/paths.ts";
 import { deleteAlert } from "../store/alerts.ts";
-import { listKeysBySeq } from "../store/api-keys.ts";
 import type { Page } from "../store/pages.ts";
 import {
   addRuns,
@@ -198,21 +197,6 @@ export async function listScheduleRuns(ctx: Context, id: string, page: Page) {
     runs: await listRuns(ctx.reads.db, seq, page),
     total: await countRuns(ctx.reads.db, seq),
   };
-}
-
-/** Why a schedule must not run any more: the key that it was made with, which pays, is not valid. */
-export async function whyKeyIsInvalid(
-  ctx: Context,
-  { apiKey }: Pick<Schedule, "apiKey">,
-  now: number,
-): Promise<string | undefined> {
-  const [key] = await listKeysBySeq(ctx.db, [apiKey]);
-  if (!key) return undefined;
-  const { id, name, revokedAt, expiresAt } = key;
-  const which = `The API key that it was created with (${id}, ${name})`;
-  if (revokedAt !== null && revokedAt <= now) return `${which} was revoked`;
-  if (expiresAt !== null && expiresAt <= now) return `${which} has expired`;
-  return undefined;
 }
 
 function toDraft(schedule: Schedule): ScheduleDraft {

@@ -122,7 +122,7 @@ async function explainRefusal(
     throw new AppError("TASK_ALREADY_EXISTS", `There is a task with id ${id} already`);
   throw new AppError(
     "BATCH_RUNNING",
-    `Batch ${input.batchId} has begun, so that no task can be added to it; give the task another batchId`,
+    `Batch ${input.batchId} has begun, or waits for the rows of another, so that no task can be added to it; give the task another batchId`,
   );
 }
 

@@ -3,6 +3,7 @@ import type { Statement, Unit } from "../db/unit.ts";
 import { type PauseReason, SINGLE_TASKS } from "../domain/batch.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { pauseSpent } from "./budgets.ts";
+import { failWaiting } from "./chains.ts";
 import { finishBatches } from "./counters.ts";
 import { insertEvent, type NewEvent } from "./events.ts";
 import { moveSingles } from "./queue.ts";
@@ -32,7 +33,10 @@ export type Start = {
 /** Starts a pending batch that has tasks, if `when` holds. */
 export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAYS): Move {
   const { isDryRun, payer, trace, now } = start;
-  const isReady = { where: "seq = ? AND status = 'pending' AND total > 0", args: [seq] };
+  const isReady = {
+    where: "seq = ? AND status = 'pending' AND total > 0 AND chain_status IS NOT 'waiting'",
+    args: [seq],
+  };
   const which = both(isReady, when);
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
@@ -124,7 +128,7 @@ export function cancelBatch({ seq }: Named, now: number): Move {
   return {
     moved: {
       sql: `UPDATE batches SET status = 'cancelled', pause_reason = NULL, revive = NULL, is_bare = 0,
-              updated_at = ?
+              chain_status = nullif(chain_status, 'waiting'), updated_at = ?
             WHERE seq = ? AND status IN ('pending', 'running', 'paused') RETURNING seq, run`,
       args: [now, seq],
     },
@@ -176,14 +180,18 @@ export function updateBatch({ seq }: Named, change: BatchChange, now: number): M
 
 /**
  * Takes the name of a batch that has no call in flight, so that it is gone for everybody; its rows
- * are those of a draft then, which are removed in chunks.
+ * are those of a draft then, which are removed in chunks. Batches that wait for it fail.
  */
-export function dropBatch({ seq }: Named, draft: string, node: number): Move {
+export function dropBatch({ id, seq }: Named, draft: string, node: number): Move {
   const which = {
     where: "seq = ? AND status NOT IN ('running', 'ingesting') AND running = 0",
     args: [seq],
   };
   return {
+    waiting: failWaiting(which, {
+      code: "BATCH_NOT_FOUND",
+      message: `Batch ${id}, which inputBatch names, was deleted before its rows were read`,
+    }),
     keys: {
       sql: `DELETE FROM idempotency_keys WHERE batch = (SELECT seq FROM batches WHERE ${which.where})`,
       args: which.args,

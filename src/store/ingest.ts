@@ -1,6 +1,7 @@
 import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
+import type { ChainStatus } from "../domain/chain.ts";
 import type { InputFound } from "../domain/input-found.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
@@ -29,6 +30,8 @@ export type NewBatch = {
   owner: number;
   inputFile: string | null;
   inputBatch: string | null;
+  /** `waiting`: it has no rows yet. A draft that takes the place of such a batch becomes `made` as it does. */
+  chainStatus: ChainStatus | null;
   outputFile: string | null;
   columns: string[] | null;
   input: InputFound | null;
@@ -72,9 +75,9 @@ export type NewRow = {
 
 export function openDraft(batch: NewBatch): Statement {
   return {
-    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, output_file, columns,
+    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, chain_status, output_file, columns,
             input, base_batch, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -82,6 +85,7 @@ export function openDraft(batch: NewBatch): Statement {
       batch.apiKey,
       batch.inputFile,
       batch.inputBatch,
+      batch.chainStatus,
       batch.outputFile,
       batch.columns && JSON.stringify(batch.columns),
       batch.input && JSON.stringify(batch.input),
@@ -185,12 +189,15 @@ export type PublishUnit = {
  * Gives a draft of `rows` rows its name, taking in the tasks that a bare batch of that name holds:
  * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
  * be done, or `when` does not hold, nothing is; otherwise `published` has a row, which says how many tasks the batch has.
+ * Who has no use for the tasks of a bare batch says by `takenOver` what else makes the name free.
  */
 export function publishDraft(
   batch: NewBatch,
-  { written: rows, models, adopted, reused }: WrittenRows,
+  rowsOfDraft: WrittenRows,
   when: Which = ALWAYS,
+  takenOver = takeOver(batch, rowsOfDraft, when),
 ): PublishUnit {
+  const { written: rows, models, adopted, reused } = rowsOfDraft;
   const { now, trace, idempotency } = batch;
   const isFree = {
     // Nobody has begun to remove it because its node was silent.
@@ -203,7 +210,7 @@ export function publishDraft(
   const data = { total: rows + adopted.length };
   const can = hasRow("batches", which);
   return {
-    takenOver: takeOver(batch, rows, adopted, when),
+    takenOver,
     key: idempotency ? keepKey(idempotency, which, now) : undefined,
     event: insertEvent(
       { type: "batch.created", at: now, task: null, batch: batch.id, data, trace },
@@ -214,14 +221,14 @@ export function publishDraft(
       sql: `UPDATE batches SET id = ?, status = 'pending', total = ${countOf("")},
               completed = ${countOf("completed")}, failed = ${countOf("failed")},
               cancelled = ${countOf("cancelled")}, skipped = (SELECT count(*) FROM tasks t
-                WHERE t.batch = batches.seq AND t.is_skipped AND t.status = 'cancelled'), updated_at = created_at,
+                WHERE t.batch = batches.seq AND t.is_skipped AND t.status = 'cancelled'), updated_at = ?,
               reused = ?
               ${forEachMark(
                 ({ counter, mark }) => `${counter} = (SELECT count(*) FROM tasks t
                   WHERE t.batch = batches.seq AND t.status = 'completed' AND t.${mark})`,
               )}
             WHERE ${which.where} RETURNING total, reused`,
-      args: [batch.id, reused, ...which.args],
+      args: [batch.id, now, reused, ...which.args],
     },
   };
 }
@@ -232,7 +239,11 @@ function countOf(status: "" | TaskStatus): string {
 }
 
 /** Moves the tasks of a bare batch into the draft and removes it, if it may be filled in. */
-function takeOver(batch: NewBatch, rows: number, adopted: NewRow[], when: Which): Statement[] {
+function takeOver(
+  batch: NewBatch,
+  { written: rows, adopted }: WrittenRows,
+  when: Which,
+): Statement[] {
   const key = idempotencyArgs(batch.idempotency);
   const json = JSON.stringify(adopted);
   const bare = `(SELECT seq FROM batches b

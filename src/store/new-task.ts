@@ -117,7 +117,8 @@ function insertRow(task: NewTask): Statement<{ seq: number }> {
                     WHERE batch = b.seq AND position IS NOT NULL) END,
                  'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
           FROM batches b
-          WHERE b.id = ? AND (b.seq = ${SINGLE_TASKS} OR b.status = 'pending') AND ${KEY_IS_UNUSED}
+          WHERE b.id = ? AND (b.seq = ${SINGLE_TASKS} OR b.status = 'pending')
+            AND b.chain_status IS NOT 'waiting' AND ${KEY_IS_UNUSED}
           ON CONFLICT DO NOTHING
           RETURNING seq`,
     args: [

@@ -37,6 +37,21 @@ const callsOf = (id: string) =>
   provider.requests.filter(({ prompt }) => prompt.startsWith(`${id} `)).map(({ prompt }) => prompt);
 
 describe("a pilot", () => {
+  test("is not repeated by the real run that follows a dry run", async () => {
+    await givenBatch("rehearsed", 3);
+    await app.post("/batches/rehearsed/execute", { limit: 2 });
+    await ended("rehearsed", 2);
+    await app.post("/batches/rehearsed/execute?isDryRun=true");
+    await app.finished("rehearsed");
+    await app.post("/batches/rehearsed/execute");
+    const after = await until(async () => {
+      const { data } = (await app.get("/batches/rehearsed")).body;
+      return data.status === "completed" && !data.isDryRun ? data : undefined;
+    });
+    expect(after.progress).toMatchObject({ total: 3, completed: 3 });
+    expect(callsOf("rehearsed").toSorted()).toEqual(["rehearsed 0", "rehearsed 1", "rehearsed 2"]);
+  });
+
   test("runs the first rows, and executing goes on with the rest and repeats none", async () => {
     await givenBatch("first", 8, { outputFile: "first.csv" });
     const pilot = await app.post("/batches/first/execute", { limit: 3 });

@@ -58,17 +58,19 @@ test("rows and answers of a batch that has ended are the variables of another", 
   expect(rows[0]).toBe("original_id,prompt,label,result");
 });
 
-test("what is chained to nothing that has ended is refused, and nothing is created", async () => {
-  await app.post("/batches", { id: "idle", tasks: [{ prompt: "x" }] });
-  await app.post("/batches", { id: "dry", tasks: [{ prompt: "x" }] });
-  await app.post("/batches/dry/execute?isDryRun=true");
-  await app.finished("dry");
+test("what cannot be chained is refused, and nothing is created", async () => {
+  await app.post("/batches", {
+    id: "vain",
+    tasks: [{ prompt: "fail" }],
+    config: { maxRetries: 0 },
+  });
+  await app.post("/batches/vain/execute");
+  await app.finished("vain");
   const config = { promptTemplate: "{{result}}" };
   for (const [inputBatch, status, why] of [
     ["refused", 400, "cannot be the input of itself"],
     ["nowhere", 404, "no batch with id nowhere"],
-    ["idle", 409, "is pending"],
-    ["dry", 409, "was a dry run"],
+    ["vain", 400, "has no answers"],
   ] as const) {
     const made = await app.post("/batches", { id: "refused", inputBatch, config });
     expect([inputBatch, made.status]).toEqual([inputBatch, status]);

@@ -6,9 +6,11 @@ import { rowsOf, type Statement, type Unit } from "../../src/db/unit.ts";
 import { deleteAlert, insertAlert } from "../../src/store/alerts.ts";
 import * as batchMoves from "../../src/store/batch-moves.ts";
 import { cancelChunk, reviveChunk } from "../../src/store/batch-sweeps.ts";
+import { askForStart, failHeld, isMade, replaceHeld, startMade } from "../../src/store/chains.ts";
 import { type NewBatch, publishDraft } from "../../src/store/ingest.ts";
 import { insertTask, type NewTask } from "../../src/store/new-task.ts";
 import { executeTask, cancelTask, changeTask, deleteTask } from "../../src/store/task-moves.ts";
+import { ALWAYS, hasRow } from "../../src/store/which.ts";
 import { startServer } from "../support/server.ts";
 
 const now = Date.now() + 5000;
@@ -45,6 +47,7 @@ const draft: NewBatch = {
   owner: 1,
   inputFile: null,
   inputBatch: null,
+  chainStatus: null,
   outputFile: null,
   columns: null,
   input: null,
@@ -91,6 +94,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
   await writer.write({ openDraft, alert: insertAlert(alert) });
   const before = await everything(client);
 
+  const rows = { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] };
   const stale = { body: "other", prompt: null, metadata: null, cacheKey: null };
   const units: Record<string, Unit> = {
     "a task whose id is taken": insertTask({ ...task, batchId: "new" }),
@@ -127,17 +131,26 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
     ),
     "and resumed": batchMoves.resumeBatch(b, now),
     "and cancelled": batchMoves.cancelBatch(b, now),
+    "one that does not wait and is to start with its rows": { asked: askForStart(b.seq, options) },
+    "and fails for want of them": failHeld(
+      { seq: b.seq, node: 1 },
+      "b",
+      { code: "C", message: "x" },
+      now,
+    ),
+    "and is replaced by a draft": {
+      taken: replaceHeld({ seq: b.seq, node: 1 }, { draft: "~draft", node: 1 }, ALWAYS),
+      unit: publishDraft({ ...draft, id: "free" }, rows, hasRow("batches", isMade("~draft")), []),
+      started: startMade(b, now),
+    },
     "one that is not there": batchMoves.dropBatch({ id: "n", seq: 99 }, "~n", 1),
     "a chunk of one that is not cancelled": cancelChunk(b.seq, 10, now),
     "a chunk of one that is not run again": reviveChunk(b.seq, 10, now),
     "a draft whose name is taken": publishDraft(
       { ...draft, idempotency: { ...used, key: "new" } },
-      { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] },
+      rows,
     ),
-    "a draft whose key is used": publishDraft(
-      { ...draft, id: "free", idempotency: used },
-      { written: 0, models: new Map([["m", 1]]), reused: 0, adopted: [] },
-    ),
+    "a draft whose key is used": publishDraft({ ...draft, id: "free", idempotency: used }, rows),
     "an alert that is raised already": insertAlert({ ...alert, raisedAt: now + 1 }),
     "one that is not, and is cleared": deleteAlert("disk.nearly_full", "", now),
   };

@@ -4,8 +4,9 @@ import type { AnswerFields } from "../../src/domain/output.ts";
 import type { TaskInput } from "../../src/domain/task-input.ts";
 import { AppError } from "../../src/errors.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
-import { createBatch, getBatch } from "../../src/services/batches.ts";
+import { getBatch } from "../../src/services/batches.ts";
 import type { Caller } from "../../src/services/caller.ts";
+import { createBatch } from "../../src/services/create-batch.ts";
 import {
   cancelBatch,
   updateBatch,
@@ -25,32 +26,23 @@ import {
 } from "../../src/services/tasks.ts";
 import { updateTask } from "../../src/services/update-task.ts";
 import { createWebhook } from "../../src/services/webhooks.ts";
-import type { Ledger } from "./ledger.ts";
-import type { Node } from "./node.ts";
-import type { Action, ClientPlan, Plan } from "./plan.ts";
+import {
+  type Acting,
+  anyBatch,
+  anyTask,
+  type Begun,
+  type ClientWorld,
+  newBatch,
+  newTask,
+  remember,
+} from "./acting.ts";
+import { addRowFields, chain, pilot } from "./chain-clients.ts";
+import type { Action, ClientPlan } from "./plan.ts";
 import { ANY_TASK } from "./provider.ts";
-import { createLuck, type Luck } from "./random.ts";
-import type { Timeline } from "./timeline.ts";
+import { createLuck } from "./random.ts";
 
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
-
-/** What clients do things with. */
-export type ClientWorld = {
-  plan: Plan;
-  timeline: Timeline;
-  ledger: Ledger;
-  /** A node that answers, if there is one. */
-  nodeFor(luck: Luck): Node | undefined;
-  note(line: () => string): void;
-  /** Something that no client should ever see. */
-  complain(what: string): void;
-  watch(node: Node): void;
-  /** Kills a node after `ms`. */
-  crash(node: Node, ms: number): void;
-  /** How many more of what costs a world much time, whatever it does. */
-  left: { webhooks: number; schedules: number; readers: number };
-};
 
 /** Clients that wait do not leave. */
 const NEVER = new AbortController().signal;
@@ -100,30 +92,7 @@ export function isExpected(error: unknown): boolean {
   return error instanceof Error && error.cause instanceof LibsqlError;
 }
 
-type Acting = ClientWorld & { luck: Luck; caller: Caller; node: Node };
-type Begun = { what: string; done: Promise<unknown> };
-
 const NOTHING: Begun = { what: "nothing", done: Promise.resolve() };
-
-/** Ids are few, so that clients meet; mostly such as are there. */
-function anyTask({ luck, ledger: { tasks } }: Acting): string {
-  return oneOf(luck, tasks) ?? newTask(luck);
-}
-
-function anyBatch({ luck, ledger: { batches } }: Acting): string {
-  return oneOf(luck, batches) ?? newBatch(luck);
-}
-
-const newTask = (luck: Luck) => `t${luck.int(0, 11)}`;
-const newBatch = (luck: Luck) => `b${luck.int(0, 3)}`;
-
-function oneOf(luck: Luck, known: string[]): string | undefined {
-  return luck.chance(0.9) ? known[luck.int(0, known.length - 1)] : undefined;
-}
-
-function remember(known: string[], id: string): void {
-  if (!known.includes(id)) known.push(id);
-}
 
 function begin(action: Action, acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
@@ -218,6 +187,11 @@ function begin(action: Action, acting: Acting): Begun {
     }
     case "webhook":
       return acting.left.webhooks-- > 0 ? webhook(acting) : NOTHING;
+    case "chain":
+      return chain(acting);
+    case "pilot":
+    case "pilot and execute":
+      return pilot(acting, batch, action === "pilot and execute");
     case "watch":
       if (acting.left.readers-- > 0) acting.watch(node);
       return of("watch", Promise.resolve());
@@ -322,9 +296,10 @@ function fillBatch(acting: Acting, id: string): Begun {
   const maxConcurrency = luck.chance(0.3) ? luck.int(1, 8) : undefined;
   const config = { maxConcurrency, maxCostUsd, ...answerFields(acting) };
   const outputFile = luck.chance(0.2) ? `${id}.csv` : undefined;
+  const draft = addRowFields(acting, { id, tasks, config, outputFile }, isDear);
   return {
     what: `create batch ${id} of ${size}${maxCostUsd === undefined ? "" : ` for ${maxCostUsd} USD`}`,
-    done: createBatch(node.ctx, caller, { id, tasks, config, outputFile }),
+    done: createBatch(node.ctx, caller, draft),
   };
 }
 

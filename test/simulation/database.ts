@@ -67,6 +67,8 @@ export type Touched = {
   money: boolean;
   nodes: boolean;
   claims: boolean;
+  /** A node has taken on the rows of a batch that has waited. */
+  chains: boolean;
   /** Something was queued, or a batch was deleted. */
   queue: boolean;
 };
@@ -126,7 +128,14 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
       mode === undefined && only !== undefined
         ? [await truth.execute(only)]
         : await truth.batch(all, mode);
-    const touched = { events: false, money: false, nodes: false, claims: false, queue: false };
+    const touched = {
+      events: false,
+      money: false,
+      nodes: false,
+      claims: false,
+      chains: false,
+      queue: false,
+    };
     let hasChanged = false;
     for (const [i, known] of texts.entries()) {
       const result = results[i];
@@ -138,6 +147,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
       touched.money ||= known.money;
       touched.nodes ||= known.nodes;
       touched.claims ||= known.claims;
+      touched.chains ||= known.chains;
       touched.queue ||= known.queue;
     }
     if (hasChanged) database.onCommit(touched);
@@ -234,6 +244,7 @@ function know(sql: string): Known {
       money: /cost_usd|reserved|api_keys/.test(sql),
       nodes: /\bnodes\b/.test(sql),
       claims: sql.includes("SET owner = ?") || sql.includes("max_concurrency"),
+      chains: sql.includes("SET chain_owner = ?"),
       queue: sql.includes("INTO queue") || sql.includes("SET id = ?, status = 'ingesting'"),
     };
     statements.set(sql, known);

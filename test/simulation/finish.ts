@@ -8,7 +8,7 @@ import { checkCharges, checkExecutions } from "./money-checks.ts";
 import { firstMissed } from "./readers.ts";
 import { IS_END } from "./run-checks.ts";
 import { checkSchedules } from "./schedule-checks.ts";
-import { checkAnswers } from "./schema-checks.ts";
+import { checkAnswers, checkReused } from "./schema-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import type { World } from "./world.ts";
 
@@ -120,6 +120,11 @@ const OPEN = `
   UNION ALL SELECT 'batch ' || id || ' is ' || status || ' ' || coalesce(revive, '') FROM batches
     WHERE seq > 0 AND (status IN ('running', 'paused', 'ingesting')
        OR (status = 'cancelled' AND completed_at IS NULL) OR revive IS NOT NULL)
+  UNION ALL SELECT 'batch ' || w.id || ' waits for ' || w.input_batch || ', which has ended or is gone' FROM batches w
+    WHERE w.chain_status = 'waiting' AND w.status = 'pending' AND NOT EXISTS (
+      SELECT 1 FROM batches f WHERE f.id = w.input_batch AND (f.completed_at IS NULL OR f.is_dry_run))
+  UNION ALL SELECT 'batch ' || id || ' was made, and was to start with that' FROM batches
+    WHERE chain_status = 'made' AND status = 'pending' AND payer IS NOT NULL
   UNION ALL SELECT 'output of batch ' || id FROM batches WHERE output_status IN ('pending', 'writing')
   UNION ALL SELECT 'run ' || id || ' of a schedule is ' || status FROM schedule_runs
     WHERE status IN ('pending', 'queued', 'running')
@@ -158,6 +163,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   const isDeleting = "delete" in world.plan.actions || "delete batch" in world.plan.actions;
   if (!isDeleting) await checkCharges(database.truth, complain);
   await checkAnswers(database.truth, complain);
+  await checkReused(database.truth, complain);
   // Attempts that came to nothing are charged, and are in no execution.
   const isExact = !world.plan.flags.includes("empty") && !isDeleting;
   if (isExact) await checkExecutions(database.truth, complain);

@@ -7,14 +7,19 @@ export type Ledger = {
   mayStart(task: string): void;
   /** Runs of all tasks of this batch may follow. */
   mayStartBatch(batch: string): void;
+  /** A pilot may run some tasks of this batch, none of which has run. */
+  mayTry(batch: string): void;
   /** Tasks of this batch, or single ones, may be deleted. */
   mayVanish(batch: string | undefined): void;
   /** A cap or a budget may be set. */
   mayLimit(): void;
   /** Tasks of this batch may be described anew. */
   mayRefill(batch: string): void;
-  /** Requests that may have led to runs of a task: for it alone, and with its batch. */
-  startsOf(task: string, batch: string | null): { alone: number; withBatch: number };
+  /** Requests that may have led to runs of a task: for it alone, with its batch, and with a pilot of that. */
+  startsOf(
+    task: string,
+    batch: string | null,
+  ): { alone: number; withBatch: number; pilots: number };
   /** Requests that may have described tasks of a batch anew. */
   refillsOf(batch: string | null): number;
   hasVanishing(batch: string): boolean;
@@ -27,6 +32,7 @@ export function createLedger(): Ledger {
   const batches = new Map<string, number>();
   const vanishing = new Set<string>();
   const refills = new Map<string, number>();
+  const pilots = new Map<string, number>();
   let isLimited = false;
   const add = (to: Map<string, number>, name: string) => to.set(name, (to.get(name) ?? 0) + 1);
   return {
@@ -34,12 +40,14 @@ export function createLedger(): Ledger {
     tasks: [],
     mayStart: (task) => void add(tasks, task),
     mayStartBatch: (batch) => void add(batches, batch),
+    mayTry: (batch) => void add(pilots, batch),
     mayVanish: (batch) => void vanishing.add(batch ?? ""),
     mayLimit: () => void (isLimited = true),
     hasLimits: () => isLimited,
     mayRefill: (batch) => void add(refills, batch),
     startsOf: (task, batch) => ({
       alone: tasks.get(task) ?? 0,
+      pilots: pilots.get(batch ?? "") ?? 0,
       // The batch of a schedule's run has an id of its own, and is started by its scheduler, once.
       withBatch: batch === null ? 0 : (batches.get(batch) ?? (batch.startsWith("batch-") ? 1 : 0)),
     }),

@@ -63,7 +63,7 @@ export const MUTANTS: Mutant[] = [
     name: "revive tasks of every generation",
     profile: "single",
     caughtBy: 111,
-    edits: [["src/store/generations.ts", '"t.generation < b.generation AND', '"TRUE AND']],
+    edits: [["src/store/generations.ts", "t.generation < b.generation AND", "TRUE AND"]],
   },
   {
     name: "end a batch whose last calls are under way",
@@ -279,5 +279,25 @@ export const MUTANTS: Mutant[] = [
       ["src/engine/texts.ts", "if (!row) return null;", "if (!row) return text;"],
       ["src/domain/ask-for-json.ts", "parseJson(stored);", "JSON.parse(stored);"],
     ],
+  },
+  {
+    name: "leave chains to nodes that are gone",
+    profile: "fleet",
+    caughtBy: 12,
+    edits: [
+      ["src/store/chains.ts", "w.chain_owner NOT IN (SELECT seq FROM nodes)", "w.chain_owner < 0"],
+    ],
+  },
+  {
+    name: "forget that a batch which waits is to start",
+    profile: "single",
+    caughtBy: 7,
+    edits: [["src/store/chains.ts", "total > 0 AND payer IS NOT NULL", "total > 0 AND payer < 0"]],
+  },
+  {
+    name: "run skipped rows again with their batch",
+    profile: "single",
+    caughtBy: 98,
+    edits: [["src/store/generations.ts", " AND NOT t.is_skipped", ""]],
   },
 ];

@@ -50,7 +50,9 @@ export const ACTIONS = [
   "webhook",
   "watch",
 ] as const;
-export type Action = (typeof ACTIONS)[number];
+/** What a client may do besides, in worlds whose rows come from other batches, take their answers, or are skipped. */
+export const ROW_ACTIONS = ["pilot", "chain", "pilot and execute"] as const;
+export type Action = (typeof ACTIONS)[number] | (typeof ROW_ACTIONS)[number];
 
 export type ClientPlan = { seed: string; key: number; thinkMs: number };
 
@@ -60,6 +62,15 @@ export type AnswerPlan = {
   escalateTo: string | undefined;
   takesSchemas: boolean;
   mismatches: number;
+};
+
+/** `alike`: rows of batches ask for the same as those of others. `bases`: they take over answers. `skips`: a condition leaves some out. */
+export type RowPlan = {
+  alike: boolean;
+  bases: boolean;
+  skips: boolean;
+  /** Nodes are often killed, and tasks executed again, while the rows are made of a batch that has waited. */
+  disturbs: boolean;
 };
 
 /** A world before it begins. All chance that decides about it has been taken; what is left is that of its parts. */
@@ -83,6 +94,8 @@ export type Plan = {
   isRepetitive: boolean;
   /** How answers are checked of most of what clients ask for; `null` in worlds where none is. */
   answers: AnswerPlan | null;
+  /** Where batches are made of each other's rows; `null` in worlds where none is. */
+  rows: RowPlan | null;
   /** Nodes that died stay dead once faults have stopped, as long as one lives. */
   leavesDead: boolean;
 };
@@ -104,6 +117,8 @@ export function planOf(seed: string, profile: Profile): Plan {
     key: luck.int(0, 1),
     thinkMs: luck.pick([30, 100, 400]),
   }));
+  // By this number the seeds of corpus.txt keep the histories that they were kept for.
+  const rows = rowsOf(luck.fork("rows 34693"));
   return {
     seed,
     profile,
@@ -111,7 +126,8 @@ export function planOf(seed: string, profile: Profile): Plan {
     nodes,
     latencyMs: luck.pick([0.5, 2, 10, 100]),
     clients,
-    actions: actionsOf(luck),
+    actions: { ...actionsOf(luck), ...(rows ? rowActionsOf(luck.fork("row actions")) : {}) },
+    rows,
     flags: FLAGS.filter(() => luck.chance(0.25)),
     batchSize: Number(luck.weighted({ 4: 5, 25: 4, 60: 2, 300: luck.chance(0.2) ? 1 : 0 })),
     chunks: chunksOf(luck),
@@ -171,6 +187,21 @@ function actionsOf(luck: Luck): Plan["actions"] {
   const basic: Plan["actions"] = { create: 4, execute: 3, "create batch": 1, "execute batch": 2 };
   const chosen = ACTIONS.filter(() => luck.chance(0.45)).map((action) => [action, luck.int(1, 4)]);
   return { ...basic, ...(Object.fromEntries(chosen) as Plan["actions"]) };
+}
+
+function rowsOf(luck: Luck): RowPlan | null {
+  if (!luck.chance(0.3)) return null;
+  return {
+    alike: luck.chance(0.4),
+    bases: luck.chance(0.5),
+    skips: luck.chance(0.4),
+    disturbs: luck.chance(0.5),
+  };
+}
+
+function rowActionsOf(luck: Luck): Plan["actions"] {
+  const chosen = ROW_ACTIONS.filter((action) => action === "chain" || luck.chance(0.5));
+  return Object.fromEntries(chosen.map((action) => [action, luck.int(1, 5)])) as Plan["actions"];
 }
 
 function faultsOf(luck: Luck, profile: Profile, activeMs: number, nodes: number): Fault[] {

@@ -1,5 +1,6 @@
 import { cancelTask, executeTask } from "../../src/services/tasks.ts";
-import { type ClientWorld, isExpected } from "./clients.ts";
+import type { ClientWorld } from "./acting.ts";
+import { isExpected } from "./clients.ts";
 import type { ProviderCall, SimulatedProvider } from "./provider.ts";
 import type { Luck } from "./random.ts";
 

@@ -8,6 +8,11 @@ import type { Ledger } from "./ledger.ts";
 export const IS_END = /^task\.(completed|failed|cancelled)$/;
 const IS_BATCH_END = /^batch\.(completed|failed|cancelled)$/;
 
+const UNANSWERED = `
+  SELECT t.id FROM tasks t JOIN batches b ON b.seq = t.batch
+  WHERE b.id = ? AND NOT t.is_skipped AND NOT (t.status = 'completed' AND EXISTS (
+    SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run AND NOT e.is_dry_run)) LIMIT 1`;
+
 /** A run as the log tells of it. */
 type Run = { started: number; ended: number };
 
@@ -37,10 +42,10 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
     if (++run.started > 1) complain(`run ${row.run} of ${row.task} started twice`);
     if (run.ended > 0) complain(`run ${row.run} of ${row.task} started after its end`);
     const task = row.task ?? "";
-    const { alone, withBatch: asked } = ledger.startsOf(task, row.batch);
-    const withBatch = Math.min(asked, starts.get(row.batch ?? "") ?? 0);
-    if ((row.run ?? 0) > alone + withBatch)
-      complain(`${task} has run ${row.run}, and was asked for ${alone + withBatch} times`);
+    const { alone, withBatch, pilots } = ledger.startsOf(task, row.batch);
+    const asked = alone + pilots + Math.min(withBatch, starts.get(row.batch ?? "") ?? 0);
+    if ((row.run ?? 0) > asked)
+      complain(`${task} has run ${row.run}, and was asked for ${asked} times`);
     const before = await truth.execute({
       sql: "SELECT status, is_dry_run AS isDryRun FROM executions WHERE task = ? AND run = ?",
       args: [row.taskSeq, (row.run ?? 0) - 1],
@@ -74,8 +79,14 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
       );
     // One that is cancelled before its tasks are pending again runs nothing, and need not.
     const isSilent = silent.delete(batch) && row.type !== "batch.cancelled";
-    if (isSilent && !ledger.hasVanishing(batch))
+    if (isSilent && !ledger.hasVanishing(batch) && (await isUnanswered(batch)))
       complain(`batch ${batch} was started again and ended without running anything`);
+  }
+
+  /** Whether a row of a batch has no answer of a real call, which nobody need ask for again. */
+  async function isUnanswered(batch: string): Promise<boolean> {
+    const { rows } = await truth.execute({ sql: UNANSWERED, args: [batch] });
+    return rows.length > 0;
   }
 
   return async (row: LogRow): Promise<void> => {

@@ -9,6 +9,10 @@ const ALL = checkCounters(-1, Number.MAX_SAFE_INTEGER);
 const NEGATIVE = `SELECT id FROM batches
   WHERE min(total, completed, failed, cancelled, running, prompt_tokens, completion_tokens, cost_usd) < 0`;
 
+/** Rows that `onlyIf` leaves out, which nobody has executed since. */
+const SKIPPED = `SELECT id FROM tasks WHERE is_skipped
+  AND (status <> 'cancelled' OR EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq))`;
+
 /** Tasks of deleted batches that run, or wait to be started by themselves; of a batch that is still written nothing is queued. */
 const REVENANTS = `SELECT t.id FROM queue q CROSS JOIN tasks t ON t.seq = q.task
     CROSS JOIN batches b ON b.seq = t.batch
@@ -25,7 +29,13 @@ export function createQueueChecks(truth: Client, complain: (what: string) => voi
 /** Checks that the counters of batches are what their rows say, and never negative. Reads everything. */
 export function createStateChecks({ read }: Database, complain: (what: string) => void) {
   return async (): Promise<void> => {
-    const [differences, negative] = await Promise.all([read(ALL.sql, ALL.args), read(NEGATIVE)]);
+    const [differences, negative, skipped] = await Promise.all([
+      read(ALL.sql, ALL.args),
+      read(NEGATIVE),
+      read(SKIPPED),
+    ]);
+    for (const { id } of rowsOf<{ id: string }>(skipped))
+      complain(`task ${id} was skipped, and runs or is to run`);
     for (const { batchId, counter, stored, counted } of rowsOf<Difference>(differences))
       complain(`batch "${batchId}" counts ${stored} as ${counter}, and there are ${counted}`);
     for (const { id } of rowsOf<{ id: string }>(negative))

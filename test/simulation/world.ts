@@ -1,7 +1,10 @@
+import type { ClientWorld } from "./acting.ts";
 import { createAnswerChecks } from "./answer-checks.ts";
 import { createCallChecks } from "./call-checks.ts";
-import { type ClientWorld, INPUT_FILE, KEYS, startClient } from "./clients.ts";
+import { createChainChecks } from "./chain-checks.ts";
+import { INPUT_FILE, KEYS, startClient } from "./clients.ts";
 import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
+import { createDisturber } from "./disturber.ts";
 import { applyFault, type Faulty } from "./faults.ts";
 import { createFiles } from "./files.ts";
 import { letFinish } from "./finish.ts";
@@ -228,6 +231,7 @@ function begin(world: World): void {
       }),
     );
   const checkRun = createRunChecks(database.truth, ledger, complain);
+  const checkChain = createChainChecks(database.truth, complain);
   const checkMoney = createMoneyChecks(database.truth, complain);
   const answers = createAnswerChecks(database.truth, world.provider.calls, {
     now: timeline.now,
@@ -246,6 +250,7 @@ function begin(world: World): void {
           `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
       );
       await checkRun(row);
+      await checkChain(row);
     }
   };
   const lookAtNodes = async () => {
@@ -255,7 +260,9 @@ function begin(world: World): void {
     if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
     livingNodes = n;
   };
+  const disturb = createDisturber(world, world.luck.fork("makers"));
   database.onCommit = (touched) => {
+    if (touched.chains && plan.rows?.disturbs) attend(disturb());
     if (touched.events) attend(lookAtEvents());
     if (touched.money && ledger.hasLimits()) attend(checkMoney());
     if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));

@@ -47,7 +47,7 @@ export const batches = sqliteTable(
     revive: text({ mode: "json" }).$type<FinalStatus[]>(),
     /** How often it was started again. */
     generation: integer().notNull().default(0),
-    /** The key that started it, which pays for its runs. */
+    /** The key that started it, or has it start with its rows, which pays for its runs. */
     payer: integer(),
     /** What became of writing `outputFile`; null before the batch ends. */
     outputStatus: text().$type<OutputStatus>(),

@@ -16,6 +16,10 @@ import { DryRunQuery, dryRunOf, ExecutionStarted } from "./tasks.ts";
 const Started = json(ExecutionStarted, "The execution");
 const BatchStarted = json(
   ExecutionStarted.extend({
+    executionId: z.string().nullable().openapi({
+      description: "Null of a batch that waits for its rows, which has none before it starts",
+    }),
+    status: z.enum(["running", "pending"]),
     rows: z.number().int().optional().openapi({ description: "Of a pilot: how many rows run" }),
   }).openapi("BatchExecutionStarted"),
   "The execution",
@@ -57,7 +61,8 @@ const execute = route({
     "pilot: that many rows run for real, and the batch stays `pending` with their results; no output " +
     "file, `batch.completed` or webhook of the batch follows. `measured` of the estimate says what the rest " +
     "will cost by that. Executing the batch then goes on with the rest. The rows of a pilot run like " +
-    "tasks that are executed one by one: `maxConcurrency` does not hold for them.",
+    "tasks that are executed one by one: `maxConcurrency` does not hold for them. A batch that waits for its " +
+    "`inputBatch` stays `pending`, and starts by itself when that has ended.",
   ...needs("write"),
   request: {
     params: BatchParams,
@@ -224,11 +229,11 @@ export const batchActionRoutes = createRouter()
       return c.json(success(c, data, "Pilot started"), 200);
     }
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun, payer });
-    c.set("executionId", executionId);
-    return c.json(
-      success(c, { executionId, status: "running" as const }, "Batch execution started"),
-      200,
-    );
+    if (executionId !== null) c.set("executionId", executionId);
+    const status = executionId === null ? ("pending" as const) : ("running" as const);
+    const message =
+      executionId === null ? "Batch starts when its rows are there" : "Batch execution started";
+    return c.json(success(c, { executionId, status }, message), 200);
   })
   .openapi(pause, async (c) => {
     const reason = { code: "requested", message: "Paused through the API" };

@@ -9,6 +9,7 @@ import {
   OUTPUT_STATUSES,
   progressOf,
 } from "../../domain/batch.ts";
+import { CHAIN_STATUSES, isWaitingBatch } from "../../domain/chain.ts";
 import { INPUT_FORMATS } from "../../domain/input-found.ts";
 import { estimateCompletion } from "../../domain/outlook.ts";
 import { executionId, isFinal } from "../../domain/task.ts";
@@ -52,7 +53,9 @@ export const CreatedBatch = z
   .object({
     id: z.string(),
     status: BatchStatusName,
-    taskCount: z.number().int(),
+    taskCount: z.number().int().openapi({
+      description: "0 of a batch that waits for its `inputBatch`",
+    }),
     reused: Reused.optional(),
     createdAt: Time,
   })
@@ -91,6 +94,28 @@ const Output = z
     description: "What became of writing `outputFile`; null before the batch ends",
   });
 
+const Chain = z
+  .object({
+    status: z.enum(CHAIN_STATUSES).openapi({
+      description:
+        "`waiting`: the other batch has not ended, and there are no tasks yet; `made`: they are there; `failed`: they cannot be made",
+    }),
+    isToStart: z.boolean().openapi({
+      description: "It was executed while it waits, and starts when its tasks are there",
+    }),
+    error: orNull(
+      z
+        .object({ code: z.string(), message: z.string(), details: FreeObject.optional() })
+        .openapi("ChainError", {
+          description:
+            "Why the rows cannot be made; `details` has the first ten of the rows that are wrong, or of other issues",
+        }),
+    ),
+  })
+  .openapi("BatchChain", {
+    description: "How far the rows are that come from `inputBatch`; null without one",
+  });
+
 const PauseReason = z
   .object({ code: z.string(), message: z.string() })
   .openapi("PauseReason", { description: "Why the batch is paused; `requested` is by a client" });
@@ -98,7 +123,7 @@ const PauseReason = z
 const WaitingBody = z.object({ reason: z.string(), until: Time.nullable() }).openapi("Waiting", {
   description:
     "Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next " +
-    "may start), or the code of the pause",
+    "may start), the code of the pause, or `input_batch` (the batch that gives the rows has not ended)",
 });
 
 export const BatchListItem = z
@@ -113,6 +138,7 @@ export const BatchListItem = z
     metadata: orNull(FreeObject),
     inputFile: z.string().nullable(),
     inputBatch: z.string().nullable(),
+    chain: orNull(Chain),
     input: orNull(Input),
     baseBatch: z
       .string()
@@ -168,6 +194,7 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
     metadata: batch.metadata,
     inputFile: batch.inputFile,
     inputBatch: batch.inputBatch,
+    chain: toChain(batch),
     input: batch.input,
     baseBatch: batch.baseBatch,
     reused: batch.reused,
@@ -189,14 +216,30 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
   };
 }
 
-/** What a running or paused batch waits for, and when it will have ended. */
+function toChain(batch: Batch): z.infer<typeof Chain> | null {
+  if (batch.inputBatch === null) return null;
+  const error = batch.chainError;
+  return {
+    status: batch.chainStatus ?? "made",
+    isToStart: isWaitingBatch(batch) && batch.payer !== null,
+    error: error && {
+      code: error.code,
+      message: error.message,
+      ...(error.details ? { details: { ...error.details } } : {}),
+    },
+  };
+}
+
+/** What a batch waits for, and when it will have ended. */
 export function toOutlook(batch: Batch, live: Waiting | null, now: number) {
   const running = batch.status === "running" ? live : null;
   const estimate = estimateCompletion(batch, running?.until ?? null, now);
   const paused =
     batch.status === "paused"
       ? { reason: batch.pauseReason?.code ?? "requested", until: null }
-      : null;
+      : isWaitingBatch(batch)
+        ? { reason: "input_batch", until: null }
+        : null;
   return {
     waiting: running ? { reason: running.reason, until: toIsoOrNull(running.until) } : paused,
     estimatedCompletionAt: toIsoOrNull(estimate),

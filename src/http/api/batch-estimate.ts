@@ -78,7 +78,7 @@ const estimate = route({
         .openapi("BatchEstimate"),
       "The estimate",
     ),
-    ...failures(404),
+    ...failures(404, 409),
   },
 });
 

@@ -5,6 +5,7 @@ import { BatchConfig, Id, IdempotencyKey, TaskInput } from "../../domain/task-in
 import { Description, FilePath, Name, textOf } from "../../domain/text.ts";
 import * as service from "../../services/batches.ts";
 import { requireBudget } from "../../services/budgets.ts";
+import { createBatch } from "../../services/create-batch.ts";
 import {
   formatOfResults,
   requireRoomFor,
@@ -63,9 +64,9 @@ const BatchCreation = z
     }),
     inputBatch: BatchId.optional().openapi({
       description:
-        "A batch that has ended: its rows, with the columns of their answers (those of its `config.output`, or `result`), are variables " +
+        "Another batch: its rows, with the columns of their answers (those of its `config.output`, or `result`), are variables " +
         "here. `config.promptTemplate` makes the prompts; ids, prompts and models of that batch are not taken over. Rows without " +
-        "an answer end as `skipped`. What becomes of that batch later changes nothing here",
+        "an answer end as `skipped`. If that batch has not ended, this one waits for it, without tasks, as `chain` says. What becomes of that batch later changes nothing here",
     }),
     outputFile: FilePath.optional(),
     baseBatch: BatchId.optional().openapi({
@@ -200,7 +201,7 @@ export const batchRoutes = createRouter()
   .openapi(create, async (c) => {
     const input = c.req.valid("json");
     await requireBudget(c.var.ctx, c.var.caller.key);
-    const batch = await service.createBatch(c.var.ctx, c.var.caller, {
+    const batch = await createBatch(c.var.ctx, c.var.caller, {
       ...input,
       idempotencyKey: idempotencyKeyOf(c, input.idempotencyKey),
     });

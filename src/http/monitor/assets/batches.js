@@ -188,10 +188,18 @@ function besides(counts) {
   return words.join(", ");
 }
 
+/** Whether it has no rows until another batch has ended. */
+function isWaiting({ status, chain }) {
+  return status === "pending" && chain?.status === "waiting";
+}
+
 /** Why a batch does not go on, or when it ended. */
 export function whyNot(batch, pace) {
   const { running, pending } = batch.progress;
   if (batch.status === "paused") return batch.pauseReason?.message ?? "Paused";
+  if (isWaiting(batch))
+    return `Waits for ${batch.inputBatch} to end${batch.chain.isToStart ? ", and then starts" : ""}`;
+  if (batch.chain?.error) return batch.chain.error.message;
   if (batch.status === "pending") return `Created ${ago(batch.createdAt)}, not started`;
   if (ENDED.has(batch.status))
     return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt)}`;
@@ -216,7 +224,8 @@ export function buttonsOf(batch, refresh) {
   const does = (name, verb, told, body) => action(name, run(verb, told, body), labelled(name));
   const buttons = [];
   if (session.canWrite()) {
-    if (batch.status === "pending") buttons.push(does("Run", "execute", "started"));
+    if (batch.status === "pending" && !batch.chain?.isToStart)
+      buttons.push(does("Run", "execute", isWaiting(batch) ? "starts with its rows" : "started"));
     if (batch.status === "running") buttons.push(does("Pause", "pause", "paused"));
     if (batch.status === "paused") buttons.push(does("Resume", "resume", "goes on"));
     if (["pending", "running", "paused"].includes(batch.status))

@@ -1,0 +1,77 @@
+import type { Context } from "../context.ts";
+import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
+import { randomBase32 } from "../lib/ids.ts";
+import type { Held } from "../store/chains.ts";
+import type { NewBatch } from "../store/ingest.ts";
+import type { Which } from "../store/which.ts";
+import type { Caller } from "./caller.ts";
+import { isUrl, shownUrl } from "./input-url.ts";
+
+export type BatchDraft = {
+  id?: string | undefined;
+  name?: string | undefined;
+  description?: string | undefined;
+  tasks?: TaskInput[] | undefined;
+  inputFile?: string | undefined;
+  inputBatch?: string | undefined;
+  outputFile?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
+  /** The batch whose answers rows take over that ask for the same. */
+  baseBatch?: string | undefined;
+  config?: BatchConfig | undefined;
+  idempotencyKey?: string | undefined;
+};
+
+/** For a batch that may be created by several processes, or again after a crash. */
+export type Attempt = {
+  /** Ids and idempotency keys of the rows hold within the batch alone. */
+  isScoped: boolean;
+  /** What the name of its draft begins with, for `discardDrafts`. */
+  draft: string;
+  /** It is created only if this holds when its rows are all there. */
+  when: Which;
+  /** The batch that has waited for these rows, whose place it takes. */
+  held?: Held;
+};
+
+/** What creating a batch has found out before its rows are read. */
+export type Given = Pick<NewBatch, "id" | "now" | "idempotency"> &
+  Pick<Attempt, "draft" | "when"> & { held: Held | undefined };
+
+/** What of a batch follows from its input. */
+export type Found = Pick<NewBatch, "chainStatus" | "columns" | "input">;
+
+export function toNewBatch(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  found: Found,
+  { id, now, draft, idempotency }: Given,
+): NewBatch {
+  const config = input.config ?? {};
+  return {
+    ...found,
+    draft: `~${draft}${randomBase32(ctx.random, 16)}`,
+    id,
+    name: input.name ?? id,
+    description: input.description ?? null,
+    apiKey: caller.key,
+    owner: ctx.live.node,
+    inputFile: input.inputFile === undefined ? null : shownInput(input.inputFile),
+    inputBatch: input.inputBatch ?? null,
+    outputFile: input.outputFile ?? null,
+    baseBatch: input.baseBatch ?? null,
+    config,
+    metadata: input.metadata ?? null,
+    maxConcurrency: config.maxConcurrency ?? null,
+    maxCostUsd: config.maxCostUsd ?? null,
+    idempotency,
+    trace: ctx.tracing.current(),
+    now,
+  };
+}
+
+/** A URL may have a signature or a token in it, which is kept nowhere. */
+function shownInput(inputFile: string): string {
+  return isUrl(inputFile) ? shownUrl(inputFile) : inputFile;
+}

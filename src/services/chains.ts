@@ -1,0 +1,141 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../context.ts";
+import { type ChainError, isWaitingBatch } from "../domain/chain.ts";
+import { BatchConfig } from "../domain/task-input.ts";
+import { AppError } from "../errors.ts";
+import { type Batch, findBatch } from "../store/batches.ts";
+import { failHeld, findDue, type Held, takeDue } from "../store/chains.ts";
+import { readRows } from "../store/rows.ts";
+import { ALWAYS } from "../store/which.ts";
+import { createBatch } from "./create-batch.ts";
+import { discardDrafts, hasDrafts } from "./drafts.ts";
+import { whyKeyIsInvalid } from "./key-validity.ts";
+
+/** Batches that are looked at in one go. */
+const PAGE = 100;
+/** What is kept of why rows cannot be made. */
+const MOST_CHARACTERS = 2000;
+const MOST_ISSUES = 10;
+
+/**
+ * Makes the rows of the batches that wait for another which has ended, one batch after the other, and starts those
+ * that are to be. May be done again after a crash at any point: what was written is removed, and the batch waits until
+ * the commit that gives it all its rows. A batch that fails for reasons of this process keeps none of the others waiting; it is
+ * thrown when all were tried.
+ */
+export async function makeChains(ctx: Context, node: number): Promise<void> {
+  const errors: unknown[] = [];
+  for (const { seq } of await readRows(ctx.reads.client, findDue(node, PAGE)))
+    try {
+      await makeOne(ctx, { seq, node });
+    } catch (error) {
+      errors.push(error);
+    }
+  if (errors.length > 0) throw errors[0];
+}
+
+async function makeOne(ctx: Context, held: Held): Promise<void> {
+  const { taken } = await ctx.writer.write({ taken: takeDue(held) });
+  const [row] = taken.rows;
+  const batch = row && (await findBatch(ctx.db, row.id));
+  if (!batch || batch.seq !== held.seq) return;
+  // Rows of an earlier attempt have the ids of those that are written now.
+  const draft = `chain-${held.seq}-`;
+  try {
+    await requireMakable(ctx, batch);
+    await discardDrafts(ctx, draft);
+    const attempt = { isScoped: false, draft, when: ALWAYS, held };
+    await createBatch(ctx, { key: batch.apiKey ?? 0 }, draftOf(batch), attempt);
+  } catch (error) {
+    if (!(await isStillHeld(ctx, batch, held))) return;
+    const why = whyUnmakable(error);
+    // A process that was taken for dead may still write rows of the same ids.
+    if (why === undefined || (await hasDrafts(ctx, draft))) throw error;
+    if (why !== null) await fail(ctx, batch, held, why);
+  }
+  ctx.signals.emit("batch", undefined);
+}
+
+async function requireMakable(ctx: Context, batch: Batch): Promise<void> {
+  const { id, payer, total, chainError } = batch;
+  if (chainError) throw new ChainFailure(chainError);
+  if (total > 0)
+    throw new AppError(
+      "BATCH_ALREADY_EXISTS",
+      `Batch ${id} has got tasks while it waited, so that it cannot take in the rows of another`,
+    );
+  const refusal = payer === null ? undefined : await whyKeyIsInvalid(ctx, payer, "executed with");
+  if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
+}
+
+/** What was found out before. */
+class ChainFailure extends Error {
+  override readonly name = "ChainFailure";
+  readonly why: ChainError;
+
+  constructor(why: ChainError) {
+    super(why.message);
+    this.why = why;
+  }
+}
+
+/** What the batch was created with. */
+function draftOf(batch: Batch) {
+  const config = BatchConfig.safeParse(batch.config);
+  if (!config.success)
+    throw new AppError(
+      "VALIDATION_ERROR",
+      `config is none that this version knows: ${config.error.message}`,
+    );
+  return {
+    id: batch.id,
+    name: batch.name,
+    description: batch.description ?? undefined,
+    inputBatch: batch.inputBatch ?? undefined,
+    outputFile: batch.outputFile ?? undefined,
+    baseBatch: batch.baseBatch ?? undefined,
+    metadata: batch.metadata ?? undefined,
+    config: config.data,
+  };
+}
+
+/** Nobody has cancelled or deleted it meanwhile, nor has another node taken it over. */
+async function isStillHeld(ctx: Context, { id }: Batch, { seq, node }: Held): Promise<boolean> {
+  const now = await findBatch(ctx.db, id);
+  return now?.seq === seq && isWaitingBatch(now) && now.chainOwner === node;
+}
+
+/** Why rows cannot be made; `null` where they can be when tasks no longer change, `undefined` where it is no fault of theirs. */
+function whyUnmakable(error: unknown): ChainError | null | undefined {
+  if (error instanceof ChainFailure) return error.why;
+  if (!(error instanceof AppError) || error.code === "SERVICE_UNAVAILABLE") return undefined;
+  const { code, details } = error;
+  if (code === "BATCH_RUNNING") return null;
+  const message = error.message.slice(0, MOST_CHARACTERS);
+  return {
+    code,
+    message,
+    ...(Object.keys(details).length > 0 ? { details: shortened(details) } : {}),
+  };
+}
+
+/** Every list of batches shows it, so that the first rows must do. */
+function shortened(details: Record<string, unknown>): object {
+  return Object.fromEntries(
+    Object.entries(details).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.slice(0, MOST_ISSUES) : value,
+    ]),
+  );
+}
+
+async function fail(ctx: Context, batch: Batch, held: Held, why: ChainError): Promise<void> {
+  const { failed } = await ctx.writer.write(failHeld(held, batch.id, why, ctx.clock.now()));
+  if (failed.changed === 0) return;
+  getLogger(["gptrunner", "chains"]).warning(
+    "Batch {batch} has failed, since its rows could not be made from those of {inputBatch}: {message}",
+    { batch: batch.id, inputBatch: batch.inputBatch, message: why.message },
+  );
+  ctx.signals.emit("events", undefined);
+}

@@ -1,0 +1,201 @@
+import type { Context } from "../context.ts";
+import { createComposer } from "../domain/compose.ts";
+import { parseCondition } from "../domain/condition.ts";
+import type { BatchConfig } from "../domain/task-input.ts";
+import { AppError, invalid } from "../errors.ts";
+import { newId } from "../lib/ids.ts";
+import { type Batch, findBatch } from "../store/batches.ts";
+import type { NewBatch } from "../store/ingest.ts";
+import { ALWAYS, both } from "../store/which.ts";
+import { requireAnswerFields } from "./answer-fields.ts";
+import { readBaseAnswers, requireBase } from "./base-answers.ts";
+import { type Attempt, type BatchDraft, type Given, toNewBatch } from "./batch-draft.ts";
+import { type Opened, openInput, requireOneInput, withRows } from "./batch-input.ts";
+import { type InputBatch, requireInputBatch } from "./batch-rows.ts";
+import { getBatch } from "./batches.ts";
+import type { Caller } from "./caller.ts";
+import { discardDraft } from "./drafts.ts";
+import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
+import { checkRows, requireDiskSpace } from "./ingest.ts";
+import { requireSupportedModel } from "./models.ts";
+import { requireOutputPath } from "./output-path.ts";
+import type { RowContext } from "./prepare-row.ts";
+import { addWaiting, ingest, type Published } from "./publish-batch.ts";
+
+export type CreatedBatch = {
+  id: string;
+  status: Batch["status"];
+  taskCount: number;
+  /** Rows that take over an answer of `baseBatch`; absent where none is given. */
+  reused?: number;
+  createdAt: number;
+  isReplay: boolean;
+};
+
+/**
+ * Creates a batch with all its tasks, or nothing. One whose `inputBatch` has not ended is created without
+ * tasks, which `makeChains` gives it when that has.
+ */
+export async function createBatch(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  { isScoped, draft, when, held }: Attempt = { isScoped: false, draft: "", when: ALWAYS },
+): Promise<CreatedBatch> {
+  const { idempotencyKey, ...payload } = input;
+  const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meaningOf(payload)]);
+  const replay = await findReplay(ctx, idempotency);
+  if (replay) return replay;
+  const config = input.config ?? {};
+  if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
+  await requireAnswerFields(ctx, config, "config.");
+  if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile, input.inputFile);
+  const now = ctx.clock.now();
+  const id = input.id ?? newId(ctx, "batch");
+  if (input.id !== undefined && !held) await requireFree(ctx, id);
+  requireOneInput(input);
+  const { baseBatch, inputBatch } = input;
+  const chained =
+    inputBatch === undefined
+      ? null
+      : await requireInputBatch(ctx, inputBatch, { batchId: id, config });
+  const given = { id, now, draft, when, held, idempotency };
+  if (chained && !chained.hasEnded && !held) {
+    if (baseBatch !== undefined) await requireBase(ctx, baseBatch, id);
+    return createWaiting(ctx, caller, input, chained, given);
+  }
+  const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
+  const rows = rowContext(ctx, { batchId: id, config, isScoped, base });
+  const opened = await openInput(ctx, caller, input, chained, rows);
+  try {
+    const whenReady = both(when, opened.when ?? ALWAYS);
+    const { seenColumns } = rows;
+    return await createFrom(
+      ctx,
+      caller,
+      input,
+      { ...opened, seenColumns },
+      { ...given, when: whenReady },
+    );
+  } finally {
+    await opened.close?.();
+  }
+}
+
+/** What a request asks for, whether it spells out what holds anyway or not. */
+function meaningOf(payload: Omit<BatchDraft, "idempotencyKey">): object {
+  return {
+    ...payload,
+    ...(payload.config && { config: withoutDefaults(payload.config) }),
+    ...(payload.tasks && {
+      tasks: payload.tasks.map((task) => withoutDefaults(task, payload.config)),
+    }),
+  };
+}
+
+function rowContext(
+  ctx: Context,
+  given: Pick<RowContext, "batchId" | "config" | "isScoped" | "base">,
+): RowContext {
+  const { config } = given;
+  const { defaultModel } = ctx.config;
+  const onlyIf = config.onlyIf === undefined ? null : parseCondition(config.onlyIf);
+  return {
+    ...given,
+    compose: createComposer(config, defaultModel),
+    onlyIf,
+    defaultModel,
+    seenColumns: new Set(),
+  };
+}
+
+async function createFrom(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  { kind, source, columns, found, seenColumns }: Opened & Pick<RowContext, "seenColumns">,
+  given: Given,
+): Promise<CreatedBatch> {
+  const checked = await checkRows(ctx, { id: given.id, apiKey: caller.key }, kind, source);
+  requireColumns(input.config ?? {}, seenColumns);
+  await requireDiskSpace(ctx, checked);
+  const read = { chainStatus: null, columns: columns(), input: withRows(found(), checked.rows) };
+  const batch = toNewBatch(ctx, caller, input, read, given);
+  ctx.drafts.add(batch.draft);
+  const published = await ingest(ctx, batch, { kind, source, checked, ...given }).finally(() =>
+    ctx.drafts.delete(batch.draft),
+  );
+  return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
+}
+
+/** Some rows may have nothing to attach; a column that none has is a name that is spelled wrong. */
+function requireColumns({ attachments }: BatchConfig, seen: ReadonlySet<string>): void {
+  const issues = (attachments ?? []).flatMap(({ column }, i) =>
+    seen.has(column)
+      ? []
+      : [{ path: `config.attachments.${i}.column`, message: `no row has a value for ${column}` }],
+  );
+  if (issues.length > 0) throw invalid(issues);
+}
+
+/** Creates a batch that waits for another one, and has no tasks until that has ended. */
+async function createWaiting(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  { table }: InputBatch,
+  given: Given,
+): Promise<CreatedBatch> {
+  if (await findBatch(ctx.db, given.id))
+    throw new AppError(
+      "BATCH_ALREADY_EXISTS",
+      `Batch ${given.id} has tasks already, and cannot wait for the rows of ${input.inputBatch}; choose another id`,
+    );
+  const found = { chainStatus: "waiting" as const, columns: table?.header ?? null, input: null };
+  const batch = toNewBatch(ctx, caller, input, found, given);
+  const published = await addWaiting(ctx, batch, given.when);
+  return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
+}
+
+function created(
+  ctx: Context,
+  { id, now, baseBatch }: NewBatch,
+  { total: taskCount, reused }: Published,
+): CreatedBatch {
+  ctx.signals.emit("events", undefined);
+  const batch = { id, status: "pending", taskCount, createdAt: now, isReplay: false } as const;
+  return baseBatch === null ? batch : { ...batch, reused };
+}
+
+/** Removes what was written. Returns the batch that the same request has made meanwhile, or throws. */
+async function notPublished(
+  ctx: Context,
+  { draft, id, inputBatch, idempotency }: NewBatch,
+  { held }: Given,
+): Promise<CreatedBatch> {
+  await discardDraft(ctx, draft);
+  const raced = await findReplay(ctx, idempotency);
+  if (raced) return raced;
+  if (!held) await requireFree(ctx, id);
+  throw new AppError(
+    "BATCH_RUNNING",
+    `Tasks of batch ${inputBatch ?? id} changed while ${id} was being created; try again`,
+  );
+}
+
+async function findReplay(
+  ctx: Context,
+  idempotency: ReturnType<typeof idempotencyOf>,
+): Promise<CreatedBatch | undefined> {
+  const original = await findOriginal(ctx, idempotency, "batch");
+  if (original === undefined) return undefined;
+  const { id, status, total, baseBatch, reused, createdAt } = await getBatch(ctx, original);
+  const batch = { id, status, taskCount: total, createdAt, isReplay: true };
+  return baseBatch === null ? batch : { ...batch, reused };
+}
+
+async function requireFree(ctx: Context, id: string): Promise<void> {
+  const batch = await findBatch(ctx.db, id);
+  if (batch && !(batch.isBare && batch.status === "pending"))
+    throw new AppError("BATCH_ALREADY_EXISTS", `There is a batch with id ${id} already`);
+}

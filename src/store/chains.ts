@@ -1,0 +1,166 @@
+import type { Statement, Unit } from "../db/unit.ts";
+import type { ChainError } from "../domain/chain.ts";
+import { pauseSpent } from "./budgets.ts";
+import { finishBatches } from "./counters.ts";
+import { insertEvent } from "./events.ts";
+import { nextRun } from "./timeline.ts";
+import { both, hasRow, type Which } from "./which.ts";
+
+/*
+ * A batch that waits for another (`domain/chain.ts`) is a row without tasks, which is there for everybody. Its rows are
+ * written into a draft, as those of every batch. The commit that gives the draft its name removes the row that has waited,
+ * after what may have changed of it was copied into the draft.
+ */
+
+/** A batch that waits, and the node that makes its rows. */
+export type Held = { seq: number; node: number };
+
+/** SQL that is true of a batch that waits. The first part of it is the condition of the index. */
+const isWaiting = (b: string) =>
+  `${b}.chain_status IN ('waiting', 'made') AND ${b}.chain_status = 'waiting' AND ${b}.status = 'pending'`;
+
+/** SQL that is true of a waiting batch `w` that is to be made or to fail, and that no node which lives has taken; takes a node. */
+const IS_DUE = `${isWaiting("w")}
+  AND (w.chain_owner IS NULL OR w.chain_owner = ? OR w.chain_owner NOT IN (SELECT seq FROM nodes))
+  AND (w.chain_error IS NOT NULL OR NOT EXISTS (
+    SELECT 1 FROM batches f WHERE f.id = w.input_batch AND (f.completed_at IS NULL OR f.is_dry_run)))`;
+
+/** Up to `limit` batches that have waited long enough: the other has ended or is gone. */
+export function findDue(node: number, limit: number): Statement<{ seq: number }> {
+  return {
+    sql: `SELECT w.seq FROM batches w WHERE ${IS_DUE} LIMIT ?`,
+    args: [node, limit],
+  };
+}
+
+/** Takes one on, so that no other node makes its rows, too, as long as this one lives. */
+export function takeDue({ seq, node }: Held): Statement<{ id: string }> {
+  return {
+    sql: `UPDATE batches AS w SET chain_owner = ? WHERE w.seq = ? AND ${IS_DUE} RETURNING id`,
+    args: [node, seq, node],
+  };
+}
+
+function isHeld({ seq, node }: Held): Which {
+  return {
+    where: `p.seq = ? AND ${isWaiting("p")} AND p.chain_owner = ?`,
+    args: [seq, node],
+  };
+}
+
+/** Has a batch that waits started by whoever makes its rows. There is a row if it was not to be started before. */
+export function askForStart(
+  seq: number,
+  {
+    isDryRun,
+    payer,
+    trace,
+    now,
+  }: { isDryRun: boolean; payer: number; trace: string | null; now: number },
+): Statement<{ seq: number }> {
+  return {
+    sql: `UPDATE batches AS p SET payer = ?, is_dry_run = ?, trace = ?, updated_at = ?
+          WHERE p.seq = ? AND ${isWaiting("p")} AND p.payer IS NULL RETURNING seq`,
+    args: [payer, isDryRun, trace, now, seq],
+  };
+}
+
+/** Has those fail that wait for a batch, which is deleted by a later statement of the unit with the same condition. */
+export function failWaiting(which: Which, error: ChainError): Statement {
+  return {
+    sql: `UPDATE batches AS w SET chain_error = ?
+          WHERE ${isWaiting("w")} AND w.input_batch = (SELECT id FROM batches WHERE ${which.where})`,
+    args: [JSON.stringify(error), ...which.args],
+  };
+}
+
+/** Ends a batch whose rows cannot be made. */
+export function failHeld(
+  held: Held,
+  batch: string,
+  error: ChainError,
+  now: number,
+): { event: Statement; failed: Statement } {
+  const which = isHeld(held);
+  const { code, message } = error;
+  const data = { total: 0, error: { code, message } };
+  return {
+    event: insertEvent(
+      { type: "batch.failed", at: now, task: null, batch, data },
+      hasRow("batches p", which),
+    ),
+    failed: {
+      sql: `UPDATE batches AS p SET status = 'failed', chain_status = 'failed', chain_error = ?, chain_owner = NULL,
+              completed_at = ?, updated_at = ?
+            WHERE ${which.where}`,
+      args: [JSON.stringify(error), now, now, ...which.args],
+    },
+  };
+}
+
+/**
+ * Has a draft take the place of the batch that has waited, if it still waits, nobody deletes what it waited for,
+ * and `when` holds. The draft is `made` from then on, which decides about everything else in the unit.
+ */
+export function replaceHeld(
+  held: Held,
+  { draft, node }: { draft: string; node: number },
+  when: Which,
+): Statement[] {
+  const which = both(
+    both(isHeld(held), { where: "p.chain_error IS NULL AND p.total = 0", args: [] }),
+    when,
+  );
+  const made = hasRow("batches", isMade(draft));
+  return [
+    {
+      sql: `UPDATE batches SET chain_status = 'made', name = p.name, description = p.description,
+              max_concurrency = p.max_concurrency, max_cost_usd = p.max_cost_usd, config = p.config,
+              payer = p.payer, is_dry_run = p.is_dry_run, trace = p.trace, created_at = p.created_at
+            FROM batches p
+            WHERE batches.id = ? AND batches.status = 'ingesting' AND batches.draft_owner = ? AND ${which.where}`,
+      args: [draft, node, ...which.args],
+    },
+    {
+      sql: `UPDATE idempotency_keys SET batch = (SELECT seq FROM batches WHERE id = ?)
+            WHERE batch = ? AND ${made.where}`,
+      args: [draft, held.seq, ...made.args],
+    },
+    {
+      sql: `DELETE FROM batches WHERE seq = ? AND ${made.where}`,
+      args: [held.seq, ...made.args],
+    },
+  ];
+}
+
+/** True of a draft that has taken the place of a batch, and is to have its name. */
+export function isMade(draft: string): Which {
+  return { where: "id = ? AND chain_status = 'made'", args: [draft] };
+}
+
+/** The row number of a draft. */
+export function findDraftSeq(draft: string): Statement<{ seq: number }> {
+  return { sql: "SELECT seq FROM batches WHERE id = ? AND status = 'ingesting'", args: [draft] };
+}
+
+/** Starts a batch, in the commit that makes it, if it was to be started. Where there is no money for it, it is paused at once. */
+export function startMade({ id, seq }: { id: string; seq: number }, now: number): Unit {
+  const which = {
+    where: `seq = ? AND status = 'pending' AND chain_status = 'made' AND total > 0 AND payer IS NOT NULL`,
+    args: [seq],
+  };
+  return {
+    event: insertEvent(
+      { type: "batch.started", at: now, task: null, batch: id },
+      hasRow("batches", which),
+    ),
+    started: {
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, started_at = ?,
+              ended_before = completed + failed, updated_at = ?
+            WHERE ${which.where}`,
+      args: [now, now, ...which.args],
+    },
+    finished: finishBatches(JSON.stringify([seq]), now),
+    spent: pauseSpent([seq], [], now),
+  };
+}

@@ -1,0 +1,46 @@
+import type { Caller } from "../../src/services/caller.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Node } from "./node.ts";
+import type { Plan } from "./plan.ts";
+import type { Luck } from "./random.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** What clients do things with. */
+export type ClientWorld = {
+  plan: Plan;
+  timeline: Timeline;
+  ledger: Ledger;
+  /** A node that answers, if there is one. */
+  nodeFor(luck: Luck): Node | undefined;
+  note(line: () => string): void;
+  /** Something that no client should ever see. */
+  complain(what: string): void;
+  watch(node: Node): void;
+  /** Kills a node after `ms`. */
+  crash(node: Node, ms: number): void;
+  /** How many more of what costs a world much time, whatever it does. */
+  left: { webhooks: number; schedules: number; readers: number };
+};
+
+export type Acting = ClientWorld & { luck: Luck; caller: Caller; node: Node };
+export type Begun = { what: string; done: Promise<unknown> };
+
+/** Ids are few, so that clients meet; mostly such as are there. */
+export function anyTask({ luck, ledger: { tasks } }: Acting): string {
+  return oneOf(luck, tasks) ?? newTask(luck);
+}
+
+export function anyBatch({ luck, ledger: { batches } }: Acting): string {
+  return oneOf(luck, batches) ?? newBatch(luck);
+}
+
+export const newTask = (luck: Luck) => `t${luck.int(0, 11)}`;
+export const newBatch = (luck: Luck) => `b${luck.int(0, 3)}`;
+
+function oneOf(luck: Luck, known: string[]): string | undefined {
+  return luck.chance(0.9) ? known[luck.int(0, known.length - 1)] : undefined;
+}
+
+export function remember(known: string[], id: string): void {
+  if (!known.includes(id)) known.push(id);
+}

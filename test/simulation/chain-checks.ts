@@ -1,0 +1,61 @@
+import type { Client } from "@libsql/client";
+
+import { rowsOf } from "../../src/db/unit.ts";
+import type { LogRow } from "./history.ts";
+
+type Chained = {
+  seq: number;
+  inputBatch: string;
+  firstSeq: number | null;
+  hasEnded: number;
+  hasCondition: number;
+};
+type Pair = {
+  position: number;
+  first: string | null;
+  isAnswered: number;
+  cells: string | null;
+  isSkipped: number;
+};
+
+const CHAINED = `SELECT b.seq, b.input_batch AS inputBatch, f.seq AS firstSeq,
+    f.completed_at IS NOT NULL AND NOT f.is_dry_run AS hasEnded,
+    json_extract(b.config, '$.onlyIf') IS NOT NULL AS hasCondition
+  FROM batches b LEFT JOIN batches f ON f.id = b.input_batch
+  WHERE b.id = ? AND b.input_batch IS NOT NULL AND b.chain_status IS NOT 'waiting' AND b.status <> 'ingesting'`;
+
+/** Rows of a batch beside those that they come from, by their places. */
+const PAIRS = `
+  WITH one AS (SELECT id, status, row_number() OVER (ORDER BY position) AS place FROM tasks WHERE batch = ?),
+    two AS (SELECT t.is_skipped, i.cells, row_number() OVER (ORDER BY t.position) AS place
+            FROM tasks t JOIN task_inputs i ON i.task = t.seq WHERE t.batch = ?)
+  SELECT two.place AS position, one.id AS first, one.status = 'completed' AS isAnswered, two.cells, two.is_skipped AS isSkipped
+  FROM two LEFT JOIN one USING (place)
+  UNION ALL SELECT one.place, one.id, 0, NULL, 0 FROM one WHERE one.place NOT IN (SELECT place FROM two)`;
+
+/**
+ * Checks a batch that is made of the rows of another in the commit that makes it: the other has ended, each of its
+ * rows has one in this, in the same place, and those without an answer are skipped.
+ */
+export function createChainChecks(truth: Client, complain: (what: string) => void) {
+  return async ({ type, batch, task, data }: LogRow): Promise<void> => {
+    if (type !== "batch.created" || batch === null || task !== null) return;
+    const { total = 0 } = JSON.parse(data ?? "{}") as { total?: number };
+    if (total === 0) return;
+    const [made] = rowsOf<Chained>(await truth.execute({ sql: CHAINED, args: [batch] }));
+    if (!made) return;
+    if (made.firstSeq === null || made.hasEnded !== 1) {
+      complain(`batch ${batch} was made of ${made.inputBatch}, which has not ended, or is gone`);
+      return;
+    }
+    const pairs = await truth.execute({ sql: PAIRS, args: [made.firstSeq, made.seq] });
+    for (const { position, first, isAnswered, cells, isSkipped } of rowsOf<Pair>(pairs)) {
+      if (first === null || cells === null)
+        complain(`row ${position} of ${batch} has none beside it in ${made.inputBatch}`);
+      else if (isSkipped === isAnswered && !(isSkipped && made.hasCondition))
+        complain(
+          `row ${position} of ${batch} is ${isSkipped ? "" : "not "}skipped, and ${first} is ${isAnswered ? "" : "not "}answered`,
+        );
+    }
+  };
+}
