@@ -14,6 +14,7 @@ import { createClient } from "@libsql/client";
 
 import { moto, refusal, startMoto } from "../support/moto.ts";
 import { type RunnerProcess, startProcess, temporaryFolder } from "../support/process.ts";
+import { startProvider } from "../support/provider.ts";
 import { KEY, type Json, until } from "../support/server.ts";
 import { sqld, startSqld } from "../support/sqld.ts";
 
@@ -87,12 +88,14 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
     let a: RunnerProcess;
     let b: RunnerProcess;
     let bFolder: string;
+    let provider: Awaited<ReturnType<typeof startProvider>>;
 
     const clean = () => until(async () => ((await count("loose_files")) === 0 ? true : undefined));
 
     beforeAll(async () => {
       bucket = await startMoto();
-      const ofB = own(bucket.env);
+      provider = await startProvider();
+      const ofB = own({ ...bucket.env, ...provider.env });
       bFolder = join(ofB.DATA_DIR, "files");
       [a, b] = await Promise.all([
         startProcess(own({ ...bucket.env, ROLE: "api" })),
@@ -107,6 +110,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       await a?.[Symbol.asyncDispose]();
       await b?.[Symbol.asyncDispose]();
       await bucket[Symbol.asyncDispose]();
+      await provider[Symbol.asyncDispose]();
     });
 
     test("an upload at one is the input of a batch at another, whose output is fetched at the first", async () => {
@@ -147,6 +151,22 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       expect((await bucket.keys()).filter((key) => key.includes(id))).toEqual([]);
       expect(readdirSync(join(bFolder, ".uploads"))).toEqual([]);
       expect(await reasons(a)).not.toContain("files");
+    });
+
+    test("an upload at one is attached to the call that another makes", async () => {
+      const content = Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), Buffer.alloc(2 * MB)]);
+      const { id } = (await upload(a, content, "photo.png")).body.data;
+      const task = { id: "t1", prompt: "What is this?", metadata: { photo: id } };
+      const config = { attachments: [{ column: "photo", type: "image" }] };
+      expect((await a.post("/batches", { id: "b2", tasks: [task], config })).status).toBe(201);
+      await a.post("/batches/b2/execute");
+      await until(async () => {
+        const { status } = (await a.get("/batches/b2")).body.data;
+        return status === "completed" || undefined;
+      });
+      const sent = provider.requests.find(({ text }) => text.includes("What is this?"))?.body;
+      const url = sent?.messages[0].content[1].image_url.url;
+      expect(url === `data:image/png;base64,${content.toString("base64")}`).toBe(true);
     });
 
     test("an upload that its process is killed in leaves nothing", async () => {
