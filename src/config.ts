@@ -6,7 +6,7 @@ import type { z } from "zod";
 import type { PriceTable } from "./domain/prices.ts";
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { routesOf } from "./domain/routes.ts";
-import { Environment, type LogFormat, type LogLevel, type Role } from "./environment.ts";
+import { Environment, type LogFormat, type LogLevel, type Role, SECRETS } from "./environment.ts";
 import { readPricesFile } from "./prices-file.ts";
 import {
   DEFAULT_PROVIDER,
@@ -15,6 +15,7 @@ import {
   type ProvidersFile,
   readProvidersFile,
 } from "./providers-file.ts";
+import { readSecretFiles } from "./secret-files.ts";
 
 export type Config = {
   port: number;
@@ -92,15 +93,15 @@ export class ConfigError extends Error {
 }
 
 /** Reads the environment once. An empty value counts as unset. Throws `ConfigError` with every problem. */
-export function readConfig(env: Record<string, string | undefined>): Config {
+export function readConfig(given: Record<string, string | undefined>): Config {
+  const { env, problems } = readSecretFiles(given, SECRETS);
   const set = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => name in Environment.shape && value?.trim()),
   );
   const parsed = Environment.safeParse(set);
-  if (!parsed.success)
-    throw new ConfigError(
-      parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
-    );
+  for (const { path, message } of parsed.error?.issues ?? [])
+    problems.push(`${path.join(".")}: ${message}`);
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const e = parsed.data;
   const dataDir = resolve(e.DATA_DIR);
   return {
