@@ -24,6 +24,8 @@ export type Config = {
   databaseAuthToken: string | undefined;
   /** How long a start waits for a database that cannot be reached. */
   databaseWaitMs: number;
+  /** Copies of a local file from before its last migrations; 0: none are made. */
+  migrationCopies: number;
   dataDir: string;
   filesDir: string;
   apiKeys: string[];
@@ -110,6 +112,7 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     databaseUrl: e.DATABASE_URL ?? `file:${resolve(dataDir, "task-runner.db")}`,
     databaseAuthToken: e.DATABASE_AUTH_TOKEN,
     databaseWaitMs: e.DATABASE_WAIT_SECONDS * 1000,
+    migrationCopies: e.MIGRATION_COPIES,
     dataDir,
     filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
     apiKeys: e.API_KEYS ?? [],

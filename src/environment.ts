@@ -22,6 +22,9 @@ export const Environment = z.object({
   DATABASE_WAIT_SECONDS: integer(0, 3600)
     .default(30)
     .describe("At the start: time for a libSQL server that cannot be reached to come"),
+  MIGRATION_COPIES: integer(0, 100)
+    .default(2)
+    .describe("Of a local file: copies kept from before its last migrations; 0: none are made"),
   DATA_DIR: text().default("./data").describe("Where the database and files live"),
   FILES_DIR: text()
     .optional()
