@@ -32,6 +32,19 @@ const MAY_IMPORT: Record<string, string[]> = {
   courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],
   scheduler: ["services", "store", "domain", "lib", "errors.ts", "context.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
+  backup: ["services", "store", "db", "domain", "lib", "config.ts"],
+  cli: [
+    "backup",
+    "parts.ts",
+    "services",
+    "store",
+    "db",
+    "domain",
+    "lib",
+    "context.ts",
+    "config.ts",
+    "logging.ts",
+  ],
   "logging.ts": ["config.ts", "lib"],
   "tracing.ts": ["lib", "config.ts"],
   "banner.ts": ["config.ts", "domain", "lib"],
@@ -98,7 +111,9 @@ describe("the source tree", () => {
     expect(using(/\bDeno\./)).toEqual(["deno.ts"]);
     expect(using(/from "(hono|@hono)/).filter((file) => !file.startsWith("http/"))).toEqual([]);
     expect(
-      using(/from "@libsql\/client"/).filter((file) => !/^(db|store|engine)\/|^context/.test(file)),
+      using(/from "@libsql\/client"/).filter(
+        (file) => !/^(db|store|engine|backup|cli)\/|^context/.test(file),
+      ),
     ).toEqual([]);
   });
 });

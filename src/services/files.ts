@@ -20,7 +20,7 @@ import { writtenBy } from "./written-by.ts";
 /** Uploads lie here, inside the files folder; nothing else is written there. */
 export const UPLOADS = ".uploads";
 const LONGEST_NAME = 255;
-const FILE_ID = /^file-[0-9a-z]{1,60}$/;
+export const FILE_ID = /^file-[0-9a-z]{1,60}$/;
 
 /** A file that is at a URL, for as long as it is read. */
 export type FetchedFile = { path: string; remove(): Promise<void> };

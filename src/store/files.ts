@@ -22,6 +22,28 @@ export function findFile(db: Db, id: string): Promise<StoredFile | undefined> {
   return db.select().from(files).where(eq(files.id, id)).get();
 }
 
+/** All that there are. */
+export const UPLOAD_IDS: Statement<{ id: string }> = { sql: "SELECT id FROM files", args: [] };
+
+/** Which of these are no uploads. */
+export function unknownFiles(ids: readonly string[]): Statement<{ id: string }> {
+  return {
+    sql: `SELECT value AS id FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM files WHERE id = value)`,
+    args: [JSON.stringify(ids)],
+  };
+}
+
+/** The next uploads after one. */
+export function filesAfter(
+  seq: number,
+  limit: number,
+): Statement<Pick<StoredFile, "seq" | "id" | "name">> {
+  return {
+    sql: "SELECT seq, id, name FROM files WHERE seq > ? ORDER BY seq LIMIT ?",
+    args: [seq, limit],
+  };
+}
+
 export type FilePage = Page<"createdAt" | "name">;
 
 export function listFiles(db: Db, page: FilePage): Promise<StoredFile[]> {

@@ -94,6 +94,20 @@ export const ACCEPTED: Accepted[] = [
       ["FROM deltas WHERE at <", "SCAN deltas"],
     ],
   ),
+  ...each("asked by commands of the operator, which read everything", [
+    ["WITH requests AS (", "SCAN t"],
+    ["WITH requests AS (", "SCAN files"],
+    ["WITH requests AS (", GROUPS],
+    ["WITH requests AS (", "SEARCH r USING AUTOMATIC"],
+    ["WITH requests AS (", "SEARCH u USING AUTOMATIC"],
+    ["SELECT id FROM files", "SCAN files USING COVERING INDEX files_id_unique"],
+    ["WHERE lane <= 0) AS singles", "SCAN queue"],
+    ["WHERE lane <= 0) AS singles", "SCAN schedules"],
+    [
+      "UPDATE schedules SET is_active = 0, next_run = NULL, pause_reason = ?, revision",
+      "SCAN schedules",
+    ],
+  ]),
   ...byChance("asked once, at the start", [
     ["FROM __drizzle_migrations", "SCAN __drizzle_migrations"],
   ]),
