@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
+import { createProgram } from "../src/cli/program.ts";
 import { ALERT_CODES } from "../src/domain/alert.ts";
 import { Environment } from "../src/environment.ts";
 
@@ -169,10 +170,21 @@ describe("the README", () => {
     expect(rows.map(([, code]) => code)).toEqual([...ALERT_CODES]);
   });
 
-  test("cites only files that exist", async () => {
-    const paths = [...(await readme).matchAll(/`((?:src|test|examples|drizzle)\/[\w./-]*)`/g)].map(
-      ([, path]) => path ?? "",
+  test("and docs/operations.md have a row for each alert, and for each command", async () => {
+    const text = await Bun.file("docs/operations.md").text();
+    const alerts = [...text.matchAll(/^\| `([a-z_]+\.[a-z_]+)` +\|/gm)].map(([, code]) => code);
+    expect(alerts).toEqual([...ALERT_CODES]);
+    const commands = [...text.matchAll(/^\| `bun run admin (\w+)` +\|/gm)].map(([, name]) => name);
+    const admin = createProgram().commands.find((command) => command.name() === "admin");
+    expect(commands.toSorted()).toEqual(
+      (admin?.commands ?? []).map((one) => one.name()).toSorted(),
     );
+  });
+
+  test("cites only files that exist", async () => {
+    const paths = [
+      ...(await readme).matchAll(/`((?:src|test|examples|drizzle|docs)\/[\w./-]*)`/g),
+    ].map(([, path]) => path ?? "");
     expect(paths.length).toBeGreaterThan(10);
     expect(paths.filter((path) => !existsSync(path))).toEqual([]);
   });

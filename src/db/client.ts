@@ -183,7 +183,12 @@ async function prepareFile(
   };
 }
 
-function explainOpening(error: unknown, where: string, secrets: (string | undefined)[]): unknown {
+/** A sentence for whoever started the program, where the error is of the database or the disk. */
+export function explainOpening(
+  error: unknown,
+  where: string,
+  secrets: (string | undefined)[],
+): unknown {
   if (error instanceof StartError) return error;
   const text = String(error);
   const why = reasonFor(error, where, secrets);

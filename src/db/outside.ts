@@ -5,11 +5,12 @@ import type { Client } from "@libsql/client";
 import type { Clock } from "../lib/clock.ts";
 import { StartError } from "../lib/start-error.ts";
 import { filePathOf, withoutSecrets } from "../lib/urls.ts";
+import { explainOpening } from "./client.ts";
 import { tryLock } from "./file-lock.ts";
 import { createLocalClient } from "./local-client.ts";
 import { schemaState } from "./migrate.ts";
 import { createServerClient } from "./server.ts";
-import { requireRestored } from "./unrestored.ts";
+import { requireRestored, requireRestoredServer } from "./unrestored.ts";
 
 /** The database as a command of the operator has it, beside the servers that may be running. */
 export type OutsideDatabase = {
@@ -40,8 +41,13 @@ export type OutsideOptions = {
 
 /** Opens a database that is there, as it is: nothing is made, locked for others, or migrated. Throws `StartError`. */
 export async function openOutside(options: OutsideOptions): Promise<OutsideDatabase> {
-  const path = filePathOf(options.url);
-  return path === undefined ? openServer(options) : openFile(path, options);
+  const { url, authToken } = options;
+  const path = filePathOf(url);
+  try {
+    return path === undefined ? await openServer(options) : await openFile(path, options);
+  } catch (error) {
+    throw explainOpening(error, path ?? withoutSecrets(url), [url, authToken]);
+  }
 }
 
 async function openServer({ url, authToken, clock }: OutsideOptions): Promise<OutsideDatabase> {
@@ -52,6 +58,12 @@ async function openServer({ url, authToken, clock }: OutsideOptions): Promise<Ou
     slowClient.close();
   };
   const where = withoutSecrets(url);
+  try {
+    await requireRestoredServer(client, where);
+  } catch (error) {
+    close();
+    throw error;
+  }
   return { client, slowClient, where, path: undefined, isInUse: false, close };
 }
 
@@ -68,6 +80,8 @@ async function openFile(path: string, { isLocking }: OutsideOptions): Promise<Ou
     client = createLocalClient(path, BUSY_TIMEOUT_MS);
     await client.execute("PRAGMA foreign_keys = ON");
     await client.execute("PRAGMA synchronous = FULL");
+    // Which finds out whether it is a database.
+    await client.execute("SELECT 1 FROM sqlite_master LIMIT 1");
   } catch (error) {
     client?.close();
     if (isLocking) unlock?.();
