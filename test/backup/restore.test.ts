@@ -11,42 +11,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-import { makeBackup } from "../../src/backup/backup.ts";
-import { restoreBackup } from "../../src/backup/restore.ts";
-import { readConfig } from "../../src/config.ts";
-import { openOutside } from "../../src/db/outside.ts";
-import { createSystemClock } from "../../src/lib/clock.ts";
-import { createSystemRandom } from "../../src/lib/random.ts";
-import { Refused } from "../../src/lib/start-error.ts";
+import { backup, restore, saidOf } from "../support/backup.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startServer, type TestServer } from "../support/server.ts";
-
-const clock = createSystemClock();
-
-async function backup(dir: string, folder: string) {
-  const config = readConfig({ DATA_DIR: dir });
-  const { databaseUrl: url } = config;
-  const database = await openOutside({ url, authToken: undefined, clock, isLocking: false });
-  try {
-    return await makeBackup({ config, database, folder, clock });
-  } finally {
-    database.close();
-  }
-}
-
-function restore(dir: string, folder: string, isPaused = false) {
-  const config = readConfig({ DATA_DIR: dir });
-  return restoreBackup({ config, folder, isPaused, clock, random: createSystemRandom() });
-}
-
-/** What was said where something was not done, and whether that was for fear of harm. */
-async function saidOf(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => "it was done",
-    (error: unknown) => error,
-  );
-  return error instanceof Refused ? `refused: ${error.message}` : String(error);
-}
 
 function write(folder: string, name: string, text: string): void {
   mkdirSync(join(folder, "files", "sub"), { recursive: true });
@@ -68,44 +35,58 @@ test("a restore refuses what is in its way or is not what was backed up, and cha
     string,
   ];
   const app = await makeFirst(first);
-  expect(await backup(first, target)).toMatchObject({ files: [{ path: "sub/in.csv", bytes: 9 }] });
-  expect(await saidOf(backup(first, target))).toMatch(/^refused: .* is there already/);
+  expect(await backup({ DATA_DIR: first }, target)).toMatchObject({
+    files: [{ path: "sub/in.csv", bytes: 9 }],
+  });
+  expect(await saidOf(backup({ DATA_DIR: first }, target))).toMatch(
+    /^refused: .* is there already/,
+  );
   const inside = join(first, "files", "backup");
-  expect(await saidOf(backup(first, inside))).toMatch(/^refused: .* lies in the files folder/);
+  expect(await saidOf(backup({ DATA_DIR: first }, inside))).toMatch(
+    /^refused: .* lies in the files folder/,
+  );
 
-  expect(await saidOf(restore(first, target))).toMatch(/^refused: Another GPT Task Runner/);
+  expect(await saidOf(restore({ DATA_DIR: first }, target))).toMatch(
+    /^refused: Another GPT Task Runner/,
+  );
   await app.stop();
-  expect(await saidOf(restore(first, target))).toMatch(/^refused: There is a database already/);
+  expect(await saidOf(restore({ DATA_DIR: first }, target))).toMatch(
+    /^refused: There is a database already/,
+  );
 
   write(second, "in.csv", "prompt\ny\n");
-  expect(await saidOf(restore(second, target))).toMatch(
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toMatch(
     /^refused: .* under the names of sub\/in.csv/,
   );
   writeFileSync(join(second, "task-runner.db-wal"), "of another database");
-  expect(await saidOf(restore(second, target))).toContain("task-runner.db-wal");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("task-runner.db-wal");
   rmSync(join(second, "task-runner.db-wal"));
 
   const manifest = join(target, "manifest.json");
   const copy = join(target, "files", "sub", "in.csv");
   const text = readFileSync(manifest, "utf8");
   writeFileSync(manifest, text.replace("sub/in.csv", "../../out.csv"));
-  expect(await saidOf(restore(second, target))).toContain("leads out of the files folder");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain(
+    "leads out of the files folder",
+  );
   writeFileSync(manifest, text.replace('"format": 1', '"format": 2'));
-  expect(await saidOf(restore(second, target))).toContain("format 1");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("format 1");
   writeFileSync(manifest, text);
   appendFileSync(copy, "z\n");
-  expect(await saidOf(restore(second, target))).toContain("in.csv has 11 bytes instead of 9");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain(
+    "in.csv has 11 bytes instead of 9",
+  );
   writeFileSync(copy, "prompt\nz\n");
-  expect(await saidOf(restore(second, target))).toContain("in.csv has other bytes");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("in.csv has other bytes");
   renameSync(join(target, "database.db"), join(target, "moved"));
-  expect(await saidOf(restore(second, target))).toContain("database.db is missing");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("database.db is missing");
   expect(existsSync(join(second, "task-runner.db"))).toBe(false);
   expect(existsSync(join(second, "task-runner.db.restoring"))).toBe(false);
 
   renameSync(join(target, "moved"), join(target, "database.db"));
   writeFileSync(copy, "prompt\nx\n");
   write(second, "in.csv", "prompt\nx\n");
-  expect(await saidOf(restore(second, target))).toBe("it was done");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
 });
 
 test("a backup leaves out links, what is half written, and the database where that lies in the files folder", async () => {
@@ -115,19 +96,16 @@ test("a backup leaves out links, what is half written, and the database where th
     string,
     string,
   ];
-  const config = readConfig({ DATA_DIR: first, FILES_DIR: first });
-  await using app = await startServer({ DATA_DIR: first, FILES_DIR: first });
+  const env = { DATA_DIR: first, FILES_DIR: first };
+  await using app = await startServer(env);
   await app.post("/tasks", { prompt: "x" });
   writeFileSync(join(first, "in.csv"), "prompt\nx\n");
   writeFileSync(join(first, ".out.csv.abc-def.tmp"), "half");
   symlinkSync("/etc", join(first, "etc"));
-  const { databaseUrl: url } = config;
-  const database = await openOutside({ url, authToken: undefined, clock, isLocking: false });
-  const made = await makeBackup({ config, database, folder: target, clock });
-  database.close();
+  const made = await backup(env, target);
   expect(made.files.map(({ path }) => path)).toEqual(["in.csv"]);
   expect(made.skipped).toEqual([{ path: "etc", why: "is a link" }]);
-  await restore(second, target);
+  await restore({ DATA_DIR: second }, target);
   expect(readFileSync(join(second, "files", "in.csv"), "utf8")).toBe("prompt\nx\n");
 });
 
@@ -146,9 +124,9 @@ test("with --pause nothing that repeats goes on by itself, and a person lets it"
     const schedule = { name: "s", inputFile: "sub/in.csv", schedule: "0 0 1 1 *" };
     await app.post("/scheduled-tasks", schedule);
     await app.post("/webhooks", { url: "https://example.com/hook", events: ["*"] });
-    await backup(first, target);
+    await backup({ DATA_DIR: first }, target);
   }
-  const { goesOn } = await restore(second, target, true);
+  const { goesOn } = await restore({ DATA_DIR: second }, target, true);
   expect(goesOn).toMatchObject({
     batches: expect.any(Number),
     schedules: 1,

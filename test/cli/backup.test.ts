@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createLocalClient } from "../../src/db/local-client.ts";
 import { runCli, startCli } from "../support/cli.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
-import { chatAnswer, type ProviderRequest, startProvider } from "../support/provider.ts";
+import { slowAndStuck, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
 
@@ -17,16 +17,11 @@ async function readDatabase(path: string, sql: string): Promise<string[]> {
   return rows.map((row) => String(row[0]));
 }
 
-const slowly = async (request: ProviderRequest) => {
-  await Bun.sleep(20);
-  return chatAnswer(request);
-};
-
 test("a backup under load, restored after kill -9, has every acknowledged result and repeats none that was settled", async () => {
   using folder = temporaryFolder();
   const [first, second] = ["a", "b"].map((name) => join(folder.path, name)) as [string, string];
   const target = join(folder.path, "backup");
-  await using provider = await startProvider(slowly);
+  await using provider = await startProvider(slowAndStuck(400));
   const env = { ...provider.env, MAX_CONCURRENCY: "8" };
   const tasks = Array.from({ length: 600 }, (_, i) => ({ id: `t${i}`, prompt: `p${i}` }));
   const acknowledged = new Set<string>();
