@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readdirSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -60,28 +61,47 @@ export async function makeBackup(options: BackupOptions): Promise<Manifest> {
   const unlock = await tryLock(join(partial, LOCK));
   if (!unlock) throw new Refused(`Another backup is being written to ${target}.`);
   try {
-    for (const name of readdirSync(partial))
-      if (!name.startsWith(LOCK)) rmSync(join(partial, name), { recursive: true });
+    removeLeft(partial);
     const manifest = await fill(partial, options);
     writeFileSync(join(partial, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, {
       mode: FILE_MODE,
       flush: true,
     });
     unlock();
-    for (const name of readdirSync(partial)) if (name.startsWith(LOCK)) rmSync(join(partial, name));
+    removeLocks(partial);
     syncFile(partial);
     renameSync(partial, target);
     syncFile(dirname(target));
     return manifest;
   } catch (error) {
-    rmSync(partial, { recursive: true, force: true });
+    removeLeft(partial);
+    unlock();
+    removeLocks(partial);
+    rmdirSync(partial);
     throw error;
   } finally {
     unlock();
   }
 }
 
+function removeLocks(partial: string): void {
+  for (const name of readdirSync(partial)) if (name.startsWith(LOCK)) rmSync(join(partial, name));
+}
+
 const LOCK = "backup";
+const PARTS = [DATABASE, `${DATABASE}-journal`, FILES, MANIFEST];
+
+/** Removes what a killed backup has left. Throws `Refused` where there is something else. */
+function removeLeft(partial: string): void {
+  const other = readdirSync(partial).find(
+    (name) => !PARTS.includes(name) && !name.startsWith(LOCK),
+  );
+  if (other !== undefined)
+    throw new Refused(
+      `${partial} has ${other}, which no backup has left there. Move the folder away.`,
+    );
+  for (const name of PARTS) rmSync(join(partial, name), { recursive: true, force: true });
+}
 
 function requireNewFolder(target: string, filesDir: string): void {
   const isIn = (inner: string, outer: string) => !relative(outer, inner).startsWith("..");

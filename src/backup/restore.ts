@@ -1,4 +1,4 @@
-import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
 import type { Client } from "@libsql/client";
@@ -77,12 +77,13 @@ async function restoreToFile(
   const unlock = await lockFile(path);
   try {
     const marker = restoringMarker(path);
-    if (!existsSync(marker)) requireNoDatabase(path);
+    // A database that stands there is that of the killed restore only if it had come that far.
+    const isOurs = existsSync(marker) && readFileSync(marker, "utf8") === RENAMING;
+    if (!isOurs) requireNoDatabase(path);
     const { filesDir } = options.config;
     await requireSameFiles(folder, manifest, filesDir);
     requireRoom(dirname(path), manifest.database.bytes);
-    writeFileSync(marker, `${folder}\n`, { mode: FILE_MODE, flush: true });
-    syncFile(dirname(path));
+    mark(marker, COPYING);
     for (const end of ["", ...BESIDE]) rmSync(path + end, { force: true });
     await restoreFiles(folder, manifest, filesDir);
     const copy = `${path}.restored`;
@@ -94,6 +95,7 @@ async function restoreToFile(
       return after.goesOn;
     });
     syncFile(copy);
+    mark(marker, RENAMING);
     renameSync(copy, path);
     syncFile(dirname(path));
     rmSync(marker);
@@ -102,6 +104,17 @@ async function restoreToFile(
   } finally {
     unlock();
   }
+}
+
+/** What the marker says, so that the next restore knows how far a killed one has come. */
+const COPYING = "copying\n";
+const RENAMING = "renaming\n";
+
+function mark(marker: string, state: string): void {
+  const unfinished = `${marker}.tmp`;
+  writeFileSync(unfinished, state, { mode: FILE_MODE, flush: true });
+  renameSync(unfinished, marker);
+  syncFile(dirname(marker));
 }
 
 /** What SQLite keeps beside a database; of another one it would spoil what is restored. */

@@ -10,9 +10,10 @@ export type Unlock = () => void;
 
 /**
  * Holds a write lock on an empty database beside the file. The kernel drops it with the process,
- * however that ends, so there is never a stale lock to clean up. `undefined` where another process has it.
+ * however that ends, so there is never a stale lock to clean up. `undefined` where another process has it,
+ * and has kept it for `waitMs`.
  */
-export async function tryLock(path: string): Promise<Unlock | undefined> {
+export async function tryLock(path: string, waitMs = 0): Promise<Unlock | undefined> {
   const folder = dirname(path);
   try {
     mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
@@ -22,7 +23,7 @@ export async function tryLock(path: string): Promise<Unlock | undefined> {
   let client: Client | undefined;
   try {
     keepPrivate(`${path}.lock`);
-    client = createClient({ url: `file:${path}.lock`, concurrency: 1, timeout: 0 });
+    client = createClient({ url: `file:${path}.lock`, concurrency: 1, timeout: waitMs });
     const hold = await client.transaction("write");
     let isHeld = true;
     return () => {
@@ -37,9 +38,12 @@ export async function tryLock(path: string): Promise<Unlock | undefined> {
   }
 }
 
+/** A command of the operator has the lock for a moment, to find out whether a server has it. */
+const MOMENT_MS = 500;
+
 /** Locks the file of a database for a server. Throws `StartError` where it is in use. */
 export async function lockFile(path: string): Promise<Unlock> {
-  const unlock = await tryLock(path);
+  const unlock = await tryLock(path, MOMENT_MS);
   if (unlock) return unlock;
   throw new Refused(
     `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a folder of its own.`,

@@ -46,6 +46,12 @@ test("a restore refuses what is in its way or is not what was backed up, and cha
     /^refused: .* lies in the files folder/,
   );
 
+  const foreign = join(folder.path, "other.partial");
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, "mine.txt"), "");
+  const intoOther = backup({ DATA_DIR: first }, join(folder.path, "other"));
+  expect(await saidOf(intoOther)).toMatch(/^refused: .*other\.partial has mine\.txt/);
+
   expect(await saidOf(restore({ DATA_DIR: first }, target))).toMatch(
     /^refused: Another GPT Task Runner/,
   );
