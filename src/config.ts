@@ -6,7 +6,7 @@ import type { z } from "zod";
 import type { PriceTable } from "./domain/prices.ts";
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { routesOf } from "./domain/routes.ts";
-import { Environment, type LogFormat, type LogLevel, type Role } from "./environment.ts";
+import { Environment, type LogFormat, type LogLevel, type Role, SECRETS } from "./environment.ts";
 import type { Bucket } from "./lib/s3/requests.ts";
 import { readPricesFile } from "./prices-file.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type ProvidersFile,
   readProvidersFile,
 } from "./providers-file.ts";
+import { readSecretFiles } from "./secret-files.ts";
 
 export type Config = {
   port: number;
@@ -24,6 +25,8 @@ export type Config = {
   databaseAuthToken: string | undefined;
   /** How long a start waits for a database that cannot be reached. */
   databaseWaitMs: number;
+  /** Copies of a local file from before its last migrations; 0: none are made. */
+  migrationCopies: number;
   dataDir: string;
   filesDir: string;
   /** Where uploads, inputs and outputs lie; undefined: in `filesDir`. */
@@ -97,15 +100,15 @@ export class ConfigError extends Error {
 }
 
 /** Reads the environment once. An empty value counts as unset. Throws `ConfigError` with every problem. */
-export function readConfig(env: Record<string, string | undefined>): Config {
+export function readConfig(given: Record<string, string | undefined>): Config {
+  const { env, problems } = readSecretFiles(given, SECRETS);
   const set = Object.fromEntries(
     Object.entries(env).filter(([name, value]) => name in Environment.shape && value?.trim()),
   );
   const parsed = Environment.safeParse(set);
-  if (!parsed.success)
-    throw new ConfigError(
-      parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
-    );
+  for (const { path, message } of parsed.error?.issues ?? [])
+    problems.push(`${path.join(".")}: ${message}`);
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const e = parsed.data;
   const dataDir = resolve(e.DATA_DIR);
   return {
@@ -114,6 +117,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     databaseUrl: e.DATABASE_URL ?? `file:${resolve(dataDir, "task-runner.db")}`,
     databaseAuthToken: e.DATABASE_AUTH_TOKEN,
     databaseWaitMs: e.DATABASE_WAIT_SECONDS * 1000,
+    migrationCopies: e.MIGRATION_COPIES,
     dataDir,
     filesDir: resolve(e.FILES_DIR ?? resolve(dataDir, "files")),
     bucket: readBucket(e),

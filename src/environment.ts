@@ -7,18 +7,24 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_FORMATS = ["json", "pretty"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
+/** The value may also stand in a file, which the variable with `_FILE` behind its name then names. */
+const SECRET = { isSecret: true };
+
 /** Every variable the program reads. The README's table is tested against this schema. */
 export const Environment = z.object({
   PORT: integer(0, 65_535).default(3000).describe("Port of the HTTP server; 0 takes a free one"),
   HOST: text().default("127.0.0.1").describe("Address to listen on; 0.0.0.0 in the container"),
   DATABASE_URL: url(["file:", "http:", "https:", "libsql:", "ws:", "wss:"])
     .optional()
-    .meta({ default: "file:$DATA_DIR/task-runner.db" })
+    .meta({ default: "file:$DATA_DIR/task-runner.db", ...SECRET })
     .describe("A local file (`file:…`) or a libSQL server (`http://…`, `libsql://…`)"),
-  DATABASE_AUTH_TOKEN: text().optional().describe("Token for a libSQL server"),
+  DATABASE_AUTH_TOKEN: text().optional().meta(SECRET).describe("Token for a libSQL server"),
   DATABASE_WAIT_SECONDS: integer(0, 3600)
     .default(30)
     .describe("At the start: time for a libSQL server that cannot be reached to come"),
+  MIGRATION_COPIES: integer(0, 100)
+    .default(2)
+    .describe("Of a local file: copies kept from before its last migrations; 0: none are made"),
   DATA_DIR: text().default("./data").describe("Where the database and files live"),
   FILES_DIR: text()
     .optional()
@@ -42,14 +48,16 @@ export const Environment = z.object({
     .regex(/^[a-z0-9-]{1,63}$/i, "must be the name of a region, such as eu-central-1")
     .default("us-east-1")
     .describe("The region of the bucket; servers that have none take any"),
-  S3_ACCESS_KEY_ID: text().optional().describe("The credentials for `FILES_URL`"),
-  S3_SECRET_ACCESS_KEY: text().optional().describe("The secret that belongs to it"),
+  S3_ACCESS_KEY_ID: text().optional().meta(SECRET).describe("The credentials for `FILES_URL`"),
+  S3_SECRET_ACCESS_KEY: text().optional().meta(SECRET).describe("The secret that belongs to it"),
   API_KEYS: list()
     .optional()
+    .meta(SECRET)
     .describe("Comma-separated admin keys; with none here or stored, the first start makes one"),
   ENCRYPTION_KEY: list()
     .refine((keys) => keys.every((key) => key.length >= 32), "must have 32 characters or more")
     .optional()
+    .meta(SECRET)
     .describe(
       "Encrypts webhook secrets at rest (`openssl rand -base64 32`); to replace it: `new,old`",
     ),
@@ -84,7 +92,7 @@ export const Environment = z.object({
   CORS_ORIGINS: list()
     .optional()
     .describe("Comma-separated origins whose pages may use the API; unset: none but its own"),
-  OPENAI_API_KEY: text().optional().describe("Key of the provider"),
+  OPENAI_API_KEY: text().optional().meta(SECRET).describe("Key of the provider"),
   OPENAI_BASE_URL: url(["http:", "https:"])
     .optional()
     .describe("Any OpenAI-compatible API; with neither of the two, the simulator answers"),
@@ -184,6 +192,11 @@ export const Environment = z.object({
     .describe("OpenTelemetry collector (OTLP over HTTP); unset: no traces"),
 });
 
+/** The variables whose values may stand in files (`src/secret-files.ts`). */
+export const SECRETS: readonly string[] = Object.entries(Environment.shape)
+  .filter(([, schema]) => schema.meta()?.["isSecret"] === true)
+  .map(([name]) => name);
+
 /** One of some words, in any case, or what people write instead of one. */
 function word<const W extends readonly [string, ...string[]]>(
   words: W,
@@ -201,7 +214,7 @@ function text() {
 function list() {
   return text().transform((value) =>
     value
-      .split(",")
+      .split(/[,\r\n]/)
       .map((item) => item.trim())
       .filter((item) => item !== ""),
   );

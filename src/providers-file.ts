@@ -5,8 +5,9 @@ import { z } from "zod";
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { JsonPlaceError, parsePlaced } from "./lib/json-places.ts";
 import { ModelPattern, PriceOfModel } from "./prices-file.ts";
+import { readSecretFiles } from "./secret-files.ts";
 
-/** What PROVIDERS_FILE says, with the keys that it names read from the environment. */
+/** What PROVIDERS_FILE says, with the keys that it names read from the environment, or from files that this names. */
 export type ProvidersFile = { providers: Provider[]; fallbacks: Fallbacks };
 
 type Environment = Record<string, string | undefined>;
@@ -48,7 +49,7 @@ type Problem = { path: PropertyKey[]; message: string };
  */
 export function readProvidersFile(
   path: string,
-  env: Environment,
+  given: Environment,
 ): { ok: true; file: ProvidersFile } | { ok: false; problems: string[] } {
   let text: string;
   try {
@@ -60,13 +61,16 @@ export function readProvidersFile(
   try {
     const { value, lineOf } = parsePlaced(text);
     const parsed = File.safeParse(value);
+    const named = parsed.data?.providers.flatMap(({ apiKeyEnv }) => apiKeyEnv ?? []) ?? [];
+    const { env, problems: unread } = readSecretFiles(given, named);
     const problems = parsed.success
-      ? parsed.data.providers.flatMap((entry, i) => problemsOf(entry, i, parsed.data, env))
+      ? parsed.data.providers.flatMap((entry, i) => problemsOf(entry, i, parsed.data, given))
       : parsed.error.issues;
     const told = problems.map(
       (problem) =>
         `${path}, line ${lineOf(problem.path)}: ${fieldOf(problem.path)}${problem.message}`,
     );
+    told.push(...unread);
     if (!parsed.success || told.length > 0) return { ok: false, problems: told };
     const { providers, fallbacks = {} } = parsed.data;
     return {
@@ -99,7 +103,8 @@ function problemsOf(
     if (entry.models === undefined) tell([], "has no models");
   }
   for (const name of [entry.apiKeyEnv ?? []].flat())
-    if (!env[name]?.trim()) tell(["apiKeyEnv"], `names ${name}, which is not set`);
+    if (!env[name]?.trim() && !env[`${name}_FILE`]?.trim())
+      tell(["apiKeyEnv"], `names ${name}, which is not set`);
   return problems;
 }
 

@@ -91,6 +91,7 @@ export async function createRunner(
     leaseMs: config.leaseMs,
     waitMs: config.databaseWaitMs,
     holder: newId(given, "node"),
+    migrationCopies: config.migrationCopies,
   });
   const world = { chunks: database.isExclusive ? CHUNKS : SERVER_CHUNKS, ...given };
   const tracing =

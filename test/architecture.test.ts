@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 
+import { createProgram } from "../src/cli/program.ts";
 import { ALERT_CODES } from "../src/domain/alert.ts";
 import { Environment } from "../src/environment.ts";
 
@@ -11,8 +12,16 @@ const MAY_IMPORT: Record<string, string[]> = {
   "errors.ts": [],
   "environment.ts": [],
   "prices-file.ts": ["domain", "lib"],
-  "providers-file.ts": ["prices-file.ts", "domain", "lib"],
-  "config.ts": ["environment.ts", "prices-file.ts", "providers-file.ts", "domain", "lib"],
+  "secret-files.ts": [],
+  "providers-file.ts": ["prices-file.ts", "secret-files.ts", "domain", "lib"],
+  "config.ts": [
+    "environment.ts",
+    "prices-file.ts",
+    "providers-file.ts",
+    "secret-files.ts",
+    "domain",
+    "lib",
+  ],
   domain: ["lib"],
   db: ["domain", "lib"],
   store: ["db", "domain", "lib"],
@@ -24,6 +33,19 @@ const MAY_IMPORT: Record<string, string[]> = {
   courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],
   scheduler: ["services", "store", "domain", "lib", "errors.ts", "context.ts"],
   http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
+  backup: ["services", "store", "db", "domain", "lib", "config.ts"],
+  cli: [
+    "backup",
+    "parts.ts",
+    "services",
+    "store",
+    "db",
+    "domain",
+    "lib",
+    "errors.ts",
+    "context.ts",
+    "config.ts",
+  ],
   "logging.ts": ["config.ts", "lib"],
   "tracing.ts": ["lib", "config.ts"],
   "banner.ts": ["config.ts", "domain", "lib"],
@@ -90,7 +112,9 @@ describe("the source tree", () => {
     expect(using(/\bDeno\./)).toEqual(["deno.ts"]);
     expect(using(/from "(hono|@hono)/).filter((file) => !file.startsWith("http/"))).toEqual([]);
     expect(
-      using(/from "@libsql\/client"/).filter((file) => !/^(db|store|engine)\/|^context/.test(file)),
+      using(/from "@libsql\/client"/).filter(
+        (file) => !/^(db|store|engine|backup|cli)\/|^context/.test(file),
+      ),
     ).toEqual([]);
   });
 });
@@ -146,10 +170,22 @@ describe("the README", () => {
     expect(rows.map(([, code]) => code)).toEqual([...ALERT_CODES]);
   });
 
-  test("cites only files that exist", async () => {
-    const paths = [...(await readme).matchAll(/`((?:src|test|examples|drizzle)\/[\w./-]*)`/g)].map(
-      ([, path]) => path ?? "",
+  test("and docs/operations.md have a row for each alert, and for each command", async () => {
+    const text = await Bun.file("docs/operations.md").text();
+    const [, part = ""] = text.split("\n## Alerts\n");
+    const alerts = [...part.matchAll(/^\| `([a-z_]+\.[a-z_]+)` +\|/gm)].map(([, code]) => code);
+    expect(alerts).toEqual([...ALERT_CODES]);
+    const commands = [...text.matchAll(/^\| `bun run admin (\w+)` +\|/gm)].map(([, name]) => name);
+    const admin = createProgram().commands.find((command) => command.name() === "admin");
+    expect(commands.toSorted()).toEqual(
+      (admin?.commands ?? []).map((one) => one.name()).toSorted(),
     );
+  });
+
+  test("cites only files that exist", async () => {
+    const paths = [
+      ...(await readme).matchAll(/`((?:src|test|examples|drizzle|docs)\/[\w./-]*)`/g),
+    ].map(([, path]) => path ?? "");
     expect(paths.length).toBeGreaterThan(10);
     expect(paths.filter((path) => !existsSync(path))).toEqual([]);
   });

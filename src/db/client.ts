@@ -1,21 +1,20 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-
-import { type Client, createClient } from "@libsql/client";
+import type { Client } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import type { Clock } from "../lib/clock.ts";
-import { FILE_MODE, FOLDER_MODE } from "../lib/file-system.ts";
 import { StartError } from "../lib/start-error.ts";
 import type { StartThread } from "../lib/thread.ts";
-import { withoutSecrets } from "../lib/urls.ts";
+import { filePathOf, withoutSecrets } from "../lib/urls.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
+import { keepPrivate, lockFile, reasonOf as reason } from "./file-lock.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
+import { copyBeforeMigration } from "./migration-copy.ts";
 import { createOutage } from "./outage.ts";
 import { whenReachable } from "./patience.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
 import { createServerClient, deadlineUnder } from "./server.ts";
+import { requireRestored, requireRestoredServer } from "./unrestored.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
 export type Db = LibSQLDatabase;
@@ -57,6 +56,8 @@ export type OpenOptions = {
   waitMs?: number;
   /** What this process is called among those that start on a server at the same time. */
   holder?: string;
+  /** Of a local file: copies that are kept of what it was before its last migrations; none unless set. */
+  migrationCopies?: number | undefined;
 };
 
 /**
@@ -69,7 +70,7 @@ export async function openDatabase(
   clock: Clock,
   options: OpenOptions = {},
 ): Promise<Database> {
-  const path = url.startsWith("file:") ? resolve(url.slice("file:".length)) : undefined;
+  const path = filePathOf(url);
   try {
     return path === undefined
       ? await openServer(url, clock, options)
@@ -92,7 +93,10 @@ async function openServer(
   try {
     await whenReachable(
       { clock, where, waitMs, explain: (error) => reasonFor(error, where, [url, authToken]) },
-      () => migrateDatabase({ client, slowClient, clock, holder }),
+      async () => {
+        await requireRestoredServer(client, where);
+        await migrateDatabase({ client, slowClient, clock, holder });
+      },
     );
   } catch (error) {
     client.close();
@@ -123,14 +127,15 @@ async function openServer(
 async function openFile(
   path: string,
   clock: Clock,
-  { startReader }: OpenOptions,
+  { startReader, migrationCopies = 0 }: OpenOptions,
 ): Promise<Database> {
   const unlock = await lockFile(path);
   let client: Client | undefined;
   try {
+    requireRestored(path);
     keepPrivate(path);
     client = createLocalClient(path, BUSY_TIMEOUT_MS);
-    return await prepareFile(path, client, { clock, startReader, unlock });
+    return await prepareFile(path, client, { clock, startReader, migrationCopies, unlock });
   } catch (error) {
     client?.close();
     unlock();
@@ -141,13 +146,19 @@ async function openFile(
 async function prepareFile(
   path: string,
   client: Client,
-  options: { clock: Clock; startReader: StartThread | undefined; unlock: () => void },
+  options: {
+    clock: Clock;
+    startReader: StartThread | undefined;
+    migrationCopies: number;
+    unlock: () => void;
+  },
 ): Promise<Database> {
-  const { clock, startReader, unlock } = options;
+  const { clock, startReader, migrationCopies, unlock } = options;
   const check = await checkForDamage(client, path, clock);
   if (check.atStart) throw damaged(path, check.atStart);
   for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
   const db = drizzle({ client, casing: "snake_case" });
+  await copyBeforeMigration(path, client, migrationCopies);
   await migrateDatabase({ client, slowClient: client, clock, holder: undefined });
   const writer = createWriter(client, clock);
   const { stop, ...pool } =
@@ -172,52 +183,12 @@ async function prepareFile(
   };
 }
 
-/**
- * Holds a write lock on an empty database beside the file. The kernel drops it with the process,
- * however that ends, so there is never a stale lock to clean up.
- */
-async function lockFile(path: string): Promise<() => void> {
-  const folder = dirname(path);
-  try {
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-  } catch (error) {
-    throw new StartError(`Cannot create the data folder ${folder}: ${reason(error)}.`);
-  }
-  let client: Client | undefined;
-  try {
-    keepPrivate(`${path}.lock`);
-    client = createClient({ url: `file:${path}.lock`, concurrency: 1, timeout: 0 });
-    const hold = await client.transaction("write");
-    return () => {
-      hold.close();
-      client?.close();
-    };
-  } catch (error) {
-    client?.close();
-    if (/SQLITE_BUSY|locked/i.test(String(error)))
-      throw new StartError(
-        `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a folder of its own.`,
-      );
-    throw new StartError(`Cannot write to the data folder ${folder}: ${reason(error)}.`);
-  }
-}
-
-/**
- * Makes the file of a database for its own user alone, also one that an earlier version made for all to
- * read, and what lies beside it. SQLite gives the files that it makes later the mode of the first.
- */
-function keepPrivate(path: string): void {
-  closeSync(openSync(path, "a", FILE_MODE));
-  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`])
-    try {
-      if (existsSync(file)) chmodSync(file, FILE_MODE);
-    } catch (error) {
-      // Another user's file, which this one may write: its owner decides who else may.
-      if (!(error instanceof Error && "code" in error && error.code === "EPERM")) throw error;
-    }
-}
-
-function explainOpening(error: unknown, where: string, secrets: (string | undefined)[]): unknown {
+/** A sentence for whoever started the program, where the error is of the database or the disk. */
+export function explainOpening(
+  error: unknown,
+  where: string,
+  secrets: (string | undefined)[],
+): unknown {
   if (error instanceof StartError) return error;
   const text = String(error);
   const why = reasonFor(error, where, secrets);
@@ -244,8 +215,4 @@ function damaged(path: string, { found }: Damage): StartError {
     `The database ${path} is damaged: ${found}. Restore a backup, or save what can be read with ` +
       "`sqlite3 FILE .recover`; keep the damaged file until then.",
   );
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/\.$/, "") : String(error);
 }

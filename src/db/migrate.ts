@@ -60,6 +60,35 @@ export async function migrateDatabase(options: MigrateOptions): Promise<void> {
     );
 }
 
+/** The name of the newest migration that a database has, `undefined` in a new one, and how many it has missed. */
+export async function migrationsOf(
+  client: Client,
+): Promise<{ newest: string | undefined; missing: number }> {
+  const { all } = readMigrations(FOLDER);
+  const { rows } = await client.execute(
+    "SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'",
+  );
+  const newest = rows.length > 0 ? await findNewest(client) : 0;
+  return {
+    newest:
+      newest === 0 ? undefined : (all.find(({ when }) => when === newest)?.name ?? String(newest)),
+    missing: all.filter(({ when }) => when > newest).length,
+  };
+}
+
+/** How the tables of a database are to those that this version knows. */
+export type SchemaState = "none" | "older" | "same" | "newer";
+
+/** Changes nothing. A newer database beside which this version can run is as good as its own. */
+export async function schemaState(client: Client): Promise<SchemaState> {
+  const { newest, missing } = await migrationsOf(client);
+  if (newest === undefined) return "none";
+  if (missing > 0) return "older";
+  const known = readMigrations(FOLDER).all.at(-1)?.when ?? 0;
+  if ((await findNewest(client)) <= known) return "same";
+  return (await besideSince(client)) <= known ? "same" : "newer";
+}
+
 async function migrateFrom(
   { client, slowClient, holder }: MigrateOptions,
   newest: number,

@@ -32,6 +32,16 @@ export const METERS = {
     help: "How long the oldest that could start has waited, in the whole database",
   },
   stored_tasks: { kind: "gauge", help: "Tasks in the whole database, by status" },
+  open_alerts: { kind: "gauge", help: "Alerts that are open, by code, in the whole database" },
+  disk_free_bytes: { kind: "gauge", help: "Free space on the disk of the data folder" },
+  database_size_bytes: {
+    kind: "gauge",
+    help: "Size of the database; of a local file, without its write-ahead log",
+  },
+  nodes_living: {
+    kind: "gauge",
+    help: "Processes that have proved within LEASE_SECONDS that they live, in the whole database",
+  },
   webhook_deliveries_total: { kind: "counter", help: "Attempts to deliver, by outcome" },
   schedule_fires_total: { kind: "counter", help: "Fires of schedules, by outcome" },
   invariant_violations_total: {

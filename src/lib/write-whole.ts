@@ -98,6 +98,11 @@ export async function removeLeftovers(
   return removed;
 }
 
+/** Whether a file's name is one under which files are written. */
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY.test(name);
+}
+
 const TEMPORARY = /^\.(.+)\.([0-9a-z]+)-[0-9a-z]+\.tmp$/;
 
 /** Why a file could not be written, in words that tell nothing of the machine. */

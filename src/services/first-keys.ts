@@ -60,7 +60,7 @@ export async function ensureKeys(
   if ((await countValidKeys(ctx.db, now)) === 0)
     throw new StartError(
       `All API keys were revoked or have expired, so nobody could get in on ${ctx.config.host}. ` +
-        "Set API_KEYS, or start once with HOST=127.0.0.1, which makes a new admin key.",
+        "Make a new admin key with the command `admin key`, or set API_KEYS.",
     );
   return undefined;
 }

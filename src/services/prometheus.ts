@@ -1,14 +1,21 @@
 import process from "node:process";
 
 import type { Context, ProviderLive } from "../context.ts";
+import { ALERT_CODES } from "../domain/alert.ts";
 import { TASK_STATUSES } from "../domain/task.ts";
+import type { Clock } from "../lib/clock.ts";
 import { label } from "../lib/meters.ts";
+import { COUNT_ALERTS } from "../store/alerts.ts";
+import { DATABASE_SIZE } from "../store/free-pages.ts";
+import { countLiving } from "../store/nodes.ts";
 import { readRows } from "../store/rows.ts";
 import { readStock, tasksOf, WAITING } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
 /** What the database is asked for is kept this long, because anybody may ask for it. */
 const KEEP_MS = 1000;
+/** What changes slowly, or is looked at as often elsewhere. */
+const KEEP_STATE_MS = 10_000;
 
 /** Tells everything that is measured, as Prometheus text. */
 export function createExposition(
@@ -16,7 +23,8 @@ export function createExposition(
   engine: EngineProbe,
 ): (connections: number, version: string) => Promise<string> {
   const { meters, load } = ctx;
-  let readAt = -Infinity;
+  const readQueue = atMostEvery(ctx.clock, KEEP_MS, () => setQueue(ctx));
+  const readState = atMostEvery(ctx.clock, KEEP_STATE_MS, () => setState(ctx));
   // From the start, so that the first one counts as a change.
   for (const status of ["completed", "failed", "cancelled"])
     meters.add("tasks_total", label("status", status), 0);
@@ -41,23 +49,8 @@ export function createExposition(
       );
   }
 
-  async function readDatabase(): Promise<void> {
-    if (ctx.clock.monotonic() - readAt < KEEP_MS) return;
-    readAt = ctx.clock.monotonic();
-    const [stock, [queue]] = await Promise.all([
-      readStock(ctx),
-      readRows(ctx.reads.client, WAITING),
-    ]);
-    if (!queue) return;
-    for (const status of TASK_STATUSES)
-      meters.set("stored_tasks", label("status", status), tasksOf(stock, status));
-    meters.set("queue_depth", "", queue.depth);
-    const age = queue.oldestAt === null ? 0 : Math.max(0, ctx.clock.now() - queue.oldestAt) / 1000;
-    meters.set("queue_oldest_age_seconds", "", age);
-  }
-
   return async (connections, version) => {
-    await readDatabase();
+    await Promise.all([readQueue(), readState()]);
     meters.set("build_info", label("version", version), 1);
     const state = engine();
     meters.set("calls_in_flight", "", state?.inFlight ?? 0);
@@ -71,4 +64,50 @@ export function createExposition(
     meters.set("process_uptime_seconds", "", process.uptime());
     return meters.render();
   };
+}
+
+/** Does something again where it was done more than `ms` ago. */
+function atMostEvery(
+  clock: Pick<Clock, "monotonic">,
+  ms: number,
+  work: () => Promise<void>,
+): () => Promise<void> {
+  let doneAt = -Infinity;
+  return async () => {
+    if (clock.monotonic() - doneAt < ms) return;
+    doneAt = clock.monotonic();
+    await work();
+  };
+}
+
+/** The tasks that are stored, and those that wait. */
+async function setQueue(ctx: Context): Promise<void> {
+  const { meters } = ctx;
+  const [stock, [queue]] = await Promise.all([readStock(ctx), readRows(ctx.reads.client, WAITING)]);
+  if (!queue) return;
+  for (const status of TASK_STATUSES)
+    meters.set("stored_tasks", label("status", status), tasksOf(stock, status));
+  meters.set("queue_depth", "", queue.depth);
+  const age = queue.oldestAt === null ? 0 : Math.max(0, ctx.clock.now() - queue.oldestAt) / 1000;
+  meters.set("queue_oldest_age_seconds", "", age);
+}
+
+/** What an operator looks after: alerts, space, processes. None of it reads a table that grows. */
+async function setState(ctx: Context): Promise<void> {
+  const { meters, reads, config } = ctx;
+  const [alerts, [size], [living], space] = await Promise.all([
+    readRows(reads.client, COUNT_ALERTS),
+    readRows(reads.client, DATABASE_SIZE),
+    readRows(reads.client, countLiving(config.leaseMs)),
+    ctx.files.space(config.dataDir).catch(() => undefined),
+  ]);
+  for (const code of ALERT_CODES)
+    meters.set(
+      "open_alerts",
+      label("code", code),
+      alerts.find((one) => one.code === code)?.open ?? 0,
+    );
+  if (size) meters.set("database_size_bytes", "", size.bytes);
+  if (living) meters.set("nodes_living", "", living.nodes);
+  if (space) meters.set("disk_free_bytes", "", space.free);
 }

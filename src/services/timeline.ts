@@ -10,12 +10,12 @@ import { beginEpoch, type Timeline, TIMELINE } from "../store/timeline.ts";
 import { writtenBy } from "./written-by.ts";
 
 /** Beside the database: a file that is restored together with it proves nothing. */
-const FILE = "timeline.json";
+export const TIMELINE_FILE = "timeline.json";
 const MOST_BYTES = 1000;
 /** More than can be numbered between two looks, so that numbers of the lost part are not given again. */
-const LEAP = 1_000_000;
+export const LEAP = 1_000_000;
 
-type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">;
+export type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">;
 
 /**
  * Detects that the database was restored: it is behind what this process wrote down beside it when it
@@ -24,7 +24,7 @@ type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">;
  * one that stands for something else.
  */
 export async function keepTimeline(ctx: Context): Promise<void> {
-  const path = join(ctx.config.dataDir, FILE);
+  const path = join(ctx.config.dataDir, TIMELINE_FILE);
   const marker = await readMarker(ctx, path);
   let now = await readTimeline(ctx);
   if (marker && isBehind(now, marker)) {
@@ -61,7 +61,10 @@ function isBehind(now: Timeline, marker: Marker): boolean {
 }
 
 /** One that cannot be read says nothing. */
-async function readMarker({ files }: Context, path: string): Promise<Marker | undefined> {
+export async function readMarker(
+  { files }: Pick<Context, "files">,
+  path: string,
+): Promise<Marker | undefined> {
   const bytes = await files.readStart(path, MOST_BYTES).catch(() => undefined);
   const found = bytes && parseJson(bytes.toString());
   if (!isJsonObject(found)) return undefined;

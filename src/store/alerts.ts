@@ -51,6 +51,12 @@ function toldOf(
   return insertEvent({ type: "system.alert", at: raisedAt, task: null, batch: null, data }, when);
 }
 
+/** How many alerts of each code are open. */
+export const COUNT_ALERTS: Statement<{ code: string; open: number }> = {
+  sql: "SELECT code, count(*) AS open FROM alerts GROUP BY code",
+  args: [],
+};
+
 export function listAlerts(db: Db): Promise<Alert[]> {
   return db.select().from(alerts).orderBy(asc(alerts.raisedAt));
 }

@@ -66,7 +66,7 @@ export function finishBatches(seqs: string, now: number): Statement[] {
 
 export type Difference = { batchId: string; counter: string; stored: number; counted: number };
 
-const COUNTED = [
+const COUNTED: readonly string[] = [
   "total",
   "completed",
   "failed",
@@ -96,6 +96,29 @@ const differencesOf = (which: string) => `
     (counter) => `SELECT id AS batchId, '${counter}' AS counter, ${counter} AS stored,
       ${counter}_rows AS counted FROM counted WHERE ${counter} <> ${counter}_rows`,
   ).join("\n  UNION ALL ")}`;
+
+/**
+ * Adds to a counter what it lacked when it was checked. That stays the same while tasks go on being counted,
+ * so that it may be added at any time, but only once.
+ */
+export function repairCounter(
+  { batchId, counter, stored, counted }: Difference,
+  now: number,
+): Statement {
+  if (!COUNTED.includes(counter)) throw new Error(`${counter} is no counter of a batch`);
+  return {
+    sql: `UPDATE batches SET ${counter} = ${counter} + ?, updated_at = ? WHERE id = ?`,
+    args: [counted - stored, now, batchId],
+  };
+}
+
+/** The row numbers of batches by their ids. */
+export function seqsOf(ids: readonly string[]): Statement<{ seq: number }> {
+  return {
+    sql: "SELECT seq FROM batches WHERE id IN (SELECT value FROM json_each(?))",
+    args: [JSON.stringify(ids)],
+  };
+}
 
 /** The row numbers of up to `limit` batches after one, in their order. */
 export function batchesAfter(seq: number, limit: number): Statement<{ seq: number }> {

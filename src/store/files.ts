@@ -33,7 +33,29 @@ export function findFiles(ids: readonly string[]): Statement<NamedUpload> {
   };
 }
 
+/** All that there are. */
+export const UPLOAD_IDS: Statement<{ id: string }> = { sql: "SELECT id FROM files", args: [] };
+
+/** Which of these are no uploads. */
+export function unknownFiles(ids: readonly string[]): Statement<{ id: string }> {
+  return {
+    sql: `SELECT value AS id FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM files WHERE id = value)`,
+    args: [JSON.stringify(ids)],
+  };
+}
+
 export type NamedUpload = Pick<StoredFile, "id" | "name" | "bytes" | "sha256">;
+
+/** The next uploads after one. */
+export function filesAfter(
+  seq: number,
+  limit: number,
+): Statement<Pick<StoredFile, "seq" | "id" | "name">> {
+  return {
+    sql: "SELECT seq, id, name FROM files WHERE seq > ? ORDER BY seq LIMIT ?",
+    args: [seq, limit],
+  };
+}
 
 export type FilePage = Page<"createdAt" | "name">;
 

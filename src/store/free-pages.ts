@@ -6,3 +6,10 @@ export const FREE_PAGES: Statement<{ free: number; mode: number }> = {
         FROM pragma_freelist_count f CROSS JOIN pragma_auto_vacuum m`,
   args: [],
 };
+
+/** The size of the database, which its header tells. */
+export const DATABASE_SIZE: Statement<{ bytes: number }> = {
+  sql: `SELECT c.page_count * s.page_size AS bytes
+        FROM pragma_page_count c CROSS JOIN pragma_page_size s`,
+  args: [],
+};

@@ -19,6 +19,12 @@ export function takeLease(
   };
 }
 
+/** The rights that processes have at present, and for how much longer. */
+export const LEASES: Statement<{ name: string; holder: string; leftMs: number }> = {
+  sql: `SELECT name, holder, expires_at - ${DATABASE_NOW} AS leftMs FROM leases ORDER BY name`,
+  args: [],
+};
+
 /** Gives the right back, so that another process need not wait for it. */
 export function giveUpLease(name: string, holder: string): Statement {
   return { sql: `DELETE FROM leases WHERE name = ? AND holder = ?`, args: [name, holder] };

@@ -69,6 +69,14 @@ export const COUNT_NODES: Statement<{ nodes: number }> = {
   args: [],
 };
 
+/** How many processes have proved within a lease that they live. */
+export function countLiving(leaseMs: number): Statement<{ nodes: number }> {
+  return {
+    sql: `SELECT count(*) AS nodes FROM nodes WHERE heartbeat_at >= ${DATABASE_NOW} - ?`,
+    args: [leaseMs],
+  };
+}
+
 /** A condition on queue rows `q`: their owner is no node that lives. */
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
 

@@ -5,6 +5,7 @@ import parsePrometheus from "parse-prometheus-text-format";
 
 import { METERS } from "../../src/domain/meters.ts";
 import { label } from "../../src/lib/meters.ts";
+import { raiseAlert } from "../../src/services/alerts.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, until } from "../support/server.ts";
@@ -43,6 +44,10 @@ test("a stock parser reads what is told to Prometheus, and it agrees with what w
   expect(Number(value("cost_usd_total"))).toBeGreaterThan(0);
   expect(value("queue_depth")).toBe("0");
   expect(value("provider_throttle_wait_seconds", call)).toBe("0");
+  expect(value("open_alerts", { code: "queue.stuck" })).toBe("0");
+  expect(Number(value("disk_free_bytes"))).toBeGreaterThan(1_000_000);
+  expect(Number(value("database_size_bytes"))).toBeGreaterThan(100_000);
+  expect(value("nodes_living")).toBe("1");
   const [duration] = of("task_duration_seconds").metrics;
   expect(duration.count).toBe("4");
   expect(duration.buckets["+Inf"]).toBe("4");
@@ -96,4 +101,13 @@ test("compose.yaml mounts only files that are there", async () => {
 
 test("labels are escaped", () => {
   expect(label("model", 'a"b\\c\nd')).toBe('model="a\\"b\\\\c\\nd"');
+});
+
+test("Prometheus hears of open alerts, by code", async () => {
+  await using app = await startServer();
+  for (const subject of ["wh-1", "wh-2"])
+    await raiseAlert(app.ctx, { code: "webhook.disabled", subject, message: "gone" });
+  const text = await (await fetch(`${app.url}/metrics`)).text();
+  expect(text).toContain('gptrunner_open_alerts{code="webhook.disabled"} 2\n');
+  expect(text).toContain('gptrunner_open_alerts{code="queue.stuck"} 0\n');
 });

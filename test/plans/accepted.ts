@@ -91,6 +91,20 @@ export const ACCEPTED: Accepted[] = [
   ...each("holds the uploads under way, and what is to be removed", [
     ["FROM loose_files WHERE node IS NULL", "SCAN loose_files"],
   ]),
+  ...each("asked by commands of the operator, which read everything", [
+    ["WITH requests AS (", "SCAN t"],
+    ["WITH requests AS (", "SCAN files"],
+    ["WITH requests AS (", GROUPS],
+    ["WITH requests AS (", "SEARCH r USING AUTOMATIC"],
+    ["WITH requests AS (", "SEARCH u USING AUTOMATIC"],
+    ["SELECT id FROM files", "SCAN files USING COVERING INDEX files_id_unique"],
+    ["WHERE lane <= 0) AS singles", "SCAN queue"],
+    ["WHERE lane <= 0) AS singles", "SCAN schedules"],
+    [
+      "UPDATE schedules SET is_active = 0, next_run = NULL, pause_reason = ?, revision",
+      "SCAN schedules",
+    ],
+  ]),
   ...each("asked once, at the start", [["FROM __drizzle_migrations", "SCAN __drizzle_migrations"]]),
 ];
 

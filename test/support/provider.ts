@@ -121,6 +121,16 @@ export function hang(): Promise<never> {
   return new Promise(() => {});
 }
 
+/** Answers so many requests after 20 ms each, and the others never: work goes on for a while and does not end. */
+export function slowAndStuck(answered: number): Behaviour {
+  let asked = 0;
+  return async (request) => {
+    if (++asked > answered) return hang();
+    await Bun.sleep(20);
+    return chatAnswer(request);
+  };
+}
+
 /** A promise to be fulfilled from outside. */
 export function gate(): { opened: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,0 +1,50 @@
+import { dirname } from "node:path";
+
+import { Command } from "@commander-js/extra-typings";
+
+import { missingSpace, sizeOfDatabase } from "../../db/snapshot.ts";
+import { Refused, StartError } from "../../lib/start-error.ts";
+import { requireUnused, withDatabase } from "../database.ts";
+import { EXIT_HELP, report } from "../outcome.ts";
+
+export function vacuumCommand() {
+  return new Command("vacuum")
+    .description(
+      "Write the file of the database anew, without gaps, so that it takes the least room. Needs twice its size of free disk for a while, and the server stopped.",
+    )
+    .option("--force", "also while a server has it open, whose requests wait or fail meanwhile")
+    .option("--json", "tell what was done as JSON")
+    .addHelpText("after", EXIT_HELP)
+    .action(({ json = false, force = false }) => report(json, () => vacuum(force)));
+}
+
+async function vacuum(isForced: boolean) {
+  return withDatabase({ isLocking: true }, async (operator) => {
+    const { database } = operator;
+    if (database.path === undefined)
+      throw new Refused(
+        "A libSQL server takes no VACUUM. `backup`, and `restore` into a new database, have the same effect.",
+      );
+    if (!isForced)
+      await requireUnused(
+        operator,
+        "Stop it, or use --force: its requests wait or fail meanwhile.",
+      );
+    const before = await sizeOfDatabase(database.client);
+    // The new one, and the log of what is written over the old one.
+    const lacking = missingSpace(dirname(database.path), 2 * before);
+    if (lacking > 0)
+      throw new StartError(
+        `The disk has too little room: ${Math.ceil(lacking / 1_000_000)} MB more are needed.`,
+      );
+    // Files of versions before do not shrink by themselves until they are written anew with this.
+    await database.client.execute("PRAGMA auto_vacuum = INCREMENTAL");
+    await database.client.execute("VACUUM");
+    await database.client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    const after = await sizeOfDatabase(database.client);
+    return {
+      text: `The database took ${before} bytes and takes ${after}.`,
+      json: { bytesBefore: before, bytes: after },
+    };
+  });
+}

@@ -1,0 +1,62 @@
+import { readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+import type { Client } from "@libsql/client";
+import { getLogger } from "@logtape/logtape";
+
+import { migrationsOf } from "./migrate.ts";
+import { copyDatabase, missingSpace, sizeOfDatabase, syncFile } from "./snapshot.ts";
+
+const UNFINISHED = ".tmp";
+
+/**
+ * Copies the file of a database beside it, under the name of its newest migration, where others are to
+ * follow: what an operator goes back to, with the version before, should the new one not do. Only the last
+ * `keep` copies stay. Where there is no room for one, the migration goes on without.
+ */
+export async function copyBeforeMigration(
+  path: string,
+  client: Client,
+  keep: number,
+): Promise<void> {
+  const { newest, missing } = await migrationsOf(client);
+  removeAll(copiesOf(path).filter((copy) => copy.endsWith(UNFINISHED)));
+  if (keep === 0 || newest === undefined || missing === 0) return;
+  const log = getLogger(["gptrunner", "database"]);
+  const lacking = missingSpace(dirname(path), await sizeOfDatabase(client));
+  if (lacking > 0) {
+    log.warning(
+      "The database is migrated without a copy of it before: {megabytes} MB more of free disk would be needed",
+      { megabytes: Math.ceil(lacking / 1_000_000) },
+    );
+    return;
+  }
+  const copy = `${path}.before-${newest}`;
+  const unfinished = copy + UNFINISHED;
+  await copyDatabase(client, unfinished);
+  renameSync(unfinished, copy);
+  syncFile(dirname(path));
+  // Of more the oldest go.
+  removeAll(copiesOf(path).toSorted(byAge).slice(keep));
+  log.info("The database was copied to {copy} before its migration; it has missed {missing}", {
+    copy,
+    missing,
+  });
+}
+
+function copiesOf(path: string): string[] {
+  const folder = dirname(path);
+  const start = `${basename(path)}.before-`;
+  return readdirSync(folder)
+    .filter((name) => name.startsWith(start))
+    .map((name) => join(folder, name));
+}
+
+/** The youngest first. */
+function byAge(one: string, other: string): number {
+  return statSync(other).mtimeMs - statSync(one).mtimeMs;
+}
+
+function removeAll(paths: string[]): void {
+  for (const path of paths) rmSync(path, { force: true });
+}

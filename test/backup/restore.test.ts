@@ -1,0 +1,150 @@
+import { expect, test } from "bun:test";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+
+import { backup, restore, saidOf } from "../support/backup.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+
+function write(folder: string, name: string, text: string): void {
+  mkdirSync(join(folder, "files", "sub"), { recursive: true });
+  writeFileSync(join(folder, "files", "sub", name), text);
+}
+
+async function makeFirst(folder: string): Promise<TestServer> {
+  const app = await startServer({ DATA_DIR: folder });
+  write(folder, "in.csv", "prompt\nx\n");
+  await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
+  return app;
+}
+
+test("a restore refuses what is in its way or is not what was backed up, and changes nothing", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const app = await makeFirst(first);
+  expect(await backup({ DATA_DIR: first }, target)).toMatchObject({
+    files: [{ path: "sub/in.csv", bytes: 9 }],
+  });
+  expect(await saidOf(backup({ DATA_DIR: first }, target))).toMatch(
+    /^refused: .* is there already/,
+  );
+  const inside = join(first, "files", "backup");
+  expect(await saidOf(backup({ DATA_DIR: first }, inside))).toMatch(
+    /^refused: .* lies in the files folder/,
+  );
+
+  const foreign = join(folder.path, "other.partial");
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, "mine.txt"), "");
+  const intoOther = backup({ DATA_DIR: first }, join(folder.path, "other"));
+  expect(await saidOf(intoOther)).toMatch(/^refused: .*other\.partial has mine\.txt/);
+
+  expect(await saidOf(restore({ DATA_DIR: first }, target))).toMatch(
+    /^refused: Another GPT Task Runner/,
+  );
+  await app.stop();
+  expect(await saidOf(restore({ DATA_DIR: first }, target))).toMatch(
+    /^refused: There is a database already/,
+  );
+
+  write(second, "in.csv", "prompt\ny\n");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toMatch(
+    /^refused: .* under the names of sub\/in.csv/,
+  );
+  writeFileSync(join(second, "task-runner.db-wal"), "of another database");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("task-runner.db-wal");
+  rmSync(join(second, "task-runner.db-wal"));
+
+  const manifest = join(target, "manifest.json");
+  const copy = join(target, "files", "sub", "in.csv");
+  const text = readFileSync(manifest, "utf8");
+  writeFileSync(manifest, text.replace("sub/in.csv", "../../out.csv"));
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain(
+    "leads out of the files folder",
+  );
+  writeFileSync(manifest, text.replace('"format": 1', '"format": 2'));
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("format 1");
+  writeFileSync(manifest, text);
+  appendFileSync(copy, "z\n");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain(
+    "in.csv has 11 bytes instead of 9",
+  );
+  writeFileSync(copy, "prompt\nz\n");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("in.csv has other bytes");
+  renameSync(join(target, "database.db"), join(target, "moved"));
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toContain("database.db is missing");
+  expect(existsSync(join(second, "task-runner.db"))).toBe(false);
+  expect(existsSync(join(second, "task-runner.db.restoring"))).toBe(false);
+
+  renameSync(join(target, "moved"), join(target, "database.db"));
+  writeFileSync(copy, "prompt\nx\n");
+  write(second, "in.csv", "prompt\nx\n");
+  expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
+});
+
+test("a backup leaves out links, what is half written, and the database where that lies in the files folder", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  const env = { DATA_DIR: first, FILES_DIR: first };
+  await using app = await startServer(env);
+  await app.post("/tasks", { prompt: "x" });
+  writeFileSync(join(first, "in.csv"), "prompt\nx\n");
+  writeFileSync(join(first, ".out.csv.abc-def.tmp"), "half");
+  symlinkSync("/etc", join(first, "etc"));
+  const made = await backup(env, target);
+  expect(made.files.map(({ path }) => path)).toEqual(["in.csv"]);
+  expect(made.skipped).toEqual([{ path: "etc", why: "is a link" }]);
+  await restore({ DATA_DIR: second }, target);
+  expect(readFileSync(join(second, "files", "in.csv"), "utf8")).toBe("prompt\nx\n");
+});
+
+test("with --pause nothing that repeats goes on by itself, and a person lets it", async () => {
+  using folder = temporaryFolder();
+  const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
+    string,
+    string,
+    string,
+  ];
+  {
+    await using app = await startServer({ DATA_DIR: first, SIMULATOR_LATENCY_MS: "600000" });
+    write(first, "in.csv", "prompt\nx\n");
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }, { prompt: "y" }] });
+    await app.post("/batches/b/execute");
+    const schedule = { name: "s", inputFile: "sub/in.csv", schedule: "0 0 1 1 *" };
+    await app.post("/scheduled-tasks", schedule);
+    await app.post("/webhooks", { url: "https://example.com/hook", events: ["*"] });
+    await backup({ DATA_DIR: first }, target);
+  }
+  const { goesOn } = await restore({ DATA_DIR: second }, target, true);
+  expect(goesOn).toMatchObject({
+    batches: expect.any(Number),
+    schedules: 1,
+    webhooks: 1,
+    singles: 0,
+  });
+  await using app = await startServer({ DATA_DIR: second });
+  const { body } = await app.get("/batches/b");
+  expect(body.data).toMatchObject({ status: "paused", pauseReason: { code: "restored" } });
+  expect((await app.get("/scheduled-tasks")).text).toContain('"isActive":false');
+  expect((await app.get("/webhooks")).text).toContain("restored with --pause");
+  await app.post("/batches/b/resume");
+  expect(await app.finished("b")).toMatchObject({ progress: { completed: 2 } });
+  expect(await app.differences()).toEqual([]);
+});

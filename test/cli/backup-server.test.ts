@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+
+import { createClient } from "@libsql/client";
+
+import { checkBooks } from "../../src/services/books.ts";
+import { restore, saidOf } from "../support/backup.ts";
+import { runCli, startCli } from "../support/cli.ts";
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { slowAndStuck, startProvider } from "../support/provider.ts";
+import { type Json, startServer, until } from "../support/server.ts";
+import { sqld, startSqld } from "../support/sqld.ts";
+
+setDefaultTimeout(60_000);
+
+describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let one: Awaited<ReturnType<typeof startSqld>>;
+  let other: Awaited<ReturnType<typeof startSqld>>;
+  const at = (name: string) => join(folder.path, name);
+  const from = () => ({ DATABASE_URL: one.url, DATA_DIR: at("one") });
+  const to = () => ({ DATABASE_URL: other.url, DATA_DIR: at("other") });
+
+  beforeAll(async () => {
+    folder = temporaryFolder();
+    [one, other] = await Promise.all([startSqld(at("sqld-one")), startSqld(at("sqld-other"))]);
+  });
+  afterAll(async () => {
+    await one?.[Symbol.asyncDispose]();
+    await other?.[Symbol.asyncDispose]();
+    folder?.[Symbol.dispose]();
+  });
+
+  test("is of one moment though tasks go on ending, and goes back to a server or into a file", async () => {
+    await using provider = await startProvider(slowAndStuck(300));
+    const env = { ...provider.env, ...from(), SIMULATOR_LATENCY_MS: "0", MAX_CONCURRENCY: "4" };
+    await using app = await startServer(env);
+    // More than a server sends in one answer.
+    for (let i = 0; i < 13; i++) {
+      const created = await app.post("/tasks", { id: `l${i}`, prompt: "é".repeat(450_000) });
+      expect(created.status).toBe(201);
+    }
+    const tasks = Array.from({ length: 600 }, (_, i) => ({ id: `t${i}`, prompt: `p${i}` }));
+    await app.post("/batches", { id: "b", tasks });
+    await app.post("/batches/b/execute");
+    await until(() => provider.requests.length > 50 || undefined);
+    const made = await runCli(from(), ["backup", at("backup"), "--json"]);
+    expect([made.code, made.err]).toEqual([0, ""]);
+    await app.post("/batches/b/pause");
+
+    // Killed while the rows are written, which no server takes for a database, and another restore waits for.
+    const killed = startCli(to(), ["restore", at("backup")]);
+    const database = createClient({ url: other.url });
+    const tables = "SELECT 1 FROM sqlite_master WHERE name = 'task_inputs'";
+    await until(async () => (await database.execute(tables)).rows.length > 0 || undefined);
+    killed.kill("SIGKILL");
+    await killed.exited;
+    await using early = await startProcess(to());
+    expect([await early.exited(), early.output.stderr]).toEqual([
+      1,
+      expect.stringContaining("A restore of"),
+    ]);
+    expect(await saidOf(restore(to(), at("backup")))).toMatch(/^refused: .* was killed/);
+    await database.execute("UPDATE __restoring SET at = 0");
+    const restored = await runCli(to(), ["restore", at("backup"), "--json"]);
+    expect([restored.code, restored.json?.goesOn]).toMatchObject([0, { batches: 1 }]);
+    expect(await saidOf(restore(to(), at("backup")))).toMatch(/^refused: .* holds tables already/);
+    expect(await schemaOf(other.url)).toEqual(await schemaOf(one.url));
+
+    const before = new Set(provider.requests.map(({ prompt }) => prompt));
+    await using after = await startProvider();
+    await using next = await startServer({ ...env, ...after.env, ...to(), MAX_CONCURRENCY: "64" });
+    expect(await next.finished("b")).toMatchObject({ progress: { total: 600, completed: 600 } });
+    expect(after.requests.length).toBeGreaterThan(0);
+    expect(after.requests.length + before.size).toBeGreaterThanOrEqual(600);
+    expect((await next.get("/tasks/l12")).body.data.prompt).toBe("é".repeat(450_000));
+    expect(await checkBooks(next.ctx)).toEqual({ counters: [], sums: [] });
+
+    await restore({ DATA_DIR: at("file") }, at("backup"));
+    await using inFile = await startServer({ ...after.env, DATA_DIR: at("file"), ROLE: "all" });
+    expect(await inFile.finished("b")).toMatchObject({ progress: { completed: 600 } });
+    expect(await checkBooks(inFile.ctx)).toEqual({ counters: [], sums: [] });
+  });
+
+  test("and the operator's commands know who lives there", async () => {
+    await using app = await startServer({ ...from(), LEASE_SECONDS: "30" });
+    const [nodes, vacuum, key, check] = await Promise.all(
+      [["nodes"], ["vacuum"], ["key"], ["check"]].map((args) =>
+        runCli({ ...from(), LEASE_SECONDS: "30" }, ["admin", ...args, "--json"]),
+      ),
+    );
+    expect(nodes?.json.nodes).toContainEqual(
+      expect.objectContaining({ isLiving: true, runsTasks: true }),
+    );
+    expect([vacuum?.code, vacuum?.err]).toEqual([3, expect.stringContaining("takes no VACUUM")]);
+    const answer = await app.get("/api-keys", { authorization: `Bearer ${key?.json.key}` });
+    expect(answer.status).toBe(200);
+    expect(check?.json).toMatchObject({ isSound: true, counters: [], sums: [] });
+  });
+});
+
+async function schemaOf(url: string): Promise<Json> {
+  const { rows } = await createClient({ url }).execute(
+    "SELECT type, name, sql FROM sqlite_master WHERE name NOT GLOB '_litestream*' ORDER BY type, name",
+  );
+  return rows.map((row) => Array.from(row as unknown as Json[]));
+}

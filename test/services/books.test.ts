@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+
+import { checkBooks, repairBooks } from "../../src/services/books.ts";
+import { LEASES, takeLease } from "../../src/store/leases.ts";
+import { readRows } from "../../src/store/rows.ts";
+import { startServer } from "../support/server.ts";
+
+test("counters and sums that were tampered with are found and corrected, while others go on counting", async () => {
+  await using app = await startServer();
+  const tasks = Array.from({ length: 20 }, (_, i) => ({ prompt: `p${i}` }));
+  for (const id of ["a", "b"]) {
+    await app.post("/batches", { id, tasks });
+    await app.post(`/batches/${id}/execute`);
+  }
+  await app.finished("a");
+  await app.finished("b");
+  const { client } = app.ctx;
+  // One that looks unfinished, for want of two that are counted.
+  await client.execute(
+    "UPDATE batches SET completed = completed - 2, status = 'running', completed_at = NULL WHERE id = 'a'",
+  );
+  await client.execute("UPDATE batches SET failed = 3 WHERE id = 'b'");
+  await client.execute(
+    "UPDATE stored_bytes SET requests = requests + 7, files = 1 WHERE api_key = 1",
+  );
+  const before = await checkBooks(app.ctx);
+  expect(before.counters).toEqual([
+    { batchId: "a", counter: "completed", stored: 18, counted: 20 },
+    { batchId: "b", counter: "failed", stored: 3, counted: 0 },
+  ]);
+  expect(before.sums).toMatchObject([
+    { row: 1, sum: "bytes of uploads of API key", stored: 1, counted: 0 },
+    { row: 1, sum: "bytes of requests of API key" },
+  ]);
+
+  const [repaired] = await Promise.all([
+    repairBooks(app.ctx),
+    app.post("/batches", { id: "c", tasks }).then(() => app.post("/batches/c/execute")),
+  ]);
+  expect(repaired).toEqual({ before, after: { counters: [], sums: [] } });
+  await app.finished("c");
+  expect(await checkBooks(app.ctx)).toEqual({ counters: [], sums: [] });
+  expect((await app.get("/batches/a")).body.data).toMatchObject({
+    status: "completed",
+    progress: { completed: 20 },
+  });
+});
+
+test("of two repairs at once, which would both add what is lacking, one is refused", async () => {
+  await using app = await startServer();
+  await app.ctx.writer.write({ lease: takeLease("repair", "repair-other", 60_000) });
+  await expect(repairBooks(app.ctx)).rejects.toThrow("Another repair is under way");
+  const leases = await readRows(app.ctx.client, LEASES);
+  expect(leases).toContainEqual({
+    name: "repair",
+    holder: "repair-other",
+    leftMs: expect.any(Number),
+  });
+});

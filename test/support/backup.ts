@@ -1,0 +1,35 @@
+import { makeBackup } from "../../src/backup/backup.ts";
+import { restoreBackup } from "../../src/backup/restore.ts";
+import { readConfig } from "../../src/config.ts";
+import { openOutside } from "../../src/db/outside.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+import { createSystemRandom } from "../../src/lib/random.ts";
+import { Refused } from "../../src/lib/start-error.ts";
+
+const clock = createSystemClock();
+
+/** Backs up what an environment names, in this process. */
+export async function backup(env: Record<string, string>, folder: string) {
+  const config = readConfig(env);
+  const { databaseUrl: url } = config;
+  const database = await openOutside({ url, authToken: undefined, clock, isLocking: false });
+  try {
+    return await makeBackup({ config, database, folder, clock });
+  } finally {
+    database.close();
+  }
+}
+
+export function restore(env: Record<string, string>, folder: string, isPaused = false) {
+  const random = createSystemRandom();
+  return restoreBackup({ config: readConfig(env), folder, isPaused, clock, random });
+}
+
+/** What was said where something was not done, and whether that was for fear of harm. */
+export async function saidOf(work: Promise<unknown>): Promise<string> {
+  const error = await work.then(
+    () => "it was done",
+    (error: unknown) => error,
+  );
+  return error instanceof Refused ? `refused: ${error.message}` : String(error);
+}

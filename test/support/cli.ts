@@ -1,0 +1,23 @@
+import type { Json } from "./server.ts";
+
+const RUNTIME = [process.execPath];
+
+/** Starts a command of the operator as a process of its own. */
+export function startCli(env: Record<string, string>, args: string[], runtime = RUNTIME) {
+  return Bun.spawn([...runtime, "src/cli/main.ts", ...args], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", ...env },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+}
+
+/** Runs one to its end. `json` is what it says with `--json`. */
+export async function runCli(env: Record<string, string>, args: string[], runtime = RUNTIME) {
+  const child = startCli(env, args, runtime);
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  const json: Json = args.includes("--json") && out !== "" ? JSON.parse(out) : undefined;
+  return { code: await child.exited, out, err, json };
+}
