@@ -1,14 +1,15 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
 import { type Client, createClient } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import type { Clock } from "../lib/clock.ts";
-import { FILE_MODE, FOLDER_MODE } from "../lib/file-system.ts";
+import { FILE_MODE } from "../lib/file-system.ts";
 import { StartError } from "../lib/start-error.ts";
 import type { StartThread } from "../lib/thread.ts";
 import { withoutSecrets } from "../lib/urls.ts";
+import { ensureWritable, ownerAdvice } from "../lib/writable.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
@@ -178,11 +179,7 @@ async function prepareFile(
  */
 async function lockFile(path: string): Promise<() => void> {
   const folder = dirname(path);
-  try {
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-  } catch (error) {
-    throw new StartError(`Cannot create the data folder ${folder}: ${reason(error)}.`);
-  }
+  ensureWritable(folder, "data folder");
   let client: Client | undefined;
   try {
     keepPrivate(`${path}.lock`);
@@ -198,7 +195,8 @@ async function lockFile(path: string): Promise<() => void> {
       throw new StartError(
         `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a folder of its own.`,
       );
-    throw new StartError(`Cannot write to the data folder ${folder}: ${reason(error)}.`);
+    const advice = ownerAdvice(folder, [`${path}.lock`]);
+    throw new StartError(`Cannot write to the data folder ${folder}: ${reason(error)}${advice}.`);
   }
 }
 
@@ -208,13 +206,18 @@ async function lockFile(path: string): Promise<() => void> {
  */
 function keepPrivate(path: string): void {
   closeSync(openSync(path, "a", FILE_MODE));
-  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`])
+  for (const file of filesOf(path))
     try {
       if (existsSync(file)) chmodSync(file, FILE_MODE);
     } catch (error) {
       // Another user's file, which this one may write: its owner decides who else may.
       if (!(error instanceof Error && "code" in error && error.code === "EPERM")) throw error;
     }
+}
+
+/** The file of a database and those that SQLite keeps beside it. */
+function filesOf(path: string): string[] {
+  return [path, `${path}-wal`, `${path}-shm`, `${path}-journal`];
 }
 
 function explainOpening(error: unknown, where: string, secrets: (string | undefined)[]): unknown {
@@ -227,7 +230,9 @@ function explainOpening(error: unknown, where: string, secrets: (string | undefi
     );
   if (/SQLITE_CORRUPT|malformed/i.test(text)) return damaged(where, { found: why });
   if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)|\bE(ACCES|ROFS|PERM)\b/.test(text))
-    return new StartError(`Cannot write the database ${where}: ${why}.`);
+    return new StartError(
+      `Cannot write the database ${where}: ${why}${ownerAdvice(dirname(where), filesOf(where))}.`,
+    );
   return new StartError(`Cannot open the database ${where}: ${why}.`);
 }
 
