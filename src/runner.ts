@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
@@ -10,17 +10,17 @@ import { withAbsoluteUrl } from "./http/absolute-url.ts";
 import { createApp } from "./http/app.ts";
 import { asGet } from "./http/head.ts";
 import { createSystemClock } from "./lib/clock.ts";
-import { FOLDER_MODE, systemFiles } from "./lib/file-system.ts";
+import { systemFiles } from "./lib/file-system.ts";
 import { getGuarded } from "./lib/guarded-get.ts";
 import { postGuarded } from "./lib/guarded-post.ts";
 import { resolveHost } from "./lib/guarded-target.ts";
 import { newId } from "./lib/ids.ts";
 import { measureLoad } from "./lib/process-load.ts";
 import { createSystemRandom } from "./lib/random.ts";
-import { StartError } from "./lib/start-error.ts";
 import { startTableThread } from "./lib/tables/table-thread.ts";
 import type { StartThread } from "./lib/thread.ts";
 import { NO_TRACING } from "./lib/tracing.ts";
+import { ensureWritable } from "./lib/writable.ts";
 import { removeUnfinished } from "./lib/write-whole.ts";
 import { createContext, createParts, type Parts, type World } from "./parts.ts";
 import { createModelCatalogue } from "./providers/model-catalogue.ts";
@@ -80,11 +80,10 @@ export async function createRunner(
     resolveHost,
     ...changes,
   };
-  try {
-    mkdirSync(config.filesDir, { recursive: true, mode: FOLDER_MODE });
-  } catch (error) {
-    throw new StartError(`Cannot create the files folder ${config.filesDir}: ${String(error)}`);
-  }
+  const { dataDir, filesDir } = config;
+  ensureWritable(dataDir, "data folder");
+  const isInside = filesDir.startsWith(join(dataDir, "/"));
+  ensureWritable(filesDir, "files folder", isInside ? dataDir : filesDir);
   const database = await openDatabase(config.databaseUrl, given.clock, {
     authToken: config.databaseAuthToken,
     startReader: startReader ?? undefined,

@@ -79,6 +79,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "process.ts": ["runner.ts", "banner.ts", "last-resort.ts", "logging.ts", "lib", "config.ts"],
   "doctor.ts": ["providers", "domain", "lib", "config.ts"],
   "main.ts": ["process.ts"],
+  "ready.ts": [],
   "deno.ts": ["process.ts"],
 };
 

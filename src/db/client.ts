@@ -1,3 +1,5 @@
+import { dirname } from "node:path";
+
 import type { Client } from "@libsql/client";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
@@ -5,8 +7,9 @@ import type { Clock } from "../lib/clock.ts";
 import { StartError } from "../lib/start-error.ts";
 import type { StartThread } from "../lib/thread.ts";
 import { filePathOf, withoutSecrets } from "../lib/urls.ts";
+import { ownerAdvice } from "../lib/writable.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
-import { keepPrivate, lockFile, reasonOf as reason } from "./file-lock.ts";
+import { filesOf, keepPrivate, lockFile, reasonOf as reason } from "./file-lock.ts";
 import { createLocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { copyBeforeMigration } from "./migration-copy.ts";
@@ -198,7 +201,9 @@ export function explainOpening(
     );
   if (/SQLITE_CORRUPT|malformed/i.test(text)) return damaged(where, { found: why });
   if (/SQLITE_(READONLY|CANTOPEN|IOERR|FULL|PERM)|\bE(ACCES|ROFS|PERM)\b/.test(text))
-    return new StartError(`Cannot write the database ${where}: ${why}.`);
+    return new StartError(
+      `Cannot write the database ${where}: ${why}${ownerAdvice(dirname(where), filesOf(where))}.`,
+    );
   return new StartError(`Cannot open the database ${where}: ${why}.`);
 }
 

@@ -1,25 +1,26 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 
 import { type Client, createClient } from "@libsql/client";
 
-import { FILE_MODE, FOLDER_MODE } from "../lib/file-system.ts";
+import { FILE_MODE } from "../lib/file-system.ts";
 import { Refused, StartError } from "../lib/start-error.ts";
+import { ensureWritable, ownerAdvice } from "../lib/writable.ts";
 
 export type Unlock = () => void;
 
 /**
  * Holds a write lock on an empty database beside the file. The kernel drops it with the process,
  * however that ends, so there is never a stale lock to clean up. `undefined` where another process has it,
- * and has kept it for `waitMs`.
+ * and has kept it for `waitMs`. Throws `StartError` where the folder, which messages call `name`, cannot be written to.
  */
-export async function tryLock(path: string, waitMs = 0): Promise<Unlock | undefined> {
+export async function tryLock(
+  path: string,
+  waitMs = 0,
+  name = "folder",
+): Promise<Unlock | undefined> {
   const folder = dirname(path);
-  try {
-    mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-  } catch (error) {
-    throw new StartError(`Cannot create the folder ${folder}: ${reasonOf(error)}.`);
-  }
+  ensureWritable(folder, name);
   let client: Client | undefined;
   try {
     keepPrivate(`${path}.lock`);
@@ -34,7 +35,8 @@ export async function tryLock(path: string, waitMs = 0): Promise<Unlock | undefi
   } catch (error) {
     client?.close();
     if (/SQLITE_BUSY|locked/i.test(String(error))) return undefined;
-    throw new StartError(`Cannot write to the folder ${folder}: ${reasonOf(error)}.`);
+    const advice = ownerAdvice(folder, [`${path}.lock`]);
+    throw new StartError(`Cannot write to the ${name} ${folder}: ${reasonOf(error)}${advice}.`);
   }
 }
 
@@ -43,7 +45,7 @@ const MOMENT_MS = 500;
 
 /** Locks the file of a database for a server. Throws `StartError` where it is in use. */
 export async function lockFile(path: string): Promise<Unlock> {
-  const unlock = await tryLock(path, MOMENT_MS);
+  const unlock = await tryLock(path, MOMENT_MS, "data folder");
   if (unlock) return unlock;
   throw new Refused(
     `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a folder of its own.`,
@@ -56,13 +58,18 @@ export async function lockFile(path: string): Promise<Unlock> {
  */
 export function keepPrivate(path: string): void {
   closeSync(openSync(path, "a", FILE_MODE));
-  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`])
+  for (const file of filesOf(path))
     try {
       if (existsSync(file)) chmodSync(file, FILE_MODE);
     } catch (error) {
       // Another user's file, which this one may write: its owner decides who else may.
       if (!(error instanceof Error && "code" in error && error.code === "EPERM")) throw error;
     }
+}
+
+/** The file of a database and those that SQLite keeps beside it. */
+export function filesOf(path: string): string[] {
+  return [path, `${path}-wal`, `${path}-shm`, `${path}-journal`];
 }
 
 export function reasonOf(error: unknown): string {

@@ -77,7 +77,7 @@ export async function startServer(
 }
 
 /** Calls to a server's API with the test key. */
-export function client(url: string, key = KEY) {
+export function client(url: string, key = KEY, options: BunFetchRequestInit = {}) {
   async function send(
     method: string,
     path: string,
@@ -89,6 +89,7 @@ export function client(url: string, key = KEY) {
         ? addressOf(url, path)
         : `${url}/api/v1${path}`,
       {
+        ...options,
         method,
         headers: {
           ...(key === "" ? {} : { authorization: `Bearer ${key}` }),

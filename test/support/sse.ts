@@ -6,12 +6,17 @@ export type Told = { id: number | undefined; event: string; data: Json };
 export async function follow(
   url: string,
   path: string,
-  { key = KEY, headers = {} }: { key?: string; headers?: Record<string, string> } = {},
+  {
+    key = KEY,
+    headers = {},
+    tls = {},
+  }: { key?: string; headers?: Record<string, string>; tls?: { ca?: string } } = {},
 ) {
   const abort = new AbortController();
   const response = await fetch(`${url}/api/v1${path}`, {
     headers: { ...(key === "" ? {} : { authorization: `Bearer ${key}` }), ...headers },
     signal: abort.signal,
+    tls,
   });
   const told: Told[] = [];
   const state = { text: "", isOver: false };
@@ -27,6 +32,8 @@ export async function follow(
     lastId: () => told.findLast(({ id }) => id !== undefined)?.id ?? 0,
     /** Waits for an event of this type. */
     until: (type: string) => until(() => told.find(({ event }) => event === type)),
+    /** Whether the stream has ended. */
+    isOver: () => state.isOver,
     /** Waits until the server has ended the stream. */
     ended: () => until(() => state.isOver || undefined),
     async close() {

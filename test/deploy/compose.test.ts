@@ -1,0 +1,135 @@
+import { describe, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+
+import { METERS } from "../../src/domain/meters.ts";
+import { environmentOf, readCompose, readDockerfile } from "../support/compose.ts";
+import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
+
+const SECONDS = /^(\d+)s$/;
+
+describe("compose.yaml", () => {
+  test("has for the fleet what was promised of it", async () => {
+    const services = await readCompose();
+    const ofFleet = Object.keys(services).filter((name) =>
+      services[name]?.profiles?.includes("fleet"),
+    );
+    expect(ofFleet).toEqual(["database", "api-1", "api-2", "runner-1", "runner-2", "proxy"]);
+    const environments = ["api-1", "api-2", "runner-1", "runner-2"].map((name) => {
+      const { ROLE, ...rest } = services[name]?.environment ?? {};
+      expect(ROLE).toBe(name.replace(/-\d/, ""));
+      expect(services[name]?.volumes).toEqual(["fleet-data:/data"]);
+      return JSON.stringify(rest);
+    });
+    expect(new Set(environments).size).toBe(1);
+    for (const name of ofFleet) expect(services[name]?.restart).toBe("unless-stopped");
+    // Nothing but the proxy is reached from outside.
+    expect(ofFleet.filter((name) => services[name]?.ports)).toEqual(["proxy"]);
+  });
+
+  test("bounds every log, and gives nodes the image's health check, time to stop and the host's models", async () => {
+    const image = await readDockerfile();
+    for (const [name, service] of Object.entries(await readCompose())) {
+      expect([name, service.logging]).toEqual([
+        name,
+        { driver: "json-file", options: { "max-size": "10m", "max-file": "5" } },
+      ]);
+      if (!service.env_file) continue;
+      expect(service.healthcheck.test).toEqual(["CMD", ...image.healthCheck]);
+      expect(service.extra_hosts).toContain("host.docker.internal:host-gateway");
+      const grace = Number(service.environment["SHUTDOWN_GRACE_SECONDS"]);
+      expect(grace).toBeGreaterThan(0);
+      expect(Number(SECONDS.exec(service.stop_grace_period)?.[1])).toBeGreaterThan(grace);
+    }
+  });
+
+  test("names files that are there", async () => {
+    for (const { volumes = [] } of Object.values(await readCompose()))
+      for (const volume of volumes) {
+        const [path = ""] = volume.split(":");
+        // The certificate is the operator's.
+        if (path.startsWith("./") && path !== "./deploy/tls")
+          expect([path, existsSync(path)]).toEqual([path, true]);
+      }
+  });
+
+  test("starts the image as it should be, whatever .env.example has in .env", async () => {
+    using folder = temporaryFolder();
+    const { runner } = await readCompose();
+    const image = await readDockerfile();
+    const example = readFileSync(".env.example", "utf8");
+    const dotEnv = Object.fromEntries(
+      [...example.matchAll(/^# ([A-Z_]+)=(.*)$/gm)].map(([, name = "", value = ""]) => [
+        name,
+        value,
+      ]),
+    );
+    expect(dotEnv).toMatchObject({ HOST: "127.0.0.1", PORT: "3000", DATA_DIR: "./data" });
+    const env = environmentOf(image.env, { ...dotEnv, PORT: "99" }, runner!);
+    expect(env).toMatchObject({
+      HOST: "0.0.0.0",
+      PORT: "3000",
+      DATA_DIR: "/data",
+      FILES_DIR: "/data/files",
+      // Relative to /app, in which `data` leads to the volume.
+      DATABASE_URL: "file:./data/task-runner.db",
+    });
+    expect(image.text).toContain("ln -s /data data");
+    const port = String(await freePort());
+    const here = (path = "") => path.replace("/data", folder.path);
+    await using app = await startProcess(
+      {
+        ...env,
+        HOST: "127.0.0.1",
+        PORT: port,
+        DATA_DIR: here(env["DATA_DIR"]),
+        FILES_DIR: here(env["FILES_DIR"]),
+        DATABASE_URL: `file:${folder.path}/task-runner.db`,
+        OTEL_EXPORTER_OTLP_ENDPOINT: "",
+        OPENAI_BASE_URL: "",
+      },
+      image.command,
+    );
+    expect([app.output.stderr, app.url]).toEqual(["", `http://127.0.0.1:${port}`]);
+    const isReady = (port: string) =>
+      Bun.spawnSync([process.execPath, ...image.healthCheck.slice(1)], {
+        env: { ...env, PORT: port },
+      }).exitCode;
+    expect([isReady(port), isReady("1")]).toEqual([0, 1]);
+  });
+});
+
+describe("the image", () => {
+  test("has the version of the package on it", async () => {
+    const { version, packageManager } = JSON.parse(readFileSync("package.json", "utf8"));
+    const { text } = await readDockerfile();
+    expect(text).toContain(`ARG VERSION=${version}\n`);
+    expect(text).toContain(`oven/bun:${packageManager.split("@")[1]}-slim`);
+  });
+});
+
+describe("the unit for systemd", () => {
+  test("starts the program on the folder that it may write to, whatever its file of settings says", async () => {
+    using folder = temporaryFolder();
+    const unit = readFileSync("deploy/gpt-task-runner.service", "utf8");
+    const valueOf = (name: string) => new RegExp(`^${name}=(.*)$`, "m").exec(unit)?.[1] ?? "";
+    const state = `/var/lib/${valueOf("StateDirectory")}`;
+    const command = valueOf("ExecStart")
+      .replaceAll(state, folder.path)
+      .replace("/usr/local/bin/bun", process.execPath)
+      .split(" ");
+    const settings = { DATA_DIR: "./data", FILES_DIR: "./data/files", PORT: "0" };
+    await using app = await startProcess(settings, command);
+    expect(app.url).toBeDefined();
+    expect(existsSync(join(folder.path, "task-runner.db"))).toBe(true);
+    expect(Number(valueOf("TimeoutStopSec"))).toBeGreaterThan(25);
+  });
+});
+
+test("the alert rules name metrics that there are", () => {
+  const rules = readFileSync("deploy/prometheus/alerts.yml", "utf8");
+  const named = new Set([...rules.matchAll(/gptrunner_(\w+)/g)].map(([, name = ""]) => name));
+  expect(named.size).toBeGreaterThan(9);
+  expect([...named].filter((name) => !(name in METERS))).toEqual([]);
+});

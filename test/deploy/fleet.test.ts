@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+
+import { type FleetName, nginx, startComposeFleet } from "../support/compose-fleet.ts";
+import { startProvider } from "../support/provider.ts";
+import { client, type Json, KEY, until } from "../support/server.ts";
+import { sqld } from "../support/sqld.ts";
+import { follow, type Told } from "../support/sse.ts";
+
+setDefaultTimeout(120_000);
+
+const BATCH_ROWS = 300;
+/** Six processes share a machine that may be busy. */
+const PATIENCE_MS = 90_000;
+
+describe.if(sqld !== undefined && nginx !== null)("the fleet of compose.yaml", () => {
+  let provider: Awaited<ReturnType<typeof startProvider>>;
+  let fleet: Awaited<ReturnType<typeof startComposeFleet>>;
+  let api: ReturnType<typeof client>;
+
+  beforeAll(async () => {
+    provider = await startProvider(async ({ prompt }) => {
+      await Bun.sleep(prompt.startsWith("row") ? 1000 : 100);
+      return undefined;
+    });
+    fleet = await startComposeFleet({
+      API_KEYS: KEY,
+      LEASE_SECONDS: "2",
+      MAX_CONCURRENCY: "16",
+      ...provider.env,
+      // None of these breaks it.
+      DATA_DIR: "./data",
+      HOST: "127.0.0.1",
+      PORT: "99",
+      DATABASE_URL: "file:./data/task-runner.db",
+      ROLE: "all",
+    });
+    api = client(fleet.origin, KEY, { tls: { ca: fleet.ca } });
+  });
+  afterAll(async () => {
+    await fleet?.[Symbol.asyncDispose]();
+    await provider[Symbol.asyncDispose]();
+  });
+
+  test("loses nothing when one of each kind is killed under load", async () => {
+    await api.post("/batches", { id: "b", tasks: prompts(BATCH_ROWS) });
+    await api.post("/batches/b/execute");
+    const load = sendUntilStopped(api);
+    const reader = readThroughBreaks(fleet);
+    const told = (id: string) => reader.told.filter(({ data }) => data.data.taskId === id).length;
+    let cutOff = 0;
+    for (const name of ["runner-1", "api-1", "database", "proxy"] satisfies FleetName[]) {
+      await until(() => provider.state.open > 0 || undefined, PATIENCE_MS);
+      await fleet.kill(name);
+      cutOff += provider.state.open;
+      // One of two is enough: work goes on before the other is back.
+      if (name === "runner-1" || name === "api-1") await load.more(5);
+      await fleet.start(name);
+      await load.more(5);
+    }
+    await load.stop();
+
+    const progress = await until(async () => {
+      const { data } = (await api.get("/batches/b?limit=1")).body;
+      return data.status === "running" ? undefined : data.progress;
+    }, PATIENCE_MS);
+    expect(progress).toMatchObject({ completed: BATCH_ROWS, total: BATCH_ROWS });
+    for (const id of load.accepted) {
+      expect(await api.ended(id)).toMatchObject({ status: "completed" });
+      await until(() => told(id) > 0 || undefined);
+      expect([id, told(id)]).toEqual([id, 1]);
+    }
+    await reader.stop();
+    expect((await api.get(`${fleet.origin}/readyz?deep=1`)).status).toBe(200);
+    const asked = load.accepted.length + BATCH_ROWS;
+    expect(provider.counts.size).toBe(asked);
+    // At most the calls that were under way at a kill are made twice.
+    expect(provider.requests.length).toBeLessThanOrEqual(asked + cutOff);
+  });
+
+  test("keeps figures from the outside, and believes nobody's word for where it calls from", async () => {
+    expect((await api.get(`${fleet.origin}/metrics`)).status).toBe(404);
+    await api.post("/tasks", { id: "from", prompt: "x" }, { "x-forwarded-for": "203.0.113.9" });
+    const entry = await until(async () => {
+      const { data } = (await api.get("/audit?limit=100")).body;
+      return data.entries.find(({ target }: Json) => target === "from");
+    });
+    expect(entry).toMatchObject({ action: "tasks.create", address: "127.0.0.1" });
+  });
+});
+
+function prompts(count: number) {
+  return Array.from({ length: count }, (_, i) => ({ prompt: `row ${i}` }));
+}
+
+/** Clients that send tasks one after the other, each until it is accepted. */
+function sendUntilStopped(api: ReturnType<typeof client>) {
+  const accepted: string[] = [];
+  const state = { isStopped: false, next: 0 };
+  async function send(): Promise<void> {
+    while (!state.isStopped) {
+      const id = `single-${state.next++}`;
+      const task = { id, prompt: id, idempotencyKey: id };
+      await until(
+        () =>
+          api.post("/tasks?execute=true", task, { prefer: "wait=5" }).then(
+            ({ status }) => status < 300 || undefined,
+            () => undefined,
+          ),
+        PATIENCE_MS,
+      );
+      accepted.push(id);
+    }
+  }
+  const sending = Promise.all(Array.from({ length: 4 }, send));
+  return {
+    accepted,
+    /** Waits until so many more were accepted. */
+    async more(count: number): Promise<void> {
+      const enough = accepted.length + count;
+      await until(() => accepted.length >= enough || undefined, PATIENCE_MS);
+    },
+    async stop(): Promise<void> {
+      state.isStopped = true;
+      await sending;
+    },
+  };
+}
+
+/** A reader of events that comes back after each break, and goes on after the last event that it has. */
+function readThroughBreaks({ origin, ca }: { origin: string; ca: string }) {
+  const told: Told[] = [];
+  const state = { isStopped: false, close: () => Promise.resolve() };
+  async function read(): Promise<void> {
+    while (!state.isStopped) {
+      const last = told.findLast(({ id }) => id !== undefined)?.id;
+      const stream = await follow(origin, "/events?types=task.completed&since=0", {
+        headers: last === undefined ? {} : { "last-event-id": String(last) },
+        tls: { ca },
+      }).catch(() => undefined);
+      if (!stream) continue;
+      state.close = () => stream.close();
+      while (!stream.isOver() && !state.isStopped) {
+        told.push(...stream.told.splice(0));
+        await Bun.sleep(5);
+      }
+      told.push(...stream.told.splice(0));
+    }
+  }
+  const reading = read();
+  return {
+    told,
+    async stop(): Promise<void> {
+      state.isStopped = true;
+      await state.close();
+      await reading;
+    },
+  };
+}
