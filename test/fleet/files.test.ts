@@ -158,15 +158,16 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       const { id } = (await upload(a, content, "photo.png")).body.data;
       const task = { id: "t1", prompt: "What is this?", metadata: { photo: id } };
       const config = { attachments: [{ column: "photo", type: "image" }] };
-      expect((await a.post("/batches", { id: "b2", tasks: [task], config })).status).toBe(201);
-      await a.post("/batches/b2/execute");
+      expect((await a.post("/batches", { id: "pictures", tasks: [task], config })).status).toBe(201);
+      await a.post("/batches/pictures/execute");
       await until(async () => {
-        const { status } = (await a.get("/batches/b2")).body.data;
+        const { status } = (await a.get("/batches/pictures")).body.data;
         return status === "completed" || undefined;
       });
       const sent = provider.requests.find(({ text }) => text.includes("What is this?"))?.body;
       const url = sent?.messages[0].content[1].image_url.url;
       expect(url === `data:image/png;base64,${content.toString("base64")}`).toBe(true);
+      expect((await a.del(`/files/${id}`)).status).toBe(200);
     });
 
     test("an upload that its process is killed in leaves nothing", async () => {
