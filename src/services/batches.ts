@@ -32,6 +32,8 @@ export type BatchDraft = {
   tasks?: TaskInput[] | undefined;
   inputFile?: string | undefined;
   inputBatch?: string | undefined;
+  /** Ids and idempotency keys of the rows hold within the batch alone. */
+  scopedIds?: boolean | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
   /** The batch whose answers rows take over that ask for the same. */
@@ -52,8 +54,6 @@ export type CreatedBatch = {
 
 /** For a batch that may be created by several processes, or again after a crash. */
 export type Attempt = {
-  /** Ids and idempotency keys of the rows hold within the batch alone. */
-  isScoped: boolean;
   /** What the name of its draft begins with, for `discardDrafts`. */
   draft: string;
   /** It is created only if this holds when its rows are all there. */
@@ -65,7 +65,7 @@ export async function createBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { isScoped, draft, when }: Attempt = { isScoped: false, draft: "", when: ALWAYS },
+  { draft, when }: Attempt = { draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const meant = {
@@ -88,7 +88,7 @@ export async function createBatch(
   const { defaultModel } = ctx.config;
   const compose = createComposer(config, defaultModel);
   const onlyIf = config.onlyIf === undefined ? null : parseCondition(config.onlyIf);
-  const { baseBatch } = input;
+  const { baseBatch, scopedIds: isScoped = false } = input;
   const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
   const rows = { batchId: id, config, compose, onlyIf, defaultModel, isScoped, base };
   const opened = await openInput(ctx, caller, input, rows);
