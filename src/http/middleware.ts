@@ -178,7 +178,7 @@ function requireJson(text: string): Json {
 /** Turns whatever was thrown into the documented answer. What nobody foresaw is logged whole and answered bare. */
 export const onError: ErrorHandler<AppEnv> = (error, c) => {
   // Nobody hears the answer.
-  if (error === c.req.raw.signal.reason) return c.body(null);
+  if (isCausedBy(error, c.req.raw.signal.reason)) return c.body(null);
   if (error instanceof AppError) return errorAnswer(c, error.code, error.message, error.details);
   if (error instanceof HTTPException) {
     const code = BY_STATUS[error.status];
@@ -199,6 +199,14 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
     "Something went wrong; the request id finds it in the logs",
   );
 };
+
+/** Whether that somebody left is what an error says; drizzle wraps what fails in a query. */
+function isCausedBy(error: unknown, reason: unknown): boolean {
+  if (reason === undefined) return false;
+  for (let one = error; one instanceof Error || one === reason; one = (one as Error).cause)
+    if (one === reason) return true;
+  return false;
+}
 
 const BY_STATUS: Partial<Record<number, ErrorCode>> = {
   400: "VALIDATION_ERROR",
