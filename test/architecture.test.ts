@@ -55,7 +55,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   ],
   "last-resort.ts": [],
   "process.ts": ["runner.ts", "banner.ts", "last-resort.ts", "logging.ts", "lib", "config.ts"],
-  "doctor.ts": ["providers", "domain", "lib", "config.ts"],
+  cli: ["runner.ts", "logging.ts", "http", "providers", "domain", "lib", "errors.ts", "config.ts"],
   "main.ts": ["process.ts"],
   "deno.ts": ["process.ts"],
 };

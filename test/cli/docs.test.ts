@@ -1,0 +1,29 @@
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { EXIT } from "../../src/cli/failure.ts";
+import { ENTRY } from "../support/command-line.ts";
+import { temporaryFolder } from "../support/process.ts";
+
+const docs = () => Bun.file("docs/command-line.md").text();
+
+test("the commands of docs/command-line.md work as pasted", async () => {
+  using folder = temporaryFolder();
+  const blocks = [...(await docs()).matchAll(/^```bash\n(.*?)^```$/gms)].map(([, text]) => text);
+  const define = `gptrunner() { "${process.execPath}" "${ENTRY}" "$@"; }\n`;
+  const shell = Bun.spawnSync(["bash", "-euo", "pipefail", "-c", define + blocks.join("\n")], {
+    cwd: folder.path,
+    env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, SIMULATOR_LATENCY_MS: "5" },
+  });
+  expect([shell.exitCode, blocks.length]).toEqual([0, 2]);
+  expect(shell.stdout.toString()).toContain("sched-");
+  for (const name of ["cities-results.csv", "out.csv"])
+    expect(existsSync(join(folder.path, name))).toBe(true);
+});
+
+test("docs/command-line.md has a row for each exit code", async () => {
+  const rows = [...(await docs()).matchAll(/^\| ([\d, ]+?) +\| /gm)];
+  const codes = rows.flatMap(([, cell = ""]) => cell.split(", ").map(Number));
+  expect(codes).toEqual(Object.values(EXIT));
+});
