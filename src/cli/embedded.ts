@@ -114,7 +114,7 @@ async function startOrExplain(config: Config, folder: string): Promise<Runner> {
   } catch (error) {
     if (!(error instanceof StartError)) throw error;
     if (!error.message.startsWith("Another GPT Task Runner is using"))
-      throw new CliError(EXIT.failed, error.message);
+      throw new CliError(EXIT.failed, `${error.message} (--dir names another folder)`);
     throw new CliError(
       EXIT.unavailable,
       `Another gptrunner is at work in ${folder}. Wait for it or stop it, or name another folder with --dir`,

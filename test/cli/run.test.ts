@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { ENTRY, runCommand, startCommand } from "../support/command-line.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
+import { KEY, startServer } from "../support/server.ts";
 
 const FILE = "Städte und Länder.csv";
 const CITIES = "city\r\nParis\r\n東京\r\nLima\r\n";
@@ -26,10 +27,12 @@ describe("gptrunner run", () => {
     await using provider = await startProvider();
     // With ids of its own, which other runs of the file have, too.
     const text = "id,city\r\np,Paris\r\nt,東京\r\nl,Lima\r\n";
+    await using app = await startServer(provider.env);
+    const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
     using folder = folderWith(text);
     const args = ["run", FILE, ...PROMPT, "--json"];
-    const first = await runCommand(folder.path, args, { env: provider.env });
-    const again = await runCommand(folder.path, args, { env: provider.env });
+    const first = await runCommand(folder.path, args, { env });
+    const again = await runCommand(folder.path, args, { env });
 
     expect([first.code, again.code]).toEqual([0, 0]);
     const summary = JSON.parse(first.out);
@@ -51,7 +54,7 @@ describe("gptrunner run", () => {
     // A row that is as it was takes the answer that was paid for.
     writeFileSync(join(folder.path, FILE), text.replace("Lima", "Quito"));
     const changed = await runCommand(folder.path, [...args, "--out", "changed.jsonl"], {
-      env: provider.env,
+      env,
     });
     expect([changed.code, JSON.parse(changed.out).rows.cached]).toEqual([0, 2]);
     expect(provider.requests.slice(3).map(({ prompt }) => prompt)).toEqual(["Where is Quito?"]);
@@ -108,15 +111,17 @@ describe("gptrunner run", () => {
     await using provider = await startProvider(({ prompt }, response) =>
       prompt.includes("Lima") ? fail(response, 400, { message: "no such place" }) : undefined,
     );
+    await using app = await startServer(provider.env);
+    const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
     using folder = folderWith(CITIES);
     const run = await runCommand(folder.path, ["run", FILE, ...PROMPT, "--out", "o.jsonl"], {
-      env: provider.env,
+      env,
     });
     expect(run.code).toBe(3);
     expect(run.err).toContain("1 row failed: ");
     const retry = /gptrunner (batch retry .*)/.exec(run.err)?.[1]?.split(" ") ?? [];
     provider.state.behave = () => undefined;
-    const retried = await runCommand(folder.path, retry, { env: provider.env });
+    const retried = await runCommand(folder.path, retry, { env });
     expect([retried.code, retried.err]).toEqual([0, expect.stringContaining("3 of 3 answered")]);
     const rows = readFileSync(join(folder.path, "o.jsonl"), "utf8").trim().split("\n");
     expect(rows.map((row) => JSON.parse(row).status)).toEqual([
@@ -171,8 +176,9 @@ describe("gptrunner run", () => {
 
   test("a trial runs the first rows once, and a cap pauses the rest until it is raised", async () => {
     await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
     using folder = folderWith(manyRows(20));
-    const { env } = provider;
     const args = ["run", FILE, ...PROMPT, "--model", "gpt-4o", "--concurrency", "1"];
     const trial = [...args, "--limit", "3"];
     const first = await runCommand(folder.path, trial, { env });

@@ -77,6 +77,26 @@ test("a profile keeps a server and its key, for its user alone", async () => {
   expect(simulator.err).toContain("--simulate");
 });
 
+test("serve starts the server of a folder, watch tells what happens there, and SIGTERM ends both", async () => {
+  using folder = temporaryFolder();
+  const made = ["schedule", "add", "Daily", "--cron", "@daily", "--input", "a.csv", "--json"];
+  const { out } = await runCommand(folder.path, made);
+  const served = startCommand(folder.path, ["serve", "--dir", ".gptrunner", "--port", "0"]);
+  const url = await served.printed(/API +(\S+)\/api\/v1/);
+  const key = readFileSync(join(folder.path, ".gptrunner", "key"), "utf8").trim();
+  const env = { GPTRUNNER_SERVER: url, GPTRUNNER_KEY: key };
+  const watching = startCommand(folder.path, ["watch", "--json"], { env });
+  await until(async () => {
+    await runCommand(folder.path, ["ask", "Hi", "--simulate"], { env });
+    return watching.hasPrinted(/"task\.completed"/);
+  });
+  const list = await runCommand(folder.path, ["schedule", "ls", "--json"], { env });
+  expect(JSON.parse(list.out)).toMatchObject([{ id: JSON.parse(out).id, isActive: true }]);
+  watching.kill("SIGTERM");
+  served.kill("SIGTERM");
+  expect([(await watching.ended()).code, (await served.ended()).code]).toEqual([143, 0]);
+});
+
 /** A server in front of another, which can be away, slow down its clients, or be something else. */
 function startFront(answer: (request: Request) => Response | Promise<Response> | undefined) {
   const front = Bun.serve({

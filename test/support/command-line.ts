@@ -5,6 +5,9 @@ export type CommandLine = {
   kill(signal: NodeJS.Signals): void;
   /** Resolves when what it has said on the error output so far matches. Throws if it ends before. */
   said(pattern: RegExp): Promise<string>;
+  /** The first group of what it has printed on the standard output so far, once that matches. */
+  printed(pattern: RegExp): Promise<string>;
+  hasPrinted(pattern: RegExp): boolean;
   ended(): Promise<Outcome>;
 };
 
@@ -31,31 +34,47 @@ export function startCommand(
     stdout: "pipe",
     stderr: "pipe",
   });
-  let err = "";
-  const waiting: { pattern: RegExp; resolve: (text: string) => void }[] = [];
-  const out = new Response(child.stdout).text();
-  const reading = (async () => {
+  const out = follow(child.stdout);
+  const err = follow(child.stderr);
+  return {
+    kill: (signal) => child.kill(signal),
+    said: async (pattern) => (await err.until(pattern)).input,
+    printed: async (pattern) => (await out.until(pattern))[1] ?? "",
+    hasPrinted: (pattern) => pattern.test(out.text()),
+    async ended() {
+      const code = await child.exited;
+      await Promise.all([out.ended, err.ended]);
+      return { code, out: out.text(), err: err.text() };
+    },
+  };
+}
+
+/** Reads a stream as it comes. */
+function follow(stream: ReadableStream<Uint8Array>) {
+  let text = "";
+  const waiting = new Set<() => void>();
+  const ended = (async () => {
     const decoder = new TextDecoder();
-    for await (const chunk of child.stderr) {
-      err += decoder.decode(chunk, { stream: true });
-      for (const one of waiting) if (one.pattern.test(err)) one.resolve(err);
+    for await (const chunk of stream) {
+      text += decoder.decode(chunk, { stream: true });
+      for (const look of waiting) look();
     }
   })();
   return {
-    kill: (signal) => child.kill(signal),
-    async said(pattern) {
-      if (pattern.test(err)) return err;
-      const { promise, resolve } = Promise.withResolvers<string>();
-      waiting.push({ pattern, resolve });
-      const end = reading.then(() => {
-        throw new Error(`it ended without saying ${pattern}: ${err}`);
-      });
-      return Promise.race([promise, end]);
-    },
-    async ended() {
-      const code = await child.exited;
-      await reading;
-      return { code, out: await out, err };
+    text: () => text,
+    ended,
+    /** Resolves when what came so far matches. Throws if the stream ends before. */
+    until(pattern: RegExp): Promise<RegExpExecArray> {
+      const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
+      const look = () => {
+        const found = pattern.exec(text);
+        if (found) resolve(found);
+      };
+      waiting.add(look);
+      look();
+      const fail = () => reject(new Error(`it ended without ${pattern}: ${text}`));
+      ended.then(fail, reject);
+      return promise.finally(() => waiting.delete(look));
     },
   };
 }

@@ -4,7 +4,9 @@ import type { Connection } from "../connect.ts";
 import { pause } from "../interrupt.ts";
 import { createBar, triedOf } from "./bar.ts";
 
-const LOOK_EVERY_MS = { embedded: 150, server: 1000 };
+const FIRST_LOOK_MS = 150;
+/** A server counts requests, and one of many rows is not done in a moment. */
+const LONGEST_LOOK_MS = { embedded: FIRST_LOOK_MS, server: 1000 };
 
 export type Followed = Batch & { isInterrupted: boolean };
 
@@ -26,14 +28,14 @@ export async function follow(
   const { clock, terminal, interrupt, trouble } = tools;
   let batch = await getBatch(connection, id);
   const bar = createBar({ terminal, clock }, target);
-  const everyMs = connection.isEmbedded ? LOOK_EVERY_MS.embedded : LOOK_EVERY_MS.server;
+  const longestMs = connection.isEmbedded ? LONGEST_LOOK_MS.embedded : LONGEST_LOOK_MS.server;
   const cancelRedraw = clock.setInterval(() => bar.show(batch, trouble()), 1000);
   try {
-    for (;;) {
+    for (let lookMs = FIRST_LOOK_MS; ; lookMs = Math.min(lookMs * 1.5, longestMs)) {
       bar.show(batch, trouble());
       const isInterrupted = interrupt.signal.aborted;
       if (isInterrupted || hasEnded(batch, target)) return { ...batch, isInterrupted };
-      await pause(clock, everyMs, interrupt.signal);
+      await pause(clock, lookMs, interrupt.signal);
       batch = await lookAgain(connection, interrupt.signal, batch);
     }
   } finally {
