@@ -7,6 +7,7 @@ import { CommanderError } from "@commander-js/extra-typings";
 
 import { CliError, describeError, EXIT } from "./failure.ts";
 import { createProgram } from "./program.ts";
+import { plainLines } from "./terminal.ts";
 
 const args = process.argv.slice(2);
 const isJson = args.includes("--json");
@@ -31,7 +32,7 @@ function tell(error: unknown): number {
   process.stderr.write(
     isJson
       ? `${JSON.stringify({ error: { code, message, details } })}\n`
-      : `${describeError(error)}\n`,
+      : `${plainLines(describeError(error))}\n`,
   );
   return error.exit;
 }

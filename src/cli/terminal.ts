@@ -40,7 +40,7 @@ export function createTerminal(): Terminal {
     },
     say(line) {
       clear();
-      stderr.write(`${line}\n`);
+      stderr.write(`${plainLines(line)}\n`);
     },
     draw(line) {
       if (!canDraw) return;
@@ -82,4 +82,9 @@ function endQuietlyWithoutReader(): void {
 export function plain(text: string): string {
   // oxlint-disable-next-line no-control-regex
   return stripVTControlCharacters(text).replace(/[\u0000-\u001F\u007F-\u009F]+/g, " ");
+}
+
+/** The same for what has more lines than one. */
+export function plainLines(text: string): string {
+  return text.split("\n").map(plain).join("\n");
 }

@@ -5,19 +5,30 @@ import { join } from "node:path";
 import { EXIT } from "../../src/cli/failure.ts";
 import { ENTRY } from "../support/command-line.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { KEY, startServer } from "../support/server.ts";
 
 const docs = () => Bun.file("docs/command-line.md").text();
 
 test("the commands of docs/command-line.md work as pasted", async () => {
+  // Embedded servers, which take seconds to start, have tests of their own.
+  await using app = await startServer();
   using folder = temporaryFolder();
   const blocks = [...(await docs()).matchAll(/^```bash\n(.*?)^```$/gms)].map(([, text]) => text);
   const define = `gptrunner() { "${process.execPath}" "${ENTRY}" "$@"; }\n`;
-  const shell = Bun.spawnSync(["bash", "-euo", "pipefail", "-c", define + blocks.join("\n")], {
+  const shell = Bun.spawn(["bash", "-euo", "pipefail", "-c", define + blocks.join("\n")], {
     cwd: folder.path,
-    env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, SIMULATOR_LATENCY_MS: "5" },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: folder.path,
+      GPTRUNNER_SERVER: app.url,
+      GPTRUNNER_KEY: KEY,
+    },
+    stderr: "ignore",
+    stdout: "pipe",
   });
-  expect([shell.exitCode, blocks.length]).toEqual([0, 2]);
-  expect(shell.stdout.toString()).toContain("sched-");
+  const said = await new Response(shell.stdout).text();
+  expect([await shell.exited, blocks.length]).toEqual([0, 2]);
+  expect(said).toContain("sched-");
   for (const name of ["cities-results.csv", "out.csv"])
     expect(existsSync(join(folder.path, name))).toBe(true);
 });

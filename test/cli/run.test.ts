@@ -192,6 +192,8 @@ describe("gptrunner run", () => {
       expect.stringContaining("Paused: What is left of maxCostUsd"),
     ]);
     expect(provider.requests.length).toBe(3);
+    const late = await runCommand(folder.path, trial, { env });
+    expect([late.code, late.err]).toEqual([2, expect.stringContaining("is paused")]);
     const raised = await runCommand(folder.path, [...args, "--max-cost", "5"], { env });
     expect([raised.code, provider.requests.length]).toEqual([0, 20]);
   });

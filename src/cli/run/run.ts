@@ -101,17 +101,33 @@ async function runJob(
     return carryOut(connection, tools, batch.id, { out, isWritten: isThere, again, trouble });
   }
   requireRoom(out);
-  await confirm(connection, tools, batch, {
-    isAnswered: options.yes,
-    isSimulated: options.simulate,
-  });
+  if (options.limit !== undefined && batch.status !== "pending")
+    throw usageError(
+      `${batch.id} has been started as a whole and is ${batch.status}; a trial with --limit comes before that`,
+    );
+  await agree(connection, tools, batch, options);
   await setCaps(connection, batch, caps);
   await connection.start();
   tools.interrupt.throwIfInterrupted();
-  const isPilot = options.limit !== undefined && batch.status === "pending";
-  const target = isPilot ? await startPilot(connection, tools, batch, options.limit ?? 0) : null;
-  if (!isPilot) await startBatch(connection, batch, options.simulate);
+  const { limit } = options;
+  const target = limit === undefined ? null : await startPilot(connection, tools, batch, limit);
+  if (limit === undefined) await startBatch(connection, batch, options.simulate);
   return carryOut(connection, tools, batch.id, { target, out, again, trouble });
+}
+
+/** One that was interrupted, and that nobody wants to go on now, must not do so by itself later. */
+async function agree(
+  connection: Connection,
+  tools: Tools,
+  batch: Batch,
+  { yes, simulate }: RunOptions,
+): Promise<void> {
+  try {
+    await confirm(connection, tools, batch, { isAnswered: yes, isSimulated: simulate });
+  } catch (error) {
+    await pauseOthers(connection, tools, null);
+    throw error;
+  }
 }
 
 /** The batch of a job: the one that is there, or a new one. */
