@@ -98,7 +98,7 @@ function keyOf(folder: string): string {
     // Prompts and answers do not belong into a repository.
     const ignore = join(folder, ".gitignore");
     if (!existsSync(ignore)) writeFileSync(ignore, "*\n");
-    if (!existsSync(path)) writeFileSync(path, `gtr_${randomSecret(40)}\n`, { mode: FILE_MODE });
+    if (!existsSync(path)) makeKey(path);
     const key = readFileSync(path, "utf8").trim();
     if (/^gtr_[0-9a-z]{40}$/.test(key)) return key;
   } catch (error) {
@@ -106,6 +106,16 @@ function keyOf(folder: string): string {
     throw new CliError(EXIT.failed, `The folder ${folder} cannot be used: ${why}`);
   }
   throw new CliError(EXIT.failed, `${path} does not hold a key: remove it, and one is made anew`);
+}
+
+/** Of two commands that begin at once in a new folder, one makes the key. */
+function makeKey(path: string): void {
+  const key = `gtr_${randomSecret(40)}\n`;
+  try {
+    writeFileSync(path, key, { mode: FILE_MODE, flag: "wx" });
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
 }
 
 async function startOrExplain(config: Config, folder: string): Promise<Runner> {
