@@ -17,9 +17,13 @@ export const ENTRY = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 export function startCommand(
   cwd: string,
   args: string[],
-  { env = {}, input }: { env?: Record<string, string>; input?: string } = {},
+  {
+    env = {},
+    input,
+    runtime = [process.execPath],
+  }: { env?: Record<string, string>; input?: string; runtime?: string[] } = {},
 ): CommandLine {
-  const child = Bun.spawn([process.execPath, ENTRY, ...args], {
+  const child = Bun.spawn([...runtime, ENTRY, ...args], {
     cwd,
     env: {
       PATH: process.env["PATH"] ?? "",
