@@ -1,25 +1,46 @@
-/// The entry of the command line: `bun src/cli/main.ts`, `deno run -A src/cli/main.ts`.
+#!/usr/bin/env bun
+/// The entry of the command line, `gptrunner`; on Deno `deno run -A src/cli/main.ts`.
 
 import process from "node:process";
 
-import { type Command, CommanderError } from "@commander-js/extra-typings";
+import { CommanderError } from "@commander-js/extra-typings";
 
-import { EXIT } from "./outcome.ts";
+import { CliError, describeError, EXIT } from "./failure.ts";
 import { createProgram } from "./program.ts";
+import { plainLines } from "./terminal.ts";
 
-const program = createProgram();
-throwInsteadOfExiting(program as Command);
+const args = process.argv.slice(2);
+const isJson = args.includes("--json");
 try {
-  await program.parseAsync(process.argv);
+  await createProgram(isJson).parseAsync(args, { from: "user" });
 } catch (error) {
-  if (!(error instanceof CommanderError)) throw error;
-  // What was wrong, or the help that was asked for, is printed by then.
-  process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.misuse;
+  process.exitCode = tell(error);
+}
+// What was said last may still be on its way into a pipe.
+await new Promise<void>((resolve) => process.stderr.write("", () => resolve()));
+// Threads and sockets of a server that has been closed must not keep the process.
+process.exit(process.exitCode ?? EXIT.done);
+
+/** Says what went wrong, and returns the exit code. Anything unforeseen is a bug and shows where it is. */
+function tell(error: unknown): number {
+  if (error instanceof CommanderError) return tellOfOptions(error);
+  if (!(error instanceof CliError)) {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : error}\n`);
+    return EXIT.failed;
+  }
+  const { code, message, details } = error;
+  process.stderr.write(
+    isJson
+      ? `${JSON.stringify({ error: { code, message, details } })}\n`
+      : `${plainLines(describeError(error))}\n`,
+  );
+  return error.exit;
 }
 
-/** A command that ends the process itself could lose what it has printed. */
-function throwInsteadOfExiting(command: Command): void {
-  command.exitOverride();
-  command.showHelpAfterError("(--help tells what there is)");
-  for (const one of command.commands) throwInsteadOfExiting(one as Command);
+/** Help and version were asked for; of wrong options people have been told. */
+function tellOfOptions({ exitCode, message }: CommanderError): number {
+  if (exitCode === 0) return EXIT.done;
+  const error = { code: "USAGE", message: message.replace(/^error: /, ""), details: {} };
+  if (isJson) process.stderr.write(`${JSON.stringify({ error })}\n`);
+  return EXIT.usage;
 }

@@ -3,22 +3,11 @@ import process from "node:process";
 import { ConfigError } from "../config.ts";
 import { AppError } from "../errors.ts";
 import { Refused, StartError } from "../lib/start-error.ts";
-
-/** What every command ends with; `--help` and the documentation tell of them. */
-export const EXIT = {
-  done: 0,
-  /** It did not work, or a check found something. */
-  failed: 1,
-  /** It was called wrongly, or the environment is not usable. */
-  misuse: 2,
-  /** It would do harm as things stand: somebody is at work, or something is in the way. Nothing was changed. */
-  refused: 3,
-} as const;
-export type Exit = (typeof EXIT)[keyof typeof EXIT];
+import { EXIT, type Exit } from "./failure.ts";
 
 export const EXIT_HELP = `
-Exit codes: 0 done, 1 it did not work or a check found something, 2 called wrongly or the environment is not
-usable, 3 refused, with nothing changed: a server is at work, or something is in the way.`;
+Exit codes: ${EXIT.done} done, ${EXIT.failed} it did not work or a check found something, ${EXIT.usage} called wrongly or the environment is not
+usable, ${EXIT.refused} refused, with nothing changed: a server is at work, or something is in the way.`;
 
 /** What came of a command: for people, for programs (\`--json\`), and the exit code. */
 export type Outcome = { text: string; json: unknown; exit?: Exit };
@@ -48,7 +37,7 @@ function explain(error: unknown): { message: string; exit: Exit } {
   if (error instanceof ConfigError)
     return {
       message: `The environment is not usable:\n${error.problems.map((line) => `  ${line}`).join("\n")}`,
-      exit: EXIT.misuse,
+      exit: EXIT.usage,
     };
   const trouble = troubleOfMachine(error);
   if (trouble !== undefined) return { message: trouble, exit: EXIT.failed };

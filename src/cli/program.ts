@@ -1,33 +1,55 @@
 import { Command } from "@commander-js/extra-typings";
 
 import packageJson from "../../package.json" with { type: "json" };
-import { checkCommand } from "./admin/check.ts";
-import { filesCommand } from "./admin/files.ts";
-import { keyCommand } from "./admin/key.ts";
-import { nodesCommand } from "./admin/nodes.ts";
-import { pruneCommand } from "./admin/prune.ts";
-import { vacuumCommand } from "./admin/vacuum.ts";
+import { adminCommand } from "./admin/admin.ts";
+import { askCommand } from "./ask.ts";
 import { backupCommand, restoreCommand } from "./backup.ts";
-import { EXIT_HELP } from "./outcome.ts";
+import { batchCommand } from "./batch.ts";
+import { doctorCommand } from "./doctor.ts";
+import { filesCommand } from "./files.ts";
+import { keysCommand } from "./keys.ts";
+import { modelsCommand } from "./models.ts";
+import { profileCommand } from "./profile.ts";
+import { runCommand } from "./run.ts";
+import { scheduleCommand } from "./schedule.ts";
+import { serveCommand } from "./serve.ts";
+import { statusCommand } from "./status.ts";
+import { watchCommand } from "./watch.ts";
 
-/** The command line: what there is to do, each in a file of its own. */
-export function createProgram() {
-  const admin = new Command("admin")
-    .description(
-      "Look after the database and files of the environment, beside the server or without it",
-    )
-    .addHelpText("after", EXIT_HELP)
-    .addCommand(keyCommand())
-    .addCommand(checkCommand())
-    .addCommand(vacuumCommand())
-    .addCommand(filesCommand())
-    .addCommand(pruneCommand())
-    .addCommand(nodesCommand());
-  return new Command("gptrunner")
-    .description(packageJson.description)
+/** All commands. Each loads what it needs when it is used. For programs, `isJson`, errors are not text. */
+export function createProgram(isJson: boolean): Command {
+  const program = new Command("gptrunner")
+    .description("Runs LLM work in bulk: a file of rows in, a file of answers out")
     .version(packageJson.version)
-    .addHelpText("after", EXIT_HELP)
-    .addCommand(backupCommand())
-    .addCommand(restoreCommand())
-    .addCommand(admin);
+    .addHelpText("after", "\nExit codes and examples: docs/command-line.md");
+  const commands = [
+    runCommand(),
+    askCommand(),
+    batchCommand(),
+    watchCommand(),
+    scheduleCommand(),
+    filesCommand(),
+    keysCommand(),
+    modelsCommand(),
+    statusCommand(),
+    serveCommand(),
+    doctorCommand(),
+    profileCommand(),
+    backupCommand(),
+    restoreCommand(),
+    adminCommand(),
+  ];
+  for (const one of commands) program.addCommand(one as Command);
+  return strict(program, isJson);
+}
+
+/** Wrong options throw, in commands of commands, too, so that the entry decides on the exit code. */
+function strict(program: Command, isJson: boolean): Command {
+  program
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError(isJson ? false : "(--help shows what there is)")
+    .configureOutput({ outputError: (text, write) => (isJson ? undefined : write(text)) });
+  for (const one of program.commands) strict(one as Command, isJson);
+  return program;
 }

@@ -3,7 +3,7 @@ import { type ListedModel, matchesModel, nearestModels } from "../domain/models.
 import type { Provider } from "../domain/provider.ts";
 import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
-import { createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
+import { createAdjustments } from "./adjust.ts";
 import type { CallResult } from "./call.ts";
 import { createModelList } from "./model-catalogue.ts";
 import { createCaller } from "./openai.ts";
@@ -49,15 +49,13 @@ const TIMEOUT_MS = 30_000;
 /** Enough for a model that thinks first, and cheap. */
 const MOST_TOKENS = 256;
 const MOST_KEYS = 20;
-/** A list of models, three short answers, and what is sent again without parameters that were refused. */
-export const MOST_REQUESTS = 1 + 3 * (1 + MOST_ADJUSTMENTS);
 
 const NOT_CHAT = /embed|whisper|tts|audio|realtime|image|dall-e|moderation|rerank|transcribe|sora/i;
 
 /**
  * One look at a provider: its list of models and three short answers to one model, one whole, one
- * streamed and one after a schema. Bounded: at most `MOST_REQUESTS` requests and one for each further
- * key, each of `TIMEOUT_MS` at most.
+ * streamed and one after a schema. Bounded: these four requests, up to `MOST_ADJUSTMENTS` more for
+ * each answer whose parameters are refused, and one for each further key, each of `TIMEOUT_MS` at most.
  */
 export async function examineProvider(
   provider: Provider,

@@ -103,6 +103,7 @@ async function requireBatch(
         id,
         name: `${schedule.name} ${new Date(run.scheduledAt).toISOString()}`.slice(0, 200),
         inputFile: schedule.inputFile,
+        scopedIds: true,
         outputFile: outputFile ?? undefined,
         config: BatchConfig.parse(schedule.config),
         metadata: {
@@ -111,7 +112,7 @@ async function requireBatch(
           scheduledAt: new Date(run.scheduledAt).toISOString(),
         },
       },
-      { isScoped: true, draft, when: isWanted(run.id) },
+      { draft, when: isWanted(run.id) },
     );
   } catch (error) {
     // Another process that was taken for dead may have made it meanwhile, or be about to.

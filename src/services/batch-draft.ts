@@ -14,6 +14,8 @@ export type BatchDraft = {
   tasks?: TaskInput[] | undefined;
   inputFile?: string | undefined;
   inputBatch?: string | undefined;
+  /** Ids and idempotency keys of the rows hold within the batch alone. */
+  scopedIds?: boolean | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
   /** The batch whose answers rows take over that ask for the same. */
@@ -24,8 +26,6 @@ export type BatchDraft = {
 
 /** For a batch that may be created by several processes, or again after a crash. */
 export type Attempt = {
-  /** Ids and idempotency keys of the rows hold within the batch alone. */
-  isScoped: boolean;
   /** What the name of its draft begins with, for `discardDrafts`. */
   draft: string;
   /** It is created only if this holds when its rows are all there. */

@@ -45,7 +45,7 @@ async function makeOne(ctx: Context, held: Held): Promise<void> {
   try {
     await requireMakable(ctx, batch);
     await discardDrafts(ctx, draft);
-    const attempt = { isScoped: false, draft, when: ALWAYS, held };
+    const attempt = { draft, when: ALWAYS, held };
     await createBatch(ctx, { key: batch.apiKey ?? 0 }, draftOf(batch), attempt);
   } catch (error) {
     if (!(await isStillHeld(ctx, batch, held))) return;

@@ -40,7 +40,7 @@ export async function createBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { isScoped, draft, when, held }: Attempt = { isScoped: false, draft: "", when: ALWAYS },
+  { draft, when, held }: Attempt = { draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meaningOf(payload)]);
@@ -54,7 +54,7 @@ export async function createBatch(
   const id = input.id ?? newId(ctx, "batch");
   if (input.id !== undefined && !held) await requireFree(ctx, id);
   requireOneInput(input);
-  const { baseBatch, inputBatch } = input;
+  const { baseBatch, inputBatch, scopedIds: isScoped = false } = input;
   const chained =
     inputBatch === undefined
       ? null

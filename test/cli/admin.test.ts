@@ -56,9 +56,9 @@ test("an operator looks after a server that runs, and after its database when it
     1,
     expect.stringContaining(".uploads/file-0stray is an upload"),
   ]);
-  expect([vacuum.code, vacuum.err]).toEqual([3, expect.stringContaining("A server is running on")]);
+  expect([vacuum.code, vacuum.err]).toEqual([7, expect.stringContaining("A server is running on")]);
   expect([prune.code, prune.json.error]).toEqual([
-    3,
+    7,
     expect.stringContaining("A server is running on"),
   ]);
   expect(nodes.json.nodes).toMatchObject([{ node: 1, isLiving: true, runsTasks: true }]);

@@ -171,6 +171,22 @@ describe("a batch of inline tasks", () => {
     expect(await app.differences()).toEqual([]);
   });
 
+  test("has ids of its own rows where asked to, so that a file with ids makes many", async () => {
+    await using app = await startServer();
+    givenFile(app, "ids.csv", "id,prompt,idempotency_key\na,one,key\n");
+    const create = (id: string, scopedIds?: boolean) =>
+      app.post("/batches", { id, inputFile: "ids.csv", scopedIds });
+    const statuses = [
+      (await create("first", true)).status,
+      (await create("second", true)).status,
+      (await create("third")).status,
+      (await create("fourth")).status,
+    ];
+    expect(statuses).toEqual([201, 201, 201, 400]);
+    expect((await app.get("/batches/second")).body.data.tasks).toMatchObject([{ id: "second.a" }]);
+    expect(await resultsOf(app, "second")).toMatchObject([{ id: "a", prompt: "one" }]);
+  });
+
   test("fills in a bare batch that a task made by naming it", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "task-001", prompt: "before", batchId: "batch-001" });

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { runCommand } from "../support/command-line.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -53,5 +54,17 @@ test.if(deno !== null)(
     expect(await onBun.finished("later")).toMatchObject({ progress: { completed: 40 } });
     expect((await onBun.get(`${onBun.url}/readyz?deep=1`)).status).toBe(200);
     expect(provider.requests).toHaveLength(80);
+  },
+);
+
+test.if(deno !== null)(
+  "the command line runs on Deno, with the server in its process",
+  async () => {
+    using folder = temporaryFolder();
+    const runtime = [deno ?? "", "run", "-A"];
+    const args = ["run", "-", "--prompt", "Where is {{city}}?", "--simulate"];
+    const options = { runtime, input: "city\nParis\n" };
+    const { code, out } = await runCommand(folder.path, args, options);
+    expect([code, out]).toEqual([0, expect.stringContaining("\nParis,completed,")]);
   },
 );

@@ -34,7 +34,7 @@ const reasoning: Behaviour = (request, response) => {
 };
 
 async function runDoctor(env: Record<string, string>, ...args: string[]) {
-  const child = Bun.spawn([process.execPath, "src/doctor.ts", ...args], {
+  const child = Bun.spawn([process.execPath, "src/cli/main.ts", "doctor", ...args], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdout: "pipe",
     stderr: "pipe",
@@ -79,5 +79,5 @@ test("the doctor tells what a provider can do, what it refuses, and where there 
   expect(lost.code).toBe(1);
   expect(lost.out).toContain("DOES NOT WORK");
   expect(lost.out + lost.err).not.toContain("sk-secret");
-  expect([wrong.code, wrong.err.includes("--json")]).toEqual([2, true]);
+  expect([wrong.code, wrong.err.includes("--nonsense")]).toEqual([2, true]);
 });

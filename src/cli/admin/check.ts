@@ -4,7 +4,8 @@ import type { Context } from "../../context.ts";
 import { findFaults } from "../../db/snapshot.ts";
 import { type Books, checkBooks, repairBooks } from "../../services/books.ts";
 import { withContext } from "../database.ts";
-import { EXIT, EXIT_HELP, report } from "../outcome.ts";
+import { EXIT } from "../failure.ts";
+import { EXIT_HELP, report } from "../outcome.ts";
 
 export function checkCommand() {
   return new Command("check")

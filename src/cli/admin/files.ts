@@ -2,7 +2,8 @@ import { Command } from "@commander-js/extra-typings";
 
 import { findStrayFiles, removeStrayFiles } from "../../services/stray-files.ts";
 import { withContext } from "../database.ts";
-import { EXIT, EXIT_HELP, report } from "../outcome.ts";
+import { EXIT } from "../failure.ts";
+import { EXIT_HELP, report } from "../outcome.ts";
 
 export function filesCommand() {
   return new Command("files")

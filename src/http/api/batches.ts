@@ -68,6 +68,14 @@ const BatchCreation = z
         "here. `config.promptTemplate` makes the prompts; ids, prompts and models of that batch are not taken over. Rows without " +
         "an answer end as `skipped`. If that batch has not ended, this one waits for it, without tasks, as `chain` says. What becomes of that batch later changes nothing here",
     }),
+    scopedIds: z
+      .boolean()
+      .optional()
+      .openapi({
+        description:
+          "Ids and idempotency keys of the rows hold within this batch alone, so that the same file can be the input of many: " +
+          "the task of a row `a` is called `BATCH.a`, and results have the row's own id. False unless set",
+      }),
     outputFile: FilePath.optional(),
     baseBatch: BatchId.optional().openapi({
       description:

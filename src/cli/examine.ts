@@ -1,57 +1,31 @@
-/// The entry of `bun run doctor`: one look at each provider, for people or as JSON.
+import { type Config, ConfigError, readConfig } from "../config.ts";
+import { tagOf } from "../domain/prices.ts";
+import type { Provider } from "../domain/provider.ts";
+import { routesOf } from "../domain/routes.ts";
+import { createSystemClock } from "../lib/clock.ts";
+import { createSystemRandom } from "../lib/random.ts";
+import { plainAddress } from "../providers/classify.ts";
+import { type Examination, examineProvider } from "../providers/examine.ts";
 
-import process from "node:process";
-import { parseArgs } from "node:util";
+export type DoctorOptions = {
+  provider?: string | undefined;
+  model?: string | undefined;
+};
 
-import { type Config, ConfigError, readConfig } from "./config.ts";
-import { tagOf } from "./domain/prices.ts";
-import type { Provider } from "./domain/provider.ts";
-import { routesOf } from "./domain/routes.ts";
-import { createSystemClock } from "./lib/clock.ts";
-import { createSystemRandom } from "./lib/random.ts";
-import { plainAddress } from "./providers/classify.ts";
-import { type Examination, examineProvider, MOST_REQUESTS } from "./providers/examine.ts";
+export type Report = Examination & { baseUrl: string | null; price: string | null };
 
-const USAGE = `bun run doctor [--provider NAME] [--model NAME] [--json]
-
-Looks at the providers of OPENAI_API_KEY, OPENAI_BASE_URL and PROVIDERS_FILE: their models, an answer, a
-stream, an answer after a schema, and what they tell of usage and limits. That takes a list of models and three
-answers of a few tokens from each, and a request more for each parameter that is refused, at most ${MOST_REQUESTS}.
-
-Exit code: 0 each of them answered, 1 one did not, 2 it was called wrongly or the environment is not usable.`;
-
-type Report = Examination & { baseUrl: string | null; price: string | null };
-
-async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      provider: { type: "string" },
-      model: { type: "string" },
-      json: { type: "boolean" },
-      help: { type: "boolean" },
-    },
-  });
-  if (values.help) {
-    console.log(USAGE);
-    return 0;
-  }
-  const config = readConfig(process.env);
-  const chosen = config.providers.filter(
-    ({ name }) => values.provider === undefined || name === values.provider,
-  );
+/** Looks at the providers of the environment, or at one of them. Throws `ConfigError`. */
+export function examineProviders(
+  env: Record<string, string | undefined>,
+  { provider, model }: DoctorOptions,
+): Promise<Report[]> {
+  const config = readConfig(env);
+  const chosen = config.providers.filter(({ name }) => provider === undefined || name === provider);
   if (chosen.length === 0) {
     const names = config.providers.map(({ name }) => name).join(", ");
-    throw new ConfigError([`There is no provider ${values.provider}; there are ${names}`]);
+    throw new ConfigError([`There is no provider ${provider}; there are ${names}`]);
   }
-  const reports = await Promise.all(
-    chosen.map((provider) => examine(config, provider, values.model ?? null)),
-  );
-  console.log(
-    values.json
-      ? JSON.stringify({ providers: reports }, null, 2)
-      : reports.map(describe).join("\n\n"),
-  );
-  return reports.every(({ isUsable }) => isUsable) ? 0 : 1;
+  return Promise.all(chosen.map((one) => examine(config, one, model ?? null)));
 }
 
 async function examine(config: Config, provider: Provider, asked: string | null): Promise<Report> {
@@ -74,7 +48,7 @@ async function examine(config: Config, provider: Provider, asked: string | null)
 }
 
 /** A report for people: a line for each finding. */
-function describe(report: Report): string {
+export function describeReport(report: Report): string {
   const rows: [name: string, text: string][] = [
     ["models", describeModels(report)],
     ["answer", report.answer.error ?? describeAnswer(report)],
@@ -138,21 +112,4 @@ function describeLimits({ limits }: Report): string {
   return told.length > 0
     ? `${told.join(" and ")}, as its headers tell`
     : "none told; they are learned";
-}
-
-/** Options that there are not, as `parseArgs` tells of them. */
-function isUsageError(error: unknown): error is Error {
-  return (
-    error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")
-  );
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  // Wrong options and an unusable environment; anything else is a bug and shows where it is.
-  if (error instanceof ConfigError) console.error(error.problems.join("\n"));
-  else if (isUsageError(error)) console.error(`${error.message}\n\n${USAGE}`);
-  else throw error;
-  process.exitCode = 2;
 }

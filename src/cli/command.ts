@@ -1,0 +1,101 @@
+import process from "node:process";
+
+import { Command, InvalidArgumentError } from "@commander-js/extra-typings";
+
+import { type Clock, createSystemClock } from "../lib/clock.ts";
+import {
+  connect,
+  type Connection,
+  type ConnectionOptions,
+  type ConnectOptions,
+} from "./connect.ts";
+import { type Exit, EXIT } from "./failure.ts";
+import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
+import { createTerminal, type Terminal } from "./terminal.ts";
+
+/** What a command gets beside its options. */
+export type Tools = { clock: Clock; terminal: Terminal; interrupt: Interrupt; json: boolean };
+
+/** A command that has only commands of its own. */
+export function group(name: string, description: string) {
+  return new Command(name).description(description);
+}
+
+/** A command that prints JSON where it is asked to. */
+export function command(name: string, description: string) {
+  return new Command(name)
+    .description(description)
+    .option("--json", "print JSON, for programs", false)
+    .allowExcessArguments(false);
+}
+
+/** A command that uses a server. */
+export function serverCommand(name: string, description: string) {
+  return command(name, description)
+    .option("--server <url>", "a running server; else GPTRUNNER_SERVER, else one in this process")
+    .option("--key <key>", "its API key; better in GPTRUNNER_KEY or a profile")
+    .option("--profile <name>", "a server that `profile add` has stored")
+    .option("--dir <folder>", "where the server in this process keeps its data (./.gptrunner)")
+    .option("--patience <seconds>", "how long a server that is away is waited for (120)", whole(0));
+}
+
+/** A whole number of at least `min`, as the value of an option. */
+export function whole(min: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`It must be a whole number from ${min} on.`);
+  };
+}
+
+export function amount(text: string): number {
+  const value = Number(text);
+  if (/^\d*\.?\d+$/.test(text) && value > 0) return value;
+  throw new InvalidArgumentError("It must be a number above 0, such as 2.50.");
+}
+
+export function commaList(text: string): string[] {
+  const names = text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  if (names.length > 0) return names;
+  throw new InvalidArgumentError("It must be one or more names with commas between them.");
+}
+
+/** Does the work of a command, and has the process end with what it returns. */
+export async function act(json: boolean, work: (tools: Tools) => Promise<Exit | void>) {
+  const clock = createSystemClock();
+  const interrupt = listenForInterrupt(clock);
+  try {
+    const exit = await work({ clock, terminal: createTerminal(), interrupt, json });
+    process.exitCode = exit ?? EXIT.done;
+  } finally {
+    interrupt.stop();
+  }
+}
+
+/** The same with a server, which is closed at the end. */
+export function actOn(
+  options: ConnectionOptions & { json: boolean },
+  work: (connection: Connection, tools: Tools) => Promise<Exit | void>,
+  more: Omit<ConnectOptions, "clock"> = {},
+): Promise<void> {
+  return act(options.json, async (tools) => {
+    const connection = await connect(options, { ...more, clock: tools.clock });
+    try {
+      return await work(connection, tools);
+    } finally {
+      await connection.close();
+    }
+  });
+}
+
+/** Prints what a command found: JSON for programs, or what `describe` makes of it for people. */
+export function print<T>(
+  { terminal, json }: Pick<Tools, "terminal" | "json">,
+  data: T,
+  describe: (data: T) => string,
+): Promise<void> {
+  return terminal.out(`${json ? JSON.stringify(data, null, 2) : describe(data)}\n`);
+}

@@ -1,0 +1,69 @@
+/** What the exit code of a command says; the table of docs/command-line.md. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  rowsFailed: 3,
+  unfinished: 4,
+  notAllowed: 5,
+  unavailable: 6,
+  refused: 7,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+export type Exit = (typeof EXIT)[keyof typeof EXIT];
+
+/** Why a command ends before its work is done, in a sentence that says what to do. */
+export class CliError extends Error {
+  override readonly name = "CliError";
+  readonly exit: Exit;
+  /** For programs: the code of the API where there is one. */
+  readonly code: string;
+  /** The API's `details`: which row, which field. */
+  readonly details: Record<string, unknown>;
+
+  constructor(
+    exit: Exit,
+    message: string,
+    { code, details = {} }: { code?: string; details?: Record<string, unknown> } = {},
+  ) {
+    super(message);
+    this.exit = exit;
+    this.code = code ?? CODES[exit];
+    this.details = details;
+  }
+}
+
+const CODES: Record<Exit, string> = {
+  [EXIT.done]: "DONE",
+  [EXIT.failed]: "FAILED",
+  [EXIT.usage]: "USAGE",
+  [EXIT.rowsFailed]: "ROWS_FAILED",
+  [EXIT.unfinished]: "UNFINISHED",
+  [EXIT.notAllowed]: "NOT_ALLOWED",
+  [EXIT.unavailable]: "UNAVAILABLE",
+  [EXIT.refused]: "REFUSED",
+  [EXIT.interrupted]: "INTERRUPTED",
+  [EXIT.terminated]: "INTERRUPTED",
+};
+
+export function usageError(message: string): CliError {
+  return new CliError(EXIT.usage, message);
+}
+
+/** Of the rows of a file that are wrong; the first is in the message. */
+const MOST_ROWS = 10;
+
+/** What is printed of an error: its message, and which rows of a file are wrong. */
+export function describeError({ message, details }: CliError): string {
+  const rows = Array.isArray(details["rows"]) ? (details["rows"] as RowIssue[]) : [];
+  if (rows.length < 2) return message;
+  const lines = rows
+    .slice(1, MOST_ROWS)
+    .map((one) => `  row ${one.row}, ${one.field}: ${one.message}`);
+  const total = typeof details["total"] === "number" ? details["total"] : rows.length;
+  const more = total > MOST_ROWS ? [`  … and ${total - MOST_ROWS} more`] : [];
+  return [message, ...lines, ...more].join("\n");
+}
+
+type RowIssue = { row: number; field: string; message: string };

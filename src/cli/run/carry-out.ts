@@ -1,0 +1,102 @@
+import { type Batch, type BatchSummary, failedWith } from "../client.ts";
+import type { Tools } from "../command.ts";
+import type { Connection } from "../connect.ts";
+import { CliError, EXIT, type Exit } from "../failure.ts";
+import { shellLine } from "../format.ts";
+import { endedOf } from "./bar.ts";
+import { type Followed, follow, getBatch } from "./follow.ts";
+import { type Out, writeResults } from "./results.ts";
+import { describeSummary, summarize } from "./summary.ts";
+
+export type CarryOut = {
+  /** Of a pilot: follow until so many rows have ended. */
+  target?: number | null;
+  /** Where results go; `null`: nowhere. */
+  out: Out | null;
+  /** They are there already. */
+  isWritten?: boolean;
+  /** The command that goes on where this one was interrupted. */
+  again: string;
+  trouble?: () => string | null;
+};
+
+/**
+ * Follows a batch that has been started to its end, writes its results, and says what came of it. On
+ * Ctrl-C the batch is paused, and stays so.
+ */
+export async function carryOut(
+  connection: Connection,
+  tools: Tools,
+  id: string,
+  { target = null, out, isWritten = false, again, trouble = () => null }: CarryOut,
+): Promise<Exit> {
+  const { terminal, interrupt, clock, json } = tools;
+  const batch = await follow(connection, { ...tools, trouble }, id, target);
+  if (batch.isInterrupted) {
+    const paused = await pauseBatch(connection, tools, batch);
+    if (paused) throw new CliError(interrupt.exit(), interruptedAt(paused, again));
+  }
+  const ended = await getBatch(connection, id);
+  const isWhole = ended.status !== "paused";
+  if (out && isWhole && !isWritten)
+    await writeResults(connection, { terminal, clock }, id, {
+      out,
+      // Rows that a pilot has not come to have nothing to show.
+      query: target === null ? {} : { status: "completed" },
+    });
+  const summary = await summarize(connection, ended, isWhole && out ? out.name : null);
+  if (json) await terminal.out(`${JSON.stringify(summary, null, 2)}\n`);
+  else terminal.say(describeSummary(summary));
+  return conclude(connection, tools, ended, { out, again, isPilot: target !== null });
+}
+
+/** Pauses what was interrupted; `undefined` where it had ended by then. */
+async function pauseBatch(
+  connection: Connection,
+  { terminal }: Tools,
+  batch: Followed,
+): Promise<Pick<Batch, "progress"> | undefined> {
+  const { id, status } = batch;
+  if (status !== "running") return batch;
+  terminal.say("Pausing; calls in flight may finish. Ctrl-C again ends at once, and loses nothing");
+  try {
+    return await connection.api.call<BatchSummary>(`/batches/${encodeURIComponent(id)}/pause`, {
+      method: "POST",
+      isRepeatable: true,
+    });
+  } catch (error) {
+    if (failedWith(error, "BATCH_FINISHED")) return undefined;
+    throw error;
+  }
+}
+
+function interruptedAt(batch: Pick<Batch, "progress">, again: string): string {
+  return `Paused at ${endedOf(batch)} of ${batch.progress.total} rows. To continue:\n  ${again}`;
+}
+
+/** What a person does next, and the exit code. */
+function conclude(
+  { flags }: Connection,
+  { terminal }: Tools,
+  { id, status, progress, pauseReason }: Batch,
+  { out, again, isPilot }: { out: Out | null; again: string; isPilot: boolean },
+): Exit {
+  if (status === "paused") {
+    const why = pauseReason?.message.replace(/\.$/, "") ?? "by somebody else";
+    terminal.say(`Paused: ${why}. To continue:\n  ${again}`);
+    return EXIT.unfinished;
+  }
+  if (isPilot) {
+    terminal.say("That was a trial; the same without --limit goes on with the rest");
+    return progress.failed > 0 ? EXIT.rowsFailed : EXIT.done;
+  }
+  if (status === "cancelled") return EXIT.unfinished;
+  if (out === null)
+    terminal.say(`Results:\n  ${shellLine(["batch", "results", id, ...flags, "--out", "FILE"])}`);
+  if (progress.failed === 0) return EXIT.done;
+  const rewrite = out?.path ? ["--out", out.name, "--force"] : [];
+  terminal.say(
+    `To run what failed again:\n  ${shellLine(["batch", "retry", id, ...flags, ...rewrite])}`,
+  );
+  return EXIT.rowsFailed;
+}

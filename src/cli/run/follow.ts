@@ -1,0 +1,62 @@
+import type { Batch } from "../client.ts";
+import type { Tools } from "../command.ts";
+import type { Connection } from "../connect.ts";
+import { pause } from "../interrupt.ts";
+import { createBar, triedOf } from "./bar.ts";
+
+const FIRST_LOOK_MS = 150;
+/** A server counts requests, and one of many rows is not done in a moment. */
+const LONGEST_LOOK_MS = { embedded: FIRST_LOOK_MS, server: 1000 };
+
+export type Followed = Batch & { isInterrupted: boolean };
+
+/** A batch without its tasks. */
+export function getBatch({ api }: Pick<Connection, "api">, id: string): Promise<Batch> {
+  return api.call<Batch>(`/batches/${encodeURIComponent(id)}`, { query: { limit: 1 } });
+}
+
+/**
+ * Shows how a batch goes until it has ended or was paused, until `target` rows of a pilot have ended,
+ * or until somebody interrupts.
+ */
+export async function follow(
+  connection: Connection,
+  tools: Pick<Tools, "clock" | "terminal" | "interrupt"> & { trouble: () => string | null },
+  id: string,
+  target: number | null,
+): Promise<Followed> {
+  const { clock, terminal, interrupt, trouble } = tools;
+  let batch = await getBatch(connection, id);
+  const bar = createBar({ terminal, clock }, target);
+  const longestMs = connection.isEmbedded ? LONGEST_LOOK_MS.embedded : LONGEST_LOOK_MS.server;
+  const cancelRedraw = clock.setInterval(() => bar.show(batch, trouble()), 1000);
+  try {
+    for (let lookMs = FIRST_LOOK_MS; ; lookMs = Math.min(lookMs * 1.5, longestMs)) {
+      bar.show(batch, trouble());
+      const isInterrupted = interrupt.signal.aborted;
+      if (isInterrupted || hasEnded(batch, target)) return { ...batch, isInterrupted };
+      await pause(clock, lookMs, interrupt.signal);
+      batch = await lookAgain(connection, interrupt.signal, batch);
+    }
+  } finally {
+    cancelRedraw();
+    bar.end();
+  }
+}
+
+/** While the server is away, the batch as it was seen last, if somebody interrupts. */
+async function lookAgain(connection: Connection, signal: AbortSignal, last: Batch): Promise<Batch> {
+  const path = `/batches/${encodeURIComponent(last.id)}`;
+  try {
+    return await connection.api.call<Batch>(path, { query: { limit: 1 }, signal });
+  } catch (error) {
+    if (signal.aborted) return last;
+    throw error;
+  }
+}
+
+function hasEnded(batch: Batch, target: number | null): boolean {
+  if (batch.status === "paused") return true;
+  if (target !== null) return triedOf(batch) >= target;
+  return ["completed", "failed", "cancelled"].includes(batch.status) && batch.completedAt !== null;
+}

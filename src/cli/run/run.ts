@@ -1,0 +1,202 @@
+import { existsSync } from "node:fs";
+import { parse } from "node:path";
+
+import type { JsonObject } from "../../lib/json.ts";
+import type { Batch } from "../client.ts";
+import type { Tools } from "../command.ts";
+import { connect, type Connection, type ConnectionOptions } from "../connect.ts";
+import { type Exit, usageError } from "../failure.ts";
+import { shellLine } from "../format.ts";
+import { carryOut } from "./carry-out.ts";
+import { type AskOptions, configOf } from "./config.ts";
+import { createRun } from "./create.ts";
+import { confirm } from "./estimate.ts";
+import { findBase, findRun, type Job } from "./find.ts";
+import { type Input, openInput, resultsExtension } from "./input.ts";
+import { requireProvider } from "./provider.ts";
+import { type Out, outOf, requireRoom } from "./results.ts";
+import { type Caps, pauseOthers, setCaps, startBatch, startPilot } from "./start.ts";
+
+export type RunOptions = ConnectionOptions &
+  AskOptions & {
+    json: boolean;
+    out?: string | undefined;
+    force: boolean;
+    limit?: number | undefined;
+    maxCost?: number | undefined;
+    concurrency?: number | undefined;
+    yes: boolean;
+    simulate: boolean;
+    again: boolean;
+  };
+
+/**
+ * Runs a file: the same command goes on where it was interrupted, however that happened, and says so
+ * where it has been done before. `words` are what was typed, for the command that continues it.
+ */
+export async function run(
+  file: string,
+  options: RunOptions,
+  { tools, words }: { tools: Tools; words: string[] },
+): Promise<Exit> {
+  requireSense(file, options);
+  const caps = { maxCostUsd: options.maxCost, maxConcurrency: options.concurrency };
+  const config = { ...configOf(options), ...definedOf(caps) };
+  const input = await openInput(file, tools.interrupt.signal);
+  try {
+    const out = outFor(file, input, options);
+    if (out.path === input.path) throw usageError(`--out ${out.name} is the file that is read`);
+    let trouble: string | null = null;
+    const connection = await connect(options, {
+      clock: tools.clock,
+      executes: true,
+      concurrency: options.concurrency,
+      onTrouble: (what) => (trouble = what),
+    });
+    try {
+      const { defaultModel } = await requireProvider(connection, options.simulate);
+      const job = { input, config, isSimulated: options.simulate, defaultModel };
+      return await runJob(connection, tools, job, {
+        options,
+        caps,
+        out,
+        words: file === "-" ? null : words,
+        trouble: () => trouble,
+      });
+    } finally {
+      await connection.close();
+    }
+  } finally {
+    input.remove();
+  }
+}
+
+type Plan = {
+  options: RunOptions;
+  caps: Caps;
+  out: Out;
+  /** What was typed; `null` where it could not be typed again, since its input was a pipe. */
+  words: string[] | null;
+  trouble: () => string | null;
+};
+
+async function runJob(
+  connection: Connection,
+  tools: Tools,
+  job: Job,
+  { options, caps, out, words, trouble }: Plan,
+): Promise<Exit> {
+  const { terminal } = tools;
+  const batch = await prepare(connection, tools, job, options);
+  const resume = ["batch", "resume", batch.id, ...connection.flags, "--out", options.out ?? "-"];
+  const again = shellLine(words === null ? resume : withoutKey(words));
+  await pauseOthers(connection, tools, batch.id);
+  const isDone = batch.completedAt !== null && !["running", "paused"].includes(batch.status);
+  if (isDone) {
+    const isThere = out.path !== null && !options.force && existsSync(out.path);
+    terminal.say(
+      `This has been run already, as ${batch.id}; --again asks everything anew` +
+        (isThere ? `. ${out.name} is there and stays as it is` : ""),
+    );
+    return carryOut(connection, tools, batch.id, { out, isWritten: isThere, again, trouble });
+  }
+  requireRoom(out);
+  if (options.limit !== undefined && batch.status !== "pending")
+    throw usageError(
+      `${batch.id} has been started as a whole and is ${batch.status}; a trial with --limit comes before that`,
+    );
+  await agree(connection, tools, batch, options);
+  await setCaps(connection, batch, caps);
+  await connection.start();
+  tools.interrupt.throwIfInterrupted();
+  const { limit } = options;
+  const target = limit === undefined ? null : await startPilot(connection, tools, batch, limit);
+  if (limit === undefined) await startBatch(connection, batch, options.simulate);
+  return carryOut(connection, tools, batch.id, { target, out, again, trouble });
+}
+
+/** One that was interrupted, and that nobody wants to go on now, must not do so by itself later. */
+async function agree(
+  connection: Connection,
+  tools: Tools,
+  batch: Batch,
+  { yes, simulate }: RunOptions,
+): Promise<void> {
+  try {
+    await confirm(connection, tools, batch, { isAnswered: yes, isSimulated: simulate });
+  } catch (error) {
+    await pauseOthers(connection, tools, null);
+    throw error;
+  }
+}
+
+/** The batch of a job: the one that is there, or a new one. */
+async function prepare(
+  connection: Connection,
+  { terminal, interrupt }: Tools,
+  job: Job,
+  { again }: RunOptions,
+): Promise<Batch> {
+  const found = await findRun(connection, job, again);
+  if ("batch" in found) {
+    const { id, status, progress } = found.batch;
+    const ended = progress.completed + progress.failed;
+    if (ended > 0 && status !== "completed" && status !== "failed")
+      terminal.say(`Going on with ${id}: ${ended} of ${progress.total} rows are done`);
+    return found.batch;
+  }
+  const baseBatch = again ? undefined : await findBase(connection, job);
+  const { batch, reused } = await createRun(connection, job, {
+    id: found.newId,
+    baseBatch,
+    signal: interrupt.signal,
+  });
+  const skipped = batch.input?.skipped ?? 0;
+  terminal.say(
+    `${job.input.name}: ${batch.progress.total} rows as ${batch.id}` +
+      (skipped > 0 ? `, ${skipped} blank ones left out` : "") +
+      (reused > 0
+        ? `; ${reused} take the answers of ${baseBatch}, with which they are identical`
+        : ""),
+  );
+  return batch;
+}
+
+/** What contradicts itself is said before anything is read or asked. */
+function requireSense(file: string, { simulate, limit, json, out }: RunOptions): void {
+  if (simulate && limit !== undefined)
+    throw usageError("--limit is a trial for real; --simulate costs nothing, so leave --limit out");
+  if (json && (out === "-" || (file === "-" && out === undefined)))
+    throw usageError(
+      "--json prints the summary where the results would go: name a file with --out",
+    );
+}
+
+function definedOf(values: Record<string, number | undefined>): JsonObject {
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+}
+
+/** Results of the standard input go to the standard output, those of a file into one in this folder. */
+function outFor(file: string, { name }: Input, { out, force, limit }: RunOptions): Out {
+  if (out !== undefined) return outOf(out, force, formatFor(name));
+  if (file === "-") return outOf("-", force, formatFor(name));
+  const kind = limit === undefined ? "results" : "trial";
+  // What a trial has written is no loss: the next one has it, too.
+  return outOf(
+    `${parse(name).name}-${kind}${resultsExtension(name)}`,
+    force || limit !== undefined,
+  );
+}
+
+function formatFor(name: string): string {
+  return resultsExtension(name).slice(1);
+}
+
+/** A command that is printed ends up in logs; `--again` would begin anew instead of going on. */
+function withoutKey(words: string[]): string[] {
+  return words.filter(
+    (word, i) => words[i - 1] !== "--key" && !/^--key(=|$)/.test(word) && word !== "--again",
+  );
+}

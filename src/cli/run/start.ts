@@ -1,0 +1,112 @@
+import { type Batch, type BatchSummary, failedWith, pagesOf } from "../client.ts";
+import type { Tools } from "../command.ts";
+import type { Connection } from "../connect.ts";
+import { pause } from "../interrupt.ts";
+import { triedOf } from "./bar.ts";
+import { isStartedAlready } from "./estimate.ts";
+import { getBatch } from "./follow.ts";
+
+export type Caps = { maxCostUsd: number | undefined; maxConcurrency: number | undefined };
+
+/**
+ * What an earlier command has left running in a folder goes on as soon as a server starts there. That
+ * nobody has asked for now, so that it is paused; nothing is lost.
+ */
+export async function pauseOthers(
+  { api, isEmbedded }: Connection,
+  { terminal }: Pick<Tools, "terminal">,
+  id: string | null,
+): Promise<void> {
+  if (!isEmbedded) return;
+  const pages = pagesOf<BatchSummary>(api, "/batches", "batches", { status: "running" });
+  for await (const batches of pages)
+    for (const one of batches.filter((batch) => batch.id !== id)) {
+      await api.call(`/batches/${encodeURIComponent(one.id)}/pause`, { method: "POST" });
+      terminal.say(`${one.name} (${one.id}) had been interrupted and is paused now`);
+    }
+}
+
+/** Sets the caps that this command names on a batch that was made with others. */
+export async function setCaps({ api }: Connection, { id, config }: Batch, caps: Caps) {
+  const changes = Object.fromEntries(
+    Object.entries(caps).filter(([name, value]) => value !== undefined && config[name] !== value),
+  );
+  if (Object.keys(changes).length === 0) return;
+  await api.call(`/batches/${encodeURIComponent(id)}`, {
+    method: "PATCH",
+    body: changes,
+    isRepeatable: true,
+  });
+}
+
+/** Starts a batch or lets it go on; one that runs already does so. */
+export async function startBatch(
+  { api }: Connection,
+  { id, status }: Batch,
+  isSimulated: boolean,
+): Promise<void> {
+  const path = `/batches/${encodeURIComponent(id)}`;
+  if (status === "paused") {
+    await api.call(`${path}/resume`, { method: "POST", isRepeatable: true });
+    return;
+  }
+  if (status !== "pending") return;
+  try {
+    await api.call(`${path}/execute`, {
+      method: "POST",
+      body: { isDryRun: isSimulated },
+      isRepeatable: true,
+    });
+  } catch (error) {
+    if (!isStartedAlready(error)) throw error;
+  }
+}
+
+/** The server takes a pilot of so many rows at a time. */
+const MOST_PILOT_ROWS = 100;
+
+/** Has the first `limit` rows run, those included that have run before. How many will have ended then. */
+export async function startPilot(
+  connection: Connection,
+  tools: Pick<Tools, "clock" | "interrupt">,
+  batch: Batch,
+  limit: number,
+): Promise<number> {
+  const { api, isEmbedded } = connection;
+  let ended = triedOf(batch);
+  // Rows of a pilot that was interrupted go on by themselves; only then is it known how many are left.
+  if (isEmbedded && batch.executionId !== null)
+    ended = await whenQuiet(connection, tools, batch.id);
+  while (ended < limit) {
+    const rows = Math.min(limit - ended, MOST_PILOT_ROWS);
+    try {
+      const started = await api.call<{ rows: number }>(
+        `/batches/${encodeURIComponent(batch.id)}/execute`,
+        { method: "POST", body: { limit: rows } },
+      );
+      ended += started.rows;
+      if (started.rows < rows) break;
+    } catch (error) {
+      if (failedWith(error, "BATCH_FINISHED")) break;
+      throw error;
+    }
+  }
+  return ended;
+}
+
+const LOOK_EVERY_MS = 150;
+
+type Counts = { tasks: { running: number }; queue: { depth: number } };
+
+async function whenQuiet(
+  connection: Connection,
+  { clock, interrupt }: Pick<Tools, "clock" | "interrupt">,
+  id: string,
+): Promise<number> {
+  for (;;) {
+    const { tasks, queue } = await connection.api.call<Counts>("/metrics");
+    if (tasks.running + queue.depth === 0) return triedOf(await getBatch(connection, id));
+    await pause(clock, LOOK_EVERY_MS, interrupt.signal);
+    interrupt.throwIfInterrupted();
+  }
+}

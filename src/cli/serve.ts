@@ -1,0 +1,40 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import process from "node:process";
+
+import { Command } from "@commander-js/extra-typings";
+
+import { whole } from "./command.ts";
+
+/** `gptrunner serve`. */
+export function serveCommand() {
+  return new Command("serve")
+    .description(
+      "Start the server; everything else is in the environment (docs of the variables: README)",
+    )
+    .option("--port <n>", "instead of PORT", whole(0))
+    .option("--host <address>", "instead of HOST")
+    .option(
+      "--dir <folder>",
+      "instead of DATA_DIR; ./.gptrunner is the folder of the other commands",
+    )
+    .allowExcessArguments(false)
+    .action(async ({ port, host, dir }) => {
+      if (port !== undefined) process.env["PORT"] = String(port);
+      if (host !== undefined) process.env["HOST"] = host;
+      if (dir !== undefined) serveFolder(resolve(dir));
+      await ("Deno" in globalThis ? import("../deno.ts") : import("../main.ts"));
+      // It ends by signals, and then the process with it.
+      await new Promise(() => {});
+    });
+}
+
+/** The folder of the other commands has a key of its own, which schedules that were made there need. */
+function serveFolder(folder: string): void {
+  process.env["DATA_DIR"] = folder;
+  const path = join(folder, "key");
+  if (!existsSync(path)) return;
+  const keys = [readFileSync(path, "utf8").trim(), process.env["API_KEYS"]?.trim()];
+  process.env["API_KEYS"] = keys.filter((key) => key).join(",");
+  process.stderr.write(`The API key is in ${path}\n`);
+}

@@ -1,0 +1,178 @@
+import { expect, test } from "bun:test";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { type Outcome, runCommand, startCommand } from "../support/command-line.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { startProvider } from "../support/provider.ts";
+import { KEY, startServer, until } from "../support/server.ts";
+
+const codes = (outcomes: Outcome[]) => outcomes.map(({ code }) => code);
+
+test("with the address and key of a server, everything is done there", async () => {
+  await using provider = await startProvider();
+  await using app = await startServer(provider.env);
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "cities.csv"), "city\nParis\nLima\n");
+  const env = { GPTRUNNER_SERVER: `${app.url}/`, GPTRUNNER_KEY: KEY };
+  const go = (...args: string[]) => runCommand(folder.path, args, { env });
+
+  const [run, asked, models, status, schedule, upload, key, none] = await Promise.all([
+    go("run", "cities.csv", "--prompt", "Where is {{city}}?", "--columns", "country", "--json"),
+    go("ask", "Who is there?", "--system", "Be brief."),
+    go("models", "--json"),
+    go("status"),
+    go("schedule", "add", "Nightly", "--cron", "0 3 * * *", "--upload", "cities.csv", "--json"),
+    go("files", "upload", "cities.csv"),
+    go("keys", "create", "Import", "--scopes", "read", "--json"),
+    go("batch", "show", "nothing"),
+  ]);
+  expect(codes([asked, models, status, schedule, upload, key])).toEqual([0, 0, 0, 0, 0, 0]);
+  expect(asked.out).toBe("re: Who is there?\n");
+  expect(JSON.parse(models.out).length).toBeGreaterThan(0);
+  // `re: …` is no answer with the column that was asked for.
+  expect([run.code, JSON.parse(run.out).failures[0].code]).toEqual([3, "SCHEMA_MISMATCH"]);
+  expect([none.code, none.err]).toEqual([1, expect.stringContaining("nothing")]);
+
+  const { batchId } = JSON.parse(run.out);
+  const secret: string = JSON.parse(key.out).key;
+  const reader = (...args: string[]) =>
+    runCommand(folder.path, args, { env: { ...env, GPTRUNNER_KEY: secret } });
+  const [list, show, results, watched, cat, runs, refused, wrong] = await Promise.all([
+    reader("batch", "ls"),
+    reader("batch", "show", batchId),
+    reader("batch", "results", batchId, "--format", "jsonl", "--status", "failed"),
+    reader("watch", batchId, "--json"),
+    reader("files", "cat", upload.out.trim()),
+    go("schedule", "runs", JSON.parse(schedule.out).id),
+    reader("batch", "cancel", batchId, "--json"),
+    runCommand(folder.path, ["batch", "ls"], { env: { ...env, GPTRUNNER_KEY: "wrong" } }),
+  ]);
+  expect(codes([list, show, results, cat, runs])).toEqual([0, 0, 0, 0, 0]);
+  expect(list.out).toContain(batchId);
+  expect(show.out).toContain("2 rows failed: SCHEMA_MISMATCH");
+  expect(results.out.trim().split("\n").length).toBe(2);
+  expect([watched.code, JSON.parse(watched.out).rows.failed]).toEqual([3, 2]);
+  expect(cat.out).toBe("city\nParis\nLima\n");
+  expect([refused.code, JSON.parse(refused.err).error.code]).toEqual([5, "FORBIDDEN"]);
+  expect(wrong.code).toBe(5);
+});
+
+test("a profile keeps a server and its key, for its user alone", async () => {
+  await using app = await startServer();
+  using folder = temporaryFolder();
+  const add = ["profile", "add", "home", "--server", app.url];
+  const added = await runCommand(folder.path, add, { env: { GPTRUNNER_KEY: KEY } });
+  const path = join(folder.path, ".config", "gptrunner", "profiles.json");
+  expect([added.code, statSync(path).mode & 0o777]).toEqual([0, 0o600]);
+  const [list, used, unknown, simulator] = await Promise.all([
+    runCommand(folder.path, ["profile", "ls"]),
+    runCommand(folder.path, ["batch", "ls", "--profile", "home"]),
+    runCommand(folder.path, ["batch", "ls", "--profile", "away"]),
+    runCommand(folder.path, ["ask", "Hi", "--profile", "home"]),
+  ]);
+  expect(codes([list, used, unknown, simulator])).toEqual([0, 0, 2, 2]);
+  expect(list.out).toContain(app.url);
+  expect(list.out + readFileSync(path, "utf8").replace(KEY, "")).not.toContain(KEY);
+  expect(simulator.err).toContain("--simulate");
+});
+
+test("serve starts the server of a folder, watch tells what happens there, and SIGTERM ends both", async () => {
+  using folder = temporaryFolder();
+  const made = ["schedule", "add", "Daily", "--cron", "@daily", "--input", "a.csv", "--json"];
+  const { out } = await runCommand(folder.path, made);
+  const served = startCommand(folder.path, ["serve", "--dir", ".gptrunner", "--port", "0"]);
+  const url = await served.printed(/API +(\S+)\/api\/v1/);
+  const key = readFileSync(join(folder.path, ".gptrunner", "key"), "utf8").trim();
+  const env = { GPTRUNNER_SERVER: url, GPTRUNNER_KEY: key };
+  const watching = startCommand(folder.path, ["watch", "--json"], { env });
+  await until(async () => {
+    await runCommand(folder.path, ["ask", "Hi", "--simulate"], { env });
+    return watching.hasPrinted(/"task\.completed"/);
+  });
+  const list = await runCommand(folder.path, ["schedule", "ls", "--json"], { env });
+  expect(JSON.parse(list.out)).toMatchObject([{ id: JSON.parse(out).id, isActive: true }]);
+  watching.kill("SIGTERM");
+  served.kill("SIGTERM");
+  expect([(await watching.ended()).code, (await served.ended()).code]).toEqual([143, 0]);
+});
+
+/** A server in front of another, which can be away, slow down its clients, or be something else. */
+function startFront(answer: (request: Request) => Response | Promise<Response> | undefined) {
+  const front = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: (request) => answer(request) ?? new Response("gone", { status: 502 }),
+  });
+  return {
+    url: `http://127.0.0.1:${front.port}`,
+    [Symbol.asyncDispose]: () => front.stop(true),
+  };
+}
+
+test("a server that goes away is waited for, the batch goes on there, and Ctrl-C pauses it", async () => {
+  const held = Promise.withResolvers<void>();
+  await using provider = await startProvider(async ({ prompt }) => {
+    if (prompt === "b") await held.promise;
+    return undefined;
+  });
+  await using app = await startServer(provider.env);
+  let isAway = false;
+  let missed = 0;
+  await using front = startFront((request) => {
+    if (isAway) missed++;
+    return isAway ? undefined : app.runner.fetch(request, { address: () => "127.0.0.1" });
+  });
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, "p.csv"), "prompt\na\nb\nc\n");
+  const env = { GPTRUNNER_KEY: KEY };
+  const args = ["run", "p.csv", "--server", front.url, "--concurrency", "1"];
+  const running = startCommand(folder.path, args, { env });
+  await until(() => provider.requests.length === 2);
+  isAway = true;
+  await until(() => missed >= 2);
+  isAway = false;
+  running.kill("SIGINT");
+  await running.said(/Pausing/);
+  const paused = await running.ended();
+  expect([paused.code, paused.err]).toEqual([130, expect.stringContaining("Paused at 1 of 3")]);
+  held.resolve();
+
+  isAway = true;
+  const impatient = await runCommand(folder.path, [...args, "--patience", "0"], { env });
+  expect([impatient.code, impatient.err]).toEqual([6, expect.stringContaining("502")]);
+  isAway = false;
+  const ended = await runCommand(folder.path, args, { env });
+  expect([ended.code, ended.err]).toEqual([0, expect.stringContaining("3 of 3 answered")]);
+  expect(provider.requests.length).toBe(3);
+});
+
+test("limits are waited out, and what is no server of ours is said to be none", async () => {
+  let requests = 0;
+  const limited = JSON.stringify({
+    success: false,
+    error: { code: "RATE_LIMIT_EXCEEDED", message: "too many", details: {} },
+  });
+  const empty = JSON.stringify({ success: true, data: { batches: [] } });
+  await using front = startFront(() =>
+    requests++ === 0
+      ? new Response(limited, { status: 429, headers: { "retry-after": "1" } })
+      : new Response(empty),
+  );
+  await using page = startFront(() => new Response("<html>", { status: 200 }));
+  await using moved = startFront(() => Response.redirect("https://example.com/", 301));
+  using folder = temporaryFolder();
+  const list = (server: string) =>
+    runCommand(folder.path, ["batch", "ls", "--server", server, "--patience", "5"], {
+      env: { GPTRUNNER_KEY: KEY },
+    });
+  const [waited, none, elsewhere, bad] = await Promise.all([
+    list(front.url),
+    list(page.url),
+    list(moved.url),
+    list("localhost:3000"),
+  ]);
+  expect(codes([waited, none, elsewhere, bad])).toEqual([0, 6, 2, 2]);
+  expect([requests, waited.out]).toEqual([2, "There are no batches\n"]);
+  expect(elsewhere.err).toContain("https://example.com/");
+});

@@ -1,0 +1,92 @@
+/** What a command line of the real program came to. */
+export type Outcome = { code: number; out: string; err: string };
+
+export type CommandLine = {
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when what it has said on the error output so far matches. Throws if it ends before. */
+  said(pattern: RegExp): Promise<string>;
+  /** The first group of what it has printed on the standard output so far, once that matches. */
+  printed(pattern: RegExp): Promise<string>;
+  hasPrinted(pattern: RegExp): boolean;
+  ended(): Promise<Outcome>;
+};
+
+export const ENTRY = new URL("../../src/cli/main.ts", import.meta.url).pathname;
+
+/** Starts `gptrunner …` in a folder, with no environment but `env`. */
+export function startCommand(
+  cwd: string,
+  args: string[],
+  {
+    env = {},
+    input,
+    runtime = [process.execPath],
+  }: { env?: Record<string, string>; input?: string; runtime?: string[] } = {},
+): CommandLine {
+  const child = Bun.spawn([...runtime, ENTRY, ...args], {
+    cwd,
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: cwd,
+      WORKERS: "1",
+      RETRY_BASE_MS: "10",
+      SIMULATOR_LATENCY_MS: "5",
+      SHUTDOWN_GRACE_SECONDS: "1",
+      ...env,
+    },
+    stdin: new Blob([input ?? ""]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const out = follow(child.stdout);
+  const err = follow(child.stderr);
+  return {
+    kill: (signal) => child.kill(signal),
+    said: async (pattern) => (await err.until(pattern)).input,
+    printed: async (pattern) => (await out.until(pattern))[1] ?? "",
+    hasPrinted: (pattern) => pattern.test(out.text()),
+    async ended() {
+      const code = await child.exited;
+      await Promise.all([out.ended, err.ended]);
+      return { code, out: out.text(), err: err.text() };
+    },
+  };
+}
+
+/** Reads a stream as it comes. */
+function follow(stream: ReadableStream<Uint8Array>) {
+  let text = "";
+  const waiting = new Set<() => void>();
+  const ended = (async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) {
+      text += decoder.decode(chunk, { stream: true });
+      for (const look of waiting) look();
+    }
+  })();
+  return {
+    text: () => text,
+    ended,
+    /** Resolves when what came so far matches. Throws if the stream ends before. */
+    until(pattern: RegExp): Promise<RegExpExecArray> {
+      const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
+      const look = () => {
+        const found = pattern.exec(text);
+        if (found) resolve(found);
+      };
+      waiting.add(look);
+      look();
+      const fail = () => reject(new Error(`it ended without ${pattern}: ${text}`));
+      ended.then(fail, reject);
+      return promise.finally(() => waiting.delete(look));
+    },
+  };
+}
+
+export function runCommand(
+  cwd: string,
+  args: string[],
+  options?: Parameters<typeof startCommand>[2],
+): Promise<Outcome> {
+  return startCommand(cwd, args, options).ended();
+}
