@@ -48,6 +48,8 @@ test("every secret may stand in a file, with white space around it, and is redac
     "DATABASE_URL",
     "ENCRYPTION_KEY",
     "OPENAI_API_KEY",
+    "S3_ACCESS_KEY_ID",
+    "S3_SECRET_ACCESS_KEY",
   ]);
   const config = readConfig({
     API_KEYS_FILE: keys,

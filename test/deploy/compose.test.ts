@@ -65,6 +65,8 @@ describe("compose.yaml", () => {
         value,
       ]),
     );
+    // There is no such bucket.
+    delete dotEnv["FILES_URL"];
     expect(dotEnv).toMatchObject({ HOST: "127.0.0.1", PORT: "3000", DATA_DIR: "./data" });
     const env = environmentOf(image.env, { ...dotEnv, PORT: "99" }, runner!);
     expect(env).toMatchObject({
