@@ -27,7 +27,6 @@ describe("a batch of inline tasks", () => {
       id: "batch-001",
       status: "pending",
       taskCount: 2,
-      reused: 0,
       createdAt: expect.any(String),
     });
 

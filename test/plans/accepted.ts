@@ -105,7 +105,6 @@ export const ACCEPTED: Accepted[] = [
       "SCAN schedules",
     ],
   ]),
-  ...each("asked once, at the start", [["FROM __drizzle_migrations", "SCAN __drizzle_migrations"]]),
 ];
 
 /** Functions of `src/store` that only processes of their own reach, which nobody listens to: where they are tested. */

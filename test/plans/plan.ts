@@ -1,6 +1,6 @@
 import type { Client } from "@libsql/client";
 
-/** Tables that stay small whatever a server does: one row a process, a right, an alert, an endpoint (of which there are 1,000 at most) or a key. */
+/** Tables that stay small whatever a server does: one row a process, a right, an alert, an endpoint (of which there are 1,000 at most), a key or a migration. */
 const SMALL = new Set([
   "nodes",
   "leases",
@@ -10,6 +10,7 @@ const SMALL = new Set([
   "rate_windows",
   "stored_bytes",
   "audit_floor",
+  "__drizzle_migrations",
 ]);
 
 /** A step of a statement's plan that reads or sorts a growing table whole. */
