@@ -7,6 +7,7 @@ import {
   INLINE_COLUMNS,
   inputCells,
   inputMembers,
+  jsonWriter,
   ownName,
   type ResultCell,
   type ResultSource,
@@ -36,18 +37,7 @@ const SIDE = ["status", "result", "error", "model", "cost_usd", "duration_ms"];
 export function createComparisonWriter(shape: ComparisonShape): ResultWriter<Pair> {
   if (shape.format === "csv") return csvWriter(shape);
   const members = shape.columns && columnNames(shape.columns);
-  const toText = (pair: Pair) => jsonRow(pair, members);
-  if (shape.format === "jsonl")
-    return {
-      head: "",
-      rows: (pairs) => pairs.map((pair) => `${toText(pair)}\n`).join(""),
-      foot: "",
-    };
-  return {
-    head: "[",
-    rows: (pairs, isFirst) => (isFirst ? "\n" : ",\n") + pairs.map(toText).join(",\n"),
-    foot: "\n]\n",
-  };
+  return jsonWriter(shape.format, (pair) => jsonRow(pair, members));
 }
 
 /**

@@ -75,8 +75,15 @@ export type ResultShape = TableShape & {
  */
 export function createResultWriter(shape: ResultShape): ResultWriter {
   if (shape.format === "csv") return csvWriter(shape);
-  const toText = jsonLine(shape);
-  if (shape.format === "jsonl")
+  return jsonWriter(shape.format, jsonLine(shape));
+}
+
+/** Rows that are JSON: one a line, or the items of one array. */
+export function jsonWriter<Row>(
+  format: "jsonl" | "json",
+  toText: (row: Row) => string,
+): ResultWriter<Row> {
+  if (format === "jsonl")
     return { head: "", rows: (rows) => rows.map((row) => `${toText(row)}\n`).join(""), foot: "" };
   return {
     head: "[",

@@ -13,7 +13,7 @@ import {
 import type { TaskStatus } from "../domain/task.ts";
 import { invalid } from "../errors.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { MOST_SHEET_COLUMNS } from "../lib/tables/xlsx-parts.ts";
+import { MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import { dateCellOf, type WorkbookCell, writeXlsx } from "../lib/tables/xlsx-writer.ts";
 import type { Batch } from "../store/batches.ts";
 import { listResults, type ResultPage, type ResultRow, sizesOfResults } from "../store/results.ts";

@@ -7,11 +7,8 @@ import { parseTemplate } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";
 import { plainNumber } from "../lib/plain-number.ts";
-import type { Cell } from "../lib/tables/table.ts";
+import { type Cell, MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
-
-/** As many as a spreadsheet may have. */
-const MOST_COLUMNS = 16_384;
 
 /** A table as a file has it: rows of cells, the header first, blank ones among them. */
 export type Table = {
@@ -69,12 +66,13 @@ async function readLayout({ name, hasHeader, headerRow, records }: Table): Promi
   const header = hasHeader ? first.map(textOf) : columnNames(first.map(() => ""));
   const named = header.findLastIndex((cell) => cell.trim() !== "") + 1;
   const issues = headerIssues(header);
-  if (named > MOST_COLUMNS) issues.push(`it has ${named} columns; ${MOST_COLUMNS} is the most`);
+  if (named > MOST_SHEET_COLUMNS)
+    issues.push(`it has ${named} columns; ${MOST_SHEET_COLUMNS} is the most`);
   if (issues.length > 0)
     throw invalid(
       issues.map((issue) => ({ path: "inputFile", message: `header of ${name}: ${issue}` })),
     );
-  return { header: header.slice(0, MOST_COLUMNS), named, width: named, isFixed: false };
+  return { header: header.slice(0, MOST_SHEET_COLUMNS), named, width: named, isFixed: false };
 }
 
 /** The first row that is not blank, or the one of a number unless that is blank. */

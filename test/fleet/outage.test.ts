@@ -44,7 +44,8 @@ test.if(sqld !== undefined)(
     const lines = app.output.stderr.trim().split("\n");
     expect(lines.filter((line) => line.includes("cannot be reached"))).not.toBeEmpty();
     expect(lines.filter((line) => line.includes("answers again"))).not.toBeEmpty();
-    expect(lines.length).toBeLessThanOrEqual(8);
+    // A few for each loop that meets it at first; without care they are 15 a second.
+    expect(lines.length).toBeLessThan(20);
   },
 );
 

@@ -4,10 +4,15 @@ import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead 
 
 import { BOUNDED_COMPRESSORS, requireBoundedPages } from "./parquet-limits.ts";
 import { cellOf, type Column, columnsOf, PARSERS } from "./parquet-values.ts";
-import { type Cell, RowCollector, TableFileError, type TableRows } from "./table.ts";
+import {
+  type Cell,
+  MOST_SHEET_COLUMNS,
+  RowCollector,
+  TableFileError,
+  type TableRows,
+} from "./table.ts";
 
 const MOST_ROWS = 10_000_000;
-const MOST_COLUMNS = 16_384;
 /** Of a group of rows, which is decoded whole. */
 const MOST_GROUP_CELLS = 8_000_000;
 /** Of a footer, or of a column of a group. */
@@ -51,8 +56,8 @@ async function* rowsOf(
   onFound: Parameters<TableRows>[0],
 ): AsyncGenerator<Cell[][]> {
   const columns = explainedNow(() => columnsOf(metadata));
-  if (columns.length > MOST_COLUMNS)
-    throw new TableFileError(`has ${columns.length} columns; ${MOST_COLUMNS} is the most`);
+  if (columns.length > MOST_SHEET_COLUMNS)
+    throw new TableFileError(`has ${columns.length} columns; ${MOST_SHEET_COLUMNS} is the most`);
   if (metadata.num_rows > MOST_ROWS)
     throw new TableFileError(`has ${metadata.num_rows} rows; ${MOST_ROWS} is the most`);
   yield [columns.map(({ name }) => name)];

@@ -1,12 +1,14 @@
 import { unescaped } from "./cell-text.ts";
 import type { NumberFormats } from "./number-formats.ts";
 import type { PackedTexts } from "./packed-texts.ts";
-import { type Cell, RowCollector, TableFileError } from "./table.ts";
+import {
+  type Cell,
+  MOST_SHEET_COLUMNS,
+  MOST_SHEET_ROWS,
+  RowCollector,
+  TableFileError,
+} from "./table.ts";
 import { type Attributes, XmlReader } from "./xml.ts";
-
-/** What Excel has. */
-const MOST_ROWS = 1_048_576;
-const MOST_COLUMNS = 16_384;
 
 export type SheetContext = {
   /** The sheet, as refusals name it. */
@@ -90,7 +92,7 @@ export class SheetReader {
       throw this.#refuse(
         `row ${String(number).slice(0, 20)} follows row ${this.#row}; the file is damaged`,
       );
-    if (row > MOST_ROWS) throw this.#refuse(`has more than ${MOST_ROWS} rows`);
+    if (row > MOST_SHEET_ROWS) throw this.#refuse(`has more than ${MOST_SHEET_ROWS} rows`);
     this.#row = row;
     this.#cells = [];
     this.#column = 0;
@@ -108,10 +110,10 @@ export class SheetReader {
 
   #openCell({ r: reference, t: type = "n", s: style }: Attributes): void {
     this.#column = reference === undefined ? this.#column + 1 : columnOf(reference);
-    if (!(this.#column >= 1 && this.#column <= MOST_COLUMNS))
+    if (!(this.#column >= 1 && this.#column <= MOST_SHEET_COLUMNS))
       throw this.#refuse(
         `row ${this.#row} has a cell that no sheet has room for (${String(reference).slice(0, 20)}); ` +
-          `${MOST_COLUMNS} columns are the most`,
+          `${MOST_SHEET_COLUMNS} columns are the most`,
       );
     this.#isOpen = true;
     this.#type = type;
@@ -186,7 +188,7 @@ function columnOf(reference: string): number {
     const code = reference.charCodeAt(i) & ~32;
     if (code < 65 || code > 90) return i > 0 ? column : Number.NaN;
     column = column * 26 + code - 64;
-    if (column > MOST_COLUMNS) return Number.NaN;
+    if (column > MOST_SHEET_COLUMNS) return Number.NaN;
   }
   return Number.NaN;
 }

@@ -1,3 +1,7 @@
+/** What a sheet of a workbook has room for, the header among them. Other tables have no more columns either. */
+export const MOST_SHEET_ROWS = 1_048_576;
+export const MOST_SHEET_COLUMNS = 16_384;
+
 /** A cell of a table that has types. A date is a text in ISO 8601; an empty cell is an empty text. */
 export type Cell = string | number | boolean;
 

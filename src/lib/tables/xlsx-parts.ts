@@ -3,10 +3,6 @@
  * which no program needs.
  */
 
-/** What a sheet has room for, the header among them. */
-export const MOST_SHEET_ROWS = 1_048_576;
-export const MOST_SHEET_COLUMNS = 16_384;
-
 const XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n';
 const MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
 const REFERENCES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";

@@ -5,10 +5,9 @@ import { ZipFile } from "yazl";
 
 import { escaped } from "./cell-text.ts";
 import { columnName } from "./sheet.ts";
+import { MOST_SHEET_COLUMNS, MOST_SHEET_ROWS } from "./table.ts";
 import {
   contentTypes,
-  MOST_SHEET_COLUMNS,
-  MOST_SHEET_ROWS,
   relationships,
   ROOT_RELATIONSHIPS,
   SHEET_FOOT,
