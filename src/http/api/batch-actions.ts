@@ -15,13 +15,15 @@ import { DryRunQuery, dryRunOf, ExecutionStarted } from "./tasks.ts";
 
 const Started = json(ExecutionStarted, "The execution");
 const BatchStarted = json(
-  ExecutionStarted.extend({
-    executionId: z.string().nullable().openapi({
-      description: "Null of a batch that waits for its rows, which has none before it starts",
-    }),
-    status: z.enum(["running", "pending"]),
-    rows: z.number().int().optional().openapi({ description: "Of a pilot: how many rows run" }),
-  }).openapi("BatchExecutionStarted"),
+  z
+    .object({
+      executionId: z.string().nullable().openapi({
+        description: "Null of a batch that waits for its rows, which has none before it starts",
+      }),
+      status: z.enum(["running", "pending"]),
+      rows: z.number().int().optional().openapi({ description: "Of a pilot: how many rows run" }),
+    })
+    .openapi("BatchExecutionStarted"),
   "The execution",
 );
 
