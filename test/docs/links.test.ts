@@ -6,6 +6,9 @@ import { anchorsOf, type Page, proseOf, readPage, readPages } from "./pages.ts";
 
 const MOST_LINES_OF_README = 180;
 
+/** What is made by whoever follows a page. */
+const NOT_THERE_YET = new Set(["deploy/tls"]);
+
 const pages = readPages();
 
 /** Links to files of the tree: where they lead, from the root, and the anchor there. */
@@ -48,7 +51,8 @@ test("files of the tree that a page cites are there", () => {
     ].map(([, file = ""]) => [path, file] as const),
   );
   expect(cited.length).toBeGreaterThan(50);
-  expect(cited.filter(([, file]) => !existsSync(file))).toEqual([]);
+  const missing = cited.filter(([, file]) => !existsSync(file) && !NOT_THERE_YET.has(file));
+  expect(missing).toEqual([]);
 });
 
 test(`the README has at most ${MOST_LINES_OF_README} lines`, () => {
