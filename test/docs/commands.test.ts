@@ -6,7 +6,7 @@ import manifest from "../../package.json";
 import { createProgram } from "../../src/cli/program.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { client, startServer } from "../support/server.ts";
-import { blocksOf, readPages } from "./pages.ts";
+import { blocksOf, readPage, readPages } from "./pages.ts";
 import { runScript } from "./shell.ts";
 
 const pages = readPages();
@@ -25,14 +25,13 @@ test.each(pages.filter((page) => blocksOf(page, "bash").length > 0).map((page) =
   "every command of %s works as pasted, from the first to the last",
   async (path) => {
     using folder = temporaryFolder();
+    cpSync("examples/cities.xlsx", join(folder.path, "examples", "cities.xlsx"));
+    const script = blocksOf(readPage(path), "bash").join("\n");
     await using app = await startServer({
       DATA_DIR: join(folder.path, "data"),
       // Slow enough for a batch to be paused before it has ended.
-      SIMULATOR_LATENCY_MS: "300",
+      SIMULATOR_LATENCY_MS: script.includes("/pause") ? "300" : "0",
     });
-    cpSync("examples/cities.xlsx", join(folder.path, "examples", "cities.xlsx"));
-    const page = pages.find((one) => one.path === path);
-    const script = page ? blocksOf(page, "bash").join("\n") : "";
     await runScript(script, app.url, folder.path);
     const missing = (OUTCOMES[path] ?? []).filter((name) => !existsSync(join(folder.path, name)));
     expect(missing).toEqual([]);
@@ -56,7 +55,7 @@ const TRIED_ELSEWHERE: [RegExp, string, string][] = [
   [/^(mkdir -p deploy\/tls|openssl )/, "test/support/compose-fleet.ts", "openssl"],
   [/gpt-task-runner(\.service)?( \/etc\/\S+)?$/, ".ci/interop.d/deploy", "systemd-analyze verify"],
   [/^bun install$/, ".ci/run", "install --frozen-lockfile"],
-  [/^bun run (dev|start)$/, "test/process/start.test.ts", "src/main.ts"],
+  [/^bun run dev$/, "test/support/process.ts", "src/main.ts"],
   [/^bun run (check|test)( .*)?$/, ".ci/run", "run check:static"],
   [/^bun run check:\w+$/, ".ci/run", "run check:dependencies"],
   [/^bun run bench /, "test/bench/RESULTS.md", "`bun run bench throughput`"],

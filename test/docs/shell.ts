@@ -14,6 +14,7 @@ const BUN_RUN = Object.entries(manifest.scripts)
 
 const PRELUDE = `
 curl() { command curl -sS --fail-with-body "$@"; echo; }
+npx() { echo "npx takes packages from a registry, and does not run here: $*" >&2; return 1; }
 bun() {
   [ "$1" = run ] || { echo "not in the documentation's shell: bun $*" >&2; return 1; }
   local name=$2
