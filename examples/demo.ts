@@ -124,6 +124,6 @@ function report({ progress, usage, costUsd, startedAt, completedAt }: Batch): vo
   Cost      ${cost}
   Duration  ${seconds.toFixed(1)} s
 
-  Next: open ${OUTPUT}, then \`bun run start\` and follow the README's "Spreadsheets and other files".
+  Next: open ${OUTPUT}, then \`bun run start\` and follow docs/spreadsheets.md.
 `);
 }

@@ -10,7 +10,7 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 /** The value may also stand in a file, which the variable with `_FILE` behind its name then names. */
 const SECRET = { isSecret: true };
 
-/** Every variable the program reads. The README's table is tested against this schema. */
+/** Every variable the program reads. The table in docs/configuration.md is tested against this schema. */
 export const Environment = z.object({
   PORT: integer(0, 65_535).default(3000).describe("Port of the HTTP server; 0 takes a free one"),
   HOST: text().default("127.0.0.1").describe("Address to listen on; 0.0.0.0 in the container"),

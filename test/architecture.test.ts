@@ -1,10 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
-
-import { createProgram } from "../src/cli/program.ts";
-import { ALERT_CODES } from "../src/domain/alert.ts";
-import { Environment } from "../src/environment.ts";
 
 /** What each layer may import, from the bottom up. A layer may always import itself. */
 const MAY_IMPORT: Record<string, string[]> = {
@@ -150,54 +145,4 @@ test("a statement depends on the one before it in one place alone", async () => 
 test("iterators are closed by those who open them, which `for` does and `next` does not", async () => {
   const stepping = (await sources()).filter(([, source]) => source.includes(".next()"));
   expect(stepping.map(([file]) => file)).toEqual(["http/stream.ts"]);
-});
-
-describe("the README", () => {
-  const readme = Bun.file("README.md").text();
-
-  test("has a row for each environment variable, with its default", async () => {
-    const rows = [...(await readme).matchAll(/^\| `([A-Z0-9_]+)` +\| (.*?) +\|/gm)];
-    const shown = Object.fromEntries(
-      rows.map(([, name, value]) => [name, value?.replaceAll("`", "")]),
-    );
-    const expected = Object.fromEntries(
-      Object.entries(Environment.shape).map(([name, schema]) => {
-        const fallback = schema.safeParse(undefined).data ?? schema.meta()?.["default"] ?? "";
-        return [name, String(fallback)];
-      }),
-    );
-    expect(shown).toEqual(expected);
-  });
-
-  test("has a row for each alert", async () => {
-    const rows = [...(await readme).matchAll(/^\| `([a-z_]+\.[a-z_]+)` +\|/gm)];
-    expect(rows.map(([, code]) => code)).toEqual([...ALERT_CODES]);
-  });
-
-  test("and docs/operations.md have a row for each alert, and for each command", async () => {
-    const text = await Bun.file("docs/operations.md").text();
-    const [, part = ""] = text.split("\n## Alerts\n");
-    const alerts = [...part.matchAll(/^\| `([a-z_]+\.[a-z_]+)` +\|/gm)].map(([, code]) => code);
-    expect(alerts).toEqual([...ALERT_CODES]);
-    const commands = [...text.matchAll(/^\| `bun run admin (\w+)` +\|/gm)].map(([, name]) => name);
-    const admin = createProgram(false).commands.find((command) => command.name() === "admin");
-    expect(commands.toSorted()).toEqual(
-      (admin?.commands ?? []).map((one) => one.name()).toSorted(),
-    );
-  });
-
-  test("cites only files that exist", async () => {
-    const paths = [
-      ...(await readme).matchAll(/`((?:src|test|examples|drizzle|docs)\/[\w./-]*)`/g),
-    ].map(([, path]) => path ?? "");
-    expect(paths.length).toBeGreaterThan(10);
-    expect(paths.filter((path) => !existsSync(path))).toEqual([]);
-  });
-
-  test("and .env.example know the same variables", async () => {
-    const names = [...(await Bun.file(".env.example").text()).matchAll(/^#? ?([A-Z0-9_]+)=/gm)].map(
-      ([, name]) => name,
-    );
-    expect(names.toSorted()).toEqual(Object.keys(Environment.shape).toSorted());
-  });
 });

@@ -30,7 +30,7 @@ const provider = (more: object) =>
   );
 
 describe("a providers file", () => {
-  test("that the README shows is read as it says", () => {
+  test("that the documentation shows is read as it says", () => {
     const config = readConfig({ PROVIDERS_FILE: "examples/providers.json", ...KEYS });
     expect(config.providers.map(({ name, models }) => [name, models])).toEqual([
       ["openai", null],

@@ -11,7 +11,7 @@ import { fail, gate, hang, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, KEY, startServer, until } from "../support/server.ts";
 
-/** SCREENSHOTS=1 keeps the README's pictures up to date. */
+/** SCREENSHOTS=1 keeps the documentation's pictures up to date. */
 const KEEP_SCREENSHOTS = process.env["SCREENSHOTS"] === "1";
 const SHOTS = "examples/screenshots";
 

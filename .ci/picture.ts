@@ -1,0 +1,46 @@
+/*
+ * Takes docs/page.png, the picture in the README: the page in Chromium while the demo's rows run.
+ *
+ *   bun .ci/picture.ts
+ */
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { launchBrowser } from "../test/support/browser.ts";
+import { temporaryFolder } from "../test/support/process.ts";
+import { KEY, startServer, until } from "../test/support/server.ts";
+
+using folder = temporaryFolder();
+mkdirSync(join(folder.path, "files"));
+copyFileSync("examples/tasks.csv", join(folder.path, "files", "tasks.csv"));
+await using app = await startServer({ DATA_DIR: folder.path, SIMULATOR_LATENCY_MS: "2500" });
+
+const browser = await launchBrowser();
+try {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
+  await page.goto(app.url);
+  await page.getByLabel("API key").fill(KEY);
+  await page.getByRole("button", { name: "Open the monitor" }).click();
+  await app.post("/batches", {
+    id: "demo",
+    name: "Demo",
+    inputFile: "tasks.csv",
+    config: {
+      systemPrompt: "Answer briefly. You are talking to {{audience}}.",
+      maxTokens: 200,
+      maxConcurrency: 8,
+    },
+  });
+  await app.post("/batches/demo/execute");
+  await until(async () => {
+    const { body } = await app.get("/batches/demo");
+    return body.data.progress.completed >= 40 || undefined;
+  });
+  // Sums and plots are read when the page opens, and then more rarely than the batches.
+  await page.reload();
+  await page.getByRole("link", { name: "Demo" }).waitFor();
+  await page.locator(".uplot").first().waitFor();
+  await page.screenshot({ path: "docs/page.png" });
+} finally {
+  await browser.close();
+}

@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+export type Page = { path: string; text: string };
+
+/** The README, what is beside it for people, and everything in docs/. */
+export function readPages(): Page[] {
+  const beside = readdirSync(".").filter((name) => name.endsWith(".md"));
+  const below = readdirSync("docs", { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`);
+  return [...beside, ...below]
+    .toSorted()
+    .map((path) => ({ path, text: readFileSync(path, "utf8") }));
+}
+
+export function readPage(path: string): Page {
+  return { path, text: readFileSync(path, "utf8") };
+}
+
+/** The fenced blocks of a language. */
+export function blocksOf({ text }: Page, language: string): string[] {
+  const fence = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gms");
+  return [...text.matchAll(fence)].map(([, block]) => block ?? "");
+}
+
+/** What stands between two headings, without the fenced blocks, whose comments look like headings. */
+export function proseOf({ text }: Page): string {
+  return text.replaceAll(/^```.*?^```$/gms, "");
+}
+
+/** The anchors of a page's headings, as GitHub and others make them. */
+export function anchorsOf(page: Page): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ""] of proseOf(page).matchAll(/^#+ (.*)$/gm)) {
+    const plain = heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "");
+    const anchor = plain.replaceAll(" ", "-");
+    let unique = anchor;
+    for (let i = 1; anchors.has(unique); i++) unique = `${anchor}-${i}`;
+    anchors.add(unique);
+  }
+  return anchors;
+}

@@ -1,0 +1,65 @@
+import { expect, test } from "bun:test";
+
+import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
+import { startServer, until } from "../support/server.ts";
+import { blocksOf, readPage } from "./pages.ts";
+
+test("the live reader works as pasted, through a restart of the server", async () => {
+  using folder = temporaryFolder();
+  const env = { DATA_DIR: folder.path, PORT: String(await freePort()), API_KEYS: "test-key" };
+  await using app = await startProcess(env);
+  const script = scriptOf("eventsource-parser").replaceAll("http://localhost:3000", app.url ?? "");
+  const reader = Bun.spawn([process.execPath, "run", "-"], {
+    stdin: new Blob([script]),
+    env: { KEY: "test-key" },
+    stdout: "pipe",
+  });
+  let output = "";
+  const reading = (async () => {
+    for await (const chunk of reader.stdout) output += new TextDecoder().decode(chunk);
+  })();
+  const told = (id: string) => output.split(`taskId: "${id}"`).length - 1;
+  await app.post("/tasks?execute=true", { id: "one", prompt: "x" });
+  await until(() => told("one") === 3 || undefined);
+  await app.kill("SIGKILL");
+  await using again = await startProcess(env);
+  await again.post("/tasks?execute=true", { id: "two", prompt: "x" });
+  await until(() => told("two") === 3 || undefined);
+  expect(told("one")).toBe(3);
+  reader.kill();
+  await reading;
+});
+
+test("the webhook receiver works as pasted", async () => {
+  const port = String(await freePort());
+  const script = scriptOf("standardwebhooks");
+  const receiver = Bun.spawn([process.execPath, "run", "-"], {
+    stdin: new Blob([script]),
+    env: { PORT: port },
+    stdout: "pipe",
+  });
+  await using app = await startServer({ WEBHOOK_ALLOWED_HOSTS: `localhost:${port}` });
+  const hook = { url: `http://localhost:${port}/webhook`, events: ["task.completed"] };
+  const secret = "your-webhook-secret";
+  const { body } = await app.post("/webhooks", { ...hook, secret });
+  await app.post("/webhooks", { ...hook, secret: "another-secret" });
+  await until(async () => {
+    const { data } = (await app.post(`/webhooks/${body.data.id}/test`)).body;
+    return data.responseStatus === 204 || undefined;
+  });
+  await app.post("/tasks?execute=true", { id: "hooked", prompt: "x" });
+  let output = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of receiver.stdout) {
+    output += decoder.decode(chunk);
+    if (output.includes('taskId: "hooked"')) break;
+  }
+  receiver.kill();
+  expect(output).toContain('type: "task.completed"');
+});
+
+/** The program on the page that has this in it. */
+function scriptOf(mark: string): string {
+  const scripts = blocksOf(readPage("docs/webhooks-and-events.md"), "js");
+  return scripts.find((script) => script.includes(mark)) ?? "";
+}

@@ -1,0 +1,61 @@
+import { expect } from "bun:test";
+import { join, resolve } from "node:path";
+
+import manifest from "../../package.json";
+import { KEY } from "../support/server.ts";
+
+/** `bun run NAME` without the installation that each script begins with, which the tests have behind them. */
+const BUN_RUN = Object.entries(manifest.scripts)
+  .map(([name, script]) => [name, /\bexec bun (\S+\.ts)(.*)$/.exec(script)] as const)
+  .map(([name, found]) =>
+    found ? `${name}) "$BUN" "${resolve(found[1] ?? "")}"${found[2]} "$@" ;;` : "",
+  )
+  .join("\n");
+
+const PRELUDE = `
+curl() { command curl -sS --fail-with-body "$@"; echo; }
+npx() { echo "npx takes packages from a registry, and does not run here: $*" >&2; return 1; }
+bun() {
+  [ "$1" = run ] || { echo "not in the documentation's shell: bun $*" >&2; return 1; }
+  local name=$2
+  shift 2
+  case $name in
+    ${BUN_RUN}
+    *) echo "no script: $name" >&2; return 1 ;;
+  esac
+}
+`;
+
+/** Folders that the pages name, and that are below the test's own folder here. */
+const PLACES = ["/backups", "/tmp/trial"];
+
+/**
+ * Runs a shell script as it is printed, in which every curl must succeed, against this server instead of port
+ * 3000. `folder` is the working directory, and `data` in it that of the server.
+ */
+export async function runScript(script: string, url: string, folder: string): Promise<string> {
+  const text = PLACES.reduce(
+    (text, place) => text.replaceAll(place, join(folder, place)),
+    script.replaceAll("http://localhost:3000", url),
+  );
+  const shell = Bun.spawn(["bash", "-euc", `${PRELUDE}\n${text}`], {
+    cwd: folder,
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: folder,
+      BUN: process.execPath,
+      DATA_DIR: join(folder, "data"),
+      KEY,
+      no_proxy: "*",
+    },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [output, errors, code] = await Promise.all([
+    new Response(shell.stdout).text(),
+    new Response(shell.stderr).text(),
+    shell.exited,
+  ]);
+  expect([code, errors, output.includes('"success":false')]).toEqual([0, "", false]);
+  return output.replaceAll(url, "");
+}

@@ -1,0 +1,57 @@
+import { expect, test } from "bun:test";
+
+import { createProgram } from "../../src/cli/program.ts";
+import { ALERT_CODES } from "../../src/domain/alert.ts";
+import { CAUSES } from "../../src/domain/failure.ts";
+import { Environment } from "../../src/environment.ts";
+import { ERROR_STATUS } from "../../src/errors.ts";
+import { readPage } from "./pages.ts";
+
+test("docs/configuration.md has a row for each environment variable, with its default", () => {
+  const { text } = readPage("docs/configuration.md");
+  const rows = [...text.matchAll(/^\| `([A-Z0-9_]+)` +\| (.*?) +\|/gm)];
+  const shown = Object.fromEntries(
+    rows.map(([, name, value]) => [name, value?.replaceAll("`", "")]),
+  );
+  const expected = Object.fromEntries(
+    Object.entries(Environment.shape).map(([name, schema]) => {
+      const fallback = schema.safeParse(undefined).data ?? schema.meta()?.["default"] ?? "";
+      return [name, String(fallback)];
+    }),
+  );
+  expect(shown).toEqual(expected);
+});
+
+test(".env.example has the same variables", async () => {
+  const text = await Bun.file(".env.example").text();
+  const names = [...text.matchAll(/^#? ?([A-Z0-9_]+)=/gm)].map(([, name]) => name);
+  expect(names.toSorted()).toEqual(Object.keys(Environment.shape).toSorted());
+});
+
+test.each(["docs/webhooks-and-events.md", "docs/operations.md"])(
+  "%s has a row for each alert",
+  (path) => {
+    const [, part = ""] = readPage(path).text.split("\n## Alerts\n");
+    const codes = [...part.matchAll(/^\| `([a-z_]+\.[a-z_]+)` +\|/gm)].map(([, code]) => code);
+    expect(codes).toEqual([...ALERT_CODES]);
+  },
+);
+
+test("docs/operations.md has a row for each of the operator's commands", () => {
+  const { text } = readPage("docs/operations.md");
+  const commands = [...text.matchAll(/^\| `bun run admin (\w+)` +\|/gm)].map(([, name]) => name);
+  const admin = createProgram(false).commands.find((command) => command.name() === "admin");
+  const names = (admin?.commands ?? []).map((one) => one.name());
+  expect(commands.toSorted()).toEqual(names.toSorted());
+});
+
+test("docs/errors.md has a row for each code, with its status, and whether it is tried again", () => {
+  const { text } = readPage("docs/errors.md");
+  const rows = [...text.matchAll(/^\| `([A-Z_]+)` +\| (\w+) +\|/gm)];
+  const shown = Object.fromEntries(rows.map(([, code = "", value]) => [code, value]));
+  const expected: Record<string, string> = {};
+  for (const [code, status] of Object.entries(ERROR_STATUS)) expected[code] = String(status);
+  for (const { code, retryable } of Object.values(CAUSES))
+    expected[code] = retryable ? "yes" : "no";
+  expect(shown).toEqual(expected);
+});
