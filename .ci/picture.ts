@@ -35,10 +35,11 @@ try {
   await until(async () => {
     const { body } = await app.get("/batches/demo");
     return body.data.progress.completed >= 40 || undefined;
-  });
+  }, 120_000);
   // Sums and plots are read when the page opens, and then more rarely than the batches.
   await page.reload();
   await page.getByRole("link", { name: "Demo" }).waitFor();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
   await page.locator(".uplot").first().waitFor();
   await page.screenshot({ path: "docs/page.png" });
 } finally {
