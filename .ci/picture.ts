@@ -39,7 +39,6 @@ try {
   // Sums and plots are read when the page opens, and then more rarely than the batches.
   await page.reload();
   await page.getByRole("link", { name: "Demo" }).waitFor();
-  await page.getByRole("button", { name: "Pause" }).waitFor();
   await page.locator(".uplot").first().waitFor();
   await page.screenshot({ path: "docs/page.png" });
 } finally {
