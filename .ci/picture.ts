@@ -35,7 +35,7 @@ try {
   await until(async () => {
     const { body } = await app.get("/batches/demo");
     return body.data.progress.completed >= 40 || undefined;
-  });
+  }, 120_000);
   // Sums and plots are read when the page opens, and then more rarely than the batches.
   await page.reload();
   await page.getByRole("link", { name: "Demo" }).waitFor();
