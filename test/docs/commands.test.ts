@@ -21,29 +21,32 @@ const OUTCOMES: Record<string, string[]> = {
  * Blocks of `bash` run here, as they are printed, the whole page in one shell with one server of its own.
  * Blocks of `sh` cannot: they start what does not end, or need a program that is not here.
  */
-test.each(pages.filter((page) => blocksOf(page, "bash").length > 0).map((page) => page.path))(
-  "every command of %s works as pasted, from the first to the last",
-  async (path) => {
-    using folder = temporaryFolder();
-    cpSync("examples/cities.xlsx", join(folder.path, "examples", "cities.xlsx"));
-    const script = blocksOf(readPage(path), "bash").join("\n");
-    await using app = await startServer({
-      DATA_DIR: join(folder.path, "data"),
-      // Slow enough for a batch to be paused before it has ended.
-      SIMULATOR_LATENCY_MS: script.includes("/pause") ? "300" : "0",
-    });
-    await runScript(script, app.url, folder.path);
-    const missing = (OUTCOMES[path] ?? []).filter((name) => !existsSync(join(folder.path, name)));
-    expect(missing).toEqual([]);
-    expect(await app.differences()).toEqual([]);
-  },
-);
+test.each(
+  pages
+    // It needs no server, and has a test of its own: `test/cli/docs.test.ts`.
+    .filter((page) => blocksOf(page, "bash").length > 0 && page.path !== "docs/command-line.md")
+    .map((page) => page.path),
+)("every command of %s works as pasted, from the first to the last", async (path) => {
+  using folder = temporaryFolder();
+  cpSync("examples/cities.xlsx", join(folder.path, "examples", "cities.xlsx"));
+  const script = blocksOf(readPage(path), "bash").join("\n");
+  await using app = await startServer({
+    DATA_DIR: join(folder.path, "data"),
+    // Slow enough for a batch to be paused before it has ended.
+    SIMULATOR_LATENCY_MS: script.includes("/pause") ? "300" : "0",
+  });
+  await runScript(script, app.url, folder.path);
+  const missing = (OUTCOMES[path] ?? []).filter((name) => !existsSync(join(folder.path, name)));
+  expect(missing).toEqual([]);
+  expect(await app.differences()).toEqual([]);
+});
 
 /** Where the commands of `sh` blocks are tried: a file, and what in it does so. */
 const TRIED_ELSEWHERE: [RegExp, string, string][] = [
   [/^npx -y bun@\S+ run demo$/, "test/process/start.test.ts", "examples/demo.ts"],
   [/bun@\S+ run start$/, "test/process/start.test.ts", "`bun run start` and the container"],
   [/^npx -y bun@\S+ run test$/, ".ci/run", "run test"],
+  [/(^|; )(GPTRUNNER_KEY=\S+ )?gptrunner (profile|run) /, "test/cli/server.test.ts", "profile"],
   [/^export KEY=gtr_…$/, "test/docs/shell.ts", "KEY,"],
   [/^npx openapi-typescript /, ".ci/clients", "npx openapi-typescript "],
   [/^npx @hey-api\/openapi-ts /, ".ci/clients", "npx openapi-ts "],

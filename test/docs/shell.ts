@@ -6,7 +6,10 @@ import { KEY } from "../support/server.ts";
 
 /** `bun run NAME` without the installation that each script begins with, which the tests have behind them. */
 const BUN_RUN = Object.entries(manifest.scripts)
-  .map(([name, script]) => [name, /\bexec bun (\S+\.ts)(.*)$/.exec(script)] as const)
+  .map(([name, script]) => {
+    const whole = script.replace(/^bun run cli\b/, manifest.scripts.cli);
+    return [name, /\bexec bun (\S+\.ts)(.*)$/.exec(whole)] as const;
+  })
   .map(([name, found]) =>
     found ? `${name}) "$BUN" "${resolve(found[1] ?? "")}"${found[2]} "$@" ;;` : "",
   )
