@@ -80,7 +80,7 @@ export type ProviderLive = {
 };
 
 /** What the engine of this process knows and the database does not. */
-export type LiveView = {
+type LiveView = {
   /** How far the database's clock is ahead of this process' steady one; 0 on a local file. */
   aheadMs: number;
   /** The number of this process among those that share the database; 0 before it has joined them. */
@@ -108,7 +108,7 @@ export type Waits = {
 };
 
 /** The bytes of a file at an address that may be asked (`lib/guarded-get.ts`). */
-export type GetInput = (url: string, options: GetOptions) => AsyncIterable<Uint8Array>;
+type GetInput = (url: string, options: GetOptions) => AsyncIterable<Uint8Array>;
 
 /** What every verb gets first. */
 export type Context = {

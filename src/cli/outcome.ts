@@ -14,7 +14,7 @@ export const EXIT = {
   /** It would do harm as things stand: somebody is at work, or something is in the way. Nothing was changed. */
   refused: 3,
 } as const;
-export type Exit = (typeof EXIT)[keyof typeof EXIT];
+type Exit = (typeof EXIT)[keyof typeof EXIT];
 
 export const EXIT_HELP = `
 Exit codes: 0 done, 1 it did not work or a check found something, 2 called wrongly or the environment is not

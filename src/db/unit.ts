@@ -31,8 +31,8 @@ export type ResultOf<P> =
 /** A statement with rows tells how many it changed by these; the drivers do not agree on its count. */
 type Result<Row> = [Row] extends [never] ? Changed : Rows<Row>;
 
-export type Changed = { readonly changed: number };
-export type Rows<Row> = { readonly rows: Row[] };
+type Changed = { readonly changed: number };
+type Rows<Row> = { readonly rows: Row[] };
 
 /**
  * What is to be written, and what this process remembers of it. Memory changes in `committed` alone, so

@@ -1,4 +1,3 @@
-/** `ingesting` is a batch whose rows are still being written; no answer ever shows it. */
 export const BATCH_STATUSES = [
   "pending",
   "running",
@@ -8,15 +7,6 @@ export const BATCH_STATUSES = [
   "cancelled",
 ] as const;
 export type BatchStatus = (typeof BATCH_STATUSES)[number];
-
-export const BATCH_MOVES = {
-  pending: ["running", "cancelled"],
-  running: ["paused", "completed", "failed", "cancelled"],
-  paused: ["running", "cancelled", "completed", "failed"],
-  completed: ["running"],
-  failed: ["running"],
-  cancelled: ["running"],
-} as const satisfies Record<BatchStatus, readonly BatchStatus[]>;
 
 /** Why a batch is paused: `requested` by a client, or what keeps it from going on. */
 export type PauseReason = { code: string; message: string };

@@ -38,7 +38,7 @@ const GROWTH_AFTER_MS = { measured: Infinity, guessed: 5000 };
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
 
-export type BucketKind = "open" | "configured" | "told" | "learned";
+type BucketKind = "open" | "configured" | "told" | "learned";
 
 /** The limit of a minute and what of it may be spent now; `null` where there is none. */
 export type BucketState = {

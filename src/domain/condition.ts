@@ -23,7 +23,7 @@ export class ConditionError extends Error {
   }
 }
 
-export type Values = ReadonlyMap<string, string>;
+type Values = ReadonlyMap<string, string>;
 
 export type Condition = {
   /** The names that its `{{name}}` placeholders ask for, each once. */

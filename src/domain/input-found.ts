@@ -1,5 +1,5 @@
 export const INPUT_FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet", "batch"] as const;
-export type InputFormat = (typeof INPUT_FORMATS)[number];
+type InputFormat = (typeof INPUT_FORMATS)[number];
 
 /** What was found in the file of a batch, or in the batch that its rows come from, and how it was read. */
 export type InputFound = {

@@ -11,7 +11,7 @@ import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/j
 
 const MOST_NAMES = 100;
 /** Every request of a batch carries it, and is stored with it. */
-export const MOST_SCHEMA_CHARACTERS = 100_000;
+const MOST_SCHEMA_CHARACTERS = 100_000;
 /** Columns that results may have for it. */
 const MOST_COLUMNS = 1000;
 

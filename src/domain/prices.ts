@@ -13,7 +13,7 @@ import type { Usage } from "./usage.ts";
  * USD per million tokens. What a cache served or took costs as input, and reasoning as output, where
  * nothing else is said.
  */
-export type Rates = {
+type Rates = {
   input: number;
   cachedInput?: number | undefined;
   cacheWrite?: number | undefined;

@@ -255,7 +255,7 @@ function jsonLine({ columns }: ResultShape): (row: ResultSource) => string {
   };
 }
 
-export function nameFor(name: string, names: Set<string>): string {
+function nameFor(name: string, names: Set<string>): string {
   return names.has(name) ? nameFor(`task_${name}`, names) : name;
 }
 

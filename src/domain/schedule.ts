@@ -33,9 +33,9 @@ export const MOST_QUEUED = 100;
 export type RunError = { code: string; message: string; details?: Record<string, unknown> };
 
 /** A fire that is noticed no later than this is on time, whatever `catchUpWindowSeconds` is. */
-export const ON_TIME_MS = 10_000;
+const ON_TIME_MS = 10_000;
 
-export type Fire = {
+type Fire = {
   at: number;
   cause: Exclude<RunCause, "manual">;
   /** Why it was missed; `null` where it shall run. */

@@ -6,7 +6,7 @@ import type { AppEnv } from "./router.ts";
 
 type ErrorStatus = (typeof ERROR_STATUS)[keyof typeof ERROR_STATUS];
 
-export const ErrorCode = z
+const ErrorCode = z
   .enum(Object.keys(ERROR_STATUS) as [keyof typeof ERROR_STATUS])
   .openapi("ErrorCode");
 
@@ -14,7 +14,7 @@ const ErrorDetails = z
   .looseObject({ requestId: z.string() })
   .openapi("ErrorDetails", { description: "`issues` tells what is wrong where" });
 
-export const ErrorBody = z
+const ErrorBody = z
   .object({
     success: z.literal(false),
     error: z

@@ -1,5 +1,4 @@
 export type MeterKind = "counter" | "gauge" | "histogram";
-export type MeterTable = Record<string, { kind: MeterKind; help: string }>;
 
 /** Labels as they stand between the braces: `status="failed"`; see `label`. */
 export type Labels = string;

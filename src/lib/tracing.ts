@@ -32,7 +32,7 @@ export type CallTrace = ExecutionName & {
   error: string | null;
 };
 
-export type RequestTrace = {
+type RequestTrace = {
   method: string;
   path: string;
   requestId: string;

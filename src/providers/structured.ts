@@ -10,8 +10,8 @@ import { type ErrorWords, readErrorWords } from "./error-words.ts";
  * provider refuses is not tried again: a way for a model, or a schema that it does not like for that model.
  */
 
-export const AS_JSON_MODE = "response_format json_schema sent as json_object and an instruction";
-export const AS_INSTRUCTION = "response_format omitted, the schema sent as an instruction";
+const AS_JSON_MODE = "response_format json_schema sent as json_object and an instruction";
+const AS_INSTRUCTION = "response_format omitted, the schema sent as an instruction";
 
 /** That a refusal is about the format, and that it is about what this schema has in it. */
 const OF_FORMAT =

@@ -18,7 +18,7 @@ import { canonicalJson, type JsonObject } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
-export type FieldIssue = { field: string; message: string };
+type FieldIssue = { field: string; message: string };
 
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
 export type PreparedRow = {

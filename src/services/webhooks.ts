@@ -20,7 +20,7 @@ export type WebhookDraft = {
 };
 
 /** After a rotation the old secret signs, too, for this long. */
-export const OVERLAP_MS = 24 * 3_600_000;
+const OVERLAP_MS = 24 * 3_600_000;
 const DELETED_AT_ONCE = 500;
 
 /** Makes an endpoint that gets what happens from now on; `secret` is the only time that it can be read. */

@@ -30,7 +30,7 @@ const ParsedAnswer = FreeObject.openapi("ParsedAnswer", {
   description: "With `output`: the object that the answer was found to be",
 });
 
-export const Usage = z
+const Usage = z
   .object({
     promptTokens: z.number().int(),
     completionTokens: z.number().int(),

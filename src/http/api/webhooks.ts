@@ -24,7 +24,7 @@ import {
 import { DeliveryBody, toDeliveryBody } from "./webhook-deliveries.ts";
 
 const WebhookId = z.string().max(100).openapi({ example: "wh-01k9z3v7q2m0c8x4t5r6w7y8z9" });
-export const WebhookParams = z.object({ id: WebhookId });
+const WebhookParams = z.object({ id: WebhookId });
 
 const EventPattern = z
   .string()

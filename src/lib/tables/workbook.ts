@@ -2,7 +2,7 @@ import type { Archive } from "./archive.ts";
 import { TableFileError, type WorkbookOptions } from "./table.ts";
 import { type Attributes, readXml } from "./xml.ts";
 
-export type Sheet = { name: string; isHidden: boolean; path: string | undefined };
+type Sheet = { name: string; isHidden: boolean; path: string | undefined };
 
 export type Workbook = {
   sheets: Sheet[];
@@ -128,6 +128,6 @@ function relationId(attributes: Attributes): string | undefined {
   return name === undefined ? undefined : attributes[name];
 }
 
-export function isTrue(value: string | undefined): boolean {
+function isTrue(value: string | undefined): boolean {
   return value === "1" || value === "true";
 }
