@@ -25,7 +25,7 @@ type Dialect = (typeof DIALECTS)[number][1];
 
 /**
  * RE2 takes time in proportion to the text, whatever the pattern; it has no lookaround and no
- * backreferences. Ajv tells patterns apart by `toString`.
+ * backreferences. Ajv distinguishes patterns by `toString`.
  */
 const linear = Object.assign(
   (pattern: string) => {

@@ -3,7 +3,7 @@ export type MeterKind = "counter" | "gauge" | "histogram";
 /** Labels as they stand between the braces: `status="failed"`; see `label`. */
 export type Labels = string;
 
-/** Sums of one process since it started, told as Prometheus text. */
+/** Sums of one process since it started, exported as Prometheus text. */
 export type Meters<Name extends string> = {
   /** Adds to a counter. */
   add(name: Name, labels: Labels, by?: number): void;

@@ -104,7 +104,7 @@ export function createS3Store(options: S3StoreOptions): FileStore {
       const known = await read();
       if (known !== undefined) return known;
       const body = new TextEncoder().encode(fresh);
-      // Servers that cannot tell who is first take it from all; then the last one counts.
+      // Servers without conditional writes accept all of them; then the last one counts.
       if (!(await objects.put(key, body, true)) && (await read()) === undefined)
         await objects.put(key, body);
       return (await read()) ?? fresh;
