@@ -21,7 +21,7 @@ export type OutsideDatabase = {
   where: string;
   /** Of a local file. */
   path: string | undefined;
-  /** A server has the file open. A shared database tells of its servers in `nodes`. */
+  /** A server has the file open. A shared database lists its servers in `nodes`. */
   isInUse: boolean;
   close(): void;
 };

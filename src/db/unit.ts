@@ -28,7 +28,7 @@ export type ResultOf<P> =
         ? undefined
         : { readonly [Name in keyof P]: ResultOf<P[Name]> };
 
-/** A statement with rows tells how many it changed by these; the drivers do not agree on its count. */
+/** A statement that returns rows has changed as many; the drivers do not agree on its count. */
 type Result<Row> = [Row] extends [never] ? Changed : Rows<Row>;
 
 type Changed = { readonly changed: number };

@@ -23,7 +23,7 @@ const NO_LIMIT = 1_000_000_000;
 /** Sums of prices are not exact. */
 const ROUNDING = "1e-9";
 
-/** SQL for how many more calls of a batch `b` may start, as far as its own calls tell. */
+/** SQL for how many more calls of a batch `b` may start, as far as its own calls show. */
 const TRUSTED = `CASE WHEN b.dearest_usd IS NULL THEN b.running = 0
                       ELSE 1 + b.completed + b.failed - b.running END`;
 

@@ -40,7 +40,7 @@ export const queue = sqliteTable(
     repair: text(),
     /** The model of `escalateTo` is asked now. */
     isEscalated: integer({ mode: "boolean" }).notNull().default(false),
-    /** What the answers took that were not good enough. It is charged already; the execution tells of it. */
+    /** What the answers took that were not good enough. It is charged already; the execution shows it. */
     earlierPromptTokens: integer().notNull().default(0),
     earlierCompletionTokens: integer().notNull().default(0),
     earlierCachedTokens: integer().notNull().default(0),
