@@ -67,7 +67,7 @@ export const AnswerFields = {
 };
 export type AnswerFields = z.infer<z.ZodObject<typeof AnswerFields>>;
 
-/** What is wrong with a schema as far as a glance tells; whether it is one, only compiling it does. */
+/** What is wrong with a schema at first sight; only compiling it shows whether it is valid. */
 function problemWith(schema: JsonObject): string | null {
   const { length } = JSON.stringify(schema);
   if (length > MOST_SCHEMA_CHARACTERS)

@@ -231,7 +231,7 @@ export function answerOf({ endpoint, response }: ResultSource): Answer | undefin
   return response === null ? undefined : readAnswer(endpoint, parseJson(response));
 }
 
-/** What the answer took; a reused one took nothing again, and tells what it had taken. */
+/** What the answer took; a reused one took nothing again, and shows what the first one took. */
 function usageOf(row: ResultSource, answer: Answer | undefined) {
   const { promptTokens, completionTokens } = (row.isCached ? answer?.usage : undefined) ?? row;
   if (promptTokens === null) return null;

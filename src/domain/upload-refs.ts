@@ -36,7 +36,7 @@ type AttachmentType = "image" | "file";
 /** An image or document of a request: where its bytes are, as a URL, and its name, which documents have. */
 export type Attached = { type: AttachmentType; url: string; name: string | null };
 
-/** Whether the JSON text of a request may refer to uploads; only reading it tells for certain. */
+/** Whether the JSON text of a request may refer to uploads; only parsing it shows for certain. */
 export function mayReferToUploads(text: string): boolean {
   return text.includes(`"${UPLOAD_SCHEME}`);
 }
