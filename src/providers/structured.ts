@@ -6,7 +6,7 @@ import { type ErrorWords, readErrorWords } from "./error-words.ts";
 
 /*
  * Three ways to ask for an object, the best first: a schema that the provider keeps to (`json_schema`), JSON of
- * any kind (`json_object`), and words alone. With the latter two the schema is told in the prompt. What a
+ * any kind (`json_object`), and words alone. With the latter two the schema stands in the prompt. What a
  * provider refuses is not tried again: a way for a model, or a schema that it does not like for that model.
  */
 
