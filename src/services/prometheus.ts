@@ -17,7 +17,7 @@ const KEEP_MS = 1000;
 /** What changes slowly, or is looked at as often elsewhere. */
 const KEEP_STATE_MS = 10_000;
 
-/** Tells everything that is measured, as Prometheus text. */
+/** Everything that is measured, as Prometheus text. */
 export function createExposition(
   ctx: Context,
   engine: EngineProbe,

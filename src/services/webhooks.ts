@@ -126,7 +126,7 @@ export async function rotateSecret(
   return { webhook: await getWebhook(ctx, id), secret };
 }
 
-/** Sends a `webhook.test` message at once, also to an endpoint that is not active, and tells how it went. It is not retried. */
+/** Sends a `webhook.test` message at once, also to an endpoint that is not active, and returns the outcome. It is not retried. */
 export async function testWebhook(ctx: Context, webhookId: string): Promise<DeliveryRecord> {
   const webhook = await getWebhook(ctx, webhookId);
   const now = ctx.clock.now();
