@@ -232,9 +232,9 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
 }
 
 /**
- * The answers of the built-in provider are free, but a dry run tells what those of a real one would
+ * The answers of the built-in provider are free, but a dry run shows what those of a real one would
  * cost. An answer costs what its model does, if that has a price, else what the one that was called
- * does; one that does not tell what it took may not be right about its model either, and costs the more of both.
+ * does; one that does not report what it took may not be right about its model either, and costs the more of both.
  */
 function costOfCall(
   run: ClaimedRun,

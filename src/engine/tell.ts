@@ -18,7 +18,7 @@ const OPERATIONS: Partial<Record<Endpoint, string>> = {
   "/v1/embeddings": "embeddings",
 };
 
-/** Logs the ends of executions, a line each, failures as warnings, and tells the traces. */
+/** Logs the ends of executions, a line each, failures as warnings, and traces them. */
 export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly Ended[]): void {
   const tellsAll = log.isEnabledFor("info");
   for (const one of ended) {

@@ -63,7 +63,7 @@ export type Choice = {
   until: number;
 };
 
-/** What is told of a call when it ends. */
+/** What is reported about a call when it ends. */
 export type Begun = {
   upstream: Upstream;
   task: number;

@@ -110,7 +110,7 @@ async function forEach<Item, Result>(
   const results: Promise<Result>[] = [];
   for (const [i, item] of items.entries()) {
     const result = work(item);
-    // What fails is told by the promise of all below, which is made later.
+    // `Promise.all` below, which is made later, reports what fails.
     result.catch(() => {});
     results.push(result);
     if (i % IN_ONE_GO === IN_ONE_GO - 1) await nextRound(clock);

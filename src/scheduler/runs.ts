@@ -161,7 +161,7 @@ async function afterFailedStart(
     await ctx.writer.write({ postponed: postponeRun(run, retryAt) });
     return;
   }
-  const message = "It could not be started; the log tells why";
+  const message = "It could not be started; the log says why";
   await finishRun(ctx, schedule, run, {
     status: "failed",
     reason: message,
@@ -259,7 +259,7 @@ async function finishRun(
   ctx.signals.emit("events", undefined);
 }
 
-/** What `scheduled_task.executed` tells. */
+/** The data of `scheduled_task.executed`. */
 function toData(
   schedule: Schedule,
   run: ScheduleRun,
