@@ -12,7 +12,7 @@ const ErrorCode = z
 
 const ErrorDetails = z
   .looseObject({ requestId: z.string() })
-  .openapi("ErrorDetails", { description: "`issues` tells what is wrong where" });
+  .openapi("ErrorDetails", { description: "`issues` says what is wrong where" });
 
 const ErrorBody = z
   .object({
@@ -29,7 +29,7 @@ type Failure = { name: string; description: string; headers?: HeaderName[] };
 const FAILURES: Record<ErrorStatus, Failure> = {
   400: {
     name: "BadRequest",
-    description: "The request is not valid; `details.issues` tells what is wrong where",
+    description: "The request is not valid; `details.issues` says what is wrong where",
   },
   401: { name: "Unauthorized", description: "No valid API key", headers: ["WWW-Authenticate"] },
   403: { name: "Forbidden", description: "The API key may not do this" },

@@ -38,7 +38,7 @@ export async function readUpload<T>(
   let arriving: PassThrough | undefined;
   const parser = createParser(type, (name, stream) => {
     if (stored) return stream.resume();
-    // It ends with the form: what is wrong behind the file is noticed before the file is stored.
+    // It ends with the form: what is wrong behind the file is found before the file is stored.
     const content = stream.pipe(new PassThrough(), { end: false });
     arriving = content;
     stream.on("error", (error) => content.destroy(error));

@@ -134,7 +134,7 @@ const retry = route({
                 .min(1)
                 .max(2)
                 .optional()
-                .openapi({ description: "Which tasks to run again; `failed` unless told" }),
+                .openapi({ description: "Which tasks to run again; `failed` by default" }),
             })
             .openapi("BatchRetryOptions"),
         },
