@@ -30,7 +30,7 @@ import type { Tracing } from "./lib/tracing.ts";
 /** A piece of a task's answer; `offset` counts the characters before it, 0 where an answer begins (again). */
 export type Delta = { task: number; offset: number; text: string };
 
-/** What the parts of one process tell each other. The database is the truth; these save a poll. */
+/** Signals between the parts of one process. The database is the truth; these save a poll. */
 export type Topics = {
   /** Work for a lane is in the group that commits next. */
   queued: { lane: number; model: string };
@@ -44,7 +44,7 @@ export type Topics = {
   abandoned: { tasks: number[] };
   /** Claims of this process may have been taken from it by others, as by a cancel there. */
   lost: undefined;
-  /** Something has happened at other processes, as the log tells. */
+  /** The log shows that something has happened in other processes. */
   elsewhere: undefined;
   /** Somebody here begins to wait, or to read a stream. */
   listening: undefined;
@@ -127,7 +127,7 @@ export type Context = {
   secrets: SecretBox;
   /** What this process has done since it started, for Prometheus. */
   meters: Meters<MeterName>;
-  /** Tells a collector of traces, if there is one. */
+  /** Sends traces to a collector, if there is one. */
   tracing: Tracing;
   /** How busy this process is. */
   load: ProcessLoad;

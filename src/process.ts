@@ -21,8 +21,8 @@ export type Server = {
 };
 
 /**
- * The process: environment, runner, server, signals. Whatever keeps it from starting is told in a
- * few words, and it exits with 1. The runtime provides the server, and tells how many requests to
+ * The process: environment, runner, server, signals. Whatever keeps it from starting is reported in a
+ * few words, and it exits with 1. The runtime provides the server, and says how many requests to
  * providers it makes at a time.
  */
 export async function runProcess(

@@ -36,7 +36,7 @@ const propagator = new W3CTraceContextPropagator();
  * Sends spans of requests, executions, calls and webhooks to an OpenTelemetry collector (OTLP over
  * HTTP, JSON). Loaded only where OTEL_EXPORTER_OTLP_ENDPOINT is set. All of them belong to the request
  * that asked for them, however much later and by whichever process they are done: the queue, the
- * event log and the deliveries carry its context. Prompts and answers are not told.
+ * event log and the deliveries carry its context. Prompts and answers are not sent.
  *
  *   request ─┬─ execution ─┬─ attempt ── call to the provider
  *            │             └─ attempt ── call to the provider

@@ -20,6 +20,6 @@ try {
 /** A command that ends the process itself could lose what it has printed. */
 function throwInsteadOfExiting(command: Command): void {
   command.exitOverride();
-  command.showHelpAfterError("(--help tells what there is)");
+  command.showHelpAfterError("(--help lists the commands)");
   for (const one of command.commands) throwInsteadOfExiting(one as Command);
 }

@@ -4,7 +4,7 @@ import { ConfigError } from "../config.ts";
 import { AppError } from "../errors.ts";
 import { Refused, StartError } from "../lib/start-error.ts";
 
-/** What every command ends with; `--help` and the documentation tell of them. */
+/** What every command ends with; `--help` and the documentation list them. */
 export const EXIT = {
   done: 0,
   /** It did not work, or a check found something. */
@@ -23,7 +23,7 @@ usable, 3 refused, with nothing changed: a server is at work, or something is in
 /** What came of a command: for people, for programs (\`--json\`), and the exit code. */
 export type Outcome = { text: string; json: unknown; exit?: Exit };
 
-/** Does the work of a command and tells what came of it. What is a bug is thrown. */
+/** Does the work of a command and reports the outcome. Bugs are thrown. */
 export async function report(isJson: boolean, work: () => Promise<Outcome>): Promise<void> {
   try {
     const { text, json, exit = EXIT.done } = await work();
