@@ -85,7 +85,7 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
   next();
 }
 
-/** What a client may be told: what it did wrong, or that the database is in trouble. */
+/** The errors that a client may get: what it did wrong, or that the database is in trouble. */
 export function isExpected(error: unknown): boolean {
   if (error instanceof AppError || error instanceof LibsqlError) return true;
   // Drizzle wraps the error of its query.

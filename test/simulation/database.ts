@@ -219,7 +219,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
   return database;
 }
 
-/** What the local client does, it has done when it returns; its promise only tells of errors. */
+/** What the local client does, it has done when it returns; its promise only reports errors. */
 function atOnce(work: Promise<unknown>): void {
   work.catch((error: unknown) =>
     queueMicrotask(() => {
