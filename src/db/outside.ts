@@ -19,7 +19,7 @@ export type OutsideDatabase = {
   slowClient: Client;
   /** The database for a person, without secrets. */
   where: string;
-  /** Of a local file. */
+  /** Only with a local file. */
   path: string | undefined;
   /** A server has the file open. A shared database lists its servers in `nodes`. */
   isInUse: boolean;

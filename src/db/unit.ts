@@ -88,7 +88,7 @@ export function rowsOf<Row>(result: ResultSet | undefined): Row[] {
   return rows.map((row) => {
     const plain: Record<string, unknown> = {};
     for (let i = 0; i < columns.length; i++) plain[columns[i] ?? ""] = row[i];
-    // Whoever wrote the SQL, which names the columns, said with `Statement<Row>` what they are.
+    // The author of the SQL, which names the columns, declared their types with `Statement<Row>`.
     return plain as Row;
   });
 }

@@ -148,7 +148,7 @@ function identityOf(part: Json): string | undefined {
 /** What an image is taken to have; it depends on model and size (1,024 × 1,024 have 765 with GPT-4o). */
 const IMAGE_TOKENS = 1000;
 const BYTES_PER_TEXT_TOKEN = 4;
-/** Of other documents: a page or so, and more of larger ones. */
+/** Other documents count as about a page, larger ones as more. */
 const DOCUMENT_TOKENS = 1000;
 const BYTES_PER_DOCUMENT_TOKEN = 50;
 

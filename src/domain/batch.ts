@@ -58,11 +58,11 @@ export type Counters = {
   failed: number;
   cancelled: number;
   running: number;
-  /** Of the completed ones, those whose answers were cut off, were another's, or were repaired. */
+  /** The completed ones whose answers were cut off, reused, or repaired. */
   truncated: number;
   cached: number;
   repaired: number;
-  /** Of the cancelled ones, those of whose rows `onlyIf` is not true. */
+  /** The cancelled ones for whose rows `onlyIf` is false. */
   skipped: number;
 };
 

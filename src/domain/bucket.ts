@@ -55,11 +55,11 @@ export function createBucket(configured: number | null, start: number) {
   let capacity = perMs * SMOOTH_MS;
   let level = capacity;
   let at = start;
-  /** Of a configured limit: what may still be spent beyond the flow. */
+  /** With a configured limit: what may still be spent beyond the flow. */
   let credit = configured === null ? 0 : configured / 4;
   /** Everything ever spent, to compute what was spent after some moment. */
   let spent = 0;
-  /** Of a learned rate: what it was, the calls and the time since, and what of each it takes to grow. */
+  /** With a learned rate: what it was, the calls and the time since, and how much of each it needs to grow. */
   let learned = { perMs: 0, since: 0, calls: 0, afterCalls: 1, afterMs: Infinity, burstMs: 0 };
   /** What a call takes, on average of late. */
   let grain = 0;
@@ -204,7 +204,7 @@ export function createBucket(configured: number | null, start: number) {
       at = resumeAt;
     },
 
-    /** Of a configured limit only a part is ours, because others keep to the same one. */
+    /** Only a part of a configured limit is ours, because other processes share it. */
     divide(parts: number, now: number): void {
       if (configured === null) return;
       flow(now);

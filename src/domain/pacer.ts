@@ -125,7 +125,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   }
 
   function refuse(end: CallEnd, ticket: Ticket, now: number): void {
-    // To come back at once is no time to come back.
+    // "Come back at once" names no time.
     const asked = end.signals?.retryAfterMs || null;
     if (end.signals?.scarce === "calls") {
       atOnce.refused(inFlight);
@@ -256,7 +256,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
 
     /** Whether limits were reported, and what they are now: of a minute, `null` where unlimited. */
     limits: () => ({ rpm: least(requests, rate), tpm: tokens.perMinute(), isConfigured }),
-    /** So many processes share the configured limits. */
+    /** The number of processes that share the configured limits. */
     divide(parts: number, now: number): void {
       for (const bucket of [requests, tokens]) bucket.divide(parts, now);
     },

@@ -37,7 +37,7 @@ export function createInFlight(
 ) {
   const runs = createRuns();
   let newestClaim = 0;
-  /** By batch, the newest claim when it was paused last: a refusal of an earlier call says nothing new, if it was resumed since. */
+  /** The newest claim of each batch when it was last paused: after a resume, a refusal of an earlier call says nothing new. */
   const pausedAt = new Map<number, number>();
   /** Runs that hold a slot. */
   let calls = 0;

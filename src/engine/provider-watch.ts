@@ -7,7 +7,7 @@ import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import { isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
-/** So many calls in a row, over so long a time, are no coincidence. */
+/** This many failures in a row, over this time, are no coincidence. */
 const CALLS = 5;
 const FOR_MS = 10_000;
 

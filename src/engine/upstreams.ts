@@ -15,7 +15,7 @@ import type { Called } from "./outcome.ts";
 
 /** Models of providers that are known at a time; clients may invent names. */
 const MOST_UPSTREAMS = 1000;
-/** Of how many batches the length of answers is remembered. */
+/** The number of batches whose length of answers is remembered. */
 const BATCHES_REMEMBERED = 1000;
 
 /** A model at a provider, called with one of its keys: what limits are counted for. */
@@ -274,7 +274,7 @@ export function createUpstreams(
   };
 }
 
-/** Of two pacers without limits the one that has less to do is the roomier. */
+/** If neither of two pacers has limits, the one with less to do has more room. */
 function isRoomier(a: Pacer, b: Pacer, now: number): boolean {
   const [roomA, roomB] = [a.room(now), b.room(now)];
   return roomA === roomB ? a.inFlight() < b.inFlight() : roomA > roomB;

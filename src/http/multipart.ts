@@ -86,7 +86,7 @@ async function* atPace(
       yield value;
     }
   } finally {
-    // Whoever sends may be gone, or not listening.
+    // The sender may be gone, or not listening.
     reader.cancel().catch(() => undefined);
   }
 }

@@ -137,7 +137,7 @@ export const orNull = <S extends z.ZodType>(schema: S) => z.union([schema, z.nul
 export const orElse = <S extends z.ZodType>(schema: S, value: z.output<S>) =>
   schema.optional().transform((given) => given ?? value);
 
-/** Whatever JSON can say: metadata, parameters, what a provider answered. */
+/** Any JSON value: metadata, parameters, a provider's answer. */
 export const FreeObject = z.looseObject({}).openapi("JsonObject");
 
 /** What several answers took together. */

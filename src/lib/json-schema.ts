@@ -42,9 +42,9 @@ const OPTIONS: Options = {
   allErrors: true,
   // JSON has no number for what is too large.
   strictNumbers: true,
-  // Else every object has a `constructor`.
+  // Otherwise every object has a `constructor`.
   ownProperties: true,
-  // Else the code of a small schema may be large.
+  // Otherwise the code of a small schema may be large.
   inlineRefs: false,
   code: { regExp: linear },
 };

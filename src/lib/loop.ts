@@ -5,7 +5,7 @@ import { workForNobody } from "./leaving.ts";
 import { isLoggedElsewhere } from "./logged-error.ts";
 
 export type Loop = {
-  /** From now on it can be nudged, and works after its backstop in any case. */
+  /** From now on it can be nudged, and works after its backstop at the latest. */
   start(): void;
   /**
    * Works at once, or after `inMs`, from a timer even where that is 0; sooner if it was to work sooner

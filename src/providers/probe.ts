@@ -22,7 +22,7 @@ const TIMEOUT_MS = 3000;
  * `maxAgeMs` ago is returned again, whoever asks. A provider that has no such list (404, 405)
  * answers all the same, unless it does not have the address of calls either.
  */
-function createProbe(
+export function createProbe(
   provider: Provider,
   key: number,
   outside: Outside,

@@ -52,7 +52,7 @@ export type RowContext = {
   isScoped: boolean;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
-  /** Of the columns of `config.attachments`, those that were seen in a row. */
+  /** The columns of `config.attachments` that a row was seen to have. */
   seenColumns: Set<string>;
 };
 

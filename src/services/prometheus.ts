@@ -37,7 +37,7 @@ export function createExposition(
 
   function setProvider(provider: string, { breaker, models }: ProviderLive): void {
     meters.set("provider_available", provider, breaker === "closed" ? 1 : 0);
-    // Of several keys the one that is ready first decides.
+    // The first of several keys that is ready decides.
     const waits = new Map<string, number>();
     for (const { model, waitMs } of models)
       waits.set(model, Math.min(waitMs, waits.get(model) ?? Infinity));

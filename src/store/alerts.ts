@@ -9,7 +9,7 @@ import { ALWAYS, both, hasRow, not, type Which } from "./which.ts";
 
 export type { Alert };
 
-/** Of `alert` a row is changed if it was news. */
+/** `alert` changes a row if it was news. */
 export type AlertUnit = { event: Statement; alert: Statement };
 
 /**

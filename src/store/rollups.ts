@@ -143,7 +143,7 @@ export type RollupKey = "at" | "model" | "provider" | "api_key";
 export type RollupFilter = {
   by: RollupKey;
   span: number;
-  /** By time, rows are added up over so many ms. */
+  /** Grouped by time, rows are added up over this many ms. */
   step: number;
   from: number;
   status?: RollupStatus | undefined;

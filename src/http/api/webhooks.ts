@@ -262,7 +262,7 @@ function toBody(
   };
 }
 
-/** Whoever knows the address of some hooks, such as Slack's, may post to them. */
+/** The address of some hooks, such as Slack's, is a secret: anybody who has it may post to them. */
 function maskUrl(url: string): string {
   return URL.canParse(url) ? `${new URL(url).origin}/…` : "…";
 }

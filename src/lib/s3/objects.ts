@@ -33,7 +33,7 @@ export function createObjects(send: SendToS3) {
         throw new StorageError("it was replaced or removed while it was read", {
           isPassing: true,
         });
-      // Whoever takes no ranges sends all.
+      // A server that does not support ranges sends everything.
       const part = status === 206 ? body : body.subarray(first, last + 1);
       if (part.length === last - first + 1) return part;
       throw new StorageError(

@@ -8,9 +8,9 @@ import { type Cell, RowCollector, TableFileError, type TableRows } from "./table
 
 const MOST_ROWS = 10_000_000;
 const MOST_COLUMNS = 16_384;
-/** Of a group of rows, which is decoded whole. */
+/** Limit of a group of rows, which is decoded whole. */
 const MOST_GROUP_CELLS = 8_000_000;
-/** Of a footer, or of a column of a group. */
+/** Limit of a footer, and of a column of a group. */
 const MOST_SLICE_BYTES = 256 * 1024 * 1024;
 
 /**

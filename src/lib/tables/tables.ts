@@ -46,7 +46,7 @@ export function createTables({
   let taken = 0;
 
   async function take(): Promise<Reader> {
-    // Whoever gives a place back hands it to the next that waits.
+    // A place that is given back goes to the next that waits.
     if (taken >= MOST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
     else taken++;
     const idle = free.pop();
