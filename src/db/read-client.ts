@@ -17,7 +17,7 @@ const CLOSE_MS = 2000;
 
 export type ReadClient = {
   execute(statement: InStatement, args?: InArgs): Promise<ResultSet>;
-  /** Ends the thread; what is asked afterwards is refused. */
+  /** Ends the thread; later reads are refused. */
   stop(): Promise<void>;
 };
 

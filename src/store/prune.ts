@@ -7,7 +7,7 @@ type Aging = {
   key: string;
   /** When the row was made, as SQL over the table, called `x`. */
   at: string;
-  /** Which of the rows may go; all, unless it is said. */
+  /** Which of the rows may go; all by default. */
   which?: string;
 };
 

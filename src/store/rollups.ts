@@ -38,8 +38,8 @@ export type Tally = {
 
 /*
  * Every change of a task's fate is added, in the unit that makes it, to one row for its minute and
- * one for its hour, by status, model, provider and key. What is asked of the last day reads minutes,
- * what is asked of a month hours: as many rows for ten million tasks as for ten thousand.
+ * one for its hour, by status, model, provider and key. Queries about the last day read minutes,
+ * those about a month read hours: as many rows for ten million tasks as for ten thousand.
  */
 
 const bucketColumns = Array.from({ length: BUCKETS }, (_, i) => `b${i}`);

@@ -35,7 +35,7 @@ export const queue = sqliteTable(
     failures: integer().notNull().default(0),
     /** Attempts that were cut off by the end of their node. */
     interruptions: integer().notNull().default(0),
-    /** Repairs that were asked for, and what the next call quotes (`domain/ask-for-json.ts`), JSON. */
+    /** Repairs so far, and what the next call quotes (`domain/ask-for-json.ts`), JSON. */
     repairs: integer().notNull().default(0),
     repair: text(),
     /** The model of `escalateTo` is asked now. */
