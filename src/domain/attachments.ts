@@ -11,7 +11,7 @@ import {
   uploadRef,
 } from "./upload-refs.ts";
 
-/** Columns of a batch whose cells are attached to what is asked. */
+/** Columns of a batch whose cells are attached to the requests. */
 export const Attachment = z
   .strictObject({
     column: z

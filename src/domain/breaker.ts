@@ -22,7 +22,7 @@ export type Breaker = ReturnType<typeof createBreaker>;
 /*
  * Holds calls back from a provider that cannot be reached. A pure object: the time is passed in, and it never waits.
  *
- *   closed     calls start. Left when so many in a row have failed as if nobody were there.
+ *   closed     calls start. Left when a number of them in a row failed as if nobody were there.
  *   open       no call starts until a time; then it is due for a probe, a request that costs nothing.
  *              A probe that fails keeps it open, for twice as long.
  *   half open  the probe was answered: one call starts. If it fails the breaker is open again, for

@@ -4,7 +4,7 @@ import type { Told } from "./rate-limit.ts";
  * What is known of one limit of a provider (requests or tokens of a minute): how much may be spent
  * now, and how fast it grows again. Times are ms, `perMs` what flows in.
  *
- *   open        nothing is known; whatever is asked for is granted. Left by `seed` (a limit is
+ *   open        nothing is known; every call is granted. Left by `seed` (a limit is
  *               configured), `observe` (an answer reports one) or `learn` (refusals showed one).
  *   configured  the limit of a minute is known, but not how much of it may be spent at once. Spends
  *               up to twice as fast as the limit flows, until a quarter of a minute's limit was

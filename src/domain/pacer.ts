@@ -280,7 +280,7 @@ function isTighter(a: Bucket, b: Bucket): boolean {
   return (a.perMinute() ?? Infinity) < (b.perMinute() ?? Infinity);
 }
 
-/** One call more is tried after so many answers for each that may be under way. */
+/** One call more is tried after this many answers for each call that may be under way. */
 const ANSWERS_PER_CALL = 10;
 
 /** How many calls may be under way, where refusals said that there were too many. */

@@ -220,7 +220,7 @@ function resultCells(row: ResultSource, answer: Answer | undefined): ResultCell[
   ];
 }
 
-/** Why an answer ended, or why there is none to be had. */
+/** Why an answer ended, or why there is none. */
 function finishReasonOf(row: ResultSource, answer: Answer | undefined): string | null {
   return row.status === "cancelled" && row.isSkipped === 1
     ? "skipped"
