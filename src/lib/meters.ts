@@ -19,7 +19,7 @@ export type Meters<Name extends string> = {
 
 type Histogram = { counts: number[]; sum: number };
 
-/** Beyond so many, new values of labels that clients choose are counted as `other`. */
+/** Beyond this number, new values of labels that clients choose are counted as `other`. */
 const MOST_SERIES = 300;
 
 /**

@@ -10,7 +10,7 @@ export type S3Upload = { key: string; uploadId: string; begunAt: number };
 
 export type S3Objects = ReturnType<typeof createObjects>;
 
-/** What is asked of a bucket, by full keys. */
+/** The operations on a bucket, by full keys. */
 export function createObjects(send: SendToS3) {
   return {
     /** `undefined` where there is no such object. */

@@ -8,7 +8,7 @@ import { type Cell, TableFileError, type TableFound, type TableSource } from "./
 const MOST_THREADS = 2;
 /** Longer no thread may take for the next rows; one that is stuck is ended, and its file refused. */
 const STEP_MS = 120_000;
-/** A thread that nobody needs is kept for so long, for the second reading of the same file. */
+/** An idle thread is kept this long, for the second reading of the same file. */
 const IDLE_MS = 5000;
 
 /** Reads tables that are no text, in threads of their own. */
