@@ -120,7 +120,7 @@ const GO_UNITS: Record<string, number> = {
   ns: 1e-6,
 };
 
-/** A Go duration (`12ms`, `1s`, `6m0s`, `1h2m3.5s`) in ms; `undefined` where the text is none. */
+/** A Go duration (`12ms`, `1s`, `6m0s`, `1h2m3.5s`) in ms; `undefined` for any other text. */
 export function goDurationMs(text: string): number | undefined {
   if (!/^(\d+(\.\d+)?(h|ms|m|s|us|µs|ns))+$/.test(text)) return undefined;
   let ms = 0;

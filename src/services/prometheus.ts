@@ -12,7 +12,7 @@ import { readRows } from "../store/rows.ts";
 import { readStock, tasksOf, WAITING } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
-/** What the database is asked for is kept this long, because anybody may ask for it. */
+/** Values from the database are cached this long, because anybody may request them. */
 const KEEP_MS = 1000;
 /** What changes slowly, or is looked at as often elsewhere. */
 const KEEP_STATE_MS = 10_000;
