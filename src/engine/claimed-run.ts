@@ -31,7 +31,7 @@ export type ClaimedRun = {
 
 type Settings = Pick<Config, "providers" | "simulator" | "requestTimeoutMs">;
 
-/** The model that is called, which may stand in for the one that was asked for. */
+/** The model that is called, which may be a fallback for the requested one. */
 export function calledModel({ row, paced }: ClaimedRun): string {
   return paced?.upstream.model ?? row.model;
 }

@@ -74,7 +74,7 @@ export type Begun = {
 
 export type Upstreams = ReturnType<typeof createUpstreams>;
 
-/** A provider is unreachable after so many failures in a row (see `breaker.ts`). */
+/** A provider is unreachable after this many failures in a row (see `breaker.ts`). */
 const SITE = { calls: 2, tasks: 5 };
 /** A key is out after one refusal if there is another way; else its batch is paused (`halts.ts`). */
 const ACCOUNT = { calls: 1, tasks: Infinity };

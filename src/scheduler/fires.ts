@@ -25,7 +25,7 @@ const log = getLogger(["gptrunner", "scheduler"]);
 
 /** Schedules that are read at a time. */
 const PAGE = 1000;
-/** Of these, so many are worked on before the event loop is free again: some milliseconds. */
+/** How many of these are worked on before the event loop is free again: some milliseconds. */
 const IN_ONE_GO = 100;
 /** When this many are due at once, only so many missed fires of each are listed one by one. */
 const MANY = 100;
