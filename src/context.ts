@@ -94,7 +94,7 @@ type LiveView = {
   nodes: number;
 };
 
-/** Posts to an address, unless it is none that may be posted to (`lib/guarded-post.ts`). */
+/** Posts to an address, unless that address is forbidden (`lib/guarded-post.ts`). */
 export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAnswer>;
 
 /** Waiting for tasks to end, wherever they run. */

@@ -10,7 +10,7 @@ import { StartError } from "./lib/start-error.ts";
 import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
 
-/** What the runtime's HTTP server is asked for, and what it must be able to do. */
+/** What this program needs of the runtime's HTTP server. */
 export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes" | "maxFileBytes"> & {
   fetch: Runner["fetch"];
 };

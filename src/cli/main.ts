@@ -13,7 +13,7 @@ try {
   await program.parseAsync(process.argv);
 } catch (error) {
   if (!(error instanceof CommanderError)) throw error;
-  // What was wrong, or the help that was asked for, is printed by then.
+  // The error or the help is printed by then.
   process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.misuse;
 }
 

@@ -138,7 +138,7 @@ function takesBody(c: HonoContext<AppEnv>): boolean {
   return !isUpload(method, path) && matchedRoutes(c).some((route) => route.method === method);
 }
 
-/** The methods that a path takes, whichever was asked for. */
+/** The methods that a path takes, whatever the request's method is. */
 function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
   const taken = app.routes.filter(
     (route) => route.method !== "ALL" && matchesPattern(route.path, path),

@@ -45,7 +45,7 @@ export async function readUpload<T>(
     // It may fail before `store` begins to read, which then meets the failure.
     content.on("error", () => undefined);
     stored = store({ name, content });
-    // Seen below, too; without this a failure before the end of the body would be nobody's.
+    // Seen below, too; without this a failure before the end of the body would be an unhandled rejection.
     stored.catch((error: unknown) => parser.destroy(asError(error)));
   });
   try {

@@ -1,4 +1,4 @@
-// The stream of events, and what is asked for again and again. Events are collected and handed on at
+// The stream of events, and what is polled. Events are collected and handed on at
 // most four times a second, so that a thousand a second cost no more than a few.
 
 import { addressOf, call, session } from "./api.js";
