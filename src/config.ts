@@ -57,7 +57,7 @@ export type Config = {
   workers: number;
   maxConcurrency: number;
   maxRetries: number;
-  /** A run fails when so many of its attempts were cut off by the end of their process. */
+  /** A run fails when this many of its attempts were cut off by the end of their process. */
   maxInterruptions: number;
   retryBaseMs: number;
   retryMaxMs: number;

@@ -30,7 +30,7 @@ import type { Tracing } from "./lib/tracing.ts";
 /** A piece of a task's answer; `offset` counts the characters before it, 0 where an answer begins (again). */
 export type Delta = { task: number; offset: number; text: string };
 
-/** What the parts of one process tell each other. The database is the truth; these save a poll. */
+/** Signals between the parts of one process. The database is the truth; these save a poll. */
 export type Topics = {
   /** Work for a lane is in the group that commits next. */
   queued: { lane: number; model: string };
@@ -44,7 +44,7 @@ export type Topics = {
   abandoned: { tasks: number[] };
   /** Claims of this process may have been taken from it by others, as by a cancel there. */
   lost: undefined;
-  /** Something has happened at other processes, as the log tells. */
+  /** The log shows that something has happened in other processes. */
   elsewhere: undefined;
   /** Somebody here begins to wait, or to read a stream. */
   listening: undefined;
@@ -80,7 +80,7 @@ export type ProviderLive = {
 };
 
 /** What the engine of this process knows and the database does not. */
-export type LiveView = {
+type LiveView = {
   /** How far the database's clock is ahead of this process' steady one; 0 on a local file. */
   aheadMs: number;
   /** The number of this process among those that share the database; 0 before it has joined them. */
@@ -94,7 +94,7 @@ export type LiveView = {
   nodes: number;
 };
 
-/** Posts to an address, unless it is none that may be posted to (`lib/guarded-post.ts`). */
+/** Posts to an address, unless that address is forbidden (`lib/guarded-post.ts`). */
 export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAnswer>;
 
 /** Waiting for tasks to end, wherever they run. */
@@ -108,7 +108,7 @@ export type Waits = {
 };
 
 /** The bytes of a file at an address that may be asked (`lib/guarded-get.ts`). */
-export type GetInput = (url: string, options: GetOptions) => AsyncIterable<Uint8Array>;
+type GetInput = (url: string, options: GetOptions) => AsyncIterable<Uint8Array>;
 
 /** What every verb gets first. */
 export type Context = {
@@ -127,7 +127,7 @@ export type Context = {
   secrets: SecretBox;
   /** What this process has done since it started, for Prometheus. */
   meters: Meters<MeterName>;
-  /** Tells a collector of traces, if there is one. */
+  /** Sends traces to a collector, if there is one. */
   tracing: Tracing;
   /** How busy this process is. */
   load: ProcessLoad;

@@ -71,7 +71,7 @@ export const Environment = z.object({
     .describe("Wrong API keys from one address in a minute; 0: any number"),
   TRUSTED_PROXY_HOPS: integer(0, 10)
     .default(0)
-    .describe("Reverse proxies in front, whose `X-Forwarded-For` tells the client's address"),
+    .describe("Reverse proxies in front, whose `X-Forwarded-For` has the client's address"),
   MAX_STREAMS_PER_KEY: integer(0, 1_000_000)
     .default(100)
     .describe("Event streams that one API key may have open; 0: any number"),

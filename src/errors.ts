@@ -37,7 +37,7 @@ export const ERROR_STATUS = {
 } as const;
 export type ErrorCode = keyof typeof ERROR_STATUS;
 
-/** A failure the caller may be told about. Anything else that is thrown is a bug and becomes a bare 500. */
+/** A failure that the caller may see. Anything else that is thrown is a bug and becomes a bare 500. */
 export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;
@@ -55,7 +55,7 @@ export type Issue = { path: string; message: string };
 /** More would only make the answer long. */
 const MOST_ISSUES = 100;
 
-/** Bad input, with one issue for each thing that is wrong, up to 100; `total` tells how many there are beyond that. */
+/** Bad input, with one issue for each thing that is wrong, up to 100; `total` counts those beyond that, too. */
 export function invalid(issues: Issue[]): AppError {
   const first = issues[0];
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";

@@ -4,7 +4,7 @@ import { runProcess } from "./process.ts";
 
 /** Longer than the longest `Prefer: wait`. */
 const IDLE_TIMEOUT_SECONDS = 120;
-/** Bun makes so many HTTP requests at a time and reads at its own start whether it may make more. */
+/** The most HTTP requests that Bun makes at a time by default; it reads only at its own start whether it may make more. */
 const mostRequests = Number(process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] ?? 256);
 
 await runProcess(mostRequests, ({ host, port, maxBodyBytes, maxFileBytes, fetch }) => {

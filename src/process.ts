@@ -10,7 +10,7 @@ import { StartError } from "./lib/start-error.ts";
 import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
 
-/** What the runtime's HTTP server is asked for, and what it must be able to do. */
+/** What this program needs of the runtime's HTTP server. */
 export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes" | "maxFileBytes"> & {
   fetch: Runner["fetch"];
 };
@@ -21,8 +21,8 @@ export type Server = {
 };
 
 /**
- * The process: environment, runner, server, signals. Whatever keeps it from starting is told in a
- * few words, and it exits with 1. The runtime provides the server, and tells how many requests to
+ * The process: environment, runner, server, signals. Whatever keeps it from starting is reported in a
+ * few words, and it exits with 1. The runtime provides the server, and says how many requests to
  * providers it makes at a time.
  */
 export async function runProcess(

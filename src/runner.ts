@@ -36,7 +36,7 @@ import { keepTimeline } from "./services/timeline.ts";
 
 export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   ctx: Context;
-  /** Answers a request; `address` tells where it comes from. */
+  /** Answers a request; `address` says where it comes from. */
   fetch: (
     request: Request,
     connection: { address: () => string | undefined },

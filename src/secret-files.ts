@@ -8,7 +8,7 @@ const MOST_BYTES = 65_536;
 /**
  * Takes secrets from the files that `X_FILE` names instead of from the variables `X` of `names`, as
  * container platforms hand them over. What is returned as `env` has them as `X`, without white space
- * around them and without `X_FILE`. Each problem is a sentence that tells nothing of what a file holds.
+ * around them and without `X_FILE`. Each problem is a sentence that reveals nothing of what a file holds.
  */
 export function readSecretFiles(
   env: Variables,

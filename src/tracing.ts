@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 
 import {
   type Context,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
   ROOT_CONTEXT,
   type Span,
   type SpanContext,
@@ -12,6 +14,7 @@ import {
   TraceFlags,
   type Tracer,
 } from "@opentelemetry/api";
+import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, RandomIdGenerator, TracerProvider } from "@opentelemetry/sdk-trace";
@@ -26,11 +29,14 @@ import type {
   Tracing,
 } from "./lib/tracing.ts";
 
+/** W3C Trace Context. */
+const propagator = new W3CTraceContextPropagator();
+
 /**
- * Tells an OpenTelemetry collector (OTLP over HTTP, JSON) of requests, executions, calls and
- * webhooks. Loaded only where OTEL_EXPORTER_OTLP_ENDPOINT is set. All of them belong to the request
+ * Sends spans of requests, executions, calls and webhooks to an OpenTelemetry collector (OTLP over
+ * HTTP, JSON). Loaded only where OTEL_EXPORTER_OTLP_ENDPOINT is set. All of them belong to the request
  * that asked for them, however much later and by whichever process they are done: the queue, the
- * event log and the deliveries carry its context. Prompts and answers are not told.
+ * event log and the deliveries carry its context. Prompts and answers are not sent.
  *
  *   request ─┬─ execution ─┬─ attempt ── call to the provider
  *            │             └─ attempt ── call to the provider
@@ -221,20 +227,13 @@ function createIds() {
   };
 }
 
-function toTraceparent(span: Span): string {
-  const { traceId, spanId, traceFlags } = span.spanContext();
-  return `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, "0")}`;
+function toTraceparent(span: Span): string | null {
+  const headers: { traceparent?: string } = {};
+  propagator.inject(trace.setSpan(ROOT_CONTEXT, span), headers, defaultTextMapSetter);
+  return headers.traceparent ?? null;
 }
 
-/** W3C Trace Context; whatever is no valid `traceparent` counts as none. */
+/** An invalid `traceparent` counts as none. */
 function contextOf(traceparent: string | null): Context {
-  const [, traceId, spanId, flags] =
-    /^00-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})$/.exec(traceparent ?? "") ?? [];
-  if (!traceId || !spanId || /^0+$/.test(traceId) || /^0+$/.test(spanId)) return ROOT_CONTEXT;
-  return trace.setSpanContext(ROOT_CONTEXT, {
-    traceId,
-    spanId,
-    traceFlags: Number.parseInt(flags ?? "0", 16) & TraceFlags.SAMPLED,
-    isRemote: true,
-  });
+  return propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter);
 }

@@ -1,8 +1,9 @@
 /*
  * bun run test [what `bun test` takes]
  *
- * Runs the suite in a few processes at a time, since most tests wait for something most of the time. What each
- * of them recorded of the program's statements (`plans/record.ts`) is judged at the end, together.
+ * Installs Deno and the libSQL server, then runs the suite in a few processes at a time, since most tests wait
+ * for something most of the time. The statements of the program that they recorded (`plans/record.ts`) are
+ * judged at the end, together. The last lines say which tests were left out, and why.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +11,7 @@ import { join } from "node:path";
 
 import { checkPlans } from "./plans/check.ts";
 import { RECORDS_FOLDER, type RecordFile } from "./plans/record-file.ts";
+import { installTools, leftOut } from "./support/tools.ts";
 
 /** More take the processor from tests that measure how soon something happens. */
 const PROCESSES = 3;
@@ -18,9 +20,12 @@ const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+
 
 const given = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "suite-"));
+const whyNotInstalled = await installTools();
 try {
   process.exitCode = await runTests();
   if (!(await arePlansSound())) process.exitCode = 1;
+  if (whyNotInstalled !== undefined) console.log(`left out: ${whyNotInstalled}`);
+  for (const line of leftOut()) console.log(`left out: ${line}`);
 } finally {
   rmSync(folder, { recursive: true });
 }

@@ -41,7 +41,7 @@ const SERVER_MS = 120_000;
  *
  *   checked    every byte of the backup is compared with its manifest, and the target is found to be
  *              empty: no database, no other files under the same names, enough room. Nothing was
- *              changed before, and whatever is wrong is told.
+ *              changed before, and whatever is wrong is reported.
  *   restoring  a marker stands beside the database, or in the one on a server, with which no server starts.
  *              The files come first, each whole or not at all, then the database under another name.
  *   restored   the database is renamed, the marker goes. A restore that was killed before is begun again

@@ -16,7 +16,7 @@ export function backupCommand() {
       "Copy the database and the files folder of the environment (DATA_DIR, FILES_DIR, DATABASE_URL) into a new folder, while the server runs.",
     )
     .argument("<folder>", "is made; it must not be there yet")
-    .option("--json", "tell what was done as JSON")
+    .option("--json", "print what was done as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((folder, { json = false }) => report(json, () => backup(folder)));
 }
@@ -73,7 +73,7 @@ export function restoreCommand() {
       "--pause",
       "pause batches that ran, and stop schedules and webhooks, until a person starts them again",
     )
-    .option("--json", "tell what was done as JSON")
+    .option("--json", "print what was done as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((folder, { json = false, pause = false }) =>
       report(json, () => restore(folder, pause)),

@@ -15,7 +15,7 @@ export type Task = z.infer<typeof TaskBody>;
 
 export type Query = Record<string, string | number | boolean | undefined>;
 
-export type CallOptions = {
+type CallOptions = {
   method?: "GET" | "POST" | "PATCH" | "DELETE";
   query?: Query;
   /** Sent as JSON, or as it is where it is a form. */

@@ -37,7 +37,7 @@ export type ConnectOptions = {
   onTrouble?: (what: string | null) => void;
 };
 
-export const DEFAULT_FOLDER = ".gptrunner";
+const DEFAULT_FOLDER = ".gptrunner";
 const PATIENCE_SECONDS = 120;
 
 /** The server that the options name, else the environment, else one in this process. Throws `CliError`. */

@@ -38,7 +38,7 @@ export function count(n: number, what: string): string {
 }
 
 /** `bun run cli` in a clone, `gptrunner` where it is installed. */
-export function programName(): string {
+function programName(): string {
   return process.env["npm_lifecycle_event"] === "cli" ? "bun run cli" : "gptrunner";
 }
 

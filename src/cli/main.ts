@@ -14,16 +14,16 @@ const isJson = args.includes("--json");
 try {
   await createProgram(isJson).parseAsync(args, { from: "user" });
 } catch (error) {
-  process.exitCode = tell(error);
+  process.exitCode = printFailure(error);
 }
-// What was said last may still be on its way into a pipe.
+// The last output may still be on its way into a pipe.
 await new Promise<void>((resolve) => process.stderr.write("", () => resolve()));
 // Threads and sockets of a server that has been closed must not keep the process.
 process.exit(process.exitCode ?? EXIT.done);
 
-/** Says what went wrong, and returns the exit code. Anything unforeseen is a bug and shows where it is. */
-function tell(error: unknown): number {
-  if (error instanceof CommanderError) return tellOfOptions(error);
+/** Prints the error, and returns the exit code. Anything unforeseen is a bug and shows where it is. */
+function printFailure(error: unknown): number {
+  if (error instanceof CommanderError) return printMisuse(error);
   if (!(error instanceof CliError)) {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : error}\n`);
     return EXIT.failed;
@@ -37,8 +37,8 @@ function tell(error: unknown): number {
   return error.exit;
 }
 
-/** Help and version were asked for; of wrong options people have been told. */
-function tellOfOptions({ exitCode, message }: CommanderError): number {
+/** Prints what programs need; the error or the help is printed for people by then. */
+function printMisuse({ exitCode, message }: CommanderError): number {
   if (exitCode === 0) return EXIT.done;
   const error = { code: "USAGE", message: message.replace(/^error: /, ""), details: {} };
   if (isJson) process.stderr.write(`${JSON.stringify({ error })}\n`);

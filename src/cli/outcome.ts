@@ -12,7 +12,7 @@ usable, ${EXIT.refused} refused, with nothing changed: a server is at work, or s
 /** What came of a command: for people, for programs (\`--json\`), and the exit code. */
 export type Outcome = { text: string; json: unknown; exit?: Exit };
 
-/** Does the work of a command and tells what came of it. What is a bug is thrown. */
+/** Does the work of a command and reports the outcome. Bugs are thrown. */
 export async function report(isJson: boolean, work: () => Promise<Outcome>): Promise<void> {
   try {
     const { text, json, exit = EXIT.done } = await work();

@@ -26,7 +26,7 @@ export type Endpoint = {
   note(attempt: Attempt, endedAt: number, random: number): void;
 };
 
-export type UnderWay = { delivery: Delivery; kind: Kind; since: number };
+type UnderWay = { delivery: Delivery; kind: Kind; since: number };
 
 /** How much of the latency that is remembered the latest attempt makes up. */
 const LEARNING = 1 / 4;

@@ -53,13 +53,13 @@ const PRAGMAS = [
 export type OpenOptions = {
   authToken?: string | undefined;
   startReader?: StartThread | undefined;
-  /** Of a server: no request to it takes as long. */
+  /** Only with a server: the lease of a node, which a request may not outlast. */
   leaseMs?: number;
   /** How long a server that cannot be reached is waited for. */
   waitMs?: number;
   /** What this process is called among those that start on a server at the same time. */
   holder?: string;
-  /** Of a local file: copies that are kept of what it was before its last migrations; none unless set. */
+  /** Only with a local file: how many copies from before its last migrations are kept; none unless set. */
   migrationCopies?: number | undefined;
 };
 

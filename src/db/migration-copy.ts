@@ -36,7 +36,7 @@ export async function copyBeforeMigration(
   await copyDatabase(client, unfinished);
   renameSync(unfinished, copy);
   syncFile(dirname(path));
-  // Of more the oldest go.
+  // The oldest go when there are more.
   removeAll(copiesOf(path).toSorted(byAge).slice(keep));
   log.info("The database was copied to {copy} before its migration; it has missed {missing}", {
     copy,

@@ -19,9 +19,9 @@ export type OutsideDatabase = {
   slowClient: Client;
   /** The database for a person, without secrets. */
   where: string;
-  /** Of a local file. */
+  /** Only with a local file. */
   path: string | undefined;
-  /** A server has the file open. A shared database tells of its servers in `nodes`. */
+  /** A server has the file open. A shared database lists its servers in `nodes`. */
   isInUse: boolean;
   close(): void;
 };

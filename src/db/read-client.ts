@@ -9,7 +9,7 @@ import type { FromReader, ToReader } from "./read-protocol.ts";
 
 /** Reads that wait for their turn; more are refused with 503. */
 const MOST_WAITING = 500;
-/** From the call to its answer. */
+/** Time from the call to its answer. */
 const TIMEOUT_MS = 30_000;
 /** A read that the thread did not survive may be what ended it. */
 const MOST_TRIES = 2;
@@ -17,7 +17,7 @@ const CLOSE_MS = 2000;
 
 export type ReadClient = {
   execute(statement: InStatement, args?: InArgs): Promise<ResultSet>;
-  /** Ends the thread; what is asked afterwards is refused. */
+  /** Ends the thread; later reads are refused. */
   stop(): Promise<void>;
 };
 

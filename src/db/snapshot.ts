@@ -8,7 +8,7 @@ import { createLocalClient } from "./local-client.ts";
 /** Left free beside what is written. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 const BUSY_TIMEOUT_MS = 10_000;
-/** Lists at most so many faults. */
+/** Lists at most this many faults. */
 const INTEGRITY_CHECK = "PRAGMA integrity_check(10)";
 
 /**

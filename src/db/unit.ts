@@ -28,11 +28,11 @@ export type ResultOf<P> =
         ? undefined
         : { readonly [Name in keyof P]: ResultOf<P[Name]> };
 
-/** A statement with rows tells how many it changed by these; the drivers do not agree on its count. */
+/** A statement that returns rows has changed as many; the drivers do not agree on its count. */
 type Result<Row> = [Row] extends [never] ? Changed : Rows<Row>;
 
-export type Changed = { readonly changed: number };
-export type Rows<Row> = { readonly rows: Row[] };
+type Changed = { readonly changed: number };
+type Rows<Row> = { readonly rows: Row[] };
 
 /**
  * What is to be written, and what this process remembers of it. Memory changes in `committed` alone, so
@@ -88,7 +88,7 @@ export function rowsOf<Row>(result: ResultSet | undefined): Row[] {
   return rows.map((row) => {
     const plain: Record<string, unknown> = {};
     for (let i = 0; i < columns.length; i++) plain[columns[i] ?? ""] = row[i];
-    // Whoever wrote the SQL, which names the columns, said with `Statement<Row>` what they are.
+    // The author of the SQL, which names the columns, declared their types with `Statement<Row>`.
     return plain as Row;
   });
 }

@@ -18,7 +18,7 @@ export type Writer = {
    * under the names that the statements have, once they are durable. Units written in the same turn
    * of the event loop, or while a commit runs, share one transaction in the order of the calls, so
    * that a later unit sees what an earlier one did. Rejects with the database's error, of which
-   * `fateOf` tells whether the unit may have taken effect. A unit that the database refuses fails
+   * `fateOf` says whether the unit may have taken effect. A unit that the database refuses fails
    * alone; the others are committed without it.
    */
   write<U extends Unit>(unit: U): Promise<ResultOf<U>>;
@@ -100,8 +100,8 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
 
 /**
  * Commits a group. Where the database refuses it for what it says, it is committed without the unit
- * to blame; where that is not told, in halves, until the unit is alone. Where it is unable, it is asked
- * once more. Where nobody knows what was committed, everybody is told so.
+ * to blame; where the error does not name it, in halves, until the unit is alone. Where it is unable, it is asked
+ * once more. Where nobody knows what was committed, every caller gets an error that says so.
  */
 async function commit(
   client: Client,

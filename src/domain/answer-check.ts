@@ -49,7 +49,7 @@ export function createAnswerCheck(): (question: ToCheck) => Checked {
     if (check instanceof SchemaError)
       return { problem: `the schema ${check.message}`, mayRepair: false };
     if ("schema" in question) {
-      // Whatever an object has in it, the check itself must come to an end.
+      // The check must come to an end whatever the object contains.
       check({});
       return null;
     }

@@ -1,7 +1,7 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 
-/** The object in an answer, as text; or why there is none to be had. */
+/** The object in an answer, as text; or why there is none. */
 export type FoundJson = { text: string } | { problem: string };
 
 /** Beginnings that are tried; each may take a walk through the whole text. */

@@ -5,7 +5,7 @@ import { readUsage, type Usage, type UsageReport } from "./usage.ts";
 
 export type Answer = {
   content: string | null;
-  /** What the model thought before it answered, where the provider tells that. */
+  /** What the model thought before it answered, where the provider returns it. */
   reasoning: string | null;
   /** Why it would not answer, in its own words. */
   refusal: string | null;
@@ -16,7 +16,7 @@ export type Answer = {
   usage: Usage | null;
   usageTold: UsageReport["told"];
   toolCalls: Json[] | null;
-  /** The tier that served the request, where the provider tells. */
+  /** The tier that served the request, where the provider says so. */
   serviceTier: string | null;
 };
 

@@ -5,7 +5,7 @@ import { schemaIn } from "./output.ts";
 /** An answer that did not match its schema, and why, as the next call quotes them. */
 export type Repair = { text: string; problem: string };
 
-/** Of an answer that is to be repaired no more is shown to the model again. */
+/** The most characters of a faulty answer that are shown to the model again. */
 const LONGEST_QUOTE = 20_000;
 
 export function toRepair(text: string | null, problem: string): Repair {

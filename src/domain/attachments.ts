@@ -11,7 +11,7 @@ import {
   uploadRef,
 } from "./upload-refs.ts";
 
-/** Columns of a batch whose cells are attached to what is asked. */
+/** Columns of a batch whose cells are attached to the requests. */
 export const Attachment = z
   .strictObject({
     column: z
@@ -111,7 +111,7 @@ function shown(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
-/** A provider tells by the name what a document is. */
+/** A provider identifies a document by its name. */
 function nameOfDocument(url: string, column: string): string {
   const [, media] = /^data:([^;,]*)/i.exec(url.slice(0, 200)) ?? [];
   if (media === undefined) return new URL(url).pathname.split("/").at(-1) || column;
@@ -148,11 +148,11 @@ function identityOf(part: Json): string | undefined {
 /** What an image is taken to have; it depends on model and size (1,024 × 1,024 have 765 with GPT-4o). */
 const IMAGE_TOKENS = 1000;
 const BYTES_PER_TEXT_TOKEN = 4;
-/** Of other documents: a page or so, and more of larger ones. */
+/** Other documents count as about a page, larger ones as more. */
 const DOCUMENT_TOKENS = 1000;
 const BYTES_PER_DOCUMENT_TOKEN = 50;
 
-/** About how many tokens the images and documents of a request have, which only the provider can tell. */
+/** About how many tokens the images and documents of a request have, which only the provider knows. */
 export function attachedTokens(body: JsonObject): number {
   return attachedTo(body).reduce((sum, one) => sum + tokensOf(one), 0);
 }

@@ -1,4 +1,3 @@
-/** `ingesting` is a batch whose rows are still being written; no answer ever shows it. */
 export const BATCH_STATUSES = [
   "pending",
   "running",
@@ -9,22 +8,13 @@ export const BATCH_STATUSES = [
 ] as const;
 export type BatchStatus = (typeof BATCH_STATUSES)[number];
 
-export const BATCH_MOVES = {
-  pending: ["running", "cancelled"],
-  running: ["paused", "completed", "failed", "cancelled"],
-  paused: ["running", "cancelled", "completed", "failed"],
-  completed: ["running"],
-  failed: ["running"],
-  cancelled: ["running"],
-} as const satisfies Record<BatchStatus, readonly BatchStatus[]>;
-
 /** Why a batch is paused: `requested` by a client, or what keeps it from going on. */
 export type PauseReason = { code: string; message: string };
 
 export const PRICE_UNKNOWN: PauseReason = {
   code: "price_unknown",
   message:
-    "The price of a model is not known, so that no cap or budget can be kept. Tell it in PRICES_FILE, or lift the limit.",
+    "The price of a model is not known, so no cap or budget can be kept. Add it to PRICES_FILE, or lift the limit.",
 };
 
 export const OUTPUT_STATUSES = ["pending", "writing", "written", "failed"] as const;
@@ -68,11 +58,11 @@ export type Counters = {
   failed: number;
   cancelled: number;
   running: number;
-  /** Of the completed ones, those whose answers were cut off, were another's, or were repaired. */
+  /** The completed ones whose answers were cut off, reused, or repaired. */
   truncated: number;
   cached: number;
   repaired: number;
-  /** Of the cancelled ones, those of whose rows `onlyIf` is not true. */
+  /** The cancelled ones for whose rows `onlyIf` is false. */
   skipped: number;
 };
 

@@ -20,9 +20,9 @@ export type BreakerState = "closed" | "open" | "half_open";
 export type Breaker = ReturnType<typeof createBreaker>;
 
 /*
- * Keeps calls from whom they cannot reach. A pure object: it is told the time and never waits.
+ * Holds calls back from a provider that cannot be reached. A pure object: the time is passed in, and it never waits.
  *
- *   closed     calls start. Left when so many in a row have failed as if nobody were there.
+ *   closed     calls start. Left when a number of them in a row failed as if nobody were there.
  *   open       no call starts until a time; then it is due for a probe, a request that costs nothing.
  *              A probe that fails keeps it open, for twice as long.
  *   half open  the probe was answered: one call starts. If it fails the breaker is open again, for
@@ -61,7 +61,7 @@ export function createBreaker({ calls, tasks, baseMs, maxMs }: BreakerOptions) {
       if (isThere) isProbed = true;
       else open(now);
     },
-    /** A call starts. Returns whether it is a trial, to be told to `end`. */
+    /** A call starts. Returns whether it is a trial, which is passed to `end`. */
     start(): boolean {
       if (!isTripped()) return false;
       trials++;

@@ -4,17 +4,17 @@ import type { Told } from "./rate-limit.ts";
  * What is known of one limit of a provider (requests or tokens of a minute): how much may be spent
  * now, and how fast it grows again. Times are ms, `perMs` what flows in.
  *
- *   open        nothing is known; whatever is asked for is granted. Left by `seed` (a limit is
- *               configured), `observe` (an answer tells of one) or `learn` (refusals showed one).
+ *   open        nothing is known; every call is granted. Left by `seed` (a limit is
+ *               configured), `observe` (an answer reports one) or `learn` (refusals showed one).
  *   configured  the limit of a minute is known, but not how much of it may be spent at once. Spends
  *               up to twice as fast as the limit flows, until a quarter of a minute's limit was
  *               spent beyond it or a refusal shows that nothing is left; then as it flows. In no
  *               minute is more spent than the limit.
- *   told        answers tell what remains. That is the level, less what was sent after the request
+ *   told        answers report what remains. That is the level, less what was sent after the request
  *               that the answer belongs to, plus what flowed in since.
  *   learned     refusals alone: the rate is what got through between two of them, and creeps up
  *               with each call, faster the longer all goes well. One that is only guessed, because
- *               too few calls got through to tell, grows with time, too: at a low rate there are not
+ *               too few calls got through to show it, grows with time, too: at a low rate there are not
  *               enough calls to find out that it is too low.
  */
 export type Bucket = ReturnType<typeof createBucket>;
@@ -38,7 +38,7 @@ const GROWTH_AFTER_MS = { measured: Infinity, guessed: 5000 };
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
 
-export type BucketKind = "open" | "configured" | "told" | "learned";
+type BucketKind = "open" | "configured" | "told" | "learned";
 
 /** The limit of a minute and what of it may be spent now; `null` where there is none. */
 export type BucketState = {
@@ -55,11 +55,11 @@ export function createBucket(configured: number | null, start: number) {
   let capacity = perMs * SMOOTH_MS;
   let level = capacity;
   let at = start;
-  /** Of a configured limit: what may still be spent beyond the flow. */
+  /** With a configured limit: what may still be spent beyond the flow. */
   let credit = configured === null ? 0 : configured / 4;
-  /** Everything ever spent, for telling what was spent after some moment. */
+  /** Everything ever spent, to compute what was spent after some moment. */
   let spent = 0;
-  /** Of a learned rate: what it was, the calls and the time since, and what of each it takes to grow. */
+  /** With a learned rate: what it was, the calls and the time since, and how much of each it needs to grow. */
   let learned = { perMs: 0, since: 0, calls: 0, afterCalls: 1, afterMs: Infinity, burstMs: 0 };
   /** What a call takes, on average of late. */
   let grain = 0;
@@ -123,7 +123,7 @@ export function createBucket(configured: number | null, start: number) {
       minute?.spend(amount, now);
     },
 
-    /** The call cost `actual` where `reserved` was spent for it. What answers tell already has it. */
+    /** The call cost `actual` where `reserved` was spent for it. What answers report already includes it. */
     correct(reserved: number, actual: number, now: number): void {
       if (kind === "open" || kind === "told") return;
       flow(now);
@@ -144,7 +144,7 @@ export function createBucket(configured: number | null, start: number) {
     },
 
     /**
-     * Takes in what an answer tells. `sentAt` is when its request was sent and `spentThen` what
+     * Takes in what an answer reports. `sentAt` is when its request was sent and `spentThen` what
      * `spent()` was then, its own cost included.
      */
     observe({ limit, remaining, resetMs }: Told, sentAt: number, spentThen: number, now: number) {
@@ -185,7 +185,7 @@ export function createBucket(configured: number | null, start: number) {
       level = Math.min(level, -perMs * EMPTY_MS);
     },
 
-    /** No answer tells of a limit, and refusals show that there is one: about `rate` a ms. */
+    /** No answer reports a limit, and refusals show that there is one: about `rate` a ms. */
     learn(rate: number, from: "measured" | "guessed", resumeAt: number): void {
       kind = "learned";
       perMs = Math.max(SLOWEST_PER_MS, Math.min(ceiling, rate));
@@ -204,7 +204,7 @@ export function createBucket(configured: number | null, start: number) {
       at = resumeAt;
     },
 
-    /** Of a configured limit only a part is ours, because others keep to the same one. */
+    /** Only a part of a configured limit is ours, because other processes share it. */
     divide(parts: number, now: number): void {
       if (configured === null) return;
       flow(now);

@@ -13,7 +13,7 @@ import {
 } from "./task-input.ts";
 import { parseTemplate, type Template } from "./template.ts";
 
-/** What is stored of a request: the provider's body, and the prompt where the body does not tell it. */
+/** What is stored of a request: the provider's body, and the prompt where the body does not contain it. */
 export type Composed = {
   model: string;
   body: JsonObject;

@@ -23,7 +23,7 @@ export class ConditionError extends Error {
   }
 }
 
-export type Values = ReadonlyMap<string, string>;
+type Values = ReadonlyMap<string, string>;
 
 export type Condition = {
   /** The names that its `{{name}}` placeholders ask for, each once. */
@@ -45,7 +45,7 @@ type Token =
 type Operand = Token & { kind: "variable" | "text" | "number" };
 type Test = (values: Values) => boolean;
 
-/** Reads a condition. Throws `ConditionError` where it is none. */
+/** Reads a condition. Throws `ConditionError` where it is not one. */
 export function parseCondition(text: string): Condition {
   if (text.length > MOST_CONDITION_CHARACTERS)
     throw new ConditionError(

@@ -57,7 +57,7 @@ export function shareDeliveries<Load extends EndpointLoad>(
 /** Deliveries of what happens now, and those that have waited: retries and replays. */
 export type Kind = "live" | "late";
 
-/** Of four slots that both kinds want, live ones get three. */
+/** When both kinds want slots, live deliveries get three of four. */
 const LIVE_WEIGHT = 3;
 
 /**

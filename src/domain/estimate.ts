@@ -86,7 +86,7 @@ export type Measured = {
   costUsd: number | null;
 };
 
-/** Of a batch of which `rest` tasks are still to run; `null` where none has run for real. */
+/** The cost of a batch with `rest` tasks still to run; `null` where none has run for real. */
 export function measuredIn(batch: MeasuredBatch, rest: number): Measured | null {
   const { completed, failed, promptTokens, completionTokens, unpriced, isDryRun } = batch;
   const rows = completed + failed;

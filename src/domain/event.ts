@@ -1,4 +1,4 @@
-/** Everything that the log can tell. */
+/** The types of events in the log. */
 export const EVENT_TYPES = [
   "task.created",
   "task.started",
@@ -42,10 +42,10 @@ export type LoggedEvent = {
   type: EventType;
   task: string | null;
   batch: string | null;
-  /** The public id of the execution that it tells of. */
+  /** The public id of the execution that it is about. */
   execution: string | null;
   data: string | null;
-  /** Trace context of the request that led to it, where traces are told. */
+  /** Trace context of the request that led to it, where tracing is on. */
   trace: string | null;
 };
 

@@ -66,7 +66,7 @@ export function looksDown(cause: Cause): boolean {
   return DOWN.has(cause);
 }
 
-/** Nothing was sent, so that a failure says nothing of the provider. */
+/** Nothing was sent, so a failure says nothing about the provider. */
 const UNSENT: ReadonlySet<Cause> = new Set<Cause>([
   "worker_lost",
   "attachment_missing",

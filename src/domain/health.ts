@@ -48,7 +48,7 @@ export type Probe = {
   isNoApi?: boolean;
 };
 
-/** Failures that last longer than this are told; shorter ones are the database's hiccups. */
+/** Failures that last longer than this are reported; shorter ones are the database's hiccups. */
 const TOLD_AFTER_MS = 3000;
 
 /** For a person: what keeps the engine from its work, if it has done so for a while. */

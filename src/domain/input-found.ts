@@ -1,18 +1,18 @@
 export const INPUT_FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet", "batch"] as const;
-export type InputFormat = (typeof INPUT_FORMATS)[number];
+type InputFormat = (typeof INPUT_FORMATS)[number];
 
 /** What was found in the file of a batch, or in the batch that its rows come from, and how it was read. */
 export type InputFound = {
   format: InputFormat;
-  /** Of a CSV. */
+  /** Only of a CSV. */
   delimiter: string | null;
   encoding: string | null;
   /** As templates name them. */
   columns: string[];
   rows: number;
-  /** Of a workbook: which sheet was read. */
+  /** Only of a workbook: which sheet was read. */
   sheet?: string;
-  /** Of a workbook or Parquet: the columns whose texts are dates. */
+  /** Only of a workbook or Parquet: the columns whose texts are dates. */
   dates?: string[];
   /** Rows without any text, which are no tasks. */
   skipped: number;

@@ -11,7 +11,7 @@ import { type Endpoint, PASSED_ON } from "./request.ts";
 export type ProviderLine = { kind: "provider"; endpoint: Endpoint; body: JsonObject };
 
 /** A line that describes a task: its fields, and everything in it as variables for templates. */
-export type TaskLine = {
+type TaskLine = {
   kind: "task";
   fields: Record<string, unknown>;
   variables: ReadonlyMap<string, string>;

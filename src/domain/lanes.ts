@@ -7,7 +7,7 @@ export type LaneLoad = Sharer & {
   batch: number;
   /** Most calls in flight over all lanes of the batch. */
   batchLimit: number;
-  /** What lets only so many calls start now, over all lanes that have it; none where nothing does. */
+  /** Limits the calls that start now, over all lanes that share it; absent where nothing limits them. */
   gates?: readonly Gate[];
 };
 

@@ -4,7 +4,7 @@ export const HOUR_MS = 3_600_000;
 /**
  * Upper bounds of the buckets that durations are counted in, in ms: six to a power of ten, from a
  * millisecond to twelve and a half minutes. What took longer is in one more bucket. Counts of the
- * same buckets add up, so that percentiles of any minutes, models and processes can be told together.
+ * same buckets add up, so that percentiles can be computed over any minutes, models and processes.
  */
 export const BUCKET_BOUNDS_MS: readonly number[] = [1, 10, 100, 1000, 10_000, 100_000].flatMap(
   (unit) => [1, 1.5, 2, 3, 5, 7.5].map((step) => unit * step),

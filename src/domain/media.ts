@@ -6,7 +6,7 @@ const IMAGES: readonly [type: string, begins: (text: string) => boolean][] = [
   ["image/webp", (text) => text.startsWith("RIFF") && text.startsWith("WEBP", 8)],
 ];
 
-/** What the names of documents tell, where their beginnings do not. */
+/** Types of documents by name, where the first bytes do not show them. */
 const BY_EXTENSION = new Map(
   Object.entries({
     txt: "text/plain",
@@ -29,7 +29,7 @@ const BY_EXTENSION = new Map(
   }),
 );
 
-/** So many bytes of a file tell what it is. */
+/** The number of bytes at the start of a file that show its type. */
 export const SIGNATURE_BYTES = 16;
 
 /** The media type of a file, by its first bytes or else its name. */

@@ -1,4 +1,4 @@
-/** What is told to Prometheus, without the prefix `gptrunner_`. Counters are of one process, gauges marked so of the whole database. */
+/** The metrics for Prometheus, without the prefix `gptrunner_`. Counters belong to one process; gauges that say so belong to the whole database. */
 export const METERS = {
   build_info: { kind: "gauge", help: "1, labelled with the version" },
   tasks_total: { kind: "counter", help: "Runs that this process ended, by status" },

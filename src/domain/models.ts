@@ -26,7 +26,7 @@ export type ModelCatalogue = {
 /** How many names are suggested in place of one that may be mistyped. */
 const MOST_SUGGESTED = 3;
 
-/** Of the names that there are, those that somebody may have meant by one that is none of them. */
+/** The known names that are similar to an unknown one. */
 export function nearestModels(model: string, known: Iterable<string>): string[] {
   const wanted = bareName(model);
   const near: { name: string; distance: number }[] = [];

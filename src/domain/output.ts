@@ -11,7 +11,7 @@ import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/j
 
 const MOST_NAMES = 100;
 /** Every request of a batch carries it, and is stored with it. */
-export const MOST_SCHEMA_CHARACTERS = 100_000;
+const MOST_SCHEMA_CHARACTERS = 100_000;
 /** Columns that results may have for it. */
 const MOST_COLUMNS = 1000;
 
@@ -67,7 +67,7 @@ export const AnswerFields = {
 };
 export type AnswerFields = z.infer<z.ZodObject<typeof AnswerFields>>;
 
-/** What is wrong with a schema as far as a glance tells; whether it is one, only compiling it does. */
+/** What is wrong with a schema at first sight; only compiling it shows whether it is valid. */
 function problemWith(schema: JsonObject): string | null {
   const { length } = JSON.stringify(schema);
   if (length > MOST_SCHEMA_CHARACTERS)

@@ -17,7 +17,7 @@ export type Ticket = {
 };
 
 export type CallEnd = {
-  /** `overloaded`: the provider has no room for anybody, which tells nothing of our rate. */
+  /** `overloaded`: the provider has no room for anybody, which says nothing about our rate. */
   outcome: "answered" | "throttled" | "overloaded" | "failed";
   signals: RateLimitSignals | null;
   /** Tokens that the provider says were used. */
@@ -36,11 +36,11 @@ export type PacerState = {
 
 export type PacerOptions = { limits: Limits; backoffMs: number; longestBackoffMs: number };
 
-/** Tokens that must have been spent between two answers for them to tell how the provider counts. */
+/** Tokens that must have been spent between two answers before they show how the provider counts. */
 const SAMPLE_CALLS = 8;
 /** A provider may ask for hours; beyond this it is asked again all the same. */
 const LONGEST_WAIT_MS = 3_600_000;
-/** What gets through between two refusals tells the rate if it was at least so much for so long. */
+/** What gets through between two refusals shows the rate if it was at least so much for so long. */
 const MEASURE_MS = 1000;
 const MEASURE_CALLS = 5;
 const MEASURE_FIRST_MS = 100;
@@ -53,15 +53,15 @@ const AGAIN_MS = 10_000;
 
 /*
  * Decides when calls of one provider and model may start, so that they come as fast as the provider
- * allows and no faster. A pure object: it is told the time and never waits.
+ * allows and no faster. A pure object: the time is passed in, and it never waits.
  *
  *   starting  no limit is configured or learned. The calls in flight start at 8 and double every few
  *             hundredths of a second (`slow-start.ts`), so that a provider without limits is soon not
  *             limited.
  *   known     a request and a token bucket say what may start (`bucket.ts`).
- *   learned   a refusal came that nothing had foretold: no limit is told, or what headers tell is not
- *             the limit that was hit (Groq tells of the day's). A rate of calls is learned then, and kept
- *             besides what is told. A provider's bucket is empty whenever it refuses, so what got
+ *   learned   a refusal came that nothing had foretold: no limit is reported, or what headers report is not
+ *             the limit that was hit (Groq reports that of the day). A rate of calls is learned then, and kept
+ *             besides what is reported. A provider's bucket is empty whenever it refuses, so what got
  *             through between two refusals is what it lets through; the rate is set just below that.
  *   at once   a refusal says that too many calls are under way: so many as were served then may be,
  *             and one more now and then.
@@ -71,7 +71,7 @@ const AGAIN_MS = 10_000;
 export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOptions, start: number) {
   const requests = createBucket(limits.rpm, start);
   const tokens = createBucket(limits.tpm, start);
-  /** The rate of calls that refusals teach, where nothing tells of a limit or what tells is wrong. */
+  /** The rate of calls that refusals teach, where no limit is reported, or a wrong one. */
   const rate = createBucket(null, start);
   const atOnce = createAtOnce();
   const isConfigured = limits.rpm !== null || limits.tpm !== null;
@@ -90,7 +90,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   let expectedSum = 0;
   let sample: { at: number; remaining: number; ticket: Ticket } | null = null;
 
-  /** What headers tell may not be the limit that is met first, so that the slow start goes on with them. */
+  /** The limit in the headers may not be the one that is met first, so the slow start goes on with them. */
   const isStarting = () => !isConfigured && rate.kind() === "open" && !slowStart.isOver();
 
   /** How many calls may start now, tokens apart; `Infinity` where nothing limits them. */
@@ -109,11 +109,11 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     return calls < 1 && bucket.fits(1, now) ? 1 : Math.max(0, Math.floor(calls));
   }
 
-  /** Starts no call for a while. Returns whether this tells anything that an earlier refusal did not. */
+  /** Starts no call for a while. Returns whether this shows anything that an earlier refusal did not. */
   function block(asked: number | null, ticket: Ticket, now: number): boolean {
     if (asked !== null)
       blockedUntil = Math.max(blockedUntil, now + Math.min(asked, LONGEST_WAIT_MS));
-    // Sent before we knew: it tells nothing that the first refusal did not tell.
+    // Sent before we knew: it shows nothing that the first refusal did not.
     if (ticket.at <= blockedAt) return false;
     blockedAt = now;
     refusals++;
@@ -125,7 +125,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   }
 
   function refuse(end: CallEnd, ticket: Ticket, now: number): void {
-    // To come back at once is no time to come back.
+    // "Come back at once" names no time.
     const asked = end.signals?.retryAfterMs || null;
     if (end.signals?.scarce === "calls") {
       atOnce.refused(inFlight);
@@ -140,7 +140,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     lastRefusedAt = now;
   }
 
-  /** Whether what is known of limits agrees with a refusal: something of what it tells is used up. */
+  /** Whether what is known of limits agrees with a refusal: something that it reports is used up. */
   function wasForetold(signals: RateLimitSignals | null, ticket: Ticket, now: number): boolean {
     if (isConfigured) return true;
     const told = [signals?.requests, signals?.tokens].filter((one) => one?.remaining != null);
@@ -168,7 +168,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
 
   /** Compares what remained at two answers with what was expected to be spent between them. */
   function weigh({ remaining }: Told, ticket: Ticket): void {
-    // Calls that were sent before anybody counted tokens tell nothing.
+    // Calls that were sent before tokens were counted show nothing.
     if (remaining === null || ticket.tokens === 0 || !tokens.isDrawn(remaining)) {
       sample = null;
       return;
@@ -254,9 +254,9 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
       if (end.outcome === "overloaded") block(signals?.retryAfterMs ?? null, ticket, now);
     },
 
-    /** Whether somebody told of limits, and what they are now: of a minute, `null` where unlimited. */
+    /** Whether limits were reported, and what they are now: of a minute, `null` where unlimited. */
     limits: () => ({ rpm: least(requests, rate), tpm: tokens.perMinute(), isConfigured }),
-    /** So many processes share the configured limits. */
+    /** The number of processes that share the configured limits. */
     divide(parts: number, now: number): void {
       for (const bucket of [requests, tokens]) bucket.divide(parts, now);
     },
@@ -280,7 +280,7 @@ function isTighter(a: Bucket, b: Bucket): boolean {
   return (a.perMinute() ?? Infinity) < (b.perMinute() ?? Infinity);
 }
 
-/** One call more is tried after so many answers for each that may be under way. */
+/** One call more is tried after this many answers for each call that may be under way. */
 const ANSWERS_PER_CALL = 10;
 
 /** How many calls may be under way, where refusals said that there were too many. */
@@ -289,7 +289,7 @@ function createAtOnce() {
   let answers = 0;
   return {
     most: () => most,
-    /** `others` are under way; of them, those that were refused, too, have not been told yet. */
+    /** `others` are under way; of them, those that were refused, too, have not been reported yet. */
     refused(others: number): void {
       most = Math.max(1, Math.min(most, others));
       answers = 0;

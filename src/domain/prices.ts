@@ -13,7 +13,7 @@ import type { Usage } from "./usage.ts";
  * USD per million tokens. What a cache served or took costs as input, and reasoning as output, where
  * nothing else is said.
  */
-export type Rates = {
+type Rates = {
   input: number;
   cachedInput?: number | undefined;
   cacheWrite?: number | undefined;
@@ -31,7 +31,7 @@ export type Price = Rates & {
 /** Prices by pattern of model; the first that matches counts. */
 export type PriceTable = [pattern: string, price: Price][];
 
-/** Whether a call costs nothing, something that can be told, or nobody knows what. */
+/** Whether a call is free, has a known price, or has an unknown one. */
 export type KnownPrice = "free" | "known" | "unknown";
 /** What calls of a lane cost; those of a dry run, which the simulator answers, are free as long as it is one. */
 export type LanePrice = KnownPrice | "dryRun";

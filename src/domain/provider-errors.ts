@@ -24,7 +24,7 @@ type Row = {
  *   waiting    `rate_limited`, `overloaded`: nobody's fault, counts as no attempt
  *   retryable  `server_error`, `timeout`, …: another attempt may help
  */
-export const ERROR_TABLE: readonly Row[] = [
+const ERROR_TABLE: readonly Row[] = [
   // A request that is larger than a model's context, or than the limit of a whole minute.
   { server: "OpenAI", cause: "context_length", status: [429], words: /^request too large/i },
   { server: "Groq", cause: "context_length", status: [413], words: /request too large/i },

@@ -1,7 +1,7 @@
-/** What an answer tells of one limit; `null` where it says nothing of use. */
+/** What an answer reports about one limit; `null` where it says nothing useful. */
 export type Told = { limit: number | null; remaining: number | null; resetMs: number | null };
 
-/** What an answer tells of the provider's limits, whatever the dialect. */
+/** What an answer reports about the provider's limits, whatever the dialect. */
 export type RateLimitSignals = {
   requests: Told | null;
   tokens: Told | null;

@@ -227,7 +227,7 @@ function resultCells(row: ResultSource, answer: Answer | undefined): ResultCell[
   ];
 }
 
-/** Why an answer ended, or why there is none to be had. */
+/** Why an answer ended, or why there is none. */
 function finishReasonOf(row: ResultSource, answer: Answer | undefined): string | null {
   return row.status === "cancelled" && row.isSkipped === 1
     ? "skipped"
@@ -238,7 +238,7 @@ export function answerOf({ endpoint, response }: ResultSource): Answer | undefin
   return response === null ? undefined : readAnswer(endpoint, parseJson(response));
 }
 
-/** What the answer took; a reused one took nothing again, and tells what it had taken. */
+/** What the answer took; a reused one took nothing again, and shows what the first one took. */
 function usageOf(row: ResultSource, answer: Answer | undefined) {
   const { promptTokens, completionTokens } = (row.isCached ? answer?.usage : undefined) ?? row;
   if (promptTokens === null) return null;
@@ -262,7 +262,7 @@ function jsonLine({ columns }: ResultShape): (row: ResultSource) => string {
   };
 }
 
-export function nameFor(name: string, names: Set<string>): string {
+function nameFor(name: string, names: Set<string>): string {
   return names.has(name) ? nameFor(`task_${name}`, names) : name;
 }
 

@@ -7,7 +7,7 @@ export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
 /**
  * A run is one fire of a schedule, or one that was asked for. `pending` has fired and is about to
  * begin, `queued` waits for the run before it, `running` has a batch. `skipped` met a run that had not
- * ended, `missed` was noticed too late; neither ever begins.
+ * ended, `missed` was found too late; neither ever begins.
  */
 export const RUN_STATUSES = [
   "pending",
@@ -32,10 +32,10 @@ export const MOST_QUEUED = 100;
 /** What went wrong with a run; `details` are those of the answer that the API gives for the same. */
 export type RunError = { code: string; message: string; details?: Record<string, unknown> };
 
-/** A fire that is noticed no later than this is on time, whatever `catchUpWindowSeconds` is. */
-export const ON_TIME_MS = 10_000;
+/** A fire that is found no later than this is on time, whatever `catchUpWindowSeconds` is. */
+const ON_TIME_MS = 10_000;
 
-export type Fire = {
+type Fire = {
   at: number;
   cause: Exclude<RunCause, "manual">;
   /** Why it was missed; `null` where it shall run. */

@@ -5,7 +5,7 @@ export type Sharer = {
   /** Slots that it holds, and what more it could put in slots at once. */
   inFlight: number;
   ready: number;
-  /** Of two that want the same, one of twice the weight gets twice as many slots. */
+  /** If two want the same, one with twice the weight gets twice as many slots. */
   weight: number;
   /** Turn in which it was last served; of two equals the one that waits longer goes first. */
   lastServed: number;

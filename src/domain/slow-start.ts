@@ -13,7 +13,7 @@ const SAME_ROUND_MS = 60;
 
 /**
  * How many calls may be in flight at a provider of which nothing is known: each answer allows one more,
- * and so does time. A pure object: it is told the time.
+ * and so does time. A pure object: the time is passed in.
  */
 export function createSlowStart() {
   let answers = 0;

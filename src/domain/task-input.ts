@@ -155,7 +155,7 @@ const CsvOptions = z
   })
   .refine(hasOneHeader, TWO_HEADERS)
   .meta(named("CsvOptions"));
-export type CsvOptions = z.infer<typeof CsvOptions>;
+type CsvOptions = z.infer<typeof CsvOptions>;
 
 /** How to read a workbook. */
 const XlsxOptions = z

@@ -1,7 +1,7 @@
 export const TASK_STATUSES = ["pending", "running", "completed", "failed", "cancelled"] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
 
-/** The only moves a task may make; the guards of the statements in `store/` are these. */
+/** The only moves a task may make. The statements in `store/` have guards of their own, which `state-machine.test.ts` checks against this table. */
 export const TASK_MOVES = {
   pending: ["running", "cancelled"],
   running: ["completed", "failed", "pending", "cancelled"],

@@ -14,5 +14,5 @@ export function textOf({ least = 0, most }: { least?: number; most: number }) {
 
 export const Name = textOf({ least: 1, most: 200 });
 export const Description = textOf({ most: 10_000 });
-/** Of a file to read or to write. */
+/** The path of a file to read or to write. */
 export const FilePath = textOf({ least: 1, most: 1000 });

@@ -18,7 +18,7 @@ export type TokenCounter = {
    * dies, they are estimated from the requests' lengths.
    */
   measure(requests: readonly Measurable[], withinMs: number): Promise<RequestSize[]>;
-  /** Ends the thread; what is asked from then on is estimated. */
+  /** Ends the thread; later counts are estimates. */
   stop(): void;
 };
 

@@ -31,12 +31,12 @@ export function uploadRef(id: string, facts?: FileFacts): string {
   return `${UPLOAD_SCHEME}${id}?type=${facts.type}&bytes=${facts.bytes}&sha256=${facts.sha256}`;
 }
 
-export type AttachmentType = "image" | "file";
+type AttachmentType = "image" | "file";
 
 /** An image or document of a request: where its bytes are, as a URL, and its name, which documents have. */
 export type Attached = { type: AttachmentType; url: string; name: string | null };
 
-/** Whether the JSON text of a request may refer to uploads; only reading it tells for certain. */
+/** Whether the JSON text of a request may refer to uploads; only parsing it shows for certain. */
 export function mayReferToUploads(text: string): boolean {
   return text.includes(`"${UPLOAD_SCHEME}`);
 }

@@ -8,12 +8,12 @@ export type Usage = {
   cachedTokens?: number;
   cacheWriteTokens?: number;
   reasoningTokens?: number;
-  /** The provider told none; the tokens of the texts were counted here. */
+  /** The provider reported none; the tokens of the texts were counted here. */
   estimated?: true;
 };
 
 /**
- * Whether an answer tells what it took. `absent`: no usage, or nothing but zeros; `absurd`: a count
+ * Whether an answer reports what it took. `absent`: no usage, or nothing but zeros; `absurd`: a count
  * that no call can have. Neither is a usage to be charged.
  */
 export type UsageReport =
@@ -65,7 +65,7 @@ const PATHS = Object.fromEntries(
 
 /**
  * Reads usage under whatever names. Some servers count reasoning, and some what a cache served or
- * took, outside of the sums that they belong to: `total_tokens` tells those apart.
+ * took, outside of the sums that they belong to: `total_tokens` distinguishes the two.
  */
 export function readUsage(told: Json | undefined): UsageReport {
   if (!isJsonObject(told)) return { told: "absent", usage: null };

@@ -51,7 +51,7 @@ export function nextAttemptAt(
 export type Topic = { task: string | null; batch: string | null };
 
 /**
- * Tells of deliveries, asked in the order of their events, which may start: several at a time, but
+ * Decides which deliveries may start, called in the order of their events: several at a time, but
  * what is about the same task in order, a batch's own events after those of its tasks before them
  * and before those of its tasks after them, and what is about neither in order, too.
  */

@@ -17,7 +17,7 @@ import { withSuggestions } from "../providers/suggest.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
-/** Of uploads that are sent a thread holds so many bytes at a time, each some times over; a larger request goes alone. */
+/** The most bytes of uploads that a thread holds at a time, each in a few copies; a larger request goes alone. */
 const MOST_INLINED_BYTES = 32_000_000;
 /** A report carries what ended within this time, so that a busy main thread gets few messages. */
 const REPORT_AFTER_MS = 2;

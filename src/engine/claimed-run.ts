@@ -31,7 +31,7 @@ export type ClaimedRun = {
 
 type Settings = Pick<Config, "providers" | "simulator" | "requestTimeoutMs">;
 
-/** The model that is called, which may stand in for the one that was asked for. */
+/** The model that is called, which may be a fallback for the requested one. */
 export function calledModel({ row, paced }: ClaimedRun): string {
   return paced?.upstream.model ?? row.model;
 }
@@ -232,9 +232,9 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
 }
 
 /**
- * The answers of the built-in provider are free, but a dry run tells what those of a real one would
+ * The answers of the built-in provider are free, but a dry run shows what those of a real one would
  * cost. An answer costs what its model does, if that has a price, else what the one that was called
- * does; one that does not tell what it took may not be right about its model either, and costs the more of both.
+ * does; one that does not report what it took may not be right about its model either, and costs the more of both.
  */
 function costOfCall(
   run: ClaimedRun,

@@ -6,11 +6,11 @@ import type { LaneBook } from "./lane-book.ts";
 /** A batch with fewer ready rows than this is fed, and so is one with a model that has fewer than `LOW_LANE`. */
 const LOW_BATCH = 1000;
 const LOW_LANE = 100;
-/** A model that the last so many chunks had no task for is taken to have none left. */
+/** A model without a task in this many chunks is assumed to have none left. */
 const CHUNKS_TO_DOUBT = 20;
-/** A model that has so many ready tasks gets no more while another of its batch is fed. */
+/** A model with this many ready tasks gets no more while another of its batch is fed. */
 const GLUT = 1500;
-/** In one commit batches are fed until they may have had so many chunks, but no more batches than this. */
+/** In one commit batches are fed until they may have had this many chunks, but no more batches than this. */
 const CHUNKS_AT_ONCE = 2;
 const BATCHES_AT_ONCE = 50;
 

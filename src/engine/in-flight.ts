@@ -37,7 +37,7 @@ export function createInFlight(
 ) {
   const runs = createRuns();
   let newestClaim = 0;
-  /** By batch, the newest claim when it was paused last: a refusal of an earlier call says nothing new, if it was resumed since. */
+  /** The newest claim of each batch when it was last paused: after a resume, a refusal of an earlier call says nothing new. */
   const pausedAt = new Map<number, number>();
   /** Runs that hold a slot. */
   let calls = 0;
@@ -67,7 +67,7 @@ export function createInFlight(
       return run !== undefined && runs.isNewest(run);
     },
 
-    /** Frees the slots of runs that ended, and tells `settle` what their pacers should know. */
+    /** Frees the slots of runs that ended, and passes to `settle` what their pacers should know. */
     end(outcomes: Outcome[], settle: (paced: Paced, called: Called) => void): void {
       for (const outcome of outcomes) {
         const { run } = outcome;
@@ -82,7 +82,7 @@ export function createInFlight(
     /**
      * Decides what follows each outcome; those of runs that are not ours any more, or whose task was
      * claimed again since, count for nothing.
-     * `hasOther` tells whether calls for a model can be made elsewhere.
+     * `hasOther` says whether calls for a model can be made elsewhere.
      */
     decide(outcomes: Outcome[], hasOther: (model: string) => boolean, now: number): Decisions {
       const decisions: Omit<Decisions, "tallies" | "calls"> = {
@@ -116,7 +116,7 @@ export function createInFlight(
       return { ...decisions, tallies: tally.tallies(), calls: tally.calls() };
     },
 
-    /** The settlement of these runs is committed; tells of those that were put off, which are ready again. */
+    /** The settlement of these runs is committed; announces those that were put off, which are ready again. */
     forget(
       outcomes: Outcome[],
       retries: Retry[],

@@ -9,12 +9,12 @@ export type Lane = LaneLoad & {
   lane: number;
   model: string;
   isDryRun: boolean;
-  /** Claims that it had; every so many goes by age, so that none of low priority waits for ever. */
+  /** Its claims so far; one in every few takes the oldest tasks, so that none of low priority waits for ever. */
   claims: number;
   byAge: boolean;
   /** A claim may give fewer than there are, because of a cap or a budget. */
   isLimited: boolean;
-  /** Of a limited lane: lets so many start as there was money for of late, and some more, so that others get its slots. */
+  /** Only of a limited lane: lets as many start as there was money for recently, and some more, so that other lanes get its slots. */
   purse: Gate;
   /** What is known of what its calls cost where they go. */
   price: LanePrice;
@@ -25,7 +25,7 @@ export type Lane = LaneLoad & {
 };
 
 /**
- * Of the claims of single tasks every so many takes those that have waited longest. Those of a batch
+ * One in every few claims of single tasks takes those that have waited longest. Those of a batch
  * were queued together, and come to an end.
  */
 const CLAIMS_UNTIL_AGED = 8;
@@ -92,7 +92,7 @@ export function createLaneBook(capacity: number) {
         if (isDryRun === 1) dryRuns.add(seq);
       }
     },
-    /** A claim gave a lane so many of those that it wanted. Returns whether it may get more at once. */
+    /** A claim gave a lane `got` of those that it wanted. Returns whether it may get more at once. */
     served({ lane: batch, model, limit }: LaneClaim, got: number, turn: number): boolean {
       const lane = laneOf(batch, model);
       const isShort = got < limit;

@@ -3,11 +3,11 @@ import { reportProgress } from "../store/settle.ts";
 
 const EVERY_MS = 500;
 
-/** Tells of the batches' progress, of each at most every half second. */
+/** Reports the progress of batches, of each at most every half second. */
 export function createProgress() {
   const toldAt = new Map<number, number>();
   return {
-    /** What is to be written to tell of these batches. */
+    /** The event that reports the progress of these batches. */
     plan(
       batches: ReadonlySet<number>,
       now: number,

@@ -35,10 +35,10 @@ export type Report = {
   response: string | null;
   /** The text of an answer that is to be checked. */
   text: string | null;
-  /** The model that answered and what it used, where the answer tells. */
+  /** The model that answered and what it used, where the answer says so. */
   model: string | null;
   usage: Usage | null;
-  /** The tier at which it was served, where the answer tells. */
+  /** The tier at which it was served, where the answer says so. */
   serviceTier: string | null;
   /** The answer was cut off. */
   isTruncated: boolean;

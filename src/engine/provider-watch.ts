@@ -7,14 +7,14 @@ import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import { isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
-/** So many calls in a row, over so long a time, are no coincidence. */
+/** This many failures in a row, over this time, are no coincidence. */
 const CALLS = 5;
 const FOR_MS = 10_000;
 
 type Watched = {
   failures: number;
   since: number;
-  /** What was told of it last, once that is committed; what is true; and whether something is being told. */
+  /** What was reported last, once that is committed; what is true now; and whether a report is under way. */
   told: State | undefined;
   state: State | undefined;
   isTelling: boolean;
@@ -22,9 +22,9 @@ type Watched = {
 type State = "up" | "down";
 
 /**
- * Raises an alert when all calls to a provider have failed for a while as if it were down, and tells
- * that all is clear with the first that is answered, whatever the answer. What could not be told is
- * told with the next call.
+ * Raises an alert when all calls to a provider have failed for a while as if it were down, and reports
+ * that all is clear with the first that is answered, whatever the answer. What could not be reported is
+ * reported with the next call.
  */
 export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_MS } = {}) {
   const log = getLogger(["gptrunner", "alerts"]);
@@ -40,7 +40,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
     return provider;
   }
 
-  /** Tells what is true of a provider until that is what was told last, one thing at a time. */
+  /** Reports the state of a provider until the last report is true, one report at a time. */
   async function tell(name: string, provider: Watched, why: string): Promise<void> {
     if (provider.isTelling) return;
     provider.isTelling = true;
@@ -84,7 +84,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
         else failed(final.provider, failure.message, final.at);
       }
     },
-    /** A probe failed. While a breaker is open there are no calls that could tell. */
+    /** A probe failed. While a breaker is open there are no calls that could show it. */
     probeFailed: (name: string, why: string) => failed(name, why, ctx.clock.now()),
   };
 }

@@ -42,7 +42,7 @@ export type Membership = {
  * A claim lives as long as its node proves that it does. On a local file no other process can be
  * alive, so at the start whatever is claimed is an orphan and is ready again at once. On a shared
  * server each node writes one heartbeat row every third of the lease; a node that is silent for a
- * whole lease, by the database's clock, is forgotten by whoever notices first, and its claims are ready
+ * whole lease, by the database's clock, is removed by the first node that finds it, and its claims are ready
  * again. Should it come back, the fence keeps its late answers out. A run whose attempts are cut off
  * again and again, which may be what ends its processes, is failed instead.
  *

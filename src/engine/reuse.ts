@@ -201,7 +201,7 @@ function toReused(run: ClaimedRun, known: Known, at: number): Reused {
       claim: run.claim,
       status: "completed",
       at,
-      // Nothing was bought, so that nothing is counted; what the answer took stands in the answer.
+      // Nothing was bought, so nothing is counted; the answer says what it took.
       promptTokens: null,
       completionTokens: null,
       cachedTokens: null,

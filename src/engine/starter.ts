@@ -2,7 +2,7 @@ import type { Cancel, Clock } from "../lib/clock.ts";
 import { createFifo } from "../lib/fifo.ts";
 
 /**
- * So many calls of a thread may be young at a time, and so long is a call. Beyond some dozens at
+ * How many calls of a thread may be young at a time, and how long a call counts as young. Beyond some dozens at
  * once, connections cost more than they bring where answers come at once: a call to a provider
  * without latency takes 75 µs of all threads with 64 at a time, 100 µs with 256.
  */

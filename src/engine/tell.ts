@@ -18,7 +18,7 @@ const OPERATIONS: Partial<Record<Endpoint, string>> = {
   "/v1/embeddings": "embeddings",
 };
 
-/** Logs the ends of executions, a line each, failures as warnings, and tells the traces. */
+/** Logs the ends of executions, a line each, failures as warnings, and traces them. */
 export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly Ended[]): void {
   const tellsAll = log.isEnabledFor("info");
   for (const one of ended) {
@@ -74,7 +74,7 @@ function toTrace(outcome: Called | Reused): Parameters<Context["tracing"]["call"
     endedAt: final.at,
     operation: OPERATIONS[run.endpoint] ?? run.endpoint.slice("/v1/".length),
     provider: final.provider,
-    // What stood in for the model that was asked for is what was called.
+    // A fallback model is the one that was called.
     model: final.fallbackFrom === null ? run.model : final.model,
     answeredBy: failure ? null : final.model,
     requestId: final.requestId,

@@ -15,7 +15,7 @@ import type { Called } from "./outcome.ts";
 
 /** Models of providers that are known at a time; clients may invent names. */
 const MOST_UPSTREAMS = 1000;
-/** Of how many batches the length of answers is remembered. */
+/** The number of batches whose length of answers is remembered. */
 const BATCHES_REMEMBERED = 1000;
 
 /** A model at a provider, called with one of its keys: what limits are counted for. */
@@ -63,7 +63,7 @@ export type Choice = {
   until: number;
 };
 
-/** What is told of a call when it ends. */
+/** What is reported about a call when it ends. */
 export type Begun = {
   upstream: Upstream;
   task: number;
@@ -74,7 +74,7 @@ export type Begun = {
 
 export type Upstreams = ReturnType<typeof createUpstreams>;
 
-/** A provider is unreachable after so many failures in a row (see `breaker.ts`). */
+/** A provider is unreachable after this many failures in a row (see `breaker.ts`). */
 const SITE = { calls: 2, tasks: 5 };
 /** A key is out after one refusal if there is another way; else its batch is paused (`halts.ts`). */
 const ACCOUNT = { calls: 1, tasks: Infinity };
@@ -274,7 +274,7 @@ export function createUpstreams(
   };
 }
 
-/** Of two pacers without limits the one that has less to do is the roomier. */
+/** If neither of two pacers has limits, the one with less to do has more room. */
 function isRoomier(a: Pacer, b: Pacer, now: number): boolean {
   const [roomA, roomB] = [a.room(now), b.room(now)];
   return roomA === roomB ? a.inFlight() < b.inFlight() : roomA > roomB;

@@ -152,7 +152,7 @@ function takeFrom(slot: Slot, tasks: number[]): Call[] {
   return calls;
 }
 
-/** To a slot without a thread nothing is sent: what it holds goes out when it has one. */
+/** Nothing is sent to a slot without a thread; its messages go out when it has one. */
 function send(slot: Slot, message: ToWorker): void {
   slot.worker?.post(message);
 }

@@ -16,7 +16,7 @@ export function addressOf(c: Context<AppEnv>): string | undefined {
 
 /**
  * An address in its shortest form, however it was written: with a port (Azure's gateways), in brackets,
- * with a zone, or as IPv4 within IPv6. `undefined` where it is none. Else each form would be counted apart.
+ * with a zone, or as IPv4 within IPv6. `undefined` for any other text. Otherwise each form would be counted apart.
  */
 function readAddress(text: string | undefined): string | undefined {
   const bare = text?.trim().replace(/^"(.*)"$/, "$1") ?? "";

@@ -14,7 +14,7 @@ import { streamTokenOf } from "./stream-access.ts";
 /**
  * Lets nobody in without a valid key, and nobody in more often than they may: a key by its own limit
  * or RATE_LIMIT_PER_MINUTE; requests without a key by that limit for their address; wrong keys by
- * FAILED_LOGINS_PER_MINUTE for their address. An address that has tried too many is not told whether
+ * FAILED_LOGINS_PER_MINUTE for their address. An address that has tried too many does not learn whether
  * its next key is right, unless this process knows that key, so that nobody can lock out those who
  * share an address. What is counted by address is counted by each process for itself.
  */
@@ -78,7 +78,7 @@ function spend(c: Context<AppEnv>, allowance: Allowance): void {
   );
 }
 
-/** Tells the client how much of its limit is left. */
+/** Shows the client how much of its limit is left. */
 export function tellAllowance(headers: Headers, allowance: Allowance | undefined): void {
   if (!allowance) return;
   headers.set("X-RateLimit-Limit", String(allowance.limit));

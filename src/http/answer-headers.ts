@@ -5,7 +5,7 @@ import type { AppEnv } from "./router.ts";
 const text = { type: "string" } as const;
 const whole = { type: "integer" } as const;
 
-/** The headers of answers that the OpenAPI document tells of. */
+/** The headers of answers in the OpenAPI document. */
 const HEADERS = {
   "X-Request-ID": {
     description: "Id of the request: the client's own, or a generated one; logs have it, too",

@@ -12,9 +12,9 @@ import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
-import { batchActionRoutes } from "./api/batch-actions.ts";
 import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
+import { batchMoveRoutes } from "./api/batch-moves.ts";
 import { batchOutputRoutes } from "./api/batch-output.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
@@ -118,7 +118,7 @@ function addFace(
   app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchOutputRoutes);
-  app.route("/api/v1", batchActionRoutes);
+  app.route("/api/v1", batchMoveRoutes);
   app.route("/api/v1", batchEstimateRoutes);
   app.route("/api/v1", keyRoutes);
   app.route("/api/v1", metricsRoutes);
@@ -138,7 +138,7 @@ function takesBody(c: HonoContext<AppEnv>): boolean {
   return !isUpload(method, path) && matchedRoutes(c).some((route) => route.method === method);
 }
 
-/** The methods that a path takes, whichever was asked for. */
+/** The methods that a path takes, whatever the request's method is. */
 function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
   const taken = app.routes.filter(
     (route) => route.method !== "ALL" && matchesPattern(route.path, path),

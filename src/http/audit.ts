@@ -14,7 +14,6 @@ const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     if (READING.has(c.req.method)) return next();
-    const answered = keepAnswer(c);
     await next();
     // What was executed is on record although the wait for it was refused: its key was revoked meanwhile.
     if (c.res.status >= 400 && c.var.executionId === undefined) return;
@@ -22,30 +21,13 @@ export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
     log.note({
       keyId: c.var.caller.keyId,
       action,
-      target: Object.values(c.req.param()).join("/") || idOf(answered.body),
+      target: Object.values(c.req.param()).join("/") || (c.var.answeredId ?? null),
       requestId: c.var.requestId,
       address: addressOf(c) ?? null,
       options: optionsOf(c),
     });
     if (!/^(tasks|batches)\./.test(action)) await log.flush();
   };
-}
-
-/** Keeps what the handler answers, which is where the id of a new thing stands. */
-function keepAnswer(c: Context): { body: unknown } {
-  const answered: { body: unknown } = { body: undefined };
-  const json = c.json;
-  c.json = ((body: unknown, ...rest: []) => {
-    answered.body = body;
-    return json(body, ...rest);
-  }) as typeof c.json;
-  return answered;
-}
-
-function idOf(body: unknown): string | null {
-  if (typeof body !== "object" || body === null) return null;
-  if ("id" in body && typeof body.id === "string") return body.id;
-  return "data" in body ? idOf(body.data) : null;
 }
 
 function routeOf(c: Context): string {

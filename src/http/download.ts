@@ -48,7 +48,7 @@ export const downloads = <C extends object>(description: string, content: C) => 
   304: UNCHANGED,
 });
 
-/** Sends a file, or the part of it that is asked for, compressed where the client takes that. */
+/** Sends a file, or the requested part of it, compressed where the client accepts that. */
 export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<Response> {
   const { content } = file;
   const headers = new Headers({

@@ -6,15 +6,15 @@ import type { AppEnv } from "./router.ts";
 
 type ErrorStatus = (typeof ERROR_STATUS)[keyof typeof ERROR_STATUS];
 
-export const ErrorCode = z
+const ErrorCode = z
   .enum(Object.keys(ERROR_STATUS) as [keyof typeof ERROR_STATUS])
   .openapi("ErrorCode");
 
 const ErrorDetails = z
   .looseObject({ requestId: z.string() })
-  .openapi("ErrorDetails", { description: "`issues` tells what is wrong where" });
+  .openapi("ErrorDetails", { description: "`issues` says what is wrong where" });
 
-export const ErrorBody = z
+const ErrorBody = z
   .object({
     success: z.literal(false),
     error: z
@@ -29,7 +29,7 @@ type Failure = { name: string; description: string; headers?: HeaderName[] };
 const FAILURES: Record<ErrorStatus, Failure> = {
   400: {
     name: "BadRequest",
-    description: "The request is not valid; `details.issues` tells what is wrong where",
+    description: "The request is not valid; `details.issues` says what is wrong where",
   },
   401: { name: "Unauthorized", description: "No valid API key", headers: ["WWW-Authenticate"] },
   403: { name: "Forbidden", description: "The API key may not do this" },

@@ -10,7 +10,7 @@ export function readWait(c: Context): number {
   return Math.min(Number(seconds ?? 0), LONGEST_WAIT_SECONDS) * 1000;
 }
 
-/** Tells the client that its preference was honoured. */
+/** Shows the client that its preference was honoured. */
 export function waitApplied(c: Context): void {
   c.header("Preference-Applied", `wait=${readWait(c) / 1000}`);
 }

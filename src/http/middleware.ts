@@ -18,7 +18,7 @@ const log = getLogger(["gptrunner", "http"]);
 
 const METHODS = new Set(["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "PUT"]);
 
-/** Names each request, and tells in one line how it ended. */
+/** Gives each request an id, and logs in one line how it ended. */
 export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const given = c.req.header("x-request-id");
@@ -60,7 +60,7 @@ async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<
 
 /** Turns whatever was thrown into the documented answer. What nobody foresaw is logged whole and answered bare. */
 export const onError: ErrorHandler<AppEnv> = (error, c) => {
-  // Nobody hears the answer; the log has the status by which proxies tell of that.
+  // The client is gone; 499 is the status that nginx logs for that.
   if (isCausedBy(error, c.req.raw.signal.reason)) return new Response(null, { status: 499 });
   if (error instanceof AppError) return errorAnswer(c, error.code, error.message, error.details);
   if (error instanceof HTTPException) {

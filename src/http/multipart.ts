@@ -38,14 +38,14 @@ export async function readUpload<T>(
   let arriving: PassThrough | undefined;
   const parser = createParser(type, (name, stream) => {
     if (stored) return stream.resume();
-    // It ends with the form: what is wrong behind the file is noticed before the file is stored.
+    // It ends with the form: what is wrong behind the file is found before the file is stored.
     const content = stream.pipe(new PassThrough(), { end: false });
     arriving = content;
     stream.on("error", (error) => content.destroy(error));
     // It may fail before `store` begins to read, which then meets the failure.
     content.on("error", () => undefined);
     stored = store({ name, content });
-    // Seen below, too; without this a failure before the end of the body would be nobody's.
+    // Seen below, too; without this a failure before the end of the body would be an unhandled rejection.
     stored.catch((error: unknown) => parser.destroy(asError(error)));
   });
   try {
@@ -86,7 +86,7 @@ async function* atPace(
       yield value;
     }
   } finally {
-    // Whoever sends may be gone, or not listening.
+    // The sender may be gone, or not listening.
     reader.cancel().catch(() => undefined);
   }
 }

@@ -109,7 +109,7 @@ function readCursor(cursor: string, sort: string, order: string): Key {
     const [madeSort, madeOrder, value, seq] = Cursor.parse(JSON.parse(text));
     if (madeSort === sort && madeOrder === order) return [value, seq];
   } catch {
-    // Told below, like a cursor of another list.
+    // Reported below, like a cursor of another list.
   }
   throw invalid([
     { path: "cursor", message: "is not a cursor of this list with this sort and order" },
@@ -117,7 +117,7 @@ function readCursor(cursor: string, sort: string, order: string): Key {
 }
 
 /** A whole number in a query string, which the document calls what it is. */
-export function whole(min: number, max: number, about: { default: number; description: string }) {
+function whole(min: number, max: number, about: { default: number; description: string }) {
   const message = `must be a whole number from ${min} to ${max}`;
   return z
     .string()

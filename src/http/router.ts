@@ -1,5 +1,5 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
-import type { MiddlewareHandler } from "hono";
+import type { Context as HonoContext, MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
 import { allows, type Scope } from "../domain/scope.ts";
@@ -24,6 +24,8 @@ export type AppEnv = {
     requestId: string;
     /** What the request started, for its line in the log. */
     executionId: string | undefined;
+    /** Id of the thing that the answer shows, which names a new one in the audit log. */
+    answeredId: string | undefined;
     caller: Caller;
     /** What is left of the caller's rate limit, if it has one. */
     allowance: Allowance | undefined;
@@ -61,14 +63,23 @@ export const done = (description: string) =>
   );
 
 /** What an answer needs of its request. */
-type AnyContext = { var: Pick<AppEnv["Variables"], "ctx"> };
+type AnyContext = Pick<HonoContext<AppEnv>, "set" | "var">;
 
-export const success = <D>(c: AnyContext, data: D, message?: string) => ({
-  success: true as const,
-  data,
-  ...(message === undefined ? {} : { message }),
-  timestamp: toIso(c.var.ctx.clock.now()),
-});
+/** The body of an answer; the id in `data` is kept for the audit log. */
+export function success<D>(c: AnyContext, data: D, message?: string) {
+  c.set("answeredId", idOf(data));
+  return {
+    success: true as const,
+    data,
+    ...(message === undefined ? {} : { message }),
+    timestamp: toIso(c.var.ctx.clock.now()),
+  };
+}
+
+function idOf(data: unknown): string | undefined {
+  if (typeof data !== "object" || data === null || !("id" in data)) return undefined;
+  return typeof data.id === "string" ? data.id : undefined;
+}
 
 export const successOnly = (c: AnyContext, message: string) => ({
   success: true as const,
@@ -126,7 +137,7 @@ export const orNull = <S extends z.ZodType>(schema: S) => z.union([schema, z.nul
 export const orElse = <S extends z.ZodType>(schema: S, value: z.output<S>) =>
   schema.optional().transform((given) => given ?? value);
 
-/** Whatever JSON can say: metadata, parameters, what a provider answered. */
+/** Any JSON value: metadata, parameters, a provider's answer. */
 export const FreeObject = z.looseObject({}).openapi("JsonObject");
 
 /** What several answers took together. */

@@ -15,7 +15,7 @@ export function streamTokenOf(c: Context<AppEnv>): string | undefined {
 
 type Topic = { taskId?: string | undefined; batchId?: string | undefined };
 
-/** What is asked for, narrowed to what the token opens. Throws `FORBIDDEN` where that is something else. */
+/** The requested filter, narrowed to what the token opens. Throws `FORBIDDEN` where the two do not overlap. */
 export function withinGrant(grant: TokenFilter | undefined, asked: Topic): Topic {
   const narrowed = { ...asked };
   for (const field of ["taskId", "batchId"] as const) {

@@ -1,4 +1,4 @@
-/** A body that is made as it is read: nothing is asked of `pieces` before the reader takes something. */
+/** A body that is made as it is read: `pieces` does nothing before the reader takes something. */
 export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.asyncIterator]();
   return new ReadableStream(

@@ -21,7 +21,7 @@ export function readStoreId(text: string | undefined): string | undefined {
 /** A file of the store: an upload by its id, or another one by the path that a client gives. */
 export type FileName = { upload: string } | { path: string };
 
-/** A part of so many bytes: from the first to the last, both included. */
+/** A range of bytes from the first to the last, both included. */
 export type Part = { first: number; last: number };
 
 /** A file as it is now. Nothing of it has been read. */

@@ -2,12 +2,12 @@ import { createReadStream, openAsBlob } from "node:fs";
 import { lstat, mkdir, open, opendir, realpath, rename, rm, stat, statfs } from "node:fs/promises";
 
 /** What lies at a path, a symbolic link not followed. */
-export type FileKind = "file" | "folder" | "link" | "other";
+type FileKind = "file" | "folder" | "link" | "other";
 
 /** Bytes of a file system. */
-export type DiskSpace = { free: number; total: number };
+type DiskSpace = { free: number; total: number };
 
-export type OpenFile = {
+type OpenFile = {
   /** Appends. */
   write(piece: string | Uint8Array): Promise<void>;
   /** Resolves when what was written is on the disk. */

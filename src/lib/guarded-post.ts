@@ -29,7 +29,7 @@ export type PostAnswer = {
   retryAfter: string | undefined;
   /** The first kilobyte of the answer, or what of it came in time. */
   text: string;
-  /** The answer came from an address that is not public, so it may tell what is nobody's business. */
+  /** The answer came from an address that is not public, so it may hold confidential data. */
   isPrivate: boolean;
 };
 

@@ -7,7 +7,7 @@ const MOST_FULL = 2 / 3;
 
 /**
  * A table from SHA-256 hashes (hexadecimal) to places, in typed arrays: at most 84 bytes an entry, where a
- * `Map` takes several times as many. It tells hashes apart by their first 128 bits. The last entry of a hash counts.
+ * `Map` takes several times as many. Hashes are compared by their first 128 bits. The last entry of a hash counts.
  */
 export function createHashTable() {
   let slots = FIRST_SLOTS;

@@ -6,7 +6,7 @@ export function sha256Hex(text: string): string {
 }
 
 /**
- * A number of 53 bits from a text, for telling a million texts apart in little memory: two rounds of
+ * A number of 53 bits from a text, for distinguishing a million texts in little memory: two rounds of
  * FNV-1a with different bases, put together. Equal texts have equal numbers; of a million different
  * ones two are alike once in some twenty thousand times, so that a match must be verified.
  */

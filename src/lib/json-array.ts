@@ -23,7 +23,7 @@ export async function* readJsonArray(files: FileSystem, file: TextFile): AsyncGe
 /** Takes an array piece by piece and gives the elements that are whole. */
 class ArrayScanner {
   #state: "before" | "within" | "after" = "before";
-  /** Of the element that is being read: its bytes, each run of blanks outside of texts as one space. */
+  /** The bytes of the element that is being read, with each run of blanks outside of strings as one space. */
   #bytes = Buffer.alloc(65_536);
   #length = 0;
   #depth = 0;

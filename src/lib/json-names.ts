@@ -10,7 +10,7 @@ export function namesInOrder(text: string, object: object): string[] {
   if (!names.some((name) => INDEX.test(name))) return names;
   const found = new Set<string>();
   let depth = 0;
-  // Of a valid object's text: a string before a colon, at the first level, is a name.
+  // The text is a valid object: a string before a colon, at the first level, is a name.
   for (const [token, name] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}[\]]/g))
     if (token === "{" || token === "[") depth++;
     else if (token === "}" || token === "]") depth--;

@@ -1,6 +1,6 @@
 import { type DocumentNode, parse, type ValueNode } from "@humanwhocodes/momoa";
 
-/** A JSON text whose parts can be told by line. */
+/** A JSON text whose parts can be named by line. */
 export type PlacedJson = {
   value: unknown;
   /** The line of the value at a path, or of the nearest one around it that exists. */

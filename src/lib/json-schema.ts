@@ -25,7 +25,7 @@ type Dialect = (typeof DIALECTS)[number][1];
 
 /**
  * RE2 takes time in proportion to the text, whatever the pattern; it has no lookaround and no
- * backreferences. Ajv tells patterns apart by `toString`.
+ * backreferences. Ajv distinguishes patterns by `toString`.
  */
 const linear = Object.assign(
   (pattern: string) => {
@@ -42,9 +42,9 @@ const OPTIONS: Options = {
   allErrors: true,
   // JSON has no number for what is too large.
   strictNumbers: true,
-  // Else every object has a `constructor`.
+  // Otherwise every object has a `constructor`.
   ownProperties: true,
-  // Else the code of a small schema may be large.
+  // Otherwise the code of a small schema may be large.
   inlineRefs: false,
   code: { regExp: linear },
 };

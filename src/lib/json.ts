@@ -1,7 +1,7 @@
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-/** The value of a JSON text, or `undefined` where it is none. For what providers and columns hold. */
+/** The value of a JSON text, or `undefined` where it is not valid. For texts of providers and columns. */
 export function parseJson(text: string): Json | undefined {
   try {
     return JSON.parse(text) as Json;

@@ -5,7 +5,7 @@ import { workForNobody } from "./leaving.ts";
 import { isLoggedElsewhere } from "./logged-error.ts";
 
 export type Loop = {
-  /** From now on it can be nudged, and works after its backstop in any case. */
+  /** From now on it can be nudged, and works after its backstop at the latest. */
   start(): void;
   /**
    * Works at once, or after `inMs`, from a timer even where that is 0; sooner if it was to work sooner
@@ -27,7 +27,7 @@ export type LoopOptions = {
   /** What is said when work fails, a sentence without its full stop: "The queue could not be read". */
   complaint: string;
   clock: Pick<Clock, "monotonic" | "setTimeout">;
-  /** Does what there is to do. May tell in how many ms there is more, where that is before the backstop. */
+  /** Does the work that is due. May return in how many ms there is more, if that is before the backstop. */
   work: () => Promise<More | void>;
   /** It works this long after it worked last, though nothing nudges it. Without it, it waits for a nudge. */
   backstopMs?: number;
@@ -114,7 +114,7 @@ export function createLoop(options: LoopOptions): Loop {
 
   function sayWell(): void {
     const facts = { complaint, failures, ms: Math.round(clock.monotonic() - failsSince) };
-    // Where the failure is told elsewhere, so is its end.
+    // Whoever reports the failure also reports its end.
     const level = saidAt === -Infinity ? "debug" : "info";
     saidAt = -Infinity;
     log[level]("{complaint}, {failures} times in {ms} ms; it works again", facts);

@@ -1,10 +1,9 @@
 export type MeterKind = "counter" | "gauge" | "histogram";
-export type MeterTable = Record<string, { kind: MeterKind; help: string }>;
 
 /** Labels as they stand between the braces: `status="failed"`; see `label`. */
 export type Labels = string;
 
-/** Sums of one process since it started, told as Prometheus text. */
+/** Sums of one process since it started, exported as Prometheus text. */
 export type Meters<Name extends string> = {
   /** Adds to a counter. */
   add(name: Name, labels: Labels, by?: number): void;
@@ -20,7 +19,7 @@ export type Meters<Name extends string> = {
 
 type Histogram = { counts: number[]; sum: number };
 
-/** Beyond so many, new values of labels that clients choose are counted as `other`. */
+/** Beyond this number, new values of labels that clients choose are counted as `other`. */
 const MOST_SERIES = 300;
 
 /**

@@ -16,7 +16,7 @@ export class PathError extends Error {
 /**
  * The real path of a regular file inside `root`, named relative to it or absolutely. `undefined`
  * where there is none. Throws `PathError` for everything else, symbolic links out of `root` or into
- * the folder that is `reserved` there included. No message tells where `root` is.
+ * the folder that is `reserved` there included. No message says where `root` is.
  */
 export async function findFileInside(
   files: FileSystem,

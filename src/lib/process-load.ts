@@ -14,7 +14,7 @@ export type ProcessLoad = {
 };
 
 const EVERY_MS = 500;
-/** The figures are of the last so many samples: five seconds. */
+/** The figures cover this many samples: five seconds. */
 const SAMPLES = 10;
 
 /** Measures this process twice a second. */

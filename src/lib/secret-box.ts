@@ -1,7 +1,7 @@
 import { randomBytes } from "./secrets.ts";
 
 /** A sealed text cannot be opened; the message says why, without any of it. */
-export class SecretBoxError extends Error {
+class SecretBoxError extends Error {
   override readonly name = "SecretBoxError";
 }
 

@@ -1,4 +1,4 @@
-/** Which execution is meant, by whatever process it is told of. Times are Unix ms. */
+/** Identifies an execution, whichever process reports it. Times are Unix ms. */
 export type ExecutionName = {
   /** Trace context (`traceparent`) of the request that asked for the run, if there was one. */
   parent: string | null;
@@ -32,7 +32,7 @@ export type CallTrace = ExecutionName & {
   error: string | null;
 };
 
-export type RequestTrace = {
+type RequestTrace = {
   method: string;
   path: string;
   requestId: string;
@@ -56,7 +56,7 @@ export type DeliveryTrace = {
   error: string | null;
 };
 
-/** What tells a collector of traces. Off, it does nothing and costs nothing. */
+/** Sends spans to a collector. When it is off it does nothing and costs nothing. */
 export type Tracing = {
   isOn: boolean;
   /** Trace context of the request that is being answered, for what is done later on its behalf. */

@@ -19,7 +19,7 @@ export function ensureWritable(folder: string, name: string, volume = folder): v
   try {
     accessSync(folder, R_OK | W_OK | X_OK);
   } catch (error) {
-    // Of a read-only file system, ownership is not what is wrong.
+    // On a read-only file system ownership is not the problem.
     const advice = /EROFS/.test(reason(error)) ? "" : adviceFor(folder, volume);
     throw new StartError(`Cannot write to the ${name} ${folder}: ${reason(error)}${advice}.`);
   }

@@ -105,7 +105,7 @@ export function isTemporaryName(name: string): boolean {
 
 const TEMPORARY = /^\.(.+)\.([0-9a-z]+)-[0-9a-z]+\.tmp$/;
 
-/** Why a file could not be written, in words that tell nothing of the machine. */
+/** Why a file could not be written, in words that reveal nothing about the machine. */
 export function explainWriting(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   return WHY[code] ?? (code === "" ? "the file could not be written" : `the system says ${code}`);

@@ -31,7 +31,7 @@ export type CallResult = (
       mismatch?: string | null;
     }
 ) & {
-  /** What the answer tells of the provider's limits. */
+  /** What the answer reports about the provider's limits. */
   signals: RateLimitSignals | null;
   /** What of the request the provider refused, so that it was sent without it. */
   adjusted: string[];

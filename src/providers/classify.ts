@@ -87,7 +87,7 @@ export function plainAddress(address: string): string {
   return `${origin}${pathname}`;
 }
 
-/** No JSON: a web page tells that the address is that of something else. */
+/** No JSON: a web page shows that the address belongs to something else. */
 export function notJson(text: string, url: string): Failure {
   const isPage = /^\s*<(!doctype|html)/i.test(text);
   const title = isPage ? readErrorWords(text).message : null;

@@ -12,7 +12,7 @@ export type ErrorWords = {
   param: string | null;
 };
 
-/** Reads a body that tells of an error: JSON of any shape, a web page, or plain text. */
+/** Reads a body that describes an error: JSON of any shape, a web page, or plain text. */
 export function readErrorWords(body: string | Json | undefined): ErrorWords {
   const value = typeof body === "string" ? (parseJson(body) ?? body) : body;
   const codes: string[] = [];
@@ -28,7 +28,7 @@ export function readErrorWords(body: string | Json | undefined): ErrorWords {
 const DEEPEST = 6;
 const MOST_ITEMS = 5;
 
-/** Where words stand, the more telling first. */
+/** Where words stand, the more useful first. */
 const WORD_KEYS = [
   "message",
   "msg",
@@ -62,7 +62,7 @@ function objectWords(object: JsonObject, depth: number): string | null {
   let told: string | null = null;
   for (const key of WORD_KEYS) if ((told ??= wordsOf(object[key], depth + 1)) !== null) break;
   const words = both(summary, told);
-  // FastAPI tells where in the request the fault is; OpenRouter passes on what the provider behind it said.
+  // FastAPI says where in the request the fault is; OpenRouter passes on what the provider behind it said.
   const place = Array.isArray(object["loc"]) ? object["loc"].join(".") : null;
   const metadata = object["metadata"];
   const raw = isJsonObject(metadata) ? wordsOf(metadata["raw"], depth + 1) : null;

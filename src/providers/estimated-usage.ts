@@ -15,8 +15,8 @@ const KNOWN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What a call has taken whose provider does not tell it: the tokens of the texts that went out and came
- * back, and a guess at those of images and documents. What a model thought without telling is not in it.
+ * What a call took when the provider does not report it: the tokens of the texts that went out and came
+ * back, and a guess at those of images and documents. Hidden reasoning is not included.
  */
 export async function estimateUsage(
   { endpoint, body }: { endpoint: Endpoint; body: string },

@@ -1,7 +1,7 @@
 import { type Json, parseJson } from "../lib/json.ts";
 import { repairJson } from "./loose-json.ts";
 
-/** What a line of a stream brought: JSON or, where it is none, its text, under the event's name. */
+/** The content of a line of a stream, under the event's name: JSON, or else its text. */
 export type StreamEvent =
   | { kind: "done" }
   | { kind: "json"; name: string | null; value: Json }

@@ -204,7 +204,7 @@ const SCHEMA = {
     strict: true,
     schema: {
       type: "object",
-      // Other than what the prompt asks for, so that an answer tells whether the schema was kept.
+      // Other than what the prompt asks for, so that an answer shows whether the schema was kept.
       properties: { is_fine: { type: "boolean" } },
       required: ["is_fine"],
       additionalProperties: false,

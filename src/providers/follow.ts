@@ -5,7 +5,7 @@ const MOST_REDIRECTS = 3;
 
 /**
  * Sends a request, and again to where the same host says that it has moved: left to itself `fetch` makes
- * a GET of it. To another host nothing is sent, because it would be told the key and the prompt.
+ * a GET of it. Nothing is sent to another host, because it would get the key and the prompt.
  */
 export async function follow(send: Fetch, url: string, init: RequestInit): Promise<Response> {
   let at = url;

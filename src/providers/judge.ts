@@ -77,7 +77,7 @@ function tells(error: Json | undefined): error is Json {
   return !isJsonObject(error) || Object.keys(error).length > 0;
 }
 
-/** Whether what is no answer has words of its own that tell why. */
+/** Whether something that is not an answer says why in its own words. */
 export function looksLikeError(response: Json): boolean {
   if (!isJsonObject(response)) return false;
   const isAnswer = ["choices", "output", "data", "candidates"].some(

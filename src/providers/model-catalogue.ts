@@ -10,7 +10,7 @@ import { createClient } from "./openai.ts";
 import type { Outside } from "./outside.ts";
 
 const KEEP_MS = 600_000;
-/** A list that could not be read is asked for again this soon. */
+/** A list that could not be read is requested again after this time. */
 const DOUBT_AFTER_MS = 30_000;
 /** A provider that does not list its models in this time is taken not to list them. */
 const LIST_TIMEOUT_MS = 3000;

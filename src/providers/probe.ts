@@ -19,7 +19,7 @@ const TIMEOUT_MS = 3000;
 
 /**
  * Asks a provider for its list of models, which costs nothing. What was found out less than
- * `maxAgeMs` ago is told again, whoever wants to know. A provider that has no such list (404, 405)
+ * `maxAgeMs` ago is returned again, whoever asks. A provider that has no such list (404, 405)
  * answers all the same, unless it does not have the address of calls either.
  */
 export function createProbe(

@@ -7,8 +7,8 @@ const LARGEST_LIMIT = 1e12;
 /**
  * Rate-limit headers of whatever dialect, read tolerantly: `x-ratelimit-{limit,remaining,reset}-*`
  * (OpenAI with Go durations, Azure with integers, -1 and 0, Groq and others with seconds) and
- * `anthropic-ratelimit-*` (RFC 3339 resets). Absent, negative and absurd values count as not told;
- * `null` where nothing is told at all.
+ * `anthropic-ratelimit-*` (RFC 3339 resets). Absent, negative and absurd values count as not reported;
+ * `null` where nothing is reported at all.
  */
 export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignals | null {
   const requests =
@@ -16,7 +16,7 @@ export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignal
   const tokens =
     readTold(headers, OPENAI.tokens, nowMs) ??
     readTold(headers, ANTHROPIC.tokens, nowMs) ??
-    // Whoever splits tokens tells of requests, too: the others are spared the look-ups.
+    // Providers that report tokens in two parts report requests, too; the others are spared the look-ups.
     (requests === null
       ? null
       : scarcer(
@@ -49,7 +49,7 @@ const ANTHROPIC = {
   output: anthropic("output-tokens"),
 };
 
-/** What a refusal tells: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's prose). */
+/** What a refusal reports: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's prose). */
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
   const told = readRateLimits(headers, nowMs);
   const hint = readBodyHints(body);
@@ -83,7 +83,7 @@ function readTold(headers: Headers, names: Names, nowMs: number): Told | null {
   const remaining = readCount(headers.get(names.remaining));
   const limit = readCount(headers.get(names.limit)) || null;
   if (remaining === null && limit === null) return null;
-  // Azure says 0 of 0, or 0 without a limit, where there is none to tell of.
+  // Azure says 0 of 0, or 0 without a limit, where there is none.
   if (limit === null && remaining === 0) return null;
   const reset = headers.get(names.reset);
   return { limit, remaining, resetMs: reset === null ? null : readReset(reset, headers, nowMs) };
@@ -120,7 +120,7 @@ const GO_UNITS: Record<string, number> = {
   ns: 1e-6,
 };
 
-/** A Go duration (`12ms`, `1s`, `6m0s`, `1h2m3.5s`) in ms; `undefined` where the text is none. */
+/** A Go duration (`12ms`, `1s`, `6m0s`, `1h2m3.5s`) in ms; `undefined` for any other text. */
 export function goDurationMs(text: string): number | undefined {
   if (!/^(\d+(\.\d+)?(h|ms|m|s|us|µs|ns))+$/.test(text)) return undefined;
   let ms = 0;

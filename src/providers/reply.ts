@@ -4,7 +4,7 @@ import { createEventLines } from "./event-lines.ts";
 import { readLooseJson } from "./loose-json.ts";
 import { createStreamReader } from "./stream.ts";
 
-/** What an answer with a good status brought, whole or streamed, whatever was asked for. */
+/** The content of an answer with a good status, whole or streamed, whichever was requested. */
 export type Read =
   | { kind: "answer"; response: Json; text: string }
   | { kind: "error"; body: Json }
@@ -14,7 +14,7 @@ export type Read =
 type Reading = { endpoint: Endpoint; onDelta: (text: string) => void };
 
 /**
- * Reads a reply to its end. What it is, its first characters tell: some stream although nobody asked,
+ * Reads a reply to its end. Its first characters show what it is: some stream although nobody asked,
  * some answer whole although a stream was asked for, under whatever content type. Throws what the
  * connection throws, unless the answer was whole by then.
  */

@@ -4,7 +4,7 @@ import type { JsonObject } from "../lib/json.ts";
 export type Composed = {
   id: string;
   model: string;
-  /** The tier of service, where one was asked for. */
+  /** The tier of service, where the request has one. */
   served: JsonObject;
   text: string;
   finish: "stop" | "length";

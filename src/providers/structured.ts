@@ -6,12 +6,12 @@ import { type ErrorWords, readErrorWords } from "./error-words.ts";
 
 /*
  * Three ways to ask for an object, the best first: a schema that the provider keeps to (`json_schema`), JSON of
- * any kind (`json_object`), and words alone. With the latter two the schema is told in the prompt. What a
+ * any kind (`json_object`), and words alone. With the latter two the schema stands in the prompt. What a
  * provider refuses is not tried again: a way for a model, or a schema that it does not like for that model.
  */
 
-export const AS_JSON_MODE = "response_format json_schema sent as json_object and an instruction";
-export const AS_INSTRUCTION = "response_format omitted, the schema sent as an instruction";
+const AS_JSON_MODE = "response_format json_schema sent as json_object and an instruction";
+const AS_INSTRUCTION = "response_format omitted, the schema sent as an instruction";
 
 /** That a refusal is about the format, and that it is about what this schema has in it. */
 const OF_FORMAT =

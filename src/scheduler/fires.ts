@@ -25,7 +25,7 @@ const log = getLogger(["gptrunner", "scheduler"]);
 
 /** Schedules that are read at a time. */
 const PAGE = 1000;
-/** Of these, so many are worked on before the event loop is free again: some milliseconds. */
+/** How many of these are worked on before the event loop is free again: some milliseconds. */
 const IN_ONE_GO = 100;
 /** When this many are due at once, only so many missed fires of each are listed one by one. */
 const MANY = 100;
@@ -110,7 +110,7 @@ async function forEach<Item, Result>(
   const results: Promise<Result>[] = [];
   for (const [i, item] of items.entries()) {
     const result = work(item);
-    // What fails is told by the promise of all below, which is made later.
+    // `Promise.all` below, which is made later, reports what fails.
     result.catch(() => {});
     results.push(result);
     if (i % IN_ONE_GO === IN_ONE_GO - 1) await nextRound(clock);

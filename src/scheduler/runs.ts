@@ -11,11 +11,11 @@ import {
 import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { label } from "../lib/meters.ts";
+import { cancelBatch, deleteBatch, executeBatch } from "../services/batch-moves.ts";
 import { requireBudget } from "../services/budgets.ts";
 import { createBatch } from "../services/create-batch.ts";
 import { discardDrafts, hasDrafts } from "../services/drafts.ts";
 import { whyKeyIsInvalid } from "../services/key-validity.ts";
-import { cancelBatch, deleteBatch, executeBatch } from "../services/run-batch.ts";
 import { commonSteadyTime } from "../services/time.ts";
 import { insertAlert } from "../store/alerts.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
@@ -162,7 +162,7 @@ async function afterFailedStart(
     await ctx.writer.write({ postponed: postponeRun(run, retryAt) });
     return;
   }
-  const message = "It could not be started; the log tells why";
+  const message = "It could not be started; the log says why";
   await finishRun(ctx, schedule, run, {
     status: "failed",
     reason: message,
@@ -260,7 +260,7 @@ async function finishRun(
   ctx.signals.emit("events", undefined);
 }
 
-/** What `scheduled_task.executed` tells. */
+/** The data of `scheduled_task.executed`. */
 function toData(
   schedule: Schedule,
   run: ScheduleRun,

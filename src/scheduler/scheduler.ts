@@ -37,7 +37,7 @@ export type SchedulerOptions = {
 };
 
 /**
- * How long a loop sleeps at most. A clock that was changed is noticed within that time; on a shared
+ * How long a loop sleeps at most. A changed clock takes effect within that time; on a shared
  * database so are schedules that other processes changed, where a hint was lost.
  */
 const MAX_SLEEP_MS = { exclusive: 15_000, shared: 5000 };

@@ -13,8 +13,8 @@ export type NewAlert = {
 type Part = Pick<Context, "writer" | "signals" | "clock">;
 
 /**
- * Tells with a `system.alert` event that something is wrong. An alert that is raised already, by
- * whichever process, is not told again. Returns whether it was told.
+ * Reports with a `system.alert` event that something is wrong. An alert that is raised already, by
+ * whichever process, is not reported again. Returns whether it was reported.
  */
 export async function raiseAlert(
   ctx: Part,
@@ -23,7 +23,7 @@ export async function raiseAlert(
   return tell(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.clock.now() }));
 }
 
-/** Tells that what an alert was about is over, if it was raised. Returns whether it was. */
+/** Reports that what an alert was about is over, if it was raised. Returns whether it was. */
 export async function clearAlert(ctx: Part, code: AlertCode, subject = ""): Promise<boolean> {
   return tell(ctx, store.deleteAlert(code, subject, ctx.clock.now()));
 }

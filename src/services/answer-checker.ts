@@ -33,7 +33,7 @@ export function createAnswerChecker({
   startThread: StartThread;
 }): AnswerChecker {
   const log = getLogger(["gptrunner", "answers"]);
-  /** By id, in the order in which they were asked. */
+  /** By id, in the order of the requests. */
   const asked = new Map<number, Asked>();
   let thread: Thread<ToCheck> | undefined;
   let isLoaded = false;

@@ -177,6 +177,6 @@ export function newSecret(): string {
 
 /** What is stored of a secret. */
 export function describeSecret(secret: string): { hash: string; prefix: string } {
-  // A short key of a user's own must not be told by its prefix.
+  // The prefix of a short key of a user's own would reveal too much of it.
   return { hash: sha256Hex(secret), prefix: secret.length >= 24 ? secret.slice(0, 8) : "" };
 }

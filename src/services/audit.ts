@@ -22,7 +22,7 @@ export type AuditLog = {
 /** A commit of its own for each would double the time that a small request takes. */
 const LINGER_MS = 100;
 
-/** The audit log's pen. An entry that cannot be stored is logged, because what it tells of has happened. */
+/** The audit log's pen. An entry that cannot be stored is logged, because what it records has happened. */
 export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog {
   const log = getLogger(["gptrunner", "audit"]);
   let noted: store.NewAuditEntry[] = [];

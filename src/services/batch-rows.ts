@@ -119,7 +119,7 @@ export function openInputBatch(
   };
 }
 
-/** A row without an answer is none to ask about. */
+/** A row without an answer becomes no task. */
 const NEVER: Condition = { names: [], isTrueOf: () => false };
 
 async function* readRows(

@@ -58,7 +58,7 @@ function isPriced({ config, clock }: Context, model: string): boolean {
   return provider !== undefined && knownPrice(provider, model, clock.now()) !== "unknown";
 }
 
-/** Tells that all is clear of keys that have money again, because of a new month or a larger budget. */
+/** Reports the all-clear for keys that have money again, because of a new month or a larger budget. */
 export async function watchBudgets(ctx: Context): Promise<void> {
   for (const { id } of await readRows(ctx.client, solventAgain(ctx.clock.now())))
     await clearAlert(ctx, "budget.exceeded", id);

@@ -24,7 +24,7 @@ const MOST_CHARACTERS = 4_000_000;
 const MOST_MS = 10_000;
 /** Where no call has been made yet. */
 const ASSUMED_CALL_MS = 2000;
-/** Requests of larger batches are not compared, which takes a second for so many of a kilobyte each. */
+/** Requests of larger batches are not compared, which takes a second for this many of a kilobyte each. */
 const MOST_COMPARED = 100_000;
 
 export type BatchEstimate = Estimate & {

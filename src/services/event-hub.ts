@@ -89,7 +89,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     maxRetryMs: POLL_MS,
   });
 
-  /** From a timer, so that what is about to be told in this round of the event loop is read, too. */
+  /** From a timer, so that what is about to be published in this round of the event loop is read, too. */
   function nudge(): void {
     loop.nudge(0);
   }
@@ -208,7 +208,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       let broken: Timeline;
       try {
         await (waking ??= wake());
-        // The reader was told by another node of what this one has not read yet.
+        // Another node has sent the reader what this one has not read yet.
         if (after !== undefined && after > position) await loop.look();
         ({ first: oldest, last: newest } = await findLogBounds(client));
         if (after !== undefined && after > position && after <= newest) throw notRead();

@@ -23,7 +23,7 @@ export function watchEvents(
 
 /**
  * A stream of what happens to a task, with the pieces of its answer, or to a batch, until it has come
- * to an end; by default from its beginning. `undefined` where it has ended and all has been told.
+ * to an end; by default from its beginning. `undefined` where it has ended and everything has been sent.
  */
 export async function watchSubject(
   ctx: Context,
@@ -50,7 +50,7 @@ async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
   return { seq: task.seq, createdAt: task.createdAt, isOver: isFinal(task.status) };
 }
 
-/** Whether the log has an event after `after` that the stream would tell. */
+/** Whether the log has an event after `after` that the stream would send. */
 async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number): Promise<boolean> {
   const { first, last } = await findLogBounds(ctx.reads.client);
   // The database was restored: all its events are sent again.

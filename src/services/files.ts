@@ -67,7 +67,7 @@ async function asStoring<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row tells of it once it is there whole, and
+ * Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row is written once it is there whole, and
  * the key is still valid then.
  */
 export async function storeFile(

@@ -25,7 +25,7 @@ export function keepEnvironmentKeys(
   return ctx.config.apiKeys.map((key, i) =>
     insertKey({
       ...describeKey(ctx, key, now),
-      // By its place, because the name is in metrics, and must tell nothing of the key.
+      // By its place, because the name is in metrics and must reveal nothing of the key.
       name: `API_KEYS ${i + 1}`,
       origin: "environment",
     }),

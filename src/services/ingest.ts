@@ -109,7 +109,7 @@ function tooManyModels(row: number): AppError {
 
 /** Room that is left to the database, and to all else, when a batch is stored. */
 const SPARE_BYTES = 64 * 1024 * 1024;
-/** Of the rows, their indexes and pages that are not full. */
+/** The bytes of the rows, their indexes and pages that are not full. */
 const STORED_SHARE = 1.2;
 
 /** Throws where the disk has no room for a batch, as far as this process can see, before any of it is written. */

@@ -111,7 +111,7 @@ async function versionOf({ files }: Context, { path, name }: NamedFile): Promise
   }
 }
 
-/** By the name of a CSV, or else by the first characters: JSON begins with a bracket, whatever it is called. */
+/** Recognises a CSV by its name, and JSON by its first bracket, whatever its name. */
 function formatOf({ name, start }: OpenedText): "csv" | "json" | "jsonl" {
   if (/\.(csv|tsv|tab|txt)$/i.test(name)) return "csv";
   const text = start.trimStart();

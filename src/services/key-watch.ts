@@ -12,11 +12,11 @@ export type KeyWatch = {
   stop(): Promise<void>;
 };
 
-/** A change is noticed at once in the process that made it, and after this time in others. */
+/** A change takes effect at once in the process that made it, and after this time in others. */
 const LOOK_EVERY_MS = 5000;
 
 /**
- * Tells those who hold something open, such as an event stream, when their key is revoked, replaced or
+ * Notifies those who hold something open, such as an event stream, when their key is revoked, replaced or
  * expires. Nothing is looked at while nobody holds anything.
  */
 export function createKeyWatch({

@@ -29,7 +29,7 @@ function whyNot({ config: { allowedModels } }: Context, model: string): string {
 }
 
 /** Names that there are in place of one that may be mistyped. */
-export async function suggestModels(ctx: Context, model: string): Promise<string[]> {
+async function suggestModels(ctx: Context, model: string): Promise<string[]> {
   const known = await listModels(ctx);
   return nearestModels(
     model,

@@ -7,7 +7,7 @@ import { UPLOADS } from "../lib/file-store.ts";
 import { PathError, resolveInside, resolveUnreserved } from "../lib/paths.ts";
 import { explainPath } from "./explain-path.ts";
 
-/** Throws `VALIDATION_ERROR` unless results can be written to `outputFile`, as far as its name tells. */
+/** Throws `VALIDATION_ERROR` unless results can be written to `outputFile`, as far as its name shows. */
 export function requireOutputPath(
   ctx: Context,
   outputFile: string,
@@ -17,7 +17,7 @@ export function requireOutputPath(
   if (message !== undefined) throw invalid([{ path: "outputFile", message }]);
 }
 
-/** Why results cannot be written to `outputFile`, as far as its name tells. */
+/** Why results cannot be written to `outputFile`, as far as its name shows. */
 export function outputProblem(
   ctx: Context,
   outputFile: string,

@@ -6,8 +6,8 @@ import type { Batch } from "../store/batches.ts";
 import { findUntried, startPilot } from "../store/pilot.ts";
 import type { Queued } from "../store/queue.ts";
 import { readRows } from "../store/rows.ts";
+import { requireMoney } from "./batch-moves.ts";
 import { getBatch } from "./batches.ts";
-import { requireMoney } from "./run-batch.ts";
 import type { Paid } from "./tasks.ts";
 
 /** Rows of a pilot; more of them are a run, which keeps to the batch's `maxConcurrency`. */

@@ -18,7 +18,7 @@ import { canonicalJson, type JsonObject } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
-export type FieldIssue = { field: string; message: string };
+type FieldIssue = { field: string; message: string };
 
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
 export type PreparedRow = {
@@ -52,7 +52,7 @@ export type RowContext = {
   isScoped: boolean;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
-  /** Of the columns of `config.attachments`, those that were seen in a row. */
+  /** The columns of `config.attachments` that a row was seen to have. */
   seenColumns: Set<string>;
 };
 

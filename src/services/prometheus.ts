@@ -12,12 +12,12 @@ import { readRows } from "../store/rows.ts";
 import { readStock, tasksOf, WAITING } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
-/** What the database is asked for is kept this long, because anybody may ask for it. */
+/** Values from the database are cached this long, because anybody may request them. */
 const KEEP_MS = 1000;
 /** What changes slowly, or is looked at as often elsewhere. */
 const KEEP_STATE_MS = 10_000;
 
-/** Tells everything that is measured, as Prometheus text. */
+/** Everything that is measured, as Prometheus text. */
 export function createExposition(
   ctx: Context,
   engine: EngineProbe,
@@ -37,7 +37,7 @@ export function createExposition(
 
   function setProvider(provider: string, { breaker, models }: ProviderLive): void {
     meters.set("provider_available", provider, breaker === "closed" ? 1 : 0);
-    // Of several keys the one that is ready first decides.
+    // The first of several keys that is ready decides.
     const waits = new Map<string, number>();
     for (const { model, waitMs } of models)
       waits.set(model, Math.min(waitMs, waits.get(model) ?? Infinity));

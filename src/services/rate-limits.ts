@@ -22,7 +22,7 @@ export function createRateLimiter(ctx: Context): RateLimiter {
   };
 }
 
-/** A tenth of a limit at a time is asked for, so that a request in ten waits for the database. */
+/** A tenth of a limit is reserved at a time, so one request in ten waits for the database. */
 const LEASES_PER_WINDOW = 10;
 
 type Lease = {

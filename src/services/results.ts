@@ -131,7 +131,7 @@ export function resultsTag(
   return sha256Hex(JSON.stringify([...state, format, status ?? "", safe, bom])).slice(0, 32);
 }
 
-/** A page of up to `limit` rows: as many as have few enough bytes, and one at least. */
+/** A page of up to `limit` rows: fewer if they would have too many bytes, but at least one. */
 export async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
   const most = Math.min(MOST_PAGE_BYTES, ctx.chunks.answerBytes);
   const sizes = await readRows(ctx.longReads.client, sizesOfResults(batch.seq, page));

@@ -4,9 +4,9 @@ import type { FinalStatus } from "../domain/task.ts";
 import { createStep } from "../lib/step.ts";
 import { type AgingTable, nextBatches, oldFiles, oldTasks, pruneWindow } from "../store/prune.ts";
 import { readRows } from "../store/rows.ts";
+import { deleteBatch } from "./batch-moves.ts";
 import { deleteTasks } from "./delete-tasks.ts";
 import { deleteFile } from "./files.ts";
-import { deleteBatch } from "./run-batch.ts";
 
 /** Rows looked at in one commit: a millisecond or two. */
 const AT_ONCE = 500;

@@ -5,7 +5,7 @@ import type { PreparedRow, RowSource } from "./prepare-row.ts";
 type Group = { hashes: Float64Array<ArrayBuffer>; size: number };
 type NameOf = (row: PreparedRow) => string | null | undefined;
 
-/** Of a million names each group has a thousand, which are sorted, or moved, in a tenth of a millisecond. */
+/** With a million names each group has a thousand, which are sorted, or moved, in a tenth of a millisecond. */
 const GROUPS = 1024;
 const FIRST_SIZE = 16;
 

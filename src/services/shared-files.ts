@@ -10,7 +10,7 @@ import { writtenBy } from "./written-by.ts";
 
 /*
  * Processes that share a database need the same files: a batch is made from an upload, and its output fetched, at
- * any of them. The store has an id, which each process tells the others with its heartbeat. An id that differs means
+ * any of them. The store has an id, which each process publishes with its heartbeat. An id that differs means
  * another folder or bucket.
  */
 

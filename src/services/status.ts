@@ -22,7 +22,7 @@ import { WEBHOOK_HEALTH } from "../store/webhooks.ts";
 import { listOpenAlerts } from "./alerts.ts";
 import { filesReasons } from "./shared-files.ts";
 
-/** What tells of the engine of this process; `undefined` where it has none. */
+/** The state of this process' engine; `undefined` where it has none. */
 export type EngineProbe = () => EngineState | undefined;
 
 export type SystemStatus = {
@@ -142,7 +142,7 @@ async function examineProviders(ctx: Context): Promise<ServiceHealth> {
 /** What an answer of a provider that is this old still says. */
 const PROBE_KEPT_MS = 30_000;
 
-/** What is to be told of one provider, and what is wrong with it. */
+/** What is shown of one provider, and what is wrong with it. */
 function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderLive | undefined) {
   const { at = 0, latencyMs = 0, status = null, error = null, isNoApi = false } = probe ?? {};
   const isRefused = status === 401 || status === 403;

@@ -23,7 +23,7 @@ const AT_ONCE = 500;
 type Part = Pick<Context, "files" | "fileStore" | "config" | "clock" | "client" | "longReads">;
 
 /**
- * Finds uploads that no row tells of, and what killed processes have left half written; and the other way
+ * Finds uploads without a row, and what killed processes have left half written; and the other way
  * round, rows whose bytes are gone. Files that people put into the folder are never among them.
  */
 export async function findStrayFiles(ctx: Part): Promise<StrayFiles> {

@@ -31,7 +31,7 @@ type Layout = {
   named: number;
   /** Columns up to the last that has a name or, as far as rows were read, a cell that is not blank. */
   width: number;
-  /** It was asked for, and cannot change any more. */
+  /** It was read, and cannot change any more. */
   isFixed: boolean;
 };
 

@@ -6,7 +6,7 @@ import type { CancelledRun } from "../store/queue.ts";
 
 const log = getLogger(["gptrunner", "executions"]);
 
-/** Logs executions that were cancelled, a line each, and tells the traces. Those that end otherwise are told by the engine. */
+/** Logs executions that were cancelled, a line each, and traces them. The engine reports those that end otherwise. */
 export function tellCancelled(
   { tracing }: Pick<Context, "tracing">,
   runs: readonly CancelledRun[],

@@ -23,11 +23,11 @@ export type Message = {
   body: string;
   type: string;
   attempt: number;
-  /** Trace context of what it tells of. */
+  /** Trace context of the event. */
   trace: string | null;
 };
 
-/** Posts a message to an endpoint, signed with its secrets, and tells what came of it. Never throws. */
+/** Posts a message to an endpoint, signed with its secrets, and returns the outcome. Never throws. */
 export async function attemptDelivery(
   ctx: Context,
   webhook: Webhook,
@@ -119,7 +119,7 @@ function causeOf(error: unknown): string {
   return error.message === NO_ANSWER ? "timeout" : "failed";
 }
 
-/** The reason in a few words. Nothing of the host's own network is told but the error's code. */
+/** The reason in a few words. Nothing of the host's own network is revealed but the error's code. */
 function explain(error: unknown): string {
   if (error instanceof RefusedTarget) return `refused: ${error.message}`;
   if (!(error instanceof Error)) return "failed";

@@ -20,7 +20,7 @@ export type WebhookDraft = {
 };
 
 /** After a rotation the old secret signs, too, for this long. */
-export const OVERLAP_MS = 24 * 3_600_000;
+const OVERLAP_MS = 24 * 3_600_000;
 const DELETED_AT_ONCE = 500;
 
 /** Makes an endpoint that gets what happens from now on; `secret` is the only time that it can be read. */
@@ -126,7 +126,7 @@ export async function rotateSecret(
   return { webhook: await getWebhook(ctx, id), secret };
 }
 
-/** Sends a `webhook.test` message at once, also to an endpoint that is not active, and tells how it went. It is not retried. */
+/** Sends a `webhook.test` message at once, also to an endpoint that is not active, and returns the outcome. It is not retried. */
 export async function testWebhook(ctx: Context, webhookId: string): Promise<DeliveryRecord> {
   const webhook = await getWebhook(ctx, webhookId);
   const now = ctx.clock.now();

@@ -9,7 +9,7 @@ import { ALWAYS, both, hasRow, not, type Which } from "./which.ts";
 
 export type { Alert };
 
-/** Of `alert` a row is changed if it was news. */
+/** `alert` changes a row if it was news. */
 export type AlertUnit = { event: Statement; alert: Statement };
 
 /**
@@ -29,7 +29,7 @@ export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
   };
 }
 
-/** Tells that all is clear, if the alert was raised. */
+/** Reports that all is clear, if the alert was raised. */
 export function deleteAlert(code: AlertCode, subject: string, now: number): AlertUnit {
   const alert = { code, subject, message: "All clear", raisedAt: now };
   return {

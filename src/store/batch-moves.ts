@@ -53,7 +53,7 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
 export type Rerun = Start & {
   /** Which of the ended tasks run again. */
   statuses: FinalStatus[];
-  /** Of a batch that was a dry run, which may be started again as a whole. */
+  /** Only for a batch that was a dry run, which may be started again as a whole. */
   onlyAfterDryRun: boolean;
 };
 

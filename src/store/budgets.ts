@@ -53,7 +53,7 @@ const REASON = `CASE
 
 export type PauseUnit = { told: Statement; paused: Statement };
 
-/** Pauses the batches that meet a condition on `b`, which says that they run, too, and tells why. */
+/** Pauses the batches that meet a condition on `b`, which also says that they run, and records why. */
 function pauseWhere(which: Which, why: string, now: number): PauseUnit {
   const where = `${which.where} AND b.seq > ${SINGLE_TASKS} AND NOT b.is_dry_run`;
   return {

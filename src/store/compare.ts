@@ -35,7 +35,7 @@ export function rowIds(
   idPaths: readonly string[],
   { after, limit }: { after: number; limit: number },
 ): Statement<{ position: number; id: string | number | null }> {
-  // Each path is asked for alone: with several at once, `json_extract` gives an array of all.
+  // Each path is extracted alone: with several at once, `json_extract` gives an array of all.
   const paths = idPaths.map(() => "json_extract(i.cells, ?)");
   return {
     sql: `SELECT t.position, coalesce(${[...paths, "NULL", "NULL"].join()}) AS id

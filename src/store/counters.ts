@@ -125,12 +125,12 @@ export function batchesAfter(seq: number, limit: number): Statement<{ seq: numbe
   return { sql: "SELECT seq FROM batches WHERE seq > ? ORDER BY seq LIMIT ?", args: [seq, limit] };
 }
 
-/** Of the batches after one up to another; reads all their tasks, so it is for checks only. */
+/** The counters of the batches after one up to another; reads all their tasks, so it is for checks only. */
 export function checkCounters(after: number, upTo: number): Statement<Difference> {
   return { sql: differencesOf("b.seq > ? AND b.seq <= ?"), args: [after, upTo] };
 }
 
-/** Of up to `limit` batches, none larger than `largest`, that changed since `since`, and of those with these ids. */
+/** The counters of up to `limit` batches, none larger than `largest`, that changed since `since`, and of those with these ids. */
 export function checkSomeCounters(
   since: number,
   ids: string[],

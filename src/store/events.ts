@@ -20,14 +20,14 @@ export type NewEvent = {
   /** Public ids. */
   task: string | null;
   batch: string | null;
-  /** What the ids do not tell: counts, an error's code. */
+  /** What the ids do not say: counts, an error's code. */
   data?: Record<string, unknown>;
   /** Trace context of the request that it comes of; left out, that of the batch. */
   trace?: string | null;
 };
 
 /**
- * Appends an event where a condition holds: that of the statement which makes what it tells of, and
+ * Appends an event where a condition holds: that of the statement which makes what the event is about, and
  * which follows in the unit.
  */
 export function insertEvent(

@@ -7,7 +7,7 @@ export const FREE_PAGES: Statement<{ free: number; mode: number }> = {
   args: [],
 };
 
-/** The size of the database, which its header tells. */
+/** The size of the database, from its header. */
 export const DATABASE_SIZE: Statement<{ bytes: number }> = {
   sql: `SELECT c.page_count * s.page_size AS bytes
         FROM pragma_page_count c CROSS JOIN pragma_page_size s`,

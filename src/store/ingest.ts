@@ -26,7 +26,7 @@ export type NewBatch = {
   name: string;
   description: string | null;
   apiKey: number;
-  /** The node that writes it; 0 where that is none. */
+  /** The node that writes it; 0 for none. */
   owner: number;
   inputFile: string | null;
   inputBatch: string | null;

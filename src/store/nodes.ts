@@ -4,7 +4,7 @@ import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 import { readRows } from "./rows.ts";
 
-/** What a process tells of itself. */
+/** What a process reports about itself. */
 export type NodeFacts = {
   isRunner: boolean;
   keys: readonly string[];

@@ -5,7 +5,7 @@ import { monthOf } from "./budgets.ts";
 import { LEAVES_FLEX } from "./flex.ts";
 
 /** What an answer took that came, and was not good enough; `u` in USD, `null` where the price is not known. */
-export type Spent = { p: number; c: number; k: number; r: number; u: number | null };
+type Spent = { p: number; c: number; k: number; r: number; u: number | null };
 
 /**
  * An attempt whose run goes on: after a failure (`f` 1) at `at`; where the provider put it off (`f`

@@ -7,7 +7,7 @@ type Aging = {
   key: string;
   /** When the row was made, as SQL over the table, called `x`. */
   at: string;
-  /** Which of the rows may go; all, unless it is said. */
+  /** Which of the rows may go; all by default. */
   which?: string;
 };
 
@@ -45,7 +45,7 @@ export type PruneUnit = {
 };
 
 /**
- * Removes what is older than `before` of the next `limit` rows after a key. `seen` tells of these rows how
+ * Removes what is older than `before` of the next `limit` rows after a key. `seen` says of these rows how
  * many are younger: where all are, so is what follows. A row that is dated in the future, by a clock that was
  * wrong, is none of these, because old ones may follow it.
  */

@@ -2,7 +2,7 @@ import type { Statement } from "../db/unit.ts";
 
 export type StuckQueue = { oldestAt: number | null; running: number; startedAt: number | null };
 
-/** Since when the oldest task could have been started, whether any runs, and when one was started last, as far as the end of the log tells. */
+/** Since when the oldest task could have been started, whether any runs, and when one was started last, as far as the end of the log shows. */
 export const STUCK_QUEUE: Statement<StuckQueue> = {
   sql: `SELECT (SELECT min(queued_at) FROM queue
                 WHERE owner IS NULL AND run_at IS NULL

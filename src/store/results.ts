@@ -16,7 +16,7 @@ export type ResultRow = {
   cells: string | null;
   /** Set where the answer is checked, so that one that is completed matches its schema. */
   maxRepairs: number | null;
-  /** Of inline tasks alone, whose columns are made of them. */
+  /** Only of inline tasks, whose columns are made from them. */
   body: string | null;
   prompt: string | null;
   metadata: string | null;

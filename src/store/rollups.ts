@@ -38,8 +38,8 @@ export type Tally = {
 
 /*
  * Every change of a task's fate is added, in the unit that makes it, to one row for its minute and
- * one for its hour, by status, model, provider and key. What is asked of the last day reads minutes,
- * what is asked of a month hours: as many rows for ten million tasks as for ten thousand.
+ * one for its hour, by status, model, provider and key. Queries about the last day read minutes,
+ * those about a month read hours: as many rows for ten million tasks as for ten thousand.
  */
 
 const bucketColumns = Array.from({ length: BUCKETS }, (_, i) => `b${i}`);
@@ -143,7 +143,7 @@ export type RollupKey = "at" | "model" | "provider" | "api_key";
 export type RollupFilter = {
   by: RollupKey;
   span: number;
-  /** By time, rows are added up over so many ms. */
+  /** Grouped by time, rows are added up over this many ms. */
   step: number;
   from: number;
   status?: RollupStatus | undefined;

@@ -23,7 +23,7 @@ const NO_LIMIT = 1_000_000_000;
 /** Sums of prices are not exact. */
 const ROUNDING = "1e-9";
 
-/** SQL for how many more calls of a batch `b` may start, as far as its own calls tell. */
+/** SQL for how many more calls of a batch `b` may start, as far as its own calls show. */
 const TRUSTED = `CASE WHEN b.dearest_usd IS NULL THEN b.running = 0
                       ELSE 1 + b.completed + b.failed - b.running END`;
 
@@ -88,7 +88,7 @@ const IS_ANSWERED = `EXISTS (
   SELECT 1 FROM task_inputs i ${storedAnswer()}
   WHERE i.task = queue.task AND e.response IS NOT NULL AND e.provider <> 'simulator')`;
 
-/** Of the lane of a batch; the SQL for the room is about a row `b` of `batches`. */
+/** The room of a batch's lane; the SQL is about a row `b` of `batches`. */
 export function termsOfBatch(lane: number, price: LanePrice, month: string): Terms {
   if (price === "free") return FREE;
   if (price === "dryRun") return OF_DRY_RUN;
@@ -109,7 +109,7 @@ const ROOM_OF_BATCH = unlessDryRun(`min(${WITHIN_CAP},
 const RESERVED_OF_BATCH = `coalesce((SELECT ${reservation("b.payer", "b.dearest_usd")}
   FROM batches b WHERE b.seq = ? AND NOT b.is_dry_run), 0)`;
 
-/** Of a lane of single tasks. */
+/** The room of a lane of single tasks. */
 export function termsOfSingle(lane: number, price: LanePrice, month: string): Terms {
   const { batch, payer } = accountsOf(lane);
   if (price === "free" || (batch === 0 && payer === 0)) return FREE;

@@ -195,7 +195,7 @@ export type RunEnd = {
   now: number;
 };
 
-export type Counts = Pick<
+type Counts = Pick<
   ScheduleRun,
   "total" | "completed" | "failed" | "cancelled" | "promptTokens" | "completionTokens" | "costUsd"
 >;

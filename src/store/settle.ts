@@ -17,7 +17,7 @@ export type Final = {
   status: "completed" | "failed";
   at: number;
   provider: string;
-  /** The model that answered, or that was called; and the one asked for, where that is another. */
+  /** The model that answered, or that was called; and the requested one, where that is another. */
   model: string;
   fallbackFrom: string | null;
   requestId: string | null;

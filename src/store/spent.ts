@@ -1,6 +1,6 @@
 /*
  * What the answers of a run took that were not good enough stands in its row of the queue (`earlier_…`), from
- * the commit that put the run back. Batches and keys are charged in that same commit. The execution tells what
+ * the commit that put the run back. Batches and keys are charged in that same commit. The execution says what
  * the whole run took; so what its end adds to sums is that, less what was charged earlier.
  */
 

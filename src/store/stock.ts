@@ -30,9 +30,9 @@ export type Stock = {
 
 const known = new WeakMap<Reads["client"], { stock: Stock; until: number }>();
 
-/** Up to so many batches are added up each time that somebody asks: a millisecond. */
+/** Up to this many batches are added up at every read, which takes a millisecond. */
 const FEW_BATCHES = 2000;
-/** Of more, the sums are kept so long that reading them takes a hundredth of the time, however many there are. */
+/** With more, the sums are cached for a hundred times as long as reading them took. */
 const BATCHES_PER_MS = 20;
 
 /** What there is in all. Of more than two thousand batches, as it was up to a millisecond ago for every twenty. */

@@ -1,7 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { IS_OPEN } from "./schedule-runs.ts";
 
-/** Runs whose batch is paused though nobody asked for that: they wait for a person. */
+/** Runs whose batch was paused by the server: they wait for a person. */
 const STUCK = `FROM schedule_runs r
   JOIN batches b ON b.id = r.batch AND b.status = 'paused' AND b.pause_reason ->> 'code' <> 'requested'
   WHERE r.${IS_OPEN} AND r.status = 'running'`;

@@ -74,7 +74,7 @@ export function nextReady(
   };
 }
 
-/** Where a lane gets nothing for want of money, it is said why, though nothing of it is under way that would end and tell. */
+/** Says why a lane gets nothing for want of money, even if none of its calls is under way that would end and report it. */
 export function whereMoneyEnds(
   lanes: LaneClaim[],
   mine: [owner: number, claimNo: number],

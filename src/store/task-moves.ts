@@ -40,7 +40,7 @@ export type TaskChange = {
   flexMinutes: number | null;
   maxRepairs: number | null;
   escalateTo: string | null;
-  /** An answer to what it asked before is none to what it asks now. */
+  /** An answer to the request before the change does not answer the new one. */
   isOther: boolean;
   now: number;
 };

@@ -115,7 +115,7 @@ export async function listTasks(
   }));
 }
 
-/** How many tasks match: read from the batches' counters where these can tell, else counted in an index. */
+/** How many tasks match: read from the batches' counters where these have it, else counted in an index. */
 export async function countTasks(db: Db, filter: TaskFilter): Promise<number> {
   const { status, batch, createdAfter, createdBefore } = filter;
   if (createdAfter === undefined && createdBefore === undefined) {

@@ -39,7 +39,7 @@ export const TIMELINE: Statement<Timeline> = {
 
 /**
  * Begins an epoch: numbers go on above `next`, so that none is given twice. Only one of several
- * processes that notice the same does it: `of` is the epoch that they saw.
+ * processes that see the same does it: `of` is the epoch that they saw.
  */
 export function beginEpoch(
   { of, epoch, brokenAfter }: { of: number; epoch: number; brokenAfter: number },

@@ -129,7 +129,7 @@ export function deleteWebhook(id: string): Statement {
 /** What waits at an endpoint: not attempted yet, replays apart, and when the first is due of what is to be tried again. */
 export type Waiting = { seq: number; fresh: number; replays: number; dueAt: number | null };
 
-/** Of each active endpoint where something waits. */
+/** For each active endpoint where something waits. */
 export const WAITING_AT_WEBHOOKS: Statement<Waiting> = {
   sql: `SELECT seq, waiting - retrying - replaying AS fresh, replaying AS replays,
                CASE WHEN retrying > 0 THEN

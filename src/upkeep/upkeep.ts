@@ -30,7 +30,7 @@ export type Upkeep = { start(): void; stop(): Promise<void> };
 /**
  * What every process does beside its work: it looks for what is wrong, finishes what others have left
  * undone, and removes what is old. On a
- * shared database all do; an alert is told once all the same, and what is removed is gone. Each has a
+ * shared database all do; an alert is raised once all the same, and what is removed is gone. Each has a
  * loop of its own, so that none waits for another.
  */
 export function createUpkeep(ctx: Context): Upkeep {

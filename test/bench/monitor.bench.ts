@@ -1,6 +1,7 @@
 import { type Page } from "playwright-core";
 
-import { browserPath, launchBrowser } from "../support/browser.ts";
+import { launchBrowser } from "../support/browser.ts";
+import { browserPath } from "../support/tools.ts";
 import { printTable, quantile, round, startRunner } from "./support.ts";
 
 const SECONDS = 20;

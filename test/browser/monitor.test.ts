@@ -5,11 +5,12 @@ import { join } from "node:path";
 
 import type { BrowserContextOptions, Page } from "playwright-core";
 
-import { browserPath, launchBrowser } from "../support/browser.ts";
+import { launchBrowser } from "../support/browser.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { fail, gate, hang, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, KEY, startServer, until } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
 
 /** SCREENSHOTS=1 keeps the documentation's pictures up to date. */
 const KEEP_SCREENSHOTS = process.env["SCREENSHOTS"] === "1";

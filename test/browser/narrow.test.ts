@@ -1,7 +1,8 @@
 import { afterAll, expect, test } from "bun:test";
 
-import { browserPath, launchBrowser } from "../support/browser.ts";
+import { launchBrowser } from "../support/browser.ts";
 import { client, KEY, startServer } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
 
 const browser = browserPath ? await launchBrowser() : undefined;
 afterAll(() => browser?.close());

@@ -6,8 +6,7 @@ import { createLocalClient } from "../../src/db/local-client.ts";
 import { runCli } from "../support/cli.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { client } from "../support/server.ts";
-
-const deno = process.env["DENO"] ?? Bun.which("deno");
+import { deno } from "../support/tools.ts";
 
 /** Changes a database behind the back of whoever has it open. */
 async function tamper(folder: string, sql: string): Promise<void> {
@@ -96,7 +95,7 @@ test("an operator looks after a server that runs, and after its database when it
   const last = await runCli(
     env,
     ["admin", "check"],
-    deno === null ? undefined : [deno, "run", "-A"],
+    deno === undefined ? undefined : [deno, "run", "-A"],
   );
   expect([last.code, last.out]).toEqual([0, expect.stringContaining("The database is sound")]);
 }, 60_000);

@@ -9,7 +9,8 @@ import { runCli, startCli } from "../support/cli.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { slowAndStuck, startProvider } from "../support/provider.ts";
 import { type Json, startServer, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 

@@ -5,7 +5,8 @@ import { type Client, createClient, type InStatement, LibsqlError } from "@libsq
 import { createLocalClient } from "../../src/db/local-client.ts";
 import { culpritOf, fateOf, isAnswerTooLarge, NotStorable } from "../../src/db/refusal.ts";
 import { temporaryFolder } from "../support/process.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 const ROW = "INSERT INTO t (v) VALUES ('x')";
 const insert = (value: string): InStatement => ({

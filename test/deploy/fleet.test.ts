@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 
-import { type FleetName, nginx, startComposeFleet } from "../support/compose-fleet.ts";
+import { type FleetName, startComposeFleet } from "../support/compose-fleet.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, KEY, until } from "../support/server.ts";
-import { sqld } from "../support/sqld.ts";
 import { follow, type Told } from "../support/sse.ts";
+import { nginx, sqld } from "../support/tools.ts";
 
 setDefaultTimeout(120_000);
 
@@ -12,7 +12,7 @@ const BATCH_ROWS = 300;
 /** Six processes share a machine that may be busy. */
 const PATIENCE_MS = 90_000;
 
-describe.if(sqld !== undefined && nginx !== null)("the fleet of compose.yaml", () => {
+describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yaml", () => {
   let provider: Awaited<ReturnType<typeof startProvider>>;
   let fleet: Awaited<ReturnType<typeof startComposeFleet>>;
   let api: ReturnType<typeof client>;

@@ -3,7 +3,8 @@ import { describe, expect, test } from "bun:test";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
 import { until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
 

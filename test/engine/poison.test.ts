@@ -8,7 +8,8 @@ import { settle } from "../../src/store/settle.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { chatAnswer, gate, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 const task = (id: string) => ({ id, prompt: id });
 

@@ -1,8 +1,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 
-import { browserPath, openPage } from "../support/browser.ts";
+import { openPage } from "../support/browser.ts";
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
 import { KEY, until } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 

@@ -3,8 +3,9 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
+import { sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 

@@ -12,15 +12,15 @@ import { join } from "node:path";
 
 import { createClient } from "@libsql/client";
 
-import { moto, refusal, startMoto } from "../support/moto.ts";
+import { refusal, startMoto } from "../support/moto.ts";
 import { type RunnerProcess, startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { KEY, type Json, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { deno, moto, sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 
-const DENO = process.env["DENO"] ?? Bun.which("deno");
 const MB = 1024 * 1024;
 const CSV = "city\nParis\nRome\n東京\n";
 const CONFIG = { promptTemplate: "{{city}}" };
@@ -99,7 +99,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       bFolder = join(ofB.DATA_DIR, "files");
       [a, b] = await Promise.all([
         startProcess(own({ ...bucket.env, ROLE: "api" })),
-        startProcess(ofB, DENO ? [DENO, "run", "-A", "src/deno.ts"] : undefined),
+        startProcess(ofB, deno ? [deno, "run", "-A", "src/deno.ts"] : undefined),
       ]);
     });
     beforeEach(() => {

@@ -7,8 +7,9 @@ import { createClient } from "@libsql/client";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
 import { client, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
+import { sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 

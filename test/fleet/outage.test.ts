@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 

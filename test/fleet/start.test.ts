@@ -8,7 +8,8 @@ import { migrateDatabase } from "../../src/db/migrate.ts";
 import { FOLDER } from "../../src/db/migrations.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 

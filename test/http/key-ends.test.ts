@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider, hang } from "../support/provider.ts";
 import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
+import { sqld } from "../support/tools.ts";
 
 async function givenKey(app: TestServer, fields: object = {}) {
   const { body } = await app.post("/api-keys", { name: "k", ...fields });

@@ -4,7 +4,8 @@ import { createConnections } from "../../src/http/connections.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { type Answer, client, startServer, type TestServer, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 /** A server in the middle of a minute that does not pass unless a test lets it. */
 async function startAtNoon(env: Record<string, string>) {

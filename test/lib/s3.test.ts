@@ -6,8 +6,9 @@ import type { FileStore, OpenedFile } from "../../src/lib/file-store.ts";
 import { systemFiles } from "../../src/lib/file-system.ts";
 import type { Bucket } from "../../src/lib/s3/requests.ts";
 import { createS3Store } from "../../src/lib/s3/s3-store.ts";
-import { moto, refusal, startMoto } from "../support/moto.ts";
+import { refusal, startMoto } from "../support/moto.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { moto } from "../support/tools.ts";
 
 const BY = { owner: "test", mark: "1" };
 const MB = 1024 * 1024;

@@ -8,12 +8,10 @@ import { startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
+import { deno } from "../support/tools.ts";
 import { row, workbookOf } from "../support/workbook.ts";
 
-/** Set by CI; a developer who has Deno on the PATH runs these, too. */
-const deno = process.env["DENO"] ?? Bun.which("deno");
-
-test.if(deno !== null)(
+test.if(deno !== undefined)(
   "the same tree runs on Deno, and either goes on where the other was",
   async () => {
     using folder = temporaryFolder();

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import process from "node:process";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { isRoot, sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 
@@ -15,7 +16,7 @@ const PROGRAM = [process.execPath, "src/main.ts"];
 
 /** Only root can give files to somebody else; and that one must be able to read this checkout. */
 const canBeOther =
-  process.getuid?.() === 0 &&
+  isRoot &&
   Bun.which("setpriv") !== null &&
   Bun.spawnSync([...AS_USER, process.execPath, "-e", "0"]).success &&
   Bun.spawnSync([...AS_USER, "test", "-r", "src/main.ts", "-a", "-r", "node_modules/hono"]).success;

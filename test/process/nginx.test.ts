@@ -5,9 +5,7 @@ import { join } from "node:path";
 import { freePort, temporaryFolder } from "../support/process.ts";
 import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
-
-/** Debian's, which CI installs; without it these tests are left out. */
-const nginx = Bun.which("nginx", { PATH: `${process.env["PATH"]}:/usr/sbin` });
+import { nginx } from "../support/tools.ts";
 
 /** Paths that nginx takes away; the last looks like a path of the API itself. */
 const PREFIXES = ["/runner", "/a/b", "/api/v1"];

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { type RunnerProcess, startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { type Json, until } from "../support/server.ts";
-import { sqld, startSqld } from "../support/sqld.ts";
+import { startSqld } from "../support/sqld.ts";
+import { sqld } from "../support/tools.ts";
 
 function givenInput(folder: string): void {
   mkdirSync(join(folder, "files"), { recursive: true });

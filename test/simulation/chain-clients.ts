@@ -1,7 +1,7 @@
 import type { BatchDraft } from "../../src/services/batch-draft.ts";
+import { executeBatch } from "../../src/services/batch-moves.ts";
 import { createBatch } from "../../src/services/create-batch.ts";
 import { pilotBatch } from "../../src/services/pilot.ts";
-import { executeBatch } from "../../src/services/run-batch.ts";
 import { type Acting, anyBatch, type Begun, remember } from "./acting.ts";
 import { ANY_TASK } from "./provider.ts";
 

@@ -4,9 +4,6 @@ import type { AnswerFields } from "../../src/domain/output.ts";
 import type { TaskInput } from "../../src/domain/task-input.ts";
 import { AppError } from "../../src/errors.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
-import { getBatch } from "../../src/services/batches.ts";
-import type { Caller } from "../../src/services/caller.ts";
-import { createBatch } from "../../src/services/create-batch.ts";
 import {
   cancelBatch,
   updateBatch,
@@ -15,7 +12,10 @@ import {
   pauseBatch,
   resumeBatch,
   retryBatch,
-} from "../../src/services/run-batch.ts";
+} from "../../src/services/batch-moves.ts";
+import { getBatch } from "../../src/services/batches.ts";
+import type { Caller } from "../../src/services/caller.ts";
+import { createBatch } from "../../src/services/create-batch.ts";
 import { updateSchedule, createSchedule, runSchedule } from "../../src/services/schedules.ts";
 import {
   cancelTask,
@@ -85,7 +85,7 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
   next();
 }
 
-/** What a client may be told: what it did wrong, or that the database is in trouble. */
+/** The errors that a client may get: what it did wrong, or that the database is in trouble. */
 export function isExpected(error: unknown): boolean {
   if (error instanceof AppError || error instanceof LibsqlError) return true;
   // Drizzle wraps the error of its query.

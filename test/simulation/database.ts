@@ -47,7 +47,7 @@ const LARGEST_ANSWER = 100_000;
 const LATEST_MS = 4000;
 
 /** Whose connection it is; over a network it gives up what is not answered in time. */
-export type NodeOfConnection = { clock: NodeClock; luck: Luck; giveUpMs: number };
+type NodeOfConnection = { clock: NodeClock; luck: Luck; giveUpMs: number };
 
 export type Database = {
   /** What takes effect here is seen at once; for checks. */
@@ -62,7 +62,7 @@ export type Database = {
 };
 
 /** What the statements of a commit name that changed rows. */
-export type Touched = {
+type Touched = {
   events: boolean;
   money: boolean;
   nodes: boolean;
@@ -219,7 +219,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
   return database;
 }
 
-/** What the local client does, it has done when it returns; its promise only tells of errors. */
+/** What the local client does, it has done when it returns; its promise only reports errors. */
 function atOnce(work: Promise<unknown>): void {
   work.catch((error: unknown) =>
     queueMicrotask(() => {

@@ -22,7 +22,7 @@ export async function checkDeliveries(
     const types = new Set<string>((JSON.parse(webhook.events) as string[]).flatMap(webhookTypes));
     const received = receivers.received.get(webhook.url) ?? new Map<string, number>();
     const name = webhook.id.replace(/^wh-/, "");
-    // The first delivery tells where it began.
+    // The first delivery shows where it began.
     const expected = log.filter(
       ({ id, type }) =>
         types.has(type) && webhook.createdCursor !== null && id >= webhook.createdCursor,

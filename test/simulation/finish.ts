@@ -1,6 +1,6 @@
 import { rowsOf } from "../../src/db/unit.ts";
 import { updateKey } from "../../src/services/api-keys.ts";
-import { updateBatch, resumeBatch } from "../../src/services/run-batch.ts";
+import { updateBatch, resumeBatch } from "../../src/services/batch-moves.ts";
 import { updateSchedule } from "../../src/services/schedules.ts";
 import { checkDeliveries } from "./delivery-checks.ts";
 import type { LogRow } from "./history.ts";

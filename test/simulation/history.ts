@@ -35,5 +35,3 @@ export function createHistory(truth: Client) {
     last: () => last,
   };
 }
-
-export type History = ReturnType<typeof createHistory>;

@@ -71,7 +71,7 @@ export async function checkCharges(truth: Client, complain: (what: string) => vo
     complain(`calls have cost ${cost.toFixed(4)} USD, and keys were charged ${charged.toFixed(4)}`);
 }
 
-/** Checks that what batches have cost is what their executions tell, calls that were repaired included. */
+/** Checks that what batches have cost equals the sum of their executions, repair calls included. */
 export async function checkExecutions(
   truth: Client,
   complain: (what: string) => void,

@@ -12,7 +12,7 @@ export type Mutant = {
 
 export const MUTANTS: Mutant[] = [
   {
-    // Claims of two nodes are told apart by the owner alone where they have the same number, which is rare.
+    // Only the owner distinguishes claims of two nodes that have the same number, which is rare.
     name: "settle what another node owns",
     profile: "fleet",
     caughtBy: 11,

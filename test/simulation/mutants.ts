@@ -6,7 +6,7 @@ import { type Mutant, MUTANTS } from "./mutant-list.ts";
 import type { SeedReport } from "./seed-worker.ts";
 import { jobsOf, simulate } from "./seeds.ts";
 
-/** Breaks a copy of the tree in one way after the other, and tells which breakages so many seeds catch. */
+/** Breaks a copy of the tree in one way after the other, and reports which of the breakages the seeds catch. */
 export async function runMutants(only: string | undefined, mostSeeds: number): Promise<boolean> {
   let isSound = true;
   for (const mutant of MUTANTS.filter(({ name }) => only === undefined || name.includes(only))) {

@@ -24,7 +24,7 @@ export type Fault = { at: number } & (
 );
 
 /** What a client may do. */
-export const ACTIONS = [
+const ACTIONS = [
   "create",
   "execute",
   "cancel",
@@ -51,7 +51,7 @@ export const ACTIONS = [
   "watch",
 ] as const;
 /** What a client may do besides, in worlds whose rows come from other batches, take their answers, or are skipped. */
-export const ROW_ACTIONS = ["pilot", "chain", "pilot and execute"] as const;
+const ROW_ACTIONS = ["pilot", "chain", "pilot and execute"] as const;
 export type Action = (typeof ACTIONS)[number] | (typeof ROW_ACTIONS)[number];
 
 export type ClientPlan = { seed: string; key: number; thinkMs: number };
@@ -65,7 +65,7 @@ export type AnswerPlan = {
 };
 
 /** `alike`: rows of batches ask for the same as those of others. `bases`: they take over answers. `skips`: a condition leaves some out. */
-export type RowPlan = {
+type RowPlan = {
   alike: boolean;
   bases: boolean;
   skips: boolean;

@@ -13,7 +13,7 @@ const UNANSWERED = `
   WHERE b.id = ? AND NOT t.is_skipped AND NOT (t.status = 'completed' AND EXISTS (
     SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run AND NOT e.is_dry_run)) LIMIT 1`;
 
-/** A run as the log tells of it. */
+/** A run as the log shows it. */
 type Run = { started: number; ended: number };
 
 /**
@@ -66,7 +66,7 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
       args: [batch],
     });
     // One that a client executed alone may be pending again, behind the end of its batch in the same
-    // commit. Whether it had ended until then, only the counts tell.
+    // commit. Only the counts show whether it had ended by then.
     const counts = JSON.parse(row.data ?? "{}") as Record<string, number>;
     const of = (name: string) => counts[name] ?? 0;
     const uncounted = of("total") - of("completed") - of("failed") - of("cancelled");

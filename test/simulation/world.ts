@@ -198,7 +198,7 @@ export async function live(plan: Plan, options: Options): Promise<Outcome> {
       endFaults(world);
       letFinish(world);
     });
-    // The runtime tells of rejected promises between tasks.
+    // The runtime reports rejected promises between tasks.
     await new Promise((resolve) => setImmediate(resolve));
     return outcomeOf(world);
   } finally {

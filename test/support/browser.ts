@@ -1,11 +1,6 @@
-import { existsSync } from "node:fs";
-
 import { chromium } from "playwright-core";
 
-/** Debian's Chromium, or the one that CHROMIUM names. CI installs it; without it the tests of the browser are left out. */
-export const browserPath = [process.env["CHROMIUM"], "/usr/bin/chromium"].find(
-  (path) => path !== undefined && existsSync(path),
-);
+import { browserPath } from "./tools.ts";
 
 export function launchBrowser() {
   return chromium.launch({

@@ -1,6 +1,6 @@
 import { type Cancel, type Clock, createSystemClock } from "../../src/lib/clock.ts";
 
-/** The machine's clock, but for the time, which the test tells. */
+/** The machine's clock, except that the test sets the time. */
 export function toldTime(start = 0) {
   const told = { now: start };
   const clock: Clock = {

@@ -4,10 +4,7 @@ import { join } from "node:path";
 import { environmentOf, readCompose, readDockerfile, type Service, startNames } from "./compose.ts";
 import { freePort, startProcess, temporaryFolder } from "./process.ts";
 import { until } from "./server.ts";
-import { sqld } from "./sqld.ts";
-
-/** Debian's, which CI installs. */
-export const nginx = Bun.which("nginx", { PATH: `${process.env["PATH"]}:/usr/sbin` });
+import { nginx, sqld } from "./tools.ts";
 
 export type FleetName = "database" | "api-1" | "api-2" | "runner-1" | "runner-2" | "proxy";
 

@@ -13,7 +13,7 @@ const varied = (n: number) => 100 + ((n * 7919) % 401);
 const paced = (calls: number, perSecond: number, burst: number) =>
   Math.max(0, (calls - burst) / perSecond) * 1000 + 300;
 
-/** Twelve ways in which providers limit calls, of which some tell and some do not. */
+/** Twelve ways in which providers limit calls, of which some are reported and some are not. */
 export const BEHAVIOURS: Behaviour[] = [
   {
     name: "OpenAI: buckets with headers",
@@ -150,7 +150,7 @@ export const BEHAVIOURS: Behaviour[] = [
       return ({ at }) => {
         const ok = real.take(at);
         const missing = (60 - real.level()) / 10;
-        // The virtual clock is near 1970, so that only the float can be told here.
+        // The virtual clock is near 1970, so only the float can be recognised here.
         const headers = {
           "x-ratelimit-limit-requests": "600",
           "x-ratelimit-remaining-requests": String(Math.floor(real.level())),

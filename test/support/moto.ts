@@ -1,20 +1,11 @@
-import { existsSync } from "node:fs";
-
 import { freePort } from "./process.ts";
 import { until } from "./server.ts";
-
-/** A server that speaks S3, from PyPI's `moto`. CI sets its path; without it these tests are left out. */
-export const moto = [process.env["MOTO"]].find((path) => path !== undefined && existsSync(path));
-
-if (moto === undefined)
-  console.log(
-    "Tests of FILES_URL are left out: set MOTO to the moto_server of PyPI's moto[server]",
-  );
+import { moto } from "./tools.ts";
 
 const SECRET = "s3-secret-of-the-tests";
 
 /** What comes between a process and its bucket: gives an answer instead of the server, or passes the request on. */
-export type Meddle = (
+type Meddle = (
   request: Request,
 ) => Response | undefined | Promise<Response | undefined> | Promise<never>;
 

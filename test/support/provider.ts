@@ -32,7 +32,7 @@ export type Behaviour = (
   response: ServerResponse,
 ) => Json | undefined | Promise<Json | undefined>;
 
-/** An OpenAI-compatible provider on its own port that does as it is told, socket faults included. */
+/** An OpenAI-compatible provider on its own port that does what the test says, socket faults included. */
 export async function startProvider(behave: Behaviour = () => undefined) {
   const requests: ProviderRequest[] = [];
   const counts = new Map<string, number>();

@@ -1,7 +1,7 @@
 import { chatAnswer, fail, type ProviderRequest, startProvider } from "./provider.ts";
 
 /** The first line of the first message: what a request is about, however it is repaired or instructed. */
-export function topicOf({ body }: Pick<ProviderRequest, "body">): string {
+function topicOf({ body }: Pick<ProviderRequest, "body">): string {
   return String(body.messages[0].content).split("\n")[0] ?? "";
 }
 

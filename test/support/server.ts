@@ -9,7 +9,7 @@ import { checkInvariants } from "../../src/services/health.ts";
 
 export const KEY = "test-key";
 
-/** What JSON.parse gives: tests look into answers freely, and an assertion tells what was there. */
+/** What JSON.parse gives: tests look into answers freely, and an assertion shows what was there. */
 export type Json = ReturnType<typeof JSON.parse>;
 
 export type Answer = { status: number; headers: Headers; body: Json; text: string };

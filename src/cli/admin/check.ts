@@ -13,7 +13,7 @@ export function checkCommand() {
       "Read the whole database: whether the file is sound, and whether counters and sums agree with the rows that they count. Servers may run meanwhile.",
     )
     .option("--repair", "correct counters and sums that differ")
-    .option("--json", "tell what was found as JSON")
+    .option("--json", "print what was found as JSON")
     .addHelpText("after", EXIT_HELP)
     .action(({ json = false, repair = false }) => report(json, () => check(repair)));
 }

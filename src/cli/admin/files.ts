@@ -11,7 +11,7 @@ export function filesCommand() {
       "List what lies in the files folder and belongs to nothing (uploads that the database does not know, files that were not written to their end; older than an hour), and uploads whose bytes are gone. Servers may run meanwhile.",
     )
     .option("--remove", "remove the files that belong to nothing")
-    .option("--json", "tell what was found as JSON")
+    .option("--json", "print what was found as JSON")
     .addHelpText("after", EXIT_HELP)
     .action(({ json = false, remove = false }) => report(json, () => listFiles(remove)));
 }

@@ -11,7 +11,7 @@ export function nodesCommand() {
     .description(
       "List the servers that share the database, when each last proved that it lives, what it runs, and which of them holds which lease.",
     )
-    .option("--json", "tell it as JSON")
+    .option("--json", "print it as JSON")
     .addHelpText("after", EXIT_HELP)
     .action(({ json = false }) => report(json, listNodes));
 }
@@ -25,7 +25,7 @@ async function listNodes() {
       startedAt: new Date(startedAt).toISOString(),
       runsTasks: isRunner === 1,
       silentMs,
-      // Of a local file the lock tells; its server writes no heartbeat that others would need.
+      // The lock of a local file shows it; its server writes no heartbeat, which only others would need.
       isLiving: database.path === undefined ? silentMs <= ctx.config.leaseMs : database.isInUse,
       running,
     }));

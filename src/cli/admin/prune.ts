@@ -28,7 +28,7 @@ export function pruneCommand() {
     .option("--tasks <days>", "batches and single tasks that have ended", days)
     .option("--files <days>", "uploads which no schedule reads", days)
     .option("--answers <days>", "answers that identical requests are given", days)
-    .option("--json", "tell what was done as JSON")
+    .option("--json", "print what was done as JSON")
     .addHelpText("after", EXIT_HELP)
     .action(({ json = false, ...ages }) => report(json, () => prune(ages)));
 }

@@ -13,7 +13,7 @@ export function vacuumCommand() {
       "Write the file of the database anew, without gaps, so that it takes the least room. Needs twice its size of free disk for a while, and the server stopped.",
     )
     .option("--force", "also while a server has it open, whose requests wait or fail meanwhile")
-    .option("--json", "tell what was done as JSON")
+    .option("--json", "print what was done as JSON")
     .addHelpText("after", EXIT_HELP)
     .action(({ json = false, force = false }) => report(json, () => vacuum(force)));
 }

@@ -40,7 +40,7 @@ export function configOf(options: AskOptions): JsonObject {
   return { ...base, ...Object.fromEntries(given) };
 }
 
-export function readObject(path: string, option: string): JsonObject {
+function readObject(path: string, option: string): JsonObject {
   let text: string;
   try {
     text = readFileSync(path, "utf8");

@@ -49,7 +49,7 @@ export async function createRun(
 /** The longest name that a batch can have; a file's may be longer. */
 const MOST_NAME_CHARACTERS = 200;
 
-export function nameOf(name: string): string {
+function nameOf(name: string): string {
   return Array.from(name).slice(0, MOST_NAME_CHARACTERS).join("");
 }
 

@@ -5,7 +5,7 @@ import { CliError, EXIT } from "../failure.ts";
 import { count, dollars, duration } from "../format.ts";
 
 /** What is used of `GET /batches/{id}/estimate`. */
-export type Estimate = {
+type Estimate = {
   tasks: number;
   reused: number | null;
   promptTokens: number;
@@ -17,7 +17,7 @@ export type Estimate = {
   measured: { rows: number; costUsd: number | null } | null;
 };
 
-export function getEstimate(
+function getEstimate(
   { api }: Connection,
   { id }: Batch,
   signal: AbortSignal,
@@ -25,7 +25,7 @@ export function getEstimate(
   return api.call<Estimate>(`/batches/${encodeURIComponent(id)}/estimate`, { signal });
 }
 
-export function describeEstimate(estimate: Estimate, isSimulated: boolean): string {
+function describeEstimate(estimate: Estimate, isSimulated: boolean): string {
   const { tasks, reused, promptTokens, completionTokens, costUsd, measured } = estimate;
   const calls = tasks - (reused ?? 0);
   const cost = costUsd

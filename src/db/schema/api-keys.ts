@@ -19,7 +19,7 @@ export const apiKeys = sqliteTable(
     name: text().notNull(),
     /** SHA-256 of the key; the key itself is never stored. */
     hash: text().notNull().unique(),
-    /** First characters, enough for a person to tell keys apart. */
+    /** First characters, enough for a person to distinguish keys. */
     prefix: text().notNull(),
     scopes: text({ mode: "json" }).$type<Scope[]>().notNull(),
     origin: text().$type<"environment" | "first-start" | "api">().notNull(),

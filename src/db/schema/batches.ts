@@ -18,7 +18,7 @@ export const batches = sqliteTable(
     status: text().$type<(typeof BATCH_STATUSES)[number] | "ingesting">().notNull(),
     /** Made by a task that named it; a later POST /batches of the same id fills it in. */
     isBare: integer({ mode: "boolean" }).notNull().default(false),
-    /** While it is `ingesting`: the node that writes it, or, negative, that removes it; null where it is of a version that did not tell. */
+    /** While it is `ingesting`: the node that writes it, or, negative, the node that removes it; null if written by a version without this column. */
     draftOwner: integer(),
     isDryRun: integer({ mode: "boolean" }).notNull().default(false),
     apiKey: integer(),

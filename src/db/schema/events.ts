@@ -5,19 +5,19 @@ import type { EventType } from "../../domain/event.ts";
 /**
  * The append-only log. Ids grow in commit order, because SQLite has one writer at a time. There are
  * two or more rows a task, so a row holds only what its reader cannot work out: with all that an
- * event tells spelled out as JSON, the log alone was a quarter of everything written.
+ * event says spelled out as JSON, the log alone was a quarter of everything written.
  */
 export const events = sqliteTable("events", {
   id: integer().primaryKey({ autoIncrement: true }),
   at: integer().notNull(),
   type: text().$type<EventType>().notNull(),
-  /** Public ids, so that an event outlives what it tells of. */
+  /** Public ids, so that an event outlives what it is about. */
   task: text(),
   batch: text(),
   /** Row number of the task and number of its run: the execution. */
   taskSeq: integer(),
   run: integer(),
-  /** What else there is to tell, JSON. */
+  /** Further data of the event, JSON. */
   data: text(),
   /** Trace context of the request that led to it, where traces are exported. */
   trace: text(),

@@ -31,7 +31,7 @@ export const executions = sqliteTable(
     log: text(),
     provider: text(),
     model: text(),
-    /** The model that was asked for, where another one was called in its place. */
+    /** The requested model, where another one was called in its place. */
     fallbackFrom: text(),
     /** The model that was asked first, where its answer was not good enough and that of `escalateTo` counts. */
     escalatedFrom: text(),

@@ -14,7 +14,7 @@ export const nodes = sqliteTable("nodes", {
   heartbeatAt: integer().notNull(),
   /** It executes tasks; otherwise it only answers requests. */
   isRunner: integer({ mode: "boolean" }).notNull().default(true),
-  /** Hashes of the API keys of its environment; null where it is of a version that did not tell. */
+  /** Hashes of the API keys of its environment; null if written by a version without this column. */
   keys: text({ mode: "json" }).$type<string[]>(),
   /** The id of the store that its files are in; null where it is not known. */
   filesId: text(),

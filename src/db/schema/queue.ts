@@ -35,12 +35,12 @@ export const queue = sqliteTable(
     failures: integer().notNull().default(0),
     /** Attempts that were cut off by the end of their node. */
     interruptions: integer().notNull().default(0),
-    /** Repairs that were asked for, and what the next call quotes (`domain/ask-for-json.ts`), JSON. */
+    /** Repairs so far, and what the next call quotes (`domain/ask-for-json.ts`), JSON. */
     repairs: integer().notNull().default(0),
     repair: text(),
     /** The model of `escalateTo` is asked now. */
     isEscalated: integer({ mode: "boolean" }).notNull().default(false),
-    /** What the answers took that were not good enough. It is charged already; the execution tells of it. */
+    /** What the answers took that were not good enough. It is charged already; the execution shows it. */
     earlierPromptTokens: integer().notNull().default(0),
     earlierCompletionTokens: integer().notNull().default(0),
     earlierCachedTokens: integer().notNull().default(0),

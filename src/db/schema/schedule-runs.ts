@@ -41,7 +41,7 @@ export const scheduleRuns = sqliteTable(
     costUsd: real(),
   },
   (t) => [
-    /** A fire happens once, whoever notices that it is due. */
+    /** A fire happens once, whichever process finds that it is due. */
     uniqueIndex("schedule_runs_by_fire")
       .on(t.schedule, t.scheduledAt)
       .where(sql`${t.cause} <> 'manual'`),

@@ -25,7 +25,7 @@ export const schedules = sqliteTable(
     pauseAfterFailures: integer(),
     apiKey: integer().notNull(),
     isActive: integer({ mode: "boolean" }).notNull(),
-    /** Why it was stopped, where nobody asked for that. */
+    /** Why the server stopped it; null otherwise. */
     pauseReason: text(),
     /** Grows with every change of what decides about `nextRun`, so that no fire acts on an old one. */
     revision: integer().notNull().default(0),

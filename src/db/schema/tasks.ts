@@ -43,7 +43,7 @@ export const tasks = sqliteTable(
     /** The answer of the latest execution was cut off; it was that of another task. */
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
     isCached: integer({ mode: "boolean" }).notNull().default(false),
-    /** Its answer matches the schema since the model was told what was wrong. */
+    /** Its answer matches the schema because the model was asked again with what was wrong. */
     isRepaired: integer({ mode: "boolean" }).notNull().default(false),
     /** It is cancelled since `onlyIf` is not true of its row, and stays so unless it is executed by itself. */
     isSkipped: integer({ mode: "boolean" }).notNull().default(false),

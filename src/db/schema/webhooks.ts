@@ -15,7 +15,7 @@ export const webhooks = sqliteTable(
     previousSecret: text(),
     previousSecretUntil: integer(),
     isActive: integer({ mode: "boolean" }).notNull().default(true),
-    /** Why it is not active, where nobody asked for that. */
+    /** Why the server made it inactive; null otherwise. */
     disabledReason: text(),
     /** The id in the event log up to which deliveries were made of what happened. */
     cursor: integer().notNull(),

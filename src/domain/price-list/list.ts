@@ -37,12 +37,12 @@ export const LIST_SOURCE = LIST.source;
 /** The day of the list, as YYYY-MM-DD. */
 export const LIST_DATE = LIST.date;
 
-/** Where a model is bought: what tells is the address, or the name that the provider was given. */
+/** Where a model is bought, by the address or the name of the provider. */
 export type Shop = { baseUrl?: string; name?: string };
 
 export type Listing = { model: ListedModel; seller: Seller };
 
-/** Of those that sell the models of others, the name of a model tells nothing. */
+/** These sell the models of others, so the name of a model does not identify its provider. */
 const RESELLERS = new Set(["azure", "openrouter", "aws", "together", "fireworks", "cerebras"]);
 
 /** What gateways put before the name of a model. */

@@ -175,7 +175,7 @@ const TaskInBatch = z
 export const BatchBody = BatchListItem.extend({
   waiting: orNull(WaitingBody),
   estimatedCompletionAt: Time.nullable().openapi({
-    description: "If it goes on as so far; null before there is anything to tell from",
+    description: "If it goes on as so far; null before there is anything to estimate from",
   }),
   tasks: z.array(TaskInBatch),
   pagination: Pagination,

@@ -78,7 +78,7 @@ const streamed = {
   },
 } as const;
 const NOTHING_LEFT = {
-  204: { description: "It has ended and everything was told: do not reconnect" },
+  204: { description: "It has ended and everything was sent: do not reconnect" },
 };
 
 const all = route({

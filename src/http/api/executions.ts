@@ -61,7 +61,7 @@ export const ExecutionBody = z
     }),
     repaired: z.boolean().openapi({
       description:
-        "The answer matches the schema since the model was told what was wrong with an earlier one",
+        "The answer matches the schema because the model was asked again with what was wrong with an earlier one",
     }),
     adjusted: z.array(z.string()).openapi({
       description: "What of the request the provider refused, so that it was sent without it",
@@ -123,7 +123,7 @@ function toTexts(json: string | null): string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }
 
-/** The attempts on record, and the last one, which the execution itself tells of. */
+/** The attempts on record, and the last one, which is in the execution itself. */
 function toAttempts({ ended, queued }: ExecutionRecord): z.infer<typeof Attempt>[] {
   const log = parseJson((ended ?? queued)?.log ?? "[]");
   const earlier = (Array.isArray(log) ? log : []).map(toAttempt);

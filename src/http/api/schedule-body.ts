@@ -163,7 +163,7 @@ export const RunBody = z
     error: orNull(RunError),
     isDryRun: z.boolean(),
     scheduledAt: Time,
-    firedAt: Time.openapi({ description: "When the fire was noticed" }),
+    firedAt: Time.openapi({ description: "When the server found that the fire was due" }),
     startedAt: Time.nullable().openapi({ description: "When its batch was started" }),
     finishedAt: Time.nullable(),
     batchId: z.string().nullable(),

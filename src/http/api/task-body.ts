@@ -30,7 +30,7 @@ const ParsedAnswer = FreeObject.openapi("ParsedAnswer", {
   description: "With `output`: the object that the answer was found to be",
 });
 
-export const Usage = z
+const Usage = z
   .object({
     promptTokens: z.number().int(),
     completionTokens: z.number().int(),
@@ -39,7 +39,7 @@ export const Usage = z
     reasoningTokens: z.number().int().optional(),
     cacheWriteTokens: z.number().int().optional(),
     estimated: z.literal(true).optional().openapi({
-      description: "The provider told no usage; the tokens of the texts were counted here",
+      description: "The provider reported no usage; the tokens of the texts were counted here",
     }),
   })
   .openapi("TokenUsage");
@@ -49,7 +49,7 @@ export const Result = z
     content: z.string().nullable(),
     parsed: ParsedAnswer.optional(),
     reasoning: z.string().optional().openapi({
-      description: "What the model thought before it answered, where the provider tells that",
+      description: "What the model thought before it answered, where the provider returns it",
     }),
     finishReason: z
       .string()

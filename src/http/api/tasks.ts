@@ -37,7 +37,7 @@ import {
   toTaskBody,
 } from "./task-body.ts";
 
-export const TaskId = Id.openapi({ example: "task-001" });
+const TaskId = Id.openapi({ example: "task-001" });
 export const TaskParams = z.object({ id: TaskId.openapi({ param: { name: "id", in: "path" } }) });
 
 export const IdempotencyHeader = z.object({

@@ -24,7 +24,7 @@ import {
 import { DeliveryBody, toDeliveryBody } from "./webhook-deliveries.ts";
 
 const WebhookId = z.string().max(100).openapi({ example: "wh-01k9z3v7q2m0c8x4t5r6w7y8z9" });
-export const WebhookParams = z.object({ id: WebhookId });
+const WebhookParams = z.object({ id: WebhookId });
 
 const EventPattern = z
   .string()
@@ -84,7 +84,7 @@ const WithSecret = WebhookBody.extend({
 
 const ABOUT =
   `Events are posted as \`{type, timestamp, data}\` and signed as Standard Webhooks has it: \`webhook-id\`
-(the same over all attempts, so that a receiver can tell repeats), \`webhook-timestamp\`, \`webhook-signature\`.
+(the same over all attempts, so that a receiver can recognise repeats), \`webhook-timestamp\`, \`webhook-signature\`.
 Anything but a 2xx within 15 s is a failure, redirects too, and is retried after 5 s, 5 min, 30 min, 2 h, 5 h,
 10 h, 14 h, 20 h and 24 h, later where \`Retry-After\` asks for it. Each event is delivered at least once. What
 is about one task comes in order, and a batch's own events after those of its tasks; an event that is refused
@@ -194,7 +194,7 @@ const test = route({
   method: "post",
   path: "/webhooks/{id}/test",
   tags: ["webhooks"],
-  summary: "Send a `webhook.test` message now and tell how it went",
+  summary: "Send a `webhook.test` message now and return the outcome",
   ...needs("write"),
   request: { params: WebhookParams },
   responses: { 200: json(DeliveryBody, "How it went"), ...failures(404) },
@@ -262,7 +262,7 @@ function toBody(
   };
 }
 
-/** Whoever knows the address of some hooks, such as Slack's, may post to them. */
+/** The address of some hooks, such as Slack's, is a secret: anybody who has it may post to them. */
 function maskUrl(url: string): string {
   return URL.canParse(url) ? `${new URL(url).origin}/…` : "…";
 }

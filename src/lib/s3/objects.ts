@@ -10,7 +10,7 @@ export type S3Upload = { key: string; uploadId: string; begunAt: number };
 
 export type S3Objects = ReturnType<typeof createObjects>;
 
-/** What is asked of a bucket, by full keys. */
+/** The operations on a bucket, by full keys. */
 export function createObjects(send: SendToS3) {
   return {
     /** `undefined` where there is no such object. */
@@ -33,7 +33,7 @@ export function createObjects(send: SendToS3) {
         throw new StorageError("it was replaced or removed while it was read", {
           isPassing: true,
         });
-      // Whoever takes no ranges sends all.
+      // A server that does not support ranges sends everything.
       const part = status === 206 ? body : body.subarray(first, last + 1);
       if (part.length === last - first + 1) return part;
       throw new StorageError(

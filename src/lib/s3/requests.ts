@@ -23,7 +23,7 @@ export type Machine = {
   fetch: (url: string, init?: RequestInit) => Promise<Response>;
 };
 
-export type S3Request = {
+type S3Request = {
   method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** The full key; without one, the bucket is asked. */
   key?: string;
@@ -36,7 +36,7 @@ export type S3Request = {
   accept?: readonly number[];
 };
 
-export type S3Answer = { status: number; headers: Headers; body: Uint8Array<ArrayBuffer> };
+type S3Answer = { status: number; headers: Headers; body: Uint8Array<ArrayBuffer> };
 
 export type SendToS3 = (request: S3Request) => Promise<S3Answer>;
 

@@ -33,7 +33,7 @@ const READ_BYTES = 4 * 1024 * 1024;
 const LONGEST_KEY_BYTES = 1024;
 /** What copies on the disk leave free. */
 const SPARE_BYTES = 64 * 1024 * 1024;
-/** An upload in parts that takes longer than a day is nobody's any more. */
+/** An upload in parts that takes longer than a day was abandoned. */
 const LONGEST_UPLOAD_MS = 86_400_000;
 
 /**
@@ -104,7 +104,7 @@ export function createS3Store(options: S3StoreOptions): FileStore {
       const known = await read();
       if (known !== undefined) return known;
       const body = new TextEncoder().encode(fresh);
-      // Servers that cannot tell who is first take it from all; then the last one counts.
+      // Servers without conditional writes accept all of them; then the last one counts.
       if (!(await objects.put(key, body, true)) && (await read()) === undefined)
         await objects.put(key, body);
       return (await read()) ?? fresh;
@@ -112,7 +112,7 @@ export function createS3Store(options: S3StoreOptions): FileStore {
   };
 }
 
-/** Throws `PathError` where a client's path is none of the store. */
+/** Throws `PathError` where a client's path is outside of the store. */
 function toKey({ bucket, root }: Pick<S3StoreOptions, "bucket" | "root">, name: FileName): string {
   if ("upload" in name) return `${bucket.prefix}${UPLOADS}/${name.upload}`;
   const place = resolveUnreserved(root, name.path, UPLOADS);

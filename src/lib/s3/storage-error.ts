@@ -1,4 +1,4 @@
-/** The store of files did not do what it was asked for. The message is a clause for people, without anything secret. */
+/** An operation on the store of files failed. The message is a clause for people, without anything secret. */
 export class StorageError extends Error {
   override readonly name = "StorageError";
   /** Whether the same may succeed later, with nothing changed by anybody. */

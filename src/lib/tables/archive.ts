@@ -6,7 +6,7 @@ import { TableFileError } from "./table.ts";
 
 /** Files in a workbook; one with pictures has hundreds. */
 const MOST_ENTRIES = 20_000;
-/** Of the directory of an archive, which is held whole. */
+/** Limit of the directory of an archive, which is held whole. */
 const MOST_DIRECTORY_BYTES = 32 * 1024 * 1024;
 /** Unpacked, of a part that is held whole. */
 const MOST_HELD_BYTES = 32 * 1024 * 1024;

@@ -4,7 +4,7 @@ import type { Archive } from "./archive.ts";
 import type { Cell } from "./table.ts";
 import { readXml } from "./xml.ts";
 
-/** What a number in a cell is, which its format alone tells. */
+/** What a number in a cell means; only its format says so. */
 type Kind = "number" | "date" | "time" | "duration";
 type NumberFormat = { code: string; kind: Kind };
 

@@ -38,7 +38,7 @@ export class PackedTexts {
     this.#length = end;
   }
 
-  /** `undefined` where there are not so many. */
+  /** `undefined` beyond the last one. */
   at(index: number): string | undefined {
     if (!Number.isInteger(index) || index < 0 || index >= this.#count) return undefined;
     const start = index === 0 ? 0 : this.#ends[index - 1];

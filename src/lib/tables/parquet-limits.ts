@@ -12,7 +12,7 @@ import { TableFileError } from "./table.ts";
 
 const MOST_PAGE_BYTES = 128 * 1024 * 1024;
 const MOST_GROUP_BYTES = 256 * 1024 * 1024;
-/** Of a group: those of lists count one by one. */
+/** Limit of a group; the values of lists count one by one. */
 const MOST_GROUP_VALUES = 16_000_000;
 
 type RowGroup = FileMetaData["row_groups"][number];

@@ -13,9 +13,9 @@ import {
 } from "./table.ts";
 
 const MOST_ROWS = 10_000_000;
-/** Of a group of rows, which is decoded whole. */
+/** Limit of a group of rows, which is decoded whole. */
 const MOST_GROUP_CELLS = 8_000_000;
-/** Of a footer, or of a column of a group. */
+/** Limit of a footer, and of a column of a group. */
 const MOST_SLICE_BYTES = 256 * 1024 * 1024;
 
 /**

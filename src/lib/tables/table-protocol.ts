@@ -1,6 +1,6 @@
 import type { Cell, TableFound, TableSource } from "./table.ts";
 
-/** To the thread that reads tables, one table at a time. */
+/** Messages to the thread that reads tables, one table at a time. */
 export type ToTableThread =
   | { kind: "open"; source: TableSource }
   /** The next rows; each is answered once. */

@@ -25,7 +25,7 @@ export type TableFound = {
   dates: number[];
 };
 
-/** A reader of a table gives rows, some at a time, and tells at the end what was found. */
+/** A reader of a table gives rows, some at a time, and reports at the end what was found. */
 export type TableRows = (onFound: (found: TableFound) => void) => AsyncGenerator<Cell[][]>;
 
 /** A file is not the table that it should be; the message says what it is instead, and what to do. */

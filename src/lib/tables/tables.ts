@@ -8,7 +8,7 @@ import { type Cell, TableFileError, type TableFound, type TableSource } from "./
 const MOST_THREADS = 2;
 /** Longer no thread may take for the next rows; one that is stuck is ended, and its file refused. */
 const STEP_MS = 120_000;
-/** A thread that nobody needs is kept for so long, for the second reading of the same file. */
+/** An idle thread is kept this long, for the second reading of the same file. */
 const IDLE_MS = 5000;
 
 /** Reads tables that are no text, in threads of their own. */
@@ -46,7 +46,7 @@ export function createTables({
   let taken = 0;
 
   async function take(): Promise<Reader> {
-    // Whoever gives a place back hands it to the next that waits.
+    // A place that is given back goes to the next that waits.
     if (taken >= MOST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
     else taken++;
     const idle = free.pop();

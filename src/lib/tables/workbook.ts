@@ -2,7 +2,7 @@ import type { Archive } from "./archive.ts";
 import { TableFileError, type WorkbookOptions } from "./table.ts";
 import { type Attributes, readXml } from "./xml.ts";
 
-export type Sheet = { name: string; isHidden: boolean; path: string | undefined };
+type Sheet = { name: string; isHidden: boolean; path: string | undefined };
 
 export type Workbook = {
   sheets: Sheet[];
@@ -16,7 +16,7 @@ const MOST_SHEETS = 1000;
 /** Names that a refusal lists. */
 const MOST_NAMED = 20;
 
-/** Reads what a workbook consists of. Throws `TableFileError` where it is none, or has macros. */
+/** Reads what a workbook consists of. Throws `TableFileError` where it is not a workbook, or has macros. */
 export async function readWorkbook(archive: Archive): Promise<Workbook> {
   await requireWorkbook(archive);
   const root = await relationsOf(archive, "");
@@ -46,7 +46,7 @@ export async function readWorkbook(archive: Archive): Promise<Workbook> {
   return workbook;
 }
 
-/** The sheet that was asked for. Throws `TableFileError` where there is none. */
+/** The requested sheet. Throws `TableFileError` where there is none. */
 export function findSheet({ sheets }: Workbook, asked: WorkbookOptions["sheet"]) {
   const tables = sheets.filter(({ path }) => path !== undefined);
   const found =
@@ -128,6 +128,6 @@ function relationId(attributes: Attributes): string | undefined {
   return name === undefined ? undefined : attributes[name];
 }
 
-export function isTrue(value: string | undefined): boolean {
+function isTrue(value: string | undefined): boolean {
   return value === "1" || value === "true";
 }

@@ -24,7 +24,7 @@ export type WorkbookTable = {
   header: string[];
   /** Rows, some at a time. */
   rows: AsyncIterable<WorkbookCell[][]>;
-  /** Of a sheet, the header among them; Excel has no more than this default. */
+  /** Most rows of a sheet, with the header; the default is Excel's limit. */
   mostRows?: number;
 };
 

@@ -4,7 +4,7 @@ import { TableFileError } from "./table.ts";
 
 export type Attributes = Record<string, string>;
 
-/** Told of what a document has, in its order. Names come without their prefixes, `x:row` as `row`. */
+/** Called for each part of a document, in document order. Names come without their prefixes, `x:row` as `row`. */
 export type XmlHandler = {
   open(name: string, attributes: Attributes): void;
   text(text: string): void;

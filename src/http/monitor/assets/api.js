@@ -3,7 +3,7 @@
 // Another server of the same origin, below another path of the proxy, must not be sent this one's key.
 const KEY = `gpt-task-runner-key ${new URL("..", import.meta.url).pathname}`;
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, code, message, details) {
     super(message);
     this.status = status;
@@ -32,7 +32,7 @@ export const addressOf = (path) => new URL(`../api/v1${path}`, import.meta.url).
 
 let pausedUntil = 0;
 
-export async function request(method, path, body) {
+async function request(method, path, body) {
   if (method === "GET" && Date.now() < pausedUntil)
     throw new ApiError(429, "RATE_LIMIT_EXCEEDED", "Too many requests; waiting a little");
   const isForm = body instanceof FormData;

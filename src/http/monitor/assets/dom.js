@@ -125,7 +125,7 @@ export function action(name, run, properties = {}) {
 
 const SURE_MS = 5000;
 
-/** An action that is asked for twice: the button says what a second press will do. */
+/** An action that needs a confirmation: the button says what a second press will do. */
 export function sureAction(name, sure, run, properties = {}) {
   let timer;
   const label = properties["aria-label"];

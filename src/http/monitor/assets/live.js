@@ -1,4 +1,4 @@
-// The stream of events, and what is asked for again and again. Events are collected and handed on at
+// The stream of events, and what is polled. Events are collected and handed on at
 // most four times a second, so that a thousand a second cost no more than a few.
 
 import { addressOf, call, session } from "./api.js";
@@ -89,7 +89,7 @@ const EVENT_TYPES = [
 
 /**
  * Asks every `everyMs` while the tab is seen, and soon after `nudge`, but never more often than every
- * `leastMs`. What fails is told to `onError`, and asked again at the next turn.
+ * `leastMs`. What fails goes to `onError`, and is requested again at the next turn.
  */
 export function poll({ everyMs, leastMs = 3000, ask, onError }) {
   let timer;

@@ -202,7 +202,7 @@ function drawPeriods(choose) {
   byId("period").replaceChildren(...buttons);
 }
 
-/** Nothing that the key may not do is offered, nor anything before it is known what it may do. */
+/** Offers only what the key may do, and nothing before its scopes are known. */
 function showRights() {
   for (const node of document.querySelectorAll("[data-needs=write]"))
     show(node, session.canWrite());

@@ -3,7 +3,7 @@
 import { table } from "./dom.js";
 import { ago, duration, exactTime } from "./format.js";
 
-/** Who was called, where that is not who answered in the end or not the model that was asked for. */
+/** Which provider and model were called, if they differ from those that answered in the end or from the requested model. */
 const elsewhere = (attempt, task) =>
   attempt.provider && (attempt.provider !== task.provider || isOther(attempt.model, task.model))
     ? `${attempt.model} at ${attempt.provider}`

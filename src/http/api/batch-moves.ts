@@ -2,9 +2,9 @@ import { z } from "@hono/zod-openapi";
 
 import { Description, Name } from "../../domain/text.ts";
 import { invalid } from "../../errors.ts";
+import * as service from "../../services/batch-moves.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import { MOST_PILOT_ROWS, pilotBatch, type PilotRows } from "../../services/pilot.ts";
-import * as service from "../../services/run-batch.ts";
 import { failures } from "../failures.ts";
 import { flag } from "../paging.ts";
 import { route } from "../route.ts";
@@ -136,7 +136,7 @@ const retry = route({
                 .min(1)
                 .max(2)
                 .optional()
-                .openapi({ description: "Which tasks to run again; `failed` unless told" }),
+                .openapi({ description: "Which tasks to run again; `failed` by default" }),
             })
             .openapi("BatchRetryOptions"),
         },
@@ -217,7 +217,7 @@ function pilotOf(
   return { kind, rows };
 }
 
-export const batchActionRoutes = createRouter()
+export const batchMoveRoutes = createRouter()
   .openapi(execute, async (c) => {
     const options = c.req.valid("json");
     const isDryRun = dryRunOf(c.req.valid("query"), options);
