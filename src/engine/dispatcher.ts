@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
+import { sharedSteadyNow } from "../services/time.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import { leaveFlex } from "../store/flex.ts";
 import { postpone } from "../store/postpone.ts";
@@ -162,7 +163,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** The steady clock by which retries come due; on a shared database the same for all its nodes. */
   function queueTime(): number {
-    return ctx.clock.steady() + ctx.live.aheadMs;
+    return sharedSteadyNow(ctx);
   }
 
   async function turn(): Promise<More | void> {

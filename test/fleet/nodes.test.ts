@@ -6,6 +6,7 @@ import { createClient } from "@libsql/client";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
+import { startReceiver } from "../support/receiver.ts";
 import { client, until } from "../support/server.ts";
 import { sqld, startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
@@ -117,15 +118,24 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(again).toBe(201);
   });
 
-  test("a schedule that was made by a node whose clock is ahead fires by the database's clock", async () => {
+  test("a schedule, and the next attempt to deliver, of a node whose clock is ahead are due by the database's clock", async () => {
     const skewed = join(folder.path, "skew.ts");
     writeFileSync(skewed, "const now = Date.now; Date.now = () => now() + 600_000;");
     const command = [process.execPath, "--preload", skewed, "src/main.ts"];
-    await using ahead = await startProcess({ ...env, ROLE: "api" }, command);
+    await using receiver = await startReceiver((_, response) => response.writeHead(503).end());
+    await using ahead = await startProcess({ ...env, ...receiver.env }, command);
     writeFileSync(join(folder.path, "files/one.csv"), "prompt\nx\n");
     const draft = { name: "s", schedule: "* * * * *", inputFile: "one.csv" };
     const { body } = await ahead.post("/scheduled-tasks", draft);
     const next = Date.parse(body.data.nextRun);
     expect(next).toBeLessThanOrEqual(Date.now() + 60_000);
+    const made = await ahead.post("/webhooks", { url: receiver.url, events: ["task.created"] });
+    await ahead.post("/tasks", { id: "told", prompt: "x" });
+    const again = await until(async () => {
+      const { deliveries } = (await ahead.get(`/webhooks/${made.body.data.id}/deliveries`)).body
+        .data;
+      return deliveries[0]?.nextAttemptAt ?? undefined;
+    });
+    expect(Date.parse(again)).toBeLessThanOrEqual(Date.now() + 60_000);
   });
 });
