@@ -58,7 +58,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(body.error.message).toContain("ROLE=runner");
   });
 
-  test("a cancel at one node ends the call at another, and deltas and ends reach those who wait there", async () => {
+  test("a cancel or an abort at one node ends the call at another, and deltas and ends reach those who wait there", async () => {
     const held = gate();
     await using provider = await startProvider(async ({ prompt }, response) => {
       if (prompt !== "streamed") return hang();
@@ -81,6 +81,30 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await until(() => provider.requests.length === 1 || undefined);
     await api.post("/tasks/hung/cancel");
     await until(() => provider.state.open === 0 || undefined);
+
+    // A pause lets calls in flight finish, or ends them if asked to.
+    await api.post("/batches", { id: "p", tasks: [{ id: "p1", prompt: "hung in a batch" }] });
+    await api.post("/batches/p/execute");
+    await until(() => provider.state.open === 1 || undefined);
+    await api.post("/batches/p/pause");
+    expect((await api.get("/batches/p")).body.data.progress).toMatchObject({ running: 1 });
+    const asked = performance.now();
+    const paused = await api.post("/batches/p/pause", { abort: true });
+    expect(paused.body.data).toMatchObject({
+      status: "paused",
+      progress: { pending: 1, running: 0 },
+    });
+    await until(() => provider.state.open === 0 || undefined);
+    expect(performance.now() - asked).toBeLessThan(1000);
+    await api.post("/batches/p/resume");
+    await until(() => provider.state.open === 1 || undefined);
+    await api.post("/batches/p/cancel");
+    await until(() => provider.state.open === 0 || undefined);
+    const [execution] = (await api.get("/tasks/p1/executions")).body.data.executions;
+    expect(execution.attempts).toMatchObject([
+      { outcome: "interrupted" },
+      { outcome: "cancelled" },
+    ]);
 
     await api.post("/tasks", { id: "s", prompt: "streamed", parameters: { stream: true } });
     await using reader = await follow(api.url ?? "", "/tasks/s/events");
