@@ -158,7 +158,9 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       const { id } = (await upload(a, content, "photo.png")).body.data;
       const task = { id: "t1", prompt: "What is this?", metadata: { photo: id } };
       const config = { attachments: [{ column: "photo", type: "image" }] };
-      expect((await a.post("/batches", { id: "pictures", tasks: [task], config })).status).toBe(201);
+      expect((await a.post("/batches", { id: "pictures", tasks: [task], config })).status).toBe(
+        201,
+      );
       await a.post("/batches/pictures/execute");
       await until(async () => {
         const { status } = (await a.get("/batches/pictures")).body.data;
