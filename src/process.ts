@@ -6,6 +6,7 @@ import { banner } from "./banner.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { installLastResort } from "./last-resort.ts";
 import { background } from "./lib/background.ts";
+import { isLoggedElsewhere } from "./lib/logged-error.ts";
 import { StartError } from "./lib/start-error.ts";
 import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
@@ -100,7 +101,9 @@ function stopOnSignals(stop: () => Promise<void>): void {
       stop().then(
         () => process.exit(0),
         (error: unknown) => {
-          console.error("Could not stop in good order:", error);
+          // The log has told of a database that is away; its work is taken over all the same.
+          const why = isLoggedElsewhere(error) && error instanceof Error ? error.message : error;
+          console.error("Could not stop in good order:", why);
           process.exit(1);
         },
       );

@@ -31,7 +31,7 @@ const MOST_PER_SECOND = 20_000;
 
 /**
  * What a database is to be told that is put back. Numbers of events, tasks and batches go on above all that
- * were given since the backup: as `timeline.json` tells, or, where that is lost, above what there can have been.
+ * were given since the backup: as `timeline.json` tells, or, where that is lost or cannot be read, above what there can have been.
  */
 export async function afterRestore(
   client: Client,
@@ -46,7 +46,8 @@ export async function afterRestore(
   const tables = new Set(schema.filter(({ type }) => type === "table").map(({ name }) => name));
   const [goesOn] = await readRows(client, GOES_ON);
   if (!goesOn) throw new Error("a SELECT without FROM has a row");
-  const marker = await readMarker({ files: systemFiles }, join(config.dataDir, TIMELINE_FILE));
+  const found = await readMarker({ files: systemFiles }, join(config.dataDir, TIMELINE_FILE));
+  const marker = found && "epoch" in found ? found : undefined;
   const seconds = Math.max(0, clock.now() - Date.parse(manifest.createdAt)) / 1000;
   const statements = [
     ...(tables.has("timeline") ? await newEpoch(client, marker, Math.ceil(seconds)) : []),

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { type EndpointLoad, weightOf } from "../domain/delivery-slots.ts";
 import { createOrder } from "../domain/webhook.ts";
+import { sharedSteadyNow } from "../services/time.ts";
 import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliveries.ts";
 import type { Waiting } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
@@ -15,7 +16,7 @@ const LONGEST_MEMORY_MS = 5000;
 type Found = {
   live: Delivery[];
   late: Delivery[];
-  /** When to look again though nothing happens until then. */
+  /** When to look again though nothing happens until then, by the steady clock of this process. */
   nextAt: number;
 };
 
@@ -44,7 +45,7 @@ export function createLooks(ctx: Context) {
     )
       return last.found;
     const { changes } = endpoint;
-    const { isTrue, ...found } = await read(ctx, endpoint, waiting, now);
+    const { isTrue, ...found } = await read(ctx, endpoint, waiting);
     looks.set(endpoint, { found, isTrue, changes, waiting, at: now });
     return found;
   }
@@ -83,12 +84,13 @@ function toCandidates(endpoint: Endpoint, most: number, found: Found, now: numbe
 
 /** Reads what may start at an endpoint, as far as the order of its events allows it. */
 async function read(
-  { db }: Context,
+  ctx: Context,
   endpoint: Endpoint,
   { fresh, replays, dueAt }: Waiting,
-  now: number,
 ): Promise<Found & Pick<Look, "isTrue">> {
+  const { db } = ctx;
   const { seq } = endpoint.webhook;
+  const now = sharedSteadyNow(ctx);
   // One that ends while the lists are on their way stands in them as if nobody had sent it.
   const before = new Set(endpoint.underWay.keys());
   const isDue = dueAt !== null && dueAt <= now;
@@ -110,6 +112,6 @@ async function read(
     isTrue: isAll(anew, fresh) && isAll(again, replays),
     live: inOrder(anew, false),
     late: [...due.filter(isFree), ...inOrder(again, true)],
-    nextAt: (isDue ? await findNextDue(db, seq, now) : dueAt) ?? Infinity,
+    nextAt: ((isDue ? await findNextDue(db, seq, now) : dueAt) ?? Infinity) - ctx.live.aheadMs,
   };
 }

@@ -6,6 +6,7 @@ import { nextAttemptAt } from "../domain/webhook.ts";
 import { background } from "../lib/background.ts";
 import { createMeeting, createPauses, endsWithin } from "../lib/clock.ts";
 import { createLoop, type More } from "../lib/loop.ts";
+import { sharedSteadyNow } from "../services/time.ts";
 import { attemptDelivery, messageId } from "../services/webhook-attempt.ts";
 import type { Delivery } from "../store/deliveries.ts";
 import { readRows } from "../store/rows.ts";
@@ -166,8 +167,9 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const id = messageId(webhook, delivery);
     const message = { id, body, type, attempt: attempts + 1, trace };
     const attempt = await attemptDelivery(ctx, webhook, message);
-    const endedAt = ctx.clock.steady();
-    endpoint.note(attempt, endedAt, ctx.random());
+    endpoint.note(attempt, ctx.clock.steady(), ctx.random());
+    // Another process may be the one that tries again.
+    const endedAt = sharedSteadyNow(ctx);
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
     await meeting.join();
     if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;

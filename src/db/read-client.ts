@@ -38,7 +38,8 @@ type Read = {
  *   running   in the thread. Where that ends, the read is tried once more in a new one; where it is not
  *             answered in time, the thread is ended and the read rejected.
  *
- * Errors of its own have the code `SQLITE_BUSY`: nothing is wrong with what was asked.
+ * Errors of its own have the code `SQLITE_BUSY`, or `CLIENT_CLOSED` once it is stopped: nothing is wrong with
+ * what was asked.
  */
 export function createReadClient(
   path: string,
@@ -106,7 +107,7 @@ export function createReadClient(
     const own = typeof statement === "string" ? args : (statement.args ?? []);
     const signal = leaveSignal();
     return new Promise((resolve, reject) => {
-      if (isStopped) return reject(busy("The database is being closed"));
+      if (isStopped) return reject(closing());
       if (waiting.size() >= MOST_WAITING)
         return reject(busy(`${MOST_WAITING} reads of the database wait already`));
       const read: Read = {
@@ -140,8 +141,7 @@ export function createReadClient(
     execute,
     async stop() {
       isStopped = true;
-      for (let read = waiting.shift(); read; read = waiting.shift())
-        read.reject(busy("The database is being closed"));
+      for (let read = waiting.shift(); read; read = waiting.shift()) read.reject(closing());
       const last = thread;
       if (!last) return;
       await new Promise<void>((resolve) => {
@@ -154,9 +154,13 @@ export function createReadClient(
       });
       thread = undefined;
       last.end();
-      running?.read.reject(busy("The database is being closed"));
+      running?.read.reject(closing());
     },
   };
+}
+
+function closing(): LibsqlError {
+  return new LibsqlError("The database is being closed", "CLIENT_CLOSED");
 }
 
 function busy(message: string): LibsqlError {

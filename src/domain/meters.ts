@@ -34,6 +34,10 @@ export const METERS = {
   stored_tasks: { kind: "gauge", help: "Tasks in the whole database, by status" },
   open_alerts: { kind: "gauge", help: "Alerts that are open, by code, in the whole database" },
   disk_free_bytes: { kind: "gauge", help: "Free space on the disk of the data folder" },
+  database_available: {
+    kind: "gauge",
+    help: "1 where the database told this process what it was asked for just now, 0 where it did not; what only it knows is not told then",
+  },
   database_size_bytes: {
     kind: "gauge",
     help: "Size of the database; of a local file, without its write-ahead log",

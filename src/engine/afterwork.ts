@@ -50,7 +50,7 @@ export function createAfterwork(ctx: Context, node: () => number) {
       for (const loop of loops) loop.start();
       nudge();
     },
-    /** Lets what is being written be finished. */
+    /** Begins nothing more; resolves when what is being written is finished. */
     async stop(): Promise<void> {
       for (const end of unsubscribe) end();
       await Promise.all(loops.map((loop) => loop.stop()));

@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
+import { sharedSteadyNow } from "../services/time.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
 import { leaveFlex } from "../store/flex.ts";
 import { postpone } from "../store/postpone.ts";
@@ -21,7 +22,7 @@ import { createClaiming } from "./claiming.ts";
 import { createFeeder } from "./feeder.ts";
 import { createInFlight } from "./in-flight.ts";
 import { createLaneBook } from "./lane-book.ts";
-import { createLinger } from "./linger.ts";
+import { createLinger, sharedWindow } from "./linger.ts";
 import { createLostWatch } from "./lost.ts";
 import { meterTurn } from "./meter.ts";
 import type { Called, Outcome } from "./outcome.ts";
@@ -71,6 +72,8 @@ export type DispatcherOptions = {
 const SYNC_MS = 2000;
 /** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
 const LOOK_PAUSE = { times: 5, mostMs: 250 };
+/** How much of what calls take, as it is remembered, the latest one makes up. */
+const LEARNING = 1 / 32;
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
@@ -104,7 +107,11 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const texts = createTexts(ctx);
   const pacing = createPacing(ctx, upstreams, texts);
   const reuse = createReuse(ctx);
-  const linger = createLinger(nudge, ctx.clock);
+  const linger = createLinger(
+    nudge,
+    ctx.clock,
+    ctx.isExclusive ? undefined : () => sharedWindow(callMs),
+  );
   const takeAnswers = createChecking(ctx, { known: inFlight.has, end });
   const settlement = createSettlement(ctx, {
     owner: options.owner,
@@ -152,6 +159,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let isDraining = true;
+  /** What calls have taken of late. */
+  let callMs = 0;
   /** What the last look at the queue took. */
   let lookMs = 0;
   let onTurn: (() => void) | undefined;
@@ -162,7 +171,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** The steady clock by which retries come due; on a shared database the same for all its nodes. */
   function queueTime(): number {
-    return ctx.clock.steady() + ctx.live.aheadMs;
+    return sharedSteadyNow(ctx);
   }
 
   async function turn(): Promise<More | void> {
@@ -254,6 +263,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   function end(calls: Called[]): void {
     if (calls.length === 0) return;
+    for (const { run, final } of calls)
+      callMs += (final.at - run.row.claimedAt - callMs) * LEARNING;
     options.onCalled(calls);
     take(reuse.withFollowers(calls));
   }

@@ -10,6 +10,9 @@ import { createProviderWatch } from "./provider-watch.ts";
 import type { Membership } from "./recovery.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
+/** What is being written when the last call has ended gets so long, however short the grace. */
+const AFTERWORK_MS = 2000;
+
 export type Engine = {
   start(): Promise<void>;
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
@@ -59,9 +62,14 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
       afterwork.start();
     },
     async stop(graceMs) {
+      const endsAt = ctx.clock.monotonic() + graceMs;
       const inTime = await endsWithin(ctx.clock, dispatcher.drain(), graceMs);
       unsubscribe();
-      await afterwork.stop();
+      const leftMs = Math.max(AFTERWORK_MS, endsAt - ctx.clock.monotonic());
+      if (!(await endsWithin(ctx.clock, afterwork.stop(), leftMs)))
+        log.warning(
+          "An output file, or a batch of the rows of another, was not finished in time; another process or the next start begins it again",
+        );
       pool.stop();
       if (!inTime) {
         log.warning("{calls} calls did not finish in time; their tasks are queued again", {

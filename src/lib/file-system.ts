@@ -1,5 +1,16 @@
 import { createReadStream, openAsBlob } from "node:fs";
-import { lstat, mkdir, open, opendir, realpath, rename, rm, stat, statfs } from "node:fs/promises";
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  opendir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from "node:fs/promises";
 
 /** What lies at a path, a symbolic link not followed. */
 type FileKind = "file" | "folder" | "link" | "other";
@@ -33,6 +44,8 @@ export type FileSystem = {
   /** An empty file, in place of what is there. */
   create(path: string): Promise<OpenFile>;
   rename(from: string, to: string): Promise<void>;
+  /** Gives a file a second name, unless something has that name already; whether it did. */
+  link(from: string, to: string): Promise<boolean>;
   /** Removes a file, if there is one. */
   remove(path: string): Promise<void>;
   /** The names of what lies in a folder, in any order; none where there is no such folder. */
@@ -82,6 +95,15 @@ export const systemFiles: FileSystem = {
     };
   },
   rename: (from, to) => rename(from, to),
+  async link(from, to) {
+    try {
+      await link(from, to);
+      return true;
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      throw error;
+    }
+  },
   remove: (path) => rm(path, { force: true }),
   async *namesIn(path) {
     const folder = await opendir(path).catch(() => undefined);

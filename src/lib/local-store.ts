@@ -10,7 +10,14 @@ import {
 } from "./file-store.ts";
 import type { FileSystem } from "./file-system.ts";
 import { findFileInside, prepareFileInside } from "./paths.ts";
-import { removeLeftovers, type Unfinished, writeWhole } from "./write-whole.ts";
+import {
+  type By,
+  removeLeftovers,
+  removeTemporary,
+  type Unfinished,
+  writeTemporary,
+  writeWhole,
+} from "./write-whole.ts";
 
 /** The store that is a folder. What fails throws the system's error. */
 export function createLocalStore({ files, unfinished }: Unfinished, root: string): FileStore {
@@ -64,11 +71,27 @@ export function createLocalStore({ files, unfinished }: Unfinished, root: string
       const known = await readId(files, path);
       if (known !== undefined) return known;
       await files.makeFolder(join(root, UPLOADS));
-      await writeWhole({ files, unfinished }, path, by, once(fresh));
-      // Another may have written its own in the same moment; then the last one counts.
+      await writeFirst({ files, unfinished }, path, by, fresh);
       return (await readId(files, path)) ?? fresh;
     },
   };
+}
+
+/** Of several that write an id in the same moment the first one counts; where a file system has no links, the last. */
+async function writeFirst(
+  { files, unfinished }: Unfinished,
+  path: string,
+  by: By,
+  id: string,
+): Promise<void> {
+  const temporary = await writeTemporary({ files, unfinished }, path, by, once(id), true);
+  try {
+    const isFirst = await files.link(temporary, path).catch(() => false);
+    // What is there may be no id.
+    if (!isFirst && (await readId(files, path)) === undefined) await files.rename(temporary, path);
+  } finally {
+    await removeTemporary({ files, unfinished }, temporary);
+  }
 }
 
 async function readId(files: FileSystem, path: string): Promise<string | undefined> {

@@ -3,10 +3,16 @@ export class LoggedError extends Error {
   override readonly name: string = "LoggedError";
 }
 
-/** Whether an error, or what it wraps, is logged where it was found. */
+/**
+ * What a database says that this process itself has closed. It does so when it ends, which the log tells; what
+ * is cut short then is done again by another process or the next start.
+ */
+const CLOSED = new Set<unknown>(["CLIENT_CLOSED", "HRANA_CLOSED_ERROR"]);
+
+/** Whether an error, or what it wraps, is no news: it is logged where it was found, or comes of the end of the process. */
 export function isLoggedElsewhere(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof LoggedError) return true;
+    if (cause instanceof LoggedError || ("code" in cause && CLOSED.has(cause.code))) return true;
   return false;
 }
 

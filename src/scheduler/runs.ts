@@ -10,6 +10,7 @@ import {
 } from "../domain/schedule.ts";
 import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
+import { logError } from "../lib/logged-error.ts";
 import { label } from "../lib/meters.ts";
 import { cancelBatch, deleteBatch, executeBatch } from "../services/batch-moves.ts";
 import { requireBudget } from "../services/budgets.ts";
@@ -156,7 +157,7 @@ async function afterFailedStart(
       batch: null,
     });
   }
-  log.error("Run {id} could not be started: {error}", { id: run.id, error });
+  logError(log, "Run {id} could not be started: {error}", { id: run.id, error });
   if (run.attempts + 1 < MOST_ATTEMPTS) {
     const retryAt = (await commonSteadyTime(ctx)) + RETRY_MS * 2 ** run.attempts;
     await ctx.writer.write({ postponed: postponeRun(run, retryAt) });

@@ -8,6 +8,7 @@ import { randomBase32 } from "../lib/ids.ts";
 import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
 import { askForStart } from "../store/chains.ts";
+import { handBackPaused } from "../store/release.ts";
 import { ALWAYS, type Which } from "../store/which.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
@@ -112,13 +113,28 @@ async function restart(
   return { executionId: batchExecutionId(batch.seq, started.run) };
 }
 
-/** Starts no more calls of a batch until it is resumed. Pausing a paused batch changes nothing. */
-export async function pauseBatch(ctx: Context, id: string, reason: PauseReason): Promise<Batch> {
+/**
+ * Starts no more calls of a batch until it is resumed. Those in flight finish, or are ended with `abort`, wherever
+ * they are made, and made again after that. Pausing a paused batch changes nothing else.
+ */
+export async function pauseBatch(
+  ctx: Context,
+  id: string,
+  reason: PauseReason,
+  { abort }: { abort: boolean },
+): Promise<Batch> {
   const batch = await getBatch(ctx, id);
   const paused = await moved(ctx, moves.pauseBatch(batch.seq, reason, ctx.clock.now()));
+  if (abort) await abortCalls(ctx, batch.seq);
   const now = await getBatch(ctx, id);
   if (!paused && now.status !== "paused") throw notRunning(now);
   return now;
+}
+
+async function abortCalls(ctx: Context, seq: number): Promise<void> {
+  const { released } = await ctx.writer.write(handBackPaused(seq, ctx.clock.now()));
+  const tasks = released.rows.map(({ task }) => task);
+  if (tasks.length > 0) ctx.signals.emit("abandoned", { tasks });
 }
 
 /** Lets a paused batch go on. Resuming a running batch changes nothing. */

@@ -6,8 +6,10 @@ import { CHANGES, type Count, countChanges, PUBLISHED, type Topic } from "../sto
 import { readRows } from "../store/rows.ts";
 import { createFollowing, type Followers } from "./following.ts";
 
-/** While somebody waits or reads a stream here, and otherwise. */
-const POLL_MS = { fast: 40, slow: 250 };
+/** While somebody waits or reads a stream here, or has given work a moment ago, and otherwise. */
+const POLL_MS = { fast: 30, slow: 250 };
+/** Whoever has had a task executed may wait for the next one soon. */
+const EAGER_MS = 10_000;
 
 export type NodeSignalsOptions = {
   /** The number of this process, once it has joined the others. */
@@ -38,6 +40,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   const unpublished = new Set<Topic>();
   let publishing: Promise<void> | undefined;
   let isRepeating = false;
+  let eagerUntil = -Infinity;
   const unsubscribe: (() => void)[] = [];
 
   const loop = createLoop({
@@ -87,10 +90,12 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
     for (const { topic, count } of changed) counts.set(topic, count);
     if (isFirst) await following.begin(counts.get("deltas") ?? 0);
     else for (const { topic } of changed) await hear(topic);
-    if (options.isWaitedFor()) return { inMs: POLL_MS.fast };
+    const isEager = ctx.config.role !== "api" && ctx.clock.monotonic() < eagerUntil;
+    if (isEager || options.isWaitedFor()) return { inMs: POLL_MS.fast };
   }
 
   async function hear(topic: Count["topic"]): Promise<void> {
+    if (topic === "queued") eagerUntil = ctx.clock.monotonic() + EAGER_MS;
     if (topic === "followed") await following.readFollowed();
     else if (topic === "deltas") {
       const deltas = await following.readDeltas();

@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { AppError, invalid } from "../errors.ts";
 import type { OpenedFile } from "../lib/file-store.ts";
+import { logError } from "../lib/logged-error.ts";
 import { PathError } from "../lib/paths.ts";
 import { StorageError } from "../lib/s3/storage-error.ts";
 import { explainWriting } from "../lib/write-whole.ts";
@@ -57,7 +58,8 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
   } catch (error) {
     // Said once for all files, and once a minute, by whoever tries it again.
     if (error instanceof StorageError && error.isPassing) throw error;
-    getLogger(["gptrunner", "outputs"]).error(
+    logError(
+      getLogger(["gptrunner", "outputs"]),
       "The output file {outputFile} of batch {batch} could not be written: {error}",
       { outputFile, batch: batch.id, error },
     );

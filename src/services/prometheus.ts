@@ -1,9 +1,12 @@
 import process from "node:process";
 
+import { getLogger } from "@logtape/logtape";
+
 import type { Context, ProviderLive } from "../context.ts";
 import { ALERT_CODES } from "../domain/alert.ts";
 import { TASK_STATUSES } from "../domain/task.ts";
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, endsWithin } from "../lib/clock.ts";
+import { logError } from "../lib/logged-error.ts";
 import { label } from "../lib/meters.ts";
 import { COUNT_ALERTS } from "../store/alerts.ts";
 import { DATABASE_SIZE } from "../store/free-pages.ts";
@@ -16,8 +19,19 @@ import type { EngineProbe } from "./status.ts";
 const KEEP_MS = 1000;
 /** What changes slowly, or is looked at as often elsewhere. */
 const KEEP_STATE_MS = 10_000;
+/** A database that does not answer sooner is told as one that does not. Prometheus waits for ten seconds. */
+const DATABASE_WAIT_MS = 3000;
+/** What only the database knows. Old figures in its absence would look like new ones. */
+const OF_DATABASE = [
+  "queue_depth",
+  "queue_oldest_age_seconds",
+  "stored_tasks",
+  "open_alerts",
+  "database_size_bytes",
+  "nodes_living",
+] as const;
 
-/** Everything that is measured, as Prometheus text. */
+/** Everything that is measured, as Prometheus text; without the database, what the process knows by itself. */
 export function createExposition(
   ctx: Context,
   engine: EngineProbe,
@@ -25,6 +39,7 @@ export function createExposition(
   const { meters, load } = ctx;
   const readQueue = atMostEvery(ctx.clock, KEEP_MS, () => setQueue(ctx));
   const readState = atMostEvery(ctx.clock, KEEP_STATE_MS, () => setState(ctx));
+  const readDisk = atMostEvery(ctx.clock, KEEP_STATE_MS, () => setDisk(ctx));
   // From the start, so that the first one counts as a change.
   for (const status of ["completed", "failed", "cancelled"])
     meters.add("tasks_total", label("status", status), 0);
@@ -49,8 +64,22 @@ export function createExposition(
       );
   }
 
+  async function setStored(): Promise<void> {
+    const log = getLogger(["gptrunner", "prometheus"]);
+    const answers = await endsWithin(
+      ctx.clock,
+      Promise.all([readQueue(), readState()]),
+      DATABASE_WAIT_MS,
+    ).catch((error: unknown) => {
+      logError(log, "Prometheus is told nothing of the database: {error}", { error });
+      return false;
+    });
+    meters.set("database_available", "", answers ? 1 : 0);
+    if (!answers) for (const name of OF_DATABASE) meters.clear(name);
+  }
+
   return async (connections, version) => {
-    await Promise.all([readQueue(), readState()]);
+    await Promise.all([setStored(), readDisk()]);
     meters.set("build_info", label("version", version), 1);
     const state = engine();
     meters.set("calls_in_flight", "", state?.inFlight ?? 0);
@@ -66,17 +95,29 @@ export function createExposition(
   };
 }
 
-/** Does something again where it was done more than `ms` ago. */
+/** Does something again where it was done more than `ms` ago, or failed. Whoever comes meanwhile waits for the same. */
 function atMostEvery(
   clock: Pick<Clock, "monotonic">,
   ms: number,
   work: () => Promise<void>,
 ): () => Promise<void> {
   let doneAt = -Infinity;
+  let underWay: Promise<void> | undefined;
+  async function again(): Promise<void> {
+    const begun = clock.monotonic();
+    try {
+      await work();
+      doneAt = begun;
+    } catch (error) {
+      doneAt = -Infinity;
+      throw error;
+    } finally {
+      underWay = undefined;
+    }
+  }
   return async () => {
-    if (clock.monotonic() - doneAt < ms) return;
-    doneAt = clock.monotonic();
-    await work();
+    if (underWay === undefined && clock.monotonic() - doneAt < ms) return;
+    await (underWay ??= again());
   };
 }
 
@@ -92,14 +133,18 @@ async function setQueue(ctx: Context): Promise<void> {
   meters.set("queue_oldest_age_seconds", "", age);
 }
 
-/** What an operator looks after: alerts, space, processes. None of it reads a table that grows. */
+async function setDisk({ files, config, meters }: Context): Promise<void> {
+  const space = await files.space(config.dataDir).catch(() => undefined);
+  if (space) meters.set("disk_free_bytes", "", space.free);
+}
+
+/** What an operator looks after: alerts, size, processes. None of it reads a table that grows. */
 async function setState(ctx: Context): Promise<void> {
   const { meters, reads, config } = ctx;
-  const [alerts, [size], [living], space] = await Promise.all([
+  const [alerts, [size], [living]] = await Promise.all([
     readRows(reads.client, COUNT_ALERTS),
     readRows(reads.client, DATABASE_SIZE),
     readRows(reads.client, countLiving(config.leaseMs)),
-    ctx.files.space(config.dataDir).catch(() => undefined),
   ]);
   for (const code of ALERT_CODES)
     meters.set(
@@ -109,5 +154,4 @@ async function setState(ctx: Context): Promise<void> {
     );
   if (size) meters.set("database_size_bytes", "", size.bytes);
   if (living) meters.set("nodes_living", "", living.nodes);
-  if (space) meters.set("disk_free_bytes", "", space.free);
 }

@@ -64,9 +64,15 @@ function explainApart(apart: number, nodes: number): string {
 export function createFilesWatch(ctx: Context): () => Promise<void> {
   let isApart = false;
   return async () => {
-    if (ctx.live.filesId === null) return;
-    const [row] = await readRows(ctx.reads.client, countApart(ctx.live.filesId));
+    const before = ctx.live.filesId;
+    if (before === null) return;
+    const [row] = await readRows(ctx.reads.client, countApart(before));
     const { apart = 0, nodes = 0 } = row ?? {};
+    if (apart > 0 && !isApart) {
+      // A bucket that cannot tell who wrote its id first has another one now, if several started together.
+      await identifyFiles(ctx);
+      if (ctx.live.filesId !== before) return;
+    }
     if (apart > 0 !== isApart) {
       isApart = apart > 0;
       if (isApart) log.warning(explainApart(apart, nodes));

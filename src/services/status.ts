@@ -21,6 +21,7 @@ import { WAITING } from "../store/stock.ts";
 import { WEBHOOK_HEALTH } from "../store/webhooks.ts";
 import { listOpenAlerts } from "./alerts.ts";
 import { filesReasons } from "./shared-files.ts";
+import { commonTime } from "./time.ts";
 
 /** The state of this process' engine; `undefined` where it has none. */
 export type EngineProbe = () => EngineState | undefined;
@@ -197,7 +198,7 @@ async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
   const [schedules] = await readRows(ctx.reads.client, SCHEDULE_HEALTH);
   if (!schedules) throw new Error("aggregates always have a row");
   const { total, active, nextAt } = schedules;
-  const lagMs = nextAt === null ? 0 : Math.max(0, ctx.clock.now() - nextAt);
+  const lagMs = nextAt === null ? 0 : Math.max(0, (await commonTime(ctx)) - nextAt);
   return judge(
     {
       schedules: total,

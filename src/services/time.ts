@@ -12,3 +12,11 @@ export async function commonTime({ isExclusive, clock, client }: Clocks): Promis
 export async function commonSteadyTime({ isExclusive, clock, client }: Clocks): Promise<number> {
   return isExclusive ? clock.steady() : databaseNow(client);
 }
+
+/**
+ * The same without asking the database, as far as the last heartbeat told: for what is waited for by one process and
+ * may be done by another, such as retries. Compare it only with stored moments.
+ */
+export function sharedSteadyNow({ clock, live }: Pick<Context, "clock" | "live">): number {
+  return clock.steady() + live.aheadMs;
+}

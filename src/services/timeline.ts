@@ -25,7 +25,7 @@ export type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">
  */
 export async function keepTimeline(ctx: Context): Promise<void> {
   const path = join(ctx.config.dataDir, TIMELINE_FILE);
-  const marker = await readMarker(ctx, path);
+  const marker = toldBy(path, await readMarker(ctx, path));
   let now = await readTimeline(ctx);
   if (marker && isBehind(now, marker)) {
     const epoch = Math.max(now.epoch, marker.epoch) + 1;
@@ -49,6 +49,16 @@ export async function keepTimeline(ctx: Context): Promise<void> {
   await writeWhole(ctx, path, writtenBy(ctx, "timeline"), pieces(text));
 }
 
+/** A file that cannot be read is written anew; until then nobody can tell whether the database was restored. */
+function toldBy(path: string, found: Marker | { why: string } | undefined): Marker | undefined {
+  if (!found || "epoch" in found) return found;
+  getLogger(["gptrunner", "timeline"]).warning(
+    "{path} cannot be read, so that it is not known whether the database was restored since it was written, and it is written anew: {why}",
+    { path, why: found.why },
+  );
+  return undefined;
+}
+
 /** Between which events the database was restored the last time. */
 export async function readTimeline({ client }: Pick<Context, "client">): Promise<Timeline> {
   const [row] = await readRows(client, TIMELINE);
@@ -60,13 +70,22 @@ function isBehind(now: Timeline, marker: Marker): boolean {
   return now.epoch === marker.epoch ? now.last < marker.last : now.epoch < marker.epoch;
 }
 
-/** One that cannot be read says nothing. */
+/** What is written down, or why it cannot be read; `undefined` where there is nothing. */
 export async function readMarker(
   { files }: Pick<Context, "files">,
   path: string,
-): Promise<Marker | undefined> {
-  const bytes = await files.readStart(path, MOST_BYTES).catch(() => undefined);
-  const found = bytes && parseJson(bytes.toString());
+): Promise<Marker | { why: string } | undefined> {
+  let text: string;
+  try {
+    text = (await files.readStart(path, MOST_BYTES)).toString();
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    return { why: error instanceof Error ? error.message : String(error) };
+  }
+  return toMarker(parseJson(text)) ?? { why: "it is not what this program writes" };
+}
+
+function toMarker(found: unknown): Marker | undefined {
   if (!isJsonObject(found)) return undefined;
   const { epoch, last, lastTask, lastBatch } = found;
   const isWhole = [epoch, last, lastTask, lastBatch].every(Number.isSafeInteger);

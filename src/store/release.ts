@@ -9,8 +9,8 @@ import { both, not, type Which } from "./which.ts";
  *                 is on record and counts; a run of which `most` are cut off is not made ready, but
  *                 failed (`findHopeless`): it may be what ends its process, and each of its calls
  *                 may have been paid.
- *   handed back   the call was made, and its process stops in good order. On record, and counts against
- *                 nothing.
+ *   handed back   the call was made, and its process stops in good order, or a client wants it to end now.
+ *                 On record, and counts against nothing.
  *   never sent    the claim was made, and its process does not know of it: it took effect late, or its
  *                 answer was lost. As if it had not been claimed.
  */
@@ -33,6 +33,21 @@ export function releaseInterrupted(which: Which, most: number, now: number): Rel
 
 export function handBack(which: Which, now: number): ReleaseUnit {
   return release(which, RECORDED, [now]);
+}
+
+/** Hands back the calls of a batch that is paused, but for those of tasks that were executed by themselves. */
+export function handBackPaused(
+  batch: number,
+  now: number,
+): { counted: Statement; released: Statement<{ task: number }> } {
+  const { counted, released } = handBack(
+    {
+      where: "q.lane = ? AND (SELECT status FROM batches WHERE seq = ?) = 'paused'",
+      args: [batch, batch],
+    },
+    now,
+  );
+  return { counted, released: { sql: `${released.sql} RETURNING task`, args: released.args } };
 }
 
 /**

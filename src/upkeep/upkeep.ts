@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
+import { endsWithin } from "../lib/clock.ts";
 import { createLoop, type Loop, type More } from "../lib/loop.ts";
 import { sweepAll } from "../services/batch-sweeps.ts";
 import { watchBudgets } from "../services/budgets.ts";
@@ -22,6 +23,7 @@ const MAX_RETRY_MS = 60_000;
 const AT_ONCE: More = { inMs: 0 };
 const LEFT_EVERY_MS = 5000;
 const MARK_EVERY_MS = 5000;
+const STOP_MS = 2000;
 /** Rows are written a chunk at a time, each in far less than this. */
 const SILENT_DRAFT_MS = 30_000;
 
@@ -106,9 +108,9 @@ export function createUpkeep(ctx: Context): Upkeep {
     async stop() {
       // What was numbered since the last look.
       await Promise.all(marks.map((loop) => loop.look()));
-      await Promise.all(
-        [...watches, ...files, ...leftovers, ...marks, ...pruning].map((loop) => loop.stop()),
-      );
+      // Years of rows may be being removed, or a bucket silent. It may end anywhere, and whoever comes next goes on.
+      const all = [...watches, ...files, ...leftovers, ...marks, ...pruning];
+      await endsWithin(ctx.clock, Promise.all(all.map((loop) => loop.stop())), STOP_MS);
     },
   };
 }

@@ -13,7 +13,7 @@ import { join } from "node:path";
 
 import { backup, restore, saidOf } from "../support/backup.ts";
 import { temporaryFolder } from "../support/process.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { KEY, startServer, type TestServer } from "../support/server.ts";
 
 function write(folder: string, name: string, text: string): void {
   mkdirSync(join(folder, "files", "sub"), { recursive: true });
@@ -26,6 +26,34 @@ async function makeFirst(folder: string): Promise<TestServer> {
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
   return app;
 }
+
+test("a backup beside a bucket has the database, and says that the bucket is not in it", async () => {
+  using folder = temporaryFolder();
+  const [first, target] = [join(folder.path, "a"), join(folder.path, "backup")];
+  await using app = await startServer({ DATA_DIR: first });
+  const body = new FormData();
+  body.append("file", new Blob(["prompt\nx\n"]), "in.csv");
+  const headers = { authorization: `Bearer ${KEY}` };
+  await fetch(`${app.url}/api/v1/files`, { method: "POST", headers, body });
+  rmSync(join(first, "files", ".uploads"), { recursive: true });
+  const bucket = {
+    FILES_URL: "s3://files/some/where",
+    S3_ENDPOINT: "http://127.0.0.1:1",
+    S3_ACCESS_KEY_ID: "id",
+    S3_SECRET_ACCESS_KEY: "secret",
+  };
+  expect(await backup({ DATA_DIR: first, ...bucket }, target)).toMatchObject({
+    bucket: "s3://files/some/where/",
+    files: [],
+    missingUploads: [],
+  });
+  const manifest = JSON.parse(readFileSync(join(target, "manifest.json"), "utf8"));
+  expect(manifest.bucket).toBe("s3://files/some/where/");
+  expect(JSON.stringify(manifest)).not.toContain("secret");
+  // The same without the bucket lacks the bytes of the upload.
+  const without = await backup({ DATA_DIR: first }, join(folder.path, "other"));
+  expect([without.bucket, without.missingUploads.length]).toEqual([null, 1]);
+});
 
 test("a restore refuses what is in its way or is not what was backed up, and changes nothing", async () => {
   using folder = temporaryFolder();

@@ -5,6 +5,7 @@
 import { benchBatches } from "./batches.bench.ts";
 import { benchBehaviours } from "./behaviours.bench.ts";
 import { benchFairness } from "./fairness.bench.ts";
+import { benchFleet } from "./fleet.bench.ts";
 import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
@@ -13,6 +14,7 @@ import { benchMetrics } from "./metrics.bench.ts";
 import { benchMonitor } from "./monitor.bench.ts";
 import { benchPacing } from "./pacing.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
+import { benchRuntimes } from "./runtimes.bench.ts";
 import { benchSchedules } from "./schedules.bench.ts";
 import { benchSheets } from "./sheets.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
@@ -39,6 +41,8 @@ const BENCHES: Record<string, () => Promise<void>> = {
   monitor: benchMonitor,
   schedules: benchSchedules,
   webhooks: benchWebhooks,
+  fleet: benchFleet,
+  runtimes: benchRuntimes,
   soak: benchSoak,
   stalls: benchStalls,
 };

@@ -89,11 +89,14 @@ function runtimeSettings(): Record<string, string> {
 }
 
 /** The real runner as a process of its own, on a new database. */
-export async function startRunner(env: Record<string, string> = {}, preload?: string) {
+export async function startRunner(
+  env: Record<string, string> = {},
+  preload?: string,
+  program = [process.execPath, ...preloading(preload), "src/main.ts"],
+) {
   const folder = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "bench-"));
   const begun = performance.now();
-  const loaded = preload === undefined ? [] : ["--preload", join(import.meta.dir, preload)];
-  const child = Bun.spawn([process.execPath, ...loaded, "src/main.ts"], {
+  const child = Bun.spawn(program, {
     env: {
       PATH: process.env["PATH"] ?? "",
       API_KEYS: "bench",
@@ -111,7 +114,7 @@ export async function startRunner(env: Record<string, string> = {}, preload?: st
     stdout: "pipe",
     stderr: "inherit",
   });
-  const url = await readUntil(child.stdout, /API +(\S+)\/api\/v1/);
+  const url = await readUntil(child.stdout, /(?:API|Health) +(http\S+)\/(?:api\/v1|readyz)/);
   const readyMs = performance.now() - begun;
   const api = async (method: string, path: string, body?: unknown) => {
     const response = await fetch(`${url}/api/v1${path}`, {
@@ -135,6 +138,10 @@ export async function startRunner(env: Record<string, string> = {}, preload?: st
     },
     kill: () => stop(child, "SIGKILL"),
   };
+}
+
+function preloading(file: string | undefined): string[] {
+  return file === undefined ? [] : ["--preload", join(import.meta.dir, file)];
 }
 
 export type BenchRunner = Awaited<ReturnType<typeof startRunner>>;

@@ -83,6 +83,37 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect(await checkBooks(inFile.ctx)).toEqual({ counters: [], sums: [] });
   });
 
+  test("and what is old is removed beside servers that work, and nothing else", async () => {
+    await using app = await startServer({ ...from(), SIMULATOR_LATENCY_MS: "0" });
+    for (const id of ["old", "new", "waits"])
+      await app.post("/batches", { id, tasks: [{ prompt: "x" }, { prompt: "y" }] });
+    for (const id of ["old", "new"]) {
+      await app.post(`/batches/${id}/execute`);
+      await app.finished(id);
+    }
+    const monthAgo = Date.now() - 31 * 86_400_000;
+    const database = createClient({ url: one.url });
+    const age =
+      "UPDATE batches SET created_at = ?, completed_at = iif(completed_at IS NULL, NULL, ?)";
+    await database.execute({
+      sql: `${age} WHERE id IN ('old', 'waits')`,
+      args: [monthAgo, monthAgo],
+    });
+    const [pruned] = await Promise.all([
+      runCli(from(), ["admin", "prune", "--tasks", "30", "--json"]),
+      app.post("/tasks?execute=true", { id: "meanwhile", prompt: "z" }, { prefer: "wait=30" }),
+    ]);
+    expect([pruned.code, pruned.err, pruned.json.removed > 0]).toEqual([0, "", true]);
+    const statuses = ["old", "new", "waits"].map(
+      async (id) => (await app.get(`/batches/${id}`)).status,
+    );
+    expect(await Promise.all(statuses)).toEqual([404, 200, 200]);
+    expect((await app.get("/tasks/meanwhile")).body.data.status).toBe("completed");
+    await app.post("/batches/waits/execute");
+    expect(await app.finished("waits")).toMatchObject({ progress: { completed: 2 } });
+    expect(await checkBooks(app.ctx)).toEqual({ counters: [], sums: [] });
+  });
+
   test("and the operator's commands know who lives there", async () => {
     await using app = await startServer({ ...from(), LEASE_SECONDS: "30" });
     const [nodes, vacuum, key, check] = await Promise.all(

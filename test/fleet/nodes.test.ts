@@ -6,6 +6,7 @@ import { createClient } from "@libsql/client";
 
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { gate, hang, startProvider } from "../support/provider.ts";
+import { startReceiver } from "../support/receiver.ts";
 import { client, until } from "../support/server.ts";
 import { startSqld } from "../support/sqld.ts";
 import { follow } from "../support/sse.ts";
@@ -58,7 +59,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(body.error.message).toContain("ROLE=runner");
   });
 
-  test("a cancel at one node ends the call at another, and deltas and ends reach those who wait there", async () => {
+  test("a cancel or an abort at one node ends the call at another, and deltas and ends reach those who wait there", async () => {
     const held = gate();
     await using provider = await startProvider(async ({ prompt }, response) => {
       if (prompt !== "streamed") return hang();
@@ -81,6 +82,30 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await until(() => provider.requests.length === 1 || undefined);
     await api.post("/tasks/hung/cancel");
     await until(() => provider.state.open === 0 || undefined);
+
+    // A pause lets calls in flight finish, or ends them if asked to.
+    await api.post("/batches", { id: "p", tasks: [{ id: "p1", prompt: "hung in a batch" }] });
+    await api.post("/batches/p/execute");
+    await until(() => provider.state.open === 1 || undefined);
+    await api.post("/batches/p/pause");
+    expect((await api.get("/batches/p")).body.data.progress).toMatchObject({ running: 1 });
+    const asked = performance.now();
+    const paused = await api.post("/batches/p/pause", { abort: true });
+    expect(paused.body.data).toMatchObject({
+      status: "paused",
+      progress: { pending: 1, running: 0 },
+    });
+    await until(() => provider.state.open === 0 || undefined);
+    expect(performance.now() - asked).toBeLessThan(1000);
+    await api.post("/batches/p/resume");
+    await until(() => provider.state.open === 1 || undefined);
+    await api.post("/batches/p/cancel");
+    await until(() => provider.state.open === 0 || undefined);
+    const [execution] = (await api.get("/tasks/p1/executions")).body.data.executions;
+    expect(execution.attempts).toMatchObject([
+      { outcome: "interrupted" },
+      { outcome: "cancelled" },
+    ]);
 
     await api.post("/tasks", { id: "s", prompt: "streamed", parameters: { stream: true } });
     await using reader = await follow(api.url ?? "", "/tasks/s/events");
@@ -118,15 +143,24 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(again).toBe(201);
   });
 
-  test("a schedule that was made by a node whose clock is ahead fires by the database's clock", async () => {
+  test("a schedule, and the next attempt to deliver, of a node whose clock is ahead are due by the database's clock", async () => {
     const skewed = join(folder.path, "skew.ts");
     writeFileSync(skewed, "const now = Date.now; Date.now = () => now() + 600_000;");
     const command = [process.execPath, "--preload", skewed, "src/main.ts"];
-    await using ahead = await startProcess({ ...env, ROLE: "api" }, command);
+    await using receiver = await startReceiver((_, response) => response.writeHead(503).end());
+    await using ahead = await startProcess({ ...env, ...receiver.env }, command);
     writeFileSync(join(folder.path, "files/one.csv"), "prompt\nx\n");
     const draft = { name: "s", schedule: "* * * * *", inputFile: "one.csv" };
     const { body } = await ahead.post("/scheduled-tasks", draft);
     const next = Date.parse(body.data.nextRun);
     expect(next).toBeLessThanOrEqual(Date.now() + 60_000);
+    const made = await ahead.post("/webhooks", { url: receiver.url, events: ["task.created"] });
+    await ahead.post("/tasks", { id: "told", prompt: "x" });
+    const again = await until(async () => {
+      const { deliveries } = (await ahead.get(`/webhooks/${made.body.data.id}/deliveries`)).body
+        .data;
+      return deliveries[0]?.nextAttemptAt ?? undefined;
+    });
+    expect(Date.parse(again)).toBeLessThanOrEqual(Date.now() + 60_000);
   });
 });

@@ -35,13 +35,27 @@ test.if(sqld !== undefined)(
     network.silence();
     await works();
 
+    const told = async () => (await fetch(`${app.url}/metrics`)).text();
+    expect(await told()).toMatch(/^gptrunner_nodes_living 1$/m);
     network.refuse(true);
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 503 || undefined);
+    // Prometheus hears what the process knows by itself, and nothing old of what only the database knows.
+    const alone = await until(async () => {
+      const text = await told();
+      return text.includes("gptrunner_database_available 0") ? text : undefined;
+    });
+    expect(alone).toMatch(/^gptrunner_calls_in_flight 0$/m);
+    expect(alone).toMatch(/^gptrunner_tasks_total\{status="completed"\} [1-9]/m);
+    expect(alone).toMatch(/^gptrunner_disk_free_bytes \d/m);
+    expect(alone).not.toMatch(
+      /^gptrunner_(nodes_living|queue_depth|stored_tasks|open_alerts)[ {]/m,
+    );
     // Every loop of the process meets it, again and again.
     await Bun.sleep(4000);
     network.refuse(false);
     await works();
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 200 || undefined);
+    expect(await told()).toMatch(/^gptrunner_database_available 1$/m);
     const lines = app.output.stderr.trim().split("\n");
     expect(lines.filter((line) => line.includes("cannot be reached"))).not.toBeEmpty();
     expect(lines.filter((line) => line.includes("answers again"))).not.toBeEmpty();

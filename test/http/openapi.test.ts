@@ -116,7 +116,7 @@ describe("the OpenAPI document", () => {
       const schema = spec.requestBody?.content?.["application/json"]?.schema;
       if (schema === undefined || method === "patch") continue;
       const needed = resolve(components, schema).required ?? [];
-      const isFree = needed.length === 0 && /execute|retry|rotate|run$|token/.test(name);
+      const isFree = needed.length === 0 && /execute|pause|retry|rotate|run$|token/.test(name);
       expect([name, spec.requestBody.required]).toEqual([name, !isFree]);
     }
   });

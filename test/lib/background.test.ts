@@ -1,6 +1,9 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 
+import { createLocalClient } from "../../src/db/local-client.ts";
 import { background } from "../../src/lib/background.ts";
+import { temporaryFolder } from "../support/process.ts";
 
 test("work that nobody waits for is logged when it fails, and held until it has ended", async () => {
   const lines: unknown[] = [];
@@ -17,4 +20,20 @@ test("work that nobody waits for is logged when it fails, and held until it has 
   await Promise.all(underWay);
   expect(underWay.size).toBe(0);
   expect(lines).toEqual([["{name} failed: {error}", { name: "The second", error }]]);
+});
+
+test("what the end of the process cuts short is a detail of the log", async () => {
+  using folder = temporaryFolder();
+  const database = createLocalClient(join(folder.path, "x.db"), 100);
+  database.close();
+  const lines: string[] = [];
+  const log = {
+    error: () => lines.push("error"),
+    debug: () => lines.push("debug"),
+  } as unknown as Parameters<typeof background>[0];
+  const underWay = new Set<Promise<void>>();
+  background(log, "A read", database.execute("SELECT 1"), underWay);
+  background(log, "A write", database.batch(["SELECT 1"], "write"), underWay);
+  await Promise.all(underWay);
+  expect(lines).toEqual(["debug", "debug"]);
 });

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { toPrettyLine } from "../../src/lib/log-format.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
-import type { Json } from "../support/server.ts";
+import { type Json, until } from "../support/server.ts";
 
 test("the log leads from a request to how its execution ended", async () => {
   await using provider = await startProvider(({ prompt }, response) =>
@@ -49,6 +51,20 @@ test("the log leads from a request to how its execution ended", async () => {
       }),
     ]),
   );
+});
+
+test("a timeline.json that cannot be read is told, and written anew", async () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "timeline.json");
+  writeFileSync(path, '{"epoch": 1, "la');
+  await using app = await startProcess({ DATA_DIR: folder.path });
+  await until(
+    () => app.output.stderr.includes("cannot be read, so that it is not known") || undefined,
+  );
+  expect(JSON.parse(readFileSync(path, "utf8"))).toMatchObject({ last: 0 });
+  await app.kill("SIGTERM");
+  await using again = await startProcess({ DATA_DIR: folder.path });
+  expect(again.output.stderr).toBe("");
 });
 
 test.each(["process.exit(3)", "throw new Error('a bug')"])(

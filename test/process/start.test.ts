@@ -174,6 +174,56 @@ describe("stopping", () => {
     ]);
   });
 
+  test("waits for no bucket that is silent, and the output file is written after the next start", async () => {
+    using folder = temporaryFolder();
+    const kept = new Map<string, string>();
+    const state = { isSilent: true, hung: 0 };
+    await using bucket = Object.assign(
+      Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        idleTimeout: 0,
+        async fetch(request) {
+          const { pathname } = new URL(request.url);
+          if (state.isSilent && pathname.endsWith(".csv")) {
+            state.hung++;
+            await hang();
+          }
+          if (request.method === "PUT") kept.set(pathname, await request.text());
+          const text = kept.get(pathname);
+          return new Response(text ?? "", { status: text === undefined ? 404 : 200 });
+        },
+      }),
+      { [Symbol.asyncDispose]: () => bucket.stop(true) },
+    );
+    const env = {
+      DATA_DIR: folder.path,
+      FILES_URL: "s3://files",
+      S3_ENDPOINT: `http://127.0.0.1:${bucket.port}`,
+      S3_ACCESS_KEY_ID: "id",
+      S3_SECRET_ACCESS_KEY: "secret",
+      SHUTDOWN_GRACE_SECONDS: "1",
+      SIMULATOR_LATENCY_MS: "0",
+    };
+    await using app = await startProcess(env);
+    await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }], outputFile: "out.csv" });
+    await app.post("/batches/b/execute");
+    await until(() => state.hung > 0 || undefined);
+    const begun = performance.now();
+    expect(await app.kill("SIGTERM")).toBe(0);
+    // A request to a bucket may take a minute.
+    expect(performance.now() - begun).toBeLessThan(20_000);
+    expect(app.output.stderr).not.toContain("CLOSED");
+
+    state.isSilent = false;
+    await using again = await startProcess(env);
+    await until(async () => {
+      const { output } = (await again.get("/batches/b")).body.data;
+      return output?.status === "written" || undefined;
+    });
+    expect([...kept].find(([name]) => name.endsWith("/out.csv"))?.[1]).toContain("completed");
+  });
+
   test("a second signal ends it at once, and nothing is lost", async () => {
     using folder = temporaryFolder();
     await using provider = await startProvider(({ earlier }) =>

@@ -140,7 +140,7 @@ function begin(action: Action, acting: Acting): Begun {
       ledger.mayStartBatch(batch);
       return of(`rehearse ${batch}, then execute it`, rehearse(acting, batch));
     case "pause":
-      return of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED));
+      return of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED, { abort: inBatch }));
     case "resume":
       return of(`resume ${batch}`, resumeBatch(ctx, batch));
     case "cancel batch":

@@ -50,6 +50,11 @@ export function createFiles(): FileSystem & { put(path: string, text: string): v
       files.set(to, bytesOf(from));
       files.delete(from);
     },
+    async link(from, to) {
+      if (files.has(to)) return false;
+      files.set(to, bytesOf(from));
+      return true;
+    },
     remove: async (path) => void files.delete(path),
     async *namesIn(path) {
       for (const file of files.keys()) if (dirname(file) === path) yield basename(file);

@@ -27,6 +27,7 @@ export async function startSqld(folder: string, at?: number) {
   );
   return {
     url,
+    pid: child.pid,
     async [Symbol.asyncDispose]() {
       child.kill("SIGKILL");
       await child.exited;

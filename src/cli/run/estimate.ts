@@ -17,11 +17,7 @@ type Estimate = {
   measured: { rows: number; costUsd: number | null } | null;
 };
 
-function getEstimate(
-  { api }: Connection,
-  { id }: Batch,
-  signal: AbortSignal,
-): Promise<Estimate> {
+function getEstimate({ api }: Connection, { id }: Batch, signal: AbortSignal): Promise<Estimate> {
   return api.call<Estimate>(`/batches/${encodeURIComponent(id)}/estimate`, { signal });
 }
 

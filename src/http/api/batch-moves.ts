@@ -87,12 +87,34 @@ const execute = route({
   responses: { 200: BatchStarted, ...failures(404, 409) },
 });
 
-const pause = plainAction(
-  "pause",
-  "pauseBatch",
-  "Start no more tasks of a batch",
-  "Calls in flight finish. The batch stays paused, through restarts too, until it is resumed or cancelled.",
-);
+const pause = route({
+  operationId: "pauseBatch",
+  method: "post",
+  path: "/batches/{id}/pause",
+  tags: ["batches"],
+  summary: "Start no more tasks of a batch",
+  description:
+    "Calls in flight finish, since what they cost is due already; with `abort` they are ended within a second, at " +
+    "whatever process makes them, and made and paid again after the batch was resumed. The batch stays " +
+    "paused, through restarts too, until it is resumed or cancelled.",
+  ...needs("write"),
+  request: {
+    params: BatchParams,
+    body: {
+      content: {
+        "application/json": {
+          schema: z
+            .strictObject({
+              abort: z.boolean().optional().openapi({ description: "End calls in flight" }),
+            })
+            .openapi("BatchPauseOptions"),
+        },
+      },
+      required: false,
+    },
+  },
+  responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 409) },
+});
 
 const resume = plainAction(
   "resume",
@@ -239,7 +261,9 @@ export const batchMoveRoutes = createRouter()
   })
   .openapi(pause, async (c) => {
     const reason = { code: "requested", message: "Paused through the API" };
-    const batch = await service.pauseBatch(c.var.ctx, c.req.valid("param").id, reason);
+    const { abort = false } = c.req.valid("json");
+    const { id } = c.req.valid("param");
+    const batch = await service.pauseBatch(c.var.ctx, id, reason, { abort });
     return c.json(success(c, toListItem(batch), "Batch paused"), 200);
   })
   .openapi(resume, async (c) => {
