@@ -1,5 +1,5 @@
 import { BoundedMap } from "../lib/bounded-map.ts";
-import { type CheckJson, compileSchema, SchemaError } from "../lib/json-schema.ts";
+import { type CheckJson, compileSchema, SchemaError, whyUnusable } from "../lib/json-schema.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { findJson } from "./answer-json.ts";
 import { schemaIn } from "./output.ts";
@@ -63,9 +63,7 @@ export function createAnswerCheck(): (question: ToCheck) => Checked {
     try {
       return { id: question.id, mismatch: mismatchOf(question) };
     } catch (error) {
-      // A schema may lead in a circle, for instance, until the stack is full.
-      const why = error instanceof Error ? error.message : String(error);
-      const problem = `cannot be checked: ${why.slice(0, LONGEST_REASON)}`;
+      const problem = `cannot be checked: ${whyUnusable(error).slice(0, LONGEST_REASON)}`;
       return { id: question.id, mismatch: { problem, mayRepair: false } };
     }
   };

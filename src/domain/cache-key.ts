@@ -1,5 +1,6 @@
+import { parseExactOrNone } from "../lib/exact-json.ts";
 import { sha256Hex } from "../lib/hash.ts";
-import { canonicalJson, type JsonObject } from "../lib/json.ts";
+import { canonicalJson, isJsonObject, type JsonObject } from "../lib/json.ts";
 import type { Endpoint } from "./request.ts";
 import { mapUploads, readUploadRef, UPLOAD_SCHEME } from "./upload-refs.ts";
 
@@ -14,6 +15,23 @@ export function cacheKeyOf(endpoint: Endpoint, body: JsonObject, isChecked: bool
   const { stream: _stream, stream_options: _options, prompt_cache_key: _prefix, ...asked } = body;
   const meant = mapUploads(asked, (one) => ({ ...one, url: contentOf(one.url) }));
   return sha256Hex(canonicalJson([endpoint, meant, ...(isChecked ? ["checked"] : [])]));
+}
+
+/** The key of a request as it is stored: with its key, or else with its body. `null` where that is no request. */
+export function keyOfStored({
+  key,
+  endpoint,
+  body,
+  isChecked,
+}: {
+  key: string | null;
+  endpoint: Endpoint;
+  body: string | null;
+  isChecked: number;
+}): string | null {
+  if (key !== null) return key;
+  const request = parseExactOrNone(body ?? "");
+  return isJsonObject(request) ? cacheKeyOf(endpoint, request, isChecked === 1) : null;
 }
 
 function contentOf(url: string): string {

@@ -16,4 +16,6 @@ export type InputFound = {
   dates?: string[];
   /** Rows without any text, which are no tasks. */
   skipped: number;
+  /** What the ids of the tasks have before those of the rows. */
+  idPrefix?: string;
 };

@@ -128,7 +128,7 @@ export function resultTable({ columns: given, answers, isDryRun }: TableShape): 
         ...inputCells(row, columns),
         ...answers.map(({ path }) => cellOf(parsed ? valueAt(parsed, path) : undefined)),
         ...resultCells(row, answer),
-        ...(isDryRun ? [true] : []),
+        ...(isDryRun ? [row.isDryRun === null ? null : row.isDryRun === 1] : []),
       ];
     },
   };

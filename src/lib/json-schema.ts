@@ -95,9 +95,15 @@ function compile(dialect: Dialect, schema: JsonObject): ValidateFunction {
       throw new SchemaError(
         `refers to ${error.missingRef.slice(0, 200)}, which is not in it; only references into the schema itself are followed`,
       );
-    const why = error instanceof Error ? error.message : String(error);
-    throw new SchemaError(`cannot be used: ${why.slice(0, LONGEST_PROBLEM)}`);
+    throw new SchemaError(`cannot be used: ${whyUnusable(error).slice(0, LONGEST_PROBLEM)}`);
   }
+}
+
+/** What is wrong with a schema on which compiling or checking failed: its stack is full where references lead in a circle. */
+export function whyUnusable(error: unknown): string {
+  if (error instanceof RangeError)
+    return "its references lead in a circle, without a property or item in between";
+  return error instanceof Error ? error.message : String(error);
 }
 
 function problemsIn(errors: ErrorObject[]): string {

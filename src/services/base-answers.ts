@@ -1,11 +1,9 @@
 import type { Context } from "../context.ts";
-import { baseKeyOf, cacheKeyOf } from "../domain/cache-key.ts";
+import { baseKeyOf, keyOfStored } from "../domain/cache-key.ts";
 import { standInOf } from "../domain/provider.ts";
 import { AppError, invalid } from "../errors.ts";
 import { createPauses, nextRound } from "../lib/clock.ts";
-import { parseExactOrNone } from "../lib/exact-json.ts";
 import { createHashTable, type Place } from "../lib/hash-table.ts";
-import { isJsonObject } from "../lib/json.ts";
 import { type BaseAnswer, baseAnswers } from "../store/base-answers.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
@@ -38,7 +36,7 @@ export async function readBaseAnswers(
   const pause = createPauses(ctx.clock);
   for await (const answer of answersOf(ctx, base.seq)) {
     await pause();
-    const key = keyOf(answer);
+    const key = keyOfStored(answer);
     if (key !== null) places.set(baseKeyOf(key, answer.escalatedTo), answer);
   }
   return (key, escalateTo) =>
@@ -68,10 +66,4 @@ async function* answersOf(ctx: Context, batch: number): AsyncGenerator<BaseAnswe
     if (!last) return;
     after = last.position;
   }
-}
-
-function keyOf({ key, endpoint, body, isChecked }: BaseAnswer): string | null {
-  if (key !== null) return key;
-  const request = parseExactOrNone(body ?? "");
-  return isJsonObject(request) ? cacheKeyOf(endpoint, request, isChecked === 1) : null;
 }

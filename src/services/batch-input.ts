@@ -38,8 +38,12 @@ export async function openInput(
   };
 }
 
-export function withRows(found: ReturnType<BatchInput["found"]>, rows: number): InputFound | null {
-  return found && { ...found, rows };
+export function withRows(
+  found: ReturnType<BatchInput["found"]>,
+  rows: number,
+  idPrefix: string,
+): InputFound | null {
+  return found && { ...found, rows, ...(idPrefix === "" ? {} : { idPrefix }) };
 }
 
 /** One after the other, because templates may make a hundred times of them. */

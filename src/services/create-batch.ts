@@ -16,10 +16,10 @@ import { getBatch } from "./batches.ts";
 import type { Caller } from "./caller.ts";
 import { discardDraft } from "./drafts.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
-import { checkRows, requireDiskSpace } from "./ingest.ts";
+import { type Checked, checkRows, requireDiskSpace } from "./ingest.ts";
 import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
-import type { RowContext } from "./prepare-row.ts";
+import type { RowContext, RowScope } from "./prepare-row.ts";
 import { addWaiting, ingest, type Published } from "./publish-batch.ts";
 
 export type CreatedBatch = {
@@ -65,16 +65,21 @@ export async function createBatch(
     return createWaiting(ctx, caller, input, chained, given);
   }
   const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
-  const rows = rowContext(ctx, { batchId: id, config, isScoped, base });
+  const rows = rowContext(ctx, {
+    batchId: id,
+    config,
+    scope: { ids: isScoped, keys: isScoped },
+    base,
+  });
   const opened = await openInput(ctx, caller, input, chained, rows);
   try {
     const whenReady = both(when, opened.when ?? ALWAYS);
-    const { seenColumns } = rows;
+    const { seenColumns, scope } = rows;
     return await createFrom(
       ctx,
       caller,
       input,
-      { ...opened, seenColumns },
+      { ...opened, seenColumns, scope },
       { ...given, when: whenReady },
     );
   } finally {
@@ -95,7 +100,7 @@ function meaningOf(payload: Omit<BatchDraft, "idempotencyKey">): object {
 
 function rowContext(
   ctx: Context,
-  given: Pick<RowContext, "batchId" | "config" | "isScoped" | "base">,
+  given: Pick<RowContext, "batchId" | "config" | "scope" | "base">,
 ): RowContext {
   const { config } = given;
   const { defaultModel } = ctx.config;
@@ -113,19 +118,48 @@ async function createFrom(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { kind, source, columns, found, seenColumns }: Opened & Pick<RowContext, "seenColumns">,
+  { seenColumns, scope, ...opened }: Opened & Pick<RowContext, "seenColumns" | "scope">,
   given: Given,
 ): Promise<CreatedBatch> {
-  const checked = await checkRows(ctx, { id: given.id, apiKey: caller.key }, kind, source);
+  const { kind, source, columns, found } = opened;
+  const checked = await checkInput(ctx, { id: given.id, apiKey: caller.key }, opened, scope);
   requireColumns(input.config ?? {}, seenColumns);
   await requireDiskSpace(ctx, checked);
-  const read = { chainStatus: null, columns: columns(), input: withRows(found(), checked.rows) };
+  const read = {
+    chainStatus: null,
+    columns: columns(),
+    input: withRows(found(), checked.rows, idPrefixOf(given, scope)),
+  };
   const batch = toNewBatch(ctx, caller, input, read, given);
   ctx.drafts.add(batch.draft);
   const published = await ingest(ctx, batch, { kind, source, checked, ...given }).finally(() =>
     ctx.drafts.delete(batch.draft),
   );
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
+}
+
+/** What the ids of a batch's tasks have before those of its rows. */
+function idPrefixOf({ id }: { id: string }, scope: RowScope): string {
+  return scope.ids ? `${id}.` : "";
+}
+
+/**
+ * Checks all rows. Many files number their rows from 1: where an id of a file is that of another batch's task
+ * already, its ids hold within the batch.
+ */
+async function checkInput(
+  ctx: Context,
+  batch: { id: string; apiKey: number },
+  opened: Opened,
+  scope: RowScope,
+): Promise<Checked> {
+  // Tasks that have named the batch before it was there are found by the ids that they have.
+  const mayScope = opened.kind === "file" && !scope.ids && !(await findBatch(ctx.db, batch.id));
+  const idPrefix = idPrefixOf(batch, scope);
+  const checked = await checkRows(ctx, batch, opened, { untilTaken: mayScope, idPrefix });
+  if (checked) return checked;
+  scope.ids = true;
+  return checkInput(ctx, batch, opened, scope);
 }
 
 /** Some rows may have nothing to attach; a column that none has is a name that is spelled wrong. */

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { keyOfStored } from "../domain/cache-key.ts";
 import { isWaitingBatch } from "../domain/chain.ts";
 import {
   type Estimate,
@@ -10,8 +11,15 @@ import {
 import { priceOf } from "../domain/prices.ts";
 import { routesOf } from "../domain/routes.ts";
 import { AppError } from "../errors.ts";
+import { createPauses } from "../lib/clock.ts";
 import { reusableRows } from "../store/base-answers.ts";
-import { differentRequests, pendingFrom, pendingRange, RECENT_CALL_MS } from "../store/estimate.ts";
+import {
+  differentRequests,
+  pendingFrom,
+  pendingRange,
+  RECENT_CALL_MS,
+  referringRequests,
+} from "../store/estimate.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 
@@ -26,6 +34,8 @@ const MOST_MS = 10_000;
 const ASSUMED_CALL_MS = 2000;
 /** Requests of larger batches are not compared, which takes a second for this many of a kilobyte each. */
 const MOST_COMPARED = 100_000;
+/** Requests that refer to uploads, read at a time. */
+const PAGE = 50;
 
 export type BatchEstimate = Estimate & {
   concurrency: number;
@@ -66,7 +76,20 @@ export async function estimateBatch(ctx: Context, id: string): Promise<BatchEsti
 async function countDifferent(ctx: Context, batch: number, tasks: number): Promise<number | null> {
   if (tasks > MOST_COMPARED) return null;
   const [row] = await readRows(ctx.longReads.client, differentRequests(batch));
-  return row?.n ?? 0;
+  const pause = createPauses(ctx.clock);
+  const keys = new Set<string>();
+  for (let after = -1; ;) {
+    const page = await readInHalves(PAGE, (limit, skip) =>
+      readRows(ctx.longReads.client, referringRequests(batch, after, limit, skip)),
+    );
+    for (const request of page) {
+      await pause();
+      keys.add(keyOfStored(request) ?? `${request.position}`);
+    }
+    const last = page.at(-1);
+    if (!last) return (row?.n ?? 0) + keys.size;
+    after = last.position;
+  }
 }
 
 async function countReused(ctx: Context, batch: number): Promise<number> {

@@ -32,14 +32,15 @@ export type Checked = { rows: number; bytes: number; adoptedIds: Set<string> };
 
 /**
  * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first
- * hundred of all that is wrong and how much there is; nothing has been written by then.
+ * hundred of all that is wrong and how much there is; nothing has been written by then. With `untilTaken`
+ * it returns `null` once an id is that of another task. `idPrefix`: what ids of rows begin with that the input does not have.
  */
 export async function checkRows(
   ctx: Context,
   batch: Pick<NewBatch, "id" | "apiKey">,
-  kind: InputKind,
-  source: RowSource,
-): Promise<Checked> {
+  { kind, source }: { kind: InputKind; source: RowSource },
+  { untilTaken, idPrefix = "" }: { untilTaken: boolean; idPrefix?: string },
+): Promise<Checked | null> {
   const issues = new IssueList(kind);
   // An id that is made of the row's number is unique by itself.
   const ids = new SeenNames(ctx.clock, ({ row, value }) =>
@@ -82,6 +83,7 @@ export async function checkRows(
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
       else if (taken.isLeft === 1 || (ctx.isExclusive && isLeft(ctx, taken.batchId)))
         await discardDraft(ctx, taken.batchId);
+      else if (untilTaken) return null;
       else
         issues.add(
           rowOf.get(taken.id) ?? 0,
@@ -91,7 +93,7 @@ export async function checkRows(
         );
   }
   for await (const { name, row, before } of ids.duplicates(source))
-    issues.add(row, "id", `${name} is the id of row ${before} already`);
+    issues.add(row, "id", `${name.slice(idPrefix.length)} is the id of row ${before} already`);
   for await (const { row, before } of keys.duplicates(source))
     issues.add(row, "idempotencyKey", `is that of row ${before} already`);
   if (rows === 0)
@@ -176,10 +178,15 @@ export async function writeRows(
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }
   if (position !== checked.rows)
-    throw new AppError(
-      "VALIDATION_ERROR",
-      "The input file changed while it was being read; try again",
-    );
+    throw batch.inputBatch === null
+      ? new AppError(
+          "VALIDATION_ERROR",
+          "The input file changed while it was being read; try again",
+        )
+      : new AppError(
+          "BATCH_RUNNING",
+          `Tasks of batch ${batch.inputBatch} changed while ${batch.id} was being created; try again`,
+        );
   return { written, models, reused, adopted };
 }
 

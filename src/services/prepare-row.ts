@@ -37,6 +37,9 @@ export type PreparedRow = {
 /** Reads the input from its start; called once for each pass. */
 export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
 
+/** `ids`: the row `1` of batch `b` is the task `b.1`. It may turn out while rows are checked that it must be so. */
+export type RowScope = { ids: boolean; keys: boolean };
+
 /** What preparing needs to know of the batch. */
 export type RowContext = {
   batchId: string;
@@ -45,11 +48,8 @@ export type RowContext = {
   /** Rows for which it is false are skipped. */
   onlyIf: Condition | null;
   defaultModel: Context["config"]["defaultModel"];
-  /**
-   * Ids and idempotency keys of the rows hold within the batch alone, so that the same file can be
-   * the input of many batches.
-   */
-  isScoped: boolean;
+  /** What of the rows holds within the batch alone, so that the same file can be the input of many batches. */
+  scope: RowScope;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
   /** The columns of `config.attachments` that a row was seen to have. */
@@ -85,7 +85,7 @@ export function prepareTask(
   variables: ReadonlyMap<string, string>,
   cells: string | null,
 ): PreparedRow {
-  const { batchId, config, isScoped, base, seenColumns } = context;
+  const { batchId, config, scope, base, seenColumns } = context;
   for (const { column } of config.attachments ?? [])
     if (variables.has(column)) seenColumns.add(column);
   try {
@@ -99,8 +99,8 @@ export function prepareTask(
         cacheKeyOf(CHAT, sent, maxRepairs !== null),
       ),
     });
-    const scope = (own: string) => (isScoped ? `${batchId}.${own}` : own);
-    const id = task.id === undefined ? undefined : scope(task.id);
+    const scoped = (own: string, isScoped: boolean) => (isScoped ? `${batchId}.${own}` : own);
+    const id = task.id === undefined ? undefined : scoped(task.id, scope.ids);
     const value: NewRow = {
       id: id === undefined || id.length > MAX_ID ? `${batchId}-${row}` : id,
       position: 0,
@@ -116,7 +116,8 @@ export function prepareTask(
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
-      idempotencyKey: task.idempotencyKey === undefined ? null : scope(task.idempotencyKey),
+      idempotencyKey:
+        task.idempotencyKey === undefined ? null : scoped(task.idempotencyKey, scope.keys),
       fingerprint:
         task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
       isSkipped,

@@ -39,7 +39,7 @@ export async function ingest(
       throw new AppError(
         "TASK_ALREADY_EXISTS",
         "One of the ids is taken: by a task created meanwhile, or because a row's own id is the one that " +
-          "another row without an id gets (batch id and row number); nothing was stored",
+          "another row without an id gets (batch id and row number); nothing was stored, try again",
       );
     throw error;
   }

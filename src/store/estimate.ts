@@ -1,5 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import type { Endpoint } from "../domain/request.ts";
+import { UPLOAD_SCHEME } from "../domain/upload-refs.ts";
 
 /** `hasBase`: it takes over an answer, so that it is not sent. */
 export type EstimatedTask = { model: string; endpoint: Endpoint; body: string; hasBase: number };
@@ -20,13 +21,45 @@ export function pendingFrom(
   };
 }
 
-/** How many of a batch's pending tasks ask for something different; tasks without a cache key by their bodies. */
+/** SQL that is true of a request `i` that may refer to uploads, which are the same if what is in them is. */
+const REFERS = `instr(i.body, '"${UPLOAD_SCHEME}') > 0`;
+
+/**
+ * How many of a batch's pending tasks ask for something different, but for those that refer to uploads; tasks
+ * without a cache key by their bodies.
+ */
 export function differentRequests(batch: number): Statement<{ n: number }> {
   return {
     sql: `SELECT count(DISTINCT coalesce(i.cache_key, i.body)) AS n
           FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
-          WHERE t.batch = ? AND t.status = 'pending'`,
+          WHERE t.batch = ? AND t.status = 'pending' AND NOT (${REFERS})`,
     args: [batch],
+  };
+}
+
+/** A request that may refer to uploads; `body` is null where its key is known. */
+export type ReferringRequest = {
+  position: number;
+  endpoint: Endpoint;
+  key: string | null;
+  body: string | null;
+  isChecked: number;
+};
+
+/** Up to `limit` of the requests that `differentRequests` leaves out, after a position, but for the first `skip`. */
+export function referringRequests(
+  batch: number,
+  after: number,
+  limit: number,
+  skip: number,
+): Statement<ReferringRequest> {
+  return {
+    sql: `SELECT t.position, i.endpoint, i.cache_key AS key, iif(i.cache_key IS NULL, i.body, NULL) AS body,
+                 t.max_repairs IS NOT NULL AS isChecked
+          FROM tasks t CROSS JOIN task_inputs i ON i.task = t.seq
+          WHERE t.batch = ? AND t.status = 'pending' AND t.position > ? AND ${REFERS}
+          ORDER BY t.position LIMIT ? OFFSET ?`,
+    args: [batch, after, limit, skip],
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { enqueue, type Queued, type RunOptions } from "./queue.ts";
+import { nextRun } from "./timeline.ts";
 
 /** A task that waits for its batch to be started, and for nothing else. */
 const AT_REST = `status = 'pending' AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
@@ -35,7 +36,7 @@ export function startPilot(batch: number, tasks: number[], options: RunOptions):
   };
   return {
     moved: {
-      sql: `UPDATE batches SET run = run + 1, updated_at = ? WHERE seq = ? AND status = 'pending'
+      sql: `UPDATE batches SET run = ${nextRun("run")}, updated_at = ? WHERE seq = ? AND status = 'pending'
             RETURNING seq, run`,
       args: [options.now, batch],
     },

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
+import { parse } from "csv-parse/sync";
+
 import { startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -43,6 +45,12 @@ describe("a pilot", () => {
     await ended("rehearsed", 2);
     await app.post("/batches/rehearsed/execute?isDryRun=true");
     await app.finished("rehearsed");
+    const results = parse((await app.get("/batches/rehearsed/results")).text, { columns: true });
+    expect(results.map((row: Json) => [row.prompt, row.is_dry_run])).toEqual([
+      ["rehearsed 0", "false"],
+      ["rehearsed 1", "false"],
+      ["rehearsed 2", "true"],
+    ]);
     await app.post("/batches/rehearsed/execute");
     const after = await until(async () => {
       const { data } = (await app.get("/batches/rehearsed")).body;
@@ -139,6 +147,19 @@ describe("a pilot", () => {
   ])("is refused: %j", async (options, path) => {
     const { status, body } = await app.post("/batches/race/execute", options);
     expect([status, body.error.details.issues[0].path]).toEqual([400, path]);
+  });
+
+  test("has a number of its own after the database was restored", async () => {
+    await givenBatch("restored", 2);
+    await app.ctx.writer.write({
+      epoch: {
+        sql: "INSERT INTO timeline (id, epoch, broken_after, continued_after) VALUES (1, 2, 0, 0)",
+        args: [],
+      },
+    });
+    const pilot = (await app.post("/batches/restored/execute", { limit: 1 })).body.data;
+    expect(pilot.executionId).toEndWith("-2000001");
+    expect((await ended("restored", 1)).executionId).toBe(pilot.executionId);
   });
 
   test("is for a batch that has not been started", async () => {

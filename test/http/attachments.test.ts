@@ -215,6 +215,12 @@ describe("attachments", () => {
     expect((await app.finished(second.id)).progress.cached).toBe(1);
     const based = await create({ tasks: [cell(twin)], baseBatch: first.id });
     expect((await app.get(`/batches/${based.id}`)).body.data.reused).toBe(1);
+    const tasks = [cell(png), cell(twin), cell(PNG_URL), { prompt: "none" }, { prompt: "none" }];
+    for (const config of [{}, { cache: true }]) {
+      const { id } = await create({ tasks }, [PHOTO], config);
+      const { data } = (await app.get(`/batches/${id}/estimate`)).body;
+      expect(data.differentRequests).toBe(3);
+    }
   });
 
   test("that failed come back with format=input, and are not attached twice", async () => {

@@ -434,7 +434,7 @@ describe("a batch from a CSV", () => {
 
   test("reports every bad row with its number, field and reason, and stores nothing", async () => {
     await using app = await startServer();
-    await app.post("/tasks", { id: "taken", prompt: "x" });
+    for (const id of ["taken", "b.taken"]) await app.post("/tasks", { id, prompt: "x" });
     givenFile(
       app,
       "bad.csv",
@@ -466,10 +466,10 @@ describe("a batch from a CSV", () => {
           'the row has 2 cells, the header 4; cells are separated by ",", and one that holds that or a line break needs quotes',
       },
       { row: 8, field: "id", message: "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . :" },
-      { row: 9, field: "id", message: "taken is the id of another task already" },
+      { row: 9, field: "id", message: "b.taken is the id of another task already" },
     ]);
     expect((await app.get("/batches/b")).status).toBe(404);
-    expect((await app.get("/tasks")).body.data.pagination.total).toBe(1);
+    expect((await app.get("/tasks")).body.data.pagination.total).toBe(2);
   });
 
   test("lists the first hundred of many bad rows and how many there are", async () => {

@@ -6,8 +6,8 @@ import { client, type Json, startServer, type TestServer, until } from "../suppo
 let provider: Awaited<ReturnType<typeof startProvider>>;
 let app: TestServer;
 beforeAll(async () => {
-  provider = await startProvider(({ prompt }, response) => {
-    if (prompt.includes("fail")) {
+  provider = await startProvider(({ prompt, earlier }, response) => {
+    if (prompt.includes("fail") || (prompt === "flaky" && earlier === 0)) {
       response.writeHead(400, { "content-type": "application/json" });
       response.end(JSON.stringify({ error: { message: "no" } }));
       return undefined;
@@ -227,6 +227,47 @@ test("a pilot, a dry run and a pause of the other are not its end", async () => 
   expect((await batch("e2")).chain.status).toBe("waiting");
   await execute("e1");
   expect([(await made("e2")).progress.total, (await made("e3")).progress.total]).toEqual([3, 3]);
+});
+
+/** Does something once, right before the commit that gives the rows of a batch their name. */
+function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unknown> } {
+  const { writer } = app.ctx;
+  const { write } = writer;
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  writer.write = async (unit) => {
+    if (JSON.stringify(unit).includes('"published"')) {
+      writer.write = write;
+      await act().then(resolve, reject);
+    }
+    return write(unit);
+  };
+  return { done: promise };
+}
+
+test("rows that change while they are read are read anew", async () => {
+  await givenFirst("q1", ["a", "flaky"]);
+  await givenWaiting("q2", "q1", { config: { promptTemplate: "{{result}}+" } });
+  await execute("q2");
+  const raced = beforeNextPublishing(async () => {
+    expect((await batch("q2")).chain.status).toBe("waiting");
+    expect((await app.post("/batches/q1/retry")).status).toBe(200);
+  });
+  await execute("q1");
+  await raced.done;
+  const second = await app.finished("q2");
+  expect(second.tasks.map(({ result }: Json) => result)).toEqual(["a+", "flaky+"]);
+  expect((await eventsOf("q2")).filter((type) => type === "batch.started")).toHaveLength(1);
+
+  // What is created beside a change of its rows is not made at all.
+  const [again] = (await batch("q1")).tasks;
+  const changed = beforeNextPublishing(async () => {
+    await app.post(`/tasks/${again.id}/execute`);
+    await app.ended(again.id);
+  });
+  const direct = await app.post("/batches", { id: "q3", inputBatch: "q1", config });
+  await changed.done;
+  expect([direct.status, direct.body.error.code]).toEqual([409, "BATCH_RUNNING"]);
+  expect((await app.get("/batches/q3")).status).toBe(404);
 });
 
 test("one that is cancelled or deleted waits no more", async () => {

@@ -111,6 +111,17 @@ test("rows are joined by the ids of their input, and have no other side where th
   ]);
 });
 
+test("two versions of a sheet, with the same ids, are joined by them", async () => {
+  await run("v1", file("v1.csv", "id,prompt\n1,same\n2,a\n"), "gpt-4o");
+  await run("v2", file("v2.csv", "id,prompt\n2,a\n3,new\n1,same\n"), "gpt-4o-mini");
+  const joined = await rows("left=v1&right=v2&by=id&format=json");
+  expect(joined.map(({ input, equal }) => [input.id, equal])).toEqual([
+    ["1", true],
+    ["2", false],
+    ["3", null],
+  ]);
+});
+
 test("batches that do not belong together are refused, with what differs", async () => {
   const first = file("first.csv", "prompt,city\na,Rome\nb,Paris\n");
   await run("base", first, "gpt-4o");

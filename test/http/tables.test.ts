@@ -219,6 +219,46 @@ describe("the encoding of a file", () => {
   });
 });
 
+describe("a file whose ids are those of another batch's tasks", () => {
+  test("is taken, as every other file that numbers its rows from 1", async () => {
+    const text = "id,prompt\n007,a\n2,b\n,c\n";
+    const first = await read("numbered.csv", text);
+    expect(first.batch.tasks.map(({ id }: Json) => id)).toEqual([
+      "007",
+      "2",
+      `${first.batch.id}-3`,
+    ]);
+    expect(first.batch.input).not.toHaveProperty("idPrefix");
+
+    // One id that is taken, and all are the batch's own.
+    const second = await read("other.csv", "id,prompt\n1,a\n2,d\n");
+    const prefix = `${second.batch.id}.`;
+    expect(second.batch.input).toMatchObject({ idPrefix: prefix, rows: 2 });
+    expect(second.batch.tasks.map(({ id }: Json) => id)).toEqual([`${prefix}1`, `${prefix}2`]);
+    expect(second.csv.map(([id]) => id)).toEqual(["id", "1", "2"]);
+  });
+
+  test("is still refused for ids that are there twice in it, or taken with the batch's name, too", async () => {
+    await app.post("/tasks", { id: "9", prompt: "x" });
+    expect(await refused("twice.csv", "id,prompt\n9,a\n10,b\n10,c\n")).toBe(
+      "row 3, id: 10 is the id of row 2 already",
+    );
+    await app.post("/tasks", { id: `refused${made}.9`, prompt: "x" });
+    expect(await refused("nine.csv", "id,prompt\n9,a\n")).toContain("is the id of another task");
+  });
+
+  test("keeps its idempotency keys for all batches, and the names that tasks have given to a batch", async () => {
+    const keyed = "id,prompt,idempotency_key\n21,a,row-key\n";
+    await read("keyed.csv", keyed);
+    expect(await refused("keyed.csv", keyed)).toContain("idempotencyKey: was used before");
+    await app.post("/tasks", { id: "31", prompt: "x", batchId: "filled" });
+    await app.post("/tasks", { id: "32", prompt: "x" });
+    writeFileSync(join(app.filesDir, "filled.csv"), "id,prompt\n31,a\n32,b\n");
+    const { body } = await app.post("/batches", { id: "filled", inputFile: "filled.csv" });
+    expect(body.error.message).toBe("row 2, id: 32 is the id of another task already");
+  });
+});
+
 describe("a JSON file", () => {
   test("may be an array of objects, in any layout, to the last digit", async () => {
     const text =

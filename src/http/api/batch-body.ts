@@ -38,6 +38,15 @@ const Input = z
     skipped: z.number().int().openapi({
       description: "Rows that are blank or hold only delimiters; they are no tasks",
     }),
+    idPrefix: z
+      .string()
+      .optional()
+      .openapi({
+        description:
+          "Where an id of the file was that of another task already, or a schedule has made the batch: what the ids of all of its " +
+          "tasks have before the ids of their rows. Results have the rows' ids as they are",
+        example: "batch-001.",
+      }),
   })
   .openapi("BatchInput", {
     description:

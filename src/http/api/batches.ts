@@ -106,7 +106,8 @@ const create = route({
   description:
     "From `tasks`, from the answers of another batch (`inputBatch`), or from a table (`inputFile`: CSV, XLSX, Parquet, JSONL, or a JSON array of objects) whose columns `id, prompt, messages, model, temperature, " +
     "maxTokens, metadata, batch_id, corr_id, idempotency_key` mean what they say; all others are " +
-    "variables for `{{column}}` in `config.promptTemplate` and `config.systemPrompt`. A batch is " +
+    "variables for `{{column}}` in `config.promptTemplate` and `config.systemPrompt`. Where an id of a file is that of another " +
+    "task already, the ids of all of its tasks begin with the batch's id and a full stop (`input.idPrefix`). A batch is " +
     "created whole or not at all.",
   ...needs("write"),
   request: {
