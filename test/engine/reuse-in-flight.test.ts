@@ -184,6 +184,7 @@ describe("identical requests that are under way together", () => {
     await startBatch(app, same(500));
     expect(await app.finished("b")).toMatchObject({ progress: { completed: 500 } });
     expect(provider.requests).toHaveLength(1);
-    expect(performance.now() - started).toBeLessThan(10_000);
+    // At the pacer 500 requests would take eight minutes.
+    expect(performance.now() - started).toBeLessThan(60_000);
   });
 });
