@@ -5,6 +5,10 @@ import { pipeline } from "node:stream/promises";
 
 import { parse } from "csv-parse";
 
+import { sniffCsv } from "../../src/lib/csv-sniff.ts";
+import { detectEncoding, SAMPLE_BYTES } from "../../src/lib/encoding.ts";
+import { systemFiles } from "../../src/lib/file-system.ts";
+import { readTextStart } from "../../src/lib/text-file.ts";
 import {
   type BenchRunner,
   median,
@@ -54,10 +58,24 @@ export async function benchBatches(): Promise<void> {
     });
   }
   printTable(`A batch of ${ROWS} rows`, results);
+  const detection = await time(() => detect(path));
+  printTable("What it takes to detect how its file is written", [
+    {
+      ms: round(detection * 1000, 1),
+      "% of creating the batch": round((detection / ingest) * 100, 2),
+    },
+  ]);
   await benchIdleReaders(runner);
   await benchPages(runner);
   await benchEstimate(runner);
   await runner.stop();
+}
+
+/** What opening a text file finds out before its rows are read. */
+async function detect(path: string): Promise<void> {
+  const encoding = await detectEncoding(systemFiles, path, undefined);
+  const { text, isWhole } = await readTextStart(systemFiles, { path, encoding }, SAMPLE_BYTES);
+  sniffCsv(text, { isWhole, isTsv: false });
 }
 
 function* rows(): Generator<string> {

@@ -19,6 +19,7 @@ import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
 import { benchStalls } from "./stalls.bench.ts";
 import { describeMachine } from "./support.ts";
+import { benchTables } from "./tables.bench.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 import { benchWebhooks } from "./webhooks.bench.ts";
 
@@ -34,6 +35,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   metrics: benchMetrics,
   batches: benchBatches,
   sheets: benchSheets,
+  tables: benchTables,
   fairness: benchFairness,
   sse: benchSse,
   monitor: benchMonitor,

@@ -1,0 +1,177 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { parse } from "csv-parse/sync";
+
+import {
+  peakMb,
+  printTable,
+  residentMb,
+  round,
+  type Row,
+  startRunner,
+  startScript,
+  untilFinished,
+} from "./support.ts";
+
+const ROWS = Number(process.env["ROWS"] ?? 10_000);
+const AT_ONCE = "64";
+/** Rows under a limit of 200 requests a second, of which 1,200 may be sent at once. */
+const LIMITED_ROWS = Math.min(ROWS, 3000);
+const LIMITS = { RPM: "12000", TPM: "100000000", LATENCY_MS: "50" };
+/** The limited provider reads from a prompt's first word how long the answer is. */
+const PROMPT = "8 Say hello to";
+const PEERS = { Ondine: "ondine_table.py", "async-batch-llm": "async_batch_llm_table.py" };
+
+type Outcome = { seconds: number; rss: number; missing: number };
+/** Sends a file and waits for the file of answers. With `until` the program is killed then, and started again. */
+type Work = (provider: string, input: string, until?: () => Promise<void>) => Promise<Outcome>;
+
+/**
+ * A table of 10,000 rows from its file to a file of answers, beside Ondine and async-batch-llm, each in a process of
+ * its own and with the same number of calls at once: how long, how much memory, what a provider refuses under a limit,
+ * and what is lost or asked twice where the program is killed in the middle. `PEERS_VENV` is a Python environment with
+ * the packages `ondine` and `async-batch-llm`; without it only the task runner is measured.
+ */
+export async function benchTables(): Promise<void> {
+  const venv = process.env["PEERS_VENV"];
+  const works: Record<string, Work> = { "task runner": runnerWork };
+  for (const [name, script] of Object.entries(venv === undefined ? {} : PEERS))
+    works[name] = peerWork(join(venv ?? "", "bin/python"), script);
+  const asked = process.env["ONLY"];
+  const rows: Row[] = [];
+  for (const [what, work] of Object.entries(works))
+    if (asked === undefined || asked === what) rows.push({ what, ...(await measure(work)) });
+  printTable(`A table of ${ROWS} rows, ${AT_ONCE} calls at once`, rows);
+}
+
+async function measure(work: Work): Promise<Row> {
+  const whole = await withProvider("provider.ts", {}, ROWS, work);
+  // A program that takes long says by then what it has done.
+  console.log("whole", whole);
+  const killed = await withProvider("provider.ts", { LATENCY_MS: "20" }, ROWS, work, ROWS / 2);
+  console.log("killed", killed);
+  const limited = await withProvider("limited-provider.ts", LIMITS, LIMITED_ROWS, work);
+  return {
+    seconds: round(whole.seconds, 1),
+    "rows/s": round(ROWS / whole.seconds),
+    "RSS MB": round(whole.rss),
+    "refused of 3,000": limited.refused,
+    "lost after kill -9": killed.missing,
+    "asked twice": killed.calls - ROWS,
+  };
+}
+
+async function withProvider(
+  script: string,
+  env: Record<string, string>,
+  rows: number,
+  work: Work,
+  killAfter?: number,
+) {
+  const provider = await startScript(script, env);
+  const folder = mkdtempSync(join(tmpdir(), "bench-tables-"));
+  const input = join(folder, "rows.csv");
+  const lines = Array.from({ length: rows }, (_, i) => `${i},number ${i}\n`);
+  writeFileSync(input, `id,name\n${lines.join("")}`);
+  const calls = async () => (await (await fetch(provider.url)).json()).count as number;
+  const until =
+    killAfter === undefined
+      ? undefined
+      : async () => {
+          while ((await calls()) < killAfter) await Bun.sleep(20);
+        };
+  const outcome = await work(provider.url, input, until);
+  const told = await (await fetch(provider.url)).json();
+  const refused = Array.isArray(told)
+    ? told.filter(({ status }: { status: number }) => status === 429).length
+    : 0;
+  await provider.stop();
+  rmSync(folder, { recursive: true, force: true });
+  return { ...outcome, refused, calls: Number(told.count ?? 0) };
+}
+
+const runnerWork: Work = async (provider, input, until) => {
+  const folder = mkdtempSync(join(tmpdir(), "bench-tables-"));
+  const env = {
+    DATA_DIR: folder,
+    OPENAI_BASE_URL: provider,
+    OPENAI_API_KEY: "x",
+    MAX_CONCURRENCY: AT_ONCE,
+  };
+  mkdirSync(join(folder, "files"), { recursive: true });
+  writeFileSync(join(folder, "files/rows.csv"), readFileSync(input));
+  let runner = await startRunner(env);
+  const begun = performance.now();
+  await runner.api("POST", "/batches", {
+    id: "b",
+    inputFile: "rows.csv",
+    config: { model: "gpt-4o-mini", promptTemplate: `${PROMPT} {{name}}` },
+  });
+  await runner.api("POST", "/batches/b/execute");
+  if (until) {
+    await until();
+    await runner.kill();
+    runner = await startRunner(env);
+  }
+  await untilFinished(runner, "b");
+  const response = await fetch(`${runner.url}/api/v1/batches/b/results?format=csv`, {
+    headers: { authorization: "Bearer bench" },
+  });
+  const text = await response.text();
+  const seconds = (performance.now() - begun) / 1000;
+  const rss = peakMb(runner.pid);
+  await runner.stop();
+  rmSync(folder, { recursive: true, force: true });
+  return { seconds, rss, missing: withoutAnswer(text, "result") };
+};
+
+function peerWork(python: string, script: string): Work {
+  return async (provider, input, until) => {
+    const state = mkdtempSync(join(tmpdir(), "bench-tables-"));
+    const output = join(state, "..", `${state.split("/").at(-1)}.csv`);
+    const env = {
+      ...process.env,
+      PROVIDER: provider,
+      INPUT: input,
+      OUTPUT: output,
+      STATE: state,
+      PROMPT,
+      AT_ONCE,
+      // Ondine would ask another host for prices first.
+      LITELLM_LOCAL_MODEL_COST_MAP: "True",
+    };
+    const start = () =>
+      Bun.spawn([python, join(import.meta.dir, "peers", script)], {
+        env,
+        stdout: "ignore",
+        stderr: process.env["VERBOSE"] ? "inherit" : "ignore",
+      });
+    let rss = 0;
+    const begun = performance.now();
+    let child = start();
+    if (until) {
+      await Promise.race([until(), child.exited]);
+      child.kill("SIGKILL");
+      await child.exited;
+      child = start();
+    }
+    while (child.exitCode === null && child.signalCode === null) {
+      rss = Math.max(rss, existsSync(`/proc/${child.pid}/status`) ? residentMb(child.pid) : 0);
+      await Promise.race([child.exited, Bun.sleep(100)]);
+    }
+    const seconds = (performance.now() - begun) / 1000;
+    const text = existsSync(output) ? readFileSync(output, "utf8") : "";
+    for (const path of [state, output]) rmSync(path, { recursive: true, force: true });
+    return { seconds, rss, missing: withoutAnswer(text, "answer", input) };
+  };
+}
+
+/** Rows of a file of answers that have none; all of the input's where there is no such file. */
+function withoutAnswer(text: string, column: string, input?: string): number {
+  const rows: Record<string, string>[] = parse(text, { columns: true });
+  const all =
+    input === undefined ? rows.length : readFileSync(input, "utf8").split("\n").length - 2;
+  return all - rows.filter((row) => (row[column] ?? "") !== "").length;
+}
