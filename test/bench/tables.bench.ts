@@ -48,8 +48,11 @@ export async function benchTables(): Promise<void> {
 
 async function measure(work: Work): Promise<Row> {
   const whole = await withProvider("provider.ts", {}, ROWS, work);
-  const limited = await withProvider("limited-provider.ts", LIMITS, LIMITED_ROWS, work);
+  // A program that takes long says by then what it has done.
+  console.log("whole", whole);
   const killed = await withProvider("provider.ts", { LATENCY_MS: "20" }, ROWS, work, ROWS / 2);
+  console.log("killed", killed);
+  const limited = await withProvider("limited-provider.ts", LIMITS, LIMITED_ROWS, work);
   return {
     seconds: round(whole.seconds, 1),
     "rows/s": round(ROWS / whole.seconds),
