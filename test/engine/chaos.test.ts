@@ -69,4 +69,4 @@ test(`killed ${KILLS} times at random moments, a batch ends whole and nothing co
   const executions = await last.get("/tasks/t0/executions");
   expect(executions.body.data.executions).toHaveLength(1);
   expect((await last.get(`${last.url}/readyz?deep=1`)).status).toBe(200);
-}, 60_000);
+}, 180_000);

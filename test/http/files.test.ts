@@ -229,6 +229,7 @@ describe("a batch from JSONL", () => {
       "{not json",
       "[1]",
       '{"id":"a","prompt":"again"}',
+      // Of a file this is no fault: all ids get the batch's before them.
       '{"id":"taken","prompt":"x"}',
       '{"prompt":"x","temperature":"warm"}',
       '{"prompt":"x","maxTokens":1,"max_tokens":2}',
@@ -242,7 +243,6 @@ describe("a batch from JSONL", () => {
       "2 ",
       "3 ",
       "4 id",
-      "5 id",
       "6 temperature",
       "7 max_tokens",
       "8 method",
