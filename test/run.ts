@@ -14,7 +14,7 @@ import { RECORDS_FOLDER, type RecordFile } from "./plans/record-file.ts";
 import { installTools, leftOut } from "./support/tools.ts";
 
 /** More take the processor from tests that measure how soon something happens. */
-const PROCESSES = 3;
+const PROCESSES = 2;
 /** These do not choose among the tests. */
 const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+|bail)(=.*)?$/;
 
