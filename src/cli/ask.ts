@@ -8,6 +8,7 @@ import { actOn, commaList, serverCommand, type Tools, whole } from "./command.ts
 import type { Connection } from "./connect.ts";
 import { CliError, EXIT, type Exit, usageError } from "./failure.ts";
 import { pause } from "./interrupt.ts";
+import type { AskOptions } from "./run/config.ts";
 
 /** `gptrunner ask PROMPT`. */
 export function askCommand() {
@@ -31,21 +32,13 @@ export function askCommand() {
     );
 }
 
-type AskOptions = {
-  system?: string | undefined;
-  model?: string | undefined;
-  columns?: string[] | undefined;
-  schema?: string | undefined;
-  temperature?: number | undefined;
-  maxTokens?: number | undefined;
-  simulate: boolean;
-};
+type Options = Omit<AskOptions, "prompt" | "onlyIf" | "sheet" | "config"> & { simulate: boolean };
 
 async function ask(
   connection: Connection,
   tools: Tools,
   given: string,
-  options: AskOptions,
+  options: Options,
 ): Promise<Exit> {
   const { requireProvider } = await import("./run/provider.ts");
   const { configOf } = await import("./run/config.ts");

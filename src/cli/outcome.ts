@@ -3,7 +3,7 @@ import process from "node:process";
 import { ConfigError } from "../config.ts";
 import { AppError } from "../errors.ts";
 import { Refused, StartError } from "../lib/start-error.ts";
-import { EXIT, type Exit } from "./failure.ts";
+import { CliError, EXIT, type Exit, usageError } from "./failure.ts";
 
 export const EXIT_HELP = `
 Exit codes: ${EXIT.done} done, ${EXIT.failed} it did not work or a check found something, ${EXIT.usage} called wrongly or the environment is not
@@ -12,36 +12,32 @@ usable, ${EXIT.refused} refused, with nothing changed: a server is at work, or s
 /** What came of a command: for people, for programs (\`--json\`), and the exit code. */
 export type Outcome = { text: string; json: unknown; exit?: Exit };
 
-/** Does the work of a command and reports the outcome. Bugs are thrown. */
+/** Does the work of a command and prints the outcome. Throws `CliError`; what is a bug is thrown as it is. */
 export async function report(isJson: boolean, work: () => Promise<Outcome>): Promise<void> {
-  try {
-    const { text, json, exit = EXIT.done } = await work();
-    console.log(isJson ? JSON.stringify(json, null, 2) : text);
-    process.exitCode = exit;
-  } catch (error) {
-    const { message, exit } = explain(error);
-    if (isJson) console.log(JSON.stringify({ error: message }));
-    console.error(message);
-    process.exitCode = exit;
-  }
+  const {
+    text,
+    json,
+    exit = EXIT.done,
+  } = await work().catch((error: unknown) => {
+    throw explain(error);
+  });
+  console.log(isJson ? JSON.stringify(json, null, 2) : text);
+  process.exitCode = exit;
 }
 
-function explain(error: unknown): { message: string; exit: Exit } {
-  if (error instanceof Refused) return { message: error.message, exit: EXIT.refused };
-  if (error instanceof StartError) return { message: error.message, exit: EXIT.failed };
-  if (error instanceof AppError)
-    return {
-      message: error.message,
-      exit: error.code === "SERVICE_UNAVAILABLE" ? EXIT.refused : EXIT.failed,
-    };
-  if (error instanceof ConfigError)
-    return {
-      message: `The environment is not usable:\n${error.problems.map((line) => `  ${line}`).join("\n")}`,
-      exit: EXIT.usage,
-    };
+function explain(error: unknown): unknown {
+  if (error instanceof Refused) return new CliError(EXIT.refused, error.message);
+  if (error instanceof StartError) return new CliError(EXIT.failed, error.message);
+  if (error instanceof AppError) {
+    const exit = error.code === "SERVICE_UNAVAILABLE" ? EXIT.refused : EXIT.failed;
+    return new CliError(exit, error.message, { code: error.code });
+  }
+  if (error instanceof ConfigError) {
+    const problems = error.problems.map((line) => `  ${line}`).join("\n");
+    return usageError(`The environment is not usable:\n${problems}`);
+  }
   const trouble = troubleOfMachine(error);
-  if (trouble !== undefined) return { message: trouble, exit: EXIT.failed };
-  throw error;
+  return trouble === undefined ? error : new CliError(EXIT.failed, trouble);
 }
 
 /** What the database, the disk or the network says, which a person can do something about. */

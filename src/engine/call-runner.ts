@@ -30,7 +30,7 @@ const REPORT_AT_MOST = 32;
  */
 export function createCallRunner(
   post: (message: FromWorker) => void,
-  outside: Outside & { files: Pick<FileSystem, "read"> },
+  outside: Outside & { files: Pick<FileSystem, "readStart"> },
 ): (message: ToWorker) => void {
   const { clock } = outside;
   const enterMemory = createSharedRoom(MOST_INLINED_BYTES);

@@ -87,6 +87,16 @@ export const successOnly = (c: AnyContext, message: string) => ({
   timestamp: toIso(c.var.ctx.clock.now()),
 });
 
+/** A JSON body that a route needs. */
+export function requiredBody<S extends z.ZodType>(schema: S) {
+  return { content: { "application/json": { schema } }, required: true };
+}
+
+/** A JSON body that may be left out. */
+export function optionalBody<S extends z.ZodType>(schema: S) {
+  return { content: { "application/json": { schema } }, required: false };
+}
+
 /** Declares and enforces the scope that a route needs. */
 export function needs(scope: Scope) {
   return { security: [{ bearerAuth: [scope] }], middleware: requireScope(scope) };

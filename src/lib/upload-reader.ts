@@ -11,12 +11,10 @@ export type ReadUpload = (id: string, most: number) => Promise<Buffer | null>;
 /** Where uploads lie: in a bucket, or else in a folder. It can be posted to a thread. */
 export type UploadPlace = { folder: string; bucket: Bucket | undefined };
 
-const READ_BYTES = 1_048_576;
-
 /** Reads uploads where there is no `FileStore`, as in threads. What fails throws the system's error or a `StorageError`. */
 export function createUploadReader(
   { folder, bucket }: UploadPlace,
-  { files, ...machine }: Machine & { files: Pick<FileSystem, "read"> },
+  { files, ...machine }: Machine & { files: Pick<FileSystem, "readStart"> },
 ): ReadUpload {
   if (!bucket) return (id, most) => readFile(files, join(folder, UPLOADS, id), most);
   const objects = createObjects(createSender(bucket, machine));
@@ -31,21 +29,14 @@ export function createUploadReader(
 }
 
 async function readFile(
-  files: Pick<FileSystem, "read">,
+  files: Pick<FileSystem, "readStart">,
   path: string,
   most: number,
 ): Promise<Buffer | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
   try {
-    for await (const chunk of files.read(path, READ_BYTES)) {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      if (bytes > most) break;
-    }
+    return await files.readStart(path, most + 1);
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
     throw error;
   }
-  return Buffer.concat(chunks);
 }

@@ -122,7 +122,12 @@ async function createFrom(
   given: Given,
 ): Promise<CreatedBatch> {
   const { kind, source, columns, found } = opened;
-  const checked = await checkInput(ctx, { id: given.id, apiKey: caller.key }, opened, scope);
+  const checked = await checkInput(
+    ctx,
+    { id: given.id, apiKey: caller.key, mayScope: input.scopedIds !== false },
+    opened,
+    scope,
+  );
   requireColumns(input.config ?? {}, seenColumns);
   await requireDiskSpace(ctx, checked);
   const read = {
@@ -145,16 +150,17 @@ function idPrefixOf({ id }: { id: string }, scope: RowScope): string {
 
 /**
  * Checks all rows. Many files number their rows from 1: where an id of a file is that of another batch's task
- * already, its ids hold within the batch.
+ * already, its ids hold within the batch, unless `scopedIds` is false.
  */
 async function checkInput(
   ctx: Context,
-  batch: { id: string; apiKey: number },
+  batch: { id: string; apiKey: number; mayScope: boolean },
   opened: Opened,
   scope: RowScope,
 ): Promise<Checked> {
   // Tasks that have named the batch before it was there are found by the ids that they have.
-  const mayScope = opened.kind === "file" && !scope.ids && !(await findBatch(ctx.db, batch.id));
+  const mayScope =
+    batch.mayScope && opened.kind === "file" && !scope.ids && !(await findBatch(ctx.db, batch.id));
   const idPrefix = idPrefixOf(batch, scope);
   const checked = await checkRows(ctx, batch, opened, { untilTaken: mayScope, idPrefix });
   if (checked) return checked;

@@ -34,7 +34,7 @@ export function keepEnvironmentKeys(
 
 /**
  * Makes the keys of the environment valid, and on a local file those that left it invalid; on a shared
- * database a key is valid as long as any living node has it (`engine/recovery.ts`). Where there is no
+ * database a key is valid as long as any living node has it (`src/engine/recovery.ts` revokes the others). Where there is no
  * key, makes one and returns it: the only time that it can be read. On an address that others reach this
  * happens at the very first start alone: if all keys were revoked or have expired since, a restart
  * must not make an admin key in a log, and throws `StartError`. Of processes that start at once on a

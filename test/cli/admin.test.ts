@@ -56,7 +56,7 @@ test("an operator looks after a server that runs, and after its database when it
     expect.stringContaining(".uploads/file-0stray is an upload"),
   ]);
   expect([vacuum.code, vacuum.err]).toEqual([7, expect.stringContaining("A server is running on")]);
-  expect([prune.code, prune.json.error]).toEqual([
+  expect([prune.code, JSON.parse(prune.err).error.message]).toEqual([
     7,
     expect.stringContaining("A server is running on"),
   ]);
@@ -116,7 +116,7 @@ test("a command that is called wrongly says what there is, and does nothing", as
     expect.stringContaining("unknown option '--froce'"),
   ]);
   expect([days.code, days.err]).toEqual([2, expect.stringContaining("whole number from 1")]);
-  expect([nothing.code, nothing.json.error]).toEqual([
+  expect([nothing.code, JSON.parse(nothing.err).error.message]).toEqual([
     1,
     expect.stringContaining("There is no database at"),
   ]);

@@ -92,13 +92,13 @@ test("each result has the name of its statement, in parts and lists, whatever di
 test("a result can be read only as what its statement has", async () => {
   using db = await givenWriter();
   const { one, count: counted } = await db.writer.write({ one: insert(1), count });
-  // @ts-expect-error It returns no rows.
+  // @ts-expect-error An insert has no rows.
   const rows: unknown[] = one.rows;
-  // @ts-expect-error Of a statement with rows the drivers count differently what it changed.
+  // @ts-expect-error A query has no count of changed rows: the drivers disagree on it.
   const changed: number = counted.changed;
-  // @ts-expect-error Its rows have no such column.
+  // @ts-expect-error The rows of this query have no column `id`.
   const missing: unknown = counted.rows[0]?.id;
-  // @ts-expect-error A unit names its statements.
+  // @ts-expect-error A unit is an object whose statements have names, not a list.
   const nameless = db.writer.write([insert(2)]);
   await nameless;
   expect([rows, changed, missing]).toEqual([[], 0, undefined]);

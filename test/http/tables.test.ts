@@ -236,6 +236,11 @@ describe("a file whose ids are those of another batch's tasks", () => {
     expect(second.batch.input).toMatchObject({ idPrefix: prefix, rows: 2 });
     expect(second.batch.tasks.map(({ id }: Json) => id)).toEqual([`${prefix}1`, `${prefix}2`]);
     expect(second.csv.map(([id]) => id)).toEqual(["id", "1", "2"]);
+    const refusal = await app.post("/batches", { inputFile: "other.csv", scopedIds: false });
+    expect([refusal.status, refusal.text]).toEqual([
+      400,
+      expect.stringContaining("is the id of another task"),
+    ]);
   });
 
   test("is still refused for ids that are there twice in it, or taken with the batch's name, too", async () => {

@@ -12,12 +12,14 @@ import {
   done,
   json,
   needs,
+  optionalBody,
+  orElse,
+  requiredBody,
   success,
   successOnly,
   Time,
   toIso,
   toIsoOrNull,
-  orElse,
 } from "../router.ts";
 
 const KeyId = z.string().min(1).max(100).openapi({ example: "key-01k9z3v7q2m0c8x4t5r6w7y8z9" });
@@ -103,7 +105,7 @@ const create = route({
   description: "The answer is the only time that the key can be read; only its hash is stored.",
   ...needs("admin"),
   request: {
-    body: { content: { "application/json": { schema: KeyCreation } }, required: true },
+    body: requiredBody(KeyCreation),
   },
   responses: { 201: json(KeyWithSecret, "The new key") },
 });
@@ -149,7 +151,7 @@ const patch = route({
   ...needs("admin"),
   request: {
     params: Params,
-    body: { content: { "application/json": { schema: KeyPatch } }, required: true },
+    body: requiredBody(KeyPatch),
   },
   responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409) },
 });
@@ -166,18 +168,13 @@ const rotate = route({
   ...needs("admin"),
   request: {
     params: Params,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              overlapSeconds: z.number().int().min(0).max(LONGEST_OVERLAP_SECONDS).optional(),
-            })
-            .openapi("ApiKeyRotation"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z
+        .strictObject({
+          overlapSeconds: z.number().int().min(0).max(LONGEST_OVERLAP_SECONDS).optional(),
+        })
+        .openapi("ApiKeyRotation"),
+    ),
   },
   responses: {
     200: json(KeyWithSecret, "The key with its new secret"),

@@ -8,7 +8,16 @@ import { MOST_PILOT_ROWS, pilotBatch, type PilotRows } from "../../services/pilo
 import { failures } from "../failures.ts";
 import { flag } from "../paging.ts";
 import { route } from "../route.ts";
-import { createRouter, done, json, needs, success, successOnly } from "../router.ts";
+import {
+  createRouter,
+  done,
+  json,
+  needs,
+  optionalBody,
+  requiredBody,
+  success,
+  successOnly,
+} from "../router.ts";
 import { BatchListItem, toListItem } from "./batch-body.ts";
 import { BatchParams } from "./batches.ts";
 import { DryRunQuery, dryRunOf, ExecutionStarted } from "./tasks.ts";
@@ -69,20 +78,15 @@ const execute = route({
   request: {
     params: BatchParams,
     query: z.strictObject({ isDryRun: DryRunQuery }),
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              isDryRun: z.boolean().optional(),
-              limit: pilotRows("Run only so many rows, the first that have not run"),
-              sample: pilotRows("Run only so many rows, chosen by chance"),
-            })
-            .openapi("BatchExecuteOptions"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z
+        .strictObject({
+          isDryRun: z.boolean().optional(),
+          limit: pilotRows("Run only so many rows, the first that have not run"),
+          sample: pilotRows("Run only so many rows, chosen by chance"),
+        })
+        .openapi("BatchExecuteOptions"),
+    ),
   },
   responses: { 200: BatchStarted, ...failures(404, 409) },
 });
@@ -100,18 +104,13 @@ const pause = route({
   ...needs("write"),
   request: {
     params: BatchParams,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              abort: z.boolean().optional().openapi({ description: "End calls in flight" }),
-            })
-            .openapi("BatchPauseOptions"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z
+        .strictObject({
+          abort: z.boolean().optional().openapi({ description: "End calls in flight" }),
+        })
+        .openapi("BatchPauseOptions"),
+    ),
   },
   responses: { 200: json(BatchListItem, "The batch"), ...failures(404, 409) },
 });
@@ -148,23 +147,18 @@ const retry = route({
   ...needs("write"),
   request: {
     params: BatchParams,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              statuses: z
-                .array(z.enum(["failed", "cancelled"]))
-                .min(1)
-                .max(2)
-                .optional()
-                .openapi({ description: "Which tasks to run again; `failed` by default" }),
-            })
-            .openapi("BatchRetryOptions"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z
+        .strictObject({
+          statuses: z
+            .array(z.enum(["failed", "cancelled"]))
+            .min(1)
+            .max(2)
+            .optional()
+            .openapi({ description: "Which tasks to run again; `failed` by default" }),
+        })
+        .openapi("BatchRetryOptions"),
+    ),
   },
   responses: { 200: Started, ...failures(404, 409) },
 });
@@ -178,31 +172,26 @@ const change = route({
   ...needs("write"),
   request: {
     params: BatchParams,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              name: Name.optional(),
-              description: Description.nullable().optional(),
-              maxConcurrency: z
-                .number()
-                .int()
-                .min(1)
-                .max(10_000)
-                .nullable()
-                .optional()
-                .openapi({ description: "Holds from the next call on; null lifts the limit" }),
-              maxCostUsd: z.number().positive().max(1_000_000_000).nullable().optional().openapi({
-                description:
-                  "What the batch may cost, its tasks executed one by one included; null lifts the limit",
-              }),
-            })
-            .openapi("BatchUpdate"),
-        },
-      },
-      required: true,
-    },
+    body: requiredBody(
+      z
+        .strictObject({
+          name: Name.optional(),
+          description: Description.nullable().optional(),
+          maxConcurrency: z
+            .number()
+            .int()
+            .min(1)
+            .max(10_000)
+            .nullable()
+            .optional()
+            .openapi({ description: "Holds from the next call on; null lifts the limit" }),
+          maxCostUsd: z.number().positive().max(1_000_000_000).nullable().optional().openapi({
+            description:
+              "What the batch may cost, its tasks executed one by one included; null lifts the limit",
+          }),
+        })
+        .openapi("BatchUpdate"),
+    ),
   },
   responses: { 200: json(BatchListItem, "The batch"), ...failures(404) },
 });

@@ -27,7 +27,7 @@ import {
   toPage,
 } from "../paging.ts";
 import { route } from "../route.ts";
-import { createRouter, json, needs, success, toIso, FreeObject } from "../router.ts";
+import { createRouter, FreeObject, json, needs, requiredBody, success, toIso } from "../router.ts";
 import { toBytes } from "../stream.ts";
 import {
   BatchBody,
@@ -74,7 +74,8 @@ const BatchCreation = z
       .openapi({
         description:
           "Ids and idempotency keys of the rows hold within this batch alone, so that the same file can be the input of many: " +
-          "the task of a row `a` is called `BATCH.a`, and results have the row's own id. False unless set",
+          "the task of a row `a` is called `BATCH.a`, and results have the row's own id. Unless set, the ids of a file do so if one " +
+          "of them is that of another task; if false, such a file is refused",
       }),
     outputFile: FilePath.optional(),
     baseBatch: BatchId.optional().openapi({
@@ -112,7 +113,7 @@ const create = route({
   ...needs("write"),
   request: {
     headers: IdempotencyHeader,
-    body: { content: { "application/json": { schema: BatchCreation } }, required: true },
+    body: requiredBody(BatchCreation),
   },
   responses: {
     201: json(CreatedBatch, "The new batch"),

@@ -10,7 +10,16 @@ import { createStreamToken } from "../../services/stream-tokens.ts";
 import { type Held, holdStream } from "../connections.ts";
 import { failures } from "../failures.ts";
 import { route } from "../route.ts";
-import { type AppEnv, createRouter, json, needs, success, Time, toIso } from "../router.ts";
+import {
+  type AppEnv,
+  createRouter,
+  json,
+  needs,
+  optionalBody,
+  success,
+  Time,
+  toIso,
+} from "../router.ts";
 import { withinGrant } from "../stream-access.ts";
 import { BatchParams } from "./batches.ts";
 import { TaskParams } from "./tasks.ts";
@@ -137,20 +146,15 @@ const token = route({
     "that is open stays open for as long as the secret is valid that made the token; API keys are never accepted in an address.",
   ...needs("read"),
   request: {
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              types: z.array(TypePattern).min(1).max(50).optional(),
-              taskId: Id.optional(),
-              batchId: Id.optional(),
-            })
-            .openapi("EventTokenRequest"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z
+        .strictObject({
+          types: z.array(TypePattern).min(1).max(50).optional(),
+          taskId: Id.optional(),
+          batchId: Id.optional(),
+        })
+        .openapi("EventTokenRequest"),
+    ),
   },
   responses: {
     201: json(z.object({ token: z.string(), expiresAt: Time }).openapi("EventToken"), "The token"),

@@ -16,7 +16,16 @@ import {
   toPage,
 } from "../paging.ts";
 import { route } from "../route.ts";
-import { createRouter, done, json, needs, success, successOnly } from "../router.ts";
+import {
+  createRouter,
+  done,
+  json,
+  needs,
+  optionalBody,
+  requiredBody,
+  success,
+  successOnly,
+} from "../router.ts";
 import {
   RunBody,
   ScheduleBody,
@@ -43,7 +52,7 @@ const create = route({
     "not the schedule. `INVALID_CRON_EXPRESSION` says what is wrong with `schedule`.",
   ...needs("write"),
   request: {
-    body: { content: { "application/json": { schema: ScheduleCreation } }, required: true },
+    body: requiredBody(ScheduleCreation),
   },
   responses: { 201: json(ScheduleBody, "The new scheduled task") },
 });
@@ -96,7 +105,7 @@ const update = route({
   ...needs("write"),
   request: {
     params: Params,
-    body: { content: { "application/json": { schema: ScheduleUpdate } }, required: true },
+    body: requiredBody(ScheduleUpdate),
   },
   responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
 });
@@ -154,21 +163,16 @@ const run = route({
   ...needs("write"),
   request: {
     params: Params,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              isDryRun: z
-                .boolean()
-                .optional()
-                .openapi({ description: "For this run; otherwise as the scheduled task has it" }),
-            })
-            .openapi("ScheduledTaskRunOptions"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z
+        .strictObject({
+          isDryRun: z
+            .boolean()
+            .optional()
+            .openapi({ description: "For this run; otherwise as the scheduled task has it" }),
+        })
+        .openapi("ScheduledTaskRunOptions"),
+    ),
   },
   responses: { 200: json(RunBody, "The run"), ...failures(404, 409) },
 });

@@ -20,11 +20,13 @@ import {
   done,
   json,
   needs,
+  optionalBody,
+  orNull,
+  requiredBody,
   success,
   successOnly,
   Time,
   toIso,
-  orNull,
 } from "../router.ts";
 import { ExecutionBody, toExecutionBody } from "./executions.ts";
 import {
@@ -120,7 +122,7 @@ const create = route({
       execute: flag("Queue it at once"),
       isDryRun: flag("With `execute`: let the simulator answer"),
     }),
-    body: { content: { "application/json": { schema: TaskCreation } }, required: true },
+    body: requiredBody(TaskCreation),
   },
   responses: {
     201: json(
@@ -206,10 +208,7 @@ const patch = route({
   ...needs("write"),
   request: {
     params: TaskParams,
-    body: {
-      content: { "application/json": { schema: z.strictObject(nullable).openapi("TaskUpdate") } },
-      required: true,
-    },
+    body: requiredBody(z.strictObject(nullable).openapi("TaskUpdate")),
   },
   responses: { 200: json(TaskBody, "The changed task"), ...failures(404, 409) },
 });
@@ -266,7 +265,7 @@ const execute = route({
     params: TaskParams,
     headers: WaitHeader,
     query: z.strictObject({ isDryRun: DryRunQuery }),
-    body: { content: { "application/json": { schema: ExecuteOptions } }, required: false },
+    body: optionalBody(ExecuteOptions),
   },
   responses: {
     200: json(

@@ -10,7 +10,16 @@ import { getWebhook } from "../../services/webhooks.ts";
 import { failures } from "../failures.ts";
 import { Moment, PAGE_AND_LIMIT, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
-import { createRouter, json, needs, success, Time, toIso, toIsoOrNull } from "../router.ts";
+import {
+  createRouter,
+  json,
+  needs,
+  requiredBody,
+  success,
+  Time,
+  toIso,
+  toIsoOrNull,
+} from "../router.ts";
 
 const STATUSES = ["pending", "delivered", "failed"] as const;
 const DeliveryStatus = z.enum(STATUSES).openapi("WebhookDeliveryStatus");
@@ -110,19 +119,14 @@ const replayAll = route({
   ...needs("write"),
   request: {
     params: Params,
-    body: {
-      content: {
-        "application/json": {
-          schema: z
-            .strictObject({
-              since: Time,
-              onlyFailed: z.boolean().optional(),
-            })
-            .openapi("WebhookReplay"),
-        },
-      },
-      required: true,
-    },
+    body: requiredBody(
+      z
+        .strictObject({
+          since: Time,
+          onlyFailed: z.boolean().optional(),
+        })
+        .openapi("WebhookReplay"),
+    ),
   },
   responses: {
     200: json(

@@ -15,6 +15,8 @@ import {
   done,
   json,
   needs,
+  optionalBody,
+  requiredBody,
   success,
   successOnly,
   Time,
@@ -104,7 +106,7 @@ const create = route({
   description: ABOUT,
   ...needs("write"),
   request: {
-    body: { content: { "application/json": { schema: WebhookCreation } }, required: true },
+    body: requiredBody(WebhookCreation),
   },
   responses: { 201: json(WithSecret, "The new webhook with its secret"), ...failures(409) },
 });
@@ -148,7 +150,7 @@ const patch = route({
   ...needs("write"),
   request: {
     params: WebhookParams,
-    body: { content: { "application/json": { schema: WebhookPatch } }, required: true },
+    body: requiredBody(WebhookPatch),
   },
   responses: { 200: json(WebhookBody, "The changed webhook"), ...failures(404) },
 });
@@ -174,14 +176,9 @@ const rotate = route({
   ...needs("write"),
   request: {
     params: WebhookParams,
-    body: {
-      content: {
-        "application/json": {
-          schema: z.strictObject({ secret: Secret.optional() }).openapi("WebhookSecretRotation"),
-        },
-      },
-      required: false,
-    },
+    body: optionalBody(
+      z.strictObject({ secret: Secret.optional() }).openapi("WebhookSecretRotation"),
+    ),
   },
   responses: {
     200: json(WithSecret, "The webhook with its new secret"),

@@ -122,7 +122,7 @@ function resolved(folder: string, target: string): string {
   return names.join("/");
 }
 
-/** The namespace of relationships has any prefix. */
+/** The id of a relationship. The prefix of its namespace is whatever the program that wrote the file chose. */
 function relationId(attributes: Attributes): string | undefined {
   const name = Object.keys(attributes).find((one) => /:id$/i.test(one));
   return name === undefined ? undefined : attributes[name];
