@@ -196,7 +196,13 @@ function createThreads(
           if (!isOver) onMessage(copy);
         });
       },
-      { clock, random: luck.next, ...outside },
+      {
+        clock,
+        random: luck.next,
+        files: outside.files,
+        // A thread that has died begins no further call, such as the second with another parameter.
+        fetch: (...request) => (isOver ? new Promise(() => {}) : outside.fetch(...request)),
+      },
     );
     const die = () => {
       isOver = true;
