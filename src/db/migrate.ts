@@ -48,6 +48,7 @@ export async function migrateDatabase(options: MigrateOptions): Promise<void> {
   const { client, clock, holder } = options;
   await makeTables(client);
   let newest = await findNewest(client);
+  requireReleased(newest, migrations);
   while (newest < known) {
     if (holder !== undefined && !(await takeLease(client, holder)))
       await clock.sleep(LOOK_EVERY_MS);
@@ -60,11 +61,25 @@ export async function migrateDatabase(options: MigrateOptions): Promise<void> {
     );
 }
 
+/**
+ * Until 0.2.0 was released, the schema was made by many migrations, which are one now. It has the time of the
+ * last of them, so a database that has them all is up to date. One that has only some cannot be migrated.
+ */
+function requireReleased(newest: number, { all }: Migrations): void {
+  const [first] = all;
+  if (newest > 0 && first && newest < first.when)
+    throw new StartError(
+      "The database was made by a checkout from before 0.2.0 that was not the last one. Start the last commit before " +
+        "`drizzle/0000_initial.sql` became the only migration once, which migrates it, and then this version.",
+    );
+}
+
 /** The name of the newest migration that a database has, `undefined` in a new one, and how many it has missed. */
 export async function migrationsOf(
   client: Client,
+  folder = FOLDER,
 ): Promise<{ newest: string | undefined; missing: number }> {
-  const { all } = readMigrations(FOLDER);
+  const { all } = readMigrations(folder);
   const { rows } = await client.execute(
     "SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'",
   );

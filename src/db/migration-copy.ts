@@ -18,8 +18,9 @@ export async function copyBeforeMigration(
   path: string,
   client: Client,
   keep: number,
+  folder?: string,
 ): Promise<void> {
-  const { newest, missing } = await migrationsOf(client);
+  const { newest, missing } = await migrationsOf(client, folder);
   removeAll(copiesOf(path).filter((copy) => copy.endsWith(UNFINISHED)));
   if (keep === 0 || newest === undefined || missing === 0) return;
   const log = getLogger(["gptrunner", "database"]);

@@ -3,71 +3,82 @@ import { cpSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync 
 import { join } from "node:path";
 
 import { createLocalClient } from "../../src/db/local-client.ts";
-import { migrateDatabase } from "../../src/db/migrate.ts";
+import { migrateDatabase, migrationsOf } from "../../src/db/migrate.ts";
+import { copyBeforeMigration } from "../../src/db/migration-copy.ts";
 import { FOLDER } from "../../src/db/migrations.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
-import { startProcess, temporaryFolder } from "../support/process.ts";
+import { temporaryFolder } from "../support/process.ts";
 
-/** A database of the version before the newest migration, with a key in it. Returns that version's newest one. */
-async function makeOlder(folder: string): Promise<string> {
-  const migrations = join(folder, "drizzle");
-  cpSync(FOLDER, migrations, { recursive: true });
-  const path = join(migrations, "meta/_journal.json");
-  const journal = JSON.parse(readFileSync(path, "utf8"));
-  journal.entries.pop();
-  writeFileSync(path, JSON.stringify(journal));
-  const client = createLocalClient(join(folder, "task-runner.db"), 1000);
-  const clock = createSystemClock();
-  const options = { client, slowClient: client, clock, holder: undefined, folder: migrations };
+/** A database of this version with a key in it, and the migrations of the next version. */
+async function makeDatabase(folder: string) {
+  const path = join(folder, "task-runner.db");
+  const client = createLocalClient(path, 1000);
+  const options = { client, slowClient: client, clock: createSystemClock(), holder: undefined };
   await migrateDatabase(options);
   await client.execute(
     `INSERT INTO api_keys (id, name, hash, prefix, scopes, origin, created_at)
      VALUES ('key-kept', 'Kept', 'hash', '', '["read"]', 'api', 1)`,
   );
-  client.close();
-  return journal.entries.at(-1).tag;
+  const next = nextVersion(folder);
+  return {
+    path,
+    client,
+    newest: (await migrationsOf(client)).newest ?? "",
+    copy: (keep: number) => copyBeforeMigration(path, client, keep, next),
+    migrate: () => migrateDatabase({ ...options, folder: next }),
+    [Symbol.dispose]: () => client.close(),
+  };
 }
+
+function nextVersion(folder: string): string {
+  const migrations = join(folder, "drizzle");
+  cpSync(FOLDER, migrations, { recursive: true });
+  const path = join(migrations, "meta/_journal.json");
+  const journal = JSON.parse(readFileSync(path, "utf8"));
+  const last = journal.entries.at(-1);
+  journal.entries.push({ ...last, tag: "9999_next", when: last.when + 1 });
+  writeFileSync(path, JSON.stringify(journal));
+  writeFileSync(join(migrations, "9999_next.sql"), "ALTER TABLE `tasks` ADD `note` text;");
+  return migrations;
+}
+
+const copiesIn = (folder: string) =>
+  readdirSync(folder).filter((name) => name.includes(".before-"));
 
 test("a database is copied before it is migrated, and of such copies the last two stay", async () => {
   using folder = temporaryFolder();
-  const before = await makeOlder(folder.path);
-  const old = ["0001_one", "0002_two", "0003_three"].map((name, i) => {
-    const path = join(folder.path, `task-runner.db.before-${name}`);
+  using database = await makeDatabase(folder.path);
+  for (const [i, name] of ["0001_one", "0002_two", "0003_three"].entries()) {
+    const path = `${database.path}.before-${name}`;
     writeFileSync(path, "");
     utimesSync(path, i + 1, i + 1);
-    return path;
-  });
-  writeFileSync(join(folder.path, "task-runner.db.before-0001_one.tmp"), "cut off");
+  }
+  writeFileSync(`${database.path}.before-0001_one.tmp`, "cut off");
 
-  await using app = await startProcess({ DATA_DIR: folder.path, LOG_LEVEL: "info" });
-  const copies = () => readdirSync(folder.path).filter((name) => name.includes(".before-"));
-  expect(copies().toSorted()).toEqual([
-    "task-runner.db.before-0003_three",
-    `task-runner.db.before-${before}`,
-  ]);
-  expect(old).toHaveLength(3);
-  const copy = join(folder.path, `task-runner.db.before-${before}`);
+  await database.copy(2);
+  await database.migrate();
+
+  const name = `task-runner.db.before-${database.newest}`;
+  expect(copiesIn(folder.path).toSorted()).toEqual(
+    [name, "task-runner.db.before-0003_three"].toSorted(),
+  );
+  const copy = join(folder.path, name);
   expect(statSync(copy).mode & 0o777).toBe(0o600);
-  const lines = app.output.stdout.split("\n").filter((line) => line.includes("was copied to"));
-  expect(lines).toHaveLength(1);
   const client = createLocalClient(copy, 1000);
   const { rows } = await client.execute("SELECT id FROM api_keys");
   expect(rows.map(({ id }) => id)).toEqual(["key-kept"]);
-  expect(
-    (await client.execute("SELECT count(*) AS n FROM __drizzle_migrations")).rows[0]?.["n"],
-  ).toBe(Number(before.slice(0, 4)) + 1);
+  expect((await migrationsOf(client)).newest).toBe(database.newest);
   client.close();
 
-  expect(await app.kill("SIGTERM")).toBe(0);
-  await using again = await startProcess({ DATA_DIR: folder.path });
-  expect(again.url).toBeDefined();
-  expect(copies()).toHaveLength(2);
+  const before = statSync(copy).mtimeMs;
+  await database.copy(2);
+  expect(statSync(copy).mtimeMs).toBe(before);
+  expect(copiesIn(folder.path)).toHaveLength(2);
 });
 
-test("MIGRATION_COPIES=0 makes none", async () => {
+test("where none are to be kept, none is made", async () => {
   using folder = temporaryFolder();
-  await makeOlder(folder.path);
-  await using app = await startProcess({ DATA_DIR: folder.path, MIGRATION_COPIES: "0" });
-  expect(app.url).toBeDefined();
-  expect(readdirSync(folder.path).filter((name) => name.includes(".before-"))).toEqual([]);
+  using database = await makeDatabase(folder.path);
+  await database.copy(0);
+  expect(copiesIn(folder.path)).toEqual([]);
 });

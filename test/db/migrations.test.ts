@@ -1,6 +1,11 @@
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 
+import { createLocalClient } from "../../src/db/local-client.ts";
+import { migrateDatabase, schemaState } from "../../src/db/migrate.ts";
 import { FOLDER, readMigrations, whyNotBeside } from "../../src/db/migrations.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+import { temporaryFolder } from "../support/process.ts";
 
 /** What the rule says of one statement after the migrations of the release before. */
 const judge = (...statements: string[]) =>
@@ -42,4 +47,40 @@ test.each([
   ["DELETE FROM `tasks`"],
 ])("a migration may not take away or forbid: %s", (sql) => {
   expect(judge(sql)).toContain("The version before could not run beside this one");
+});
+
+/** A database whose history has other migrations, of these times, than this version. */
+async function withHistory(folder: string, times: number[]) {
+  const client = createLocalClient(join(folder, "task-runner.db"), 1000);
+  const options = { client, slowClient: client, clock: createSystemClock(), holder: undefined };
+  await migrateDatabase(options);
+  await client.execute("DELETE FROM __drizzle_migrations");
+  for (const [i, time] of times.entries())
+    await client.execute({
+      sql: "INSERT INTO __drizzle_migrations (hash, created_at) VALUES (?, ?)",
+      args: [`hash ${i}`, time],
+    });
+  return { client, migrate: () => migrateDatabase(options) };
+}
+
+/** The last of the migrations that became one. */
+const [{ when: LAST } = { when: 0 }] = readMigrations(FOLDER).all;
+
+test("a database with all migrations from before they became one is up to date", async () => {
+  using folder = temporaryFolder();
+  const { client, migrate } = await withHistory(folder.path, [LAST - 1, LAST]);
+  expect(await schemaState(client)).toBe("same");
+  await migrate();
+  const { rows } = await client.execute("SELECT hash FROM __drizzle_migrations");
+  expect(rows.map(({ hash }) => hash)).toEqual(["hash 0", "hash 1"]);
+  client.close();
+});
+
+test("a database with only some of them is refused, and left as it is", async () => {
+  using folder = temporaryFolder();
+  const { client, migrate } = await withHistory(folder.path, [LAST - 1]);
+  await expect(migrate()).rejects.toThrow("made by a checkout from before 0.2.0");
+  const { rows } = await client.execute("SELECT hash FROM __drizzle_migrations");
+  expect(rows.map(({ hash }) => hash)).toEqual(["hash 0"]);
+  client.close();
 });

@@ -183,7 +183,7 @@ export const MUTANTS: Mutant[] = [
         "(revision = ? OR next_run IS ? OR TRUE)",
       ],
       [
-        "drizzle/0011_schedules.sql",
+        "drizzle/0000_initial.sql",
         "CREATE UNIQUE INDEX `schedule_runs_by_fire`",
         "CREATE INDEX `schedule_runs_by_fire`",
       ],

@@ -1,1 +1,0 @@
-ALTER TABLE `batches` ADD `max_cost_usd` real;

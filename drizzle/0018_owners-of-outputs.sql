@@ -1,2 +1,0 @@
-ALTER TABLE `batches` ADD `output_owner` integer;--> statement-breakpoint
-CREATE INDEX `batches_unswept` ON `batches` (`status`) WHERE ("batches"."status" = 'cancelled' AND "batches"."completed_at" IS NULL) OR "batches"."revive" IS NOT NULL;

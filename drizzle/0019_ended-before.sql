@@ -1,1 +1,0 @@
-ALTER TABLE `batches` ADD `ended_before` integer DEFAULT 0 NOT NULL;

@@ -1,1 +1,0 @@
-ALTER TABLE `queue` ADD `is_first` integer DEFAULT false NOT NULL;

@@ -1,1 +1,0 @@
-ALTER TABLE `stream_tokens` ADD `secret_hash` text DEFAULT '' NOT NULL;
