@@ -29,14 +29,19 @@ export function laneWeight(batch: number): number {
 }
 
 /**
- * How many calls may be in flight at most when a lane starts one more. Batches leave a sixteenth of
- * the slots free, so that a single task starts at once; half of that is open to a batch lane that
- * has nothing running, so that a lane whose calls hang cannot lock a new one out.
+ * How many calls may be in flight at most when a lane starts one more. Batches leave some slots free, so
+ * that a single task starts at once; half of them are open to a batch lane that has nothing running, so
+ * that a lane whose calls hang cannot lock a new one out. They are a sixteenth of all, but no more than four of
+ * up to 256: each free slot in sixteen makes a batch a sixteenth slower.
  */
 export function ceilingFor(batch: number, laneCalls: number, capacity: number): number {
   if (isSingle(batch) || capacity < 2) return capacity;
-  const reserve = Math.max(1, Math.floor(capacity / 16));
+  const reserve = reserveOf(capacity);
   return laneCalls === 0 ? capacity - Math.floor(reserve / 2) : capacity - reserve;
+}
+
+function reserveOf(capacity: number): number {
+  return Math.max(1, Math.min(4, Math.floor(capacity / 16)), Math.floor(capacity / 64));
 }
 
 /**

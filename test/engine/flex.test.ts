@@ -60,6 +60,26 @@ describe("a task that asks for flex", () => {
     });
   });
 
+  test("has fifteen minutes for a call, where others have REQUEST_TIMEOUT_MS", async () => {
+    await using upstream = await startProvider(async (request) => {
+      await Bun.sleep(400);
+      return chatAnswer(request);
+    });
+    const limits = { REQUEST_TIMEOUT_MS: "150", MAX_RETRIES: "0", DEFAULT_MODEL: MODEL };
+    await using app = await startServer({ ...upstream.env, ...limits });
+    const post = (body: object) => app.post("/tasks?execute=true", body, wait);
+    const tasks = await Promise.all([
+      post({ prompt: "x" }),
+      post({ prompt: "x", serviceTier: "flex" }),
+      post({ prompt: "x", serviceTier: "flex", timeoutMs: 150 }),
+    ]);
+    expect(tasks.map(({ body }) => [body.data.status, body.data.error?.code])).toEqual([
+      ["failed", "PROVIDER_TIMEOUT"],
+      ["completed", undefined],
+      ["failed", "PROVIDER_TIMEOUT"],
+    ]);
+  });
+
   test("takes the standard tier after its deadline, says so, and costs what that does", async () => {
     await using world = await givenProvider(() => false);
     const { app, upstream } = world;
