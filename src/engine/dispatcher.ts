@@ -196,7 +196,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     reported = [];
     // Written in the same round, so that one commit has both, unless the database refuses one of them.
     const settling = settlement.commit(outcomes);
-    const feeding = isDraining ? undefined : feeder.plan(ctx.clock.now());
+    const feeding = isDraining
+      ? undefined
+      : feeder.plan({ now: ctx.clock.now(), steadyNow: queueTime() });
     const claimed = claiming.claim(claims, feeding).catch(note);
     const unsettled = await settling;
     reported = [...unsettled.flatMap((left) => left.outcomes), ...reported];

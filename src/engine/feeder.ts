@@ -94,7 +94,7 @@ export function createFeeder(book: LaneBook, chunk: number) {
           positions.set(seq, fromStart(pending));
     },
     /** What feeds the hungriest batches, if there are such. */
-    plan(now: number): Plan<FeedUnit> | undefined {
+    plan(times: { now: number; steadyNow: number }): Plan<FeedUnit> | undefined {
       const hungriest = findHungriest();
       if (hungriest.length === 0) return undefined;
       const from = hungriest.map(([batch, { after, passedOver }]) => ({
@@ -103,7 +103,7 @@ export function createFeeder(book: LaneBook, chunk: number) {
         passedOver: [...passedOver.keys()],
       }));
       return {
-        unit: feed(from, chunk, now),
+        unit: feed(from, chunk, times),
         committed({ progress, ready }) {
           for (const [seq, position] of hungriest) {
             const fed = progress.rows.find(({ batch }) => batch === seq);

@@ -35,7 +35,7 @@ export type Attempt = {
 };
 
 /** What creating a batch has found out before its rows are read. */
-export type Given = Pick<NewBatch, "id" | "now" | "idempotency"> &
+export type Given = Pick<NewBatch, "id" | "now" | "steadyNow" | "idempotency"> &
   Pick<Attempt, "draft" | "when"> & { held: Held | undefined };
 
 /** What of a batch follows from its input. */
@@ -46,7 +46,7 @@ export function toNewBatch(
   caller: Pick<Caller, "key">,
   input: BatchDraft,
   found: Found,
-  { id, now, draft, idempotency }: Given,
+  { id, now, steadyNow, draft, idempotency }: Given,
 ): NewBatch {
   const config = input.config ?? {};
   return {
@@ -68,6 +68,7 @@ export function toNewBatch(
     idempotency,
     trace: ctx.tracing.current(),
     now,
+    steadyNow,
   };
 }
 

@@ -15,6 +15,7 @@ import { getBatch } from "./batches.ts";
 import { requireBudget } from "./budgets.ts";
 import { discardDraft } from "./drafts.ts";
 import type { Paid } from "./tasks.ts";
+import { timesOf } from "./time.ts";
 
 /** An answer waits for the tasks of its batch to follow for no longer than this; they follow anyway. */
 const SWEEP_WAIT_MS = 2000;
@@ -30,7 +31,7 @@ export async function executeBatch(
   { isDryRun, payer, when = ALWAYS }: { isDryRun: boolean; when?: Which } & Paid,
 ): Promise<{ executionId: string | null }> {
   if (!isDryRun) await requireBudget(ctx, payer);
-  const start = { isDryRun, payer, trace: ctx.tracing.current(), now: ctx.clock.now() };
+  const start = { isDryRun, payer, trace: ctx.tracing.current(), ...timesOf(ctx) };
   const batch = await startWhenMade(ctx, await getBatch(ctx, id), start);
   if (!batch) return { executionId: null };
   if (batch.total === 0) throw whyEmpty(batch);
@@ -102,11 +103,11 @@ export async function retryBatch(
 async function restart(
   ctx: Context,
   batch: Batch,
-  rerun: Omit<moves.Rerun, "now" | "trace">,
+  rerun: Omit<moves.Rerun, "now" | "steadyNow" | "trace">,
 ): Promise<{ executionId: string } | undefined> {
   const started = await moved(
     ctx,
-    moves.restartBatch(batch, { ...rerun, trace: ctx.tracing.current(), now: ctx.clock.now() }),
+    moves.restartBatch(batch, { ...rerun, trace: ctx.tracing.current(), ...timesOf(ctx) }),
   );
   if (!started) return undefined;
   await sweepForAWhile(ctx, batch.seq);

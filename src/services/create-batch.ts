@@ -21,6 +21,7 @@ import { requireSupportedModel } from "./models.ts";
 import { requireOutputPath } from "./output-path.ts";
 import type { RowContext, RowScope } from "./prepare-row.ts";
 import { addWaiting, ingest, type Published } from "./publish-batch.ts";
+import { timesOf } from "./time.ts";
 
 export type CreatedBatch = {
   id: string;
@@ -50,7 +51,7 @@ export async function createBatch(
   if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
   await requireAnswerFields(ctx, config, "config.");
   if (input.outputFile !== undefined) requireOutputPath(ctx, input.outputFile, input.inputFile);
-  const now = ctx.clock.now();
+  const times = timesOf(ctx);
   const id = input.id ?? newId(ctx, "batch");
   if (input.id !== undefined && !held) await requireFree(ctx, id);
   requireOneInput(input);
@@ -59,7 +60,7 @@ export async function createBatch(
     inputBatch === undefined
       ? null
       : await requireInputBatch(ctx, inputBatch, { batchId: id, config });
-  const given = { id, now, draft, when, held, idempotency };
+  const given = { id, ...times, draft, when, held, idempotency };
   if (chained && !chained.hasEnded && !held) {
     if (baseBatch !== undefined) await requireBase(ctx, baseBatch, id);
     return createWaiting(ctx, caller, input, chained, given);

@@ -9,6 +9,7 @@ import { readRows } from "../store/rows.ts";
 import { requireMoney } from "./batch-moves.ts";
 import { getBatch } from "./batches.ts";
 import type { Paid } from "./tasks.ts";
+import { timesOf } from "./time.ts";
 
 /** Rows of a pilot; more of them are a run, which keeps to the batch's `maxConcurrency`. */
 export const MOST_PILOT_ROWS = 100;
@@ -39,7 +40,7 @@ export async function pilotBatch(
       priority: null,
       payer,
       trace: ctx.tracing.current(),
-      now: ctx.clock.now(),
+      ...timesOf(ctx),
     }),
   );
   const [row] = moved.rows;

@@ -52,12 +52,12 @@ async function publishHeld(
   rows: WrittenRows,
   { when, held }: { when: Which; held: Held },
 ) {
-  const { draft, id, now } = batch;
+  const { draft, id } = batch;
   const [row] = await readRows(ctx.client, findDraftSeq(draft));
   const taken = replaceHeld(held, { draft, node: batch.owner }, when);
   return {
     unit: publishDraft(batch, rows, hasRow("batches", isMade(draft)), taken),
-    started: row && startMade({ id, seq: row.seq }, now),
+    started: row && startMade({ id, seq: row.seq }, batch),
   };
 }
 

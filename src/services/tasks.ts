@@ -22,6 +22,7 @@ import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
 import { tellCancelled } from "./tell-cancelled.ts";
+import { sharedSteadyNow } from "./time.ts";
 
 export type NewTask = TaskInput & AnswerFields & { batchId?: string | undefined };
 export type Execute = { isDryRun: boolean; priority: TaskInput["priority"] };
@@ -159,13 +160,14 @@ function tellLane({ signals }: Context, queued: Queued | undefined): void {
     signals.emit("queued", { lane: queued.lane, model: queued.model });
 }
 
-function runOptions(ctx: Context, execute: Execute & Paid, now: number) {
+function runOptions(ctx: Context, execute: Execute & Paid, now = ctx.clock.now()) {
   return {
     isDryRun: execute.isDryRun,
     payer: execute.payer,
     trace: ctx.tracing.current(),
     priority: execute.priority === undefined ? null : priorityRank(execute.priority),
     now,
+    steadyNow: sharedSteadyNow(ctx),
   };
 }
 
@@ -202,9 +204,7 @@ export async function executeTask(
   const { task, batchId } = await getTask(ctx, id);
   if (!execute.isDryRun)
     await requireFunds(ctx, execute.payer, { model: task.model, batchId: batchId || null });
-  const written = ctx.writer.write(
-    moves.executeTask(id, runOptions(ctx, execute, ctx.clock.now())),
-  );
+  const written = ctx.writer.write(moves.executeTask(id, runOptions(ctx, execute)));
   announce(ctx, task, execute);
   const [row] = (await written).queued.rows;
   tellLane(ctx, row);

@@ -13,6 +13,13 @@ export async function commonSteadyTime({ isExclusive, clock, client }: Clocks): 
   return isExclusive ? clock.steady() : databaseNow(client);
 }
 
+/** A moment by the wall clock, for people, and by that of what is waited for. */
+export type Times = { now: number; steadyNow: number };
+
+export function timesOf(ctx: Pick<Context, "clock" | "live">): Times {
+  return { now: ctx.clock.now(), steadyNow: sharedSteadyNow(ctx) };
+}
+
 /**
  * The same without asking the database, as far as the last heartbeat told: for what is waited for by one process and
  * may be done by another, such as retries. Compare it only with stored moments.

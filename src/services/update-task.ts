@@ -17,6 +17,7 @@ import { attachUploadsTo } from "./attached-uploads.ts";
 import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
 import { composeTask, getTask } from "./tasks.ts";
+import { timesOf } from "./time.ts";
 
 /** The fields to change; `null` removes one. `metadata` is merged (RFC 7396), everything else replaced. */
 export type TaskPatch = {
@@ -39,7 +40,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
     const next = await apply(ctx, record, patch);
     await requireAnswerFields(ctx, patch, "");
     if (patch.model) await requireSupportedModel(ctx, next.model);
-    const change = changeTask({ id, ...next, now: ctx.clock.now() });
+    const change = changeTask({ id, ...next, ...timesOf(ctx) });
     const written = writeStored(ctx, record.task.apiKey ?? 0, change);
     if (record.queued) {
       const model = laneOfModel(next.model, next.flexMinutes !== null && !record.queued.isDryRun);

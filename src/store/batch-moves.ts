@@ -28,11 +28,13 @@ export type Start = {
   payer: number;
   trace: string | null;
   now: number;
+  /** The clock of waits, which does not jump. */
+  steadyNow: number;
 };
 
 /** Starts a pending batch that has tasks, if `when` holds. */
 export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAYS): Move {
-  const { isDryRun, payer, trace, now } = start;
+  const { isDryRun, payer, trace, now, steadyNow } = start;
   const isReady = {
     where: "seq = ? AND status = 'pending' AND total > 0 AND chain_status IS NOT 'waiting'",
     args: [seq],
@@ -41,10 +43,10 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
   return {
     event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
-      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, started_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, started_at = ?, flex_from = ?,
               ended_before = completed + failed, updated_at = ?, is_bare = 0, payer = ?, trace = ?
             WHERE ${which.where} RETURNING seq, run`,
-      args: [isDryRun, now, now, payer, trace, ...which.args],
+      args: [isDryRun, now, steadyNow, now, payer, trace, ...which.args],
     },
     finished: finishBatches(JSON.stringify([seq]), now),
   };
@@ -59,7 +61,7 @@ export type Rerun = Start & {
 
 /** Starts a batch again for its ended tasks of some statuses. */
 export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
-  const { statuses, isDryRun, payer, onlyAfterDryRun, trace, now } = rerun;
+  const { statuses, isDryRun, payer, onlyAfterDryRun, trace, now, steadyNow } = rerun;
   // Rows that were skipped do not run again.
   const count = (status: FinalStatus) => (status === "cancelled" ? "cancelled - skipped" : status);
   const some = statuses.map((status) => `${count(status)} > 0`).join(" OR ");
@@ -74,11 +76,11 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
     event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
-              unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
+              unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, flex_from = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
               output_status = NULL, output_error = NULL
             WHERE ${which.where} RETURNING seq, run`,
-      args: [isDryRun, payer, trace, now, now, JSON.stringify(statuses), ...which.args],
+      args: [isDryRun, payer, trace, now, now, steadyNow, JSON.stringify(statuses), ...which.args],
     },
   };
 }

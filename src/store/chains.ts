@@ -144,7 +144,10 @@ export function findDraftSeq(draft: string): Statement<{ seq: number }> {
 }
 
 /** Starts a batch, in the commit that makes it, if it was to be started. Where there is no money for it, it is paused at once. */
-export function startMade({ id, seq }: { id: string; seq: number }, now: number): Unit {
+export function startMade(
+  { id, seq }: { id: string; seq: number },
+  { now, steadyNow }: { now: number; steadyNow: number },
+): Unit {
   const which = {
     where: `seq = ? AND status = 'pending' AND chain_status = 'made' AND total > 0 AND payer IS NOT NULL`,
     args: [seq],
@@ -155,10 +158,10 @@ export function startMade({ id, seq }: { id: string; seq: number }, now: number)
       hasRow("batches", which),
     ),
     started: {
-      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, started_at = ?,
+      sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, started_at = ?, flex_from = ?,
               ended_before = completed + failed, updated_at = ?
             WHERE ${which.where}`,
-      args: [now, now, ...which.args],
+      args: [now, steadyNow, now, ...which.args],
     },
     finished: finishBatches(JSON.stringify([seq]), now),
     spent: pauseSpent([seq], [], now),

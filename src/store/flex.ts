@@ -6,29 +6,33 @@ export function modelAsked(task: string, isEscalated: string): string {
   return `iif(${isEscalated}, coalesce(${task}.escalate_to, ${task}.model), ${task}.model)`;
 }
 
-/** SQL that is the lane of a row of `tasks`, and when it falls back to the standard tier if it asks for flex. */
+/**
+ * SQL that is the lane of a row of `tasks`, and when it falls back to the standard tier if it asks for flex: by the
+ * steady clock of waits, as is `from`, since when it waits. The wall clock may jump.
+ */
 export function flexColumns(
   task: string,
   {
-    queuedAt,
+    from,
     isDryRun,
     isEscalated = "FALSE",
-  }: { queuedAt: string; isDryRun: string; isEscalated?: string },
+  }: { from: string; isDryRun: string; isEscalated?: string },
 ): { model: string; until: string } {
   const isFlex = `${task}.flex_minutes IS NOT NULL AND NOT ${isDryRun}`;
   return {
     model: `${modelAsked(task, isEscalated)} || iif(${isFlex}, '${FLEX_MARK}', '')`,
-    until: `iif(${isFlex}, CAST(${queuedAt} + ${task}.flex_minutes * 60000 AS INTEGER), NULL)`,
+    until: `iif(${isFlex}, CAST(${from} + ${task}.flex_minutes * 60000 AS INTEGER), NULL)`,
   };
 }
 
 /**
- * Assignments that put rows of the queue where their task, changed since, belongs. Where it asks for
- * something else now, what was answered to the earlier request is of no use any more.
+ * Assignments that put rows of the queue where their task, changed since, belongs; their one argument is the steady
+ * clock of waits, since they wait anew. Where it asks for something else now, what was answered to the earlier request
+ * is of no use any more.
  */
 export function laneOfTask(task: string, { asksOther }: { asksOther: boolean }): string {
   const { model, until } = flexColumns(task, {
-    queuedAt: "queue.queued_at",
+    from: "?",
     isDryRun: "queue.is_dry_run",
     isEscalated: asksOther ? "FALSE" : "queue.is_escalated",
   });

@@ -45,6 +45,8 @@ export type NewBatch = {
   /** Trace context of the request that creates it. */
   trace: string | null;
   now: number;
+  /** The clock of waits, which does not jump. */
+  steadyNow: number;
 };
 
 export type NewRow = {
@@ -303,7 +305,7 @@ function takeOver(
     {
       sql: `UPDATE queue SET ${laneOfTask("t", { asksOther: true })}, priority = t.priority
             FROM tasks t WHERE t.seq = queue.task AND queue.owner IS NULL AND t.batch = ${bare}`,
-      args: bareArgs,
+      args: [batch.steadyNow, ...bareArgs],
     },
   ];
   return [

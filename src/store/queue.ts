@@ -29,21 +29,32 @@ export type RunOptions = {
   /** Trace context of the request that asks for it. */
   trace: string | null;
   now: number;
+  /** The clock of waits, which does not jump. */
+  steadyNow: number;
 };
 
 export type Queued = { task: number; run: number; lane: number; model: string };
 
 /** Puts tasks that meet a condition in a lane of single tasks. */
 export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
-  const { priority, isDryRun, payer, now, trace } = options;
+  const { priority, isDryRun, payer, now, steadyNow, trace } = options;
   const lane = isDryRun ? String(SINGLE_TASKS) : laneOfSingle("tasks.batch", "?");
-  const flex = flexColumns("tasks", { queuedAt: "?", isDryRun: String(isDryRun) });
+  const flex = flexColumns("tasks", { from: "?", isDryRun: String(isDryRun) });
   return {
     sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, payer, is_dry_run, queued_at, trace)
           SELECT seq, ${lane}, ${flex.model}, ${flex.until}, coalesce(?, priority), ${nextRun("run")}, ?, ?, ?, ?
           FROM tasks WHERE ${which.where}
           RETURNING task, run, lane, model`,
-    args: [...(isDryRun ? [] : [payer]), now, priority, payer, isDryRun, now, trace, ...which.args],
+    args: [
+      ...(isDryRun ? [] : [payer]),
+      steadyNow,
+      priority,
+      payer,
+      isDryRun,
+      now,
+      trace,
+      ...which.args,
+    ],
   };
 }
 
@@ -78,21 +89,24 @@ export type FeedUnit = {
  * Puts the next pending tasks of batches in their lanes, in input order, up to `limit` of each; tells
  * how far that came, and what is ready in the lanes then.
  */
-export function feed(from: FeedFrom[], limit: number, now: number): FeedUnit {
-  const queuedAt = "coalesce(b.started_at, ?)";
-  const flex = flexColumns("t", { queuedAt, isDryRun: "b.is_dry_run" });
+export function feed(
+  from: FeedFrom[],
+  limit: number,
+  { now, steadyNow }: { now: number; steadyNow: number },
+): FeedUnit {
+  const flex = flexColumns("t", { from: "coalesce(b.flex_from, ?)", isDryRun: "b.is_dry_run" });
   return {
     queued: from.map(({ batch, position, passedOver }) => ({
       sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, is_dry_run, queued_at, trace)
             SELECT * FROM (
               SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, ${nextRun("t.run")}, b.is_dry_run,
-                     ${queuedAt}, b.trace
+                     coalesce(b.started_at, ?), b.trace
               FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
               WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
               ORDER BY t.position LIMIT ?)
             WHERE model NOT IN (SELECT value FROM json_each(?))
             ON CONFLICT DO NOTHING`,
-      args: [now, now, batch, position, limit, JSON.stringify(passedOver)],
+      args: [steadyNow, now, batch, position, limit, JSON.stringify(passedOver)],
     })),
     progress: from.map(({ batch, position }) => ({
       sql: `SELECT ? AS batch, max(position) AS position, count(*) AS seen FROM (

@@ -43,6 +43,7 @@ export type TaskChange = {
   /** An answer to the request before the change does not answer the new one. */
   isOther: boolean;
   now: number;
+  steadyNow: number;
 };
 
 type Asked = {
@@ -110,7 +111,7 @@ export function changeTask(change: TaskChange): ChangeUnit {
     queued: {
       sql: `UPDATE queue SET ${laneOfTask("t", { asksOther: isOther })}, priority = t.priority FROM tasks t
             WHERE t.seq = queue.task AND queue.task = (SELECT seq FROM tasks WHERE ${which.where})`,
-      args: which.args,
+      args: [change.steadyNow, ...which.args],
     },
     // Last, since its change ends what the condition asks for.
     input: {

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { createLocalClient } from "../../src/db/local-client.ts";
@@ -49,11 +50,11 @@ test.each([
   expect(judge(sql)).toContain("The version before could not run beside this one");
 });
 
-/** A database whose history has other migrations, of these times, than this version. */
+/** A database as the first migration makes it, whose history has others, of these times. */
 async function withHistory(folder: string, times: number[]) {
   const client = createLocalClient(join(folder, "task-runner.db"), 1000);
   const options = { client, slowClient: client, clock: createSystemClock(), holder: undefined };
-  await migrateDatabase(options);
+  await migrateDatabase({ ...options, folder: onlyFirst(folder) });
   await client.execute("DELETE FROM __drizzle_migrations");
   for (const [i, time] of times.entries())
     await client.execute({
@@ -63,16 +64,30 @@ async function withHistory(folder: string, times: number[]) {
   return { client, migrate: () => migrateDatabase(options) };
 }
 
+function onlyFirst(folder: string): string {
+  const migrations = join(folder, "drizzle");
+  cpSync(FOLDER, migrations, { recursive: true });
+  const path = join(migrations, "meta/_journal.json");
+  const journal = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(path, JSON.stringify({ ...journal, entries: journal.entries.slice(0, 1) }));
+  return migrations;
+}
+
 /** The last of the migrations that became one. */
 const [{ when: LAST } = { when: 0 }] = readMigrations(FOLDER).all;
 
-test("a database with all migrations from before they became one is up to date", async () => {
+test("a database with all migrations from before they became one gets only later ones", async () => {
   using folder = temporaryFolder();
   const { client, migrate } = await withHistory(folder.path, [LAST - 1, LAST]);
-  expect(await schemaState(client)).toBe("same");
   await migrate();
+  expect(await schemaState(client)).toBe("same");
   const { rows } = await client.execute("SELECT hash FROM __drizzle_migrations");
-  expect(rows.map(({ hash }) => hash)).toEqual(["hash 0", "hash 1"]);
+  const later = readMigrations(FOLDER).all.slice(1);
+  expect(rows.map(({ hash }) => hash)).toEqual([
+    "hash 0",
+    "hash 1",
+    ...later.map(({ hash }) => hash),
+  ]);
   client.close();
 });
 

@@ -14,7 +14,7 @@ import { ALWAYS, hasRow } from "../../src/store/which.ts";
 import { startServer } from "../support/server.ts";
 
 const now = Date.now() + 5000;
-const options = { isDryRun: false, priority: null, payer: 1, trace: null, now };
+const options = { isDryRun: false, priority: null, payer: 1, trace: null, now, steadyNow: now };
 
 const task: NewTask = {
   id: "t",
@@ -59,6 +59,7 @@ const draft: NewBatch = {
   idempotency: null,
   trace: null,
   now,
+  steadyNow: now,
 };
 
 /** Every row of every table that a move may touch. */
@@ -105,6 +106,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
     "a task that was changed since": changeTask({
       ...task,
       id: "t",
+      steadyNow: now,
       before: stale,
       after: { ...stale, body: "{}" },
       isOther: true,
@@ -115,6 +117,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
       payer: 1,
       trace: null,
       now,
+      steadyNow: now,
     }),
     "one without failed tasks that is retried": batchMoves.restartBatch(b, {
       statuses: ["failed"],
@@ -123,6 +126,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
       onlyAfterDryRun: false,
       trace: null,
       now,
+      steadyNow: now,
     }),
     "one that has ended and is paused": batchMoves.pauseBatch(
       b.seq,
@@ -141,7 +145,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
     "and is replaced by a draft": {
       taken: replaceHeld({ seq: b.seq, node: 1 }, { draft: "~draft", node: 1 }, ALWAYS),
       unit: publishDraft({ ...draft, id: "free" }, rows, hasRow("batches", isMade("~draft")), []),
-      started: startMade(b, now),
+      started: startMade(b, { now, steadyNow: now }),
     },
     "one that is not there": batchMoves.dropBatch({ id: "n", seq: 99 }, "~n", 1),
     "a chunk of one that is not cancelled": cancelChunk(b.seq, 10, now),

@@ -1,18 +1,26 @@
 import type { Client } from "@libsql/client";
 
 import { rowsOf } from "../../src/db/unit.ts";
+import { FLEX_GIVEN_UP } from "../../src/domain/flex.ts";
 import type { LogRow } from "./history.ts";
 import { ANY_TASK, type ProviderCall, REQUEST_ID } from "./provider.ts";
 import { IS_END } from "./run-checks.ts";
 
 type Claim = { task: number; run: number; owner: number; claim: number };
-type Ended = { task: string; taskSeq: number; run: number; requestId: string };
+type Ended = {
+  task: string;
+  taskSeq: number;
+  run: number;
+  requestId: string;
+  hasGivenUpFlex: number;
+};
 
 const CLAIMS = "SELECT task, run, owner, claim FROM queue WHERE owner IS NOT NULL";
 
 /** The calls that runs ended with, unless their answer was one that was stored. */
 const ENDED_WITH = `
-  SELECT t.id AS task, e.task AS taskSeq, e.run, e.request_id AS requestId
+  SELECT t.id AS task, e.task AS taskSeq, e.run, e.request_id AS requestId,
+         instr(coalesce(e.adjusted, ''), '${FLEX_GIVEN_UP}') > 0 AS hasGivenUpFlex
   FROM json_each(?) r CROSS JOIN executions e ON e.task = r.value ->> 0 AND e.run = r.value ->> 1
     CROSS JOIN tasks t ON t.seq = e.task
   WHERE NOT e.is_cached AND e.request_id LIKE '${REQUEST_ID}%'`;
@@ -30,7 +38,7 @@ export function createAnswerChecks(
   const claims = new Map<string, { claim: string; at: number }>();
   const used = new Map<ProviderCall, string>();
 
-  function check({ task, taskSeq, run, requestId }: Ended): void {
+  function check({ task, taskSeq, run, requestId, hasGivenUpFlex }: Ended): void {
     const call = calls[Number(requestId.slice(REQUEST_ID.length))];
     if (!call) return complain(`run ${run} of ${task} ended with a call that was not made`);
     const key = `${taskSeq}/${run}`;
@@ -41,6 +49,8 @@ export function createAnswerChecks(
       complain(`run ${run} of ${task} ended with a call that was made before it was claimed`);
     if ((used.get(call) ?? key) !== key)
       complain(`run ${run} of ${task} ended with a call that another run had ended with`);
+    if (hasGivenUpFlex === 1 && call.isFlex)
+      complain(`run ${run} of ${task} is said to have given up flex, and was answered by it`);
     used.set(call, key);
   }
 

@@ -221,6 +221,17 @@ function answerFields({ plan: { answers }, luck }: Acting): AnswerFields {
   return { output: ["label"], maxRepairs: answers.maxRepairs, escalateTo: answers.escalateTo };
 }
 
+/** Of half of what is asked for in worlds with a flex tier. */
+function flexFields({
+  plan: { flex },
+  luck,
+}: Acting): Pick<TaskInput, "serviceTier" | "flexDeadlineMinutes" | "timeoutMs"> {
+  if (!flex || luck.chance(0.5)) return {};
+  // A call that hangs would outlast the world, as one may take a quarter of an hour.
+  const flexDeadlineMinutes = flex.deadlineMs / 60_000;
+  return { serviceTier: "flex", flexDeadlineMinutes, timeoutMs: 8000 };
+}
+
 function create(acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
   const batch = luck.chance(0.2) ? newBatch(luck) : undefined;
@@ -229,7 +240,13 @@ function create(acting: Acting): Begun {
   remember(ledger.tasks, id);
   const isExecuted = luck.chance(0.6);
   if (isExecuted) ledger.mayStart(id);
-  const input = { ...requestFor(acting, id), ...answerFields(acting), id, batchId: batch };
+  const input = {
+    ...requestFor(acting, id),
+    ...answerFields(acting),
+    ...flexFields(acting),
+    id,
+    batchId: batch,
+  };
   const execute = isExecuted ? { isDryRun: luck.chance(0.1), priority: undefined } : null;
   return {
     what: `create ${id}${isExecuted ? " and execute it" : ""}`,
@@ -294,7 +311,9 @@ function fillBatch(acting: Acting, id: string): Begun {
     return { ...request, ...asked, cache: isDear ? undefined : request.cache, id: `${id}-${i}` };
   });
   const maxConcurrency = luck.chance(0.3) ? luck.int(1, 8) : undefined;
-  const config = { maxConcurrency, maxCostUsd, ...answerFields(acting) };
+  // What a batch under a cap costs is known at the standard tier.
+  const tier = isDear ? {} : flexFields(acting);
+  const config = { maxConcurrency, maxCostUsd, ...answerFields(acting), ...tier };
   const outputFile = luck.chance(0.2) ? `${id}.csv` : undefined;
   const draft = addRowFields(acting, { id, tasks, config, outputFile }, isDear);
   return {

@@ -300,4 +300,13 @@ export const MUTANTS: Mutant[] = [
     caughtBy: 98,
     edits: [["src/store/generations.ts", " AND NOT t.is_skipped", ""]],
   },
+  {
+    name: "wait for the flex tier by the wall clock",
+    profile: "single",
+    caughtBy: 0,
+    edits: [
+      ["src/services/time.ts", "steadyNow: sharedSteadyNow(ctx) }", "steadyNow: ctx.clock.now() }"],
+      ["src/services/tasks.ts", "steadyNow: sharedSteadyNow(ctx)", "steadyNow: ctx.clock.now()"],
+    ],
+  },
 ];

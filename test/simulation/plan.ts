@@ -64,6 +64,9 @@ export type AnswerPlan = {
   mismatches: number;
 };
 
+/** `deadlineMs`: how long runs wait for the flex tier. `room`: how likely the provider has some. */
+export type FlexPlan = { deadlineMs: number; room: number };
+
 /** `alike`: rows of batches ask for the same as those of others. `bases`: they take over answers. `skips`: a condition leaves some out. */
 type RowPlan = {
   alike: boolean;
@@ -96,6 +99,8 @@ export type Plan = {
   answers: AnswerPlan | null;
   /** Where batches are made of each other's rows; `null` in worlds where none is. */
   rows: RowPlan | null;
+  /** Where some of what clients ask for may take the flex tier; `null` in worlds where nothing does. */
+  flex: FlexPlan | null;
   /** Nodes that died stay dead once faults have stopped, as long as one lives. */
   leavesDead: boolean;
 };
@@ -135,6 +140,7 @@ export function planOf(seed: string, profile: Profile): Plan {
     leavesDead: luck.chance(0.5),
     isRepetitive: luck.fork("twins").chance(0.2),
     answers: answersOf(luck.fork("answers")),
+    flex: flexOf(luck.fork("flex")),
     isPursued: luck.fork("haste").chance(0.25),
   };
 }
@@ -181,6 +187,11 @@ function answersOf(luck: Luck): AnswerPlan | null {
     takesSchemas: luck.chance(0.6),
     mismatches: luck.pick([0.2, 0.6, 0.95]),
   };
+}
+
+function flexOf(luck: Luck): FlexPlan | null {
+  if (!luck.chance(0.15)) return null;
+  return { deadlineMs: luck.pick([200, 2000, HOUR_MS]), room: luck.pick([0.1, 0.5, 0.9]) };
 }
 
 function actionsOf(luck: Luck): Plan["actions"] {

@@ -1,6 +1,6 @@
 import type { Probe } from "../../src/domain/health.ts";
 import type { NodeClock } from "./node-clock.ts";
-import type { AnswerPlan } from "./plan.ts";
+import type { AnswerPlan, FlexPlan } from "./plan.ts";
 import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
@@ -51,6 +51,8 @@ export type ProviderCall = {
   at: number;
   /** When the node had its answer, or gave up; `null` while it is under way, and for ever if the node died. */
   endedAt: number | null;
+  /** It asked for the flex tier. */
+  isFlex: boolean;
   /** What it answered does not match the schema that it was asked for. */
   isMismatched: boolean;
   outcome:
@@ -85,9 +87,10 @@ export type SimulatedProvider = {
 export function createProvider(
   timeline: Timeline,
   luck: Luck,
-  answers: AnswerPlan | null,
+  { answers, flex }: { answers: AnswerPlan | null; flex: FlexPlan | null },
 ): SimulatedProvider {
   const luckOfAnswers = luck.fork("answers");
+  const luckOfFlex = luck.fork("flex");
   const provider: SimulatedProvider = {
     mood: "well",
     latencyMs: 50,
@@ -122,6 +125,7 @@ export function createProvider(
       node: index,
       at: timeline.now(),
       endedAt: null,
+      isFlex: request.service_tier === "flex",
       isMismatched: false,
       outcome: null,
     };
@@ -184,6 +188,8 @@ export function createProvider(
       return failed("failed", luck.pick([500, 502, 503, 529]), "server_error");
     if (mood === "out of quota") return failed("halted", 429, "insufficient_quota");
     if (mood === "refusing the key") return failed("halted", 401, "invalid_api_key");
+    if (call.isFlex && !luckOfFlex.chance(flex?.room ?? 0))
+      return failed("throttled", 429, "resource_unavailable");
     if (flags.has("bad")) return failed("rejected", 400, "invalid_request");
     if (request.response_format?.type === "json_schema" && answers?.takesSchemas === false)
       return failed("refused", 400, "unsupported response_format json_schema", {});
@@ -197,11 +203,11 @@ export function createProvider(
     call.isMismatched = isToBeObject(request) && !content.startsWith('{"label":"');
     const usage = usageOf(flags);
     if (request.stream !== true)
-      return { outcome: "answered", response: whole(request.model, content, usage) };
+      return { outcome: "answered", response: whole(request, content, usage) };
     const breaks = mood === "breaking streams" && luck.chance(0.5);
     return {
       outcome: breaks ? "failed" : "answered",
-      response: streamed(request.model, content, usage, breaks),
+      response: streamed(request, content, usage, breaks),
     };
   }
 
@@ -220,6 +226,7 @@ function isToBeObject({ response_format, messages }: Request): boolean {
 
 type Request = {
   model: string;
+  service_tier?: string;
   stream?: boolean;
   messages: { content: unknown }[];
   response_format?: { type: string };
@@ -241,7 +248,11 @@ function refuse(status: number, code: string, headers: Record<string, string>): 
   return Response.json({ error }, { status, headers });
 }
 
-function whole(model: string, content: string, usage: object | undefined): Response {
+function whole(
+  { model, service_tier }: Request,
+  content: string,
+  usage: object | undefined,
+): Response {
   return Response.json({
     id: "chatcmpl-simulated",
     object: "chat.completion",
@@ -249,17 +260,18 @@ function whole(model: string, content: string, usage: object | undefined): Respo
     model,
     choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }],
     ...(usage ? { usage } : {}),
+    ...(service_tier === undefined ? {} : { service_tier }),
   });
 }
 
 function streamed(
-  model: string,
+  { model, service_tier }: Request,
   content: string,
   usage: object | undefined,
   breaks: boolean,
 ): Response {
   const chunk = (choices: object[], more: object = {}) =>
-    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model, choices, ...more })}\n\n`;
+    `data: ${JSON.stringify({ id: "c", object: "chat.completion.chunk", created: 1, model, service_tier, choices, ...more })}\n\n`;
   const begin = chunk([{ index: 0, delta: { role: "assistant", content }, finish_reason: null }]);
   const rest = [
     chunk([{ index: 0, delta: {}, finish_reason: "stop" }]),

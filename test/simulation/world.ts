@@ -51,7 +51,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
   const timeline = createTimeline();
   const luck = createLuck(`${plan.profile}/${plan.seed}/world`);
   const database = createDatabase(timeline, EPOCH, store);
-  const provider = createProvider(timeline, luck.fork("provider"), plan.answers);
+  const provider = createProvider(timeline, luck.fork("provider"), plan);
   provider.latencyMs = plan.latencyMs;
   const receivers = createReceivers(luck.fork("receivers"));
   const files = createFiles();
@@ -272,7 +272,7 @@ function begin(world: World): void {
   world.provider.onCall = (call) => {
     note(
       () =>
-        `call    ${call.task} to ${call.model} ${[...call.flags].join(" ")} by node ${call.node}`,
+        `call    ${call.task} to ${call.model} ${[...call.flags].join(" ")}${call.isFlex ? " flex" : ""} by node ${call.node}`,
     );
     world.slots.begun(call);
   };

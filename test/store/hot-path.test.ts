@@ -56,7 +56,14 @@ async function withQueue(count: number) {
 }
 
 function newTask(id: string) {
-  const execute = { isDryRun: false, priority: null, payer: 1, trace: null, now: NOW };
+  const execute = {
+    isDryRun: false,
+    priority: null,
+    payer: 1,
+    trace: null,
+    now: NOW,
+    steadyNow: NOW,
+  };
   const unset = { batchId: null, maxRetries: null, timeoutMs: null, flexMinutes: null } as const;
   const none = { maxRepairs: null, escalateTo: null, cacheKey: null, metadata: null } as const;
   return {

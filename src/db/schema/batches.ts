@@ -34,6 +34,8 @@ export const batches = sqliteTable(
     config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
     metadata: exactText<Record<string, unknown>>(),
     maxConcurrency: integer(),
+    /** When it was started last, by the steady clock that its waiting rows go by (`sharedSteadyNow`). */
+    flexFrom: integer(),
     /** Trace context of the request that started it, where traces are exported. */
     trace: text(),
     /** What it may cost; it is paused when it has cost so much. */
