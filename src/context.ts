@@ -97,11 +97,16 @@ type LiveView = {
 /** Posts to an address, unless that address is forbidden (`lib/guarded-post.ts`). */
 export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAnswer>;
 
-/** Waiting for tasks to end, wherever they run. */
+/** Waiting for tasks and batches to end, wherever they run. */
 export type Waits = {
-  /** Resolves when the task (its row number) has ended or is gone, after `ms`, or when `signal` aborts. Never rejects. */
-  untilEnded(task: number, ms: number, signal?: AbortSignal): Promise<void>;
-  /** How many tasks are waited for. */
+  /**
+   * Resolves with true when the tasks (their row numbers) have ended or are gone, with false after `ms` or when
+   * `signal` aborts. Never rejects.
+   */
+  untilEnded(tasks: readonly number[], ms: number, signal?: AbortSignal): Promise<boolean>;
+  /** The same for a batch that runs or waits for its rows: until it has ended, is paused, or is gone. */
+  untilBatchEnded(batch: number, ms: number, signal?: AbortSignal): Promise<boolean>;
+  /** How many tasks and batches are waited for. */
   size(): number;
   start(): void;
   stop(): Promise<void>;

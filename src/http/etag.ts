@@ -1,12 +1,16 @@
 import type { Context } from "hono";
 
 import { sha256Hex } from "../lib/hash.ts";
-import { headerRefs } from "./answer-headers.ts";
+import { type HeaderName, headerRefs } from "./answer-headers.ts";
 import { type AppEnv, json, success } from "./router.ts";
 
 /** The documented answers of a route that gives one thing: the thing, or that it has not changed. */
-export const resource = <S extends Parameters<typeof json>[0]>(data: S, description: string) => ({
-  200: json(data, description, "ETag"),
+export const resource = <S extends Parameters<typeof json>[0]>(
+  data: S,
+  description: string,
+  ...headers: HeaderName[]
+) => ({
+  200: json(data, description, "ETag", ...headers),
   304: UNCHANGED,
 });
 

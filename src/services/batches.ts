@@ -3,6 +3,33 @@ import { AppError } from "../errors.ts";
 import * as store from "../store/batches.ts";
 import { readStock } from "../store/stock.ts";
 
+/** Resolves with true once the batch runs no more: it has ended or is paused; with false after `waitMs` or when `signal` aborts. */
+export async function waitForBatch(
+  ctx: Context,
+  id: string,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const end = ctx.clock.monotonic() + waitMs;
+  for (;;) {
+    const batch = await getBatch(ctx, id);
+    if (!isOpen(batch)) return true;
+    // One that gets its rows from another batch has a new row then.
+    const hasEnded = await ctx.waits.untilBatchEnded(
+      batch.seq,
+      end - ctx.clock.monotonic(),
+      signal,
+    );
+    if (!hasEnded) return false;
+  }
+}
+
+/** Whether it runs, or is to start when it has its rows. */
+function isOpen({ status, chainStatus, payer }: store.Batch): boolean {
+  const isToStart = (chainStatus === "waiting" || chainStatus === "made") && payer !== null;
+  return status === "running" || (status === "pending" && isToStart);
+}
+
 export async function getBatch(ctx: Context, id: string): Promise<store.Batch> {
   const batch = await store.findBatch(ctx.db, id);
   if (!batch) throw new AppError("BATCH_NOT_FOUND", `There is no batch with id ${id}`);

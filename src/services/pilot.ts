@@ -19,13 +19,13 @@ export type PilotRows = { kind: "limit" | "sample"; rows: number };
 
 /**
  * Runs some rows of a batch that has not been started. The batch stays pending, with what came of them,
- * and executing it goes on with the rest. Throws `BATCH_RUNNING` or `BATCH_FINISHED` where that cannot be.
+ * and executing it goes on with the rest. Returns the row numbers of the tasks, too. Throws `BATCH_RUNNING` or `BATCH_FINISHED` where that cannot be.
  */
 export async function pilotBatch(
   ctx: Context,
   id: string,
   { kind, rows, payer }: PilotRows & Paid,
-): Promise<{ executionId: string; rows: number }> {
+): Promise<{ executionId: string; rows: number; tasks: number[] }> {
   const batch = await getBatch(ctx, id);
   requirePending(batch);
   await requireMoney(ctx, { ...batch, payer });
@@ -48,7 +48,8 @@ export async function pilotBatch(
   if (!row || queued.rows.length === 0)
     throw new AppError("BATCH_RUNNING", `Rows of batch ${id} were queued meanwhile; try again`);
   wakeLanes(ctx, queued.rows);
-  return { executionId: batchExecutionId(row.seq, row.run), rows: queued.rows.length };
+  const tasks = queued.rows.map(({ task }) => task);
+  return { executionId: batchExecutionId(row.seq, row.run), rows: tasks.length, tasks };
 }
 
 function requirePending(batch: Batch): void {

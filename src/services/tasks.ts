@@ -264,6 +264,6 @@ export async function waitForTask(
   signal: AbortSignal,
 ): Promise<store.TaskRecord> {
   const { task } = await getTask(ctx, id);
-  if (!isFinal(task.status)) await ctx.waits.untilEnded(task.seq, waitMs, signal);
+  if (!isFinal(task.status)) await ctx.waits.untilEnded([task.seq], waitMs, signal);
   return getTask(ctx, id);
 }

@@ -1,7 +1,9 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context, Waits } from "../context.ts";
+import type { Statement } from "../db/unit.ts";
 import { createLoop } from "../lib/loop.ts";
+import { findOpenBatches } from "../store/batches.ts";
 import { readRows } from "../store/rows.ts";
 import { findOpenTasks } from "../store/tasks.ts";
 
@@ -9,72 +11,102 @@ import { findOpenTasks } from "../store/tasks.ts";
 const POLL_MS = 500;
 const RETRY = { retryMs: 500, maxRetryMs: 5000 };
 
+type Outside = Pick<Context, "client" | "clock" | "signals">;
+
+/** Waiting for tasks and batches to end, wherever they run. */
+export function createWaits(ctx: Outside): Waits {
+  const { signals } = ctx;
+  const tasks = createWaitsOf("tasks", findOpenTasks, ctx);
+  const batches = createWaitsOf("batches", findOpenBatches, ctx);
+  const unsubscribe: (() => void)[] = [];
+  return {
+    async untilEnded(all, ms, signal) {
+      const ended = await Promise.all(all.map((task) => tasks.untilEnded(task, ms, signal)));
+      return ended.every(Boolean);
+    },
+    untilBatchEnded: batches.untilEnded,
+    size: () => tasks.size() + batches.size(),
+    start() {
+      unsubscribe.push(
+        signals.on("settled", ({ tasks: settled }) => {
+          if (settled.some(tasks.has)) tasks.look();
+          batches.look();
+        }),
+        signals.on("batch", batches.look),
+        signals.on("elsewhere", () => {
+          tasks.look();
+          batches.look();
+        }),
+      );
+      tasks.start();
+      batches.start();
+    },
+    async stop() {
+      for (const end of unsubscribe) end();
+      await Promise.all([tasks.stop(), batches.stop()]);
+    },
+  };
+}
+
 /**
- * Those who wait for tasks to end, all of them together: one look at the database serves all, when this
- * process has settled a task that is waited for or something has happened at another, and otherwise
+ * Those who wait for rows of one table to end, all of them together: one look at the database serves all, when
+ * this process has settled something that may be waited for or something has happened at another, and otherwise
  * every half second as long as somebody waits. A database that cannot be asked is asked again later; meanwhile they wait on.
  */
-export function createWaits({
-  client,
-  clock,
-  signals,
-}: Pick<Context, "client" | "clock" | "signals">): Waits {
-  const waiting = new Map<number, Set<() => void>>();
-  const unsubscribe: (() => void)[] = [];
+function createWaitsOf(
+  what: string,
+  findOpen: (rows: readonly number[]) => Statement<{ seq: number }>,
+  { client, clock, signals }: Outside,
+) {
+  const waiting = new Map<number, Set<(hasEnded: boolean) => void>>();
   const loop = createLoop({
     log: getLogger(["gptrunner", "waits"]),
-    complaint: "Whether tasks have ended that are waited for could not be read",
+    complaint: `Whether ${what} have ended that are waited for could not be read`,
     clock,
     work: look,
     ...RETRY,
   });
 
   async function look(): Promise<{ inMs: number }> {
-    const tasks = [...waiting.keys()];
-    if (tasks.length === 0) return { inMs: Infinity };
-    const open = new Set((await readRows(client, findOpenTasks(tasks))).map(({ seq }) => seq));
+    const rows = [...waiting.keys()];
+    if (rows.length === 0) return { inMs: Infinity };
+    const open = new Set((await readRows(client, findOpen(rows))).map(({ seq }) => seq));
     // One that is gone has ended, too.
-    for (const task of tasks) if (!open.has(task)) for (const end of waiting.get(task) ?? []) end();
+    for (const row of rows) if (!open.has(row)) for (const end of waiting.get(row) ?? []) end(true);
     return { inMs: waiting.size > 0 ? POLL_MS : Infinity };
   }
 
   return {
-    untilEnded(task, ms, signal) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const others = waiting.get(task) ?? new Set();
-      waiting.set(task, others.add(end));
-      const cancel = clock.setTimeout(end, ms);
-      signal?.addEventListener("abort", end);
-      if (signal?.aborted) end();
+    untilEnded(row: number, ms: number, signal?: AbortSignal): Promise<boolean> {
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      const others = waiting.get(row) ?? new Set();
+      waiting.set(row, others.add(end));
+      const giveUp = () => end(false);
+      const cancel = clock.setTimeout(giveUp, ms);
+      signal?.addEventListener("abort", giveUp);
+      if (signal?.aborted) giveUp();
       else {
         loop.nudge();
         signals.emit("listening", undefined);
       }
-      function end(): void {
+      function end(hasEnded: boolean): void {
         cancel();
-        signal?.removeEventListener("abort", end);
+        signal?.removeEventListener("abort", giveUp);
         others.delete(end);
-        if (others.size === 0 && waiting.get(task) === others) waiting.delete(task);
-        resolve();
+        if (others.size === 0 && waiting.get(row) === others) waiting.delete(row);
+        resolve(hasEnded);
       }
       return promise;
     },
+    has: (row: number) => waiting.has(row),
+    look(): void {
+      if (waiting.size > 0) loop.nudge();
+    },
     size: () => waiting.size,
-    start() {
-      unsubscribe.push(
-        signals.on("settled", ({ tasks }) => {
-          if (tasks.some((task) => waiting.has(task))) loop.nudge();
-        }),
-        signals.on("elsewhere", () => {
-          if (waiting.size > 0) loop.nudge();
-        }),
-      );
+    start(): void {
       loop.start();
       if (waiting.size > 0) loop.nudge();
     },
-    async stop() {
-      for (const end of unsubscribe) end();
-      await loop.stop();
-    },
+    stop: () => loop.stop(),
   };
 }

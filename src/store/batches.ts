@@ -35,6 +35,16 @@ export async function findBatchSeq(db: Db, id: string): Promise<number | undefin
   return (await findBatch(db, id))?.seq;
 }
 
+/** Those of some batches that run, or that start by themselves when they have their rows. */
+export function findOpenBatches(seqs: readonly number[]): Statement<{ seq: number }> {
+  return {
+    sql: `SELECT b.seq FROM json_each(?) r CROSS JOIN batches b ON b.seq = r.value
+          WHERE b.status = 'running'
+             OR (b.status = 'pending' AND b.chain_status IN ('waiting', 'made') AND b.payer IS NOT NULL)`,
+    args: [JSON.stringify(seqs)],
+  };
+}
+
 export type RunningBatch = {
   seq: number;
   maxConcurrency: number | null;

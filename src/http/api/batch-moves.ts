@@ -1,14 +1,19 @@
 import { z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 
 import { Description, Name } from "../../domain/text.ts";
 import { invalid } from "../../errors.ts";
 import * as service from "../../services/batch-moves.ts";
+import { getBatch, waitForBatch } from "../../services/batches.ts";
 import { rewriteOutput } from "../../services/outputs.ts";
 import { MOST_PILOT_ROWS, pilotBatch, type PilotRows } from "../../services/pilot.ts";
+import { holdWait } from "../connections.ts";
 import { failures } from "../failures.ts";
+import { readWait, waitApplied } from "../headers.ts";
 import { flag } from "../paging.ts";
 import { route } from "../route.ts";
 import {
+  type AppEnv,
   createRouter,
   done,
   json,
@@ -18,9 +23,9 @@ import {
   success,
   successOnly,
 } from "../router.ts";
-import { BatchListItem, toListItem } from "./batch-body.ts";
+import { BatchListItem, BatchStatusName, toListItem } from "./batch-body.ts";
 import { BatchParams } from "./batches.ts";
-import { DryRunQuery, dryRunOf, ExecutionStarted } from "./tasks.ts";
+import { DryRunQuery, dryRunOf, ExecutionStarted, waitHeader } from "./tasks.ts";
 
 const Started = json(ExecutionStarted, "The execution");
 const BatchStarted = json(
@@ -29,11 +34,12 @@ const BatchStarted = json(
       executionId: z.string().nullable().openapi({
         description: "Null of a batch that waits for its rows, which has none before it starts",
       }),
-      status: z.enum(["running", "pending"]),
+      status: BatchStatusName,
       rows: z.number().int().optional().openapi({ description: "Of a pilot: how many rows run" }),
     })
     .openapi("BatchExecutionStarted"),
   "The execution",
+  "Preference-Applied",
 );
 
 function pilotRows(description: string) {
@@ -73,10 +79,12 @@ const execute = route({
     "file, `batch.completed` or webhook of the batch follows. `measured` of the estimate says what the rest " +
     "will cost by that. Executing the batch then goes on with the rest. The rows of a pilot run like " +
     "tasks that are executed one by one: `maxConcurrency` does not hold for them. A batch that waits for its " +
-    "`inputBatch` stays `pending`, and starts by itself when that has ended.",
+    "`inputBatch` stays `pending`, and starts by itself when that has ended. `Prefer: wait=N` holds the answer until the " +
+    "batch has ended or is paused, or the rows of the pilot have ended.",
   ...needs("write"),
   request: {
     params: BatchParams,
+    headers: waitHeader("the batch has ended"),
     query: z.strictObject({ isDryRun: DryRunQuery }),
     body: optionalBody(
       z
@@ -228,6 +236,23 @@ function pilotOf(
   return { kind, rows };
 }
 
+/**
+ * Holds the answer as `Prefer: wait` asks. Gives the status of the batch once what is waited for has ended;
+ * `undefined` where that has not, or nothing is waited for.
+ */
+async function statusOnceEnded(
+  c: Context<AppEnv>,
+  id: string,
+  wait: (ms: number, signal: AbortSignal) => Promise<boolean>,
+) {
+  const waitMs = readWait(c);
+  if (waitMs === 0) return undefined;
+  const hasEnded = await holdWait(c, (signal) => wait(waitMs, signal));
+  if (!hasEnded) return undefined;
+  waitApplied(c);
+  return BatchStatusName.parse((await getBatch(c.var.ctx, id)).status);
+}
+
 export const batchMoveRoutes = createRouter()
   .openapi(execute, async (c) => {
     const options = c.req.valid("json");
@@ -236,13 +261,20 @@ export const batchMoveRoutes = createRouter()
     const payer = c.var.caller.key;
     const pilot = pilotOf(options, isDryRun);
     if (pilot) {
-      const { executionId, rows } = await pilotBatch(c.var.ctx, id, { ...pilot, payer });
+      const { executionId, rows, tasks } = await pilotBatch(c.var.ctx, id, { ...pilot, payer });
       c.set("executionId", executionId);
-      const data = { executionId, status: "running" as const, rows };
-      return c.json(success(c, data, "Pilot started"), 200);
+      const status = await statusOnceEnded(c, id, (ms, signal) =>
+        c.var.ctx.waits.untilEnded(tasks, ms, signal),
+      );
+      const message = status === undefined ? "Pilot started" : "Pilot executed";
+      return c.json(success(c, { executionId, status: status ?? "running", rows }, message), 200);
     }
     const { executionId } = await service.executeBatch(c.var.ctx, id, { isDryRun, payer });
     if (executionId !== null) c.set("executionId", executionId);
+    const ended = await statusOnceEnded(c, id, (ms, signal) =>
+      waitForBatch(c.var.ctx, id, ms, signal),
+    );
+    if (ended) return c.json(success(c, { executionId, status: ended }, "Batch executed"), 200);
     const status = executionId === null ? ("pending" as const) : ("running" as const);
     const message =
       executionId === null ? "Batch starts when its rows are there" : "Batch execution started";

@@ -13,10 +13,11 @@ import {
   streamResults,
 } from "../../services/results.ts";
 import { tasksOf } from "../../store/stock.ts";
+import { holdWait } from "../connections.ts";
 import { CONTENT_TYPES, downloads, sendDownload } from "../download.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
-import { idempotencyKeyOf } from "../headers.ts";
+import { idempotencyKeyOf, readWait, waitApplied } from "../headers.ts";
 import {
   flag,
   nameOrTime,
@@ -39,7 +40,7 @@ import {
   toTaskInBatch,
 } from "./batch-body.ts";
 import { TaskStatusName } from "./task-body.ts";
-import { IdempotencyHeader } from "./tasks.ts";
+import { IdempotencyHeader, waitHeader } from "./tasks.ts";
 
 export const BatchId = Id.openapi({ example: "batch-001" });
 export const BatchParams = z.object({ id: BatchId.openapi({ param: { name: "id", in: "path" } }) });
@@ -156,9 +157,11 @@ const get = route({
   path: "/batches/{id}",
   tags: ["batches"],
   summary: "Get a batch and one page of its tasks, in input order",
+  description: "`Prefer: wait=N` holds the answer while the batch runs.",
   ...needs("read"),
   request: {
     params: BatchParams,
+    headers: waitHeader("the batch has ended or is paused"),
     query: z.strictObject({
       ...PAGE_AND_LIMIT,
       status: TaskStatusName.optional().openapi({
@@ -166,7 +169,7 @@ const get = route({
       }),
     }),
   },
-  responses: { ...resource(BatchBody, "The batch"), ...failures(404) },
+  responses: { ...resource(BatchBody, "The batch", "Preference-Applied"), ...failures(404) },
 });
 
 const results = route({
@@ -240,7 +243,11 @@ export const batchRoutes = createRouter()
   })
   .openapi(get, async (c) => {
     const query = { ...c.req.valid("query"), sort: "position", order: "asc" as const };
-    const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
+    const { id } = c.req.valid("param");
+    const waitMs = readWait(c);
+    const wait = (signal: AbortSignal) => service.waitForBatch(c.var.ctx, id, waitMs, signal);
+    if (waitMs > 0 && (await holdWait(c, wait))) waitApplied(c);
+    const batch = await service.getBatch(c.var.ctx, id);
     const { limit, offset, after } = toPage(query);
     const tasks = await service.listBatchTasks(c.var.ctx, batch, {
       limit,

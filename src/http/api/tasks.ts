@@ -49,11 +49,18 @@ export const IdempotencyHeader = z.object({
     .openapi({ description: "The same request with the same key is done once; quoted or bare" }),
 });
 
-const WaitHeader = z.object({
-  prefer: z.string().optional().openapi({
-    description: "`wait=N`: answer when the task has ended, or after N seconds (at most 60)",
-  }),
-});
+export function waitHeader(what: string) {
+  return z.object({
+    prefer: z
+      .string()
+      .optional()
+      .openapi({
+        description: `\`wait=N\`: answer when ${what}, or after N seconds (at most 60)`,
+      }),
+  });
+}
+
+const WaitHeader = waitHeader("the task has ended");
 
 const TaskCreation = z
   .strictObject({
