@@ -69,6 +69,8 @@ export type ProviderCall = {
 export type SimulatedProvider = {
   mood: Mood;
   latencyMs: number;
+  /** How likely it has room for what asks for flex, 0 to 1. */
+  flexRoom: number;
   calls: ProviderCall[];
   /** Set to hear of a call when it comes. */
   onCall: (call: ProviderCall) => void;
@@ -94,6 +96,7 @@ export function createProvider(
   const provider: SimulatedProvider = {
     mood: "well",
     latencyMs: 50,
+    flexRoom: flex?.room ?? 0,
     calls: [],
     onCall: () => {},
     onEnd: () => {},
@@ -188,7 +191,7 @@ export function createProvider(
       return failed("failed", luck.pick([500, 502, 503, 529]), "server_error");
     if (mood === "out of quota") return failed("halted", 429, "insufficient_quota");
     if (mood === "refusing the key") return failed("halted", 401, "invalid_api_key");
-    if (call.isFlex && !luckOfFlex.chance(flex?.room ?? 0))
+    if (call.isFlex && !luckOfFlex.chance(provider.flexRoom))
       return failed("throttled", 429, "resource_unavailable");
     if (flags.has("bad")) return failed("rejected", 400, "invalid_request");
     if (request.response_format?.type === "json_schema" && answers?.takesSchemas === false)

@@ -295,6 +295,7 @@ function endFaults(world: World): void {
   world.note(() => "the faults stop");
   world.database.faults = NO_DATABASE_FAULTS;
   world.provider.mood = "well";
+  world.provider.flexRoom = 1;
   world.receivers.mood = "well";
 }
 
