@@ -106,12 +106,15 @@ export async function* pagesOf(
   batch: Batch,
   status: TaskStatus | undefined,
 ): AsyncGenerator<ResultRow[]> {
-  for (let after = -1; ;) {
-    const rows = await readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
+  const read = (after: number) => readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
+  for (let next = read(-1); ;) {
+    const rows = await next;
     const last = rows.at(-1);
     if (!last) return;
+    // It is read in its thread while this page is written. Who takes no further page gets no error of it.
+    next = read(last.position);
+    next.catch(() => {});
     yield rows;
-    after = last.position;
   }
 }
 
