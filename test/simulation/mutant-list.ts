@@ -303,7 +303,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "wait for the flex tier by the wall clock",
     profile: "single",
-    caughtBy: 0,
+    caughtBy: 491,
     edits: [
       ["src/services/time.ts", "steadyNow: sharedSteadyNow(ctx) }", "steadyNow: ctx.clock.now() }"],
       ["src/services/tasks.ts", "steadyNow: sharedSteadyNow(ctx)", "steadyNow: ctx.clock.now()"],
