@@ -16,7 +16,7 @@ import { copyBeforeMigration } from "./migration-copy.ts";
 import { createOutage } from "./outage.ts";
 import { whenReachable } from "./patience.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
-import { createServerClient, deadlineUnder } from "./server.ts";
+import { createServerClient, deadlineUnder, warnOfCheckpoints } from "./server.ts";
 import { requireRestored, requireRestoredServer } from "./unrestored.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
@@ -108,6 +108,7 @@ async function openServer(
     slowClient.close();
   }
   outage.begin();
+  await warnOfCheckpoints(client, where);
   const db = drizzle({ client, casing: "snake_case" });
   const { stop, ...pool } = readsInPlace({ client, db });
   const writer = createWriter(client, clock);

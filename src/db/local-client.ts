@@ -156,11 +156,23 @@ function named(columns: string[]): object {
   return Object.create(Array.prototype, getters) as object;
 }
 
-/** A result of rows that came from another thread, as bare arrays. */
-export function toResultSet(columns: string[], rows: unknown[][]): ResultSet {
-  const prototype = named(columns);
-  for (const row of rows) Object.setPrototypeOf(row, prototype);
-  return result(columns, rows, 0);
+/** Prototypes of rows that came from elsewhere, by their columns. */
+const prototypes = new Map<string, object>();
+
+/** A result of rows that came from elsewhere, as bare arrays. */
+export function toResultSet(
+  columns: string[],
+  rows: unknown[][],
+  rowsAffected: number = 0,
+): ResultSet {
+  if (rows.length > 0) {
+    const key = columns.join();
+    const prototype = prototypes.get(key) ?? named(columns);
+    if (prototypes.size >= MOST_PREPARED) prototypes.clear();
+    prototypes.set(key, prototype);
+    for (const row of rows) Object.setPrototypeOf(row, prototype);
+  }
+  return result(columns, rows, rowsAffected);
 }
 
 /** Rows are arrays that also have their columns' names, which is what `ResultSet` says of them. */

@@ -60,6 +60,11 @@ const TROUBLES: [RegExp, string][] = [
   [/^SQLITE_/, "The database cannot be read or written"],
 ];
 
+/** Another one wrote, or the database tidied up: nothing took effect, and the same is taken in a moment. */
+export function isBusy(error: unknown): boolean {
+  return /^SQLITE_(BUSY|LOCKED)/.test(driverError(error)?.code ?? "");
+}
+
 /** A server lets nobody in with what it was given. */
 export function isRefusedEntry(error: unknown): boolean {
   const status = httpStatusOf(error);

@@ -72,7 +72,7 @@ export type DispatcherOptions = {
 const SYNC_MS = 2000;
 /** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
 const LOOK_PAUSE = { times: 5, mostMs: 250 };
-/** How much of what calls take, as it is remembered, the latest one makes up. */
+/** How much of what calls and commits take, as it is remembered, the latest one makes up. */
 const LEARNING = 1 / 32;
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
@@ -110,7 +110,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const linger = createLinger(
     nudge,
     ctx.clock,
-    ctx.isExclusive ? undefined : () => sharedWindow(callMs),
+    ctx.isExclusive ? undefined : () => sharedWindow(callMs, commitMs),
   );
   const takeAnswers = createChecking(ctx, { known: inFlight.has, end });
   const settlement = createSettlement(ctx, {
@@ -119,6 +119,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       const now = ctx.clock.steady();
       return inFlight.decide(outcomes, (model) => upstreams.hasOther(model, now), queueTime());
     },
+    mayBeLimited: book.mayBeLimited,
     onSettled,
   });
   const claiming = createClaiming(ctx, {
@@ -159,8 +160,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let isDraining = true;
-  /** What calls have taken of late. */
+  /** What calls, and commits, have taken of late. */
   let callMs = 0;
+  let commitMs = 0;
   /** What the last look at the queue took. */
   let lookMs = 0;
   let onTurn: (() => void) | undefined;
@@ -177,7 +179,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   async function turn(): Promise<More | void> {
     // It commits what is reported by now.
     linger.end();
+    const begun = ctx.clock.monotonic();
     await commitTurn();
+    commitMs += (ctx.clock.monotonic() - begun - commitMs) * LEARNING;
     onTurn?.();
     if (isDraining) return;
     const now = ctx.clock.steady();

@@ -103,6 +103,9 @@ export function createLaneBook(capacity: number) {
       if (lane.isLimited && (isShort || wasHeldBack)) lane.purse.room = Math.max(1, 2 * got);
       return !isShort && wasHeldBack && lane.ready > 0;
     },
+    /** Whether a cap or a budget may pay for calls of a lane; of a batch of which nothing is known yet, too. */
+    mayBeLimited: (lane: number) =>
+      isSingle(lane) ? lane < SINGLE_TASKS : limited.has(lane) || !limits.has(lane),
     readyIn(batch: number): number {
       let ready = 0;
       for (const lane of of(batch)) ready += lane.ready;

@@ -8,10 +8,13 @@ const ON_A_FILE: Window = { mostMs: 16, quietMs: 2 };
 const LONGEST_MS = 60;
 /** Of the time that a call takes: its slot is idle while its report waits. */
 const SHARE = 1 / 16;
+/** Of the time that a commit takes, which is longer where others commit, too: so each leaves room for them. */
+const COMMITS = 1;
 
-/** The window on a shared database, by how long calls take. */
-export function sharedWindow(callMs: number): Window {
-  const mostMs = Math.min(LONGEST_MS, Math.max(ON_A_FILE.mostMs, callMs * SHARE));
+/** The window on a shared database, by how long calls and commits take. */
+export function sharedWindow(callMs: number, commitMs: number): Window {
+  const wanted = Math.max(ON_A_FILE.mostMs, callMs * SHARE, commitMs * COMMITS);
+  const mostMs = Math.min(LONGEST_MS, wanted);
   return { mostMs, quietMs: mostMs };
 }
 

@@ -102,9 +102,13 @@ export function createMembership(ctx: Context): Membership {
       const now = ctx.clock.now();
       const finals = claims.map((one) => toInterrupted(one, maxInterruptions, now));
       const batches = [...new Set(claims.map(({ batch }) => batch))];
+      const settling = {
+        ...{ tallies: [], dearest: [], mayBeLimited: true },
+        isExclusive: ctx.isExclusive,
+      };
       await ctx.writer.write({
         recorded: recordInterruption(claims, now),
-        ended: settle(finals, batches, [], owner, now),
+        ended: settle({ ...settling, finals, batches }, owner, now),
       });
       log.warning("{count} tasks failed because their process ended too often", {
         count: claims.length,

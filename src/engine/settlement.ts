@@ -7,6 +7,7 @@ import { portionsOf } from "../lib/portions.ts";
 import { postpone } from "../store/postpone.ts";
 import { settle } from "../store/settle.ts";
 import { type ClaimedRun, withoutResult } from "./claimed-run.ts";
+import { createDearest } from "./dearest.ts";
 import { createHalts, type HaltUnit } from "./halts.ts";
 import type { Decisions } from "./in-flight.ts";
 import type { Outcome } from "./outcome.ts";
@@ -18,6 +19,8 @@ export type Settled = Decisions & { outcomes: Outcome[] };
 export type SettlementOptions = {
   owner: () => number;
   decide: (outcomes: Outcome[]) => Decisions;
+  /** Whether a cap or a budget may pay for the calls of a lane. */
+  mayBeLimited: (lane: number) => boolean;
   /** Called as soon as a part is committed; only then is anything forgotten. */
   onSettled: (settled: Settled) => void;
 };
@@ -50,6 +53,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
   const log = getLogger(["gptrunner", "dispatcher"]);
   const halts = createHalts();
   const progress = createProgress();
+  const dearest = createDearest();
   /** Runs whose outcomes were refused alone, and how often; they are not to hold up others again. */
   const stepsTaken = new WeakMap<ClaimedRun, number>();
 
@@ -60,9 +64,15 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     const owner = options.owner();
     const told = progress.plan(batches, now, steadyNow);
     const halted = halts.plan(outcomes, decisions.halts, now);
+    const spent = dearest.plan(tallies);
+    const settling = {
+      ...{ finals, tallies, batches: [...batches], dearest: spent.news },
+      mayBeLimited: outcomes.some(({ run }) => options.mayBeLimited(run.row.lane)),
+      isExclusive: ctx.isExclusive,
+    };
     return {
       unit: {
-        settled: finals.length > 0 ? settle(finals, [...batches], tallies, owner, now) : [],
+        settled: finals.length > 0 ? settle(settling, owner, now) : [],
         postponed: retries.length > 0 ? postpone(retries, owner, now) : [],
         progress: told.unit,
         halted: halted.unit,
@@ -70,6 +80,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
       committed(results) {
         told.committed(results.progress);
         halted.committed(results.halted);
+        spent.committed();
         options.onSettled({ ...decisions, outcomes });
       },
     };

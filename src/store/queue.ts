@@ -1,5 +1,5 @@
 import type { Statement } from "../db/unit.ts";
-import { PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
+import { isSingle, PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
 import type { LanePrice } from "../domain/prices.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { storedAnswer } from "./base-answers.ts";
@@ -219,7 +219,7 @@ export type ClaimedRow = Omit<Claimed, "body"> & {
 
 export type ClaimUnit = {
   taken: Statement[];
-  counted: Statement;
+  counted: Statement | undefined;
   spent: PauseUnit | undefined;
   unpriced: PauseUnit | undefined;
   held: Statement[];
@@ -243,15 +243,7 @@ export function claim(
   return {
     taken: lanes.flatMap((lane) => takeFrom(lane, owner, claimNo, now)),
     ...whereMoneyEnds(lanes, mine, now),
-    counted: {
-      sql: `UPDATE batches SET running = running + claimed.calls
-            FROM (SELECT t.batch, count(*) AS calls
-                  FROM queue q CROSS JOIN tasks t ON t.seq = q.task
-                  WHERE q.owner = ? AND q.claim = ? AND q.lane <= ${SINGLE_TASKS} AND q.lane > -${PAYERS}
-                  GROUP BY t.batch) claimed
-            WHERE batches.seq = claimed.batch`,
-      args: mine,
-    },
+    counted: lanes.some(({ lane }) => isSingle(lane)) ? countSingles(mine) : undefined,
     events: {
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
             SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run, q.trace
@@ -279,6 +271,19 @@ export function claim(
             WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
       args: [textBytes, textBytes, textBytes, ...mine],
     },
+  };
+}
+
+/** Counts what a claim took of lanes without a cap, in the batches of their tasks. */
+function countSingles(mine: [owner: number, claimNo: number]): Statement {
+  return {
+    sql: `UPDATE batches SET running = running + claimed.calls
+          FROM (SELECT t.batch, count(*) AS calls
+                FROM queue q CROSS JOIN tasks t ON t.seq = q.task
+                WHERE q.owner = ? AND q.claim = ? AND q.lane <= ${SINGLE_TASKS} AND q.lane > -${PAYERS}
+                GROUP BY t.batch) claimed
+          WHERE batches.seq = claimed.batch`,
+    args: mine,
   };
 }
 

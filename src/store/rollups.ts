@@ -77,9 +77,14 @@ export function addEnded(
     ...(isLeftToDatabase ? [] : [addTallies]),
     (changed) => ({
       sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, late.*
-            FROM (SELECT e.status, t.model, coalesce(e.provider, ''), coalesce(q.payer, 0), count(*), ${SQL_SUMS}
-                  FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
-                  WHERE ${isLeftToDatabase ? "TRUE" : `${changed} = 0`} GROUP BY 1, 2, 3, 4) late
+            FROM (SELECT status, model, provider, payer, count(*), ${SQL_SUMS}
+                  FROM (SELECT e.status, t.model, coalesce(e.provider, '') AS provider, coalesce(q.payer, 0) AS payer,
+                               e.completed_at - e.started_at AS d, e.started_at, e.queued_at, e.attempts,
+                               e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.reasoning_tokens,
+                               e.is_dry_run, e.cost_usd
+                        FROM ${ENDED} CROSS JOIN tasks t ON t.seq = e.task
+                        WHERE ${isLeftToDatabase ? "TRUE" : `${changed} = 0`})
+                  GROUP BY 1, 2, 3, 4) late
               CROSS JOIN ${SPANS}
             WHERE true ${ADD}`,
       args: [now, ...ended],
@@ -91,21 +96,20 @@ function toValues({ status, model, provider, apiKey, sums, buckets }: Tally): In
   return [status, model, provider, apiKey, ...SUMS.map((name) => sums[name]), ...buckets];
 }
 
-const TOOK = "(e.completed_at - e.started_at)";
 const SQL_SUMS = [
-  `sum(${TOOK})`,
-  "sum(e.started_at - e.queued_at)",
-  "sum(e.attempts)",
-  "sum(coalesce(e.prompt_tokens, 0))",
-  "sum(coalesce(e.completion_tokens, 0))",
-  "sum(coalesce(e.cached_tokens, 0))",
-  "sum(coalesce(e.reasoning_tokens, 0))",
-  "total(iif(e.is_dry_run, 0, e.cost_usd))",
-  "sum(e.prompt_tokens IS NOT NULL AND e.cost_usd IS NULL)",
+  "sum(d)",
+  "sum(started_at - queued_at)",
+  "sum(attempts)",
+  "sum(coalesce(prompt_tokens, 0))",
+  "sum(coalesce(completion_tokens, 0))",
+  "sum(coalesce(cached_tokens, 0))",
+  "sum(coalesce(reasoning_tokens, 0))",
+  "total(iif(is_dry_run, 0, cost_usd))",
+  "sum(prompt_tokens IS NOT NULL AND cost_usd IS NULL)",
   ...bucketColumns.map((_, i) => {
-    const above = `${TOOK} > ${BUCKET_BOUNDS_MS[i - 1] ?? -1e15}`;
-    const below = `${TOOK} <= ${BUCKET_BOUNDS_MS[i] ?? 1e15}`;
-    return `sum(${above} AND ${below})`;
+    const [above, below] = [BUCKET_BOUNDS_MS[i - 1], BUCKET_BOUNDS_MS[i]];
+    if (above === undefined) return `sum(d <= ${below})`;
+    return below === undefined ? `sum(d > ${above})` : `sum(d > ${above} AND d <= ${below})`;
   }),
 ].join();
 

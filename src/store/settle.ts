@@ -48,25 +48,32 @@ export type Final = {
 /** As `Final`; without a provider where no call is known to have ended. */
 export type FinalRow = Omit<Final, "provider"> & { provider: string | null };
 
+export type Settling = {
+  finals: FinalRow[];
+  batches: number[];
+  /** The runs added up. */
+  tallies: Tally[];
+  /** What the dearest call of each payer cost that was dearer than those before. */
+  dearest: [payer: number, usd: number][];
+  /** A cap or a budget may pay for some of the runs. */
+  mayBeLimited: boolean;
+  /** The database is a local file, whose driver keeps statements prepared. */
+  isExclusive: boolean;
+};
+
 /**
  * Ends runs: what they came to, their tasks, their batches' counters, the usage of
  * the API keys that pay for them (`api_key_usage`), their events, and the batches
  * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
  * or has another owner or claim gets no execution, and the others serve only runs that have a queue
  * row and an execution of the same claim. So a late answer changes nothing. No task may stand twice
- * in `finals`. `tallies` are the runs added up.
+ * in `finals`.
  */
-export function settle(
-  finals: FinalRow[],
-  batches: number[],
-  tallies: Tally[],
-  owner: number,
-  now: number,
-): Statement[] {
-  const payers = dearestByPayer(tallies);
+export function settle(what: Settling, owner: number, now: number): Statement[] {
+  const { finals, batches, tallies } = what;
   const ended: [string, number] = [JSON.stringify(finals.map(({ task }) => task)), owner];
   return [
-    ...insertExecutions(finals, owner),
+    ...insertExecutions(what, owner),
     {
       sql: `UPDATE tasks SET status = ended.status, run = ended.run, attempts = ended.attempts
               ${forEachMark(({ mark }) => `${mark} = ended.${mark}`)},
@@ -123,7 +130,7 @@ export function settle(
               cost_usd = cost_usd + excluded.cost_usd`,
       args: [monthOf(now), ...ended],
     },
-    ...afterSpending(batches, payers, now),
+    ...afterSpending(what, now),
     ...keepAnswers(finals, owner),
     {
       sql: `DELETE FROM queue WHERE task IN (SELECT e.task FROM ${ENDED})`,
@@ -133,32 +140,19 @@ export function settle(
   ];
 }
 
-/** What the dearest call of each payer cost, of the runs that were added up. */
-function dearestByPayer(tallies: Tally[]): Map<number, number> {
-  const payers = new Map<number, number>();
-  for (const { apiKey, dearestUsd } of tallies)
-    if (apiKey > 0) payers.set(apiKey, Math.max(payers.get(apiKey) ?? 0, dearestUsd));
-  return payers;
-}
-
 /** Notes what calls cost, and lets nothing start any more that there is no money for. */
 function afterSpending(
-  batches: readonly number[],
-  payers: ReadonlyMap<number, number>,
+  { batches, tallies, dearest, mayBeLimited }: Settling,
   now: number,
 ): Statement[] {
-  const keys = [...payers.keys()];
+  const noted = dearest.length > 0 ? [noteDearest(dearest)] : [];
+  if (!mayBeLimited) return noted;
+  const keys = [...new Set(tallies.flatMap(({ apiKey }) => (apiKey > 0 ? apiKey : [])))];
   const { told, paused } = pauseSpent(batches, keys, now);
-  const spent = [...payers].filter(([, dearestUsd]) => dearestUsd > 0);
-  return [
-    ...(spent.length > 0 ? [noteDearest(spent)] : []),
-    told,
-    paused,
-    ...(keys.length > 0 ? holdSpent(keys, now) : []),
-  ];
+  return [...noted, told, paused, ...(keys.length > 0 ? holdSpent(keys, now) : [])];
 }
 
-function insertExecutions(finals: FinalRow[], owner: number): Statement[] {
+function insertExecutions({ finals, isExclusive }: Settling, owner: number): Statement[] {
   return overValues(
     finals,
     (row) => [
@@ -197,7 +191,7 @@ function insertExecutions(finals: FinalRow[], owner: number): Statement[] {
         v.column16, v.column17, v.column18, v.column19, v.column20, v.column21
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,
-    { after: [owner] },
+    { after: [owner], isPreparedOnce: isExclusive },
   );
 }
 

@@ -4,22 +4,31 @@ import type { Statement } from "../db/unit.ts";
 
 /** Numbers of rows in one statement: few, so that each text is prepared once, and any number is a sum of them. */
 const ROWS_AT_ONCE = [128, 64, 32, 16, 8, 4, 2, 1];
+const MOST_ROWS = 128;
 
 /**
  * Statements that take rows as bound values: `sql` gets a `VALUES` list to select from, whose
  * columns are `column1`, `column2`, …; `before` and `after` are the arguments of the placeholders
- * that stand before and behind it. Compared with one JSON array that SQLite takes apart (`json_each`), which parses each row again for
+ * that stand before and behind it. A libSQL server prepares each statement anew, so that where `isPreparedOnce`
+ * is false there are as few statements as can be. Compared with one JSON array that SQLite takes apart (`json_each`), which parses each row again for
  * every field, this halves the time of an insert, and does not grow with the texts in it.
  */
 export function overValues<Row>(
   rows: readonly Row[],
   toValues: (row: Row) => InValue[],
   sql: (values: string) => string,
-  { before = [], after = [] }: { before?: InValue[]; after?: InValue[] },
+  {
+    before = [],
+    after = [],
+    isPreparedOnce = true,
+  }: { before?: InValue[]; after?: InValue[]; isPreparedOnce?: boolean },
 ): Statement[] {
   const statements: Statement[] = [];
   for (let from = 0; from < rows.length;) {
-    const size = ROWS_AT_ONCE.find((number) => number <= rows.length - from) ?? 1;
+    const left = rows.length - from;
+    const size = isPreparedOnce
+      ? (ROWS_AT_ONCE.find((number) => number <= left) ?? 1)
+      : Math.min(left, MOST_ROWS);
     const args = rows.slice(from, from + size).flatMap(toValues);
     const one = `(${Array.from({ length: args.length / size }, () => "?").join()})`;
     const values = `(VALUES ${Array.from({ length: size }, () => one).join()})`;

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 
-import { type Client, createClient, type InStatement, LibsqlError } from "@libsql/client";
+import { type Client, type InStatement, LibsqlError } from "@libsql/client";
 
 import { createLocalClient } from "../../src/db/local-client.ts";
 import { culpritOf, fateOf, isAnswerTooLarge, NotStorable } from "../../src/db/refusal.ts";
+import { createServerClient } from "../../src/db/server.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startSqld } from "../support/sqld.ts";
 import { sqld } from "../support/tools.ts";
@@ -19,6 +21,9 @@ const errorOf = (work: () => Promise<unknown>): Promise<unknown> =>
     () => undefined,
     (error: unknown) => error,
   );
+
+const connect = (url: string) =>
+  createServerClient({ url, authToken: undefined, clock: createSystemClock(), deadlineMs: 20_000 });
 
 async function rowsIn(client: Client): Promise<number> {
   return Number((await client.execute("SELECT count(*) AS n FROM t")).rows[0]?.["n"]);
@@ -73,7 +78,7 @@ describe("what a database refuses has not taken effect, and is known to be refus
   test.if(sqld !== undefined)("each of them, at a libSQL server", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
-    const client = createClient({ url: server.url });
+    const client = connect(server.url);
     await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT, w TEXT)");
     const fates: [string, string, number][] = [];
     const expected: typeof fates = [];
@@ -98,14 +103,17 @@ test("a file that is closed is an error for those who still use it, and not the 
 });
 
 test("a server that fails, or is not there, leaves open what it did", async () => {
-  const answering = (status: number) =>
-    createClient({
-      url: "http://127.0.0.1:1",
-      fetch: async () => new Response("no", { status }),
-    });
+  let status = 0;
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () => new Response("no", { status }),
+  });
+  const client = connect(`http://127.0.0.1:${server.port}`);
   const fates: Record<number, string> = {};
-  for (const status of [400, 401, 413, 429, 500, 502, 503, 504])
-    fates[status] = fateOf(await errorOf(() => answering(status).batch([ROW], "write")));
+  for (status of [400, 401, 413, 429, 500, 502, 503, 504])
+    fates[status] = fateOf(await errorOf(() => client.batch([ROW], "write")));
+  await server.stop(true);
   expect(fates).toEqual({
     400: "refused",
     401: "unable",
@@ -116,7 +124,7 @@ test("a server that fails, or is not there, leaves open what it did", async () =
     503: "unknown",
     504: "unknown",
   });
-  const nobody = createClient({ url: "http://127.0.0.1:1" });
+  const nobody = connect("http://127.0.0.1:1");
   expect(fateOf(await errorOf(() => nobody.batch([ROW], "write")))).toBe("unknown");
 });
 

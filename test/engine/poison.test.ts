@@ -143,7 +143,9 @@ test("more models end at once than one statement has values for", async () => {
     toInterrupted({ task, owner, claim: 1, batch, model }, 5, 3),
   );
   const batches = [...new Set(rows.map(({ batch }) => batch))];
-  await app.ctx.writer.write({ settled: settle(finals, batches, tallies, owner, 3) });
+  const rest = { dearest: [], mayBeLimited: true, isExclusive: true };
+  const settling = { finals, batches, tallies, ...rest };
+  await app.ctx.writer.write({ settled: settle(settling, owner, 3) });
   const [sum] = rowsOf<{ tasks: number }>(
     await app.ctx.client.execute(
       "SELECT sum(tasks) AS tasks FROM rollups WHERE status = 'failed' AND span = 60000",

@@ -35,7 +35,7 @@ async function withQueue(count: number) {
       return (await writer.write(unit)).claimed.rows.map(({ task }) => task);
     },
     settle: (finals: FinalRow[], owner: number) =>
-      writer.write({ settled: settle(finals, [], [], owner, NOW + 1) }),
+      writer.write({ settled: settle({ ...SETTLING, finals }, owner, NOW + 1) }),
     postpone: (task: number, claimNo: number, owner: number, at: number) =>
       writer.write({ put: postpone([{ t: task, c: claimNo, f: 1, at }], owner, NOW + 1) }),
     wake: (now: number) => writer.write({ woken: wakeWaiting(now) }),
@@ -54,6 +54,12 @@ async function withQueue(count: number) {
     },
   };
 }
+
+const SETTLING = {
+  ...{ batches: [], tallies: [], dearest: [] },
+  mayBeLimited: true,
+  isExclusive: true,
+};
 
 function newTask(id: string) {
   const execute = {

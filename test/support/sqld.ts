@@ -16,6 +16,8 @@ export async function startSqld(folder: string, at?: number) {
       "--http-listen-addr",
       `127.0.0.1:${port}`,
       "--no-welcome",
+      "--checkpoint-interval-s",
+      "10",
     ],
     { stdout: "ignore", stderr: "ignore" },
   );
