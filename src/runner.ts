@@ -116,6 +116,7 @@ export async function createRunner(
   auditLog.start();
   const app = createApp(ctx, {
     hub: parts.hub,
+    liveHub: parts.liveHub,
     keyWatch: parts.keyWatch,
     auditLog,
     engine: parts.engineState,

@@ -7,6 +7,7 @@ import { workFor } from "../lib/leaving.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
+import type { LiveHub } from "../services/live-hub.ts";
 import type { EngineProbe } from "../services/status.ts";
 import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
@@ -20,6 +21,7 @@ import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
+import { liveRoutes } from "./api/live.ts";
 import { metricsRoutes } from "./api/metrics.ts";
 import { modelRoutes } from "./api/models.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
@@ -41,6 +43,7 @@ import type { AppEnv } from "./router.ts";
 
 export type AppOptions = {
   hub: EventHub;
+  liveHub: LiveHub;
   keyWatch: KeyWatch;
   auditLog: AuditLog;
   engine: EngineProbe;
@@ -60,8 +63,10 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.use(refuseSecondHost);
   const warnOfProxy = createProxyWarning();
   const connections = createConnections(ctx.config, options.keyWatch);
+  options.liveHub.countWith(connections.open);
   app.use(async (c, next) => {
     c.set("hub", options.hub);
+    c.set("liveHub", options.liveHub);
     c.set("connections", connections);
     warnOfProxy(c);
     const leave = connections.enter();
@@ -124,6 +129,7 @@ function addFace(
   app.route("/api/v1", metricsRoutes);
   app.route("/api/v1", fileRoutes);
   app.route("/api/v1", eventRoutes);
+  app.route("/api/v1", liveRoutes);
   app.route("/api/v1", auditRoutes);
   app.route("/api/v1", modelRoutes);
   app.route("/api/v1", createStatusRoutes(engine));

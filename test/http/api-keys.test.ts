@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { createApp } from "../../src/http/app.ts";
 import { createAuditLog } from "../../src/services/audit.ts";
 import { createKeyWatch } from "../../src/services/key-watch.ts";
+import { createLiveHub } from "../../src/services/live-hub.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer } from "../support/server.ts";
 
@@ -190,6 +191,7 @@ describe("scopes", () => {
     expect(wrong).toEqual([]);
     const served = createApp(app.ctx, {
       hub: app.runner.hub,
+      liveHub: createLiveHub(app.ctx, () => undefined),
       keyWatch: createKeyWatch(app.ctx),
       auditLog: createAuditLog(app.ctx),
       engine: () => undefined,

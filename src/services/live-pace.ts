@@ -1,0 +1,36 @@
+import type { Clock } from "../lib/clock.ts";
+import type { LiveBatch } from "../store/live.ts";
+
+/** A batch's pace is measured over this time. */
+const PACE_MS = 15_000;
+
+/** Measures how many tasks of each batch end in a minute, from the counters of one reading after another. */
+export function createPaces(clock: Pick<Clock, "monotonic">) {
+  let samples = new Map<number, { at: number; ended: number }[]>();
+
+  return {
+    note(batches: LiveBatch[]): void {
+      const at = clock.monotonic();
+      const next: typeof samples = new Map();
+      for (const { seq, status, completed, failed, cancelled } of batches) {
+        if (status !== "running") continue;
+        const kept = samples.get(seq) ?? [];
+        kept.push({ at, ended: completed + failed + cancelled });
+        while (kept.length > 2 && at - (kept[0]?.at ?? at) > PACE_MS) kept.shift();
+        next.set(seq, kept);
+      }
+      samples = next;
+    },
+    /** Tasks a minute; 0 before there are two readings. */
+    of(batch: number): number {
+      const kept = samples.get(batch);
+      const first = kept?.[0];
+      const last = kept?.at(-1);
+      if (!first || !last || last.at === first.at) return 0;
+      return Math.max(0, ((last.ended - first.ended) / (last.at - first.at)) * 60_000);
+    },
+    forget(): void {
+      samples.clear();
+    },
+  };
+}
