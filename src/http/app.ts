@@ -37,6 +37,7 @@ import { addDocs } from "./docs.ts";
 import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
+import type { FirstLogin } from "./monitor/login.ts";
 import { addMonitor } from "./monitor/page.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
@@ -47,6 +48,7 @@ export type AppOptions = {
   keyWatch: KeyWatch;
   auditLog: AuditLog;
   engine: EngineProbe;
+  firstLogin: FirstLogin;
 };
 
 /** The whole HTTP face. */
@@ -77,8 +79,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);
   const isRunner = ctx.config.role === "runner";
-  if (!isRunner)
-    addFace(app, ctx, { admitted, auditLog: options.auditLog, engine: options.engine });
+  if (!isRunner) addFace(app, ctx, { ...options, admitted });
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))
@@ -104,14 +105,10 @@ export function createApp(ctx: Context, options: AppOptions) {
 function addFace(
   app: OpenAPIHono<AppEnv>,
   ctx: Context,
-  {
-    admitted,
-    auditLog,
-    engine,
-  }: Pick<AppOptions, "auditLog" | "engine"> & { admitted: MiddlewareHandler<AppEnv> },
+  { admitted, auditLog, engine, firstLogin }: AppOptions & { admitted: MiddlewareHandler<AppEnv> },
 ): void {
   addDocs(app);
-  addMonitor(app);
+  addMonitor(app, firstLogin);
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
   const read = readBody(ctx);

@@ -96,7 +96,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
     const { stock: atOnce, ...rest } = await readLive(ctx.reads.client, clock.now(), isInOne);
     const stock = atOnce ?? (await readStock(ctx));
     batches = stock.batches;
-    paces.note(rest.batches);
+    paces.note(rest.batches, stock);
     return toLiveState(
       ctx,
       { ...rest, stock },

@@ -4,16 +4,21 @@ import type { LiveBatch } from "../store/live.ts";
 /** A batch's pace is measured over this time. */
 const PACE_MS = 15_000;
 
+/** In place of the row number of a batch: all tasks. */
+const ALL = -1;
+
+type Counted = Pick<LiveBatch, "completed" | "failed" | "cancelled">;
+
 /** Measures how many tasks of each batch end in a minute, from the counters of one reading after another. */
 export function createPaces(clock: Pick<Clock, "monotonic">) {
   let samples = new Map<number, { at: number; ended: number }[]>();
 
   return {
-    note(batches: LiveBatch[]): void {
+    note(batches: LiveBatch[], stock: Counted): void {
       const at = clock.monotonic();
       const next: typeof samples = new Map();
-      for (const { seq, status, completed, failed, cancelled } of batches) {
-        if (status !== "running") continue;
+      const running = batches.filter(({ status }) => status === "running");
+      for (const { seq, completed, failed, cancelled } of [{ ...stock, seq: ALL }, ...running]) {
         const kept = samples.get(seq) ?? [];
         kept.push({ at, ended: completed + failed + cancelled });
         while (kept.length > 2 && at - (kept[0]?.at ?? at) > PACE_MS) kept.shift();
@@ -21,8 +26,8 @@ export function createPaces(clock: Pick<Clock, "monotonic">) {
       }
       samples = next;
     },
-    /** Tasks a minute; 0 before there are two readings. */
-    of(batch: number): number {
+    /** Tasks a minute of a batch or of all; 0 before there are two readings. */
+    of(batch: number = ALL): number {
       const kept = samples.get(batch);
       const first = kept?.[0];
       const last = kept?.at(-1);

@@ -6,8 +6,8 @@ import type { LiveBatch, LiveModel, LiveRead } from "../store/live.ts";
 
 /** What is not in the database. */
 export type LiveBesides = {
-  /** Tasks of a batch that end in a minute at its present pace, by the batch's row number. */
-  paceOf: (batch: number) => number;
+  /** Tasks that end in a minute at the present pace: of a batch, by its row number, or of all. */
+  paceOf: (batch?: number) => number;
   connections: number;
   health: LiveHealth;
 };
@@ -31,7 +31,10 @@ export function toLiveState(
     at: iso(now),
     tasks: { total, completed, failed, cancelled, pending, running },
     usage: { promptTokens, completionTokens, costUsd: round(costUsd, 8) },
-    rates: { completedPerMinute: round(perMinute(read.minutes, now), 2) },
+    rates: {
+      endedPerMinute: Math.round(paceOf()),
+      completedPerMinute: round(perMinute(read.minutes, now), 2),
+    },
     queue: { depth: read.waiting.depth, ...ifThere("oldestAt", isoOf(read.waiting.oldestAt)) },
     system: {
       cpuUsage: round(load.cpu(), 2),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { createApp } from "../../src/http/app.ts";
+import { createFirstLogin } from "../../src/http/monitor/login.ts";
 import { createAuditLog } from "../../src/services/audit.ts";
 import { createKeyWatch } from "../../src/services/key-watch.ts";
 import { createLiveHub } from "../../src/services/live-hub.ts";
@@ -195,6 +196,7 @@ describe("scopes", () => {
       keyWatch: createKeyWatch(app.ctx),
       auditLog: createAuditLog(app.ctx),
       engine: () => undefined,
+      firstLogin: createFirstLogin(app.ctx.clock, undefined),
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

@@ -107,6 +107,7 @@ export const LiveState = z
       .openapi("LiveUsage"),
     rates: z
       .object({
+        endedPerMinute: int.openapi({ description: "Tasks, over the last 15 seconds" }),
         completedPerMinute: z.number().openapi({ description: "Over the last five minutes" }),
       })
       .openapi("LiveRates"),
