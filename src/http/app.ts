@@ -17,6 +17,7 @@ import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
 import { batchMoveRoutes } from "./api/batch-moves.ts";
 import { batchOutputRoutes } from "./api/batch-output.ts";
+import { batchRowRoutes } from "./api/batch-rows.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
@@ -119,6 +120,7 @@ function addFace(
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
+  app.route("/api/v1", batchRowRoutes);
   app.route("/api/v1", batchOutputRoutes);
   app.route("/api/v1", batchMoveRoutes);
   app.route("/api/v1", batchEstimateRoutes);

@@ -60,6 +60,7 @@ export async function request(
 ): Promise<Response> {
   const { body, signal } = options;
   const mine = key.value;
+  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "Nobody is logged in", undefined);
   const isRaw = body instanceof FormData || body === undefined;
   const response = await fetch(addressOf(path), {
     method,
