@@ -13,6 +13,12 @@ RUN bun install --frozen-lockfile --production --ignore-scripts \
   && if ldd --version 2>&1 | grep -q musl; then rm -rf node_modules/@libsql/linux-*-gnu; else rm -rf node_modules/@libsql/linux-*-musl; fi \
   && find node_modules -type d -empty -delete
 
+# The page is bundled from sources that the server does not need, with packages that are in it then.
+FROM dependencies AS page
+COPY package.json ./
+COPY src ./src
+RUN bun run build
+
 FROM ${BUN_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -30,6 +36,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY drizzle ./drizzle
 COPY src ./src
+COPY --from=page /app/dist ./dist
 # A number, because the base image may have no user of ours. It owns nothing but the data. The link is
 # for values of .env.example, which are relative (./data).
 RUN mkdir /data && chown 10001:10001 /data && ln -s /data data

@@ -20,7 +20,7 @@ try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
   await page.goto(app.url);
   await page.getByLabel("API key").fill(KEY);
-  await page.getByRole("button", { name: "Open the monitor" }).click();
+  await page.getByRole("button", { name: "Open the page" }).click();
   await app.post("/batches", {
     id: "demo",
     name: "Demo",

@@ -7,7 +7,15 @@ import { withoutSecrets } from "./lib/urls.ts";
 export function banner(
   config: Config,
   port: number,
-  { firstKey, mostRequests }: { firstKey: string | undefined; mostRequests: number },
+  {
+    firstKey,
+    loginToken,
+    mostRequests,
+  }: {
+    firstKey: string | undefined;
+    loginToken: string | undefined;
+    mostRequests: number;
+  },
 ): string {
   const shown = config.host === "0.0.0.0" || config.host === "::" ? "localhost" : config.host;
   const base = `http://${shown}:${port}`;
@@ -37,6 +45,13 @@ export function banner(
       "  Your admin key, shown this once (only its hash is kept):",
       "",
       `  ${firstKey}`,
+    );
+  if (loginToken !== undefined)
+    lines.push(
+      "",
+      "  Or open the page with this link, which works once, within an hour:",
+      "",
+      `  ${base}/#/login/${loginToken}`,
     );
   return `\n${lines.join("\n")}\n`;
 }

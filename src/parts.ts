@@ -20,6 +20,7 @@ import { createScheduler } from "./scheduler/scheduler.ts";
 import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
+import { createLiveHub, type LiveHub } from "./services/live-hub.ts";
 import { createNodeSignals } from "./services/node-signals.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
@@ -103,6 +104,7 @@ function createFileStore(
 /** The long-lived parts of a process: all of it but the HTTP face. */
 export type Parts = {
   hub: EventHub;
+  liveHub: LiveHub;
   keyWatch: KeyWatch;
   /** `undefined` while no tasks are executed. */
   engineState(): EngineState | undefined;
@@ -125,9 +127,12 @@ export function createParts(ctx: Context): Parts {
   const membership = createMembership(ctx);
   const engine = createEngine(ctx, membership);
   const scheduler = createScheduler(ctx, { node: membership.node });
+  let isExecuting = false;
+  const engineState = () => (isExecuting ? engine.state() : undefined);
+  const liveHub = createLiveHub(ctx, engineState);
   const elsewhere = createNodeSignals(ctx, {
     node: membership.node,
-    isWaitedFor: () => hub.size() + ctx.waits.size() > 0,
+    isWaitedFor: () => hub.size() + liveHub.size() + ctx.waits.size() > 0,
     followers: hub,
   });
   const executesTasks = ctx.config.role !== "api";
@@ -136,6 +141,7 @@ export function createParts(ctx: Context): Parts {
     keyWatch,
     // Stops last, so that readers hear how the last calls ended.
     hub,
+    liveHub,
     ctx.waits,
     createUpkeep(ctx),
     // What it holds by then is handed back.
@@ -155,11 +161,11 @@ export function createParts(ctx: Context): Parts {
     { start: () => {}, stop: ctx.load.stop },
   ];
   const started: Part[] = [];
-  let isExecuting = false;
   return {
     hub,
+    liveHub,
     keyWatch,
-    engineState: () => (isExecuting ? engine.state() : undefined),
+    engineState,
     async start() {
       for (const part of parts) {
         started.push(part);

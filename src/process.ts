@@ -39,7 +39,7 @@ export async function runProcess(
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });
     await runner.start();
-    console.log(banner(config, server.port, { firstKey: runner.firstKey, mostRequests }));
+    console.log(banner(config, server.port, { ...runner, mostRequests }));
     stopOnSignals(async () => {
       background(log, "Closing the port", server.stop(false));
       await runner.stop(config.shutdownGraceMs);

@@ -9,6 +9,7 @@ import { startWorkerThread } from "./engine/worker-thread.ts";
 import { withAbsoluteUrl } from "./http/absolute-url.ts";
 import { createApp } from "./http/app.ts";
 import { asGet } from "./http/head.ts";
+import { createFirstLogin } from "./http/monitor/login.ts";
 import { createSystemClock } from "./lib/clock.ts";
 import { systemFiles } from "./lib/file-system.ts";
 import { getGuarded } from "./lib/guarded-get.ts";
@@ -34,7 +35,7 @@ import { createDelayMeter } from "./services/loop-delay.ts";
 import { requireFiles } from "./services/shared-files.ts";
 import { keepTimeline } from "./services/timeline.ts";
 
-export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
+export type Runner = Pick<Parts, "hub" | "liveHub" | "start" | "stop"> & {
   ctx: Context;
   /** Answers a request; `address` says where it comes from. */
   fetch: (
@@ -43,6 +44,8 @@ export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   ) => Response | Promise<Response>;
   /** The first admin key, if this start made it: the only time that it can be read. */
   firstKey: string | undefined;
+  /** What the login link of the first start has behind its `#`, if this start made a key. */
+  loginToken: string | undefined;
   /** Closes the database; no request may come any more. */
   close(): Promise<void>;
 };
@@ -114,21 +117,26 @@ export async function createRunner(
   const delays = createDelayMeter(ctx);
   const auditLog = createAuditLog(ctx);
   auditLog.start();
+  const firstLogin = createFirstLogin(world.clock, firstKey);
   const app = createApp(ctx, {
     hub: parts.hub,
+    liveHub: parts.liveHub,
     keyWatch: parts.keyWatch,
     auditLog,
     engine: parts.engineState,
+    firstLogin,
   });
   return {
     ctx,
     hub: parts.hub,
+    liveHub: parts.liveHub,
     fetch: (request, connection) =>
       app.fetch(asGet(withAbsoluteUrl(request)), {
         ...connection,
         isHead: request.method === "HEAD",
       }),
     firstKey,
+    loginToken: firstLogin.token,
     async start() {
       delays.start();
       await parts.start();

@@ -81,11 +81,19 @@ const MAY_IMPORT: Record<string, string[]> = {
   "deno.ts": ["process.ts"],
 };
 
-async function sources(): Promise<[string, string][]> {
+/** What runs in the browser. */
+const PAGE = "http/monitor/app/";
+
+async function allSources(): Promise<[string, string][]> {
   const files: [string, string][] = [];
-  for await (const file of new Bun.Glob("**/*.ts").scan("src"))
+  for await (const file of new Bun.Glob("**/*.{ts,tsx}").scan("src"))
     files.push([file, await Bun.file(join("src", file)).text()]);
   return files;
+}
+
+/** What runs in the server. */
+async function sources(): Promise<[string, string][]> {
+  return (await allSources()).filter(([file]) => !file.startsWith(PAGE));
 }
 
 describe("the source tree", () => {
@@ -107,7 +115,7 @@ describe("the source tree", () => {
     const files = await sources();
     const using = (pattern: RegExp) =>
       files.filter(([, source]) => pattern.test(source)).map(([file]) => file);
-    expect(using(/\bBun\./)).toEqual(["main.ts"]);
+    expect(using(/\bBun\./).toSorted()).toEqual(["http/monitor/build.ts", "main.ts"]);
     expect(using(/\bDeno\./)).toEqual(["deno.ts"]);
     expect(using(/from "(hono|@hono)/).filter((file) => !file.startsWith("http/"))).toEqual([]);
     expect(
@@ -115,6 +123,29 @@ describe("the source tree", () => {
         (file) => !/^(db|store|engine|backup|cli)\/|^context/.test(file),
       ),
     ).toEqual([]);
+  });
+});
+
+describe("the page", () => {
+  const modules = async () => (await allSources()).filter(([file]) => file.startsWith(PAGE));
+
+  test("has nothing of the server but types", async () => {
+    const wrong: string[] = [];
+    for (const [file, source] of await modules())
+      for (const [, kind, specifier = ""] of source.matchAll(
+        /^import (type )?[^;]*?from "(\.[^"]+)";/gm,
+      ))
+        if (!kind && !normalize(join(dirname(file), specifier)).startsWith(PAGE))
+          wrong.push(`${file} -> ${specifier}`);
+    expect(wrong).toEqual([]);
+  });
+
+  test("parses no text as HTML, and has no file above 250 lines", async () => {
+    for (const [file, source] of await modules()) {
+      expect([file, source.split("\n").length <= 251]).toEqual([file, true]);
+      const found = /innerHTML|outerHTML|insertAdjacentHTML|document\.write/.exec(source)?.[0];
+      expect([file, found]).toEqual([file, undefined]);
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /*
  * bun run test [what `bun test` takes]
  *
- * Installs Deno and the libSQL server, then runs the suite in a few processes at a time, since most tests wait
+ * Builds the page, installs Deno and the libSQL server, then runs the suite in a few processes at a time, since most tests wait
  * for something most of the time. The statements of the program that they recorded (`plans/record.ts`) are
  * judged at the end, together. The last lines say which tests were left out, and why.
  */
@@ -11,6 +11,7 @@ import { join } from "node:path";
 
 import { checkPlans } from "./plans/check.ts";
 import { RECORDS_FOLDER, type RecordFile } from "./plans/record-file.ts";
+import { buildPage, PAGE_IS_BUILT } from "./support/page.ts";
 import { installTools, leftOut } from "./support/tools.ts";
 
 /** More take the processor from tests that measure how soon something happens. */
@@ -20,6 +21,7 @@ const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+
 
 const given = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), "suite-"));
+buildPage();
 const whyNotInstalled = await installTools();
 try {
   process.exitCode = await runTests();
@@ -33,7 +35,7 @@ try {
 async function runTests(): Promise<number> {
   const options = ["--timeout=30000", `--parallel=${PROCESSES}`, "--no-isolate"];
   const child = Bun.spawn([process.execPath, "test", ...options, ...given], {
-    env: { ...process.env, [RECORDS_FOLDER]: folder },
+    env: { ...process.env, [RECORDS_FOLDER]: folder, [PAGE_IS_BUILT]: "1" },
     stdio: ["inherit", "inherit", "inherit"],
   });
   return child.exited;

@@ -15,7 +15,8 @@ export type BreakerOptions = {
 /** What the end of a call says: somebody was there; nothing; or that it failed, and whether it reached anybody. */
 export type Verdict = "answered" | "nothing" | { task: number; isUnreachable: boolean };
 
-export type BreakerState = "closed" | "open" | "half_open";
+export const BREAKER_STATES = ["closed", "open", "half_open"] as const;
+export type BreakerState = (typeof BREAKER_STATES)[number];
 
 export type Breaker = ReturnType<typeof createBreaker>;
 

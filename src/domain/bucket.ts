@@ -38,7 +38,8 @@ const GROWTH_AFTER_MS = { measured: Infinity, guessed: 5000 };
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
 
-type BucketKind = "open" | "configured" | "told" | "learned";
+export const BUCKET_KINDS = ["open", "configured", "told", "learned"] as const;
+type BucketKind = (typeof BUCKET_KINDS)[number];
 
 /** The limit of a minute and what of it may be spent now; `null` where there is none. */
 export type BucketState = {

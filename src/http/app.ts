@@ -7,6 +7,7 @@ import { workFor } from "../lib/leaving.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
+import type { LiveHub } from "../services/live-hub.ts";
 import type { EngineProbe } from "../services/status.ts";
 import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
@@ -16,10 +17,12 @@ import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
 import { batchMoveRoutes } from "./api/batch-moves.ts";
 import { batchOutputRoutes } from "./api/batch-output.ts";
+import { batchRowRoutes } from "./api/batch-rows.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
 import { executionRoutes } from "./api/executions.ts";
 import { fileRoutes, isUpload } from "./api/files.ts";
+import { liveRoutes } from "./api/live.ts";
 import { metricsRoutes } from "./api/metrics.ts";
 import { modelRoutes } from "./api/models.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
@@ -35,15 +38,18 @@ import { addDocs } from "./docs.ts";
 import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
+import type { FirstLogin } from "./monitor/login.ts";
 import { addMonitor } from "./monitor/page.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
 
 export type AppOptions = {
   hub: EventHub;
+  liveHub: LiveHub;
   keyWatch: KeyWatch;
   auditLog: AuditLog;
   engine: EngineProbe;
+  firstLogin: FirstLogin;
 };
 
 /** The whole HTTP face. */
@@ -60,8 +66,10 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.use(refuseSecondHost);
   const warnOfProxy = createProxyWarning();
   const connections = createConnections(ctx.config, options.keyWatch);
+  options.liveHub.countWith(connections.open);
   app.use(async (c, next) => {
     c.set("hub", options.hub);
+    c.set("liveHub", options.liveHub);
     c.set("connections", connections);
     warnOfProxy(c);
     const leave = connections.enter();
@@ -72,8 +80,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);
   const isRunner = ctx.config.role === "runner";
-  if (!isRunner)
-    addFace(app, ctx, { admitted, auditLog: options.auditLog, engine: options.engine });
+  if (!isRunner) addFace(app, ctx, { ...options, admitted });
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))
@@ -99,14 +106,10 @@ export function createApp(ctx: Context, options: AppOptions) {
 function addFace(
   app: OpenAPIHono<AppEnv>,
   ctx: Context,
-  {
-    admitted,
-    auditLog,
-    engine,
-  }: Pick<AppOptions, "auditLog" | "engine"> & { admitted: MiddlewareHandler<AppEnv> },
+  { admitted, auditLog, engine, firstLogin }: AppOptions & { admitted: MiddlewareHandler<AppEnv> },
 ): void {
   addDocs(app);
-  addMonitor(app);
+  addMonitor(app, firstLogin);
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
   const read = readBody(ctx);
@@ -117,6 +120,7 @@ function addFace(
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
+  app.route("/api/v1", batchRowRoutes);
   app.route("/api/v1", batchOutputRoutes);
   app.route("/api/v1", batchMoveRoutes);
   app.route("/api/v1", batchEstimateRoutes);
@@ -124,6 +128,7 @@ function addFace(
   app.route("/api/v1", metricsRoutes);
   app.route("/api/v1", fileRoutes);
   app.route("/api/v1", eventRoutes);
+  app.route("/api/v1", liveRoutes);
   app.route("/api/v1", auditRoutes);
   app.route("/api/v1", modelRoutes);
   app.route("/api/v1", createStatusRoutes(engine));

@@ -117,7 +117,7 @@ function readCursor(cursor: string, sort: string, order: string): Key {
 }
 
 /** A whole number in a query string, which the document calls what it is. */
-function whole(min: number, max: number, about: { default: number; description: string }) {
+export function whole(min: number, max: number, about: { default: number; description: string }) {
   const message = `must be a whole number from ${min} to ${max}`;
   return z
     .string()

@@ -7,6 +7,7 @@ import { AppError, invalid } from "../errors.ts";
 import type { Allowance } from "../lib/rate-window.ts";
 import type { Caller } from "../services/caller.ts";
 import type { EventHub } from "../services/event-hub.ts";
+import type { LiveHub } from "../services/live-hub.ts";
 import type { TokenFilter } from "../services/stream-tokens.ts";
 import { type HeaderName, headerRefs } from "./answer-headers.ts";
 import type { Connections } from "./connections.ts";
@@ -21,6 +22,7 @@ export type AppEnv = {
   Variables: {
     ctx: Context;
     hub: EventHub;
+    liveHub: LiveHub;
     requestId: string;
     /** What the request started, for its line in the log. */
     executionId: string | undefined;

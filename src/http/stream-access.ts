@@ -5,12 +5,18 @@ import type { TokenFilter } from "../services/stream-tokens.ts";
 import { methodOf } from "./head.ts";
 import type { AppEnv } from "./router.ts";
 
-const STREAMS = /^\/api\/v1\/(events|tasks\/[^/]+\/events|batches\/[^/]+\/events)$/;
+const STREAMS = /^\/api\/v1\/(events|live|tasks\/[^/]+\/events|batches\/[^/]+\/events)$/;
 
 /** The token in the address of a request for an event stream; nowhere else is one looked for. */
 export function streamTokenOf(c: Context<AppEnv>): string | undefined {
   if (methodOf(c) !== "GET" || !STREAMS.test(c.req.path)) return undefined;
   return c.req.query("access_token");
+}
+
+/** Throws `FORBIDDEN` where the token, if there is one, is for less than everything. */
+export function requireWholeGrant(grant: TokenFilter | undefined): void {
+  if (grant?.types ?? grant?.taskId ?? grant?.batchId)
+    throw new AppError("FORBIDDEN", "This access_token is for some events alone");
 }
 
 type Topic = { taskId?: string | undefined; batchId?: string | undefined };

@@ -23,6 +23,8 @@ export type ResultOptions = {
   /** `input`: the rows of the input alone, as `inputFormat` says. */
   format: ResultFormat | "input";
   status?: TaskStatus | undefined;
+  /** Which of the rows; all of them by default. */
+  isWanted?: (row: ResultRow) => boolean;
   /** Neutralise cells that a spreadsheet would run as formulas. */
   safe: boolean;
   /** Begin a CSV with a byte order mark. */
@@ -61,11 +63,11 @@ const MOST_PAGE_BYTES = 4_000_000;
 export async function* streamResults(
   ctx: Context,
   batch: Batch,
-  { format: asked, status, safe, bom }: ResultOptions,
+  { format: asked, status, isWanted, safe, bom }: ResultOptions,
 ): AsyncGenerator<string | Uint8Array> {
   const { columns, isDryRun } = batch;
   const format = formatOfResults(batch, asked);
-  const pages = pagesOf(ctx, batch, status);
+  const pages = wantedOf(pagesOf(ctx, batch, status), isWanted);
   if (format === "xlsx") {
     const { header, cells } = tableOf(batch, asked);
     return yield* writeXlsx({ header, rows: workbookRows(batch, pages, cells) });
@@ -101,6 +103,17 @@ async function* workbookRows(
   for await (const rows of pages) yield rows.map((row) => cellsOf(row).map(toCell));
 }
 
+async function* wantedOf(
+  pages: AsyncIterable<ResultRow[]>,
+  isWanted: ResultOptions["isWanted"],
+): AsyncGenerator<ResultRow[]> {
+  if (!isWanted) return yield* pages;
+  for await (const rows of pages) {
+    const wanted = rows.filter(isWanted);
+    if (wanted.length > 0) yield wanted;
+  }
+}
+
 export async function* pagesOf(
   ctx: Context,
   batch: Batch,
@@ -126,12 +139,12 @@ export function answerColumns({ config }: Batch): readonly OutputColumn[] {
 /** What changes with the results of a batch, or `null` while it has not ended, when they change all the time. */
 export function resultsTag(
   batch: Batch,
-  { format, status, safe, bom }: ResultOptions,
+  { format, status, safe, bom, contains }: ResultOptions & { contains?: string | undefined },
 ): string | null {
   const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
   if (completedAt === null) return null;
   const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt];
-  return sha256Hex(JSON.stringify([...state, format, status ?? "", safe, bom])).slice(0, 32);
+  return sha256Hex(JSON.stringify([...state, format, status ?? "", safe, bom, contains ?? ""])).slice(0, 32);
 }
 
 /** A page of up to `limit` rows: fewer if they would have too many bytes, but at least one. */

@@ -20,7 +20,7 @@ export async function benchMonitor(): Promise<void> {
   const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
   await page.goto(runner.url);
   await page.getByLabel("API key").fill("bench");
-  await page.getByRole("button", { name: "Open the monitor" }).click();
+  await page.getByRole("button", { name: "Open the page" }).click();
   await page.getByText("Live", { exact: true }).waitFor();
   const idle = await watch(page);
   const tasks = Array.from({ length: TASKS_A_SECOND * (SECONDS + 10) }, () => ({

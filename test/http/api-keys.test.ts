@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 
 import { createApp } from "../../src/http/app.ts";
+import { createFirstLogin } from "../../src/http/monitor/login.ts";
 import { createAuditLog } from "../../src/services/audit.ts";
 import { createKeyWatch } from "../../src/services/key-watch.ts";
+import { createLiveHub } from "../../src/services/live-hub.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer } from "../support/server.ts";
 
@@ -190,9 +192,11 @@ describe("scopes", () => {
     expect(wrong).toEqual([]);
     const served = createApp(app.ctx, {
       hub: app.runner.hub,
+      liveHub: createLiveHub(app.ctx, () => undefined),
       keyWatch: createKeyWatch(app.ctx),
       auditLog: createAuditLog(app.ctx),
       engine: () => undefined,
+      firstLogin: createFirstLogin(app.ctx.clock, undefined),
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

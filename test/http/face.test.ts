@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
 
 import { ensureKeys } from "../../src/services/first-keys.ts";
+import { buildPage } from "../support/page.ts";
 import { client, startServer } from "../support/server.ts";
 
 describe("every answer", () => {
@@ -252,7 +253,8 @@ describe("what the server tells of itself", () => {
     expect((await app.get(`${app.url}/docs/swagger-ui-dist/package.json`)).status).toBe(404);
   });
 
-  test("the first page is the monitor, with all that it loads", async () => {
+  test("the first page is the page, with all that it loads", async () => {
+    buildPage();
     await using app = await startServer();
     const page = await fetch(app.url);
     expect(page.headers.get("content-security-policy")).toContain("script-src 'self'");
@@ -260,12 +262,32 @@ describe("what the server tells of itself", () => {
     const assets = [...text.matchAll(/(?:src|href)="([\w./-]+)"/g)].map(
       ([, path = ""]) => `/${path}`,
     );
-    expect(assets).toContain("/monitor/main.js");
-    for (const path of assets)
-      expect([path, (await fetch(app.url + path)).status]).toEqual([path, 200]);
+    expect(assets).toContainEqual(expect.stringMatching(/^\/monitor\/main-\w+\.js$/));
+    for (const path of assets.filter((path) => path.startsWith("/monitor/"))) {
+      const asset = await fetch(app.url + path, { headers: { "accept-encoding": "br" } });
+      expect([path, asset.status]).toEqual([path, 200]);
+      expect(asset.headers.get("cache-control")).toContain("max-age");
+    }
     expect((await fetch(`${app.url}/monitor/..%2fpage.ts`)).status).toBe(404);
     // What would run in the page but stands in no file of its own is not let in.
     expect(text).not.toMatch(/<script(?![^>]*src=)|style=|onclick=/);
+  });
+
+  test("the login link of the first start gives the key once", async () => {
+    await using app = await startServer({ API_KEYS: "" });
+    const { loginToken, firstKey } = app.runner;
+    const redeem = (token: string | undefined) =>
+      fetch(`${app.url}/monitor/login`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${token}` },
+      });
+    expect((await redeem("gtl_wrong")).status).toBe(401);
+    const first = await redeem(loginToken);
+    expect(await first.json()).toEqual({ key: firstKey });
+    expect(first.headers.get("cache-control")).toBe("no-store");
+    expect((await redeem(loginToken)).status).toBe(401);
+    await using other = await startServer();
+    expect(other.runner.loginToken).toBeUndefined();
   });
 
   test("liveness, readiness, and books that balance", async () => {

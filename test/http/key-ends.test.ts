@@ -19,7 +19,7 @@ describe("a key that ends", () => {
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     await app.post("/tasks", { id: "t", prompt: "x" });
     const streams = await Promise.all(
-      ["/events", "/tasks/t/events", "/batches/b/events"].map((path) =>
+      ["/events", "/live", "/tasks/t/events", "/batches/b/events"].map((path) =>
         follow(app.url, path, { key }),
       ),
     );

@@ -66,6 +66,7 @@ export const ACCEPTED: Accepted[] = [
     ["SELECT seq FROM batches WHERE updated_at >= ? AND total <= ?", SORT],
     ['select count(*) from "schedules"', "SCAN schedules"],
     ["total(is_active) AS active, (SELECT min(next_run)", "SCAN schedules"],
+    ["FROM schedules) AS scheduling", "SCAN schedules"],
     ['select count(*) from "audit_log"', "SCAN audit_log"],
     ['select count(*) from "files"', "SCAN files"],
     ["NOT IN (SELECT input_file FROM schedules)", "SCAN schedules"],

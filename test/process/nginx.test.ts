@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { buildPage } from "../support/page.ts";
 import { freePort, temporaryFolder } from "../support/process.ts";
 import { client, KEY, startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
@@ -57,6 +58,7 @@ describe.skipIf(!nginx)("behind nginx, below a path of its own", () => {
   let proxy: Awaited<ReturnType<typeof startProxy>>;
   beforeAll(async () => {
     app = await startServer({ TRUSTED_PROXY_HOPS: "1" });
+    buildPage();
     proxy = await startProxy(app.url);
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     await app.post("/batches/b/execute");

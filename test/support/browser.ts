@@ -1,8 +1,10 @@
 import { chromium } from "playwright-core";
 
+import { buildPage } from "./page.ts";
 import { browserPath } from "./tools.ts";
 
 export function launchBrowser() {
+  buildPage();
   return chromium.launch({
     executablePath: browserPath ?? "",
     args: ["--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"],

@@ -72,7 +72,7 @@ const KeyPatch = z
   .strictObject({ ...Fields, name: Fields.name.optional(), scopes: Fields.scopes.optional() })
   .openapi("ApiKeyUpdate");
 
-const KeyBody = z
+export const KeyBody = z
   .object({
     id: z.string(),
     name: z.string(),
@@ -92,7 +92,7 @@ const KeyBody = z
   })
   .openapi("ApiKey");
 
-const KeyWithSecret = KeyBody.extend({
+export const KeyWithSecret = KeyBody.extend({
   key: z.string().openapi({ description: "The key itself, shown this once" }),
 }).openapi("ApiKeyWithSecret");
 

@@ -9,7 +9,7 @@ import { route } from "../route.ts";
 import { createRouter, json, needs, success, Time, toIso } from "../router.ts";
 import { toByteStream, toBytes } from "../stream.ts";
 
-const EntryBody = z
+export const EntryBody = z
   .object({
     id: z.number().int(),
     time: Time,

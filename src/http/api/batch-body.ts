@@ -21,6 +21,11 @@ import { CancelReason, reasonOf, TaskError, TaskStatusName, toError } from "./ta
 
 export const BatchStatusName = z.enum(BATCH_STATUSES).openapi("BatchStatus");
 
+export const Contains = z.string().min(1).max(200).optional().openapi({
+  description:
+    "Only rows that have this text in their id, input, answer or error, whatever the case of its letters",
+});
+
 const Input = z
   .object({
     format: z.enum(INPUT_FORMATS),

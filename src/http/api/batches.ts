@@ -12,6 +12,7 @@ import {
   resultsTag,
   streamResults,
 } from "../../services/results.ts";
+import { rowFilter } from "../../services/rows.ts";
 import { tasksOf } from "../../store/stock.ts";
 import { holdWait } from "../connections.ts";
 import { CONTENT_TYPES, downloads, sendDownload } from "../download.ts";
@@ -32,6 +33,7 @@ import { createRouter, FreeObject, json, needs, requiredBody, success, toIso } f
 import { toBytes } from "../stream.ts";
 import {
   BatchBody,
+  Contains,
   BatchListItem,
   BatchStatusName,
   CreatedBatch,
@@ -193,6 +195,7 @@ const results = route({
     query: z.strictObject({
       format: z.enum([...RESULT_FORMATS, "input"]).default("csv"),
       status: TaskStatusName.optional(),
+      contains: Contains,
       safe: flag("Neutralise cells that a spreadsheet would run as formulas"),
       bom: flag("Begin a CSV with a byte order mark, by which Excel knows that it is UTF-8"),
     }),
@@ -270,13 +273,15 @@ export const batchRoutes = createRouter()
     const batch = await service.getBatch(c.var.ctx, c.req.valid("param").id);
     requireRoomFor(batch, options);
     const format = formatOfResults(batch, options.format);
+    const { contains } = options;
+    const isWanted = contains === undefined ? undefined : rowFilter(batch, contains);
     const part = options.format === "input" ? "-input" : "";
     return sendDownload(c, {
       name: `${batch.id.replaceAll(":", "_")}${part}.${format}`,
       type: CONTENT_TYPES[format],
       tag: resultsTag(batch, options),
       content: {
-        read: () => toBytes(streamResults(c.var.ctx, batch, options)),
+        read: () => toBytes(streamResults(c.var.ctx, batch, { ...options, ...(isWanted ? { isWanted } : {}) })),
         isPacked: format === "xlsx",
       },
     });

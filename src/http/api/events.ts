@@ -7,7 +7,6 @@ import { AppError, invalid } from "../../errors.ts";
 import type { StreamType } from "../../services/event-stream.ts";
 import { type Start, watchEvents, watchSubject } from "../../services/events.ts";
 import { createStreamToken } from "../../services/stream-tokens.ts";
-import { type Held, holdStream } from "../connections.ts";
 import { failures } from "../failures.ts";
 import { route } from "../route.ts";
 import {
@@ -20,6 +19,7 @@ import {
   Time,
   toIso,
 } from "../router.ts";
+import { AccessToken, hold, STREAM_HEADERS } from "../sse.ts";
 import { withinGrant } from "../stream-access.ts";
 import { BatchParams } from "./batches.ts";
 import { TaskParams } from "./tasks.ts";
@@ -56,11 +56,7 @@ const COMMON_QUERY = {
   since: EventId.optional().openapi({
     description: "Begin after the event with this id (`0`: with the oldest), or `now`",
   }),
-  access_token: z
-    .string()
-    .max(100)
-    .optional()
-    .openapi({ description: "In place of the header: a token of `POST /events/token`" }),
+  access_token: AccessToken,
 };
 
 const headers = z.object({
@@ -192,13 +188,6 @@ export const eventRoutes = createRouter()
     }),
   );
 
-const STREAM_HEADERS = {
-  "Content-Type": "text/event-stream; charset=utf-8",
-  "Cache-Control": "no-cache, no-transform",
-  // Proxies such as nginx must not collect what is to arrive at once.
-  "X-Accel-Buffering": "no",
-};
-
 async function answerSubject(
   c: Context<AppEnv>,
   kind: "task" | "batch",
@@ -213,19 +202,6 @@ async function answerSubject(
     watchSubject(c.var.ctx, c.var.hub, subject, start, reader),
   );
   return body ? c.body(body, 200, STREAM_HEADERS) : c.body(null, 204);
-}
-
-/** Counts the stream as one of its key's for as long as it is open. */
-async function hold<B>(c: Context<AppEnv>, open: (reader: Held) => Promise<B>): Promise<B> {
-  const held = holdStream(c);
-  try {
-    const body = await open(held);
-    if (body === undefined) held.release();
-    return body;
-  } catch (error) {
-    held.release();
-    throw error;
-  }
 }
 
 /** The types that are asked for and that the token, if there is one, opens. */

@@ -18,7 +18,7 @@ const Params = z.object({
     .openapi({ param: { name: "id", in: "path" }, example: "file-01k9z3v7q2m0c8x4t5r6w7y8z9" }),
 });
 
-const FileBody = z
+export const FileBody = z
   .object({
     id: z.string(),
     name: z.string(),

@@ -98,7 +98,7 @@ const Figures = z
   })
   .openapi("TaskFigures");
 
-const TaskMetricsBody = z
+export const TaskMetricsBody = z
   .object({
     period: z.enum(PERIOD_NAMES),
     from: Time,
@@ -156,7 +156,7 @@ const tasks = route({
   responses: { 200: json(TaskMetricsBody, "What happened in the period") },
 });
 
-const FailureGroups = z.array(
+export const FailureGroups = z.array(
   z
     .object({
       code: z.string(),

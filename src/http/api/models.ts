@@ -30,7 +30,7 @@ const PriceBody = z
   })
   .openapi("ModelPrice");
 
-const ModelBody = z
+export const ModelBody = z
   .object({
     id: z.string(),
     provider: z.string(),

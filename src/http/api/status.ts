@@ -18,7 +18,7 @@ const HealthName = z.enum(HEALTH_NAMES).openapi("Health", {
     "`degraded`: it works, but something needs attention; `unhealthy`: it does not work. `reasons` say why",
 });
 
-const SystemStatus = z
+export const SystemStatus = z
   .object({
     status: HealthName,
     version: z.string(),
@@ -52,7 +52,7 @@ const SystemStatus = z
       "`status` is `unhealthy` where the database or the workers are, `degraded` where any other service ails, an alert is open or the files cannot be reached",
   });
 
-const ServiceStatus = z
+export const ServiceStatus = z
   .object({
     service: z.enum(SERVICES),
     status: HealthName,

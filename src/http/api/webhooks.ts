@@ -64,7 +64,7 @@ const WebhookPatch = z
   })
   .openapi("WebhookUpdate");
 
-const WebhookBody = z
+export const WebhookBody = z
   .object({
     id: z.string(),
     url: z.string().openapi({
@@ -80,7 +80,7 @@ const WebhookBody = z
   })
   .openapi("Webhook");
 
-const WithSecret = WebhookBody.extend({
+export const WebhookWithSecret = WebhookBody.extend({
   secret: z.string().openapi({ description: "Shown this once" }),
 }).openapi("WebhookWithSecret");
 
@@ -108,7 +108,7 @@ const create = route({
   request: {
     body: requiredBody(WebhookCreation),
   },
-  responses: { 201: json(WithSecret, "The new webhook with its secret"), ...failures(409) },
+  responses: { 201: json(WebhookWithSecret, "The new webhook with its secret"), ...failures(409) },
 });
 
 const list = route({
@@ -181,7 +181,7 @@ const rotate = route({
     ),
   },
   responses: {
-    200: json(WithSecret, "The webhook with its new secret"),
+    200: json(WebhookWithSecret, "The webhook with its new secret"),
     ...failures(404),
   },
 });

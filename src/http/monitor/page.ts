@@ -1,57 +1,65 @@
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 
+import { AppError } from "../../errors.ts";
 import type { AppEnv } from "../router.ts";
 import { pagePolicy } from "../secure-headers.ts";
+import type { FirstLogin } from "./login.ts";
 
-/** What the page loads, all of it from here: no build, no other host. */
-const ASSETS = [
-  "style.css",
-  "main.js",
-  "api.js",
-  "live.js",
-  "dom.js",
-  "format.js",
-  "charts.js",
-  "batches.js",
-  "panels.js",
-  "providers.js",
-  "details.js",
-  "timeline.js",
-  "forms.js",
-  "icon.svg",
-] as const;
-const UPLOT: Record<string, string> = { "uplot.js": "uPlot.esm.js", "uplot.css": "uPlot.min.css" };
+/** Where `bun run build` puts the page. */
+const BUILT = join(dirname(fileURLToPath(import.meta.url)), "../../../dist/page");
 
 const TYPES: Record<string, string> = {
   css: "text/css; charset=utf-8",
   js: "text/javascript; charset=utf-8",
   svg: "image/svg+xml",
 };
+const FILE = /^[\w-]+\.(css|js|svg)$/;
+const ENCODINGS = { br: ".br", gzip: ".gz" };
 
-/** `/`: the live monitor. It is a client of the API like any other; only its files are served without a key. */
-export function addMonitor(app: OpenAPIHono<AppEnv>): void {
-  const own = join(dirname(fileURLToPath(import.meta.url)), "assets");
-  const uplot = join(dirname(createRequire(import.meta.url).resolve("uplot/package.json")), "dist");
-  const files = new Map<string, string>([
-    ...ASSETS.map((name) => [name, join(own, name)] as const),
-    ...Object.entries(UPLOT).map(([name, file]) => [name, join(uplot, file)] as const),
-  ]);
+/** `/`: the page. It is a client of the API like any other; only its files are served without a key. */
+export function addMonitor(app: OpenAPIHono<AppEnv>, login: FirstLogin): void {
   app.get("/", async (c) => {
+    const html = await readBuilt("index.html");
+    if (!html)
+      throw new AppError("SERVICE_UNAVAILABLE", "The page is not built: run `bun run build`");
     c.header("Content-Security-Policy", pagePolicy(""));
-    return c.html(await readFile(join(own, "index.html"), "utf8"));
+    // A new version must not meet half of the old one: the other files' names change with them.
+    c.header("Cache-Control", "no-cache");
+    return c.html(html.toString("utf8"));
+  });
+  app.post("/monitor/login", (c) => {
+    const key = login.redeem(c.req.header("authorization") ?? "");
+    if (key === undefined)
+      throw new AppError("UNAUTHORIZED", "This login link was used already, or is too old");
+    return c.json({ key });
   });
   app.get("/monitor/:file", async (c) => {
-    const path = files.get(c.req.param("file"));
-    if (path === undefined) return c.notFound();
-    return c.body(await readFile(path), 200, {
-      "Content-Type": TYPES[path.slice(path.lastIndexOf(".") + 1)] ?? "application/octet-stream",
-      // A new version must not meet half of the old one.
-      "Cache-Control": "no-cache",
+    const name = c.req.param("file");
+    const [, extension = ""] = FILE.exec(name) ?? [];
+    const accepted = c.req.header("accept-encoding") ?? "";
+    const encoding = (["br", "gzip"] as const).find((one) => accepted.includes(one));
+    const packed =
+      extension && encoding ? await readBuilt(`${name}${ENCODINGS[encoding]}`) : undefined;
+    const bytes = packed ?? (extension ? await readBuilt(name) : undefined);
+    if (!bytes) return c.notFound();
+    return c.body(new Uint8Array(bytes), 200, {
+      "Content-Type": TYPES[extension] ?? "application/octet-stream",
+      Vary: "Accept-Encoding",
+      "Cache-Control":
+        extension === "svg" ? "public, max-age=86400" : "public, max-age=31536000, immutable",
+      ...(packed && encoding ? { "Content-Encoding": encoding } : {}),
     });
   });
+}
+
+async function readBuilt(name: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(join(BUILT, name));
+  } catch {
+    return undefined;
+  }
 }

@@ -1,0 +1,111 @@
+import { signal } from "@preact/signals";
+
+import type { Scope } from "../../../../domain/scope.ts";
+
+/** An answer of the API that is an error, or none: then `status` is 0. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly status: number;
+  readonly code: string;
+  readonly details: { path?: string; message?: string }[];
+
+  constructor(status: number, code: string, message: string, details: unknown) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.details = Array.isArray(details) ? details : [];
+  }
+}
+
+/** Where the server is, also behind a proxy that puts it below a path of its own: above this file's folder. */
+const ROOT = new URL("..", import.meta.url);
+// Another server of the same origin, below another path, must not be sent this one's key.
+const KEY_NAME = `gpt-task-runner-key ${ROOT.pathname}`;
+
+/** The key of this tab; `undefined` where nobody is logged in. */
+export const key = signal<string | undefined>(sessionStorage.getItem(KEY_NAME) ?? undefined);
+/** What the key may do, from `/status`. */
+export const scopes = signal<readonly Scope[]>([]);
+/** Why the last session ended, if it did not end by logging out. */
+export const ended = signal("");
+
+export function may(scope: Scope): boolean {
+  const order: Scope[] = ["read", "write", "admin"];
+  return scopes.value.some((one) => order.indexOf(one) >= order.indexOf(scope));
+}
+
+export function logIn(text: string): void {
+  sessionStorage.setItem(KEY_NAME, text);
+  ended.value = "";
+  key.value = text;
+}
+
+export function logOut(why = ""): void {
+  sessionStorage.removeItem(KEY_NAME);
+  ended.value = why;
+  scopes.value = [];
+  key.value = undefined;
+}
+
+export const addressOf = (path: string): string => new URL(`api/v1${path}`, ROOT).href;
+export const pageAddress = (): string => new URL(ROOT).href;
+
+type Options = { body?: unknown; signal?: AbortSignal; headers?: Record<string, string> };
+
+/** Asks the API with the key of this tab. Throws `ApiError`. */
+export async function request(
+  method: string,
+  path: string,
+  options: Options = {},
+): Promise<Response> {
+  const { body, signal } = options;
+  const mine = key.value;
+  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "Nobody is logged in", undefined);
+  const isRaw = body instanceof FormData || body === undefined;
+  const response = await fetch(addressOf(path), {
+    method,
+    headers: {
+      authorization: `Bearer ${mine}`,
+      ...(isRaw ? {} : { "content-type": "application/json" }),
+      ...options.headers,
+    },
+    ...(signal ? { signal } : {}),
+    ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
+  }).catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, "UNREACHABLE", "The server cannot be reached", undefined);
+  });
+  if (response.ok) return response;
+  const answer = (await response.json().catch(() => ({}))) as {
+    error?: { code?: string; message?: string; details?: unknown };
+  };
+  const { code = "ERROR", message = `The server answered ${response.status}` } = answer.error ?? {};
+  // An answer that comes late, when another key is in use, says nothing of that one.
+  if (response.status === 401 && mine === key.value && mine !== undefined)
+    logOut("The API key is not valid any more");
+  throw new ApiError(response.status, code, message, answer.error?.details);
+}
+
+export async function call<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  options: Options = {},
+): Promise<T> {
+  const response = await request(method, path, { ...options, body });
+  return ((await response.json()) as { data: T }).data;
+}
+
+export const get = <T>(path: string, signal?: AbortSignal): Promise<T> =>
+  call<T>("GET", path, undefined, signal ? { signal } : {});
+export const post = <T>(path: string, body?: unknown): Promise<T> => call<T>("POST", path, body);
+
+export async function download(path: string, name: string): Promise<void> {
+  const blob = await (await request("GET", path)).blob();
+  const url = URL.createObjectURL(blob);
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -1,0 +1,26 @@
+// The types of what the API sends, from the schemas of which its OpenAPI document is made. Types alone: nothing of
+// the server is in the page.
+
+import type { z } from "@hono/zod-openapi";
+
+import type { BatchBody, BatchListItem } from "../../../api/batch-body.ts";
+import type { ExecutionBody } from "../../../api/executions.ts";
+import type { LiveState } from "../../../api/live.ts";
+import type { FailureGroups, TaskMetricsBody } from "../../../api/metrics.ts";
+import type { SystemStatus, ServiceStatus } from "../../../api/status.ts";
+import type { TaskBody } from "../../../api/task-body.ts";
+
+export type Live = z.infer<typeof LiveState>;
+export type LiveBatch = Live["batches"][string];
+export type LiveProvider = Live["providers"][string];
+export type Batch = z.infer<typeof BatchBody>;
+export type BatchSummary = z.infer<typeof BatchListItem>;
+export type Status = z.infer<typeof SystemStatus>;
+export type Service = z.infer<typeof ServiceStatus>;
+export type Metrics = z.infer<typeof TaskMetricsBody>;
+export type Failures = { failures: z.infer<typeof FailureGroups> };
+export type Task = z.infer<typeof TaskBody>;
+export type Executions = { executions: z.infer<typeof ExecutionBody>[] };
+export type Page<K extends string, T> = Record<K, T[]> & {
+  pagination: { total: number; totalPages: number; nextCursor: string | null };
+};

@@ -1,0 +1,27 @@
+import type { LiveBatch } from "../api/wire.ts";
+import { ago } from "../ui/format.ts";
+
+const ENDED = new Set(["completed", "failed", "cancelled"]);
+export const hasEnded = (status: string): boolean => ENDED.has(status);
+
+/** Whether it has no rows until another batch has ended. */
+export const isWaiting = (batch: LiveBatch): boolean => batch.startsWithItsRows !== undefined;
+
+/** Why a batch does not go on, or when it ended. */
+export function whyNot(batch: LiveBatch, now: number): string {
+  const { running, pending } = batch.progress;
+  if (batch.status === "paused") return batch.pauseReason?.message ?? "Paused";
+  if (isWaiting(batch))
+    return `Waits for ${batch.inputBatch} to end${batch.startsWithItsRows ? ", and then starts" : ""}`;
+  if (batch.chainError) return batch.chainError;
+  if (batch.status === "pending") return `Created ${ago(batch.createdAt, now)}, not started`;
+  if (batch.completedAt && hasEnded(batch.status))
+    return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt, now)}`;
+  if (batch.waiting?.reason === "rate_limit")
+    return `Waits for the provider's limit${batch.waiting.until ? `, next call ${ago(batch.waiting.until, now)}` : ""}`;
+  if (batch.waiting?.reason === "provider_unavailable")
+    return "Waits for the provider to be there again";
+  if (pending > 0 && running === 0 && batch.perMinute === 0)
+    return "Waits for its turn, its provider's limit, or a retry";
+  return batch.isDryRun ? "Dry run" : "";
+}

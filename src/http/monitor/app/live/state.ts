@@ -1,0 +1,47 @@
+import { batch, computed, signal } from "@preact/signals";
+
+import type { Live, LiveBatch } from "../api/wire.ts";
+
+/** What the server told last. Every figure that the page takes from it is of the same moment. */
+export const live = signal<Live | undefined>(undefined);
+export const connection = signal<"opening" | "live" | "down">("opening");
+
+/** A part of the live state that changes only where it differs. */
+const part = <K extends keyof Live>(name: K) => computed(() => live.value?.[name]);
+
+export const tasks = part("tasks");
+export const usage = part("usage");
+export const rates = part("rates");
+export const queue = part("queue");
+export const system = part("system");
+export const calls = part("calls");
+export const models = part("models");
+export const providers = part("providers");
+export const nodes = part("nodes");
+export const schedules = part("schedules");
+export const webhooks = part("webhooks");
+export const alerts = part("alerts");
+export const health = part("health");
+export const batches = part("batches");
+
+/** The batches, the newest first. */
+export const newestBatches = computed((): [string, LiveBatch][] | undefined => {
+  const all = batches.value;
+  return (
+    all && Object.entries(all).toSorted(([, a], [, b]) => (a.createdAt < b.createdAt ? 1 : -1))
+  );
+});
+
+/** The time of the page, for ages; a second at a time. */
+export const now = signal(Date.now());
+setInterval(() => {
+  if (!document.hidden) now.value = Date.now();
+}, 1000);
+
+/** Takes a new state; ages are told as of it, too. */
+export function take(next: Live | undefined): void {
+  batch(() => {
+    live.value = next;
+    now.value = Date.now();
+  });
+}

@@ -1,0 +1,117 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import type uPlot from "uplot";
+
+import type { Metrics } from "../api/wire.ts";
+import { now, tasks } from "../live/state.ts";
+import { Card, Failed, Loading } from "../ui/panel.tsx";
+import { useResource } from "../ui/resource.ts";
+import { CHARTS, type Chart, chartOptions, dataOf, legendAt } from "./chart-options.ts";
+
+const PERIODS = ["hour", "day", "week", "month"] as const;
+const HEIGHT = 150;
+
+export function Charts() {
+  const [period, setPeriod] = useState<(typeof PERIODS)[number]>("hour");
+  const isMoving = (tasks.value?.running ?? 0) > 0;
+  // Asked for again when another step begins while something ends, and never by a clock alone.
+  const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
+  const step = Math.floor(now.value / 15_000);
+  const revision = useRef({ ended: -1, step: -1 });
+  if (ended !== revision.current.ended && (step !== revision.current.step || !isMoving))
+    revision.current = { ended, step };
+  const metrics = useResource<Metrics>(`/metrics/tasks?period=${period}`, revision.current);
+  const { data, error } = metrics;
+  const isEmpty = data && data.totals.completed + data.totals.failed === 0;
+  return (
+    <Card
+      id="charts"
+      title="Over time"
+      isWide
+      note={
+        <div class="tabs" role="group" aria-label="Period">
+          {PERIODS.map((name) => (
+            <button
+              key={name}
+              type="button"
+              aria-pressed={name === period}
+              onClick={() => setPeriod(name)}
+            >
+              {name}
+            </button>
+          ))}
+        </div>
+      }
+    >
+      {error && <Failed error={error} />}
+      {!data && !error && <Loading />}
+      {isEmpty && <p class="empty">No task ended in this period.</p>}
+      {data && !isEmpty && (
+        <div class={error ? "charts stale" : "charts"}>
+          {CHARTS.map((chart) => (
+            <Plot key={chart.name} chart={chart} metrics={data} />
+          ))}
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function Plot({ chart, metrics }: { chart: Chart; metrics: Metrics }) {
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | undefined>(undefined);
+  const [told, setTold] = useState("");
+  const [theme, setTheme] = useState(0);
+
+  useEffect(() => {
+    const query = matchMedia("(prefers-color-scheme: dark)");
+    const change = () => setTheme((n) => n + 1);
+    query.addEventListener("change", change);
+    return () => query.removeEventListener("change", change);
+  }, []);
+
+  useEffect(() => {
+    const place = box.current;
+    if (!place) return undefined;
+    let isGone = false;
+    let observer: ResizeObserver | undefined;
+    const make = async () => {
+      const { default: UPlot } = await import("uplot");
+      if (isGone) return;
+      const options = {
+        ...chartOptions(chart, setTold),
+        width: place.clientWidth || 320,
+        height: HEIGHT,
+      };
+      plot.current = new UPlot(options, dataOf(chart, metrics), place);
+      observer = new ResizeObserver(() => {
+        const width = place.clientWidth;
+        if (width > 0 && plot.current?.width !== width)
+          plot.current?.setSize({ width, height: HEIGHT });
+      });
+      observer.observe(place);
+    };
+    void make();
+    return () => {
+      isGone = true;
+      observer?.disconnect();
+      plot.current?.destroy();
+      plot.current = undefined;
+    };
+  }, [theme]);
+
+  useEffect(() => {
+    plot.current?.setData(dataOf(chart, metrics));
+    // The last step is under way.
+    setTold(legendAt(chart, metrics, Math.max(0, metrics.series.length - 2)));
+  }, [metrics]);
+
+  return (
+    <figure>
+      <figcaption>
+        <span>{chart.name}</span>
+        <span>{told}</span>
+      </figcaption>
+      <div ref={box} role="img" aria-label={`${chart.name} over time: ${told}`} />
+    </figure>
+  );
+}

@@ -1,0 +1,81 @@
+import { effect } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+
+import { ApiError, get, key, scopes } from "../api/client.ts";
+import type { Status } from "../api/wire.ts";
+import { connection } from "../live/state.ts";
+import { follow } from "../live/stream.ts";
+import { Overview } from "../overview/overview.tsx";
+import { lazily } from "../ui/lazily.tsx";
+import { Toast } from "../ui/toast.tsx";
+import { Banner } from "./banner.tsx";
+import { Header } from "./header.tsx";
+import { Login } from "./login.tsx";
+import { href, route } from "./router.ts";
+import { status } from "./status.ts";
+
+const PAGES = {
+  batches: lazily(async () => (await import("../batches/page.tsx")).Batches),
+  tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
+  new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
+};
+
+export function App() {
+  if (key.value === undefined) return <Login />;
+  return <Session key={key.value} />;
+}
+
+/** What there is while somebody is logged in: it follows the server from its first to its last moment, once. */
+function Session() {
+  useEffect(() => follow(), []);
+  useEffect(
+    () =>
+      // Asked again when the connection is back: the server may be another version by then.
+      effect(() => {
+        if (connection.value !== "down") void readStatus();
+      }),
+    [],
+  );
+  return (
+    <div class="shell">
+      <Header />
+      <Banner />
+      <main id="main" tabindex={-1}>
+        <Page />
+      </main>
+      <Toast />
+    </div>
+  );
+}
+
+async function readStatus(): Promise<void> {
+  try {
+    const read = await get<Status>("/status");
+    scopes.value = read.caller.scopes as typeof scopes.value;
+    status.value = read;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+  }
+}
+
+function Page() {
+  const [name, ...rest] = route.value.parts;
+  if (name === undefined) return <Overview />;
+  // What addresses of earlier versions had.
+  if (name === "batch" || name === "task") {
+    location.replace(href([name === "batch" ? "batches" : "tasks", ...rest]));
+    return null;
+  }
+  const Found = isPage(name) ? PAGES[name] : undefined;
+  if (!Found)
+    return (
+      <p class="empty">
+        There is no such page. <a href="#/">Go to the overview</a>
+      </p>
+    );
+  return <Found key={name} />;
+}
+
+function isPage(name: string): name is keyof typeof PAGES {
+  return Object.hasOwn(PAGES, name);
+}

@@ -1,0 +1,72 @@
+import type { Scope } from "../../../../domain/scope.ts";
+import { logOut, may } from "../api/client.ts";
+import { alerts, connection, health } from "../live/state.ts";
+import { Badge } from "../ui/badge.tsx";
+import { href, route } from "./router.ts";
+import { status } from "./status.ts";
+
+const PAGES: { name: string; title: string; scope?: Scope }[] = [
+  { name: "", title: "Overview" },
+  { name: "batches", title: "Batches" },
+];
+
+const WORDS = { opening: "Connecting…", live: "Live", down: "Offline" };
+
+export function Header() {
+  const [here = ""] = route.value.parts;
+  const shown = PAGES.filter((page) => page.scope === undefined || may(page.scope));
+  return (
+    <header class="bar">
+      <a class="unseen skip" href="#main" onClick={skip}>
+        Skip to the content
+      </a>
+      <h1>
+        <a href="#/">GPT Task Runner</a>
+      </h1>
+      <nav aria-label="Pages">
+        {shown.map(({ name, title }) => (
+          <a
+            key={name}
+            href={href(name === "" ? [] : [name])}
+            aria-current={
+              here === name || (here === "tasks" && name === "batches") ? "page" : undefined
+            }
+          >
+            {title}
+          </a>
+        ))}
+      </nav>
+      <span class="spring" />
+      <span class="state">
+        {health.value && (
+          <a
+            href="#/"
+            class="quiet"
+            title={`${Object.keys(alerts.value ?? {}).length} alerts are open`}
+          >
+            <Badge status={health.value.status} />
+          </a>
+        )}
+        <span role="status" class={`quiet connection ${connection.value}`}>
+          {WORDS[connection.value]}
+        </span>
+      </span>
+      {may("write") && (
+        <a class="button primary" href="#/new">
+          New run
+        </a>
+      )}
+      <a href="docs" title={status.value ? `Version ${status.value.version}` : undefined}>
+        API
+      </a>
+      <button type="button" class="plain" onClick={() => logOut()}>
+        Log out
+      </button>
+    </header>
+  );
+}
+
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}

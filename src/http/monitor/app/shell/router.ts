@@ -1,0 +1,43 @@
+// Every state of the page has an address, behind the `#`: the server need not know them, and a proxy's path stays.
+
+import { computed, signal } from "@preact/signals";
+
+export type Route = { parts: string[]; query: URLSearchParams };
+
+const hash = signal(location.hash);
+addEventListener("hashchange", () => (hash.value = location.hash));
+
+export const route = computed((): Route => {
+  const [path = "", query = ""] = hash.value.replace(/^#\/?/, "").split("?");
+  return {
+    parts: path.split("/").filter(Boolean).map(decode),
+    query: new URLSearchParams(query),
+  };
+});
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The address of a state. Empty values of the query are left out. */
+export function href(parts: string[], query: Record<string, string | undefined> = {}): string {
+  const given = Object.entries(query).filter((pair): pair is [string, string] => Boolean(pair[1]));
+  const search = new URLSearchParams(given).toString();
+  return `#/${parts.map(encodeURIComponent).join("/")}${search === "" ? "" : `?${search}`}`;
+}
+
+export function go(to: string): void {
+  location.hash = to;
+}
+
+/** Changes the query of the address without a new entry in the history: for what is typed. */
+export function replaceQuery(changes: Record<string, string | undefined>): void {
+  const { parts, query } = route.value;
+  const to = href(parts, { ...Object.fromEntries(query), ...changes });
+  history.replaceState(null, "", to);
+  hash.value = to;
+}

@@ -1,0 +1,58 @@
+import type { ComponentChildren } from "preact";
+
+import type { Resource } from "./resource.ts";
+
+type CardProps = {
+  id: string;
+  title: string;
+  note?: ComponentChildren;
+  isWide?: boolean;
+  children: ComponentChildren;
+};
+
+export function Card({ id, title, note, isWide = false, children }: CardProps) {
+  return (
+    <section class={isWide ? "card wide" : "card"} aria-labelledby={`${id}-title`}>
+      <header>
+        <h2 id={`${id}-title`}>{title}</h2>
+        {note}
+      </header>
+      <div id={id} class="panel">
+        {children}
+      </div>
+    </section>
+  );
+}
+
+export function Empty({ children }: { children: ComponentChildren }) {
+  return <p class="empty">{children}</p>;
+}
+
+export function Loading() {
+  return (
+    <p class="empty" role="status">
+      Loading…
+    </p>
+  );
+}
+
+export function Failed({ error }: { error: { message: string } }) {
+  return (
+    <p class="empty error" role="alert">
+      {error.message}
+    </p>
+  );
+}
+
+type ShownProps<T> = { of: Resource<T>; children: (data: T) => ComponentChildren };
+
+/** What was asked for, or that it is being loaded, or why it is not there. What is old is dimmed and stays. */
+export function Shown<T>({ of, children }: ShownProps<T>) {
+  if (of.data === undefined) return of.error ? <Failed error={of.error} /> : <Loading />;
+  return (
+    <>
+      {of.error && <Failed error={of.error} />}
+      <div class={of.error ? "shown stale" : "shown"}>{children(of.data)}</div>
+    </>
+  );
+}

@@ -1,0 +1,55 @@
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+
+import { ApiError, get } from "../api/client.ts";
+
+export type Resource<T> = {
+  data: T | undefined;
+  error: ApiError | undefined;
+  isLoading: boolean;
+  refresh: () => void;
+};
+
+const LEAST_MS = 1000;
+
+/**
+ * What a path of the API answers; `null` asks nothing. It is asked again where `revision` is another, but not more often
+ * than every second: nothing is asked for by the clock. What was there stays while it is, and where it fails.
+ */
+export function useResource<T>(path: string | null, revision: unknown = 0): Resource<T> {
+  const [state, setState] = useState<Omit<Resource<T>, "refresh">>(nothing);
+  const asked = useRef<{ path: string | null; at: number }>({ path: null, at: -Infinity });
+  const [turn, setTurn] = useState(0);
+
+  useEffect(() => {
+    if (path === null) return undefined;
+    const isOther = asked.current.path !== path;
+    if (isOther) setState(nothing());
+    const waitMs = isOther ? 0 : Math.max(0, LEAST_MS - (performance.now() - asked.current.at));
+    const abort = new AbortController();
+    const ask = async () => {
+      asked.current = { path, at: performance.now() };
+      try {
+        const data = await get<T>(path, abort.signal);
+        if (!abort.signal.aborted) setState({ data, error: undefined, isLoading: false });
+      } catch (error) {
+        if (abort.signal.aborted || !(error instanceof ApiError)) return;
+        setState(({ data }) => ({ data, error, isLoading: false }));
+      }
+    };
+    const timer = setTimeout(ask, waitMs);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [path, revision, turn]);
+
+  const refresh = useCallback(() => {
+    asked.current.at = -Infinity;
+    setTurn((n) => n + 1);
+  }, []);
+  return { ...state, refresh };
+}
+
+function nothing<T>(): Omit<Resource<T>, "refresh"> {
+  return { data: undefined, error: undefined, isLoading: true };
+}

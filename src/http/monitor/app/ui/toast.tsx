@@ -1,0 +1,19 @@
+import { signal } from "@preact/signals";
+
+const text = signal("");
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+/** Says something for a few seconds, also to those who listen. */
+export function toast(message: string): void {
+  text.value = message;
+  clearTimeout(timer);
+  timer = setTimeout(() => (text.value = ""), 6000);
+}
+
+export function Toast() {
+  return (
+    <p class="toast" role="status">
+      {text}
+    </p>
+  );
+}

@@ -1,0 +1,141 @@
+import { afterAll, describe, expect, test } from "bun:test";
+
+import { launchBrowser } from "../support/browser.ts";
+import { batchRow, findings, keep, openApp, prompts } from "../support/page.ts";
+import { startProcess, temporaryFolder } from "../support/process.ts";
+import { client, startServer, until } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
+
+const browser = browserPath ? await launchBrowser() : undefined;
+afterAll(() => browser?.close());
+
+describe.skipIf(!browser)("the page", () => {
+  test("lets nobody in without a key, and keeps it in the tab alone", async () => {
+    await using app = await startServer();
+    await using wrong = await openApp(browser, app, { key: "wrong" });
+    await wrong.page.getByRole("alert").getByText("API key").waitFor();
+    expect(await findings(wrong.page)).toEqual([]);
+    await using right = await openApp(browser, app);
+    await right.page.getByText("Live", { exact: true }).waitFor();
+    expect(
+      await right.page.evaluate("[localStorage.length, document.cookie, location.href]"),
+    ).toEqual([0, "", `${app.url}/`]);
+    await right.page.reload();
+    await right.page.getByText("Live", { exact: true }).waitFor();
+    await right.page.getByRole("button", { name: "Log out" }).click();
+    expect(await right.page.evaluate("sessionStorage.length")).toBe(0);
+  });
+
+  test("logs in once with the link of the first start, which leaves the address", async () => {
+    await using app = await startServer({ API_KEYS: "" });
+    const at = `#/login/${app.runner.loginToken}`;
+    await using opened = await openApp(browser, app, { key: "", at });
+    await opened.page.getByText("Live", { exact: true }).waitFor();
+    expect(await opened.page.evaluate("location.href")).toBe(`${app.url}/`);
+    expect(opened.problems).toEqual([]);
+    await using again = await openApp(browser, app, { key: "", at });
+    await again.page.getByText("This login link was used already").waitFor();
+  });
+
+  test("opens one stream a session, and none of an earlier one stays", async () => {
+    await using app = await startServer();
+    await using opened = await openApp(browser, app);
+    const { page } = opened;
+    for (let i = 0; i < 3; i++) {
+      await page.getByText("Live", { exact: true }).waitFor();
+      await page.getByRole("button", { name: "Log out" }).click();
+      await page.getByLabel("API key").fill("test-key");
+      await page.getByRole("button", { name: "Open the page" }).click();
+    }
+    await page.getByText("Live", { exact: true }).waitFor();
+    await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(3) });
+    await batchRow(page, "b").waitFor();
+    const streams = () =>
+      opened.asked.filter((request) => request.startsWith("GET /api/v1/live")).length;
+    expect(streams()).toBe(4);
+    await until(() => app.runner.liveHub.size() === 1 || undefined);
+    expect(opened.problems).toEqual([]);
+  });
+
+  test("ends a session with its key, and a late answer to an old key ends no new one", async () => {
+    await using app = await startServer();
+    const { key, id } = (await app.post("/api-keys", { name: "short" })).body.data;
+    const { promise: isHeld, resolve: hold } = Promise.withResolvers<() => Promise<void>>();
+    await using opened = await openApp(browser, app, {
+      key,
+      prepare: (page) =>
+        page.route(
+          "**/api/v1/metrics/failures",
+          (route) => hold(() => route.fulfill({ status: 401, json: { error: {} } })),
+          { times: 1 },
+        ),
+    });
+    const { page } = opened;
+    await page.getByText("Live", { exact: true }).waitFor();
+    const answerLate = await isHeld;
+    await page.getByRole("button", { name: "Log out" }).click();
+    await page.getByLabel("API key").fill("test-key");
+    await page.getByRole("button", { name: "Open the page" }).click();
+    await page.getByText("Live", { exact: true }).waitFor();
+    await answerLate().catch(() => undefined);
+    await app.del(`/api-keys/${id}`);
+    await app.post("/batches", { id: "b", tasks: prompts(1) });
+    await batchRow(page, "b").waitFor();
+    await using ending = await openApp(browser, app, {
+      key: (await app.post("/api-keys", { name: "next" })).body.data.key,
+    });
+    await ending.page.getByText("Live", { exact: true }).waitFor();
+    const keys = (await app.get("/api-keys")).body.data.keys;
+    await app.del(`/api-keys/${keys.find((one: { name: string }) => one.name === "next").id}`);
+    await ending.page.getByText("The API key is not valid any more").waitFor();
+  });
+
+  test("says when the connection is lost, and when it is back", async () => {
+    using folder = temporaryFolder();
+    await using first = await startProcess({ DATA_DIR: folder.path });
+    const url = first.url ?? "";
+    await using opened = await openApp(browser, { url });
+    const { page } = opened;
+    await page.getByText("Live", { exact: true }).waitFor();
+    await first.kill();
+    await page.getByText("The connection to the server is down.").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await keep(page, "offline");
+    await using second = await startProcess({ DATA_DIR: folder.path, PORT: new URL(url).port });
+    expect(second.url).toBe(url);
+    await page.getByText("Connected again; nothing was missed.").waitFor();
+    await client(url).post("/batches", { id: "b", tasks: prompts(1) });
+    await batchRow(page, "b").waitFor();
+  });
+
+  test("offers a reader's key nothing to change", async () => {
+    await using app = await startServer();
+    const { key } = (await app.post("/api-keys", { name: "Reader", scopes: ["read"] })).body.data;
+    await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(2) });
+    await using opened = await openApp(browser, app, { key });
+    const { page } = opened;
+    await batchRow(page, "b").getByText("pending").waitFor();
+    await page.getByText("Live", { exact: true }).waitFor();
+    expect(await page.getByRole("button", { name: /Run|Cancel/ }).count()).toBe(0);
+    expect(await page.getByRole("link", { name: /New run|Keys|Audit/ }).count()).toBe(0);
+    expect(opened.problems).toEqual([]);
+  });
+
+  test("fits into 320 pixels, and into half of a window at 200 %", async () => {
+    await using app = await startServer({ SIMULATOR_LATENCY_MS: "600000" });
+    const id = "a-batch-with-a-rather-long-identifier-that-nobody-can-read";
+    await app.post("/batches", { id, tasks: [{ prompt: "x" }] });
+    await app.post(`/batches/${id}/execute`);
+    await using opened = await openApp(browser, app, { viewport: { width: 320, height: 640 } });
+    const { page } = opened;
+    await batchRow(page, id).getByText("running").waitFor();
+    for (const hash of ["#/", "#/batches", `#/batches/${id}`, "#/new", "#/tasks"]) {
+      await page.goto(`${app.url}/${hash}`);
+      await page.locator("#main h2").first().waitFor();
+      // Wide tables scroll in their own panels.
+      const width = await page.evaluate("document.documentElement.scrollWidth");
+      expect([hash, Number(width) <= 320]).toEqual([hash, true]);
+    }
+    await app.post(`/batches/${id}/cancel`);
+  });
+});

@@ -1,0 +1,81 @@
+import { mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+
+import { type Json, KEY } from "./server.ts";
+
+/** Set where the page has been built already, as by `test/run.ts`. */
+export const PAGE_IS_BUILT = "PAGE_IS_BUILT";
+
+/** The page is built as it is now, once a process. */
+export function buildPage(): void {
+  if (process.env[PAGE_IS_BUILT] === "1") return;
+  const built = Bun.spawnSync([process.execPath, "run", "--silent", "build"]);
+  if (built.exitCode !== 0) throw new Error(`the page cannot be built: ${built.stderr}`);
+  process.env[PAGE_IS_BUILT] = "1";
+}
+
+/** SCREENSHOTS=1 keeps the documentation's pictures up to date. */
+const KEEPS_SCREENSHOTS = process.env["SCREENSHOTS"] === "1";
+const SHOTS = "examples/screenshots";
+
+export async function keep(page: Page, name: string): Promise<void> {
+  if (!KEEPS_SCREENSHOTS) return;
+  mkdirSync(SHOTS, { recursive: true });
+  await page.screenshot({ path: `${SHOTS}/${name}.png` });
+}
+
+export type Opened = Awaited<ReturnType<typeof openApp>>;
+
+/** The page, logged in and watched: whatever it logs as an error, and whoever else it asks. */
+export async function openApp(
+  browser: Browser | undefined,
+  app: { url: string },
+  {
+    key = KEY,
+    at = "",
+    prepare = async () => undefined,
+    ...options
+  }: BrowserContextOptions & {
+    key?: string;
+    at?: string;
+    prepare?: (page: Page) => Promise<unknown>;
+  } = {},
+) {
+  if (!browser) throw new Error("there is no browser");
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  const page = await context.newPage();
+  const problems: string[] = [];
+  const asked: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") problems.push(message.text());
+  });
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("request", (request) => {
+    const url = request.url();
+    asked.push(`${request.method()} ${url.replace(app.url, "")}`);
+    if (!url.startsWith(app.url) && !url.startsWith("blob:")) problems.push(`asked ${url}`);
+  });
+  await prepare(page);
+  await page.goto(`${app.url}/${at}`);
+  if (key !== "") {
+    await page.getByLabel("API key").fill(key);
+    await page.getByRole("button", { name: "Open the page" }).click();
+  }
+  return { page, problems, asked, [Symbol.asyncDispose]: () => context.close() };
+}
+
+/** What axe finds, of any severity. */
+export async function findings(page: Page): Promise<Json[]> {
+  // As text that the page's policy lets only a debugger run.
+  const axe = await Bun.file(createRequire(import.meta.url).resolve("axe-core/axe.min.js")).text();
+  await page.evaluate(axe);
+  const { violations } = (await page.evaluate("axe.run()")) as Json;
+  return violations.map(({ id, nodes }: Json) => [id, nodes[0]?.html, nodes[0]?.failureSummary]);
+}
+
+export const batchRow = (page: Page, id: string) => page.locator(`tr[data-batch="${id}"]`);
+
+export const prompts = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({ prompt: `Describe entry ${i}`, model: "gpt-4o" }));
