@@ -42,7 +42,7 @@ export async function checkForDamage(
 
 function checkInThread(path: string): Promise<Damage | undefined> {
   return new Promise((resolve) => {
-    const start = workerThreads(new URL("./damage-worker.ts", import.meta.url));
+    const start = workerThreads("src/db/damage-worker.ts");
     const thread = start<{ path: string }, FromCheck>({
       onMessage({ found }) {
         thread.end();

@@ -4,8 +4,10 @@ import { fileURLToPath } from "node:url";
 
 import { readMigrationFiles } from "drizzle-orm/migrator";
 
+import { PROGRAM_ROOT } from "../lib/program-root.ts";
+
 /** The migrations that come with this version, and the rows that record them. */
-export const FOLDER = fileURLToPath(new URL("../../drizzle", import.meta.url));
+export const FOLDER = fileURLToPath(new URL("drizzle", PROGRAM_ROOT));
 
 export type Migration = { name: string; when: number; hash: string; statements: string[] };
 

@@ -1,4 +1,4 @@
 import { workerThreads } from "../lib/thread.ts";
 
 /** Starts a real thread that reads the database (`read-worker.ts`). */
-export const startReadThread = workerThreads(new URL("./read-worker.ts", import.meta.url));
+export const startReadThread = workerThreads("src/db/read-worker.ts");

@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
 import { swaggerUI } from "@hono/swagger-ui";
 import type { OpenAPIHono } from "@hono/zod-openapi";
@@ -8,6 +7,7 @@ import type { OpenAPIHono } from "@hono/zod-openapi";
 import { createDocument } from "./document.ts";
 import type { AppEnv } from "./router.ts";
 import { pagePolicy } from "./secure-headers.ts";
+import { SWAGGER_FOLDER } from "./swagger-files.ts";
 
 /** The files of Swagger UI that its page loads, by the names it asks for below `baseUrl`. */
 const ASSETS = new Map(
@@ -35,12 +35,11 @@ export function addDocs(app: OpenAPIHono<AppEnv>): void {
       persistAuthorization: false,
     }),
   );
-  const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
   app.get("/docs/swagger-ui-dist/:file", async (c) => {
     const file = c.req.param("file");
     const type = ASSETS.get(file);
     if (type === undefined) return c.notFound();
-    return c.body(await readFile(join(folder, file)), 200, {
+    return c.body(await readFile(join(SWAGGER_FOLDER, file)), 200, {
       "Content-Type": type,
       "Cache-Control": "public, max-age=86400",
     });

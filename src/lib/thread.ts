@@ -1,3 +1,5 @@
+import { PROGRAM_ROOT } from "./program-root.ts";
+
 /** A worker thread, as whoever started it sees it. */
 export type Thread<Sent> = {
   post(message: Sent): void;
@@ -14,10 +16,10 @@ type Handlers<Received> = {
 /** Starts a thread. The entry that runs in it decides about the types of messages, so that its owner names them. */
 export type StartThread = <Sent, Received>(handlers: Handlers<Received>) => Thread<Sent>;
 
-/** Starts real worker threads that run the module at `entry`. */
-export function workerThreads(entry: URL): StartThread {
+/** Starts real worker threads that run a module of this program; `entry` is its path in the tree. */
+export function workerThreads(entry: string): StartThread {
   return <Sent, Received>({ onMessage, onDeath }: Handlers<Received>): Thread<Sent> => {
-    const worker = new Worker(entry, { type: "module" });
+    const worker = new Worker(new URL(entry, PROGRAM_ROOT), { type: "module" });
     worker.addEventListener("message", (event: MessageEvent<Received>) => onMessage(event.data));
     worker.addEventListener("error", (event) => {
       event.preventDefault();

@@ -64,6 +64,9 @@ const TRIED_ELSEWHERE: [RegExp, string, string][] = [
   [/^bun run bench /, "test/bench/RESULTS.md", "`bun run bench throughput`"],
   [/^bun run simulate /, "test/simulation/simulation.test.ts", "simulate("],
   [/^bun run db:generate /, "package.json", "drizzle-kit generate"],
+  [/^bun run compile$/, ".ci/package", ".ci/compile.ts"],
+  [/^\.\/dist\/gptrunner (serve|run) /, ".ci/package", "inside run"],
+  [/^\.\/dist\/gptrunner serve$/, ".ci/package", "inside serve"],
   [/^\.ci\/run$/, ".ci/run", "== tests"],
   [/^\.ci\/interop$/, ".ci/interop", "interop.d"],
 ];

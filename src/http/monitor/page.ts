@@ -1,16 +1,17 @@
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 
 import { AppError } from "../../errors.ts";
+import { PROGRAM_ROOT } from "../../lib/program-root.ts";
 import type { AppEnv } from "../router.ts";
 import { pagePolicy } from "../secure-headers.ts";
 import type { FirstLogin } from "./login.ts";
 
 /** Where `bun run build` puts the page. */
-const BUILT = join(dirname(fileURLToPath(import.meta.url)), "../../../dist/page");
+const BUILT = fileURLToPath(new URL("dist/page", PROGRAM_ROOT));
 
 const TYPES: Record<string, string> = {
   css: "text/css; charset=utf-8",
