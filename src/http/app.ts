@@ -34,6 +34,7 @@ import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
 import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
+import { addLlms } from "./llms.ts";
 import { addMcp } from "./mcp.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
@@ -108,6 +109,7 @@ function addFace(
 ): void {
   addDocs(app);
   addMonitor(app);
+  addLlms(app);
   if (ctx.config.corsOrigins.length > 0)
     for (const path of ["/api/v1/*", "/v1/*", "/mcp"])
       app.use(path, allowOrigins(ctx.config.corsOrigins));
