@@ -27,7 +27,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   upkeep: ["services", "lib", "context.ts"],
   courier: ["services", "store", "db", "domain", "lib", "context.ts", "config.ts"],
   scheduler: ["services", "store", "domain", "lib", "errors.ts", "context.ts"],
-  http: ["services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
+  mcp: ["domain", "lib", "errors.ts"],
+  http: ["mcp", "services", "store", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   backup: ["services", "store", "db", "domain", "lib", "config.ts"],
   cli: [
     "backup",
@@ -39,6 +40,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "http",
     "lib",
     "logging.ts",
+    "mcp",
     "parts.ts",
     "providers",
     "runner.ts",

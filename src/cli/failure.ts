@@ -1,3 +1,5 @@
+import { furtherIssues } from "../lib/further-issues.ts";
+
 /** What the exit code of a command says; the table of docs/command-line.md. */
 export const EXIT = {
   done: 0,
@@ -51,19 +53,7 @@ export function usageError(message: string): CliError {
   return new CliError(EXIT.usage, message);
 }
 
-/** Of the rows of a file that are wrong; the first is in the message. */
-const MOST_ROWS = 10;
-
-/** What is printed of an error: its message, and which rows of a file are wrong. */
+/** What is printed of an error: its message, and what else is wrong. */
 export function describeError({ message, details }: CliError): string {
-  const rows = Array.isArray(details["rows"]) ? (details["rows"] as RowIssue[]) : [];
-  if (rows.length < 2) return message;
-  const lines = rows
-    .slice(1, MOST_ROWS)
-    .map((one) => `  row ${one.row}, ${one.field}: ${one.message}`);
-  const total = typeof details["total"] === "number" ? details["total"] : rows.length;
-  const more = total > MOST_ROWS ? [`  … and ${total - MOST_ROWS} more`] : [];
-  return [message, ...lines, ...more].join("\n");
+  return [message, ...furtherIssues(details)].join("\n");
 }
-
-type RowIssue = { row: number; field: string; message: string };

@@ -1,6 +1,7 @@
 import { basename, resolve } from "node:path";
 
 import { systemFiles } from "../lib/file-system.ts";
+import type { Api } from "./client.ts";
 import { actOn, group, print, serverCommand, whole } from "./command.ts";
 import { usageError } from "./failure.ts";
 import { table } from "./format.ts";
@@ -38,14 +39,23 @@ function uploadCommand() {
     .argument("<file>", "the file")
     .action((path, options) =>
       actOn(options, async ({ api }, tools) => {
-        if ((await systemFiles.kindOf(await realPathOf(path))) !== "file")
-          throw usageError(`${path} is not a file`);
-        const form = new FormData();
-        form.set("file", await systemFiles.blob(resolve(path)), basename(path));
-        const file = await api.call<StoredFile>("/files", { method: "POST", body: form });
+        const file = await uploadFile(api, path);
         await print(tools, file, ({ id }) => id);
       }),
     );
+}
+
+/** Sends a file of this machine. */
+export async function uploadFile(
+  api: Api,
+  path: string,
+  signal?: AbortSignal,
+): Promise<StoredFile> {
+  if ((await systemFiles.kindOf(await realPathOf(path))) !== "file")
+    throw usageError(`${path} is not a file`);
+  const form = new FormData();
+  form.set("file", await systemFiles.blob(resolve(path)), basename(path));
+  return api.call("/files", { method: "POST", body: form, ...(signal ? { signal } : {}) });
 }
 
 function realPathOf(path: string): Promise<string> {

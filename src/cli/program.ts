@@ -8,6 +8,7 @@ import { batchCommand } from "./batch.ts";
 import { doctorCommand } from "./doctor.ts";
 import { filesCommand } from "./files.ts";
 import { keysCommand } from "./keys.ts";
+import { mcpCommand } from "./mcp.ts";
 import { modelsCommand } from "./models.ts";
 import { profileCommand } from "./profile.ts";
 import { runCommand } from "./run.ts";
@@ -31,6 +32,7 @@ export function createProgram(isJson: boolean): Command {
     filesCommand(),
     keysCommand(),
     modelsCommand(),
+    mcpCommand(),
     statusCommand(),
     serveCommand(),
     doctorCommand(),

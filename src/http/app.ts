@@ -37,6 +37,8 @@ import { allowOrigins } from "./cors.ts";
 import { addDocs } from "./docs.ts";
 import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
+import { addLlms } from "./llms.ts";
+import { addMcp } from "./mcp.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
 import type { FirstLogin } from "./monitor/login.ts";
 import { addMonitor } from "./monitor/page.ts";
@@ -110,8 +112,10 @@ function addFace(
 ): void {
   addDocs(app);
   addMonitor(app, firstLogin);
+  addLlms(app);
   if (ctx.config.corsOrigins.length > 0)
-    for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
+    for (const path of ["/api/v1/*", "/v1/*", "/mcp"])
+      app.use(path, allowOrigins(ctx.config.corsOrigins));
   const read = readBody(ctx);
   app.use("/api/v1/*", admitted, audit(auditLog), async (c, next) =>
     takesBody(c) ? read(c, next) : next(),
@@ -135,6 +139,7 @@ function addFace(
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
+  addMcp(app, ctx, admitted);
 }
 
 /** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */

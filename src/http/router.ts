@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import { allows, type Scope } from "../domain/scope.ts";
 import { AppError, invalid } from "../errors.ts";
 import type { Allowance } from "../lib/rate-window.ts";
+import { issuesOf } from "../lib/zod-issues.ts";
 import type { Caller } from "../services/caller.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { LiveHub } from "../services/live-hub.ts";
@@ -18,6 +19,8 @@ export type AppEnv = {
     address?: () => string | undefined;
     /** The client wants the headers alone; routes see a GET. */
     isHead?: boolean;
+    /** The request is a part of another one, which was counted. */
+    isPart?: boolean;
   };
   Variables: {
     ctx: Context;
@@ -126,11 +129,7 @@ function toIssues(issues: z.core.$ZodIssue[], query: Record<string, string[]>) {
   return issues.flatMap((issue) => {
     const path = issue.path.join(".");
     if ((query[path]?.length ?? 0) > 1) return [{ path, message: "is given more than once" }];
-    if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
-    return issue.keys.map((key) => ({
-      path: path === "" ? key : `${path}.${key}`,
-      message: "is not a known field",
-    }));
+    return issuesOf([issue]);
   });
 }
 

@@ -41,12 +41,47 @@ export async function createBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
   input: BatchDraft,
-  { draft, when, held }: Attempt = { draft: "", when: ALWAYS },
+  attempt: Attempt = { draft: "", when: ALWAYS },
 ): Promise<CreatedBatch> {
   const { idempotencyKey, ...payload } = input;
   const idempotency = idempotencyOf(caller, idempotencyKey, ["batch", meaningOf(payload)]);
   const replay = await findReplay(ctx, idempotency);
   if (replay) return replay;
+  try {
+    return await createNew(ctx, caller, input, { ...attempt, idempotency });
+  } catch (error) {
+    const raced = error instanceof AppError ? await findRaced(ctx, idempotency, error) : undefined;
+    if (raced) return raced;
+    throw error;
+  }
+}
+
+const RACED_MS = 50;
+const MOST_LOOKS = 20;
+
+/**
+ * The batch of the same request, if that has come at the same time and was quicker: it has the ids then that this
+ * request names. Before that batch is published its rows have them already, so that it is waited for.
+ */
+async function findRaced(
+  ctx: Context,
+  idempotency: ReturnType<typeof idempotencyOf>,
+  { code }: AppError,
+): Promise<CreatedBatch | undefined> {
+  if (!idempotency) return undefined;
+  for (let looks = 1; ; looks++) {
+    const raced = await findReplay(ctx, idempotency);
+    if (raced || code !== "TASK_ALREADY_EXISTS" || looks >= MOST_LOOKS) return raced;
+    await ctx.clock.sleep(RACED_MS);
+  }
+}
+
+async function createNew(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  { draft, when, held, idempotency }: Attempt & { idempotency: ReturnType<typeof idempotencyOf> },
+): Promise<CreatedBatch> {
   const config = input.config ?? {};
   if (config.model !== undefined) await requireSupportedModel(ctx, config.model);
   await requireAnswerFields(ctx, config, "config.");

@@ -69,3 +69,11 @@ export async function listModels(ctx: Context): Promise<KnownModel[]> {
 function goesTo({ config }: Context, model: string, index: number): boolean {
   return routesOf(config, model).some((route) => route.provider === index && route.model === model);
 }
+
+/** Who answers tasks that name no model. */
+export function defaultProvider(config: Context["config"]) {
+  const { defaultModel, providers, simulator } = config;
+  const [route] = routesOf(config, defaultModel);
+  const { name, kind } = providers[route?.provider ?? 0] ?? simulator;
+  return { name, isSimulator: kind === "simulator", defaultModel };
+}

@@ -5,7 +5,8 @@ import { ALERT_CODES } from "../../src/domain/alert.ts";
 import { CAUSES } from "../../src/domain/failure.ts";
 import { Environment } from "../../src/environment.ts";
 import { ERROR_STATUS } from "../../src/errors.ts";
-import { readPage } from "./pages.ts";
+import { toolsFor } from "../../src/mcp/tools.ts";
+import { blocksOf, readPage } from "./pages.ts";
 
 test("docs/configuration.md has a row for each environment variable, with its default", () => {
   const { text } = readPage("docs/configuration.md");
@@ -54,4 +55,27 @@ test("docs/errors.md has a row for each code, with its status, and whether it is
   for (const { code, retryable } of Object.values(CAUSES))
     expected[code] = retryable ? "yes" : "no";
   expect(shown).toEqual(expected);
+});
+
+test("docs/agents.md has a row for each tool, with the scope that it needs", () => {
+  const { text } = readPage("docs/agents.md");
+  const rows = [...text.matchAll(/^\| `([a-z_]+)` +\|.*\| `(read|write)` +\|$/gm)];
+  const tools = [...toolsFor({ isLocal: false }).values()];
+  expect(rows.map(([, name, scope]) => [name, scope])).toEqual(
+    tools.map(({ name, annotations }) => [name, annotations.readOnlyHint ? "read" : "write"]),
+  );
+});
+
+test("the snippets of docs/agents.md start commands that there are, and address the server", () => {
+  const servers = blocksOf(readPage("docs/agents.md"), "json").flatMap((block) => {
+    const { mcpServers, servers } = JSON.parse(block);
+    return Object.values<{ url?: string; args?: string[] }>(mcpServers ?? servers);
+  });
+  const mcp = createProgram(false).commands.find((command) => command.name() === "mcp");
+  const options = mcp?.options.map(({ long }) => long) ?? [];
+  for (const { url, args = ["mcp"] } of servers) {
+    expect(url ?? "http://localhost:3000/mcp").toBe("http://localhost:3000/mcp");
+    expect([args[0], ...options]).toEqual(expect.arrayContaining(["mcp", args[1] ?? "--dir"]));
+  }
+  expect(servers).toHaveLength(4);
 });

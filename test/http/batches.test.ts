@@ -165,8 +165,11 @@ describe("a batch of inline tasks", () => {
       ),
     );
     expect(other.map(({ status }) => status).toSorted()).toEqual([201, ...Array(9).fill(409)]);
-    expect((await app.get("/tasks")).body.data.pagination.total).toBe(3);
-    expect((await app.get("/batches")).body.data.pagination.total).toBe(2);
+    const named = { ...request, id: "named", idempotencyKey: "n" };
+    const both = await Promise.all(Array.from({ length: 10 }, () => app.post("/batches", named)));
+    expect(both.map(({ status }) => status).toSorted()).toEqual([...Array(9).fill(200), 201]);
+    expect((await app.get("/tasks")).body.data.pagination.total).toBe(5);
+    expect((await app.get("/batches")).body.data.pagination.total).toBe(3);
     expect(await app.differences()).toEqual([]);
   });
 

@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { runCommand } from "../support/command-line.ts";
+import { connectHttp } from "../support/mcp.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -30,6 +31,11 @@ test.if(deno !== undefined)(
     await until(() => receiver.types().includes("batch.completed") || undefined);
     await stream.until("batch.completed");
     await stream.ended();
+    {
+      await using mcp = await connectHttp(onDeno.url ?? "");
+      const { data } = await mcp.call("status", { id: "b" });
+      expect(data).toMatchObject({ status: "completed", progress: { completed: 40 } });
+    }
     const content = await workbookOf(
       row(1, "prompt", "n") + row(2, "p", { xml: "<c><v>1</v></c>" }),
     );
@@ -55,7 +61,7 @@ test.if(deno !== undefined)(
   },
 );
 
-test.if(deno !== null)(
+test.if(deno !== undefined)(
   "the command line runs on Deno, with the server in its process",
   async () => {
     using folder = temporaryFolder();

@@ -1,87 +1,24 @@
 import { z } from "@hono/zod-openapi";
 
-import { OVERLAP_POLICIES, RUN_CAUSES, RUN_STATUSES } from "../../domain/schedule.ts";
-import { BatchConfig } from "../../domain/task-input.ts";
-import { Description, FilePath, Name } from "../../domain/text.ts";
+import { OverlapPolicy, ScheduleFields } from "../../domain/schedule-input.ts";
+import { RUN_CAUSES, RUN_STATUSES } from "../../domain/schedule.ts";
 import { upcomingFires } from "../../services/schedules.ts";
 import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
 import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums, orElse } from "../router.ts";
 
-const DESCRIPTIONS = {
-  schedule:
-    "Cron: five fields (minute, hour, day of month, month, day of week), or six with seconds first; names, " +
-    "ranges, steps, lists, `L`, `#`, or a nickname such as `@daily`. Where the clock is put forward, a fixed " +
-    "time that is skipped fires at the first moment after the gap; where it is put back, a fixed time that " +
-    "comes twice fires once, at the first. `*` and steps go by elapsed time",
-  inputFile: "A file in the files folder; it need not be there yet",
-  outputFile:
-    "Where each run's results go, in the files folder. `{{date}}`, `{{time}}` (of the scheduled time, in the " +
-    "time zone; the second `02-30-00` of an autumn night is `02-30-00b`) and `{{runId}}` may be in its name; " +
-    "without, each run replaces the file of the one before, which `overlapPolicy` `allow` does not permit",
-  overlapPolicy:
-    "What a fire does while the run before has not ended: `skip` it, `queue` it, `allow` both, or " +
-    "`cancel_previous`",
-  catchUpWindowSeconds:
-    "Of the fires that were missed, the latest runs if it is no older than this; the others are recorded as missed",
-  pauseAfterFailures: "Failed runs in a row that stop the schedule, with a `system.alert`",
-};
-
-const MAX_WINDOW_SECONDS = 31 * 24 * 3600;
-
-const OverlapPolicy = z.enum(OVERLAP_POLICIES).openapi("OverlapPolicy", {
-  description: DESCRIPTIONS.overlapPolicy,
-});
-
-const FIELDS = {
-  name: Name,
-  description: Description.nullable(),
-  schedule: z
-    .string()
-    .max(500)
-    .openapi({ description: DESCRIPTIONS.schedule, example: "0 9 * * *" }),
-  timezone: z.string().min(1).max(100).openapi({
-    description: "IANA time zone that the schedule is read in",
-    example: "Europe/Berlin",
-  }),
-  inputFile: FilePath.openapi({ description: DESCRIPTIONS.inputFile }),
-  outputFile: FilePath.nullable().openapi({
-    description: DESCRIPTIONS.outputFile,
-    example: "results-{{date}}.csv",
-  }),
-  isDryRun: z.boolean().openapi({
-    description: "Let the simulator answer; costs are then estimates",
-  }),
-  isActive: z.boolean(),
-  config: BatchConfig,
-  overlapPolicy: OverlapPolicy,
-  catchUpWindowSeconds: z
-    .number()
-    .int()
-    .min(0)
-    .max(MAX_WINDOW_SECONDS)
-    .openapi({ description: DESCRIPTIONS.catchUpWindowSeconds }),
-  pauseAfterFailures: z
-    .number()
-    .int()
-    .min(1)
-    .max(1000)
-    .nullable()
-    .openapi({ description: DESCRIPTIONS.pauseAfterFailures }),
-};
-
 export const ScheduleCreation = z
   .strictObject({
-    ...FIELDS,
-    description: FIELDS.description.optional(),
-    timezone: orElse(FIELDS.timezone, "UTC"),
-    outputFile: FIELDS.outputFile.optional(),
-    isDryRun: orElse(FIELDS.isDryRun, false),
-    isActive: orElse(FIELDS.isActive, true),
-    config: orElse(FIELDS.config, {}),
-    overlapPolicy: orElse(FIELDS.overlapPolicy, "skip"),
-    catchUpWindowSeconds: orElse(FIELDS.catchUpWindowSeconds, 3600),
-    pauseAfterFailures: FIELDS.pauseAfterFailures.optional(),
+    ...ScheduleFields,
+    description: ScheduleFields.description.optional(),
+    timezone: orElse(ScheduleFields.timezone, "UTC"),
+    outputFile: ScheduleFields.outputFile.optional(),
+    isDryRun: orElse(ScheduleFields.isDryRun, false),
+    isActive: orElse(ScheduleFields.isActive, true),
+    config: orElse(ScheduleFields.config, {}),
+    overlapPolicy: orElse(ScheduleFields.overlapPolicy, "skip"),
+    catchUpWindowSeconds: orElse(ScheduleFields.catchUpWindowSeconds, 3600),
+    pauseAfterFailures: ScheduleFields.pauseAfterFailures.optional(),
   })
   .openapi("ScheduledTaskCreation", {
     example: {
@@ -95,7 +32,7 @@ export const ScheduleCreation = z
   });
 
 export const ScheduleUpdate = z
-  .strictObject(FIELDS)
+  .strictObject(ScheduleFields)
   .partial()
   .openapi("ScheduledTaskUpdate", {
     example: { name: "Updated Task Name", schedule: "0 12 * * *", isActive: false },

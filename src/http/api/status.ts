@@ -5,8 +5,8 @@ import { z } from "@hono/zod-openapi";
 import packageJson from "../../../package.json" with { type: "json" };
 import { HEALTH_NAMES, type Service, SERVICES } from "../../domain/health.ts";
 import { LIST_DATE, LIST_SOURCE } from "../../domain/price-list/list.ts";
-import { routesOf } from "../../domain/routes.ts";
 import { AppError } from "../../errors.ts";
+import { defaultProvider } from "../../services/models.ts";
 import { type EngineProbe, serviceHealth, systemStatus } from "../../services/status.ts";
 import { failures } from "../failures.ts";
 import { route } from "../route.ts";
@@ -96,9 +96,6 @@ export function createStatusRoutes(engine: EngineProbe) {
   return createRouter()
     .openapi(system, async (c) => {
       const { status, services, reasons, checkedAt } = await systemStatus(c.var.ctx, engine);
-      const { config } = c.var.ctx;
-      const [route] = routesOf(config, config.defaultModel);
-      const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
       return c.json(
         success(c, {
           status,
@@ -106,11 +103,7 @@ export function createStatusRoutes(engine: EngineProbe) {
           uptime: Math.floor(process.uptime()),
           services,
           reasons,
-          provider: {
-            name: provider.name,
-            isSimulator: provider.kind === "simulator",
-            defaultModel: config.defaultModel,
-          },
+          provider: defaultProvider(c.var.ctx.config),
           prices: { source: LIST_SOURCE, date: LIST_DATE },
           caller: { keyId: c.var.caller.keyId, scopes: [...c.var.caller.scopes] },
           lastHealthCheck: toIso(checkedAt),

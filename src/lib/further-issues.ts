@@ -1,0 +1,20 @@
+/** Of the things that are wrong; the first is in the message of the error. */
+const MOST_LINES = 10;
+
+type Issue = { row?: number; field?: string; path?: string; message?: string };
+
+/**
+ * The `details` of the API's errors as lines for a reader: which rows of a file, or which fields, are wrong
+ * beside the first, which the message names.
+ */
+export function furtherIssues(details: Record<string, unknown>): string[] {
+  const all = [details["rows"], details["issues"]].find(Array.isArray) as Issue[] | undefined;
+  if (!all || all.length < 2) return [];
+  const total = typeof details["total"] === "number" ? details["total"] : all.length;
+  const lines = all
+    .slice(1, MOST_LINES)
+    .map(({ row, field, path, message }) =>
+      row === undefined ? `  ${path}: ${message}` : `  row ${row}, ${field}: ${message}`,
+    );
+  return total > MOST_LINES ? [...lines, `  … and ${total - MOST_LINES} more`] : lines;
+}
