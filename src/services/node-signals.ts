@@ -6,8 +6,8 @@ import { CHANGES, type Count, countChanges, PUBLISHED, type Topic } from "../sto
 import { readRows } from "../store/rows.ts";
 import { createFollowing, type Followers } from "./following.ts";
 
-/** While somebody waits or reads a stream here, or has given work a moment ago, and otherwise. */
-const POLL_MS = { fast: 30, slow: 250 };
+/** While somebody waits or reads a stream here, while work was given a moment ago, and otherwise. */
+const POLL_MS = { waitedFor: 20, eager: 30, slow: 250 };
 /** Whoever has had a task executed may wait for the next one soon. */
 const EAGER_MS = 10_000;
 
@@ -91,7 +91,8 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
     if (isFirst) await following.begin(counts.get("deltas") ?? 0);
     else for (const { topic } of changed) await hear(topic);
     const isEager = ctx.config.role !== "api" && ctx.clock.monotonic() < eagerUntil;
-    if (isEager || options.isWaitedFor()) return { inMs: POLL_MS.fast };
+    if (options.isWaitedFor()) return { inMs: POLL_MS.waitedFor };
+    if (isEager) return { inMs: POLL_MS.eager };
   }
 
   async function hear(topic: Count["topic"]): Promise<void> {
