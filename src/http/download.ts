@@ -1,3 +1,4 @@
+import process from "node:process";
 import { Readable } from "node:stream";
 import { createGzip } from "node:zlib";
 
@@ -5,6 +6,7 @@ import type { Context } from "hono";
 
 import type { Context as AppContext } from "../context.ts";
 import type { OpenedFile, Part } from "../lib/file-store.ts";
+import { writePart } from "../services/part-files.ts";
 import { headerRefs } from "./answer-headers.ts";
 import { whileKeyValid } from "./connections.ts";
 import { isKnown, UNCHANGED } from "./etag.ts";
@@ -30,7 +32,9 @@ export const CONTENT_TYPES = {
   json: "application/json",
 };
 
-/** What is made as it is read has a `Content-Length` where it is no longer than this. */
+/** Bun tells the length of what is in memory or in a file, and not that of a stream, whatever the headers say. */
+const TELLS_LENGTHS = process.versions["bun"] === undefined;
+/** A part that is no longer than this is held in memory until it is whole. */
 const MOST_HELD_BYTES = 1024 * 1024;
 
 /** The documented answers of a download, whose content has these types. */
@@ -114,24 +118,32 @@ async function wholeOf(c: Context<AppEnv>, content: Content, isCompressed: boole
 
 async function partOf(c: Context<AppEnv>, content: Content, part: Part): Promise<Body> {
   if ("opened" in content) return bodyOf(c, content.opened, part);
-  return heldOrStreamed(cutOut(whileKeyValid(c, content.read()), part), part);
+  return withLength(c, () => cutOut(whileKeyValid(c, content.read()), part), part);
 }
 
 /** A file of the store, or a part of it. */
 async function bodyOf(c: Context<AppEnv>, { bytes, content }: OpenedFile, part?: Part) {
   if ("blob" in content) return part ? content.blob.slice(part.first, part.last + 1) : content.blob;
   const asked = part ?? { first: 0, last: bytes - 1 };
-  return heldOrStreamed(whileKeyValid(c, content.read(asked)), asked);
+  const read = () => whileKeyValid(c, content.read(asked));
+  return part || bytes <= MOST_HELD_BYTES ? withLength(c, read, asked) : toByteStream(read());
 }
 
-/** Bun sends no `Content-Length` with what is streamed. */
-async function heldOrStreamed(
-  pieces: AsyncIterable<Uint8Array>,
+/** What `read` gives, so that its length can be told, as far as there is room for that. */
+async function withLength(
+  c: Context<AppEnv>,
+  read: () => AsyncIterable<Uint8Array>,
   { first, last }: Part,
 ): Promise<Body> {
-  if (last - first >= MOST_HELD_BYTES) return toByteStream(pieces);
+  const bytes = last - first + 1;
+  if (bytes > MOST_HELD_BYTES) {
+    const { ctx } = c.var;
+    const signal = c.req.raw.signal;
+    const file = TELLS_LENGTHS ? undefined : await writePart(ctx, read, bytes, signal);
+    return file ?? toByteStream(read());
+  }
   const held: Uint8Array[] = [];
-  for await (const piece of pieces) held.push(piece.slice());
+  for await (const piece of read()) held.push(piece.slice());
   return new Uint8Array(Buffer.concat(held));
 }
 

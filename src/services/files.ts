@@ -149,15 +149,15 @@ async function requireValid({ db, clock }: Context, caller: Caller): Promise<voi
 const SILENT_UPLOAD_MS = 3_600_000;
 
 /**
- * Removes what uploads have left whose process was killed. On a shared database the folder may be that of
+ * Removes what uploads and downloads have left whose process was killed. On a shared database the folder may be that of
  * other processes, too, so that only what nobody writes to any more is taken for left.
  */
 export async function removeLeftUploads(ctx: Context): Promise<void> {
   const owner = ctx.isExclusive ? writtenBy(ctx, "upload").owner : undefined;
-  await removeLeftovers(ctx, uploadsFolder(ctx), {
-    owner,
-    before: ctx.clock.now() - SILENT_UPLOAD_MS,
-  });
+  const left = { owner, before: ctx.clock.now() - SILENT_UPLOAD_MS };
+  await removeLeftovers(ctx, uploadsFolder(ctx), left);
+  // Parts of downloads (`part-files.ts`).
+  await removeLeftovers(ctx, ctx.config.dataDir, left);
   await ctx.fileStore.sweep();
 }
 

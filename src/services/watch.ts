@@ -32,10 +32,15 @@ export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void
   });
 }
 
-/** Alerts where less than a twentieth of the disk, and less than 5 GB, or less than 200 MB is free; clear is a fifth more. */
+/** A disk with fewer bytes free than this is nearly full: a twentieth of it or 5 GB, and 200 MB at least. */
+export function leastFree(total: number): number {
+  return Math.max(200 * MB, Math.min(total / 20, 5 * GB));
+}
+
+/** Alerts where the disk is nearly full; clear is a fifth more. */
 export async function watchDisk(ctx: Context): Promise<void> {
   const { free, total } = await ctx.files.space(ctx.config.dataDir);
-  const least = Math.max(200 * MB, Math.min(total / 20, 5 * GB));
+  const least = leastFree(total);
   // On a shared database each machine has its own disk.
   const subject = ctx.isExclusive ? "" : hostname();
   if (free > least * 1.2) await clearAlert(ctx, "disk.nearly_full", subject);

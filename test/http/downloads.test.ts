@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 
+import { systemFiles } from "../../src/lib/file-system.ts";
+import { writtenBy } from "../../src/services/written-by.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { KEY, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -37,6 +39,44 @@ async function givenResults(app: TestServer) {
   await app.post("/batches/b/execute");
   await app.finished("b");
 }
+
+const LONG = "/batches/long/results?format=jsonl";
+
+/** Results of more than a megabyte. */
+async function givenLongResults(app: TestServer): Promise<Buffer> {
+  const text = "x".repeat(100_000);
+  const tasks = Array.from({ length: 12 }, () => ({ prompt: "a", metadata: { text } }));
+  await app.post("/batches", { id: "long", tasks });
+  await app.post("/batches/long/execute");
+  await app.finished("long");
+  const { bytes } = await raw(app, LONG, { "accept-encoding": "identity" });
+  expect(bytes.length).toBeGreaterThan(1024 * 1024);
+  return bytes;
+}
+
+type Disk = { free: number; isFull: boolean; hold: Promise<void> | undefined };
+
+/** The files of this machine on a disk that is as told; parts of downloads are written when `hold` resolves. */
+function filesOn(disk: Disk) {
+  return {
+    ...systemFiles,
+    space: async () => ({ free: disk.free, total: 1e12 }),
+    create: async (path: string) => {
+      const file = await systemFiles.create(path);
+      if (!path.includes(".part-")) return file;
+      return {
+        ...file,
+        write: async (piece: string | Uint8Array) => {
+          await disk.hold;
+          if (disk.isFull) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+          await file.write(piece);
+        },
+      };
+    },
+  };
+}
+
+const partsIn = (folder: string) => readdirSync(folder).filter((name) => name.startsWith(".part-"));
 
 describe("a download", () => {
   test("of a file or of results is given in parts, from any byte on", async () => {
@@ -77,25 +117,18 @@ describe("a download", () => {
     }
   });
 
-  test("of a part of results that is too long to be held comes piece by piece, and says how long it is", async () => {
-    await using app = await startServer();
-    const text = "x".repeat(100_000);
-    const tasks = Array.from({ length: 12 }, () => ({ prompt: "a", metadata: { text } }));
-    await app.post("/batches", { id: "b", tasks });
-    await app.post("/batches/b/execute");
-    await app.finished("b");
-    const path = "/batches/b/results?format=jsonl";
-    const whole = await raw(app, path, { "accept-encoding": "identity" });
-    const size = whole.bytes.length;
-    const part = await raw(app, path, { range: "bytes=1-" });
-    expect([part.status, part.headers.get("content-range")]).toEqual([
-      206,
-      `bytes 1-${size - 1}/${size}`,
-    ]);
-    // Bun leaves the length out of what is made as it is sent, although it is told.
-    expect(part.headers.get("content-length")).toBeNull();
-    expect(size).toBeGreaterThan(1024 * 1024);
-    expect(part.bytes.equals(whole.bytes.subarray(1))).toBe(true);
+  test("that a process was killed in leaves nothing when the next one has started", async () => {
+    using folder = temporaryFolder();
+    const env = { DATA_DIR: folder.path };
+    const { owner } = await (async () => {
+      await using app = await startServer(env);
+      return writtenBy(app.ctx, "upload");
+    })();
+    writeFileSync(join(folder.path, `.part-abc.${owner}-def.tmp`), "x");
+    writeFileSync(join(folder.path, ".part-abc.someone-def.tmp"), "x");
+    await using next = await startServer(env);
+    await until(() => partsIn(next.dir).length === 1 || undefined);
+    expect(partsIn(folder.path)).toEqual([".part-abc.someone-def.tmp"]);
   });
 
   test("that the client has already is answered 304", async () => {
@@ -137,6 +170,64 @@ describe("a download", () => {
     );
     const long = await upload(app, `${"x".repeat(252)}.csv`);
     expect([long.status, long.body.error.details.issues[0].path]).toEqual([400, "file"]);
+  });
+});
+
+describe("a part of results that is too long to be held", () => {
+  const disk: Disk = { free: 1e12, isFull: false, hold: undefined };
+  let app: TestServer;
+  let whole: Buffer;
+
+  beforeAll(async () => {
+    app = await startServer({}, { files: filesOn(disk) });
+    whole = await givenLongResults(app);
+  });
+  afterAll(() => app[Symbol.asyncDispose]());
+
+  test("says how long it is, or is sent without that where the disk has no room, and leaves no file behind", async () => {
+    const size = whole.length;
+    const ask = async (range: string) => {
+      const part = await raw(app, LONG, { range });
+      expect([part.status, part.headers.get("content-range")]).toEqual([
+        206,
+        `bytes ${range.slice(6)}${size - 1}/${size}`,
+      ]);
+      expect(part.bytes.equals(whole.subarray(Number(range.slice(6, -1))))).toBe(true);
+      return part.headers.get("content-length");
+    };
+    expect(await ask("bytes=1-")).toBe(String(size - 1));
+    expect(await ask("bytes=5000-")).toBe(String(size - 5000));
+    // Where there is no room for the file, it comes piece by piece; Bun leaves the length out of that.
+    disk.free = 1e6;
+    expect(await ask("bytes=1-")).toBeNull();
+    disk.free = 1e12;
+    disk.isFull = true;
+    expect(await ask("bytes=1-")).toBeNull();
+    disk.isFull = false;
+    await until(() => partsIn(app.dir).length === 0 || undefined);
+    expect(app.ctx.unfinished.size).toBe(0);
+  });
+
+  test("is written no further when the client leaves, and no more than some are at a time", async () => {
+    const { length } = whole;
+    const gate = Promise.withResolvers<void>();
+    disk.hold = gate.promise;
+    const leaving = new AbortController();
+    const headers = { authorization: `Bearer ${KEY}`, range: "bytes=1-" };
+    const asked = Array.from({ length: 4 }, () =>
+      fetch(`${app.url}/api/v1${LONG}`, { headers, signal: leaving.signal }).catch(() => "left"),
+    );
+    await until(() => partsIn(app.dir).length === 4 || undefined);
+    const fifth = await raw(app, LONG, { range: "bytes=1-" });
+    expect([fifth.status, fifth.bytes.length]).toEqual([206, length - 1]);
+    expect(fifth.headers.get("content-length")).toBeNull();
+    leaving.abort();
+    expect(await Promise.all(asked)).toEqual(["left", "left", "left", "left"]);
+    gate.resolve();
+    await until(() => partsIn(app.dir).length === 0 || undefined);
+    expect(app.ctx.unfinished.size).toBe(0);
+    const next = await raw(app, LONG, { range: "bytes=1-" });
+    expect(next.headers.get("content-length")).toBe(String(length - 1));
   });
 });
 
