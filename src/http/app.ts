@@ -36,6 +36,7 @@ import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
+import { openAiRoutes } from "./openai/routes.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
 
@@ -130,6 +131,8 @@ function addFace(
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
+  app.use("/v1/*", admitted, audit(auditLog));
+  app.route("/v1", openAiRoutes);
 }
 
 /** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */

@@ -104,7 +104,7 @@ async function* workbookRows(
 export async function* pagesOf(
   ctx: Context,
   batch: Batch,
-  status: TaskStatus | undefined,
+  status: ResultPage["status"],
 ): AsyncGenerator<ResultRow[]> {
   for (let after = -1; ;) {
     const rows = await readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
