@@ -155,6 +155,14 @@ export const Environment = z.object({
     .describe(
       "Comma-separated paths of a provider that batches through `/v1` may call, besides OpenAI's",
     ),
+  LIVE_MAX_WAIT_MS: integer(0, 3_600_000)
+    .default(30_000)
+    .describe(
+      "Longest wait of a call through `/v1` for the limits of a provider; beyond it the answer is 429",
+    ),
+  LIVE_MAX_CALLS: integer(1, 1_000_000)
+    .default(1000)
+    .describe("Calls through `/v1` that one process makes at a time"),
   MAX_ATTACHMENT_BYTES: integer(1024, 268_435_456)
     .default(20_000_000)
     .describe("The most that the uploads which one request attaches may have together"),

@@ -39,7 +39,7 @@ export type Runner = Pick<Parts, "hub" | "start" | "stop"> & {
   /** Answers a request; `address` says where it comes from. */
   fetch: (
     request: Request,
-    connection: { address: () => string | undefined },
+    connection: { address: () => string | undefined; stayOpen?: () => void },
   ) => Response | Promise<Response>;
   /** The first admin key, if this start made it: the only time that it can be read. */
   firstKey: string | undefined;
@@ -119,6 +119,7 @@ export async function createRunner(
     keyWatch: parts.keyWatch,
     auditLog,
     engine: parts.engineState,
+    liveCalls: parts.liveCalls,
   });
   return {
     ctx,

@@ -7,6 +7,7 @@ import { workFor } from "../lib/leaving.ts";
 import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
+import type { LiveCalls } from "../services/live.ts";
 import type { EngineProbe } from "../services/status.ts";
 import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
@@ -36,6 +37,7 @@ import { methodOf, refuseSecondHost } from "./head.ts";
 import { addHealth } from "./health.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
 import { addMonitor } from "./monitor/page.ts";
+import { createLiveRoutes } from "./openai/live.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
@@ -45,6 +47,7 @@ export type AppOptions = {
   keyWatch: KeyWatch;
   auditLog: AuditLog;
   engine: EngineProbe;
+  liveCalls: LiveCalls;
 };
 
 /** The whole HTTP face. */
@@ -73,8 +76,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   addHealth(app, options.engine, admitted);
   addPrometheus(app, ctx, options.engine);
   const isRunner = ctx.config.role === "runner";
-  if (!isRunner)
-    addFace(app, ctx, { admitted, auditLog: options.auditLog, engine: options.engine });
+  if (!isRunner) addFace(app, ctx, { ...options, admitted });
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length === 0 || methods.includes(c.req.method))
@@ -100,11 +102,7 @@ export function createApp(ctx: Context, options: AppOptions) {
 function addFace(
   app: OpenAPIHono<AppEnv>,
   ctx: Context,
-  {
-    admitted,
-    auditLog,
-    engine,
-  }: Pick<AppOptions, "auditLog" | "engine"> & { admitted: MiddlewareHandler<AppEnv> },
+  { admitted, auditLog, engine, liveCalls }: AppOptions & { admitted: MiddlewareHandler<AppEnv> },
 ): void {
   addDocs(app);
   addMonitor(app);
@@ -133,6 +131,7 @@ function addFace(
   app.route("/api/v1", scheduleRoutes);
   app.use("/v1/*", admitted, audit(auditLog));
   app.route("/v1", openAiRoutes);
+  app.route("/v1", createLiveRoutes(liveCalls, ctx.config.openAiEndpoints));
 }
 
 /** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */

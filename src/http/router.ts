@@ -17,6 +17,8 @@ export type AppEnv = {
     address?: () => string | undefined;
     /** The client wants the headers alone; routes see a GET. */
     isHead?: boolean;
+    /** Keeps the connection although nothing is sent for minutes. */
+    stayOpen?: () => void;
   };
   Variables: {
     ctx: Context;

@@ -193,6 +193,7 @@ describe("scopes", () => {
       keyWatch: createKeyWatch(app.ctx),
       auditLog: createAuditLog(app.ctx),
       engine: () => undefined,
+      liveCalls: () => Promise.reject(new Error("no calls here")),
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

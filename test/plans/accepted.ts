@@ -42,6 +42,9 @@ export const ACCEPTED: Accepted[] = [
   ...each("its index holds only what is still to be done", [
     ["OR revive IS NOT NULL", "SCAN batches USING INDEX batches_unswept"],
   ]),
+  ...each("its table holds only calls that are under way", [
+    ["DELETE FROM live_calls WHERE node = ?", "SCAN live_calls"],
+  ]),
   ...each("sorts endpoints, of which there are few", [
     ["FROM webhooks WHERE is_active AND waiting > retrying", SORT],
   ]),

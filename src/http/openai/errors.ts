@@ -40,10 +40,8 @@ const LONGEST_RETRY_SECONDS = 60;
  * An error in OpenAI's shape. The SDKs try again by themselves after 408, 409, 429 and 5xx: the headers say
  * when, or that it is no use.
  */
-export function openAiError(
-  c: Context<AppEnv>,
-  { code, message, details, retryAfter }: Failed,
-): Response {
+export function openAiError(c: Context<AppEnv>, failed: Failed): Response {
+  const { code, details, retryAfter } = failed;
   const status = ERROR_STATUS[code];
   const kind = KINDS[code] ?? INVALID;
   const words = wordsOf(code, details);
@@ -54,7 +52,7 @@ export function openAiError(
   return c.json(
     {
       error: {
-        message: messageOf(c, code, message),
+        message: messageOf(c, failed),
         type: kind.type,
         param: words.param,
         code: words.code ?? kind.code,
@@ -64,8 +62,9 @@ export function openAiError(
   );
 }
 
-function messageOf(c: Context<AppEnv>, code: ErrorCode, message: string): string {
-  if (code === "NOT_FOUND") return `Invalid URL (${c.req.method} ${c.req.path})`;
+function messageOf(c: Context<AppEnv>, { code, message, details: { openAi } }: Failed): string {
+  if (code === "NOT_FOUND" && !isWords(openAi))
+    return `Invalid URL (${c.req.method} ${c.req.path})`;
   if (code === "METHOD_NOT_ALLOWED")
     return `Not allowed to ${c.req.method} on ${c.req.path}. (HINT: Perhaps you meant to use a different HTTP method?)`;
   return message;

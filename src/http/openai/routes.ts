@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import type { AppEnv } from "../router.ts";
 import { openAiBatchRoutes } from "./batches.ts";
 import { openAiFileRoutes } from "./files.ts";
+import { openAiModelRoutes } from "./models.ts";
 
 /**
  * OpenAI's own API, for programs that were written for it. It stands in no OpenAPI document of ours: OpenAI
@@ -10,4 +11,5 @@ import { openAiFileRoutes } from "./files.ts";
  */
 export const openAiRoutes = new Hono<AppEnv>()
   .route("/", openAiFileRoutes)
-  .route("/", openAiBatchRoutes);
+  .route("/", openAiBatchRoutes)
+  .route("/", openAiModelRoutes);
