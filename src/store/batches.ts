@@ -35,6 +35,15 @@ export async function findBatchSeq(db: Db, id: string): Promise<number | undefin
   return (await findBatch(db, id))?.seq;
 }
 
+/** Which of these batches were made from files. */
+export function fileBatches(ids: readonly string[]): Statement<{ id: string }> {
+  return {
+    sql: `SELECT b.id FROM json_each(?) j CROSS JOIN batches b ON b.id = j.value
+          WHERE b.input_file IS NOT NULL`,
+    args: [JSON.stringify(ids)],
+  };
+}
+
 export type RunningBatch = {
   seq: number;
   maxConcurrency: number | null;

@@ -4,6 +4,7 @@ import type { AppEnv } from "../router.ts";
 import { openAiBatchRoutes } from "./batches.ts";
 import { openAiFileRoutes } from "./files.ts";
 import { openAiModelRoutes } from "./models.ts";
+import { openAiWebhookRoutes } from "./webhooks.ts";
 
 /**
  * OpenAI's own API, for programs that were written for it. It stands in no OpenAPI document of ours: OpenAI
@@ -12,4 +13,5 @@ import { openAiModelRoutes } from "./models.ts";
 export const openAiRoutes = new Hono<AppEnv>()
   .route("/", openAiFileRoutes)
   .route("/", openAiBatchRoutes)
-  .route("/", openAiModelRoutes);
+  .route("/", openAiModelRoutes)
+  .route("/", openAiWebhookRoutes);

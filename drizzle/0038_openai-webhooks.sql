@@ -1,0 +1,1 @@
+ALTER TABLE `webhooks` ADD `is_open_ai` integer DEFAULT false NOT NULL;
