@@ -67,6 +67,14 @@ export type Config = {
   /** Origins whose pages may use the API; `*`: all. */
   corsOrigins: string[];
   maxFileBytes: number;
+  /** Of the input of a batch that comes through `/v1`. */
+  openAiMaxFileBytes: number;
+  openAiMaxLines: number;
+  /** Endpoints that such a batch may call besides those of OpenAI. */
+  openAiEndpoints: string[];
+  /** Of calls through `/v1`: the longest wait for a provider's limits, and how many there may be at a time. */
+  liveMaxWaitMs: number;
+  liveMaxCalls: number;
   /** Of all uploads that one request attaches. */
   maxAttachmentBytes: number;
   leaseMs: number;
@@ -146,6 +154,11 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     bodyTimeoutMs: e.BODY_TIMEOUT_SECONDS * 1000,
     corsOrigins: e.CORS_ORIGINS ?? [],
     maxFileBytes: e.MAX_FILE_BYTES,
+    openAiMaxFileBytes: e.OPENAI_MAX_FILE_BYTES,
+    openAiMaxLines: e.OPENAI_MAX_LINES,
+    openAiEndpoints: e.OPENAI_ENDPOINTS ?? [],
+    liveMaxWaitMs: e.LIVE_MAX_WAIT_MS,
+    liveMaxCalls: e.LIVE_MAX_CALLS,
     maxAttachmentBytes: e.MAX_ATTACHMENT_BYTES,
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,

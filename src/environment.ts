@@ -138,6 +138,31 @@ export const Environment = z.object({
   MAX_FILE_BYTES: integer(1024, 1_099_511_627_776)
     .default(1_073_741_824)
     .describe("Largest file that can be uploaded"),
+  OPENAI_MAX_FILE_BYTES: integer(1024, 1_099_511_627_776)
+    .default(209_715_200)
+    .describe(
+      "Largest input of a batch that is uploaded through `/v1/files`, at most MAX_FILE_BYTES",
+    ),
+  OPENAI_MAX_LINES: integer(1, 10_000_000)
+    .default(50_000)
+    .describe("Most requests of a batch that is made through `/v1/batches`"),
+  OPENAI_ENDPOINTS: list()
+    .refine(
+      (paths) => paths.every((path) => /^\/v1(\/[A-Za-z0-9][\w.:-]{0,99}){1,8}$/.test(path)),
+      "must be paths such as /v1/rerank",
+    )
+    .optional()
+    .describe(
+      "Comma-separated paths of a provider that batches through `/v1` may call, besides OpenAI's",
+    ),
+  LIVE_MAX_WAIT_MS: integer(0, 3_600_000)
+    .default(30_000)
+    .describe(
+      "Longest wait of a call through `/v1` for the limits of a provider; beyond it the answer is 429",
+    ),
+  LIVE_MAX_CALLS: integer(1, 1_000_000)
+    .default(1000)
+    .describe("Calls through `/v1` that one process makes at a time"),
   MAX_ATTACHMENT_BYTES: integer(1024, 268_435_456)
     .default(20_000_000)
     .describe("The most that the uploads which one request attaches may have together"),

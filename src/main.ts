@@ -12,7 +12,10 @@ await runProcess(mostRequests, ({ host, port, maxBodyBytes, maxFileBytes, fetch 
     hostname: host,
     port,
     fetch: (request, server) =>
-      fetch(request, { address: () => server.requestIP(request)?.address }),
+      fetch(request, {
+        address: () => server.requestIP(request)?.address,
+        stayOpen: () => server.timeout(request, 0),
+      }),
     // The app refuses larger bodies itself, with an answer that says so.
     maxRequestBodySize: Math.max(maxBodyBytes, maxFileBytes) * 2,
     idleTimeout: IDLE_TIMEOUT_SECONDS,

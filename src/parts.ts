@@ -8,6 +8,7 @@ import type { EngineState } from "./domain/health.ts";
 import { BUCKET_BOUNDS_MS } from "./domain/latency.ts";
 import { METERS } from "./domain/meters.ts";
 import { createEngine } from "./engine/engine.ts";
+import { createLive } from "./engine/live/live.ts";
 import { createMembership } from "./engine/recovery.ts";
 import type { FileStore } from "./lib/file-store.ts";
 import { createLocalStore } from "./lib/local-store.ts";
@@ -21,6 +22,7 @@ import { createAnswerChecker } from "./services/answer-checker.ts";
 import { createEventHub, type EventHub } from "./services/event-hub.ts";
 import { createKeyWatch, type KeyWatch } from "./services/key-watch.ts";
 import { createLiveHub, type LiveHub } from "./services/live-hub.ts";
+import type { LiveCalls } from "./services/live.ts";
 import { createNodeSignals } from "./services/node-signals.ts";
 import { createTokenCounter } from "./services/token-counter.ts";
 import { createWaits } from "./services/waits.ts";
@@ -106,6 +108,7 @@ export type Parts = {
   hub: EventHub;
   liveHub: LiveHub;
   keyWatch: KeyWatch;
+  liveCalls: LiveCalls;
   /** `undefined` while no tasks are executed. */
   engineState(): EngineState | undefined;
   /** Begins to execute tasks, unless this process only answers requests. */
@@ -126,6 +129,12 @@ export function createParts(ctx: Context): Parts {
   const courier = createCourier(ctx);
   const membership = createMembership(ctx);
   const engine = createEngine(ctx, membership);
+  const { clock, random } = ctx;
+  const live = createLive(ctx, {
+    upstreams: engine.upstreams,
+    onFreed: engine.nudge,
+    outside: { clock, random, fetch: globalThis.fetch },
+  });
   const scheduler = createScheduler(ctx, { node: membership.node });
   let isExecuting = false;
   const engineState = () => (isExecuting ? engine.state() : undefined);
@@ -159,12 +168,14 @@ export function createParts(ctx: Context): Parts {
         ]
       : []),
     { start: () => {}, stop: ctx.load.stop },
+    ...(ctx.config.role === "runner" ? [] : [live]),
   ];
   const started: Part[] = [];
   return {
     hub,
     liveHub,
     keyWatch,
+    liveCalls: live.call,
     engineState,
     async start() {
       for (const part of parts) {

@@ -40,7 +40,7 @@ export type Runner = Pick<Parts, "hub" | "liveHub" | "start" | "stop"> & {
   /** Answers a request; `address` says where it comes from. */
   fetch: (
     request: Request,
-    connection: { address: () => string | undefined },
+    connection: { address: () => string | undefined; stayOpen?: () => void },
   ) => Response | Promise<Response>;
   /** The first admin key, if this start made it: the only time that it can be read. */
   firstKey: string | undefined;
@@ -125,6 +125,7 @@ export async function createRunner(
     auditLog,
     engine: parts.engineState,
     firstLogin,
+    liveCalls: parts.liveCalls,
   });
   return {
     ctx,

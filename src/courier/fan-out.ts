@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { isQuick } from "../domain/delivery-slots.ts";
 import { createPauses } from "../lib/clock.ts";
 import { portionsOf } from "../lib/portions.ts";
-import { toDelivery, webhookTypes } from "../services/deliveries.ts";
+import { deliveriesFor } from "../services/deliveries.ts";
 import { insertDeliveries } from "../store/deliveries.ts";
 import { readEvents } from "../store/events.ts";
 import { moveCursors, type Waiting } from "../store/webhooks.ts";
@@ -36,12 +36,8 @@ export function createFanOut(ctx: Context) {
     const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, page);
     const last = events.at(-1)?.id;
     if (last === undefined) return { hasAdded: false, isMore: false, hasMoved: false };
-    const rows = group.flatMap(({ webhook }) => {
-      const types = new Set(webhook.events.flatMap(webhookTypes));
-      return events
-        .filter(({ type }) => types.has(type))
-        .map((event) => toDelivery(webhook.seq, event));
-    });
+    const hooks = group.map(({ webhook }) => webhook);
+    const rows = await deliveriesFor(ctx.client, hooks, events);
     const seqs = group.map(seqOf);
     if (rows.length > 0)
       await ctx.writer.write({ added: insertDeliveries(rows), moved: moveCursors(seqs, last) });

@@ -4,13 +4,13 @@ import { readRepair, toRepair, withRepair } from "../domain/ask-for-json.ts";
 import { isSingle } from "../domain/batch.ts";
 import { CAUSES, type Failure, type RetryPolicy } from "../domain/failure.ts";
 import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
-import { costUsd, priceOf } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
 import { withModel, withoutTier } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Hopeless } from "../store/release.ts";
 import type { Final, FinalRow } from "../store/settle.ts";
+import { costOfAnswer } from "./answer-cost.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called, Reused } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
@@ -233,8 +233,7 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
 
 /**
  * The answers of the built-in provider are free, but a dry run shows what those of a real one would
- * cost. An answer costs what its model does, if that has a price, else what the one that was called
- * does; one that does not report what it took may not be right about its model either, and costs the more of both.
+ * cost.
  */
 function costOfCall(
   run: ClaimedRun,
@@ -247,15 +246,7 @@ function costOfCall(
   provider: Provider,
 ): number | null {
   if (provider.kind === "simulator" && run.row.isDryRun === 0) return 0;
-  const costAt = (name: string) => costUsd(priceAt(provider, name, at), usage, serviceTier);
-  const own = costAt(model);
-  if (own !== null && !usage.estimated) return own;
-  const asked = costAt(calledModel(run));
-  return own !== null && asked !== null ? Math.max(own, asked) : (own ?? asked);
-}
-
-function priceAt(provider: Provider, model: string, at: number) {
-  return priceOf(model, provider.prices, provider, at);
+  return costOfAnswer(provider, { called: calledModel(run), model, usage, at, serviceTier });
 }
 
 function toErrorBody({ cause, message, providerStatus }: Failure) {

@@ -32,7 +32,7 @@ import { createReuse } from "./reuse.ts";
 import { createSettlement, type Settled } from "./settlement.ts";
 import { tellEnded } from "./tell.ts";
 import { createTexts } from "./texts.ts";
-import { createUpstreams } from "./upstreams.ts";
+import { createUpstreams, type Upstreams } from "./upstreams.ts";
 
 export type Dispatcher = {
   /** Begins to claim work. */
@@ -52,6 +52,10 @@ export type Dispatcher = {
   waitingOf(batch: number): Waiting | null;
   /** The providers as this process sees them, in the order of the configuration. */
   providers(): ProviderLive[];
+  /** Ways to providers, which live calls use, too. */
+  upstreams: Upstreams;
+  /** There may be room for more calls. */
+  nudge(): void;
 };
 
 export type DispatcherOptions = {
@@ -349,6 +353,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     inFlight: inFlight.size,
     trouble: () => turns.trouble() ?? looks.trouble(),
     remembered: () => inFlight.size() + reuse.size() + reported.length,
+    upstreams,
+    nudge,
     providers: () => upstreams.live(ctx.clock.steady()),
     waitingOf: (batch) => pacing.waitingOf(book.of(batch), ctx.clock.steady()),
   };

@@ -8,6 +8,7 @@ import { createAfterwork } from "./afterwork.ts";
 import { createDispatcher } from "./dispatcher.ts";
 import { createProviderWatch } from "./provider-watch.ts";
 import type { Membership } from "./recovery.ts";
+import type { Upstreams } from "./upstreams.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
 /** What is being written when the last call has ended gets so long, however short the grace. */
@@ -18,6 +19,9 @@ export type Engine = {
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
   stop(graceMs: number): Promise<void>;
   state(): EngineState;
+  /** Ways to providers, which live calls use, too; and what to do when there is room at one of them. */
+  upstreams: Upstreams;
+  nudge(): void;
 };
 
 /** What executes tasks: worker threads, dispatcher, what follows the end of batches. */
@@ -46,6 +50,8 @@ export function createEngine(ctx: Context, membership: Membership): Engine {
   let unsubscribe = () => {};
 
   return {
+    upstreams: dispatcher.upstreams,
+    nudge: dispatcher.nudge,
     state: () => ({
       threads: ctx.config.workers,
       threadsAlive: pool.alive(),

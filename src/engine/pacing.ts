@@ -215,7 +215,12 @@ export function createPacing(
   };
 
   function paced(upstream: Upstream, gates: readonly Gate[], at: number): readonly Gate[] {
-    if (upstream.turn !== turn) Object.assign(upstream, { turn, room: upstream.pacer.room(at) });
+    if (upstream.turn !== turn) {
+      // What live calls wait for is theirs.
+      const room =
+        upstream.waiting > 0 ? upstream.pacer.room(at) - upstream.waiting : upstream.pacer.room(at);
+      Object.assign(upstream, { turn, room: Math.max(0, room) });
+    }
     const isFree = upstream.room === Infinity && !upstream.pacer.limitsTokens();
     return isFree ? gates : [upstream, ...gates];
   }
@@ -242,14 +247,18 @@ function toClaim({ lane, model, price, isLimited, byAge }: Lane, limit: number):
 
 const SHUT: Gate = { room: 0 };
 
-function verdictOn(failure: Called["failure"]): CallEnd["outcome"] {
+/** What the end of a call says of its pace. */
+export function verdictOn(failure: Called["failure"]): CallEnd["outcome"] {
   if (failure === null || failure.cause === "schema_mismatch") return "answered";
   if (failure.cause === "rate_limited") return "throttled";
   return failure.cause === "overloaded" ? "overloaded" : "failed";
 }
 
 /** How long to wait may be asked with any status, not only with that of a limit. */
-function withAsked(signals: Called["signals"], failure: Called["failure"]): Called["signals"] {
+export function withAsked(
+  signals: Called["signals"],
+  failure: Called["failure"],
+): Called["signals"] {
   const asked = failure?.retryAfterMs ?? null;
   if (asked === null || signals?.retryAfterMs != null) return signals;
   return { requests: null, tokens: null, scarce: null, ...signals, retryAfterMs: asked };

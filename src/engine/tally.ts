@@ -7,20 +7,58 @@ import type { Called } from "./outcome.ts";
 /** Calls to a provider that ended alike; `code` is the answer's status or, without one, the cause. */
 export type CallCount = { provider: string; model: string; code: string; count: number };
 
+/** What of a run, and of its end, is added up. */
+type Counted = Pick<
+  Final,
+  | "status"
+  | "provider"
+  | "at"
+  | "promptTokens"
+  | "completionTokens"
+  | "cachedTokens"
+  | "reasoningTokens"
+  | "costUsd"
+>;
+type CountedRun = Pick<
+  Claimed,
+  | "payer"
+  | "model"
+  | "startedAt"
+  | "queuedAt"
+  | "attempt"
+  | "isDryRun"
+  | "earlierPromptTokens"
+  | "earlierCompletionTokens"
+  | "earlierCachedTokens"
+  | "earlierReasoningTokens"
+  | "earlierUsd"
+>;
+/** A run whose first answer counts. */
+export const NOTHING_EARLIER = {
+  earlierPromptTokens: 0,
+  earlierCompletionTokens: 0,
+  earlierCachedTokens: 0,
+  earlierReasoningTokens: 0,
+  earlierUsd: 0,
+};
+
 /** Adds up runs that end together, by status, model, provider and key. */
 export function createTally() {
   const groups = new Map<string, Tally>();
   const calls = new Map<string, CallCount>();
   return {
     /** Counts a call that ended, whether or not its run did. */
-    addCall({ failure, final }: Called, model: string): void {
+    addCall(
+      { failure, final }: Pick<Called, "failure"> & { final: Pick<Final, "provider"> },
+      model: string,
+    ): void {
       const code = String(failure ? (failure.providerStatus ?? failure.cause) : 200);
       const key = `${code} ${final.provider} ${model}`;
       const known = calls.get(key);
       if (known) known.count++;
       else calls.set(key, { provider: final.provider, model, code, count: 1 });
     },
-    add(final: Final, run: Claimed): void {
+    add(final: Counted, run: CountedRun): void {
       const key = `${final.status} ${final.provider} ${run.payer} ${run.model}`;
       let group = groups.get(key);
       if (!group) {
@@ -52,7 +90,28 @@ export function createTally() {
       group.dearestUsd = Math.max(group.dearestUsd, cost);
       if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
     },
+    /** Adds what another one has added up. */
+    merge(other: { calls(): CallCount[]; tallies(): Tally[] }): void {
+      for (const call of other.calls()) {
+        const key = `${call.code} ${call.provider} ${call.model}`;
+        const known = calls.get(key);
+        if (known) known.count += call.count;
+        else calls.set(key, call);
+      }
+      for (const tally of other.tallies()) {
+        const key = `${tally.status} ${tally.provider} ${tally.apiKey} ${tally.model}`;
+        const known = groups.get(key);
+        if (!known) groups.set(key, tally);
+        else addTo(known, tally);
+      }
+    },
     calls: (): CallCount[] => [...calls.values()],
     tallies: (): Tally[] => [...groups.values()],
   };
+}
+
+function addTo(group: Tally, { sums, buckets, dearestUsd }: Tally): void {
+  for (const name of Object.keys(sums) as (keyof typeof sums)[]) group.sums[name] += sums[name];
+  for (const [i, count] of buckets.entries()) group.buckets[i] = (group.buckets[i] ?? 0) + count;
+  group.dearestUsd = Math.max(group.dearestUsd, dearestUsd);
 }

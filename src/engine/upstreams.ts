@@ -31,6 +31,8 @@ export type Upstream = Gate & {
   isShort: boolean;
   /** Tokens of the call that waits for them. */
   head: number;
+  /** Live calls that wait for it, and go before others. */
+  waiting: number;
   /** Tokens of recent answers, by batch: what `maxTokens` allows is seldom used up. */
   outputs: BoundedMap<number, number>;
   /** What is known of its price, as of a moment of the wall clock: prices change by the day and the hour. */
@@ -44,6 +46,8 @@ type Site = {
   breaker: Breaker;
   accounts: Account[];
   inFlight: number;
+  /** Live calls that wait for it. */
+  waiting: number;
   /** Keeps to its `maxConcurrency`. */
   cap: Gate;
   /** Lets one call through that finds out whether it is there. */
@@ -62,6 +66,8 @@ export type Choice = {
   isTrial: boolean;
   until: number;
 };
+
+type Asked = { hasOther: boolean; isFlex: boolean; isLive?: boolean };
 
 /** What is reported about a call when it ends. */
 export type Begun = {
@@ -133,6 +139,7 @@ export function createUpstreams(
         turn: 0,
         isShort: false,
         head: 0,
+        waiting: 0,
         outputs: new BoundedMap<number, number>(BATCHES_REMEMBERED),
         price,
       };
@@ -188,7 +195,7 @@ export function createUpstreams(
 
   function open(
     route: Route,
-    { hasOther, isFlex }: { hasOther: boolean; isFlex: boolean },
+    { hasOther, isFlex, isLive = false }: Asked,
     now: number,
   ): Choice | undefined {
     const site = sites[route.provider];
@@ -210,7 +217,7 @@ export function createUpstreams(
     };
     limit(site.trial, trials);
     limit(account.trial, calls);
-    limit(site.cap, (maxConcurrency ?? Infinity) - site.inFlight);
+    limit(site.cap, (maxConcurrency ?? Infinity) - site.inFlight - (isLive ? 0 : site.waiting));
     return {
       upstream: upstreamOf(site, account, laneName),
       gates,
@@ -219,18 +226,24 @@ export function createUpstreams(
     };
   }
 
-  /** The first way that is open for a lane; where all seem shut, the first that is not shut for good. */
-  function choose(laneName: string, now: number): Choice {
+  /**
+   * The first way that is open for a lane; where all seem shut, the first that is not shut for good. A live call
+   * says which ways it has tried.
+   */
+  function choose(laneName: string, now: number, tried?: readonly Route[]): Choice {
     divideLimits(now);
     const { model, isFlex } = readLaneName(laneName);
-    const ways = routesFor(model);
+    const isLive = tried !== undefined;
+    const ways = isLive
+      ? routesFor(model).filter((way) => !tried.some((one) => isSame(one, way)))
+      : routesFor(model);
     for (const route of ways) {
-      const choice = open(route, { hasOther: ways.length > 1, isFlex }, now);
+      const choice = open(route, { hasOther: ways.length > 1, isFlex, isLive }, now);
       if (choice) return choice;
     }
     let until = Infinity;
     for (const route of ways) {
-      const only = open(route, { hasOther: false, isFlex }, now);
+      const only = open(route, { hasOther: false, isFlex, isLive }, now);
       if (only) return only;
       const at = sites[route.provider]?.breaker.until() ?? Infinity;
       if (at > now) until = Math.min(until, at);
@@ -259,7 +272,11 @@ export function createUpstreams(
       const trials: Begun["trials"] = [site.breaker.start(), account.breaker.start()];
       return { upstream, task, isPatient, trials };
     },
-    end({ upstream, task, isPatient, trials }: Begun, outcome: Called, now: number): void {
+    end(
+      { upstream, task, isPatient, trials }: Begun,
+      outcome: Pick<Called, "failure" | "isAbandoned">,
+      now: number,
+    ): void {
       const { site, account } = upstream;
       const { failure, isAbandoned } = outcome;
       // That flex has no room says nothing of other calls.
@@ -272,6 +289,10 @@ export function createUpstreams(
     },
     live: (now: number): ProviderLive[] => sites.map((site) => toLive(site, upstreams, now)),
   };
+}
+
+function isSame(a: Route, b: Route): boolean {
+  return a.provider === b.provider && a.model === b.model;
 }
 
 /** If neither of two pacers has limits, the one with less to do has more room. */
@@ -305,6 +326,7 @@ function createSite(
       trial: { room: 1 },
     })),
     inFlight: 0,
+    waiting: 0,
     cap: { room: 0 },
     trial: { room: 1 },
     isPaced: provider.kind !== "simulator" || isLimited,

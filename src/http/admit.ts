@@ -85,3 +85,15 @@ export function tellAllowance(headers: Headers, allowance: Allowance | undefined
   headers.set("X-RateLimit-Remaining", String(allowance.remaining));
   headers.set("X-RateLimit-Reset", String(allowance.resetAt / 1000));
 }
+
+/** The same as OpenAI's API says it. */
+export function tellOpenAiAllowance(
+  headers: Headers,
+  allowance: Allowance | undefined,
+  now: number,
+): void {
+  if (!allowance) return;
+  headers.set("x-ratelimit-limit-requests", String(allowance.limit));
+  headers.set("x-ratelimit-remaining-requests", String(allowance.remaining));
+  headers.set("x-ratelimit-reset-requests", `${Math.max(0, allowance.resetAt - now)}ms`);
+}

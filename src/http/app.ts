@@ -8,6 +8,7 @@ import type { AuditLog } from "../services/audit.ts";
 import type { EventHub } from "../services/event-hub.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
 import type { LiveHub } from "../services/live-hub.ts";
+import type { LiveCalls } from "../services/live.ts";
 import type { EngineProbe } from "../services/status.ts";
 import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
@@ -42,6 +43,8 @@ import { addMcp } from "./mcp.ts";
 import { errorAnswer, onError, trace } from "./middleware.ts";
 import type { FirstLogin } from "./monitor/login.ts";
 import { addMonitor } from "./monitor/page.ts";
+import { createLiveRoutes } from "./openai/live.ts";
+import { openAiRoutes } from "./openai/routes.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
 
@@ -52,6 +55,7 @@ export type AppOptions = {
   auditLog: AuditLog;
   engine: EngineProbe;
   firstLogin: FirstLogin;
+  liveCalls: LiveCalls;
 };
 
 /** The whole HTTP face. */
@@ -108,8 +112,9 @@ export function createApp(ctx: Context, options: AppOptions) {
 function addFace(
   app: OpenAPIHono<AppEnv>,
   ctx: Context,
-  { admitted, auditLog, engine, firstLogin }: AppOptions & { admitted: MiddlewareHandler<AppEnv> },
+  options: AppOptions & { admitted: MiddlewareHandler<AppEnv> },
 ): void {
+  const { admitted, auditLog, engine, firstLogin, liveCalls } = options;
   addDocs(app);
   addMonitor(app, firstLogin);
   addLlms(app);
@@ -140,6 +145,9 @@ function addFace(
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
   addMcp(app, ctx, admitted);
+  app.use("/v1/*", admitted, audit(auditLog));
+  app.route("/v1", openAiRoutes);
+  app.route("/v1", createLiveRoutes(liveCalls, ctx.config.openAiEndpoints));
 }
 
 /** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */

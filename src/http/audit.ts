@@ -5,10 +5,13 @@ import type { AuditLog } from "../services/audit.ts";
 import { addressOf } from "./address.ts";
 import type { AppEnv } from "./router.ts";
 
+/** Actions that come by the thousand. */
+const MANY = /^(tasks|batches|chat|completions|embeddings|responses|moderations|images)\./;
+
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
- * Records every request that changed or executed something. Tasks and batches come by the thousand,
+ * Records every request that changed or executed something. Tasks, batches and live calls come by the thousand,
  * so their answers do not wait for the entry to be stored; all others do.
  */
 export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
@@ -26,7 +29,7 @@ export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
       address: addressOf(c) ?? null,
       options: optionsOf(c),
     });
-    if (!/^(tasks|batches)\./.test(action)) await log.flush();
+    if (!MANY.test(action)) await log.flush();
   };
 }
 

@@ -9,8 +9,9 @@ import { AppError, ERROR_STATUS, type ErrorCode } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { logError } from "../lib/logged-error.ts";
 import { StorageError } from "../lib/s3/storage-error.ts";
-import { tellAllowance } from "./admit.ts";
+import { tellAllowance, tellOpenAiAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
+import { isOpenAi, openAiError } from "./openai/errors.ts";
 import { type AppEnv, toIso } from "./router.ts";
 import { secure } from "./secure-headers.ts";
 
@@ -35,6 +36,7 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
     tellAllowance(c.res.headers, c.var.allowance);
+    if (isOpenAi(c.req.path)) tellOpenAiAllowance(c.res.headers, c.var.allowance, ctx.clock.now());
     log.info("{method} {path} {status} in {ms} ms", {
       method,
       path: c.req.path,
@@ -108,10 +110,11 @@ export function errorAnswer(
   details: Record<string, unknown> = {},
 ): Response {
   const status = ERROR_STATUS[code];
-  if (status === 503 || status === 429)
-    c.header("Retry-After", String(details["retryAfter"] ?? RETRY_AFTER_SECONDS));
+  const retryAfter = Number(details["retryAfter"] ?? RETRY_AFTER_SECONDS);
+  if (status === 503 || status === 429) c.header("Retry-After", String(retryAfter));
   if (status === 416) c.header("Content-Range", `bytes */${String(details["bytes"])}`);
   if (status === 401) c.header("WWW-Authenticate", "Bearer");
+  if (isOpenAi(c.req.path)) return openAiError(c, { code, message, details, retryAfter });
   return c.json(
     {
       success: false,

@@ -10,15 +10,23 @@ import { refuseEncoded, requireConnected } from "./body.ts";
 /** How long the next piece of a body may take to come. */
 type Pace = { clock: Pick<Clock, "setTimeout" | "setImmediate">; maxPauseMs: number };
 
-export type Upload = { name: string; content: AsyncIterable<Uint8Array> };
+/** `fields` has the other parts of the form, all of them once the content has come to its end. */
+export type Upload = {
+  name: string;
+  content: AsyncIterable<Uint8Array>;
+  fields: ReadonlyMap<string, string>;
+};
 
 const MAX_FIELDS = 10;
+/** Longer no part is that is not the file. */
+const MAX_FIELD_BYTES = 1000;
+const NO_FIELDS: ReadonlySet<string> = new Set();
 /** A boundary has 70 characters at most (RFC 2046). */
 const LONGEST_TYPE = 256;
 
 /**
  * Hands the one file of a multipart body to `store` while it arrives, at the pace that `store` takes
- * it, and returns what that made of it. Throws `UNSUPPORTED_MEDIA_TYPE` where the body is no
+ * it, and returns what that made of it. Other parts than `known` ones are refused. Throws `UNSUPPORTED_MEDIA_TYPE` where the body is no
  * multipart form, `VALIDATION_ERROR` where the form is broken or has no part `file`, and
  * `REQUEST_TIMEOUT` where nothing comes for `maxPauseMs`.
  */
@@ -26,6 +34,7 @@ export async function readUpload<T>(
   request: Request,
   { clock, maxPauseMs }: Pace,
   store: (upload: Upload) => Promise<T>,
+  known: ReadonlySet<string> = NO_FIELDS,
 ): Promise<T> {
   refuseEncoded(request);
   const type = request.headers.get("content-type") ?? "";
@@ -36,7 +45,8 @@ export async function readUpload<T>(
     );
   let stored: Promise<T> | undefined;
   let arriving: PassThrough | undefined;
-  const parser = createParser(type, (name, stream) => {
+  const fields = new Map<string, string>();
+  const parser = createParser(type, { known, fields }, (name, stream) => {
     if (stored) return stream.resume();
     // It ends with the form: what is wrong behind the file is found before the file is stored.
     const content = stream.pipe(new PassThrough(), { end: false });
@@ -44,7 +54,7 @@ export async function readUpload<T>(
     stream.on("error", (error) => content.destroy(error));
     // It may fail before `store` begins to read, which then meets the failure.
     content.on("error", () => undefined);
-    stored = store({ name, content });
+    stored = store({ name, content, fields });
     // Seen below, too; without this a failure before the end of the body would be an unhandled rejection.
     stored.catch((error: unknown) => parser.destroy(asError(error)));
   });
@@ -91,10 +101,18 @@ async function* atPace(
   }
 }
 
-function createParser(type: string, onFile: (name: string, stream: Readable) => void) {
+function createParser(
+  type: string,
+  { known, fields }: { known: ReadonlySet<string>; fields: Map<string, string> },
+  onFile: (name: string, stream: Readable) => void,
+) {
   const parser = newParser(type);
   const refuse = (path: string, message: string) => parser.destroy(invalid([{ path, message }]));
-  parser.on("field", (name) => refuse(name, "is not a known part; the file is the part `file`"));
+  parser.on("field", (name, value) => {
+    if (known.has(name) && !fields.has(name)) fields.set(name, value);
+    else if (known.has(name)) refuse(name, "is given more than once");
+    else refuse(name, "is not a known part; the file is the part `file`");
+  });
   parser.on("filesLimit", () => refuse("file", "is there more than once; send one file at a time"));
   parser.on("file", (name, stream, filename) => {
     if (name === "file") return onFile(filename || "upload", stream);
@@ -108,7 +126,10 @@ function createParser(type: string, onFile: (name: string, stream: Readable) => 
 function newParser(type: string): InstanceType<typeof Busboy> {
   const headers: BusboyHeaders = { "content-type": type };
   try {
-    return new Busboy({ headers, limits: { fields: MAX_FIELDS, files: 1 } });
+    return new Busboy({
+      headers,
+      limits: { fields: MAX_FIELDS, fieldSize: MAX_FIELD_BYTES, files: 1 },
+    });
   } catch (error) {
     // The parser's own words for it are about needles.
     if (type.length > LONGEST_TYPE) throw brokenForm(new Error("its boundary is too long"));

@@ -21,6 +21,8 @@ export type AppEnv = {
     isHead?: boolean;
     /** The request is a part of another one, which was counted. */
     isPart?: boolean;
+    /** Keeps the connection although nothing is sent for minutes. */
+    stayOpen?: () => void;
   };
   Variables: {
     ctx: Context;

@@ -41,21 +41,11 @@ export function createCaller(
   adjustments: Adjustments = createAdjustments(),
 ): (call: ProviderCall) => Promise<CallResult> {
   const { clock } = outside;
-  const client = createClient(provider, outside, key);
-  const send = provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch;
+  const { send, requestTo, withoutSecret } = createLine(provider, outside, key);
   const isWithoutDocuments = leavesOutDocuments(provider);
-  const built = new Map<Endpoint, BuiltRequest>();
-
-  async function requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
-    let request = built.get(endpoint);
-    if (!request) built.set(endpoint, (request = await build(client, endpoint)));
-    return request;
-  }
-
-  const secret = provider.kind === "openai" ? (provider.apiKeys[key] ?? "") : "";
   const hide = (result: CallResult): CallResult => {
-    if (result.ok || secret.length < SHORTEST_SECRET) return result;
-    const message = result.failure.message.replaceAll(secret, "…");
+    if (result.ok) return result;
+    const message = withoutSecret(result.failure.message);
     return { ...result, failure: { ...result.failure, message } };
   };
 
@@ -103,13 +93,34 @@ export function createCaller(
 /** Some providers echo a key that they refuse. */
 const SHORTEST_SECRET = 6;
 
+/** How requests reach a provider with one of its keys. */
+export function createLine(provider: Provider, outside: Outside, key: number) {
+  const client = createClient(provider, outside, key);
+  const built = new Map<Endpoint, BuiltRequest>();
+  const secret = provider.kind === "openai" ? (provider.apiKeys[key] ?? "") : "";
+  return {
+    send: provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch,
+    async requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
+      let request = built.get(endpoint);
+      if (!request) built.set(endpoint, (request = await build(client, endpoint)));
+      return request;
+    },
+    /** A text of the provider without the key. */
+    withoutSecret: (text: string) =>
+      secret.length < SHORTEST_SECRET ? text : text.replaceAll(secret, "…"),
+  };
+}
+
 const TIMED_OUT = "timed out";
 const STREAMS = /"stream"\s*:\s*true/;
 
 /** The body to be sent: as it stands, unless a stream must ask for usage or the provider refuses something. */
-function prepare({ endpoint, body: text, isChecked }: ProviderCall, adjustments: Adjustments) {
+export function prepare(
+  { endpoint, body: text, isChecked }: Pick<ProviderCall, "endpoint" | "body" | "isChecked">,
+  adjustments: Adjustments,
+) {
   if (!adjustments.knows() && !STREAMS.test(text))
-    return { body: () => parseBody(text), text, adjusted: [] };
+    return { body: () => parseBody(text), text, adjusted: [], wantsUsage: false };
   const asked = parseBody(text);
   const wantsUsage =
     asked["stream"] === true &&
@@ -120,7 +131,7 @@ function prepare({ endpoint, body: text, isChecked }: ProviderCall, adjustments:
     isChecked,
   );
   const isSame = !wantsUsage && adjusted.length === 0;
-  return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted };
+  return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted, wantsUsage };
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import type { Held } from "../store/chains.ts";
@@ -22,6 +23,9 @@ export type BatchDraft = {
   baseBatch?: string | undefined;
   config?: BatchConfig | undefined;
   idempotencyKey?: string | undefined;
+  /** Of a batch that is made through OpenAI's Batch API: its file is checked after it was created, and it starts by itself. */
+  openAi?: OpenAiTerms | undefined;
+  deadlineAt?: number | undefined;
 };
 
 /** For a batch that may be created by several processes, or again after a crash. */
@@ -67,6 +71,9 @@ export function toNewBatch(
     maxCostUsd: config.maxCostUsd ?? null,
     idempotency,
     trace: ctx.tracing.current(),
+    openAi: input.openAi ?? null,
+    deadlineAt: input.deadlineAt ?? null,
+    payer: input.openAi ? caller.key : null,
     now,
     steadyNow,
   };

@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { batchExecutionId, type PauseReason } from "../domain/batch.ts";
-import { isWaitingBatch } from "../domain/chain.ts";
+import { awaited, isWaitingBatch } from "../domain/chain.ts";
 import type { FinalStatus } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { endsWithin } from "../lib/clock.ts";
@@ -9,6 +9,7 @@ import * as moves from "../store/batch-moves.ts";
 import type { Batch } from "../store/batches.ts";
 import { askForStart } from "../store/chains.ts";
 import { handBackPaused } from "../store/release.ts";
+import { readRows } from "../store/rows.ts";
 import { ALWAYS, type Which } from "../store/which.ts";
 import { sweepBatch, sweepInBackground } from "./batch-sweeps.ts";
 import { getBatch } from "./batches.ts";
@@ -66,7 +67,7 @@ async function startWhenMade(
   if (!isWaitingBatch(now)) return now;
   throw new AppError(
     "BATCH_RUNNING",
-    `Batch ${batch.id} starts by itself when batch ${batch.inputBatch} has ended; it was executed before`,
+    `Batch ${batch.id} starts by itself when ${awaited(batch)}; it was executed before`,
   );
 }
 
@@ -174,6 +175,21 @@ export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
   }
   await sweepForAWhile(ctx, batch.seq);
   return getBatch(ctx, id);
+}
+
+/** Batches that are ended in one go for their deadline. */
+const AT_ONCE = 100;
+
+/** Ends the batches whose deadline has passed, as a cancel does. */
+export async function expireBatches(ctx: Context): Promise<void> {
+  for (;;) {
+    const due = await readRows(ctx.client, moves.overdueBatches(ctx.clock.now(), AT_ONCE));
+    for (const batch of due) {
+      await moved(ctx, moves.cancelBatch(batch, ctx.clock.now(), true));
+      await sweepBatch(ctx, batch.seq);
+    }
+    if (due.length < AT_ONCE) return;
+  }
 }
 
 /** Deletes a batch with its tasks and results. One that runs only with `force`, which cancels it first. */

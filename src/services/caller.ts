@@ -9,6 +9,8 @@ export type Caller = {
   scopes: readonly Scope[];
   /** A limit of its own, or `null` for the server's. */
   rateLimitPerMinute: number | null;
+  /** It may spend so much in a month, and no more. */
+  hasBudget: boolean;
   /** The secret that was sent, or with which the stream token was made that was sent, as its hash. */
   secretHash: string;
   /** Until when the secret is valid, as far as is known. */
@@ -32,7 +34,8 @@ export function endOfKey(key: Validity, secretHash: string): number {
 }
 
 export function toCaller(key: ApiKey, secretHash: string): Caller {
-  const { seq, id, scopes, rateLimitPerMinute } = key;
+  const { seq, id, scopes, rateLimitPerMinute, monthlyBudgetUsd } = key;
   const validUntil = endOfKey(key, secretHash);
-  return { key: seq, keyId: id, scopes, rateLimitPerMinute, secretHash, validUntil };
+  const hasBudget = monthlyBudgetUsd !== null;
+  return { key: seq, keyId: id, scopes, rateLimitPerMinute, hasBudget, secretHash, validUntil };
 }

@@ -17,6 +17,8 @@ const PAGE = 100;
 /** What is kept of why rows cannot be made. */
 const MOST_CHARACTERS = 2000;
 const MOST_ISSUES = 10;
+/** Those of a file are what OpenAI's Batch API says of a batch that has failed. */
+const MOST_LINES = 100;
 
 /**
  * Makes the rows of the batches that wait for another which has ended, one batch after the other, and starts those
@@ -49,7 +51,7 @@ async function makeOne(ctx: Context, held: Held): Promise<void> {
     await createBatch(ctx, { key: batch.apiKey ?? 0 }, draftOf(batch), attempt);
   } catch (error) {
     if (!(await isStillHeld(ctx, batch, held))) return;
-    const why = whyUnmakable(error);
+    const why = whyUnmakable(error, batch.openAi ? MOST_LINES : MOST_ISSUES);
     // A process that was taken for dead may still write rows of the same ids.
     if (why === undefined || (await hasDrafts(ctx, draft))) throw error;
     if (why !== null) await fail(ctx, batch, held, why);
@@ -93,6 +95,13 @@ function draftOf(batch: Batch) {
     name: batch.name,
     description: batch.description ?? undefined,
     inputBatch: batch.inputBatch ?? undefined,
+    ...(batch.openAi
+      ? {
+          inputFile: batch.inputFile ?? undefined,
+          openAi: batch.openAi,
+          deadlineAt: batch.deadlineAt ?? undefined,
+        }
+      : {}),
     outputFile: batch.outputFile ?? undefined,
     baseBatch: batch.baseBatch ?? undefined,
     metadata: batch.metadata ?? undefined,
@@ -107,7 +116,7 @@ async function isStillHeld(ctx: Context, { id }: Batch, { seq, node }: Held): Pr
 }
 
 /** Why rows cannot be made; `null` where they can be when tasks no longer change, `undefined` where it is no fault of theirs. */
-function whyUnmakable(error: unknown): ChainError | null | undefined {
+function whyUnmakable(error: unknown, mostIssues: number): ChainError | null | undefined {
   if (error instanceof ChainFailure) return error.why;
   if (!(error instanceof AppError) || error.code === "SERVICE_UNAVAILABLE") return undefined;
   const { code, details } = error;
@@ -116,16 +125,16 @@ function whyUnmakable(error: unknown): ChainError | null | undefined {
   return {
     code,
     message,
-    ...(Object.keys(details).length > 0 ? { details: shortened(details) } : {}),
+    ...(Object.keys(details).length > 0 ? { details: shortened(details, mostIssues) } : {}),
   };
 }
 
 /** Every list of batches shows it, so that the first rows must do. */
-function shortened(details: Record<string, unknown>): object {
+function shortened(details: Record<string, unknown>, most: number): object {
   return Object.fromEntries(
     Object.entries(details).map(([name, value]) => [
       name,
-      Array.isArray(value) ? value.slice(0, MOST_ISSUES) : value,
+      Array.isArray(value) ? value.slice(0, most) : value,
     ]),
   );
 }
@@ -134,8 +143,8 @@ async function fail(ctx: Context, batch: Batch, held: Held, why: ChainError): Pr
   const { failed } = await ctx.writer.write(failHeld(held, batch.id, why, ctx.clock.now()));
   if (failed.changed === 0) return;
   getLogger(["gptrunner", "chains"]).warning(
-    "Batch {batch} has failed, since its rows could not be made from those of {inputBatch}: {message}",
-    { batch: batch.id, inputBatch: batch.inputBatch, message: why.message },
+    "Batch {batch} has failed, since its rows could not be made from {input}: {message}",
+    { batch: batch.id, input: batch.inputBatch ?? batch.inputFile, message: why.message },
   );
   ctx.signals.emit("events", undefined);
 }

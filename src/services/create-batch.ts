@@ -100,12 +100,14 @@ async function createNew(
     if (baseBatch !== undefined) await requireBase(ctx, baseBatch, id);
     return createWaiting(ctx, caller, input, chained, given);
   }
+  if (input.openAi && !held) return createUnchecked(ctx, caller, input, given);
   const base = baseBatch === undefined ? null : await readBaseAnswers(ctx, baseBatch, id);
   const rows = rowContext(ctx, {
     batchId: id,
     config,
     scope: { ids: isScoped, keys: isScoped },
     base,
+    openAi: input.openAi ?? null,
   });
   const opened = await openInput(ctx, caller, input, chained, rows);
   try {
@@ -124,9 +126,15 @@ async function createNew(
 }
 
 /** What a request asks for, whether it spells out what holds anyway or not. */
-function meaningOf(payload: Omit<BatchDraft, "idempotencyKey">): object {
+function meaningOf({
+  id,
+  deadlineAt: _deadline,
+  ...payload
+}: Omit<BatchDraft, "idempotencyKey">): object {
   return {
     ...payload,
+    // Through OpenAI's API nobody chooses it.
+    ...(payload.openAi || id === undefined ? {} : { id }),
     ...(payload.config && { config: withoutDefaults(payload.config) }),
     ...(payload.tasks && {
       tasks: payload.tasks.map((task) => withoutDefaults(task, payload.config)),
@@ -136,7 +144,7 @@ function meaningOf(payload: Omit<BatchDraft, "idempotencyKey">): object {
 
 function rowContext(
   ctx: Context,
-  given: Pick<RowContext, "batchId" | "config" | "scope" | "base">,
+  given: Pick<RowContext, "batchId" | "config" | "scope" | "base" | "openAi">,
 ): RowContext {
   const { config } = given;
   const { defaultModel } = ctx.config;
@@ -228,6 +236,19 @@ async function createWaiting(
       `Batch ${given.id} has tasks already, and cannot wait for the rows of ${input.inputBatch}; choose another id`,
     );
   const found = { chainStatus: "waiting" as const, columns: table?.header ?? null, input: null };
+  const batch = toNewBatch(ctx, caller, input, found, given);
+  const published = await addWaiting(ctx, batch, given.when);
+  return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
+}
+
+/** Creates a batch whose file is read afterwards, by `makeChains`. */
+async function createUnchecked(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: BatchDraft,
+  given: Given,
+): Promise<CreatedBatch> {
+  const found = { chainStatus: "checking" as const, columns: null, input: null };
   const batch = toNewBatch(ctx, caller, input, found, given);
   const published = await addWaiting(ctx, batch, given.when);
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);

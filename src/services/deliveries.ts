@@ -1,10 +1,14 @@
 import type { Context } from "../context.ts";
-import { EVENT_TYPES, toEventBody, typesOf } from "../domain/event.ts";
+import { EVENT_TYPES, type LoggedEvent, toEventBody, typesOf } from "../domain/event.ts";
+import { openAiEventBody, openAiTypeOf, openAiTypesFor } from "../domain/openai-event.ts";
 import { AppError } from "../errors.ts";
+import { fileBatches } from "../store/batches.ts";
 import * as store from "../store/deliveries.ts";
 import { findIdBefore, readEvents } from "../store/events.ts";
 import type { Page } from "../store/pages.ts";
+import { readRows } from "../store/rows.ts";
 import type { Webhook } from "../store/webhooks.ts";
+import { messageId } from "./webhook-message.ts";
 
 export type DeliveryRecord = store.Delivery;
 
@@ -79,16 +83,13 @@ async function replayKnown(
 }
 
 async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise<number> {
-  const types = new Set(webhook.events.flatMap((pattern) => webhookTypes(pattern)));
   let count = 0;
   for (let at = await findIdBefore(ctx.longReads.client, since); at < webhook.cursor;) {
     const { events, upTo } = await readEvents(ctx.longReads.client, at, webhook.cursor, AT_ONCE);
-    const wanted = events.filter((event) => event.at >= since && types.has(event.type));
+    const wanted = events.filter((event) => event.at >= since);
+    const rows = await deliveriesFor(ctx.longReads.client, [webhook], wanted);
     const { added } = await ctx.writer.write({
-      added: store.insertDeliveries(
-        wanted.map((event) => toDelivery(webhook.seq, event)),
-        { isReplay: true },
-      ),
+      added: store.insertDeliveries(rows, { isReplay: true }),
     });
     count += added.changed;
     at = upTo;
@@ -102,10 +103,40 @@ export function webhookTypes(pattern: string) {
   return pattern.endsWith("*") ? types.filter((type) => type !== "batch.progress") : types;
 }
 
-export function toDelivery(
-  webhook: number,
-  event: Parameters<typeof toEventBody>[0],
-): store.NewDelivery {
-  const { id, type, task, batch, at, trace } = event;
-  return { webhook, event: id, type, task, batch, at, trace, body: toEventBody(event) };
+/** What endpoints are to get of some events. Those that were made through `/v1` get what it shows: batches that were made from files. */
+export async function deliveriesFor(
+  client: Pick<Context["client"], "execute">,
+  webhooks: readonly Webhook[],
+  events: readonly LoggedEvent[],
+): Promise<store.NewDelivery[]> {
+  const ended = webhooks.some(({ isOpenAi }) => isOpenAi)
+    ? events.flatMap(({ type, batch }) => (openAiTypesFor(type).length > 0 ? (batch ?? []) : []))
+    : [];
+  const shown = new Set(
+    ended.length > 0 ? (await readRows(client, fileBatches(ended))).map(({ id }) => id) : [],
+  );
+  return webhooks.flatMap((webhook) => {
+    const types = new Set<string>(
+      webhook.isOpenAi ? webhook.events : webhook.events.flatMap(webhookTypes),
+    );
+    return events.flatMap((event) => toDelivery(webhook, types, shown, event) ?? []);
+  });
+}
+
+function toDelivery(
+  webhook: Webhook,
+  types: ReadonlySet<string>,
+  shown: ReadonlySet<string>,
+  event: LoggedEvent,
+): store.NewDelivery | undefined {
+  const { id, task, batch, at, trace } = event;
+  const type = webhook.isOpenAi ? openAiTypeOf(event) : event.type;
+  if (type === null || !types.has(type)) return undefined;
+  const row = { webhook: webhook.seq, event: id, type, task, batch, at, trace };
+  if (!webhook.isOpenAi) return { ...row, body: toEventBody(event) };
+  if (batch === null || !shown.has(batch)) return undefined;
+  return {
+    ...row,
+    body: openAiEventBody({ id: messageId(webhook, { event: id, at }), type, at, batch }),
+  };
 }

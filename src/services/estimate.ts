@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { keyOfStored } from "../domain/cache-key.ts";
-import { isWaitingBatch } from "../domain/chain.ts";
+import { awaited, isWaitingBatch } from "../domain/chain.ts";
 import {
   type Estimate,
   estimate,
@@ -53,7 +53,7 @@ export async function estimateBatch(ctx: Context, id: string): Promise<BatchEsti
   if (isWaitingBatch(batch))
     throw new AppError(
       "BATCH_NOT_RUNNING",
-      `Batch ${id} has no rows to estimate until batch ${batch.inputBatch} has ended`,
+      `Batch ${id} has no rows to estimate until ${awaited(batch)}`,
     );
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
   const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;

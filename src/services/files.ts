@@ -16,6 +16,7 @@ import {
 import { listKeysBySeq } from "../store/api-keys.ts";
 import * as store from "../store/files.ts";
 import { beginUpload, endUpload, isUploading, loosen } from "../store/loose-files.ts";
+import { readRows } from "../store/rows.ts";
 import { type Caller, endOfKey, keyEnded } from "./caller.ts";
 import { discardUpload } from "./loose-files.ts";
 import { roomFor, writeStored } from "./stored-bytes.ts";
@@ -66,15 +67,19 @@ async function asStoring<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** What is known of a file when all of it has come. */
+export type FileTerms = Partial<Pick<store.NewFile, "purpose" | "expiresAt">>;
+
 /**
  * Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row is written once it is there whole, and
- * the key is still valid then.
+ * the key is still valid then. `termsOf` is asked when the last byte has come, and may refuse the file.
  */
 export async function storeFile(
   ctx: Context,
   caller: Caller,
   name: string,
   content: AsyncIterable<Uint8Array>,
+  termsOf: (file: { bytes: number; now: number }) => FileTerms = () => ({}),
 ): Promise<store.StoredFile> {
   requireName(name);
   const room = await roomFor(ctx, caller.key);
@@ -82,6 +87,7 @@ export async function storeFile(
   const id = newId(ctx, "file");
   const hash = createHash("sha256");
   let bytes = 0;
+  let terms: FileTerms = {};
   async function* measured(): AsyncGenerator<Uint8Array> {
     for await (const chunk of content) {
       bytes += chunk.length;
@@ -94,6 +100,7 @@ export async function storeFile(
       hash.update(chunk);
       yield chunk;
     }
+    terms = termsOf({ bytes, now });
   }
   await upload(ctx, caller, id, measured(), () => ({
     id,
@@ -102,6 +109,8 @@ export async function storeFile(
     sha256: hash.digest("hex"),
     apiKey: caller.key,
     createdAt: now,
+    purpose: terms.purpose ?? null,
+    expiresAt: terms.expiresAt ?? null,
   }));
   return getFile(ctx, id);
 }
@@ -202,6 +211,22 @@ export async function deleteFile(ctx: Context, id: string): Promise<void> {
   });
   if (deleted.changed === 0) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
   await discardUpload(ctx, { id, node: null });
+}
+
+/** Files that are removed in one go. */
+const EXPIRED_AT_ONCE = 200;
+
+/** Deletes the files whose time has come. */
+export async function removeExpiredFiles(ctx: Context): Promise<void> {
+  for (;;) {
+    const due = await readRows(ctx.client, store.expiredFiles(ctx.clock.now(), EXPIRED_AT_ONCE));
+    for (const { id } of due)
+      await deleteFile(ctx, id).catch((error: unknown) => {
+        // Another process was faster.
+        if (!(error instanceof AppError) || error.code !== "FILE_NOT_FOUND") throw error;
+      });
+    if (due.length < EXPIRED_AT_ONCE) return;
+  }
 }
 
 /** The upload that `inputFile` names, and what the client calls it; `undefined` where it is a path. */

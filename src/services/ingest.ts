@@ -47,6 +47,7 @@ export async function checkRows(
     value?.id === `${batch.id}-${row}` ? null : value?.id,
   );
   const keys = new SeenNames(ctx.clock, ({ value }) => value?.idempotencyKey);
+  const customIds = new SeenNames(ctx.clock, ({ customId }) => customId);
   const models = new Map<string, string | null>();
   const adoptedIds = new Set<string>();
   const most = ctx.config.maxBatchBytes || Infinity;
@@ -57,7 +58,8 @@ export async function checkRows(
     for (const one of chunk) {
       const { row: number, value: row, issues: wrong } = one;
       rows++;
-      for (const { field, message } of wrong) issues.add(number, field, message);
+      for (const { field, message, code } of wrong) issues.add(number, field, message, { code });
+      customIds.add(one);
       if (!row) continue;
       bytes += sizeOfRow(row);
       if (bytes > most) throw tooLarge(number, bytes, most);
@@ -69,7 +71,7 @@ export async function checkRows(
         models.set(row.model, (refusal = await refusalOf(ctx, row.model)));
         if (models.size > MOST_MODELS) throw tooManyModels(number);
       }
-      if (refusal !== null) issues.add(number, "model", refusal);
+      if (refusal !== null) issues.add(number, "model", refusal, refusalCode(one));
       if (row.idempotencyKey !== null) rowOfKey.set(row.idempotencyKey, number);
     }
     if (rowOfKey.size > 0)
@@ -77,7 +79,9 @@ export async function checkRows(
         ctx.client,
         findUsedKeys(batch.apiKey, [...rowOfKey.keys()]),
       ))
-        issues.add(rowOfKey.get(key) ?? 0, "idempotencyKey", "was used before", true);
+        issues.add(rowOfKey.get(key) ?? 0, "idempotencyKey", "was used before", {
+          isTaken: true,
+        });
     const found = findTaken([...rowOf.keys()]);
     for (const taken of await readRows(ctx.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
@@ -89,17 +93,28 @@ export async function checkRows(
           rowOf.get(taken.id) ?? 0,
           "id",
           `${taken.id} is the id of another task already`,
-          true,
+          { isTaken: true },
         );
   }
   for await (const { name, row, before } of ids.duplicates(source))
     issues.add(row, "id", `${name.slice(idPrefix.length)} is the id of row ${before} already`);
   for await (const { row, before } of keys.duplicates(source))
     issues.add(row, "idempotencyKey", `is that of row ${before} already`);
+  for await (const { name, row } of customIds.duplicates(source))
+    issues.add(
+      row,
+      "custom_id",
+      `The custom_id ${JSON.stringify(name)} for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.`,
+      { code: "duplicate_custom_id" },
+    );
   if (rows === 0)
     throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
   issues.throwIfAny();
   return { rows, bytes, adoptedIds };
+}
+
+function refusalCode({ customId }: PreparedRow): { code?: string } {
+  return customId === undefined ? {} : { code: "model_not_found" };
 }
 
 function tooManyModels(row: number): AppError {
@@ -164,7 +179,7 @@ export async function writeRows(
     const issues = new IssueList(kind);
     const rows: NewRow[] = [];
     for (const { row, value, issues: wrong } of chunk) {
-      for (const { field, message } of wrong) issues.add(row, field, message);
+      for (const { field, message, code } of wrong) issues.add(row, field, message, { code });
       if (!value) continue;
       rows.push(Object.assign(value, { position: position++ }));
       if (value.baseTask !== null) reused++;

@@ -15,6 +15,7 @@ import {
 } from "./input-text.ts";
 import { fetchInput, isUrl } from "./input-url.ts";
 import { openJson } from "./json-rows.ts";
+import { openLines } from "./openai-lines.ts";
 import type { PreparedRow, RowContext, RowSource } from "./prepare-row.ts";
 import { openTyped, typedFormatOf } from "./typed-rows.ts";
 
@@ -47,6 +48,7 @@ async function openFile(ctx: Context, file: NamedFile, rows: RowContext): Promis
 }
 
 async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promise<BatchInput> {
+  if (rows.openAi) return openLines(ctx, await openText(ctx, file, undefined), rows, rows.openAi);
   const typed = await typedFormatOf(ctx.files, file.path).catch((error: unknown) => {
     throw explainReading(file.name, error);
   });

@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { batchExecutionId } from "../domain/batch.ts";
-import { isWaitingBatch } from "../domain/chain.ts";
+import { awaited, isWaitingBatch } from "../domain/chain.ts";
 import { AppError } from "../errors.ts";
 import type { Batch } from "../store/batches.ts";
 import { findUntried, startPilot } from "../store/pilot.ts";
@@ -53,11 +53,11 @@ export async function pilotBatch(
 }
 
 function requirePending(batch: Batch): void {
-  const { id, status, inputBatch } = batch;
+  const { id, status } = batch;
   if (isWaitingBatch(batch))
     throw new AppError(
       "BATCH_NOT_RUNNING",
-      `Batch ${id} has no rows until batch ${inputBatch} has ended; run the pilot then`,
+      `Batch ${id} has no rows until ${awaited(batch)}; run the pilot then`,
     );
   if (status === "pending") return;
   const isOpen = status === "running" || status === "paused";

@@ -10,6 +10,7 @@ import {
 import type { Condition } from "../domain/condition.ts";
 import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
+import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
 import { mayReferToUploads, readUploadRef } from "../domain/upload-refs.ts";
@@ -18,13 +19,16 @@ import { canonicalJson, type JsonObject } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
-type FieldIssue = { field: string; message: string };
+/** `code`: what OpenAI's Batch API calls it. */
+type FieldIssue = { field: string; message: string; code?: string };
 
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
 export type PreparedRow = {
   row: number;
   value: NewRow | null;
   issues: FieldIssue[];
+  /** The `custom_id` of a line, where it may be that of no other line. */
+  customId?: string;
   /** Set where its request refers to uploads; `complete` takes the request with all that is known of them. */
   uploads?: {
     body: JsonObject;
@@ -52,6 +56,8 @@ export type RowContext = {
   scope: RowScope;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
+  /** Set where the rows are lines as OpenAI's Batch API takes them, and no others. */
+  openAi: OpenAiTerms | null;
   /** The columns of `config.attachments` that a row was seen to have. */
   seenColumns: Set<string>;
 };

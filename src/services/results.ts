@@ -117,7 +117,7 @@ async function* wantedOf(
 export async function* pagesOf(
   ctx: Context,
   batch: Batch,
-  status: TaskStatus | undefined,
+  status: ResultPage["status"],
 ): AsyncGenerator<ResultRow[]> {
   const read = (after: number) => readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
   for (let next = read(-1); ;) {

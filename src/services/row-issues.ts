@@ -1,6 +1,7 @@
 import { AppError, invalid } from "../errors.ts";
 
-export type RowIssue = { row: number; field: string; message: string };
+/** `code`: what OpenAI's Batch API calls it. */
+export type RowIssue = { row: number; field: string; message: string; code?: string | undefined };
 
 const MAX_ISSUES = 100;
 
@@ -18,10 +19,16 @@ export class IssueList {
     this.#kind = kind;
   }
 
-  add(row: number, field: string, message: string, isTaken = false): void {
+  add(
+    row: number,
+    field: string,
+    message: string,
+    { isTaken = false, code }: { isTaken?: boolean; code?: string | undefined } = {},
+  ): void {
     this.#total++;
     if (isTaken) this.#taken++;
-    if (this.#first.length < MAX_ISSUES) this.#first.push({ row, field, message });
+    if (this.#first.length >= MAX_ISSUES) return;
+    this.#first.push({ row, field, message, ...(code === undefined ? {} : { code }) });
   }
 
   throwIfAny(): void {

@@ -6,14 +6,6 @@ import type { Webhook } from "../store/webhooks.ts";
 
 const TIMEOUT_MS = 15_000;
 
-/** The `webhook-id` of an event on its way to an endpoint: the same over all attempts, restarts and replays. */
-export function messageId(
-  webhook: Pick<Webhook, "id">,
-  { event, at }: { event: number | null; at: number },
-): string {
-  return `evt-${webhook.id.replace(/^wh-/, "")}-${event ?? `test-${at}`}`;
-}
-
 /** What a secret is sealed for. */
 export const sealedFor = ({ id }: Pick<Webhook, "id">) => `webhook ${id}`;
 

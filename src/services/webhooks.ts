@@ -10,13 +10,15 @@ import type { Page } from "../store/pages.ts";
 import * as store from "../store/webhooks.ts";
 import type { Caller } from "./caller.ts";
 import { type DeliveryRecord, getDelivery } from "./deliveries.ts";
-import { attemptDelivery, messageId, sealedFor } from "./webhook-attempt.ts";
+import { attemptDelivery, sealedFor } from "./webhook-attempt.ts";
+import { messageId } from "./webhook-message.ts";
 
 export type WebhookDraft = {
   url: string;
   events: string[];
   description?: string | null | undefined;
   secret?: string | undefined;
+  isOpenAi?: boolean;
 };
 
 /** After a rotation the old secret signs, too, for this long. */
@@ -40,6 +42,7 @@ export async function createWebhook(
     events: draft.events,
     description: draft.description ?? null,
     secret: await ctx.secrets.seal(secret, sealedFor({ id })),
+    isOpenAi: draft.isOpenAi ?? false,
     apiKey: caller.key,
     createdAt: now,
   };
@@ -116,24 +119,32 @@ export async function rotateSecret(
   ctx: Context,
   id: string,
   given: string | undefined,
+  overlapMs = OVERLAP_MS,
 ): Promise<{ webhook: store.Webhook; secret: string }> {
   const webhook = await getWebhook(ctx, id);
   const secret = readSecret(given);
   const now = ctx.clock.now();
   const sealed = await ctx.secrets.seal(secret, sealedFor(webhook));
-  await ctx.writer.write({ rotated: store.rotateSecret(id, sealed, now + OVERLAP_MS, now) });
+  await ctx.writer.write({ rotated: store.rotateSecret(id, sealed, now + overlapMs, now) });
   ctx.signals.emit("webhooks", undefined);
   return { webhook: await getWebhook(ctx, id), secret };
 }
 
-/** Sends a `webhook.test` message at once, also to an endpoint that is not active, and returns the outcome. It is not retried. */
-export async function testWebhook(ctx: Context, webhookId: string): Promise<DeliveryRecord> {
+/**
+ * Sends a `webhook.test` message, or another one, at once, also to an endpoint that is not active, and returns the outcome.
+ * It is not retried.
+ */
+export async function testWebhook(
+  ctx: Context,
+  webhookId: string,
+  sample?: { type: string; toBody: (id: string, at: number) => string },
+): Promise<DeliveryRecord> {
   const webhook = await getWebhook(ctx, webhookId);
   const now = ctx.clock.now();
-  const type = "webhook.test";
+  const type = sample?.type ?? "webhook.test";
   const timestamp = new Date(now).toISOString();
-  const body = JSON.stringify({ type, timestamp, data: { webhookId } });
   const id = messageId(webhook, { event: null, at: now });
+  const body = sample?.toBody(id, now) ?? JSON.stringify({ type, timestamp, data: { webhookId } });
   const message = { id, body, type, attempt: 1, trace: ctx.tracing.current() };
   const attempt = await attemptDelivery(ctx, webhook, message);
   const row = { webhook: webhook.seq, type, task: null, batch: null, body, at: now };

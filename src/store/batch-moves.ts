@@ -36,7 +36,8 @@ export type Start = {
 export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAYS): Move {
   const { isDryRun, payer, trace, now, steadyNow } = start;
   const isReady = {
-    where: "seq = ? AND status = 'pending' AND total > 0 AND chain_status IS NOT 'waiting'",
+    where:
+      "seq = ? AND status = 'pending' AND total > 0 AND chain_status IS NOT 'waiting' AND chain_status IS NOT 'checking'",
     args: [seq],
   };
   const which = both(isReady, when);
@@ -78,6 +79,8 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
       sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
               unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, flex_from = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
               pause_reason = NULL, revive = ?, generation = generation + 1,
+              deadline_at = NULL, expired_at = NULL, cancelling_at = NULL,
+              open_ai = json_remove(open_ai, '$.bytes'),
               output_status = NULL, output_error = NULL
             WHERE ${which.where} RETURNING seq, run`,
       args: [isDryRun, payer, trace, now, now, steadyNow, JSON.stringify(statuses), ...which.args],
@@ -125,16 +128,28 @@ function tellMove(event: Omit<NewEvent, "task">, which: Which): Statement {
   return insertEvent({ ...event, task: null }, hasRow("batches", which));
 }
 
-/** Cancels a batch that has not ended: none of its tasks starts any more. */
-export function cancelBatch({ seq }: Named, now: number): Move {
+/** Cancels a batch that has not ended: none of its tasks starts any more. `hasExpired`: since its deadline has passed. */
+export function cancelBatch({ seq }: Pick<Named, "seq">, now: number, hasExpired = false): Move {
   return {
     moved: {
       sql: `UPDATE batches SET status = 'cancelled', pause_reason = NULL, revive = NULL, is_bare = 0,
-              chain_status = nullif(chain_status, 'waiting'), updated_at = ?
-            WHERE seq = ? AND status IN ('pending', 'running', 'paused') RETURNING seq, run`,
-      args: [now, seq],
+              chain_status = nullif(nullif(chain_status, 'waiting'), 'checking'),
+              cancelling_at = ?, expired_at = iif(?, ?, NULL), updated_at = ?
+            WHERE seq = ? AND status IN ('pending', 'running', 'paused')
+              AND (NOT ? OR deadline_at <= ?) RETURNING seq, run`,
+      args: [now, hasExpired, now, now, seq, hasExpired, now],
     },
     finished: finishBatches(JSON.stringify([seq]), now),
+  };
+}
+
+/** Batches whose deadline has passed and that have not ended. */
+export function overdueBatches(now: number, limit: number): Statement<{ seq: number; id: string }> {
+  return {
+    sql: `SELECT seq, id FROM batches
+          WHERE deadline_at IS NOT NULL AND status IN ('pending', 'running', 'paused')
+            AND deadline_at <= ? LIMIT ?`,
+    args: [now, limit],
   };
 }
 

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, ne, type SQL, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, isNotNull, ne, type SQL, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type Batch, batches } from "../db/schema/batches.ts";
@@ -45,6 +45,15 @@ export function findOpenBatches(seqs: readonly number[]): Statement<{ seq: numbe
   };
 }
 
+/** Which of these batches were made from files. */
+export function fileBatches(ids: readonly string[]): Statement<{ id: string }> {
+  return {
+    sql: `SELECT b.id FROM json_each(?) j CROSS JOIN batches b ON b.id = j.value
+          WHERE b.input_file IS NOT NULL`,
+    args: [JSON.stringify(ids)],
+  };
+}
+
 export type RunningBatch = {
   seq: number;
   maxConcurrency: number | null;
@@ -73,7 +82,12 @@ export const RUNNING_BATCHES: Statement<RunningBatch> = {
   args: [],
 };
 
-export type BatchFilter = { status?: BatchStatus | undefined; name?: string | undefined };
+export type BatchFilter = {
+  status?: BatchStatus | undefined;
+  name?: string | undefined;
+  /** Only those that were made from a file. */
+  isOfFile?: boolean;
+};
 
 export type BatchPage = Page<"createdAt" | "name">;
 
@@ -98,10 +112,11 @@ export async function countBatches(db: Db, filter: BatchFilter): Promise<number>
   return row?.n ?? 0;
 }
 
-function conditions({ status, name }: BatchFilter): (SQL | undefined)[] {
+function conditions({ status, name, isOfFile = false }: BatchFilter): (SQL | undefined)[] {
   return [
     status === undefined ? undefined : eq(batches.status, status),
     name === undefined ? undefined : contains(batches.name, name),
+    isOfFile ? isNotNull(batches.inputFile) : undefined,
   ];
 }
 

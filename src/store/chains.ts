@@ -15,28 +15,37 @@ import { both, hasRow, type Which } from "./which.ts";
 /** A batch that waits, and the node that makes its rows. */
 export type Held = { seq: number; node: number };
 
-/** SQL that is true of a batch that waits. The first part of it is the condition of the index. */
-const isWaiting = (b: string) =>
+/** SQL that is true of a batch that waits for another. The first part of it is the condition of the index. */
+const isBehind = (b: string) =>
   `${b}.chain_status IN ('waiting', 'made') AND ${b}.chain_status = 'waiting' AND ${b}.status = 'pending'`;
 
-/** SQL that is true of a waiting batch `w` that is to be made or to fail, and that no node which lives has taken; takes a node. */
-const IS_DUE = `${isWaiting("w")}
-  AND (w.chain_owner IS NULL OR w.chain_owner = ? OR w.chain_owner NOT IN (SELECT seq FROM nodes))
-  AND (w.chain_error IS NOT NULL OR NOT EXISTS (
-    SELECT 1 FROM batches f WHERE f.id = w.input_batch AND (f.completed_at IS NULL OR f.is_dry_run)))`;
+/** SQL that is true of a batch without rows, which waits for another one or for its file to be checked. */
+const isWaiting = (b: string) =>
+  `${b}.chain_status IN ('waiting', 'checking') AND ${b}.status = 'pending'`;
 
-/** Up to `limit` batches that have waited long enough: the other has ended or is gone. */
+/** SQL that is true of a batch `w` that no node which lives has taken; takes a node. */
+const IS_FREE = `(w.chain_owner IS NULL OR w.chain_owner = ? OR w.chain_owner NOT IN (SELECT seq FROM nodes))`;
+
+/** SQL that is true of a batch `w` whose rows can be read, or which is to fail. */
+const IS_RIPE = `(w.chain_error IS NOT NULL OR NOT EXISTS (
+  SELECT 1 FROM batches f WHERE f.id = w.input_batch AND (f.completed_at IS NULL OR f.is_dry_run)))`;
+
+/** Up to `limit` batches that have waited long enough: the other has ended or is gone, or there is a file to check. */
 export function findDue(node: number, limit: number): Statement<{ seq: number }> {
   return {
-    sql: `SELECT w.seq FROM batches w WHERE ${IS_DUE} LIMIT ?`,
-    args: [node, limit],
+    sql: `SELECT w.seq FROM batches w WHERE ${isBehind("w")} AND ${IS_FREE} AND ${IS_RIPE}
+          UNION ALL
+          SELECT w.seq FROM batches w
+          WHERE w.chain_status = 'checking' AND w.status = 'pending' AND ${IS_FREE}
+          LIMIT ?`,
+    args: [node, node, limit],
   };
 }
 
 /** Takes one on, so that no other node makes its rows, too, as long as this one lives. */
 export function takeDue({ seq, node }: Held): Statement<{ id: string }> {
   return {
-    sql: `UPDATE batches AS w SET chain_owner = ? WHERE w.seq = ? AND ${IS_DUE} RETURNING id`,
+    sql: `UPDATE batches AS w SET chain_owner = ? WHERE w.seq = ? AND ${isWaiting("w")} AND ${IS_FREE} AND ${IS_RIPE} RETURNING id`,
     args: [node, seq, node],
   };
 }
@@ -69,7 +78,7 @@ export function askForStart(
 export function failWaiting(which: Which, error: ChainError): Statement {
   return {
     sql: `UPDATE batches AS w SET chain_error = ?
-          WHERE ${isWaiting("w")} AND w.input_batch = (SELECT id FROM batches WHERE ${which.where})`,
+          WHERE ${isBehind("w")} AND w.input_batch = (SELECT id FROM batches WHERE ${which.where})`,
     args: [JSON.stringify(error), ...which.args],
   };
 }
@@ -116,7 +125,8 @@ export function replaceHeld(
     {
       sql: `UPDATE batches SET chain_status = 'made', name = p.name, description = p.description,
               max_concurrency = p.max_concurrency, max_cost_usd = p.max_cost_usd, config = p.config,
-              payer = p.payer, is_dry_run = p.is_dry_run, trace = p.trace, created_at = p.created_at
+              payer = p.payer, is_dry_run = p.is_dry_run, trace = p.trace, created_at = p.created_at,
+              open_ai = p.open_ai, deadline_at = p.deadline_at
             FROM batches p
             WHERE batches.id = ? AND batches.status = 'ingesting' AND batches.draft_owner = ? AND ${which.where}`,
       args: [draft, node, ...which.args],

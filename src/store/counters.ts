@@ -50,8 +50,9 @@ export function finishBatches(seqs: string, now: number): Statement[] {
     {
       sql: `INSERT INTO events (at, type, task, batch, data, trace)
             SELECT ?, 'batch.' || ${status}, NULL, id,
-                   json_object('total', total, 'completed', completed, 'failed', failed,
-                     'cancelled', cancelled, 'skipped', skipped, 'costUsd', ${COST}), trace
+                   json_patch(json_object('total', total, 'completed', completed, 'failed', failed,
+                     'cancelled', cancelled, 'skipped', skipped, 'costUsd', ${COST}),
+                     iif(expired_at IS NULL, '{}', '{"expired":true}')), trace
             FROM batches WHERE ${isDone}`,
       args: [now, seqs],
     },

@@ -44,6 +44,14 @@ export function unknownFiles(ids: readonly string[]): Statement<{ id: string }> 
   };
 }
 
+/** Files that are to be deleted by now. */
+export function expiredFiles(now: number, limit: number): Statement<{ id: string }> {
+  return {
+    sql: "SELECT id FROM files WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?",
+    args: [now, limit],
+  };
+}
+
 export type NamedUpload = Pick<StoredFile, "id" | "name" | "bytes" | "sha256">;
 
 /** The next uploads after one. */

@@ -3,6 +3,7 @@ import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import type { ChainStatus } from "../domain/chain.ts";
 import type { InputFound } from "../domain/input-found.ts";
+import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { insertEvent } from "./events.ts";
 import { laneOfTask } from "./flex.ts";
@@ -44,6 +45,10 @@ export type NewBatch = {
   idempotency: Idempotency | null;
   /** Trace context of the request that creates it. */
   trace: string | null;
+  /** Set where it was created through OpenAI's Batch API, which starts it by itself. */
+  openAi: OpenAiTerms | null;
+  deadlineAt: number | null;
+  payer: number | null;
   now: number;
   /** The clock of waits, which does not jump. */
   steadyNow: number;
@@ -78,8 +83,9 @@ export type NewRow = {
 export function openDraft(batch: NewBatch): Statement {
   return {
     sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, chain_status, output_file, columns,
-            input, base_batch, config, metadata, max_concurrency, max_cost_usd, created_at, draft_owner, updated_at)
-          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+            input, base_batch, config, metadata, max_concurrency, max_cost_usd,
+            open_ai, deadline_at, payer, created_at, draft_owner, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
     args: [
       batch.draft,
       batch.name,
@@ -96,6 +102,9 @@ export function openDraft(batch: NewBatch): Statement {
       batch.metadata && JSON.stringify(batch.metadata),
       batch.maxConcurrency,
       batch.maxCostUsd,
+      batch.openAi && JSON.stringify(batch.openAi),
+      batch.deadlineAt,
+      batch.payer,
       batch.now,
       batch.owner,
     ],
@@ -313,6 +322,7 @@ function takeOver(
     {
       // What the answers have cost goes with them.
       sql: `UPDATE batches SET prompt_tokens = b.prompt_tokens, completion_tokens = b.completion_tokens,
+              cached_tokens = b.cached_tokens, reasoning_tokens = b.reasoning_tokens,
               cost_usd = b.cost_usd, unpriced = b.unpriced, dearest_usd = b.dearest_usd
             FROM batches b WHERE batches.id = ? AND b.seq = ${bare}`,
       args: [batch.draft, ...bareArgs],

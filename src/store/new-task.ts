@@ -118,7 +118,7 @@ function insertRow(task: NewTask): Statement<{ seq: number }> {
                  'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
           FROM batches b
           WHERE b.id = ? AND (b.seq = ${SINGLE_TASKS} OR b.status = 'pending')
-            AND b.chain_status IS NOT 'waiting' AND ${KEY_IS_UNUSED}
+            AND b.chain_status IS NOT 'waiting' AND b.chain_status IS NOT 'checking' AND ${KEY_IS_UNUSED}
           ON CONFLICT DO NOTHING
           RETURNING seq`,
     args: [

@@ -33,9 +33,13 @@ export type ResultRow = {
   calledModel: string | null;
   response: string | null;
   error: string | null;
+  /** What the provider calls the request. */
+  requestId: string | null;
 };
 
-export type ResultPage = { after: number; limit: number; status: TaskStatus | undefined };
+/** `unanswered`: those that ended without an answer. */
+type Which = TaskStatus | "unanswered";
+export type ResultPage = { after: number; limit: number; status: Which | undefined };
 
 /** Bytes of texts in each of the rows that `listResults` would give. Nothing of the texts is read for it. */
 export function sizesOfResults(
@@ -84,10 +88,10 @@ const COLUMNS = `tasks.seq, tasks.id, tasks.position, tasks.model, tasks.max_rep
                  e.prompt_tokens AS promptTokens,
                  e.completion_tokens AS completionTokens, e.cost_usd AS costUsd,
                  e.completed_at - e.started_at AS durationMs, e.model AS calledModel,
-                 e.response, e.error`;
+                 e.response, e.error, e.request_id AS requestId`;
 
 /** The rows of a page, with the arguments batch, after, limit. */
-function rowsOfPage(status: TaskStatus | undefined): string {
+function rowsOfPage(status: Which | undefined): string {
   return `${FROM}
           WHERE tasks.batch = ? AND tasks.position > ?${status === undefined ? "" : ` AND ${STATUS[status]}`}
           ORDER BY tasks.position LIMIT ?`;
@@ -97,10 +101,12 @@ const FROM = `FROM tasks CROSS JOIN task_inputs i ON i.task = tasks.seq
             LEFT JOIN executions e
               ON e.task = tasks.seq AND e.run = tasks.run AND tasks.status <> 'pending'`;
 
-const STATUS: Record<TaskStatus, string> = {
+const STATUS: Record<Which, string> = {
   pending: `tasks.status = 'pending' AND NOT ${IS_RUNNING}`,
   running: `tasks.status = 'pending' AND ${IS_RUNNING}`,
   completed: "tasks.status = 'completed'",
   failed: "tasks.status = 'failed'",
   cancelled: "tasks.status = 'cancelled'",
+  // The plus keeps SQLite to the index in input order.
+  unanswered: "+tasks.status IN ('failed', 'cancelled')",
 };

@@ -92,6 +92,17 @@ export function addEnded(
   ];
 }
 
+/** Adds tallies that come once. */
+export function addTallies(tallies: Tally[], now: number): Statement[] {
+  const placeholders = `(${Array.from({ length: 4 + sumColumns.length }, () => "?").join()})`;
+  const names = Array.from({ length: 4 + sumColumns.length }, (_, i) => `column${i + 1}`);
+  return tallies.map((tally) => ({
+    sql: `INSERT INTO rollups (${columns}) SELECT spans.span, ${AT}, ${names.join()}
+          FROM (VALUES ${placeholders}) CROSS JOIN ${SPANS} WHERE true ${ADD}`,
+    args: [now, ...toValues(tally)],
+  }));
+}
+
 function toValues({ status, model, provider, apiKey, sums, buckets }: Tally): InValue[] {
   return [status, model, provider, apiKey, ...SUMS.map((name) => sums[name]), ...buckets];
 }

@@ -51,13 +51,14 @@ export const IS_LIMITED = `(b.max_cost_usd IS NOT NULL OR ${budgeted("b.payer")}
  * SQL for how many more calls the budget of a payer leaves room for in the month `?`. `dearest` is SQL
  * for what a call costs where the key's own experience is not to be asked.
  */
-function withinBudget(payer: string, dearest: string): string {
+export function withinBudget(payer: string, dearest: string): string {
   return `coalesce((
     WITH account AS MATERIALIZED (
       SELECT k.monthly_budget_usd - coalesce(u.cost_usd, 0) AS unspent,
              coalesce(${dearest}, k.dearest_usd) AS dearest, coalesce(u.tasks, 0) AS ended,
              (SELECT total(reserved_usd) FROM queue
-              WHERE payer = k.seq AND owner IS NOT NULL AND reserved_usd > 0) AS reserved
+              WHERE payer = k.seq AND owner IS NOT NULL AND reserved_usd > 0)
+              + (SELECT total(usd) FROM live_calls WHERE payer = k.seq) AS reserved
       FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
       WHERE k.seq = ${payer} AND k.monthly_budget_usd IS NOT NULL)
     SELECT CASE
@@ -68,7 +69,7 @@ function withinBudget(payer: string, dearest: string): string {
 }
 
 /** What a claim reserves for each call: before any has cost something, the whole budget. */
-function reservation(payer: string, dearest: string): string {
+export function reservation(payer: string, dearest: string): string {
   return `coalesce((SELECT coalesce(${dearest}, k.dearest_usd, k.monthly_budget_usd)
     FROM api_keys k WHERE k.seq = ${payer} AND k.monthly_budget_usd IS NOT NULL), 0)`;
 }

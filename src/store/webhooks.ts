@@ -12,7 +12,7 @@ export type { Webhook };
 
 export type NewWebhook = Pick<
   Webhook,
-  "id" | "url" | "events" | "description" | "secret" | "apiKey" | "createdAt"
+  "id" | "url" | "events" | "description" | "secret" | "isOpenAi" | "apiKey" | "createdAt"
 >;
 
 /** Adds an endpoint that gets what happens from now on, unless there are `most` already. Changes a row if it did. */
@@ -35,6 +35,22 @@ export function listWebhooks(db: Db, page: Page): Promise<Webhook[]> {
     .orderBy(...inOrder)
     .limit(page.limit)
     .offset(page.offset);
+}
+
+/** Endpoints that were made through `/v1`, the newest first, after one of them. */
+export function listOpenAiWebhooks(
+  db: Db,
+  { after, limit }: { after: Webhook | null; limit: number },
+): Promise<Webhook[]> {
+  const key = after && ([after.createdAt, after.seq] as [number, number]);
+  const page = { order: "desc" as const, after: key ?? undefined };
+  const { isAfter, inOrder } = keyset(page, webhooks.createdAt, webhooks.seq);
+  return db
+    .select()
+    .from(webhooks)
+    .where(and(eq(webhooks.isOpenAi, true), isAfter))
+    .orderBy(...inOrder)
+    .limit(limit);
 }
 
 export async function countWebhooks(db: Db): Promise<number> {

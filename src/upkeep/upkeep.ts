@@ -3,10 +3,11 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { endsWithin } from "../lib/clock.ts";
 import { createLoop, type Loop, type More } from "../lib/loop.ts";
+import { expireBatches } from "../services/batch-moves.ts";
 import { sweepAll } from "../services/batch-sweeps.ts";
 import { watchBudgets } from "../services/budgets.ts";
 import { removeLeftDrafts } from "../services/drafts.ts";
-import { removeLeftUploads } from "../services/files.ts";
+import { removeExpiredFiles, removeLeftUploads } from "../services/files.ts";
 import { removeLooseFiles } from "../services/loose-files.ts";
 import { pruneMetrics } from "../services/metrics.ts";
 import { pruneHistory } from "../services/retention.ts";
@@ -77,6 +78,12 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
     every(LEFT_EVERY_MS, "Tasks of a batch could not be cancelled or made pending", () =>
       sweepAll(ctx),
+    ),
+    every(LEFT_EVERY_MS, "Batches whose deadline has passed could not be ended", () =>
+      expireBatches(ctx),
+    ),
+    every(LEFT_EVERY_MS, "Files that have expired could not be removed", () =>
+      removeExpiredFiles(ctx),
     ),
     every(LEFT_EVERY_MS, "An abandoned draft of a batch could not be removed", () =>
       removeLeftDrafts(ctx, SILENT_DRAFT_MS).then((isMore) => (isMore ? AT_ONCE : undefined)),

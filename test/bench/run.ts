@@ -10,6 +10,7 @@ import { benchHistory } from "./history.bench.ts";
 import { benchHttp } from "./http.bench.ts";
 import { benchLatency } from "./latency.bench.ts";
 import { benchLimits } from "./limits.bench.ts";
+import { benchLive } from "./live.bench.ts";
 import { benchMetrics } from "./metrics.bench.ts";
 import { benchMonitor } from "./monitor.bench.ts";
 import { benchPacing } from "./pacing.bench.ts";
@@ -30,6 +31,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   throughput: benchThroughput,
   peers: benchPeers,
   latency: benchLatency,
+  live: benchLive,
   pacing: benchPacing,
   behaviours: benchBehaviours,
   history: benchHistory,

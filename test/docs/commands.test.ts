@@ -108,7 +108,7 @@ test("shell stands in blocks of `bash` or `sh` alone", () => {
   const languages = pages.flatMap(({ path, text }) =>
     [...text.matchAll(/^```(\w*)\n.*?^```$/gms)].map(([, language]) => `${path}: ${language}`),
   );
-  const known = /: (bash|sh|json|js|ts|sql|text|diff)$/;
+  const known = /: (bash|sh|json|js|ts|py|sql|text|diff)$/;
   expect(languages.filter((one) => !known.test(one))).toEqual([]);
 });
 

@@ -197,6 +197,7 @@ describe("scopes", () => {
       auditLog: createAuditLog(app.ctx),
       engine: () => undefined,
       firstLogin: createFirstLogin(app.ctx.clock, undefined),
+      liveCalls: () => Promise.reject(new Error("no calls here")),
     }).routes.filter(({ method, path }) => method !== "ALL" && path.startsWith("/api/v1/"));
     const undeclared = served
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`)

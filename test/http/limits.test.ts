@@ -135,6 +135,7 @@ const callerOf = (key: number) => ({
   keyId: `key-${key}`,
   scopes: [],
   rateLimitPerMinute: null,
+  hasBudget: false,
   secretHash: "",
   validUntil: Infinity,
 });

@@ -20,12 +20,17 @@ export const ACCEPTED: Accepted[] = [
     ['order by "tasks"."created_at"', "SCAN tasks USING INDEX tasks_by_time"],
     ['order by "tasks"."id"', "SCAN tasks USING INDEX tasks_id_unique"],
     ['order by "batches"."created_at"', "SCAN batches USING INDEX batches_by_time"],
+    ['order by "batches"."created_at"', "SCAN batches USING INDEX batches_of_files"],
     ['order by "batches"."name"', "SCAN batches USING INDEX batches_by_name"],
     ['order by "schedules"."created_at"', "SCAN schedules USING INDEX schedules_by_time"],
     ['order by "schedules"."name"', "SCAN schedules USING INDEX schedules_by_name"],
     ['order by "audit_log"."at"', "SCAN audit_log USING INDEX audit_by_time"],
     ['order by "files"."created_at"', "SCAN files USING INDEX files_by_time"],
     ['order by "files"."name"', "SCAN files USING INDEX files_by_name"],
+    [
+      "AS purpose, created_at AS at, expires_at AS expiresAt FROM files",
+      "SCAN files USING INDEX files_by_time",
+    ],
   ]),
   ...each("reads the oldest or latest few rows, by row number", [
     ["SELECT seq, status FROM tasks ORDER BY seq DESC LIMIT 1", "SCAN tasks"],
@@ -36,6 +41,9 @@ export const ACCEPTED: Accepted[] = [
   ]),
   ...each("its index holds only what is still to be done", [
     ["OR revive IS NOT NULL", "SCAN batches USING INDEX batches_unswept"],
+  ]),
+  ...each("its table holds only calls that are under way", [
+    ["DELETE FROM live_calls WHERE node = ?", "SCAN live_calls"],
   ]),
   ...each("sorts endpoints, of which there are few", [
     ["FROM webhooks WHERE is_active AND waiting > retrying", SORT],

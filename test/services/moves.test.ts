@@ -58,6 +58,9 @@ const draft: NewBatch = {
   maxCostUsd: null,
   idempotency: null,
   trace: null,
+  openAi: null,
+  deadlineAt: null,
+  payer: null,
   now,
   steadyNow: now,
 };

@@ -57,6 +57,7 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
     keyId: KEYS[client.key] ?? KEYS[0],
     scopes: ["admin"],
     rateLimitPerMinute: null,
+    hasBudget: false,
     secretHash: "",
     validUntil: Infinity,
   };

@@ -4,6 +4,7 @@ import { index, integer, real, sqliteTable, text } from "drizzle-orm/sqlite-core
 import type { BATCH_STATUSES, OutputStatus, PauseReason } from "../../domain/batch.ts";
 import type { ChainError, ChainStatus } from "../../domain/chain.ts";
 import type { InputFound } from "../../domain/input-found.ts";
+import type { OpenAiTerms } from "../../domain/openai-batch.ts";
 import { PASSED_ON } from "../../domain/request.ts";
 import type { FinalStatus } from "../../domain/task.ts";
 import { exactText } from "../exact-text.ts";
@@ -91,6 +92,15 @@ export const batches = sqliteTable(
     chainError: text({ mode: "json" }).$type<ChainError>(),
     /** Row number of the node that makes its rows. */
     chainOwner: integer(),
+    /** What it was created with through `/v1`; null for others. */
+    openAi: text({ mode: "json" }).$type<OpenAiTerms>(),
+    /** When what has not been answered expires, and when it did; when it was cancelled. */
+    deadlineAt: integer(),
+    expiredAt: integer(),
+    cancellingAt: integer(),
+    /** Parts of `promptTokens` and `completionTokens`. */
+    cachedTokens: integer().notNull().default(0),
+    reasoningTokens: integer().notNull().default(0),
   },
   (t) => [
     index("batches_by_status").on(t.status, t.createdAt),
@@ -102,6 +112,18 @@ export const batches = sqliteTable(
     index("batches_by_chain")
       .on(t.chainStatus, t.inputBatch)
       .where(sql`${t.chainStatus} in ('waiting', 'made')`),
+    index("batches_being_checked")
+      .on(t.chainStatus)
+      .where(sql`${t.chainStatus} = 'checking'`),
+    index("batches_by_deadline")
+      .on(t.deadlineAt)
+      .where(sql`${t.deadlineAt} is not null and ${t.status} in ('pending', 'running', 'paused')`),
+    index("batches_of_files")
+      .on(t.createdAt)
+      .where(sql`${t.inputFile} is not null`),
+    index("batches_with_results")
+      .on(t.completedAt)
+      .where(sql`${t.openAi} is not null and ${t.completedAt} is not null`),
     index("batches_unswept")
       .on(t.status)
       .where(

@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 /** Uploaded files. Their bytes lie in the files folder, under their ids. */
@@ -12,8 +13,18 @@ export const files = sqliteTable(
     sha256: text().notNull(),
     apiKey: integer(),
     createdAt: integer().notNull(),
+    /** What it was uploaded for, where that was through `/v1`. */
+    purpose: text(),
+    /** When it is deleted; null: never. */
+    expiresAt: integer(),
   },
-  (t) => [index("files_by_time").on(t.createdAt), index("files_by_name").on(t.name)],
+  (t) => [
+    index("files_by_time").on(t.createdAt),
+    index("files_by_name").on(t.name),
+    index("files_by_expiry")
+      .on(t.expiresAt)
+      .where(sql`${t.expiresAt} is not null`),
+  ],
 );
 export type StoredFile = typeof files.$inferSelect;
 

@@ -28,6 +28,8 @@ export const webhooks = sqliteTable(
     waiting: integer().notNull().default(0),
     retrying: integer().notNull().default(0),
     replaying: integer().notNull().default(0),
+    /** Made through `/v1`: it gets OpenAI's events in OpenAI's shape. */
+    isOpenAi: integer({ mode: "boolean" }).notNull().default(false),
     apiKey: integer(),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),

@@ -112,7 +112,8 @@ const Chain = z
   .object({
     status: z.enum(CHAIN_STATUSES).openapi({
       description:
-        "`waiting`: the other batch has not ended, and there are no tasks yet; `made`: they are there; `failed`: they cannot be made",
+        "`waiting`: the other batch has not ended, and there are no tasks yet; `checking`: its file is read first, as of batches " +
+        "that are made through `/v1`; `made`: they are there; `failed`: they cannot be made",
     }),
     isToStart: z.boolean().openapi({
       description: "It was executed while it waits, and starts when its tasks are there",
@@ -127,7 +128,8 @@ const Chain = z
     ),
   })
   .openapi("BatchChain", {
-    description: "How far the rows are that come from `inputBatch`; null without one",
+    description:
+      "How far the rows are that come from `inputBatch`, or from the file of a batch that was made through `/v1`; null of others",
   });
 
 const PauseReason = z
@@ -137,7 +139,7 @@ const PauseReason = z
 const WaitingBody = z.object({ reason: z.string(), until: Time.nullable() }).openapi("Waiting", {
   description:
     "Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next " +
-    "may start), the code of the pause, or `input_batch` (the batch that gives the rows has not ended)",
+    "may start), the code of the pause, `input_batch` (the batch that gives the rows has not ended), or `input_file` (it is being checked)",
 });
 
 export const BatchListItem = z
@@ -231,7 +233,7 @@ export function toListItem(batch: Batch): z.infer<typeof BatchListItem> {
 }
 
 function toChain(batch: Batch): z.infer<typeof Chain> | null {
-  if (batch.inputBatch === null) return null;
+  if (batch.inputBatch === null && batch.openAi === null) return null;
   const error = batch.chainError;
   return {
     status: batch.chainStatus ?? "made",
@@ -252,7 +254,7 @@ export function toOutlook(batch: Batch, live: Waiting | null, now: number) {
     batch.status === "paused"
       ? { reason: batch.pauseReason?.code ?? "requested", until: null }
       : isWaitingBatch(batch)
-        ? { reason: "input_batch", until: null }
+        ? { reason: batch.inputBatch === null ? "input_file" : "input_batch", until: null }
         : null;
   return {
     waiting: running ? { reason: running.reason, until: toIsoOrNull(running.until) } : paused,

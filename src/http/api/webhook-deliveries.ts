@@ -5,7 +5,7 @@ import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
 import type { Caller } from "../../services/caller.ts";
 import * as service from "../../services/deliveries.ts";
-import { messageId } from "../../services/webhook-attempt.ts";
+import { messageId } from "../../services/webhook-message.ts";
 import { getWebhook } from "../../services/webhooks.ts";
 import { failures } from "../failures.ts";
 import { Moment, PAGE_AND_LIMIT, Pagination, pagination, toPage } from "../paging.ts";

@@ -1,0 +1,28 @@
+import { costUsd, priceOf } from "../domain/prices.ts";
+import type { Provider } from "../domain/provider.ts";
+import type { Usage } from "../domain/usage.ts";
+
+export type Priced = {
+  /** The model that was called, and the one that the answer names. */
+  called: string;
+  model: string;
+  usage: Usage;
+  at: number;
+  serviceTier: string | null;
+};
+
+/**
+ * What an answer costs: what its model does, if that has a price, else what the one that was called does; one that
+ * does not report what it took may not be right about its model either, and costs the more of both.
+ */
+export function costOfAnswer(
+  provider: Provider,
+  { called, model, usage, at, serviceTier }: Priced,
+): number | null {
+  const costAt = (name: string) =>
+    costUsd(priceOf(name, provider.prices, provider, at), usage, serviceTier);
+  const own = costAt(model);
+  if (own !== null && !usage.estimated) return own;
+  const asked = costAt(called);
+  return own !== null && asked !== null ? Math.max(own, asked) : (own ?? asked);
+}

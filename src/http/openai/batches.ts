@@ -1,0 +1,242 @@
+import { Hono } from "hono";
+
+import { isWaitingBatch } from "../../domain/chain.ts";
+import type { Endpoint } from "../../domain/request.ts";
+import * as service from "../../services/openai-batches.ts";
+import { badParam } from "../../services/openai-refusal.ts";
+import { resultFileId, resultParts } from "../../services/openai-results.ts";
+import type { RowIssue } from "../../services/row-issues.ts";
+import type { Batch } from "../../store/batches.ts";
+import { idempotencyKeyOf } from "../headers.ts";
+import { type AppEnv, needs } from "../router.ts";
+import { jsonBody } from "./body.ts";
+import { lifeIn } from "./files.ts";
+import { limitOf, listOf, missing, seconds, secondsOrNull, unknownValue } from "./query.ts";
+
+const ENDPOINTS = [
+  "/v1/chat/completions",
+  "/v1/completions",
+  "/v1/embeddings",
+  "/v1/responses",
+  "/v1/moderations",
+  "/v1/images/generations",
+];
+
+/** https://platform.openai.com/docs/api-reference/batch: batches of the one engine, those made from files. */
+export const openAiBatchRoutes = new Hono<AppEnv>()
+  .post("/batches", needs("write").middleware, jsonBody, async (c) => {
+    const { ctx, caller } = c.var;
+    const input = readCreation(await c.req.json(), ctx.config.openAiEndpoints);
+    const batch = await service.createOpenAiBatch(ctx, caller, {
+      ...input,
+      idempotencyKey: idempotencyKeyOf(c, undefined),
+    });
+    c.set("answeredId", batch.id);
+    return c.json(toBody(batch, ctx.clock.now()), 200);
+  })
+  .get("/batches", needs("read").middleware, async (c) => {
+    const query = c.req.query();
+    const { ctx } = c.var;
+    const { batches, hasMore } = await service.listOpenAiBatches(ctx, {
+      after: query["after"],
+      limit: limitOf(query, { most: 100, usual: 20 }),
+    });
+    const now = ctx.clock.now();
+    return c.json(
+      listOf(
+        batches.map((batch) => toBody(batch, now)),
+        hasMore,
+      ),
+      200,
+    );
+  })
+  .get("/batches/:id", needs("read").middleware, async (c) => {
+    const batch = await service.requireOpenAiBatch(c.var.ctx, c.req.param("id"));
+    if (batch.status === "paused") c.header("X-GTR-Paused", batch.pauseReason?.code ?? "requested");
+    return c.json(toBody(batch, c.var.ctx.clock.now()), 200);
+  })
+  .post("/batches/:id/cancel", needs("write").middleware, async (c) => {
+    const batch = await service.cancelOpenAiBatch(c.var.ctx, c.req.param("id"));
+    return c.json(toBody(batch, c.var.ctx.clock.now()), 200);
+  });
+
+const MOST_PAIRS = 16;
+const LONGEST_NAME = 64;
+const LONGEST_VALUE = 512;
+
+function readCreation(
+  body: unknown,
+  further: readonly string[],
+): Omit<service.OpenAiBatchInput, "idempotencyKey"> {
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw badParam("", "Invalid body: expected an object.", "invalid_type");
+  const given = body as Record<string, unknown>;
+  const endpoint = textIn(given, "endpoint");
+  const known = [...ENDPOINTS, ...further];
+  if (!known.includes(endpoint)) throw unknownValue("endpoint", endpoint, known);
+  const completionWindow = textIn(given, "completion_window");
+  return {
+    inputFile: textIn(given, "input_file_id"),
+    // It is one of those above.
+    endpoint: endpoint as Endpoint,
+    completionWindow,
+    windowMs: windowOf(completionWindow),
+    metadata: metadataIn(given["metadata"]),
+    outputSeconds: outputLife(given["output_expires_after"]),
+  };
+}
+
+function textIn(given: Record<string, unknown>, param: string): string {
+  const value = given[param];
+  if (value === undefined || value === null) throw missing(param);
+  if (typeof value === "string" && value !== "") return value;
+  throw badParam(
+    param,
+    `Invalid type for '${param}': expected a string, but got ${typeof value === "string" ? "an empty one" : typeof value} instead.`,
+    "invalid_type",
+  );
+}
+
+const HOUR_MS = 3_600_000;
+const LONGEST_WINDOW_MS = 30 * 24 * HOUR_MS;
+
+/** `24h`, and other whole hours and minutes. */
+function windowOf(text: string): number {
+  const [, amount, unit] = /^([1-9]\d{0,4})([hm])$/.exec(text) ?? [];
+  const ms = Number(amount) * (unit === "h" ? HOUR_MS : HOUR_MS / 60);
+  if (amount !== undefined && ms <= LONGEST_WINDOW_MS) return ms;
+  throw badParam(
+    "completion_window",
+    `Invalid value: '${text.slice(0, 50)}'. Supported values are: '24h', and other hours and minutes such as '2h' and '90m', up to 30 days.`,
+  );
+}
+
+function metadataIn(value: unknown): Record<string, unknown> | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "object" || Array.isArray(value))
+    throw badParam("metadata", "Invalid type for 'metadata': expected an object.", "invalid_type");
+  const pairs = Object.entries(value);
+  if (pairs.length > MOST_PAIRS)
+    throw badParam(
+      "metadata",
+      `Invalid 'metadata': too many properties. Expected an object with at most ${MOST_PAIRS} properties, but got ${pairs.length} instead.`,
+      "object_above_max_properties",
+    );
+  for (const [name, text] of pairs) {
+    const param = `metadata.${name.slice(0, LONGEST_NAME)}`;
+    if (typeof text !== "string")
+      throw badParam(param, `Invalid type for '${param}': expected a string.`, "invalid_type");
+    if (name.length > LONGEST_NAME || text.length > LONGEST_VALUE)
+      throw badParam(
+        param,
+        `Invalid '${param}': names have at most ${LONGEST_NAME} characters, values ${LONGEST_VALUE}.`,
+        "string_above_max_length",
+      );
+  }
+  return Object.fromEntries(pairs);
+}
+
+function outputLife(value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const param = "output_expires_after";
+  if (typeof value === "object" && !Array.isArray(value)) return lifeIn({ ...value }, param);
+  throw badParam(param, `Invalid type for '${param}': expected an object.`, "invalid_type");
+}
+
+/** A batch as OpenAI's API describes it: its status is made of what the engine knows of it. */
+function toBody(batch: Batch, now: number) {
+  const status = statusOf(batch);
+  const { openAi, completedAt } = batch;
+  const atEnd = (...statuses: (typeof status)[]) =>
+    statuses.includes(status) ? secondsOrNull(completedAt) : null;
+  const parts = completedAt === null ? [] : resultParts(batch, now);
+  const fileId = (part: "output" | "errors") =>
+    parts.includes(part) ? resultFileId(batch, part) : null;
+  return {
+    id: batch.id,
+    object: "batch" as const,
+    endpoint: openAi?.endpoint ?? "/v1/chat/completions",
+    errors: status === "failed" ? errorsOf(batch) : null,
+    input_file_id: batch.inputFile ?? "",
+    completion_window: openAi?.completionWindow ?? "24h",
+    status,
+    output_file_id: fileId("output"),
+    error_file_id: fileId("errors"),
+    created_at: seconds(batch.createdAt),
+    in_progress_at: secondsOrNull(batch.startedAt),
+    expires_at: secondsOrNull(batch.deadlineAt),
+    finalizing_at: atEnd("completed"),
+    completed_at: atEnd("completed"),
+    failed_at: atEnd("failed"),
+    expired_at: secondsOrNull(batch.expiredAt),
+    cancelling_at: batch.expiredAt === null ? secondsOrNull(batch.cancellingAt) : null,
+    cancelled_at: atEnd("cancelled"),
+    request_counts: countsOf(batch),
+    usage: usageOf(batch),
+    metadata: batch.metadata,
+  };
+}
+
+type Status =
+  | "validating"
+  | "failed"
+  | "in_progress"
+  | "finalizing"
+  | "completed"
+  | "expired"
+  | "cancelling"
+  | "cancelled";
+
+/** Failed is a batch alone whose file was refused; one whose requests all failed is completed, with their errors. */
+function statusOf(batch: Batch): Status {
+  const { status, completedAt, expiredAt, outputStatus, total } = batch;
+  if (status === "pending") return "validating";
+  if (isWaitingBatch(batch)) return "validating";
+  if (status === "running" || status === "paused") return "in_progress";
+  if (completedAt === null) return expiredAt === null ? "cancelling" : "finalizing";
+  if (expiredAt !== null) return "expired";
+  if (status === "cancelled") return "cancelled";
+  if (status === "failed" && total === 0) return "failed";
+  return outputStatus === "pending" || outputStatus === "writing" ? "finalizing" : "completed";
+}
+
+/** When a batch has ended, what was never asked counts as failed: it stands in the file of errors. */
+function countsOf({ total, completed, failed, cancelled, completedAt }: Batch) {
+  return { total, completed, failed: completedAt === null ? failed : failed + cancelled };
+}
+
+function usageOf(batch: Batch) {
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = batch;
+  return {
+    input_tokens: promptTokens,
+    input_tokens_details: { cached_tokens: cachedTokens },
+    output_tokens: completionTokens,
+    output_tokens_details: { reasoning_tokens: reasoningTokens },
+    total_tokens: promptTokens + completionTokens,
+  };
+}
+
+function errorsOf({ chainError }: Batch) {
+  if (!chainError) return null;
+  const { rows } = (chainError.details ?? {}) as { rows?: RowIssue[] };
+  const data =
+    rows && rows.length > 0
+      ? rows.map(({ row, field, message, code }) => ({
+          code: code ?? "invalid_request",
+          message,
+          param: field === "" ? null : field,
+          line: row === 0 ? null : row,
+        }))
+      : [
+          {
+            code:
+              chainError.code === "FILE_NOT_FOUND"
+                ? "file_not_found"
+                : chainError.code.toLowerCase(),
+            message: chainError.message,
+            param: null,
+            line: null,
+          },
+        ];
+  return { object: "list" as const, data };
+}

@@ -1,0 +1,7 @@
+import type { MiddlewareHandler } from "hono";
+
+import { readBody } from "../body.ts";
+import type { AppEnv } from "../router.ts";
+
+/** Reads a JSON body as `/api/v1` does. */
+export const jsonBody: MiddlewareHandler<AppEnv> = (c, next) => readBody(c.var.ctx)(c, next);

@@ -1,0 +1,82 @@
+import type { Context } from "hono";
+
+import { ERROR_STATUS, type ErrorCode } from "../../errors.ts";
+import type { OpenAiWords } from "../../services/openai-refusal.ts";
+import type { AppEnv } from "../router.ts";
+
+/** Whether a path belongs to OpenAI's dialect. */
+export function isOpenAi(path: string): boolean {
+  return path === "/v1" || path.startsWith("/v1/");
+}
+
+type Kind = { type: string; code: string | null; isHopeless?: true };
+
+const INVALID: Kind = { type: "invalid_request_error", code: null };
+
+/** Errors as OpenAI types them (https://platform.openai.com/docs/guides/error-codes); others are `invalid_request_error`. */
+const KINDS: Partial<Record<ErrorCode, Kind>> = {
+  UNAUTHORIZED: { type: "invalid_request_error", code: "invalid_api_key" },
+  FORBIDDEN: { type: "invalid_request_error", code: "insufficient_permissions" },
+  MODEL_NOT_SUPPORTED: { type: "invalid_request_error", code: "model_not_found" },
+  METHOD_NOT_ALLOWED: { type: "invalid_request_error", code: "method_not_supported" },
+  RATE_LIMIT_EXCEEDED: { type: "requests", code: "rate_limit_exceeded" },
+  QUOTA_EXCEEDED: { type: "insufficient_quota", code: "insufficient_quota", isHopeless: true },
+  INTERNAL_ERROR: { type: "server_error", code: null },
+  SERVICE_UNAVAILABLE: { type: "server_error", code: "service_unavailable" },
+};
+
+type Failed = {
+  code: ErrorCode;
+  message: string;
+  details: Record<string, unknown>;
+  /** In seconds, where trying again may help. */
+  retryAfter: number;
+};
+
+/** After a longer wait than this nobody is to try again by itself. */
+const LONGEST_RETRY_SECONDS = 60;
+
+/**
+ * An error in OpenAI's shape. The SDKs try again by themselves after 408, 409, 429 and 5xx: the headers say
+ * when, or that it is no use.
+ */
+export function openAiError(c: Context<AppEnv>, failed: Failed): Response {
+  const { code, details, retryAfter } = failed;
+  const status = ERROR_STATUS[code];
+  const kind = KINDS[code] ?? INVALID;
+  const words = wordsOf(code, details);
+  const isPassing = status === 429 || status === 503;
+  if (isPassing) c.header("retry-after-ms", String(retryAfter * 1000));
+  if (status === 409 || kind.isHopeless || (isPassing && retryAfter > LONGEST_RETRY_SECONDS))
+    c.header("x-should-retry", "false");
+  return c.json(
+    {
+      error: {
+        message: messageOf(c, failed),
+        type: kind.type,
+        param: words.param,
+        code: words.code ?? kind.code,
+      },
+    },
+    status,
+  );
+}
+
+function messageOf(c: Context<AppEnv>, { code, message, details: { openAi } }: Failed): string {
+  if (code === "NOT_FOUND" && !isWords(openAi))
+    return `Invalid URL (${c.req.method} ${c.req.path})`;
+  if (code === "METHOD_NOT_ALLOWED")
+    return `Not allowed to ${c.req.method} on ${c.req.path}. (HINT: Perhaps you meant to use a different HTTP method?)`;
+  return message;
+}
+
+function wordsOf(code: ErrorCode, { openAi, issues }: Record<string, unknown>): OpenAiWords {
+  if (isWords(openAi)) return openAi;
+  const [issue] = Array.isArray(issues) ? (issues as { path?: unknown }[]) : [];
+  const path = typeof issue?.path === "string" && issue.path !== "" ? issue.path : null;
+  return { param: code === "MODEL_NOT_SUPPORTED" ? "model" : path, code: null };
+}
+
+function isWords(value: unknown): value is OpenAiWords {
+  return typeof value === "object" && value !== null && "param" in value && "code" in value;
+}

@@ -1,0 +1,70 @@
+import { badParam } from "../../services/openai-refusal.ts";
+
+type Query = Record<string, string>;
+
+/** `limit` of a list, as OpenAI checks it. Other parameters of a query are none of ours and pass. */
+export function limitOf(
+  { limit }: Query,
+  { most, usual }: { most: number; usual: number },
+): number {
+  if (limit === undefined) return usual;
+  if (!/^-?\d{1,15}$/.test(limit))
+    throw badParam(
+      "limit",
+      "Invalid type for 'limit': expected an integer, but got a string instead.",
+      "invalid_type",
+    );
+  const value = Number(limit);
+  if (value > most)
+    throw badParam(
+      "limit",
+      `Invalid 'limit': integer above maximum value. Expected a value <= ${most}, but got ${value} instead.`,
+      "integer_above_max_value",
+    );
+  if (value < 0)
+    throw badParam(
+      "limit",
+      `Invalid 'limit': integer below minimum value. Expected a value >= 0, but got ${value} instead.`,
+      "integer_below_min_value",
+    );
+  return value;
+}
+
+export function orderOf({ order = "desc" }: Query): "asc" | "desc" {
+  if (order === "asc" || order === "desc") return order;
+  throw unknownValue("order", order, ["asc", "desc"]);
+}
+
+export function unknownValue(param: string, value: unknown, known: readonly string[]) {
+  const names = known.map((one) => `'${one}'`);
+  const list = `${names.slice(0, -1).join(", ")}${names.length > 2 ? "," : ""} and ${names.at(-1)}`;
+  return badParam(param, `Invalid value: ${quote(value)}. Supported values are: ${list}.`);
+}
+
+function quote(value: unknown): string {
+  return `'${String(typeof value === "string" ? value : JSON.stringify(value)).slice(0, 200)}'`;
+}
+
+export function missing(param: string) {
+  return badParam(param, `Missing required parameter: '${param}'.`, "missing_required_parameter");
+}
+
+/** A list as OpenAI's API answers it. */
+export function listOf<Item extends { id: string }>(data: Item[], hasMore: boolean) {
+  return {
+    object: "list" as const,
+    data,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more: hasMore,
+  };
+}
+
+/** A moment as OpenAI's API writes it: whole seconds. */
+export function seconds(ms: number): number {
+  return Math.floor(ms / 1000);
+}
+
+export function secondsOrNull(ms: number | null): number | null {
+  return ms === null ? null : seconds(ms);
+}

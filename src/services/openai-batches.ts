@@ -1,0 +1,93 @@
+import type { Context } from "../context.ts";
+import type { Endpoint } from "../domain/request.ts";
+import { AppError } from "../errors.ts";
+import { newId } from "../lib/ids.ts";
+import { type Batch, findBatch, listBatches } from "../store/batches.ts";
+import { findFile } from "../store/files.ts";
+import { cancelBatch } from "./batch-moves.ts";
+import { requireBudget } from "./budgets.ts";
+import type { Caller } from "./caller.ts";
+import { createBatch } from "./create-batch.ts";
+import { noSuchFile, purposeOf } from "./openai-files.ts";
+import { badParam, refusal } from "./openai-refusal.ts";
+
+export type OpenAiBatchInput = {
+  inputFile: string;
+  endpoint: Endpoint;
+  completionWindow: string;
+  windowMs: number;
+  metadata: Record<string, unknown> | undefined;
+  outputSeconds: number | undefined;
+  idempotencyKey: string | undefined;
+};
+
+/** Creates a batch as OpenAI's Batch API does: its file is checked afterwards, and then it starts by itself. */
+export async function createOpenAiBatch(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  input: OpenAiBatchInput,
+): Promise<Batch> {
+  const { inputFile, endpoint, completionWindow, windowMs, outputSeconds } = input;
+  const file = await findFile(ctx.db, inputFile);
+  if (!file) throw noSuchFile(inputFile, "input_file_id");
+  if (purposeOf(file) !== "batch")
+    throw badParam(
+      "input_file_id",
+      `File ${inputFile} has the purpose '${purposeOf(file)}'; the input of a batch has the purpose 'batch'.`,
+    );
+  await requireBudget(ctx, caller.key);
+  const { id } = await createBatch(ctx, caller, {
+    ...(input.idempotencyKey === undefined ? {} : { idempotencyKey: input.idempotencyKey }),
+    id: newId(ctx, "batch").replace("-", "_"),
+    name: file.name,
+    inputFile,
+    metadata: input.metadata,
+    openAi: {
+      endpoint,
+      completionWindow,
+      ...(outputSeconds === undefined ? {} : { outputSeconds }),
+    },
+    deadlineAt: ctx.clock.now() + windowMs,
+  });
+  return requireOpenAiBatch(ctx, id);
+}
+
+/** A batch that was made from a file, through either API. Throws `BATCH_NOT_FOUND` in OpenAI's words. */
+export async function requireOpenAiBatch(ctx: Context, id: string, param = "id"): Promise<Batch> {
+  const batch = await findBatch(ctx.db, id);
+  if (batch && batch.inputFile !== null) return batch;
+  throw refusal("BATCH_NOT_FOUND", `No batch found with id '${id}'.`, { param });
+}
+
+/** One page of them, the newest first. `after` is the id of the last one of the page before. */
+export async function listOpenAiBatches(
+  ctx: Context,
+  { after, limit }: { after: string | undefined; limit: number },
+): Promise<{ batches: Batch[]; hasMore: boolean }> {
+  const place = after === undefined ? null : await requireOpenAiBatch(ctx, after, "after");
+  const found = await listBatches(
+    ctx.reads.db,
+    { isOfFile: true },
+    {
+      sort: "createdAt",
+      order: "desc",
+      limit: limit + 1,
+      offset: 0,
+      after: place ? [place.createdAt, place.seq] : undefined,
+    },
+  );
+  return { batches: found.slice(0, limit), hasMore: limit > 0 && found.length > limit };
+}
+
+/** Cancels a batch. One that is being cancelled stays as it is. */
+export async function cancelOpenAiBatch(ctx: Context, id: string): Promise<Batch> {
+  const batch = await requireOpenAiBatch(ctx, id);
+  try {
+    return await cancelBatch(ctx, batch.id);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== "BATCH_FINISHED") throw error;
+    const now = await requireOpenAiBatch(ctx, id);
+    if (now.status === "cancelled" && now.expiredAt === null) return now;
+    throw refusal("BATCH_FINISHED", `Cannot cancel a batch with status '${now.status}'.`);
+  }
+}

@@ -1,0 +1,68 @@
+import type { Statement } from "../db/unit.ts";
+import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
+import { addTallies, type Tally } from "./rollups.ts";
+import { reservation, withinBudget } from "./room.ts";
+
+/**
+ * Sets aside what a live call may cost, by the rule of `room.ts`. There is a row if the budget of the payer leaves
+ * room for it.
+ */
+export function reserveLive(payer: number, node: number, now: number): Statement<{ seq: number }> {
+  return {
+    sql: `INSERT INTO live_calls (node, payer, usd)
+          SELECT ?, ?, ${reservation("?", "NULL")}
+          WHERE ${withinBudget("?", "NULL")} >= 1 RETURNING seq`,
+    args: [node, payer, payer, monthOf(now), payer],
+  };
+}
+
+/** What live calls came to, added up, and the reservations that end with that; `budgeted` are the payers that have a budget. */
+export function settleLive(
+  tallies: Tally[],
+  { reservations, budgeted }: { reservations: number[]; budgeted: number[] },
+  now: number,
+) {
+  const dearest = new Map<number, number>();
+  for (const { apiKey, dearestUsd } of tallies)
+    if (dearestUsd > 0) dearest.set(apiKey, Math.max(dearest.get(apiKey) ?? 0, dearestUsd));
+  return {
+    added: addTallies(tallies, now),
+    used: addUsage(tallies, now),
+    dearest: dearest.size > 0 ? noteDearest([...dearest]) : undefined,
+    freed: reservations.length > 0 ? endReservations(reservations) : undefined,
+    spent: budgeted.length > 0 ? pauseSpent([], budgeted, now) : undefined,
+    held: budgeted.length > 0 ? holdSpent(budgeted, now) : [],
+  };
+}
+
+function addUsage(tallies: Tally[], now: number): Statement {
+  const used = [...Map.groupBy(tallies, ({ apiKey }) => apiKey)].map(([apiKey, own]) => {
+    const sum = (name: keyof Tally["sums"]) => own.reduce((all, { sums }) => all + sums[name], 0);
+    return [apiKey, sum("tasks"), sum("prompt_tokens"), sum("completion_tokens"), sum("cost_usd")];
+  });
+  return {
+    sql: `INSERT INTO api_key_usage (api_key, month, tasks, prompt_tokens, completion_tokens, cost_usd)
+          SELECT value ->> 0, ?, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+          FROM json_each(?) WHERE true
+          ON CONFLICT (api_key, month) DO UPDATE SET tasks = tasks + excluded.tasks,
+            prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+            completion_tokens = completion_tokens + excluded.completion_tokens,
+            cost_usd = cost_usd + excluded.cost_usd`,
+    args: [monthOf(now), JSON.stringify(used)],
+  };
+}
+
+function endReservations(seqs: number[]): Statement {
+  return {
+    sql: "DELETE FROM live_calls WHERE seq IN (SELECT value FROM json_each(?))",
+    args: [JSON.stringify(seqs)],
+  };
+}
+
+/** Ends the reservations of processes that are gone, and of this one where it has just started. */
+export function endForsaken(node: number): Statement {
+  return {
+    sql: "DELETE FROM live_calls WHERE node = ? OR node NOT IN (SELECT seq FROM nodes)",
+    args: [node],
+  };
+}

@@ -1,0 +1,97 @@
+import type { InValue } from "@libsql/client";
+import { asc, desc } from "drizzle-orm";
+
+import type { Db } from "../db/client.ts";
+import { type Batch, batches } from "../db/schema/batches.ts";
+import type { Statement } from "../db/unit.ts";
+import { toSql } from "./which.ts";
+
+/*
+ * Files as OpenAI's dialect lists them: uploads, and the results of batches that were made through it, which are
+ * made as they are read. Both are read in the order of their times and put together by the caller.
+ */
+
+/** The place of a file in the list: its time, whether it is a result, and the row number of it or its batch. */
+export type FilePlace = { at: number; isResult: boolean; seq: number };
+
+export type FileQuery = { after: FilePlace | null; order: "asc" | "desc"; limit: number };
+
+/** Uploads through another API have no purpose; what they can be used for, their names say. */
+const PURPOSE = `coalesce(purpose, iif(name LIKE '%.jsonl', 'batch', 'user_data'))`;
+
+export type UploadRow = {
+  seq: number;
+  id: string;
+  name: string;
+  bytes: number;
+  purpose: string;
+  at: number;
+  expiresAt: number | null;
+};
+
+export function listUploads(query: FileQuery, purpose: string | undefined): Statement<UploadRow> {
+  const beyond = after(query, { time: "created_at", isResult: false });
+  const which = purpose === undefined ? "" : ` AND ${PURPOSE} = ?`;
+  return {
+    sql: `SELECT seq, id, name, bytes, ${PURPOSE} AS purpose, created_at AS at, expires_at AS expiresAt
+          FROM files WHERE ${beyond.where}${which}
+          ORDER BY created_at ${query.order}, seq ${query.order} LIMIT ?`,
+    args: [...beyond.args, ...(purpose === undefined ? [] : [purpose]), query.limit],
+  };
+}
+
+/** Batches that have ended and have files of results. */
+export function listEnded(db: Db, query: FileQuery): Promise<Batch[]> {
+  const { where, args } = after(query, { time: "completed_at", isResult: true });
+  const inOrder = query.order === "asc" ? asc : desc;
+  return db
+    .select()
+    .from(batches)
+    .where(
+      toSql({
+        where: `open_ai IS NOT NULL AND completed_at IS NOT NULL AND total > 0 AND ${where}`,
+        args,
+      }),
+    )
+    .orderBy(inOrder(batches.completedAt), inOrder(batches.seq))
+    .limit(query.limit);
+}
+
+/** At the same time an upload comes before a result; the batch of a result itself is read again, as it has two. */
+function after(
+  { after: place, order }: FileQuery,
+  { time, isResult }: { time: string; isResult: boolean },
+): { where: string; args: InValue[] } {
+  if (!place) return { where: "TRUE", args: [] };
+  const beyond = order === "asc" ? ">" : "<";
+  if (place.isResult === isResult)
+    return {
+      where: `(${time}, seq) ${beyond}${isResult ? "=" : ""} (?, ?)`,
+      args: [place.at, place.seq],
+    };
+  const isBehind = order === "asc" ? isResult : !isResult;
+  return { where: `${time} ${beyond}${isBehind ? "=" : ""} ?`, args: [place.at] };
+}
+
+/** Notes how long a file of results is, as long as its batch is as it was when that was counted. */
+export function noteBytes(
+  { seq, run, updatedAt }: { seq: number; run: number; updatedAt: number },
+  part: string,
+  bytes: number,
+): Statement {
+  return {
+    sql: `UPDATE batches SET open_ai = json_set(json_insert(open_ai, '$.bytes', json('{}')), '$.bytes.' || ?, ?)
+          WHERE seq = ? AND run = ? AND updated_at = ? AND completed_at IS NOT NULL AND open_ai IS NOT NULL`,
+    args: [part, bytes, seq, run, updatedAt],
+  };
+}
+
+/** Notes that a file of results is deleted. */
+export function noteGone(seq: number, part: string): Statement<{ seq: number }> {
+  return {
+    sql: `UPDATE batches SET open_ai = json_insert(json_insert(open_ai, '$.gone', json('[]')), '$.gone[#]', ?)
+          WHERE seq = ? AND open_ai IS NOT NULL AND completed_at IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM json_each(open_ai, '$.gone') WHERE value = ?) RETURNING seq`,
+    args: [part, seq, part],
+  };
+}

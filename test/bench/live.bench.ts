@@ -1,0 +1,138 @@
+import {
+  peakMb,
+  printTable,
+  quantile,
+  residentMb,
+  type Row,
+  round,
+  startCommand,
+  startRunner,
+  startScript,
+} from "./support.ts";
+
+type Target = { name: string; url: string; headers: Record<string, string>; pid: number };
+type Sample = { ms: number[]; firstMs: number[]; perSecond: number };
+
+const ROUNDS = 3;
+const ROUND_MS = 1500;
+const WARM_UP_MS = 1000;
+
+/**
+ * What calls through `/v1/chat/completions` take beside the same calls without a server between. Another gateway is
+ * measured beside where `LIVE_PEER` names the command that starts it and prints `ready <url>`, and
+ * `LIVE_PEER_HEADERS` what it needs (JSON, with `$PROVIDER` for the provider's address).
+ */
+export async function benchLive(): Promise<void> {
+  const provider = await startScript("provider.ts");
+  const runner = await startRunner({ OPENAI_BASE_URL: provider.url, OPENAI_API_KEY: "x" });
+  const targets: Target[] = [
+    { name: "direct", url: provider.url, headers: {}, pid: provider.pid },
+    {
+      name: "task runner",
+      url: `${runner.url}/v1`,
+      headers: { authorization: "Bearer bench" },
+      pid: runner.pid,
+    },
+  ];
+  const peer = await startPeer(provider.url);
+  if (peer) targets.push(peer.target);
+  const rows: Row[] = [];
+  for (const isStream of [false, true])
+    for (const concurrency of [1, 16, 64])
+      rows.push(...(await compare(targets, concurrency, isStream)));
+  await Promise.all([runner.stop(), provider.stop(), peer?.stop()]);
+  printTable("Live calls: milliseconds, and what is added to the direct call", rows);
+}
+
+async function startPeer(provider: string) {
+  const { LIVE_PEER: command, LIVE_PEER_HEADERS: headers = "{}" } = process.env;
+  if (command === undefined) return undefined;
+  const started = await startCommand(["sh", "-c", `exec ${command}`], { env: {} });
+  const target = {
+    name: "peer",
+    url: started.url,
+    headers: JSON.parse(headers.replaceAll("$PROVIDER", provider)) as Record<string, string>,
+    pid: started.pid,
+  };
+  return { target, stop: started.stop };
+}
+
+async function compare(targets: Target[], concurrency: number, isStream: boolean): Promise<Row[]> {
+  const samples = targets.map((): Sample => ({ ms: [], firstMs: [], perSecond: 0 }));
+  for (const target of targets) await load(target, concurrency, isStream, WARM_UP_MS);
+  // In turns, so that a machine whose speed drifts is unfair to nobody.
+  for (let turn = 0; turn < ROUNDS; turn++)
+    for (const [i, target] of targets.entries()) {
+      const { ms, firstMs, perSecond } = await load(target, concurrency, isStream, ROUND_MS);
+      samples[i]?.ms.push(...ms);
+      samples[i]?.firstMs.push(...firstMs);
+      const sample = samples[i];
+      if (sample) sample.perSecond += perSecond / ROUNDS;
+    }
+  const [direct] = samples;
+  return targets.map((target, i) => {
+    const { ms, firstMs, perSecond } = samples[i] ?? { ms: [], firstMs: [], perSecond: 0 };
+    const added = (q: number) => round(quantile(ms, q) - quantile(direct?.ms ?? [], q), 2);
+    return {
+      kind: isStream ? "stream" : "whole",
+      "at once": concurrency,
+      target: target.name,
+      p50: round(quantile(ms, 0.5), 2),
+      p99: round(quantile(ms, 0.99), 2),
+      "+p50": added(0.5),
+      "+p99": added(0.99),
+      "first chunk p50": round(quantile(firstMs, 0.5), 2),
+      "req/s": round(perSecond),
+      "MB now": round(residentMb(target.pid)),
+      "MB most": round(peakMb(target.pid)),
+    };
+  });
+}
+
+async function load(
+  target: Target,
+  concurrency: number,
+  isStream: boolean,
+  forMs: number,
+): Promise<Sample> {
+  const end = performance.now() + forMs;
+  const sample: Sample = { ms: [], firstMs: [], perSecond: 0 };
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      while (performance.now() < end) await callOnce(target, isStream, sample);
+    }),
+  );
+  sample.perSecond = (sample.ms.length / forMs) * 1000;
+  return sample;
+}
+
+async function callOnce(
+  { url, headers }: Target,
+  isStream: boolean,
+  { ms, firstMs }: Sample,
+): Promise<void> {
+  const begun = performance.now();
+  const response = await fetch(`${url}/chat/completions`, {
+    method: "POST",
+    headers: { ...headers, "content-type": "application/json" },
+    body: isStream ? STREAMED : WHOLE,
+  });
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${await response.text()}`);
+  let isFirst = true;
+  for await (const _ of response.body ?? []) {
+    if (isFirst) firstMs.push(performance.now() - begun);
+    isFirst = false;
+  }
+  ms.push(performance.now() - begun);
+}
+
+const REQUEST = {
+  model: "gpt-4o-mini",
+  messages: [{ role: "user", content: "Write a haiku about programming" }],
+};
+const WHOLE = JSON.stringify(REQUEST);
+const STREAMED = JSON.stringify({
+  ...REQUEST,
+  stream: true,
+  stream_options: { include_usage: true },
+});

@@ -1,0 +1,383 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import OpenAI, { toFile } from "openai";
+
+import { expireBatches } from "../../src/services/batch-moves.ts";
+import { refusal } from "../support/openai.ts";
+import { chatAnswer, fail, gate, startProvider } from "../support/provider.ts";
+import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
+
+let provider: Awaited<ReturnType<typeof startProvider>>;
+let app: TestServer;
+let openai: OpenAI;
+
+beforeAll(async () => {
+  provider = await startProvider();
+  app = await startServer({ ...provider.env, OPENAI_MAX_LINES: "5", ALLOWED_MODELS: "gpt-*" });
+  openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
+});
+afterAll(async () => {
+  await app[Symbol.asyncDispose]();
+  await provider[Symbol.asyncDispose]();
+});
+
+const CHAT = "/v1/chat/completions";
+
+function line(customId: string, prompt = customId, more: Json = {}): string {
+  return JSON.stringify({
+    custom_id: customId,
+    method: "POST",
+    url: CHAT,
+    body: { model: "gpt-4o-mini", messages: [{ role: "user", content: prompt }] },
+    ...more,
+  });
+}
+
+async function upload(content: string): Promise<string> {
+  const file = await toFile(Buffer.from(content), "in.jsonl");
+  return (await openai.files.create({ file, purpose: "batch" })).id;
+}
+
+async function start(lines: string[], more: Partial<OpenAI.BatchCreateParams> = {}) {
+  return openai.batches.create({
+    input_file_id: await upload(lines.join("\n")),
+    endpoint: CHAT,
+    completion_window: "24h",
+    ...more,
+  });
+}
+
+function ended(id: string): Promise<OpenAI.Batch> {
+  return until(async () => {
+    const batch = await openai.batches.retrieve(id);
+    return ["failed", "completed", "expired", "cancelled"].includes(batch.status)
+      ? batch
+      : undefined;
+  });
+}
+
+async function linesOf(fileId: string | undefined): Promise<Json[]> {
+  const text = await (await openai.files.content(fileId ?? "none")).text();
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((one) => JSON.parse(one));
+}
+
+const KEYS = [
+  "cancelled_at",
+  "cancelling_at",
+  "completed_at",
+  "completion_window",
+  "created_at",
+  "endpoint",
+  "error_file_id",
+  "errors",
+  "expired_at",
+  "expires_at",
+  "failed_at",
+  "finalizing_at",
+  "id",
+  "in_progress_at",
+  "input_file_id",
+  "metadata",
+  "object",
+  "output_file_id",
+  "request_counts",
+  "status",
+  "usage",
+];
+
+describe("a batch through the SDK", () => {
+  test("runs to its end, and has each line in one of two files, in order", async () => {
+    provider.state.behave = ({ prompt }, response) =>
+      prompt === "bad" ? fail(response, 400, { message: "no such thing" }) : undefined;
+    const created = await start([line("1"), line("2", "bad"), line("3")], {
+      metadata: { for: "test" },
+      output_expires_after: { anchor: "created_at", seconds: 3600 },
+    });
+    expect(Object.keys(created).toSorted()).toEqual(KEYS);
+    expect(created).toMatchObject({
+      object: "batch",
+      status: "validating",
+      endpoint: CHAT,
+      completion_window: "24h",
+      expires_at: created.created_at + 86_400,
+      errors: null,
+      output_file_id: null,
+      error_file_id: null,
+      request_counts: { total: 0, completed: 0, failed: 0 },
+      metadata: { for: "test" },
+    });
+    expect(created.id).toMatch(/^batch_[0-9a-z]+$/);
+
+    const batch = await ended(created.id);
+    expect(batch).toMatchObject({
+      status: "completed",
+      request_counts: { total: 3, completed: 2, failed: 1 },
+      usage: {
+        input_tokens: 20,
+        input_tokens_details: { cached_tokens: 0 },
+        output_tokens: 10,
+        output_tokens_details: { reasoning_tokens: 0 },
+        total_tokens: 30,
+      },
+      errors: null,
+      failed_at: null,
+      expired_at: null,
+      cancelled_at: null,
+    });
+    expect(batch.completed_at).toBeGreaterThanOrEqual(batch.in_progress_at ?? Infinity);
+
+    const output = await linesOf(batch.output_file_id);
+    expect(output.map(({ custom_id }) => custom_id)).toEqual(["1", "3"]);
+    expect(output[0]).toEqual({
+      id: expect.stringMatching(/^batch_req_/),
+      custom_id: "1",
+      response: {
+        status_code: 200,
+        request_id: expect.stringMatching(/^req_/),
+        body: chatAnswer({ prompt: "1", body: { model: "gpt-4o-mini" } }),
+      },
+      error: null,
+    });
+    expect(await linesOf(batch.error_file_id)).toEqual([
+      {
+        id: expect.stringMatching(/^batch_req_/),
+        custom_id: "2",
+        response: {
+          status_code: 400,
+          request_id: expect.any(String),
+          body: {
+            error: {
+              message: expect.stringContaining("no such thing"),
+              type: "invalid_request_error",
+              param: null,
+              code: "provider_rejected_request",
+            },
+          },
+        },
+        error: null,
+      },
+    ]);
+    const file = await openai.files.retrieve(batch.output_file_id ?? "");
+    const whole = await (await openai.files.content(file.id)).text();
+    expect(file).toMatchObject({
+      purpose: "batch_output",
+      bytes: Buffer.byteLength(whole),
+      filename: `${batch.id}_output.jsonl`,
+      expires_at: (batch.completed_at ?? 0) + 3600,
+    });
+    const part = await openai.files.content(file.id, { headers: { range: "bytes=10-29" } });
+    expect([part.status, await part.text()]).toEqual([206, whole.slice(10, 30)]);
+  });
+
+  test("is a batch of the engine, and one of the engine's from a file is one here", async () => {
+    provider.state.behave = () => undefined;
+    const { id } = await start([line("1")]);
+    await ended(id);
+    const { body } = await app.get(`/batches/${id}`);
+    expect(body.data).toMatchObject({ status: "completed", chain: { status: "made" } });
+
+    const inputFile = await upload([line("x"), line("y")].join("\n"));
+    const own = await app.post("/batches", { id: "own-1", inputFile });
+    expect(own.status).toBe(201);
+    expect(await openai.batches.retrieve("own-1")).toMatchObject({ status: "validating" });
+    await app.post("/batches/own-1/execute");
+    expect(await ended("own-1")).toMatchObject({
+      input_file_id: inputFile,
+      request_counts: { total: 2, completed: 2, failed: 0 },
+      expires_at: null,
+    });
+    expect(await linesOf((await openai.batches.retrieve("own-1")).output_file_id)).toHaveLength(2);
+    await app.post("/batches", { id: "inline-1", tasks: [{ prompt: "x" }] });
+    expect(await refusal(openai.batches.retrieve("inline-1"))).toMatchObject({
+      status: 404,
+      error: { message: "No batch found with id 'inline-1'." },
+    });
+    const listed: string[] = [];
+    for await (const batch of openai.batches.list({ limit: 1 })) listed.push(batch.id);
+    expect(listed).toContain(id);
+    expect(listed).toContain("own-1");
+    expect(listed).not.toContain("inline-1");
+    const files: string[] = [];
+    for await (const file of openai.files.list({ limit: 2 })) files.push(file.id);
+    expect(files).toContain(`file-output-${id}`);
+    expect(new Set(files).size).toBe(files.length);
+  });
+
+  test("shows what it has while it runs, pauses, and is cancelled with counts that add up", async () => {
+    const { opened, open } = gate();
+    provider.state.behave = async ({ prompt }) => {
+      if (prompt !== "first") await opened;
+      return undefined;
+    };
+    const { id } = await start([line("1", "first"), line("2"), line("3")]);
+    await until(async () => {
+      const { request_counts: counts } = await openai.batches.retrieve(id);
+      return counts?.completed === 1;
+    });
+    const running = await openai.batches.retrieve(id);
+    expect(running).toMatchObject({ status: "in_progress", output_file_id: null });
+    const partial = await openai.files.content(`file-output-${id}`);
+    expect(partial.headers.get("x-incomplete")).toBe("true");
+    expect((await partial.text()).trimEnd().split("\n")).toHaveLength(1);
+
+    await app.post(`/batches/${id}/pause`);
+    const { data, response } = await openai.batches.retrieve(id).withResponse();
+    expect(data.status).toBe("in_progress");
+    expect(response.headers.get("x-gtr-paused")).toBe("requested");
+
+    expect((await openai.batches.cancel(id)).status).toMatch(/^cancell/);
+    open();
+    const batch = await ended(id);
+    expect(batch).toMatchObject({
+      status: "cancelled",
+      request_counts: { total: 3, completed: 1, failed: 2 },
+    });
+    expect(batch.cancelling_at).toBeGreaterThan(0);
+    expect(batch.cancelled_at).toBeGreaterThan(0);
+    expect(await linesOf(batch.output_file_id)).toHaveLength(1);
+    expect((await linesOf(batch.error_file_id)).map(({ error }) => error.code)).toEqual([
+      "batch_cancelled",
+      "batch_cancelled",
+    ]);
+    expect(await openai.batches.cancel(id)).toMatchObject({ status: "cancelled" });
+  });
+
+  test("expires with what it has", async () => {
+    const { opened, open } = gate();
+    provider.state.behave = async ({ prompt }) => {
+      if (prompt !== "first") await opened;
+      return undefined;
+    };
+    const { id, expires_at, created_at } = await start([line("1", "first"), line("2")], {
+      completion_window: "90m" as "24h",
+    });
+    expect(expires_at).toBe(created_at + 5400);
+    await until(async () => {
+      const { request_counts: counts } = await openai.batches.retrieve(id);
+      return counts?.completed === 1;
+    });
+    await app.ctx.client.execute({
+      sql: "UPDATE batches SET deadline_at = 1 WHERE id = ?",
+      args: [id],
+    });
+    await expireBatches(app.ctx);
+    open();
+    const batch = await ended(id);
+    expect(batch).toMatchObject({ status: "expired", cancelled_at: null, cancelling_at: null });
+    expect(batch.expired_at).toBeGreaterThan(0);
+    expect(await linesOf(batch.error_file_id)).toMatchObject([
+      { custom_id: "2", response: null, error: { code: "batch_expired" } },
+    ]);
+    expect(await refusal(openai.batches.cancel(id))).toBeInstanceOf(OpenAI.ConflictError);
+  });
+
+  test("whose results are deleted has no files any more", async () => {
+    provider.state.behave = () => undefined;
+    const { id } = await start([line("1")]);
+    const batch = await ended(id);
+    await openai.files.delete(batch.output_file_id ?? "");
+    expect(await openai.batches.retrieve(id)).toMatchObject({ output_file_id: null });
+    expect(await refusal(openai.files.content(batch.output_file_id ?? ""))).toMatchObject({
+      status: 404,
+    });
+  });
+
+  test("is made once by an idempotency key", async () => {
+    const input = await upload(line("1"));
+    const make = () =>
+      openai.batches.create(
+        { input_file_id: input, endpoint: CHAT, completion_window: "24h" },
+        { headers: { "idempotency-key": "once" } },
+      );
+    const [one, other] = [await make(), await make()];
+    expect(other.id).toBe(one.id);
+  });
+});
+
+describe("a file that is no good", () => {
+  test.each([
+    ["no JSON", ["{"], "invalid_json_line", 1, null],
+    ["no object", [line("1"), "[]"], "invalid_json_line", 2, null],
+    ["a duplicate", [line("1"), line("2"), line("1")], "duplicate_custom_id", 3, "custom_id"],
+    ["another url", [line("1", "x", { url: "/v1/embeddings" })], "url_mismatch", 1, "url"],
+    ["another method", [line("1", "x", { method: "GET" })], "invalid_method", 1, "method"],
+    ["no id", [line("", "x")], "invalid_custom_id", 1, "custom_id"],
+    ["a body that is no object", [line("1", "x", { body: [] })], "invalid_request", 1, "body"],
+    ["no body", [line("1", "x", { body: undefined })], "missing_required_parameter", 1, "body"],
+    [
+      "an unknown model",
+      [line("1", "x", { body: { model: "claude" } })],
+      "model_not_found",
+      1,
+      "model",
+    ],
+    ["no lines", [" ", ""], "empty_file", null, null],
+    [
+      "too many",
+      ["1", "2", "3", "4", "5", "6"].map((id) => line(id)),
+      "too_many_tasks",
+      null,
+      null,
+    ],
+  ] as const)("fails its batch: %s", async (_what, lines, code, at, param) => {
+    const created = await start([...lines]);
+    expect(created.status).toBe("validating");
+    const batch = await ended(created.id);
+    expect(batch).toMatchObject({
+      status: "failed",
+      request_counts: { total: 0, completed: 0, failed: 0 },
+      errors: { object: "list", data: [{ code, line: at, param, message: expect.any(String) }] },
+      output_file_id: null,
+      in_progress_at: null,
+    });
+    expect(batch.failed_at).toBeGreaterThan(0);
+  });
+});
+
+describe("creating a batch is refused", () => {
+  test.each([
+    [{ endpoint: "/v1/lunch" }, 400, "endpoint", "invalid_value"],
+    [{ completion_window: "soon" }, 400, "completion_window", "invalid_value"],
+    [{ input_file_id: undefined }, 400, "input_file_id", "missing_required_parameter"],
+    [{ input_file_id: "file-none" }, 404, "input_file_id", null],
+    [{ metadata: { a: 1 } }, 400, "metadata.a", "invalid_type"],
+    [
+      { output_expires_after: { anchor: "x" } },
+      400,
+      "output_expires_after.anchor",
+      "invalid_value",
+    ],
+  ])("%j", async (more, status, param, code) => {
+    const call = start([line("1")], more as object);
+    expect(await refusal(call)).toMatchObject({
+      status,
+      param,
+      code,
+      type: "invalid_request_error",
+    });
+  });
+
+  test("with a file of another purpose", async () => {
+    const file = await toFile(Buffer.from("x"), "x.jsonl");
+    const { id } = await openai.files.create({ file, purpose: "fine-tune" });
+    expect(await refusal(start([line("1")], { input_file_id: id }))).toMatchObject({
+      status: 400,
+      param: "input_file_id",
+    });
+  });
+
+  test("of lists beyond their limits", async () => {
+    expect(await refusal(openai.batches.list({ limit: 101 }).asResponse())).toMatchObject({
+      status: 400,
+      code: "integer_above_max_value",
+    });
+    expect((await openai.batches.list({ limit: 0 })).data).toEqual([]);
+    expect(await refusal(openai.batches.list({ after: "batch_none" }).asResponse())).toMatchObject({
+      status: 404,
+      param: "after",
+    });
+  });
+});

@@ -1,0 +1,242 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import OpenAI, { toFile } from "openai";
+
+import { removeExpiredFiles } from "../../src/services/files.ts";
+import { refusal } from "../support/openai.ts";
+import { KEY, startServer, type TestServer } from "../support/server.ts";
+
+let app: TestServer;
+let openai: OpenAI;
+
+beforeAll(async () => {
+  app = await startServer({ OPENAI_MAX_FILE_BYTES: "2048", MAX_FILE_BYTES: "1000000" });
+  openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
+});
+afterAll(() => app[Symbol.asyncDispose]());
+
+const LINE = `{"custom_id":"a","method":"POST","url":"/v1/embeddings","body":{"input":"x"}}\n`;
+
+function upload(name = "in.jsonl", content = LINE, purpose: OpenAI.FilePurpose = "batch") {
+  return toFile(Buffer.from(content), name).then((file) => openai.files.create({ file, purpose }));
+}
+
+function form(parts: Record<string, string | File>): FormData {
+  const made = new FormData();
+  for (const [name, part] of Object.entries(parts)) made.append(name, part);
+  return made;
+}
+
+const KEYS = [
+  "bytes",
+  "created_at",
+  "expires_at",
+  "filename",
+  "id",
+  "object",
+  "purpose",
+  "status",
+  "status_details",
+];
+
+describe("files through the SDK", () => {
+  test("are uploaded, retrieved, read, in part too, and deleted", async () => {
+    const file = await upload("Übung 1.jsonl");
+    expect(Object.keys(file).toSorted()).toEqual(KEYS);
+    expect(file).toMatchObject({
+      object: "file",
+      bytes: LINE.length,
+      filename: "Übung 1.jsonl",
+      purpose: "batch",
+      status: "processed",
+      expires_at: null,
+    });
+    expect(await openai.files.retrieve(file.id)).toEqual(file);
+    expect(await (await openai.files.content(file.id)).text()).toBe(LINE);
+    const part = await openai.files.content(file.id, { headers: { range: "bytes=2-10" } });
+    expect(part.status).toBe(206);
+    expect(await part.text()).toBe(LINE.slice(2, 11));
+    expect(await openai.files.delete(file.id)).toEqual({
+      id: file.id,
+      object: "file",
+      deleted: true,
+    });
+    const gone = await refusal(openai.files.retrieve(file.id));
+    expect(gone).toBeInstanceOf(OpenAI.NotFoundError);
+    expect(gone).toMatchObject({
+      status: 404,
+      type: "invalid_request_error",
+      param: "id",
+      code: null,
+      error: { message: `No such File object: ${file.id}` },
+    });
+    expect(gone.requestID).toStartWith("req-");
+  });
+
+  test("are those of the other API", async () => {
+    const file = await upload();
+    const { body } = await app.get(`/files/${file.id}`);
+    expect(body.data).toMatchObject({ id: file.id, name: "in.jsonl", bytes: LINE.length });
+    const response = await fetch(`${app.url}/api/v1/files`, {
+      method: "POST",
+      body: form({ file: new File(["a,b\n"], "table.csv") }),
+      headers: { authorization: `Bearer ${KEY}` },
+    });
+    const { data } = (await response.json()) as { data: { id: string } };
+    expect(await openai.files.retrieve(data.id)).toMatchObject({ purpose: "user_data" });
+  });
+
+  test("are listed page by page, both ways, by purpose", async () => {
+    for (let i = 0; i < 5; i++) await upload(`page-${i}.txt`, "x", "vision");
+    const names = async (query: OpenAI.FileListParams) => {
+      const all: string[] = [];
+      for await (const file of openai.files.list({ ...query, purpose: "vision" }))
+        all.push(file.filename);
+      return all;
+    };
+    const inOrder = [0, 1, 2, 3, 4].map((i) => `page-${i}.txt`);
+    expect(await names({ limit: 2, order: "asc" })).toEqual(inOrder);
+    expect(await names({ limit: 2 })).toEqual(inOrder.toReversed());
+    const none = await openai.files.list({ limit: 0 });
+    expect(none.data).toEqual([]);
+    const raw = await (await openai.files.list({ limit: 1 }).asResponse()).json();
+    expect(raw).toMatchObject({ object: "list", has_more: true });
+    expect(Object.keys(raw).toSorted()).toEqual([
+      "data",
+      "first_id",
+      "has_more",
+      "last_id",
+      "object",
+    ]);
+    expect(await refusal(openai.files.list({ limit: 10_001 }).asResponse())).toMatchObject({
+      status: 400,
+      code: "integer_above_max_value",
+      param: "limit",
+    });
+  });
+
+  test("expire", async () => {
+    const file = await openai.files.create({
+      file: await toFile(Buffer.from("x"), "x.txt"),
+      purpose: "user_data",
+      expires_after: { anchor: "created_at", seconds: 3600 },
+    });
+    expect(file.expires_at).toBe(file.created_at + 3600);
+    await app.ctx.client.execute({
+      sql: "UPDATE files SET expires_at = 1 WHERE id = ?",
+      args: [file.id],
+    });
+    expect(await refusal(openai.files.retrieve(file.id))).toMatchObject({ status: 404 });
+    await removeExpiredFiles(app.ctx);
+    expect((await app.get(`/files/${file.id}`)).status).toBe(404);
+  });
+
+  test.each([
+    ["another extension", () => upload("in.csv"), "file", "invalid_file_format"],
+    ["an empty file", () => upload("in.jsonl", ""), "file", "empty_file"],
+    ["an unknown purpose", () => upload("a", "x", "lunch" as "batch"), "purpose", "invalid_value"],
+    [
+      "no purpose",
+      async () => openai.post("/files", { body: form({ file: new File(["x"], "a") }) }),
+      "purpose",
+      "missing_required_parameter",
+    ],
+    [
+      "a life that is too short",
+      async () =>
+        openai.files.create({
+          file: await toFile(Buffer.from("x"), "x"),
+          purpose: "vision",
+          expires_after: { anchor: "created_at", seconds: 1 },
+        }),
+      "expires_after.seconds",
+      "invalid_value",
+    ],
+  ])("of %s are refused", async (_what, call, param, code) => {
+    const error = await refusal(call());
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error).toMatchObject({ param, code, type: "invalid_request_error" });
+    expect(Object.keys(error.error as object).toSorted()).toEqual([
+      "code",
+      "message",
+      "param",
+      "type",
+    ]);
+  });
+
+  test("larger than a batch may be are refused with 413", async () => {
+    expect(await refusal(upload("in.jsonl", "x".repeat(2049)))).toMatchObject({
+      status: 413,
+      param: "file",
+      code: "file_too_large",
+    });
+    expect(await upload("in.txt", "x".repeat(2049), "user_data")).toMatchObject({ bytes: 2049 });
+  });
+});
+
+describe("errors of the whole dialect", () => {
+  const call = async (
+    method: string,
+    path: string,
+    { body, headers = {} }: { body?: string; headers?: Record<string, string> } = {},
+  ) => {
+    const response = await fetch(app.url + path, {
+      method,
+      headers: { authorization: `Bearer ${KEY}`, ...headers },
+      ...(body === undefined ? {} : { body }),
+    });
+    return { status: response.status, body: await response.json(), headers: response.headers };
+  };
+
+  test.each([
+    ["GET", "/v1/nothing", {}, 404, null],
+    ["PUT", "/v1/files", {}, 405, "method_not_supported"],
+    ["GET", "/v1/files", { headers: { authorization: "" } }, 401, "invalid_api_key"],
+    ["GET", "/v1/files", { headers: { authorization: "Bearer no" } }, 401, "invalid_api_key"],
+    ["POST", "/v1/files", { body: "x" }, 415, null],
+    ["POST", "/v1/batches", { body: "x", headers: { "content-type": "text/plain" } }, 415, null],
+    [
+      "POST",
+      "/v1/batches",
+      { body: "{", headers: { "content-type": "application/json" } },
+      400,
+      null,
+    ],
+  ] as const)(
+    "%s %s is refused in OpenAI's shape (%p)",
+    async (method, path, init, status, code) => {
+      const answer = await call(method, path, init);
+      expect(answer.status).toBe(status);
+      expect(answer.body).toEqual({
+        error: { message: expect.any(String), type: "invalid_request_error", param: null, code },
+      });
+      expect(answer.headers.get("x-request-id")).toBeTruthy();
+    },
+  );
+
+  test("limits of a key are told and kept as OpenAI does", async () => {
+    const { body } = await app.post("/api-keys", { name: "slow", rateLimitPerMinute: 1 });
+    const slow = new OpenAI({
+      apiKey: body.data.key,
+      baseURL: `${app.url}/v1`,
+      maxRetries: 0,
+    });
+    const { response } = await slow.files.list().withResponse();
+    expect(response.headers.get("x-ratelimit-limit-requests")).toBe("1");
+    expect(response.headers.get("x-ratelimit-remaining-requests")).toBe("0");
+    const error = await refusal(slow.files.list().asResponse());
+    expect(error).toBeInstanceOf(OpenAI.RateLimitError);
+    expect(error).toMatchObject({ type: "requests", code: "rate_limit_exceeded" });
+    expect(Number(error.headers?.get("retry-after-ms"))).toBe(
+      Number(error.headers?.get("retry-after")) * 1000,
+    );
+  });
+
+  test("a key that may only read cannot upload", async () => {
+    const { body } = await app.post("/api-keys", { name: "reader", scopes: ["read"] });
+    const reader = new OpenAI({ apiKey: body.data.key, baseURL: `${app.url}/v1`, maxRetries: 0 });
+    const file = await toFile(Buffer.from("x"), "x");
+    const error = await refusal(reader.files.create({ file, purpose: "vision" }));
+    expect(error).toBeInstanceOf(OpenAI.PermissionDeniedError);
+  });
+});

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+
+import OpenAI, { toFile } from "openai";
+
+import { refusal } from "../support/openai.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { KEY, startServer, type TestServer, until } from "../support/server.ts";
+
+let app: TestServer;
+let openai: OpenAI;
+let receiver: Awaited<ReturnType<typeof startReceiver>>;
+
+beforeAll(async () => {
+  receiver = await startReceiver();
+  app = await startServer({ WEBHOOK_ALLOWED_HOSTS: "127.0.0.1" });
+  openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
+});
+afterAll(async () => {
+  await app[Symbol.asyncDispose]();
+  await receiver[Symbol.asyncDispose]();
+});
+
+const CHAT = "/v1/chat/completions";
+const LINE = JSON.stringify({
+  custom_id: "a",
+  method: "POST",
+  url: CHAT,
+  body: { model: "gpt-4o-mini", messages: [{ role: "user", content: "x" }] },
+});
+
+async function batchOf(content: string): Promise<string> {
+  const file = await toFile(Buffer.from(content), "in.jsonl");
+  const { id } = await openai.files.create({ file, purpose: "batch" });
+  const batch = { input_file_id: id, endpoint: CHAT, completion_window: "24h" } as const;
+  return (await openai.batches.create(batch)).id;
+}
+
+test("an endpoint gets what becomes of batches, as the SDK unwraps it", async () => {
+  const { signing_secret: secret, ...made } = await openai.webhooks.create({
+    url: receiver.url,
+    name: "mine",
+    event_types: ["batch.completed", "batch.failed"],
+  });
+  expect(made).toMatchObject({ object: "webhook_endpoint", name: "mine" });
+  expect(made.signing_secret_hint).toBe(`…${secret.slice(-4)}`);
+  await app.post("/batches", { id: "inline", tasks: [{ prompt: "x" }] });
+  await app.post("/batches/inline/execute");
+  await app.finished("inline");
+  const good = await batchOf(LINE);
+  const bad = await batchOf("{");
+  await until(() => receiver.received.length >= 2);
+  const events = await Promise.all(
+    receiver.received.map(({ raw, headers }) => openai.webhooks.unwrap(raw, headers, secret)),
+  );
+  const facts = events.map((event) => [event.type, "id" in event.data ? event.data.id : ""]);
+  expect(facts.toSorted()).toEqual([
+    ["batch.completed", good],
+    ["batch.failed", bad],
+  ]);
+  expect(Object.keys(events[0] ?? {}).toSorted()).toEqual([
+    "created_at",
+    "data",
+    "id",
+    "object",
+    "type",
+  ]);
+  await expect(
+    openai.webhooks.unwrap(
+      receiver.received[0]?.raw ?? "",
+      receiver.received[0]?.headers ?? {},
+      "whsec_d3Jvbmc=",
+    ),
+  ).rejects.toBeInstanceOf(OpenAI.InvalidWebhookSignatureError);
+});
+
+test("endpoints are listed, changed, tested, given new secrets and deleted", async () => {
+  expect((await openai.webhooks.eventTypes.list()).data).toContain("batch.expired");
+  const made = await openai.webhooks.create({
+    url: receiver.url,
+    name: "a",
+    event_types: ["batch.expired"],
+  });
+  const listed = [];
+  for await (const { id } of openai.webhooks.list({ limit: 1 })) listed.push(id);
+  expect(listed[0]).toBe(made.id);
+  expect(await openai.webhooks.update(made.id, { name: "b" })).toMatchObject({
+    name: "b",
+    event_types: ["batch.expired"],
+  });
+  expect(await openai.webhooks.test(made.id, { event_type: "batch.expired" })).toEqual({
+    object: "webhook_endpoint.test",
+    event_type: "batch.expired",
+    status_code: 204,
+    success: true,
+    webhook_endpoint_id: made.id,
+  });
+  const { raw, headers } = receiver.received.at(-1) ?? { raw: "", headers: {} };
+  const event = await openai.webhooks.unwrap(raw, headers, made.signing_secret);
+  expect(event).toMatchObject({ type: "batch.expired", data: { id: "batch_test" } });
+  const rotated = await openai.webhooks.rotateSecret(made.id);
+  expect(rotated.signing_secret).not.toBe(made.signing_secret);
+  expect(await openai.webhooks.retrieve(made.id)).toMatchObject({ name: "b" });
+  expect(await openai.webhooks.delete(made.id)).toMatchObject({ deleted: true });
+  const gone = await refusal(openai.webhooks.retrieve(made.id));
+  expect(gone).toBeInstanceOf(OpenAI.NotFoundError);
+  const unknown = await refusal(
+    openai.webhooks.create({ url: receiver.url, name: "x", event_types: ["video.failed"] }),
+  );
+  expect(unknown).toMatchObject({ status: 400, param: "event_types", code: "invalid_value" });
+});
