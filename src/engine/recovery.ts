@@ -103,7 +103,9 @@ export function createMembership(ctx: Context): Membership {
       const finals = claims.map((one) => toInterrupted(one, maxInterruptions, now));
       const batches = [...new Set(claims.map(({ batch }) => batch))];
       const settling = {
-        ...{ tallies: [], dearest: [], mayBeLimited: true },
+        tallies: [],
+        dearest: [],
+        mayBeLimited: true,
         isExclusive: ctx.isExclusive,
       };
       await ctx.writer.write({

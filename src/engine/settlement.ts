@@ -66,7 +66,10 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     const halted = halts.plan(outcomes, decisions.halts, now);
     const spent = dearest.plan(tallies);
     const settling = {
-      ...{ finals, tallies, batches: [...batches], dearest: spent.news },
+      finals,
+      tallies,
+      batches: [...batches],
+      dearest: spent.news,
       mayBeLimited: outcomes.some(({ run }) => options.mayBeLimited(run.row.lane)),
       isExclusive: ctx.isExclusive,
     };

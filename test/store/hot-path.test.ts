@@ -56,7 +56,9 @@ async function withQueue(count: number) {
 }
 
 const SETTLING = {
-  ...{ batches: [], tallies: [], dearest: [] },
+  batches: [],
+  tallies: [],
+  dearest: [],
   mayBeLimited: true,
   isExclusive: true,
 };
