@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 
 import type { Client } from "@libsql/client";
+import { getLogger } from "@logtape/logtape";
 import { drizzle, type LibSQLDatabase } from "drizzle-orm/libsql";
 
 import type { Clock } from "../lib/clock.ts";
@@ -16,7 +17,7 @@ import { copyBeforeMigration } from "./migration-copy.ts";
 import { createOutage } from "./outage.ts";
 import { whenReachable } from "./patience.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
-import { createServerClient, deadlineUnder, warnOfCheckpoints } from "./server.ts";
+import { checkpointsInCommits, createServerClient, deadlineUnder } from "./server.ts";
 import { requireRestored, requireRestoredServer } from "./unrestored.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
@@ -108,7 +109,11 @@ async function openServer(
     slowClient.close();
   }
   outage.begin();
-  await warnOfCheckpoints(client, where);
+  if (await checkpointsInCommits(client))
+    getLogger(["gptrunner", "database"]).warning(
+      "The libSQL server {where} makes checkpoints in commits, because of which processes that share it can stand still for seconds: start it with SQLD_CHECKPOINT_INTERVAL_S=10",
+      { where },
+    );
   const db = drizzle({ client, casing: "snake_case" });
   const { stop, ...pool } = readsInPlace({ client, db });
   const writer = createWriter(client, clock);

@@ -1,5 +1,4 @@
 import { type Client, createClient, type InArgs, type InStatement } from "@libsql/client";
-import { getLogger } from "@logtape/logtape";
 
 import type { Clock } from "../lib/clock.ts";
 import { createSystemRandom, type Random } from "../lib/random.ts";
@@ -108,20 +107,15 @@ function httpAddress({
 }
 
 /**
- * Warns of a server on which several processes that write stand still at times. sqld hands its lock to those
- * that wait in their order; one that gives up because the log is being moved into the database leaves its place
- * in the queue behind, so that its next attempt is not woken, and nobody writes before the server's limit for a
- * transaction, five seconds. Where a commit moves no log (`--checkpoint-interval-s`), nobody gives up so.
+ * Whether commits move the server's log into the database. On such a server several processes that write stand
+ * still at times: sqld hands its lock to those that wait in their order, and one that gives up because the log is
+ * being moved leaves its place in the queue behind, so that its next attempt is not woken, and nobody writes before the
+ * server's limit for a transaction, five seconds.
  */
-export async function warnOfCheckpoints(client: Client, where: string): Promise<void> {
-  const pages = await client.execute("PRAGMA wal_autocheckpoint").then(
-    ({ rows }) => Number(rows[0]?.[0] ?? 0),
+export function checkpointsInCommits(client: Pick<Client, "execute">): Promise<boolean> {
+  return client.execute("PRAGMA wal_autocheckpoint").then(
+    ({ rows }) => Number(rows[0]?.[0] ?? 0) > 0,
     // It is not sqld, or an outage, of which others will speak.
-    () => 0,
+    () => false,
   );
-  if (pages > 0)
-    getLogger(["gptrunner", "database"]).warning(
-      "The libSQL server {where} makes checkpoints in commits, because of which processes that share it can stand still for seconds: start it with SQLD_CHECKPOINT_INTERVAL_S=10",
-      { where },
-    );
 }

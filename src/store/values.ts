@@ -10,8 +10,8 @@ const MOST_ROWS = 128;
  * Statements that take rows as bound values: `sql` gets a `VALUES` list to select from, whose
  * columns are `column1`, `column2`, …; `before` and `after` are the arguments of the placeholders
  * that stand before and behind it. A libSQL server prepares each statement anew, so that where `isPreparedOnce`
- * is false there are as few statements as can be. Compared with one JSON array that SQLite takes apart (`json_each`), which parses each row again for
- * every field, this halves the time of an insert, and does not grow with the texts in it.
+ * is false there are as few statements as can be. Compared with one JSON array that SQLite takes apart (`json_each`),
+ * which parses each row again for every field, this halves the time of an insert, and does not grow with the texts in it.
  */
 export function overValues<Row>(
   rows: readonly Row[],

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import type { Row } from "@libsql/client";
 
 import type { StreamRequest, StreamResult } from "../../src/db/hrana.ts";
-import { createServerClient } from "../../src/db/server.ts";
+import { checkpointsInCommits, createServerClient } from "../../src/db/server.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startSqld } from "../support/sqld.ts";
@@ -146,3 +146,20 @@ test("the key of a server may stand in its URL", async () => {
   await connect(server.url.replace("http:", "ws:")).execute("SELECT 1");
   expect(keys).toEqual(["Bearer of-the-url", "Bearer given", null]);
 });
+
+test.if(sqld !== undefined)(
+  "a server that makes checkpoints in commits is told from one that does not",
+  async () => {
+    using folder = temporaryFolder();
+    await using server = await startSqld(folder.path);
+    expect(await checkpointsInCommits(connect(server.url))).toBe(false);
+    const rows = [[{ type: "integer", value: "1000" }]];
+    const result = { cols: [{ name: "wal_autocheckpoint" }], rows, affected_row_count: 0 };
+    using other = fakeServer((requests) =>
+      requests.map(() => ({ type: "ok", response: { result } })),
+    );
+    expect(await checkpointsInCommits(connect(other.url))).toBe(true);
+    using failing = fakeServer(() => 500);
+    expect(await checkpointsInCommits(connect(failing.url))).toBe(false);
+  },
+);
