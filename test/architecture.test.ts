@@ -21,6 +21,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   db: ["domain", "lib"],
   store: ["db", "domain", "lib"],
   providers: ["domain", "lib", "config.ts"],
+  // Published by itself, for runtimes that have nothing else of this tree.
+  client: [],
   "context.ts": ["db", "domain", "lib", "config.ts"],
   services: ["store", "providers", "db", "domain", "lib", "errors.ts", "context.ts", "config.ts"],
   engine: [
@@ -165,6 +167,7 @@ describe("the page", () => {
 const MACHINE =
   /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|(?<![.\w])(?:set|clear)(?:Timeout|Interval|Immediate)\(|\bAbortSignal\.timeout\b|\bMath\.random\b|\bcrypto\.(?:getRandomValues|randomUUID)\b|from "node:timers/;
 const MAY_ASK_THE_MACHINE = new Set([
+  "client/machine.ts",
   "lib/clock.ts",
   "lib/random.ts",
   "lib/secrets.ts",

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
+import { resolve } from "node:path";
 
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
-import { startServer, until } from "../support/server.ts";
+import { KEY, startServer, until } from "../support/server.ts";
 import { blocksOf, readPage } from "./pages.ts";
 
 test("the live reader works as pasted, through a restart of the server", async () => {
@@ -56,6 +57,22 @@ test("the webhook receiver works as pasted", async () => {
   }
   receiver.kill();
   expect(output).toContain('type: "task.completed"');
+});
+
+test("the program of docs/clients.md works as pasted", async () => {
+  await using app = await startServer();
+  const [script = ""] = blocksOf(readPage("docs/clients.md"), "js");
+  const program = Bun.spawn([process.execPath, "run", "-"], {
+    stdin: new Blob([
+      script
+        .replace("gpt-task-runner/client", resolve("src/client/client.ts"))
+        .replace("http://localhost:3000", app.url),
+    ]),
+    env: { KEY },
+    stdout: "pipe",
+  });
+  const said = await new Response(program.stdout).text();
+  expect(said.match(/^(Oslo|Rome|Quito) completed \{/gm)).toHaveLength(3);
 });
 
 /** The program on the page that has this in it. */
