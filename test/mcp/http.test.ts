@@ -3,16 +3,20 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { callOf, connectHttp, type Era, sendMcp } from "../support/mcp.ts";
 import { chatAnswer, gate, hang, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
+import { follow } from "../support/sse.ts";
 
 const LONG = "long ".repeat(6000);
+
+const late = gate();
 
 let provider: Awaited<ReturnType<typeof startProvider>>;
 let app: TestServer;
 
 /** What the provider does depends on the prompt, so that the tests can share a server. */
 beforeAll(async () => {
-  provider = await startProvider((request, response) => {
+  provider = await startProvider(async (request, response) => {
     if (request.prompt.startsWith("hang")) return hang();
+    if (request.prompt.startsWith("late")) await late.opened;
     if (request.prompt.startsWith("wrong")) {
       response.writeHead(400, { "content-type": "application/json" });
       response.end('{"error":{"message":"no such thing","code":"invalid_request"}}');
@@ -175,18 +179,13 @@ describe("a call that is made again", () => {
 
 describe("waiting", () => {
   test("ends with the batch, and not with its time", async () => {
-    const { opened, open } = gate();
-    await using slow = await startProvider(async () => {
-      await opened;
-      return undefined;
-    });
-    await using other = await startServer(slow.env);
-    await using mcp = await connectHttp(other.url);
-    const running = mcp.call("run_batch", { tasks: [{ prompt: "x" }], waitSeconds: 50 });
-    await until(() => other.runner.hub.size() === 1 || undefined);
-    open();
+    await using mcp = await connectHttp(app.url);
+    const streams = app.runner.hub.size();
+    const running = mcp.call("run_batch", { tasks: [{ prompt: "late" }], waitSeconds: 50 });
+    await until(() => app.runner.hub.size() === streams + 1 || undefined);
+    late.open();
     expect((await running).data).toMatchObject({ status: "completed" });
-    await until(() => other.runner.hub.size() === 0 || undefined);
+    await until(() => app.runner.hub.size() === streams || undefined);
   });
 
   test("that takes too long says how to ask again", async () => {
@@ -210,6 +209,28 @@ describe("waiting", () => {
     await until(() => app.runner.hub.size() === streams || undefined);
     expect((await app.get("/batches/left")).body.data.status).toBe("running");
     await app.post("/batches/left/cancel");
+  });
+
+  test("ends when a client of 2025 goes away, whose answer is a stream", async () => {
+    const leaving = new AbortController();
+    const streams = app.runner.hub.size();
+    const batch = { id: "gone", tasks: [{ prompt: "hang" }], waitSeconds: 50 };
+    const { body } = await sendMcp(app.url, callOf("run_batch", batch), { signal: leaving.signal });
+    await until(() => app.runner.hub.size() === streams + 1 || undefined);
+    leaving.abort();
+    await until(() => app.runner.hub.size() === streams || undefined);
+    expect(body?.locked).toBe(false);
+    await app.post("/batches/gone/cancel");
+  });
+
+  test("is left out where the key has as many streams as it may, and the answer says how to ask", async () => {
+    await using other = await startServer({ ...provider.env, MAX_STREAMS_PER_KEY: "1" });
+    await using stream = await follow(other.url, "/events");
+    await using mcp = await connectHttp(other.url);
+    const batch = { id: "b", tasks: [{ prompt: "hang" }], waitSeconds: 50 };
+    const { data } = await mcp.call("run_batch", batch);
+    expect(data).toMatchObject({ status: "running", next: expect.stringContaining("`status`") });
+    expect(stream.status).toBe(200);
   });
 
   test("ends when the key is revoked, which the tool says", async () => {

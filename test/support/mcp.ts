@@ -46,10 +46,15 @@ export function connectHttp(url: string, { key = KEY, era }: { key?: string; era
 export function sendMcp(
   url: string,
   message: unknown,
-  { key = KEY, headers = {} }: { key?: string; headers?: Record<string, string> } = {},
+  {
+    key = KEY,
+    headers = {},
+    signal = null,
+  }: { key?: string; headers?: Record<string, string>; signal?: AbortSignal | null } = {},
 ): Promise<Response> {
   return fetch(`${url}/mcp`, {
     method: "POST",
+    signal,
     headers: {
       "content-type": "application/json",
       accept: "application/json, text/event-stream",
