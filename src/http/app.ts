@@ -129,9 +129,16 @@ function addFace(
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
-  app.use("/v1/*", admitted, audit(auditLog));
+  const audited = audit(auditLog);
+  // Live calls change nothing; what they came to is in the usage of their keys.
+  app.use("/v1/*", admitted, (c, next) => (isKept(c.req.path) ? audited(c, next) : next()));
   app.route("/v1", openAiRoutes);
   app.route("/v1", createLiveRoutes(liveCalls, ctx.config.openAiEndpoints));
+}
+
+/** Whether what a request to OpenAI's dialect makes is kept. */
+function isKept(path: string): boolean {
+  return /^\/v1\/(files|batches|webhook_endpoints)(\/|$)/.test(path);
 }
 
 /** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */

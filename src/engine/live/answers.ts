@@ -66,12 +66,13 @@ export async function* passStream(
   let end: Heard | "left" = "left";
   try {
     for await (const bytes of body) {
-      const text = decoder.decode(bytes, { stream: true });
-      events.feed(text);
       if (!withoutUsage) {
         yield bytes;
+        events.feed(decoder.decode(bytes, { stream: true }));
         continue;
       }
+      const text = decoder.decode(bytes, { stream: true });
+      events.feed(text);
       const blocks = (rest + text).split(/(?<=\n\r?\n)/);
       rest = /\n\r?\n$/.test(blocks.at(-1) ?? "") ? "" : (blocks.pop() ?? "");
       const kept = blocks.filter((block) => !isUsageChunk(block)).join("");

@@ -8,7 +8,7 @@ import { badParam, refusal } from "../../services/openai-refusal.ts";
 import { whileKeyValid } from "../connections.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toByteStream } from "../stream.ts";
-import { jsonBody } from "./body.ts";
+import { passedBody } from "./body.ts";
 import { missing } from "./query.ts";
 
 const ENDPOINTS: readonly Endpoint[] = [
@@ -24,7 +24,7 @@ const ENDPOINTS: readonly Endpoint[] = [
 export function createLiveRoutes(call: LiveCalls, further: readonly string[]): Hono<AppEnv> {
   const routes = new Hono<AppEnv>();
   for (const endpoint of new Set([...ENDPOINTS, ...(further as Endpoint[])]))
-    routes.post(endpoint.slice("/v1".length), needs("write").middleware, jsonBody, async (c) => {
+    routes.post(endpoint.slice("/v1".length), needs("write").middleware, passedBody, async (c) => {
       c.env?.stayOpen?.();
       const { ctx, caller } = c.var;
       const body = await c.req.json<Json>();
