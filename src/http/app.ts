@@ -106,8 +106,10 @@ function addFace(
 ): void {
   addDocs(app);
   addMonitor(app);
-  if (ctx.config.corsOrigins.length > 0)
-    for (const path of ["/api/v1/*", "/v1/*"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
+  if (ctx.config.corsOrigins.length > 0) {
+    app.use("/api/v1/*", allowOrigins(ctx.config.corsOrigins));
+    app.use("/v1/*", allowOrigins(ctx.config.corsOrigins, { isOpenAi: true }));
+  }
   const read = readBody(ctx);
   app.use("/api/v1/*", admitted, audit(auditLog), async (c, next) =>
     takesBody(c) ? read(c, next) : next(),
