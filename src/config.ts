@@ -75,6 +75,7 @@ export type Config = {
   /** Of calls through `/v1`: the longest wait for a provider's limits, and how many there may be at a time. */
   liveMaxWaitMs: number;
   liveMaxCalls: number;
+  liveStore: "asked" | "always";
   /** Of all uploads that one request attaches. */
   maxAttachmentBytes: number;
   leaseMs: number;
@@ -159,6 +160,7 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     openAiEndpoints: e.OPENAI_ENDPOINTS ?? [],
     liveMaxWaitMs: e.LIVE_MAX_WAIT_MS,
     liveMaxCalls: e.LIVE_MAX_CALLS,
+    liveStore: e.LIVE_STORE,
     maxAttachmentBytes: e.MAX_ATTACHMENT_BYTES,
     leaseMs: e.LEASE_SECONDS * 1000,
     shutdownGraceMs: e.SHUTDOWN_GRACE_SECONDS * 1000,

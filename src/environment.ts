@@ -160,6 +160,9 @@ export const Environment = z.object({
     .describe(
       "Longest wait of a call through `/v1` for the limits of a provider; beyond it the answer is 429",
     ),
+  LIVE_STORE: word(["asked", "always"])
+    .default("asked")
+    .describe("Which calls through `/v1` are stored as tasks: those with `store: true`, or all"),
   LIVE_MAX_CALLS: integer(1, 1_000_000)
     .default(1000)
     .describe("Calls through `/v1` that one process makes at a time"),

@@ -118,9 +118,10 @@ function addFace(
   addDocs(app);
   addMonitor(app, firstLogin);
   addLlms(app);
-  if (ctx.config.corsOrigins.length > 0)
-    for (const path of ["/api/v1/*", "/v1/*", "/mcp"])
-      app.use(path, allowOrigins(ctx.config.corsOrigins));
+  if (ctx.config.corsOrigins.length > 0) {
+    for (const path of ["/api/v1/*", "/mcp"]) app.use(path, allowOrigins(ctx.config.corsOrigins));
+    app.use("/v1/*", allowOrigins(ctx.config.corsOrigins, { isOpenAi: true }));
+  }
   const read = readBody(ctx);
   app.use("/api/v1/*", admitted, audit(auditLog), async (c, next) =>
     takesBody(c) ? read(c, next) : next(),
@@ -145,9 +146,16 @@ function addFace(
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
   addMcp(app, ctx, admitted);
-  app.use("/v1/*", admitted, audit(auditLog));
+  const audited = audit(auditLog);
+  // Live calls change nothing; what they came to is in the usage of their keys.
+  app.use("/v1/*", admitted, (c, next) => (isKept(c.req.path) ? audited(c, next) : next()));
   app.route("/v1", openAiRoutes);
   app.route("/v1", createLiveRoutes(liveCalls, ctx.config.openAiEndpoints));
+}
+
+/** Whether what a request to OpenAI's dialect makes is kept. */
+function isKept(path: string): boolean {
+  return /^\/v1\/(files|batches|webhook_endpoints)(\/|$)/.test(path);
 }
 
 /** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */

@@ -6,12 +6,12 @@ import { addressOf } from "./address.ts";
 import type { AppEnv } from "./router.ts";
 
 /** Actions that come by the thousand. */
-const MANY = /^(tasks|batches|chat|completions|embeddings|responses|moderations|images)\./;
+const MANY = /^(tasks|batches)\./;
 
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
- * Records every request that changed or executed something. Tasks, batches and live calls come by the thousand,
+ * Records every request that changed or executed something. Tasks and batches come by the thousand,
  * so their answers do not wait for the entry to be stored; all others do.
  */
 export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {

@@ -12,12 +12,12 @@ import type { AppEnv } from "./router.ts";
 /**
  * Reads the body of a request that has one, once: no larger than MAX_BODY_BYTES, valid UTF-8, JSON where
  * it says so, of a reasonable shape and no name twice in one object, and within BODY_TIMEOUT_SECONDS, so that nobody holds memory by sending
- * slowly. No body at all counts as an empty object where the client announced JSON.
+ * slowly. With `changesNothing` nobody need be sure that the client is still there. No body at all counts as an empty object where the client announced JSON.
  */
-export function readBody({
-  clock,
-  config: { maxBodyBytes, bodyTimeoutMs },
-}: AppContext): MiddlewareHandler<AppEnv> {
+export function readBody(
+  { clock, config: { maxBodyBytes, bodyTimeoutMs } }: AppContext,
+  { changesNothing = false } = {},
+): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     refuseEncoded(c.req.raw);
     const isJsonBody = isJson(c.req.header("content-type"));
@@ -27,7 +27,7 @@ export function readBody({
       keepBytes(c, bytes);
       text = decodeUtf8(bytes).trim();
     }
-    if (c.req.method !== "GET") await requireConnected(clock, c.req.raw);
+    if (c.req.method !== "GET" && !changesNothing) await requireConnected(clock, c.req.raw);
     if (!isJsonBody && text !== "")
       throw new AppError(
         "UNSUPPORTED_MEDIA_TYPE",

@@ -12,6 +12,10 @@ export type LiveRequest = {
   caller: Pick<Caller, "key" | "hasBudget">;
   /** Trace context of the request. */
   trace: string | null;
+  /** The id of the task that it is stored as; `null` where it is not to be stored. */
+  taskId: string | null;
+  /** A kept answer to the same request will do, and this one is kept where it is stored. */
+  usesCache: boolean;
   /** Aborts when the client has left. */
   signal: AbortSignal;
 };
@@ -32,6 +36,8 @@ export type LiveAnswer = {
   retryAfterMs: number | null;
   /** Trying again is no use. */
   isHopeless: boolean;
+  /** It was kept; nothing was called. */
+  isCached?: true;
 };
 
 /** Makes a live call, once at each provider that may take it. Throws `AppError` in OpenAI's words where none is made. */

@@ -351,6 +351,43 @@ describe("limits", () => {
   });
 });
 
+describe("a call with store: true", () => {
+  test("is a task, whole or streamed, and its answer is given again where that is asked for", async () => {
+    provider.state.behave = () => undefined;
+    const cached = { headers: { "x-gtr-cache": "true" } };
+    const request = ask("keep me", { store: true });
+    const first = await openai.chat.completions.create(request, cached).withResponse();
+    expect(first.response.headers.get("x-gtr-cache")).toBe("miss");
+    const id = first.response.headers.get("x-gtr-task") ?? "";
+    const task = await app.ended(id);
+    expect(task).toMatchObject({
+      status: "completed",
+      prompt: "keep me",
+      result: { content: "re: keep me", usage: { promptTokens: 10 } },
+    });
+    const calls = provider.requests.length;
+    const again = await openai.chat.completions.create(request, cached).withResponse();
+    expect(again.response.headers.get("x-gtr-cache")).toBe("hit");
+    expect(again.response.headers.get("x-gtr-cost-usd")).toBe("0");
+    expect(again.data.choices).toEqual(first.data.choices);
+    expect(provider.requests.length).toBe(calls);
+
+    provider.state.behave = streaming;
+    const streamed = await openai.chat.completions
+      .create({ ...ask("stream me", { store: true }), stream: true })
+      .withResponse();
+    for await (const _ of streamed.data);
+    const kept = await app.ended(streamed.response.headers.get("x-gtr-task") ?? "");
+    expect(kept.result.content).toBe("Hello");
+
+    provider.state.behave = (_, response) => fail(response, 400, { message: "no" });
+    const error = await refusal(openai.chat.completions.create(ask("fail", { store: true })));
+    const failed = await app.ended(error.headers?.get("x-gtr-task") ?? "");
+    expect(failed).toMatchObject({ status: "failed", error: { providerStatus: 400 } });
+    expect(await app.differences()).toEqual([]);
+  });
+});
+
 describe("other endpoints", () => {
   test("embeddings, responses, completions and moderations pass", async () => {
     provider.state.behave = ({ path, body }) => {

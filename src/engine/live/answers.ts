@@ -8,7 +8,7 @@ import { errorIn } from "../../providers/judge.ts";
 import { createStreamReader } from "../../providers/stream.ts";
 
 /** What an answer that passes through was: what of it is to be counted, or what was wrong. */
-export type Heard = { answer: Answer | null; failure: Failure | null };
+export type Heard = { answer: Answer | null; failure: Failure | null; response: string | null };
 
 /** Above this, an answer is not read but for its usage: vectors and images are long, and say nothing else. */
 const LONGEST_READ = 200_000;
@@ -16,10 +16,11 @@ const LONGEST_READ = 200_000;
 /** Reads an answer that came whole. */
 export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard {
   const response = text.length > LONGEST_READ ? outlineOf(text) : parseJson(text);
-  if (response === undefined) return { answer: null, failure: notJson(text, url) };
+  if (response === undefined) return { answer: null, failure: notJson(text, url), response: null };
   const error = errorIn(response);
-  if (error !== undefined) return { answer: null, failure: classifyErrorBody(error, null) };
-  return { answer: readAnswer(endpoint, response) ?? null, failure: null };
+  if (error !== undefined)
+    return { answer: null, failure: classifyErrorBody(error, null), response: text };
+  return { answer: readAnswer(endpoint, response) ?? null, failure: null, response: text };
 }
 
 /** The members behind the last `usage` of a long answer, and its model. */
@@ -66,12 +67,13 @@ export async function* passStream(
   let end: Heard | "left" = "left";
   try {
     for await (const bytes of body) {
-      const text = decoder.decode(bytes, { stream: true });
-      events.feed(text);
       if (!withoutUsage) {
         yield bytes;
+        events.feed(decoder.decode(bytes, { stream: true }));
         continue;
       }
+      const text = decoder.decode(bytes, { stream: true });
+      events.feed(text);
       const blocks = (rest + text).split(/(?<=\n\r?\n)/);
       rest = /\n\r?\n$/.test(blocks.at(-1) ?? "") ? "" : (blocks.pop() ?? "");
       const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
@@ -81,7 +83,7 @@ export async function* passStream(
     events.end();
     end = heard(endpoint, reader.result());
   } catch (error) {
-    end = { answer: null, failure: classifyThrown(error) };
+    end = { answer: null, failure: classifyThrown(error), response: null };
     throw error;
   } finally {
     onEnd(end);
@@ -97,9 +99,14 @@ function heard(
   endpoint: Endpoint,
   streamed: ReturnType<ReturnType<typeof createStreamReader>["result"]>,
 ): Heard {
-  if (streamed.kind === "answer")
-    return { answer: readAnswer(endpoint, streamed.response) ?? null, failure: null };
-  if (streamed.kind === "error")
-    return { answer: null, failure: classifyErrorBody(streamed.body, null) };
-  return { answer: null, failure: classifyThrown(new Error("the stream was cut off")) };
+  if (streamed.kind === "answer") {
+    const { response } = streamed;
+    const answer = readAnswer(endpoint, response) ?? null;
+    return { answer, failure: null, response: JSON.stringify(response) };
+  }
+  const failure =
+    streamed.kind === "error"
+      ? classifyErrorBody(streamed.body, null)
+      : classifyThrown(new Error("the stream was cut off"));
+  return { answer: null, failure, response: null };
 }

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../../context.ts";
+import { isTruncated } from "../../domain/answer.ts";
 import { isHalt, isWaiting, looksDown, type Failure } from "../../domain/failure.ts";
 import { laneOfModel, tierOf } from "../../domain/flex.ts";
 import type { Provider, Route } from "../../domain/provider.ts";
@@ -12,11 +13,13 @@ import { classifyThrown } from "../../providers/classify.ts";
 import type { Outside } from "../../providers/outside.ts";
 import { createPassage, type Passed } from "../../providers/passage.ts";
 import type { LiveAnswer, LiveRequest } from "../../services/live.ts";
+import type { LiveExecution } from "../../store/live-tasks.ts";
 import { costOfAnswer } from "../answer-cost.ts";
 import { verdictOn, withAsked } from "../pacing.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { type Heard, hearWhole, passStream } from "./answers.ts";
 import { createLiveBooks } from "./books.ts";
+import { createRecords, errorOf } from "./records.ts";
 import { createTurns, type Turn } from "./turns.ts";
 
 /** Longer than this nobody waits for the counting of tokens. */
@@ -33,7 +36,13 @@ export type LiveOptions = {
 };
 
 /** An attempt at one provider. */
-type Attempt = Turn & { request: LiveRequest; startedAt: number; reservation: number | null };
+type Attempt = Turn & {
+  request: LiveRequest;
+  startedAt: number;
+  reservation: number | null;
+  /** What the last attempt came to that another may make good. */
+  failed: { execution?: LiveExecution };
+};
 
 /*
  * Calls that somebody waits for. They are made on the main thread, as their bytes need not be read to be handed on, and
@@ -47,6 +56,7 @@ type Attempt = Turn & { request: LiveRequest; startedAt: number; reservation: nu
 export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOptions) {
   const books = createLiveBooks(ctx);
   const turns = createTurns(ctx, upstreams);
+  const records = createRecords(ctx);
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
   let inFlight = 0;
@@ -83,6 +93,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     const reservation = await reserve(lane, request);
     const tried: Route[] = [];
     let last: LiveAnswer | undefined;
+    const failed: Attempt["failed"] = {};
     try {
       for (;;) {
         const turn = await takeTurn({ lane, tokens, tried, signal: request.signal }, last);
@@ -90,7 +101,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
         const { site, model } = turn.upstream;
         tried.push({ provider: site.index, model });
         const startedAt = ctx.clock.now();
-        const attempt = { ...turn, request, startedAt, reservation };
+        const attempt = { ...turn, request, startedAt, reservation, failed };
         const { answer, failure } = await make(attempt);
         if (!failure) return answer;
         last = answer;
@@ -101,6 +112,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       throw error;
     }
     books.release(reservation);
+    if (failed.execution) records.keep(request, failed.execution);
     if (last) return last;
     throw new AppError(
       "SERVICE_UNAVAILABLE",
@@ -133,7 +145,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     try {
       passed = await passageOf(attempt)({ endpoint: request.endpoint, text, signal: abort.signal });
       if (passed.kind === "refused") {
-        end(attempt, passed, { answer: null, failure: passed.failure });
+        end(attempt, passed, { answer: null, failure: passed.failure, response: null });
         return { answer: refused(attempt, passed, changed), failure: passed.failure };
       }
       if (isStream(passed.reply))
@@ -159,7 +171,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
         abort.signal.reason === TIMED_OUT
           ? timedOut(ctx.config.requestTimeoutMs)
           : classifyThrown(error);
-      end(attempt, null, { answer: null, failure });
+      end(attempt, null, { answer: null, failure, response: null });
       return { answer: unanswered(attempt, failure), failure };
     } finally {
       cancel();
@@ -218,7 +230,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   ): number | null {
     const { upstream, begun, ticket, request, startedAt, reservation } = attempt;
     const isAbandoned = heard === "left";
-    const { answer, failure } = isAbandoned ? { answer: null, failure: null } : heard;
+    const { answer, failure, response } = isAbandoned ? NOTHING : heard;
     const usage = answer?.usage ?? null;
     const at = ctx.clock.now();
     const { provider } = upstream.site;
@@ -256,6 +268,30 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       // What is tried elsewhere keeps what was set aside for it.
       reservation: isLast || failure === null ? reservation : null,
     });
+    if (request.taskId !== null && !isAbandoned) {
+      const execution: LiveExecution = {
+        status: failure ? "failed" : "completed",
+        startedAt,
+        at,
+        provider: provider.name,
+        model,
+        fallbackFrom: called === request.model ? null : request.model,
+        requestId: passed?.requestId ?? null,
+        promptTokens: usage?.promptTokens ?? null,
+        completionTokens: usage?.completionTokens ?? null,
+        cachedTokens: usage?.cachedTokens ?? null,
+        reasoningTokens: usage?.reasoningTokens ?? null,
+        costUsd,
+        isEstimated: usage?.estimated === true,
+        isTruncated: answer !== null && isTruncated(answer),
+        response,
+        error: errorOf(failure),
+        adjusted: passed?.adjusted ?? [],
+      };
+      // Another provider may still answer.
+      if (failure && !isLast) attempt.failed.execution = execution;
+      else records.keep(request, execution);
+    }
     if (provider.maxConcurrency !== null) onFreed();
     return costUsd;
   }
@@ -270,7 +306,9 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
           `This server has ${ctx.config.liveMaxCalls} calls under way (LIVE_MAX_CALLS); try again when some have ended`,
           { retryAfter: 1 },
         );
-      return call(request);
+      const isStream = request.body["stream"] === true;
+      const kept = request.usesCache && !isStream ? await records.find(request) : undefined;
+      return kept ?? call(request);
     },
     inFlight: () => inFlight,
     start: books.start,
@@ -291,6 +329,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 }
 
 const TIMED_OUT = "timed out";
+const NOTHING: Heard = { answer: null, failure: null, response: null };
 
 /** Whether another provider may answer what this one did not. */
 function mayGoOn({ cause }: Failure): boolean {

@@ -1,6 +1,8 @@
 import { Hono, type Context as HonoContext } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 
 import type { Endpoint } from "../../domain/request.ts";
+import { newId } from "../../lib/ids.ts";
 import { isJsonObject, type Json } from "../../lib/json.ts";
 import type { LiveAnswer, LiveCalls } from "../../services/live.ts";
 import { refusalOf } from "../../services/models.ts";
@@ -8,7 +10,7 @@ import { badParam, refusal } from "../../services/openai-refusal.ts";
 import { whileKeyValid } from "../connections.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toByteStream } from "../stream.ts";
-import { jsonBody } from "./body.ts";
+import { passedBody } from "./body.ts";
 import { missing } from "./query.ts";
 
 const ENDPOINTS: readonly Endpoint[] = [
@@ -24,7 +26,7 @@ const ENDPOINTS: readonly Endpoint[] = [
 export function createLiveRoutes(call: LiveCalls, further: readonly string[]): Hono<AppEnv> {
   const routes = new Hono<AppEnv>();
   for (const endpoint of new Set([...ENDPOINTS, ...(further as Endpoint[])]))
-    routes.post(endpoint.slice("/v1".length), needs("write").middleware, jsonBody, async (c) => {
+    routes.post(endpoint.slice("/v1".length), needs("write").middleware, passedBody, async (c) => {
       c.env?.stayOpen?.();
       const { ctx, caller } = c.var;
       const body = await c.req.json<Json>();
@@ -32,6 +34,9 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
         throw badParam("", "Invalid type for request body: expected an object.", "invalid_type");
       const model = await modelOf(c, body["model"]);
       const text = await c.req.text();
+      const isStored = ctx.config.liveStore === "always" || body["store"] === true;
+      const taskId = isStored ? newId(ctx, "task") : null;
+      const usesCache = c.req.header("x-gtr-cache") === "true";
       const answer = await call({
         endpoint,
         model,
@@ -39,8 +44,12 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
         text,
         caller,
         trace: ctx.tracing.current(),
+        taskId,
+        usesCache,
         signal: c.req.raw.signal,
       });
+      if (taskId !== null && !answer.isCached) c.header("X-GTR-Task", taskId);
+      if (usesCache) c.header("X-GTR-Cache", answer.isCached ? "hit" : "miss");
       return respond(c, answer);
     });
   return routes;
@@ -69,19 +78,19 @@ const LONGEST_RETRY_MS = 60_000;
 
 function respond(c: HonoContext<AppEnv>, answer: LiveAnswer): Response {
   const { status, body, retryAfterMs } = answer;
-  const headers = new Headers({ "Content-Type": answer.contentType });
-  headers.set("X-GTR-Provider", plain(answer.provider));
-  if (answer.adjusted.length > 0) headers.set("X-GTR-Adjusted", plain(answer.adjusted.join(", ")));
-  if (answer.requestId !== null) headers.set("X-GTR-Provider-Request-ID", plain(answer.requestId));
-  if (answer.costUsd !== null) headers.set("X-GTR-Cost-Usd", String(answer.costUsd));
+  c.header("Content-Type", answer.contentType);
+  c.header("X-GTR-Provider", plain(answer.provider));
+  if (answer.adjusted.length > 0) c.header("X-GTR-Adjusted", plain(answer.adjusted.join(", ")));
+  if (answer.requestId !== null) c.header("X-GTR-Provider-Request-ID", plain(answer.requestId));
+  if (answer.costUsd !== null) c.header("X-GTR-Cost-Usd", String(answer.costUsd));
   if (retryAfterMs !== null) {
-    headers.set("retry-after-ms", String(Math.ceil(retryAfterMs)));
-    headers.set("Retry-After", String(Math.ceil(retryAfterMs / 1000)));
+    c.header("retry-after-ms", String(Math.ceil(retryAfterMs)));
+    c.header("Retry-After", String(Math.ceil(retryAfterMs / 1000)));
   }
   if (answer.isHopeless || (retryAfterMs ?? 0) > LONGEST_RETRY_MS)
-    headers.set("x-should-retry", "false");
-  if (typeof body === "string") return new Response(body, { status, headers });
-  return new Response(toByteStream(whileKeyValid(c, body)), { status, headers });
+    c.header("x-should-retry", "false");
+  if (typeof body === "string") return c.newResponse(body, status as ContentfulStatusCode);
+  return c.newResponse(toByteStream(whileKeyValid(c, body)), status as ContentfulStatusCode);
 }
 
 /** A text as a header can have it. */
