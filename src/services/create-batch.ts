@@ -98,7 +98,7 @@ function meaningOf(payload: Omit<BatchDraft, "idempotencyKey">): object {
   };
 }
 
-function rowContext(
+export function rowContext(
   ctx: Context,
   given: Pick<RowContext, "batchId" | "config" | "scope" | "base">,
 ): RowContext {

@@ -141,7 +141,9 @@ export function resultsTag(
   const { seq, run, completed, failed, cancelled, updatedAt, completedAt } = batch;
   if (completedAt === null) return null;
   const state = [seq, run, completed, failed, cancelled, updatedAt, completedAt];
-  return sha256Hex(JSON.stringify([...state, format, status ?? "", safe, bom, contains ?? ""])).slice(0, 32);
+  return sha256Hex(
+    JSON.stringify([...state, format, status ?? "", safe, bom, contains ?? ""]),
+  ).slice(0, 32);
 }
 
 /** A page of up to `limit` rows: fewer if they would have too many bytes, but at least one. */

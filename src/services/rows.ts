@@ -56,10 +56,7 @@ export async function listRows(ctx: Context, batch: Batch, query: RowQuery): Pro
 }
 
 /** Whether a row has a text in its input, its answer or its error. */
-export function rowFilter(
-  batch: Batch,
-  contains: string | undefined,
-): (row: ResultRow) => boolean {
+export function rowFilter(batch: Batch, contains: string | undefined): (row: ResultRow) => boolean {
   if (contains === undefined) return () => true;
   const { cells } = tableOf(batch);
   const wanted = contains.toLowerCase();

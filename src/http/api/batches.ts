@@ -274,7 +274,10 @@ export const batchRoutes = createRouter()
       type: CONTENT_TYPES[format],
       tag: resultsTag(batch, options),
       content: {
-        read: () => toBytes(streamResults(c.var.ctx, batch, { ...options, ...(isWanted ? { isWanted } : {}) })),
+        read: () =>
+          toBytes(
+            streamResults(c.var.ctx, batch, { ...options, ...(isWanted ? { isWanted } : {}) }),
+          ),
         isPacked: format === "xlsx",
       },
     });
