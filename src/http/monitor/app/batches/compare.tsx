@@ -9,7 +9,7 @@ import { Card, Empty, Failed, Loading } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
 import { CompareTable, type Pair } from "./compare-table.tsx";
 
-const MOST_PAIRS = 300;
+const MOST_PAIRS = 100;
 
 /** Two batches side by side: the same table with another prompt or another model. */
 export function Compare() {

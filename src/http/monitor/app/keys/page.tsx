@@ -67,7 +67,7 @@ export function Keys() {
                   <>
                     <span dir="auto">{key.name}</span>{" "}
                     {key.id === status.value?.caller.keyId && <span class="quiet">(this one)</span>}
-                    <div class="hint">{key.prefix}…</div>
+                    {key.prefix && <div class="hint">{key.prefix}…</div>}
                   </>,
                   key.scopes.join(", "),
                   <>

@@ -27,8 +27,12 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
     [batch.id, status, contains],
   );
   useEffect(() => source.stop, [source]);
+  // An address that was opened, or left by going back, has another text.
   useEffect(() => {
-    if (typed === contains) return undefined;
+    if (typed.trim() !== contains) setTyped(contains);
+  }, [contains]);
+  useEffect(() => {
+    if (typed.trim() === contains) return undefined;
     const timer = setTimeout(() => replaceQuery({ q: typed.trim() }), TYPING_MS);
     return () => clearTimeout(timer);
   }, [typed]);

@@ -119,7 +119,7 @@ export function ScheduleActions({ schedule, refresh }: ActionProps) {
   };
   return (
     <>
-      <Action label={`Run ${name} now`} run={does("run", "started")}>
+      <Action label={`Run now: ${name}`} run={does("run", "started")}>
         Run now
       </Action>
       <Action

@@ -26,10 +26,9 @@ export function stateOf({ isActive, disabledReason, failingSince }: Webhook): st
 function AllWebhooks() {
   const cursor = useCursor();
   const [isOpen, setOpen] = useState(false);
-  const { waiting: _waiting, ...revision } = live.value ?? { waiting: 0 };
   const list = useResource<Page<"webhooks", Webhook>>(
     `/webhooks?limit=25${cursor.query}`,
-    JSON.stringify(revision),
+    `${live.value?.revision} ${live.value?.failing}`,
   );
   return (
     <Card

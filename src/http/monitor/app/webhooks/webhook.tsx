@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 
 import { call, may, post } from "../api/client.ts";
 import type { Delivery, Page, Webhook } from "../api/wire.ts";
-import { tasks } from "../live/state.ts";
+import { webhooks as live } from "../live/state.ts";
 import { go } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { Badge } from "../ui/badge.tsx";
@@ -25,10 +25,10 @@ export function WebhookPage({ id }: { id: string }) {
   const [status, setStatus] = useState("");
   const [secret, setSecret] = useState<string>();
   const cursor = useCursor();
-  const ended = tasks.value ? tasks.value.completed + tasks.value.failed : 0;
+  const { revision, waiting } = live.value ?? {};
   const deliveries = useResource<Page<"deliveries", Delivery>>(
     `${path}/deliveries?limit=25${status && `&status=${status}`}${cursor.query}`,
-    ended,
+    `${revision} ${waiting}`,
   );
   const refresh = () => {
     webhook.refresh();
@@ -110,8 +110,10 @@ function Actions({ webhook, refresh, tell }: ActionsProps) {
     <>
       <Action
         run={async () => {
-          await post(`${path}/test`);
-          toast("A test was sent");
+          const { status, responseStatus, error } = await post<Delivery>(`${path}/test`);
+          toast(
+            `The test ${status === "delivered" ? "was delivered" : `failed: ${error}`}${responseStatus ? ` (${responseStatus})` : ""}`,
+          );
           refresh();
         }}
       >
@@ -180,7 +182,7 @@ function Deliveries({ path, page, cursor, refresh }: DeliveriesProps) {
             <Time at={one.completedAt ?? one.eventAt} />,
             may("write") && (
               <Action
-                label={`Send ${one.type} again`}
+                label={`Replay ${one.type}`}
                 run={async () => {
                   await post(`${path}/deliveries/${encodeURIComponent(one.id)}/replay`);
                   toast(`${one.type} is sent again`);
