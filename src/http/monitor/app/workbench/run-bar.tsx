@@ -46,16 +46,16 @@ export function RunBar({ preview, config, problem }: Props) {
           placeholder="no cap"
           onInput={(maxCostUsd) => change({ maxCostUsd })}
         />
-        <Action kind={undefined} isDisabled={!isReady} run={tryRows}>
+        <Action kind="normal" isDisabled={!isReady} run={tryRows}>
           Try {TRIED_ROWS} rows
         </Action>
         <Action kind="primary" isDisabled={!isReady} run={runAll}>
           Run all
         </Action>
-        <Action kind={undefined} isDisabled={!isReady} run={() => setDialog("schedule")}>
+        <Action kind="normal" isDisabled={!isReady} run={() => setDialog("schedule")}>
           Save as schedule
         </Action>
-        <Action kind={undefined} isDisabled={!config} run={() => setDialog("copy")}>
+        <Action kind="normal" isDisabled={!config} run={() => setDialog("copy")}>
           Copy as…
         </Action>
       </div>

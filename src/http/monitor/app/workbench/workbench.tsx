@@ -33,6 +33,7 @@ export function Workbench() {
       <Source preview={preview.data} error={preview.error} />
       {current.file && (
         <>
+          <TablePreview preview={preview.data} isLoading={preview.isLoading} />
           <div class="bench">
             <section class="card" aria-labelledby="ask-title">
               <header>
@@ -47,7 +48,6 @@ export function Workbench() {
             </section>
             <Composed preview={preview.data} config={config} columns={columns} />
           </div>
-          <TablePreview preview={preview.data} isLoading={preview.isLoading} />
           <RunBar preview={preview.data} config={config} problem={problem || preview.error} />
         </>
       )}
