@@ -22,7 +22,10 @@ describe.skipIf(!browser)("the rows of a batch", () => {
       prompt.includes("Atlantis") && !isThere ? fail(response, 400) : undefined,
     );
     app = await startServer(provider.env);
-    const rows = Array.from({ length: 1000 }, (_, i) => `${i + 1},${CITIES[i % 5]},${LONG}`);
+    const rows = Array.from(
+      { length: 1000 },
+      (_, i) => `${i + 1},${CITIES[i % 5]},${i === 0 ? LONG : "short"}`,
+    );
     await Bun.write(`${app.filesDir}/cities.csv`, `nr,city,notes\n${rows.join("\n")}\n`);
     for (const [id, promptTemplate] of Object.entries({
       one: "Describe {{city}}, {{nr}}",
