@@ -11,7 +11,7 @@ import { rowContext } from "./create-batch.ts";
 import { paceOf, priceAt } from "./estimate.ts";
 import type { PreparedRow } from "./prepare-row.ts";
 
-export type PreviewedRow = {
+type PreviewedRow = {
   row: number;
   /** What the row holds, by the file's columns, or the line of a JSON file. */
   cells: unknown;

@@ -124,7 +124,7 @@ export function createSource(id: string, filter: Filter) {
   };
 }
 
-export function queryOf({ status, contains }: Filter): string {
+function queryOf({ status, contains }: Filter): string {
   return `${status && `&status=${status}`}${contains && `&contains=${encodeURIComponent(contains)}`}`;
 }
 

@@ -15,7 +15,7 @@ import {
   type When,
 } from "./times.ts";
 
-export type ScheduleFields = Pick<
+type ScheduleFields = Pick<
   Schedule,
   "name" | "schedule" | "timezone" | "inputFile" | "isDryRun"
 > & { outputFile: string | null };

@@ -1,10 +1,9 @@
 import { useState } from "preact/hooks";
 
-import { call, may, post } from "../api/client.ts";
+import { may, post } from "../api/client.ts";
 import type { Page, Schedule } from "../api/wire.ts";
 import { schedules as live } from "../live/state.ts";
 import { go, href, route } from "../shell/router.ts";
-import { Action } from "../ui/action.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Pager, useCursor } from "../ui/pager.tsx";
@@ -12,7 +11,7 @@ import { Card, Empty, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
 import { num, Table } from "../ui/table.tsx";
 import { Ago } from "../ui/time.tsx";
-import { toast } from "../ui/toast.tsx";
+import { ScheduleActions } from "./actions.tsx";
 import { ScheduleForm } from "./form.tsx";
 import { SchedulePage } from "./schedule.tsx";
 import { sentenceOf } from "./times.ts";
@@ -103,44 +102,5 @@ function AllSchedules() {
         </Dialog>
       )}
     </Card>
-  );
-}
-
-type ActionProps = { schedule: Schedule; refresh: () => void };
-
-export function ScheduleActions({ schedule, refresh }: ActionProps) {
-  const { id, name, isActive } = schedule;
-  const path = `/scheduled-tasks/${encodeURIComponent(id)}`;
-  if (!may("write")) return null;
-  const does = (verb: string, told: string) => async () => {
-    await post(`${path}/${verb}`);
-    toast(`${name}: ${told}`);
-    refresh();
-  };
-  return (
-    <>
-      <Action label={`Run now: ${name}`} run={does("run", "started")}>
-        Run now
-      </Action>
-      <Action
-        key="switch"
-        label={`${isActive ? "Pause" : "Resume"} ${name}`}
-        run={isActive ? does("disable", "paused") : does("enable", "goes on")}
-      >
-        {isActive ? "Pause" : "Resume"}
-      </Action>
-      <Action
-        label={`Delete ${name}`}
-        sure="Really?"
-        run={async () => {
-          await call("DELETE", path);
-          toast(`${name} is deleted`);
-          go("#/schedules");
-          refresh();
-        }}
-      >
-        Delete
-      </Action>
-    </>
   );
 }

@@ -12,8 +12,8 @@ import { Card, Empty, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
 import { Facts, num, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { ScheduleActions } from "./actions.tsx";
 import { ScheduleForm } from "./form.tsx";
-import { ScheduleActions } from "./page.tsx";
 import { sentenceOf } from "./times.ts";
 
 /** A schedule: when it runs, and what came of its runs. */

@@ -11,16 +11,12 @@ import { useResource } from "../ui/resource.ts";
 import { Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { NewWebhook } from "./form.tsx";
+import { stateOf } from "./state.ts";
 import { WebhookPage } from "./webhook.tsx";
 
 export function Webhooks() {
   const [, id] = route.value.parts;
   return id === undefined ? <AllWebhooks /> : <WebhookPage key={id} id={id} />;
-}
-
-export function stateOf({ isActive, disabledReason, failingSince }: Webhook): string {
-  if (!isActive) return disabledReason ? "disabled" : "paused";
-  return failingSince ? "failing" : "healthy";
 }
 
 function AllWebhooks() {

@@ -16,7 +16,7 @@ import { Secret } from "../ui/secret.tsx";
 import { Facts, num, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { toast } from "../ui/toast.tsx";
-import { stateOf } from "./page.tsx";
+import { stateOf } from "./state.ts";
 
 /** A webhook with its deliveries: test, replay, rotate. */
 export function WebhookPage({ id }: { id: string }) {

@@ -38,7 +38,7 @@ export function ModelChoice() {
   );
 }
 
-export function priceOf({ price, contextSize }: Model): string {
+function priceOf({ price, contextSize }: Model): string {
   const context = contextSize === null ? "" : `, ${Math.round(contextSize / 1000)}k context`;
   if (!price) return `price not known${context}`;
   return `${money(price.input)} in, ${money(price.output)} out per million tokens${context}`;
