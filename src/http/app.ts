@@ -18,6 +18,7 @@ import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
 import { batchMoveRoutes } from "./api/batch-moves.ts";
 import { batchOutputRoutes } from "./api/batch-output.ts";
+import { batchPreviewRoutes } from "./api/batch-preview.ts";
 import { batchRowRoutes } from "./api/batch-rows.ts";
 import { batchRoutes } from "./api/batches.ts";
 import { eventRoutes } from "./api/events.ts";
@@ -130,6 +131,7 @@ function addFace(
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
+  app.route("/api/v1", batchPreviewRoutes);
   app.route("/api/v1", batchRowRoutes);
   app.route("/api/v1", batchOutputRoutes);
   app.route("/api/v1", batchMoveRoutes);

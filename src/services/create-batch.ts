@@ -142,7 +142,7 @@ function meaningOf({
   };
 }
 
-function rowContext(
+export function rowContext(
   ctx: Context,
   given: Pick<RowContext, "batchId" | "config" | "scope" | "base" | "openAi">,
 ): RowContext {

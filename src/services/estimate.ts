@@ -6,6 +6,7 @@ import {
   estimate,
   type Measured,
   measuredIn,
+  type Pace,
   type SampledTask,
 } from "../domain/estimate.ts";
 import { priceOf } from "../domain/prices.ts";
@@ -56,11 +57,7 @@ export async function estimateBatch(ctx: Context, id: string): Promise<BatchEsti
       `Batch ${id} has no rows to estimate until ${awaited(batch)}`,
     );
   const tasks = batch.total - batch.completed - batch.failed - batch.cancelled;
-  const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;
-  const pace = {
-    concurrency: Math.min(batch.maxConcurrency ?? Infinity, ctx.config.maxConcurrency),
-    secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
-  };
+  const pace = await paceOf(ctx, batch.maxConcurrency);
   const sample = await sampleOf(ctx, batch.seq, tasks);
   const reused = batch.baseBatch === null ? null : await countReused(ctx, batch.seq);
   return {
@@ -70,6 +67,18 @@ export async function estimateBatch(ctx: Context, id: string): Promise<BatchEsti
     reused,
     differentRequests: await countDifferent(ctx, batch.seq, tasks),
     measured: measuredIn(batch, tasks - (reused ?? 0)),
+  };
+}
+
+/** How many calls there are at once, and how long each takes, as of late. */
+export async function paceOf(
+  ctx: Context,
+  maxConcurrency: number | null | undefined,
+): Promise<Pace> {
+  const recent = (await readRows(ctx.longReads.client, RECENT_CALL_MS))[0]?.ms;
+  return {
+    concurrency: Math.min(maxConcurrency ?? Infinity, ctx.config.maxConcurrency),
+    secondsPerCall: (recent ?? ASSUMED_CALL_MS) / 1000,
   };
 }
 
@@ -98,7 +107,7 @@ async function countReused(ctx: Context, batch: number): Promise<number> {
 }
 
 /** What the provider takes that is asked first. */
-function priceAt({ config, clock }: Context, model: string) {
+export function priceAt({ config, clock }: Context, model: string) {
   const [route] = routesOf(config, model);
   const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
   return priceOf(model, provider.prices, provider, clock.now());

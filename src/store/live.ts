@@ -73,7 +73,7 @@ export type LiveRead = {
   schedules: LiveSchedule[];
   /** `revision` is another with every change of a schedule, and with the start and the end of its runs. */
   scheduling: ScheduleHealth & { revision: string };
-  webhooks: { total: number; active: number; failing: number; waiting: number };
+  webhooks: { total: number; active: number; failing: number; waiting: number; revision: string };
   alerts: { code: string; subject: string; message: string; raisedAt: number }[];
 };
 
@@ -201,6 +201,8 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
         active: "total(is_active)",
         failing: "total(is_active AND failing_since IS NOT NULL)",
         waiting: "total(iif(is_active, waiting, 0))",
+        revision: `count(*) || '.' || coalesce(max(updated_at), 0)
+                   || '.' || coalesce((SELECT max(seq) FROM webhook_deliveries), 0)`,
       },
       "webhooks",
     ),

@@ -24,6 +24,7 @@ import { benchStalls } from "./stalls.bench.ts";
 import { describeMachine } from "./support.ts";
 import { benchTables } from "./tables.bench.ts";
 import { benchThroughput } from "./throughput.bench.ts";
+import { benchViewers } from "./viewers.bench.ts";
 import { benchWebhooks } from "./webhooks.bench.ts";
 
 const BENCHES: Record<string, () => Promise<void>> = {
@@ -43,6 +44,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   fairness: benchFairness,
   sse: benchSse,
   monitor: benchMonitor,
+  viewers: benchViewers,
   schedules: benchSchedules,
   webhooks: benchWebhooks,
   fleet: benchFleet,

@@ -26,7 +26,7 @@ describe.skipIf(!browser)("the page", () => {
     const [saved] = await Promise.all([
       page.waitForEvent("download"),
       page
-        .getByRole("button", { name: /Download the results of cities.csv as a workbook/ })
+        .getByRole("button", { name: /download the results of cities.csv as a workbook/ })
         .click(),
     ]);
     expect(saved.suggestedFilename()).toMatch(/-results\.xlsx$/);

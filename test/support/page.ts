@@ -26,8 +26,6 @@ export async function keep(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${SHOTS}/${name}.png` });
 }
 
-export type Opened = Awaited<ReturnType<typeof openApp>>;
-
 /** The page, logged in and watched: whatever it logs as an error, and whoever else it asks. */
 export async function openApp(
   browser: Browser | undefined,

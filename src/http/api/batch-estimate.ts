@@ -11,6 +11,21 @@ const CostRange = z
   .object({ min: z.number(), max: z.number() })
   .openapi("CostRange", { description: "In USD; null where the price of a model is not known" });
 
+const TokenRange = z.object({ min: z.number().int(), max: z.number().int() }).openapi("TokenRange");
+
+/** What is said of rows before they are a batch. */
+export const BasicEstimate = z
+  .object({
+    tasks: z.number().int(),
+    sampledTasks: z.number().int(),
+    promptTokens: z.number().int(),
+    completionTokens: TokenRange,
+    costUsd: orNull(CostRange),
+    unpricedModels: z.array(z.string()),
+    durationSeconds: z.number(),
+  })
+  .openapi("BasicEstimate");
+
 const Measured = z
   .object({
     rows: z.number().int(),
@@ -24,6 +39,39 @@ const Measured = z
       "What the rows that have run took, such as those of a pilot; null where none has, or in a dry run. " +
       "Cost is null where the price of a model is not known",
   });
+
+export const BatchEstimate = z
+  .object({
+    tasks: z.number().int(),
+    sampledTasks: z.number().int(),
+    differentRequests: z
+      .number()
+      .int()
+      .nullable()
+      .openapi({
+        description:
+          "How many of the tasks ask for something different: with `cache: true` that many are paid for. " +
+          "Null beyond 100,000 tasks",
+      }),
+    reused: z
+      .number()
+      .int()
+      .nullable()
+      .openapi({
+        description:
+          "How many of the tasks take over an answer of `baseBatch`; tokens, cost and duration are those of the " +
+          "others. Null without a `baseBatch`",
+      }),
+    promptTokens: z.number().int(),
+    completionTokens: TokenRange,
+    costUsd: orNull(CostRange),
+    unpricedModels: z.array(z.string()),
+    durationSeconds: z.number(),
+    concurrency: z.number().int(),
+    secondsPerCall: z.number(),
+    measured: orNull(Measured),
+  })
+  .openapi("BatchEstimate");
 
 const estimate = route({
   operationId: "getBatchEstimate",
@@ -41,43 +89,7 @@ const estimate = route({
   ...needs("read"),
   request: { params: BatchParams },
   responses: {
-    200: json(
-      z
-        .object({
-          tasks: z.number().int(),
-          sampledTasks: z.number().int(),
-          differentRequests: z
-            .number()
-            .int()
-            .nullable()
-            .openapi({
-              description:
-                "How many of the tasks ask for something different: with `cache: true` that many are paid for. " +
-                "Null beyond 100,000 tasks",
-            }),
-          reused: z
-            .number()
-            .int()
-            .nullable()
-            .openapi({
-              description:
-                "How many of the tasks take over an answer of `baseBatch`; tokens, cost and duration are those of the " +
-                "others. Null without a `baseBatch`",
-            }),
-          promptTokens: z.number().int(),
-          completionTokens: z
-            .object({ min: z.number().int(), max: z.number().int() })
-            .openapi("TokenRange"),
-          costUsd: orNull(CostRange),
-          unpricedModels: z.array(z.string()),
-          durationSeconds: z.number(),
-          concurrency: z.number().int(),
-          secondsPerCall: z.number(),
-          measured: orNull(Measured),
-        })
-        .openapi("BatchEstimate"),
-      "The estimate",
-    ),
+    200: json(BatchEstimate, "The estimate"),
     ...failures(404, 409),
   },
 });

@@ -170,6 +170,9 @@ export const LiveState = z
         active: int,
         failing: int,
         waiting: int.openapi({ description: "Deliveries that wait" }),
+        revision: z.string().openapi({
+          description: "Is another when a webhook was changed, or something is to be delivered",
+        }),
       })
       .openapi("LiveWebhooks"),
     alerts: named(

@@ -90,7 +90,7 @@ export function Downloads({
         return (
           <Action
             key={label}
-            label={`Download the results of ${name} ${described}`}
+            label={`${label}: download the results of ${name} ${described}`}
             run={() =>
               download(
                 `/batches/${encodeURIComponent(id)}/results?${query}${filter}`,

@@ -1,4 +1,5 @@
 import { BatchCard } from "../batches/list.tsx";
+import { Alerts } from "./alerts.tsx";
 import { Charts } from "./charts.tsx";
 import { Failures } from "./failures.tsx";
 import { Flight, Models, Nodes, Upcoming } from "./panels.tsx";
@@ -10,6 +11,7 @@ export function Overview() {
     <>
       <h2 class="unseen">Now</h2>
       <Tiles />
+      <Alerts />
       <BatchCard />
       <Charts />
       <div class="columns">

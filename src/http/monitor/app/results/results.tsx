@@ -1,23 +1,43 @@
-import { useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 
 import type { Batch, LiveBatch } from "../api/wire.ts";
 import { Downloads } from "../batches/actions.tsx";
-import { href } from "../shell/router.ts";
-import { Badge } from "../ui/badge.tsx";
-import { SelectField } from "../ui/field.tsx";
-import { Pager, useCursor } from "../ui/pager.tsx";
-import { Card, Shown } from "../ui/panel.tsx";
-import { useResource } from "../ui/resource.ts";
-import { Table } from "../ui/table.tsx";
+import { replaceQuery, route } from "../shell/router.ts";
+import { SelectField, TextField } from "../ui/field.tsx";
+import { count } from "../ui/format.ts";
+import { Card, Failed } from "../ui/panel.tsx";
+import { Grid } from "./grid.tsx";
+import { RetryActions } from "./retry.tsx";
+import { RowPanel } from "./row-panel.tsx";
+import { createSource } from "./source.ts";
 
 const STATUSES = ["completed", "failed", "cancelled", "running", "pending"] as const;
+const TYPING_MS = 300;
 
-/** The rows of a batch. */
+/** The rows of a batch, filtered, opened, retried and downloaded. The address has the filter and the open row. */
 export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
-  const [status, setStatus] = useState("");
-  const cursor = useCursor();
-  const path = `/batches/${encodeURIComponent(batch.id)}?limit=25${status && `&status=${status}`}${cursor.query}`;
-  const rows = useResource<Batch>(path, JSON.stringify(live.progress));
+  const { query } = route.value;
+  const status = query.get("status") ?? "";
+  const contains = query.get("q") ?? "";
+  const open = query.get("task");
+  const [typed, setTyped] = useState(contains);
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const source = useMemo(
+    () => createSource(batch.id, { status, contains }),
+    [batch.id, status, contains],
+  );
+  useEffect(() => source.stop, [source]);
+  // An address that was opened, or left by going back, has another text.
+  useEffect(() => {
+    if (typed.trim() !== contains) setTyped(contains);
+  }, [contains]);
+  useEffect(() => {
+    if (typed.trim() === contains) return undefined;
+    const timer = setTimeout(() => replaceQuery({ q: typed.trim() }), TYPING_MS);
+    return () => clearTimeout(timer);
+  }, [typed]);
+  const total = source.isFiltered ? source.found.value : live.progress.total;
+  const { error } = source;
   return (
     <Card
       id="results"
@@ -25,7 +45,8 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
       isWide
       note={
         <div class="actions">
-          <Downloads id={batch.id} name={batch.name} filter={status && `&status=${status}`} />
+          <span class="hint">Download{source.isFiltered ? " what is filtered" : ""}:</span>
+          <Downloads id={batch.id} name={batch.name} filter={source.query} />
         </div>
       }
     >
@@ -33,36 +54,37 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
         <SelectField
           label="Status"
           value={status}
-          onInput={setStatus}
+          onInput={(value) => replaceQuery({ status: value })}
           options={[["", "any"], ...STATUSES]}
         />
+        <TextField label="Contains" type="search" value={typed} onInput={setTyped} />
+        <RetryActions
+          batch={batch}
+          live={live}
+          filter={{ status, contains }}
+          selected={selected}
+          done={() => {
+            setSelected(new Set());
+            source.forget();
+          }}
+        />
       </div>
-      <Shown of={rows}>
-        {({ tasks, pagination }) => (
-          <>
-            <Table
-              columns={[
-                { name: "Task", class: "name" },
-                { name: "Status" },
-                { name: "Answer", class: "cut" },
-              ]}
-              rows={tasks.map((task) => ({
-                key: task.id,
-                cells: [
-                  <a href={href(["tasks", task.id])}>{task.id}</a>,
-                  <Badge status={task.status} />,
-                  task.error ? (
-                    <span class="error">{task.error.message}</span>
-                  ) : (
-                    (task.result ?? "")
-                  ),
-                ],
-              }))}
-            />
-            <Pager cursor={cursor} of={pagination} />
-          </>
-        )}
-      </Shown>
+      {error.value && <Failed error={error.value} />}
+      <Grid
+        source={source}
+        total={total}
+        progress={live.progress}
+        selected={selected}
+        select={setSelected}
+        open={(task) => replaceQuery({ task })}
+      />
+      <p class="hint" role="status">
+        {source.isFiltered
+          ? `${count(total)} ${source.isComplete.value ? "" : "or more "}rows match`
+          : `${count(total)} rows`}
+        {selected.size > 0 ? `, ${count(selected.size)} selected` : ""}
+      </p>
+      {open && <RowPanel id={open} source={source} />}
     </Card>
   );
 }

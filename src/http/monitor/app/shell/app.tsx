@@ -16,6 +16,13 @@ import { status } from "./status.ts";
 
 const PAGES = {
   batches: lazily(async () => (await import("../batches/page.tsx")).Batches),
+  compare: lazily(async () => (await import("../batches/compare.tsx")).Compare),
+  schedules: lazily(async () => (await import("../schedules/page.tsx")).Schedules),
+  webhooks: lazily(async () => (await import("../webhooks/page.tsx")).Webhooks),
+  files: lazily(async () => (await import("../files/page.tsx")).Files),
+  models: lazily(async () => (await import("../models/page.tsx")).Models),
+  keys: lazily(async () => (await import("../keys/page.tsx")).Keys),
+  audit: lazily(async () => (await import("../audit/page.tsx")).Audit),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
 };

@@ -8,6 +8,12 @@ import { status } from "./status.ts";
 const PAGES: { name: string; title: string; scope?: Scope }[] = [
   { name: "", title: "Overview" },
   { name: "batches", title: "Batches" },
+  { name: "schedules", title: "Schedules" },
+  { name: "webhooks", title: "Webhooks" },
+  { name: "files", title: "Files" },
+  { name: "models", title: "Models" },
+  { name: "keys", title: "Keys", scope: "admin" },
+  { name: "audit", title: "Audit", scope: "admin" },
 ];
 
 const WORDS = { opening: "Connecting…", live: "Live", down: "Offline" };

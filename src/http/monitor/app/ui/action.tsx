@@ -10,7 +10,7 @@ type Props = {
   label?: string | undefined;
   /** It needs a second press: what the button says then. */
   sure?: string | undefined;
-  kind?: "primary" | "plain" | "small" | "small primary" | undefined;
+  kind?: "primary" | "normal" | "plain" | "small" | "small primary" | undefined;
   isDisabled?: boolean | undefined;
   title?: string | undefined;
 };

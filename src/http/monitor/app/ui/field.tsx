@@ -26,7 +26,7 @@ export function Field({ label, hint, error, children }: Given) {
 type TextProps = Base & {
   value: string;
   onInput: (value: string) => void;
-  type?: "text" | "password" | "number" | "url" | "datetime-local" | "search";
+  type?: "text" | "password" | "number" | "url" | "datetime-local" | "search" | "time";
   placeholder?: string | undefined;
   isRequired?: boolean;
   rows?: number;

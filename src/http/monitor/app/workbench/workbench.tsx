@@ -1,87 +1,64 @@
-import { useRef, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 
-import { call, post } from "../api/client.ts";
-import { go, href } from "../shell/router.ts";
-import { status } from "../shell/status.ts";
-import { CheckField, Field, TextField } from "../ui/field.tsx";
-import { Form } from "../ui/form.tsx";
-import { bytes } from "../ui/format.ts";
+import { may } from "../api/client.ts";
+import { Empty } from "../ui/panel.tsx";
+import { Answers } from "./answers.tsx";
+import { Composed } from "./composed.tsx";
+import { configOf, draft, startAnew } from "./draft.ts";
+import { ModelChoice } from "./model.tsx";
+import { usePreview } from "./preview.ts";
+import { Prompts } from "./prompts.tsx";
+import { RunBar } from "./run-bar.tsx";
+import { Settings } from "./settings.tsx";
+import { Source } from "./source.tsx";
+import { TablePreview } from "./table.tsx";
 
-/** Uploads a table and runs a task for each of its rows. */
+/** From a table to answers: choose the table, write the prompt, see what is sent and what it costs, try, run. */
 export function Workbench() {
-  const file = useRef<HTMLInputElement>(null);
-  const [hint, setHint] = useState("One row is one task. A `prompt` column is sent as it stands.");
-  const [template, setTemplate] = useState("");
-  const [model, setModel] = useState("");
-  const [isDryRun, setDryRun] = useState(false);
-
-  async function look(): Promise<void> {
-    const chosen = file.current?.files?.[0];
-    if (!chosen) return;
-    const [head = ""] = (await chosen.slice(0, 4096).text()).split(/\r?\n/);
-    setHint(`${bytes(chosen.size)}, columns: ${head.slice(0, 300)}`);
-  }
-
-  async function run(): Promise<void> {
-    const chosen = file.current?.files?.[0];
-    if (!chosen) return;
-    const body = new FormData();
-    body.append("file", chosen, chosen.name);
-    const { id } = await call<{ id: string }>("POST", "/files", body);
-    const batch = await post<{ id: string }>("/batches", {
-      name: chosen.name,
-      inputFile: id,
-      config: {
-        ...(template.trim() ? { promptTemplate: template } : {}),
-        ...(model.trim() ? { model: model.trim() } : {}),
-      },
-    });
-    await post(`/batches/${encodeURIComponent(batch.id)}/execute`, { isDryRun });
-    go(href(["batches", batch.id]));
-  }
-
+  const current = draft.value;
+  const { config, problem } = useMemo(() => tryConfig(), [current]);
+  const preview = usePreview(current.file?.id, config, { from: 1, limit: 20 });
+  if (!may("write")) return <Empty>This key may only read.</Empty>;
+  const columns = preview.data?.columns ?? [];
   return (
-    <section class="card narrow" aria-labelledby="new-run">
-      <header>
-        <h2 id="new-run">New run</h2>
+    <>
+      <div class="page-head">
+        <h2>New run</h2>
+        <span class="spring" />
         <a href="#/tasks">One task instead</a>
-      </header>
-      <div class="panel">
-        <Form submitName="Upload and run" submit={run}>
-          <Field label="Table (CSV, XLSX, JSONL)" hint={hint}>
-            {({ id, describedBy }) => (
-              <input
-                ref={file}
-                id={id}
-                type="file"
-                required
-                aria-describedby={describedBy}
-                accept=".csv,.tsv,.xlsx,.parquet,.jsonl,.json"
-                onChange={look}
-              />
-            )}
-          </Field>
-          <TextField
-            label="Prompt template"
-            hint="Columns in double braces; optional where there is a column called prompt"
-            value={template}
-            onInput={setTemplate}
-            rows={4}
-            placeholder="Describe {{city}} in one sentence of {{language}}."
-          />
-          <TextField
-            label="Model"
-            value={model}
-            onInput={setModel}
-            placeholder={status.value?.provider.defaultModel}
-          />
-          <CheckField
-            label="Dry run: the simulator answers, at no cost"
-            checked={isDryRun}
-            onInput={setDryRun}
-          />
-        </Form>
+        <button type="button" class="small" onClick={startAnew}>
+          Start anew
+        </button>
       </div>
-    </section>
+      <Source preview={preview.data} error={preview.error} />
+      {current.file && (
+        <>
+          <TablePreview preview={preview.data} isLoading={preview.isLoading} />
+          <div class="bench">
+            <section class="card" aria-labelledby="ask-title">
+              <header>
+                <h2 id="ask-title">Prompt</h2>
+              </header>
+              <div class="panel stack">
+                <Prompts columns={columns} />
+                <ModelChoice />
+                <Answers problem={problem} />
+                <Settings />
+              </div>
+            </section>
+            <Composed preview={preview.data} config={config} columns={columns} />
+          </div>
+          <RunBar preview={preview.data} config={config} problem={problem || preview.error} />
+        </>
+      )}
+    </>
   );
+}
+
+function tryConfig(): { config: Record<string, unknown> | undefined; problem: string } {
+  try {
+    return { config: configOf(draft.value), problem: "" };
+  } catch (error) {
+    return { config: undefined, problem: error instanceof Error ? error.message : String(error) };
+  }
 }

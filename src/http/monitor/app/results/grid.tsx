@@ -1,0 +1,152 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import type { LiveBatch } from "../api/wire.ts";
+import { Empty } from "../ui/panel.tsx";
+import { GridHead, GridRow } from "./grid-row.tsx";
+import type { Source } from "./source.ts";
+
+/** In px; rows have one line each, so that any row's place is known. */
+const ROW = 33;
+/** Browsers have no elements higher than about 16 million px: the scroll of more rows is scaled. */
+const MOST_PX = 12_000_000;
+const REFRESH_MS = 1000;
+
+type Props = {
+  source: Source;
+  total: number;
+  progress: LiveBatch["progress"];
+  selected: ReadonlySet<string>;
+  select: (selected: ReadonlySet<string>) => void;
+  open: (taskId: string) => void;
+};
+
+/**
+ * A table of which only the rows are there that can be seen. It stands still in a box that scrolls as far as all rows are high;
+ * where the box has been scrolled to says which rows it shows.
+ */
+export function Grid({ source, total, progress, selected, select, open }: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const [top, setTop] = useState(0);
+  const [active, setActive] = useState(0);
+  const height = Math.min(560, 2 * ROW + Math.max(3, total) * ROW);
+  const visible = Math.max(1, Math.floor((height - 2 * ROW) / ROW));
+  const whole = Math.min(MOST_PX, (total + 2) * ROW);
+  const isScaled = (total + 2) * ROW > MOST_PX;
+  const furthest = Math.max(0, total - visible);
+  const first = isScaled
+    ? Math.round((top / Math.max(1, whole - height)) * furthest)
+    : Math.min(furthest, Math.round(top / ROW));
+  const last = Math.min(total - 1, first + visible);
+  void source.version.value;
+
+  useEffect(() => {
+    if (box.current) box.current.scrollTop = 0;
+    setTop(0);
+    setActive(0);
+  }, [source]);
+  useEffect(
+    () => source.ensure(first, Math.max(first, last)),
+    [source, first, last, source.version.value],
+  );
+  useProgress(progress, () => source.refresh(first, Math.max(first, last)));
+
+  function show(index: number): void {
+    const to = Math.max(0, Math.min(total - 1, index));
+    setActive(to);
+    if (to >= first && to < first + visible) return focusRow(box.current, to);
+    const start = Math.max(0, Math.min(furthest, to < first ? to : to - visible + 1));
+    const next = isScaled ? (start / Math.max(1, furthest)) * (whole - height) : start * ROW;
+    if (box.current) box.current.scrollTop = next;
+    setTop(next);
+    requestAnimationFrame(() => focusRow(box.current, to));
+  }
+
+  function onKeyDown(event: KeyboardEvent): void {
+    const row = source.row(active);
+    const moves: Record<string, number> = {
+      ArrowDown: active + 1,
+      ArrowUp: active - 1,
+      PageDown: active + visible,
+      PageUp: active - visible,
+      Home: 0,
+      End: total - 1,
+    };
+    const to = moves[event.key];
+    if (to !== undefined) show(to);
+    else if (event.key === "Enter" && row && !isControl(event.target)) open(row.taskId);
+    else if (event.key === " " && row && !isControl(event.target)) toggle(row.taskId);
+    else return;
+    event.preventDefault();
+  }
+
+  function toggle(taskId: string): void {
+    const next = new Set(selected);
+    if (!next.delete(taskId)) next.add(taskId);
+    select(next);
+  }
+
+  const columns = source.columns.value;
+  if (total === 0 && (source.isComplete.value || !source.isFiltered))
+    return <Empty>No row matches.</Empty>;
+  const indexes = Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => first + i);
+  return (
+    <div
+      ref={box}
+      class="grid-box"
+      style={{ height: `${height}px` }}
+      onScroll={(event) => setTop(event.currentTarget.scrollTop)}
+    >
+      <div style={{ height: `${whole}px` }} class="grid-size">
+        <table
+          role="grid"
+          class="grid"
+          aria-label="Rows"
+          aria-rowcount={total + 1}
+          aria-multiselectable="true"
+          onKeyDown={onKeyDown}
+        >
+          <GridHead columns={columns} />
+          <tbody>
+            {indexes.map((index) => (
+              <GridRow
+                key={index}
+                index={index}
+                row={source.row(index)}
+                columns={columns}
+                isActive={index === Math.max(first, Math.min(active, last))}
+                isSelected={selected.has(source.row(index)?.taskId ?? "")}
+                focus={() => setActive(index)}
+                toggle={toggle}
+                open={open}
+              />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+}
+
+function isControl(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement || target instanceof HTMLButtonElement;
+}
+
+function focusRow(box: HTMLElement | null, index: number): void {
+  const row = box?.querySelector(`[data-index="${index}"]`);
+  if (row instanceof HTMLElement) row.focus({ preventScroll: true });
+}
+
+/** Does something when the counters have changed, once a second at most. */
+function useProgress(progress: LiveBatch["progress"], change: () => void): void {
+  const at = useRef(-Infinity);
+  const latest = useRef(change);
+  latest.current = change;
+  useEffect(() => {
+    const waitMs = Math.max(0, REFRESH_MS - (performance.now() - at.current));
+    const timer = setTimeout(() => {
+      at.current = performance.now();
+      latest.current();
+    }, waitMs);
+    return () => clearTimeout(timer);
+  }, [progress]);
+}

@@ -1,0 +1,47 @@
+import { useState } from "preact/hooks";
+
+import { addressOf } from "../api/client.ts";
+import { Dialog } from "../ui/dialog.tsx";
+import { SelectField } from "../ui/field.tsx";
+import { toast } from "../ui/toast.tsx";
+import { draft } from "./draft.ts";
+import { LANGUAGES, type Language, programFor } from "./programs.ts";
+
+/** The same run as a program. */
+export function CopyAs({ config, close }: { config: Record<string, unknown>; close: () => void }) {
+  const [language, setLanguage] = useState<Language>("curl");
+  const { file, isDryRun } = draft.value;
+  const text = programFor(language, {
+    base: addressOf(""),
+    file: file?.name ?? "table.csv",
+    config,
+    isDryRun,
+  });
+  return (
+    <Dialog title="Copy as a program" onClose={close}>
+      <div class="stack">
+        <SelectField
+          label="Language"
+          value={language}
+          options={LANGUAGES}
+          onInput={(value) => setLanguage(value as Language)}
+        />
+        <pre tabindex={0} aria-label="Program">
+          {text}
+        </pre>
+        <footer>
+          <button
+            type="button"
+            class="primary"
+            onClick={async () => {
+              await navigator.clipboard.writeText(text);
+              toast("Copied");
+            }}
+          >
+            Copy
+          </button>
+        </footer>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,49 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { ApiError, call } from "../api/client.ts";
+import type { Preview } from "../api/wire.ts";
+
+const TYPING_MS = 350;
+
+type State = { data: Preview | undefined; error: string; isLoading: boolean };
+
+/** What the table becomes with this configuration, some moments after the last change of it. */
+export function usePreview(
+  inputFile: string | undefined,
+  config: object | undefined,
+  { from, limit }: { from: number; limit: number },
+): State {
+  const [state, setState] = useState<State>({ data: undefined, error: "", isLoading: false });
+  const file = useRef<string | undefined>(undefined);
+  const asked = JSON.stringify([inputFile, config, from, limit]);
+  useEffect(() => {
+    if (inputFile === undefined || config === undefined) {
+      if (inputFile === undefined) setState({ data: undefined, error: "", isLoading: false });
+      return undefined;
+    }
+    const abort = new AbortController();
+    const isNew = file.current !== inputFile;
+    file.current = inputFile;
+    setState(({ data, error }) => ({ data: isNew ? undefined : data, error, isLoading: true }));
+    const ask = async () => {
+      try {
+        const data = await call<Preview>(
+          "POST",
+          "/batches/preview",
+          { inputFile, config, from, limit },
+          { signal: abort.signal },
+        );
+        setState({ data, error: "", isLoading: false });
+      } catch (error) {
+        if (abort.signal.aborted || !(error instanceof ApiError)) return;
+        setState(({ data }) => ({ data, error: error.message, isLoading: false }));
+      }
+    };
+    const timer = setTimeout(ask, isNew ? 0 : TYPING_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [asked]);
+  return state;
+}

@@ -1,0 +1,136 @@
+import { useState } from "preact/hooks";
+
+import { call, post } from "../api/client.ts";
+import type { Estimate, Preview } from "../api/wire.ts";
+import { batches } from "../live/state.ts";
+import { go, href } from "../shell/router.ts";
+import { Action } from "../ui/action.tsx";
+import { TextField } from "../ui/field.tsx";
+import { count, duration, money, moneyRange } from "../ui/format.ts";
+import { useResource } from "../ui/resource.ts";
+import { toast } from "../ui/toast.tsx";
+import { CopyAs } from "./copy-as.tsx";
+import { change, draft, fingerprint } from "./draft.ts";
+import { SaveSchedule } from "./save-schedule.tsx";
+
+const TRIED_ROWS = 5;
+
+type Props = {
+  preview: Preview | undefined;
+  config: Record<string, unknown> | undefined;
+  problem: string;
+};
+
+/** What it will take, always in sight, and the ways to run it. */
+export function RunBar({ preview, config, problem }: Props) {
+  const [dialog, setDialog] = useState<"schedule" | "copy" | undefined>();
+  const current = draft.value;
+  const estimate = preview?.estimate;
+  const pilot = config && current.pilot?.of === fingerprint(current) ? current.pilot.id : undefined;
+  const isReady = config !== undefined && problem === "" && Boolean(estimate);
+  return (
+    <section class="run-bar" aria-label="Run">
+      <div class="estimate" role="status">
+        {estimate ? (
+          <Estimated estimate={estimate} isWhole={preview.isWhole} pilot={pilot} />
+        ) : (
+          <strong>No estimate yet</strong>
+        )}
+        {problem && <span class="error"> {problem}</span>}
+      </div>
+      <div class="actions">
+        <TextField
+          label="Costs at most, in USD"
+          type="number"
+          value={current.maxCostUsd}
+          placeholder="no cap"
+          onInput={(maxCostUsd) => change({ maxCostUsd })}
+        />
+        <Action kind="normal" isDisabled={!isReady} run={tryRows}>
+          Try {TRIED_ROWS} rows
+        </Action>
+        <Action kind="primary" isDisabled={!isReady} run={runAll}>
+          Run all
+        </Action>
+        <Action kind="normal" isDisabled={!isReady} run={() => setDialog("schedule")}>
+          Save as schedule
+        </Action>
+        <Action kind="normal" isDisabled={!config} run={() => setDialog("copy")}>
+          Copy as…
+        </Action>
+      </div>
+      {dialog === "schedule" && config && (
+        <SaveSchedule config={config} close={() => setDialog(undefined)} />
+      )}
+      {dialog === "copy" && config && <CopyAs config={config} close={() => setDialog(undefined)} />}
+    </section>
+  );
+
+  async function create(): Promise<string> {
+    const { file, name } = current;
+    const { id } = await post<{ id: string }>("/batches", {
+      name: name.trim() || file?.name,
+      inputFile: file?.id,
+      config,
+    });
+    return id;
+  }
+
+  async function tryRows(): Promise<void> {
+    const id = pilot ?? (await create());
+    await post(`/batches/${encodeURIComponent(id)}/execute`, {
+      limit: TRIED_ROWS,
+      isDryRun: current.isDryRun,
+    });
+    change({ pilot: { id, of: fingerprint(current) } });
+    toast(`${TRIED_ROWS} rows are tried`);
+  }
+
+  /** What was tried already is not asked for again: its batch goes on with the rest. */
+  async function runAll(): Promise<void> {
+    const id = pilot ?? (await create());
+    const path = `/batches/${encodeURIComponent(id)}`;
+    if (pilot) {
+      const { maxCostUsd = null, maxConcurrency } = config ?? {};
+      await call("PATCH", path, { maxCostUsd, ...(maxConcurrency ? { maxConcurrency } : {}) });
+    }
+    await post(`${path}/execute`, { isDryRun: current.isDryRun });
+    change({ pilot: undefined });
+    go(href(["batches", id]));
+  }
+}
+
+type EstimatedProps = {
+  estimate: NonNullable<Preview["estimate"]>;
+  isWhole: boolean;
+  pilot: string | undefined;
+};
+
+function Estimated({ estimate, isWhole, pilot }: EstimatedProps) {
+  const told = pilot && batches.value?.[pilot]?.progress;
+  const ended = told ? told.completed + told.failed : 0;
+  const measured = useResource<Estimate>(
+    pilot ? `/batches/${encodeURIComponent(pilot)}/estimate` : null,
+    ended,
+  ).data?.measured;
+  const { tasks, promptTokens, completionTokens, costUsd, durationSeconds, unpricedModels } =
+    estimate;
+  return (
+    <>
+      <strong>
+        {count(tasks)}
+        {isWhole ? "" : " or more"} rows ·{" "}
+        {costUsd
+          ? moneyRange(costUsd.min, costUsd.max)
+          : `the price of ${unpricedModels.join(", ")} is not known`}{" "}
+        · about {duration(durationSeconds)}
+      </strong>{" "}
+      <span class="quiet">
+        {count(promptTokens)} tokens in, up to {count(completionTokens.max)} out
+        {measured
+          ? `; by the ${measured.rows} rows tried, the rest costs ${money(measured.costUsd)}, ${money(measured.costUsdPerRow)} a row`
+          : ""}
+      </span>
+    </>
+  );
+}

@@ -1,0 +1,135 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { call } from "../api/client.ts";
+import type { Preview } from "../api/wire.ts";
+import { describe } from "../ui/form.tsx";
+import { count } from "../ui/format.ts";
+import { change, draft } from "./draft.ts";
+
+const TYPES = ".csv,.tsv,.txt,.xlsx,.parquet,.jsonl,.json";
+
+/** Where the rows come from: a file, dropped, chosen or pasted, or a range that was copied in a spreadsheet. */
+export function Source({ preview, error }: { preview: Preview | undefined; error: string }) {
+  const chooser = useRef<HTMLInputElement>(null);
+  const [isOver, setOver] = useState(false);
+  const [told, setTold] = useState("");
+  const { file } = draft.value;
+
+  async function take(chosen: File | undefined): Promise<void> {
+    if (!chosen) return;
+    setTold(`Uploading ${chosen.name}…`);
+    try {
+      const body = new FormData();
+      body.append("file", chosen, chosen.name);
+      const { id } = await call<{ id: string }>("POST", "/files", body);
+      change({ file: { id, name: chosen.name }, row: 1, pilot: undefined });
+      setTold("");
+    } catch (problem) {
+      setTold(describe(problem));
+    }
+  }
+
+  useEffect(() => {
+    const paste = (event: ClipboardEvent) => {
+      if (event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement)
+        return;
+      const chosen =
+        event.clipboardData?.files[0] ?? rangeOf(event.clipboardData?.getData("text/plain"));
+      if (!chosen) return;
+      event.preventDefault();
+      void take(chosen);
+    };
+    document.addEventListener("paste", paste);
+    return () => document.removeEventListener("paste", paste);
+  }, []);
+
+  return (
+    <section
+      class={isOver ? "card drop over" : "card drop"}
+      aria-label="Table"
+      onDragOver={(event) => {
+        event.preventDefault();
+        setOver(true);
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        event.preventDefault();
+        setOver(false);
+        void take(event.dataTransfer?.files[0]);
+      }}
+    >
+      <div class="panel">
+        <input
+          ref={chooser}
+          type="file"
+          class="unseen"
+          tabindex={-1}
+          aria-label="Table file"
+          accept={TYPES}
+          onChange={(event) => {
+            void take(event.currentTarget.files?.[0]);
+            event.currentTarget.value = "";
+          }}
+        />
+        <p class="actions">
+          <button
+            type="button"
+            class={file ? "small" : "primary"}
+            onClick={() => chooser.current?.click()}
+          >
+            {file ? "Another table" : "Choose a table"}
+          </button>
+          {file ? (
+            <>
+              <strong dir="auto">{file.name}</strong>
+              {preview && <span class="quiet">{detected(preview)}</span>}
+            </>
+          ) : (
+            <span class="quiet">
+              CSV, Excel, JSONL or Parquet. Or drop a file here, or paste cells that you have copied
+              in a spreadsheet.
+            </span>
+          )}
+        </p>
+        {(told || error) && (
+          <p class={told.startsWith("Uploading") ? "quiet" : "error"} role="alert">
+            {told || error}
+          </p>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function detected({
+  format,
+  delimiter,
+  encoding,
+  sheet,
+  rowCount,
+  isWhole,
+  columns,
+}: Preview): string {
+  const marks: Record<string, string> = {
+    "\t": "tabs",
+    ",": "commas",
+    ";": "semicolons",
+    "|": "bars",
+  };
+  return [
+    `${count(rowCount)}${isWhole ? "" : " or more"} rows`,
+    `${columns.length} columns`,
+    format.toUpperCase(),
+    sheet !== null && `sheet ${sheet}`,
+    delimiter !== null && `separated by ${marks[delimiter] ?? delimiter}`,
+    encoding !== null && encoding,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** Cells that were copied in a spreadsheet come as lines with tabs. */
+function rangeOf(text: string | undefined): File | undefined {
+  if (!text || !/[\t\n]/.test(text.trim())) return undefined;
+  return new File([text], "pasted.csv", { type: "text/csv" });
+}

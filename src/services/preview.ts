@@ -1,0 +1,144 @@
+import type { Context } from "../context.ts";
+import { type Estimate, estimate } from "../domain/estimate.ts";
+import type { InputFound } from "../domain/input-found.ts";
+import type { BatchConfig } from "../domain/task-input.ts";
+import { AppError } from "../errors.ts";
+import { createPauses } from "../lib/clock.ts";
+import { type JsonObject, parseJson } from "../lib/json.ts";
+import { openInput } from "./batch-input.ts";
+import type { Caller } from "./caller.ts";
+import { rowContext } from "./create-batch.ts";
+import { paceOf, priceAt } from "./estimate.ts";
+import type { PreparedRow } from "./prepare-row.ts";
+
+type PreviewedRow = {
+  row: number;
+  /** What the row holds, by the file's columns, or the line of a JSON file. */
+  cells: unknown;
+  /** What would be sent; `null` where it cannot be made, as `issues` say. */
+  request: JsonObject | null;
+  promptTokens: number | null;
+  issues: { field: string; message: string }[];
+};
+
+export type Preview = {
+  found: Omit<InputFound, "rows"> | null;
+  columns: string[] | null;
+  /** Rows that were read: all of them, unless that would have taken too long. */
+  rowCount: number;
+  isWhole: boolean;
+  rows: PreviewedRow[];
+  /** From the first rows; `null` where none of them can be sent. */
+  estimate: Estimate | null;
+};
+
+/** Rows whose tokens stand for all. */
+const SAMPLE = 100;
+const MOST_COUNT_MS = 1500;
+const MOST_TOKEN_MS = 1000;
+/** What makes a request of any row, so that its cells can be shown before there is a prompt. */
+const ANY_PROMPT = "-";
+
+type Asked = { inputFile: string; config: BatchConfig; from: number; limit: number };
+
+/** Reads a table as a batch of it would, and composes some of its rows, without creating anything. */
+export async function previewInput(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  { inputFile, config, from, limit }: Asked,
+): Promise<Preview> {
+  const upTo = from + limit - 1;
+  const { csv, xlsx, model } = config;
+  const plain = { promptTemplate: ANY_PROMPT, ...keep({ csv, xlsx, model }) };
+  const shown: PreparedRow[] = [];
+  const table = await read(ctx, caller, inputFile, plain, {
+    untilMs: MOST_COUNT_MS,
+    take: (prepared) => {
+      if (prepared.row >= from && prepared.row <= upTo) shown.push(prepared);
+      return true;
+    },
+  });
+  const composed = new Map<number, PreparedRow>();
+  const last = Math.max(upTo, SAMPLE);
+  const refusal = await read(ctx, caller, inputFile, config, {
+    untilMs: MOST_COUNT_MS,
+    take: (prepared) => {
+      if (prepared.row <= SAMPLE || prepared.row >= from) composed.set(prepared.row, prepared);
+      return prepared.row < last;
+    },
+  }).then(() => [], refusalOf);
+  const sendable = [...composed.values()].flatMap(({ row, value }) =>
+    value && !value.isSkipped ? [{ row, model: value.model, body: value.body }] : [],
+  );
+  const sizes = await ctx.tokens.measure(sendable, MOST_TOKEN_MS);
+  const tokensOf = new Map(sendable.map(({ row }, i) => [row, sizes[i]?.promptTokens ?? null]));
+  const sample = sendable.flatMap(({ row, model }, i) => {
+    const size = sizes[i];
+    return size && row <= SAMPLE ? [{ ...size, model }] : [];
+  });
+  const pace = await paceOf(ctx, config.maxConcurrency);
+  return {
+    ...table,
+    rows: shown.map(({ row, value }) => {
+      const made = composed.get(row);
+      return {
+        row,
+        cells: value?.cells ? (parseJson(value.cells) ?? value.cells) : null,
+        request: made?.value
+          ? ((parseJson(made.value.body) as JsonObject | undefined) ?? null)
+          : null,
+        promptTokens: tokensOf.get(row) ?? null,
+        issues: made?.issues ?? refusal,
+      };
+    }),
+    estimate:
+      sample.length === 0
+        ? null
+        : estimate(table.rowCount, sample, pace, (model) => priceAt(ctx, model)),
+  };
+}
+
+/** What is wrong with the whole, such as a template that names a column which is not there; for each of the rows. */
+function refusalOf(error: unknown): { field: string; message: string }[] {
+  if (error instanceof AppError && error.code === "VALIDATION_ERROR")
+    return [{ field: "config", message: error.message }];
+  throw error;
+}
+
+/** Reads rows until `take` has enough or the time is up. */
+async function read(
+  ctx: Context,
+  caller: Pick<Caller, "key">,
+  inputFile: string,
+  config: BatchConfig,
+  { untilMs, take }: { untilMs: number; take: (row: PreparedRow) => boolean },
+): Promise<Pick<Preview, "found" | "columns" | "rowCount" | "isWhole">> {
+  if (/^https?:/.test(inputFile))
+    throw new AppError("VALIDATION_ERROR", "inputFile: an address cannot be previewed; upload it");
+  const scope = { ids: true, keys: true };
+  const rows = rowContext(ctx, { batchId: "preview", config, scope, base: null });
+  const opened = await openInput(ctx, caller, { inputFile }, null, rows);
+  const since = ctx.clock.monotonic();
+  const pause = createPauses(ctx.clock);
+  let rowCount = 0;
+  let isWhole = true;
+  try {
+    for await (const prepared of opened.source()) {
+      rowCount++;
+      const isEnough = !take(prepared) || ctx.clock.monotonic() - since > untilMs;
+      if (isEnough) {
+        isWhole = false;
+        break;
+      }
+      await pause();
+    }
+    return { found: opened.found(), columns: opened.columns(), rowCount, isWhole };
+  } finally {
+    await opened.close?.();
+  }
+}
+
+function keep<T extends object>(given: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const there = Object.entries(given).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(there) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}

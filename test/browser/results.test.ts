@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+
+import { launchBrowser } from "../support/browser.ts";
+import { findings, keep, openApp } from "../support/page.ts";
+import { fail, startProvider } from "../support/provider.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
+
+const browser = browserPath ? await launchBrowser() : undefined;
+afterAll(() => browser?.close());
+
+const CITIES = ["Paris", "東京", "Atlantis", "القاهرة", "🏝️ Island"];
+const LONG = "a long text ".repeat(200);
+
+describe.skipIf(!browser)("the rows of a batch", () => {
+  let app: TestServer;
+  let provider: Awaited<ReturnType<typeof startProvider>>;
+  let isThere = false;
+
+  beforeAll(async () => {
+    provider = await startProvider(({ prompt }, response) =>
+      prompt.includes("Atlantis") && !isThere ? fail(response, 400) : undefined,
+    );
+    app = await startServer(provider.env);
+    const rows = Array.from(
+      { length: 1000 },
+      (_, i) => `${i + 1},${CITIES[i % 5]},${i === 0 ? LONG : "short"}`,
+    );
+    await Bun.write(`${app.filesDir}/cities.csv`, `nr,city,notes\n${rows.join("\n")}\n`);
+    for (const [id, promptTemplate] of Object.entries({
+      one: "Describe {{city}}, {{nr}}",
+      two: "Praise {{city}}, {{nr}}",
+    })) {
+      const config = { promptTemplate };
+      await app.post("/batches", { id, name: `Cities ${id}`, inputFile: "cities.csv", config });
+      await app.post(`/batches/${id}/execute`);
+      await app.finished(id);
+    }
+  });
+  afterAll(async () => {
+    await app[Symbol.asyncDispose]();
+    await provider[Symbol.asyncDispose]();
+  });
+
+  test("are a table of which only what is seen is there, to be walked through with the keyboard", async () => {
+    await using opened = await openApp(browser, app, { at: "#/batches/one" });
+    const { page, problems } = opened;
+    const grid = page.getByRole("grid", { name: "Rows" });
+    await grid.getByText("Paris").first().waitFor();
+    expect(await grid.getAttribute("aria-rowcount")).toBe("1001");
+    expect(await grid.locator("tbody tr").count()).toBeLessThan(40);
+    await grid.locator('tr[data-index="0"]').focus();
+    await page.keyboard.press("End");
+    await grid.locator('tr[data-index="999"]').getByText("1000", { exact: true }).waitFor();
+    await page.keyboard.press("PageUp");
+    await page.keyboard.press("Home");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press(" ");
+    await page.getByText("1 selected").waitFor();
+    await page.keyboard.press("Enter");
+    const drawer = page.getByRole("dialog");
+    await drawer.getByText("Describe 東京, 2").first().waitFor();
+    await drawer.getByText("attempt 1: completed").waitFor();
+    expect(page.url()).toContain("task=one-2");
+    expect(await findings(page)).toEqual([]);
+    await keep(page, "row");
+    await drawer.getByRole("button", { name: "Next" }).click();
+    await drawer.getByText("Error", { exact: true }).waitFor();
+    await page.keyboard.press("Escape");
+    await drawer.waitFor({ state: "detached" });
+    expect(await findings(page)).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+
+  test("are filtered by status and text, which the address has, and downloaded so", async () => {
+    await using opened = await openApp(browser, app, { at: "#/batches/one?status=completed" });
+    const { page, problems } = opened;
+    await page.getByText(/rows match/).waitFor();
+    await page.getByLabel("Contains").fill("القاهرة");
+    await page.waitForURL(/q=/);
+    await page.getByText("100 or more rows match").waitFor();
+    expect(decodeURIComponent(page.url())).toContain("q=القاهرة");
+    await keep(page, "rows");
+    const [csv] = await Promise.all([
+      page.waitForEvent("download"),
+      page
+        .getByRole("button", {
+          name: "CSV: download the results of Cities one as CSV",
+          exact: true,
+        })
+        .click(),
+    ]);
+    const text = await Bun.file(await csv.path()).text();
+    expect(text.startsWith("\uFEFF") || text.includes("القاهرة")).toBe(true);
+    expect(text.trim().split("\n")).toHaveLength(201);
+    await page.reload();
+    await page.getByText("100 or more rows match").waitFor();
+    await page.locator('tr[data-index="0"]').focus();
+    await page.keyboard.press("End");
+    await page.getByText("200 or more rows match").waitFor();
+    await page.keyboard.press("End");
+    await page.getByText("200 rows match").waitFor();
+    expect(await page.getByLabel("Contains").inputValue()).toBe("القاهرة");
+    await page.getByLabel("Contains").fill("nothing has this");
+    await page.getByText("No row matches.").waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("are compared with those of another batch", async () => {
+    await using opened = await openApp(browser, app, { at: "#/compare?left=one" });
+    const { page, problems } = opened;
+    await page.getByLabel("Right").selectOption("two");
+    const table = page.getByRole("table", { name: "Comparison" });
+    await table.getByText("Paris").first().waitFor();
+    await page.getByText("These are the first 100").waitFor();
+    expect(await findings(page)).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+
+  test("are retried: the selected ones, and all that match", async () => {
+    isThere = true;
+    await using opened = await openApp(browser, app, { at: "#/batches/two?status=failed" });
+    const { page, problems } = opened;
+    const grid = page.getByRole("grid", { name: "Rows" });
+    await grid.getByText("Atlantis").first().waitFor();
+    for (const row of [3, 8]) await page.getByLabel(`Select row ${row}`, { exact: true }).check();
+    await page.getByRole("button", { name: "Retry 2 rows" }).click();
+    await until(
+      async () => (await app.get("/batches/two")).body.data.progress.failed === 198 || undefined,
+    );
+    await page.getByRole("button", { name: "Retry all that match" }).click();
+    await page.getByRole("button", { name: "Really, all of them?" }).click();
+    await until(
+      async () => (await app.get("/batches/two")).body.data.progress.failed === 0 || undefined,
+    );
+    expect(problems).toEqual([]);
+  });
+});

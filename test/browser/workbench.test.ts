@@ -1,0 +1,128 @@
+import { afterAll, describe, expect, test } from "bun:test";
+
+import { launchBrowser } from "../support/browser.ts";
+import { findings, keep, openApp } from "../support/page.ts";
+import { startServer, until } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
+import { row, workbookOf } from "../support/workbook.ts";
+
+const browser = browserPath ? await launchBrowser() : undefined;
+afterAll(() => browser?.close());
+
+describe.skipIf(!browser)("the workbench", () => {
+  test("leads from an Excel file to an Excel file in at most 25 actions, from the login link on", async () => {
+    await using app = await startServer({ API_KEYS: "" });
+    let actions = 0;
+    const act = async (action: Promise<unknown>) => {
+      actions++;
+      await action;
+    };
+    // 1: open the link that the first start printed.
+    actions++;
+    await using opened = await openApp(browser, app, {
+      key: "",
+      at: `#/login/${app.runner.loginToken}`,
+    });
+    const { page, problems } = opened;
+    const button = (name: string) => page.getByRole("button", { name, exact: true });
+    await act(page.getByRole("link", { name: "New run" }).click());
+    await act(
+      page.getByLabel("Table file").setInputFiles({
+        name: "reviews.xlsx",
+        mimeType: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        buffer: await workbook(),
+      }),
+    );
+    await page.getByText("40 rows · 3 columns · XLSX · sheet").waitFor();
+    await act(page.getByLabel("Prompt of each row").fill("What does this customer feel? "));
+    await act(button("review").click());
+    await page.getByText("What does this customer feel? I like number 1").waitFor();
+    await page.getByText(/\d+ tokens for/).waitFor();
+    await act(page.getByLabel("Each answer is").selectOption("columns"));
+    await act(page.getByLabel("Column 1", { exact: true }).fill("sentiment"));
+    await act(page.getByLabel("Column 2", { exact: true }).fill("reason"));
+    await page
+      .locator(".estimate")
+      .getByText(/40 rows · .* · about/)
+      .waitFor();
+    await act(button("Try 5 rows").click());
+    await page
+      .getByRole("table", { name: "First rows" })
+      .getByRole("columnheader", { name: "sentiment" })
+      .waitFor();
+    await page.locator(".estimate").getByText("by the 5 rows tried").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await keep(page, "workbench");
+    await act(page.getByLabel("Costs at most, in USD").fill("5"));
+    await act(button("Run all").click());
+    await page.getByText("40 rows: 40 done").waitFor();
+    const [saved] = await Promise.all([
+      page.waitForEvent("download"),
+      act(page.getByRole("button", { name: /as a workbook/ }).click()),
+    ]);
+    expect(saved.suggestedFilename()).toMatch(/\.xlsx$/);
+    expect(actions).toBeLessThanOrEqual(25);
+    const { batches } = (await authorized(app).then((one) => one.get("/batches"))).body.data;
+    expect(batches).toHaveLength(1);
+    expect(batches[0]).toMatchObject({ name: "reviews.xlsx", config: { maxCostUsd: 5 } });
+    expect(problems).toEqual([]);
+  });
+
+  test("loses nothing on reload, takes what is pasted, and says what is wrong with the prompt", async () => {
+    await using app = await startServer();
+    await using opened = await openApp(browser, app, { at: "#/new" });
+    const { page, problems } = opened;
+    await page.getByText("paste cells that you have copied").waitFor();
+    expect(await findings(page)).toEqual([]);
+    await page.evaluate(`{
+      const data = new DataTransfer();
+      data.setData("text/plain", "city\\tnotes\\nParis\\tمرحبا 🌍\\nOslo\\tcold\\n");
+      document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+    }`);
+    await page.getByText("2 rows · 2 columns · CSV · separated by tabs").waitFor();
+    await page.getByLabel("Prompt of each row").fill("Describe {{town}}");
+    await page.locator(".estimate").getByText("No estimate yet").waitFor();
+    await page.getByText(/town/).first().waitFor();
+    await page.getByLabel("Prompt of each row").fill("Describe {{city}}: {{notes}}");
+    await page.getByText("Describe Paris: مرحبا 🌍").waitFor();
+    await page.getByRole("button", { name: "Next row" }).click();
+    await page.getByText("Describe Oslo: cold").waitFor();
+    await page.reload();
+    await page.getByText("Describe Oslo: cold").waitFor();
+    await page.getByRole("button", { name: "Copy as…" }).click();
+    const dialog = page.getByRole("dialog");
+    for (const language of ["curl", "typescript", "python", "cli"]) {
+      await dialog.getByLabel("Language").selectOption(language);
+      await dialog.getByText("Describe {{city}}: {{notes}}").waitFor();
+    }
+    expect(await findings(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Save as schedule" }).click();
+    await dialog.getByText(/Every weekday at 09:00/).waitFor();
+    expect(await dialog.locator("ol li").count()).toBe(5);
+    expect(await findings(page)).toEqual([]);
+    await dialog.getByRole("button", { name: "Create the schedule" }).click();
+    await page.getByRole("heading", { name: "The next five times" }).waitFor();
+    const { tasks } = (await app.get("/scheduled-tasks")).body.data;
+    expect(tasks[0]).toMatchObject({
+      schedule: "0 9 * * 1-5",
+      config: { promptTemplate: "Describe {{city}}: {{notes}}" },
+    });
+    expect(problems).toEqual([]);
+    await until(
+      async () => (await app.get("/files")).body.data.pagination.total === 1 || undefined,
+    );
+  });
+});
+
+async function workbook(): Promise<Buffer> {
+  const rows = Array.from({ length: 40 }, (_, i) =>
+    row(i + 2, String(i + 1), `I like number ${i + 1}`, "shop"),
+  );
+  return workbookOf([row(1, "nr", "review", "source"), ...rows].join(""));
+}
+
+async function authorized(app: Awaited<ReturnType<typeof startServer>>) {
+  const { client } = await import("../support/server.ts");
+  return client(app.url, app.runner.firstKey ?? "");
+}

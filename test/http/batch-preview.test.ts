@@ -1,0 +1,49 @@
+import { expect, test } from "bun:test";
+
+import { startServer } from "../support/server.ts";
+
+test("POST /batches/preview shows what a table would become, and creates nothing", async () => {
+  await using app = await startServer();
+  const preview = async (body: object) => app.post("/batches/preview", body);
+  const rows = Array.from({ length: 300 }, (_, i) => `${i},"Paris, ${i}"`);
+  await Bun.write(
+    `${app.filesDir}/cities.csv`,
+    `nr;city\n${rows.join("\n").replaceAll(",", ";")}\n`,
+  );
+  const bare = (await preview({ inputFile: "cities.csv", limit: 2 })).body.data;
+  expect(bare).toMatchObject({
+    format: "csv",
+    delimiter: ";",
+    columns: ["nr", "city"],
+    rowCount: 300,
+    isWhole: true,
+    estimate: null,
+  });
+  expect(bare.rows[0]).toMatchObject({ row: 1, cells: ["0", "Paris; 0"], messages: [] });
+  expect(bare.rows[0].issues[0].field).toBe("prompt");
+  const config = { promptTemplate: "Describe {{city}}", systemPrompt: "Be brief", model: "gpt-4o" };
+  const body = { inputFile: "cities.csv", config, from: 250, limit: 1 };
+  const composed = (await preview(body)).body.data;
+  expect(composed.rows).toMatchObject([
+    {
+      row: 250,
+      model: "gpt-4o",
+      messages: [
+        { role: "system", content: "Be brief" },
+        { role: "user", content: "Describe Paris; 249" },
+      ],
+      issues: [],
+    },
+  ]);
+  expect(composed.rows[0].promptTokens).toBeGreaterThan(5);
+  expect(composed.estimate).toMatchObject({ tasks: 300, sampledTasks: 100 });
+  const wrong = (await preview({ ...body, config: { promptTemplate: "{{town}}" } })).body.data;
+  expect(wrong.rows[0].issues[0].message).toContain("town");
+  await Bun.write(`${app.filesDir}/rows.jsonl`, '{"city":"Oslo","n":{"a":1}}\n{"city":"Rome"}\n');
+  const lines = (await preview({ inputFile: "rows.jsonl" })).body.data;
+  expect(lines).toMatchObject({ format: "jsonl", rowCount: 2, columns: ["city", "n"] });
+  expect(lines.rows[0].cells).toEqual(["Oslo", '{"a":1}']);
+  expect((await preview({ inputFile: "none.csv" })).status).toBe(404);
+  expect((await preview({ inputFile: "https://example.com/x.csv" })).status).toBe(400);
+  expect((await app.get("/batches")).body.data.pagination.total).toBe(0);
+});
