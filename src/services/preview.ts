@@ -116,7 +116,7 @@ async function read(
   if (/^https?:/.test(inputFile))
     throw new AppError("VALIDATION_ERROR", "inputFile: an address cannot be previewed; upload it");
   const scope = { ids: true, keys: true };
-  const rows = rowContext(ctx, { batchId: "preview", config, scope, base: null });
+  const rows = rowContext(ctx, { batchId: "preview", config, scope, base: null, openAi: null });
   const opened = await openInput(ctx, caller, { inputFile }, null, rows);
   const since = ctx.clock.monotonic();
   const pause = createPauses(ctx.clock);
