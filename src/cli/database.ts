@@ -13,6 +13,7 @@ import { systemFiles } from "../lib/file-system.ts";
 import { getGuarded } from "../lib/guarded-get.ts";
 import { postGuarded } from "../lib/guarded-post.ts";
 import { resolveHost } from "../lib/guarded-target.ts";
+import { IDLE } from "../lib/process-load.ts";
 import { createSystemRandom } from "../lib/random.ts";
 import { Refused } from "../lib/start-error.ts";
 import type { StartThread } from "../lib/thread.ts";
@@ -78,7 +79,7 @@ function createOperatorContext({ config, database }: Operator): Context {
     { client, db, reads, longReads, writer: createWriter(client, clock), isExclusive },
     {
       tracing: NO_TRACING,
-      load: { cpu: () => 0, memory: () => 0, lagMs: () => 0, stop() {} },
+      load: IDLE,
       probeProvider: notHere,
       models: { isAllowed: notHere, lists: notHere },
     },

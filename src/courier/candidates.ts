@@ -6,10 +6,10 @@ import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliver
 import type { Waiting } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
-/** Looked at to find deliveries that may start now: some of the first may have to wait for others. */
+/** Read at once of those that may start: some of the first may have to wait for others. */
 const LOOK_AHEAD = 50;
 
-/** What was found is looked for anew after this time, whatever seems to be the same. */
+/** What was read is read anew after this time, whatever seems to be the same: other processes may replay. */
 const LONGEST_MEMORY_MS = 5000;
 
 /** Which deliveries of an endpoint may start now. */
@@ -23,49 +23,140 @@ type Found = {
 /** An endpoint, and what may start at it. */
 export type Candidates = EndpointLoad & Found & { endpoint: Endpoint };
 
-const NOTHING: Found = { live: [], late: [], nextAt: Infinity };
+/** An endpoint of which something must be read first: without that, nothing may start. */
+type ToRead = { unread: Candidates; read(): Promise<Candidates> };
 
-/** `isTrue`: it is what `waiting` says, of which a part may have ended before it was read. */
-type Look = { found: Found; isTrue: boolean; changes: number; waiting: Waiting; at: number };
+type Kept = "fresh" | "replays" | "due";
+
+/** What was read of an endpoint's deliveries and has not started. Fresh ones and replays are in the order of their events. */
+type Stock = Record<Kept, Delivery[]> & {
+  /** How many were read. */
+  read: Record<"fresh" | "replays", number>;
+  /** When the first is due of those that were not read. */
+  nextDueAt: number;
+  readAt: number;
+};
+
+/** The steady clock of this process, and what is compared with stored moments. */
+type Moments = { here: number; shared: number };
 
 /**
- * Looks for what may start at endpoints. What was found holds until a delivery to the endpoint begins
- * or ends, another is due, or other ones wait: one that hangs is not read anew each turn.
+ * Looks for what may start at endpoints. What was read is remembered until it has started, since deliveries
+ * are begun in far smaller portions than they are read in. Whoever changes them elsewhere says so (`forget`).
  */
 export function createLooks(ctx: Context) {
-  const looks = new WeakMap<Endpoint, Look>();
+  let stocks = new WeakMap<Endpoint, Stock>();
+  let forgotten = 0;
 
-  async function find(endpoint: Endpoint, waiting: Waiting, now: number): Promise<Found> {
-    const last = looks.get(endpoint);
-    if (
-      last?.isTrue &&
-      last.changes === endpoint.changes &&
-      now < Math.min(last.found.nextAt, last.at + LONGEST_MEMORY_MS) &&
-      isSame(last.waiting, waiting)
-    )
-      return last.found;
-    const { changes } = endpoint;
-    const { isTrue, ...found } = await read(ctx, endpoint, waiting);
-    looks.set(endpoint, { found, isTrue, changes, waiting, at: now });
-    return found;
+  async function readStock(endpoint: Endpoint, waiting: Waiting, now: Moments): Promise<Stock> {
+    const before = forgotten;
+    const stock = await read(ctx, endpoint, waiting, now);
+    // What was to be forgotten meanwhile may be what was read.
+    if (forgotten === before) stocks.set(endpoint, stock);
+    return stock;
   }
 
   return {
     /** `most` deliveries may be under way to it. */
-    async at(endpoint: Endpoint, most: number, waiting: Waiting | undefined): Promise<Candidates> {
-      const now = ctx.clock.steady();
-      const isSuspended = endpoint.suspendedUntil > now;
-      if (isSuspended)
-        return toCandidates(endpoint, most, { ...NOTHING, nextAt: endpoint.suspendedUntil }, now);
-      const isBusy = endpoint.underWay.size >= most;
-      const found = isBusy || !waiting ? NOTHING : await find(endpoint, waiting, now);
-      return toCandidates(endpoint, most, found, now);
+    at(endpoint: Endpoint, most: number, waiting: Waiting | undefined): Candidates | ToRead {
+      const now = { here: ctx.clock.steady(), shared: sharedSteadyNow(ctx) };
+      const give = (found: Found) => toCandidates(endpoint, most, found, now.here);
+      const none = { live: [], late: [] };
+      if (endpoint.suspendedUntil > now.here)
+        return give({ ...none, nextAt: endpoint.suspendedUntil });
+      if (endpoint.underWay.size >= most || !waiting) return give({ ...none, nextAt: Infinity });
+      const giveFrom = (stock: Stock) => give(whatMayStart(endpoint, stock, ctx.live.aheadMs));
+      const known = stocks.get(endpoint);
+      if (known && !isOutdated(known, endpoint, waiting, now)) return giveFrom(known);
+      return {
+        unread: give({ ...none, nextAt: Infinity }),
+        read: async () => giveFrom(await readStock(endpoint, waiting, now)),
+      };
+    },
+
+    /** The delivery starts. */
+    take(endpoint: Endpoint, { seq }: Delivery): void {
+      const stock = stocks.get(endpoint);
+      if (!stock) return;
+      for (const kind of ["fresh", "replays", "due"] as const)
+        stock[kind] = stock[kind].filter((one) => one.seq !== seq);
+    },
+
+    /** A delivery is to be tried again at this time. */
+    expect(endpoint: Endpoint, nextAt: number): void {
+      const stock = stocks.get(endpoint);
+      if (stock) stock.nextDueAt = Math.min(stock.nextDueAt, nextAt);
+    },
+
+    /** What is stored of an endpoint's deliveries, or of all, may be different from what was read. */
+    forget(endpoint?: Endpoint): void {
+      forgotten++;
+      if (endpoint) stocks.delete(endpoint);
+      else stocks = new WeakMap();
     },
   };
 }
 
-function isSame(a: Waiting, b: Waiting): boolean {
-  return a.fresh === b.fresh && a.replays === b.replays && a.dueAt === b.dueAt;
+/** Whether more waits than was read, of which little is left, or less. */
+function isOutdated(stock: Stock, endpoint: Endpoint, waiting: Waiting, now: Moments): boolean {
+  if (now.here >= stock.readAt + LONGEST_MEMORY_MS) return true;
+  const underWay = { fresh: 0, replays: 0, due: 0 };
+  for (const { delivery } of endpoint.underWay.values()) underWay[kindOf(delivery)]++;
+  const differs = (kind: "fresh" | "replays") => {
+    const left = stock[kind].length;
+    const isLittle = left <= stock.read[kind] / 2;
+    return waiting[kind] < left || (isLittle && waiting[kind] > left + underWay[kind]);
+  };
+  const isUnread = underWay.due === 0 && waiting.dueAt !== null && waiting.dueAt <= now.shared;
+  const isDue = stock.due.length === 0 && (isUnread || stock.nextDueAt <= now.shared);
+  return differs("fresh") || differs("replays") || isDue;
+}
+
+function kindOf({ nextAt, isReplay }: Delivery): Kept {
+  return nextAt !== null ? "due" : isReplay ? "replays" : "fresh";
+}
+
+async function read(
+  { db }: Context,
+  endpoint: Endpoint,
+  { fresh, replays, dueAt }: Waiting,
+  now: Moments,
+): Promise<Stock> {
+  const { seq } = endpoint.webhook;
+  // One that ends while the lists are on their way stands in them as if nobody had sent it.
+  const before = new Set(endpoint.underWay.keys());
+  const isDue = dueAt !== null && dueAt <= now.shared;
+  const list = (isReplay: boolean) => listFresh(db, seq, { isReplay, limit: LOOK_AHEAD });
+  const due = isDue ? await listDue(db, seq, now.shared, LOOK_AHEAD) : [];
+  const again = replays > 0 ? await list(true) : [];
+  const anew = fresh > 0 ? await list(false) : [];
+  const isLeft = (delivery: Delivery) =>
+    !before.has(delivery.seq) && !endpoint.underWay.has(delivery.seq);
+  const isCut = due.length === LOOK_AHEAD;
+  const nextDueAt = isCut ? now.shared : isDue ? await findNextDue(db, seq, now.shared) : dueAt;
+  return {
+    fresh: anew.filter(isLeft),
+    replays: again.filter(isLeft),
+    due: due.filter(isLeft),
+    read: { fresh: anew.length, replays: again.length },
+    nextDueAt: nextDueAt ?? Infinity,
+    readAt: now.here,
+  };
+}
+
+/** What may start of what was read, as far as the order of the events allows it. */
+function whatMayStart(endpoint: Endpoint, stock: Stock, aheadMs: number): Found {
+  const inOrder = (deliveries: Delivery[], kind: "fresh" | "replays") => {
+    const order = createOrder();
+    for (const { delivery } of endpoint.underWay.values())
+      if (kindOf(delivery) === kind) order.take(delivery);
+    return deliveries.filter((delivery) => order.take(delivery));
+  };
+  return {
+    live: inOrder(stock.fresh, "fresh"),
+    late: [...stock.due, ...inOrder(stock.replays, "replays")],
+    nextAt: stock.due.length > 0 ? Infinity : stock.nextDueAt - aheadMs,
+  };
 }
 
 function toCandidates(endpoint: Endpoint, most: number, found: Found, now: number): Candidates {
@@ -79,39 +170,5 @@ function toCandidates(endpoint: Endpoint, most: number, found: Found, now: numbe
     lastServed: endpoint.lastServed,
     most,
     latencyMs,
-  };
-}
-
-/** Reads what may start at an endpoint, as far as the order of its events allows it. */
-async function read(
-  ctx: Context,
-  endpoint: Endpoint,
-  { fresh, replays, dueAt }: Waiting,
-): Promise<Found & Pick<Look, "isTrue">> {
-  const { db } = ctx;
-  const { seq } = endpoint.webhook;
-  const now = sharedSteadyNow(ctx);
-  // One that ends while the lists are on their way stands in them as if nobody had sent it.
-  const before = new Set(endpoint.underWay.keys());
-  const isDue = dueAt !== null && dueAt <= now;
-  const list = (isReplay: boolean) => listFresh(db, seq, { isReplay, limit: LOOK_AHEAD });
-  const due = isDue ? await listDue(db, seq, now, LOOK_AHEAD) : [];
-  const again = replays > 0 ? await list(true) : [];
-  const anew = fresh > 0 ? await list(false) : [];
-  const isFree = (delivery: Delivery) =>
-    !before.has(delivery.seq) && !endpoint.underWay.has(delivery.seq);
-  const inOrder = (deliveries: Delivery[], isReplay: boolean) => {
-    const order = createOrder();
-    for (const { delivery } of endpoint.underWay.values())
-      if (delivery.nextAt === null && delivery.isReplay === isReplay) order.take(delivery);
-    return deliveries.filter((delivery) => isFree(delivery) && order.take(delivery));
-  };
-  const isAll = (listed: Delivery[], count: number) =>
-    listed.length === Math.min(count, LOOK_AHEAD);
-  return {
-    isTrue: isAll(anew, fresh) && isAll(again, replays),
-    live: inOrder(anew, false),
-    late: [...due.filter(isFree), ...inOrder(again, true)],
-    nextAt: ((isDue ? await findNextDue(db, seq, now) : dueAt) ?? Infinity) - ctx.live.aheadMs,
   };
 }

@@ -4,7 +4,8 @@ import type { Context } from "../context.ts";
 import { type Kind, nextKind, shareDeliveries } from "../domain/delivery-slots.ts";
 import { nextAttemptAt } from "../domain/webhook.ts";
 import { background } from "../lib/background.ts";
-import { createMeeting, createPauses, endsWithin } from "../lib/clock.ts";
+import { createMeeting, endsWithin } from "../lib/clock.ts";
+import { between, createCourtesy } from "../lib/courtesy.ts";
 import { createLoop, type More } from "../lib/loop.ts";
 import { sharedSteadyNow } from "../services/time.ts";
 import { attemptDelivery } from "../services/webhook-attempt.ts";
@@ -34,9 +35,16 @@ const DEFAULTS: CourierOptions = { perEndpoint: 32, inAll: 256 };
 /** Backstop for lost hints. */
 const POLL_MS = 1000;
 /** Between turns, so that what ends or happens within it is one turn's work, and requests come before deliveries. */
-const PAUSE_MS = { idle: 10, busy: 40 };
-/** What ends within it is written in one commit: a commit for each would leave requests little time. */
-const REPORT_MS = 20;
+const PAUSE_MS = { idle: 10, busy: 20 };
+/** Deliveries that a turn starts; rows that it makes in one commit; how long those that end wait for each other, to be written in one. */
+const STARTS = { alone: 128, asked: 16 };
+const ROWS = { alone: 128, asked: 32 };
+/** A commit holds the event loop for some milliseconds: one for each delivery would leave requests little time. */
+const REPORT_MS = { alone: 20, asked: 50 };
+/** Where this share of the time somebody waits for an answer, requests are taken to come all the time. */
+const ASKED_SHARE = 1 / 2;
+/** Fewer deliveries than these are sent so soon that requests are hardly slower for it. */
+const LARGE_BACKLOG = 1000;
 
 /*
  * Sends events to webhooks, at least once each. The log is the outbox: each endpoint has a cursor in
@@ -63,19 +71,27 @@ const REPORT_MS = 20;
  * at all keep none waiting that is quick; and at each between what happens now and what is late
  * (replays and retries), so that ten thousand of these keep none of those waiting. It is nudged by
  * hints, by deliveries that end, by the poll, and when the next attempt is due.
+ *
+ * It shares the event loop with requests, which go first: the more of them come, and the more waits to be
+ * sent, the less a turn does, and the longer it rests in between (`courtesy.ts`).
  */
 export function createCourier(ctx: Context, given: Partial<CourierOptions> = {}): Courier {
   const log = getLogger(["gptrunner", "courier"]);
   const options = { ...DEFAULTS, ...given };
   const lease = createLease(ctx, "courier");
   const endpoints = createEndpoints();
-  const fanOut = createFanOut(ctx);
   const looks = createLooks(ctx);
+  let backlog = 0;
+  const pressure = () =>
+    Math.min(1, ctx.load.requestShare() / ASKED_SHARE) * Math.min(1, backlog / LARGE_BACKLOG);
+  const courtesy = createCourtesy(ctx.clock, pressure);
   const underWay = new Set<Promise<void>>();
   const unsubscribe: (() => void)[] = [];
-  const meeting = createMeeting(ctx.clock, REPORT_MS);
+  const meeting = createMeeting(ctx.clock, () => between(REPORT_MS, pressure()));
+  const fanOut = createFanOut(ctx);
   let isStale = true;
   let isBusy = false;
+  let isStopping = false;
   let readAt = -Infinity;
   let turn = 0;
   const loop = createLoop({
@@ -90,6 +106,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   async function work(): Promise<More | void> {
     if (!(await lease.isHeld())) {
       isStale = true;
+      looks.forget();
       return;
     }
     const now = ctx.clock.monotonic();
@@ -107,23 +124,26 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       fanOut.reset(endpoints.all());
     }
     if (endpoints.all().length === 0) return;
-    const before = await readWaiting();
-    const { hasAdded, isMore } = await fanOut.advance(endpoints.all(), before);
-    if (isMore) loop.nudge();
-    const waiting = hasAdded ? await readWaiting() : before;
-    const found: Candidates[] = [];
-    const pause = createPauses(ctx.clock);
-    for (const endpoint of endpoints.all()) {
-      found.push(await looks.at(endpoint, slotsOf(endpoint), waiting.get(endpoint.webhook.seq)));
-      await pause();
-    }
+    const waiting = await readWaiting();
+    backlog = 0;
+    for (const { fresh, replays } of waiting.values()) backlog += fresh + replays;
+    const starts = Math.round(between(STARTS, pressure()));
+    const rows = Math.round(between(ROWS, pressure()));
+    courtesy.begin();
+    // What has ended is written in the commit of what is made now.
+    meeting.end();
+    const isMore = await fanOut.advance(endpoints.all(), waiting, rows, courtesy.pause);
+    const { found, isUnread } = await lookAround(waiting, starts);
     turn++;
     const held = found.reduce((sum, { endpoint }) => sum + endpoint.underWay.size, 0);
     // Deliveries to endpoints that were deleted meanwhile hold their slots until they end.
     const capacity = options.inAll - (underWay.size - held);
-    for (const [candidates, count] of shareDeliveries(found, capacity))
-      startSome(candidates, count);
-    isBusy = isMore || underWay.size >= options.inAll;
+    let started = 0;
+    for (const [candidates, count] of shareDeliveries(found, capacity, starts))
+      started += await startSome(candidates, count);
+    const isCut = isMore || isUnread || started === starts;
+    if (isCut) loop.nudge();
+    isBusy = isCut || underWay.size >= options.inAll;
     const next = Math.min(...found.map(({ nextAt }) => nextAt));
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
@@ -134,17 +154,45 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     return new Map(rows.map((row) => [row.seq, row]));
   }
 
-  function startSome({ endpoint, most, live, late }: Candidates, count: number): void {
+  /** What may start at each endpoint, as far as `most` of them that were not served for longest need be read for it. */
+  async function lookAround(waiting: ReadonlyMap<number, Waiting>, most: number) {
+    const found: Candidates[] = [];
+    let left = most;
+    let isUnread = false;
+    for (const endpoint of endpoints.all().toSorted((a, b) => a.lastServed - b.lastServed)) {
+      const what = waiting.get(endpoint.webhook.seq);
+      const look = looks.at(endpoint, slotsOf(endpoint), what);
+      const isToRead = "unread" in look;
+      isUnread ||= isToRead && left <= 0;
+      if (isToRead && left-- > 0) {
+        found.push(await look.read());
+        // Waiting for a server's answer holds nobody up.
+        if (!ctx.isExclusive) courtesy.begin();
+      } else found.push(isToRead ? look.unread : look);
+      await courtesy.pause();
+    }
+    return { found, isUnread };
+  }
+
+  /** Ends early where endpoints have changed meanwhile, or no more is to be started. */
+  async function startSome(
+    { endpoint, most, live, late }: Candidates,
+    count: number,
+  ): Promise<number> {
     endpoint.lastServed = turn;
     const ready = { live: [...live], late: [...late] };
     for (let started = 0; started < count; started++) {
+      if (isStale || isStopping) return started;
       const waiting = { live: ready.live.length, late: ready.late.length };
       const kind = nextKind(endpoint.held(), waiting, { most, last: endpoint.lastKind });
       const delivery = kind && ready[kind].shift();
-      if (!kind || !delivery) return;
+      if (!kind || !delivery) return started;
       endpoint.lastKind = kind;
+      looks.take(endpoint, delivery);
       start(endpoint, delivery, kind);
+      await courtesy.pause();
     }
+    return count;
   }
 
   function slotsOf(endpoint: Endpoint): number {
@@ -153,10 +201,8 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
 
   function start(endpoint: Endpoint, delivery: Delivery, kind: Kind): void {
     endpoint.underWay.set(delivery.seq, { delivery, kind, since: ctx.clock.steady() });
-    endpoint.changes++;
     const work = deliver(endpoint, delivery).finally(() => {
       endpoint.underWay.delete(delivery.seq);
-      endpoint.changes++;
       loop.nudge();
     });
     background(log, "Saving what came of a delivery", work, underWay);
@@ -173,7 +219,13 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const endedAt = sharedSteadyNow(ctx);
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
     await meeting.join();
-    if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
+    try {
+      if (await report(ctx, endpoint, delivery, attempt, nextAt)) isStale = true;
+      if (nextAt !== undefined) looks.expect(endpoint, nextAt);
+    } catch (error) {
+      looks.forget(endpoint);
+      throw error;
+    }
   }
 
   function seeEvents(): void {
@@ -182,11 +234,13 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
 
   return {
     start() {
+      isStopping = false;
       unsubscribe.push(
         ctx.signals.on("events", seeEvents),
         ctx.signals.on("elsewhere", seeEvents),
         ctx.signals.on("webhooks", () => {
           isStale = true;
+          looks.forget();
           loop.nudge();
         }),
       );
@@ -194,6 +248,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       loop.nudge();
     },
     async stop(graceMs) {
+      isStopping = true;
       for (const end of unsubscribe) end();
       await loop.stop();
       meeting.end();

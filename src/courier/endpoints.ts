@@ -17,8 +17,6 @@ export type Endpoint = {
   lastKind: Kind;
   /** It has answered, with whatever status, since this process knows it. */
   hasAnswered: boolean;
-  /** Counts deliveries that began or ended: as long as it stays, the same ones may start. */
-  changes: number;
   /** Attempts since the last one to which the endpoint said anything but that it cannot at present. */
   failures: number;
   suspendedUntil: number;
@@ -61,7 +59,6 @@ function createEndpoint(webhook: Webhook): Endpoint {
     lastServed: 0,
     lastKind: "late",
     hasAnswered: false,
-    changes: 0,
     failures: 0,
     suspendedUntil: 0,
     held() {

@@ -1,48 +1,40 @@
 import type { Context } from "../context.ts";
 import { isQuick } from "../domain/delivery-slots.ts";
-import { createPauses } from "../lib/clock.ts";
+import type { LoggedEvent } from "../domain/event.ts";
 import { portionsOf } from "../lib/portions.ts";
-import { deliveriesFor } from "../services/deliveries.ts";
-import { insertDeliveries } from "../store/deliveries.ts";
+import { shownBatches, toDelivery, typesTakenBy } from "../services/deliveries.ts";
+import { insertDeliveries, type NewDelivery } from "../store/deliveries.ts";
 import { readEvents } from "../store/events.ts";
 import { moveCursors, type Waiting } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
+/** Events that are read at once. */
 const PAGE = 200;
-/** Deliveries that are made in one commit, so that it holds nothing up. */
-const MOST_ROWS = 250;
+/** Pages that are read in a turn, for quick endpoints and for others. */
+const MOST_PAGES = 4;
 /**
- * Fresh deliveries that an endpoint may have: what follows waits in the log, which it costs nothing.
- * One that is slow, or has not answered yet, takes few in a turn.
+ * Fresh deliveries that endpoints may have, all together and each: what follows waits in the log, which
+ * it costs nothing. One that is slow, or has not answered yet, takes few in a turn.
  */
-const MOST_FRESH = { quick: 200, slow: 50 };
-/** Places in the log that are read in a turn, for quick endpoints and for others; the furthest behind are first. */
-const MOST_GROUPS = 4;
+const MOST_FRESH = { inAll: 4000, quick: 200, slow: 50 };
+/** However many endpoints there are, each may have as many, so that it is found something to do in each turn. */
+const LEAST_FRESH = 8;
 /** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
 const SAVE_EVERY_MS = 5000;
 
 /** Makes deliveries of what the log says, from each endpoint's cursor on. */
 export function createFanOut(ctx: Context) {
   const cursors = new Map<number, number>();
+  const typesOf = new WeakMap<Endpoint["webhook"], ReadonlySet<string>>();
   let savedAt = ctx.clock.monotonic();
 
-  /** Reads one page for the endpoints that stand at the same place. */
-  async function advanceGroup({
-    cursor,
-    group,
-    most,
-  }: Place): Promise<Progress & { hasMoved: boolean }> {
-    const page = Math.max(1, Math.min(PAGE, most, Math.floor(MOST_ROWS / group.length)));
-    const { events } = await readEvents(ctx.client, cursor, Number.MAX_SAFE_INTEGER, page);
-    const last = events.at(-1)?.id;
-    if (last === undefined) return { hasAdded: false, isMore: false, hasMoved: false };
-    const hooks = group.map(({ webhook }) => webhook);
-    const rows = await deliveriesFor(ctx.client, hooks, events);
-    const seqs = group.map(seqOf);
-    if (rows.length > 0)
-      await ctx.writer.write({ added: insertDeliveries(rows), moved: moveCursors(seqs, last) });
-    for (const seq of seqs) cursors.set(seq, last);
-    return { hasAdded: rows.length > 0, isMore: events.length === page, hasMoved: true };
+  function typesFor({ webhook }: Endpoint): ReadonlySet<string> {
+    let types = typesOf.get(webhook);
+    if (!types) {
+      types = typesTakenBy(webhook);
+      typesOf.set(webhook, types);
+    }
+    return types;
   }
 
   async function save(endpoints: Endpoint[]): Promise<void> {
@@ -58,19 +50,87 @@ export function createFanOut(ctx: Context) {
 
   const cursorOf = ({ seq, cursor }: Endpoint["webhook"]) => cursors.get(seq) ?? cursor;
 
-  /** Where endpoints stand that have room for `most` fresh deliveries. */
+  /** Where endpoints stand that have room for more fresh deliveries, the furthest behind first. */
   function placesOf(
     endpoints: Endpoint[],
     waiting: ReadonlyMap<number, Waiting>,
     most: number,
+    rows: number,
   ): Place[] {
-    const hasRoom = ({ webhook }: Endpoint) => (waiting.get(webhook.seq)?.fresh ?? 0) < most;
+    const freshOf = ({ webhook }: Endpoint) => waiting.get(webhook.seq)?.fresh ?? 0;
+    const sharing = endpoints.filter((endpoint) => freshOf(endpoint) > 0).length;
+    const share = Math.floor(MOST_FRESH.inAll / Math.max(1, sharing));
+    const room = Math.min(most, Math.max(LEAST_FRESH, share));
+    const hasRoom = (endpoint: Endpoint) => freshOf(endpoint) < room;
     const groups = Map.groupBy(endpoints.filter(hasRoom), ({ webhook }) => cursorOf(webhook));
     return [...groups]
       .toSorted(([a], [b]) => a - b)
       .flatMap(([cursor, all]) =>
-        portionsOf(all, () => 1, MOST_ROWS).map((group) => ({ cursor, group, most })),
+        portionsOf(all, () => 1, rows).map((group) => ({ cursor, group, room })),
       );
+  }
+
+  /** Plans deliveries for endpoints at one place in the log, event by event, until there are about `most` rows. */
+  function planAt(
+    { group, room }: Place,
+    { events, shown }: { events: LoggedEvent[]; shown: ReadonlySet<string> },
+    most: number,
+  ): Planned {
+    const rows: NewDelivery[] = [];
+    const taken = new Map<Endpoint, number>();
+    let last: number | undefined;
+    for (const event of events) {
+      const takers = group.flatMap((endpoint) => {
+        const row = toDelivery(endpoint.webhook, typesFor(endpoint), shown, event);
+        return row ? [{ endpoint, row }] : [];
+      });
+      const isFull = rows.length > 0 && rows.length + takers.length > most;
+      if (isFull || takers.some(({ endpoint }) => (taken.get(endpoint) ?? 0) >= room)) break;
+      for (const { endpoint, row } of takers) {
+        taken.set(endpoint, (taken.get(endpoint) ?? 0) + 1);
+        rows.push(row);
+      }
+      last = event.id;
+    }
+    return { rows, seqs: group.map(seqOf), last };
+  }
+
+  /** Plans about `most` rows for these places. */
+  async function plan(
+    places: Place[],
+    most: number,
+    pause: () => Promise<void>,
+  ): Promise<{ planned: Planned[]; isMore: boolean }> {
+    const planned: Planned[] = [];
+    const pages = createPages(ctx);
+    let left = most;
+    let isMore = false;
+    for (const place of places) {
+      const events = left > 0 ? await pages.after(place.cursor) : undefined;
+      if (!events) return { planned, isMore: true };
+      const hooks = place.group.map(({ webhook }) => webhook);
+      const shown = await shownBatches(ctx.client, hooks, events);
+      const next = planAt(place, { events, shown }, left);
+      if (next.last !== undefined) {
+        planned.push(next);
+        isMore ||= next.last !== events.at(-1)?.id || pages.isCut();
+      }
+      left -= next.rows.length;
+      await pause();
+    }
+    return { planned, isMore };
+  }
+
+  async function carryOut(planned: Planned[]): Promise<NewDelivery[]> {
+    const added = planned.flatMap(({ rows }) => rows);
+    const moves = planned.filter(({ rows }) => rows.length > 0);
+    if (added.length > 0)
+      await ctx.writer.write({
+        added: insertDeliveries(added),
+        moved: moves.map(({ seqs, last = 0 }) => moveCursors(seqs, last)),
+      });
+    for (const { seqs, last = 0 } of planned) for (const seq of seqs) cursors.set(seq, last);
+    return added;
   }
 
   return {
@@ -82,35 +142,65 @@ export function createFanOut(ctx: Context) {
         cursors.set(webhook.seq, Math.max(before.get(webhook.seq) ?? 0, webhook.cursor));
     },
 
-    /** Goes one page further for endpoints with room (`waiting`); quick endpoints do not wait for others. */
-    async advance(endpoints: Endpoint[], waiting: ReadonlyMap<number, Waiting>): Promise<Progress> {
+    /**
+     * Makes about `most` deliveries for quick endpoints with room (`waiting`), and as many for others, so
+     * that no quick one waits for those, in one commit; counts them in `waiting`. Returns whether the log may have more.
+     */
+    async advance(
+      endpoints: Endpoint[],
+      waiting: Map<number, Waiting>,
+      most: number,
+      pause: () => Promise<void>,
+    ): Promise<boolean> {
       const now = ctx.clock.steady();
-      const pause = createPauses(ctx.clock);
-      const [slow = [], quick = []] = [false, true].map((wanted) =>
-        endpoints.filter((endpoint) => isQuick(endpoint.latencyAt(now)) === wanted),
+      const [quick = [], slow = []] = [true, false].map((wanted) =>
+        endpoints.filter((endpoint) => isReady(endpoint, now) === wanted),
       );
-      const progress = { hasAdded: false, isMore: false };
-      for (const places of [
-        placesOf(quick, waiting, MOST_FRESH.quick),
-        placesOf(slow, waiting, MOST_FRESH.slow),
-      ])
-        for (const place of places.slice(0, MOST_GROUPS)) {
-          const { hasAdded, isMore, hasMoved } = await advanceGroup(place);
-          progress.hasAdded ||= hasAdded;
-          progress.isMore ||= isMore || (hasMoved && places.length > MOST_GROUPS);
-          await pause();
-        }
+      const plans = [
+        await plan(placesOf(quick, waiting, MOST_FRESH.quick, most), most, pause),
+        await plan(placesOf(slow, waiting, MOST_FRESH.slow, most), most, pause),
+      ];
+      for (const { webhook: seq } of await carryOut(plans.flatMap(({ planned }) => planned))) {
+        const before = waiting.get(seq) ?? { seq, fresh: 0, replays: 0, dueAt: null };
+        waiting.set(seq, { ...before, fresh: before.fresh + 1 });
+      }
+      await pause();
       if (ctx.clock.monotonic() - savedAt > SAVE_EVERY_MS) await save(endpoints);
-      return progress;
+      return plans.some(({ isMore }) => isMore);
     },
     save,
   };
 }
 
-/** Endpoints that stand at the same place in the log, and how many fresh deliveries each may have. */
-type Place = { cursor: number; group: Endpoint[]; most: number };
+/** Pages of the log, each read once for all places that stand in it. */
+function createPages({ client }: Context) {
+  let page: LoggedEvent[] = [];
+  /** What was read last tells everything behind the places up to here. */
+  let end = -Infinity;
+  let read = 0;
+  return {
+    /** What follows in the log; places come in the order of the log. `undefined`: enough was read for now. */
+    async after(cursor: number): Promise<LoggedEvent[] | undefined> {
+      if (cursor < end) return page.filter(({ id }) => id > cursor);
+      if (read++ >= MOST_PAGES) return undefined;
+      ({ events: page } = await readEvents(client, cursor, Number.MAX_SAFE_INTEGER, PAGE));
+      end = page.length === PAGE ? (page.at(-1)?.id ?? cursor) : Infinity;
+      return page;
+    },
+    /** Whether more follows behind what was read last. */
+    isCut: () => end < Infinity,
+  };
+}
 
-/** Whether deliveries were made, and whether the log may have more to make. */
-type Progress = { hasAdded: boolean; isMore: boolean };
+/** Whether an endpoint takes deliveries quickly at present. */
+function isReady(endpoint: Endpoint, now: number): boolean {
+  return endpoint.suspendedUntil <= now && isQuick(endpoint.latencyAt(now));
+}
+
+/** Endpoints that stand at the same place in the log, and how many fresh deliveries each may have. */
+type Place = { cursor: number; group: Endpoint[]; room: number };
+
+/** Deliveries to be made for endpoints, which then stand at the event `last`. */
+type Planned = { rows: NewDelivery[]; seqs: number[]; last: number | undefined };
 
 const seqOf = ({ webhook }: Endpoint) => webhook.seq;

@@ -42,13 +42,15 @@ export function deliveryCeiling(
   return calls < share ? part(5) : part(4);
 }
 
-/** How many deliveries each endpoint starts now; those that start none are left out. */
+/** How many deliveries each endpoint starts now, `most` in all; those that start none are left out. */
 export function shareDeliveries<Load extends EndpointLoad>(
   endpoints: Iterable<Load>,
   capacity: number,
+  most = Infinity,
 ): Map<Load, number> {
   return fillSlots(endpoints, {
     capacity,
+    most,
     mayTake: (endpoint, calls, total) =>
       calls < endpoint.most && total < deliveryCeiling(endpoint, calls, capacity),
   });

@@ -13,6 +13,8 @@ export type Sharer = {
 
 export type ShareRules<S extends Sharer> = {
   capacity: number;
+  /** Slots that are given now, however many are free. */
+  most?: number;
   /**
    * Whether it may take one more slot when it holds `calls` and all together hold `total`. After a
    * `false` it is not asked again: what it says must not turn to `true` as more slots are taken.
@@ -30,7 +32,7 @@ export type ShareRules<S extends Sharer> = {
  */
 export function fillSlots<S extends Sharer>(
   sharers: Iterable<S>,
-  { capacity, mayTake, onTake, atOnce }: ShareRules<S>,
+  { capacity, most: given = Infinity, mayTake, onTake, atOnce }: ShareRules<S>,
 ): Map<S, number> {
   const starts = new Map<S, number>();
   const heap = createHeap<Candidate<S>>(isBefore);
@@ -40,14 +42,15 @@ export function fillSlots<S extends Sharer>(
     if (sharer.ready > 0)
       heap.push({ sharer, calls: sharer.inFlight, held: sharer.inFlight / sharer.weight });
   }
-  while (total < capacity) {
+  const end = Math.min(capacity, total + given);
+  while (total < end) {
     const next = heap.pop();
     if (!next) break;
     const { sharer } = next;
     let { calls } = next;
     const before = calls;
     const wanted = before === sharer.inFlight ? (atOnce?.(sharer) ?? 1) : 1;
-    const most = before + Math.min(wanted, sharer.ready, capacity - total);
+    const most = before + Math.min(wanted, sharer.ready, end - total);
     for (; calls < most && mayTake(sharer, calls, total); calls++, total++) onTake?.(sharer);
     if (calls === before) continue;
     starts.set(sharer, calls - sharer.inFlight);

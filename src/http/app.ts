@@ -80,7 +80,9 @@ export function createApp(ctx: Context, options: AppOptions) {
     c.set("connections", connections);
     warnOfProxy(c);
     const leave = connections.enter();
+    const begun = ctx.clock.monotonic();
     await next();
+    ctx.load.noteRequest(ctx.clock.monotonic() - begun);
     leave();
   });
   const admitted = admit(ctx);

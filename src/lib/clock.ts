@@ -65,8 +65,8 @@ export function createPauses(
   };
 }
 
-/** Where those who come meet, so that what they write then shares a commit: they go on together, `ms` after the first came. */
-export function createMeeting(clock: Pick<Clock, "setTimeout">, ms: number) {
+/** Where those who come meet, so that what they write then shares a commit: they go on together, `ms()` after the first came. */
+export function createMeeting(clock: Pick<Clock, "setTimeout">, ms: () => number) {
   let meeting: PromiseWithResolvers<void> | undefined;
   let cancel = () => {};
   const end = () => {
@@ -78,7 +78,7 @@ export function createMeeting(clock: Pick<Clock, "setTimeout">, ms: number) {
     join(): Promise<void> {
       if (!meeting) {
         meeting = Promise.withResolvers<void>();
-        cancel = clock.setTimeout(end, ms);
+        cancel = clock.setTimeout(end, ms());
       }
       return meeting.promise;
     },

@@ -10,10 +10,30 @@ export type ProcessLoad = {
   memory(): number;
   /** How late the event loop came to its timers of late, at worst, in ms. */
   lagMs(): number;
+  /** A request was answered that took this long. */
+  noteRequest(ms: number): void;
+  /** How much of the time of late somebody waited for an answer; more than 1 where several did at once. */
+  requestShare(): number;
   stop(): void;
 };
 
+/** The load of a process that has none. */
+export const IDLE: ProcessLoad = {
+  cpu: () => 0,
+  memory: () => 0,
+  lagMs: () => 0,
+  noteRequest: () => {},
+  requestShare: () => 0,
+  stop: () => {},
+};
+
 const EVERY_MS = 500;
+/** Requests count for about this long. */
+const REQUESTS_MS = 500;
+/** Each counts for a while more: how long it waited for its turn nobody knows. */
+const BEFORE_REQUEST_MS = 1;
+/** No more of a request counts: one that takes longer waits for something else than this process. */
+const MOST_REQUEST_MS = 50;
 /** The figures cover this many samples: five seconds. */
 const SAMPLES = 10;
 
@@ -26,7 +46,18 @@ export function measureLoad(clock: Clock): ProcessLoad {
     samples.push({ at, cpuMs: usedCpuMs(), lagMs });
     if (samples.length > SAMPLES) samples.shift();
   }, EVERY_MS);
+  const requests = { ms: 0, at: clock.monotonic() };
+  const requestsMs = () => {
+    const now = clock.monotonic();
+    requests.ms *= Math.exp((requests.at - now) / REQUESTS_MS);
+    requests.at = now;
+    return requests.ms;
+  };
   return {
+    noteRequest(ms) {
+      requests.ms = requestsMs() + Math.min(ms + BEFORE_REQUEST_MS, MOST_REQUEST_MS);
+    },
+    requestShare: () => requestsMs() / REQUESTS_MS,
     cpu() {
       const [first] = samples;
       const elapsed = clock.monotonic() - (first?.at ?? 0);

@@ -83,11 +83,13 @@ async function replayKnown(
 }
 
 async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise<number> {
+  const types = typesTakenBy(webhook);
   let count = 0;
   for (let at = await findIdBefore(ctx.longReads.client, since); at < webhook.cursor;) {
     const { events, upTo } = await readEvents(ctx.longReads.client, at, webhook.cursor, AT_ONCE);
     const wanted = events.filter((event) => event.at >= since);
-    const rows = await deliveriesFor(ctx.longReads.client, [webhook], wanted);
+    const shown = await shownBatches(ctx.longReads.client, [webhook], wanted);
+    const rows = wanted.flatMap((event) => toDelivery(webhook, types, shown, event) ?? []);
     const { added } = await ctx.writer.write({
       added: store.insertDeliveries(rows, { isReplay: true }),
     });
@@ -103,27 +105,27 @@ export function webhookTypes(pattern: string) {
   return pattern.endsWith("*") ? types.filter((type) => type !== "batch.progress") : types;
 }
 
-/** What endpoints are to get of some events. Those that were made through `/v1` get what it shows: batches that were made from files. */
-export async function deliveriesFor(
+/** The types of events that an endpoint takes, in its own dialect. */
+export function typesTakenBy({ isOpenAi, events }: Webhook): ReadonlySet<string> {
+  return new Set<string>(isOpenAi ? events : events.flatMap(webhookTypes));
+}
+
+/** Which batches of some events `/v1` shows, which are those that were made from files, if one of these endpoints was made through it. */
+export async function shownBatches(
   client: Pick<Context["client"], "execute">,
   webhooks: readonly Webhook[],
   events: readonly LoggedEvent[],
-): Promise<store.NewDelivery[]> {
+): Promise<ReadonlySet<string>> {
   const ended = webhooks.some(({ isOpenAi }) => isOpenAi)
     ? events.flatMap(({ type, batch }) => (openAiTypesFor(type).length > 0 ? (batch ?? []) : []))
     : [];
-  const shown = new Set(
+  return new Set(
     ended.length > 0 ? (await readRows(client, fileBatches(ended))).map(({ id }) => id) : [],
   );
-  return webhooks.flatMap((webhook) => {
-    const types = new Set<string>(
-      webhook.isOpenAi ? webhook.events : webhook.events.flatMap(webhookTypes),
-    );
-    return events.flatMap((event) => toDelivery(webhook, types, shown, event) ?? []);
-  });
 }
 
-function toDelivery(
+/** What an endpoint is to get of an event, if it takes its type; one that was made through `/v1` only of what that shows. */
+export function toDelivery(
   webhook: Webhook,
   types: ReadonlySet<string>,
   shown: ReadonlySet<string>,

@@ -155,8 +155,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       [
         "src/courier/fan-out.ts",
-        ".filter(({ type }) => types.has(type))",
-        ".filter(({ type, id }) => types.has(type) && id % 20 > 0)",
+        "group.filter((endpoint) => takes(endpoint, event.type))",
+        "group.filter((endpoint) => takes(endpoint, event.type) && event.id % 20 > 0)",
       ],
     ],
   },

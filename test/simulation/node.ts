@@ -11,6 +11,7 @@ import { createCallRunner } from "../../src/engine/call-runner.ts";
 import type { FromWorker, ToWorker } from "../../src/engine/protocol.ts";
 import { orCrash } from "../../src/lib/background.ts";
 import type { FileSystem } from "../../src/lib/file-system.ts";
+import { IDLE } from "../../src/lib/process-load.ts";
 import type { StartThread } from "../../src/lib/thread.ts";
 import { NO_TRACING } from "../../src/lib/tracing.ts";
 import { createContext, createParts, type Parts } from "../../src/parts.ts";
@@ -114,7 +115,8 @@ export function startNode(options: NodeOptions): Node {
     },
     {
       tracing: NO_TRACING,
-      load: { cpu: () => 0, memory: () => 0, lagMs: () => 0, stop: () => {} },
+      // Requests come and go: what is considerate of them takes both ways.
+      load: { ...IDLE, requestShare: () => Math.floor(clock.monotonic() / 500) % 2 },
       probeProvider: () => provider.probeFrom({ clock }),
       models: { isAllowed: () => true, lists: async () => [] },
     },

@@ -1,0 +1,47 @@
+import { expect, test } from "bun:test";
+
+import { createCourtesy } from "../../src/lib/courtesy.ts";
+
+/** A clock that only work and rests move on, and what was given to others. */
+function world() {
+  let now = 0;
+  const given: (number | "round")[] = [];
+  return {
+    given,
+    work: (ms: number) => (now += ms),
+    clock: {
+      monotonic: () => now,
+      sleep: async (ms: number) => {
+        now += ms;
+        given.push(ms);
+      },
+      setImmediate: (callback: () => void) => {
+        given.push("round");
+        queueMicrotask(callback);
+      },
+    },
+  };
+}
+
+test("work that can wait rests for three times as long as it works while somebody asks, and never for long", async () => {
+  const { clock, given, work } = world();
+  const courtesy = createCourtesy(clock, () => 1);
+  for (const ms of [1, 1, 3, 500, 1]) {
+    work(ms);
+    await courtesy.pause();
+  }
+  expect(given).toEqual([6, 9, 20]);
+});
+
+test("it gives others a round of the event loop now and then while nobody asks", async () => {
+  const { clock, given, work } = world();
+  const courtesy = createCourtesy(clock, () => 0);
+  for (const ms of [4, 4, 4, 1, 5]) {
+    work(ms);
+    await courtesy.pause();
+  }
+  work(100);
+  courtesy.begin();
+  await courtesy.pause();
+  expect(given).toEqual(["round", "round", "round"]);
+});
