@@ -33,17 +33,21 @@ const OverlapPolicy = z.enum(OVERLAP_POLICIES).openapi("OverlapPolicy", {
   description: DESCRIPTIONS.overlapPolicy,
 });
 
+export const CronExpression = z
+  .string()
+  .max(500)
+  .openapi({ description: DESCRIPTIONS.schedule, example: "0 9 * * *" });
+
+export const Timezone = z.string().min(1).max(100).openapi({
+  description: "IANA time zone that the schedule is read in",
+  example: "Europe/Berlin",
+});
+
 const FIELDS = {
   name: Name,
   description: Description.nullable(),
-  schedule: z
-    .string()
-    .max(500)
-    .openapi({ description: DESCRIPTIONS.schedule, example: "0 9 * * *" }),
-  timezone: z.string().min(1).max(100).openapi({
-    description: "IANA time zone that the schedule is read in",
-    example: "Europe/Berlin",
-  }),
+  schedule: CronExpression,
+  timezone: Timezone,
   inputFile: FilePath.openapi({ description: DESCRIPTIONS.inputFile }),
   outputFile: FilePath.nullable().openapi({
     description: DESCRIPTIONS.outputFile,
@@ -181,7 +185,19 @@ export const RunBody = z
   })
   .openapi("ScheduledTaskRun");
 
-const NEXT_RUNS = 5;
+export const NEXT_RUNS = 5;
+
+export const SchedulePreview = z
+  .object({
+    schedule: z.string(),
+    timezone: z.string(),
+    sentence: z.string().nullable().openapi({
+      description: "What the expression says; null where it cannot be put into words",
+      example: "At 09:00, Monday through Friday",
+    }),
+    nextRuns: z.array(Time).openapi({ description: "The next five times" }),
+  })
+  .openapi("ScheduledTaskPreview");
 
 export function toScheduleBody(schedule: Schedule): z.infer<typeof ScheduleBody> {
   return {
