@@ -12,10 +12,12 @@ import { Banner } from "./banner.tsx";
 import { Header } from "./header.tsx";
 import { Login } from "./login.tsx";
 import { href, route } from "./router.ts";
+import { Scoped, SECTIONS } from "./sections.tsx";
 import { status } from "./status.ts";
 
 const PAGES = {
   batches: lazily(async () => (await import("../batches/page.tsx")).Batches),
+  schedules: lazily(async () => (await import("../schedules/page.tsx")).Schedules),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
 };
@@ -73,7 +75,12 @@ function Page() {
         There is no such page. <a href="#/">Go to the overview</a>
       </p>
     );
-  return <Found key={name} />;
+  const section = SECTIONS.find((one) => one.name === name);
+  return (
+    <Scoped key={name} needs={section?.scope ?? "read"} what={section?.title ?? "This"}>
+      <Found />
+    </Scoped>
+  );
 }
 
 function isPage(name: string): name is keyof typeof PAGES {

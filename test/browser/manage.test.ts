@@ -1,0 +1,80 @@
+import { afterAll, describe, expect, test } from "bun:test";
+
+import { launchBrowser } from "../support/browser.ts";
+import { findings, openApp } from "../support/page.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { startServer } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
+
+const browser = browserPath ? await launchBrowser() : undefined;
+const receiver = await startReceiver();
+const app = await startServer(receiver.env);
+afterAll(async () => {
+  await browser?.close();
+  await app[Symbol.asyncDispose]();
+  await receiver[Symbol.asyncDispose]();
+});
+
+/** The page at an address; afterwards it must have logged nothing and asked nobody else. */
+async function openAt(at: string, options: Parameters<typeof openApp>[2] = {}) {
+  const opened = await openApp(browser, app, { at, ...options });
+  return {
+    ...opened,
+    /** What axe finds in the state that is shown. */
+    check: async () => expect(await findings(opened.page)).toEqual([]),
+    [Symbol.asyncDispose]: async () => {
+      await opened[Symbol.asyncDispose]();
+      expect(opened.problems).toEqual([]);
+    },
+  };
+}
+
+/** What a browser logs of an answer that says that a form is wrong. */
+const forget = (problems: string[]) =>
+  expect(problems.splice(0).filter((text) => !text.includes("400 (Bad Request)"))).toEqual([]);
+
+describe.skipIf(!browser)("the page", () => {
+  test("makes a schedule with its next times in sight, runs it, changes it, and deletes it when sure", async () => {
+    await using opened = await openAt("#/schedules");
+    const { page, check } = opened;
+    await page.getByText("No schedule yet.").waitFor();
+    await page.getByRole("link", { name: "New schedule" }).click();
+    await page.getByLabel("Name").fill("Morning report");
+    await page.getByLabel("Input file").fill("none.csv");
+    await page.getByLabel("Time zone").fill("Berlin");
+    await page.getByText('"Berlin" is no IANA time zone').waitFor();
+    await page.getByLabel("Time zone").fill("Europe/Berlin");
+    await page.getByLabel("Cron expression").fill("30 7 * * MON");
+    await page.getByText("At 07:30, only on Monday").waitFor();
+    expect(await page.locator(".times li").count()).toBe(5);
+    await page.getByLabel("Output file").fill("out-{{when}}.csv");
+    await page.getByRole("button", { name: "Create" }).click();
+    // Said beside the field, which has the focus.
+    await page.getByText("there is no {{when}}").waitFor();
+    expect(await page.evaluate("document.activeElement.getAttribute('aria-invalid')")).toBe("true");
+    await check();
+    forget(opened.problems);
+    await page.getByLabel("Output file").fill("");
+    await page.getByRole("button", { name: "Create" }).click();
+    await page.getByRole("button", { name: "Run now: Morning report" }).click();
+    await page.getByText('There is no file "none.csv"').waitFor();
+    await check();
+    await page.getByRole("link", { name: "Change" }).click();
+    await page.getByLabel("How often").selectOption("every hour");
+    await page.getByText("Every hour", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Disable Morning report" }).click();
+    await page.getByText("It does not fire.").waitFor();
+    await page.getByRole("button", { name: "Delete Morning report" }).click();
+    await check();
+    // What has the focus first deletes nothing.
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    expect((await app.get("/scheduled-tasks")).body.data.tasks).toMatchObject([
+      { name: "Morning report", schedule: "0 * * * *", isActive: false },
+    ]);
+    await page.getByRole("button", { name: "Delete Morning report" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("No schedule yet.").waitFor();
+  });
+});
