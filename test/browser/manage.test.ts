@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { startServer } from "../support/server.ts";
+import { startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 
 const browser = browserPath ? await launchBrowser() : undefined;
@@ -76,5 +76,52 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: "Delete Morning report" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText("No schedule yet.").waitFor();
+  });
+
+  test("makes a webhook whose secret is shown once, tests it, and shows and replays what was sent", async () => {
+    await using opened = await openAt("#/webhooks/new");
+    const { page, check } = opened;
+    await page.getByLabel("Address").fill("http://10.0.0.1/hook");
+    await page.getByRole("button", { name: "Create" }).click();
+    await page
+      .getByText(/is a private address|not public|private/i)
+      .first()
+      .waitFor();
+    forget(opened.problems);
+    await page.getByLabel("Address").fill(receiver.url);
+    await page.getByRole("checkbox", { name: /^task\.completed/ }).check();
+    await check();
+    await page.getByRole("button", { name: "Create" }).click();
+    const secret = page.getByRole("dialog").getByLabel("Secret");
+    expect(await secret.inputValue()).toMatch(/^whsec_/);
+    await check();
+    // It does not go away by accident.
+    await page.keyboard.press("Escape");
+    await page.getByText("It was not copied yet.").waitFor();
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("Copied.").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Send a test" }).click();
+    await page.getByText("It answered 204").waitFor();
+    await app.post("/tasks?execute=true", { id: "told", prompt: "x" });
+    await page.getByRole("link", { name: "task.completed" }).click();
+    const drawer = page.getByRole("dialog");
+    await drawer.getByText('"taskId": "told"').waitFor();
+    await check();
+    const sent = receiver.received.length;
+    await drawer.getByRole("button", { name: /^Replay/ }).click();
+    await until(() => receiver.received.length > sent || undefined);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Rotate the secret" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate the secret" }).click();
+    await page.getByRole("heading", { name: "The new secret" }).waitFor();
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("button", { name: /^Disable/ }).click();
+    await page.getByText("disabled", { exact: true }).waitFor();
+    await check();
+    await page.getByRole("button", { name: /^Delete/ }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("No webhook yet.").waitFor();
   });
 });

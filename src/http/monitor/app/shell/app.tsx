@@ -18,6 +18,7 @@ import { status } from "./status.ts";
 const PAGES = {
   batches: lazily(async () => (await import("../batches/page.tsx")).Batches),
   schedules: lazily(async () => (await import("../schedules/page.tsx")).Schedules),
+  webhooks: lazily(async () => (await import("../webhooks/page.tsx")).Webhooks),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
 };

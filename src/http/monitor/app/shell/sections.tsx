@@ -9,6 +9,7 @@ export const SECTIONS: { name: string; title: string; scope: Scope; isElsewhere?
   { name: "", title: "Overview", scope: "read" },
   { name: "batches", title: "Batches", scope: "read" },
   { name: "schedules", title: "Schedules", scope: "read" },
+  { name: "webhooks", title: "Webhooks", scope: "read" },
   { name: "new", title: "New run", scope: "write", isElsewhere: true },
 ];
 
