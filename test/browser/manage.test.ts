@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { startServer, until } from "../support/server.ts";
+import { client, startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 
 const browser = browserPath ? await launchBrowser() : undefined;
@@ -123,5 +123,52 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: /^Delete/ }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
     await page.getByText("No webhook yet.").waitFor();
+  });
+
+  test("makes a key that is shown once, narrows it, and revokes it", async () => {
+    await using opened = await openAt("#/keys");
+    const { page, check } = opened;
+    await page.getByRole("link", { name: "New key" }).click();
+    await page.getByLabel("Name").fill("Nightly import");
+    await page.getByLabel("Budget of a month (USD)").fill("20");
+    await page.getByRole("button", { name: "Create" }).click();
+    const key = await page.getByRole("dialog").getByLabel("API key").inputValue();
+    expect((await client(app.url, key).get("/status")).status).toBe(200);
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("meter", { name: "Budget of Nightly import" }).waitFor();
+    await check();
+    await page.getByRole("link", { name: "Change" }).click();
+    await page.getByRole("checkbox", { name: /^write/ }).uncheck();
+    await page.getByRole("checkbox", { name: /^read/ }).uncheck();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.locator("fieldset .error").waitFor();
+    await check();
+    forget(opened.problems);
+    await page.getByRole("checkbox", { name: /^read/ }).check();
+    await page.getByLabel("Requests a minute").fill("600");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("600 a minute").waitFor();
+    expect((await client(app.url, key).post("/tasks", { prompt: "x" })).status).toBe(403);
+    await page.getByRole("button", { name: "Revoke Nightly import" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByLabel("Also those that were revoked").check();
+    await page.getByText("revoked", { exact: true }).waitFor();
+    await check();
+    expect((await client(app.url, key).get("/status")).status).toBe(401);
+  });
+
+  test("tells a key that may not see a part which scope it needs, and hides what leads there", async () => {
+    const { key } = (await app.post("/api-keys", { name: "Reader", scopes: ["read"] })).body.data;
+    await using opened = await openAt("#/keys", { key });
+    const { page, check } = opened;
+    await page.getByText("This needs an API key with the scope admin. Yours has read.").waitFor();
+    await check();
+    expect(await page.getByRole("link", { name: /^(Keys|Audit)$/ }).count()).toBe(0);
+    await page.goto(`${app.url}/#/schedules/new`);
+    await page.getByText("This needs an API key with the scope write. Yours has read.").waitFor();
+    await page.goto(`${app.url}/#/webhooks`);
+    await page.getByText("No webhook yet.").waitFor();
+    expect(await page.getByRole("link", { name: "New webhook" }).count()).toBe(0);
   });
 });

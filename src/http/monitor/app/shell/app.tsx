@@ -19,6 +19,7 @@ const PAGES = {
   batches: lazily(async () => (await import("../batches/page.tsx")).Batches),
   schedules: lazily(async () => (await import("../schedules/page.tsx")).Schedules),
   webhooks: lazily(async () => (await import("../webhooks/page.tsx")).Webhooks),
+  keys: lazily(async () => (await import("../keys/page.tsx")).Keys),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
 };
