@@ -171,4 +171,38 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByText("No webhook yet.").waitFor();
     expect(await page.getByRole("link", { name: "New webhook" }).count()).toBe(0);
   });
+
+  test("uploads, downloads and deletes files, and tells of models, prices and providers", async () => {
+    await using opened = await openAt("#/files");
+    const { page, check } = opened;
+    await page.getByText("No file yet.").waitFor();
+    const [name, text] = ["cities 東京.csv", "city\nParis\n"];
+    await page
+      .getByLabel("Upload")
+      .setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+    await page.getByText(`${name} is uploaded`).waitFor();
+    await check();
+    const [saved] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: `Download ${name}` }).click(),
+    ]);
+    expect(await Bun.file(await saved.path()).text()).toBe(text);
+    await page.getByLabel("Upload").setInputFiles({
+      name: "empty.csv",
+      mimeType: "text/csv",
+      buffer: Buffer.from(""),
+    });
+    await page.locator(".upload .error, .toast:not(:empty)").first().waitFor();
+    opened.problems.splice(0);
+    await page.getByRole("button", { name: `Delete ${name}` }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText(`${name} is deleted`).waitFor();
+    await page.getByRole("link", { name: "Models" }).click();
+    await page.getByText(/^built-in prices of \d{4}-/).waitFor();
+    await page.getByRole("table", { name: "Models" }).getByText("gpt-4o-mini").first().waitFor();
+    await page.getByText("answers", { exact: true }).waitFor();
+    await page.getByLabel("Name contains").fill("no such model");
+    await page.getByText("No model matches.").waitFor();
+    await check();
+  });
 });

@@ -20,6 +20,8 @@ const PAGES = {
   schedules: lazily(async () => (await import("../schedules/page.tsx")).Schedules),
   webhooks: lazily(async () => (await import("../webhooks/page.tsx")).Webhooks),
   keys: lazily(async () => (await import("../keys/page.tsx")).Keys),
+  files: lazily(async () => (await import("../files/page.tsx")).Files),
+  models: lazily(async () => (await import("../models/page.tsx")).Models),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
 };

@@ -10,6 +10,8 @@ export const SECTIONS: { name: string; title: string; scope: Scope; isElsewhere?
   { name: "batches", title: "Batches", scope: "read" },
   { name: "schedules", title: "Schedules", scope: "read" },
   { name: "webhooks", title: "Webhooks", scope: "read" },
+  { name: "files", title: "Files", scope: "read" },
+  { name: "models", title: "Models", scope: "read" },
   { name: "keys", title: "Keys", scope: "admin" },
   { name: "new", title: "New run", scope: "write", isElsewhere: true },
 ];
