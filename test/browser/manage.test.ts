@@ -205,4 +205,26 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByText("No model matches.").waitFor();
     await check();
   });
+
+  test("shows who did what, by filters and page by page, each at an address of its own", async () => {
+    for (let i = 0; i < 60; i++) await app.post("/tasks", { id: `t${i}`, prompt: "x" });
+    await until(
+      async () => (await app.get("/audit?target=t59")).body.data.entries.length || undefined,
+    );
+    await using opened = await openAt("#/audit?action=tasks.create");
+    const { page, check } = opened;
+    await page.getByRole("link", { name: "t59" }).waitFor();
+    await page.getByRole("button", { name: "Later" }).click();
+    await page.getByText(/^page 2 of 2/).waitFor();
+    await page.reload();
+    await page.getByText(/^page 2 of 2/).waitFor();
+    await check();
+    await page.getByRole("button", { name: "Earlier" }).click();
+    await page.getByRole("link", { name: "t59" }).click();
+    await page.getByRole("link", { name: "t58" }).waitFor({ state: "detached" });
+    expect(await page.getByLabel("Done to").inputValue()).toBe("t59");
+    await page.getByLabel("Done to").fill("nothing");
+    await page.getByText("No entry matches.").waitFor();
+    await check();
+  });
 });
