@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 
+import { clearAlert, raiseAlert } from "../../src/services/alerts.ts";
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
 import { startReceiver } from "../support/receiver.ts";
@@ -226,5 +227,19 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByLabel("Done to").fill("nothing");
     await page.getByText("No entry matches.").waitFor();
     await check();
+  });
+
+  test("shows alerts as they come and go, with their history", async () => {
+    await using opened = await openAt("#/alerts");
+    const { page, check } = opened;
+    await page.getByText("All clear.").waitFor();
+    await page.getByText("Nothing was ever wrong").waitFor();
+    await raiseAlert(app.ctx, { code: "disk.nearly_full", message: "The disk is 96 % full" });
+    const open = page.getByRole("table", { name: "Open alerts" });
+    await open.getByText("The disk is 96 % full").waitFor();
+    await check();
+    await clearAlert(app.ctx, "disk.nearly_full");
+    await page.getByText("cleared", { exact: true }).waitFor();
+    await page.getByText("All clear.").waitFor();
   });
 });

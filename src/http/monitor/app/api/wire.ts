@@ -3,6 +3,7 @@
 
 import type { z } from "@hono/zod-openapi";
 
+import type { AlertEntry } from "../../../api/alerts.ts";
 import type { KeyBody, KeyWithSecret } from "../../../api/api-keys.ts";
 import type { EntryBody } from "../../../api/audit.ts";
 import type { BatchBody, BatchListItem } from "../../../api/batch-body.ts";
@@ -39,6 +40,7 @@ export type NewKey = z.infer<typeof KeyWithSecret>;
 export type StoredFile = z.infer<typeof FileBody>;
 export type Model = z.infer<typeof ModelBody>;
 export type Models = { models: Model[]; priceList: z.infer<typeof PriceList> };
+export type Alert = z.infer<typeof AlertEntry>;
 export type AuditEntry = z.infer<typeof EntryBody>;
 export type Page<K extends string, T> = Record<K, T[]> & {
   pagination: { total: number; totalPages: number; nextCursor: string | null };

@@ -22,6 +22,7 @@ const PAGES = {
   keys: lazily(async () => (await import("../keys/page.tsx")).Keys),
   files: lazily(async () => (await import("../files/page.tsx")).Files),
   models: lazily(async () => (await import("../models/page.tsx")).Models),
+  alerts: lazily(async () => (await import("../alerts/page.tsx")).Alerts),
   audit: lazily(async () => (await import("../audit/page.tsx")).Audit),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),

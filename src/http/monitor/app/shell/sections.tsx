@@ -12,6 +12,7 @@ export const SECTIONS: { name: string; title: string; scope: Scope; isElsewhere?
   { name: "webhooks", title: "Webhooks", scope: "read" },
   { name: "files", title: "Files", scope: "read" },
   { name: "models", title: "Models", scope: "read" },
+  { name: "alerts", title: "Alerts", scope: "read" },
   { name: "keys", title: "Keys", scope: "admin" },
   { name: "audit", title: "Audit", scope: "admin" },
   { name: "new", title: "New run", scope: "write", isElsewhere: true },
