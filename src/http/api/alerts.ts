@@ -46,7 +46,7 @@ const list = route({
         .object({
           open: z.array(OpenAlert),
           history: z.array(AlertEntry),
-          pagination: Pagination.openapi({ description: "Of the history" }),
+          pagination: Pagination,
         })
         .openapi("AlertPage"),
       "The alerts",
