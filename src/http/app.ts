@@ -12,6 +12,7 @@ import type { LiveCalls } from "../services/live.ts";
 import type { EngineProbe } from "../services/status.ts";
 import { createProxyWarning } from "./address.ts";
 import { admit } from "./admit.ts";
+import { alertRoutes } from "./api/alerts.ts";
 import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
 import { batchCompareRoutes } from "./api/batch-compare.ts";
@@ -146,6 +147,7 @@ function addFace(
   app.route("/api/v1", auditRoutes);
   app.route("/api/v1", modelRoutes);
   app.route("/api/v1", createStatusRoutes(engine));
+  app.route("/api/v1", alertRoutes);
   app.route("/api/v1", webhookRoutes);
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);

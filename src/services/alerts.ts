@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import type { AlertCode } from "../domain/alert.ts";
 import * as store from "../store/alerts.ts";
+import type { Page } from "../store/pages.ts";
 
 export type NewAlert = {
   code: AlertCode;
@@ -31,6 +32,14 @@ export async function clearAlert(ctx: Part, code: AlertCode, subject = ""): Prom
 /** What is wrong at present, the oldest first. */
 export function listOpenAlerts(ctx: Pick<Context, "db">): Promise<store.Alert[]> {
   return store.listAlerts(ctx.db);
+}
+
+/** One page of what was raised and cleared, the latest first, and how much there is. */
+export async function listAlertHistory(ctx: Pick<Context, "reads">, page: Page) {
+  return {
+    entries: await store.listAlertEvents(ctx.reads.db, page),
+    total: await store.countAlertEvents(ctx.reads.db),
+  };
 }
 
 async function tell(ctx: Part, unit: store.AlertUnit): Promise<boolean> {

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { describeCron } from "../domain/cron-sentence.ts";
 import { CronError, isTimezone, nextFire, nextFires, requireCron } from "../domain/cron.ts";
 import {
   namesEachRun,
@@ -99,6 +100,20 @@ export async function listSchedules(
 export function upcomingFires(schedule: Schedule, count: number): number[] {
   if (schedule.nextRun === null) return [];
   return [schedule.nextRun, ...nextFires(schedule, schedule.nextRun, count - 1)];
+}
+
+type Timing = Pick<ScheduleDraft, "schedule" | "timezone">;
+
+/** What an expression says and when it would fire next. Throws what creating a schedule with it would throw. */
+export async function previewSchedule(ctx: Context, timing: Timing, count: number) {
+  const issues = timezoneIssues(timing);
+  if (issues.length > 0) throw invalid(issues);
+  requireExpression(timing);
+  const { schedule: expression, timezone } = timing;
+  return {
+    sentence: describeCron(expression),
+    fires: nextFires({ expression, timezone }, await commonTime(ctx), count),
+  };
 }
 
 export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
@@ -209,29 +224,32 @@ function toDraft(schedule: Schedule): ScheduleDraft {
 
 async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
   const issues = [
-    ...(isTimezone(draft.timezone)
-      ? []
-      : [
-          {
-            path: "timezone",
-            message: `${JSON.stringify(draft.timezone)} is no IANA time zone, such as Europe/Berlin or UTC`,
-          },
-        ]),
+    ...timezoneIssues(draft),
     ...(await inputIssues(ctx, draft.inputFile)),
     ...outputIssues(ctx, draft),
   ];
   if (issues.length > 0) throw invalid(issues);
+  requireExpression(draft);
+  if (draft.config.model !== undefined) await requireSupportedModel(ctx, draft.config.model);
+  await requireAnswerFields(ctx, draft.config, "config.");
+}
+
+function timezoneIssues({ timezone }: Timing): Issue[] {
+  if (isTimezone(timezone)) return [];
+  const message = `${JSON.stringify(timezone)} is no IANA time zone, such as Europe/Berlin or UTC`;
+  return [{ path: "timezone", message }];
+}
+
+function requireExpression({ schedule, timezone }: Timing): void {
   try {
-    requireCron({ expression: draft.schedule, timezone: draft.timezone });
+    requireCron({ expression: schedule, timezone });
   } catch (error) {
     if (!(error instanceof CronError)) throw error;
-    const message = `${JSON.stringify(draft.schedule)}: ${error.message}`;
+    const message = `${JSON.stringify(schedule)}: ${error.message}`;
     throw new AppError("INVALID_CRON_EXPRESSION", `schedule: ${message}`, {
       issues: [{ path: "schedule", message }],
     });
   }
-  if (draft.config.model !== undefined) await requireSupportedModel(ctx, draft.config.model);
-  await requireAnswerFields(ctx, draft.config, "config.");
 }
 
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {

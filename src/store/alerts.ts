@@ -1,10 +1,12 @@
-import { asc } from "drizzle-orm";
+import { and, asc, count, sql } from "drizzle-orm";
 
 import type { Db } from "../db/client.ts";
 import { type Alert, alerts } from "../db/schema/alerts.ts";
+import { events } from "../db/schema/events.ts";
 import type { Statement } from "../db/unit.ts";
 import type { AlertCode } from "../domain/alert.ts";
 import { insertEvent } from "./events.ts";
+import { keyset, type Page } from "./pages.ts";
 import { ALWAYS, both, hasRow, not, type Which } from "./which.ts";
 
 export type { Alert };
@@ -59,4 +61,24 @@ export const COUNT_ALERTS: Statement<{ code: string; open: number }> = {
 
 export function listAlerts(db: Db): Promise<Alert[]> {
   return db.select().from(alerts).orderBy(asc(alerts.raisedAt));
+}
+
+/** As the index of these has it: with a parameter in its place the index would not be used. */
+const IS_ALERT = sql`type = 'system.alert'`;
+
+/** One page of what was raised and cleared, as far back as the log goes. */
+export function listAlertEvents(db: Db, page: Page) {
+  const { isAfter, inOrder } = keyset(page, events.id, events.id);
+  return db
+    .select({ id: events.id, at: events.at, data: events.data })
+    .from(events)
+    .where(and(IS_ALERT, isAfter))
+    .orderBy(...inOrder)
+    .limit(page.limit)
+    .offset(page.offset);
+}
+
+export async function countAlertEvents(db: Db): Promise<number> {
+  const row = await db.select({ n: count() }).from(events).where(IS_ALERT).get();
+  return row?.n ?? 0;
 }

@@ -100,6 +100,32 @@ describe("a scheduled task", () => {
     expect(await names(`limit=2&cursor=${pagination.nextCursor}`)).toEqual(["Weekly REPORT"]);
   });
 
+  test("can be looked at before it is made: a sentence, the next times, or what is wrong", async () => {
+    await using app = await startAt("2025-01-03T10:00:00Z");
+    const preview = (query: Record<string, string>) =>
+      app.get(`/scheduled-tasks/preview?${new URLSearchParams(query)}`);
+    const good = await preview({ schedule: "0 9 * * MON-FRI", timezone: "Europe/Berlin" });
+    expect(good.body.data).toEqual({
+      schedule: "0 9 * * MON-FRI",
+      timezone: "Europe/Berlin",
+      sentence: "At 09:00, Monday through Friday",
+      nextRuns: ["06", "07", "08", "09", "10"].map((day) => `2025-01-${day}T08:00:00.000Z`),
+    });
+    const nickname = (await preview({ schedule: "@Daily" })).body.data;
+    expect([nickname.sentence, nickname.timezone]).toEqual(["At 00:00", "UTC"]);
+    const lasts = await preview({ schedule: "0 9 L * *" });
+    expect(lasts.body.data.sentence).toBe("At 09:00, on the last day of the month");
+    // What has no words still has times.
+    const odd = (await preview({ schedule: "0 12 13 * +FRI" })).body.data;
+    expect([odd.sentence, odd.nextRuns.length]).toEqual([null, 5]);
+    const wrong = await preview({ schedule: "0 25 * * *" });
+    expect([wrong.status, wrong.body.error.code]).toEqual([400, "INVALID_CRON_EXPRESSION"]);
+    expect(wrong.body.error.details.issues[0].path).toBe("schedule");
+    const nowhere = await preview({ schedule: "@daily", timezone: "Berlin" });
+    expect(nowhere.body.error.details.issues[0].path).toBe("timezone");
+    expect((await app.get("/scheduled-tasks")).body.data.tasks).toEqual([]);
+  });
+
   test("runs when asked to, also when it is disabled, and as a dry run for once", async () => {
     await using app = await startAt("2025-01-01T10:00:00Z");
     const id = await app.create({ schedule: "@daily", isActive: false });

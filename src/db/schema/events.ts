@@ -1,4 +1,5 @@
-import { integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { sql } from "drizzle-orm";
+import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
 import type { EventType } from "../../domain/event.ts";
 
@@ -7,21 +8,30 @@ import type { EventType } from "../../domain/event.ts";
  * two or more rows a task, so a row holds only what its reader cannot work out: with all that an
  * event says spelled out as JSON, the log alone was a quarter of everything written.
  */
-export const events = sqliteTable("events", {
-  id: integer().primaryKey({ autoIncrement: true }),
-  at: integer().notNull(),
-  type: text().$type<EventType>().notNull(),
-  /** Public ids, so that an event outlives what it is about. */
-  task: text(),
-  batch: text(),
-  /** Row number of the task and number of its run: the execution. */
-  taskSeq: integer(),
-  run: integer(),
-  /** Further data of the event, JSON. */
-  data: text(),
-  /** Trace context of the request that led to it, where traces are exported. */
-  trace: text(),
-});
+export const events = sqliteTable(
+  "events",
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    at: integer().notNull(),
+    type: text().$type<EventType>().notNull(),
+    /** Public ids, so that an event outlives what it is about. */
+    task: text(),
+    batch: text(),
+    /** Row number of the task and number of its run: the execution. */
+    taskSeq: integer(),
+    run: integer(),
+    /** Further data of the event, JSON. */
+    data: text(),
+    /** Trace context of the request that led to it, where traces are exported. */
+    trace: text(),
+  },
+  // Of alerts alone, which are few: the others have no index beside their ids, as each costs a write for each event.
+  (t) => [
+    index("events_of_alerts")
+      .on(t.type)
+      .where(sql`type = 'system.alert'`),
+  ],
+);
 
 /** One row once the database was restored: how often that was detected, and between which events the last time. */
 export const timeline = sqliteTable("timeline", {

@@ -92,7 +92,7 @@ export const KeyBody = z
   })
   .openapi("ApiKey");
 
-const KeyWithSecret = KeyBody.extend({
+export const KeyWithSecret = KeyBody.extend({
   key: z.string().openapi({ description: "The key itself, shown this once" }),
 }).openapi("ApiKeyWithSecret");
 

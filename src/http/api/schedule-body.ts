@@ -7,6 +7,9 @@ import type { RunWithBatch } from "../../store/schedule-runs.ts";
 import type { Schedule } from "../../store/schedules.ts";
 import { Time, toIso, toIsoOrNull, orNull, FreeObject, TokenSums, orElse } from "../router.ts";
 
+export const CronExpression = ScheduleFields.schedule;
+export const Timezone = ScheduleFields.timezone;
+
 export const ScheduleCreation = z
   .strictObject({
     ...ScheduleFields,
@@ -118,7 +121,19 @@ export const RunBody = z
   })
   .openapi("ScheduledTaskRun");
 
-const NEXT_RUNS = 5;
+export const NEXT_RUNS = 5;
+
+export const SchedulePreview = z
+  .object({
+    schedule: z.string(),
+    timezone: z.string(),
+    sentence: z.string().nullable().openapi({
+      description: "What the expression says; null where it cannot be put into words",
+      example: "At 09:00, Monday through Friday",
+    }),
+    nextRuns: z.array(Time).openapi({ description: "The next five times" }),
+  })
+  .openapi("ScheduledTaskPreview");
 
 export function toScheduleBody(schedule: Schedule): z.infer<typeof ScheduleBody> {
   return {

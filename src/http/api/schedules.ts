@@ -25,12 +25,17 @@ import {
   requiredBody,
   success,
   successOnly,
+  toIso,
 } from "../router.ts";
 import {
+  CronExpression,
+  NEXT_RUNS,
   RunBody,
   ScheduleBody,
   ScheduleCreation,
+  SchedulePreview,
   ScheduleUpdate,
+  Timezone,
   toRunBody,
   toScheduleBody,
 } from "./schedule-body.ts";
@@ -81,6 +86,20 @@ const list = route({
       "One page of scheduled tasks",
     ),
   },
+});
+
+const preview = route({
+  operationId: "previewSchedule",
+  method: "get",
+  path: "/scheduled-tasks/preview",
+  tags,
+  summary: "Say what a cron expression means, and when it fires next",
+  description:
+    "For forms, while somebody types: nothing is created. What is wrong with the expression or the time zone is " +
+    "answered as when creating a scheduled task.",
+  ...needs("read"),
+  request: { query: z.strictObject({ schedule: CronExpression, timezone: Timezone.optional() }) },
+  responses: { 200: json(SchedulePreview, "A sentence and the next times") },
 });
 
 const get = route({
@@ -213,6 +232,13 @@ export const scheduleRoutes = createRouter()
       }),
       200,
     );
+  })
+  // Before the one that would take `preview` for an id.
+  .openapi(preview, async (c) => {
+    const { schedule, timezone = "UTC" } = c.req.valid("query");
+    const timing = { schedule, timezone };
+    const { sentence, fires } = await service.previewSchedule(c.var.ctx, timing, NEXT_RUNS);
+    return c.json(success(c, { ...timing, sentence, nextRuns: fires.map(toIso) }), 200);
   })
   .openapi(get, async (c) => {
     const schedule = await service.getSchedule(c.var.ctx, c.req.valid("param").id);

@@ -52,7 +52,7 @@ export const SystemStatus = z
       "`status` is `unhealthy` where the database or the workers are, `degraded` where any other service ails, an alert is open or the files cannot be reached",
   });
 
-const ServiceStatus = z
+export const ServiceStatus = z
   .object({
     service: z.enum(SERVICES),
     status: HealthName,

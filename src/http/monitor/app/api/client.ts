@@ -2,18 +2,21 @@ import { signal } from "@preact/signals";
 
 import type { Scope } from "../../../../domain/scope.ts";
 
+type Issue = { path?: string; message?: string };
+
 /** An answer of the API that is an error, or none: then `status` is 0. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: number;
   readonly code: string;
-  readonly details: { path?: string; message?: string }[];
+  /** What is wrong where, if it is the request. */
+  readonly issues: Issue[];
 
-  constructor(status: number, code: string, message: string, details: unknown) {
+  constructor(status: number, code: string, message: string, issues: Issue[] = []) {
     super(message);
     this.status = status;
     this.code = code;
-    this.details = Array.isArray(details) ? details : [];
+    this.issues = issues;
   }
 }
 
@@ -60,7 +63,7 @@ export async function request(
 ): Promise<Response> {
   const { body, signal } = options;
   const mine = key.value;
-  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "Nobody is logged in", undefined);
+  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "Nobody is logged in");
   const isRaw = body instanceof FormData || body === undefined;
   const response = await fetch(addressOf(path), {
     method,
@@ -73,17 +76,21 @@ export async function request(
     ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
   }).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, "UNREACHABLE", "The server cannot be reached", undefined);
+    throw new ApiError(0, "UNREACHABLE", "The server cannot be reached");
   });
   if (response.ok) return response;
-  const answer = (await response.json().catch(() => ({}))) as {
-    error?: { code?: string; message?: string; details?: unknown };
+  throw refusal(response.status, await response.json().catch(() => ({})), mine);
+}
+
+/** The error that an answer to a request with a key is. One that says that the key is no good ends the session. */
+export function refusal(status: number, body: unknown, usedKey: string): ApiError {
+  const answer = body as {
+    error?: { code?: string; message?: string; details?: { issues?: Issue[] } };
   };
-  const { code = "ERROR", message = `The server answered ${response.status}` } = answer.error ?? {};
+  const { code = "ERROR", message = `The server answered ${status}` } = answer.error ?? {};
   // An answer that comes late, when another key is in use, says nothing of that one.
-  if (response.status === 401 && mine === key.value && mine !== undefined)
-    logOut("The API key is not valid any more");
-  throw new ApiError(response.status, code, message, answer.error?.details);
+  if (status === 401 && usedKey === key.value) logOut("The API key is not valid any more");
+  return new ApiError(status, code, message, answer.error?.details?.issues);
 }
 
 export async function call<T>(
@@ -99,6 +106,8 @@ export async function call<T>(
 export const get = <T>(path: string, signal?: AbortSignal): Promise<T> =>
   call<T>("GET", path, undefined, signal ? { signal } : {});
 export const post = <T>(path: string, body?: unknown): Promise<T> => call<T>("POST", path, body);
+export const patch = <T>(path: string, body: unknown): Promise<T> => call<T>("PATCH", path, body);
+export const remove = (path: string): Promise<unknown> => call("DELETE", path);
 
 export async function download(path: string, name: string): Promise<void> {
   const blob = await (await request("GET", path)).blob();

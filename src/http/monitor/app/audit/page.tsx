@@ -1,36 +1,29 @@
-import { useState } from "preact/hooks";
-
-import { download, may } from "../api/client.ts";
+import { download } from "../api/client.ts";
 import type { AuditEntry, Page } from "../api/wire.ts";
+import { href, replaceQuery, route } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { TextField } from "../ui/field.tsx";
 import { Pager, useCursor } from "../ui/pager.tsx";
 import { Card, Empty, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
+import { useSettled } from "../ui/settled.ts";
 import { Table } from "../ui/table.tsx";
-import { Time } from "../ui/time.tsx";
+import { ExactTime } from "../ui/time.tsx";
 
-/** Who changed, executed or deleted what. */
+const TEXTS = { keyId: "Key", action: "Action", target: "Done to" } as const;
+const TIMES = { after: "createdAfter", before: "createdBefore" } as const;
+
+/** Who created, changed, revoked, deleted or executed what. */
 export function Audit() {
-  const [filter, setFilter] = useState({ action: "", target: "", keyId: "" });
+  const { query } = route.value;
+  const filter = (changes: Record<string, string>) =>
+    replaceQuery({ ...changes, cursor: undefined, page: undefined });
+  const search = useSettled(searchOf(query));
   const cursor = useCursor();
-  const given = Object.entries(filter).filter(([, value]) => value.trim() !== "");
-  const query = given
-    .map(([name, value]) => `&${name}=${encodeURIComponent(value.trim())}`)
-    .join("");
-  const list = useResource<Page<"entries", AuditEntry>>(`/audit?limit=50${query}${cursor.query}`);
-  if (!may("admin")) return <Empty>This needs a key with the scope admin.</Empty>;
-  const field = (name: keyof typeof filter, label: string, placeholder: string) => (
-    <TextField
-      label={label}
-      value={filter[name]}
-      placeholder={placeholder}
-      onInput={(value) => {
-        setFilter({ ...filter, [name]: value });
-        cursor.first();
-      }}
-    />
+  const list = useResource<Page<"entries", AuditEntry>>(
+    `/audit?limit=50${search && `&${search}`}${cursor.query}`,
   );
+  const range = rangeOf(query);
   return (
     <Card
       id="audit"
@@ -38,46 +31,62 @@ export function Audit() {
       isWide
       note={
         <div class="actions">
-          <button type="button" class="small" onClick={list.refresh}>
-            Read again
-          </button>
-          <Action run={() => download("/audit/export?format=csv", "audit.csv")}>
-            Download as CSV
+          <Action run={list.refresh} label="Refresh the audit log">
+            Refresh
+          </Action>
+          <Action
+            label="Export the entries of these times as CSV"
+            run={() => download(`/audit/export?format=csv&${range}`, "audit.csv")}
+          >
+            CSV
+          </Action>
+          <Action
+            label="Export the entries of these times as JSONL"
+            run={() => download(`/audit/export?format=jsonl&${range}`, "audit.jsonl")}
+          >
+            JSONL
           </Action>
         </div>
       }
     >
       <div class="filters">
-        {field("action", "Action", "tasks.execute")}
-        {field("target", "Of what (id)", "batch-001")}
-        {field("keyId", "By key (id)", "key-…")}
+        {Object.entries(TEXTS).map(([name, label]) => (
+          <TextField
+            key={name}
+            label={label}
+            value={query.get(name) ?? ""}
+            onInput={(value) => filter({ [name]: value })}
+            placeholder={name === "action" ? "tasks.execute" : undefined}
+          />
+        ))}
+        {Object.keys(TIMES).map((name) => (
+          <TextField
+            key={name}
+            label={name === "after" ? "From (your time zone)" : "Until"}
+            type="datetime-local"
+            value={query.get(name) ?? ""}
+            onInput={(value) => filter({ [name]: value })}
+          />
+        ))}
       </div>
       <Shown of={list}>
         {({ entries, pagination }) =>
           entries.length === 0 ? (
-            <Empty>No entry{given.length > 0 ? " matches" : ""}.</Empty>
+            <Empty>{search ? "No entry matches." : "Nothing was done yet."}</Empty>
           ) : (
             <>
               <Table
+                label="Audit log"
+                isStacked
                 columns={[
                   { name: "Time" },
                   { name: "Action" },
-                  { name: "Of what", class: "wrap" },
-                  { name: "By key" },
+                  { name: "Done to", class: "wrap" },
+                  { name: "Key" },
                   { name: "From" },
-                  { name: "Options", class: "wrap" },
+                  { name: "Request", class: "wrap" },
                 ]}
-                rows={entries.map((entry) => ({
-                  key: String(entry.id),
-                  cells: [
-                    <Time at={entry.time} />,
-                    entry.action,
-                    entry.target ?? "",
-                    entry.keyId,
-                    entry.address ?? "",
-                    entry.options ? JSON.stringify(entry.options) : "",
-                  ],
-                }))}
+                rows={entries.map((entry) => ({ key: String(entry.id), cells: cellsOf(entry) }))}
               />
               <Pager cursor={cursor} of={pagination} />
             </>
@@ -86,4 +95,42 @@ export function Audit() {
       </Shown>
     </Card>
   );
+}
+
+function cellsOf({ time, action, target, keyId, address, options, requestId }: AuditEntry) {
+  const given = options && new URLSearchParams(options).toString();
+  return [
+    <ExactTime at={time} />,
+    <a href={href(["audit"], { action })}>{action}</a>,
+    target || given ? (
+      <div>
+        {target && <a href={href(["audit"], { target })}>{target}</a>}
+        {given && <div class="hint">{given}</div>}
+      </div>
+    ) : (
+      ""
+    ),
+    <a href={href(["audit"], { keyId })}>{keyId}</a>,
+    address ?? "",
+    <span class="quiet">{requestId}</span>,
+  ];
+}
+
+/** What the API is asked for: the address has the reader's own times. */
+function searchOf(query: URLSearchParams): string {
+  const search = new URLSearchParams(rangeOf(query));
+  for (const name of Object.keys(TEXTS)) {
+    const value = query.get(name)?.trim();
+    if (value) search.set(name, value);
+  }
+  return search.toString();
+}
+
+function rangeOf(query: URLSearchParams): string {
+  const range = new URLSearchParams();
+  for (const [name, parameter] of Object.entries(TIMES)) {
+    const at = new Date(query.get(name) ?? "");
+    if (!Number.isNaN(at.getTime())) range.set(parameter, at.toISOString());
+  }
+  return range.toString();
 }

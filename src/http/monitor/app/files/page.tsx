@@ -1,9 +1,9 @@
-import { useRef } from "preact/hooks";
-
-import { call, download, may } from "../api/client.ts";
+import { download, may, remove } from "../api/client.ts";
 import type { Page, StoredFile } from "../api/wire.ts";
-import { go } from "../shell/router.ts";
+import { replaceQuery, route } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
+import { AskFirst } from "../ui/confirm.tsx";
+import { SelectField } from "../ui/field.tsx";
 import { bytes } from "../ui/format.ts";
 import { Pager, useCursor } from "../ui/pager.tsx";
 import { Card, Empty, Shown } from "../ui/panel.tsx";
@@ -11,72 +11,75 @@ import { useResource } from "../ui/resource.ts";
 import { num, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { toast } from "../ui/toast.tsx";
-import { change } from "../workbench/draft.ts";
+import { Uploads } from "./uploads.tsx";
 
-/** Uploads. */
+const ORDERS = { newest: "sort=createdAt&order=desc", name: "sort=name&order=asc" };
+
+/** The files that were uploaded. */
 export function Files() {
+  const order = route.value.query.get("order") === "name" ? "name" : "newest";
   const cursor = useCursor();
-  const chooser = useRef<HTMLInputElement>(null);
-  const list = useResource<Page<"files", StoredFile>>(`/files?limit=25${cursor.query}`);
-  async function upload(chosen: File | undefined): Promise<void> {
-    if (!chosen) return;
-    const body = new FormData();
-    body.append("file", chosen, chosen.name);
-    try {
-      await call("POST", "/files", body);
-      toast(`${chosen.name} is uploaded`);
-    } catch (error) {
-      toast(error instanceof Error ? error.message : String(error));
-    }
-    list.refresh();
-  }
+  const list = useResource<Page<"files", StoredFile>>(
+    `/files?limit=25&${ORDERS[order]}${cursor.query}`,
+  );
   return (
     <Card
       id="files"
       title="Files"
       isWide
       note={
-        may("write") && (
-          <>
-            <input
-              ref={chooser}
-              type="file"
-              class="unseen"
-              tabindex={-1}
-              aria-label="File to upload"
-              onChange={(event) => void upload(event.currentTarget.files?.[0])}
-            />
-            <button type="button" class="small primary" onClick={() => chooser.current?.click()}>
-              Upload a file
-            </button>
-          </>
-        )
+        <Action run={list.refresh} label="Refresh the files">
+          Refresh
+        </Action>
       }
     >
+      {may("write") && <Uploads done={list.refresh} />}
+      <div class="filters">
+        <SelectField
+          label="Order"
+          value={order}
+          onInput={(value) =>
+            replaceQuery({
+              order: value === "name" ? value : undefined,
+              cursor: undefined,
+              page: undefined,
+            })
+          }
+          options={[
+            ["newest", "the newest first"],
+            ["name", "by name"],
+          ]}
+        />
+      </div>
       <Shown of={list}>
         {({ files, pagination }) =>
           files.length === 0 ? (
-            <Empty>No upload yet.</Empty>
+            <Empty>
+              No file yet. A table can be the input of any number of batches and schedules.
+            </Empty>
           ) : (
             <>
               <Table
+                label="Files"
+                isStacked
                 columns={[
                   { name: "File", class: "name" },
-                  { name: "Id" },
                   num("Size"),
                   { name: "Uploaded" },
-                  { name: "Actions", hidden: true },
+                  { name: "Actions", class: "act", hidden: true },
                 ]}
                 rows={files.map((file) => ({
                   key: file.id,
                   cells: [
-                    <span dir="auto">{file.name}</span>,
-                    <code>{file.id}</code>,
+                    <>
+                      <span dir="auto" title={`SHA-256 ${file.sha256}`}>
+                        {file.name}
+                      </span>
+                      <div class="hint">{file.id}</div>
+                    </>,
                     bytes(file.bytes),
                     <Time at={file.createdAt} />,
-                    <div class="buttons">
-                      <FileActions file={file} refresh={list.refresh} />
-                    </div>,
+                    <FileActions of={file} refresh={list.refresh} />,
                   ],
                 }))}
               />
@@ -89,37 +92,27 @@ export function Files() {
   );
 }
 
-function FileActions({ file: { id, name }, refresh }: { file: StoredFile; refresh: () => void }) {
+function FileActions({ of: { id, name }, refresh }: { of: StoredFile; refresh: () => void }) {
   const path = `/files/${encodeURIComponent(id)}`;
   return (
-    <>
+    <div class="buttons">
       <Action label={`Download ${name}`} run={() => download(`${path}/content`, name)}>
         Download
       </Action>
       {may("write") && (
-        <Action
-          label={`Prepare a run of ${name}`}
-          run={() => {
-            change({ file: { id, name }, row: 1, pilot: undefined });
-            go("#/new");
-          }}
-        >
-          Run…
-        </Action>
-      )}
-      {may("write") && (
-        <Action
-          label={`Delete ${name}`}
-          sure="Really?"
+        <AskFirst
+          verb="Delete"
+          name={name}
           run={async () => {
-            await call("DELETE", path);
+            await remove(path);
             toast(`${name} is deleted`);
             refresh();
           }}
         >
-          Delete
-        </Action>
+          Batches that were made of it keep what they read. Schedules that read it fail from now on,
+          and so do tasks that attach it and have not been called.
+        </AskFirst>
       )}
-    </>
+    </div>
   );
 }

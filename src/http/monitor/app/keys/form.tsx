@@ -1,78 +1,110 @@
 import { useState } from "preact/hooks";
 
-import type { ApiKey } from "../api/wire.ts";
-import { SelectField, TextField } from "../ui/field.tsx";
+import type { Scope } from "../../../../domain/scope.ts";
+import { patch, post } from "../api/client.ts";
+import type { Key, NewKey } from "../api/wire.ts";
+import { go, href } from "../shell/router.ts";
+import { Choices, TextField } from "../ui/field.tsx";
 import { Form } from "../ui/form.tsx";
+import { localTime } from "../ui/format.ts";
+import { SecretOnce } from "../ui/secret.tsx";
+import { toast } from "../ui/toast.tsx";
+import { pathOf } from "./actions.tsx";
 
-const MAY = [
-  ["read", "read"],
-  ["write", "read and write"],
-  ["admin", "everything, keys included"],
-] as const;
-
-type Props = {
-  first?: ApiKey;
-  submitName: string;
-  submit: (fields: object) => Promise<void>;
-  onCancel: () => void;
+const SCOPES: Record<Scope, string> = {
+  read: "sees everything but keys and the audit log",
+  write: "creates, runs, changes and deletes, and reads",
+  admin: "makes and revokes keys, reads the audit log, and all else",
 };
 
-export function KeyForm({ first, submitName, submit, onCancel }: Props) {
-  const [name, setName] = useState(first?.name ?? "");
-  const [most, setMost] = useState<string>(first?.scopes.at(-1) ?? "write");
-  const [budget, setBudget] = useState(first?.monthlyBudgetUsd?.toString() ?? "");
-  const [limit, setLimit] = useState(first?.rateLimitPerMinute?.toString() ?? "");
-  const [expires, setExpires] = useState(first?.expiresAt ? localOf(first.expiresAt) : "");
-  const number = (text: string) => (text.trim() === "" ? null : Number(text));
+/** Makes a key, which is shown once, or changes what one may do. */
+export function KeyForm({ of: before }: { of?: Key }) {
+  const [name, setName] = useState(before?.name ?? "");
+  const [scopes, setScopes] = useState<Scope[]>(before?.scopes ?? ["read", "write"]);
+  const [limit, setLimit] = useState(text(before?.rateLimitPerMinute));
+  const [budget, setBudget] = useState(text(before?.monthlyBudgetUsd));
+  const [expires, setExpires] = useState(
+    before?.expiresAt ? localTime(new Date(before.expiresAt)) : "",
+  );
+  const [made, setMade] = useState<NewKey>();
+
+  async function submit(): Promise<void> {
+    const body = {
+      name,
+      scopes,
+      rateLimitPerMinute: numberOf(limit),
+      monthlyBudgetUsd: numberOf(budget),
+      expiresAt: expires === "" ? null : new Date(expires).toISOString(),
+    };
+    if (!before) return setMade(await post<NewKey>("/api-keys", body));
+    await patch(pathOf(before.id), body);
+    toast(`${name} is changed`);
+    go(href(["keys", before.id]));
+  }
+
   return (
-    <Form
-      submitName={submitName}
-      onCancel={onCancel}
-      submit={() =>
-        submit({
-          name,
-          scopes:
-            most === "admin"
-              ? ["read", "write", "admin"]
-              : most === "write"
-                ? ["read", "write"]
-                : ["read"],
-          monthlyBudgetUsd: number(budget),
-          rateLimitPerMinute: number(limit),
-          expiresAt: expires === "" ? null : new Date(expires).toISOString(),
-        })
-      }
-    >
-      <TextField label="Name" value={name} onInput={setName} isRequired />
-      <SelectField label="May" value={most} options={MAY} onInput={setMost} />
-      <div class="two">
-        <TextField
-          label="Budget a month, in USD"
-          type="number"
-          value={budget}
-          onInput={setBudget}
-          placeholder="none"
-        />
-        <TextField
-          label="Requests a minute"
-          type="number"
-          value={limit}
-          onInput={setLimit}
-          placeholder="as the server has it"
-        />
+    <section class="card narrow" aria-labelledby="key-form">
+      <header>
+        <h2 id="key-form" dir="auto">
+          {before ? `Change ${before.name}` : "New API key"}
+        </h2>
+      </header>
+      <div class="panel">
+        <Form
+          submitName={before ? "Save" : "Create"}
+          onCancel={() => go(href(before ? ["keys", before.id] : ["keys"]))}
+          submit={submit}
+        >
+          <TextField label="Name" name="name" value={name} onInput={setName} isRequired />
+          <Choices
+            label="It may"
+            name="scopes"
+            options={SCOPES}
+            chosen={scopes}
+            onInput={setScopes}
+          />
+          <div class="two">
+            <TextField
+              label="Budget of a month (USD)"
+              name="monthlyBudgetUsd"
+              hint="Of the runs that it asks for; months are UTC"
+              type="number"
+              value={budget}
+              onInput={setBudget}
+              placeholder="no limit"
+            />
+            <TextField
+              label="Requests a minute"
+              name="rateLimitPerMinute"
+              hint="0: no limit"
+              type="number"
+              value={limit}
+              onInput={setLimit}
+              placeholder="as the server has it"
+            />
+          </div>
+          <TextField
+            label="Expires (your time zone)"
+            name="expiresAt"
+            hint="Empty: never"
+            type="datetime-local"
+            value={expires}
+            onInput={setExpires}
+          />
+        </Form>
       </div>
-      <TextField
-        label="Ends (your time zone)"
-        type="datetime-local"
-        value={expires}
-        onInput={setExpires}
-      />
-    </Form>
+      {made && (
+        <SecretOnce
+          title={`${made.name} is made`}
+          label="API key"
+          secret={made.key}
+          onClose={() => go(href(["keys", made.id]))}
+        />
+      )}
+    </section>
   );
 }
 
-/** A time as a control of the browser has it, in the reader's time zone. */
-function localOf(iso: string): string {
-  const at = new Date(iso);
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}
+const text = (value: number | null | undefined) =>
+  value === null || value === undefined ? "" : `${value}`;
+const numberOf = (typed: string) => (typed.trim() === "" ? null : Number(typed));

@@ -1,72 +1,71 @@
-import { useState } from "preact/hooks";
-
-import type { Model } from "../api/wire.ts";
+import type { Models as Known } from "../api/wire.ts";
 import { Providers } from "../overview/providers.tsx";
-import { status } from "../shell/status.ts";
-import { TextField } from "../ui/field.tsx";
-import { count, money } from "../ui/format.ts";
+import { replaceQuery, route } from "../shell/router.ts";
+import { SelectField, TextField } from "../ui/field.tsx";
 import { Card, Empty, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
-import { num, Table } from "../ui/table.tsx";
+import { ModelTable } from "./models.tsx";
+import { Probes } from "./probes.tsx";
 
-const MOST_SHOWN = 200;
-
-/** The providers as they are now, and the models that are known, with their prices. */
+/** The models that can be named, with their prices, and who answers. */
 export function Models() {
-  const [text, setText] = useState("");
-  const list = useResource<{ models: Model[]; priceList: { source: string; date: string } }>(
-    "/models",
-  );
+  const { query } = route.value;
+  const [provider, name] = [query.get("provider") ?? "", query.get("name") ?? ""];
+  const known = useResource<Known>("/models");
   return (
     <>
-      <Providers />
+      <div class="columns">
+        <Providers />
+        <Probes />
+      </div>
       <Card
         id="models"
         title="Models"
         isWide
-        note={list.data && <span class="quiet">prices of {list.data.priceList.date}</span>}
+        note={
+          known.data && (
+            <span class="quiet">
+              built-in prices of {known.data.priceList.date} ({known.data.priceList.source})
+            </span>
+          )
+        }
       >
-        <div class="filters">
-          <TextField label="Name contains" type="search" value={text} onInput={setText} />
-        </div>
-        <Shown of={list}>{({ models }) => <ModelTable models={models} text={text} />}</Shown>
+        <Shown of={known}>
+          {({ models }) => {
+            const wanted = models.filter(
+              (one) =>
+                (provider === "" || one.provider === provider) &&
+                one.id.toLowerCase().includes(name.toLowerCase()),
+            );
+            return (
+              <>
+                <div class="filters">
+                  <TextField
+                    label="Name contains"
+                    value={name}
+                    onInput={(value) => replaceQuery({ name: value })}
+                  />
+                  <SelectField
+                    label="Provider"
+                    value={provider}
+                    onInput={(value) => replaceQuery({ provider: value })}
+                    options={[["", "any"], ...new Set(models.map((one) => one.provider))]}
+                  />
+                </div>
+                {wanted.length === 0 ? (
+                  <Empty>
+                    {models.length === 0
+                      ? "No model is known. Any can be named that a provider takes."
+                      : "No model matches."}
+                  </Empty>
+                ) : (
+                  <ModelTable all={wanted} />
+                )}
+              </>
+            );
+          }}
+        </Shown>
       </Card>
-    </>
-  );
-}
-
-function ModelTable({ models, text }: { models: Model[]; text: string }) {
-  const found = models.filter(({ id }) => id.toLowerCase().includes(text.trim().toLowerCase()));
-  if (found.length === 0) return <Empty>No model is known{text ? " by such a name" : ""}.</Empty>;
-  return (
-    <>
-      <Table
-        columns={[
-          { name: "Model", class: "name" },
-          { name: "Provider" },
-          num("Context"),
-          num("In, per million"),
-          num("Cached"),
-          num("Out, per million"),
-        ]}
-        rows={found.slice(0, MOST_SHOWN).map((model) => ({
-          key: `${model.provider} ${model.id}`,
-          cells: [
-            <>
-              {model.id}{" "}
-              {model.id === status.value?.provider.defaultModel && (
-                <span class="quiet">(the default)</span>
-              )}
-            </>,
-            model.provider,
-            model.contextSize === null ? "–" : count(model.contextSize),
-            money(model.price?.input),
-            money(model.price?.cachedInput),
-            money(model.price?.output),
-          ],
-        }))}
-      />
-      {found.length > MOST_SHOWN && <p class="hint">and {count(found.length - MOST_SHOWN)} more</p>}
     </>
   );
 }

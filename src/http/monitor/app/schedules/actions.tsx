@@ -1,44 +1,75 @@
-import { call, may, post } from "../api/client.ts";
-import type { Schedule } from "../api/wire.ts";
-import { go } from "../shell/router.ts";
+import { may, post, remove } from "../api/client.ts";
+import type { Run, Schedule } from "../api/wire.ts";
+import { go, href } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
+import { Badge } from "../ui/badge.tsx";
+import { AskFirst } from "../ui/confirm.tsx";
 import { toast } from "../ui/toast.tsx";
 
-type ActionProps = { schedule: Schedule; refresh: () => void };
+export const pathOf = (id: string): string => `/scheduled-tasks/${encodeURIComponent(id)}`;
 
-export function ScheduleActions({ schedule, refresh }: ActionProps) {
-  const { id, name, isActive } = schedule;
-  const path = `/scheduled-tasks/${encodeURIComponent(id)}`;
+export function State({ of: { isActive, pauseReason } }: { of: Schedule }) {
+  if (isActive) return <Badge status="active" />;
+  return pauseReason ? (
+    <Badge status="failed">stopped</Badge>
+  ) : (
+    <Badge status="pending">disabled</Badge>
+  );
+}
+
+type Props = { of: Schedule; refresh: () => void };
+
+export function RunNow({ of: { id, name }, refresh }: Props) {
   if (!may("write")) return null;
-  const does = (verb: string, told: string) => async () => {
-    await post(`${path}/${verb}`);
-    toast(`${name}: ${told}`);
-    refresh();
-  };
+  return (
+    <Action
+      label={`Run now: ${name}`}
+      run={async () => {
+        await post<Run>(`${pathOf(id)}/run`);
+        toast(`${name}: a run begins`);
+        refresh();
+      }}
+    >
+      Run now
+    </Action>
+  );
+}
+
+export function Enable({ of: { id, name, isActive }, refresh }: Props) {
+  if (!may("write")) return null;
+  return (
+    <Action
+      label={`${isActive ? "Disable" : "Enable"} ${name}`}
+      run={async () => {
+        await post(`${pathOf(id)}/${isActive ? "disable" : "enable"}`);
+        toast(`${name}: ${isActive ? "fires no more" : "fires from now on"}`);
+        refresh();
+      }}
+    >
+      {isActive ? "Disable" : "Enable"}
+    </Action>
+  );
+}
+
+export function ChangeAndDelete({ of: { id, name } }: { of: Schedule }) {
+  if (!may("write")) return null;
   return (
     <>
-      <Action label={`Run now: ${name}`} run={does("run", "started")}>
-        Run now
-      </Action>
-      <Action
-        key="switch"
-        label={`${isActive ? "Pause" : "Resume"} ${name}`}
-        run={isActive ? does("disable", "paused") : does("enable", "goes on")}
-      >
-        {isActive ? "Pause" : "Resume"}
-      </Action>
-      <Action
-        label={`Delete ${name}`}
-        sure="Really?"
+      <a class="button small" href={href(["schedules", id, "edit"])}>
+        Change
+      </a>
+      <AskFirst
+        verb="Delete"
+        name={name}
         run={async () => {
-          await call("DELETE", path);
+          await remove(pathOf(id));
           toast(`${name} is deleted`);
           go("#/schedules");
-          refresh();
         }}
       >
-        Delete
-      </Action>
+        It fires no more, and its history of runs goes with it. Batches of its runs stay, and go on
+        if they run.
+      </AskFirst>
     </>
   );
 }

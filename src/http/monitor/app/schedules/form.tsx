@@ -1,134 +1,181 @@
 import { useState } from "preact/hooks";
 
-import type { Schedule } from "../api/wire.ts";
+import { patch, post } from "../api/client.ts";
+import type { Page, Schedule, StoredFile } from "../api/wire.ts";
+import { go, href } from "../shell/router.ts";
+import { status } from "../shell/status.ts";
 import { CheckField, SelectField, TextField } from "../ui/field.tsx";
 import { Form } from "../ui/form.tsx";
-import { Time } from "../ui/time.tsx";
-import {
-  DAYS,
-  expressionOf,
-  nextTimes,
-  ownZone,
-  type Rhythm,
-  RHYTHMS,
-  sentenceOf,
-  type When,
-} from "./times.ts";
+import { useResource } from "../ui/resource.ts";
+import { toast } from "../ui/toast.tsx";
+import { pathOf } from "./actions.tsx";
+import { type Draft, toBody, toDraft } from "./draft.ts";
+import { Timing } from "./timing.tsx";
+import { OVERLAPS } from "./words.ts";
 
-type ScheduleFields = Pick<
-  Schedule,
-  "name" | "schedule" | "timezone" | "inputFile" | "isDryRun"
-> & { outputFile: string | null };
-
-type Props = {
-  first: Partial<ScheduleFields>;
-  submitName: string;
-  submit: (fields: ScheduleFields) => Promise<void>;
-  onCancel: () => void;
+type PartProps = {
+  draft: Draft;
+  /** What takes a new value of a field. */
+  set: <K extends keyof Draft>(name: K) => (value: Draft[K]) => void;
 };
 
-/** When and with what: with the sentence that it comes to, and the next five times. */
-export function ScheduleForm({ first, submitName, submit, onCancel }: Props) {
-  const [name, setName] = useState(first.name ?? "");
-  const [inputFile, setInput] = useState(first.inputFile ?? "");
-  const [outputFile, setOutput] = useState(first.outputFile ?? "");
-  const [timezone, setZone] = useState(first.timezone ?? ownZone());
-  const [isDryRun, setDryRun] = useState(first.isDryRun ?? false);
-  const [when, setWhen] = useState<When>({
-    rhythm: first.schedule ? "cron" : "weekdays",
-    time: "09:00",
-    day: "1",
-    date: "1",
-    cron: first.schedule ?? "0 9 * * *",
-  });
-  const change = (changes: Partial<When>) => setWhen({ ...when, ...changes });
-  const schedule = expressionOf(when);
-  const { times, error } = nextTimes(schedule, timezone);
+/** Makes a schedule, or changes one. */
+export function ScheduleForm({ schedule }: { schedule?: Schedule }) {
+  const [draft, setDraft] = useState(() => toDraft(schedule));
+  const set: PartProps["set"] = (name) => (value) =>
+    setDraft((before) => ({ ...before, [name]: value }));
+  const back = href(schedule ? ["schedules", schedule.id] : ["schedules"]);
+  async function submit(): Promise<void> {
+    const body = toBody(draft);
+    const { id } = schedule
+      ? await patch<Schedule>(pathOf(schedule.id), body)
+      : await post<Schedule>("/scheduled-tasks", body);
+    toast(`${draft.name}: ${schedule ? "changed" : "created"}`);
+    go(href(["schedules", id]));
+  }
   return (
-    <Form
-      submitName={submitName}
-      onCancel={onCancel}
-      isDisabled={error !== ""}
-      submit={() =>
-        submit({
-          name,
-          schedule,
-          timezone,
-          inputFile,
-          isDryRun,
-          outputFile: outputFile.trim() || null,
-        })
-      }
-    >
-      <TextField label="Name" value={name} onInput={setName} isRequired />
+    <section class="card narrow" aria-labelledby="schedule-form">
+      <header>
+        <h2 id="schedule-form" dir="auto">
+          {schedule ? `Change ${schedule.name}` : "New schedule"}
+        </h2>
+      </header>
+      <div class="panel">
+        <Form submitName={schedule ? "Save" : "Create"} onCancel={() => go(back)} submit={submit}>
+          <TextField label="Name" name="name" value={draft.name} onInput={set("name")} isRequired />
+          <Timing
+            schedule={draft.schedule}
+            timezone={draft.timezone}
+            onSchedule={set("schedule")}
+            onTimezone={set("timezone")}
+          />
+          <Work draft={draft} set={set} />
+          <details>
+            <summary>More settings</summary>
+            <More draft={draft} set={set} />
+          </details>
+        </Form>
+      </div>
+    </section>
+  );
+}
+
+/** What each run does. */
+function Work({ draft, set }: PartProps) {
+  const files = useResource<Page<"files", StoredFile>>("/files?limit=100");
+  return (
+    <>
       <div class="two">
-        <SelectField
-          label="Runs"
-          value={when.rhythm}
-          options={RHYTHMS}
-          onInput={(rhythm) => change({ rhythm: rhythm as Rhythm })}
+        <TextField
+          label="Input file"
+          name="inputFile"
+          hint="An upload's id, or a path in the files folder; read anew for each run"
+          value={draft.inputFile}
+          onInput={set("inputFile")}
+          list="uploads"
+          isRequired
         />
-        {when.rhythm === "cron" ? (
-          <TextField
-            label="Cron expression"
-            value={when.cron}
-            onInput={(cron) => change({ cron })}
-            isRequired
-          />
-        ) : (
-          <TextField
-            label={when.rhythm === "hourly" ? "At (minutes count)" : "At"}
-            type="time"
-            value={when.time}
-            onInput={(time) => change({ time })}
-          />
-        )}
-        {when.rhythm === "weekly" && (
-          <SelectField
-            label="Day"
-            value={when.day}
-            options={DAYS.map((day, i) => [String(i), day] as const)}
-            onInput={(day) => change({ day })}
-          />
-        )}
-        {when.rhythm === "monthly" && (
-          <TextField
-            label="Day of the month"
-            type="number"
-            value={when.date}
-            onInput={(date) => change({ date })}
-          />
-        )}
-        <TextField label="Time zone" value={timezone} onInput={setZone} isRequired />
-      </div>
-      <div class="sentence" role="status">
-        <strong>
-          {error || sentenceOf(schedule)} {!error && `(${timezone})`}
-        </strong>
-        {times.length > 0 && (
-          <ol class="hint">
-            {times.map((at) => (
-              <li key={at}>
-                <Time at={at} />
-              </li>
-            ))}
-          </ol>
-        )}
+        <datalist id="uploads">
+          {files.data?.files.map(({ id, name }) => (
+            <option key={id} value={id}>
+              {name}
+            </option>
+          ))}
+        </datalist>
+        <TextField
+          label="Output file"
+          name="outputFile"
+          hint="In the files folder; {{date}}, {{time}} and {{runId}} may be in its name"
+          value={draft.outputFile}
+          onInput={set("outputFile")}
+          placeholder="reports/{{date}}.csv"
+        />
       </div>
       <TextField
-        label="Input file"
-        value={inputFile}
-        onInput={setInput}
-        isRequired
-        hint="The id of an upload, a file in the files folder, or an https address"
+        label="Prompt template"
+        name="config.promptTemplate"
+        hint="Columns in double braces; optional where there is a column called prompt"
+        value={draft.promptTemplate}
+        onInput={set("promptTemplate")}
+        rows={4}
+        placeholder="What is new in {{city}}?"
+      />
+      <div class="two">
+        <TextField
+          label="Model"
+          name="config.model"
+          value={draft.model}
+          onInput={set("model")}
+          placeholder={status.value?.provider.defaultModel}
+        />
+        <TextField
+          label="A run costs at most (USD)"
+          name="config.maxCostUsd"
+          type="number"
+          value={draft.maxCostUsd}
+          onInput={set("maxCostUsd")}
+          placeholder="no limit"
+        />
+      </div>
+    </>
+  );
+}
+
+function More({ draft, set }: PartProps) {
+  return (
+    <div class="stack">
+      <TextField
+        label="Description"
+        name="description"
+        value={draft.description}
+        onInput={set("description")}
+        rows={2}
       />
       <TextField
-        label="Output file (optional)"
-        value={outputFile}
-        onInput={setOutput}
-        placeholder="results-{{date}}.csv"
+        label="System prompt"
+        name="config.systemPrompt"
+        value={draft.systemPrompt}
+        onInput={set("systemPrompt")}
+        rows={3}
       />
-      <CheckField label="Dry run: the simulator answers" checked={isDryRun} onInput={setDryRun} />
-    </Form>
+      <SelectField
+        label="If the run before has not ended"
+        name="overlapPolicy"
+        value={draft.overlapPolicy}
+        onInput={(value) => set("overlapPolicy")(value as Draft["overlapPolicy"])}
+        options={Object.entries(OVERLAPS)}
+      />
+      <div class="two">
+        <TextField
+          label="Catches up within (minutes)"
+          name="catchUpWindowSeconds"
+          hint="Of times that were missed, the latest runs if it is no older"
+          type="number"
+          value={draft.catchUpMinutes}
+          onInput={set("catchUpMinutes")}
+        />
+        <TextField
+          label="Stops after failures in a row"
+          name="pauseAfterFailures"
+          type="number"
+          value={draft.pauseAfterFailures}
+          onInput={set("pauseAfterFailures")}
+          placeholder="never"
+        />
+      </div>
+      <TextField
+        label="Other settings of the batch (JSON)"
+        name="config"
+        value={draft.others}
+        onInput={set("others")}
+        rows={3}
+        placeholder={'{"temperature": 0.2, "maxConcurrency": 10}'}
+      />
+      <CheckField
+        label="Dry runs: the simulator answers, at no cost"
+        checked={draft.isDryRun}
+        onInput={set("isDryRun")}
+      />
+    </div>
   );
 }

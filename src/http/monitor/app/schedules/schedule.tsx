@@ -1,146 +1,115 @@
-import { useState } from "preact/hooks";
+import type { ComponentChildren } from "preact";
 
-import { call, may } from "../api/client.ts";
-import type { Page, Schedule, ScheduleRun } from "../api/wire.ts";
+import { may, post } from "../api/client.ts";
+import type { TimesPreview, Schedule } from "../api/wire.ts";
 import { schedules as live } from "../live/state.ts";
-import { href } from "../shell/router.ts";
-import { Badge } from "../ui/badge.tsx";
-import { Dialog } from "../ui/dialog.tsx";
-import { between, count, duration, money } from "../ui/format.ts";
-import { Pager, useCursor } from "../ui/pager.tsx";
-import { Card, Empty, Shown } from "../ui/panel.tsx";
+import { Action } from "../ui/action.tsx";
+import { duration, money } from "../ui/format.ts";
+import { Empty, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
-import { Facts, num, Table } from "../ui/table.tsx";
-import { Time } from "../ui/time.tsx";
-import { ScheduleActions } from "./actions.tsx";
-import { ScheduleForm } from "./form.tsx";
-import { sentenceOf } from "./times.ts";
+import { Facts } from "../ui/table.tsx";
+import { Ago, Time } from "../ui/time.tsx";
+import { toast } from "../ui/toast.tsx";
+import { ChangeAndDelete, Enable, pathOf, RunNow, State } from "./actions.tsx";
+import { Runs } from "./runs.tsx";
+import { OVERLAPS, previewPath } from "./words.ts";
 
-/** A schedule: when it runs, and what came of its runs. */
-export function SchedulePage({ id }: { id: string }) {
-  const path = `/scheduled-tasks/${encodeURIComponent(id)}`;
-  const cursor = useCursor();
-  const [isEditing, setEditing] = useState(false);
-  const schedule = useResource<Schedule>(path, live.value?.revision);
-  const runs = useResource<Page<"runs", ScheduleRun>>(
-    `${path}/runs?limit=20${cursor.query}`,
-    live.value?.revision,
-  );
+/** A schedule: when it fires, what of, and what came of it. */
+export function ScheduleView({ id }: { id: string }) {
+  const schedule = useResource<Schedule>(pathOf(id), live.value?.revision);
   return (
-    <Shown of={schedule}>
-      {(one) => (
-        <>
-          <section class="card" aria-labelledby="schedule-title">
-            <header>
-              <h2 id="schedule-title" dir="auto">
-                {one.name}
-              </h2>
-              <div class="actions">
-                <Badge status={one.isActive ? "healthy" : "paused"}>
-                  {one.isActive ? "active" : "paused"}
-                </Badge>
-                {may("write") && (
-                  <button type="button" class="small" onClick={() => setEditing(true)}>
-                    Change
-                  </button>
-                )}
-                <ScheduleActions schedule={one} refresh={schedule.refresh} />
-              </div>
-            </header>
-            <div class="panel">
-              <p>
-                <strong>{sentenceOf(one.schedule)}</strong>{" "}
-                <span class="quiet">({one.timezone})</span>
-              </p>
-              {one.pauseReason && <p class="error">{one.pauseReason}</p>}
-              <Facts
-                pairs={[
-                  ["Id", one.id],
-                  ["Cron", one.schedule],
-                  ["Input", one.inputFile],
-                  ["Output", one.outputFile],
-                  ["Overlap", one.overlapPolicy],
-                  ["Dry run", one.isDryRun ? "yes" : ""],
-                  [
-                    "Settings",
-                    Object.keys(one.config).length > 0 ? JSON.stringify(one.config) : "",
-                  ],
-                ]}
-              />
-              {one.nextRuns.length > 0 && (
-                <>
-                  <h3>The next five times</h3>
-                  <ol class="hint">
-                    {one.nextRuns.map((at) => (
-                      <li key={at}>
-                        <Time at={at} />
-                      </li>
-                    ))}
-                  </ol>
-                </>
-              )}
+    <>
+      <section class="card" aria-labelledby="schedule-title">
+        <header>
+          <h2 id="schedule-title" dir="auto">
+            {schedule.data?.name ?? "Schedule"}
+          </h2>
+          {schedule.data && (
+            <div class="actions">
+              <State of={schedule.data} />
+              <RunNow of={schedule.data} refresh={schedule.refresh} />
+              <DryRun of={schedule.data} refresh={schedule.refresh} />
+              <Enable of={schedule.data} refresh={schedule.refresh} />
+              <ChangeAndDelete of={schedule.data} />
             </div>
-          </section>
-          <Card id="runs" title="Runs" isWide>
-            <Shown of={runs}>{(data) => <Runs page={data} cursor={cursor} />}</Shown>
-          </Card>
-          {isEditing && (
-            <Dialog title={`Change ${one.name}`} onClose={() => setEditing(false)}>
-              <ScheduleForm
-                first={one}
-                submitName="Save"
-                onCancel={() => setEditing(false)}
-                submit={async (fields) => {
-                  await call("PATCH", path, fields);
-                  setEditing(false);
-                  schedule.refresh();
-                }}
-              />
-            </Dialog>
           )}
-        </>
-      )}
-    </Shown>
+        </header>
+        <div class="panel">
+          <Shown of={schedule}>{(data) => <About schedule={data} />}</Shown>
+        </div>
+      </section>
+      {schedule.data && <Runs id={id} />}
+    </>
   );
 }
 
-function Runs({
-  page,
-  cursor,
-}: {
-  page: Page<"runs", ScheduleRun>;
-  cursor: ReturnType<typeof useCursor>;
-}) {
-  if (page.runs.length === 0) return <Empty>It has not run yet.</Empty>;
+function DryRun({ of: { id, name, isDryRun }, refresh }: { of: Schedule; refresh: () => void }) {
+  if (!may("write") || isDryRun) return null;
+  return (
+    <Action
+      label={`Dry run: ${name}`}
+      title="The simulator answers, at no cost"
+      run={async () => {
+        await post(`${pathOf(id)}/run`, { isDryRun: true });
+        toast(`${name}: a dry run begins`);
+        refresh();
+      }}
+    >
+      Dry run
+    </Action>
+  );
+}
+
+function About({ schedule: one }: { schedule: Schedule }) {
+  const preview = useResource<TimesPreview>(previewPath(one.schedule, one.timezone));
+  const { promptTemplate, model, maxCostUsd, ...others } = one.config;
   return (
     <>
-      <Table
-        columns={[
-          { name: "Scheduled" },
-          { name: "Status" },
-          { name: "Why", class: "wrap" },
-          num("Rows"),
-          num("Took"),
-          num("Cost"),
-          { name: "Batch" },
+      {one.pauseReason && <p class="error">{one.pauseReason}</p>}
+      {one.description && <p dir="auto">{one.description}</p>}
+      <Facts
+        pairs={[
+          ["Fires", preview.data?.sentence],
+          ["Schedule", `${one.schedule} (${one.timezone})`],
+          ["Input", one.inputFile],
+          ["Output", one.outputFile],
+          ["Model", text(model)],
+          ["Cost of a run", typeof maxCostUsd === "number" && `at most ${money(maxCostUsd)}`],
+          ["If one runs", OVERLAPS[one.overlapPolicy]],
+          ["Catches up", `within ${duration(one.catchUpWindowSeconds)}`],
+          ["Stops after", one.pauseAfterFailures && `${one.pauseAfterFailures} failures in a row`],
+          ["Dry run", one.isDryRun && "yes: the simulator answers"],
+          ["Settings", Object.keys(others).length > 0 && JSON.stringify(others)],
+          ["Changed", <Time at={one.updatedAt} />],
+          ["Id", one.id],
         ]}
-        rows={page.runs.map((run) => ({
-          key: run.id,
-          cells: [
-            <>
-              <Time at={run.scheduledAt} />
-              {run.cause !== "schedule" && <div class="hint">{run.cause}</div>}
-            </>,
-            <Badge status={run.status} />,
-            run.error?.message ?? run.reason ?? "",
-            `${count(run.counts.completed)} / ${count(run.counts.total)}`,
-            duration(between(run.startedAt, run.finishedAt)),
-            money(run.costUsd),
-            run.batchId ? <a href={href(["batches", run.batchId])}>{run.batchId}</a> : "",
-          ],
-        }))}
       />
-      <Pager cursor={cursor} of={page.pagination} />
+      {typeof promptTemplate === "string" && (
+        <>
+          <h3>Prompt template</h3>
+          <pre dir="auto">{promptTemplate}</pre>
+        </>
+      )}
+      <h3>Next times</h3>
+      <NextTimes at={one.nextRuns} />
     </>
+  );
+}
+
+const text = (value: unknown): ComponentChildren => (typeof value === "string" ? value : "");
+
+export function NextTimes({ at }: { at: string[] }) {
+  if (at.length === 0) return <Empty>It does not fire.</Empty>;
+  return (
+    <ol class="times">
+      {at.map((one) => (
+        <li key={one}>
+          <Time at={one} />{" "}
+          <span class="quiet">
+            <Ago at={one} />
+          </span>
+        </li>
+      ))}
+    </ol>
   );
 }

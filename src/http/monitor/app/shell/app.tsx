@@ -12,6 +12,7 @@ import { Banner } from "./banner.tsx";
 import { Header } from "./header.tsx";
 import { Login } from "./login.tsx";
 import { href, route } from "./router.ts";
+import { Scoped, SECTIONS } from "./sections.tsx";
 import { status } from "./status.ts";
 
 const PAGES = {
@@ -22,6 +23,7 @@ const PAGES = {
   files: lazily(async () => (await import("../files/page.tsx")).Files),
   models: lazily(async () => (await import("../models/page.tsx")).Models),
   keys: lazily(async () => (await import("../keys/page.tsx")).Keys),
+  alerts: lazily(async () => (await import("../alerts/page.tsx")).Alerts),
   audit: lazily(async () => (await import("../audit/page.tsx")).Audit),
   tasks: lazily(async () => (await import("../tasks/page.tsx")).Tasks),
   new: lazily(async () => (await import("../workbench/workbench.tsx")).Workbench),
@@ -80,7 +82,12 @@ function Page() {
         There is no such page. <a href="#/">Go to the overview</a>
       </p>
     );
-  return <Found key={name} />;
+  const section = SECTIONS.find((one) => one.name === name);
+  return (
+    <Scoped key={name} needs={section?.scope ?? "read"} what={section?.title ?? "This"}>
+      <Found />
+    </Scoped>
+  );
 }
 
 function isPage(name: string): name is keyof typeof PAGES {

@@ -1,26 +1,17 @@
-import type { Scope } from "../../../../domain/scope.ts";
 import { logOut, may } from "../api/client.ts";
 import { alerts, connection, health } from "../live/state.ts";
 import { Badge } from "../ui/badge.tsx";
 import { href, route } from "./router.ts";
+import { SECTIONS } from "./sections.tsx";
 import { status } from "./status.ts";
-
-const PAGES: { name: string; title: string; scope?: Scope }[] = [
-  { name: "", title: "Overview" },
-  { name: "batches", title: "Batches" },
-  { name: "schedules", title: "Schedules" },
-  { name: "webhooks", title: "Webhooks" },
-  { name: "files", title: "Files" },
-  { name: "models", title: "Models" },
-  { name: "keys", title: "Keys", scope: "admin" },
-  { name: "audit", title: "Audit", scope: "admin" },
-];
 
 const WORDS = { opening: "Connecting…", live: "Live", down: "Offline" };
 
 export function Header() {
   const [here = ""] = route.value.parts;
-  const shown = PAGES.filter((page) => page.scope === undefined || may(page.scope));
+  const shown = SECTIONS.filter(
+    ({ scope, isElsewhere }) => !isElsewhere && (scope === "read" || may(scope)),
+  );
   return (
     <header class="bar">
       <a class="unseen skip" href="#main" onClick={skip}>
@@ -46,7 +37,7 @@ export function Header() {
       <span class="state">
         {health.value && (
           <a
-            href="#/"
+            href="#/alerts"
             class="quiet"
             title={`${Object.keys(alerts.value ?? {}).length} alerts are open`}
           >

@@ -1,19 +1,30 @@
-import type { ComponentChildren, JSX } from "preact";
-import { useId } from "preact/hooks";
+import { type ComponentChildren, createContext, type JSX } from "preact";
+import { useContext, useId } from "preact/hooks";
 
-type Base = { label: string; hint?: ComponentChildren; error?: string | undefined };
-type Given = Base & {
-  children: (ids: { id: string; describedBy: string | undefined }) => JSX.Element;
+/** What the API found wrong with the fields of a form, by their names. */
+export const FieldErrors = createContext<ReadonlyMap<string, string>>(new Map());
+
+type Base = {
+  label: string;
+  /** The path of what it fills in, as the API's errors name it: these are then shown here. */
+  name?: string | undefined;
+  hint?: ComponentChildren;
+  error?: string | undefined;
 };
+type Ids = { id: string; describedBy: string | undefined; isWrong: boolean };
+type Given = Base & { children: (ids: Ids) => JSX.Element };
 
 /** A control with its label, what helps to fill it in, and what is wrong with it. */
-export function Field({ label, hint, error, children }: Given) {
+export function Field({ label, name, hint, error: given, children }: Given) {
   const id = useId();
   const hintId = `${id}-hint`;
+  const told = useContext(FieldErrors).get(name ?? "");
+  const error = given ?? told;
+  const describedBy = hint || error ? hintId : undefined;
   return (
-    <div class="field">
+    <div class="field" data-field={name}>
       <label for={id}>{label}</label>
-      {children({ id, describedBy: hint || error ? hintId : undefined })}
+      {children({ id, describedBy, isWrong: error !== undefined })}
       {(hint || error) && (
         <p id={hintId} class={error ? "hint error" : "hint"}>
           {error ?? hint}
@@ -45,7 +56,7 @@ export function TextField({
 }: TextProps) {
   return (
     <Field {...base}>
-      {({ id, describedBy }) => {
+      {({ id, describedBy, isWrong }) => {
         const common = {
           id,
           value,
@@ -54,6 +65,7 @@ export function TextField({
           dir: "auto" as const,
           spellcheck: rows !== undefined,
           "aria-describedby": describedBy,
+          "aria-invalid": isWrong || undefined,
           onInput: (event: { currentTarget: { value: string } }) =>
             onInput(event.currentTarget.value),
         };
@@ -82,11 +94,12 @@ type SelectProps = Base & {
 export function SelectField({ value, options, onInput, ...base }: SelectProps) {
   return (
     <Field {...base}>
-      {({ id, describedBy }) => (
+      {({ id, describedBy, isWrong }) => (
         <select
           id={id}
           value={value}
           aria-describedby={describedBy}
+          aria-invalid={isWrong || undefined}
           onChange={(event) => onInput(event.currentTarget.value)}
         >
           {options.map((option) => {
@@ -108,6 +121,43 @@ type CheckProps = {
   checked: boolean;
   onInput: (checked: boolean) => void;
 };
+
+type ChoicesProps<V extends string> = Omit<Base, "error"> & {
+  /** What each stands for, by its value. */
+  options: Readonly<Record<V, string>>;
+  chosen: readonly V[];
+  onInput: (chosen: V[]) => void;
+};
+
+/** Any number of several things. */
+export function Choices<V extends string>(props: ChoicesProps<V>) {
+  const { label, name, hint, options, chosen, onInput } = props;
+  const error = useContext(FieldErrors).get(name ?? "");
+  // The keys of an object literal with these types alone.
+  const values = Object.keys(options) as V[];
+  const toggle = (value: V, isChosen: boolean) =>
+    onInput(values.filter((one) => (one === value ? isChosen : chosen.includes(one))));
+  return (
+    <fieldset class="field" data-field={name} aria-invalid={error ? true : undefined} tabindex={-1}>
+      <legend>{label}</legend>
+      <div class="choices">
+        {values.map((value) => (
+          <CheckField
+            key={value}
+            label={
+              <span>
+                {value} <span class="quiet">{options[value]}</span>
+              </span>
+            }
+            checked={chosen.includes(value)}
+            onInput={(isChosen) => toggle(value, isChosen)}
+          />
+        ))}
+      </div>
+      {(hint || error) && <p class={error ? "hint error" : "hint"}>{error ?? hint}</p>}
+    </fieldset>
+  );
+}
 
 export function CheckField({ label, checked, onInput }: CheckProps) {
   return (

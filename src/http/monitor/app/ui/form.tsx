@@ -1,39 +1,64 @@
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { ApiError } from "../api/client.ts";
+import { FieldErrors } from "./field.tsx";
 
 type Props = {
   submitName: string;
   submit: () => Promise<unknown>;
   onCancel?: (() => void) | undefined;
   isDisabled?: boolean;
+  isDangerous?: boolean;
   children: ComponentChildren;
 };
 
-/** A form that is sent once at a time, and says in place what is wrong with it. */
-export function Form({ submitName, submit, onCancel, isDisabled = false, children }: Props) {
-  const [error, setError] = useState("");
+type Wrong = { beside: ReadonlyMap<string, string>; rest: string };
+const NOTHING_WRONG: Wrong = { beside: new Map(), rest: "" };
+
+/** A form that is sent once at a time, and says in place what is wrong with it: beside the fields, as far as it is theirs. */
+export function Form({
+  submitName,
+  submit,
+  onCancel,
+  isDisabled = false,
+  isDangerous = false,
+  children,
+}: Props) {
+  const ref = useRef<HTMLFormElement>(null);
+  const [wrong, setWrong] = useState(NOTHING_WRONG);
   const [isSending, setSending] = useState(false);
   async function send(event: Event): Promise<void> {
     event.preventDefault();
     if (isSending) return;
     setSending(true);
-    setError("");
+    setWrong(NOTHING_WRONG);
     try {
       await submit();
     } catch (problem) {
-      setError(describe(problem));
+      const fields = ref.current?.querySelectorAll<HTMLElement>("[data-field]") ?? [];
+      setWrong(
+        place(
+          problem,
+          [...fields].map(({ dataset }) => dataset["field"] ?? ""),
+        ),
+      );
     } finally {
       setSending(false);
     }
   }
+  useEffect(() => {
+    const first = ref.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+    // A field that is folded away is unfolded to be seen.
+    first?.closest("details")?.setAttribute("open", "");
+    first?.focus();
+  }, [wrong]);
   return (
-    <form class="stack" onSubmit={send}>
-      {children}
-      {error && (
+    <form class="stack" ref={ref} onSubmit={send}>
+      <FieldErrors.Provider value={wrong.beside}>{children}</FieldErrors.Provider>
+      {wrong.rest && (
         <p class="error" role="alert">
-          {error}
+          {wrong.rest}
         </p>
       )}
       <footer>
@@ -42,7 +67,7 @@ export function Form({ submitName, submit, onCancel, isDisabled = false, childre
             Cancel
           </button>
         )}
-        <button class="primary" disabled={isSending || isDisabled}>
+        <button class={isDangerous ? "danger" : "primary"} disabled={isSending || isDisabled}>
           {submitName}
         </button>
       </footer>
@@ -50,10 +75,31 @@ export function Form({ submitName, submit, onCancel, isDisabled = false, childre
   );
 }
 
+/** What of a problem belongs beside which of the fields, and what is left to say below them. */
+function place(problem: unknown, names: string[]): Wrong {
+  if (!(problem instanceof ApiError)) return { beside: new Map(), rest: describe(problem) };
+  const beside = new Map<string, string>();
+  const longest = names.toSorted((a, b) => b.length - a.length);
+  const others = problem.issues.filter(({ path = "", message }) => {
+    const name = longest.find((one) => path === one || path.startsWith(`${one}.`));
+    if (name === undefined || message === undefined) return true;
+    const within = path.slice(name.length + 1);
+    const text = within === "" ? message : `${within} ${message}`;
+    beside.set(name, [beside.get(name), text].filter(Boolean).join("; "));
+    return false;
+  });
+  if (beside.size === 0) return { beside, rest: describe(problem) };
+  const rest = others.map(({ path, message }) => [path, message].filter(Boolean).join(" "));
+  return {
+    beside,
+    rest: rest.join("; ") || "It was not accepted: what is wrong stands beside the fields.",
+  };
+}
+
 export function describe(problem: unknown): string {
   if (!(problem instanceof ApiError))
     return problem instanceof Error ? problem.message : String(problem);
-  const more = problem.details
+  const more = problem.issues
     .slice(0, 5)
     .map(({ path, message }) => [path, message].filter(Boolean).join(" "))
     .filter((text) => text !== "" && !problem.message.includes(text));

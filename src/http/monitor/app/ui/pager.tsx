@@ -1,17 +1,28 @@
-import { useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 
+import { go, href, replaceQuery, route } from "../shell/router.ts";
 import { count } from "./format.ts";
 
-/** Where each page up to the one that is shown begins. */
+/** Which page of a list is shown: it is a part of the address. */
 export function useCursor() {
-  const [cursors, setCursors] = useState<string[]>([""]);
-  const cursor = cursors.at(-1) ?? "";
+  const { parts, query } = route.value;
+  /** Where the pages begin that were shown, by their number. */
+  const seen = useRef(new Map<number, string>());
+  const cursor = query.get("cursor") ?? "";
+  const page = cursor === "" ? 1 : Math.max(2, Number(query.get("page")) || 2);
+  seen.current.set(page, cursor);
+  const show = (to: string, at: number) =>
+    go(href(parts, { ...Object.fromEntries(query), cursor: to, page: at > 1 ? String(at) : "" }));
   return {
     query: cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`,
-    page: cursors.length,
-    first: () => setCursors([""]),
-    back: () => setCursors(cursors.slice(0, -1)),
-    next: (to: string) => setCursors([...cursors, to]),
+    page,
+    first: () => replaceQuery({ cursor: undefined, page: undefined }),
+    /** To the first one where it is not known: after a reload, or by a link. */
+    back: () => {
+      const before = seen.current.get(page - 1);
+      show(before ?? "", before === undefined ? 1 : page - 1);
+    },
+    next: (to: string) => show(to, page + 1),
   };
 }
 

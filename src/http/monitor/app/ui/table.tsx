@@ -9,13 +9,16 @@ export function Table({
   columns,
   rows,
   label,
+  isStacked = false,
 }: {
   columns: Column[];
   rows: Row[];
   label?: string;
+  /** On a phone each row is a card of names and values. */
+  isStacked?: boolean;
 }) {
   return (
-    <table aria-label={label}>
+    <table aria-label={label} class={isStacked ? "stacked" : undefined}>
       <thead>
         <tr>
           {columns.map((column, i) => (
@@ -29,7 +32,7 @@ export function Table({
         {rows.map(({ key, cells, isChosen }) => (
           <tr key={key} data-key={key} class={isChosen ? "chosen" : undefined}>
             {cells.map((cell, i) => (
-              <td key={i} class={columns[i]?.class}>
+              <td key={i} class={columns[i]?.class} data-name={columns[i]?.name}>
                 {cell}
               </td>
             ))}

@@ -1,47 +1,79 @@
 import { useState } from "preact/hooks";
 
-import { post } from "../api/client.ts";
-import type { WebhookWithSecret } from "../api/wire.ts";
-import { Dialog } from "../ui/dialog.tsx";
-import { TextField } from "../ui/field.tsx";
+import { patch, post } from "../api/client.ts";
+import type { NewWebhook, Webhook } from "../api/wire.ts";
+import { go, href } from "../shell/router.ts";
+import { Choices, TextField } from "../ui/field.tsx";
 import { Form } from "../ui/form.tsx";
-import { Secret } from "../ui/secret.tsx";
+import { SecretOnce } from "../ui/secret.tsx";
+import { toast } from "../ui/toast.tsx";
+import { pathOf } from "./actions.tsx";
+import { EVENTS, isEvent } from "./events.ts";
 
-/** Makes a webhook, and shows its secret this once. */
-export function NewWebhook({ close }: { close: () => void }) {
-  const [url, setUrl] = useState("https://");
-  const [events, setEvents] = useState("batch.finished, system.alert");
-  const [description, setDescription] = useState("");
-  const [made, setMade] = useState<WebhookWithSecret>();
+/** Makes a webhook, whose secret is shown once, or changes one. */
+export function WebhookForm({ webhook }: { webhook?: Webhook }) {
+  const [url, setUrl] = useState(webhook?.url ?? "");
+  const [events, setEvents] = useState(
+    webhook?.events ?? ["batch.completed", "batch.failed", "system.alert"],
+  );
+  const [description, setDescription] = useState(webhook?.description ?? "");
+  const [made, setMade] = useState<NewWebhook>();
+  /** Names that the choices do not have, such as `batch.finished`, stay as they are. */
+  const others = events.filter((name) => !isEvent(name));
+
+  async function submit(): Promise<void> {
+    const body = { url: url.trim(), events, description: description.trim() || null };
+    if (!webhook) return setMade(await post<NewWebhook>("/webhooks", body));
+    await patch(pathOf(webhook.id), body);
+    toast("The webhook is changed");
+    go(href(["webhooks", webhook.id]));
+  }
+
   return (
-    <Dialog title="New webhook" onClose={close}>
-      {made ? (
-        <Secret what="The secret that signs its deliveries" value={made.secret} close={close} />
-      ) : (
+    <section class="card narrow" aria-labelledby="webhook-form">
+      <header>
+        <h2 id="webhook-form">{webhook ? "Change a webhook" : "New webhook"}</h2>
+      </header>
+      <div class="panel">
         <Form
-          submitName="Create the webhook"
-          onCancel={close}
-          submit={async () =>
-            setMade(
-              await post<WebhookWithSecret>("/webhooks", {
-                url,
-                events: events.split(/[\s,]+/).filter(Boolean),
-                ...(description.trim() ? { description } : {}),
-              }),
-            )
-          }
+          submitName={webhook ? "Save" : "Create"}
+          onCancel={() => go(href(webhook ? ["webhooks", webhook.id] : ["webhooks"]))}
+          submit={submit}
         >
-          <TextField label="Address" type="url" value={url} onInput={setUrl} isRequired />
           <TextField
-            label="Events"
-            value={events}
-            onInput={setEvents}
+            label="Address"
+            name="url"
+            hint="Events are posted to it as JSON, signed with the secret"
+            type="url"
+            value={url}
+            onInput={setUrl}
+            placeholder="https://example.com/hook"
             isRequired
-            hint="Names or patterns, such as batch.finished, task.failed, system.alert or batch.*"
           />
-          <TextField label="Description (optional)" value={description} onInput={setDescription} />
+          <Choices
+            label="Events"
+            name="events"
+            options={EVENTS}
+            chosen={events.filter(isEvent)}
+            onInput={(chosen) => setEvents([...chosen, ...others])}
+            hint={others.length > 0 && `and ${others.join(", ")}`}
+          />
+          <TextField
+            label="Description"
+            name="description"
+            value={description}
+            onInput={setDescription}
+          />
         </Form>
+      </div>
+      {made && (
+        <SecretOnce
+          title="The webhook is made"
+          label="Secret"
+          secret={made.secret}
+          onClose={() => go(href(["webhooks", made.id]))}
+        />
       )}
-    </Dialog>
+    </section>
   );
 }

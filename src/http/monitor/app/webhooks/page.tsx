@@ -1,86 +1,33 @@
-import { useState } from "preact/hooks";
-
-import { may } from "../api/client.ts";
-import type { Page, Webhook } from "../api/wire.ts";
-import { webhooks as live } from "../live/state.ts";
-import { href, route } from "../shell/router.ts";
-import { Badge } from "../ui/badge.tsx";
-import { Pager, useCursor } from "../ui/pager.tsx";
-import { Card, Empty, Shown } from "../ui/panel.tsx";
+import type { Webhook } from "../api/wire.ts";
+import { route } from "../shell/router.ts";
+import { Scoped } from "../shell/sections.tsx";
+import { Card, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
-import { Table } from "../ui/table.tsx";
-import { Time } from "../ui/time.tsx";
-import { NewWebhook } from "./form.tsx";
-import { stateOf } from "./state.ts";
-import { WebhookPage } from "./webhook.tsx";
+import { pathOf } from "./actions.tsx";
+import { WebhookForm } from "./form.tsx";
+import { WebhookList } from "./list.tsx";
+import { WebhookView } from "./webhook.tsx";
 
+/** `#/webhooks`, `#/webhooks/new`, `#/webhooks/ID` and `#/webhooks/ID/edit`. */
 export function Webhooks() {
-  const [, id] = route.value.parts;
-  return id === undefined ? <AllWebhooks /> : <WebhookPage key={id} id={id} />;
+  const [, id, verb] = route.value.parts;
+  if (id === undefined) return <WebhookList />;
+  if (id === "new" || verb === "edit")
+    return (
+      <Scoped needs="write" what={id === "new" ? "New webhook" : "Change a webhook"}>
+        {id === "new" ? <WebhookForm /> : <ChangeWebhook key={id} id={id} />}
+      </Scoped>
+    );
+  return <WebhookView key={id} id={id} />;
 }
 
-function AllWebhooks() {
-  const cursor = useCursor();
-  const [isOpen, setOpen] = useState(false);
-  const list = useResource<Page<"webhooks", Webhook>>(
-    `/webhooks?limit=25${cursor.query}`,
-    `${live.value?.revision} ${live.value?.failing}`,
-  );
-  return (
-    <Card
-      id="webhooks"
-      title="Webhooks"
-      isWide
-      note={
-        may("write") && (
-          <button type="button" class="small primary" onClick={() => setOpen(true)}>
-            New webhook
-          </button>
-        )
-      }
-    >
-      <Shown of={list}>
-        {({ webhooks, pagination }) =>
-          webhooks.length === 0 ? (
-            <Empty>No webhook yet. One tells a program of yours when a batch has ended.</Empty>
-          ) : (
-            <>
-              <Table
-                columns={[
-                  { name: "Address", class: "name" },
-                  { name: "Events", class: "wrap" },
-                  { name: "State" },
-                ]}
-                rows={webhooks.map((one) => ({
-                  key: one.id,
-                  cells: [
-                    <a href={href(["webhooks", one.id])}>{one.url}</a>,
-                    one.events.join(", "),
-                    <>
-                      <Badge status={stateOf(one)} />
-                      {one.disabledReason && <div class="hint">{one.disabledReason}</div>}
-                      {one.isActive && one.failingSince && (
-                        <div class="hint">
-                          failing since <Time at={one.failingSince} />
-                        </div>
-                      )}
-                    </>,
-                  ],
-                }))}
-              />
-              <Pager cursor={cursor} of={pagination} />
-            </>
-          )
-        }
-      </Shown>
-      {isOpen && (
-        <NewWebhook
-          close={() => {
-            setOpen(false);
-            list.refresh();
-          }}
-        />
-      )}
+function ChangeWebhook({ id }: { id: string }) {
+  const webhook = useResource<Webhook>(pathOf(id));
+  return webhook.data ? (
+    <WebhookForm webhook={webhook.data} />
+  ) : (
+    <Card id="change" title="Change a webhook">
+      <Shown of={webhook}>{() => null}</Shown>
     </Card>
   );
 }

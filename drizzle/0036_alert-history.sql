@@ -1,0 +1,1 @@
+CREATE INDEX `events_of_alerts` ON `events` (`type`) WHERE type = 'system.alert';

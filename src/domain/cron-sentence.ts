@@ -1,0 +1,13 @@
+import cronstrue from "cronstrue";
+
+/** What a valid cron expression says, in English; `null` where it has something that cannot be put into words. */
+export function describeCron(expression: string): string | null {
+  const text = expression.trim();
+  // Croner takes both cases everywhere; this library knows nicknames in small letters and `L` and `W` in large ones.
+  const cased = text.startsWith("@") ? text.toLowerCase() : text.toUpperCase();
+  try {
+    return cronstrue.toString(cased, { use24HourTimeFormat: true });
+  } catch {
+    return null;
+  }
+}

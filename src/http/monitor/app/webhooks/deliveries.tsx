@@ -1,0 +1,116 @@
+import { useEffect, useState } from "preact/hooks";
+
+import { may } from "../api/client.ts";
+import type { Delivery, Page } from "../api/wire.ts";
+import { now, tasks, webhooks as live } from "../live/state.ts";
+import { href, replaceQuery, route } from "../shell/router.ts";
+import { Badge } from "../ui/badge.tsx";
+import { SelectField } from "../ui/field.tsx";
+import { duration } from "../ui/format.ts";
+import { Pager, useCursor } from "../ui/pager.tsx";
+import { Card, Empty, Shown } from "../ui/panel.tsx";
+import { useResource } from "../ui/resource.ts";
+import { num, Table } from "../ui/table.tsx";
+import { Ago, Time } from "../ui/time.tsx";
+import { pathOf } from "./actions.tsx";
+import { DeliveryDrawer, Replay } from "./delivery.tsx";
+import { ReplayMany } from "./replay-many.tsx";
+
+/** What was sent to a webhook, the latest first. `sent` is another where something was sent from here. */
+export function Deliveries({ id, sent }: { id: string; sent: number }) {
+  const { parts, query } = route.value;
+  const status = query.get("status") ?? "";
+  const shown = query.get("delivery");
+  const cursor = useCursor();
+  // The stream tells of no single delivery, so one that is under way is looked at until it has ended.
+  const [underWay, setUnderWay] = useState(false);
+  const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
+  const list = useResource<Page<"deliveries", Delivery>>(
+    `${pathOf(id)}/deliveries?limit=25${status && `&status=${status}`}${cursor.query}`,
+    `${sent} ${ended} ${JSON.stringify(live.value)} ${underWay ? now.value : ""}`,
+  );
+  const isUnderWay = list.data?.deliveries.some(isDue) ?? false;
+  useEffect(() => setUnderWay(isUnderWay), [isUnderWay]);
+  const found = list.data?.deliveries.find((one) => one.id === shown);
+  const search = Object.fromEntries(query);
+  return (
+    <Card
+      id="deliveries"
+      title="Deliveries"
+      isWide
+      note={may("write") && <ReplayMany id={id} refresh={list.refresh} />}
+    >
+      <div class="filters">
+        <SelectField
+          label="Status"
+          value={status}
+          onInput={(value) => replaceQuery({ status: value, cursor: undefined, page: undefined })}
+          options={[["", "any"], "pending", "delivered", "failed"]}
+        />
+      </div>
+      <Shown of={list}>
+        {({ deliveries, pagination }) =>
+          deliveries.length === 0 ? (
+            <Empty>{status ? "No delivery matches." : "Nothing was sent yet."}</Empty>
+          ) : (
+            <>
+              <Table
+                label="Deliveries"
+                isStacked
+                columns={[
+                  { name: "Event" },
+                  { name: "When" },
+                  { name: "Status" },
+                  { name: "Answer", class: "wrap" },
+                  num("Attempts"),
+                  num("Took"),
+                  { name: "Actions", class: "act", hidden: true },
+                ]}
+                rows={deliveries.map((one) => ({
+                  key: one.id,
+                  isChosen: one.id === shown,
+                  cells: [
+                    <a href={href(parts, { ...search, delivery: one.id })}>{one.type}</a>,
+                    <Time at={one.eventAt} />,
+                    <Badge status={one.status} />,
+                    <Answer of={one} />,
+                    String(one.attempts.length),
+                    one.latencyMs === null ? "" : duration(one.latencyMs / 1000),
+                    <div class="buttons">
+                      <Replay id={id} of={one} refresh={list.refresh} />
+                    </div>,
+                  ],
+                }))}
+              />
+              <Pager cursor={cursor} of={pagination} />
+            </>
+          )
+        }
+      </Shown>
+      {found && (
+        <DeliveryDrawer
+          id={id}
+          of={found}
+          refresh={list.refresh}
+          close={() => replaceQuery({ delivery: undefined })}
+        />
+      )}
+    </Card>
+  );
+}
+
+const isDue = ({ status, nextAttemptAt }: Delivery) =>
+  status === "pending" && (nextAttemptAt === null || Date.parse(nextAttemptAt) <= now.value);
+
+function Answer({ of: { responseStatus, error, nextAttemptAt, status } }: { of: Delivery }) {
+  return (
+    <div>
+      {error ? <span class="error">{error}</span> : (responseStatus ?? "")}
+      {status === "pending" && nextAttemptAt && (
+        <div class="hint">
+          next attempt <Ago at={nextAttemptAt} />
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,245 @@
+import { afterAll, describe, expect, test } from "bun:test";
+
+import { clearAlert, raiseAlert } from "../../src/services/alerts.ts";
+import { launchBrowser } from "../support/browser.ts";
+import { findings, openApp } from "../support/page.ts";
+import { startReceiver } from "../support/receiver.ts";
+import { client, startServer, until } from "../support/server.ts";
+import { browserPath } from "../support/tools.ts";
+
+const browser = browserPath ? await launchBrowser() : undefined;
+const receiver = await startReceiver();
+const app = await startServer(receiver.env);
+afterAll(async () => {
+  await browser?.close();
+  await app[Symbol.asyncDispose]();
+  await receiver[Symbol.asyncDispose]();
+});
+
+/** The page at an address; afterwards it must have logged nothing and asked nobody else. */
+async function openAt(at: string, options: Parameters<typeof openApp>[2] = {}) {
+  const opened = await openApp(browser, app, { at, ...options });
+  return {
+    ...opened,
+    /** What axe finds in the state that is shown. */
+    check: async () => expect(await findings(opened.page)).toEqual([]),
+    [Symbol.asyncDispose]: async () => {
+      await opened[Symbol.asyncDispose]();
+      expect(opened.problems).toEqual([]);
+    },
+  };
+}
+
+/** What a browser logs of an answer that says that a form is wrong. */
+const forget = (problems: string[]) =>
+  expect(problems.splice(0).filter((text) => !text.includes("400 (Bad Request)"))).toEqual([]);
+
+describe.skipIf(!browser)("the page", () => {
+  test("makes a schedule with its next times in sight, runs it, changes it, and deletes it when sure", async () => {
+    await using opened = await openAt("#/schedules");
+    const { page, check } = opened;
+    await page.getByText("No schedule yet.").waitFor();
+    await page.getByRole("link", { name: "New schedule" }).click();
+    await page.getByLabel("Name").fill("Morning report");
+    await page.getByLabel("Input file").fill("none.csv");
+    await page.getByLabel("Time zone").fill("Berlin");
+    await page.getByText('"Berlin" is no IANA time zone').waitFor();
+    await page.getByLabel("Time zone").fill("Europe/Berlin");
+    await page.getByLabel("Cron expression").fill("30 7 * * MON");
+    await page.getByText("At 07:30, only on Monday").waitFor();
+    expect(await page.locator(".times li").count()).toBe(5);
+    await page.getByLabel("Output file").fill("out-{{when}}.csv");
+    await page.getByRole("button", { name: "Create" }).click();
+    // Said beside the field, which has the focus.
+    await page.getByText("there is no {{when}}").waitFor();
+    expect(await page.evaluate("document.activeElement.getAttribute('aria-invalid')")).toBe("true");
+    await check();
+    forget(opened.problems);
+    await page.getByLabel("Output file").fill("");
+    await page.getByRole("button", { name: "Create" }).click();
+    await page.getByRole("button", { name: "Run now: Morning report" }).click();
+    await page.getByText('There is no file "none.csv"').waitFor();
+    await check();
+    await page.getByRole("link", { name: "Change" }).click();
+    await page.getByLabel("How often").selectOption("every hour");
+    await page.getByText("Every hour", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Disable Morning report" }).click();
+    await page.getByText("It does not fire.").waitFor();
+    await page.getByRole("button", { name: "Delete Morning report" }).click();
+    await check();
+    // What has the focus first deletes nothing.
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+    expect((await app.get("/scheduled-tasks")).body.data.tasks).toMatchObject([
+      { name: "Morning report", schedule: "0 * * * *", isActive: false },
+    ]);
+    await page.getByRole("button", { name: "Delete Morning report" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("No schedule yet.").waitFor();
+  });
+
+  test("makes a webhook whose secret is shown once, tests it, and shows and replays what was sent", async () => {
+    await using opened = await openAt("#/webhooks/new");
+    const { page, check } = opened;
+    await page.getByLabel("Address").fill("http://10.0.0.1/hook");
+    await page.getByRole("button", { name: "Create" }).click();
+    await page
+      .getByText(/is a private address|not public|private/i)
+      .first()
+      .waitFor();
+    forget(opened.problems);
+    await page.getByLabel("Address").fill(receiver.url);
+    await page.getByRole("checkbox", { name: /^task\.completed/ }).check();
+    await check();
+    await page.getByRole("button", { name: "Create" }).click();
+    const secret = page.getByRole("dialog").getByLabel("Secret");
+    expect(await secret.inputValue()).toMatch(/^whsec_/);
+    await check();
+    // It does not go away by accident.
+    await page.keyboard.press("Escape");
+    await page.getByText("It was not copied yet.").waitFor();
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByText("Copied.").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Send a test" }).click();
+    await page.getByText("It answered 204").waitFor();
+    await app.post("/tasks?execute=true", { id: "told", prompt: "x" });
+    await page.getByRole("link", { name: "task.completed" }).click();
+    const drawer = page.getByRole("dialog");
+    await drawer.getByText('"taskId": "told"').waitFor();
+    await check();
+    const sent = receiver.received.length;
+    await drawer.getByRole("button", { name: /^Replay/ }).click();
+    await until(() => receiver.received.length > sent || undefined);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Rotate the secret" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate the secret" }).click();
+    await page.getByRole("heading", { name: "The new secret" }).waitFor();
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("button", { name: /^Disable/ }).click();
+    await page.getByText("disabled", { exact: true }).waitFor();
+    await check();
+    await page.getByRole("button", { name: /^Delete/ }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText("No webhook yet.").waitFor();
+  });
+
+  test("makes a key that is shown once, narrows it, and revokes it", async () => {
+    await using opened = await openAt("#/keys");
+    const { page, check } = opened;
+    await page.getByRole("link", { name: "New key" }).click();
+    await page.getByLabel("Name").fill("Nightly import");
+    await page.getByLabel("Budget of a month (USD)").fill("20");
+    await page.getByRole("button", { name: "Create" }).click();
+    const key = await page.getByRole("dialog").getByLabel("API key").inputValue();
+    expect((await client(app.url, key).get("/status")).status).toBe(200);
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Close" }).click();
+    await page.getByRole("meter", { name: "Budget of Nightly import" }).waitFor();
+    await check();
+    await page.getByRole("link", { name: "Change" }).click();
+    await page.getByRole("checkbox", { name: /^write/ }).uncheck();
+    await page.getByRole("checkbox", { name: /^read/ }).uncheck();
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.locator("fieldset .error").waitFor();
+    await check();
+    forget(opened.problems);
+    await page.getByRole("checkbox", { name: /^read/ }).check();
+    await page.getByLabel("Requests a minute").fill("600");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("600 a minute").waitFor();
+    expect((await client(app.url, key).post("/tasks", { prompt: "x" })).status).toBe(403);
+    await page.getByRole("button", { name: "Revoke Nightly import" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByLabel("Also those that were revoked").check();
+    await page.getByText("revoked", { exact: true }).waitFor();
+    await check();
+    expect((await client(app.url, key).get("/status")).status).toBe(401);
+  });
+
+  test("tells a key that may not see a part which scope it needs, and hides what leads there", async () => {
+    const { key } = (await app.post("/api-keys", { name: "Reader", scopes: ["read"] })).body.data;
+    await using opened = await openAt("#/keys", { key });
+    const { page, check } = opened;
+    await page.getByText("This needs an API key with the scope admin. Yours has read.").waitFor();
+    await check();
+    expect(await page.getByRole("link", { name: /^(Keys|Audit)$/ }).count()).toBe(0);
+    await page.goto(`${app.url}/#/schedules/new`);
+    await page.getByText("This needs an API key with the scope write. Yours has read.").waitFor();
+    await page.goto(`${app.url}/#/webhooks`);
+    await page.getByText("No webhook yet.").waitFor();
+    expect(await page.getByRole("link", { name: "New webhook" }).count()).toBe(0);
+  });
+
+  test("uploads, downloads and deletes files, and tells of models, prices and providers", async () => {
+    await using opened = await openAt("#/files");
+    const { page, check } = opened;
+    await page.getByText("No file yet.").waitFor();
+    const [name, text] = ["cities 東京.csv", "city\nParis\n"];
+    await page
+      .getByLabel("Upload")
+      .setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+    await page.getByText(`${name} is uploaded`).waitFor();
+    await check();
+    const [saved] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: `Download ${name}` }).click(),
+    ]);
+    expect(await Bun.file(await saved.path()).text()).toBe(text);
+    await page.getByLabel("Upload").setInputFiles({
+      name: "empty.csv",
+      mimeType: "text/csv",
+      buffer: Buffer.from(""),
+    });
+    await page.locator(".upload .error, .toast:not(:empty)").first().waitFor();
+    opened.problems.splice(0);
+    await page.getByRole("button", { name: `Delete ${name}` }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
+    await page.getByText(`${name} is deleted`).waitFor();
+    await page.getByRole("link", { name: "Models" }).click();
+    await page.getByText(/^built-in prices of \d{4}-/).waitFor();
+    await page.getByRole("table", { name: "Models" }).getByText("gpt-4o-mini").first().waitFor();
+    await page.getByText("answers", { exact: true }).waitFor();
+    await page.getByLabel("Name contains").fill("no such model");
+    await page.getByText("No model matches.").waitFor();
+    await check();
+  });
+
+  test("shows who did what, by filters and page by page, each at an address of its own", async () => {
+    for (let i = 0; i < 60; i++) await app.post("/tasks", { id: `t${i}`, prompt: "x" });
+    await until(
+      async () => (await app.get("/audit?target=t59")).body.data.entries.length || undefined,
+    );
+    await using opened = await openAt("#/audit?action=tasks.create");
+    const { page, check } = opened;
+    await page.getByRole("link", { name: "t59" }).waitFor();
+    await page.getByRole("button", { name: "Later" }).click();
+    await page.getByText(/^page 2 of 2/).waitFor();
+    await page.reload();
+    await page.getByText(/^page 2 of 2/).waitFor();
+    await check();
+    await page.getByRole("button", { name: "Earlier" }).click();
+    await page.getByRole("link", { name: "t59" }).click();
+    await page.getByRole("link", { name: "t58" }).waitFor({ state: "detached" });
+    expect(await page.getByLabel("Done to").inputValue()).toBe("t59");
+    await page.getByLabel("Done to").fill("nothing");
+    await page.getByText("No entry matches.").waitFor();
+    await check();
+  });
+
+  test("shows alerts as they come and go, with their history", async () => {
+    await using opened = await openAt("#/alerts");
+    const { page, check } = opened;
+    await page.getByText("All clear.").waitFor();
+    await page.getByText("Nothing was ever wrong").waitFor();
+    await raiseAlert(app.ctx, { code: "disk.nearly_full", message: "The disk is 96 % full" });
+    const open = page.getByRole("table", { name: "Open alerts" });
+    await open.getByText("The disk is 96 % full").waitFor();
+    await check();
+    await clearAlert(app.ctx, "disk.nearly_full");
+    await page.getByText("cleared", { exact: true }).waitFor();
+    await page.getByText("All clear.").waitFor();
+  });
+});
