@@ -1,6 +1,6 @@
 import { download, may, remove } from "../api/client.ts";
 import type { Page, StoredFile } from "../api/wire.ts";
-import { replaceQuery, route } from "../shell/router.ts";
+import { go, replaceQuery, route } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { AskFirst } from "../ui/confirm.tsx";
 import { SelectField } from "../ui/field.tsx";
@@ -11,6 +11,7 @@ import { useResource } from "../ui/resource.ts";
 import { num, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { toast } from "../ui/toast.tsx";
+import { change } from "../workbench/draft.ts";
 import { Uploads } from "./uploads.tsx";
 
 const ORDERS = { newest: "sort=createdAt&order=desc", name: "sort=name&order=asc" };
@@ -99,6 +100,17 @@ function FileActions({ of: { id, name }, refresh }: { of: StoredFile; refresh: (
       <Action label={`Download ${name}`} run={() => download(`${path}/content`, name)}>
         Download
       </Action>
+      {may("write") && (
+        <Action
+          label={`Prepare a run of ${name}`}
+          run={() => {
+            change({ file: { id, name }, row: 1, pilot: undefined });
+            go("#/new");
+          }}
+        >
+          Run…
+        </Action>
+      )}
       {may("write") && (
         <AskFirst
           verb="Delete"
