@@ -126,7 +126,7 @@ describe.skipIf(!browser)("the overview", () => {
     await batchRow(page, "b").getByText("cancelled", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Run cancelled Entries" }).click();
     await batchRow(page, "b").getByText("running", { exact: true }).waitFor();
-    await batchRow(page, "b").getByRole("link", { name: "Entries" }).press("Enter");
+    await batchRow(page, "b").getByRole("link", { name: "Entries", exact: true }).press("Enter");
     await page.getByRole("heading", { name: "Entries" }).waitFor();
     await page.goBack();
     await batchRow(page, "b").waitFor();
@@ -178,8 +178,8 @@ describe.skipIf(!browser)("the overview", () => {
       await page.locator("#by-model table").waitFor();
       expect([name, await findings(page)]).toEqual([name, []]);
       if (name !== "contrast") await keep(page, `monitor-${name}`);
-      await page.getByRole("link", { name: "Product reviews" }).click();
-      await page.locator("#results").getByText("completed").first().waitFor();
+      await page.getByRole("link", { name: "Product reviews", exact: true }).click();
+      await page.locator("#results .badge").getByText("completed").first().waitFor();
       expect([name, await findings(page)]).toEqual([name, []]);
       if (name !== "contrast") await keep(page, `batch-${name}`);
       expect(opened.problems).toEqual([]);
