@@ -76,6 +76,3 @@ assert bad.errors.data[0].code == "duplicate_custom_id", bad
 assert {good.id, bad.id} <= {batch.id for batch in client.batches.list(limit=1)}
 assert good.output_file_id in [file.id for file in client.files.list(limit=2)]
 assert client.files.delete(good.input_file_id).deleted
-
-events = client.webhooks.event_types.list().data
-assert "batch.expired" in events, events
