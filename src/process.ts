@@ -101,7 +101,7 @@ function stopOnSignals(stop: () => Promise<void>): void {
       stop().then(
         () => process.exit(0),
         (error: unknown) => {
-          // The log has told of a database that is away; its work is taken over all the same.
+          // The log has a line about a database that is away; its work is taken over all the same.
           const why = isLoggedElsewhere(error) && error instanceof Error ? error.message : error;
           console.error("Could not stop in good order:", why);
           process.exit(1);

@@ -66,12 +66,12 @@ export function readProvidersFile(
     const problems = parsed.success
       ? parsed.data.providers.flatMap((entry, i) => problemsOf(entry, i, parsed.data, given))
       : parsed.error.issues;
-    const told = problems.map(
+    const reported = problems.map(
       (problem) =>
         `${path}, line ${lineOf(problem.path)}: ${fieldOf(problem.path)}${problem.message}`,
     );
-    told.push(...unread);
-    if (!parsed.success || told.length > 0) return { ok: false, problems: told };
+    reported.push(...unread);
+    if (!parsed.success || reported.length > 0) return { ok: false, problems: reported };
     const { providers, fallbacks = {} } = parsed.data;
     return {
       ok: true,
@@ -94,17 +94,17 @@ function problemsOf(
   env: Environment,
 ): Problem[] {
   const problems: Problem[] = [];
-  const tell = (field: string[], message: string) =>
+  const report = (field: string[], message: string) =>
     problems.push({ path: ["providers", index, ...field], message });
   if (providers.findIndex(({ name }) => name === entry.name) < index)
-    tell(["name"], `is the name of another provider, too`);
+    report(["name"], `is the name of another provider, too`);
   if (entry.name !== DEFAULT_PROVIDER) {
-    if (entry.baseUrl === undefined) tell([], "has no baseUrl");
-    if (entry.models === undefined) tell([], "has no models");
+    if (entry.baseUrl === undefined) report([], "has no baseUrl");
+    if (entry.models === undefined) report([], "has no models");
   }
   for (const name of [entry.apiKeyEnv ?? []].flat())
     if (!env[name]?.trim() && !env[`${name}_FILE`]?.trim())
-      tell(["apiKeyEnv"], `names ${name}, which is not set`);
+      report(["apiKeyEnv"], `names ${name}, which is not set`);
   return problems;
 }
 

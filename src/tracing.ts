@@ -85,14 +85,14 @@ export function startTracing(endpoint: string, providers: Config["providers"]): 
         span.end();
       }
     },
-    call: (call) => tellCall(tracer, servers.get(call.provider), call),
-    execution: (execution) => tellExecution(tracer, ids, execution),
-    delivery: (delivery) => tellDelivery(tracer, delivery),
+    call: (call) => announceCall(tracer, servers.get(call.provider), call),
+    execution: (execution) => announceExecution(tracer, ids, execution),
+    delivery: (delivery) => announceDelivery(tracer, delivery),
     stop: () => tracers.shutdown(),
   };
 }
 
-function tellCall(tracer: Tracer, server: URL | undefined, call: CallTrace): void {
+function announceCall(tracer: Tracer, server: URL | undefined, call: CallTrace): void {
   const attempt = tracer.startSpan(
     "attempt",
     {
@@ -115,7 +115,7 @@ function tellCall(tracer: Tracer, server: URL | undefined, call: CallTrace): voi
   end(attempt, call);
 }
 
-function tellExecution(
+function announceExecution(
   tracer: Tracer,
   ids: ReturnType<typeof createIds>,
   execution: ExecutionTrace,
@@ -137,7 +137,7 @@ function tellExecution(
   end(span, execution);
 }
 
-function tellDelivery(tracer: Tracer, delivery: DeliveryTrace): void {
+function announceDelivery(tracer: Tracer, delivery: DeliveryTrace): void {
   const span = tracer.startSpan(
     "POST webhook",
     { kind: SpanKind.CLIENT, startTime: delivery.startedAt, attributes: http(delivery) },

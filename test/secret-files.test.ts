@@ -70,7 +70,7 @@ test("every secret may stand in a file, with white space around it, and is redac
   expect(secretsOf(config)).toContain("g-secret");
 });
 
-test("what is wrong with the file of a secret is told in a sentence each, and nothing of what it holds", () => {
+test("what is wrong with the file of a secret is reported in a sentence each, and nothing of what it holds", () => {
   using folder = temporaryFolder();
   const path = folder.path;
   mkdirSync(join(path, "folder"));

@@ -30,8 +30,8 @@ export type AfterRestore = {
 const MOST_PER_SECOND = 20_000;
 
 /**
- * What a database is to be told that is put back. Numbers of events, tasks and batches go on above all that
- * were given since the backup: as `timeline.json` tells, or, where that is lost or cannot be read, above what there can have been.
+ * What is written to a database that is put back. Numbers of events, tasks and batches go on above all that
+ * were given since the backup: as `timeline.json` says, or, where that is lost or cannot be read, above what there can have been.
  */
 export async function afterRestore(
   client: Client,
@@ -65,8 +65,8 @@ async function newEpoch(
   const was = await readTimeline({ client });
   // One that is behind is of another database.
   const isAhead = marker !== undefined && marker.epoch >= was.epoch && marker.last >= was.last;
-  const above = (kept: number, told: number) =>
-    LEAP + (isAhead ? Math.max(kept, told) : kept + seconds * MOST_PER_SECOND);
+  const above = (kept: number, reported: number) =>
+    LEAP + (isAhead ? Math.max(kept, reported) : kept + seconds * MOST_PER_SECOND);
   const next = {
     events: above(was.last, marker?.last ?? 0),
     tasks: above(was.lastTask, marker?.lastTask ?? 0),

@@ -7,7 +7,7 @@ import { Refused, StartError } from "../lib/start-error.ts";
 import { copyFile } from "./copy-files.ts";
 import { type Copied, FILES, hashFile, type Manifest, placeOf } from "./manifest.ts";
 
-const MOST_TOLD = 5;
+const MOST_REPORTED = 5;
 
 /**
  * Throws `StartError` where the files folder has something else under the name of a file of the backup, or no
@@ -28,10 +28,10 @@ export async function requireSameFiles(
     placeOf(join(folder, FILES), file);
   }
   if (others.length > 0) {
-    const told = others.slice(0, MOST_TOLD).join(", ");
-    const more = others.length > MOST_TOLD ? ` and ${others.length - MOST_TOLD} more` : "";
+    const reported = others.slice(0, MOST_REPORTED).join(", ");
+    const more = others.length > MOST_REPORTED ? ` and ${others.length - MOST_REPORTED} more` : "";
     throw new Refused(
-      `${filesDir} has other files under the names of ${told}${more}. Move them away, or set FILES_DIR to another folder.`,
+      `${filesDir} has other files under the names of ${reported}${more}. Move them away, or set FILES_DIR to another folder.`,
     );
   }
   const lacking = missingSpace(filesDir, bytes);

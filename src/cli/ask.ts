@@ -61,7 +61,7 @@ async function ask(
       query: { execute: true, isDryRun: options.simulate },
       body: { id, ...fields, ...(systemPrompt === undefined ? { prompt } : { messages }) },
     });
-    return await tell(tools, task);
+    return await report(tools, task);
   } catch (error) {
     if (tools.interrupt.signal.aborted)
       await connection.api.call(`${path}/cancel`, { method: "POST" });
@@ -93,7 +93,7 @@ async function untilEnded(
   return task;
 }
 
-async function tell({ terminal, json }: Tools, task: Task): Promise<Exit> {
+async function report({ terminal, json }: Tools, task: Task): Promise<Exit> {
   if (json) await terminal.out(`${JSON.stringify(task, null, 2)}\n`);
   const { result, error, status } = task;
   if (status !== "completed") {

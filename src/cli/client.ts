@@ -42,7 +42,7 @@ export type ApiOptions = {
   clock: Pick<Clock, "monotonic" | "setTimeout">;
   /** How long a server that cannot be reached is waited for. */
   patienceMs: number;
-  /** Told when it has to wait, and with `null` when that is over. */
+  /** Reported when it has to wait, and with `null` when that is over. */
   onTrouble?: (what: string | null) => void;
 };
 

@@ -57,7 +57,7 @@ export function describeReport(report: Report): string {
     ["schema", describeSchema(report)],
     ["limits", describeLimits(report)],
     ["refused", report.adjusted.join("; ") || "nothing of what was sent"],
-    ["price", report.price ?? "not known; tell it in PRICES_FILE for caps and budgets"],
+    ["price", report.price ?? "not known; set it in PRICES_FILE for caps and budgets"],
     ...report.keys.map(({ key, error }): [string, string] => [`key ${key}`, error]),
     ["requests", String(report.requests)],
   ];
@@ -90,12 +90,12 @@ function describeAnswer({ model, answer: { servedBy, ms } }: Report): string {
 
 function describeUsage({ usage }: Report): string {
   if (usage === null) return "not known";
-  if (usage.told !== "told") return `${usage.told}; tokens will be counted here`;
-  return `told: ${usage.promptTokens} tokens in, ${usage.completionTokens} out`;
+  if (usage.reported !== "reported") return `${usage.reported}; tokens will be counted here`;
+  return `reported: ${usage.promptTokens} tokens in, ${usage.completionTokens} out`;
 }
 
-function describeStream({ streaming: { pieces, tellsUsage } }: Report): string {
-  const usage = tellsUsage ? "usage at its end" : "without usage";
+function describeStream({ streaming: { pieces, reportsUsage } }: Report): string {
+  const usage = reportsUsage ? "usage at its end" : "without usage";
   return pieces > 1 ? `in ${pieces} pieces, ${usage}` : `none: it comes in one piece, ${usage}`;
 }
 
@@ -105,11 +105,11 @@ function describeSchema({ schema: { support, error } }: Report): string {
 }
 
 function describeLimits({ limits }: Report): string {
-  const told = [
+  const reported = [
     limits?.requests?.limit ? `${limits.requests.limit} requests` : "",
     limits?.tokens?.limit ? `${limits.tokens.limit} tokens` : "",
   ].filter((text) => text !== "");
-  return told.length > 0
-    ? `${told.join(" and ")}, as its headers tell`
-    : "none told; they are learned";
+  return reported.length > 0
+    ? `${reported.join(" and ")}, as its headers say`
+    : "none reported; they are learned";
 }

@@ -16,7 +16,7 @@ export type Interrupt = {
 };
 
 /**
- * The first Ctrl-C is a request, which `signal` tells; a second one ends the process at once, which
+ * The first Ctrl-C is a request, which aborts `signal`; a second one ends the process at once, which
  * loses nothing that is stored: whatever was under way goes on at the next start.
  */
 export function listenForInterrupt(clock: Pick<Clock, "monotonic">): Interrupt {

@@ -66,7 +66,7 @@ async function watchEvents(
         .pipeThrough(new EventSourceParserStream());
       for await (const { id, event, data } of events) {
         last = id ?? last;
-        await tell(tools, event ?? "message", parseJson(data) ?? null);
+        await report(tools, event ?? "message", parseJson(data) ?? null);
       }
     } catch (error) {
       if (signal.aborted) break;
@@ -78,11 +78,11 @@ async function watchEvents(
   return tools.interrupt.exit();
 }
 
-type Told = { timestamp?: string; data?: Record<string, Json> };
+type Reported = { timestamp?: string; data?: Record<string, Json> };
 
-async function tell({ terminal, json }: Tools, event: string, data: Json): Promise<void> {
+async function report({ terminal, json }: Tools, event: string, data: Json): Promise<void> {
   if (json) return terminal.out(`${JSON.stringify(data)}\n`);
-  const { timestamp = "", data: facts = {} } = (data ?? {}) as Told;
+  const { timestamp = "", data: facts = {} } = (data ?? {}) as Reported;
   const words = Object.entries(facts).map(([name, value]) => `${name}=${JSON.stringify(value)}`);
   await terminal.out(`${timestamp.slice(11, 19)} ${event.padEnd(18)} ${plain(words.join(" "))}\n`);
 }

@@ -175,7 +175,7 @@ export function createFanOut(ctx: Context) {
 /** Pages of the log, each read once for all places that stand in it. */
 function createPages({ client }: Context) {
   let page: LoggedEvent[] = [];
-  /** What was read last tells everything behind the places up to here. */
+  /** What was read last is everything behind the places up to here. */
   let end = -Infinity;
   let read = 0;
   return {

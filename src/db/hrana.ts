@@ -4,7 +4,7 @@ import { LibsqlBatchError, LibsqlError } from "@libsql/client";
 import { toResultSet } from "./local-client.ts";
 
 /*
- * What a libSQL server is told and what it answers, as JSON over HTTP: version 2 of the protocol Hrana
+ * What a libSQL server is sent and what it answers, as JSON over HTTP: version 2 of the protocol Hrana
  * (`docs/HTTP_V2_SPEC.md` in libSQL's repository).
  */
 

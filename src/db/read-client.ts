@@ -123,12 +123,12 @@ export function createReadClient(
         if (running?.read === read) replace();
       }, timeoutMs);
       const leave = () => read.reject(signal?.reason);
-      function end(tell: () => void): void {
+      function end(report: () => void): void {
         if (read.isOver) return;
         read.isOver = true;
         cancel();
         signal?.removeEventListener("abort", leave);
-        tell();
+        report();
       }
       if (signal?.aborted) return leave();
       signal?.addEventListener("abort", leave);

@@ -11,7 +11,7 @@ const PRAGMAS = ["query_only = ON", "temp_store = MEMORY", "cache_size = -16384"
 let client: Client | undefined;
 let opened: Promise<unknown> | undefined;
 
-function tell(message: FromReader): void {
+function report(message: FromReader): void {
   postMessage(message);
 }
 
@@ -26,10 +26,10 @@ async function read({ id, sql, args }: ToReader & { kind: "read" }): Promise<voi
     if (!client)
       throw new LibsqlError("no database was named before the first statement", "SQLITE_MISUSE");
     const { columns, rows } = await client.execute(sql, args);
-    tell({ kind: "rows", id, columns, rows: rows.map((row) => Array.from(row)) });
+    report({ kind: "rows", id, columns, rows: rows.map((row) => Array.from(row)) });
   } catch (error) {
     const code = error instanceof LibsqlError ? error.code : "UNKNOWN";
-    tell({ kind: "failed", id, message: error instanceof Error ? error.message : "", code });
+    report({ kind: "failed", id, message: error instanceof Error ? error.message : "", code });
   }
 }
 
@@ -39,6 +39,6 @@ addEventListener("message", ({ data }: MessageEvent<ToReader>) => {
   else if (data.kind === "read") read(data).catch(() => {});
   else {
     client?.close();
-    tell({ kind: "closed" });
+    report({ kind: "closed" });
   }
 });

@@ -106,7 +106,7 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
 async function commit(
   client: Client,
   group: Waiting[],
-  tell: Tell,
+  report: Report,
   isSecond = false,
 ): Promise<void> {
   if (group.length === 0) return;
@@ -115,38 +115,43 @@ async function commit(
       group.flatMap(({ statements }) => statements),
       "write",
     );
-    tell(null);
+    report(null);
     let from = 0;
     for (const { statements, resolve } of group)
       resolve(results.slice(from, (from += statements.length)));
   } catch (error) {
     const fate = fateOf(error);
-    if (fate === "unable" && !isSecond) await commit(client, group, tell, true);
-    else if (fate === "refused" && group.length > 1) await split(client, group, error, tell);
+    if (fate === "unable" && !isSecond) await commit(client, group, report, true);
+    else if (fate === "refused" && group.length > 1) await split(client, group, error, report);
     else {
-      tell(error instanceof Error ? error : new Error(String(error)));
+      report(error instanceof Error ? error : new Error(String(error)));
       for (const { reject } of group) reject(error);
     }
   }
 }
 
 /** Hears of each commit how it ended. */
-type Tell = (error: Error | null) => void;
+type Report = (error: Error | null) => void;
 
-async function split(client: Client, group: Waiting[], error: unknown, tell: Tell): Promise<void> {
+async function split(
+  client: Client,
+  group: Waiting[],
+  error: unknown,
+  report: Report,
+): Promise<void> {
   const culprit = unitAt(group, culpritOf(error));
   if (culprit) {
     culprit.reject(error);
     await commit(
       client,
       group.filter((one) => one !== culprit),
-      tell,
+      report,
     );
     return;
   }
   const middle = Math.ceil(group.length / 2);
-  await commit(client, group.slice(0, middle), tell);
-  await commit(client, group.slice(middle), tell);
+  await commit(client, group.slice(0, middle), report);
+  await commit(client, group.slice(middle), report);
 }
 
 /** The unit that has the statement at a place in the group. */

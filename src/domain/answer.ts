@@ -14,7 +14,7 @@ export type Answer = {
   wordForFinish: string | null;
   model: string | null;
   usage: Usage | null;
-  usageTold: UsageReport["told"];
+  usageReported: UsageReport["reported"];
   toolCalls: Json[] | null;
   /** The tier that served the request, where the provider says so. */
   serviceTier: string | null;
@@ -26,10 +26,10 @@ export type Answer = {
  */
 export function readAnswer(endpoint: Endpoint, response: Json | undefined): Answer | undefined {
   if (!isJsonObject(response)) return undefined;
-  const told = (READERS[endpoint] ?? readOther)(response);
-  if (!told) return undefined;
-  const { finish = null, ...rest } = told;
-  const { told: usageTold, usage } = readUsage(usageIn(response));
+  const reported = (READERS[endpoint] ?? readOther)(response);
+  if (!reported) return undefined;
+  const { finish = null, ...rest } = reported;
+  const { reported: usageReported, usage } = readUsage(usageIn(response));
   return {
     reasoning: null,
     refusal: null,
@@ -39,7 +39,7 @@ export function readAnswer(endpoint: Endpoint, response: Json | undefined): Answ
     wordForFinish: finish,
     model: textOrNull(response["model"]),
     usage,
-    usageTold,
+    usageReported,
     serviceTier: textOrNull(response["service_tier"]),
   };
 }
@@ -49,14 +49,14 @@ export function isTruncated({ finishReason }: Pick<Answer, "finishReason">): boo
   return finishReason === "length" || finishReason === "content_filter";
 }
 
-type Told = Pick<Answer, "content"> &
+type Reported = Pick<Answer, "content"> &
   Partial<Pick<Answer, "reasoning" | "refusal" | "toolCalls">> & { finish?: string | null };
 
-const READERS: Partial<Record<Endpoint, (response: JsonObject) => Told | undefined>> = {
+const READERS: Partial<Record<Endpoint, (response: JsonObject) => Reported | undefined>> = {
   "/v1/chat/completions": (response) => {
     const choices = objectsIn(response["choices"]);
-    const told = choices.map(readChoice);
-    return told.find(saysSomething) ?? told[0];
+    const reported = choices.map(readChoice);
+    return reported.find(saysSomething) ?? reported[0];
   },
   "/v1/completions": (response) => {
     const [choice] = objectsIn(response["choices"]);
@@ -100,11 +100,11 @@ function isEmptyVector(vector: Json): boolean {
 }
 
 /** The answer of an endpoint that nothing is known of is its text: all of it. */
-function readOther(response: JsonObject): Told {
+function readOther(response: JsonObject): Reported {
   return { content: JSON.stringify(response) };
 }
 
-function readChoice(choice: JsonObject): Told {
+function readChoice(choice: JsonObject): Reported {
   const message = isJsonObject(choice["message"]) ? choice["message"] : {};
   const calls = message["tool_calls"] ?? choice["tool_calls"];
   // The single call of the time before tools.
@@ -126,7 +126,7 @@ function readChoice(choice: JsonObject): Told {
   };
 }
 
-function saysSomething({ content, toolCalls, refusal }: Told): boolean {
+function saysSomething({ content, toolCalls, refusal }: Reported): boolean {
   return !!content?.trim() || toolCalls != null || refusal != null;
 }
 

@@ -52,10 +52,10 @@ export function withInstruction(request: JsonObject): JsonObject {
     return { ...request, messages: [...messages, { role: "user", content: words }] };
   const { content = null } = message;
   if (typeof content === "string" && content.endsWith(words)) return request;
-  const told = Array.isArray(content)
+  const reported = Array.isArray(content)
     ? [...content, { type: "text", text: words }]
     : `${typeof content === "string" ? content : ""}\n\n${words}`;
-  return { ...request, messages: messages.with(last, { ...message, content: told }) };
+  return { ...request, messages: messages.with(last, { ...message, content: reported }) };
 }
 
 function instruction(request: JsonObject): string {

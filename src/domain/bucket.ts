@@ -1,4 +1,4 @@
-import type { Told } from "./rate-limit.ts";
+import type { Reported } from "./rate-limit.ts";
 
 /*
  * What is known of one limit of a provider (requests or tokens of a minute): how much may be spent
@@ -10,7 +10,7 @@ import type { Told } from "./rate-limit.ts";
  *               up to twice as fast as the limit flows, until a quarter of a minute's limit was
  *               spent beyond it or a refusal shows that nothing is left; then as it flows. In no
  *               minute is more spent than the limit.
- *   told        answers report what remains. That is the level, less what was sent after the request
+ *   reported        answers report what remains. That is the level, less what was sent after the request
  *               that the answer belongs to, plus what flowed in since.
  *   learned     refusals alone: the rate is what got through between two of them, and creeps up
  *               with each call, faster the longer all goes well. One that is only guessed, because
@@ -38,7 +38,7 @@ const GROWTH_AFTER_MS = { measured: Infinity, guessed: 5000 };
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
 
-export const BUCKET_KINDS = ["open", "configured", "told", "learned"] as const;
+export const BUCKET_KINDS = ["open", "configured", "reported", "learned"] as const;
 type BucketKind = (typeof BUCKET_KINDS)[number];
 
 /** The limit of a minute and what of it may be spent now; `null` where there is none. */
@@ -90,7 +90,7 @@ export function createBucket(configured: number | null, start: number) {
    * take more than was expected of it. With slow limits a moment's flow is less than one call.
    */
   const margin = () =>
-    kind === "told" ? Math.min(capacity / 10, Math.max(perMs * MARGIN_MS, 2 * grain)) : 0;
+    kind === "reported" ? Math.min(capacity / 10, Math.max(perMs * MARGIN_MS, 2 * grain)) : 0;
 
   const needed = (amount: number) => Math.min(amount, capacity - margin());
 
@@ -126,7 +126,7 @@ export function createBucket(configured: number | null, start: number) {
 
     /** The call cost `actual` where `reserved` was spent for it. What answers report already includes it. */
     correct(reserved: number, actual: number, now: number): void {
-      if (kind === "open" || kind === "told") return;
+      if (kind === "open" || kind === "reported") return;
       flow(now);
       level = Math.min(capacity, level - (actual - reserved));
       minute?.spend(actual - reserved, now);
@@ -148,12 +148,17 @@ export function createBucket(configured: number | null, start: number) {
      * Takes in what an answer reports. `sentAt` is when its request was sent and `spentThen` what
      * `spent()` was then, its own cost included.
      */
-    observe({ limit, remaining, resetMs }: Told, sentAt: number, spentThen: number, now: number) {
+    observe(
+      { limit, remaining, resetMs }: Reported,
+      sentAt: number,
+      spentThen: number,
+      now: number,
+    ) {
       flow(now);
-      const isFirst = kind !== "told";
+      const isFirst = kind !== "reported";
       const most = limit ?? Math.max(remaining ?? 0, isFirst ? 0 : capacity);
       if (most < 1) return;
-      kind = "told";
+      kind = "reported";
       perMs = Math.min(ceiling, flowOf(most, remaining, resetMs));
       // What is owed was counted at another rate, perhaps.
       capacity = Math.min(capacity, most);
@@ -175,7 +180,7 @@ export function createBucket(configured: number | null, start: number) {
 
     /** Whether the level is so far from full that nothing flowed over. */
     isDrawn: (remaining: number) =>
-      kind === "told" && windowEnd === null && remaining < capacity * 0.9,
+      kind === "reported" && windowEnd === null && remaining < capacity * 0.9,
     perMs: () => perMs,
 
     /** A refusal: there was nothing left. */

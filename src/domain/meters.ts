@@ -36,7 +36,7 @@ export const METERS = {
   disk_free_bytes: { kind: "gauge", help: "Free space on the disk of the data folder" },
   database_available: {
     kind: "gauge",
-    help: "1 where the database told this process what it was asked for just now, 0 where it did not; what only it knows is not told then",
+    help: "1 where the database answered this process just now, 0 where it did not; what only the database knows is left out then",
   },
   database_size_bytes: {
     kind: "gauge",

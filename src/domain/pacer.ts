@@ -1,5 +1,5 @@
 import { type Bucket, type BucketState, createBucket } from "./bucket.ts";
-import type { RateLimitSignals, Told } from "./rate-limit.ts";
+import type { RateLimitSignals, Reported } from "./rate-limit.ts";
 import { createSlowStart } from "./slow-start.ts";
 
 /** Limits of a minute as somebody configured them; `null` where they are to be learned. */
@@ -143,9 +143,10 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   /** Whether what is known of limits agrees with a refusal: something that it reports is used up. */
   function wasForetold(signals: RateLimitSignals | null, ticket: Ticket, now: number): boolean {
     if (isConfigured) return true;
-    const told = [signals?.requests, signals?.tokens].filter((one) => one?.remaining != null);
-    if (told.length === 0) return callsIn(requests, now) < 2 || !tokens.fits(ticket.tokens, now);
-    const isUsedUp = (one: Told | null | undefined, need: number) =>
+    const reported = [signals?.requests, signals?.tokens].filter((one) => one?.remaining != null);
+    if (reported.length === 0)
+      return callsIn(requests, now) < 2 || !tokens.fits(ticket.tokens, now);
+    const isUsedUp = (one: Reported | null | undefined, need: number) =>
       one?.remaining != null && one.remaining <= Math.max(2 * need, (one.limit ?? 0) * USED_UP);
     return isUsedUp(signals?.requests, 1) || isUsedUp(signals?.tokens, ticket.tokens);
   }
@@ -167,7 +168,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   }
 
   /** Compares what remained at two answers with what was expected to be spent between them. */
-  function weigh({ remaining }: Told, ticket: Ticket): void {
+  function weigh({ remaining }: Reported, ticket: Ticket): void {
     // Calls that were sent before tokens were counted show nothing.
     if (remaining === null || ticket.tokens === 0 || !tokens.isDrawn(remaining)) {
       sample = null;

@@ -17,8 +17,8 @@ export type Usage = {
  * that no call can have. Neither is a usage to be charged.
  */
 export type UsageReport =
-  | { told: "told"; usage: Usage }
-  | { told: "absent" | "absurd"; usage: null };
+  | { reported: "reported"; usage: Usage }
+  | { reported: "absent" | "absurd"; usage: null };
 
 /** No call takes as much; what is larger, or no whole number of tokens, is a fault of the server. */
 const MOST_TOKENS = 1e9;
@@ -67,27 +67,27 @@ const PATHS = Object.fromEntries(
  * Reads usage under whatever names. Some servers count reasoning, and some what a cache served or
  * took, outside of the sums that they belong to: `total_tokens` distinguishes the two.
  */
-export function readUsage(told: Json | undefined): UsageReport {
-  if (!isJsonObject(told)) return { told: "absent", usage: null };
-  const counts = readCounts(told);
-  if (counts === "absurd") return { told: "absurd", usage: null };
+export function readUsage(reported: Json | undefined): UsageReport {
+  if (!isJsonObject(reported)) return { reported: "absent", usage: null };
+  const counts = readCounts(reported);
+  if (counts === "absurd") return { reported: "absurd", usage: null };
   const { total, cached = 0, written = 0, reasoning } = counts;
   let { prompt, completion } = counts;
   if (prompt === undefined && completion === undefined && total === undefined)
-    return { told: "absent", usage: null };
+    return { reported: "absent", usage: null };
   prompt ??= Math.max(0, (total ?? 0) - (completion ?? 0));
   completion ??= 0;
   // Anthropic's own counts: what a cache served or took is no part of `input_tokens`.
   const isApart =
-    total === undefined && "cache_read_input_tokens" in told && !("prompt_tokens" in told);
+    total === undefined && "cache_read_input_tokens" in reported && !("prompt_tokens" in reported);
   if (isApart || cached + written > prompt) prompt += cached + written;
   const missing = (total ?? 0) - prompt - completion;
   if (missing > 0 && missing === cached + written) prompt += missing;
   else if (missing > 0 && missing >= (reasoning ?? 0)) completion += reasoning || missing;
-  if (prompt + completion === 0) return { told: "absent", usage: null };
+  if (prompt + completion === 0) return { reported: "absent", usage: null };
   const hidden = reasoning ?? (missing > 0 && missing !== cached + written ? missing : undefined);
   return {
-    told: "told",
+    reported: "reported",
     usage: {
       promptTokens: prompt,
       completionTokens: completion,
@@ -104,10 +104,10 @@ const COUNTS = ["prompt", "completion", "total", "cached", "written", "reasoning
 type Counts = Partial<Record<keyof typeof NAMES, number>>;
 
 /** An absurd detail is left out; where a sum is absurd, nothing is right. */
-function readCounts(told: JsonObject): Counts | "absurd" {
+function readCounts(reported: JsonObject): Counts | "absurd" {
   const counts: Counts = {};
   for (const name of COUNTS) {
-    const value = firstAt(told, PATHS[name]);
+    const value = firstAt(reported, PATHS[name]);
     if (value === undefined || value === null) continue;
     const count = toCount(value);
     if (count !== undefined) counts[name] = count;
@@ -116,9 +116,9 @@ function readCounts(told: JsonObject): Counts | "absurd" {
   return counts;
 }
 
-function firstAt(told: JsonObject, paths: readonly string[][]): Json | undefined {
+function firstAt(reported: JsonObject, paths: readonly string[][]): Json | undefined {
   for (const path of paths) {
-    let value: Json | undefined = told;
+    let value: Json | undefined = reported;
     for (const key of path) value = isJsonObject(value) ? value[key] : undefined;
     if (value !== undefined && value !== null) return value;
   }

@@ -16,6 +16,7 @@ import {
   wakeWaiting,
 } from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
+import { announceEnded } from "./announce.ts";
 import { createChecking } from "./checking.ts";
 import { toCall, toCalled } from "./claimed-run.ts";
 import { createClaiming } from "./claiming.ts";
@@ -30,7 +31,6 @@ import { createPacing } from "./pacing.ts";
 import type { Call, Report } from "./protocol.ts";
 import { createReuse } from "./reuse.ts";
 import { createSettlement, type Settled } from "./settlement.ts";
-import { tellEnded } from "./tell.ts";
 import { createTexts } from "./texts.ts";
 import { createUpstreams, type Upstreams } from "./upstreams.ts";
 
@@ -223,7 +223,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, book.add);
     meterTurn(ctx.meters, calls, tallies);
-    tellEnded(ctx, ended);
+    announceEnded(ctx, ended);
     if (finals.length > 0)
       signals.emit("settled", { tasks: outcomes.map(({ run }) => run.row.task) });
     for (const { at: due } of retries)

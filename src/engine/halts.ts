@@ -28,18 +28,18 @@ export function createHalts() {
       const news = new Map<string, "clear" | "raised">();
       const is = (account: string) => news.get(account) ?? known.get(account);
       let count = 0;
-      const tell = (alert: AlertUnit) => (unit.alerts[`a${count++}`] = alert);
+      const report = (alert: AlertUnit) => (unit.alerts[`a${count++}`] = alert);
       for (const outcome of outcomes) {
         if (outcome.kind !== "called") continue;
         const { failure, account } = outcome;
         const cause = failure?.cause ?? null;
         if (cause === null && is(account) !== "clear") {
           news.set(account, "clear");
-          for (const code of Object.values(ALERTS)) tell(deleteAlert(code, account, now));
+          for (const code of Object.values(ALERTS)) report(deleteAlert(code, account, now));
         } else if (isHalt(cause) && is(account) !== "raised") {
           news.set(account, "raised");
           const { message } = HALTS[cause];
-          tell(insertAlert({ code: ALERTS[cause], subject: account, message, raisedAt: now }));
+          report(insertAlert({ code: ALERTS[cause], subject: account, message, raisedAt: now }));
         }
       }
       return {

@@ -5,13 +5,13 @@ import type { Retry } from "../store/postpone.ts";
 import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
+import type { Ended } from "./announce.ts";
 import { calledModel, type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Lane } from "./lane-book.ts";
 import { askAgain, laneAfter, logEntry } from "./next-call.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
 import { type CallCount, createTally } from "./tally.ts";
-import type { Ended } from "./tell.ts";
 
 /** What follows a set of outcomes, for the store to write. */
 export type Decisions = {

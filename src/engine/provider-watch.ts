@@ -15,9 +15,9 @@ type Watched = {
   failures: number;
   since: number;
   /** What was reported last, once that is committed; what is true now; and whether a report is under way. */
-  told: State | undefined;
+  reported: State | undefined;
   state: State | undefined;
-  isTelling: boolean;
+  isReporting: boolean;
 };
 type State = "up" | "down";
 
@@ -35,30 +35,37 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
     if (!provider)
       known.set(
         name,
-        (provider = { failures: 0, since: 0, told: undefined, state: undefined, isTelling: false }),
+        (provider = {
+          failures: 0,
+          since: 0,
+          reported: undefined,
+          state: undefined,
+          isReporting: false,
+        }),
       );
     return provider;
   }
 
   /** Reports the state of a provider until the last report is true, one report at a time. */
-  async function tell(name: string, provider: Watched, why: string): Promise<void> {
-    if (provider.isTelling) return;
-    provider.isTelling = true;
+  async function report(name: string, provider: Watched, why: string): Promise<void> {
+    if (provider.isReporting) return;
+    provider.isReporting = true;
     try {
-      while (provider.state !== undefined && provider.told !== provider.state) {
+      while (provider.state !== undefined && provider.reported !== provider.state) {
         const { state } = provider;
         const alert = { code: "provider.down", subject: name, message: why } as const;
         await (state === "down" ? raiseAlert(ctx, alert) : clearAlert(ctx, "provider.down", name));
-        provider.told = state;
+        provider.reported = state;
       }
     } finally {
-      provider.isTelling = false;
+      provider.isReporting = false;
     }
   }
 
   function is(name: string, provider: Watched, state: State, why = ""): void {
     provider.state = state;
-    if (provider.told !== state) background(log, "Telling an alert", tell(name, provider, why));
+    if (provider.reported !== state)
+      background(log, "Reporting an alert", report(name, provider, why));
   }
 
   function answered(name: string): void {

@@ -31,7 +31,7 @@ export type Unsettled = { outcomes: Outcome[]; error: unknown };
 type SettlementUnit = {
   settled: Statement[];
   postponed: Statement[];
-  progress: { told: Statement | undefined };
+  progress: { reported: Statement | undefined };
   halted: HaltUnit;
 };
 
@@ -62,7 +62,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     const decisions = options.decide(outcomes);
     const { finals, tallies, retries, batches } = decisions;
     const owner = options.owner();
-    const told = progress.plan(batches, now, steadyNow);
+    const reported = progress.plan(batches, now, steadyNow);
     const halted = halts.plan(outcomes, decisions.halts, now);
     const spent = dearest.plan(tallies);
     const settling = {
@@ -77,11 +77,11 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
       unit: {
         settled: finals.length > 0 ? settle(settling, owner, now) : [],
         postponed: retries.length > 0 ? postpone(retries, owner, now) : [],
-        progress: told.unit,
+        progress: reported.unit,
         halted: halted.unit,
       },
       committed(results) {
-        told.committed(results.progress);
+        reported.committed(results.progress);
         halted.committed(results.halted);
         spent.committed();
         options.onSettled({ ...decisions, outcomes });

@@ -79,7 +79,7 @@ function spend(c: Context<AppEnv>, allowance: Allowance): void {
 }
 
 /** Shows the client how much of its limit is left. */
-export function tellAllowance(headers: Headers, allowance: Allowance | undefined): void {
+export function announceAllowance(headers: Headers, allowance: Allowance | undefined): void {
   if (!allowance) return;
   headers.set("X-RateLimit-Limit", String(allowance.limit));
   headers.set("X-RateLimit-Remaining", String(allowance.remaining));
@@ -87,7 +87,7 @@ export function tellAllowance(headers: Headers, allowance: Allowance | undefined
 }
 
 /** The same as OpenAI's API says it. */
-export function tellOpenAiAllowance(
+export function announceOpenAiAllowance(
   headers: Headers,
   allowance: Allowance | undefined,
   now: number,

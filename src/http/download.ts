@@ -32,7 +32,7 @@ export const CONTENT_TYPES = {
   json: "application/json",
 };
 
-/** Bun tells the length of what is in memory or in a file, and not that of a stream, whatever the headers say. */
+/** Bun sends the length of what is in memory or in a file, and not that of a stream, whatever the headers say. */
 const TELLS_LENGTHS = process.versions["bun"] === undefined;
 /** A part that is no longer than this is held in memory until it is whole. */
 const MOST_HELD_BYTES = 1024 * 1024;
@@ -129,7 +129,7 @@ async function bodyOf(c: Context<AppEnv>, { bytes, content }: OpenedFile, part?:
   return part || bytes <= MOST_HELD_BYTES ? withLength(c, read, asked) : toByteStream(read());
 }
 
-/** What `read` gives, so that its length can be told, as far as there is room for that. */
+/** What `read` gives, so that its length can be reported, as far as there is room for that. */
 async function withLength(
   c: Context<AppEnv>,
   read: () => AsyncIterable<Uint8Array>,

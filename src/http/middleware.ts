@@ -9,7 +9,7 @@ import { AppError, ERROR_STATUS, type ErrorCode } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { logError } from "../lib/logged-error.ts";
 import { StorageError } from "../lib/s3/storage-error.ts";
-import { tellAllowance, tellOpenAiAllowance } from "./admit.ts";
+import { announceAllowance, announceOpenAiAllowance } from "./admit.ts";
 import { methodOf } from "./head.ts";
 import { isOpenAi, openAiError } from "./openai/errors.ts";
 import { type AppEnv, toIso } from "./router.ts";
@@ -35,8 +35,9 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
     );
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
-    tellAllowance(c.res.headers, c.var.allowance);
-    if (isOpenAi(c.req.path)) tellOpenAiAllowance(c.res.headers, c.var.allowance, ctx.clock.now());
+    announceAllowance(c.res.headers, c.var.allowance);
+    if (isOpenAi(c.req.path))
+      announceOpenAiAllowance(c.res.headers, c.var.allowance, ctx.clock.now());
     log.info("{method} {path} {status} in {ms} ms", {
       method,
       path: c.req.path,

@@ -28,7 +28,7 @@ type OpenFile = {
 
 /** The files of one process; the simulation has its own. Paths are absolute; what fails throws the system's error. */
 export type FileSystem = {
-  /** `undefined` where there is nothing, or it cannot be told. */
+  /** `undefined` where there is nothing, or it cannot be found out. */
   kindOf(path: string): Promise<FileKind | undefined>;
   realPath(path: string): Promise<string>;
   /** Makes a folder, and those above it. */

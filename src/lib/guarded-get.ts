@@ -32,7 +32,7 @@ const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
  * The bytes that a host of the public internet, and no other, answers with. Each address on the way is
- * checked as that of a webhook is (`guarded-post.ts`), those of redirects too. Nothing is sent that tells
+ * checked as that of a webhook is (`guarded-post.ts`), those of redirects too. Nothing is sent that says
  * who asks. Throws `RefusedTarget` where there is no file, with a message that has nothing of the
  * address but its host.
  */

@@ -107,9 +107,9 @@ export function whyUnusable(error: unknown): string {
 }
 
 function problemsIn(errors: ErrorObject[]): string {
-  const told = [...new Set(errors.slice(0, 4 * MOST_PROBLEMS).map(problemOf))];
-  const more = told.length > MOST_PROBLEMS ? "; and more" : "";
-  return (told.slice(0, MOST_PROBLEMS).join("; ") + more).slice(0, LONGEST_PROBLEM);
+  const reported = [...new Set(errors.slice(0, 4 * MOST_PROBLEMS).map(problemOf))];
+  const more = reported.length > MOST_PROBLEMS ? "; and more" : "";
+  return (reported.slice(0, MOST_PROBLEMS).join("; ") + more).slice(0, LONGEST_PROBLEM);
 }
 
 function problemOf({ instancePath, message, params }: ErrorObject): string {

@@ -4,7 +4,7 @@ export class LoggedError extends Error {
 }
 
 /**
- * What a database says that this process itself has closed. It does so when it ends, which the log tells; what
+ * What a database says that this process itself has closed. It does so when it ends, which the log says; what
  * is cut short then is done again by another process or the next start.
  */
 const CLOSED = new Set<unknown>(["CLIENT_CLOSED", "HRANA_CLOSED_ERROR"]);

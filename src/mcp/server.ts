@@ -67,7 +67,7 @@ function textOf(answer: object | string) {
   };
 }
 
-/** What the model is told: the API's code and message, and what else was wrong. */
+/** What the model gets: the API's code and message, and what else was wrong. */
 function explain({ name }: Tool, error: unknown): string {
   if (error instanceof Refusal || error instanceof AppError) {
     const { code, message, details } = error;

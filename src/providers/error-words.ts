@@ -59,9 +59,9 @@ function wordsOf(value: Json | undefined, depth: number): string | null {
 
 function objectWords(object: JsonObject, depth: number): string | null {
   const summary = wordsOf(object["error"], depth + 1);
-  let told: string | null = null;
-  for (const key of WORD_KEYS) if ((told ??= wordsOf(object[key], depth + 1)) !== null) break;
-  const words = both(summary, told);
+  let reported: string | null = null;
+  for (const key of WORD_KEYS) if ((reported ??= wordsOf(object[key], depth + 1)) !== null) break;
+  const words = both(summary, reported);
   // FastAPI says where in the request the fault is; OpenRouter passes on what the provider behind it said.
   const place = Array.isArray(object["loc"]) ? object["loc"].join(".") : null;
   const metadata = object["metadata"];
@@ -81,12 +81,12 @@ function textWords(text: string, depth: number): string | null {
     if (inner !== undefined) return wordsOf(inner, depth + 1) ?? bare;
   }
   if (!bare.startsWith("<")) return bare === "" ? null : bare;
-  const [, told] =
+  const [, reported] =
     /<title[^>]*>([^<]+)/i.exec(bare) ??
     /<message[^>]*>([^<]+)/i.exec(bare) ??
     /<h1[^>]*>([^<]+)/i.exec(bare) ??
     [];
-  return (told ?? bare.replaceAll(/<[^>]*>/g, " ")).replaceAll(/\s+/g, " ").trim() || null;
+  return (reported ?? bare.replaceAll(/<[^>]*>/g, " ")).replaceAll(/\s+/g, " ").trim() || null;
 }
 
 const CODE_KEYS = [

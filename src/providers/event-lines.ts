@@ -21,7 +21,7 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
   /** Data of several lines, which are JSON only together. */
   let pending: string | null = null;
 
-  function tell(text: string): boolean {
+  function report(text: string): boolean {
     if (text.trim() === "[DONE]") onEvent({ kind: "done" });
     else {
       const value = parseJson(text) ?? parseJson(repairJson(text));
@@ -44,8 +44,8 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
     else if (field === "data" || field === "error") {
       if (field === "error") name = "error";
       const text: string = pending === null ? value : `${pending}\n${value}`;
-      pending = tell(text) ? null : text;
-    } else if (/^\s*[{[]/.test(line) && field === undefined) tell(line);
+      pending = report(text) ? null : text;
+    } else if (/^\s*[{[]/.test(line) && field === undefined) report(line);
     else if (field === undefined && !line.startsWith(":"))
       pending = pending === null ? line : `${pending}\n${line}`;
   }

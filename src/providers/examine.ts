@@ -27,11 +27,11 @@ export type Examination = {
   };
   answer: Look & { servedBy: string | null; ms: number | null };
   usage: {
-    told: "told" | "absent" | "absurd";
+    reported: "reported" | "absent" | "absurd";
     promptTokens: number;
     completionTokens: number;
   } | null;
-  streaming: Look & { pieces: number; tellsUsage: boolean | null };
+  streaming: Look & { pieces: number; reportsUsage: boolean | null };
   /** `kept`: the answer is as the schema wants it; `ignored`: it is not; `refused`: it was not taken. */
   schema: Look & { support: "kept" | "ignored" | "refused" | null };
   limits: RateLimitSignals | null;
@@ -125,7 +125,7 @@ const NOT_ASKED = "no model is known to ask; name one with --model";
 const NOTHING_ASKED: Asked = {
   answer: { error: NOT_ASKED, servedBy: null, ms: null },
   usage: null,
-  streaming: { error: NOT_ASKED, pieces: 0, tellsUsage: null },
+  streaming: { error: NOT_ASKED, pieces: 0, reportsUsage: null },
   schema: { error: NOT_ASKED, support: null },
   limits: null,
   adjusted: [],
@@ -180,14 +180,14 @@ async function askModel(provider: Provider, outside: Outside, model: string): Pr
   return {
     answer: { error, servedBy: answer?.model ?? null, ms: whole.ms },
     usage: answer && {
-      told: answer.usageTold,
+      reported: answer.usageReported,
       promptTokens: answer.usage?.promptTokens ?? 0,
       completionTokens: answer.usage?.completionTokens ?? 0,
     },
     streaming: {
       error: errorOf(streamed.result),
       pieces,
-      tellsUsage: streamed.result.answer && streamed.result.answer.usageTold === "told",
+      reportsUsage: streamed.result.answer && streamed.result.answer.usageReported === "reported",
     },
     schema: supportOf(schema.result),
     limits,

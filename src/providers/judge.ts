@@ -42,7 +42,7 @@ export function judgeAnswer({
 export function errorIn(response: Json | undefined): Json | undefined {
   if (Array.isArray(response)) return response.map(errorIn).find((error) => error !== undefined);
   if (!isJsonObject(response)) return undefined;
-  if (tells(response["error"])) return response;
+  if (saysSomething(response["error"])) return response;
   if (response["object"] === "error" || response["type"] === "error") return response;
   const inner = response["response"];
   if (response["type"] === "response.failed" && isJsonObject(inner)) return inner;
@@ -53,7 +53,7 @@ export function errorIn(response: Json | undefined): Json | undefined {
   if (blocked !== null)
     return { message: `The provider blocked the prompt (${blocked})`, code: "content_filter" };
   for (const choice of objectsIn(response["choices"])) {
-    if (tells(choice["error"])) return choice["error"];
+    if (saysSomething(choice["error"])) return choice["error"];
     if (FAULTS.test(String(choice["finish_reason"])))
       return { message: `The provider gave the answer up (${String(choice["finish_reason"])})` };
   }
@@ -72,7 +72,7 @@ function blockReasonIn(response: JsonObject): string | null {
 const FAULTS =
   /^(error|network_error|insufficient_system_resource|malformed_function_call|abort(ed)?)$/i;
 
-function tells(error: Json | undefined): error is Json {
+function saysSomething(error: Json | undefined): error is Json {
   if (error === undefined || error === null || error === false || error === "") return false;
   return !isJsonObject(error) || Object.keys(error).length > 0;
 }

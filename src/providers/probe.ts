@@ -40,7 +40,7 @@ export function createProbe(
 
   async function ask(): Promise<Probe> {
     const begun = clock.monotonic();
-    const told = (status: number | null, error: string | null, isNoApi = false): Probe => ({
+    const reported = (status: number | null, error: string | null, isNoApi = false): Probe => ({
       at: clock.now(),
       latencyMs: clock.monotonic() - begun,
       status,
@@ -51,12 +51,12 @@ export function createProbe(
       const { url, status, text } = await send("get", "/models");
       if (status < 400) {
         const wrong = whatIsThere(text, url);
-        return told(status, wrong?.message ?? null, wrong !== null);
+        return reported(status, wrong?.message ?? null, wrong !== null);
       }
-      if (!(await isNothingThere(status, text))) return told(status, complaintOf(status, url));
-      return told(status, `Nothing answers: ${lostAt(url)}`, true);
+      if (!(await isNothingThere(status, text))) return reported(status, complaintOf(status, url));
+      return reported(status, `Nothing answers: ${lostAt(url)}`, true);
     } catch (error) {
-      return told(null, classifyThrown(error).message);
+      return reported(null, classifyThrown(error).message);
     }
   }
 

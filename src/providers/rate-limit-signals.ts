@@ -1,4 +1,4 @@
-import type { RateLimitSignals, Told } from "../domain/rate-limit.ts";
+import type { RateLimitSignals, Reported } from "../domain/rate-limit.ts";
 import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
 
 const LONGEST_MS = 31 * 86_400_000;
@@ -51,16 +51,16 @@ const ANTHROPIC = {
 
 /** What a refusal reports: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's prose). */
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
-  const told = readRateLimits(headers, nowMs);
+  const reported = readRateLimits(headers, nowMs);
   const hint = readBodyHints(body);
   return {
-    requests: told?.requests ?? hint.requests,
-    tokens: told?.tokens ?? hint.tokens,
+    requests: reported?.requests ?? hint.requests,
+    tokens: reported?.tokens ?? hint.tokens,
     retryAfterMs: retryAfterMs(headers, nowMs) ?? hint.retryAfterMs,
     scarce:
       hint.scarce ??
-      (told?.tokens?.remaining === 0 && told.requests?.remaining !== 0 ? "tokens" : null) ??
-      (told?.requests?.remaining === 0 && told.tokens?.remaining !== 0 ? "requests" : null),
+      (reported?.tokens?.remaining === 0 && reported.requests?.remaining !== 0 ? "tokens" : null) ??
+      (reported?.requests?.remaining === 0 && reported.tokens?.remaining !== 0 ? "requests" : null),
   };
 }
 
@@ -79,7 +79,7 @@ export function retryAfterMs(headers: Headers, nowMs: number): number | null {
   return Number.isFinite(wait) && wait >= 0 ? wait : null;
 }
 
-function readTold(headers: Headers, names: Names, nowMs: number): Told | null {
+function readTold(headers: Headers, names: Names, nowMs: number): Reported | null {
   const remaining = readCount(headers.get(names.remaining));
   const limit = readCount(headers.get(names.limit)) || null;
   if (remaining === null && limit === null) return null;
@@ -135,9 +135,9 @@ function providerNow(headers: Headers, nowMs: number): number {
   return Math.abs(theirs - nowMs) > 2000 ? theirs : nowMs;
 }
 
-function scarcer(a: Told | null, b: Told | null): Told | null {
+function scarcer(a: Reported | null, b: Reported | null): Reported | null {
   if (!a || !b) return a ?? b;
-  const share = ({ limit, remaining }: Told) =>
+  const share = ({ limit, remaining }: Reported) =>
     limit && remaining !== null ? remaining / limit : 1;
   return share(b) < share(a) ? b : a;
 }
@@ -157,10 +157,10 @@ function readBodyHints(body: string): RateLimitSignals {
   const scarce =
     kind === "requests" || kind === "tokens" ? kind : isAtOnce ? ("calls" as const) : null;
   const limit = readCount(LIMIT.exec(message)?.[1]?.replaceAll(",", "") ?? null) || null;
-  const told = limit === null ? null : { limit, remaining: 0, resetMs: null };
+  const reported = limit === null ? null : { limit, remaining: 0, resetMs: null };
   return {
-    requests: scarce === "requests" ? told : null,
-    tokens: scarce === "tokens" ? told : null,
+    requests: scarce === "requests" ? reported : null,
+    tokens: scarce === "tokens" ? reported : null,
     retryAfterMs: retryDelay(error?.["details"]) ?? tryAgainMs(message),
     scarce,
   };

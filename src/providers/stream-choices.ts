@@ -20,13 +20,13 @@ export function createChoices(endpoint: Endpoint, onDelta: (text: string) => voi
 
   return {
     take(chunk) {
-      const { choices: parts, usage: told, object: _object, type: _type, ...rest } = chunk;
+      const { choices: parts, usage: reported, object: _object, type: _type, ...rest } = chunk;
       // Azure's first chunk has the names, but neither model nor choices.
       for (const [key, value] of Object.entries(rest)) if (!head[key]) head[key] = value;
       const found = objectsIn(parts);
       const inChoice = found.find((part) => isJsonObject(part["usage"]))?.["usage"];
       const groq = isJsonObject(chunk["x_groq"]) ? chunk["x_groq"]["usage"] : undefined;
-      const latest = [told, inChoice, groq].find(isJsonObject);
+      const latest = [reported, inChoice, groq].find(isJsonObject);
       if (latest) usage = latest;
       if (latest && found.length === 0 && choices.size > 0) hasLastUsage = true;
       for (const part of found) choiceAt(part["index"]).take(part);

@@ -24,10 +24,10 @@ export function createToolCalls() {
 
   return {
     take(piece: JsonObject): void {
-      const { index: at, function: told, ...rest } = piece;
+      const { index: at, function: reported, ...rest } = piece;
       const index = typeof at === "number" ? at : null;
       const id = textOrNull(piece["id"]);
-      const fn = isJsonObject(told) ? told : {};
+      const fn = isJsonObject(reported) ? reported : {};
       const name = textOrNull(fn["name"]);
       const given = fn["arguments"];
       const args =

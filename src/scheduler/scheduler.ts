@@ -19,7 +19,7 @@ import {
 import { NEXT_FIRE } from "../store/schedules.ts";
 import { fireDue, realign } from "./fires.ts";
 import { cancelRun, endFinishedRun, startRun } from "./runs.ts";
-import { tellStuck } from "./stuck.ts";
+import { announceStuck } from "./stuck.ts";
 
 export type Scheduler = {
   /** Resolves when it has looked for what is due once. */
@@ -118,7 +118,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
     complaint: "Runs of schedules could not be followed",
     async work() {
       const open = await countOpen(ctx);
-      await tellStuck(ctx);
+      await announceStuck(ctx);
       isFollowing = open.pending + open.queued + open.running > 0;
       if (!isFollowing) return;
       await cancelAsked();

@@ -7,7 +7,7 @@ import { UNSTUCK_SCHEDULES, UNTOLD_STUCK_RUNS } from "../store/stuck-runs.ts";
  * Raises alerts for runs that are paused for want of money or for what their provider says: as long as nobody
  * resumes or cancels them, later fires are skipped or wait. Takes it back when none is any more.
  */
-export async function tellStuck(ctx: Context): Promise<void> {
+export async function announceStuck(ctx: Context): Promise<void> {
   const raisedAt = ctx.clock.now();
   for (const { id, schedule, name, batch, why } of await readRows(ctx.client, UNTOLD_STUCK_RUNS)) {
     const message = `Run ${id} of scheduled task ${schedule} (${name}) is paused: ${why}. Resume or cancel batch ${batch}; until then the overlap policy holds later runs up`;

@@ -21,12 +21,12 @@ export async function raiseAlert(
   ctx: Part,
   { code, message, subject = "" }: NewAlert,
 ): Promise<boolean> {
-  return tell(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.clock.now() }));
+  return report(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.clock.now() }));
 }
 
 /** Reports that what an alert was about is over, if it was raised. Returns whether it was. */
 export async function clearAlert(ctx: Part, code: AlertCode, subject = ""): Promise<boolean> {
-  return tell(ctx, store.deleteAlert(code, subject, ctx.clock.now()));
+  return report(ctx, store.deleteAlert(code, subject, ctx.clock.now()));
 }
 
 /** What is wrong at present, the oldest first. */
@@ -42,7 +42,7 @@ export async function listAlertHistory(ctx: Pick<Context, "reads">, page: Page) 
   };
 }
 
-async function tell(ctx: Part, unit: store.AlertUnit): Promise<boolean> {
+async function report(ctx: Part, unit: store.AlertUnit): Promise<boolean> {
   const { alert } = await ctx.writer.write(unit);
   if (alert.changed === 0) return false;
   ctx.signals.emit("events", undefined);

@@ -21,7 +21,7 @@ const MOST_KNOWN = 10_000;
 const LAST_USED_EVERY_MS = 60_000;
 
 /**
- * Finds who makes a request. Keys are found by their SHA-256, so that the time of a comparison tells
+ * Finds who makes a request. Keys are found by their SHA-256, so that the time of a comparison shows
  * nothing about a key. A change to keys counts at once in the process that made it, and within five
  * seconds in others.
  */

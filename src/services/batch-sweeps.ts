@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { cancelChunk, findUnswept, reviveChunk, UNSWEPT } from "../store/batch-sweeps.ts";
 import { readRows } from "../store/rows.ts";
-import { tellCancelled } from "./tell-cancelled.ts";
+import { announceCancelled } from "./announce-cancelled.ts";
 
 /**
  * Cancels what is left of a cancelled batch, or makes the tasks of one that runs again pending, a
@@ -26,7 +26,7 @@ async function cancelSome(ctx: Context, seq: number): Promise<void> {
   const { runs, events } = await ctx.writer.write(cancelChunk(seq, ctx.chunks.sweep, now));
   const tasks = runs.rows.filter((run) => run.isRunning).map((run) => run.task);
   ctx.meters.add("tasks_total", 'status="cancelled"', events.changed);
-  tellCancelled(ctx, runs.rows, now);
+  announceCancelled(ctx, runs.rows, now);
   if (tasks.length === 0) return;
   ctx.signals.emit("abandoned", { tasks });
   ctx.signals.emit("settled", { tasks });

@@ -27,7 +27,7 @@ export type LiveHub = {
   size(): number;
 };
 
-/** What changes within this time is told together: at most four times a second. */
+/** What changes within this time is reported together: at most four times a second. */
 const PAUSE_MS = 250;
 /** Some of it changes without a signal, such as the load of the process. */
 const BACKSTOP_MS = 1000;

@@ -19,7 +19,7 @@ const KEPT_MS = 1000;
 const writing = new WeakMap<Context, number>();
 
 /**
- * What `read` gives, which is `bytes` long, as a file: the runtime tells clients the length of a file, and not
+ * What `read` gives, which is `bytes` long, as a file: the runtime sends clients the length of a file, and not
  * that of what is made as it is read. The file is gone when it has been sent, or when `signal` aborts.
  * `undefined` where that is too long, others are written, or the disk has no room; then it is to be sent as it is read.
  * Throws what reading throws.

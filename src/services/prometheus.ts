@@ -19,7 +19,7 @@ import type { EngineProbe } from "./status.ts";
 const KEEP_MS = 1000;
 /** What changes slowly, or is looked at as often elsewhere. */
 const KEEP_STATE_MS = 10_000;
-/** A database that does not answer sooner is told as one that does not. Prometheus waits for ten seconds. */
+/** A database that does not answer sooner is reported as one that does not. Prometheus waits for ten seconds. */
 const DATABASE_WAIT_MS = 3000;
 /** What only the database knows. Old figures in its absence would look like new ones. */
 const OF_DATABASE = [
@@ -71,7 +71,7 @@ export function createExposition(
       Promise.all([readQueue(), readState()]),
       DATABASE_WAIT_MS,
     ).catch((error: unknown) => {
-      logError(log, "Prometheus is told nothing of the database: {error}", { error });
+      logError(log, "The metrics of the database are left out: {error}", { error });
       return false;
     });
     meters.set("database_available", "", answers ? 1 : 0);

@@ -69,7 +69,7 @@ export function createFilesWatch(ctx: Context): () => Promise<void> {
     const [row] = await readRows(ctx.reads.client, countApart(before));
     const { apart = 0, nodes = 0 } = row ?? {};
     if (apart > 0 && !isApart) {
-      // A bucket that cannot tell who wrote its id first has another one now, if several started together.
+      // A bucket that does not know who wrote its id first has another one now, if several started together.
       await identifyFiles(ctx);
       if (ctx.live.filesId !== before) return;
     }

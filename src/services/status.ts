@@ -129,9 +129,9 @@ async function examineProviders(ctx: Context): Promise<ServiceHealth> {
   const others = verdicts.filter((_, i) => i !== first).flatMap(({ problems }) => problems);
   return judge(
     {
-      ...own?.told,
+      ...own?.reported,
       defaultModel,
-      providers: verdicts.map(({ told }) => told),
+      providers: verdicts.map(({ reported }) => reported),
     },
     {
       unhealthy: own?.isFatal ? own.problems : [],
@@ -159,7 +159,7 @@ function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderL
   return {
     problems,
     isFatal: isRefused || isNoApi || (status === null && error !== null),
-    told: {
+    reported: {
       provider: name,
       isSimulator: provider.kind === "simulator",
       models: provider.models ?? ["*"],

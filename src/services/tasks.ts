@@ -14,6 +14,7 @@ import type { Queued } from "../store/queue.ts";
 import { readStock, tasksOf } from "../store/stock.ts";
 import * as moves from "../store/task-moves.ts";
 import * as store from "../store/tasks.ts";
+import { announceCancelled } from "./announce-cancelled.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import { attachUploadsTo } from "./attached-uploads.ts";
 import { requireFunds } from "./budgets.ts";
@@ -21,7 +22,6 @@ import type { Caller } from "./caller.ts";
 import { findOriginal, idempotencyOf, withoutDefaults } from "./idempotency.ts";
 import { requireSupportedModel } from "./models.ts";
 import { writeStored } from "./stored-bytes.ts";
-import { tellCancelled } from "./tell-cancelled.ts";
 import { sharedSteadyNow } from "./time.ts";
 
 export type NewTask = TaskInput & AnswerFields & { batchId?: string | undefined };
@@ -89,7 +89,7 @@ export async function createTask(
   if (execute) announce(ctx, { model, flexMinutes }, execute);
   const { inserted, queued } = await written;
   const [row] = inserted.rows;
-  tellLane(ctx, queued?.rows[0]);
+  announceLane(ctx, queued?.rows[0]);
   if (!row) return explainRefusal(ctx, input, id, idempotency);
   ctx.signals.emit("events", undefined);
   return {
@@ -155,7 +155,7 @@ function announce(
 }
 
 /** It was announced in the lane of all before it was known whether it goes to another one. */
-function tellLane({ signals }: Context, queued: Queued | undefined): void {
+function announceLane({ signals }: Context, queued: Queued | undefined): void {
   if (queued && queued.lane !== SINGLE_TASKS)
     signals.emit("queued", { lane: queued.lane, model: queued.model });
 }
@@ -207,7 +207,7 @@ export async function executeTask(
   const written = ctx.writer.write(moves.executeTask(id, runOptions(ctx, execute)));
   announce(ctx, task, execute);
   const [row] = (await written).queued.rows;
-  tellLane(ctx, row);
+  announceLane(ctx, row);
   if (row) return { executionId: executionId(row.task, row.run) };
   await getTask(ctx, id);
   throw new AppError("TASK_RUNNING", `Task ${id} is already queued or running`);
@@ -224,7 +224,7 @@ export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRe
   const after = await getTask(ctx, id);
   if (!row) throw new AppError("TASK_FINISHED", `Task ${id} is already ${after.task.status}`);
   ctx.meters.add("tasks_total", 'status="cancelled"');
-  tellCancelled(ctx, runs.rows, now);
+  announceCancelled(ctx, runs.rows, now);
   ctx.signals.emit("abandoned", { tasks: [row.seq] });
   ctx.signals.emit("settled", { tasks: [row.seq] });
   ctx.signals.emit("events", undefined);

@@ -21,7 +21,7 @@ export function timesOf(ctx: Pick<Context, "clock" | "live">): Times {
 }
 
 /**
- * The same without asking the database, as far as the last heartbeat told: for what is waited for by one process and
+ * The same without asking the database, as far as the last heartbeat reported: for what is waited for by one process and
  * may be done by another, such as retries. Compare it only with stored moments.
  */
 export function sharedSteadyNow({ clock, live }: Pick<Context, "clock" | "live">): number {

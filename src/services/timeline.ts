@@ -25,7 +25,7 @@ export type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">
  */
 export async function keepTimeline(ctx: Context): Promise<void> {
   const path = join(ctx.config.dataDir, TIMELINE_FILE);
-  const marker = toldBy(path, await readMarker(ctx, path));
+  const marker = reportedBy(path, await readMarker(ctx, path));
   let now = await readTimeline(ctx);
   if (marker && isBehind(now, marker)) {
     const epoch = Math.max(now.epoch, marker.epoch) + 1;
@@ -49,8 +49,8 @@ export async function keepTimeline(ctx: Context): Promise<void> {
   await writeWhole(ctx, path, writtenBy(ctx, "timeline"), pieces(text));
 }
 
-/** A file that cannot be read is written anew; until then nobody can tell whether the database was restored. */
-function toldBy(path: string, found: Marker | { why: string } | undefined): Marker | undefined {
+/** A file that cannot be read is written anew; until then nobody can know whether the database was restored. */
+function reportedBy(path: string, found: Marker | { why: string } | undefined): Marker | undefined {
   if (!found || "epoch" in found) return found;
   getLogger(["gptrunner", "timeline"]).warning(
     "{path} cannot be read, so that it is not known whether the database was restored since it was written, and it is written anew: {why}",

@@ -46,7 +46,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
   const { id, body } = message;
   const at = ctx.clock.now();
   const begun = ctx.clock.monotonic();
-  const told = (what: Partial<Attempt>): Attempt => ({
+  const reported = (what: Partial<Attempt>): Attempt => ({
     at,
     isDelivered: false,
     isGone: false,
@@ -75,7 +75,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
     });
     const isDelivered = status >= 200 && status < 300;
     const isRedirect = status >= 300 && status < 400;
-    return told({
+    return reported({
       isDelivered,
       isGone: status === 410,
       status,
@@ -85,7 +85,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
       retryAfterMs: readRetryAfter(retryAfter, ctx.clock.now()),
     });
   } catch (error) {
-    return told({ error: explain(error), cause: causeOf(error) });
+    return reported({ error: explain(error), cause: causeOf(error) });
   }
 }
 

@@ -22,7 +22,7 @@ export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
   const { code, subject, message, raisedAt } = alert;
   const isNews = both(not(isRaised(code, subject)), when);
   return {
-    event: toldOf(alert, "raised", isNews),
+    event: reportedOf(alert, "raised", isNews),
     alert: {
       sql: `INSERT INTO alerts (code, subject, message, raised_at) SELECT ?, ?, ?, ?
             WHERE ${isNews.where}`,
@@ -35,7 +35,7 @@ export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
 export function deleteAlert(code: AlertCode, subject: string, now: number): AlertUnit {
   const alert = { code, subject, message: "All clear", raisedAt: now };
   return {
-    event: toldOf(alert, "cleared", isRaised(code, subject)),
+    event: reportedOf(alert, "cleared", isRaised(code, subject)),
     alert: { sql: `DELETE FROM alerts WHERE code = ? AND subject = ?`, args: [code, subject] },
   };
 }
@@ -44,7 +44,7 @@ function isRaised(code: AlertCode, subject: string): Which {
   return hasRow("alerts", { where: "code = ? AND subject = ?", args: [code, subject] });
 }
 
-function toldOf(
+function reportedOf(
   { code, subject, message, raisedAt }: Alert,
   status: "raised" | "cleared",
   when: Which,

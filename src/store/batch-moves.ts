@@ -42,7 +42,7 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
   };
   const which = both(isReady, when);
   return {
-    event: tellMove({ type: "batch.started", at: now, batch: id, trace }, which),
+    event: announceMove({ type: "batch.started", at: now, batch: id, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, started_at = ?, flex_from = ?,
               ended_before = completed + failed, updated_at = ?, is_bare = 0, payer = ?, trace = ?
@@ -74,7 +74,7 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   };
   const data = { again: statuses };
   return {
-    event: tellMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
+    event: announceMove({ type: "batch.started", at: now, batch: id, data, trace }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', run = ${nextRun("run")}, is_dry_run = ?, payer = ?, trace = ?, updated_at = ?,
               unpriced = iif(is_dry_run, 0, unpriced), estimated_usd = 0, started_at = ?, flex_from = ?, ended_before = ${keptEnds(statuses)}, completed_at = NULL,
@@ -115,7 +115,7 @@ export function pauseBatch(seq: number, reason: PauseReason, now: number): Move 
 export function resumeBatch({ id, seq }: Named, now: number): Move {
   const which = { where: "seq = ? AND status = 'paused'", args: [seq] };
   return {
-    event: tellMove({ type: "batch.resumed", at: now, batch: id }, which),
+    event: announceMove({ type: "batch.resumed", at: now, batch: id }, which),
     moved: {
       sql: `UPDATE batches SET status = 'running', pause_reason = NULL, updated_at = ?
             WHERE ${which.where} RETURNING seq, run`,
@@ -124,7 +124,7 @@ export function resumeBatch({ id, seq }: Named, now: number): Move {
   };
 }
 
-function tellMove(event: Omit<NewEvent, "task">, which: Which): Statement {
+function announceMove(event: Omit<NewEvent, "task">, which: Which): Statement {
   return insertEvent({ ...event, task: null }, hasRow("batches", which));
 }
 

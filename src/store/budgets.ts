@@ -51,13 +51,13 @@ const REASON = `CASE
   ELSE json_object('code', 'budget_exceeded',
     'message', 'The API key that pays has spent its monthlyBudgetUsd. Raise it, then resume the batch.') END`;
 
-export type PauseUnit = { told: Statement; paused: Statement };
+export type PauseUnit = { reported: Statement; paused: Statement };
 
 /** Pauses the batches that meet a condition on `b`, which also says that they run, and records why. */
 function pauseWhere(which: Which, why: string, now: number): PauseUnit {
   const where = `${which.where} AND b.seq > ${SINGLE_TASKS} AND NOT b.is_dry_run`;
   return {
-    told: {
+    reported: {
       sql: `INSERT INTO events (at, type, task, batch, data, trace)
             SELECT ?, 'batch.paused', NULL, b.id, json_object('reason', json(${why})), b.trace
             FROM batches b WHERE ${where}`,

@@ -28,7 +28,9 @@ export function insertEnded(
   task: Omit<NewTask, "batchId" | "execute" | "idempotency">,
   execution: LiveExecution,
 ): InsertUnit &
-  Record<"execution" | "ended" | "counters" | "told", Statement> & { kept: Statement | undefined } {
+  Record<"execution" | "ended" | "counters" | "reported", Statement> & {
+    kept: Statement | undefined;
+  } {
   const { id, trace, cacheKey } = task;
   const { status, startedAt, at } = execution;
   const isReusable =
@@ -57,7 +59,7 @@ export function insertEnded(
         at,
       ],
     },
-    told: {
+    reported: {
       sql: `INSERT INTO events (at, type, task, batch, task_seq, run, data, trace)
             SELECT ?, ?, id, NULL, seq, 1, CASE WHEN ? IS NOT NULL THEN json_object('error', ? ->> 'code') END, ?
             FROM tasks WHERE id = ?`,

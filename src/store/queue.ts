@@ -86,7 +86,7 @@ export type FeedUnit = {
 };
 
 /**
- * Puts the next pending tasks of batches in their lanes, in input order, up to `limit` of each; tells
+ * Puts the next pending tasks of batches in their lanes, in input order, up to `limit` of each; returns
  * how far that came, and what is ready in the lanes then.
  */
 export function feed(

@@ -151,8 +151,8 @@ function afterSpending(
   const noted = dearest.length > 0 ? [noteDearest(dearest)] : [];
   if (!mayBeLimited) return noted;
   const keys = [...new Set(tallies.flatMap(({ apiKey }) => (apiKey > 0 ? apiKey : [])))];
-  const { told, paused } = pauseSpent(batches, keys, now);
-  return [...noted, told, paused, ...(keys.length > 0 ? holdSpent(keys, now) : [])];
+  const { reported, paused } = pauseSpent(batches, keys, now);
+  return [...noted, reported, paused, ...(keys.length > 0 ? holdSpent(keys, now) : [])];
 }
 
 function insertExecutions({ finals, isExclusive }: Settling, owner: number): Statement[] {

@@ -2,7 +2,7 @@ import { BEHAVIOURS } from "../support/limit-behaviours.ts";
 import { runWorld } from "../support/limit-world.ts";
 import { printTable, round, type Row, startRunner, startScript, untilFinished } from "./support.ts";
 
-/** The pacer, told nothing, against twelve ways of limiting calls, in virtual time; then the program where there are none. */
+/** The pacer, without configuration, against twelve ways of limiting calls, in virtual time; then the program where there are none. */
 export async function benchBehaviours(): Promise<void> {
   printTable(
     "Twelve ways of limiting calls",

@@ -22,11 +22,11 @@ const server = Bun.serve({
   idleTimeout: 120,
   async fetch(request) {
     if (request.method === "GET") {
-      const told = log;
-      if (new URL(request.url).searchParams.has("keep")) return Response.json(told);
+      const reported = log;
+      if (new URL(request.url).searchParams.has("keep")) return Response.json(reported);
       log = [];
       buckets = new Map();
-      return Response.json(told);
+      return Response.json(reported);
     }
     const body = await request.json();
     const model = String(body.model);
@@ -43,16 +43,16 @@ const server = Bun.serve({
       const wait = Math.max(missing(requests, 1), missing(tokens, total));
       return Response.json(
         { error: { message: "Rate limit reached", type: "requests", code: "rate_limit_exceeded" } },
-        { status: 429, headers: { ...told(), "retry-after": String(Math.ceil(wait)) } },
+        { status: 429, headers: { ...reported(), "retry-after": String(Math.ceil(wait)) } },
       );
     }
     requests.level -= 1;
     tokens.level -= total;
-    const headers = told();
+    const headers = reported();
     await Bun.sleep(LATENCY_MS * (0.6 + 0.8 * Math.random()));
     return Response.json(answer(model, words.length, output), { headers });
 
-    function told(): Record<string, string> {
+    function reported(): Record<string, string> {
       if (!speaks) return {};
       return { ...headersOf("requests", requests), ...headersOf("tokens", tokens) };
     }

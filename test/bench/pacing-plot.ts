@@ -1,6 +1,6 @@
 /*
  * Makes `examples/pacing.svg` from a real run: 600 tasks against a provider that lets 1,200 requests
- * and 300,000 tokens a minute through, by the task runner, which is told nothing beforehand, and by the
+ * and 300,000 tokens a minute through, by the task runner, which knows nothing beforehand, and by the
  * plain SDK loop. `bun test/bench/pacing-plot.ts`
  */
 import { idealSeconds, type Received, recordOurs, recordPeer, TASKS } from "./pacing.bench.ts";

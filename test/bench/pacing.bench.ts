@@ -118,8 +118,8 @@ async function runPeers(): Promise<Row[]> {
   for (const [what, mode] of [
     ["plain SDK loop, 64 at once", "plain"],
     ["plain SDK loop, 8 at once", "plain-8"],
-    ["Bottleneck, told the limits", "evenly"],
-    ["Bottleneck, told the limits and the burst", "bucket"],
+    ["Bottleneck with the limits", "evenly"],
+    ["Bottleneck with the limits and the burst", "bucket"],
   ] as const) {
     const { seconds, log, completed } = await runPeer(mode);
     rows.push(toRow(what, seconds, log, completed));

@@ -14,9 +14,9 @@ const server = Bun.serve({
   idleTimeout: 120,
   async fetch(request) {
     if (request.method === "GET") {
-      const told = arrivals;
+      const reported = arrivals;
       arrivals = [];
-      return Response.json({ arrivals: told, count });
+      return Response.json({ arrivals: reported, count });
     }
     const at = keepsArrivals ? performance.timeOrigin + performance.now() : 0;
     const text = await request.text();

@@ -57,7 +57,7 @@ async function measure(what: string, count: number, batches = 1) {
   await Bun.sleep(SECONDS * 1000);
   const seconds = (performance.now() - before.at) / 1000;
   const cpu = (cpuSeconds(runner.pid).byThread.get("main") ?? 0) - before.cpu;
-  const { delays, events, bytes } = readers.told();
+  const { delays, events, bytes } = readers.reported();
   const row = {
     what,
     streams: count,
@@ -112,7 +112,7 @@ async function openReaders(runner: BenchRunner, count: number, path: (i: number)
   while (state.bytes < count * 100) await Bun.sleep(50);
   return {
     reset: () => Object.assign(state, { delays: [], events: 0, bytes: 0 }),
-    told: () => state,
+    reported: () => state,
     close: () => {
       for (const socket of sockets) socket.end();
     },

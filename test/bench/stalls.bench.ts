@@ -58,7 +58,7 @@ const ENDPOINTS = () => [
 
 /**
  * How long the main thread is held while tasks run and everything is asked for, with a million tasks
- * stored, or as many as `STALLS_TASKS` says. Wall time is told beside that of an idle process. With
+ * stored, or as many as `STALLS_TASKS` says. Wall time is reported beside that of an idle process. With
  * `STALLS_EACH` set, each endpoint has a row of its own, too.
  */
 export async function benchStalls(): Promise<void> {

@@ -83,13 +83,13 @@ async function withProvider(
           while ((await calls()) < killAfter) await Bun.sleep(20);
         };
   const outcome = await work(provider.url, input, until);
-  const told = await (await fetch(provider.url)).json();
-  const refused = Array.isArray(told)
-    ? told.filter(({ status }: { status: number }) => status === 429).length
+  const reported = await (await fetch(provider.url)).json();
+  const refused = Array.isArray(reported)
+    ? reported.filter(({ status }: { status: number }) => status === 429).length
     : 0;
   await provider.stop();
   rmSync(folder, { recursive: true, force: true });
-  return { ...outcome, refused, calls: Number(told.count ?? 0) };
+  return { ...outcome, refused, calls: Number(reported.count ?? 0) };
 }
 
 const runnerWork: Work = async (provider, input, until) => {

@@ -105,10 +105,10 @@ describe.skipIf(!browser)("the page", () => {
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Send a test" }).click();
     await page.getByText("It answered 204").waitFor();
-    await app.post("/tasks?execute=true", { id: "told", prompt: "x" });
+    await app.post("/tasks?execute=true", { id: "reported", prompt: "x" });
     await page.getByRole("link", { name: "task.completed" }).click();
     const drawer = page.getByRole("dialog");
-    await drawer.getByText('"taskId": "told"').waitFor();
+    await drawer.getByText('"taskId": "reported"').waitFor();
     await check();
     const sent = receiver.received.length;
     await drawer.getByRole("button", { name: /^Replay/ }).click();

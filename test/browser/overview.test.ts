@@ -42,7 +42,7 @@ describe.skipIf(!browser)("the overview", () => {
     expect(problems).toEqual([]);
   });
 
-  test("asks for nothing by the clock: what is told comes with the stream", async () => {
+  test("asks for nothing by the clock: what is reported comes with the stream", async () => {
     await using app = await startServer();
     await using opened = await openApp(browser, app);
     const { page, asked } = opened;
@@ -220,7 +220,7 @@ describe.skipIf(!browser)("the overview", () => {
     const panel = opened.page.locator("#providers");
     await panel.getByText("steady").waitFor();
     await panel.getByText(/5,\d{3} of 6,000\/min/).waitFor();
-    await panel.getByText("told by answers").waitFor();
+    await panel.getByText("reported by answers").waitFor();
     await panel.getByText("0 of at most 32 calls in flight").waitFor();
     await panel.getByText(/Gets no calls because they failed; asked again in/).waitFor();
     expect(await panel.locator(".badge").allTextContents()).toEqual(["healthy", "degraded"]);

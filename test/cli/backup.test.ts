@@ -73,8 +73,11 @@ test("a backup under load, restored after kill -9, has every acknowledged result
   await using stream = await follow(app.url ?? "", "/events", {
     headers: { "last-event-id": "900000" },
   });
-  await until(() => stream.told.length > 0 || undefined);
-  expect(stream.told[0]).toMatchObject({ event: "gap", data: { data: { reason: "restored" } } });
+  await until(() => stream.reported.length > 0 || undefined);
+  expect(stream.reported[0]).toMatchObject({
+    event: "gap",
+    data: { data: { reason: "restored" } },
+  });
 }, 60_000);
 
 test("a backup or a restore that is killed leaves nothing that looks whole, and the next one begins anew", async () => {

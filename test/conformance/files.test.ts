@@ -214,7 +214,7 @@ describe("errors of the whole dialect", () => {
     },
   );
 
-  test("limits of a key are told and kept as OpenAI does", async () => {
+  test("limits of a key are reported and kept as OpenAI does", async () => {
     const { body } = await app.post("/api-keys", { name: "slow", rateLimitPerMinute: 1 });
     const slow = new OpenAI({
       apiKey: body.data.key,

@@ -14,16 +14,16 @@ import { startServer } from "../support/server.ts";
 
 const clock = createSystemClock();
 
-/** Threads that are none: what they are told is kept, and they answer when a test says so. */
+/** Threads that are none: what they are sent is kept, and they answer when a test says so. */
 function createThreads() {
-  const told: ToReader[] = [];
+  const reported: ToReader[] = [];
   const handlers: { onMessage: (message: FromReader) => void; onDeath: () => void }[] = [];
   let ended = 0;
   const start = (({ onMessage, onDeath }: (typeof handlers)[number]) => {
     handlers.push({ onMessage, onDeath });
-    return { post: (message: ToReader) => told.push(message), end: () => ended++ };
+    return { post: (message: ToReader) => reported.push(message), end: () => ended++ };
   }) as unknown as StartThread;
-  const reads = () => told.flatMap((message) => (message.kind === "read" ? [message] : []));
+  const reads = () => reported.flatMap((message) => (message.kind === "read" ? [message] : []));
   return {
     start,
     reads,

@@ -42,7 +42,7 @@ test.if(sqld !== undefined)(
     await client.execute("CREATE TABLE t (n)");
     const insert = () => client.batch(["INSERT INTO t VALUES (1)"], "write");
     const count = async () => (await client.execute("SELECT count(*) AS n FROM t")).rows[0]?.["n"];
-    // Two connections are kept, and either has stored what it is told.
+    // Two connections are kept, and either has stored what it is reported.
     for (let i = 0; i < 3; i++) await Promise.all([insert(), insert(), count(), count()]);
     await first[Symbol.asyncDispose]();
     await using second = await startSqld(folder.path, Number(new URL(first.url).port));
@@ -148,7 +148,7 @@ test("the key of a server may stand in its URL", async () => {
 });
 
 test.if(sqld !== undefined)(
-  "a server that makes checkpoints in commits is told from one that does not",
+  "a server that makes checkpoints in commits is distinguished from one that does not",
   async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { type FleetName, startComposeFleet } from "../support/compose-fleet.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, KEY, until } from "../support/server.ts";
-import { follow, type Told } from "../support/sse.ts";
+import { follow, type Reported } from "../support/sse.ts";
 import { nginx, sqld } from "../support/tools.ts";
 
 setDefaultTimeout(120_000);
@@ -46,7 +46,8 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
     await api.post("/batches/b/execute");
     const load = sendUntilStopped(api);
     const reader = readThroughBreaks(fleet);
-    const told = (id: string) => reader.told.filter(({ data }) => data.data.taskId === id).length;
+    const reported = (id: string) =>
+      reader.reported.filter(({ data }) => data.data.taskId === id).length;
     let cutOff = 0;
     for (const name of ["runner-1", "api-1", "database", "proxy"] satisfies FleetName[]) {
       await until(() => provider.state.open > 0 || undefined, PATIENCE_MS);
@@ -66,8 +67,8 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
     expect(progress).toMatchObject({ completed: BATCH_ROWS, total: BATCH_ROWS });
     for (const id of load.accepted) {
       expect(await api.ended(id)).toMatchObject({ status: "completed" });
-      await until(() => told(id) > 0 || undefined);
-      expect([id, told(id)]).toEqual([id, 1]);
+      await until(() => reported(id) > 0 || undefined);
+      expect([id, reported(id)]).toEqual([id, 1]);
     }
     await reader.stop();
     expect((await api.get(`${fleet.origin}/readyz?deep=1`)).status).toBe(200);
@@ -128,11 +129,11 @@ function sendUntilStopped(api: ReturnType<typeof client>) {
 
 /** A reader of events that comes back after each break, and goes on after the last event that it has. */
 function readThroughBreaks({ origin, ca }: { origin: string; ca: string }) {
-  const told: Told[] = [];
+  const reported: Reported[] = [];
   const state = { isStopped: false, close: () => Promise.resolve() };
   async function read(): Promise<void> {
     while (!state.isStopped) {
-      const last = told.findLast(({ id }) => id !== undefined)?.id;
+      const last = reported.findLast(({ id }) => id !== undefined)?.id;
       const stream = await follow(origin, "/events?types=task.completed&since=0", {
         headers: last === undefined ? {} : { "last-event-id": String(last) },
         tls: { ca },
@@ -140,15 +141,15 @@ function readThroughBreaks({ origin, ca }: { origin: string; ca: string }) {
       if (!stream) continue;
       state.close = () => stream.close();
       while (!stream.isOver() && !state.isStopped) {
-        told.push(...stream.told.splice(0));
+        reported.push(...stream.reported.splice(0));
         await Bun.sleep(5);
       }
-      told.push(...stream.told.splice(0));
+      reported.push(...stream.reported.splice(0));
     }
   }
   const reading = read();
   return {
-    told,
+    reported,
     async stop(): Promise<void> {
       state.isStopped = true;
       await state.close();

@@ -19,14 +19,14 @@ test("the live reader works as pasted, through a restart of the server", async (
   const reading = (async () => {
     for await (const chunk of reader.stdout) output += new TextDecoder().decode(chunk);
   })();
-  const told = (id: string) => output.split(`taskId: "${id}"`).length - 1;
+  const reported = (id: string) => output.split(`taskId: "${id}"`).length - 1;
   await app.post("/tasks?execute=true", { id: "one", prompt: "x" });
-  await until(() => told("one") === 3 || undefined);
+  await until(() => reported("one") === 3 || undefined);
   await app.kill("SIGKILL");
   await using again = await startProcess(env);
   await again.post("/tasks?execute=true", { id: "two", prompt: "x" });
-  await until(() => told("two") === 3 || undefined);
-  expect(told("one")).toBe(3);
+  await until(() => reported("two") === 3 || undefined);
+  expect(reported("one")).toBe(3);
   reader.kill();
   await reading;
 });

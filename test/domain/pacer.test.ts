@@ -63,7 +63,7 @@ function simulate(world: World) {
       bucket.requests--;
       bucket.tokens -= tokensOf(n);
     }
-    const told = (limit: number, remaining: number) => ({
+    const reported = (limit: number, remaining: number) => ({
       limit,
       remaining: Math.max(0, Math.floor(remaining)),
       resetMs: ((limit * burst - remaining) / limit) * 60_000,
@@ -73,8 +73,8 @@ function simulate(world: World) {
       ((tokensOf(n) - bucket.tokens) / tpm) * 60_000,
     );
     const signals: RateLimitSignals = {
-      requests: speaks === "headers" ? told(rpm, bucket.requests) : null,
-      tokens: speaks === "headers" ? told(tpm, bucket.tokens) : null,
+      requests: speaks === "headers" ? reported(rpm, bucket.requests) : null,
+      tokens: speaks === "headers" ? reported(tpm, bucket.tokens) : null,
       retryAfterMs: !ok && speaks !== "nothing" ? Math.ceil(wait / 1000) * 1000 : null,
       scarce: null,
     };
@@ -156,7 +156,7 @@ describe("against a provider that enforces both limits with burst", () => {
     expect(run.refused).toBeLessThanOrEqual(refused);
   });
 
-  test("any two limits and burst are found out from headers alone, with hardly a refusal once told", () => {
+  test("any two limits and burst are found out from headers alone, with hardly a refusal once reported", () => {
     const worlds = fc.sample(
       fc.record({
         rpm: fc.integer({ min: 120, max: 3000 }),
@@ -300,7 +300,7 @@ describe("after a refusal", () => {
   });
 });
 
-test("a fixed window is told from a bucket: it is spent to its end and not beyond", () => {
+test("a fixed window is distinguished from a bucket: it is spent to its end and not beyond", () => {
   const pacer = createPacer(OPTIONS, 0);
   let used = 0;
   let windowAt = 0;
@@ -344,15 +344,15 @@ test("whatever a provider tells, calls start in the end", () => {
   const resetMs = fc.option(fc.double({ min: 0, max: 31 * 86_400_000, noNaN: true }), {
     nil: null,
   });
-  const told = fc.option(fc.record({ limit: odd, remaining: odd, resetMs }), { nil: null });
+  const reported = fc.option(fc.record({ limit: odd, remaining: odd, resetMs }), { nil: null });
   fc.assert(
     fc.property(
       fc.array(
         fc.record({
           outcome: fc.constantFrom("answered", "throttled", "failed"),
           signals: fc.record({
-            requests: told,
-            tokens: told,
+            requests: reported,
+            tokens: reported,
             retryAfterMs: odd,
             scarce: fc.constantFrom(null, "requests", "tokens"),
           }),

@@ -182,7 +182,7 @@ describe("an answer", () => {
         prompt_tokens_details: { cached_tokens: 1 },
       }),
     ).toEqual({
-      told: "told",
+      reported: "reported",
       usage: { promptTokens: 3, completionTokens: 2, totalTokens: 5, cachedTokens: 1 },
     });
     expect(
@@ -192,12 +192,12 @@ describe("an answer", () => {
         output_tokens_details: { reasoning_tokens: 1 },
       }),
     ).toEqual({
-      told: "told",
+      reported: "reported",
       usage: { promptTokens: 3, completionTokens: 2, totalTokens: 5, reasoningTokens: 1 },
     });
     expect(readUsage({ prompt_tokens: 4, total_tokens: 4 }).usage?.completionTokens).toBe(0);
-    expect(readUsage(null)).toEqual({ told: "absent", usage: null });
-    expect(readUsage({ prompt_tokens: "many" })).toEqual({ told: "absurd", usage: null });
+    expect(readUsage(null)).toEqual({ reported: "absent", usage: null });
+    expect(readUsage({ prompt_tokens: "many" })).toEqual({ reported: "absurd", usage: null });
   });
 });
 

@@ -136,7 +136,7 @@ describe("on the days when clocks change", () => {
       }
   });
 
-  test("what is due, told from its end, is what comes next, told from its beginning", () => {
+  test("what is due, counted from its end, is what comes next, counted from its beginning", () => {
     const from = Date.parse("2026-03-07T00:00:00Z");
     const until = Date.parse("2026-03-09T00:00:00Z");
     for (const expression of ["30 * * * *", "30 2,3 * * *", "*/20 * * * *"]) {

@@ -59,7 +59,7 @@ describe("what the database refuses", () => {
     expect(provider.counts.get("t")).toBe(1);
   });
 
-  test("holds nobody up though not even the failure can be stored, and is told until it can", async () => {
+  test("holds nobody up though not even the failure can be stored, and is reported until it can", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/tasks", task("poison"));

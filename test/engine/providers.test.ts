@@ -280,8 +280,8 @@ describe("when a key is refused or its quota is used up", () => {
     await app.post("/batches", { id: "again", tasks: many(200) });
     await app.post("/batches/again/execute");
     await app.finished("again");
-    const told = "SELECT data FROM events WHERE type = 'system.alert'";
-    const alerts = (await app.ctx.client.execute(told)).rows.map(({ data }) =>
+    const reported = "SELECT data FROM events WHERE type = 'system.alert'";
+    const alerts = (await app.ctx.client.execute(reported)).rows.map(({ data }) =>
       JSON.parse(String(data)),
     );
     expect(alerts).toEqual([

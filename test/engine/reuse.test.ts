@@ -60,7 +60,7 @@ describe("an identical request that may be reused", () => {
     await app.post(`/tasks/${id}/execute`);
     await stream.ended();
     expect((await app.ended(id)).result).toMatchObject({ content: "re: x", cached: true });
-    const pieces = stream.told.filter(({ event }) => event === "task.delta");
+    const pieces = stream.reported.filter(({ event }) => event === "task.delta");
     expect(pieces.map(({ data }) => data.data)).toEqual([{ taskId: id, offset: 0, text: "re: x" }]);
     expect(provider.requests).toHaveLength(1);
   });

@@ -6,12 +6,12 @@ import { toldTime } from "../support/clock.ts";
 type One = Startable & { n: number };
 
 function givenStarter() {
-  const { told, clock } = toldTime();
+  const { reported, clock } = toldTime();
   const started: One[] = [];
   const starter = createStarter<One>((one) => started.push(one), clock);
   let made = 0;
   return {
-    clock: told,
+    clock: reported,
     started,
     starter,
     calls: (count: number, isUrgent = false) =>

@@ -134,8 +134,8 @@ async function expectAllowedMoves(app: TestServer): Promise<void> {
   const statuses = new Map<string, TaskStatus>();
   for (const row of rows) {
     const key = `${row["task_seq"]}/${row["run"]}`;
-    const told = String(row["type"]).slice("task.".length);
-    const next = (told === "started" ? "running" : told) as TaskStatus;
+    const reported = String(row["type"]).slice("task.".length);
+    const next = (reported === "started" ? "running" : reported) as TaskStatus;
     const before = statuses.get(key) ?? "pending";
     const allowed: readonly TaskStatus[] = TASK_MOVES[before];
     // A retry goes from running back to pending without an event; its end still follows a start.

@@ -64,7 +64,7 @@ describe("worker threads", () => {
     expect(world.reports.every(({ failure }) => failure === null)).toBe(true);
   });
 
-  test("abort a call when told to, and only that one", async () => {
+  test("abort a call when asked to, and only that one", async () => {
     await using provider = await startProvider(({ prompt }) =>
       prompt === "p1" ? hang() : undefined,
     );

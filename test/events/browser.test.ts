@@ -7,19 +7,19 @@ import { browserPath } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 
-/** Runs in the page: follows a batch with what the browser itself has, and remembers what it is told. */
+/** Runs in the page: follows a batch with what the browser itself has, and remembers what it is reported. */
 const FOLLOW = `(async () => {
   const headers = { Authorization: "Bearer ${KEY}" };
   const answer = await fetch("/api/v1/events/token", { method: "POST", headers });
   const { data } = await answer.json();
-  window.told = [];
+  window.reported = [];
   window.source = new EventSource("/api/v1/batches/b/events?access_token=" + data.token);
   for (const type of ["batch.created", "task.completed", "batch.completed"])
-    source.addEventListener(type, (event) => told.push([type, Number(event.lastEventId)]));
+    source.addEventListener(type, (event) => reported.push([type, Number(event.lastEventId)]));
 })()`;
 
 test.if(browserPath !== undefined)(
-  "a browser's own EventSource resumes after kill -9, and stops when all is told",
+  "a browser's own EventSource resumes after kill -9, and stops when all is reported",
   async () => {
     using folder = temporaryFolder();
     const env = {
@@ -32,10 +32,10 @@ test.if(browserPath !== undefined)(
     const tasks = Array.from({ length: 60 }, (_, i) => ({ prompt: `p${i}` }));
     await app.post("/batches", { id: "b", tasks });
     await using browser = await openPage(`${app.url}/healthz`);
-    const told = () => browser.page.evaluate("told") as Promise<[string, number][]>;
+    const reported = () => browser.page.evaluate("reported") as Promise<[string, number][]>;
     await browser.page.evaluate(FOLLOW);
     await app.post("/batches/b/execute");
-    await until(async () => (await told()).length > 10 || undefined);
+    await until(async () => (await reported()).length > 10 || undefined);
     await app.kill("SIGKILL");
 
     await using again = await startProcess(env);
@@ -44,7 +44,7 @@ test.if(browserPath !== undefined)(
     await until(
       async () => (await browser.page.evaluate("source.readyState")) === CLOSED || undefined,
     );
-    const events = await told();
+    const events = await reported();
     const ids = events.map(([, id]) => id);
     expect(events.filter(([type]) => type === "task.completed")).toHaveLength(60);
     expect(events.at(-1)?.[0]).toBe("batch.completed");

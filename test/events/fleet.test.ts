@@ -57,16 +57,16 @@ test.if(sqld !== undefined)(
     const tasks = Array.from({ length: 100 }, (_, i) => ({ prompt: `p${i}` }));
     await a.post("/batches", { id: "a", tasks });
     await a.post("/batches/a/execute");
-    const told = () => new Set(receiver.received.map(({ body }) => body.data.taskId));
-    await until(() => told().size === 100 || undefined);
+    const reported = () => new Set(receiver.received.map(({ body }) => body.data.taskId));
+    await until(() => reported().size === 100 || undefined);
     // Nothing went wrong yet, so that nothing was sent twice.
     expect(receiver.received).toHaveLength(100);
 
     await b.post("/batches", { id: "b", tasks });
     await b.post("/batches/b/execute");
-    await until(() => told().size > 110 || undefined);
+    await until(() => reported().size > 110 || undefined);
     await a.kill("SIGKILL");
-    await until(() => told().size === 200 || undefined);
+    await until(() => reported().size === 200 || undefined);
     const ids = new Set(receiver.received.map(({ headers }) => headers["webhook-id"]));
     expect(ids.size).toBe(200);
   },

@@ -9,7 +9,7 @@ import { follow } from "../support/sse.ts";
 const after = (id: number | string) => ({ headers: { "last-event-id": String(id) } });
 
 describe("a reader that reconnects", () => {
-  test("after the database was restored is told, gets everything, and no number means two things", async () => {
+  test("after the database was restored is reported, gets everything, and no number means two things", async () => {
     using folder = temporaryFolder();
     const DATA_DIR = folder.path;
     const path = join(DATA_DIR, "task-runner.db");
@@ -37,9 +37,9 @@ describe("a reader that reconnects", () => {
     const stream = await follow(third.url, "/events", after(lastId));
     await stream.until("task.created");
     await third.post("/tasks", { id: "newer", prompt: "x" });
-    const both = () => stream.told.filter(({ event }) => event === "task.created");
+    const both = () => stream.reported.filter(({ event }) => event === "task.created");
     while (both().length < 3) await Bun.sleep(5);
-    expect(stream.told[0]).toMatchObject({
+    expect(stream.reported[0]).toMatchObject({
       id: undefined,
       event: "gap",
       data: { type: "gap", data: { reason: "restored", after: lastId } },
@@ -61,13 +61,13 @@ describe("a reader that reconnects", () => {
     await third.stop();
   });
 
-  test("after events were removed is told, and goes on with the oldest", async () => {
+  test("after events were removed is reported, and goes on with the oldest", async () => {
     await using app = await startServer();
     for (const id of ["a", "b", "c"]) await app.post("/tasks", { id, prompt: "x" });
     await app.ctx.writer.write({ gone: { sql: "DELETE FROM events WHERE id < 3", args: [] } });
     await using stream = await follow(app.url, "/events", after(1));
     await stream.until("task.created");
-    expect(stream.told).toMatchObject([
+    expect(stream.reported).toMatchObject([
       { event: "gap", data: { data: { reason: "expired", after: 1, oldest: 3, newest: 3 } } },
       { event: "task.created", id: 3 },
     ]);

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { mergePatch } from "../../src/lib/merge-patch.ts";
 import { gate, startProvider } from "../support/provider.ts";
 import { client, type Json, KEY, startServer, until } from "../support/server.ts";
-import { follow, type Told } from "../support/sse.ts";
+import { follow, type Reported } from "../support/sse.ts";
 
 /** What RFC 7396 says that a patch does, written anew. */
 function apply(target: Json, patch: Json): Json {
@@ -16,9 +16,9 @@ function apply(target: Json, patch: Json): Json {
 }
 
 /** The state after each frame. */
-function states(told: Told[]): Json[] {
+function states(reported: Reported[]): Json[] {
   let state: Json;
-  return told.map(({ event, data }) => (state = event === "state" ? data : apply(state, data)));
+  return reported.map(({ event, data }) => (state = event === "state" ? data : apply(state, data)));
 }
 
 const prompts = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p ${i}` }));
@@ -37,7 +37,7 @@ describe("GET /live", () => {
     await stream.until("state");
     await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(200) });
     await app.post("/batches/b/execute");
-    const latest = () => states(stream.told).at(-1);
+    const latest = () => states(stream.reported).at(-1);
     const held = await until(() => {
       const state = latest();
       const isHeld = state?.batches.b?.progress.completed === 81;
@@ -49,12 +49,12 @@ describe("GET /live", () => {
     open();
     await until(() => latest()?.batches.b?.status === "completed" || undefined);
     await until(() => Object.keys(latest().calls).length === 0 || undefined);
-    for (const { tasks, batches } of states(stream.told)) {
+    for (const { tasks, batches } of states(stream.reported)) {
       const { total, completed, failed, cancelled, pending, running } = tasks;
       expect(total).toBe(completed + failed + cancelled + pending + running);
       if (batches.b) expect(batches.b.progress).toEqual(tasks);
     }
-    expect(states(late.told).at(-1).tasks).toEqual(latest().tasks);
+    expect(states(late.reported).at(-1).tasks).toEqual(latest().tasks);
     const { system: _system, at: _at, ...once } = (await json(app.url)).body;
     const { system: _, at: __, ...followed } = latest();
     expect(Object.keys(once).toSorted()).toEqual(Object.keys(followed).toSorted());
@@ -69,15 +69,17 @@ describe("GET /live", () => {
     await stream.until("state");
     const since = performance.now();
     await app.post("/batches", { id: "b", tasks: prompts(50) });
-    await until(() => states(stream.told).at(-1)?.batches.b || undefined);
+    await until(() => states(stream.reported).at(-1)?.batches.b || undefined);
     expect(performance.now() - since).toBeLessThan(300 + SLOW_MACHINE_MS);
     await app.post("/batches/b/execute");
     await app.finished("b");
     const ended = performance.now();
-    await until(() => states(stream.told).at(-1)?.batches.b.status === "completed" || undefined);
+    await until(
+      () => states(stream.reported).at(-1)?.batches.b.status === "completed" || undefined,
+    );
     expect(performance.now() - ended).toBeLessThan(300 + SLOW_MACHINE_MS);
     const seconds = (performance.now() - since) / 1000;
-    expect(stream.told.length).toBeLessThanOrEqual(2 + Math.ceil(seconds * 4));
+    expect(stream.reported.length).toBeLessThanOrEqual(2 + Math.ceil(seconds * 4));
   });
 
   test("is for keys that may read, with a token for everything, until the key ends", async () => {

@@ -28,7 +28,7 @@ describe("the stream of everything", () => {
     await app.post("/tasks?execute=true", { id: "t", prompt: "a long prompt".repeat(100) });
     await stream.until("task.completed");
     expect(stream.text()).toStartWith("retry: 2000\n\n");
-    expect(stream.told.map(({ event, data }) => [event, data])).toEqual([
+    expect(stream.reported.map(({ event, data }) => [event, data])).toEqual([
       [
         "task.created",
         {
@@ -63,13 +63,13 @@ describe("the stream of everything", () => {
     await using fresh = await follow(app.url, "/events");
     await using whole = await follow(app.url, "/events?since=0");
     await app.post("/tasks", { id: "after", prompt: "x" });
-    await until(() => whole.told.length === 2 || undefined);
-    await until(() => fresh.told.length === 1 || undefined);
-    expect(fresh.told[0]?.data.data.taskId).toBe("after");
+    await until(() => whole.reported.length === 2 || undefined);
+    await until(() => fresh.reported.length === 1 || undefined);
+    expect(fresh.reported[0]?.data.data.taskId).toBe("after");
     await using resumed = await follow(app.url, "/events?since=0", {
       headers: { "last-event-id": String(whole.ids()[0]) },
     });
-    await until(() => resumed.told.length === 1 || undefined);
+    await until(() => resumed.reported.length === 1 || undefined);
     expect(resumed.ids()).toEqual(fresh.ids());
   });
 
@@ -80,21 +80,21 @@ describe("the stream of everything", () => {
     await app.finished("b");
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await app.ended("t");
-    const told = async (query: string, count: number) => {
+    const reported = async (query: string, count: number) => {
       await using stream = await follow(app.url, `/events?since=0&${query}`);
-      await until(() => stream.told.length >= count || undefined);
+      await until(() => stream.reported.length >= count || undefined);
       return stream.types();
     };
-    expect(await told("types=batch.created,batch.finished", 2)).toEqual([
+    expect(await reported("types=batch.created,batch.finished", 2)).toEqual([
       "batch.created",
       "batch.completed",
     ]);
-    expect(await told("types=task.*&taskId=t", 3)).toEqual([
+    expect(await reported("types=task.*&taskId=t", 3)).toEqual([
       "task.created",
       "task.started",
       "task.completed",
     ]);
-    expect(new Set(await told("batchId=b&types=task.completed", 3))).toEqual(
+    expect(new Set(await reported("batchId=b&types=task.completed", 3))).toEqual(
       new Set(["task.completed"]),
     );
     const refused = await app.get("/events?types=task.compleated");
@@ -129,7 +129,7 @@ describe("the stream of everything", () => {
     await app.post("/batches", { id: "b", tasks: many(200) });
     const before = await follow(app.url ?? "", "/events?since=0&types=task.completed");
     await app.post("/batches/b/execute");
-    await until(() => before.told.length > 50 || undefined);
+    await until(() => before.reported.length > 50 || undefined);
     await app.kill("SIGKILL");
     await before.ended();
 
@@ -138,8 +138,8 @@ describe("the stream of everything", () => {
       headers: { "last-event-id": String(before.lastId()) },
     });
     await again.finished("b");
-    await until(() => before.told.length + after.told.length >= 200 || undefined);
-    const tasks = [...before.told, ...after.told].map(({ data }) => data.data.taskId);
+    await until(() => before.reported.length + after.reported.length >= 200 || undefined);
+    const tasks = [...before.reported, ...after.reported].map(({ data }) => data.data.taskId);
     expect(tasks).toHaveLength(200);
     expect(new Set(tasks).size).toBe(200);
     expect(after.ids()[0]).toBeGreaterThan(before.lastId());
@@ -202,7 +202,7 @@ describe("the stream of a task", () => {
     const types = stream.types();
     expect(types.slice(0, 2)).toEqual(["task.created", "task.started"]);
     expect(types.at(-1)).toBe("task.completed");
-    const pieces = stream.told.filter(({ event }) => event === "task.delta");
+    const pieces = stream.reported.filter(({ event }) => event === "task.delta");
     expect(pieces.length).toBeGreaterThan(1);
     expect(pieces.every(({ id }) => id === undefined)).toBe(true);
     let length = 0;
@@ -252,10 +252,10 @@ describe("the stream of a batch", () => {
     expect(brief.types()[0]).toBe("batch.created");
     expect(brief.types().at(-1)).toBe("batch.completed");
     expect(brief.types().some((type) => type.startsWith("task."))).toBe(false);
-    const progress = brief.told.filter(({ event }) => event === "batch.progress");
+    const progress = brief.reported.filter(({ event }) => event === "batch.progress");
     expect(progress.length).toBeGreaterThan(0);
     expect(progress.length).toBeLessThanOrEqual(2 * seconds + 2);
-    expect(brief.told.at(-1)?.data.data).toMatchObject({
+    expect(brief.reported.at(-1)?.data.data).toMatchObject({
       batchId: "b",
       status: "completed",
       total: 300,
@@ -281,8 +281,8 @@ describe("stream tokens", () => {
     await using stream = await follow(app.url, `/events?since=0&access_token=${token}`, {
       key: "",
     });
-    await until(() => stream.told.length >= 3 || undefined);
-    expect(stream.told.every(({ data }) => data.data.taskId === "t")).toBe(true);
+    await until(() => stream.reported.length >= 3 || undefined);
+    expect(stream.reported.every(({ data }) => data.data.taskId === "t")).toBe(true);
     await using own = await follow(app.url, `/tasks/t/events?access_token=${token}`, { key: "" });
     await own.ended();
     expect(own.types().at(-1)).toBe("task.completed");

@@ -116,7 +116,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     const { status, result } = (await waiting).body.data;
     expect(status).toBe("completed");
     await reader.until("task.completed");
-    for (const { event, data } of reader.told) {
+    for (const { event, data } of reader.reported) {
       if (event !== "task.delta") continue;
       const { offset, text } = data.data;
       expect(result.content.slice(offset, offset + text.length)).toBe(text);
@@ -155,7 +155,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     const next = Date.parse(body.data.nextRun);
     expect(next).toBeLessThanOrEqual(Date.now() + 60_000);
     const made = await ahead.post("/webhooks", { url: receiver.url, events: ["task.created"] });
-    await ahead.post("/tasks", { id: "told", prompt: "x" });
+    await ahead.post("/tasks", { id: "reported", prompt: "x" });
     const again = await until(async () => {
       const { deliveries } = (await ahead.get(`/webhooks/${made.body.data.id}/deliveries`)).body
         .data;

@@ -11,7 +11,7 @@ import { sqld } from "../support/tools.ts";
 setDefaultTimeout(60_000);
 
 test.if(sqld !== undefined)(
-  "connections that fall silent, and a server that is gone, are got over in seconds and told in a few lines",
+  "connections that fall silent, and a server that is gone, are got over in seconds and reported in a few lines",
   async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);
@@ -35,13 +35,13 @@ test.if(sqld !== undefined)(
     network.silence();
     await works();
 
-    const told = async () => (await fetch(`${app.url}/metrics`)).text();
-    expect(await told()).toMatch(/^gptrunner_nodes_living 1$/m);
+    const reported = async () => (await fetch(`${app.url}/metrics`)).text();
+    expect(await reported()).toMatch(/^gptrunner_nodes_living 1$/m);
     network.refuse(true);
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 503 || undefined);
     // Prometheus hears what the process knows by itself, and nothing old of what only the database knows.
     const alone = await until(async () => {
-      const text = await told();
+      const text = await reported();
       return text.includes("gptrunner_database_available 0") ? text : undefined;
     });
     expect(alone).toMatch(/^gptrunner_calls_in_flight 0$/m);
@@ -55,7 +55,7 @@ test.if(sqld !== undefined)(
     network.refuse(false);
     await works();
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 200 || undefined);
-    expect(await told()).toMatch(/^gptrunner_database_available 1$/m);
+    expect(await reported()).toMatch(/^gptrunner_database_available 1$/m);
     const lines = app.output.stderr.trim().split("\n");
     expect(lines.filter((line) => line.includes("cannot be reached"))).not.toBeEmpty();
     expect(lines.filter((line) => line.includes("answers again"))).not.toBeEmpty();
@@ -86,7 +86,7 @@ async function startNetwork(port: number) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    /** Nothing passes any more on the connections that are open, and nobody is told. */
+    /** Nothing passes any more on the connections that are open, and nobody is reported. */
     silence() {
       for (const pair of open) pair.isDead = true;
     },

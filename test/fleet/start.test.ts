@@ -43,8 +43,10 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
     await using apps = disposeAll(await Promise.all(starting));
     for (const app of apps.all) {
       expect((await app.get(`${app.url}/readyz`)).status).toBe(200);
-      const told = app.output.stderr.split("\n").filter((line) => line.includes("waiting for it"));
-      expect(told.length).toBeLessThanOrEqual(1);
+      const reported = app.output.stderr
+        .split("\n")
+        .filter((line) => line.includes("waiting for it"));
+      expect(reported.length).toBeLessThanOrEqual(1);
     }
     const { rows } = await createClient({ url: database.url }).execute(
       "SELECT count(*), count(DISTINCT hash) FROM __drizzle_migrations",

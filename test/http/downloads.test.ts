@@ -56,7 +56,7 @@ async function givenLongResults(app: TestServer): Promise<Buffer> {
 
 type Disk = { free: number; isFull: boolean; hold: Promise<void> | undefined };
 
-/** The files of this machine on a disk that is as told; parts of downloads are written when `hold` resolves. */
+/** The files of this machine on a disk that is as reported; parts of downloads are written when `hold` resolves. */
 function filesOn(disk: Disk) {
   return {
     ...systemFiles,

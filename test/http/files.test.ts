@@ -273,7 +273,7 @@ describe("an output file", () => {
     expect(readdirSync(join(app.filesDir, "out", "csv"))).toEqual(["results.csv"]);
   });
 
-  test("that cannot be written is told of, results stay, and it can be written later", async () => {
+  test("that cannot be written is reported, results stay, and it can be written later", async () => {
     await using app = await startServer();
     writeFileSync(join(app.filesDir, "blocked"), "a file where a folder should be");
     await app.post("/batches", {

@@ -13,7 +13,7 @@ async function givenKey(app: TestServer, fields: object = {}) {
 }
 
 describe("a key that ends", () => {
-  test("ends its streams at once, and what happens afterwards is not told", async () => {
+  test("ends its streams at once, and what happens afterwards is not reported", async () => {
     await using app = await startServer();
     const { id, key } = await givenKey(app, { scopes: ["read"] });
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });

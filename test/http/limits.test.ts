@@ -29,7 +29,7 @@ const countOf = (statuses: number[], status: number) =>
   statuses.filter((one) => one === status).length;
 
 describe("the rate limit of a key", () => {
-  test("is told in every answer, and ends with a 429 that says when to come back", async () => {
+  test("is reported in every answer, and ends with a 429 that says when to come back", async () => {
     const { app: server, clock } = await startAtNoon({ RATE_LIMIT_PER_MINUTE: "4" });
     await using app = server;
     expect(limitsOf(await app.get("/tasks"))).toEqual([4, 3, RESET]);
@@ -104,7 +104,7 @@ describe("who has no key, or a wrong one", () => {
     const made = await app.post("/api-keys", { name: "another" });
     const guesses = await statuses(client(app.url, "guess"), 20);
     expect([countOf(guesses, 401), countOf(guesses, 429)]).toEqual([3, 17]);
-    // A right guess is not told from a wrong one; a key that is in use goes on.
+    // A right guess is not reported from a wrong one; a key that is in use goes on.
     const another = client(app.url, made.body.data.key);
     const refused = await another.get("/tasks");
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "30"]);
@@ -114,7 +114,7 @@ describe("who has no key, or a wrong one", () => {
     expect((await another.get("/tasks")).status).toBe(200);
   });
 
-  test("is told apart by what a trusted proxy writes, not by what they claim", async () => {
+  test("is recognised by what a trusted proxy writes, not by what they claim", async () => {
     const env = { FAILED_LOGINS_PER_MINUTE: "1", TRUSTED_PROXY_HOPS: "1" };
     const { app: server } = await startAtNoon(env);
     await using app = server;

@@ -10,7 +10,7 @@ import { fail, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
-test("a stock parser reads what is told to Prometheus, and it agrees with what was done", async () => {
+test("a stock parser reads what is reported to Prometheus, and it agrees with what was done", async () => {
   await using provider = await startProvider(({ prompt, earlier }, response) => {
     if (prompt === "bad") return fail(response, 400);
     if (prompt === "again" && earlier === 0) return fail(response, 503);
@@ -83,7 +83,7 @@ test("an attempt to deliver is counted once, as what came of it", async () => {
   expect(counted).toEqual(["delivered 2", "retried 1", "failed 0"]);
 });
 
-test("the dashboard asks for nothing that is not told", async () => {
+test("the dashboard asks for nothing that is not reported", async () => {
   const text = await Bun.file("examples/monitoring/dashboard.json").text();
   const names = [...text.matchAll(/gptrunner_(\w+)/g)].map(([, name = ""]) =>
     name.replace(/_bucket$/, ""),

@@ -189,7 +189,7 @@ describe("a scheduled task", () => {
 });
 
 describe("what is wrong with a scheduled task", () => {
-  test("is told with its field", async () => {
+  test("is reported with its field", async () => {
     await using app = await startServer({ ALLOWED_MODELS: "gpt-4*", ROLE: "api" });
     writeFileSync(join(app.dir, "secret.csv"), "prompt\nx\n");
     symlinkSync(join(app.dir, "secret.csv"), join(app.filesDir, "link.csv"));

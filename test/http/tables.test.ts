@@ -82,12 +82,12 @@ describe("a CSV as people have it", () => {
     await app.del(`/batches/${batch.id}`);
   });
 
-  test("is read as told where it is told", async () => {
-    const { batch, prompts } = await read("told.csv", "prompt;x\nb,c;d\n", {
+  test("is read as reported where it is reported", async () => {
+    const { batch, prompts } = await read("reported.csv", "prompt;x\nb,c;d\n", {
       csv: { delimiter: "," },
     }).catch((error: unknown) => ({ batch: String(error), prompts: [] }));
     expect(batch).toContain("the row has 2 cells, the header 1");
-    const bare = await read("told.csv", "Paris;x\n\nRome;y\n", {
+    const bare = await read("reported.csv", "Paris;x\n\nRome;y\n", {
       csv: { header: false, delimiter: ";" },
       promptTemplate: "{{column_1}}!",
     });
@@ -98,8 +98,8 @@ describe("a CSV as people have it", () => {
       skipped: 1,
     });
     expect(bare.csv[0]?.slice(0, 3)).toEqual(["column_1", "column_2", "status"]);
-    const json = await refused("told.jsonl", '{"prompt":"x"}\n', { csv: { header: false } });
-    expect(json).toContain("told.jsonl is JSON and no CSV");
+    const json = await refused("reported.jsonl", '{"prompt":"x"}\n', { csv: { header: false } });
+    expect(json).toContain("reported.jsonl is JSON and no CSV");
   });
 
   test("has rows divided by any line end, also mixed, and keeps those inside of quotes", async () => {
@@ -204,7 +204,7 @@ describe("the encoding of a file", () => {
     expect(message).toContain("config.csv.encoding");
   });
 
-  test("is taken as told, unless it is not that", async () => {
+  test("is taken as reported, unless it is not that", async () => {
     const russian = Buffer.from("prompt\n\xcf\xf0\xe8\xe2\xe5\xf2\n", "latin1");
     const { prompts } = await read("e.csv", russian, { csv: { encoding: "cp1251" } });
     expect(prompts).toEqual(["Привет"]);

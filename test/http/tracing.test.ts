@@ -172,7 +172,7 @@ test("a trace goes on to the webhooks that tell what came of the request", async
   expect(JSON.stringify(collector.spans)).not.toMatch(/hush|whsec_/);
 });
 
-test("executions that are cancelled are told, too", async () => {
+test("executions that are cancelled are reported, too", async () => {
   await using collector = startCollector();
   await using provider = await startProvider(() => new Promise(() => undefined));
   const app = await startServer({ ...provider.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });

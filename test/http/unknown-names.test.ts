@@ -34,7 +34,7 @@ describe("a name that a route does not know", () => {
     expect((await app.get("/files")).body.data.pagination.total).toBe(0);
   });
 
-  test("and a body that is no object are told apart from an empty body", async () => {
+  test("and a body that is no object are distinguished from an empty body", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     const list = await app.post("/batches/b/cancel", []);

@@ -160,7 +160,7 @@ describe("a workbook", () => {
     expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual(["1904-01-01"]);
   });
 
-  test("has the sheet that was asked for, the first visible one unless told", async () => {
+  test("has the sheet that was asked for, the first visible one unless reported", async () => {
     const content = await workbookOf([
       { name: "Hidden", rows: row(1, "a") + row(2, "hidden"), state: "hidden" },
       { name: "Data", rows: row(1, "a") + row(2, "data") },

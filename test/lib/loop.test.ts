@@ -35,7 +35,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 100, 200]);
   });
 
-  test("works at the soonest of the times that it was told", async () => {
+  test("works at the soonest of the times that it was reported", async () => {
     const { loop, begun, pass } = givenLoop({ backstopMs: 1000 });
     loop.nudge(50);
     loop.nudge(20);

@@ -298,7 +298,7 @@ describe("what may not come in", () => {
     expect(connectHttp(app.url, { key: "wrong" })).rejects.toThrow();
   });
 
-  test("a key that may only read can read, and is told what it may not", async () => {
+  test("a key that may only read can read, and learns what it may not", async () => {
     const { key } = await givenKey({ scopes: ["read"] });
     await using mcp = await connectHttp(app.url, { key });
     expect((await mcp.call("status")).isError).toBe(false);
@@ -315,7 +315,7 @@ describe("what may not come in", () => {
     }
   });
 
-  test("arguments that are wrong are told to the model, each in its place", async () => {
+  test("arguments that are wrong are reported to the model, each in its place", async () => {
     await using mcp = await connectHttp(app.url);
     const { isError, text } = await mcp.call("ask", { prompt: "x", temperature: 9, maxTokens: 0 });
     expect([isError, text.split("\n")]).toEqual([
@@ -419,7 +419,7 @@ test("a message counts once against the limit of its key, whatever its tool does
   expect(answers[3]?.headers.has("retry-after")).toBe(true);
 });
 
-test("a budget that is used up is told to the model", async () => {
+test("a budget that is used up is reported to the model", async () => {
   const { key } = await givenKey({ scopes: ["write"], monthlyBudgetUsd: 0.0001 });
   await using mcp = await connectHttp(app.url, { key });
   const dear = { prompt: "dear", model: "gpt-4" };

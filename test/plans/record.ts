@@ -61,14 +61,14 @@ function noteStoreFunctions(note: (name: string) => void): void {
       note(name);
       return inner(...args);
     }) as F;
-  Object.assign(globalThis, { tellOfCall: tell });
+  Object.assign(globalThis, { announceOfCall: tell });
   Bun.plugin({
     name: "calls of src/store",
     setup(build) {
       build.onLoad({ filter: /\/src\/store\/[\w-]+\.ts$/ }, async ({ path }) => {
         const source = await Bun.file(path).text();
         const tail = storeFunctions(source).map(
-          (name) => `${name} = tellOfCall("${basename(path, ".ts")}.${name}", ${name});`,
+          (name) => `${name} = announceOfCall("${basename(path, ".ts")}.${name}", ${name});`,
         );
         return { loader: "ts", contents: `${source}\n${tail.join(" ")}\n` };
       });

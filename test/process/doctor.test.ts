@@ -65,8 +65,8 @@ test("the doctor tells what a provider can do, what it refuses, and where there 
       // Three answers, and two more for what was refused; this provider's list is counted, too.
       requests: 6,
       models: { listed: null },
-      usage: { told: "told", promptTokens: 10, completionTokens: 5 },
-      streaming: { pieces: 2, tellsUsage: false },
+      usage: { reported: "reported", promptTokens: 10, completionTokens: 5 },
+      streaming: { pieces: 2, reportsUsage: false },
       schema: { support: "kept", error: null },
       limits: { requests: { limit: 500 } },
       adjusted: ["max_tokens sent as max_completion_tokens", "temperature omitted"],

@@ -53,7 +53,7 @@ test("the log leads from a request to how its execution ended", async () => {
   );
 });
 
-test("a timeline.json that cannot be read is told, and written anew", async () => {
+test("a timeline.json that cannot be read is reported, and written anew", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "timeline.json");
   writeFileSync(path, '{"epoch": 1, "la');

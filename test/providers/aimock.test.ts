@@ -76,7 +76,7 @@ describe("with a provider that we did not write", () => {
     }
   });
 
-  test("an error that may pass is tried again, one that may not is told", async () => {
+  test("an error that may pass is tried again, one that may not is reported", async () => {
     await using world = await startWithAimock();
     world.mock.onMessage("hello", { content: "Hi there!" });
     world.mock.nextRequestError(503, { message: "try again", type: "server_error" });

@@ -41,10 +41,10 @@ test.each(FILES)("%s comes to what a careful user expects", async (file) => {
   const result = await callWith(replies, { ...request }, endpoint ?? "/v1/chat/completions", sent);
 
   expect(sent).toHaveLength(replies.length);
-  const told = tellOf(result);
+  const reported = announceOf(result);
   const { message = "", ...exact } = expected;
-  expect(told).toMatchObject(exact);
-  expect(told.message).toContain(message);
+  expect(reported).toMatchObject(exact);
+  expect(reported.message).toContain(message);
 });
 
 async function callWith(
@@ -80,7 +80,7 @@ async function callWith(
   });
 }
 
-function tellOf(result: CallResult) {
+function announceOf(result: CallResult) {
   const { answer, adjusted } = result;
   return {
     ...answer,

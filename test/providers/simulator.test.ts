@@ -88,7 +88,7 @@ describe("the simulator", () => {
     expect(JSON.parse(json.content ?? "")).toHaveProperty("answer");
   });
 
-  test("fails as often as it is told, and takes its time", async () => {
+  test("fails as often as it is set to, and takes its time", async () => {
     const requestId = Array.from({ length: 26 }, () => 0);
     const numbers = [0, 0.1, ...requestId, 0, 0.9];
     const simulate = createSimulator(
@@ -102,7 +102,7 @@ describe("the simulator", () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(19);
   });
 
-  test("stops when it is told to", async () => {
+  test("stops when it is asked to", async () => {
     const simulate = createSimulator(
       { latencyMs: 60_000, failureRate: 0, mismatchRate: 0 },
       OUTSIDE,

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { clearAlert, listOpenAlerts, raiseAlert } from "../../src/services/alerts.ts";
 import { startServer } from "../support/server.ts";
 
-test("an alert is told once until all is clear, however many raise it", async () => {
+test("an alert is reported once until all is clear, however many raise it", async () => {
   await using app = await startServer();
   const alert = { code: "disk.nearly_full", message: "2 % are free" } as const;
   const raised = await Promise.all(Array.from({ length: 20 }, () => raiseAlert(app.ctx, alert)));
@@ -17,7 +17,7 @@ test("an alert is told once until all is clear, however many raise it", async ()
   expect(await listOpenAlerts(app.ctx)).toEqual([]);
 
   expect(await raiseAlert(app.ctx, alert)).toBe(true);
-  expect(await toldBy(app)).toEqual(["raised", "cleared", "raised"]);
+  expect(await reportedBy(app)).toEqual(["raised", "cleared", "raised"]);
 });
 
 test("alerts about different subjects are different alerts", async () => {
@@ -28,7 +28,7 @@ test("alerts about different subjects are different alerts", async () => {
   expect(await listOpenAlerts(app.ctx)).toMatchObject([{ subject: "wh-2" }]);
 });
 
-async function toldBy(app: {
+async function reportedBy(app: {
   ctx: { client: { execute(sql: string): Promise<{ rows: unknown }> } };
 }) {
   const { rows } = await app.ctx.client.execute(

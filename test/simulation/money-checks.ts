@@ -78,9 +78,11 @@ export async function checkExecutions(
 ): Promise<void> {
   const { rows } = await truth.execute(
     `SELECT (SELECT total(cost_usd) FROM batches) AS cost,
-            (SELECT total(cost_usd) FROM executions WHERE NOT is_dry_run) AS told`,
+            (SELECT total(cost_usd) FROM executions WHERE NOT is_dry_run) AS reported`,
   );
-  const [cost, told] = [Number(rows[0]?.["cost"]), Number(rows[0]?.["told"])];
-  if (Math.abs(cost - told) > 1e-6)
-    complain(`batches have cost ${cost.toFixed(4)} USD, and executions tell of ${told.toFixed(4)}`);
+  const [cost, reported] = [Number(rows[0]?.["cost"]), Number(rows[0]?.["reported"])];
+  if (Math.abs(cost - reported) > 1e-6)
+    complain(
+      `batches have cost ${cost.toFixed(4)} USD, and executions tell of ${reported.toFixed(4)}`,
+    );
 }

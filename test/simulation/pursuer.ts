@@ -33,12 +33,12 @@ function act(world: Pursued, luck: Luck, task: string): void {
   world.note(() => `client  ${what}`);
   world.ledger.mayStart(task);
   const again = { isDryRun: false, priority: undefined, payer: 1 };
-  const told = (error: unknown) => {
+  const reported = (error: unknown) => {
     world.note(() => `client  ${what}: ${String(error)}`);
     if (!isExpected(error)) world.complain(`${what} failed with ${String(error)}`);
   };
   cancelTask(ctx, task)
-    .catch(told)
+    .catch(reported)
     .then(() => executeTask(ctx, task, again))
-    .catch(told);
+    .catch(reported);
 }

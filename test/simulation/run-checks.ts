@@ -75,7 +75,7 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
     const missing = Math.max(uncounted, others);
     if (missing > 0)
       complain(
-        `batch ${batch} is told as ${row.type} while ${missing} of its tasks have not ended`,
+        `batch ${batch} is reported as ${row.type} while ${missing} of its tasks have not ended`,
       );
     // One that is cancelled before its tasks are pending again runs nothing, and need not.
     const isSilent = silent.delete(batch) && row.type !== "batch.cancelled";

@@ -18,8 +18,8 @@ export type Simulating = {
 
 /** Seeds that a process is given at a time. */
 const AT_A_TIME = 10;
-const TELL_EVERY_MS = 10_000;
-const MOST_TOLD = 8;
+const REPORT_EVERY_MS = 10_000;
+const MOST_REPORTED = 8;
 
 /** So many seeds from `from` on. */
 export function jobsOf(profile: Profile, from: number, count: number): Job[] {
@@ -37,7 +37,7 @@ export async function simulate(given: Simulating): Promise<SeedReport[]> {
   const begun = performance.now();
   const sums = { seeds: 0, runs: 0, faults: 0, kills: 0 };
   const found: SeedReport[] = [];
-  let toldAt = begun;
+  let reportedAt = begun;
 
   function take(report: SeedReport): void {
     onReport(report);
@@ -47,11 +47,11 @@ export async function simulate(given: Simulating): Promise<SeedReport[]> {
     sums.kills += report.kills;
     if (report.complaints.length > 0) {
       found.push(report);
-      for (const complaint of report.complaints.slice(0, MOST_TOLD))
+      for (const complaint of report.complaints.slice(0, MOST_REPORTED))
         onProgress(`seed ${report.seed} (${report.profile}): ${complaint}`);
     }
-    if (performance.now() - toldAt < TELL_EVERY_MS) return;
-    toldAt = performance.now();
+    if (performance.now() - reportedAt < REPORT_EVERY_MS) return;
+    reportedAt = performance.now();
     onProgress(rates());
   }
 

@@ -2,14 +2,14 @@ import { type Cancel, type Clock, createSystemClock } from "../../src/lib/clock.
 
 /** The machine's clock, except that the test sets the time. */
 export function toldTime(start = 0) {
-  const told = { now: start };
+  const reported = { now: start };
   const clock: Clock = {
     ...createSystemClock(),
-    now: () => told.now,
-    monotonic: () => told.now,
-    steady: () => told.now,
+    now: () => reported.now,
+    monotonic: () => reported.now,
+    steady: () => reported.now,
   };
-  return { told, clock };
+  return { reported, clock };
 }
 
 /** A clock of its own, on which time passes and timers go off only in `pass`. */

@@ -105,8 +105,8 @@ function roomiest(pacers: Pacer[], now: number): number | undefined {
 }
 
 function signalsOf({ ok, headers, body }: Said, now: number): RateLimitSignals | null {
-  const told = new Headers(headers);
-  return ok ? readRateLimits(told, now) : readRefusal(told, body ?? "", now);
+  const reported = new Headers(headers);
+  return ok ? readRateLimits(reported, now) : readRefusal(reported, body ?? "", now);
 }
 
 /** A bucket that flows all the time. */

@@ -1,6 +1,6 @@
 import { KEY, type Json, until } from "./server.ts";
 
-export type Told = { id: number | undefined; event: string; data: Json };
+export type Reported = { id: number | undefined; event: string; data: Json };
 
 /** A reader of an event stream, by hand, so that it takes exactly what is sent. */
 export async function follow(
@@ -18,20 +18,20 @@ export async function follow(
     signal: abort.signal,
     tls,
   });
-  const told: Told[] = [];
+  const reported: Reported[] = [];
   const state = { text: "", isOver: false };
-  const reading = read(response, state, told).catch(() => undefined);
+  const reading = read(response, state, reported).catch(() => undefined);
   return {
     response,
     status: response.status,
-    told,
+    reported,
     /** Everything that came, as it came. */
     text: () => state.text,
-    types: () => told.map(({ event }) => event),
-    ids: () => told.flatMap(({ id }) => id ?? []),
-    lastId: () => told.findLast(({ id }) => id !== undefined)?.id ?? 0,
+    types: () => reported.map(({ event }) => event),
+    ids: () => reported.flatMap(({ id }) => id ?? []),
+    lastId: () => reported.findLast(({ id }) => id !== undefined)?.id ?? 0,
     /** Waits for an event of this type. */
-    until: (type: string) => until(() => told.find(({ event }) => event === type)),
+    until: (type: string) => until(() => reported.find(({ event }) => event === type)),
     /** Whether the stream has ended. */
     isOver: () => state.isOver,
     /** Waits until the server has ended the stream. */
@@ -49,7 +49,7 @@ export async function follow(
 async function read(
   response: Response,
   state: { text: string; isOver: boolean },
-  told: Told[],
+  reported: Reported[],
 ): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";
@@ -67,7 +67,7 @@ async function read(
         );
         const { id, event, data } = fields;
         if (data === undefined) continue;
-        told.push({
+        reported.push({
           id: id === undefined ? undefined : Number(id),
           event: event ?? "",
           data: JSON.parse(data),

@@ -25,8 +25,8 @@ test("a delivery that ends while the database's answer is on its way is not made
   for (let i = 0; i < 60; i++) await app.post("/tasks", { prompt: `p${i}` });
   const courier = createCourier(ctx);
   courier.start();
-  const told = () => new Set(receiver.received.map(({ body }) => body.data.taskId)).size;
-  await until(() => told() === 60 || undefined);
+  const reported = () => new Set(receiver.received.map(({ body }) => body.data.taskId)).size;
+  await until(() => reported() === 60 || undefined);
   await courier.stop(1000);
   expect(receiver.received).toHaveLength(60);
 });

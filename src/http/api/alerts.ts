@@ -37,7 +37,7 @@ const list = route({
   summary: "List what is wrong at present, and what was",
   description:
     "`open` has all alerts that are raised, the oldest first. `history` has what was raised and cleared, the latest first, page " +
-    "by page, as far back as the event log goes (RETENTION_DAYS). Whoever wants to be told uses a webhook for `system.alert`.",
+    "by page, as far back as the event log goes (RETENTION_DAYS). To be notified, use a webhook for `system.alert`.",
   ...needs("read"),
   request: { query: z.strictObject(PAGE_AND_LIMIT) },
   responses: {
@@ -81,6 +81,6 @@ const AlertData = AlertEntry.pick({ code: true, status: true, message: true }).e
 type Entry = Awaited<ReturnType<typeof listAlertHistory>>["entries"][number];
 
 function toEntry({ id, at, data }: Entry): z.infer<typeof AlertEntry> {
-  const { subject = null, ...told } = AlertData.parse(parseJson(data ?? "{}"));
-  return { id, ...told, subject, at: toIso(at) };
+  const { subject = null, ...reported } = AlertData.parse(parseJson(data ?? "{}"));
+  return { id, ...reported, subject, at: toIso(at) };
 }

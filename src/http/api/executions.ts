@@ -170,14 +170,14 @@ function lastAttempt(
 const OUTCOMES_ON_RECORD = ["interrupted", "throttled"] as const;
 
 function toAttempt(entry: Json): z.infer<typeof Attempt> {
-  const told = isJsonObject(entry) ? entry : {};
-  const text = (key: string) => (typeof told[key] === "string" ? told[key] : null);
-  const number = (key: string) => (typeof told[key] === "number" ? told[key] : null);
+  const reported = isJsonObject(entry) ? entry : {};
+  const text = (key: string) => (typeof reported[key] === "string" ? reported[key] : null);
+  const number = (key: string) => (typeof reported[key] === "number" ? reported[key] : null);
   return {
     attempt: number("attempt") ?? 0,
     startedAt: toIsoOrNull(number("startedAt")),
     endedAt: toIsoOrNull(number("endedAt")),
-    outcome: OUTCOMES_ON_RECORD.find((outcome) => outcome === told["outcome"]) ?? "failed",
+    outcome: OUTCOMES_ON_RECORD.find((outcome) => outcome === reported["outcome"]) ?? "failed",
     code: text("code"),
     message: text("message"),
     providerStatus: number("providerStatus"),

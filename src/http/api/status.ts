@@ -59,7 +59,7 @@ export const ServiceStatus = z
     reasons: z.array(z.string()),
     details: z.looseObject({}).openapi({
       description:
-        "`database`: `queryTime` of a real query in seconds. `openai`: the answer of the default model's provider to a request for its models, at most 30 seconds old, and in `providers` the same of each, with its circuit breaker (`closed`, `open` until `openUntil`, or `half_open`), its refused keys and its `pacers`: for each model and key the limits of a minute (`source`: `open` where none is known, `configured`, `told` by answers or `learned` from refusals), what remains of them, and until when the provider asked to wait. `workers`: nodes with the age of their last heartbeat, worker threads, what waits, how late the event loop is. `scheduler`: how late fires are. `webhooks`: deliveries that wait",
+        "`database`: `queryTime` of a real query in seconds. `openai`: the answer of the default model's provider to a request for its models, at most 30 seconds old, and in `providers` the same of each, with its circuit breaker (`closed`, `open` until `openUntil`, or `half_open`), its refused keys and its `pacers`: for each model and key the limits of a minute (`source`: `open` where none is known, `configured`, `reported` by answers or `learned` from refusals), what remains of them, and until when the provider asked to wait. `workers`: nodes with the age of their last heartbeat, worker threads, what waits, how late the event loop is. `scheduler`: how late fires are. `webhooks`: deliveries that wait",
     }),
   })
   .openapi("ServiceStatus");

@@ -202,12 +202,12 @@ export function toDeliveryBody(
 }
 
 function toAttempt(entry: Json): z.infer<typeof Attempt> {
-  const told = isJsonObject(entry) ? entry : {};
-  const number = (key: string) => (typeof told[key] === "number" ? told[key] : null);
+  const reported = isJsonObject(entry) ? entry : {};
+  const number = (key: string) => (typeof reported[key] === "number" ? reported[key] : null);
   return {
     at: toIso(number("at") ?? 0),
     status: number("status"),
     latencyMs: number("latencyMs") ?? 0,
-    error: typeof told["error"] === "string" ? told["error"] : null,
+    error: typeof reported["error"] === "string" ? reported["error"] : null,
   };
 }

@@ -177,7 +177,7 @@ function hostOf({ endpoint }: Bucket): string {
   return new URL(endpoint).host;
 }
 
-/** What the runtime calls it, such as `ConnectionRefused`. Its message may have more than is to be told. */
+/** What the runtime calls it, such as `ConnectionRefused`. Its message may have more than is to be reported. */
 function codeOf(error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if ("code" in cause && typeof cause.code === "string") return cause.code.slice(0, 60);

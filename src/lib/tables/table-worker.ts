@@ -11,7 +11,7 @@ let reading: Promise<void> = Promise.resolve();
 /** Whether to go on, as the owner says next. */
 let wish = Promise.withResolvers<boolean>();
 
-function tell(message: FromTableThread): void {
+function report(message: FromTableThread): void {
   postMessage(message);
 }
 
@@ -30,15 +30,15 @@ async function read(source: TableSource): Promise<void> {
     });
     for await (const rows of table) {
       if (rows.length === 0) continue;
-      tell({ kind: "rows", rows });
+      report({ kind: "rows", rows });
       if (!(await isAskedForMore())) return;
     }
-    tell({ kind: "end", found });
+    report({ kind: "end", found });
   } catch (error) {
     const isRefusal = error instanceof TableFileError;
     const code = error instanceof Error && "code" in error ? String(error.code) : undefined;
     const message = error instanceof Error ? error.message : String(error);
-    tell({ kind: "failed", message, isRefusal, code });
+    report({ kind: "failed", message, isRefusal, code });
   }
 }
 
@@ -53,7 +53,7 @@ addEventListener("message", ({ data }: MessageEvent<ToTableThread>) => {
     if (data.kind === "close")
       orCrash(
         clock,
-        reading.then(() => tell({ kind: "closed" })),
+        reading.then(() => report({ kind: "closed" })),
       );
   }
 });

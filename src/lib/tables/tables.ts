@@ -24,7 +24,7 @@ export type Tables = {
 
 type Reader = {
   ask(message: ToTableThread): Promise<FromTableThread>;
-  tell(message: ToTableThread): void;
+  report(message: ToTableThread): void;
   end(): void;
 };
 
@@ -77,7 +77,7 @@ export function createTables({
     async *read(source, onEnd) {
       const reader = await take();
       let isUsable = false;
-      reader.tell({ kind: "open", source });
+      reader.report({ kind: "open", source });
       let next = askForMore(reader);
       try {
         for (;;) {
@@ -138,7 +138,7 @@ function startReader(clock: Pick<Clock, "setTimeout">, startThread: StartThread)
     onDeath: (why) => die(new Error(`The thread that reads tables died: ${why}`)),
   });
   return {
-    tell: (message) => thread.post(message),
+    report: (message) => thread.post(message),
     async ask(message) {
       if (dead) throw dead;
       const question = (asked = Promise.withResolvers<FromTableThread>());

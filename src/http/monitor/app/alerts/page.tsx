@@ -8,7 +8,7 @@ import { useResource } from "../ui/resource.ts";
 import { Table } from "../ui/table.tsx";
 import { Ago, Time } from "../ui/time.tsx";
 
-/** What is wrong, as the stream tells it, and what was. */
+/** What is wrong, from the live stream, and what was. */
 export function Alerts() {
   return (
     <>

@@ -1,7 +1,7 @@
 import { addressOf, ApiError, key, refusal } from "./client.ts";
 import type { StoredFile } from "./wire.ts";
 
-/** Uploads a file and tells how much of it is sent, from 0 to 1: `fetch` does not tell that. Throws `ApiError`. */
+/** Uploads a file and reports how much of it is sent, from 0 to 1: `fetch` does not. Throws `ApiError`. */
 export function upload(
   file: File,
   onProgress: (share: number) => void,

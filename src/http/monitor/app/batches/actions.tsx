@@ -7,13 +7,13 @@ import { hasEnded, isWaiting } from "./why.ts";
 
 type Props = { id: string; batch: LiveBatch };
 
-/** What can be done with a batch as it is. What comes of it is told by the live stream. */
+/** What can be done with a batch as it is. What comes of it is reported by the live stream. */
 export function BatchActions({ id, batch }: Props) {
   const { name, status, progress } = batch;
   const path = `/batches/${encodeURIComponent(id)}`;
-  const run = (verb: string, told: string, body?: object) => async () => {
+  const run = (verb: string, reported: string, body?: object) => async () => {
     await post(`${path}/${verb}`, body);
-    toast(`${name}: ${told}`);
+    toast(`${name}: ${reported}`);
   };
   if (!may("write")) return null;
   const isOpen = status === "pending" || status === "running" || status === "paused";

@@ -15,14 +15,14 @@ import { whyNot } from "./why.ts";
 
 /** A batch: how far it is, what it is made of, and its rows. */
 export function BatchPage({ id }: { id: string }) {
-  const told = batches.value?.[id];
+  const reported = batches.value?.[id];
   const path = `/batches/${encodeURIComponent(id)}?limit=1`;
   // What of it does not move with every task is asked for when its status changes.
-  const batch = useResource<Batch>(path, `${told?.status} ${told?.completedAt}`);
+  const batch = useResource<Batch>(path, `${reported?.status} ${reported?.completedAt}`);
   return (
     <Shown of={batch}>
       {(data) => {
-        const live = told ?? toLiveBatch(data);
+        const live = reported ?? toLiveBatch(data);
         return (
           <>
             <section class="card" aria-labelledby="batch-title">

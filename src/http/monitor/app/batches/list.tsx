@@ -11,7 +11,7 @@ import { hasEnded, whyNot } from "./why.ts";
 
 const HEADS = ["Batch", "Status", "Progress", "Done", "Pace", "Ready", "Cost"];
 
-/** The newest batches, and those that run: as the live stream tells them. */
+/** The newest batches, and those that run: from the live stream. */
 export function BatchCard() {
   const all = newestBatches.value;
   const of = (status: string) => all?.filter(([, batch]) => batch.status === status).length ?? 0;

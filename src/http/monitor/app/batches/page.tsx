@@ -18,7 +18,7 @@ export function Batches() {
   return id === undefined ? <AllBatches /> : <BatchPage key={id} id={id} />;
 }
 
-/** All batches, by name and status, page by page. Those that the live stream tells of are as it tells them. */
+/** All batches, by name and status, page by page. Those that are in the live stream are shown as there. */
 function AllBatches() {
   const [name, setName] = useState("");
   const [status, setStatus] = useState("");

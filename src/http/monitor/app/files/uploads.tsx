@@ -27,11 +27,11 @@ export function Uploads({ done }: { done: () => void }) {
   async function sendOne(file: File): Promise<boolean> {
     const abort = new AbortController();
     const signal = AbortSignal.any([abort.signal, leaving.current.signal]);
-    const tell = (share: number) =>
+    const report = (share: number) =>
       setUnder({ name: file.name, size: file.size, share, stop: () => abort.abort() });
-    tell(0);
+    report(0);
     try {
-      const { name } = await upload(file, tell, signal);
+      const { name } = await upload(file, report, signal);
       toast(`${name} is uploaded`);
       done();
       return true;

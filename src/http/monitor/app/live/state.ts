@@ -2,7 +2,7 @@ import { batch, computed, signal } from "@preact/signals";
 
 import type { Live, LiveBatch } from "../api/wire.ts";
 
-/** What the server told last. Every figure that the page takes from it is of the same moment. */
+/** What the server reported last. Every figure that the page takes from it is of the same moment. */
 export const live = signal<Live | undefined>(undefined);
 export const connection = signal<"opening" | "live" | "down">("opening");
 
@@ -38,7 +38,7 @@ setInterval(() => {
   if (!document.hidden) now.value = Date.now();
 }, 1000);
 
-/** Takes a new state; ages are told as of it, too. */
+/** Takes a new state; ages are reported as of it, too. */
 export function take(next: Live | undefined): void {
   batch(() => {
     live.value = next;

@@ -63,7 +63,7 @@ function legend(chart: Chart, values: (number | null | undefined)[]): string[] {
 
 export function chartOptions(
   chart: Chart,
-  tell: (text: string) => void,
+  report: (text: string) => void,
 ): Omit<uPlot.Options, "width" | "height"> {
   const axis = {
     stroke: color("--quiet"),
@@ -97,7 +97,9 @@ export function chartOptions(
           const i = plot.cursor.idx;
           if (i === null || i === undefined) return;
           const values = plot.data.slice(1).map((line) => line[i]);
-          tell([moment(plot.data[0], plot.data[0][i] ?? 0), ...legend(chart, values)].join(" · "));
+          report(
+            [moment(plot.data[0], plot.data[0][i] ?? 0), ...legend(chart, values)].join(" · "),
+          );
         },
       ],
     },

@@ -59,7 +59,7 @@ export function Charts() {
 function Plot({ chart, metrics }: { chart: Chart; metrics: Metrics }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
-  const [told, setTold] = useState("");
+  const [reported, setReported] = useState("");
   const [theme, setTheme] = useState(0);
 
   useEffect(() => {
@@ -78,7 +78,7 @@ function Plot({ chart, metrics }: { chart: Chart; metrics: Metrics }) {
       const { default: UPlot } = await import("uplot");
       if (isGone) return;
       const options = {
-        ...chartOptions(chart, setTold),
+        ...chartOptions(chart, setReported),
         width: place.clientWidth || 320,
         height: HEIGHT,
       };
@@ -102,16 +102,16 @@ function Plot({ chart, metrics }: { chart: Chart; metrics: Metrics }) {
   useEffect(() => {
     plot.current?.setData(dataOf(chart, metrics));
     // The last step is under way.
-    setTold(legendAt(chart, metrics, Math.max(0, metrics.series.length - 2)));
+    setReported(legendAt(chart, metrics, Math.max(0, metrics.series.length - 2)));
   }, [metrics]);
 
   return (
     <figure>
       <figcaption>
         <span>{chart.name}</span>
-        <span>{told}</span>
+        <span>{reported}</span>
       </figcaption>
-      <div ref={box} role="img" aria-label={`${chart.name} over time: ${told}`} />
+      <div ref={box} role="img" aria-label={`${chart.name} over time: ${reported}`} />
     </figure>
   );
 }

@@ -102,7 +102,7 @@ function Pacers({ one, pacers }: { one: LiveProvider; pacers: Pacer[] }) {
 const HINTS = {
   open: "",
   configured: "as configured",
-  told: "told by answers",
+  reported: "reported by answers",
   learned: "learned from refusals",
 };
 

@@ -80,11 +80,11 @@ function cellsOf(run: Run) {
 }
 
 function Reason({ of: { reason, error } }: { of: Run }) {
-  const told = error?.message ?? reason;
-  if (!told) return null;
+  const reported = error?.message ?? reason;
+  if (!reported) return null;
   return (
     <div class={error ? "hint error" : "hint"}>
-      {told}
+      {reported}
       {error?.details && (
         <details>
           <summary>Details</summary>

@@ -19,8 +19,8 @@ export function Banner() {
     <section aria-label="Messages">
       {state === "down" && (
         <p class="banner" role="alert">
-          The connection to the server is down. What you see is what was told last; it goes on by
-          itself.
+          The connection to the server is down. What you see is what was reported last; it goes on
+          by itself.
         </p>
       )}
       {state === "live" && wasDown && (

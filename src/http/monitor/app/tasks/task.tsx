@@ -65,9 +65,9 @@ const isOpen = ({ status }: Task) => status === "pending" || status === "running
 
 function TaskActions({ task, refresh }: { task: Task; refresh: () => void }) {
   const path = `/tasks/${encodeURIComponent(task.id)}`;
-  const does = (verb: string, told: string) => async () => {
+  const does = (verb: string, reported: string) => async () => {
     await post(`${path}/${verb}`);
-    toast(`${task.id}: ${told}`);
+    toast(`${task.id}: ${reported}`);
     refresh();
   };
   const isQueued =

@@ -18,8 +18,8 @@ type Given = Base & { children: (ids: Ids) => JSX.Element };
 export function Field({ label, name, hint, error: given, children }: Given) {
   const id = useId();
   const hintId = `${id}-hint`;
-  const told = useContext(FieldErrors).get(name ?? "");
-  const error = given ?? told;
+  const reported = useContext(FieldErrors).get(name ?? "");
+  const error = given ?? reported;
   const describedBy = hint || error ? hintId : undefined;
   return (
     <div class="field" data-field={name}>

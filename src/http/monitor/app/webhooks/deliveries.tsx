@@ -22,7 +22,7 @@ export function Deliveries({ id, sent }: { id: string; sent: number }) {
   const status = query.get("status") ?? "";
   const shown = query.get("delivery");
   const cursor = useCursor();
-  // The stream tells of no single delivery, so one that is under way is looked at until it has ended.
+  // The stream has no single delivery, so one that is under way is looked at until it has ended.
   const [underWay, setUnderWay] = useState(false);
   const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
   const list = useResource<Page<"deliveries", Delivery>>(

@@ -2,7 +2,7 @@ import type { EventType } from "../../../../domain/event.ts";
 
 type Pattern = EventType | "*" | "task.*" | "batch.*";
 
-/** What a webhook can be told of. Each type of event is here, or this does not compile. */
+/** The events that a webhook can get. Each type of event is here, or this does not compile. */
 export const EVENTS: Record<Pattern, string> = {
   "*": "everything but progress",
   "task.*": "all of tasks",

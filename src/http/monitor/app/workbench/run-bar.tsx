@@ -107,8 +107,8 @@ type EstimatedProps = {
 };
 
 function Estimated({ estimate, isWhole, pilot }: EstimatedProps) {
-  const told = pilot && batches.value?.[pilot]?.progress;
-  const ended = told ? told.completed + told.failed : 0;
+  const reported = pilot && batches.value?.[pilot]?.progress;
+  const ended = reported ? reported.completed + reported.failed : 0;
   const measured = useResource<Estimate>(
     pilot ? `/batches/${encodeURIComponent(pilot)}/estimate` : null,
     ended,

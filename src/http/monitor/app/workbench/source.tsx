@@ -12,20 +12,20 @@ const TYPES = ".csv,.tsv,.txt,.xlsx,.parquet,.jsonl,.json";
 export function Source({ preview, error }: { preview: Preview | undefined; error: string }) {
   const chooser = useRef<HTMLInputElement>(null);
   const [isOver, setOver] = useState(false);
-  const [told, setTold] = useState("");
+  const [reported, setReported] = useState("");
   const { file } = draft.value;
 
   async function take(chosen: File | undefined): Promise<void> {
     if (!chosen) return;
-    setTold(`Uploading ${chosen.name}…`);
+    setReported(`Uploading ${chosen.name}…`);
     try {
       const body = new FormData();
       body.append("file", chosen, chosen.name);
       const { id } = await call<{ id: string }>("POST", "/files", body);
       change({ file: { id, name: chosen.name }, row: 1, pilot: undefined });
-      setTold("");
+      setReported("");
     } catch (problem) {
-      setTold(describe(problem));
+      setReported(describe(problem));
     }
   }
 
@@ -91,9 +91,9 @@ export function Source({ preview, error }: { preview: Preview | undefined; error
             </span>
           )}
         </p>
-        {(told || error) && (
-          <p class={told.startsWith("Uploading") ? "quiet" : "error"} role="alert">
-            {told || error}
+        {(reported || error) && (
+          <p class={reported.startsWith("Uploading") ? "quiet" : "error"} role="alert">
+            {reported || error}
           </p>
         )}
       </div>

@@ -17,10 +17,10 @@ export function TablePreview({
 }) {
   const { pilot, row: chosen } = draft.value;
   const isOld = pilot !== undefined && pilot.of !== safeFingerprint();
-  const told = pilot && batches.value?.[pilot.id]?.progress;
+  const reported = pilot && batches.value?.[pilot.id]?.progress;
   const tried = useResource<BatchRows>(
     pilot ? `/batches/${encodeURIComponent(pilot.id)}/rows?limit=20` : null,
-    told ? told.completed + told.failed : 0,
+    reported ? reported.completed + reported.failed : 0,
   );
   const answers = (tried.data?.columns ?? []).slice(tried.data?.inputs ?? 0);
   if (!preview) return isLoading ? <Loading /> : null;

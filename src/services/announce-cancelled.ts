@@ -7,7 +7,7 @@ import type { CancelledRun } from "../store/queue.ts";
 const log = getLogger(["gptrunner", "executions"]);
 
 /** Logs executions that were cancelled, a line each, and traces them. The engine reports those that end otherwise. */
-export function tellCancelled(
+export function announceCancelled(
   { tracing }: Pick<Context, "tracing">,
   runs: readonly CancelledRun[],
   now: number,

@@ -19,7 +19,10 @@ const OPERATIONS: Partial<Record<Endpoint, string>> = {
 };
 
 /** Logs the ends of executions, a line each, failures as warnings, and traces them. */
-export function tellEnded({ tracing }: Pick<Context, "tracing">, ended: readonly Ended[]): void {
+export function announceEnded(
+  { tracing }: Pick<Context, "tracing">,
+  ended: readonly Ended[],
+): void {
   const tellsAll = log.isEnabledFor("info");
   for (const one of ended) {
     if (one.isFinal && (tellsAll || failureOf(one.outcome))) logEnd(one.outcome);
