@@ -129,7 +129,20 @@ describe.skipIf(!browser)("the page", () => {
     await using opened = await openApp(browser, app, { viewport: { width: 320, height: 640 } });
     const { page } = opened;
     await batchRow(page, id).getByText("running").waitFor();
-    for (const hash of ["#/", "#/batches", `#/batches/${id}`, "#/new", "#/tasks"]) {
+    for (const hash of [
+      "#/",
+      "#/batches",
+      `#/batches/${id}`,
+      "#/new",
+      "#/tasks",
+      "#/schedules/new",
+      "#/webhooks/new",
+      "#/keys/new",
+      "#/files",
+      "#/models",
+      "#/audit",
+      "#/alerts",
+    ]) {
       await page.goto(`${app.url}/${hash}`);
       await page.locator("#main h2").first().waitFor();
       // Wide tables scroll in their own panels.

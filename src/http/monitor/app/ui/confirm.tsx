@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 
 import { Dialog } from "./dialog.tsx";
 import { Form } from "./form.tsx";
+import { holdWhile } from "./resource.ts";
 
 type Props = {
   /** What the button says, and the one that does it. */
@@ -35,7 +36,7 @@ export function AskFirst({ verb, name, run, children }: Props) {
             isDangerous
             onCancel={close}
             submit={async () => {
-              await run();
+              await holdWhile(run);
               close();
             }}
           >

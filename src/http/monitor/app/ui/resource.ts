@@ -11,6 +11,20 @@ export type Resource<T> = {
 
 const LEAST_MS = 1000;
 
+let isHeld = false;
+/** Time for the page to leave what is no more. */
+const HOLD_MS = 100;
+
+/** Does what may remove what is shown: until that is over, nothing that is shown is asked for again, as it would not be found. */
+export async function holdWhile(run: () => Promise<unknown>): Promise<void> {
+  isHeld = true;
+  try {
+    await run();
+  } finally {
+    setTimeout(() => (isHeld = false), HOLD_MS);
+  }
+}
+
 /**
  * What a path of the API answers; `null` asks nothing. It is asked again where `revision` is another, but not more often
  * than every second: nothing is asked for by the clock. What was there stays while it is, and where it fails.
@@ -27,6 +41,10 @@ export function useResource<T>(path: string | null, revision: unknown = 0): Reso
     const waitMs = isOther ? 0 : Math.max(0, LEAST_MS - (performance.now() - asked.current.at));
     const abort = new AbortController();
     const ask = async () => {
+      if (isHeld && !isOther) {
+        timer = setTimeout(ask, HOLD_MS);
+        return;
+      }
       asked.current = { path, at: performance.now() };
       try {
         const data = await get<T>(path, abort.signal);
@@ -36,7 +54,7 @@ export function useResource<T>(path: string | null, revision: unknown = 0): Reso
         setState(({ data }) => ({ data, error, isLoading: false }));
       }
     };
-    const timer = setTimeout(ask, waitMs);
+    let timer = setTimeout(ask, waitMs);
     return () => {
       clearTimeout(timer);
       abort.abort();
