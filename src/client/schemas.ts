@@ -19,13 +19,13 @@ export interface components {
             tasks: components["schemas"]["TaskInBatch"][];
             pagination: components["schemas"]["Pagination"];
         };
-        /** @description How far the rows are that come from `inputBatch`; null without one */
+        /** @description How far the rows are that come from `inputBatch`, or from the file of a batch that was made through `/v1`; null of others */
         BatchChain: {
             /**
-             * @description `waiting`: the other batch has not ended, and there are no tasks yet; `made`: they are there; `failed`: they cannot be made
+             * @description `waiting`: the other batch has not ended, and there are no tasks yet; `checking`: its file is read first, as of batches that are made through `/v1`; `made`: they are there; `failed`: they cannot be made
              * @enum {string}
              */
-            status: "waiting" | "made" | "failed";
+            status: "waiting" | "checking" | "made" | "failed";
             /** @description It was executed while it waits, and starts when its tasks are there */
             isToStart: boolean;
             error: components["schemas"]["ChainError"] | null;
@@ -137,8 +137,7 @@ export interface components {
         BatchExecutionStarted: {
             /** @description Null of a batch that waits for its rows, which has none before it starts */
             executionId: string | null;
-            /** @enum {string} */
-            status: "running" | "pending";
+            status: components["schemas"]["BatchStatus"];
             /** @description Of a pilot: how many rows run */
             rows?: number;
         };
@@ -863,7 +862,7 @@ export interface components {
         ToolCall: {
             [key: string]: unknown;
         };
-        /** @description Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next may start), the code of the pause, or `input_batch` (the batch that gives the rows has not ended) */
+        /** @description Why tasks that could run do not: `rate_limit` (the provider's limits; `until` is when the next may start), the code of the pause, `input_batch` (the batch that gives the rows has not ended), or `input_file` (it is being checked) */
         Waiting: {
             reason: string;
             /**
