@@ -155,8 +155,8 @@ export const MUTANTS: Mutant[] = [
     edits: [
       [
         "src/courier/fan-out.ts",
-        "group.filter((endpoint) => takes(endpoint, event.type))",
-        "group.filter((endpoint) => takes(endpoint, event.type) && event.id % 20 > 0)",
+        "return row ? [{ endpoint, row }] : [];",
+        "return row && event.id % 20 > 0 ? [{ endpoint, row }] : [];",
       ],
     ],
   },
