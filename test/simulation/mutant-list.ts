@@ -151,7 +151,7 @@ export const MUTANTS: Mutant[] = [
   {
     name: "leave an event out of what webhooks get",
     profile: "single",
-    caughtBy: 1,
+    caughtBy: 2,
     edits: [
       [
         "src/courier/fan-out.ts",
