@@ -98,14 +98,14 @@ describe.skipIf(!browser)("the workbench", () => {
     expect(await findings(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Save as schedule" }).click();
-    await dialog.getByText(/Every weekday at 09:00/).waitFor();
-    expect(await dialog.locator("ol li").count()).toBe(5);
+    await dialog.getByText("At 09:00, Monday through Friday").waitFor();
+    expect(await dialog.locator(".times li").count()).toBe(5);
     expect(await findings(page)).toEqual([]);
     await dialog.getByRole("button", { name: "Create the schedule" }).click();
-    await page.getByRole("heading", { name: "The next five times" }).waitFor();
+    await page.getByRole("heading", { name: "Next times" }).waitFor();
     const { tasks } = (await app.get("/scheduled-tasks")).body.data;
     expect(tasks[0]).toMatchObject({
-      schedule: "0 9 * * 1-5",
+      schedule: "0 9 * * MON-FRI",
       config: { promptTemplate: "Describe {{city}}: {{notes}}" },
     });
     expect(problems).toEqual([]);
