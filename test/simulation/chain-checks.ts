@@ -13,6 +13,10 @@ type Chained = {
 type Pair = {
   position: number;
   first: string | null;
+  /** Of a task that is queued: its row number and run, and whether it had been answered before. */
+  task: number | null;
+  run: number | null;
+  wasAnswered: number;
   isAnswered: number;
   cells: string | null;
   isSkipped: number;
@@ -26,19 +30,30 @@ const CHAINED = `SELECT b.seq, b.input_batch AS inputBatch, f.seq AS firstSeq,
 
 /** Rows of a batch beside those that they come from, by their places. */
 const PAIRS = `
-  WITH one AS (SELECT id, status, row_number() OVER (ORDER BY position) AS place FROM tasks WHERE batch = ?),
+  WITH one AS (SELECT t.id, t.status, row_number() OVER (ORDER BY t.position) AS place, q.task, q.run,
+                      EXISTS (SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run
+                              AND e.status = 'completed') AS was_answered
+               FROM tasks t LEFT JOIN queue q ON q.task = t.seq WHERE t.batch = ?),
     two AS (SELECT t.is_skipped, i.cells, row_number() OVER (ORDER BY t.position) AS place
             FROM tasks t JOIN task_inputs i ON i.task = t.seq WHERE t.batch = ?)
-  SELECT two.place AS position, one.id AS first, one.status = 'completed' AS isAnswered, two.cells, two.is_skipped AS isSkipped
+  SELECT two.place AS position, one.id AS first, one.status = 'completed' AS isAnswered, two.cells, two.is_skipped AS isSkipped,
+         one.task, one.run, one.was_answered AS wasAnswered
   FROM two LEFT JOIN one USING (place)
-  UNION ALL SELECT one.place, one.id, 0, NULL, 0 FROM one WHERE one.place NOT IN (SELECT place FROM two)`;
+  UNION ALL SELECT one.place, one.id, 0, NULL, 0, one.task, one.run, 0 FROM one WHERE one.place NOT IN (SELECT place FROM two)`;
 
 /**
  * Checks a batch that is made of the rows of another in the commit that makes it: the other has ended, each of its
- * rows has one in this, in the same place, and those without an answer are skipped.
+ * rows has one in this, in the same place, and those without an answer are skipped. One that was queued again in the
+ * same commit may have been so behind it.
  */
 export function createChainChecks(truth: Client, complain: (what: string) => void) {
-  return async ({ type, batch, task, data }: LogRow): Promise<void> => {
+  let queuedBefore = new Set<string>();
+  async function noteQueue(): Promise<void> {
+    const { rows } = await truth.execute("SELECT task || '/' || run FROM queue");
+    queuedBefore = new Set(rows.map((row) => String(row[0])));
+  }
+
+  async function check({ type, batch, task, data }: LogRow): Promise<void> {
     if (type !== "batch.created" || batch === null || task !== null) return;
     const { total = 0 } = JSON.parse(data ?? "{}") as { total?: number };
     if (total === 0) return;
@@ -49,7 +64,10 @@ export function createChainChecks(truth: Client, complain: (what: string) => voi
       return;
     }
     const pairs = await truth.execute({ sql: PAIRS, args: [made.firstSeq, made.seq] });
-    for (const { position, first, isAnswered, cells, isSkipped } of rowsOf<Pair>(pairs)) {
+    for (const pair of rowsOf<Pair>(pairs)) {
+      const { position, first, cells, isSkipped } = pair;
+      const isQueuedNow = pair.task !== null && !queuedBefore.has(`${pair.task}/${pair.run}`);
+      const isAnswered = isQueuedNow ? pair.wasAnswered : pair.isAnswered;
       if (first === null || cells === null)
         complain(`row ${position} of ${batch} has none beside it in ${made.inputBatch}`);
       else if (isSkipped === isAnswered && !(isSkipped && made.hasCondition))
@@ -57,5 +75,7 @@ export function createChainChecks(truth: Client, complain: (what: string) => voi
           `row ${position} of ${batch} is ${isSkipped ? "" : "not "}skipped, and ${first} is ${isAnswered ? "" : "not "}answered`,
         );
     }
-  };
+  }
+
+  return { check, noteQueue };
 }

@@ -231,7 +231,7 @@ function begin(world: World): void {
       }),
     );
   const checkRun = createRunChecks(database.truth, ledger, complain);
-  const checkChain = createChainChecks(database.truth, complain);
+  const chains = createChainChecks(database.truth, complain);
   const checkMoney = createMoneyChecks(database.truth, complain);
   const answers = createAnswerChecks(database.truth, world.provider.calls, {
     now: timeline.now,
@@ -241,6 +241,10 @@ function begin(world: World): void {
   const checkQueue = createQueueChecks(database.truth, complain);
   const checkState = createStateChecks(database, complain);
   let livingNodes = 0;
+  /** Only worlds with such rows have chains. */
+  const noteQueue = async () => {
+    if (plan.rows) await chains.noteQueue();
+  };
   const lookAtEvents = async () => {
     const rows = await history.advance();
     await answers.checkEnds(rows);
@@ -250,8 +254,9 @@ function begin(world: World): void {
           `event   ${row.id} ${row.type} ${row.task ?? ""} ${row.batch ?? ""} ${row.data ?? ""}`,
       );
       await checkRun(row);
-      await checkChain(row);
+      await chains.check(row);
     }
+    await noteQueue();
   };
   const lookAtNodes = async () => {
     const { rows } = await database.truth.execute("SELECT count(*) AS n FROM nodes");
@@ -264,6 +269,7 @@ function begin(world: World): void {
   database.onCommit = (touched) => {
     if (touched.chains && plan.rows?.disturbs) attend(disturb());
     if (touched.events) attend(lookAtEvents());
+    else if (touched.queue) attend(noteQueue());
     if (touched.money && ledger.hasLimits()) attend(checkMoney());
     if (touched.claims) attend(Promise.all([answers.noteClaims(), checkBatchSlots()]));
     if (touched.queue) attend(checkQueue());
