@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { raiseAlert } from "../../src/services/alerts.ts";
 import { type Json, startServer, type TestServer } from "../support/server.ts";
 
 /*
@@ -44,6 +45,7 @@ async function givenLists(): Promise<Lists> {
   for (let i = 0; i < 2; i++) {
     await app.post(`/scheduled-tasks/${schedule}/run`);
     await app.post(`/webhooks/${webhook}/test`);
+    await raiseAlert(app.ctx, { code: "disk.nearly_full", subject: `volume ${i}`, message: "x" });
   }
   return {
     "/api/v1/batches/{id}": `/api/v1/batches/${batch}`,
