@@ -70,6 +70,9 @@ const ENCODINGS = {
   "utf-16be": (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le").swap16(),
 };
 
+/** A member of the name `__proto__`, at whatever depth, is refused. */
+const isTaken = (one: object) => !JSON.stringify(one).includes('"__proto__":');
+
 /** Makes a batch of a file, runs it, and returns its results. */
 async function run(app: TestServer, file: string, format: string): Promise<string> {
   const { body } = await app.post("/batches", { inputFile: file });
@@ -136,7 +139,7 @@ test("a CSV comes back whatever its delimiter, its line ends, its encoding, and 
 test("an array of JSON objects comes back as JSONL with every member as it was", async () => {
   await using app = await startServer();
   const member = fc.jsonValue({ maxDepth: 3, stringUnit: "binary" });
-  const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true });
+  const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true }).filter(isTaken);
   await fc.assert(
     fc.asyncProperty(
       fc.array(object, { minLength: 1, maxLength: 5 }),
@@ -161,7 +164,7 @@ test("a JSONL line comes back to the byte, with what came of it behind", async (
   await using app = await startServer();
   mkdirSync(app.filesDir, { recursive: true });
   const member = fc.jsonValue({ maxDepth: 2, stringUnit: "binary" });
-  const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true });
+  const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true }).filter(isTaken);
   await fc.assert(
     fc.asyncProperty(fc.array(object, { minLength: 1, maxLength: 5 }), async (objects) => {
       // Spellings that a parser would lose: spaces, escapes, numbers that are not the shortest.
