@@ -10,8 +10,8 @@ import { readBody } from "./body.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
- * `/mcp`: the API as tools of the Model Context Protocol. A message counts as one request of its key; what its tool
- * asks of the API is checked, carried out and recorded as any request, and is not counted again.
+ * `/mcp`: the API as tools of the Model Context Protocol. A message counts as one request of its key. The
+ * requests that its tool sends to the API are checked, carried out and recorded like any others, and not counted again.
  */
 export function addMcp(
   app: OpenAPIHono<AppEnv>,

@@ -47,6 +47,8 @@ export function createStreamReader(endpoint: Endpoint, onDelta: (text: string) =
     },
     /** What there is, is whole. */
     isWhole: () => assembler.isFinished() && assembler.response() !== null,
+    /** What there is so far, whole or not. */
+    partial: () => assembler.response(),
     /** Nothing that follows can matter. */
     isDone: () => isDone || error !== undefined,
     result(): Streamed {

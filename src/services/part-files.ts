@@ -31,10 +31,11 @@ export async function writePart(
   signal: AbortSignal,
 ): Promise<Blob | undefined> {
   const others = writing.get(ctx) ?? 0;
-  if (bytes > LARGEST || others >= MOST_WRITTEN || !(await hasRoom(ctx, bytes))) return undefined;
+  if (bytes > LARGEST || others >= MOST_WRITTEN) return undefined;
+  // Counted before anything is waited for, as others come meanwhile.
   writing.set(ctx, others + 1);
   try {
-    return await write(ctx, read, signal);
+    return (await hasRoom(ctx, bytes)) ? await write(ctx, read, signal) : undefined;
   } finally {
     writing.set(ctx, (writing.get(ctx) ?? 1) - 1);
   }

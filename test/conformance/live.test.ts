@@ -265,6 +265,45 @@ describe("limits", () => {
     expect((await usage()).promptTokens).toBeGreaterThan(10);
   });
 
+  test("a stream that its client leaves is paid as far as it came, and is no failure of the provider", async () => {
+    const { client, usage } = await newKey();
+    provider.state.behave = async (_, response) => {
+      startStream(response);
+      response.write(`data: {"choices":[{"index":0,"delta":{"content":"a few words"}}]}\n\n`);
+      await new Promise((resolve) => response.on("close", resolve));
+      return undefined;
+    };
+    // More than a breaker bears.
+    for (let i = 0; i < 12; i++) {
+      const stream = await client.chat.completions.create({ ...ask("leave"), stream: true });
+      for await (const _ of stream) break;
+    }
+    await until(() => provider.state.open === 0);
+    await until(async () => (await usage()).tasks === 12);
+    const { promptTokens, completionTokens, costUsd } = await usage();
+    expect(promptTokens).toBeGreaterThanOrEqual(12);
+    expect(completionTokens).toBeGreaterThanOrEqual(12);
+    expect(costUsd).toBeGreaterThan(0);
+    provider.state.behave = () => undefined;
+    await client.chat.completions.create(ask("still there"));
+  });
+
+  test("a stream in which the provider falls silent is ended", async () => {
+    await using silent = await startProvider(async (_, response) => {
+      startStream(response);
+      response.write(`data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n`);
+      await new Promise((resolve) => response.on("close", resolve));
+      return undefined;
+    });
+    await using server = await startServer({ ...silent.env, REQUEST_TIMEOUT_MS: "300" });
+    const stream = await clientOf(server).chat.completions.create({ ...ask("x"), stream: true });
+    const reading = (async () => {
+      for await (const _ of stream);
+    })();
+    await expect(reading).rejects.toThrow("did not answer within 300 ms");
+    await until(() => silent.state.open === 0);
+  });
+
   test("a budget is set aside before a call is sent, and kept by calls at the same time", async () => {
     const { client, usage } = await newKey({ monthlyBudgetUsd: 0.00001 });
     provider.state.behave = () => undefined;

@@ -6,9 +6,17 @@ import { classifyErrorBody, classifyThrown, notJson } from "../../providers/clas
 import { createEventLines } from "../../providers/event-lines.ts";
 import { errorIn } from "../../providers/judge.ts";
 import { createStreamReader } from "../../providers/stream.ts";
+import { lostText } from "./replies.ts";
 
 /** What an answer that passes through was: what of it is to be counted, or what was wrong. */
-export type Heard = { answer: Answer | null; failure: Failure | null; response: string | null };
+export type Heard = {
+  /** Of a stream that broke, or that its client left: as far as it came, since that was paid. */
+  answer: Answer | null;
+  failure: Failure | null;
+  response: string | null;
+  /** The client left before the end. */
+  isLeft?: true;
+};
 
 /** Above this, an answer is not read but for its usage: vectors and images are long, and say nothing else. */
 const LONGEST_READ = 200_000;
@@ -50,44 +58,60 @@ function objectAt(text: string, start: number): JsonObject | undefined {
   return undefined;
 }
 
-/**
- * Hands on what a stream brings, and hears what it says. `onEnd` is called once: when it has ended, has broken, or nobody
- * reads it any more. With `withoutUsage`, the chunk with the usage that the client has not asked for is left out.
- */
-export async function* passStream(
-  body: AsyncIterable<Uint8Array>,
-  { endpoint, withoutUsage }: { endpoint: Endpoint; withoutUsage: boolean },
-  onEnd: (heard: Heard | "left") => void,
-): AsyncGenerator<Uint8Array> {
+type Passing = {
+  endpoint: Endpoint;
+  /** The client has not asked for the chunk with the usage, so that it is left out. */
+  withoutUsage: boolean;
+  /** What has aborted the connection to the provider, if something has. */
+  whyAborted: () => Failure | undefined;
+  /** Called once the stream has ended or has broken. Where nobody reads on, it is not. */
+  onEnd: (heard: Heard) => void;
+};
+
+/** Hands on what a stream brings, and hears what it says. `left` is what there is of it, for a client that has gone. */
+export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
+  const { endpoint, withoutUsage, whyAborted, onEnd } = passing;
   const reader = createStreamReader(endpoint, () => undefined);
-  const events = createEventLines((event) => reader.take(event));
-  const decoder = new TextDecoder();
-  const encoder = new TextEncoder();
-  let rest = "";
-  let end: Heard | "left" = "left";
-  try {
-    for await (const bytes of body) {
-      if (!withoutUsage) {
-        yield bytes;
-        events.feed(decoder.decode(bytes, { stream: true }));
-        continue;
+
+  const soFar = () => {
+    const response = reader.partial();
+    return response ? (readAnswer(endpoint, response) ?? null) : null;
+  };
+
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    const events = createEventLines((event) => reader.take(event));
+    const decoder = new TextDecoder();
+    const encoder = new TextEncoder();
+    let rest = "";
+    try {
+      for await (const bytes of body) {
+        const text = decoder.decode(bytes, { stream: true });
+        events.feed(text);
+        if (!withoutUsage) {
+          yield bytes;
+          continue;
+        }
+        const blocks = (rest + text).split(/(?<=\n\r?\n)/);
+        rest = /\n\r?\n$/.test(blocks.at(-1) ?? "") ? "" : (blocks.pop() ?? "");
+        const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
+        if (kept !== "") yield encoder.encode(kept);
       }
-      const text = decoder.decode(bytes, { stream: true });
-      events.feed(text);
-      const blocks = (rest + text).split(/(?<=\n\r?\n)/);
-      rest = /\n\r?\n$/.test(blocks.at(-1) ?? "") ? "" : (blocks.pop() ?? "");
-      const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
-      if (kept !== "") yield encoder.encode(kept);
+      events.end();
+    } catch (error) {
+      const failure = whyAborted() ?? classifyThrown(error);
+      onEnd({ answer: soFar(), failure, response: null });
+      // As providers end a stream that fails; the SDKs throw it. An event may have been cut off.
+      yield encoder.encode(`\n\ndata: ${lostText(failure)}\n\n`);
+      return;
     }
+    onEnd(heard(endpoint, reader.result(), soFar));
     if (rest !== "" && !isUsageChunk(rest)) yield encoder.encode(rest);
-    events.end();
-    end = heard(endpoint, reader.result());
-  } catch (error) {
-    end = { answer: null, failure: classifyThrown(error), response: null };
-    throw error;
-  } finally {
-    onEnd(end);
   }
+
+  return {
+    pieces: pieces(),
+    left: (): Heard => ({ answer: soFar(), failure: null, response: null, isLeft: true }),
+  };
 }
 
 /** A chunk that has nothing but usage. */
@@ -98,6 +122,7 @@ function isUsageChunk(block: string): boolean {
 function heard(
   endpoint: Endpoint,
   streamed: ReturnType<ReturnType<typeof createStreamReader>["result"]>,
+  soFar: () => Answer | null,
 ): Heard {
   if (streamed.kind === "answer") {
     const { response } = streamed;
@@ -108,5 +133,5 @@ function heard(
     streamed.kind === "error"
       ? classifyErrorBody(streamed.body, null)
       : classifyThrown(new Error("the stream was cut off"));
-  return { answer: null, failure, response: null };
+  return { answer: soFar(), failure, response: null };
 }

@@ -31,8 +31,8 @@ export type LiveEnd = {
 const LINGER_MS = 250;
 /** What was set aside is needed by others. */
 const RELEASE_MS = 20;
-/** Between two attempts to set money aside, while other calls have set all of it aside. */
-const AGAIN_MS = 20;
+/** Between two attempts to set money aside, while other calls have set all of it aside: more and more. */
+const AGAIN_MS = { first: 20, most: 500 };
 const NO_NODE = -1;
 
 /*
@@ -93,7 +93,9 @@ export function createLiveBooks(ctx: Context) {
             "Calls under way may use up what is left of the budget of the API key; try again when they have ended",
             { retryAfter: 1 },
           );
-        await new Promise<void>((resolve) => ctx.clock.setTimeout(resolve, AGAIN_MS));
+        await new Promise<void>((resolve) =>
+          ctx.clock.setTimeout(resolve, Math.min(AGAIN_MS.most, AGAIN_MS.first * 2 ** attempt)),
+        );
         signal.throwIfAborted();
       }
     },

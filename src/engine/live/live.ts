@@ -1,31 +1,27 @@
-import { getLogger } from "@logtape/logtape";
-
 import type { Context } from "../../context.ts";
-import { isTruncated } from "../../domain/answer.ts";
 import { isHalt, isWaiting, looksDown, type Failure } from "../../domain/failure.ts";
-import { laneOfModel, tierOf } from "../../domain/flex.ts";
+import { FLEX_TIMEOUT_MS, laneOfModel, tierOf } from "../../domain/flex.ts";
 import type { Provider, Route } from "../../domain/provider.ts";
 import { withModel } from "../../domain/request.ts";
 import { AppError } from "../../errors.ts";
-import { background } from "../../lib/background.ts";
+import type { Cancel } from "../../lib/clock.ts";
 import { type Adjustments, createAdjustments } from "../../providers/adjust.ts";
 import { classifyThrown } from "../../providers/classify.ts";
 import type { Outside } from "../../providers/outside.ts";
 import { createPassage, type Passed } from "../../providers/passage.ts";
 import type { LiveAnswer, LiveRequest } from "../../services/live.ts";
-import type { LiveExecution } from "../../store/live-tasks.ts";
-import { costOfAnswer } from "../answer-cost.ts";
-import { verdictOn, withAsked } from "../pacing.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { type Heard, hearWhole, passStream } from "./answers.ts";
 import { createLiveBooks } from "./books.ts";
-import { createRecords, errorOf } from "./records.ts";
+import { type Attempt, createEndings } from "./ending.ts";
+import { createRecords } from "./records.ts";
+import { answerOf, refused, timedOut, unanswered } from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
 
 /** Longer than this nobody waits for the counting of tokens. */
 const COUNTING_MS = 200;
-/** The thread that counts takes seconds to start. */
-const SETTLING_MS = 30_000;
+/** A client that takes nothing of a stream for so long has left, though its connection has not. */
+const STALLED_MS = 300_000;
 const USAGE_ASKED = "stream_options.include_usage added";
 
 export type LiveOptions = {
@@ -35,13 +31,12 @@ export type LiveOptions = {
   outside: Outside;
 };
 
-/** An attempt at one provider. */
-type Attempt = Turn & {
-  request: LiveRequest;
-  startedAt: number;
-  reservation: number | null;
-  /** What the last attempt came to that another may make good. */
-  failed: { execution?: LiveExecution };
+/** How long a call may take, and what ends it before. */
+type Timing = {
+  timeOut: () => Cancel;
+  whyAborted: () => Failure | undefined;
+  /** Closes the connection to the provider. */
+  abort: () => void;
 };
 
 /*
@@ -60,8 +55,19 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
   let inFlight = 0;
+  /** Calls for which money is to be set aside. */
+  let reserving = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
+  const { settle, end } = createEndings(ctx, {
+    upstreams,
+    books,
+    records,
+    onFreed,
+    onEnded() {
+      if (--inFlight === 0) onIdle?.();
+    },
+  });
 
   function passageOf({ upstream }: Turn) {
     const { site, account } = upstream;
@@ -84,7 +90,13 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   async function reserve(lane: string, { caller, signal }: LiveRequest): Promise<number | null> {
     const upstream = caller.hasBudget ? turns.peek(lane) : null;
     const price = upstream ? upstreams.priceAt(upstream) : "free";
-    return price === "free" ? null : books.reserve(caller.key, price, signal);
+    if (price === "free") return null;
+    reserving++;
+    try {
+      return await books.reserve(caller.key, price, signal);
+    } finally {
+      reserving--;
+    }
   }
 
   async function call(request: LiveRequest): Promise<LiveAnswer> {
@@ -136,7 +148,11 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     const leave = () => abort.abort(request.signal.reason);
     request.signal.addEventListener("abort", leave, { once: true });
     if (request.signal.aborted) leave();
-    const cancel = ctx.clock.setTimeout(() => abort.abort(TIMED_OUT), ctx.config.requestTimeoutMs);
+    const timeoutMs =
+      tierOf(request.body) === "flex" ? FLEX_TIMEOUT_MS : ctx.config.requestTimeoutMs;
+    const timeOut = () => ctx.clock.setTimeout(() => abort.abort(TIMED_OUT), timeoutMs);
+    const whyAborted = () => (abort.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : undefined);
+    const cancel = timeOut();
     const isOther = upstream.model !== request.model;
     const text = isOther ? withModel(request.text, upstream.model) : request.text;
     const changed = isOther ? [`model sent as ${upstream.model}`] : [];
@@ -149,7 +165,10 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
         return { answer: refused(attempt, passed, changed), failure: passed.failure };
       }
       if (isStream(passed.reply))
-        return { answer: stream(attempt, passed, changed, cancel), failure: null };
+        return {
+          answer: stream(attempt, passed, changed, { timeOut, whyAborted, abort: leave }),
+          failure: null,
+        };
       const said = await passed.reply.text();
       const heard = hearWhole(request.endpoint, said, passed.reply.url);
       const isMeasured = heard.failure !== null || heard.answer?.usage != null;
@@ -164,13 +183,10 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       };
     } catch (error) {
       if (request.signal.aborted) {
-        end(attempt, null, "left");
+        end(attempt, null, LEFT);
         throw request.signal.reason;
       }
-      const failure =
-        abort.signal.reason === TIMED_OUT
-          ? timedOut(ctx.config.requestTimeoutMs)
-          : classifyThrown(error);
+      const failure = whyAborted() ?? classifyThrown(error);
       end(attempt, null, { answer: null, failure, response: null });
       return { answer: unanswered(attempt, failure), failure };
     } finally {
@@ -178,129 +194,47 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     }
   }
 
+  /** A stream ends once: by itself, with its client, or when one of both is silent for too long. */
   function stream(
     attempt: Attempt,
     passed: Passed & { kind: "reply" },
     changed: string[],
-    cancel: () => void,
+    { timeOut, whyAborted, abort }: Timing,
   ): LiveAnswer {
-    cancel();
-    const { endpoint } = attempt.request;
-    const options = { endpoint, withoutUsage: passed.hasOwnUsage };
-    const body = passed.reply.body ?? new Blob([]).stream();
-    const pieces = passStream(body, options, (heard) => settle(attempt, passed, heard));
-    const own = passed.hasOwnUsage ? [USAGE_ASKED] : [];
-    return { ...answerOf(attempt, passed, [...changed, ...own]), body: pieces };
-  }
-
-  /** Ends a call whose answer is out, or on its way. */
-  function settle(attempt: Attempt, passed: Passed, heard: Heard | "left"): void {
-    const settling = async () => {
-      const all = heard === "left" ? heard : await measured(attempt, heard);
-      end(attempt, passed, all, { isLast: true });
+    const { endpoint, signal } = attempt.request;
+    let hasEnded = false;
+    const endOnce = (heard: Heard) => {
+      if (hasEnded) return;
+      hasEnded = true;
+      signal.removeEventListener("abort", leave);
+      settle(attempt, passed, heard);
     };
-    background(getLogger(["gptrunner", "live"]), "Settling a live call", settling());
-  }
-
-  /** An answer that has no usage is counted here, in the thread that counts tokens. */
-  async function measured({ request }: Attempt, heard: Heard): Promise<Heard> {
-    const { answer } = heard;
-    if (!answer || answer.usage) return heard;
-    const { model, text } = request;
-    const { content, reasoning, toolCalls } = answer;
-    const said = [content, reasoning, toolCalls && JSON.stringify(toolCalls)];
-    const input = said.filter((part) => part !== null).join("\n");
-    const bodies = [text, ...(input === "" ? [] : [JSON.stringify({ input })])];
-    const sizes = await ctx.tokens.measure(
-      bodies.map((body) => ({ model, body })),
-      SETTLING_MS,
-    );
-    const [promptTokens = 0, completionTokens = 0] = sizes.map((size) => size.promptTokens);
-    const totalTokens = promptTokens + completionTokens;
-    const usage = { promptTokens, completionTokens, totalTokens, estimated: true as const };
-    return { ...heard, answer: { ...answer, usage } };
-  }
-
-  /** Tells pacer, breaker, books and traces how a call ended. Returns what it cost. */
-  function end(
-    attempt: Attempt,
-    passed: Passed | null,
-    heard: Heard | "left",
-    { isLast } = { isLast: false },
-  ): number | null {
-    const { upstream, begun, ticket, request, startedAt, reservation } = attempt;
-    const isAbandoned = heard === "left";
-    const { answer, failure, response } = isAbandoned ? NOTHING : heard;
-    const usage = answer?.usage ?? null;
-    const at = ctx.clock.now();
-    const { provider } = upstream.site;
-    if (--inFlight === 0) onIdle?.();
-    upstreams.end(begun, { failure, isAbandoned }, ctx.clock.steady());
-    if (ticket)
-      upstream.pacer.end(
-        ticket,
-        {
-          outcome: isAbandoned ? "failed" : verdictOn(failure),
-          signals: withAsked(passed?.signals ?? null, failure),
-          usedTokens: usage && usage.promptTokens + usage.completionTokens,
-        },
-        ctx.clock.steady(),
-      );
-    const called = upstream.model;
-    const serviceTier = answer?.serviceTier ?? null;
-    const model = answer?.model ?? called;
-    const costUsd =
-      provider.kind === "simulator"
-        ? 0
-        : usage && costOfAnswer(provider, { called, model, usage, at, serviceTier });
-    books.end({
-      payer: request.caller.key,
-      model: request.model,
-      provider: provider.name,
-      failure,
-      startedAt,
-      at,
-      promptTokens: usage?.promptTokens ?? null,
-      completionTokens: usage?.completionTokens ?? null,
-      cachedTokens: usage?.cachedTokens ?? null,
-      reasoningTokens: usage?.reasoningTokens ?? null,
-      costUsd,
-      // What is tried elsewhere keeps what was set aside for it.
-      reservation: isLast || failure === null ? reservation : null,
+    const leave = () => {
+      endOnce(left());
+      abort();
+    };
+    const stalled = () => ctx.clock.setTimeout(leave, STALLED_MS);
+    const body = passed.reply.body ?? new Blob([]).stream();
+    const { pieces, left } = passStream(body, {
+      endpoint,
+      withoutUsage: passed.hasOwnUsage,
+      whyAborted,
+      onEnd: endOnce,
     });
-    if (request.taskId !== null && !isAbandoned) {
-      const execution: LiveExecution = {
-        status: failure ? "failed" : "completed",
-        startedAt,
-        at,
-        provider: provider.name,
-        model,
-        fallbackFrom: called === request.model ? null : request.model,
-        requestId: passed?.requestId ?? null,
-        promptTokens: usage?.promptTokens ?? null,
-        completionTokens: usage?.completionTokens ?? null,
-        cachedTokens: usage?.cachedTokens ?? null,
-        reasoningTokens: usage?.reasoningTokens ?? null,
-        costUsd,
-        isEstimated: usage?.estimated === true,
-        isTruncated: answer !== null && isTruncated(answer),
-        response,
-        error: errorOf(failure),
-        adjusted: passed?.adjusted ?? [],
-      };
-      // Another provider may still answer.
-      if (failure && !isLast) attempt.failed.execution = execution;
-      else records.keep(request, execution);
-    }
-    if (provider.maxConcurrency !== null) onFreed();
-    return costUsd;
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave);
+    const own = passed.hasOwnUsage ? [USAGE_ASKED] : [];
+    return {
+      ...answerOf(attempt, passed, [...changed, ...own]),
+      body: watched(pieces, { timeOut, stalled, leave }),
+    };
   }
 
   return {
     call: async (request: LiveRequest): Promise<LiveAnswer> => {
       if (isStopping)
         throw new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
-      if (inFlight + turns.waiting() >= ctx.config.liveMaxCalls)
+      if (inFlight + turns.waiting() + reserving >= ctx.config.liveMaxCalls)
         throw new AppError(
           "RATE_LIMIT_EXCEEDED",
           `This server has ${ctx.config.liveMaxCalls} calls under way (LIVE_MAX_CALLS); try again when some have ended`,
@@ -329,7 +263,28 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 }
 
 const TIMED_OUT = "timed out";
-const NOTHING: Heard = { answer: null, failure: null, response: null };
+const LEFT: Heard = { answer: null, failure: null, response: null, isLeft: true };
+
+/** Pieces of a stream, with `timeOut` running while the provider is waited for, and `stalled` while the client reads. */
+async function* watched(
+  pieces: AsyncIterable<Uint8Array>,
+  { timeOut, stalled, leave }: { timeOut: () => Cancel; stalled: () => Cancel; leave: () => void },
+): AsyncGenerator<Uint8Array> {
+  let cancel = timeOut();
+  try {
+    for await (const bytes of pieces) {
+      cancel();
+      cancel = stalled();
+      yield bytes;
+      cancel();
+      cancel = timeOut();
+    }
+  } finally {
+    cancel();
+    // Where it has ended by itself, this changes nothing.
+    leave();
+  }
+}
 
 /** Whether another provider may answer what this one did not. */
 function mayGoOn({ cause }: Failure): boolean {
@@ -338,85 +293,4 @@ function mayGoOn({ cause }: Failure): boolean {
 
 function isStream(reply: Response): boolean {
   return /event-stream/i.test(reply.headers.get("content-type") ?? "");
-}
-
-function timedOut(ms: number): Failure {
-  return {
-    cause: "timeout",
-    message: `The provider did not answer within ${ms} ms`,
-    providerStatus: null,
-    retryAfterMs: null,
-    requestId: null,
-  };
-}
-
-function answerOf({ upstream }: Attempt, passed: Passed & { kind: "reply" }, changed: string[]) {
-  return {
-    status: passed.reply.status,
-    contentType: passed.reply.headers.get("content-type") ?? "application/json",
-    provider: upstream.site.provider.name,
-    adjusted: [...changed, ...passed.adjusted],
-    requestId: passed.requestId,
-    costUsd: null,
-    retryAfterMs: null,
-    isHopeless: false,
-  };
-}
-
-/** A refusal, in the provider's own words, unless it is one of this server's key, which is no matter of the client's. */
-function refused(
-  { upstream }: Attempt,
-  {
-    status,
-    text,
-    contentType,
-    failure,
-    adjusted,
-    requestId,
-    signals,
-  }: Passed & { kind: "refused" },
-  changed: string[],
-): LiveAnswer {
-  const provider = upstream.site.provider.name;
-  const isOfKey = failure.cause === "unauthorized" || failure.cause === "forbidden";
-  const isHopeless = isHalt(failure.cause) || isOfKey;
-  const common = {
-    provider,
-    adjusted: [...changed, ...adjusted],
-    requestId,
-    costUsd: null,
-    retryAfterMs: failure.retryAfterMs ?? signals?.retryAfterMs ?? null,
-    isHopeless,
-  };
-  if (isOfKey)
-    return {
-      ...common,
-      status: 502,
-      contentType: "application/json",
-      body: errorText(
-        `The provider ${provider} refuses the API key of this server.`,
-        "provider_unauthorized",
-      ),
-    };
-  return { ...common, status, contentType, body: text };
-}
-
-/** No answer came. */
-function unanswered({ upstream }: Attempt, failure: Failure): LiveAnswer {
-  const isLate = failure.cause === "timeout";
-  return {
-    status: isLate ? 504 : 502,
-    contentType: "application/json",
-    body: errorText(failure.message, isLate ? "provider_timeout" : "provider_unreachable"),
-    provider: upstream.site.provider.name,
-    adjusted: [],
-    requestId: null,
-    costUsd: null,
-    retryAfterMs: null,
-    isHopeless: false,
-  };
-}
-
-function errorText(message: string, code: string): string {
-  return JSON.stringify({ error: { message, type: "server_error", param: null, code } });
 }

@@ -73,7 +73,9 @@ export function createTurns(
 
   function leave(name: string, line: Line, waiter: Waiter): void {
     const place = line.waiters.indexOf(waiter);
-    if (place >= 0) line.waiters.splice(place, 1);
+    // It has its turn, or was refused; others may have made a new line since.
+    if (place < 0) return;
+    line.waiters.splice(place, 1);
     if (line.waiters.length > 0) return;
     line.cancel?.();
     hold(line, null);

@@ -1,0 +1,145 @@
+import { getLogger } from "@logtape/logtape";
+
+import type { Context } from "../../context.ts";
+import { isTruncated } from "../../domain/answer.ts";
+import { background } from "../../lib/background.ts";
+import type { Passed } from "../../providers/passage.ts";
+import type { LiveRequest } from "../../services/live.ts";
+import type { LiveExecution } from "../../store/live-tasks.ts";
+import { costOfAnswer } from "../answer-cost.ts";
+import { verdictOn, withAsked } from "../pacing.ts";
+import type { Upstreams } from "../upstreams.ts";
+import type { Heard } from "./answers.ts";
+import type { createLiveBooks } from "./books.ts";
+import { type createRecords, errorOf } from "./records.ts";
+import type { Turn } from "./turns.ts";
+
+/** The thread that counts takes seconds to start. */
+const SETTLING_MS = 30_000;
+
+/** An attempt at one provider. */
+export type Attempt = Turn & {
+  request: LiveRequest;
+  startedAt: number;
+  reservation: number | null;
+  /** What the last attempt came to that another may make good. */
+  failed: { execution?: LiveExecution };
+};
+
+type EndingOptions = {
+  upstreams: Upstreams;
+  books: ReturnType<typeof createLiveBooks>;
+  records: ReturnType<typeof createRecords>;
+  /** There is room for another call at a provider that takes so many at a time. */
+  onFreed: () => void;
+  onEnded: () => void;
+};
+
+/** Ends live calls: says to pacer, breaker, books and records what they came to. Each is ended once. */
+export function createEndings(
+  ctx: Context,
+  { upstreams, books, records, onFreed, onEnded }: EndingOptions,
+) {
+  /** Ends a call whose answer is out, or on its way. */
+  function settle(attempt: Attempt, passed: Passed, heard: Heard): void {
+    const settling = async () => {
+      end(attempt, passed, await measured(attempt, heard), { isLast: true });
+    };
+    background(getLogger(["gptrunner", "live"]), "Settling a live call", settling());
+  }
+
+  /** An answer that has no usage is counted here, in the thread that counts tokens. */
+  async function measured({ request }: Attempt, heard: Heard): Promise<Heard> {
+    const { answer } = heard;
+    if (!answer || answer.usage) return heard;
+    const { model, text } = request;
+    const { content, reasoning, toolCalls } = answer;
+    const said = [content, reasoning, toolCalls && JSON.stringify(toolCalls)];
+    const input = said.filter((part) => part !== null).join("\n");
+    const bodies = [text, ...(input === "" ? [] : [JSON.stringify({ input })])];
+    const sizes = await ctx.tokens.measure(
+      bodies.map((body) => ({ model, body })),
+      SETTLING_MS,
+    );
+    const [promptTokens = 0, completionTokens = 0] = sizes.map((size) => size.promptTokens);
+    const totalTokens = promptTokens + completionTokens;
+    const usage = { promptTokens, completionTokens, totalTokens, estimated: true as const };
+    return { ...heard, answer: { ...answer, usage } };
+  }
+
+  /** Reports to pacer, breaker, books and traces how a call ended. Returns what it cost. */
+  function end(
+    attempt: Attempt,
+    passed: Passed | null,
+    { answer, failure, response, isLeft }: Heard,
+    { isLast } = { isLast: false },
+  ): number | null {
+    const { upstream, begun, ticket, request, startedAt, reservation } = attempt;
+    const isAbandoned = isLeft === true;
+    const usage = answer?.usage ?? null;
+    const at = ctx.clock.now();
+    const { provider } = upstream.site;
+    onEnded();
+    upstreams.end(begun, { failure, isAbandoned }, ctx.clock.steady());
+    if (ticket)
+      upstream.pacer.end(
+        ticket,
+        {
+          outcome: isAbandoned ? "failed" : verdictOn(failure),
+          signals: withAsked(passed?.signals ?? null, failure),
+          usedTokens: usage && usage.promptTokens + usage.completionTokens,
+        },
+        ctx.clock.steady(),
+      );
+    const called = upstream.model;
+    const serviceTier = answer?.serviceTier ?? null;
+    const model = answer?.model ?? called;
+    const costUsd =
+      provider.kind === "simulator"
+        ? 0
+        : usage && costOfAnswer(provider, { called, model, usage, at, serviceTier });
+    books.end({
+      payer: request.caller.key,
+      model: request.model,
+      provider: provider.name,
+      failure,
+      startedAt,
+      at,
+      promptTokens: usage?.promptTokens ?? null,
+      completionTokens: usage?.completionTokens ?? null,
+      cachedTokens: usage?.cachedTokens ?? null,
+      reasoningTokens: usage?.reasoningTokens ?? null,
+      costUsd,
+      // What is tried elsewhere keeps what was set aside for it.
+      reservation: isLast || failure === null ? reservation : null,
+    });
+    if (request.taskId !== null && !isAbandoned) {
+      const execution: LiveExecution = {
+        status: failure ? "failed" : "completed",
+        startedAt,
+        at,
+        provider: provider.name,
+        model,
+        fallbackFrom: called === request.model ? null : request.model,
+        requestId: passed?.requestId ?? null,
+        promptTokens: usage?.promptTokens ?? null,
+        completionTokens: usage?.completionTokens ?? null,
+        cachedTokens: usage?.cachedTokens ?? null,
+        reasoningTokens: usage?.reasoningTokens ?? null,
+        costUsd,
+        isEstimated: usage?.estimated === true,
+        isTruncated: answer !== null && isTruncated(answer),
+        response,
+        error: errorOf(failure),
+        adjusted: passed?.adjusted ?? [],
+      };
+      // Another provider may still answer.
+      if (failure && !isLast) attempt.failed.execution = execution;
+      else records.keep(request, execution);
+    }
+    if (provider.maxConcurrency !== null) onFreed();
+    return costUsd;
+  }
+
+  return { settle, end };
+}
