@@ -163,7 +163,8 @@ async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> 
     path: endpoint.slice("/v1".length),
     body: {},
   });
-  return { url, init: { method: "POST", headers: req.headers } };
+  // Deno reads a `Headers` object anew for each call, which takes a seventh of the time of a worker thread.
+  return { url, init: { method: "POST", headers: Object.fromEntries(req.headers) } };
 }
 
 type Result = DistributiveOmit<CallResult, "adjusted">;
