@@ -16,6 +16,8 @@ export type ClientWorld = {
   /** Something that no client should ever see. */
   complain(what: string): void;
   watch(node: Node): void;
+  /** A client is about to end calls of a batch, or has: an answer that is not yet committed may be lost with them. */
+  excuseCallsOf(batch: string): void;
   /** Kills a node after `ms`. */
   crash(node: Node, ms: number): void;
   /** How many more of what costs a world much time, whatever it does. */

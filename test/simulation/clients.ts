@@ -86,6 +86,15 @@ export function startClient(world: ClientWorld, client: ClientPlan): void {
   next();
 }
 
+async function pauseAndAbort(acting: Acting, batch: string): Promise<void> {
+  acting.excuseCallsOf(batch);
+  try {
+    await pauseBatch(acting.node.ctx, batch, PAUSED, { abort: true });
+  } finally {
+    acting.excuseCallsOf(batch);
+  }
+}
+
 /** The errors that a client may get: what it did wrong, or that the database is in trouble. */
 export function isExpected(error: unknown): boolean {
   if (error instanceof AppError || error instanceof LibsqlError) return true;
@@ -141,7 +150,9 @@ function begin(action: Action, acting: Acting): Begun {
       ledger.mayStartBatch(batch);
       return of(`rehearse ${batch}, then execute it`, rehearse(acting, batch));
     case "pause":
-      return of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED, { abort: inBatch }));
+      return inBatch
+        ? of(`pause ${batch}, ending its calls`, pauseAndAbort(acting, batch))
+        : of(`pause ${batch}`, pauseBatch(ctx, batch, PAUSED, { abort: false }));
     case "resume":
       return of(`resume ${batch}`, resumeBatch(ctx, batch));
     case "cancel batch":

@@ -3,7 +3,7 @@ import { createAnswerChecks } from "./answer-checks.ts";
 import { createCallChecks } from "./call-checks.ts";
 import { createChainChecks } from "./chain-checks.ts";
 import { INPUT_FILE, KEYS, startClient } from "./clients.ts";
-import { createDatabase, NO_DATABASE_FAULTS, type Store } from "./database.ts";
+import { createDatabase, type Database, NO_DATABASE_FAULTS, type Store } from "./database.ts";
 import { createDisturber } from "./disturber.ts";
 import { applyFault, type Faulty } from "./faults.ts";
 import { createFiles } from "./files.ts";
@@ -164,6 +164,13 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     nodeFor,
     left: { webhooks: 3, schedules: 2, readers: 3 },
     nodesAlive: () => nodes.filter((node): node is Node => node !== undefined),
+    excuseCallsOf(batch: string): void {
+      attend(
+        readClaimed(database, batch).then((tasks) =>
+          calls.excuse((call) => tasks.has(call.task), timeline.now()),
+        ),
+      );
+    },
     crash(node: Node, ms: number): void {
       timeline.at(timeline.now() + ms, () => {
         if (nodes[node.index] !== node || timeline.now() > plan.activeMs) return;
@@ -183,6 +190,16 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
       );
     },
   } satisfies ClientWorld & Faulty & Record<string, unknown>;
+}
+
+/** The public ids of a batch's tasks that a node has claimed. */
+async function readClaimed({ truth }: Database, batch: string): Promise<Set<string>> {
+  const { rows } = await truth.execute({
+    sql: `SELECT t.id FROM batches b JOIN queue q ON q.lane = b.seq JOIN tasks t ON t.seq = q.task
+          WHERE b.id = ? AND q.owner IS NOT NULL`,
+    args: [batch],
+  });
+  return new Set(rows.map((row) => String(row["id"])));
 }
 
 /** Lives through a plan, checking all the while. */
