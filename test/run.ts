@@ -19,9 +19,11 @@ const PROCESSES = 2;
 /** These do not choose among the tests. */
 const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+|bail)(=.*)?$/;
 
-/** Folders of tests lie in memory where there is so much room; on a disk, commits wait for it most of the time. */
+/** Folders of tests lie in memory where it has so much room and TMPDIR is not set: on a disk, tests wait for it most of the time. */
 const MEMORY = "/dev/shm";
 const ROOM_BYTES = 4e9;
+/** Exit codes from here on. */
+const ENDED_BY_SIGNAL = 128;
 
 const given = process.argv.slice(2);
 const folder = mkdtempSync(
@@ -31,15 +33,17 @@ const folder = mkdtempSync(
 chmodSync(folder, 0o755);
 const records = join(folder, "records");
 mkdirSync(records);
-buildPage();
-const whyNotInstalled = await installTools();
 try {
+  buildPage();
+  const whyNotInstalled = await installTools();
   process.exitCode = await runTests();
-  if (!(await arePlansSound())) process.exitCode = 1;
+  const wasEnded = process.exitCode >= ENDED_BY_SIGNAL;
+  if (!wasEnded && !(await arePlansSound())) process.exitCode = 1;
   if (whyNotInstalled !== undefined) console.log(`left out: ${whyNotInstalled}`);
   for (const line of leftOut()) console.log(`left out: ${line}`);
 } finally {
-  rmSync(folder, { recursive: true });
+  // Programs that tests have started may be about to end.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
 }
 
 async function runTests(): Promise<number> {
@@ -48,6 +52,8 @@ async function runTests(): Promise<number> {
     env: { ...process.env, TMPDIR: folder, [RECORDS_FOLDER]: records, [PAGE_IS_BUILT]: "1" },
     stdio: ["inherit", "inherit", "inherit"],
   });
+  // The folder is to be removed whatever ends the tests.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
   return child.exited;
 }
 
