@@ -36,9 +36,9 @@ mkdirSync(records);
 try {
   buildPage();
   const whyNotInstalled = await installTools();
-  process.exitCode = await runTests();
-  const wasEnded = process.exitCode >= ENDED_BY_SIGNAL;
-  if (!wasEnded && !(await arePlansSound())) process.exitCode = 1;
+  const code = await runTests();
+  process.exitCode = code;
+  if (code < ENDED_BY_SIGNAL && !(await arePlansSound())) process.exitCode = 1;
   if (whyNotInstalled !== undefined) console.log(`left out: ${whyNotInstalled}`);
   for (const line of leftOut()) console.log(`left out: ${line}`);
 } finally {
