@@ -5,7 +5,7 @@
  * for something most of the time. The statements of the program that they recorded (`plans/record.ts`) are
  * judged at the end, together. The last lines say which tests were left out, and why.
  */
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -19,33 +19,58 @@ const PROCESSES = 2;
 /** These do not choose among the tests. */
 const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+|bail)(=.*)?$/;
 
+/** Folders of tests lie in memory where it has so much room and TMPDIR is not set: on a disk, tests wait for it most of the time. */
+const MEMORY = "/dev/shm";
+const ROOM_BYTES = 4e9;
+/** Exit codes from here on. */
+const ENDED_BY_SIGNAL = 128;
+
 const given = process.argv.slice(2);
-const folder = mkdtempSync(join(tmpdir(), "suite-"));
-buildPage();
-const whyNotInstalled = await installTools();
+const folder = mkdtempSync(
+  join(process.env["TMPDIR"] ?? (hasRoom(MEMORY) ? MEMORY : tmpdir()), "suite-"),
+);
+// Some tests start programs as another user.
+chmodSync(folder, 0o755);
+const records = join(folder, "records");
+mkdirSync(records);
 try {
-  process.exitCode = await runTests();
-  if (!(await arePlansSound())) process.exitCode = 1;
+  buildPage();
+  const whyNotInstalled = await installTools();
+  const code = await runTests();
+  process.exitCode = code;
+  if (code < ENDED_BY_SIGNAL && !(await arePlansSound())) process.exitCode = 1;
   if (whyNotInstalled !== undefined) console.log(`left out: ${whyNotInstalled}`);
   for (const line of leftOut()) console.log(`left out: ${line}`);
 } finally {
-  rmSync(folder, { recursive: true });
+  // Programs that tests have started may be about to end.
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
 }
 
 async function runTests(): Promise<number> {
   const options = ["--timeout=30000", `--parallel=${PROCESSES}`, "--no-isolate"];
   const child = Bun.spawn([process.execPath, "test", ...options, ...given], {
-    env: { ...process.env, [RECORDS_FOLDER]: folder, [PAGE_IS_BUILT]: "1" },
+    env: { ...process.env, TMPDIR: folder, [RECORDS_FOLDER]: records, [PAGE_IS_BUILT]: "1" },
     stdio: ["inherit", "inherit", "inherit"],
   });
+  // The folder is to be removed whatever ends the tests.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
   return child.exited;
+}
+
+function hasRoom(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize > ROOM_BYTES;
+  } catch {
+    return false;
+  }
 }
 
 async function arePlansSound(): Promise<boolean> {
   const statements = new Set<string>();
   const reached = new Set<string>();
-  for (const name of readdirSync(folder)) {
-    const record = (await Bun.file(join(folder, name)).json()) as RecordFile;
+  for (const name of readdirSync(records)) {
+    const record = (await Bun.file(join(records, name)).json()) as RecordFile;
     for (const sql of record.statements) statements.add(sql);
     for (const one of record.reached) reached.add(one);
   }

@@ -123,7 +123,7 @@ describe("worker threads", () => {
         workers.push(this);
       }
     };
-    await using app = await startServer(provider.env);
+    await using app = await startServer(provider.env, { startThread: startWorkerThread });
     globalThis.Worker = Original;
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await until(() => provider.state.open === 1 || undefined);

@@ -6,6 +6,8 @@ import { readConfig } from "../../src/config.ts";
 import { configureLogging } from "../../src/logging.ts";
 import { createRunner } from "../../src/runner.ts";
 import { checkInvariants } from "../../src/services/health.ts";
+import { putEmptyDatabase } from "./empty-database.ts";
+import { startSharedThread } from "./threads.ts";
 
 export const KEY = "test-key";
 
@@ -17,7 +19,7 @@ export type Answer = { status: number; headers: Headers; body: Json; text: strin
 export type TestServer = Awaited<ReturnType<typeof startServer>>;
 
 /**
- * A whole runner in this process, with its own database, files folder, port and worker thread.
+ * A whole runner in this process, with its own database, files folder and port.
  * Without a provider in `env`, the simulator answers at once.
  */
 export async function startServer(
@@ -29,6 +31,7 @@ export async function startServer(
     logFormat: "json",
   });
   const dir = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "runner-"));
+  if (!env["DATA_DIR"] && !env["DATABASE_URL"]) await putEmptyDatabase(dir);
   const config = readConfig({
     DATA_DIR: dir,
     API_KEYS: KEY,
@@ -43,8 +46,12 @@ export async function startServer(
     MAX_WAITS_PER_KEY: "0",
     ...env,
   });
-  // Threads of its own for each server would take a tenth of the time of all tests.
-  const runner = await createRunner(config, { startReader: null, ...outside });
+  // Threads of its own for each server would take most of the time of many tests.
+  const runner = await createRunner(config, {
+    startReader: null,
+    startThread: startSharedThread,
+    ...outside,
+  });
   await runner.start();
   const server = Bun.serve({
     port: 0,

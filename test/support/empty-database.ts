@@ -1,0 +1,24 @@
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+import { openDatabase } from "../../src/db/client.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
+
+let template: Promise<string> | undefined;
+
+/** Puts a database into a folder that has its tables and no row, as it is after the migrations, which take longer than a copy. */
+export async function putEmptyDatabase(folder: string): Promise<void> {
+  copyFileSync(await (template ??= makeTemplate()), join(folder, "task-runner.db"));
+}
+
+/** Once for all servers of this process. */
+async function makeTemplate(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "template-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, "task-runner.db");
+  const database = await openDatabase(`file:${path}`, createSystemClock());
+  await database.close();
+  return path;
+}
