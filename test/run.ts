@@ -19,7 +19,7 @@ const PROCESSES = 2;
 /** These do not choose among the tests. */
 const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+|bail)(=.*)?$/;
 
-/** Folders of tests lie in memory where it has so much room and TMPDIR is not set: on a disk, tests wait for it most of the time. */
+/** Folders of tests lie in memory where it has so much room and TMPDIR is not set: a busy disk makes tests wait. */
 const MEMORY = "/dev/shm";
 const ROOM_BYTES = 4e9;
 /** Exit codes from here on. */
