@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import { launchBrowser } from "../support/browser.ts";
-import { findings, keep, openApp } from "../support/page.ts";
+import { findings, openApp } from "../support/page.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
@@ -63,7 +63,6 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await drawer.getByText("attempt 1: completed").waitFor();
     expect(page.url()).toContain("task=one-2");
     expect(await findings(page)).toEqual([]);
-    await keep(page, "row");
     await drawer.getByRole("button", { name: "Next" }).click();
     await drawer.getByText("Error", { exact: true }).waitFor();
     await page.keyboard.press("Escape");
@@ -80,7 +79,6 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await page.waitForURL(/q=/);
     await page.getByText("100 or more rows match").waitFor();
     expect(decodeURIComponent(page.url())).toContain("q=القاهرة");
-    await keep(page, "rows");
     const [csv] = await Promise.all([
       page.waitForEvent("download"),
       page
@@ -103,6 +101,25 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(await page.getByLabel("Contains").inputValue()).toBe("القاهرة");
     await page.getByLabel("Contains").fill("nothing has this");
     await page.getByText("No row matches.").waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("are found by the name of their batch, at an address of its own, to which going back leads", async () => {
+    await using opened = await openApp(browser, app, { at: "#/batches" });
+    const { page, problems } = opened;
+    await page.getByLabel("Name contains").fill("ties TWO");
+    await page.getByRole("link", { name: "Cities one" }).waitFor({ state: "detached" });
+    expect(await page.title()).toBe("Batches · GPT Task Runner");
+    await page.getByRole("link", { name: "Cities two" }).click();
+    await page.locator('tr[data-index="1"]').click();
+    await page.getByRole("dialog").waitFor();
+    await page.reload();
+    await page.getByRole("dialog").getByText("Praise 東京, 2").first().waitFor();
+    await page.goBack();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.goBack();
+    await page.getByRole("link", { name: "Cities two" }).waitFor();
+    expect(await page.getByLabel("Name contains").inputValue()).toBe("ties TWO");
     expect(problems).toEqual([]);
   });
 
@@ -133,6 +150,8 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await until(
       async () => (await app.get("/batches/two")).body.data.progress.failed === 0 || undefined,
     );
+    // What is filtered follows.
+    await page.getByText("No row matches.").waitFor();
     expect(problems).toEqual([]);
   });
 });

@@ -8,6 +8,7 @@ import { follow } from "../live/stream.ts";
 import { Overview } from "../overview/overview.tsx";
 import { lazily } from "../ui/lazily.tsx";
 import { Toast } from "../ui/toast.tsx";
+import { useArrival } from "./arrival.ts";
 import { Banner } from "./banner.tsx";
 import { Header } from "./header.tsx";
 import { Login } from "./login.tsx";
@@ -68,7 +69,9 @@ async function readStatus(): Promise<void> {
 }
 
 function Page() {
-  const [name, ...rest] = route.value.parts;
+  const { parts } = route.value;
+  const [name, ...rest] = parts;
+  useArrival(parts);
   if (name === undefined) return <Overview />;
   // What addresses of earlier versions had.
   if (name === "batch" || name === "task") {
