@@ -88,9 +88,15 @@ describe.skipIf(!browser)("the rows of a batch", () => {
         })
         .click(),
     ]);
-    const text = await Bun.file(await csv.path()).text();
-    expect(text.startsWith("\uFEFF") || text.includes("القاهرة")).toBe(true);
-    expect(text.trim().split("\n")).toHaveLength(201);
+    const bytes = await Bun.file(await csv.path()).bytes();
+    expect(bytes.slice(0, 3)).toEqual(new Uint8Array([0xef, 0xbb, 0xbf]));
+    expect(new TextDecoder().decode(bytes).trim().split("\n")).toHaveLength(201);
+    const [jsonl] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: /^JSONL/ }).click(),
+    ]);
+    const lines = (await Bun.file(await jsonl.path()).text()).trim().split("\n");
+    expect([lines.length, lines.every((line) => line.includes("القاهرة"))]).toEqual([200, true]);
     await page.reload();
     await page.getByText("100 or more rows match").waitFor();
     await page.locator('tr[data-index="0"]').focus();
@@ -101,6 +107,11 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(await page.getByLabel("Contains").inputValue()).toBe("القاهرة");
     await page.getByLabel("Contains").fill("nothing has this");
     await page.getByText("No row matches.").waitFor();
+    await page.goto(`${app.url}/#/batches/two?task=two-1`);
+    await page.getByRole("button", { name: "Edit and re-run" }).click();
+    await page.getByLabel("Prompt").fill("Scold Paris");
+    await page.getByRole("button", { name: "Save and run" }).click();
+    await grid.getByText("re: Scold Paris").waitFor();
     expect(problems).toEqual([]);
   });
 

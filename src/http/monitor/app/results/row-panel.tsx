@@ -35,7 +35,7 @@ export function RowPanel({ id, source }: { id: string; source: Source }) {
         </>
       }
     >
-      <TaskView key={id} id={id} />
+      <TaskView key={id} id={id} changed={() => source.renew(id)} />
     </Dialog>
   );
 }

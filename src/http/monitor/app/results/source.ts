@@ -141,6 +141,12 @@ export function createSource(id: string, filter: Filter) {
         if (isOpen) void loadBlock(block);
       }
     },
+    /** Fetches a row anew that was changed. */
+    renew(taskId: string): void {
+      const row = rows.values().find((one) => one.taskId === taskId);
+      if (isFiltered) void again();
+      else if (row) void loadBlock(Math.floor(row.position / BLOCK));
+    },
     /** After something was asked to run again: everything may be another. */
     forget(): void {
       turn++;
