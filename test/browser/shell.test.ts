@@ -97,6 +97,9 @@ describe.skipIf(!browser)("the page", () => {
     await using opened = await openApp(browser, { url });
     const { page } = opened;
     await page.getByText("Live", { exact: true }).waitFor();
+    await page.getByRole("link", { name: "Files" }).click();
+    await page.getByText("No file yet.").waitFor();
+    await page.goBack();
     await first.kill();
     await page.getByText("The connection to the server is down.").waitFor();
     expect(await findings(page)).toEqual([]);

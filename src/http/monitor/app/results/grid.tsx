@@ -97,14 +97,13 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
       style={{ height: `${height}px` }}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
     >
-      <div style={{ height: `${whole}px` }} class="grid-size">
+      <div style={{ height: `${whole}px`, width: widthOf(columns) }} class="grid-size">
         <table
           role="grid"
           class="grid"
           aria-label="Rows"
           aria-rowcount={total + 1}
           aria-multiselectable="true"
-          style={{ width: widthOf(columns) }}
           onKeyDown={onKeyDown}
         >
           <GridHead columns={columns} />
@@ -133,7 +132,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
 function widthOf(columns: Columns): string {
   const { widths = [] } = columns ?? {};
   const characters = widths.reduce((sum, one) => sum + one, 0);
-  return `max(100%, calc(24.2rem + ${characters}ch + ${widths.length * 1.3}rem))`;
+  return `max(100%, calc(24.4rem + ${characters}ch + ${widths.length * 1.3}rem))`;
 }
 
 function isControl(target: EventTarget | null): boolean {
