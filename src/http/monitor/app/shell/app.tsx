@@ -1,4 +1,3 @@
-import { effect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { ApiError, get, key, scopes } from "../api/client.ts";
@@ -38,14 +37,11 @@ export function App() {
 /** What there is while somebody is logged in: it follows the server from its first to its last moment, once. */
 function Session() {
   useEffect(() => follow(), []);
-  useEffect(
-    () =>
-      // Asked again when the connection is back: the server may be another version by then.
-      effect(() => {
-        if (connection.value !== "down") void readStatus();
-      }),
-    [],
-  );
+  const isDown = connection.value === "down";
+  // Asked again when the connection is back: the server may be another version by then.
+  useEffect(() => {
+    if (!isDown) void readStatus();
+  }, [isDown]);
   return (
     <div class="shell">
       <Header />
