@@ -107,7 +107,7 @@ export const STATES: Record<string, State> = {
   "key-form": { at: "#/keys/new", reach: (page) => page.getByLabel("Name").waitFor() },
   files: { at: "#/files", reach: text("reviews of the spring.xlsx") },
   models: { at: "#/models", reach: text("gpt-4o-mini") },
-  alerts: { at: "#/alerts", reach: text("has no credit left") },
+  alerts: { at: "#/alerts", reach: text("disk.nearly_full") },
   audit: { at: "#/audit", reach: text("scheduled-tasks.run") },
 };
 
