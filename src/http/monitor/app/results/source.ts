@@ -97,8 +97,7 @@ export function createSource(id: string, filter: Filter) {
 
   function letGo(near: number): void {
     if (isFiltered || rows.size <= MOST_ROWS) return;
-    const far = [...rows.keys()].toSorted((a, b) => Math.abs(b - near) - Math.abs(a - near));
-    for (const index of far.slice(0, rows.size - MOST_ROWS)) rows.delete(index);
+    for (const index of rows.keys()) if (Math.abs(index - near) > MOST_ROWS / 2) rows.delete(index);
   }
 
   function ensure(from: number, to: number): void {
