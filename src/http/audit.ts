@@ -8,6 +8,9 @@ import type { AppEnv } from "./router.ts";
 /** Actions that come by the thousand. */
 const MANY = /^(tasks|batches)\./;
 
+/** Posts that change and execute nothing; the page sends one for each pause in typing. */
+const ASKING = new Set(["batches.preview"]);
+
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
@@ -21,6 +24,7 @@ export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
     // What was executed is on record although the wait for it was refused: its key was revoked meanwhile.
     if (c.res.status >= 400 && c.var.executionId === undefined) return;
     const action = nameAction(c.req.method, routeOf(c));
+    if (ASKING.has(action)) return;
     log.note({
       keyId: c.var.caller.keyId,
       action,

@@ -48,7 +48,7 @@ const encoder = new TextEncoder();
  *
  *   asleep    nobody views, and nothing is read. Left when a stream is opened.
  *   waiting   left by a signal that something has changed, or by the backstop; not sooner than a quarter of a
- *             second after the last reading.
+ *             second after the last reading began.
  *   reading   one statement reads everything, so that all figures are of one moment. What differs from the last
  *             state goes to all viewers as one patch, the same bytes for each.
  *   stopped   all streams are ended.
@@ -63,6 +63,8 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
   let health: LiveHealth = { status: "healthy", reasons: [] };
   let healthAt = -Infinity;
   let batches = 0;
+  /** How long the last reading took: the pause is between the beginnings of readings. */
+  let tookMs = 0;
   let connections = () => 0;
   let isStopped = false;
   let cancelPings: Cancel | undefined;
@@ -73,7 +75,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
     complaint: "The live state could not be read",
     clock,
     work,
-    pauseMs: () => PAUSE_MS,
+    pauseMs: () => PAUSE_MS - tookMs,
     backstopMs: BACKSTOP_MS,
     retryMs: BACKSTOP_MS,
     maxRetryMs: BACKSTOP_MS,
@@ -82,11 +84,14 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
 
   async function work(): Promise<void> {
     if (viewers.size === 0) return;
+    const begun = clock.monotonic();
     try {
       publish(await compute());
     } catch (error) {
       if (state) publish({ ...state, health: UNREADABLE });
       throw error;
+    } finally {
+      tookMs = Math.min(PAUSE_MS, clock.monotonic() - begun);
     }
     if (clock.monotonic() - healthAt > HEALTH_EVERY_MS) examine();
   }

@@ -1,44 +1,186 @@
-import { type Page } from "playwright-core";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { Browser, Page } from "playwright-core";
 
 import { launchBrowser } from "../support/browser.ts";
+import { until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
-import { printTable, quantile, round, startRunner } from "./support.ts";
+import { fillMillion } from "./million-fill.ts";
+import { median, printTable, quantile, round, type Row, startRunner } from "./support.ts";
 
-const SECONDS = 20;
+const SECONDS = 10;
 /** Each task is an event when it starts and one when it ends. */
 const TASKS_A_SECOND = 500;
+const LOADS = 7;
+const REPORTS = 20;
 
-/** What a thousand events a second cost the page that follows them: frames, and tasks that block it for 50 ms or longer. */
+type Runner = Awaited<ReturnType<typeof startRunner>>;
+
+/**
+ * The page in Chromium: its first load, how soon it shows what was committed, and what a thousand events a second cost it, also
+ * with the rows of a batch of a million open.
+ */
 export async function benchMonitor(): Promise<void> {
   if (!browserPath) return void console.log("There is no browser to measure the monitor in.");
-  const runner = await startRunner({
+  const folder = mkdtempSync(join(tmpdir(), "bench-monitor-"));
+  const env = {
+    DATA_DIR: folder,
     PROVIDER_RPM: String(TASKS_A_SECOND * 60),
     SIMULATOR_LATENCY_MS: "20",
     MAX_CONCURRENCY: "512",
-  });
+  };
+  await (await startRunner(env)).stop();
+  await fillMillion(join(folder, "task-runner.db"));
+  const runner = await startRunner(env);
   const browser = await launchBrowser();
-  const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
-  await page.goto(runner.url);
-  await page.getByLabel("API key").fill("bench");
-  await page.getByRole("button", { name: "Open the page" }).click();
+  try {
+    printTable("The first load of the page", [await firstLoad(browser, runner)]);
+    printTable("From a commit to the screen, ms", await reports(browser, runner));
+    await follow(browser, runner);
+  } finally {
+    await browser.close();
+    await runner.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The page at an address, logged in, in a context of its own: nothing is cached. */
+async function open(browser: Browser, { url }: Runner, at: string, script = ""): Promise<Page> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+  await context.addInitScript(
+    `sessionStorage.setItem("gpt-task-runner-key /", "bench"); ${script}`,
+  );
+  const page = await context.newPage();
+  await page.goto(`${url}/${at}`);
+  return page;
+}
+
+/** A figure that the page notes, once it is there. */
+const figureOf = (page: Page, name: string): Promise<number> =>
+  until(async () => Number(await page.evaluate(name)) || undefined);
+
+/** What is sent until figures are on the screen, and when they are. */
+async function firstLoad(browser: Browser, { url }: Runner): Promise<Row> {
+  const times: { answered: number; ran: number; shown: number }[] = [];
+  let files = 0;
+  let bytes = 0;
+  for (let i = 0; i < LOADS; i++) {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+    await context.addInitScript(`
+      sessionStorage.setItem("gpt-task-runner-key /", "bench");
+      new MutationObserver((_, observer) => {
+        if (!document.querySelector("#tiles dl")) return;
+        observer.disconnect();
+        requestAnimationFrame(() => requestAnimationFrame(() => (window.shownAt = performance.now())));
+      }).observe(document, { subtree: true, childList: true });`);
+    const page = await context.newPage();
+    const session = await context.newCDPSession(page);
+    await session.send("Network.enable");
+    [files, bytes] = [0, 0];
+    session.on("Network.loadingFinished", ({ encodedDataLength }) => {
+      files++;
+      bytes += encodedDataLength;
+    });
+    await page.goto(url);
+    const shown = await figureOf(page, "window.shownAt");
+    const begun = `performance.getEntriesByType("navigation")[0]`;
+    times.push({
+      answered: await figureOf(page, `${begun}.responseStart`),
+      ran: await figureOf(page, `${begun}.domContentLoadedEventEnd`),
+      shown,
+    });
+    await page.waitForLoadState("load");
+    await page.waitForTimeout(500);
+    await context.close();
+  }
+  return {
+    requests: files,
+    "kB sent": round(bytes / 1000, 1),
+    "answered after ms, p50": round(median(times.map(({ answered }) => answered))),
+    "script ran": round(median(times.map(({ ran }) => ran))),
+    "figures shown": round(median(times.map(({ shown }) => shown))),
+    max: round(Math.max(...times.map(({ shown }) => shown))),
+  };
+}
+
+/** How long after their commit a new batch and the end of its task are on the screen. */
+async function reports(browser: Browser, runner: Runner): Promise<Row[]> {
+  const script = `
+    window.seen = {};
+    new MutationObserver(() => {
+      for (const row of document.querySelectorAll("tr[data-batch]"))
+        for (const name of [row.dataset.batch, row.dataset.batch + " " + row.querySelector(".badge").textContent])
+          if (!(name in seen)) {
+            seen[name] = 0;
+            requestAnimationFrame(() => requestAnimationFrame(() => (seen[name] = Date.now())));
+          }
+    }).observe(document, { subtree: true, childList: true, characterData: true });`;
+  const page = await open(browser, runner, "", script);
   await page.getByText("Live", { exact: true }).waitFor();
-  const idle = await watch(page);
-  const tasks = Array.from({ length: TASKS_A_SECOND * (SECONDS + 10) }, () => ({
+  const created: number[] = [];
+  const ended: number[] = [];
+  for (let i = 0; i < REPORTS; i++) {
+    const id = `report-${i}`;
+    const { createdAt } = await runner.api("POST", "/batches", { id, tasks: [{ prompt: "x" }] });
+    const shown = (name: string) => figureOf(page, `window.seen[${JSON.stringify(name)}]`);
+    created.push((await shown(id)) - Date.parse(createdAt));
+    await runner.api("POST", `/batches/${id}/execute`);
+    const at = await shown(`${id} completed`);
+    const { completedAt } = await runner.api("GET", `/batches/${id}?limit=1`);
+    ended.push(at - Date.parse(completedAt));
+  }
+  await page.context().close();
+  const row = (what: string, values: number[]) => ({
+    what,
+    p50: round(median(values)),
+    p99: round(quantile(values, 0.99)),
+    max: round(Math.max(...values)),
+  });
+  return [row("a batch that somebody creates", created), row("the end of its task", ended)];
+}
+
+async function follow(browser: Browser, runner: Runner): Promise<void> {
+  const overview = await open(browser, runner, "");
+  await overview.getByText("Live", { exact: true }).waitFor();
+  await overview.locator("#charts").waitFor();
+  const idle = await watch(overview);
+  const tasks = Array.from({ length: TASKS_A_SECOND * (4 * SECONDS + 20) }, () => ({
     prompt: "Hello",
   }));
   await runner.api("POST", "/batches", { id: "b", name: "Many", tasks });
   await runner.api("POST", "/batches/b/execute");
   // The bucket is full at first: what comes of that is over when the pace is that of the limit.
-  await page.waitForTimeout(3000);
-  const before = (await runner.api("GET", "/batches/b?limit=1")).progress.completed;
-  const busy = await watch(page);
-  const after = (await runner.api("GET", "/batches/b?limit=1")).progress.completed;
-  printTable("The monitor while events come", [
-    { events: "none", "a second": 0, ...idle },
-    { events: "starts and ends", "a second": round((2 * (after - before)) / SECONDS), ...busy },
-  ]);
-  await browser.close();
-  await runner.stop();
+  await overview.waitForTimeout(3000);
+  const ended = async () => (await runner.api("GET", "/batches/b?limit=1")).progress.completed;
+  const rows: Row[] = [{ page: "overview", "events a second": 0, ...idle }];
+  const measure = async (name: string, page: Page, act?: () => Promise<unknown>) => {
+    const before = await ended();
+    const [busy] = await Promise.all([watch(page), act?.()]);
+    const rate = round((2 * ((await ended()) - before)) / SECONDS);
+    rows.push({ page: name, "events a second": rate, ...busy });
+  };
+  await measure("overview", overview);
+  await overview.context().close();
+  const grid = await open(browser, runner, "#/batches/million");
+  await grid.locator('tr[data-index="0"] .badge').waitFor();
+  await measure("a million rows", grid);
+  await measure("a million rows, scrolled through", grid, () => scroll(grid));
+  printTable("The page while events come", rows);
+  await grid.context().close();
+}
+
+/** With the wheel, and now and then to a place far away. */
+async function scroll(page: Page): Promise<void> {
+  const box = page.locator(".grid-box");
+  await box.hover();
+  const end = Date.now() + (SECONDS - 1) * 1000;
+  for (let i = 0; Date.now() < end; i++) {
+    await page.mouse.wheel(0, 120);
+    if (i % 20 === 19) await box.evaluate((one, to) => (one.scrollTop = to), (i * 7919_000) % 1e7);
+    await page.waitForTimeout(50);
+  }
 }
 
 /** Frames and long tasks of a page, and the share of the time that its main thread is busy. */

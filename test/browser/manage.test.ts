@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 
 import { clearAlert, raiseAlert } from "../../src/services/alerts.ts";
 import { launchBrowser } from "../support/browser.ts";
-import { findings, keep, openApp } from "../support/page.ts";
+import { findings, openApp } from "../support/page.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { client, startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
@@ -48,7 +48,6 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByLabel("Cron expression").fill("30 7 * * MON");
     await page.getByText("At 07:30, only on Monday").waitFor();
     expect(await page.locator(".times li").count()).toBe(5);
-    await keep(page, "schedule");
     await page.getByLabel("Output file").fill("out-{{when}}.csv");
     await page.getByRole("button", { name: "Create" }).click();
     // Said beside the field, which has the focus.
@@ -140,7 +139,6 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: "Close" }).click();
     await page.getByRole("meter", { name: "Budget of Nightly import" }).waitFor();
     await check();
-    await keep(page, "keys");
     await page.getByRole("link", { name: "Change" }).click();
     await page.getByRole("checkbox", { name: /^write/ }).uncheck();
     await page.getByRole("checkbox", { name: /^read/ }).uncheck();

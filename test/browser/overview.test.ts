@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { launchBrowser } from "../support/browser.ts";
-import { batchRow, findings, keep, openApp, prompts } from "../support/page.ts";
+import { batchRow, findings, openApp, prompts } from "../support/page.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, gate, hang, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
@@ -86,7 +86,6 @@ describe.skipIf(!browser)("the overview", () => {
     }))
       await empty.page.locator(`#${id}`, { hasText: text }).waitFor();
     expect(await findings(empty.page)).toEqual([]);
-    await keep(empty.page, "empty");
     await using broken = await openApp(browser, app, {
       prepare: (page) =>
         page.route(/\/api\/v1\/metrics/, (route) =>
@@ -177,11 +176,9 @@ describe.skipIf(!browser)("the overview", () => {
       await page.getByText("PROVIDER_REJECTED_REQUEST").first().waitFor();
       await page.locator("#by-model table").waitFor();
       expect([name, await findings(page)]).toEqual([name, []]);
-      if (name !== "contrast") await keep(page, `monitor-${name}`);
       await page.getByRole("link", { name: "Product reviews", exact: true }).click();
       await page.locator("#results .badge").getByText("completed").first().waitFor();
       expect([name, await findings(page)]).toEqual([name, []]);
-      if (name !== "contrast") await keep(page, `batch-${name}`);
       expect(opened.problems).toEqual([]);
     }
   });

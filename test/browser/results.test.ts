@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import { launchBrowser } from "../support/browser.ts";
-import { findings, keep, openApp } from "../support/page.ts";
+import { findings, openApp } from "../support/page.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
@@ -63,7 +63,6 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await drawer.getByText("attempt 1: completed").waitFor();
     expect(page.url()).toContain("task=one-2");
     expect(await findings(page)).toEqual([]);
-    await keep(page, "row");
     await drawer.getByRole("button", { name: "Next" }).click();
     await drawer.getByText("Error", { exact: true }).waitFor();
     await page.keyboard.press("Escape");
@@ -80,7 +79,6 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await page.waitForURL(/q=/);
     await page.getByText("100 or more rows match").waitFor();
     expect(decodeURIComponent(page.url())).toContain("q=القاهرة");
-    await keep(page, "rows");
     const [csv] = await Promise.all([
       page.waitForEvent("download"),
       page
@@ -90,9 +88,15 @@ describe.skipIf(!browser)("the rows of a batch", () => {
         })
         .click(),
     ]);
-    const text = await Bun.file(await csv.path()).text();
-    expect(text.startsWith("\uFEFF") || text.includes("القاهرة")).toBe(true);
-    expect(text.trim().split("\n")).toHaveLength(201);
+    const bytes = await Bun.file(await csv.path()).bytes();
+    expect(bytes.slice(0, 3)).toEqual(new Uint8Array([0xef, 0xbb, 0xbf]));
+    expect(new TextDecoder().decode(bytes).trim().split("\n")).toHaveLength(201);
+    const [jsonl] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: /^JSONL/ }).click(),
+    ]);
+    const lines = (await Bun.file(await jsonl.path()).text()).trim().split("\n");
+    expect([lines.length, lines.every((line) => line.includes("القاهرة"))]).toEqual([200, true]);
     await page.reload();
     await page.getByText("100 or more rows match").waitFor();
     await page.locator('tr[data-index="0"]').focus();
@@ -103,6 +107,27 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(await page.getByLabel("Contains").inputValue()).toBe("القاهرة");
     await page.getByLabel("Contains").fill("nothing has this");
     await page.getByText("No row matches.").waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("are found by the name of their batch, at an address of its own, to which going back leads", async () => {
+    await using opened = await openApp(browser, app, { at: "#/batches" });
+    const { page, problems } = opened;
+    await page.getByLabel("Name contains").fill("ties TWO");
+    await page
+      .getByRole("link", { name: "Cities one", exact: true })
+      .waitFor({ state: "detached" });
+    expect(await page.title()).toBe("Batches · GPT Task Runner");
+    await page.getByRole("link", { name: "Cities two", exact: true }).click();
+    await page.locator('tr[data-index="1"]').click();
+    await page.getByRole("dialog").waitFor();
+    await page.reload();
+    await page.getByRole("dialog").getByText("Praise 東京, 2").first().waitFor();
+    await page.goBack();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.goBack();
+    await page.getByRole("link", { name: "Cities two", exact: true }).waitFor();
+    expect(await page.getByLabel("Name contains").inputValue()).toBe("ties TWO");
     expect(problems).toEqual([]);
   });
 
@@ -133,6 +158,13 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await until(
       async () => (await app.get("/batches/two")).body.data.progress.failed === 0 || undefined,
     );
+    // What is filtered follows.
+    await page.getByText("No row matches.").waitFor();
+    await page.goto(`${app.url}/#/batches/two?task=two-1`);
+    await page.getByRole("button", { name: "Edit and re-run" }).click();
+    await page.getByLabel("Prompt").fill("Scold Paris");
+    await page.getByRole("button", { name: "Save and run" }).click();
+    await grid.getByText("re: Scold Paris").waitFor();
     expect(problems).toEqual([]);
   });
 });

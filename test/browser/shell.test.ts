@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 
 import { launchBrowser } from "../support/browser.ts";
-import { batchRow, findings, keep, openApp, prompts } from "../support/page.ts";
+import { batchRow, findings, openApp, prompts } from "../support/page.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { client, startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
@@ -97,13 +97,19 @@ describe.skipIf(!browser)("the page", () => {
     await using opened = await openApp(browser, { url });
     const { page } = opened;
     await page.getByText("Live", { exact: true }).waitFor();
+    await page.getByRole("link", { name: "Files" }).click();
+    await page.getByText("No file yet.").waitFor();
+    await page.goBack();
     await first.kill();
     await page.getByText("The connection to the server is down.").waitFor();
     expect(await findings(page)).toEqual([]);
-    await keep(page, "offline");
+    await page.getByRole("link", { name: "Files" }).click();
+    await page.getByText("The server cannot be reached").waitFor();
     await using second = await startProcess({ DATA_DIR: folder.path, PORT: new URL(url).port });
     expect(second.url).toBe(url);
     await page.getByText("Connected again; nothing was missed.").waitFor();
+    await page.getByText("No file yet.").waitFor();
+    await page.goBack();
     await client(url).post("/batches", { id: "b", tasks: prompts(1) });
     await batchRow(page, "b").waitFor();
   });

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 
 import { launchBrowser } from "../support/browser.ts";
-import { findings, keep, openApp } from "../support/page.ts";
+import { findings, openApp } from "../support/page.ts";
 import { startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 import { row, workbookOf } from "../support/workbook.ts";
@@ -52,7 +52,6 @@ describe.skipIf(!browser)("the workbench", () => {
       .waitFor();
     await page.locator(".estimate").getByText("by the 5 rows tried").waitFor();
     expect(await findings(page)).toEqual([]);
-    await keep(page, "workbench");
     await act(page.getByLabel("Costs at most, in USD").fill("5"));
     await act(button("Run all").click());
     await page.getByText("40 rows: 40 done").waitFor();
@@ -113,7 +112,122 @@ describe.skipIf(!browser)("the workbench", () => {
       async () => (await app.get("/files")).body.data.pagination.total === 1 || undefined,
     );
   });
+
+  test("leads there by the keyboard alone, with a title and a place for the focus on each page", async () => {
+    await using app = await startServer();
+    await using opened = await openApp(browser, app, { key: "" });
+    const { page, problems } = opened;
+    const { keyboard } = page;
+    const tabTo = async (name: RegExp, key = "Tab") => {
+      for (let i = 0; i < 80; i++) {
+        await keyboard.press(key);
+        if (name.test(String(await page.evaluate(FOCUSED)))) return;
+      }
+      throw new Error(`${key} leads to no ${name}`);
+    };
+    await page.getByLabel("API key").waitFor();
+    await tabTo(/^API key/);
+    await keyboard.type("test-key");
+    await keyboard.press("Enter");
+    await page.getByText("Live", { exact: true }).waitFor();
+    await tabTo(/^New run/);
+    await keyboard.press("Enter");
+    await page.getByText("paste cells that you have copied").waitFor();
+    expect(await page.title()).toBe("New run · GPT Task Runner");
+    await tabTo(/^Choose a table/);
+    const [chooser] = await Promise.all([
+      page.waitForEvent("filechooser"),
+      keyboard.press("Enter"),
+    ]);
+    await chooser.setFiles({
+      name: "reviews.xlsx",
+      mimeType: "application/octet-stream",
+      buffer: await workbook(),
+    });
+    await page.getByText("40 rows · 3 columns · XLSX").waitFor();
+    await tabTo(/^Prompt of each row/);
+    await keyboard.type("Sum up: ");
+    await tabTo(/^review$/, "Shift+Tab");
+    await keyboard.press("Enter");
+    await page.getByText("Sum up: I like number 1").waitFor();
+    await tabTo(/^Each answer is/);
+    await keyboard.press("ArrowDown");
+    await tabTo(/^Column 1/);
+    await keyboard.type("sum");
+    await page.locator(".estimate").getByText("40 rows").waitFor();
+    await tabTo(/^Run all/);
+    await keyboard.press("Enter");
+    await page.getByText("40 rows: 40 done").waitFor();
+    expect(await page.evaluate("document.activeElement.id")).toBe("main");
+    await tabTo(/^row 1$/);
+    await keyboard.press("ArrowDown");
+    await keyboard.press("Enter");
+    await page.getByRole("dialog").getByText("Sum up: I like number 2").first().waitFor();
+    await keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await until(async () => (await page.evaluate(FOCUSED)) === "row 2" || undefined);
+    await tabTo(/^Excel: download/, "Shift+Tab");
+    const [saved] = await Promise.all([page.waitForEvent("download"), keyboard.press("Enter")]);
+    expect(saved.suggestedFilename()).toMatch(/\.xlsx$/);
+    expect(problems).toEqual([]);
+  });
+
+  test("takes a file that is dropped, and shows texts of any script and length as they are", async () => {
+    await using app = await startServer();
+    await using opened = await openApp(browser, app, {
+      at: "#/new",
+      locale: "de",
+      reducedMotion: "reduce",
+    });
+    const { page, problems } = opened;
+    const long = "Donaudampfschifffahrtsgesellschaft".repeat(40);
+    await page.locator(".drop").waitFor();
+    await page.evaluate(
+      ([name, text]) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([text], name));
+        const drop = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+        document.querySelector(".drop")?.dispatchEvent(drop);
+      },
+      ["مدن 🌍.csv", `city,notes\nالقاهرة,${long}\n🏝️ Ísland,"two\nlines"\n`] as const,
+    );
+    await page.getByText("2 rows · 2 columns · CSV").waitFor();
+    await page.getByLabel("Prompt of each row").fill("صف {{city}}: {{notes}}");
+    const composed = page.locator("pre", { hasText: "صف القاهرة" });
+    await composed.waitFor();
+    expect(await composed.evaluate((one) => getComputedStyle(one).direction)).toBe("rtl");
+    await page.getByRole("button", { name: "Run all" }).click();
+    await page.getByText("2 rows: 2 done").waitFor();
+    const cell = page
+      .getByRole("gridcell", { name: "القاهرة" })
+      .or(page.locator("td", { hasText: /^القاهرة$/ }));
+    expect(await cell.first().evaluate((one) => getComputedStyle(one).direction)).toBe("rtl");
+    expect(
+      await page
+        .locator("tr[data-index]")
+        .first()
+        .evaluate((one) => one.clientHeight),
+    ).toBeLessThan(40);
+    await page.locator('tr[data-index="0"]').click();
+    const time = page.getByRole("dialog").locator("time").first();
+    expect(await time.getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\dT.*Z \(UTC\)$/);
+    const width = "document.documentElement.scrollWidth <= innerWidth";
+    expect(await page.evaluate(width)).toBe(true);
+    // Nothing moves where the reader asked for that.
+    expect(await page.evaluate("document.getAnimations().length")).toBe(0);
+    await page.goBack();
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.getByText("2 rows: 2 done").waitFor();
+    expect(problems).toEqual([]);
+  });
 });
+
+/** The name of what has the focus, or the number of a row. */
+const FOCUSED = `(() => {
+  const one = document.activeElement;
+  if (one.dataset.index !== undefined) return "row " + (Number(one.dataset.index) + 1);
+  return one.getAttribute("aria-label") ?? one.labels?.[0]?.textContent ?? one.textContent;
+})()`;
 
 async function workbook(): Promise<Buffer> {
   const rows = Array.from({ length: 40 }, (_, i) =>

@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
@@ -14,16 +13,6 @@ export function buildPage(): void {
   const built = Bun.spawnSync([process.execPath, "run", "--silent", "build"]);
   if (built.exitCode !== 0) throw new Error(`the page cannot be built: ${built.stderr}`);
   process.env[PAGE_IS_BUILT] = "1";
-}
-
-/** SCREENSHOTS=1 keeps the documentation's pictures up to date. */
-const KEEPS_SCREENSHOTS = process.env["SCREENSHOTS"] === "1";
-const SHOTS = "examples/screenshots";
-
-export async function keep(page: Page, name: string): Promise<void> {
-  if (!KEEPS_SCREENSHOTS) return;
-  mkdirSync(SHOTS, { recursive: true });
-  await page.screenshot({ path: `${SHOTS}/${name}.png` });
 }
 
 /** The page, logged in and watched: whatever it logs as an error, and whoever else it asks. */

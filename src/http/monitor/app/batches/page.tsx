@@ -1,12 +1,11 @@
-import { useState } from "preact/hooks";
-
 import type { BatchSummary, Page } from "../api/wire.ts";
 import { batches as liveBatches, tasks } from "../live/state.ts";
-import { route } from "../shell/router.ts";
+import { replaceQuery, route } from "../shell/router.ts";
 import { SelectField, TextField } from "../ui/field.tsx";
 import { Pager, useCursor } from "../ui/pager.tsx";
 import { Card, Empty, Shown } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
+import { useSettled } from "../ui/settled.ts";
 import { BatchPage } from "./batch.tsx";
 import { BatchTable } from "./list.tsx";
 import { toLiveBatch } from "./live-batch.ts";
@@ -20,26 +19,30 @@ export function Batches() {
 
 /** All batches, by name and status, page by page. Those that are in the live stream are shown as there. */
 function AllBatches() {
-  const [name, setName] = useState("");
-  const [status, setStatus] = useState("");
+  const { query: given } = route.value;
+  const [typed, status] = [given.get("name") ?? "", given.get("status") ?? ""];
+  const name = useSettled(typed.trim());
   const cursor = useCursor();
   const query = `${name ? `&name=${encodeURIComponent(name)}` : ""}${status ? `&status=${status}` : ""}`;
   const list = useResource<Page<"batches", BatchSummary>>(
     `/batches?limit=25${query}${cursor.query}`,
     Object.keys(liveBatches.value ?? {}).join() + (status ? tasks.value?.completed : ""),
   );
-  const change = (set: (value: string) => void) => (value: string) => {
-    set(value);
-    cursor.first();
-  };
+  const filter = (changes: Record<string, string>) =>
+    replaceQuery({ ...changes, cursor: undefined, page: undefined });
   return (
     <Card id="all-batches" title="Batches" isWide>
       <div class="filters">
-        <TextField label="Name contains" value={name} onInput={change(setName)} />
+        <TextField
+          label="Name contains"
+          type="search"
+          value={typed}
+          onInput={(value) => filter({ name: value })}
+        />
         <SelectField
           label="Status"
           value={status}
-          onInput={change(setStatus)}
+          onInput={(value) => filter({ status: value })}
           options={[["", "any"], ...STATUSES]}
         />
       </div>

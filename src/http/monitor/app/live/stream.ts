@@ -1,6 +1,8 @@
 // The one stream of the page (`GET /live`): the whole state, and then what changes in it.
 
-import { addressOf, ApiError, call } from "../api/client.ts";
+import { EventSourceParserStream } from "eventsource-parser/stream";
+
+import { ApiError, request } from "../api/client.ts";
 import type { Live } from "../api/wire.ts";
 import { applyPatch } from "./patch.ts";
 import { connection, live, take } from "./state.ts";
@@ -10,35 +12,41 @@ const FIRST_WAIT_MS = 500;
 
 /** Follows the live state until the returned function is called. */
 export function follow(): () => void {
-  let source: EventSource | undefined;
+  const abort = new AbortController();
   let waitMs = FIRST_WAIT_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let isStopped = false;
 
+  /** Until the stream ends, which it does only where the connection or the server does. */
   async function open(): Promise<void> {
     try {
-      const { token } = await call<{ token: string }>("POST", "/events/token");
-      if (isStopped) return;
-      source = new EventSource(addressOf(`/live?access_token=${encodeURIComponent(token)}`));
+      // By `fetch`, which sends the key: an `EventSource` would first have to ask for a token.
+      const { body } = await request("GET", "/live", { signal: abort.signal });
+      const events = body
+        ?.pipeThrough(new TextDecoderStream())
+        .pipeThrough(new EventSourceParserStream())
+        .getReader();
+      for (;;) {
+        const { value, done } = (await events?.read()) ?? { value: undefined, done: true };
+        if (done) break;
+        show(value.event ?? "", value.data);
+      }
     } catch (error) {
+      // Then the session is over.
       if (error instanceof ApiError && error.status === 401) return;
-      return later();
     }
-    source.addEventListener("state", ({ data }: MessageEvent<string>) => {
-      waitMs = FIRST_WAIT_MS;
-      take(JSON.parse(data) as Live);
-      connection.value = "live";
-    });
-    source.addEventListener("patch", ({ data }: MessageEvent<string>) => {
-      if (live.value) take(applyPatch(live.value, JSON.parse(data)) as Live);
-    });
-    source.addEventListener("error", later);
+    later();
   }
 
-  /** A token opens a stream for a minute only, so that the browser's own reconnecting will not do. */
+  function show(event: string, data: string): void {
+    if (event === "patch" && live.value) take(applyPatch(live.value, JSON.parse(data)) as Live);
+    if (event !== "state") return;
+    waitMs = FIRST_WAIT_MS;
+    take(JSON.parse(data) as Live);
+    connection.value = "live";
+  }
+
   function later(): void {
-    source?.close();
-    if (isStopped) return;
+    if (abort.signal.aborted) return;
     connection.value = "down";
     clearTimeout(timer);
     timer = setTimeout(open, waitMs);
@@ -56,10 +64,9 @@ export function follow(): () => void {
   addEventListener("online", onOnline);
   void open();
   return () => {
-    isStopped = true;
+    abort.abort();
     removeEventListener("online", onOnline);
     clearTimeout(timer);
-    source?.close();
     take(undefined);
     connection.value = "opening";
   };

@@ -11,6 +11,8 @@ export function Alerts() {
   return (
     <Card id="alerts" title="Alerts" isWide>
       <Table
+        label="Alerts"
+        isStacked
         columns={[
           { name: "Alert" },
           { name: "What to do", class: "wrap" },

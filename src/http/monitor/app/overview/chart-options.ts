@@ -121,14 +121,16 @@ function line(name: string, variable: string): uPlot.Series {
   };
 }
 
-const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" } as const;
-const DAY = { month: "short", day: "numeric" } as const;
+// Made once: a plot formats some hundred ticks each time that it is drawn.
+const clock = new Intl.DateTimeFormat("en", {
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
+const day = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 
 /** A time of the day, or a day where the plot shows several. */
 function moment(times: ArrayLike<number>, seconds: number): string {
   const [first = 0, last = 0] = [times[0], times[times.length - 1]];
-  const at = new Date(seconds * 1000);
-  return last - first > 2 * 86_400
-    ? at.toLocaleDateString("en", DAY)
-    : at.toLocaleTimeString("en", CLOCK);
+  return (last - first > 2 * 86_400 ? day : clock).format(seconds * 1000);
 }

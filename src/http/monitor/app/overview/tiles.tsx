@@ -44,14 +44,14 @@ function figures(): Tile[] | undefined {
     },
     {
       name: "Pace",
-      value: rate(r.endedPerMinute),
-      unit: `a minute; ${rate(r.completedPerMinute)} over five`,
+      value: `${rate(r.endedPerMinute)}/min`,
+      unit: `${rate(r.completedPerMinute)}/min over five`,
     },
     { name: "Done", value: count(t.completed), unit: `of ${count(t.total)} tasks` },
     {
       name: "Failed",
       value: count(t.failed),
-      unit: ended === 0 ? "nothing ended yet" : `${percent(t.failed / ended)} of what ended`,
+      unit: ended === 0 ? "nothing ended yet" : `${percent(t.failed / ended)} of ended`,
     },
     {
       name: "Last 24 hours",

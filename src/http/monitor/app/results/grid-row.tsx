@@ -1,8 +1,13 @@
 import type { BatchRow, BatchRows } from "../api/wire.ts";
 import { Badge } from "../ui/badge.tsx";
-import { count, duration, money } from "../ui/format.ts";
+import { duration, exactly, money } from "../ui/format.ts";
 
-type Columns = Pick<BatchRows, "columns" | "inputs"> | undefined;
+export type Columns =
+  | (Pick<BatchRows, "columns" | "inputs"> & {
+      /** As wide as what the first rows have in it, within limits; in characters. */
+      widths: number[];
+    })
+  | undefined;
 
 export function GridHead({ columns }: { columns: Columns }) {
   return (
@@ -22,6 +27,7 @@ export function GridHead({ columns }: { columns: Columns }) {
             key={i}
             scope="col"
             class={i < columns.inputs ? "input" : "answer"}
+            style={{ width: `calc(${columns.widths[i]}ch + 1.3rem)` }}
             title={name}
             dir="auto"
           >
@@ -73,7 +79,7 @@ export function GridRow({ index, row, columns, isActive, isSelected, focus, togg
           />
         )}
       </td>
-      <td class="num nr">{count((row?.position ?? index) + 1)}</td>
+      <td class="num nr">{exactly((row?.position ?? index) + 1)}</td>
       <td class="state-cell">
         {row ? <Badge status={row.status} /> : <span class="quiet">…</span>}
       </td>

@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import type { LiveBatch } from "../api/wire.ts";
+import { connection } from "../live/state.ts";
 import { Empty } from "../ui/panel.tsx";
-import { GridHead, GridRow } from "./grid-row.tsx";
+import { type Columns, GridHead, GridRow } from "./grid-row.tsx";
 import type { Source } from "./source.ts";
 
 /** In px; rows have one line each, so that any row's place is known. */
@@ -46,7 +47,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
   }, [source]);
   useEffect(
     () => source.ensure(first, Math.max(first, last)),
-    [source, first, last, source.version.value],
+    [source, first, last, source.version.value, connection.value],
   );
   useProgress(progress, () => source.refresh(first, Math.max(first, last)));
 
@@ -96,7 +97,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
       style={{ height: `${height}px` }}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
     >
-      <div style={{ height: `${whole}px` }} class="grid-size">
+      <div style={{ height: `${whole}px`, width: widthOf(columns) }} class="grid-size">
         <table
           role="grid"
           class="grid"
@@ -125,6 +126,13 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
       </div>
     </div>
   );
+}
+
+/** So wide as its columns are, or as the box; with no width of its own, it would give them what they ask for. */
+function widthOf(columns: Columns): string {
+  const { widths = [] } = columns ?? {};
+  const characters = widths.reduce((sum, one) => sum + one, 0);
+  return `max(100%, calc(24.4rem + ${characters}ch + ${widths.length * 1.3}rem))`;
 }
 
 function isControl(target: EventTarget | null): boolean {

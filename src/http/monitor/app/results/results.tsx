@@ -2,9 +2,9 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 
 import type { Batch, LiveBatch } from "../api/wire.ts";
 import { Downloads } from "../batches/actions.tsx";
-import { replaceQuery, route } from "../shell/router.ts";
+import { openAbove, replaceQuery, route } from "../shell/router.ts";
 import { SelectField, TextField } from "../ui/field.tsx";
-import { count } from "../ui/format.ts";
+import { exactly } from "../ui/format.ts";
 import { Card, Failed } from "../ui/panel.tsx";
 import { Grid } from "./grid.tsx";
 import { RetryActions } from "./retry.tsx";
@@ -76,15 +76,20 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
         progress={live.progress}
         selected={selected}
         select={setSelected}
-        open={(task) => replaceQuery({ task })}
+        open={(task) => openAbove({ task })}
       />
       <p class="hint" role="status">
         {source.isFiltered
-          ? `${count(total)} ${source.isComplete.value ? "" : "or more "}rows match`
-          : `${count(total)} rows`}
-        {selected.size > 0 ? `, ${count(selected.size)} selected` : ""}
+          ? found(total, source.isComplete.value)
+          : `${exactly(total)} ${total === 1 ? "row" : "rows"}`}
+        {selected.size > 0 ? `, ${exactly(selected.size)} selected` : ""}
       </p>
       {open && <RowPanel id={open} source={source} />}
     </Card>
   );
+}
+
+function found(total: number, isComplete: boolean): string {
+  if (isComplete && total === 1) return "1 row matches";
+  return `${exactly(total)} ${isComplete ? "" : "or more "}rows match`;
 }

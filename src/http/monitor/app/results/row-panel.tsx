@@ -1,12 +1,14 @@
-import { replaceQuery } from "../shell/router.ts";
+import { closeAbove, replaceQuery } from "../shell/router.ts";
 import { TaskView } from "../tasks/task.tsx";
 import { Dialog } from "../ui/dialog.tsx";
+import { exactly } from "../ui/format.ts";
 import type { Source } from "./source.ts";
 
 /** A row, opened beside the table, and the way to its neighbours. */
 export function RowPanel({ id, source }: { id: string; source: Source }) {
   void source.version.value;
   const index = source.indexOf(id);
+  const place = index < 0 ? undefined : source.row(index)?.position;
   const neighbour = (step: number) => (index < 0 ? undefined : source.row(index + step)?.taskId);
   const move = (step: number, name: string) => {
     const to = neighbour(step);
@@ -24,8 +26,8 @@ export function RowPanel({ id, source }: { id: string; source: Source }) {
   return (
     <Dialog
       kind="drawer"
-      title={id}
-      onClose={() => replaceQuery({ task: undefined })}
+      title={place === undefined ? id : `Row ${exactly(place + 1)}`}
+      onClose={() => closeAbove({ task: undefined })}
       actions={
         <>
           {move(-1, "Previous")}
@@ -33,7 +35,7 @@ export function RowPanel({ id, source }: { id: string; source: Source }) {
         </>
       }
     >
-      <TaskView key={id} id={id} />
+      <TaskView key={id} id={id} changed={() => source.renew(id)} />
     </Dialog>
   );
 }

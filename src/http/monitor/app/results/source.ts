@@ -2,11 +2,19 @@ import { signal } from "@preact/signals";
 
 import { ApiError, get } from "../api/client.ts";
 import type { BatchRow, BatchRows } from "../api/wire.ts";
+import type { Columns } from "./grid-row.tsx";
+
+/** Widths of columns, in characters. */
+const LEAST_WIDTH = 5;
+const MOST_INPUT = 26;
+const MOST_ANSWER = 48;
 
 export type Filter = { status: string; contains: string };
 export type Source = ReturnType<typeof createSource>;
 
 const BLOCK = 100;
+/** Of the rows that match a filter, as many are fetched anew at once. */
+const MOST_AGAIN = 2 * BLOCK;
 /** Rows that are held; those farthest from what is looked at are let go. */
 const MOST_ROWS = 5000;
 
@@ -19,12 +27,13 @@ export function createSource(id: string, filter: Filter) {
   const rows = new Map<number, BatchRow>();
   const loading = new Set<number>();
   const version = signal(0);
-  const columns = signal<Pick<BatchRows, "columns" | "inputs"> | undefined>(undefined);
+  const columns = signal<Columns>(undefined);
   const error = signal<ApiError | undefined>(undefined);
   /** With a filter: how many were found, and where to go on. */
   const found = signal(0);
   const isComplete = signal(false);
   let next = -1;
+  let turn = 0;
   const abort = new AbortController();
 
   const query = queryOf(filter);
@@ -33,7 +42,7 @@ export function createSource(id: string, filter: Filter) {
     try {
       const path = `/batches/${encodeURIComponent(id)}/rows?after=${after}&limit=${limit}${query}`;
       const page = await get<BatchRows>(path, abort.signal);
-      columns.value = { columns: page.columns, inputs: page.inputs };
+      columns.value = columnsOf(page, columns.peek());
       error.value = undefined;
       return page;
     } catch (problem) {
@@ -42,21 +51,28 @@ export function createSource(id: string, filter: Filter) {
     }
   }
 
+  /** One page at a time for each mark. Nothing comes of a page that was asked for before `forget`. */
+  async function load(mark: number, after: number, limit: number): Promise<BatchRows | undefined> {
+    const mine = turn;
+    loading.add(mark);
+    const page = await fetchPage(after, limit);
+    if (mine !== turn) return undefined;
+    loading.delete(mark);
+    return page;
+  }
+
   async function loadBlock(block: number): Promise<void> {
     if (loading.has(block)) return;
-    loading.add(block);
-    const page = await fetchPage(block * BLOCK - 1, BLOCK);
-    loading.delete(block);
-    for (const row of page?.rows ?? []) rows.set(row.position, row);
+    const page = await load(block, block * BLOCK - 1, BLOCK);
+    if (!page) return;
+    for (const row of page.rows) rows.set(row.position, row);
     letGo(block * BLOCK);
     version.value++;
   }
 
   async function loadMore(): Promise<void> {
     if (loading.size > 0 || isComplete.value) return;
-    loading.add(0);
-    const page = await fetchPage(next, BLOCK);
-    loading.delete(0);
+    const page = await load(0, next, BLOCK);
     if (!page) return;
     for (const row of page.rows) rows.set(found.value++, row);
     if (page.next === null) isComplete.value = true;
@@ -66,10 +82,22 @@ export function createSource(id: string, filter: Filter) {
     if (page.rows.length === 0) await loadMore();
   }
 
+  /** What matches the filter by now. Where more was found, only a new filter or a reload tells. */
+  async function again(): Promise<void> {
+    if (loading.size > 0 || found.value > MOST_AGAIN) return;
+    const page = await load(0, -1, Math.max(BLOCK, found.value));
+    if (!page) return;
+    rows.clear();
+    for (const [i, row] of page.rows.entries()) rows.set(i, row);
+    found.value = page.rows.length;
+    isComplete.value = page.next === null;
+    next = page.next ?? -1;
+    version.value++;
+  }
+
   function letGo(near: number): void {
     if (isFiltered || rows.size <= MOST_ROWS) return;
-    const far = [...rows.keys()].toSorted((a, b) => Math.abs(b - near) - Math.abs(a - near));
-    for (const index of far.slice(0, rows.size - MOST_ROWS)) rows.delete(index);
+    for (const index of rows.keys()) if (Math.abs(index - near) > MOST_ROWS / 2) rows.delete(index);
   }
 
   function ensure(from: number, to: number): void {
@@ -104,7 +132,7 @@ export function createSource(id: string, filter: Filter) {
     ensure,
     /** Fetches what is looked at anew, where it has rows that have not ended. */
     refresh(from: number, to: number): void {
-      if (isFiltered) return;
+      if (isFiltered) return void again();
       for (let block = Math.floor(from / BLOCK); block <= Math.floor(to / BLOCK); block++) {
         const isOpen = Array.from({ length: BLOCK }, (_, i) => rows.get(block * BLOCK + i)).some(
           (row) => !row || row.status === "pending" || row.status === "running",
@@ -112,8 +140,16 @@ export function createSource(id: string, filter: Filter) {
         if (isOpen) void loadBlock(block);
       }
     },
+    /** Fetches a row anew that was changed. */
+    renew(taskId: string): void {
+      const row = rows.values().find((one) => one.taskId === taskId);
+      if (isFiltered) void again();
+      else if (row) void loadBlock(Math.floor(row.position / BLOCK));
+    },
     /** After something was asked to run again: everything may be another. */
     forget(): void {
+      turn++;
+      loading.clear();
       rows.clear();
       found.value = 0;
       isComplete.value = false;
@@ -123,6 +159,19 @@ export function createSource(id: string, filter: Filter) {
     stop: () => abort.abort(),
   };
 }
+
+/** The columns of a page. They keep their widths while they have the same names, so that nothing moves. */
+function columnsOf({ columns, inputs, rows }: BatchRows, before: Columns): Columns {
+  const isKnown = before?.inputs === inputs && before.columns.join("\n") === columns.join("\n");
+  if (isKnown) return before;
+  const widths = columns.map((name, i) => {
+    const longest = Math.max(name.length, ...rows.map(({ cells }) => textOf(cells[i]).length));
+    return Math.min(i < inputs ? MOST_INPUT : MOST_ANSWER, Math.max(LEAST_WIDTH, longest));
+  });
+  return { columns, inputs, widths };
+}
+
+const textOf = (cell: unknown): string => (cell === null || cell === undefined ? "" : String(cell));
 
 function queryOf({ status, contains }: Filter): string {
   return `${status && `&status=${status}`}${contains && `&contains=${encodeURIComponent(contains)}`}`;

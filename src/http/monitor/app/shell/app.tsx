@@ -1,4 +1,3 @@
-import { effect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { ApiError, get, key, scopes } from "../api/client.ts";
@@ -8,6 +7,7 @@ import { follow } from "../live/stream.ts";
 import { Overview } from "../overview/overview.tsx";
 import { lazily } from "../ui/lazily.tsx";
 import { Toast } from "../ui/toast.tsx";
+import { useArrival } from "./arrival.ts";
 import { Banner } from "./banner.tsx";
 import { Header } from "./header.tsx";
 import { Login } from "./login.tsx";
@@ -37,14 +37,11 @@ export function App() {
 /** What there is while somebody is logged in: it follows the server from its first to its last moment, once. */
 function Session() {
   useEffect(() => follow(), []);
-  useEffect(
-    () =>
-      // Asked again when the connection is back: the server may be another version by then.
-      effect(() => {
-        if (connection.value !== "down") void readStatus();
-      }),
-    [],
-  );
+  const isDown = connection.value === "down";
+  // Asked again when the connection is back: the server may be another version by then.
+  useEffect(() => {
+    if (!isDown) void readStatus();
+  }, [isDown]);
   return (
     <div class="shell">
       <Header />
@@ -68,7 +65,9 @@ async function readStatus(): Promise<void> {
 }
 
 function Page() {
-  const [name, ...rest] = route.value.parts;
+  const { parts } = route.value;
+  const [name, ...rest] = parts;
+  useArrival(parts);
   if (name === undefined) return <Overview />;
   // What addresses of earlier versions had.
   if (name === "batch" || name === "task") {

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { connection, health } from "../live/state.ts";
 
 const GOOD_MS = 5000;
+const MOST_REASONS = 2;
 
 /** Says when the connection is lost and when it is back, and why the system is not healthy. */
 export function Banner() {
@@ -30,11 +31,16 @@ export function Banner() {
       )}
       {reasons.length > 0 && (
         <ul class="banner" aria-label="Why it is not healthy">
-          {reasons.map(({ service, reason }) => (
+          {reasons.slice(0, MOST_REASONS).map(({ service, reason }) => (
             <li key={`${service} ${reason}`}>
               {service}: {reason}
             </li>
           ))}
+          {reasons.length > MOST_REASONS && (
+            <li>
+              <a href="#/alerts">and {reasons.length - MOST_REASONS} more</a>
+            </li>
+          )}
         </ul>
       )}
     </section>

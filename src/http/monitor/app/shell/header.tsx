@@ -48,17 +48,19 @@ export function Header() {
           {WORDS[connection.value]}
         </span>
       </span>
-      {may("write") && (
-        <a class="button primary" href="#/new">
-          New run
+      <span class="state">
+        {may("write") && (
+          <a class="button primary" href="#/new">
+            New run
+          </a>
+        )}
+        <a href="docs" title={status.value ? `Version ${status.value.version}` : undefined}>
+          API
         </a>
-      )}
-      <a href="docs" title={status.value ? `Version ${status.value.version}` : undefined}>
-        API
-      </a>
-      <button type="button" class="plain" onClick={() => logOut()}>
-        Log out
-      </button>
+        <button type="button" class="plain" onClick={() => logOut()}>
+          Log out
+        </button>
+      </span>
     </header>
   );
 }

@@ -34,10 +34,29 @@ export function go(to: string): void {
   location.hash = to;
 }
 
+type Changes = Record<string, string | undefined>;
+
 /** Changes the query of the address without a new entry in the history: for what is typed. */
-export function replaceQuery(changes: Record<string, string | undefined>): void {
-  const { parts, query } = route.value;
-  const to = href(parts, { ...Object.fromEntries(query), ...changes });
-  history.replaceState(null, "", to);
+export function replaceQuery(changes: Changes): void {
+  const to = changed(changes);
+  history.replaceState(history.state, "", to);
   hash.value = to;
+}
+
+/** Opens something above what is shown: going back closes it. */
+export function openAbove(changes: Changes): void {
+  const to = changed(changes);
+  history.pushState({ isAbove: true }, "", to);
+  hash.value = to;
+}
+
+/** Closes it by going back, or, where the address was opened with it, by leaving it out. */
+export function closeAbove(changes: Changes): void {
+  if ((history.state as { isAbove?: true } | null)?.isAbove) history.back();
+  else replaceQuery(changes);
+}
+
+function changed(changes: Changes): string {
+  const { parts, query } = route.value;
+  return href(parts, { ...Object.fromEntries(query), ...changes });
 }

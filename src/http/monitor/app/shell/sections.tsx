@@ -16,6 +16,8 @@ export const SECTIONS: { name: string; title: string; scope: Scope; isElsewhere?
   { name: "keys", title: "Keys", scope: "admin" },
   { name: "audit", title: "Audit", scope: "admin" },
   { name: "new", title: "New run", scope: "write", isElsewhere: true },
+  { name: "compare", title: "Compare two batches", scope: "read", isElsewhere: true },
+  { name: "tasks", title: "Tasks", scope: "read", isElsewhere: true },
 ];
 
 type Props = { needs: Scope; what: string; children: ComponentChildren };

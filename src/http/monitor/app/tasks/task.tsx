@@ -1,3 +1,5 @@
+import { useEffect, useRef } from "preact/hooks";
+
 import { may, post } from "../api/client.ts";
 import type { Executions, Task } from "../api/wire.ts";
 import { calls, tasks } from "../live/state.ts";
@@ -12,10 +14,22 @@ import { toast } from "../ui/toast.tsx";
 import { EditTask } from "./edit.tsx";
 import { Timeline } from "./timeline.tsx";
 
+type Props = {
+  id: string;
+  /** Called when it is not as it was when it was opened. */
+  changed?: () => void;
+};
+
 /** A task: what was asked, what came of it, and how. */
-export function TaskView({ id }: { id: string }) {
+export function TaskView({ id, changed }: Props) {
   const path = `/tasks/${encodeURIComponent(id)}`;
   const task = useTask(path, id);
+  const at = task.data?.updatedAt;
+  const before = useRef(at);
+  useEffect(() => {
+    if (before.current !== undefined && at !== before.current) changed?.();
+    before.current = at;
+  }, [at]);
   const executions = useResource<Executions>(`${path}/executions`, task.data?.updatedAt);
   return (
     <Shown of={task}>

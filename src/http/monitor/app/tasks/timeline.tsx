@@ -31,6 +31,7 @@ export function Timeline({ task, executions }: { task: Task; executions: Executi
   return (
     <Table
       label="Timeline"
+      isStacked
       columns={[
         { name: "Time" },
         { name: "What" },

@@ -14,6 +14,9 @@ const clock = new Intl.DateTimeFormat("en", CLOCK);
 /** With milliseconds: what happens to a task happens within a second. */
 const exact = new Intl.DateTimeFormat("en", { ...CLOCK, fractionalSecondDigits: 3 });
 
+/** Every figure of it, as for the number of a row. */
+export const exactly = (n: number): string => whole.format(n);
+
 export const count = (n: number): string => (n < 1_000_000 ? whole.format(n) : short.format(n));
 
 export function rate(perMinute: number): string {
@@ -33,7 +36,7 @@ export function moneyRange(min: number, max: number): string {
 export function duration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
   if (seconds < 120) return `${Math.round(seconds)} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   return seconds < 172_800

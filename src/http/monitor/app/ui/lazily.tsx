@@ -1,26 +1,30 @@
 import type { FunctionComponent } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
+import { connection } from "../live/state.ts";
 import { Failed, Loading } from "./panel.tsx";
 
-/** A component whose code is loaded when it is shown first. */
+const NOT_LOADED = { message: "This part of the page could not be loaded." };
+
+/** A component whose code is loaded when it is shown first, and again when the connection is back or somebody asks for it. */
 export function lazily(load: () => Promise<FunctionComponent>): FunctionComponent {
   let loaded: FunctionComponent | undefined;
   return function Lazy() {
     const [Found, setFound] = useState(() => loaded);
-    const [error, setError] = useState<Error>();
+    const [isFailed, setFailed] = useState(false);
+    const get = async () => {
+      try {
+        const component = (loaded ??= await load());
+        setFound(() => component);
+      } catch {
+        setFailed(true);
+      }
+    };
+    const isDown = connection.value === "down";
     useEffect(() => {
-      if (loaded) return;
-      load().then(
-        (component) => {
-          loaded = component;
-          setFound(() => component);
-        },
-        () =>
-          setError(new Error("This part of the page could not be loaded. Load the page again.")),
-      );
-    }, []);
+      if (!loaded) void get();
+    }, [isDown]);
     if (Found) return <Found />;
-    return error ? <Failed error={error} /> : <Loading />;
+    return isFailed ? <Failed error={NOT_LOADED} retry={() => void get()} /> : <Loading />;
   };
 }

@@ -1,6 +1,6 @@
 import { useRef } from "preact/hooks";
 
-import { go, href, replaceQuery, route } from "../shell/router.ts";
+import { go, href, route } from "../shell/router.ts";
 import { count } from "./format.ts";
 
 /** Which page of a list is shown: it is a part of the address. */
@@ -16,7 +16,6 @@ export function useCursor() {
   return {
     query: cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`,
     page,
-    first: () => replaceQuery({ cursor: undefined, page: undefined }),
     /** To the first one where it is not known: after a reload, or by a link. */
     back: () => {
       const before = seen.current.get(page - 1);

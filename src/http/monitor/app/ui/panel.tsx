@@ -36,11 +36,18 @@ export function Loading() {
   );
 }
 
-export function Failed({ error }: { error: { message: string } }) {
+type FailedProps = { error: { message: string }; retry?: () => void };
+
+export function Failed({ error, retry }: FailedProps) {
   return (
-    <p class="empty error" role="alert">
+    <div class="empty error actions" role="alert">
       {error.message}
-    </p>
+      {retry && (
+        <button type="button" class="small" onClick={retry}>
+          Try again
+        </button>
+      )}
+    </div>
   );
 }
 
@@ -48,10 +55,11 @@ type ShownProps<T> = { of: Resource<T>; children: (data: T) => ComponentChildren
 
 /** What was asked for, or that it is being loaded, or why it is not there. What is old is dimmed and stays. */
 export function Shown<T>({ of, children }: ShownProps<T>) {
-  if (of.data === undefined) return of.error ? <Failed error={of.error} /> : <Loading />;
+  if (of.data === undefined)
+    return of.error ? <Failed error={of.error} retry={of.refresh} /> : <Loading />;
   return (
     <>
-      {of.error && <Failed error={of.error} />}
+      {of.error && <Failed error={of.error} retry={of.refresh} />}
       <div class={of.error ? "shown stale" : "shown"}>{children(of.data)}</div>
     </>
   );

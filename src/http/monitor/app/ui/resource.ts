@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { ApiError, get } from "../api/client.ts";
+import { connection } from "../live/state.ts";
 
 export type Resource<T> = {
   data: T | undefined;
@@ -61,11 +62,24 @@ export function useResource<T>(path: string | null, revision: unknown = 0): Reso
     };
   }, [path, revision, turn]);
 
+  // What could not be reached is asked for again when the connection is back.
+  const isBack = connection.value === "live" && isUnreached(state.error);
+  useEffect(() => {
+    if (isBack) setTurn((n) => n + 1);
+  }, [isBack]);
+
   const refresh = useCallback(() => {
     asked.current.at = -Infinity;
     setTurn((n) => n + 1);
   }, []);
   return { ...state, refresh };
+}
+
+/** There was no answer, or one of a proxy that got none. */
+function isUnreached(error: ApiError | undefined): boolean {
+  return (
+    error !== undefined && (error.status === 0 || error.status === 502 || error.status === 504)
+  );
 }
 
 function nothing<T>(): Omit<Resource<T>, "refresh"> {

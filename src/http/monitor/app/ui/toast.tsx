@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 
 const text = signal("");
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -11,8 +12,14 @@ export function toast(message: string): void {
 }
 
 export function Toast() {
+  const ref = useRef<HTMLParagraphElement>(null);
+  // Above a dialog that is open, which is above all else.
+  useEffect(() => {
+    ref.current?.hidePopover();
+    ref.current?.showPopover();
+  }, [text.value]);
   return (
-    <p class="toast" role="status">
+    <p ref={ref} class="toast" role="status" popover="manual">
       {text}
     </p>
   );

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { may } from "../api/client.ts";
 import type { Delivery, Page } from "../api/wire.ts";
 import { now, tasks, webhooks as live } from "../live/state.ts";
-import { href, replaceQuery, route } from "../shell/router.ts";
+import { closeAbove, href, openAbove, replaceQuery, route } from "../shell/router.ts";
 import { Badge } from "../ui/badge.tsx";
 import { SelectField } from "../ui/field.tsx";
 import { duration } from "../ui/format.ts";
@@ -70,7 +70,16 @@ export function Deliveries({ id, sent }: { id: string; sent: number }) {
                   key: one.id,
                   isChosen: one.id === shown,
                   cells: [
-                    <a href={href(parts, { ...search, delivery: one.id })}>{one.type}</a>,
+                    <a
+                      href={href(parts, { ...search, delivery: one.id })}
+                      onClick={(event) => {
+                        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+                        event.preventDefault();
+                        openAbove({ delivery: one.id });
+                      }}
+                    >
+                      {one.type}
+                    </a>,
                     <Time at={one.eventAt} />,
                     <Badge status={one.status} />,
                     <Answer of={one} />,
@@ -92,7 +101,7 @@ export function Deliveries({ id, sent }: { id: string; sent: number }) {
           id={id}
           of={found}
           refresh={list.refresh}
-          close={() => replaceQuery({ delivery: undefined })}
+          close={() => closeAbove({ delivery: undefined })}
         />
       )}
     </Card>

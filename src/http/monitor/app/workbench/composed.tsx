@@ -21,6 +21,7 @@ export function Composed({ preview, config }: Props) {
   });
   const row = near ?? far.data?.rows.find((one) => one.row === number);
   const last = preview?.isWhole ? preview.rowCount : Infinity;
+  const isWritten = draft.value.prompt.trim() !== "";
   const move = (to: number) => change({ row: Math.max(1, Math.min(last, to || 1)) });
   return (
     <section class="card" aria-labelledby="composed-title">
@@ -64,13 +65,14 @@ export function Composed({ preview, config }: Props) {
             {far.isLoading || !preview ? "Loading…" : `There is no row ${count(number)}.`}
           </Empty>
         )}
-        {row?.issues.map(({ field, message }) => (
-          <p key={field} class="error">
-            {field === "prompt" && message.includes("required")
-              ? "Write a prompt, or click a column into it."
-              : `${field}: ${message}`}
-          </p>
-        ))}
+        {row && !isWritten && <Empty>Write a prompt, or click a column into it.</Empty>}
+        {row?.issues
+          .filter(({ field }) => isWritten || field !== "prompt")
+          .map(({ field, message }) => (
+            <p key={field} class="error">
+              {field}: {message}
+            </p>
+          ))}
         {row?.messages.map(({ role, content }, i) => (
           <div key={i}>
             <h3>{role}</h3>

@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 
-import { addressOf } from "../api/client.ts";
+import { addressOf, download } from "../api/client.ts";
+import { Action } from "../ui/action.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { SelectField } from "../ui/field.tsx";
 import { toast } from "../ui/toast.tsx";
@@ -29,6 +30,16 @@ export function CopyAs({ config, close }: { config: Record<string, unknown>; clo
         <pre tabindex={0} aria-label="Program">
           {text}
         </pre>
+        {file && (
+          <p class="hint">
+            It reads <span dir="auto">{file.name}</span> in the folder where it is started.{" "}
+            <Action
+              run={() => download(`/files/${encodeURIComponent(file.id)}/content`, file.name)}
+            >
+              Download that file
+            </Action>
+          </p>
+        )}
         <footer>
           <button
             type="button"

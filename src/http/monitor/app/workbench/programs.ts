@@ -15,23 +15,20 @@ export function programFor(language: Language, run: Run): string {
 }
 
 const WRITERS: Record<Language, (run: Run) => string> = {
-  curl: ({ base, file, config, isDryRun }) => `export KEY=gtr_…
-FILE=$(curl -s ${base}/files -H "Authorization: Bearer $KEY" \\
-  -F ${quoted(`file=@${file}`)} | jq -r .data.id)
-BATCH=$(jq -n --arg file "$FILE" ${quoted(`{inputFile: $file, config: ${JSON.stringify(config)}}`)} |
-  curl -s ${base}/batches -H "Authorization: Bearer $KEY" \\
-    -H "Content-Type: application/json" -d @- | jq -r .data.id)
-curl -s -X POST ${base}/batches/$BATCH/execute -H "Authorization: Bearer $KEY" \\
-  -H "Content-Type: application/json" -d '{"isDryRun": ${isDryRun}}'
-# When it has ended:
-curl -s "${base}/batches/$BATCH/results?format=xlsx" -H "Authorization: Bearer $KEY" -o results.xlsx
+  curl: ({ base, file, config, isDryRun }) => `# KEY is an API key, as in: export KEY=gtr_…
+AUTH="Authorization: Bearer $KEY"
+JSON="Content-Type: application/json"
+ID='s/.*"data":{"id":"\\([^"]*\\)".*/\\1/p'
+FILE=$(curl -sS ${base}/files -H "$AUTH" -F ${quoted(`file=@"${file.replaceAll(/["\\]/g, "\\$&")}"`)} | sed -n "$ID")
+BATCH=$(curl -sS ${base}/batches -H "$AUTH" -H "$JSON" \\
+  -d '{"inputFile": "'$FILE'", "config": '${quoted(JSON.stringify(config))}'}' | sed -n "$ID")
+curl -sS ${base}/batches/$BATCH/execute -H "$AUTH" -H "$JSON" -d '{"isDryRun": ${isDryRun}}'
+# The events end with the batch.
+curl -sSN "${base}/batches/$BATCH/events?types=batch.*" -H "$AUTH"
+curl -sS "${base}/batches/$BATCH/results?format=xlsx" -H "$AUTH" -o results.xlsx
 `,
-  typescript: ({
-    base,
-    file,
-    config,
-    isDryRun,
-  }) => `import { readFile, writeFile } from "node:fs/promises";
+  typescript: ({ base, file, config, isDryRun }) => `// KEY is an API key, as in: export KEY=gtr_…
+import { readFile, writeFile } from "node:fs/promises";
 
 const base = ${JSON.stringify(base)};
 const headers = { authorization: \`Bearer \${process.env.KEY}\` };
@@ -59,7 +56,8 @@ for await (const _ of events.body!) continue; // ends with the batch
 const results = await fetch(\`\${base}/batches/\${id}/results?format=xlsx\`, { headers });
 await writeFile("results.xlsx", Buffer.from(await results.arrayBuffer()));
 `,
-  python: ({ base, file, config, isDryRun }) => `import json
+  python: ({ base, file, config, isDryRun }) => `# KEY is an API key, as in: export KEY=gtr_…
+import json
 import os
 import requests
 
@@ -83,7 +81,7 @@ with http.get(f"{base}/batches/{batch}/events?types=batch.*", stream=True) as ev
 with open("results.xlsx", "wb") as results:
     results.write(http.get(f"{base}/batches/{batch}/results?format=xlsx").content)
 `,
-  cli: ({ file, config, isDryRun }) => {
+  cli: ({ base, file, config, isDryRun }) => {
     const { promptTemplate, systemPrompt, model, output, ...others } = config;
     const flags = [
       typeof promptTemplate === "string" && `--prompt ${quoted(promptTemplate)}`,
@@ -103,7 +101,11 @@ with open("results.xlsx", "wb") as results:
     const head = needsFile
       ? `cat > config.json <<'JSON'\n${JSON.stringify(rest, null, 2)}\nJSON\n`
       : "";
-    return `${head}${[`gptrunner run ${quoted(file)}`, ...flags, ...(needsFile ? ["--config config.json"] : [])].join(" \\\n  ")}\n`;
+    const start = [
+      "# GPTRUNNER_KEY is an API key, as in: export GPTRUNNER_KEY=gtr_…",
+      `gptrunner run ${quoted(file)} --server ${quoted(base.replace(/\/api\/v1$/, ""))}`,
+    ].join("\n");
+    return `${head}${[start, ...flags, ...(needsFile ? ["--config config.json"] : [])].join(" \\\n  ")}\n`;
   },
 };
 

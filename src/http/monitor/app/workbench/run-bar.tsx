@@ -84,6 +84,8 @@ export function RunBar({ preview, config, problem }: Props) {
     });
     change({ pilot: { id, of: fingerprint(current) } });
     toast(`${TRIED_ROWS} rows are tried`);
+    // That is where their answers come.
+    document.getElementById("first-rows")?.scrollIntoView({ block: "nearest" });
   }
 
   /** What was tried already is not asked for again: its batch goes on with the rest. */

@@ -45,7 +45,7 @@ export function Source({ preview, error }: { preview: Preview | undefined; error
 
   return (
     <section
-      class={isOver ? "card drop over" : "card drop"}
+      class={`card drop${file ? "" : " open"}${isOver ? " over" : ""}`}
       aria-label="Table"
       onDragOver={(event) => {
         event.preventDefault();
