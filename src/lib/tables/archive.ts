@@ -6,27 +6,27 @@ import { TableFileError } from "./table.ts";
 
 /** Files in a workbook; one with pictures has hundreds. */
 const MOST_ENTRIES = 20_000;
-/** Limit of the directory of an archive, which is held whole. */
+/** The largest directory of an archive, which is held in memory. */
 const MOST_DIRECTORY_BYTES = 32 * 1024 * 1024;
-/** Unpacked, of a part that is held whole. */
+/** The largest unpacked part that is held in memory. */
 const MOST_HELD_BYTES = 32 * 1024 * 1024;
-/** Unpacked, of a part that is read in passing. */
+/** The largest unpacked part that is streamed. */
 const MOST_STREAMED_BYTES = 2 * 1024 * 1024 * 1024;
 
 /**
- * The parts of a workbook, which is a ZIP archive. What the archive says of their sizes is checked
- * before anything is unpacked, and again while it is: a few kilobytes can claim to be gigabytes.
+ * The parts of a workbook, which is a ZIP archive. The sizes that the archive declares are checked before anything is
+ * unpacked, and the true ones while it is unpacked: a few kilobytes can claim to be gigabytes.
  */
 export type Archive = {
   names: () => Iterable<string>;
-  /** The text of a part, or `undefined` where there is none of that name. */
+  /** The text of a part, or `undefined` if there is none of that name. */
   readPart(name: string): Promise<string | undefined>;
-  /** The text of a part in pieces. `what` is what a refusal calls it. */
+  /** The text of a part in pieces. `what` names the part in error messages. */
   streamPart(name: string, what: string): AsyncGenerator<string>;
   close(): void;
 };
 
-/** Throws `TableFileError` where the file is no archive that can be read. */
+/** Throws `TableFileError` if the file is not a readable archive. */
 export async function openArchive(path: string): Promise<Archive> {
   const zip = await explained(openPromise(path, { autoClose: false }));
   try {
@@ -58,7 +58,7 @@ export async function openArchive(path: string): Promise<Archive> {
   }
 }
 
-/** The names of parts differ in case from program to program. */
+/** Programs differ in the case of the names of parts. */
 async function readEntries(zip: ZipFile): Promise<Map<string, Entry>> {
   const entries = new Map<string, Entry>();
   if (zip.entryCount > MOST_ENTRIES)

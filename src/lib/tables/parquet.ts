@@ -19,8 +19,8 @@ const MOST_GROUP_CELLS = 8_000_000;
 const MOST_SLICE_BYTES = 256 * 1024 * 1024;
 
 /**
- * The rows of a Parquet file, the names of its columns first, a group of rows at a time. Lists and structures are JSON
- * texts. Throws `TableFileError` where it cannot be read, or has more than it may have.
+ * The rows of a Parquet file, the names of its columns first, a group of rows at a time. Lists and structures are
+ * JSON texts. Throws `TableFileError` if it cannot be read or exceeds a limit.
  */
 export async function* readParquet(
   path: string,
@@ -134,7 +134,7 @@ function explainedNow<T>(work: () => T): T {
   }
 }
 
-/** What the library throws about a file is one of many kinds of errors. */
+/** The library throws many kinds of errors for a bad file. */
 function asRefusal(error: unknown): unknown {
   if (error instanceof TableFileError || (error instanceof Error && "syscall" in error))
     return error;
