@@ -24,12 +24,12 @@ export const IS_RUNNING =
 export type RunOptions = {
   isDryRun: boolean;
   priority: number | null;
-  /** Row number of the key that asks for it, which pays. */
+  /** Row number of the key that requests the run, which pays. */
   payer: number;
-  /** Trace context of the request that asks for it. */
+  /** Trace context of the request. */
   trace: string | null;
   now: number;
-  /** The clock of waits, which does not jump. */
+  /** The steady clock that waits are measured by; it does not jump. */
   steadyNow: number;
 };
 
@@ -58,7 +58,7 @@ export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
   };
 }
 
-/** Puts queued single tasks in the lanes where they belong since a cap or a budget was set or lifted. */
+/** Moves queued single tasks to their lanes after a cap or a budget was set or removed. */
 export function moveSingles(of: { batch: number } | { keyId: string }): Statement {
   const which =
     "batch" in of
@@ -71,10 +71,10 @@ export function moveSingles(of: { batch: number } | { keyId: string }): Statemen
   };
 }
 
-/** Where the feeding of a batch stands: after which position, and the models whose tasks are passed over. */
+/** How far a batch was fed: up to which position, and the models whose tasks are skipped. */
 export type FeedFrom = { batch: number; position: number; passedOver: string[] };
 
-/** How far it came: the last position, and how many tasks it has seen up to there. */
+/** How far it came: the last position, and how many tasks it read up to there. */
 export type FeedProgress = { batch: number; position: number | null; seen: number };
 
 export type LaneReady = { lane: number; model: string; ready: number };
@@ -124,12 +124,12 @@ export function feed(
 
 const IS_READY = "owner IS NULL AND run_at IS NULL";
 
-/** No lane gives more before the ready rows are counted again. */
+/** The most ready rows that are counted per lane. No lane starts more before the next count. */
 const MOST_COUNTED = 20_000;
 
 /**
- * What could start at once, by lane and model; of a lane with very much, that it is `MOST_COUNTED`. It
- * goes from lane to lane in the index of the ready rows, so that a million in one cost no more.
+ * The number of ready runs by lane and model, at most `MOST_COUNTED`. It goes from lane to lane in the index of the
+ * ready rows, so a lane with a million rows costs no more.
  */
 export const READY_LANES: Statement<LaneReady> = {
   sql: `WITH RECURSIVE lanes(lane, model) AS (
@@ -147,14 +147,14 @@ export const READY_LANES: Statement<LaneReady> = {
   args: [],
 };
 
-/** `isLimited`: a cap or a budget may keep it from getting all that it wants. */
+/** `isLimited`: a cap or a budget may give it less than it wants. */
 export type LaneClaim = {
   lane: number;
   model: string;
   limit: number;
   price: LanePrice;
   isLimited: boolean;
-  /** It takes what has waited longest, whatever its priority. */
+  /** It takes the oldest rows first, whatever their priority. */
   byAge: boolean;
 };
 
@@ -162,10 +162,10 @@ export type Claimed = {
   task: number;
   batch: number;
   lane: number;
-  /** The model that is asked: that of `escalateTo` where the answer of the first was not good enough. */
+  /** The model to call: that of `escalateTo` if the run is escalated. */
   model: string;
   firstModel: string;
-  /** How often an answer is repaired; `null` where none is checked. And how often that was done. */
+  /** How often an answer may be repaired, `null` if answers are not checked; and how often it was. */
   maxRepairs: number | null;
   repairs: number;
   escalateTo: string | null;
@@ -179,11 +179,11 @@ export type Claimed = {
   earlierUsd: number;
   /** The name of its lane: the model, or that and a mark. */
   laneName: string;
-  /** It asks for the flex tier; and it still waits for that, until when, or is to take the standard one. */
+  /** It requests the flex tier; and until when it waits for that, or `null` if it takes the standard tier. */
   asksFlex: number;
   flexUntil: number | null;
   failures: number;
-  /** Attempts on record, those that the provider put off included. */
+  /** Attempts on record, including those that the provider refused. */
   earlier: number;
   isDryRun: number;
   maxRetries: number | null;
@@ -198,18 +198,18 @@ export type Claimed = {
   trace: string | null;
   endpoint: Endpoint;
   body: string;
-  /** Set where the answer may be reused, which that of a dry run never is. */
+  /** Set if the answer may be reused. That of a dry run never is. */
   cacheKey: string | null;
   /** The stored answer to an identical request, if there is one, and where it came from. */
   answer: string | null;
   answeredBy: string | null;
   answerModel: string | null;
   answerRequestId: string | null;
-  /** The model that was asked before the one that answered. */
+  /** The model that was called before the run was escalated to the one that answered. */
   answerEscalatedFrom: string | null;
 };
 
-/** A claimed run as the claim's answer has it: texts that are too long for it are left out. */
+/** A claimed run in the claim's answer, which leaves out texts that are too long. */
 export type ClaimedRow = Omit<Claimed, "body"> & {
   body: string | null;
   bodyBytes: number;
@@ -228,9 +228,9 @@ export type ClaimUnit = {
 };
 
 /**
- * Claims up to the wanted number of ready rows of each lane for `owner`. A lane whose batch does not
- * run gives none, and none beyond its `maxConcurrency` or what its budgets leave room for, whoever
- * else claims from it. Texts come along that have at most `textBytes`.
+ * Claims up to the wanted number of ready rows of each lane for `owner`. A lane whose batch is not running gives
+ * none, and no lane gives more than its `maxConcurrency` and its budgets allow, whichever other nodes claim from it.
+ * Texts of at most `textBytes` are included.
  */
 export function claim(
   lanes: LaneClaim[],
@@ -274,7 +274,7 @@ export function claim(
   };
 }
 
-/** Counts what a claim took of lanes without a cap, in the batches of their tasks. */
+/** Counts the runs that a claim took from lanes without a cap, in the batches of their tasks. */
 function countSingles(mine: [owner: number, claimNo: number]): Statement {
   return {
     sql: `UPDATE batches SET running = running + claimed.calls
@@ -287,7 +287,7 @@ function countSingles(mine: [owner: number, claimNo: number]): Statement {
   };
 }
 
-/** A run that is cancelled, as it stood in the queue. */
+/** A cancelled run, as it was in the queue. */
 export type CancelledRun = {
   task: number;
   run: number;
@@ -325,7 +325,7 @@ export function wakeWaiting(now: number): Statement {
   return { sql: `UPDATE queue SET run_at = NULL WHERE run_at <= ?`, args: [now] };
 }
 
-/** When the next waiting retry is due, or falls back to the standard tier, as `at`. */
+/** `at`: when the next waiting run is due, or falls back to the standard tier. */
 export const NEXT_WAITING: Statement<{ at: number | null }> = {
   sql: `SELECT min(at) AS at FROM (
           SELECT min(run_at) AS at FROM queue WHERE run_at IS NOT NULL
