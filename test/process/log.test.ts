@@ -155,3 +155,28 @@ test("for people a line says at the end what its message does not, and the stack
   expect(first).toBe("03:04:05.006 ERR http       Error: no such table");
   expect(second).toMatch(/^ {2}Error: no such table/);
 });
+
+test.each([
+  ["json", 8],
+  ["pretty", 5],
+])(
+  "with LOG_FORMAT=%s an entry is one line, which holds no secret and no character that a terminal obeys",
+  async (logFormat, redactions) => {
+    const script = `
+      const { configureLogging } = await import("./src/logging.ts");
+      const { getLogger } = await import("@logtape/logtape");
+      const secrets = ['quoted "secret"', "plain-secret"];
+      await configureLogging({ logLevel: "info", logFormat: "${logFormat}" }, secrets);
+      const log = getLogger(["gptrunner", "test"]);
+      log.info("{path} is asked", { path: "/a\\n{}\\u001b[31m\\u0085\\u202e/" + secrets.join("/"), key: "gtr_${"0".repeat(40)}" });
+      log.info("{name}", { name: "sk-abcdefgh12345678", signer: "whsec_abcdefgh1234" });`;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "pipe" });
+    const text = await new Response(child.stdout).text();
+
+    expect(await new Response(child.stderr).text()).toBe("");
+    expect(text.trimEnd().split("\n")).toHaveLength(2);
+    expect(text).not.toMatch(/quoted|plain-secret|gtr_0|sk-abc|whsec_abc/);
+    expect(text.match(/\[redacted\]/g)).toHaveLength(redactions);
+    expect(text.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\u202A-\u202E]/u);
+  },
+);
