@@ -32,10 +32,10 @@ const BatchStarted = json(
   z
     .object({
       executionId: z.string().nullable().openapi({
-        description: "Null of a batch that waits for its rows, which has none before it starts",
+        description: "Null for a batch that waits for its rows, which has none before it starts",
       }),
       status: BatchStatusName,
-      rows: z.number().int().optional().openapi({ description: "Of a pilot: how many rows run" }),
+      rows: z.number().int().optional().openapi({ description: "For a pilot: how many rows run" }),
     })
     .openapi("BatchExecutionStarted"),
   "The execution",
@@ -46,7 +46,7 @@ function pilotRows(description: string) {
   return z.number().int().min(1).max(MOST_PILOT_ROWS).optional().openapi({ description });
 }
 
-/** A route that takes the id of a batch and nothing else. */
+/** A route whose only input is the id of a batch. */
 function plainAction<const A extends string>(
   action: A,
   operationId: string,
@@ -90,8 +90,8 @@ const execute = route({
       z
         .strictObject({
           isDryRun: z.boolean().optional(),
-          limit: pilotRows("Run only so many rows, the first that have not run"),
-          sample: pilotRows("Run only so many rows, chosen by chance"),
+          limit: pilotRows("Run only this many rows, the first that have not run"),
+          sample: pilotRows("Run only this many rows, chosen at random"),
         })
         .openapi("BatchExecuteOptions"),
     ),
@@ -106,8 +106,8 @@ const pause = route({
   tags: ["batches"],
   summary: "Start no more tasks of a batch",
   description:
-    "Calls in flight finish, since what they cost is due already; with `abort` they are ended within a second, at " +
-    "whatever process makes them, and made and paid again after the batch was resumed. The batch stays " +
+    "Calls in flight finish, because they are paid for already; with `abort` they are ended within a second, in " +
+    "whichever process makes them, and repeated and paid again after the batch is resumed. The batch stays " +
     "paused, through restarts too, until it is resumed or cancelled.",
   ...needs("write"),
   request: {
@@ -126,8 +126,8 @@ const pause = route({
 const resume = plainAction(
   "resume",
   "resumeBatch",
-  "Let a paused batch go on",
-  "It continues where it stood.",
+  "Resume a paused batch",
+  "It continues where it was paused.",
 );
 
 const cancel = plainAction(
@@ -143,7 +143,7 @@ const output = plainAction(
   "output",
   "writeBatchOutput",
   "Write the outputFile of a batch again",
-  "For instance after the disk was full: `output.error` says why writing failed.",
+  "For example after the disk was full: `output.error` says why writing failed.",
 );
 
 const retry = route({
@@ -192,10 +192,10 @@ const change = route({
             .max(10_000)
             .nullable()
             .optional()
-            .openapi({ description: "Holds from the next call on; null lifts the limit" }),
+            .openapi({ description: "Applies from the next call on; null removes the limit" }),
           maxCostUsd: z.number().positive().max(1_000_000_000).nullable().optional().openapi({
             description:
-              "What the batch may cost, its tasks executed one by one included; null lifts the limit",
+              "What the batch may cost, including its tasks that are executed one by one; null removes the limit",
           }),
         })
         .openapi("BatchUpdate"),
@@ -214,10 +214,10 @@ const remove = route({
   request: {
     params: BatchParams,
     query: z.strictObject({
-      force: flag("Delete it though it runs; it is cancelled first"),
+      force: flag("Delete it even if it is running; it is cancelled first"),
     }),
   },
-  responses: { 200: done("The batch is gone"), ...failures(404, 409) },
+  responses: { 200: done("The batch was deleted"), ...failures(404, 409) },
 });
 
 function pilotOf(
@@ -237,8 +237,8 @@ function pilotOf(
 }
 
 /**
- * Holds the answer as `Prefer: wait` asks. Gives the status of the batch once what is waited for has ended;
- * `undefined` where that has not, or nothing is waited for.
+ * Holds the answer as `Prefer: wait` requests. Returns the status of the batch once the wait has ended successfully;
+ * `undefined` if it timed out, or no wait was requested.
  */
 async function statusOnceEnded(
   c: Context<AppEnv>,

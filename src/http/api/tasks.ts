@@ -88,12 +88,12 @@ const ExecuteOptions = z
   })
   .openapi("TaskExecuteOptions");
 
-/** `isDryRun` is taken in the query and in the body, because a run that was to be dry must not cost money. */
+/** `isDryRun` is accepted in the query and in the body, because a request for a dry run must never cost money. */
 export const DryRunQuery = maybe("Let the simulator answer").optional();
 
 type DryRun = { isDryRun?: boolean | undefined };
 
-/** Whether a run is to be dry. Throws `VALIDATION_ERROR` where query and body contradict each other. */
+/** Whether a dry run was requested. Throws `VALIDATION_ERROR` if query and body contradict each other. */
 export function dryRunOf(query: DryRun, body: DryRun): boolean {
   if (query.isDryRun !== undefined && (body.isDryRun ?? query.isDryRun) !== query.isDryRun)
     throw invalid([{ path: "isDryRun", message: "is not the same in the query and in the body" }]);
@@ -134,7 +134,7 @@ const create = route({
   responses: {
     201: json(
       z.union([CreatedTask, TaskBody]),
-      "The new task; all of it if it was waited for",
+      "The new task; with all fields if the request waited for it",
       "Preference-Applied",
     ),
     200: json(
@@ -229,9 +229,11 @@ const remove = route({
   ...needs("write"),
   request: {
     params: TaskParams,
-    query: z.strictObject({ force: flag("Delete it though it runs; it is cancelled first") }),
+    query: z.strictObject({
+      force: flag("Delete it even if it is running; it is cancelled first"),
+    }),
   },
-  responses: { 200: done("The task is gone"), ...failures(404, 409) },
+  responses: { 200: done("The task was deleted"), ...failures(404, 409) },
 });
 
 const removeMany = route({
@@ -241,8 +243,8 @@ const removeMany = route({
   tags: ["tasks"],
   summary: "Delete the tasks of a status that were created before a time",
   description:
-    "With their executions and results, the oldest first, for five seconds at most: where `more` is true, send " +
-    "it again. Tasks that run stay.",
+    "With their executions and results, the oldest first, for five seconds at most: if `more` is true, send " +
+    "the request again. Running tasks stay.",
   ...needs("write"),
   request: {
     query: z.strictObject({
@@ -253,7 +255,7 @@ const removeMany = route({
   responses: {
     200: json(
       z.object({ deleted: z.number().int(), more: z.boolean() }).openapi("DeletedTasks"),
-      "How many are gone",
+      "How many were deleted",
     ),
   },
 });
@@ -277,7 +279,7 @@ const execute = route({
   responses: {
     200: json(
       z.union([ExecutionStarted, TaskBody]),
-      "The execution, or the task if it was waited for",
+      "The execution, or the task if the request waited for it",
       "Preference-Applied",
     ),
     ...failures(404, 409),
