@@ -7,7 +7,7 @@ import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
 import type { Provider } from "../domain/provider.ts";
 import { withModel, withoutTier } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
-import type { Claimed } from "../store/queue.ts";
+import type { Claimed } from "../store/claim.ts";
 import type { Hopeless } from "../store/release.ts";
 import type { Final, FinalRow } from "../store/settle.ts";
 import { costOfAnswer } from "./answer-cost.ts";

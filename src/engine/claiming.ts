@@ -1,13 +1,8 @@
 import type { Context } from "../context.ts";
 import { fateOf, isAnswerTooLarge } from "../db/refusal.ts";
 import { isEmpty, type Plan, type ResultOf } from "../db/unit.ts";
-import {
-  claim,
-  type Claimed,
-  type ClaimedRow,
-  type FeedUnit,
-  type LaneClaim,
-} from "../store/queue.ts";
+import { claim, type Claimed, type ClaimedRow, type LaneClaim } from "../store/claim.ts";
+import type { FeedUnit } from "../store/feed.ts";
 import { releaseUnknown } from "../store/release.ts";
 import { isComplete, type Texts } from "./texts.ts";
 

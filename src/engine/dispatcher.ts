@@ -5,16 +5,11 @@ import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { sharedSteadyNow } from "../services/time.ts";
 import { RUNNING_BATCHES } from "../store/batches.ts";
+import type { Claimed, ClaimedRow, LaneClaim } from "../store/claim.ts";
+import { READY_LANES } from "../store/feed.ts";
 import { leaveFlex } from "../store/flex.ts";
 import { postpone } from "../store/postpone.ts";
-import {
-  type Claimed,
-  type ClaimedRow,
-  type LaneClaim,
-  NEXT_WAITING,
-  READY_LANES,
-  wakeWaiting,
-} from "../store/queue.ts";
+import { NEXT_WAITING, wakeWaiting } from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
 import { announceEnded } from "./announce.ts";
 import { createChecking } from "./checking.ts";

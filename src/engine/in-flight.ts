@@ -1,8 +1,8 @@
 import type { Config } from "../config.ts";
 import { isSingle } from "../domain/batch.ts";
 import { afterFailure, type Halt, isHalt, isWaiting, MOST_REFUSALS } from "../domain/failure.ts";
+import type { Claimed } from "../store/claim.ts";
 import type { Retry } from "../store/postpone.ts";
-import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
 import type { Ended } from "./announce.ts";

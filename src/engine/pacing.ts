@@ -3,7 +3,7 @@ import type { Gate } from "../domain/lanes.ts";
 import type { CallEnd, Ticket } from "../domain/pacer.ts";
 import { guessSize, type RequestSize } from "../domain/token-counter.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
-import { type Claimed, type LaneClaim, upcoming } from "../store/queue.ts";
+import { type Claimed, type LaneClaim, upcoming } from "../store/claim.ts";
 import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called } from "./outcome.ts";

@@ -1,5 +1,5 @@
 import { bucketOf, BUCKETS } from "../domain/latency.ts";
-import type { Claimed } from "../store/queue.ts";
+import type { Claimed } from "../store/claim.ts";
 import { noSums, type Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
 import type { Called } from "./outcome.ts";

@@ -2,7 +2,7 @@ import type { Context } from "../context.ts";
 import { isAnswerTooLarge } from "../db/refusal.ts";
 import { inHalves } from "../lib/in-halves.ts";
 import { portionsOf } from "../lib/portions.ts";
-import type { Claimed, ClaimedRow, Upcoming } from "../store/queue.ts";
+import type { Claimed, ClaimedRow, Upcoming } from "../store/claim.ts";
 import { readRows } from "../store/rows.ts";
 import { readPiece, readTexts, type TaskText, type TextName } from "../store/texts.ts";
 

@@ -4,8 +4,8 @@ import type { Statement } from "../db/unit.ts";
 import { accountsOf, isSingle } from "../domain/batch.ts";
 import { PRIORITIES } from "../domain/task.ts";
 import { holdSpent, monthOf, pauseSpent, pauseUnpriced } from "./budgets.ts";
+import type { ClaimUnit, LaneClaim } from "./claim.ts";
 import { linked } from "./linked.ts";
-import type { ClaimUnit, LaneClaim } from "./queue.ts";
 import { termsOfBatch, termsOfSingle } from "./room.ts";
 
 /** Takes up to the wanted number of ready rows of a lane, as far as its batch and its budget allow. */

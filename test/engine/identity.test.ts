@@ -4,7 +4,7 @@ import type { ClaimedRun } from "../../src/engine/claimed-run.ts";
 import { createInFlight } from "../../src/engine/in-flight.ts";
 import { createLaneBook } from "../../src/engine/lane-book.ts";
 import type { Outcome } from "../../src/engine/outcome.ts";
-import type { Claimed } from "../../src/store/queue.ts";
+import type { Claimed } from "../../src/store/claim.ts";
 import { DOCUMENTED_BATCH, DOCUMENTED_TASK } from "../support/documented.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";

@@ -5,9 +5,10 @@ import { createLocalClient } from "../../src/db/local-client.ts";
 import { migrateDatabase } from "../../src/db/migrate.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
+import { claim } from "../../src/store/claim.ts";
 import { insertTask } from "../../src/store/new-task.ts";
 import { postpone } from "../../src/store/postpone.ts";
-import { claim, NEXT_WAITING, wakeWaiting } from "../../src/store/queue.ts";
+import { NEXT_WAITING, wakeWaiting } from "../../src/store/queue.ts";
 import { type FinalRow, settle } from "../../src/store/settle.ts";
 import { temporaryFolder } from "../support/process.ts";
 
