@@ -4,7 +4,7 @@ import type { LanePrice } from "../domain/prices.ts";
 import type { RunningBatch } from "../store/batches.ts";
 import type { LaneClaim } from "../store/claim.ts";
 import type { LaneReady } from "../store/feed.ts";
-import type { Upstream } from "./upstreams.ts";
+import type { Upstream } from "./sites.ts";
 
 export type Lane = LaneLoad & {
   lane: number;

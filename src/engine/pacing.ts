@@ -7,8 +7,9 @@ import { type Claimed, type LaneClaim, upcoming } from "../store/claim.ts";
 import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called } from "./outcome.ts";
+import type { Upstream } from "./sites.ts";
 import type { Texts } from "./texts.ts";
-import type { Begun, Choice, Upstream, Upstreams } from "./upstreams.ts";
+import type { Begun, Choice, Upstreams } from "./upstreams.ts";
 
 /** A call in flight; `ticket` if a pacer counts it. */
 export type Paced = {

@@ -4,7 +4,8 @@ import type { Route } from "../../domain/provider.ts";
 import { AppError } from "../../errors.ts";
 import type { Cancel } from "../../lib/clock.ts";
 import { refusal } from "../../services/openai-refusal.ts";
-import type { Begun, Choice, Upstream, Upstreams } from "../upstreams.ts";
+import type { Upstream } from "../sites.ts";
+import type { Begun, Choice, Upstreams } from "../upstreams.ts";
 
 /** A call that may start now, and is counted from now on. */
 export type Turn = { upstream: Upstream; begun: Begun; ticket: Ticket | null };
