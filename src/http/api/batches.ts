@@ -41,8 +41,8 @@ import {
   toOutlook,
   toTaskInBatch,
 } from "./batch-body.ts";
+import { IdempotencyHeader, waitHeader } from "./run-options.ts";
 import { TaskStatusName } from "./task-body.ts";
-import { IdempotencyHeader, waitHeader } from "./tasks.ts";
 
 export const BatchId = Id.openapi({ example: "batch-001" });
 export const BatchParams = z.object({ id: BatchId.openapi({ param: { name: "id", in: "path" } }) });
