@@ -4,12 +4,8 @@ import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { sharedSteadyNow } from "../services/time.ts";
-import { RUNNING_BATCHES } from "../store/batches.ts";
 import type { Claimed, ClaimedRow, LaneClaim } from "../store/claim.ts";
-import { READY_LANES } from "../store/feed.ts";
-import { leaveFlex } from "../store/flex.ts";
 import { postpone } from "../store/postpone.ts";
-import { NEXT_WAITING, wakeWaiting } from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
 import { announceEnded } from "./announce.ts";
 import { createChecking } from "./checking.ts";
@@ -24,6 +20,7 @@ import { meterTurn } from "./meter.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Report } from "./protocol.ts";
+import { createQueueWatch, type QueueState, RETRY } from "./queue-watch.ts";
 import { createReuse } from "./reuse.ts";
 import { createSettlement, type Settled } from "./settlement.ts";
 import { createTexts } from "./texts.ts";
@@ -67,16 +64,8 @@ export type DispatcherOptions = {
   onProbeFailed: (provider: string, why: string) => void;
 };
 
-/** Backstop for lost hints. */
-const SYNC_MS = 2000;
-/**
- * The pause between two reads of the queue is a multiple of the time that one takes, so that changes of many batches
- * share one read.
- */
-const LOOK_PAUSE = { times: 5, mostMs: 250 };
 /** The weight of the latest call or commit in the moving averages of their durations. */
 const LEARNING = 1 / 32;
-const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported
@@ -93,8 +82,7 @@ const RETRY = { retryMs: 250, maxRetryMs: 2000 };
  *            take effect late.
  *   draining as before, but no claims; ends when nothing is in flight.
  *
- * A second loop reads the queue: after its backstop, when a batch has changed, and when a retry
- * comes due.
+ * Beside it `queue-watch.ts` reads the queue.
  */
 export function createDispatcher(ctx: Context, options: DispatcherOptions): Dispatcher {
   const log = getLogger(["gptrunner", "dispatcher"]);
@@ -139,15 +127,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     work: turn,
     ...RETRY,
   });
-  const looks = createLoop({
-    log,
-    complaint: "The queue could not be read",
-    clock: ctx.clock,
-    work: sync,
-    backstopMs: SYNC_MS,
-    pauseMs: () => Math.min(LOOK_PAUSE.mostMs, lookMs * LOOK_PAUSE.times),
-    ...RETRY,
-  });
+  const looks = createQueueWatch(ctx, { now: queueTime, onRead: learn });
   const lost = createLostWatch(ctx, {
     owner: options.owner,
     known: inFlight.claims,
@@ -165,8 +145,6 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   /** Moving averages of the durations of calls and of commits. */
   let callMs = 0;
   let commitMs = 0;
-  /** The duration of the last read of the queue. */
-  let lookMs = 0;
   let onTurn: (() => void) | undefined;
 
   function nudge(): void {
@@ -287,24 +265,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     else linger.on();
   }
 
-  /** Reads the state of the lanes: which batches run, what is ready, when the next retry is due. */
-  async function sync(): Promise<More | void> {
-    const begun = ctx.clock.monotonic();
-    const { running, ready, waiting } = await writer.write({
-      woken: wakeWaiting(queueTime()),
-      fallen: leaveFlex(queueTime()),
-      running: RUNNING_BATCHES,
-      ready: READY_LANES,
-      waiting: NEXT_WAITING,
-    });
-    book.setLimits(running.rows);
-    book.learn(ready.rows);
-    feeder.setBatches(running.rows);
-    settlement.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
-    const next = waiting.rows[0]?.at;
-    lookMs = ctx.clock.monotonic() - begun;
+  function learn({ running, ready }: QueueState): void {
+    book.setLimits(running);
+    book.learn(ready);
+    feeder.setBatches(running);
+    settlement.keepOnly(new Set(running.map(({ seq }) => seq)));
     nudge();
-    if (next !== null && next !== undefined) return { inMs: next - queueTime() };
   }
 
   /** Whether all that was claimed is settled or handed back. */
