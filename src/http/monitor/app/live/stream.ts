@@ -1,4 +1,4 @@
-// The one stream of the page (`GET /live`): the whole state, and then what changes in it.
+// The only stream of the page (`GET /live`): the whole state, and then its changes.
 
 import { addressOf, ApiError, call } from "../api/client.ts";
 import type { Live } from "../api/wire.ts";
@@ -35,7 +35,7 @@ export function follow(): () => void {
     source.addEventListener("error", later);
   }
 
-  /** A token opens a stream for a minute only, so that the browser's own reconnecting will not do. */
+  /** The page reconnects itself, because a token is valid only for a minute and the browser would use it again. */
   function later(): void {
     source?.close();
     if (isStopped) return;
@@ -45,7 +45,7 @@ export function follow(): () => void {
     waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
   }
 
-  /** The browser knows sooner than a timer when there is a network again. */
+  /** The browser knows earlier than a timer when the network is back. */
   function onOnline(): void {
     if (connection.value !== "down") return;
     clearTimeout(timer);

@@ -7,12 +7,12 @@ export type Filter = { status: string; contains: string };
 export type Source = ReturnType<typeof createSource>;
 
 const BLOCK = 100;
-/** Rows that are held; those farthest from what is looked at are let go. */
+/** The most rows in memory; those farthest from the visible ones are dropped. */
 const MOST_ROWS = 5000;
 
 /**
- * The rows of a batch, as far as somebody looks at them. Without a filter they are fetched from any place, by position; with
- * one, in their order, a page after the other.
+ * The rows of a batch, fetched as they become visible. Without a filter they are fetched from any position; with a
+ * filter, in order, page by page.
  */
 export function createSource(id: string, filter: Filter) {
   const isFiltered = filter.status !== "" || filter.contains !== "";
@@ -21,7 +21,7 @@ export function createSource(id: string, filter: Filter) {
   const version = signal(0);
   const columns = signal<Pick<BatchRows, "columns" | "inputs"> | undefined>(undefined);
   const error = signal<ApiError | undefined>(undefined);
-  /** With a filter: how many were found, and where to go on. */
+  /** With a filter: how many were found, and where to continue. */
   const found = signal(0);
   const isComplete = signal(false);
   let next = -1;
@@ -62,7 +62,7 @@ export function createSource(id: string, filter: Filter) {
     if (page.next === null) isComplete.value = true;
     else next = page.next;
     version.value++;
-    // A search that found nothing so far goes on.
+    // A search that has found nothing so far continues.
     if (page.rows.length === 0) await loadMore();
   }
 
@@ -96,13 +96,13 @@ export function createSource(id: string, filter: Filter) {
     found,
     isComplete,
     row: (index: number) => rows.get(index),
-    /** Where a row stands among those that are held; -1 where it is not. */
+    /** The index of a row among those in memory; -1 if it is not there. */
     indexOf(taskId: string): number {
       for (const [index, row] of rows) if (row.taskId === taskId) return index;
       return -1;
     },
     ensure,
-    /** Fetches what is looked at anew, where it has rows that have not ended. */
+    /** Fetches the visible rows again if some of them have not ended. */
     refresh(from: number, to: number): void {
       if (isFiltered) return;
       for (let block = Math.floor(from / BLOCK); block <= Math.floor(to / BLOCK); block++) {
@@ -112,7 +112,7 @@ export function createSource(id: string, filter: Filter) {
         if (isOpen) void loadBlock(block);
       }
     },
-    /** After something was asked to run again: everything may be another. */
+    /** Drops all rows, because they may have changed after a retry. */
     forget(): void {
       rows.clear();
       found.value = 0;

@@ -34,12 +34,12 @@ export function App() {
   return <Session key={key.value} />;
 }
 
-/** What there is while somebody is logged in: it follows the server from its first to its last moment, once. */
+/** The page while a user is logged in. It follows the live stream as long as it exists. */
 function Session() {
   useEffect(() => follow(), []);
   useEffect(
     () =>
-      // Asked again when the connection is back: the server may be another version by then.
+      // Fetched again after a reconnect, because the server may be another version.
       effect(() => {
         if (connection.value !== "down") void readStatus();
       }),
@@ -70,7 +70,7 @@ async function readStatus(): Promise<void> {
 function Page() {
   const [name, ...rest] = route.value.parts;
   if (name === undefined) return <Overview />;
-  // What addresses of earlier versions had.
+  // Addresses of earlier versions.
   if (name === "batch" || name === "task") {
     location.replace(href([name === "batch" ? "batches" : "tasks", ...rest]));
     return null;

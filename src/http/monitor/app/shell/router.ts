@@ -1,4 +1,5 @@
-// Every state of the page has an address, behind the `#`: the server need not know them, and a proxy's path stays.
+// Every state of the page has an address after the `#`, so the server need not know them, and the path of a proxy is
+// kept.
 
 import { computed, signal } from "@preact/signals";
 
@@ -34,7 +35,7 @@ export function go(to: string): void {
   location.hash = to;
 }
 
-/** Changes the query of the address without a new entry in the history: for what is typed. */
+/** Changes the query of the address without a new entry in the history, for input while typing. */
 export function replaceQuery(changes: Record<string, string | undefined>): void {
   const { parts, query } = route.value;
   const to = href(parts, { ...Object.fromEntries(query), ...changes });

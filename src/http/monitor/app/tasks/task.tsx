@@ -12,7 +12,7 @@ import { toast } from "../ui/toast.tsx";
 import { EditTask } from "./edit.tsx";
 import { Timeline } from "./timeline.tsx";
 
-/** A task: what was asked, what came of it, and how. */
+/** A task: its request, its answer, and its executions. */
 export function TaskView({ id }: { id: string }) {
   const path = `/tasks/${encodeURIComponent(id)}`;
   const task = useTask(path, id);
@@ -51,7 +51,7 @@ export function TaskView({ id }: { id: string }) {
   );
 }
 
-/** The task, asked for again while it is open and something happens that may be it. */
+/** The task, fetched again while it has not ended and events may concern it. */
 function useTask(path: string, id: string) {
   const ended = tasks.value
     ? tasks.value.completed + tasks.value.failed + tasks.value.cancelled

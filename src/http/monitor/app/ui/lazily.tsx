@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { Failed, Loading } from "./panel.tsx";
 
-/** A component whose code is loaded when it is shown first. */
+/** A component whose code is loaded when it is first shown. */
 export function lazily(load: () => Promise<FunctionComponent>): FunctionComponent {
   let loaded: FunctionComponent | undefined;
   return function Lazy() {

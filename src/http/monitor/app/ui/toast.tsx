@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 const text = signal("");
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Says something for a few seconds, also to those who listen. */
+/** Shows a message for a few seconds, also to screen readers. */
 export function toast(message: string): void {
   text.value = message;
   clearTimeout(timer);
