@@ -60,7 +60,7 @@ describe("gptrunner run", () => {
     expect(provider.requests.slice(3).map(({ prompt }) => prompt)).toEqual(["Where is Quito?"]);
   });
 
-  test("goes on after kill -9 and after Ctrl-C, and asks for no answer twice that it has", async () => {
+  test("continues after kill -9 and after Ctrl-C, and requests no answer twice", async () => {
     await using provider = await startProvider();
     using folder = folderWith(manyRows(40));
     const args = ["run", FILE, ...PROMPT, "--concurrency", "2"];

@@ -110,7 +110,7 @@ function startFront(answer: (request: Request) => Response | Promise<Response> |
   };
 }
 
-test("a server that goes away is waited for, the batch goes on there, and Ctrl-C pauses it", async () => {
+test("the command waits for a server that goes away, the batch continues there, and Ctrl-C pauses it", async () => {
   const held = Promise.withResolvers<void>();
   await using provider = await startProvider(async ({ prompt }) => {
     if (prompt === "b") await held.promise;

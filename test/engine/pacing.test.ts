@@ -151,7 +151,7 @@ describe("a batch whose calls the provider refuses for good", () => {
     },
   );
 
-  test("but a single task fails, because somebody waits for it", async () => {
+  test("but a single task fails, because a client waits for it", async () => {
     await using provider = await startProvider((_request, response) => fail(response, 401));
     await using app = await startServer(provider.env);
     const { body } = await app.post("/tasks?execute=true", { prompt: "x" }, wait);

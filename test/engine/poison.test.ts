@@ -213,7 +213,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     expect(read.body.data.executions).toHaveLength(60);
   });
 
-  test("a claim that took effect when nobody waited for it is given back, and costs no attempt", async () => {
+  test("a claim that took effect after its request was given up is released, and costs no attempt", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     await using provider = await startProvider();

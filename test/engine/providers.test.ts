@@ -197,7 +197,7 @@ describe("when a key is refused or its quota is used up", () => {
   const spent: Behaviour = (_request, response) =>
     fail(response, 429, { code: "insufficient_quota", message: "You exceeded your quota" });
 
-  test("what stands in is called, and the batch is not paused", async () => {
+  test("the fallback is called, and the batch is not paused", async () => {
     await using world = await givenTwo({ one: spent }, FALLBACK);
     const { app } = world;
     await app.post("/batches", { id: "b", tasks: many(100) });
@@ -208,7 +208,7 @@ describe("when a key is refused or its quota is used up", () => {
     expect(single.body.data).toMatchObject({ status: "completed", provider: "two" });
   });
 
-  test("the batch is paused where nothing stands in, and goes on when it is resumed", async () => {
+  test("without a fallback the batch is paused, and continues when it is resumed", async () => {
     await using world = await givenTwo({ one: spent });
     const { one, app } = world;
     await app.post("/batches", { id: "b", tasks: many(20) });

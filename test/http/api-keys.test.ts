@@ -143,7 +143,7 @@ describe("an API key", () => {
     });
   });
 
-  test("tells when it was last used, and what its tasks came to", async () => {
+  test("shows when it was last used, and the usage of its tasks", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const key = await givenKey(app);

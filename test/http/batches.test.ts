@@ -281,7 +281,7 @@ describe("a batch of inline tasks", () => {
 });
 
 describe("a batch from a CSV", () => {
-  test("keeps every cell, in input order, and adds what came of each row", async () => {
+  test("keeps every cell, in input order, and adds the result of each row", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const input =

@@ -244,7 +244,7 @@ function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unkn
   return { done: promise };
 }
 
-test("rows that change while they are read are read anew", async () => {
+test("rows that change while they are read are read again", async () => {
   await givenFirst("q1", ["a", "flaky"]);
   await givenWaiting("q2", "q1", { config: { promptTemplate: "{{result}}+" } });
   await execute("q2");
@@ -292,7 +292,7 @@ test("a cancelled batch gives the answers that it has", async () => {
   expect((await made("y2")).progress).toMatchObject({ total: 2, pending: 1, skipped: 1 });
 });
 
-test("an idempotency key stands for the batch while it waits and afterwards", async () => {
+test("an idempotency key returns the batch while it waits and afterwards", async () => {
   await givenFirst("i1");
   const request = { inputBatch: "i1", config, idempotencyKey: "chain-key" };
   const first = await app.post("/batches", request);
@@ -327,7 +327,7 @@ test("a cap holds for it, and answers of a base are taken over", async () => {
   expect((await made("m4")).progress.total).toBe(2);
 });
 
-test("what a process that died has left of it is removed, and it is made by another", async () => {
+test("the remains of a dead process are removed, and another process makes the batch", async () => {
   const { writer, client: db } = app.ctx;
   await givenFirst("z1");
   await givenWaiting("z2", "z1");

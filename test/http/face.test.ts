@@ -147,7 +147,7 @@ describe("every answer", () => {
 });
 
 describe("keys", () => {
-  test("nobody gets in without a valid one", async () => {
+  test("no request is answered without a valid one", async () => {
     await using app = await startServer();
     for (const authorization of [
       "",

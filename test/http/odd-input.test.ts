@@ -102,7 +102,7 @@ describe("text that is no text", () => {
   });
 });
 
-describe("a name that stands twice in one object", () => {
+describe("a name that occurs twice in one object", () => {
   const TWICE: [path: string, text: string, where: string][] = [
     ["/tasks/t/execute", '{"isDryRun":true,"isDryRun":false}', "isDryRun"],
     ["/tasks", '{"prompt":"x","metadata":{"a":[{"b":1,"b":2}]}}', "metadata.a.0.b"],
@@ -306,7 +306,7 @@ test("cells that a spreadsheet would run are neutralised in the output file wher
   expect(await written("false.csv")).not.toContain("'=2+2");
 });
 
-test("a name, a description or a path with U+0000 is refused, and stored whole by nobody", async () => {
+test("a name, a description or a path with U+0000 is refused", async () => {
   await using app = await startServer();
   const nul = "before\u0000after";
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });

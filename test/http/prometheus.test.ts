@@ -10,7 +10,7 @@ import { fail, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
-test("a stock parser reads what is reported to Prometheus, and it agrees with what was done", async () => {
+test("a standard parser reads the metrics for Prometheus, and they agree with the work done", async () => {
   await using provider = await startProvider(({ prompt, earlier }, response) => {
     if (prompt === "bad") return fail(response, 400);
     if (prompt === "again" && earlier === 0) return fail(response, 503);
@@ -67,7 +67,7 @@ test("Prometheus hears how long a limit makes the next call wait", async () => {
   expect(Number(wait)).toBeLessThanOrEqual(60);
 });
 
-test("an attempt to deliver is counted once, as what came of it", async () => {
+test("an attempt to deliver is counted once, by its outcome", async () => {
   await using receiver = await startReceiver(({ body }, response) =>
     body.data.taskId === "b" ? response.writeHead(503).end() : undefined,
   );

@@ -86,7 +86,7 @@ describe("by hand", () => {
     expect(app.output.stderr + app.output.stdout).not.toContain('"level":"error"');
   });
 
-  test("bytes that are no request are refused, and hurt nobody", async () => {
+  test("bytes that are not a request are refused, without harm to other connections", async () => {
     await using app = await startServer();
     const noise = [
       "\x00\x01\x02\r\n\r\n",
@@ -132,7 +132,7 @@ describe("by hand", () => {
     expect((await app.get(`${app.url}/metrics`)).text).not.toMatch(/code="5\d\d"/);
   });
 
-  test("bodies that come slowly are given up, and cost no more than what has come of them", async () => {
+  test("slow bodies are given up, and hold no more memory than has arrived", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "2" });
     Bun.gc(true);
     const before = process.memoryUsage.rss();

@@ -37,7 +37,7 @@ async function expectTrueCounts(app: TestServer) {
 
 const long = "x".repeat(1000);
 
-test("uploads take no more than was set, for a key and in all, however many arrive at once", async () => {
+test("uploads stay within the limits of a key and of the server, however many arrive at once", async () => {
   await using app = await startServer({
     MAX_STORED_BYTES: "5000",
     MAX_STORED_BYTES_PER_KEY: "3000",

@@ -53,7 +53,7 @@ test("the log leads from a request to how its execution ended", async () => {
   );
 });
 
-test("a timeline.json that cannot be read is reported, and written anew", async () => {
+test("a timeline.json that cannot be read is reported, and written again", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "timeline.json");
   writeFileSync(path, '{"epoch": 1, "la');
@@ -138,7 +138,7 @@ test("an unhandled rejection is logged whole and ends nothing; an uncaught excep
     });
 });
 
-test("for people a line says at the end what its message does not, and the stack of an error follows", () => {
+test("with LOG_FORMAT=pretty the facts that are not in the message end the line, and the stack of an error follows", () => {
   const toLine = toPrettyLine(false);
   const record = {
     category: ["gptrunner", "http"],

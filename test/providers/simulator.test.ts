@@ -102,7 +102,7 @@ describe("the simulator", () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(19);
   });
 
-  test("stops when it is asked to", async () => {
+  test("stops on request", async () => {
     const simulate = createSimulator(
       { latencyMs: 60_000, failureRate: 0, mismatchRate: 0 },
       OUTSIDE,

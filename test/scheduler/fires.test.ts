@@ -107,7 +107,7 @@ describe("a schedule", () => {
     expect(outcomes(await app.ended(id))).toEqual(["10:00:00 schedule completed"]);
   });
 
-  test("whose time zone is gone is stopped with an alert and holds up nobody", async () => {
+  test("whose time zone is gone is paused with an alert and holds up no other", async () => {
     await using app = await startAt(day("08:00:00"));
     const lost = await app.create({ schedule: "0 9 * * *" });
     const other = await app.create({ schedule: "0 9 * * *" });

@@ -264,7 +264,7 @@ test("a run that one process begins while another, taken for dead, does so too h
   expect((await app.get("/batches")).body.data.pagination.total).toBe(5);
 });
 
-test("a run whose process died while it stored the rows begins anew, without a trace of the first", async () => {
+test("a run whose process died while it stored the rows begins again, without a trace of the first", async () => {
   await using app = await startAt(day("08:30:00"));
   app.file("ids.csv", "id,prompt\na,hello\nb,world\n");
   const id = await app.create({ schedule: "@hourly", inputFile: "ids.csv" });

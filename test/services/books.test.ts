@@ -46,7 +46,7 @@ test("counters and sums that were tampered with are found and corrected, while o
   });
 });
 
-test("of two repairs at once, which would both add what is lacking, one is refused", async () => {
+test("of two concurrent repairs, which would both add the difference, one is refused", async () => {
   await using app = await startServer();
   await app.ctx.writer.write({ lease: takeLease("repair", "repair-other", 60_000) });
   await expect(repairBooks(app.ctx)).rejects.toThrow("Another repair is under way");

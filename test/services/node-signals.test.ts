@@ -40,7 +40,7 @@ async function startNode(ctx: Context, reads: number[] = []) {
   };
 }
 
-test("what is said at one process is heard at the others, and not again where it was said", async () => {
+test("a signal of one process reaches the others, and is not repeated at its origin", async () => {
   await using app = await startServer();
   await using a = await startNode(app.ctx);
   await using b = await startNode(app.ctx);
@@ -105,7 +105,7 @@ test("a process finds which of its claims others have ended", async () => {
   expect(lost).toEqual([{ task: 5, claim: 2 }]);
 });
 
-test("what a process that is gone was storing is removed by any other", async () => {
+test("uploads of a dead process are removed by any other process", async () => {
   await using app = await startServer();
   await app.ctx.client.execute(
     `INSERT INTO batches (id, name, status, config, draft_owner, created_at, updated_at)
