@@ -214,7 +214,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       endpoint.underWay.delete(delivery.seq);
       loop.nudge();
     });
-    background(log, "Saving what came of a delivery", work, underWay);
+    background(log, "Saving the outcome of a delivery", work, underWay);
   }
 
   async function deliver(endpoint: Endpoint, delivery: Delivery): Promise<void> {

@@ -19,7 +19,7 @@ export function findJson(content: string | null): FoundJson {
     return { problem: `it has ${text.length} characters; ${LONGEST_ANSWER} is the most` };
   const whole = parseJson(text);
   if (isJsonObject(whole)) return { text };
-  if (whole !== undefined) return { problem: "it is JSON, but no object" };
+  if (whole !== undefined) return { problem: "it is JSON, but not an object" };
   const found = objectsIn(text);
   const [first] = found;
   if (first === undefined) return { problem: "it is not JSON" };

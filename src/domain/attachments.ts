@@ -84,9 +84,9 @@ function urlIn(cell: string, type: Attachment["type"]): string | Error {
   }
   if (/^data:/i.test(cell)) return dataUrl(cell, type);
   const url = URL.canParse(cell) ? new URL(cell) : null;
-  if (!url) return new Error(`${shown(cell)} is no URL; ${WANTED}`);
+  if (!url) return new Error(`${shown(cell)} is not a URL; ${WANTED}`);
   if (url.protocol !== "https:" && url.protocol !== "http:")
-    return new Error(`${shown(url.protocol)} is no scheme that can be attached; ${WANTED}`);
+    return new Error(`${shown(url.protocol)} is not a scheme that can be attached; ${WANTED}`);
   if (cell.length > LONGEST_URL)
     return new Error(`the URL has ${cell.length} characters; ${LONGEST_URL} is the most`);
   return cell;
@@ -103,7 +103,9 @@ function dataUrl(cell: string, type: Attachment["type"]): string | Error {
   if (head === undefined)
     return new Error("the data URL must begin as data:image/png;base64, does");
   if (type === "image" && !/^image\//i.test(media))
-    return new Error(`the data URL has the type ${media}, which is no image; attach it as "file"`);
+    return new Error(
+      `the data URL has the type ${media}, which is not an image; attach it as "file"`,
+    );
   if (!BASE64.test(cell.slice(head.length)))
     return new Error("what follows in the data URL is not base64, or nothing");
   return cell;

@@ -122,7 +122,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   });
   const turns = createLoop({
     log,
-    complaint: "What running tasks came to could not be saved, or none could be claimed",
+    complaint: "The results of running tasks could not be saved, or no task could be claimed",
     clock: ctx.clock,
     work: turn,
     ...RETRY,

@@ -21,7 +21,7 @@ export type LostOptions = {
 export function createLostWatch(ctx: Context, { owner, known, onLost }: LostOptions) {
   return createLoop({
     log: getLogger(["gptrunner", "dispatcher"]),
-    complaint: "Whether others have ended calls of this process could not be read",
+    complaint: "The claims that other processes have ended could not be read",
     clock: ctx.clock,
     async work() {
       const claims = known();

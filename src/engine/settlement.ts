@@ -115,7 +115,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     const step = stepsTaken.get(run) ?? 0;
     stepsTaken.set(run, step + 1);
     if (kind === "putBack" || step > 1) return [{ outcomes: [refused], error }];
-    log.warning("What task {task} came to is refused by the database: {error}", {
+    log.warning("The database refuses the result of task {task}: {error}", {
       task: run.row.task,
       error,
     });

@@ -74,7 +74,7 @@ async function findFile(
         `leads from one address to another more than ${MOST_REDIRECTS} times`,
       );
     if (!URL.canParse(location, url))
-      throw new RefusedTarget(`${url.host} redirects to what is no address`);
+      throw new RefusedTarget(`${url.host} redirects to an invalid URL`);
     url = readRedirect(new URL(location, url), url.host, options.rules);
   }
 }

@@ -50,7 +50,7 @@ class ArrayScanner {
   }
 
   end(): void {
-    if (this.#state === "before") throw new TextFileError("is no JSON array");
+    if (this.#state === "before") throw new TextFileError("is not a JSON array");
     if (this.#state === "within")
       throw new TextFileError(
         `is a JSON array that is cut off: after element ${this.#number} the closing ] is missing`,
@@ -64,7 +64,7 @@ class ArrayScanner {
       throw new TextFileError(
         this.#state === "after"
           ? `has text behind the JSON array, which ends after element ${this.#number}`
-          : "is no JSON array",
+          : "is not a JSON array",
       );
   }
 

@@ -66,7 +66,7 @@ export function compileSchema({ $schema, ...schema }: JsonObject): CheckJson {
   let meta = metas.get(dialect);
   if (!meta) metas.set(dialect, (meta = new dialect(OPTIONS)));
   if (!meta.validateSchema(schema))
-    throw new SchemaError(`is no JSON Schema: ${problemsIn(meta.errors ?? [])}`);
+    throw new SchemaError(`is not a JSON Schema: ${problemsIn(meta.errors ?? [])}`);
   const validate = compile(dialect, schema);
   return (value) => (validate(value) ? null : problemsIn(validate.errors ?? []));
 }
@@ -87,7 +87,7 @@ function compile(dialect: Dialect, schema: JsonObject): ValidateFunction {
   try {
     const validate = ajv.compile(schema);
     // Its result would be a promise, which counts as true.
-    if ("$async" in validate) throw new SchemaError("has $async, which is no JSON Schema");
+    if ("$async" in validate) throw new SchemaError("has $async, which is not a JSON Schema");
     return validate;
   } catch (error) {
     if (error instanceof SchemaError) throw error;

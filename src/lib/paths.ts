@@ -77,7 +77,7 @@ export function resolveInside(root: string, path: string): string {
   if (path.includes("\0")) throw new PathError("contains a NUL character");
   if (/^[a-z]:[\\/]/i.test(path)) throw leadsOut();
   if (/^[a-z][a-z0-9+.-]*:/i.test(path))
-    throw new PathError("is a URL, and no path in the files folder", "outside");
+    throw new PathError("is a URL, not a path in the files folder", "outside");
   const target = resolve(root, path);
   if (!isInside(root, target)) throw leadsOut();
   return target;

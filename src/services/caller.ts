@@ -18,7 +18,7 @@ export type Caller = {
 };
 
 /** The error if a key expires or is revoked during its request. */
-export const keyEnded = () => new AppError("UNAUTHORIZED", "The API key is not valid any more");
+export const keyEnded = () => new AppError("UNAUTHORIZED", "The API key is no longer valid");
 
 type Validity = Pick<
   ApiKey,

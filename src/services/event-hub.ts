@@ -184,7 +184,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
 
   /** Ends the streams of deleted tasks and batches, which will have no more events. */
   function endDeleted(): void {
-    background(log, "Looking for streams of what was deleted", closeDeleted());
+    background(log, "The search for streams of deleted tasks and batches", closeDeleted());
   }
 
   async function closeDeleted(): Promise<void> {
@@ -237,7 +237,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       });
       group.streams.add(stream);
       signals.emit("listening", undefined);
-      const end = () => stream.close(": the API key is not valid any more\n\n");
+      const end = () => stream.close(": the API key is no longer valid\n\n");
       signal.addEventListener("abort", end);
       if (signal.aborted) end();
       if (isStopped) stream.close(FAREWELL);

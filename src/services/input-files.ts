@@ -62,7 +62,7 @@ async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promi
   if (format === "csv") return openCsv(ctx, text, rows);
   const { delimiter, header, headerRow } = rows.config.csv ?? {};
   if ((delimiter ?? header ?? headerRow) !== undefined)
-    throw invalid([{ path: "config.csv", message: `${file.name} is JSON and no CSV` }]);
+    throw invalid([{ path: "config.csv", message: `${file.name} is JSON, not CSV` }]);
   return openJson(ctx, text, format, rows);
 }
 

@@ -143,7 +143,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
 
   return {
     async open({ signal, release }) {
-      const end = () => viewer.close(": the API key is not valid any more\n\n");
+      const end = () => viewer.close(": the API key is no longer valid\n\n");
       const viewer = createViewer({
         wholeFrame,
         onClose() {

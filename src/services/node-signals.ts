@@ -45,7 +45,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
 
   const loop = createLoop({
     log,
-    complaint: "What other processes have changed could not be read",
+    complaint: "The changes of other processes could not be read",
     clock: ctx.clock,
     work: look,
     backstopMs: POLL_MS.slow,

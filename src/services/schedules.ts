@@ -239,7 +239,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
 
 function timezoneIssues({ timezone }: Timing): Issue[] {
   if (isTimezone(timezone)) return [];
-  const message = `${JSON.stringify(timezone)} is no IANA time zone, such as Europe/Berlin or UTC`;
+  const message = `${JSON.stringify(timezone)} is not an IANA time zone, such as Europe/Berlin or UTC`;
   return [{ path: "timezone", message }];
 }
 

@@ -61,7 +61,7 @@ function createWaitsOf(
   const waiting = new Map<number, Set<(hasEnded: boolean) => void>>();
   const loop = createLoop({
     log: getLogger(["gptrunner", "waits"]),
-    complaint: `Whether ${what} have ended that are waited for could not be read`,
+    complaint: `The ${what} that requests wait for could not be read`,
     clock,
     work: look,
     ...RETRY,

@@ -106,7 +106,7 @@ export function repairCounter(
   { batchId, counter, stored, counted }: Difference,
   now: number,
 ): Statement {
-  if (!COUNTED.includes(counter)) throw new Error(`${counter} is no counter of a batch`);
+  if (!COUNTED.includes(counter)) throw new Error(`${counter} is not a counter of a batch`);
   return {
     sql: `UPDATE batches SET ${counter} = ${counter} + ?, updated_at = ? WHERE id = ?`,
     args: [counted - stored, now, batchId],

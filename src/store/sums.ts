@@ -71,7 +71,7 @@ export const WRONG_SUMS: Statement<WrongSum> = {
 /** Adds the difference that was found when a sum was checked. It may be added at any time, but only once. */
 export function repairSum({ row, sum, stored, counted }: WrongSum): Statement {
   const found = SUMS.find(({ name }) => name === sum);
-  if (!found) throw new Error(`${sum} is no sum`);
+  if (!found) throw new Error(`${sum} is not a sum`);
   const { table, key, column } = found;
   return {
     sql: `UPDATE ${table} SET ${column} = ${column} + ? WHERE ${key} = ?`,

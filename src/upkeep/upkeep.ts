@@ -72,7 +72,7 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
   ];
   const leftovers = [
-    every(LEFT_EVERY_MS, "What uploads and deletes have left could not be removed", () =>
+    every(LEFT_EVERY_MS, "The remains of uploads and deletions could not be removed", () =>
       removeLooseFiles(ctx),
     ),
     every(LEFT_EVERY_MS, "Tasks of a batch could not be cancelled or made pending", () =>
@@ -94,7 +94,7 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
   ];
   const pruning = [
-    every(PRUNE_EVERY_MS, "What killed uploads have left could not be removed", () =>
+    every(PRUNE_EVERY_MS, "The remains of killed uploads could not be removed", () =>
       removeLeftUploads(ctx),
     ),
     every(PRUNE_EVERY_MS, "Old rows could not be removed", () =>

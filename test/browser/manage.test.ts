@@ -43,7 +43,7 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByLabel("Name").fill("Morning report");
     await page.getByLabel("Input file").fill("none.csv");
     await page.getByLabel("Time zone").fill("Berlin");
-    await page.getByText('"Berlin" is no IANA time zone').waitFor();
+    await page.getByText('"Berlin" is not an IANA time zone').waitFor();
     await page.getByLabel("Time zone").fill("Europe/Berlin");
     await page.getByLabel("Cron expression").fill("30 7 * * MON");
     await page.getByText("At 07:30, only on Monday").waitFor();

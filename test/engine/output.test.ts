@@ -168,7 +168,7 @@ describe("an answer that is to match a schema", () => {
 describe("a schema is refused that", () => {
   const object = (more: object) => ({ type: "object", ...more });
   test.each([
-    ["is none", object({ properties: { a: { type: "strng" } } }), /is no JSON Schema/],
+    ["is none", object({ properties: { a: { type: "strng" } } }), /is not a JSON Schema/],
     ["is of no object", { type: "array" }, /at its root/],
     [
       "leads elsewhere",

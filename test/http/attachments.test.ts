@@ -227,7 +227,7 @@ describe("attachments", () => {
     const { id } = await create({ tasks: [{ prompt: "again", metadata: { photo: png } }] });
     const inputFile = put((await app.get(`/batches/${id}/results?format=input`)).text, "jsonl");
     const again = await create({ inputFile }, [{ column: "model", type: "image" }]);
-    expect(again.error.message).toContain("is no URL");
+    expect(again.error.message).toContain("is not a URL");
     const { body } = await app.post("/batches", { id: "again", inputFile });
     expect(body.success).toBe(true);
     expect(await sentFor("again")).toEqual([asked("again", PNG_URL)]);
@@ -252,13 +252,13 @@ describe("attachments", () => {
 
 describe("what cannot be attached", () => {
   test.each([
-    ["cat.png", "is no URL; give the id of an upload (file-…, see POST /files)"],
-    ["ftp://x.org/a.png", '"ftp:" is no scheme that can be attached'],
-    ["file:///etc/passwd", '"file:" is no scheme'],
-    ["javascript:alert(1)", "is no scheme"],
+    ["cat.png", "is not a URL; give the id of an upload (file-…, see POST /files)"],
+    ["ftp://x.org/a.png", '"ftp:" is not a scheme that can be attached'],
+    ["file:///etc/passwd", '"file:" is not a scheme'],
+    ["javascript:alert(1)", "is not a scheme"],
     ["upload:../../etc/passwd", "names no upload"],
     ["file-nothere", "there is no upload file-nothere; upload the file first"],
-    ["data:text/plain;base64,YQ==", "is no image"],
+    ["data:text/plain;base64,YQ==", "is not an image"],
     ["data:image/png,abc", "must begin as data:image/png;base64, does"],
     ["data:image/png;base64,", "is not base64, or nothing"],
     ["data:image/png;base64,a b", "is not base64"],

@@ -107,7 +107,7 @@ test.each([
   ["http://public.example/a.csv", "must begin with https://"],
   ["https://u:SECRET@public.example/a.csv", "must not contain a user name or password"],
   ["https://127.0.0.1/a.csv", "must not be a private address"],
-  ["ftp://public.example/a.csv", "is a URL, and no path in the files folder"],
+  ["ftp://public.example/a.csv", "is a URL, not a path in the files folder"],
 ])("%s is refused, and nothing is left of it", async (path, message) => {
   const url = path.startsWith("/") ? at(path) : path;
   const { status, body, text } = await create("refused", url);

@@ -134,7 +134,7 @@ describe("a key", () => {
     const reader = answer.body?.getReader();
     expect((await reader?.read())?.done).toBe(false);
     await app.del(`/api-keys/${id}`);
-    expect(await reader?.read().catch(String)).toContain("not valid any more");
+    expect(await reader?.read().catch(String)).toContain("no longer valid");
   });
 
   test("that is revoked during an upload, or replaced, leaves no file", async () => {

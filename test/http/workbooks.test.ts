@@ -235,7 +235,7 @@ describe("a workbook is refused", () => {
       () => zipOf({ mimetype: "application/vnd.oasis.opendocument.spreadsheet" }),
       "is an OpenDocument spreadsheet",
     ],
-    ["that is any archive", () => zipOf({ "a.txt": "hi" }), "is a ZIP archive and no workbook"],
+    ["that is any archive", () => zipOf({ "a.txt": "hi" }), "is a ZIP archive, but not a workbook"],
     [
       "that is encrypted",
       () => Buffer.from("d0cf11e0a1b11ae1".padEnd(1024, "0"), "hex"),
@@ -244,7 +244,7 @@ describe("a workbook is refused", () => {
     [
       "that is cut off",
       async () => (await workbookOf(row(1, "a"))).subarray(0, 900),
-      "is no workbook, or a damaged one",
+      "is not a workbook, or a damaged one",
     ],
     [
       "with a DOCTYPE",
@@ -317,7 +317,7 @@ describe("a workbook is refused", () => {
     const content = await workbookOf(row(1, "a"));
     expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is no CSV or JSON");
     expect(await refused("a\nb\n", { xlsx: { sheet: 1 } }, "plain.csv")).toContain(
-      "is no workbook",
+      "is not a workbook",
     );
   });
 });

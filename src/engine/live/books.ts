@@ -52,7 +52,7 @@ export function createLiveBooks(ctx: Context) {
 
   const loop = createLoop({
     log: getLogger(["gptrunner", "live"]),
-    complaint: "What live calls came to could not be saved",
+    complaint: "The results of live calls could not be saved",
     clock: ctx.clock,
     work: flush,
   });

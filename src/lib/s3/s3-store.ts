@@ -120,7 +120,7 @@ function toKey({ bucket, root }: Pick<S3StoreOptions, "bucket" | "root">, name: 
   if ("upload" in name) return `${bucket.prefix}${UPLOADS}/${name.upload}`;
   const place = resolveUnreserved(root, name.path, UPLOADS);
   const key = bucket.prefix + relative(root, place).split(sep).join("/");
-  if (!key.isWellFormed()) throw new PathError("is no well-formed text");
+  if (!key.isWellFormed()) throw new PathError("is not well-formed text");
   if (Buffer.byteLength(key) > LONGEST_KEY_BYTES)
     throw new PathError(`is longer than the ${LONGEST_KEY_BYTES} bytes that a bucket takes`);
   return key;

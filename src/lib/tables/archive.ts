@@ -63,13 +63,15 @@ async function readEntries(zip: ZipFile): Promise<Map<string, Entry>> {
   const entries = new Map<string, Entry>();
   if (zip.entryCount > MOST_ENTRIES)
     throw new TableFileError(
-      `is an archive of more than ${MOST_ENTRIES} files, so it is no workbook`,
+      `is an archive of more than ${MOST_ENTRIES} files, so it is not a workbook`,
     );
   let bytes = 0;
   for await (const entry of zip.eachEntry()) {
     bytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
     if (bytes > MOST_DIRECTORY_BYTES)
-      throw new TableFileError("is an archive whose directory is too large, so it is no workbook");
+      throw new TableFileError(
+        "is an archive whose directory is too large, so it is not a workbook",
+      );
     const name = entry.fileName.toLowerCase();
     if (entry.isEncrypted())
       throw new TableFileError("is an encrypted ZIP archive; save the workbook without a password");
@@ -115,7 +117,7 @@ async function explained<T>(work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     if (error instanceof TableFileError || isOfSystem(error)) throw error;
-    throw new TableFileError(`is no workbook, or a damaged one (${reasonOf(error)})`);
+    throw new TableFileError(`is not a workbook, or a damaged one (${reasonOf(error)})`);
   }
 }
 

@@ -139,5 +139,5 @@ function asRefusal(error: unknown): unknown {
   if (error instanceof TableFileError || (error instanceof Error && "syscall" in error))
     return error;
   const why = error instanceof Error ? error.message : String(error);
-  return new TableFileError(`is no Parquet file that can be read (${why.slice(0, 200)})`);
+  return new TableFileError(`is not a readable Parquet file (${why.slice(0, 200)})`);
 }

@@ -80,7 +80,7 @@ async function requireWorkbook(archive: Archive): Promise<void> {
     throw new TableFileError(
       kind?.includes("opendocument.spreadsheet")
         ? "is an OpenDocument spreadsheet; save it as .xlsx or CSV"
-        : "is a ZIP archive and no workbook; upload the table that is in it",
+        : "is a ZIP archive, but not a workbook; upload the table that is in it",
     );
   }
   for (const name of archive.names())
@@ -89,7 +89,7 @@ async function requireWorkbook(archive: Archive): Promise<void> {
   if (/sheet\.binary/i.test(types))
     throw new TableFileError("is a binary workbook (.xlsb); save it as .xlsx or CSV");
   if (!/spreadsheetml/i.test(types))
-    throw new TableFileError("is an Office file, but no workbook; give a table");
+    throw new TableFileError("is an Office file, but not a workbook; give a table");
 }
 
 type Relation = { id: string; type: string; target: string };

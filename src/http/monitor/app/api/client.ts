@@ -89,7 +89,7 @@ export function refusal(status: number, body: unknown, usedKey: string): ApiErro
   };
   const { code = "ERROR", message = `The server answered ${status}` } = answer.error ?? {};
   // A late answer to a request with an earlier key says nothing about the current one.
-  if (status === 401 && usedKey === key.value) logOut("The API key is not valid any more");
+  if (status === 401 && usedKey === key.value) logOut("The API key is no longer valid");
   return new ApiError(status, code, message, answer.error?.details?.issues);
 }
 
