@@ -40,13 +40,14 @@ type Timing = {
 };
 
 /*
- * Calls that somebody waits for. They are made on the main thread, as their bytes need not be read to be handed on, and
- * a hop to a worker thread and back takes longer than all else that is done for one. A call is
+ * Live calls: a client waits for the answer. They run on the main thread, because their bytes pass through unread, and
+ * a hop to a worker thread and back takes longer than everything else that one call needs. A call goes through these
+ * states:
  *
  *   waiting    for money, if its key has a budget (`books.ts`), and for its turn at the pacer (`turns.ts`).
  *   sent       once to each provider of the model, until one answers. The answer of the last provider is final.
- *   answered   whole, or as a stream. Its end is reported to pacer and breaker, and its cost to the books.
- *   left       by its client: its connection to the provider is closed.
+ *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
+ *   left       by its client. The connection to the provider is closed.
  */
 export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOptions) {
   const books = createLiveBooks(ctx);
