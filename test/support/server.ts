@@ -9,7 +9,7 @@ import { checkInvariants } from "../../src/services/health.ts";
 
 export const KEY = "test-key";
 
-/** What JSON.parse gives: tests look into answers freely, and an assertion shows what was there. */
+/** The result of JSON.parse: tests read any field of an answer, and a failing assertion shows what it held. */
 export type Json = ReturnType<typeof JSON.parse>;
 
 export type Answer = { status: number; headers: Headers; body: Json; text: string };
@@ -17,8 +17,8 @@ export type Answer = { status: number; headers: Headers; body: Json; text: strin
 export type TestServer = Awaited<ReturnType<typeof startServer>>;
 
 /**
- * A whole runner in this process, with its own database, files folder, port and worker thread.
- * Without a provider in `env`, the simulator answers at once.
+ * A complete runner in this process, with its own database, files folder, port and worker thread. Without a provider in
+ * `env`, the simulator answers at once.
  */
 export async function startServer(
   env: Record<string, string> = {},
@@ -43,7 +43,7 @@ export async function startServer(
     MAX_WAITS_PER_KEY: "0",
     ...env,
   });
-  // Threads of its own for each server would take a tenth of the time of all tests.
+  // Separate threads for each server would take a tenth of the time of all tests.
   const runner = await createRunner(config, { startReader: null, ...outside });
   await runner.start();
   const server = Bun.serve({
@@ -61,13 +61,13 @@ export async function startServer(
     ctx: runner.ctx,
     runner,
     ...client(url),
-    /** Ends the runner but keeps its folder, for another to be started on it. */
+    /** Stops the runner but keeps its folder, so that another runner can start on it. */
     async stop() {
       await server.stop(true);
       await runner.stop(0);
       await runner.close();
     },
-    /** Counters that differ from the rows they count; there should be none. */
+    /** The counters that differ from the rows that they count. There must be none. */
     differences: () => checkInvariants(runner.ctx),
     async [Symbol.asyncDispose]() {
       await this.stop();
@@ -123,7 +123,7 @@ export function client(url: string, key = KEY, options: BunFetchRequestInit = {}
     patch: (path: string, body?: unknown) => send("PATCH", path, body),
     del: (path: string) => send("DELETE", path),
     send,
-    /** The batch once it has ended. */
+    /** The batch, when it has ended. */
     async finished(id: string): Promise<Json> {
       return until(async () => {
         const { body } = await send("GET", `/batches/${id}?limit=100`);
@@ -132,7 +132,7 @@ export function client(url: string, key = KEY, options: BunFetchRequestInit = {}
           : undefined;
       });
     },
-    /** The task once it has ended. */
+    /** The task, when it has ended. */
     async ended(id: string): Promise<Json> {
       return until(async () => {
         const { body } = await send("GET", `/tasks/${id}`);
@@ -144,7 +144,7 @@ export function client(url: string, key = KEY, options: BunFetchRequestInit = {}
   };
 }
 
-/** Asks until there is an answer; gives up after 20 seconds. */
+/** Repeats a query until it returns a value; gives up after 20 seconds. */
 export async function until<T>(
   ask: () => Promise<T | undefined> | T | undefined,
   ms = 20_000,

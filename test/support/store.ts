@@ -11,7 +11,7 @@ import { temporaryFolder } from "./process.ts";
 export const NOW = Date.UTC(2026, 0, 1);
 export const MODEL = "gpt-4o";
 
-/** A new database with one API key, whose row number is 1, and nothing around it: no server and no engine. */
+/** A new database with one API key, whose row number is 1. There is no server and no engine. */
 export async function openStore() {
   const folder = temporaryFolder();
   const client = createLocalClient(join(folder.path, "test.db"), 1000);
@@ -33,7 +33,7 @@ export async function openStore() {
   };
 }
 
-/** A single task that is queued when it is inserted; with `batchId`, a task of that batch that is not. */
+/** A task to insert. A single task is queued on insertion, a task of a batch (`batchId`) is not. */
 export function newTask(id: string, batchId: string | null = null) {
   const execute = {
     isDryRun: false,
