@@ -6,12 +6,12 @@ import type { SeedReport } from "./seed-worker.ts";
 import { type Job, jobsOf, simulate } from "./seeds.ts";
 import { createSimulation } from "./simulation.ts";
 
-/** Of each profile, beside those of corpus.txt. A world of several nodes takes twice the time of one. */
+/** The number of seeds per profile, besides those of corpus.txt. A world with several nodes takes twice as long. */
 const SEEDS = { single: 220, fleet: 80 };
 
 let living: Promise<SeedReport[]> | undefined;
 
-/** What all seeds came to that the suite lives through, those of several nodes first, since they take longest. */
+/** The results of all seeds of the suite. Those with several nodes are first, because they take longest. */
 function allReports(): Promise<SeedReport[]> {
   living ??= (async () => {
     const reports: SeedReport[] = [];
