@@ -8,7 +8,7 @@ import { startProcess, temporaryFolder } from "../support/process.ts";
 import { client } from "../support/server.ts";
 import { deno } from "../support/tools.ts";
 
-/** Changes a database behind the back of whoever has it open. */
+/** Changes a database while another process has it open. */
 async function tamper(folder: string, sql: string): Promise<void> {
   const database = createLocalClient(join(folder, "task-runner.db"), 5000);
   await database.execute(sql);
@@ -74,7 +74,7 @@ test("an operator looks after a server that runs, and after its database when it
   expect((await app.get(`${app.url}/readyz?deep=1`)).status).toBe(200);
   await app.kill("SIGKILL");
 
-  // Nobody has a key any more, and a server that others reach makes none.
+  // There is no key any more, and a server that other machines can reach creates none.
   await tamper(folder.path, "UPDATE api_keys SET revoked_at = 1");
   const others = { ...env, HOST: "0.0.0.0" };
   await using locked = await startProcess(others);

@@ -36,7 +36,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     await using provider = await startProvider(slowAndStuck(300));
     const env = { ...provider.env, ...from(), SIMULATOR_LATENCY_MS: "0", MAX_CONCURRENCY: "4" };
     await using app = await startServer(env);
-    // More than a server sends in one answer.
+    // More than a server returns in one answer.
     for (let i = 0; i < 13; i++) {
       const created = await app.post("/tasks", { id: `l${i}`, prompt: "é".repeat(450_000) });
       expect(created.status).toBe(201);
@@ -49,7 +49,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect([made.code, made.err]).toEqual([0, ""]);
     await app.post("/batches/b/pause");
 
-    // Killed while the rows are written, which no server takes for a database, and another restore waits for.
+    // Killed while the rows are written. No server accepts such a database, and another restore waits for it.
     const killed = startCli(to(), ["restore", at("backup")]);
     const database = createClient({ url: other.url });
     const tables = "SELECT 1 FROM sqlite_master WHERE name = 'task_inputs'";

@@ -25,7 +25,7 @@ const manyRows = (n: number) =>
 describe("gptrunner run", () => {
   test("writes a file of answers, and the same command again pays nothing", async () => {
     await using provider = await startProvider();
-    // With ids of its own, which other runs of the file have, too.
+    // The file has its own ids, which other runs of the file share.
     const text = "id,city\r\np,Paris\r\nt,東京\r\nl,Lima\r\n";
     await using app = await startServer(provider.env);
     const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
@@ -51,7 +51,7 @@ describe("gptrunner run", () => {
     expect(again.err).toContain(`has been run already, as ${summary.batchId}`);
     expect(provider.requests.length).toBe(3);
 
-    // A row that is as it was takes the answer that was paid for.
+    // An unchanged row reuses the answer that was paid for.
     writeFileSync(join(folder.path, FILE), text.replace("Lima", "Quito"));
     const changed = await runCommand(folder.path, [...args, "--out", "changed.jsonl"], {
       env,
@@ -66,7 +66,7 @@ describe("gptrunner run", () => {
     const args = ["run", FILE, ...PROMPT, "--concurrency", "2"];
     let release = () => {};
     let stop = Promise.withResolvers<void>();
-    /** Answers `n` calls, and lets the others wait until they are let go. */
+    /** Answers `n` calls, and holds the others until they are released. */
     const answerOnly = (n: number) => {
       const gate = new Promise<void>((resolve) => (release = resolve));
       stop = Promise.withResolvers<void>();
@@ -102,7 +102,7 @@ describe("gptrunner run", () => {
     provider.state.behave = () => undefined;
     const last = await runCommand(folder.path, args, { env: provider.env });
     expect([last.code, last.err]).toEqual([0, expect.stringContaining("40 of 40 answered")]);
-    // What was in flight at the kill is asked again: two rows at a time.
+    // Calls in flight at the kill are made again: two rows at a time.
     expect(provider.counts.size).toBe(40);
     expect(provider.requests.length).toBeLessThanOrEqual(40 + 2 + 2);
   });

@@ -30,7 +30,7 @@ test("with the address and key of a server, everything is done there", async () 
   expect(codes([asked, models, status, schedule, upload, key])).toEqual([0, 0, 0, 0, 0, 0]);
   expect(asked.out).toBe("re: Who is there?\n");
   expect(JSON.parse(models.out).length).toBeGreaterThan(0);
-  // `re: …` is no answer with the column that was asked for.
+  // `re: …` is not an answer with the requested column.
   expect([run.code, JSON.parse(run.out).failures[0].code]).toEqual([3, "SCHEMA_MISMATCH"]);
   expect([none.code, none.err]).toEqual([1, expect.stringContaining("nothing")]);
 
@@ -97,7 +97,7 @@ test("serve starts the server of a folder, watch tells what happens there, and S
   expect([(await watching.ended()).code, (await served.ended()).code]).toEqual([143, 0]);
 });
 
-/** A server in front of another, which can be away, slow down its clients, or be something else. */
+/** A proxy in front of a server. It can be down, slow its clients down, or answer like something else. */
 function startFront(answer: (request: Request) => Response | Promise<Response> | undefined) {
   const front = Bun.serve({
     port: 0,

@@ -14,7 +14,7 @@ import { startServer } from "../support/server.ts";
 
 const clock = createSystemClock();
 
-/** Threads that are none: what they are sent is kept, and they answer when a test says so. */
+/** Fake threads: they keep their messages, and answer when a test says so. */
 function createThreads() {
   const reported: ToReader[] = [];
   const handlers: { onMessage: (message: FromReader) => void; onDeath: () => void }[] = [];

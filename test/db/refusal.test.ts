@@ -37,7 +37,7 @@ const REFUSED: [string, InStatement[]][] = [
   ["malformed JSON", [ROW, "SELECT * FROM json_each('{')"]],
 ];
 
-/** What only a server refuses. */
+/** Statements that only a server refuses. */
 const REFUSED_BY_SERVER: [string, InStatement[]][] = [
   ["a value of 5 MB", [ROW, insert("x".repeat(5_000_000))]],
   ["a value of 12 MB", [ROW, insert("x".repeat(12_000_000))]],

@@ -42,7 +42,7 @@ test.if(sqld !== undefined)(
     await client.execute("CREATE TABLE t (n)");
     const insert = () => client.batch(["INSERT INTO t VALUES (1)"], "write");
     const count = async () => (await client.execute("SELECT count(*) AS n FROM t")).rows[0]?.["n"];
-    // Two connections are kept, and either has stored what it is reported.
+    // Two connections are kept open, and each has stored what it reported as stored.
     for (let i = 0; i < 3; i++) await Promise.all([insert(), insert(), count(), count()]);
     await first[Symbol.asyncDispose]();
     await using second = await startSqld(folder.path, Number(new URL(first.url).port));
@@ -72,7 +72,7 @@ test.if(sqld !== undefined)(
   },
 );
 
-/** A server of which each answer is decided here. */
+/** A server whose answers the test chooses. */
 function fakeServer(
   answer: (requests: StreamRequest[], headers: Headers) => StreamResult[] | number,
 ) {

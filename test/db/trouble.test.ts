@@ -40,7 +40,7 @@ describe("a database that cannot do its work", () => {
 });
 
 describe("a damaged file", () => {
-  /** A database with `megabytes` of rows, in the middle of which something else is written. */
+  /** A database with `megabytes` of rows and another write in the middle of them. */
   async function givenDamage(path: string, megabytes: number): Promise<void> {
     const made = await openDatabase(`file:${path}`, createSystemClock());
     await made.close();

@@ -138,7 +138,7 @@ test("a broken connection fails all who wait, because nobody knows what was comm
   await writer.settled();
 });
 
-/** A client whose batches do as a test says, and what they were given. */
+/** A client whose batches a test controls, and the statements that they received. */
 function givenClient(answer: (sqls: string[]) => void) {
   const batches: string[][] = [];
   const batch = async (statements: Statement[]) => {

@@ -24,7 +24,7 @@ describe("compose.yaml", () => {
     });
     expect(new Set(environments).size).toBe(1);
     for (const name of ofFleet) expect(services[name]?.restart).toBe("unless-stopped");
-    // Nothing but the proxy is reached from outside.
+    // Only the proxy can be reached from outside.
     expect(ofFleet.filter((name) => services[name]?.ports)).toEqual(["proxy"]);
   });
 
@@ -48,7 +48,7 @@ describe("compose.yaml", () => {
     for (const { volumes = [] } of Object.values(await readCompose()))
       for (const volume of volumes) {
         const [path = ""] = volume.split(":");
-        // The certificate is the operator's.
+        // The operator provides the certificate.
         if (path.startsWith("./") && path !== "./deploy/tls")
           expect([path, existsSync(path)]).toEqual([path, true]);
       }

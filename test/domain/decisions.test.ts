@@ -187,7 +187,7 @@ describe("sharing slots", () => {
     const many = (load: Partial<LaneLoad>) =>
       Array.from({ length: 200 }, (_, i) => lane(`l${i}`, { batch: i + 1, ...load }));
     expect([...share(many({}), 64).values()].every((starts) => starts === 1)).toBe(true);
-    // What is open to idle lanes alone is given one by one.
+    // Slots for idle lanes only are given one by one.
     expect(share(many({ lastServed: 1 }), 64).size).toBeLessThan(16);
     const hanging = many({ lastServed: 1, inFlight: 1 });
     expect(Math.max(...share(hanging, 264).values())).toBe(1);

@@ -9,20 +9,20 @@ type Speaks = "headers" | "retry-after" | "nothing";
 type World = {
   rpm: number;
   tpm: number;
-  /** Share of a minute that may be spent at once. */
+  /** The share of a minute's limit that may be used at once. */
   burst: number;
   speaks: Speaks;
   limits?: Limits;
   calls: number;
   concurrency?: number;
   latencyMs?: number;
-  /** The client hears and does something only so often. */
+  /** How often the client receives answers and acts. */
   lagMs?: number;
   tokens?: (n: number) => number;
   expected?: (n: number) => number;
 };
 
-/** A provider with two buckets and a client that does what the pacer says, on one virtual clock. */
+/** A provider with two buckets and a client that obeys the pacer, on one virtual clock. */
 function simulate(world: World) {
   const { rpm, tpm, burst, speaks, calls, concurrency = 64, latencyMs = 500 } = world;
   const tokensOf = world.tokens ?? (() => 250);
@@ -116,7 +116,7 @@ function simulate(world: World) {
       if (pacer.room(now) < 1 || !pacer.fitsTokens(expected(n), now)) break;
       if (again.length > 0) again.shift();
       else next++;
-      // Before a limit of tokens is known nobody counts them.
+      // Tokens are not counted before a limit of tokens is known.
       const ticket = pacer.start(pacer.limitsTokens() ? expected(n) : 0, now);
       // Calls overtake each other on their way.
       const admitAt = now + 5 * ((n * 104_729) % 7);
@@ -166,7 +166,7 @@ describe("against a provider that enforces both limits with burst", () => {
       }),
       { numRuns: 200, seed: 1 },
     );
-    // Slow limits, where a moment's flow is less than a call takes.
+    // Slow limits: the flow of a moment is less than one call needs.
     worlds.push({ rpm: 150, tpm: 30_000, burst: 0.417, latencyMs: 626 });
     worlds.push({ rpm: 219, tpm: 31_181, burst: 0.415, latencyMs: 142 });
     const runs = worlds.map((world) => ({
@@ -184,7 +184,7 @@ describe("against a provider that enforces both limits with burst", () => {
     );
     const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
     expect(runs.every(({ run }) => run.done === 400)).toBe(true);
-    // Before the first answers nobody can know; afterwards there is no excuse.
+    // The limit cannot be known before the first answers. After them, no refusal is acceptable.
     expect(sum(runs.map(({ run }) => run.refusedAt.length)) / (400 * runs.length)).toBeLessThan(
       0.01,
     );

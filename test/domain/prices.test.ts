@@ -45,7 +45,7 @@ const PRICED: Row[] = [
   ["gpt-5.4-mini", { in: 100, cached: 50, out: 10 }, 0.0375 + 0.00375 + 0.045],
   ["gpt-5.4-nano", { in: 100, out: 10 }, 0.02 + 0.0125],
   ["gpt-5.5", { in: 100, out: 10 }, 0.5 + 0.3],
-  // New models take 1.25 times the input for what they write to the cache.
+  // New models charge 1.25 times the input price for writes to the cache.
   ["gpt-5.6-sol", { in: 100, cached: 40, written: 40, out: 10 }, 0.08 + 0.016 + 0.2 + 0.2],
   ["gpt-5.6-sol", { in: 100, out: 10 }, 0.5 + 0.3, { at: "2026-08-01" }],
   ["gpt-6-sol", { in: 100, written: 100, out: 10 }, 0.25 + 0.1],

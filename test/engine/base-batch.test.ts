@@ -52,10 +52,10 @@ describe("a batch with a baseBatch", () => {
     expect(task).toMatchObject({ cache: false, result: { content: "re: a", cached: true } });
     expect(task.result.costUsd).toBe(0);
 
-    // Executed again it is asked again; changed it is another request.
+    // A task that is executed again makes a new call. A changed task is a different request.
     await app.post(`/tasks/${first.id}/execute`, {}, { prefer: "wait=20" });
     expect((await app.ended(first.id)).result.cached).toBe(false);
-    // What was taken over can be taken over from there.
+    // A reused answer can be reused again from there.
     expect(await create(app, { id: "b3", baseBatch: "b2", tasks })).toMatchObject({ reused: 6 });
     const changed = (await app.get("/batches/b3")).body.data.tasks[1].id;
     await app.patch(`/tasks/${changed}`, { prompt: "other" });

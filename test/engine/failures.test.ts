@@ -7,7 +7,7 @@ import { type Json, startServer } from "../support/server.ts";
 
 const wait = { prefer: "wait=20" };
 
-/** What each cause leads to: the code that users see, whether it is tried again, the provider's status. */
+/** For each cause: the error code for users, whether it is retried, and the provider's status. */
 type Row = { cause: string; behave: Behaviour; code: string; retryable: boolean; status?: number };
 
 const raw =
@@ -261,7 +261,7 @@ describe("retries", () => {
       return earlier === 0 ? fail(response, 429, {}, asks[prompt]) : undefined;
     });
     await using app = await startServer(provider.env);
-    // A model each, because all calls of a model wait together.
+    // One model each, because all calls of a model wait together.
     const tasks = Object.keys(asks).map((prompt) => ({ prompt, model: `model-${prompt}` }));
     await app.post("/batches", { id: "b", tasks });
     await app.post("/batches/b/execute");

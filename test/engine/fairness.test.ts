@@ -69,7 +69,7 @@ describe("a task of low priority", () => {
           { prefer: "wait=20" },
         );
     };
-    // Three for each slot, so that a task of high priority always waits.
+    // Three tasks for each slot, so that a task of high priority always waits.
     const clients = Array.from({ length: 12 }, sendHigh);
     await until(() => provider.requests.length > 20 || undefined);
     const before = provider.requests.length;

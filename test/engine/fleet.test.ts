@@ -134,7 +134,7 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
 
     held.open();
     a.child.kill("SIGCONT");
-    // It works again, and has reported its late answer by the time it has executed another task.
+    // It works again. When it has executed another task, it has reported its late answer.
     await a.post("/tasks?execute=true", { id: "next", prompt: "y" });
     await a.ended("next");
     await Bun.sleep(200);

@@ -5,12 +5,12 @@ import { type Behaviour, chatAnswer, fail, startProvider } from "../support/prov
 import { type Json, startServer, until } from "../support/server.ts";
 
 const wait = { prefer: "wait=20" };
-/** A million tokens of it cost 2.50 and 10 USD. */
+/** A model with prices of 2.50 and 10 USD per million tokens. */
 const MODEL = "gpt-4o";
 const STANDARD = (10 * 2.5 + 5 * 10) / 1e6;
 const noRoom: Json = { code: "resource_unavailable", message: "Resource unavailable" };
 
-/** Serves what asks for flex while there is room for it, and everything else. */
+/** Serves flex calls while there is room, and all other calls always. */
 function provider(hasRoom: () => boolean): Behaviour {
   return (request, response) => {
     const isFlex = request.body.service_tier === "flex";
@@ -91,7 +91,7 @@ describe("a task that asks for flex", () => {
     expect(upstream.requests.at(-1)?.body).not.toHaveProperty("service_tier");
     const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
     expect(execution.adjusted).toEqual([FLEX_GIVEN_UP]);
-    // Executed again it asks for flex again.
+    // When it is executed again, it requests flex again.
     const before = upstream.requests.length;
     await app.post("/tasks/t/execute", {});
     await app.ended("t");

@@ -82,7 +82,7 @@ describe("a file that is not what it should be", () => {
       "huge.csv": "has a record of more than 8 MiB",
       "ragged.csv": "the row has 1 cells, the header 2",
       "huge.jsonl": "has a line of more than 16 MiB",
-      // Root may read everything.
+      // Root can read every file.
       ...(process.getuid?.() === 0 ? {} : { "secret.csv": "permission denied" }),
     };
     for (const [inputFile, message] of Object.entries(expected)) {

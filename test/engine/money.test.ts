@@ -150,7 +150,7 @@ describe("a key's budget", () => {
     await key.post("/batches", { id: "b", tasks: many(300), config: { model: "gpt-4" } });
     await key.post("/batches/b/execute");
     expect((await paused(app, "b")).pauseReason.code).toBe("budget_exceeded");
-    // A key's calls differ, so that the last one may cost more than is left.
+    // A key's calls differ in cost, so the last one may cost more than the rest of the budget.
     expect(provider.requests).toHaveLength(4);
   });
 

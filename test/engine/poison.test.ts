@@ -13,7 +13,7 @@ import { sqld } from "../support/tools.ts";
 
 const task = (id: string) => ({ id, prompt: id });
 
-/** Has the database refuse what a condition on the new row says, as it does values it cannot hold. */
+/** Makes the database refuse new rows that match a condition, as it refuses values that it cannot store. */
 async function refuse(app: TestServer, name: string, on: string, when: string) {
   await app.ctx.client.execute(
     `CREATE TRIGGER ${name} BEFORE ${on} WHEN ${when}
@@ -170,7 +170,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     const message = (i: number) => ({ role: "user", content: text(i) });
     const tasks = [
       ...Array.from({ length: 150 }, (_, i) => ({ id: `t${i}`, messages: [message(i)] })),
-      // One is nearly as large as the server takes, and larger than what is read of several at a time.
+      // One body is nearly as large as the server accepts, and larger than one read of several bodies.
       { id: "huge", messages: Array.from({ length: 30 }, (_, i) => message(1000 + i)) },
     ];
     for (const one of tasks) expect((await app.post("/tasks?execute=true", one)).status).toBe(201);
@@ -219,7 +219,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     await using provider = await startProvider();
     await using app = await givenApp(folder.path, server.url, provider.env);
     await app.post("/tasks", task("t"));
-    // As a claim of this process that it gave up before it was made.
+    // Like a claim of this process that timed out before it took effect.
     await app.ctx.client.batch(
       [
         `INSERT INTO queue (task, lane, model, priority, run, queued_at, owner, claim, claimed_at, started_at, attempt)

@@ -135,7 +135,7 @@ describe("when a provider cannot be reached", () => {
     expect(two.requests[0]?.body.model).toBe("two-b");
     const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
     expect(execution).toMatchObject({ fallbackFrom: "one-a", provider: "two", model: "two-b" });
-    // Whether it is there again is tried now and then, so that there may be a third.
+    // The breaker sends a probe from time to time, so there may be a third call.
     const [last, ...earlier] = execution.attempts.toReversed();
     expect(last).toMatchObject({ provider: "two", outcome: "completed" });
     expect(earlier.length).toBeGreaterThanOrEqual(2);
@@ -171,7 +171,7 @@ describe("when a provider cannot be reached", () => {
       return data.waiting?.reason === "provider_unavailable" ? data : undefined;
     });
     expect(waiting).toBeDefined();
-    // Calls that are let through to see whether it is there count as no attempt.
+    // Probes of the breaker do not count as attempts.
     const asked = one.requests.length;
     await until(() => one.requests.length >= asked + 20 || undefined);
     one.state.behave = () => undefined;
@@ -276,7 +276,7 @@ describe("when a key is refused or its quota is used up", () => {
     await app.post("/batches", { id: "b", tasks: many(100) });
     await app.post("/batches/b/execute");
     expect((await app.finished("b")).progress).toMatchObject({ completed: 100, failed: 0 });
-    // The other key's answers are no all-clear for the one that is refused.
+    // Answers to the other key do not end the pause of the refused key.
     await app.post("/batches", { id: "again", tasks: many(200) });
     await app.post("/batches/again/execute");
     await app.finished("again");

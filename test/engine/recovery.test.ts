@@ -75,7 +75,7 @@ test("a task whose process is killed at every attempt fails at the fifth, and ot
   );
   expect(provider.counts.get("deadly")).toBe(5);
   expect((await last.get(`${last.url}/readyz?deep=1`)).status).toBe(200);
-  // Asked for again it has all its chances again.
+  // When it is executed again, its attempts count from zero.
   await last.post("/tasks/deadly/execute");
   await until(() => provider.counts.get("deadly") === 6 || undefined);
 });
@@ -99,7 +99,7 @@ test("a batch that was being created when the process died leaves no trace", asy
   await using app = await startProcess({ DATA_DIR: folder.path });
   const tasks = Array.from({ length: 50_000 }, (_, i) => ({ id: `t${i}`, prompt: "x" }));
   const creating = app.post("/batches", { id: "b", tasks }).catch(() => undefined);
-  // Rows appear only in the last moment, so that what can be seen from outside is: nothing yet.
+  // Rows become visible only with the last commit, so nothing is visible from outside yet.
   await Bun.sleep(400);
   await app.kill("SIGKILL");
   await creating;

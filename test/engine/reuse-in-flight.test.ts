@@ -30,7 +30,7 @@ describe("identical requests that are under way together", () => {
     await using app = await startServer(provider.env);
     const tasks = Array.from({ length: 200 }, (_, i) => ({ prompt: `p${i % 10}` }));
     await startBatch(app, tasks);
-    // All that one process takes on at once: ten calls, and those that wait for them.
+    // The most that one process claims at once: ten calls, and the tasks that wait for them.
     await running(app, 60);
     held.open();
     const batch = await app.finished("b");

@@ -52,7 +52,7 @@ describe("a worker thread starts", () => {
     clock.now = 20;
     starter.add([]);
     expect(started).toHaveLength(128);
-    // The old ones end, and as many begin: 128 are young, of which the first 64 to end leave no room.
+    // The old calls end and as many begin, so 128 are young. When the first 64 of those end, no slot is free.
     end(0, 64);
     expect(started).toHaveLength(192);
     end(64, 128);

@@ -11,7 +11,7 @@ setDefaultTimeout(60_000);
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
 
-/** Ids of the log in order, as they are committed. */
+/** The ids of the log, in the order of their commits. */
 async function logged(
   app: { ctx: { client: { execute(sql: string): Promise<Json> } } },
   where = "1",

@@ -46,7 +46,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
   let rows: ReturnType<typeof createClient>;
   let folders = 0;
 
-  /** The environment of a process with a disk of its own. */
+  /** The environment of a process with its own disk. */
   const own = (env: Record<string, string> = {}) => ({
     DATABASE_URL: database.url,
     DATA_DIR: join(root.path, `node-${folders++}`),
@@ -142,7 +142,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       const stranger = await fetch(`${a.url}/api/v1/batches/b1/output`);
       expect(stranger.status).toBe(401);
 
-      // Files that somebody else has put there, and those that one batch writes for the next.
+      // Files from another program, and files that one batch writes for the next.
       const next = { inputFile: outputFile, config: { promptTemplate: "{{result}}" } };
       expect((await a.post("/batches", next)).status).toBe(201);
       expect((await a.post("/batches", { ...next, inputFile: "missing.csv" })).status).toBe(404);

@@ -83,7 +83,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await api.post("/tasks/hung/cancel");
     await until(() => provider.state.open === 0 || undefined);
 
-    // A pause lets calls in flight finish, or ends them if asked to.
+    // A pause lets calls in flight finish, or cancels them on request.
     await api.post("/batches", { id: "p", tasks: [{ id: "p1", prompt: "hung in a batch" }] });
     await api.post("/batches/p/execute");
     await until(() => provider.state.open === 1 || undefined);

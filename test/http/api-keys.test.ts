@@ -133,7 +133,7 @@ describe("an API key", () => {
       for (const part of ["stands in API_KEYS", "make a key of your own"])
         expect(answer.body.error.message).toContain(part);
     }
-    // As a version before could leave it.
+    // An earlier version could leave this state.
     await app.ctx.client.execute("UPDATE api_keys SET rate_limit_per_minute = 5");
     const { body } = await app.patch(path, { name: "mine", rateLimitPerMinute: null });
     expect(body.data).toMatchObject({
@@ -219,7 +219,7 @@ describe("scopes", () => {
   });
 });
 
-/** Each operation of the OpenAPI document with a path that is well-formed, and the scope that it declares. */
+/** Each operation of the OpenAPI document, with a well-formed path and its declared scope. */
 async function declaredRoutes(app: TestServer) {
   const { paths } = (await app.get(`${app.url}/openapi.json`)).body;
   return Object.entries<Json>(paths).flatMap(([path, methods]) =>
@@ -239,7 +239,7 @@ async function statusOf(app: TestServer, method: string, path: string, key: stri
       authorization: `Bearer ${key}`,
       ...(method === "GET" ? {} : { "content-type": "application/json" }),
     },
-    // Valid nowhere, so that nothing is made or changed where the key is let in.
+    // Invalid for every operation, so that nothing changes if the key is accepted.
     ...(method === "GET" ? {} : { body: '{"nonsense":1}' }),
   });
   await answer.body?.cancel();

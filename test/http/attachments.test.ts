@@ -50,7 +50,7 @@ function put(content: string | Uint8Array, extension: string): string {
   return name;
 }
 
-/** Makes a batch; where it is refused, the answer is its error. */
+/** Creates a batch, or returns the error if it is refused. */
 async function create(fields: object, attachments: object[] = [PHOTO], config: object = {}) {
   const id = `b${made++}`;
   const { status, body } = await app.post("/batches", {
@@ -61,7 +61,7 @@ async function create(fields: object, attachments: object[] = [PHOTO], config: o
   return status === 201 ? { id, error: undefined } : { id, error: body.error };
 }
 
-/** What the provider was asked for the tasks of a batch, in their order. */
+/** The requests to the provider for the tasks of a batch, in their order. */
 async function sentFor(id: string): Promise<Json[]> {
   const before = provider.requests.length;
   await app.post(`/batches/${id}/execute`);
@@ -211,7 +211,7 @@ describe("attachments", () => {
     await sentFor(first.id);
     const second = await create({ tasks: [cell(twin), cell(PNG_URL)] }, [PHOTO], { cache: true });
     await app.post(`/batches/${second.id}/execute`);
-    // A data URL is another request.
+    // With a data URL it is a different request.
     expect((await app.finished(second.id)).progress.cached).toBe(1);
     const based = await create({ tasks: [cell(twin)], baseBatch: first.id });
     expect((await app.get(`/batches/${based.id}`)).body.data.reused).toBe(1);

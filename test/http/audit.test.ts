@@ -17,7 +17,7 @@ describe("the audit log", () => {
     await app.finished("b");
     await app.del("/tasks/t");
     await app.del(`/api-keys/${key}`);
-    // Neither reading nor what was refused is an action.
+    // Reads and refused requests are not actions.
     await app.get("/tasks");
     await app.post("/tasks", { nonsense: 1 });
     await app.post("/tasks/none/execute");

@@ -40,7 +40,7 @@ describe("a paused batch", () => {
     provider.open();
     await until(async () => (await progress(app, "b")).progress.running === 0);
     expect((await progress(app, "b")).progress).toMatchObject({ completed: 4, pending: 16 });
-    // A single task runs through the whole engine meanwhile, so that a claim for the batch would show.
+    // Meanwhile a single task runs through the whole engine, so a claim for the batch would be visible.
     await app.post("/tasks?execute=true", { id: "single", prompt: "single" });
     await app.ended("single");
     expect(provider.requests.length).toBe(5);

@@ -29,7 +29,7 @@ afterAll(async () => {
 
 const config = { promptTemplate: "{{prompt}}+" };
 
-/** A batch that has not been started, with a task for each prompt. */
+/** A batch with a task for each prompt. It is not started. */
 async function givenFirst(id: string, prompts = ["a", "b"], more: object = {}): Promise<void> {
   const tasks = prompts.map((prompt) => ({ prompt }));
   const settings = { model: "gpt-4o", maxRetries: 0 };
@@ -44,7 +44,7 @@ async function givenWaiting(id: string, inputBatch: string, more: object = {}): 
 
 const batch = async (id: string): Promise<Json> => (await app.get(`/batches/${id}`)).body.data;
 
-/** The batch once its rows are there. */
+/** The batch, when its rows exist. */
 const made = (id: string): Promise<Json> =>
   until(async () => {
     const found = await batch(id);
@@ -217,7 +217,7 @@ test("a pilot, a dry run and a pause of the other are not its end", async () => 
   await until(async () => (await batch("e1")).progress.completed === 1 || undefined);
   await app.post("/batches/e1/execute?isDryRun=true");
   await app.finished("e1");
-  // A batch that waits for one which has only rehearsed is waited for as well.
+  // A batch can still wait for one that has had only a pilot and a dry run.
   await givenWaiting("e3", "e1");
   await app.runner.ctx.signals.emit("events", undefined);
   await givenFirst("e4");
@@ -229,7 +229,7 @@ test("a pilot, a dry run and a pause of the other are not its end", async () => 
   expect([(await made("e2")).progress.total, (await made("e3")).progress.total]).toEqual([3, 3]);
 });
 
-/** Does something once, right before the commit that gives the rows of a batch their name. */
+/** Calls `act` once, right before the commit that publishes the rows of a batch. */
 function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unknown> } {
   const { writer } = app.ctx;
   const { write } = writer;
@@ -258,7 +258,7 @@ test("rows that change while they are read are read again", async () => {
   expect(second.tasks.map(({ result }: Json) => result)).toEqual(["a+", "flaky+"]);
   expect((await eventsOf("q2")).filter((type) => type === "batch.started")).toHaveLength(1);
 
-  // What is created beside a change of its rows is not made at all.
+  // If its rows change meanwhile, nothing is created.
   const [again] = (await batch("q1")).tasks;
   const changed = beforeNextPublishing(async () => {
     await app.post(`/tasks/${again.id}/execute`);

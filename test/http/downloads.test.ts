@@ -21,7 +21,7 @@ async function upload(app: TestServer, name = "a.csv", text = TEXT) {
   return { status: answer.status, body: await answer.json() };
 }
 
-/** Fetches as it is: nothing is decompressed. */
+/** Fetches the raw bytes, without decompression. */
 async function raw(app: TestServer, path: string, headers: Record<string, string> = {}) {
   const answer = await fetch(`${app.url}/api/v1${path}`, {
     headers: { authorization: `Bearer ${KEY}`, ...headers },
@@ -197,7 +197,7 @@ describe("a part of results that is too long to be held", () => {
     };
     expect(await ask("bytes=1-")).toBe(String(size - 1));
     expect(await ask("bytes=5000-")).toBe(String(size - 5000));
-    // Where there is no room for the file, it comes piece by piece; Bun leaves the length out of that.
+    // If the disk has no room for the file, the answer is streamed, and Bun then sends no length.
     disk.free = 1e6;
     expect(await ask("bytes=1-")).toBeNull();
     disk.free = 1e12;

@@ -269,7 +269,7 @@ describe("what the server tells of itself", () => {
       expect(asset.headers.get("cache-control")).toContain("max-age");
     }
     expect((await fetch(`${app.url}/monitor/..%2fpage.ts`)).status).toBe(404);
-    // What would run in the page but stands in no file of its own is not let in.
+    // The policy blocks inline scripts and styles, so the page must have none.
     expect(text).not.toMatch(/<script(?![^>]*src=)|style=|onclick=/);
   });
 

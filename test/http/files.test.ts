@@ -229,7 +229,7 @@ describe("a batch from JSONL", () => {
       "{not json",
       "[1]",
       '{"id":"a","prompt":"again"}',
-      // Of a file this is no fault: all ids get the batch's before them.
+      // In a file this is not an error: every id gets the batch's id as a prefix.
       '{"id":"taken","prompt":"x"}',
       '{"prompt":"x","temperature":"warm"}',
       '{"prompt":"x","maxTokens":1,"max_tokens":2}',

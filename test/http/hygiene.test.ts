@@ -11,7 +11,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 
 const json = { "content-type": "application/json" };
 
-/** What the server writes to a client that sends this and then nothing more. */
+/** The bytes that the server writes to a client that sends `request` and then nothing more. */
 async function answerTo(app: TestServer, request: string): Promise<string> {
   const { hostname, port } = new URL(app.url);
   const socket = connect(Number(port), hostname, () => socket.write(request));

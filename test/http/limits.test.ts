@@ -7,7 +7,7 @@ import { type Answer, client, startServer, type TestServer, until } from "../sup
 import { startSqld } from "../support/sqld.ts";
 import { sqld } from "../support/tools.ts";
 
-/** A server in the middle of a minute that does not pass unless a test lets it. */
+/** A server whose clock stands in the middle of a minute until a test moves it. */
 async function startAtNoon(env: Record<string, string>) {
   const app = await startServer(env);
   const clock = { now: Date.parse("2030-01-01T12:00:30.000Z") };
@@ -104,7 +104,7 @@ describe("who has no key, or a wrong one", () => {
     const made = await app.post("/api-keys", { name: "another" });
     const guesses = await statuses(client(app.url, "guess"), 20);
     expect([countOf(guesses, 401), countOf(guesses, 429)]).toEqual([3, 17]);
-    // A right guess is not reported from a wrong one; a key that is in use goes on.
+    // A right guess gets the same answer as a wrong one. A key that is in use still works.
     const another = client(app.url, made.body.data.key);
     const refused = await another.get("/tasks");
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "30"]);

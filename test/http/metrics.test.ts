@@ -9,7 +9,7 @@ import { cancelTask } from "../../src/store/task-moves.ts";
 import { fail, gate, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
-/** What the rollups of each span say, beside what the executions themselves add up to. */
+/** The rollups of each period, beside the sums of the executions themselves. */
 async function books(app: TestServer): Promise<Json> {
   const buckets = BUCKET_BOUNDS_MS.map((_, i) => `sum(b${i}) AS b${i}`).join();
   const sums = `sum(tasks) AS tasks, sum(duration_ms) AS duration, sum(attempts) AS attempts, sum(prompt_tokens) AS prompt`;
@@ -122,7 +122,7 @@ describe("metrics", () => {
     await app.post("/batches", { id: "b", tasks });
     await app.post("/batches/b/execute");
     await until(() => provider.requests.length === 6 || undefined);
-    // As another node would: this one's engine does not hear of it and reports the answer.
+    // As another node does it: this node's engine gets no signal and reports the answer.
     const [batch] = rowsOf<{ seq: number }>(
       await app.ctx.client.execute("SELECT seq FROM batches WHERE id = 'b'"),
     );
@@ -171,7 +171,7 @@ test.each([
     await readStock(ctx);
     await readStock(ctx);
     expect(reads).toBe(expected);
-    // Kept for so long and no longer.
+    // The retention period has ended.
     await until(async () => (await readStock(ctx)).total > expected || undefined);
   },
 );

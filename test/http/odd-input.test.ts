@@ -37,7 +37,7 @@ describe("numbers in parameters", () => {
       expect(text).toContain('"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.1]');
     expect(sent[0]).toContain('"temperature":1,"max_tokens":100');
     expect(sent[2]).toContain('"seed":12345678901234567890,"b":1.0');
-    // And come back as they were written, also after another field was changed.
+    // And they come back as they were written, even after a change of another field.
     expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);
     await app.patch("/tasks/t", { temperature: 0.5 });
     expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);

@@ -29,7 +29,7 @@ describe("the OpenAPI document", () => {
     expect(ids).toEqual(
       expect.arrayContaining(["createTask", "listBatches", "executeBatch", "updateScheduledTask"]),
     );
-    // One word for one thing.
+    // The same thing has the same name everywhere.
     expect(ids.filter((id) => /^(change|patch|fetch|remove|revoke|start)/.test(id))).toEqual([]);
   });
 
@@ -87,7 +87,7 @@ describe("the OpenAPI document", () => {
     const wrong: string[] = [];
     eachSchema(await document, (schema, at) => {
       if ("$ref" in schema && Object.keys(schema).length > 1) wrong.push(at);
-      // What an allOf adds to a schema that is no object, generators cannot merge.
+      // Generators cannot merge an allOf with a schema that is not an object.
       if (schema.allOf?.some((one: Json) => !("$ref" in one) && !one.properties)) wrong.push(at);
     });
     const { schemas } = (await document).components;
@@ -128,7 +128,7 @@ function resolve(components: Json, given: Json): Json {
   return components[kind][name];
 }
 
-/** Calls `look` with every schema of the document, and where it stands. Examples are no schemas. */
+/** Calls `look` with every schema of the document and its path. Examples are not schemas. */
 function eachSchema(value: Json, look: (schema: Json, at: string) => void, at = ""): void {
   if (typeof value !== "object" || value === null) return;
   if (!Array.isArray(value)) look(value, at);

@@ -6,7 +6,7 @@ import { KEY, startServer, until } from "../support/server.ts";
 
 const AUTH = `Authorization: Bearer ${KEY}\r\n`;
 
-/** A connection by hand, and what came of it. */
+/** A raw connection, and the bytes that it received. */
 async function open(app: { url: string | undefined }) {
   const { hostname, port } = new URL(app.url ?? "");
   const state = { text: "", isOver: false };
@@ -18,7 +18,7 @@ async function open(app: { url: string | undefined }) {
   return { socket, state };
 }
 
-/** The first line of each answer to what is sent at once. */
+/** The first line of each answer to bytes that are sent at once. */
 async function answers(
   app: Parameters<typeof open>[0],
   bytes: string | Buffer,
@@ -78,7 +78,7 @@ describe("by hand", () => {
     ];
     for (const [name, bytes, wanted] of cases)
       expect([name, await answers(app, bytes)]).toEqual([name, wanted]);
-    // In one packet or in two, bodies in chunks are taken.
+    // Chunked bodies are accepted, in one packet or in two.
     expect(await answers(app, `${head}${chunked}\r\n`)).toEqual(["201"]);
     expect((await app.get("/tasks")).body.data.pagination.total).toBe(1);
     expect((await app.get("/files")).body.data.pagination.total).toBe(0);
@@ -157,7 +157,7 @@ describe("by hand", () => {
       sockets.push(...some.map(({ socket }) => socket));
     }
     expect((await app.get("/tasks")).status).toBe(200);
-    // Both ends of each stand in this process.
+    // Both ends of each connection are in this process.
     expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 * 1024);
     for (const socket of sockets) socket.destroy();
     expect((await app.get("/tasks")).status).toBe(200);

@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import { type Json, startServer, type TestServer } from "../support/server.ts";
 
-/** Whatever a cell may hold: quotes, separators, line breaks, blanks, a BOM, other alphabets, emoji. */
+/** Any text in a cell: quotes, separators, line breaks, blanks, a BOM, other alphabets, emoji. */
 const cell = fc
   .oneof(
     fc.string({ unit: "binary", maxLength: 12 }),
@@ -35,7 +35,7 @@ const cell = fc
   )
   .filter((text) => !text.includes("\0"));
 
-/** Names that mean nothing to the runner, years and other numbers among them. */
+/** Column names without a meaning for the runner, years and other numbers included. */
 const name = fc.oneof(
   fc
     .string({
@@ -57,7 +57,7 @@ const table = fc.uniqueArray(name, { minLength: 1, maxLength: 5 }).chain((names)
   }),
 );
 
-/** As another program would write it: everything quoted, CRLF between records. */
+/** CSV as another program writes it: every cell quoted, CRLF between records. */
 function writeCsv(records: string[][], delimiter = ",", lineEnd = "\r\n"): string {
   return records
     .map((record) => record.map((text) => `"${text.replaceAll('"', '""')}"`).join(delimiter))
@@ -70,7 +70,7 @@ const ENCODINGS = {
   "utf-16be": (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le").swap16(),
 };
 
-/** A member of the name `__proto__`, at whatever depth, is refused. */
+/** A member with the name `__proto__` is refused at any depth. */
 const isTaken = (one: object) => !JSON.stringify(one).includes('"__proto__":');
 
 /** Makes a batch of a file, runs it, and returns its results. */

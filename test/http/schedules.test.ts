@@ -115,7 +115,7 @@ describe("a scheduled task", () => {
     expect([nickname.sentence, nickname.timezone]).toEqual(["At 00:00", "UTC"]);
     const lasts = await preview({ schedule: "0 9 L * *" });
     expect(lasts.body.data.sentence).toBe("At 09:00, on the last day of the month");
-    // What has no words still has times.
+    // A cron expression without a description still has times.
     const odd = (await preview({ schedule: "0 12 13 * +FRI" })).body.data;
     expect([odd.sentence, odd.nextRuns.length]).toEqual([null, 5]);
     const wrong = await preview({ schedule: "0 25 * * *" });

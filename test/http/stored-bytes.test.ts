@@ -15,7 +15,7 @@ async function upload(app: TestServer, text: string, key = KEY) {
   return { status: answer.status, body: await answer.json() };
 }
 
-/** What is counted, beside what is there. */
+/** The counted bytes, beside the real ones. */
 async function counted(app: TestServer) {
   const { rows } = await app.ctx.client.execute(`
     SELECT sum(files) AS files, sum(requests) AS requests,

@@ -79,7 +79,7 @@ async function routes(app: TestServer) {
     Object.keys(methods).map((method) => ({
       name: `${method} ${path}`,
       method: method.toUpperCase(),
-      // Ids that are well-formed and name nothing.
+      // Well-formed ids of nothing that exists.
       path: path.replaceAll("{deliveryId}", "dlv-000000001").replaceAll(/\{[^}]+\}/g, "none"),
     })),
   );

@@ -9,8 +9,8 @@ import { client, KEY, startServer, type TestServer, until } from "../support/ser
 import { follow } from "../support/sse.ts";
 
 /*
- * Requests that are valid, or nearly, in forms that few clients send. One server for all of them: real
- * runs hang, dry runs are answered at once.
+ * Valid or nearly valid requests in forms that few clients send. All tests share one server, on which real runs hang and
+ * dry runs are answered at once.
  */
 
 let provider: Awaited<ReturnType<typeof startProvider>>;
@@ -102,7 +102,7 @@ describe("a key", () => {
       get(target, name, receiver) {
         const value: unknown = Reflect.get(target, name, receiver);
         if (name !== "select" || isRevoked) return value;
-        // What the first look-up finds comes after the revocation.
+        // The first lookup returns after the revocation.
         return () => ({
           from: () => ({
             where: () => ({
@@ -126,7 +126,7 @@ describe("a key", () => {
     const tasks = Array.from({ length: 450 }, () => ({ prompt: "x" }));
     await app.post("/batches", { id: "long", tasks });
     const { id, key } = await givenKey({ scopes: ["read"] });
-    // Not through a socket, which would take all of it at once.
+    // Not through a socket, which would accept all of it at once.
     const request = new Request(`${app.url}/api/v1/batches/long/results?format=jsonl`, {
       headers: { authorization: `Bearer ${key}` },
     });
@@ -141,7 +141,7 @@ describe("a key", () => {
     for (const end of [
       (id: string) => app.del(`/api-keys/${id}`),
       (id: string) => app.post(`/api-keys/${id}/rotate`, { overlapSeconds: 0 }),
-      // As another process does, which this one hears of later.
+      // As another process does it, so that this one learns of it later.
       (id: string) =>
         app.ctx.client.execute(`UPDATE api_keys SET revoked_at = 1 WHERE id = '${id}'`),
     ]) {

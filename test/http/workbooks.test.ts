@@ -22,7 +22,7 @@ function put(content: string | Uint8Array, name = `w${made++}.xlsx`): string {
   return name;
 }
 
-/** Makes a batch of a workbook, and gives what the batch says of it, and its rows as CSV. */
+/** Creates a batch from a workbook, and returns the batch and its rows as CSV. */
 async function read(content: Uint8Array, config: object = {}) {
   const id = `b${made++}`;
   const template = { promptTemplate: "hi", ...config };
@@ -34,7 +34,7 @@ async function read(content: Uint8Array, config: object = {}) {
   return { id, input: batch.input, rows: csv.map((cells) => cells.slice(0, length)) };
 }
 
-/** The message of a refusal, after which nothing is there. */
+/** The message of a refusal, after a check that nothing was created. */
 async function refused(content: string | Uint8Array, config: object = {}, name?: string) {
   const id = `refused${made++}`;
   const { status, body } = await app.post("/batches", {
@@ -56,7 +56,7 @@ async function readAll(name: string, options: WorkbookOptions = {}) {
   const table = readTable({ path, format, options })((all) => {
     found = all;
   });
-  // What wide rows there are is of no interest, and takes much memory.
+  // The wide rows themselves are not needed, and would use much memory.
   for await (const some of table) rows.push(...some.filter(({ length }) => length < 1000));
   return { rows, found };
 }
@@ -293,7 +293,7 @@ describe("a workbook is refused", () => {
 
   test("that is gigabytes unpacked, before they are", async () => {
     const content = await workbookOf(row(1, "a"));
-    // The size in the directory of the archive, which is where it is read.
+    // The size in the central directory of the archive, from which the program reads it.
     const entry = content.lastIndexOf("xl/worksheets/sheet1.xml") - 46;
     content.writeUInt32LE(4_000_000_000, entry + 24);
     expect(await refused(content)).toContain('sheet "Sheet1" would take 4000000000 bytes unpacked');

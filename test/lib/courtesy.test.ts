@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { createCourtesy } from "../../src/lib/courtesy.ts";
 
-/** A clock that only work and rests move on, and what was given to others. */
+/** A clock that advances only with work and pauses, and the time that was left to others. */
 function world() {
   let now = 0;
   const given: (number | "round")[] = [];

@@ -144,7 +144,7 @@ describe("a post", () => {
   test("goes to the address that was checked, though the name resolves to another the next moment", async () => {
     await using receiver = await startReceiver();
     const asked: string[] = [];
-    // Nobody has 2000::1; the name is at home here from the second question on.
+    // 2000::1 is nobody's address. From the second lookup on, the name resolves to this machine.
     const resolveHost = async (host: string) => [asked.push(host) === 1 ? "2000::1" : "127.0.0.1"];
     const url = `http://rebind.example:${receiver.port}/`;
     const first = postGuarded(url, { ...OPTIONS, timeoutMs: 300, resolveHost });
@@ -199,7 +199,7 @@ describe("a post", () => {
     const post = (kind: string) =>
       postGuarded(receiver.url, {
         ...OPTIONS,
-        // Less than the text may take: the headers came in time.
+        // Less than the limit for the body, because the headers came in time.
         timeoutMs: 300,
         body: JSON.stringify({ kind }),
         allowedHosts: ["127.0.0.1"],

@@ -4,7 +4,7 @@ import { createSystemClock } from "../../src/lib/clock.ts";
 import { createLineWriter } from "../../src/lib/line-writer.ts";
 import { until } from "../support/server.ts";
 
-/** A file descriptor that takes `room` bytes until it is emptied. */
+/** A file descriptor that accepts `room` bytes until it is emptied. */
 function startPipe(room = Infinity) {
   const written: string[] = [];
   const pipe = {

@@ -4,7 +4,7 @@ import { LoggedError } from "../../src/lib/logged-error.ts";
 import { createLoop, type LoopOptions, type More } from "../../src/lib/loop.ts";
 import { virtualTime } from "../support/clock.ts";
 
-/** A started loop that notes when it works. `work.do` is what it does then. */
+/** A started loop that records when it works. It then calls `work.do`. */
 function givenLoop(options: Partial<LoopOptions> = {}) {
   const time = virtualTime();
   const begun: number[] = [];

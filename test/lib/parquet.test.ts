@@ -65,7 +65,7 @@ test("a file that is cut off, or any other, is refused", async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A number as Thrift's compact protocol has it. */
+/** A number in Thrift's compact protocol. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value * 2;

@@ -12,7 +12,7 @@ const late = gate();
 let provider: Awaited<ReturnType<typeof startProvider>>;
 let app: TestServer;
 
-/** What the provider does depends on the prompt, so that the tests can share a server. */
+/** The prompt controls the provider, so that the tests can share a server. */
 beforeAll(async () => {
   provider = await startProvider(async (request, response) => {
     if (request.prompt.startsWith("hang")) return hang();
@@ -61,7 +61,7 @@ describe.each<Era>(["2025", "present"])("a client of the protocol of %s", (era) 
         true,
       ]);
     }
-    // All of it is in the context of a model that may use them.
+    // A model that may use the tools has all of this text in its context.
     expect(JSON.stringify(tools).length).toBeLessThan(24_000);
     expect(mcp.client.getInstructions()).toContain("run_batch");
   });
@@ -340,7 +340,7 @@ describe("what may not come in", () => {
   test("a page of another origin is refused, and one of CORS_ORIGINS is not", async () => {
     const from = (origin: string) =>
       sendMcp(app.url, callOf("status"), { headers: { origin } }).then(({ status }) => status);
-    // Of a name that leads here, too (DNS rebinding).
+    // Also for a name that resolves to this machine (DNS rebinding).
     const own = app.url.replace("127.0.0.1", "rebound.example");
     expect(await Promise.all(["https://evil.example", "null", own].map(from))).toEqual([
       403, 403, 403,

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { type Behaviour, chatAnswer, fail, startProvider } from "../support/provider.ts";
 
-/** Takes neither `max_tokens` nor `temperature`, streams, and does what a schema asks for. */
+/** A provider that refuses `max_tokens` and `temperature`, supports streams, and obeys schemas. */
 const reasoning: Behaviour = (request, response) => {
   const { body } = request;
   if ("max_tokens" in body)

@@ -9,7 +9,7 @@ import { isRoot, sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 
-/** The user of the image. */
+/** The user in the container image. */
 const USER = 10001;
 const AS_USER = ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"];
 const PROGRAM = [process.execPath, "src/main.ts"];

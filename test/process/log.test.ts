@@ -94,7 +94,7 @@ test.each(["process.exit(3)", "throw new Error('a bug')"])(
 
 test("an unhandled rejection is logged whole and ends nothing; an uncaught exception ends the process with 1", async () => {
   using folder = temporaryFolder();
-  // A process whose server does what no part of it may.
+  // A process whose server fails in a way that no code handles.
   const script = `
     const { runProcess } = await import("./src/process.ts");
     await runProcess(1, () => {

@@ -8,10 +8,10 @@ import { client, KEY, startServer, type TestServer, until } from "../support/ser
 import { follow } from "../support/sse.ts";
 import { nginx } from "../support/tools.ts";
 
-/** Paths that nginx takes away; the last looks like a path of the API itself. */
+/** Path prefixes that nginx removes. The last one looks like a path of the API itself. */
 const PREFIXES = ["/runner", "/a/b", "/api/v1"];
 
-/** nginx, which gives the server paths below its own. */
+/** nginx in front of the server, under a path prefix. */
 async function startProxy(target: string) {
   const folder = temporaryFolder();
   const port = await freePort();

@@ -4,7 +4,7 @@ import { LLMock } from "@copilotkit/aimock";
 
 import { startServer } from "../support/server.ts";
 
-/** A server whose provider is aimock: somebody else's idea of what OpenAI answers. */
+/** A server whose provider is aimock, an independent imitation of OpenAI. */
 async function startWithAimock(env: Record<string, string> = {}) {
   const mock = new LLMock({ port: 0, chunkSize: 5 });
   await mock.start();
@@ -103,7 +103,7 @@ describe("with a provider that we did not write", () => {
     ["malformedRate", 0.4, 20],
     ["disconnectRate", 0.4, 20],
     ["dropRate", 0.4, 20],
-    // Its refusals tell of one request a second, which is kept to from then on.
+    // Its refusals state a limit of one request per second, which is obeyed from then on.
     ["rateLimitRate", 0.3, 4],
   ])("survives its chaos: %s", async (kind, rate, count) => {
     await using world = await startWithAimock({ MAX_RETRIES: "50" });

@@ -17,7 +17,7 @@ const REF = uploadRef("file-1", { type: "image/png", bytes: PNG.length, sha256 }
 const IMAGE = { type: "image_url", image_url: { url: REF } };
 const DOCUMENT = { type: "file", file: { filename: "a.png", file_data: REF } };
 
-/** Calls a provider at an address, and says what it received. */
+/** Calls a provider at an address, and returns what the provider received. */
 async function callAt(
   baseUrl: string,
   content: object[],

@@ -7,7 +7,7 @@ import { client, type Json, until } from "../support/server.ts";
 const day = (time: string) => `2026-01-01T${time}Z`;
 const SECOND_PASS = 4;
 
-/** Asks for a run, and does something while its input file is read for the second time. */
+/** Starts a run, and calls `meddle` while its input file is read for the second time. */
 async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): Promise<string> {
   await app.stopScheduler();
   const { body } = await app.post(`/scheduled-tasks/${id}/run`);
@@ -16,7 +16,7 @@ async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): P
   Object.assign(app.ctx, {
     files: {
       ...files,
-      // The header, the check of all rows, and the rows that are stored.
+      // One read for the header, one to check all rows, and one to store them.
       async *read(...args: Parameters<typeof files.read>) {
         if (++reads === SECOND_PASS) await meddle();
         yield* files.read(...args);

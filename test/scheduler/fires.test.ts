@@ -209,7 +209,7 @@ describe("a clock that jumps", () => {
 });
 
 describe("a fire that meets a run which has not ended", () => {
-  /** Its first call hangs; all later ones are answered. */
+  /** A provider whose first call hangs and whose later calls are answered. */
   const stuckOnce = () => {
     let calls = 0;
     return startProvider(() => (calls++ === 0 ? hang() : undefined));

@@ -28,7 +28,7 @@ async function runsOf(app: RunnerProcess, id: string): Promise<Json[]> {
   return body.data.runs.toReversed();
 }
 
-/** The runs of a schedule that is disabled, once all have ended. */
+/** The runs of a disabled schedule, when all have ended. */
 function endedRuns(app: RunnerProcess, id: string): Promise<Json[]> {
   return until(async () => {
     const runs = await runsOf(app, id);

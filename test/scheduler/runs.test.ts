@@ -194,7 +194,7 @@ describe("a run", () => {
       const isDryRun = begun === "batch ended";
       if (begun.match(/started|ended/)) await app.post(`/batches/${batchId}/execute`, { isDryRun });
       if (begun === "batch ended") await app.finished(batchId);
-      // The claim of a process that is no more.
+      // The claim of a process that is dead.
       await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
       await app.startScheduler();
       expect([begun, await app.ended(id)]).toMatchObject([

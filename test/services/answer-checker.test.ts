@@ -12,7 +12,7 @@ type Started = {
   die: () => void;
 };
 
-/** A checker whose threads and clock do as the test says. */
+/** A checker whose threads and clock the test controls. */
 function startChecker() {
   const threads: Started[] = [];
   const startThread: StartThread = <Sent, Received>(handlers: {
@@ -48,7 +48,7 @@ test("an answer that takes too long to check does not match, and keeps no other 
   });
   const [first, second] = threads;
   expect([first?.isEnded, second?.posted.map(({ id }) => id)]).toEqual([true, [2]]);
-  // What the first thread says after its end is about nobody.
+  // Messages of the first thread after its end are ignored.
   first?.answer({ id: 2, mismatch: { problem: "late", mayRepair: true } });
   second?.answer({ id: 2, ...FINE });
   expect([await other, time.next()]).toEqual([null, Infinity]);

@@ -15,7 +15,7 @@ test("counters and sums that were tampered with are found and corrected, while o
   await app.finished("a");
   await app.finished("b");
   const { client } = app.ctx;
-  // One that looks unfinished, for want of two that are counted.
+  // A batch whose counters say that it is unfinished, because two tasks are not counted.
   await client.execute(
     "UPDATE batches SET completed = completed - 2, status = 'running', completed_at = NULL WHERE id = 'a'",
   );

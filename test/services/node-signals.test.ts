@@ -8,7 +8,7 @@ import { removeLeftDrafts } from "../../src/services/drafts.ts";
 import { createNodeSignals } from "../../src/services/node-signals.ts";
 import { startServer, until } from "../support/server.ts";
 
-/** A process of a fleet, as far as others hear of it, on the database of a server in this process. */
+/** The signals of another process of a fleet, on the database of a server in this process. */
 async function startNode(ctx: Context, reads: number[] = []) {
   const signals = createSignals<Topics>();
   const own: Context = { ...ctx, signals, isExclusive: false, live: { ...ctx.live } };
@@ -45,7 +45,7 @@ test("a signal of one process reaches the others, and is not repeated at its ori
   await using a = await startNode(app.ctx);
   await using b = await startNode(app.ctx);
   const says = (topic: "schedules" | "batch") => a.signals.emit(topic, undefined);
-  // Until both have looked once, from which they know where the counters stand.
+  // Until both have read the counters once.
   await until(() => {
     says("schedules");
     return b.heard.includes("schedules") || undefined;

@@ -29,7 +29,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     });
     const later = { ...app.ctx, clock: createSystemClock() };
     const watch = createProviderWatch(later, { calls: 3, forMs: 50 });
-    // The same reports that the engine's own watch, which takes ten seconds, gets.
+    // The same reports as the engine's own watch gets, which takes ten seconds.
     const outcome = (failure: object | null, at: number) =>
       ({ failure, final: { provider: "openai", at } }) as Parameters<typeof watch.see>[0][number];
     const down = { cause: "connect_failed", message: "connection refused" };
@@ -40,7 +40,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     expect(await listOpenAlerts(app.ctx)).toMatchObject([
       { code: "provider.down", subject: "openai" },
     ]);
-    // A real answer through the engine is the all-clear.
+    // A real answer through the engine ends the alert.
     isDown = false;
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await app.ended("t");
@@ -183,7 +183,7 @@ test("events and deliveries older than RETENTION_DAYS are removed; younger ones 
     deliveries: [
       [1, at(3), "delivered", null],
       [1, at(1), "delivered", null],
-      // An active endpoint is still to get it; of the other, nobody knows whether it ever will.
+      // The active endpoint still has to get it. The other one may never get it.
       [1, at(3), "pending", at(-1)],
       [2, at(3), "pending", at(-1)],
     ].map((args) => ({

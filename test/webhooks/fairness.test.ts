@@ -12,7 +12,7 @@ import { startServer, type TestServer, until } from "../support/server.ts";
 const OK = { status: 200, retryAfter: undefined, text: "", isPrivate: false };
 const never = () => new Promise<never>(() => {});
 
-/** Receivers by the host of their address: each answers as it says, or not at all. */
+/** Receivers, by the first part of their host name. `behave` decides when each answers, if at all. */
 function receivers(behave: Record<string, (id: string) => Promise<unknown>>) {
   const received = new Map<string, string[]>();
   const postWebhook: PostWebhook = async (url, { headers, body }) => {
@@ -71,7 +71,7 @@ describe("endpoints", () => {
     const quick = shares.find(([{ key }]) => key === "quick");
     expect(quick?.[1]).toBe(8);
     expect(shares.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(200);
-    // One that is slow has all its slots while nobody else wants them, and a share of them otherwise.
+    // A slow endpoint may use all slots if no other needs them, and otherwise gets a share.
     expect([...shareDeliveries([load("slow", 10_000)], 256).values()]).toEqual([8]);
     expect(deliveryCeiling(load("slow", 10_000), 1, 256)).toBe(128);
     expect(deliveryCeiling(load("slower", 2000), 3, 256)).toBe(160);

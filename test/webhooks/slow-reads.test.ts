@@ -11,7 +11,7 @@ test("a delivery that ends while the database's answer is on its way is not made
   await using receiver = await startReceiver(() => Bun.sleep(5 + (answers++ % 10) * 5));
   await using app = await startServer({ ...receiver.env, ROLE: "api" });
   const { client } = app.ctx;
-  // As over a network: what is read is some milliseconds old when it comes.
+  // As over a network: the result of a read is some milliseconds old when it arrives.
   const late = {
     ...client,
     execute: async (...args: Parameters<typeof client.execute>) => {

@@ -10,7 +10,7 @@ import { gate } from "../support/provider.ts";
 import { type Received, startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
-/** Retries now, and not in five seconds. */
+/** Lets retries follow at once, not after five seconds. */
 const ALL_DUE = "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL";
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
@@ -157,7 +157,7 @@ describe("a delivery", () => {
     using folder = temporaryFolder();
     const held = gate();
     let isHolding = true;
-    // Before it has answered once, it gets one delivery at a time.
+    // Until its first success it gets one delivery at a time.
     let isFirst = true;
     await using receiver = await startReceiver(async () => {
       if (isHolding && !isFirst) await held.opened;
