@@ -41,7 +41,7 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
     await provider[Symbol.asyncDispose]();
   });
 
-  test("loses nothing when one of each kind is killed under load", async () => {
+  test("loses nothing when one process of each kind is killed under load", async () => {
     await api.post("/batches", { id: "b", tasks: prompts(BATCH_ROWS) });
     await api.post("/batches/b/execute");
     const load = sendUntilStopped(api);
@@ -78,7 +78,7 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
     expect(provider.requests.length).toBeLessThanOrEqual(asked + cutOff);
   });
 
-  test("keeps figures from the outside, and believes nobody's word for where it calls from", async () => {
+  test("hides metrics from outside, and does not trust a client's X-Forwarded-For", async () => {
     expect((await api.get(`${fleet.origin}/metrics`)).status).toBe(404);
     await api.post("/tasks", { id: "from", prompt: "x" }, { "x-forwarded-for": "203.0.113.9" });
     const entry = await until(async () => {

@@ -33,8 +33,8 @@ async function givenProvider(hasRoom: () => boolean) {
   };
 }
 
-describe("a task that asks for flex", () => {
-  test("waits while there is no room, holds up no other, and costs half", async () => {
+describe("a task with the flex tier", () => {
+  test("waits while there is no room, delays no other task, and costs half", async () => {
     let hasRoom = false;
     await using world = await givenProvider(() => hasRoom);
     const { app, upstream } = world;
@@ -60,7 +60,7 @@ describe("a task that asks for flex", () => {
     });
   });
 
-  test("has fifteen minutes for a call, where others have REQUEST_TIMEOUT_MS", async () => {
+  test("has a timeout of fifteen minutes, instead of REQUEST_TIMEOUT_MS", async () => {
     await using upstream = await startProvider(async (request) => {
       await Bun.sleep(400);
       return chatAnswer(request);
@@ -80,7 +80,7 @@ describe("a task that asks for flex", () => {
     ]);
   });
 
-  test("takes the standard tier after its deadline, says so, and costs what that does", async () => {
+  test("uses the standard tier after its deadline, says so, and has that tier's cost", async () => {
     await using world = await givenProvider(() => false);
     const { app, upstream } = world;
     const asked = { id: "t", prompt: "x", serviceTier: "flex", flexDeadlineMinutes: 0.005 };
@@ -98,7 +98,7 @@ describe("a task that asks for flex", () => {
     expect(upstream.requests[before]?.body.service_tier).toBe("flex");
   });
 
-  test("does so with the rest of its batch, whose tasks may name another tier", async () => {
+  test("does so together with its batch, whose tasks may name another tier", async () => {
     await using world = await givenProvider(() => false);
     const { app, upstream } = world;
     const tasks = Array.from({ length: 30 }, (_, i) => ({ prompt: `p${i}` }));
@@ -116,7 +116,7 @@ describe("a task that asks for flex", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("is read back and changed like any other field, and given once", async () => {
+  test("returns and changes the tier like any other field, and accepts it only once", async () => {
     await using app = await startServer({ DEFAULT_MODEL: MODEL });
     const twice = { prompt: "x", serviceTier: "flex", parameters: { service_tier: "auto" } };
     expect((await app.post("/tasks", twice)).body.error.message).toContain("given twice");
@@ -133,7 +133,7 @@ describe("a task that asks for flex", () => {
     expect(await read()).toMatchObject({ serviceTier: null, flexDeadlineMinutes: null });
   });
 
-  test("is estimated, and tried for nothing, at its price", async () => {
+  test("is estimated, also in a dry run, at the price of its tier", async () => {
     await using app = await startServer({ DEFAULT_MODEL: MODEL });
     const costs = async (id: string, config: object) => {
       await app.post("/batches", { id, tasks: [{ prompt: "x" }], config });

@@ -24,8 +24,8 @@ async function refuse(app: TestServer, name: string, on: string, when: string) {
 
 const LARGE_ANSWER = "INSERT ON executions";
 
-describe("what the database refuses", () => {
-  test("ends the task that it came of, without another call, and nobody else's", async () => {
+describe("a statement that the database refuses", () => {
+  test("ends its task without another call, and affects no other task", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "64" });
@@ -50,7 +50,7 @@ describe("what the database refuses", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("ends a task without its usage where that is what is refused", async () => {
+  test("ends a task without its usage if the usage is refused", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await refuse(app, "counts", LARGE_ANSWER, "NEW.prompt_tokens IS NOT NULL");
@@ -59,7 +59,7 @@ describe("what the database refuses", () => {
     expect(provider.counts.get("t")).toBe(1);
   });
 
-  test("holds nobody up though not even the failure can be stored, and is reported until it can", async () => {
+  test("delays no other task even if the failure itself cannot be stored, and is reported until it can", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/tasks", task("poison"));
@@ -80,7 +80,7 @@ describe("what the database refuses", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("of claims does not keep what has ended from being stored", async () => {
+  test("of claims does not prevent the storage of ended runs", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer(provider.env);
@@ -95,7 +95,7 @@ describe("what the database refuses", () => {
     expect((await app.ended("second")).status).toBe("completed");
   });
 
-  test("of an alert has it raised with the next call that is refused", async () => {
+  test("of an alert lets it be raised with the next refused call", async () => {
     await using provider = await startProvider((_, response) => {
       response.writeHead(401, { "content-type": "application/json" });
       response.end('{"error":{"message":"no","code":"invalid_api_key"}}');
@@ -161,7 +161,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     return startServer({ DATABASE_URL: url, DATA_DIR: folder, ...env });
   }
 
-  test("prompts come to their calls that are more than one answer of the server", async () => {
+  test("prompts larger than one answer of the server reach their calls", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     await using provider = await startProvider(({ body }) => chatAnswer({ prompt: "short", body }));
@@ -181,7 +181,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     );
   });
 
-  test("answers can be read that are more than one answer of the server", async () => {
+  test("answers larger than one answer of the server can be read", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     const text = "a long answer\n".repeat(20_000);
@@ -213,7 +213,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     expect(read.body.data.executions).toHaveLength(60);
   });
 
-  test("a claim that took effect after its request was given up is released, and costs no attempt", async () => {
+  test("a claim that takes effect after its request timed out is released, and costs no attempt", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     await using provider = await startProvider();

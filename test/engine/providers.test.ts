@@ -45,7 +45,7 @@ const FALLBACK = { file: { fallbacks: { "one-a": ["two-b"] } } };
 const down: Behaviour = (_request, response) => void response.socket?.destroy();
 
 describe("with several providers", () => {
-  test("each task goes to the one that takes its model, with its own key, headers and prices", async () => {
+  test("each task goes to the provider of its model, with that provider's key, headers and prices", async () => {
     await using world = await givenTwo(
       {},
       {
@@ -74,7 +74,7 @@ describe("with several providers", () => {
     expect(unpriced.body.data.result.costUsd).toBeNull();
   });
 
-  test("a model that nobody takes is refused, by a task, a batch and a row", async () => {
+  test("a model without a provider is refused for a task, a batch and a row", async () => {
     await using world = await givenTwo({});
     const { app } = world;
     const task = await app.post("/tasks", { prompt: "x", model: "three" });
@@ -84,7 +84,7 @@ describe("with several providers", () => {
     expect(batch.status).toBe(400);
   });
 
-  test("no more calls go to one than its maxConcurrency, however many others do", async () => {
+  test("no provider gets more calls than its maxConcurrency, however many go to others", async () => {
     const opened = gate();
     const behave: Behaviour = async () => void (await opened.opened);
     await using world = await givenTwo({ one: behave }, { one: { maxConcurrency: 3 } });
@@ -98,7 +98,7 @@ describe("with several providers", () => {
     expect(one.state.mostOpen).toBe(3);
   });
 
-  test("each keeps the limits of its models, and one that is throttled does not slow the other", async () => {
+  test("the limits of each model are kept, and a throttled provider does not slow the other", async () => {
     await using world = await givenTwo({}, { one: { limits: { "one-*": { rpm: 60 } } } });
     const { one, two, app } = world;
     const tasks = [...many(300, { model: "one-a" }), ...many(300, { model: "two-b" })];
@@ -109,7 +109,7 @@ describe("with several providers", () => {
     expect((await app.get("/batches/b")).body.data.waiting).toMatchObject({ reason: "rate_limit" });
   });
 
-  test("the status tells of each, what its models may and why it gets no calls", async () => {
+  test("the status shows each provider's models, their limits, and why it gets no calls", async () => {
     await using world = await givenTwo({}, { two: { limits: { "*": { rpm: 600, tpm: 90_000 } } } });
     const { app } = world;
     await app.post("/tasks?execute=true", { prompt: "x", model: "two-b" }, wait);
@@ -127,7 +127,7 @@ describe("with several providers", () => {
 });
 
 describe("when a provider cannot be reached", () => {
-  test("what stands in for its models is called, and the execution says so", async () => {
+  test("the fallback of its models is called, and the execution says so", async () => {
     await using world = await givenTwo({ one: down }, FALLBACK);
     const { two, app } = world;
     const { body } = await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, wait);
@@ -146,7 +146,7 @@ describe("when a provider cannot be reached", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("and is there again, it gets its calls back", async () => {
+  test("and can be reached again, it gets its calls again", async () => {
     await using world = await givenTwo({ one: down }, FALLBACK);
     const { one, app } = world;
     await app.post("/tasks?execute=true", { prompt: "x" }, wait);
@@ -160,7 +160,7 @@ describe("when a provider cannot be reached", () => {
     expect(one.requests.length).toBeGreaterThan(before);
   });
 
-  test("a batch without another way waits, says so, and loses no task, however long it takes", async () => {
+  test("a batch without a fallback waits, says so, and loses no task, however long the outage lasts", async () => {
     const overloaded: Behaviour = (_request, response) => fail(response, 503);
     await using world = await givenTwo({ one: overloaded }, { env: { MAX_RETRIES: "1" } });
     const { one, app } = world;
@@ -223,7 +223,7 @@ describe("when a key is refused or its quota is used up", () => {
     expect((await app.finished("b")).progress).toMatchObject({ completed: 20 });
   });
 
-  test("a call that is refused after the batch was resumed, and was made before, does not pause it again", async () => {
+  test("a call from before a resume that is refused after it does not pause the batch again", async () => {
     const late = gate();
     const behave: Behaviour = async ({ earlier, prompt }, response) => {
       if (earlier > 0) return undefined;
@@ -241,7 +241,7 @@ describe("when a key is refused or its quota is used up", () => {
     expect((await app.finished("b")).progress).toMatchObject({ completed: 2 });
   });
 
-  test("of all keys, the batch is paused, and resuming it tries them at once", async () => {
+  test("of all keys, the batch is paused, and a resume tries them at once", async () => {
     await using world = await givenTwo(
       { one: spent },
       {

@@ -81,7 +81,7 @@ const rounds = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), {
   maxLength: 8,
 });
 
-test("whatever clients do at the same time, counters equal rows and moves keep to the table", async () => {
+test("under any concurrent actions of clients, counters equal rows and moves follow the table", async () => {
   let luck = 0;
   await using provider = await startProvider(async (_request, response) => {
     luck = (luck * 1_103_515_245 + 12_345) % 2 ** 31;

@@ -46,7 +46,7 @@ async function runDoctor(env: Record<string, string>, ...args: string[]) {
   return { out, err, code: await child.exited };
 }
 
-test("the doctor reports what a provider can do, what it refuses, and that nothing answers", async () => {
+test("the doctor reports what a provider supports and refuses, and that a provider does not answer", async () => {
   await using provider = await startProvider(reasoning);
   const env = { ...provider.env, DEFAULT_MODEL: "gpt-5-mini" };
   const [json, text, lost, wrong] = await Promise.all([

@@ -7,7 +7,7 @@ import { startProcess, temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { type Json, until } from "../support/server.ts";
 
-test("the log leads from a request to how its execution ended", async () => {
+test("the log connects a request with the end of its execution", async () => {
   await using provider = await startProvider(({ prompt }, response) =>
     prompt === "bad" ? fail(response, 400) : undefined,
   );

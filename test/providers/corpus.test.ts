@@ -29,7 +29,7 @@ type Expected = { ok: boolean; message?: string } & Record<string, unknown>;
 const FOLDER = join(import.meta.dir, "corpus");
 const FILES = readdirSync(FOLDER).toSorted();
 
-test.each(FILES)("%s comes to what a careful user expects", async (file) => {
+test.each(FILES)("%s gives the result that a careful user expects", async (file) => {
   const {
     endpoint,
     request,

@@ -37,7 +37,7 @@ function startChecker() {
 
 const FINE = { mismatch: null };
 
-test("an answer that takes too long to check does not match, and keeps no other waiting", async () => {
+test("an answer whose check takes too long counts as a mismatch, and delays no other", async () => {
   const { checker, threads, time } = startChecker();
   const slow = checker.check("slow", "");
   const other = checker.check("other", "");
@@ -54,7 +54,7 @@ test("an answer that takes too long to check does not match, and keeps no other 
   expect([await other, time.next()]).toEqual([null, Infinity]);
 });
 
-test("a thread that dies is replaced, and what it dies of twice does not match", async () => {
+test("a dead thread is replaced, and an answer that kills two threads counts as a mismatch", async () => {
   const { checker, threads } = startChecker();
   const deadly = checker.check("deadly", "");
   const other = checker.checkSchema({});

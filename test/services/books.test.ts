@@ -5,7 +5,7 @@ import { LEASES, takeLease } from "../../src/store/leases.ts";
 import { readRows } from "../../src/store/rows.ts";
 import { startServer } from "../support/server.ts";
 
-test("counters and sums that were tampered with are found and corrected, while others go on counting", async () => {
+test("wrong counters and sums are found and corrected while work goes on", async () => {
   await using app = await startServer();
   const tasks = Array.from({ length: 20 }, (_, i) => ({ prompt: `p${i}` }));
   for (const id of ["a", "b"]) {

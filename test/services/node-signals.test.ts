@@ -64,7 +64,7 @@ test("a signal of one process reaches the others, and is not repeated at its ori
   await until(() => b.heard.includes("elsewhere") || undefined);
 });
 
-test("pieces of an answer reach the process where it is read, and no other", async () => {
+test("pieces of an answer reach only the process where it is read", async () => {
   await using app = await startServer();
   await using caller = await startNode(app.ctx);
   await using reader = await startNode(app.ctx, [7]);
@@ -91,7 +91,7 @@ test("pieces of an answer reach the process where it is read, and no other", asy
   });
 });
 
-test("a process finds which of its claims others have ended", async () => {
+test("a process finds out which of its claims other processes have ended", async () => {
   await using app = await startServer();
   const lost: unknown[] = [];
   const watch = createLostWatch(app.ctx, {

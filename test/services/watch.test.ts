@@ -47,7 +47,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     await until(async () => (await codes(app)).length === 0 || undefined);
   });
 
-  test("when a provider is down so that no calls are made that could tell", async () => {
+  test("when a provider is down and no calls are made that could show it", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const clock = { now: 1000 };
@@ -133,7 +133,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     expect(await codes(app)).toEqual([]);
   });
 
-  test("but not while calls are under way, however long", async () => {
+  test("but not while calls are in flight, however long they take", async () => {
     await using provider = await startProvider(hang);
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "1" });
     await app.post("/tasks?execute=true", { id: "long", prompt: "x" });
@@ -166,7 +166,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
   });
 });
 
-test("events and deliveries older than RETENTION_DAYS are removed; younger ones stay, and what is still to be delivered", async () => {
+test("events and deliveries older than RETENTION_DAYS are removed; younger ones and pending deliveries stay", async () => {
   await using app = await startServer({ RETENTION_DAYS: "2", ROLE: "api" });
   const hook = { url: "https://example.com/hook", events: ["task.created"] };
   await app.post("/webhooks", hook);
