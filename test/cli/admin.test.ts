@@ -15,7 +15,7 @@ async function tamper(folder: string, sql: string): Promise<void> {
   database.close();
 }
 
-test("an operator looks after a server that runs, and after its database when it does not", async () => {
+test("the operator's commands work with a running server, and with its database when it is stopped", async () => {
   using folder = temporaryFolder();
   const env = { DATA_DIR: folder.path, API_KEYS: "" };
   const admin = (...args: string[]) => runCli(env, ["admin", ...args]);
@@ -100,7 +100,7 @@ test("an operator looks after a server that runs, and after its database when it
   expect([last.code, last.out]).toEqual([0, expect.stringContaining("The database is sound")]);
 }, 60_000);
 
-test("a command that is called wrongly says what there is, and does nothing", async () => {
+test("a wrong command lists the commands, and does nothing", async () => {
   using folder = temporaryFolder();
   const env = { DATA_DIR: join(folder.path, "none") };
   const [help, option, days, nothing, variable] = await Promise.all([

@@ -32,7 +32,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     folder?.[Symbol.dispose]();
   });
 
-  test("is of one moment though tasks go on ending, and goes back to a server or into a file", async () => {
+  test("is of one moment although tasks continue to end, and can be restored to a server or a file", async () => {
     await using provider = await startProvider(slowAndStuck(300));
     const env = { ...provider.env, ...from(), SIMULATOR_LATENCY_MS: "0", MAX_CONCURRENCY: "4" };
     await using app = await startServer(env);
@@ -83,7 +83,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect(await checkBooks(inFile.ctx)).toEqual({ counters: [], sums: [] });
   });
 
-  test("and what is old is removed beside servers that work, and nothing else", async () => {
+  test("and admin prune, which removes only old data, work beside running servers", async () => {
     await using app = await startServer({ ...from(), SIMULATOR_LATENCY_MS: "0" });
     for (const id of ["old", "new", "waits"])
       await app.post("/batches", { id, tasks: [{ prompt: "x" }, { prompt: "y" }] });
@@ -114,7 +114,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect(await checkBooks(app.ctx)).toEqual({ counters: [], sums: [] });
   });
 
-  test("and the operator's commands know who lives there", async () => {
+  test("and the operator's commands respect the running processes", async () => {
     await using app = await startServer({ ...from(), LEASE_SECONDS: "30" });
     const [nodes, vacuum, key, check] = await Promise.all(
       [["nodes"], ["vacuum"], ["key"], ["check"]].map((args) =>

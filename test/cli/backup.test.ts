@@ -17,7 +17,7 @@ async function readDatabase(path: string, sql: string): Promise<string[]> {
   return rows.map((row) => String(row[0]));
 }
 
-test("a backup under load, restored after kill -9, has every acknowledged result and repeats none that was settled", async () => {
+test("a backup under load, restored after kill -9, has every acknowledged result and repeats none", async () => {
   using folder = temporaryFolder();
   const [first, second] = ["a", "b"].map((name) => join(folder.path, name)) as [string, string];
   const target = join(folder.path, "backup");
@@ -80,7 +80,7 @@ test("a backup under load, restored after kill -9, has every acknowledged result
   });
 }, 60_000);
 
-test("a backup or a restore that is killed leaves nothing that looks whole, and the next one begins anew", async () => {
+test("a killed backup or restore leaves nothing that looks complete, and the next one starts again", async () => {
   using folder = temporaryFolder();
   const [first, second] = ["a", "b"].map((name) => join(folder.path, name)) as [string, string];
   const target = join(folder.path, "backup");

@@ -107,7 +107,7 @@ describe("gptrunner run", () => {
     expect(provider.requests.length).toBeLessThanOrEqual(40 + 2 + 2);
   });
 
-  test("says what failed and how to retry it, and the retry mends the file", async () => {
+  test("says what failed and how to retry it, and the retry completes the file", async () => {
     await using provider = await startProvider(({ prompt }, response) =>
       prompt.includes("Lima") ? fail(response, 400, { message: "no such place" }) : undefined,
     );
@@ -132,7 +132,7 @@ describe("gptrunner run", () => {
     expect(provider.requests.length).toBe(4);
   });
 
-  test("takes a pipe and gives one, and a reader that leaves early is no failure", async () => {
+  test("reads from a pipe and writes to one, and a reader that leaves early is not a failure", async () => {
     using folder = temporaryFolder();
     const args = ["run", "-", ...PROMPT, "--simulate"];
     const piped = await runCommand(folder.path, args, { input: CITIES });
@@ -147,7 +147,7 @@ describe("gptrunner run", () => {
     expect([left.exitCode, left.stdout.toString()]).toEqual([0, "c"]);
   });
 
-  test("refuses before anything is read, asked or paid for", async () => {
+  test("reports wrong use before anything is read, called or paid for", async () => {
     await using provider = await startProvider();
     using folder = folderWith(CITIES);
     writeFileSync(join(folder.path, "there.csv"), "precious");
@@ -198,7 +198,7 @@ describe("gptrunner run", () => {
     expect([raised.code, provider.requests.length]).toEqual([0, 20]);
   });
 
-  test("two at once in one folder do not meet, and a folder that is broken is named", async () => {
+  test("two runs at once in one folder do not disturb each other, and a broken folder is named", async () => {
     const held = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<void>();
     await using provider = await startProvider(async () => {

@@ -9,7 +9,7 @@ import { KEY, startServer, until } from "../support/server.ts";
 
 const codes = (outcomes: Outcome[]) => outcomes.map(({ code }) => code);
 
-test("with the address and key of a server, everything is done there", async () => {
+test("with the address and key of a server, all work is done there", async () => {
   await using provider = await startProvider();
   await using app = await startServer(provider.env);
   using folder = temporaryFolder();
@@ -58,7 +58,7 @@ test("with the address and key of a server, everything is done there", async () 
   expect(wrong.code).toBe(5);
 });
 
-test("a profile keeps a server and its key, for its user alone", async () => {
+test("a profile keeps a server and its key, readable only for its user", async () => {
   await using app = await startServer();
   using folder = temporaryFolder();
   const add = ["profile", "add", "home", "--server", app.url];
@@ -147,7 +147,7 @@ test("the command waits for a server that goes away, the batch continues there, 
   expect(provider.requests.length).toBe(3);
 });
 
-test("limits are waited out, and what is no server of ours is said to be none", async () => {
+test("the command waits for limits to end, and reports an address that is not a GPT Task Runner", async () => {
   let requests = 0;
   const limited = JSON.stringify({
     success: false,

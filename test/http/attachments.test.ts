@@ -84,7 +84,7 @@ const asked = (prompt: string, ...urls: string[]) => [
 ];
 
 describe("attachments", () => {
-  test("of a CSV are sent as images, whatever a cell says where they are", async () => {
+  test("of a CSV are sent as images, for every form of reference in a cell", async () => {
     const { id } = await create({
       inputFile: put(
         `prompt,photo\nq1,${png}\nq2,"${PNG_URL}"\nq3,https://example.org/a.png\nq4,\nq5,upload:${png}\n`,
@@ -122,7 +122,7 @@ describe("attachments", () => {
     ]);
   });
 
-  test("come from workbooks, JSON and JSONL, and go to the last message of the user", async () => {
+  test("can come from workbooks, JSON and JSONL, and go to the last message of the user", async () => {
     const template = { promptTemplate: "see {{name}}", systemPrompt: "be brief" };
     const files = [
       put(await workbookOf(row(1, "name", "photo") + row(2, "a", png)), "xlsx"),
@@ -142,7 +142,7 @@ describe("attachments", () => {
     expect(await sentFor(id)).toEqual([asked("last", PNG_URL)]);
   });
 
-  test("are stored as references, whose bytes no row has", async () => {
+  test("are stored as references, without their bytes", async () => {
     await create({ tasks: [{ id: "ref", prompt: "q", metadata: { photo: png } }] });
     const { data } = (await app.get("/tasks/ref")).body;
     const sha256 = createHash("sha256").update(PNG).digest("hex");
@@ -204,7 +204,7 @@ describe("attachments", () => {
     );
   });
 
-  test("are asked once for the same bytes under two ids", async () => {
+  test("share one cached answer for the same bytes under two ids", async () => {
     const twin = await upload(PNG, "other.png");
     const cell = (id: string) => ({ prompt: "same", metadata: { photo: id } });
     const first = await create({ tasks: [cell(png)] }, [PHOTO], { cache: true });
@@ -250,7 +250,7 @@ describe("attachments", () => {
   });
 });
 
-describe("what cannot be attached", () => {
+describe("an invalid attachment", () => {
   test.each([
     ["cat.png", "is not a URL; give the id of an upload (file-…, see POST /files)"],
     ["ftp://x.org/a.png", '"ftp:" is not a scheme that can be attached'],
@@ -293,7 +293,7 @@ describe("what cannot be attached", () => {
     expect(messages).toContain("2000 are the most (MAX_ATTACHMENT_BYTES)");
   });
 
-  test("is a column that there is not, or messages without one of the user", async () => {
+  test("is one of an unknown column, or for messages without one of the user", async () => {
     const table = await create({ inputFile: put("prompt,foto\nq,\n", "csv") });
     expect(table.error.message).toContain("there is no column photo; there are prompt, foto");
     const lines = await create({ inputFile: put('{"prompt":"q","foto":"x"}\n', "jsonl") });
@@ -305,7 +305,7 @@ describe("what cannot be attached", () => {
 });
 
 describe("an upload that is gone when its row is called", () => {
-  test("fails that row for good, and no other", async () => {
+  test("fails that row permanently, and no other", async () => {
     const gone = await upload(PNG, "gone.png");
     const { id } = await create({ inputFile: put(`prompt,photo\na,${gone}\nb,${png}\n`, "csv") });
     await app.del(`/files/${gone}`);
@@ -318,7 +318,7 @@ describe("an upload that is gone when its row is called", () => {
     expect(data.attempts).toBe(1);
   });
 
-  test("or holds other bytes is not sent", async () => {
+  test("or has other bytes is not sent", async () => {
     const changed = await upload(PNG, "changed.png");
     const { id } = await create({ tasks: [{ prompt: "q", metadata: { photo: changed } }] });
     for (const bytes of ["other bytes", Buffer.concat([PNG, PNG])]) {
@@ -344,7 +344,7 @@ describe("an upload that is gone when its row is called", () => {
     expect(data.details.breaker).toBe("closed");
   });
 
-  test("is deleted while its call is under way, which goes on", async () => {
+  test("can be deleted while its call is in flight, which continues", async () => {
     const used = await upload(PNG, "used.png");
     const asking = gate();
     provider.state.behave = async (request) => {

@@ -61,7 +61,7 @@ async function eventsOf(id: string): Promise<string[]> {
   return rows.map((row) => String(row["type"]));
 }
 
-test("a chain of three waits, and each starts with the answers of the one before", async () => {
+test("in a chain of three batches each waits, and starts with the answers of the one before", async () => {
   await givenFirst("c1", ["judge bad", "judge good", "fail"], {
     config: { model: "gpt-4o", maxRetries: 0, output: ["label"] },
   });
@@ -101,7 +101,7 @@ test("a chain of three waits, and each starts with the answers of the one before
   ]);
 });
 
-test("one that was not executed is made, and stays pending", async () => {
+test("a batch that was not executed is made, and stays pending", async () => {
   await givenFirst("n1");
   await givenWaiting("n2", "n1", { name: "before", metadata: { a: 1 } });
   const before = await batch("n2");
@@ -122,7 +122,7 @@ test("one that was not executed is made, and stays pending", async () => {
   expect((await app.finished("n2")).tasks.map(({ result }: Json) => result)).toEqual(["a+", "b+"]);
 });
 
-test("what needs rows is refused while it waits", async () => {
+test("requests that need rows are refused while the batch waits", async () => {
   await givenFirst("w1");
   await givenWaiting("w2", "w1");
   expect((await execute("w2")).status).toBe(200);
@@ -140,8 +140,8 @@ test("what needs rows is refused while it waits", async () => {
   expect((await app.get("/batches/w2/results")).text).toStartWith("id,prompt,");
 });
 
-describe("a chain that cannot be", () => {
-  test("is refused when it is created, as far as that is known", async () => {
+describe("a chain that is not possible", () => {
+  test("is refused at its creation, if that is known then", async () => {
     await givenFirst("r1", ["x"], { config: { output: ["label"] } });
     await givenWaiting("r2", "r1", { config: { promptTemplate: "{{label}}" } });
     await app.post("/tasks", { prompt: "x", batchId: "r-bare" });
@@ -160,7 +160,7 @@ describe("a chain that cannot be", () => {
     expect((await app.get("/batches/r9")).status).toBe(404);
   });
 
-  test("fails with row and column when its rows cannot be made, and those behind it", async () => {
+  test("fails with row and column when its rows cannot be made, together with the batches after it", async () => {
     await givenFirst("f1", ["x", "y"]);
     await app.ctx.client.execute(
       "UPDATE batches SET columns = '[\"id\",\"note\"]' WHERE id = 'f1'",
@@ -183,7 +183,7 @@ describe("a chain that cannot be", () => {
     expect((await app.del("/batches/f2")).status).toBe(200);
   });
 
-  test("fails when the other has no answer, or is deleted, though its id is used again", async () => {
+  test("fails when the input batch has no answer or is deleted, even if its id is used again", async () => {
     await givenFirst("d1", ["fail"]);
     await givenWaiting("d2", "d1");
     await execute("d1");
@@ -210,7 +210,7 @@ describe("a chain that cannot be", () => {
   });
 });
 
-test("a pilot, a dry run and a pause of the other are not its end", async () => {
+test("a pilot, a dry run and a pause of the input batch do not count as its end", async () => {
   await givenFirst("e1", ["a", "b", "c"]);
   await givenWaiting("e2", "e1");
   await execute("e1", { limit: 1 });
@@ -270,7 +270,7 @@ test("rows that change while they are read are read again", async () => {
   expect((await app.get("/batches/q3")).status).toBe(404);
 });
 
-test("one that is cancelled or deleted waits no more", async () => {
+test("a cancelled or deleted batch does not wait any more", async () => {
   await givenFirst("x1");
   for (const id of ["x2", "x3"]) await givenWaiting(id, "x1");
   const cancelled = await app.post("/batches/x2/cancel");
@@ -283,7 +283,7 @@ test("one that is cancelled or deleted waits no more", async () => {
   expect((await app.get("/batches/x3")).status).toBe(404);
 });
 
-test("a cancelled batch gives the answers that it has", async () => {
+test("a cancelled input batch provides the answers that it has", async () => {
   await givenFirst("y1");
   await givenWaiting("y2", "y1");
   await execute("y1", { limit: 1 });
@@ -307,7 +307,7 @@ test("an idempotency key returns the batch while it waits and afterwards", async
   expect(await ask()).toEqual([200, id]);
 });
 
-test("a cap holds for it, and answers of a base are taken over", async () => {
+test("a cap applies to a chained batch, and answers of its base are reused", async () => {
   await givenFirst("m1");
   await givenWaiting("m2", "m1", { config: { ...config, model: "gpt-4o", maxCostUsd: 1e-9 } });
   await givenWaiting("m3", "m1", { config: { ...config, model: "gpt-4o" } });
@@ -327,7 +327,7 @@ test("a cap holds for it, and answers of a base are taken over", async () => {
   expect((await made("m4")).progress.total).toBe(2);
 });
 
-test("the remains of a dead process are removed, and another process makes the batch", async () => {
+test("rows from a dead process are removed, and another process makes the batch", async () => {
   const { writer, client: db } = app.ctx;
   await givenFirst("z1");
   await givenWaiting("z2", "z1");

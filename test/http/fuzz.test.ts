@@ -22,7 +22,7 @@ type Call = {
 };
 
 describe("every operation of the OpenAPI document", () => {
-  test("answers whatever it is sent as it is documented, and never with a 5xx", async () => {
+  test("answers any request as documented, and never with a 5xx", async () => {
     await using app = await startServer({ LOG_LEVEL: "error", MAX_BODY_BYTES: "20000" });
     const document = (await app.get(`${app.url}/openapi.json`)).body;
     const world = await givenWorld(app);

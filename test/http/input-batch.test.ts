@@ -58,7 +58,7 @@ test("rows and answers of a batch that has ended are the variables of another", 
   expect(rows[0]).toBe("original_id,prompt,label,result");
 });
 
-test("what cannot be chained is refused, and nothing is created", async () => {
+test("batches that cannot be chained are refused, and nothing is created", async () => {
   await app.post("/batches", {
     id: "vain",
     tasks: [{ prompt: "fail" }],

@@ -52,7 +52,7 @@ const create = (id: string, inputFile: string, more: object = {}) =>
   app.post("/batches", { id, inputFile, ...more });
 const at = (path: string) => `http://files.example:${port}${path}`;
 
-test("a batch is made of the file at a URL, and its secrets are kept nowhere", async () => {
+test("a batch is made from the file at a URL, whose secrets are not stored", async () => {
   const url = at("/a/tasks.csv?X-Signature=TOPSECRET#part");
   const { status } = await create("b", url, { idempotencyKey: "k" });
   expect(status).toBe(201);
@@ -78,7 +78,7 @@ test("a batch is made of the file at a URL, and its secrets are kept nowhere", a
   expect([text, ...stored].filter((one) => one.includes("TOPSECRET"))).toEqual([]);
 });
 
-test("redirects are followed where they lead to what may be asked", async () => {
+test("redirects are followed to allowed addresses only", async () => {
   expect((await create("moved", at(`/x?to=${encodeURIComponent("/tasks.csv")}`))).status).toBe(201);
 });
 

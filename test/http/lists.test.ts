@@ -54,7 +54,7 @@ async function givenLists(): Promise<Lists> {
   };
 }
 
-test("every list answers each set of its filters, in each order, on the first page and on later ones", async () => {
+test("every list works with each set of its filters, in each order, on the first page and on later ones", async () => {
   const { paths, components } = (await app.get(`${app.url}/openapi.json`)).body;
   let asked = 0;
   for (const [path, { get }] of Object.entries<Json>(paths)) {

@@ -25,7 +25,7 @@ function change(app: TestServer, changes: Partial<FileStore>): () => void {
   return () => Object.assign(app.ctx, { fileStore });
 }
 
-test("bytes that cannot be removed with their row are removed later", async () => {
+test("files that cannot be removed with their row are removed later", async () => {
   await using app = await startServer();
   const { id } = (await upload(app)).body.data;
   const mend = change(app, {
@@ -60,7 +60,7 @@ test("an upload whose process was declared dead is refused, and one in progress 
   expect((await app.get("/files")).body.data.files).toHaveLength(1);
 });
 
-test("bytes without a row that an earlier process has left are removed at the next start", async () => {
+test("files without a row from an earlier process are removed at the next start", async () => {
   await using app = await startServer();
   await upload(app);
   await app.ctx.client.execute("INSERT INTO loose_files (id, node) VALUES ('file-left', 999)");

@@ -33,7 +33,7 @@ async function answers(
 }
 
 describe("by hand", () => {
-  test("HTTP/1.0 without Host, and a Host that is none, reach their route and query", async () => {
+  test("HTTP/1.0 without Host, and an invalid Host, reach their route and query", async () => {
     await using app = await startServer();
     const heads = ["", "Host: a b\r\n", "Host: [\r\n", "Host: \r\n", "Host: a/b?c#d\r\n"];
     for (const head of heads) {
@@ -48,7 +48,7 @@ describe("by hand", () => {
     expect((await app.get("/tasks/t")).status).toBe(200);
   });
 
-  test("a request that Bun ends for what follows it is not carried out, and is no failure of the server", async () => {
+  test("a request that Bun ends because of the bytes after it is not executed, and is not a failure of the server", async () => {
     using folder = temporaryFolder();
     await using app = await startProcess({ DATA_DIR: folder.path, LOG_LEVEL: "info" });
     const head = `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}Content-Type: application/json\r\n`;
@@ -106,7 +106,7 @@ describe("by hand", () => {
     expect((await app.get("/tasks")).status).toBe(200);
   });
 
-  test("half heads, half bodies and resets leave nothing behind", async () => {
+  test("incomplete heads, incomplete bodies and resets leave nothing behind", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "1" });
     const halves = [
       "GET /api/v1/tasks HT",
@@ -132,7 +132,7 @@ describe("by hand", () => {
     expect((await app.get(`${app.url}/metrics`)).text).not.toMatch(/code="5\d\d"/);
   });
 
-  test("slow bodies are given up, and hold no more memory than has arrived", async () => {
+  test("slow bodies time out, and use no more memory than has arrived", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "2" });
     Bun.gc(true);
     const before = process.memoryUsage.rss();

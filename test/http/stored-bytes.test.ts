@@ -60,7 +60,7 @@ test("uploads stay within the limits of a key and of the server, however many ar
   await expectTrueCounts(app);
 });
 
-test("requests of tasks count as well: single ones, batches from anywhere, and what becomes of them", async () => {
+test("requests of tasks count as well: single tasks, batches from any source, and their later changes", async () => {
   await using app = await startServer({ MAX_STORED_BYTES_PER_KEY: "10000" });
   const tasks = Array.from({ length: 3 }, (_, i) => ({ id: `b${i}`, prompt: long }));
   expect((await app.post("/tasks", { id: "t", prompt: long })).status).toBe(201);
@@ -94,7 +94,7 @@ test("requests of tasks count as well: single ones, batches from anywhere, and w
   expect(left[1]).toBe(0);
 });
 
-test("a batch that fills in tasks of its name counts what they become", async () => {
+test("a batch that replaces the tasks that named it counts their new sizes", async () => {
   await using app = await startServer({ MAX_STORED_BYTES: "4000" });
   for (const id of ["a", "b"]) await app.post("/tasks", { id, batchId: "later", prompt: "x" });
   const filling = (prompt: string) =>

@@ -76,7 +76,7 @@ const number = (value: number | string, style = 0) => ({
 });
 
 describe("a workbook", () => {
-  test("has its header where headerRow says, rows that the sheet leaves out counted", async () => {
+  test("has its header at headerRow, and rows missing from the sheet are counted", async () => {
     const sheet = await workbookOf(row(1, "Report") + row(4, "name", "n") + row(5, "a", "1"));
     const { input, rows } = await read(sheet, { xlsx: { headerRow: 4 } });
     expect(input).toMatchObject({ columns: ["name", "n"], rows: 1, skipped: 0 });
@@ -86,7 +86,7 @@ describe("a workbook", () => {
     ]);
   });
 
-  test("is read whatever its cells are", async () => {
+  test("is read with cells of every type", async () => {
     const texts = [
       "<t>id</t>",
       "<r><t>rich </t></r><r><rPr><b/></rPr><t>text</t></r><rPh sb='0' eb='1'><t>kana</t></rPh>",
@@ -125,7 +125,7 @@ describe("a workbook", () => {
     expect(input).toMatchObject({ format: "xlsx", sheet: "Sheet1", dates: ["g"], rows: 2 });
   });
 
-  test("gives dates in ISO 8601 and plain numbers, or all as it shows them", async () => {
+  test("gives dates in ISO 8601 and plain numbers, or the displayed text", async () => {
     const formats = ["yyyy-mm-dd", "m/d/yy h:mm", "h:mm", "[h]:mm", "0%", "#,##0.00"];
     const cells = [
       number(46000, 1),
@@ -160,7 +160,7 @@ describe("a workbook", () => {
     expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual(["1904-01-01"]);
   });
 
-  test("has the sheet that was asked for, the first visible one unless reported", async () => {
+  test("has the requested sheet, or the first visible one", async () => {
     const content = await workbookOf([
       { name: "Hidden", rows: row(1, "a") + row(2, "hidden"), state: "hidden" },
       { name: "Data", rows: row(1, "a") + row(2, "data") },
@@ -197,7 +197,7 @@ describe("a workbook", () => {
     expect(bare.input).toMatchObject({ columns: ["column_1", "column_2", "column_3"], rows: 3 });
   });
 
-  test("may be written with prefixes, without references, in pieces and in CDATA", async () => {
+  test("may be written with prefixes, without cell references, in pieces and in CDATA", async () => {
     const xml =
       '<?xml version="1.0"?><!-- > --><x:worksheet xmlns:x="m"><x:sheetData><x:row><x:c t="inlineStr"><x:is><x:t>a</x:t></x:is></x:c></x:row>' +
       '<x:row><x:c t="inlineStr"><x:is><x:t><![CDATA[1 > 0 <b>]]></x:t></x:is></x:c></x:row></x:sheetData></x:worksheet>';
@@ -291,7 +291,7 @@ describe("a workbook is refused", () => {
     expect(await refused(await make())).toContain(message);
   });
 
-  test("that is gigabytes unpacked, before they are", async () => {
+  test("that would unpack to gigabytes, before it is unpacked", async () => {
     const content = await workbookOf(row(1, "a"));
     // The size in the central directory of the archive, from which the program reads it.
     const entry = content.lastIndexOf("xl/worksheets/sheet1.xml") - 46;
@@ -301,7 +301,7 @@ describe("a workbook is refused", () => {
     expect(await refused(content)).toContain('sheet "Sheet1" cannot be unpacked');
   });
 
-  test("that makes much of little", async () => {
+  test("with a huge table from few bytes", async () => {
     const rows = Array.from(
       { length: 3100 },
       (_, i) => `<row><c r="XFD${i + 1}"><v>1</v></c></row>`,
@@ -370,7 +370,7 @@ describe("results as a workbook", () => {
     expect(json[0]).toMatchObject({ name: "=1+1", price: 1.5, ok: false, code: "007" });
   });
 
-  test("have what no sheet has room for marked, and can be asked for in parts", async () => {
+  test("mark text that is too long for a cell, and can be requested in parts", async () => {
     const long = "x".repeat(40_000);
     const tasks = [{ id: `long${made}`, prompt: `${long}\x01_x0041_` }, { prompt: "-1+2" }];
     const id = `long${made++}`;
