@@ -12,7 +12,7 @@ import { temporaryFolder } from "../support/process.ts";
 const judge = (...statements: string[]) =>
   whyNotBeside({ all: [{ name: "next", when: 2, hash: "", statements }], besideSince: 1 });
 
-test("the version before can run on a database that this one has migrated", () => {
+test("the previous version can run on a database that this one has migrated", () => {
   expect(whyNotBeside(readMigrations(FOLDER))).toBeUndefined();
 });
 
@@ -29,7 +29,7 @@ test.each([
   expect(judge(sql)).toBeUndefined();
 });
 
-test("a migration may forbid what it likes in a table of its own", () => {
+test("a migration may forbid anything in its own table", () => {
   const index = "CREATE UNIQUE INDEX `new_by_name` ON `new` (`name`);";
   expect(judge("CREATE TABLE `new` (`name` text);", index)).toBeUndefined();
   expect(judge(index)).toContain("next does more than add");

@@ -101,7 +101,7 @@ const OK: StreamResult = {
 };
 const error = (code: string): StreamResult => ({ type: "error", error: { message: code, code } });
 
-test("what a server does not store is said in full", async () => {
+test("a statement that the server cannot store is sent in full", async () => {
   using server = fakeServer((requests) =>
     requests.map(({ type }) => (requests.length > 1 && type !== "close" ? error("NO") : OK)),
   );
@@ -117,7 +117,7 @@ test("what a server does not store is said in full", async () => {
   ]);
 });
 
-test("a transaction that finds the server busy is tried again", async () => {
+test("a transaction on a busy server is retried", async () => {
   let left = 3;
   using server = fakeServer((requests) =>
     requests.map(({ type }): StreamResult => {
@@ -135,7 +135,7 @@ test("a transaction that finds the server busy is tried again", async () => {
   expect([inserted?.rowsAffected, left]).toEqual([1, -1]);
 });
 
-test("the key of a server may stand in its URL", async () => {
+test("the token of a server may be in its URL", async () => {
   const keys: (string | null)[] = [];
   using server = fakeServer((requests, headers) => {
     keys.push(headers.get("authorization"));

@@ -71,7 +71,7 @@ const TRIED_ELSEWHERE: [RegExp, string, string][] = [
   [/^\.ci\/interop$/, ".ci/interop", "interop.d"],
 ];
 
-test("every command that is not run here is tried elsewhere", () => {
+test("every command that is not run here is tested elsewhere", () => {
   const unknown: string[] = [];
   for (const page of pages)
     for (const line of blocksOf(page, "sh").flatMap((block) => linesOf(block))) {

@@ -42,7 +42,7 @@ test("every page is reached from the README", () => {
   expect(pages.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
 });
 
-test("files of the tree that a page cites are there", () => {
+test("files of the tree that a page cites exist", () => {
   const cited = pages.flatMap(({ path, text }) =>
     [
       ...text.matchAll(

@@ -109,12 +109,12 @@ describe("what a call costs", () => {
     expect(inside).toEqual(outside);
   });
 
-  test("is not known for what runs on somebody's own machine", () => {
+  test("is not known for models on one's own machine", () => {
     for (const model of ["llama3.2:latest", "qwen3:8b", "meta-llama/Llama-3.3-70B", "made-up"])
       expect(priceOf(model, [], { baseUrl: "http://localhost:11434/v1" })).toBeUndefined();
   });
 
-  test("is that of the seller whose address is called, variants and prefixes apart", () => {
+  test("is that of the seller whose address is called, apart from variants and prefixes", () => {
     const sellerOf = (model: string, baseUrl: string) => findListing(model, { baseUrl })?.seller.id;
     expect(sellerOf("openai/gpt-4o:nitro", "https://openrouter.ai/api/v1")).toBe("openrouter");
     expect(sellerOf("gpt-4o", "https://me.openai.azure.com/openai/v1")).toBe("openai");
@@ -132,7 +132,7 @@ describe("the list of prices", () => {
     }
   });
 
-  test("is old after 90 days", () => {
+  test("is outdated after 90 days", () => {
     const after = (days: number) => listAgeIfOld(Date.parse(LIST_DATE) + days * 86_400_000);
     expect([after(90), after(91)]).toEqual([null, 91]);
   });

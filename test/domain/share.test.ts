@@ -46,7 +46,7 @@ const shape = (all: Limited[], starts: number[]) =>
     ])
     .toSorted((a, b) => String(a).localeCompare(String(b)));
 
-test("slots go to those that have the fewest, as if all were looked at for each slot", () => {
+test("slots go to those with the fewest, as if all were compared for each slot", () => {
   fc.assert(
     fc.property(sharers, fc.nat(40), (all, capacity) => {
       const filled = fillSlots(all, { capacity, mayTake });
@@ -63,7 +63,7 @@ test("slots go to those that have the fewest, as if all were looked at for each 
   );
 });
 
-test("two thousand that share sixty-four slots are asked once for each slot, and once more at most", () => {
+test("two thousand that share sixty-four slots are checked once for each slot, and at most once more", () => {
   const all = Array.from({ length: 2000 }, (_, i) => ({
     inFlight: 0,
     ready: 10,

@@ -37,7 +37,7 @@ const someTasks = (app: TestServer, count: number) =>
   Promise.all(Array.from({ length: count }, () => app.post("/tasks", { prompt: "x" })));
 
 describe("endpoints", () => {
-  test("that hang or answer after ten seconds keep no healthy one waiting", async () => {
+  test("that hang or answer after ten seconds do not delay healthy ones", async () => {
     const { postWebhook, of } = receivers({
       hanging: never,
       slow: never,
@@ -79,7 +79,7 @@ describe("endpoints", () => {
 });
 
 describe("a replay", () => {
-  test("of thousands of deliveries delays nothing that happens meanwhile", async () => {
+  test("of thousands of deliveries does not delay new events", async () => {
     const { postWebhook, of } = receivers({ quick: () => Bun.sleep(20) });
     await using app = await startServer({}, { postWebhook });
     const [id = ""] = await subscribe(app, "quick");
@@ -101,7 +101,7 @@ describe("a replay", () => {
     expect(of("quick").length - before).toBeLessThan(200);
   });
 
-  test("includes what waits for its next attempt", async () => {
+  test("includes deliveries that wait for their next attempt", async () => {
     let isDown = true;
     const postWebhook: PostWebhook = async () => ({ ...OK, status: isDown ? 503 : 200 });
     await using app = await startServer({}, { postWebhook });
@@ -116,7 +116,7 @@ describe("a replay", () => {
     await until(async () => (await all())[0]?.status === "delivered" || undefined);
   });
 
-  test("and what happens now take turns where there is one slot, and neither takes all of many", () => {
+  test("and new events take turns with one slot, and neither uses all of many slots", () => {
     const both = { live: 10, late: 10 };
     const none = { live: 0, late: 0 };
     expect(nextKind(none, both, { most: 1, last: "live" })).toBe("late");

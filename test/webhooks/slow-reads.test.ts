@@ -6,7 +6,7 @@ import { createCourier } from "../../src/courier/courier.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startServer, until } from "../support/server.ts";
 
-test("a delivery that ends while the database's answer is on its way is not made again", async () => {
+test("a delivery that ends while a read of the database returns is not repeated", async () => {
   let answers = 0;
   await using receiver = await startReceiver(() => Bun.sleep(5 + (answers++ % 10) * 5));
   await using app = await startServer({ ...receiver.env, ROLE: "api" });
