@@ -95,7 +95,7 @@ function problemsOf({ config }: Context, body: JsonObject, known: Uploads): Prob
 
 type Problem = { url: string; message: string };
 
-const NO_IMAGE = 'is no PNG, JPEG, GIF or WebP; attach it as "file", or convert it';
+const NO_IMAGE = 'is not a PNG, JPEG, GIF or WebP; attach it as "file", or convert it';
 
 async function readUploads(ctx: Context, attached: Attached[]): Promise<Uploads> {
   const ids = new Set(attached.flatMap(({ url }) => readUploadRef(url)?.id ?? []));

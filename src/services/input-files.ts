@@ -66,13 +66,13 @@ async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promi
   return openJson(ctx, text, format, rows);
 }
 
-const OPTIONS = { csv: "CSV or JSON", xlsx: "workbook" } as const;
+const OPTIONS = { csv: "CSV or JSON", xlsx: "a workbook" } as const;
 
 /** Refuses options for another format. */
 function requireOptions({ config }: RowContext, { name }: NamedFile, known: string[]): void {
   for (const [option, format] of Object.entries(OPTIONS))
     if (option in config && !known.includes(option))
-      throw invalid([{ path: `config.${option}`, message: `${name} is no ${format}` }]);
+      throw invalid([{ path: `config.${option}`, message: `${name} is not ${format}` }]);
 }
 
 async function requireFile(ctx: Context, inputFile: string): Promise<LocalFile & NamedFile> {

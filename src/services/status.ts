@@ -151,7 +151,7 @@ function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderL
   const problems = [
     isRefused && `${name} refuses the API key`,
     status === null && error !== null && `${name} cannot be reached: ${error}`,
-    isNoApi && `${name} is no API of models: ${error}`,
+    isNoApi && `${name} is not an API of models: ${error}`,
     !isRefused && !isNoApi && status !== null && error !== null && `${name} answers with ${status}`,
     live?.breaker === "open" && error === null && `Calls to ${name} fail, so none are made for now`,
     live !== undefined && live.keysOut > 0 && `${live.keysOut} of ${name}'s keys are refused`,

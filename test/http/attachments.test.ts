@@ -288,7 +288,7 @@ describe("an invalid attachment", () => {
       [3, "more"],
     ]);
     const messages = error.details.rows.map(({ message }: Json) => message).join("\n");
-    expect(messages).toContain("(contract.pdf) is no PNG, JPEG, GIF or WebP");
+    expect(messages).toContain("(contract.pdf) is not a PNG, JPEG, GIF or WebP");
     expect(messages).toContain("(empty.png) is empty");
     expect(messages).toContain("2000 are the most (MAX_ATTACHMENT_BYTES)");
   });

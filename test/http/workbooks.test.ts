@@ -315,7 +315,7 @@ describe("a workbook is refused", () => {
 
   test("with options for another format", async () => {
     const content = await workbookOf(row(1, "a"));
-    expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is no CSV or JSON");
+    expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is not CSV or JSON");
     expect(await refused("a\nb\n", { xlsx: { sheet: 1 } }, "plain.csv")).toContain(
       "is not a workbook",
     );
