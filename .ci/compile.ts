@@ -1,16 +1,16 @@
 /*
- * `bun run compile [OUTFILE]`: one binary of the command line for this machine's system, `serve` included, with Bun, libSQL,
- * migrations, page and Swagger UI in it. It needs the C library, and libgcc_s for libSQL.
+ * `bun run compile [OUTFILE]`: makes one binary of the command line, `serve` included, for this machine's system. It
+ * contains Bun, libSQL, the migrations, the page and Swagger UI. It needs the C library, and libgcc_s for libSQL.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
 const outfile = process.argv[2] ?? "dist/gptrunner";
-/** Where Bun puts what is embedded. */
+/** The folder in which Bun puts embedded files. */
 const EMBEDDED = "/$bunfs/root";
 const SWAGGER = "node_modules/swagger-ui-dist";
 const ENTRY = "src/cli/main.ts";
-/** The entries of threads, as `workerThreads` is given them. */
+/** The entry modules of worker threads: the arguments of `workerThreads`. */
 const THREADS = filesIn("src").flatMap((path) =>
   path.endsWith(".ts")
     ? [...readFileSync(path, "utf8").matchAll(/workerThreads\("([^"]+)"\)/g)].map(
@@ -25,7 +25,7 @@ const ASSETS = [
   `${SWAGGER}/swagger-ui-bundle.js`,
 ];
 
-/** What looks for its files in the tree, and is to look for them in the binary. */
+/** Modules that find files in the source tree, each with a replacement that finds them in the binary. */
 const REPLACED: Record<string, string> = {
   "src/lib/program-root.ts": `export const PROGRAM_ROOT = new URL("file://${EMBEDDED}/");`,
   "src/http/swagger-files.ts": `export const SWAGGER_FOLDER = "${EMBEDDED}/${SWAGGER}";`,
@@ -36,7 +36,7 @@ const { success, logs } = await Bun.build({
   entrypoints: [ENTRY, ...THREADS],
   root: ".",
   target: "bun",
-  // Files are found by the names that they have in the tree.
+  // The program finds files by their names in the source tree.
   naming: { asset: "[dir]/[name].[ext]", entry: "[dir]/[name].[ext]" },
   compile: { outfile },
   plugins: [
@@ -48,7 +48,7 @@ const { success, logs } = await Bun.build({
           const text = REPLACED[name] ?? (await Bun.file(path).text());
           return { loader: "ts", contents: name === ENTRY ? embedding(text) : text };
         });
-        // The driver chooses its native module when it runs, which no bundler can follow.
+        // The driver chooses its native module at run time, which a bundler cannot resolve.
         build.onLoad({ filter: /\/node_modules\/libsql\/index\.js$/ }, async ({ path }) => {
           const text = await Bun.file(path).text();
           const chosen = "require(`@libsql/${target}`)";
@@ -63,7 +63,7 @@ for (const log of logs) console.error(log);
 if (!success) process.exit(1);
 console.log(`${outfile}: ${Math.round(Bun.file(outfile).size / 1e6)} MB`);
 
-/** A module that also has all assets. */
+/** The module, with imports that embed all assets. */
 function embedding(text: string): string {
   const imports = ASSETS.map(
     (path) => `import ${JSON.stringify(`../../${path}`)} with { type: "file" };`,

@@ -1,7 +1,7 @@
 /*
- * `bun run check:dependencies`: no package under a licence that would bind who uses this program, and
- * none with a known hole of high severity. The second question is asked of the registry; where that
- * does not answer it (no network, a mirror), the check says so and passes.
+ * `bun run check:dependencies`: no package may have a licence that puts conditions on users of this program, or a known
+ * vulnerability of high severity. The registry knows the vulnerabilities. If it does not answer (no network, a mirror),
+ * the check says so and passes.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const ALLOWED = new Set([
   "CC0-1.0",
 ]);
 
-/** What tests alone use, and no one gets with the program: MPL-2.0 binds changes to its own files. */
+/** Packages that only tests use and that are not distributed. MPL-2.0 covers only changes to its own files. */
 const TESTS_ONLY = new Map([["axe-core", "MPL-2.0"]]);
 
 const found = installed("node_modules");
@@ -38,7 +38,7 @@ process.exit(odd.length > 0 || (audit.exitCode !== 0 && !isUnanswered) ? 1 : 0);
 
 type Package = { name: string; licence: string };
 
-/** Every package below a folder, those inside other packages included. */
+/** Every package in a folder, those inside other packages included. */
 function installed(folder: string): Package[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder)

@@ -1,7 +1,7 @@
 /*
- * `bun run prices:update`: makes `src/domain/price-list/list.json` from the data that the pinned version
- * of `@pydantic/genai-prices` has in it, dated by that version's publication. The program reads the file
- * alone: it needs neither the package nor the network. To take a newer list, pin a newer version first.
+ * `bun run prices:update`: makes `src/domain/price-list/list.json` from the data in the pinned version of
+ * `@pydantic/genai-prices`. The date of the list is the date on which that version was published. The program reads only
+ * the file, and needs neither the package nor the network. To get a newer list, pin a newer version first.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import packageJson from "../package.json" with { type: "json" };
 const NAME = "@pydantic/genai-prices";
 const FILE = join(import.meta.dir, "..", "src", "domain", "price-list", "list.json");
 
-/** Who sells models by the token through an API like OpenAI's; by name alone the first that knows it counts. */
+/** Sellers of models by the token, with an API like OpenAI's. For a bare model name, the first that has it counts. */
 const SELLERS = [
   "openai",
   "anthropic",
@@ -33,7 +33,7 @@ const SELLERS = [
   "cerebras",
 ];
 
-/** Our name for a price, and the list's. */
+/** The program's name for a rate, and the list's. */
 const RATES = [
   ["input", "input_mtok"],
   ["cachedInput", "cache_read_mtok"],
@@ -71,7 +71,7 @@ function toModel({ id, match, context_window, prices }: ModelInfo) {
   return [{ id, match, ...(context_window ? { context: context_window } : {}), periods }];
 }
 
-/** `undefined` for what is not sold by tokens of text. */
+/** `undefined` for a model that is not sold by text tokens. */
 function toPrice(of: ModelPrice) {
   if (Object.keys(of).length === 0) return { input: 0, output: 0 };
   if (of["input_mtok"] === undefined && of["output_mtok"] === undefined) return undefined;

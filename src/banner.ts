@@ -3,7 +3,7 @@ import type { Config } from "./config.ts";
 import type { Provider } from "./domain/provider.ts";
 import { withoutSecrets } from "./lib/urls.ts";
 
-/** What a person who started the server needs to know, as text for the terminal. */
+/** The text that the terminal shows after the start of the server. */
 export function banner(
   config: Config,
   port: number,

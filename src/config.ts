@@ -25,21 +25,21 @@ export type Config = {
   databaseAuthToken: string | undefined;
   /** How long a start waits for a database that cannot be reached. */
   databaseWaitMs: number;
-  /** Copies of a local file from before its last migrations; 0: none are made. */
+  /** How many copies of a local file from before migrations are kept; 0: none are made. */
   migrationCopies: number;
   dataDir: string;
   filesDir: string;
-  /** Where uploads, inputs and outputs lie; undefined: in `filesDir`. */
+  /** The bucket of uploads, inputs and outputs; undefined: they are in `filesDir`. */
   bucket: Bucket | undefined;
   apiKeys: string[];
-  /** The first encrypts secrets at rest, all of them decrypt. Empty: secrets are stored as they are. */
+  /** The first encrypts secrets at rest, and all decrypt. Empty: secrets are stored unencrypted. */
   encryptionKeys: string[];
-  /** Requests of a key without a limit of its own, and wrong keys from an address; 0: any number. */
+  /** Limits for keys without a limit of their own, and for wrong keys from one address; 0: no limit. */
   rateLimitPerMinute: number;
   failedLoginsPerMinute: number;
   /** Proxies in front of the server that append to X-Forwarded-For. */
   trustedProxyHops: number;
-  /** Event streams, and answers that wait, that one API key may hold open in this process; 0: any number. */
+  /** Event streams, and waiting requests, that one API key may hold open in this process; 0: no limit. */
   maxStreamsPerKey: number;
   maxWaitsPerKey: number;
   /** 0: any number. */
@@ -47,17 +47,17 @@ export type Config = {
   maxStoredBytes: number;
   maxStoredBytesPerKey: number;
   maxBatchBytes: number;
-  /** Who answers real runs, in the order in which they are asked. Dry runs always go to `simulator`. */
+  /** The providers of real runs, in the order of preference. Dry runs always go to `simulator`. */
   providers: Provider[];
   simulator: Provider;
   fallbacks: Fallbacks;
   defaultModel: string;
-  /** Patterns such as `gpt-4*`; empty: whatever a provider takes. */
+  /** Patterns such as `gpt-4*`; empty: all that a provider serves. */
   allowedModels: string[];
   workers: number;
   maxConcurrency: number;
   maxRetries: number;
-  /** A run fails when this many of its attempts were cut off by the end of their process. */
+  /** A run fails when this many of its attempts were interrupted by the end of their process. */
   maxInterruptions: number;
   retryBaseMs: number;
   retryMaxMs: number;
@@ -67,16 +67,16 @@ export type Config = {
   /** Origins whose pages may use the API; `*`: all. */
   corsOrigins: string[];
   maxFileBytes: number;
-  /** Of the input of a batch that comes through `/v1`. */
+  /** Limits of the input of a batch through `/v1`. */
   openAiMaxFileBytes: number;
   openAiMaxLines: number;
   /** Endpoints that such a batch may call besides those of OpenAI. */
   openAiEndpoints: string[];
-  /** Of calls through `/v1`: the longest wait for a provider's limits, and how many there may be at a time. */
+  /** For calls through `/v1`: the longest wait for a provider's limits, and the most calls at a time. */
   liveMaxWaitMs: number;
   liveMaxCalls: number;
   liveStore: "asked" | "always";
-  /** Of all uploads that one request attaches. */
+  /** The most bytes of all uploads that one request attaches. */
   maxAttachmentBytes: number;
   leaseMs: number;
   shutdownGraceMs: number;
@@ -97,7 +97,7 @@ export type Config = {
   otlpEndpoint: string | undefined;
 };
 
-/** The environment is unusable; `problems` has a line for each thing that is wrong. */
+/** The environment is invalid; `problems` has one line per problem. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: string[];

@@ -27,84 +27,84 @@ import type { Tables } from "./lib/tables/tables.ts";
 import type { StartThread } from "./lib/thread.ts";
 import type { Tracing } from "./lib/tracing.ts";
 
-/** A piece of a task's answer; `offset` counts the characters before it, 0 where an answer begins (again). */
+/** A piece of a task's answer; `offset` counts the characters before it, 0 when an answer begins or begins again. */
 export type Delta = { task: number; offset: number; text: string };
 
-/** Signals between the parts of one process. The database is the truth; these save a poll. */
+/** Signals between the parts of one process. The database is authoritative; these only save polling. */
 export type Topics = {
-  /** Work for a lane is in the group that commits next. */
+  /** Work for a lane is in the next commit. */
   queued: { lane: number; model: string };
-  /** A batch was started or stopped, or tasks of one are pending again. */
+  /** A batch was started or stopped, or tasks of a batch are pending again. */
   batch: undefined;
-  /** A schedule was changed, or a run of one asked for. */
+  /** A schedule was changed, or a run of it was requested. */
   schedules: undefined;
   /** A task or a batch was deleted. */
   deleted: undefined;
-  /** These tasks' calls have lost their queue rows and are pointless. */
+  /** These tasks have lost their queue rows, so their calls are pointless. */
   abandoned: { tasks: number[] };
-  /** Claims of this process may have been taken from it by others, as by a cancel there. */
+  /** Other nodes may have ended claims of this process, for example by a cancellation. */
   lost: undefined;
-  /** The log shows that something has happened in other processes. */
+  /** The log has events of other processes. */
   elsewhere: undefined;
-  /** Somebody here begins to wait, or to read a stream. */
+  /** A client of this process begins to wait, or to read a stream. */
   listening: undefined;
   /** The runs of these tasks have ended. */
   settled: { tasks: number[] };
-  /** An API key has changed, by its row number, or any may have; what was known may not hold. */
+  /** An API key has changed, by row number; `null`: any may have. Cached facts may be out of date. */
   keys: { key: number | null };
   /** New rows are in the event log. */
   events: undefined;
-  /** A webhook was made, changed or deleted, or deliveries of one are to be made again. */
+  /** A webhook was created, changed or deleted, or its deliveries are to be replayed. */
   webhooks: undefined;
   /** Pieces of answers that are being streamed. Not stored. */
   deltas: Delta[];
 };
 
-/** Why a batch makes no headway at present, or less than it could. */
+/** Why a batch makes no progress now, or less than it could. */
 export type Waiting = { reason: "rate_limit" | "provider_unavailable"; until: number | null };
 
 /** A provider as the engine of this process sees it. */
 export type ProviderLive = {
   inFlight: number;
   maxConcurrency: number | null;
-  /** `open`: it cannot be reached and gets no calls; `half_open`: one call finds out whether it can. */
+  /** `open`: it cannot be reached and gets no calls; `half_open`: one call tests whether it can. */
   breaker: BreakerState;
   openUntil: number | null;
   /** Keys that get no calls because they were refused or their quota is used up. */
   keysOut: number;
   /**
-   * What was called since the start of the process; `key` is its place among the provider's, `waitMs`
+   * The models that were called since the start of the process; `key` is the index of the provider's key, `waitMs`
    * how long the next call has to wait.
    */
   models: { model: string; isFlex: boolean; key: number; waitMs: number; pacer: PacerState }[];
 };
 
-/** What the engine of this process knows and the database does not. */
+/** The state that only the engine of this process knows. */
 type LiveView = {
-  /** How far the database's clock is ahead of this process' steady one; 0 on a local file. */
+  /** How far the database's clock is ahead of this process's steady clock; 0 on a local file. */
   aheadMs: number;
   /** The number of this process among those that share the database; 0 before it has joined them. */
   node: number;
-  /** The id of the store that its files are in, if that is known and of interest, and why it cannot be reached. */
+  /** The id of its file store, if known and relevant, and why the store cannot be reached. */
   filesId: string | null;
   filesTrouble: string | null;
   waitingOf: (batch: number) => Waiting | null;
   providers: () => ProviderLive[];
-  /** Processes that execute tasks, this one included, as far as it has heard. */
+  /** The number of processes that execute tasks, including this one, as far as it knows. */
   nodes: number;
 };
 
-/** Posts to an address, unless that address is forbidden (`lib/guarded-post.ts`). */
+/** Posts to a URL, unless its address is forbidden (`lib/guarded-post.ts`). */
 export type PostWebhook = (url: string, options: PostOptions) => Promise<PostAnswer>;
 
 /** Waiting for tasks and batches to end, wherever they run. */
 export type Waits = {
   /**
-   * Resolves with true when the tasks (their row numbers) have ended or are gone, with false after `ms` or when
+   * Resolves with true when the tasks (their row numbers) have ended or were deleted, with false after `ms` or when
    * `signal` aborts. Never rejects.
    */
   untilEnded(tasks: readonly number[], ms: number, signal?: AbortSignal): Promise<boolean>;
-  /** The same for a batch that runs or waits for its rows: until it has ended, is paused, or is gone. */
+  /** The same for a batch that is running or waits for its rows: until it has ended, is paused, or was deleted. */
   untilBatchEnded(batch: number, ms: number, signal?: AbortSignal): Promise<boolean>;
   /** How many tasks and batches are waited for. */
   size(): number;
@@ -112,31 +112,31 @@ export type Waits = {
   stop(): Promise<void>;
 };
 
-/** The bytes of a file at an address that may be asked (`lib/guarded-get.ts`). */
+/** Downloads a file from an allowed address (`lib/guarded-get.ts`). */
 type GetInput = (url: string, options: GetOptions) => AsyncIterable<Uint8Array>;
 
-/** What every verb gets first. */
+/** The first argument of every service function. */
 export type Context = {
   config: Config;
   /** For reads of single rows, on the main thread. */
   db: Db;
-  /** The same, for what is no drizzle query. */
+  /** The same, for statements that are not Drizzle queries. */
   client: Client;
   /** For lists, counts and sums. */
   reads: Reads;
-  /** For what may read everything: results, estimates, checks. */
+  /** For reads that may cover everything: results, estimates, checks. */
   longReads: Reads;
   writer: Writer;
   signals: Signals<Topics>;
-  /** Seals what must be stored but not be readable, such as webhook secrets. */
+  /** Encrypts values that must not be stored in readable form, such as webhook secrets. */
   secrets: SecretBox;
-  /** What this process has done since it started, for Prometheus. */
+  /** The counters of this process since its start, for Prometheus. */
   meters: Meters<MeterName>;
   /** Sends traces to a collector, if there is one. */
   tracing: Tracing;
   /** How busy this process is. */
   load: ProcessLoad;
-  /** Finds the addresses that webhooks go to, and inputs come from. */
+  /** Resolves the hosts of webhooks and of inputs. */
   resolveHost: ResolveHost;
   live: LiveView;
   waits: Waits;
@@ -144,16 +144,16 @@ export type Context = {
   /** No other process can have the database open. */
   isExclusive: boolean;
   clock: Clock;
-  /** For ids and jitter; keys and secrets have a source of their own (`lib/secrets.ts`). */
+  /** For ids and jitter; keys and secrets use `lib/secrets.ts`. */
   random: Random;
   files: FileSystem;
   /** Uploads, inputs and outputs. */
   fileStore: FileStore;
-  /** The drafts of batches that this process writes at present. */
+  /** The drafts of batches that this process is writing. */
   drafts: Set<string>;
-  /** The uploads that this process writes at present. */
+  /** The uploads that this process is writing. */
   uploads: Set<string>;
-  /** The temporary files that this process writes at present. */
+  /** The temporary files that this process is writing. */
   unfinished: Set<string>;
   /** Starts a worker thread of the engine. */
   startThread: StartThread;
@@ -167,13 +167,13 @@ export type Context = {
   startTableThread: StartThread;
   /** Reads workbooks and Parquet files. */
   tables: Tables;
-  /** Posts to a webhook, at an address that may be posted to. */
+  /** Posts to a webhook, if its address is allowed. */
   postWebhook: PostWebhook;
-  /** Reads the input of a batch that is at a URL. */
+  /** Reads a batch's input from a URL. */
   getInput: GetInput;
   /**
-   * Asks a provider, by its place in the configuration, with one of its keys, whether it is there,
-   * unless that was found out less than `maxAgeMs` ago.
+   * Tests whether a provider, by its index in the configuration, answers with one of its keys, unless that was tested
+   * less than `maxAgeMs` ago.
    */
   probeProvider: (provider: number, key: number, maxAgeMs: number) => Promise<Probe>;
   models: ModelCatalogue;

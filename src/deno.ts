@@ -2,7 +2,7 @@
 
 import { runProcess } from "./process.ts";
 
-/** What is used of Deno's API (https://docs.deno.com/api/deno/~/Deno.serve). */
+/** The part of Deno's API that is used here (https://docs.deno.com/api/deno/~/Deno.serve). */
 declare const Deno: {
   serve(
     options: { hostname: string; port: number; onListen: () => void },
@@ -19,7 +19,7 @@ await runProcess(Infinity, ({ host, port, fetch }) => {
   );
   return {
     port: server.addr.port,
-    // Shutting down waits for open requests; those that hold out end with the process.
+    // `shutdown` waits for open requests; requests that do not end are ended with the process.
     stop: (force) => (force ? Promise.resolve() : server.shutdown()),
   };
 });

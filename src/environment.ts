@@ -7,7 +7,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 const LOG_FORMATS = ["json", "pretty"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
-/** The value may also stand in a file, which the variable with `_FILE` behind its name then names. */
+/** The value may also be in a file, which the variable with the suffix `_FILE` names. */
 const SECRET = { isSecret: true };
 
 /** Every variable the program reads. The table in docs/configuration.md is tested against this schema. */
@@ -220,12 +220,12 @@ export const Environment = z.object({
     .describe("OpenTelemetry collector (OTLP over HTTP); unset: no traces"),
 });
 
-/** The variables whose values may stand in files (`src/secret-files.ts`). */
+/** The variables whose values may be in files (`src/secret-files.ts`). */
 export const SECRETS: readonly string[] = Object.entries(Environment.shape)
   .filter(([, schema]) => schema.meta()?.["isSecret"] === true)
   .map(([name]) => name);
 
-/** One of some words, in any case, or what people write instead of one. */
+/** One of some words, in any case, or a common synonym. */
 function word<const W extends readonly [string, ...string[]]>(
   words: W,
   others: Record<string, W[number]> = {},

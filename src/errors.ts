@@ -52,10 +52,10 @@ export class AppError extends Error {
 
 export type Issue = { path: string; message: string };
 
-/** More would only make the answer long. */
+/** The most issues in an answer. */
 const MOST_ISSUES = 100;
 
-/** Bad input, with one issue for each thing that is wrong, up to 100; `total` counts those beyond that, too. */
+/** Invalid input, with one entry per problem, up to 100; `total` counts all of them. */
 export function invalid(issues: Issue[]): AppError {
   const first = issues[0];
   const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : "";

@@ -4,9 +4,9 @@ import { inspect } from "node:util";
 import { getLogger } from "@logtape/logtape";
 
 /**
- * Logs whole what nobody handled. Either is a bug. A rejection leaves one piece of work undone, which
- * others go on without; after an exception nobody knows what is half done, so that the process ends
- * with 1 and what it held is taken over at the next start.
+ * Logs unhandled errors completely. Both kinds are bugs. A rejection leaves one piece of work undone, and the rest
+ * goes on. After an exception the state of the process is unknown, so it exits with 1, and the next start takes over
+ * its work.
  */
 export function installLastResort(): void {
   const log = getLogger(["gptrunner", "process"]);

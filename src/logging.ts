@@ -2,6 +2,7 @@ import process from "node:process";
 import { isatty } from "node:tty";
 
 import { configure, type LogRecord } from "@logtape/logtape";
+import { redactByPattern } from "@logtape/redaction";
 
 import type { Config } from "./config.ts";
 import { createSystemClock } from "./lib/clock.ts";
@@ -9,18 +10,19 @@ import { createLineWriter, type LineWriter } from "./lib/line-writer.ts";
 import { toJsonLine, toPrettyLine } from "./lib/log-format.ts";
 
 /**
- * Sends the program's log to the console: JSON lines for machines, or coloured text for people;
- * what is worse than `info` to the error output. `secrets` are blanked wherever they stand in a
- * line, as is whatever looks like a key.
+ * Sends the program's log to the console: JSON lines for machines, or coloured text for people. Warnings and errors
+ * go to standard error. `secrets` are replaced wherever they occur in a line, as is whatever looks like a key.
  */
 export async function configureLogging(
   { logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">,
   secrets: string[] = [],
 ): Promise<void> {
-  const format = logFormat === "json" ? toJsonLine : toPrettyLine(hasColours());
-  const pattern = redactionOf(secrets);
+  const pattern = { pattern: patternOf(secrets), replacement: "[redacted]" };
+  const format = redactByPattern(logFormat === "json" ? toJsonLine : toPrettyLine(hasColours()), [
+    pattern,
+  ]);
   const sink = (record: LogRecord) => {
-    const line = format(record).replace(pattern, "[redacted]");
+    const line = format(record);
     const { level } = record;
     if (level === "error" || level === "fatal") writerOf(STDERR).add(line, true);
     else writerOf(level === "warning" ? STDERR : STDOUT).add(line);
@@ -38,7 +40,7 @@ export async function configureLogging(
 const STDOUT = 1;
 const STDERR = 2;
 
-/** The process has one of each, however often its log is configured. */
+/** One writer per file descriptor, however often the log is configured. */
 const writers = new Map<number, LineWriter>();
 
 function writerOf(fd: number): LineWriter {
@@ -54,7 +56,7 @@ function hasColours(): boolean {
   return isatty(STDOUT) && !process.env["NO_COLOR"];
 }
 
-/** What no line may hold, from the configuration. */
+/** The secrets of the configuration, which no line may contain. */
 export function secretsOf(config: Config): string[] {
   const { providers, databaseAuthToken, bucket } = config;
   return [
@@ -66,14 +68,14 @@ export function secretsOf(config: Config): string[] {
   ];
 }
 
-/** Shorter ones would blank half of every line. */
+/** Shorter secrets would match ordinary text in every line. */
 const SHORTEST_SECRET = 6;
 const LOOKS_SECRET = ["gtr_[0-9a-z]{40}", "whsec_[A-Za-z0-9+/=_-]{8,}", "\\bsk-[\\w-]{8,}"];
 
-function redactionOf(secrets: string[]): RegExp {
+function patternOf(secrets: string[]): RegExp {
   const known = secrets
     .filter(({ length }) => length >= SHORTEST_SECRET)
-    // As they are, and as they stand in a JSON text.
+    // As they are, and as they are escaped in JSON.
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)])
     .map((secret) => secret.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   return new RegExp([...known, ...LOOKS_SECRET].join("|"), "g");

@@ -4,7 +4,9 @@ import { runProcess } from "./process.ts";
 
 /** Longer than the longest `Prefer: wait`. */
 const IDLE_TIMEOUT_SECONDS = 120;
-/** The most HTTP requests that Bun makes at a time by default; it reads only at its own start whether it may make more. */
+/**
+ * The most HTTP requests that Bun makes at a time. Bun reads the variable only at its own start; 256 is its default.
+ */
 const mostRequests = Number(process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] ?? 256);
 
 await runProcess(mostRequests, ({ host, port, maxBodyBytes, maxFileBytes, fetch }) => {
@@ -16,7 +18,7 @@ await runProcess(mostRequests, ({ host, port, maxBodyBytes, maxFileBytes, fetch 
         address: () => server.requestIP(request)?.address,
         stayOpen: () => server.timeout(request, 0),
       }),
-    // The app refuses larger bodies itself, with an answer that says so.
+    // The limit is higher than the app's own, so that the app refuses large bodies with a documented answer.
     maxRequestBodySize: Math.max(maxBodyBytes, maxFileBytes) * 2,
     idleTimeout: IDLE_TIMEOUT_SECONDS,
   });

@@ -1,4 +1,4 @@
-// Gives zod schemas their `openapi` method, those of the domain too, so it must come before them.
+// Gives zod schemas their `openapi` method, also those of the domain, so it must be imported first.
 import "@hono/zod-openapi";
 import type { Config } from "./config.ts";
 import type { Context, Topics } from "./context.ts";
@@ -29,10 +29,10 @@ import { createWaits } from "./services/waits.ts";
 import { writtenBy } from "./services/written-by.ts";
 import { createUpkeep } from "./upkeep/upkeep.ts";
 
-/** A delivery that is cut short is sent again after the next start. */
+/** The time for deliveries to finish; an interrupted one is sent again after the next start. */
 const COURIER_GRACE_MS = 5000;
 
-/** What of the world a process touches besides its database. */
+/** The parts of the outside world that a process uses besides its database. */
 export type World = Pick<
   Context,
   | "clock"
@@ -48,7 +48,9 @@ export type World = Pick<
   | "resolveHost"
 >;
 
-/** The context of a process, from its database, its world, and what knows its providers and its load. */
+/**
+ * Creates the context of a process from its database, its world, and the parts that know its providers and its load.
+ */
 export function createContext(
   config: Config,
   world: World,
@@ -103,21 +105,21 @@ function createFileStore(
   return createS3Store({ bucket, root, maxFileBytes, machine, local, by });
 }
 
-/** The long-lived parts of a process: all of it but the HTTP face. */
+/** The long-lived parts of a process, without the HTTP interface. */
 export type Parts = {
   hub: EventHub;
   liveHub: LiveHub;
   keyWatch: KeyWatch;
   liveCalls: LiveCalls;
-  /** `undefined` while no tasks are executed. */
+  /** `undefined` while this process executes no tasks. */
   engineState(): EngineState | undefined;
-  /** Begins to execute tasks, unless this process only answers requests. */
+  /** Starts executing tasks, unless this process only answers requests. */
   start(): Promise<void>;
-  /** Executes no more; calls in flight get `graceMs` to finish. Requests are still answered. */
+  /** Stops executing tasks; calls in flight get `graceMs` to finish. Requests are still answered. */
   stop(graceMs: number): Promise<void>;
 };
 
-/** What lives as long as the process. */
+/** A part that lives as long as the process. */
 type Part = {
   start(): void | Promise<void>;
   stop(graceMs: number): void | Promise<void>;
@@ -145,20 +147,20 @@ export function createParts(ctx: Context): Parts {
     followers: hub,
   });
   const executesTasks = ctx.config.role !== "api";
-  /** In the order of their start. They stop in the reverse order: what makes work before what does it. */
+  /** In the order of their start. They stop in the reverse order, so producers of work stop before its consumers. */
   const parts: Part[] = [
     keyWatch,
-    // Stops last, so that readers hear how the last calls ended.
+    // Stops last, so that readers see how the last calls ended.
     hub,
     liveHub,
     ctx.waits,
     createUpkeep(ctx),
-    // What it holds by then is handed back.
+    // It hands back what the process still holds.
     ...(executesTasks || !ctx.isExclusive ? [membership] : []),
     ...(ctx.isExclusive ? [] : [elsewhere]),
     ...(executesTasks
       ? [
-          // Stops after the engine, so that the last ends are delivered, too.
+          // Stops after the engine, so that the last events are delivered, too.
           {
             start: courier.start,
             stop: (ms: number) => courier.stop(Math.min(ms, COURIER_GRACE_MS)),
@@ -187,7 +189,7 @@ export function createParts(ctx: Context): Parts {
     },
     async stop(graceMs) {
       isExecuting = false;
-      // Those that did not start have nothing to stop, and one that has stopped must not stop again.
+      // Parts that did not start need no stop, and a part must not be stopped twice.
       for (let part = started.pop(); part; part = started.pop()) await part.stop(graceMs);
     },
   };

@@ -14,7 +14,7 @@ const Rates = {
   reasoning: dollars.optional(),
 };
 
-/** What a model costs, in USD per million tokens; `steps` where long prompts cost more. */
+/** The price of a model in USD per million tokens; `steps` if long prompts cost more. */
 export const PriceOfModel = z.strictObject({
   ...Rates,
   steps: z
@@ -28,7 +28,7 @@ export const ModelPattern = z.string().min(1, "must not be empty").max(200);
 
 const File = z.record(ModelPattern, PriceOfModel);
 
-/** Reads a file of prices by pattern of model. Returns them, or the problems, a line of text each. */
+/** Reads a file of prices by model pattern. Returns them, or the problems, one line of text each. */
 export function readPricesFile(
   path: string,
 ): { ok: true; prices: PriceTable } | { ok: false; problems: string[] } {

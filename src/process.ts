@@ -11,20 +11,19 @@ import { StartError } from "./lib/start-error.ts";
 import { configureLogging, secretsOf } from "./logging.ts";
 import { createRunner, type Runner } from "./runner.ts";
 
-/** What this program needs of the runtime's HTTP server. */
+/** The interface to the runtime's HTTP server. */
 export type ServeOptions = Pick<Config, "host" | "port" | "maxBodyBytes" | "maxFileBytes"> & {
   fetch: Runner["fetch"];
 };
 export type Server = {
   port: number;
-  /** Accepts nothing more; with `force` ends what is still open. Resolves when nothing is. */
+  /** Accepts no more connections; with `force` closes the open ones. Resolves when none is open. */
   stop(force: boolean): Promise<void>;
 };
 
 /**
- * The process: environment, runner, server, signals. Whatever keeps it from starting is reported in a
- * few words, and it exits with 1. The runtime provides the server, and says how many requests to
- * providers it makes at a time.
+ * The process: environment, runner, server, signals. If it cannot start, it reports why in a few words and exits with
+ * 1. The runtime provides the server, and the most requests to providers at a time.
  */
 export async function runProcess(
   mostRequests: number,
@@ -64,7 +63,7 @@ function readConfigOrExit(): Config {
   }
 }
 
-/** Throws where the work is to be divided among processes, and there can be but one. */
+/** Throws if ROLE divides the work among processes, but the database allows only one. */
 function requireShared({ role, databaseUrl }: Config): void {
   if (role !== "all" && databaseUrl.startsWith("file:"))
     throw new StartError(
@@ -85,10 +84,13 @@ function listen(serve: (options: ServeOptions) => Server, options: ServeOptions)
   }
 }
 
-/** `bun run` passes a Ctrl-C on that the terminal has sent to the whole group already. */
+/**
+ * A second signal within this time is ignored: the terminal sends Ctrl-C to the whole process group, and `bun run`
+ * passes it on once more.
+ */
 const SAME_SIGNAL_MS = 500;
 
-/** SIGTERM or SIGINT stops the process in good order; a second one at once. */
+/** SIGTERM or SIGINT shuts the process down; a second one ends it at once. */
 function stopOnSignals(stop: () => Promise<void>): void {
   let stoppingSince: number | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const)
@@ -101,7 +103,7 @@ function stopOnSignals(stop: () => Promise<void>): void {
       stop().then(
         () => process.exit(0),
         (error: unknown) => {
-          // The log has a line about a database that is away; its work is taken over all the same.
+          // The log already has a line about an unreachable database; other nodes take over the work in any case.
           const why = isLoggedElsewhere(error) && error instanceof Error ? error.message : error;
           console.error("Could not stop in good order:", why);
           process.exit(1);

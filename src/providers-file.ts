@@ -7,12 +7,12 @@ import { JsonPlaceError, parsePlaced } from "./lib/json-places.ts";
 import { ModelPattern, PriceOfModel } from "./prices-file.ts";
 import { readSecretFiles } from "./secret-files.ts";
 
-/** What PROVIDERS_FILE says, with the keys that it names read from the environment, or from files that this names. */
+/** The content of PROVIDERS_FILE, with the keys that it names read from the environment or from secret files. */
 export type ProvidersFile = { providers: Provider[]; fallbacks: Fallbacks };
 
 type Environment = Record<string, string | undefined>;
 
-/** An entry of this name is the provider of OPENAI_API_KEY and OPENAI_BASE_URL, and may leave them out. */
+/** An entry with this name is the provider of OPENAI_API_KEY and OPENAI_BASE_URL, and may omit both. */
 export const DEFAULT_PROVIDER = "openai";
 
 const positive = z.number().int("must be a whole number").positive("must be 1 or more");
@@ -43,10 +43,7 @@ const File = z.strictObject({
 
 type Problem = { path: PropertyKey[]; message: string };
 
-/**
- * Reads a providers file. Returns what it says, or the problems, a line of text each, that name line
- * and field.
- */
+/** Reads a providers file. Returns its content, or the problems, one line of text each, with line and field. */
 export function readProvidersFile(
   path: string,
   given: Environment,
@@ -86,7 +83,7 @@ export function readProvidersFile(
   }
 }
 
-/** What a schema cannot know: what others and the environment have. */
+/** The problems that a schema cannot find: conflicts with other providers and with the environment. */
 function problemsOf(
   entry: Entry,
   index: number,
@@ -129,10 +126,10 @@ function toProvider(entry: Entry, env: Environment): Provider {
 }
 
 export const OPENAI_URL = "https://api.openai.com/v1";
-/** Sent where no key is needed: the SDK insists on one. */
+/** Sent if no key is needed, because the SDK requires one. */
 export const NO_KEY = "none";
 
-/** A path as people write it, with what follows it. */
+/** A path in readable form, as the beginning of a message. */
 function fieldOf(path: readonly PropertyKey[]): string {
   const text = path
     .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))

@@ -1,4 +1,4 @@
-/// The health check of the image and of compose.yaml: exits with 0 where the server of this machine is ready.
+// / The health check of the image and of compose.yaml: exits with 0 if the server on this machine is ready.
 
 import process from "node:process";
 

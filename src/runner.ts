@@ -44,18 +44,21 @@ export type Runner = Pick<Parts, "hub" | "liveHub" | "start" | "stop"> & {
   ) => Response | Promise<Response>;
   /** The first admin key, if this start made it: the only time that it can be read. */
   firstKey: string | undefined;
-  /** What the login link of the first start has behind its `#`, if this start made a key. */
+  /** The token after the `#` of the first start's login link, if this start made a key. */
   loginToken: string | undefined;
-  /** Closes the database; no request may come any more. */
+  /** Closes the database; no request may follow. */
   close(): Promise<void>;
 };
 
 export type Outside = Partial<World> & {
-  /** Starts a thread that reads the database; `null`: it is read on the main thread. */
+  /** Starts a thread that reads the database; `null`: the main thread reads it. */
   startReader?: StartThread | null;
 };
 
-/** The files. Before anything is numbered: whether the database was restored. Then the keys that must be there. */
+/**
+ * Checks the file store, then, before anything is numbered, whether the database was restored, and ensures that the
+ * required keys exist.
+ */
 async function ensureTruth(ctx: Context): Promise<string | undefined> {
   await requireFiles(ctx);
   await keepTimeline(ctx);
@@ -63,8 +66,8 @@ async function ensureTruth(ctx: Context): Promise<string | undefined> {
 }
 
 /**
- * Everything of one process but its HTTP server and its signals. `changes` replace parts of the world
- * that it lives in. Throws `StartError`.
+ * Everything of one process except its HTTP server and its signals. `changes` replace parts of its outside world.
+ * Throws `StartError`.
  */
 export async function createRunner(
   config: Config,

@@ -2,13 +2,13 @@ import { closeSync, openSync, readSync, statSync } from "node:fs";
 
 type Variables = Record<string, string | undefined>;
 
-/** More than any list of keys takes. */
+/** The largest secret file; no list of keys needs more. */
 const MOST_BYTES = 65_536;
 
 /**
- * Takes secrets from the files that `X_FILE` names instead of from the variables `X` of `names`, as
- * container platforms hand them over. What is returned as `env` has them as `X`, without white space
- * around them and without `X_FILE`. Each problem is a sentence that reveals nothing of what a file holds.
+ * Reads secrets from the files that `X_FILE` names instead of the variables `X` of `names`, as container platforms
+ * provide them. The returned `env` has them as `X`, trimmed, and no `X_FILE`. Each problem is a sentence that reveals
+ * nothing of a file's content.
  */
 export function readSecretFiles(
   env: Variables,
@@ -46,7 +46,7 @@ function readSecret(path: string): { secret: string } | { problem: string } {
   }
 }
 
-/** One byte more than a secret may have, at most. */
+/** Reads at most one byte more than a secret may have. */
 function readStart(path: string): Buffer {
   const file = openSync(path, "r");
   try {

@@ -34,8 +34,8 @@ const propagator = new W3CTraceContextPropagator();
 
 /**
  * Sends spans of requests, executions, calls and webhooks to an OpenTelemetry collector (OTLP over
- * HTTP, JSON). Loaded only where OTEL_EXPORTER_OTLP_ENDPOINT is set. All of them belong to the request
- * that asked for them, however much later and by whichever process they are done: the queue, the
+ * HTTP, JSON). Loaded only if OTEL_EXPORTER_OTLP_ENDPOINT is set. All of them belong to the request
+ * that caused them, however much later and in whichever process they happen: the queue, the
  * event log and the deliveries carry its context. Prompts and answers are not sent.
  *
  *   request ─┬─ execution ─┬─ attempt ── call to the provider
@@ -170,8 +170,8 @@ function genAi(call: CallTrace, server: URL | undefined) {
 }
 
 /**
- * OpenTelemetry's semantic conventions for HTTP clients, without the URL: of many receivers its path
- * is a secret, too.
+ * OpenTelemetry's semantic conventions for HTTP clients, without the URL, because many receivers have a secret in its
+ * path.
  */
 function http(delivery: DeliveryTrace) {
   const url = new URL(delivery.url);
@@ -193,9 +193,8 @@ function http(delivery: DeliveryTrace) {
 }
 
 /**
- * The span of an execution, which its attempts name as their parent before it has ended, maybe from
- * another process: its ids are worked out from what all of them know. Without a request it is the
- * root of a trace.
+ * The span of an execution. Its attempts name it as their parent before it has ended, maybe from another process, so
+ * its ids are derived from facts that all of them know. Without a request it is the root of a trace.
  */
 function spanOf({ parent, executionId, queuedAt }: ExecutionName): SpanContext {
   const hash = createHash("sha256")
@@ -209,7 +208,7 @@ function spanOf({ parent, executionId, queuedAt }: ExecutionName): SpanContext {
   };
 }
 
-/** Random ids, but for a span that is started within `with`. */
+/** Random ids, except for a span that is started within `with`. */
 function createIds() {
   const random = new RandomIdGenerator();
   let given: SpanContext | undefined;
@@ -233,7 +232,7 @@ function toTraceparent(span: Span): string | null {
   return headers.traceparent ?? null;
 }
 
-/** An invalid `traceparent` counts as none. */
+/** An invalid `traceparent` is ignored. */
 function contextOf(traceparent: string | null): Context {
   return propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter);
 }

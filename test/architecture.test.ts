@@ -143,7 +143,7 @@ describe("the source tree", () => {
 describe("the page", () => {
   const modules = async () => (await allSources()).filter(([file]) => file.startsWith(PAGE));
 
-  test("has nothing of the server but types", async () => {
+  test("imports only types from the server", async () => {
     const wrong: string[] = [];
     for (const [file, source] of await modules())
       for (const [, kind, specifier = ""] of source.matchAll(
@@ -183,7 +183,7 @@ test("time, timers and randomness come from the context", async () => {
   expect(MACHINE.test("clock.setTimeout(ring, 5); cancel();")).toBe(false);
 });
 
-test("a statement depends on the one before it in one place alone", async () => {
+test("a statement depends on the one before it in only one place", async () => {
   const linking = (await sources()).filter(([, source]) => source.includes("changes()"));
   expect(linking.map(([file]) => file)).toEqual(["store/linked.ts"]);
 });

@@ -30,7 +30,7 @@ const provider = (more: object) =>
   );
 
 describe("a providers file", () => {
-  test("that the documentation shows is read as it says", () => {
+  test("from the documentation is read as documented", () => {
     const config = readConfig({ PROVIDERS_FILE: "examples/providers.json", ...KEYS });
     expect(config.providers.map(({ name, models }) => [name, models])).toEqual([
       ["openai", null],
@@ -53,7 +53,7 @@ describe("a providers file", () => {
     expect(secretsOf(config)).toEqual(expect.arrayContaining(Object.values(KEYS)));
   });
 
-  test("comes before the environment's provider, which takes the rest", () => {
+  test("takes precedence over the environment's provider, which gets the other models", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "p.json");
     writeFileSync(path, provider({ models: ["a-*"] }));
@@ -64,7 +64,7 @@ describe("a providers file", () => {
     ]);
   });
 
-  test("that is no JSON names the line", () => {
+  test("that is not JSON is refused with the line", () => {
     expect(problemsOf('{\n  "providers": [\n    {"name": "a" "models": []}\n  ]\n}')).toEqual([
       "line 3: is not JSON: Unexpected token String found.",
     ]);
@@ -118,7 +118,7 @@ describe("a providers file", () => {
     },
   );
 
-  test("that names a provider twice, is not there, or leaves the default model to nobody, is refused", () => {
+  test("that names a provider twice, does not exist, or has no provider for the default model, is refused", () => {
     const twice = JSON.parse(provider({}));
     twice.providers.push(twice.providers[0]);
     expect(problemsOf(JSON.stringify(twice))).toEqual([
@@ -132,7 +132,7 @@ describe("a providers file", () => {
     ]);
   });
 
-  test("stops the start with what is wrong", async () => {
+  test("with errors ends the start with these errors", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "providers.json");
     writeFileSync(path, readFileSync("examples/providers.json", "utf8").replace("1000", "-1"));

@@ -1,9 +1,9 @@
 /*
  * bun run test [what `bun test` takes]
  *
- * Builds the page, installs Deno and the libSQL server, then runs the suite in a few processes at a time, since most tests wait
- * for something most of the time. The statements of the program that they recorded (`plans/record.ts`) are
- * judged at the end, together. The last lines say which tests were left out, and why.
+ * Builds the page, installs Deno and the libSQL server, then runs the suite in several processes, because tests mostly
+ * wait. The tests record the program's SQL statements (`plans/record.ts`), and the query plans are checked at the end.
+ * The last lines say which tests were left out, and why.
  */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,9 +14,9 @@ import { RECORDS_FOLDER, type RecordFile } from "./plans/record-file.ts";
 import { buildPage, PAGE_IS_BUILT } from "./support/page.ts";
 import { installTools, leftOut } from "./support/tools.ts";
 
-/** More take the processor from tests that measure how soon something happens. */
+/** More processes would disturb tests that measure delays. */
 const PROCESSES = 2;
-/** These do not choose among the tests. */
+/** Options that do not select tests. */
 const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+|bail)(=.*)?$/;
 
 /** Folders of tests lie in memory where it has so much room and TMPDIR is not set: a busy disk makes tests wait. */

@@ -27,7 +27,7 @@ function problemsOf(env: Record<string, string>): string[] {
   }
 }
 
-test("every secret may stand in a file, with white space around it, and is redacted all the same", () => {
+test("every secret may come from a file, with white space around it, and is redacted as well", () => {
   using folder = temporaryFolder();
   const { keys, token, url, providers, groq, ...paths } = filesIn(folder.path, {
     keys: "\n one-of-two-keys \nthe-other-key\n",
@@ -70,7 +70,7 @@ test("every secret may stand in a file, with white space around it, and is redac
   expect(secretsOf(config)).toContain("g-secret");
 });
 
-test("what is wrong with the file of a secret is reported in a sentence each, and nothing of what it holds", () => {
+test("errors of a secret's file are reported in a sentence each, without its content", () => {
   using folder = temporaryFolder();
   const path = folder.path;
   mkdirSync(join(path, "folder"));

@@ -1,4 +1,4 @@
-// What of the last release's OpenAPI document a client may rely on and the present one breaks:
+// The changes between the last release's OpenAPI document and the current one that break a client:
 // breaking.mjs present.json released.json. It proves first that it would notice, and what it lets pass.
 import { readFileSync } from "node:fs";
 

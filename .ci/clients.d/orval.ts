@@ -1,4 +1,4 @@
-// A dozen calls with a client of orval, which takes addresses as the document has them.
+// A dozen calls with a client of orval, which uses the addresses in the document.
 import * as api from "./api.ts";
 import { check, until } from "./steps.ts";
 
@@ -32,7 +32,7 @@ await until(async () => {
 });
 
 const results = await api.getBatchResults("orval-b", { format: "json", safe: true });
-// As one of its types is a file, the client gives what came as one, whatever was asked for.
+// One of the possible types is a file, so the client always returns a file.
 const came: unknown = results.data;
 const rows: unknown = came instanceof Blob ? JSON.parse(await came.text()) : came;
 check("results", Array.isArray(rows) && rows.length === 2);

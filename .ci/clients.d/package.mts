@@ -1,4 +1,4 @@
-// The published client, as a program in Node has it: compiled against its types, and run.
+// The published client in Node: compiled against its types, and run.
 import { ApiError, type Client, createClient, type Schemas } from "gpt-task-runner/client";
 
 declare const process: { env: Record<string, string | undefined> };

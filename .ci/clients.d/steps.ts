@@ -1,4 +1,4 @@
-// What the calls with each generated client share.
+// The parts that the calls with each generated client share.
 
 export function check(name: string, isRight: boolean): void {
   if (!isRight) throw new Error(name);

@@ -1,4 +1,4 @@
-# For sections that are shell scripts: `check "what holds" command…` for each, and `report "title"` at the end.
+# For sections that are shell scripts: `check "claim" command…` for each claim, and `report "title"` at the end.
 
 RESULTS=test/interop/RESULTS.md
 checks=$(mktemp)
@@ -28,7 +28,7 @@ report() {
   [ "$failed" -eq 0 ]
 }
 
-# Installs what has no command yet: need command=package…
+# Installs the packages whose commands are missing: need command=package…
 need() {
   local pair missing=()
   for pair in "$@"; do
@@ -39,7 +39,7 @@ need() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# Asks until a command succeeds, for 20 seconds at most.
+# Repeats a command until it succeeds, for at most 20 seconds.
 until_ok() {
   local end=$((SECONDS + 20))
   until "$@" >/dev/null 2>&1; do

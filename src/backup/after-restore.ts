@@ -20,18 +20,18 @@ import { beginEpoch } from "../store/timeline.ts";
 import type { Manifest } from "./manifest.ts";
 
 export type AfterRestore = {
-  /** What is changed in the database that is restored. */
+  /** The changes to the restored database. */
   statements: Statement[];
-  /** What goes on with the next start. */
+  /** The work that continues at the next start. */
   goesOn: GoesOn;
 };
 
-/** More than a server numbers in a second. */
+/** More events than a server can number in a second. */
 const MOST_PER_SECOND = 20_000;
 
 /**
- * What is written to a database that is put back. Numbers of events, tasks and batches go on above all that
- * were given since the backup: as `timeline.json` says, or, where that is lost or cannot be read, above what there can have been.
+ * The changes to a restored database. Numbers of events, tasks and batches continue above all that were given since
+ * the backup: as `timeline.json` says, or, if that is lost or unreadable, above the most that there can have been.
  */
 export async function afterRestore(
   client: Client,
@@ -63,7 +63,7 @@ async function newEpoch(
   seconds: number,
 ): Promise<Statement[]> {
   const was = await readTimeline({ client });
-  // One that is behind is of another database.
+  // A marker that is behind the backup belongs to another database.
   const isAhead = marker !== undefined && marker.epoch >= was.epoch && marker.last >= was.last;
   const above = (kept: number, reported: number) =>
     LEAP + (isAhead ? Math.max(kept, reported) : kept + seconds * MOST_PER_SECOND);

@@ -38,7 +38,7 @@ import { isOfProgram } from "./own-files.ts";
 export type BackupOptions = {
   config: Pick<Config, "dataDir" | "filesDir" | "databaseUrl" | "bucket">;
   database: OutsideDatabase;
-  /** The folder that is made. */
+  /** The folder to create. */
   folder: string;
   clock: Pick<Clock, "now">;
 };
@@ -53,7 +53,7 @@ export type BackupOptions = {
  *             database lacks its bytes unless it was deleted in those moments.
  *   whole     the copy of the database is read whole and the manifest written; the rename makes it a backup.
  *
- * Throws `StartError` for what a person can do something about.
+ * Throws `StartError` for problems that the operator can solve.
  */
 export async function makeBackup(options: BackupOptions): Promise<Manifest> {
   const target = resolve(options.folder);
@@ -92,7 +92,7 @@ function removeLocks(partial: string): void {
 const LOCK = "backup";
 const PARTS = [DATABASE, `${DATABASE}-journal`, FILES, MANIFEST];
 
-/** Removes what a killed backup has left. Throws `Refused` where there is something else. */
+/** Removes what a killed backup has left. Throws `Refused` if there is anything else. */
 function removeLeft(partial: string): void {
   const other = readdirSync(partial).find(
     (name) => !PARTS.includes(name) && !name.startsWith(LOCK),
@@ -157,7 +157,9 @@ function nameOf({ bucket, prefix }: Bucket): string {
   return `s3://${bucket}/${prefix}`;
 }
 
-/** Reads the copy of the database whole. Returns the uploads that it knows and the copies of files lack. */
+/**
+ * Checks the whole copy of the database. Returns the uploads of the database that are missing among the copied files.
+ */
 async function examine(copy: string, { copied }: FileCopies): Promise<string[]> {
   return withCopy(copy, async (client) => {
     const faults = await findFaults(client);

@@ -7,7 +7,7 @@ import { FOLDER_MODE, systemFiles } from "../lib/file-system.ts";
 import { isTemporaryName } from "../lib/write-whole.ts";
 import type { Copied } from "./manifest.ts";
 
-/** What of a folder is copied, by its path in there. */
+/** The copied files of a folder, by their paths in it. */
 export type FileCopies = {
   copied: Map<string, Copied & { version: string }>;
   skipped: Map<string, string>;
@@ -17,12 +17,12 @@ export function noCopies(): FileCopies {
   return { copied: new Map(), skipped: new Map() };
 }
 
-/** A file that is written to again and again is not waited for any longer. */
+/** How often a file is copied again because it was written to meanwhile. */
 const MOST_TRIES = 3;
 
 /**
- * Copies the files below `root` that are not among the copies yet, or were changed since. What goes away
- * meanwhile is no file. `isLeftOut` says which are none of the files folder's own.
+ * Copies the files below `root` that were not copied yet, or have changed since. Files that disappear meanwhile are
+ * ignored. `isLeftOut` names the paths that do not belong to the files folder.
  */
 export async function copyFiles(
   root: string,
@@ -62,7 +62,7 @@ async function* filesBelow(
   for await (const { name } of folder ?? []) {
     const path = join(root, name);
     const info = lstatSync(path, { throwIfNoEntry: false });
-    // What is being written is not a file yet.
+    // A file that is being written does not count yet.
     if (!info || isTemporaryName(name) || isLeftOut(path)) continue;
     if (info.isDirectory()) yield* filesBelow(path, isLeftOut);
     else yield { path, info };
@@ -86,7 +86,7 @@ async function copyUnchanged(
   return "busy";
 }
 
-/** Copies a file to the disk, and makes the folders above it. Returns what was copied. */
+/** Copies a file, syncs it to the disk, and makes its parent folders. Returns what was copied. */
 export async function copyFile(from: string, to: string): Promise<Omit<Copied, "path">> {
   mkdirSync(dirname(to), { recursive: true, mode: FOLDER_MODE });
   const hash = createHash("sha256");

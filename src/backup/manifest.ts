@@ -24,13 +24,13 @@ export const Manifest = z.object({
   /** The version of the program that made it. */
   program: z.string(),
   createdAt: z.iso.datetime(),
-  /** What the database was: a local file, or one on a server. In the backup it is a file. */
+  /** Whether the database was a local file or on a server. In the backup it is a file. */
   source: z.enum(["file", "server"]),
   /** Its newest migration. */
   schema: z.string(),
   database: z.object(Content),
   files: z.array(Copied),
-  /** What of the files folder is not in the backup, and why. */
+  /** The parts of the files folder that are not in the backup, and why. */
   skipped: z.array(z.object({ path: z.string(), why: z.string() })),
   /** Uploads in the database without their bytes, which were not in the files folder. */
   missingUploads: z.array(z.string()),
@@ -39,7 +39,7 @@ export const Manifest = z.object({
 });
 export type Manifest = z.infer<typeof Manifest>;
 
-/** Reads what a backup says of itself. Throws `StartError`. */
+/** Reads the manifest of a backup. Throws `StartError`. */
 export function readManifest(folder: string): Manifest {
   const path = join(folder, MANIFEST);
   if (!existsSync(path))
@@ -76,7 +76,7 @@ export async function verifyBackup(folder: string, manifest: Manifest): Promise<
 
 const MOST_PROBLEMS = 5;
 
-/** Where a file of a manifest is below a folder. Throws `StartError` where that is elsewhere. */
+/** The path of a manifest's file below a folder. Throws `StartError` if it leads out of the folder. */
 export function placeOf(root: string, { path }: Copied): string {
   try {
     return resolveInside(root, path);

@@ -4,7 +4,7 @@ import type { Config } from "../config.ts";
 import { filePathOf } from "../lib/urls.ts";
 import { TIMELINE_FILE } from "../services/timeline.ts";
 
-/** Says of a path whether it is of the database or of the server itself, which may lie in the files folder, too. */
+/** Whether a path belongs to the database or to the server itself, whose files may be in the files folder, too. */
 export function isOfProgram({
   databaseUrl,
   dataDir,

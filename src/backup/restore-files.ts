@@ -10,8 +10,8 @@ import { type Copied, FILES, hashFile, type Manifest, placeOf } from "./manifest
 const MOST_REPORTED = 5;
 
 /**
- * Throws `StartError` where the files folder has something else under the name of a file of the backup, or no
- * room. The same file is no hindrance: a restore that was killed has put it there, or it was never lost.
+ * Throws `StartError` if the files folder has another file under the name of a file of the backup, or too little
+ * room. An identical file is accepted: a killed restore has put it there, or it was never lost.
  */
 export async function requireSameFiles(
   folder: string,
@@ -41,7 +41,7 @@ export async function requireSameFiles(
     );
 }
 
-/** Puts the files of a backup in their places, each whole or not at all. */
+/** Restores the files of a backup, each completely or not at all. */
 export async function restoreFiles(
   folder: string,
   { files }: Manifest,
@@ -50,7 +50,7 @@ export async function restoreFiles(
   for (const file of files) {
     const place = placeOf(filesDir, file);
     if ((await stateOf(place, file)) === "same") continue;
-    // A name as that of every file that is being written, so that one that is left goes away by itself.
+    // The name of a temporary file, so that leftovers are removed automatically.
     const temporary = join(dirname(place), `.${basename(place)}.restore-0.tmp`);
     await copyFile(placeOf(join(folder, FILES), file), temporary);
     renameSync(temporary, place);

@@ -25,7 +25,7 @@ export type RestoreOptions = {
   config: Pick<Config, "dataDir" | "filesDir" | "databaseUrl" | "databaseAuthToken">;
   /** The folder of the backup. */
   folder: string;
-  /** Batches that ran, schedules and webhooks are paused until a person says otherwise. */
+  /** Running batches, schedules and webhooks are paused until an operator resumes them. */
   isPaused: boolean;
   clock: Clock;
   random: Random;
@@ -33,13 +33,13 @@ export type RestoreOptions = {
 
 export type Restored = { manifest: Manifest; where: string } & Pick<AfterRestore, "goesOn">;
 
-/** A whole table may be dropped. */
+/** The timeout of a statement, because a whole table may be dropped. */
 const SERVER_MS = 120_000;
 
 /*
  * Puts a backup back where the configuration says that database and files are:
  *
- *   checked    every byte of the backup is compared with its manifest, and the target is found to be
+ *   checked    every byte of the backup is compared with its manifest, and the target must be
  *              empty: no database, no other files under the same names, enough room. Nothing was
  *              changed before, and whatever is wrong is reported.
  *   restoring  a marker stands beside the database, or in the one on a server, with which no server starts.
@@ -77,7 +77,7 @@ async function restoreToFile(
   const unlock = await lockFile(path);
   try {
     const marker = restoringMarker(path);
-    // A database that stands there is that of the killed restore only if it had come that far.
+    // An existing database belongs to the killed restore only if that had come this far.
     const isOurs = existsSync(marker) && readFileSync(marker, "utf8") === RENAMING;
     if (!isOurs) requireNoDatabase(path);
     const { filesDir } = options.config;
@@ -106,7 +106,7 @@ async function restoreToFile(
   }
 }
 
-/** What the marker says, so that the next restore knows how far a killed one has come. */
+/** The content of the marker, so that the next restore knows how far a killed one has come. */
 const COPYING = "copying\n";
 const RENAMING = "renaming\n";
 
@@ -117,7 +117,7 @@ function mark(marker: string, state: string): void {
   syncFile(dirname(marker));
 }
 
-/** What SQLite keeps beside a database; of another one it would spoil what is restored. */
+/** The files that SQLite keeps beside a database. Those of another database would corrupt the restored one. */
 const BESIDE = ["-wal", "-shm", "-journal"];
 
 function requireNoDatabase(path: string): void {

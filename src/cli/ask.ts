@@ -81,7 +81,7 @@ async function untilEnded(
     method: "POST",
     query,
     body,
-    // With its own id and key it is made once, however often it is sent.
+    // With its own id and idempotency key it is created once, however often it is sent.
     headers: { prefer: "wait=60", "idempotency-key": id },
     isRepeatable: true,
     signal,

@@ -74,7 +74,7 @@ function actionCommand(action: "pause" | "cancel", description: string) {
     );
 }
 
-/** A command that has a batch run, and follows it to its end. */
+/** A command that runs a batch and follows it to its end. */
 function runningCommand(name: string, description: string) {
   return serverCommand(name, description)
     .argument("<id>", "the batch")

@@ -18,31 +18,31 @@ export type Query = Record<string, string | number | boolean | undefined>;
 type CallOptions = {
   method?: "GET" | "POST" | "PATCH" | "DELETE";
   query?: Query;
-  /** Sent as JSON, or as it is where it is a form. */
+  /** Sent as JSON, or unchanged if it is a form. */
   body?: object;
   headers?: Record<string, string>;
   signal?: AbortSignal;
-  /** Doing it twice is the same as once, so that it is sent again where no answer came; reads are anyway. */
+  /** The request is idempotent, so it is repeated if no answer came; reads are repeated anyway. */
   isRepeatable?: boolean;
 };
 
-/** The API of a server, wherever it runs. Paths are those below `/api/v1`. Throws `CliError`. */
+/** The API of a server, embedded or remote. Paths are relative to `/api/v1`. Throws `CliError`. */
 export type Api = {
-  /** What the answer's envelope holds. */
+  /** The data of the answer's envelope. */
   call<T>(path: string, options?: CallOptions): Promise<T>;
   /** The answer itself, for downloads and event streams. */
   open(path: string, options?: CallOptions): Promise<Response>;
 };
 
 export type ApiOptions = {
-  /** Up to and without `/api/v1`. */
+  /** The URL of the server without `/api/v1`. */
   base: string;
   key: string;
   send: (request: Request) => Response | Promise<Response>;
   clock: Pick<Clock, "monotonic" | "setTimeout">;
-  /** How long a server that cannot be reached is waited for. */
+  /** How long to wait for a server that cannot be reached. */
   patienceMs: number;
-  /** Reported when it has to wait, and with `null` when that is over. */
+  /** Called when it has to wait, and with `null` when that is over. */
   onTrouble?: (what: string | null) => void;
 };
 
@@ -54,7 +54,7 @@ const LONGEST_RETRY_MS = 10_000;
 export function createApi(options: ApiOptions): Api {
   const { clock, patienceMs, onTrouble = () => {} } = options;
 
-  /** Sends until there is an answer, or there is no point, or patience is at its end. */
+  /** Repeats a request until there is an answer, a retry is useless, or the time is over. */
   async function open(path: string, call: CallOptions = {}): Promise<Response> {
     const since = clock.monotonic();
     for (let retryMs = FIRST_RETRY_MS; ; retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS)) {
@@ -129,7 +129,7 @@ function unreachable(message: string, retryAfterMs = 0): CliError {
   });
 }
 
-/** The error of an answer that is none of 2xx. */
+/** The error of an answer whose status is not 2xx. */
 async function refusalOf(response: Response, base: string): Promise<CliError> {
   const { status } = response;
   const location = response.headers.get("location");
@@ -163,7 +163,7 @@ function exitOf(code: string, status: number): Exit {
   return status === 429 || status >= 500 ? EXIT.unavailable : EXIT.failed;
 }
 
-/** A request beyond the rate limit was not looked at; of others it is not known what they did. */
+/** A request beyond the rate limit had no effect; the effect of other failed requests is unknown. */
 function mayRepeat(error: CliError, { method = "GET", isRepeatable }: CallOptions): boolean {
   if (error.code === "RATE_LIMIT_EXCEEDED") return true;
   const isPassing = ["UNAVAILABLE", "SERVICE_UNAVAILABLE"].includes(error.code);
@@ -175,8 +175,8 @@ function pauseOf({ details }: CliError): number {
 }
 
 /**
- * What the envelope of an answer holds. Its shape is what the API's schemas say; a server of another
- * version adds to that and takes nothing away.
+ * The data of an answer's envelope. The API's schemas determine its shape; a server of another version may add fields
+ * but not remove any.
  */
 function dataOf<T>(text: string): T {
   const body = parseJson(text);

@@ -13,15 +13,15 @@ import { type Exit, EXIT } from "./failure.ts";
 import { type Interrupt, listenForInterrupt } from "./interrupt.ts";
 import { createTerminal, type Terminal } from "./terminal.ts";
 
-/** What a command gets beside its options. */
+/** The arguments of a command besides its options. */
 export type Tools = { clock: Clock; terminal: Terminal; interrupt: Interrupt; json: boolean };
 
-/** A command that has only commands of its own. */
+/** A command that only has subcommands. */
 export function group(name: string, description: string) {
   return new Command(name).description(description);
 }
 
-/** A command that prints JSON where it is asked to. */
+/** A command with the option `--json`. */
 export function command(name: string, description: string) {
   return new Command(name)
     .description(description)
@@ -39,7 +39,7 @@ export function serverCommand(name: string, description: string) {
     .option("--patience <seconds>", "how long a server that is away is waited for (120)", whole(0));
 }
 
-/** A whole number of at least `min`, as the value of an option. */
+/** Parses an option that is a whole number of at least `min`. */
 export function whole(min: number) {
   return (text: string): number => {
     const value = Number(text);
@@ -63,7 +63,7 @@ export function commaList(text: string): string[] {
   throw new InvalidArgumentError("It must be one or more names with commas between them.");
 }
 
-/** Does the work of a command, and has the process end with what it returns. */
+/** Runs a command, and sets the exit code to its result. */
 export async function act(json: boolean, work: (tools: Tools) => Promise<Exit | void>) {
   const clock = createSystemClock();
   const interrupt = listenForInterrupt(clock);
@@ -91,7 +91,7 @@ export function actOn(
   });
 }
 
-/** Prints what a command found: JSON for programs, or what `describe` makes of it for people. */
+/** Prints the result of a command: as JSON for programs, or as the text of `describe` for people. */
 export function print<T>(
   { terminal, json }: Pick<Tools, "terminal" | "json">,
   data: T,

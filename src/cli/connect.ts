@@ -17,21 +17,21 @@ export type ConnectionOptions = {
 
 export type Connection = {
   api: Api;
-  /** For people: an address, or a folder. */
+  /** The URL or the folder, for messages. */
   where: string;
   isEmbedded: boolean;
-  /** Who answers tasks that name no model. */
+  /** The provider of tasks that name no model. */
   provider(): Promise<{ isSimulator: boolean; defaultModel: string }>;
-  /** The options that lead to the same server again. */
+  /** The options that select the same server again. */
   flags: string[];
-  /** Has an embedded server begin to execute; a running one does already. */
+  /** Makes an embedded server execute tasks; a running one already does. */
   start(): Promise<void>;
   close(): Promise<void>;
 };
 
 export type ConnectOptions = {
   clock: Clock;
-  /** What is done here needs a server that executes tasks. */
+  /** The command needs a server that executes tasks. */
   executes?: boolean;
   concurrency?: number | undefined;
   onTrouble?: (what: string | null) => void;
@@ -68,7 +68,7 @@ type Target =
   | { kind: "embedded"; folder: string }
   | { kind: "server"; server: string; key: string; flags: string[] };
 
-/** Options go before the environment; what is named by one of either must not be named twice. */
+/** Options take precedence over the environment. Throws if the server or its key is given twice. */
 function targetOf({ server, key, profile, dir }: ConnectionOptions): Target {
   const named = Object.entries({ "--server": server, "--profile": profile, "--dir": dir })
     .filter(([, value]) => value !== undefined)
@@ -110,7 +110,7 @@ async function connectEmbedded(
   options: ConnectOptions,
 ): Promise<Connection> {
   const { executes = false, concurrency } = options;
-  // Loaded where it is needed alone: it is the whole server.
+  // Loaded only when needed, because it is the whole server.
   const { openEmbedded } = await import("./embedded.ts");
   const { key, provider, fetch, start, close } = await openEmbedded({
     folder,
@@ -119,7 +119,7 @@ async function connectEmbedded(
   });
   const base = "http://localhost";
   return {
-    // It is here: what it refuses it goes on refusing, unless its database is busy.
+    // An embedded server is always reachable, so a retry helps only while its database is busy.
     api: createApi({ ...options, base, key, patienceMs: 10_000, send: fetch }),
     provider: () => Promise.resolve(provider),
     where: `./${relative(process.cwd(), folder)}`,

@@ -22,7 +22,7 @@ import { createContext } from "../parts.ts";
 import { LIVING_NODES } from "../store/nodes.ts";
 import { readRows } from "../store/rows.ts";
 
-/** What a command of the operator works with. */
+/** The arguments of an operator's command. */
 export type Operator = { config: Config; database: OutsideDatabase };
 
 /** Opens the database of the environment, and closes it when the work is done. */
@@ -44,7 +44,7 @@ export async function withDatabase<T>(
   }
 }
 
-/** The same, of a database whose tables this version knows, with what the verbs of the server need. */
+/** The same for a database whose schema this version knows, with the context that the services need. */
 export async function withContext<T>(
   options: { isLocking: boolean },
   work: (ctx: Context, operator: Operator) => Promise<T>,

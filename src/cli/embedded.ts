@@ -13,26 +13,26 @@ import { CliError, EXIT, usageError } from "./failure.ts";
 
 export type Embedded = {
   key: string;
-  /** Who answers tasks that name no model. */
+  /** The provider of tasks that name no model. */
   provider: { isSimulator: boolean; defaultModel: string };
   fetch: (request: Request) => Response | Promise<Response>;
-  /** Begins to execute tasks; until then requests are answered and nothing is sent to a provider. */
+  /** Starts executing tasks. Until then requests are answered, but nothing is sent to a provider. */
   start(): Promise<void>;
-  /** Calls in flight get the time of SHUTDOWN_GRACE_SECONDS. */
+  /** Stops the server; calls in flight get SHUTDOWN_GRACE_SECONDS to finish. */
   close(): Promise<void>;
 };
 
 export type EmbeddedOptions = {
   folder: string;
-  /** Without it nothing can be executed, so that what lies in the folder stays as it is. */
+  /** If false, nothing is executed, so the data in the folder are not changed by running tasks. */
   executes: boolean;
-  /** As many calls at once as a batch asks for. */
+  /** The concurrency that the command requests. */
   concurrency?: number | undefined;
 };
 
 /**
- * The server, in this process and without a port: its database and files are in `folder`, its providers
- * those of the environment. Throws `CliError` where it cannot start.
+ * The server in this process, without a port. Its database and files are in `folder`; its providers come from the
+ * environment. Throws `CliError` if it cannot start.
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> {
   const { folder } = options;
@@ -57,7 +57,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
   };
 }
 
-/** The environment as for a server, but for where things are, who may use it, and what it says. */
+/** The configuration of a server, with another folder, key and log level. */
 function configOf({ folder, executes, concurrency = 0 }: EmbeddedOptions, key: string): Config {
   const others = process.env["API_KEYS"]?.trim();
   const own = {
@@ -65,13 +65,13 @@ function configOf({ folder, executes, concurrency = 0 }: EmbeddedOptions, key: s
     DATABASE_URL: "",
     FILES_DIR: "",
     HOST: "127.0.0.1",
-    // Those of a server that uses this folder at other times stay valid.
+    // The keys of a server that uses this folder at other times stay valid.
     API_KEYS: others ? `${key},${others}` : key,
     RATE_LIMIT_PER_MINUTE: "0",
     MAX_STREAMS_PER_KEY: "0",
     MAX_WAITS_PER_KEY: "0",
     ROLE: executes ? "all" : "api",
-    // Only errors, which go to the error output: results may be on the other one.
+    // Only errors, which go to standard error, because results may go to standard output.
     LOG_LEVEL: "error",
     LOG_FORMAT: "pretty",
   };
@@ -90,12 +90,12 @@ function providerOf(config: Config): Embedded["provider"] {
   return { isSimulator: providers[route?.provider ?? 0]?.kind !== "openai", defaultModel };
 }
 
-/** The key stays the same, since what a batch costs and its idempotency keys are those of an API key. */
+/** The key of the folder. It stays the same, because costs and idempotency keys belong to an API key. */
 function keyOf(folder: string): string {
   const path = join(folder, "key");
   try {
     mkdirSync(folder, { recursive: true, mode: FOLDER_MODE });
-    // Prompts and answers do not belong into a repository.
+    // Prompts and answers must not be committed to a repository.
     const ignore = join(folder, ".gitignore");
     if (!existsSync(ignore)) writeFileSync(ignore, "*\n");
     if (!existsSync(path)) makeKey(path);
@@ -108,7 +108,7 @@ function keyOf(folder: string): string {
   throw new CliError(EXIT.failed, `${path} does not hold a key: remove it, and one is made anew`);
 }
 
-/** Of two commands that begin at once in a new folder, one makes the key. */
+/** If two commands start at once in a new folder, one of them creates the key. */
 function makeKey(path: string): void {
   const key = `gtr_${randomSecret(40)}\n`;
   try {

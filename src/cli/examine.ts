@@ -14,7 +14,7 @@ export type DoctorOptions = {
 
 export type Report = Examination & { baseUrl: string | null; price: string | null };
 
-/** Looks at the providers of the environment, or at one of them. Throws `ConfigError`. */
+/** Examines the providers of the environment, or one of them. Throws `ConfigError`. */
 export function examineProviders(
   env: Record<string, string | undefined>,
   { provider, model }: DoctorOptions,

@@ -1,6 +1,6 @@
 import { furtherIssues } from "../lib/further-issues.ts";
 
-/** What the exit code of a command says; the table of docs/command-line.md. */
+/** The exit codes of commands; docs/command-line.md has the table. */
 export const EXIT = {
   done: 0,
   failed: 1,
@@ -19,7 +19,7 @@ export type Exit = (typeof EXIT)[keyof typeof EXIT];
 export class CliError extends Error {
   override readonly name = "CliError";
   readonly exit: Exit;
-  /** For programs: the code of the API where there is one. */
+  /** The error code for programs: that of the API, if there is one. */
   readonly code: string;
   /** The API's `details`: which row, which field. */
   readonly details: Record<string, unknown>;
@@ -53,7 +53,7 @@ export function usageError(message: string): CliError {
   return new CliError(EXIT.usage, message);
 }
 
-/** What is printed of an error: its message, and what else is wrong. */
+/** The text of an error: its message, and further issues. */
 export function describeError({ message, details }: CliError): string {
   return [message, ...furtherIssues(details)].join("\n");
 }

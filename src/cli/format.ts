@@ -16,7 +16,7 @@ export function table(header: string[], rows: (string | number | null)[][]): str
     .join("\n");
 }
 
-/** Money with as many digits as say something. */
+/** A sum of money with its significant digits. */
 export function dollars(usd: number | null): string {
   if (usd === null) return "unknown (no price for the model)";
   if (usd === 0) return "$0";
@@ -37,7 +37,7 @@ export function count(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
-/** `bun run cli` in a clone, `gptrunner` where it is installed. */
+/** `bun run cli` in a clone, `gptrunner` if it is installed. */
 function programName(): string {
   return process.env["npm_lifecycle_event"] === "cli" ? "bun run cli" : "gptrunner";
 }

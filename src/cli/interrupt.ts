@@ -3,21 +3,24 @@ import process from "node:process";
 import type { Clock } from "../lib/clock.ts";
 import { CliError, EXIT } from "./failure.ts";
 
-/** `bun run` passes a Ctrl-C on that the terminal has sent to the whole group already. */
+/**
+ * A second signal within this time is ignored: the terminal sends Ctrl-C to the whole process group, and `bun run`
+ * passes it on once more.
+ */
 const SAME_SIGNAL_MS = 500;
 
 export type Interrupt = {
   /** Aborted by the first Ctrl-C, or SIGTERM. */
   signal: AbortSignal;
-  /** What the process is to exit with if it was interrupted. */
+  /** The exit code if the process was interrupted. */
   exit(): typeof EXIT.interrupted | typeof EXIT.terminated;
   throwIfInterrupted(): void;
   stop(): void;
 };
 
 /**
- * The first Ctrl-C is a request, which aborts `signal`; a second one ends the process at once, which
- * loses nothing that is stored: whatever was under way goes on at the next start.
+ * The first Ctrl-C aborts `signal`; a second one ends the process at once. Nothing stored is lost, and unfinished
+ * work continues at the next start.
  */
 export function listenForInterrupt(clock: Pick<Clock, "monotonic">): Interrupt {
   const controller = new AbortController();

@@ -16,12 +16,12 @@ try {
 } catch (error) {
   process.exitCode = printFailure(error);
 }
-// The last output may still be on its way into a pipe.
+// The last output may not have reached the pipe yet.
 await new Promise<void>((resolve) => process.stderr.write("", () => resolve()));
-// Threads and sockets of a server that has been closed must not keep the process.
+// Threads and sockets of a closed server must not keep the process alive.
 process.exit(process.exitCode ?? EXIT.done);
 
-/** Prints the error, and returns the exit code. Anything unforeseen is a bug and shows where it is. */
+/** Prints the error, and returns the exit code. An unexpected error is a bug and is printed with its stack. */
 function printFailure(error: unknown): number {
   if (error instanceof CommanderError) return printMisuse(error);
   if (!(error instanceof CliError)) {
@@ -37,7 +37,7 @@ function printFailure(error: unknown): number {
   return error.exit;
 }
 
-/** Prints what programs need; the error or the help is printed for people by then. */
+/** Prints an error of usage as JSON for programs; for people it was already printed. */
 function printMisuse({ exitCode, message }: CommanderError): number {
   if (exitCode === 0) return EXIT.done;
   const error = { code: "USAGE", message: message.replace(/^error: /, ""), details: {} };

@@ -2,7 +2,9 @@ import { actOn, serverCommand, type Tools } from "./command.ts";
 import type { Connection } from "./connect.ts";
 import { CliError, EXIT, type Exit } from "./failure.ts";
 
-/** A client ends a call after a minute as a rule, so that a server that is away is not waited for as long as by people. */
+/**
+ * Clients usually end a call after a minute, so this waits less long for an unreachable server than other commands.
+ */
 const PATIENCE_SECONDS = 20;
 
 /** `gptrunner mcp`. */
@@ -17,7 +19,7 @@ export function mcpCommand() {
   );
 }
 
-/** Answers the client on the standard output until it closes the standard input. */
+/** Answers the client on standard output until it closes standard input. */
 async function offer(connection: Connection, tools: Tools): Promise<Exit> {
   const { serveTools } = await import("../mcp/stdio.ts");
   const { Refusal } = await import("../mcp/rest.ts");

@@ -9,10 +9,10 @@ export const EXIT_HELP = `
 Exit codes: ${EXIT.done} done, ${EXIT.failed} it did not work or a check found something, ${EXIT.usage} called wrongly or the environment is not
 usable, ${EXIT.refused} refused, with nothing changed: a server is at work, or something is in the way.`;
 
-/** What came of a command: for people, for programs (\`--json\`), and the exit code. */
+/** The result of a command: as text, as JSON (`--json`), and the exit code. */
 export type Outcome = { text: string; json: unknown; exit?: Exit };
 
-/** Does the work of a command and prints the outcome. Throws `CliError`; what is a bug is thrown as it is. */
+/** Runs a command and prints the outcome. Throws `CliError`; bugs are thrown unchanged. */
 export async function report(isJson: boolean, work: () => Promise<Outcome>): Promise<void> {
   const {
     text,
@@ -40,7 +40,7 @@ function explain(error: unknown): unknown {
   return trouble === undefined ? error : new CliError(EXIT.failed, trouble);
 }
 
-/** What the database, the disk or the network says, which a person can do something about. */
+/** The message of an error of the database, the disk or the network, which the operator can solve. */
 function troubleOfMachine(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = "code" in error ? String(error.code) : "";

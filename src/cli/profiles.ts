@@ -12,7 +12,7 @@ import { usageError } from "./failure.ts";
 const Profiles = z.record(z.string(), z.object({ server: z.string(), key: z.string() }));
 export type Profiles = z.infer<typeof Profiles>;
 
-/** Where the profiles of this user are: servers, each with a key, under a name. */
+/** The file with the profiles of this user: named servers with their keys. */
 export function profilesPath(): string {
   const folder = process.env["XDG_CONFIG_HOME"] || join(homedir(), ".config");
   return join(folder, "gptrunner", "profiles.json");
@@ -32,7 +32,7 @@ export function readProfiles(): Profiles {
   throw usageError(`${path} does not hold profiles; mend it, or move it away`);
 }
 
-/** Keys are in it, so that nobody else may read it. */
+/** The file contains keys, so no other user may read it. */
 export function writeProfiles(profiles: Profiles): void {
   const path = profilesPath();
   mkdirSync(dirname(path), { recursive: true, mode: FOLDER_MODE });

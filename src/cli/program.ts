@@ -17,7 +17,7 @@ import { serveCommand } from "./serve.ts";
 import { statusCommand } from "./status.ts";
 import { watchCommand } from "./watch.ts";
 
-/** All commands. Each loads what it needs when it is used. For programs, `isJson`, errors are not text. */
+/** All commands. Each loads its modules on use. With `isJson`, errors are not printed as text. */
 export function createProgram(isJson: boolean): Command {
   const program = new Command("gptrunner")
     .description("Runs LLM work in bulk: a file of rows in, a file of answers out")
@@ -45,7 +45,7 @@ export function createProgram(isJson: boolean): Command {
   return strict(program, isJson);
 }
 
-/** Wrong options throw, in commands of commands, too, so that the entry decides on the exit code. */
+/** Makes wrong options throw, also in subcommands, so that the entry module decides on the exit code. */
 function strict(program: Command, isJson: boolean): Command {
   program
     .exitOverride()

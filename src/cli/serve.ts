@@ -24,12 +24,12 @@ export function serveCommand() {
       if (host !== undefined) process.env["HOST"] = host;
       if (dir !== undefined) serveFolder(resolve(dir));
       await ("Deno" in globalThis ? import("../deno.ts") : import("../main.ts"));
-      // It ends by signals, and then the process with it.
+      // A signal ends the server and the process.
       await new Promise(() => {});
     });
 }
 
-/** The folder of the other commands has a key of its own, which schedules that were made there need. */
+/** The folder of the other commands has its own key, which schedules that were created there need. */
 function serveFolder(folder: string): void {
   process.env["DATA_DIR"] = folder;
   const path = join(folder, "key");

@@ -4,18 +4,15 @@ import { stripVTControlCharacters } from "node:util";
 
 import { CliError, EXIT } from "./failure.ts";
 
-/**
- * What a command says: data on the standard output, everything for people beside it on the error
- * output, so that a pipe gets the data alone.
- */
+/** The output of a command: data go to standard output, messages to standard error, so a pipe gets only the data. */
 export type Terminal = {
-  /** Resolves when the piece is taken, so that what is large is written as fast as it is read. */
+  /** Resolves when the piece is written, which gives backpressure. */
   out(piece: string | Uint8Array): Promise<void>;
   /** A line for people. */
   say(line: string): void;
-  /** Replaces the line that was drawn last; nothing where the error output is no terminal. */
+  /** Replaces the last drawn line; does nothing if standard error is not a terminal. */
   draw(line: string): void;
-  /** Whether a person can be asked, and sees lines being replaced. */
+  /** Whether a user can answer questions, and lines can be replaced. */
   isInteractive: boolean;
   canDraw: boolean;
   columns(): number;
@@ -58,7 +55,7 @@ export function createTerminal(): Terminal {
         lines.once("close", () => resolve(""));
       });
       try {
-        // At the end of the input nobody answers any more.
+        // At the end of the input there will be no answer.
         return await Promise.race([lines.question(question, { signal }), closed]);
       } catch {
         throw new CliError(EXIT.interrupted, "Interrupted; nothing was started");
@@ -69,7 +66,7 @@ export function createTerminal(): Terminal {
   };
 }
 
-/** A reader such as `head` that has read enough is no failure. */
+/** Exits quietly if the reader closes the pipe, as `head` does. */
 function endQuietlyWithoutReader(): void {
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -78,13 +75,13 @@ function endQuietlyWithoutReader(): void {
     });
 }
 
-/** What comes from elsewhere must not steer the terminal, or break a table. */
+/** Removes control characters, so that foreign text cannot control the terminal or break a table. */
 export function plain(text: string): string {
   // oxlint-disable-next-line no-control-regex
   return stripVTControlCharacters(text).replace(/[\u0000-\u001F\u007F-\u009F]+/g, " ");
 }
 
-/** The same for what has more lines than one. */
+/** The same for text with several lines. */
 export function plainLines(text: string): string {
   return text.split("\n").map(plain).join("\n");
 }

@@ -29,7 +29,7 @@ export function watchCommand() {
     );
 }
 
-/** Only looks: an interrupt ends the looking, and the batch goes on. */
+/** Only watches: an interrupt ends the watching, and the batch continues. */
 async function watchBatch(connection: Connection, tools: Tools, id: string): Promise<Exit> {
   const { follow } = await import("./run/follow.ts");
   const { describeSummary, summarize } = await import("./run/summary.ts");
@@ -70,7 +70,7 @@ async function watchEvents(
       }
     } catch (error) {
       if (signal.aborted) break;
-      // A stream that breaks off is opened again; what the server refuses, it refuses again.
+      // A broken stream is opened again, but a refusal of the server is final.
       if (error instanceof CliError) throw error;
     }
     await pause(tools.clock, RECONNECT_MS, signal);

@@ -1,4 +1,4 @@
-/** What the server refused, in its own words, or why there was no answer (`UNAVAILABLE`, with status 0). */
+/** An error of the server, with its message, or why there was no answer (`UNAVAILABLE`, with status 0). */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   /** HTTP status. */

@@ -17,7 +17,7 @@ export type { ClientOptions, RequestOptions } from "./send.ts";
 /** The types of the API, by their names in its OpenAPI document. */
 export type Schemas = components["schemas"];
 
-/** What the envelope of an answer holds. Throws `ApiError`. */
+/** Sends a request and returns the data of the answer's envelope. Throws `ApiError`. */
 export type Call = <T>(method: Method, path: string, options?: RequestOptions) => Promise<T>;
 
 type Page = { limit?: number; page?: number; cursor?: string; order?: "asc" | "desc" };
@@ -26,8 +26,8 @@ type Signal = { signal?: AbortSignal };
 export type Client = ReturnType<typeof createClient>;
 
 /**
- * A client of a server. What can be sent twice without harm is sent again where no answer came, for as long as
- * `patienceMs`; limits of requests are waited out. Everything throws `ApiError`.
+ * A client of a server. Idempotent requests without an answer are repeated for up to `patienceMs`; rate limits are
+ * waited out. All methods throw `ApiError`.
  */
 export function createClient(options: ClientOptions) {
   const send = createSend(options);
@@ -39,18 +39,18 @@ export function createClient(options: ClientOptions) {
     return data;
   };
   return {
-    /** Runs rows as a batch, and gives what became of each. */
+    /** Runs rows as a batch, and yields the result of each. */
     run: (rows: Rows, runOptions?: RunOptions): Run => runRows(call, rows, runOptions),
-    /** Asks one thing, and waits for the answer. */
+    /** Sends one prompt, and waits for the answer. */
     ask: (task: Schemas["TaskCreation"], askOptions?: AskOptions) => ask(call, task, askOptions),
     ...calls(call),
-    /** The results of a batch as they are now, as a download. */
+    /** The current results of a batch, as a download. */
     results: (
       id: string,
       query: { format?: "csv" | "xlsx" | "jsonl" | "json"; status?: Schemas["TaskStatus"] } = {},
       { signal }: Signal = {},
     ): Promise<Response> => send("GET", `${batch(id)}/results`, { query, signal }),
-    /** Any other operation: what the envelope of its answer holds. Paths are those below `/api/v1`. */
+    /** Any other operation; returns the data of its answer's envelope. Paths are relative to `/api/v1`. */
     request: call,
   };
 }
@@ -86,7 +86,7 @@ function calls(call: Call) {
       call<Schemas["BatchSummary"]>("PATCH", batch(id), { body, isRepeatable: true }),
     deleteBatch: (id: string, query: { force?: boolean } = {}) =>
       call<void>("DELETE", batch(id), { query }),
-    /** Sends a file that batches can name as `inputFile`, by its id. */
+    /** Uploads a file; batches can name its id as `inputFile`. */
     upload: (file: Blob, name: string, { signal }: Signal = {}) => {
       const body = new FormData();
       body.set("file", file, name);
@@ -119,7 +119,7 @@ async function ask(
   task: Schemas["TaskCreation"],
   { isDryRun = false, signal }: AskOptions = {},
 ): Promise<Schemas["Task"]> {
-  // With an id and a key of its own it is made once, however often it is sent.
+  // With its own id and idempotency key it is created once, however often it is sent.
   const id = task.id ?? `ask-${unique()}`;
   const { idempotencyKey = id } = task;
   let asked = await call<Schemas["Task"]>("POST", "/tasks", {

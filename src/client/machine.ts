@@ -1,8 +1,6 @@
-/*
- * What the client needs of the machine that it runs on: Node from 20 on, Bun, Deno or a browser.
- */
+/* The functions of the runtime that the client needs: Node from 20 on, Bun, Deno or a browser. */
 
-/** Resolves after `ms`. Rejects with the reason where the signal aborts. */
+/** Resolves after `ms`. Rejects with the reason if the signal aborts. */
 export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -24,12 +22,12 @@ export function within(ms: number, signal: AbortSignal | undefined): AbortSignal
   return signal ? AbortSignal.any([late, signal]) : late;
 }
 
-/** Ms since a moment of its own choice. It never goes back. */
+/** Ms since an arbitrary moment. It never goes back. */
 export function monotonic(): number {
   return performance.now();
 }
 
-/** A text that nobody else has. */
+/** A unique text. */
 export function unique(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

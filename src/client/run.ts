@@ -14,23 +14,23 @@ export type RunOptions = Omit<
 > & {
   /** Let the simulator answer, at no cost. */
   isDryRun?: boolean;
-  /** Ends the iteration; the batch goes on. */
+  /** Ends the iteration; the batch continues. */
   signal?: AbortSignal;
 };
 
-/** What became of a row. `index` is its place in the input, from 0. */
+/** The result of a row. `index` is its position in the input, from 0. */
 export type RowResult = Schemas["TaskInBatch"] & { index: number };
 
 export type Run = AsyncIterable<RowResult> & {
-  /** The id of its batch. A later `run` with this id and the same rows goes on with the same batch. */
+  /** The id of its batch. A later `run` with this id and the same rows continues the same batch. */
   id: string;
 };
 
 /**
- * Runs rows as a batch, and gives what became of each, in the order of the input, as soon as it and all before it
- * have ended. Nothing is done before somebody iterates. It goes on where it was when the connection breaks off or the
- * server restarts; the batch is made under one idempotency key, so that nothing is sent, or paid, twice. Throws
- * `ApiError`, with the code `BATCH_PAUSED` where the batch was paused by a cap, a budget or somebody.
+ * Runs rows as a batch, and yields the result of each, in the order of the input, as soon as it and all before it
+ * have ended. Nothing happens before the iteration begins. It survives broken connections and restarts of the server;
+ * the batch is created with an idempotency key, so nothing is sent, or paid, twice. Throws `ApiError`, with the code
+ * `BATCH_PAUSED` if the batch was paused by a cap, a budget or a client.
  */
 export function runRows(call: Call, rows: Rows, options: RunOptions = {}): Run {
   const id = options.id ?? `run-${unique()}`;
@@ -56,7 +56,7 @@ async function* follow(
     const ready = ended === -1 ? tasks : tasks.slice(0, ended);
     for (const task of ready) yield { ...task, index: index++ };
     if (ended === -1 && pagination.nextCursor === null && chain?.status !== "waiting") return;
-    // The cursor that leads on from a row is that of a page which ends with it.
+    // The cursor after a row is that of a page that ends with it.
     const last =
       ended === -1 ? pagination : ready.length > 0 && (await read(ended, cursor)).pagination;
     if (last) cursor = last.nextCursor ?? cursor;
@@ -64,7 +64,7 @@ async function* follow(
   }
 }
 
-/** As many as a page of the API can have. */
+/** The largest page of the API. */
 const PAGE_ROWS = 100;
 
 const isFinal = (status: string) => ["completed", "failed", "cancelled"].includes(status);
@@ -89,7 +89,7 @@ function paused(reason: Batch["pauseReason"]): ApiError {
   return new ApiError(409, "BATCH_PAUSED", `The batch is paused (${why})`, { reason });
 }
 
-/** Makes the batch, unless an earlier call has done so, and has it run. */
+/** Creates the batch, unless an earlier call has done so, and starts it. */
 async function start(call: Call, rows: Rows, options: RunOptions & { id: string }): Promise<void> {
   const { isDryRun = false, signal, ...fields } = options;
   const { id } = fields;
@@ -109,7 +109,7 @@ async function start(call: Call, rows: Rows, options: RunOptions & { id: string 
       signal,
     });
   } catch (error) {
-    // The answer to an earlier try was lost.
+    // The answer to an earlier attempt was lost.
     const isDone =
       error instanceof ApiError && ["BATCH_RUNNING", "BATCH_FINISHED"].includes(error.code);
     if (!isDone) throw error;

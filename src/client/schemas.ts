@@ -3,7 +3,7 @@
 export interface components {
     schemas: {
         Attachment: {
-            /** @description Its name, as templates have it; of inline tasks, a value of `metadata` */
+            /** @description The name of the column, as templates write it; for inline tasks, the name of a value in `metadata` */
             column: string;
             /** @enum {string} */
             type: "image" | "file";
@@ -12,7 +12,7 @@ export interface components {
             waiting: components["schemas"]["Waiting"] | null;
             /**
              * Format: date-time
-             * @description If it goes on as so far; null before there is anything to estimate from
+             * @description At the rate so far; null before there is anything to estimate from
              * @example 2025-01-01T00:00:00.000Z
              */
             estimatedCompletionAt: string | null;
@@ -26,7 +26,7 @@ export interface components {
              * @enum {string}
              */
             status: "waiting" | "checking" | "made" | "failed";
-            /** @description It was executed while it waits, and starts when its tasks are there */
+            /** @description It was executed while it waits, and starts when it has its tasks */
             isToStart: boolean;
             error: components["schemas"]["ChainError"] | null;
         };
@@ -54,9 +54,9 @@ export interface components {
             cache?: boolean;
             /** @description Names (`["sentiment", "reason"]`, each a text) or a JSON Schema of the object that an answer is to be. It is sent as structured output, or as JSON mode or an instruction where the provider takes nothing better; the answer is always checked, repaired by up to `maxRepairs` further calls, and else fails as `SCHEMA_MISMATCH`. Results have a column for each property, nested ones as `a.b` */
             output?: string[] | components["schemas"]["JsonSchema"];
-            /** @description With `output`: further calls that show the model its answer and what is wrong with it. They cost like others. Unless set: 1 */
+            /** @description With `output`: how many further calls may show the model its answer and what is wrong with it. They are charged like other calls. Unless set: 1 */
             maxRepairs?: number;
-            /** @description A model that is asked once more where the answer is empty, cut off or does not match `output`; what that comes to counts. The execution says so in `escalatedFrom` */
+            /** @description A model that is called once more if the answer is empty, cut off or does not match `output`; what that comes to counts. The execution says so in `escalatedFrom` */
             escalateTo?: string;
             /** @description A condition on the variables of a row, such as `{{label}} == 'spam' and {{score}} >= 0.5`: `== != < <= > >= contains and or not`, brackets, texts in quotes, numbers. Beside a number a value is compared as a number, and one that is none is unequal to it and neither less nor greater; beside a text as a text. Rows for which it is false end as `cancelled` with the reason `skipped` when the batch is created: no call, no cost */
             onlyIf?: string;
@@ -101,7 +101,7 @@ export interface components {
             scopedIds?: boolean;
             outputFile?: string;
             /**
-             * @description A batch whose answers are taken over, without a call and at no cost, by rows whose request is identical, as `cache: true` compares them. What it has answered by now counts: whole answers of real runs, by the model that was asked for. A row whose answer is deleted before it runs is sent, and so is one that is executed again
+             * @description A batch whose answers are reused, without a call and at no cost, for rows whose request is identical, as `cache: true` compares them. What it has answered by now counts: whole answers of real runs, by the model that was asked for. A row whose answer is deleted before it runs is sent, and so is one that is executed again
              * @example batch-000
              */
             baseBatch?: string;
@@ -114,9 +114,9 @@ export interface components {
         BatchEstimate: {
             tasks: number;
             sampledTasks: number;
-            /** @description How many of the tasks ask for something different: with `cache: true` that many are paid for. Null beyond 100,000 tasks */
+            /** @description How many different requests the tasks have: with `cache: true` that many are paid for. Null beyond 100,000 tasks */
             differentRequests: number | null;
-            /** @description How many of the tasks take over an answer of `baseBatch`; tokens, cost and duration are those of the others. Null without a `baseBatch` */
+            /** @description How many of the tasks reuse an answer of `baseBatch`; tokens, cost and duration are those of the others. Null without a `baseBatch` */
             reused: number | null;
             promptTokens: number;
             completionTokens: components["schemas"]["TokenRange"];
@@ -129,19 +129,19 @@ export interface components {
         };
         BatchExecuteOptions: {
             isDryRun?: boolean;
-            /** @description Run only so many rows, the first that have not run */
+            /** @description Run only this many rows, the first that have not run */
             limit?: number;
-            /** @description Run only so many rows, chosen by chance */
+            /** @description Run only this many rows, chosen at random */
             sample?: number;
         };
         BatchExecutionStarted: {
-            /** @description Null of a batch that waits for its rows, which has none before it starts */
+            /** @description Null for a batch that waits for its rows, which has none before it starts */
             executionId: string | null;
             status: components["schemas"]["BatchStatus"];
-            /** @description Of a pilot: how many rows run */
+            /** @description For a pilot: how many rows run */
             rows?: number;
         };
-        /** @description What was found in `inputFile` or `inputBatch`, and how it was read; null for inline tasks */
+        /** @description How `inputFile` or `inputBatch` was read, and what it contains; null for inline tasks */
         BatchInput: {
             /** @enum {string} */
             format: "csv" | "jsonl" | "json" | "xlsx" | "parquet" | "batch";
@@ -154,7 +154,7 @@ export interface components {
             /** @description Of a workbook or Parquet: the columns that hold dates */
             dates?: string[];
             rows: number;
-            /** @description Rows that are blank or hold only delimiters; they are no tasks */
+            /** @description Rows that are blank or hold only delimiters; they are not tasks */
             skipped: number;
             /**
              * @description Where an id of the file was that of another task already, or a schedule has made the batch: what the ids of all of its tasks have before the ids of their rows. Results have the rows' ids as they are
@@ -162,7 +162,7 @@ export interface components {
              */
             idPrefix?: string;
         };
-        /** @description What became of writing `outputFile`; null before the batch ends */
+        /** @description The state of writing `outputFile`; null before the batch ends */
         BatchOutput: {
             /** @enum {string} */
             status: "pending" | "writing" | "written" | "failed";
@@ -186,11 +186,11 @@ export interface components {
             running: number;
             /** @description Of the completed ones, those whose answers were cut off (`finishReason`) */
             truncated: number;
-            /** @description Of the completed ones, those that took the answer to an identical request */
+            /** @description Of the completed ones, those that reused the answer to an identical request */
             cached: number;
-            /** @description Of the completed ones, those whose answers match `output` since they were repaired */
+            /** @description Of the completed ones, those whose answers match `output` after a repair */
             repaired: number;
-            /** @description Of the cancelled ones, those that `onlyIf` is false for; none of them is called */
+            /** @description Of the cancelled ones, those for which `onlyIf` is false; no call is made for them */
             skipped: number;
         };
         BatchRetryOptions: {
@@ -212,7 +212,7 @@ export interface components {
             inputBatch: string | null;
             chain: components["schemas"]["BatchChain"] | null;
             input: components["schemas"]["BatchInput"] | null;
-            /** @description The batch whose answers it takes over */
+            /** @description The batch whose answers it reuses */
             baseBatch: string | null;
             /** @description Rows for which `baseBatch` had an answer when the batch was created; `progress.cached` counts those that took one */
             reused: number;
@@ -221,7 +221,7 @@ export interface components {
             pauseReason: components["schemas"]["PauseReason"] | null;
             executionId: string | null;
             usage: components["schemas"]["TokenSums"];
-            /** @description Sum of the answers with a known price; null where none has one. Of a dry run, what it would have cost */
+            /** @description Sum of the answers with a known price; null if none has one. For a dry run, what it would have cost */
             costUsd: number | null;
             /**
              * Format: date-time
@@ -247,12 +247,12 @@ export interface components {
         BatchUpdate: {
             name?: string;
             description?: string | null;
-            /** @description Holds from the next call on; null lifts the limit */
+            /** @description Applies from the next call on; null removes the limit */
             maxConcurrency?: number | null;
-            /** @description What the batch may cost, its tasks executed one by one included; null lifts the limit */
+            /** @description What the batch may cost, including its tasks that are executed one by one; null removes the limit */
             maxCostUsd?: number | null;
         };
-        /** @description Why the rows cannot be made; `details` has the first ten of the rows that are wrong, or of other issues */
+        /** @description Why the rows cannot be made; `details` has the first ten wrong rows, or other issues */
         ChainError: {
             code: string;
             message: string;
@@ -263,7 +263,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description In USD; null where the price of a model is not known */
+        /** @description In USD; null if the price of a model is unknown */
         CostRange: {
             min: number;
             max: number;
@@ -271,7 +271,7 @@ export interface components {
         CreatedBatch: {
             id: string;
             status: components["schemas"]["BatchStatus"];
-            /** @description 0 of a batch that waits for its `inputBatch` */
+            /** @description 0 for a batch that waits for its `inputBatch` */
             taskCount: number;
             /** @description Rows for which `baseBatch` had an answer when the batch was created; `progress.cached` counts those that took one */
             reused?: number;
@@ -325,7 +325,7 @@ export interface components {
             promptTokensPerRow: number;
             completionTokensPerRow: number;
             costUsdPerRow: number | null;
-            /** @description What the rest will cost at that */
+            /** @description What the rest will cost at that rate */
             costUsd: number | null;
         };
         Message: {
@@ -367,13 +367,13 @@ export interface components {
             output: number;
             /** @description USD per million tokens */
             reasoning?: number;
-            /** @description For the whole request where its prompt has more tokens */
+            /** @description For the whole request if its prompt has more tokens */
             steps?: components["schemas"]["ModelPriceStep"][];
-            /** @description What other tiers of service cost, as a share of this */
+            /** @description Prices of other service tiers, as a share of this one */
             tiers?: {
                 [key: string]: number;
             };
-            /** @description `configuration`, or where the list has it from */
+            /** @description `configuration`, or the source of the list */
             source: string;
             /**
              * @description Day of the list
@@ -406,7 +406,7 @@ export interface components {
             totalPages: number;
             nextCursor: string | null;
         };
-        /** @description With `output`: the object that the answer was found to be */
+        /** @description With `output`: the JSON object of the answer */
         ParsedAnswer: {
             [key: string]: unknown;
         };
@@ -429,7 +429,7 @@ export interface components {
             schedule: string;
             timezone: string;
             isActive: boolean;
-            /** @description Why it was stopped, where nobody asked for that */
+            /** @description Why the server paused it; null otherwise */
             pauseReason: string | null;
             inputFile: string;
             outputFile: string | null;
@@ -515,7 +515,7 @@ export interface components {
             id: string;
             status: components["schemas"]["ScheduledTaskRunStatus"];
             /**
-             * @description `catch_up`: it stands in for fires that were missed; `manual`: it was asked for
+             * @description `catch_up`: it makes up for missed fires; `manual`: a client requested it
              * @enum {string}
              */
             cause: "schedule" | "catch_up" | "manual";
@@ -530,7 +530,7 @@ export interface components {
             scheduledAt: string;
             /**
              * Format: date-time
-             * @description When the server found that the fire was due
+             * @description When the server detected that the fire was due
              * @example 2025-01-01T00:00:00.000Z
              */
             firedAt: string;
@@ -549,9 +549,9 @@ export interface components {
             outputFile: string | null;
             counts: components["schemas"]["ScheduledTaskRunCounts"];
             usage: components["schemas"]["TokenSums"];
-            /** @description What it cost; null where it did not begin, 0 for a dry run */
+            /** @description Its cost; null if it did not begin, 0 for a dry run */
             costUsd: number | null;
-            /** @description Of a dry run: what it would have cost */
+            /** @description For a dry run: what it would have cost */
             estimatedCostUsd: number | null;
         };
         ScheduledTaskRunCounts: {
@@ -560,14 +560,14 @@ export interface components {
             failed: number;
             cancelled: number;
         };
-        /** @description Of a run that failed; rows that are wrong are in its `details` */
+        /** @description The error of a failed run; wrong rows are in its `details` */
         ScheduledTaskRunError: {
             code: string;
             message: string;
             details?: components["schemas"]["JsonObject"];
         };
         ScheduledTaskRunOptions: {
-            /** @description For this run; otherwise as the scheduled task has it */
+            /** @description For this run; by default, the setting of the scheduled task */
             isDryRun?: boolean;
         };
         /** @enum {string} */
@@ -618,7 +618,7 @@ export interface components {
             workers: components["schemas"]["Health"];
             webhooks: components["schemas"]["Health"];
         };
-        /** @description The API key that asks, and what it may do */
+        /** @description The API key of this request, and its scopes */
         StatusCaller: {
             keyId: string;
             scopes: string[];
@@ -694,11 +694,11 @@ export interface components {
             maxRetries: number | null;
             timeoutMs: number | null;
             serviceTier: components["schemas"]["ServiceTier"] | null;
-            /** @description With `flex`: how long it waits for room before it takes the standard tier */
+            /** @description With `flex`: how long it waits for capacity before it takes the standard tier */
             flexDeadlineMinutes: number | null;
             /** @description Answers to identical requests are reused */
             cache: boolean;
-            /** @description The JSON Schema that the answer is to match; of names, what they mean */
+            /** @description The JSON Schema that the answer must match, also if `output` was given as names */
             output: components["schemas"]["JsonObject"] | null;
             maxRepairs: number | null;
             escalateTo: string | null;
@@ -707,7 +707,7 @@ export interface components {
             result: components["schemas"]["TaskResult"] | null;
             error: components["schemas"]["TaskError"] | null;
             /**
-             * @description `skipped`: it was cancelled since `onlyIf` of its batch is false for its row
+             * @description `skipped`: it was cancelled because `onlyIf` of its batch is false for its row
              * @enum {string|null}
              */
             reason: "skipped" | null;
@@ -758,9 +758,9 @@ export interface components {
             cache?: boolean;
             /** @description Names (`["sentiment", "reason"]`, each a text) or a JSON Schema of the object that an answer is to be. It is sent as structured output, or as JSON mode or an instruction where the provider takes nothing better; the answer is always checked, repaired by up to `maxRepairs` further calls, and else fails as `SCHEMA_MISMATCH`. Results have a column for each property, nested ones as `a.b` */
             output?: string[] | components["schemas"]["JsonSchema"];
-            /** @description With `output`: further calls that show the model its answer and what is wrong with it. They cost like others. Unless set: 1 */
+            /** @description With `output`: how many further calls may show the model its answer and what is wrong with it. They are charged like other calls. Unless set: 1 */
             maxRepairs?: number;
-            /** @description A model that is asked once more where the answer is empty, cut off or does not match `output`; what that comes to counts. The execution says so in `escalatedFrom` */
+            /** @description A model that is called once more if the answer is empty, cut off or does not match `output`; what that comes to counts. The execution says so in `escalatedFrom` */
             escalateTo?: string;
             batchId?: string;
             idempotencyKey?: string;
@@ -778,7 +778,7 @@ export interface components {
             /** @description The answer's text */
             result: string | null;
             /**
-             * @description `skipped`: it was cancelled since `onlyIf` of its batch is false for its row
+             * @description `skipped`: it was cancelled because `onlyIf` of its batch is false for its row
              * @enum {string|null}
              */
             reason: "skipped" | null;
@@ -816,15 +816,15 @@ export interface components {
         TaskResult: {
             content: string | null;
             parsed?: components["schemas"]["ParsedAnswer"];
-            /** @description What the model thought before it answered, where the provider returns it */
+            /** @description The model's reasoning, if the provider returns it */
             reasoning?: string;
-            /** @description In OpenAI's words where the provider's mean the same; with `length` and `content_filter` the answer was cut off */
+            /** @description OpenAI's word for it if there is one; with `length` and `content_filter` the answer was cut off */
             finishReason: string | null;
             model: string | null;
             usage: components["schemas"]["TokenUsage"] | null;
-            /** @description Null where the model's price is not known */
+            /** @description Null if the model's price is unknown */
             costUsd: number | null;
-            /** @description The answer to an identical request was reused: `usage` is what it had taken, and cost nothing again */
+            /** @description The answer to an identical request was reused: `usage` is that of the original call, and costs nothing again */
             cached: boolean;
             toolCalls?: components["schemas"]["ToolCall"][];
             /**
@@ -853,12 +853,12 @@ export interface components {
             reasoningTokens?: number;
             cacheWriteTokens?: number;
             /**
-             * @description The provider reported no usage; the tokens of the texts were counted here
+             * @description The provider reported no usage; the server counted the tokens of the texts
              * @enum {boolean}
              */
             estimated?: true;
         };
-        /** @description As the provider has it */
+        /** @description As the provider reports it */
         ToolCall: {
             [key: string]: unknown;
         };

@@ -6,43 +6,46 @@ import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliver
 import type { Waiting } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
-/** Read at once of those that may start: some of the first may have to wait for others. */
+/** How many deliveries are read at once, because some of the first may have to wait for others. */
 const LOOK_AHEAD = 50;
 
-/** What was read is read anew after this time, whatever seems to be the same: other processes may replay. */
+/** After this time deliveries are read again in any case, because other processes may have requested replays. */
 const LONGEST_MEMORY_MS = 5000;
 
 /** Which deliveries of an endpoint may start now. */
 type Found = {
   live: Delivery[];
   late: Delivery[];
-  /** When to look again though nothing happens until then, by the steady clock of this process. */
+  /** When to check again even if nothing happens until then, by the steady clock of this process. */
   nextAt: number;
 };
 
-/** An endpoint, and what may start at it. */
+/** An endpoint, and its deliveries that may start. */
 export type Candidates = EndpointLoad & Found & { endpoint: Endpoint };
 
-/** An endpoint of which something must be read first: without that, nothing may start. */
+/** An endpoint whose deliveries must be read before any may start. */
 type ToRead = { unread: Candidates; read(): Promise<Candidates> };
 
 type Kept = "fresh" | "replays" | "due";
 
-/** What was read of an endpoint's deliveries and has not started. Fresh ones and replays are in the order of their events. */
+/**
+ * Deliveries of an endpoint that were read and have not started. Fresh ones and replays are in the order of their
+ * events.
+ */
 type Stock = Record<Kept, Delivery[]> & {
   /** How many were read. */
   read: Record<"fresh" | "replays", number>;
-  /** When the first is due of those that were not read. */
+  /** When the first delivery that was not read is due. */
   nextDueAt: number;
   readAt: number;
 };
 
-/** The steady clock of this process, and what is compared with stored moments. */
+/** The time of this process's steady clock, and the time to compare with stored ones. */
 type Moments = { here: number; shared: number };
 
 /**
- * Looks for what may start at endpoints. What was read is remembered until it has started, since deliveries
- * are begun in far smaller portions than they are read in. Whoever changes them elsewhere says so (`forget`).
+ * Finds the deliveries that may start. Deliveries that were read are kept until they start, because they are started
+ * in far smaller portions than they are read in. Code that changes them elsewhere calls `forget`.
  */
 export function createLooks(ctx: Context) {
   let stocks = new WeakMap<Endpoint, Stock>();
@@ -51,13 +54,13 @@ export function createLooks(ctx: Context) {
   async function readStock(endpoint: Endpoint, waiting: Waiting, now: Moments): Promise<Stock> {
     const before = forgotten;
     const stock = await read(ctx, endpoint, waiting, now);
-    // What was to be forgotten meanwhile may be what was read.
+    // If `forget` was called meanwhile, what was read may be out of date.
     if (forgotten === before) stocks.set(endpoint, stock);
     return stock;
   }
 
   return {
-    /** `most` deliveries may be under way to it. */
+    /** `most`: how many deliveries to it may be in flight. */
     at(endpoint: Endpoint, most: number, waiting: Waiting | undefined): Candidates | ToRead {
       const now = { here: ctx.clock.steady(), shared: sharedSteadyNow(ctx) };
       const give = (found: Found) => toCandidates(endpoint, most, found, now.here);
@@ -74,7 +77,7 @@ export function createLooks(ctx: Context) {
       };
     },
 
-    /** The delivery starts. */
+    /** Removes a delivery that starts. */
     take(endpoint: Endpoint, { seq }: Delivery): void {
       const stock = stocks.get(endpoint);
       if (!stock) return;
@@ -82,13 +85,13 @@ export function createLooks(ctx: Context) {
         stock[kind] = stock[kind].filter((one) => one.seq !== seq);
     },
 
-    /** A delivery is to be tried again at this time. */
+    /** Notes that a delivery is to be retried at this time. */
     expect(endpoint: Endpoint, nextAt: number): void {
       const stock = stocks.get(endpoint);
       if (stock) stock.nextDueAt = Math.min(stock.nextDueAt, nextAt);
     },
 
-    /** What is stored of an endpoint's deliveries, or of all, may be different from what was read. */
+    /** Drops what was read of an endpoint, or of all, because the stored deliveries may have changed. */
     forget(endpoint?: Endpoint): void {
       forgotten++;
       if (endpoint) stocks.delete(endpoint);
@@ -97,7 +100,10 @@ export function createLooks(ctx: Context) {
   };
 }
 
-/** Whether more waits than was read, of which little is left, or less. */
+/**
+ * Whether the stock must be read again: little of it is left and more waits in the database, or less waits than was
+ * read.
+ */
 function isOutdated(stock: Stock, endpoint: Endpoint, waiting: Waiting, now: Moments): boolean {
   if (now.here >= stock.readAt + LONGEST_MEMORY_MS) return true;
   const underWay = { fresh: 0, replays: 0, due: 0 };
@@ -123,7 +129,7 @@ async function read(
   now: Moments,
 ): Promise<Stock> {
   const { seq } = endpoint.webhook;
-  // One that ends while the lists are on their way stands in them as if nobody had sent it.
+  // A delivery that ends while the lists are being read is still in them as if it had not been sent.
   const before = new Set(endpoint.underWay.keys());
   const isDue = dueAt !== null && dueAt <= now.shared;
   const list = (isReplay: boolean) => listFresh(db, seq, { isReplay, limit: LOOK_AHEAD });
@@ -144,7 +150,7 @@ async function read(
   };
 }
 
-/** What may start of what was read, as far as the order of the events allows it. */
+/** The deliveries of the stock that may start, as far as the order of the events allows. */
 function whatMayStart(endpoint: Endpoint, stock: Stock, aheadMs: number): Found {
   const inOrder = (deliveries: Delivery[], kind: "fresh" | "replays") => {
     const order = createOrder();

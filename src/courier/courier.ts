@@ -21,12 +21,12 @@ import { report } from "./report.ts";
 
 export type Courier = {
   start(): void;
-  /** Starts no more deliveries; those under way get `graceMs`. */
+  /** Starts no more deliveries; those in flight get `graceMs`. */
   stop(graceMs: number): Promise<void>;
 };
 
 export type CourierOptions = {
-  /** Deliveries under way at once, to one endpoint and in all. */
+  /** The most deliveries in flight, to one endpoint and in total. */
   perEndpoint: number;
   inAll: number;
 };
@@ -34,16 +34,22 @@ export type CourierOptions = {
 const DEFAULTS: CourierOptions = { perEndpoint: 32, inAll: 256 };
 /** Backstop for lost hints. */
 const POLL_MS = 1000;
-/** Between turns, so that what ends or happens within it is one turn's work, and requests come before deliveries. */
+/** The pause between turns, so that events within it share a turn, and requests go before deliveries. */
 const PAUSE_MS = { idle: 10, busy: 20 };
-/** Deliveries that a turn starts; rows that it makes in one commit; how long those that end wait for each other, to be written in one. */
+/**
+ * How many deliveries a turn starts; how many rows it makes in one commit; and how long ended deliveries wait to
+ * share a commit.
+ */
 const STARTS = { alone: 128, asked: 16 };
 const ROWS = { alone: 128, asked: 32 };
-/** A commit holds the event loop for some milliseconds: one for each delivery would leave requests little time. */
+/**
+ * A commit blocks the event loop for some milliseconds, so one commit per delivery would leave little time for
+ * requests.
+ */
 const REPORT_MS = { alone: 20, asked: 50 };
-/** Where this share of the time somebody waits for an answer, requests are taken to come all the time. */
+/** If clients wait for answers for this share of the time, requests are assumed to come all the time. */
 const ASKED_SHARE = 1 / 2;
-/** Fewer deliveries than these are sent so soon that requests are hardly slower for it. */
+/** Fewer waiting deliveries than these are sent so quickly that requests are hardly delayed. */
 const LARGE_BACKLOG = 1000;
 
 /*
@@ -53,9 +59,9 @@ const LARGE_BACKLOG = 1000;
  *
  * Of a delivery:
  *   fresh      not attempted. Starts in the order of the events as far as `createOrder` asks for it,
- *              when the endpoint has a slot and is not suspended. What somebody has asked for again
+ *              when the endpoint has a slot and is not suspended. A delivery that a client has requested again
  *              (a replay) has an order of its own.
- *   under way  known to this process alone. Killed now, it is fresh or waiting still, and is sent
+ *   in flight  known only to this process. If the process is killed, it is still fresh or waiting, and is sent
  *              again under the same webhook-id.
  *   waiting    failed; the next attempt follows at its time, in no order. So an event that an
  *              endpoint refuses delays those behind it by one attempt and no more.
@@ -72,7 +78,7 @@ const LARGE_BACKLOG = 1000;
  * (replays and retries), so that ten thousand of these keep none of those waiting. It is nudged by
  * hints, by deliveries that end, by the poll, and when the next attempt is due.
  *
- * It shares the event loop with requests, which go first: the more of them come, and the more waits to be
+ * It shares the event loop with requests, which go first: the more of them come, and the more deliveries wait to be
  * sent, the less a turn does, and the longer it rests in between (`courtesy.ts`).
  */
 export function createCourier(ctx: Context, given: Partial<CourierOptions> = {}): Courier {
@@ -112,7 +118,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const now = ctx.clock.monotonic();
     // Other processes change endpoints, too.
     if (isStale || (!ctx.isExclusive && now - readAt >= POLL_MS)) {
-      // A change that comes while they are read has them read once more; so has a failure.
+      // After a change during the read, or a failure, they are read once more.
       isStale = false;
       try {
         endpoints.set(await listActiveWebhooks(ctx.db));
@@ -130,7 +136,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const starts = Math.round(between(STARTS, pressure()));
     const rows = Math.round(between(ROWS, pressure()));
     courtesy.begin();
-    // What has ended is written in the commit of what is made now.
+    // Ended deliveries are written in the same commit as the new ones.
     meeting.end();
     const isMore = await fanOut.advance(endpoints.all(), waiting, rows, courtesy.pause);
     const { found, isUnread } = await lookAround(waiting, starts);
@@ -148,13 +154,16 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
   }
 
-  /** What waits, by the row number of the endpoint. */
+  /** The numbers of waiting deliveries, by the row number of the endpoint. */
   async function readWaiting(): Promise<Map<number, Waiting>> {
     const rows = await readRows(ctx.client, WAITING_AT_WEBHOOKS);
     return new Map(rows.map((row) => [row.seq, row]));
   }
 
-  /** What may start at each endpoint, as far as `most` of them that were not served for longest need be read for it. */
+  /**
+   * The deliveries that may start at each endpoint. Reads the deliveries of at most `most` endpoints, those first
+   * that were not served for longest.
+   */
   async function lookAround(waiting: ReadonlyMap<number, Waiting>, most: number) {
     const found: Candidates[] = [];
     let left = most;
@@ -166,7 +175,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       isUnread ||= isToRead && left <= 0;
       if (isToRead && left-- > 0) {
         found.push(await look.read());
-        // Waiting for a server's answer holds nobody up.
+        // Waiting for a server's answer blocks nothing.
         if (!ctx.isExclusive) courtesy.begin();
       } else found.push(isToRead ? look.unread : look);
       await courtesy.pause();
@@ -174,7 +183,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     return { found, isUnread };
   }
 
-  /** Ends early where endpoints have changed meanwhile, or no more is to be started. */
+  /** Ends early if endpoints have changed meanwhile, or the courier is stopping. */
   async function startSome(
     { endpoint, most, live, late }: Candidates,
     count: number,
@@ -205,7 +214,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
       endpoint.underWay.delete(delivery.seq);
       loop.nudge();
     });
-    background(log, "Saving what came of a delivery", work, underWay);
+    background(log, "Saving the outcome of a delivery", work, underWay);
   }
 
   async function deliver(endpoint: Endpoint, delivery: Delivery): Promise<void> {
@@ -215,7 +224,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const message = { id, body, type, attempt: attempts + 1, trace };
     const attempt = await attemptDelivery(ctx, webhook, message);
     endpoint.note(attempt, ctx.clock.steady(), ctx.random());
-    // Another process may be the one that tries again.
+    // Another process may make the retry, so the shared clock is used.
     const endedAt = sharedSteadyNow(ctx);
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());
     await meeting.join();

@@ -6,38 +6,38 @@ import type { Webhook } from "../store/webhooks.ts";
 /** An endpoint as the courier knows it. */
 export type Endpoint = {
   webhook: Webhook;
-  /** By the row of the delivery, in the order of their start. */
+  /** Deliveries in flight by row number, in the order of their start. */
   underWay: Map<number, UnderWay>;
-  /** How many of each kind are under way. */
+  /** How many of each kind are in flight. */
   held(): Record<Kind, number>;
-  /** How long it takes to answer now, from recent attempts and what is under way. */
+  /** Its current latency, from recent attempts and those in flight. */
   latencyAt(now: number): number;
   /** The turn in which it was last served, and with which kind. */
   lastServed: number;
   lastKind: Kind;
-  /** It has answered, with whatever status, since this process knows it. */
+  /** Whether it has answered, with any status, since this process has known it. */
   hasAnswered: boolean;
-  /** Attempts since the last one to which the endpoint said anything but that it cannot at present. */
+  /** Failed attempts since the endpoint last answered with anything but a 5xx. */
   failures: number;
   suspendedUntil: number;
-  /** Takes what came of an attempt that ended at a moment of `clock.steady`. */
+  /** Notes the outcome of an attempt; `endedAt` is a time of `clock.steady`. */
   note(attempt: Attempt, endedAt: number, random: number): void;
 };
 
 type UnderWay = { delivery: Delivery; kind: Kind; since: number };
 
-/** How much of the latency that is remembered the latest attempt makes up. */
+/** The weight of the latest attempt in the moving average of the latency. */
 const LEARNING = 1 / 4;
 const FAILURES_UNTIL_SUSPENDED = 5;
 const FIRST_SUSPENSION_MS = 5000;
 const LONGEST_SUSPENSION_MS = 60_000;
 
-/** The endpoints that are served, each with how it does; those come and go, this stays. */
+/** The endpoints that are served, with their current state, which outlives changes of their rows. */
 export function createEndpoints() {
   let known = new Map<number, Endpoint>();
 
   return {
-    /** Takes the endpoints as they are stored now. */
+    /** Sets the endpoints as they are stored now. */
     set(webhooks: Webhook[]): void {
       known = new Map(
         webhooks.map((webhook) => {
@@ -84,7 +84,7 @@ function createEndpoint(webhook: Webhook): Endpoint {
   };
 }
 
-/** An endpoint that refuses a message is there to take the next one. */
+/** An endpoint that refuses a message is still up, and may accept the next one. */
 function isAnswering(status: number | null): boolean {
   return status !== null && status < 500 && status !== 429 && status !== 408;
 }

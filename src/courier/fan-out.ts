@@ -13,13 +13,13 @@ const PAGE = 200;
 /** Pages that are read in a turn, for quick endpoints and for others. */
 const MOST_PAGES = 4;
 /**
- * Fresh deliveries that endpoints may have, all together and each: what follows waits in the log, which
- * it costs nothing. One that is slow, or has not answered yet, takes few in a turn.
+ * The most fresh deliveries in total and per endpoint; further events wait in the log, which costs nothing. An
+ * endpoint that is slow, or has not answered yet, gets fewer.
  */
 const MOST_FRESH = { inAll: 4000, quick: 200, slow: 50 };
-/** However many endpoints there are, each may have as many, so that it is found something to do in each turn. */
+/** Each endpoint may have this many, however many endpoints there are, so that it has work in each turn. */
 const LEAST_FRESH = 8;
-/** A cursor that only passed what its endpoint does not take is written this often; read again, that costs nothing. */
+/** How often to store a cursor that only passed events of other types. Reading them again costs little. */
 const SAVE_EVERY_MS = 5000;
 
 /** Makes deliveries of what the log says, from each endpoint's cursor on. */
@@ -50,7 +50,7 @@ export function createFanOut(ctx: Context) {
 
   const cursorOf = ({ seq, cursor }: Endpoint["webhook"]) => cursors.get(seq) ?? cursor;
 
-  /** Where endpoints stand that have room for more fresh deliveries, the furthest behind first. */
+  /** The cursors of endpoints that have room for more fresh deliveries, the furthest behind first. */
   function placesOf(
     endpoints: Endpoint[],
     waiting: ReadonlyMap<number, Waiting>,
@@ -70,7 +70,7 @@ export function createFanOut(ctx: Context) {
       );
   }
 
-  /** Plans deliveries for endpoints at one place in the log, event by event, until there are about `most` rows. */
+  /** Plans deliveries for endpoints with the same cursor, event by event, until there are about `most` rows. */
   function planAt(
     { group, room }: Place,
     { events, shown }: { events: LoggedEvent[]; shown: ReadonlySet<string> },
@@ -95,7 +95,7 @@ export function createFanOut(ctx: Context) {
     return { rows, seqs: group.map(seqOf), last };
   }
 
-  /** Plans about `most` rows for these places. */
+  /** Plans about `most` rows for these cursors. */
   async function plan(
     places: Place[],
     most: number,
@@ -134,7 +134,7 @@ export function createFanOut(ctx: Context) {
   }
 
   return {
-    /** The endpoints were read anew: cursors only ever move on, so that the higher one holds. */
+    /** Called when the endpoints were read again. Cursors only move forward, so the higher one counts. */
     reset(endpoints: Endpoint[]): void {
       const before = new Map(cursors);
       cursors.clear();
@@ -143,8 +143,8 @@ export function createFanOut(ctx: Context) {
     },
 
     /**
-     * Makes about `most` deliveries for quick endpoints with room (`waiting`), and as many for others, so
-     * that no quick one waits for those, in one commit; counts them in `waiting`. Returns whether the log may have more.
+     * Makes about `most` deliveries for quick endpoints with room (`waiting`), and as many for others, so that quick
+     * ones do not wait for slow ones, in one commit. Counts them in `waiting`. Returns whether the log may have more.
      */
     async advance(
       endpoints: Endpoint[],
@@ -172,14 +172,14 @@ export function createFanOut(ctx: Context) {
   };
 }
 
-/** Pages of the log, each read once for all places that stand in it. */
+/** Pages of the log, each read once for all cursors within it. */
 function createPages({ client }: Context) {
   let page: LoggedEvent[] = [];
-  /** What was read last is everything behind the places up to here. */
+  /** The last read covers all events after the cursors up to here. */
   let end = -Infinity;
   let read = 0;
   return {
-    /** What follows in the log; places come in the order of the log. `undefined`: enough was read for now. */
+    /** The events after a cursor; cursors must come in ascending order. `undefined`: enough was read for now. */
     async after(cursor: number): Promise<LoggedEvent[] | undefined> {
       if (cursor < end) return page.filter(({ id }) => id > cursor);
       if (read++ >= MOST_PAGES) return undefined;
@@ -187,20 +187,20 @@ function createPages({ client }: Context) {
       end = page.length === PAGE ? (page.at(-1)?.id ?? cursor) : Infinity;
       return page;
     },
-    /** Whether more follows behind what was read last. */
+    /** Whether more events follow after the last read. */
     isCut: () => end < Infinity,
   };
 }
 
-/** Whether an endpoint takes deliveries quickly at present. */
+/** Whether an endpoint currently accepts deliveries quickly. */
 function isReady(endpoint: Endpoint, now: number): boolean {
   return endpoint.suspendedUntil <= now && isQuick(endpoint.latencyAt(now));
 }
 
-/** Endpoints that stand at the same place in the log, and how many fresh deliveries each may have. */
+/** Endpoints with the same cursor, and how many fresh deliveries each may have. */
 type Place = { cursor: number; group: Endpoint[]; room: number };
 
-/** Deliveries to be made for endpoints, which then stand at the event `last`. */
+/** Deliveries to be made for endpoints, whose cursor is then `last`. */
 type Planned = { rows: NewDelivery[]; seqs: number[]; last: number | undefined };
 
 const seqOf = ({ webhook }: Endpoint) => webhook.seq;

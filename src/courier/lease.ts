@@ -3,8 +3,8 @@ import { newId } from "../lib/ids.ts";
 import { giveUpLease, takeLease } from "../store/leases.ts";
 
 /**
- * The right to do what one process at a time does. On a local file there is no other. It is renewed
- * every third of LEASE_SECONDS; a process that is killed is followed by another when it has lapsed.
+ * A lease for work that only one process at a time does. On a local file there is no other process. It is renewed
+ * every third of LEASE_SECONDS; if its process is killed, another one takes over when it lapses.
  */
 export function createLease(ctx: Context, name: string) {
   const holder = newId(ctx, "node");

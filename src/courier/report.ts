@@ -6,7 +6,10 @@ import { type Delivery, recordAttempt } from "../store/deliveries.ts";
 import { disableWebhook, noteHealth } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
-/** Writes what came of an attempt, and disables an endpoint that is gone or has failed for too long. Returns whether it did. */
+/**
+ * Writes the outcome of an attempt, and disables an endpoint that is gone or has failed for too long. Returns whether
+ * it did.
+ */
 export async function report(
   ctx: Context,
   { webhook }: Endpoint,

@@ -24,25 +24,25 @@ import { createWriter, type Writer } from "./writer.ts";
 export type Db = LibSQLDatabase;
 
 export type Database = Pick<ReadPool, "reads" | "longReads"> & {
-  /** For reads of single rows. Whatever changes one goes through `writer`. */
+  /** For reads of single rows. Changes go through `writer`. */
   db: Db;
   client: Client;
   writer: Writer;
-  /** Only this process can have the database open, so that whatever another one owned is orphaned. */
+  /** Only this process can have the database open, so everything that another process owned is orphaned. */
   isExclusive: boolean;
-  /** Resolves when the file has been read whole, with what is wrong with it, if anything is. */
+  /** Resolves when the whole file has been checked, with the damage, if there is any. */
   damage: Promise<Damage | undefined>;
   close(): Promise<void>;
 };
 
-/** Only a person with another tool can hold the file, and not for long. */
+/** Only an operator's tool can lock the file, and not for long. */
 const BUSY_TIMEOUT_MS = 2000;
 
 /** A migration may rewrite a large table. */
 const MIGRATION_MS = 600_000;
 
 const PRAGMAS = [
-  // Takes effect in a file that is made by this; others cannot shrink.
+  // Takes effect only when the file is created; older files cannot shrink.
   "auto_vacuum = INCREMENTAL",
   "journal_mode = WAL",
   "synchronous = FULL",
@@ -54,20 +54,20 @@ const PRAGMAS = [
 export type OpenOptions = {
   authToken?: string | undefined;
   startReader?: StartThread | undefined;
-  /** Only with a server: the lease of a node, which a request may not outlast. */
+  /** Only with a server: the lease of a node, which limits the duration of requests. */
   leaseMs?: number;
-  /** How long a server that cannot be reached is waited for. */
+  /** How long to wait for a server that cannot be reached. */
   waitMs?: number;
-  /** What this process is called among those that start on a server at the same time. */
+  /** The name of this process among those that start on a server at the same time. */
   holder?: string;
-  /** Only with a local file: how many copies from before its last migrations are kept; none unless set. */
+  /** Only with a local file: how many copies from before migrations are kept; none by default. */
   migrationCopies?: number | undefined;
 };
 
 /**
- * Opens and migrates the database. A local file is locked for as long as it is open. Throws
- * `StartError` where the file cannot be written, is no database, or is in use by another process.
- * `startReader` starts the threads that read a local file; without it, it is read in place.
+ * Opens and migrates the database. A local file is locked for as long as it is open. Throws `StartError` if the file
+ * cannot be written, is not a database, or is in use by another process. `startReader` starts the threads that read a
+ * local file; without it, the main thread reads.
  */
 export async function openDatabase(
   url: string,
@@ -192,7 +192,7 @@ async function prepareFile(
   };
 }
 
-/** A sentence for whoever started the program, where the error is of the database or the disk. */
+/** A sentence for the operator, if the error comes from the database or the disk. */
 export function explainOpening(
   error: unknown,
   where: string,
@@ -213,7 +213,7 @@ export function explainOpening(
   return new StartError(`Cannot open the database ${where}: ${why}.`);
 }
 
-/** What an error says, which may name the URL with what it has of secrets. */
+/** The message of an error, without the secrets of the URL that it may contain. */
 function reasonFor(error: unknown, where: string, secrets: (string | undefined)[]): string {
   return secrets.reduce<string>(
     (said, secret) => (secret ? said.replaceAll(secret, where) : said),

@@ -1,4 +1,4 @@
-/// The entry of the thread that reads a large database file whole, to find out whether it is damaged.
+// / The entry of the thread that checks a large database file for damage.
 
 import Database from "libsql";
 

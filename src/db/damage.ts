@@ -5,9 +5,9 @@ import type { Client } from "@libsql/client";
 import { type Clock, endsWithin } from "../lib/clock.ts";
 import { workerThreads } from "../lib/thread.ts";
 
-/** Checked before anything is done with it: some ten milliseconds. */
+/** A file up to this size is checked before the start: it takes some ten milliseconds. */
 const SMALL_FILE_BYTES = 32 * 1024 * 1024;
-/** The start waits this long for the check of a larger file, which reads it whole and goes on beside the work. */
+/** How long the start waits for the check of a larger file, which then continues in the background. */
 const WAIT_MS = 1000;
 /** Lists at most three faults of a damaged file. */
 export const QUICK_CHECK = "PRAGMA quick_check(3)";
@@ -16,7 +16,7 @@ export const QUICK_CHECK = "PRAGMA quick_check(3)";
 export type Damage = { found: string };
 
 export type DamageCheck = {
-  /** What is wrong, as far as it was found while the start waited. */
+  /** The damage that was found while the start waited. */
   atStart: Damage | undefined;
   /** Resolves when the whole file has been read; never rejects. */
   whole: Promise<Damage | undefined>;

@@ -5,30 +5,30 @@ import { keepPrivate } from "./file-lock.ts";
 import { isAnswerTooLarge, troubleOf } from "./refusal.ts";
 import { syncFile, withCopy } from "./snapshot.ts";
 
-/** A piece of a schema, in the order in which it was made. */
+/** A part of a schema, in the order of creation. */
 export type SchemaPart = { type: "table" | "index" | "trigger"; name: string; sql: string };
 
-/** What a table has, as SQL names it. */
+/** A table and its columns, quoted for SQL. */
 export type TableShape = { name: string; columns: string[]; hasOwnRowid: boolean };
 
-/** Rows that are asked for at a time, and how large an answer is to be: a server sends 10 MB at most. */
+/** The most rows per request, and the size of an answer to aim for: a server sends 10 MB at most. */
 const MOST_ROWS = 2000;
 const TARGET_BYTES = 2_000_000;
-/** Of the same size whatever they hold, in JSON. */
+/** The size of a number or null in JSON, assumed to be constant. */
 const CELL_BYTES = 12;
 
 type Reader = Pick<Client, "execute"> | Pick<Transaction, "execute">;
 
 /**
- * Copies a database on a server into a new file, as it is at one moment: everything is read in one
- * transaction, beside which others go on writing. Should the server end that, this throws `StartError`.
+ * Copies a database on a server into a new file, as of one moment: everything is read in one transaction, while other
+ * processes go on writing. Throws `StartError` if the server ends the transaction.
  */
 export async function dumpServer(client: Client, target: string): Promise<void> {
   const snapshot = await client.transaction("read");
   try {
     keepPrivate(target);
     await withCopy(target, async (copy) => {
-      // The file is kept only if all of it was written, and is synced as a whole then.
+      // The file is kept only if it was written completely, and is synced once at the end.
       for (const pragma of [
         "auto_vacuum = INCREMENTAL",
         "journal_mode = OFF",
@@ -58,11 +58,11 @@ async function copyAll(from: Reader, to: Client): Promise<void> {
     for await (const rows of rowsIn(from, table)) await to.batch(insertRows(table, rows), "write");
   }
   await to.batch(setSequences(await readSequences(from)), "write");
-  // Last, so that they need not be kept up to date, and triggers do not count what is copied.
+  // Last, so that indexes need not be kept up to date, and triggers do not count the copied rows.
   for (const { type, sql } of schema) if (type !== "table") await to.execute(sql);
 }
 
-/** Everything that was made of a database, but for what SQLite and the server keep for themselves. */
+/** The whole schema of a database, without the internal tables of SQLite and the server. */
 export async function readSchema(from: Reader): Promise<SchemaPart[]> {
   const { rows } = await from.execute(
     `SELECT type, name, sql FROM sqlite_master
@@ -106,7 +106,7 @@ export async function* rowsIn(from: Reader, table: TableShape): AsyncGenerator<I
   }
 }
 
-/** `undefined` where it is more than a server sends, and fewer rows may be asked for. */
+/** `undefined` if the answer would be too large and fewer rows can be requested. */
 async function readPage(
   from: Reader,
   table: TableShape,
@@ -143,7 +143,7 @@ export function insertRows(
   return rows.map((row) => ({ sql, args: table.hasOwnRowid ? row : row.slice(1) }));
 }
 
-/** The highest numbers that were given, by table. */
+/** The highest row numbers that were given, by table. */
 export async function readSequences(from: Reader): Promise<[name: string, seq: InValue][]> {
   const { rows: there } = await from.execute(
     "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'",
@@ -165,7 +165,7 @@ export function setSequences(
 export function bytesOf(row: InValue[]): number {
   return row.reduce<number>((sum, cell) => {
     if (typeof cell === "string") return sum + cell.length * 2;
-    // Bytes travel as base 64.
+    // Bytes are sent in base 64.
     if (cell instanceof ArrayBuffer || ArrayBuffer.isView(cell)) return sum + cell.byteLength * 2;
     return sum + CELL_BYTES;
   }, 0);

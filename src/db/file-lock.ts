@@ -10,9 +10,9 @@ import { ensureWritable, ownerAdvice } from "../lib/writable.ts";
 export type Unlock = () => void;
 
 /**
- * Holds a write lock on an empty database beside the file. The kernel drops it with the process,
- * however that ends, so there is never a stale lock to clean up. `undefined` where another process has it,
- * and has kept it for `waitMs`. Throws `StartError` where the folder, which messages call `name`, cannot be written to.
+ * Holds a write lock on an empty database beside the file. The kernel releases it when the process ends, however that
+ * happens, so there is never a stale lock. `undefined` if another process has held it for `waitMs`. Throws
+ * `StartError` if the folder, which messages call `name`, cannot be written to.
  */
 export async function tryLock(
   path: string,
@@ -40,10 +40,10 @@ export async function tryLock(
   }
 }
 
-/** A command of the operator has the lock for a moment, to find out whether a server has it. */
+/** How long to wait: a command of the operator holds the lock for a moment, to find out whether a server has it. */
 const MOMENT_MS = 500;
 
-/** Locks the file of a database for a server. Throws `StartError` where it is in use. */
+/** Locks the file of a database for a server. Throws `StartError` if it is in use. */
 export async function lockFile(path: string): Promise<Unlock> {
   const unlock = await tryLock(path, MOMENT_MS, "data folder");
   if (unlock) return unlock;
@@ -53,8 +53,8 @@ export async function lockFile(path: string): Promise<Unlock> {
 }
 
 /**
- * Makes the file of a database for its own user alone, also one that an earlier version made for all to
- * read, and what lies beside it. SQLite gives the files that it makes later the mode of the first.
+ * Makes the database file and the files beside it private to the user, also if an earlier version made them readable
+ * for all. SQLite gives the files that it creates later the mode of the first one.
  */
 export function keepPrivate(path: string): void {
   closeSync(openSync(path, "a", FILE_MODE));
@@ -62,7 +62,7 @@ export function keepPrivate(path: string): void {
     try {
       if (existsSync(file)) chmodSync(file, FILE_MODE);
     } catch (error) {
-      // Another user's file, which this one may write: its owner decides who else may.
+      // Another user owns the file, and decides who may read it.
       if (!(error instanceof Error && "code" in error && error.code === "EPERM")) throw error;
     }
 }

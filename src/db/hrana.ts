@@ -4,7 +4,7 @@ import { LibsqlBatchError, LibsqlError } from "@libsql/client";
 import { toResultSet } from "./local-client.ts";
 
 /*
- * What a libSQL server is sent and what it answers, as JSON over HTTP: version 2 of the protocol Hrana
+ * The requests to a libSQL server and its answers, as JSON over HTTP: version 2 of the protocol Hrana
  * (`docs/HTTP_V2_SPEC.md` in libSQL's repository).
  */
 
@@ -48,7 +48,7 @@ export type PipelineAnswer = {
 
 export type Statement = { sql: string; args: readonly InValue[] };
 
-/** A server answered with a status of HTTP that says it did not take the request. */
+/** A server answered with an HTTP status that means that it did not accept the request. */
 export class HttpFailure extends Error {
   override readonly name = "HttpFailure";
   readonly status: number;
@@ -74,8 +74,8 @@ const BEGIN = { write: "BEGIN IMMEDIATE", read: "BEGIN TRANSACTION READONLY", de
 export type Mode = keyof typeof BEGIN;
 
 /**
- * A whole transaction as one request, so that none is open while the server waits for a client: each
- * step depends on the one before it, and what was begun is rolled back unless its commit went well.
+ * A whole transaction in one request, so that none stays open while the server waits for a client. Each step depends
+ * on the one before it, and the transaction is rolled back unless its commit succeeded.
  */
 export function batchRequest(
   statements: Statement[],
@@ -152,7 +152,7 @@ function toStmt(sql: SqlRef, args: readonly InValue[]): Stmt {
   return { ...sql, args: args.map(toWire), want_rows: true };
 }
 
-/** Numbers are floats, as libSQL's own client has them; a column that is declared otherwise makes integers of them. */
+/** Numbers are sent as floats, as libSQL's own client does; integer columns convert them. */
 function toWire(value: InValue): WireValue {
   if (value === null) return { type: "null" };
   if (typeof value === "string") return { type: "text", value };

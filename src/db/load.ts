@@ -15,7 +15,7 @@ import { DATABASE_NOW } from "./now.ts";
 import { rowsOf } from "./unit.ts";
 import { RESTORING } from "./unrestored.ts";
 
-/** A restore that was silent for this long is taken for killed. */
+/** A restore that was silent for this long is assumed to be killed. */
 const SILENT_MS = 30_000;
 const MOST_BYTES = 1_000_000;
 const MOST_ROWS = 500;
@@ -24,7 +24,7 @@ export type LoadOptions = {
   /** An open copy of the database. */
   from: Client;
   client: Client;
-  /** What this process is called among those that might restore at the same time. */
+  /** The name of this process among those that might restore at the same time. */
   holder: string;
   where: string;
 };
@@ -42,7 +42,7 @@ export type LoadOptions = {
 export async function loadServer(options: LoadOptions, finish: InStatement[]): Promise<void> {
   const { from, client, holder } = options;
   await begin(options);
-  // Which is as `batch`, but that rows may refer to others that come later.
+  // Like `batch`, except that foreign keys may refer to rows that come later.
   const commit = (statements: InStatement[]) => client.migrate([proof(holder), ...statements]);
   const schema = await readSchema(from);
   const tables = schema.filter(({ type }) => type === "table");
@@ -57,7 +57,10 @@ export async function loadServer(options: LoadOptions, finish: InStatement[]): P
   await commit([...finish, `DROP TABLE ${RESTORING}`]);
 }
 
-/** Whether a database on a server may be filled: nothing is in it, or what a killed restore has left. */
+/**
+ * Throws `StartError` unless a database on a server may be filled: it is empty, or has only the remains of a killed
+ * restore.
+ */
 export async function requireEmptyServer({
   client,
   where,
@@ -93,14 +96,17 @@ async function begin(options: LoadOptions): Promise<void> {
     ],
     "write",
   );
-  // Triggers and indexes go with their tables.
+  // Triggers and indexes are dropped with their tables.
   const left = (await readSchema(client)).filter(
     ({ type, name }) => type === "table" && name !== RESTORING,
   );
   await client.migrate([proof(holder), ...left.map(({ name }) => `DROP TABLE ${quote(name)}`)]);
 }
 
-/** Fails, and all that follows with it, unless the restore is this one's: `json` refuses what is no JSON. */
+/**
+ * Fails, and with it the rest of the transaction, unless the restore belongs to this process: `json` refuses a text
+ * that is not JSON.
+ */
 function proof(holder: string): InStatement {
   return {
     sql: `UPDATE ${RESTORING} SET at = json(iif(holder = ?, ${DATABASE_NOW}, 'another restore has begun'))`,

@@ -9,13 +9,15 @@ import {
 } from "@libsql/client";
 import Database from "libsql";
 
-/** Different SQL texts that are kept prepared; what the program says is far fewer. */
+/** How many SQL texts are kept prepared; the program has far fewer. */
 const MOST_PREPARED = 500;
 
 type Prepared = {
   statement: Database.Statement;
   columns: string[];
-  /** Gives rows, which are arrays, their columns' names. `undefined` for a statement without rows. */
+  /**
+   * The prototype that gives rows, which are arrays, their columns' names. `undefined` for a statement without rows.
+   */
   rowPrototype: object | undefined;
 };
 
@@ -30,7 +32,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
   const prepared = new Map<string, Prepared>();
   let isClosed = false;
 
-  /** The driver ends the process over a statement for a database that is closed. */
+  /** The driver would end the process if a statement ran on a closed database. */
   function requireOpen(): void {
     if (isClosed) throw new LibsqlError("the database is closed", "CLIENT_CLOSED");
   }
@@ -61,7 +63,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
       for (const row of rows) Object.setPrototypeOf(row, rowPrototype);
       return result(columns, rows, 0);
     } catch (error) {
-      // What state the statement is in is anybody's guess.
+      // The state of the statement is unknown.
       prepared.delete(sql);
       throw error;
     }
@@ -88,7 +90,7 @@ export function createLocalClient(path: string, timeoutMs: number): Client {
     try {
       if (!isClosed && database.inTransaction) run("ROLLBACK", undefined);
     } catch {
-      // The error that made it necessary is thrown; SQLite rolls back by itself where this fails.
+      // The original error is thrown. If the rollback fails, SQLite rolls back by itself.
     }
   }
 
@@ -156,10 +158,10 @@ function named(columns: string[]): object {
   return Object.create(Array.prototype, getters) as object;
 }
 
-/** Prototypes of rows that came from elsewhere, by their columns. */
+/** Prototypes of rows from another source, by their columns. */
 const prototypes = new Map<string, object>();
 
-/** A result of rows that came from elsewhere, as bare arrays. */
+/** Makes a result of rows from another source, which are bare arrays. */
 export function toResultSet(
   columns: string[],
   rows: unknown[][],
@@ -175,7 +177,7 @@ export function toResultSet(
   return result(columns, rows, rowsAffected);
 }
 
-/** Rows are arrays that also have their columns' names, which is what `ResultSet` says of them. */
+/** Rows are arrays that also have their columns' names, as `ResultSet` requires. */
 function result(columns: string[], rows: object[], rowsAffected: number): ResultSet {
   return {
     columns,
@@ -198,7 +200,7 @@ function toValues(args: InArgs | undefined): unknown[] {
   return args.map(toValue);
 }
 
-/** The driver takes numbers, strings, bytes and null, and ends the process over anything else. */
+/** The driver accepts numbers, strings, bytes and null, and ends the process for anything else. */
 function toValue(value: InValue): unknown {
   if (typeof value === "boolean") return value ? 1 : 0;
   if (typeof value === "string" || value === null || typeof value === "bigint") return value;

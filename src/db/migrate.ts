@@ -9,19 +9,21 @@ import { rowsOf } from "./unit.ts";
 
 export type MigrateOptions = {
   client: Client;
-  /** Waits for longer: a migration may rewrite a large table. On a file it is the same. */
+  /**
+   * A client with a longer timeout, because a migration may rewrite a large table. For a file it is the same client.
+   */
   slowClient: Client;
   clock: Pick<Clock, "sleep">;
-  /** What this process is called among those that start at the same time; `undefined` where there are no others. */
+  /** The name of this process among those that start at the same time; `undefined` if there can be no others. */
   holder: string | undefined;
   folder?: string;
 };
 
-/** Longer than a killed process' migration may still be under way in the server. */
+/** Longer than the migration of a killed process can still run in the server. */
 const LEASE_MS = 120_000;
 const LOOK_EVERY_MS = 200;
 
-/** What must be there before the first migration. The first is as drizzle's own tools make and read it. */
+/** The tables that must exist before the first migration. The first one has the format of Drizzle's own tools. */
 const TABLES: Record<string, string> = {
   __drizzle_migrations: "id SERIAL PRIMARY KEY, hash text NOT NULL, created_at numeric",
   __migrating:
@@ -35,12 +37,12 @@ const TABLES: Record<string, string> = {
  *   looking     what is missing is read. Left for the end when nothing is.
  *   waiting     another one holds the lease. Left when the schema has moved on, or the lease has lapsed,
  *               which it does where that process was killed before it began.
- *   migrating   everything that is missing is one transaction. It begins with a check that the schema is
+ *   migrating   all missing migrations are one transaction. It begins with a check that the schema is
  *               what was read, so that a process that comes late, whatever its lease says, changes nothing.
  *
  * A version may run on a database that the next release has migrated, so that a fleet can be renewed one
- * process at a time: each release says since which migration it bears older ones beside it. Throws
- * `StartError` where the database is of a version that does not.
+ * process at a time: each release names the migration from which on older versions can run beside it. Throws
+ * `StartError` if the database was migrated by a version beside which this one cannot run.
  */
 export async function migrateDatabase(options: MigrateOptions): Promise<void> {
   const migrations = readMigrations(options.folder ?? FOLDER);
@@ -62,8 +64,9 @@ export async function migrateDatabase(options: MigrateOptions): Promise<void> {
 }
 
 /**
- * Until 0.2.0 was released, the schema was made by many migrations, which are one now. It has the time of the
- * last of them, so a database that has them all is up to date. One that has only some cannot be migrated.
+ * Before the release of 0.2.0 the schema was made by many migrations, which are now a single one. It has the time of
+ * the last of them, so a database with all of them is up to date. A database with only some of them cannot be
+ * migrated.
  */
 function requireReleased(newest: number, { all }: Migrations): void {
   const [first] = all;
@@ -91,10 +94,10 @@ export async function migrationsOf(
   };
 }
 
-/** How the tables of a database are to those that this version knows. */
+/** How the schema of a database compares with that of this version. */
 export type SchemaState = "none" | "older" | "same" | "newer";
 
-/** Changes nothing. A newer database beside which this version can run is as good as its own. */
+/** Changes nothing. A newer database that this version can run on counts as the same. */
 export async function schemaState(client: Client): Promise<SchemaState> {
   const { newest, missing } = await migrationsOf(client);
   if (newest === undefined) return "none";
@@ -117,7 +120,7 @@ async function migrateFrom(
       keepBeside(migrations.besideSince),
     ]);
   } catch (error) {
-    // Another one has made it meanwhile, or this one has and did not hear of it.
+    // Another process has migrated meanwhile, or this one has and the answer was lost.
     if ((await findNewest(client)) > newest || fateOf(error) === "unknown") return;
     throw error;
   } finally {
@@ -135,7 +138,10 @@ function statementsOf({ statements, hash, when }: Migration): InStatement[] {
   ];
 }
 
-/** Fails, and all that follows with it, unless the newest migration is still this one: `json` refuses what is no JSON. */
+/**
+ * Fails, and with it the rest of the transaction, unless the newest migration is still this one: `json` refuses a
+ * text that is not JSON.
+ */
 function requireNewest(newest: number): InStatement {
   return {
     sql: `SELECT json(iif(coalesce((SELECT max(created_at) FROM __drizzle_migrations), 0) = ?, '1',
@@ -156,7 +162,7 @@ function findNewest(client: Client): Promise<number> {
   return readNumber(client, "SELECT max(created_at) AS value FROM __drizzle_migrations");
 }
 
-/** Infinity where no version has said it yet. */
+/** Infinity if no version has recorded it yet. */
 async function besideSince(client: Client): Promise<number> {
   return (await readNumber(client, "SELECT since AS value FROM __beside")) || Infinity;
 }

@@ -10,9 +10,9 @@ import { copyDatabase, missingSpace, sizeOfDatabase, syncFile } from "./snapshot
 const UNFINISHED = ".tmp";
 
 /**
- * Copies the file of a database beside it, under the name of its newest migration, where others are to
- * follow: what an operator goes back to, with the version before, should the new one not do. Only the last
- * `keep` copies stay. Where there is no room for one, the migration goes on without.
+ * Copies the database file before further migrations; the copy lies beside it and is named after its newest
+ * migration. With it an operator can return to the previous version. Only the last `keep` copies are kept. If the
+ * disk has no room for a copy, the migration continues without one.
  */
 export async function copyBeforeMigration(
   path: string,
@@ -37,7 +37,7 @@ export async function copyBeforeMigration(
   await copyDatabase(client, unfinished);
   renameSync(unfinished, copy);
   syncFile(dirname(path));
-  // The oldest go when there are more.
+  // Removes the oldest copies beyond `keep`.
   removeAll(copiesOf(path).toSorted(byAge).slice(keep));
   log.info("The database was copied to {copy} before its migration; it has missed {missing}", {
     copy,

@@ -14,11 +14,11 @@ export type Migration = { name: string; when: number; hash: string; statements: 
 export type Migrations = {
   /** In their order. */
   all: Migration[];
-  /** A version that has this migration, of the release before, may run beside this one. */
+  /** A version of the previous release that has this migration may run beside this one. */
   besideSince: number;
 };
 
-/** Reads a folder of migrations; `beside.json` there names the last one of the release before. */
+/** Reads a folder of migrations; its `beside.json` names the last migration of the previous release. */
 export function readMigrations(folder: string): Migrations {
   const journal = readJson<{ entries: { tag: string }[] }>(join(folder, "meta/_journal.json"));
   const all = readMigrationFiles({ migrationsFolder: folder }).map((file, i): Migration => ({
@@ -33,7 +33,7 @@ export function readMigrations(folder: string): Migrations {
   return { all, besideSince: oldest.when };
 }
 
-/** These files are part of the program. */
+/** The files are part of the program, so their shape is known. */
 function readJson<Shape>(path: string): Shape {
   return JSON.parse(readFileSync(path, "utf8")) as Shape;
 }
@@ -44,16 +44,15 @@ const ADDS = [
   /^alter table \S+ add .* default (?!\(?null)/i,
   /^insert into\b/i,
   /^update\b/i,
-  // It refuses `INSERT OR REPLACE` alone: a plain insert of an id that is there fails without it, too.
+  // It refuses only `INSERT OR REPLACE`: a plain insert of an existing id fails without it, too.
   /^create trigger \S+ before insert on (\S+) when exists \(select 1 from \1 where (`?id`?) = new\.\2\)/i,
 ];
 const OF_TABLE = /^create (?:unique index|trigger)\b.*?\bon (\S+)/is;
 
 /**
- * Why the version that knows migrations up to some could not go on working on a database that has those
- * after them, too, if it could not. They may add tables, plain indexes, and columns that may be left
- * out; they may not take away or rename what the older version reads, nor demand or forbid what it
- * writes.
+ * Why a version with migrations up to `besideSince` could not run on a database with the later ones, too; `undefined`
+ * if it could. The later ones may add tables, plain indexes, and optional columns. They may not remove or rename what
+ * the older version reads, nor require or forbid what it writes.
  */
 export function whyNotBeside({ all, besideSince }: Migrations): string | undefined {
   const added = all

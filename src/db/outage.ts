@@ -5,17 +5,17 @@ import type { Clock } from "../lib/clock.ts";
 const SAY_EVERY_MS = 60_000;
 
 export type Outage = {
-  /** Says nothing before, as while a start waits, which says so itself. */
+  /** Starts logging. Before, while a start waits for the database, the start logs that itself. */
   begin(): void;
-  /** A request came to nothing. */
+  /** A request failed. */
   failed(why: string): void;
   /** A request was answered. */
   answered(): void;
 };
 
 /**
- * Logs that a server cannot be reached, and that it can again: a line for each change, and one a minute
- * as long as it lasts. Every part of the process meets the same outage, again and again.
+ * Logs when a server cannot be reached, and when it can again: a line for each change, and one a minute during the
+ * outage. Otherwise every part of the process would log the same outage repeatedly.
  */
 export function createOutage(where: string, clock: Pick<Clock, "monotonic">): Outage {
   const log = getLogger(["gptrunner", "database"]);

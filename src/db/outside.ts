@@ -12,12 +12,12 @@ import { schemaState } from "./migrate.ts";
 import { createServerClient } from "./server.ts";
 import { requireRestored, requireRestoredServer } from "./unrestored.ts";
 
-/** The database as a command of the operator has it, beside the servers that may be running. */
+/** The database for a command of the operator, while servers may be running. */
 export type OutsideDatabase = {
   client: Client;
-  /** The same, for what may take minutes. */
+  /** The same, for statements that may take minutes. */
   slowClient: Client;
-  /** The database for a person, without secrets. */
+  /** The name of the database for messages, without secrets. */
   where: string;
   /** Only with a local file. */
   path: string | undefined;
@@ -26,7 +26,7 @@ export type OutsideDatabase = {
   close(): void;
 };
 
-/** A server commits in milliseconds; where it takes longer, it is busy with what is large. */
+/** A server commits in milliseconds, or takes longer for something large. */
 const BUSY_TIMEOUT_MS = 10_000;
 const DEADLINE_MS = 30_000;
 const SLOW_MS = 600_000;
@@ -35,11 +35,11 @@ export type OutsideOptions = {
   url: string;
   authToken: string | undefined;
   clock: Clock;
-  /** Keeps servers from starting on a local file that is not in use, as long as it is open. */
+  /** Whether to keep servers from starting on a local file that is not in use, while it is open. */
   isLocking: boolean;
 };
 
-/** Opens a database that is there, as it is: nothing is made, locked for others, or migrated. Throws `StartError`. */
+/** Opens an existing database as it is: nothing is created, locked for others, or migrated. Throws `StartError`. */
 export async function openOutside(options: OutsideOptions): Promise<OutsideDatabase> {
   const { url, authToken } = options;
   const path = filePathOf(url);
@@ -80,7 +80,7 @@ async function openFile(path: string, { isLocking }: OutsideOptions): Promise<Ou
     client = createLocalClient(path, BUSY_TIMEOUT_MS);
     await client.execute("PRAGMA foreign_keys = ON");
     await client.execute("PRAGMA synchronous = FULL");
-    // Which finds out whether it is a database.
+    // Fails if the file is not a database.
     await client.execute("SELECT 1 FROM sqlite_master LIMIT 1");
   } catch (error) {
     client?.close();
@@ -101,7 +101,7 @@ async function openFile(path: string, { isLocking }: OutsideOptions): Promise<Ou
   };
 }
 
-/** Throws `StartError` unless this version knows the tables of the database as they are. */
+/** Throws `StartError` unless this version knows the schema of the database. */
 export async function requireOwnSchema({
   client,
   where,

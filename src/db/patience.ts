@@ -8,16 +8,16 @@ const RETRY_MS = 500;
 
 export type PatienceOptions = {
   clock: Pick<Clock, "monotonic" | "sleep">;
-  /** What the database is called for a person. */
+  /** The name of the database for messages. */
   where: string;
   waitMs: number;
-  /** What went wrong, for a person, without secrets. */
+  /** Explains an error in words, without secrets. */
   explain: (error: unknown) => string;
 };
 
 /**
- * Does what a start needs a database for, again and again while that cannot be reached, as where a
- * server starts at the same time. Says so once. What waiting does not cure is thrown at once.
+ * Does work of the start that needs the database, and retries while the database cannot be reached, for example
+ * because its server is still starting. Logs that once. Errors that waiting does not solve are thrown at once.
  */
 export async function whenReachable<T>(
   options: PatienceOptions,

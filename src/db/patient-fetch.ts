@@ -5,11 +5,11 @@ import { Unreachable } from "./refusal.ts";
 export type PatienceLimits = {
   clock: Pick<Clock, "setTimeout">;
   ms: number;
-  /** Hears of each request whether a server answered it. */
+  /** Is told of each request whether the server answered it. */
   outage?: Outage | undefined;
 };
 
-/** A `fetch` whose answer has come whole within `ms`, or fails with `Unreachable`, as it does where nobody answers. */
+/** A `fetch` that fails with `Unreachable` unless the whole answer has come within `ms`, or if no server answers. */
 export function patientFetch({ clock, ms, outage }: PatienceLimits) {
   return async (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
     const giveUp = new AbortController();
@@ -30,7 +30,7 @@ export function patientFetch({ clock, ms, outage }: PatienceLimits) {
   };
 }
 
-/** What the runtime calls it, such as `ConnectionRefused`. */
+/** The runtime's code of the error, such as `ConnectionRefused`. */
 function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return "code" in error && typeof error.code === "string" ? error.code : error.message;

@@ -11,7 +11,7 @@ import type { FromReader, ToReader } from "./read-protocol.ts";
 const MOST_WAITING = 500;
 /** Time from the call to its answer. */
 const TIMEOUT_MS = 30_000;
-/** A read that the thread did not survive may be what ended it. */
+/** How often a read is tried: if the thread ended during it, the read may be the reason. */
 const MOST_TRIES = 2;
 const CLOSE_MS = 2000;
 
@@ -31,15 +31,15 @@ type Read = {
 };
 
 /**
- * Answers reads from a thread of its own, so that one that takes long keeps nobody waiting but those
- * that are read here, too. The thread starts with the first read. It is given one at a time:
+ * Answers reads from a thread of its own, so that a long read delays only the other reads
+ * here. The thread starts with the first read. It gets one read at a time:
  *
- *   waiting   in line. Left for `running`; rejected where the caller leaves, or it is not answered in time.
- *   running   in the thread. Where that ends, the read is tried once more in a new one; where it is not
- *             answered in time, the thread is ended and the read rejected.
+ *   waiting   in the queue. Left for `running`; rejected if the caller leaves, or it is not answered in time.
+ *   running   in the thread. If the thread ends, the read is tried once more in a new one; if it is not
+ *             answered in time, the thread is terminated and the read rejected.
  *
- * Errors of its own have the code `SQLITE_BUSY`, or `CLIENT_CLOSED` once it is stopped: nothing is wrong with
- * what was asked.
+ * Its own errors have the code `SQLITE_BUSY`, or `CLIENT_CLOSED` once it is stopped: the statement itself
+ * is not at fault.
  */
 export function createReadClient(
   path: string,
@@ -77,7 +77,7 @@ export function createReadClient(
     next();
   }
 
-  /** The thread is gone, or not to be waited for. */
+  /** The thread has ended, or must not be waited for. */
   function replace(): void {
     thread?.end();
     thread = undefined;

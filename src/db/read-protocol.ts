@@ -1,6 +1,6 @@
 import type { InArgs } from "@libsql/client";
 
-/** Messages to a reading thread: first where the database is, then one statement after the other. */
+/** Messages to a reading thread: first the path of the database, then one statement after the other. */
 export type ToReader =
   | { kind: "open"; path: string }
   | { kind: "read"; id: number; sql: string; args: InArgs }

@@ -35,7 +35,7 @@ async function read({ id, sql, args }: ToReader & { kind: "read" }): Promise<voi
 
 addEventListener("message", ({ data }: MessageEvent<ToReader>) => {
   if (data.kind === "open") opened = open(data.path);
-  // Says by itself what went wrong.
+  // `read` reports its errors itself.
   else if (data.kind === "read") read(data).catch(() => {});
   else {
     client?.close();

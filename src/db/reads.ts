@@ -9,21 +9,21 @@ import { createReadClient, type ReadClient } from "./read-client.ts";
 /** Where to read from, as plain statements or as drizzle queries. */
 export type Reads = { client: Pick<Client, "execute">; db: Db };
 
-/** What keeps whoever reads on the main thread from waiting for those who read much. */
+/** Separate connections for short and for long reads, so that long ones do not delay the others. */
 export type ReadPool = {
-  /** For lists, counts and sums: short, but they grow with what is stored. */
+  /** For lists, counts and sums: short reads that grow with the stored data. */
   reads: Reads;
   /** For results, estimates and checks, which may read everything, a piece at a time. */
   longReads: Reads;
   stop(): Promise<void>;
 };
 
-/** Reads through the connection that writes: of a libSQL server, which has threads of its own, and in the simulation. */
+/** Reads through the writing connection: for a libSQL server, which has threads of its own, and in the simulation. */
 export function readsInPlace(reads: Reads): ReadPool {
   return { reads, longReads: reads, stop: async () => {} };
 }
 
-/** Reads a local file in two threads, so that a check of everything delays no list. */
+/** Reads a local file in two threads, so that a check of the whole database delays no list. */
 export function readsInThreads(path: string, startThread: StartThread, clock: Clock): ReadPool {
   const clients = [0, 1].map(() => createReadClient(path, startThread, clock));
   const [short, long] = clients.map(toReads);

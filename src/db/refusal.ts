@@ -3,18 +3,18 @@ import { LibsqlError } from "@libsql/client";
 import { LoggedError } from "../lib/logged-error.ts";
 
 /**
- * What became of statements that met an error of the database.
+ * What happened to statements that failed with an error of the database.
  *
- *   refused   none took effect, and it is for what they say: a value, a row or an answer that is too
- *             large, a constraint, malformed SQL. The same again is refused again, and so is whatever
+ *   refused   none took effect, because of their content: a value, a row or an answer that is too
+ *             large, a constraint, malformed SQL. A retry is refused again, and so is whatever
  *             is committed together with it.
- *   unable    none took effect, whatever they say: the database is busy, full, read-only, or lets
- *             nobody in. The same again may succeed.
+ *   unable    none took effect, whatever their content: the database is busy, full, read-only, or refuses
+ *             the credentials. A retry may succeed.
  *   unknown   they may have taken effect, or may still do so: a connection broke, a server failed.
  */
 export type Fate = "refused" | "unable" | "unknown";
 
-/** A value that no database takes, found before anything was sent. */
+/** A value that cannot be stored, detected before anything was sent. */
 export class NotStorable extends TypeError {
   override readonly name = "NotStorable";
 }
@@ -25,9 +25,9 @@ export class Unreachable extends LoggedError {
 }
 
 /**
- * Decides it for the local driver, whose codes are SQLite's, and for a libSQL server, which has these
- * and some of its own, and answers 4xx to what it cannot read. An error in reading an answer, such as
- * a RangeError over a large integer, says nothing: the statements were committed by then.
+ * Classifies errors of the local driver, whose codes are SQLite's, and of a libSQL server, which has these and some
+ * of its own, and answers 4xx to requests that it cannot read. An error in parsing an answer, such as a RangeError
+ * for a large integer, means `unknown`: the statements were already committed.
  */
 export function fateOf(error: unknown): Fate {
   if (error instanceof NotStorable) return "refused";
@@ -41,8 +41,8 @@ export function fateOf(error: unknown): Fate {
 }
 
 /**
- * Why the database cannot do its work at present, for a person: `undefined` where the error is no trouble
- * of the database, but of what was said to it, or a bug. What is in trouble may be well again in a moment.
+ * Why the database does not work now, in words. `undefined` if the error is not a trouble of the database, but of the
+ * statement, or a bug. The trouble may be over in a moment.
  */
 export function troubleOf(error: unknown): string | undefined {
   if (causesOf(error).some((cause) => cause instanceof Unreachable))
@@ -60,35 +60,37 @@ const TROUBLES: [RegExp, string][] = [
   [/^SQLITE_/, "The database cannot be read or written"],
 ];
 
-/** Another one wrote, or the database tidied up: nothing took effect, and the same is taken in a moment. */
+/**
+ * Another process wrote, or the database made a checkpoint: nothing took effect, and a retry in a moment succeeds.
+ */
 export function isBusy(error: unknown): boolean {
   return /^SQLITE_(BUSY|LOCKED)/.test(driverError(error)?.code ?? "");
 }
 
-/** A server lets nobody in with what it was given. */
+/** A server refuses the credentials. */
 export function isRefusedEntry(error: unknown): boolean {
   const status = httpStatusOf(error);
   return status === 401 || status === 403;
 }
 
-/** Its answer was more than a server sends at a time; nothing took effect. */
+/** The answer would be larger than a server sends; nothing took effect. */
 export function isAnswerTooLarge(error: unknown): boolean {
   return driverError(error)?.code === "RESPONSE_TOO_LARGE";
 }
 
-/** The statement that was refused, by its place in what was sent, where the database says so. */
+/** The index of the statement that was refused, if the database names it. */
 export function culpritOf(error: unknown): number | undefined {
   return error instanceof LibsqlError && "statementIndex" in error
     ? Number(error.statementIndex)
     : undefined;
 }
 
-/** What the driver said, which drizzle wraps. */
+/** The driver's error, which Drizzle wraps. */
 function driverError(error: unknown): LibsqlError | undefined {
   return causesOf(error).find((cause) => cause instanceof LibsqlError);
 }
 
-/** An error and what it wraps. */
+/** An error and its causes. */
 function causesOf(error: unknown): Error[] {
   const causes: Error[] = [];
   for (let cause = error; cause instanceof Error; cause = cause.cause) causes.push(cause);
@@ -98,7 +100,7 @@ function causesOf(error: unknown): Error[] {
 const UNABLE =
   /^(SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CANTOPEN|NOMEM|INTERRUPT|PROTOCOL|CORRUPT|NOTADB|PERM|AUTH|NOLFS|SCHEMA)|TRANSACTION_|BLOCKED)/;
 
-/** What a libSQL server says of requests that it has not carried out. */
+/** Codes of a libSQL server for requests that it has not carried out. */
 const REFUSED: ReadonlySet<string> = new Set([
   "ARGS_INVALID",
   "ARGS_BOTH_POSITIONAL_AND_NAMED",

@@ -13,15 +13,15 @@ export type ServerOptions = {
   authToken: string | undefined;
   clock: Pick<Clock, "monotonic" | "setTimeout" | "sleep">;
   random?: Random | undefined;
-  /** What has not been answered by then has failed, and may take effect all the same. */
+  /** A request that is not answered by then has failed, but may still take effect. */
   deadlineMs: number;
   outage?: Outage | undefined;
 };
 
-/** Nobody waits longer for a server, however long the lease. */
+/** The longest wait for a server, however long the lease. */
 const LONGEST_MS = 30_000;
 
-/** How long a transaction that found the server busy is tried again, and after what pauses, about. */
+/** How long a transaction is retried if the server is busy, and with which pauses, about. */
 const BUSY = { mostMs: 5000, firstPauseMs: 20, longestPauseMs: 200 };
 
 /**
@@ -33,17 +33,16 @@ export function deadlineUnder(leaseMs: number): number {
 }
 
 /**
- * A client of a libSQL server. It speaks HTTP whatever the URL says, since nothing limits how long an
- * answer takes that comes over a WebSocket; servers that have the one have the other at the same address.
- * What is said often goes over connections that are kept (`streams.ts`); libSQL's own client, which
- * opens one for each request, has the rest.
+ * A client of a libSQL server. It uses HTTP whatever the URL says, because an answer over a WebSocket has no time
+ * limit; servers offer both at the same address. Frequent requests use connections that are kept (`streams.ts`); the
+ * others use libSQL's own client, which opens one for each request.
  */
 export function createServerClient(options: ServerOptions): Client {
   const { clock, deadlineMs, outage } = options;
   const fetch = patientFetch({ clock, ms: deadlineMs, outage });
   const address = httpAddress(options);
   const plain = createClient({ ...address, fetch });
-  // So that nothing that is written waits for those who read.
+  // Separate, so that writes do not wait for reads.
   const [reads, writes] = [0, 1].map(() => createStreams({ ...address, clock, fetch }));
   if (!reads || !writes) throw new Error("there are two");
   return {
@@ -76,8 +75,8 @@ export function createServerClient(options: ServerOptions): Client {
 }
 
 /**
- * Tries again what found the server busy: it answers so at once while it moves its log into the database,
- * and to one of several writers that have met. Processes that met pause for different times.
+ * Retries requests that the server refuses as busy: it does so while it makes a checkpoint, and for one of several
+ * concurrent writers. The pauses are random, so that these processes do not collide again.
  */
 async function whileBusy<T>(
   { clock, deadlineMs, random = createSystemRandom() }: ServerOptions,
@@ -93,7 +92,7 @@ async function whileBusy<T>(
     }
 }
 
-/** Where a server is by HTTP, and what opens it, which may stand in the URL. */
+/** The HTTP address of a server, and its token, which may be part of the URL. */
 function httpAddress({
   url,
   authToken,
@@ -107,15 +106,15 @@ function httpAddress({
 }
 
 /**
- * Whether commits move the server's log into the database. On such a server several processes that write stand
- * still at times: sqld hands its lock to those that wait in their order, and one that gives up because the log is
- * being moved leaves its place in the queue behind, so that its next attempt is not woken, and nobody writes before the
- * server's limit for a transaction, five seconds.
+ * Whether the server makes checkpoints in commits. On such a server several writing processes can stand still for
+ * seconds: sqld gives its lock to waiting writers in order, and a writer that gives up during a checkpoint stays in
+ * sqld's queue. Its next attempt is then not woken, and nobody writes until the server's limit for a transaction,
+ * five seconds.
  */
 export function checkpointsInCommits(client: Pick<Client, "execute">): Promise<boolean> {
   return client.execute("PRAGMA wal_autocheckpoint").then(
     ({ rows }) => Number(rows[0]?.[0] ?? 0) > 0,
-    // It is not sqld, or an outage, of which others will speak.
+    // It is not sqld, or it cannot be reached, which is reported elsewhere.
     () => false,
   );
 }

@@ -5,31 +5,31 @@ import type { Client } from "@libsql/client";
 import { keepPrivate } from "./file-lock.ts";
 import { createLocalClient } from "./local-client.ts";
 
-/** Left free beside what is written. */
+/** Disk space that stays free. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 const BUSY_TIMEOUT_MS = 10_000;
 /** Lists at most this many faults. */
 const INTEGRITY_CHECK = "PRAGMA integrity_check(10)";
 
 /**
- * Copies a database into a new file as it is at one moment, whatever is written meanwhile; what it has of
- * free pages is left out. Others go on reading and writing.
+ * Copies a database into a new file, as of one moment, without its free pages. Other connections go on reading and
+ * writing.
  */
 export async function copyDatabase(client: Client, target: string): Promise<void> {
-  // An empty file is written to, and keeps its mode.
+  // The copy is written into an existing empty file, which keeps its mode.
   keepPrivate(target);
   await client.execute({ sql: "VACUUM INTO ?", args: [target] });
   syncFile(target);
 }
 
-/** Faults of a database; none where all is well. Reads it whole. */
+/** The faults of a database; empty if it is sound. Reads the whole database. */
 export async function findFaults(client: Pick<Client, "execute">): Promise<string[]> {
   const { rows } = await client.execute(INTEGRITY_CHECK);
   const lines = rows.map((row) => String(row[0]));
   return lines.length === 1 && lines[0] === "ok" ? [] : lines;
 }
 
-/** Opens a copy, which nobody else has open, and does something with it. */
+/** Opens a copy, which no other process has open, and does something with it. */
 export async function withCopy<T>(path: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = createLocalClient(path, BUSY_TIMEOUT_MS);
   try {
@@ -39,7 +39,7 @@ export async function withCopy<T>(path: string, work: (client: Client) => Promis
   }
 }
 
-/** Resolves when what a file or a folder holds is on the disk. */
+/** Syncs a file or a folder to the disk. */
 export function syncFile(path: string): void {
   const file = openSync(path, "r");
   try {
@@ -49,7 +49,7 @@ export function syncFile(path: string): void {
   }
 }
 
-/** What is missing for `bytes` more in a folder: nothing where they fit. */
+/** How many bytes of disk space are missing to write `bytes` into a folder; 0 if they fit. */
 export function missingSpace(folder: string, bytes: number): number {
   const { bavail, bsize } = statfsSync(folder);
   return Math.max(0, bytes + SPARE_BYTES - bavail * bsize);

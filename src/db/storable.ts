@@ -4,9 +4,9 @@ import { NotStorable } from "./refusal.ts";
 import type { Statement } from "./unit.ts";
 
 /**
- * Makes sure that a statement's values are such as every database takes. A lone half of a character is
- * replaced as SQLite's driver does it, because a libSQL server refuses the whole request over one. Throws
- * `NotStorable` for what has no place in a database, such as a number that is none.
+ * Makes sure that every database accepts a statement's values. A lone surrogate is replaced, as SQLite's driver does,
+ * because a libSQL server would refuse the whole request. Throws `NotStorable` for values that cannot be stored, such
+ * as NaN.
  */
 export function toStorable(statement: Statement<unknown>): Statement<unknown> {
   const { sql, args } = statement;
@@ -20,7 +20,7 @@ export function toStorable(statement: Statement<unknown>): Statement<unknown> {
   };
 }
 
-/** Roughly what a statement takes on its way to the database. */
+/** Roughly the size of a statement in a request to the database. */
 export function sizeOf({ sql, args }: Statement<unknown>): number {
   let size = sql.length;
   for (const value of args) size += typeof value === "string" ? value.length : 8;

@@ -17,39 +17,39 @@ export type StreamOptions = {
   fetch: (url: string, init: RequestInit) => Promise<Response>;
 };
 
-/** Asks a server; `plan` says what, with the texts of SQL as the connection may name them. */
+/** Sends requests to a server; `plan` makes them, with SQL texts in the form that the connection can use. */
 export type Ask = (
   texts: Iterable<string>,
   plan: (refer: (sql: string) => SqlRef) => StreamRequest,
 ) => Promise<StreamResult>;
 
-/** A connection of the server's to its database, which the server keeps for us between requests. */
+/** A connection of the server to its database, which the server keeps between requests. */
 type Stream = {
-  /** What names it in the next request; `undefined` before the first. */
+  /** Identifies it in the next request; `undefined` before the first one. */
   baton: string | undefined;
-  /** Where the server wants the next request. */
+  /** The URL for the next request, as the server requires. */
   url: string;
   usedAt: number;
-  /** Texts that the server has stored, those used last at the end. */
+  /** SQL texts that the server has stored, the most recently used at the end. */
   stored: Map<string, number>;
-  /** Texts that were said once. */
+  /** SQL texts that were sent once. */
   said: Set<string>;
 };
 
-/** Requests under way at a time; a server takes some hundred in all. */
+/** The most requests at a time; a server accepts some hundred in all. */
 const MOST_AT_ONCE = 20;
 const MOST_IDLE = 4;
 /** A server forgets a stream after ten seconds. */
 const KEPT_MS = 5000;
-/** Of sqld: 50 texts of 5 kB each. */
+/** The most stored texts; sqld's limit is 50 texts of 5 kB each. */
 const MOST_STORED = 45;
 const LONGEST_STORED = 5000;
 const MOST_SAID = 500;
 
 /**
- * Keeps connections of a libSQL server open between requests. To open one costs the server more than
- * most transactions do: it reads and parses the whole schema. A text of SQL that is said again
- * on a connection is stored there and then goes by its number.
+ * Keeps connections of a libSQL server open between requests. Opening one costs the server more than
+ * most transactions do: it reads and parses the whole schema. An SQL text that is sent again
+ * on a connection is stored there, and from then on referred to by its number.
  *
  *   fresh   no request was made. Becomes kept with the answer to the first.
  *   kept    named by the baton of the last answer. Left when an answer is an error, when it is
@@ -77,7 +77,7 @@ export function createStreams(options: StreamOptions): Ask {
         if (result === undefined || results.length !== storing.length + 1)
           throw new LibsqlError("the server gave other answers than asked", "HRANA_PROTO_ERROR");
         if (result.type === "error" && results.slice(0, -1).some(({ type }) => type === "error")) {
-          // It stores no more, and so could not read what refers to that.
+          // The server has not stored the texts, so it could not resolve references to them.
           canStore = false;
           close(stream);
           continue;
@@ -87,7 +87,7 @@ export function createStreams(options: StreamOptions): Ask {
         return result;
       } catch (error) {
         if (!isKept || !isForgotten(error)) throw error;
-        // Nor does it know the others: it was started anew.
+        // The server was restarted, so it does not know the other streams either.
         idle.length = 0;
       }
     }
@@ -108,7 +108,7 @@ export function createStreams(options: StreamOptions): Ask {
     else close(stream);
   }
 
-  /** The server's connection goes, with whatever it may have begun. Nobody waits for that. */
+  /** Closes the server's connection, and rolls back whatever it has begun. Not awaited. */
   function close(stream: Stream): void {
     if (stream.baton !== undefined) post(options, stream, [{ type: "close" }]).catch(() => {});
   }
@@ -126,7 +126,9 @@ export function createStreams(options: StreamOptions): Ask {
   };
 }
 
-/** What makes the server store the texts that were said before on the stream, and forget others for them. */
+/**
+ * Requests that make the server store the texts that were sent before on the stream, and drop others to make room.
+ */
 function toStore({ stored, said }: Stream, texts: Iterable<string>): StreamRequest[] {
   const requests: StreamRequest[] = [];
   const used = new Set(texts);
@@ -164,7 +166,7 @@ async function post(
     method: "POST",
     headers: {
       "content-type": "application/json",
-      // To compress a small answer costs the server more than to send it.
+      // Compressing a small answer costs the server more than sending it.
       "accept-encoding": "identity",
       ...(authToken === undefined ? {} : { authorization: `Bearer ${authToken}` }),
     },
@@ -194,13 +196,13 @@ function codeIn(said: string): string | undefined {
   }
 }
 
-/** A server that does not know a stream says so before it reads what it is asked. */
+/** A server that does not know a stream says so before it reads the request. */
 function isForgotten(error: unknown): boolean {
   if (!(error instanceof LibsqlError && error.cause instanceof HttpFailure)) return false;
   return error.cause.status === 400 || error.cause.status === 404;
 }
 
-/** Whether a step of it failed, so that nobody knows for certain how the connection stands. */
+/** Whether a step failed, after which the state of the connection is uncertain. */
 function hasFailed(result: StreamResult): boolean {
   if (result.type === "error") return true;
   const { step_errors: errors } = (result.response.result ?? {}) as { step_errors?: unknown[] };

@@ -3,22 +3,22 @@ import type { InValue, ResultSet } from "@libsql/client";
 declare const ROW: unique symbol;
 
 /**
- * SQL and its arguments. `Row` is what the rows of its result look like; whoever writes the SQL names
- * it, since the SQL names the columns. A statement without rows leaves it out.
+ * SQL and its arguments. `Row` is the type of its rows. The author of the SQL declares it, because the SQL names the
+ * columns; a statement without rows leaves it out.
  */
 export type Statement<Row = never> = {
   readonly sql: string;
   readonly args: InValue[];
-  /** Never there: it carries the type alone. */
+  /** Never present; it only carries the type. */
   readonly [ROW]?: Row;
 };
 
-/** Statements by name, in order. What does not apply is `undefined` or an empty list. */
+/** Statements by name, in order. A part that does not apply is `undefined` or an empty list. */
 export type Unit = { readonly [name: string]: Part };
 
 type Part = Statement<unknown> | readonly Statement<unknown>[] | Unit | undefined;
 
-/** What came of a unit, under the same names. That of a list is the sum of its statements' results. */
+/** The results of a unit, under the same names. The result of a list is the sum of its statements' results. */
 export type ResultOf<P> =
   P extends Statement<infer Row>
     ? Result<Row>
@@ -28,15 +28,15 @@ export type ResultOf<P> =
         ? undefined
         : { readonly [Name in keyof P]: ResultOf<P[Name]> };
 
-/** A statement that returns rows has changed as many; the drivers do not agree on its count. */
+/** A statement that returns rows has changed as many; the drivers differ in the count that they report. */
 type Result<Row> = [Row] extends [never] ? Changed : Rows<Row>;
 
 type Changed = { readonly changed: number };
 type Rows<Row> = { readonly rows: Row[] };
 
 /**
- * What is to be written, and what this process remembers of it. Memory changes in `committed` alone, so
- * that a commit that fails leaves it as it was and the same is planned again.
+ * A unit to write, and the change of this process's memory that goes with it. Memory changes only in `committed`, so
+ * a failed commit leaves it as it was, and the same can be planned again.
  */
 export type Plan<U extends Unit> = {
   readonly unit: U;
@@ -65,7 +65,7 @@ export function nameResults<U extends Unit>(unit: U, results: readonly ResultSet
     if (Array.isArray(part)) return resultOf(results.slice(at, (at += part.length)));
     return Object.fromEntries(Object.entries(part).map(([name, inner]) => [name, take(inner)]));
   };
-  // There is one result for each statement, in the same order, and it goes where its statement stood.
+  // There is one result for each statement, in the same order.
   return take(unit) as ResultOf<U>;
 }
 

@@ -4,20 +4,20 @@ import type { Client } from "@libsql/client";
 
 import { StartError } from "../lib/start-error.ts";
 
-/** Lies beside the file of a database while that is being restored. */
+/** The marker file beside a database file that is being restored. */
 export function restoringMarker(path: string): string {
   return `${path}.restoring`;
 }
 
-/** Is in a database on a server while that is being restored. */
+/** The table in a database on a server that is being restored. */
 export const RESTORING = "__restoring";
 
-/** Throws `StartError` where a restore of a local file has begun and not ended: what is there is not whole. */
+/** Throws `StartError` if a restore of a local file has begun and not ended, so the file is incomplete. */
 export function requireRestored(path: string): void {
   if (existsSync(restoringMarker(path))) throw unrestored(path);
 }
 
-/** The same of a database on a server. */
+/** The same for a database on a server. */
 export async function requireRestoredServer(client: Client, where: string): Promise<void> {
   const { rows } = await client.execute({
     sql: "SELECT 1 FROM sqlite_master WHERE name = ?",

@@ -14,23 +14,22 @@ import {
 
 export type Writer = {
   /**
-   * Commits the statements of one unit, in order, all or none, and resolves with their results,
-   * under the names that the statements have, once they are durable. Units written in the same turn
-   * of the event loop, or while a commit runs, share one transaction in the order of the calls, so
-   * that a later unit sees what an earlier one did. Rejects with the database's error, of which
-   * `fateOf` says whether the unit may have taken effect. A unit that the database refuses fails
-   * alone; the others are committed without it.
+   * Commits the statements of one unit, in order, all or none, and resolves with their results, under the names that
+   * the statements have, once they are durable. Units written in the same turn of the event loop, or while a commit
+   * runs, share one transaction in the order of the calls, so that a later unit sees what an earlier one did. Rejects
+   * with the database's error; `fateOf` says whether the unit may have taken effect. A unit that the database refuses
+   * fails alone; the others are committed without it.
    */
   write<U extends Unit>(unit: U): Promise<ResultOf<U>>;
-  /** Commits what is planned, and then changes what is remembered of it. */
+  /** Commits a plan, and then changes memory as it says. */
   carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
-  /** Why the last commit failed, where that is not for what it said; `null` once one has succeeded. */
+  /** Why the last commit failed, unless its content was refused; `null` once one has succeeded. */
   trouble(): string | null;
   /** Resolves when everything written so far is committed or rejected. */
   settled(): Promise<void>;
 };
 
-/** More would hold the event loop for tens of milliseconds on a local file. */
+/** More would block the event loop for tens of milliseconds on a local file. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
 
@@ -42,9 +41,9 @@ type Waiting = {
 };
 
 /*
- * Group commit. Idle: nothing waits. The first write arms a turn at the end of the event loop's
- * present round, so that all requests of the round join it. Draining: groups commit one after the
- * other, the loop being free between them, until nothing waits; then idle again.
+ * Group commit. Idle: nothing waits. The first write schedules a commit at the end of the current round of the event
+ * loop, so that all requests of the round join it. Draining: groups commit one after the other, and the event loop
+ * runs between them, until nothing waits; then idle again.
  */
 export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">): Writer {
   let waiting: Waiting[] = [];
@@ -99,9 +98,9 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
 }
 
 /**
- * Commits a group. Where the database refuses it for what it says, it is committed without the unit
- * to blame; where the error does not name it, in halves, until the unit is alone. Where it is unable, it is asked
- * once more. Where nobody knows what was committed, every caller gets an error that says so.
+ * Commits a group. If the database refuses its content, the group is committed without the unit to blame; if the
+ * error does not name that unit, the group is split in halves until it is alone. If the database is unable, the
+ * commit is tried once more. If it is unknown what was committed, every caller gets an error that says so.
  */
 async function commit(
   client: Client,
@@ -130,7 +129,7 @@ async function commit(
   }
 }
 
-/** Hears of each commit how it ended. */
+/** Is called with the outcome of each commit. */
 type Report = (error: Error | null) => void;
 
 async function split(
@@ -154,7 +153,7 @@ async function split(
   await commit(client, group.slice(middle), report);
 }
 
-/** The unit that has the statement at a place in the group. */
+/** The unit with the statement at an index of the group. */
 function unitAt(group: Waiting[], place: number | undefined): Waiting | undefined {
   if (place === undefined) return undefined;
   let end = 0;

@@ -1,10 +1,13 @@
-/** Everything that `system.alert` can be about, and what its `subject` is. */
+/** The codes of `system.alert`. Each comment says when the alert opens, and what its `subject` names. */
 export const ALERT_CODES = [
-  /** Calls to a provider fail, all of them; the provider's name. */
+  /** All calls to a provider fail. Subject: the provider. */
   "provider.down",
-  /** A provider refuses calls because the account's quota is used up; the provider's name, and which of several keys. */
+  /**
+   * A provider refuses calls because the account's quota is used up. Subject: the provider, and the key if it has
+   * several.
+   */
   "provider.quota_exceeded",
-  /** A provider refuses its API key; the same. */
+  /** A provider refuses its API key. Subject: the provider, and the key if it has several. */
   "provider.unauthorized",
   /** Tasks are ready, and none is started. */
   "queue.stuck",
@@ -12,13 +15,13 @@ export const ALERT_CODES = [
   "disk.nearly_full",
   /** The file of the database is damaged. */
   "database.damaged",
-  /** Counters differ from the rows they count; the batch. */
+  /** Counters differ from the rows that they count. Subject: the batch. */
   "invariant.violated",
-  /** A webhook was disabled because it kept failing or said that it is gone; the webhook. */
+  /** A webhook was disabled because it kept failing or answered 410 Gone. Subject: the webhook. */
   "webhook.disabled",
-  /** A schedule was paused because its runs kept failing; the schedule. */
+  /** A schedule was paused because its runs kept failing. Subject: the schedule. */
   "schedule.paused",
-  /** An API key has spent its budget; the key. */
+  /** An API key has spent its budget. Subject: the key. */
   "budget.exceeded",
 ] as const;
 export type AlertCode = (typeof ALERT_CODES)[number];

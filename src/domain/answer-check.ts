@@ -7,15 +7,21 @@ import { schemaIn } from "./output.ts";
 /** What is wrong with an answer, for the model and for people. */
 export type Mismatch = {
   problem: string;
-  /** Another answer may be better, which it cannot where the schema, or the time that it takes, is the problem. */
+  /**
+   * Whether another answer may be better. False where the schema itself, or the time that checking takes, is the
+   * problem.
+   */
   mayRepair: boolean;
 };
 
-/** Checks answers in a thread of its own: how long that takes, schemas and models decide. None of these rejects. */
+/**
+ * Checks answers in a thread of its own, because a schema or an answer can make a check slow. None of these promises
+ * rejects.
+ */
 export type AnswerChecker = {
-  /** What is wrong with the text that answers a request, by the schema in its body; `null` where nothing is. */
+  /** Checks an answer against the schema in the body of its request. `null` if it matches. */
   check(body: string, text: string | null): Promise<Mismatch | null>;
-  /** Why answers cannot be checked by a schema; `null` where they can. */
+  /** Why a schema cannot be used to check answers; `null` if it can. */
   checkSchema(schema: JsonObject): Promise<string | null>;
   /** Ends the thread. */
   stop(): void;
@@ -29,10 +35,10 @@ export type Checked = { id: number; mismatch: Mismatch | null };
 
 const LONGEST_REASON = 200;
 
-/** A batch has one schema; to compile one takes milliseconds. */
+/** Compiling a schema takes milliseconds, and a batch has one. */
 const SCHEMAS_REMEMBERED = 100;
 
-/** What runs in the thread that checks answers. */
+/** The code that runs in the thread that checks answers. */
 export function createAnswerCheck(): (question: ToCheck) => Checked {
   const compiled = new BoundedMap<string, CheckJson | SchemaError>(SCHEMAS_REMEMBERED);
 
@@ -78,7 +84,7 @@ function tryToCompile(schema: JsonObject): CheckJson | SchemaError {
   }
 }
 
-/** A request whose answer is to be checked has one; without it, every object would do. */
+/** Every request whose answer is checked has a schema. Without one, any object would match. */
 function schemaOfBody(text: string): JsonObject {
   const body = parseJson(text);
   return (isJsonObject(body) ? schemaIn(body) : undefined) ?? {};

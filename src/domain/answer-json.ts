@@ -1,16 +1,16 @@
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 
-/** The object in an answer, as text; or why there is none. */
+/** The JSON object of an answer, as text, or why there is none. */
 export type FoundJson = { text: string } | { problem: string };
 
-/** Beginnings that are tried; each may take a walk through the whole text. */
+/** How many opening braces are tried. Each may need a pass over the whole text. */
 const MOST_BEGINNINGS = 50;
 const LONGEST_ANSWER = 1_000_000;
 
 /**
- * Finds the JSON object that an answer is, or has in it: in a code fence, or between other words. An answer
- * with two of them says nothing for certain and has none.
+ * Finds the JSON object of an answer: the whole answer, or an object in a code fence or between other words. An
+ * answer with two objects is ambiguous and has none.
  */
 export function findJson(content: string | null): FoundJson {
   const text = withoutThoughts(content ?? "");
@@ -19,14 +19,14 @@ export function findJson(content: string | null): FoundJson {
     return { problem: `it has ${text.length} characters; ${LONGEST_ANSWER} is the most` };
   const whole = parseJson(text);
   if (isJsonObject(whole)) return { text };
-  if (whole !== undefined) return { problem: "it is JSON, but no object" };
+  if (whole !== undefined) return { problem: "it is JSON, but not an object" };
   const found = objectsIn(text);
   const [first] = found;
   if (first === undefined) return { problem: "it is not JSON" };
   return found.length === 1 ? { text: first } : { problem: "it has more than one JSON object" };
 }
 
-/** The object that an answer was found to be when it was checked; numbers keep their digits. */
+/** The JSON object of an answer that was checked. Numbers keep their digits. */
 export function parsedAnswer(content: string | null): JsonObject | null {
   const found = findJson(content);
   const value: Json | undefined = "text" in found ? parseExactOrNone(found.text) : undefined;
@@ -47,7 +47,7 @@ function objectsIn(text: string): string[] {
   return found;
 }
 
-/** Behind the brace that closes the one at `start`. */
+/** The position after the brace that closes the one at `start`. */
 function endOfObject(text: string, start: number): number | undefined {
   let depth = 0;
   let isString = false;
@@ -63,7 +63,7 @@ function endOfObject(text: string, start: number): number | undefined {
   return undefined;
 }
 
-/** A text without what servers that do not take thoughts apart leave at its start. */
+/** Removes the reasoning (`<think>…</think>`) that some servers leave at the start of the answer. */
 export function withoutThoughts(content: string | null): string {
   return (content ?? "").replace(/^\s*<think>(?:(?!<\/think>)[^])*(<\/think>|$)/, "").trim();
 }

@@ -5,24 +5,24 @@ import { readUsage, type Usage, type UsageReport } from "./usage.ts";
 
 export type Answer = {
   content: string | null;
-  /** What the model thought before it answered, where the provider returns it. */
+  /** The model's reasoning, if the provider returns it. */
   reasoning: string | null;
-  /** Why it would not answer, in its own words. */
+  /** The model's refusal, in its own words. */
   refusal: string | null;
-  /** In OpenAI's words where the provider's mean the same; `wordForFinish` is what it said. */
+  /** OpenAI's word for it if there is one; `wordForFinish` is the provider's own. */
   finishReason: string | null;
   wordForFinish: string | null;
   model: string | null;
   usage: Usage | null;
   usageReported: UsageReport["reported"];
   toolCalls: Json[] | null;
-  /** The tier that served the request, where the provider says so. */
+  /** The service tier that served the request, if the provider reports it. */
   serviceTier: string | null;
 };
 
 /**
- * What a provider's answer says, read tolerantly: a field that is missing or odd is null.
- * `undefined` where it is no answer of that endpoint at all (no choices, no output, no data).
+ * Reads a provider's answer tolerantly: a field that is missing or malformed is null. `undefined` if it is not an
+ * answer of that endpoint at all (no choices, no output, no data).
  */
 export function readAnswer(endpoint: Endpoint, response: Json | undefined): Answer | undefined {
   if (!isJsonObject(response)) return undefined;
@@ -99,7 +99,7 @@ function isEmptyVector(vector: Json): boolean {
   return vector === null || vector === "" || (Array.isArray(vector) && vector.length === 0);
 }
 
-/** The answer of an endpoint that nothing is known of is its text: all of it. */
+/** For an unknown endpoint the text of the answer is the whole response. */
 function readOther(response: JsonObject): Reported {
   return { content: JSON.stringify(response) };
 }
@@ -107,7 +107,7 @@ function readOther(response: JsonObject): Reported {
 function readChoice(choice: JsonObject): Reported {
   const message = isJsonObject(choice["message"]) ? choice["message"] : {};
   const calls = message["tool_calls"] ?? choice["tool_calls"];
-  // The single call of the time before tools.
+  // `function_call`, the predecessor of `tool_calls`.
   const call = message["function_call"];
   return {
     content: contentText(message["content"]) ?? textOrNull(choice["text"]),
@@ -154,21 +154,21 @@ export function objectsIn(value: Json | undefined): JsonObject[] {
   return Array.isArray(value) ? value.filter(isJsonObject) : [];
 }
 
-/** A text that says something; an empty one is as good as none. */
+/** The text, or `null` if it is empty. */
 export function textOrNull(value: Json | undefined): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
 
-/** Content is a string, null, or a list of parts of which those with text count, thoughts apart. */
+/** Content is a string, null, or a list of parts. The text parts count, without the reasoning. */
 export function contentText(content: Json | undefined): string | null {
   if (typeof content === "string") return content;
-  // Some parse the JSON that they were asked for.
+  // Some providers return requested JSON already parsed.
   if (isJsonObject(content)) return textOrNull(content["text"]) ?? JSON.stringify(content);
   if (!Array.isArray(content)) return null;
   return content.map((part) => (isThought(part) ? "" : partText(part))).join("");
 }
 
-/** Mistral's reasoning models send what they thought as a part of the content. */
+/** Mistral's reasoning models send their reasoning as a part of the content. */
 export function thoughtText(content: Json | undefined): string | null {
   if (!Array.isArray(content)) return null;
   return joined(

@@ -1,8 +1,8 @@
 import type { Failure } from "./failure.ts";
 
-/** What a run has been through, and what it may go through yet, for the sake of a better answer. */
+/** How often a run has asked for a better answer so far, and how often it still may. */
 export type Chances = {
-  /** The model that was asked. */
+  /** The model that was called. */
   model: string;
   maxRepairs: number | null;
   repairs: number;
@@ -19,13 +19,13 @@ type Answered = {
   mayRepair: boolean;
 };
 
-/** What is no answer, or none of use, though the provider gave it. */
+/** Causes that mean that the provider answered, but the answer is of no use. */
 const POOR: ReadonlySet<string> = new Set(["empty_response", "truncated", "schema_mismatch"]);
 
 /**
- * What is asked after a call that the run would end with: an answer that does not match is repaired as often as
- * the task says, unless it was cut off, which its repair would be, too. What is poor after that is asked once
- * from the model of `escalateTo`, whose answer counts, whatever it is.
+ * Decides whether the call that would end a run is followed by another one. An answer that does not match is repaired
+ * up to `maxRepairs` times, unless it was cut off, because the repair would be cut off, too. If the answer is still
+ * poor, the model of `escalateTo` is called once, and its answer is final.
  */
 export function nextAsk(
   { failure, isTruncated, mayRepair }: Answered,

@@ -5,7 +5,7 @@ import { schemaIn } from "./output.ts";
 /** An answer that did not match its schema, and why, as the next call quotes them. */
 export type Repair = { text: string; problem: string };
 
-/** The most characters of a faulty answer that are shown to the model again. */
+/** The most characters of a faulty answer that are sent back to the model. */
 const LONGEST_QUOTE = 20_000;
 
 export function toRepair(text: string | null, problem: string): Repair {
@@ -15,8 +15,8 @@ export function toRepair(text: string | null, problem: string): Repair {
 }
 
 /**
- * A repair as it is stored. Read in pieces it may be none, where the run is another's meanwhile, which takes
- * nothing from this one any more.
+ * Parses a stored repair. The text is read in pieces, so it can be malformed if the run was taken over by another
+ * process meanwhile; that process ignores what this one does.
  */
 export function readRepair(stored: string | null): Repair | null {
   const value = stored === null ? null : parseJson(stored);
@@ -25,7 +25,7 @@ export function readRepair(stored: string | null): Repair | null {
   return typeof text === "string" && typeof problem === "string" ? { text, problem } : null;
 }
 
-/** The same request, with an answer to it and what is wrong with that. */
+/** The same request, followed by the faulty answer and what is wrong with it. */
 export function withRepair(body: string, { text, problem }: Repair): string {
   const request = parseExactOrNone(body);
   if (!isJsonObject(request)) return body;
@@ -42,7 +42,10 @@ export function withRepair(body: string, { text, problem }: Repair): string {
   });
 }
 
-/** Asks for JSON in the last message of the user, which every model reads, unless it does so already. */
+/**
+ * Adds the instruction to answer in JSON to the last user message, unless it is there already. Every model reads that
+ * message.
+ */
 export function withInstruction(request: JsonObject): JsonObject {
   const words = instruction(request);
   const messages: Json[] = Array.isArray(request["messages"]) ? request["messages"] : [];

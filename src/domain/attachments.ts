@@ -18,7 +18,9 @@ export const Attachment = z
       .string()
       .min(1)
       .max(1000)
-      .describe("Its name, as templates have it; of inline tasks, a value of `metadata`"),
+      .describe(
+        "The name of the column, as templates write it; for inline tasks, the name of a value in `metadata`",
+      ),
     type: z.enum(["image", "file"]),
   })
   .meta({ "x-name": "Attachment" });
@@ -37,7 +39,7 @@ export const Attachments = z
 
 const LONGEST_URL = 8192;
 
-/** A cell does not say where an image or a document is. */
+/** A cell names no image or document that can be attached. */
 export class AttachmentError extends Error {
   override readonly name = "AttachmentError";
   readonly column: string;
@@ -66,7 +68,7 @@ function imagePart(url: string): JsonObject {
   return { type: "image_url", image_url: { url } };
 }
 
-/** Uploads have names of their own, which are put in later. */
+/** An upload has a name of its own, which is inserted later. */
 function filePart(url: string, column: string): JsonObject {
   const name = url.startsWith(UPLOAD_SCHEME) ? {} : { filename: nameOfDocument(url, column) };
   return { type: "file", file: { ...name, file_data: url } };
@@ -82,9 +84,9 @@ function urlIn(cell: string, type: Attachment["type"]): string | Error {
   }
   if (/^data:/i.test(cell)) return dataUrl(cell, type);
   const url = URL.canParse(cell) ? new URL(cell) : null;
-  if (!url) return new Error(`${shown(cell)} is no URL; ${WANTED}`);
+  if (!url) return new Error(`${shown(cell)} is not a URL; ${WANTED}`);
   if (url.protocol !== "https:" && url.protocol !== "http:")
-    return new Error(`${shown(url.protocol)} is no scheme that can be attached; ${WANTED}`);
+    return new Error(`${shown(url.protocol)} is not a scheme that can be attached; ${WANTED}`);
   if (cell.length > LONGEST_URL)
     return new Error(`the URL has ${cell.length} characters; ${LONGEST_URL} is the most`);
   return cell;
@@ -101,7 +103,9 @@ function dataUrl(cell: string, type: Attachment["type"]): string | Error {
   if (head === undefined)
     return new Error("the data URL must begin as data:image/png;base64, does");
   if (type === "image" && !/^image\//i.test(media))
-    return new Error(`the data URL has the type ${media}, which is no image; attach it as "file"`);
+    return new Error(
+      `the data URL has the type ${media}, which is not an image; attach it as "file"`,
+    );
   if (!BASE64.test(cell.slice(head.length)))
     return new Error("what follows in the data URL is not base64, or nothing");
   return cell;
@@ -119,7 +123,7 @@ function nameOfDocument(url: string, column: string): string {
   return isText(media.toLowerCase()) ? `${column}.txt` : column;
 }
 
-/** The messages with parts added to the last one of the user, once; `undefined` where there is none. */
+/** Adds the parts to the last user message, each only once. `undefined` if there is no user message. */
 export function withParts(messages: JsonObject[], parts: JsonObject[]): JsonObject[] | undefined {
   const last = messages.findLastIndex(({ role }) => role === "user");
   const message = messages[last];
@@ -137,7 +141,7 @@ export function withParts(messages: JsonObject[], parts: JsonObject[]): JsonObje
     : messages.with(last, { ...message, content: [...before, ...fresh] });
 }
 
-/** Rows that are sent again may have their attachments already, of uploads with what is known of them. */
+/** Rows that are run again may have their attachments already. An upload is then identified by its id alone. */
 function identityOf(part: Json): string | undefined {
   if (!isJsonObject(part)) return undefined;
   const [one] = attachedTo({ messages: [{ content: [part] }] });
@@ -145,14 +149,14 @@ function identityOf(part: Json): string | undefined {
   return `${one.type} ${readUploadRef(one.url)?.id ?? one.url}`;
 }
 
-/** What an image is taken to have; it depends on model and size (1,024 × 1,024 have 765 with GPT-4o). */
+/** Assumed tokens of an image. The true number depends on model and size (765 for 1,024 × 1,024 with GPT-4o). */
 const IMAGE_TOKENS = 1000;
 const BYTES_PER_TEXT_TOKEN = 4;
-/** Other documents count as about a page, larger ones as more. */
+/** Assumed tokens of a document of about a page; larger documents count as more. */
 const DOCUMENT_TOKENS = 1000;
 const BYTES_PER_DOCUMENT_TOKEN = 50;
 
-/** About how many tokens the images and documents of a request have, which only the provider knows. */
+/** Estimates the tokens of the images and documents of a request. Only the provider knows the true number. */
 export function attachedTokens(body: JsonObject): number {
   return attachedTo(body).reduce((sum, one) => sum + tokensOf(one), 0);
 }
@@ -165,7 +169,7 @@ function tokensOf({ type, url }: Attached): number {
     : DOCUMENT_TOKENS + Math.ceil(bytes / BYTES_PER_DOCUMENT_TOKEN);
 }
 
-/** What is behind another URL nobody knows. */
+/** Nothing is known about the content behind other URLs. */
 function factsOfUrl(url: string) {
   const [, type] = /^data:([^;,]*)/i.exec(url.slice(0, 200)) ?? [];
   return type === undefined

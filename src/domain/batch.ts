@@ -20,14 +20,14 @@ export const PRICE_UNKNOWN: PauseReason = {
 export const OUTPUT_STATUSES = ["pending", "writing", "written", "failed"] as const;
 export type OutputStatus = (typeof OUTPUT_STATUSES)[number];
 
-/** The batch that every task without one belongs to. It is never shown, run or deleted. */
+/** The internal batch of all tasks that belong to no other batch. It is never shown, run or deleted. */
 export const SINGLE_TASKS = 0;
 
 /*
- * Tasks are started from lanes. The lane of a batch has the number of the batch. A task that is
- * executed by itself goes to lane 0, unless its batch has a cap or the key that pays for it a budget:
- * then to the lane of those that share both, whose number is negative and made of the two. So the tasks that
- * there is no money for at present are passed over as one, however many they are.
+ * Tasks are started from lanes. The lane of a batch has the number of the batch. A task that is executed by itself
+ * goes to lane 0, unless its batch has a cap or the key that pays for it a budget: then to the lane of those that
+ * share both, whose number is negative and made of the two. So the tasks that there is no money for at present are
+ * passed over as one, however many they are.
  */
 
 /** There are fewer keys than this. */
@@ -38,12 +38,15 @@ export function isSingle(lane: number): boolean {
   return lane <= SINGLE_TASKS;
 }
 
-/** Whose money the tasks of a lane of single tasks spend: row numbers of a batch with a cap and a key with a budget, 0 for none. */
+/**
+ * The accounts that the tasks of a lane of single tasks are charged to: row numbers of a batch with a cap and of a
+ * key with a budget, 0 for none.
+ */
 export function accountsOf(lane: number): { batch: number; payer: number } {
   return { batch: Math.floor(-lane / PAYERS), payer: -lane % PAYERS };
 }
 
-/** What a batch has cost; of a dry run, what it would have. */
+/** The cost of a batch; for a dry run, what it would have cost. */
 export function costOf(batch: {
   isDryRun: boolean;
   costUsd: number;
@@ -58,11 +61,11 @@ export type Counters = {
   failed: number;
   cancelled: number;
   running: number;
-  /** The completed ones whose answers were cut off, reused, or repaired. */
+  /** Completed tasks whose answers were cut off, reused, or repaired. */
   truncated: number;
   cached: number;
   repaired: number;
-  /** The cancelled ones for whose rows `onlyIf` is false. */
+  /** Cancelled tasks for whose rows `onlyIf` is false. */
   skipped: number;
 };
 

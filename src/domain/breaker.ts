@@ -1,10 +1,10 @@
 /** How many failures in a row open a breaker. */
 export type BreakerOptions = {
-  /** Calls that failed in any way, where others can be made instead. */
+  /** Failed calls of any kind, if calls can go to another provider instead. */
   calls: number;
   /**
-   * Where there is no other way: different tasks whose calls reached nobody. A task that is too much
-   * for a provider is not its fall, and calls one at a time would take ages to find that out.
+   * If there is no other provider: different tasks whose calls did not reach it. A single task that a provider cannot
+   * handle does not mean that the provider is down, and to test that one call at a time would take too long.
    */
   tasks: number;
   /** How long it stays open at first; doubled each time that it opens again. */
@@ -12,7 +12,10 @@ export type BreakerOptions = {
   maxMs: number;
 };
 
-/** What the end of a call says: somebody was there; nothing; or that it failed, and whether it reached anybody. */
+/**
+ * What the end of a call shows: the provider answered; nothing; or the call failed, and whether it reached the
+ * provider.
+ */
 export type Verdict = "answered" | "nothing" | { task: number; isUnreachable: boolean };
 
 export const BREAKER_STATES = ["closed", "open", "half_open"] as const;
@@ -23,14 +26,14 @@ export type Breaker = ReturnType<typeof createBreaker>;
 /*
  * Holds calls back from a provider that cannot be reached. A pure object: the time is passed in, and it never waits.
  *
- *   closed     calls start. Left when a number of them in a row failed as if nobody were there.
+ *   closed     calls start. Left when a number of them in a row failed as if the provider were down.
  *   open       no call starts until a time; then it is due for a probe, a request that costs nothing.
  *              A probe that fails keeps it open, for twice as long.
  *   half open  the probe was answered: one call starts. If it fails the breaker is open again, for
  *              twice as long; whatever call is answered closes it.
  */
 export function createBreaker({ calls, tasks, baseMs, maxMs }: BreakerOptions) {
-  /** Failures since the last answer, and the tasks that reached nobody since somebody was reached. */
+  /** Failures since the last answer, and the tasks whose calls did not reach the provider since then. */
   let failures = 0;
   const unreached = new Set<number>();
   let until = 0;
@@ -49,7 +52,7 @@ export function createBreaker({ calls, tasks, baseMs, maxMs }: BreakerOptions) {
   }
 
   return {
-    /** How many calls may start now. `hasOther`: what cannot start here can start elsewhere. */
+    /** How many calls may start now. `hasOther`: calls that cannot start here can go to another provider. */
     room(now: number, hasOther: boolean): number {
       if (!isShut(hasOther)) return Infinity;
       return now >= until && isProbed ? Math.max(0, 1 - trials) : 0;

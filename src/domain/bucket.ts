@@ -1,8 +1,8 @@
 import type { Reported } from "./rate-limit.ts";
 
 /*
- * What is known of one limit of a provider (requests or tokens of a minute): how much may be spent
- * now, and how fast it grows again. Times are ms, `perMs` what flows in.
+ * What is known of one limit of a provider (requests or tokens per minute): how much may be spent
+ * now, and how fast it refills. Times are in ms; `perMs` is the refill rate.
  *
  *   open        nothing is known; every call is granted. Left by `seed` (a limit is
  *               configured), `observe` (an answer reports one) or `learn` (refusals showed one).
@@ -20,28 +20,28 @@ import type { Reported } from "./rate-limit.ts";
 export type Bucket = ReturnType<typeof createBucket>;
 
 const MINUTE = 60_000;
-/** Nothing is spent below this much of the flow: counts and clocks of two sides differ a little. */
+/** This much of the flow stays unspent, because the counts and clocks of the two sides differ a little. */
 const MARGIN_MS = 250;
-/** After a refusal that should not have been, the level is taken to be this far below nothing. */
+/** After an unexpected refusal the level is assumed to be this far below zero. */
 const EMPTY_MS = 400;
 /** A configured limit may be spent this far ahead until the provider's own burst is known. */
 const SMOOTH_MS = 500;
 const LEARNED_BURST_MS = 200;
 /**
- * A learned rate is tried further by 6 % of itself after so many calls, and by the square of that after
- * more of them: where it was measured, so late that finding out costs one call in a hundred.
+ * A learned rate grows with the square of the calls since it was set: by 6 % after `GROWTH_AFTER_CALLS`, by 24 %
+ * after twice as many. A measured rate grows so slowly that probing costs one call in a hundred.
  */
 const GROWTH = 0.06;
 const GROWTH_AFTER_CALLS = { measured: 120, guessed: 30 };
 const GROWTH_AFTER_MS = { measured: Infinity, guessed: 5000 };
-/** And a configured one that was slowed down comes back by this. */
+/** A configured limit that was slowed down recovers by this share of itself. */
 const RECOVERY_PER_SECOND = 0.005;
 const SLOWEST_PER_MS = 1 / MINUTE;
 
 export const BUCKET_KINDS = ["open", "configured", "reported", "learned"] as const;
 type BucketKind = (typeof BUCKET_KINDS)[number];
 
-/** The limit of a minute and what of it may be spent now; `null` where there is none. */
+/** The limit per minute and what remains of it now; `null` if there is none. */
 export type BucketState = {
   source: BucketKind;
   perMinute: number | null;
@@ -56,13 +56,16 @@ export function createBucket(configured: number | null, start: number) {
   let capacity = perMs * SMOOTH_MS;
   let level = capacity;
   let at = start;
-  /** With a configured limit: what may still be spent beyond the flow. */
+  /** For a configured limit: what may still be spent beyond the flow. */
   let credit = configured === null ? 0 : configured / 4;
   /** Everything ever spent, to compute what was spent after some moment. */
   let spent = 0;
-  /** With a learned rate: what it was, the calls and the time since, and how much of each it needs to grow. */
+  /**
+   * For a learned rate: the rate, the calls and the time since it was set, and how many calls or how much time it
+   * takes until it grows.
+   */
   let learned = { perMs: 0, since: 0, calls: 0, afterCalls: 1, afterMs: Infinity, burstMs: 0 };
-  /** What a call takes, on average of late. */
+  /** The recent average cost of a call. */
   let grain = 0;
   let windowEnd: number | null = null;
   let last: { resetAt: number; remaining: number } | null = null;
@@ -86,8 +89,8 @@ export function createBucket(configured: number | null, start: number) {
   }
 
   /**
-   * What must stay unspent: a moment's flow, and no less than what two calls take, because each may
-   * take more than was expected of it. With slow limits a moment's flow is less than one call.
+   * What must stay unspent: a moment's flow, and at least the cost of two calls, because each may cost more than
+   * expected. With slow limits a moment's flow is less than one call.
    */
   const margin = () =>
     kind === "reported" ? Math.min(capacity / 10, Math.max(perMs * MARGIN_MS, 2 * grain)) : 0;
@@ -104,7 +107,7 @@ export function createBucket(configured: number | null, start: number) {
   return {
     room,
     kind: () => kind,
-    /** The present limit of a minute, or `null` where there is none. */
+    /** The current limit per minute, or `null` if there is none. */
     perMinute: () => (kind === "open" ? null : perMs * MINUTE),
     spent: () => spent,
     state: (now: number): BucketState => ({
@@ -119,12 +122,12 @@ export function createBucket(configured: number | null, start: number) {
       grain = grain === 0 ? amount : grain + (amount - grain) / 16;
       flow(now);
       if (kind === "learned") grow(now);
-      // However wrong an expectation was: what is known is right again after a minute.
+      // However wrong an expectation was, the level is right again after a minute.
       level = Math.max(level - amount, -perMs * MINUTE);
       minute?.spend(amount, now);
     },
 
-    /** The call cost `actual` where `reserved` was spent for it. What answers report already includes it. */
+    /** The call cost `actual`, and `reserved` had been spent for it. Reported levels already include it. */
     correct(reserved: number, actual: number, now: number): void {
       if (kind === "open" || kind === "reported") return;
       flow(now);
@@ -132,7 +135,10 @@ export function createBucket(configured: number | null, start: number) {
       minute?.spend(actual - reserved, now);
     },
 
-    /** Whether `amount` may be spent now, after `before`. More than ever fits goes when all that fits is there. */
+    /**
+     * Whether `amount` may be spent now, after `before`. An amount above the capacity is granted when the bucket is
+     * full.
+     */
     fits: (amount: number, now: number, before = 0) => room(now) - before >= needed(amount),
 
     /** When `amount` may be spent, at the soonest. */
@@ -160,7 +166,7 @@ export function createBucket(configured: number | null, start: number) {
       if (most < 1) return;
       kind = "reported";
       perMs = Math.min(ceiling, flowOf(most, remaining, resetMs));
-      // What is owed was counted at another rate, perhaps.
+      // The debt may have been counted at another rate.
       capacity = Math.min(capacity, most);
       level = Math.min(capacity, Math.max(level, -perMs * MINUTE));
       if (remaining === null) {
@@ -172,8 +178,8 @@ export function createBucket(configured: number | null, start: number) {
       if (windowEnd !== null) capacity = most;
       const since = windowEnd === null ? perMs * (now - sentAt) : 0;
       const seen = Math.min(capacity, remaining + since) - (spent - spentThen);
-      // Answers overtake each other: what they say for the better is believed by and by, unless
-      // nothing was sent after this one.
+      // Answers overtake each other, so a level above the expected one is adopted gradually, unless nothing was sent
+      // after this request.
       const isSure = isFirst || seen < level || spent === spentThen;
       level = Math.max(isSure ? seen : level + (seen - level) / 4, -perMs * MINUTE);
     },
@@ -183,7 +189,7 @@ export function createBucket(configured: number | null, start: number) {
       kind === "reported" && windowEnd === null && remaining < capacity * 0.9,
     perMs: () => perMs,
 
-    /** A refusal: there was nothing left. */
+    /** The provider refused a call: nothing was left. */
     empty(now: number): void {
       if (kind === "open") return;
       flow(now);
@@ -191,11 +197,11 @@ export function createBucket(configured: number | null, start: number) {
       level = Math.min(level, -perMs * EMPTY_MS);
     },
 
-    /** No answer reports a limit, and refusals show that there is one: about `rate` a ms. */
+    /** No answer reports a limit, but refusals show that there is one: about `rate` per ms. */
     learn(rate: number, from: "measured" | "guessed", resumeAt: number): void {
       kind = "learned";
       perMs = Math.max(SLOWEST_PER_MS, Math.min(ceiling, rate));
-      // What is only guessed is tried call by call: too much of it at once is refused at once.
+      // A guessed rate is tried call by call, because a burst above the true limit would be refused at once.
       const burstMs = from === "measured" ? LEARNED_BURST_MS : 0;
       learned = {
         perMs,
@@ -210,7 +216,7 @@ export function createBucket(configured: number | null, start: number) {
       at = resumeAt;
     },
 
-    /** Only a part of a configured limit is ours, because other processes share it. */
+    /** This process may use only a share of a configured limit, because other processes use the rest. */
     divide(parts: number, now: number): void {
       if (configured === null) return;
       flow(now);
@@ -238,8 +244,8 @@ export function createBucket(configured: number | null, start: number) {
   }
 
   /**
-   * A bucket's reset moves on with whatever is spent; that of a fixed window stays where it is, and
-   * nothing flows in before it.
+   * The reset time of a token bucket moves with each call. That of a fixed window stays where it is, and nothing
+   * flows in before it.
    */
   function noteWindow(remaining: number, resetMs: number | null, now: number): void {
     if (resetMs === null) return;
@@ -255,8 +261,8 @@ export function createBucket(configured: number | null, start: number) {
 }
 
 /**
- * The flow of a limit: limits are of a minute, unless the time to the reset says that what is
- * missing takes longer than that (a limit of a day).
+ * The refill rate of a limit. A limit is assumed to be per minute, unless refilling what is missing until the reset
+ * would take longer (a limit per day).
  */
 function flowOf(limit: number, remaining: number | null, resetMs: number | null): number {
   const perMinute = limit / MINUTE;

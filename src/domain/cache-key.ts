@@ -5,11 +5,10 @@ import type { Endpoint } from "./request.ts";
 import { mapUploads, readUploadRef, UPLOAD_SCHEME } from "./upload-refs.ts";
 
 /**
- * What requests that may share an answer have in common: SHA-256 of the endpoint and the provider's
- * body, the keys of its objects in one order. How the answer travels and where a
- * provider may have cached the prompt are left out, because it says the same. An answer that is checked by the
- * schema in the body (`isChecked`) is not that of a request where nobody looks. An upload counts by what is in it,
- * whatever its id. 64 lower-case hexadecimal characters; five microseconds for 2 kB.
+ * The key of requests that may share an answer: SHA-256 of the endpoint and the provider's body with sorted keys.
+ * Streaming and prompt caching are left out, because they do not change the answer. A request whose answer is checked
+ * against the schema in its body (`isChecked`) has another key than one whose answer is not. An upload counts by its
+ * content, not by its id. 64 lower-case hexadecimal characters; takes five microseconds for 2 kB.
  */
 export function cacheKeyOf(endpoint: Endpoint, body: JsonObject, isChecked: boolean): string {
   const { stream: _stream, stream_options: _options, prompt_cache_key: _prefix, ...asked } = body;
@@ -17,7 +16,9 @@ export function cacheKeyOf(endpoint: Endpoint, body: JsonObject, isChecked: bool
   return sha256Hex(canonicalJson([endpoint, meant, ...(isChecked ? ["checked"] : [])]));
 }
 
-/** The key of a request as it is stored: with its key, or else with its body. `null` where that is no request. */
+/**
+ * The key of a stored request: its stored key, or one computed from its body. `null` if the body is not a request.
+ */
 export function keyOfStored({
   key,
   endpoint,
@@ -40,8 +41,8 @@ function contentOf(url: string): string {
 }
 
 /**
- * Under which key an answer is found that a later batch takes over: that of its request or, where the model of
- * `escalateTo` gave it, one that only requests with the same `escalateTo` have.
+ * The key under which a later batch finds an answer to reuse: that of its request or, if the model of `escalateTo`
+ * gave the answer, one that only requests with the same `escalateTo` have.
  */
 export function baseKeyOf(key: string, escalatedTo: string | null): string {
   return escalatedTo === null ? key : sha256Hex(`${key} ${escalatedTo}`);

@@ -17,7 +17,7 @@ export type ChainError = { code: string; message: string; details?: object };
 
 type Chained = { status: string; chainStatus: ChainStatus | null; inputBatch: string | null };
 
-/** Whether a batch has no rows yet, because another one has not ended, or its file was not read to the end. */
+/** Whether a batch has no rows yet, because the batch it follows has not ended or its file is still being read. */
 export function isWaitingBatch({ status, chainStatus }: Omit<Chained, "inputBatch">): boolean {
   return status === "pending" && (chainStatus === "waiting" || chainStatus === "checking");
 }
@@ -27,7 +27,7 @@ export function awaited({ inputBatch }: Pick<Chained, "inputBatch">): string {
   return inputBatch === null ? "its input file was checked" : `batch ${inputBatch} has ended`;
 }
 
-/** Whether a batch has ended with answers of real calls or none, and not with those of a dry run. */
+/** Whether a batch has ended and was not a dry run. */
 export function hasEndedForReal(batch: { completedAt: number | null; isDryRun: boolean }): boolean {
   return batch.completedAt !== null && !batch.isDryRun;
 }

@@ -9,7 +9,7 @@ export type Chunks = {
   feed: number;
   /** Rows of an input: less than ten milliseconds, and few enough syncs of the disk. */
   ingest: number;
-  /** Bytes of what ended tasks came to that are committed as one unit. */
+  /** Bytes of the outcomes of tasks that are committed as one unit. */
   flushBytes: number;
   /** Bytes of texts that one answer of the database carries. */
   answerBytes: number;

@@ -5,7 +5,7 @@ import { isJsonObject, type Json, parseJson } from "../lib/json.ts";
 /** A cell could not be read; `field` is the name of its column. */
 export type CellIssue = { field: string; message: string };
 
-/** Names that mean something; all others are variables. They are matched without regard to case and `_`. */
+/** Column names with a meaning; all others are variables. Case and `_` are ignored. */
 const KNOWN = new Map(
   Object.entries({
     id: "id",
@@ -26,10 +26,7 @@ const JSON_CELLS = new Set(["messages", "metadata"]);
 /** Labels that other tools put on rows. They are kept in the task's metadata. */
 const LABELS = ["batchId", "corrId"];
 
-/**
- * What is wrong with a header, if anything is: two columns with one meaning. Other names may appear
- * twice, or be missing.
- */
+/** The problems of a header: two columns with the same meaning. Other names may appear twice or be missing. */
 export function headerIssues(header: readonly string[]): string[] {
   const issues: string[] = [];
   const seen = new Map<string, string>();
@@ -46,13 +43,13 @@ export function headerIssues(header: readonly string[]): string[] {
 }
 
 /**
- * A name for each column that no other has, for templates and for members of JSON: the third column is
- * `column_3` where it has none, and a second `city` is `city_2`.
+ * A unique name for each column, for templates and JSON members: a third column without a name is `column_3`, and a
+ * second `city` is `city_2`.
  */
 export function columnNames(header: readonly string[]): string[] {
   const given = new Set(header);
   const used = new Set<string>();
-  /** Where to go on with a name, so that many columns of one name cost no more than others. */
+  /** The next number to try for a name, so that many columns of one name cost no more than others. */
   const next = new Map<string, number>();
   return header.map((name, i) => {
     const isBlank = name.trim() === "";
@@ -66,12 +63,12 @@ export function columnNames(header: readonly string[]): string[] {
   });
 }
 
-/** What a column or member is for, or `undefined` where it is a variable alone. */
+/** The task field that a column or member sets, or `undefined` if it is only a variable. */
 export function meaningOf(column: string): string | undefined {
   return KNOWN.get(column.trim().toLowerCase().replaceAll("_", ""));
 }
 
-/** The names of columns as templates ask for them, without blanks around them. */
+/** The names of columns as templates write them, trimmed. */
 export function variableNames(header: readonly string[]): string[] {
   return columnNames(header.map((name) => name.trim()));
 }
@@ -96,7 +93,7 @@ export function createRowReader(header: readonly string[]) {
   };
 }
 
-/** Adds what a column or member means to `fields`, if it means something. Texts are read as a CSV's cells are. */
+/** Sets the task field that a column or member stands for, if any. Texts are parsed like cells of a CSV. */
 export function readField(
   fields: Record<string, unknown>,
   name: string,

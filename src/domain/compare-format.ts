@@ -33,7 +33,7 @@ export type ComparisonShape = {
 
 const SIDE = ["status", "result", "error", "model", "cost_usd", "duration_ms"];
 
-/** How pairs of results are written: the row of the input, then each side, then whether the answers are equal. */
+/** Writes pairs of results: the input row, then each side, then whether the answers are equal. */
 export function createComparisonWriter(shape: ComparisonShape): ResultWriter<Pair> {
   if (shape.format === "csv") return csvWriter(shape);
   const members = shape.columns && columnNames(shape.columns);
@@ -41,8 +41,8 @@ export function createComparisonWriter(shape: ComparisonShape): ResultWriter<Pai
 }
 
 /**
- * Whether two answers say the same: their texts, blanks at the ends apart, or the same JSON however it
- * is laid out, and the same tool calls. `null` where one of them is no answer.
+ * Whether two answers are equal: the same text except for blanks at its ends, or the same JSON whatever its layout,
+ * and the same tool calls. `null` if one of the tasks has no answer.
  */
 export function isEqual({ left, right }: Pair): boolean | null {
   if (left?.status !== "completed" || right?.status !== "completed") return null;
@@ -111,7 +111,7 @@ function jsonRow(pair: Pair, columns: string[] | null): string {
   return `{"input":${inputText(row, columns)},${rest.slice(1)}`;
 }
 
-/** The row of the input as JSON: members as they were, or of an inline task what identifies it. */
+/** The input row as JSON: its members unchanged, or for an inline task the fields that identify it. */
 function inputText(row: ResultSource, columns: string[] | null): string {
   if (row.cells !== null) return `{${inputMembers(row, columns).text}}`;
   const cells = inputCells(row, INLINE_COLUMNS);

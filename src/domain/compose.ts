@@ -13,14 +13,14 @@ import {
 } from "./task-input.ts";
 import { parseTemplate, type Template } from "./template.ts";
 
-/** What is stored of a request: the provider's body, and the prompt where the body does not contain it. */
+/** A request as it is stored: the provider's body, and the prompt if the body does not contain it. */
 export type Composed = {
   model: string;
   body: JsonObject;
   prompt: string | null;
-  /** How long it waits for the flex tier; `null` where it asks for no flex. */
+  /** How long it waits for the flex tier; `null` if it does not request flex. */
   flexMinutes: number | null;
-  /** How often an answer is repaired that is not as `output` says; `null` where none is checked. */
+  /** How often an answer that does not match `output` is repaired; `null` if answers are not checked. */
   maxRepairs: number | null;
   escalateTo: string | null;
 };
@@ -43,10 +43,9 @@ export class ComposeError extends Error {
 export type Composer = (task: TaskInput, variables: ReadonlyMap<string, string>) => Composed;
 
 /**
- * Makes provider requests from tasks, their batch's configuration and the variables of their rows.
- * `promptTemplate` makes the prompt, `systemPrompt` the first message unless the task has a system
- * message already. Throws `ComposeError` where there is nothing to send, a variable is missing, or a
- * template with its values would be too long.
+ * Makes provider requests from tasks, their batch's configuration and the variables of their rows. `promptTemplate`
+ * becomes the prompt, `systemPrompt` the first message unless the task has a system message already. Throws
+ * `ComposeError` if there is nothing to send, a variable is missing, or a filled-in template would be too long.
  */
 export function createComposer(config: BatchConfig, defaultModel: string): Composer {
   const fillPrompt = filler("promptTemplate", config);
@@ -70,7 +69,7 @@ export function createComposer(config: BatchConfig, defaultModel: string): Compo
   };
 }
 
-/** The messages of a request with what its row attaches; as they are where that is nothing. */
+/** Adds a row's attachments to the messages of its request. */
 function attach(
   { attachments }: BatchConfig,
   variables: ReadonlyMap<string, string>,
@@ -149,7 +148,7 @@ function toRequest(
   return request;
 }
 
-/** The model that is asked where the answer of another is not good enough, if that is another. */
+/** The model to escalate to if the answer is not good enough; none if it is the same model. */
 export function escalationFrom(
   model: string,
   { escalateTo }: Pick<BatchConfig, "escalateTo">,
@@ -158,8 +157,8 @@ export function escalationFrom(
 }
 
 /**
- * Tasks of one template begin alike: one key brings them to where the provider has that beginning in its
- * cache (https://developers.openai.com/api/docs/guides/prompt-caching).
+ * Tasks of one template share a prefix. A common `prompt_cache_key` routes them to where the provider has that prefix
+ * cached (https://developers.openai.com/api/docs/guides/prompt-caching).
  */
 function cacheKeys({ systemPrompt, promptTemplate }: BatchConfig) {
   const known = new BoundedMap<Json, string>(MODELS_REMEMBERED);
@@ -207,7 +206,7 @@ function fill(field: string, template: Template, variables: ReadonlyMap<string, 
   return template.render(variables);
 }
 
-/** Says which variables a template asks for in vain, and which there are. */
+/** The message for a template with unknown variables: which are missing, and which exist. */
 export function unknownVariables(missing: string[], known: string[]): string {
   const names = missing.map((name) => `{{${name}}}`).join(", ");
   const plural = missing.length > 1 ? "variables" : "variable";

@@ -28,7 +28,7 @@ type Values = ReadonlyMap<string, string>;
 export type Condition = {
   /** The names that its `{{name}}` placeholders ask for, each once. */
   names: readonly string[];
-  /** Whether it is true of these values, which are to have all of its names. */
+  /** Whether it holds for these values, which must contain all of its names. */
   isTrueOf(values: Values): boolean;
 };
 
@@ -58,7 +58,7 @@ export function parseCondition(text: string): Condition {
   return { names: [...new Set(names)], isTrueOf: test };
 }
 
-/** Why a text is no condition, or `null` where it is one. */
+/** Why a text is not a valid condition, or `null` if it is one. */
 export function problemWithCondition(text: string): string | null {
   try {
     parseCondition(text);
@@ -235,8 +235,9 @@ function valueOf({ kind, text }: Operand): (values: Values) => string {
 }
 
 /**
- * Values of rows are texts. Beside a quoted text they are compared as such; beside a number as numbers, and
- * what is none is not equal to it, neither less nor greater. Two variables are numbers if both look so.
+ * Values of rows are texts. Against a quoted text they are compared as texts. Against a number they are compared as
+ * numbers; a value that is not a number is unequal to it, and neither less nor greater. Two variables are compared as
+ * numbers if both look like numbers.
  */
 function holds(
   one: string,
@@ -265,7 +266,7 @@ function holds(
 const IS_NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
 const IS_WHOLE = /^[+-]?\d{1,100}$/;
 
-/** Less than, equal to or greater than 0; `NaN` where there is no order. */
+/** Less than, equal to or greater than 0; `NaN` if the two cannot be ordered. */
 function orderOf(one: string, other: string, as: "number" | "either"): number {
   const [left, right] = [one.trim(), other.trim()];
   if (IS_NUMBER.test(left) && IS_NUMBER.test(right)) {

@@ -1,6 +1,6 @@
 import cronstrue from "cronstrue";
 
-/** What a valid cron expression says, in English; `null` where it has something that cannot be put into words. */
+/** A valid cron expression in English; `null` if the library cannot describe it. */
 export function describeCron(expression: string): string | null {
   const text = expression.trim();
   // Croner takes both cases everywhere; this library knows nicknames in small letters and `L` and `W` in large ones.

@@ -1,6 +1,6 @@
 import { Cron } from "croner";
 
-/** A cron expression is no good; the message says what is wrong with it. */
+/** A cron expression is invalid; the message says why. */
 export class CronError extends Error {
   override readonly name = "CronError";
 }
@@ -20,9 +20,8 @@ const FIELDS: readonly Field[] = [
 ];
 
 /**
- * Checks an expression: five fields (minute, hour, day of month, month, day of week), optionally
- * with seconds before them, or a nickname such as `@daily`. Throws `CronError`, also for one whose
- * date never comes, such as 30 February.
+ * Checks an expression: five fields (minute, hour, day of month, month, day of week), optionally with seconds before
+ * them, or a nickname such as `@daily`. Throws `CronError`, also for a date that never comes, such as 30 February.
  */
 export function requireCron({ expression, timezone }: Zoned): void {
   const text = expression.trim();
@@ -48,7 +47,8 @@ function requireFields(fields: string[]): void {
   for (const [i, { name, min, max }] of FIELDS.slice(6 - fields.length).entries())
     for (const part of (fields[i] ?? "").split(",")) {
       if (part === "") throw new CronError(`${name}: there is nothing beside a comma`);
-      // In AWS's and Quartz's expressions the same place means another field, so that it would run at other times.
+      // AWS and Quartz use other fields in the same positions, so such an expression would run at other times than
+      // its author meant.
       if (part.includes("?"))
         throw new CronError(
           `${name}: "?" is of AWS and Quartz, whose fields are others; write minute, hour, day of month, month, day of week, with * for any`,
@@ -62,7 +62,7 @@ function requireFields(fields: string[]): void {
     }
 }
 
-/** What croner says of an expression of so many fields, without its own name and classes. */
+/** Croner's error message without croner's class names; `count` is the number of fields. */
 function explain(error: unknown, count: number): string {
   const message = error instanceof Error ? error.message : String(error);
   const [, entry, text] =
@@ -86,10 +86,10 @@ export function isTimezone(name: string): boolean {
 }
 
 /**
- * The first time (Unix ms) after `afterMs`, or `null` if there is none. On the days when clocks
- * change, as Vixie cron has it: an expression whose hour and minute are fixed runs once a day, at the
- * first moment after the gap where its time is skipped, and at the first of the two where it comes
- * twice; one with `*` or a step runs by elapsed time, so never in the gap and in both of the hours.
+ * The first fire time (Unix ms) after `afterMs`, or `null` if there is none. When clocks change it behaves as Vixie
+ * cron: an expression whose hour and minute are fixed runs once a day, at the first moment after the gap where its
+ * time is skipped, and at the first of the two where it comes twice; one with `*` or a step runs by elapsed time, so
+ * never in the gap and in both of the hours.
  */
 export function nextFire(zoned: Zoned, afterMs: number): number | null {
   return parse(zoned).nextRun(new Date(afterMs))?.getTime() ?? null;
@@ -103,15 +103,15 @@ export function nextFires(zoned: Zoned, afterMs: number, count: number): number[
 }
 
 export type DueFires = {
-  /** The fires from `since` to now, in order; when there are more than asked for, only the latest. */
+  /** The fires from `since` to now, in order; if there are more than `most`, only the latest. */
   fires: number[];
-  /** Fires before those: the first and the last of them. */
+  /** The first and the last of the fires before those. */
   omitted: { from: number; to: number } | null;
   /** The first fire after now. */
   next: number | null;
 };
 
-/** What is due at `nowMs` of a schedule whose next fire was to be at `since`: at most `most` fires. */
+/** The fires that are due at `nowMs`, at most `most`, of a schedule whose next fire was planned for `since`. */
 export function dueFires(zoned: Zoned, since: number, nowMs: number, most: number): DueFires {
   const job = parse(zoned);
   const fires = [since];
@@ -122,7 +122,7 @@ export function dueFires(zoned: Zoned, since: number, nowMs: number, most: numbe
     fires.push(next);
     last = next;
   }
-  // Counted from the end, as a schedule of seconds has too many to go through.
+  // Counted from the end, because a schedule that fires each second may have too many to go through.
   const end = new Date((Math.floor(nowMs / 1000) + 1) * 1000);
   const latest = job
     .previousRuns(most + 1, end)

@@ -2,16 +2,16 @@ import { fillSlots, type Sharer } from "./share.ts";
 
 /** What the courier knows of an endpoint when it shares the slots. */
 export type EndpointLoad = Sharer & {
-  /** Deliveries that may be under way to it at once, at the most. */
+  /** The most deliveries to it at once. */
   most: number;
   latencyMs: number;
 };
 
 /** An endpoint that answers within this is quick. */
 const QUICK_MS = 1000;
-/** The share does not grow with what is faster than this. */
+/** An endpoint that is faster than this gets no larger share. */
 const BEST_MS = 100;
-/** What is taken for the latency of an endpoint that has not answered yet: it is not known to be quick. */
+/** Assumed latency of an endpoint that has not answered yet: it is not known to be quick. */
 export const FIRST_LATENCY_MS = 2 * QUICK_MS;
 
 /** Whether an endpoint that takes this long to answer is quick. */
@@ -19,16 +19,16 @@ export function isQuick(latencyMs: number): boolean {
   return latencyMs <= QUICK_MS;
 }
 
-/** The weight of an endpoint: in each slot a quick one gets more delivered. */
+/** The weight of an endpoint: a quick one delivers more per slot. */
 export function weightOf(latencyMs: number): number {
   return QUICK_MS / Math.max(BEST_MS, latencyMs);
 }
 
 /**
- * How many deliveries may be under way in all when an endpoint that has `calls` of them starts one
- * more. The last quarter is for quick endpoints, and half of it for those of them that have nothing
- * under way; half of all is for those others, too, that have less under way than their share, which
- * shrinks with their latency. So no number of endpoints that hang keeps a quick one waiting.
+ * How many deliveries may be in flight in all when an endpoint with `calls` in flight starts one more. The last
+ * quarter of the slots is reserved for quick endpoints, and half of that quarter for quick endpoints with nothing in
+ * flight. Slow endpoints share half of all slots as long as each has less in flight than its share, which shrinks
+ * with its latency. So no number of endpoints that hang keeps a quick one waiting.
  */
 export function deliveryCeiling(
   { most, latencyMs }: Pick<EndpointLoad, "most" | "latencyMs">,
@@ -63,8 +63,8 @@ export type Kind = "live" | "late";
 const LIVE_WEIGHT = 3;
 
 /**
- * Which kind an endpoint starts next, so that neither waits for the end of the other; the last of
- * several slots is never given to what is late. `undefined`: neither.
+ * Which kind an endpoint starts next, so that neither kind starves. The last of several slots is never given to late
+ * deliveries. `undefined`: neither.
  */
 export function nextKind(
   held: Record<Kind, number>,

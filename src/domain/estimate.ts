@@ -1,12 +1,12 @@
 import { costUsd, type Price } from "./prices.ts";
 
-/** A task that stands for others, and what it asks for. */
+/** A sampled task, which stands for others. */
 export type SampledTask = {
   model: string;
   promptTokens: number;
-  /** The most that the answer may have; `null` where the task sets no limit. */
+  /** The most tokens that the answer may have; `null` if the task sets no limit. */
   maxOutputTokens: number | null;
-  /** The tier of service that it asks for. */
+  /** The service tier that it requests. */
   tier: string | null;
 };
 
@@ -15,7 +15,7 @@ export type Estimate = {
   sampledTasks: number;
   promptTokens: number;
   completionTokens: { min: number; max: number };
-  /** `null` where a sampled model has no known price. */
+  /** `null` if the price of a sampled model is unknown. */
   costUsd: { min: number; max: number } | null;
   unpricedModels: string[];
   durationSeconds: number;
@@ -27,12 +27,12 @@ export type Pace = {
   secondsPerCall: number;
 };
 
-/** Output tokens that an answer without a limit is taken to have at most. */
+/** The most output tokens that are assumed for an answer without a limit. */
 export const ASSUMED_OUTPUT_TOKENS = 1000;
 
 /**
- * What `tasks` tasks will take, from some of them. The prompt is what it is; the answer has between
- * one token and as many as the task allows. The time is that of `tasks` calls, so many at once.
+ * Estimates tokens, cost and time of `tasks` tasks from a sample. Prompts are counted; an answer has between one
+ * token and as many as the task allows. The time is that of `tasks` calls, `concurrency` at once.
  */
 export function estimate(
   tasks: number,
@@ -77,7 +77,7 @@ export function estimate(
   };
 }
 
-/** What the rows of a batch that have run took, and what the rest will cost at that. */
+/** What the finished tasks of a batch took, and what the rest will cost at that rate. */
 export type Measured = {
   rows: number;
   promptTokensPerRow: number;
@@ -86,7 +86,7 @@ export type Measured = {
   costUsd: number | null;
 };
 
-/** The cost of a batch with `rest` tasks still to run; `null` where none has run for real. */
+/** The cost of a batch with `rest` tasks still to run; `null` if no task has run except in a dry run. */
 export function measuredIn(batch: MeasuredBatch, rest: number): Measured | null {
   const { completed, failed, promptTokens, completionTokens, unpriced, isDryRun } = batch;
   const rows = completed + failed;

@@ -21,12 +21,11 @@ export type EventType = (typeof EVENT_TYPES)[number];
 /** Sent to live readers only: a piece of an answer that is being streamed. */
 export const DELTA = "task.delta";
 
-/** What stands for more than itself, or for another: documented names that are kept for ever. */
+/** Documented names for other types, which are kept for compatibility. */
 const ALIASES = new Map<string, string>([["batch.finished", "batch.completed"]]);
 
 /**
- * The types that a pattern means (`task.completed`, `task.*`, `*`, `batch.finished`); none where it
- * means nothing.
+ * The types that a pattern matches (`task.completed`, `task.*`, `*`, `batch.finished`); none if it matches nothing.
  */
 export function typesOf<T extends string>(pattern: string, known: readonly T[]): T[] {
   const wanted = ALIASES.get(pattern) ?? pattern;
@@ -66,8 +65,8 @@ const STATUSES: Partial<Record<EventType, string>> = {
 };
 
 /**
- * What readers of streams and webhooks get, as JSON: `{type, timestamp, data}` (Standard Webhooks).
- * Small on purpose: ids, a status, counts; answers are fetched.
+ * The body that streams and webhooks send, as JSON: `{type, timestamp, data}` (Standard Webhooks). It is small on
+ * purpose (ids, a status, counts); clients fetch the answers.
  */
 export function toEventBody(event: LoggedEvent): string {
   const { type, at, task, batch, execution, data } = event;

@@ -51,7 +51,7 @@ export function isHalt(cause: Cause | null | undefined): cause is Halt {
   return cause !== null && cause !== undefined && cause in HALTS;
 }
 
-/** What a provider that is down does, and one that only refuses a call does not. */
+/** Causes that mean that a provider is down, in contrast to one that only refuses a call. */
 const DOWN: ReadonlySet<Cause> = new Set<Cause>([
   "connect_failed",
   "dns_failed",
@@ -78,15 +78,15 @@ export function isUnsent(cause: Cause): boolean {
   return UNSENT.has(cause);
 }
 
-/** Causes that say nothing of the request and count as no attempt: it waits and comes again. */
+/** Causes that are not the request's fault and do not count as an attempt: the run waits and is sent again. */
 export function isWaiting(cause: Cause): boolean {
   return cause === "rate_limited" || cause === "overloaded";
 }
 
-/** What gateways say of a provider behind them that is not there, or takes nobody for now. */
+/** Statuses by which a gateway says that the provider behind it is down or accepts no requests for now. */
 const NOBODY_THERE: ReadonlySet<number> = new Set([502, 503, 504, 521, 522, 523, 529]);
 
-/** Whether a call reached nobody, so that its request cannot be what made it fail. */
+/** Whether a call did not reach the provider, so its request cannot be the reason. */
 export function reachedNobody(failure: Pick<Failure, "cause" | "providerStatus">): boolean {
   const { cause, providerStatus } = failure;
   if (cause === "connect_failed" || cause === "dns_failed") return true;
@@ -97,7 +97,7 @@ export type Failure = {
   cause: Cause;
   message: string;
   providerStatus: number | null;
-  /** How long the provider asked us to wait, if it did. */
+  /** How long the provider asked this program to wait, if it did. */
   retryAfterMs: number | null;
   requestId: string | null;
 };
@@ -109,22 +109,20 @@ export type Trial = "none" | "only way" | "beside others";
 
 export type Decision = { kind: "retry"; at: number } | { kind: "wait" } | { kind: "fail" };
 
-/** A run that was refused so often gets no more chances than one that fails. */
+/** After this many refusals, each further one counts as a failed attempt. */
 export const MOST_REFUSALS = 100;
 
 /** A provider may ask for hours; beyond this a call is tried all the same. */
 const LONGEST_RETRY_AFTER_MS = 3_600_000;
 
 /**
- * What follows a failed attempt. `failures` counts the failed attempts so far, this one included.
- * A provider that asks to come later, or has no room for anybody, is no failure: the run waits
- * until the pacer lets it start, unless it was refused a hundred times (`earlier` attempts are on
- * record). So does one that was made to find out whether the provider is back (`trial`), if it cannot be
- * reached, or if the run can go elsewhere: as the oldest that waits it would be the next trial, too, until
- * an outage had used up its retries.
- * The wait is exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And
- * Jitter"): anything from zero to `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the
- * provider asks for is waited out first.
+ * Decides what follows a failed attempt. `failures` counts the failed attempts so far, this one included. A rate
+ * limit or an overloaded provider is not a failure: the run waits until the pacer lets it start, unless it was
+ * refused a hundred times (`earlier` attempts are on record). A trial call, made to find out whether the provider is
+ * back (`trial`), does not count either if the provider cannot be reached or the run can go to another provider.
+ * Otherwise the oldest waiting run would be every trial, and an outage would use up its retries. The wait is
+ * exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"): anything from zero to
+ * `baseMs · 2^(failures-1)`, at most `maxMs`; a wait that the provider asks for is waited out first.
  */
 export function afterFailure(
   failure: Pick<Failure, "cause" | "retryAfterMs" | "providerStatus">,

@@ -1,7 +1,7 @@
 /** Why an answer ended, in OpenAI's words; `null` where the provider did not say. */
 export type Finish = "stop" | "length" | "tool_calls" | "content_filter" | "error";
 
-/** What servers say for each of them, compared without case. */
+/** The words of various servers for each reason, compared without case. */
 const WORDS: Record<Finish, readonly string[]> = {
   stop: ["stop", "eos", "eos_token", "end_turn", "stop_sequence", "completed", "complete", "done"],
   length: [
@@ -50,9 +50,9 @@ const BY_WORD = new Map(
   ),
 );
 
-/** Which of them a provider's word means; `undefined` for words that nobody knows. */
+/** The reason that a provider's word stands for; `undefined` for unknown words. */
 export function finishOf(word: string | null): Finish | undefined {
   const text = word?.toLowerCase().replace(/^finish_?reason_/, "") ?? "";
-  // Gemini puts the reason behind: `content_filter: SAFETY`.
+  // Gemini appends its own reason: `content_filter: SAFETY`.
   return BY_WORD.get(text) ?? BY_WORD.get(text.replace(/:.*$/, "").trim());
 }

@@ -12,18 +12,18 @@ export type ServiceTier = (typeof SERVICE_TIERS)[number];
  *   falls back when its deadline has passed, or it was refused a hundred times: it moves to the lane of
  *              its model, and the request is sent without `service_tier`. The execution says so.
  *
- * What an answer costs, the tier that it names decides.
+ * The tier that the answer names decides what the answer costs.
  */
 
 /** Time for one call (OpenAI's guide to flex processing advises it), unless the task sets its own. */
 export const FLEX_TIMEOUT_MS = 900_000;
-/** Minutes that a task waits for flex, unless it says: as long as an OpenAI batch may take. */
+/** Default for how many minutes a task waits for flex: as long as an OpenAI batch may take. */
 export const FLEX_DEADLINE_MINUTES = 1440;
 
-/** What an execution says of a request that was sent at the standard tier in the end. */
+/** What an execution lists in `adjusted` if its request was sent at the standard tier in the end. */
 export const FLEX_GIVEN_UP = "service_tier flex omitted: no capacity in time";
 
-/** Stands behind the name of a model in the names of lanes; no task may name a model with it. */
+/** Suffix of the model in the name of a flex lane. No model of a task may contain it. */
 export const FLEX_MARK = "\u001fflex";
 
 /** The lane of a model's tasks, within its batch or the single tasks. */
@@ -31,7 +31,7 @@ export function laneOfModel(model: string, isFlex: boolean): string {
   return isFlex ? model + FLEX_MARK : model;
 }
 
-/** What a lane was named for. */
+/** The model and the tier of a lane, from its name. */
 export function readLaneName(name: string): { model: string; isFlex: boolean } {
   return name.endsWith(FLEX_MARK)
     ? { model: name.slice(0, -FLEX_MARK.length), isFlex: true }
@@ -42,7 +42,7 @@ export function tierOf(body: JsonObject): ServiceTier | null {
   return SERVICE_TIERS.find((tier) => tier === body["service_tier"]) ?? null;
 }
 
-/** How long a request waits for flex, in minutes; `null` where it does not ask for that. */
+/** How long a request waits for flex, in minutes; `null` if it does not request flex. */
 export function flexMinutesOf(body: JsonObject, asked: number | null | undefined): number | null {
   return tierOf(body) === "flex" ? (asked ?? FLEX_DEADLINE_MINUTES) : null;
 }

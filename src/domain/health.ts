@@ -1,7 +1,7 @@
 export const HEALTH_NAMES = ["healthy", "degraded", "unhealthy"] as const;
 export type Health = (typeof HEALTH_NAMES)[number];
 
-/** What was found out about a part: `reasons` say for a person why it is not healthy. */
+/** The health of one service; `reasons` say in words why it is not healthy. */
 export type ServiceHealth = {
   status: Health;
   reasons: string[];
@@ -11,10 +11,10 @@ export type ServiceHealth = {
 export const SERVICES = ["database", "openai", "scheduler", "workers", "webhooks"] as const;
 export type Service = (typeof SERVICES)[number];
 
-/** Without these nothing can be done; without the others work waits or goes untold. */
+/** Services without which the process cannot work. Without the others, work waits or is not reported. */
 const VITAL: ReadonlySet<Service> = new Set<Service>(["database", "workers"]);
 
-/** The health of the whole: as bad as its worst vital part, and degraded by any other that ails. */
+/** The overall health: that of the worst vital service, and at best degraded if any other service is not healthy. */
 export function overallHealth(services: Record<Service, Health>): Health {
   const ailing = SERVICES.filter((name) => services[name] !== "healthy");
   if (ailing.some((name) => VITAL.has(name) && services[name] === "unhealthy")) return "unhealthy";
@@ -36,22 +36,22 @@ export function judge(
   };
 }
 
-/** Whether a provider answers: a real request, of a moment ago. */
+/** The outcome of a recent request that tested whether a provider answers. */
 export type Probe = {
   at: number;
   latencyMs: number;
   /** The answer's status, `null` where there was none. */
   status: number | null;
-  /** What was wrong, for a person. */
+  /** What was wrong, in words. */
   error: string | null;
-  /** Something answers there that is no API of models, so that no call can succeed. */
+  /** Something answers at the URL, but it is not a model API, so no call can succeed. */
   isNoApi?: boolean;
 };
 
-/** Failures that last longer than this are reported; shorter ones are the database's hiccups. */
+/** Failures that last longer than this are reported. Shorter ones are brief disturbances of the database. */
 const TOLD_AFTER_MS = 3000;
 
-/** For a person: what keeps the engine from its work, if it has done so for a while. */
+/** What has kept the engine from its work for a while, in words. */
 export function troubleOf(state: EngineState | undefined): string | undefined {
   const { trouble } = state ?? {};
   if (!trouble || trouble.forMs < TOLD_AFTER_MS) return undefined;
@@ -60,7 +60,7 @@ export function troubleOf(state: EngineState | undefined): string | undefined {
 
 /** What the engine of this process is doing. */
 export type EngineState = {
-  /** What fails again and again: a sentence without its full stop, and the error's message. */
+  /** What fails repeatedly: a sentence without its full stop, and the error's message. */
   trouble: { complaint: string; why: string; forMs: number } | null;
   threads: number;
   threadsAlive: number;

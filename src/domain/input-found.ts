@@ -1,7 +1,7 @@
 export const INPUT_FORMATS = ["csv", "jsonl", "json", "xlsx", "parquet", "batch"] as const;
 type InputFormat = (typeof INPUT_FORMATS)[number];
 
-/** What was found in the file of a batch, or in the batch that its rows come from, and how it was read. */
+/** How the input of a batch was read, whether a file or another batch, and what it contains. */
 export type InputFound = {
   format: InputFormat;
   /** Only of a CSV. */
@@ -16,6 +16,6 @@ export type InputFound = {
   dates?: string[];
   /** Rows without any text, which are no tasks. */
   skipped: number;
-  /** What the ids of the tasks have before those of the rows. */
+  /** The prefix of the task ids before the ids of the rows. */
   idPrefix?: string;
 };

@@ -18,10 +18,10 @@ import {
  * they are variables in the new file: `original_id`.
  */
 
-/** What is taken already, so that no other row can have it. */
+/** Fields that must be unique, so no other row can have the same value. */
 const TAKEN = new Set(["id", "idempotencyKey"]);
 
-/** How the rows of a batch are written whose file had these columns; `null` for JSON and inline tasks. */
+/** Writes the rows of a batch. `columns` are those of its file; `null` for JSON and inline tasks. */
 export function createInputWriter(
   columns: string[] | null,
   { safe, bom }: { safe: boolean; bom: boolean },
@@ -45,7 +45,7 @@ function unused(name: string, names: readonly string[]): string {
   return names.includes(other) ? unused(other, names) : other;
 }
 
-/** A task that joined a bare batch has no cells. */
+/** A task that was added to a batch without a file has no cells. */
 function cellsOf({ cells }: ResultSource, count: number): ResultCell[] {
   const input = parseExactOrNone(cells ?? "[]");
   return Array.isArray(input) ? input.map(cellOf) : Array.from({ length: count }, () => "");

@@ -7,7 +7,7 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { type CellIssue, meaningOf, readLabels, readField } from "./columns.ts";
 import { type Endpoint, PASSED_ON } from "./request.ts";
 
-/** A line as OpenAI's batch files have them; the body goes to the provider as it is. */
+/** A line in the format of OpenAI's batch files. Its body goes to the provider unchanged. */
 export type ProviderLine = { kind: "provider"; endpoint: Endpoint; body: JsonObject };
 
 /** A line that describes a task: its fields, and everything in it as variables for templates. */
@@ -33,7 +33,7 @@ const FURTHER_FIELDS = new Set([
   "flexDeadlineMinutes",
 ]);
 
-/** A path below `/v1`; whether there is such an endpoint, the provider knows. */
+/** A path below `/v1`. Whether the endpoint exists is up to the provider. */
 const EndpointPath = z.custom<Endpoint>(
   (value) => typeof value === "string" && /^\/v1(\/[A-Za-z0-9][\w.:-]{0,99}){1,8}$/.test(value),
   "must be a path such as /v1/chat/completions",
@@ -60,8 +60,8 @@ const OpenAiLine = z.object({
 });
 
 /**
- * Reads one line of a JSONL file: a task object, or an OpenAI batch line where it has `custom_id`
- * and `body`. Names are matched as those of CSV columns are, and what is no field is a variable.
+ * Reads one line of a JSONL file: an OpenAI batch line if it has `custom_id` and `body`, else a task object. Names
+ * are matched like CSV columns, and members that are not fields are variables.
  */
 export function readJsonlLine(text: string): ReadLine {
   const value = parseExactOrNone(text);
@@ -116,7 +116,7 @@ function readTaskLine(value: JsonObject) {
     : { line: { kind: "task" as const, fields, variables }, issues: [] };
 }
 
-/** Fields that are texts, where a number is taken as it is written. */
+/** Text fields in which a number is accepted as it is written. */
 const TEXTS = new Set(["id", "idempotencyKey"]);
 
 function readMember(name: string, member: Json): Json {
@@ -126,7 +126,7 @@ function readMember(name: string, member: Json): Json {
   return settle(member, PASSED_ON);
 }
 
-/** What templates see of a line: its plain values, numbers as they are written. */
+/** The variables that a line offers to templates: its plain values, with numbers as they are written. */
 function variablesOf(value: JsonObject): ReadonlyMap<string, string> {
   const variables = new Map<string, string>();
   for (const [name, member] of Object.entries(value))

@@ -1,7 +1,7 @@
 import { isSingle } from "./batch.ts";
 import { fillSlots, type Sharer } from "./share.ts";
 
-/** Work that shares a fate: the tasks of one batch (or the single tasks) for one model. */
+/** The tasks of one batch, or the single tasks, for one model. */
 export type LaneLoad = Sharer & {
   key: string;
   batch: number;
@@ -14,14 +14,14 @@ export type LaneLoad = Sharer & {
 export type Gate = { room: number };
 
 /**
- * Where more lanes than this share the slots, one takes some at once, because a claim for one task costs
- * as much as one for several; but only a lane whose earlier calls have all ended, so that those that hang do not
- * take all slots.
+ * If more lanes than this share the slots, a lane takes several slots at once, because claiming one task costs as
+ * much as claiming several. Only a lane whose earlier calls have all ended does so; otherwise lanes whose calls hang
+ * would take all slots.
  */
 const MANY_LANES = 100;
 const AT_ONCE = 8;
 
-/** Single tasks weigh this many of a batch's: somebody is waiting for each of them. */
+/** Weight of a single task relative to a task of a batch: somebody is waiting for each single task. */
 const SINGLE_WEIGHT = 8;
 
 export function laneWeight(batch: number): number {

@@ -2,9 +2,9 @@ export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
 
 /**
- * Upper bounds of the buckets that durations are counted in, in ms: six to a power of ten, from a
- * millisecond to twelve and a half minutes. What took longer is in one more bucket. Counts of the
- * same buckets add up, so that percentiles can be computed over any minutes, models and processes.
+ * Upper bounds of the buckets that durations are counted in, in ms: six to a power of ten, from a millisecond to
+ * twelve and a half minutes. Longer durations are in one more bucket. Counts of the same buckets add up, so that
+ * percentiles can be computed over any minutes, models and processes.
  */
 export const BUCKET_BOUNDS_MS: readonly number[] = [1, 10, 100, 1000, 10_000, 100_000].flatMap(
   (unit) => [1, 1.5, 2, 3, 5, 7.5].map((step) => unit * step),
@@ -24,9 +24,8 @@ export function bucketOf(ms: number): number {
 }
 
 /**
- * The duration in ms that the share `q` of all counted ones does not exceed, or `undefined` where
- * none was counted. Within a bucket durations are taken to be spread evenly, so that the answer is
- * off by half a bucket at most: a fifth of its value.
+ * The quantile `q` of the counted durations in ms, or `undefined` if none was counted. Within a bucket durations are
+ * assumed to be spread evenly, so the result is off by half a bucket at most: a fifth of its value.
  */
 export function quantileOf(counts: readonly number[], q: number): number | undefined {
   const total = counts.reduce((sum, count) => sum + count, 0);

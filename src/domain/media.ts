@@ -1,4 +1,4 @@
-/** Images that every provider takes which takes images. */
+/** Image types that every provider with image input accepts. */
 const IMAGES: readonly [type: string, begins: (text: string) => boolean][] = [
   ["image/png", (text) => text.startsWith("\x89PNG\r\n\x1a\n")],
   ["image/jpeg", (text) => text.startsWith("\xff\xd8\xff")],

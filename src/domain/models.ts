@@ -15,9 +15,9 @@ export function matchesModel(patterns: readonly string[], model: string): boolea
 /** A model that a provider lists. */
 export type ListedModel = { id: string; contextSize: number | null };
 
-/** What is known of the models that tasks may name. */
+/** The models that tasks may name. */
 export type ModelCatalogue = {
-  /** Whether the configuration lets a task name this model. A provider's list informs and does not forbid. */
+  /** Whether the configuration allows this model. A provider's own list is only informative. */
   isAllowed: (model: string) => boolean;
   /** What each provider lists, in the order of the configuration; `null` where it has no list. */
   lists: () => Promise<(ListedModel[] | null)[]>;
@@ -43,7 +43,7 @@ export function nearestModels(model: string, known: Iterable<string>): string[] 
     .map(({ name }) => name);
 }
 
-/** A name without what some servers put before or behind it. */
+/** A name without the prefixes and suffixes that some servers add. */
 function bareName(model: string): string {
   return model
     .toLowerCase()
@@ -51,7 +51,7 @@ function bareName(model: string): string {
     .replace(/:[\w.-]+$/, "");
 }
 
-/** Letters to be changed, left out or put in to make one text the other (Levenshtein). */
+/** The number of edits that turn one text into the other (Levenshtein distance). */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

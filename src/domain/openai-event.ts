@@ -1,7 +1,7 @@
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { EventType, LoggedEvent } from "./event.ts";
 
-/** The events of OpenAI's webhooks that there are here. */
+/** The events of OpenAI's webhooks that this program sends. */
 export const OPENAI_EVENT_TYPES = [
   "batch.completed",
   "batch.failed",
@@ -10,7 +10,7 @@ export const OPENAI_EVENT_TYPES = [
 ] as const;
 type OpenAiEventType = (typeof OPENAI_EVENT_TYPES)[number];
 
-/** What an event of the log may be to OpenAI's webhooks. */
+/** The OpenAI events that an event of the log can become. */
 export function openAiTypesFor(type: EventType): readonly OpenAiEventType[] {
   if (type === "batch.completed") return ["batch.completed"];
   if (type === "batch.failed") return ["batch.failed", "batch.completed"];
@@ -18,8 +18,8 @@ export function openAiTypesFor(type: EventType): readonly OpenAiEventType[] {
 }
 
 /**
- * What it is. A batch has failed there only if its file was refused; where all requests failed, or some had not ended
- * by the deadline, it is another event.
+ * The OpenAI event for an event of the log. `batch.failed` means only that the input file was refused; a batch whose
+ * requests all failed, or which expired, has another event.
  */
 export function openAiTypeOf({ type, data }: LoggedEvent): OpenAiEventType | null {
   const facts = parseJson(data ?? "");

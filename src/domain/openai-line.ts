@@ -6,7 +6,7 @@ import type { Endpoint } from "./request.ts";
 /** What is wrong with a line, in OpenAI's words: `field` is the `param` of the error. */
 type LineIssue = { code: string; field: string; message: string };
 
-/** A line that can be sent, or what is wrong with it. The id is there where the line says one. */
+/** A line that can be sent, or what is wrong with it; with its id if it has one. */
 export type OpenAiLine = { customId: string | undefined } & (
   | { body: JsonObject; issues: [] }
   | { body: null; issues: LineIssue[] }

@@ -3,13 +3,14 @@ import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { ResultSource } from "./result-format.ts";
 import { executionId } from "./task.ts";
 
-/** A task as a line of OpenAI's output and error files needs it. */
+/** The data of a task for a line of OpenAI's output or error file. */
 export type LineSource = ResultSource & { requestId: string | null };
 
 /**
  * A line of the output file or the error file of a batch
- * (https://platform.openai.com/docs/api-reference/batch/request-output). The provider's answer stands in it as it came.
- * What a provider refused has its status and its error; what was never answered has an `error` and no response.
+ * (https://platform.openai.com/docs/api-reference/batch/request-output). It contains the provider's answer unchanged.
+ * A request that the provider refused has its status and its error; one that was never answered has an `error` and no
+ * response.
  */
 export function resultLine(row: LineSource, hasExpired: boolean): string {
   const head = `{"id":${JSON.stringify(lineId(row))},"custom_id":${JSON.stringify(customIdOf(row))}`;
@@ -38,7 +39,10 @@ const CANCELLED = {
 };
 const SKIPPED = { code: "skipped", message: "onlyIf is false for this row." };
 
-/** Some providers send answers over several lines; in a text of JSON a line break is escaped. */
+/**
+ * Some providers format answers over several lines. Within JSON strings line breaks are escaped, so those outside can
+ * be removed.
+ */
 function respond(status: number, requestId: string | null, body: string): string {
   const line = /[\r\n]/.test(body) ? body.replace(/[\r\n]+/g, " ") : body;
   return `{"status_code":${status},"request_id":${JSON.stringify(requestId ?? "")},"body":${line}}`;
@@ -48,7 +52,7 @@ function lineId({ seq, run }: LineSource): string {
   return `batch_req_${executionId(seq, run ?? 0)}`;
 }
 
-/** The `custom_id` of a line; the id of the row in other files, or else that of the task. */
+/** The `custom_id` of a line: that of the row, or its id in other files, or else the id of the task. */
 function customIdOf({ cells, id }: LineSource): string {
   const line = cells === null ? undefined : parseExactOrNone(cells);
   if (!isJsonObject(line)) return id;

@@ -1,8 +1,8 @@
 import { type Counters, progressOf } from "./batch.ts";
 
 /**
- * When a running batch will have ended, if it goes on as since its start; `null` where nothing has
- * ended yet or it does not run. Not before `notBefore`.
+ * Estimates when a running batch will end at its rate so far; `null` if no task has ended yet or the batch is not
+ * running. Not before `notBefore`.
  */
 export function estimateCompletion(
   batch: Counters & { status: string; startedAt: number | null; endedBefore: number },

@@ -10,9 +10,9 @@ import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/j
  */
 
 const MOST_NAMES = 100;
-/** Every request of a batch carries it, and is stored with it. */
+/** Each stored request of a batch contains the schema. */
 const MOST_SCHEMA_CHARACTERS = 100_000;
-/** Columns that results may have for it. */
+/** The most result columns for one schema. */
 const MOST_COLUMNS = 1000;
 
 const Names = z
@@ -42,7 +42,7 @@ export type Output = z.infer<typeof Output>;
 
 export const DEFAULT_REPAIRS = 1;
 
-/** How answers are checked, and what follows where one is not good enough. */
+/** How answers are checked, and what follows if one is not good enough. */
 export const AnswerFields = {
   output: Output.optional(),
   maxRepairs: z
@@ -51,7 +51,7 @@ export const AnswerFields = {
     .min(0)
     .max(10)
     .describe(
-      "With `output`: further calls that show the model its answer and what is wrong with it. They cost like others. " +
+      "With `output`: how many further calls may show the model its answer and what is wrong with it. They are charged like other calls. " +
         `Unless set: ${DEFAULT_REPAIRS}`,
     )
     .optional(),
@@ -60,14 +60,14 @@ export const AnswerFields = {
     .min(1)
     .max(200)
     .describe(
-      "A model that is asked once more where the answer is empty, cut off or does not match `output`; what that comes " +
+      "A model that is called once more if the answer is empty, cut off or does not match `output`; what that comes " +
         "to counts. The execution says so in `escalatedFrom`",
     )
     .optional(),
 };
 export type AnswerFields = z.infer<z.ZodObject<typeof AnswerFields>>;
 
-/** What is wrong with a schema at first sight; only compiling it shows whether it is valid. */
+/** Quick checks of a schema. Only compiling it shows whether it is valid. */
 function problemWith(schema: JsonObject): string | null {
   const { length } = JSON.stringify(schema);
   if (length > MOST_SCHEMA_CHARACTERS)
@@ -106,14 +106,17 @@ export function schemaIn(body: JsonObject): JsonObject | undefined {
   return isJsonObject(schema) ? schema : undefined;
 }
 
-/** A task's body without what its `output` has put there: where answers are checked, `maxRepairs` is set. */
+/**
+ * A task's body without the `response_format` that its `output` added. `maxRepairs` is set exactly if answers are
+ * checked.
+ */
 export function withoutOutput(body: JsonObject, maxRepairs: number | null): JsonObject {
   if (maxRepairs === null) return body;
   const { response_format: _format, ...rest } = body;
   return rest;
 }
 
-/** Keywords that OpenAI's strict mode refuses; with those a schema is sent as one that is not strict. */
+/** Keywords that OpenAI's strict mode refuses. A schema with one of them is sent as non-strict. */
 const NOT_STRICT = new Set([
   "allOf",
   "oneOf",
@@ -136,7 +139,7 @@ const NOT_STRICT = new Set([
 /** Members of a schema that are values, and not schemas. */
 const VALUES = new Set(["enum", "const", "default", "examples", "required"]);
 
-/** Whether a schema is one that strict mode takes: each object names all of its properties and requires them. */
+/** Whether strict mode accepts a schema: each object lists all of its properties and requires them. */
 function isStrict(schema: JsonObject): boolean {
   const names = Object.keys(schema);
   if (names.some((name) => NOT_STRICT.has(name))) return false;
@@ -161,13 +164,13 @@ function isStrictPart(part: Json): boolean {
   return !isJsonObject(part) || isStrict(part);
 }
 
-/** Where a property stands in an answer. */
+/** The column of a property, and the property's path in an answer. */
 export type OutputColumn = { name: string; path: readonly string[] };
 
-/** Deeper ones are a column together, as JSON. */
+/** Deeper properties share one column, as JSON. */
 const DEEPEST_COLUMN = 5;
 
-/** A column for each property of the objects that an output describes, those within others as `a.b`. */
+/** A column for each property that an output describes; nested ones are called `a.b`. */
 export function columnsOf(output: Output, most = MOST_COLUMNS): OutputColumn[] {
   const root = schemaOf(output);
   const columns: OutputColumn[] = [];
@@ -186,10 +189,10 @@ export function columnsOf(output: Output, most = MOST_COLUMNS): OutputColumn[] {
   return columns;
 }
 
-/** The properties of an object; one that may also be null is one. */
+/** The schema of an object, also if it may be null. */
 function objectSchema(root: JsonObject, schema: JsonObject): JsonObject | undefined {
   let at = schema;
-  // Definitions may lead in a circle.
+  // References may form a cycle.
   for (let steps = 0; steps < 10; steps++) {
     const { properties, $ref, anyOf } = at;
     if (isJsonObject(properties) && Object.keys(properties).length > 0) return properties;
@@ -213,7 +216,7 @@ function definitionAt(root: JsonObject, ref: string): Json | undefined {
   return at;
 }
 
-/** What stands in an answer at a path, if anything does. */
+/** The value at a path of an answer, if there is one. */
 export function valueAt(answer: Json, path: readonly string[]): Json | undefined {
   let at: Json | undefined = answer;
   for (const name of path) {

@@ -2,7 +2,7 @@ import { type Bucket, type BucketState, createBucket } from "./bucket.ts";
 import type { RateLimitSignals, Reported } from "./rate-limit.ts";
 import { createSlowStart } from "./slow-start.ts";
 
-/** Limits of a minute as somebody configured them; `null` where they are to be learned. */
+/** Configured limits per minute; `null` if they are to be learned. */
 export type Limits = { rpm: number | null; tpm: number | null };
 
 /** A call that was started, as the pacer remembers it. */
@@ -10,14 +10,14 @@ export type Ticket = {
   at: number;
   /** Tokens that were reserved for it. */
   tokens: number;
-  /** What had been spent until it was sent, itself included: requests, tokens, and tokens unweighted. */
+  /** What had been spent when it was sent, itself included: requests, tokens, and unweighted tokens. */
   requestsThen: number;
   tokensThen: number;
   expectedThen: number;
 };
 
 export type CallEnd = {
-  /** `overloaded`: the provider has no room for anybody, which says nothing about our rate. */
+  /** `overloaded`: the provider has no capacity for any client, which says nothing about the rate of this one. */
   outcome: "answered" | "throttled" | "overloaded" | "failed";
   signals: RateLimitSignals | null;
   /** Tokens that the provider says were used. */
@@ -26,7 +26,7 @@ export type CallEnd = {
 
 export type Pacer = ReturnType<typeof createPacer>;
 
-/** What a pacer knows, for people. */
+/** The state of a pacer, for display. */
 export type PacerState = {
   inFlight: number;
   blockedUntil: number | null;
@@ -38,17 +38,17 @@ export type PacerOptions = { limits: Limits; backoffMs: number; longestBackoffMs
 
 /** Tokens that must have been spent between two answers before they show how the provider counts. */
 const SAMPLE_CALLS = 8;
-/** A provider may ask for hours; beyond this it is asked again all the same. */
+/** A provider may ask for a wait of hours; after this long a call is tried regardless. */
 const LONGEST_WAIT_MS = 3_600_000;
-/** What gets through between two refusals shows the rate if it was at least so much for so long. */
+/** The calls between two refusals show the rate if they lasted at least this long. */
 const MEASURE_MS = 1000;
 const MEASURE_CALLS = 5;
 const MEASURE_FIRST_MS = 100;
 const MIN_WEIGHT = 0.25;
 const MAX_WEIGHT = 20;
-/** What remains of a limit is as good as nothing below this share of it. */
+/** A limit counts as used up if less than this share of it remains. */
 const USED_UP = 0.02;
-/** A refusal this soon after another means that the limit is lower than it seems. */
+/** A refusal this soon after another means that the limit is lower than assumed. */
 const AGAIN_MS = 10_000;
 
 /*
@@ -59,11 +59,11 @@ const AGAIN_MS = 10_000;
  *             hundredths of a second (`slow-start.ts`), so that a provider without limits is soon not
  *             limited.
  *   known     a request and a token bucket say what may start (`bucket.ts`).
- *   learned   a refusal came that nothing had foretold: no limit is reported, or what headers report is not
+ *   learned   an unexpected refusal came: no limit is reported, or what headers report is not
  *             the limit that was hit (Groq reports that of the day). A rate of calls is learned then, and kept
  *             besides what is reported. A provider's bucket is empty whenever it refuses, so what got
  *             through between two refusals is what it lets through; the rate is set just below that.
- *   at once   a refusal says that too many calls are under way: so many as were served then may be,
+ *   at once   a refusal says that too many calls are in flight: as many as were served then may be,
  *             and one more now and then.
  *   blocked   after a refusal, for as long as the provider asks, else for an exponential back-off.
  *             Refusals of calls that were sent before the first of them say nothing new.
@@ -71,7 +71,7 @@ const AGAIN_MS = 10_000;
 export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOptions, start: number) {
   const requests = createBucket(limits.rpm, start);
   const tokens = createBucket(limits.tpm, start);
-  /** The rate of calls that refusals teach, where no limit is reported, or a wrong one. */
+  /** The rate of calls that is learned from refusals if no limit, or a wrong one, is reported. */
   const rate = createBucket(null, start);
   const atOnce = createAtOnce();
   const isConfigured = limits.rpm !== null || limits.tpm !== null;
@@ -79,21 +79,21 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   let inFlight = 0;
   let admitted = 0;
   let blockedUntil = -Infinity;
-  /** When a call was last refused, for whatever reason. */
+  /** When a call was last refused, whatever the reason. */
   let blockedAt = -Infinity;
   let refusals = 0;
-  /** The last refusal that nothing had foretold, and what had been let through by then. */
+  /** The last unexpected refusal, and how many calls had been admitted by then. */
   let lastSurprise: { at: number; admitted: number } | null = null;
   let lastRefusedAt = -Infinity;
-  /** What the provider counts for a token that is expected: some count `max_tokens`, say, in full. */
+  /** How many tokens the provider counts for each expected token: some count `max_tokens` in full, for example. */
   let weight = 1;
   let expectedSum = 0;
   let sample: { at: number; remaining: number; ticket: Ticket } | null = null;
 
-  /** The limit in the headers may not be the one that is met first, so the slow start goes on with them. */
+  /** The limit in the headers may not be the one that is hit first, so the slow start continues. */
   const isStarting = () => !isConfigured && rate.kind() === "open" && !slowStart.isOver();
 
-  /** How many calls may start now, tokens apart; `Infinity` where nothing limits them. */
+  /** How many calls may start now, not considering tokens; `Infinity` if nothing limits them. */
   function room(now: number): number {
     if (blockedUntil > now) return 0;
     const slots = Math.min(
@@ -113,7 +113,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   function block(asked: number | null, ticket: Ticket, now: number): boolean {
     if (asked !== null)
       blockedUntil = Math.max(blockedUntil, now + Math.min(asked, LONGEST_WAIT_MS));
-    // Sent before we knew: it shows nothing that the first refusal did not.
+    // The call was sent before the first refusal was known, so it shows nothing new.
     if (ticket.at <= blockedAt) return false;
     blockedAt = now;
     refusals++;
@@ -125,7 +125,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   }
 
   function refuse(end: CallEnd, ticket: Ticket, now: number): void {
-    // "Come back at once" names no time.
+    // A wait of zero names no time.
     const asked = end.signals?.retryAfterMs || null;
     if (end.signals?.scarce === "calls") {
       atOnce.refused(inFlight);
@@ -140,7 +140,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     lastRefusedAt = now;
   }
 
-  /** Whether what is known of limits agrees with a refusal: something that it reports is used up. */
+  /** Whether a refusal was expected: a known limit is used up. */
   function wasForetold(signals: RateLimitSignals | null, ticket: Ticket, now: number): boolean {
     if (isConfigured) return true;
     const reported = [signals?.requests, signals?.tokens].filter((one) => one?.remaining != null);
@@ -232,7 +232,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
       slowStart.heard(now);
       const { signals } = end;
       if (end.outcome === "throttled" || end.outcome === "overloaded") {
-        // It is taken to have cost nothing where we count ourselves.
+        // If the count is this program's own, the call is assumed to have cost nothing.
         requests.correct(1, 0, now);
         rate.correct(1, 0, now);
         tokens.correct(ticket.tokens, 0, now);
@@ -255,7 +255,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
       if (end.outcome === "overloaded") block(signals?.retryAfterMs ?? null, ticket, now);
     },
 
-    /** Whether limits were reported, and what they are now: of a minute, `null` where unlimited. */
+    /** The current limits per minute, `null` if there is none, and whether they are configured. */
     limits: () => ({ rpm: least(requests, rate), tpm: tokens.perMinute(), isConfigured }),
     /** The number of processes that share the configured limits. */
     divide(parts: number, now: number): void {
@@ -272,7 +272,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   };
 }
 
-/** The lower of two limits of a minute, where there is one. */
+/** The lower of two limits per minute, if any. */
 function least(a: Bucket, b: Bucket): number | null {
   return isTighter(b, a) ? b.perMinute() : a.perMinute();
 }
@@ -284,13 +284,13 @@ function isTighter(a: Bucket, b: Bucket): boolean {
 /** One call more is tried after this many answers for each call that may be under way. */
 const ANSWERS_PER_CALL = 10;
 
-/** How many calls may be under way, where refusals said that there were too many. */
+/** Limits the calls in flight after refusals that said that there were too many. */
 function createAtOnce() {
   let most = Infinity;
   let answers = 0;
   return {
     most: () => most,
-    /** `others` are under way; of them, those that were refused, too, have not been reported yet. */
+    /** `others` are still in flight. Some of them may have been refused, too, which is not known yet. */
     refused(others: number): void {
       most = Math.max(1, Math.min(most, others));
       answers = 0;

@@ -1,6 +1,6 @@
 import { HOUR_MS, MINUTE_MS } from "./latency.ts";
 
-/** The periods that task metrics are asked for: how long, in steps of what, from rows of which span. */
+/** The periods of task metrics: their length, their step, and the span of the rows that they are computed from. */
 export const PERIODS = {
   hour: { ms: HOUR_MS, step: MINUTE_MS, span: MINUTE_MS },
   day: { ms: 24 * HOUR_MS, step: 10 * MINUTE_MS, span: MINUTE_MS },
@@ -10,7 +10,7 @@ export const PERIODS = {
 export type Period = keyof typeof PERIODS;
 export const PERIOD_NAMES = ["hour", "day", "week", "month"] as const satisfies Period[];
 
-/** The starts of a period's steps, the step that is under way being the last. */
+/** The starts of a period's steps; the current step is the last. */
 export function stepsOf(period: Period, now: number): number[] {
   const { ms, step } = PERIODS[period];
   const last = Math.floor(now / step) * step;

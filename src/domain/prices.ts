@@ -9,10 +9,7 @@ import {
 } from "./price-list/list.ts";
 import type { Usage } from "./usage.ts";
 
-/**
- * USD per million tokens. What a cache served or took costs as input, and reasoning as output, where
- * nothing else is said.
- */
+/** USD per million tokens. Unless given, cached tokens cost as input, and reasoning tokens as output. */
 type Rates = {
   input: number;
   cachedInput?: number | undefined;
@@ -21,10 +18,13 @@ type Rates = {
   reasoning?: number | undefined;
 };
 
-/** `steps`: other rates, for the whole request, where its prompt has more tokens; the lowest first. */
+/**
+ * `steps`: other rates for the whole request if its prompt has more tokens than a threshold; the lowest threshold
+ * first.
+ */
 export type Price = Rates & {
   steps?: (Rates & { above: number })[] | undefined;
-  /** What the tiers of service cost, as a share of the standard one. */
+  /** The prices of service tiers, as a share of the standard tier. */
   tiers?: Record<string, number> | undefined;
 };
 
@@ -33,15 +33,15 @@ export type PriceTable = [pattern: string, price: Price][];
 
 /** Whether a call is free, has a known price, or has an unknown one. */
 export type KnownPrice = "free" | "known" | "unknown";
-/** What calls of a lane cost; those of a dry run, which the simulator answers, are free as long as it is one. */
+/** What is known of the price of a lane's calls. Those of a dry run are free, because the simulator answers them. */
 export type LanePrice = KnownPrice | "dryRun";
 
-/** A price, and where it comes from: the list with its day, or somebody's own configuration. */
+/** A price and its source: the list with its date, or the configuration. */
 export type PriceTag = { price: Price; source: string; date: string | null };
 
 /**
- * OpenAI's other tiers as shares of the standard price (https://developers.openai.com/api/docs/pricing,
- * 2026-09): flex and batch are half of it, priority is said model by model, and twice for the newest.
+ * OpenAI's other tiers as shares of the standard price (https://developers.openai.com/api/docs/pricing, 2026-09):
+ * flex and batch cost half of it; priority differs by model and costs twice as much for the newest.
  */
 const OPENAI_TIERS: [pattern: string, priority: number][] = [
   ["gpt-4o-mini*", 5 / 3],
@@ -55,10 +55,10 @@ const OPENAI_TIERS: [pattern: string, priority: number][] = [
 ];
 const HALF = 0.5;
 
-/** The moment of the list: what it foretells counts where a later one is given. */
+/** The date of the list. Prices that it announces for later count from then on. */
 const LIST_MS = Date.parse(`${LIST_DATE}T12:00:00Z`);
 
-/** What a provider takes for a model at a time, if it is known: as it was configured, else by the list. */
+/** The price of a provider's model at a time: the configured one, else that of the list; `undefined` if unknown. */
 export function priceOf(
   model: string,
   table: PriceTable,
@@ -90,7 +90,7 @@ export function tagOf(
   };
 }
 
-/** No call costs as much. */
+/** No call costs this much. */
 const MOST_USD = 1e6;
 
 /** What a call costs in USD, or `null` where the model's price is not known. `tier` is that of the answer. */
@@ -115,7 +115,9 @@ export function costUsd(
   return cost >= 0 && cost <= MOST_USD ? cost : MOST_USD;
 }
 
-/** What can be said of the cost of a provider's calls for a model before they are made. The built-in provider is free. */
+/**
+ * Whether the price of a provider's calls for a model is known before they are made. The built-in provider is free.
+ */
 export function knownPrice(
   provider: Shop & { kind: "openai" | "simulator"; prices: PriceTable },
   model: string,
@@ -144,7 +146,7 @@ export function pricedModels(): string[] {
 const DAY_MS = 86_400_000;
 const OLD_AFTER_DAYS = 90;
 
-/** How old the list of prices is, in days, where that is so much that prices may have changed. */
+/** The age of the price list in days, if it is so old that prices may have changed; otherwise `null`. */
 export function listAgeIfOld(nowMs: number): number | null {
   const days = Math.floor((nowMs - Date.parse(`${LIST_DATE}T00:00:00Z`)) / DAY_MS);
   return days > OLD_AFTER_DAYS ? days : null;

@@ -1,17 +1,17 @@
 import type { Cause } from "./failure.ts";
 
-/** What a row looks at; each condition that it has must hold. */
+/** The facts that a row of the table is compared with. All conditions of a row must hold. */
 export type ErrorFacts = { status: number | null; codes: readonly string[]; message: string };
 
 type Row = {
-  /** Whose words these are; `any` for what many say alike. */
+  /** The server that uses these words; `any` if many do. */
   server: string;
   cause: Cause;
   status?: readonly number[];
   /** One of the error's codes, types or reasons, in lower case. */
   code?: RegExp;
   words?: RegExp;
-  /** Words that mean something else. */
+  /** Words that exclude a match. */
   unless?: RegExp;
 };
 
@@ -42,7 +42,7 @@ const ERROR_TABLE: readonly Row[] = [
     unless: /too many requests|rate limit|per min/i,
   },
 
-  // No money. Rate limits in the same words come with the time to wait, or name a minute.
+  // The account has no money. Rate limits in the same words come with a time to wait, or name a minute.
   {
     server: "Google",
     cause: "rate_limited",
@@ -83,7 +83,7 @@ const ERROR_TABLE: readonly Row[] = [
       /credit balance is too low|insufficient (account )?(balance|credits?|funds)|(out of|no|not enough|used all|run out of).{0,30}credits?\b|exceeded your monthly (included )?credits|(have|has) reached (your|its|their) .{0,30}(usage limits?|spend limit|quota)|budget has been exceeded|exceeded (your|their|its) budget|key limit exceeded|balance.{0,20}(insufficient|not enough|too low)|spending limit|please recharge|account.{0,30}(overdue|arrears|suspended)|billing (hard )?limit|余额不足|额度(不足|已用尽)|欠费/i,
   },
 
-  // The key.
+  // The API key is refused.
   {
     server: "Google",
     cause: "unauthorized",
@@ -106,7 +106,7 @@ const ERROR_TABLE: readonly Row[] = [
   },
   { server: "any", cause: "unauthorized", status: [401] },
 
-  // What the provider will not say, or hear.
+  // Content filters.
   {
     server: "any",
     cause: "content_filter",
@@ -121,7 +121,7 @@ const ERROR_TABLE: readonly Row[] = [
       /content exists risk|content filter(ing)? policy|safety system|violat\w+ (our )?(usage|content) (policy|guidelines)|requires moderation|(input|prompt|request) was flagged|considered high risk|inappropriate content/i,
   },
 
-  // Nobody has room: it has nothing to do with how many calls this program makes.
+  // The provider is overloaded, which does not depend on how many calls this program makes.
   { server: "Groq", cause: "overloaded", status: [498] },
   { server: "Anthropic", cause: "overloaded", status: [529] },
   {
@@ -137,7 +137,7 @@ const ERROR_TABLE: readonly Row[] = [
       /overloaded|at (full |max(imum)? )?capacity|capacity (is )?(exceeded|exhausted|constraints)|no capacity|insufficient capacity|(model|server|service)\b.{0,80} is (currently |still |too )*(busy|loading|warming up)|server busy|maximum pending requests|loading model|high demand|no instances? available|resource unavailable/i,
   },
 
-  // More than may come now, in whatever status.
+  // Rate limits, whatever the status.
   { server: "Zhipu", cause: "rate_limited", code: /^(1302|1303|1305)$/ },
   { server: "MiniMax", cause: "rate_limited", code: /^(1002|1039)$/ },
   {
@@ -148,7 +148,7 @@ const ERROR_TABLE: readonly Row[] = [
   { server: "any", cause: "rate_limited", code: /^(rate_limit_exceeded|rate_limit_error)$/ },
   { server: "any", cause: "rate_limited", status: [429] },
 
-  // What the model wrote was no use to the server; it may write something else.
+  // The server could not use the model's output. Another attempt may give a better one.
   {
     server: "Groq",
     cause: "bad_response",
@@ -169,7 +169,7 @@ const ERROR_TABLE: readonly Row[] = [
   { server: "any", cause: "conflict", status: [409, 425] },
 ];
 
-/** What an error means. Without a status, one that no row knows is a fault of the server. */
+/** The cause of an error. An error without a status that matches no row counts as a fault of the server. */
 export function causeOf(facts: ErrorFacts): Cause {
   const row = ERROR_TABLE.find((one) => fits(one, facts));
   if (row) return row.cause;

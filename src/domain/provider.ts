@@ -1,20 +1,20 @@
 import type { Limits } from "./pacer.ts";
 import type { PriceTable } from "./prices.ts";
 
-/** What is agreed with a provider about its models; of patterns, the first that matches counts. */
+/** The configuration of a provider's models. Of several patterns, the first that matches counts. */
 export type Terms = {
   name: string;
-  /** Patterns of the models that it takes (`gpt-4*`); `null`: whatever no other provider takes. */
+  /** Patterns of the models that it serves (`gpt-4*`); `null`: all that no other provider serves. */
   models: string[] | null;
-  /** Limits of a minute, each for every model and key by itself. */
+  /** Limits per minute, which apply to each model and key separately. */
   limits: [pattern: string, limits: Limits][];
-  /** What its models cost where the built-in list is wrong or silent. */
+  /** Prices of its models that replace or extend the built-in list. */
   prices: PriceTable;
-  /** Most calls in flight, over all its models; `null`: any number. */
+  /** The most calls in flight over all its models; `null`: no limit. */
   maxConcurrency: number | null;
 };
 
-/** A model API that calls go to. Handed to worker threads as it stands. */
+/** A model API that receives calls. It is passed to worker threads as it is. */
 export type Provider = Terms &
   (
     | {
@@ -33,7 +33,10 @@ export type Route = { provider: number; model: string };
 /** Models to be called in place of others whose providers are unavailable, by pattern. */
 export type Fallbacks = [pattern: string, models: string[]][];
 
-/** The name of the simulator where it only stands in for providers, so that its answers count for nothing; else `null`. */
+/**
+ * The name of the simulator if it replaces the providers because none is configured, so that its answers do not
+ * count; otherwise `null`.
+ */
 export function standInOf(config: {
   simulator: Pick<Provider, "name">;
   providers: readonly Pick<Provider, "kind">[];

@@ -1,4 +1,4 @@
-/** What an answer reports about one limit; `null` where it says nothing useful. */
+/** What an answer reports about one limit; `null` if nothing usable. */
 export type Reported = { limit: number | null; remaining: number | null; resetMs: number | null };
 
 /** What an answer reports about the provider's limits, whatever the dialect. */
@@ -7,6 +7,6 @@ export type RateLimitSignals = {
   tokens: Reported | null;
   /** How long the provider asks to wait. */
   retryAfterMs: number | null;
-  /** Which limit a refusal says was hit; `calls`: that of calls (or of their tokens) at once. */
+  /** Which limit was hit, according to the refusal; `calls`: that of concurrent calls (or of their tokens). */
   scarce: "requests" | "tokens" | "calls" | null;
 };

@@ -4,8 +4,8 @@ import { type ServiceTier, tierOf } from "./flex.ts";
 import { isReasoningModel } from "./models.ts";
 
 /**
- * The provider endpoint that a task goes to, as OpenAI's batch files name it: any path that a provider
- * has. Those of chat, responses, completions and embeddings are understood, others forwarded.
+ * The provider endpoint that a task goes to, as OpenAI's batch files name it: any path that a provider has. Chat,
+ * responses, completions and embeddings are understood; requests to other paths are forwarded unread.
  */
 export type Endpoint = `/v1/${string}`;
 
@@ -17,7 +17,7 @@ export const PASSED_ON: ReadonlySet<string> = new Set([
   "body",
 ]);
 
-/** What a task asks for in this API's words. It is stored as the provider's request and read back from it. */
+/** A task's request in the fields of this API. It is stored as the provider's request and read back from it. */
 export type TaskRequest = {
   prompt: string | null;
   messages: JsonObject[] | null;
@@ -44,7 +44,10 @@ export function toChatBody(request: TaskRequest): JsonObject {
   };
 }
 
-/** The inverse of `toChatBody`, and a view of the other endpoints: what is no field of ours is a parameter. */
+/**
+ * The inverse of `toChatBody`, and a view of the other endpoints: members that are not fields of this API are
+ * parameters.
+ */
 export function fromProviderBody(
   endpoint: Endpoint,
   body: JsonObject,

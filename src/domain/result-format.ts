@@ -11,7 +11,7 @@ import { executionId, type TaskStatus } from "./task.ts";
 export const RESULT_FORMATS = ["csv", "xlsx", "jsonl", "json"] as const;
 export type ResultFormat = (typeof RESULT_FORMATS)[number];
 
-/** What a result is made of; `cells` is the row of the batch's input, if it had rows. */
+/** The data of one result; `cells` is the input row, if the batch was made from rows. */
 export type ResultSource = {
   seq: number;
   id: string;
@@ -20,7 +20,7 @@ export type ResultSource = {
   model: string;
   endpoint: Endpoint;
   cells: string | null;
-  /** Set where the answer is checked, so that one that is completed matches its schema. */
+  /** Set if the answer is checked, so the answer of a completed task matches its schema. */
   maxRepairs: number | null;
   body: string | null;
   prompt: string | null;
@@ -56,7 +56,7 @@ export type ResultWriter<Row = ResultSource> = {
 export type TableShape = {
   /** The columns of the batch's file; null for inline tasks. */
   columns: string[] | null;
-  /** What answers are to have; a column of CSV for each. */
+  /** The properties of the answers; a CSV has a column for each. */
   answers: readonly OutputColumn[];
   isDryRun: boolean;
 };
@@ -70,8 +70,8 @@ export type ResultShape = TableShape & {
 };
 
 /**
- * How results are written. Every row has what the input's row had, unchanged and in its order, and
- * then what came of it; a name that the input uses itself is prefixed with `task_`.
+ * Writes results. Each row has the cells of its input row, unchanged and in the same order, and then the result; a
+ * result column whose name the input uses is prefixed with `task_`.
  */
 export function createResultWriter(shape: ResultShape): ResultWriter {
   if (shape.format === "csv") return csvWriter(shape);
@@ -111,7 +111,7 @@ const CSV_COLUMNS = [
   "refusal",
 ];
 
-/** Every row has what the input's row had, and then what came of it. */
+/** Each row has the cells of its input row, and then the result. */
 export function resultTable({ columns: given, answers, isDryRun }: TableShape): ResultTable {
   const columns = given ?? INLINE_COLUMNS;
   const results = isDryRun ? [...CSV_COLUMNS, "is_dry_run"] : CSV_COLUMNS;
@@ -134,7 +134,10 @@ export function resultTable({ columns: given, answers, isDryRun }: TableShape): 
   };
 }
 
-/** The rows of a batch with their answers: a column for each property, or one for the text, called as in results. */
+/**
+ * The rows of a batch with their answers: a column for each property, or one for the text, with the names that
+ * results use.
+ */
 export function answerTable(shape: Pick<TableShape, "columns" | "answers">): ResultTable {
   const { header, cells } = resultTable({ ...shape, isDryRun: false });
   const own = header.length - CSV_COLUMNS.length;
@@ -169,12 +172,15 @@ export function ownName(name: string, taken: { includes(name: string): boolean }
   return taken.includes(name) ? ownName(`task_${name}`, taken) : name;
 }
 
-/** The names of input and results are known to who reads them, so that those of answers make room. */
+/**
+ * A name for an answer's column. Readers expect the names of input and result columns, so the answer's column is
+ * renamed if they collide.
+ */
 function answerName(name: string, taken: readonly string[]): string {
   return taken.includes(name) ? answerName(`answer_${name}`, taken) : name;
 }
 
-/** What an answer that was checked, and found good, says. */
+/** The JSON object of an answer that was checked and matches its schema. */
 function parsedOf(row: ResultSource, answer: Answer | undefined): JsonObject | null {
   const isGood = row.maxRepairs !== null && row.status === "completed";
   return isGood && answer ? parsedAnswer(answer.content) : null;
@@ -195,7 +201,7 @@ export function inputCells(row: ResultSource, columns: string[]): ResultCell[] {
   return columns.map((column) => known[column] ?? "");
 }
 
-/** A member of the input's row as a cell. Numbers that would be written in another way are texts. */
+/** A member of the input row as a cell. Numbers that would be written differently become texts. */
 export function cellOf(value: Json | undefined): string | number | boolean {
   if (value === undefined || value === null) return "";
   return typeof value === "object" ? JSON.stringify(value) : value;
@@ -238,7 +244,7 @@ export function answerOf({ endpoint, response }: ResultSource): Answer | undefin
   return response === null ? undefined : readAnswer(endpoint, parseJson(response));
 }
 
-/** What the answer took; a reused one took nothing again, and shows what the first one took. */
+/** The usage of the answer. A reused answer shows that of the original call. */
 function usageOf(row: ResultSource, answer: Answer | undefined) {
   const { promptTokens, completionTokens } = (row.isCached ? answer?.usage : undefined) ?? row;
   if (promptTokens === null) return null;
@@ -266,7 +272,7 @@ function nameFor(name: string, names: Set<string>): string {
   return names.has(name) ? nameFor(`task_${name}`, names) : name;
 }
 
-/** The members of the input's row, as text: those of a JSONL line to the byte. */
+/** The members of the input row, as text: those of a JSONL line byte for byte. */
 export function inputMembers(
   row: ResultSource,
   columns: string[] | null,

@@ -2,10 +2,9 @@ import { matchesModel } from "./models.ts";
 import type { Fallbacks, Route, Terms } from "./provider.ts";
 
 /**
- * Where calls for a model may go, the best first: to every provider that takes it, in the order of
- * the configuration, then to those that take the models that stand in for it. Who takes the rest is
- * asked only for models that nobody else takes. None where nobody
- * takes it. What stands in for a stand-in does not count.
+ * The routes for a model, the best first: every provider that serves it, in the order of the configuration, then the
+ * providers of its fallback models. A provider without patterns is used only for models that no other provider
+ * serves. Empty if no provider serves the model. A fallback model has no fallbacks of its own.
  */
 export function routesOf(
   { providers, fallbacks }: { providers: Pick<Terms, "models">[]; fallbacks: Fallbacks },

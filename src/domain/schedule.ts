@@ -5,9 +5,9 @@ export const OVERLAP_POLICIES = ["skip", "queue", "allow", "cancel_previous"] as
 export type OverlapPolicy = (typeof OVERLAP_POLICIES)[number];
 
 /**
- * A run is one fire of a schedule, or one that was asked for. `pending` has fired and is about to
- * begin, `queued` waits for the run before it, `running` has a batch. `skipped` met a run that had not
- * ended, `missed` was found too late; neither ever begins.
+ * A run is one fire of a schedule, or was requested by a client. `pending` has fired and is about to begin, `queued`
+ * waits for the run before it, `running` has a batch. `skipped` found the run before it still running, `missed` was
+ * detected too late; neither ever begins.
  */
 export const RUN_STATUSES = [
   "pending",
@@ -29,16 +29,16 @@ export type RunCause = (typeof RUN_CAUSES)[number];
 /** Runs that wait for the one before; a further fire is skipped. */
 export const MOST_QUEUED = 100;
 
-/** What went wrong with a run; `details` are those of the answer that the API gives for the same. */
+/** Why a run failed; `details` are those of the API's answer to the same error. */
 export type RunError = { code: string; message: string; details?: Record<string, unknown> };
 
-/** A fire that is found no later than this is on time, whatever `catchUpWindowSeconds` is. */
+/** A fire that is detected within this time is punctual, whatever `catchUpWindowSeconds` is. */
 const ON_TIME_MS = 10_000;
 
 type Fire = {
   at: number;
   cause: Exclude<RunCause, "manual">;
-  /** Why it was missed; `null` where it shall run. */
+  /** Why it was missed; `null` if it is to run. */
   missed: string | null;
 };
 
@@ -52,9 +52,8 @@ type Timed = {
 };
 
 /**
- * What to do about a schedule whose time has come: the newest of the fires that are due runs, unless
- * it is older than the window; all before it are missed. Where more than `most` are due, the earliest
- * of them share one entry.
+ * Plans the fires of a schedule that is due: the newest fire runs, unless it is older than the window; all before it
+ * are missed. If more than `most` are due, the earliest of them share one entry.
  */
 export function planFires(schedule: Timed, nowMs: number, most = 100): FirePlan {
   const { fires: due, omitted, next } = dueFires(schedule, schedule.nextRun, nowMs, most);
@@ -91,9 +90,9 @@ type NameValues = { at: number; timezone: string; runId: string };
 const CLOCK_CHANGES_MS = [3_600_000, 1_800_000];
 
 /**
- * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled
- * in, date and time being those of the schedule's zone. A time that comes a second time because clocks
- * were put back has a name of its own: `02-30-00b`.
+ * The name of a results file: `{{date}}` (2025-01-31), `{{time}}` (09-00-00) and `{{runId}}` filled in, date and time
+ * being those of the schedule's zone. A time that occurs a second time because clocks were put back has a name of its
+ * own: `02-30-00b`.
  */
 export function renderFileName(template: string, { at, timezone, runId }: NameValues): string {
   const { format } = new Intl.DateTimeFormat("sv-SE", {
@@ -113,7 +112,7 @@ export function namesEachRun(template: string): boolean {
   return names.includes("runId") || (names.includes("date") && names.includes("time"));
 }
 
-/** The placeholders of a file's name that stand for nothing. */
+/** The unknown placeholders in a file's name. */
 export function unknownNameVariables(template: string): string[] {
   const known: readonly string[] = NAME_VARIABLES;
   return parseTemplate(template).names.filter((name) => !known.includes(name));

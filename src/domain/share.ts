@@ -1,11 +1,11 @@
 import { createHeap } from "../lib/heap.ts";
 
-/** Somebody who shares slots with others. */
+/** A party that shares slots with others, such as a lane or an endpoint. */
 export type Sharer = {
-  /** Slots that it holds, and what more it could put in slots at once. */
+  /** The slots that it holds, and how many more it could use now. */
   inFlight: number;
   ready: number;
-  /** If two want the same, one with twice the weight gets twice as many slots. */
+  /** A sharer with twice the weight gets twice as many slots. */
   weight: number;
   /** Turn in which it was last served; of two equals the one that waits longer goes first. */
   lastServed: number;
@@ -16,19 +16,19 @@ export type ShareRules<S extends Sharer> = {
   /** Slots that are given now, however many are free. */
   most?: number;
   /**
-   * Whether it may take one more slot when it holds `calls` and all together hold `total`. After a
-   * `false` it is not asked again: what it says must not turn to `true` as more slots are taken.
+   * Whether it may take one more slot when it holds `calls` and all together hold `total`. After `false` it is not
+   * called again, so it must not turn `true` as more slots are taken.
    */
   mayTake(sharer: S, calls: number, total: number): boolean;
   /** It takes a slot. */
   onTake?(sharer: S): void;
-  /** How many slots it takes, if it may, when it has its turn for the first time; later one at a time. */
+  /** How many slots it takes, if allowed, on its first turn; later one at a time. */
   atOnce?(sharer: S): number;
 };
 
 /**
- * Gives the free slots one by one, each to whoever has the fewest for its weight (progressive filling,
- * so the shares are max-min fair). Returns how many each takes now; those that take none are left out.
+ * Gives the free slots one by one, each to the sharer with the fewest for its weight (progressive filling, so the
+ * shares are max-min fair). Returns how many each takes now; those that take none are left out.
  */
 export function fillSlots<S extends Sharer>(
   sharers: Iterable<S>,

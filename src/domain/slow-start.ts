@@ -1,19 +1,19 @@
-/** Calls in flight at the start, and as many as one may call unlimited. */
+/** The first limit of calls in flight. */
 const FIRST = 8;
 const UNLIMITED = 4096;
 /**
- * They double so fast: with calls that hang others must not wait for them, but nothing that was refused
- * has been heard of before the first of them ends, which may take a handshake. Afterwards whoever
- * refuses calls does it faster than they double.
+ * The limit doubles in this time before the first call has ended. Calls that hang must not block others, but a
+ * refusal cannot be known before the first call ends, which may take a TLS handshake. Afterwards refusals arrive
+ * faster than the limit doubles.
  */
 const UNHEARD_DOUBLING_MS = 150;
 const HEARD_DOUBLING_MS = 45;
-/** Those that were sent together may be answered one by one: the first answer does not speak for all. */
+/** Calls that were sent together may be answered one by one: after the first answer the others get this long. */
 const SAME_ROUND_MS = 60;
 
 /**
- * How many calls may be in flight at a provider of which nothing is known: each answer allows one more,
- * and so does time. A pure object: the time is passed in.
+ * Limits the calls in flight at a provider whose limits are unknown. The limit grows with each answer and with time.
+ * A pure object: the time is passed in.
  */
 export function createSlowStart() {
   let answers = 0;

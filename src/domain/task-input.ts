@@ -14,12 +14,14 @@ export const Id = z
   .regex(/^[A-Za-z0-9_\-.:]{1,100}$/, "must be 1 to 100 of the characters A-Z a-z 0-9 _ - . :")
   .refine((id) => id !== "." && id !== "..", "must not be . or .., which no URL can name");
 
-/** What the schema is called in the OpenAPI document, which `http` makes of it. */
+/** The name of the schema in the OpenAPI document, which `http` generates. */
 const named = (name: string) => ({ "x-name": name });
 
 const ContentPart = z.looseObject({ type: z.string() }).meta(named("ContentPart"));
 
-/** A message. What OpenAI does not define (`reasoning_content`, `cache_control`, …) is forwarded as it is. */
+/**
+ * A message. Members that OpenAI does not define (`reasoning_content`, `cache_control`, …) are forwarded unchanged.
+ */
 export const Message = z
   .looseObject({
     role: z.enum(["system", "developer", "user", "assistant", "tool", "function"]),
@@ -38,7 +40,7 @@ export const Message = z
   )
   .meta(named("Message"));
 
-/** An object of whatever JSON can say; it comes from a JSON parser, so its values need no check. */
+/** Any JSON object. It comes from a JSON parser, so its values need no check. */
 const JsonObjectField = z.record(z.string(), z.unknown());
 
 /** Parameters that have a field of their own and would otherwise be given twice. */
@@ -54,10 +56,10 @@ const Parameters = JsonObjectField.superRefine((parameters, check) => {
       });
 });
 
-/** The longest prompt, be it given or made by a template. */
+/** The longest prompt, whether given or made by a template. */
 export const MOST_PROMPT_CHARACTERS = 2_000_000;
 
-/** What a task may ask for, apart from who and where it is. */
+/** The fields of a task's request, without its id and its batch. */
 export const RequestFields = {
   prompt: z.string().min(1).max(MOST_PROMPT_CHARACTERS).optional(),
   messages: z.array(Message).min(1).max(10_000).optional(),
@@ -133,7 +135,7 @@ const TWO_HEADERS = {
   message: "names the columns, which header: false says that no row does",
 };
 
-/** How to read a CSV file, where detection does not suffice. */
+/** How to read a CSV file, if detection does not suffice. */
 const CsvOptions = z
   .strictObject({
     delimiter: z
@@ -192,7 +194,7 @@ const OnlyIf = z
       "as `cancelled` with the reason `skipped` when the batch is created: no call, no cost",
   );
 
-/** What the tasks of a batch have in common; a task's own fields win. */
+/** The settings that the tasks of a batch share; a task's own fields win. */
 export const BatchConfig = z
   .strictObject({
     model: RequestFields.model,

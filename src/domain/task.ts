@@ -1,7 +1,10 @@
 export const TASK_STATUSES = ["pending", "running", "completed", "failed", "cancelled"] as const;
 export type TaskStatus = (typeof TASK_STATUSES)[number];
 
-/** The only moves a task may make. The statements in `store/` have guards of their own, which `state-machine.test.ts` checks against this table. */
+/**
+ * All moves that a task may make. The statements in `store/` have guards of their own, which `state-machine.test.ts`
+ * checks against this table.
+ */
 export const TASK_MOVES = {
   pending: ["running", "cancelled"],
   running: ["completed", "failed", "pending", "cancelled"],
@@ -31,8 +34,8 @@ export function priorityName(rank: number): Priority {
 }
 
 /**
- * The id of a task's nth execution. It is derived, so that it is known when a run is asked for and
- * costs no index: `exec-`, the task's row number, the number of the run. SQL: `EXECUTION_ID`.
+ * The id of a task's nth execution. It is derived, so that it is known when a run is requested and needs no index:
+ * `exec-`, the task's row number, the number of the run. SQL: `EXECUTION_ID`.
  */
 export function executionId(taskSeq: number, run: number): string {
   return `exec-${String(taskSeq).padStart(9, "0")}-${run}`;

@@ -1,6 +1,6 @@
 /**
- * It takes time in proportion to the text, whatever that is: between the braces stands one class of
- * characters, which has no other part of the pattern beside it to share them with.
+ * Matching takes time in proportion to the text, whatever the text is: the class between the braces is the only part
+ * of the pattern that can match those characters, so there is no backtracking.
  */
 const PLACEHOLDER = /\{\{([^{}]+)\}\}/g;
 

@@ -5,17 +5,17 @@ export type Measurable = { model: string; body: string };
 
 export type RequestSize = {
   promptTokens: number;
-  /** The most that the answer may have; `null` where the request sets no limit. */
+  /** The most tokens that the answer may have; `null` if the request sets no limit. */
   maxOutputTokens: number | null;
-  /** The tier that the request asks for; `null` where it names none, or was not read. */
+  /** The requested service tier; `null` if there is none, or the request was not parsed. */
   tier: ServiceTier | null;
 };
 
 /** Counts tokens in a thread of its own, because a text can take a tokenizer a tenth of a second. */
 export type TokenCounter = {
   /**
-   * The sizes of requests, in their order. Never rejects: where the thread needs more than `withinMs`, or
-   * dies, they are estimated from the requests' lengths.
+   * The sizes of requests, in their order. Never rejects: if the thread needs more than `withinMs`, or dies, the
+   * sizes are estimated from the requests' lengths.
    */
   measure(requests: readonly Measurable[], withinMs: number): Promise<RequestSize[]>;
   /** Ends the thread; later counts are estimates. */
@@ -25,10 +25,10 @@ export type TokenCounter = {
 /** English text; others have fewer. */
 const CHARACTERS_PER_TOKEN = 4;
 
-/** What is sent as a data URL is no text. */
+/** The content of a data URL is not text. */
 const DATA_URLS = /"data:[^"]*"/g;
 
-/** The size of a request at a glance. */
+/** A quick estimate of a request's size, from its length. */
 export function guessSize({ body }: Measurable): RequestSize {
   const text = body.includes('"data:') ? body.replaceAll(DATA_URLS, '""') : body;
   const promptTokens = Math.ceil(text.length / CHARACTERS_PER_TOKEN);

@@ -18,7 +18,7 @@ const REFERENCE =
 /** The id of an upload, as clients write it. */
 export const UPLOAD_ID = /^file-[0-9a-z]{1,60}$/;
 
-/** What a reference says; `null` where it is none. */
+/** Parses a reference; `null` if the text is not one. */
 export function readUploadRef(text: string): UploadRef | null {
   const [, id, type, bytes, sha256] = REFERENCE.exec(text) ?? [];
   if (id === undefined) return null;
@@ -33,7 +33,7 @@ export function uploadRef(id: string, facts?: FileFacts): string {
 
 type AttachmentType = "image" | "file";
 
-/** An image or document of a request: where its bytes are, as a URL, and its name, which documents have. */
+/** An image or document of a request: the URL of its bytes and, for documents, its name. */
 export type Attached = { type: AttachmentType; url: string; name: string | null };
 
 /** Whether the JSON text of a request may refer to uploads; only parsing it shows for certain. */
@@ -51,12 +51,12 @@ export function attachedTo(body: JsonObject): Attached[] {
   return found;
 }
 
-/** The same request with its uploads, in whatever words it refers to them, replaced. */
+/** The same request with its uploads replaced, whichever way it refers to them. */
 export function mapUploads(body: JsonObject, change: (one: Attached) => Attached): JsonObject {
   return mapAttached(body, (one) => (one.url.startsWith(UPLOAD_SCHEME) ? change(one) : one));
 }
 
-/** A body in which nothing changes is returned itself. */
+/** Returns the same object if nothing changes. */
 function mapAttached(body: JsonObject, change: (one: Attached) => Attached): JsonObject {
   const { messages = null, input = null } = body;
   return withMember(

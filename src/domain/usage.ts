@@ -8,19 +8,19 @@ export type Usage = {
   cachedTokens?: number;
   cacheWriteTokens?: number;
   reasoningTokens?: number;
-  /** The provider reported none; the tokens of the texts were counted here. */
+  /** The provider reported no usage, so the tokens of the texts were counted by this program. */
   estimated?: true;
 };
 
 /**
- * Whether an answer reports what it took. `absent`: no usage, or nothing but zeros; `absurd`: a count
- * that no call can have. Neither is a usage to be charged.
+ * The usage that an answer reports. `absent`: none, or nothing but zeros; `absurd`: a count that no call can have.
+ * Neither is charged.
  */
 export type UsageReport =
   | { reported: "reported"; usage: Usage }
   | { reported: "absent" | "absurd"; usage: null };
 
-/** No call takes as much; what is larger, or no whole number of tokens, is a fault of the server. */
+/** No call uses this many tokens. A larger count, or one that is not a whole number, is a fault of the server. */
 const MOST_TOKENS = 1e9;
 
 /** The names that servers have for each count; a path with a dot leads into an object. */
@@ -58,14 +58,14 @@ const NAMES = {
   ],
 } as const;
 
-/** Taken apart once, because every answer is looked through. */
+/** Split once, because every answer is searched. */
 const PATHS = Object.fromEntries(
   Object.entries(NAMES).map(([name, paths]) => [name, paths.map((path) => path.split("."))]),
 ) as Record<keyof typeof NAMES, string[][]>;
 
 /**
- * Reads usage under whatever names. Some servers count reasoning, and some what a cache served or
- * took, outside of the sums that they belong to: `total_tokens` distinguishes the two.
+ * Reads usage, whatever names the server uses. Some servers report reasoning or cached tokens in addition to the sums
+ * that they belong to; `total_tokens` tells the two apart.
  */
 export function readUsage(reported: Json | undefined): UsageReport {
   if (!isJsonObject(reported)) return { reported: "absent", usage: null };
@@ -77,7 +77,7 @@ export function readUsage(reported: Json | undefined): UsageReport {
     return { reported: "absent", usage: null };
   prompt ??= Math.max(0, (total ?? 0) - (completion ?? 0));
   completion ??= 0;
-  // Anthropic's own counts: what a cache served or took is no part of `input_tokens`.
+  // Anthropic's own counts: `input_tokens` does not include cached tokens.
   const isApart =
     total === undefined && "cache_read_input_tokens" in reported && !("prompt_tokens" in reported);
   if (isApart || cached + written > prompt) prompt += cached + written;
@@ -103,7 +103,7 @@ const COUNTS = ["prompt", "completion", "total", "cached", "written", "reasoning
 
 type Counts = Partial<Record<keyof typeof NAMES, number>>;
 
-/** An absurd detail is left out; where a sum is absurd, nothing is right. */
+/** An absurd detail is left out; if a sum is absurd, the whole usage is. */
 function readCounts(reported: JsonObject): Counts | "absurd" {
   const counts: Counts = {};
   for (const name of COUNTS) {

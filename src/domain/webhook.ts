@@ -2,7 +2,7 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** How long after each failed attempt the next one follows. */
+/** The delay after each failed attempt. */
 export const RETRY_DELAYS_MS = [
   5 * SECOND,
   5 * MINUTE,
@@ -16,24 +16,24 @@ export const RETRY_DELAYS_MS = [
 ];
 const LONGEST_RETRY_AFTER_MS = 24 * HOUR;
 
-/** What came of one attempt to deliver. */
+/** The outcome of one attempt to deliver. */
 export type Attempt = {
   at: number;
   isDelivered: boolean;
-  /** The receiver says that nothing must come any more (410). */
+  /** The receiver answered 410 Gone: it wants no more deliveries. */
   isGone: boolean;
   status: number | null;
   latencyMs: number;
   error: string | null;
-  /** Why there was no answer, of few different words. */
+  /** Why there was no answer, from a small set of words. */
   cause: string | null;
   snippet: string | null;
   retryAfterMs: number | null;
 };
 
 /**
- * When a delivery that failed for the nth time is tried again: after the nth delay, a tenth more or
- * less, and not before the receiver asked for. `undefined`: never.
+ * When a delivery that failed for the nth time is tried again: after the nth delay with a jitter of a tenth, and not
+ * before the time that the receiver named. `undefined`: never.
  */
 export function nextAttemptAt(
   failures: number,
@@ -51,9 +51,9 @@ export function nextAttemptAt(
 export type Topic = { task: string | null; batch: string | null };
 
 /**
- * Decides which deliveries may start, called in the order of their events: several at a time, but
- * what is about the same task in order, a batch's own events after those of its tasks before them
- * and before those of its tasks after them, and what is about neither in order, too.
+ * Decides which deliveries may start in parallel; called in the order of their events. Events of one task stay in
+ * order. A batch's own event waits for the earlier events of its tasks, and the later ones wait for it. Events about
+ * neither a task nor a batch stay in order, too.
  */
 export function createOrder() {
   const tasks = new Set<string>();
@@ -66,7 +66,7 @@ export function createOrder() {
   };
 
   return {
-    /** Whether it may start; what comes after it in the order may have to wait for it, either way. */
+    /** Whether it may start. Started or not, later deliveries may have to wait for it. */
     take(topic: Topic): boolean {
       const mayStart = isFree(topic);
       if (topic.task !== null) tasks.add(topic.task);

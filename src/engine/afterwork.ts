@@ -5,12 +5,12 @@ import { createLoop } from "../lib/loop.ts";
 import { makeChains } from "../services/chains.ts";
 import { writeOutputs } from "../services/outputs.ts";
 
-/** Between the first news and a look at what is to be done; many batches may end at once. */
+/** The delay between the first hint and the search for work, because many batches may end at once. */
 const SETTLE_MS = 100;
 /** Backstop for lost hints. */
 const POLL_MS = 5000;
 
-/** What is done when a batch has ended. */
+/** The work that follows the end of a batch. */
 const WORKS = [
   {
     category: "outputs",
@@ -25,8 +25,8 @@ const WORKS = [
 ];
 
 /**
- * Does what follows the end of batches: writes their output files, and makes the batches that have waited for
- * them. It looks when something has happened in the log, and each kind of work is done one at a time.
+ * Does the work that follows the end of batches: writes their output files, and creates the batches that have waited
+ * for them. It looks for work when the log has new events, and does one piece of each kind at a time.
  */
 export function createAfterwork(ctx: Context, node: () => number) {
   const loops = WORKS.map(({ category, complaint, work }) =>
@@ -50,7 +50,7 @@ export function createAfterwork(ctx: Context, node: () => number) {
       for (const loop of loops) loop.start();
       nudge();
     },
-    /** Begins nothing more; resolves when what is being written is finished. */
+    /** Starts no more work; resolves when the current work is finished. */
     async stop(): Promise<void> {
       for (const end of unsubscribe) end();
       await Promise.all(loops.map((loop) => loop.stop()));

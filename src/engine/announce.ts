@@ -6,7 +6,7 @@ import type { Endpoint } from "../domain/request.ts";
 import { executionId } from "../domain/task.ts";
 import type { Called, Reused } from "./outcome.ts";
 
-/** What became of a run, and whether it ended with that. */
+/** The outcome of a run, and whether it ended the run. */
 export type Ended = { outcome: Called | Reused; isFinal: boolean };
 
 const log = getLogger(["gptrunner", "executions"]);
@@ -77,7 +77,7 @@ function toTrace(outcome: Called | Reused): Parameters<Context["tracing"]["call"
     endedAt: final.at,
     operation: OPERATIONS[run.endpoint] ?? run.endpoint.slice("/v1/".length),
     provider: final.provider,
-    // A fallback model is the one that was called.
+    // With a fallback, the model that was called is the one of the answer.
     model: final.fallbackFrom === null ? run.model : final.model,
     answeredBy: failure ? null : final.model,
     requestId: final.requestId,

@@ -12,8 +12,8 @@ export type Priced = {
 };
 
 /**
- * What an answer costs: what its model does, if that has a price, else what the one that was called does; one that
- * does not report what it took may not be right about its model either, and costs the more of both.
+ * The cost of an answer: by the price of the model that it names, if there is one, else by that of the called model.
+ * An answer without usage may name a wrong model, too, so it costs the higher of both.
  */
 export function costOfAnswer(
   provider: Provider,

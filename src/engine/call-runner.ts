@@ -17,16 +17,16 @@ import { withSuggestions } from "../providers/suggest.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
 
-/** The most bytes of uploads that a thread holds at a time, each in a few copies; a larger request goes alone. */
+/** The most bytes of uploads that a thread holds at a time, each in a few copies; a larger request is sent alone. */
 const MOST_INLINED_BYTES = 32_000_000;
-/** A report carries what ended within this time, so that a busy main thread gets few messages. */
+/** Calls that end within this time share a report, so that a busy main thread gets few messages. */
 const REPORT_AFTER_MS = 2;
 const REPORT_AT_MOST = 32;
 
 /**
- * What a worker thread does: it starts the calls it is given (`starter.ts`) and reports what comes of
- * them. An answer is reported at once when nothing else is in flight, otherwise with those that end
- * in the same two milliseconds.
+ * The work of a worker thread: it starts the calls that it receives (`starter.ts`) and reports their results. An
+ * answer is reported at once if nothing else is in flight, otherwise together with those of the same two
+ * milliseconds.
  */
 export function createCallRunner(
   post: (message: FromWorker) => void,
@@ -35,7 +35,7 @@ export function createCallRunner(
   const { clock } = outside;
   const enterMemory = createSharedRoom(MOST_INLINED_BYTES);
   let readUpload: ReadUpload = async () => null;
-  /** Calls taken on that have not ended, by task; those that wait for their start, too. */
+  /** Calls that have not ended, by task, including those that wait for their start. */
   const running = new Map<number, Taken>();
   const starter = createStarter<Taken>((taken) => orCrash(clock, run(taken)), clock);
   let callerFor: ((call: Call) => Caller) | undefined;
@@ -107,7 +107,7 @@ const ABANDONED = "abandoned";
 
 type Caller = (call: ProviderCall) => Promise<CallResult>;
 
-/** One caller for each provider and key, made when it is first needed. */
+/** One caller for each provider and key, created on first use. */
 function createCallers(
   { providers, simulator }: { providers: Provider[]; simulator: Provider },
   outside: Outside,
@@ -138,7 +138,7 @@ async function withUsage(call: Call, calling: Promise<CallResult>): Promise<Call
   const result = await calling;
   const { answer } = result;
   if (!answer || answer.usage) return result;
-  // The rest of the result is kept as it is, whichever kind it is of.
+  // The rest of the result is kept as it is, whichever kind it is.
   answer.usage = await estimateUsage(call, answer);
   return result;
 }

@@ -8,7 +8,7 @@ import type { Called } from "./outcome.ts";
 /** A call that ended, and the text of its answer, if that is to be checked. */
 export type Answered = { called: Called; text: string | null };
 
-/** A call whose provider has checked the answer, and found that it does not match. */
+/** The same call, failed if the provider itself has reported that the answer does not match. */
 function withProvidersCheck({ called, text }: Answered): Called {
   const { failure } = called;
   if (failure?.cause !== "schema_mismatch") return called;
@@ -16,8 +16,8 @@ function withProvidersCheck({ called, text }: Answered): Called {
 }
 
 /**
- * Has answers checked that are to match a schema, while their runs keep their slots, and gives them to `end`, as
- * failed where they do not match. Those of runs that are not `known` any more by then are dropped.
+ * Checks answers that must match a schema, while their runs keep their slots, and passes the calls to `end`, as
+ * failed if they do not match. Calls of runs that are not `known` any more by then are dropped.
  */
 export function createChecking(
   { answers }: Pick<Context, "answers">,

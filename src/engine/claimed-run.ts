@@ -7,7 +7,7 @@ import { FLEX_GIVEN_UP, FLEX_TIMEOUT_MS } from "../domain/flex.ts";
 import type { Provider } from "../domain/provider.ts";
 import { withModel, withoutTier } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
-import type { Claimed } from "../store/queue.ts";
+import type { Claimed } from "../store/claim.ts";
 import type { Hopeless } from "../store/release.ts";
 import type { Final, FinalRow } from "../store/settle.ts";
 import { costOfAnswer } from "./answer-cost.ts";
@@ -23,9 +23,9 @@ export type ClaimedRun = {
   claim: number;
   lane: Lane;
   policy: RetryPolicy;
-  /** How its call is counted; `null` where the simulator makes it for a dry run, or none is made. */
+  /** How the pacer counts its call; `null` if the simulator answers it in a dry run, or no call is made. */
   paced: Paced | null;
-  /** It is reported and has freed its slot. */
+  /** Its end is reported, and its slot is free. */
   hasEnded: boolean;
 };
 
@@ -41,7 +41,7 @@ export function isFlex({ row }: Pick<ClaimedRun, "row">): boolean {
   return row.flexUntil !== null;
 }
 
-/** Whether a run asked for the flex tier, and waited for it in vain. */
+/** Whether a run requested the flex tier and gave up waiting for it. */
 function gaveUpFlex({ row }: ClaimedRun): boolean {
   return row.asksFlex === 1 && row.flexUntil === null && row.isDryRun === 0;
 }
@@ -72,8 +72,8 @@ export function toCall(run: ClaimedRun, { requestTimeoutMs }: Settings): Call {
 }
 
 /**
- * What remains of an outcome whose result the database refuses: a failure that says so. What was paid is
- * kept at first; without it (`isBare`) only what this program knows itself.
+ * The outcome of a run whose result the database refuses: a failure that says so. At first the usage is kept; with
+ * `isBare`, only facts that come from this program itself.
  */
 export function withoutResult(
   { run, final }: Called | Reused,
@@ -121,7 +121,7 @@ const NOTHING_USED = {
   isEstimated: false,
 };
 
-/** What ends a run of which too many attempts were cut off. */
+/** The end of a run of which too many attempts were interrupted. */
 export function toInterrupted(
   { task, claim, model }: Hopeless,
   most: number,
@@ -154,7 +154,7 @@ export function toInterrupted(
   };
 }
 
-/** What a worker thread reports of a run's call, with what is known of the run. */
+/** Combines a worker thread's report of a call with what is known of the run. */
 export function toCalled(run: ClaimedRun, report: Report, settings: Settings): Called {
   const { failure, signals, isAbandoned } = report;
   const provider = providerOf(run, settings);
@@ -171,12 +171,12 @@ export function toCalled(run: ClaimedRun, report: Report, settings: Settings): C
   };
 }
 
-/** The model that was asked before, where that of `escalateTo` is asked now. */
+/** The model that was called before the run was escalated. */
 export function escalatedFrom({ row }: Pick<ClaimedRun, "row">): string | null {
   return row.isEscalated === 1 ? row.firstModel : null;
 }
 
-/** A call whose answer does not match its schema. What came stays with it. */
+/** Marks a call as failed because its answer does not match the schema. The answer is kept. */
 export function mismatched(called: Called, text: string | null, mismatch: Mismatch): Called {
   const { problem, mayRepair } = mismatch;
   const isCutOff = called.final.isTruncated ? "; it was cut off, so raise maxTokens" : "";
@@ -231,10 +231,7 @@ function toFinal(run: ClaimedRun, report: Report, provider: Provider): Final {
   };
 }
 
-/**
- * The answers of the built-in provider are free, but a dry run shows what those of a real one would
- * cost.
- */
+/** The answers of the built-in provider are free, but a dry run shows what those of a real provider would cost. */
 function costOfCall(
   run: ClaimedRun,
   {

@@ -1,42 +1,37 @@
 import type { Context } from "../context.ts";
 import { fateOf, isAnswerTooLarge } from "../db/refusal.ts";
 import { isEmpty, type Plan, type ResultOf } from "../db/unit.ts";
-import {
-  claim,
-  type Claimed,
-  type ClaimedRow,
-  type FeedUnit,
-  type LaneClaim,
-} from "../store/queue.ts";
+import { claim, type Claimed, type ClaimedRow, type LaneClaim } from "../store/claim.ts";
+import type { FeedUnit } from "../store/feed.ts";
 import { releaseUnknown } from "../store/release.ts";
 import { isComplete, type Texts } from "./texts.ts";
 
-/** On a shared database a claim may take effect after its answer was given up. */
+/** How often to compare claims on a shared database, where a claim may take effect after its request was given up. */
 const COMPARE_MS = 5000;
 
 export type ClaimingOptions = {
   owner: () => number;
-  /** Whether what this process has claimed is its own. */
+  /** Whether this process still owns what it has claimed. */
   isAlive: () => boolean;
   texts: Texts;
   /** The claims of which this process knows. */
   known: () => [task: number, claim: number][];
   /** Called with the rows that were claimed for the wanted lanes, before any of them begins. */
   onClaimed: (rows: ClaimedRow[], claims: LaneClaim[], claimNo: number) => void;
-  /** Takes claimed runs on, which are known from then on. */
+  /** Begins claimed runs, which are known from then on. */
   begin: (rows: Claimed[], claimNo: number) => void;
 };
 
 /*
  * Feeds batches, and claims. A claim is
  *
- *   made       its answer says what was claimed. Runs whose texts came along begin at once, the others
+ *   made       its answer lists what was claimed. Runs whose texts are included begin at once, the others
  *              when their texts are read.
- *   refused    by the database: nothing was claimed. Where its answer was too large, fewer texts come
- *              along from then on.
- *   doubtful   nobody knows whether it was made, or texts could not be read, or the lease of this process
+ *   refused    by the database: nothing was claimed. If its answer was too large, fewer texts are included
+ *              from then on.
+ *   doubtful   it is unknown whether it was made, or texts could not be read, or the lease of this process
  *              lapsed before it began what it claimed. With the next claim the
- *              database gives back whatever of this process' claims it does not know, as if it had not
+ *              database releases the claims of this process that it does not know, as if they had not
  *              been claimed. Since a claim may take effect after that, it does so every few seconds on
  *              a shared database.
  */
@@ -45,7 +40,7 @@ export function createClaiming(ctx: Context, options: ClaimingOptions) {
   let isDoubtful = false;
   let compareAt = 0;
   let claimNo = 0;
-  /** Texts that come along have no more than this, since the database refused a larger answer. */
+  /** The longest text to include, lowered when the database refuses an answer as too large. */
   let mostTextBytes = Infinity;
 
   /** Returns how many of the rows began. */

@@ -1,13 +1,13 @@
 import type { Tally } from "../store/rollups.ts";
 
-/** Payers that are remembered; what others' calls cost is written again. */
+/** How many payers are remembered; for others the cost is written again. */
 const MOST_PAYERS = 10_000;
 
-/** What the dearest call of each payer cost, of those that this process has committed. */
+/** The cost of the dearest call of each payer that this process has committed. */
 export function createDearest() {
   const known = new Map<number, number>();
   return {
-    /** What is dearer than all before, of runs that were added up. */
+    /** The costs among these tallies that exceed all earlier ones. */
     plan(tallies: Tally[]): { news: [payer: number, usd: number][]; committed(): void } {
       const news = new Map<number, number>();
       for (const { apiKey, dearestUsd } of tallies)

@@ -4,17 +4,8 @@ import type { Context, ProviderLive, Waiting } from "../context.ts";
 import { shareSlots } from "../domain/lanes.ts";
 import { createLoop, type More, type Trouble } from "../lib/loop.ts";
 import { sharedSteadyNow } from "../services/time.ts";
-import { RUNNING_BATCHES } from "../store/batches.ts";
-import { leaveFlex } from "../store/flex.ts";
+import type { Claimed, ClaimedRow, LaneClaim } from "../store/claim.ts";
 import { postpone } from "../store/postpone.ts";
-import {
-  type Claimed,
-  type ClaimedRow,
-  type LaneClaim,
-  NEXT_WAITING,
-  READY_LANES,
-  wakeWaiting,
-} from "../store/queue.ts";
 import { handBack } from "../store/release.ts";
 import { announceEnded } from "./announce.ts";
 import { createChecking } from "./checking.ts";
@@ -29,30 +20,31 @@ import { meterTurn } from "./meter.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import { createPacing } from "./pacing.ts";
 import type { Call, Report } from "./protocol.ts";
+import { createQueueWatch, type QueueState, RETRY } from "./queue-watch.ts";
 import { createReuse } from "./reuse.ts";
 import { createSettlement, type Settled } from "./settlement.ts";
 import { createTexts } from "./texts.ts";
 import { createUpstreams, type Upstreams } from "./upstreams.ts";
 
 export type Dispatcher = {
-  /** Begins to claim work. */
+  /** Starts claiming work. */
   start(): Promise<void>;
-  /** Claims no more; resolves when nothing is in flight and everything reported is committed. */
+  /** Stops claiming; resolves when nothing is in flight and everything reported is committed. */
   drain(): Promise<void>;
   /** Takes the reports of worker threads. */
   report(reports: Report[]): void;
-  /** Gives back what is still claimed, so that it runs elsewhere or after a restart. */
+  /** Releases what is still claimed, so that it runs elsewhere or after a restart. */
   handBack(): Promise<void>;
   inFlight(): number;
   /** What keeps it from its work, if anything does. */
   trouble(): Trouble | null;
-  /** Runs that are remembered, those that wait for another one's answer included. */
+  /** How many runs it holds, including those that wait for the answer of another run. */
   remembered(): number;
   /** Why a batch waits, as far as this process knows. */
   waitingOf(batch: number): Waiting | null;
   /** The providers as this process sees them, in the order of the configuration. */
   providers(): ProviderLive[];
-  /** Ways to providers, which live calls use, too. */
+  /** The routes to providers, which live calls use, too. */
   upstreams: Upstreams;
   /** There may be room for more calls. */
   nudge(): void;
@@ -61,24 +53,19 @@ export type Dispatcher = {
 export type DispatcherOptions = {
   /** The number of this process, once it is started. */
   owner: () => number;
-  /** Whether others take this process for alive. */
+  /** Whether other nodes consider this process alive. */
   isAlive: () => boolean;
   run: (calls: Call[]) => void;
-  /** Ends the calls of tasks that nobody wants any more. */
+  /** Aborts the calls of tasks that were cancelled or deleted. */
   abort: (tasks: number[]) => void;
-  /** What came of calls, those that nobody waits for any more included. */
+  /** Called with the results of calls, including those of cancelled tasks. */
   onCalled: (calls: Called[]) => void;
-  /** A provider whose calls failed did not answer a probe either. */
+  /** Called when a provider whose calls failed does not answer a probe either. */
   onProbeFailed: (provider: string, why: string) => void;
 };
 
-/** Backstop for lost hints. */
-const SYNC_MS = 2000;
-/** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
-const LOOK_PAUSE = { times: 5, mostMs: 250 };
-/** How much of what calls and commits take, as it is remembered, the latest one makes up. */
+/** The weight of the latest call or commit in the moving averages of their durations. */
 const LEARNING = 1 / 32;
-const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
 /*
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported
@@ -86,17 +73,16 @@ const RETRY = { retryMs: 250, maxRetryMs: 2000 };
  * then it sends the claimed calls to the worker threads. Settling and claiming are two units that
  * share a commit, so that either goes on where the database refuses the other.
  *
- *   idle     nothing reported, no slot that could be used. Left by `nudge`: a report, a hint that
- *            work was queued, a look at the queue; and when a pacer lets the next call start.
- *   turning  a commit is under way. Nudges that come meanwhile lead to another turn.
+ *   idle     nothing is reported, and no slot can be used. Left by `nudge`: a report, a hint that
+ *            work was queued, a read of the queue; and when a pacer lets the next call start.
+ *   turning  a commit is in progress. Nudges that come meanwhile lead to another turn.
  *   failing  something could not be committed; those outcomes are kept and the turn is tried again.
- *            Where it is unknown whether claims were made, the next turn gives back what this process
+ *            If it is unknown whether claims were made, the next turn releases those that this process
  *            does not know; so does a turn every few seconds on a shared database, where a claim may
  *            take effect late.
  *   draining as before, but no claims; ends when nothing is in flight.
  *
- * A second loop looks at the queue: after its backstop, when a batch has changed, and when a retry
- * comes due.
+ * Beside it `queue-watch.ts` reads the queue.
  */
 export function createDispatcher(ctx: Context, options: DispatcherOptions): Dispatcher {
   const log = getLogger(["gptrunner", "dispatcher"]);
@@ -136,25 +122,17 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   });
   const turns = createLoop({
     log,
-    complaint: "What running tasks came to could not be saved, or none could be claimed",
+    complaint: "The results of running tasks could not be saved, or no task could be claimed",
     clock: ctx.clock,
     work: turn,
     ...RETRY,
   });
-  const looks = createLoop({
-    log,
-    complaint: "The queue could not be read",
-    clock: ctx.clock,
-    work: sync,
-    backstopMs: SYNC_MS,
-    pauseMs: () => Math.min(LOOK_PAUSE.mostMs, lookMs * LOOK_PAUSE.times),
-    ...RETRY,
-  });
+  const looks = createQueueWatch(ctx, { now: queueTime, onRead: learn });
   const lost = createLostWatch(ctx, {
     owner: options.owner,
     known: inFlight.claims,
     onLost(claims) {
-      // A task that this process has claimed again since keeps its call.
+      // A task that this process has claimed again meanwhile keeps its call.
       const pointless = claims.filter(({ task, claim }) => inFlight.isNewest(task, claim));
       const tasks = pointless.map(({ task }) => task);
       options.abort(tasks);
@@ -164,11 +142,9 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   const unsubscribe: (() => void)[] = [];
   let reported: Outcome[] = [];
   let isDraining = true;
-  /** What calls, and commits, have taken of late. */
+  /** Moving averages of the durations of calls and of commits. */
   let callMs = 0;
   let commitMs = 0;
-  /** What the last look at the queue took. */
-  let lookMs = 0;
   let onTurn: (() => void) | undefined;
 
   function nudge(): void {
@@ -181,7 +157,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   }
 
   async function turn(): Promise<More | void> {
-    // It commits what is reported by now.
+    // This turn commits everything that is reported by now.
     linger.end();
     const begun = ctx.clock.monotonic();
     await commitTurn();
@@ -202,7 +178,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       isDraining || !options.isAlive() ? [] : await planClaims(ctx.clock.steady()).catch(note);
     const outcomes = reported;
     reported = [];
-    // Written in the same round, so that one commit has both, unless the database refuses one of them.
+    // Written in the same round of the event loop, so that both share a commit, unless the database refuses one of
+    // them.
     const settling = settlement.commit(outcomes);
     const feeding = isDraining
       ? undefined
@@ -211,14 +188,14 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     const unsettled = await settling;
     reported = [...unsettled.flatMap((left) => left.outcomes), ...reported];
     await claimed;
-    // What was fed can be claimed; where reports wait, with them.
+    // Fed tasks can be claimed; if reports wait, together with them.
     if (feeding && reported.length === 0) turns.nudge();
     if (outcomes.length > 0 || claims.length > 0) signals.emit("events", undefined);
     const [error] = [...unsettled.map((left) => left.error), ...errors];
     if (error !== undefined) throw error;
   }
 
-  /** A part of what was reported is committed. */
+  /** Handles the commit of a part of the reported outcomes. */
   function onSettled({ outcomes, finals, tallies, calls, ended, retries, halts }: Settled): void {
     reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, book.add);
@@ -261,7 +238,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     take(reused);
   }
 
-  /** Reports of calls that this process has handed back mean nothing to it any more. */
+  /** Handles reports. Those of calls that this process has handed back are ignored. */
   function report(reports: Report[]): void {
     takeAnswers(
       reports.flatMap((report) => {
@@ -279,7 +256,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     take(reuse.withFollowers(calls));
   }
 
-  /** Takes what ended or was put back; soon it is committed, with what else is by then. */
+  /** Collects outcomes, which are committed soon, together with others. */
   function take(outcomes: Outcome[]): void {
     if (outcomes.length === 0) return;
     inFlight.end(outcomes, pacing.end);
@@ -288,24 +265,12 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     else linger.on();
   }
 
-  /** Reads what can be read about lanes: which batches run, what is ready, when the next retry is due. */
-  async function sync(): Promise<More | void> {
-    const begun = ctx.clock.monotonic();
-    const { running, ready, waiting } = await writer.write({
-      woken: wakeWaiting(queueTime()),
-      fallen: leaveFlex(queueTime()),
-      running: RUNNING_BATCHES,
-      ready: READY_LANES,
-      waiting: NEXT_WAITING,
-    });
-    book.setLimits(running.rows);
-    book.learn(ready.rows);
-    feeder.setBatches(running.rows);
-    settlement.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
-    const next = waiting.rows[0]?.at;
-    lookMs = ctx.clock.monotonic() - begun;
+  function learn({ running, ready }: QueueState): void {
+    book.setLimits(running);
+    book.learn(ready);
+    feeder.setBatches(running);
+    settlement.keepOnly(new Set(running.map(({ seq }) => seq)));
     nudge();
-    if (next !== null && next !== undefined) return { inMs: next - queueTime() };
   }
 
   /** Whether all that was claimed is settled or handed back. */
@@ -332,7 +297,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       isDraining = true;
       for (const stop of unsubscribe) stop();
       await Promise.all([looks.stop(), lost.stop()]);
-      // The turn at hand may still claim.
+      // The current turn may still claim.
       await turns.look();
       while (!isSettled()) await new Promise<void>((resolve) => (onTurn = resolve));
       await turns.stop();
@@ -340,7 +305,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     report,
     async handBack() {
       await turns.stop();
-      // What was reported since the last turn need not be called again.
+      // Outcomes that were reported since the last turn need no second call.
       const unsettled = await settlement.commit(reported);
       reported = unsettled.flatMap((left) => left.outcomes);
       const mine = { where: "q.owner = ?", args: [options.owner()] };

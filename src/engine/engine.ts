@@ -11,7 +11,7 @@ import type { Membership } from "./recovery.ts";
 import type { Upstreams } from "./upstreams.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 
-/** What is being written when the last call has ended gets so long, however short the grace. */
+/** The least time to finish writing after the last call has ended, however short the grace period. */
 const AFTERWORK_MS = 2000;
 
 export type Engine = {
@@ -19,12 +19,12 @@ export type Engine = {
   /** Lets calls in flight finish for `graceMs`, then ends them and hands their runs back. */
   stop(graceMs: number): Promise<void>;
   state(): EngineState;
-  /** Ways to providers, which live calls use, too; and what to do when there is room at one of them. */
+  /** The routes to providers, which live calls use, too; and the function to call when one of them has room. */
   upstreams: Upstreams;
   nudge(): void;
 };
 
-/** What executes tasks: worker threads, dispatcher, what follows the end of batches. */
+/** The parts that execute tasks: worker threads, dispatcher, and the work after the end of batches. */
 export function createEngine(ctx: Context, membership: Membership): Engine {
   const log = getLogger(["gptrunner", "engine"]);
   const providerWatch = createProviderWatch(ctx);

@@ -1,6 +1,6 @@
 import type { Plan } from "../db/unit.ts";
 import type { RunningBatch } from "../store/batches.ts";
-import { feed, type FeedProgress, type FeedUnit, type LaneReady } from "../store/queue.ts";
+import { feed, type FeedProgress, type FeedUnit, type LaneReady } from "../store/feed.ts";
 import type { LaneBook } from "./lane-book.ts";
 
 /** A batch with fewer ready rows than this is fed, and so is one with a model that has fewer than `LOW_LANE`. */
@@ -10,29 +10,28 @@ const LOW_LANE = 100;
 const CHUNKS_TO_DOUBT = 20;
 /** A model with this many ready tasks gets no more while another of its batch is fed. */
 const GLUT = 1500;
-/** In one commit batches are fed until they may have had this many chunks, but no more batches than this. */
+/** The most chunks, and so the most batches, that are fed in one commit. */
 const CHUNKS_AT_ONCE = 2;
 const BATCHES_AT_ONCE = 50;
 
 type Position = {
-  /** Tasks of it that were pending when its feeding began: it has no more to feed. */
+  /** Its tasks that were pending when its feeding began; there are no more to feed. */
   pending: number;
   after: number;
   isDrained: boolean;
   chunks: number;
   /** Models of the batch, and the chunk in which each last had a task. */
   models: Map<string, number>;
-  /** Models whose tasks are passed over, and after which position they were. */
+  /** Models whose tasks are skipped, and the position from which on they were. */
   passedOver: Map<string, number>;
 };
 
 /**
- * Keeps the queue short: the pending tasks of a running batch enter it in input order as its lanes
- * run low, so that executing a million tasks costs one row, and pausing or cancelling them little
- * more. Where it stands in each batch is kept in memory only: after a restart it begins again, and
- * tasks that are in the queue already are passed over. A batch of several models is fed as long as
- * one of them runs low, so that a model that hangs does not keep the others from their tasks; one
- * that has thousands of ready tasks is passed over meanwhile, and gone back for when it runs low.
+ * Keeps the queue short: the pending tasks of a running batch enter it in input order when its lanes run low. So
+ * executing a million tasks changes one row, and pausing or cancelling them little more. The position in each batch
+ * is kept only in memory: after a restart it begins again, and tasks that are in the queue already are skipped. A
+ * batch of several models is fed as long as one of them runs low, so a model that hangs does not hold up the others.
+ * A model with thousands of ready tasks is skipped meanwhile; the feeder returns to its tasks when it runs low.
  */
 export function createFeeder(book: LaneBook, chunk: number) {
   const positions = new Map<number, Position>();
@@ -85,7 +84,7 @@ export function createFeeder(book: LaneBook, chunk: number) {
   }
 
   return {
-    /** The batches that run; others are forgotten, new and hungry ones begin at their first task. */
+    /** Sets the running batches; others are forgotten, new and hungry ones begin at their first task. */
     setBatches(running: RunningBatch[]): void {
       const seqs = new Set(running.map(({ seq }) => seq));
       for (const seq of positions.keys()) if (!seqs.has(seq)) positions.delete(seq);
@@ -93,7 +92,7 @@ export function createFeeder(book: LaneBook, chunk: number) {
         if (!positions.has(seq) || (isHungryNow && positions.get(seq)?.isDrained))
           positions.set(seq, fromStart(pending));
     },
-    /** What feeds the hungriest batches, if there are such. */
+    /** The unit that feeds the hungriest batches, if there are any. */
     plan(times: { now: number; steadyNow: number }): Plan<FeedUnit> | undefined {
       const hungriest = findHungriest();
       if (hungriest.length === 0) return undefined;

@@ -13,15 +13,18 @@ const ALERTS: Record<Halt, AlertCode> = {
 export type HaltUnit = { paused: Record<string, Move>; alerts: Record<string, AlertUnit> };
 
 /**
- * A provider that has no quota left or refuses the key refuses everything: the batches whose calls
- * it refused are paused and an alert is raised, once; with its first answer all is clear again.
+ * A provider without quota, or one that refuses the key, refuses everything: the batches whose calls it refused are
+ * paused, and one alert is raised. The first answer clears the alert.
  */
 export function createHalts() {
-  /** Whether an account has an alert, as it was committed last. Unknown at first, since earlier processes may have raised theirs. */
+  /**
+   * Whether an account has an alert, according to the last commit. Unknown at first, because earlier processes may
+   * have raised one.
+   */
   const known = new Map<string, "clear" | "raised">();
 
   return {
-    /** What is to be written for calls that ended and batches that can go on no more. */
+    /** The unit to write for ended calls and for batches that cannot go on. */
     plan(outcomes: Outcome[], batches: ReadonlyMap<number, Halt>, now: number): Plan<HaltUnit> {
       const unit: HaltUnit = { paused: {}, alerts: {} };
       for (const [seq, cause] of batches) unit.paused[seq] = pauseBatch(seq, HALTS[cause], now);

@@ -1,8 +1,8 @@
 import type { Config } from "../config.ts";
 import { isSingle } from "../domain/batch.ts";
 import { afterFailure, type Halt, isHalt, isWaiting, MOST_REFUSALS } from "../domain/failure.ts";
+import type { Claimed } from "../store/claim.ts";
 import type { Retry } from "../store/postpone.ts";
-import type { Claimed } from "../store/queue.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
 import type { Ended } from "./announce.ts";
@@ -13,7 +13,7 @@ import type { Called, Outcome } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
 import { type CallCount, createTally } from "./tally.ts";
 
-/** What follows a set of outcomes, for the store to write. */
+/** The decisions about a set of outcomes, for the store to write. */
 export type Decisions = {
   finals: Final[];
   tallies: Tally[];
@@ -21,15 +21,15 @@ export type Decisions = {
   ended: Ended[];
   retries: Retry[];
   batches: Set<number>;
-  /** Batches that can go on no more, with the cause. */
+  /** Batches that cannot go on, with the cause. */
   halts: Map<number, Halt>;
 };
 
 const PAUSES_REMEMBERED = 1000;
 
 /**
- * The claimed runs of this process, from claim to committed settlement. A run frees its slot when its
- * end is reported; what is known of it is kept until its settlement is committed.
+ * The claimed runs of this process, from the claim to the committed settlement. A run frees its slot when its end is
+ * reported; its data are kept until its settlement is committed.
  */
 export function createInFlight(
   config: Pick<Config, "maxRetries" | "retryBaseMs" | "retryMaxMs">,
@@ -43,7 +43,7 @@ export function createInFlight(
   let calls = 0;
 
   return {
-    /** Takes a claimed run on. */
+    /** Adds a claimed run. */
     begin(row: Claimed, claim: number, lane: Lane): ClaimedRun {
       const policy = {
         maxRetries: row.maxRetries ?? config.maxRetries,
@@ -61,13 +61,13 @@ export function createInFlight(
     find: runs.get,
     has: runs.has,
 
-    /** Whether the task was not claimed again since. */
+    /** Whether this is the newest claim of the task. */
     isNewest(task: number, claim: number): boolean {
       const run = runs.get(task, claim);
       return run !== undefined && runs.isNewest(run);
     },
 
-    /** Frees the slots of runs that ended, and passes to `settle` what their pacers should know. */
+    /** Frees the slots of ended runs, and calls `settle` for their pacers. */
     end(outcomes: Outcome[], settle: (paced: Paced, called: Called) => void): void {
       for (const outcome of outcomes) {
         const { run } = outcome;
@@ -80,9 +80,8 @@ export function createInFlight(
     },
 
     /**
-     * Decides what follows each outcome; those of runs that are not ours any more, or whose task was
-     * claimed again since, count for nothing.
-     * `hasOther` says whether calls for a model can be made elsewhere.
+     * Decides what follows each outcome. Outcomes of runs that this process no longer owns, or whose task was claimed
+     * again, are ignored. `hasOther` says whether calls for a model can go to another provider.
      */
     decide(outcomes: Outcome[], hasOther: (model: string) => boolean, now: number): Decisions {
       const decisions: Omit<Decisions, "tallies" | "calls"> = {
@@ -116,7 +115,9 @@ export function createInFlight(
       return { ...decisions, tallies: tally.tallies(), calls: tally.calls() };
     },
 
-    /** The settlement of these runs is committed; announces those that were put off, which are ready again. */
+    /**
+     * Removes these runs after their settlement was committed; announces the requeued ones, which are ready again.
+     */
     forget(
       outcomes: Outcome[],
       retries: Retry[],
@@ -129,7 +130,7 @@ export function createInFlight(
       for (const { run } of outcomes) runs.delete(run);
     },
 
-    /** It is committed that these batches are paused. */
+    /** Notes that the pause of these batches is committed. */
     paused(batches: Iterable<number>): void {
       for (const seq of batches) {
         pausedAt.delete(seq);
@@ -148,8 +149,8 @@ export function createInFlight(
   };
 
   /**
-   * What follows a failed call whose run goes on, `null` where it ends. A batch that its provider refuses for
-   * good, where there is no other, is noted in `halts`.
+   * The retry after a failed call, or `null` if the run ends. If the provider refuses all calls and there is no other
+   * provider, the batch is added to `halts`.
    */
   function retryOf(
     called: Called,
@@ -176,7 +177,7 @@ export function createInFlight(
     });
     if (next.kind === "fail") return null;
     const entry = logEntry(called, failure, next.kind === "wait" ? "throttled" : "failed");
-    // What came to nothing may have been paid for all the same.
+    // A failed call may still have a cost.
     const usd = row.isDryRun === 0 ? (called.final.costUsd ?? 0) : 0;
     const paid = usd > 0 ? { usd } : {};
     if (next.kind === "wait") return { ...putOff(run, entry), ...paid };
@@ -189,14 +190,14 @@ function waitsForFlex({ flexUntil, earlier }: Claimed, now: number): boolean {
   return flexUntil !== null && now < flexUntil && earlier + 1 < MOST_REFUSALS;
 }
 
-/** Goes on at once, as if it had not been tried. */
+/** Requeues a run at once, as if it had not been tried. */
 function putOff({ row, claim }: ClaimedRun, entry?: Record<string, unknown>): Retry {
   return { t: row.task, c: claim, f: 0, at: null, ...(entry && { entry }) };
 }
 
 /**
- * Runs by claim, then task: a task may be claimed again while its cancelled call has not ended. Two
- * numbers are looked up in an eighth of the time that one text made of them takes.
+ * Runs by claim, then task: a task may be claimed again before its cancelled call has ended. Two lookups by number
+ * take an eighth of the time of one by a combined string.
  */
 function createRuns() {
   const byClaim = new Map<number, Map<number, ClaimedRun>>();

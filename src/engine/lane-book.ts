@@ -2,37 +2,41 @@ import { isSingle, SINGLE_TASKS } from "../domain/batch.ts";
 import { type Gate, type LaneLoad, laneWeight } from "../domain/lanes.ts";
 import type { LanePrice } from "../domain/prices.ts";
 import type { RunningBatch } from "../store/batches.ts";
-import type { LaneClaim, LaneReady } from "../store/queue.ts";
-import type { Upstream } from "./upstreams.ts";
+import type { LaneClaim } from "../store/claim.ts";
+import type { LaneReady } from "../store/feed.ts";
+import type { Upstream } from "./sites.ts";
 
 export type Lane = LaneLoad & {
   lane: number;
   model: string;
   isDryRun: boolean;
-  /** Its claims so far; one in every few takes the oldest tasks, so that none of low priority waits for ever. */
+  /** Its claims so far. Every eighth one takes the oldest tasks, so that tasks of low priority do not starve. */
   claims: number;
   byAge: boolean;
   /** A claim may give fewer than there are, because of a cap or a budget. */
   isLimited: boolean;
-  /** Only of a limited lane: lets as many start as there was money for recently, and some more, so that other lanes get its slots. */
+  /**
+   * Only for a limited lane: allows a few more starts than there was money for recently, so that other lanes get the
+   * slots that it cannot use.
+   */
   purse: Gate;
-  /** What is known of what its calls cost where they go. */
+  /** What is known of the price of its calls. */
   price: LanePrice;
-  /** Where its calls go, as chosen for this turn; `null` where they go nowhere before `shutUntil`. */
+  /** The upstream that was chosen for this turn; `null` if no call can start before `shutUntil`. */
   upstream: Upstream | null;
   shutUntil: number | null;
   isTrial: boolean;
 };
 
 /**
- * One in every few claims of single tasks takes those that have waited longest. Those of a batch
- * were queued together, and come to an end.
+ * One in this many claims of single tasks takes the oldest ones. A batch needs no such rule: its tasks were queued
+ * together, and their number is limited.
  */
 const CLAIMS_UNTIL_AGED = 8;
 
 /**
- * What the dispatcher knows of the lanes. How much is ready is a hint that claims correct; how much
- * is in flight is exact for this process.
+ * The dispatcher's view of the lanes. The number of ready rows is a hint that claims correct; the number in flight is
+ * exact for this process.
  */
 export type LaneBook = ReturnType<typeof createLaneBook>;
 
@@ -74,12 +78,12 @@ export function createLaneBook(capacity: number) {
     add(batch: number, model: string): void {
       laneOf(batch, model).ready++;
     },
-    /** What is ready now in the lanes listed; in others, or in others of one batch, nothing. */
+    /** Sets the ready rows of the listed lanes; all other lanes, or those of one batch, have none. */
     learn(ready: LaneReady[], batch?: number): void {
       for (const lane of batch === undefined ? lanes : of(batch)) lane.ready = 0;
       for (const row of ready) laneOf(row.lane, row.model).ready = row.ready;
     },
-    /** The batches that run, with their `maxConcurrency`; lanes of others are closed. */
+    /** Sets the running batches with their `maxConcurrency`; lanes of others are closed. */
     setLimits(
       running: Pick<RunningBatch, "seq" | "maxConcurrency" | "isDryRun" | "isLimited">[],
     ): void {
@@ -92,7 +96,7 @@ export function createLaneBook(capacity: number) {
         if (isDryRun === 1) dryRuns.add(seq);
       }
     },
-    /** A claim gave a lane `got` of those that it wanted. Returns whether it may get more at once. */
+    /** Notes that a claim gave a lane `got` of the wanted rows. Returns whether it may get more at once. */
     served({ lane: batch, model, limit }: LaneClaim, got: number, turn: number): boolean {
       const lane = laneOf(batch, model);
       const isShort = got < limit;
@@ -103,7 +107,7 @@ export function createLaneBook(capacity: number) {
       if (lane.isLimited && (isShort || wasHeldBack)) lane.purse.room = Math.max(1, 2 * got);
       return !isShort && wasHeldBack && lane.ready > 0;
     },
-    /** Whether a cap or a budget may pay for calls of a lane; of a batch of which nothing is known yet, too. */
+    /** Whether a cap or a budget may limit a lane; also true for a batch that is not known yet. */
     mayBeLimited: (lane: number) =>
       isSingle(lane) ? lane < SINGLE_TASKS : limited.has(lane) || !limits.has(lane),
     readyIn(batch: number): number {

@@ -1,17 +1,19 @@
 import type { Cancel, Clock } from "../lib/clock.ts";
 
-/** How long reports wait for others at most, and for the next one. */
+/** How long reports wait at most, and how long for the next one. */
 export type Window = { mostMs: number; quietMs: number };
 
 const ON_A_FILE: Window = { mostMs: 16, quietMs: 2 };
-/** On a server a commit of one task costs some ten times what its share of a larger one does. */
+/** On a server a commit of one task costs about ten times its share of a larger commit. */
 const LONGEST_MS = 60;
-/** Of the time that a call takes: its slot is idle while its report waits. */
+/** Share of the duration of a call, because its slot is idle while its report waits. */
 const SHARE = 1 / 16;
-/** Of the time that a commit takes, which is longer where others commit, too: so each leaves room for them. */
+/**
+ * Multiple of the duration of a commit. A commit takes longer while other nodes commit, so each leaves room for them.
+ */
 const COMMITS = 1;
 
-/** The window on a shared database, by how long calls and commits take. */
+/** The window on a shared database, from the durations of calls and commits. */
 export function sharedWindow(callMs: number, commitMs: number): Window {
   const wanted = Math.max(ON_A_FILE.mostMs, callMs * SHARE, commitMs * COMMITS);
   const mostMs = Math.min(LONGEST_MS, wanted);
@@ -19,8 +21,8 @@ export function sharedWindow(callMs: number, commitMs: number): Window {
 }
 
 /**
- * Reports wait for others to be committed with them while most calls are still under way: until none
- * came for a moment, but never long.
+ * Delays reports so that others share their commit while most calls are still in flight: until none comes for a
+ * moment, but never long.
  */
 export function createLinger(
   onDue: () => void,
@@ -30,7 +32,7 @@ export function createLinger(
   let since: number | undefined;
   let cancel: Cancel | undefined;
   return {
-    /** Waits from now on, if it does not wait already, and at least for another moment. */
+    /** Starts waiting, or waits for another moment. */
     on(): void {
       const now = clock.monotonic();
       const { mostMs, quietMs } = windowNow();
@@ -40,7 +42,7 @@ export function createLinger(
       if (left <= 0) onDue();
       else cancel = clock.setTimeout(onDue, Math.min(quietMs, left));
     },
-    /** The wait is over. */
+    /** Ends the wait. */
     end(): void {
       cancel?.();
       since = undefined;

@@ -9,19 +9,19 @@ export type LostOptions = {
   owner: () => number;
   /** The claims of which this process knows. */
   known: () => [task: number, claim: number][];
-  /** These claims are not this process' any more. */
+  /** Called with claims that this process no longer holds. */
   onLost: (claims: { task: number; claim: number }[]) => void;
 };
 
 /**
- * Looks which claims of this process others have ended, when there is a hint of it: a task was
- * cancelled or deleted elsewhere, or this process was taken for dead. Nothing is looked at otherwise,
- * since the fence keeps out what a lost call comes to; it only costs the call.
+ * Finds claims of this process that other nodes have ended, when there is a hint: a task was cancelled or deleted
+ * elsewhere, or this process was declared dead. Without a hint it reads nothing, because the fence refuses the result
+ * of a lost call anyway; only the call itself is wasted.
  */
 export function createLostWatch(ctx: Context, { owner, known, onLost }: LostOptions) {
   return createLoop({
     log: getLogger(["gptrunner", "dispatcher"]),
-    complaint: "Whether others have ended calls of this process could not be read",
+    complaint: "The claims that other processes have ended could not be read",
     clock: ctx.clock,
     async work() {
       const claims = known();

@@ -3,7 +3,7 @@ import { label } from "../lib/meters.ts";
 import type { Tally } from "../store/rollups.ts";
 import type { CallCount } from "./tally.ts";
 
-/** Counts in the meters the calls and runs whose end was committed. */
+/** Adds the calls and runs whose end was committed to the meters. */
 export function meterTurn(meters: Context["meters"], calls: CallCount[], ended: Tally[]): void {
   for (const { provider, model, code, count } of calls)
     meters.add(

@@ -5,13 +5,13 @@ import type { Retry } from "../store/postpone.ts";
 import { type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
-/** What is asked after a call that its run would end with, `null` where nothing is. */
+/** Whether a call that would end its run is followed by a repair or an escalation; `null` if by neither. */
 export function asksAgain({ run, failure, final, repair }: Called): "repair" | "escalation" | null {
   const { isTruncated } = final;
   return nextAsk({ failure, isTruncated, mayRepair: repair !== null }, run.row);
 }
 
-/** How a run goes on that would end with an answer that is not good enough; `null` where it does not. */
+/** The retry of a run whose answer is not good enough; `null` if the run ends. */
 export function askAgain(called: Called): Retry | null {
   const next = asksAgain(called);
   if (next === null) return null;
@@ -50,7 +50,7 @@ export function laneAfter(run: ClaimedRun, { x, next }: Retry): string {
   return laneOfModel(escalateTo, isFlex(run));
 }
 
-/** How a failed attempt is kept in its run's log; the store adds its number and start. */
+/** The entry of a failed attempt in its run's log; the store adds its number and start. */
 export function logEntry(
   { final }: Called,
   { cause, message, providerStatus, requestId }: Failure,

@@ -3,40 +3,40 @@ import type { Gate } from "../domain/lanes.ts";
 import type { CallEnd, Ticket } from "../domain/pacer.ts";
 import { guessSize, type RequestSize } from "../domain/token-counter.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
-import { type Claimed, type LaneClaim, upcoming } from "../store/queue.ts";
+import { type Claimed, type LaneClaim, upcoming } from "../store/claim.ts";
 import { readRows } from "../store/rows.ts";
 import type { Lane } from "./lane-book.ts";
 import type { Called } from "./outcome.ts";
+import type { Upstream } from "./sites.ts";
 import type { Texts } from "./texts.ts";
-import type { Begun, Choice, Upstream, Upstreams } from "./upstreams.ts";
+import type { Begun, Choice, Upstreams } from "./upstreams.ts";
 
-/** A call under way; `ticket` where a pacer counts it. */
+/** A call in flight; `ticket` if a pacer counts it. */
 export type Paced = {
   upstream: Upstream;
   begun: Begun;
   ticket: Ticket | null;
   batch: number;
-  /** It was made to find out whether its provider is there. */
+  /** It is a trial call, to find out whether its provider is back. */
   isTrial: boolean;
 };
 
-/** Taken for the length of an answer until there are some; less where `maxTokens` is less. */
+/** The assumed length of an answer until there are some; less if `maxTokens` is less. */
 const FIRST_OUTPUT = 256;
 const LEARNING = 0.1;
-/** Runs whose tokens were counted and that were not claimed yet, or never will be. */
+/** The most runs with counted tokens that were not claimed yet, or never will be. */
 const COSTS_REMEMBERED = 10_000;
-/** Longer no turn waits for the counting; what is not counted by then is estimated. */
+/** The longest that a turn waits for the token counts; the rest is estimated. */
 const COUNTING_MS = 200;
-/** Wakes the dispatcher at most so often, for several calls at a time where they come faster. */
+/** The least time between two wake-ups of the dispatcher; faster calls share one. */
 const WAKE_MS = 5;
 const NO_GATES: readonly Gate[] = [];
 
 /**
- * The pacers of this process, one for each model of a provider and key, whoever asks for it. Before a
- * turn they say where calls go and how many may start (`open`), in it which of those that lanes would
- * start fit (`fit`), and after it when to come back (`wakeAt`). A lane that must wait is simply not
- * served: it holds no slot, no worker and no claim. What a request takes in tokens is counted only
- * where tokens are limited, before it is claimed.
+ * The pacers of this process, one for each model of a provider and key, shared by all callers. Before a turn they
+ * decide where calls go and how many may start (`open`), during it which of the starts fit (`fit`), and after it when
+ * the next turn is due (`wakeAt`). A lane that must wait is not served: it holds no slot, no worker and no claim. The
+ * tokens of a request are counted only if tokens are limited, before it is claimed.
  */
 export function createPacing(
   { client, writer, clock, tokens }: Pick<Context, "client" | "writer" | "clock" | "tokens">,
@@ -46,7 +46,7 @@ export function createPacing(
   const costs = new BoundedMap<number, Cost>(COSTS_REMEMBERED);
   let turn = 0;
 
-  /** What the next runs of a lane take, in the order of the claim. */
+  /** The expected costs of the next runs of a lane, in the order of the claim. */
   async function peek(lane: Lane, upstream: Upstream, limit: number): Promise<Cost[]> {
     const next = await readUpcoming(lane, limit);
     const known = next.map(({ task }) => costs.get(task));
@@ -61,7 +61,7 @@ export function createPacing(
     return known.flatMap((cost) => cost ?? found.shift() ?? []);
   }
 
-  /** What a lane is said to have may still be on its way into the database; it is read behind that. */
+  /** Rows that were announced may not be committed yet, so they are read after the pending writes. */
   async function readUpcoming(lane: Lane, limit: number) {
     const query = upcoming({ ...lane, limit }, texts.bytesFor(limit, 1));
     const rows = await readRows(client, query);
@@ -72,7 +72,7 @@ export function createPacing(
     return texts.bodiesOf(all);
   }
 
-  /** How many of the next `limit` runs of a lane fit into what is left of the tokens. */
+  /** How many of the next `limit` runs of a lane fit into the remaining tokens. */
   async function trim(
     lane: Lane,
     upstream: Upstream,
@@ -84,7 +84,7 @@ export function createPacing(
     for (const { prompt, output } of await peek(lane, upstream, limit)) {
       const cost = prompt + output;
       if (!upstream.pacer.fitsTokens(cost, clock.steady(), taken.tokens)) {
-        // It keeps what there is for itself, lest smaller ones starve it.
+        // It reserves the remaining tokens, so that smaller requests do not starve it.
         taken.tokens = Infinity;
         upstream.head = cost;
         return count;
@@ -97,7 +97,7 @@ export function createPacing(
   }
 
   return {
-    /** Says of each lane where its calls go, and puts gates on those whose calls may not all start now. */
+    /** Chooses the upstream of each lane, and adds gates to lanes whose calls may not all start now. */
     open(lanes: Lane[], at: number): void {
       turn++;
       const choices = new Map<string, Choice>();
@@ -124,7 +124,7 @@ export function createPacing(
       }
     },
 
-    /** Leaves of the starts what the token limits allow; in the order of the lanes' last turn. */
+    /** Reduces the starts to what the token limits allow, in the order of the lanes' last turn. */
     async fit(starts: Map<Lane, number>, lanes: Lane[]): Promise<LaneClaim[]> {
       const claims: LaneClaim[] = [];
       const taken = new Map<Upstream, Taken>();
@@ -147,7 +147,7 @@ export function createPacing(
       return claims;
     },
 
-    /** A call of a lane starts; `null` where the simulator answers it for the sake of a dry run. */
+    /** Starts a call of a lane; `null` if the simulator answers it in a dry run. */
     begin(row: Claimed, { upstream, isTrial }: Lane): Paced | null {
       if (!upstream || row.isDryRun === 1) return null;
       const isPatient = row.timeoutMs === null && !upstream.isFlex;
@@ -164,7 +164,7 @@ export function createPacing(
       return { upstream, begun, ticket, batch: row.lane, isTrial };
     },
 
-    /** A run that needs no call, and so has no place here. */
+    /** Drops a run that needs no call. */
     pass({ task }: Claimed): null {
       costs.delete(task);
       return null;
@@ -189,7 +189,7 @@ export function createPacing(
         learn(upstream.outputs, batch, final.completionTokens);
     },
 
-    /** Why a batch with these lanes waits: ready tasks of it may not start yet. `until` is when the next may. */
+    /** Why ready tasks of a batch with these lanes may not start yet. `until`: when the next one may. */
     waitingOf(lanes: Iterable<Lane>, at: number): Waiting | null {
       let [until, isShut, isShort] = [Infinity, false, false];
       for (const lane of lanes) {
@@ -205,7 +205,7 @@ export function createPacing(
       };
     },
 
-    /** When a lane that waits may start a call, or is to be looked at again; `Infinity` where none does. */
+    /** When a waiting lane may start a call, or is to be checked again; `Infinity` if none waits. */
     wakeAt(lanes: Iterable<Lane>, at: number): number {
       let soonest = Infinity;
       for (const lane of lanes)
@@ -216,7 +216,7 @@ export function createPacing(
 
   function paced(upstream: Upstream, gates: readonly Gate[], at: number): readonly Gate[] {
     if (upstream.turn !== turn) {
-      // What live calls wait for is theirs.
+      // Room that live calls wait for is reserved for them.
       const room =
         upstream.waiting > 0 ? upstream.pacer.room(at) - upstream.waiting : upstream.pacer.room(at);
       Object.assign(upstream, { turn, room: Math.max(0, room) });
@@ -247,14 +247,14 @@ function toClaim({ lane, model, price, isLimited, byAge }: Lane, limit: number):
 
 const SHUT: Gate = { room: 0 };
 
-/** What the end of a call says of its pace. */
+/** What the end of a call shows about the rate limit. */
 export function verdictOn(failure: Called["failure"]): CallEnd["outcome"] {
   if (failure === null || failure.cause === "schema_mismatch") return "answered";
   if (failure.cause === "rate_limited") return "throttled";
   return failure.cause === "overloaded" ? "overloaded" : "failed";
 }
 
-/** How long to wait may be asked with any status, not only with that of a limit. */
+/** Uses the wait that the provider asks for, which may come with any status. */
 export function withAsked(
   signals: Called["signals"],
   failure: Called["failure"],

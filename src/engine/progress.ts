@@ -21,7 +21,7 @@ export function createProgress() {
         },
       };
     },
-    /** Forgets the batches that do not run any more. */
+    /** Forgets batches that are no longer running. */
     keepOnly(running: ReadonlySet<number>): void {
       for (const seq of reportedAt.keys()) if (!running.has(seq)) reportedAt.delete(seq);
     },

@@ -6,43 +6,45 @@ import type { Endpoint } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import type { UploadPlace } from "../lib/upload-reader.ts";
 
-/** What a worker thread needs to know of a call. `task` and `claim` name it everywhere. */
+/** A call for a worker thread. `task` and `claim` identify it everywhere. */
 export type Call = {
   task: number;
   claim: number;
-  /** Place of the provider and of its key in the configuration; `null` for the simulator. */
+  /** Index of the provider, and of its key, in the configuration; `null` for the simulator. */
   provider: number | null;
   key: number;
   endpoint: Endpoint;
   body: string;
   timeoutMs: number;
-  /** The answer is to match the schema of the request, which may be asked for in other words. */
+  /**
+   * The answer must match the schema of the request, for which the call may use JSON mode or an instruction instead.
+   */
   isChecked: boolean;
-  /** Somebody may be waiting for it, so that it goes before others. */
+  /** A client may be waiting for it, so it goes before others. */
   isUrgent: boolean;
 };
 
-/** What a call came to. Whose it was, and what follows, the main thread knows. */
+/** The result of a call. The main thread knows its run, and decides what follows. */
 export type Report = {
   task: number;
   claim: number;
   at: number;
-  /** Ended because nobody wanted it any more, which says nothing of the provider. */
+  /** Aborted because its task was cancelled or deleted, which says nothing of the provider. */
   isAbandoned: boolean;
   failure: Failure | null;
   requestId: string | null;
-  /** The provider's answer, JSON text, kept even where it is unusable. */
+  /** The provider's answer, JSON text, kept even if it is unusable. */
   response: string | null;
   /** The text of an answer that is to be checked. */
   text: string | null;
-  /** The model that answered and what it used, where the answer says so. */
+  /** The model that answered, and the usage, if the answer names them. */
   model: string | null;
   usage: Usage | null;
-  /** The tier at which it was served, where the answer says so. */
+  /** The tier at which it was served, if the answer names it. */
   serviceTier: string | null;
   /** The answer was cut off. */
   isTruncated: boolean;
-  /** What of the request the provider refused, so that it was sent without it. */
+  /** Parts of the request that the provider refused, so it was sent without them. */
   adjusted: string[];
   signals: RateLimitSignals | null;
 };

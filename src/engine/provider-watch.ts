@@ -7,14 +7,14 @@ import { clearAlert, raiseAlert } from "../services/alerts.ts";
 import { isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
-/** This many failures in a row, over this time, are no coincidence. */
+/** An alert needs this many failures in a row, over at least this time. */
 const CALLS = 5;
 const FOR_MS = 10_000;
 
 type Watched = {
   failures: number;
   since: number;
-  /** What was reported last, once that is committed; what is true now; and whether a report is under way. */
+  /** The last committed report; the current state; and whether a report is in progress. */
   reported: State | undefined;
   state: State | undefined;
   isReporting: boolean;
@@ -22,9 +22,8 @@ type Watched = {
 type State = "up" | "down";
 
 /**
- * Raises an alert when all calls to a provider have failed for a while as if it were down, and reports
- * that all is clear with the first that is answered, whatever the answer. What could not be reported is
- * reported with the next call.
+ * Raises an alert when all calls to a provider have failed for a while as if it were down, and clears it with the
+ * first answer of any kind. A report that failed is repeated with the next call.
  */
 export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_MS } = {}) {
   const log = getLogger(["gptrunner", "alerts"]);
@@ -91,7 +90,7 @@ export function createProviderWatch(ctx: Context, { calls = CALLS, forMs = FOR_M
         else failed(final.provider, failure.message, final.at);
       }
     },
-    /** A probe failed. While a breaker is open there are no calls that could show it. */
+    /** Notes that a probe failed. While a breaker is open there are no calls that could show it. */
     probeFailed: (name: string, why: string) => failed(name, why, ctx.clock.now()),
   };
 }

@@ -19,20 +19,20 @@ import { readRows } from "../store/rows.ts";
 import { settle } from "../store/settle.ts";
 import { toInterrupted } from "./claimed-run.ts";
 
-/** Heartbeats that are further apart than this share of a lease were held up; a third is the rule. */
+/** A gap between heartbeats that exceeds this share of a lease counts as a delay; normally it is a third. */
 const LONGEST_GAP = 2 / 3;
 
-/** Those who follow an answer read its pieces within a tenth of a second. */
+/** How long pieces of answers are kept. Nodes that follow an answer read them within a tenth of a second. */
 const KEEP_DELTAS_MS = 60_000;
 
 export type Membership = {
-  /** The number that claims of this process carry, once it is started. */
+  /** The node number in the claims of this process, once it is started. */
   node(): number;
-  /** Whether others take it for alive, as far as it knows: what it has claimed is its own. */
+  /** Whether other nodes consider it alive, as far as it knows, so that it still owns its claims. */
   isAlive(): boolean;
-  /** Joins, and takes over what is left of others. */
+  /** Joins, and takes over the work of dead nodes. */
   start(): Promise<void>;
-  /** Leaves; what it still holds is taken over by others. */
+  /** Leaves; other nodes take over what it still holds. */
   stop(): Promise<void>;
 };
 
@@ -63,7 +63,7 @@ export function createMembership(ctx: Context): Membership {
   const keys = hashesOfEnvironment(ctx);
   const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId });
   let node: number | undefined;
-  /** When the last heartbeat was sent that was acknowledged; since when there was no gap between them. */
+  /** When the last acknowledged heartbeat was sent, and since when they have come without a gap. */
   let heardAt = -Infinity;
   let heardSince = -Infinity;
 
@@ -72,7 +72,7 @@ export function createMembership(ctx: Context): Membership {
     return node;
   }
 
-  /** The database said what time it is somewhere between the heartbeat and now. */
+  /** Notes an acknowledged heartbeat. The database's time was read at some moment between `sentAt` and now. */
   function noteHeard(sentAt: number, databaseNow: number): void {
     const wayMs = (ctx.clock.monotonic() - sentAt) / 2;
     if (!ctx.isExclusive) ctx.live.aheadMs = Math.round(databaseNow + wayMs - ctx.clock.steady());
@@ -95,7 +95,7 @@ export function createMembership(ctx: Context): Membership {
     return orphans.released.changed + (await failHopeless());
   }
 
-  /** Fails the runs that were interrupted too often. `settle` fences them by claim as it does every run. */
+  /** Fails the runs that were interrupted too often. `settle` fences them by claim like every run. */
   async function failHopeless(): Promise<number> {
     const hopeless = await readRows(ctx.client, findHopeless(OWNER_IS_GONE, maxInterruptions));
     for (const [owner, claims] of Map.groupBy(hopeless, (one) => one.owner)) {
@@ -133,7 +133,7 @@ export function createMembership(ctx: Context): Membership {
     if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
   }
 
-  /** Others took this node for dead, and with it what only it had. */
+  /** Other nodes had declared this one dead, and taken over its work. */
   async function comeBack(): Promise<void> {
     log.warning(
       "This process was silent for longer than LEASE_SECONDS; others have taken its work over",
@@ -155,7 +155,7 @@ export function createMembership(ctx: Context): Membership {
     node: getNode,
     isAlive: () => ctx.isExclusive || ctx.clock.monotonic() - heardAt < leaseMs,
     async start() {
-      // On a local file no other can be alive, whatever its row says.
+      // On a local file no other node can be alive, whatever the rows say.
       if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
       const sentAt = ctx.clock.monotonic();
       const [added] = (await ctx.writer.write({ node: addNode(facts()) })).node.rows;

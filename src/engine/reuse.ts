@@ -4,14 +4,14 @@ import { nextAsk } from "../domain/ask-again.ts";
 import { CAUSES, isHalt } from "../domain/failure.ts";
 import { standInOf } from "../domain/provider.ts";
 import { parseJson } from "../lib/json.ts";
+import type { Claimed } from "../store/claim.ts";
 import type { Retry } from "../store/postpone.ts";
-import type { Claimed } from "../store/queue.ts";
 import type { Final } from "../store/settle.ts";
 import { type ClaimedRun, escalatedFrom } from "./claimed-run.ts";
 import { asksAgain } from "./next-call.ts";
 import type { Called, Outcome, PutBack, Reused } from "./outcome.ts";
 
-/** What an answer is to somebody else. */
+/** The parts of an answer that others can reuse. */
 type Known = Pick<
   Final,
   "provider" | "model" | "fallbackFrom" | "escalatedFrom" | "requestId" | "response" | "isTruncated"
@@ -21,12 +21,12 @@ type Group = {
   leader: ClaimedRun;
   /** Runs that wait for the leader's answer. */
   followers: ClaimedRun[];
-  /** What the leader was answered, from its report to the commit that stores it. */
+  /** The leader's answer, from its report until the commit that stores it. */
   answer: Known | null;
 };
 
 const STREAMS = /"stream"\s*:\s*true/;
-/** Requests remembered as hopeless; a few are enough, since each is tried for itself then. */
+/** How many requests are remembered as hopeless. */
 const MOST_HOPELESS = 1000;
 
 /*
@@ -34,8 +34,8 @@ const MOST_HOPELESS = 1000;
  * process has claimed with the same key,
  *
  *   leading    the first is sent, like any other, until its end is committed.
- *   following  the others hold their claims and slots, which the call that they spare would hold,
- *              too, but have no place at the pacer. They end with the leader's answer, or go back
+ *   following  the others hold their claims and slots, as their own calls would,
+ *              but are not counted by the pacer. They end with the leader's answer, or go back
  *              into the queue, as if they had not been claimed, where the leader's attempt fails or
  *              is cancelled, or they are: the next claim then sends the first of them, as the pacer
  *              and the state of their batch allow.
@@ -44,8 +44,8 @@ const MOST_HOPELESS = 1000;
  *
  * A run whose batch names a `baseBatch` that had answered its request ends at once with that answer, whether it has a key or not.
  *
- * A request that was refused for good is hopeless: lest a thousand like it be refused one after the
- * other, each is sent for itself until one is answered.
+ * A request that was refused permanently is hopeless: so that a thousand equal ones are not refused one after the
+ * other, each is sent by itself until one is answered.
  */
 export function createReuse({
   config,
@@ -62,7 +62,7 @@ export function createReuse({
     return group?.leader === run ? group : undefined;
   }
 
-  /** An answer of the simulator is one only as long as there is nothing better. */
+  /** A stored answer of the simulator counts only while no provider is configured. */
   function storedFor(row: Claimed): Known | null {
     const { answer: response, answeredBy, answerModel: model, answerRequestId: requestId } = row;
     if (response === null || answeredBy === null || model === null) return null;
@@ -74,7 +74,7 @@ export function createReuse({
       escalatedFrom: row.answerEscalatedFrom,
       requestId,
       response,
-      // One that was cut off is not kept.
+      // Answers that were cut off are not cached.
       isTruncated: false,
     };
   }
@@ -130,7 +130,7 @@ export function createReuse({
   }
 
   return {
-    /** What becomes of a run that was just claimed: a call, the wait for one, or an end at once. */
+    /** Decides what happens to a run that was just claimed: a call, a wait for another call, or an end at once. */
     begin(run: ClaimedRun): "call" | "wait" | Reused {
       const key = run.row.cacheKey;
       const group = key === null ? undefined : groups.get(key);
@@ -145,12 +145,14 @@ export function createReuse({
       return "wait";
     },
 
-    /** Calls that ended, and after each what that means to those that wait for it. */
+    /** Ended calls, each followed by the outcomes of the runs that wait for it. */
     withFollowers(calls: Called[]): Outcome[] {
       return calls.flatMap((called) => [called, ...follow(called)]);
     },
 
-    /** What is to be put back because these tasks have lost their queue rows: they themselves, and who waits for them. */
+    /**
+     * The runs to requeue because these tasks have lost their queue rows: the tasks themselves, and their followers.
+     */
     abandon(tasks: number[]): PutBack[] {
       const lost = new Set(tasks);
       return [...groups].flatMap(([key, group]) => {
@@ -161,7 +163,7 @@ export function createReuse({
       });
     },
 
-    /** The ends of these runs are committed, so that their answers are stored. */
+    /** Notes that the ends of these runs are committed, so their answers are stored. */
     settled(outcomes: Outcome[]): void {
       let reused = 0;
       for (const outcome of outcomes) {
@@ -173,10 +175,10 @@ export function createReuse({
       if (reused > 0) meters.add("cached_answers_total", "", reused);
     },
 
-    /** Requests whose answer is waited for. */
+    /** The number of requests with a leader in flight. */
     size: () => groups.size,
 
-    /** Gives up everything that waits, to be put back. */
+    /** Returns all followers, to be requeued. */
     handBack(): Retry[] {
       const followers = [...groups.values()].flatMap((group) => group.followers);
       groups.clear();
@@ -185,7 +187,7 @@ export function createReuse({
   };
 }
 
-/** Whether a run would end with an answer, and not ask another model because it is cut off. */
+/** Whether an answer is good enough for a run, which would not escalate because it was cut off. */
 function isEnough({ isTruncated }: Known, { row }: ClaimedRun): boolean {
   return nextAsk({ failure: null, isTruncated, mayRepair: false }, row) === null;
 }
@@ -201,7 +203,7 @@ function toReused(run: ClaimedRun, known: Known, at: number): Reused {
       claim: run.claim,
       status: "completed",
       at,
-      // Nothing was bought, so nothing is counted; the answer says what it took.
+      // No call was made, so no usage is counted. The answer itself shows the original usage.
       promptTokens: null,
       completionTokens: null,
       cachedTokens: null,

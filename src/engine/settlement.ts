@@ -13,19 +13,19 @@ import type { Decisions } from "./in-flight.ts";
 import type { Outcome } from "./outcome.ts";
 import { createProgress } from "./progress.ts";
 
-/** What was committed: what became of the outcomes, and what was decided about each. */
+/** Committed outcomes, and the decisions about them. */
 export type Settled = Decisions & { outcomes: Outcome[] };
 
 export type SettlementOptions = {
   owner: () => number;
   decide: (outcomes: Outcome[]) => Decisions;
-  /** Whether a cap or a budget may pay for the calls of a lane. */
+  /** Whether a cap or a budget may limit a lane. */
   mayBeLimited: (lane: number) => boolean;
-  /** Called as soon as a part is committed; only then is anything forgotten. */
+  /** Called as soon as a part is committed; its data may be dropped only then. */
   onSettled: (settled: Settled) => void;
 };
 
-/** What is not committed, with what went wrong. */
+/** Outcomes that are not committed, with the error. */
 export type Unsettled = { outcomes: Outcome[]; error: unknown };
 
 type SettlementUnit = {
@@ -35,17 +35,17 @@ type SettlementUnit = {
   halted: HaltUnit;
 };
 
-/** A row of the queue and its like beside what a run came to. */
+/** The assumed size of a run's rows without its texts. */
 const ROW_BYTES = 500;
 
 /*
  * Commits what became of runs. Of a set of outcomes that is reported,
  *
  *   committed   in one unit, or a few where they are large. They are forgotten.
- *   refused     by the database, because of what they say: nothing took effect. Each half is committed
+ *   refused     by the database, because of their content: nothing took effect. Each half is committed
  *               by itself, and so on, until the one to blame is alone. It ends as failed, without its
  *               answer and without another call; then, if that is refused, too, without what it used.
- *   unsettled   the database was unable, or nobody knows what it did. The same is committed again
+ *   unsettled   the database was unable, or it is unknown what it did. The same is committed again
  *               later, which does nothing to runs that it has settled by then: their rows are gone
  *               from the queue, or have another claim.
  */
@@ -54,7 +54,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
   const halts = createHalts();
   const progress = createProgress();
   const dearest = createDearest();
-  /** Runs whose outcomes were refused alone, and how often; they are not to hold up others again. */
+  /** Runs whose outcomes were refused by themselves, and how often, so that they do not hold up others again. */
   const stepsTaken = new WeakMap<ClaimedRun, number>();
 
   function planOf(outcomes: Outcome[]): Plan<SettlementUnit> {
@@ -89,11 +89,11 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     };
   }
 
-  /** Returns what is left, and why. */
+  /** Returns the outcomes that are left, and why. */
   async function commit(outcomes: Outcome[]): Promise<Unsettled[]> {
     try {
       const plan = planOf(outcomes);
-      // Outcomes that nothing follows from are forgotten all the same.
+      // Outcomes without a decision are dropped, too.
       if (isEmpty(plan.unit)) plan.committed(nameResults(plan.unit, []));
       else await ctx.writer.carryOut(plan);
       return [];
@@ -109,13 +109,13 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     }
   }
 
-  /** Ends a run as failed whose outcome alone was refused. */
+  /** Ends a run as failed because its outcome alone was refused. */
   async function commitRest(refused: Outcome, error: unknown): Promise<Unsettled[]> {
     const { run, kind } = refused;
     const step = stepsTaken.get(run) ?? 0;
     stepsTaken.set(run, step + 1);
     if (kind === "putBack" || step > 1) return [{ outcomes: [refused], error }];
-    log.warning("What task {task} came to is refused by the database: {error}", {
+    log.warning("The database refuses the result of task {task}: {error}", {
       task: run.row.task,
       error,
     });
@@ -123,7 +123,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
   }
 
   return {
-    /** Returns what is not committed, which is to be given again. Never rejects. */
+    /** Returns the outcomes that are not committed, to be passed again. Never rejects. */
     async commit(outcomes: Outcome[]): Promise<Unsettled[]> {
       const isSuspect = ({ run }: Outcome) => stepsTaken.has(run);
       const portions = [
@@ -136,7 +136,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
       ];
       return (await Promise.all(portions.map(commit))).flat();
     },
-    /** Forgets the progress of batches that do not run any more. */
+    /** Forgets the progress of batches that are no longer running. */
     keepOnly: progress.keepOnly,
   };
 }

@@ -2,22 +2,21 @@ import type { Cancel, Clock } from "../lib/clock.ts";
 import { createFifo } from "../lib/fifo.ts";
 
 /**
- * How many calls of a thread may be young at a time, and how long a call counts as young. Beyond some dozens at
- * once, connections cost more than they bring where answers come at once: a call to a provider
- * without latency takes 75 µs of all threads with 64 at a time, 100 µs with 256.
+ * How many calls of a thread may be young at a time, and how long a call counts as young. If answers come at once,
+ * more than some dozens of connections cost more than they gain: a call to a provider without latency takes 75 µs of
+ * all threads with 64 at a time, and 100 µs with 256.
  */
 const YOUNG_CALLS = 64;
 const YOUNG_MS = 20;
 
-/** What may be started; `isYoung` is for the starter alone. */
+/** A call to start; only the starter uses `isYoung`. */
 export type Startable = { call: { isUrgent: boolean }; startedAt: number; isYoung: boolean };
 
 /*
- * Starts the calls that a worker thread was given, urgent ones first. A call is young until it ends
- * or has been under way for 20 ms. One more starts while fewer than 64 are young, and in place of
- * each that was not young any more when it ended. So of calls that take long as many are under way as
- * the thread was given, 3,200 more each second, and calls that are answered at once keep to few
- * connections.
+ * Starts the calls of a worker thread, urgent ones first. A call is young until it ends or has been in flight for 20
+ * ms. One more starts while fewer than 64 are young, and in place of each call that was no longer young when it
+ * ended. So long calls start at up to 3,200 a second until all of them are in flight, and calls that are answered at
+ * once use few connections.
  */
 export function createStarter<One extends Startable>(
   start: (one: One) => void,
@@ -25,7 +24,7 @@ export function createStarter<One extends Startable>(
 ): { add(calls: One[]): void; end(one: One): void } {
   const urgent = createFifo<One>();
   const others = createFifo<One>();
-  /** In the order of their start, so that those that are not young any more are at the head. */
+  /** In the order of their start, so that calls that are no longer young are at the head. */
   const started = createFifo<One>();
   let young = 0;
   let cancel: Cancel | undefined;
@@ -64,7 +63,7 @@ export function createStarter<One extends Startable>(
       for (const one of calls) (one.call.isUrgent ? urgent : others).push(one);
       startMore(0);
     },
-    /** A call that was started has ended. */
+    /** Notes that a started call has ended. */
     end(one) {
       age(clock.monotonic());
       const wasYoung = one.isYoung;

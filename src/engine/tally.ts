@@ -1,13 +1,13 @@
 import { bucketOf, BUCKETS } from "../domain/latency.ts";
-import type { Claimed } from "../store/queue.ts";
+import type { Claimed } from "../store/claim.ts";
 import { noSums, type Tally } from "../store/rollups.ts";
 import type { Final } from "../store/settle.ts";
 import type { Called } from "./outcome.ts";
 
-/** Calls to a provider that ended alike; `code` is the answer's status or, without one, the cause. */
+/** Calls to a provider with the same end; `code` is the answer's status or, without one, the cause. */
 export type CallCount = { provider: string; model: string; code: string; count: number };
 
-/** What of a run, and of its end, is added up. */
+/** The fields of a run and its end that are added up. */
 type Counted = Pick<
   Final,
   | "status"
@@ -33,7 +33,7 @@ type CountedRun = Pick<
   | "earlierReasoningTokens"
   | "earlierUsd"
 >;
-/** A run whose first answer counts. */
+/** The earlier usage of a run whose first answer counts. */
 export const NOTHING_EARLIER = {
   earlierPromptTokens: 0,
   earlierCompletionTokens: 0,
@@ -90,7 +90,7 @@ export function createTally() {
       group.dearestUsd = Math.max(group.dearestUsd, cost);
       if (final.promptTokens !== null && final.costUsd === null) sums.unpriced++;
     },
-    /** Adds what another one has added up. */
+    /** Adds the sums of another tally. */
     merge(other: { calls(): CallCount[]; tallies(): Tally[] }): void {
       for (const call of other.calls()) {
         const key = `${call.code} ${call.provider} ${call.model}`;

@@ -2,18 +2,18 @@ import type { Context } from "../context.ts";
 import { isAnswerTooLarge } from "../db/refusal.ts";
 import { inHalves } from "../lib/in-halves.ts";
 import { portionsOf } from "../lib/portions.ts";
-import type { Claimed, ClaimedRow, Upcoming } from "../store/queue.ts";
+import type { Claimed, ClaimedRow, Upcoming } from "../store/claim.ts";
 import { readRows } from "../store/rows.ts";
 import { readPiece, readTexts, type TaskText, type TextName } from "../store/texts.ts";
 
-/** A text that was too long to come along. */
+/** A text that was left out because it is too long. */
 type Missing = { task: number; bytes: number };
 
 export type Texts = ReturnType<typeof createTexts>;
 
 /**
- * Reads the texts that were left out of answers of the database because they are long, as many at a
- * time as an answer carries, and one that is longer than that in pieces.
+ * Reads long texts that were left out of the database's answers: as many at a time as fit into an answer, and one
+ * that does not fit in pieces.
  */
 export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks">) {
   async function readAll(name: TextName, missing: Missing[]): Promise<Map<number, string>> {
@@ -33,13 +33,13 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
     try {
       if (!isLong) return await readRows(client, readTexts(name, tasks));
     } catch (error) {
-      // In JSON a text may take several times its bytes.
+      // In JSON a text may take several times as many bytes.
       if (some.length > 1 || !isAnswerTooLarge(error)) throw error;
     }
     return Promise.all(tasks.map(async (task) => ({ task, text: await readLong(name, task) })));
   }
 
-  /** A character has at most four bytes. What is gone by now is `null`. */
+  /** A character has at most four bytes. `null` if the text was deleted meanwhile. */
   async function readLong(name: TextName, task: number): Promise<string | null> {
     const length = Math.max(1, Math.floor(chunks.answerBytes / 4));
     let text = "";
@@ -52,13 +52,13 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
   }
 
   return {
-    /** How long texts may be that come along in an answer of so many rows with `each` of them. */
+    /** The longest text to include in an answer of `rows` rows with `each` texts. */
     bytesFor: (rows: number, each: number): number =>
       Math.floor(chunks.answerBytes / Math.max(1, rows * each)),
 
     /**
-     * Completes claimed runs. An answer that is gone by now is none; a run of which the request is gone, or what
-     * is to be repaired, is claimed no longer.
+     * Adds the missing texts to claimed runs. A stored answer that was deleted meanwhile is left out. A run whose
+     * request, or whose answer to repair, was deleted is no longer claimed and is dropped.
      */
     async complete(rows: ClaimedRow[]): Promise<Claimed[]> {
       const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
@@ -83,7 +83,7 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
       });
     },
 
-    /** The bodies of runs that could be claimed, in their order. */
+    /** The bodies of upcoming runs, in their order. */
     async bodiesOf(rows: Upcoming[]): Promise<{ task: number; body: string }[]> {
       const bodies = await readAll("body", rows.filter(({ body }) => body === null).map(bodyOf));
       return rows.map(({ task, body }) => ({ task, body: body ?? bodies.get(task) ?? "" }));
@@ -91,7 +91,7 @@ export function createTexts({ client, chunks }: Pick<Context, "client" | "chunks
   };
 }
 
-/** Whether a claimed run came with all its texts. */
+/** Whether a claimed run has all its texts. */
 export function isComplete(row: ClaimedRow): row is ClaimedRow & Claimed {
   return (
     row.body !== null &&

@@ -1,100 +1,54 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context, ProviderLive } from "../context.ts";
-import { type Breaker, createBreaker, type Verdict } from "../domain/breaker.ts";
-import { type Failure, isHalt, isUnsent, looksDown, reachedNobody } from "../domain/failure.ts";
+import type { Breaker } from "../domain/breaker.ts";
+import { isHalt } from "../domain/failure.ts";
 import { laneOfModel, readLaneName } from "../domain/flex.ts";
 import type { Gate } from "../domain/lanes.ts";
 import { createPacer, type Pacer } from "../domain/pacer.ts";
 import { type KnownPrice, knownPrice } from "../domain/prices.ts";
-import type { Provider, Route } from "../domain/provider.ts";
+import type { Route } from "../domain/provider.ts";
 import { limitsFor, routesOf } from "../domain/routes.ts";
 import { background } from "../lib/background.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
 import type { Called } from "./outcome.ts";
+import { type Account, createSites, type Site, toLive, type Upstream, verdictOn } from "./sites.ts";
 
-/** Models of providers that are known at a time; clients may invent names. */
+/** The most models that are tracked at a time; clients may invent names. */
 const MOST_UPSTREAMS = 1000;
-/** The number of batches whose length of answers is remembered. */
+/** The number of batches whose answer lengths are remembered. */
 const BATCHES_REMEMBERED = 1000;
 
-/** A model at a provider, called with one of its keys: what limits are counted for. */
-export type Upstream = Gate & {
-  site: Site;
-  account: Account;
-  model: string;
-  /** At the flex tier, which has a pacer of its own. */
-  isFlex: boolean;
-  pacer: Pacer;
-  /** The turn of which `room` is, and whether more calls would have started than it allowed. */
-  turn: number;
-  isShort: boolean;
-  /** Tokens of the call that waits for them. */
-  head: number;
-  /** Live calls that wait for it, and go before others. */
-  waiting: number;
-  /** Tokens of recent answers, by batch: what `maxTokens` allows is seldom used up. */
-  outputs: BoundedMap<number, number>;
-  /** What is known of its price, as of a moment of the wall clock: prices change by the day and the hour. */
-  price: { is: KnownPrice; at: number };
-};
-
-/** A provider as this process sees it. */
-type Site = {
-  index: number;
-  provider: Provider;
-  breaker: Breaker;
-  accounts: Account[];
-  inFlight: number;
-  /** Live calls that wait for it. */
-  waiting: number;
-  /** Keeps to its `maxConcurrency`. */
-  cap: Gate;
-  /** Lets one call through that finds out whether it is there. */
-  trial: Gate;
-  isPaced: boolean;
-};
-
-/** A key of a provider. Its breaker opens when the key is refused or its quota is used up. */
-type Account = { key: number; breaker: Breaker; trial: Gate };
-
-/** Where a lane's calls go now. Without an upstream, nowhere before `until`. */
+/** Where a lane's calls go now. Without an upstream, no call can start before `until`. */
 export type Choice = {
   upstream: Upstream | null;
   gates: readonly Gate[];
-  /** One call finds out whether its provider is there again; others go elsewhere. */
+  /** A trial call finds out whether its provider is back; other calls go elsewhere. */
   isTrial: boolean;
   until: number;
 };
 
 type Asked = { hasOther: boolean; isFlex: boolean; isLive?: boolean };
 
-/** What is reported about a call when it ends. */
+/** The state of a started call, which is needed when it ends. */
 export type Begun = {
   upstream: Upstream;
   task: number;
-  /** Its time is the program's; one that a user cut short says nothing of the provider. */
+  /** It has the default timeout. If a user's shorter timeout ends a call, that says nothing of the provider. */
   isPatient: boolean;
   trials: [site: boolean, account: boolean];
 };
 
 export type Upstreams = ReturnType<typeof createUpstreams>;
 
-/** A provider is unreachable after this many failures in a row (see `breaker.ts`). */
-const SITE = { calls: 2, tasks: 5 };
-/** A key is out after one refusal if there is another way; else its batch is paused (`halts.ts`). */
-const ACCOUNT = { calls: 1, tasks: Infinity };
-/** Breakers open for twice the first back-off of a retry, and at most this long. */
-const LONGEST_OPEN_MS = 30_000;
-const ACCOUNT_OPEN_MS = 60_000;
 const NO_GATES: readonly Gate[] = [];
-/** A price is looked up so often. */
+/** How long a looked-up price is used. */
 const PRICE_MS = 60_000;
 
 /**
- * Chooses where calls go: to the first provider that takes the model and can be reached, with that
- * of its keys which has most room; else to what stands in for the model. `onProbed` is called when
- * a probe has found something out, with what was wrong where a provider could not be reached.
+ * Chooses where calls go: to the first provider that serves the model and can be reached, with the key that has the
+ * most room; otherwise to a fallback model. `onProbed` is called after each probe, with the reason if the provider
+ * could not be reached.
  */
 export function createUpstreams(
   ctx: Context,
@@ -102,14 +56,10 @@ export function createUpstreams(
 ) {
   const log = getLogger(["gptrunner", "engine"]);
   const { config } = ctx;
-  const openMs = {
-    baseMs: config.retryBaseMs * 2,
-    maxMs: Math.max(config.retryBaseMs * 2, Math.min(config.retryMaxMs, LONGEST_OPEN_MS)),
-  };
-  const sites = config.providers.map((provider, index) => createSite(provider, index, openMs));
+  const sites = createSites(config);
   const routes = new BoundedMap<string, Route[]>(MOST_UPSTREAMS);
   const upstreams = new Map<string, Upstream>();
-  /** Processes that configured limits are divided among. */
+  /** The number of processes that share the configured limits. */
   let parts = ctx.live.nodes;
 
   function divideLimits(now: number): void {
@@ -150,7 +100,7 @@ export function createUpstreams(
     return upstream;
   }
 
-  /** What was learned of a model that has no calls now will be learned again. */
+  /** Forgets a model without calls; its limits will be learned again. */
   function forgetOne(): void {
     for (const [name, { pacer }] of upstreams)
       if (pacer.inFlight() === 0) {
@@ -172,8 +122,8 @@ export function createUpstreams(
   }
 
   /**
-   * Of a provider's keys that may be used the one whose pacer has most room, and how many calls may
-   * start with it. Where all are refused and there is no other way, one is tried all the same.
+   * The usable key of a provider whose pacer has the most room, and how many calls may start with it. If all keys are
+   * refused and there is no other route, one is tried regardless.
    */
   function accountFor(
     site: Site,
@@ -227,8 +177,8 @@ export function createUpstreams(
   }
 
   /**
-   * The first way that is open for a lane; where all seem shut, the first that is not shut for good. A live call
-   * says which ways it has tried.
+   * The first open route for a lane; if all seem closed, the first that is not closed permanently. A live call passes
+   * the routes that it has tried.
    */
   function choose(laneName: string, now: number, tried?: readonly Route[]): Choice {
     divideLimits(now);
@@ -261,7 +211,7 @@ export function createUpstreams(
   return {
     choose,
     priceAt,
-    /** Whether a call that its key was refused for can be made in another way. */
+    /** Whether a call whose key was refused can take another route. */
     hasOther: (model: string, now: number) =>
       routesFor(model).some(
         (route) => open(route, { hasOther: true, isFlex: false }, now) !== undefined,
@@ -279,7 +229,7 @@ export function createUpstreams(
     ): void {
       const { site, account } = upstream;
       const { failure, isAbandoned } = outcome;
-      // That flex has no room says nothing of other calls.
+      // If the flex tier has no capacity, that says nothing of other calls.
       const isNothing = isAbandoned || (upstream.isFlex && failure?.cause === "overloaded");
       site.inFlight--;
       site.breaker.end(isNothing ? "nothing" : verdictOn(failure, task, isPatient), trials[0], now);
@@ -299,52 +249,4 @@ function isSame(a: Route, b: Route): boolean {
 function isRoomier(a: Pacer, b: Pacer, now: number): boolean {
   const [roomA, roomB] = [a.room(now), b.room(now)];
   return roomA === roomB ? a.inFlight() < b.inFlight() : roomA > roomB;
-}
-
-/** What the end of a call says of its provider. */
-function verdictOn(failure: Failure | null, task: number, isPatient: boolean): Verdict {
-  if (failure === null) return "answered";
-  if (isUnsent(failure.cause)) return "nothing";
-  if (failure.cause === "timeout" && !isPatient) return "nothing";
-  return looksDown(failure.cause) ? { task, isUnreachable: reachedNobody(failure) } : "answered";
-}
-
-function createSite(
-  provider: Provider,
-  index: number,
-  openMs: { baseMs: number; maxMs: number },
-): Site {
-  const keys = provider.kind === "openai" ? provider.apiKeys : [""];
-  const isLimited = provider.limits.some(([, { rpm, tpm }]) => rpm !== null || tpm !== null);
-  return {
-    index,
-    provider,
-    breaker: createBreaker({ ...SITE, ...openMs }),
-    accounts: keys.map((_, key) => ({
-      key,
-      breaker: createBreaker({ ...ACCOUNT, baseMs: openMs.baseMs, maxMs: ACCOUNT_OPEN_MS }),
-      trial: { room: 1 },
-    })),
-    inFlight: 0,
-    waiting: 0,
-    cap: { room: 0 },
-    trial: { room: 1 },
-    isPaced: provider.kind !== "simulator" || isLimited,
-  };
-}
-
-function toLive(site: Site, upstreams: Map<string, Upstream>, now: number): ProviderLive {
-  const { provider, breaker, inFlight, accounts } = site;
-  const models = [...upstreams.values()].filter((upstream) => upstream.site === site);
-  return {
-    inFlight,
-    maxConcurrency: provider.maxConcurrency,
-    breaker: breaker.state(now),
-    openUntil: breaker.state(now) === "open" ? breaker.until() : null,
-    keysOut: accounts.filter((account) => account.breaker.state(now) !== "closed").length,
-    models: models.map(({ account, model, isFlex, pacer, head }) => {
-      const waitMs = Math.max(0, pacer.whenRoom(head, now) - now);
-      return { model, isFlex, key: account.key, waitMs, pacer: pacer.state(now) };
-    }),
-  };
 }

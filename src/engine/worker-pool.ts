@@ -11,14 +11,14 @@ import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 
 export type WorkerPool = {
   start(): void;
-  /** Sends calls to the threads with the least to do. */
+  /** Sends calls to the least busy threads. */
   run(calls: Call[]): void;
-  /** Ends calls early; each is still reported, as a failure. */
+  /** Aborts calls; each is still reported, as a failure. */
   abort(tasks: number[]): void;
   stop(): void;
-  /** How many threads are not dead. */
+  /** How many threads are alive. */
   alive(): number;
-  /** Calls that were sent to threads and not reported. */
+  /** How many calls were sent to threads and not yet reported. */
   held(): number;
 };
 
@@ -26,7 +26,7 @@ export type WorkerPoolOptions = {
   size: number;
   providers: Provider[];
   simulator: Provider;
-  /** Where uploads lie, which requests refer to. */
+  /** Where the uploads are stored that requests refer to. */
   uploads: UploadPlace;
   onReports: (reports: Report[]) => void;
   onDeltas: (deltas: Delta[]) => void;
@@ -40,10 +40,10 @@ type Slot = { worker: Thread<ToWorker> | undefined; startedAt: number; held: Map
 const QUICK_DEATH_MS = 1000;
 
 /*
- * Each slot has one thread for as long as the pool lives. Alive: it holds the calls it was sent and
- * has not reported. Dead: its thread raised an error or ended; what it held is reported as failed
- * with `worker_lost`, which is retried. It is started again at once, or after a second if it died
- * at its start; calls that come meanwhile wait in the slot.
+ * Each slot has one thread for as long as the pool lives. Alive: it holds the calls that it has received and not yet
+ * reported. Dead: its thread threw an error or ended; the calls that it held are reported as failed with
+ * `worker_lost`, which is retried. It is restarted at once, or after a second if it died at its start; calls that
+ * come meanwhile wait in the slot.
  */
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   const log = getLogger(["gptrunner", "workers"]);
@@ -88,7 +88,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
     else startThread(slot);
   }
 
-  /** Reports calls of which no thread will. */
+  /** Reports calls that no thread will report. */
   function giveUp(calls: Call[], message: string): void {
     if (calls.length === 0) return;
     const why = failure("worker_lost", message);
@@ -102,8 +102,8 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   }
 
   /**
-   * A task is claimed again by this process while its earlier call is under way: that claim was lost,
-   * and nobody takes its answer any more. Slots hold one call of a task, so this one is given up at once.
+   * Gives up the earlier calls of tasks that this process has claimed again: those claims were lost, so their answers
+   * do not count. A slot can hold only one call of a task.
    */
   function supersede(tasks: number[]): void {
     for (const slot of slots) {
@@ -152,7 +152,7 @@ function takeFrom(slot: Slot, tasks: number[]): Call[] {
   return calls;
 }
 
-/** Nothing is sent to a slot without a thread; its messages go out when it has one. */
+/** Messages to a slot without a thread are sent when it has one. */
 function send(slot: Slot, message: ToWorker): void {
   slot.worker?.post(message);
 }

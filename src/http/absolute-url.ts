@@ -1,6 +1,6 @@
 /**
- * The request with an absolute URL. Where HTTP/1.0 gives no `Host`, or that is none, the runtime's
- * URL is a path or nothing that can be read, and routes and queries would not be found in it.
+ * The request with an absolute URL. Without a valid `Host` header (HTTP/1.0 allows that), the runtime's URL is a path
+ * or cannot be parsed, so routes and queries would not be found.
  */
 export function withAbsoluteUrl(request: Request): Request {
   const { url } = request;

@@ -5,8 +5,8 @@ import ipaddr from "ipaddr.js";
 import type { AppEnv } from "./router.ts";
 
 /**
- * The address that a request comes from. Behind TRUSTED_PROXY_HOPS proxies it is what the outermost of
- * them wrote into `X-Forwarded-For`; anything further left is the client's own claim.
+ * The address that a request comes from. Behind TRUSTED_PROXY_HOPS proxies it is the address that the outermost of
+ * them wrote into `X-Forwarded-For`; anything further left comes from the client and is not trusted.
  */
 export function addressOf(c: Context<AppEnv>): string | undefined {
   const hops = c.var.ctx.config.trustedProxyHops;
@@ -15,8 +15,8 @@ export function addressOf(c: Context<AppEnv>): string | undefined {
 }
 
 /**
- * An address in its shortest form, however it was written: with a port (Azure's gateways), in brackets,
- * with a zone, or as IPv4 within IPv6. `undefined` for any other text. Otherwise each form would be counted apart.
+ * Normalises an address to its shortest form, so that all forms count as one: with a port (Azure's gateways), in
+ * brackets, with a zone, or as IPv4 within IPv6. `undefined` for any other text.
  */
 function readAddress(text: string | undefined): string | undefined {
   const bare = text?.trim().replace(/^"(.*)"$/, "$1") ?? "";
@@ -29,8 +29,8 @@ function readAddress(text: string | undefined): string | undefined {
 }
 
 /**
- * Says once, in the log, that a proxy in front is not configured: all clients then share its address,
- * and the wrong keys of one of them block it for all.
+ * Logs once that a proxy in front is not configured: all clients then share its address, and the wrong keys of one of
+ * them block all of them.
  */
 export function createProxyWarning(): (c: Context<AppEnv>) => void {
   const log = getLogger(["gptrunner", "http"]);
@@ -47,8 +47,8 @@ export function createProxyWarning(): (c: Context<AppEnv>) => void {
 }
 
 /**
- * The network that a request comes from: an IPv4 address, or the first half of an IPv6 one, of which
- * a single machine can have as many as it likes.
+ * The network that a request comes from: an IPv4 address, or the first half of an IPv6 address, because a single
+ * machine can use any number of addresses in its network.
  */
 export function networkOf(c: Context<AppEnv>): string {
   const address = addressOf(c) ?? "unknown";

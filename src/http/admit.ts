@@ -12,11 +12,10 @@ import type { AppEnv } from "./router.ts";
 import { streamTokenOf } from "./stream-access.ts";
 
 /**
- * Lets nobody in without a valid key, and nobody in more often than they may: a key by its own limit
- * or RATE_LIMIT_PER_MINUTE; requests without a key by that limit for their address; wrong keys by
- * FAILED_LOGINS_PER_MINUTE for their address. An address that has tried too many does not learn whether
- * its next key is right, unless this process knows that key, so that nobody can lock out those who
- * share an address. What is counted by address is counted by each process for itself.
+ * Authenticates requests and limits their rate: a key by its own limit or RATE_LIMIT_PER_MINUTE; requests without a
+ * key by that limit for their address; wrong keys by FAILED_LOGINS_PER_MINUTE for their address. An address that has
+ * tried too many wrong keys is not told whether its next key is right, unless this process knows that key, so that
+ * nobody can lock out clients that share the address. Each process counts by address on its own.
  */
 export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   const { rateLimitPerMinute, failedLoginsPerMinute } = ctx.config;
@@ -66,7 +65,7 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   };
 }
 
-/** Notes the allowance for the answer's headers. Throws `RATE_LIMIT_EXCEEDED` where it is used up. */
+/** Stores the allowance for the answer's headers. Throws `RATE_LIMIT_EXCEEDED` if it is used up. */
 function spend(c: Context<AppEnv>, allowance: Allowance): void {
   c.set("allowance", allowance);
   if (allowance.isAllowed) return;
@@ -86,7 +85,7 @@ export function announceAllowance(headers: Headers, allowance: Allowance | undef
   headers.set("X-RateLimit-Reset", String(allowance.resetAt / 1000));
 }
 
-/** The same as OpenAI's API says it. */
+/** The same with the headers of OpenAI's API. */
 export function announceOpenAiAllowance(
   headers: Headers,
   allowance: Allowance | undefined,

@@ -12,7 +12,7 @@ const HEADERS = {
     schema: text,
   },
   "X-RateLimit-Limit": {
-    description: "Requests that the API key may make in a minute; absent where there is no limit",
+    description: "Requests that the API key may make in a minute; absent without a limit",
     schema: whole,
   },
   "X-RateLimit-Remaining": { description: "How many of them are left", schema: whole },
@@ -30,7 +30,10 @@ const HEADERS = {
   "Preference-Applied": { description: "`wait=N`: the answer waited", schema: text },
   "Content-Disposition": { description: "A name for the file", schema: text },
   "Accept-Ranges": { description: "`bytes`: parts can be asked for with `Range`", schema: text },
-  "Content-Range": { description: "Which part this is, and of how many bytes", schema: text },
+  "Content-Range": {
+    description: "Which part this is, and the total number of bytes",
+    schema: text,
+  },
   "Content-Encoding": { description: "`gzip` where `Accept-Encoding` allows it", schema: text },
   ETag: {
     description: "Changes with the content; `If-None-Match` is answered 304 where it did not",

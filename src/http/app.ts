@@ -17,6 +17,7 @@ import { keyRoutes } from "./api/api-keys.ts";
 import { auditRoutes } from "./api/audit.ts";
 import { batchCompareRoutes } from "./api/batch-compare.ts";
 import { batchEstimateRoutes } from "./api/batch-estimate.ts";
+import { batchExecuteRoutes } from "./api/batch-execute.ts";
 import { batchMoveRoutes } from "./api/batch-moves.ts";
 import { batchOutputRoutes } from "./api/batch-output.ts";
 import { batchPreviewRoutes } from "./api/batch-preview.ts";
@@ -30,6 +31,7 @@ import { metricsRoutes } from "./api/metrics.ts";
 import { modelRoutes } from "./api/models.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { createStatusRoutes } from "./api/status.ts";
+import { taskMoveRoutes } from "./api/task-moves.ts";
 import { taskRoutes } from "./api/tasks.ts";
 import { deliveryRoutes } from "./api/webhook-deliveries.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
@@ -60,13 +62,13 @@ export type AppOptions = {
   liveCalls: LiveCalls;
 };
 
-/** The whole HTTP face. */
+/** The whole HTTP interface. */
 export function createApp(ctx: Context, options: AppOptions) {
   const app = new OpenAPIHono<AppEnv>();
   app.onError(onError);
   app.use(async (c, next) => {
     c.set("ctx", ctx);
-    // What is only read need not be read for somebody who has left; what is changed is changed.
+    // A read can be abandoned when the client disconnects; a change is always completed.
     if (c.req.method === "GET") await workFor(c.req.raw.signal, next);
     else await next();
   });
@@ -112,7 +114,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   return app;
 }
 
-/** What people and their programs use: docs, monitor and API. */
+/** The part for users and their programs: docs, monitor and API. */
 function addFace(
   app: OpenAPIHono<AppEnv>,
   ctx: Context,
@@ -131,12 +133,14 @@ function addFace(
     takesBody(c) ? read(c, next) : next(),
   );
   app.route("/api/v1", taskRoutes);
+  app.route("/api/v1", taskMoveRoutes);
   app.route("/api/v1", executionRoutes);
   app.route("/api/v1", batchCompareRoutes);
   app.route("/api/v1", batchRoutes);
   app.route("/api/v1", batchPreviewRoutes);
   app.route("/api/v1", batchRowRoutes);
   app.route("/api/v1", batchOutputRoutes);
+  app.route("/api/v1", batchExecuteRoutes);
   app.route("/api/v1", batchMoveRoutes);
   app.route("/api/v1", batchEstimateRoutes);
   app.route("/api/v1", keyRoutes);
@@ -153,24 +157,27 @@ function addFace(
   app.route("/api/v1", scheduleRoutes);
   addMcp(app, ctx, admitted);
   const audited = audit(auditLog);
-  // Live calls change nothing; what they came to is in the usage of their keys.
+  // Live calls change nothing, so they are not audited; the usage of their keys shows them.
   app.use("/v1/*", admitted, (c, next) => (isKept(c.req.path) ? audited(c, next) : next()));
   app.route("/v1", openAiRoutes);
   app.route("/v1", createLiveRoutes(liveCalls, ctx.config.openAiEndpoints));
 }
 
-/** Whether what a request to OpenAI's dialect makes is kept. */
+/** Whether a request to OpenAI's dialect creates something that is stored. */
 function isKept(path: string): boolean {
   return /^\/v1\/(files|batches|webhook_endpoints)(\/|$)/.test(path);
 }
 
-/** Whether a route waits for the body of the request. Else it is 404 or 405 whatever its body is; uploads are read as they arrive. */
+/**
+ * Whether a route reads the body of the request. Otherwise the answer is 404 or 405 whatever the body; uploads are
+ * read as they arrive.
+ */
 function takesBody(c: HonoContext<AppEnv>): boolean {
   const { method, path } = c.req;
   return !isUpload(method, path) && matchedRoutes(c).some((route) => route.method === method);
 }
 
-/** The methods that a path takes, whatever the request's method is. */
+/** The methods that a path accepts, whatever the request's method is. */
 function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
   const taken = app.routes.filter(
     (route) => route.method !== "ALL" && matchesPattern(route.path, path),

@@ -5,7 +5,7 @@ import type { AuditLog } from "../services/audit.ts";
 import { addressOf } from "./address.ts";
 import type { AppEnv } from "./router.ts";
 
-/** Actions that come by the thousand. */
+/** Frequent actions. */
 const MANY = /^(tasks|batches)\./;
 
 /** Posts that change and execute nothing; the page sends one for each pause in typing. */
@@ -14,14 +14,14 @@ const ASKING = new Set(["batches.preview"]);
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
- * Records every request that changed or executed something. Tasks and batches come by the thousand,
- * so their answers do not wait for the entry to be stored; all others do.
+ * Records every request that changed or executed something. Requests for tasks and batches are frequent, so their
+ * answers do not wait until the entry is stored; all others do.
  */
 export function audit(log: AuditLog): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     if (READING.has(c.req.method)) return next();
     await next();
-    // What was executed is on record although the wait for it was refused: its key was revoked meanwhile.
+    // An execution is recorded even if the request failed later because its key was revoked during the wait.
     if (c.res.status >= 400 && c.var.executionId === undefined) return;
     const action = nameAction(c.req.method, routeOf(c));
     if (ASKING.has(action)) return;
@@ -41,7 +41,7 @@ function routeOf(c: Context): string {
   return matchedRoutes(c).at(-1)?.path ?? c.req.path;
 }
 
-/** Query parameters that are kept: yes, no, and moments. Texts may be anybody's secrets. */
+/** Query parameters that are recorded: booleans and times. Other texts may be secrets. */
 const HARMLESS = /^(true|false|\d{4}-\d\d-\d\d(T[\d:.]{5,16}(Z|[+-]\d\d:\d\d)?)?)$/;
 
 function optionsOf(c: Context): string | null {

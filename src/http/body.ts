@@ -10,9 +10,10 @@ import type { Json } from "../lib/json.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
- * Reads the body of a request that has one, once: no larger than MAX_BODY_BYTES, valid UTF-8, JSON where
- * it says so, of a reasonable shape and no name twice in one object, and within BODY_TIMEOUT_SECONDS, so that nobody holds memory by sending
- * slowly. With `changesNothing` nobody need be sure that the client is still there. No body at all counts as an empty object where the client announced JSON.
+ * Reads the body of a request once and checks it: at most MAX_BODY_BYTES, valid UTF-8, JSON if its type says so,
+ * within the limits of JSON and without duplicate names, and complete within BODY_TIMEOUT_SECONDS, so that slow
+ * senders do not hold memory. With `changesNothing` the client need not still be connected. An absent body counts as
+ * an empty object if the client announced JSON.
  */
 export function readBody(
   { clock, config: { maxBodyBytes, bodyTimeoutMs } }: AppContext,
@@ -37,13 +38,13 @@ export function readBody(
     const value = text === "" ? {} : requireJson(text);
     const fault = findFault(text, value);
     if (fault) throw invalid([fault]);
-    // What validators ask for; without this Hono would read and parse the body once more.
+    // Validators call this; without it Hono would read and parse the body once more.
     c.req.json = async <T>() => value as T;
     await next();
   };
 }
 
-/** Clients such as `curl -d ''` name the type of a body that is not there, which validators would refuse. */
+/** Clients such as `curl -d ''` send a type without a body, which validators would refuse. */
 function forgetType(c: Context): void {
   const { raw } = c.req;
   if (!raw.headers.has("content-type")) return;
@@ -52,7 +53,10 @@ function forgetType(c: Context): void {
   c.req.raw = new Request(raw.url, { method: raw.method, headers, signal: raw.signal });
 }
 
-/** A small body that is compressed can unfold to a very large one; of fields behind a body nothing is read. */
+/**
+ * Refuses compressed bodies, because a small one can unpack to a very large one, and trailer fields, which are not
+ * read.
+ */
 export function refuseEncoded({ headers }: Request): void {
   for (const [name, plain] of [
     ["Content-Encoding", "identity"],
@@ -72,9 +76,9 @@ export function refuseEncoded({ headers }: Request): void {
 }
 
 /**
- * Throws the reason where the client is gone when its request has come. Where more follows at once, Bun ends
- * the connection, and answers 400 where that is no request, as the fields behind a chunked body are none to it.
- * By the next round that is known, so that nothing is changed by a request that is said to have failed.
+ * Throws if the client has disconnected by the time that its request is complete. If more data follows, such as
+ * trailer fields, Bun ends the connection, and answers 400 if it is not a request. That is known by the next round of
+ * the event loop, so a request that was answered as failed changes nothing.
  */
 export async function requireConnected(
   clock: Pick<Clock, "setImmediate">,
@@ -84,7 +88,7 @@ export async function requireConnected(
   signal.throwIfAborted();
 }
 
-/** The body is read; who asks for it again gets it from Hono's cache, which holds promises whatever its type says. */
+/** Stores the body in Hono's cache for later reads; the cache holds promises, whatever its type says. */
 function keepBytes(c: Context, bytes: Uint8Array): void {
   c.req.bodyCache.arrayBuffer = Promise.resolve(bytes.buffer) as unknown as ArrayBuffer;
 }
@@ -93,7 +97,7 @@ function isJson(contentType: string | undefined): boolean {
   return /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType ?? "");
 }
 
-/** A client that hangs up in the middle is no fault of the server, and nothing for its log of errors. */
+/** A client that disconnects in the middle is not a fault of the server, and not logged as an error. */
 async function readWhole(request: Request, maxBytes: number): Promise<Uint8Array> {
   try {
     return await readAtMost(request, maxBytes);

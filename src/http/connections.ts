@@ -12,14 +12,14 @@ type Kind = "stream" | "wait" | "transfer";
 export type Held = {
   /** Aborts when the caller's key is no longer valid. */
   signal: AbortSignal;
-  /** Call it when the connection ends, however that comes; a second call does nothing. */
+  /** Must be called when the connection ends, for whatever reason; a second call does nothing. */
   release(): void;
 };
 
 export type Connections = {
-  /** Counts one more connection of the caller's key; `undefined` where the key has as many as it may. */
+  /** Counts one more connection of the caller's key; `undefined` if the key has reached its limit. */
   hold(caller: Caller, kind: Kind): Held | undefined;
-  /** Counts a request as open, until what it returns is called. */
+  /** Counts a request as open, until the returned function is called. */
   enter(): () => void;
   /** How many requests and streams are open. */
   open(): number;
@@ -27,7 +27,10 @@ export type Connections = {
 
 type Limits = Pick<Config, "maxStreamsPerKey" | "maxWaitsPerKey">;
 
-/** Counts what each key holds open in this process, so that no key holds all there is, and ends it with the key. */
+/**
+ * Counts the open connections of each key in this process, so that no key can use all of them, and ends them with the
+ * key.
+ */
 export function createConnections(
   { maxStreamsPerKey, maxWaitsPerKey }: Limits,
   keys: Pick<KeyWatch, "watch">,
@@ -86,10 +89,9 @@ export function holdStream(c: Context<AppEnv>): Held {
 }
 
 /**
- * Holds the request open for as long as `wait` takes, which ends early where its signal aborts: when
- * the client has left or its key is no longer valid, of which the latter throws `UNAUTHORIZED`. Where
- * the key has as many waiting requests as it may, gives `undefined` at once: a preference need not be
- * honoured (RFC 7240).
+ * Holds the request open while `wait` runs. The signal aborts `wait` when the client disconnects or its key is no
+ * longer valid; in the latter case this throws `UNAUTHORIZED`. If the key has reached its limit of waiting requests,
+ * returns `undefined` at once: a preference need not be honoured (RFC 7240).
  */
 export async function holdWait<T>(
   c: Context<AppEnv>,
@@ -106,7 +108,7 @@ export async function holdWait<T>(
   }
 }
 
-/** What is sent or arrives piece by piece, for as long as the caller's key is valid. Throws `UNAUTHORIZED` then. */
+/** Passes a stream on as long as the caller's key is valid, and throws `UNAUTHORIZED` when it no longer is. */
 export async function* whileKeyValid(
   c: Context<AppEnv>,
   pieces: AsyncIterable<Uint8Array>,

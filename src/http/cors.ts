@@ -46,12 +46,12 @@ const TOLD_BY_OPENAI = [
 ];
 const PREFLIGHT_SECONDS = 600;
 
-/** Lets pages of these origins use the API, with keys of their own; cookies play no part. */
+/** Lets pages of these origins use the API with their API keys; cookies are not used. */
 export function allowOrigins(origins: string[], { isOpenAi = false } = {}): MiddlewareHandler {
   return cors({
     origin: origins.includes("*") ? "*" : origins,
     allowMethods: ["GET", "POST", "PATCH", "DELETE"],
-    // The SDKs of OpenAI send a dozen headers about themselves: whatever is asked for is allowed.
+    // The SDKs of OpenAI send a dozen headers about themselves, so all requested headers are allowed.
     ...(isOpenAi ? {} : { allowHeaders: ASKED }),
     exposeHeaders: isOpenAi ? [...TOLD, ...TOLD_BY_OPENAI] : TOLD,
     maxAge: PREFLIGHT_SECONDS,

@@ -9,7 +9,7 @@ import type { AppEnv } from "./router.ts";
 import { pagePolicy } from "./secure-headers.ts";
 import { SWAGGER_FOLDER } from "./swagger-files.ts";
 
-/** The files of Swagger UI that its page loads, by the names it asks for below `baseUrl`. */
+/** The files of Swagger UI that its page loads, by their names below `baseUrl`. */
 const ASSETS = new Map(
   Object.entries({
     "swagger-ui.css": "text/css; charset=utf-8",
@@ -17,7 +17,9 @@ const ASSETS = new Map(
   }),
 );
 
-/** `/openapi.json`, generated from the routes, and `/docs`: Swagger UI with assets of our own, so that it works offline. */
+/**
+ * `/openapi.json`, generated from the routes, and `/docs`: Swagger UI with bundled assets, so that it works offline.
+ */
 export function addDocs(app: OpenAPIHono<AppEnv>): void {
   let document: ReturnType<typeof createDocument> | undefined;
   app.get("/openapi.json", (c) => c.json((document ??= createDocument(app))));

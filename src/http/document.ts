@@ -19,19 +19,22 @@ const ABOUT = {
     { name: "tasks", description: "Single prompts: create, execute, read" },
     { name: "batches", description: "Many tasks at once, from JSON or a CSV" },
     { name: "files", description: "Uploads that batches and scheduled tasks read" },
-    { name: "scheduled tasks", description: "Batches that run by the clock" },
+    { name: "scheduled tasks", description: "Batches that run at scheduled times" },
     { name: "metrics", description: "How much, how fast, at what cost" },
-    { name: "status", description: "Whether every part works, and why not" },
-    { name: "keys", description: "API keys: who may do what, how much, and until when" },
-    { name: "events", description: "What happens, as it happens" },
-    { name: "webhooks", description: "What happens, posted to you and signed (Standard Webhooks)" },
+    { name: "status", description: "Whether each service works, and if not, why" },
+    { name: "keys", description: "API keys: their scopes, limits, budgets and expiry" },
+    { name: "events", description: "Live events" },
+    {
+      name: "webhooks",
+      description: "Signed events that are posted to your endpoint (Standard Webhooks)",
+    },
   ],
 };
 
 type Document = ReturnType<OpenAPIHono<AppEnv>["getOpenAPI31Document"]>;
 type Schemas = NonNullable<NonNullable<Document["components"]>["schemas"]>;
 
-/** The OpenAPI document of all routes that `app` has by now. */
+/** The OpenAPI document of all routes of `app`. */
 export function createDocument(app: OpenAPIHono<AppEnv>): Document {
   registerHeaders(app);
   registerFailures(app);
@@ -49,7 +52,7 @@ export function createDocument(app: OpenAPIHono<AppEnv>): Document {
   return { ...moved, components: { ...moved.components, schemas: inOrder } };
 }
 
-/** From each answer that gives a new thing its id to what can be done with it (OpenAPI, Link Object). */
+/** Adds links from each answer with a new id to the operations that take that id (OpenAPI, Link Object). */
 function addLinks(paths: NonNullable<Document["paths"]>): void {
   for (const [path, { post }] of Object.entries(paths)) {
     const made: unknown = post?.responses?.["201"];
@@ -67,8 +70,8 @@ function addLinks(paths: NonNullable<Document["paths"]>): void {
 }
 
 /**
- * A copy of the value in which every schema that carries `x-name`, as those of the domain do, stands
- * among `schemas` under that name, and is referred to.
+ * A copy of the value in which every schema with `x-name`, as those of the domain have, is moved to `schemas` under
+ * that name and replaced by a reference.
  */
 function moveNamed(value: unknown, schemas: Schemas): unknown {
   if (Array.isArray(value)) return value.map((item) => moveNamed(item, schemas));

@@ -16,12 +16,12 @@ import type { AppEnv } from "./router.ts";
 import { toByteStream } from "./stream.ts";
 
 export type Download = {
-  /** What the file is to be called where it is saved. */
+  /** The suggested file name. */
   name: string;
   type: string;
-  /** Changes with the content; `null` where the content is still changing, so that no part of it can be asked for. */
+  /** Changes with the content; `null` if the content is still changing, so that no part of it can be requested. */
   tag: string | null;
-  /** A file, or what is made while it is read, which is compressed for clients that take that unless it `isPacked`. */
+  /** A file, or a generated stream, which is compressed for clients that accept that unless it `isPacked`. */
   content: { opened: OpenedFile } | { read(): AsyncIterable<Uint8Array>; isPacked?: boolean };
 };
 
@@ -32,9 +32,9 @@ export const CONTENT_TYPES = {
   json: "application/json",
 };
 
-/** Bun sends the length of what is in memory or in a file, and not that of a stream, whatever the headers say. */
+/** Bun sends the length of a body in memory or in a file, but not that of a stream, whatever the headers say. */
 const TELLS_LENGTHS = process.versions["bun"] === undefined;
-/** A part that is no longer than this is held in memory until it is whole. */
+/** A part of up to this size is held in memory until it is complete. */
 const MOST_HELD_BYTES = 1024 * 1024;
 
 /** The documented answers of a download, whose content has these types. */
@@ -52,7 +52,7 @@ export const downloads = <C extends object>(description: string, content: C) => 
   304: UNCHANGED,
 });
 
-/** Sends a file, or the requested part of it, compressed where the client accepts that. */
+/** Sends a file, or the requested part of it, compressed if the client accepts that. */
 export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<Response> {
   const { content } = file;
   const headers = new Headers({
@@ -84,7 +84,7 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
   return new Response(await partOf(c, content, part), { status: 206, headers });
 }
 
-/** The `Range` header of a GET, unless `If-Range` says that it is of another version of the file. */
+/** The `Range` header of a GET, unless `If-Range` names another version of the file. */
 function rangeFor(c: Context<AppEnv>, tag: string): string | undefined {
   if (methodOf(c) !== "GET") return undefined;
   const version = c.req.header("if-range");
@@ -94,7 +94,10 @@ function rangeFor(c: Context<AppEnv>, tag: string): string | undefined {
 const MOST_SIZES = 1000;
 const sizes = new WeakMap<AppContext, Map<string, number>>();
 
-/** How long something is that is made as it is read. It is made once for that: who fetches in parts asks often. */
+/**
+ * The size of a generated stream. It is generated once to count it, and cached, because clients that download in
+ * parts request it often.
+ */
 async function sizeOf(c: Context<AppEnv>, tag: string, content: Content): Promise<number> {
   if ("opened" in content) return content.opened.bytes;
   const { ctx } = c.var;
@@ -129,7 +132,7 @@ async function bodyOf(c: Context<AppEnv>, { bytes, content }: OpenedFile, part?:
   return part || bytes <= MOST_HELD_BYTES ? withLength(c, read, asked) : toByteStream(read());
 }
 
-/** What `read` gives, so that its length can be reported, as far as there is room for that. */
+/** The content of `read` in memory or in a file, so that its length can be sent, if there is room for that. */
 async function withLength(
   c: Context<AppEnv>,
   read: () => AsyncIterable<Uint8Array>,
@@ -164,7 +167,7 @@ function takesGzip(c: Context<AppEnv>): boolean {
   return codings.some((one) => /^\s*gzip\s*(;\s*q=(1|0\.\d*[1-9])\s*.*)?$/.test(one));
 }
 
-/** A file's name as browsers save it (RFC 6266): in plain ASCII, and as it is (RFC 8187). */
+/** The `Content-Disposition` header (RFC 6266) with the file's name in ASCII, and unchanged (RFC 8187). */
 function disposition(name: string): string {
   const plain = name.replace(/[^\x20-\x7e]|["\\%]/g, "_");
   if (plain === name) return `attachment; filename="${name}"`;

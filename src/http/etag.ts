@@ -4,7 +4,7 @@ import { sha256Hex } from "../lib/hash.ts";
 import { type HeaderName, headerRefs } from "./answer-headers.ts";
 import { type AppEnv, json, success } from "./router.ts";
 
-/** The documented answers of a route that gives one thing: the thing, or that it has not changed. */
+/** The documented answers of a route for one resource: the resource, or that it has not changed. */
 export const resource = <S extends Parameters<typeof json>[0]>(
   data: S,
   description: string,
@@ -15,19 +15,19 @@ export const resource = <S extends Parameters<typeof json>[0]>(
 });
 
 export const UNCHANGED = {
-  description: "It is as `If-None-Match` knows it",
+  description: "It has not changed since the version in `If-None-Match`",
   headers: headerRefs(["ETag"]),
 };
 
-/** Answers with one thing, or with 304 where the client has it as it is. */
+/** Answers with a resource, or with 304 if the client has the current version. */
 export function answerResource<D>(c: Context<AppEnv>, data: D) {
-  // Weak: the envelope has the time of the answer.
+  // A weak tag, because the envelope contains the time of the answer.
   const tag = `W/"${sha256Hex(JSON.stringify(data)).slice(0, 32)}"`;
   c.header("ETag", tag);
   return isKnown(c, tag) ? c.body(null, 304) : c.json(success(c, data), 200);
 }
 
-/** Whether the client has what carries this tag (RFC 9110, 13.1.2: a weak comparison). */
+/** Whether the client has the version with this tag (RFC 9110, 13.1.2: a weak comparison). */
 export function isKnown(c: Context<AppEnv>, tag: string): boolean {
   const given = c.req.header("if-none-match");
   if (given === undefined) return false;

@@ -67,11 +67,11 @@ const FAILURES: Record<ErrorStatus, Failure> = {
   },
 };
 
-/** What every route can answer, and what those can that read a body. */
+/** The failures of every route, and those of routes that read a body. */
 export const EVERYWHERE = [400, 401, 403, 405, 429, 500, 503] as const;
 export const WITH_BODY = [408, 413, 415] as const;
 
-/** The failures that a route can produce besides those of every route. They are thrown, so that no handler returns one. */
+/** The failures of a route besides those of every route. They are thrown, so no handler returns one. */
 export function failures(...statuses: ErrorStatus[]): object {
   return Object.fromEntries(
     statuses.map((status) => [status, { $ref: `#/components/responses/${FAILURES[status].name}` }]),

@@ -4,14 +4,14 @@ import { invalid } from "../errors.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
- * HEAD is answered as GET is, so that its headers are those of GET: the runtime leaves the body out, and
- * says how long it would be. Hono would drop it before, and every length would be 0.
+ * HEAD is answered like GET, so that it has the same headers: the runtime omits the body and sends its length. Hono
+ * would drop the body earlier, and every length would be 0.
  */
 export function asGet(request: Request): Request {
   return request.method === "HEAD" ? new Request(request, { method: "GET" }) : request;
 }
 
-/** The method that the client sent, which is not always the one that routes see. */
+/** The method that the client sent. Routes see GET instead of HEAD. */
 export function methodOf(c: Context<AppEnv>): string {
   return c.env?.isHead ? "HEAD" : c.req.method;
 }

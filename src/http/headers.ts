@@ -4,7 +4,7 @@ import { invalid } from "../errors.ts";
 
 const LONGEST_WAIT_SECONDS = 60;
 
-/** How long `Prefer: wait=N` (RFC 7240) asks to hold the answer, in ms; 0 where it does not. */
+/** How long to hold the answer by `Prefer: wait=N` (RFC 7240), in ms; 0 without it. */
 export function readWait(c: Context): number {
   const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})/i.exec(c.req.header("prefer") ?? "")?.[1];
   return Math.min(Number(seconds ?? 0), LONGEST_WAIT_SECONDS) * 1000;
@@ -16,8 +16,8 @@ export function waitApplied(c: Context): void {
 }
 
 /**
- * The idempotency key of a request, from its body or its header, quoted (as in the IETF draft) or
- * bare. Throws `VALIDATION_ERROR` where both are given and differ.
+ * The idempotency key of a request, from its body or its header, quoted (as in the IETF draft) or bare. Throws
+ * `VALIDATION_ERROR` if both are given and differ.
  */
 export function idempotencyKeyOf(c: Context, inBody: string | undefined): string | undefined {
   const header = c.req.header("idempotency-key")?.trim();

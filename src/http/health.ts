@@ -7,8 +7,8 @@ import type { EngineProbe } from "../services/status.ts";
 import { type AppEnv, success } from "./router.ts";
 
 /**
- * `/healthz`: the process is alive. `/readyz`: it can do its work. Both are for everybody. With
- * `?deep=1` its books balance, too: that reads every task and names batches, so it needs a key.
+ * `/healthz`: the process is alive. `/readyz`: it can do its work. Both need no key. `?deep=1` also checks all
+ * counters; that reads every task and names batches, so it needs a key.
  */
 export function addHealth(
   app: OpenAPIHono<AppEnv>,

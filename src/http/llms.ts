@@ -4,9 +4,9 @@ import packageJson from "../../package.json" with { type: "json" };
 import type { AppEnv } from "./router.ts";
 
 /**
- * `/llms.txt` (https://llmstxt.org): the server in one page of Markdown, for an agent that has nothing but its address.
- * It is for everybody, so that it says nothing that is particular to this server. Links are relative, and commands
- * begin with `$BASE`, because a proxy may serve all of this below a path.
+ * `/llms.txt` (https://llmstxt.org): describes the server on one page of Markdown, for an agent that knows only its
+ * address. It needs no key, so it contains nothing particular to this server. Links are relative, and commands begin
+ * with `$BASE`, because a proxy may serve the server below a path.
  */
 export function addLlms(app: OpenAPIHono<AppEnv>): void {
   app.get("/llms.txt", (c) =>

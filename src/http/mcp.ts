@@ -10,8 +10,8 @@ import { readBody } from "./body.ts";
 import type { AppEnv } from "./router.ts";
 
 /**
- * `/mcp`: the API as tools of the Model Context Protocol. A message counts as one request of its key. The
- * requests that its tool sends to the API are checked, carried out and recorded like any others, and not counted again.
+ * `/mcp`: the API as tools of the Model Context Protocol. A message counts as one request of its key. The requests
+ * that its tool sends to the API are checked, executed and audited like any others, but not counted again.
  */
 export function addMcp(
   app: OpenAPIHono<AppEnv>,
@@ -22,7 +22,7 @@ export function addMcp(
     const body: unknown = await c.req.json();
     if (Array.isArray(body))
       throw invalid([{ path: "", message: "must be one JSON-RPC message, not a list of them" }]);
-    // It is large, and most servers are never asked.
+    // Loaded on first use, because it is large and most servers never need it.
     const { handleMcp } = await import("../mcp/handle.ts");
     return handleMcp(c.req.raw, {
       body,
@@ -34,8 +34,8 @@ export function addMcp(
 }
 
 /**
- * Refuses pages of other origins, as the protocol demands: a page whose name leads to this machine (DNS rebinding)
- * must not reach a server there. Programs send no `Origin`.
+ * Refuses pages of other origins, as the protocol requires, so that a page cannot reach a server on this machine by
+ * DNS rebinding. Programs send no `Origin`.
  */
 function requireOwnOrigin(origins: string[]): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
@@ -49,10 +49,10 @@ function requireOwnOrigin(origins: string[]): MiddlewareHandler<AppEnv> {
   };
 }
 
-/** Headers that say who asks, from where, and in which trace. */
+/** Headers with the key, the address and the trace of the client. */
 const PASSED_ON = ["authorization", "x-forwarded-for", "traceparent"];
 
-/** The API of this process, asked for the caller of a request. */
+/** The API of this process, called on behalf of a request's caller. */
 function restWithin(app: OpenAPIHono<AppEnv>, c: Context<AppEnv>): Rest {
   const given = PASSED_ON.flatMap((name) => {
     const value = c.req.header(name);
@@ -85,7 +85,7 @@ function restWithin(app: OpenAPIHono<AppEnv>, c: Context<AppEnv>): Rest {
     open,
     async call<T>(path: string, options?: RestOptions) {
       const answer = parseJson(await (await open(path, options)).text());
-      // The shape is what the API's schemas say.
+      // The API's schemas determine the shape.
       return (isJsonObject(answer) ? answer["data"] : undefined) as T;
     },
   };

@@ -19,7 +19,7 @@ const log = getLogger(["gptrunner", "http"]);
 
 const METHODS = new Set(["GET", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "PUT"]);
 
-/** Gives each request an id, and logs in one line how it ended. */
+/** Gives each request an id, and logs one line at its end. */
 export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
     const given = c.req.header("x-request-id");
@@ -49,7 +49,7 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
   };
 }
 
-/** Answers within a span, which continues the client's trace. */
+/** Answers within a span that continues the client's trace. */
 async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<void> {
   const { path } = c.req;
   const method = methodOf(c);
@@ -61,9 +61,12 @@ async function traced(ctx: AppContext, c: Context<AppEnv>, next: Next): Promise<
   });
 }
 
-/** Turns whatever was thrown into the documented answer. What nobody foresaw is logged whole and answered bare. */
+/**
+ * Turns a thrown error into the documented answer. An unexpected error is logged completely and answered as a bare
+ * 500.
+ */
 export const onError: ErrorHandler<AppEnv> = (error, c) => {
-  // The client is gone; 499 is the status that nginx logs for that.
+  // The client has disconnected; 499 is the status that nginx logs for that.
   if (isCausedBy(error, c.req.raw.signal.reason)) return new Response(null, { status: 499 });
   if (error instanceof AppError) return errorAnswer(c, error.code, error.message, error.details);
   if (error instanceof HTTPException) {
@@ -88,7 +91,7 @@ export const onError: ErrorHandler<AppEnv> = (error, c) => {
   );
 };
 
-/** Libraries wrap what stopped them. */
+/** Also checks causes, because libraries wrap the abort reason. */
 function isCausedBy(error: unknown, reason: unknown): boolean {
   if (reason === undefined) return false;
   return error === reason || (error instanceof Error && isCausedBy(error.cause, reason));
@@ -101,7 +104,7 @@ const BY_STATUS: Partial<Record<number, ErrorCode>> = {
   415: "UNSUPPORTED_MEDIA_TYPE",
 };
 
-/** Where `details.retryAfter` says nothing better. */
+/** The default if `details.retryAfter` is absent. */
 const RETRY_AFTER_SECONDS = 5;
 
 export function errorAnswer(

@@ -7,10 +7,10 @@ import { AppError, invalid } from "../errors.ts";
 import type { Cancel, Clock } from "../lib/clock.ts";
 import { refuseEncoded, requireConnected } from "./body.ts";
 
-/** How long the next piece of a body may take to come. */
+/** The longest pause between two pieces of a body. */
 type Pace = { clock: Pick<Clock, "setTimeout" | "setImmediate">; maxPauseMs: number };
 
-/** `fields` has the other parts of the form, all of them once the content has come to its end. */
+/** `fields` has the other parts of the form; it is complete when the content has ended. */
 export type Upload = {
   name: string;
   content: AsyncIterable<Uint8Array>;
@@ -18,17 +18,17 @@ export type Upload = {
 };
 
 const MAX_FIELDS = 10;
-/** Longer no part is that is not the file. */
+/** The longest part other than the file. */
 const MAX_FIELD_BYTES = 1000;
 const NO_FIELDS: ReadonlySet<string> = new Set();
 /** A boundary has 70 characters at most (RFC 2046). */
 const LONGEST_TYPE = 256;
 
 /**
- * Hands the one file of a multipart body to `store` while it arrives, at the pace that `store` takes
- * it, and returns what that made of it. Other parts than `known` ones are refused. Throws `UNSUPPORTED_MEDIA_TYPE` where the body is no
- * multipart form, `VALIDATION_ERROR` where the form is broken or has no part `file`, and
- * `REQUEST_TIMEOUT` where nothing comes for `maxPauseMs`.
+ * Streams the one file of a multipart body to `store` while it arrives, with backpressure, and returns the result of
+ * `store`. Parts that are not `known` are refused. Throws `UNSUPPORTED_MEDIA_TYPE` if the body is not a multipart
+ * form, `VALIDATION_ERROR` if the form is broken or has no part `file`, and `REQUEST_TIMEOUT` if nothing comes for
+ * `maxPauseMs`.
  */
 export async function readUpload<T>(
   request: Request,
@@ -48,14 +48,14 @@ export async function readUpload<T>(
   const fields = new Map<string, string>();
   const parser = createParser(type, { known, fields }, (name, stream) => {
     if (stored) return stream.resume();
-    // It ends with the form: what is wrong behind the file is found before the file is stored.
+    // It ends only with the form, so errors after the file are found before the file is stored.
     const content = stream.pipe(new PassThrough(), { end: false });
     arriving = content;
     stream.on("error", (error) => content.destroy(error));
-    // It may fail before `store` begins to read, which then meets the failure.
+    // It may fail before `store` begins to read; `store` then gets the error.
     content.on("error", () => undefined);
     stored = store({ name, content, fields });
-    // Seen below, too; without this a failure before the end of the body would be an unhandled rejection.
+    // Also awaited below; without this, a failure before the end of the body would be an unhandled rejection.
     stored.catch((error: unknown) => parser.destroy(asError(error)));
   });
   try {
@@ -63,7 +63,7 @@ export async function readUpload<T>(
     await requireConnected(clock, request);
     arriving?.end();
   } catch (error) {
-    // A body that breaks off ends the parser, but not the file that it was handing out.
+    // A body that breaks off ends the parser, but not the stream of the file.
     arriving?.destroy(asError(error));
     const cause: unknown = await stored?.catch((refusal: unknown) => refusal);
     if (cause instanceof AppError) throw cause;
@@ -75,7 +75,7 @@ export async function readUpload<T>(
   return stored;
 }
 
-/** The pieces of a body, none of which may be longer in coming than `maxPauseMs`. */
+/** The pieces of a body; each must come within `maxPauseMs`. */
 async function* atPace(
   body: ReadableStream<Uint8Array>,
   { clock, maxPauseMs }: Pace,
@@ -96,7 +96,7 @@ async function* atPace(
       yield value;
     }
   } finally {
-    // The sender may be gone, or not listening.
+    // The client may have disconnected.
     reader.cancel().catch(() => undefined);
   }
 }
@@ -122,7 +122,7 @@ function createParser(
   return parser;
 }
 
-/** Busboy reads the head of a form as it is made, and throws where it cannot. */
+/** Busboy reads the content type when it is created, and throws if it is invalid. */
 function newParser(type: string): InstanceType<typeof Busboy> {
   const headers: BusboyHeaders = { "content-type": type };
   try {
@@ -131,7 +131,7 @@ function newParser(type: string): InstanceType<typeof Busboy> {
       limits: { fields: MAX_FIELDS, fieldSize: MAX_FIELD_BYTES, files: 1 },
     });
   } catch (error) {
-    // The parser's own words for it are about needles.
+    // The parser's own message for it is not understandable.
     if (type.length > LONGEST_TYPE) throw brokenForm(new Error("its boundary is too long"));
     throw brokenForm(error);
   }

@@ -2,15 +2,15 @@ import { z } from "@hono/zod-openapi";
 
 import { invalid } from "../errors.ts";
 
-/** The page of a list that has one order only. */
+/** The page parameters of a list with only one order. */
 export const PAGE_AND_LIMIT = {
   page: whole(1, 1_000_000, {
     default: 1,
-    description: "Page number; none beyond the first 10,000 rows, which `cursor` leads to",
+    description: "Page number, up to the first 10,000 rows; use `cursor` beyond that",
   }),
   limit: whole(1, 100, { default: 10, description: "Items per page" }),
   cursor: z.string().max(500).optional().openapi({
-    description: "`nextCursor` of the page before; deep pages then cost what the first costs",
+    description: "`nextCursor` of the previous page; deep pages then cost no more than the first",
   }),
 };
 
@@ -43,12 +43,12 @@ type Query<S extends string> = {
 
 type Key = [sortValue: number | string, seq: number];
 
-/** Deeper pages are reached by `cursor`: rows that are passed over cost as much as rows that are read. */
+/** Deeper pages need `cursor`, because skipped rows cost as much as rows that are read. */
 const DEEPEST_OFFSET = 10_000;
 
 /**
- * What a store needs to read the page that a query asks for. Throws `VALIDATION_ERROR` for a cursor of
- * another list, and for a page beyond the first ten thousand rows that is asked for by its number.
+ * Converts the query of a list to the page that the store reads. Throws `VALIDATION_ERROR` for a cursor of another
+ * list, and for a page number beyond the first ten thousand rows.
  */
 export function toPage<S extends string>({ page, limit, sort, order, cursor }: Query<S>) {
   const offset = cursor === undefined ? (page - 1) * limit : 0;
@@ -109,14 +109,14 @@ function readCursor(cursor: string, sort: string, order: string): Key {
     const [madeSort, madeOrder, value, seq] = Cursor.parse(JSON.parse(text));
     if (madeSort === sort && madeOrder === order) return [value, seq];
   } catch {
-    // Reported below, like a cursor of another list.
+    // Reported below, as is a cursor of another list.
   }
   throw invalid([
     { path: "cursor", message: "is not a cursor of this list with this sort and order" },
   ]);
 }
 
-/** A whole number in a query string, which the document calls what it is. */
+/** A whole number in a query string, which the OpenAPI document describes as an integer. */
 export function whole(min: number, max: number, about: { default: number; description: string }) {
   const message = `must be a whole number from ${min} to ${max}`;
   return z
@@ -128,19 +128,19 @@ export function whole(min: number, max: number, about: { default: number; descri
     .openapi({ type: "integer", minimum: min, maximum: max, ...about });
 }
 
-/** A moment in a query string, as Unix ms. */
+/** A time in a query string, as Unix ms. */
 export const Moment = z
   .union([z.iso.datetime({ offset: true }), z.iso.date()], {
     error: "must be a time such as 2025-01-01T00:00:00Z",
   })
   .transform((text) => Date.parse(text));
 
-/** A yes or no in a query string, or in none: no. */
+/** A boolean in a query string; false by default. */
 export function flag(description: string) {
   return maybe(description).default(false).openapi({ default: false });
 }
 
-/** A yes or no in a query string. */
+/** A boolean in a query string. */
 export function maybe(description: string) {
   return z
     .enum(["true", "false"])

@@ -6,7 +6,7 @@ import { createExposition } from "../services/prometheus.ts";
 import type { EngineProbe } from "../services/status.ts";
 import type { AppEnv } from "./router.ts";
 
-/** `/metrics`: figures for Prometheus. They hold no ids and no texts, so that they need no key, like `/healthz`. */
+/** `/metrics`: metrics for Prometheus. They contain no ids and no texts, so they need no key, like `/healthz`. */
 export function addPrometheus(app: OpenAPIHono<AppEnv>, ctx: Context, engine: EngineProbe): void {
   const expose = createExposition(ctx, engine);
   app.get("/metrics", async (c) =>

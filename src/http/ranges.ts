@@ -2,9 +2,9 @@ import { AppError } from "../errors.ts";
 import type { Part } from "../lib/file-store.ts";
 
 /**
- * The part that a `Range` header asks for (RFC 9110, 14.2), or `undefined` where all is to be sent:
- * without the header, for several parts at once, and for units other than bytes. Throws
- * `RANGE_NOT_SATISFIABLE` where there is nothing there.
+ * The part that a `Range` header requests (RFC 9110, 14.2), or `undefined` if everything is to be sent: without the
+ * header, for several parts at once, and for units other than bytes. Throws `RANGE_NOT_SATISFIABLE` if the range is
+ * empty.
  */
 export function readRange(header: string | undefined, size: number): Part | undefined {
   const asked = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? "");
@@ -19,7 +19,7 @@ export function readRange(header: string | undefined, size: number): Part | unde
   return { first, last };
 }
 
-/** The bytes of a part of what `pieces` gives, which is read no further. */
+/** The bytes of a part of `pieces`, which is not read beyond it. */
 export async function* cutOut(
   pieces: AsyncIterable<Uint8Array>,
   { first, last }: Part,
@@ -34,7 +34,7 @@ export async function* cutOut(
   }
 }
 
-/** How many bytes there are. */
+/** Counts the bytes of a stream. */
 export async function countBytes(pieces: AsyncIterable<Uint8Array>): Promise<number> {
   let bytes = 0;
   for await (const piece of pieces) bytes += piece.length;

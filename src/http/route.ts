@@ -9,9 +9,8 @@ import type { AppEnv } from "./router.ts";
 type Described = Omit<RouteConfig, "path"> & { path: string; operationId: string };
 
 /**
- * A route of `/api/v1`: `createRoute`, with what holds for all of them. It documents the answers and
- * headers that every route can give, refuses fields and query parameters that it does not know, and
- * throws where its own schemas would let some pass.
+ * A route of `/api/v1`: `createRoute` with the rules of all routes. It documents the answers and headers of every
+ * route, refuses unknown fields and query parameters, and throws if its own schemas would accept some.
  */
 export function route<P extends string, const R extends Described & { path: P }>(
   config: R,
@@ -31,11 +30,11 @@ export function route<P extends string, const R extends Described & { path: P }>
       ...failures(...EVERYWHERE, ...(takesBody ? WITH_BODY : [])),
     },
   };
-  // The routes differ in what is added here alone, of which no handler needs to know.
+  // The types differ only in the additions here, which handlers need not know.
   return createRoute(described as unknown as R);
 }
 
-/** Documents a route, and answers it without validators: the handler reads the body itself. */
+/** Documents a route and registers it without validators: the handler reads the body itself. */
 export function routeByHand(
   router: OpenAPIHono<AppEnv>,
   { middleware, ...described }: Described,
@@ -46,7 +45,7 @@ export function routeByHand(
   router.on([described.method], [described.path], ...handlers);
 }
 
-/** A schema that let unknown names pass would lose what somebody misspelt. */
+/** Throws if a schema accepts unknown names, because misspelt fields would be lost. */
 function requireStrict({ operationId, request }: Described): void {
   const body = request?.body?.content["application/json"];
   for (const schema of [request?.query, body && "schema" in body ? body.schema : undefined])

@@ -14,14 +14,14 @@ import { type HeaderName, headerRefs } from "./answer-headers.ts";
 import type { Connections } from "./connections.ts";
 
 export type AppEnv = {
-  /** What the runtime's server knows of the connection. */
+  /** The runtime's facts about the connection. */
   Bindings: {
     address?: () => string | undefined;
-    /** The client wants the headers alone; routes see a GET. */
+    /** The request is a HEAD; routes see a GET. */
     isHead?: boolean;
-    /** The request is a part of another one, which was counted. */
+    /** The request belongs to another one, which was already counted. */
     isPart?: boolean;
-    /** Keeps the connection although nothing is sent for minutes. */
+    /** Disables the idle timeout of the connection. */
     stayOpen?: () => void;
   };
   Variables: {
@@ -29,14 +29,14 @@ export type AppEnv = {
     hub: EventHub;
     liveHub: LiveHub;
     requestId: string;
-    /** What the request started, for its line in the log. */
+    /** The execution that the request started, for its log line. */
     executionId: string | undefined;
-    /** Id of the thing that the answer shows, which names a new one in the audit log. */
+    /** Id of the resource in the answer, which the audit log uses for a new one. */
     answeredId: string | undefined;
     caller: Caller;
-    /** What is left of the caller's rate limit, if it has one. */
+    /** The rest of the caller's rate limit, if it has one. */
     allowance: Allowance | undefined;
-    /** What a stream token opens, where the caller came with one. */
+    /** The streams that the caller's stream token opens, if it has one. */
     grant: TokenFilter | undefined;
     connections: Connections;
   };
@@ -48,7 +48,7 @@ const content = <S extends z.ZodType>(schema: S, description: string, headers: H
   content: { "application/json": { schema } },
 });
 
-/** A documented 2xx answer: the resource inside the envelope that every answer wears, with the headers that it can have. */
+/** A documented 2xx answer: the resource in the envelope of every answer, with its possible headers. */
 export const json = <S extends z.ZodType>(data: S, description: string, ...headers: HeaderName[]) =>
   content(
     z.object({
@@ -61,7 +61,7 @@ export const json = <S extends z.ZodType>(data: S, description: string, ...heade
     headers,
   );
 
-/** An answer that says only that something was done. */
+/** An answer without data. */
 export const done = (description: string) =>
   content(
     z.object({ success: z.literal(true), message: z.string(), timestamp: z.iso.datetime() }),
@@ -69,10 +69,10 @@ export const done = (description: string) =>
     [],
   );
 
-/** What an answer needs of its request. */
+/** The parts of a request that an answer needs. */
 type AnyContext = Pick<HonoContext<AppEnv>, "set" | "var">;
 
-/** The body of an answer; the id in `data` is kept for the audit log. */
+/** The body of an answer; the id in `data` is stored for the audit log. */
 export function success<D>(c: AnyContext, data: D, message?: string) {
   c.set("answeredId", idOf(data));
   return {
@@ -94,12 +94,12 @@ export const successOnly = (c: AnyContext, message: string) => ({
   timestamp: toIso(c.var.ctx.clock.now()),
 });
 
-/** A JSON body that a route needs. */
+/** A required JSON body. */
 export function requiredBody<S extends z.ZodType>(schema: S) {
   return { content: { "application/json": { schema } }, required: true };
 }
 
-/** A JSON body that may be left out. */
+/** An optional JSON body. */
 export function optionalBody<S extends z.ZodType>(schema: S) {
   return { content: { "application/json": { schema } }, required: false };
 }
@@ -146,14 +146,17 @@ export function toIsoOrNull(ms: number | null): string | null {
 /** A named schema or null. `schema.nullable()` would make the named schema itself nullable wherever it is used. */
 export const orNull = <S extends z.ZodType>(schema: S) => z.union([schema, z.null()]);
 
-/** A field of a body that may be left out. Generators take a documented default for a field that is always there. */
+/**
+ * An optional field with a default that is not documented, because client generators treat a field with a default as
+ * always present.
+ */
 export const orElse = <S extends z.ZodType>(schema: S, value: z.output<S>) =>
   schema.optional().transform((given) => given ?? value);
 
 /** Any JSON value: metadata, parameters, a provider's answer. */
 export const FreeObject = z.looseObject({}).openapi("JsonObject");
 
-/** What several answers took together. */
+/** The sums of tokens of several answers. */
 export const TokenSums = z
   .object({
     promptTokens: z.number().int(),

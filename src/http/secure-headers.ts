@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 
-/** What an answer may do in a browser that shows it: nothing. Pages say what they need (`pagePolicy`). */
+/** The policy of an answer that a browser displays: it may load nothing. Pages have their own (`pagePolicy`). */
 const NO_PAGE = "default-src 'none'; frame-ancestors 'none'";
 
 const ALWAYS: Record<string, string> = {
@@ -10,7 +10,7 @@ const ALWAYS: Record<string, string> = {
   "Cross-Origin-Resource-Policy": "same-origin",
 };
 
-/** Unless the answer says otherwise: prompts and results stay in no cache. */
+/** Defaults of headers. Prompts and results must not be stored in caches. */
 const UNLESS_SET: Record<string, string> = {
   "Content-Security-Policy": NO_PAGE,
   "Cache-Control": "no-store",
@@ -24,8 +24,8 @@ export function secure(headers: Headers): void {
 const INLINE_SCRIPT = /<script>([\s\S]*?)<\/script>/g;
 
 /**
- * The Content-Security-Policy of a page of ours: it loads from this server alone and runs the inline
- * scripts that stand in `html`, by their hashes. `html` must hold nothing that a user wrote.
+ * The Content-Security-Policy of one of this server's pages: it loads only from this server and runs only the inline
+ * scripts in `html`, by their hashes. `html` must contain nothing that a user wrote.
  */
 export function pagePolicy(html: string): string {
   const hashes = [...html.matchAll(INLINE_SCRIPT)].map(
@@ -34,7 +34,7 @@ export function pagePolicy(html: string): string {
   return [
     "default-src 'none'",
     ["script-src 'self'", ...hashes].join(" "),
-    // Swagger UI and plots set styles on elements.
+    // Swagger UI and the plots set inline styles.
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data:",
     "font-src 'self' data:",

@@ -8,7 +8,7 @@ import type { AppEnv } from "./router.ts";
 export const STREAM_HEADERS = {
   "Content-Type": "text/event-stream; charset=utf-8",
   "Cache-Control": "no-cache, no-transform",
-  // Proxies such as nginx must not collect what is to arrive at once.
+  // Proxies such as nginx must not buffer the stream.
   "X-Accel-Buffering": "no",
 };
 
@@ -18,7 +18,7 @@ export const AccessToken = z
   .optional()
   .openapi({ description: "In place of the header: a token of `POST /events/token`" });
 
-/** Counts the stream as one of its key's for as long as it is open. */
+/** Counts the stream for its key while it is open. */
 export async function hold<B>(c: Context<AppEnv>, open: (reader: Held) => Promise<B>): Promise<B> {
   const held = holdStream(c);
   try {

@@ -1,4 +1,4 @@
-/** A body that is made as it is read: `pieces` does nothing before the reader takes something. */
+/** A lazy body: `pieces` does nothing before the reader reads. */
 export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const iterator = pieces[Symbol.asyncIterator]();
   return new ReadableStream(
@@ -16,7 +16,7 @@ export function toByteStream(pieces: AsyncIterable<Uint8Array>): ReadableStream<
   );
 }
 
-/** Pieces of text or bytes as bytes. */
+/** Encodes pieces of text or bytes as bytes. */
 export async function* toBytes(
   pieces: AsyncIterable<string | Uint8Array>,
 ): AsyncGenerator<Uint8Array> {

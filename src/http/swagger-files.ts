@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 
-/** Where the package manager has put the files of Swagger UI. */
+/** The folder where the package manager has installed Swagger UI. */
 export const SWAGGER_FOLDER = dirname(
   createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"),
 );

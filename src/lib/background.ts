@@ -4,9 +4,8 @@ import type { Clock } from "./clock.ts";
 import { logError } from "./logged-error.ts";
 
 /**
- * Lets work go on that nobody waits for; a failure is logged as that of `name`, a noun phrase that
- * begins a sentence. `underWay` holds the work until it has ended, for those who must wait for it
- * before they stop; it never rejects.
+ * Runs work that nobody awaits. A failure is logged under `name`, a noun phrase that begins a sentence. `underWay`
+ * holds the work until it has ended, for callers that must wait for it before they stop; it never rejects.
  */
 export function background(
   log: Pick<Logger, "error" | "debug">,
@@ -23,7 +22,10 @@ export function background(
   underWay?.add(ended);
 }
 
-/** For work that cannot fail unless there is a bug, where nothing may go on after one: its error is thrown to the runtime. */
+/**
+ * For work that fails only because of a bug after which the process must not go on: its error is thrown to the
+ * runtime.
+ */
 export function orCrash(clock: Pick<Clock, "setImmediate">, work: Promise<unknown>): void {
   work.catch((error: unknown) =>
     clock.setImmediate(() => {

@@ -1,4 +1,4 @@
-/** A map of at most `most` entries: the one that was set first makes room for a new one. */
+/** A map of at most `most` entries; a new entry replaces the oldest one. */
 export class BoundedMap<K, V> extends Map<K, V> {
   readonly #most: number;
 

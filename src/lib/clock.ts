@@ -1,23 +1,23 @@
-/** Cancels a timer; once it has gone off, does nothing. */
+/** Cancels a timer; does nothing once the timer has fired. */
 export type Cancel = () => void;
 
 /**
- * The time of one process, and its timers. Everything below `src` gets both from here, so that a test
- * or the simulation decides what time it is and when a timer goes off.
+ * The time of one process, and its timers. All code in `src` gets both from here, so that a test or the simulation
+ * can control them.
  */
 export type Clock = {
   /** Wall time in Unix ms, for people, cron expressions and what is stored. It may jump either way. */
   now(): number;
-  /** Ms since a moment of its own choice. It never goes back. */
+  /** Ms since an arbitrary moment. It never goes back. */
   monotonic(): number;
   /**
-   * Wall time when the clock was made, plus what has passed since, in whole Unix ms. It never jumps, so
-   * that waiting until a moment of it takes as long as it should, and people can read it.
+   * Wall time when the clock was created, plus the monotonic time since, in whole Unix ms. It never jumps, so a wait
+   * until such a time takes as long as intended, and people can read it.
    */
   steady(): number;
   setTimeout(callback: () => void, ms: number): Cancel;
   setInterval(callback: () => void, ms: number): Cancel;
-  /** Calls back when the present round of the event loop is over. */
+  /** Calls back when the current round of the event loop is over. */
   setImmediate(callback: () => void): void;
   /** Resolves after `ms`. */
   sleep(ms: number): Promise<void>;
@@ -45,15 +45,15 @@ export function createSystemClock(): Clock {
   };
 }
 
-/** Resolves in the next round of the event loop, so that others get their turn. */
+/** Resolves in the next round of the event loop, so that other work gets its turn. */
 export function nextRound(clock: Pick<Clock, "setImmediate">): Promise<void> {
   return new Promise((resolve) => clock.setImmediate(resolve));
 }
 
-/** The longest that a loop over many things may keep others waiting. */
+/** The longest that a loop over many items may block other work. */
 const TURN_MS = 5;
 
-/** What a long loop calls between two things: gives the others their turn where they have waited for it for some ms. */
+/** For long loops: call between two items. Yields to the event loop if other work has waited for some ms. */
 export function createPauses(
   clock: Pick<Clock, "monotonic" | "setImmediate">,
 ): () => Promise<void> {
@@ -65,7 +65,7 @@ export function createPauses(
   };
 }
 
-/** Where those who come meet, so that what they write then shares a commit: they go on together, `ms()` after the first came. */
+/** Collects callers so that their writes share a commit: all go on together, `ms()` after the first one came. */
 export function createMeeting(clock: Pick<Clock, "setTimeout">, ms: () => number) {
   let meeting: PromiseWithResolvers<void> | undefined;
   let cancel = () => {};

@@ -1,25 +1,24 @@
 import { type Clock, nextRound } from "./clock.ts";
 
 export type Courtesy = {
-  /** A stretch of work begins, whatever was before. */
+  /** Begins a new stretch of work. */
   begin(): void;
-  /** Called between two things: lets others work where this has gone on for some ms. */
+  /** Called between two items: yields if this stretch has lasted for some ms. */
   pause(): Promise<void>;
 };
 
-/** The longest stretch, while nobody asks for anything and while somebody does all the time. */
+/** The longest stretch: without requests, and with requests all the time. */
 const STRETCH_MS = { alone: 5, asked: 2 };
-/** While somebody asks all the time, work that can wait rests so many times as long as it has worked. */
+/** With requests all the time, background work rests this many times as long as it has worked. */
 const RESTS = 3;
 const SHORTEST_REST_MS = 1;
-/** Much of a long stretch was spent waiting for others, which keeps nobody from working. */
+/** The longest rest. Much of a long stretch was spent waiting, which blocks nothing. */
 const LONGEST_REST_MS = 20;
 
 /**
- * For work that can wait, on the thread that answers requests. Giving others one round of the event loop
- * between two stretches is little to a request, which needs several rounds: so while requests come,
- * it rests for up to three times as long as it works, and they find the loop free. `pressure` (0-1) is how
- * much of the time somebody waits for an answer.
+ * For background work on the thread that answers requests. One round of the event loop between two stretches helps a
+ * request little, because it needs several rounds. So while requests come, background work rests for up to three
+ * times as long as it works. `pressure` (0-1) is the share of the time in which a client waits for an answer.
  */
 export function createCourtesy(
   clock: Pick<Clock, "monotonic" | "setImmediate" | "sleep">,
@@ -43,7 +42,7 @@ export function createCourtesy(
   };
 }
 
-/** What lies between two figures, by how much of the time somebody asks. */
+/** Interpolates between the two figures, by the share of the time with requests. */
 export function between({ alone, asked }: { alone: number; asked: number }, share: number): number {
   return alone + (asked - alone) * share;
 }

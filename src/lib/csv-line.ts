@@ -1,14 +1,14 @@
 import { plainNumber } from "./plain-number.ts";
 
-/** Characters that make quotes necessary; blanks at the ends because some programs trim them, a BOM because it would vanish. */
+/** Texts that need quotes. Blanks at the ends, because some programs trim them; a BOM, because readers drop it. */
 const NEEDS_QUOTES = /[",\r\n\uFEFF]|^\s|\s$/;
-/** What spreadsheets take for the start of a formula (OWASP, "CSV Injection"). */
+/** Beginnings that spreadsheets read as a formula (OWASP, "CSV Injection"). */
 const FORMULA = /^[=+\-@\t\r\n\uFF0B\uFF0D\uFF1D\uFF20]/;
 
 /**
- * One CSV record (RFC 4180) with its line feed. With `safe`, texts that a spreadsheet would run as
- * formulas get an apostrophe before them. Written here because csv-stringify leaves a lone carriage
- * return unquoted, which readers take for the end of a record, and takes five times as long.
+ * One CSV record (RFC 4180) with its line feed. With `safe`, texts that a spreadsheet would run as formulas get an
+ * apostrophe before them. Own code, because csv-stringify leaves a lone carriage return unquoted, which readers take
+ * for the end of a record, and takes five times as long.
  */
 export function csvLine(
   cells: readonly (string | number | boolean | null)[],

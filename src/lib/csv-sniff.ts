@@ -1,19 +1,19 @@
-/** What separates the cells of CSV files, the likeliest first. */
+/** Delimiters of CSV files, the likeliest first. */
 const DELIMITERS = [",", ";", "\t", "|"];
 const OF_TSV = ["\t", ",", ";", "|"];
-/** Records of a sample that are looked at. */
+/** How many records of the sample are examined. */
 const MOST_RECORDS = 100;
 
 export type CsvDialect = {
   delimiter: string;
-  /** The first line is `sep=;`, which sets the delimiter for Excel and is no row. */
+  /** The first line is `sep=;`, which sets the delimiter for Excel and is not a row. */
   hasSepLine: boolean;
 };
 
 /**
- * The delimiter of a CSV file, from its beginning: the one that `sep=` in the first line names, or the
- * one that divides the header and gives the most rows as many cells. `isWhole`: the text does not stop
- * in the middle of a record; `isTsv`: it is a tab where there is no other sign.
+ * The delimiter of a CSV file, from its beginning: the one that `sep=` in the first line names, or the one that
+ * divides the header and gives the most rows as many cells. `isWhole`: the text does not end in the middle of a
+ * record; `isTsv`: a tab is the default.
  */
 export function sniffCsv(
   text: string,
@@ -35,7 +35,7 @@ export function sniffCsv(
   return { delimiter: found ?? ",", hasSepLine: false };
 }
 
-/** How many cells each of the first records has that is not blank. Empty cells at the end do not count. */
+/** The numbers of cells of the first records that are not blank. Empty cells at the end do not count. */
 function countCells(text: string, delimiter: string): number[] {
   const counts: number[] = [];
   let [cells, filled, isQuoted, isAtStart] = [1, 0, false, true];

@@ -10,10 +10,9 @@ import { readUtf8, type TextFile, TextFileError } from "./text-file.ts";
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
 
 /**
- * The records of a CSV file (RFC 4180, any of CR, LF and CRLF between records, also mixed), the header
- * first; a BOM and a `sep=` line are passed over. Rows may be ragged, and a blank line is a row of one
- * empty cell: the caller decides what to do about them. Throws `TextFileError` where the file is not
- * the text that it should be or its quoting is broken.
+ * The records of a CSV file (RFC 4180, any of CR, LF and CRLF between records, also mixed), the header first; a BOM
+ * and a `sep=` line are skipped. Rows may be ragged, and a blank line is a row of one empty cell: the caller decides
+ * what to do about them. Throws `TextFileError` if the file is not text in its encoding, or its quoting is broken.
  */
 export async function* readCsv(
   files: FileSystem,

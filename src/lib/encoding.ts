@@ -23,8 +23,8 @@ export function encodingNamed(label: string): string | undefined {
 }
 
 /**
- * The encoding of a file, which is read whole where neither a byte order mark nor `declared` gives it.
- * Throws `TextFileError` where it cannot be detected, or where the file is no text.
+ * The encoding of a file. The whole file is read if neither a byte order mark nor `declared` gives the encoding.
+ * Throws `TextFileError` if it cannot be detected, or if the file is not text.
  */
 export async function detectEncoding(
   files: FileSystem,
@@ -43,7 +43,7 @@ function byMark([a, b, c]: Buffer): string | undefined {
   return a === 0xfe && b === 0xff ? "utf-16be" : undefined;
 }
 
-/** In UTF-16, every character of ASCII has a NUL byte, all of them on the same side. */
+/** In UTF-16, each ASCII character has a NUL byte, always on the same side. */
 function byZeros(start: Buffer): string | undefined {
   let [even, odd] = [0, 0];
   for (let i = 0; i < start.length; i++)
@@ -94,12 +94,12 @@ function unknown(offset: number): TextFileError {
 
 /** Bytes that Windows-1252 leaves undefined. */
 const UNDEFINED = new Set([0x81, 0x8d, 0x8f, 0x90, 0x9d]);
-/** Below 0xC0, what may stand between two letters: letters, apostrophes, hyphens. All else there is a symbol. */
+/** Bytes below 0xC0 that may stand between two letters: letters, apostrophes, hyphens. All others are symbols. */
 const WITHIN_WORDS = new Set([
   0x8a, 0x8c, 0x8e, 0x91, 0x92, 0x96, 0x97, 0x9a, 0x9c, 0x9e, 0x9f, 0xad, 0xb4, 0xb7,
 ]);
 
-/** Counts what is rare in texts of Western languages as Windows-1252 has them. */
+/** Counts byte sequences that are rare in Western texts in Windows-1252. */
 class WesternText {
   hasUndefined = false;
   #high = 0;

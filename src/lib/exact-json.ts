@@ -1,14 +1,14 @@
 import { isJsonObject, type Json } from "./json.ts";
 
 /*
- * JSON in which a number is more than a double can say: 12345678901234567890, 1e400, 1.0. Where its
- * text is to go on as it came, such a number is kept as an object that `JSON.stringify` writes as
- * that text (JSON.rawJSON, https://github.com/tc39/proposal-json-parse-with-source).
+ * JSON with numbers that a double cannot represent as written: 12345678901234567890, 1e400, 1.0. Where the text must
+ * be passed on unchanged, such a number is kept as an object that `JSON.stringify` writes as that text (JSON.rawJSON,
+ * https://github.com/tc39/proposal-json-parse-with-source).
  */
 
 /**
- * A number that may be written otherwise than it was read: -0, one of 16 characters or more, one that is
- * very small, with a zero at its end, or with an exponent. Of 15 digits a double keeps all.
+ * Numbers that may be written differently from how they were read: -0, one of 16 characters or more, a very small
+ * one, one with a trailing zero, or one with an exponent. A double keeps 15 digits.
  */
 const MAY_CHANGE =
   /(?:^|[[:,])\s*(?:-(?=0\s*(?:[,}\]]|$))|-?(?:[\d.]{16}|0\.0{6}|\d+(?:\.\d*0(?!\d)|\.?\d*[eE])))/;
@@ -26,13 +26,13 @@ type ExactJson = {
   rawJSON(text: string): Raw;
   isRawJSON(value: unknown): value is Raw;
 };
-// Both runtimes have them; the type library does not yet.
+// Both runtimes have these functions; the type library does not yet.
 const exact = JSON as unknown as ExactJson;
 
 /**
- * Parses JSON, and keeps numbers that a double would change as they are written: all of them, or those
- * below the names in `within`, because what the program itself reads are numbers and only what it
- * passes on keeps its text. Throws as `JSON.parse` does.
+ * Parses JSON, and keeps numbers that a double would change as they are written: all of them, or only those below the
+ * names in `within`. The program itself needs plain numbers; only what it passes on keeps its text. Throws as
+ * `JSON.parse` does.
  */
 export function parseExact(text: string, within?: ReadonlySet<string>): Json {
   if (!MAY_CHANGE.test(text)) return JSON.parse(text) as Json;
@@ -44,13 +44,13 @@ export function parseExact(text: string, within?: ReadonlySet<string>): Json {
   return within ? settle(value, within) : value;
 }
 
-/** The number that a value is or is kept as; `undefined` where it is none. */
+/** The value as a number, whether plain or kept as written; `undefined` if it is not a number. */
 export function numberOf(value: unknown): number | undefined {
   if (typeof value === "number") return value;
   return exact.isRawJSON(value) ? Number(value.rawJSON) : undefined;
 }
 
-/** Makes plain numbers of what `parseExact` kept as it was written, but for those below the names in `within`. */
+/** Converts the numbers that `parseExact` kept as written to plain numbers, except below the names in `within`. */
 export function settle(value: Json, within: ReadonlySet<string>): Json {
   const number = numberOf(value);
   if (number !== undefined) return number;
@@ -62,7 +62,7 @@ export function settle(value: Json, within: ReadonlySet<string>): Json {
   return value;
 }
 
-/** Like `parseExact`, or `undefined` where the text is no JSON. */
+/** Like `parseExact`, but returns `undefined` if the text is not JSON. */
 export function parseExactOrNone(text: string, within?: ReadonlySet<string>): Json | undefined {
   try {
     return parseExact(text, within);

@@ -1,7 +1,7 @@
-/** First in, first out, at the same cost however many are in it; `Array.shift` moves all that follow. */
+/** A first-in, first-out queue with constant cost per operation; `Array.shift` moves all other elements. */
 export type Fifo<One> = {
   push(one: One): void;
-  /** Takes the first out. */
+  /** Removes and returns the first. */
   shift(): One | undefined;
   first(): One | undefined;
   size(): number;

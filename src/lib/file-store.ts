@@ -5,15 +5,15 @@ import type { By } from "./write-whole.ts";
  * all processes share. Everything else that a process keeps on its disk is its own.
  */
 
-/** Uploads lie here, inside the store; nothing else is written there but the store's own id. */
+/** The folder of uploads inside the store. Nothing else is written there except the store's own id. */
 export const UPLOADS = ".uploads";
-/** Beside the uploads: what the store is called by those who have it. */
+/** The name of the file with the store's id, beside the uploads. */
 export const STORE_ID = "store-id";
 
-/** What is read of it; longer no id is. */
+/** The longest id; no more is read. */
 export const MOST_ID_BYTES = 100;
 
-/** The id that a text is; what somebody else has put in its place is none. */
+/** Checks the text of the id file. `undefined` if it is not an id, because something else was put in its place. */
 export function readStoreId(text: string | undefined): string | undefined {
   return text !== undefined && /^store-[0-9a-z]+$/.test(text) ? text : undefined;
 }
@@ -24,34 +24,39 @@ export type FileName = { upload: string } | { path: string };
 /** A range of bytes from the first to the last, both included. */
 export type Part = { first: number; last: number };
 
-/** A file as it is now. Nothing of it has been read. */
+/** A file that was opened, and not yet read. */
 export type OpenedFile = {
   bytes: number;
-  /** Differs when the file was replaced or written to. */
+  /** Changes when the file is replaced or written to. */
   version: string;
-  /** Bytes of this version. Fails while it is read where the file is replaced or removed. */
+  /** The bytes of this version. Reading fails if the file is replaced or removed meanwhile. */
   content: { blob: Blob } | { read(part: Part): AsyncIterable<Uint8Array> };
 };
 
 /** A file on the disk of this machine, for as long as it is needed. */
 export type LocalFile = { path: string; release(): Promise<void> };
 
-/** Paths that clients give throw `PathError` where they name no file of the store that may be used so. */
+/**
+ * All methods throw `PathError` if a client's path does not name a file of the store that may be used in this way.
+ */
 export type FileStore = {
-  /** Whether a path may name a file to read; there need not be one. */
+  /** Checks whether a path may name a file to read. The file need not exist. */
   check(path: string): Promise<void>;
-  /** `undefined` where there is no such file. */
+  /** `undefined` if there is no such file. */
   open(name: FileName): Promise<OpenedFile | undefined>;
-  /** The same file on the disk, where it can be read in any order and more than once. */
+  /** The same file on the local disk, where it can be read in any order and more than once. */
   toDisk(name: FileName): Promise<LocalFile | undefined>;
-  /** Writes a file so that it appears whole or not at all, in place of what is there. */
+  /** Writes a file atomically: it appears whole or not at all, and replaces an existing one. */
   write(name: FileName, by: By, pieces: AsyncIterable<string | Uint8Array>): Promise<void>;
-  /** Removes what a writer has left of a file that was killed, or is too slow to prove that it lives. */
+  /** Removes the remains of a file whose writer was killed, or is too slow to renew its lease. */
   removeLeft(name: FileName, by: By): Promise<void>;
   /** Removes a file, if there is one. */
   remove(name: FileName): Promise<void>;
-  /** Removes what writers have begun and never finished, where that is not found on the disk. */
+  /** Removes unfinished writes that are not found on the local disk. */
   sweep(): Promise<void>;
-  /** The same for all who have this store, and for nobody else. `fresh` is kept where nothing is yet. */
+  /**
+   * The store's id, which is the same for all processes that share the store. If it has none yet, `fresh` becomes its
+   * id.
+   */
   identify(fresh: string, by: By): Promise<string>;
 };

@@ -12,10 +12,10 @@ import {
   statfs,
 } from "node:fs/promises";
 
-/** What lies at a path, a symbolic link not followed. */
+/** The kind of a directory entry; symbolic links are not followed. */
 type FileKind = "file" | "folder" | "link" | "other";
 
-/** Bytes of a file system. */
+/** The bytes of a file system. */
 type DiskSpace = { free: number; total: number };
 
 type OpenFile = {
@@ -26,37 +26,40 @@ type OpenFile = {
   close(): Promise<void>;
 };
 
-/** The files of one process; the simulation has its own. Paths are absolute; what fails throws the system's error. */
+/**
+ * The file operations of one process; the simulation has its own. Paths are absolute; failures throw the system's
+ * error.
+ */
 export type FileSystem = {
-  /** `undefined` where there is nothing, or it cannot be found out. */
+  /** `undefined` if nothing is there, or it cannot be determined. */
   kindOf(path: string): Promise<FileKind | undefined>;
   realPath(path: string): Promise<string>;
-  /** Makes a folder, and those above it. */
+  /** Makes a folder and its parents. */
   makeFolder(path: string): Promise<void>;
   /** The bytes of a file in chunks of `chunkBytes`. */
   read(path: string, chunkBytes?: number): AsyncIterable<Buffer>;
-  /** A file to be sent, of which nothing is read before. */
+  /** A file to be sent; nothing is read yet. */
   blob(path: string): Promise<Blob>;
-  /** Differs when the file was replaced or written to. */
+  /** Changes when the file is replaced or written to. */
   versionOf(path: string): Promise<string>;
   /** The first bytes of a file, `bytes` at most. */
   readStart(path: string, bytes: number): Promise<Buffer>;
-  /** An empty file, in place of what is there. */
+  /** Creates an empty file, and replaces an existing one. */
   create(path: string): Promise<OpenFile>;
   rename(from: string, to: string): Promise<void>;
-  /** Gives a file a second name, unless something has that name already; whether it did. */
+  /** Gives a file a second name, unless the name is taken. Returns whether it did. */
   link(from: string, to: string): Promise<boolean>;
   /** Removes a file, if there is one. */
   remove(path: string): Promise<void>;
-  /** The names of what lies in a folder, in any order; none where there is no such folder. */
+  /** The names of the entries of a folder, in any order; none if there is no such folder. */
   namesIn(path: string): AsyncIterable<string>;
-  /** When a file was written to last, in Unix ms; `undefined` where there is none. */
+  /** When a file was last written to, in Unix ms; `undefined` if there is none. */
   changedAt(path: string): Promise<number | undefined>;
   /** The space of the file system that a folder is on. */
   space(path: string): Promise<DiskSpace>;
 };
 
-/** Prompts and answers are nobody else's on the machine. */
+/** Other users of the machine must not read prompts and answers. */
 export const FILE_MODE = 0o600;
 export const FOLDER_MODE = 0o700;
 

@@ -1,11 +1,11 @@
-/** Of the things that are wrong; the first is in the message of the error. */
+/** The most issues that are listed. The first one is in the message of the error. */
 const MOST_LINES = 10;
 
 type Issue = { row?: number; field?: string; path?: string; message?: string };
 
 /**
- * The `details` of the API's errors as lines for a reader: which rows of a file, or which fields, are wrong
- * beside the first, which the message names.
+ * The `details` of an API error as lines for a reader: the wrong rows of a file, or the wrong fields, without the
+ * first one, which the message names.
  */
 export function furtherIssues(details: Record<string, unknown>): string[] {
   const all = [details["rows"], details["issues"]].find(Array.isArray) as Issue[] | undefined;

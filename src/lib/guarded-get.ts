@@ -18,9 +18,9 @@ export type GetOptions = {
   rules: TargetRules;
   resolveHost: ResolveHost;
   clock: Pick<Clock, "setTimeout">;
-  /** For everything, from the first name that is resolved to the last byte. */
+  /** For the whole download, from the first DNS query to the last byte. */
   timeoutMs: number;
-  /** For the next bytes. */
+  /** The longest wait for the next bytes. */
   maxPauseMs: number;
   maxBytes: number;
   /** Certificates to trust besides those of the system. */
@@ -31,10 +31,9 @@ const MOST_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
 /**
- * The bytes that a host of the public internet, and no other, answers with. Each address on the way is
- * checked as that of a webhook is (`guarded-post.ts`), those of redirects too. Nothing is sent that says
- * who asks. Throws `RefusedTarget` where there is no file, with a message that has nothing of the
- * address but its host.
+ * Downloads from a host of the public internet only. Each address is checked as that of a webhook is
+ * (`guarded-post.ts`), also those of redirects. The request does not identify the client. Throws `RefusedTarget` if
+ * there is no file; the message contains nothing of the URL except its host.
  */
 export async function* getGuarded(text: string, options: GetOptions): AsyncGenerator<Uint8Array> {
   const late = new AbortController();
@@ -75,7 +74,7 @@ async function findFile(
         `leads from one address to another more than ${MOST_REDIRECTS} times`,
       );
     if (!URL.canParse(location, url))
-      throw new RefusedTarget(`${url.host} redirects to what is no address`);
+      throw new RefusedTarget(`${url.host} redirects to an invalid URL`);
     url = readRedirect(new URL(location, url), url.host, options.rules);
   }
 }

@@ -27,21 +27,21 @@ export type PostOptions = {
 export type PostAnswer = {
   status: number;
   retryAfter: string | undefined;
-  /** The first kilobyte of the answer, or what of it came in time. */
+  /** The first kilobyte of the answer, or as much of it as came in time. */
   text: string;
   /** The answer came from an address that is not public, so it may hold confidential data. */
   isPrivate: boolean;
 };
 
 const MOST_TEXT = 1024;
-/** The status decides; an answer's text has this long to follow. */
+/** The status decides. The text of the answer must follow within this time. */
 const TEXT_MS = 500;
 
 /**
- * Posts to a host of the public internet and to no other. The name is resolved once, all its
- * addresses are checked, and the connection goes to one of those that were checked, with the name in
- * `Host` and in TLS: a name that resolves differently the next moment (DNS rebinding) gains nothing.
- * Redirects are not followed. Throws `RefusedTarget`, or the error of the network.
+ * Posts to a host of the public internet only. The name is resolved once, all its addresses are checked, and the
+ * connection goes to one of those that were checked, with the name in `Host` and in TLS: so DNS rebinding, where a
+ * name resolves differently a moment later, gains nothing. Redirects are not followed. Throws `RefusedTarget`, or the
+ * error of the network.
  */
 export async function postGuarded(text: string, options: PostOptions): Promise<PostAnswer> {
   const late = new AbortController();
@@ -85,7 +85,7 @@ function postTo(
     deadline.addEventListener("abort", giveUp, { once: true });
     request.on("error", reject);
     request.on("response", (response) => {
-      // It has answered. How the body ends, or that it does not, changes nothing about that.
+      // The server has answered. How the body ends, or that it does not, no longer matters.
       deadline.removeEventListener("abort", giveUp);
       readText(response, clock, (text) => {
         request.destroy();
@@ -100,7 +100,7 @@ function postTo(
   });
 }
 
-/** Hands over the beginning of a body once: when it is there, ends, breaks off or takes too long. */
+/** Passes on the beginning of a body, once: when it has come, or the body ends, breaks off or takes too long. */
 function readText(
   response: IncomingMessage,
   clock: PostOptions["clock"],

@@ -11,13 +11,13 @@ export type ResolveHost = (host: string) => Promise<string[]>;
 export const resolveHost: ResolveHost = async (host) =>
   (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address);
 
-/** Hosts (`host` or `host:port`) that may be private, and how a refusal says that there are such. */
+/** Hosts (`host` or `host:port`) that may be private, and the sentence in a refusal that names the setting. */
 export type TargetRules = { allowedHosts: readonly string[]; howToAllow: string };
 
 const MOST_ADDRESSES = 3;
 const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
 
-/** A target that nothing is sent to; the message says why, for whoever named it. */
+/** A target is refused; the message says why, for the client that named it. */
 export class RefusedTarget extends Error {
   override readonly name = "RefusedTarget";
 }
@@ -30,10 +30,10 @@ const BLOCKED_PORTS = new Set([
 ]);
 
 /**
- * Reads an address that is to be asked or posted to. Throws `RefusedTarget` for what is refused without
- * asking the DNS: other schemes, user names, ports of other services, private addresses in whatever
- * spelling (`http://2130706433/` is 127.0.0.1, which the URL parser sees to). `allowedHosts` (`host`
- * or `host:port`) are exempt from the rules about ports and addresses.
+ * Parses the URL of a request. Throws `RefusedTarget` for everything that can be refused without a DNS query: other
+ * schemes, user names, ports of other services, private addresses in whatever spelling (`http://2130706433/` is
+ * 127.0.0.1, which the URL parser sees to). `allowedHosts` (`host` or `host:port`) are exempt from the rules about
+ * ports and addresses.
  */
 export function readTarget(text: string, { allowedHosts, howToAllow }: TargetRules): URL {
   if (!URL.canParse(text))
@@ -66,7 +66,7 @@ export async function checkedAddresses(
   return { addresses: addresses.slice(0, MOST_ADDRESSES), isPrivate };
 }
 
-/** What the error says where a target took too long. */
+/** The error message if a target takes too long. */
 export const NO_ANSWER = "no answer in time";
 
 /** A request to an address that was checked, with the name in `Host` and in TLS. */
@@ -94,7 +94,7 @@ export function requestTo(
   });
 }
 
-/** Tries what was checked, one address after the other, until one can be reached. */
+/** Tries the checked addresses one after the other, until one can be reached. */
 export async function atOneOf<T>(
   addresses: readonly string[],
   attempt: (address: string) => Promise<T>,
@@ -117,7 +117,7 @@ async function addressesOf(url: URL, resolve: ResolveHost): Promise<string[]> {
   return addresses;
 }
 
-/** What comes of the work, unless `deadline` aborts before. */
+/** The result of the work, unless `deadline` aborts first. */
 export function inTime<T>(work: Promise<T>, deadline: AbortSignal): Promise<T> {
   return Promise.race([
     work,

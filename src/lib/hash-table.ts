@@ -1,7 +1,7 @@
-/** What a hash stands for: a row of a table with two numbers, the first of which is not 0. */
+/** The value of an entry: two numbers, the first of which is not 0. */
 export type Place = { task: number; run: number };
 
-/** Slots at first, and how full they may be. */
+/** The initial number of slots, and how full they may be. */
 const FIRST_SLOTS = 1024;
 const MOST_FULL = 2 / 3;
 

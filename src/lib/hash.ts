@@ -6,9 +6,9 @@ export function sha256Hex(text: string): string {
 }
 
 /**
- * A number of 53 bits from a text, for distinguishing a million texts in little memory: two rounds of
- * FNV-1a with different bases, put together. Equal texts have equal numbers; of a million different
- * ones two are alike once in some twenty thousand times, so that a match must be verified.
+ * A 53-bit hash of a text, to tell a million texts apart in little memory: two rounds of FNV-1a with different bases,
+ * combined. Among a million different texts the chance of a collision is about one in twenty thousand, so a match
+ * must be verified.
  */
 export function hash53(text: string): number {
   let low = 0x811c9dc5;

@@ -1,6 +1,6 @@
 export type Heap<Item> = {
   push(item: Item): void;
-  /** Takes out an item that no other comes before. */
+  /** Removes and returns the first item. */
   pop(): Item | undefined;
   size(): number;
 };
@@ -21,7 +21,7 @@ export function createHeap<Item>(isBefore: (a: Item, b: Item) => boolean): Heap<
     items[at] = item;
   }
 
-  /** Puts an item in the place of the first. */
+  /** Replaces the first item. */
   function sink(item: Item): void {
     let at = 0;
     for (;;) {

@@ -3,7 +3,7 @@ import type { Random } from "./random.ts";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford's base 32, lower case
 
-/** What ids are made of. */
+/** The sources of ids. */
 export type IdSource = { clock: Pick<Clock, "now">; random: Random };
 
 /**

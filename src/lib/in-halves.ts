@@ -1,6 +1,6 @@
 /**
- * Does something with a list, and where that fails for being too much (`isTooMuch`), with its halves,
- * one after the other, and so on. Rejects with the error of what cannot be halved, or with any other.
+ * Does something with a list. If that fails because the list is too large (`isTooMuch`), does it with its halves, one
+ * after the other, and so on. Rejects with any other error, and with that of a single item.
  */
 export async function inHalves<T>(
   items: readonly T[],

@@ -10,9 +10,9 @@ const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x
 const SPACE = 0x20;
 
 /**
- * The elements of a file that is one JSON array, each as its text on one line, numbered from 1. They
- * are found by their brackets and quotes alone; whether they are valid is for the caller to see.
- * Throws `TextFileError` where the array has no end, something follows it, or an element is too long.
+ * The elements of a file that is one JSON array, each as its text on one line, numbered from 1. They are found by
+ * their brackets and quotes alone; whether they are valid is for the caller to see. Throws `TextFileError` if the
+ * array has no end, something follows it, or an element is too long.
  */
 export async function* readJsonArray(files: FileSystem, file: TextFile): AsyncGenerator<Line> {
   const scanner = new ArrayScanner();
@@ -20,7 +20,7 @@ export async function* readJsonArray(files: FileSystem, file: TextFile): AsyncGe
   scanner.end();
 }
 
-/** Takes an array piece by piece and gives the elements that are whole. */
+/** Takes an array piece by piece and returns the complete elements. */
 class ArrayScanner {
   #state: "before" | "within" | "after" = "before";
   /** The bytes of the element that is being read, with each run of blanks outside of strings as one space. */
@@ -50,7 +50,7 @@ class ArrayScanner {
   }
 
   end(): void {
-    if (this.#state === "before") throw new TextFileError("is no JSON array");
+    if (this.#state === "before") throw new TextFileError("is not a JSON array");
     if (this.#state === "within")
       throw new TextFileError(
         `is a JSON array that is cut off: after element ${this.#number} the closing ] is missing`,
@@ -64,7 +64,7 @@ class ArrayScanner {
       throw new TextFileError(
         this.#state === "after"
           ? `has text behind the JSON array, which ends after element ${this.#number}`
-          : "is no JSON array",
+          : "is not a JSON array",
       );
   }
 

@@ -5,10 +5,13 @@ const MOST_ITEMS = 100_000;
 const MOST_NAMES = 10_000;
 const LONGEST_TEXT = 5_000_000;
 
-/** What is wrong; `path` is empty where it is the text as a whole. */
+/** What is wrong; `path` is empty if it concerns the whole text. */
 export type Fault = { path: string; message: string };
 
-/** What must not be in a JSON text of a client, of which a parser made `value`; `undefined` where that is none. */
+/**
+ * Finds what a client's JSON text must not contain; `value` is the parsed text. `undefined` if there is nothing
+ * wrong.
+ */
 export function findFault(text: string, value: unknown): Fault | undefined {
   if (value === undefined) return undefined;
   const message = findExcess(value);
@@ -20,9 +23,9 @@ export function findFault(text: string, value: unknown): Fault | undefined {
 }
 
 /**
- * What is excessive in a value that a JSON parser made, or `undefined`. Deeper values overflow the
- * stack of whatever walks them (`JSON.stringify` gives up below 40,000 levels), and an own property
- * `__proto__` turns into a prototype wherever somebody copies it by assignment.
+ * Finds what is excessive in a parsed value, or returns `undefined`. Deeper values overflow the stack of functions
+ * that walk them (`JSON.stringify` gives up below 40,000 levels), and an own property `__proto__` turns into a
+ * prototype wherever somebody copies it by assignment.
  */
 function findExcess(value: unknown, depth = 0): string | undefined {
   if (typeof value === "string") return inText(value);

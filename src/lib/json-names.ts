@@ -2,8 +2,8 @@
 const INDEX = /^(0|[1-9]\d*)$/;
 
 /**
- * The names of a JSON object's own members in the order of its text. `Object.keys` has that order,
- * but for names such as `2024`; only where there are some is the text read. `text` must be valid.
+ * The names of a JSON object's members in the order of its text. `Object.keys` has that order except for names such
+ * as `2024`; the text is read only if there are such names. `text` must be valid.
  */
 export function namesInOrder(text: string, object: object): string[] {
   const names = Object.keys(object);

@@ -7,7 +7,7 @@ export type PlacedJson = {
   lineOf(path: readonly PropertyKey[]): number;
 };
 
-/** A text is no JSON, or names something twice. */
+/** A text is not JSON, or an object has a name twice. */
 export class JsonPlaceError extends Error {
   override readonly name = "JsonPlaceError";
   readonly line: number;
@@ -52,7 +52,7 @@ function childOf(node: ValueNode, key: PropertyKey): ValueNode | undefined {
   return node.members.find(({ name }) => nameOf(name) === key)?.value;
 }
 
-/** JSON takes the last of two members with one name; who wrote the first would look for it in vain. */
+/** Of two members with the same name, parsers keep the last, and the first would be ignored without a word. */
 function refuseRepeated(node: ValueNode): void {
   if (node.type === "Array") for (const { value } of node.elements) refuseRepeated(value);
   if (node.type !== "Object") return;

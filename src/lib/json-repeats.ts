@@ -1,7 +1,7 @@
 /** An object or list that is being read. `at` is the name or index of what is read in it. */
 type Open = { at: string | number; first?: string; names?: Set<string> };
 
-/** A path is made of names that a client chose. */
+/** A path consists of names that a client chose. */
 const LONGEST_PATH = 200;
 
 const QUOTE = 0x22;
@@ -14,9 +14,9 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * The path of the first name that an object of a JSON text has twice. Parsers differ in which of the two they take, so
- * that whoever checks the text before the program could see another request than it runs. `text` must be
- * valid JSON. It is read once, and without recursion, however deep it is.
+ * The path of the first duplicate name in an object of a JSON text. Parsers differ in which of the two members they
+ * keep, so a proxy that checks the text could see another request than the one that runs. `text` must be valid JSON.
+ * It is read once, and without recursion, however deep it is.
  */
 export function findRepeated(text: string): string | undefined {
   const around: Open[] = [];
@@ -39,7 +39,7 @@ export function findRepeated(text: string): string | undefined {
   return undefined;
 }
 
-/** Where the quote is that ends the text which begins at `start`. */
+/** The position of the closing quote of the string that begins at `start`. */
 function endOfText(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let before = end;
@@ -56,13 +56,16 @@ function isName(text: string, end: number): boolean {
   return text.charCodeAt(next) === COLON;
 }
 
-/** The name as it is meant: `"\u0061"` is `"a"`. */
+/** The name with its escapes decoded: `"\u0061"` is `"a"`. */
 function textAt(text: string, start: number, end: number): string {
   const raw = text.slice(start + 1, end);
   return raw.includes("\\") ? (JSON.parse(`"${raw}"`) as string) : raw;
 }
 
-/** Most objects are small: one with a single name needs no set. False where the name is there already. */
+/**
+ * Adds a name to an object; false if the object has it already. Most objects are small, and one with a single name
+ * needs no set.
+ */
 function addName(object: Open, name: string): boolean {
   if (object.first === undefined) {
     object.first = name;

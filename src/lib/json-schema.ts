@@ -6,7 +6,7 @@ import { RE2JS } from "re2js";
 
 import type { Json, JsonObject } from "./json.ts";
 
-/** What a value has that its schema does not allow; `null` where it has nothing. */
+/** Why a value does not match its schema; `null` if it matches. */
 export type CheckJson = (value: Json) => string | null;
 
 /** A schema that cannot be used; the message says why. */
@@ -36,15 +36,15 @@ const linear = Object.assign(
 );
 
 const OPTIONS: Options = {
-  // Keywords and formats that are not known say nothing, as the specification has it.
+  // Unknown keywords and formats are ignored, as the specification says.
   strict: false,
   logger: false,
   allErrors: true,
-  // JSON has no number for what is too large.
+  // Infinity is not a JSON number.
   strictNumbers: true,
-  // Otherwise every object has a `constructor`.
+  // Otherwise every object would have a property `constructor`.
   ownProperties: true,
-  // Otherwise the code of a small schema may be large.
+  // Otherwise the generated code of a small schema may be large.
   inlineRefs: false,
   code: { regExp: linear },
 };
@@ -53,20 +53,20 @@ const OPTIONS: Options = {
 const MOST_PROBLEMS = 5;
 const LONGEST_PROBLEM = 1000;
 
-/** What checks whether a schema is one, by dialect. To make such takes a tenth of a second and more, so they are kept. */
+/** Validators of schemas, by dialect. Creating one takes a tenth of a second and more, so they are kept. */
 const metas = new Map<Dialect, InstanceType<Dialect>>();
 
 /**
- * Makes a check of a JSON Schema (2020-12 unless it says otherwise). References lead only to what is in the
- * schema itself: nothing is ever fetched. Throws `SchemaError`. The schema's author decides how long this and
- * the check take, so that both are for a thread that can be ended.
+ * Makes a check of a JSON Schema (2020-12 unless it says otherwise). References lead only to what is in the schema
+ * itself: nothing is ever fetched. Throws `SchemaError`. The schema decides how long compiling and checking take, so
+ * do both in a thread that can be terminated.
  */
 export function compileSchema({ $schema, ...schema }: JsonObject): CheckJson {
   const dialect = dialectOf($schema);
   let meta = metas.get(dialect);
   if (!meta) metas.set(dialect, (meta = new dialect(OPTIONS)));
   if (!meta.validateSchema(schema))
-    throw new SchemaError(`is no JSON Schema: ${problemsIn(meta.errors ?? [])}`);
+    throw new SchemaError(`is not a JSON Schema: ${problemsIn(meta.errors ?? [])}`);
   const validate = compile(dialect, schema);
   return (value) => (validate(value) ? null : problemsIn(validate.errors ?? []));
 }
@@ -80,14 +80,14 @@ function dialectOf(said: Json | undefined): Dialect {
   );
 }
 
-/** An instance for each, so that schemas may have the same `$id`, and nothing of them is kept. */
+/** Each schema gets an instance of its own, so that schemas may have the same `$id`, and nothing of them is kept. */
 function compile(dialect: Dialect, schema: JsonObject): ValidateFunction {
   const ajv = new dialect({ ...OPTIONS, meta: false, validateSchema: false });
   addFormats.default(ajv);
   try {
     const validate = ajv.compile(schema);
-    // Its result would be a promise, which is as good as `true`.
-    if ("$async" in validate) throw new SchemaError("has $async, which is no JSON Schema");
+    // Its result would be a promise, which counts as true.
+    if ("$async" in validate) throw new SchemaError("has $async, which is not a JSON Schema");
     return validate;
   } catch (error) {
     if (error instanceof SchemaError) throw error;
@@ -99,7 +99,7 @@ function compile(dialect: Dialect, schema: JsonObject): ValidateFunction {
   }
 }
 
-/** What is wrong with a schema on which compiling or checking failed: its stack is full where references lead in a circle. */
+/** Why compiling a schema or checking with it failed. The stack overflows if references form a cycle. */
 export function whyUnusable(error: unknown): string {
   if (error instanceof RangeError)
     return "its references lead in a circle, without a property or item in between";

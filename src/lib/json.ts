@@ -1,7 +1,7 @@
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-/** The value of a JSON text, or `undefined` where it is not valid. For texts of providers and columns. */
+/** Parses JSON, or returns `undefined` if it is not valid. For texts of providers and columns of the database. */
 export function parseJson(text: string): Json | undefined {
   try {
     return JSON.parse(text) as Json;
@@ -14,7 +14,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** An object that a JSON parser made, whose values are JSON therefore, under the type that says so. */
+/** Types an object from a JSON parser, whose values are JSON therefore. */
 export function asJsonObject(value: Record<string, unknown>): JsonObject {
   return value as JsonObject;
 }

@@ -8,8 +8,8 @@ const LINE_FEED = 0x0a;
 export type Line = { number: number; text: string };
 
 /**
- * The lines of a JSONL file, numbered from 1 as an editor does and trimmed; a BOM and CRLF are accepted.
- * Throws `TextFileError` where the file is not the text that it should be or a line is too long.
+ * The lines of a JSONL file, numbered from 1 as an editor does and trimmed; a BOM and CRLF are accepted. Throws
+ * `TextFileError` if the file is not text in its encoding, or a line is too long.
  */
 export async function* readLines(files: FileSystem, file: TextFile): AsyncGenerator<Line> {
   let rest: Buffer[] = [];
@@ -23,7 +23,7 @@ export async function* readLines(files: FileSystem, file: TextFile): AsyncGenera
       bytes = 0;
       from = end + 1;
     }
-    // The chunk's memory is used again for the next one.
+    // The chunk's memory is reused for the next one.
     if (from < chunk.length) rest.push(Buffer.from(chunk.subarray(from)));
     bytes += chunk.length - from;
     if (bytes > MAX_LINE_BYTES)

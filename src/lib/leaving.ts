@@ -2,17 +2,17 @@ import { AsyncLocalStorage } from "node:async_hooks";
 
 const current = new AsyncLocalStorage<AbortSignal>();
 
-/** Does work for somebody who may leave: what `leaveSignal` returns inside aborts when they have. */
+/** Runs work for a client that may disconnect. Inside, `leaveSignal` returns the signal that aborts when it has. */
 export function workFor<T>(signal: AbortSignal, work: () => T): T {
   return current.run(signal, work);
 }
 
-/** Does work that whoever happened to set it off need not wait for. */
+/** Runs work that belongs to no client, although a client's request triggered it. */
 export function workForNobody<T>(work: () => T): T {
   return current.exit(work);
 }
 
-/** The signal of whoever the present work is for, if it is for somebody. */
+/** The signal of the client that the current work is for, if there is one. */
 export function leaveSignal(): AbortSignal | undefined {
   return current.getStore();
 }

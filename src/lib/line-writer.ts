@@ -3,29 +3,29 @@ import process from "node:process";
 
 import type { Cancel, Clock } from "./clock.ts";
 
-/** Takes the place of the file system in tests. */
+/** Replaces `writeSync` in tests. */
 export type Write = (fd: number, bytes: Uint8Array) => number;
 
 export type LineWriter = {
-  /** Writes a line with those of the same turn of the event loop; with `atOnce` now. */
+  /** Writes a line together with those of the same turn of the event loop; with `atOnce`, immediately. */
   add(line: string, atOnce?: boolean): void;
-  /** Writes what waits. */
+  /** Writes all waiting lines. */
   flush(): void;
 };
 
-/** Written without waiting for the end of the turn, so that a long one holds little. */
+/** The most characters that wait for the end of the turn. */
 const MOST_WAITING = 64 * 1024;
-/** While the reader of a pipe that must not block is behind. */
+/** How often to retry while a non-blocking pipe is full. */
 const FULL_PIPE_RETRY_MS = 10;
-/** Of a reader that takes nothing; older lines go. */
+/** The most bytes that are kept for a reader that does not read; older lines are dropped. */
 const MOST_KEPT = 16 * 1024 * 1024;
-/** At the exit there is no later; a reader gets this long. */
+/** How long a slow reader gets when the process exits. */
 const LAST_WAIT_MS = 1000;
 
 /**
- * Writes lines to a file descriptor, one system call for all of a turn: at thousands a second that
- * is half of what a line costs. Nothing is lost when the process exits or throws; what a kill takes
- * is of the turn that it interrupts.
+ * Writes lines to a file descriptor, with one system call per turn of the event loop: at thousands of lines a second
+ * that halves the cost of a line. Nothing is lost when the process exits or throws; a kill loses at most the lines of
+ * the turn that it interrupts.
  */
 export function createLineWriter(
   fd: number,
@@ -70,7 +70,7 @@ export function createLineWriter(
   };
 }
 
-/** How many of the bytes are done with: written, or such as nobody will ever read. */
+/** How many of the bytes need no further attempt: they were written, or the reader is gone. */
 function writeSome(fd: number, bytes: Uint8Array, write: Write): number {
   let at = 0;
   while (at < bytes.length)

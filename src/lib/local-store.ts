@@ -19,7 +19,7 @@ import {
   writeWhole,
 } from "./write-whole.ts";
 
-/** The store that is a folder. What fails throws the system's error. */
+/** A file store in a folder. Failures throw the system's error. */
 export function createLocalStore({ files, unfinished }: Unfinished, root: string): FileStore {
   async function find(name: FileName): Promise<string | undefined> {
     if ("path" in name) return findFileInside(files, root, name.path, UPLOADS);
@@ -27,7 +27,7 @@ export function createLocalStore({ files, unfinished }: Unfinished, root: string
     return (await files.kindOf(path)) && path;
   }
 
-  /** Where a file is to be written, its folder made. */
+  /** The path to write a file to, after its folder was made. */
   async function prepare(name: FileName): Promise<string> {
     if ("path" in name) return prepareFileInside(files, root, name.path, UPLOADS);
     await files.makeFolder(join(root, UPLOADS));
@@ -77,7 +77,10 @@ export function createLocalStore({ files, unfinished }: Unfinished, root: string
   };
 }
 
-/** Of several that write an id in the same moment the first one counts; where a file system has no links, the last. */
+/**
+ * If several processes write an id at the same moment, the first one counts; on a file system without links, the
+ * last.
+ */
 async function writeFirst(
   { files, unfinished }: Unfinished,
   path: string,
@@ -87,7 +90,7 @@ async function writeFirst(
   const temporary = await writeTemporary({ files, unfinished }, path, by, once(id), true);
   try {
     const isFirst = await files.link(temporary, path).catch(() => false);
-    // What is there may be no id.
+    // The existing file may not contain an id.
     if (!isFirst && (await readId(files, path)) === undefined) await files.rename(temporary, path);
   } finally {
     await removeTemporary({ files, unfinished }, temporary);

@@ -12,7 +12,7 @@ export function toJsonLine(record: LogRecord): string {
   };
   for (const [name, value] of Object.entries(record.properties))
     line[name] = value instanceof Error ? describeError(value) : value;
-  // JSON escapes the first 32 characters; a terminal obeys more than those.
+  // JSON escapes only the first 32 characters; terminals interpret more control characters.
   return printable(JSON.stringify(line));
 }
 
@@ -63,10 +63,13 @@ export function toPrettyLine(hasColours: boolean): (record: LogRecord) => string
   };
 }
 
-/** What a terminal would obey instead of showing it: control characters, and those that turn the direction of text. */
+/**
+ * Characters that a terminal interprets instead of showing: control characters, and those that change the direction
+ * of text.
+ */
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202A-\u202E\u2066-\u2069]/gu;
 
-/** The text with what is not for printing written as in JSON, so that nobody forges a line; `but` stays. */
+/** Escapes unprintable characters as JSON does, so that no text can forge a log line; the character `but` is kept. */
 function printable(text: string, but = ""): string {
   return text.replace(UNPRINTABLE, (character) =>
     character === but
@@ -78,7 +81,7 @@ function printable(text: string, but = ""): string {
 let lastMs = Number.NaN;
 let lastTime = "";
 
-/** Many lines are of the same millisecond. */
+/** Cached, because many lines are of the same millisecond. */
 function isoTime(ms: number): string {
   if (ms !== lastMs) {
     lastMs = ms;
@@ -116,7 +119,7 @@ function describeError(error: Error, depth = 0): Record<string, unknown> {
   };
 }
 
-/** Errors may name each other. */
+/** Causes may form a cycle. */
 const DEEPEST = 5;
 
 function reasonsOf(error: Error, depth: number): unknown[] {
@@ -125,7 +128,7 @@ function reasonsOf(error: Error, depth: number): unknown[] {
   return error.cause === undefined ? [] : [error.cause];
 }
 
-/** Without the values that a query was given, which Drizzle names after it. */
+/** Removes the parameters of a query, which Drizzle appends to its message. */
 function withoutValues(text: string): string {
   return text.replace(/\nparams: .*/g, "");
 }

@@ -1,15 +1,18 @@
-/** An error that is logged where it is found, once for all whom it meets; they need not log it again. */
+/** An error that was logged where it was found. Its callers need not log it again. */
 export class LoggedError extends Error {
   override readonly name: string = "LoggedError";
 }
 
 /**
- * What a database says that this process itself has closed. It does so when it ends, which the log says; what
- * is cut short then is done again by another process or the next start.
+ * The error codes of a database that this process has closed. It does so only when it ends, which the log says;
+ * interrupted work is repeated by another process or at the next start.
  */
 const CLOSED = new Set<unknown>(["CLIENT_CLOSED", "HRANA_CLOSED_ERROR"]);
 
-/** Whether an error, or what it wraps, is no news: it is logged where it was found, or comes of the end of the process. */
+/**
+ * Whether an error, or a cause of it, needs no entry: it was logged where it was found, or comes from the end of the
+ * process.
+ */
 export function isLoggedElsewhere(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if (cause instanceof LoggedError || ("code" in cause && CLOSED.has(cause.code))) return true;
@@ -19,7 +22,7 @@ export function isLoggedElsewhere(error: unknown): boolean {
 type Log = { error: Say; debug: Say };
 type Say = (message: string, facts: Record<string, unknown>) => void;
 
-/** Logs an error, as a detail where it is logged elsewhere. */
+/** Logs an error; at level `debug` if it is logged elsewhere. */
 export function logError(
   log: Log,
   message: string,

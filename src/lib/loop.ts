@@ -14,9 +14,9 @@ export type Loop = {
   nudge(inMs?: number): void;
   /** Works at once, after a failure, too; resolves when work that began after this call has ended, well or not. */
   look(): Promise<void>;
-  /** Works no more unless it is started again; resolves when the work at hand has ended. */
+  /** Stops working until it is started again; resolves when the current work has ended. */
   stop(): Promise<void>;
-  /** For how long its work has failed, and with what it failed last; `null` where it did not. */
+  /** How long its work has been failing, and with which error last; `null` if it is not failing. */
   trouble(): Trouble | null;
 };
 
@@ -24,16 +24,16 @@ export type Trouble = { complaint: string; error: unknown; forMs: number };
 
 export type LoopOptions = {
   log: Pick<Logger, "error" | "info" | "debug">;
-  /** What is said when work fails, a sentence without its full stop: "The queue could not be read". */
+  /** The log message when work fails, a sentence without its full stop: "The queue could not be read". */
   complaint: string;
   clock: Pick<Clock, "monotonic" | "setTimeout">;
-  /** Does the work that is due. May return in how many ms there is more, if that is before the backstop. */
+  /** Does the work that is due. May return after how many ms more work is due, if that is before the backstop. */
   work: () => Promise<More | void>;
-  /** It works this long after it worked last, though nothing nudges it. Without it, it waits for a nudge. */
+  /** Works again after this long without a nudge. If absent, the loop waits for nudges. */
   backstopMs?: number;
-  /** Nudges have it work no sooner than this after it worked last, so that what comes meanwhile is done together. */
+  /** The least time between two runs that nudges cause, so that work that arrives meanwhile is done together. */
   pauseMs?: () => number;
-  /** After a first failure it works again in this time, after each further one in a row in twice the time. */
+  /** The delay after a first failure; it doubles with each further one in a row. */
   retryMs?: number;
   maxRetryMs?: number;
 };
@@ -43,7 +43,10 @@ export type More = { inMs: number };
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
 const SAY_EVERY_MS = 60_000;
-/** Timers of more than 24 days fire at once; one that rings early is looked at once too often, at worst. */
+/**
+ * The longest timer, because timers of more than 24 days fire at once. A timer that fires early costs one check too
+ * many.
+ */
 const LONGEST_MS = 60_000;
 
 /*
@@ -103,7 +106,7 @@ export function createLoop(options: LoopOptions): Loop {
     else arm();
   }
 
-  /** The first failure, and one a minute of those that follow, are for the log; others are details. */
+  /** Logs the first failure, and then one a minute, as errors; others at level `debug`. */
   function sayIll(error: unknown, inMs: number): void {
     const now = clock.monotonic();
     const isNews = !isLoggedElsewhere(error) && now - saidAt >= SAY_EVERY_MS;
@@ -114,7 +117,7 @@ export function createLoop(options: LoopOptions): Loop {
 
   function sayWell(): void {
     const facts = { complaint, failures, ms: Math.round(clock.monotonic() - failsSince) };
-    // Whoever reports the failure also reports its end.
+    // If the failure was logged, its end is logged, too.
     const level = saidAt === -Infinity ? "debug" : "info";
     saidAt = -Infinity;
     log[level]("{complaint}, {failures} times in {ms} ms; it works again", facts);
@@ -124,7 +127,7 @@ export function createLoop(options: LoopOptions): Loop {
     return Math.min(maxRetryMs, retryMs * 2 ** (failures - 1));
   }
 
-  /** How long it may not work yet. */
+  /** How long the pause lasts until it may work again. */
   function restMs(): number {
     return endedAt + (failures > 0 ? backoffMs() : pauseMs()) - clock.monotonic();
   }

@@ -1,4 +1,4 @@
-/** JSON without null, which in a patch says that a member is gone. */
+/** JSON without null, which in a patch removes a member. */
 type PatchableValue =
   | string
   | number
@@ -7,7 +7,7 @@ type PatchableValue =
   | { readonly [name: string]: PatchableValue };
 export type PatchableObject = { readonly [name: string]: PatchableValue };
 
-/** The JSON Merge Patch (RFC 7396) that makes `after` of `before`; `undefined` where both are the same. */
+/** The JSON Merge Patch (RFC 7396) that turns `before` into `after`; `undefined` if both are equal. */
 export function mergePatch(before: PatchableObject, after: PatchableObject): object | undefined {
   // From entries, because a member may be called `__proto__`.
   const changes: [string, unknown][] = Object.keys(before)

@@ -1,6 +1,6 @@
 export type MeterKind = "counter" | "gauge" | "histogram";
 
-/** Labels as they stand between the braces: `status="failed"`; see `label`. */
+/** Labels as they are written between the braces: `status="failed"`; see `label`. */
 export type Labels = string;
 
 /** Sums of one process since it started, exported as Prometheus text. */
@@ -11,7 +11,7 @@ export type Meters<Name extends string> = {
   set(name: Name, labels: Labels, value: number): void;
   /** Adds durations that were counted by bucket, and their sum, to a histogram. */
   observe(name: Name, counts: readonly number[], sum: number): void;
-  /** Forgets the values of a gauge, before they are set anew. */
+  /** Removes the values of a gauge before they are set anew. */
   clear(name: Name): void;
   /** The text format 0.0.4 of Prometheus. */
   render(): string;
@@ -23,8 +23,8 @@ type Histogram = { counts: number[]; sum: number };
 const MOST_SERIES = 300;
 
 /**
- * `bounds` are the upper bounds of every histogram's buckets, in its unit; a last bucket has none.
- * `openLabel` is the label whose values come from outside, so that there is no end of them.
+ * `bounds` are the upper bounds of every histogram's buckets, in its unit; a last bucket has none. `openLabel` is the
+ * label whose values clients choose, so their number is unlimited.
  */
 export function createMeters<Name extends string>(
   table: Record<Name, { kind: MeterKind; help: string }>,

@@ -2,7 +2,7 @@ import { basename, dirname, isAbsolute, join, relative, resolve, sep } from "nod
 
 import type { FileSystem } from "./file-system.ts";
 
-/** A path leads out of its folder, into a part of it that is `reserved`, or to something that is no file. */
+/** A path leads out of its folder, into the `reserved` part of it, or to something that is not a file. */
 export class PathError extends Error {
   override readonly name = "PathError";
   readonly target: "outside" | "reserved" | "odd";
@@ -14,9 +14,9 @@ export class PathError extends Error {
 }
 
 /**
- * The real path of a regular file inside `root`, named relative to it or absolutely. `undefined`
- * where there is none. Throws `PathError` for everything else, symbolic links out of `root` or into
- * the folder that is `reserved` there included. No message says where `root` is.
+ * The real path of a regular file inside `root`, named relative to it or absolutely. `undefined` if there is none.
+ * Throws `PathError` for everything else, also for symbolic links out of `root` or into its `reserved` folder. No
+ * message reveals where `root` is.
  */
 export async function findFileInside(
   files: FileSystem,
@@ -41,9 +41,9 @@ export async function findFileInside(
 }
 
 /**
- * Where a file that `path` names inside `root` is to be written, its folders made. Throws `PathError` where
- * a symbolic link on the way leads out of `root` or into a folder that is `reserved` there, or something
- * that is no file is in its place.
+ * The path to write a file to that `path` names inside `root`, after its folders were made. Throws `PathError` if a
+ * symbolic link on the way leads out of `root` or into its `reserved` folder, or if something that is not a file is
+ * in its place.
  */
 export async function prepareFileInside(
   files: FileSystem,
@@ -72,12 +72,12 @@ async function deepestExisting(files: FileSystem, folder: string): Promise<strin
   for (let at = folder; ; at = dirname(at)) if (await files.kindOf(at)) return at;
 }
 
-/** The path below `root` that `path` names. Throws `PathError` where it names one elsewhere. */
+/** The path below `root` that `path` names. Throws `PathError` if it is outside of `root`. */
 export function resolveInside(root: string, path: string): string {
   if (path.includes("\0")) throw new PathError("contains a NUL character");
   if (/^[a-z]:[\\/]/i.test(path)) throw leadsOut();
   if (/^[a-z][a-z0-9+.-]*:/i.test(path))
-    throw new PathError("is a URL, and no path in the files folder", "outside");
+    throw new PathError("is a URL, not a path in the files folder", "outside");
   const target = resolve(root, path);
   if (!isInside(root, target)) throw leadsOut();
   return target;
@@ -90,7 +90,7 @@ export function resolveUnreserved(root: string, path: string, reserved: string):
   return target;
 }
 
-/** Some file systems take no account of case. */
+/** Some file systems ignore case. */
 function requireUnreserved(root: string, path: string, reserved: string): void {
   const [folder = ""] = relative(root, path).split(sep);
   if (folder.toLowerCase() === reserved.toLowerCase())

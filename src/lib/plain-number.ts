@@ -1,4 +1,4 @@
-/** A number as people write it: without an exponent, so `1e21` and `1e-7` are all their digits. */
+/** A number without an exponent: `1e21` and `1e-7` are written with all their digits. */
 export function plainNumber(number: number): string {
   const text = String(number);
   if (!text.includes("e")) return text;

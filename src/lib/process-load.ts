@@ -4,15 +4,15 @@ import process from "node:process";
 import type { Clock } from "./clock.ts";
 
 export type ProcessLoad = {
-  /** Share (0-1) of the machine's processors that this process has used of late. */
+  /** Share (0-1) of the machine's processors that this process has used recently. */
   cpu(): number;
-  /** Share (0-1) of the memory that it may have that is resident. */
+  /** Resident memory as a share (0-1) of the memory that the process may use. */
   memory(): number;
-  /** How late the event loop came to its timers of late, at worst, in ms. */
+  /** The longest recent delay of the event loop's timers, in ms. */
   lagMs(): number;
   /** A request was answered that took this long. */
   noteRequest(ms: number): void;
-  /** How much of the time of late somebody waited for an answer; more than 1 where several did at once. */
+  /** The share of recent time in which a client waited for an answer; more than 1 if several waited at once. */
   requestShare(): number;
   stop(): void;
 };
@@ -28,11 +28,11 @@ export const IDLE: ProcessLoad = {
 };
 
 const EVERY_MS = 500;
-/** Requests count for about this long. */
+/** How long a request counts as recent, about. */
 const REQUESTS_MS = 500;
-/** Each counts for a while more: how long it waited for its turn nobody knows. */
+/** Added to each request, because how long it waited for its turn is unknown. */
 const BEFORE_REQUEST_MS = 1;
-/** No more of a request counts: one that takes longer waits for something else than this process. */
+/** The most that a request counts: one that takes longer waits for something other than this process. */
 const MOST_REQUEST_MS = 50;
 /** The figures cover this many samples: five seconds. */
 const SAMPLES = 10;
@@ -75,7 +75,7 @@ function usedCpuMs(): number {
   return (user + system) / 1000;
 }
 
-/** What the container allows, where it says so and that is less than there is. */
+/** The memory limit of the container, if there is one below the memory of the machine. */
 function memoryLimit(): number {
   const limit = process.constrainedMemory?.() ?? 0;
   return limit > 0 && limit < totalmem() ? limit : totalmem();

@@ -1,6 +1,8 @@
 import ipaddr from "ipaddr.js";
 
-/** IPv6 under which DNS64 hides IPv4 addresses (RFC 6052), and the part that is handed out at all (RFC 4291). */
+/**
+ * The prefix under which DNS64 embeds IPv4 addresses (RFC 6052), and the part of IPv6 that is assigned (RFC 4291).
+ */
 const NAT64 = ipaddr.IPv6.parse("64:ff9b::");
 const GLOBAL_UNICAST = ipaddr.IPv6.parse("2000::");
 /** Reached like any other address, but answered by Azure's host itself. */

@@ -1,7 +1,7 @@
 /** Numbers from 0 up to 1, for ids and jitter. Keys, secrets and IVs have `lib/secrets.ts`. */
 export type Random = () => number;
 
-/** Numbers drawn from the system at a time: one by one each would cost a system call. */
+/** How many numbers are drawn from the system at a time; one by one, each would cost a system call. */
 const DRAWN_AT_ONCE = 256;
 
 /** Random numbers of the system, with 32 bits each. */

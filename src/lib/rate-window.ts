@@ -1,16 +1,16 @@
-/** How much of a limit is left in the present window, and when (Unix ms) the next one begins. */
+/** How much of a limit is left in the current window, and when (Unix ms) the next one begins. */
 export type Allowance = { isAllowed: boolean; limit: number; remaining: number; resetAt: number };
 
 export type RateWindow = {
   /** Counts one use, if there is one left. */
   take(subject: string | number, limit: number): Allowance;
-  /** What `take` would find. */
+  /** What `take` would return, without taking. */
   look(subject: string | number, limit: number): Allowance;
 };
 
 export const WINDOW_MS = 60_000;
 
-/** More than these are counted as one, so that invented subjects take no memory. */
+/** Subjects beyond this number are counted as one, so that invented subjects use no memory. */
 const MOST_SUBJECTS = 100_000;
 const ALL_OTHERS = "all others";
 

@@ -9,8 +9,8 @@ export type SecretBox = {
   /** Whether `seal` encrypts. Without a key it only marks the text as plain. */
   isEncrypting: boolean;
   /**
-   * The text as it may be stored. `about` names what it belongs to (`webhook wh-1`); only the same
-   * name opens it again, so that a sealed text is of no use in another row.
+   * The text in the form to store. `about` names what it belongs to (`webhook wh-1`); only the same name opens it
+   * again, so a sealed text is useless in another row.
    */
   seal(text: string, about: string): Promise<string>;
   /** The text that `seal` was given, under any of the keys. Throws `SecretBoxError`. */
@@ -22,10 +22,9 @@ const SEALED = /^v1:([0-9a-f]{8}):([A-Za-z0-9_-]+)$/;
 const IV_BYTES = 12;
 
 /**
- * Encrypts small secrets for storage: AES-256-GCM under a key that HKDF-SHA-256 makes of each
- * passphrase. The first of `passphrases` seals, all of them open, so that a key is replaced by
- * putting the new one in front. Stored as `v1:<which key>:<base64url of IV, ciphertext and tag>`, or
- * as `v0:<text>` where there is no passphrase.
+ * Encrypts small secrets for storage: AES-256-GCM under a key that HKDF-SHA-256 makes of each passphrase. The first
+ * of `passphrases` seals, and all of them open; to replace a key, put the new one in front. Stored as `v1:<which
+ * key>:<base64url of IV, ciphertext and tag>`, or as `v0:<text>` where there is no passphrase.
  */
 export function createSecretBox(passphrases: readonly string[]): SecretBox {
   const keys = passphrases.map(deriveKey);

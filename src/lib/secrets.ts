@@ -1,6 +1,6 @@
 import { toBase32 } from "./ids.ts";
 
-/** `length` characters of base 32 from the system's random source, five bits each, that nobody can guess. */
+/** A secret of `length` characters of base 32, five random bits each, from the system's random source. */
 export function randomSecret(length: number): string {
   return toBase32(randomBytes(length));
 }

@@ -1,9 +1,9 @@
 import { createFifo } from "./fifo.ts";
 
 /**
- * Room that work shares whose size is known, such as memory: one waits, in order, until what is under way
- * leaves enough. What is larger than all of it goes alone. Returns what gives the room back; on `signal`
- * nobody waits any longer.
+ * A budget, such as memory, that is shared by work of known size. Callers wait in order until the work in progress
+ * leaves enough; work that is larger than the whole budget runs alone. Returns a function that gives the room back.
+ * `signal` ends the wait.
  */
 export function createSharedRoom(most: number) {
   const waiting = createFifo<{ size: number; enter: () => void }>();
@@ -24,7 +24,7 @@ export function createSharedRoom(most: number) {
     const one = {
       size,
       enter() {
-        // One that has given up holds nothing.
+        // A caller that has given up holds nothing.
         if (signal.aborted) return;
         isIn = true;
         used += size;

@@ -1,7 +1,7 @@
 /** In-process notifications: hints that something may have changed, never the only copy of a fact. */
 export type Signals<Topics> = {
   emit<K extends keyof Topics>(topic: K, message: Topics[K]): void;
-  /** Calls `listener` on every later `emit` of the topic; returns what ends the subscription. */
+  /** Calls `listener` on every later `emit` of the topic; returns a function that unsubscribes. */
   on<K extends keyof Topics>(topic: K, listener: (message: Topics[K]) => void): () => void;
 };
 

@@ -30,7 +30,7 @@ export function signWebhook(
 
 const PREFIX = "whsec_";
 
-/** `whsec_` and base64, as verifiers take it; any other text is its own bytes. */
+/** The key of a secret: `whsec_` and base64 is decoded, as verifiers do; any other text is used as it is. */
 function keyOf(secret: string): Buffer {
   if (!secret.startsWith(PREFIX)) return Buffer.from(secret);
   const base64 = secret.slice(PREFIX.length);
@@ -38,7 +38,7 @@ function keyOf(secret: string): Buffer {
   return Buffer.from(base64, "base64");
 }
 
-/** Throws `BadSecret` where a secret cannot sign. */
+/** Throws `BadSecret` if a secret cannot sign. */
 export function checkSecret(secret: string): void {
   keyOf(secret);
 }

@@ -3,7 +3,7 @@ export class StartError extends Error {
   override readonly name: string = "StartError";
 }
 
-/** Nothing was done because it would do harm now: another process is at work, or something is in the way. */
+/** Nothing was done because it could do harm: another process is running, or a file is in the way. */
 export class Refused extends StartError {
   override readonly name = "Refused";
 }

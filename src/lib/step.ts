@@ -1,14 +1,14 @@
 import type { Clock } from "./clock.ts";
 
 export type Step = {
-  /** How many things to do next. */
+  /** How many items to do next. */
   size(): number;
-  /** Does them, and learns from how long that took. */
+  /** Does them, and adjusts the size by how long that took. */
   time<T>(work: (size: number) => Promise<T>): Promise<T>;
 };
 
 /**
- * How much of something long to do at a time, so that nobody else waits for more than about `targetMs`:
+ * Decides how many items of a long work to do at a time, so that other work waits no longer than about `targetMs`:
  * rows of two megabytes take a thousand times as long as short ones. It begins with `most`.
  */
 export function createStep(

@@ -1,6 +1,6 @@
 import type { FileSystem } from "./file-system.ts";
 
-/** A file is not the text that it should be; the message says what it is instead. */
+/** A file is not text in its encoding; the message says what it is. */
 export class TextFileError extends Error {
   override readonly name = "TextFileError";
 }
@@ -8,13 +8,12 @@ export class TextFileError extends Error {
 /** A text file and how its bytes are to be read. */
 export type TextFile = { path: string; encoding: string };
 
-/** What a parser of CSV takes at once: a few milliseconds. */
+/** How much the CSV parser gets at once: a few milliseconds of work. */
 const CHUNK_BYTES = 32_768;
 
 /**
- * The text of a file as chunks of UTF-8, whatever its encoding, checked as it passes. The memory of a
- * chunk is used again for the next. Throws `TextFileError` where the file is empty or not of that
- * encoding, with the offset of the chunk.
+ * The text of a file as chunks of UTF-8, whatever its encoding, checked as it passes. The memory of a chunk is reused
+ * for the next. Throws `TextFileError` if the file is empty or not in that encoding, with the offset of the chunk.
  */
 export async function* readUtf8(
   files: FileSystem,

@@ -1,9 +1,9 @@
 import { PROGRAM_ROOT } from "./program-root.ts";
 
-/** A worker thread, as whoever started it sees it. */
+/** A worker thread, as seen by its owner. */
 export type Thread<Sent> = {
   post(message: Sent): void;
-  /** Ends it at once; nothing is heard of it any more. */
+  /** Terminates it at once; its handlers are not called any more. */
   end(): void;
 };
 
@@ -13,7 +13,7 @@ type Handlers<Received> = {
   onDeath: (why: string) => void;
 };
 
-/** Starts a thread. The entry that runs in it decides about the types of messages, so that its owner names them. */
+/** Starts a thread. The module that runs in it determines the types of messages, so the owner names them. */
 export type StartThread = <Sent, Received>(handlers: Handlers<Received>) => Thread<Sent>;
 
 /** Starts real worker threads that run a module of this program; `entry` is its path in the tree. */

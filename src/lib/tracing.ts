@@ -1,6 +1,6 @@
 /** Identifies an execution, whichever process reports it. Times are Unix ms. */
 export type ExecutionName = {
-  /** Trace context (`traceparent`) of the request that asked for the run, if there was one. */
+  /** Trace context (`traceparent`) of the request that started the run, if there was one. */
   parent: string | null;
   executionId: string;
   queuedAt: number;
@@ -49,17 +49,17 @@ export type DeliveryTrace = {
   webhookId: string;
   messageId: string;
   eventType: string;
-  /** The first is 1. */
+  /** Counted from 1. */
   attempt: number;
   status: number | null;
-  /** What went wrong, of few different words; null where it was delivered. */
+  /** What went wrong, from a small set of words; null if it was delivered. */
   error: string | null;
 };
 
 /** Sends spans to a collector. When it is off it does nothing and costs nothing. */
 export type Tracing = {
   isOn: boolean;
-  /** Trace context of the request that is being answered, for what is done later on its behalf. */
+  /** Trace context of the current request, for work that is done later on its behalf. */
   current(): string | null;
   /** Answers a request within a span of its own; `answer` gives the status and the route it took. */
   request(
@@ -69,7 +69,7 @@ export type Tracing = {
   call(call: CallTrace): void;
   execution(execution: ExecutionTrace): void;
   delivery(delivery: DeliveryTrace): void;
-  /** Sends what has not been sent. */
+  /** Sends the remaining spans. */
   stop(): Promise<void>;
 };
 

@@ -5,13 +5,13 @@ import type { FileSystem } from "./file-system.ts";
 import { createObjects } from "./s3/objects.ts";
 import { type Bucket, createSender, type Machine } from "./s3/requests.ts";
 
-/** The first bytes of an upload, one more than `most` at most; `null` where its content is gone. */
+/** The first bytes of an upload, at most `most` + 1; `null` if its content is gone. */
 export type ReadUpload = (id: string, most: number) => Promise<Buffer | null>;
 
-/** Where uploads lie: in a bucket, or else in a folder. It can be posted to a thread. */
+/** Where uploads are stored: in a bucket, or else in a folder. It can be posted to a thread. */
 export type UploadPlace = { folder: string; bucket: Bucket | undefined };
 
-/** Reads uploads where there is no `FileStore`, as in threads. What fails throws the system's error or a `StorageError`. */
+/** Reads uploads without a `FileStore`, as in threads. Failures throw the system's error or a `StorageError`. */
 export function createUploadReader(
   { folder, bucket }: UploadPlace,
   { files, ...machine }: Machine & { files: Pick<FileSystem, "readStart"> },

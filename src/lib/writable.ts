@@ -5,9 +5,8 @@ import { FOLDER_MODE } from "./file-system.ts";
 import { StartError } from "./start-error.ts";
 
 /**
- * Makes a folder, and those above it, that this process will write to. Throws `StartError` where it
- * cannot; `name` says in its message what the folder is for, and `volume` is the folder around it whose
- * owner is to be changed, if it is part of one.
+ * Makes a folder that this process will write to, and its parents. Throws `StartError` if it cannot. `name` says in
+ * the message what the folder is for; `volume` is the mounted folder around it, if any, whose owner must be changed.
  */
 export function ensureWritable(folder: string, name: string, volume = folder): void {
   try {
@@ -26,8 +25,8 @@ export function ensureWritable(folder: string, name: string, volume = folder): v
 }
 
 /**
- * Who must own what lies in a folder, and how it is given to them, as the end of a sentence; empty
- * where this process may read and write all of the files that are there.
+ * Which user must own the files of a folder, and the command that changes the owner, as the end of a sentence; empty
+ * if this process may read and write all of the files.
  */
 export function ownerAdvice(folder: string, files: string[]): string {
   const foreign = files.find((file) => existsSync(file) && !isOurs(file));
@@ -44,7 +43,7 @@ function isOurs(path: string): boolean {
 }
 
 function adviceFor(path: string, folder: string): string {
-  // Windows has no numbers of users.
+  // Windows has no user ids.
   const user = process.getuid?.();
   const group = process.getgid?.();
   if (user === undefined) return "";

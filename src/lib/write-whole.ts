@@ -2,15 +2,15 @@ import { basename, dirname, join } from "node:path";
 
 import type { FileSystem } from "./file-system.ts";
 
-/** What a process is writing; what is left of it when the process ends is removed. */
+/** The temporary files that a process is writing; the rest is removed when the process ends. */
 export type Unfinished = { files: FileSystem; unfinished: Set<string> };
 
-/** Who writes a file: `owner` is the same after a restart, `mark` is different each time. */
+/** Who writes a file: `owner` is the same after a restart, `mark` differs each time. */
 export type By = { owner: string; mark: string };
 
 /**
- * Writes a file so that it appears whole or not at all: under a temporary name beside it, synced to
- * the disk, then renamed. Where that fails the temporary file is removed and the error thrown.
+ * Writes a file so that it appears whole or not at all: under a temporary name beside it, synced to the disk, then
+ * renamed. If that fails the temporary file is removed and the error thrown.
  */
 export async function writeWhole(
   { files, unfinished }: Unfinished,
@@ -36,8 +36,8 @@ export async function writeWhole(
 }
 
 /**
- * Writes a file beside `path` that is not kept: whoever asks for it removes it (`removeTemporary`), or
- * else the next start does. Returns its path.
+ * Writes a temporary file beside `path`. The caller removes it (`removeTemporary`), or else the next start does.
+ * Returns its path.
  */
 export async function writeTemporary(
   { files, unfinished }: Unfinished,
@@ -71,15 +71,14 @@ export async function removeTemporary(
   unfinished.delete(temporary);
 }
 
-/** Removes what is being written when the process ends in good order. */
+/** Removes unfinished files when the process shuts down. */
 export async function removeUnfinished({ files, unfinished }: Unfinished): Promise<void> {
   for (const temporary of unfinished) await files.remove(temporary);
 }
 
 /**
- * Removes what processes that were killed have left in a folder: the temporary files of `owner`, which
- * writes none at present, and those that nobody has written to since `before`. With `name`, only those
- * of that file.
+ * Removes temporary files that killed processes have left in a folder: those of `owner`, which writes none now, and
+ * those that were not written to since `before`. With `name`, only those of that file.
  */
 export async function removeLeftovers(
   { files, unfinished }: Unfinished,
@@ -98,7 +97,7 @@ export async function removeLeftovers(
   return removed;
 }
 
-/** Whether a file's name is one under which files are written. */
+/** Whether a name is that of a temporary file. */
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name);
 }

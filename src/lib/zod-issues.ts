@@ -1,6 +1,6 @@
 import type { z } from "zod";
 
-/** What is wrong with a value, and where in it. A name that is not known is reported at its own path. */
+/** What is wrong with a value, and where. An unknown name is reported at its own path. */
 export function issuesOf(issues: readonly z.core.$ZodIssue[]): { path: string; message: string }[] {
   return issues.flatMap((issue) => {
     const path = issue.path.join(".");

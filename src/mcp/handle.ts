@@ -9,13 +9,13 @@ const log = getLogger(["gptrunner", "mcp"]);
 
 const tools = toolsFor({ isLocal: false });
 
-/** That a client of 2025 has left, whose answer is a stream, shows when something is sent to it. */
+/** A client of the 2025 protocol gets a stream; only sending shows that it has disconnected. */
 const KEEP_ALIVE_MS = 1000;
 
 /**
- * Answers one message that came over HTTP (https://modelcontextprotocol.io/specification, Streamable HTTP). No session
- * is kept: each message has a server of its own, so that any process can answer it and nothing is held between two.
- * Both the present protocol and that of 2025 are spoken.
+ * Answers one message over HTTP (https://modelcontextprotocol.io/specification, Streamable HTTP). There are no
+ * sessions: each message has its own server object, so any process can answer it and nothing is stored in between.
+ * Both the current protocol and that of 2025 are supported.
  */
 export function handleMcp(
   request: Request,
@@ -27,7 +27,7 @@ export function handleMcp(
     local: null,
   });
   const { fetch } = createMcpHandler(() => createMcpServer({ tools, worldFor }), {
-    // Nothing that a client could subscribe to ever changes.
+    // There is nothing that a client could subscribe to.
     maxSubscriptions: 0,
     keepAliveMs: KEEP_ALIVE_MS,
     onerror: (error) => log.debug("A message was refused: {error}", { error }),

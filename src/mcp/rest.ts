@@ -1,18 +1,18 @@
-/** What tools send to the REST API. */
+/** The options of a tool's request to the REST API. */
 export type RestOptions = {
   method?: "GET" | "POST" | "PATCH" | "DELETE";
   query?: Record<string, string | number | boolean | undefined>;
-  /** Sent as JSON, or as it is where it is a form. */
+  /** Sent as JSON, or unchanged if it is a form. */
   body?: object;
   headers?: Record<string, string>;
   signal?: AbortSignal;
-  /** Doing it twice is the same as once. */
+  /** The request is idempotent. */
   isRepeatable?: boolean;
 };
 
-/** The REST API of a server, wherever it runs. Paths are those below `/api/v1`. Throws `Refusal`. */
+/** The REST API of a server, embedded or remote. Paths are relative to `/api/v1`. Throws `Refusal`. */
 export type Rest = {
-  /** What the answer's envelope holds. */
+  /** The data of the answer's envelope. */
   call<T>(path: string, options?: RestOptions): Promise<T>;
   /** The answer itself, for event streams. */
   open(path: string, options?: RestOptions): Promise<Response>;
@@ -36,7 +36,7 @@ export function refusedWith(error: unknown, ...codes: string[]): boolean {
   return error instanceof Refusal && codes.includes(error.code);
 }
 
-/** The path of a thing, and of what is below it. */
+/** The path of a resource, and of what is below it. */
 export function pathOf(kind: "batches" | "tasks" | "scheduled-tasks", id: string, rest = "") {
   return `/${kind}/${encodeURIComponent(id)}${rest}`;
 }

@@ -16,18 +16,18 @@ const INSTRUCTIONS =
   "matters), `status` until it has ended, `results` page by page, `retry` for what failed. Everything is stored on " +
   "the server: `status` without an id finds earlier batches.";
 
-/** No answer of a tool comes near it; it keeps a fault from flooding a client. */
+/** Far above any tool's normal answer, so that a bug cannot flood a client. */
 const MOST_ANSWER_CHARACTERS = 200_000;
 
 export type ServerOptions = {
   tools: ReadonlyMap<string, Tool>;
-  /** What a call has to work with; `signal` aborts where the client has left or gave up. */
+  /** Creates the environment of a call; `signal` aborts if the client disconnects or gives up. */
   worldFor: (signal: AbortSignal) => World;
 };
 
 /**
- * A server of the Model Context Protocol for one client, or one request. What goes wrong in a tool is a result for the
- * model, with the words of the API, and no error of the protocol: the model can do something about it.
+ * A server of the Model Context Protocol for one client, or one request. An error in a tool is returned as a result
+ * for the model, with the API's message, and not as an error of the protocol, so that the model can react.
  */
 export function createMcpServer({ tools, worldFor }: ServerOptions): Server {
   const server = new Server(
@@ -67,7 +67,7 @@ function textOf(answer: object | string) {
   };
 }
 
-/** What the model gets: the API's code and message, and what else was wrong. */
+/** The text for the model: the API's code and message, and further issues. */
 function explain({ name }: Tool, error: unknown): string {
   if (error instanceof Refusal || error instanceof AppError) {
     const { code, message, details } = error;

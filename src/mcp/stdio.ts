@@ -14,7 +14,7 @@ type Options = Omit<World, "signal"> & {
   ending: AbortSignal;
 };
 
-/** Serves the client at the standard input and output. Resolves when it has gone, or `ending` aborts. */
+/** Serves the client at standard input and output. Resolves when it disconnects, or `ending` aborts. */
 export async function serveTools({ ending, ...world }: Options): Promise<void> {
   const tools = toolsFor({ isLocal: true });
   const transport = new StdioServerTransport(undefined, undefined, {
@@ -28,7 +28,7 @@ export async function serveTools({ ending, ...world }: Options): Promise<void> {
   });
   const handle = serveStdio(() => createMcpServer({ tools, worldFor }), {
     transport,
-    // Nothing that a client could subscribe to ever changes.
+    // There is nothing that a client could subscribe to.
     maxSubscriptions: 0,
     onerror: ({ message }) => process.stderr.write(`${message}\n`),
   });

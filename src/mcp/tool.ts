@@ -6,7 +6,7 @@ import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/j
 import { issuesOf } from "../lib/zod-issues.ts";
 import type { Rest } from "./rest.ts";
 
-/** The machine of the person whose agent it is; there is none where tools are used over HTTP. */
+/** Access to the files of the user's machine; absent if the tools are used over HTTP. */
 type LocalFiles = {
   /** Sends a file to the server, and resolves to its id there. */
   upload(path: string, signal: AbortSignal): Promise<string>;
@@ -14,18 +14,18 @@ type LocalFiles = {
   save(batchId: string, path: string, signal: AbortSignal): Promise<void>;
 };
 
-/** What a tool has to work with. */
+/** The environment of a tool. */
 export type World = {
   rest: Rest;
   clock: Pick<Clock, "setTimeout">;
-  /** Aborts when nobody waits for the answer any more. */
+  /** Aborts when the client no longer waits for the answer. */
   signal: AbortSignal;
   local: LocalFiles | null;
-  /** Who answers tasks that name no model. */
+  /** The provider of tasks that name no model. */
   provider(): Promise<{ isSimulator: boolean; defaultModel: string }>;
 };
 
-/** What a tool does to its surroundings, for clients that ask a person first. */
+/** The effects of a tool, for clients that ask the user first. */
 type Hints = { readOnlyHint: boolean; destructiveHint?: boolean; openWorldHint?: boolean };
 
 export type Tool = {
@@ -34,7 +34,7 @@ export type Tool = {
   description: string;
   inputSchema: JsonObject & { type: "object" };
   annotations: Hints;
-  /** Throws `AppError` for arguments that are wrong, `Refusal` for what the API refuses. */
+  /** Throws `AppError` for wrong arguments, and `Refusal` for errors of the API. */
   run(args: unknown, world: World): Promise<object>;
 };
 
@@ -46,8 +46,8 @@ type Definition<Own extends z.ZodRawShape, Passed extends z.ZodRawShape> = {
   /** Arguments that the tool itself reads. */
   own: Own;
   /**
-   * Arguments that go to the API as they are, under the same names. Their schemas are those of the API and are
-   * shown to the client; it is the API that checks them.
+   * Arguments that go to the API unchanged, under the same names. Their schemas are those of the API and are shown to
+   * the client; the API checks them.
    */
   passed: Passed;
   run(
@@ -78,14 +78,14 @@ export function defineTool<const Own extends z.ZodRawShape, const Passed extends
         Object.fromEntries(
           entries.filter(([name, value]) => name in own === isOwn && value !== undefined),
         );
-      // The names and types are those that the schema has just let pass.
+      // The schema has just checked the names and types.
       const split = { own: pick(true), passed: pick(false) } as Parameters<typeof run>[0];
       return run(split, world);
     },
   };
 }
 
-/** What clients need not know: marks for the OpenAPI document, and what says nothing. */
+/** Keywords that clients do not need: marks for the OpenAPI document, and those without meaning. */
 const LEFT_OUT = new Set(["$schema", "x-name", "propertyNames"]);
 
 function schemaOf(schema: z.ZodType): JsonObject {

@@ -6,7 +6,7 @@ import { results } from "./tools/results.ts";
 import { runBatch } from "./tools/run-batch.ts";
 import { createSchedule, listSchedules, runSchedule } from "./tools/schedules.ts";
 
-/** All tools; with `isLocal` those that take files take them from the machine of the person, too. */
+/** All tools; with `isLocal`, tools can also read files of the user's machine. */
 export function toolsFor({ isLocal }: { isLocal: boolean }): ReadonlyMap<string, Tool> {
   const tools = [
     ask,

@@ -21,12 +21,12 @@ export function waitSeconds(usual: number) {
     );
 }
 
-/** After these nothing more happens by itself. */
+/** The events after which nothing more happens by itself. */
 const ENDINGS = /^(batch|task)\.(completed|failed|cancelled|paused)$/;
 
 /**
  * Waits until something has ended or was paused, for `seconds` at most, on its event stream, which is one request
- * however long it takes. `isOver` is asked once the stream is open, so that no end is missed.
+ * however long it takes. `isOver` is called once the stream is open, so that no end is missed.
  */
 export async function waitForEnd(
   { rest, clock, signal }: World,
@@ -54,7 +54,7 @@ export async function waitForEnd(
   } catch (error) {
     signal.throwIfAborted();
     if (late.signal.aborted) return;
-    // A key may have only so many streams: then it is not waited for, and the answer says how to ask again.
+    // The key may have reached its limit of streams; then there is no wait, and the answer says how to ask again.
     if (!refusedWith(error, "RATE_LIMIT_EXCEEDED", "UNAVAILABLE")) throw error;
   } finally {
     late.abort();

@@ -3,7 +3,7 @@ import type { JsonObject } from "../lib/json.ts";
 import type { ErrorWords } from "./error-words.ts";
 import { createFormats } from "./structured.ts";
 
-/** One way to make a request acceptable to a provider; `name` is how users read of it. */
+/** A change that makes a request acceptable to a provider; `name` is its description for users. */
 type Adjustment = {
   name: string;
   /** The parameter that the provider refuses. */
@@ -11,7 +11,9 @@ type Adjustment = {
   apply: (body: JsonObject) => JsonObject;
 };
 
-/** Left out, these change how an answer is found or travels, not what was asked. */
+/**
+ * Parameters that can be left out: without them the sampling or transport of an answer changes, but not the question.
+ */
 const OMITTED = [
   "stream_options",
   "prompt_cache_key",
@@ -25,7 +27,7 @@ const OMITTED = [
   "stream",
 ];
 
-/* The order counts: of two parameters that exclude each other, the first goes. */
+/* The order matters: of two parameters that exclude each other, the first is removed. */
 const ADJUSTMENTS: readonly Adjustment[] = [
   rename("max_tokens", "max_completion_tokens"),
   rename("max_completion_tokens", "max_tokens"),
@@ -47,26 +49,29 @@ function rename(from: string, to: string): Adjustment {
   };
 }
 
-/** How providers say that they do not take a parameter; one that takes it with other values says less. */
+/** Messages that mean that a parameter is not supported, in contrast to a value that is not. */
 const NOT_TAKEN =
   /unsupported|not (currently )?support|does(n't| not) (support|accept)|un(known|recognized|expected)|extra (inputs|fields|keys)|not (permitted|allowed|available)|deprecated|cannot (both )?be (specified|used)|only the default|only 1 is allowed|must be verified|invalid (request )?(argument|parameter|field)s?\b|invalid service_tier/i;
 const STATUSES = new Set([400, 422, 500, 501]);
 
-/** A provider that refuses one parameter after the other is tried so often. */
+/** How often a request is adjusted if the provider refuses one parameter after the other. */
 export const MOST_ADJUSTMENTS = 4;
 
-/** Clients may invent names. */
+/** The most models to remember, because clients may invent names. */
 const MOST_MODELS = 1000;
 
 /**
- * What a provider's models were found to refuse, so that it is not tried with each call again. By
+ * Remembers the parameters that a provider's models refuse, so that they are not tried again with each call. By
  * model, because servers have models of many makers.
  */
 export function createAdjustments() {
   const known = new BoundedMap<string, Set<Adjustment>>(MOST_MODELS);
   const formats = createFormats();
   return {
-    /** The body as the model takes it, and what was changed for that. `isChecked`: it may ask for its object in other words. */
+    /**
+     * The body in the form that the model accepts, and the list of changes. `isChecked`: the schema may be replaced
+     * by JSON mode or an instruction.
+     */
     apply(body: JsonObject, isChecked: boolean): { body: JsonObject; adjusted: string[] } {
       const adjusted: string[] = [];
       let result = body;
@@ -79,16 +84,19 @@ export function createAdjustments() {
       const asked = formats.apply(result);
       return { body: asked.body, adjusted: [...adjusted, ...asked.adjusted] };
     },
-    /** Whether something is known of the model of a body. */
+    /** Whether any refusal is known. */
     knows: () => known.size > 0 || formats.knows(),
-    /** Whether a refusal is about a parameter that can be given up: it will be, from now on. */
+    /**
+     * Learns from a refusal. Returns whether it is about a parameter that can be omitted, which is then omitted from
+     * now on.
+     */
     learn(body: JsonObject, isChecked: boolean, status: number, words: ErrorWords): boolean {
       if (isChecked && formats.learn(body, status, words)) return true;
       const model = String(body["model"]);
       const found = STATUSES.has(status) ? adjustmentFor(body, words) : undefined;
       if (!found) return false;
       const of = known.get(model) ?? new Set();
-      // Each of two names refused for the sake of the other: there is no way.
+      // Both names of the parameter are refused, so no adjustment helps.
       if (of.has(found) || [...of].some((one) => one.name === reverseOf(found))) return false;
       known.set(model, of.add(found));
       return true;
@@ -112,12 +120,12 @@ function adjustmentFor(body: JsonObject, words: ErrorWords): Adjustment | undefi
   );
 }
 
-/** xAI names parameters as its own code does. */
+/** xAI names parameters in camel case. */
 function camelCase(param: string): string {
   return param.replaceAll(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** "Use 'max_completion_tokens' instead" names what is wanted, too. */
+/** Messages such as "Use 'max_completion_tokens' instead" also name the parameter to use. */
 function isWanted(message: string, param: string): boolean {
   return new RegExp(`use ['"\`]?${param}\\b`, "i").test(message);
 }

@@ -4,14 +4,14 @@ import type { RateLimitSignals } from "../domain/rate-limit.ts";
 import type { Endpoint } from "../domain/request.ts";
 import type { ReadUpload } from "../lib/upload-reader.ts";
 
-/** One call to a provider. `body` is JSON text, sent as it stands. */
+/** One call to a provider. `body` is JSON text, sent unchanged. */
 export type ProviderCall = {
   endpoint: Endpoint;
   body: string;
   timeoutMs: number;
-  /** Its `response_format` may be asked for in other words, where the provider does not take it. */
+  /** Its `response_format` may be replaced by an instruction if the provider does not support it. */
   isChecked: boolean;
-  /** Reads what the body refers to; without it, references are sent as they are. */
+  /** Reads the uploads that the body refers to; without it, references are sent unchanged. */
   readUpload?: ReadUpload;
   /** Aborting it ends the call and closes its connection. */
   abort: AbortController;
@@ -19,7 +19,7 @@ export type ProviderCall = {
   onDelta: (text: string) => void;
 };
 
-/** What came of a call. `response` is the provider's answer as JSON text, kept even where it is unusable. */
+/** The result of a call. `response` is the provider's answer as JSON text, kept even if it is unusable. */
 export type CallResult = (
   | { ok: true; answer: Answer; response: string; requestId: string | null }
   | {
@@ -27,12 +27,12 @@ export type CallResult = (
       failure: Failure;
       response: string | null;
       answer: Answer | null;
-      /** What the model wrote, where the provider itself found that it does not match the schema. */
+      /** The model's text, if the provider itself reported that it does not match the schema. */
       mismatch?: string | null;
     }
 ) & {
-  /** What the answer reports about the provider's limits. */
+  /** The rate limits that the answer reports. */
   signals: RateLimitSignals | null;
-  /** What of the request the provider refused, so that it was sent without it. */
+  /** Parts of the request that the provider refused, so it was sent without them. */
   adjusted: string[];
 };

@@ -4,7 +4,7 @@ import type { Json } from "../lib/json.ts";
 import { type ErrorWords, readErrorWords } from "./error-words.ts";
 import { retryAfterMs } from "./rate-limit-signals.ts";
 
-/** The cause of an answer with a status that is not good. `address` is what was called. */
+/** The cause of an answer with an error status. `address` is the URL that was called. */
 export function classifyReply(
   reply: Response,
   text: string,
@@ -20,7 +20,7 @@ export function classifyReply(
   });
 }
 
-/** The cause of an error that came with a good status: as the whole answer, in a choice or in a stream. */
+/** The cause of an error that came with a success status: as the whole answer, in a choice or in a stream. */
 export function classifyErrorBody(
   body: Json,
   address: string | null,
@@ -29,7 +29,7 @@ export function classifyErrorBody(
   return classifyError(readErrorWords(body), { status: null, address, more });
 }
 
-/** A failure with nothing known but its cause. */
+/** A failure of which only the cause is known. */
 export function failure(cause: Cause, message: string, more: Partial<Failure> = {}): Failure {
   return { cause, message, providerStatus: null, retryAfterMs: null, requestId: null, ...more };
 }
@@ -39,7 +39,7 @@ export function requestIdOf(reply: Response): string | null {
   return headers.get("x-request-id") ?? headers.get("request-id") ?? headers.get("apim-request-id");
 }
 
-/** Whether a refusal is that of a server which does not have the address, and not of an API. */
+/** Whether an answer comes from a server without an API at the URL. */
 export function isNoAddress(status: number, text: string): boolean {
   const words = readErrorWords(text);
   const cause = causeOf({ status, codes: words.codes, message: words.message ?? "" });
@@ -61,7 +61,7 @@ function classifyError(
   return failure(cause, redact(message), { providerStatus: status, ...more });
 }
 
-/** What web servers say of a path that they do not have; an API says what it is that it has not found. */
+/** Messages of web servers for an unknown path; an API names what it has not found. */
 function isOfRouter(message: string | null): boolean {
   return (
     message === null ||
@@ -71,7 +71,7 @@ function isOfRouter(message: string | null): boolean {
   );
 }
 
-/** Names the address that was called, and the likely cause of nothing being there. */
+/** A message with the URL that was called, and the likely reason why nothing is there. */
 export function lostAt(address: string): string {
   const { pathname } = new URL(address);
   const isBare = !/\/v\d/.test(pathname);
@@ -81,13 +81,13 @@ export function lostAt(address: string): string {
   return `${plainAddress(address)} does not exist there; ${why}`;
 }
 
-/** An address without what may be secret in it. */
+/** A URL without its possibly secret parts. */
 export function plainAddress(address: string): string {
   const { origin, pathname } = new URL(address);
   return `${origin}${pathname}`;
 }
 
-/** No JSON: a web page shows that the address belongs to something else. */
+/** The failure for an answer that is not JSON. A web page shows that the URL belongs to something else. */
 export function notJson(text: string, url: string): Failure {
   const isPage = /^\s*<(!doctype|html)/i.test(text);
   const title = isPage ? readErrorWords(text).message : null;
@@ -99,7 +99,7 @@ export function notJson(text: string, url: string): Failure {
   );
 }
 
-/** Error codes as Bun, Node and Deno give them; messages where there is no code. */
+/** Error codes of Bun, Node and Deno; messages for errors without a code. */
 const CONNECTION_CAUSES: [RegExp, Cause, string][] = [
   [
     /ENOTFOUND|EAI_AGAIN|EAI_NODATA|dns error/i,
@@ -119,7 +119,7 @@ const CONNECTION_CAUSES: [RegExp, Cause, string][] = [
   [/ETIMEDOUT|timed? ?out/i, "timeout", "The provider did not answer in time"],
 ];
 
-/** The cause of whatever `fetch` or a body reader threw. */
+/** The cause of an error that `fetch` or a body reader has thrown. */
 export function classifyThrown(error: unknown): Failure {
   const clues = clueText(error);
   const known = CONNECTION_CAUSES.find(([pattern]) => pattern.test(clues));
@@ -137,7 +137,7 @@ function clueText(error: unknown): string {
   return clues.join(" ");
 }
 
-/** Providers echo parts of a wrong key; a user's screen is no place for it. */
+/** Removes keys, because providers echo parts of a wrong key. */
 function redact(message: string): string {
   return message.replace(/\b(sk|key|pk)-[\w*.-]{6,}/gi, "$1-…").slice(0, 2000);
 }

@@ -1,12 +1,15 @@
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 
-/** What an error says of itself, wherever in the body it stands. */
+/** The contents of an error, wherever they are in the body. */
 export type ErrorWords = {
-  /** The provider's own words; `null` where it has none. */
+  /** The provider's message; `null` if there is none. */
   message: string | null;
   /** Its codes, types and reasons, from all levels, in lower case. */
   codes: string[];
-  /** The HTTP status that it names, which may come with another one, or in the middle of a stream. */
+  /**
+   * The HTTP status that the error names. The answer may have another one, or the error may come in the middle of a
+   * stream.
+   */
   status: number | null;
   /** The parameter that it is about. */
   param: string | null;
@@ -28,7 +31,7 @@ export function readErrorWords(body: string | Json | undefined): ErrorWords {
 const DEEPEST = 6;
 const MOST_ITEMS = 5;
 
-/** Where words stand, the more useful first. */
+/** The keys of messages, the more useful first. */
 const WORD_KEYS = [
   "message",
   "msg",
@@ -62,7 +65,7 @@ function objectWords(object: JsonObject, depth: number): string | null {
   let reported: string | null = null;
   for (const key of WORD_KEYS) if ((reported ??= wordsOf(object[key], depth + 1)) !== null) break;
   const words = both(summary, reported);
-  // FastAPI says where in the request the fault is; OpenRouter passes on what the provider behind it said.
+  // FastAPI names the place in the request; OpenRouter passes on the error of the provider behind it.
   const place = Array.isArray(object["loc"]) ? object["loc"].join(".") : null;
   const metadata = object["metadata"];
   const raw = isJsonObject(metadata) ? wordsOf(metadata["raw"], depth + 1) : null;
@@ -119,7 +122,7 @@ function collectCodes(value: Json | undefined, codes: string[], depth: number): 
     collectCodes(parseJson(metadata["raw"]), codes, depth + 1);
 }
 
-/** The status that a word stands for: of Anthropic, OpenAI and Google. */
+/** The status for error types of Anthropic, OpenAI and Google. */
 const STATUS_OF_WORD: Record<string, number> = {
   invalid_request_error: 400,
   invalid_argument: 400,

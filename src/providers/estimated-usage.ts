@@ -5,7 +5,7 @@ import type { Usage } from "../domain/usage.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countTokens, framingTokens } from "./tokens.ts";
 
-/** What an answer of an endpoint that nothing is known of may have taken; it may be an image. */
+/** The most tokens that are assumed for an answer of an unknown endpoint, which may be an image. */
 const MOST_OF_OTHERS = 4096;
 
 const KNOWN: ReadonlySet<string> = new Set([
@@ -15,8 +15,8 @@ const KNOWN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * What a call took when the provider does not report it: the tokens of the texts that went out and came
- * back, and a guess at those of images and documents. Hidden reasoning is not included.
+ * Estimates the usage of a call if the provider does not report it: the tokens of the request's and the answer's
+ * texts, and an estimate for images and documents. Hidden reasoning is not included.
  */
 export async function estimateUsage(
   { endpoint, body }: { endpoint: Endpoint; body: string },
@@ -45,7 +45,7 @@ async function completionOf(endpoint: Endpoint, model: string, answer: Answer): 
   return KNOWN.has(endpoint) ? tokens : Math.min(tokens, MOST_OF_OTHERS);
 }
 
-/** What a model reads of a request: its messages, and the tools and schemas that it is given. */
+/** The text that a model reads: the messages, tools and schemas of a request. */
 function textOfRequest(request: JsonObject): string {
   const others = [request["tools"], request["functions"], request["response_format"]]
     .filter((part) => part !== undefined && part !== null)

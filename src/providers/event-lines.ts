@@ -8,9 +8,9 @@ export type StreamEvent =
   | { kind: "text"; name: string | null; text: string };
 
 /**
- * Reads server-sent events from text that comes in pieces. More is taken than the standard allows,
- * because servers send it: events that no blank line ends, a last line that is not ended, lines of
- * JSON without `data:`, and `error:` in its place.
+ * Reads server-sent events from text in pieces. It accepts more than the standard, because servers send it: events
+ * without a blank line at the end, an unfinished last line, lines of JSON without `data:`, and `error:` instead of
+ * it.
  */
 export function createEventLines(onEvent: (event: StreamEvent) => void): {
   feed(text: string): void;

@@ -10,7 +10,7 @@ import { createCaller } from "./openai.ts";
 import type { Outside } from "./outside.ts";
 import { createProbe } from "./probe.ts";
 
-/** What one look at a provider found. `null`: it could not be found out. */
+/** The result of examining a provider. `null`: unknown. */
 export type Examination = {
   provider: string;
   /** Whether a call was answered. */
@@ -32,30 +32,30 @@ export type Examination = {
     completionTokens: number;
   } | null;
   streaming: Look & { pieces: number; reportsUsage: boolean | null };
-  /** `kept`: the answer is as the schema wants it; `ignored`: it is not; `refused`: it was not taken. */
+  /** `kept`: the answer matches the schema; `ignored`: it does not; `refused`: the schema was refused. */
   schema: Look & { support: "kept" | "ignored" | "refused" | null };
   limits: RateLimitSignals | null;
   /** Parameters that it refuses, and what was sent instead. */
   adjusted: string[];
-  /** Keys that are refused, or of which nothing could be found out. */
+  /** Keys that are refused, or could not be tested. */
   keys: { key: number; error: string }[];
 };
 
-/** What a call came to, for people; `error` where it came to nothing. */
+/** The result of a call, for display; `error` if it failed. */
 type Look = { error: string | null };
 
 /** Time for each request. */
 const TIMEOUT_MS = 30_000;
-/** Enough for a model that thinks first, and cheap. */
+/** Enough for a reasoning model, and cheap. */
 const MOST_TOKENS = 256;
 const MOST_KEYS = 20;
 
 const NOT_CHAT = /embed|whisper|tts|audio|realtime|image|dall-e|moderation|rerank|transcribe|sora/i;
 
 /**
- * One look at a provider: its list of models and three short answers to one model, one whole, one
- * streamed and one after a schema. Bounded: these four requests, up to `MOST_ADJUSTMENTS` more for
- * each answer whose parameters are refused, and one for each further key, each of `TIMEOUT_MS` at most.
+ * Examines a provider: its list of models, and three short calls of one model: one whole, one streamed and one with a
+ * schema. Bounded: these four requests, up to `MOST_ADJUSTMENTS` more for each answer whose parameters are refused,
+ * and one for each further key, each of `TIMEOUT_MS` at most.
  */
 export async function examineProvider(
   provider: Provider,
@@ -85,7 +85,7 @@ export async function examineProvider(
   };
 }
 
-/** A model that it surely takes: one that the configuration names, else one of its list that chats. */
+/** A model that the provider should serve: one that the configuration names, else a chat model of its list. */
 function modelOf({ models }: Provider, list: ListedModel[] | null): string | null {
   const named = models?.find((pattern) => !pattern.includes("*"));
   if (named !== undefined) return named;
@@ -110,7 +110,7 @@ function modelsOf(list: ListedModel[] | null, model: string | null): Examination
   };
 }
 
-/** The keys beside the first, with which the calls are made. */
+/** The refused keys besides the first one, which makes the calls. */
 async function refusedKeys(provider: Provider, outside: Outside): Promise<Examination["keys"]> {
   const count = provider.kind === "openai" ? Math.min(provider.apiKeys.length, MOST_KEYS) : 1;
   const others = Array.from({ length: count - 1 }, (_, i) => i + 1);
@@ -161,7 +161,7 @@ async function askModel(provider: Provider, outside: Outside, model: string): Pr
 
   const whole = await ask({});
   const error = errorOf(whole.result);
-  // What refuses one refuses them all; each would cost its time.
+  // If the first call fails, the others are skipped, because each could take its full time limit.
   if (error !== null)
     return {
       ...NOTHING_ASKED,
@@ -204,7 +204,7 @@ const SCHEMA = {
     strict: true,
     schema: {
       type: "object",
-      // Other than what the prompt asks for, so that an answer shows whether the schema was kept.
+      // Different from what the prompt requests, so that the answer shows whether the schema was applied.
       properties: { is_fine: { type: "boolean" } },
       required: ["is_fine"],
       additionalProperties: false,
@@ -226,7 +226,7 @@ function keepsSchema({ content }: Answer): boolean {
   return isJsonObject(value) && typeof value["is_fine"] === "boolean";
 }
 
-/** An answer that thinking used up is one for this purpose. */
+/** An answer whose tokens were used up by reasoning counts as an answer here. */
 function errorOf(result: CallResult): string | null {
   return result.ok || result.failure.cause === "truncated" ? null : result.failure.message;
 }

@@ -4,8 +4,8 @@ import type { Fetch } from "./outside.ts";
 const MOST_REDIRECTS = 3;
 
 /**
- * Sends a request, and again to where the same host says that it has moved: left to itself `fetch` makes
- * a GET of it. Nothing is sent to another host, because it would get the key and the prompt.
+ * Sends a request and follows redirects to the same host with the same method, which `fetch` itself would change to
+ * GET. Redirects to other hosts are not followed, because they would get the key and the prompt.
  */
 export async function follow(send: Fetch, url: string, init: RequestInit): Promise<Response> {
   let at = url;
@@ -20,12 +20,12 @@ export async function follow(send: Fetch, url: string, init: RequestInit): Promi
   }
 }
 
-/** The same place, or the same host by a secure connection. */
+/** The same origin, or the same host over HTTPS. */
 function isSameServer(from: URL, to: URL): boolean {
   return from.origin === to.origin || (from.hostname === to.hostname && to.protocol === "https:");
 }
 
-/** In place of a redirect that is not followed: what to do about it. */
+/** The answer instead of a redirect that is not followed; it says what to do. */
 function refusal(to: URL | null, { status }: Response): Response {
   const where = to ? plainAddress(to.href) : "no valid address";
   const message = `The provider's address redirects to ${where}; set the base URL (OPENAI_BASE_URL, or baseUrl in PROVIDERS_FILE) to where the API is`;

@@ -14,7 +14,7 @@ import { isJsonObject } from "../lib/json.ts";
 import type { ReadUpload } from "../lib/upload-reader.ts";
 import { failure } from "./classify.ts";
 
-/** A request cannot be sent, because of what is attached to it. */
+/** A request cannot be sent because of its attachments. */
 export class UnsentError extends Error {
   override readonly name = "UnsentError";
   readonly failure: Failure;
@@ -25,7 +25,7 @@ export class UnsentError extends Error {
   }
 }
 
-/** How many bytes of uploads the JSON text of a request refers to, about. */
+/** Roughly how many bytes of uploads the JSON text of a request refers to. */
 export function bytesToInline(body: string): number {
   if (!mayReferToUploads(body)) return 0;
   let bytes = 0;
@@ -34,7 +34,7 @@ export function bytesToInline(body: string): number {
   return bytes;
 }
 
-/** Puts the bytes of uploads in the place of references to them. Throws `UnsentError`. */
+/** Replaces references to uploads by their bytes. Throws `UnsentError`. */
 export async function inlineUploads(
   body: string,
   read: ReadUpload,
@@ -55,7 +55,7 @@ export async function inlineUploads(
 }
 
 async function dataUrlOf({ id, facts }: UploadRef, read: ReadUpload): Promise<string> {
-  // Requests are stored with what is known of their uploads.
+  // The references in stored requests include the facts about their uploads.
   if (!facts) throw lost(id, "is not known");
   let content: Buffer | null;
   try {
@@ -79,14 +79,14 @@ function lost(id: string, what: string): UnsentError {
 }
 
 /**
- * Whether a provider answers without the documents that it is sent: Anthropic's chat completions leave out parts of type `file`
+ * Whether a provider ignores documents without an error: Anthropic's chat completions ignore parts of type `file`
  * (https://docs.anthropic.com/en/api/openai-sdk#detailed-openai-compatible-api-support).
  */
 export function leavesOutDocuments(provider: Provider): boolean {
   return provider.kind === "openai" && new URL(provider.baseUrl).hostname === "api.anthropic.com";
 }
 
-/** Throws `UnsentError` where a request has documents. */
+/** Throws `UnsentError` if a request has documents. */
 export function requireNoDocuments(body: string): void {
   if (!body.includes('"type":"file"')) return;
   const request = parseExactOrNone(body);

@@ -5,8 +5,8 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { failure } from "./classify.ts";
 
 /**
- * What is wrong with an answer that came whole: it may say nothing, because the model would not, was
- * not allowed to, or had no tokens left. `null` where it has content; tool calls are content.
+ * Why a complete answer has no content: the model refused, the answer was withheld, or the tokens were used up.
+ * `null` if it has content; tool calls count as content.
  */
 export function judgeAnswer({
   content,
@@ -36,8 +36,8 @@ export function judgeAnswer({
 }
 
 /**
- * The part of an answer that reports an error although its status is good; `undefined` where none
- * does. Servers put it at the top, in a choice, or into the status of a response.
+ * The error within an answer with a success status; `undefined` if there is none. Servers put it at the top, in a
+ * choice, or into the status of a response.
  */
 export function errorIn(response: Json | undefined): Json | undefined {
   if (Array.isArray(response)) return response.map(errorIn).find((error) => error !== undefined);
@@ -60,7 +60,7 @@ export function errorIn(response: Json | undefined): Json | undefined {
   return undefined;
 }
 
-/** Gemini gives no choices for a prompt that it blocked, but a reason beside them. */
+/** For a blocked prompt Gemini returns no choices, but a reason. */
 function blockReasonIn(response: JsonObject): string | null {
   if (objectsIn(response["choices"]).length > 0) return null;
   const feedback = response["promptFeedback"] ?? response["prompt_feedback"];
@@ -77,7 +77,7 @@ function saysSomething(error: Json | undefined): error is Json {
   return !isJsonObject(error) || Object.keys(error).length > 0;
 }
 
-/** Whether something that is not an answer says why in its own words. */
+/** Whether an unusable answer contains an error message. */
 export function looksLikeError(response: Json): boolean {
   if (!isJsonObject(response)) return false;
   const isAnswer = ["choices", "output", "data", "candidates"].some(

@@ -1,9 +1,8 @@
 import { type Json, parseJson } from "../lib/json.ts";
 
 /**
- * The JSON in what a server sent, or `undefined`. Around it there may be what keeps a connection
- * alive (blank lines, comments) and a `data: [DONE]`; in it, Python's NaN and Infinity, which are
- * read as null.
+ * The JSON of a server's answer, or `undefined`. Keep-alive blank lines and comments, and a `data: [DONE]`, may
+ * surround it; Python's NaN and Infinity are read as null.
  */
 export function readLooseJson(text: string): Json | undefined {
   const strict = parseJson(text);
@@ -15,7 +14,7 @@ export function readLooseJson(text: string): Json | undefined {
   return parseJson(bare) ?? parseJson(repairJson(bare));
 }
 
-/** Python writes what JSON has no number for by its name. */
+/** Python writes NaN and Infinity, which JSON does not have. */
 export function repairJson(text: string): string {
   if (!/NaN|Infinity/.test(text)) return text;
   return text.replaceAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (found) =>

@@ -12,14 +12,14 @@ import type { Outside } from "./outside.ts";
 const KEEP_MS = 600_000;
 /** A list that could not be read is requested again after this time. */
 const DOUBT_AFTER_MS = 30_000;
-/** A provider that does not list its models in this time is taken not to list them. */
+/** A provider that does not list its models within this time counts as one without a list. */
 const LIST_TIMEOUT_MS = 3000;
 const MOST_LISTED = 10_000;
 
 /**
- * Knows which models may be named: those that match `allowedModels`, if there are patterns, and that a
- * provider takes. What a provider lists forbids nothing, because lists leave out what is called by
- * another name: aliases, deployments, variants (`:latest`, `:nitro`), names with a prefix.
+ * The models that may be named: those that match `allowedModels`, if there are patterns, and that a provider serves.
+ * A provider's own list does not restrict them, because lists omit aliases, deployments, variants (`:latest`,
+ * `:nitro`) and names with a prefix.
  */
 export function createModelCatalogue(
   { providers, allowedModels: allowed }: Pick<Config, "providers" | "allowedModels">,
@@ -35,7 +35,7 @@ export function createModelCatalogue(
   };
 }
 
-/** Reads what a provider lists, at most every ten minutes; `null` where it does not. */
+/** Reads the list of a provider, at most every ten minutes; `null` if it has none. */
 export function createModelList(
   provider: Provider,
   outside: Outside,
@@ -83,7 +83,7 @@ export function createModelList(
   };
 }
 
-/** The names that servers give it: OpenRouter and Groq, vLLM, Mistral, LM Studio. */
+/** The names of the context size at various servers: OpenRouter and Groq, vLLM, Mistral, LM Studio. */
 const CONTEXT_NAMES = [
   "context_length",
   "context_window",

@@ -27,12 +27,12 @@ import { createSimulator } from "./simulator.ts";
 import { readMismatch } from "./structured.ts";
 
 /**
- * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint
- * looks (address, authentication, headers); the request is built with it once per endpoint and sent
- * with each body, which takes a third of the time of the SDK's whole way from call to answer (28 µs
- * beside 87 µs on one core). What comes back is read here, because servers differ in more than the SDK
- * allows for. The SDK's retries have no part in it: the engine has the one retry policy. A call never
- * throws: it resolves with an answer or a classified failure. `adjustments` are shared by all keys.
+ * Makes calls to one provider with one of its keys. The `openai` SDK knows how a request to an endpoint looks
+ * (address, authentication, headers); the request is built with it once per endpoint and sent with each body, which
+ * takes a third of the time of the SDK's whole way from call to answer (28 µs beside 87 µs on one core). Answers are
+ * parsed here, because servers differ in more than the SDK allows for. The SDK's retries are off: only the engine
+ * retries. A call never throws: it resolves with an answer or a classified failure. `adjustments` are shared by all
+ * keys.
  */
 export function createCaller(
   provider: Provider,
@@ -49,7 +49,7 @@ export function createCaller(
     return { ...result, failure: { ...result.failure, message } };
   };
 
-  /** Sends a request, and again without what the provider refuses in it. */
+  /** Sends a request, and repeats it without the parameters that the provider refuses. */
   async function callOnce(call: ProviderCall): Promise<CallResult> {
     const { url, init } = await requestTo(call.endpoint);
     for (let left = MOST_ADJUSTMENTS; ; left--) {
@@ -90,10 +90,10 @@ export function createCaller(
   };
 }
 
-/** Some providers echo a key that they refuse. */
+/** Shorter keys are not removed from error messages. Some providers echo a refused key. */
 const SHORTEST_SECRET = 6;
 
-/** How requests reach a provider with one of its keys. */
+/** The connection to a provider with one of its keys. */
 export function createLine(provider: Provider, outside: Outside, key: number) {
   const client = createClient(provider, outside, key);
   const built = new Map<Endpoint, BuiltRequest>();
@@ -114,7 +114,7 @@ export function createLine(provider: Provider, outside: Outside, key: number) {
 const TIMED_OUT = "timed out";
 const STREAMS = /"stream"\s*:\s*true/;
 
-/** The body to be sent: as it stands, unless a stream must ask for usage or the provider refuses something. */
+/** The body to send: unchanged, unless a stream must request usage or the provider refuses a parameter. */
 export function prepare(
   { endpoint, body: text, isChecked }: Pick<ProviderCall, "endpoint" | "body" | "isChecked">,
   adjustments: Adjustments,
@@ -134,10 +134,7 @@ export function prepare(
   return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted, wantsUsage };
 }
 
-/**
- * The SDK's client for a provider, with one of its keys. The simulator is one like the others, behind
- * a `fetch` of its own.
- */
+/** The SDK's client for a provider with one of its keys. The simulator is a provider with its own `fetch`. */
 export function createClient(provider: Provider, outside: Outside, key = 0): OpenAI {
   return provider.kind === "simulator"
     ? new OpenAI({
@@ -182,7 +179,7 @@ function refused({ url, reply, nowMs }: Replied, text: string): Result {
   return { ok: false, failure: why, response: null, answer: null, signals };
 }
 
-/** The same result, as one whose answer does not match the schema where the provider says that of it. */
+/** The same result, marked as a schema mismatch if the provider reports that. */
 function asMismatch(result: Result, said: string | Json): Result {
   const mismatch = readMismatch(said);
   if (result.ok || !mismatch) return result;
@@ -191,7 +188,7 @@ function asMismatch(result: Result, said: string | Json): Result {
   return { ...result, failure: why, mismatch: mismatch.text };
 }
 
-/** Decides whether an answer with a good status is one. */
+/** Decides whether an answer with a success status is usable. */
 function judge({ endpoint }: ProviderCall, { url, reply, nowMs }: Replied, read: Read): Result {
   const requestId = requestIdOf(reply);
   const signals = readRateLimits(reply.headers, nowMs);

@@ -1,8 +1,8 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Random } from "../lib/random.ts";
 
-/** Sends a request; the global `fetch` but for what only a runtime adds to it. */
+/** Sends a request; the type of the global `fetch` without additions of a runtime. */
 export type Fetch = (url: string, init?: RequestInit) => Promise<Response>;
 
-/** What calls to providers need of the world. */
+/** The parts of the outside world that calls to providers need. */
 export type Outside = { clock: Clock; random: Random; fetch: Fetch };

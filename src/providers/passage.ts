@@ -10,10 +10,10 @@ import { createLine, prepare } from "./openai.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 
-/** A request whose answer goes on to whoever asked, as it comes. */
+/** A request whose answer is passed to the client unchanged. */
 export type PassedRequest = { endpoint: Endpoint; text: string; signal: AbortSignal };
 
-/** What a provider replied. A reply with a good status was not read yet. */
+/** A provider's reply. The body of a successful one is not read yet. */
 export type Passed = {
   adjusted: string[];
   requestId: string | null;
@@ -22,15 +22,15 @@ export type Passed = {
   | {
       kind: "reply";
       reply: Response;
-      /** The stream has a chunk with usage that the client did not ask for. */
+      /** The stream has a usage chunk that the client did not request. */
       hasOwnUsage: boolean;
     }
   | { kind: "refused"; status: number; contentType: string; text: string; failure: Failure }
 );
 
 /**
- * Sends requests to a provider with one of its keys, and again without what it refuses in them. Throws what `fetch`
- * throws.
+ * Sends requests to a provider with one of its keys, and repeats them without the parameters that it refuses. Throws
+ * what `fetch` throws.
  */
 export function createPassage(
   provider: Provider,

@@ -18,9 +18,8 @@ import { createSimulator } from "./simulator.ts";
 const TIMEOUT_MS = 3000;
 
 /**
- * Asks a provider for its list of models, which costs nothing. What was found out less than
- * `maxAgeMs` ago is returned again, whoever asks. A provider that has no such list (404, 405)
- * answers all the same, unless it does not have the address of calls either.
+ * Requests a provider's list of models, which costs nothing. A result that is younger than `maxAgeMs` is returned
+ * again. A provider without a list (404, 405) counts as answering, unless the URL of calls does not exist either.
  */
 export function createProbe(
   provider: Provider,
@@ -60,7 +59,7 @@ export function createProbe(
     }
   }
 
-  /** A server without a list of models has one of the others, which an empty request costs nothing to find out. */
+  /** Whether a server without a list of models has no call endpoint either; an empty request tests that for free. */
   async function isNothingThere(status: number, text: string): Promise<boolean> {
     if (!isNoAddress(status, text)) return false;
     const other = await send("post", "/chat/completions");
@@ -98,7 +97,7 @@ export function createProbe(
   };
 }
 
-/** The probes of several providers, by their place and that of the key. */
+/** The probes of several providers, by the indices of provider and key. */
 export function createProbes(
   providers: Provider[],
   outside: Outside,
@@ -114,7 +113,10 @@ export function createProbes(
   };
 }
 
-/** What is there in place of an API: a web page, or a server that words it as a good answer that there is nothing. */
+/**
+ * Detects that something other than an API answers: a web page, or a server whose success answer says that nothing is
+ * there.
+ */
 function whatIsThere(text: string, url: string): Failure | null {
   if (/^\s*</.test(text)) return notJson(text, url);
   const error = errorIn(readLooseJson(text));

@@ -5,10 +5,9 @@ const LONGEST_MS = 31 * 86_400_000;
 const LARGEST_LIMIT = 1e12;
 
 /**
- * Rate-limit headers of whatever dialect, read tolerantly: `x-ratelimit-{limit,remaining,reset}-*`
- * (OpenAI with Go durations, Azure with integers, -1 and 0, Groq and others with seconds) and
- * `anthropic-ratelimit-*` (RFC 3339 resets). Absent, negative and absurd values count as not reported;
- * `null` where nothing is reported at all.
+ * Rate-limit headers of whatever dialect, read tolerantly: `x-ratelimit-{limit,remaining,reset}-*` (OpenAI with Go
+ * durations, Azure with integers, -1 and 0, Groq and others with seconds) and `anthropic-ratelimit-*` (RFC 3339
+ * resets). Absent, negative and absurd values count as not reported; `null` if nothing is reported at all.
  */
 export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignals | null {
   const requests =
@@ -16,7 +15,8 @@ export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignal
   const tokens =
     readTold(headers, OPENAI.tokens, nowMs) ??
     readTold(headers, ANTHROPIC.tokens, nowMs) ??
-    // Providers that report tokens in two parts report requests, too; the others are spared the look-ups.
+    // Providers that report tokens in two parts also report requests, so the other providers need no further
+    // look-ups.
     (requests === null
       ? null
       : scarcer(
@@ -26,7 +26,7 @@ export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignal
   return requests || tokens ? { requests, tokens, retryAfterMs: null, scarce: null } : null;
 }
 
-/** Names are ready-made, because every answer of every provider is looked through. */
+/** Header names are precomputed, because every answer is searched. */
 type Names = { limit: string; remaining: string; reset: string };
 
 const openai = (kind: string): Names => ({
@@ -49,7 +49,7 @@ const ANTHROPIC = {
   output: anthropic("output-tokens"),
 };
 
-/** What a refusal reports: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's prose). */
+/** The limits that a refusal reports: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's message). */
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
   const reported = readRateLimits(headers, nowMs);
   const hint = readBodyHints(body);
@@ -64,7 +64,10 @@ export function readRefusal(headers: Headers, body: string, nowMs: number): Rate
   };
 }
 
-/** How long the headers ask to wait, in ms, if they do: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` in seconds or as a date. */
+/**
+ * The wait that the headers request, in ms, if any: `retry-after-ms`, `x-ms-retry-after-ms`, `retry-after` in seconds
+ * or as a date.
+ */
 export function retryAfterMs(headers: Headers, nowMs: number): number | null {
   for (const name of ["retry-after-ms", "x-ms-retry-after-ms"]) {
     const ms = Number.parseFloat(headers.get(name) ?? "");
@@ -83,7 +86,7 @@ function readTold(headers: Headers, names: Names, nowMs: number): Reported | nul
   const remaining = readCount(headers.get(names.remaining));
   const limit = readCount(headers.get(names.limit)) || null;
   if (remaining === null && limit === null) return null;
-  // Azure says 0 of 0, or 0 without a limit, where there is none.
+  // Azure reports 0 of 0, or 0 without a limit, if there is no limit.
   if (limit === null && remaining === 0) return null;
   const reset = headers.get(names.reset);
   return { limit, remaining, resetMs: reset === null ? null : readReset(reset, headers, nowMs) };
@@ -129,7 +132,7 @@ export function goDurationMs(text: string): number | undefined {
   return ms;
 }
 
-/** The provider's clock where it differs from ours by more than the header's whole seconds can. */
+/** The provider's time, if it differs from this machine's by more than the rounding of the header. */
 function providerNow(headers: Headers, nowMs: number): number {
   const theirs = Date.parse(headers.get("date") ?? "");
   return Math.abs(theirs - nowMs) > 2000 ? theirs : nowMs;

@@ -4,7 +4,7 @@ import { createEventLines } from "./event-lines.ts";
 import { readLooseJson } from "./loose-json.ts";
 import { createStreamReader } from "./stream.ts";
 
-/** The content of an answer with a good status, whole or streamed, whichever was requested. */
+/** The content of a successful answer, whole or streamed, regardless of what was requested. */
 export type Read =
   | { kind: "answer"; response: Json; text: string }
   | { kind: "error"; body: Json }
@@ -14,9 +14,9 @@ export type Read =
 type Reading = { endpoint: Endpoint; onDelta: (text: string) => void };
 
 /**
- * Reads a reply to its end. Its first characters show what it is: some stream although nobody asked,
- * some answer whole although a stream was asked for, under whatever content type. Throws what the
- * connection throws, unless the answer was whole by then.
+ * Reads a reply to its end. Its first characters show its kind, because some servers stream without a request, and
+ * some answer whole although a stream was requested, with any content type. Throws the error of the connection,
+ * unless the answer was complete by then.
  */
 export async function readReply(reply: Response, reading: Reading): Promise<Read> {
   const type = reply.headers.get("content-type") ?? "";
@@ -45,7 +45,7 @@ async function readPieces(body: ReadableStream<Uint8Array>, reading: Reading): P
       if (stream.isDone()) break;
     }
   } catch (error) {
-    // Some servers break the connection in place of ending the stream.
+    // Some servers break the connection instead of ending the stream.
     if (!stream.isWhole()) throw error;
   }
   return isStream ? stream.end() : readText(text + decoder.decode(), reading);
@@ -58,13 +58,13 @@ function readText(text: string, reading: Reading): Read {
   stream.feed(text);
   const read = stream.end();
   if (read.kind !== "cut") return read;
-  // A comment may stand before JSON, too: it keeps the connection alive.
+  // A keep-alive comment may also come before JSON.
   const loose = readLooseJson(text);
   if (loose !== undefined) return { kind: "answer", response: loose, text: textOf(loose, text) };
   return STREAM_START.test(text) ? read : { kind: "unreadable", text };
 }
 
-/** What is stored is JSON, to the byte as it came where it was. */
+/** The answer as JSON text, unchanged if it was valid JSON. */
 function textOf(response: Json, text: string): string {
   const bare = text.trim();
   return /^[{[]/.test(bare) && /[}\]]$/.test(bare) && !/\[DONE\]$|NaN|Infinity/.test(bare)

@@ -1,10 +1,10 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 
-/** Deeper objects, and those that contain themselves, are left empty. */
+/** The deepest nesting; deeper objects, and recursive ones, are left empty. */
 const DEEPEST = 8;
 const MOST_ITEMS = 3;
 
-/** Something that a schema allows, made from numbers of 0 to 15. Patterns and combinations are not looked at. */
+/** An example for a schema, made from numbers of 0 to 15. Patterns and combinations are ignored. */
 export function exampleOf(root: JsonObject, nibble: (index: number) => number): Json {
   let used = 0;
   const next = () => nibble(used++);

@@ -1,10 +1,10 @@
 import type { JsonObject } from "../lib/json.ts";
 
-/** What the simulator has to say, before it takes the shape of an endpoint. */
+/** The simulator's answer, independent of the endpoint. */
 export type Composed = {
   id: string;
   model: string;
-  /** The tier of service, where the request has one. */
+  /** The service tier, if the request has one. */
   served: JsonObject;
   text: string;
   finish: "stop" | "length";
@@ -12,7 +12,7 @@ export type Composed = {
   completion: number;
 };
 
-/** An endpoint's answer in one piece, and as the chunks of a stream. */
+/** The answer of an endpoint in one piece, and as the chunks of a stream. */
 export type Shape = {
   whole: (answer: Composed) => JsonObject;
   chunks: (answer: Composed) => JsonObject[];

@@ -14,9 +14,9 @@ import { countPromptTokens, countTokens } from "./tokens.ts";
 export type SimulatorOptions = { latencyMs: number; failureRate: number; mismatchRate: number };
 
 /**
- * A provider without a network: a `fetch` that answers OpenAI's chat completions, completions,
- * responses, embeddings and models. An answer depends on its request alone; latency, failures, and answers that
- * do not match the schema of their request are random around the configured values. Tokens are counted with the model's own vocabulary.
+ * A provider without a network: a `fetch` that answers OpenAI's chat completions, completions, responses, embeddings
+ * and models. An answer depends only on its request; latency, failures and schema mismatches are random with the
+ * configured rates. Tokens are counted with the model's own vocabulary.
  */
 export function createSimulator(
   { latencyMs, failureRate, mismatchRate }: SimulatorOptions,
@@ -47,7 +47,10 @@ export function createSimulator(
   };
 }
 
-/** The answer to a request: what its schema allows, unless it `isMismatched`; else a restatement of its last words and sentences picked by its hash. */
+/**
+ * The answer to a request: with a schema an example of it, unless it `isMismatched`; otherwise its last words and
+ * sentences that are chosen by its hash.
+ */
 async function compose(body: JsonObject, isMismatched: boolean): Promise<Composed> {
   const model = String(body["model"]);
   const hash = sha256Hex(
@@ -163,7 +166,7 @@ function errorBody(message: string, type = "invalid_request_error"): JsonObject 
   return { error: { message, type, param: null, code: null } };
 }
 
-/** Server-sent events, spread over the time that the answer would have taken. */
+/** Server-sent events, spread over the time that the answer would take. */
 function stream(chunks: JsonObject[], overMs: number, clock: Clock): Response {
   const events = [...chunks.map((chunk) => JSON.stringify(chunk)), "[DONE]"];
   const encoder = new TextEncoder();

@@ -4,7 +4,7 @@ import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import { createToolCalls } from "./stream-tools.ts";
 import type { Assembler } from "./stream.ts";
 
-/** Chat completions and completions, from their chunks. */
+/** Assembles chat completions and completions from their chunks. */
 export function createChoices(endpoint: Endpoint, onDelta: (text: string) => void): Assembler {
   const head: JsonObject = {};
   let usage: Json = null;
@@ -21,7 +21,7 @@ export function createChoices(endpoint: Endpoint, onDelta: (text: string) => voi
   return {
     take(chunk) {
       const { choices: parts, usage: reported, object: _object, type: _type, ...rest } = chunk;
-      // Azure's first chunk has the names, but neither model nor choices.
+      // Azure's first chunk has these members, but neither model nor choices.
       for (const [key, value] of Object.entries(rest)) if (!head[key]) head[key] = value;
       const found = objectsIn(parts);
       const inChoice = found.find((part) => isJsonObject(part["usage"]))?.["usage"];
@@ -57,7 +57,7 @@ function createChoice(index: number, onDelta: (text: string) => void) {
     finish: () => finish,
     take(part: JsonObject): void {
       const { delta, message } = part;
-      // Some send the whole message, at the end again.
+      // Some servers send the whole message again at the end.
       const isWhole = !isJsonObject(delta) && isJsonObject(message);
       const piece = isJsonObject(delta) ? delta : isJsonObject(message) ? message : {};
       const text = contentText(piece["content"]) ?? textOrNull(part["text"]);
@@ -73,7 +73,7 @@ function createChoice(index: number, onDelta: (text: string) => void) {
       const said = textOrNull(piece["refusal"]);
       if (said !== null && !(isWhole && refusal)) refusal = (refusal ?? "") + said;
       for (const call of objectsIn(piece["tool_calls"])) calls.take(call);
-      // The single call of the time before tools.
+      // `function_call`, the predecessor of `tool_calls`.
       if (isJsonObject(piece["function_call"]))
         calls.take({ index: 0, type: "function", function: piece["function_call"] });
       finish = textOrNull(part["finish_reason"]) ?? finish;

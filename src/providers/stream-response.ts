@@ -1,7 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
 import type { Assembler } from "./stream.ts";
 
-/** An answer of the Responses API, which comes whole at the end; some proxies leave its output out there. */
+/** Assembles an answer of the Responses API. It comes complete at the end, but some proxies omit its output there. */
 export function createResponse(onDelta: (text: string) => void): Assembler {
   let response: JsonObject | null = null;
   let text = "";
@@ -29,7 +29,7 @@ export function createResponse(onDelta: (text: string) => void): Assembler {
         items.push(event["item"]);
       if (/^response\.(completed|incomplete)$/.test(type) && isJsonObject(event["response"]))
         response = withOutput(event["response"]);
-      // Asked for a stream, some answer in one piece all the same.
+      // Some servers answer in one piece although a stream was requested.
       if (event["object"] === "response" && Array.isArray(event["output"])) response = event;
     },
     isFinished: () => response !== null,

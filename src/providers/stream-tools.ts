@@ -2,9 +2,9 @@ import { textOrNull } from "../domain/answer.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 
 /**
- * Puts tool calls together. The first piece of a call names it; later ones append to its arguments.
- * Which belong together, `index` says, but not alone: Google gives all calls the index 0, others none.
- * A piece with another id, or with a name after arguments that are whole, begins a new call.
+ * Assembles tool calls. The first piece of a call has its name; later ones append to its arguments. `index` says
+ * which pieces belong together, but it is not enough: Google gives all calls the index 0, and others give none. A
+ * piece with another id, or with a name after complete arguments, begins a new call.
  */
 export function createToolCalls() {
   const calls: { index: number | null; id: string | null; call: JsonObject; args: string }[] = [];

@@ -5,19 +5,19 @@ import { errorIn } from "./judge.ts";
 import { createChoices } from "./stream-choices.ts";
 import { createResponse } from "./stream-response.ts";
 
-/** What a stream came to: the answer that would have come in one piece, an error, or half of one. */
+/** The result of a stream: the complete answer, an error, or an incomplete answer. */
 export type Streamed =
   | { kind: "answer"; response: JsonObject }
   | { kind: "error"; body: Json }
-  /** `said` is text that came beside the answer, perhaps the reason. */
+  /** `said` is text besides the answer, which may name the reason. */
   | { kind: "cut"; said: string | null };
 
-/** Puts an answer together from what a stream brings; `result` is asked when it has ended. */
+/** Assembles an answer from the events of a stream. */
 export type Assembler = {
   take(chunk: JsonObject): void;
-  /** The provider said that it is done, in the answer itself. */
+  /** Whether the provider has marked the answer as finished. */
   isFinished(): boolean;
-  /** What there is. `null`: nothing. */
+  /** The answer so far; `null`: nothing. */
   response(): JsonObject | null;
 };
 
@@ -45,11 +45,11 @@ export function createStreamReader(endpoint: Endpoint, onDelta: (text: string) =
       else if (event.name === "error") error ??= event.text;
       else said ??= event.text;
     },
-    /** What there is, is whole. */
+    /** Whether the answer is complete. */
     isWhole: () => assembler.isFinished() && assembler.response() !== null,
-    /** What there is so far, whole or not. */
+    /** The answer so far, complete or not. */
     partial: () => assembler.response(),
-    /** Nothing that follows can matter. */
+    /** Whether the rest of the stream can be ignored. */
     isDone: () => isDone || error !== undefined,
     result(): Streamed {
       const response = assembler.response();

@@ -5,28 +5,28 @@ import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json
 import { type ErrorWords, readErrorWords } from "./error-words.ts";
 
 /*
- * Three ways to ask for an object, the best first: a schema that the provider keeps to (`json_schema`), JSON of
- * any kind (`json_object`), and words alone. With the latter two the schema stands in the prompt. What a
- * provider refuses is not tried again: a way for a model, or a schema that it does not like for that model.
+ * Three ways to request an object, the best first: a schema that the provider enforces (`json_schema`), JSON mode
+ * (`json_object`), and an instruction alone. With the latter two the schema is part of the prompt. A refusal is
+ * remembered: that of a way for a model, or that of a schema for a model.
  */
 
 const AS_JSON_MODE = "response_format json_schema sent as json_object and an instruction";
 const AS_INSTRUCTION = "response_format omitted, the schema sent as an instruction";
 
-/** That a refusal is about the format, and that it is about what this schema has in it. */
+/** Messages that mean that the format is refused, and that the content of this schema is refused. */
 const OF_FORMAT =
   /response[ _]?format|json[ _-]?schema|json[ _]?object|structured[ _-]?output|json[ _]mode|guided|grammar|invalid schema/i;
 const OF_SCHEMA =
   /invalid (json )?schema|in context=|grammar|keyword|propert(y|ies)\b|\$ref|too (large|many|deep|complex)/i;
-/** Groq says so where what the model wrote does not match, which is no refusal of the request. */
+/** Groq's code for an answer that does not match, which is not a refusal of the request. */
 const OF_ANSWER = "json_validate_failed";
 
-/** Clients may invent names and schemas. */
+/** The most entries to remember, because clients may invent names and schemas. */
 const MOST_REMEMBERED = 1000;
 
 /**
- * What is said of an answer that the provider itself found not to match, and the answer, which stands beside the
- * error (https://console.groq.com/docs/structured-outputs); `null` where an error is about anything else.
+ * The problem and the text of an answer that the provider itself reports as not matching; the text is beside the
+ * error (https://console.groq.com/docs/structured-outputs). `null` for other errors.
  */
 export function readMismatch(said: string | Json): { problem: string; text: string | null } | null {
   const words = readErrorWords(said);
@@ -50,7 +50,7 @@ export function createFormats() {
   return {
     knows: () => schemas.size + noSchemas.size > 0,
 
-    /** The body as the model takes it, and what was changed for that. */
+    /** The body in the form that the model accepts, and the list of changes. */
     apply(body: JsonObject): { body: JsonObject; adjusted: string[] } {
       const model = modelOf(body);
       if (!schemaIn(body) || !(noSchemas.has(model) || schemas.has(nameOf(body))))
@@ -64,7 +64,10 @@ export function createFormats() {
           };
     },
 
-    /** Whether a refusal is about the way in which a body that was sent asks for its object: the next way will be taken. */
+    /**
+     * Learns from a refusal. Returns whether it is about the way in which the body requests its object; the next way
+     * is then used.
+     */
     learn(sent: JsonObject, status: number, words: ErrorWords): boolean {
       const format = sent["response_format"];
       if (!isJsonObject(format) || !isRefusal(status, words)) return false;

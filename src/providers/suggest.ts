@@ -2,7 +2,7 @@ import { type ListedModel, nearestModels } from "../domain/models.ts";
 import { isJsonObject, parseJson } from "../lib/json.ts";
 import type { CallResult } from "./call.ts";
 
-/** Where a provider does not have the model of a request, adds the names that somebody may have meant. */
+/** If a provider does not have the model of a request, adds similar names to the error. */
 export async function withSuggestions(
   body: string,
   result: CallResult,

@@ -6,7 +6,7 @@ import { countPromptTokens } from "./tokens.ts";
 export type ToMeasure = { id: number; requests: readonly Measurable[] };
 export type Measured = { id: number; sizes: RequestSize[] };
 
-/** What runs in the thread that counts tokens. */
+/** The code that runs in the thread that counts tokens. */
 export async function measureAll({ id, requests }: ToMeasure): Promise<Measured> {
   const sizes: RequestSize[] = [];
   for (const { model, body } of requests) {

@@ -7,7 +7,7 @@ import { measureAll, type ToMeasure } from "./token-measure.ts";
 const clock = createSystemClock();
 
 addEventListener("message", ({ data }: MessageEvent<ToMeasure>) => {
-  // Its owner starts another thread after an error.
+  // The owner starts another thread after an error.
   orCrash(
     clock,
     measureAll(data).then((measured) => postMessage(measured)),

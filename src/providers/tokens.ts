@@ -6,31 +6,33 @@ type Tokenizer = {
   countTokens: (text: string, options?: { disallowedSpecial: Set<string> }) => number;
 };
 
-/** What looks like a control token in a prompt is text like any other. */
+/** Texts that look like control tokens are counted as ordinary text. */
 const AS_TEXT = { disallowedSpecial: new Set<string>() };
 
-/** Models of the generation before GPT-4o have another vocabulary. */
+/** Models before GPT-4o have another vocabulary. */
 const OLD_VOCABULARY = /^(gpt-4(?!o|\.1|\.5)|gpt-3\.5|text-embedding)/;
 
-/** What chat wraps around each message, and the start of the answer (OpenAI cookbook, counting tokens). */
+/** The tokens around each message, and before the answer (OpenAI cookbook, counting tokens). */
 const TOKENS_PER_MESSAGE = 3;
 const TOKENS_PER_REPLY = 3;
 
-/** A text that is longer is counted by a sample. */
+/** Tokens of longer texts are estimated from a sample. */
 const MOST_CHARACTERS = 40_000;
-/** The tokenizer's time grows with the square of a run of letters, or of spaces, which it takes whole. */
+/**
+ * The tokenizer processes a run of letters or of spaces as a whole, in time that grows with the square of its length.
+ */
 const LONG_RUN = /\S{257}|\s{257}/;
-/** The sample: pieces, spread evenly. It takes 80 ms of CPU time at worst. */
+/** The sample consists of pieces that are spread evenly. It takes at most 80 ms of CPU time. */
 const PIECE = 256;
 const MOST_PIECES = 32;
 
 const loaded = new Map<string, Promise<Tokenizer>>();
 
 /**
- * Counts tokens as the model does; models that OpenAI does not publish a vocabulary for are counted
- * with that of GPT-4o. A text with long runs is counted in pieces, and one that is long by a sample, so
- * that no text takes more than 300 ms; that is for worker threads all the same. A vocabulary takes half a
- * second and 60 MB to load, so each is loaded when first asked for and kept.
+ * Counts tokens as the model does; models that OpenAI does not publish a vocabulary for are counted with that of
+ * GPT-4o. A text with long runs is counted in pieces, and a long text by a sample, so no text takes more than 300 ms.
+ * That is still too long for the main thread, so call it in worker threads. A vocabulary takes half a second and 60
+ * MB to load, so each is loaded on first use and kept.
  */
 export async function countTokens(model: string, text: string): Promise<number> {
   const tokenizer = await tokenizerFor(model);
@@ -48,13 +50,13 @@ export async function countTokens(model: string, text: string): Promise<number> 
   return Math.ceil((tokens * text.length) / characters);
 }
 
-/** Tokens of a whole request, message framing included; those of images and documents are a guess. */
+/** Tokens of a whole request, including message framing; those of images and documents are estimates. */
 export async function countPromptTokens(model: string, body: JsonObject): Promise<number> {
   const text = await countTokens(model, promptText(body));
   return text + framingTokens(body) + attachedTokens(body);
 }
 
-/** What is added to the texts of a chat's messages. */
+/** The tokens that a chat needs besides the texts of its messages. */
 export function framingTokens({ messages }: JsonObject): number {
   return Array.isArray(messages) ? messages.length * TOKENS_PER_MESSAGE + TOKENS_PER_REPLY : 0;
 }

@@ -25,16 +25,16 @@ const log = getLogger(["gptrunner", "scheduler"]);
 
 /** Schedules that are read at a time. */
 const PAGE = 1000;
-/** How many of these are worked on before the event loop is free again: some milliseconds. */
+/** How many of these are handled before yielding to the event loop: some milliseconds. */
 const IN_ONE_GO = 100;
-/** When this many are due at once, only so many missed fires of each are listed one by one. */
+/** If this many are due at once, fewer missed fires of each are recorded one by one. */
 const MANY = 100;
 const MOST_MISSED = { few: 100, many: 5 };
 
 /**
- * Fires every schedule whose time has come. The move of `next_run` and the rows of the runs are one
- * unit, and the move is guarded, so that of several processes one fires; a run row is unique in its
- * fire time, so that not even a clock that is put back makes a time fire twice. Returns how many fired.
+ * Fires every schedule that is due. The change of `next_run` and the rows of the runs are one unit, and the change is
+ * guarded, so only one of several processes fires. A run row is unique in its fire time, so no time fires twice even
+ * if the clock is put back. Returns how many fired.
  */
 export async function fireDue(ctx: Context, now: number): Promise<number> {
   for (let fired = 0; ;) {
@@ -73,7 +73,7 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
         : undefined,
   });
   const statuses = added.rows.map(({ status }) => status);
-  // What begins is counted when it ends.
+  // Runs that begin are counted when they end.
   for (const status of statuses)
     if (status === "skipped" || status === "missed")
       ctx.meters.add("schedule_fires_total", label("outcome", status));
@@ -83,8 +83,8 @@ async function fire(ctx: Context, schedule: Schedule, now: number, most: number)
 }
 
 /**
- * Computes the next fire of every active schedule anew, as when the program starts or the clock was
- * put back: one that was computed by a clock that was ahead would not fire for as long as that was.
+ * Computes the next fire of every active schedule again, when the program starts or the clock was put back. Otherwise
+ * a next fire that was computed while the clock was ahead would come too late.
  */
 export async function realign(ctx: Context, now: number): Promise<void> {
   for (let after = 0; ;) {
@@ -101,7 +101,7 @@ export async function realign(ctx: Context, now: number): Promise<void> {
   }
 }
 
-/** Does the work for all, so that its writes share commits, but lets others have the event loop. */
+/** Does the work for all items, so that the writes share commits, but yields to the event loop. */
 async function forEach<Item, Result>(
   { clock }: Pick<Context, "clock">,
   items: Item[],
@@ -110,7 +110,7 @@ async function forEach<Item, Result>(
   const results: Promise<Result>[] = [];
   for (const [i, item] of items.entries()) {
     const result = work(item);
-    // `Promise.all` below, which is made later, reports what fails.
+    // `Promise.all` below reports the failure later.
     result.catch(() => {});
     results.push(result);
     if (i % IN_ONE_GO === IN_ONE_GO - 1) await nextRound(clock);
@@ -119,8 +119,8 @@ async function forEach<Item, Result>(
 }
 
 /**
- * What `plan` says; a schedule for which it cannot be said (its time zone is gone from the system, say)
- * is stopped, aloud, rather than left to hold up the others.
+ * The result of `plan`. If it throws, for example because the time zone is gone from the system, the schedule is
+ * paused with an alert, so that it does not hold up the others.
  */
 async function planned<Plan>(
   ctx: Context,
@@ -136,7 +136,7 @@ async function planned<Plan>(
   }
 }
 
-/** Stops a schedule with an alert. */
+/** Pauses a schedule with an alert. */
 async function stop(ctx: Context, schedule: Timing, reason: string): Promise<void> {
   const message = `Scheduled task ${schedule.id} (${schedule.name}) was stopped. ${reason}`;
   const now = ctx.clock.now();

@@ -36,13 +36,13 @@ import { both, hasRow, type Which } from "../store/which.ts";
 
 const log = getLogger(["gptrunner", "scheduler"]);
 
-/** Tries to begin a run when what keeps it from that is no fault of its input. */
+/** The most attempts to begin a run, if its input is not at fault. */
 const MOST_ATTEMPTS = 6;
 const RETRY_MS = 1000;
 
 /**
- * Makes the batch of a run and starts it. May be done again after a crash at any point: the batch's id
- * follows from the run's, and one that is there is not made again, nor started twice.
+ * Makes the batch of a run and starts it. It may be repeated after a crash at any point: the batch's id follows from
+ * the run's, and an existing batch is neither made again nor started twice.
  */
 export async function startRun(ctx: Context, id: string): Promise<void> {
   const found = await findRun(ctx.db, id);
@@ -71,13 +71,13 @@ export async function startRun(ctx: Context, id: string): Promise<void> {
   }
 }
 
-/** A run whose schedule was deleted, or that is to be cancelled, has not failed: nobody waits for it. */
+/** Whether a run is still wanted. A run whose schedule was deleted, or that is to be cancelled, has not failed. */
 async function isStillWanted(ctx: Context, { id }: ScheduleRun): Promise<boolean> {
   const run = (await findRun(ctx.db, id))?.run;
   return run?.status === "pending" && run.cancelReason === null;
 }
 
-/** Removes the batch of a run that is gone, unless the batch was started before. */
+/** Removes the batch of a deleted run, unless the batch was started before. */
 async function discardUnwanted(ctx: Context, run: ScheduleRun, batch: string): Promise<void> {
   const isGone = (await findRun(ctx.db, run.id)) === undefined;
   if (isGone && (await findBatch(ctx.db, batch))?.status === "pending")
@@ -93,7 +93,7 @@ async function requireBatch(
   const id = batchIdOfRun(run.id);
   const existing = await findBatch(ctx.db, id);
   if (existing) return existing;
-  // A process that died while it made the batch has left rows of the same ids.
+  // A process that died while it made the batch may have left rows with the same ids.
   const draft = `${run.id}-`;
   await discardDrafts(ctx, draft);
   try {
@@ -116,7 +116,7 @@ async function requireBatch(
       { draft, when: isWanted(run.id) },
     );
   } catch (error) {
-    // Another process that was taken for dead may have made it meanwhile, or be about to.
+    // Another process that was declared dead may have made it meanwhile, or be about to.
     const made = await findBatch(ctx.db, id);
     if (made) return made;
     if (await hasDrafts(ctx, draft)) throw new Error("another process makes it", { cause: error });
@@ -127,7 +127,7 @@ async function requireBatch(
   return made;
 }
 
-/** Starts a batch, unless another process that was taken for dead has done so meanwhile. */
+/** Starts a batch, unless another process that was declared dead has done so meanwhile. */
 async function startBatch(
   ctx: Context,
   id: string,
@@ -172,7 +172,7 @@ async function afterFailedStart(
   });
 }
 
-/** Ends a run whose batch has ended or is gone. */
+/** Ends a run whose batch has ended or was deleted. */
 export async function endFinishedRun(ctx: Context, id: string): Promise<void> {
   const found = await findRun(ctx.db, id);
   if (!found) return;
@@ -207,7 +207,7 @@ function outcomeOf(run: ScheduleRun, batch: Batch | null): Outcome {
   return { status: "completed", reason: batch.failed > 0 ? some : null, error: null };
 }
 
-/** The end of a run, its event, the state of its schedule and, if that must stop, its alert: one unit. */
+/** Writes the end of a run, its event, the state of its schedule and, if that is paused, its alert in one unit. */
 async function finishRun(
   ctx: Context,
   schedule: Schedule,
@@ -286,7 +286,7 @@ function toData(
   };
 }
 
-/** Cancels the batch of a run that shall end; the run ends when its batch has. */
+/** Cancels the batch of a run whose cancellation was requested; the run ends when its batch has. */
 export async function cancelRun(ctx: Context, batch: string): Promise<void> {
   try {
     await cancelBatch(ctx, batch);

@@ -22,11 +22,11 @@ import { cancelRun, endFinishedRun, startRun } from "./runs.ts";
 import { announceStuck } from "./stuck.ts";
 
 export type Scheduler = {
-  /** Resolves when it has looked for what is due once. */
+  /** Resolves after the first check for due schedules. */
   start(): Promise<void>;
-  /** Looks at once for what is due, begins and ends runs; resolves when that is done. */
+  /** Checks at once for due schedules, begins and ends runs; resolves when that is done. */
   look(): Promise<void>;
-  /** Fires no more; runs that are being started get `graceMs` for that. Batches go on by themselves. */
+  /** Stops firing; runs that are being started get `graceMs`. Batches continue by themselves. */
   stop(graceMs: number): Promise<void>;
 };
 
@@ -37,13 +37,13 @@ export type SchedulerOptions = {
 };
 
 /**
- * How long a loop sleeps at most. A changed clock takes effect within that time; on a shared
- * database so are schedules that other processes changed, where a hint was lost.
+ * The longest sleep of a loop. A change of the clock takes effect within that time, and on a shared database also
+ * schedules that other processes have changed, if a hint was lost.
  */
 const MAX_SLEEP_MS = { exclusive: 15_000, shared: 5000 };
 /** Backstop for lost hints while runs are under way. */
 const FOLLOW_MS = 1000;
-/** Hints that a batch may have ended come by the hundred a second while a large one runs. */
+/** The least time between two reactions to hints that a batch may have ended, which come by the hundred a second. */
 const HINT_MS = 100;
 /** Runs whose input is being read at the same time. */
 const STARTS_AT_ONCE = 16;
@@ -53,14 +53,14 @@ const STARTS_AT_ONCE = 16;
  * and the third ends them and moves them on. Runs are, as their rows say:
  *
  *   pending    fired. Left when a process has claimed it and made and started its batch (running), or
- *              could not (failed). A claim ends with its process; who comes next begins anew.
+ *              could not (failed). A claim ends with its process; the next process begins again.
  *   queued     an earlier run of its schedule has not ended. Left when none is (pending), or when it
  *              is cancelled.
- *   running    its batch is under way, which needs nobody. Left when the batch has ended and its
+ *   running    its batch is running, which needs no process here. Left when the batch has ended and its
  *              results file is written: completed, failed, cancelled.
  *   skipped, missed, completed, failed, cancelled: the end.
  *
- * Every move is guarded by the state it leaves, so that any process may make it, and again.
+ * Every move is guarded by the state that it leaves, so any process may make it, and repeat it.
  */
 export function createScheduler(ctx: Context, options: SchedulerOptions): Scheduler {
   const log = getLogger(["gptrunner", "scheduler"]);
@@ -84,7 +84,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
     complaint: "Schedules could not be fired",
     async work() {
       const now = await commonTime(ctx);
-      // At the start, and when the clock was put back.
+      // At the start, and after the clock was put back.
       if (now < lastNow) await realign(ctx, now);
       lastNow = now;
       if ((await fireDue(ctx, now)) > 0) {
@@ -139,7 +139,7 @@ export function createScheduler(ctx: Context, options: SchedulerOptions): Schedu
       else if (batch !== null && !busy.has(id)) workOn(id, cancelRun(ctx, batch));
   }
 
-  /** Goes on in the background, and makes room for another when it is done. */
+  /** Works in the background, and frees its place when it is done. */
   function workOn(id: string, work: Promise<void>): void {
     busy.add(id);
     const done = work.finally(() => {

@@ -4,8 +4,8 @@ import { readRows } from "../store/rows.ts";
 import { UNSTUCK_SCHEDULES, UNTOLD_STUCK_RUNS } from "../store/stuck-runs.ts";
 
 /**
- * Raises alerts for runs that are paused for want of money or for what their provider says: as long as nobody
- * resumes or cancels them, later fires are skipped or wait. Takes it back when none is any more.
+ * Raises alerts for runs that are paused for lack of money or by a provider's refusal: until they are resumed or
+ * cancelled, later fires are skipped or wait. Clears the alert when no run is stuck any more.
  */
 export async function announceStuck(ctx: Context): Promise<void> {
   const raisedAt = ctx.clock.now();

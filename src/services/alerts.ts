@@ -5,7 +5,7 @@ import type { Page } from "../store/pages.ts";
 
 export type NewAlert = {
   code: AlertCode;
-  /** For a person: what is wrong and what to do. No secrets, no paths of the host. */
+  /** What is wrong and what to do, in words. Without secrets and paths of the host. */
   message: string;
   /** What it is about, such as the id of a webhook; without one, the whole system. */
   subject?: string;
@@ -14,8 +14,8 @@ export type NewAlert = {
 type Part = Pick<Context, "writer" | "signals" | "clock">;
 
 /**
- * Reports with a `system.alert` event that something is wrong. An alert that is raised already, by
- * whichever process, is not reported again. Returns whether it was reported.
+ * Raises an alert with a `system.alert` event. An alert that any process has raised already is not raised again.
+ * Returns whether it was raised.
  */
 export async function raiseAlert(
   ctx: Part,
@@ -24,17 +24,17 @@ export async function raiseAlert(
   return report(ctx, store.insertAlert({ code, subject, message, raisedAt: ctx.clock.now() }));
 }
 
-/** Reports that what an alert was about is over, if it was raised. Returns whether it was. */
+/** Clears an alert if it was raised, with an event. Returns whether it was. */
 export async function clearAlert(ctx: Part, code: AlertCode, subject = ""): Promise<boolean> {
   return report(ctx, store.deleteAlert(code, subject, ctx.clock.now()));
 }
 
-/** What is wrong at present, the oldest first. */
+/** The open alerts, the oldest first. */
 export function listOpenAlerts(ctx: Pick<Context, "db">): Promise<store.Alert[]> {
   return store.listAlerts(ctx.db);
 }
 
-/** One page of what was raised and cleared, the latest first, and how much there is. */
+/** One page of alerts that were raised and cleared, the latest first, and how many there are. */
 export async function listAlertHistory(ctx: Pick<Context, "reads">, page: Page) {
   return {
     entries: await store.listAlertEvents(ctx.reads.db, page),

@@ -6,7 +6,7 @@ import type { CancelledRun } from "../store/queue.ts";
 
 const log = getLogger(["gptrunner", "executions"]);
 
-/** Logs executions that were cancelled, a line each, and traces them. The engine reports those that end otherwise. */
+/** Logs cancelled executions, a line each, and traces them. The engine does so for all other ends. */
 export function announceCancelled(
   { tracing }: Pick<Context, "tracing">,
   runs: readonly CancelledRun[],

@@ -4,11 +4,11 @@ import type { AnswerChecker, Checked, Mismatch, ToCheck } from "../domain/answer
 import type { Cancel, Clock } from "../lib/clock.ts";
 import type { StartThread, Thread } from "../lib/thread.ts";
 
-/** An answer, or a schema, that takes longer is given up. */
+/** The longest check of an answer or a schema. */
 const LONGEST_MS = 5000;
-/** More for the first question of a thread, which loads what compiles schemas. */
+/** The limit for the first check of a thread, which loads the compiler of schemas. */
 const LOADING_MS = 20_000;
-/** A thread that dies at the same question so often dies of it. */
+/** A check at which this many threads have died is the cause. */
 const MOST_TRIES = 2;
 
 type Asked = {
@@ -18,12 +18,12 @@ type Asked = {
 };
 
 /*
- * The thread starts with the first question and answers in order, so that it works on the oldest one.
+ * The thread starts with the first check and answers in order, so that it works on the oldest one.
  *
- *   working   it has questions. The oldest has a time limit.
- *   too slow  the limit has passed: the thread is ended, the oldest question answered with that, and a new
+ *   working   it has checks to do. The oldest has a time limit.
+ *   too slow  the limit has passed: the thread is terminated, the oldest check reported as too slow, and a new
  *             thread gets the others.
- *   dead      a new thread gets all questions again; one that a second thread died at is answered with that.
+ *   dead      a new thread gets all checks again; one at which a second thread dies is reported as the cause.
  */
 export function createAnswerChecker({
   clock,
@@ -73,7 +73,7 @@ export function createAnswerChecker({
     cancelLimit = clock.setTimeout(() => giveUp(problem, 1), ms);
   }
 
-  /** Ends the thread because of the oldest question, and asks another the rest. */
+  /** Terminates the thread because of the oldest check, and gives the rest to a new one. */
   function giveUp(problem: string, mostTries: number): void {
     thread?.end();
     thread = undefined;

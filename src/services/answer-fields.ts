@@ -3,10 +3,13 @@ import { type AnswerFields, schemaOf } from "../domain/output.ts";
 import { invalid } from "../errors.ts";
 import { requireSupportedModel } from "./models.ts";
 
-/** What a request may say of them; `null` and `undefined` ask for nothing. */
+/** The fields of a request; `null` and `undefined` request nothing. */
 type Asked = { [K in keyof AnswerFields]?: AnswerFields[K] | null };
 
-/** Throws where answers cannot be checked by `output`, or `escalateTo` is no model. `path` is where they stand. */
+/**
+ * Throws if `output` cannot be used to check answers, or `escalateTo` is not a supported model. `path` is the path of
+ * the fields.
+ */
 export async function requireAnswerFields(
   ctx: Context,
   { output, escalateTo }: Asked,

@@ -10,7 +10,7 @@ import { holdSpent, pauseSpent, releaseHeld } from "../store/budgets.ts";
 import { moveSingles } from "../store/queue.ts";
 import { watchBudgets } from "./budgets.ts";
 
-/** A key with what its tasks came to, this month (UTC) and ever. */
+/** A key with its usage, this month (UTC) and in total. */
 export type KeyRecord = { key: store.ApiKey; month: Usage; total: Usage };
 type Usage = Omit<store.KeyUsage, "apiKey">;
 
@@ -22,7 +22,7 @@ export type KeyDraft = {
   monthlyBudgetUsd?: number | null | undefined;
 };
 
-/** Makes a key; `secret` is the only time that it can be read. */
+/** Creates a key. Its `secret` can be read only in this result. */
 export async function createKey(
   ctx: Context,
   draft: KeyDraft,
@@ -46,7 +46,7 @@ export async function createKey(
   return { secret, record: await getKey(ctx, id) };
 }
 
-/** A key, revoked ones included. */
+/** A key, also a revoked one. */
 export async function getKey(ctx: Context, id: string): Promise<KeyRecord> {
   const [record] = await withUsage(ctx, [await requireKey(ctx, id)]);
   if (!record) throw new Error("a key that is there has a record");
@@ -61,13 +61,13 @@ export async function listKeys(ctx: Context, filter: store.KeyFilter, page: stor
   };
 }
 
-/** Fields that say what a key may not do. */
+/** The fields that limit a key. */
 const LIMITING = ["scopes", "expiresAt", "rateLimitPerMinute", "monthlyBudgetUsd"] as const;
 
-/** A version before let keys of API_KEYS have limits, which can still be taken away. */
+/** An earlier version allowed limits for keys of API_KEYS; these can still be removed. */
 const narrows = (value: unknown) => value !== undefined && value !== null;
 
-/** Changes what a key may do; `null` takes a limit away. */
+/** Changes a key; `null` removes a limit. */
 export async function updateKey(
   ctx: Context,
   id: string,
@@ -101,7 +101,10 @@ export async function updateKey(
   return getKey(ctx, id);
 }
 
-/** Gives a key a new secret. The old one stays valid for `overlapMs`; one that an earlier rotation replaced does not. */
+/**
+ * Gives a key a new secret. The current one stays valid for `overlapMs`; one that an earlier rotation replaced does
+ * not.
+ */
 export async function rotateKey(
   ctx: Context,
   id: string,
@@ -116,7 +119,7 @@ export async function rotateKey(
   return { secret, record: await getKey(ctx, id) };
 }
 
-/** Ends a key at once and for good. What it made stays. */
+/** Revokes a key at once and permanently. What it has created stays. */
 export async function revokeKey(ctx: Context, id: string): Promise<void> {
   const key = await requireKey(ctx, id);
   requireOurs(key, "revoked");
@@ -125,7 +128,7 @@ export async function revokeKey(ctx: Context, id: string): Promise<void> {
 
 type KeyUnit = Unit & { changed: Statement };
 
-/** Writes a change, which changes a row where the key allows it. */
+/** Writes a change. Throws if the key does not allow it. */
 async function applyTo(ctx: Context, { id, seq }: store.ApiKey, unit: KeyUnit): Promise<void> {
   const { changed } = await ctx.writer.write(unit);
   ctx.signals.emit("keys", { key: seq });
@@ -175,8 +178,8 @@ export function newSecret(): string {
   return `gtr_${randomSecret(40)}`;
 }
 
-/** What is stored of a secret. */
+/** The stored facts about a secret. */
 export function describeSecret(secret: string): { hash: string; prefix: string } {
-  // The prefix of a short key of a user's own would reveal too much of it.
+  // The prefix of a short key that a user has chosen would reveal too much of it.
   return { hash: sha256Hex(secret), prefix: secret.length >= 24 ? secret.slice(0, 8) : "" };
 }

@@ -18,18 +18,17 @@ import { asReading } from "./files.ts";
 import type { PreparedRow } from "./prepare-row.ts";
 
 /*
- * Requests refer to uploads by their ids (`domain/upload-refs.ts`). Before one is stored it is looked up whether
- * they are there, and what they are goes into the reference: so their sizes are known, whoever asks for the same
- * with another upload of the same bytes has the same request, and what is sent later is what was checked.
- * Whatever a client writes into a reference but the id counts for nothing.
- *
- * Deleting an upload asks nobody: tasks that attach it and have not been called fail as `ATTACHMENT_MISSING`.
+ * Requests refer to uploads by their ids (`domain/upload-refs.ts`). Before a request is stored, its uploads are
+ * looked up, and their type, size and hash are added to the reference. So their sizes are known, requests with
+ * different uploads of the same bytes are equal, and the bytes that are sent later are those that were checked. Of a
+ * client's reference only the id is used. Deleting an upload does not check for tasks that attach it; those that have
+ * not been called fail as `ATTACHMENT_MISSING`.
  */
 
-/** Files that are looked into at once. */
+/** How many files are read at once. */
 const MOST_OPEN = 32;
 
-/** What is known of uploads, or why one cannot be attached, by id. */
+/** The facts about uploads, or why one cannot be attached, by id. */
 type Uploads = ReadonlyMap<string, Known>;
 type Known = { name: string; facts: FileFacts } | { problem: string };
 
@@ -38,7 +37,7 @@ function uploadsIn(body: JsonObject): Attached[] {
   return attachedTo(body).filter(({ url }) => url.startsWith(UPLOAD_SCHEME));
 }
 
-/** Completes the references of rows. What is wrong with one is added to the issues of its row. */
+/** Completes the references of rows. Problems are added to the issues of the row. */
 export async function attachUploads(ctx: Context, rows: readonly PreparedRow[]): Promise<void> {
   const attaching = rows.flatMap(({ uploads, issues }) =>
     uploads ? [{ ...uploads, issues }] : [],
@@ -96,7 +95,7 @@ function problemsOf({ config }: Context, body: JsonObject, known: Uploads): Prob
 
 type Problem = { url: string; message: string };
 
-const NO_IMAGE = 'is no PNG, JPEG, GIF or WebP; attach it as "file", or convert it';
+const NO_IMAGE = 'is not a PNG, JPEG, GIF or WebP; attach it as "file", or convert it';
 
 async function readUploads(ctx: Context, attached: Attached[]): Promise<Uploads> {
   const ids = new Set(attached.flatMap(({ url }) => readUploadRef(url)?.id ?? []));
@@ -117,7 +116,7 @@ async function lookInto(ctx: Context, file: NamedUpload): Promise<[id: string, K
     const start = await readStart(ctx, id);
     if (start) return [id, { name, facts: { type: mediaTypeOf(name, start), bytes, sha256 } }];
   } catch (error) {
-    // A bucket that cannot be reached says nothing of its files.
+    // If the bucket cannot be reached, nothing is known about its files.
     if (error instanceof AppError) throw error;
   }
   const problem = `the content of upload ${id} (${name}) cannot be read from the files of this process (FILES_DIR or FILES_URL); upload it again`;

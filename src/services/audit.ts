@@ -12,17 +12,17 @@ export type AuditEntry = store.AuditEntry;
 export type AuditLog = {
   /** Appends an entry; it is stored within `LINGER_MS`. */
   note(entry: Omit<AuditEntry, "id" | "at">): void;
-  /** Resolves when all that was noted is stored. */
+  /** Resolves when all entries are stored. */
   flush(): Promise<void>;
   start(): void;
-  /** Stores what was noted, and takes no more. */
+  /** Stores the remaining entries, and accepts no more. */
   stop(): Promise<void>;
 };
 
-/** A commit of its own for each would double the time that a small request takes. */
+/** How long entries wait for each other. A commit for each would double the time of a small request. */
 const LINGER_MS = 100;
 
-/** The audit log's pen. An entry that cannot be stored is logged, because what it records has happened. */
+/** The writer of the audit log. An entry that cannot be stored is logged instead, because its action has happened. */
 export function createAuditLog(ctx: Pick<Context, "writer" | "clock">): AuditLog {
   const log = getLogger(["gptrunner", "audit"]);
   let noted: store.NewAuditEntry[] = [];
@@ -70,7 +70,7 @@ export async function listAudit(ctx: Context, filter: store.AuditFilter, page: P
   };
 }
 
-/** A request deletes for no longer than this, and reports that there is more. */
+/** The longest time that a request deletes; it then reports that there is more. */
 const LONGEST_TRIM_MS = 5000;
 
 /** Deletes the entries that are older than a time, the oldest first. */
@@ -84,7 +84,7 @@ export async function trimAudit(ctx: Context, createdBefore: number): Promise<Pr
 /** Entries read at a time. */
 const EXPORT_PAGE = 500;
 
-/** The entries of a time, the oldest first, page by page as the reader takes them. */
+/** The entries of a period, the oldest first, page by page as the reader consumes them. */
 export async function* exportAudit(
   ctx: Pick<Context, "longReads">,
   filter: Pick<store.AuditFilter, "createdAfter" | "createdBefore">,

@@ -9,26 +9,26 @@ import { type Caller, toCaller } from "./caller.ts";
 export type Authenticator = {
   /** The API key in an `Authorization` header, right or wrong. */
   readToken(header: string | undefined): string | undefined;
-  /** Whether this key was valid when it was last asked for. */
+  /** Whether this key was valid at its last use. */
   knows(token: string): boolean;
-  /** Whose key it is, if it is valid. */
+  /** The caller of a key, if it is valid. */
   verify(token: string): Promise<Caller | undefined>;
 };
 
-/** How long a key that was found valid is taken to be so without asking the database again. */
+/** How long a valid key is cached without reading the database again. */
 const TRUST_MS = 5000;
 const MOST_KNOWN = 10_000;
 const LAST_USED_EVERY_MS = 60_000;
 
 /**
- * Finds who makes a request. Keys are found by their SHA-256, so that the time of a comparison shows
- * nothing about a key. A change to keys counts at once in the process that made it, and within five
- * seconds in others.
+ * Identifies the caller of a request. Keys are found by their SHA-256, so that the time of a comparison reveals
+ * nothing about a key. A change of keys takes effect at once in the process that made it, and within five seconds in
+ * others.
  */
 export function createAuthenticator(ctx: Context): Authenticator {
   const known = new Map<string, { caller: Caller; until: number }>();
   let changes = 0;
-  // Others stay known: from an address that tried too many wrong keys, only known ones are let in.
+  // Other keys stay known: an address that has tried too many wrong keys is admitted only with a known one.
   ctx.signals.on("keys", ({ key }) => {
     changes++;
     for (const [hash, one] of known)
@@ -36,7 +36,7 @@ export function createAuthenticator(ctx: Context): Authenticator {
       else if (one.caller.key === key) known.delete(hash);
   });
 
-  /** What was read while a key was revoked may be what it was before, and must not be trusted for seconds. */
+  /** A key that was read while it was being revoked may be out of date, and must not be cached for seconds. */
   async function findCurrentKey(hash: string, now: number): Promise<ApiKey | undefined> {
     for (;;) {
       const seen = changes;
@@ -66,7 +66,7 @@ export function createAuthenticator(ctx: Context): Authenticator {
   };
 }
 
-/** Nobody waits for it, and a request does not fail because of it. */
+/** Runs in the background, so that a request does not fail because of it. */
 function noteUse(ctx: Context, key: number, now: number): void {
   background(
     getLogger(["gptrunner", "keys"]),

@@ -8,16 +8,16 @@ import { type BaseAnswer, baseAnswers } from "../store/base-answers.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { readInHalves, readRows } from "../store/rows.ts";
 
-/** Answers of a base that are compared; their places take 84 bytes each at most. */
+/** The most answers of a base batch; an entry takes up to 84 bytes. */
 const MOST_ANSWERS = 5_000_000;
 const PAGE = 500;
 
-/** Finds the answer to a request, by its key, and where it escalates to. */
+/** Finds the answer to a request, by its key and the model of its `escalateTo`. */
 export type BaseAnswers = (key: string, escalateTo: string | null) => Place | null;
 
 /**
- * Reads which requests a batch has answered, as it stands, so that the same ones of another batch can take the answers.
- * Answers are looked up by the hashes of their requests, which need not have been stored with them.
+ * Reads which requests a batch has answered so far, so that equal requests of another batch can reuse the answers.
+ * Answers are found by the hashes of their requests, which need not have been stored.
  */
 export async function readBaseAnswers(
   ctx: Context,
@@ -45,7 +45,7 @@ export async function readBaseAnswers(
     null;
 }
 
-/** Throws where there is no such batch, or it is the one that is created. */
+/** Throws if there is no such batch, or it is the one that is being created. */
 export async function requireBase(ctx: Context, baseBatch: string, id: string): Promise<Batch> {
   if (baseBatch === id)
     throw invalid([{ path: "baseBatch", message: "a batch cannot take over its own answers" }]);

@@ -15,34 +15,34 @@ export type BatchDraft = {
   tasks?: TaskInput[] | undefined;
   inputFile?: string | undefined;
   inputBatch?: string | undefined;
-  /** Ids and idempotency keys of the rows hold within the batch alone. */
+  /** Ids and idempotency keys of the rows are unique only within the batch. */
   scopedIds?: boolean | undefined;
   outputFile?: string | undefined;
   metadata?: Record<string, unknown> | undefined;
-  /** The batch whose answers rows take over that ask for the same. */
+  /** The batch whose answers are reused for equal requests. */
   baseBatch?: string | undefined;
   config?: BatchConfig | undefined;
   idempotencyKey?: string | undefined;
-  /** Of a batch that is made through OpenAI's Batch API: its file is checked after it was created, and it starts by itself. */
+  /** For a batch through OpenAI's Batch API: its file is checked after its creation, and it starts by itself. */
   openAi?: OpenAiTerms | undefined;
   deadlineAt?: number | undefined;
 };
 
 /** For a batch that may be created by several processes, or again after a crash. */
 export type Attempt = {
-  /** What the name of its draft begins with, for `discardDrafts`. */
+  /** The prefix of its draft's name, for `discardDrafts`. */
   draft: string;
-  /** It is created only if this holds when its rows are all there. */
+  /** It is created only if this holds when all of its rows are written. */
   when: Which;
-  /** The batch that has waited for these rows, whose place it takes. */
+  /** The waiting batch that it replaces. */
   held?: Held;
 };
 
-/** What creating a batch has found out before its rows are read. */
+/** The facts about a batch that are known before its rows are read. */
 export type Given = Pick<NewBatch, "id" | "now" | "steadyNow" | "idempotency"> &
   Pick<Attempt, "draft" | "when"> & { held: Held | undefined };
 
-/** What of a batch follows from its input. */
+/** The fields of a batch that follow from its input. */
 export type Found = Pick<NewBatch, "chainStatus" | "columns" | "input">;
 
 export function toNewBatch(
@@ -79,7 +79,7 @@ export function toNewBatch(
   };
 }
 
-/** A URL may have a signature or a token in it, which is kept nowhere. */
+/** A URL may contain a signature or a token, which must not be stored. */
 function shownInput(inputFile: string): string {
   return isUrl(inputFile) ? shownUrl(inputFile) : inputFile;
 }

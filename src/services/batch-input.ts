@@ -11,7 +11,7 @@ import type { BatchInput } from "./input-text.ts";
 import { type PreparedRow, prepareTask, type RowContext } from "./prepare-row.ts";
 import type { InputKind } from "./row-issues.ts";
 
-/** `when`: as long as its rows are those that were read. */
+/** `when`: true as long as the rows are those that were read. */
 export type Opened = BatchInput & { kind: InputKind; when?: Which };
 
 export function requireOneInput({ tasks, inputFile, inputBatch }: BatchDraft): void {
@@ -19,7 +19,7 @@ export function requireOneInput({ tasks, inputFile, inputBatch }: BatchDraft): v
     throw invalid([{ path: "tasks", message: "give either tasks, inputFile or inputBatch" }]);
 }
 
-/** Opens what a batch is to be made of; `chained` is the batch that `inputBatch` names. */
+/** Opens the input of a batch; `chained` is the batch that `inputBatch` names. */
 export async function openInput(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -46,7 +46,7 @@ export function withRows(
   return found && { ...found, rows, ...(idPrefix === "" ? {} : { idPrefix }) };
 }
 
-/** One after the other, because templates may make a hundred times of them. */
+/** One by one, because templates can make them a hundred times as large. */
 function* prepareTasks(rows: RowContext, tasks: TaskInput[]): Generator<PreparedRow> {
   for (const [i, task] of tasks.entries())
     yield prepareTask(rows, i + 1, task, variablesOf(task), null);

@@ -18,13 +18,13 @@ import { discardDraft } from "./drafts.ts";
 import type { Paid } from "./tasks.ts";
 import { timesOf } from "./time.ts";
 
-/** An answer waits for the tasks of its batch to follow for no longer than this; they follow anyway. */
+/** How long an answer waits until the tasks of its batch are changed; they are changed in any case. */
 const SWEEP_WAIT_MS = 2000;
 
 /**
- * Starts a batch. One that has ended is started again only after a dry run, whose answers then make
- * room for real ones; for anything else there is `retryBatch`. One that is pending is started only if
- * `when` holds. One that waits for the rows of another is started when it has them, and has no execution yet.
+ * Starts a batch. An ended batch is restarted only after a dry run, whose answers are then replaced by real ones;
+ * otherwise use `retryBatch`. A pending batch is started only if `when` holds. A batch that waits for the rows of
+ * another is started when it has them, and has no execution yet.
  */
 export async function executeBatch(
   ctx: Context,
@@ -54,7 +54,10 @@ export async function executeBatch(
   );
 }
 
-/** Has a batch that waits for its rows started with them. Returns the batch where it does not wait, or not any more. */
+/**
+ * Requests that a batch that waits for its rows starts when it has them. Returns the batch if it does not wait, or no
+ * longer.
+ */
 async function startWhenMade(
   ctx: Context,
   batch: Batch,
@@ -79,7 +82,7 @@ function whyEmpty({ id, chainError }: Batch): AppError {
   );
 }
 
-/** Runs the failed tasks of a batch again, and the cancelled ones if asked to. */
+/** Runs the failed tasks of a batch again, and on request the cancelled ones. */
 export async function retryBatch(
   ctx: Context,
   id: string,
@@ -116,8 +119,8 @@ async function restart(
 }
 
 /**
- * Starts no more calls of a batch until it is resumed. Those in flight finish, or are ended with `abort`, wherever
- * they are made, and made again after that. Pausing a paused batch changes nothing else.
+ * Pauses a batch: no more calls start until it is resumed. Calls in flight finish; with `abort` they are aborted in
+ * all processes, and repeated after the batch is resumed. Pausing a paused batch has no other effect.
  */
 export async function pauseBatch(
   ctx: Context,
@@ -139,7 +142,7 @@ async function abortCalls(ctx: Context, seq: number): Promise<void> {
   if (tasks.length > 0) ctx.signals.emit("abandoned", { tasks });
 }
 
-/** Lets a paused batch go on. Resuming a running batch changes nothing. */
+/** Resumes a paused batch. Resuming a running batch changes nothing. */
 export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
   if (!batch.isDryRun) await requireMoney(ctx, batch);
@@ -149,7 +152,7 @@ export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
   return now;
 }
 
-/** Throws `QUOTA_EXCEEDED` where its cap or the budget of who pays for it would pause the batch again at once. */
+/** Throws `QUOTA_EXCEEDED` if its cap or its payer's budget would pause the batch again at once. */
 export async function requireMoney(ctx: Context, batch: Batch): Promise<void> {
   const { id, maxCostUsd, costUsd, dearestUsd, payer } = batch;
   if (maxCostUsd !== null && (costUsd >= maxCostUsd || maxCostUsd - costUsd < (dearestUsd ?? 0)))
@@ -166,7 +169,7 @@ function notRunning({ id, status }: Batch): AppError {
     : new AppError("BATCH_FINISHED", `Batch ${id} is already ${status}`);
 }
 
-/** Cancels a batch: calls in flight are aborted, what has not finished becomes `cancelled`, results stay. */
+/** Cancels a batch: calls in flight are aborted, unfinished tasks become `cancelled`, results stay. */
 export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
   if (!(await moved(ctx, moves.cancelBatch(batch, ctx.clock.now())))) {
@@ -177,10 +180,10 @@ export async function cancelBatch(ctx: Context, id: string): Promise<Batch> {
   return getBatch(ctx, id);
 }
 
-/** Batches that are ended in one go for their deadline. */
+/** How many batches are expired at a time. */
 const AT_ONCE = 100;
 
-/** Ends the batches whose deadline has passed, as a cancel does. */
+/** Cancels the batches whose deadline has passed. */
 export async function expireBatches(ctx: Context): Promise<void> {
   for (;;) {
     const due = await readRows(ctx.client, moves.overdueBatches(ctx.clock.now(), AT_ONCE));
@@ -192,7 +195,9 @@ export async function expireBatches(ctx: Context): Promise<void> {
   }
 }
 
-/** Deletes a batch with its tasks and results. One that runs only with `force`, which cancels it first. */
+/**
+ * Deletes a batch with its tasks and results. A running batch is deleted only with `force`, which cancels it first.
+ */
 export async function deleteBatch(ctx: Context, id: string, force: boolean): Promise<void> {
   const batch = await getBatch(ctx, id);
   if (force) await cancelIfRunning(ctx, batch);
@@ -213,7 +218,7 @@ async function cancelIfRunning(ctx: Context, batch: Batch): Promise<void> {
   await sweepBatch(ctx, batch.seq);
 }
 
-/** Changes a batch's name, description, `maxConcurrency` or `maxCostUsd`, which hold from the next call on. */
+/** Changes a batch's name, description, `maxConcurrency` or `maxCostUsd`, which apply from the next call on. */
 export async function updateBatch(
   ctx: Context,
   id: string,
@@ -224,7 +229,7 @@ export async function updateBatch(
   return getBatch(ctx, id);
 }
 
-/** The row of a move that could be made. */
+/** Makes a move. Returns the batch, or `undefined` if the move was not allowed. */
 async function moved(ctx: Context, move: moves.Move) {
   const [row] = (await ctx.writer.write(move)).moved.rows;
   if (!row) return undefined;

@@ -15,26 +15,28 @@ import { answerColumns, pagesOf } from "./results.ts";
 import { requireKnownVariables } from "./table-rows.ts";
 
 /*
- * The rows of another batch, its answers included, as the input of a batch. All columns are variables alone:
- * an `id`, a prompt or a model of the first batch is none of the tasks that are made of its rows. A row
- * without an answer is a row here, too, so that both batches stand row beside row, and is skipped.
+ * The rows of another batch, including its answers, as the input of a batch. All columns are only variables: an `id`,
+ * a prompt or a model of the first batch does not apply to the new tasks. A row without an answer also becomes a row
+ * here, so that the rows of both batches correspond, and is skipped.
  */
 
 /** A batch whose rows and answers are the input of another. */
 export type InputBatch = {
   batch: Batch;
-  /** It has ended for real, so that its rows can be read. */
+  /** It has ended, and not as a dry run, so its rows can be read. */
   hasEnded: boolean;
-  /** What its rows will have, or `null` where that is not known yet. */
+  /** The columns of its rows, or `null` if they are not known yet. */
   table: ResultTable | null;
 };
 
 export type ChainedInput = BatchInput & {
-  /** Holds as long as nothing has changed in the other batch since it was looked up. */
+  /** True as long as the other batch has not changed since it was read. */
   when: Which;
 };
 
-/** Finds the batch that `inputBatch` names. Throws where it cannot be the input, or a template asks for what no column has. */
+/**
+ * Finds the batch that `inputBatch` names. Throws if it cannot be the input, or a template has an unknown variable.
+ */
 export async function requireInputBatch(
   ctx: Context,
   id: string,
@@ -54,7 +56,7 @@ export async function requireInputBatch(
     throw invalid([
       { path: "inputBatch", message: `batch ${id} is ${batch.status} and has no answers` },
     ]);
-  // One that tasks have named may still be filled in, with other columns.
+  // A batch that tasks have created by naming it may still be filled in, with other columns.
   const isOpen = batch.isBare || (isWaitingBatch(batch) && batch.columns === null);
   const table =
     isOpen && !hasEnded
@@ -80,7 +82,7 @@ function requireOwnPrompts(config: BatchConfig): void {
     ]);
 }
 
-/** Opens the rows of a batch. Throws `BATCH_RUNNING` where it has not ended. */
+/** Opens the rows of a batch. Throws `BATCH_RUNNING` if it has not ended. */
 export function openInputBatch(
   ctx: Context,
   { batch, hasEnded, table }: InputBatch,
@@ -103,7 +105,7 @@ export function openInputBatch(
       skipped: 0,
     }),
     when: {
-      // Times alone may be equal though something has changed in between.
+      // The time alone is not enough, because two changes may have the same time.
       where: `EXISTS (SELECT 1 FROM batches f WHERE f.seq = ? AND f.id = ? AND f.run = ? AND f.updated_at = ?
                 AND f.completed = ? AND f.failed = ? AND f.cancelled = ? AND f.completed_at IS NOT NULL)`,
       args: [
@@ -119,7 +121,7 @@ export function openInputBatch(
   };
 }
 
-/** A row without an answer becomes no task. */
+/** The condition of a row without an answer: it is always skipped. */
 const NEVER: Condition = { names: [], isTrueOf: () => false };
 
 async function* readRows(

@@ -6,9 +6,8 @@ import { readRows } from "../store/rows.ts";
 import { announceCancelled } from "./announce-cancelled.ts";
 
 /**
- * Cancels what is left of a cancelled batch, or makes the tasks of one that runs again pending, a
- * chunk to a commit and other work between them. May be done by several at once, and again by the
- * next process after a crash.
+ * Cancels the remaining tasks of a cancelled batch, or makes the tasks of a restarted batch pending, one chunk per
+ * commit, with other work in between. Several processes may do it at once, and it may be repeated after a crash.
  */
 export async function sweepBatch(ctx: Context, seq: number): Promise<void> {
   for (;;) {
@@ -32,12 +31,15 @@ async function cancelSome(ctx: Context, seq: number): Promise<void> {
   ctx.signals.emit("settled", { tasks });
 }
 
-/** Does what another process, or this one because of a failure, has left undone. */
+/** Finishes the sweeps that another process, or this one after a failure, has left undone. */
 export async function sweepAll(ctx: Context): Promise<void> {
   for (const { seq } of await readRows(ctx.client, UNSWEPT)) await sweepBatch(ctx, seq);
 }
 
-/** As `sweepBatch`, for nobody to wait for: what fails is logged, and done by `sweepAll`, which every process runs again and again. */
+/**
+ * Like `sweepBatch`, but not awaited by a caller: failures are logged, and `sweepAll`, which every process runs
+ * regularly, repeats the work.
+ */
 export async function sweepInBackground(ctx: Context, seq: number): Promise<void> {
   try {
     await sweepBatch(ctx, seq);

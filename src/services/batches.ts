@@ -3,7 +3,7 @@ import { AppError } from "../errors.ts";
 import * as store from "../store/batches.ts";
 import { readStock } from "../store/stock.ts";
 
-/** Resolves with true once the batch runs no more: it has ended or is paused; with false after `waitMs` or when `signal` aborts. */
+/** Resolves with true once the batch has ended or is paused; with false after `waitMs` or when `signal` aborts. */
 export async function waitForBatch(
   ctx: Context,
   id: string,
@@ -14,7 +14,7 @@ export async function waitForBatch(
   for (;;) {
     const batch = await getBatch(ctx, id);
     if (!isOpen(batch)) return true;
-    // One that gets its rows from another batch has a new row then.
+    // A batch that gets its rows from another one has a new row number then.
     const hasEnded = await ctx.waits.untilBatchEnded(
       batch.seq,
       end - ctx.clock.monotonic(),
@@ -24,7 +24,7 @@ export async function waitForBatch(
   }
 }
 
-/** Whether it runs, or is to start when it has its rows. */
+/** Whether it is running, or will start when it has its rows. */
 function isOpen({ status, chainStatus, payer }: store.Batch): boolean {
   const isToStart = (chainStatus === "waiting" || chainStatus === "made") && payer !== null;
   return status === "running" || (status === "pending" && isToStart);

@@ -11,7 +11,7 @@ type Part = Pick<Context, "longReads" | "meters" | "writer" | "clock" | "random"
 
 export type Books = { counters: Difference[]; sums: WrongSum[] };
 
-/** Recomputes every sum that is kept with the rows, and returns those that differ. Reads everything. */
+/** Recomputes every stored sum, and returns those that differ. Reads the whole database. */
 export async function checkBooks(ctx: Part): Promise<Books> {
   return {
     counters: await checkInvariants(ctx),
@@ -19,16 +19,15 @@ export async function checkBooks(ctx: Part): Promise<Books> {
   };
 }
 
-/** Two repairs at once would each add what is lacking. */
+/** The lease of a repair. Two repairs at once would each add the difference. */
 const LEASE = "repair";
 const LEASE_MS = 600_000;
-/** Units that are written in one commit, so that nobody waits for the database for long. */
+/** How many units are written in one commit, so that it blocks the database only briefly. */
 const AT_ONCE = 200;
 
 /**
- * Corrects all sums that differ, while servers go on counting. Returns what was wrong before, and is after
- * it: nothing, unless somebody writes to the database who keeps no books. Throws `SERVICE_UNAVAILABLE` while
- * another repair is under way.
+ * Corrects all wrong sums while servers go on counting. Returns the differences before and after: none after, unless
+ * another program writes to the database. Throws `SERVICE_UNAVAILABLE` while another repair is in progress.
  */
 export async function repairBooks(ctx: Part): Promise<{ before: Books; after: Books }> {
   const holder = newId(ctx, "repair");
@@ -55,7 +54,7 @@ async function repair(ctx: Part, { counters, sums }: Books): Promise<void> {
   ];
   for (let i = 0; i < statements.length; i += AT_ONCE)
     await ctx.writer.write({ corrected: statements.slice(i, i + AT_ONCE) });
-  // One that looked unfinished may have nothing left to do.
+  // A batch that seemed unfinished may have no tasks left to run.
   const ids = [...new Set(counters.map(({ batchId }) => batchId))];
   for (let i = 0; i < ids.length; i += AT_ONCE) {
     const rows = await readRows(ctx.client, seqsOf(ids.slice(i, i + AT_ONCE)));

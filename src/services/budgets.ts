@@ -7,7 +7,7 @@ import { type Funds, fundsOf, nextMonth, solventAgain } from "../store/budgets.t
 import { readRows } from "../store/rows.ts";
 import { clearAlert } from "./alerts.ts";
 
-/** Throws `QUOTA_EXCEEDED` where a key (its row number) has spent its `monthlyBudgetUsd`. */
+/** Throws `QUOTA_EXCEEDED` if a key (by row number) has spent its `monthlyBudgetUsd`. */
 export async function requireBudget(
   ctx: Pick<Context, "client" | "clock">,
   payer: number,
@@ -16,9 +16,8 @@ export async function requireBudget(
 }
 
 /**
- * Throws `QUOTA_EXCEEDED` where there is no money for a task that is executed by itself: the key that asks has
- * spent its budget, the task's batch does not pay for another call, or either would have to pay a
- * price that is not known.
+ * Throws `QUOTA_EXCEEDED` if there is no money for a task that is executed by itself: the requesting key has spent
+ * its budget, the cap of the task's batch allows no other call, or either would have to pay an unknown price.
  */
 export async function requireFunds(
   ctx: Context,
@@ -51,14 +50,14 @@ async function readFunds(
   );
 }
 
-/** Whether it is known what a call costs where it goes first. */
+/** Whether the price of a call at its first provider is known. */
 function isPriced({ config, clock }: Context, model: string): boolean {
   const [route] = routesOf(config, model);
   const provider = config.providers[route?.provider ?? 0];
   return provider !== undefined && knownPrice(provider, model, clock.now()) !== "unknown";
 }
 
-/** Reports the all-clear for keys that have money again, because of a new month or a larger budget. */
+/** Clears the alerts of keys that have budget again, because of a new month or a larger budget. */
 export async function watchBudgets(ctx: Context): Promise<void> {
   for (const { id } of await readRows(ctx.client, solventAgain(ctx.clock.now())))
     await clearAlert(ctx, "budget.exceeded", id);

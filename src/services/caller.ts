@@ -7,25 +7,25 @@ export type Caller = {
   key: number;
   keyId: string;
   scopes: readonly Scope[];
-  /** A limit of its own, or `null` for the server's. */
+  /** The key's own limit, or `null` for the server's. */
   rateLimitPerMinute: number | null;
-  /** It may spend so much in a month, and no more. */
+  /** Whether the key has a monthly budget. */
   hasBudget: boolean;
-  /** The secret that was sent, or with which the stream token was made that was sent, as its hash. */
+  /** The hash of the secret that was sent, or of the secret that made the stream token that was sent. */
   secretHash: string;
-  /** Until when the secret is valid, as far as is known. */
+  /** Until when the secret is valid, as far as known. */
   validUntil: number;
 };
 
-/** What is answered where a key ends during the request that came with it. */
-export const keyEnded = () => new AppError("UNAUTHORIZED", "The API key is not valid any more");
+/** The error if a key expires or is revoked during its request. */
+export const keyEnded = () => new AppError("UNAUTHORIZED", "The API key is no longer valid");
 
 type Validity = Pick<
   ApiKey,
   "revokedAt" | "expiresAt" | "hash" | "previousHash" | "previousExpiresAt"
 >;
 
-/** When the key stops to let in who holds the secret with this hash; 0 where it does not now. */
+/** Until when the secret with this hash is valid for the key; 0 if it is not valid now. */
 export function endOfKey(key: Validity, secretHash: string): number {
   if (key.revokedAt !== null) return 0;
   const end = key.expiresAt ?? Infinity;

@@ -12,19 +12,19 @@ import { createBatch } from "./create-batch.ts";
 import { discardDrafts, hasDrafts } from "./drafts.ts";
 import { whyKeyIsInvalid } from "./key-validity.ts";
 
-/** Batches that are looked at in one go. */
+/** How many batches are read at a time. */
 const PAGE = 100;
-/** What is kept of why rows cannot be made. */
+/** The longest stored reason. */
 const MOST_CHARACTERS = 2000;
 const MOST_ISSUES = 10;
-/** Those of a file are what OpenAI's Batch API says of a batch that has failed. */
+/** The most issues that are stored for a file, which OpenAI's Batch API lists for a failed batch. */
 const MOST_LINES = 100;
 
 /**
- * Makes the rows of the batches that wait for another which has ended, one batch after the other, and starts those
- * that are to be. May be done again after a crash at any point: what was written is removed, and the batch waits until
- * the commit that gives it all its rows. A batch that fails for reasons of this process keeps none of the others waiting; it is
- * thrown when all were tried.
+ * Makes the rows of waiting batches whose input batch has ended, one after the other, and starts those that were
+ * requested to start. It may be repeated after a crash at any point: what was written is removed, and the batch waits
+ * until the commit that gives it all its rows. An error of this process does not hold up the other batches; it is
+ * thrown after all were tried.
  */
 export async function makeChains(ctx: Context, node: number): Promise<void> {
   const errors: unknown[] = [];
@@ -42,7 +42,7 @@ async function makeOne(ctx: Context, held: Held): Promise<void> {
   const [row] = taken.rows;
   const batch = row && (await findBatch(ctx.db, row.id));
   if (!batch || batch.seq !== held.seq) return;
-  // Rows of an earlier attempt have the ids of those that are written now.
+  // Rows of an earlier attempt have the same ids as the new ones.
   const draft = `chain-${held.seq}-`;
   try {
     await requireMakable(ctx, batch);
@@ -52,7 +52,7 @@ async function makeOne(ctx: Context, held: Held): Promise<void> {
   } catch (error) {
     if (!(await isStillHeld(ctx, batch, held))) return;
     const why = whyUnmakable(error, batch.openAi ? MOST_LINES : MOST_ISSUES);
-    // A process that was taken for dead may still write rows of the same ids.
+    // A process that was declared dead may still write rows with the same ids.
     if (why === undefined || (await hasDrafts(ctx, draft))) throw error;
     if (why !== null) await fail(ctx, batch, held, why);
   }
@@ -71,7 +71,7 @@ async function requireMakable(ctx: Context, batch: Batch): Promise<void> {
   if (refusal !== undefined) throw new AppError("FORBIDDEN", refusal);
 }
 
-/** What was found out before. */
+/** A failure that was found earlier. */
 class ChainFailure extends Error {
   override readonly name = "ChainFailure";
   readonly why: ChainError;
@@ -82,7 +82,7 @@ class ChainFailure extends Error {
   }
 }
 
-/** What the batch was created with. */
+/** The settings that the batch was created with. */
 function draftOf(batch: Batch) {
   const config = BatchConfig.safeParse(batch.config);
   if (!config.success)
@@ -109,13 +109,16 @@ function draftOf(batch: Batch) {
   };
 }
 
-/** Nobody has cancelled or deleted it meanwhile, nor has another node taken it over. */
+/** Whether it was neither cancelled, nor deleted, nor taken over by another node meanwhile. */
 async function isStillHeld(ctx: Context, { id }: Batch, { seq, node }: Held): Promise<boolean> {
   const now = await findBatch(ctx.db, id);
   return now?.seq === seq && isWaitingBatch(now) && now.chainOwner === node;
 }
 
-/** Why rows cannot be made; `null` where they can be when tasks no longer change, `undefined` where it is no fault of theirs. */
+/**
+ * Why rows cannot be made; `null` if a retry may succeed because tasks changed meanwhile, `undefined` if the rows are
+ * not at fault.
+ */
 function whyUnmakable(error: unknown, mostIssues: number): ChainError | null | undefined {
   if (error instanceof ChainFailure) return error.why;
   if (!(error instanceof AppError) || error.code === "SERVICE_UNAVAILABLE") return undefined;
@@ -129,7 +132,7 @@ function whyUnmakable(error: unknown, mostIssues: number): ChainError | null | u
   };
 }
 
-/** Every list of batches shows it, so that the first rows must do. */
+/** Keeps only the first issues, because every list of batches shows them. */
 function shortened(details: Record<string, unknown>, most: number): object {
   return Object.fromEntries(
     Object.entries(details).map(([name, value]) => [

@@ -17,25 +17,25 @@ import { PAGE_ROWS, readPage } from "./results.ts";
 export type Comparison = {
   left: Batch;
   right: Batch;
-  /** How rows find each other: at the same place of inputs that are alike, or by the ids that the input gives. */
+  /** How rows are paired: by position if the inputs are the same, or by the ids in the input. */
   by: "position" | "id";
-  /** Pairs whose answers are equal are left out. */
+  /** Leave out pairs with equal answers. */
   differing: boolean;
   format: ComparisonFormat;
   safe: boolean;
   bom: boolean;
 };
 
-/** Rows whose inputs are compared in one statement, which takes some milliseconds. */
+/** How many rows are compared in one statement, which takes some milliseconds. */
 const ROWS_A_LOOK = 5000;
-/** Ids are held in memory while they are matched. */
+/** The most ids, which are held in memory while rows are paired. */
 const MOST_IDS = 200_000;
 
 type Ids = Map<string, number>;
 
 /**
- * Finds out how the rows of two batches belong together, and returns what writes them side by side, in
- * pieces of text. Throws `VALIDATION_ERROR` where they do not: different input, or rows without an id.
+ * Determines how the rows of two batches are paired, and returns a generator that writes them side by side, in pieces
+ * of text. Throws `VALIDATION_ERROR` if they cannot be paired: different input, or rows without an id.
  */
 export async function prepareComparison(
   ctx: Context,
@@ -68,8 +68,8 @@ export async function prepareComparison(
 }
 
 /**
- * Rows that one of the batches does not have (a task of it was deleted, its input is longer) are alone. A
- * page of either has few enough bytes; both are used up to where the shorter one ends.
+ * Rows that only one of the batches has (a task was deleted, or the input is longer) are unpaired. The pages of both
+ * batches are limited in bytes; both are used up to the end of the shorter one.
  */
 async function* pairsByPosition(ctx: Context, left: Batch, right: Batch): AsyncGenerator<Pair[]> {
   for (let after = -1; ;) {
@@ -97,7 +97,7 @@ function paired(ones: ResultRow[], others: ResultRow[]): Pair[] {
   return pairs.toSorted((a, b) => a.position - b.position);
 }
 
-/** The rows of the left batch in its order, then those that the right one has alone. */
+/** The rows of the left batch in its order, then those that only the right one has. */
 async function* pairsById(
   ctx: Context,
   { left, right }: Comparison,
@@ -122,7 +122,7 @@ async function* pairsById(
   }
 }
 
-/** The rows at some positions, by position. */
+/** The rows at given positions, by position. */
 async function readAt(
   ctx: Context,
   batch: Batch,
@@ -210,7 +210,7 @@ async function readIds(ctx: Context, batch: Batch, side: string): Promise<Ids> {
   }
 }
 
-/** Where the ids stand in what is kept of a row: in an object, or in an array where the batch has a header. */
+/** The JSON paths of the ids in a stored row: in an object, or in an array if the batch has a header. */
 function idPaths(columns: string[] | null): string[] {
   const own = columns?.findIndex((name) => meaningOf(name) === "id") ?? -1;
   const place = own >= 0 ? own : (columns?.indexOf("original_id") ?? -1);

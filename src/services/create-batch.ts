@@ -27,15 +27,15 @@ export type CreatedBatch = {
   id: string;
   status: Batch["status"];
   taskCount: number;
-  /** Rows that take over an answer of `baseBatch`; absent where none is given. */
+  /** How many rows reuse an answer of `baseBatch`; absent without a `baseBatch`. */
   reused?: number;
   createdAt: number;
   isReplay: boolean;
 };
 
 /**
- * Creates a batch with all its tasks, or nothing. One whose `inputBatch` has not ended is created without
- * tasks, which `makeChains` gives it when that has.
+ * Creates a batch with all its tasks, or nothing. If its `inputBatch` has not ended, it is created without tasks, and
+ * `makeChains` adds them later.
  */
 export async function createBatch(
   ctx: Context,
@@ -60,8 +60,8 @@ const RACED_MS = 50;
 const MOST_LOOKS = 20;
 
 /**
- * The batch of the same request, if that has come at the same time and was quicker: it has the ids then that this
- * request names. Before that batch is published its rows have them already, so that it is waited for.
+ * Finds the batch of an equal concurrent request that was faster, and therefore has the ids of this request. Its rows
+ * have the ids before the batch is published, so this waits for it.
  */
 async function findRaced(
   ctx: Context,
@@ -125,7 +125,7 @@ async function createNew(
   }
 }
 
-/** What a request asks for, whether it spells out what holds anyway or not. */
+/** The normalised content of a request, so that explicit and implicit defaults are equal. */
 function meaningOf({
   id,
   deadlineAt: _deadline,
@@ -133,7 +133,7 @@ function meaningOf({
 }: Omit<BatchDraft, "idempotencyKey">): object {
   return {
     ...payload,
-    // Through OpenAI's API nobody chooses it.
+    // Clients of OpenAI's API do not choose the id.
     ...(payload.openAi || id === undefined ? {} : { id }),
     ...(payload.config && { config: withoutDefaults(payload.config) }),
     ...(payload.tasks && {
@@ -187,14 +187,14 @@ async function createFrom(
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
 }
 
-/** What the ids of a batch's tasks have before those of its rows. */
+/** The prefix of the ids of a batch's tasks. */
 function idPrefixOf({ id }: { id: string }, scope: RowScope): string {
   return scope.ids ? `${id}.` : "";
 }
 
 /**
- * Checks all rows. Many files number their rows from 1: where an id of a file is that of another batch's task
- * already, its ids hold within the batch, unless `scopedIds` is false.
+ * Checks all rows. Many files number their rows from 1, so if an id of a file is taken by another batch's task, the
+ * ids become unique only within the batch, unless `scopedIds` is false.
  */
 async function checkInput(
   ctx: Context,
@@ -202,7 +202,7 @@ async function checkInput(
   opened: Opened,
   scope: RowScope,
 ): Promise<Checked> {
-  // Tasks that have named the batch before it was there are found by the ids that they have.
+  // Tasks that named the batch before it existed are found by their full ids.
   const mayScope =
     batch.mayScope && opened.kind === "file" && !scope.ids && !(await findBatch(ctx.db, batch.id));
   const idPrefix = idPrefixOf(batch, scope);
@@ -212,7 +212,7 @@ async function checkInput(
   return checkInput(ctx, batch, opened, scope);
 }
 
-/** Some rows may have nothing to attach; a column that none has is a name that is spelled wrong. */
+/** Some rows may have nothing to attach, but a column that no row has is misspelled. */
 function requireColumns({ attachments }: BatchConfig, seen: ReadonlySet<string>): void {
   const issues = (attachments ?? []).flatMap(({ column }, i) =>
     seen.has(column)
@@ -222,7 +222,7 @@ function requireColumns({ attachments }: BatchConfig, seen: ReadonlySet<string>)
   if (issues.length > 0) throw invalid(issues);
 }
 
-/** Creates a batch that waits for another one, and has no tasks until that has ended. */
+/** Creates a batch that waits for another one, and has no tasks until that one has ended. */
 async function createWaiting(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -241,7 +241,7 @@ async function createWaiting(
   return published ? created(ctx, batch, published) : notPublished(ctx, batch, given);
 }
 
-/** Creates a batch whose file is read afterwards, by `makeChains`. */
+/** Creates a batch whose file `makeChains` reads later. */
 async function createUnchecked(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -264,7 +264,7 @@ function created(
   return baseBatch === null ? batch : { ...batch, reused };
 }
 
-/** Removes what was written. Returns the batch that the same request has made meanwhile, or throws. */
+/** Removes what was written. Returns the batch that an equal request has created meanwhile, or throws. */
 async function notPublished(
   ctx: Context,
   { draft, id, inputBatch, idempotency }: NewBatch,

@@ -5,7 +5,7 @@ import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
 import type { RowContext } from "./prepare-row.ts";
 import { openTable } from "./table-rows.ts";
 
-/** Opens a CSV. Throws `VALIDATION_ERROR` where its header or a template is wrong. */
+/** Opens a CSV. Throws `VALIDATION_ERROR` if its header or a template is wrong. */
 export async function openCsv(
   ctx: Context,
   file: OpenedText,

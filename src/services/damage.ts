@@ -8,7 +8,7 @@ import { clearAlert, raiseAlert } from "./alerts.ts";
 export function reportDamage(ctx: Context, checked: Promise<{ found: string } | undefined>): void {
   const log = getLogger(["gptrunner", "database"]);
   const report = checked.then(async (damage) => {
-    // The check of a large file may outlive the work.
+    // The check of a large file may end after the shutdown.
     if (ctx.client.closed) return;
     if (!damage) {
       await clearAlert(ctx, "database.damaged");

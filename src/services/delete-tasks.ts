@@ -4,16 +4,16 @@ import { type OldTask, oldTasks } from "../store/prune.ts";
 import { readRows } from "../store/rows.ts";
 import { deleteTask } from "../store/task-moves.ts";
 
-/** Tasks that are deleted in one commit: some ten milliseconds. */
+/** How many tasks are deleted in one commit: some ten milliseconds. */
 const AT_ONCE = 20;
-/** A request deletes for no longer than this, and reports that there is more. */
+/** The longest time that a request deletes; it then reports that there is more. */
 const LONGEST_MS = 5000;
 
 export type Deleted = { deleted: number; isMore: boolean };
 
 /**
- * Deletes the tasks of a status that were created before a time, with all that belongs to them, the oldest
- * first. One that runs, or is queued again meanwhile, stays.
+ * Deletes the tasks of a status that were created before a time, with everything that belongs to them, the oldest
+ * first. Tasks that are running, or queued again meanwhile, stay.
  */
 export async function deleteTasksWhere(
   ctx: Context,
@@ -35,7 +35,7 @@ export async function deleteTasksWhere(
   }
 }
 
-/** Deletes tasks, unless they run by then. Returns how many are gone. */
+/** Deletes tasks, unless they are running by then. Returns how many were deleted. */
 export async function deleteTasks(ctx: Context, tasks: OldTask[]): Promise<number> {
   let gone = 0;
   for (let from = 0; from < tasks.length; from += AT_ONCE) {

@@ -14,7 +14,7 @@ export type DeliveryRecord = store.Delivery;
 
 const AT_ONCE = 500;
 
-/** One page of what was sent to an endpoint, the latest first, and how many match in all. */
+/** One page of an endpoint's deliveries, the latest first, and how many match in all. */
 export async function listDeliveries(
   ctx: Context,
   webhook: Webhook,
@@ -38,7 +38,7 @@ export async function getDelivery(
   return delivery;
 }
 
-/** Sends a delivery once more, with the same `webhook-id`, and with all its retries. */
+/** Sends a delivery again, with the same `webhook-id`, and with all its retries. */
 export async function replayDelivery(
   ctx: Context,
   webhook: Webhook,
@@ -51,8 +51,8 @@ export async function replayDelivery(
 }
 
 /**
- * Sends everything once more that has happened since a time and that the endpoint takes, also what it
- * was never sent; with `onlyFailed` only what was given up or waits for its next attempt. Returns how much that is.
+ * Sends all events since a time that the endpoint subscribes to again, also those that it was never sent; with
+ * `onlyFailed`, only deliveries that have failed or wait for a retry. Returns how many.
  */
 export async function replaySince(
   ctx: Context,
@@ -99,18 +99,21 @@ async function addMissed(ctx: Context, webhook: Webhook, since: number): Promise
   return count;
 }
 
-/** The types that a webhook's pattern means. Progress comes twice a second, so that only its own name asks for it. */
+/** The types that a webhook's pattern matches. Progress comes twice a second, so only its own name matches it. */
 export function webhookTypes(pattern: string) {
   const types = typesOf(pattern, EVENT_TYPES);
   return pattern.endsWith("*") ? types.filter((type) => type !== "batch.progress") : types;
 }
 
-/** The types of events that an endpoint takes, in its own dialect. */
+/** The types of events that an endpoint subscribes to, in its own dialect. */
 export function typesTakenBy({ isOpenAi, events }: Webhook): ReadonlySet<string> {
   return new Set<string>(isOpenAi ? events : events.flatMap(webhookTypes));
 }
 
-/** Which batches of some events `/v1` shows, which are those that were made from files, if one of these endpoints was made through it. */
+/**
+ * If one of these endpoints was created through `/v1`: the batches of these events that `/v1` shows, which are those
+ * from files.
+ */
 export async function shownBatches(
   client: Pick<Context["client"], "execute">,
   webhooks: readonly Webhook[],
@@ -124,7 +127,10 @@ export async function shownBatches(
   );
 }
 
-/** What an endpoint is to get of an event, if it takes its type; one that was made through `/v1` only of what that shows. */
+/**
+ * The delivery of an event to an endpoint, if the endpoint subscribes to its type. One that was created through `/v1`
+ * gets only what `/v1` shows.
+ */
 export function toDelivery(
   webhook: Webhook,
   types: ReadonlySet<string>,

@@ -4,14 +4,14 @@ import { DRAFTS, findDrafts, findLeftDrafts, removeFromDraft } from "../store/in
 import { readRows } from "../store/rows.ts";
 
 /**
- * Longer nobody waits for a chunk of a draft to be removed. On a shared database most of that is the way
- * there and back, which is as long for few rows as for many.
+ * How long removing a chunk of a draft may block others. On a shared database most of it is the round trip, which
+ * does not depend on the number of rows.
  */
 const REMOVAL_MS = { exclusive: 20, shared: 250 };
-/** What removes drafts beside the work looks about so often, so that the process can stop. */
+/** The longest removal in the background, so that the process can stop. */
 const LONGEST_REMOVAL_MS = 1000;
 
-/** Removes a draft, a chunk at a time. With `until`, it stops then; returns whether the draft is gone. */
+/** Removes a draft, a chunk at a time. With `until`, it stops at that time. Returns whether the draft is gone. */
 export async function discardDraft(
   ctx: Pick<Context, "writer" | "chunks" | "clock" | "live" | "isExclusive">,
   draft: string,
@@ -29,10 +29,9 @@ export async function discardDraft(
 }
 
 /**
- * Removes some of what was left of batches that were being written, and returns whether there is more. On a
- * local file those are all that this process does not write. On a shared database they are drafts of
- * nodes that are gone, and those that nobody has written to, or removed from, for `silentMs`, as where
- * that failed. Should their writer go on all the same, it finds no draft of its own to give a name to, and
+ * Removes some abandoned drafts, and returns whether there are more. On a local file these are all that this process
+ * is not writing. On a shared database they are drafts of dead nodes, and those that were not changed for `silentMs`,
+ * for example after a failure. If the writer still goes on, it no longer owns a draft that it could publish, and
  * stores nothing.
  */
 export async function removeLeftDrafts(ctx: Context, silentMs: number): Promise<boolean> {
@@ -43,17 +42,17 @@ export async function removeLeftDrafts(ctx: Context, silentMs: number): Promise<
   return false;
 }
 
-/** Whether a batch is a draft that a process which was killed has left, as far as that is known at once. */
+/** Whether a batch is a draft of a killed process, as far as this process knows without a query. */
 export function isLeft({ isExclusive, drafts }: Context, id: string): boolean {
   return id.startsWith("~") && (!isExclusive || !drafts.has(id));
 }
 
-/** Removes what earlier attempts to create a batch have left, or are still writing. */
+/** Removes the drafts of earlier attempts to create a batch, also those that are still being written. */
 export async function discardDrafts(ctx: Context, prefix: string): Promise<void> {
   for (const { id } of await readRows(ctx.client, findDrafts(prefix))) await discardDraft(ctx, id);
 }
 
-/** Whether somebody writes a batch under such a name, or has left it. */
+/** Whether there are drafts with this prefix. */
 export async function hasDrafts(ctx: Context, prefix: string): Promise<boolean> {
   return (await readRows(ctx.client, findDrafts(prefix))).length > 0;
 }

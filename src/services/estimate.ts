@@ -24,31 +24,34 @@ import {
 import { readInHalves, readRows } from "../store/rows.ts";
 import { getBatch } from "./batches.ts";
 
-/** Tasks whose tokens are counted: all of a small batch, runs of neighbours spread over a large one. */
+/** How many tasks are sampled: all of a small batch, groups of neighbours spread over a large one. */
 const SAMPLE = 1000;
 const RUN = 50;
-/** Texts beyond this many characters in all are not counted, so that an estimate takes seconds at most. */
+/** The most characters whose tokens are counted, so that an estimate takes seconds at most. */
 const MOST_CHARACTERS = 4_000_000;
-/** Counting takes longer where the texts are no language; the rest is then estimated from its length. */
+/**
+ * The time limit of counting, which is slow for texts that are not natural language; the rest is estimated from its
+ * length.
+ */
 const MOST_MS = 10_000;
-/** Where no call has been made yet. */
+/** The assumed duration of a call if none has been made yet. */
 const ASSUMED_CALL_MS = 2000;
-/** Requests of larger batches are not compared, which takes a second for this many of a kilobyte each. */
+/** The largest batch whose requests are compared: it takes a second for this many requests of a kilobyte. */
 const MOST_COMPARED = 100_000;
-/** Requests that refer to uploads, read at a time. */
+/** How many requests that refer to uploads are read at a time. */
 const PAGE = 50;
 
 export type BatchEstimate = Estimate & {
   concurrency: number;
   secondsPerCall: number;
-  /** How many of the tasks ask for something different; `null` where they are too many to compare. */
+  /** How many different requests the tasks have; `null` if there are too many tasks to compare. */
   differentRequests: number | null;
-  /** How many of the tasks take over an answer; `null` where the batch has no `baseBatch`. */
+  /** How many of the tasks reuse an answer; `null` without a `baseBatch`. */
   reused: number | null;
   measured: Measured | null;
 };
 
-/** What the tasks of a batch that are still to run will take. */
+/** Estimates the tokens, cost and time of the tasks of a batch that are still to run. */
 export async function estimateBatch(ctx: Context, id: string): Promise<BatchEstimate> {
   const batch = await getBatch(ctx, id);
   if (isWaitingBatch(batch))
@@ -70,7 +73,7 @@ export async function estimateBatch(ctx: Context, id: string): Promise<BatchEsti
   };
 }
 
-/** How many calls there are at once, and how long each takes, as of late. */
+/** The concurrency and the recent duration of calls. */
 export async function paceOf(
   ctx: Context,
   maxConcurrency: number | null | undefined,
@@ -106,7 +109,7 @@ async function countReused(ctx: Context, batch: number): Promise<number> {
   return row?.n ?? 0;
 }
 
-/** What the provider takes that is asked first. */
+/** The price of the provider that is called first. */
 export function priceAt({ config, clock }: Context, model: string) {
   const [route] = routesOf(config, model);
   const provider = config.providers[route?.provider ?? 0] ?? config.simulator;
@@ -135,11 +138,11 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
     }
     if (characters > MOST_CHARACTERS) break;
   }
-  // Where no task came up that is sent, the others stand for those that are.
+  // If the sample has no task that is sent, the reused ones stand for them.
   return sent.length > 0 ? sent : reused;
 }
 
-/** Where the runs begin: one after the other in a small batch, evenly spread in a large one. */
+/** The start positions of the sampled groups: consecutive in a small batch, evenly spread in a large one. */
 async function startsOfRuns(ctx: Context, batch: number, tasks: number): Promise<number[]> {
   const [range] = await readRows(ctx.longReads.client, pendingRange(batch));
   if (!range || range.first === null || range.last === null) return [];

@@ -1,18 +1,18 @@
 import type { LoggedEvent } from "../domain/event.ts";
 import type { LiveStream, StreamFilter } from "./event-stream.ts";
 
-/** Streams with one filter: what they get is written once. */
+/** Streams with the same filter share their text. */
 export type Group = {
   filter: StreamFilter;
   streams: Set<LiveStream>;
-  /** What of the page at hand they get, and whether their subject has come to its end in it. */
+  /** Their part of the current page, and whether their subject has ended in it. */
   text: string;
   isOver: boolean;
-  /** The piece of an answer that they get next. */
+  /** The next piece of an answer for them. */
   delta: { offset: number; text: string } | undefined;
 };
 
-/** The groups of a process, found by what they are about, so that an event costs only those that it concerns. */
+/** The groups of a process, indexed by subject, so that an event costs only the groups that it concerns. */
 export function createGroups() {
   const all = new Map<string, Group>();
   const byTopic = new Map<string, Set<Group>>();
@@ -34,7 +34,7 @@ export function createGroups() {
       return added;
     },
 
-    /** Forgets a group that has no streams any more. */
+    /** Removes a group without streams. */
     drop(group: Group): void {
       if (group.streams.size > 0) return;
       all.delete(keyOf(group.filter));
@@ -51,11 +51,11 @@ export function createGroups() {
       if (batch !== null) yield* about(`batch ${batch}`);
     },
 
-    /** Those that get the answer of this task as it is streamed. */
+    /** The groups that get the streamed answer of this task. */
     streaming: (taskSeq: number) => about(`answer ${taskSeq}`),
     values: () => all.values(),
 
-    /** The tasks whose answers somebody gets as they are streamed. */
+    /** The tasks whose streamed answers have readers. */
     *streamedTasks(): Generator<number> {
       for (const { filter } of all.values())
         if (filter.subject?.kind === "task") yield filter.subject.seq;

@@ -17,25 +17,25 @@ import { readTimeline } from "./timeline.ts";
 
 /** Who reads a stream. */
 export type StreamReader = {
-  /** Ends the stream where it aborts. */
+  /** Ends the stream when it aborts. */
   signal: AbortSignal;
   /** Is called when the stream has ended. */
   release(): void;
 };
 
 export type EventHub = {
-  /** A stream of what matches: the events after the id `after`, or, without it, what comes from now on. */
+  /** A stream of matching events after the id `after`, or, without it, from now on. */
   open(
     filter: StreamFilter,
     after: number | undefined,
     reader: StreamReader,
   ): Promise<ReadableStream<Uint8Array>>;
   start(): void;
-  /** Ends all streams, with what is in the log by now and a hint to come back. */
+  /** Ends all streams after the events that are in the log by now, with a hint to reconnect. */
   stop(): Promise<void>;
   /** How many streams are open. */
   size(): number;
-  /** The tasks whose answers are read here as they are streamed. */
+  /** The tasks whose streamed answers have readers here. */
   streamedTasks(): Iterable<number>;
 };
 
@@ -43,15 +43,15 @@ const PAGE = 200;
 /** Backstop for lost hints. */
 const POLL_MS = 1000;
 const RETRY_MS = 200;
-/** Readers are promised a comment every ten seconds. */
+/** The documentation promises a comment every ten seconds. */
 const PING_MS = 9000;
 const COMPLAINT = "The event log could not be read";
 const DELETED = ": it was deleted\n\n";
 const FAREWELL = "retry: 1000\n\n: the server stops; come back\n\n";
 
 /**
- * Events that come within this time are handed out together, because a chunk costs each stream some
- * microseconds, whatever is in it. An event that comes alone does not wait.
+ * Events within this time are sent together, because each chunk costs a stream some microseconds, whatever its size.
+ * A single event does not wait.
  */
 const pauseMs = (streams: number) => Math.min(80, 5 + streams / 25);
 
@@ -61,11 +61,11 @@ const encoder = new TextEncoder();
  * One reader of the log for all streams of this process.
  *
  *   asleep   there is no stream, and nothing is read. Left when one is opened, at the end of the log.
- *   waiting  nothing new is known of. Left by a hint that there are rows or pieces of answers, or by
- *            the poll; not sooner than `pauseMs` after the last reading.
+ *   waiting  nothing new is known. Left by a hint that there are rows or pieces of answers, or by
+ *            the poll; not sooner than `pauseMs` after the last read.
  *   reading  page by page; each event goes to the groups of streams that it concerns. Hints that come
- *            meanwhile lead to another reading.
- *   stopped  after a last reading all streams are ended.
+ *            meanwhile lead to another read.
+ *   stopped  after a last read all streams are ended.
  */
 export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHub {
   const log = getLogger(["gptrunner", "events"]);
@@ -89,7 +89,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     maxRetryMs: POLL_MS,
   });
 
-  /** From a timer, so that what is about to be published in this round of the event loop is read, too. */
+  /** Uses a timer, so that events that are published in this round of the event loop are read, too. */
   function nudge(): void {
     loop.nudge(0);
   }
@@ -104,8 +104,8 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   }
 
   /**
-   * Hands out what lies behind the position, which only ever moves on: a page that was asked for before
-   * the hub slept and woke may begin before it.
+   * Sends the events after the position, which only moves forward: a page that was requested before the hub slept and
+   * woke may begin before it.
    */
   function handOut(page: LoggedEvent[]): void {
     const events = page.filter(({ id }) => id > position);
@@ -135,7 +135,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     for (const stream of group.streams) stream.push(chunk, from, isOver);
   }
 
-  /** Pieces of one answer that come between two readings of the log go out as one. */
+  /** Joins pieces of one answer that come between two reads of the log. */
   function collect(deltas: Delta[]): void {
     if (streams === 0) return;
     for (const { task, text, offset } of deltas)
@@ -182,9 +182,9 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
     endDeleted();
   }
 
-  /** Ends the streams of tasks and batches that were deleted: nothing will ever happen to them. */
+  /** Ends the streams of deleted tasks and batches, which will have no more events. */
   function endDeleted(): void {
-    background(log, "Looking for streams of what was deleted", closeDeleted());
+    background(log, "The search for streams of deleted tasks and batches", closeDeleted());
   }
 
   async function closeDeleted(): Promise<void> {
@@ -208,7 +208,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       let broken: Timeline;
       try {
         await (waking ??= wake());
-        // Another node has sent the reader what this one has not read yet.
+        // Another node has sent the reader events that this one has not read yet.
         if (after !== undefined && after > position) await loop.look();
         ({ first: oldest, last: newest } = await findLogBounds(client));
         if (after !== undefined && after > position && after <= newest) throw notRead();
@@ -237,7 +237,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
       });
       group.streams.add(stream);
       signals.emit("listening", undefined);
-      const end = () => stream.close(": the API key is not valid any more\n\n");
+      const end = () => stream.close(": the API key is no longer valid\n\n");
       signal.addEventListener("abort", end);
       if (signal.aborted) end();
       if (isStopped) stream.close(FAREWELL);
@@ -264,7 +264,7 @@ export function createEventHub(ctx: Context, { pingMs = PING_MS } = {}): EventHu
   };
 }
 
-/** The log could not be read up to the event that the reader has: from here it would get events twice. */
+/** The log could not be read up to the reader's last event, so the reader would get events twice. */
 function notRead(): AppError {
   return new AppError("SERVICE_UNAVAILABLE", "The events cannot be read at present; connect again");
 }

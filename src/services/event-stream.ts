@@ -11,24 +11,24 @@ import { readEvents } from "../store/events.ts";
 
 export type StreamType = EventType | typeof DELTA;
 
-/** What a stream is about: everything, or what matches. */
+/** The filter of a stream: everything, or matching events. */
 export type StreamFilter = {
   task?: string | undefined;
   batch?: string | undefined;
   /** `undefined`: all types. */
   types?: ReadonlySet<StreamType> | undefined;
-  /** The stream is about this task or batch as such, and ends with it. */
+  /** The stream is about this task or batch, and ends with it. */
   subject?: { kind: "task" | "batch"; seq: number } | undefined;
 };
 
 export type LiveStream = {
   body: ReadableStream<Uint8Array>;
   /**
-   * Takes what the reader of the log found after `from`. One that is behind, or whose reader does not
-   * keep up, lets it pass and reads the log itself as soon as there is room.
+   * Receives events that the hub read after `from`. A stream that is behind, or whose client is slow, ignores them
+   * and reads the log itself as soon as there is room.
    */
   push(chunk: Uint8Array, from: number, isOver: boolean): void;
-  /** Sends a comment, so that nobody takes the connection for dead. */
+  /** Sends a comment, so that proxies and clients keep the connection open. */
   ping(): void;
   close(farewell: string): void;
 };
@@ -39,9 +39,9 @@ export type StreamOptions = {
   filter: StreamFilter;
   /** The id after which it begins. */
   after: number;
-  /** Comes before all events. */
+  /** Sent before all events. */
   greeting: string | undefined;
-  /** The id up to which the reader of the log has handed events out. */
+  /** The id up to which the hub has sent events. */
   position: () => number;
   onClose: () => void;
   onError: (error: unknown) => void;
@@ -55,15 +55,15 @@ const PING = new TextEncoder().encode(": still here\n\n");
 const encoder = new TextEncoder();
 
 /*
- * One reader's stream. What it holds is bounded: what it was sent and has not read, 64 kB.
+ * The stream of one client. Its buffer of unread events is limited to 64 kB.
  *
  *   behind  its events come from the log, page by page, each when the buffer has room for it. It
  *           begins like this, and comes back to it when the buffer is full as live events arrive.
- *   live    it has been sent everything that the log's reader has seen, and gets what that hands out.
- *   closed  by the reader, by the end of what it is about, or by a shutdown.
+ *   live    it has been sent everything that the hub has read, and gets further events from the hub.
+ *   closed  by the client, by the end of its subject, or by a shutdown.
  *
- * From behind to live it goes in one synchronous step, when the page just read ends where the
- * log's reader stands: nothing is left out in between, and nothing sent twice.
+ * It goes from behind to live in one synchronous step, when the page just read ends at the
+ * hub's position, so nothing is left out or sent twice.
  */
 export function createStream(options: StreamOptions): LiveStream {
   const { client, clock, filter, position } = options;
@@ -156,7 +156,7 @@ export function isWanted({ task, batch, types }: StreamFilter, event: LoggedEven
   );
 }
 
-/** Whether the stream's subject is at an end with this event; `undefined` where the event is not about the subject as such. */
+/** Whether this event ends the stream's subject; `undefined` if the event is not about the subject itself. */
 export function endsSubject({ subject }: StreamFilter, event: LoggedEvent): boolean | undefined {
   if (!subject || (subject.kind === "batch" && event.task !== null)) return undefined;
   return isEnd(event.type);

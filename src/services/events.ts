@@ -7,11 +7,11 @@ import type { EventHub, StreamReader } from "./event-hub.ts";
 import { isWanted, type StreamFilter } from "./event-stream.ts";
 import { getTask } from "./tasks.ts";
 
-/** The id after which a stream begins; `now`: with what comes next. */
+/** The id after which a stream begins; `now`: with the next event. */
 export type Start = number | "now" | undefined;
 type Body = ReadableStream<Uint8Array>;
 
-/** A stream of the events that match, by default of those to come. */
+/** A stream of matching events, by default from now on. */
 export function watchEvents(
   hub: EventHub,
   filter: Omit<StreamFilter, "subject">,
@@ -22,8 +22,8 @@ export function watchEvents(
 }
 
 /**
- * A stream of what happens to a task, with the pieces of its answer, or to a batch, until it has come
- * to an end; by default from its beginning. `undefined` where it has ended and everything has been sent.
+ * A stream of the events of a task, with the pieces of its answer, or of a batch, until it has ended; by default from
+ * its beginning. `undefined` if it has ended and everything has been sent.
  */
 export async function watchSubject(
   ctx: Context,
@@ -53,7 +53,7 @@ async function findSubject(ctx: Context, kind: "task" | "batch", id: string) {
 /** Whether the log has an event after `after` that the stream would send. */
 async function isAnythingLeft(ctx: Context, filter: StreamFilter, after: number): Promise<boolean> {
   const { first, last } = await findLogBounds(ctx.reads.client);
-  // The database was restored: all its events are sent again.
+  // The database was restored, so all events are sent again.
   if (after > last) return last > 0;
   for (let at = Math.max(after, first - 1); at < last;) {
     const page = await readEvents(ctx.reads.client, at, last, 200, filter);

@@ -5,7 +5,7 @@ import { parseExecutionId } from "../domain/task.ts";
 import { AppError } from "../errors.ts";
 import * as store from "../store/executions.ts";
 
-/** An execution as it is known: ended, or still in the queue. */
+/** An execution, ended or still in the queue. */
 export type ExecutionRecord = {
   task: store.ExecutedTask;
   ended: Execution | null;

@@ -24,7 +24,9 @@ import { writtenBy } from "./written-by.ts";
 
 const LONGEST_NAME = 255;
 
-/** Fetches a file for a while; it counts as an upload would, and is not kept. Throws `RefusedTarget`. */
+/**
+ * Downloads a file temporarily. It counts against the limits like an upload, and is not kept. Throws `RefusedTarget`.
+ */
 export async function fetchFile(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -50,7 +52,7 @@ export async function fetchFile(
 
 const NETWORK = new Set(["connect", "getaddrinfo", "recv", "tls"]);
 
-/** Explains what the file system or the bucket refuses. */
+/** Turns errors of the file system or the bucket into explanations for clients. */
 async function asStoring<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -58,7 +60,7 @@ async function asStoring<T>(work: () => Promise<T>): Promise<T> {
     if (error instanceof StorageError)
       throw new AppError("SERVICE_UNAVAILABLE", `The file cannot be stored: ${error.message}`);
     if (error instanceof AppError || !(error instanceof Error && "syscall" in error)) throw error;
-    // Errors of the network, where the content comes from, have a system call, too.
+    // Errors of the network that the content comes from also name a system call.
     if (NETWORK.has(String(error.syscall))) throw error;
     throw new AppError(
       "SERVICE_UNAVAILABLE",
@@ -67,12 +69,12 @@ async function asStoring<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What is known of a file when all of it has come. */
+/** The fields of a file that are known when all of it has arrived. */
 export type FileTerms = Partial<Pick<store.NewFile, "purpose" | "expiresAt">>;
 
 /**
- * Stores a file as it comes, no larger than `MAX_FILE_BYTES`; a row is written once it is there whole, and
- * the key is still valid then. `termsOf` is asked when the last byte has come, and may refuse the file.
+ * Stores a file while it arrives, up to `MAX_FILE_BYTES`. Its row is written when it is complete, if the key is still
+ * valid then. `termsOf` is called after the last byte, and may refuse the file.
  */
 export async function storeFile(
   ctx: Context,
@@ -115,7 +117,7 @@ export async function storeFile(
   return getFile(ctx, id);
 }
 
-/** Writes bytes, and then a row of them. Where one of the two fails, neither is there, at once or soon. */
+/** Writes the bytes, and then the row. If one of the two fails, the other is removed, at once or soon. */
 async function upload(
   ctx: Context,
   caller: Caller,
@@ -139,7 +141,7 @@ async function upload(
         "This process was silent for longer than LEASE_SECONDS while the file came; send it again",
       );
   } catch (error) {
-    // A store that is away would keep the caller waiting once more; what is left is found soon.
+    // An unreachable store would make the caller wait again; the remains are found soon.
     const isAway = error instanceof AppError && error.code === "SERVICE_UNAVAILABLE";
     if (!isAway) await discardUpload(ctx, { id, node });
     throw error;
@@ -148,24 +150,24 @@ async function upload(
   }
 }
 
-/** An upload takes its time, in which the key that it came with may have ended, in another process, too. */
+/** During an upload its key may have been revoked, also by another process. */
 async function requireValid({ db, clock }: Context, caller: Caller): Promise<void> {
   const [key] = await listKeysBySeq(db, [caller.key]);
   if (!key || endOfKey(key, caller.secretHash) <= clock.now()) throw keyEnded();
 }
 
-/** Longer no upload is silent: a client that sends nothing is cut off before. */
+/** The longest silence of an upload: a client that sends nothing is disconnected earlier. */
 const SILENT_UPLOAD_MS = 3_600_000;
 
 /**
- * Removes what uploads and downloads have left whose process was killed. On a shared database the folder may be that of
- * other processes, too, so that only what nobody writes to any more is taken for left.
+ * Removes the remains of uploads and downloads of killed processes. On a shared database other processes may use the
+ * same folder, so only files without recent writes are removed.
  */
 export async function removeLeftUploads(ctx: Context): Promise<void> {
   const owner = ctx.isExclusive ? writtenBy(ctx, "upload").owner : undefined;
   const left = { owner, before: ctx.clock.now() - SILENT_UPLOAD_MS };
   await removeLeftovers(ctx, uploadsFolder(ctx), left);
-  // Parts of downloads (`part-files.ts`).
+  // Files of downloads (`part-files.ts`).
   await removeLeftovers(ctx, ctx.config.dataDir, left);
   await ctx.fileStore.sweep();
 }
@@ -193,7 +195,7 @@ export async function listFiles(ctx: Context, page: store.FilePage) {
   };
 }
 
-/** An upload and its bytes, of which none is read before they are sent. */
+/** An upload and its bytes, which are read only when they are sent. */
 export async function openFile(
   ctx: Context,
   id: string,
@@ -203,7 +205,7 @@ export async function openFile(
   return { file, opened: requireContent(id, opened) };
 }
 
-/** Deletes an upload. Batches that were made of it keep what they read. */
+/** Deletes an upload. Batches that were made from it keep their rows. */
 export async function deleteFile(ctx: Context, id: string): Promise<void> {
   const { deleted } = await ctx.writer.write({
     loose: loosen(id),
@@ -213,23 +215,23 @@ export async function deleteFile(ctx: Context, id: string): Promise<void> {
   await discardUpload(ctx, { id, node: null });
 }
 
-/** Files that are removed in one go. */
+/** How many files are removed at a time. */
 const EXPIRED_AT_ONCE = 200;
 
-/** Deletes the files whose time has come. */
+/** Deletes expired files. */
 export async function removeExpiredFiles(ctx: Context): Promise<void> {
   for (;;) {
     const due = await readRows(ctx.client, store.expiredFiles(ctx.clock.now(), EXPIRED_AT_ONCE));
     for (const { id } of due)
       await deleteFile(ctx, id).catch((error: unknown) => {
-        // Another process was faster.
+        // Another process has deleted it first.
         if (!(error instanceof AppError) || error.code !== "FILE_NOT_FOUND") throw error;
       });
     if (due.length < EXPIRED_AT_ONCE) return;
   }
 }
 
-/** The upload that `inputFile` names, and what the client calls it; `undefined` where it is a path. */
+/** The upload that `inputFile` names, and the client's name for it; `undefined` if `inputFile` is a path. */
 export async function findUpload(
   ctx: Context,
   inputFile: string,
@@ -241,7 +243,7 @@ export async function findUpload(
   return { ...requireContent(file.id, content), name: file.name };
 }
 
-/** Explains why the store does not give a file that it may have. */
+/** Turns errors of reading the store into explanations for clients. */
 export async function asReading<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -17,7 +17,7 @@ export function hashesOfEnvironment({ config }: Pick<Context, "config">): string
   return config.apiKeys.map((key) => describeSecret(key).hash);
 }
 
-/** Makes the keys of the environment valid. */
+/** Stores the keys of the environment, so that they are valid. */
 export function keepEnvironmentKeys(
   ctx: Pick<Context, "config" | "clock" | "random">,
 ): Statement[] {
@@ -25,7 +25,7 @@ export function keepEnvironmentKeys(
   return ctx.config.apiKeys.map((key, i) =>
     insertKey({
       ...describeKey(ctx, key, now),
-      // By its place, because the name is in metrics and must reveal nothing of the key.
+      // Numbered, because the name is in metrics and must reveal nothing of the key.
       name: `API_KEYS ${i + 1}`,
       origin: "environment",
     }),
@@ -33,12 +33,12 @@ export function keepEnvironmentKeys(
 }
 
 /**
- * Makes the keys of the environment valid, and on a local file those that left it invalid; on a shared
- * database a key is valid as long as any living node has it (`src/engine/recovery.ts` revokes the others). Where there is no
- * key, makes one and returns it: the only time that it can be read. On an address that others reach this
- * happens at the very first start alone: if all keys were revoked or have expired since, a restart
- * must not make an admin key in a log, and throws `StartError`. Of processes that start at once on a
- * shared database, one makes the key.
+ * Makes the keys of the environment valid. On a local file, keys that were removed from it become invalid; on a
+ * shared database a key is valid as long as any living node has it (`src/engine/recovery.ts` revokes the others). If
+ * there is no key, creates one and returns it, which is the only time that it can be read. On an address that others
+ * can reach, this happens only at the very first start: if all keys were revoked or have expired since, a restart
+ * must not write an admin key to a log, and throws `StartError`. Of processes that start at once on a shared
+ * database, only one creates the key.
  */
 export async function ensureKeys(
   ctx: Pick<Context, "config" | "writer" | "clock" | "random" | "db" | "isExclusive">,
@@ -49,7 +49,7 @@ export async function ensureKeys(
     revoked: ctx.isExclusive ? revokeForsakenKeys(hashesOfEnvironment(ctx), now) : undefined,
     keys: keepEnvironmentKeys(ctx),
   });
-  // It answers nothing that needs a key.
+  // A runner answers no requests that need a key.
   if (ctx.config.role === "runner") return undefined;
   const key = newSecret();
   const isReachable = !isLoopback(ctx.config.host);

@@ -12,7 +12,7 @@ import {
 } from "../store/changes.ts";
 import { readRows } from "../store/rows.ts";
 
-/** The tasks whose answers are read here as they are streamed. */
+/** The tasks whose streamed answers have readers here. */
 export type Followers = { streamedTasks: () => Iterable<number> };
 
 export type FollowingOptions = {
@@ -21,15 +21,15 @@ export type FollowingOptions = {
   publish: (topic: Topic) => void;
 };
 
-/** Pieces that are read at a time, and characters that wait to be published. */
+/** How many pieces are read at a time, and how many characters may wait to be published. */
 const PAGE = 500;
 const MOST_WAITING = 1_000_000;
 
 /**
- * Pieces of streamed answers on their way between nodes. A node says which tasks are read at it; those
- * that call for one of these write its pieces down as they come, in one commit what came during the one
- * before. Pieces are worth nothing later: what cannot be published in time is left out, and readers see by
- * the offset of the next that they have missed some.
+ * Passes pieces of streamed answers between nodes. A node publishes which tasks have readers at it; the nodes that
+ * call the models for them write the pieces to the database, one commit after the other. Late pieces are useless, so
+ * those that cannot be published in time are dropped, and readers see from the offset of the next one that some are
+ * missing.
  */
 export function createFollowing(ctx: Context, { node, followers, publish }: FollowingOptions) {
   const log = getLogger(["gptrunner", "nodes"]);
@@ -65,13 +65,13 @@ export function createFollowing(ctx: Context, { node, followers, publish }: Foll
   return {
     readFollowed,
 
-    /** Pieces up to this id were published before anybody here could want them. */
+    /** Skips pieces up to this id, which were published before this node had readers. */
     async begin(newest: number): Promise<void> {
       position = newest;
       await readFollowed();
     },
 
-    /** Says what is read here, where that has changed. */
+    /** Publishes which tasks have readers here, if that has changed. */
     async keepUp(): Promise<void> {
       const now = new Set(followers.streamedTasks());
       const added = [...now.difference(announced)];
@@ -86,12 +86,12 @@ export function createFollowing(ctx: Context, { node, followers, publish }: Foll
       announced = now;
     },
 
-    /** Others have removed what this process had said. */
+    /** Called when other nodes have removed what this process had published. */
     forget(): void {
       announced = new Set();
     },
 
-    /** Publishes pieces that came here to those who read them elsewhere. */
+    /** Publishes pieces from this node for readers at other nodes. */
     passOn(deltas: readonly Delta[]): void {
       if (wanted.size === 0) return;
       for (const delta of deltas) {
@@ -102,7 +102,7 @@ export function createFollowing(ctx: Context, { node, followers, publish }: Foll
       if (waiting.length > 0) writing ??= writeAll();
     },
 
-    /** What was published by others since the last call, of tasks that are read here. */
+    /** The pieces that other nodes have published since the last call, of tasks with readers here. */
     async readDeltas(): Promise<Delta[]> {
       const found: Delta[] = [];
       for (let isMore = true; isMore;) {
@@ -122,7 +122,7 @@ export function createFollowing(ctx: Context, { node, followers, publish }: Foll
   };
 }
 
-/** Pieces that follow one another as one. */
+/** Joins consecutive pieces. */
 function joined(pieces: readonly Piece[]): Piece[] {
   const last = new Map<number, Piece>();
   const all: Piece[] = [];

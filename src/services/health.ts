@@ -8,13 +8,13 @@ import { TRIAL_WRITE } from "../store/trial-write.ts";
 import type { EngineProbe } from "./status.ts";
 
 /**
- * Throws `SERVICE_UNAVAILABLE` unless the database answers, takes what is written, and, where this process runs tasks, the engine
- * does, and can save what it does.
+ * Throws `SERVICE_UNAVAILABLE` unless the database answers and accepts writes and, if this process runs tasks, the
+ * engine is running and can save its results.
  */
 export async function requireReady(ctx: Context, engine: EngineProbe): Promise<void> {
   try {
     await ctx.client.execute("SELECT 1 FROM tasks LIMIT 1");
-    // Who is not ready is sent nothing, so that nothing else would find out that it can write again.
+    // A process that is not ready gets no requests, so without this nothing would detect that it can write again.
     if (ctx.writer.trouble() !== null) await ctx.writer.write(TRIAL_WRITE);
   } catch (error) {
     const why = databaseTrouble(error) ?? "The database does not answer";
@@ -27,7 +27,7 @@ export async function requireReady(ctx: Context, engine: EngineProbe): Promise<v
   if (trouble !== undefined) throw new AppError("SERVICE_UNAVAILABLE", trouble);
 }
 
-/** Batches that are checked at a time. */
+/** How many batches are checked at a time. */
 const CHECKED_AT_ONCE = 200;
 
 /** Recomputes every batch's counters from its tasks and returns those that differ. Reads all tasks. */

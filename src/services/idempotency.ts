@@ -7,7 +7,7 @@ import { canonicalJson } from "../lib/json.ts";
 import { findIdempotencyKey, type Idempotency } from "../store/idempotency.ts";
 import type { Caller } from "./caller.ts";
 
-/** What a request means that leaves these out. One that spells them out is the same request. */
+/** The defaults of fields. A request that spells them out equals one that omits them. */
 const DEFAULTS: Record<string, unknown> = {
   priority: "normal",
   cache: false,
@@ -16,7 +16,10 @@ const DEFAULTS: Record<string, unknown> = {
   maxRepairs: DEFAULT_REPAIRS,
 };
 
-/** A task, or what a batch has for its tasks, without what it would be anyway; a task has from its batch what `inherited` says. */
+/**
+ * A task, or the settings of a batch for its tasks, without the fields that equal their defaults; a task inherits the
+ * fields in `inherited` from its batch.
+ */
 export function withoutDefaults<Fields extends object>(
   fields: Fields,
   inherited: object = {},
@@ -25,11 +28,11 @@ export function withoutDefaults<Fields extends object>(
   const kept = Object.entries(fields).filter(
     ([name, value]) => !(name in DEFAULTS) || otherwise[name] !== value,
   );
-  // What is left has the same names and values.
+  // The remaining entries have the same names and values.
   return Object.fromEntries(kept) as Partial<Fields>;
 }
 
-/** The promise that a key stands for, or `null` without one. Keys are scoped to the API key. */
+/** The idempotency key with the hash of the request, or `null` without a key. Keys are scoped to the API key. */
 export function idempotencyOf(
   caller: Pick<Caller, "key">,
   key: string | undefined,
@@ -39,7 +42,7 @@ export function idempotencyOf(
   return { apiKey: caller.key, key, fingerprint: sha256Hex(canonicalJson(payload)) };
 }
 
-/** The id of what the key was first used for, if it was. Throws where that was another request. */
+/** The id of what the key was first used for, if anything. Throws if that was another request. */
 export async function findOriginal(
   ctx: Context,
   idempotency: Idempotency | null,

@@ -19,21 +19,24 @@ import { type InputKind, IssueList } from "./row-issues.ts";
 import { SeenNames } from "./seen-names.ts";
 import { writeStored } from "./stored-bytes.ts";
 
-/** Bytes of rows that are held at a time, and committed together. */
+/** The most bytes of rows that are held in memory, and committed together. */
 const MOST_CHUNK_BYTES = 2_000_000;
-/** Different models that the rows of a batch may name, and lanes that they then have. */
+/** The most different models in the rows of a batch, which is the number of its lanes. */
 const MOST_MODELS = 1000;
 
-/** What a row takes besides its texts. */
+/** The size of a row without its texts. */
 const ROW_BYTES = 200;
 
-/** What checking an input found: how many rows it has, about how many bytes, and which replace tasks of a bare batch. */
+/**
+ * The result of checking an input: its rows, roughly its bytes, and the ids of tasks of a bare batch that it
+ * replaces.
+ */
 export type Checked = { rows: number; bytes: number; adoptedIds: Set<string> };
 
 /**
- * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first
- * hundred of all that is wrong and how much there is; nothing has been written by then. With `untilTaken`
- * it returns `null` once an id is that of another task. `idPrefix`: what ids of rows begin with that the input does not have.
+ * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first hundred issues and
+ * their number; nothing has been written by then. With `untilTaken` it returns `null` as soon as an id is that of
+ * another task. `idPrefix`: the prefix of the rows' ids that the input does not contain.
  */
 export async function checkRows(
   ctx: Context,
@@ -42,7 +45,7 @@ export async function checkRows(
   { untilTaken, idPrefix = "" }: { untilTaken: boolean; idPrefix?: string },
 ): Promise<Checked | null> {
   const issues = new IssueList(kind);
-  // An id that is made of the row's number is unique by itself.
+  // An id that is made from the row's number is unique.
   const ids = new SeenNames(ctx.clock, ({ row, value }) =>
     value?.id === `${batch.id}-${row}` ? null : value?.id,
   );
@@ -124,12 +127,12 @@ function tooManyModels(row: number): AppError {
   );
 }
 
-/** Room that is left to the database, and to all else, when a batch is stored. */
+/** Disk space that stays free when a batch is stored. */
 const SPARE_BYTES = 64 * 1024 * 1024;
-/** The bytes of the rows, their indexes and pages that are not full. */
+/** The factor for indexes and for pages that are not full. */
 const STORED_SHARE = 1.2;
 
-/** Throws where the disk has no room for a batch, as far as this process can see, before any of it is written. */
+/** Throws if the disk has no room for a batch, as far as this process can see, before any of it is written. */
 export async function requireDiskSpace(ctx: Context, { rows, bytes }: Checked): Promise<void> {
   if (!ctx.isExclusive) return;
   const needed = Math.ceil(bytes * STORED_SHARE);
@@ -150,7 +153,7 @@ function tooLarge(row: number, bytes: number, most: number): AppError {
   );
 }
 
-/** About what a row takes in the database. */
+/** Roughly the size of a row in the database. */
 function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
   return [body, prompt, metadata, cells].reduce(
     (sum, text) => sum + (text === null ? 0 : Buffer.byteLength(text)),
@@ -159,8 +162,8 @@ function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
 }
 
 /**
- * Second pass: writes the rows into a draft, a chunk to a commit, other work between them.
- * Returns those that are adopted instead; they are written when the draft is published.
+ * Second pass: writes the rows into a draft, one chunk per commit, with other work in between. Returns the rows that
+ * adopt existing tasks; they are written when the draft is published.
  */
 export async function writeRows(
   ctx: Context,
@@ -187,7 +190,7 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    // Together, as both may fail.
+    // Awaited together, because both may fail.
     await Promise.all([opened, writeStored(ctx, batch.apiKey, insertRows(batch, fresh))]);
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
@@ -206,8 +209,8 @@ export async function writeRows(
 }
 
 /**
- * Rows whose uploads were looked up, bounded in rows and in bytes: a row may have two megabytes. A long input must not keep other requests
- * waiting, neither while a chunk is made nor between two of them.
+ * Chunks of rows whose uploads were looked up, limited in rows and in bytes, because a row may have two megabytes. A
+ * long input must not block other requests, neither while a chunk is made nor between two chunks.
  */
 async function* chunksOf(
   ctx: Context,

@@ -20,8 +20,8 @@ import type { PreparedRow, RowContext, RowSource } from "./prepare-row.ts";
 import { openTyped, typedFormatOf } from "./typed-rows.ts";
 
 /**
- * Opens a table (CSV, JSON, a workbook, Parquet) as the input of a batch, by the id of an upload, its path
- * in the files folder, or its URL. Throws `FILE_NOT_FOUND`, or `VALIDATION_ERROR` where the path, the file, its header or a
+ * Opens a table (CSV, JSON, a workbook, Parquet) as the input of a batch, by the id of an upload, its path in the
+ * files folder, or its URL. Throws `FILE_NOT_FOUND`, or `VALIDATION_ERROR` if the path, the file, its header or a
  * template is wrong.
  */
 export async function openInputFile(
@@ -62,17 +62,17 @@ async function openKnown(ctx: Context, file: NamedFile, rows: RowContext): Promi
   if (format === "csv") return openCsv(ctx, text, rows);
   const { delimiter, header, headerRow } = rows.config.csv ?? {};
   if ((delimiter ?? header ?? headerRow) !== undefined)
-    throw invalid([{ path: "config.csv", message: `${file.name} is JSON and no CSV` }]);
+    throw invalid([{ path: "config.csv", message: `${file.name} is JSON, not CSV` }]);
   return openJson(ctx, text, format, rows);
 }
 
-const OPTIONS = { csv: "CSV or JSON", xlsx: "workbook" } as const;
+const OPTIONS = { csv: "CSV or JSON", xlsx: "a workbook" } as const;
 
-/** Options for another format are a mistake of whoever gives them. */
+/** Refuses options for another format. */
 function requireOptions({ config }: RowContext, { name }: NamedFile, known: string[]): void {
   for (const [option, format] of Object.entries(OPTIONS))
     if (option in config && !known.includes(option))
-      throw invalid([{ path: `config.${option}`, message: `${name} is no ${format}` }]);
+      throw invalid([{ path: `config.${option}`, message: `${name} is not ${format}` }]);
 }
 
 async function requireFile(ctx: Context, inputFile: string): Promise<LocalFile & NamedFile> {
@@ -92,7 +92,10 @@ async function requireFile(ctx: Context, inputFile: string): Promise<LocalFile &
   );
 }
 
-/** A file is read more than once, and must say the same each time: rows of before and after a change must not become one batch. */
+/**
+ * A file is read more than once, and must not change in between: a batch must not mix rows from before and after a
+ * change.
+ */
 async function* requireUnchanged(
   ctx: Context,
   file: NamedFile,

@@ -8,21 +8,21 @@ import type { RowSource } from "./prepare-row.ts";
 
 export type BatchInput = {
   source: RowSource;
-  /** The columns of the file as it names them; those of a JSON file are known once it has been read. */
+  /** The columns of the file with its own names; those of a JSON file are known once it has been read. */
   columns: () => string[] | null;
-  /** What was found in the file, once it has been read; null for inline tasks. */
+  /** How the file was read and what it contains, once it has been read; null for inline tasks. */
   found: () => Omit<InputFound, "rows"> | null;
-  /** Called when nothing of it is needed any more. */
+  /** Called when the input is no longer needed. */
   close?: () => Promise<void>;
 };
 
-/** A file, by the name that the client gave it, which is the one that errors say. */
+/** A file with the client's name for it, which error messages use. */
 export type NamedFile = { path: string; name: string };
 
-/** A text file and the beginning of its text, which is all of it where it `isWhole`. */
+/** A text file and the beginning of its text; `isWhole`: the whole text. */
 export type OpenedText = NamedFile & TextFile & { start: string; isWhole: boolean };
 
-/** Detects the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` where it is no text. */
+/** Detects the encoding of a file, and reads its beginning. Throws `VALIDATION_ERROR` if it is not text. */
 export async function openText(
   { files }: Context,
   { path, name }: NamedFile,
@@ -37,7 +37,7 @@ export async function openText(
   }
 }
 
-/** The items of a reader of the file; its errors become refusals that name the file. */
+/** The items of a reader of the file; its errors become validation errors that name the file. */
 export async function* explained<T>(name: string, items: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* items;
@@ -46,7 +46,7 @@ export async function* explained<T>(name: string, items: AsyncIterable<T>): Asyn
   }
 }
 
-/** What is said of an error of a file that cannot be read. */
+/** The error for a file that cannot be read. */
 export function explainReading(name: string, error: unknown): unknown {
   if (error instanceof TextFileError || error instanceof TableFileError)
     return invalid([{ path: "inputFile", message: `${name} ${error.message}` }]);

@@ -6,18 +6,18 @@ import type { Caller } from "./caller.ts";
 import { fetchFile } from "./files.ts";
 import type { NamedFile } from "./input-text.ts";
 
-/** For a file as a whole. */
+/** The time limit for a whole file. */
 const TIMEOUT_MS = 300_000;
 const HOW_TO_ALLOW = "INPUT_ALLOWED_HOSTS opens hosts of your own network";
 
-/** Whether an `inputFile` is a URL that may be fetched; those of other schemes are refused as paths. */
+/** Whether an `inputFile` is a URL to fetch; URLs with other schemes are refused as paths. */
 export function isUrl(inputFile: string): boolean {
   return /^https?:\/\//i.test(inputFile);
 }
 
 /**
- * A URL as it may be kept and shown: without its query, which is where signatures and tokens are, and
- * without the rest that is no file's name.
+ * The part of a URL that may be stored and shown: without its query, which may have signatures and tokens, and
+ * without its user and fragment.
  */
 export function shownUrl(text: string): string {
   if (!URL.canParse(text)) return "the URL";
@@ -25,7 +25,7 @@ export function shownUrl(text: string): string {
   return `${protocol}//${host}${pathname}`;
 }
 
-/** Fetches the file at a URL. Throws `VALIDATION_ERROR` where that may not be asked, or has no file. */
+/** Downloads the file at a URL. Throws `VALIDATION_ERROR` if the URL is forbidden, or has no file. */
 export async function fetchInput(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -49,7 +49,7 @@ export async function fetchInput(
   }
 }
 
-/** Errors of the network may have addresses in them; their codes have none. */
+/** Messages of network errors may contain addresses, so only their codes are used. */
 function whyUnreachable(error: unknown): string {
   if (!(error instanceof Error && "code" in error)) throw error;
   return `cannot be fetched (${String(error.code).slice(0, 60)})`;

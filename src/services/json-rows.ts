@@ -12,13 +12,13 @@ import {
   type RowContext,
 } from "./prepare-row.ts";
 
-/** Different names that the lines of a file may have in all. */
+/** The most different names in the lines of a file. */
 const MOST_NAMES = 1000;
 
 type Texts = { name: string; format: "json" | "jsonl"; lines: AsyncIterable<Line> };
 type Seen = { names: Set<string>; skipped: number };
 
-/** Opens a JSONL file, or a JSON array of what its lines would be. */
+/** Opens a JSONL file, or a JSON array of the same objects. */
 export function openJson(
   ctx: Context,
   file: OpenedText,

@@ -2,8 +2,8 @@ import type { Context } from "../context.ts";
 import { listKeysBySeq } from "../store/api-keys.ts";
 
 /**
- * Why something must not run any more that a key pays for: the key (its row number) is not valid. `use` says
- * what it was used for: "created with".
+ * Why work that a key pays for must not run any more: the key (by row number) is not valid. `use` says what it was
+ * used for: "created with".
  */
 export async function whyKeyIsInvalid(
   { db, clock }: Pick<Context, "db" | "clock">,

@@ -6,7 +6,7 @@ import { listKeysBySeq } from "../store/api-keys.ts";
 import { type Caller, endOfKey } from "./caller.ts";
 
 export type KeyWatch = {
-  /** Calls `onEnd` once, when the caller's key is no longer valid, unless what it returns is called before. */
+  /** Calls `onEnd` once, when the caller's key is no longer valid. Returns a function that cancels the watch. */
   watch(caller: Caller, onEnd: () => void): () => void;
   start(): void;
   stop(): Promise<void>;
@@ -16,8 +16,8 @@ export type KeyWatch = {
 const LOOK_EVERY_MS = 5000;
 
 /**
- * Notifies those who hold something open, such as an event stream, when their key is revoked, replaced or
- * expires. Nothing is looked at while nobody holds anything.
+ * Notifies holders of open connections, such as event streams, when their key is revoked, replaced or expires.
+ * Without holders it reads nothing.
  */
 export function createKeyWatch({
   db,
@@ -58,7 +58,7 @@ export function createKeyWatch({
     watch(caller, onEnd) {
       const handle = {};
       watched.set(handle, { caller, onEnd });
-      // It may have ended since the caller was let in.
+      // The key may have ended since the caller was authenticated.
       if (watched.size === 1 || caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
       return () => watched.delete(handle);
     },

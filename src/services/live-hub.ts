@@ -14,26 +14,26 @@ import { createViewer, type Viewer } from "./live-viewer.ts";
 import { type EngineProbe, systemStatus } from "./status.ts";
 
 export type LiveHub = {
-  /** A stream of the state, and then of what changes in it. */
+  /** A stream of the state, and then of its changes. */
   open(reader: StreamReader): Promise<ReadableStream<Uint8Array>>;
-  /** The state as it is now. */
+  /** The current state. */
   read(): Promise<LiveState>;
-  /** Says how many requests and streams this process has open. */
+  /** Sets the function that counts the open requests and streams of this process. */
   countWith(connections: () => number): void;
   start(): void;
-  /** Ends all streams, with a hint to come back. */
+  /** Ends all streams, with a hint to reconnect. */
   stop(): Promise<void>;
   /** How many streams are open. */
   size(): number;
 };
 
-/** What changes within this time is reported together: at most four times a second. */
+/** Changes within this time are sent together: at most four times a second. */
 const PAUSE_MS = 250;
-/** Some of it changes without a signal, such as the load of the process. */
+/** Backstop, because parts of the state change without a signal, such as the load of the process. */
 const BACKSTOP_MS = 1000;
 const HEALTH_EVERY_MS = 5000;
 const PING_MS = 9000;
-/** Up to this many batches are added up with the rest, in the same statement. */
+/** Up to this many batches the sums are read in the same statement as the rest. */
 const FEW_BATCHES = 2000;
 const FAREWELL = "retry: 1000\n\n: the server stops; come back\n\n";
 const UNREADABLE: LiveHealth = {
@@ -44,9 +44,9 @@ const UNREADABLE: LiveHealth = {
 const encoder = new TextEncoder();
 
 /*
- * Computes, once for all viewers, what a live view shows.
+ * Computes the state of the live view once for all viewers.
  *
- *   asleep    nobody views, and nothing is read. Left when a stream is opened.
+ *   asleep    there are no viewers, and nothing is read. Left when a stream is opened.
  *   waiting   left by a signal that something has changed, or by the backstop; not sooner than a quarter of a
  *             second after the last reading began.
  *   reading   one statement reads everything, so that all figures are of one moment. What differs from the last
@@ -120,12 +120,12 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
     for (const viewer of viewers) viewer.push(chunk);
   }
 
-  /** The whole state as a frame, for those who come, and those who could not keep up. */
+  /** The whole state as a frame, for new viewers, and for those that are behind. */
   function wholeFrame(): Uint8Array | undefined {
     return (whole ??= state && frame("state", state));
   }
 
-  /** The parts of the system are examined apart: a provider that does not answer delays no figure. */
+  /** The services are examined separately, so that a provider that does not answer delays no figure. */
   function examine(): void {
     healthAt = clock.monotonic();
     const look = async () => {
@@ -148,7 +148,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
 
   return {
     async open({ signal, release }) {
-      const end = () => viewer.close(": the API key is not valid any more\n\n");
+      const end = () => viewer.close(": the API key is no longer valid\n\n");
       const viewer = createViewer({
         wholeFrame,
         onClose() {

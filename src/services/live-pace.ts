@@ -1,15 +1,15 @@
 import type { Clock } from "../lib/clock.ts";
 import type { LiveBatch } from "../store/live.ts";
 
-/** A batch's pace is measured over this time. */
+/** The period over which a batch's pace is measured. */
 const PACE_MS = 15_000;
 
-/** In place of the row number of a batch: all tasks. */
+/** Stands for all tasks instead of the row number of a batch. */
 const ALL = -1;
 
 type Counted = Pick<LiveBatch, "completed" | "failed" | "cancelled">;
 
-/** Measures how many tasks of each batch end in a minute, from the counters of one reading after another. */
+/** Measures how many tasks of each batch end per minute, from successive reads of the counters. */
 export function createPaces(clock: Pick<Clock, "monotonic">) {
   let samples = new Map<number, { at: number; ended: number }[]>();
 
@@ -26,7 +26,7 @@ export function createPaces(clock: Pick<Clock, "monotonic">) {
       }
       samples = next;
     },
-    /** Tasks a minute of a batch or of all; 0 before there are two readings. */
+    /** Tasks per minute of a batch or of all; 0 before the second read. */
     of(batch: number = ALL): number {
       const kept = samples.get(batch);
       const first = kept?.[0];

@@ -4,9 +4,9 @@ import type { Health } from "../domain/health.ts";
 import { estimateCompletion } from "../domain/outlook.ts";
 import type { LiveBatch, LiveModel, LiveRead } from "../store/live.ts";
 
-/** What is not in the database. */
+/** The parts of the state that are not in the database. */
 export type LiveBesides = {
-  /** Tasks that end in a minute at the present pace: of a batch, by its row number, or of all. */
+  /** Tasks that end per minute at the current pace: of a batch, by its row number, or of all. */
   paceOf: (batch?: number) => number;
   connections: number;
   health: LiveHealth;
@@ -14,7 +14,7 @@ export type LiveBesides = {
 
 export type LiveHealth = { status: Health; reasons: { service: string; reason: string }[] };
 
-/** What a live view shows, without null: where there is nothing to say, the member is not there. */
+/** The state of a live view. It has no null values: members without a value are absent. */
 export type LiveState = ReturnType<typeof toLiveState>;
 
 export function toLiveState(
@@ -62,7 +62,7 @@ export function toLiveState(
         runsTasks: isRunner === 1,
         running,
         startedAt: iso(startedAt),
-        // To the second, as the two clocks are read at two moments.
+        // Rounded to the second, because the two clocks are read at different moments.
         heartbeatAt: iso(Math.round((now - silentMs) / 1000) * 1000),
       }),
     ),
@@ -198,7 +198,7 @@ function toBucket({ source, perMinute, remaining }: ProviderLive["models"][0]["p
 
 const MINUTES = 5;
 
-/** Completed tasks a minute, over the last five; of the minute in which these began, the part that belongs to them. */
+/** Completed tasks per minute over the last five minutes; the first minute counts in proportion. */
 function perMinute(minutes: LiveRead["minutes"], now: number): number {
   const from = now - MINUTES * 60_000;
   const sum = minutes.reduce((sum, { at, completed }) => {

@@ -1,6 +1,8 @@
 export type Viewer = {
   body: ReadableStream<Uint8Array>;
-  /** Takes a patch. Who has not read enough of what came before gets the whole state when there is room. */
+  /**
+   * Receives a patch. A viewer that has not read enough of the earlier data gets the whole state when there is room.
+   */
   push(patch: Uint8Array): void;
   ping(): void;
   close(farewell: string): void;
@@ -13,14 +15,14 @@ const encoder = new TextEncoder();
 const PING = encoder.encode(": still here\n\n");
 
 /*
- * One viewer's stream. It holds at most a buffer and one state.
+ * The stream of one viewer. It holds at most a buffer and one state.
  *
- *   behind  it lacks something, and gets the whole state as soon as there is one and room for it. It begins like this.
+ *   behind  it has missed a patch, and gets the whole state as soon as there is one and room for it. It begins in this state.
  *   live    it has the state, and gets every patch.
  *   closed  by the viewer, the end of its key, or a shutdown.
  */
 export function createViewer(options: {
-  /** The state as it is now, if it is known. */
+  /** The current state, if known. */
   wholeFrame: () => Uint8Array | undefined;
   onClose: () => void;
 }): Viewer {

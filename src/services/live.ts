@@ -2,43 +2,46 @@ import type { Endpoint } from "../domain/request.ts";
 import type { JsonObject } from "../lib/json.ts";
 import type { Caller } from "./caller.ts";
 
-/** A call to a provider that somebody waits for. */
+/** A live call: a client waits for its answer. */
 export type LiveRequest = {
   endpoint: Endpoint;
   model: string;
-  /** The request as it came, and what it says. */
+  /** The request as text, unchanged, and parsed. */
   text: string;
   body: JsonObject;
   caller: Pick<Caller, "key" | "hasBudget">;
   /** Trace context of the request. */
   trace: string | null;
-  /** The id of the task that it is stored as; `null` where it is not to be stored. */
+  /** The id of the task that it is stored as; `null` if it is not stored. */
   taskId: string | null;
-  /** A kept answer to the same request will do, and this one is kept where it is stored. */
+  /** A cached answer to the same request may be used, and this answer is cached if it is stored. */
   usesCache: boolean;
-  /** Aborts when the client has left. */
+  /** Aborts when the client disconnects. */
   signal: AbortSignal;
 };
 
-/** What a provider answered: whole, or piece by piece. */
+/** A provider's answer: whole, or streamed. */
 export type LiveAnswer = {
   status: number;
   contentType: string;
-  /** The bytes as they came, unless `adjusted` says otherwise. */
+  /** The answer unchanged, except for what `adjusted` lists. */
   body: string | AsyncIterable<Uint8Array>;
   provider: string;
-  /** What of the request was sent otherwise, and what of the answer is missing. */
+  /** Parts of the request that were changed, and parts of the answer that were left out. */
   adjusted: string[];
   requestId: string | null;
-  /** `null` where it is not known, or not yet. */
+  /** `null` if it is unknown, or not known yet. */
   costUsd: number | null;
-  /** How long to wait before trying again, where the provider said so. */
+  /** How long to wait before a retry, if the provider said so. */
   retryAfterMs: number | null;
-  /** Trying again is no use. */
+  /** A retry is of no use. */
   isHopeless: boolean;
-  /** It was kept; nothing was called. */
+  /** The answer is cached; no call was made. */
   isCached?: true;
 };
 
-/** Makes a live call, once at each provider that may take it. Throws `AppError` in OpenAI's words where none is made. */
+/**
+ * Makes a live call, once at each provider of the model until one answers. Throws `AppError` in OpenAI's words if no
+ * call is made.
+ */
 export type LiveCalls = (request: LiveRequest) => Promise<LiveAnswer>;

@@ -6,7 +6,7 @@ import { findLoose, forgetLoose, giveUp, type LooseFile } from "../store/loose-f
 import { readRows } from "../store/rows.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Removes the bytes of uploads that have no row, and that nobody is about to give one. */
+/** Removes the bytes of uploads that have no row and will get none. */
 export async function removeLooseFiles(ctx: Context): Promise<void> {
   let failure: unknown;
   for (const loose of await readRows(ctx.client, findLoose(ctx.live.node))) {
@@ -14,7 +14,7 @@ export async function removeLooseFiles(ctx: Context): Promise<void> {
     try {
       await removeLoose(ctx, loose);
     } catch (error) {
-      // Where the store is away, the next would only wait for it, too.
+      // If the store cannot be reached, the next file would only wait, too.
       if (!(error instanceof StorageError) || error.isPassing) throw error;
       failure = error;
     }
@@ -22,12 +22,12 @@ export async function removeLooseFiles(ctx: Context): Promise<void> {
   if (failure !== undefined) throw failure;
 }
 
-/** Removes the bytes of an upload. What keeps it from that is no matter of the caller's: they are removed later. */
+/** Removes the bytes of an upload. A failure does not concern the caller, because they are removed later. */
 export async function discardUpload(ctx: Context, loose: LooseFile): Promise<void> {
   try {
     await removeLoose(ctx, loose);
   } catch (error) {
-    // The sweep says so once a minute, for all of them.
+    // The sweep reports that once a minute for all files.
     const log = getLogger(["gptrunner", "files"]);
     log.debug("The content of file {id} is removed later: {error}", { id: loose.id, error });
   }
@@ -37,7 +37,7 @@ async function removeLoose(ctx: Context, loose: LooseFile): Promise<void> {
   const { given } = await ctx.writer.write({ given: giveUp(loose) });
   if (given.changed === 0) return;
   const name = { upload: loose.id };
-  // Only of one that was cut off there may be more than the file.
+  // Only an interrupted upload may have left more than the file.
   if (loose.node !== null) await ctx.fileStore.removeLeft(name, writtenBy(ctx, "upload"));
   await ctx.fileStore.remove(name);
   await ctx.writer.write({ gone: forgetLoose(loose.id) });

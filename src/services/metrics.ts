@@ -25,7 +25,7 @@ export type SystemMetrics = {
 
 const THROUGHPUT_MINUTES = 5;
 
-/** How many tasks there are, how long they took in the last day, how many were completed a minute of late. */
+/** The number of tasks, their durations in the last day, and how many were recently completed per minute. */
 export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
   const now = ctx.clock.now();
   const [tasks, [queue], day] = await Promise.all([
@@ -53,10 +53,7 @@ export async function systemMetrics(ctx: Context): Promise<SystemMetrics> {
   };
 }
 
-/**
- * Completed tasks per minute over the last five minutes. Of the minute in which these began, the
- * part that belongs to them is counted.
- */
+/** Completed tasks per minute over the last five minutes. The first minute counts in proportion. */
 async function throughput(ctx: Context, now: number): Promise<number> {
   const from = now - THROUGHPUT_MINUTES * MINUTE_MS;
   const first = Math.floor(from / MINUTE_MS) * MINUTE_MS;
@@ -83,7 +80,7 @@ export type TaskMetrics = {
 
 type Named = { name: string; group: Group };
 
-/** What happened in a period, in steps, and by model, provider and key. */
+/** The metrics of a period, in steps, and by model, provider and key. */
 export async function taskMetrics(
   ctx: Context,
   query: { period: Period; status?: TaskStatus | undefined; model?: string | undefined },
@@ -91,7 +88,7 @@ export async function taskMetrics(
   const { span, step } = PERIODS[query.period];
   const steps = stepsOf(query.period, ctx.clock.now());
   const from = steps[0] ?? 0;
-  // What has not ended is in no rollup.
+  // Rollups contain only ended tasks.
   const isEnded = query.status !== "pending" && query.status !== "running";
   const filter = { span, step, from, status: query.status as RollupStatus, model: query.model };
   const by = (key: RollupKey) => (isEnded ? readSince(ctx, key, filter) : []);
@@ -118,14 +115,14 @@ export async function taskMetrics(
   };
 }
 
-/** The duration in ms that a share of a group's runs did not exceed; `null` where none ended. */
+/** A percentile of the durations of a group's runs in ms; `null` if none ended. */
 export function percentile({ buckets }: Pick<Group, "buckets">, q: number): number | null {
   return quantileOf(buckets, q) ?? null;
 }
 
 const LATEST_FAILURES = 500;
 
-/** What the newest failed tasks of the last day failed of. */
+/** The causes of the newest failed tasks of the last day. */
 export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
   const since = ctx.clock.now() - 24 * HOUR_MS;
   return readRows(ctx.reads.client, recentFailures(since, LATEST_FAILURES));
@@ -134,7 +131,7 @@ export async function failureGroups(ctx: Context): Promise<FailureGroup[]> {
 const KEEP_MINUTES_MS = 2 * 24 * HOUR_MS;
 const KEEP_HOURS_MS = 400 * 24 * HOUR_MS;
 
-/** Forgets minutes after two days and hours after 400. */
+/** Removes minutes after two days and hours after 400 days. */
 export async function pruneMetrics(ctx: Pick<Context, "writer" | "clock">): Promise<void> {
   const now = ctx.clock.now();
   await ctx.writer.write({ old: pruneRollups(now - KEEP_MINUTES_MS, now - KEEP_HOURS_MS) });
@@ -154,7 +151,7 @@ function groupsOf(rows: Rollup[]): Named[] {
     .toSorted((a, b) => b.group.sums.tasks - a.group.sums.tasks);
 }
 
-/** Adds rollups up; tasks that were only created or cancelled are counted apart. */
+/** Adds up rollups; created and cancelled tasks are counted separately. */
 function addUp(rows: Rollup[]): Group {
   const counts = { created: 0, completed: 0, failed: 0, cancelled: 0 };
   const sums = noSums();

@@ -5,7 +5,7 @@ import { type PriceTag, tagOf } from "../domain/prices.ts";
 import { routesOf } from "../domain/routes.ts";
 import { AppError } from "../errors.ts";
 
-/** Throws `MODEL_NOT_SUPPORTED` where the configuration does not let a task name the model. */
+/** Throws `MODEL_NOT_SUPPORTED` if the configuration does not allow the model. */
 export async function requireSupportedModel(ctx: Context, model: string): Promise<void> {
   const refusal = await refusalOf(ctx, model);
   if (refusal === null) return;
@@ -14,7 +14,7 @@ export async function requireSupportedModel(ctx: Context, model: string): Promis
   });
 }
 
-/** Why no task may name a model, and which it could name; `null` where one may. */
+/** Why a model is not supported, with suggestions; `null` if it is. */
 export async function refusalOf(ctx: Context, model: string): Promise<string | null> {
   if (ctx.models.isAllowed(model)) return null;
   const near = await suggestModels(ctx, model);
@@ -28,7 +28,7 @@ function whyNot({ config: { allowedModels } }: Context, model: string): string {
     : "no provider of PROVIDERS_FILE takes it";
 }
 
-/** Names that there are in place of one that may be mistyped. */
+/** Known names that are similar to one that may be mistyped. */
 async function suggestModels(ctx: Context, model: string): Promise<string[]> {
   const known = await listModels(ctx);
   return nearestModels(
@@ -40,13 +40,13 @@ async function suggestModels(ctx: Context, model: string): Promise<string[]> {
 export type KnownModel = {
   id: string;
   provider: string;
-  /** The provider has it in its list; others are named by the configuration. */
+  /** Whether the provider lists it; other models come from the configuration. */
   isListed: boolean;
   contextSize: number | null;
   price: PriceTag | null;
 };
 
-/** The models that tasks may name, as far as they are known: those that providers list or are configured for. */
+/** The known models that tasks may name: those that providers list or the configuration names. */
 export async function listModels(ctx: Context): Promise<KnownModel[]> {
   const { config, models } = ctx;
   const lists = await models.lists();
@@ -70,7 +70,7 @@ function goesTo({ config }: Context, model: string, index: number): boolean {
   return routesOf(config, model).some((route) => route.provider === index && route.model === model);
 }
 
-/** Who answers tasks that name no model. */
+/** The provider of tasks that name no model. */
 export function defaultProvider(config: Context["config"]) {
   const { defaultModel, providers, simulator } = config;
   const [route] = routesOf(config, defaultModel);

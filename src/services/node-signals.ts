@@ -6,36 +6,36 @@ import { CHANGES, type Count, countChanges, PUBLISHED, type Topic } from "../sto
 import { readRows } from "../store/rows.ts";
 import { createFollowing, type Followers } from "./following.ts";
 
-/** While somebody waits or reads a stream here, while work was given a moment ago, and otherwise. */
+/** The poll intervals: while a client waits or reads a stream here, shortly after new work, and otherwise. */
 const POLL_MS = { waitedFor: 20, eager: 30, slow: 250 };
-/** Whoever has had a task executed may wait for the next one soon. */
+/** A client that has executed a task may soon wait for the next one. */
 const EAGER_MS = 10_000;
 
 export type NodeSignalsOptions = {
   /** The number of this process, once it has joined the others. */
   node: () => number;
-  /** Whether somebody waits here for what may happen elsewhere. */
+  /** Whether a client waits here for events that may happen at other nodes. */
   isWaitedFor: () => boolean;
   followers: Followers;
 };
 
 /*
- * What this process and those that share its database publish to each other: one counter for each topic of
+ * The signals that processes with the same database publish to each other: one counter for each topic of
  * `ctx.signals`, and one reader of the counters for all loops of this process.
  *
- *   publishing  a signal was given here. Its counter grows in the commit that the write of the same round
+ *   publishing  a signal was emitted here. Its counter grows in the commit that the write of the same round
  *             is part of, or in the next one. Signals that come meanwhile are published together afterwards.
- *   looking   the counters are read, often while somebody waits here. What has grown by others' doing is
- *             given as a signal here, with what it may concern; signals given so are not published again.
+ *   looking   the counters are read, often while a client waits here. A counter that others have raised is
+ *             emitted as a signal here; such signals are not published again.
  *
- * All of it saves time and no more: what cannot be published or read is found by the backstop of whoever
- * needs it. On a local file there is nobody to publish to.
+ * All of it only saves time: what cannot be published or read is found by the backstop of the loop that
+ * needs it. On a local file there is no other process.
  */
 export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   const log = getLogger(["gptrunner", "nodes"]);
   const { signals } = ctx;
   const following = createFollowing(ctx, { ...options, publish });
-  /** The counters as they were read last, or as this process alone has changed them since. */
+  /** The counters as last read, or as changed since then by this process alone. */
   const counts = new Map<string, number>();
   const unpublished = new Set<Topic>();
   let publishing: Promise<void> | undefined;
@@ -45,7 +45,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
 
   const loop = createLoop({
     log,
-    complaint: "What other processes have changed could not be read",
+    complaint: "The changes of other processes could not be read",
     clock: ctx.clock,
     work: look,
     backstopMs: POLL_MS.slow,
@@ -65,7 +65,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
         unpublished.clear();
         const { counted } = await ctx.writer.write({ counted: countChanges(topics) });
         for (const { topic, count } of counted.rows)
-          // Before the first look nothing is known; after it a topic without a row was never published.
+          // Before the first read nothing is known; after it, a topic without a row was never published.
           if (counts.size > 0 && (counts.get(topic) ?? 0) === count - 1) counts.set(topic, count);
       }
     } catch (error) {
@@ -80,7 +80,7 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
     await following.keepUp();
     const before = new Map(counts);
     const rows = await readRows(ctx.client, CHANGES);
-    // What this process says itself while they are read may be in them, or not.
+    // Signals that this process publishes during the read may or may not be included.
     await publishing;
     const isFirst = counts.size === 0;
     const changed = rows.filter(
@@ -134,14 +134,14 @@ export function createNodeSignals(ctx: Context, options: NodeSignalsOptions) {
   };
 }
 
-/** What a change at another process is a hint of here. */
+/** The signal to emit here for a change at another process. */
 const SIGNAL_OF: Record<Exclude<Count["topic"], "followed" | "deltas">, (ctx: Context) => void> = {
   abandoned: ({ signals }) => signals.emit("lost", undefined),
   batch: ({ signals }) => signals.emit("batch", undefined),
   deleted: ({ signals }) => signals.emit("deleted", undefined),
   events: ({ signals }) => signals.emit("elsewhere", undefined),
   keys: ({ signals }) => signals.emit("keys", { key: null }),
-  // Which lanes have work is read from the queue.
+  // The queue is read to find the lanes with work.
   queued: ({ signals }) => signals.emit("batch", undefined),
   schedules: ({ signals }) => signals.emit("schedules", undefined),
   webhooks: ({ signals }) => signals.emit("webhooks", undefined),

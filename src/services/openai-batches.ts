@@ -21,7 +21,7 @@ export type OpenAiBatchInput = {
   idempotencyKey: string | undefined;
 };
 
-/** Creates a batch as OpenAI's Batch API does: its file is checked afterwards, and then it starts by itself. */
+/** Creates a batch as OpenAI's Batch API does: its file is checked later, and then it starts by itself. */
 export async function createOpenAiBatch(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -59,7 +59,7 @@ export async function requireOpenAiBatch(ctx: Context, id: string, param = "id")
   throw refusal("BATCH_NOT_FOUND", `No batch found with id '${id}'.`, { param });
 }
 
-/** One page of them, the newest first. `after` is the id of the last one of the page before. */
+/** One page of such batches, the newest first. `after` is the id of the last one of the previous page. */
 export async function listOpenAiBatches(
   ctx: Context,
   { after, limit }: { after: string | undefined; limit: number },
@@ -79,7 +79,7 @@ export async function listOpenAiBatches(
   return { batches: found.slice(0, limit), hasMore: limit > 0 && found.length > limit };
 }
 
-/** Cancels a batch. One that is being cancelled stays as it is. */
+/** Cancels a batch. A batch that is already being cancelled stays as it is. */
 export async function cancelOpenAiBatch(ctx: Context, id: string): Promise<Batch> {
   const batch = await requireOpenAiBatch(ctx, id);
   try {

@@ -31,7 +31,7 @@ export type OpenAiFile = {
   expiresAt: number | null;
 };
 
-/** Either kind of file, by its id. Throws `FILE_NOT_FOUND` in OpenAI's words. */
+/** A file of either kind, by its id. Throws `FILE_NOT_FOUND` in OpenAI's words. */
 export async function requireOpenAiFile(
   ctx: Context,
   id: string,
@@ -61,7 +61,7 @@ export function describeUpload(file: StoredFile): OpenAiFile {
   return { id, name, bytes, purpose: purposeOf(file), createdAt, expiresAt };
 }
 
-/** What an upload can be used for, where nobody has said so. */
+/** The purpose of an upload; derived from its name if none was given. */
 export function purposeOf({ purpose, name }: Pick<StoredFile, "purpose" | "name">): string {
   return purpose ?? (name.toLowerCase().endsWith(".jsonl") ? "batch" : "user_data");
 }
@@ -78,7 +78,7 @@ async function describeResult(ctx: Context, file: ResultFile): Promise<OpenAiFil
   };
 }
 
-/** Deletes a file. The results of a batch stay with it. */
+/** Deletes a file. The results stay with the batch. */
 export async function deleteOpenAiFile(ctx: Context, id: string): Promise<void> {
   const file = await requireOpenAiFile(ctx, id);
   if ("upload" in file) return deleteFile(ctx, id);
@@ -91,12 +91,12 @@ export async function deleteOpenAiFile(ctx: Context, id: string): Promise<void> 
     );
 }
 
-/** Files of results whose length is not known yet are counted, so many for a page. */
+/** How many result files of unknown size are counted for one page. */
 const MOST_COUNTED = 50;
 
 export type OpenAiFilePage = { files: OpenAiFile[]; hasMore: boolean };
 
-/** One page of the files, the newest first or last. `after` is the id of the last file of the page before. */
+/** One page of the files, the newest first or last. `after` is the id of the last file of the previous page. */
 export async function listOpenAiFiles(
   ctx: Context,
   {

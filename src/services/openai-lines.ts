@@ -68,7 +68,7 @@ function empty(): AppError {
   );
 }
 
-/** Row 0 is no line. */
+/** Row 0 stands for the whole file. */
 function ofWholeFile(code: string, message: string): AppError {
   const issue: RowIssue = { row: 0, field: "", message, code };
   return new AppError("VALIDATION_ERROR", message, { rows: [issue], total: 1 });

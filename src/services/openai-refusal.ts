@@ -1,9 +1,9 @@
 import { AppError, type ErrorCode } from "../errors.ts";
 
-/** What OpenAI's API says of an error besides its message. */
+/** The fields of an OpenAI error besides its message. */
 export type OpenAiWords = { param: string | null; code: string | null };
 
-/** A refusal in the words of OpenAI's API; of which kind it is, its status says. */
+/** An error in the words of OpenAI's API; its status determines its type. */
 export function refusal(
   kind: ErrorCode,
   message: string,
@@ -12,7 +12,7 @@ export function refusal(
   return new AppError(kind, message, { openAi: { param, code } satisfies OpenAiWords });
 }
 
-/** A parameter that cannot be so. */
+/** An error for an invalid parameter. */
 export function badParam(param: string, message: string, code = "invalid_value"): AppError {
   return refusal("VALIDATION_ERROR", message, { param, code });
 }

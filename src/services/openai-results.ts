@@ -7,9 +7,9 @@ import { noteBytes } from "../store/openai-files.ts";
 import { pagesOf } from "./results.ts";
 
 /*
- * The output file and the error file of a batch, as OpenAI's Batch API has them. Neither is stored: they are made
- * of the results as they are read, in the order of the input. Each line of the input that has ended stands in one of the
- * two. Their ids say which batch they belong to.
+ * The output file and the error file of a batch in OpenAI's Batch API. Neither is stored: they are generated from the
+ * results when they are read, in the order of the input. Each ended line of the input is in one of the two. Their ids
+ * contain that of the batch.
  */
 
 export type ResultFile = { batch: Batch; part: ResultPart };
@@ -20,7 +20,7 @@ export function resultFileId({ id }: Pick<Batch, "id">, part: ResultPart): strin
   return `${PREFIX[part]}${id}`;
 }
 
-/** The file of results with an id, also while its batch runs; `undefined` where there is none, or none any more. */
+/** The result file with an id, also while its batch is running; `undefined` if there is none, or no longer. */
 export async function findResultFile(ctx: Context, id: string): Promise<ResultFile | undefined> {
   const part = RESULT_PARTS.find((one) => id.startsWith(PREFIX[one]));
   if (!part) return undefined;
@@ -28,7 +28,7 @@ export async function findResultFile(ctx: Context, id: string): Promise<ResultFi
   return batch && isThere(batch, part, ctx.clock.now()) ? { batch, part } : undefined;
 }
 
-/** The files that a batch has. */
+/** The result files of a batch. */
 export function resultParts(batch: Batch, now: number): ResultPart[] {
   return RESULT_PARTS.filter((part) => isThere(batch, part, now));
 }
@@ -40,7 +40,7 @@ function isThere(batch: Batch, part: ResultPart, now: number): boolean {
   return part === "output" ? completed > 0 : failed + cancelled > 0;
 }
 
-/** When the files of a batch are gone. */
+/** When the files of a batch expire. */
 export function expiryOf({ openAi, completedAt }: Batch): number | null {
   return completedAt === null || openAi?.outputSeconds === undefined
     ? null
@@ -56,7 +56,7 @@ export async function* readResultFile(
   for await (const rows of pages) yield rows.map((row) => resultLine(row, hasExpired)).join("");
 }
 
-/** Changes with the content; `null` while the batch has not ended. */
+/** A tag that changes with the content; `null` while the batch has not ended. */
 export function resultFileTag({ batch, part }: ResultFile): string | null {
   const { seq, run, completed, failed, cancelled, completedAt } = batch;
   if (completedAt === null) return null;
@@ -64,7 +64,7 @@ export function resultFileTag({ batch, part }: ResultFile): string | null {
   return sha256Hex(JSON.stringify(state)).slice(0, 32);
 }
 
-/** How long a file is. It is counted once it cannot change any more; while its batch runs, 0. */
+/** The size of a file. It is counted once it cannot change any more; while its batch is running, 0. */
 export async function sizeOfResultFile(ctx: Context, file: ResultFile): Promise<number> {
   const { batch, part } = file;
   const known = batch.openAi?.bytes?.[part];

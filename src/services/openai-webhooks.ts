@@ -6,7 +6,7 @@ import { refusal } from "./openai-refusal.ts";
 import { sealedFor } from "./webhook-attempt.ts";
 import { testWebhook } from "./webhooks.ts";
 
-/** An endpoint that was made through `/v1`. Throws `WEBHOOK_NOT_FOUND` in OpenAI's words. */
+/** An endpoint that was created through `/v1`. Throws `WEBHOOK_NOT_FOUND` in OpenAI's words. */
 export async function requireOpenAiWebhook(
   ctx: Context,
   id: string,
@@ -17,7 +17,7 @@ export async function requireOpenAiWebhook(
   throw refusal("WEBHOOK_NOT_FOUND", `No webhook endpoint found with id '${id}'.`, { param });
 }
 
-/** One page of them, the newest first. */
+/** One page of such endpoints, the newest first. */
 export async function listEndpoints(
   ctx: Context,
   { after, limit }: { after: string | undefined; limit: number },
@@ -27,13 +27,13 @@ export async function listEndpoints(
   return { webhooks: found.slice(0, limit), hasMore: limit > 0 && found.length > limit };
 }
 
-/** The last characters of the secret, by which people know it. */
+/** The last characters of the secret, by which users recognise it. */
 export async function hintOf(ctx: Context, webhook: Webhook): Promise<string> {
   const secret = await ctx.secrets.open(webhook.secret, sealedFor(webhook));
   return `…${secret.slice(-4)}`;
 }
 
-/** Sends a sample at once. Returns the status of the answer; throws where it is none of success. */
+/** Sends a sample at once. Returns the status of the answer; throws if it is not a success. */
 export async function testEndpoint(ctx: Context, id: string, type: string): Promise<number> {
   const { id: known } = await requireOpenAiWebhook(ctx, id);
   const toBody = (messageId: string, at: number) =>

@@ -44,7 +44,7 @@ function resolveOrNone(ctx: Context, path: string): string | undefined {
   }
 }
 
-/** The format that a file's name asks for. */
+/** The format that a file's name stands for. */
 export function formatOf(path: string): ResultFormat | undefined {
   const extension = extname(path).slice(1).toLowerCase();
   return RESULT_FORMATS.find((format) => format === extension);

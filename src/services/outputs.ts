@@ -17,9 +17,9 @@ import { requireRoomFor, streamResults } from "./results.ts";
 import { writtenBy } from "./written-by.ts";
 
 /**
- * Writes the output files of batches that have ended, one after the other, until there is none left
- * to write. What the file system refuses is kept with the batch, whose results stay where they are;
- * anything else is thrown, and the file is to be written again.
+ * Writes the output files of ended batches, one after the other, until none is left. If the file system refuses a
+ * file, the reason is stored with the batch, whose results stay available. Any other error is thrown, and the file is
+ * written again later.
  */
 export async function writeOutputs(ctx: Context, node: number): Promise<void> {
   for (;;) {
@@ -38,8 +38,8 @@ export async function writeOutputs(ctx: Context, node: number): Promise<void> {
 }
 
 /**
- * Returns why the file could not be written, or `null`. `isAgain`: somebody began to write it and was
- * killed, or is too slow to prove that it lives; what that has written until now is removed.
+ * Returns why the file could not be written, or `null`. `isAgain`: another process began to write it and was killed,
+ * or is too slow to renew its lease; its partial file is removed.
  */
 async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promise<string | null> {
   const outputFile = batch.outputFile ?? "";
@@ -56,7 +56,7 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
     );
     return null;
   } catch (error) {
-    // Said once for all files, and once a minute, by whoever tries it again.
+    // The caller, which retries, logs it once a minute for all files.
     if (error instanceof StorageError && error.isPassing) throw error;
     logError(
       getLogger(["gptrunner", "outputs"]),
@@ -69,7 +69,7 @@ async function writeOutput(ctx: Context, batch: Batch, isAgain: boolean): Promis
   }
 }
 
-/** `undefined` where it says nothing about the file. */
+/** `undefined` if the error is not about the file. */
 function whyUnwritable(error: unknown): string | undefined {
   if (error instanceof PathError) return `it ${error.message}`;
   if (error instanceof AppError || error instanceof StorageError) return error.message;
@@ -80,7 +80,7 @@ function isOfFileSystem(error: unknown): boolean {
   return error instanceof Error && "syscall" in error;
 }
 
-/** The output file of a batch as it is now. */
+/** Opens the output file of a batch. */
 export async function openOutput(
   ctx: Context,
   id: string,
@@ -108,7 +108,7 @@ export async function openOutput(
   );
 }
 
-/** Writes the output file of a batch again, for instance after there is room on the disk. */
+/** Writes the output file of a batch again, for example after the disk has room again. */
 export async function rewriteOutput(ctx: Context, id: string): Promise<Batch> {
   const batch = await getBatch(ctx, id);
   const { asked } = await ctx.writer.write({ asked: askForOutput(batch.seq) });

@@ -9,20 +9,22 @@ import { explainWriting, removeTemporary, writeTemporary } from "../lib/write-wh
 import { leastFree } from "./watch.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Nothing is sent before the last byte is there: writing more would take longer than clients and proxies wait. */
+/**
+ * The largest file. Nothing is sent before it is complete, and more would take longer than clients and proxies wait.
+ */
 const LARGEST = 1024 * 1024 * 1024;
-/** Parts that are written at a time. */
+/** How many files are written at a time. */
 const MOST_WRITTEN = 4;
-/** The runtime opens a file in the moment in which its answer begins; from then on it needs no name. */
+/** How long the file keeps its name: the runtime opens it when the answer begins, and needs no name from then on. */
 const KEPT_MS = 1000;
 
 const writing = new WeakMap<Context, number>();
 
 /**
- * What `read` gives, which is `bytes` long, as a file: the runtime sends clients the length of a file, and not
- * that of what is made as it is read. The file is gone when it has been sent, or when `signal` aborts.
- * `undefined` where that is too long, others are written, or the disk has no room; then it is to be sent as it is read.
- * Throws what reading throws.
+ * Writes the `bytes` bytes of `read` to a temporary file, because the runtime sends the length of a file but not that
+ * of a stream. The file is removed when it has been sent, or when `signal` aborts. `undefined` if it is too large,
+ * too many others are being written, or the disk has no room; then the caller sends a stream. Throws what reading
+ * throws.
  */
 export async function writePart(
   ctx: Context,
@@ -32,7 +34,7 @@ export async function writePart(
 ): Promise<Blob | undefined> {
   const others = writing.get(ctx) ?? 0;
   if (bytes > LARGEST || others >= MOST_WRITTEN) return undefined;
-  // Counted before anything is waited for, as others come meanwhile.
+  // Counted before the first await, because other requests may come meanwhile.
   writing.set(ctx, others + 1);
   try {
     return (await hasRoom(ctx, bytes)) ? await write(ctx, read, signal) : undefined;
@@ -41,7 +43,7 @@ export async function writePart(
   }
 }
 
-/** Whether the disk has room for it and would be far from full with it. */
+/** Whether the disk has room for it and stays far from full. */
 async function hasRoom({ files, config }: Context, bytes: number): Promise<boolean> {
   const space = await files.space(config.dataDir).catch(() => undefined);
   return space !== undefined && space.free - bytes > 2 * leastFree(space.total);

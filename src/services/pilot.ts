@@ -11,15 +11,16 @@ import { getBatch } from "./batches.ts";
 import type { Paid } from "./tasks.ts";
 import { timesOf } from "./time.ts";
 
-/** Rows of a pilot; more of them are a run, which keeps to the batch's `maxConcurrency`. */
+/** The most rows of a pilot. More rows need a proper run, which obeys the batch's `maxConcurrency`. */
 export const MOST_PILOT_ROWS = 100;
 
-/** The first rows of a batch, or some of all of them. */
+/** The first rows of a batch, or a random sample. */
 export type PilotRows = { kind: "limit" | "sample"; rows: number };
 
 /**
- * Runs some rows of a batch that has not been started. The batch stays pending, with what came of them,
- * and executing it goes on with the rest. Returns the row numbers of the tasks, too. Throws `BATCH_RUNNING` or `BATCH_FINISHED` where that cannot be.
+ * Runs some rows of a batch that has not been started. The batch stays pending and keeps their results, and executing
+ * it runs the rest. Also returns the row numbers of the tasks. Throws `BATCH_RUNNING` or `BATCH_FINISHED` if the
+ * batch was started.
  */
 export async function pilotBatch(
   ctx: Context,
@@ -71,7 +72,7 @@ async function firstRows(ctx: Context, { seq }: Batch, rows: number): Promise<nu
   return (await readRows(ctx.client, findUntried(seq, rows, null))).map(({ seq }) => seq);
 }
 
-/** Rows spread over all of the batch by chance; where too many of those have run already, the first of the others. */
+/** Random rows of the whole batch; if too many of them have already run, the first of the others. */
 async function someRows(ctx: Context, batch: Batch, rows: number): Promise<number[]> {
   const positions = new Set<number>();
   const wanted = Math.min(rows * 3, batch.total);

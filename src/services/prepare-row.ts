@@ -19,7 +19,7 @@ import { canonicalJson, type JsonObject } from "../lib/json.ts";
 import type { NewRow } from "../store/ingest.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
-/** `code`: what OpenAI's Batch API calls it. */
+/** `code`: the code in OpenAI's Batch API. */
 type FieldIssue = { field: string; message: string; code?: string };
 
 /** One entry of a batch's input, ready to be stored, or what is wrong with it. `row` counts from 1. */
@@ -27,13 +27,13 @@ export type PreparedRow = {
   row: number;
   value: NewRow | null;
   issues: FieldIssue[];
-  /** The `custom_id` of a line, where it may be that of no other line. */
+  /** The `custom_id` of a line, if it must be unique. */
   customId?: string;
-  /** Set where its request refers to uploads; `complete` takes the request with all that is known of them. */
+  /** Set if its request refers to uploads; `complete` receives the request with the facts about them. */
   uploads?: {
     body: JsonObject;
     complete: (body: JsonObject) => void;
-    /** Where in the row a reference comes from. */
+    /** The field of the row that a reference comes from. */
     fieldOf: (url: string) => string;
   };
 };
@@ -41,24 +41,27 @@ export type PreparedRow = {
 /** Reads the input from its start; called once for each pass. */
 export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
 
-/** `ids`: the row `1` of batch `b` is the task `b.1`. It may turn out while rows are checked that it must be so. */
+/** `ids`: the row `1` of batch `b` is the task `b.1`. It may be set while rows are checked. */
 export type RowScope = { ids: boolean; keys: boolean };
 
-/** What preparing needs to know of the batch. */
+/** The facts about the batch that preparing a row needs. */
 export type RowContext = {
   batchId: string;
   config: BatchConfig;
   compose: Composer;
-  /** Rows for which it is false are skipped. */
+  /** Rows for which this is false are skipped. */
   onlyIf: Condition | null;
   defaultModel: Context["config"]["defaultModel"];
-  /** What of the rows holds within the batch alone, so that the same file can be the input of many batches. */
+  /**
+   * Whether ids and keys of the rows are unique only within the batch, so that the same file can be the input of many
+   * batches.
+   */
   scope: RowScope;
   /** The answers of its `baseBatch`. */
   base: BaseAnswers | null;
-  /** Set where the rows are lines as OpenAI's Batch API takes them, and no others. */
+  /** Set if the rows must be lines in the format of OpenAI's Batch API. */
   openAi: OpenAiTerms | null;
-  /** The columns of `config.attachments` that a row was seen to have. */
+  /** The columns of `config.attachments` that some row has. */
   seenColumns: Set<string>;
 };
 
@@ -66,7 +69,7 @@ const CHAT = "/v1/chat/completions";
 /** The longest id that the API takes. */
 const MAX_ID = 100;
 
-/** Checks the fields that a row of a file gives and makes the task of them. `cells` is what is kept of the row. */
+/** Checks the fields of a row of a file and makes its task. `cells` is the stored row. */
 export function prepareFields(
   context: RowContext,
   row: number,
@@ -83,7 +86,7 @@ export function prepareFields(
   return { row, value: null, issues };
 }
 
-/** Makes a task of an input that was checked before. */
+/** Makes a task from an input that was already checked. */
 export function prepareTask(
   context: RowContext,
   row: number,
@@ -148,7 +151,7 @@ function isRowSkipped(onlyIf: Condition | null, variables: ReadonlyMap<string, s
   return !onlyIf.isTrueOf(variables);
 }
 
-/** A row that is not sent need not be one that can be: its cells may be empty for the very reason that it is skipped. */
+/** A skipped row need not make a valid request: its cells may be empty, which may be why it is skipped. */
 function composeSkipped(
   { compose, config, defaultModel }: RowContext,
   task: TaskInput,
@@ -165,8 +168,8 @@ function composeSkipped(
 }
 
 /**
- * Makes a task of an OpenAI batch line, whose body is sent as it is. Its `custom_id` is unique in its
- * file alone, so it is no id here; it comes back with the results.
+ * Makes a task from an OpenAI batch line, whose body is sent unchanged. Its `custom_id` is unique only in its file,
+ * so it is not the task's id; results contain it.
  */
 export function prepareProviderLine(
   context: RowContext,
@@ -214,7 +217,7 @@ export function prepareProviderLine(
   return { row, value, issues: [], ...uploadsOf(value, sent, requestOf, () => "body") };
 }
 
-/** What is to be completed of a row, if anything is. */
+/** The references of a row that must be completed, if any. */
 function uploadsOf(
   value: NewRow,
   body: JsonObject,
@@ -233,7 +236,7 @@ function uploadsOf(
   };
 }
 
-/** The column that names an upload, or else the messages do. */
+/** The column that names an upload, or `messages`. */
 function columnOf({ attachments = [] }: BatchConfig, variables: ReadonlyMap<string, string>) {
   return (url: string): string => {
     const { id = url } = readUploadRef(url) ?? {};
@@ -243,7 +246,7 @@ function columnOf({ attachments = [] }: BatchConfig, variables: ReadonlyMap<stri
   };
 }
 
-/** Under which key its answer is kept, if it is to be, and the answer that it takes over. */
+/** The key under which its answer is cached, if any, and the answer that it reuses. */
 function keysOf(
   base: RowContext["base"],
   isReusable: boolean | undefined,

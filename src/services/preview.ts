@@ -13,9 +13,9 @@ import type { PreparedRow } from "./prepare-row.ts";
 
 type PreviewedRow = {
   row: number;
-  /** What the row holds, by the file's columns, or the line of a JSON file. */
+  /** The cells of the row by the file's columns, or the line of a JSON file. */
   cells: unknown;
-  /** What would be sent; `null` where it cannot be made, as `issues` say. */
+  /** The request that would be sent; `null` if it cannot be made, see `issues`. */
   request: JsonObject | null;
   promptTokens: number | null;
   issues: { field: string; message: string }[];
@@ -24,24 +24,24 @@ type PreviewedRow = {
 export type Preview = {
   found: Omit<InputFound, "rows"> | null;
   columns: string[] | null;
-  /** Rows that were read: all of them, unless that would have taken too long. */
+  /** How many rows were read: all of them, unless that would have taken too long. */
   rowCount: number;
   isWhole: boolean;
   rows: PreviewedRow[];
-  /** From the first rows; `null` where none of them can be sent. */
+  /** An estimate from the first rows; `null` if none of them can be sent. */
   estimate: Estimate | null;
 };
 
-/** Rows whose tokens stand for all. */
+/** How many rows are sampled for the tokens. */
 const SAMPLE = 100;
 const MOST_COUNT_MS = 1500;
 const MOST_TOKEN_MS = 1000;
-/** What makes a request of any row, so that its cells can be shown before there is a prompt. */
+/** A placeholder that makes a request of any row, so that cells can be shown before there is a prompt. */
 const ANY_PROMPT = "-";
 
 type Asked = { inputFile: string; config: BatchConfig; from: number; limit: number };
 
-/** Reads a table as a batch of it would, and composes some of its rows, without creating anything. */
+/** Reads a table as a batch would, and composes the requests of some rows, without creating anything. */
 export async function previewInput(
   ctx: Context,
   caller: Pick<Caller, "key">,
@@ -98,7 +98,7 @@ export async function previewInput(
   };
 }
 
-/** What is wrong with the whole, such as a template that names a column which is not there; for each of the rows. */
+/** An issue of the whole input, such as an unknown column in a template, which is shown for each row. */
 function refusalOf(error: unknown): { field: string; message: string }[] {
   if (error instanceof AppError && error.code === "VALIDATION_ERROR")
     return [{ field: "config", message: error.message }];

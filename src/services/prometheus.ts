@@ -15,13 +15,13 @@ import { readRows } from "../store/rows.ts";
 import { readStock, tasksOf, WAITING } from "../store/stock.ts";
 import type { EngineProbe } from "./status.ts";
 
-/** Values from the database are cached this long, because anybody may request them. */
+/** How long values from the database are cached, because metrics may be requested often. */
 const KEEP_MS = 1000;
-/** What changes slowly, or is looked at as often elsewhere. */
+/** The same for values that change slowly. */
 const KEEP_STATE_MS = 10_000;
-/** A database that does not answer sooner is reported as one that does not. Prometheus waits for ten seconds. */
+/** The longest wait for the database before it is reported as unavailable. Prometheus waits for ten seconds. */
 const DATABASE_WAIT_MS = 3000;
-/** What only the database knows. Old figures in its absence would look like new ones. */
+/** Metrics that come from the database. They are left out without it, because old values would look current. */
 const OF_DATABASE = [
   "queue_depth",
   "queue_oldest_age_seconds",
@@ -31,7 +31,7 @@ const OF_DATABASE = [
   "nodes_living",
 ] as const;
 
-/** Everything that is measured, as Prometheus text; without the database, what the process knows by itself. */
+/** All metrics as Prometheus text; without the database, those of the process. */
 export function createExposition(
   ctx: Context,
   engine: EngineProbe,
@@ -40,7 +40,7 @@ export function createExposition(
   const readQueue = atMostEvery(ctx.clock, KEEP_MS, () => setQueue(ctx));
   const readState = atMostEvery(ctx.clock, KEEP_STATE_MS, () => setState(ctx));
   const readDisk = atMostEvery(ctx.clock, KEEP_STATE_MS, () => setDisk(ctx));
-  // From the start, so that the first one counts as a change.
+  // Initialised with 0, so that the first event counts as a change.
   for (const status of ["completed", "failed", "cancelled"])
     meters.add("tasks_total", label("status", status), 0);
   for (const outcome of ["delivered", "retried", "failed"])
@@ -52,7 +52,7 @@ export function createExposition(
 
   function setProvider(provider: string, { breaker, models }: ProviderLive): void {
     meters.set("provider_available", provider, breaker === "closed" ? 1 : 0);
-    // The first of several keys that is ready decides.
+    // Of several keys the one that is ready first counts.
     const waits = new Map<string, number>();
     for (const { model, waitMs } of models)
       waits.set(model, Math.min(waitMs, waits.get(model) ?? Infinity));
@@ -95,7 +95,7 @@ export function createExposition(
   };
 }
 
-/** Does something again where it was done more than `ms` ago, or failed. Whoever comes meanwhile waits for the same. */
+/** Repeats work if the last time was more than `ms` ago, or failed. Concurrent callers share one run. */
 function atMostEvery(
   clock: Pick<Clock, "monotonic">,
   ms: number,
@@ -121,7 +121,7 @@ function atMostEvery(
   };
 }
 
-/** The tasks that are stored, and those that wait. */
+/** Sets the numbers of stored and of waiting tasks. */
 async function setQueue(ctx: Context): Promise<void> {
   const { meters } = ctx;
   const [stock, [queue]] = await Promise.all([readStock(ctx), readRows(ctx.reads.client, WAITING)]);
@@ -138,7 +138,7 @@ async function setDisk({ files, config, meters }: Context): Promise<void> {
   if (space) meters.set("disk_free_bytes", "", space.free);
 }
 
-/** What an operator looks after: alerts, size, processes. None of it reads a table that grows. */
+/** Sets the gauges for operators: alerts, size, processes. None of them reads a table that grows. */
 async function setState(ctx: Context): Promise<void> {
   const { meters, reads, config } = ctx;
   const [alerts, [size], [living]] = await Promise.all([

@@ -11,7 +11,7 @@ import type { RowSource } from "./prepare-row.ts";
 import type { InputKind } from "./row-issues.ts";
 import { writeStored } from "./stored-bytes.ts";
 
-/** How many tasks a batch has, and how many of them take over an answer. */
+/** How many tasks a batch has, and how many of them reuse an answer. */
 export type Published = { total: number; reused: number };
 
 type Input = Pick<Given, "when" | "held"> & {
@@ -20,7 +20,7 @@ type Input = Pick<Given, "when" | "held"> & {
   checked: Checked;
 };
 
-/** Writes all rows and gives the batch its name. Returns `undefined` where it lost a race for the name. */
+/** Writes all rows and gives the batch its name. Returns `undefined` if another request took the name first. */
 export async function ingest(
   ctx: Context,
   batch: NewBatch,
@@ -45,7 +45,7 @@ export async function ingest(
   }
 }
 
-/** Puts a draft in the place of the batch that has waited for its rows, and starts it if that was to be. */
+/** Replaces a waiting batch by its draft, and starts it if that was requested. */
 async function publishHeld(
   ctx: Context,
   batch: NewBatch,
@@ -63,7 +63,7 @@ async function publishHeld(
 
 const NO_ROWS: WrittenRows = { written: 0, models: new Map(), reused: 0, adopted: [] };
 
-/** Creates a batch without tasks, which waits for its rows. Returns `undefined` where the name is taken. */
+/** Creates a batch without tasks, which waits for its rows. Returns `undefined` if the name is taken. */
 export async function addWaiting(
   ctx: Context,
   batch: NewBatch,

@@ -3,14 +3,14 @@ import { type Allowance, createRateWindow, WINDOW_MS } from "../lib/rate-window.
 import { leaseRequests } from "../store/rate-limits.ts";
 import type { Caller } from "./caller.ts";
 
-/** Counts a request of a key; `undefined` where the key has no limit. */
+/** Counts a request of a key; `undefined` if the key has no limit. */
 export type RateLimiter = (
   caller: Caller,
 ) => Allowance | undefined | Promise<Allowance | undefined>;
 
 /**
- * Limits the requests of each key in each minute of the clock: in memory where this process alone
- * has the database, in the database where several share it.
+ * Limits the requests of each key per minute of the clock: in memory if only this process has the database, otherwise
+ * in the database.
  */
 export function createRateLimiter(ctx: Context): RateLimiter {
   const take = ctx.isExclusive
@@ -33,9 +33,9 @@ type Lease = {
 };
 
 /*
- * Processes share a limit by leasing parts of it. A process serves from its lease, asks for another
- * when it is used up, and refuses when there is none left. So all of them together never let through
- * more than the limit; what they may leave unused is at most a tenth of it each.
+ * Processes share a limit by leasing parts of it. A process serves from its lease, leases another part when that is
+ * used up, and refuses requests when none is left. So together they never admit more than the limit; each may leave
+ * at most a tenth of it unused.
  */
 function createSharedWindow(ctx: Context): (key: number, limit: number) => Promise<Allowance> {
   const leases = new Map<number, Lease>();

@@ -20,7 +20,7 @@ import { listResults, type ResultPage, type ResultRow, sizesOfResults } from "..
 import { readRows } from "../store/rows.ts";
 
 export type ResultOptions = {
-  /** `input`: the rows of the input alone, as `inputFormat` says. */
+  /** `input`: only the input rows, in the format of `inputFormat`. */
   format: ResultFormat | "input";
   status?: TaskStatus | undefined;
   /** Which of the rows; all of them by default. */
@@ -31,14 +31,14 @@ export type ResultOptions = {
   bom: boolean;
 };
 
-/** In which format results are written; rows of the input in one that keeps their types. */
+/** The format of results; input rows get one that keeps their types. */
 export function formatOfResults({ input }: Batch, format: ResultOptions["format"]): ResultFormat {
   if (format !== "input") return format;
   if (input?.format === "xlsx" || input?.format === "parquet") return "xlsx";
   return input?.format === "csv" || input?.format === "batch" ? "csv" : "jsonl";
 }
 
-/** Throws `VALIDATION_ERROR` where the results of a batch have no room in a format. */
+/** Throws `VALIDATION_ERROR` if the results of a batch do not fit into a format. */
 export function requireRoomFor(batch: Batch, { format }: Pick<ResultOptions, "format">): void {
   if (formatOfResults(batch, format) !== "xlsx") return;
   const { length } = tableOf(batch, format).header;
@@ -51,14 +51,14 @@ export function requireRoomFor(batch: Batch, { format }: Pick<ResultOptions, "fo
     ]);
 }
 
-/** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
+/** How many rows are read at a time, unless their texts are long: a few milliseconds of the event loop. */
 export const PAGE_ROWS = 200;
-/** Results of long texts are made some megabytes at a time. */
+/** The most bytes of texts that are read at a time. */
 const MOST_PAGE_BYTES = 4_000_000;
 
 /**
- * The tasks of a batch in input order with what came of them so far, in pieces. It reads page by page as
- * the reader takes them, so that a slow reader costs nothing but time.
+ * The tasks of a batch in input order with their results so far, in pieces. It reads page by page as the client
+ * consumes them, so a slow client costs only time.
  */
 export async function* streamResults(
   ctx: Context,
@@ -90,7 +90,7 @@ function tableOf(batch: Batch, format: ResultOptions["format"]): ResultTable {
   return resultTable({ ...batch, answers: answerColumns(batch) });
 }
 
-/** The texts of columns with dates are dates again. */
+/** Converts the texts of date columns back to dates. */
 async function* workbookRows(
   { columns, input }: Batch,
   pages: AsyncIterable<ResultRow[]>,
@@ -124,7 +124,8 @@ export async function* pagesOf(
     const rows = await next;
     const last = rows.at(-1);
     if (!last) return;
-    // It is read in its thread while this page is written. Who takes no further page gets no error of it.
+    // The next page is read in the thread while this one is written. Its error is ignored if no further page is
+    // taken.
     next = read(last.position);
     next.catch(() => {});
     yield rows;
@@ -136,7 +137,7 @@ export function answerColumns({ config }: Batch): readonly OutputColumn[] {
   return output.success ? columnsOf(output.data) : [];
 }
 
-/** What changes with the results of a batch, or `null` while it has not ended, when they change all the time. */
+/** A tag that changes with the results of a batch; `null` while it has not ended and they may change at any time. */
 export function resultsTag(
   batch: Batch,
   { format, status, safe, bom, contains }: ResultOptions & { contains?: string | undefined },
@@ -149,7 +150,7 @@ export function resultsTag(
   ).slice(0, 32);
 }
 
-/** A page of up to `limit` rows: fewer if they would have too many bytes, but at least one. */
+/** A page of up to `limit` rows; fewer if they have too many bytes, but at least one. */
 export async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
   const most = Math.min(MOST_PAGE_BYTES, ctx.chunks.answerBytes);
   const sizes = await readRows(ctx.longReads.client, sizesOfResults(batch.seq, page));
@@ -162,7 +163,7 @@ export async function readPage(ctx: Context, batch: Batch, page: ResultPage): Pr
   return count === 0 ? [] : readSome(ctx, batch, { ...page, limit: count });
 }
 
-/** What was measured may have grown meanwhile, and a server counts in another way. */
+/** The measured sizes may have grown meanwhile, and a server counts bytes differently. */
 async function readSome(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
   try {
     return await readRows(ctx.longReads.client, listResults(batch.seq, page));

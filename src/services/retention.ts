@@ -8,15 +8,18 @@ import { deleteBatch } from "./batch-moves.ts";
 import { deleteTasks } from "./delete-tasks.ts";
 import { deleteFile } from "./files.ts";
 
-/** Rows looked at in one commit: a millisecond or two. */
+/** How many rows are examined in one commit: a millisecond or two. */
 const AT_ONCE = 500;
-/** On a shared database most of it is the way there and back, which is as long for few rows as for many. */
+/**
+ * The target duration of a commit. On a shared database most of it is the round trip, which does not depend on the
+ * number of rows.
+ */
 const TARGET_MS = { exclusive: 20, shared: 250 };
 const PAGE = 200;
 
 const FINAL: readonly FinalStatus[] = ["completed", "failed", "cancelled"];
 
-/** Removes what is older than its retention, a few rows at a time. Returns how many rows, batches and files. */
+/** Removes rows, batches and files that are older than their retention, a few at a time. Returns how many. */
 export async function pruneHistory(ctx: Context): Promise<number> {
   const { retentionMs, cacheRetentionMs, taskRetentionMs, fileRetentionMs } = ctx.config;
   let removed = 0;
@@ -36,7 +39,7 @@ async function prune(ctx: Context, table: AgingTable, keepMs: number): Promise<n
 
 export type Pruned = { removed: number; isMore: boolean };
 
-/** Removes the rows of a table that were made before a time, for no longer than `longestMs`. */
+/** Removes the rows of a table that were created before a time, for at most `longestMs`. */
 export async function pruneBefore(
   ctx: Pick<Context, "clock" | "writer" | "isExclusive">,
   table: AgingTable,
@@ -80,7 +83,7 @@ async function pruneBatches(ctx: Context, keepMs: number): Promise<number> {
   }
 }
 
-/** Removes single tasks that ended long ago; those of a batch go with it. */
+/** Removes single tasks that ended long ago; those of a batch are removed with it. */
 async function pruneTasks(ctx: Context, keepMs: number): Promise<number> {
   if (keepMs === 0) return 0;
   const before = ctx.clock.now() - keepMs;

@@ -1,14 +1,14 @@
 import { AppError, invalid } from "../errors.ts";
 
-/** `code`: what OpenAI's Batch API calls it. */
+/** `code`: the code in OpenAI's Batch API. */
 export type RowIssue = { row: number; field: string; message: string; code?: string | undefined };
 
 const MAX_ISSUES = 100;
 
-/** Rows of a file are reported by number, tasks of a request by their path in it. */
+/** Rows of a file are reported by number, inline tasks by their path in the request. */
 export type InputKind = "file" | "inline";
 
-/** What is wrong with the rows of an input: the first hundred, and how much there is. */
+/** The first hundred issues of an input, and how many there are. */
 export class IssueList {
   readonly #kind: InputKind;
   readonly #first: RowIssue[] = [];

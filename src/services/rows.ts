@@ -11,23 +11,26 @@ export type RowQuery = {
   after: number;
   limit: number;
   status: TaskStatus | undefined;
-  /** A text that a cell or the error contains, whatever the case of its letters. */
+  /** A text that a cell or the error must contain, ignoring case. */
   contains: string | undefined;
 };
 
 export type RowPage = {
   columns: string[];
-  /** How many of the columns are of the input; the others are of the answer. */
+  /** How many of the columns belong to the input; the others belong to the answer. */
   inputs: number;
   rows: { row: ResultRow; cells: ResultCell[] }[];
-  /** The position after which the next page begins; `null` where there is none. */
+  /** The position after which the next page begins; `null` if there is none. */
   next: number | null;
 };
 
-/** A search for a text ends after so long, and goes on with the next request. */
+/** The longest search for a text; the next request continues it. */
 const MOST_SEARCH_MS = 400;
 
-/** A page of the rows of a batch with their answers. One that searches for a text may be short of rows and have a next one. */
+/**
+ * A page of the rows of a batch with their answers. A search for a text may return fewer rows than requested and
+ * still have a next page.
+ */
 export async function listRows(ctx: Context, batch: Batch, query: RowQuery): Promise<RowPage> {
   const { limit, status, contains } = query;
   const { header, cells } = tableOf(batch);

@@ -48,7 +48,7 @@ export type ScheduleDraft = {
   pauseAfterFailures?: number | null | undefined;
 };
 
-/** Creates a schedule. Its input file may come later; its paths and its expression must be right now. */
+/** Creates a schedule. Its input file may be added later, but its paths and its expression must be valid. */
 export async function createSchedule(
   ctx: Context,
   caller: Caller,
@@ -104,7 +104,10 @@ export function upcomingFires(schedule: Schedule, count: number): number[] {
 
 type Timing = Pick<ScheduleDraft, "schedule" | "timezone">;
 
-/** What an expression says and when it would fire next. Throws what creating a schedule with it would throw. */
+/**
+ * The meaning of an expression in words, and its next fires. Throws the errors that creating a schedule with it would
+ * throw.
+ */
 export async function previewSchedule(ctx: Context, timing: Timing, count: number) {
   const issues = timezoneIssues(timing);
   if (issues.length > 0) throw invalid(issues);
@@ -119,8 +122,8 @@ export async function previewSchedule(ctx: Context, timing: Timing, count: numbe
 export type ScheduleChange = { [Field in keyof ScheduleDraft]?: ScheduleDraft[Field] | undefined };
 
 /**
- * Changes a schedule. A new expression, zone or activation counts from now. One that is disabled starts
- * none of the runs that wait; with `cancelsRuns` those that have begun are cancelled, too.
+ * Changes a schedule. A new expression, time zone or activation counts from now. Disabling it drops the waiting runs;
+ * with `cancelsRuns` those that have begun are cancelled, too.
  */
 export async function updateSchedule(
   ctx: Context,
@@ -157,14 +160,14 @@ export async function updateSchedule(
       changed: store.updateSchedule(before, moved),
       alert: !before.isActive && isActive ? deleteAlert("schedule.paused", id, now) : undefined,
     });
-    // It fired, or somebody else changed it, since it was read.
+    // It has fired, or another client has changed it, since it was read.
     if (changed.changed === 0) continue;
     ctx.signals.emit("schedules", undefined);
     return getSchedule(ctx, id);
   }
 }
 
-/** Removes a schedule and its run history. Batches of its runs stay, and go on if they run. */
+/** Removes a schedule and its run history. Batches of its runs stay, and continue if they are running. */
 export async function deleteSchedule(ctx: Context, id: string): Promise<void> {
   const { deleted } = await ctx.writer.write({
     deleted: store.deleteSchedule(id),
@@ -175,8 +178,8 @@ export async function deleteSchedule(ctx: Context, id: string): Promise<void> {
 }
 
 /**
- * Asks for a run now, of a schedule that is not active, too. Its overlap policy holds for it; throws
- * `TASK_RUNNING` where that skips the run.
+ * Requests a run now, also of an inactive schedule. Its overlap policy applies; throws `TASK_RUNNING` if that skips
+ * the run.
  */
 export async function runSchedule(
   ctx: Context,
@@ -236,7 +239,7 @@ async function requireValid(ctx: Context, draft: ScheduleDraft): Promise<void> {
 
 function timezoneIssues({ timezone }: Timing): Issue[] {
   if (isTimezone(timezone)) return [];
-  const message = `${JSON.stringify(timezone)} is no IANA time zone, such as Europe/Berlin or UTC`;
+  const message = `${JSON.stringify(timezone)} is not an IANA time zone, such as Europe/Berlin or UTC`;
   return [{ path: "timezone", message }];
 }
 
@@ -254,7 +257,7 @@ function requireExpression({ schedule, timezone }: Timing): void {
 
 async function inputIssues(ctx: Context, path: string): Promise<Issue[]> {
   try {
-    // Whether it is there is of no interest yet; a link that leads out of the folder is.
+    // The file need not exist yet, but a link that leads out of the folder is refused.
     await ctx.fileStore.check(path);
     return [];
   } catch (error) {
@@ -281,7 +284,7 @@ function outputIssues(
 
 function withoutUndefined<Fields extends object>(fields: Fields) {
   const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  // What is left has the same names, and none of the values that the type says it may lack.
+  // The entries have the same names, and no `undefined` values.
   return Object.fromEntries(entries) as {
     [Field in keyof Fields]?: Exclude<Fields[Field], undefined>;
   };

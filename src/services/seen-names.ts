@@ -5,18 +5,21 @@ import type { PreparedRow, RowSource } from "./prepare-row.ts";
 type Group = { hashes: Float64Array<ArrayBuffer>; size: number };
 type NameOf = (row: PreparedRow) => string | null | undefined;
 
-/** With a million names each group has a thousand, which are sorted, or moved, in a tenth of a millisecond. */
+/**
+ * The number of groups. With a million names each has a thousand, which are sorted or moved in a tenth of a
+ * millisecond.
+ */
 const GROUPS = 1024;
 const FIRST_SIZE = 16;
 
 /**
- * Names in a whole file in eight bytes each: what is kept of one is a hash. Those that may be there
- * twice are looked at again at the end.
+ * Finds duplicate names in a whole file with eight bytes per name, because only hashes are stored. Possible
+ * duplicates are checked again at the end.
  */
 export class SeenNames {
   readonly #clock: Clock;
   readonly #nameOf: NameOf;
-  /** Hashes by their remainder, so that nothing is done to all of them at once. */
+  /** Hashes grouped by their remainder, so that no step touches all of them. */
   readonly #groups = new Map<number, Group>();
 
   constructor(clock: Clock, nameOf: NameOf) {

@@ -9,14 +9,14 @@ import { readRows } from "../store/rows.ts";
 import { writtenBy } from "./written-by.ts";
 
 /*
- * Processes that share a database need the same files: a batch is made from an upload, and its output fetched, at
- * any of them. The store has an id, which each process publishes with its heartbeat. An id that differs means
- * another folder or bucket.
+ * Processes that share a database need the same file store, because any of them may read an upload or return an
+ * output file. The store has an id, which each process publishes with its heartbeat. A different id means another
+ * folder or bucket.
  */
 
 const log = getLogger(["gptrunner", "files"]);
 
-/** At the start: throws `StartError` where the bucket cannot be used. One that cannot be reached may come back. */
+/** At the start: throws `StartError` if the bucket cannot be used. A bucket that cannot be reached may come back. */
 export async function requireFiles(ctx: Context): Promise<void> {
   try {
     await identifyFiles(ctx);
@@ -29,10 +29,10 @@ export async function requireFiles(ctx: Context): Promise<void> {
   }
 }
 
-/** Finds out which store this process has, and whether it can be reached. */
+/** Reads the id of this process's store, and whether it can be reached. */
 export async function identifyFiles(ctx: Context): Promise<void> {
   const { live } = ctx;
-  // Nobody else has a local file's database, so that nobody asks.
+  // No other process can share a local file's database, so the id is not needed.
   if (ctx.isExclusive && !ctx.config.bucket) return;
   try {
     live.filesId = await ctx.fileStore.identify(newId(ctx, "store"), writtenBy(ctx, "store-id"));
@@ -44,7 +44,7 @@ export async function identifyFiles(ctx: Context): Promise<void> {
   }
 }
 
-/** What is wrong with the files of this process, or with those of the others. */
+/** The problems of this process's file store, and of those of other processes. */
 export async function filesReasons({ live, reads }: Context): Promise<string[]> {
   const trouble = live.filesTrouble === null ? [] : [`Files: ${live.filesTrouble}`];
   if (live.filesId === null) return trouble;
@@ -60,7 +60,7 @@ function explainApart(apart: number, nodes: number): string {
   );
 }
 
-/** Logs when the files of others begin to differ from those of this process, and when they no longer do. */
+/** Logs when other processes begin to use another file store than this one, and when they no longer do. */
 export function createFilesWatch(ctx: Context): () => Promise<void> {
   let isApart = false;
   return async () => {
@@ -69,7 +69,7 @@ export function createFilesWatch(ctx: Context): () => Promise<void> {
     const [row] = await readRows(ctx.reads.client, countApart(before));
     const { apart = 0, nodes = 0 } = row ?? {};
     if (apart > 0 && !isApart) {
-      // A bucket that does not know who wrote its id first has another one now, if several started together.
+      // On a store without conditional writes the id may have changed, if several processes started together.
       await identifyFiles(ctx);
       if (ctx.live.filesId !== before) return;
     }

@@ -23,7 +23,7 @@ import { listOpenAlerts } from "./alerts.ts";
 import { filesReasons } from "./shared-files.ts";
 import { commonTime } from "./time.ts";
 
-/** The state of this process' engine; `undefined` where it has none. */
+/** The state of this process's engine; `undefined` if it has none. */
 export type EngineProbe = () => EngineState | undefined;
 
 export type SystemStatus = {
@@ -33,7 +33,7 @@ export type SystemStatus = {
   checkedAt: number;
 };
 
-/** Examines every part. */
+/** Examines every service. */
 export async function systemStatus(ctx: Context, engine: EngineProbe): Promise<SystemStatus> {
   const checks = await Promise.all(
     SERVICES.map(async (name) => [name, await serviceHealth(ctx, engine, name)] as const),
@@ -59,7 +59,7 @@ export async function systemStatus(ctx: Context, engine: EngineProbe): Promise<S
   };
 }
 
-/** Prices that may have changed make no part ail; who reads the status should know. */
+/** Old prices do not make a service unhealthy, but readers of the status should know. */
 function oldPrices(nowMs: number) {
   const days = listAgeIfOld(nowMs);
   if (days === null) return [];
@@ -67,7 +67,7 @@ function oldPrices(nowMs: number) {
   return [{ service: "prices", reason }];
 }
 
-/** Examines one part. What it throws while it is examined makes it unhealthy. */
+/** Examines one service. An error during the examination makes it unhealthy. */
 export async function serviceHealth(
   ctx: Context,
   engine: EngineProbe,
@@ -140,10 +140,10 @@ async function examineProviders(ctx: Context): Promise<ServiceHealth> {
   );
 }
 
-/** What an answer of a provider that is this old still says. */
+/** How old a provider's answer to a probe may be. */
 const PROBE_KEPT_MS = 30_000;
 
-/** What is shown of one provider, and what is wrong with it. */
+/** The displayed state of one provider, and its problems. */
 function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderLive | undefined) {
   const { at = 0, latencyMs = 0, status = null, error = null, isNoApi = false } = probe ?? {};
   const isRefused = status === 401 || status === 403;
@@ -151,7 +151,7 @@ function verdictOn(provider: Provider, probe: Probe | undefined, live: ProviderL
   const problems = [
     isRefused && `${name} refuses the API key`,
     status === null && error !== null && `${name} cannot be reached: ${error}`,
-    isNoApi && `${name} is no API of models: ${error}`,
+    isNoApi && `${name} is not an API of models: ${error}`,
     !isRefused && !isNoApi && status !== null && error !== null && `${name} answers with ${status}`,
     live?.breaker === "open" && error === null && `Calls to ${name} fail, so none are made for now`,
     live !== undefined && live.keysOut > 0 && `${live.keysOut} of ${name}'s keys are refused`,
@@ -191,7 +191,7 @@ function toDetails({ models, openUntil, ...live }: ProviderLive) {
   };
 }
 
-/** A fire that is this late means that nobody fires. */
+/** A fire that is this late means that no process fires schedules. */
 const LATE_FIRE_MS = 15_000;
 
 async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
@@ -210,7 +210,7 @@ async function examineScheduler(ctx: Context): Promise<ServiceHealth> {
   );
 }
 
-/** An endpoint that answers has its events within moments. */
+/** An endpoint that answers gets its events within moments. */
 const LATE_DELIVERY_MS = 60_000;
 
 async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
@@ -240,9 +240,11 @@ async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
   );
 }
 
-/** A node is expected to prove that it lives every third of this. */
+/**
+ * A node whose last heartbeat is older than this share of the lease is late; normally one comes every third of it.
+ */
 const LATE_SHARE = 2 / 3;
-/** Work that is ready and not started for this long, while nothing runs, is stuck. */
+/** Ready work that was not started for this long, while nothing runs, is stuck. */
 const STUCK_MS = 30_000;
 const LAGGING_MS = 1000;
 

@@ -5,10 +5,9 @@ import { readRows } from "../store/rows.ts";
 import { limitOf, limitStored, type StoredBytes, sumStored } from "../store/stored-bytes.ts";
 
 /*
- * What clients may leave on the server: `MAX_STORED_BYTES` in all, `MAX_STORED_BYTES_PER_KEY` of each key.
- * Counted are uploads, and the requests of tasks as they are stored: body, prompt, metadata and the row of the
- * file that a task came from. Answers are not, since they are paid for when they come; nor are output
- * files, which belong to whoever runs the server.
+ * Limits what clients may store on the server: `MAX_STORED_BYTES` in total, `MAX_STORED_BYTES_PER_KEY` for each key.
+ * Uploads and the stored requests of tasks count: body, prompt, metadata and the row of the file. Answers do not
+ * count, because they are paid for when they come; nor do output files, which belong to the operator.
  */
 
 const LIMITS = {
@@ -19,7 +18,10 @@ const LIMITS = {
   },
 };
 
-/** Commits a unit that stores something for a key. Throws `LIMIT_REACHED`, and stores nothing, where that would be too much. */
+/**
+ * Commits a unit that stores something for a key. Throws `LIMIT_REACHED`, and stores nothing, if a limit would be
+ * exceeded.
+ */
 export async function writeStored<U extends Unit>(
   ctx: Context,
   key: number,
@@ -38,7 +40,7 @@ export async function writeStored<U extends Unit>(
 
 export type Room = { bytes: number; refusal: AppError | undefined };
 
-/** How many bytes more a key may store at present, and what is to be thrown beyond. */
+/** How many more bytes a key may store now, and the error to throw beyond that. */
 export async function roomFor(ctx: Context, key: number): Promise<Room> {
   const most = mostOf(ctx);
   const limited = (["ofKey", "all"] as const).filter((limit) => most[limit] > 0);

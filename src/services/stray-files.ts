@@ -16,15 +16,15 @@ export type StrayFiles = {
   missing: { id: string; name: string }[];
 };
 
-/** What was written to since may belong to an upload or a result that is under way. */
+/** A younger file may belong to an upload or a result in progress. */
 const YOUNG_MS = 3_600_000;
 const AT_ONCE = 500;
 
 type Part = Pick<Context, "files" | "fileStore" | "config" | "clock" | "client" | "longReads">;
 
 /**
- * Finds uploads without a row, and what killed processes have left half written; and the other way
- * round, rows whose bytes are gone. Files that people put into the folder are never among them.
+ * Finds uploads without a row, files that killed processes have left unfinished, and rows whose bytes are missing.
+ * Files that people put into the folder are never included.
  */
 export async function findStrayFiles(ctx: Part): Promise<StrayFiles> {
   const stray: StrayFile[] = [];
@@ -48,7 +48,7 @@ export async function findStrayFiles(ctx: Part): Promise<StrayFiles> {
   };
 }
 
-/** Removes stray files, unless they have become known meanwhile. Returns how many. */
+/** Removes stray files, unless they have got a row meanwhile. Returns how many. */
 export async function removeStrayFiles(ctx: Part, stray: readonly StrayFile[]): Promise<number> {
   let removed = 0;
   for (const { path } of stray) {

@@ -14,8 +14,8 @@ export type { TokenFilter };
 const VALID_MS = 60_000;
 
 /**
- * Makes a token that opens event streams within what `filter` names, for a minute: browsers'
- * EventSource sends no headers, and an address ends up in logs.
+ * Creates a token that opens event streams within `filter` for a minute: a browser's EventSource sends no headers,
+ * and an API key in a URL would end up in logs.
  */
 export async function createStreamToken(
   ctx: Context,
@@ -37,7 +37,7 @@ export async function createStreamToken(
   return { token, expiresAt };
 }
 
-/** Who holds a stream token, and what it opens; `undefined` where it is not valid. */
+/** The caller of a stream token, and what it opens; `undefined` if it is not valid. */
 export async function findStreamCaller(
   ctx: Context,
   token: string,

@@ -10,35 +10,32 @@ import { plainNumber } from "../lib/plain-number.ts";
 import { type Cell, MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
 
-/** A table as a file has it: rows of cells, the header first, blank ones among them. */
+/** The table of a file: rows of cells, including the header and blank rows. */
 export type Table = {
   name: string;
   hasHeader: boolean;
-  /** Which row that is, from 1; `undefined`: the first that is not blank. */
+  /** The number of the header row, from 1; `undefined`: the first row that is not blank. */
   headerRow: number | undefined;
   /** Empty cells at the end of a row may be missing. */
   isRagged: boolean;
-  /** Says how to mend a row of too many or too few cells. */
+  /** How to correct a row with too many or too few cells. */
   advice: string;
   records: () => AsyncIterable<Cell[]>;
 };
 
 /** The columns of a table. */
 type Layout = {
-  /** As the file has it, with the names that it leaves out. */
+  /** The header of the file, with names for unnamed columns. */
   header: string[];
-  /** Columns up to the last that has a name. */
+  /** The number of columns up to the last one with a name. */
   named: number;
-  /** Columns up to the last that has a name or, as far as rows were read, a cell that is not blank. */
+  /** The number of columns up to the last one with a name or, as far as rows were read, a cell that is not blank. */
   width: number;
-  /** It was read, and cannot change any more. */
+  /** The layout is final. */
   isFixed: boolean;
 };
 
-/**
- * Opens a table as the input of a batch. Throws `VALIDATION_ERROR` where its header or a template is
- * wrong.
- */
+/** Opens a table as the input of a batch. Throws `VALIDATION_ERROR` if its header or a template is wrong. */
 export async function openTable(ctx: Context, table: Table, context: RowContext) {
   const layout = await readLayout(table);
   const seen = { skipped: 0 };
@@ -75,7 +72,7 @@ async function readLayout({ name, hasHeader, headerRow, records }: Table): Promi
   return { header: header.slice(0, MOST_SHEET_COLUMNS), named, width: named, isFixed: false };
 }
 
-/** The first row that is not blank, or the one of a number unless that is blank. */
+/** The first row that is not blank, or the row with a given number unless that is blank. */
 async function firstFilled(
   records: AsyncIterable<Cell[]>,
   only: number | undefined,
@@ -102,7 +99,7 @@ function isEmpty(cell: Cell): boolean {
   return typeof cell === "string" && cell.trim() === "";
 }
 
-/** Throws `VALIDATION_ERROR` where a template or a condition asks for what no column has. */
+/** Throws `VALIDATION_ERROR` if a template or a condition has an unknown variable. */
 export function requireKnownVariables(config: BatchConfig, columns: string[]): void {
   const { promptTemplate = "", systemPrompt = "", onlyIf } = config;
   const names = {
@@ -126,7 +123,7 @@ export function requireKnownVariables(config: BatchConfig, columns: string[]): v
   if (issues.length > 0) throw invalid(issues);
 }
 
-/** The rows that are not blank, numbered from the one below the header; blank ones count. */
+/** The rows that are not blank. They are numbered from the row below the header, and blank rows count. */
 async function* readRows(
   { clock }: Context,
   { hasHeader, headerRow = 1, isRagged, advice, records }: Table,
@@ -166,8 +163,8 @@ async function* readRows(
 }
 
 /**
- * The cells of a row, as many as there are columns, or `undefined` where that cannot be. Programs write
- * empty cells at the end of some rows and leave them out of others.
+ * The cells of a row, as many as there are columns, or `undefined` if their number does not fit. Programs write empty
+ * cells at the end of some rows and omit them in others.
  */
 function fit(record: Cell[], layout: Layout, isRagged: boolean): Cell[] | undefined {
   const { header, named, width, isFixed } = layout;

@@ -26,7 +26,7 @@ import { sharedSteadyNow } from "./time.ts";
 
 export type NewTask = TaskInput & AnswerFields & { batchId?: string | undefined };
 export type Execute = { isDryRun: boolean; priority: TaskInput["priority"] };
-/** Row number of the key that asks for a run, and pays for it. */
+/** Row number of the key that requests a run, and pays for it. */
 export type Paid = { payer: number };
 export type CreatedTask = {
   id: string;
@@ -38,7 +38,10 @@ export type CreatedTask = {
 
 const NO_VARIABLES = new Map<string, string>();
 
-/** Stores a task and, with `execute`, queues it in the same commit. Racing requests of one idempotency key make one task. */
+/**
+ * Stores a task and, with `execute`, queues it in the same commit. Concurrent requests with one idempotency key
+ * create one task.
+ */
 export async function createTask(
   ctx: Context,
   caller: Caller,
@@ -127,7 +130,7 @@ async function explainRefusal(
   );
 }
 
-/** The provider request of a single task. Throws `VALIDATION_ERROR` where there is nothing to send. */
+/** The provider request of a single task. Throws `VALIDATION_ERROR` if there is nothing to send. */
 export function composeTask(ctx: Context, input: TaskInput & AnswerFields) {
   const { output, maxRepairs, escalateTo, ...task } = input;
   try {
@@ -144,7 +147,7 @@ export function composeTask(ctx: Context, input: TaskInput & AnswerFields) {
   }
 }
 
-/** Says that a task is about to be queued. */
+/** Signals that a task is about to be queued. */
 function announce(
   { signals }: Context,
   { model, flexMinutes }: { model: string; flexMinutes: number | null },
@@ -154,7 +157,7 @@ function announce(
   signals.emit("queued", { lane: SINGLE_TASKS, model: laneOfModel(model, isFlex) });
 }
 
-/** It was announced in the lane of all before it was known whether it goes to another one. */
+/** Signals the lane of a task that is not in lane 0; it was announced in lane 0 before its lane was known. */
 function announceLane({ signals }: Context, queued: Queued | undefined): void {
   if (queued && queued.lane !== SINGLE_TASKS)
     signals.emit("queued", { lane: queued.lane, model: queued.model });
@@ -195,7 +198,7 @@ export async function listTasks(ctx: Context, query: TaskQuery, page: store.Task
   };
 }
 
-/** Queues a task; a finished one starts a new execution. Throws `TASK_RUNNING` where it is queued or running. */
+/** Queues a task; a finished one starts a new execution. Throws `TASK_RUNNING` if it is queued or running. */
 export async function executeTask(
   ctx: Context,
   id: string,
@@ -231,7 +234,10 @@ export async function cancelTask(ctx: Context, id: string): Promise<store.TaskRe
   return after;
 }
 
-/** Deletes a task and what belongs to it. A running one only with `force`, which cancels it first. */
+/**
+ * Deletes a task and everything that belongs to it. A running task is deleted only with `force`, which cancels it
+ * first.
+ */
 export async function deleteTask(ctx: Context, id: string, force: boolean): Promise<void> {
   const { task } = await getTask(ctx, id);
   if (task.status === "running" && force) await cancelIfRunning(ctx, id);
@@ -256,7 +262,7 @@ async function cancelIfRunning(ctx: Context, id: string): Promise<void> {
   }
 }
 
-/** The task once it has come to an end, or as it stands after `waitMs` or when `signal` aborts. */
+/** The task once it has ended, or its current state after `waitMs` or when `signal` aborts. */
 export async function waitForTask(
   ctx: Context,
   id: string,

@@ -3,17 +3,20 @@ import { databaseNow } from "../store/nodes.ts";
 
 type Clocks = Pick<Context, "isExclusive" | "clock" | "client">;
 
-/** Wall time that decides what is due: on a shared database its own, as its nodes need not agree. */
+/**
+ * The wall time that decides what is due: on a shared database that of the database, because the clocks of nodes may
+ * differ.
+ */
 export async function commonTime({ isExclusive, clock, client }: Clocks): Promise<number> {
   return isExclusive ? clock.now() : databaseNow(client);
 }
 
-/** The same for moments that are waited for, which a clock that is put back must not move away. */
+/** The same for times to wait for, which must not move when a clock is put back. */
 export async function commonSteadyTime({ isExclusive, clock, client }: Clocks): Promise<number> {
   return isExclusive ? clock.steady() : databaseNow(client);
 }
 
-/** A moment by the wall clock, for people, and by that of what is waited for. */
+/** One moment by the wall clock, for display, and by the steady clock, for waits. */
 export type Times = { now: number; steadyNow: number };
 
 export function timesOf(ctx: Pick<Context, "clock" | "live">): Times {
@@ -21,8 +24,8 @@ export function timesOf(ctx: Pick<Context, "clock" | "live">): Times {
 }
 
 /**
- * The same without asking the database, as far as the last heartbeat reported: for what is waited for by one process and
- * may be done by another, such as retries. Compare it only with stored moments.
+ * The same without a query, from the last heartbeat: for waits of one process that another may end, such as retries.
+ * Compare it only with stored times.
  */
 export function sharedSteadyNow({ clock, live }: Pick<Context, "clock" | "live">): number {
   return clock.steady() + live.aheadMs;

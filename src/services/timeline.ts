@@ -9,19 +9,21 @@ import { readRows } from "../store/rows.ts";
 import { beginEpoch, type Timeline, TIMELINE } from "../store/timeline.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Beside the database: a file that is restored together with it proves nothing. */
+/**
+ * The marker file beside the database. It must not be restored together with the database, because it would then
+ * prove nothing.
+ */
 export const TIMELINE_FILE = "timeline.json";
 const MOST_BYTES = 1000;
-/** More than can be numbered between two looks, so that numbers of the lost part are not given again. */
+/** More than can be numbered between two checks, so that numbers of the lost part are not given again. */
 export const LEAP = 1_000_000;
 
 export type Marker = Pick<Timeline, "epoch" | "last" | "lastTask" | "lastBatch">;
 
 /**
- * Detects that the database was restored: it is behind what this process wrote down beside it when it
- * looked last. Then a new epoch begins, and events, tasks and batches are numbered from above all that
- * were ever given: whoever remembers numbers (readers of streams, receivers of webhooks) never meets
- * one that stands for something else.
+ * Detects that the database was restored: it is behind the marker that this process wrote at its last check. Then a
+ * new epoch begins, and events, tasks and batches are numbered above all numbers that were ever given. So readers of
+ * streams and receivers of webhooks, which remember numbers, never see one with another meaning.
  */
 export async function keepTimeline(ctx: Context): Promise<void> {
   const path = join(ctx.config.dataDir, TIMELINE_FILE);
@@ -49,7 +51,10 @@ export async function keepTimeline(ctx: Context): Promise<void> {
   await writeWhole(ctx, path, writtenBy(ctx, "timeline"), pieces(text));
 }
 
-/** A file that cannot be read is written anew; until then nobody can know whether the database was restored. */
+/**
+ * Returns the marker. An unreadable file is reported and written again; whether the database was restored before is
+ * then unknown.
+ */
 function reportedBy(path: string, found: Marker | { why: string } | undefined): Marker | undefined {
   if (!found || "epoch" in found) return found;
   getLogger(["gptrunner", "timeline"]).warning(
@@ -59,7 +64,7 @@ function reportedBy(path: string, found: Marker | { why: string } | undefined): 
   return undefined;
 }
 
-/** Between which events the database was restored the last time. */
+/** Between which events the database was last restored. */
 export async function readTimeline({ client }: Pick<Context, "client">): Promise<Timeline> {
   const [row] = await readRows(client, TIMELINE);
   if (!row) throw new Error("a SELECT without FROM has a row");
@@ -70,7 +75,7 @@ function isBehind(now: Timeline, marker: Marker): boolean {
   return now.epoch === marker.epoch ? now.last < marker.last : now.epoch < marker.epoch;
 }
 
-/** What is written down, or why it cannot be read; `undefined` where there is nothing. */
+/** The content of the marker file, or why it cannot be read; `undefined` if there is none. */
 export async function readMarker(
   { files }: Pick<Context, "files">,
   path: string,

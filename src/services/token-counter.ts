@@ -5,17 +5,17 @@ import type { Cancel, Clock } from "../lib/clock.ts";
 import type { StartThread, Thread } from "../lib/thread.ts";
 import type { Measured, ToMeasure } from "../providers/token-measure.ts";
 
-/** Questions that wait for the thread. Beyond that it is behind, and the answer would be late. */
+/** The most requests that wait for the thread. Beyond that the answer would be too late. */
 const MOST_WAITING = 100;
-/** A thread that dies is not started again for this long. */
+/** How long to wait before a dead thread is restarted. */
 const RESTART_MS = 1000;
 
 type Waiting = { answer: (sizes: RequestSize[] | undefined) => void; cancel: Cancel };
 
 /*
- * The thread starts with the first question. Alive: it answers in order; a question that has waited too
- * long is answered by a guess, and what the thread says of it later is ignored. Dead: all that wait get
- * guesses, and so does whoever asks within the next second; the question after that starts a new thread.
+ * The thread starts with the first request. Alive: it answers in order; a request that has waited too long gets an
+ * estimate, and the thread's later answer is ignored. Dead: all waiting requests, and those of the next second, get
+ * estimates; the request after that starts a new thread.
  */
 export function createTokenCounter({
   clock,
@@ -26,7 +26,7 @@ export function createTokenCounter({
 }): TokenCounter {
   const log = getLogger(["gptrunner", "tokens"]);
   const waiting = new Map<number, Waiting>();
-  /** Sent to the thread and not answered, those that nobody waits for any more among them. */
+  /** Requests that the thread has not answered, including those that are no longer awaited. */
   let behind = 0;
   let thread: Thread<ToMeasure> | undefined;
   let startableAt = 0;

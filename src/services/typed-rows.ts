@@ -13,7 +13,7 @@ const SIGNATURES = new Map<string, TableFormat>([
   ["50415231", "parquet"],
 ]);
 
-/** Which format with types a file has, by its first bytes, whatever it is called. */
+/** The typed format of a file, by its first bytes, whatever its name. */
 export async function typedFormatOf(
   files: FileSystem,
   path: string,
@@ -23,8 +23,8 @@ export async function typedFormatOf(
 }
 
 /**
- * Opens a workbook or a Parquet file. Throws `VALIDATION_ERROR` where it cannot be read, or its header
- * or a template is wrong.
+ * Opens a workbook or a Parquet file. Throws `VALIDATION_ERROR` if it cannot be read, or its header or a template is
+ * wrong.
  */
 export async function openTyped(
   ctx: Context,

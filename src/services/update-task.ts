@@ -19,18 +19,17 @@ import { writeStored } from "./stored-bytes.ts";
 import { composeTask, getTask } from "./tasks.ts";
 import { timesOf } from "./time.ts";
 
-/** The fields to change; `null` removes one. `metadata` is merged (RFC 7396), everything else replaced. */
+/** The fields to change; `null` removes one. `metadata` is merged (RFC 7396), all other fields are replaced. */
 export type TaskPatch = {
   [K in keyof Omit<TaskInput, "id" | "idempotencyKey">]?: TaskInput[K] | null;
 } & { [K in keyof AnswerFields]?: AnswerFields[K] | null };
 
-/** How often the change is computed anew when others change the task at the same time. */
+/** How often the change is retried when others change the task at the same time. */
 const MOST_TRIES = 10;
 
 /**
- * Changes a task that is not running; what it asks for having changed, a finished one is pending
- * again. A new prompt also replaces the text of the last user message where that was the old
- * prompt, because it is the messages that are sent.
+ * Changes a task that is not running. If its request changes, a finished task becomes pending again. A new prompt
+ * also replaces the text of the last user message if that was the old prompt, because the messages are what is sent.
  */
 export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Promise<TaskRecord> {
   for (let tries = 0; tries < MOST_TRIES; tries++) {
@@ -47,7 +46,7 @@ export async function updateTask(ctx: Context, id: string, patch: TaskPatch): Pr
       ctx.signals.emit("queued", { lane: record.queued.lane, model });
     }
     if ((await written).changed.rows.length === 0) continue;
-    // In a batch that runs, a task that is pending again is to be run.
+    // In a running batch, a task that became pending must run.
     if (record.task.batch !== SINGLE_TASKS) ctx.signals.emit("batch", undefined);
     return getTask(ctx, id);
   }
@@ -104,7 +103,7 @@ async function compose(ctx: Context, input: Parameters<typeof composeTask>[1]) {
   return { ...composed, body: await attachUploadsTo(ctx, composed.body) };
 }
 
-/** How its answer is checked with the patch applied, and what follows where that is not good enough. */
+/** The fields that check the answer, with the patch applied. */
 function answerFieldsOf(
   { maxRepairs, escalateTo }: TaskRecord["task"],
   body: JsonObject,
@@ -131,7 +130,7 @@ const REQUEST_FIELDS = [
   "output",
 ] as const;
 
-/** What the task asks for with the patch applied, as if it were sent anew. */
+/** The task's input with the patch applied, as if it were a new task. */
 function merge(
   body: JsonObject,
   storedPrompt: string | null,
@@ -159,7 +158,7 @@ function merge(
     }),
   );
   if (parsed.success) return parsed.data;
-  // Requests of OpenAI batch lines are stored as they came, and may have what has no field here.
+  // Requests of OpenAI batch lines are stored unchanged, and may have parts without a field here.
   throw invalid(
     parsed.error.issues.map(({ path, message }) => ({
       path: path.join("."),

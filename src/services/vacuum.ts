@@ -4,16 +4,16 @@ import { createStep } from "../lib/step.ts";
 import { FREE_PAGES } from "../store/free-pages.ts";
 import { readRows } from "../store/rows.ts";
 
-/** Pages that stay free for what is written next: 8 MB. */
+/** Pages that stay free for the next writes: 8 MB. */
 const SPARE_PAGES = 2000;
 const MOST_PAGES = 200;
 const TARGET_MS = 10;
-/** It stops after this, so that the process can stop; there is more then. */
+/** The longest run, so that the process can stop; it then reports that there is more. */
 const LONGEST_MS = 1000;
 
 /**
- * Gives pages of a local file that hold nothing any more back to the file system, a few at a time. Returns
- * whether there are more. A file that was made without `auto_vacuum` keeps its size.
+ * Returns free pages of a local file to the file system, a few at a time. Returns whether there are more. A file that
+ * was created without `auto_vacuum` keeps its size.
  */
 export async function shrinkFile(ctx: Context): Promise<boolean> {
   if (!ctx.isExclusive) return false;

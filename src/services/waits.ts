@@ -7,7 +7,7 @@ import { findOpenBatches } from "../store/batches.ts";
 import { readRows } from "../store/rows.ts";
 import { findOpenTasks } from "../store/tasks.ts";
 
-/** Where a hint was lost. */
+/** Backstop for lost hints. */
 const POLL_MS = 500;
 const RETRY = { retryMs: 500, maxRetryMs: 5000 };
 
@@ -49,9 +49,9 @@ export function createWaits(ctx: Outside): Waits {
 }
 
 /**
- * Those who wait for rows of one table to end, all of them together: one look at the database serves all, when
- * this process has settled something that may be waited for or something has happened at another, and otherwise
- * every half second as long as somebody waits. A database that cannot be asked is asked again later; meanwhile they wait on.
+ * All waits for rows of one table share one query. It runs when this process has settled something or another process
+ * has signalled a change, and otherwise every half second while somebody waits. If the query fails, it is retried
+ * later, and the waits go on.
  */
 function createWaitsOf(
   what: string,
@@ -61,7 +61,7 @@ function createWaitsOf(
   const waiting = new Map<number, Set<(hasEnded: boolean) => void>>();
   const loop = createLoop({
     log: getLogger(["gptrunner", "waits"]),
-    complaint: `Whether ${what} have ended that are waited for could not be read`,
+    complaint: `The ${what} that requests wait for could not be read`,
     clock,
     work: look,
     ...RETRY,
@@ -71,7 +71,7 @@ function createWaitsOf(
     const rows = [...waiting.keys()];
     if (rows.length === 0) return { inMs: Infinity };
     const open = new Set((await readRows(client, findOpen(rows))).map(({ seq }) => seq));
-    // One that is gone has ended, too.
+    // A deleted row counts as ended.
     for (const row of rows) if (!open.has(row)) for (const end of waiting.get(row) ?? []) end(true);
     return { inMs: waiting.size > 0 ? POLL_MS : Infinity };
   }

@@ -10,7 +10,7 @@ const STUCK_MS = 5 * 60_000;
 const MB = 1024 * 1024;
 const GB = 1024 * MB;
 
-/** Alerts where tasks have been ready for five minutes, nothing runs, and nothing was started in that time. */
+/** Raises an alert if tasks have been ready for five minutes, nothing runs, and nothing was started in that time. */
 export async function watchQueue(ctx: Context, stuckMs = STUCK_MS): Promise<void> {
   const [found] = await readRows(ctx.longReads.client, STUCK_QUEUE);
   const now = ctx.clock.now();
@@ -37,7 +37,7 @@ export function leastFree(total: number): number {
   return Math.max(200 * MB, Math.min(total / 20, 5 * GB));
 }
 
-/** Alerts where the disk is nearly full; clear is a fifth more. */
+/** Raises an alert if the disk is nearly full; it is cleared at a fifth more free space. */
 export async function watchDisk(ctx: Context): Promise<void> {
   const { free, total } = await ctx.files.space(ctx.config.dataDir);
   const least = leastFree(total);
@@ -55,8 +55,8 @@ const CHECKED_AT_ONCE = 5;
 const LARGEST_CHECKED = 5000;
 
 /**
- * Recounts the tasks of some of the batches that changed since `since`, and of those that were wrong,
- * and alerts where their counters differ. `/readyz?deep=1` recounts everything.
+ * Recounts the tasks of some of the batches that changed since `since`, and of those that were wrong, and raises an
+ * alert if their counters differ. `/readyz?deep=1` recounts everything.
  */
 export async function watchBooks(ctx: Context, since: number): Promise<void> {
   const open = (await listOpenAlerts(ctx))

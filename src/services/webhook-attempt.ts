@@ -6,10 +6,10 @@ import type { Webhook } from "../store/webhooks.ts";
 
 const TIMEOUT_MS = 15_000;
 
-/** What a secret is sealed for. */
+/** The name that a secret is sealed for. */
 export const sealedFor = ({ id }: Pick<Webhook, "id">) => `webhook ${id}`;
 
-/** What is posted; `attempt` counts from 1. */
+/** A message to post; `attempt` counts from 1. */
 export type Message = {
   id: string;
   body: string;
@@ -80,7 +80,7 @@ async function post(ctx: Context, webhook: Webhook, message: Message): Promise<A
       isGone: status === 410,
       status,
       error: isDelivered ? null : isRedirect ? "redirects are not followed" : `status ${status}`,
-      // What a service of one's own network says is not for whoever may read deliveries.
+      // The answer of a service in the private network must not be shown to everyone who may read deliveries.
       snippet: isPrivate || text === "" ? null : text,
       retryAfterMs: readRetryAfter(retryAfter, ctx.clock.now()),
     });
@@ -103,7 +103,7 @@ function readRetryAfter(value: string | undefined, now: number): number | null {
   return Number.isFinite(ms) && ms > 0 ? ms : null;
 }
 
-/** One of few words for why there was no answer. */
+/** Why there was no answer, from a small set of words. */
 function causeOf(error: unknown): string {
   if (error instanceof RefusedTarget) return "refused";
   if (!(error instanceof Error)) return "failed";
@@ -111,7 +111,7 @@ function causeOf(error: unknown): string {
   return error.message === NO_ANSWER ? "timeout" : "failed";
 }
 
-/** The reason in a few words. Nothing of the host's own network is revealed but the error's code. */
+/** The reason in a few words. It reveals nothing about the host's network except the error's code. */
 function explain(error: unknown): string {
   if (error instanceof RefusedTarget) return `refused: ${error.message}`;
   if (!(error instanceof Error)) return "failed";

@@ -1,6 +1,6 @@
 import type { Webhook } from "../store/webhooks.ts";
 
-/** The `webhook-id` of an event on its way to an endpoint: the same over all attempts, restarts and replays. */
+/** The `webhook-id` of an event for an endpoint: the same in all attempts, restarts and replays. */
 export function messageId(
   webhook: Pick<Webhook, "id">,
   { event, at }: { event: number | null; at: number },

@@ -21,11 +21,11 @@ export type WebhookDraft = {
   isOpenAi?: boolean;
 };
 
-/** After a rotation the old secret signs, too, for this long. */
+/** How long the previous secret also signs after a rotation. */
 const OVERLAP_MS = 24 * 3_600_000;
 const DELETED_AT_ONCE = 500;
 
-/** Makes an endpoint that gets what happens from now on; `secret` is the only time that it can be read. */
+/** Creates an endpoint that gets events from now on. Its `secret` can be read only in this result. */
 export async function createWebhook(
   ctx: Context,
   caller: Caller,
@@ -74,7 +74,7 @@ export type WebhookPatch = {
   [Field in "url" | "events" | "description"]?: WebhookDraft[Field] | undefined;
 } & { isActive?: boolean | undefined };
 
-/** Changes an endpoint. One that becomes active gets what it has missed, as far as the log goes back. */
+/** Changes an endpoint. If it becomes active, it gets the events that it has missed, as far as the log goes back. */
 export async function updateWebhook(
   ctx: Context,
   id: string,
@@ -114,7 +114,7 @@ export async function deleteWebhook(ctx: Context, id: string): Promise<void> {
   }
 }
 
-/** Gives an endpoint a new secret; for a day both sign, so that receivers change when they like. */
+/** Gives an endpoint a new secret. For a day both secrets sign, so receivers can switch at any time. */
 export async function rotateSecret(
   ctx: Context,
   id: string,
@@ -131,8 +131,8 @@ export async function rotateSecret(
 }
 
 /**
- * Sends a `webhook.test` message, or another one, at once, also to an endpoint that is not active, and returns the outcome.
- * It is not retried.
+ * Sends a `webhook.test` message, or another one, at once, also to an inactive endpoint, and returns the outcome. It
+ * is not retried.
  */
 export async function testWebhook(
   ctx: Context,

@@ -3,7 +3,7 @@ import { sha256Hex } from "../lib/hash.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import type { By } from "../lib/write-whole.ts";
 
-/** Marks temporary files, so that after a crash they are known for ours: servers may share a folder. */
+/** Marks temporary files, so that after a crash a server can recognise its own: servers may share a folder. */
 export function writtenBy(
   { config, random }: Pick<Context, "config" | "random">,
   what: string,

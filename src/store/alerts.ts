@@ -11,12 +11,12 @@ import { ALWAYS, both, hasRow, not, type Which } from "./which.ts";
 
 export type { Alert };
 
-/** `alert` changes a row if it was news. */
+/** `alert` changes a row if the alert is new. */
 export type AlertUnit = { event: Statement; alert: Statement };
 
 /**
- * Raises an alert unless it is raised already, with its event; with `when`, only where that holds. For units in which something else changes, too; otherwise there is
- * `raiseAlert` in `services/alerts.ts`.
+ * Raises an alert and adds its event, unless it is raised already; with `when`, only if that holds. For units that
+ * change something else, too; otherwise use `raiseAlert` in `services/alerts.ts`.
  */
 export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
   const { code, subject, message, raisedAt } = alert;
@@ -31,7 +31,7 @@ export function insertAlert(alert: Alert, when: Which = ALWAYS): AlertUnit {
   };
 }
 
-/** Reports that all is clear, if the alert was raised. */
+/** Clears an alert, if it was raised, and adds the event that says so. */
 export function deleteAlert(code: AlertCode, subject: string, now: number): AlertUnit {
   const alert = { code, subject, message: "All clear", raisedAt: now };
   return {
@@ -63,10 +63,10 @@ export function listAlerts(db: Db): Promise<Alert[]> {
   return db.select().from(alerts).orderBy(asc(alerts.raisedAt));
 }
 
-/** As the index of these has it: with a parameter in its place the index would not be used. */
+/** Spelled as in the index. With a bound parameter SQLite would not use the index. */
 const IS_ALERT = sql`type = 'system.alert'`;
 
-/** One page of what was raised and cleared, as far back as the log goes. */
+/** One page of the alerts that were raised and cleared, as far back as the log goes. */
 export function listAlertEvents(db: Db, page: Page) {
   const { isAfter, inOrder } = keyset(page, events.id, events.id);
   return db

@@ -10,7 +10,10 @@ import { keyset, type Page } from "./pages.ts";
 
 export type { ApiKey };
 
-/** The key with this hash, or with it until a moment ago, unless it was revoked or has expired. */
+/**
+ * The key with this hash, or with this previous hash while a rotation's overlap lasts, unless it was revoked or has
+ * expired.
+ */
 export function findValidKey(db: Db, hash: string, now: number): Promise<ApiKey | undefined> {
   return db
     .select()
@@ -27,7 +30,7 @@ export function findValidKey(db: Db, hash: string, now: number): Promise<ApiKey 
     .get();
 }
 
-/** These keys, whatever has become of them. */
+/** These keys, whether valid or not. */
 export function listKeysBySeq(db: Db, seqs: number[]): Promise<ApiKey[]> {
   return db.select().from(apiKeys).where(inArray(apiKeys.seq, seqs)).all();
 }
@@ -78,7 +81,7 @@ export type KeyUsage = {
   costUsd: number;
 };
 
-/** What the tasks of these keys came to in one month (`2026-01`), or ever; no row for a key that did nothing. */
+/** The usage of these keys in one month (`2026-01`), or in total; no row for a key without usage. */
 export async function readUsage(db: Db, keys: number[], month?: string): Promise<KeyUsage[]> {
   if (keys.length === 0) return [];
   return db
@@ -109,8 +112,8 @@ export type NewKey = Omit<
 >;
 
 /**
- * Stores a key; one with the same hash that is there already becomes valid again, with all that the
- * new one may do. A name that somebody gave it stays.
+ * Stores a key. An existing key with the same hash becomes valid again, with the scopes of the new one. A name that a
+ * client gave it is kept.
  */
 export function insertKey(key: NewKey): Statement {
   const { name, scopes, expiresAt, origin } = key;
@@ -126,7 +129,7 @@ export function insertKey(key: NewKey): Statement {
   );
 }
 
-/** Stores a key only if there is none that is valid, or, with `ever`, none at all. Changes a row if it did. */
+/** Stores a key only if there is no valid key, or, with `ever`, no key at all. Changes a row if it did. */
 export function insertFirstKey(key: NewKey, ever: boolean): Statement {
   const others = build
     .select({ seq: apiKeys.seq })
@@ -135,7 +138,7 @@ export function insertFirstKey(key: NewKey, ever: boolean): Statement {
   return insertWhere(apiKeys, key, notExists(others));
 }
 
-/** Revokes the keys that came from the environment and are none of these, nor of a living node. */
+/** Revokes the keys from the environment that are not among these hashes, nor those of a living node. */
 export function revokeForsakenKeys(hashes: string[], now: number): Statement {
   return {
     sql: `UPDATE api_keys SET revoked_at = ?
@@ -162,7 +165,7 @@ export function updateKey(id: string, key: KeyChange): Statement {
   );
 }
 
-/** Gives a key that is valid a new secret; the one that it has stays valid until `overlapUntil`. */
+/** Gives a valid key a new secret. The current one stays valid until `overlapUntil`. */
 export function rotateKey(
   id: string,
   secret: { hash: string; prefix: string },
@@ -177,7 +180,7 @@ export function rotateKey(
   );
 }
 
-/** Ends a key at once and for good, with what a rotation replaced. */
+/** Revokes a key at once and permanently, also the secret that a rotation replaced. */
 export function revokeKey(id: string, now: number): Statement {
   return toStatement(
     build
@@ -191,7 +194,7 @@ export function touchKey(key: number, now: number): Statement {
   return toStatement(build.update(apiKeys).set({ lastUsedAt: now }).where(eq(apiKeys.seq, key)));
 }
 
-/** What all keys are called, revoked ones, too. */
+/** The names of all keys, also of revoked ones. */
 export function listKeyNames(db: Db): Promise<Pick<ApiKey, "seq" | "id" | "name">[]> {
   return db.select({ seq: apiKeys.seq, id: apiKeys.id, name: apiKeys.name }).from(apiKeys).all();
 }

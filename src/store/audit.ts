@@ -10,7 +10,7 @@ export type { AuditEntry };
 
 export type NewAuditEntry = Omit<AuditEntry, "id">;
 
-/** Every task that is created over HTTP makes an entry, so that this is no cold write. */
+/** Every task that is created over HTTP adds an entry, so this statement is on the hot path. */
 export function appendAudit(entries: NewAuditEntry[]): Statement[] {
   return overValues(
     entries,
@@ -30,7 +30,7 @@ export function appendAudit(entries: NewAuditEntry[]): Statement[] {
   );
 }
 
-/** Lets entries be deleted that are older than `before`. */
+/** Permits the deletion of entries that are older than `before`. */
 export function raiseAuditFloor(before: number): Statement {
   return { sql: "UPDATE audit_floor SET before = max(before, ?)", args: [before] };
 }

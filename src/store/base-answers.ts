@@ -1,13 +1,15 @@
 import type { Statement } from "../db/unit.ts";
 import type { Endpoint } from "../domain/request.ts";
 
-/** SQL that is true where a task, named by SQL, has not yet taken the answer of its `baseBatch`: it does so once. */
+/**
+ * SQL that is true if a task, named by SQL, has not yet reused the answer of its `baseBatch`. It does so only once.
+ */
 const HAS_NOT_TAKEN = (task: string) =>
   `NOT EXISTS (SELECT 1 FROM executions x WHERE x.task = ${task} AND x.is_cached)`;
 
 /**
- * SQL that joins to a row `i` of `task_inputs` the execution `e` whose answer it may take, if there is one: that
- * which was found for it in its `baseBatch`, or else the one that is kept for requests like it. `when` says what else must be true.
+ * SQL that joins to a row `i` of `task_inputs` the execution `e` whose answer it may reuse, if there is one: that
+ * from its `baseBatch`, or else the cached one for the same request. `when` is a further condition.
  */
 export const storedAnswer = (when = "TRUE") => `
   LEFT JOIN executions b ON b.task = i.base_task AND b.run = i.base_run AND ${HAS_NOT_TAKEN("i.task")}
@@ -15,7 +17,7 @@ export const storedAnswer = (when = "TRUE") => `
   LEFT JOIN executions e ON e.task = coalesce(b.task, a.task) AND e.run = iif(b.task IS NULL, a.run, b.run)
     AND ${when}`;
 
-/** An answer that rows of another batch may take. */
+/** An answer that rows of another batch may reuse. */
 export type BaseAnswer = {
   position: number;
   task: number;
@@ -25,13 +27,13 @@ export type BaseAnswer = {
   key: string | null;
   body: string | null;
   isChecked: number;
-  /** The model that was asked in the end, where the first was not good enough. */
+  /** The model of `escalateTo`, if that gave the answer. */
   escalatedTo: string | null;
 };
 
 /**
- * The answers of a batch from after a position on: real ones, whole, and of a model that was asked for.
- * `standIn`: the simulator, where its answers count for nothing.
+ * The reusable answers of a batch after a position: real, complete, and from a requested model. `standIn`: the
+ * simulator, if its answers do not count.
  */
 export function baseAnswers(
   batch: number,
@@ -54,7 +56,7 @@ export function baseAnswers(
   };
 }
 
-/** How many of a batch's pending tasks have an answer in its `baseBatch` that is still there. */
+/** How many of a batch's pending tasks can still reuse an answer of its `baseBatch`. */
 export function reusableRows(batch: number): Statement<{ n: number }> {
   return {
     sql: `SELECT count(*) AS n

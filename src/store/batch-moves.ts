@@ -11,11 +11,10 @@ import { nextRun } from "./timeline.ts";
 import { ALWAYS, both, hasRow, type Which } from "./which.ts";
 
 /*
- * Moves of whole batches. Each is one guarded change of the batch's row, whatever its size; of
- * `moved` there is a row only if the batch could make the move. Its event stands before it and has the
- * same condition. What follows for the tasks of the batch is done afterwards in chunks
- * (`batch-sweeps.ts`), by any process and as often as it takes: the batch's row says what is still to
- * be done.
+ * Moves of whole batches. Each is one guarded change of the batch's row, whatever the batch's size; `moved` has a row
+ * only if the move was allowed. The statement for its event comes first and has the same condition. The batch's tasks
+ * are changed afterwards in chunks (`batch-sweeps.ts`), by any process; the batch's row says what is still to be
+ * done.
  */
 
 type Named = { id: string; seq: number };
@@ -24,15 +23,15 @@ export type Move = Unit & { moved: Statement<{ seq: number; run: number }> };
 
 export type Start = {
   isDryRun: boolean;
-  /** Row number of the key that starts it, and pays for what is called from then on. */
+  /** Row number of the key that starts it, which is charged for all calls from then on. */
   payer: number;
   trace: string | null;
   now: number;
-  /** The clock of waits, which does not jump. */
+  /** The steady clock that waits are measured by; it does not jump. */
   steadyNow: number;
 };
 
-/** Starts a pending batch that has tasks, if `when` holds. */
+/** Starts a pending batch with tasks, if `when` holds. */
 export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAYS): Move {
   const { isDryRun, payer, trace, now, steadyNow } = start;
   const isReady = {
@@ -56,14 +55,14 @@ export function startBatch({ id, seq }: Named, start: Start, when: Which = ALWAY
 export type Rerun = Start & {
   /** Which of the ended tasks run again. */
   statuses: FinalStatus[];
-  /** Only for a batch that was a dry run, which may be started again as a whole. */
+  /** Only if the batch was a dry run, which may be restarted as a whole. */
   onlyAfterDryRun: boolean;
 };
 
-/** Starts a batch again for its ended tasks of some statuses. */
+/** Restarts a batch for its ended tasks with some statuses. */
 export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   const { statuses, isDryRun, payer, onlyAfterDryRun, trace, now, steadyNow } = rerun;
-  // Rows that were skipped do not run again.
+  // Skipped rows do not run again.
   const count = (status: FinalStatus) => (status === "cancelled" ? "cancelled - skipped" : status);
   const some = statuses.map((status) => `${count(status)} > 0`).join(" OR ");
   const which = {
@@ -88,13 +87,13 @@ export function restartBatch({ id, seq }: Named, rerun: Rerun): Move {
   };
 }
 
-/** How many of the ended tasks of a batch stay as they are where those of some statuses run again. */
+/** How many of the ended tasks of a batch stay as they are if those with some statuses run again. */
 function keptEnds(statuses: FinalStatus[]): string {
   const kept = (["completed", "failed"] as const).filter((status) => !statuses.includes(status));
   return kept.length === 0 ? "0" : kept.join(" + ");
 }
 
-/** Starts no more calls of a running batch; those in flight finish. */
+/** Pauses a running batch: no more calls start, and those in flight finish. */
 export function pauseBatch(seq: number, reason: PauseReason, now: number): Move {
   const which = { where: "seq = ? AND status = 'running'", args: [seq] };
   return {
@@ -111,7 +110,7 @@ export function pauseBatch(seq: number, reason: PauseReason, now: number): Move 
   };
 }
 
-/** Lets a paused batch go on. */
+/** Resumes a paused batch. */
 export function resumeBatch({ id, seq }: Named, now: number): Move {
   const which = { where: "seq = ? AND status = 'paused'", args: [seq] };
   return {
@@ -128,7 +127,7 @@ function announceMove(event: Omit<NewEvent, "task">, which: Which): Statement {
   return insertEvent({ ...event, task: null }, hasRow("batches", which));
 }
 
-/** Cancels a batch that has not ended: none of its tasks starts any more. `hasExpired`: since its deadline has passed. */
+/** Cancels a batch that has not ended: no more of its tasks start. `hasExpired`: because its deadline has passed. */
 export function cancelBatch({ seq }: Pick<Named, "seq">, now: number, hasExpired = false): Move {
   return {
     moved: {
@@ -161,7 +160,7 @@ export type BatchChange = {
   maxCostUsd?: number | null | undefined;
 };
 
-/** Changes what of a batch may change at any time. */
+/** Changes the settings of a batch that may change at any time. */
 export function updateBatch({ seq }: Named, change: BatchChange, now: number): Move {
   const { name, description, maxConcurrency, maxCostUsd } = change;
   const config = {
@@ -196,8 +195,8 @@ export function updateBatch({ seq }: Named, change: BatchChange, now: number): M
 }
 
 /**
- * Takes the name of a batch that has no call in flight, so that it is gone for everybody; its rows
- * are those of a draft then, which are removed in chunks. Batches that wait for it fail.
+ * Deletes a batch that has no call in flight by renaming it to a draft, which no client sees. The rows of the draft
+ * are removed in chunks. Batches that wait for the batch fail.
  */
 export function dropBatch({ id, seq }: Named, draft: string, node: number): Move {
   const which = {
@@ -213,7 +212,7 @@ export function dropBatch({ id, seq }: Named, draft: string, node: number): Move
       sql: `DELETE FROM idempotency_keys WHERE batch = (SELECT seq FROM batches WHERE ${which.where})`,
       args: which.args,
     },
-    // Tasks that were executed alone and wait; those in the lane of the batch do not start.
+    // Removes waiting tasks that were executed alone. Those in the lane of the batch do not start anyway.
     singles: {
       sql: `DELETE FROM queue WHERE task IN (
                 SELECT task FROM queue WHERE owner IS NULL AND run_at IS NULL AND lane <= ${SINGLE_TASKS}

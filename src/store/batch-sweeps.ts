@@ -5,13 +5,13 @@ import { IS_TO_REVIVE } from "./generations.ts";
 
 const IS_UNSWEPT = `((status = 'cancelled' AND completed_at IS NULL) OR revive IS NOT NULL)`;
 
-/** Batches whose rows say that something is still to be done for their tasks. */
+/** Batches with tasks that are still to be changed. */
 export const UNSWEPT: Statement<{ seq: number }> = {
   sql: `SELECT seq FROM batches WHERE ${IS_UNSWEPT}`,
   args: [],
 };
 
-/** Whether something is still to be done for the tasks of a batch: a row if so. */
+/** Has a row if tasks of the batch are still to be changed. */
 export function findUnswept(seq: number): Statement<{ isCancelled: number }> {
   return {
     sql: `SELECT status = 'cancelled' AS isCancelled FROM batches WHERE seq = ? AND ${IS_UNSWEPT}`,
@@ -39,8 +39,8 @@ export type ReviveChunkUnit = {
 };
 
 /**
- * Makes up to `limit` ended tasks of a batch pending again, as its row says which; the batch is
- * done with that when none is left.
+ * Makes up to `limit` ended tasks of a batch pending again. The batch's row says which; when none is left, that is
+ * cleared.
  */
 export function reviveChunk(batch: number, limit: number, now: number): ReviveChunkUnit {
   const which = {

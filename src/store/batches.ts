@@ -17,7 +17,7 @@ import { hasStatus, toLive } from "./tasks.ts";
 
 export type { Batch };
 
-/** Batches that answers may show: not the one of the single tasks, nor drafts. */
+/** Batches that clients may see: neither that of the single tasks, nor drafts. */
 const VISIBLE = and(gt(batches.seq, SINGLE_TASKS), ne(batches.status, "ingesting"));
 
 export function findBatch(db: Db, id: string): Promise<Batch | undefined> {
@@ -30,12 +30,12 @@ export function findBatch(db: Db, id: string): Promise<Batch | undefined> {
   ).get({ id });
 }
 
-/** The row number of a batch that answers may show. */
+/** The row number of a batch that clients may see. */
 export async function findBatchSeq(db: Db, id: string): Promise<number | undefined> {
   return (await findBatch(db, id))?.seq;
 }
 
-/** Those of some batches that run, or that start by themselves when they have their rows. */
+/** The batches among these that are running, or start by themselves when they have their rows. */
 export function findOpenBatches(seqs: readonly number[]): Statement<{ seq: number }> {
   return {
     sql: `SELECT b.seq FROM json_each(?) r CROSS JOIN batches b ON b.seq = r.value
@@ -58,16 +58,16 @@ export type RunningBatch = {
   seq: number;
   maxConcurrency: number | null;
   isDryRun: number;
-  /** It has a cap, or who pays for it has a budget. */
+  /** It has a cap, or the key that pays has a budget. */
   isLimited: number;
   pending: number;
   isHungry: number;
 };
 
 /**
- * The batches that the engine works on. One is hungry that has pending tasks of which none is in the
- * queue: where it was fed to its end before, tasks of it have become pending again since. Both questions to the
- * queue are answered by an index: asked as one, each batch reads the rows of all others.
+ * The batches that the engine works on. A batch is hungry if it has pending tasks but none in the queue: tasks have
+ * become pending again after it was fed completely. The queue is read by two subqueries, each of which uses an index;
+ * as one, it would read the rows of all other batches for each batch.
  */
 export const RUNNING_BATCHES: Statement<RunningBatch> = {
   sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
@@ -128,7 +128,7 @@ export type BatchTaskPage = {
   status?: TaskStatus | undefined;
 };
 
-/** Tasks of a batch in input order, with what was asked and what came of it. */
+/** Tasks of a batch in input order, with their requests and results. */
 export async function listBatchTasks(db: Db, batch: number, page: BatchTaskPage) {
   const { limit, after, offset = 0, status } = page;
   const query = prepareOnce(db, `listBatchTasks/${status}`, () =>

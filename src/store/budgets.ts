@@ -3,7 +3,7 @@ import { PRICE_UNKNOWN, type PauseReason, SINGLE_TASKS } from "../domain/batch.t
 import { CAP_IS_SPENT, IS_LIMITED } from "./room.ts";
 import type { Which } from "./which.ts";
 
-/** The UTC month of a time, as `api_key_usage` has it. */
+/** The UTC month of a time, in the format of `api_key_usage`. */
 export function monthOf(now: number): string {
   return new Date(now).toISOString().slice(0, 7);
 }
@@ -19,7 +19,10 @@ const PAYER_IS_SPENT = `EXISTS (
   SELECT 1 FROM api_keys k JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
   WHERE k.seq = b.payer AND u.cost_usd >= k.monthly_budget_usd)`;
 
-/** What a key may and did spend in a month, and whether the cap of a batch, if one is named, pays for another call. */
+/**
+ * The budget and the spending of a key in a month, and whether the cap of a batch, if one is named, allows another
+ * call.
+ */
 export type Funds = {
   budget: number | null;
   spent: number;
@@ -39,7 +42,7 @@ export function fundsOf(payer: number, batchId: string | null, now: number): Sta
   };
 }
 
-/** SQL for a reason, which has no quotes in it. */
+/** A reason as an SQL literal. It must not contain quotes. */
 function reason({ code, message }: PauseReason): string {
   return `json_object('code', '${code}', 'message', '${message}')`;
 }
@@ -53,7 +56,9 @@ const REASON = `CASE
 
 export type PauseUnit = { reported: Statement; paused: Statement };
 
-/** Pauses the batches that meet a condition on `b`, which also says that they run, and records why. */
+/**
+ * Pauses the batches that meet a condition on `b`, and records why. The condition must include that they are running.
+ */
 function pauseWhere(which: Which, why: string, now: number): PauseUnit {
   const where = `${which.where} AND b.seq > ${SINGLE_TASKS} AND NOT b.is_dry_run`;
   return {
@@ -72,8 +77,8 @@ function pauseWhere(which: Which, why: string, now: number): PauseUnit {
 }
 
 /**
- * Pauses those of some batches whose cap does not pay for another call, or whose payer has spent the
- * budget, and all others of some payers that have.
+ * Pauses the batches among these whose cap does not allow another call or whose payer has spent its budget, and all
+ * other batches of these payers if they have.
  */
 export function pauseSpent(
   batches: readonly number[],
@@ -81,7 +86,7 @@ export function pauseSpent(
   now: number,
 ): PauseUnit {
   const which = {
-    // The plus keeps SQLite from the index by status, through which it would read all batches that run.
+    // The plus stops SQLite from using the index by status, with which it would read all running batches.
     where: `b.seq IN (SELECT value FROM json_each(?)
                       UNION ALL SELECT r.seq FROM (${SPENT_KEYS}) s
                         CROSS JOIN batches r ON r.payer = s.seq AND r.status = 'running')
@@ -92,8 +97,8 @@ export function pauseSpent(
 }
 
 /**
- * Pauses batches that have a cap or a budget and would have to pay a price that is not known: tasks of
- * these lanes are ready, and this claim took none of the batch.
+ * Pauses batches with a cap or a budget that cannot be enforced because a price is unknown: tasks of these lanes are
+ * ready, and this claim took none of the batch.
  */
 export function pauseUnpriced(
   lanes: readonly { lane: number; model: string }[],
@@ -112,19 +117,19 @@ export function pauseUnpriced(
   return pauseWhere(which, reason(PRICE_UNKNOWN), now);
 }
 
-/** Row numbers of those of some keys (a JSON array) that have spent their budget of a month. */
+/** Row numbers of the keys in a JSON array that have spent their budget of a month. */
 const SPENT_KEYS = `SELECT k.seq FROM json_each(?) j CROSS JOIN api_keys k ON k.seq = j.value
   CROSS JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
   WHERE u.cost_usd >= k.monthly_budget_usd`;
 
 const SPENT_MESSAGE = "'The API key has spent its monthlyBudgetUsd'";
 
-/** Single tasks that are ready and that somebody's cap or budget pays for. */
+/** Ready single tasks that a cap or a budget limits. */
 const READY_SINGLE = `lane < ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NULL`;
 
 /**
- * Alerts of those of the keys that have spent their budget, and lets their single tasks wait for the
- * next month. `releaseHeld` lets them go on before that.
+ * Raises alerts for the keys among these that have spent their budget, and postpones their single tasks until the
+ * next month. `releaseHeld` makes them ready earlier.
  */
 export function holdSpent(keys: readonly number[], now: number): Statement[] {
   const spent = [JSON.stringify(keys), monthOf(now)];
@@ -152,7 +157,7 @@ export function holdSpent(keys: readonly number[], now: number): Statement[] {
   ];
 }
 
-/** Makes the single tasks ready that wait because their key had spent its budget, if it has not any more. */
+/** Makes single tasks ready that were postponed because their key had spent its budget, if it has budget again. */
 export function releaseHeld(keyId: string, now: number): Statement {
   return {
     sql: `UPDATE queue SET run_at = NULL
@@ -173,7 +178,7 @@ export function noteDearest(payers: [key: number, usd: number][]): Statement {
   };
 }
 
-/** Public ids `{id}` of the keys that an alert says have spent their budget, and that have not (any more). */
+/** Public ids `{id}` of the keys with an open alert about their budget that have budget again. */
 export function solventAgain(now: number): Statement<{ id: string }> {
   return {
     sql: `SELECT a.subject AS id FROM alerts a WHERE a.code = 'budget.exceeded' AND NOT EXISTS (

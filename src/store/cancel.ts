@@ -21,9 +21,8 @@ export type CancelUnit = {
 };
 
 /**
- * Cancels the tasks of a batch for which a condition on `tasks` holds, which names its columns in
- * full and holds for pending and running tasks alone. Events carry the trace of the run, else the one
- * that is given, else the batch's.
+ * Cancels the tasks of a batch that meet a condition on `tasks`. The condition must qualify its columns, and hold
+ * only for pending and running tasks. Events carry the trace of the run, else the given one, else the batch's.
  */
 export function cancelWhere(
   which: Which,

@@ -7,15 +7,15 @@ import { nextRun } from "./timeline.ts";
 import { both, hasRow, type Which } from "./which.ts";
 
 /*
- * A batch that waits for another (`domain/chain.ts`) is a row without tasks, which is there for everybody. Its rows are
- * written into a draft, as those of every batch. The commit that gives the draft its name removes the row that has waited,
- * after what may have changed of it was copied into the draft.
+ * A batch that waits for another (`domain/chain.ts`) is a row without tasks, which clients can see. Its rows are
+ * written into a draft, as those of every batch. The commit that gives the draft its name copies the settings that
+ * may have changed from the waiting row into the draft, and removes that row.
  */
 
 /** A batch that waits, and the node that makes its rows. */
 export type Held = { seq: number; node: number };
 
-/** SQL that is true of a batch that waits for another. The first part of it is the condition of the index. */
+/** SQL that is true of a batch that waits for another. Its first part is the condition of the index. */
 const isBehind = (b: string) =>
   `${b}.chain_status IN ('waiting', 'made') AND ${b}.chain_status = 'waiting' AND ${b}.status = 'pending'`;
 
@@ -23,14 +23,16 @@ const isBehind = (b: string) =>
 const isWaiting = (b: string) =>
   `${b}.chain_status IN ('waiting', 'checking') AND ${b}.status = 'pending'`;
 
-/** SQL that is true of a batch `w` that no node which lives has taken; takes a node. */
+/** SQL that is true of a batch `w` that no other living node has taken. Argument: this node. */
 const IS_FREE = `(w.chain_owner IS NULL OR w.chain_owner = ? OR w.chain_owner NOT IN (SELECT seq FROM nodes))`;
 
 /** SQL that is true of a batch `w` whose rows can be read, or which is to fail. */
 const IS_RIPE = `(w.chain_error IS NOT NULL OR NOT EXISTS (
   SELECT 1 FROM batches f WHERE f.id = w.input_batch AND (f.completed_at IS NULL OR f.is_dry_run)))`;
 
-/** Up to `limit` batches that have waited long enough: the other has ended or is gone, or there is a file to check. */
+/**
+ * Up to `limit` batches whose wait is over: the input batch has ended or was deleted, or there is a file to check.
+ */
 export function findDue(node: number, limit: number): Statement<{ seq: number }> {
   return {
     sql: `SELECT w.seq FROM batches w WHERE ${isBehind("w")} AND ${IS_FREE} AND ${IS_RIPE}
@@ -42,7 +44,7 @@ export function findDue(node: number, limit: number): Statement<{ seq: number }>
   };
 }
 
-/** Takes one on, so that no other node makes its rows, too, as long as this one lives. */
+/** Takes ownership of a due batch, so that no other node makes its rows while this one lives. */
 export function takeDue({ seq, node }: Held): Statement<{ id: string }> {
   return {
     sql: `UPDATE batches AS w SET chain_owner = ? WHERE w.seq = ? AND ${isWaiting("w")} AND ${IS_FREE} AND ${IS_RIPE} RETURNING id`,
@@ -57,7 +59,7 @@ function isHeld({ seq, node }: Held): Which {
   };
 }
 
-/** Has a batch that waits started by whoever makes its rows. There is a row if it was not to be started before. */
+/** Requests that a waiting batch is started when its rows are made. Has a row if that was not requested before. */
 export function askForStart(
   seq: number,
   {
@@ -74,7 +76,7 @@ export function askForStart(
   };
 }
 
-/** Has those fail that wait for a batch, which is deleted by a later statement of the unit with the same condition. */
+/** Fails the batches that wait for a batch that a later statement of the unit, with the same condition, deletes. */
 export function failWaiting(which: Which, error: ChainError): Statement {
   return {
     sql: `UPDATE batches AS w SET chain_error = ?
@@ -108,8 +110,8 @@ export function failHeld(
 }
 
 /**
- * Has a draft take the place of the batch that has waited, if it still waits, nobody deletes what it waited for,
- * and `when` holds. The draft is `made` from then on, which decides about everything else in the unit.
+ * Replaces a waiting batch by its draft, if the batch still waits, its input batch is not being deleted, and `when`
+ * holds. The draft is `made` from then on, which the other statements of the unit depend on.
  */
 export function replaceHeld(
   held: Held,
@@ -143,7 +145,7 @@ export function replaceHeld(
   ];
 }
 
-/** True of a draft that has taken the place of a batch, and is to have its name. */
+/** True of a draft that replaces a waiting batch, and is to get its name. */
 export function isMade(draft: string): Which {
   return { where: "id = ? AND chain_status = 'made'", args: [draft] };
 }
@@ -153,7 +155,7 @@ export function findDraftSeq(draft: string): Statement<{ seq: number }> {
   return { sql: "SELECT seq FROM batches WHERE id = ? AND status = 'ingesting'", args: [draft] };
 }
 
-/** Starts a batch, in the commit that makes it, if it was to be started. Where there is no money for it, it is paused at once. */
+/** Starts a batch in the commit that makes it, if that was requested. Without money for it, it is paused at once. */
 export function startMade(
   { id, seq }: { id: string; seq: number },
   { now, steadyNow }: { now: number; steadyNow: number },

@@ -16,7 +16,10 @@ export type Topic = (typeof PUBLISHED)[number];
 
 export type Count = { topic: Topic | "events" | "deltas"; count: number };
 
-/** Counters that grow with what others should look at; those of the log and of pieces of answers are their newest ids. */
+/**
+ * Counters that grow with each change that other processes should read. For the event log and the pieces of answers
+ * they are the newest ids.
+ */
 export const CHANGES: Statement<Count> = {
   sql: `SELECT topic, count FROM changes
         UNION ALL SELECT 'events', coalesce((SELECT max(id) FROM events), 0)
@@ -62,7 +65,7 @@ export function addDeltas(node: number, pieces: readonly Piece[]): Statement {
   };
 }
 
-/** Pieces that others have published after an id. */
+/** Pieces that other nodes have published after an id. */
 export function deltasAfter(
   id: number,
   node: number,
@@ -74,7 +77,7 @@ export function deltasAfter(
   };
 }
 
-/** Removes what nodes that are gone have followed, and pieces that everybody has had time to read. */
+/** Removes what dead nodes have followed, and pieces that all nodes have had time to read. */
 export function forgetFollowing(keepMs: number): { followed: Statement; deltas: Statement } {
   return {
     followed: {

@@ -1,13 +1,13 @@
 import type { Statement } from "../db/unit.ts";
 
-/** Two rows that stand at the same place of two inputs and differ. */
+/** Two different rows at the same position of two inputs. */
 export type Difference = { position: number; left: string | null; right: string | null };
 
-/** What a row of an input is known by: what is kept of it, or of a task that was given inline its last message. */
+/** The identity of an input row: its stored cells, or the last message of an inline task. */
 const INPUT = (alias: string) =>
   `coalesce(${alias}.cells, ${alias}.prompt, ${["messages[#-1].content", "input", "prompt"].map((path) => `json_extract(${alias}.body, '$.${path}')`).join()})`;
 
-/** The first place after `after` and up to `upTo` where two batches have different input. */
+/** The first position after `after` and up to `upTo` at which two batches have different input. */
 export function firstDifference(
   batches: { left: number; right: number },
   after: number,

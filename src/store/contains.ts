@@ -1,12 +1,12 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
 
-/** SQL that is true where a column contains a text, in any case of its letters; SQLite's `lower` knows those of ASCII alone. */
+/** SQL that is true if a column contains a text, ignoring case. SQLite's `lower` handles only ASCII letters. */
 export function contains(column: SQLiteColumn, text: string): SQL {
   return sql`${column} GLOB ${`*${Array.from(text, anyCase).join("")}*`}`;
 }
 
-/** A GLOB pattern for one character in each of its cases. */
+/** A GLOB pattern for a character in upper and lower case. */
 function anyCase(character: string): string {
   const lower = character.toLowerCase();
   const upper = character.toUpperCase();

@@ -8,12 +8,12 @@ import type { Which } from "./which.ts";
 /** SQL that is true of a row of `tasks` that was skipped. */
 const IS_SKIPPED = "is_skipped AND status = 'cancelled'";
 
-/** SQL for what a row of `batches` has cost; of a dry run, what it would have. */
+/** SQL for the cost of a row of `batches`; for a dry run, what it would have cost. */
 export const COST = "iif(is_dry_run, estimated_usd, cost_usd)";
 
 /**
- * Counts, in their batches, the tasks that a later statement of the unit moves to `to` (or deletes).
- * It stands before that statement and has the same condition over the columns of `tasks`.
+ * Updates the counters of batches for the tasks that a later statement of the unit moves to `to` (or deletes). It
+ * comes before that statement and has the same condition over the columns of `tasks`.
  */
 export function countMove(which: Which, to: StoredStatus | "deleted", now: number): Statement {
   const minus = (status: StoredStatus | "running") =>
@@ -34,15 +34,15 @@ export function countMove(which: Which, to: StoredStatus | "deleted", now: numbe
 }
 
 /**
- * Ends the batches named by a JSON array of row numbers in which nothing is left to do. A batch that
- * was cancelled ends, too, when the last of its tasks is.
+ * Ends the batches in a JSON array of row numbers that have no more tasks to run. A cancelled batch ends when the
+ * last of its tasks is cancelled.
  */
 export function finishBatches(seqs: string, now: number): Statement[] {
   // The plus keeps SQLite from the index by status, through which it would read all batches that run.
   const isDone = `seq IN (SELECT value FROM json_each(?)) AND seq <> ${SINGLE_TASKS}
     AND (+status IN ('running', 'paused') OR (+status = 'cancelled' AND completed_at IS NULL))
     AND completed + failed + cancelled >= total AND revive IS NULL`;
-  // Where all rows were skipped, all was done that there was to do.
+  // If all rows were skipped, the batch is completed.
   const status = `CASE WHEN status = 'cancelled' THEN 'cancelled'
                        WHEN completed > 0 OR skipped >= total THEN 'completed'
                        WHEN failed > 0 THEN 'failed' ELSE 'cancelled' END`;
@@ -99,14 +99,14 @@ const differencesOf = (which: string) => `
   ).join("\n  UNION ALL ")}`;
 
 /**
- * Adds to a counter what it lacked when it was checked. That stays the same while tasks go on being counted,
- * so that it may be added at any time, but only once.
+ * Adds the difference that was found when a counter was checked. The difference stays the same while tasks go on
+ * being counted, so it may be added at any time, but only once.
  */
 export function repairCounter(
   { batchId, counter, stored, counted }: Difference,
   now: number,
 ): Statement {
-  if (!COUNTED.includes(counter)) throw new Error(`${counter} is no counter of a batch`);
+  if (!COUNTED.includes(counter)) throw new Error(`${counter} is not a counter of a batch`);
   return {
     sql: `UPDATE batches SET ${counter} = ${counter} + ?, updated_at = ? WHERE id = ?`,
     args: [counted - stored, now, batchId],

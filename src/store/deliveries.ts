@@ -15,7 +15,7 @@ export type NewDelivery = Pick<
   "webhook" | "event" | "type" | "task" | "batch" | "body" | "at" | "trace"
 >;
 
-/** Adds deliveries; those that are there already, of the same event to the same endpoint, stay as they are. */
+/** Adds deliveries. Existing ones, of the same event to the same endpoint, stay as they are. */
 export function insertDeliveries(rows: NewDelivery[], { isReplay = false } = {}): Statement[] {
   return overValues(
     rows,
@@ -28,7 +28,7 @@ export function insertDeliveries(rows: NewDelivery[], { isReplay = false } = {})
   );
 }
 
-/** Adds a delivery that was made already; its row has its number. */
+/** Adds a test delivery that was already made. Returns its number. */
 export function insertTestDelivery(
   row: Omit<NewDelivery, "event" | "trace">,
   attempt: Attempt,
@@ -55,7 +55,7 @@ export function insertTestDelivery(
 }
 
 const OF_WEBHOOK = eq(deliveries.webhook, sql.placeholder("webhook"));
-/** Spelled as in the index, which SQLite would not take for a bound value. */
+/** Spelled as in the index. With a bound parameter SQLite would not use the index. */
 const IS_FRESH = and(
   OF_WEBHOOK,
   sql`${deliveries.status} = 'pending'`,
@@ -111,7 +111,10 @@ export async function findNextDue(
   return row?.at ?? undefined;
 }
 
-/** Writes what came of an attempt, unless the delivery was replayed meanwhile. `nextAt`: when the next follows, if one does. */
+/**
+ * Records the outcome of an attempt, unless the delivery was replayed meanwhile. `nextAt`: the time of the next
+ * attempt, if there is one.
+ */
 export function recordAttempt(
   delivery: Pick<Delivery, "seq" | "attempts">,
   attempt: Attempt,

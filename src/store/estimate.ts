@@ -2,10 +2,10 @@ import type { Statement } from "../db/unit.ts";
 import type { Endpoint } from "../domain/request.ts";
 import { UPLOAD_SCHEME } from "../domain/upload-refs.ts";
 
-/** `hasBase`: it takes over an answer, so that it is not sent. */
+/** `hasBase`: it reuses an answer, so it is not sent. */
 export type EstimatedTask = { model: string; endpoint: Endpoint; body: string; hasBase: number };
 
-/** Up to `limit` pending tasks of a batch from a position on, but for the first `skip`. */
+/** Up to `limit` pending tasks of a batch from a position on, without the first `skip`. */
 export function pendingFrom(
   batch: number,
   position: number,
@@ -21,12 +21,12 @@ export function pendingFrom(
   };
 }
 
-/** SQL that is true of a request `i` that may refer to uploads, which are the same if what is in them is. */
+/** SQL that is true of a request `i` that may refer to uploads, which are equal if their contents are. */
 const REFERS = `instr(i.body, '"${UPLOAD_SCHEME}') > 0`;
 
 /**
- * How many of a batch's pending tasks ask for something different, but for those that refer to uploads; tasks
- * without a cache key by their bodies.
+ * How many different requests a batch's pending tasks have, without those that refer to uploads. Tasks without a
+ * cache key are compared by their bodies.
  */
 export function differentRequests(batch: number): Statement<{ n: number }> {
   return {
@@ -37,7 +37,7 @@ export function differentRequests(batch: number): Statement<{ n: number }> {
   };
 }
 
-/** A request that may refer to uploads; `body` is null where its key is known. */
+/** A request that may refer to uploads; `body` is null if its key is known. */
 export type ReferringRequest = {
   position: number;
   endpoint: Endpoint;
@@ -46,7 +46,7 @@ export type ReferringRequest = {
   isChecked: number;
 };
 
-/** Up to `limit` of the requests that `differentRequests` leaves out, after a position, but for the first `skip`. */
+/** Up to `limit` of the requests that `differentRequests` leaves out, after a position, without the first `skip`. */
 export function referringRequests(
   batch: number,
   after: number,
@@ -72,7 +72,7 @@ export function pendingRange(
   return { sql: `SELECT ${end("min")} AS first, ${end("max")} AS last`, args: [batch, batch] };
 }
 
-/** How long the last calls took on average, in ms; null where none of the last runs was completed. */
+/** The average duration of the last calls in ms; null if none of the last runs was completed. */
 export const RECENT_CALL_MS: Statement<{ ms: number | null }> = {
   sql: `SELECT avg(completed_at - claimed_at) AS ms FROM (
           SELECT completed_at, claimed_at FROM (

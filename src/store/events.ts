@@ -20,15 +20,15 @@ export type NewEvent = {
   /** Public ids. */
   task: string | null;
   batch: string | null;
-  /** What the ids do not say: counts, an error's code. */
+  /** Data beside the ids: counts, an error's code. */
   data?: Record<string, unknown>;
-  /** Trace context of the request that it comes of; left out, that of the batch. */
+  /** Trace context of the request that caused it; by default, that of the batch. */
   trace?: string | null;
 };
 
 /**
- * Appends an event where a condition holds: that of the statement which makes what the event is about, and
- * which follows in the unit.
+ * Appends an event if a condition holds. It must be the condition of the statement that makes the change, which
+ * follows in the unit.
  */
 export function insertEvent(
   { type, at, task, batch, data, trace }: NewEvent,
@@ -54,19 +54,18 @@ export function insertEvent(
 /** Which events to read: all, or those of one task or batch. */
 export type EventSubject = { task?: string | undefined; batch?: string | undefined };
 
-/** Rows that one statement looks at: a millisecond or two of the event loop on a local file. */
+/** How many rows one statement reads: a millisecond or two of the event loop on a local file. */
 const WINDOW = 5000;
 
 export type EventPage = {
   events: LoggedEvent[];
-  /** The id up to which the log was read; more may match behind it. */
+  /** The id up to which the log was read; more events after it may match. */
   upTo: number;
 };
 
 /**
- * Reads up to `limit` events with ids above `after` and no higher than `last`, and looks at no more
- * than a few thousand rows: there is no index by subject, because it would cost every task of every
- * run two more writes for the sake of a few readers.
+ * Reads up to `limit` events with ids above `after` and no higher than `last`, scanning at most a few thousand rows.
+ * There is no index by subject, because it would cost each run of a task two more writes for a few readers.
  */
 export async function readEvents(
   client: Pick<Client, "execute">,
@@ -97,7 +96,7 @@ const LOG_BOUNDS: Statement<{ first: number | null; last: number | null }> = {
   args: [],
 };
 
-/** The lowest and highest ids in the log; both 0 where it is empty. */
+/** The lowest and highest ids in the log; both 0 if it is empty. */
 export async function findLogBounds(
   client: Pick<Client, "execute">,
 ): Promise<{ first: number; last: number }> {
@@ -105,7 +104,10 @@ export async function findLogBounds(
   return { first: row?.first ?? 0, last: row?.last ?? 0 };
 }
 
-/** An id below all events that were written at `time` or later. Found by bisection: times grow with ids, but for the clocks of a fleet, which may differ by a minute. */
+/**
+ * An id below all events that were written at `time` or later. Found by bisection: times grow with ids, except that
+ * the clocks of a fleet may differ by a minute.
+ */
 export async function findIdBefore(client: Pick<Client, "execute">, time: number): Promise<number> {
   const wanted = time - 60_000;
   let { first: low, last: high } = await findLogBounds(client);
@@ -121,7 +123,7 @@ export async function findIdBefore(client: Pick<Client, "execute">, time: number
   return Math.max(0, low - 1);
 }
 
-/** Which of some tasks and batches, by their row numbers, are there. A batch that is being removed is not. */
+/** Which of these tasks or batches, by row number, exist. A batch that is being removed does not. */
 export const thoseThere = (kind: "task" | "batch", seqs: number[]): Statement<{ seq: number }> => ({
   sql:
     kind === "task"

@@ -32,7 +32,7 @@ export function findExecutedTask(db: Db, which: { seq: number } | { id: string }
 
 export type ExecutedTask = NonNullable<Awaited<ReturnType<typeof findExecutedTask>>>;
 
-/** Read at a time; a task seldom has more. */
+/** How many executions are read at a time; a task seldom has more. */
 const PAGE = 50;
 
 export async function listExecutions(db: Db, task: number): Promise<Execution[]> {

@@ -10,7 +10,10 @@ export type FailureGroup = {
   at: number;
 };
 
-/** The failed tasks among the newest, grouped by cause and model; the figures of a group's latest are shown. */
+/**
+ * The failed ones among the newest tasks, grouped by cause and model; each group shows the figures of its latest
+ * task.
+ */
 export function recentFailures(since: number, limit: number): Statement<FailureGroup> {
   return {
     sql: `SELECT coalesce(e.error ->> 'code', '') AS code, t.model, count(*) AS count,

@@ -12,7 +12,7 @@ export type { StoredFile };
 
 export type NewFile = Omit<StoredFile, "seq">;
 
-/** Adds the row of a file whose bytes are there, where a condition holds. */
+/** Adds the row of a file whose bytes are stored, if a condition holds. */
 export function insertFile(file: NewFile, when: Which): Statement {
   return insertWhere(files, file, toSql(when));
 }
@@ -25,7 +25,7 @@ export function findFile(db: Db, id: string): Promise<StoredFile | undefined> {
   return db.select().from(files).where(eq(files.id, id)).get();
 }
 
-/** Those of some uploads that there are. */
+/** The uploads with these ids that exist. */
 export function findFiles(ids: readonly string[]): Statement<NamedUpload> {
   return {
     sql: `SELECT f.id, f.name, f.bytes, f.sha256 FROM json_each(?) j CROSS JOIN files f ON f.id = j.value`,
@@ -33,10 +33,10 @@ export function findFiles(ids: readonly string[]): Statement<NamedUpload> {
   };
 }
 
-/** All that there are. */
+/** The ids of all uploads. */
 export const UPLOAD_IDS: Statement<{ id: string }> = { sql: "SELECT id FROM files", args: [] };
 
-/** Which of these are no uploads. */
+/** The ids among these that are not uploads. */
 export function unknownFiles(ids: readonly string[]): Statement<{ id: string }> {
   return {
     sql: `SELECT value AS id FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM files WHERE id = value)`,
@@ -44,7 +44,7 @@ export function unknownFiles(ids: readonly string[]): Statement<{ id: string }> 
   };
 }
 
-/** Files that are to be deleted by now. */
+/** Files that have expired. */
 export function expiredFiles(now: number, limit: number): Statement<{ id: string }> {
   return {
     sql: "SELECT id FROM files WHERE expires_at IS NOT NULL AND expires_at <= ? LIMIT ?",

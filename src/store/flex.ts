@@ -1,14 +1,14 @@
 import type { Statement } from "../db/unit.ts";
 import { FLEX_MARK } from "../domain/flex.ts";
 
-/** SQL for the model that a row of `tasks` asks, or that it asks where the answer of the first was not good enough. */
+/** SQL for the model that a row of `tasks` calls: its own, or that of `escalateTo` if it is escalated. */
 export function modelAsked(task: string, isEscalated: string): string {
   return `iif(${isEscalated}, coalesce(${task}.escalate_to, ${task}.model), ${task}.model)`;
 }
 
 /**
- * SQL that is the lane of a row of `tasks`, and when it falls back to the standard tier if it asks for flex: by the
- * steady clock of waits, as is `from`, since when it waits. The wall clock may jump.
+ * SQL for the lane of a row of `tasks`, and for when it falls back to the standard tier if it requests flex. That
+ * time and `from`, the start of the wait, are by the steady clock, because the wall clock may jump.
  */
 export function flexColumns(
   task: string,
@@ -26,9 +26,8 @@ export function flexColumns(
 }
 
 /**
- * Assignments that put rows of the queue where their task, changed since, belongs; their one argument is the steady
- * clock of waits, since they wait anew. Where it asks for something else now, what was answered to the earlier request
- * is of no use any more.
+ * Assignments that move rows of the queue to the lane of their changed task. Their one argument is the steady clock,
+ * because the wait begins anew. If the request has changed, repairs and escalation of the earlier request are reset.
  */
 export function laneOfTask(task: string, { asksOther }: { asksOther: boolean }): string {
   const { model, until } = flexColumns(task, {
@@ -40,7 +39,7 @@ export function laneOfTask(task: string, { asksOther }: { asksOther: boolean }):
   return `model = ${model}, flex_until = ${until}${forgets}`;
 }
 
-/** The standard tier is what they wait for from now on. */
+/** Assignments for runs that wait for the standard tier from now on. */
 export const LEAVES_FLEX = {
   model: `(SELECT ${modelAsked("t", "queue.is_escalated")} FROM tasks t WHERE t.seq = queue.task)`,
   until: "NULL",

@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 
-/** Pages of the file that hold nothing, and whether they can be given back a few at a time (2). */
+/** The free pages of the file, and its auto_vacuum mode: with 2 (incremental), a few at a time can be given back. */
 export const FREE_PAGES: Statement<{ free: number; mode: number }> = {
   sql: `SELECT f.freelist_count AS free, m.auto_vacuum AS mode
         FROM pragma_freelist_count f CROSS JOIN pragma_auto_vacuum m`,

@@ -1,15 +1,15 @@
 /**
- * A batch that is started again begins a new generation, a number in its row. A task that ends notes the
- * generation in which it did. Which tasks are to run again is decided by these numbers and not by
- * times, which the clocks of nodes do not agree about.
+ * A batch that is restarted begins a new generation, a number in its row. A task records the generation in which it
+ * ended. Which tasks run again is decided by these numbers and not by times, because the clocks of nodes differ.
  */
 
 /** SQL for the generation of the batch of a row of `tasks`. */
 export const GENERATION_OF_BATCH = "(SELECT b.generation FROM batches b WHERE b.seq = tasks.batch)";
 
 /**
- * SQL that is true of a row `t` of tasks that a batch `b` has still to revive, if its status is among those to be. A skipped one stays
- * so. An answer is made anew where it came from a dry run, and never where it was paid for, as in a pilot before the dry run.
+ * SQL that is true of a row `t` of tasks that a batch `b` has still to make pending again, provided that its status
+ * is to run again. A skipped task stays skipped. An answer of a dry run is replaced; one that was paid for, as in a
+ * pilot before the dry run, never is.
  */
 export const IS_TO_REVIVE = `t.generation < b.generation AND NOT t.is_skipped
   AND (t.status <> 'completed' OR EXISTS (

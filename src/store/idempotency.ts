@@ -5,10 +5,10 @@ import { batches } from "../db/schema/batches.ts";
 import { idempotencyKeys } from "../db/schema/idempotency.ts";
 import { tasks } from "../db/schema/tasks.ts";
 
-/** A caller's promise that two requests with the same key are one. */
+/** An idempotency key: two requests of a client with the same key are one. */
 export type Idempotency = { apiKey: number; key: string; fingerprint: string };
 
-/** SQL that is true while the key is unused; takes `idempotencyArgs`. Without a key it is always true. */
+/** SQL that is true while the key is unused; its arguments are `idempotencyArgs`. Without a key it is always true. */
 export const KEY_IS_UNUSED =
   "NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE api_key = ? AND key = ?)";
 
@@ -16,7 +16,7 @@ export function idempotencyArgs(idempotency: Idempotency | null): [number | null
   return idempotency ? [idempotency.apiKey, idempotency.key] : [null, null];
 }
 
-/** What the key was used for, if it was. */
+/** What the key was used for, if anything. */
 export function findIdempotencyKey(db: Db, apiKey: number, key: string) {
   return db
     .select({

@@ -15,13 +15,13 @@ import { overValues } from "./values.ts";
 import { ALWAYS, both, hasRow, type Which } from "./which.ts";
 
 /*
- * A batch is written under a name that no client can use (`~…`) and with the status `ingesting`,
- * which no answer shows; its last unit gives it its own name. Until then it does not exist, and
- * what a crash leaves of it is swept away at the next start.
+ * A batch is written as a draft: under a name that no client can use (`~…`) and with the status `ingesting`, which no
+ * answer shows. Its last unit gives it its own name. Until then it does not exist for clients, and what a crash
+ * leaves of it is removed at the next start.
  */
 
 export type NewBatch = {
-  /** The name it has while it is written. */
+  /** Its name while it is being written. */
   draft: string;
   id: string;
   name: string;
@@ -31,12 +31,12 @@ export type NewBatch = {
   owner: number;
   inputFile: string | null;
   inputBatch: string | null;
-  /** `waiting`: it has no rows yet. A draft that takes the place of such a batch becomes `made` as it does. */
+  /** `waiting`: it has no rows yet. A draft that replaces such a batch becomes `made`. */
   chainStatus: ChainStatus | null;
   outputFile: string | null;
   columns: string[] | null;
   input: InputFound | null;
-  /** The batch whose answers it takes over. */
+  /** The batch whose answers it reuses. */
   baseBatch: string | null;
   config: object;
   metadata: object | null;
@@ -45,12 +45,12 @@ export type NewBatch = {
   idempotency: Idempotency | null;
   /** Trace context of the request that creates it. */
   trace: string | null;
-  /** Set where it was created through OpenAI's Batch API, which starts it by itself. */
+  /** Set if it was created through OpenAI's Batch API, which starts it by itself. */
   openAi: OpenAiTerms | null;
   deadlineAt: number | null;
   payer: number | null;
   now: number;
-  /** The clock of waits, which does not jump. */
+  /** The steady clock that waits are measured by; it does not jump. */
   steadyNow: number;
 };
 
@@ -67,12 +67,12 @@ export type NewRow = {
   endpoint: string;
   body: string;
   cacheKey: string | null;
-  /** The execution whose answer it takes over. */
+  /** The execution whose answer it reuses. */
   baseTask: number | null;
   baseRun: number | null;
   prompt: string | null;
   metadata: string | null;
-  /** What is kept of the row of the file: a JSON array of a CSV's cells, or a JSONL line as it stands. */
+  /** The stored row of the file: a JSON array of a CSV's cells, or an unchanged JSONL line. */
   cells: string | null;
   idempotencyKey: string | null;
   fingerprint: string | null;
@@ -111,7 +111,7 @@ export function openDraft(batch: NewBatch): Statement {
   };
 }
 
-/** Writes rows into a draft. Fails as a whole where one of the ids is taken. */
+/** Writes rows into a draft. Fails as a whole if one of the ids is taken. */
 export function insertRows(
   batch: NewBatch,
   rows: NewRow[],
@@ -180,7 +180,10 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: s
   };
 }
 
-/** How many rows of a batch were written, by model, too; how many take over an answer; and those that were not written, because they are adopted. */
+/**
+ * How many rows of a batch were written, in total and by model; how many reuse an answer; and the rows that adopt
+ * existing tasks instead.
+ */
 export type WrittenRows = {
   written: number;
   models: ReadonlyMap<string, number>;
@@ -197,10 +200,10 @@ export type PublishUnit = {
 };
 
 /**
- * Gives a draft of `rows` rows its name, taking in the tasks that a bare batch of that name holds:
- * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
- * be done, or `when` does not hold, nothing is; otherwise `published` has a row, which says how many tasks the batch has.
- * Who has no use for the tasks of a bare batch says by `takenOver` what else makes the name free.
+ * Gives a draft of `rows` rows its name, and takes over the tasks of a bare batch with that name: `adopted` are those
+ * that the input describes again, the others follow at the end. If that is impossible, or `when` does not hold,
+ * nothing is changed; otherwise `published` has a row with the number of the batch's tasks. `takenOver` replaces the
+ * statements that free the name, if there is no bare batch to take over.
  */
 export function publishDraft(
   batch: NewBatch,
@@ -211,7 +214,7 @@ export function publishDraft(
   const { written: rows, models, adopted, reused } = rowsOfDraft;
   const { now, trace, idempotency } = batch;
   const isFree = {
-    // Nobody has begun to remove it because its node was silent.
+    // No other node has begun to remove it because this one was silent.
     where: `id = ? AND draft_owner = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
       AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
                       WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,
@@ -269,9 +272,9 @@ function takeOver(
       SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
   const describeAnew: Statement[] = [
     {
-      // Without MATERIALIZED SQLite reads every task there is and looks each up in the array. A negative
-      // position marks, for a later statement, a task that has its place already. An answer to the same
-      // request stays; otherwise the task is one whose request has changed.
+      // Without MATERIALIZED SQLite reads every task of the database and looks each up in the array. A negative
+      // position marks, for a later statement, a task that has its position already. An answer to the same request is
+      // kept; otherwise the task counts as one whose request has changed.
       sql: `WITH a AS MATERIALIZED (
               SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
                      r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
@@ -292,7 +295,7 @@ function takeOver(
       args: [json, ...bareArgs, batch.now, batch.now],
     },
     {
-      // Executed by itself before, and not begun.
+      // Runs that were queued by themselves and have not begun.
       sql: `DELETE FROM queue WHERE task IN (
               SELECT seq FROM tasks WHERE batch = ${bare} AND is_skipped AND status = 'cancelled')`,
       args: bareArgs,
@@ -320,7 +323,7 @@ function takeOver(
   return [
     ...(adopted.length > 0 ? describeAnew : []),
     {
-      // What the answers have cost goes with them.
+      // The cost of the answers moves with them.
       sql: `UPDATE batches SET prompt_tokens = b.prompt_tokens, completion_tokens = b.completion_tokens,
               cached_tokens = b.cached_tokens, reasoning_tokens = b.reasoning_tokens,
               cost_usd = b.cost_usd, unpriced = b.unpriced, dearest_usd = b.dearest_usd
@@ -328,7 +331,7 @@ function takeOver(
       args: [batch.draft, ...bareArgs],
     },
     {
-      // What is queued of them is under its cap from now on.
+      // Queued tasks are under the cap of the new batch from now on.
       sql: `UPDATE queue SET lane = ${laneOfSingle("(SELECT seq FROM batches WHERE id = ?)", "queue.payer")}
             FROM tasks t WHERE t.seq = queue.task AND queue.lane <= ${SINGLE_TASKS}
               AND NOT queue.is_dry_run AND t.batch = ${bare}`,
@@ -341,7 +344,7 @@ function takeOver(
       args: [batch.draft, rows + adopted.length, ...bareArgs],
     },
     {
-      // Its tasks have moved away, so that nothing but its name is left.
+      // Its tasks have moved, so only its name is left.
       sql: `DELETE FROM batches WHERE id = ? AND is_bare = 1
               AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq) AND ${KEY_IS_UNUSED}
               AND ${when.where}`,
@@ -367,8 +370,8 @@ export type RemoveUnit = {
 };
 
 /**
- * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on it is
- * that of the node that removes it, and whoever still writes it cannot give it a name.
+ * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From the first call on, the
+ * draft belongs to the node that removes it, so a process that still writes it cannot publish it.
  */
 export function removeFromDraft(draft: string, limit: number, node: number): RemoveUnit {
   const some = `SELECT seq FROM tasks
@@ -394,8 +397,8 @@ export function removeFromDraft(draft: string, limit: number, node: number): Rem
 const IS_FORSAKEN = "b.draft_owner <> 0 AND abs(b.draft_owner) NOT IN (SELECT seq FROM nodes)";
 
 /**
- * The names of drafts whose node is gone, and of those that nobody has touched for `silentMs`, by the
- * database's clock: whoever wrote one has failed, and could not remove it.
+ * The names of drafts of dead nodes, and of those that were not changed for `silentMs`, by the database's clock:
+ * their writer has failed, and could not remove them.
  */
 export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
   return {
@@ -405,7 +408,7 @@ export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
   };
 }
 
-/** Proves that somebody works on a draft; with `owner`, who from then on. */
+/** Records that a draft is being worked on; with `owner`, changes its owner. */
 function touchDraft(draft: string, owner: number | null = null): Statement {
   return {
     sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = coalesce(?, draft_owner)
@@ -414,16 +417,16 @@ function touchDraft(draft: string, owner: number | null = null): Statement {
   };
 }
 
-/** The names of drafts: left by a crash, where whoever wrote them is gone. */
+/** The names of all drafts. On a local file those that this process is not writing are left from a crash. */
 export const DRAFTS: Statement<{ id: string }> = {
   sql: `SELECT id FROM batches WHERE status = 'ingesting'`,
   args: [],
 };
 
-/** `isLeft`: the batch is a draft whose node is gone, or that is being removed. */
+/** `isLeft`: the batch is a draft of a dead node, or is being removed. */
 export type Taken = { id: string; batchId: string; isBare: number; isLeft: number | null };
 
-/** Which of these ids are taken, by a task in which batch. */
+/** The ids among these that are taken, with the batch of the task. */
 export function findTaken(ids: string[]): Statement<Taken> {
   return {
     sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare,

@@ -4,7 +4,7 @@ import type { SQLiteTable } from "drizzle-orm/sqlite-core";
 import { build, toStatement } from "../db/build.ts";
 import type { Statement } from "../db/unit.ts";
 
-/** Adds a row where a condition holds. What `row` lacks has the default of its column, or is null. */
+/** Adds a row if a condition holds. Columns that `row` lacks get their default, or null. */
 export function insertWhere<Table extends SQLiteTable>(
   table: Table,
   row: { [Name in keyof Table["$inferInsert"]]: Table["$inferInsert"][Name] | SQL },

@@ -2,8 +2,8 @@ import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 
 /**
- * Takes or renews a right that one process of a fleet has at a time. The result has a row if the
- * process has it now; it has to renew it before `leaseMs` have passed.
+ * Takes or renews a lease, which one process of a fleet holds at a time. The result has a row if the process holds it
+ * now; it must renew it within `leaseMs`.
  */
 export function takeLease(
   name: string,
@@ -19,13 +19,13 @@ export function takeLease(
   };
 }
 
-/** The rights that processes have at present, and for how much longer. */
+/** The leases that processes hold now, and for how much longer. */
 export const LEASES: Statement<{ name: string; holder: string; leftMs: number }> = {
   sql: `SELECT name, holder, expires_at - ${DATABASE_NOW} AS leftMs FROM leases ORDER BY name`,
   args: [],
 };
 
-/** Gives the right back, so that another process need not wait for it. */
+/** Gives the lease up, so that another process need not wait until it lapses. */
 export function giveUpLease(name: string, holder: string): Statement {
   return { sql: `DELETE FROM leases WHERE name = ? AND holder = ?`, args: [name, holder] };
 }

@@ -4,8 +4,7 @@ import { addTallies, type Tally } from "./rollups.ts";
 import { reservation, withinBudget } from "./room.ts";
 
 /**
- * Sets aside what a live call may cost, by the rule of `room.ts`. There is a row if the budget of the payer leaves
- * room for it.
+ * Reserves what a live call may cost, by the rule of `room.ts`. Has a row if the budget of the payer has room for it.
  */
 export function reserveLive(payer: number, node: number, now: number): Statement<{ seq: number }> {
   return {
@@ -16,7 +15,7 @@ export function reserveLive(payer: number, node: number, now: number): Statement
   };
 }
 
-/** What live calls came to, added up, and the reservations that end with that; `budgeted` are the payers that have a budget. */
+/** Records the sums of live calls, and ends their reservations; `budgeted` are the payers with a budget. */
 export function settleLive(
   tallies: Tally[],
   { reservations, budgeted }: { reservations: number[]; budgeted: number[] },
@@ -59,7 +58,7 @@ function endReservations(seqs: number[]): Statement {
   };
 }
 
-/** Ends the reservations of processes that are gone, and of this one where it has just started. */
+/** Ends the reservations of dead processes, and of this one if it has just started. */
 export function endForsaken(node: number): Statement {
   return {
     sql: "DELETE FROM live_calls WHERE node = ? OR node NOT IN (SELECT seq FROM nodes)",

@@ -2,7 +2,7 @@ import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 import { type InsertUnit, insertTask, type NewTask } from "./new-task.ts";
 
-/** What a live call came to, as its execution has it. */
+/** The result of a live call, in the columns of its execution. */
 export type LiveExecution = {
   status: "completed" | "failed";
   startedAt: number;
@@ -23,7 +23,7 @@ export type LiveExecution = {
   adjusted: string[];
 };
 
-/** Stores a live call as a task that has ended, with its one execution. Its money and its minute are in the books already. */
+/** Stores a live call as an ended task with one execution. Its cost and its rollups are already recorded. */
 export function insertEnded(
   task: Omit<NewTask, "batchId" | "execute" | "idempotency">,
   execution: LiveExecution,
@@ -109,7 +109,7 @@ function insertExecution(id: string, execution: LiveExecution): Statement {
 
 export type KeptAnswer = { response: string; provider: string; requestId: string | null };
 
-/** The stored answer to a request with this key; `standIn` is the simulator, where its answers count for nothing. */
+/** The stored answer to a request with this key; `standIn` is the simulator, if its answers do not count. */
 export function keptAnswer(key: string, standIn: string | null): Statement<KeptAnswer> {
   return {
     sql: `SELECT e.response, e.provider, e.request_id AS requestId

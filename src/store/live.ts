@@ -60,18 +60,18 @@ type LiveSchedule = {
   lastRunStatus: RunStatus | null;
 };
 
-/** What the database shows at one moment. */
+/** A snapshot of the database at one moment. */
 export type LiveRead = {
   stock: Stock;
   waiting: Waiting;
   batches: LiveBatch[];
   calls: LiveCall[];
   models: LiveModel[];
-  /** Tasks that were completed in each of the last minutes, the one under way included. */
+  /** Tasks that were completed in each of the last minutes, including the current one. */
   minutes: { at: number; completed: number }[];
   nodes: LivingNode[];
   schedules: LiveSchedule[];
-  /** `revision` is another with every change of a schedule, and with the start and the end of its runs. */
+  /** `revision` changes with each change of a schedule, and with the start and the end of its runs. */
   scheduling: ScheduleHealth & { revision: string };
   webhooks: { total: number; active: number; failing: number; waiting: number; revision: string };
   alerts: { code: string; subject: string; message: string; raisedAt: number }[];
@@ -113,9 +113,9 @@ const BATCH: Record<string, string> = {
 const CALLS_SHOWN = 12;
 
 /*
- * One statement, so that all of it is of one moment. What it reads grows with what is under way and not with
- * what is stored: the newest batches by an index, calls by their claims, sums of a day from 24 hours of rollups.
- * The sums of all batches are left out where `withStock` is 0: they are the one part that reads a row a batch.
+ * One statement, so that everything is from the same moment. The rows that it reads grow with the work in progress
+ * and not with what is stored: the newest batches by an index, calls by their claims, sums of a day from 24 hours of
+ * rollups. The sums of all batches, the one part that reads a row per batch, are left out if `withStock` is 0.
  */
 function readAtOnce(now: number, withStock: boolean): Statement<Record<string, string | null>> {
   const hour = Math.floor(now / HOUR_MS) * HOUR_MS;
@@ -218,7 +218,7 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
   };
 }
 
-/** Everything that a live view shows, as it is at one moment. Without `withStock`, `stock` is `undefined`. */
+/** Everything that a live view shows, at one moment. Without `withStock`, `stock` is `undefined`. */
 export async function readLive(
   client: Parameters<typeof readRows>[0],
   now: number,

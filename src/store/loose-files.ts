@@ -2,11 +2,11 @@ import type { Statement } from "../db/unit.ts";
 import { hasRow, type Which } from "./which.ts";
 
 /*
- * The bytes of an upload lie in the store before there is a row of it, and after. Meanwhile it is loose, which is
- * written down first: whatever kills its process, the bytes are found and removed.
+ * The bytes of an upload exist in the store before its row is added, and after it is removed. In between the file is
+ * loose, which is recorded first, so the bytes are found and removed even if the process is killed.
  */
 
-/** An upload of a process begins. */
+/** Records that a process begins an upload. */
 export function beginUpload(id: string, node: number): Statement {
   return {
     sql: "INSERT INTO loose_files (id, node) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -14,17 +14,17 @@ export function beginUpload(id: string, node: number): Statement {
   };
 }
 
-/** True while the upload is still its process' own: nobody has taken that for dead. */
+/** True while the upload still belongs to its process, which no other node has declared dead. */
 export function isUploading(id: string, node: number): Which {
   return hasRow("loose_files", { where: "id = ? AND node = ?", args: [id, node] });
 }
 
-/** The upload is whole, and has a row from now on. */
+/** Records that the upload is complete and has a row. */
 export function endUpload(id: string, node: number): Statement {
   return { sql: "DELETE FROM loose_files WHERE id = ? AND node = ?", args: [id, node] };
 }
 
-/** The bytes of a file, if there is one, are to be removed. Its row goes in the same commit. */
+/** Records that the bytes of a file, if there is one, are to be removed. Its row is deleted in the same commit. */
 export function loosen(id: string): Statement {
   return {
     sql: "INSERT INTO loose_files (id, node) SELECT id, NULL FROM files WHERE id = ? ON CONFLICT DO NOTHING",
@@ -34,7 +34,7 @@ export function loosen(id: string): Statement {
 
 export type LooseFile = { id: string; node: number | null };
 
-/** What is to be removed, what processes have left that are gone, and what this one uploads or has left itself. */
+/** Files to be removed, files that dead processes have left, and the uploads of this process. */
 export function findLoose(node: number): Statement<LooseFile> {
   return {
     sql: `SELECT id, node FROM loose_files
@@ -43,12 +43,12 @@ export function findLoose(node: number): Statement<LooseFile> {
   };
 }
 
-/** Takes an upload from its process, unless it was ended meanwhile. */
+/** Takes an upload away from its process, unless it was completed meanwhile. */
 export function giveUp({ id, node }: LooseFile): Statement {
   return { sql: "UPDATE loose_files SET node = NULL WHERE id = ? AND node IS ?", args: [id, node] };
 }
 
-/** The bytes are gone. */
+/** Records that the bytes were removed. */
 export function forgetLoose(id: string): Statement {
   return { sql: "DELETE FROM loose_files WHERE id = ? AND node IS NULL", args: [id] };
 }

@@ -1,7 +1,4 @@
-/*
- * What is marked of a completed task besides that it is: a column of `tasks` and of `executions` each,
- * and the counter of `batches` that counts such tasks.
- */
+/* The marks of completed tasks. Each has a column in `tasks`, one in `executions`, and a counter in `batches`. */
 const MARKS = [
   { counter: "truncated", mark: "is_truncated" },
   { counter: "cached", mark: "is_cached" },
@@ -10,7 +7,7 @@ const MARKS = [
 
 type Mark = (typeof MARKS)[number];
 
-/** A list of SQL with a part for each mark, each with a comma before it. */
+/** SQL with a part for each mark, each with a comma before it. */
 export function forEachMark(part: (mark: Mark) => string): string {
   return MARKS.map((mark) => `, ${part(mark)}`).join("");
 }

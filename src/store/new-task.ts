@@ -21,7 +21,7 @@ export type NewTask = {
   apiKey: number;
   endpoint: Endpoint;
   body: string;
-  /** Set where an answer to the same request may be used again. */
+  /** Set if an answer to the same request may be reused. */
   cacheKey: string | null;
   prompt: string | null;
   metadata: string | null;
@@ -45,8 +45,8 @@ export type InsertUnit = {
 };
 
 /**
- * Inserts a task with all that belongs to it, or nothing at all: not where its id or its
- * idempotency key is taken, nor where its batch has begun. `inserted` has a row if it did.
+ * Inserts a task with everything that belongs to it, or nothing if its id or its idempotency key is taken or its
+ * batch has begun. `inserted` has a row if it did.
  */
 export function insertTask(task: NewTask): InsertUnit {
   const { id, now, batchId, trace } = task;
@@ -74,7 +74,7 @@ export function insertTask(task: NewTask): InsertUnit {
   };
 }
 
-/** A task whose input is yet to be written, which is the last thing that `insertTask` does. */
+/** A task whose input is not yet written. `insertTask` writes the input last. */
 function justInserted(id: string): Which {
   return {
     where: "id = ? AND NOT EXISTS (SELECT 1 FROM task_inputs WHERE task = tasks.seq)",
@@ -82,7 +82,7 @@ function justInserted(id: string): Which {
   };
 }
 
-/** The name of the batch that the single tasks are in. */
+/** The id of the batch of the single tasks. */
 const SINGLE_TASKS_ID = "";
 
 type BareBatch = { event: Statement; batch: Statement };

@@ -12,7 +12,7 @@ export type NodeFacts = {
   filesId: string | null;
 };
 
-/** Adds a node; its row says its number, which no other node ever had. */
+/** Adds a node. Returns its number, which no other node ever had. */
 export function addNode({
   isRunner,
   keys,
@@ -25,7 +25,7 @@ export function addNode({
   };
 }
 
-/** Proves that the node lives, also to those who had given it up: then `wasForgotten`. */
+/** Renews the node's lease, also if other nodes had declared it dead: then `wasForgotten`. */
 export function heartbeat(
   node: number,
   { isRunner, keys, filesId }: NodeFacts,
@@ -55,7 +55,7 @@ export function forgetNode(node: number): Statement {
 
 export const forgetAllNodes: Statement = { sql: "DELETE FROM nodes", args: [] };
 
-/** How many processes there are, and how many of them have their files in another store than this. */
+/** How many processes there are, and how many of them use another file store than this one. */
 export function countApart(filesId: string): Statement<{ nodes: number; apart: number }> {
   return {
     sql: "SELECT count(*) AS nodes, count(*) FILTER (WHERE files_id <> ?) AS apart FROM nodes",
@@ -69,7 +69,7 @@ export const COUNT_NODES: Statement<{ nodes: number }> = {
   args: [],
 };
 
-/** How many processes have proved within a lease that they live. */
+/** How many processes have a valid lease. */
 export function countLiving(leaseMs: number): Statement<{ nodes: number }> {
   return {
     sql: `SELECT count(*) AS nodes FROM nodes WHERE heartbeat_at >= ${DATABASE_NOW} - ?`,
@@ -77,10 +77,10 @@ export function countLiving(leaseMs: number): Statement<{ nodes: number }> {
   };
 }
 
-/** A condition on queue rows `q`: their owner is no node that lives. */
+/** A condition on queue rows `q`: their owner is not a living node. */
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
 
-/** The processes that share the database, with how long each has not been heard of, and what it runs. */
+/** The processes that share the database, with the time since their last heartbeat, and what they run. */
 export const LIVING_NODES: Statement<LivingNode> = {
   sql: `SELECT seq, started_at AS startedAt, is_runner AS isRunner, max(0, ${DATABASE_NOW} - heartbeat_at) AS silentMs,
                (SELECT count(*) FROM queue WHERE owner = nodes.seq) AS running

@@ -7,16 +7,19 @@ import type { Statement } from "../db/unit.ts";
 import { toSql } from "./which.ts";
 
 /*
- * Files as OpenAI's dialect lists them: uploads, and the results of batches that were made through it, which are
- * made as they are read. Both are read in the order of their times and put together by the caller.
+ * Files as OpenAI's dialect lists them: uploads, and the results of its batches, which are generated when they are
+ * read. Both lists are sorted by time; the caller merges them.
  */
 
-/** The place of a file in the list: its time, whether it is a result, and the row number of it or its batch. */
+/**
+ * The position of a file in the list: its time, whether it is a result, and the row number of the upload or the
+ * batch.
+ */
 export type FilePlace = { at: number; isResult: boolean; seq: number };
 
 export type FileQuery = { after: FilePlace | null; order: "asc" | "desc"; limit: number };
 
-/** Uploads through another API have no purpose; what they can be used for, their names say. */
+/** Uploads through the other API have no purpose, so it is derived from their names. */
 const PURPOSE = `coalesce(purpose, iif(name LIKE '%.jsonl', 'batch', 'user_data'))`;
 
 export type UploadRow = {
@@ -57,7 +60,10 @@ export function listEnded(db: Db, query: FileQuery): Promise<Batch[]> {
     .limit(query.limit);
 }
 
-/** At the same time an upload comes before a result; the batch of a result itself is read again, as it has two. */
+/**
+ * Of files with the same time, uploads come before results. The batch of the last result is read again, because it
+ * has two files.
+ */
 function after(
   { after: place, order }: FileQuery,
   { time, isResult }: { time: string; isResult: boolean },
@@ -73,7 +79,7 @@ function after(
   return { where: `${time} ${beyond}${isBehind ? "=" : ""} ?`, args: [place.at] };
 }
 
-/** Notes how long a file of results is, as long as its batch is as it was when that was counted. */
+/** Stores the size of a result file, if its batch has not changed since it was counted. */
 export function noteBytes(
   { seq, run, updatedAt }: { seq: number; run: number; updatedAt: number },
   part: string,
@@ -86,7 +92,7 @@ export function noteBytes(
   };
 }
 
-/** Notes that a file of results is deleted. */
+/** Records that a result file was deleted. */
 export function noteGone(seq: number, part: string): Statement<{ seq: number }> {
   return {
     sql: `UPDATE batches SET open_ai = json_insert(json_insert(open_ai, '$.gone', json('[]')), '$.gone[#]', ?)

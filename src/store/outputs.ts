@@ -1,21 +1,18 @@
 import type { Statement } from "../db/unit.ts";
 
-/** An output that nobody writes: a node that looks for one writes none, whatever its row says. */
+/** An output that no other living node writes. The searching node itself writes none, whatever the row says. */
 const NEXT = `FROM batches
   WHERE output_status IN ('pending', 'writing')
     AND (output_status = 'pending' OR output_owner IS NULL OR output_owner = ?
          OR output_owner NOT IN (SELECT seq FROM nodes))
   LIMIT 1`;
 
-/** The output file to write next, if there is one, and whether somebody has begun to write it. */
+/** The output file to write next, if there is one, and whether another node had begun to write it. */
 export function findOutput(node: number): Statement<{ isAgain: number }> {
   return { sql: `SELECT output_status = 'writing' AS isAgain ${NEXT}`, args: [node] };
 }
 
-/**
- * Takes on the output file of one batch that has ended, so that no other process writes it, too, as
- * long as the node lives.
- */
+/** Takes ownership of the output file of an ended batch, so that no other process writes it while the node lives. */
 export function takeOutput(node: number, now: number): Statement<{ id: string }> {
   return {
     sql: `UPDATE batches SET output_status = 'writing', output_owner = ?, output_at = ?
@@ -24,7 +21,7 @@ export function takeOutput(node: number, now: number): Statement<{ id: string }>
   };
 }
 
-/** Keeps what became of it, unless the batch was started again or another node took it on meanwhile. */
+/** Stores the outcome, unless the batch was restarted or another node took over the file meanwhile. */
 export function endOutput(seq: number, node: number, error: string | null, now: number): Statement {
   return {
     sql: `UPDATE batches SET output_status = ?, output_error = ?, output_at = ?, output_owner = NULL
@@ -33,7 +30,7 @@ export function endOutput(seq: number, node: number, error: string | null, now: 
   };
 }
 
-/** Asks for the output file of a batch that has ended to be written again. */
+/** Requests that the output file of an ended batch is written again. */
 export function askForOutput(seq: number): Statement<{ seq: number }> {
   return {
     sql: `UPDATE batches SET output_status = 'pending', output_error = NULL

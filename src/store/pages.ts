@@ -6,13 +6,13 @@ export type Page<Sort extends string = string> = {
   sort: Sort;
   order: "asc" | "desc";
   limit: number;
-  /** Rows that are passed over, one by one: a page by `after` costs what the first costs. */
+  /** Rows to skip, which are read one by one; a page by `after` costs no more than the first. */
   offset: number;
   /** Sort value and row number of the row after which the page begins. */
   after?: [value: number | string, seq: number] | undefined;
 };
 
-/** The condition and the order of a page that is sorted by `column`, and by row number where that is the same. */
+/** The condition and the order of a page that is sorted by `column`, and by row number among equals. */
 export function keyset(
   { order, after }: Pick<Page, "order" | "after">,
   column: SQLiteColumn,

@@ -2,10 +2,10 @@ import type { Statement } from "../db/unit.ts";
 import { enqueue, type Queued, type RunOptions } from "./queue.ts";
 import { nextRun } from "./timeline.ts";
 
-/** A task that waits for its batch to be started, and for nothing else. */
+/** A pending task that is not in the queue. */
 const AT_REST = `status = 'pending' AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
 
-/** Up to `limit` tasks of a batch that have not run, the first ones or those at some positions. */
+/** Up to `limit` tasks of a batch that have not run: the first ones, or those at given positions. */
 export function findUntried(
   batch: number,
   limit: number,
@@ -25,8 +25,8 @@ export type PilotUnit = {
 };
 
 /**
- * Queues some tasks of a batch that has not been started, which stays as it is. They run as tasks do
- * that are executed one by one, so that nothing follows from their end for the batch but its counters.
+ * Queues some tasks of a batch that has not been started, which stays as it is. They run like tasks that are executed
+ * one by one, so their end changes only the counters of the batch.
  */
 export function startPilot(batch: number, tasks: number[], options: RunOptions): PilotUnit {
   const which = {

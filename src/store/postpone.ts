@@ -4,12 +4,12 @@ import { FLEX_MARK } from "../domain/flex.ts";
 import { monthOf } from "./budgets.ts";
 import { LEAVES_FLEX } from "./flex.ts";
 
-/** What an answer took that came, and was not good enough; `u` in USD, `null` where the price is not known. */
+/** The usage of an answer that was not good enough; `u` in USD, `null` if the price is unknown. */
 type Spent = { p: number; c: number; k: number; r: number; u: number | null };
 
 /**
- * An attempt whose run goes on: after a failure (`f` 1) at `at`; where the provider put it off (`f`
- * 0) at once, as if it had not been tried. `entry`, if there is one, is kept in the run's log.
+ * An attempt after which the run goes on: after a failure (`f` 1) at time `at`; after a refusal such as a rate limit
+ * (`f` 0) at once, as if it had not been tried. `entry`, if given, is added to the run's log.
  */
 export type Retry = {
   t: number;
@@ -17,30 +17,30 @@ export type Retry = {
   f: 0 | 1;
   at: number | null;
   entry?: Record<string, unknown>;
-  /** What the attempt cost, in USD, though it came to nothing. */
+  /** The cost of the failed attempt in USD. */
   usd?: number;
   /**
-   * It was answered, and the answer is to be repaired, or another model to be asked. That is an attempt, and no
-   * failure; what it took is kept for the execution, too.
+   * The attempt was answered, and the answer is to be repaired or the run escalated to another model. It counts as an
+   * attempt and not as a failure; its usage is kept for the execution.
    */
   next?: "repair" | "escalation";
   spent?: Spent;
   /** With `repair`: what the next call quotes. */
   repair?: Repair;
-  /** It waits for the flex tier no longer. */
+  /** It no longer waits for the flex tier. */
   x?: 1;
 };
 
-/** SQL for what an attempt cost, as far as that is known. */
+/** SQL for the cost of an attempt, if known. */
 const USD = "coalesce(r.value ->> 'usd', r.value ->> '$.spent.u')";
 
-/** SQL for the lane of a row of the queue whose task asks the model of `escalateTo` now. */
+/** SQL for the lane of a row of the queue whose task is escalated to the model of `escalateTo`. */
 const ESCALATED = `(SELECT t.escalate_to FROM tasks t WHERE t.seq = queue.task) || iif(flex_until IS NULL, '', '${FLEX_MARK}')`;
 
 const FENCE = `json_each(?) r CROSS JOIN queue q
   ON q.task = r.value ->> 't' AND +q.owner = ? AND q.claim = r.value ->> 'c'`;
 
-/** Sends runs back to wait for their next attempt, under the same fence as `settle`. */
+/** Returns runs to the queue until their next attempt, under the same fence as `settle`. */
 export function postpone(retries: Retry[], owner: number, now: number): Statement[] {
   const fence: [string, number] = [JSON.stringify(retries), owner];
   return [
@@ -85,7 +85,7 @@ export function postpone(retries: Retry[], owner: number, now: number): Statemen
   ];
 }
 
-/** Charges attempts that cost something to who pays for them. */
+/** Charges attempts with a cost to their payers. */
 function charge(fence: [string, number], now: number): Statement[] {
   return [
     {

@@ -2,7 +2,7 @@ import type { Db } from "../db/client.ts";
 
 const queries = new WeakMap<Db, Map<string, unknown>>();
 
-/** The query of this name, built when it is first needed: building one takes longer than running it. */
+/** The query of this name, built on first use, because building a query takes longer than running it. */
 export function prepareOnce<Query>(db: Db, name: string, build: () => Query): Query {
   let known = queries.get(db);
   if (!known) {
@@ -10,6 +10,6 @@ export function prepareOnce<Query>(db: Db, name: string, build: () => Query): Qu
     queries.set(db, known);
   }
   if (!known.has(name)) known.set(name, build());
-  // A name always stands for the same query, so that what is there is what `build` makes.
+  // A name always stands for the same query, so the stored one is what `build` returns.
   return known.get(name) as Query;
 }

@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 
-/** A table whose rows grow old. */
+/** A table whose old rows are deleted. */
 type Aging = {
   table: string;
   /** Grows with each row that is inserted, and is indexed. */
@@ -13,7 +13,7 @@ type Aging = {
 
 const AGING = {
   events: { table: "events", key: "id", at: "x.at" },
-  /** Those that an active endpoint is still to get stay until they are delivered or given up. */
+  /** Pending deliveries to an active endpoint are kept until they are delivered or given up. */
   deliveries: {
     table: "webhook_deliveries",
     key: "seq",
@@ -27,7 +27,7 @@ const AGING = {
     which: "x.status NOT IN ('pending', 'queued', 'running')",
   },
   idempotencyKeys: { table: "idempotency_keys", key: "rowid", at: "x.created_at" },
-  /** No row goes that `raiseAuditFloor` has not let go before. */
+  /** Only rows below the floor that `raiseAuditFloor` has set can be deleted. */
   audit: { table: "audit_log", key: "id", at: "x.at" },
   cachedAnswers: {
     table: "cached_answers",
@@ -45,9 +45,9 @@ export type PruneUnit = {
 };
 
 /**
- * Removes what is older than `before` of the next `limit` rows after a key. `seen` says of these rows how
- * many are younger: where all are, so is what follows. A row that is dated in the future, by a clock that was
- * wrong, is none of these, because old ones may follow it.
+ * Removes those of the next `limit` rows after a key that are older than `before`. `seen` counts the younger ones
+ * among them: if all are younger, so are the following rows. A row with a time in the future, from a wrong clock,
+ * does not count, because older ones may follow it.
  */
 export function pruneWindow(name: AgingTable, { after, limit, before, now }: Window): PruneUnit {
   const { table, key, at, which = "1" }: Aging = AGING[name];

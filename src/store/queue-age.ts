@@ -2,7 +2,10 @@ import type { Statement } from "../db/unit.ts";
 
 export type StuckQueue = { oldestAt: number | null; running: number; startedAt: number | null };
 
-/** Since when the oldest task could have been started, whether any runs, and when one was started last, as far as the end of the log shows. */
+/**
+ * Since when the oldest ready task has waited, whether any task runs, and when one was last started, according to the
+ * end of the log.
+ */
 export const STUCK_QUEUE: Statement<StuckQueue> = {
   sql: `SELECT (SELECT min(queued_at) FROM queue
                 WHERE owner IS NULL AND run_at IS NULL

@@ -1,13 +1,7 @@
 import type { Statement } from "../db/unit.ts";
-import { isSingle, PAYERS, SINGLE_TASKS } from "../domain/batch.ts";
-import type { LanePrice } from "../domain/prices.ts";
-import type { Endpoint } from "../domain/request.ts";
-import { storedAnswer } from "./base-answers.ts";
-import type { PauseUnit } from "./budgets.ts";
-import { flexColumns, modelAsked } from "./flex.ts";
+import { SINGLE_TASKS } from "../domain/batch.ts";
+import { flexColumns } from "./flex.ts";
 import { laneOfSingle } from "./room.ts";
-import { nextReady, takeFrom, whereMoneyEnds } from "./take.ts";
-import { fits, sizeOfText } from "./texts.ts";
 import { nextRun } from "./timeline.ts";
 import type { Which } from "./which.ts";
 
@@ -15,21 +9,15 @@ import type { Which } from "./which.ts";
 export const IS_RUNNING =
   "EXISTS (SELECT 1 FROM queue WHERE queue.task = tasks.seq AND queue.owner IS NOT NULL)";
 
-/*
- * The hot path. Each statement serves a whole flush: it takes its rows from one JSON array, or from
- * the claim just made. CROSS JOIN fixes the order of the join, array first: left to itself SQLite
- * starts from an index of the queue and reads the array again for every row.
- */
-
 export type RunOptions = {
   isDryRun: boolean;
   priority: number | null;
-  /** Row number of the key that asks for it, which pays. */
+  /** Row number of the key that requests the run, which pays. */
   payer: number;
-  /** Trace context of the request that asks for it. */
+  /** Trace context of the request. */
   trace: string | null;
   now: number;
-  /** The clock of waits, which does not jump. */
+  /** The steady clock that waits are measured by; it does not jump. */
   steadyNow: number;
 };
 
@@ -58,7 +46,7 @@ export function enqueue(which: Which, options: RunOptions): Statement<Queued> {
   };
 }
 
-/** Puts queued single tasks in the lanes where they belong since a cap or a budget was set or lifted. */
+/** Moves queued single tasks to their lanes after a cap or a budget was set or removed. */
 export function moveSingles(of: { batch: number } | { keyId: string }): Statement {
   const which =
     "batch" in of
@@ -71,223 +59,7 @@ export function moveSingles(of: { batch: number } | { keyId: string }): Statemen
   };
 }
 
-/** Where the feeding of a batch stands: after which position, and the models whose tasks are passed over. */
-export type FeedFrom = { batch: number; position: number; passedOver: string[] };
-
-/** How far it came: the last position, and how many tasks it has seen up to there. */
-export type FeedProgress = { batch: number; position: number | null; seen: number };
-
-export type LaneReady = { lane: number; model: string; ready: number };
-
-export type FeedUnit = {
-  queued: Statement[];
-  progress: Statement<FeedProgress>[];
-  ready: Statement<LaneReady>[];
-};
-
-/**
- * Puts the next pending tasks of batches in their lanes, in input order, up to `limit` of each; returns
- * how far that came, and what is ready in the lanes then.
- */
-export function feed(
-  from: FeedFrom[],
-  limit: number,
-  { now, steadyNow }: { now: number; steadyNow: number },
-): FeedUnit {
-  const flex = flexColumns("t", { from: "coalesce(b.flex_from, ?)", isDryRun: "b.is_dry_run" });
-  return {
-    queued: from.map(({ batch, position, passedOver }) => ({
-      sql: `INSERT INTO queue (task, lane, model, flex_until, priority, run, is_dry_run, queued_at, trace)
-            SELECT * FROM (
-              SELECT t.seq, t.batch, ${flex.model} AS model, ${flex.until}, t.priority, ${nextRun("t.run")}, b.is_dry_run,
-                     coalesce(b.started_at, ?), b.trace
-              FROM batches b CROSS JOIN tasks t ON t.batch = b.seq
-              WHERE b.seq = ? AND b.status = 'running' AND t.status = 'pending' AND t.position > ?
-              ORDER BY t.position LIMIT ?)
-            WHERE model NOT IN (SELECT value FROM json_each(?))
-            ON CONFLICT DO NOTHING`,
-      args: [steadyNow, now, batch, position, limit, JSON.stringify(passedOver)],
-    })),
-    progress: from.map(({ batch, position }) => ({
-      sql: `SELECT ? AS batch, max(position) AS position, count(*) AS seen FROM (
-              SELECT position FROM tasks WHERE batch = ? AND status = 'pending' AND position > ?
-              ORDER BY position LIMIT ?)`,
-      args: [batch, batch, position, limit],
-    })),
-    ready: from.map(({ batch }) => ({
-      sql: `SELECT lane, model, count(*) AS ready FROM queue
-            WHERE owner IS NULL AND run_at IS NULL AND lane = ? GROUP BY model`,
-      args: [batch],
-    })),
-  };
-}
-
-const IS_READY = "owner IS NULL AND run_at IS NULL";
-
-/** No lane gives more before the ready rows are counted again. */
-const MOST_COUNTED = 20_000;
-
-/**
- * What could start at once, by lane and model; of a lane with very much, that it is `MOST_COUNTED`. It
- * goes from lane to lane in the index of the ready rows, so that a million in one cost no more.
- */
-export const READY_LANES: Statement<LaneReady> = {
-  sql: `WITH RECURSIVE lanes(lane, model) AS (
-          SELECT * FROM (SELECT lane, model FROM queue WHERE ${IS_READY} ORDER BY lane, model LIMIT 1)
-          UNION ALL
-          SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = coalesce(
-            (SELECT task FROM queue WHERE ${IS_READY} AND lane = l.lane AND model > l.model
-             ORDER BY model LIMIT 1),
-            (SELECT task FROM queue WHERE ${IS_READY} AND lane > l.lane
-             ORDER BY lane, model LIMIT 1)))
-        SELECT lane, model, (
-          SELECT count(*) FROM (SELECT 1 FROM queue WHERE lane = l.lane AND model = l.model
-                                AND ${IS_READY} LIMIT ${MOST_COUNTED})) AS ready
-        FROM lanes l`,
-  args: [],
-};
-
-/** `isLimited`: a cap or a budget may keep it from getting all that it wants. */
-export type LaneClaim = {
-  lane: number;
-  model: string;
-  limit: number;
-  price: LanePrice;
-  isLimited: boolean;
-  /** It takes what has waited longest, whatever its priority. */
-  byAge: boolean;
-};
-
-export type Claimed = {
-  task: number;
-  batch: number;
-  lane: number;
-  /** The model that is asked: that of `escalateTo` where the answer of the first was not good enough. */
-  model: string;
-  firstModel: string;
-  /** How often an answer is repaired; `null` where none is checked. And how often that was done. */
-  maxRepairs: number | null;
-  repairs: number;
-  escalateTo: string | null;
-  isEscalated: number;
-  /** The answer that is to be repaired (`domain/ask-for-json.ts`), JSON. */
-  repair: string | null;
-  earlierPromptTokens: number;
-  earlierCompletionTokens: number;
-  earlierCachedTokens: number;
-  earlierReasoningTokens: number;
-  earlierUsd: number;
-  /** The name of its lane: the model, or that and a mark. */
-  laneName: string;
-  /** It asks for the flex tier; and it still waits for that, until when, or is to take the standard one. */
-  asksFlex: number;
-  flexUntil: number | null;
-  failures: number;
-  /** Attempts on record, those that the provider put off included. */
-  earlier: number;
-  isDryRun: number;
-  maxRetries: number | null;
-  timeoutMs: number | null;
-  /** Row number of the key that pays. */
-  payer: number;
-  queuedAt: number;
-  startedAt: number;
-  attempt: number;
-  run: number;
-  claimedAt: number;
-  trace: string | null;
-  endpoint: Endpoint;
-  body: string;
-  /** Set where the answer may be reused, which that of a dry run never is. */
-  cacheKey: string | null;
-  /** The stored answer to an identical request, if there is one, and where it came from. */
-  answer: string | null;
-  answeredBy: string | null;
-  answerModel: string | null;
-  answerRequestId: string | null;
-  /** The model that was asked before the one that answered. */
-  answerEscalatedFrom: string | null;
-};
-
-/** A claimed run as the claim's answer has it: texts that are too long for it are left out. */
-export type ClaimedRow = Omit<Claimed, "body"> & {
-  body: string | null;
-  bodyBytes: number;
-  answerBytes: number | null;
-  repairBytes: number | null;
-};
-
-export type ClaimUnit = {
-  taken: Statement[];
-  counted: Statement | undefined;
-  spent: PauseUnit | undefined;
-  unpriced: PauseUnit | undefined;
-  held: Statement[];
-  events: Statement;
-  claimed: Statement<ClaimedRow>;
-};
-
-/**
- * Claims up to the wanted number of ready rows of each lane for `owner`. A lane whose batch does not
- * run gives none, and none beyond its `maxConcurrency` or what its budgets leave room for, whoever
- * else claims from it. Texts come along that have at most `textBytes`.
- */
-export function claim(
-  lanes: LaneClaim[],
-  owner: number,
-  claimNo: number,
-  now: number,
-  textBytes: number,
-): ClaimUnit {
-  const mine: [number, number] = [owner, claimNo];
-  return {
-    taken: lanes.flatMap((lane) => takeFrom(lane, owner, claimNo, now)),
-    ...whereMoneyEnds(lanes, mine, now),
-    counted: lanes.some(({ lane }) => isSingle(lane)) ? countSingles(mine) : undefined,
-    events: {
-      sql: `INSERT INTO events (at, type, task, batch, task_seq, run, trace)
-            SELECT ?, 'task.started', t.id, nullif(b.id, ''), q.task, q.run, q.trace
-            FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
-            WHERE q.owner = ? AND q.claim = ? AND q.is_first`,
-      args: [now, ...mine],
-    },
-    claimed: {
-      sql: `SELECT q.task, t.batch, q.lane, ${modelAsked("t", "q.is_escalated")} AS model, q.model AS laneName,
-                   t.model AS firstModel, t.max_repairs AS maxRepairs, q.repairs, t.escalate_to AS escalateTo,
-                   q.is_escalated AS isEscalated, ${fits("q.repair")} AS repair, ${sizeOfText("q.repair")} AS repairBytes,
-                   q.earlier_prompt_tokens AS earlierPromptTokens, q.earlier_completion_tokens AS earlierCompletionTokens,
-                   q.earlier_cached_tokens AS earlierCachedTokens, q.earlier_reasoning_tokens AS earlierReasoningTokens,
-                   q.earlier_usd AS earlierUsd,
-                   t.flex_minutes IS NOT NULL AS asksFlex, q.flex_until AS flexUntil, q.failures,
-                   coalesce(json_array_length(q.log), 0) AS earlier, q.is_dry_run AS isDryRun, t.max_retries AS maxRetries, t.timeout_ms AS timeoutMs,
-                   coalesce(q.payer, 0) AS payer, q.queued_at AS queuedAt, q.started_at AS startedAt, q.attempt,
-                   q.run, q.claimed_at AS claimedAt, q.trace,
-                   i.endpoint, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes,
-                   iif(q.is_dry_run, NULL, i.cache_key) AS cacheKey, ${fits("e.response")} AS answer,
-                   ${sizeOfText("e.response")} AS answerBytes, e.provider AS answeredBy, e.model AS answerModel,
-                   e.request_id AS answerRequestId, e.escalated_from AS answerEscalatedFrom
-            FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN task_inputs i ON i.task = q.task
-              ${storedAnswer("NOT q.is_dry_run")}
-            WHERE q.owner = ? AND q.claim = ? ORDER BY q.priority, q.queued_at, q.task`,
-      args: [textBytes, textBytes, textBytes, ...mine],
-    },
-  };
-}
-
-/** Counts what a claim took of lanes without a cap, in the batches of their tasks. */
-function countSingles(mine: [owner: number, claimNo: number]): Statement {
-  return {
-    sql: `UPDATE batches SET running = running + claimed.calls
-          FROM (SELECT t.batch, count(*) AS calls
-                FROM queue q CROSS JOIN tasks t ON t.seq = q.task
-                WHERE q.owner = ? AND q.claim = ? AND q.lane <= ${SINGLE_TASKS} AND q.lane > -${PAYERS}
-                GROUP BY t.batch) claimed
-          WHERE batches.seq = claimed.batch`,
-    args: mine,
-  };
-}
-
-/** A run that is cancelled, as it stood in the queue. */
+/** A cancelled run, as it was in the queue. */
 export type CancelledRun = {
   task: number;
   run: number;
@@ -303,29 +75,12 @@ export type CancelledRun = {
 export const CANCELLED_RUN = `q.task, q.run, tasks.model, q.queued_at AS queuedAt, q.attempt AS attempts,
   q.owner IS NOT NULL AS isRunning, q.trace`;
 
-export type Upcoming = { task: number; body: string | null; bodyBytes: number };
-
-/** The next runs that a claim of the lane would take, in that order; bodies of at most `textBytes`. */
-export function upcoming(
-  wanted: Pick<LaneClaim, "lane" | "model" | "limit" | "byAge">,
-  textBytes: number,
-): Statement<Upcoming> {
-  const next = nextReady(wanted, { sql: "true", args: [] });
-  return {
-    sql: `SELECT q.task, ${fits("i.body")} AS body, ${sizeOfText("i.body")} AS bodyBytes
-          FROM queue q CROSS JOIN task_inputs i ON i.task = q.task
-          WHERE q.task IN (${next.sql} LIMIT ?)
-          ORDER BY ${wanted.byAge ? "" : "q.priority, "}q.queued_at, q.task`,
-    args: [textBytes, ...next.args, wanted.limit],
-  };
-}
-
 /** Makes retries whose time has come ready. */
 export function wakeWaiting(now: number): Statement {
   return { sql: `UPDATE queue SET run_at = NULL WHERE run_at <= ?`, args: [now] };
 }
 
-/** When the next waiting retry is due, or falls back to the standard tier, as `at`. */
+/** `at`: when the next waiting run is due, or falls back to the standard tier. */
 export const NEXT_WAITING: Statement<{ at: number | null }> = {
   sql: `SELECT min(at) AS at FROM (
           SELECT min(run_at) AS at FROM queue WHERE run_at IS NOT NULL

@@ -1,8 +1,8 @@
 import type { Statement } from "../db/unit.ts";
 
 /**
- * Takes up to `wanted` of what a key has left of its limit in one minute (`window`: minutes since
- * 1970), for whichever process asks. `lease` has a row: what is granted, and what is used by all.
+ * Takes up to `wanted` requests of what is left of a key's limit in one minute (`window`: minutes since 1970), for
+ * this process. `lease` has a row: what is granted, and what all processes have used.
  */
 export function leaseRequests(
   apiKey: number,

@@ -2,15 +2,15 @@ import type { Statement } from "../db/unit.ts";
 import { both, not, type Which } from "./which.ts";
 
 /*
- * Claims whose calls nobody will report are taken back: their runs are ready again. `which` is always a
- * condition on rows `q` of the queue. What becomes of the attempt depends on what may have happened:
+ * Claims whose calls no process will report are released: their runs are ready again. `which` is always a
+ * condition on rows `q` of the queue. What happens to the attempt depends on the case:
  *
  *   interrupted   the call may have been made, and its process has ended or fallen silent. The attempt
  *                 is on record and counts; a run of which `most` are cut off is not made ready, but
  *                 failed (`findHopeless`): it may be what ends its process, and each of its calls
  *                 may have been paid.
- *   handed back   the call was made, and its process stops in good order, or a client wants it to end now.
- *                 On record, and counts against nothing.
+ *   handed back   the call was made, and its process shuts down, or a client wants it to end now.
+ *                 On record, and does not count.
  *   never sent    the claim was made, and its process does not know of it: it took effect late, or its
  *                 answer was lost. As if it had not been claimed.
  */
@@ -35,7 +35,7 @@ export function handBack(which: Which, now: number): ReleaseUnit {
   return release(which, RECORDED, [now]);
 }
 
-/** Hands back the calls of a batch that is paused, but for those of tasks that were executed by themselves. */
+/** Hands back the calls of a paused batch, except those of tasks that were executed by themselves. */
 export function handBackPaused(
   batch: number,
   now: number,
@@ -51,9 +51,9 @@ export function handBackPaused(
 }
 
 /**
- * Takes back the claims of a node below the number of a claim, but for those that it knows, pairs of
- * task and claim. A claim is known from the moment that its answer was read, so that `below` must be
- * no higher than the first whose answer was not.
+ * Releases the claims of a node below a claim number, except those that it knows, given as pairs of task and claim. A
+ * node knows a claim once it has read the answer to it, so `below` must be no higher than the first claim whose
+ * answer was not read.
  */
 export function releaseUnknown(
   owner: number,
@@ -68,7 +68,7 @@ export function releaseUnknown(
   return release(which, "attempt = attempt - 1", []);
 }
 
-/** Those of a node's claims, pairs of task and claim, that it does not have any more. */
+/** The claims among these pairs of task and claim that the node no longer holds. */
 export function findLost(
   owner: number,
   known: readonly (readonly [task: number, claim: number])[],
@@ -106,7 +106,7 @@ export type Hopeless = {
   model: string;
 };
 
-/** The claims that `releaseInterrupted` leaves, because they were interrupted often enough. */
+/** The claims that `releaseInterrupted` does not release, because they were interrupted too often. */
 export function findHopeless(which: Which, most: number): Statement<Hopeless> {
   const { where, args } = both(which, isHopeless(most));
   return {

@@ -1,7 +1,7 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
 
-/** What goes on by itself when a server starts on a restored database. */
+/** The work that continues by itself when a server starts on a restored database. */
 export type GoesOn = { batches: number; singles: number; schedules: number; webhooks: number };
 
 export const GOES_ON: Statement<GoesOn> = {
@@ -12,10 +12,10 @@ export const GOES_ON: Statement<GoesOn> = {
   args: [],
 };
 
-/** Tables of what lives no longer than the processes that write it. */
+/** Tables whose rows belong to running processes. */
 const OF_PROCESSES = ["nodes", "leases", "followed", "deltas", "__migrating"];
 
-/** Forgets the processes that had the database before. */
+/** Removes the rows of the processes that used the database before. */
 export function forgetProcesses(tables: ReadonlySet<string>): Statement[] {
   return OF_PROCESSES.filter((name) => tables.has(name)).map((name) => ({
     sql: `DELETE FROM ${name}`,
@@ -25,7 +25,7 @@ export function forgetProcesses(tables: ReadonlySet<string>): Statement[] {
 
 const REASON = { code: "restored", message: "The database was restored with --pause" };
 
-/** Pauses batches that run, and stops schedules and webhooks, as a person would. */
+/** Pauses running batches, and deactivates schedules and webhooks, as an operator would. */
 export function pauseEverything(now: number): Statement[] {
   const isRunning = `status = 'running' AND seq <> ${SINGLE_TASKS}`;
   const reason = JSON.stringify(REASON);

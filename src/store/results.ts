@@ -3,7 +3,7 @@ import type { Endpoint } from "../domain/request.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { IS_RUNNING } from "./queue.ts";
 
-/** A task of a batch with what was asked and what came of it, as results need it. */
+/** A task of a batch with its request and its result. */
 export type ResultRow = {
   seq: number;
   id: string;
@@ -12,9 +12,9 @@ export type ResultRow = {
   isSkipped: number;
   model: string;
   endpoint: Endpoint;
-  /** What the row of the batch's input held: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
+  /** The row of the batch's input: a JSON array (CSV) or the line itself (JSONL); null for inline tasks. */
   cells: string | null;
-  /** Set where the answer is checked, so that one that is completed matches its schema. */
+  /** Set if the answer is checked, so the answer of a completed task matches its schema. */
   maxRepairs: number | null;
   /** Only of inline tasks, whose columns are made from them. */
   body: string | null;
@@ -28,20 +28,20 @@ export type ResultRow = {
   promptTokens: number | null;
   completionTokens: number | null;
   costUsd: number | null;
-  /** From its start to its end, retries and the waits between them included. */
+  /** From its start to its end, including retries and the waits between them. */
   durationMs: number | null;
   calledModel: string | null;
   response: string | null;
   error: string | null;
-  /** What the provider calls the request. */
+  /** The provider's id of the request. */
   requestId: string | null;
 };
 
-/** `unanswered`: those that ended without an answer. */
+/** `unanswered`: tasks that ended without an answer. */
 type Which = TaskStatus | "unanswered";
 export type ResultPage = { after: number; limit: number; status: Which | undefined };
 
-/** Bytes of texts in each of the rows that `listResults` would give. Nothing of the texts is read for it. */
+/** The bytes of texts in each row that `listResults` would return, without reading the texts. */
 export function sizesOfResults(
   batch: number,
   { after, limit, status }: ResultPage,
@@ -55,8 +55,8 @@ export function sizesOfResults(
 }
 
 /**
- * The tasks of a batch after a position, in input order. Read as plain rows: results of a
- * million tasks are read this way, and mapping them to objects first took half of the time.
+ * The tasks of a batch after a position, in input order. They are read as plain rows, because mapping the results of
+ * a million tasks to objects took half of the time.
  */
 export function listResults(
   batch: number,
@@ -68,7 +68,7 @@ export function listResults(
   };
 }
 
-/** The tasks of a batch that stand at these positions, in input order. */
+/** The tasks of a batch at these positions, in input order. */
 export function resultsAt(batch: number, positions: readonly number[]): Statement<ResultRow> {
   return {
     sql: `SELECT ${COLUMNS} ${FROM}
@@ -107,6 +107,6 @@ const STATUS: Record<Which, string> = {
   completed: "tasks.status = 'completed'",
   failed: "tasks.status = 'failed'",
   cancelled: "tasks.status = 'cancelled'",
-  // The plus keeps SQLite to the index in input order.
+  // The plus makes SQLite use the index in input order.
   unanswered: "+tasks.status IN ('failed', 'cancelled')",
 };

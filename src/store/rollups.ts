@@ -6,7 +6,7 @@ import type { FinalStatus } from "../domain/task.ts";
 import { ENDED } from "./ended.ts";
 import type { Which } from "./which.ts";
 
-/** What a minute or an hour adds up. `created` counts tasks that came to be, the others those that ended. */
+/** The statuses of rollups. `created` counts new tasks, the others ended ones. */
 export type RollupStatus = FinalStatus | "created";
 
 const SUMS = [
@@ -22,24 +22,24 @@ const SUMS = [
   "unpriced",
 ] as const;
 
-/** Runs that ended alike, added up. */
+/** The sums of runs that ended with the same status, model, provider and key. */
 export type Tally = {
   status: RollupStatus;
   model: string;
   provider: string;
   /** Row number of the key that pays for them. */
   apiKey: number;
-  /** What the dearest of them cost. */
+  /** The cost of the dearest of them. */
   dearestUsd: number;
   sums: Record<(typeof SUMS)[number], number>;
-  /** How many took how long, by bucket (`domain/latency.ts`). */
+  /** Counts of durations by bucket (`domain/latency.ts`). */
   buckets: number[];
 };
 
 /*
- * Every change of a task's fate is added, in the unit that makes it, to one row for its minute and
- * one for its hour, by status, model, provider and key. Queries about the last day read minutes,
- * those about a month read hours: as many rows for ten million tasks as for ten thousand.
+ * Each creation and each end of a task is added, in the unit that makes it, to one row for its minute and one for its
+ * hour, by status, model, provider and key. Queries about the last day read minutes, those about a month read hours:
+ * as many rows for ten million tasks as for ten thousand.
  */
 
 const bucketColumns = Array.from({ length: BUCKETS }, (_, i) => `b${i}`);
@@ -54,9 +54,9 @@ const AT = "CAST(? AS INTEGER) / spans.span * spans.span";
 const MOST_TALLIES = 200;
 
 /**
- * Adds up runs that ended, linked to a statement that changes one row for each of them: where some
- * reports came too late to count, the database adds up those that did not. It adds up all of them
- * where there are no tallies, or too many for one statement.
+ * Adds up ended runs, linked to a statement that changes one row for each of them. If some reports came too late to
+ * count, the database adds up the others; it adds up all of them if there are no tallies, or too many for one
+ * statement.
  */
 export function addEnded(
   tallies: Tally[],
@@ -92,7 +92,7 @@ export function addEnded(
   ];
 }
 
-/** Adds tallies that come once. */
+/** Adds tallies whose runs cannot be reported twice. */
 export function addTallies(tallies: Tally[], now: number): Statement[] {
   const placeholders = `(${Array.from({ length: 4 + sumColumns.length }, () => "?").join()})`;
   const names = Array.from({ length: 4 + sumColumns.length }, (_, i) => `column${i + 1}`);
@@ -136,7 +136,7 @@ export function addCancelled(which: Which, now: number): Statement {
   };
 }
 
-/** Counts created tasks, by model, where a condition holds that says so. */
+/** Counts created tasks by model, if a condition holds. */
 export function addCreated(
   models: ReadonlyMap<string, number>,
   apiKey: number,
@@ -152,25 +152,25 @@ export function addCreated(
   };
 }
 
-/** What rows are added up by, besides their status. */
+/** What rows are grouped by, besides their status. */
 export type RollupKey = "at" | "model" | "provider" | "api_key";
 
 export type RollupFilter = {
   by: RollupKey;
   span: number;
-  /** Grouped by time, rows are added up over this many ms. */
+  /** The length in ms of a group, when grouped by time. */
   step: number;
   from: number;
   status?: RollupStatus | undefined;
   model?: string | undefined;
 };
 
-/** What ended alike, or came to be, under one value of a `RollupKey`. */
+/** The sums of one status under one value of a `RollupKey`. */
 export type Rollup = Pick<Tally, "status" | "sums" | "buckets"> & { key: string };
 
 /**
- * The rows since a moment, added up by one thing at a time, so that the answer has as many rows as there are
- * steps, models or keys, and not as there are combinations of them.
+ * The rows since a moment, grouped by one key, so the answer has one row per step, model or API key, and not one per
+ * combination of them.
  */
 export function rollupsSince({ by, span, step, from, status, model }: RollupFilter): Statement {
   const which = [

@@ -5,13 +5,13 @@ import type { LanePrice } from "../domain/prices.ts";
 import { storedAnswer } from "./base-answers.ts";
 
 /*
- * How many calls may start under a cap or a budget. A call is taken to cost what the dearest one did so
- * far. As long as none has cost anything, one at a time finds that out; and since the next one may
- * be dearer than all before, there are never more under way than have ended, and one.
+ * How many calls may start under a cap or a budget. A call is assumed to cost what the dearest one did so
+ * far. As long as none has cost anything, calls run one at a time; and because the next one may
+ * be dearer than all before, at most one more call is in flight than have ended.
  *
  *   `maxCostUsd` of a batch     pays for the calls of its tasks, however they are executed. One starts where
  *                               what is left pays for it and all that are under way.
- *   `monthlyBudgetUsd` of a key pays for what the key has asked for. What a claim takes is written into
+ *   `monthlyBudgetUsd` of a key pays for the runs that the key has requested. A claim writes its reservation into
  *                               its rows (`reserved_usd`), at what the calls of their batch cost,
  *                               or else those of the key. While nothing is reserved one may start
  *                               as long as anything is left.
@@ -23,11 +23,11 @@ const NO_LIMIT = 1_000_000_000;
 /** Sums of prices are not exact. */
 const ROUNDING = "1e-9";
 
-/** SQL for how many more calls of a batch `b` may start, as far as its own calls show. */
+/** SQL for how many more calls of a batch `b` may start, judging by its own calls. */
 const TRUSTED = `CASE WHEN b.dearest_usd IS NULL THEN b.running = 0
                       ELSE 1 + b.completed + b.failed - b.running END`;
 
-/** SQL for how many more calls the cap of a batch `b` leaves room for. */
+/** SQL for how many more calls the cap of a batch `b` allows. */
 const WITHIN_CAP = `CASE
   WHEN b.max_cost_usd IS NULL THEN ${NO_LIMIT}
   WHEN b.unpriced > 0 OR b.cost_usd >= b.max_cost_usd THEN 0
@@ -35,7 +35,7 @@ const WITHIN_CAP = `CASE
   ELSE min(CAST((b.max_cost_usd - b.cost_usd) / b.dearest_usd + ${ROUNDING} AS INTEGER) - b.running,
            ${TRUSTED}) END`;
 
-/** SQL that is true of a batch `b` whose cap does not pay for another call. */
+/** SQL that is true of a batch `b` whose cap does not allow another call. */
 export const CAP_IS_SPENT = `(b.max_cost_usd IS NOT NULL AND (b.unpriced > 0
   OR b.cost_usd >= b.max_cost_usd
   OR (b.max_cost_usd - b.cost_usd) / b.dearest_usd + ${ROUNDING} < 1))`;
@@ -48,8 +48,8 @@ const budgeted = (payer: string) =>
 export const IS_LIMITED = `(b.max_cost_usd IS NOT NULL OR ${budgeted("b.payer")} IS NOT NULL)`;
 
 /**
- * SQL for how many more calls the budget of a payer leaves room for in the month `?`. `dearest` is SQL
- * for what a call costs where the key's own experience is not to be asked.
+ * SQL for how many more calls the budget of a payer allows in the month `?`. `dearest` is SQL for the assumed cost of
+ * a call if it is not to be derived from the key's own calls.
  */
 export function withinBudget(payer: string, dearest: string): string {
   return `coalesce((
@@ -68,7 +68,7 @@ export function withinBudget(payer: string, dearest: string): string {
         CAST((unspent - reserved) / dearest + ${ROUNDING} AS INTEGER))) END FROM account), ${NO_LIMIT})`;
 }
 
-/** What a claim reserves for each call: before any has cost something, the whole budget. */
+/** SQL for what a claim reserves for each call: the whole budget, until some call has cost something. */
 export function reservation(payer: string, dearest: string): string {
   return `coalesce((SELECT coalesce(${dearest}, k.dearest_usd, k.monthly_budget_usd)
     FROM api_keys k WHERE k.seq = ${payer} AND k.monthly_budget_usd IS NOT NULL), 0)`;
@@ -81,15 +81,15 @@ export type Terms = { which: Sql; room: Sql; reserved: Sql };
 
 const plain = (sql: string | number): Sql => ({ sql: String(sql), args: [] });
 const FREE: Terms = { which: plain("TRUE"), room: plain(NO_LIMIT), reserved: plain(0) };
-/** A node may not have heard yet that what was a dry run is a real run now, which costs money. */
+/** A node may not know yet that a former dry run is a real run now, which costs money. */
 const OF_DRY_RUN: Terms = { ...FREE, which: plain("is_dry_run") };
 
-/** SQL that is true of a row of the queue that needs no call, since a provider has answered the same request. */
+/** SQL that is true of a row of the queue that needs no call, because a provider has answered the same request. */
 const IS_ANSWERED = `EXISTS (
   SELECT 1 FROM task_inputs i ${storedAnswer()}
   WHERE i.task = queue.task AND e.response IS NOT NULL AND e.provider <> 'simulator')`;
 
-/** The room of a batch's lane; the SQL is about a row `b` of `batches`. */
+/** The terms of a batch's lane; the SQL refers to a row `b` of `batches`. */
 export function termsOfBatch(lane: number, price: LanePrice, month: string): Terms {
   if (price === "free") return FREE;
   if (price === "dryRun") return OF_DRY_RUN;
@@ -110,7 +110,7 @@ const ROOM_OF_BATCH = unlessDryRun(`min(${WITHIN_CAP},
 const RESERVED_OF_BATCH = `coalesce((SELECT ${reservation("b.payer", "b.dearest_usd")}
   FROM batches b WHERE b.seq = ? AND NOT b.is_dry_run), 0)`;
 
-/** The room of a lane of single tasks. */
+/** The terms of a lane of single tasks. */
 export function termsOfSingle(lane: number, price: LanePrice, month: string): Terms {
   const { batch, payer } = accountsOf(lane);
   if (price === "free" || (batch === 0 && payer === 0)) return FREE;
@@ -129,13 +129,13 @@ export function termsOfSingle(lane: number, price: LanePrice, month: string): Te
   };
 }
 
-/** That of lane 0 is of no use, since everybody has a part in it. */
+/** The dearest call of lane 0 means nothing, because all keys share that lane. */
 const DEAREST_OF_SINGLE = `(SELECT dearest_usd FROM batches WHERE seq = ? AND seq > 0)`;
 const CAP_ROOM_OF_SINGLE = `(SELECT ${WITHIN_CAP} FROM batches b WHERE b.seq = ?)`;
 const BUDGET_ROOM_OF_SINGLE = withinBudget("?", DEAREST_OF_SINGLE);
 const RESERVED_OF_SINGLE = reservation("?", DEAREST_OF_SINGLE);
 
-/** SQL for the lane of a task that is executed by itself, by the row numbers of its batch and of who pays. */
+/** SQL for the lane of a task that is executed by itself, from the row numbers of its batch and its payer. */
 export function laneOfSingle(batch: string, payer: string): string {
   return `-(${PAYERS} * coalesce((SELECT b.seq FROM batches b
               WHERE b.seq = ${batch} AND b.max_cost_usd IS NOT NULL), 0)

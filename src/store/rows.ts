@@ -4,8 +4,8 @@ import { isAnswerTooLarge } from "../db/refusal.ts";
 import { rowsOf, type Statement } from "../db/unit.ts";
 
 /**
- * Reads up to `limit` rows, in halves where the answer would be more than a libSQL server sends. One row
- * that is too large by itself rejects.
+ * Reads up to `limit` rows, in halves if the answer would be larger than a libSQL server sends. Rejects if a single
+ * row is too large.
  */
 export async function readInHalves<Row>(
   limit: number,

@@ -13,9 +13,9 @@ import { hasRow, toSql, type Which } from "./which.ts";
 
 export type { ScheduleRun };
 
-/** As the condition of the indexes of such runs says it: only where it stands so can they be used. */
+/** Spelled as in the condition of the indexes; otherwise SQLite does not use them. */
 export const IS_OPEN = "status IN ('pending', 'queued', 'running')";
-/** Spelled out, since SQLite does not see that it is open, and would not use the index of the open runs. */
+/** Spelled out, because SQLite does not infer that such a run is open, and would not use the index of open runs. */
 const isOpenAs = (status: OpenStatus) => `${IS_OPEN} AND status = '${status}'`;
 
 export type NewRun = {
@@ -23,14 +23,13 @@ export type NewRun = {
   at: number;
   cause: ScheduleRun["cause"];
   missed: string | null;
-  /** `null`: as the schedule has it. */
+  /** `null`: the setting of the schedule. */
   isDryRun: boolean | null;
 };
 
 /**
- * Adds the runs of fires to a schedule that meets a condition. Where an earlier run has not ended,
- * the schedule's policy decides what becomes of a new one. A fire that has a row is passed over.
- * Its rows: what was added.
+ * Adds the runs of fires to a schedule that meets a condition. If an earlier run has not ended, the schedule's policy
+ * decides the status of the new one. A fire that has a row already is skipped. Returns the added runs.
  */
 export function addRuns(
   schedule: Which,
@@ -70,7 +69,7 @@ export function addRuns(
   };
 }
 
-/** Where the policy says so, asks for the end of all runs before the one that was just added. */
+/** If the policy says so, requests the cancellation of all runs before the one that was just added. */
 export function supersede(schedule: number, runId: string): Statement {
   return {
     sql: `UPDATE schedule_runs SET cancel_reason = 'Run ' || ? || ' took its place'
@@ -81,7 +80,9 @@ export function supersede(schedule: number, runId: string): Statement {
   };
 }
 
-/** Asks for the end of the runs of a schedule, or of those alone that wait for another, where a condition holds. */
+/**
+ * Requests the cancellation of the runs of a schedule, or only of those that wait for another, if a condition holds.
+ */
 export function dropRuns(
   schedule: number,
   { which, reason, when }: { which: "open" | "queued"; reason: string; when: Which },
@@ -110,7 +111,7 @@ export const OPEN_RUNS: Statement<{ status: OpenStatus; runs: number }> = {
   args: [],
 };
 
-/** Lets each queued run begin that no earlier one stands before. */
+/** Makes each queued run without an open earlier run pending. */
 export const promoteQueued: Statement = {
   sql: `UPDATE schedule_runs SET status = 'pending'
         WHERE ${isOpenAs("queued")} AND cancel_reason IS NULL AND NOT EXISTS (
@@ -119,7 +120,7 @@ export const promoteQueued: Statement = {
   args: [],
 };
 
-/** Takes runs from nodes that are gone, and those of our own that nobody here works on. */
+/** Releases runs of dead nodes, and those of this node that it is not working on. */
 export function releaseRuns(node: number, working: string[]): Statement {
   return {
     sql: `UPDATE schedule_runs SET owner = NULL
@@ -130,7 +131,7 @@ export function releaseRuns(node: number, working: string[]): Statement {
   };
 }
 
-/** A row if some run is to begin besides those that are being begun here. */
+/** Has a row if a run is ready to begin, besides those that this node is already starting. */
 export function findIdleRun(working: string[]): Statement<object> {
   return {
     sql: `SELECT 1 FROM schedule_runs
@@ -162,7 +163,7 @@ export function postponeRun(run: ScheduleRun, retryAt: number): Statement {
   );
 }
 
-/** A run whose batch has been started, noted with its schedule. */
+/** Records that the batch of a run was started, also in the schedule. */
 export function beginRun(
   { id, schedule, scheduledAt }: ScheduleRun,
   { batch, outputFile, now }: { batch: string; outputFile: string | null; now: number },
@@ -179,7 +180,7 @@ export function beginRun(
   };
 }
 
-/** A run that is still to begin: its schedule is there, and nobody has asked for its end. */
+/** A run that is still to begin: its schedule exists, and its cancellation was not requested. */
 export function isWanted(id: string): Which {
   return hasRow("schedule_runs r", {
     where: "r.id = ? AND r.status = 'pending' AND r.cancel_reason IS NULL",
@@ -200,7 +201,7 @@ type Counts = Pick<
   "total" | "completed" | "failed" | "cancelled" | "promptTokens" | "completionTokens" | "costUsd"
 >;
 
-/** A run that is as it was read: in the same state, and of the same node. */
+/** A run that has not changed since it was read: same status and same node. */
 export function isRunAsRead({ id, status, owner }: ScheduleRun): Which {
   return { where: "id = ? AND status = ? AND owner IS ?", args: [id, status, owner] };
 }
@@ -229,7 +230,7 @@ export function endRun(which: Which, end: RunEnd): Statement {
   );
 }
 
-/** Ends a run that was to be cancelled and has not begun: nobody works on it. */
+/** Ends a run whose cancellation was requested before it began: no node works on it. */
 export function endUnbegunRun(id: string, now: number): Statement {
   const { status, owner, cancelReason } = scheduleRuns;
   return toStatement(
@@ -246,13 +247,13 @@ export function endUnbegunRun(id: string, now: number): Statement {
   );
 }
 
-/** Runs that shall be cancelled and have not ended. */
+/** Runs whose cancellation was requested and that have not ended. */
 export const RUNS_TO_CANCEL: Statement<{ id: string; status: OpenStatus; batch: string | null }> = {
   sql: `SELECT id, status, batch FROM schedule_runs WHERE ${IS_OPEN} AND cancel_reason IS NOT NULL`,
   args: [],
 };
 
-/** Runs whose batch has ended, its results file being written, or is gone. */
+/** Runs whose batch has ended and has written its results file, or was deleted. */
 export const ENDED_RUNS: Statement<{ id: string }> = {
   sql: `SELECT r.id FROM schedule_runs r LEFT JOIN batches b ON b.id = r.batch
         WHERE r.status = 'running' AND r.${IS_OPEN}
@@ -265,7 +266,7 @@ export const ENDED_RUNS: Statement<{ id: string }> = {
 
 export type RunWithBatch = { run: ScheduleRun; batch: Batch | null };
 
-/** A run with its schedule, and with its batch as long as that is there. */
+/** A run with its schedule, and with its batch as long as that exists. */
 export function findRun(
   db: Db,
   id: string,
@@ -279,7 +280,7 @@ export function findRun(
     .get();
 }
 
-/** One page of a schedule's runs, in the order in which they came to be. */
+/** One page of a schedule's runs, in the order of their creation. */
 export function listRuns(db: Db, schedule: number, page: Page): Promise<RunWithBatch[]> {
   const { isAfter, inOrder } = keyset(page, scheduleRuns.seq, scheduleRuns.seq);
   return db

@@ -60,18 +60,18 @@ function conditions({ isActive, name }: ScheduleFilter): (SQL | undefined)[] {
   ];
 }
 
-/** What a client may change, and what follows from it. */
+/** The fields that a client may change, and those that follow from them. */
 export type ScheduleChange = Partial<
   Omit<NewSchedule, "id" | "apiKey" | "createdAt"> &
     Pick<Schedule, "pauseReason" | "failuresInARow">
 >;
 
-/** A schedule that is still as it was read. */
+/** A schedule that has not changed since it was read. */
 export function isUnchanged({ seq, revision, nextRun }: Schedule): Which {
   return { where: "seq = ? AND revision = ? AND next_run IS ?", args: [seq, revision, nextRun] };
 }
 
-/** Changes a schedule that is still as it was read. */
+/** Changes a schedule that has not changed since it was read. */
 export function updateSchedule(schedule: Schedule, change: ScheduleChange): Statement {
   return toStatement(
     build
@@ -87,7 +87,7 @@ export function deleteSchedule(id: string): Statement {
   return toStatement(build.delete(schedules).where(eq(schedules.id, id)));
 }
 
-/** Schedules whose time has come, the longest due first. */
+/** Schedules that are due, the longest due first. */
 export function listDue(db: Db, now: number, limit: number): Promise<Schedule[]> {
   return db
     .select()
@@ -97,7 +97,7 @@ export function listDue(db: Db, now: number, limit: number): Promise<Schedule[]>
     .limit(limit);
 }
 
-/** What of a schedule its next fire depends on, and its names. */
+/** The fields of a schedule that its next fire depends on, and its names. */
 export type Timing = Pick<
   Schedule,
   "seq" | "id" | "name" | "expression" | "timezone" | "revision" | "nextRun"
@@ -114,7 +114,7 @@ export function listActive(db: Db, after: number, limit: number): Promise<Timing
     .limit(limit);
 }
 
-/** When a schedule fires next; null where none ever does. */
+/** When a schedule fires next; null if none will. */
 export const NEXT_FIRE: Statement<{ at: number | null }> = {
   sql: "SELECT min(next_run) AS at FROM schedules WHERE next_run IS NOT NULL",
   args: [],
@@ -138,7 +138,7 @@ export function moveNextRun(timing: Timing, to: number | null): Statement {
   );
 }
 
-/** Keeps the state of the latest run that began, where a condition holds. */
+/** Stores the state of the latest run that began, if a condition holds. */
 export function noteRun(
   seq: number,
   scheduledAt: number,
@@ -160,7 +160,7 @@ export function noteRun(
   );
 }
 
-/** An active schedule that is timed as it was read. */
+/** An active schedule whose timing has not changed since it was read. */
 export function isActiveAsRead({ seq, revision }: Timing): Which {
   return { where: "seq = ? AND is_active = 1 AND revision = ?", args: [seq, revision] };
 }

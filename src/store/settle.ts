@@ -29,23 +29,23 @@ export type Final = {
   /** The provider's answer and the error for users, JSON texts. */
   response: string | null;
   error: string | null;
-  /** The answer is that of an earlier call, or of another one that was under way. */
+  /** The answer is that of an earlier call, or of another call that was in flight. */
   isCached: boolean;
-  /** What of the request the provider refused, so that it was sent without it. */
+  /** Parts of the request that the provider refused, so it was sent without them. */
   adjusted: string[];
   /** The answer was cut off. */
   isTruncated: boolean;
-  /** The answer had no usage; the tokens were counted here. */
+  /** The answer had no usage, so the tokens were counted by this program. */
   isEstimated: boolean;
-  /** It is what an answer that did not match its schema was repaired to. */
+  /** The answer is the repair of one that did not match its schema. */
   isRepaired: boolean;
-  /** The model that was asked first, where another was asked since its answer was not good enough. */
+  /** The model that was called first, if the run was escalated because its answer was not good enough. */
   escalatedFrom: string | null;
-  /** Set where others may be given the answer, too. */
+  /** Set if the answer may be reused for other tasks. */
   cacheKey: string | null;
 };
 
-/** As `Final`; without a provider where no call is known to have ended. */
+/** Like `Final`, but without a provider if no call is known to have ended. */
 export type FinalRow = Omit<Final, "provider"> & { provider: string | null };
 
 export type Settling = {
@@ -53,21 +53,20 @@ export type Settling = {
   batches: number[];
   /** The runs added up. */
   tallies: Tally[];
-  /** What the dearest call of each payer cost that was dearer than those before. */
+  /** The cost of the dearest call of each payer, if it exceeds all earlier ones. */
   dearest: [payer: number, usd: number][];
-  /** A cap or a budget may pay for some of the runs. */
+  /** A cap or a budget may limit some of the runs. */
   mayBeLimited: boolean;
   /** The database is a local file, whose driver keeps statements prepared. */
   isExclusive: boolean;
 };
 
 /**
- * Ends runs: what they came to, their tasks, their batches' counters, the usage of
- * the API keys that pay for them (`api_key_usage`), their events, and the batches
- * that they complete, in one unit. The first statement is the fence: a run whose queue row is gone
- * or has another owner or claim gets no execution, and the others serve only runs that have a queue
- * row and an execution of the same claim. So a late answer changes nothing. No task may stand twice
- * in `finals`.
+ * Ends runs: writes their executions, their tasks, their batches' counters, the usage of the API keys that pay for
+ * them (`api_key_usage`), their events, and the batches that they complete, in one unit. The first statement is the
+ * fence: a run whose queue row is gone or has another owner or claim gets no execution, and the others serve only
+ * runs that have a queue row and an execution of the same claim. So a late answer changes nothing. No task may occur
+ * twice in `finals`.
  */
 export function settle(what: Settling, owner: number, now: number): Statement[] {
   const { finals, batches, tallies } = what;
@@ -143,7 +142,7 @@ export function settle(what: Settling, owner: number, now: number): Statement[] 
   ];
 }
 
-/** Notes what calls cost, and lets nothing start any more that there is no money for. */
+/** Records the cost of calls, and stops work that there is no more money for. */
 function afterSpending(
   { batches, tallies, dearest, mayBeLimited }: Settling,
   now: number,
@@ -199,9 +198,8 @@ function insertExecutions({ finals, isExclusive }: Settling, owner: number): Sta
 }
 
 /**
- * Makes the answers of calls that succeeded those to requests like theirs. One that is stored
- * already was of no use here, so that the new one takes its place; the answer of another model than
- * the one that was asked for is nobody else's, and one that was cut off nobody else wants.
+ * Caches the answers of successful calls for the same requests. A stored answer was not usable here, so the new one
+ * replaces it. Answers from a fallback model, and answers that were cut off, are not cached.
  */
 function keepAnswers(finals: FinalRow[], owner: number): Statement[] {
   const reusable = finals.filter(

@@ -5,7 +5,10 @@ import type { TaskStatus } from "../domain/task.ts";
 import type { Clock } from "../lib/clock.ts";
 import { readRows } from "./rows.ts";
 
-/** Tasks by status, money and tokens, added up from the batches' counters: one row a batch is read, not one a task. */
+/**
+ * Tasks by status, cost and tokens, added up from the batches' counters: it reads one row per batch, not one per
+ * task.
+ */
 const STOCK: Statement<Stock> = {
   sql: `SELECT total(seq <> ${SINGLE_TASKS}) AS batches, total(total) AS total, total(completed) AS completed, total(failed) AS failed,
                total(cancelled) AS cancelled, total(running) AS running,
@@ -35,7 +38,10 @@ const FEW_BATCHES = 2000;
 /** With more, the sums are cached for a hundred times as long as reading them took. */
 const BATCHES_PER_MS = 20;
 
-/** What there is in all. Of more than two thousand batches, as it was up to a millisecond ago for every twenty. */
+/**
+ * The sums of the whole database. With more than two thousand batches they may be out of date, by a millisecond for
+ * every twenty batches.
+ */
 export async function readStock({
   reads: { client },
   clock,
@@ -52,7 +58,7 @@ export async function readStock({
   return stock;
 }
 
-/** How many tasks of a status there are, or in all; of everything, or of a batch. */
+/** The number of tasks with a status, or of all tasks, in the whole database or in a batch. */
 export function tasksOf(
   stock: Pick<Stock, "total" | Exclude<TaskStatus, "pending">>,
   status: TaskStatus | undefined,

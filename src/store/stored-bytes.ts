@@ -2,7 +2,7 @@ import type { Statement } from "../db/unit.ts";
 
 export type StoredBytes = { all: number; ofKey: number };
 
-/** Bytes that are kept in all, and for one key; they are counted as they come and go. */
+/** The stored bytes in total, and those of one key. Triggers keep the counts. */
 export function sumStored(key: number): Statement<StoredBytes> {
   return {
     sql: `SELECT total(files + requests) AS "all",
@@ -12,8 +12,8 @@ export function sumStored(key: number): Statement<StoredBytes> {
 }
 
 /**
- * Refuses the unit that it is the last part of where more is kept after it than may be, of a key or
- * in all; 0 is no limit. `limitOf` returns which limit it was.
+ * The last part of a unit; it makes the database refuse the unit if more is stored after it than a limit allows, for
+ * a key or in total. 0 is no limit. `limitOf` returns which limit it was.
  */
 export function limitStored(key: number, most: StoredBytes): Statement[] {
   return [
@@ -31,7 +31,7 @@ export function limitStored(key: number, most: StoredBytes): Statement[] {
   ];
 }
 
-/** No column of the table may be null, so that the database refuses it. */
+/** The column may not be null, so the database refuses the statement. */
 function nullUnless(column: string, bytes: string, key: number, most: number): Statement {
   return {
     sql: `UPDATE stored_bytes SET ${column} = CASE WHEN ${bytes} <= ? THEN ${column} END WHERE api_key = ?`,

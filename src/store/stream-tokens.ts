@@ -16,7 +16,10 @@ export function deleteExpiredTokens(now: number): Statement {
   return toStatement(build.delete(streamTokens).where(lte(streamTokens.expiresAt, now)));
 }
 
-/** The token with this hash and the key that it was made with, while both are valid; not whether its secret still is. */
+/**
+ * The token with this hash and the key that it was made with, if both are valid. It does not check whether the key's
+ * secret still is.
+ */
 export function findToken(db: Db, hash: string, now: number) {
   return db
     .select({ filter: streamTokens.filter, secretHash: streamTokens.secretHash, key: apiKeys })

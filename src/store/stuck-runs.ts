@@ -1,14 +1,14 @@
 import type { Statement } from "../db/unit.ts";
 import { IS_OPEN } from "./schedule-runs.ts";
 
-/** Runs whose batch was paused by the server: they wait for a person. */
+/** Runs whose batch the server has paused: they wait for an operator. */
 const STUCK = `FROM schedule_runs r
   JOIN batches b ON b.id = r.batch AND b.status = 'paused' AND b.pause_reason ->> 'code' <> 'requested'
   WHERE r.${IS_OPEN} AND r.status = 'running'`;
 
 export type StuckRun = { id: string; schedule: string; name: string; batch: string; why: string };
 
-/** Those for which no alert of their schedule is open. */
+/** Stuck runs without an open alert of their schedule. */
 export const UNTOLD_STUCK_RUNS: Statement<StuckRun> = {
   sql: `SELECT k.id, s.id AS schedule, s.name, k.batch, k.why
         FROM (SELECT r.id, r.schedule, b.id AS batch, b.pause_reason ->> 'message' AS why ${STUCK}) k
@@ -17,7 +17,7 @@ export const UNTOLD_STUCK_RUNS: Statement<StuckRun> = {
   args: [],
 };
 
-/** Schedules with an alert that were not stopped themselves, and of which no run is stuck any more. */
+/** Schedules with an alert that were not paused themselves, and have no stuck run any more. */
 export const UNSTUCK_SCHEDULES: Statement<{ id: string }> = {
   sql: `SELECT s.id FROM alerts a JOIN schedules s ON s.id = a.subject
         WHERE a.code = 'schedule.paused' AND s.pause_reason IS NULL

@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 
-/** A sum that triggers keep, and what it should be. */
+/** A sum that triggers keep, and its correct value. */
 export type WrongSum = { row: number; sum: string; stored: number; counted: number };
 
 type Sum = {
@@ -8,7 +8,7 @@ type Sum = {
   table: string;
   key: string;
   column: string;
-  /** What it should be, as SQL over a row `x` of the table. */
+  /** The correct value, as SQL over a row `x` of the table. */
   counted: string;
 };
 
@@ -68,10 +68,10 @@ export const WRONG_SUMS: Statement<WrongSum> = {
   args: [],
 };
 
-/** Adds to a sum what it lacked when it was checked: at any time, but only once. */
+/** Adds the difference that was found when a sum was checked. It may be added at any time, but only once. */
 export function repairSum({ row, sum, stored, counted }: WrongSum): Statement {
   const found = SUMS.find(({ name }) => name === sum);
-  if (!found) throw new Error(`${sum} is no sum`);
+  if (!found) throw new Error(`${sum} is not a sum`);
   const { table, key, column } = found;
   return {
     sql: `UPDATE ${table} SET ${column} = ${column} + ? WHERE ${key} = ?`,

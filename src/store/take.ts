@@ -4,11 +4,11 @@ import type { Statement } from "../db/unit.ts";
 import { accountsOf, isSingle } from "../domain/batch.ts";
 import { PRIORITIES } from "../domain/task.ts";
 import { holdSpent, monthOf, pauseSpent, pauseUnpriced } from "./budgets.ts";
+import type { ClaimUnit, LaneClaim } from "./claim.ts";
 import { linked } from "./linked.ts";
-import type { ClaimUnit, LaneClaim } from "./queue.ts";
 import { termsOfBatch, termsOfSingle } from "./room.ts";
 
-/** Takes up to the wanted number of ready rows of a lane, as far as its batch and the money for it allow. */
+/** Takes up to the wanted number of ready rows of a lane, as far as its batch and its budget allow. */
 export function takeFrom(
   wanted: LaneClaim,
   owner: number,
@@ -41,7 +41,7 @@ export function takeFrom(
       rows.args,
     ),
   };
-  // Those of lanes without a cap are counted together.
+  // Rows of lanes without a cap are counted together.
   const counted = isBatch ? lane : accountsOf(lane).batch;
   if (counted === 0) return [take];
   return linked(take, (changed) => ({
@@ -53,9 +53,9 @@ export function takeFrom(
 type Condition = { readonly sql: string; readonly args: InValue[] };
 
 /**
- * The ready tasks of a lane that meet a condition, as the claim takes them; what follows is to be its
- * `LIMIT`. By priority and then by age; `byAge` those first that have waited longest, whatever their
- * priority, which are found among the oldest of each priority, so that an index serves it.
+ * The ready tasks of a lane that meet a condition, in the order of a claim; the caller appends a `LIMIT`. They are
+ * sorted by priority and then by age; with `byAge`, only by age. The oldest of all are then found among the oldest of
+ * each priority, so that an index serves the query.
  */
 export function nextReady(
   { lane, model, limit, byAge }: Pick<LaneClaim, "lane" | "model" | "limit" | "byAge">,
@@ -74,7 +74,9 @@ export function nextReady(
   };
 }
 
-/** Says why a lane gets nothing for want of money, even if none of its calls is under way that would end and report it. */
+/**
+ * Finds lanes that get nothing for lack of money, even if no call of theirs is in flight whose end would report it.
+ */
 export function whereMoneyEnds(
   lanes: LaneClaim[],
   mine: [owner: number, claimNo: number],

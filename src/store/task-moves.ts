@@ -5,15 +5,15 @@ import { countMove, finishBatches } from "./counters.ts";
 import { laneOfTask } from "./flex.ts";
 import { enqueue, IS_RUNNING, type Queued, type RunOptions } from "./queue.ts";
 
-/** Not of a batch that is being written, or was deleted since the caller saw the task. */
+/** The task's batch is not being written, and was not deleted since the caller saw the task. */
 const IS_THERE = `EXISTS (SELECT 1 FROM batches b WHERE b.seq = tasks.batch AND b.status <> 'ingesting')`;
 
-/** A task that is neither running nor waiting to. */
+/** A task that is not in the queue. */
 const AT_REST = `id = ? AND ${IS_THERE} AND NOT EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq)`;
 
 export type ExecuteUnit = { counted: Statement; reset: Statement; queued: Statement<Queued> };
 
-/** Queues a task that is at rest, finished ones again. `queued` has a row only if that was so. */
+/** Queues a task that is not in the queue, also a finished one. `queued` has a row if it did. */
 export function executeTask(id: string, options: RunOptions): ExecuteUnit {
   const which = { where: AT_REST, args: [id] };
   return {
@@ -30,7 +30,7 @@ export function executeTask(id: string, options: RunOptions): ExecuteUnit {
 
 export type TaskChange = {
   id: string;
-  /** What the change was computed from; where it differs by now nothing is changed. */
+  /** The request from which the change was computed. If it is different by now, nothing is changed. */
   before: Asked;
   after: Asked;
   model: string;
@@ -63,8 +63,8 @@ export type ChangeUnit = {
 };
 
 /**
- * Changes a task that is not running. If what it asks for changes, a finished one is pending again.
- * `changed` has a row if it did.
+ * Changes a task that is not running. If its request changes, a finished task becomes pending again. `changed` has a
+ * row if it did.
  */
 export function changeTask(change: TaskChange): ChangeUnit {
   const { before, after, now } = change;
@@ -113,7 +113,7 @@ export function changeTask(change: TaskChange): ChangeUnit {
             WHERE t.seq = queue.task AND queue.task = (SELECT seq FROM tasks WHERE ${which.where})`,
       args: [change.steadyNow, ...which.args],
     },
-    // Last, since its change ends what the condition asks for.
+    // Last, because its change makes the condition false.
     input: {
       sql: `UPDATE task_inputs SET body = ?, prompt = ?, metadata = ?, cache_key = ?,
               base_task = iif(?, NULL, base_task), base_run = iif(?, NULL, base_run)

@@ -10,7 +10,7 @@ import type { TaskStatus } from "../domain/task.ts";
 import { keyset, type Page } from "./pages.ts";
 import { prepareOnce } from "./prepared.ts";
 
-/** A task as it stands now: its row, and what its place in the queue adds to it. */
+/** A task with its current status: its row, and the state of its row in the queue. */
 export type LiveTask = Omit<Task, "status"> & { status: TaskStatus };
 
 type Place = Pick<QueueRow, "owner" | "startedAt" | "attempt">;
@@ -56,7 +56,7 @@ export async function findTask(db: Db, id: string): Promise<TaskRecord | undefin
   return record && { ...record, task: toLive(record.task, record.queued) };
 }
 
-/** Those of some tasks that have not ended. */
+/** The tasks among these that have not ended. */
 export function findOpenTasks(tasks: readonly number[]): Statement<{ seq: number }> {
   return {
     sql: `SELECT t.seq FROM json_each(?) r CROSS JOIN tasks t ON t.seq = r.value
@@ -98,7 +98,7 @@ export async function listTasks(
       and(
         ...filterConditions(filter),
         ne(batches.status, "ingesting"),
-        // Those of a batch all have one; saying so lets SQLite use the index of those that do.
+        // All tasks of a batch have a position. Saying so lets SQLite use the partial index.
         column === tasks.position ? isNotNull(tasks.position) : undefined,
         isAfter,
       ),
@@ -115,7 +115,7 @@ export async function listTasks(
   }));
 }
 
-/** How many tasks match: read from the batches' counters where these have it, else counted in an index. */
+/** How many tasks match: from the batches' counters if they suffice, otherwise counted in an index. */
 export async function countTasks(db: Db, filter: TaskFilter): Promise<number> {
   const { status, batch, createdAfter, createdBefore } = filter;
   if (createdAfter === undefined && createdBefore === undefined) {
@@ -143,7 +143,7 @@ export async function countTasks(db: Db, filter: TaskFilter): Promise<number> {
 
 const PENDING = sql`${batches.total} - ${batches.completed} - ${batches.failed} - ${batches.cancelled} - ${batches.running}`;
 
-/** A condition on tasks of this status. Few tasks run at a time, so that asking the queue is cheap. */
+/** A condition on tasks of this status. Few tasks run at a time, so reading the queue is cheap. */
 export function hasStatus(status: TaskStatus): SQL | undefined {
   const claimed = sql`(SELECT ${queue.task} FROM ${queue} WHERE ${queue.owner} IS NOT NULL)`;
   if (status === "running") return sql`${tasks.seq} IN ${claimed}`;

@@ -2,9 +2,9 @@ import type { Statement } from "../db/unit.ts";
 import { storedAnswer } from "./base-answers.ts";
 
 /*
- * A libSQL server refuses an answer as a whole that is too large. So what reads several rows with texts
- * of any length leaves out the long ones, and says how long they are; they are read afterwards, as
- * many as fit at a time, and one that does not fit at all in pieces.
+ * A libSQL server refuses an answer that is too large. So a statement that reads several rows with texts of any
+ * length leaves out the long ones, and returns their lengths. They are read afterwards, as many as fit at a time; a
+ * text that does not fit at all is read in pieces.
  */
 
 /** SQL for a text, or `NULL` where it has more than `?` bytes. */
@@ -14,21 +14,21 @@ export const fits = (column: string) => `iif(octet_length(${column}) <= ?, ${col
 export const sizeOfText = (column: string) => `octet_length(${column})`;
 
 const SOURCES = {
-  /** What a task sends. */
+  /** The body of a task's request. */
   body: { column: "i.body", from: "task_inputs i" },
-  /** The stored answer to a request like its. */
+  /** The stored answer to the same request. */
   answer: {
     column: "e.response",
     from: `task_inputs i ${storedAnswer()}`,
   },
-  /** The answer that its next call is to repair. */
+  /** The answer that the next call is to repair. */
   repair: { column: "i.repair", from: "queue i" },
 } as const;
 export type TextName = keyof typeof SOURCES;
 
 export type TaskText = { task: number; text: string | null };
 
-/** The texts of some tasks; of those that have none, no row. */
+/** The texts of these tasks; no row for a task without one. */
 export function readTexts(name: TextName, tasks: readonly number[]): Statement<TaskText> {
   const { column, from } = SOURCES[name];
   return {
@@ -37,7 +37,7 @@ export function readTexts(name: TextName, tasks: readonly number[]): Statement<T
   };
 }
 
-/** `length` characters of a task's text, from the `from`th on, which is 0 for the first. */
+/** `length` characters of a task's text from the index `from` on, counted from 0. */
 export function readPiece(
   name: TextName,
   task: number,

@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 
-/** The row that there is. */
+/** The id of the only row. */
 const ONLY = 1;
 
 /** How often a restore of the database was detected, and between which events the last time. */
@@ -10,7 +10,7 @@ export type Timeline = {
   last: number;
   lastTask: number;
   lastBatch: number;
-  /** The log was put back to the event `brokenAfter` and goes on above `continuedAfter`; 0 where it never was. */
+  /** The log was restored to the event `brokenAfter` and continues above `continuedAfter`; 0 if it never was. */
   brokenAfter: number;
   continuedAfter: number;
 };
@@ -19,12 +19,12 @@ const given = (table: string) =>
   `coalesce((SELECT seq FROM sqlite_sequence WHERE name = '${table}'), 0)`;
 const kept = (column: string) => `coalesce((SELECT ${column} FROM timeline WHERE id = ${ONLY}), 0)`;
 
-/** Runs that a task or batch has before the database is restored once more; ids have room for 999 times. */
+/** The most runs of a task or batch between two restores of the database. Ids have room for 999 restores. */
 const RUNS_PER_EPOCH = 1_000_000;
 
 /**
- * SQL for the number of the next run, where `run` is the last. Each epoch has numbers of its own: a run
- * of the part that was lost and one that follows it have different ids, though both come after the same.
+ * SQL for the number of the next run after `run`. Each epoch has numbers of its own, so a run that a restore has lost
+ * and a later one have different ids, although both follow the same run.
  */
 export function nextRun(run: string): string {
   return `max(${run} + 1, ${kept("epoch")} * ${RUNS_PER_EPOCH} + 1)`;
@@ -38,8 +38,8 @@ export const TIMELINE: Statement<Timeline> = {
 };
 
 /**
- * Begins an epoch: numbers go on above `next`, so that none is given twice. Only one of several
- * processes that see the same does it: `of` is the epoch that they saw.
+ * Begins an epoch: numbers continue above `next`, so that none is given twice. Of several processes that detect the
+ * same restore, only one does it: `of` is the epoch that they read.
  */
 export function beginEpoch(
   { of, epoch, brokenAfter }: { of: number; epoch: number; brokenAfter: number },

@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 
-/** Writes something, and leaves nothing: finds out whether the database can be written. */
+/** Writes a row and removes it again, to find out whether the database can be written. */
 export const TRIAL_WRITE: { there: Statement; gone: Statement } = {
   there: {
     sql: `INSERT INTO stream_tokens (hash, api_key, expires_at, filter)

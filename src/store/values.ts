@@ -2,16 +2,19 @@ import type { InValue } from "@libsql/client";
 
 import type { Statement } from "../db/unit.ts";
 
-/** Numbers of rows in one statement: few, so that each text is prepared once, and any number is a sum of them. */
+/**
+ * The numbers of rows in one statement. They are few, so that each SQL text is prepared once, and any number is a sum
+ * of them.
+ */
 const ROWS_AT_ONCE = [128, 64, 32, 16, 8, 4, 2, 1];
 const MOST_ROWS = 128;
 
 /**
- * Statements that take rows as bound values: `sql` gets a `VALUES` list to select from, whose
- * columns are `column1`, `column2`, …; `before` and `after` are the arguments of the placeholders
- * that stand before and behind it. A libSQL server prepares each statement anew, so that where `isPreparedOnce`
- * is false there are as few statements as can be. Compared with one JSON array that SQLite takes apart (`json_each`),
- * which parses each row again for every field, this halves the time of an insert, and does not grow with the texts in it.
+ * Statements that take rows as bound values: `sql` gets a `VALUES` list to select from, whose columns are `column1`,
+ * `column2`, …; `before` and `after` are the arguments of the placeholders that stand before and behind it. A libSQL
+ * server prepares each statement anew, so if `isPreparedOnce` is false there are as few statements as possible.
+ * Compared with one JSON array (`json_each`), of which SQLite parses each row again for every field, this halves the
+ * time of an insert, and the time does not grow with the length of the texts.
  */
 export function overValues<Row>(
   rows: readonly Row[],

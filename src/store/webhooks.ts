@@ -15,7 +15,7 @@ export type NewWebhook = Pick<
   "id" | "url" | "events" | "description" | "secret" | "isOpenAi" | "apiKey" | "createdAt"
 >;
 
-/** Adds an endpoint that gets what happens from now on, unless there are `most` already. Changes a row if it did. */
+/** Adds an endpoint that receives events from now on, unless there are `most` already. Changes a row if it did. */
 export function insertWebhook(hook: NewWebhook, most: number): Statement {
   const cursor = sql`(select coalesce(max(${events.id}), 0) from ${events})`;
   const isRoom = sql`(select count(*) from ${webhooks}) < ${most}`;
@@ -37,7 +37,7 @@ export function listWebhooks(db: Db, page: Page): Promise<Webhook[]> {
     .offset(page.offset);
 }
 
-/** Endpoints that were made through `/v1`, the newest first, after one of them. */
+/** Endpoints that were created through `/v1`, the newest first, after one of them. */
 export function listOpenAiWebhooks(
   db: Db,
   { after, limit }: { after: Webhook | null; limit: number },
@@ -58,14 +58,14 @@ export async function countWebhooks(db: Db): Promise<number> {
   return row?.n ?? 0;
 }
 
-/** Endpoints that deliveries go to. */
+/** Active endpoints. */
 export function listActiveWebhooks(db: Db): Promise<Webhook[]> {
   return db.select().from(webhooks).where(eq(webhooks.isActive, true)).orderBy(asc(webhooks.seq));
 }
 
 export type WebhookChange = Pick<Webhook, "url" | "events" | "description" | "isActive">;
 
-/** Changes an endpoint; one that is active from now on is no longer disabled or failing. */
+/** Changes an endpoint. If it becomes active, it is no longer marked as disabled or failing. */
 export function updateWebhook(id: string, change: WebhookChange, now: number): Statement {
   const { isActive, failingSince } = webhooks;
   const cleared = {
@@ -80,7 +80,7 @@ export function updateWebhook(id: string, change: WebhookChange, now: number): S
   );
 }
 
-/** Gives an endpoint a new secret; the one before signs, too, until `overlapEndsAt`. */
+/** Gives an endpoint a new secret; the previous one also signs until `overlapEndsAt`. */
 export function rotateSecret(
   id: string,
   secret: string,
@@ -100,7 +100,7 @@ export function rotateSecret(
   );
 }
 
-/** Stops deliveries to an endpoint. Changes a row if there were any. */
+/** Stops deliveries to an endpoint. Changes a row if it was active. */
 export function disableWebhook(seq: number, reason: string, now: number): Statement {
   return toStatement(
     build
@@ -110,7 +110,7 @@ export function disableWebhook(seq: number, reason: string, now: number): Statem
   );
 }
 
-/** Notes whether an endpoint takes what it is sent: since when it has not. */
+/** Records since when an endpoint has been failing, or that it works again. */
 export function noteHealth(seq: number, isHealthy: boolean, now: number): Statement {
   const { failingSince } = webhooks;
   return toStatement(
@@ -123,7 +123,7 @@ export function noteHealth(seq: number, isHealthy: boolean, now: number): Statem
   );
 }
 
-/** Moves endpoints on in the log. */
+/** Moves the cursors of endpoints in the event log forward. */
 export function moveCursors(seqs: number[], cursor: number): Statement {
   return toStatement(
     build
@@ -142,10 +142,13 @@ export function deleteWebhook(id: string): Statement {
   return toStatement(build.delete(webhooks).where(eq(webhooks.id, id)));
 }
 
-/** What waits at an endpoint: not attempted yet, replays apart, and when the first is due of what is to be tried again. */
+/**
+ * The waiting deliveries of an endpoint: those not attempted yet, the replays among them separately, and when the
+ * next retry is due.
+ */
 export type Waiting = { seq: number; fresh: number; replays: number; dueAt: number | null };
 
-/** For each active endpoint where something waits. */
+/** One row for each active endpoint with waiting deliveries. */
 export const WAITING_AT_WEBHOOKS: Statement<Waiting> = {
   sql: `SELECT seq, waiting - retrying - replaying AS fresh, replaying AS replays,
                CASE WHEN retrying > 0 THEN
@@ -160,15 +163,14 @@ export type WebhookHealth = Record<
   number
 > & { oldestAt: number | null };
 
-/** Endpoints of which the oldest delivery is looked at, those first that have got the least. */
+/** How many endpoints are examined for their oldest delivery; those that are furthest behind come first. */
 const MOST_EXAMINED = 100;
 
 /**
- * How many endpoints are served, fail at present, and were disabled for that; deliveries to active ones
- * that were not attempted yet, and that wait to be tried again; those that endpoints hold which are not
- * active; the most events that an active endpoint has still to be given; and when the oldest event
- * happened of which no delivery was attempted, made or not. The work grows with the number of
- * endpoints, not with what waits.
+ * How many endpoints are active, are failing now, and were disabled for that; deliveries to active ones that were not
+ * attempted yet, and that wait for a retry; waiting deliveries of inactive endpoints; the most events that an active
+ * endpoint is behind; and the time of the oldest event without an attempted delivery. The work grows with the number
+ * of endpoints, not with that of deliveries.
  */
 export const WEBHOOK_HEALTH: Statement<WebhookHealth> = {
   sql: `SELECT total(is_active) AS active, total(is_active AND failing_since IS NOT NULL) AS failing,

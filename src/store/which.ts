@@ -4,7 +4,7 @@ import { type SQL, sql } from "drizzle-orm";
 /** A condition in SQL, with the arguments of its placeholders. */
 export type Which = { where: string; args: InValue[] };
 
-/** True where a table has a row that meets the condition. */
+/** True if a table has a row that meets the condition. */
 export function hasRow(table: string, { where, args }: Which): Which {
   return { where: `EXISTS (SELECT 1 FROM ${table} WHERE ${where})`, args };
 }
@@ -19,7 +19,7 @@ export function both(one: Which, other: Which): Which {
 
 export const ALWAYS: Which = { where: "TRUE", args: [] };
 
-/** The condition for a statement that drizzle builds. */
+/** The condition for a statement that Drizzle builds. */
 export function toSql({ where, args }: Which): SQL {
   const [first = "", ...others] = where.split("?");
   return sql.join([

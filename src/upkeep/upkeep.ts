@@ -25,16 +25,15 @@ const AT_ONCE: More = { inMs: 0 };
 const LEFT_EVERY_MS = 5000;
 const MARK_EVERY_MS = 5000;
 const STOP_MS = 2000;
-/** Rows are written a chunk at a time, each in far less than this. */
+/** A draft without a write for this long is abandoned: each chunk of rows takes far less. */
 const SILENT_DRAFT_MS = 30_000;
 
 export type Upkeep = { start(): void; stop(): Promise<void> };
 
 /**
- * What every process does beside its work: it looks for what is wrong, finishes what others have left
- * undone, and removes what is old. On a
- * shared database all do; an alert is raised once all the same, and what is removed is gone. Each has a
- * loop of its own, so that none waits for another.
+ * The background maintenance of every process: it detects problems, finishes what other processes have left undone,
+ * and removes what is old. On a shared database all processes do it; an alert is still raised only once. Each task
+ * has a loop of its own, so that none waits for another.
  */
 export function createUpkeep(ctx: Context): Upkeep {
   const log = getLogger(["gptrunner", "upkeep"]);
@@ -73,7 +72,7 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
   ];
   const leftovers = [
-    every(LEFT_EVERY_MS, "What uploads and deletes have left could not be removed", () =>
+    every(LEFT_EVERY_MS, "The remains of uploads and deletions could not be removed", () =>
       removeLooseFiles(ctx),
     ),
     every(LEFT_EVERY_MS, "Tasks of a batch could not be cancelled or made pending", () =>
@@ -95,7 +94,7 @@ export function createUpkeep(ctx: Context): Upkeep {
     ),
   ];
   const pruning = [
-    every(PRUNE_EVERY_MS, "What killed uploads have left could not be removed", () =>
+    every(PRUNE_EVERY_MS, "The remains of killed uploads could not be removed", () =>
       removeLeftUploads(ctx),
     ),
     every(PRUNE_EVERY_MS, "Old rows could not be removed", () =>
@@ -113,9 +112,10 @@ export function createUpkeep(ctx: Context): Upkeep {
       for (const loop of [...leftovers, ...pruning]) loop.nudge();
     },
     async stop() {
-      // What was numbered since the last look.
+      // Stores the numbers that were given since the last run.
       await Promise.all(marks.map((loop) => loop.look()));
-      // Years of rows may be being removed, or a bucket silent. It may end anywhere, and whoever comes next goes on.
+      // Pruning may have years of rows to remove, or a bucket may be silent. The work may end anywhere, and the next
+      // process continues.
       const all = [...watches, ...files, ...leftovers, ...marks, ...pruning];
       await endsWithin(ctx.clock, Promise.all(all.map((loop) => loop.stop())), STOP_MS);
     },

@@ -27,7 +27,7 @@ async function makeFirst(folder: string): Promise<TestServer> {
   return app;
 }
 
-test("a backup beside a bucket has the database, and says that the bucket is not in it", async () => {
+test("with a bucket, a backup has the database, and says that the bucket is not in it", async () => {
   using folder = temporaryFolder();
   const [first, target] = [join(folder.path, "a"), join(folder.path, "backup")];
   await using app = await startServer({ DATA_DIR: first });
@@ -55,7 +55,7 @@ test("a backup beside a bucket has the database, and says that the bucket is not
   expect([without.bucket, without.missingUploads.length]).toEqual([null, 1]);
 });
 
-test("a restore refuses what is in its way or is not what was backed up, and changes nothing", async () => {
+test("a restore refuses existing files and damaged backups, and changes nothing", async () => {
   using folder = temporaryFolder();
   const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
     string,
@@ -123,7 +123,7 @@ test("a restore refuses what is in its way or is not what was backed up, and cha
   expect(await saidOf(restore({ DATA_DIR: second }, target))).toBe("it was done");
 });
 
-test("a backup leaves out links, what is half written, and the database where that lies in the files folder", async () => {
+test("a backup leaves out links, incomplete files, and a database inside the files folder", async () => {
   using folder = temporaryFolder();
   const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
     string,
@@ -143,7 +143,7 @@ test("a backup leaves out links, what is half written, and the database where th
   expect(readFileSync(join(second, "files", "in.csv"), "utf8")).toBe("prompt\nx\n");
 });
 
-test("with --pause nothing that repeats goes on by itself, and a person lets it", async () => {
+test("with --pause no repeated work continues until a person resumes it", async () => {
   using folder = temporaryFolder();
   const [first, second, target] = ["a", "b", "backup"].map((name) => join(folder.path, name)) as [
     string,

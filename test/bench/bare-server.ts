@@ -1,6 +1,6 @@
 /*
- * What the API is measured beside: the same framework, validation and database, one handler that
- * inserts a row and one that selects it, each statement its own commit, and nothing else.
+ * The baseline for the API: the same framework, validation and database, with only one handler that inserts a row and one
+ * that selects it, each statement in its own commit.
  */
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";

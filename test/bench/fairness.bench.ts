@@ -18,7 +18,7 @@ const TASK_MS = 50;
 const SECONDS = 15;
 const REPLAYED = 10_000;
 
-/** Whether a neighbour that is slow, or that there are many of a kind, costs the others anything. */
+/** Whether a slow neighbour, or many equal neighbours, slow the others down. */
 export async function benchFairness(): Promise<void> {
   const batches: Row[] = [];
   for (const count of [1, 200, 2000]) batches.push(await runBatches(count));
@@ -56,7 +56,7 @@ export async function runBatches(count: number): Promise<Row> {
   };
 }
 
-/** Asks for all at once: to ask for two thousand one by one would take as long as a tenth of what is measured. */
+/** Sends all requests at once: two thousand in turn would take a tenth of the measured time. */
 async function untilNoneRuns(runner: BenchRunner): Promise<void> {
   for (;;) {
     const { pagination } = await runner.api("GET", "/batches?status=running&limit=1");

@@ -1,4 +1,4 @@
-/** What lies between a node and its database, and counts what passes. */
+/** A proxy between a node and its database that counts the traffic. */
 export function countTraffic(target: string) {
   const counts = { requests: 0, statements: 0, sent: 0, received: 0 };
   const server = Bun.serve({

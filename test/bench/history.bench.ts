@@ -15,7 +15,7 @@ import {
   untilFinished,
 } from "./support.ts";
 
-/** What stays the same as history grows: starting, claiming, and running a batch. */
+/** Whether the time to start, to claim and to run a batch stays the same as the history grows. */
 export async function benchHistory(): Promise<void> {
   const provider = await startScript("provider.ts", { ARRIVALS: "1" });
   const rows = [];

@@ -27,7 +27,7 @@ export async function benchHttp(): Promise<void> {
     ["get", 64],
   ] as const) {
     const rates: number[][] = targets.map(() => []);
-    // In turns, so that a machine whose speed drifts is unfair to nobody; the first round warms up.
+    // In turns, so that a drift of the machine's speed affects both equally. The first round is a warm-up.
     for (let round = 0; round <= ROUNDS; round++)
       for (const [i, target] of targets.entries()) {
         const rate = await requestsPerSecond(target, operation, concurrency);

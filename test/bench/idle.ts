@@ -1,4 +1,4 @@
-/* A process that does nothing but notice how late it is (`stall-probe.ts`). */
+/* An idle process that only measures delays of its event loop (`stall-probe.ts`). */
 import "./stall-probe.ts";
 
 console.log("ready idle");

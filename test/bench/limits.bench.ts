@@ -3,7 +3,7 @@ import { printTable, round } from "./support.ts";
 
 const TIMES = 2_000_000;
 
-/** What the rate limit costs a request: the counting, and telling it in the answer's headers. */
+/** The cost of the rate limit per request: the count, and the headers in the answer. */
 export async function benchLimits(): Promise<void> {
   const window = createRateWindow(Date.now);
   const nanoseconds = (run: (i: number) => unknown) => {

@@ -60,7 +60,7 @@ async function startPeer(provider: string) {
 async function compare(targets: Target[], concurrency: number, isStream: boolean): Promise<Row[]> {
   const samples = targets.map((): Sample => ({ ms: [], firstMs: [], perSecond: 0 }));
   for (const target of targets) await load(target, concurrency, isStream, WARM_UP_MS);
-  // In turns, so that a machine whose speed drifts is unfair to nobody.
+  // In turns, so that a drift of the machine's speed affects all equally.
   for (let turn = 0; turn < ROUNDS; turn++)
     for (const [i, target] of targets.entries()) {
       const { ms, firstMs, perSecond } = await load(target, concurrency, isStream, ROUND_MS);

@@ -13,7 +13,7 @@ import {
   startRunner,
 } from "./support.ts";
 
-/** What the monitor asks for again and again, and what others poll. */
+/** The requests that the page and other clients repeat. */
 const PATHS = [
   "/metrics",
   "/metrics/tasks?period=hour",

@@ -1,5 +1,5 @@
 /*
- * An OpenAI-compatible provider that costs as little as possible: it answers every request at once,
+ * An OpenAI-compatible provider that uses as little CPU as possible: it answers every request at once,
  * or after LATENCY_MS, give or take SPREAD_MS, as a stream of ten chunks where that is asked for. `GET /arrivals` tells when requests arrived, by prompt, and forgets it.
  */
 const latencyMs = Number(process.env["LATENCY_MS"] ?? 0);

@@ -1,8 +1,7 @@
 /*
- * Loaded into a process before everything else: every millisecond it notes how late the event loop comes
- * to it, and how much CPU time the main thread has used since it was there last, which is no less than
- * what the longest synchronous stretch between the two has used. At SIGUSR2 it writes what it noted to
- * `STALLS_FILE` and begins anew. Linux only.
+ * Loaded into a process before all other modules. Every millisecond it records how late its timer fires, and the CPU time
+ * of the main thread since the last time, which is an upper bound for the longest synchronous work in between. On SIGUSR2
+ * it writes its records to `STALLS_FILE` and starts again. Linux only.
  */
 import { openSync, readSync, renameSync, writeFileSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
@@ -31,7 +30,7 @@ function watch(file: string): void {
   process.on("SIGUSR2", () => {
     const noted = stalls;
     stalls = { cpuMs: [], lateMs: [] };
-    // Whoever waits for the file finds it whole.
+    // Renamed, so that a waiting reader finds the complete file.
     writeFileSync(`${file}.tmp`, JSON.stringify(noted));
     renameSync(`${file}.tmp`, file);
     [cpu, at] = [used(), performance.now()];

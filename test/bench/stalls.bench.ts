@@ -144,7 +144,7 @@ async function measure(
   return table;
 }
 
-/** What a process has noted since it was asked last. */
+/** The records of a process since the last call. */
 async function take({ pid, file }: Probed): Promise<Stalls> {
   rmSync(file, { force: true });
   process.kill(pid, "SIGUSR2");

@@ -45,18 +45,18 @@ export async function time(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - begun) / 1000;
 }
 
-/** The most memory that a process had until now. */
+/** The peak memory of a process so far. */
 export function peakMb(pid: number): number {
   const text = readFileSync(`/proc/${pid}/status`, "utf8");
   return Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024;
 }
 
-/** A script of this folder in a process of its own, ready when it prints `ready <url>`. */
+/** Starts a script of this folder as a process, which is ready when it prints `ready <url>`. */
 export function startScript(file: string, env: Record<string, string> = {}) {
   return startCommand([process.execPath, join(import.meta.dir, file)], { env });
 }
 
-/** A server or load in a process of its own, ready when it prints `ready <url>`. */
+/** Starts a server or load as a process, which is ready when it prints `ready <url>`. */
 export async function startCommand(
   command: string[],
   { env, cwd }: { env: Record<string, string>; cwd?: string },
@@ -79,7 +79,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** What `bun run start` tells Bun. */
+/** The options of Bun in `bun run start`. */
 function runtimeSettings(): Record<string, string> {
   const { scripts } = JSON.parse(readFileSync("package.json", "utf8")) as {
     scripts: { start: string };
@@ -88,7 +88,7 @@ function runtimeSettings(): Record<string, string> {
   return Object.fromEntries(Array.from(found, ([, name = "", value = ""]) => [name, value]));
 }
 
-/** The real runner as a process of its own, on a new database. */
+/** Starts the real runner as a process, on a new database. */
 export async function startRunner(
   env: Record<string, string> = {},
   preload?: string,

@@ -21,7 +21,7 @@ export async function benchWebhooks(): Promise<void> {
     await prepare("500 that take all", ENDPOINTS, receiver.url),
     await prepare("500 that are down", ENDPOINTS, refusing.url),
   ];
-  // In turns, so that a machine whose speed drifts is unfair to nobody; the first round warms up.
+  // In turns, so that a drift of the machine's speed affects both equally. The first round is a warm-up.
   for (let round = 0; round <= ROUNDS; round++)
     for (const target of targets) await measure(target, round > 0);
   const rows: Row[] = [];

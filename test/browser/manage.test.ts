@@ -16,12 +16,12 @@ afterAll(async () => {
   await receiver[Symbol.asyncDispose]();
 });
 
-/** The page at an address; afterwards it must have logged nothing and asked nobody else. */
+/** Opens the page at an address. At the end it must have logged nothing and called no other server. */
 async function openAt(at: string, options: Parameters<typeof openApp>[2] = {}) {
   const opened = await openApp(browser, app, { at, ...options });
   return {
     ...opened,
-    /** What axe finds in the state that is shown. */
+    /** The violations that axe finds in the current state. */
     check: async () => expect(await findings(opened.page)).toEqual([]),
     [Symbol.asyncDispose]: async () => {
       await opened[Symbol.asyncDispose]();
@@ -30,7 +30,7 @@ async function openAt(at: string, options: Parameters<typeof openApp>[2] = {}) {
   };
 }
 
-/** What a browser logs of an answer that says that a form is wrong. */
+/** The line that a browser logs for an answer that a form is invalid. */
 const forget = (problems: string[]) =>
   expect(problems.splice(0).filter((text) => !text.includes("400 (Bad Request)"))).toEqual([]);
 
@@ -43,14 +43,14 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByLabel("Name").fill("Morning report");
     await page.getByLabel("Input file").fill("none.csv");
     await page.getByLabel("Time zone").fill("Berlin");
-    await page.getByText('"Berlin" is no IANA time zone').waitFor();
+    await page.getByText('"Berlin" is not an IANA time zone').waitFor();
     await page.getByLabel("Time zone").fill("Europe/Berlin");
     await page.getByLabel("Cron expression").fill("30 7 * * MON");
     await page.getByText("At 07:30, only on Monday").waitFor();
     expect(await page.locator(".times li").count()).toBe(5);
     await page.getByLabel("Output file").fill("out-{{when}}.csv");
     await page.getByRole("button", { name: "Create" }).click();
-    // Said beside the field, which has the focus.
+    // The error is beside the field, which has the focus.
     await page.getByText("there is no {{when}}").waitFor();
     expect(await page.evaluate("document.activeElement.getAttribute('aria-invalid')")).toBe("true");
     await check();
@@ -68,7 +68,7 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByText("It does not fire.").waitFor();
     await page.getByRole("button", { name: "Delete Morning report" }).click();
     await check();
-    // What has the focus first deletes nothing.
+    // The button that has the focus first does not delete.
     await page.keyboard.press("Enter");
     await page.getByRole("dialog").waitFor({ state: "hidden" });
     expect((await app.get("/scheduled-tasks")).body.data.tasks).toMatchObject([

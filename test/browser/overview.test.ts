@@ -28,7 +28,7 @@ describe.skipIf(!browser)("the overview", () => {
     await page.getByRole("button", { name: "Run Entries" }).click();
     const bar = batchRow(page, "b").getByRole("progressbar");
     await until(async () => Number(await bar.getAttribute("aria-valuenow")) === 50 || undefined);
-    // All figures are of one moment.
+    // All figures are from the same moment.
     const text = await page.evaluate("document.body.innerText");
     expect(text).toMatch(/Done\s+30\s+of 60 tasks/);
     expect(text).not.toMatch(/No call is under way|No task ended in the last 24/);
@@ -142,7 +142,7 @@ describe.skipIf(!browser)("the overview", () => {
       }).observe({ type: "longtask" }); void 0`);
     await app.post("/batches/b/execute");
     await batchRow(page, "b").getByText("completed", { exact: true }).waitFor();
-    // Far below what a person takes for frozen, on a machine that runs the server, too.
+    // Far less than a person notices, on a machine that also runs the server.
     expect(Number(await page.evaluate("longest"))).toBeLessThan(1000);
   });
 

@@ -87,7 +87,7 @@ describe.skipIf(!browser)("the page", () => {
     await ending.page.getByText("Live", { exact: true }).waitFor();
     const keys = (await app.get("/api-keys")).body.data.keys;
     await app.del(`/api-keys/${keys.find((one: { name: string }) => one.name === "next").id}`);
-    await ending.page.getByText("The API key is not valid any more").waitFor();
+    await ending.page.getByText("The API key is no longer valid").waitFor();
   });
 
   test("says when the connection is lost, and when it is back", async () => {

@@ -8,14 +8,14 @@ import { startProcess, temporaryFolder } from "../support/process.ts";
 import { client } from "../support/server.ts";
 import { deno } from "../support/tools.ts";
 
-/** Changes a database behind the back of whoever has it open. */
+/** Changes a database while another process has it open. */
 async function tamper(folder: string, sql: string): Promise<void> {
   const database = createLocalClient(join(folder, "task-runner.db"), 5000);
   await database.execute(sql);
   database.close();
 }
 
-test("an operator looks after a server that runs, and after its database when it does not", async () => {
+test("the operator's commands work with a running server, and with its database when it is stopped", async () => {
   using folder = temporaryFolder();
   const env = { DATA_DIR: folder.path, API_KEYS: "" };
   const admin = (...args: string[]) => runCli(env, ["admin", ...args]);
@@ -74,7 +74,7 @@ test("an operator looks after a server that runs, and after its database when it
   expect((await app.get(`${app.url}/readyz?deep=1`)).status).toBe(200);
   await app.kill("SIGKILL");
 
-  // Nobody has a key any more, and a server that others reach makes none.
+  // There is no key any more, and a server that other machines can reach creates none.
   await tamper(folder.path, "UPDATE api_keys SET revoked_at = 1");
   const others = { ...env, HOST: "0.0.0.0" };
   await using locked = await startProcess(others);
@@ -100,7 +100,7 @@ test("an operator looks after a server that runs, and after its database when it
   expect([last.code, last.out]).toEqual([0, expect.stringContaining("The database is sound")]);
 }, 60_000);
 
-test("a command that is called wrongly says what there is, and does nothing", async () => {
+test("a wrong command lists the commands, and does nothing", async () => {
   using folder = temporaryFolder();
   const env = { DATA_DIR: join(folder.path, "none") };
   const [help, option, days, nothing, variable] = await Promise.all([

@@ -32,11 +32,11 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     folder?.[Symbol.dispose]();
   });
 
-  test("is of one moment though tasks go on ending, and goes back to a server or into a file", async () => {
+  test("is of one moment although tasks continue to end, and can be restored to a server or a file", async () => {
     await using provider = await startProvider(slowAndStuck(300));
     const env = { ...provider.env, ...from(), SIMULATOR_LATENCY_MS: "0", MAX_CONCURRENCY: "4" };
     await using app = await startServer(env);
-    // More than a server sends in one answer.
+    // More than a server returns in one answer.
     for (let i = 0; i < 13; i++) {
       const created = await app.post("/tasks", { id: `l${i}`, prompt: "é".repeat(450_000) });
       expect(created.status).toBe(201);
@@ -49,7 +49,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect([made.code, made.err]).toEqual([0, ""]);
     await app.post("/batches/b/pause");
 
-    // Killed while the rows are written, which no server takes for a database, and another restore waits for.
+    // Killed while the rows are written. No server accepts such a database, and another restore waits for it.
     const killed = startCli(to(), ["restore", at("backup")]);
     const database = createClient({ url: other.url });
     const tables = "SELECT 1 FROM sqlite_master WHERE name = 'task_inputs'";
@@ -83,7 +83,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect(await checkBooks(inFile.ctx)).toEqual({ counters: [], sums: [] });
   });
 
-  test("and what is old is removed beside servers that work, and nothing else", async () => {
+  test("and admin prune, which removes only old data, work beside running servers", async () => {
     await using app = await startServer({ ...from(), SIMULATOR_LATENCY_MS: "0" });
     for (const id of ["old", "new", "waits"])
       await app.post("/batches", { id, tasks: [{ prompt: "x" }, { prompt: "y" }] });
@@ -114,7 +114,7 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
     expect(await checkBooks(app.ctx)).toEqual({ counters: [], sums: [] });
   });
 
-  test("and the operator's commands know who lives there", async () => {
+  test("and the operator's commands respect the running processes", async () => {
     await using app = await startServer({ ...from(), LEASE_SECONDS: "30" });
     const [nodes, vacuum, key, check] = await Promise.all(
       [["nodes"], ["vacuum"], ["key"], ["check"]].map((args) =>

@@ -9,7 +9,7 @@ import { slowAndStuck, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
 
-/** The first column of what a statement finds in a database. */
+/** The first column of the rows that a statement finds in a database. */
 async function readDatabase(path: string, sql: string): Promise<string[]> {
   const client = createLocalClient(path, 5000);
   const { rows } = await client.execute(sql);
@@ -17,7 +17,7 @@ async function readDatabase(path: string, sql: string): Promise<string[]> {
   return rows.map((row) => String(row[0]));
 }
 
-test("a backup under load, restored after kill -9, has every acknowledged result and repeats none that was settled", async () => {
+test("a backup under load, restored after kill -9, has every acknowledged result and repeats none", async () => {
   using folder = temporaryFolder();
   const [first, second] = ["a", "b"].map((name) => join(folder.path, name)) as [string, string];
   const target = join(folder.path, "backup");
@@ -69,7 +69,7 @@ test("a backup under load, restored after kill -9, has every acknowledged result
     headers: { authorization: "Bearer test-key" },
   });
   expect(await content.text()).toBe("prompt\nhello\n");
-  // What was numbered after the backup and is lost is numbered by nobody again.
+  // Ids that were used after the backup are lost, and never used again.
   await using stream = await follow(app.url ?? "", "/events", {
     headers: { "last-event-id": "900000" },
   });
@@ -80,7 +80,7 @@ test("a backup under load, restored after kill -9, has every acknowledged result
   });
 }, 60_000);
 
-test("a backup or a restore that is killed leaves nothing that looks whole, and the next one begins anew", async () => {
+test("a killed backup or restore leaves nothing that looks complete, and the next one starts again", async () => {
   using folder = temporaryFolder();
   const [first, second] = ["a", "b"].map((name) => join(folder.path, name)) as [string, string];
   const target = join(folder.path, "backup");

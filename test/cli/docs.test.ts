@@ -10,7 +10,7 @@ import { KEY, startServer } from "../support/server.ts";
 const docs = () => Bun.file("docs/command-line.md").text();
 
 test("the commands of docs/command-line.md work as pasted", async () => {
-  // Embedded servers, which take seconds to start, have tests of their own.
+  // Embedded servers take seconds to start, and have separate tests.
   await using app = await startServer();
   using folder = temporaryFolder();
   const blocks = [...(await docs()).matchAll(/^```bash\n(.*?)^```$/gms)].map(([, text]) => text);

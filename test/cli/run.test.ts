@@ -25,7 +25,7 @@ const manyRows = (n: number) =>
 describe("gptrunner run", () => {
   test("writes a file of answers, and the same command again pays nothing", async () => {
     await using provider = await startProvider();
-    // With ids of its own, which other runs of the file have, too.
+    // The file has its own ids, which other runs of the file share.
     const text = "id,city\r\np,Paris\r\nt,東京\r\nl,Lima\r\n";
     await using app = await startServer(provider.env);
     const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: KEY };
@@ -51,7 +51,7 @@ describe("gptrunner run", () => {
     expect(again.err).toContain(`has been run already, as ${summary.batchId}`);
     expect(provider.requests.length).toBe(3);
 
-    // A row that is as it was takes the answer that was paid for.
+    // An unchanged row reuses the answer that was paid for.
     writeFileSync(join(folder.path, FILE), text.replace("Lima", "Quito"));
     const changed = await runCommand(folder.path, [...args, "--out", "changed.jsonl"], {
       env,
@@ -60,13 +60,13 @@ describe("gptrunner run", () => {
     expect(provider.requests.slice(3).map(({ prompt }) => prompt)).toEqual(["Where is Quito?"]);
   });
 
-  test("goes on after kill -9 and after Ctrl-C, and asks for no answer twice that it has", async () => {
+  test("continues after kill -9 and after Ctrl-C, and requests no answer twice", async () => {
     await using provider = await startProvider();
     using folder = folderWith(manyRows(40));
     const args = ["run", FILE, ...PROMPT, "--concurrency", "2"];
     let release = () => {};
     let stop = Promise.withResolvers<void>();
-    /** Answers `n` calls, and lets the others wait until they are let go. */
+    /** Answers `n` calls, and holds the others until they are released. */
     const answerOnly = (n: number) => {
       const gate = new Promise<void>((resolve) => (release = resolve));
       stop = Promise.withResolvers<void>();
@@ -102,12 +102,12 @@ describe("gptrunner run", () => {
     provider.state.behave = () => undefined;
     const last = await runCommand(folder.path, args, { env: provider.env });
     expect([last.code, last.err]).toEqual([0, expect.stringContaining("40 of 40 answered")]);
-    // What was in flight at the kill is asked again: two rows at a time.
+    // Calls in flight at the kill are made again: two rows at a time.
     expect(provider.counts.size).toBe(40);
     expect(provider.requests.length).toBeLessThanOrEqual(40 + 2 + 2);
   });
 
-  test("says what failed and how to retry it, and the retry mends the file", async () => {
+  test("says what failed and how to retry it, and the retry completes the file", async () => {
     await using provider = await startProvider(({ prompt }, response) =>
       prompt.includes("Lima") ? fail(response, 400, { message: "no such place" }) : undefined,
     );
@@ -132,7 +132,7 @@ describe("gptrunner run", () => {
     expect(provider.requests.length).toBe(4);
   });
 
-  test("takes a pipe and gives one, and a reader that leaves early is no failure", async () => {
+  test("reads from a pipe and writes to one, and a reader that leaves early is not a failure", async () => {
     using folder = temporaryFolder();
     const args = ["run", "-", ...PROMPT, "--simulate"];
     const piped = await runCommand(folder.path, args, { input: CITIES });
@@ -147,7 +147,7 @@ describe("gptrunner run", () => {
     expect([left.exitCode, left.stdout.toString()]).toEqual([0, "c"]);
   });
 
-  test("refuses before anything is read, asked or paid for", async () => {
+  test("reports wrong use before anything is read, called or paid for", async () => {
     await using provider = await startProvider();
     using folder = folderWith(CITIES);
     writeFileSync(join(folder.path, "there.csv"), "precious");
@@ -198,7 +198,7 @@ describe("gptrunner run", () => {
     expect([raised.code, provider.requests.length]).toEqual([0, 20]);
   });
 
-  test("two at once in one folder do not meet, and a folder that is broken is named", async () => {
+  test("two runs at once in one folder do not disturb each other, and a broken folder is named", async () => {
     const held = Promise.withResolvers<void>();
     const asked = Promise.withResolvers<void>();
     await using provider = await startProvider(async () => {

@@ -9,7 +9,7 @@ import { KEY, startServer, until } from "../support/server.ts";
 
 const codes = (outcomes: Outcome[]) => outcomes.map(({ code }) => code);
 
-test("with the address and key of a server, everything is done there", async () => {
+test("with the address and key of a server, all work is done there", async () => {
   await using provider = await startProvider();
   await using app = await startServer(provider.env);
   using folder = temporaryFolder();
@@ -30,7 +30,7 @@ test("with the address and key of a server, everything is done there", async () 
   expect(codes([asked, models, status, schedule, upload, key])).toEqual([0, 0, 0, 0, 0, 0]);
   expect(asked.out).toBe("re: Who is there?\n");
   expect(JSON.parse(models.out).length).toBeGreaterThan(0);
-  // `re: …` is no answer with the column that was asked for.
+  // `re: …` is not an answer with the requested column.
   expect([run.code, JSON.parse(run.out).failures[0].code]).toEqual([3, "SCHEMA_MISMATCH"]);
   expect([none.code, none.err]).toEqual([1, expect.stringContaining("nothing")]);
 
@@ -58,7 +58,7 @@ test("with the address and key of a server, everything is done there", async () 
   expect(wrong.code).toBe(5);
 });
 
-test("a profile keeps a server and its key, for its user alone", async () => {
+test("a profile keeps a server and its key, readable only for its user", async () => {
   await using app = await startServer();
   using folder = temporaryFolder();
   const add = ["profile", "add", "home", "--server", app.url];
@@ -97,7 +97,7 @@ test("serve starts the server of a folder, watch tells what happens there, and S
   expect([(await watching.ended()).code, (await served.ended()).code]).toEqual([143, 0]);
 });
 
-/** A server in front of another, which can be away, slow down its clients, or be something else. */
+/** A proxy in front of a server. It can be down, slow its clients down, or answer like something else. */
 function startFront(answer: (request: Request) => Response | Promise<Response> | undefined) {
   const front = Bun.serve({
     port: 0,
@@ -110,7 +110,7 @@ function startFront(answer: (request: Request) => Response | Promise<Response> |
   };
 }
 
-test("a server that goes away is waited for, the batch goes on there, and Ctrl-C pauses it", async () => {
+test("the command waits for a server that goes away, the batch continues there, and Ctrl-C pauses it", async () => {
   const held = Promise.withResolvers<void>();
   await using provider = await startProvider(async ({ prompt }) => {
     if (prompt === "b") await held.promise;
@@ -147,7 +147,7 @@ test("a server that goes away is waited for, the batch goes on there, and Ctrl-C
   expect(provider.requests.length).toBe(3);
 });
 
-test("limits are waited out, and what is no server of ours is said to be none", async () => {
+test("the command waits for limits to end, and reports an address that is not a GPT Task Runner", async () => {
   let requests = 0;
   const limited = JSON.stringify({
     success: false,

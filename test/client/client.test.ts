@@ -41,7 +41,7 @@ async function all(results: AsyncIterable<RowResult>): Promise<RowResult[]> {
   return rows;
 }
 
-test("a run goes on through kill -9 and a restart of the server, with every row once and in order", async () => {
+test("a run continues through kill -9 and a restart of the server, with every row once and in order", async () => {
   using folder = temporaryFolder();
   await using slow = await startProvider(async (request) => {
     await Bun.sleep(5);
@@ -68,7 +68,7 @@ test("a run goes on through kill -9 and a restart of the server, with every row 
   for (const one of restarted) await one[Symbol.asyncDispose]();
 });
 
-test("a run that is made again under its id goes on with its batch, and pays nothing", async () => {
+test("a run that is repeated under its id continues with its batch, at no cost", async () => {
   const tasks = rowsOf("again", 3);
   for await (const row of client.run(tasks, { id: "again" })) {
     expect(row).toMatchObject({ index: 0, status: "completed", result: "re: again 0" });
@@ -118,7 +118,7 @@ test("a table on the server runs by its templates, and its results are a downloa
   expect((await client.estimateBatch(run.id)).tasks).toBe(0);
 });
 
-test("one thing is asked and answered, and errors are those of the API", async () => {
+test("a single request is answered, and errors are those of the API", async () => {
   expect((await client.ask({ prompt: "hi" })).result?.content).toBe("re: hi");
   expect(await codeOf(client.ask({ prompt: "" }))).toBe("VALIDATION_ERROR");
   expect(await codeOf(client.getBatch("nowhere"))).toBe("BATCH_NOT_FOUND");

@@ -45,7 +45,7 @@ function nextVersion(folder: string): string {
 const copiesIn = (folder: string) =>
   readdirSync(folder).filter((name) => name.includes(".before-"));
 
-test("a database is copied before it is migrated, and of such copies the last two stay", async () => {
+test("a database is copied before it is migrated, and the last two copies are kept", async () => {
   using folder = temporaryFolder();
   using database = await makeDatabase(folder.path);
   for (const [i, name] of ["0001_one", "0002_two", "0003_three"].entries()) {
@@ -76,7 +76,7 @@ test("a database is copied before it is migrated, and of such copies the last tw
   expect(copiesIn(folder.path)).toHaveLength(2);
 });
 
-test("where none are to be kept, none is made", async () => {
+test("if no copies are to be kept, none is made", async () => {
   using folder = temporaryFolder();
   using database = await makeDatabase(folder.path);
   await database.copy(0);

@@ -8,11 +8,11 @@ import { FOLDER, readMigrations, whyNotBeside } from "../../src/db/migrations.ts
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
 
-/** What the rule says of one statement after the migrations of the release before. */
+/** The rule's verdict on one statement after the migrations of the previous release. */
 const judge = (...statements: string[]) =>
   whyNotBeside({ all: [{ name: "next", when: 2, hash: "", statements }], besideSince: 1 });
 
-test("the version before can run on a database that this one has migrated", () => {
+test("the previous version can run on a database that this one has migrated", () => {
   expect(whyNotBeside(readMigrations(FOLDER))).toBeUndefined();
 });
 
@@ -29,7 +29,7 @@ test.each([
   expect(judge(sql)).toBeUndefined();
 });
 
-test("a migration may forbid what it likes in a table of its own", () => {
+test("a migration may forbid anything in its own table", () => {
   const index = "CREATE UNIQUE INDEX `new_by_name` ON `new` (`name`);";
   expect(judge("CREATE TABLE `new` (`name` text);", index)).toBeUndefined();
   expect(judge(index)).toContain("next does more than add");
@@ -50,7 +50,7 @@ test.each([
   expect(judge(sql)).toContain("The version before could not run beside this one");
 });
 
-/** A database as the first migration makes it, whose history has others, of these times. */
+/** A database with the schema of the first migration, whose history lists other migrations with these times. */
 async function withHistory(folder: string, times: number[]) {
   const client = createLocalClient(join(folder, "task-runner.db"), 1000);
   const options = { client, slowClient: client, clock: createSystemClock(), holder: undefined };
@@ -73,7 +73,7 @@ function onlyFirst(folder: string): string {
   return migrations;
 }
 
-/** The last of the migrations that became one. */
+/** The last of the migrations that were merged into one. */
 const [{ when: LAST } = { when: 0 }] = readMigrations(FOLDER).all;
 
 test("a database with all migrations from before they became one gets only later ones", async () => {

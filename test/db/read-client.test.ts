@@ -14,7 +14,7 @@ import { startServer } from "../support/server.ts";
 
 const clock = createSystemClock();
 
-/** Threads that are none: what they are sent is kept, and they answer when a test says so. */
+/** Fake threads: they keep their messages, and answer when a test says so. */
 function createThreads() {
   const reported: ToReader[] = [];
   const handlers: { onMessage: (message: FromReader) => void; onDeath: () => void }[] = [];
@@ -37,7 +37,7 @@ function createThreads() {
   };
 }
 
-test("a real thread sees what was committed, has columns by name, and cannot write", async () => {
+test("a real thread sees committed rows, has columns by name, and cannot write", async () => {
   const folder = mkdtempSync(join(tmpdir(), "reads-"));
   const options = { startReader: startReadThread };
   const database = await openDatabase(`file:${join(folder, "reads.db")}`, clock, options);
@@ -63,7 +63,7 @@ test("a real thread sees what was committed, has columns by name, and cannot wri
   rmSync(folder, { recursive: true });
 });
 
-test("reads are given to the thread one at a time, and none that nobody waits for", async () => {
+test("reads are sent to the thread one at a time, and cancelled ones are not sent", async () => {
   const threads = createThreads();
   const client = createReadClient("x", threads.start, clock);
   const leaving = new AbortController();
@@ -81,7 +81,7 @@ test("reads are given to the thread one at a time, and none that nobody waits fo
   expect(threads.reads().map(({ sql }) => sql)).toEqual(["SELECT 1", "SELECT 3"]);
 });
 
-test("a read whose thread dies is tried once more, and the next one goes on", async () => {
+test("a read whose thread dies is retried once, and the next one continues", async () => {
   const threads = createThreads();
   const client = createReadClient("x", threads.start, clock);
 
@@ -96,7 +96,7 @@ test("a read whose thread dies is tried once more, and the next one goes on", as
   expect(threads.started()).toBe(3);
 });
 
-test("a read that takes too long is given up, with its thread", async () => {
+test("a read that takes too long is ended, with its thread", async () => {
   const threads = createThreads();
   const client = createReadClient("x", threads.start, clock, 20);
 
@@ -109,7 +109,7 @@ test("a read that takes too long is given up, with its thread", async () => {
   expect(threads.ended()).toBe(1);
 });
 
-test("there is an end to what may wait", async () => {
+test("the number of waiting reads is limited", async () => {
   const threads = createThreads();
   const client = createReadClient("x", threads.start, clock);
 

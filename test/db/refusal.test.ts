@@ -37,7 +37,7 @@ const REFUSED: [string, InStatement[]][] = [
   ["malformed JSON", [ROW, "SELECT * FROM json_each('{')"]],
 ];
 
-/** What only a server refuses. */
+/** Statements that only a server refuses. */
 const REFUSED_BY_SERVER: [string, InStatement[]][] = [
   ["a value of 5 MB", [ROW, insert("x".repeat(5_000_000))]],
   ["a value of 12 MB", [ROW, insert("x".repeat(12_000_000))]],
@@ -64,7 +64,7 @@ function bigAnswer(bytes: number): InStatement {
   return `SELECT hex(zeroblob(${bytes / 2})) AS text`;
 }
 
-describe("what a database refuses has not taken effect, and is known to be refused", () => {
+describe("a refused statement has not taken effect, and its error is a refusal", () => {
   test.each(REFUSED)("%s, in a file", async (_, statements) => {
     using folder = temporaryFolder();
     const client = createLocalClient(`${folder.path}/t.db`, 1000);
@@ -91,7 +91,7 @@ describe("what a database refuses has not taken effect, and is known to be refus
   });
 });
 
-test("a file that is closed is an error for those who still use it, and not the end of the process", async () => {
+test("a closed file is an error for its users, and does not end the process", async () => {
   using folder = temporaryFolder();
   const client = createLocalClient(`${folder.path}/t.db`, 1000);
   client.close();
@@ -102,7 +102,7 @@ test("a file that is closed is an error for those who still use it, and not the 
   expect(client.executeMultiple("SELECT 1")).rejects.toThrow("closed");
 });
 
-test("a server that fails, or is not there, leaves open what it did", async () => {
+test("after an error of a server, or without an answer, it is unknown whether a statement took effect", async () => {
   let status = 0;
   const server = Bun.serve({
     port: 0,
@@ -128,7 +128,7 @@ test("a server that fails, or is not there, leaves open what it did", async () =
   expect(fateOf(await errorOf(() => nobody.batch([ROW], "write")))).toBe("unknown");
 });
 
-test("a database that is busy or full refuses everybody, whatever they say", () => {
+test("a database that is busy or full refuses every statement", () => {
   const fateOfCode = (code: string) => fateOf(new LibsqlError("no", code));
   for (const code of ["SQLITE_BUSY", "SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_READONLY"])
     expect(fateOfCode(code)).toBe("unable");
@@ -139,7 +139,7 @@ test("a database that is busy or full refuses everybody, whatever they say", () 
   expect(fateOf(new RangeError("Received integer which is too large"))).toBe("unknown");
 });
 
-test("an answer that is too large is known through what wraps its error", () => {
+test("the error of a too large answer is recognised inside other errors", () => {
   const error = new LibsqlError("Response is too large", "RESPONSE_TOO_LARGE");
   expect(isAnswerTooLarge(new Error("Failed query", { cause: error }))).toBe(true);
   expect(isAnswerTooLarge(new LibsqlError("too big", "SQLITE_TOOBIG"))).toBe(false);

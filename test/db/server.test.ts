@@ -42,7 +42,7 @@ test.if(sqld !== undefined)(
     await client.execute("CREATE TABLE t (n)");
     const insert = () => client.batch(["INSERT INTO t VALUES (1)"], "write");
     const count = async () => (await client.execute("SELECT count(*) AS n FROM t")).rows[0]?.["n"];
-    // Two connections are kept, and either has stored what it is reported.
+    // Two connections are kept open, and each has stored what it reported as stored.
     for (let i = 0; i < 3; i++) await Promise.all([insert(), insert(), count(), count()]);
     await first[Symbol.asyncDispose]();
     await using second = await startSqld(folder.path, Number(new URL(first.url).port));
@@ -72,7 +72,7 @@ test.if(sqld !== undefined)(
   },
 );
 
-/** A server of which each answer is decided here. */
+/** A server whose answers the test chooses. */
 function fakeServer(
   answer: (requests: StreamRequest[], headers: Headers) => StreamResult[] | number,
 ) {
@@ -101,7 +101,7 @@ const OK: StreamResult = {
 };
 const error = (code: string): StreamResult => ({ type: "error", error: { message: code, code } });
 
-test("what a server does not store is said in full", async () => {
+test("a statement that the server cannot store is sent in full", async () => {
   using server = fakeServer((requests) =>
     requests.map(({ type }) => (requests.length > 1 && type !== "close" ? error("NO") : OK)),
   );
@@ -117,7 +117,7 @@ test("what a server does not store is said in full", async () => {
   ]);
 });
 
-test("a transaction that finds the server busy is tried again", async () => {
+test("a transaction on a busy server is retried", async () => {
   let left = 3;
   using server = fakeServer((requests) =>
     requests.map(({ type }): StreamResult => {
@@ -135,7 +135,7 @@ test("a transaction that finds the server busy is tried again", async () => {
   expect([inserted?.rowsAffected, left]).toEqual([1, -1]);
 });
 
-test("the key of a server may stand in its URL", async () => {
+test("the token of a server may be in its URL", async () => {
   const keys: (string | null)[] = [];
   using server = fakeServer((requests, headers) => {
     keys.push(headers.get("authorization"));

@@ -8,7 +8,7 @@ import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startServer, until } from "../support/server.ts";
 
-describe("a database that cannot do its work", () => {
+describe("a database that fails", () => {
   test.each([
     ["full", "PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1073741823"],
     ["read-only", "PRAGMA query_only = ON", "PRAGMA query_only = OFF"],
@@ -26,7 +26,7 @@ describe("a database that cannot do its work", () => {
     expect((await app.post("/tasks", { prompt: "x".repeat(100_000) })).status).toBe(201);
   });
 
-  test("makes the process unready until it can write, though nobody else tries", async () => {
+  test("makes the process unready until it can write, even without other writes", async () => {
     await using app = await startServer({ ROLE: "api" });
     await app.ctx.client.execute("PRAGMA query_only = ON");
     expect((await app.post("/tasks", { prompt: "x" })).status).toBe(503);
@@ -40,7 +40,7 @@ describe("a database that cannot do its work", () => {
 });
 
 describe("a damaged file", () => {
-  /** A database with `megabytes` of rows, in the middle of which something else is written. */
+  /** A database with `megabytes` of rows and another write in the middle of them. */
   async function givenDamage(path: string, megabytes: number): Promise<void> {
     const made = await openDatabase(`file:${path}`, createSystemClock());
     await made.close();

@@ -36,7 +36,7 @@ async function givenWriter() {
 const insert = (id: number): Statement => ({ sql: "INSERT INTO t (id) VALUES (?)", args: [id] });
 const count: Statement<{ n: number }> = { sql: "SELECT count(*) AS n FROM t", args: [] };
 
-test("what is written in one turn is committed together, in order", async () => {
+test("the writes of one turn are committed together, in order", async () => {
   using db = await givenWriter();
   const results = await Promise.all(
     Array.from({ length: 50 }, (_, i) => db.writer.write({ inserted: insert(i), count })),
@@ -47,7 +47,7 @@ test("what is written in one turn is committed together, in order", async () => 
   );
 });
 
-test("a unit that fails fails alone and leaves nothing behind", async () => {
+test("a unit that fails affects no other and leaves nothing behind", async () => {
   using db = await givenWriter();
   const outcomes = await Promise.allSettled([
     db.writer.write({ one: insert(1) }),
@@ -66,7 +66,7 @@ test("a unit that fails fails alone and leaves nothing behind", async () => {
   expect(await db.ids()).toEqual([1, 3, 4]);
 });
 
-test("each result has the name of its statement, in parts and lists, whatever did not apply", async () => {
+test("each result has the name of its statement, in parts and lists, even if other statements did not apply", async () => {
   using db = await givenWriter();
   const maybe = (applies: boolean) => (applies ? insert(9) : undefined);
   const results = await db.writer.write({
@@ -89,7 +89,7 @@ test("each result has the name of its statement, in parts and lists, whatever di
   expect(results.after.rows).toEqual([{ n: 4 }]);
 });
 
-test("a result can be read only as what its statement has", async () => {
+test("a result can be read only with the type of its statement", async () => {
   using db = await givenWriter();
   const { one, count: counted } = await db.writer.write({ one: insert(1), count });
   // @ts-expect-error An insert has no rows.
@@ -117,7 +117,7 @@ test("a linked statement knows how many rows the one before it changed", async (
   expect(await db.ids()).toEqual([1, 2, 101, 102, 201, 202]);
 });
 
-test("more than a commit should hold is split between units, never inside one", async () => {
+test("writes over the size of a commit are split between units, never inside one", async () => {
   using db = await givenWriter();
   const units = Array.from({ length: 5 }, (_, u) => ({
     all: Array.from({ length: 150 }, (_, i) => insert(u * 1000 + i)),
@@ -127,7 +127,7 @@ test("more than a commit should hold is split between units, never inside one", 
   expect(await db.ids()).toHaveLength(750);
 });
 
-test("a broken connection fails all who wait, because nobody knows what was committed", async () => {
+test("a broken connection fails all waiting units, because it is unknown what was committed", async () => {
   const broken = { batch: () => Promise.reject(new Error("connection reset")) };
   const writer = createWriter(broken as never, createSystemClock());
   const outcomes = await Promise.allSettled([
@@ -138,7 +138,7 @@ test("a broken connection fails all who wait, because nobody knows what was comm
   await writer.settled();
 });
 
-/** A client whose batches do as a test says, and what they were given. */
+/** A client whose batches a test controls, and the statements that they received. */
 function givenClient(answer: (sqls: string[]) => void) {
   const batches: string[][] = [];
   const batch = async (statements: Statement[]) => {
@@ -154,7 +154,7 @@ const named = (sql: string): Statement => ({ sql, args: [] });
 const statusesOf = async (work: Promise<unknown>[]) =>
   (await Promise.allSettled(work)).map(({ status }) => status);
 
-test("where the database does not say which unit it refuses, halves are committed until it is alone", async () => {
+test("if the database does not say which unit it refuses, halves are committed until that unit is alone", async () => {
   const { batches, writer } = givenClient((sqls) => {
     if (sqls.includes("bad")) throw new LibsqlError("Response is too large", "RESPONSE_TOO_LARGE");
   });
@@ -174,7 +174,7 @@ test("where the database does not say which unit it refuses, halves are committe
   ]);
 });
 
-test("units that are too much together are committed one by one", async () => {
+test("units that are too large together are committed one by one", async () => {
   const { writer } = givenClient((sqls) => {
     if (sqls.length > 1) throw new LibsqlError("Response is too large", "RESPONSE_TOO_LARGE");
   });
@@ -182,7 +182,7 @@ test("units that are too much together are committed one by one", async () => {
   expect(await statusesOf(work)).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
 });
 
-test("a database that is busy is asked once more, for all of them together", async () => {
+test("a commit to a busy database is retried once, with all units together", async () => {
   let asked = 0;
   const { batches, writer } = givenClient(() => {
     if (asked++ === 0) throw new LibsqlError("database is locked", "SQLITE_BUSY");
@@ -195,7 +195,7 @@ test("a database that is busy is asked once more, for all of them together", asy
   ]);
 });
 
-test("a number that is none fails its own unit before anything is sent", async () => {
+test("a number that is not finite fails its own unit before anything is sent", async () => {
   using db = await givenWriter();
   const poison: Statement = { sql: "INSERT INTO t (id, v) VALUES (1, ?)", args: [Infinity] };
   const work = [db.writer.write({ poison }), db.writer.write({ two: insert(2) })];
@@ -203,7 +203,7 @@ test("a number that is none fails its own unit before anything is sent", async (
   expect([db.commits(), await db.ids()]).toEqual([1, [2]]);
 });
 
-test("half a character is stored as what stands for one that cannot be read", async () => {
+test("half a surrogate pair is stored as the replacement character", async () => {
   using db = await givenWriter();
   await db.writer.write({
     half: { sql: "INSERT INTO t (id, v) VALUES (1, ?)", args: ["a\ud800b"] } as Statement,
@@ -212,7 +212,7 @@ test("half a character is stored as what stands for one that cannot be read", as
   expect(rows[0]?.["v"]).toBe("a\ufffdb");
 });
 
-test("what is remembered changes with the commit, and not where it fails", async () => {
+test("the callback of a unit runs after its commit, and not if it fails", async () => {
   using db = await givenWriter();
   const remembered: number[] = [];
   const plan = (id: number) => ({

@@ -10,7 +10,7 @@ import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
 const SECONDS = /^(\d+)s$/;
 
 describe("compose.yaml", () => {
-  test("has for the fleet what was promised of it", async () => {
+  test("has the services of the fleet as documented", async () => {
     const services = await readCompose();
     const ofFleet = Object.keys(services).filter((name) =>
       services[name]?.profiles?.includes("fleet"),
@@ -24,7 +24,7 @@ describe("compose.yaml", () => {
     });
     expect(new Set(environments).size).toBe(1);
     for (const name of ofFleet) expect(services[name]?.restart).toBe("unless-stopped");
-    // Nothing but the proxy is reached from outside.
+    // Only the proxy can be reached from outside.
     expect(ofFleet.filter((name) => services[name]?.ports)).toEqual(["proxy"]);
   });
 
@@ -44,17 +44,17 @@ describe("compose.yaml", () => {
     }
   });
 
-  test("names files that are there", async () => {
+  test("names only files that exist", async () => {
     for (const { volumes = [] } of Object.values(await readCompose()))
       for (const volume of volumes) {
         const [path = ""] = volume.split(":");
-        // The certificate is the operator's.
+        // The operator provides the certificate.
         if (path.startsWith("./") && path !== "./deploy/tls")
           expect([path, existsSync(path)]).toEqual([path, true]);
       }
   });
 
-  test("starts the image as it should be, whatever .env.example has in .env", async () => {
+  test("starts the image correctly with every value of .env.example in .env", async () => {
     using folder = temporaryFolder();
     const { runner } = await readCompose();
     const image = await readDockerfile();
@@ -103,7 +103,7 @@ describe("compose.yaml", () => {
 });
 
 describe("the image", () => {
-  test("has the version of the package on it", async () => {
+  test("is labelled with the version of the package", async () => {
     const { version, packageManager } = JSON.parse(readFileSync("package.json", "utf8"));
     const { text } = await readDockerfile();
     expect(text).toContain(`ARG VERSION=${version}\n`);
@@ -112,7 +112,7 @@ describe("the image", () => {
 });
 
 describe("the unit for systemd", () => {
-  test("starts the program on the folder that it may write to, whatever its file of settings says", async () => {
+  test("starts the program with its writable folder, whatever its settings file contains", async () => {
     using folder = temporaryFolder();
     const unit = readFileSync("deploy/gpt-task-runner.service", "utf8");
     const valueOf = (name: string) => new RegExp(`^${name}=(.*)$`, "m").exec(unit)?.[1] ?? "";
@@ -129,7 +129,7 @@ describe("the unit for systemd", () => {
   });
 });
 
-test("the alert rules name metrics that there are", () => {
+test("the alert rules name only existing metrics", () => {
   const rules = readFileSync("deploy/prometheus/alerts.yml", "utf8");
   const named = new Set([...rules.matchAll(/gptrunner_(\w+)/g)].map(([, name = ""]) => name));
   expect(named.size).toBeGreaterThan(9);

@@ -41,7 +41,7 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
     await provider[Symbol.asyncDispose]();
   });
 
-  test("loses nothing when one of each kind is killed under load", async () => {
+  test("loses nothing when one process of each kind is killed under load", async () => {
     await api.post("/batches", { id: "b", tasks: prompts(BATCH_ROWS) });
     await api.post("/batches/b/execute");
     const load = sendUntilStopped(api);
@@ -74,11 +74,11 @@ describe.if(sqld !== undefined && nginx !== undefined)("the fleet of compose.yam
     expect((await api.get(`${fleet.origin}/readyz?deep=1`)).status).toBe(200);
     const asked = load.accepted.length + BATCH_ROWS;
     expect(provider.counts.size).toBe(asked);
-    // At most the calls that were under way at a kill are made twice.
+    // Only calls that were in flight at a kill may be made twice.
     expect(provider.requests.length).toBeLessThanOrEqual(asked + cutOff);
   });
 
-  test("keeps figures from the outside, and believes nobody's word for where it calls from", async () => {
+  test("hides metrics from outside, and does not trust a client's X-Forwarded-For", async () => {
     expect((await api.get(`${fleet.origin}/metrics`)).status).toBe(404);
     await api.post("/tasks", { id: "from", prompt: "x" }, { "x-forwarded-for": "203.0.113.9" });
     const entry = await until(async () => {
@@ -93,7 +93,7 @@ function prompts(count: number) {
   return Array.from({ length: count }, (_, i) => ({ prompt: `row ${i}` }));
 }
 
-/** Clients that send tasks one after the other, each until it is accepted. */
+/** Clients that send one task after the other, and repeat each until it is accepted. */
 function sendUntilStopped(api: ReturnType<typeof client>) {
   const accepted: string[] = [];
   const state = { isStopped: false, next: 0 };
@@ -127,7 +127,7 @@ function sendUntilStopped(api: ReturnType<typeof client>) {
   };
 }
 
-/** A reader of events that comes back after each break, and goes on after the last event that it has. */
+/** A reader of events that reconnects after each break, and continues after its last event. */
 function readThroughBreaks({ origin, ca }: { origin: string; ca: string }) {
   const reported: Reported[] = [];
   const state = { isStopped: false, close: () => Promise.resolve() };

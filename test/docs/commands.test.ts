@@ -11,19 +11,19 @@ import { runScript } from "./shell.ts";
 
 const pages = readPages();
 
-/** What is there, beyond that every command of the page has succeeded. */
+/** Further checks after the page, besides the success of every command. */
 const OUTCOMES: Record<string, string[]> = {
   "docs/spreadsheets.md": ["cities-results.csv", "answers.xlsx"],
   "docs/operations.md": ["backups/monday/manifest.json", "tmp/trial/task-runner.db"],
 };
 
 /*
- * Blocks of `bash` run here, as they are printed, the whole page in one shell with one server of its own.
- * Blocks of `sh` cannot: they start what does not end, or need a program that is not here.
+ * Runs the `bash` blocks as they are printed: the whole page in one shell, with its own server. Blocks of `sh` cannot run
+ * here: they start a process that does not end, or need a program that is not installed.
  */
 test.each(
   pages
-    // It needs no server, and has a test of its own: `test/cli/docs.test.ts`.
+    // It needs no server, and has a separate test: `test/cli/docs.test.ts`.
     .filter((page) => blocksOf(page, "bash").length > 0 && page.path !== "docs/command-line.md")
     .map((page) => page.path),
 )("every command of %s works as pasted, from the first to the last", async (path) => {
@@ -41,7 +41,7 @@ test.each(
   expect(await app.differences()).toEqual([]);
 });
 
-/** Where the commands of `sh` blocks are tried: a file, and what in it does so. */
+/** Where the commands of `sh` blocks are tested: a file, and the text in it that does so. */
 const TRIED_ELSEWHERE: [RegExp, string, string][] = [
   [/^npx -y bun@\S+ run demo$/, "test/process/start.test.ts", "examples/demo.ts"],
   [/bun@\S+ run start$/, "test/process/start.test.ts", "`bun run start` and the container"],
@@ -71,7 +71,7 @@ const TRIED_ELSEWHERE: [RegExp, string, string][] = [
   [/^\.ci\/interop$/, ".ci/interop", "interop.d"],
 ];
 
-test("every command that is not run here is tried elsewhere", () => {
+test("every command that is not run here is tested elsewhere", () => {
   const unknown: string[] = [];
   for (const page of pages)
     for (const line of blocksOf(page, "sh").flatMap((block) => linesOf(block))) {
@@ -141,7 +141,7 @@ curl -X POST http://localhost:3000/api/v1/batches \\
   }'
 curl -X POST http://localhost:3000/api/v1/batches/csv-batch/execute \\
   -H "Authorization: Bearer YOUR_API_KEY"`;
-  // The printed path stands for one below FILES_DIR, which nobody has at /path/to.
+  // The printed path stands for a path inside FILES_DIR; no machine has /path/to.
   const script = documented
     .replaceAll("http://localhost:3000", app.url)
     .replace("/path/to/tasks.csv", join(app.filesDir, "path/to/tasks.csv"));

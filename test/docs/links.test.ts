@@ -6,12 +6,12 @@ import { anchorsOf, type Page, proseOf, readPage, readPages } from "./pages.ts";
 
 const MOST_LINES_OF_README = 180;
 
-/** What is made by whoever follows a page. */
+/** Files that a reader of the page creates. */
 const NOT_THERE_YET = new Set(["deploy/tls"]);
 
 const pages = readPages();
 
-/** Links to files of the tree: where they lead, from the root, and the anchor there. */
+/** Links to files of the tree: the target's path from the root, and its anchor. */
 function linksOf(page: Page): { link: string; path: string; anchor: string | undefined }[] {
   return [...proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)]
     .map(([, link = ""]) => link)
@@ -42,7 +42,7 @@ test("every page is reached from the README", () => {
   expect(pages.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
 });
 
-test("files of the tree that a page cites are there", () => {
+test("files of the tree that a page cites exist", () => {
   const cited = pages.flatMap(({ path, text }) =>
     [
       ...text.matchAll(

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 
 export type Page = { path: string; text: string };
 
-/** The README, what is beside it for people, and everything in docs/. */
+/** The README, the other pages beside it, and all pages in docs/. */
 export function readPages(): Page[] {
   const beside = readdirSync(".").filter((name) => name.endsWith(".md"));
   const below = readdirSync("docs", { recursive: true, encoding: "utf8" })
@@ -17,18 +17,18 @@ export function readPage(path: string): Page {
   return { path, text: readFileSync(path, "utf8") };
 }
 
-/** The fenced blocks of a language. */
+/** The fenced code blocks of a language. */
 export function blocksOf({ text }: Page, language: string): string[] {
   const fence = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, "gms");
   return [...text.matchAll(fence)].map(([, block]) => block ?? "");
 }
 
-/** What stands between two headings, without the fenced blocks, whose comments look like headings. */
+/** The text between two headings, without fenced blocks, whose comments look like headings. */
 export function proseOf({ text }: Page): string {
   return text.replaceAll(/^```.*?^```$/gms, "");
 }
 
-/** The anchors of a page's headings, as GitHub and others make them. */
+/** The anchors of a page's headings, as GitHub makes them. */
 export function anchorsOf(page: Page): Set<string> {
   const anchors = new Set<string>();
   for (const [, heading = ""] of proseOf(page).matchAll(/^#+ (.*)$/gm)) {

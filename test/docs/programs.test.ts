@@ -75,7 +75,7 @@ test("the program of docs/clients.md works as pasted", async () => {
   expect(said.match(/^(Oslo|Rome|Quito) completed \{/gm)).toHaveLength(3);
 });
 
-/** The program on the page that has this in it. */
+/** The program on the page that contains this text. */
 function scriptOf(mark: string): string {
   const scripts = blocksOf(readPage("docs/webhooks-and-events.md"), "js");
   return scripts.find((script) => script.includes(mark)) ?? "";

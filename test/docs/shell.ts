@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import manifest from "../../package.json";
 import { KEY } from "../support/server.ts";
 
-/** `bun run NAME` without the installation that each script begins with, which the tests have behind them. */
+/** `bun run NAME` without the installation at the beginning of each script, which is already done. */
 const BUN_RUN = Object.entries(manifest.scripts)
   .map(([name, script]) => {
     const whole = script.replace(/^bun run cli\b/, manifest.scripts.cli);
@@ -29,7 +29,7 @@ bun() {
 }
 `;
 
-/** Folders that the pages name, and that are below the test's own folder here. */
+/** Folders that the pages name. Here they are inside the test's own folder. */
 const PLACES = ["/backups", "/tmp/trial"];
 
 /**

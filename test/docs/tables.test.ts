@@ -46,7 +46,7 @@ test("docs/operations.md has a row for each of the operator's commands", () => {
   expect(commands.toSorted()).toEqual(names.toSorted());
 });
 
-test("docs/errors.md has a row for each code, with its status, and whether it is tried again", () => {
+test("docs/errors.md has a row for each code, with its status, and whether it is retried", () => {
   const { text } = readPage("docs/errors.md");
   const rows = [...text.matchAll(/^\| `([A-Z_]+)` +\| (\w+) +\|/gm)];
   const shown = Object.fromEntries(rows.map(([, code = "", value]) => [code, value]));
@@ -66,7 +66,7 @@ test("docs/agents.md has a row for each tool, with the scope that it needs", () 
   );
 });
 
-test("the snippets of docs/agents.md start commands that there are, and address the server", () => {
+test("the snippets of docs/agents.md start existing commands, and have the server's address", () => {
   const servers = blocksOf(readPage("docs/agents.md"), "json").flatMap((block) => {
     const { mcpServers, servers } = JSON.parse(block);
     return Object.values<{ url?: string; args?: string[] }>(mcpServers ?? servers);

@@ -17,14 +17,14 @@ const image = (url: string) => ({ type: "image_url", image_url: { url } });
 const file = (file_data: string) => ({ type: "file", file: { filename: "a", file_data } });
 
 describe("a reference to an upload", () => {
-  test("reads back what was written into it, and is nothing else", () => {
+  test("can be read back, and no other text is a reference", () => {
     expect(readUploadRef(uploadRef("file-1"))).toEqual({ id: "file-1", facts: null });
     expect(readUploadRef(uploadRef("file-1", FACTS))).toEqual({ id: "file-1", facts: FACTS });
     for (const text of ["file-1", "upload:file-../x", "upload:file-1?type=a", "upload:file-A"])
       expect(readUploadRef(text)).toBeNull();
   });
 
-  test("counts in a cache key by its content, where an image or document may stand", () => {
+  test("counts in a cache key by its content, wherever an image or document may be", () => {
     const keyOf = (body: JsonObject) => cacheKeyOf(CHAT, body, false);
     const [one, same] = [uploadRef("file-1", FACTS), uploadRef("file-2", FACTS)];
     const other = uploadRef("file-1", { ...FACTS, sha256: "b".repeat(64) });
@@ -50,7 +50,7 @@ test("parts are added once, however their upload is referred to", () => {
   expect(added?.[0]?.["content"]).toHaveLength(3);
 });
 
-test("tokens of images and documents are guessed", () => {
+test("tokens of images and documents are estimated", () => {
   const upload = (type: string, bytes: number) => uploadRef("file-1", { ...FACTS, type, bytes });
   expect(attachedTokens(asking(image(upload("image/png", 9_000_000))))).toBe(1000);
   expect(attachedTokens(asking(image("https://x.org/a.png"), file("https://x.org/a")))).toBe(2000);

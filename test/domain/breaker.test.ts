@@ -22,7 +22,7 @@ function givenOpen() {
 }
 
 describe("a breaker", () => {
-  test("opens after two failures in a row where calls can go elsewhere", () => {
+  test("opens after two failures in a row if there is a fallback", () => {
     const breaker = createBreaker(OPTIONS);
     fail(breaker, 1, 0);
     expect(breaker.room(0, THERE_IS_ANOTHER)).toBe(Infinity);
@@ -31,7 +31,7 @@ describe("a breaker", () => {
     expect(breaker.room(0, THERE_IS_NONE)).toBe(Infinity);
   });
 
-  test("where they cannot, only after those of five tasks: one bad task is not the provider's fall", () => {
+  test("without a fallback opens only after failures of five tasks, so that one bad task does not open it", () => {
     const breaker = createBreaker(OPTIONS);
     for (let i = 0; i < 50; i++) fail(breaker, i % 4, 0);
     expect(breaker.room(0, THERE_IS_NONE)).toBe(Infinity);
@@ -39,7 +39,7 @@ describe("a breaker", () => {
     expect(breaker.room(0, THERE_IS_NONE)).toBe(0);
   });
 
-  test("does not open for all where somebody is there and breaks things", () => {
+  test("stays closed without a fallback while some calls reach the provider", () => {
     const breaker = createBreaker(OPTIONS);
     for (let task = 0; task < 50; task++)
       breaker.end(task % 4 === 3 ? broke(task) : reachedNobody(task), breaker.start(), 0);
@@ -47,7 +47,7 @@ describe("a breaker", () => {
     expect(breaker.room(0, THERE_IS_NONE)).toBe(Infinity);
   });
 
-  test("counts failures in a row: an answer between them begins the count anew", () => {
+  test("counts failures in a row: an answer between them resets the count", () => {
     const breaker = createBreaker(OPTIONS);
     for (let task = 0; task < 50; task++) {
       fail(breaker, task, 0);
@@ -91,7 +91,7 @@ describe("a breaker", () => {
     expect(waits).toEqual([1000, 2000, 4000, 8000, 8000, 8000]);
   });
 
-  test("is not kept open longer by calls that were under way when it opened", () => {
+  test("is not kept open longer by calls that were in flight when it opened", () => {
     const breaker = createBreaker(OPTIONS);
     const started = Array.from({ length: 64 }, () => breaker.start());
     for (const [task, isTrial] of started.entries())
@@ -99,7 +99,7 @@ describe("a breaker", () => {
     expect(breaker.until()).toBeLessThanOrEqual(1001);
   });
 
-  test("never locks up: whatever happens, it lets calls through again once the provider is there", () => {
+  test("never stays open: it always lets calls through again when the provider is back", () => {
     const step = fc.oneof(
       fc.record({
         kind: fc.constant("call" as const),

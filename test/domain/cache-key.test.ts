@@ -27,7 +27,7 @@ function turned(value: Json): Json {
 const cacheKeyOf = (endpoint: Endpoint, asked: JsonObject) => keyOf(endpoint, asked, false);
 
 describe("the cache key", () => {
-  test("is the same for the same request, however its keys are ordered and its answer travels", () => {
+  test("is the same for the same request, with any order of its keys, streamed or not", () => {
     fc.assert(
       fc.property(body, fc.boolean(), json, (asked, stream, stream_options) => {
         const key = cacheKeyOf(CHAT, asked);
@@ -40,7 +40,7 @@ describe("the cache key", () => {
     );
   });
 
-  test("is another one for another request", () => {
+  test("differs for different requests", () => {
     fc.assert(
       fc.property(body, body, (a, b) => {
         const sameWay = { stream: null, stream_options: null };
@@ -50,7 +50,7 @@ describe("the cache key", () => {
     );
   });
 
-  test("tells apart what looks alike", () => {
+  test("differs for requests that look alike", () => {
     const asked = { model: "m", messages: [{ role: "user", content: "x" }] };
     const others: [Endpoint, JsonObject][] = [
       [CHAT, asked],
@@ -69,7 +69,7 @@ describe("the cache key", () => {
     );
   });
 
-  test("is another one where the answer is checked", () => {
+  test("differs if the answer is checked", () => {
     const asked = { model: "m", response_format: { type: "json_schema" } };
     expect(keyOf(CHAT, asked, true)).not.toBe(keyOf(CHAT, asked, false));
   });

@@ -29,7 +29,7 @@ test.each([
   expect(parseCondition(text).isTrueOf(VALUES)).toBe(expected);
 });
 
-test("any text is a condition or is refused with a place in it", () => {
+test("any text is a condition or is refused with a position in it", () => {
   const parts = ["{{a}}", "'x'", "1", "==", "contains", "and", "not", "(", ")", "'", "{", "<", "é"];
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...parts), { maxLength: 30 }), (words) => {
@@ -45,7 +45,7 @@ test("any text is a condition or is refused with a place in it", () => {
   );
 });
 
-test("depth and length are bounded", () => {
+test("depth and length are limited", () => {
   expect(() => parseCondition(`${"(".repeat(100)}1 == 1${")".repeat(100)}`)).toThrow("within each");
   expect(() => parseCondition(`1 == 1${" ".repeat(2000)}`)).toThrow("is the most");
 });

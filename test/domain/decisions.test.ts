@@ -44,7 +44,7 @@ describe("after a failure", () => {
     },
   );
 
-  test("a call that was to find out whether the provider is back counts as none, if it reached nobody or others are there", () => {
+  test("a probe call does not count as an attempt if it reached no provider or there are others", () => {
     const after = (cause: Cause, status: number | null, trial: Trial) =>
       afterFailure(failed(cause, null, status), 9, POLICY, 0, () => 0, { earlier: 0, trial }).kind;
     const NOBODY = [
@@ -71,14 +71,14 @@ describe("after a failure", () => {
     expect(after("not_found", 404, "beside others")).toBe("fail");
   });
 
-  test("a provider's refusals are waited out a hundred times, and then they are failures", () => {
+  test("a task waits for a provider's refusals a hundred times, and then they are failures", () => {
     const refused = (earlier: number) =>
       afterFailure(failed("rate_limited", 1), 9, POLICY, 0, () => 0, { earlier, trial: "none" })
         .kind;
     expect([refused(0), refused(99), refused(100)]).toEqual(["wait", "wait", "fail"]);
   });
 
-  test("the wait is never shorter than asked nor longer than the limits", () => {
+  test("the wait is never shorter than requested nor longer than the limits", () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...(Object.keys(CAUSES) as Cause[])),
@@ -120,7 +120,7 @@ const share = (lanes: LaneLoad[], capacity: number) =>
   new Map([...shareSlots(lanes, capacity)].map(([{ key }, starts]) => [key, starts]));
 
 describe("sharing slots", () => {
-  test("gives all but the reserve to a batch that is alone", () => {
+  test("gives everything except the reserve to a single batch", () => {
     expect(share([lane("a")], 64)).toEqual(new Map([["a", 60]]));
     expect(share([lane("a")], 1)).toEqual(new Map([["a", 1]]));
   });
@@ -135,7 +135,7 @@ describe("sharing slots", () => {
     );
   });
 
-  test("gives what one does not need to the others", () => {
+  test("gives the slots that one does not need to the others", () => {
     const shares = share([lane("a"), lane("b", { batch: 2, ready: 3 })], 64);
     expect(shares).toEqual(
       new Map([
@@ -150,7 +150,7 @@ describe("sharing slots", () => {
     expect(share([lane("a", { inFlight: 60 }), single], 64)).toEqual(new Map([["s", 4]]));
   });
 
-  test("lets a new lane start although one whose calls hang holds all that a lane may", () => {
+  test("lets a new lane start although one with hanging calls holds all slots that a lane may", () => {
     const hanging = lane("hanging", { inFlight: 60 });
     const fresh = lane("fresh", { batch: 2 });
     expect(share([hanging, fresh], 64)).toEqual(new Map([["fresh", 1]]));
@@ -162,7 +162,7 @@ describe("sharing slots", () => {
     expect(share([hanging, working], 64)).toEqual(new Map([["working", 10]]));
   });
 
-  test("serves who waited longest where there are fewer slots than lanes", () => {
+  test("serves the lanes that waited longest if there are fewer slots than lanes", () => {
     const lanes = Array.from({ length: 10 }, (_, i) =>
       lane(`l${i}`, { batch: i + 1, lastServed: 10 - i }),
     );
@@ -183,11 +183,11 @@ describe("sharing slots", () => {
     )
     .map((loads) => loads.map((load) => lane(load.key, load)));
 
-  test("gives some at once where there are many lanes, but not before a lane's first calls have ended", () => {
+  test("gives several at once with many lanes, but not before a lane's first calls have ended", () => {
     const many = (load: Partial<LaneLoad>) =>
       Array.from({ length: 200 }, (_, i) => lane(`l${i}`, { batch: i + 1, ...load }));
     expect([...share(many({}), 64).values()].every((starts) => starts === 1)).toBe(true);
-    // What is open to idle lanes alone is given one by one.
+    // Slots for idle lanes only are given one by one.
     expect(share(many({ lastServed: 1 }), 64).size).toBeLessThan(16);
     const hanging = many({ lastServed: 1, inFlight: 1 });
     expect(Math.max(...share(hanging, 264).values())).toBe(1);

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { BEHAVIOURS } from "../support/limit-behaviours.ts";
 import { runWorld } from "../support/limit-world.ts";
 
-/** Time over what it takes at the least, and refusals a call, that each may cost at most. */
+/** For each behaviour, the most time over the ideal, and the most refusals per call. */
 const MOST: Record<string, [overIdeal: number, refused: number]> = {
   "OpenAI: buckets with headers": [1.05, 0.005],
   "Azure: -1 and 0 in the headers, ten-second windows": [1.25, 0.02],

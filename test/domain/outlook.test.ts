@@ -13,14 +13,14 @@ const running = {
   skipped: 0,
 };
 
-test("a batch that was started again is judged by what it has done since", () => {
+test("the forecast of a restarted batch uses only the work since then", () => {
   const again = { ...running, completed: 910, failed: 0, startedAt: 0, endedBefore: 900 };
   // Ten in ten seconds, ninety to go.
   expect(estimateCompletion(again, null, 10_000)).toBe(100_000);
   expect(estimateCompletion({ ...again, completed: 900 }, null, 10_000)).toBeNull();
 });
 
-test("nothing is foretold before something has ended, or of a batch that does not run", () => {
+test("there is no forecast before a task has ended, or for a batch that does not run", () => {
   const first = { ...running, completed: 0, failed: 0, startedAt: 0, endedBefore: 0 };
   expect(estimateCompletion(first, null, 1000)).toBeNull();
   expect(estimateCompletion({ ...first, completed: 5, status: "paused" }, null, 1000)).toBeNull();

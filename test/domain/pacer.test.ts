@@ -9,20 +9,20 @@ type Speaks = "headers" | "retry-after" | "nothing";
 type World = {
   rpm: number;
   tpm: number;
-  /** Share of a minute that may be spent at once. */
+  /** The share of a minute's limit that may be used at once. */
   burst: number;
   speaks: Speaks;
   limits?: Limits;
   calls: number;
   concurrency?: number;
   latencyMs?: number;
-  /** The client hears and does something only so often. */
+  /** How often the client receives answers and acts. */
   lagMs?: number;
   tokens?: (n: number) => number;
   expected?: (n: number) => number;
 };
 
-/** A provider with two buckets and a client that does what the pacer says, on one virtual clock. */
+/** A provider with two buckets and a client that obeys the pacer, on one virtual clock. */
 function simulate(world: World) {
   const { rpm, tpm, burst, speaks, calls, concurrency = 64, latencyMs = 500 } = world;
   const tokensOf = world.tokens ?? (() => 250);
@@ -116,7 +116,7 @@ function simulate(world: World) {
       if (pacer.room(now) < 1 || !pacer.fitsTokens(expected(n), now)) break;
       if (again.length > 0) again.shift();
       else next++;
-      // Before a limit of tokens is known nobody counts them.
+      // Tokens are not counted before a limit of tokens is known.
       const ticket = pacer.start(pacer.limitsTokens() ? expected(n) : 0, now);
       // Calls overtake each other on their way.
       const admitAt = now + 5 * ((n * 104_729) % 7);
@@ -156,7 +156,7 @@ describe("against a provider that enforces both limits with burst", () => {
     expect(run.refused).toBeLessThanOrEqual(refused);
   });
 
-  test("any two limits and burst are found out from headers alone, with hardly a refusal once reported", () => {
+  test("any two limits and burst are learnt from headers alone, with hardly a refusal after the first report", () => {
     const worlds = fc.sample(
       fc.record({
         rpm: fc.integer({ min: 120, max: 3000 }),
@@ -166,7 +166,7 @@ describe("against a provider that enforces both limits with burst", () => {
       }),
       { numRuns: 200, seed: 1 },
     );
-    // Slow limits, where a moment's flow is less than a call takes.
+    // Slow limits: the flow of a moment is less than one call needs.
     worlds.push({ rpm: 150, tpm: 30_000, burst: 0.417, latencyMs: 626 });
     worlds.push({ rpm: 219, tpm: 31_181, burst: 0.415, latencyMs: 142 });
     const runs = worlds.map((world) => ({
@@ -184,7 +184,7 @@ describe("against a provider that enforces both limits with burst", () => {
     );
     const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
     expect(runs.every(({ run }) => run.done === 400)).toBe(true);
-    // Before the first answers nobody can know; afterwards there is no excuse.
+    // The limit cannot be known before the first answers. After them, no refusal is acceptable.
     expect(sum(runs.map(({ run }) => run.refusedAt.length)) / (400 * runs.length)).toBeLessThan(
       0.01,
     );
@@ -223,7 +223,7 @@ describe("against a provider that enforces both limits with burst", () => {
     expect(run.now).toBeLessThan(100 * (6 + 3000 / 512 + 4));
   });
 
-  test("a configured limit is not exceeded in any minute, even where more would be let through", () => {
+  test("a configured limit is not exceeded in any minute, even if the provider would allow more", () => {
     const run = simulate({
       rpm: 1e9,
       tpm: 1e12,
@@ -239,7 +239,7 @@ describe("against a provider that enforces both limits with burst", () => {
     expect(run.now / 60_000).toBeLessThan(5.2);
   });
 
-  test("outputs that are longer than expected slow it down to what the provider lets through", () => {
+  test("outputs that are longer than expected slow it down to the rate that the provider allows", () => {
     const run = simulate({ ...BENCH, speaks: "headers", tokens: () => 500, expected: () => 100 });
     expect(run.done).toBe(600);
     expect(run.ratio).toBeLessThan(1.1);
@@ -251,7 +251,7 @@ const OPTIONS = { limits: { rpm: null, tpm: null }, backoffMs: 500, longestBacko
 const silent: RateLimitSignals = { requests: null, tokens: null, retryAfterMs: null, scarce: null };
 
 describe("after a refusal", () => {
-  test("nothing starts before the time that the provider names, and something does then", () => {
+  test("no call starts before the time that the provider names, and one does then", () => {
     const pacer = createPacer(OPTIONS, 0);
     const ticket = pacer.start(10, 1000);
     const signals = { ...silent, retryAfterMs: 3000 };
@@ -275,7 +275,7 @@ describe("after a refusal", () => {
     expect(waits.at(-1)).toBe(60_000);
   });
 
-  test("a rate that was guessed from too few calls is soon found to be too low", () => {
+  test("a rate that was estimated too low from too few calls is soon corrected", () => {
     const pacer = createPacer(OPTIONS, 0);
     const end = { outcome: "throttled" as const, signals: silent, usedTokens: null };
     pacer.end(pacer.start(0, 0), { ...end, outcome: "answered" }, 2);
@@ -291,7 +291,7 @@ describe("after a refusal", () => {
     expect(calls).toBeGreaterThan(50);
   });
 
-  test("those of calls that were sent before count as one", () => {
+  test("refusals of calls that were sent before it count as one", () => {
     const pacer = createPacer(OPTIONS, 0);
     const tickets = Array.from({ length: 10 }, () => pacer.start(0, 100));
     for (const ticket of tickets)
@@ -300,7 +300,7 @@ describe("after a refusal", () => {
   });
 });
 
-test("a fixed window is distinguished from a bucket: it is spent to its end and not beyond", () => {
+test("a fixed window is distinguished from a bucket: it is used up, and not exceeded", () => {
   const pacer = createPacer(OPTIONS, 0);
   let used = 0;
   let windowAt = 0;
@@ -336,7 +336,7 @@ test("a fixed window is distinguished from a bucket: it is spent to its end and 
   expect(refused / answered).toBeLessThan(0.01);
 });
 
-test("whatever a provider tells, calls start in the end", () => {
+test("whatever a provider reports, calls start in the end", () => {
   const odd = fc.option(
     fc.oneof(fc.constantFrom(0, 1, 1e12, 1e-9), fc.double({ min: 0, max: 1e12, noNaN: true })),
     { nil: null },
@@ -381,7 +381,7 @@ test("whatever a provider tells, calls start in the end", () => {
   );
 });
 
-test("of a configured limit that several processes share each keeps to its part, in every minute", () => {
+test("each of several processes keeps to its part of a configured limit, in every minute", () => {
   const pacer = createPacer(
     { limits: { rpm: 120, tpm: null }, backoffMs: 500, longestBackoffMs: 60_000 },
     0,

@@ -45,7 +45,7 @@ const PRICED: Row[] = [
   ["gpt-5.4-mini", { in: 100, cached: 50, out: 10 }, 0.0375 + 0.00375 + 0.045],
   ["gpt-5.4-nano", { in: 100, out: 10 }, 0.02 + 0.0125],
   ["gpt-5.5", { in: 100, out: 10 }, 0.5 + 0.3],
-  // New models take 1.25 times the input for what they write to the cache.
+  // New models charge 1.25 times the input price for writes to the cache.
   ["gpt-5.6-sol", { in: 100, cached: 40, written: 40, out: 10 }, 0.08 + 0.016 + 0.2 + 0.2],
   ["gpt-5.6-sol", { in: 100, out: 10 }, 0.5 + 0.3, { at: "2026-08-01" }],
   ["gpt-6-sol", { in: 100, written: 100, out: 10 }, 0.25 + 0.1],
@@ -109,12 +109,12 @@ describe("what a call costs", () => {
     expect(inside).toEqual(outside);
   });
 
-  test("is not known for what runs on somebody's own machine", () => {
+  test("is not known for models on one's own machine", () => {
     for (const model of ["llama3.2:latest", "qwen3:8b", "meta-llama/Llama-3.3-70B", "made-up"])
       expect(priceOf(model, [], { baseUrl: "http://localhost:11434/v1" })).toBeUndefined();
   });
 
-  test("is that of the seller whose address is called, variants and prefixes apart", () => {
+  test("is that of the seller whose address is called, apart from variants and prefixes", () => {
     const sellerOf = (model: string, baseUrl: string) => findListing(model, { baseUrl })?.seller.id;
     expect(sellerOf("openai/gpt-4o:nitro", "https://openrouter.ai/api/v1")).toBe("openrouter");
     expect(sellerOf("gpt-4o", "https://me.openai.azure.com/openai/v1")).toBe("openai");
@@ -132,7 +132,7 @@ describe("the list of prices", () => {
     }
   });
 
-  test("is old after 90 days", () => {
+  test("is outdated after 90 days", () => {
     const after = (days: number) => listAgeIfOld(Date.parse(LIST_DATE) + days * 86_400_000);
     expect([after(90), after(91)]).toEqual([null, 91]);
   });

@@ -62,7 +62,7 @@ describe("a request", () => {
     }
   });
 
-  test("is read back as it was asked", () => {
+  test("is returned as it was sent", () => {
     for (const model of ["gpt-4o", "o1"]) {
       const asked: TaskRequest = {
         prompt: null,
@@ -78,7 +78,7 @@ describe("a request", () => {
     }
   });
 
-  test("tells its prompt only where that is all there is", () => {
+  test("has a prompt only if its message is nothing but that", () => {
     expect(promptOf({ messages: [{ role: "user", content: "hi" }] })).toBe("hi");
     expect(promptOf({ messages: [{ role: "system", content: "hi" }] })).toBeNull();
     expect(
@@ -87,7 +87,7 @@ describe("a request", () => {
     expect(promptOf({ input: "hi" })).toBeNull();
   });
 
-  test("tells all text that it sends", () => {
+  test("gives all text that it sends", () => {
     expect(
       promptText({
         messages: [
@@ -109,7 +109,7 @@ describe("a request", () => {
 });
 
 describe("a template", () => {
-  test("fills in each placeholder once, and never what it filled in", () => {
+  test("replaces each placeholder once, and no placeholders in values", () => {
     const values = new Map([
       ["a", "{{b}}"],
       ["b", "B"],
@@ -174,7 +174,7 @@ describe("an answer", () => {
     expect(readAnswer(endpoint, response as never)).toBeUndefined();
   });
 
-  test("tells its usage in either wording, and what is missing as null", () => {
+  test("has its usage in both formats, and null for missing values", () => {
     expect(
       readUsage({
         prompt_tokens: 3,
@@ -213,7 +213,7 @@ describe("models and prices", () => {
     expect(matchesModel(patterns, model)).toBe(allowed);
   });
 
-  test("cost counts cached tokens at their price, and is null where no price is known", () => {
+  test("cost counts cached tokens at their price, and is null without a known price", () => {
     const usage = { promptTokens: 1_000_000, completionTokens: 1_000_000, totalTokens: 2_000_000 };
     expect(costUsd(priceOf("gpt-4o", []), usage)).toBe(12.5);
     expect(costUsd(priceOf("gpt-4o-2024-08-06", []), usage)).toBe(12.5);

@@ -11,7 +11,7 @@ const providers = [
 ];
 
 describe("calls for a model go", () => {
-  test("to those who name it, in their order, and to the one for the rest only where nobody does", () => {
+  test("to the providers that name it, in their order, and to the one for all others only if none does", () => {
     const at = (model: string) =>
       routesOf({ providers, fallbacks: [] }, model).map(({ provider }) => provider);
     expect(at("llama-3")).toEqual([0]);
@@ -21,7 +21,7 @@ describe("calls for a model go", () => {
     expect(routesOf({ providers: providers.slice(0, 2), fallbacks: [] }, "o3")).toEqual([]);
   });
 
-  test("then to what stands in for it, of which nothing stands in again", () => {
+  test("then to its fallback, which has no further fallback", () => {
     const fallbacks: [string, string[]][] = [
       ["gpt-4o", ["llama-3", "o3"]],
       ["gpt-*", ["shared"]],
@@ -35,7 +35,7 @@ describe("calls for a model go", () => {
   });
 });
 
-test("of limits and prices the first pattern that matches counts, and prices without one are the list's", () => {
+test("the first matching pattern of limits and prices counts, and other prices are the list's", () => {
   const limits: Parameters<typeof limitsFor>[0]["limits"] = [
     ["gpt-4o", { rpm: 1, tpm: null }],
     ["gpt-*", { rpm: 2, tpm: 3 }],
@@ -48,7 +48,7 @@ test("of limits and prices the first pattern that matches counts, and prices wit
   expect(priceOf("gpt-5", [["gpt-4*", own]])?.input).toBe(1.25);
 });
 
-test("a request for another model keeps everything, and its limit under the name that the model knows", () => {
+test("a request for another model keeps everything, with the token limit under that model's parameter name", () => {
   const body = { model: "gpt-4o", messages: [], max_tokens: 9, seed: 1 };
   expect(JSON.parse(withModel(JSON.stringify(body), "llama-3"))).toEqual({
     ...body,

@@ -112,7 +112,7 @@ describe("on the days when clocks change", () => {
     ]);
   });
 
-  test("what has a wildcard goes by elapsed time, through gap and repetition", () => {
+  test("an expression with a wildcard goes by elapsed time, through gap and repetition", () => {
     expect(fires("*/30 * * * *", "2026-03-08T06:15:00Z", 3, NEW_YORK)).toEqual([
       "2026-03-08T06:30:00.000Z",
       "2026-03-08T07:00:00.000Z",
@@ -136,7 +136,7 @@ describe("on the days when clocks change", () => {
       }
   });
 
-  test("what is due, counted from its end, is what comes next, counted from its beginning", () => {
+  test("the due times, counted backwards, are the next times, counted forwards", () => {
     const from = Date.parse("2026-03-07T00:00:00Z");
     const until = Date.parse("2026-03-09T00:00:00Z");
     for (const expression of ["30 * * * *", "30 2,3 * * *", "*/20 * * * *"]) {
@@ -162,7 +162,7 @@ test.each([
   expect(isTimezone(name)).toBe(isOne);
 });
 
-describe("of what is due", () => {
+describe("of the due times", () => {
   const minutely = { expression: "* * * * *", timezone: "UTC", catchUpWindowMs: 3_600_000 };
   const at = (time: string) => Date.parse(`2026-01-01T${time}Z`);
   const plan = (from: string, now: string, fields = {}) =>
@@ -187,13 +187,13 @@ describe("of what is due", () => {
     ]);
   });
 
-  test("what is older than the window is missed, all of it", () => {
+  test("all times older than the window are missed", () => {
     const hourly = { expression: "@hourly", catchUpWindowMs: 600_000 };
     expect(plan("10:00:00", "11:10:00", hourly)).toEqual(["10:00 missed", "11:00 catch_up"]);
     expect(plan("10:00:00", "11:10:01", hourly)).toEqual(["10:00 missed", "11:00 missed"]);
   });
 
-  test("what is very much shares an entry that says from when to when", () => {
+  test("a very large number of missed times shares one entry with their range", () => {
     const { fires, next } = planFires(
       { ...minutely, expression: "* * * * * *", nextRun: at("00:00:00") },
       at("20:00:00"),
@@ -209,7 +209,7 @@ describe("of what is due", () => {
   });
 });
 
-test("the name of a results file tells date and time in the schedule's zone", () => {
+test("the name of a results file has date and time in the schedule's zone", () => {
   const values = { at: Date.parse("2026-03-08T04:05:06Z"), timezone: NEW_YORK, runId: "run-1" };
   expect(renderFileName("out/{{date}}_{{ time }}_{{runId}}.csv", values)).toBe(
     "out/2026-03-07_23-05-06_run-1.csv",

@@ -19,7 +19,7 @@ type Limited = Sharer & { most: number };
 const mayTake = ({ most }: Limited, calls: number) => calls < most;
 const inFlight = (all: Limited[]) => all.reduce((sum, one) => sum + one.inFlight, 0);
 
-/** Each slot to the one that has the fewest for its weight, found by looking at all of them. */
+/** Gives each slot to the holder with the fewest slots for its weight, by comparing all of them. */
 function fillSlowly(all: Limited[], capacity: number): number[] {
   const starts = all.map(() => 0);
   for (let total = inFlight(all); total < capacity; total++) {
@@ -36,7 +36,7 @@ function fillSlowly(all: Limited[], capacity: number): number[] {
   return starts;
 }
 
-/** What each holds for its weight, the least first: who of two equals has it does not matter. */
+/** The slots of each for its weight, the least first. The order of two equals does not matter. */
 const shape = (all: Limited[], starts: number[]) =>
   all
     .map(({ inFlight: held, weight, lastServed }, i) => [
@@ -46,7 +46,7 @@ const shape = (all: Limited[], starts: number[]) =>
     ])
     .toSorted((a, b) => String(a).localeCompare(String(b)));
 
-test("slots go to those that have the fewest, as if all were looked at for each slot", () => {
+test("slots go to those with the fewest, as if all were compared for each slot", () => {
   fc.assert(
     fc.property(sharers, fc.nat(40), (all, capacity) => {
       const filled = fillSlots(all, { capacity, mayTake });
@@ -56,14 +56,14 @@ test("slots go to those that have the fewest, as if all were looked at for each 
       expect(sum(starts)).toBe(sum(slowly));
       for (const [i, count] of starts.entries())
         expect(count).toBeLessThanOrEqual(all[i]?.ready ?? 0);
-      // Two that are equal in all may have what the other has.
+      // Two equal ones may swap their slots.
       const unlike = new Set(all.map(({ weight, lastServed }) => `${weight}/${lastServed}`));
       if (unlike.size === all.length) expect(shape(all, starts)).toEqual(shape(all, slowly));
     }),
   );
 });
 
-test("two thousand that share sixty-four slots are asked once for each slot, and once more at most", () => {
+test("two thousand that share sixty-four slots are checked once for each slot, and at most once more", () => {
   const all = Array.from({ length: 2000 }, (_, i) => ({
     inFlight: 0,
     ready: 10,

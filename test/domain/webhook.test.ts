@@ -19,7 +19,7 @@ const FAILED: Attempt = {
   retryAfterMs: null,
 };
 
-test("a delivery is tried again after the promised times, a tenth more or less, and then no more", () => {
+test("a delivery is retried after the documented times, a tenth more or less, and then no more", () => {
   const waits = Array.from({ length: 10 }, (_, i) => nextAttemptAt(i + 1, FAILED, 1000, 0.5));
   const expected = RETRY_DELAYS_MS.map((delay) => 1000 + delay);
   expect(waits).toEqual([...expected, undefined]);
@@ -27,14 +27,14 @@ test("a delivery is tried again after the promised times, a tenth more or less, 
   expect(nextAttemptAt(1, FAILED, 1000, 1)).toBe(1000 + 5500);
 });
 
-test("it waits as long as the receiver asks, a day at most, and not at all for one that is gone", () => {
+test("it obeys Retry-After, up to a day, and is not retried after 410", () => {
   expect(nextAttemptAt(1, { ...FAILED, retryAfterMs: 60_000 }, 1000, 0.5)).toBe(61_000);
   expect(nextAttemptAt(2, { ...FAILED, retryAfterMs: 60_000 }, 1000, 0.5)).toBe(301_000);
   expect(nextAttemptAt(1, { ...FAILED, retryAfterMs: 1e12 }, 1000, 0.5)).toBe(1000 + 86_400_000);
   expect(nextAttemptAt(1, { ...FAILED, isGone: true }, 1000, 0.5)).toBeUndefined();
 });
 
-test("what is about the same thing starts in order, what is not at the same time", () => {
+test("deliveries about the same thing start in order, others at the same time", () => {
   const starts = (topics: [string | null, string | null][]) => {
     const order = createOrder();
     return topics.map(([task, batch]) => order.take({ task, batch }));

@@ -49,7 +49,7 @@ const executionOf = async (id: string): Promise<Json> =>
   (await app.get(`/executions/${id}`)).body.data;
 
 describe("results", () => {
-  test("have a column for each property, and names that are taken stay what they were", async () => {
+  test("have a column for each property, and existing column names keep their meaning", async () => {
     const form = new FormData();
     form.set("file", new File(["text,label\nx,1\n,\ny,2\n"], "in.csv"));
     const upload = await fetch(`${app.url}/api/v1/files`, {
@@ -85,7 +85,7 @@ describe("results", () => {
     expect(first.usage).toMatchObject({ promptTokens: 20, completionTokens: 10 });
   });
 
-  test("are repaired, too, where the provider itself finds that an answer does not match", async () => {
+  test("are also repaired if the provider itself reports that an answer does not match", async () => {
     provider.noJson.add("groq").add("groq for good");
     provider.said.set("groq", [BAD, GOOD]).set("groq for good", [BAD]);
     await runBatch("groq", ["groq", "groq for good"], {});
@@ -101,7 +101,7 @@ describe("results", () => {
     expect(provider.callsAbout("groq for good")).toHaveLength(2);
   });
 
-  test("of lines that are sent as they are have none", async () => {
+  test("of batch lines have none", async () => {
     const form = new FormData();
     const line = {
       custom_id: "a",
@@ -121,7 +121,7 @@ describe("results", () => {
   });
 });
 
-describe("a better model", () => {
+describe("the model of escalateTo", () => {
   const config = { escalateTo: "gpt-4.1", maxRepairs: 1, maxRetries: 0 };
 
   test.each([
@@ -145,7 +145,7 @@ describe("a better model", () => {
     expect(execution.attempts.at(-2)).toMatchObject({ code, model: "gpt-4o" });
   });
 
-  test("is asked where a text was cut off, without any schema", async () => {
+  test("is called if a text was cut off, even without a schema", async () => {
     provider.finishes.set("gpt-4o-mini", "length");
     const body = { id: "cut", prompt: "cut", model: "gpt-4o-mini", escalateTo: "gpt-4.1" };
     const { body: created } = await app.post("/tasks?execute=true", body, { prefer: "wait=20" });
@@ -155,7 +155,7 @@ describe("a better model", () => {
     });
   });
 
-  test("is not asked again where it does no better", async () => {
+  test("is not called again if its answer fails, too", async () => {
     provider.said.set("worse", [BAD]);
     await runBatch("worse", ["worse"], config);
     const batch = await app.finished("worse");
@@ -167,7 +167,7 @@ describe("a better model", () => {
 });
 
 describe("the money", () => {
-  test("that is left pays for repairs, or they wait; the first answer is paid once, a restart between", async () => {
+  test("that is left pays for repairs, or they wait; the first answer is paid once, even with a restart in between", async () => {
     provider.said.set("poor", [BAD, GOOD]);
     await using first = await startServer(provider.env);
     const config = { model: "gpt-4o", output: OUTPUT, maxCostUsd: CALL_USD * 1.5 };
@@ -190,7 +190,7 @@ describe("the money", () => {
     expect(await second.differences()).toEqual([]);
   });
 
-  test("for an answer is spent where the task is cancelled before its repair", async () => {
+  test("for an answer counts as spent if the task is cancelled before its repair", async () => {
     provider.said.set("cancelled", [BAD, GOOD]);
     await runBatch("cancelled", ["cancelled"], { maxCostUsd: CALL_USD * 1.5 });
     await untilPaused(app, "cancelled");
@@ -213,7 +213,7 @@ describe("the money", () => {
 });
 
 describe("a task", () => {
-  test("that changes what it asks for begins anew, and says what that is", async () => {
+  test("whose request changes starts again, and shows the new request", async () => {
     const created = { id: "patched", prompt: "patched", model: "gpt-4o", output: ["a"] };
     provider.said.set("patched", ['{"a":"1"}', GOOD]);
     await app.post("/tasks?execute=true", created, { prefer: "wait=20" });
@@ -229,7 +229,7 @@ describe("a task", () => {
     expect(bad.status).toBe(400);
   });
 
-  test("takes the answer to another only if that was checked, too", async () => {
+  test("reuses another task's answer only if that was checked, too", async () => {
     const fields = { prompt: "same", model: "gpt-4o", cache: true };
     const run = async (id: string, more: object) =>
       (await app.post("/tasks?execute=true", { id, ...fields, ...more }, { prefer: "wait=20" }))
@@ -246,7 +246,7 @@ describe("a task", () => {
     });
   });
 
-  test("of a dry run is answered by the simulator as its schema says", async () => {
+  test("of a dry run is answered by the simulator according to its schema", async () => {
     const output = {
       type: "object",
       properties: {

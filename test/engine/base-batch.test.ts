@@ -24,7 +24,7 @@ async function run(app: TestServer, id: string, body: object = {}): Promise<Json
 }
 
 describe("a batch with a baseBatch", () => {
-  test("takes over the answers to the same requests, once, and asks for the rest", async () => {
+  test("reuses the answers to the same requests, once, and sends the rest", async () => {
     await using provider = await startProvider(({ prompt, earlier }, response) =>
       prompt === "refused" && earlier === 0 ? fail(response, 400) : undefined,
     );
@@ -52,10 +52,10 @@ describe("a batch with a baseBatch", () => {
     expect(task).toMatchObject({ cache: false, result: { content: "re: a", cached: true } });
     expect(task.result.costUsd).toBe(0);
 
-    // Executed again it is asked again; changed it is another request.
+    // A task that is executed again makes a new call. A changed task is a different request.
     await app.post(`/tasks/${first.id}/execute`, {}, { prefer: "wait=20" });
     expect((await app.ended(first.id)).result.cached).toBe(false);
-    // What was taken over can be taken over from there.
+    // A reused answer can be reused again from there.
     expect(await create(app, { id: "b3", baseBatch: "b2", tasks })).toMatchObject({ reused: 6 });
     const changed = (await app.get("/batches/b3")).body.data.tasks[1].id;
     await app.patch(`/tasks/${changed}`, { prompt: "other" });
@@ -64,7 +64,7 @@ describe("a batch with a baseBatch", () => {
     expect(third.costUsd).toBeGreaterThan(0);
   });
 
-  test("compares the whole request, and takes only what matches the output asked for now", async () => {
+  test("compares the whole request, and reuses only answers that match the requested output", async () => {
     const good = JSON.stringify({ label: "x" });
     await using provider = await startProvider(() => ({
       choices: [{ message: { role: "assistant", content: good }, finish_reason: "stop" }],
@@ -86,7 +86,7 @@ describe("a batch with a baseBatch", () => {
     expect(await reused("plain", { model: "gpt-4o" })).toBe(0);
   });
 
-  test("takes what another model was asked for in the end only where the same one would be", async () => {
+  test("reuses the answer of a fallback model only if the same model would be called", async () => {
     await using provider = await startProvider(({ body }) =>
       body.model === "gpt-4"
         ? {
@@ -110,7 +110,7 @@ describe("a batch with a baseBatch", () => {
     }
   });
 
-  test("sends what its base answers no more, and takes nothing in a dry run", async () => {
+  test("sends requests that its base does not answer any more, and reuses nothing in a dry run", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await create(app, { id: "b1", tasks: prompts("a", "b") });
@@ -133,7 +133,7 @@ describe("a batch with a baseBatch", () => {
     expect((await run(app, "b4")).progress).toMatchObject({ completed: 2, cached: 0 });
   });
 
-  test("takes no answers of the simulator where a provider is", async () => {
+  test("reuses no answers of the simulator if there is a provider", async () => {
     using folder = temporaryFolder();
     const env = { DATA_DIR: folder.path };
     const simulated = await startServer(env);
@@ -147,7 +147,7 @@ describe("a batch with a baseBatch", () => {
     expect(await create(app, again)).toMatchObject({ reused: 0 });
   });
 
-  test("needs one that is there, and is not itself", async () => {
+  test("needs an existing batch other than itself", async () => {
     await using app = await startServer();
     const tasks = prompts("a");
     const none = await app.post("/batches", { tasks, baseBatch: "none" });
@@ -157,7 +157,7 @@ describe("a batch with a baseBatch", () => {
   });
 });
 
-test("the table of hashes finds what was put in, the last of each, and nothing else", () => {
+test("the table of hashes finds the last entry of each key, and nothing else", () => {
   const table = createHashTable();
   for (const round of [1, 2])
     for (let i = 1; i <= 5000; i++) table.set(sha256Hex(`${i}`), { task: i, run: round });

@@ -18,7 +18,7 @@ const paused = (app: App, id: string) =>
   });
 
 describe("maxCostUsd", () => {
-  test("pauses the batch when it is reached, with hardly a call too many, and it goes on when raised", async () => {
+  test("pauses the batch when it is reached, with hardly a call too many, and the batch continues when it is raised", async () => {
     await using provider = await startProvider();
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "16" });
     const config = { model: "gpt-4", maxCostUsd: COST * 20 };
@@ -42,7 +42,7 @@ describe("maxCostUsd", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("cannot be kept where a price is not known, and the batch says so", async () => {
+  test("cannot be enforced without a known price, and the batch says so", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/batches", {

@@ -40,7 +40,7 @@ test(`killed ${KILLS} times at random moments, a batch ends whole and nothing co
   });
   await app.post("/batches/b/execute");
   for (let kill = 0; kill < KILLS; kill++) {
-    // However slow the machine is, work has begun again.
+    // Work has begun again, however slow the machine is.
     const before = provider.requests.length;
     await until(() => provider.requests.length > before || undefined);
     await Bun.sleep(Math.random() * 250);

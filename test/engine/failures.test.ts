@@ -7,7 +7,7 @@ import { type Json, startServer } from "../support/server.ts";
 
 const wait = { prefer: "wait=20" };
 
-/** What each cause leads to: the code that users see, whether it is tried again, the provider's status. */
+/** For each cause: the error code for users, whether it is retried, and the provider's status. */
 type Row = { cause: string; behave: Behaviour; code: string; retryable: boolean; status?: number };
 
 const raw =
@@ -155,7 +155,7 @@ const CAUSES: Row[] = [
 ];
 
 describe("a call that fails by", () => {
-  test.each(CAUSES)("$cause is tried again only if that may help, and says why", async (row) => {
+  test.each(CAUSES)("$cause is retried only if that may help, and says why", async (row) => {
     await using provider = await startProvider(row.behave);
     await using app = await startServer(provider.env);
     const { body } = await app.post(
@@ -261,7 +261,7 @@ describe("retries", () => {
       return earlier === 0 ? fail(response, 429, {}, asks[prompt]) : undefined;
     });
     await using app = await startServer(provider.env);
-    // A model each, because all calls of a model wait together.
+    // One model each, because all calls of a model wait together.
     const tasks = Object.keys(asks).map((prompt) => ({ prompt, model: `model-${prompt}` }));
     await app.post("/batches", { id: "b", tasks });
     await app.post("/batches/b/execute");
@@ -282,7 +282,7 @@ describe("a stream", () => {
   const chunk = (delta: Json, finish: string | null = null) =>
     `data: ${JSON.stringify({ id: "c", model: "gpt-4o-mini", choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 
-  test("that breaks half-way is tried again", async () => {
+  test("that breaks half-way is retried", async () => {
     await using provider = await startProvider(async ({ earlier }, response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
       response.write(chunk({ role: "assistant", content: "Hel" }));
@@ -306,7 +306,7 @@ describe("a stream", () => {
     expect(provider.requests[0]?.body.stream_options).toEqual({ include_usage: true });
   });
 
-  test("tells its pieces as they come", async () => {
+  test("publishes its pieces as they arrive", async () => {
     await using provider = await startProvider(async (_request, response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
       for (const word of ["one ", "two ", "three"]) {

@@ -6,7 +6,7 @@ import { startServer, until } from "../support/server.ts";
 const many = (count: number, fields: object = {}) =>
   Array.from({ length: count }, (_, i) => ({ prompt: `p${i}`, ...fields }));
 
-describe("while a batch fills every slot it may have", () => {
+describe("while a batch uses all slots that it may use", () => {
   test("a single task starts at once", async () => {
     await using provider = await startProvider(({ prompt }) =>
       prompt === "single" ? undefined : hang(),
@@ -69,7 +69,7 @@ describe("a task of low priority", () => {
           { prefer: "wait=20" },
         );
     };
-    // Three for each slot, so that a task of high priority always waits.
+    // Three tasks for each slot, so that a task of high priority always waits.
     const clients = Array.from({ length: 12 }, sendHigh);
     await until(() => provider.requests.length > 20 || undefined);
     const before = provider.requests.length;
@@ -115,7 +115,7 @@ describe("a model that hangs", () => {
 });
 
 describe("priority", () => {
-  test("decides what a lane does next, in a batch and among single tasks", async () => {
+  test("decides which task of a lane is next, in a batch and among single tasks", async () => {
     const held = gate();
     await using provider = await startProvider(async ({ prompt }) => {
       if (prompt === "first") await held.opened;

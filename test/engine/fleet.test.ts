@@ -9,7 +9,7 @@ import { sqld } from "../support/tools.ts";
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
 
 describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
-  test("share the work: each task runs once, on whichever is free", async () => {
+  test("share the work: each task runs once, on a process that is free", async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);
     await using providerA = await startProvider(() => Bun.sleep(5) as Promise<undefined>);
@@ -82,7 +82,7 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
     expect((await b.ended("third")).result.cached).toBe(false);
   });
 
-  test("may have their roles: one answers requests, another executes", async () => {
+  test("may have roles: one answers requests, another executes", async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);
     await using provider = await startProvider();
@@ -94,7 +94,7 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
     expect(body.data).toMatchObject({ status: "completed", result: { content: "re: x" } });
   });
 
-  test("take over from one that was killed, when its lease has lapsed", async () => {
+  test("take over the work of a killed one when its lease has lapsed", async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);
     await using stuck = await startProvider(hang);
@@ -108,7 +108,7 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
     expect(await b.ended("t")).toMatchObject({ status: "completed", attempts: 2 });
   });
 
-  test("do not let one that was taken for dead change anything when it comes back", async () => {
+  test("do not let one that was declared dead change anything when it returns", async () => {
     using folder = temporaryFolder();
     await using database = await startSqld(folder.path);
     const held = gate();
@@ -134,7 +134,7 @@ describe.if(sqld !== undefined)("processes that share a libSQL server", () => {
 
     held.open();
     a.child.kill("SIGCONT");
-    // It works again, and has reported its late answer by the time it has executed another task.
+    // It works again. When it has executed another task, it has reported its late answer.
     await a.post("/tasks?execute=true", { id: "next", prompt: "y" });
     await a.ended("next");
     await Bun.sleep(200);

@@ -5,12 +5,12 @@ import { type Behaviour, chatAnswer, fail, startProvider } from "../support/prov
 import { type Json, startServer, until } from "../support/server.ts";
 
 const wait = { prefer: "wait=20" };
-/** A million tokens of it cost 2.50 and 10 USD. */
+/** A model with prices of 2.50 and 10 USD per million tokens. */
 const MODEL = "gpt-4o";
 const STANDARD = (10 * 2.5 + 5 * 10) / 1e6;
 const noRoom: Json = { code: "resource_unavailable", message: "Resource unavailable" };
 
-/** Serves what asks for flex while there is room for it, and everything else. */
+/** Serves flex calls while there is room, and all other calls always. */
 function provider(hasRoom: () => boolean): Behaviour {
   return (request, response) => {
     const isFlex = request.body.service_tier === "flex";
@@ -33,8 +33,8 @@ async function givenProvider(hasRoom: () => boolean) {
   };
 }
 
-describe("a task that asks for flex", () => {
-  test("waits while there is no room, holds up no other, and costs half", async () => {
+describe("a task with the flex tier", () => {
+  test("waits while there is no room, delays no other task, and costs half", async () => {
     let hasRoom = false;
     await using world = await givenProvider(() => hasRoom);
     const { app, upstream } = world;
@@ -60,7 +60,7 @@ describe("a task that asks for flex", () => {
     });
   });
 
-  test("has fifteen minutes for a call, where others have REQUEST_TIMEOUT_MS", async () => {
+  test("has a timeout of fifteen minutes, instead of REQUEST_TIMEOUT_MS", async () => {
     await using upstream = await startProvider(async (request) => {
       await Bun.sleep(400);
       return chatAnswer(request);
@@ -80,7 +80,7 @@ describe("a task that asks for flex", () => {
     ]);
   });
 
-  test("takes the standard tier after its deadline, says so, and costs what that does", async () => {
+  test("uses the standard tier after its deadline, says so, and has that tier's cost", async () => {
     await using world = await givenProvider(() => false);
     const { app, upstream } = world;
     const asked = { id: "t", prompt: "x", serviceTier: "flex", flexDeadlineMinutes: 0.005 };
@@ -91,14 +91,14 @@ describe("a task that asks for flex", () => {
     expect(upstream.requests.at(-1)?.body).not.toHaveProperty("service_tier");
     const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
     expect(execution.adjusted).toEqual([FLEX_GIVEN_UP]);
-    // Executed again it asks for flex again.
+    // When it is executed again, it requests flex again.
     const before = upstream.requests.length;
     await app.post("/tasks/t/execute", {});
     await app.ended("t");
     expect(upstream.requests[before]?.body.service_tier).toBe("flex");
   });
 
-  test("does so with the rest of its batch, whose tasks may name another tier", async () => {
+  test("does so together with its batch, whose tasks may name another tier", async () => {
     await using world = await givenProvider(() => false);
     const { app, upstream } = world;
     const tasks = Array.from({ length: 30 }, (_, i) => ({ prompt: `p${i}` }));
@@ -116,7 +116,7 @@ describe("a task that asks for flex", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("is read back and changed like any other field, and given once", async () => {
+  test("returns and changes the tier like any other field, and accepts it only once", async () => {
     await using app = await startServer({ DEFAULT_MODEL: MODEL });
     const twice = { prompt: "x", serviceTier: "flex", parameters: { service_tier: "auto" } };
     expect((await app.post("/tasks", twice)).body.error.message).toContain("given twice");
@@ -133,7 +133,7 @@ describe("a task that asks for flex", () => {
     expect(await read()).toMatchObject({ serviceTier: null, flexDeadlineMinutes: null });
   });
 
-  test("is estimated, and tried for nothing, at its price", async () => {
+  test("is estimated, also in a dry run, at the price of its tier", async () => {
     await using app = await startServer({ DEFAULT_MODEL: MODEL });
     const costs = async (id: string, config: object) => {
       await app.post("/batches", { id, tasks: [{ prompt: "x" }], config });

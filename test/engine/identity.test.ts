@@ -4,7 +4,7 @@ import type { ClaimedRun } from "../../src/engine/claimed-run.ts";
 import { createInFlight } from "../../src/engine/in-flight.ts";
 import { createLaneBook } from "../../src/engine/lane-book.ts";
 import type { Outcome } from "../../src/engine/outcome.ts";
-import type { Claimed } from "../../src/store/queue.ts";
+import type { Claimed } from "../../src/store/claim.ts";
 import { DOCUMENTED_BATCH, DOCUMENTED_TASK } from "../support/documented.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
@@ -20,7 +20,7 @@ describe("a task that is cancelled and executed again before its first call is r
       final: { task: 1, claim: run.claim, status: "completed", at: 1, provider: "p" },
     }) as Outcome;
 
-  test("is settled by the newest claim alone, though both calls are reported together", () => {
+  test("is settled only by the newest claim, even if both calls are reported together", () => {
     const runs = inFlight();
     const lane = createLaneBook(8).laneOf(0, "m");
     const first = runs.begin(row, 1, lane);
@@ -42,7 +42,7 @@ describe("a task that is cancelled and executed again before its first call is r
   });
 });
 
-describe("a batch that fills in the id that tasks named earlier", () => {
+describe("a batch that is created under an id that tasks named earlier", () => {
   const filled = [
     { id: "x1", prompt: "a" },
     { id: "x2", prompt: "b" },
@@ -70,7 +70,7 @@ describe("a batch that fills in the id that tasks named earlier", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("asks again where the request is another, and keeps the old answer among the executions", async () => {
+  test("calls again if the request differs, and keeps the old answer among the executions", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/tasks?execute=true", { id: "x1", batchId: "bb", prompt: "other" });
@@ -86,7 +86,7 @@ describe("a batch that fills in the id that tasks named earlier", () => {
   });
 });
 
-describe("after the clock was put back", () => {
+describe("after the clock was set back", () => {
   test("a retry runs what had failed", async () => {
     let isWell = false;
     await using provider = await startProvider((_, response) =>
@@ -102,7 +102,7 @@ describe("after the clock was put back", () => {
     expect(await app.finished("y")).toMatchObject({ status: "completed" });
   });
 
-  test("a provider with limits goes on at its pace, and retries come when they were due", async () => {
+  test("a provider with limits keeps its pace, and retries run when they are due", async () => {
     await using provider = await startProvider(({ earlier, prompt }, response) =>
       prompt === "p0" && earlier === 0 ? fail(response, 503) : undefined,
     );

@@ -12,7 +12,7 @@ function csvOf(rows: number): string {
 }
 
 describe("a large file", () => {
-  test("is stored whole or not at all where the process is killed half-way", async () => {
+  test("is stored whole or not at all if the process is killed half-way", async () => {
     const dir = mkdtempSync(join(tmpdir(), "runner-"));
     mkdirSync(join(dir, "files"));
     writeFileSync(join(dir, "files", "in.csv"), csvOf(60_000));
@@ -67,7 +67,7 @@ describe("a large file", () => {
 });
 
 describe("a file that is not what it should be", () => {
-  test("is refused by name, and nothing is created", async () => {
+  test("is refused with its name, and nothing is created", async () => {
     await using app = await startServer();
     mkdirSync(app.filesDir, { recursive: true });
     const path = (name: string) => join(app.filesDir, name);
@@ -82,7 +82,7 @@ describe("a file that is not what it should be", () => {
       "huge.csv": "has a record of more than 8 MiB",
       "ragged.csv": "the row has 1 cells, the header 2",
       "huge.jsonl": "has a line of more than 16 MiB",
-      // Root may read everything.
+      // Root can read every file.
       ...(process.getuid?.() === 0 ? {} : { "secret.csv": "permission denied" }),
     };
     for (const [inputFile, message] of Object.entries(expected)) {
@@ -127,7 +127,7 @@ describe("an estimate", () => {
     });
   });
 
-  test("of very many tasks comes from a thousand of them, and says so", async () => {
+  test("of very many tasks is made from a thousand of them, and says so", async () => {
     await using app = await startServer({ ALLOWED_MODELS: "*" });
     mkdirSync(app.filesDir, { recursive: true });
     writeFileSync(join(app.filesDir, "in.csv"), csvOf(20_000));
@@ -145,8 +145,8 @@ describe("an estimate", () => {
   });
 });
 
-describe("what follows for the tasks of a batch", () => {
-  test("is done at the next start where the process was killed before it was", async () => {
+describe("follow-up work for the tasks of a batch", () => {
+  test("is done at the next start if the process was killed before it", async () => {
     const dir = mkdtempSync(join(tmpdir(), "runner-"));
     mkdirSync(join(dir, "files"));
     writeFileSync(join(dir, "files", "in.csv"), csvOf(15_000));

@@ -30,7 +30,7 @@ const paused = (app: App, id: string) =>
     return data.status === "paused" && data.progress.running === 0 ? data : undefined;
   });
 
-test("who takes a batch for a dry run that is none any more gets none of its rows", async () => {
+test("a claim of rows as a dry run gets none if the batch is not a dry run any more", async () => {
   const held = gate();
   await using provider = await startProvider(async (request) => {
     await held.opened;
@@ -53,7 +53,7 @@ test("who takes a batch for a dry run that is none any more gets none of its row
 });
 
 describe("a cap", () => {
-  test("holds when the first call fails, and so tells nothing of what calls cost", async () => {
+  test("holds even if the first call fails and its cost is unknown", async () => {
     await using provider = await startProvider((request, response) =>
       request.prompt === "p0" ? fail(response, 400) : dear(request),
     );
@@ -71,7 +71,7 @@ describe("a cap", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("holds for tasks of the batch that are executed one by one, too", async () => {
+  test("also holds for tasks of the batch that are executed one by one", async () => {
     await using provider = await startProvider(dear);
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "200" });
     const tasks = Array.from({ length: 40 }, (_, i) => ({ id: `t${i}`, prompt: `p${i}` }));
@@ -92,7 +92,7 @@ describe("a cap", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("counts what attempts cost that came to nothing", async () => {
+  test("counts the costs of failed attempts", async () => {
     await using provider = await startProvider(async (request) => {
       const { choices, ...answer } = await dear(request);
       return {
@@ -114,7 +114,7 @@ describe("a cap", () => {
     expect(await key.spent()).toBeCloseTo(3, 3);
   });
 
-  test("does not concern what costs nothing: the answers of the built-in provider", async () => {
+  test("does not apply to free answers of the built-in provider", async () => {
     await using app = await startServer();
     await app.post("/batches", {
       id: "b",
@@ -143,18 +143,18 @@ describe("a cap", () => {
 });
 
 describe("a key's budget", () => {
-  test("leaves room for the calls under way", async () => {
+  test("accounts for the calls in flight", async () => {
     await using provider = await startProvider(dear);
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "200" });
     const key = await givenKey(app, { monthlyBudgetUsd: 3.5 });
     await key.post("/batches", { id: "b", tasks: many(300), config: { model: "gpt-4" } });
     await key.post("/batches/b/execute");
     expect((await paused(app, "b")).pauseReason.code).toBe("budget_exceeded");
-    // A key's calls differ, so that the last one may cost more than is left.
+    // A key's calls differ in cost, so the last one may cost more than the rest of the budget.
     expect(provider.requests).toHaveLength(4);
   });
 
-  test("that is spent pauses every batch of the key, and resume says why it cannot go on", async () => {
+  test("that is spent pauses every batch of the key, and resume says why it is refused", async () => {
     const opened = gate();
     await using provider = await startProvider(async (request) => {
       if (request.prompt === "p0") await opened.opened;
@@ -181,7 +181,7 @@ describe("a key's budget", () => {
     }
   });
 
-  test("that is lowered below what was spent pauses a batch of which nothing is under way", async () => {
+  test("that is lowered below the spending pauses a batch without calls in flight", async () => {
     await using provider = await startProvider(dear);
     await using app = await startServer({ ...provider.env, PROVIDER_RPM: "1" });
     const key = await givenKey(app, { monthlyBudgetUsd: 100 });
@@ -195,7 +195,7 @@ describe("a key's budget", () => {
     });
   });
 
-  test("is not spent by who executes the key's tasks, but that of the one who does", async () => {
+  test("is not charged if another key executes its tasks; that key's budget is", async () => {
     await using provider = await startProvider(dear);
     await using app = await startServer(provider.env);
     const owner = await givenKey(app, { monthlyBudgetUsd: 2 });
@@ -214,7 +214,7 @@ describe("a key's budget", () => {
     expect(byKey.find(({ keyId }: Json) => keyId === other.id).completed).toBe(10);
   });
 
-  test("that has no room at present keeps nobody else waiting, however much is queued for it", async () => {
+  test("that has no room at present delays no other key, however many tasks are queued for it", async () => {
     const opened = gate();
     const crowded = gate();
     await using provider = await startProvider(async (request) => {
@@ -297,7 +297,7 @@ describe("an answer without usage", () => {
     expect(costUsd).toBeLessThanOrEqual(0.4);
   });
 
-  test("that claims absurd numbers of tokens is counted like one that tells nothing", async () => {
+  test("with absurd numbers of tokens is counted like one without usage", async () => {
     await using provider = await startProvider((request) => ({
       ...chatAnswer(request),
       usage: { prompt_tokens: 1e308, completion_tokens: 1e308, total_tokens: 1e308 },

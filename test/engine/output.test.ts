@@ -39,8 +39,8 @@ async function run(said: string[], fields: Record<string, unknown> = {}) {
 const executionOf = async ({ executionId }: Json) =>
   (await app.get(`/executions/${executionId}`)).body.data;
 
-describe("an answer that is to match a schema", () => {
-  test("is asked for as structured output, checked, and given as an object", async () => {
+describe("an answer with a schema", () => {
+  test("is requested as structured output, checked, and returned as an object", async () => {
     const { task, calls } = await run([GOOD]);
     expect(calls.map(({ body }) => body.response_format)).toEqual([
       { type: "json_schema", json_schema: { name: "answer", strict: true, schema: SCHEMA } },
@@ -54,7 +54,7 @@ describe("an answer that is to match a schema", () => {
     });
   });
 
-  test("may be named by its properties alone", async () => {
+  test("may be described by its properties alone", async () => {
     const { task, calls } = await run(['{"a":"1","constructor":"2"}'], {
       output: ["a", "constructor"],
     });
@@ -91,7 +91,7 @@ describe("an answer that is to match a schema", () => {
     expect(text).toContain('"parsed":{"label":"x","score":12345678901234567890}');
   });
 
-  test("is repaired by a call that quotes it and what is wrong, which costs, too", async () => {
+  test("is repaired by a call that quotes it and the errors, and that costs, too", async () => {
     const { task, calls } = await run([BAD, GOOD]);
     expect(calls).toHaveLength(2);
     const [, quoted, asked] = calls[1]?.body.messages ?? [];
@@ -113,7 +113,7 @@ describe("an answer that is to match a schema", () => {
     expect(task.result.costUsd).toBeCloseTo(2 * (10 * 2.5e-6 + 5 * 10e-6), 9);
   });
 
-  test("fails with the last text where it is not repaired", async () => {
+  test("fails with the last text if it is not repaired", async () => {
     const { task, calls } = await run([BAD, BAD, '{"score":true}'], { maxRepairs: 2 });
     expect(calls).toHaveLength(3);
     expect(task).toMatchObject({
@@ -126,7 +126,7 @@ describe("an answer that is to match a schema", () => {
     expect(task.result.parsed).toBeUndefined();
   });
 
-  test("is not repaired where it was cut off", async () => {
+  test("is not repaired if it was cut off", async () => {
     provider.finishes.set(`prompt ${next}`, "length");
     const { task, calls } = await run([BAD]);
     expect(calls).toHaveLength(1);
@@ -134,7 +134,7 @@ describe("an answer that is to match a schema", () => {
     expect(task.error.message).toContain("raise maxTokens");
   });
 
-  test("is asked for in JSON mode, then in words, where a model takes nothing better, and remembered", async () => {
+  test("is requested in JSON mode, then in words, if a model supports nothing better, and that is remembered", async () => {
     provider.refusals.set("gpt-json", ["json_schema"]);
     provider.refusals.set("gpt-words", ["json_schema", "json_object"]);
     const formats = ({ calls }: { calls: ProviderRequest[] }) =>
@@ -153,7 +153,7 @@ describe("an answer that is to match a schema", () => {
     ]);
   });
 
-  test("is checked in time, whatever the pattern", async () => {
+  test("is checked in limited time, whatever the pattern", async () => {
     const output = {
       type: "object",
       properties: { a: { type: "string", pattern: "^(a+)+$" } },
@@ -168,7 +168,7 @@ describe("an answer that is to match a schema", () => {
 describe("a schema is refused that", () => {
   const object = (more: object) => ({ type: "object", ...more });
   test.each([
-    ["is none", object({ properties: { a: { type: "strng" } } }), /is no JSON Schema/],
+    ["is none", object({ properties: { a: { type: "strng" } } }), /is not a JSON Schema/],
     ["is of no object", { type: "array" }, /at its root/],
     [
       "leads elsewhere",
@@ -204,7 +204,7 @@ describe("a schema is refused that", () => {
     expect(batch.text).toMatch(why);
   });
 
-  test("comes beside another response_format", async () => {
+  test("is combined with another response_format", async () => {
     const { status, text } = await app.post("/tasks", {
       prompt: "x",
       output: ["a"],

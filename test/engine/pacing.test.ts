@@ -7,8 +7,8 @@ const wait = { prefer: "wait=20" };
 const many = (count: number, fields: object = {}) =>
   Array.from({ length: count }, (_, i) => ({ prompt: `p${i}`, ...fields }));
 
-describe("a provider that asks to come later", () => {
-  test("is asked again when it said, and that is on record but no attempt", async () => {
+describe("a provider that answers with Retry-After", () => {
+  test("is called again at that time, and the wait is recorded but is not an attempt", async () => {
     const times: number[] = [];
     await using provider = await startProvider(({ earlier }, response) => {
       times.push(Date.now());
@@ -27,7 +27,7 @@ describe("a provider that asks to come later", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("tells the start of a task once, however often it puts it off", async () => {
+  test("causes one start event per task, however often it postpones the task", async () => {
     await using provider = await startProvider(({ earlier }, response) =>
       earlier < 2 ? fail(response, 429, {}, { "retry-after-ms": "5" }) : undefined,
     );
@@ -39,7 +39,7 @@ describe("a provider that asks to come later", () => {
     expect(rows[0]?.["n"]).toBe(1);
   });
 
-  test("keeps nothing of what waits for it: no slot, no claim, no connection", async () => {
+  test("lets waiting tasks hold nothing: no slot, no claim, no connection", async () => {
     await using provider = await startProvider(({ body }, response) =>
       body.model === "scarce" ? fail(response, 429, {}, { "retry-after": "60" }) : undefined,
     );
@@ -108,7 +108,7 @@ test("a model that must wait does not fill the queue while another is fed, and g
   expect(await app.differences()).toEqual([]);
 });
 
-describe("a batch whose calls the provider refuses for good", () => {
+describe("a batch whose calls the provider refuses permanently", () => {
   test.each([
     [429, { code: "insufficient_quota" }, "provider_quota_exceeded", "provider.quota_exceeded"],
     [401, { code: "invalid_api_key" }, "provider_unauthorized", "provider.unauthorized"],
@@ -151,7 +151,7 @@ describe("a batch whose calls the provider refuses for good", () => {
     },
   );
 
-  test("but a single task fails, because somebody waits for it", async () => {
+  test("but a single task fails, because a client waits for it", async () => {
     await using provider = await startProvider((_request, response) => fail(response, 401));
     await using app = await startServer(provider.env);
     const { body } = await app.post("/tasks?execute=true", { prompt: "x" }, wait);
@@ -162,7 +162,7 @@ describe("a batch whose calls the provider refuses for good", () => {
   });
 });
 
-test("a batch says that it waits for the provider's limits, until when, and when it will have ended", async () => {
+test("a batch shows that it waits for the provider's limits, until when, and when it should end", async () => {
   await using provider = await startProvider();
   await using app = await startServer({ ...provider.env, PROVIDER_RPM: "30" });
   await app.post("/batches", { id: "b", tasks: many(30) });
@@ -177,7 +177,7 @@ test("a batch says that it waits for the provider's limits, until when, and when
 });
 
 describe("limits", () => {
-  test("that are configured hold for all that asks for the model, batches and single tasks together", async () => {
+  test("that are configured apply to batches and single tasks of the model together", async () => {
     await using provider = await startProvider();
     await using app = await startServer({ ...provider.env, PROVIDER_RPM: "20" });
     await app.post("/batches", { id: "b", tasks: many(30) });
@@ -189,7 +189,7 @@ describe("limits", () => {
     expect(provider.requests.length).toBeLessThanOrEqual(6);
   });
 
-  test("that answers tell are kept from the next call on", async () => {
+  test("from answers are kept from the next call on", async () => {
     await using provider = await startProvider((request, response) => {
       response.writeHead(200, {
         "content-type": "application/json",
@@ -209,7 +209,7 @@ describe("limits", () => {
     expect(provider.requests.length).toBeGreaterThanOrEqual(2);
   });
 
-  test("of tokens hold back what would exceed them, counted by a tokenizer", async () => {
+  test("of tokens hold back calls that would exceed them, counted by a tokenizer", async () => {
     await using provider = await startProvider((request) => ({
       ...chatAnswer(request),
       usage: { prompt_tokens: 410, completion_tokens: 5, total_tokens: 415 },
@@ -226,7 +226,7 @@ describe("limits", () => {
     expect(provider.requests.length).toBeLessThanOrEqual(3);
   });
 
-  test("of tokens do not make a single task wait that fits into them", async () => {
+  test("of tokens do not delay a single task that fits into them", async () => {
     await using provider = await startProvider();
     await using app = await startServer({ ...provider.env, PROVIDER_TPM: "1000000" });
     const begun = Date.now();

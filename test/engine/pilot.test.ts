@@ -60,7 +60,7 @@ describe("a pilot", () => {
     expect(callsOf("rehearsed").toSorted()).toEqual(["rehearsed 0", "rehearsed 1", "rehearsed 2"]);
   });
 
-  test("runs the first rows, and executing goes on with the rest and repeats none", async () => {
+  test("runs the first rows, and execution continues with the rest without repeats", async () => {
     await givenBatch("first", 8, { outputFile: "first.csv" });
     const pilot = await app.post("/batches/first/execute", { limit: 3 });
     expect(pilot.body.data).toMatchObject({ status: "running", rows: 3 });
@@ -96,7 +96,7 @@ describe("a pilot", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("of a sample runs rows from anywhere, as many as there are, and each once", async () => {
+  test("of a sample runs random rows, at most all, and each once", async () => {
     await givenBatch("some", 60);
     expect((await app.post("/batches/some/execute", { sample: 20 })).body.data.rows).toBe(20);
     await ended("some", 20);
@@ -125,7 +125,7 @@ describe("a pilot", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("costs no more than its batch may", async () => {
+  test("stays within the cap of its batch", async () => {
     await givenBatch("cap", 40, { config: { model: "gpt-4o", maxCostUsd: 0.0000001 } });
     await app.post("/batches/cap/execute", { limit: 40 });
     await until(() => callsOf("cap").length > 0 || undefined);
@@ -149,7 +149,7 @@ describe("a pilot", () => {
     expect([status, body.error.details.issues[0].path]).toEqual([400, path]);
   });
 
-  test("has a number of its own after the database was restored", async () => {
+  test("has a new number after a restore of the database", async () => {
     await givenBatch("restored", 2);
     await app.ctx.writer.write({
       epoch: {

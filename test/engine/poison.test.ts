@@ -13,7 +13,7 @@ import { sqld } from "../support/tools.ts";
 
 const task = (id: string) => ({ id, prompt: id });
 
-/** Has the database refuse what a condition on the new row says, as it does values it cannot hold. */
+/** Makes the database refuse new rows that match a condition, as it refuses values that it cannot store. */
 async function refuse(app: TestServer, name: string, on: string, when: string) {
   await app.ctx.client.execute(
     `CREATE TRIGGER ${name} BEFORE ${on} WHEN ${when}
@@ -24,8 +24,8 @@ async function refuse(app: TestServer, name: string, on: string, when: string) {
 
 const LARGE_ANSWER = "INSERT ON executions";
 
-describe("what the database refuses", () => {
-  test("ends the task that it came of, without another call, and nobody else's", async () => {
+describe("a statement that the database refuses", () => {
+  test("ends its task without another call, and affects no other task", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "64" });
@@ -50,7 +50,7 @@ describe("what the database refuses", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("ends a task without its usage where that is what is refused", async () => {
+  test("ends a task without its usage if the usage is refused", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await refuse(app, "counts", LARGE_ANSWER, "NEW.prompt_tokens IS NOT NULL");
@@ -59,7 +59,7 @@ describe("what the database refuses", () => {
     expect(provider.counts.get("t")).toBe(1);
   });
 
-  test("holds nobody up though not even the failure can be stored, and is reported until it can", async () => {
+  test("delays no other task even if the failure itself cannot be stored, and is reported until it can", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/tasks", task("poison"));
@@ -80,7 +80,7 @@ describe("what the database refuses", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("of claims does not keep what has ended from being stored", async () => {
+  test("of claims does not prevent the storage of ended runs", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer(provider.env);
@@ -95,7 +95,7 @@ describe("what the database refuses", () => {
     expect((await app.ended("second")).status).toBe("completed");
   });
 
-  test("of an alert has it raised with the next call that is refused", async () => {
+  test("of an alert lets it be raised with the next refused call", async () => {
     await using provider = await startProvider((_, response) => {
       response.writeHead(401, { "content-type": "application/json" });
       response.end('{"error":{"message":"no","code":"invalid_api_key"}}');
@@ -161,7 +161,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     return startServer({ DATABASE_URL: url, DATA_DIR: folder, ...env });
   }
 
-  test("prompts come to their calls that are more than one answer of the server", async () => {
+  test("prompts larger than one answer of the server reach their calls", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     await using provider = await startProvider(({ body }) => chatAnswer({ prompt: "short", body }));
@@ -170,7 +170,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     const message = (i: number) => ({ role: "user", content: text(i) });
     const tasks = [
       ...Array.from({ length: 150 }, (_, i) => ({ id: `t${i}`, messages: [message(i)] })),
-      // One is nearly as large as the server takes, and larger than what is read of several at a time.
+      // One body is nearly as large as the server accepts, and larger than one read of several bodies.
       { id: "huge", messages: Array.from({ length: 30 }, (_, i) => message(1000 + i)) },
     ];
     for (const one of tasks) expect((await app.post("/tasks?execute=true", one)).status).toBe(201);
@@ -181,7 +181,7 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     );
   });
 
-  test("answers can be read that are more than one answer of the server", async () => {
+  test("answers larger than one answer of the server can be read", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     const text = "a long answer\n".repeat(20_000);
@@ -213,13 +213,13 @@ describe.if(sqld !== undefined)("at a libSQL server", () => {
     expect(read.body.data.executions).toHaveLength(60);
   });
 
-  test("a claim that took effect when nobody waited for it is given back, and costs no attempt", async () => {
+  test("a claim that takes effect after its request timed out is released, and costs no attempt", async () => {
     using folder = temporaryFolder();
     await using server = await startSqld(folder.path);
     await using provider = await startProvider();
     await using app = await givenApp(folder.path, server.url, provider.env);
     await app.post("/tasks", task("t"));
-    // As a claim of this process that it gave up before it was made.
+    // Like a claim of this process that timed out before it took effect.
     await app.ctx.client.batch(
       [
         `INSERT INTO queue (task, lane, model, priority, run, queued_at, owner, claim, claimed_at, started_at, attempt)

@@ -45,7 +45,7 @@ const FALLBACK = { file: { fallbacks: { "one-a": ["two-b"] } } };
 const down: Behaviour = (_request, response) => void response.socket?.destroy();
 
 describe("with several providers", () => {
-  test("each task goes to the one that takes its model, with its own key, headers and prices", async () => {
+  test("each task goes to the provider of its model, with that provider's key, headers and prices", async () => {
     await using world = await givenTwo(
       {},
       {
@@ -74,7 +74,7 @@ describe("with several providers", () => {
     expect(unpriced.body.data.result.costUsd).toBeNull();
   });
 
-  test("a model that nobody takes is refused, by a task, a batch and a row", async () => {
+  test("a model without a provider is refused for a task, a batch and a row", async () => {
     await using world = await givenTwo({});
     const { app } = world;
     const task = await app.post("/tasks", { prompt: "x", model: "three" });
@@ -84,7 +84,7 @@ describe("with several providers", () => {
     expect(batch.status).toBe(400);
   });
 
-  test("no more calls go to one than its maxConcurrency, however many others do", async () => {
+  test("no provider gets more calls than its maxConcurrency, however many go to others", async () => {
     const opened = gate();
     const behave: Behaviour = async () => void (await opened.opened);
     await using world = await givenTwo({ one: behave }, { one: { maxConcurrency: 3 } });
@@ -98,7 +98,7 @@ describe("with several providers", () => {
     expect(one.state.mostOpen).toBe(3);
   });
 
-  test("each keeps the limits of its models, and one that is throttled does not slow the other", async () => {
+  test("the limits of each model are kept, and a throttled provider does not slow the other", async () => {
     await using world = await givenTwo({}, { one: { limits: { "one-*": { rpm: 60 } } } });
     const { one, two, app } = world;
     const tasks = [...many(300, { model: "one-a" }), ...many(300, { model: "two-b" })];
@@ -109,7 +109,7 @@ describe("with several providers", () => {
     expect((await app.get("/batches/b")).body.data.waiting).toMatchObject({ reason: "rate_limit" });
   });
 
-  test("the status tells of each, what its models may and why it gets no calls", async () => {
+  test("the status shows each provider's models, their limits, and why it gets no calls", async () => {
     await using world = await givenTwo({}, { two: { limits: { "*": { rpm: 600, tpm: 90_000 } } } });
     const { app } = world;
     await app.post("/tasks?execute=true", { prompt: "x", model: "two-b" }, wait);
@@ -127,7 +127,7 @@ describe("with several providers", () => {
 });
 
 describe("when a provider cannot be reached", () => {
-  test("what stands in for its models is called, and the execution says so", async () => {
+  test("the fallback of its models is called, and the execution says so", async () => {
     await using world = await givenTwo({ one: down }, FALLBACK);
     const { two, app } = world;
     const { body } = await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, wait);
@@ -135,7 +135,7 @@ describe("when a provider cannot be reached", () => {
     expect(two.requests[0]?.body.model).toBe("two-b");
     const [execution] = (await app.get("/tasks/t/executions")).body.data.executions;
     expect(execution).toMatchObject({ fallbackFrom: "one-a", provider: "two", model: "two-b" });
-    // Whether it is there again is tried now and then, so that there may be a third.
+    // The breaker sends a probe from time to time, so there may be a third call.
     const [last, ...earlier] = execution.attempts.toReversed();
     expect(last).toMatchObject({ provider: "two", outcome: "completed" });
     expect(earlier.length).toBeGreaterThanOrEqual(2);
@@ -146,7 +146,7 @@ describe("when a provider cannot be reached", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("and is there again, it gets its calls back", async () => {
+  test("and can be reached again, it gets its calls again", async () => {
     await using world = await givenTwo({ one: down }, FALLBACK);
     const { one, app } = world;
     await app.post("/tasks?execute=true", { prompt: "x" }, wait);
@@ -160,7 +160,7 @@ describe("when a provider cannot be reached", () => {
     expect(one.requests.length).toBeGreaterThan(before);
   });
 
-  test("a batch without another way waits, says so, and loses no task, however long it takes", async () => {
+  test("a batch without a fallback waits, says so, and loses no task, however long the outage lasts", async () => {
     const overloaded: Behaviour = (_request, response) => fail(response, 503);
     await using world = await givenTwo({ one: overloaded }, { env: { MAX_RETRIES: "1" } });
     const { one, app } = world;
@@ -171,7 +171,7 @@ describe("when a provider cannot be reached", () => {
       return data.waiting?.reason === "provider_unavailable" ? data : undefined;
     });
     expect(waiting).toBeDefined();
-    // Calls that are let through to see whether it is there count as no attempt.
+    // Probes of the breaker do not count as attempts.
     const asked = one.requests.length;
     await until(() => one.requests.length >= asked + 20 || undefined);
     one.state.behave = () => undefined;
@@ -197,7 +197,7 @@ describe("when a key is refused or its quota is used up", () => {
   const spent: Behaviour = (_request, response) =>
     fail(response, 429, { code: "insufficient_quota", message: "You exceeded your quota" });
 
-  test("what stands in is called, and the batch is not paused", async () => {
+  test("the fallback is called, and the batch is not paused", async () => {
     await using world = await givenTwo({ one: spent }, FALLBACK);
     const { app } = world;
     await app.post("/batches", { id: "b", tasks: many(100) });
@@ -208,7 +208,7 @@ describe("when a key is refused or its quota is used up", () => {
     expect(single.body.data).toMatchObject({ status: "completed", provider: "two" });
   });
 
-  test("the batch is paused where nothing stands in, and goes on when it is resumed", async () => {
+  test("without a fallback the batch is paused, and continues when it is resumed", async () => {
     await using world = await givenTwo({ one: spent });
     const { one, app } = world;
     await app.post("/batches", { id: "b", tasks: many(20) });
@@ -223,7 +223,7 @@ describe("when a key is refused or its quota is used up", () => {
     expect((await app.finished("b")).progress).toMatchObject({ completed: 20 });
   });
 
-  test("a call that is refused after the batch was resumed, and was made before, does not pause it again", async () => {
+  test("a call from before a resume that is refused after it does not pause the batch again", async () => {
     const late = gate();
     const behave: Behaviour = async ({ earlier, prompt }, response) => {
       if (earlier > 0) return undefined;
@@ -241,7 +241,7 @@ describe("when a key is refused or its quota is used up", () => {
     expect((await app.finished("b")).progress).toMatchObject({ completed: 2 });
   });
 
-  test("of all keys, the batch is paused, and resuming it tries them at once", async () => {
+  test("of all keys, the batch is paused, and a resume tries them at once", async () => {
     await using world = await givenTwo(
       { one: spent },
       {
@@ -276,7 +276,7 @@ describe("when a key is refused or its quota is used up", () => {
     await app.post("/batches", { id: "b", tasks: many(100) });
     await app.post("/batches/b/execute");
     expect((await app.finished("b")).progress).toMatchObject({ completed: 100, failed: 0 });
-    // The other key's answers are no all-clear for the one that is refused.
+    // Answers to the other key do not end the pause of the refused key.
     await app.post("/batches", { id: "again", tasks: many(200) });
     await app.post("/batches/again/execute");
     await app.finished("again");

@@ -4,7 +4,7 @@ import { startProcess, temporaryFolder } from "../support/process.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
-test("after a kill the work goes on at the next start, without anybody asking", async () => {
+test("after a kill the work continues by itself at the next start", async () => {
   using folder = temporaryFolder();
   await using provider = await startProvider(({ earlier }) => (earlier === 0 ? hang() : undefined));
   const env = { DATA_DIR: folder.path, ...provider.env, MAX_CONCURRENCY: "16" };
@@ -31,7 +31,7 @@ test("after a kill the work goes on at the next start, without anybody asking", 
   );
 });
 
-test("an interrupted attempt is no failed one", async () => {
+test("an interrupted attempt is not a failed one", async () => {
   using folder = temporaryFolder();
   await using provider = await startProvider(({ earlier }) => (earlier < 3 ? hang() : undefined));
   const env = { DATA_DIR: folder.path, ...provider.env, MAX_RETRIES: "0" };
@@ -45,7 +45,7 @@ test("an interrupted attempt is no failed one", async () => {
   expect(await last.ended("t")).toMatchObject({ status: "completed", attempts: 4 });
 });
 
-test("a task whose process is killed at every attempt fails at the fifth, and others go on", async () => {
+test("a task whose process is killed at every attempt fails at the fifth, and others continue", async () => {
   using folder = temporaryFolder();
   await using provider = await startProvider(({ prompt }) =>
     prompt === "deadly" ? hang() : undefined,
@@ -75,12 +75,12 @@ test("a task whose process is killed at every attempt fails at the fifth, and ot
   );
   expect(provider.counts.get("deadly")).toBe(5);
   expect((await last.get(`${last.url}/readyz?deep=1`)).status).toBe(200);
-  // Asked for again it has all its chances again.
+  // When it is executed again, its attempts count from zero.
   await last.post("/tasks/deadly/execute");
   await until(() => provider.counts.get("deadly") === 6 || undefined);
 });
 
-test("a stop in good order is no interruption that counts", async () => {
+test("a graceful stop does not count as an interruption", async () => {
   using folder = temporaryFolder();
   await using provider = await startProvider(({ earlier }) => (earlier < 6 ? hang() : undefined));
   const env = { DATA_DIR: folder.path, ...provider.env, SHUTDOWN_GRACE_SECONDS: "0" };
@@ -94,12 +94,12 @@ test("a stop in good order is no interruption that counts", async () => {
   expect(await last.ended("t")).toMatchObject({ status: "completed", attempts: 7 });
 });
 
-test("a batch that was being created when the process died is gone without a trace", async () => {
+test("a batch that was being created when the process died leaves no trace", async () => {
   using folder = temporaryFolder();
   await using app = await startProcess({ DATA_DIR: folder.path });
   const tasks = Array.from({ length: 50_000 }, (_, i) => ({ id: `t${i}`, prompt: "x" }));
   const creating = app.post("/batches", { id: "b", tasks }).catch(() => undefined);
-  // Rows appear only in the last moment, so that what can be seen from outside is: nothing yet.
+  // Rows become visible only with the last commit, so nothing is visible from outside yet.
   await Bun.sleep(400);
   await app.kill("SIGKILL");
   await creating;

@@ -23,14 +23,14 @@ const running = (app: App, count: number) =>
     async () => (await app.get("/batches/b")).body.data.progress.running === count || undefined,
   );
 
-describe("identical requests that are under way together", () => {
+describe("identical requests in flight at the same time", () => {
   test("are sent once each, and paid once each", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer(provider.env);
     const tasks = Array.from({ length: 200 }, (_, i) => ({ prompt: `p${i % 10}` }));
     await startBatch(app, tasks);
-    // All that one process takes on at once: ten calls, and those that wait for them.
+    // The most that one process claims at once: ten calls, and the tasks that wait for them.
     await running(app, 60);
     held.open();
     const batch = await app.finished("b");
@@ -56,7 +56,7 @@ describe("identical requests that are under way together", () => {
     expect(provider.requests).toHaveLength(10);
   });
 
-  test("go on one after the other where the first fails, until one is answered", async () => {
+  test("continue in turn if the first fails, until one is answered", async () => {
     await using provider = await startProvider(({ earlier }, response) =>
       earlier < 3 ? fail(response, earlier === 1 ? 429 : 500) : undefined,
     );
@@ -72,7 +72,7 @@ describe("identical requests that are under way together", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("each fail for themselves where they are refused for good", async () => {
+  test("each fail separately if they are refused permanently", async () => {
     const held = gate();
     await using provider = await startProvider(async ({ earlier }, response) => {
       if (earlier > 0) await held.opened;
@@ -86,7 +86,7 @@ describe("identical requests that are under way together", () => {
     expect(provider.requests).toHaveLength(40);
   });
 
-  test("wait in the queue while their batch is paused for want of quota", async () => {
+  test("wait in the queue while their batch is paused because the quota is used up", async () => {
     const state = { hasQuota: false };
     await using provider = await startProvider((_, response) =>
       state.hasQuota ? undefined : fail(response, 429, { code: "insufficient_quota" }),
@@ -105,7 +105,7 @@ describe("identical requests that are under way together", () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  test("outlive the cancelling of the first, and of one that waits", async () => {
+  test("survive the cancellation of the first, and of one that waits", async () => {
     await using provider = await startProvider(({ earlier }) =>
       earlier === 0 ? hang() : undefined,
     );
@@ -137,7 +137,7 @@ describe("identical requests that are under way together", () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  test("are handed back, if it is not, as if they had not been started", async () => {
+  test("are released if it is not, as if they had not been started", async () => {
     using folder = temporaryFolder();
     await using provider = await startProvider(({ earlier }) =>
       earlier === 0 ? hang() : undefined,
@@ -177,7 +177,7 @@ describe("identical requests that are under way together", () => {
     expect((await again.get(`${again.url}/readyz?deep=1`)).status).toBe(200);
   });
 
-  test("take no place at the pacer", async () => {
+  test("use no turn at the pacer", async () => {
     await using provider = await startProvider();
     await using app = await startServer({ ...provider.env, PROVIDER_RPM: "60" });
     const started = performance.now();

@@ -79,7 +79,7 @@ describe("an identical request that may be reused", () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  test("is not reused unless that is asked for", async () => {
+  test("is not reused without `cache`", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const tasks = Array.from({ length: 20 }, () => ({ prompt: "x" }));
@@ -89,7 +89,7 @@ describe("an identical request that may be reused", () => {
     expect(provider.requests).toHaveLength(20);
   });
 
-  test("is one, too, when the same task is executed again", async () => {
+  test("includes the same task when it is executed again", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await run(app, { id: "t", prompt: "x", cache: true });
@@ -101,7 +101,7 @@ describe("an identical request that may be reused", () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  test("is another one after a PATCH of what it asks for, and the same after one of the rest", async () => {
+  test("differs after a PATCH of the request, and not after a PATCH of other fields", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await run(app, { id: "t", prompt: "x", cache: true });
@@ -116,7 +116,7 @@ describe("an identical request that may be reused", () => {
     expect((await app.ended("t")).result).toMatchObject({ content: "re: x", cached: true });
   });
 
-  test("is made again once the task that was answered is deleted; reused answers stay", async () => {
+  test("is sent again when the task with the answer is deleted; reused answers stay", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await run(app, { id: "first", prompt: "x", cache: true });
@@ -128,7 +128,7 @@ describe("an identical request that may be reused", () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  test("neither takes nor leaves an answer in a dry run, and no simulated one where a provider is", async () => {
+  test("neither uses nor stores an answer in a dry run, and uses no simulated one if there is a provider", async () => {
     using folder = temporaryFolder();
     const env = { DATA_DIR: folder.path };
     await using provider = await startProvider();
@@ -162,7 +162,7 @@ describe("an identical request that may be reused", () => {
 });
 
 describe("config.cache", () => {
-  test("holds for the tasks of a batch that do not say otherwise", async () => {
+  test("applies to the tasks of a batch that do not override it", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const tasks = [
@@ -182,7 +182,7 @@ describe("config.cache", () => {
     expect((await app.get("/tasks/d")).body.data.cache).toBe(false);
   });
 
-  test("holds for OpenAI's lines, whatever their endpoint", async () => {
+  test("applies to OpenAI batch lines of every endpoint", async () => {
     await using provider = await startProvider(({ path }) =>
       path.endsWith("/embeddings")
         ? { data: [{ embedding: [1, 2] }], usage: { prompt_tokens: 3, total_tokens: 3 } }
@@ -201,7 +201,7 @@ describe("config.cache", () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  test("is no column of a CSV: a column of that name is a variable like any other", async () => {
+  test("is not a column of a CSV: a column of that name is a variable like any other", async () => {
     await using app = await startServer();
     await Bun.write(join(app.filesDir, "a.csv"), "id,cache\na,warm\n");
     const config = { promptTemplate: "Is it {{cache}}?" };

@@ -26,7 +26,7 @@ function givenStarter() {
 }
 
 describe("a worker thread starts", () => {
-  test("64 calls at a time where answers come at once", () => {
+  test("64 calls at a time if answers are immediate", () => {
     const { starter, started, calls, end } = givenStarter();
     starter.add(calls(1000));
     expect(started).toHaveLength(64);
@@ -36,7 +36,7 @@ describe("a worker thread starts", () => {
     expect(started).toHaveLength(128);
   });
 
-  test("64 more as those under way grow old, however many they are", () => {
+  test("64 more when the calls in flight are old, however many there are", () => {
     const { starter, started, calls, clock } = givenStarter();
     starter.add(calls(1000));
     for (let ms = 20; ms <= 200; ms += 20) {
@@ -46,13 +46,13 @@ describe("a worker thread starts", () => {
     expect(started).toHaveLength(11 * 64);
   });
 
-  test("one in place of each old one that ends, and none in place of the young that are too many", () => {
+  test("one for each old call that ends, and none for young calls over the limit", () => {
     const { starter, started, calls, clock, end } = givenStarter();
     starter.add(calls(1000));
     clock.now = 20;
     starter.add([]);
     expect(started).toHaveLength(128);
-    // The old ones end, and as many begin: 128 are young, of which the first 64 to end leave no room.
+    // The old calls end and as many begin, so 128 are young. When the first 64 of those end, no slot is free.
     end(0, 64);
     expect(started).toHaveLength(192);
     end(64, 128);
@@ -61,7 +61,7 @@ describe("a worker thread starts", () => {
     expect(started).toHaveLength(202);
   });
 
-  test("urgent calls before all others that wait, and every call once", () => {
+  test("urgent calls before all other waiting calls, and every call once", () => {
     const { starter, started, calls, end } = givenStarter();
     starter.add(calls(2000));
     starter.add(calls(2, true));

@@ -11,7 +11,7 @@ const batch = fc.integer({ min: 0, max: 1 }).map((i) => `b${i}`);
 
 type Step = (app: TestServer) => Promise<{ status: number }>;
 
-/** Whatever a client may do to a few tasks and batches, sensible or not. */
+/** Every action of a client on a few tasks and batches, sensible or not. */
 const step: fc.Arbitrary<[string, Step]> = fc.oneof(
   fc
     .tuple(task, fc.option(batch, { nil: undefined }), fc.boolean(), fc.boolean())
@@ -81,7 +81,7 @@ const rounds = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), {
   maxLength: 8,
 });
 
-test("whatever clients do at the same time, counters equal rows and moves keep to the table", async () => {
+test("under any concurrent actions of clients, counters equal rows and moves follow the table", async () => {
   let luck = 0;
   await using provider = await startProvider(async (_request, response) => {
     luck = (luck * 1_103_515_245 + 12_345) % 2 ** 31;
@@ -150,7 +150,7 @@ async function expectAllowedMoves(app: TestServer): Promise<void> {
   expect(open.filter((key) => exists.has(key.split("/")[0] ?? ""))).toEqual([]);
 }
 
-/** With nothing left to do, no batch can still be running. */
+/** When no work is left, no batch may still be running. */
 async function expectFinishedBatches(app: TestServer): Promise<void> {
   const { body } = await app.get("/batches");
   for (const { id, status, progress } of body.data.batches) {

@@ -64,7 +64,7 @@ describe("worker threads", () => {
     expect(world.reports.every(({ failure }) => failure === null)).toBe(true);
   });
 
-  test("abort a call when asked to, and only that one", async () => {
+  test("abort a call on request, and only that one", async () => {
     await using provider = await startProvider(({ prompt }) =>
       prompt === "p1" ? hang() : undefined,
     );
@@ -80,7 +80,7 @@ describe("worker threads", () => {
     await until(() => provider.state.open === 0 || undefined);
   });
 
-  test("that die are replaced; what they held is reported as lost, and others go on", async () => {
+  test("that die are replaced; their calls are reported as lost, and other calls continue", async () => {
     await using provider = await startProvider(({ earlier }) =>
       earlier === 0 ? hang() : undefined,
     );

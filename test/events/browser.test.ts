@@ -7,7 +7,7 @@ import { browserPath } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 
-/** Runs in the page: follows a batch with what the browser itself has, and remembers what it is reported. */
+/** Runs in the page: follows a batch with the browser's own EventSource, and keeps the events. */
 const FOLLOW = `(async () => {
   const headers = { Authorization: "Bearer ${KEY}" };
   const answer = await fetch("/api/v1/events/token", { method: "POST", headers });

@@ -47,7 +47,7 @@ test.if(sqld !== undefined)(
       DATABASE_URL: database.url,
       DATA_DIR: folder.path,
       SIMULATOR_LATENCY_MS: "1",
-      // Longer than a busy machine lets a process wait, and so lose the right to deliver.
+      // Longer than a process can be delayed on a busy machine, so that it does not lose the right to deliver.
       LEASE_SECONDS: "4",
       ...receiver.env,
     };
@@ -59,7 +59,7 @@ test.if(sqld !== undefined)(
     await a.post("/batches/a/execute");
     const reported = () => new Set(receiver.received.map(({ body }) => body.data.taskId));
     await until(() => reported().size === 100 || undefined);
-    // Nothing went wrong yet, so that nothing was sent twice.
+    // There was no fault yet, so nothing was sent twice.
     expect(receiver.received).toHaveLength(100);
 
     await b.post("/batches", { id: "b", tasks });

@@ -9,7 +9,7 @@ import { follow } from "../support/sse.ts";
 const after = (id: number | string) => ({ headers: { "last-event-id": String(id) } });
 
 describe("a reader that reconnects", () => {
-  test("after the database was restored is reported, gets everything, and no number means two things", async () => {
+  test("after a restore of the database is notified, gets everything, and no id is used twice", async () => {
     using folder = temporaryFolder();
     const DATA_DIR = folder.path;
     const path = join(DATA_DIR, "task-runner.db");
@@ -61,7 +61,7 @@ describe("a reader that reconnects", () => {
     await third.stop();
   });
 
-  test("after events were removed is reported, and goes on with the oldest", async () => {
+  test("after events were removed is notified, and continues with the oldest", async () => {
     await using app = await startServer();
     for (const id of ["a", "b", "c"]) await app.post("/tasks", { id, prompt: "x" });
     await app.ctx.writer.write({ gone: { sql: "DELETE FROM events WHERE id < 3", args: [] } });

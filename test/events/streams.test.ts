@@ -11,7 +11,7 @@ setDefaultTimeout(60_000);
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
 
-/** Ids of the log in order, as they are committed. */
+/** The ids of the log, in the order of their commits. */
 async function logged(
   app: { ctx: { client: { execute(sql: string): Promise<Json> } } },
   where = "1",
@@ -21,7 +21,7 @@ async function logged(
 }
 
 describe("the stream of everything", () => {
-  test("tells a task's life with ids, types and small bodies, and how to reconnect first", async () => {
+  test("begins with the reconnect delay, and reports a task's life with ids, types and small bodies", async () => {
     await using app = await startServer();
     await using stream = await follow(app.url, "/events");
     expect(stream.response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
@@ -57,7 +57,7 @@ describe("the stream of everything", () => {
     expect(stream.ids()).toEqual(await logged(app));
   });
 
-  test("begins with what comes next, or after the id that is named", async () => {
+  test("begins with the next event, or after the given id", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "before", prompt: "x" });
     await using fresh = await follow(app.url, "/events");
@@ -103,7 +103,7 @@ describe("the stream of everything", () => {
     expect((await app.get("/events?since=x")).status).toBe(400);
   });
 
-  test("hands over from history to live without gap or repeat while the log grows", async () => {
+  test("changes from stored to live events without gap or repeat while the log grows", async () => {
     await using app = await startServer({ MAX_CONCURRENCY: "32" });
     await app.post("/batches", { id: "b", tasks: many(3000) });
     await app.post("/batches/b/execute");
@@ -122,7 +122,7 @@ describe("the stream of everything", () => {
     }
   });
 
-  test("resumes after kill -9 where the reader was", async () => {
+  test("resumes after kill -9 at the reader's position", async () => {
     using folder = temporaryFolder();
     const env = { DATA_DIR: folder.path, SIMULATOR_LATENCY_MS: "20", MAX_CONCURRENCY: "8" };
     await using app = await startProcess(env);
@@ -145,7 +145,7 @@ describe("the stream of everything", () => {
     expect(after.ids()[0]).toBeGreaterThan(before.lastId());
   });
 
-  test("of a slow reader is bounded, and catches up from the log", async () => {
+  test("of a slow reader has a bounded buffer, and catches up from the log", async () => {
     await using app = await startServer({ MAX_CONCURRENCY: "32" });
     const socket = connect(Number(new URL(app.url).port), "127.0.0.1");
     socket.write(
@@ -176,7 +176,7 @@ describe("the stream of everything", () => {
   });
 });
 
-test("a stream on which nothing happens gets comments", async () => {
+test("an idle stream gets comments", async () => {
   await using app = await startServer();
   const hub = createEventHub(app.ctx, { pingMs: 5 });
   const body = await hub.open({}, undefined, {
@@ -192,7 +192,7 @@ test("a stream on which nothing happens gets comments", async () => {
 });
 
 describe("the stream of a task", () => {
-  test("gives its past, the pieces of its answer in order, and ends with it; then 204", async () => {
+  test("has past events, the pieces of the answer in order, and ends with the task; then 204", async () => {
     const text = "One two three four five six seven.";
     await using app = await startServer({ SIMULATOR_LATENCY_MS: "1000" });
     await app.post("/tasks", { id: "t", prompt: text, parameters: { stream: true } });
@@ -223,7 +223,7 @@ describe("the stream of a task", () => {
     expect((await follow(app.url, "/tasks/nobody/events")).status).toBe(404);
   });
 
-  test("goes on where a finished task is executed again", async () => {
+  test("continues if a finished task is executed again", async () => {
     await using app = await startServer();
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await app.ended("t");
@@ -239,7 +239,7 @@ describe("the stream of a task", () => {
 });
 
 describe("the stream of a batch", () => {
-  test("tells its tasks and its end, progress at most twice a second, then 204", async () => {
+  test("reports its tasks, its end, and progress at most twice a second; then 204", async () => {
     await using app = await startServer({ SIMULATOR_LATENCY_MS: "10", MAX_CONCURRENCY: "4" });
     await app.post("/batches", { id: "b", tasks: many(300) });
     await using stream = await follow(app.url, "/batches/b/events");
@@ -269,7 +269,7 @@ describe("the stream of a batch", () => {
 });
 
 describe("stream tokens", () => {
-  test("open streams for a minute, within their filter, and nothing else", async () => {
+  test("open only streams, for a minute and within their filter", async () => {
     await using app = await startServer();
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await app.ended("t");
@@ -300,7 +300,7 @@ describe("stream tokens", () => {
 });
 
 describe("stopping", () => {
-  test("tells what the last calls came to, and when to come back", async () => {
+  test("reports the last results, and when to reconnect", async () => {
     using folder = temporaryFolder();
     await using provider = await startProvider(() => Bun.sleep(300) as Promise<undefined>);
     await using app = await startProcess({ DATA_DIR: folder.path, ...provider.env });

@@ -46,7 +46,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
   let rows: ReturnType<typeof createClient>;
   let folders = 0;
 
-  /** The environment of a process with a disk of its own. */
+  /** The environment of a process with its own disk. */
   const own = (env: Record<string, string> = {}) => ({
     DATABASE_URL: database.url,
     DATA_DIR: join(root.path, `node-${folders++}`),
@@ -68,7 +68,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
     root[Symbol.dispose]();
   });
 
-  test("say in their status and log that they do not have the same files, until they do", async () => {
+  test("report in their status and log that their files differ, until they do not", async () => {
     const shared = { FILES_DIR: join(root.path, "shared") };
     await using one = await startProcess(own());
     await using two = await startProcess(own(shared));
@@ -142,7 +142,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       const stranger = await fetch(`${a.url}/api/v1/batches/b1/output`);
       expect(stranger.status).toBe(401);
 
-      // Files that somebody else has put there, and those that one batch writes for the next.
+      // Files from another program, and files that one batch writes for the next.
       const next = { inputFile: outputFile, config: { promptTemplate: "{{result}}" } };
       expect((await a.post("/batches", next)).status).toBe(201);
       expect((await a.post("/batches", { ...next, inputFile: "missing.csv" })).status).toBe(404);
@@ -172,7 +172,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       expect((await a.del(`/files/${id}`)).status).toBe(200);
     });
 
-    test("an upload that its process is killed in leaves nothing", async () => {
+    test("an upload whose process is killed leaves nothing", async () => {
       const held = Promise.withResolvers<void>();
       bucket.state.meddle = ({ url }) => {
         if (!url.includes("partNumber=2")) return undefined;
@@ -216,7 +216,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
       expect(text).toContain("completed");
     });
 
-    test("an outage refuses what needs files, nothing else, and leaves no half of it", async () => {
+    test("an outage refuses only requests that need files, and leaves nothing incomplete", async () => {
       const { body } = await upload(a, CSV);
       await b.post("/batches", { id: "b3", tasks: [{ prompt: "x" }], outputFile: "late.csv" });
       const before = [await count("files"), await count("tasks")];
@@ -253,7 +253,7 @@ describe.if(sqld !== undefined)("processes on one libSQL server", () => {
         expect(stdout + stderr).not.toContain(bucket.env.S3_SECRET_ACCESS_KEY);
     });
 
-    test("they start without the bucket's server, and end with one sentence where the bucket is none", async () => {
+    test("they start without the bucket's server, and end with one sentence if the bucket does not exist", async () => {
       bucket.state.meddle = ({ url }) =>
         url.includes("/bucket/") ? refusal(403, "InvalidAccessKeyId") : undefined;
       const start = (env: Record<string, string>) => startProcess(own({ ...bucket.env, ...env }));

@@ -30,7 +30,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     folder[Symbol.dispose]();
   });
 
-  test("a key of the environment is valid as long as a living process has it", async () => {
+  test("a key of the environment is valid as long as a running process has it", async () => {
     await using one = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-one" });
     await using two = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-two" });
     await using none = await startProcess({ ...env, ROLE: "api", API_KEYS: "" });
@@ -49,7 +49,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect((await client(none.url ?? "", "key-of-two").get("/models")).status).toBe(200);
   });
 
-  test("ROLE=runner answers health, readiness and Prometheus alone", async () => {
+  test("ROLE=runner answers only health, readiness and Prometheus", async () => {
     await using runner = await startProcess({ ...env, ROLE: "runner" });
     const status = async (path: string) => (await runner.get(`${runner.url}${path}`)).status;
     for (const path of ["/healthz", "/readyz", "/metrics"]) expect(await status(path)).toBe(200);
@@ -59,7 +59,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(body.error.message).toContain("ROLE=runner");
   });
 
-  test("a cancel or an abort at one node ends the call at another, and deltas and ends reach those who wait there", async () => {
+  test("a cancel or an abort at one node ends the call at another, and deltas and ends reach the clients there", async () => {
     const held = gate();
     await using provider = await startProvider(async ({ prompt }, response) => {
       if (prompt !== "streamed") return hang();
@@ -83,7 +83,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await api.post("/tasks/hung/cancel");
     await until(() => provider.state.open === 0 || undefined);
 
-    // A pause lets calls in flight finish, or ends them if asked to.
+    // A pause lets calls in flight finish, or cancels them on request.
     await api.post("/batches", { id: "p", tasks: [{ id: "p1", prompt: "hung in a batch" }] });
     await api.post("/batches/p/execute");
     await until(() => provider.state.open === 1 || undefined);

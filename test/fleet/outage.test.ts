@@ -39,7 +39,7 @@ test.if(sqld !== undefined)(
     expect(await reported()).toMatch(/^gptrunner_nodes_living 1$/m);
     network.refuse(true);
     await until(async () => (await app.get(`${app.url}/readyz`)).status === 503 || undefined);
-    // Prometheus hears what the process knows by itself, and nothing old of what only the database knows.
+    // Prometheus gets the process's own figures, and no stale figures from the database.
     const alone = await until(async () => {
       const text = await reported();
       return text.includes("gptrunner_database_available 0") ? text : undefined;
@@ -50,7 +50,7 @@ test.if(sqld !== undefined)(
     expect(alone).not.toMatch(
       /^gptrunner_(nodes_living|queue_depth|stored_tasks|open_alerts)[ {]/m,
     );
-    // Every loop of the process meets it, again and again.
+    // Every loop of the process meets the outage repeatedly.
     await Bun.sleep(4000);
     network.refuse(false);
     await works();
@@ -59,12 +59,12 @@ test.if(sqld !== undefined)(
     const lines = app.output.stderr.trim().split("\n");
     expect(lines.filter((line) => line.includes("cannot be reached"))).not.toBeEmpty();
     expect(lines.filter((line) => line.includes("answers again"))).not.toBeEmpty();
-    // A few for each loop that meets it at first; without care they are 15 a second.
+    // A few lines per loop at the beginning. Without a limit there would be 15 per second.
     expect(lines.length).toBeLessThan(20);
   },
 );
 
-/** What lies between a process and its database. */
+/** A proxy between a process and its database. */
 async function startNetwork(port: number) {
   let isRefusing = false;
   const open = new Set<{ near: Socket; far: Socket; isDead: boolean }>();
@@ -86,11 +86,11 @@ async function startNetwork(port: number) {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    /** Nothing passes any more on the connections that are open, and nobody is reported. */
+    /** Silently drops everything on the open connections, without an error. */
     silence() {
       for (const pair of open) pair.isDead = true;
     },
-    /** Ends all connections, and takes none. */
+    /** Closes all connections, and accepts no new one. */
     refuse(is: boolean) {
       isRefusing = is;
       if (is) for (const { near } of open) near.destroy();

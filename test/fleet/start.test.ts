@@ -28,7 +28,7 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
     folder[Symbol.dispose]();
   });
 
-  test("ends with one sentence where the server does not come in time", async () => {
+  test("ends with one sentence if the server does not start in time", async () => {
     await using app = await startProcess({ ...env(), DATABASE_WAIT_SECONDS: "0" });
     expect(await app.exited()).toBe(1);
     expect(app.output.stderr.trim().split("\n")).toEqual([
@@ -36,7 +36,7 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
     ]);
   });
 
-  test("four processes that start before it wait for it, and all start on the new database", async () => {
+  test("lets four processes wait for the server, and all start on the new database", async () => {
     const starting = Array.from({ length: 4 }, () => startProcess(env()));
     await Bun.sleep(500);
     database = await startSqld(folder.path, port);

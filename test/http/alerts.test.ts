@@ -10,10 +10,10 @@ test("alerts are listed while they are open, and in a history when they are over
   const gone = { code: "webhook.disabled", subject: "wh-1", message: "It is gone" } as const;
   await raiseAlert(app.ctx, full);
   await raiseAlert(app.ctx, gone);
-  // What is raised already is not news.
+  // An alert that is already raised is not reported again.
   await raiseAlert(app.ctx, gone);
   await clearAlert(app.ctx, "disk.nearly_full");
-  // Other events are not in it.
+  // It has no other events.
   await app.post("/tasks", { prompt: "x" });
   const { open, history, pagination } = (await app.get("/alerts?limit=2")).body.data;
   expect(open).toMatchObject([{ ...gone, raisedAt: expect.any(String) }]);

@@ -65,7 +65,7 @@ describe("an API key", () => {
     expect((await app.get(`/api-keys/${id}`)).body.data.revokedAt).toEqual(expect.any(String));
   });
 
-  test("that is revoked lets nobody in, from that moment on, and cannot be brought back", async () => {
+  test("that is revoked is invalid at once, and cannot be restored", async () => {
     await using app = await startServer();
     const key = await givenKey(app);
     expect((await key.get("/tasks")).status).toBe(200);
@@ -80,7 +80,7 @@ describe("an API key", () => {
     expect((await app.get("/api-keys/none")).body.error.code).toBe("API_KEY_NOT_FOUND");
   });
 
-  test("ends when it expires, to the moment", async () => {
+  test("ends exactly when it expires", async () => {
     await using app = await startServer();
     const soon = Date.now() + 60_000;
     const key = await givenKey(app, { expiresAt: new Date(soon).toISOString() });
@@ -97,7 +97,7 @@ describe("an API key", () => {
     expect((await key.get("/tasks")).status).toBe(200);
   });
 
-  test("that is rotated has two secrets for the overlap, and keeps all else", async () => {
+  test("that is rotated has two secrets during the overlap, and keeps everything else", async () => {
     await using app = await startServer();
     const key = await givenKey(app);
     await key.post("/tasks", { id: "t", prompt: "x", idempotencyKey: "once" });
@@ -116,7 +116,7 @@ describe("an API key", () => {
     expect((await rotated.get("/tasks")).status).toBe(401);
   });
 
-  test("of the environment is changed there alone, and limits are for keys of one's own", async () => {
+  test("of the environment can be changed only there, and limits are for created keys", async () => {
     await using app = await startServer();
     const [{ id, origin, prefix }] = (await app.get("/api-keys")).body.data.keys;
     expect([origin, prefix]).toEqual(["environment", ""]);
@@ -133,7 +133,7 @@ describe("an API key", () => {
       for (const part of ["stands in API_KEYS", "make a key of your own"])
         expect(answer.body.error.message).toContain(part);
     }
-    // As a version before could leave it.
+    // An earlier version could leave this state.
     await app.ctx.client.execute("UPDATE api_keys SET rate_limit_per_minute = 5");
     const { body } = await app.patch(path, { name: "mine", rateLimitPerMinute: null });
     expect(body.data).toMatchObject({
@@ -143,7 +143,7 @@ describe("an API key", () => {
     });
   });
 
-  test("tells when it was last used, and what its tasks came to", async () => {
+  test("shows when it was last used, and the usage of its tasks", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const key = await givenKey(app);
@@ -172,7 +172,7 @@ describe("an API key", () => {
 });
 
 describe("scopes", () => {
-  test("every route declares one, and lets in exactly the keys that have it", async () => {
+  test("every route declares a scope, and accepts exactly the keys that have it", async () => {
     await using app = await startServer();
     const keys = {
       read: (await givenKey(app, { scopes: ["read"] })).key,
@@ -206,7 +206,7 @@ describe("scopes", () => {
     expect(routes.length).toBeGreaterThan(15);
   });
 
-  test("nothing under the API answers without a key, and reading changes nothing", async () => {
+  test("no path of the API answers without a key, and reads change nothing", async () => {
     await using app = await startServer();
     const routes = await declaredRoutes(app);
     for (const { name, method, path } of routes)
@@ -219,7 +219,7 @@ describe("scopes", () => {
   });
 });
 
-/** Each operation of the OpenAPI document with a path that is well-formed, and the scope that it declares. */
+/** Each operation of the OpenAPI document, with a well-formed path and its declared scope. */
 async function declaredRoutes(app: TestServer) {
   const { paths } = (await app.get(`${app.url}/openapi.json`)).body;
   return Object.entries<Json>(paths).flatMap(([path, methods]) =>
@@ -239,7 +239,7 @@ async function statusOf(app: TestServer, method: string, path: string, key: stri
       authorization: `Bearer ${key}`,
       ...(method === "GET" ? {} : { "content-type": "application/json" }),
     },
-    // Valid nowhere, so that nothing is made or changed where the key is let in.
+    // Invalid for every operation, so that nothing changes if the key is accepted.
     ...(method === "GET" ? {} : { body: '{"nonsense":1}' }),
   });
   await answer.body?.cancel();

@@ -50,7 +50,7 @@ function put(content: string | Uint8Array, extension: string): string {
   return name;
 }
 
-/** Makes a batch; where it is refused, the answer is its error. */
+/** Creates a batch, or returns the error if it is refused. */
 async function create(fields: object, attachments: object[] = [PHOTO], config: object = {}) {
   const id = `b${made++}`;
   const { status, body } = await app.post("/batches", {
@@ -61,7 +61,7 @@ async function create(fields: object, attachments: object[] = [PHOTO], config: o
   return status === 201 ? { id, error: undefined } : { id, error: body.error };
 }
 
-/** What the provider was asked for the tasks of a batch, in their order. */
+/** The requests to the provider for the tasks of a batch, in their order. */
 async function sentFor(id: string): Promise<Json[]> {
   const before = provider.requests.length;
   await app.post(`/batches/${id}/execute`);
@@ -84,7 +84,7 @@ const asked = (prompt: string, ...urls: string[]) => [
 ];
 
 describe("attachments", () => {
-  test("of a CSV are sent as images, whatever a cell says where they are", async () => {
+  test("of a CSV are sent as images, for every form of reference in a cell", async () => {
     const { id } = await create({
       inputFile: put(
         `prompt,photo\nq1,${png}\nq2,"${PNG_URL}"\nq3,https://example.org/a.png\nq4,\nq5,upload:${png}\n`,
@@ -122,7 +122,7 @@ describe("attachments", () => {
     ]);
   });
 
-  test("come from workbooks, JSON and JSONL, and go to the last message of the user", async () => {
+  test("can come from workbooks, JSON and JSONL, and go to the last message of the user", async () => {
     const template = { promptTemplate: "see {{name}}", systemPrompt: "be brief" };
     const files = [
       put(await workbookOf(row(1, "name", "photo") + row(2, "a", png)), "xlsx"),
@@ -142,7 +142,7 @@ describe("attachments", () => {
     expect(await sentFor(id)).toEqual([asked("last", PNG_URL)]);
   });
 
-  test("are stored as references, whose bytes no row has", async () => {
+  test("are stored as references, without their bytes", async () => {
     await create({ tasks: [{ id: "ref", prompt: "q", metadata: { photo: png } }] });
     const { data } = (await app.get("/tasks/ref")).body;
     const sha256 = createHash("sha256").update(PNG).digest("hex");
@@ -204,14 +204,14 @@ describe("attachments", () => {
     );
   });
 
-  test("are asked once for the same bytes under two ids", async () => {
+  test("share one cached answer for the same bytes under two ids", async () => {
     const twin = await upload(PNG, "other.png");
     const cell = (id: string) => ({ prompt: "same", metadata: { photo: id } });
     const first = await create({ tasks: [cell(png)] }, [PHOTO], { cache: true });
     await sentFor(first.id);
     const second = await create({ tasks: [cell(twin), cell(PNG_URL)] }, [PHOTO], { cache: true });
     await app.post(`/batches/${second.id}/execute`);
-    // A data URL is another request.
+    // With a data URL it is a different request.
     expect((await app.finished(second.id)).progress.cached).toBe(1);
     const based = await create({ tasks: [cell(twin)], baseBatch: first.id });
     expect((await app.get(`/batches/${based.id}`)).body.data.reused).toBe(1);
@@ -227,7 +227,7 @@ describe("attachments", () => {
     const { id } = await create({ tasks: [{ prompt: "again", metadata: { photo: png } }] });
     const inputFile = put((await app.get(`/batches/${id}/results?format=input`)).text, "jsonl");
     const again = await create({ inputFile }, [{ column: "model", type: "image" }]);
-    expect(again.error.message).toContain("is no URL");
+    expect(again.error.message).toContain("is not a URL");
     const { body } = await app.post("/batches", { id: "again", inputFile });
     expect(body.success).toBe(true);
     expect(await sentFor("again")).toEqual([asked("again", PNG_URL)]);
@@ -250,15 +250,15 @@ describe("attachments", () => {
   });
 });
 
-describe("what cannot be attached", () => {
+describe("an invalid attachment", () => {
   test.each([
-    ["cat.png", "is no URL; give the id of an upload (file-…, see POST /files)"],
-    ["ftp://x.org/a.png", '"ftp:" is no scheme that can be attached'],
-    ["file:///etc/passwd", '"file:" is no scheme'],
-    ["javascript:alert(1)", "is no scheme"],
+    ["cat.png", "is not a URL; give the id of an upload (file-…, see POST /files)"],
+    ["ftp://x.org/a.png", '"ftp:" is not a scheme that can be attached'],
+    ["file:///etc/passwd", '"file:" is not a scheme'],
+    ["javascript:alert(1)", "is not a scheme"],
     ["upload:../../etc/passwd", "names no upload"],
     ["file-nothere", "there is no upload file-nothere; upload the file first"],
-    ["data:text/plain;base64,YQ==", "is no image"],
+    ["data:text/plain;base64,YQ==", "is not an image"],
     ["data:image/png,abc", "must begin as data:image/png;base64, does"],
     ["data:image/png;base64,", "is not base64, or nothing"],
     ["data:image/png;base64,a b", "is not base64"],
@@ -288,12 +288,12 @@ describe("what cannot be attached", () => {
       [3, "more"],
     ]);
     const messages = error.details.rows.map(({ message }: Json) => message).join("\n");
-    expect(messages).toContain("(contract.pdf) is no PNG, JPEG, GIF or WebP");
+    expect(messages).toContain("(contract.pdf) is not a PNG, JPEG, GIF or WebP");
     expect(messages).toContain("(empty.png) is empty");
     expect(messages).toContain("2000 are the most (MAX_ATTACHMENT_BYTES)");
   });
 
-  test("is a column that there is not, or messages without one of the user", async () => {
+  test("is one of an unknown column, or for messages without one of the user", async () => {
     const table = await create({ inputFile: put("prompt,foto\nq,\n", "csv") });
     expect(table.error.message).toContain("there is no column photo; there are prompt, foto");
     const lines = await create({ inputFile: put('{"prompt":"q","foto":"x"}\n', "jsonl") });
@@ -305,7 +305,7 @@ describe("what cannot be attached", () => {
 });
 
 describe("an upload that is gone when its row is called", () => {
-  test("fails that row for good, and no other", async () => {
+  test("fails that row permanently, and no other", async () => {
     const gone = await upload(PNG, "gone.png");
     const { id } = await create({ inputFile: put(`prompt,photo\na,${gone}\nb,${png}\n`, "csv") });
     await app.del(`/files/${gone}`);
@@ -318,7 +318,7 @@ describe("an upload that is gone when its row is called", () => {
     expect(data.attempts).toBe(1);
   });
 
-  test("or holds other bytes is not sent", async () => {
+  test("or has other bytes is not sent", async () => {
     const changed = await upload(PNG, "changed.png");
     const { id } = await create({ tasks: [{ prompt: "q", metadata: { photo: changed } }] });
     for (const bytes of ["other bytes", Buffer.concat([PNG, PNG])]) {
@@ -344,7 +344,7 @@ describe("an upload that is gone when its row is called", () => {
     expect(data.details.breaker).toBe("closed");
   });
 
-  test("is deleted while its call is under way, which goes on", async () => {
+  test("can be deleted while its call is in flight, which continues", async () => {
     const used = await upload(PNG, "used.png");
     const asking = gate();
     provider.state.behave = async (request) => {

@@ -4,7 +4,7 @@ import { nameAction } from "../../src/http/audit.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
 describe("the audit log", () => {
-  test("tells who created, changed, executed, revoked and deleted what, the latest first", async () => {
+  test("shows who created, changed, executed, revoked and deleted what, the latest first", async () => {
     await using app = await startServer();
     const { id: key } = (await app.post("/api-keys", { name: "k" })).body.data;
     await app.post("/tasks", { id: "t", prompt: "x" }, { "x-request-id": "my-request" });
@@ -17,7 +17,7 @@ describe("the audit log", () => {
     await app.finished("b");
     await app.del("/tasks/t");
     await app.del(`/api-keys/${key}`);
-    // Neither reading nor what was refused is an action.
+    // Reads and refused requests are not actions.
     await app.get("/tasks");
     await app.post("/tasks", { nonsense: 1 });
     await app.post("/tasks/none/execute");
@@ -66,7 +66,7 @@ describe("the audit log", () => {
     expect([...first.entries, ...rest.entries].map(({ id }) => id)).toEqual([1, 2, 3, 4]);
   });
 
-  test("is whole after a stop right behind the last answer", async () => {
+  test("is complete after a stop right after the last answer", async () => {
     await using first = await startServer();
     await first.post("/tasks", { id: "t", prompt: "x" });
     await first.stop();

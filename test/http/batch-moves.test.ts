@@ -40,7 +40,7 @@ describe("a paused batch", () => {
     provider.open();
     await until(async () => (await progress(app, "b")).progress.running === 0);
     expect((await progress(app, "b")).progress).toMatchObject({ completed: 4, pending: 16 });
-    // A single task runs through the whole engine meanwhile, so that a claim for the batch would show.
+    // Meanwhile a single task runs through the whole engine, so a claim for the batch would be visible.
     await app.post("/tasks?execute=true", { id: "single", prompt: "single" });
     await app.ended("single");
     expect(provider.requests.length).toBe(5);
@@ -65,7 +65,7 @@ describe("a paused batch", () => {
     expect((await next.finished("b")).progress.completed).toBe(5);
   });
 
-  test("cannot be one that has not begun or has ended", async () => {
+  test("cannot be a batch that has not begun or has ended", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: prompts(1) });
     for (const action of ["pause", "resume"])
@@ -114,7 +114,7 @@ describe("a cancelled batch", () => {
     );
   });
 
-  test("may be one that has not begun", async () => {
+  test("may be a batch that has not begun", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: prompts(3) });
     await app.post("/batches/b/cancel");
@@ -122,7 +122,7 @@ describe("a cancelled batch", () => {
     expect((await app.post("/batches/b/execute")).body.error.code).toBe("BATCH_FINISHED");
   });
 
-  test("runs what was cancelled when that is retried", async () => {
+  test("runs the cancelled tasks on a retry", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: prompts(3) });
     await app.post("/batches/b/cancel");
@@ -192,7 +192,7 @@ describe("a dry run", () => {
 });
 
 describe("changing a batch", () => {
-  test("takes a new maxConcurrency while it runs", async () => {
+  test("applies a new maxConcurrency while it runs", async () => {
     await using provider = await startGatedProvider();
     await using app = await startServer(provider.env);
     await app.post("/batches", { id: "b", tasks: prompts(20), config: { maxConcurrency: 2 } });
@@ -208,7 +208,7 @@ describe("changing a batch", () => {
     expect(provider.state.mostOpen).toBe(20);
   });
 
-  test("refuses what cannot be changed, by name", async () => {
+  test("refuses fields that cannot be changed, by name", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: prompts(1) });
     const { status, body } = await app.patch("/batches/b", { model: "gpt-4", maxConcurrency: 0 });
@@ -238,7 +238,7 @@ describe("deleting a batch", () => {
     expect((await app.post("/batches", again)).status).toBe(201);
   });
 
-  test("refuses one that runs unless forced, and then aborts its calls", async () => {
+  test("refuses a running batch without force, and with it aborts its calls", async () => {
     await using provider = await startGatedProvider();
     await using app = await startServer(provider.env);
     await app.post("/batches", { id: "b", tasks: prompts(10) });

@@ -23,7 +23,7 @@ describe("GET /api/v1/batches/{id}/output", () => {
     });
   }
 
-  test("gives the file, parts of it, and its tag, as other downloads do", async () => {
+  test("returns the file, ranges of it, and its ETag, as other downloads do", async () => {
     await written("b", "sub/re sults.jsonl");
     const { text: results } = await app.get("/batches/b/results?format=jsonl");
     const whole = await app.get("/batches/b/output");

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { startServer } from "../support/server.ts";
 
-test("POST /batches/preview shows what a table would become, and creates nothing", async () => {
+test("POST /batches/preview shows the requests of a table, and creates nothing", async () => {
   await using app = await startServer();
   const preview = async (body: object) => app.post("/batches/preview", body);
   const rows = Array.from({ length: 300 }, (_, i) => `${i},"Paris, ${i}"`);

@@ -26,7 +26,7 @@ describe("GET /batches/{id}/rows", () => {
   const rows = async (query: string): Promise<Json> =>
     (await app.get(`/batches/b/rows?${query}`)).body.data;
 
-  test("gives input and answer columns in order, from any position", async () => {
+  test("returns input and answer columns in order, from any position", async () => {
     const page = await rows("after=100&limit=3");
     expect(page).toMatchObject({ columns: ["nr", "city", "result"], inputs: 2, next: 103 });
     expect(page.rows.map((row: Json) => row.position)).toEqual([101, 102, 103]);
@@ -53,7 +53,7 @@ describe("GET /batches/{id}/rows", () => {
     expect(sheet.status).toBe(200);
   });
 
-  test("cuts long cells between characters, and refuses what is no position", async () => {
+  test("cuts long cells between characters, and refuses an invalid position", async () => {
     const prompt = `${"x".repeat(999)}😀😀`;
     await app.post("/batches", { id: "long", tasks: [{ prompt }] });
     const { body } = await app.get("/batches/long/rows");

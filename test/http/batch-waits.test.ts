@@ -46,7 +46,7 @@ test("executing a batch with Prefer: wait answers when it has ended", async () =
   expect(read.headers.get("preference-applied")).toBe("wait=30");
 });
 
-test("what has not ended in time is answered as it stands, and says nothing of a wait", async () => {
+test("a batch that has not ended in time is returned as it is, without Preference-Applied", async () => {
   await using world = await givenBatch();
   const { app, release } = world;
   const executed = await app.post("/batches/b/execute", {}, { prefer: "wait=1" });
@@ -58,7 +58,7 @@ test("what has not ended in time is answered as it stands, and says nothing of a
   release();
 });
 
-test("a pilot is waited for, though its batch stays pending", async () => {
+test("the wait covers a pilot, although its batch stays pending", async () => {
   await using world = await givenBatch();
   const { app, release } = world;
   const { body } = await app.post("/batches/b/execute", { limit: 1 }, wait);
@@ -67,7 +67,7 @@ test("a pilot is waited for, though its batch stays pending", async () => {
   release();
 });
 
-test("a batch that waits for the rows of another is waited for", async () => {
+test("the wait covers a batch that waits for the rows of another", async () => {
   await using world = await givenBatch();
   const { app, release } = world;
   await app.post("/batches", {

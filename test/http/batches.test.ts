@@ -55,7 +55,7 @@ describe("a batch of inline tasks", () => {
     ]);
   });
 
-  test("lets a task's own fields win over the configuration", async () => {
+  test("prefers a task's own fields to the configuration", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/batches", {
@@ -134,7 +134,7 @@ describe("a batch of inline tasks", () => {
     expect((await app.get("/tasks")).body.data.pagination.total).toBe(1);
   });
 
-  test("names every task that is wrong", async () => {
+  test("names every invalid task", async () => {
     await using app = await startServer({ ALLOWED_MODELS: "gpt-4o-mini" });
     const { status, body } = await app.post("/batches", {
       tasks: [
@@ -153,7 +153,7 @@ describe("a batch of inline tasks", () => {
     expect((await app.get("/batches")).body.data.batches).toEqual([]);
   });
 
-  test("is made once by racing requests with one idempotency key, and once per id", async () => {
+  test("is created once by racing requests with the same idempotency key, and once per id", async () => {
     await using app = await startServer();
     const request = { tasks: [{ prompt: "x" }, { prompt: "y" }], idempotencyKey: "k" };
     const same = await Promise.all(Array.from({ length: 10 }, () => app.post("/batches", request)));
@@ -173,7 +173,7 @@ describe("a batch of inline tasks", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("has ids of its own rows where asked to, so that a file with ids makes many", async () => {
+  test("prefixes the ids of its rows on request, so that a file with ids can be used again", async () => {
     await using app = await startServer();
     givenFile(app, "ids.csv", "id,prompt,idempotency_key\na,one,key\n");
     const create = (id: string, scopedIds?: boolean) =>
@@ -189,7 +189,7 @@ describe("a batch of inline tasks", () => {
     expect(await resultsOf(app, "second")).toMatchObject([{ id: "a", prompt: "one" }]);
   });
 
-  test("fills in a bare batch that a task made by naming it", async () => {
+  test("completes a bare batch that a task created by naming it", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "task-001", prompt: "before", batchId: "batch-001" });
     await app.post("/tasks", { id: "extra", prompt: "kept", batchId: "batch-001" });
@@ -232,7 +232,7 @@ describe("a batch of inline tasks", () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  test("with nothing but failures has failed, and says why of each task", async () => {
+  test("with only failures has failed, with the reason for each task", async () => {
     await using app = await startServer({ SIMULATOR_FAILURE_RATE: "1", MAX_RETRIES: "0" });
     await app.post("/batches", { id: "all", tasks: [{ prompt: "x" }, { prompt: "y" }] });
     await app.post("/batches/all/execute");
@@ -281,7 +281,7 @@ describe("a batch of inline tasks", () => {
 });
 
 describe("a batch from a CSV", () => {
-  test("keeps every cell, in input order, and adds what came of each row", async () => {
+  test("keeps every cell, in input order, and adds the result of each row", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const input =
@@ -367,7 +367,7 @@ describe("a batch from a CSV", () => {
     ]);
   });
 
-  test("refuses a template that asks for what is not there, with the names", async () => {
+  test("refuses a template with unknown placeholders, with the known names", async () => {
     await using app = await startServer();
     givenFile(app, "t.csv", "city,prompt\nParis,x\n");
     const { status, body } = await app.post("/batches", {
@@ -383,7 +383,7 @@ describe("a batch from a CSV", () => {
     ]);
   });
 
-  test("refuses a template that multiplies, before anything is composed", async () => {
+  test("refuses a template whose prompts would be too large, before any is composed", async () => {
     await using app = await startServer({ MAX_BATCH_BYTES: "100000" });
     const long = await app.post("/batches", {
       tasks: [{ prompt: "a" }, { prompt: "b", metadata: { p: "z".repeat(10_000) } }],
@@ -533,7 +533,7 @@ describe("a batch from a CSV", () => {
     expect((await app.get("/batches/b")).status).toBe(404);
   });
 
-  test("takes an absolute path below the files folder, and symbolic links that stay in it", async () => {
+  test("accepts an absolute path in the files folder, and symbolic links that stay in it", async () => {
     await using app = await startServer();
     mkdirSync(join(app.filesDir, "sub"));
     givenFile(app, "sub/t.csv", "prompt\nx\n");
@@ -557,7 +557,7 @@ describe("a batch from a CSV", () => {
 });
 
 describe("results", () => {
-  test("are there while the batch runs, by status, and in three formats", async () => {
+  test("are available while the batch runs, by status, and in three formats", async () => {
     await using provider = await startProvider(({ prompt }) =>
       prompt === "slow" ? new Promise(() => {}) : undefined,
     );
@@ -589,7 +589,7 @@ describe("results", () => {
     expect(lines.map((line) => JSON.parse(line).id)).toEqual(["1", "2", "3"]);
   });
 
-  test("name columns so that none of the input's is lost", async () => {
+  test("name columns so that no input column is lost", async () => {
     await using app = await startServer();
     givenFile(app, "t.csv", "prompt,status,result\nx,mine,too\n");
     await app.post("/batches", { id: "b", inputFile: "t.csv" });
@@ -602,7 +602,7 @@ describe("results", () => {
     });
   });
 
-  test("come whole and in order for thousands of rows", async () => {
+  test("are complete and in order for thousands of rows", async () => {
     await using provider = await startProvider();
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "256" });
     const rows = Array.from({ length: 3000 }, (_, i) => `r${i},p${i}`);

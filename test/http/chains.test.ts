@@ -29,7 +29,7 @@ afterAll(async () => {
 
 const config = { promptTemplate: "{{prompt}}+" };
 
-/** A batch that has not been started, with a task for each prompt. */
+/** A batch with a task for each prompt. It is not started. */
 async function givenFirst(id: string, prompts = ["a", "b"], more: object = {}): Promise<void> {
   const tasks = prompts.map((prompt) => ({ prompt }));
   const settings = { model: "gpt-4o", maxRetries: 0 };
@@ -44,7 +44,7 @@ async function givenWaiting(id: string, inputBatch: string, more: object = {}): 
 
 const batch = async (id: string): Promise<Json> => (await app.get(`/batches/${id}`)).body.data;
 
-/** The batch once its rows are there. */
+/** The batch, when its rows exist. */
 const made = (id: string): Promise<Json> =>
   until(async () => {
     const found = await batch(id);
@@ -61,7 +61,7 @@ async function eventsOf(id: string): Promise<string[]> {
   return rows.map((row) => String(row["type"]));
 }
 
-test("a chain of three waits, and each starts with the answers of the one before", async () => {
+test("in a chain of three batches each waits, and starts with the answers of the one before", async () => {
   await givenFirst("c1", ["judge bad", "judge good", "fail"], {
     config: { model: "gpt-4o", maxRetries: 0, output: ["label"] },
   });
@@ -101,7 +101,7 @@ test("a chain of three waits, and each starts with the answers of the one before
   ]);
 });
 
-test("one that was not executed is made, and stays pending", async () => {
+test("a batch that was not executed is made, and stays pending", async () => {
   await givenFirst("n1");
   await givenWaiting("n2", "n1", { name: "before", metadata: { a: 1 } });
   const before = await batch("n2");
@@ -122,7 +122,7 @@ test("one that was not executed is made, and stays pending", async () => {
   expect((await app.finished("n2")).tasks.map(({ result }: Json) => result)).toEqual(["a+", "b+"]);
 });
 
-test("what needs rows is refused while it waits", async () => {
+test("requests that need rows are refused while the batch waits", async () => {
   await givenFirst("w1");
   await givenWaiting("w2", "w1");
   expect((await execute("w2")).status).toBe(200);
@@ -140,8 +140,8 @@ test("what needs rows is refused while it waits", async () => {
   expect((await app.get("/batches/w2/results")).text).toStartWith("id,prompt,");
 });
 
-describe("a chain that cannot be", () => {
-  test("is refused when it is created, as far as that is known", async () => {
+describe("a chain that is not possible", () => {
+  test("is refused at its creation, if that is known then", async () => {
     await givenFirst("r1", ["x"], { config: { output: ["label"] } });
     await givenWaiting("r2", "r1", { config: { promptTemplate: "{{label}}" } });
     await app.post("/tasks", { prompt: "x", batchId: "r-bare" });
@@ -160,7 +160,7 @@ describe("a chain that cannot be", () => {
     expect((await app.get("/batches/r9")).status).toBe(404);
   });
 
-  test("fails with row and column when its rows cannot be made, and those behind it", async () => {
+  test("fails with row and column when its rows cannot be made, together with the batches after it", async () => {
     await givenFirst("f1", ["x", "y"]);
     await app.ctx.client.execute(
       "UPDATE batches SET columns = '[\"id\",\"note\"]' WHERE id = 'f1'",
@@ -183,7 +183,7 @@ describe("a chain that cannot be", () => {
     expect((await app.del("/batches/f2")).status).toBe(200);
   });
 
-  test("fails when the other has no answer, or is deleted, though its id is used again", async () => {
+  test("fails when the input batch has no answer or is deleted, even if its id is used again", async () => {
     await givenFirst("d1", ["fail"]);
     await givenWaiting("d2", "d1");
     await execute("d1");
@@ -210,14 +210,14 @@ describe("a chain that cannot be", () => {
   });
 });
 
-test("a pilot, a dry run and a pause of the other are not its end", async () => {
+test("a pilot, a dry run and a pause of the input batch do not count as its end", async () => {
   await givenFirst("e1", ["a", "b", "c"]);
   await givenWaiting("e2", "e1");
   await execute("e1", { limit: 1 });
   await until(async () => (await batch("e1")).progress.completed === 1 || undefined);
   await app.post("/batches/e1/execute?isDryRun=true");
   await app.finished("e1");
-  // A batch that waits for one which has only rehearsed is waited for as well.
+  // A batch can still wait for one that has had only a pilot and a dry run.
   await givenWaiting("e3", "e1");
   await app.runner.ctx.signals.emit("events", undefined);
   await givenFirst("e4");
@@ -229,7 +229,7 @@ test("a pilot, a dry run and a pause of the other are not its end", async () => 
   expect([(await made("e2")).progress.total, (await made("e3")).progress.total]).toEqual([3, 3]);
 });
 
-/** Does something once, right before the commit that gives the rows of a batch their name. */
+/** Calls `act` once, right before the commit that publishes the rows of a batch. */
 function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unknown> } {
   const { writer } = app.ctx;
   const { write } = writer;
@@ -244,7 +244,7 @@ function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unkn
   return { done: promise };
 }
 
-test("rows that change while they are read are read anew", async () => {
+test("rows that change while they are read are read again", async () => {
   await givenFirst("q1", ["a", "flaky"]);
   await givenWaiting("q2", "q1", { config: { promptTemplate: "{{result}}+" } });
   await execute("q2");
@@ -258,7 +258,7 @@ test("rows that change while they are read are read anew", async () => {
   expect(second.tasks.map(({ result }: Json) => result)).toEqual(["a+", "flaky+"]);
   expect((await eventsOf("q2")).filter((type) => type === "batch.started")).toHaveLength(1);
 
-  // What is created beside a change of its rows is not made at all.
+  // If its rows change meanwhile, nothing is created.
   const [again] = (await batch("q1")).tasks;
   const changed = beforeNextPublishing(async () => {
     await app.post(`/tasks/${again.id}/execute`);
@@ -270,7 +270,7 @@ test("rows that change while they are read are read anew", async () => {
   expect((await app.get("/batches/q3")).status).toBe(404);
 });
 
-test("one that is cancelled or deleted waits no more", async () => {
+test("a cancelled or deleted batch does not wait any more", async () => {
   await givenFirst("x1");
   for (const id of ["x2", "x3"]) await givenWaiting(id, "x1");
   const cancelled = await app.post("/batches/x2/cancel");
@@ -283,7 +283,7 @@ test("one that is cancelled or deleted waits no more", async () => {
   expect((await app.get("/batches/x3")).status).toBe(404);
 });
 
-test("a cancelled batch gives the answers that it has", async () => {
+test("a cancelled input batch provides the answers that it has", async () => {
   await givenFirst("y1");
   await givenWaiting("y2", "y1");
   await execute("y1", { limit: 1 });
@@ -292,7 +292,7 @@ test("a cancelled batch gives the answers that it has", async () => {
   expect((await made("y2")).progress).toMatchObject({ total: 2, pending: 1, skipped: 1 });
 });
 
-test("an idempotency key stands for the batch while it waits and afterwards", async () => {
+test("an idempotency key returns the batch while it waits and afterwards", async () => {
   await givenFirst("i1");
   const request = { inputBatch: "i1", config, idempotencyKey: "chain-key" };
   const first = await app.post("/batches", request);
@@ -307,7 +307,7 @@ test("an idempotency key stands for the batch while it waits and afterwards", as
   expect(await ask()).toEqual([200, id]);
 });
 
-test("a cap holds for it, and answers of a base are taken over", async () => {
+test("a cap applies to a chained batch, and answers of its base are reused", async () => {
   await givenFirst("m1");
   await givenWaiting("m2", "m1", { config: { ...config, model: "gpt-4o", maxCostUsd: 1e-9 } });
   await givenWaiting("m3", "m1", { config: { ...config, model: "gpt-4o" } });
@@ -327,7 +327,7 @@ test("a cap holds for it, and answers of a base are taken over", async () => {
   expect((await made("m4")).progress.total).toBe(2);
 });
 
-test("what a process that died has left of it is removed, and it is made by another", async () => {
+test("rows from a dead process are removed, and another process makes the batch", async () => {
   const { writer, client: db } = app.ctx;
   await givenFirst("z1");
   await givenWaiting("z2", "z1");

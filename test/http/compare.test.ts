@@ -52,7 +52,7 @@ async function rows(query: string): Promise<Json[]> {
   return answer.body as Json[];
 }
 
-test("two batches of one file stand side by side, row by row", async () => {
+test("two batches of one file are compared row by row", async () => {
   const input = file("in.csv", "prompt,left_status\nsame,x\nother,y\njson,\nfail,z\n");
   await run("big", input, "gpt-4o");
   await run("small", input, "gpt-4o-mini");
@@ -87,7 +87,7 @@ test("two batches of one file stand side by side, row by row", async () => {
   expect(json[0]?.right).toMatchObject({ model: "gpt-4o-mini", result: "gpt-4o-mini says so" });
 });
 
-test("rows are joined by the ids of their input, and have no other side where there is none", async () => {
+test("rows are joined by the ids of their input, and a row without a partner has no other side", async () => {
   const line = (id: string, prompt: string) => JSON.stringify({ custom_id: id, prompt });
   await run(
     "ids-a",
@@ -122,7 +122,7 @@ test("two versions of a sheet, with the same ids, are joined by them", async () 
   ]);
 });
 
-test("batches that do not belong together are refused, with what differs", async () => {
+test("batches that do not match are refused, with the difference", async () => {
   const first = file("first.csv", "prompt,city\na,Rome\nb,Paris\n");
   await run("base", first, "gpt-4o");
   const refused = async (id: string, text: string, by = "position") => {
@@ -150,7 +150,7 @@ test("batches that do not belong together are refused, with what differs", async
   expect(taken.body.error.message).toContain("must not be compare");
 });
 
-test("a shorter batch has no other side at the end, and tasks given inline compare by their prompts", async () => {
+test("rows after the end of a shorter batch have no other side, and inline tasks compare by their prompts", async () => {
   const many = Array.from({ length: 450 }, (_, i) => `row ${i}`);
   await run("long", file("long.csv", `prompt\n${many.join("\n")}\n`), "gpt-4o");
   await run("short", file("short.csv", `prompt\n${many.slice(0, 230).join("\n")}\n`), "gpt-4o");

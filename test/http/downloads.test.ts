@@ -21,7 +21,7 @@ async function upload(app: TestServer, name = "a.csv", text = TEXT) {
   return { status: answer.status, body: await answer.json() };
 }
 
-/** Fetches as it is: nothing is decompressed. */
+/** Fetches the raw bytes, without decompression. */
 async function raw(app: TestServer, path: string, headers: Record<string, string> = {}) {
   const answer = await fetch(`${app.url}/api/v1${path}`, {
     headers: { authorization: `Bearer ${KEY}`, ...headers },
@@ -79,7 +79,7 @@ function filesOn(disk: Disk) {
 const partsIn = (folder: string) => readdirSync(folder).filter((name) => name.startsWith(".part-"));
 
 describe("a download", () => {
-  test("of a file or of results is given in parts, from any byte on", async () => {
+  test("of a file or of results supports ranges, from any byte on", async () => {
     await using app = await startServer();
     const { id } = (await upload(app)).body.data;
     await givenResults(app);
@@ -117,7 +117,7 @@ describe("a download", () => {
     }
   });
 
-  test("that a process was killed in leaves nothing when the next one has started", async () => {
+  test("whose process is killed leaves nothing after the next start", async () => {
     using folder = temporaryFolder();
     const env = { DATA_DIR: folder.path };
     const { owner } = await (async () => {
@@ -131,7 +131,7 @@ describe("a download", () => {
     expect(partsIn(folder.path)).toEqual([".part-abc.someone-def.tmp"]);
   });
 
-  test("that the client has already is answered 304", async () => {
+  test("that the client already has is answered with 304", async () => {
     await using app = await startServer();
     const { id } = (await upload(app)).body.data;
     await givenResults(app);
@@ -147,7 +147,7 @@ describe("a download", () => {
     expect(before).not.toBeNull();
   });
 
-  test("of results is compressed when that is asked for, and only then", async () => {
+  test("of results is compressed only on request", async () => {
     await using app = await startServer();
     await givenResults(app);
     const path = "/batches/b/results?format=csv";
@@ -161,7 +161,7 @@ describe("a download", () => {
     expect(refused.headers.get("content-encoding")).toBeNull();
   });
 
-  test("has its name in plain ASCII and as it is, whatever stands in it", async () => {
+  test("has its name in plain ASCII and in full, whatever characters it contains", async () => {
     await using app = await startServer();
     const { body } = await upload(app, `d'été (1)*.csv`);
     const { headers } = await raw(app, `/files/${body.data.id}/content`);
@@ -173,7 +173,7 @@ describe("a download", () => {
   });
 });
 
-describe("a part of results that is too long to be held", () => {
+describe("a range of results that is too long for memory", () => {
   const disk: Disk = { free: 1e12, isFull: false, hold: undefined };
   let app: TestServer;
   let whole: Buffer;
@@ -184,7 +184,7 @@ describe("a part of results that is too long to be held", () => {
   });
   afterAll(() => app[Symbol.asyncDispose]());
 
-  test("says how long it is, or is sent without that where the disk has no room, and leaves no file behind", async () => {
+  test("has a length, or none if the disk has no room, and leaves no file behind", async () => {
     const size = whole.length;
     const ask = async (range: string) => {
       const part = await raw(app, LONG, { range });
@@ -197,7 +197,7 @@ describe("a part of results that is too long to be held", () => {
     };
     expect(await ask("bytes=1-")).toBe(String(size - 1));
     expect(await ask("bytes=5000-")).toBe(String(size - 5000));
-    // Where there is no room for the file, it comes piece by piece; Bun leaves the length out of that.
+    // If the disk has no room for the file, the answer is streamed, and Bun then sends no length.
     disk.free = 1e6;
     expect(await ask("bytes=1-")).toBeNull();
     disk.free = 1e12;
@@ -208,7 +208,7 @@ describe("a part of results that is too long to be held", () => {
     expect(app.ctx.unfinished.size).toBe(0);
   });
 
-  test("is written no further when the client leaves, and no more than some are at a time", async () => {
+  test("stops when the client leaves, and only a few are written at a time", async () => {
     const { length } = whole;
     const gate = Promise.withResolvers<void>();
     disk.hold = gate.promise;
@@ -231,7 +231,7 @@ describe("a part of results that is too long to be held", () => {
   });
 });
 
-test("a single thing has an ETag that changes with it, and 304 where it did not", async () => {
+test("a single resource has an ETag that changes with it, and is answered with 304 if it did not change", async () => {
   await using app = await startServer();
   const { id: file } = (await upload(app)).body.data;
   await app.post("/tasks", { id: "t", prompt: "x" });
@@ -249,7 +249,7 @@ test("a single thing has an ETag that changes with it, and 304 where it did not"
   expect((await app.get("/tasks/t", { "if-none-match": before })).status).toBe(200);
 });
 
-test("what the server writes is for its own user alone, the database of an earlier version included", async () => {
+test("files of the server are readable only for its own user, the database of an earlier version included", async () => {
   using folder = temporaryFolder();
   writeFileSync(join(folder.path, "task-runner.db"), "", { mode: 0o644 });
   await using app = await startServer({ DATA_DIR: folder.path });

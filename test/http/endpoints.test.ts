@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { startProvider } from "../support/provider.ts";
 import { startServer } from "../support/server.ts";
 
-test("a JSONL line may name any path of the provider: it is forwarded, and its answer stored", async () => {
+test("a JSONL line may name any path of the provider: it is sent there, and its answer is stored", async () => {
   const verdict = { id: "modr-1", model: "omni-moderation", results: [{ flagged: false }] };
   await using provider = await startProvider(() => verdict);
   await using app = await startServer(provider.env);

@@ -7,7 +7,7 @@ import { buildPage } from "../support/page.ts";
 import { client, startServer } from "../support/server.ts";
 
 describe("every answer", () => {
-  test("wears the envelope, errors of the framework included", async () => {
+  test("has the envelope, errors of the framework included", async () => {
     await using app = await startServer({ MAX_BODY_BYTES: "2000" });
     const big = "x".repeat(3000);
     const json = { "content-type": "application/json" };
@@ -74,7 +74,7 @@ describe("every answer", () => {
     expect((await app.get("/tasks")).body.data.pagination.total).toBe(0);
   });
 
-  test("to a chunked body that grows too large comes before it has all been sent", async () => {
+  test("to a chunked body that is too large comes before the whole body is sent", async () => {
     await using app = await startServer({ MAX_BODY_BYTES: "2000" });
     let sent = 0;
     const body = new ReadableStream({
@@ -94,7 +94,7 @@ describe("every answer", () => {
     expect(sent).toBeLessThan(500_000);
   });
 
-  test("names the fields that are wrong", async () => {
+  test("names the invalid fields", async () => {
     await using app = await startServer();
     const { body } = await app.post("/tasks", {
       prompt: "",
@@ -119,13 +119,13 @@ describe("every answer", () => {
     expect(body.error.message).toContain("(and 7 more)");
   });
 
-  test("says which methods a path takes", async () => {
+  test("lists the methods of a path", async () => {
     await using app = await startServer();
     const { headers } = await app.send("PUT", "/tasks/x");
     expect(headers.get("allow")).toBe("GET, HEAD, PATCH, DELETE");
   });
 
-  test("carries the request's id, or one of its own where that is odd", async () => {
+  test("has the request's id, or a new one if that is invalid", async () => {
     await using app = await startServer();
     const kept = await app.get("/tasks", { "x-request-id": "my-id_1.2" });
     expect(kept.headers.get("x-request-id")).toBe("my-id_1.2");
@@ -134,7 +134,7 @@ describe("every answer", () => {
     expect(odd.body.error.details.requestId).toBe(odd.headers.get("x-request-id"));
   });
 
-  test("treats keys that pollute prototypes as data", async () => {
+  test("treats keys such as __proto__ as data", async () => {
     await using app = await startServer();
     const text = '{"prompt":"x","metadata":{"__proto__":{"admin":true},"constructor":1}}';
     await app.post("/tasks", text, { "content-type": "application/json" });
@@ -147,7 +147,7 @@ describe("every answer", () => {
 });
 
 describe("keys", () => {
-  test("nobody gets in without a valid one", async () => {
+  test("no request is answered without a valid key", async () => {
     await using app = await startServer();
     for (const authorization of [
       "",
@@ -165,7 +165,7 @@ describe("keys", () => {
     expect((await app.get("/tasks")).status).toBe(200);
   });
 
-  test("the first start makes one, and stores only its hash", async () => {
+  test("the first start makes a key, and stores only its hash", async () => {
     await using app = await startServer({ API_KEYS: "" });
     const key = app.runner.firstKey ?? "";
     expect(key).toMatch(/^gtr_[0-9a-z]{40}$/);
@@ -175,7 +175,7 @@ describe("keys", () => {
     expect(rows).toContain("gtr_");
   });
 
-  test("of many processes that start at once, one makes it", async () => {
+  test("of many processes that start at once, only one makes a key", async () => {
     await using app = await startServer();
     await app.ctx.client.execute("DELETE FROM api_keys");
     const ctx = { ...app.ctx, config: { ...app.ctx.config, apiKeys: [] } };
@@ -183,7 +183,7 @@ describe("keys", () => {
     expect(keys.filter((key) => key !== undefined)).toHaveLength(1);
   });
 
-  test("on an address that others reach, a restart does not make one where all were revoked", async () => {
+  test("on an address that other machines can reach, a restart makes no key if all were revoked", async () => {
     await using first = await startServer({ API_KEYS: "", HOST: "0.0.0.0" });
     const { dir } = first;
     const key = client(first.url, first.runner.firstKey ?? "");
@@ -211,7 +211,7 @@ describe("keys", () => {
   });
 });
 
-describe("what the server tells of itself", () => {
+describe("the server's own description", () => {
   test("the OpenAPI document is valid and describes every route under /api/v1", async () => {
     await using app = await startServer();
     const { body } = await app.get(`${app.url}/openapi.json`);
@@ -253,7 +253,7 @@ describe("what the server tells of itself", () => {
     expect((await app.get(`${app.url}/docs/swagger-ui-dist/package.json`)).status).toBe(404);
   });
 
-  test("the first page is the page, with all that it loads", async () => {
+  test("the root is the page, with all files that it loads", async () => {
     buildPage();
     await using app = await startServer();
     const page = await fetch(app.url);
@@ -269,7 +269,7 @@ describe("what the server tells of itself", () => {
       expect(asset.headers.get("cache-control")).toContain("max-age");
     }
     expect((await fetch(`${app.url}/monitor/..%2fpage.ts`)).status).toBe(404);
-    // What would run in the page but stands in no file of its own is not let in.
+    // The policy blocks inline scripts and styles, so the page must have none.
     expect(text).not.toMatch(/<script(?![^>]*src=)|style=|onclick=/);
   });
 
@@ -290,7 +290,7 @@ describe("what the server tells of itself", () => {
     expect(other.runner.loginToken).toBeUndefined();
   });
 
-  test("liveness, readiness, and books that balance", async () => {
+  test("liveness, readiness, and consistent counters", async () => {
     await using app = await startServer();
     expect((await app.get(`${app.url}/healthz`)).status).toBe(200);
     expect((await app.get(`${app.url}/readyz`)).status).toBe(200);

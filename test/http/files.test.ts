@@ -69,7 +69,7 @@ describe("an uploaded file", () => {
     });
   });
 
-  test("is gone once it is deleted, and batches that were made of it stay", async () => {
+  test("is gone after its deletion, and the batches made from it stay", async () => {
     await using app = await startServer();
     const { id } = (await upload(app, "t.csv", "prompt\nhello\n")).body.data;
     expect((await app.post("/batches", { id: "b", inputFile: id })).body.data.taskCount).toBe(1);
@@ -83,14 +83,14 @@ describe("an uploaded file", () => {
     expect((await app.finished("b")).status).toBe("completed");
   });
 
-  test("feeds as many batches as one likes", async () => {
+  test("can be the input of many batches", async () => {
     await using app = await startServer();
     const { id } = (await upload(app, "t.csv", "prompt\none\ntwo\n")).body.data;
     const made = await Promise.all([1, 2, 3].map(() => app.post("/batches", { inputFile: id })));
     expect(made.map(({ body }) => body.data?.taskCount)).toEqual([2, 2, 2]);
   });
 
-  test("leaves nothing behind where it is too large or breaks off", async () => {
+  test("leaves nothing behind if it is too large or breaks off", async () => {
     await using app = await startServer({ MAX_FILE_BYTES: "5000" });
     const tooLarge = await upload(app, "t.csv", "x".repeat(5001));
     expect([tooLarge.status, tooLarge.body.error.code]).toEqual([413, "PAYLOAD_TOO_LARGE"]);
@@ -108,7 +108,7 @@ describe("an uploaded file", () => {
     expect((await app.get("/files")).body.data.files).toEqual([]);
   });
 
-  test("leaves nothing behind where its sender falls silent or hangs up", async () => {
+  test("leaves nothing behind if its sender stalls or disconnects", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "1" });
     const { hostname, port } = new URL(app.url);
     const begin = async () => {
@@ -132,7 +132,7 @@ describe("an uploaded file", () => {
     expect((await app.get("/files")).body.data.files).toEqual([]);
   });
 
-  test("is refused where there is none", async () => {
+  test("is refused if there is none", async () => {
     await using app = await startServer();
     const form = new FormData();
     expect((await send(app, form)).body.error.message).toContain("no part `file`");
@@ -148,7 +148,7 @@ describe("an uploaded file", () => {
 });
 
 describe("a batch from JSONL", () => {
-  test("takes task objects with all their fields, and variables for templates", async () => {
+  test("accepts task objects with all their fields, and variables for templates", async () => {
     await using app = await startServer();
     const lines = [
       {
@@ -188,7 +188,7 @@ describe("a batch from JSONL", () => {
     expect(unknown.body.error.message).toContain("{{x}}");
   });
 
-  test("sends OpenAI batch lines as they are, to their own endpoints", async () => {
+  test("sends OpenAI batch lines unchanged, to their own endpoints", async () => {
     await using app = await startServer();
     const bodies = [
       {
@@ -221,7 +221,7 @@ describe("a batch from JSONL", () => {
     expect(patched.status).toBe(400);
   });
 
-  test("names every line that is wrong, and stores nothing", async () => {
+  test("names every invalid line, and stores nothing", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "taken", prompt: "x" });
     const lines = [
@@ -229,7 +229,7 @@ describe("a batch from JSONL", () => {
       "{not json",
       "[1]",
       '{"id":"a","prompt":"again"}',
-      // Of a file this is no fault: all ids get the batch's before them.
+      // In a file this is not an error: every id gets the batch's id as a prefix.
       '{"id":"taken","prompt":"x"}',
       '{"prompt":"x","temperature":"warm"}',
       '{"prompt":"x","maxTokens":1,"max_tokens":2}',
@@ -255,7 +255,7 @@ describe("a batch from JSONL", () => {
 });
 
 describe("an output file", () => {
-  test("appears whole at the end of its batch, in the format of its name", async () => {
+  test("appears complete at the end of its batch, in the format of its name", async () => {
     await using app = await startServer();
     for (const format of ["csv", "jsonl", "json"]) {
       const outputFile = `out/${format}/results.${format}`;
@@ -273,7 +273,7 @@ describe("an output file", () => {
     expect(readdirSync(join(app.filesDir, "out", "csv"))).toEqual(["results.csv"]);
   });
 
-  test("that cannot be written is reported, results stay, and it can be written later", async () => {
+  test("that cannot be written is reported, the results stay, and it can be written later", async () => {
     await using app = await startServer();
     writeFileSync(join(app.filesDir, "blocked"), "a file where a folder should be");
     await app.post("/batches", {
@@ -347,7 +347,7 @@ describe("an output file", () => {
     expect((await app.post("/batches", { inputFile: id })).status).toBe(201);
   });
 
-  test("replaces a link in its place, and is written through none that came after the request", async () => {
+  test("replaces a link in its place, and is not written through a link made after the request", async () => {
     await using app = await startServer();
     const outside = join(app.dir, "outside.csv");
     writeFileSync(outside, "mine");
@@ -380,7 +380,7 @@ describe("an output file", () => {
     expect(readdirSync(join(app.filesDir, ".uploads"))).toEqual([]);
   });
 
-  test("is written by the next process where the first was killed before it could", async () => {
+  test("is written by the next process if the first was killed before", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", outputFile: "r.csv", tasks: [{ prompt: "a" }] });
     await app.post("/batches/b/execute");

@@ -9,7 +9,7 @@ import fc from "fast-check";
 import { spoiled, valuesOf } from "../support/schema-arbitrary.ts";
 import { type Json, KEY, startServer, type TestServer } from "../support/server.ts";
 
-/** Requests for each operation; `FUZZ_RUNS=1000` looks longer. */
+/** The number of requests for each operation; `FUZZ_RUNS=1000` makes more. */
 const RUNS = Number(process.env["FUZZ_RUNS"] ?? 40);
 
 type Operation = { name: string; method: string; path: string; spec: Json };
@@ -22,7 +22,7 @@ type Call = {
 };
 
 describe("every operation of the OpenAPI document", () => {
-  test("answers whatever it is sent as it is documented, and never with a 5xx", async () => {
+  test("answers any request as documented, and never with a 5xx", async () => {
     await using app = await startServer({ LOG_LEVEL: "error", MAX_BODY_BYTES: "20000" });
     const document = (await app.get(`${app.url}/openapi.json`)).body;
     const world = await givenWorld(app);
@@ -45,7 +45,7 @@ describe("every operation of the OpenAPI document", () => {
     const operationsThatSucceeded = new Set(
       [...seen].filter((line) => / 2\d\d$/.test(line)).map((line) => line.slice(0, -4)),
     );
-    // Or else it would say nothing of what is answered when all is well.
+    // Without successes the test would not check successful answers.
     expect(operationsThatSucceeded.size).toBeGreaterThan(operations.length / 2);
     expect(await app.differences()).toEqual([]);
     expect((await app.get("/tasks")).status).toBe(200);
@@ -63,7 +63,7 @@ function operationsOf(document: Json): Operation[] {
   );
 }
 
-/** Things that are there, by the path that leads to them, and keys of every kind. */
+/** Existing resources, by their path, and keys of every kind. */
 async function givenWorld(app: TestServer) {
   const keyOf = async (scope: string) =>
     (await app.post("/api-keys", { name: scope, scopes: [scope] })).body.data;
@@ -109,7 +109,7 @@ async function givenWorld(app: TestServer) {
 
 type World = Awaited<ReturnType<typeof givenWorld>>;
 
-/** Requests that ought to succeed, and requests with anything wrong. */
+/** Requests that should succeed, and requests with any error. */
 function callsOf(operation: Operation, document: Json, world: World): fc.Arbitrary<Call> {
   const { name, method, path, spec } = operation;
   const toCall = (made: {
@@ -157,10 +157,10 @@ const ODD_HEADERS = {
   "last-event-id": fc.constantFrom("1", "-1", "x"),
 };
 
-/** Cursors come from answers, and tokens from elsewhere; what is made up is refused. */
+/** Cursors and tokens come from answers. Invented ones are refused. */
 const NEVER_RIGHT = new Set(["cursor", "access_token"]);
 
-/** What their patterns describe is mostly out of their range. */
+/** Parameters whose patterns mostly describe values that are out of range. */
 const TAME_QUERY: Record<string, fc.Arbitrary<unknown>> = {
   page: fc.integer({ min: 1, max: 3 }),
   limit: fc.integer({ min: 1, max: 100 }),
@@ -225,7 +225,7 @@ function urlOf(path: string, ids: string[], query: Record<string, unknown>): str
   let next = 0;
   const filled = path.replaceAll(/\{[^}]+\}/g, () => {
     const id = ids[next++] ?? "none";
-    // A URL has no place for these two: whoever sends it resolves them to another path.
+    // A URL cannot contain these two segments: the client resolves them to another path.
     return id === "." || id === ".." ? "none" : encodeURIComponent(id);
   });
   const search = new URLSearchParams(
@@ -237,7 +237,7 @@ function urlOf(path: string, ids: string[], query: Record<string, unknown>): str
   return `${filled}?${search}`;
 }
 
-/** Sends a call; of an answer that does not end, only the head is read. */
+/** Sends a request. Of a stream, it reads only the head. */
 async function send(base: string, { method, url, headers, body }: Call) {
   const answer = await fetch(base + url, {
     method,
@@ -252,7 +252,7 @@ async function send(base: string, { method, url, headers, body }: Call) {
   return { status: answer.status, type, text: "" };
 }
 
-/** Tells what is wrong with an answer, if anything is. */
+/** The problem of an answer, if there is one. */
 function createJudge(document: Json) {
   const ajv = new Ajv2020({ strict: false, allErrors: true });
   addFormats(ajv);

@@ -2,9 +2,9 @@ import { expect, test } from "bun:test";
 
 import { KEY, startServer, type TestServer } from "../support/server.ts";
 
-/** What differs between two requests whatever they ask for. */
+/** Headers that differ between any two requests. */
 const OF_ITS_OWN = new Set(["date", "x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset"]);
-/** Answers that tell of the moment, whose length may differ from one to the next. */
+/** Answers that depend on the time, so that their length may change. */
 const OF_THE_MOMENT = /metrics|status|audit|readyz|healthz|events|api-keys/;
 
 async function headersOf(app: TestServer, method: string, path: string, isOfTheMoment: boolean) {

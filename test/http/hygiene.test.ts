@@ -11,7 +11,7 @@ import { startServer, type TestServer } from "../support/server.ts";
 
 const json = { "content-type": "application/json" };
 
-/** What the server writes to a client that sends this and then nothing more. */
+/** The bytes that the server writes to a client that sends `request` and then nothing more. */
 async function answerTo(app: TestServer, request: string): Promise<string> {
   const { hostname, port } = new URL(app.url);
   const socket = connect(Number(port), hostname, () => socket.write(request));
@@ -28,7 +28,7 @@ async function answerTo(app: TestServer, request: string): Promise<string> {
 }
 
 describe("a request", () => {
-  test("of an unreasonable shape is refused, in words", async () => {
+  test("of an unreasonable shape is refused, with the reason", async () => {
     await using app = await startServer();
     const nested = (levels: number) =>
       `{"prompt":"x","metadata":{"a":${"[".repeat(levels)}${"]".repeat(levels)}}}`;
@@ -55,7 +55,7 @@ describe("a request", () => {
     await app.ended(fine.body.data.id);
   });
 
-  test("may use names that objects have, as data", async () => {
+  test("may use names of Object.prototype as data", async () => {
     await using app = await startServer();
     const metadata = { constructor: { prototype: { a: 1 } }, toString: "x", hasOwnProperty: 1 };
     await app.post("/tasks", { id: "t", prompt: "x", metadata });
@@ -63,7 +63,7 @@ describe("a request", () => {
     expect(({} as Record<string, unknown>)["a"]).toBeUndefined();
   });
 
-  test("may name models, columns and files as objects name their own properties", async () => {
+  test("may use names of Object.prototype for models, columns and files", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     for (const model of ["constructor", "toString", "__proto__"]) {
@@ -79,7 +79,7 @@ describe("a request", () => {
     }
   });
 
-  test("whose body comes too slowly is answered and forgotten", async () => {
+  test("whose body is too slow is answered, and its connection is closed", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "1" });
     const head = [
       "POST /api/v1/tasks HTTP/1.1",
@@ -94,7 +94,7 @@ describe("a request", () => {
     expect((await app.get("/tasks")).status).toBe(200);
   });
 
-  test("with more headers than anybody needs does not reach the application", async () => {
+  test("with too many headers does not reach the application", async () => {
     await using app = await startServer();
     const { status } = await app.get("/tasks", { "x-long": "x".repeat(100_000) });
     expect(status).toBe(431);
@@ -102,7 +102,7 @@ describe("a request", () => {
 });
 
 describe("an answer", () => {
-  test("is not to be guessed at, framed, stored, or run", async () => {
+  test("must not be sniffed, framed, stored or executed", async () => {
     await using app = await startServer();
     for (const path of ["/tasks", "/tasks/none", "/nowhere"]) {
       const { headers } = await app.get(path);
@@ -129,7 +129,7 @@ describe("an answer", () => {
     }
   });
 
-  test("is for pages of other origins only where that is configured", async () => {
+  test("is readable for pages of other origins only if that is configured", async () => {
     await using closed = await startServer();
     const preflight = {
       origin: "https://app.example",
@@ -155,7 +155,7 @@ describe("an answer", () => {
     expect(read.headers.get("access-control-expose-headers")).toContain("X-Request-ID");
   });
 
-  test("to who asks how the books stand needs a key", async () => {
+  test("with details of the health checks needs a key", async () => {
     await using app = await startServer();
     const anonymous = (path: string) => fetch(`${app.url}${path}`).then(({ status }) => status);
     expect(await anonymous("/readyz")).toBe(200);
@@ -165,7 +165,7 @@ describe("an answer", () => {
 });
 
 describe("starting", () => {
-  test("on a database that does not answer tells its address without the token", async () => {
+  test("with a database that does not answer prints its address without the token", async () => {
     const url = "http://user:hidden-password@127.0.0.1:1/db?authToken=hidden-token";
     const { databaseUrl } = readConfig({ DATABASE_URL: url });
     const refusal = await openDatabase(databaseUrl, createSystemClock(), {

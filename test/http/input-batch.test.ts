@@ -58,7 +58,7 @@ test("rows and answers of a batch that has ended are the variables of another", 
   expect(rows[0]).toBe("original_id,prompt,label,result");
 });
 
-test("what cannot be chained is refused, and nothing is created", async () => {
+test("batches that cannot be chained are refused, and nothing is created", async () => {
   await app.post("/batches", {
     id: "vain",
     tasks: [{ prompt: "fail" }],
@@ -88,7 +88,7 @@ test("what cannot be chained is refused, and nothing is created", async () => {
   expect((await app.get("/batches/refused")).status).toBe(404);
 });
 
-test("a batch that is deleted or retried later changes nothing in what was made of it", async () => {
+test("deleting or retrying the input batch later changes nothing in the batch that was made from it", async () => {
   await app.post("/batches", { id: "gone", tasks: [{ prompt: "x" }] });
   await app.post("/batches/gone/execute");
   await app.finished("gone");

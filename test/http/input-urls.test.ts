@@ -52,7 +52,7 @@ const create = (id: string, inputFile: string, more: object = {}) =>
   app.post("/batches", { id, inputFile, ...more });
 const at = (path: string) => `http://files.example:${port}${path}`;
 
-test("a batch is made of the file at a URL, and its secrets are kept nowhere", async () => {
+test("a batch is made from the file at a URL, whose secrets are not stored", async () => {
   const url = at("/a/tasks.csv?X-Signature=TOPSECRET#part");
   const { status } = await create("b", url, { idempotencyKey: "k" });
   expect(status).toBe(201);
@@ -78,7 +78,7 @@ test("a batch is made of the file at a URL, and its secrets are kept nowhere", a
   expect([text, ...stored].filter((one) => one.includes("TOPSECRET"))).toEqual([]);
 });
 
-test("redirects are followed where they lead to what may be asked", async () => {
+test("redirects are followed to allowed addresses only", async () => {
   expect((await create("moved", at(`/x?to=${encodeURIComponent("/tasks.csv")}`))).status).toBe(201);
 });
 
@@ -107,7 +107,7 @@ test.each([
   ["http://public.example/a.csv", "must begin with https://"],
   ["https://u:SECRET@public.example/a.csv", "must not contain a user name or password"],
   ["https://127.0.0.1/a.csv", "must not be a private address"],
-  ["ftp://public.example/a.csv", "is a URL, and no path in the files folder"],
+  ["ftp://public.example/a.csv", "is a URL, not a path in the files folder"],
 ])("%s is refused, and nothing is left of it", async (path, message) => {
   const url = path.startsWith("/") ? at(path) : path;
   const { status, body, text } = await create("refused", url);

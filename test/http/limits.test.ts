@@ -7,7 +7,7 @@ import { type Answer, client, startServer, type TestServer, until } from "../sup
 import { startSqld } from "../support/sqld.ts";
 import { sqld } from "../support/tools.ts";
 
-/** A server in the middle of a minute that does not pass unless a test lets it. */
+/** A server whose clock stands in the middle of a minute until a test moves it. */
 async function startAtNoon(env: Record<string, string>) {
   const app = await startServer(env);
   const clock = { now: Date.parse("2030-01-01T12:00:30.000Z") };
@@ -29,7 +29,7 @@ const countOf = (statuses: number[], status: number) =>
   statuses.filter((one) => one === status).length;
 
 describe("the rate limit of a key", () => {
-  test("is reported in every answer, and ends with a 429 that says when to come back", async () => {
+  test("is reported in every answer, and ends with a 429 and Retry-After", async () => {
     const { app: server, clock } = await startAtNoon({ RATE_LIMIT_PER_MINUTE: "4" });
     await using app = server;
     expect(limitsOf(await app.get("/tasks"))).toEqual([4, 3, RESET]);
@@ -48,14 +48,14 @@ describe("the rate limit of a key", () => {
     expect(limitsOf(await app.get("/tasks"))).toEqual([4, 3, RESET + 60]);
   });
 
-  test("lets through exactly as many of a thousand requests at once", async () => {
+  test("lets exactly that many of a thousand concurrent requests through", async () => {
     const { app: server } = await startAtNoon({ RATE_LIMIT_PER_MINUTE: "100" });
     await using app = server;
     const got = await statuses(app, 1000);
     expect([countOf(got, 200), countOf(got, 429)]).toEqual([100, 900]);
   });
 
-  test("may be its own, is counted for it alone, and changes at once", async () => {
+  test("can be set per key, is counted per key, and changes at once", async () => {
     const { app: server } = await startAtNoon({ RATE_LIMIT_PER_MINUTE: "50" });
     await using app = server;
     const made = await app.post("/api-keys", { name: "small", rateLimitPerMinute: 2 });
@@ -91,7 +91,7 @@ describe("the rate limit of a key", () => {
   );
 });
 
-describe("who has no key, or a wrong one", () => {
+describe("a client without a key, or with a wrong one", () => {
   test("is limited by address, more strictly for wrong keys, without locking out the others", async () => {
     const { app: server, clock } = await startAtNoon({
       RATE_LIMIT_PER_MINUTE: "5",
@@ -104,7 +104,7 @@ describe("who has no key, or a wrong one", () => {
     const made = await app.post("/api-keys", { name: "another" });
     const guesses = await statuses(client(app.url, "guess"), 20);
     expect([countOf(guesses, 401), countOf(guesses, 429)]).toEqual([3, 17]);
-    // A right guess is not reported from a wrong one; a key that is in use goes on.
+    // A right guess gets the same answer as a wrong one. A key that is in use still works.
     const another = client(app.url, made.body.data.key);
     const refused = await another.get("/tasks");
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "30"]);
@@ -114,7 +114,7 @@ describe("who has no key, or a wrong one", () => {
     expect((await another.get("/tasks")).status).toBe(200);
   });
 
-  test("is recognised by what a trusted proxy writes, not by what they claim", async () => {
+  test("is identified by the header of a trusted proxy, not by its own", async () => {
     const env = { FAILED_LOGINS_PER_MINUTE: "1", TRUSTED_PROXY_HOPS: "1" };
     const { app: server } = await startAtNoon(env);
     await using app = server;
@@ -140,8 +140,8 @@ const callerOf = (key: number) => ({
   validUntil: Infinity,
 });
 
-describe("connections that stay open", () => {
-  test("are counted for each key and kind, and given back once", () => {
+describe("connections that are kept open", () => {
+  test("are counted per key and kind, and released once", () => {
     const keys = { watch: () => () => undefined };
     const connections = createConnections({ maxStreamsPerKey: 2, maxWaitsPerKey: 1 }, keys);
     const [one, two] = [callerOf(1), callerOf(2)];
@@ -157,7 +157,7 @@ describe("connections that stay open", () => {
     expect(connections.hold(one, "stream")).toBeUndefined();
   });
 
-  test("a wait beyond the cap is answered at once, and its task is queued all the same", async () => {
+  test("a wait over the cap is answered at once, and its task is queued", async () => {
     await using provider = await startProvider(hang);
     await using app = await startServer({ ...provider.env, MAX_WAITS_PER_KEY: "1" });
     const waiting = app.post("/tasks?execute=true", { prompt: "a" }, { prefer: "wait=60" });

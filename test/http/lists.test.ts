@@ -6,11 +6,11 @@ import { raiseAlert } from "../../src/services/alerts.ts";
 import { type Json, startServer, type TestServer } from "../support/server.ts";
 
 /*
- * Asks every list of the document for its pages, with each set of its filters in each of its orders. What the
- * database has to do for them is judged by `test/plans`.
+ * Reads the pages of every list in the OpenAPI document, with each set of filters in each order. `test/plans` checks the
+ * query plans.
  */
 
-/** What is there twice, or more often, for each list by its path. */
+/** Creates two or more entries for each list, by its path. */
 type Lists = Record<string, string>;
 
 let app: TestServer;
@@ -54,7 +54,7 @@ async function givenLists(): Promise<Lists> {
   };
 }
 
-test("every list answers each set of its filters, in each order, on the first page and on later ones", async () => {
+test("every list works with each set of its filters, in each order, on the first page and on later ones", async () => {
   const { paths, components } = (await app.get(`${app.url}/openapi.json`)).body;
   let asked = 0;
   for (const [path, { get }] of Object.entries<Json>(paths)) {
@@ -88,7 +88,7 @@ function ordersOf(named: (name: string) => Json): string[] {
   return sorts.flatMap((sort) => orders.map((order) => `&sort=${sort}&order=${order}`));
 }
 
-/** Tasks that wait and tasks that run are found in other ways than those that have ended. */
+/** Queries for waiting and running tasks differ from those for tasks that have ended. */
 function valuesOf(name: string, schema: Json, schemas: Json): string[] {
   const known = schema.$ref ? schemas[schema.$ref.split("/").at(-1)] : schema;
   if (known.enum) return known.enum.slice(0, 3);
@@ -96,7 +96,7 @@ function valuesOf(name: string, schema: Json, schemas: Json): string[] {
   return [/^(created|since)/.test(name) ? "2026-01-01T00:00:00Z" : "x"];
 }
 
-/** Every way to choose a value, or none, of each filter. */
+/** Every combination of one value, or none, for each filter. */
 function setsOf(filters: string[][]): string[] {
   return filters.reduce(
     (sets, values) => sets.flatMap((set) => ["", ...values].map((value) => set + value)),

@@ -5,7 +5,7 @@ import { runScript } from "../docs/shell.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { client, startServer } from "../support/server.ts";
 
-test("an agent that reads /llms.txt without a key finds commands that work, and addresses that are there", async () => {
+test("an agent that reads /llms.txt without a key finds working commands and existing addresses", async () => {
   using folder = temporaryFolder();
   await using app = await startServer({ DEFAULT_MODEL: "private-model", DATA_DIR: folder.path });
   const { get } = client(app.url, "");

@@ -25,7 +25,7 @@ function change(app: TestServer, changes: Partial<FileStore>): () => void {
   return () => Object.assign(app.ctx, { fileStore });
 }
 
-test("bytes that cannot be removed with their row are removed later", async () => {
+test("files that cannot be removed with their row are removed later", async () => {
   await using app = await startServer();
   const { id } = (await upload(app)).body.data;
   const mend = change(app, {
@@ -41,7 +41,7 @@ test("bytes that cannot be removed with their row are removed later", async () =
   expect([uploads(app), await loose(app)]).toEqual([[], 0]);
 });
 
-test("an upload whose process was taken for dead is refused, and one that goes on is left alone", async () => {
+test("an upload whose process was declared dead is refused, and one in progress is left alone", async () => {
   await using app = await startServer();
   const { fileStore } = app.ctx;
   let meddle: () => Promise<unknown> = () => removeLooseFiles(app.ctx);
@@ -60,7 +60,7 @@ test("an upload whose process was taken for dead is refused, and one that goes o
   expect((await app.get("/files")).body.data.files).toHaveLength(1);
 });
 
-test("what a process of before has left between bytes and row is removed at the next start", async () => {
+test("files without a row from an earlier process are removed at the next start", async () => {
   await using app = await startServer();
   await upload(app);
   await app.ctx.client.execute("INSERT INTO loose_files (id, node) VALUES ('file-left', 999)");

@@ -9,7 +9,7 @@ import { cancelTask } from "../../src/store/task-moves.ts";
 import { fail, gate, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
-/** What the rollups of each span say, beside what the executions themselves add up to. */
+/** The rollups of each period, beside the sums of the executions themselves. */
 async function books(app: TestServer): Promise<Json> {
   const buckets = BUCKET_BOUNDS_MS.map((_, i) => `sum(b${i}) AS b${i}`).join();
   const sums = `sum(tasks) AS tasks, sum(duration_ms) AS duration, sum(attempts) AS attempts, sum(prompt_tokens) AS prompt`;
@@ -27,7 +27,7 @@ async function books(app: TestServer): Promise<Json> {
 }
 
 describe("metrics", () => {
-  test("of an empty system are all there", async () => {
+  test("of an empty system are complete", async () => {
     await using app = await startServer();
     const { body } = await app.get("/metrics");
     expect(body.data).toEqual({
@@ -48,7 +48,7 @@ describe("metrics", () => {
     expect(Date.parse(data.series.at(-1).time)).toBe(Math.floor(Date.now() / 60_000) * 60_000);
   });
 
-  test("count what was created, completed, failed, retried and cancelled, by model, provider and key", async () => {
+  test("count created, completed, failed, retried and cancelled tasks by model, provider and key", async () => {
     await using provider = await startProvider(({ prompt, earlier }, response) => {
       if (prompt === "bad") return fail(response, 400);
       if (prompt === "again" && earlier === 0) return fail(response, 500);
@@ -98,7 +98,7 @@ describe("metrics", () => {
     expect(rolled).toEqual(counted);
   });
 
-  test("can be asked for by status and model", async () => {
+  test("can be filtered by status and model", async () => {
     await using app = await startServer();
     await app.post("/tasks?execute=true", { id: "t", prompt: "x", model: "gpt-4o" });
     await app.ended("t");
@@ -111,7 +111,7 @@ describe("metrics", () => {
     expect((await app.get("/metrics/tasks?period=year")).body.error.code).toBe("VALIDATION_ERROR");
   });
 
-  test("count no answer that came too late, and all that came with it", async () => {
+  test("ignore an answer that came too late, but count the others of its commit", async () => {
     const { opened, open } = gate();
     await using provider = await startProvider(async () => {
       await opened;
@@ -122,7 +122,7 @@ describe("metrics", () => {
     await app.post("/batches", { id: "b", tasks });
     await app.post("/batches/b/execute");
     await until(() => provider.requests.length === 6 || undefined);
-    // As another node would: this one's engine does not hear of it and reports the answer.
+    // As another node does it: this node's engine gets no signal and reports the answer.
     const [batch] = rowsOf<{ seq: number }>(
       await app.ctx.client.execute("SELECT seq FROM batches WHERE id = 'b'"),
     );
@@ -137,7 +137,7 @@ describe("metrics", () => {
 });
 
 describe("percentiles from buckets", () => {
-  test("are near, whatever the scale", () => {
+  test("are close, at any scale", () => {
     for (const median of [3, 40, 777, 12_345]) {
       const counts: number[] = Array.from({ length: BUCKET_BOUNDS_MS.length + 1 }, () => 0);
       for (let i = 0; i < 1001; i++) {
@@ -171,7 +171,7 @@ test.each([
     await readStock(ctx);
     await readStock(ctx);
     expect(reads).toBe(expected);
-    // Kept for so long and no longer.
+    // The retention period has ended.
     await until(async () => (await readStock(ctx)).total > expected || undefined);
   },
 );

@@ -34,7 +34,7 @@ async function startList(models: object[]) {
 
 const LISTED = [{ id: "gpt-4o-mini" }, { id: "llama3.2:latest", max_model_len: 8192 }];
 
-test("a model that the provider does not have fails with the names that are near it", async () => {
+test("a model that the provider does not have fails with similar names", async () => {
   await using provider = await startList(LISTED);
   await using app = await startServer({ OPENAI_BASE_URL: provider.url });
   const task = { prompt: "x", model: "gpt-4o-mimi" };
@@ -46,7 +46,7 @@ test("a model that the provider does not have fails with the names that are near
 });
 
 describe("GET /models", () => {
-  test("tells what the provider lists, with price, its day and source, and the size of the context", async () => {
+  test("returns the provider's models, with price, its date and source, and the size of the context", async () => {
     await using provider = await startList(LISTED);
     await using app = await startServer({ OPENAI_BASE_URL: provider.url, ROLE: "api" });
 
@@ -71,7 +71,7 @@ describe("GET /models", () => {
     expect(priceList.date).toBe(LIST_DATE);
   });
 
-  test("prices of PRICES_FILE go before the list's", async () => {
+  test("prices of PRICES_FILE override the list's", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "prices.json");
     writeFileSync(path, JSON.stringify({ "gpt-4o*": { input: 7, output: 8 } }));
@@ -87,7 +87,7 @@ describe("GET /models", () => {
   });
 });
 
-test("a model that is refused comes with the names that are near it", async () => {
+test("the refusal of a model contains similar names", async () => {
   await using provider = await startList([{ id: "gpt-4o-mini" }, { id: "gpt-4.1" }]);
   await using app = await startServer({
     OPENAI_BASE_URL: provider.url,

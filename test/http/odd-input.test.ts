@@ -12,7 +12,7 @@ import { client, type Json, startServer, until } from "../support/server.ts";
 const JSON_TYPE = { "content-type": "application/json" };
 
 describe("numbers in parameters", () => {
-  test("reach the provider as they were written, from a body and from files", async () => {
+  test("reach the provider unchanged, from a body and from files", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const parameters = '{"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.1]}';
@@ -37,13 +37,13 @@ describe("numbers in parameters", () => {
       expect(text).toContain('"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.1]');
     expect(sent[0]).toContain('"temperature":1,"max_tokens":100');
     expect(sent[2]).toContain('"seed":12345678901234567890,"b":1.0');
-    // And come back as they were written, also after another field was changed.
+    // And they come back as they were written, even after a change of another field.
     expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);
     await app.patch("/tasks/t", { temperature: 0.5 });
     expect((await app.get("/tasks/t")).text).toContain(`"parameters":${parameters}`);
   });
 
-  test("of a batch and a schedule are kept, and reach the provider from there", async () => {
+  test("of a batch and a schedule are stored unchanged, and reach the provider", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const kept = '"parameters":{"seed":12345678901234567890,"a":1e400,"b":1.0,"c":[-0,0.0000001]}';
@@ -63,7 +63,7 @@ describe("numbers in parameters", () => {
     expect(provider.requests[0]?.text).toContain(kept.slice('"parameters":{'.length, -1));
   });
 
-  test("that no field can have are refused", async () => {
+  test("out of range are refused", async () => {
     await using app = await startServer();
     const { status, body } = await app.post(
       "/tasks",
@@ -74,8 +74,8 @@ describe("numbers in parameters", () => {
   });
 });
 
-describe("text that is no text", () => {
-  test("is refused at the door: half a surrogate pair", async () => {
+describe("invalid text", () => {
+  test("is refused in the request: half a surrogate pair", async () => {
     await using app = await startServer();
     for (const text of [
       '{"prompt":"\\ud800"}',
@@ -89,7 +89,7 @@ describe("text that is no text", () => {
     expect(body.error.details.rows[0]).toMatchObject({ row: 1 });
   });
 
-  test("JSON of 40,000 levels in a line or a cell is a row that is wrong", async () => {
+  test("JSON of 40,000 levels in a line or a cell makes the row invalid", async () => {
     await using app = await startServer();
     const deep = "[".repeat(40_000) + "]".repeat(40_000);
     writeFileSync(join(app.filesDir, "a.jsonl"), `{"prompt":"x","metadata":${deep}}\n`);
@@ -102,7 +102,7 @@ describe("text that is no text", () => {
   });
 });
 
-describe("a name that stands twice in one object", () => {
+describe("a name that occurs twice in one object", () => {
   const TWICE: [path: string, text: string, where: string][] = [
     ["/tasks/t/execute", '{"isDryRun":true,"isDryRun":false}', "isDryRun"],
     ["/tasks", '{"prompt":"x","metadata":{"a":[{"b":1,"b":2}]}}', "metadata.a.0.b"],
@@ -123,7 +123,7 @@ describe("a name that stands twice in one object", () => {
     expect((await app.get("/tasks/t")).body.data.status).toBe("pending");
   });
 
-  test("makes a line or cell of a file a row that is wrong", async () => {
+  test("makes a row of a file invalid", async () => {
     await using app = await startServer();
     writeFileSync(join(app.filesDir, "a.jsonl"), '{"prompt":"x","city":"a","city":"b"}\n');
     writeFileSync(join(app.filesDir, "a.csv"), `prompt,metadata\nx,"{""a"":1,""a"":2}"\n`);
@@ -137,8 +137,8 @@ describe("a name that stands twice in one object", () => {
   });
 });
 
-describe("a body that is not as it should be", () => {
-  test("is refused where its boundary is longer than a form can have", async () => {
+describe("an unusual body", () => {
+  test("is refused if the boundary of its form is too long", async () => {
     await using app = await startServer();
     const type = `multipart/form-data; boundary=${"x".repeat(300)}`;
     const { status, body } = await app.post("/files", "--x", { "content-type": type });
@@ -148,7 +148,7 @@ describe("a body that is not as it should be", () => {
     ]);
   });
 
-  test("is none where it is empty, whatever type it says it is of", async () => {
+  test("counts as absent if it is empty, whatever its content type", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "t", prompt: "x" });
     const type = { "content-type": "application/x-www-form-urlencoded" };
@@ -158,7 +158,7 @@ describe("a body that is not as it should be", () => {
     expect((await app.post("/tasks", "a=b", type)).status).toBe(415);
   });
 
-  test("is refused where it is compressed", async () => {
+  test("is refused if it is compressed", async () => {
     await using app = await startServer();
     const zipped = Bun.gzipSync(Buffer.from('{"prompt":"x"}'));
     const headers = { ...JSON_TYPE, "content-encoding": "gzip" };
@@ -168,7 +168,7 @@ describe("a body that is not as it should be", () => {
     expect((await app.post("/tasks", '{"prompt":"x"}', plain)).status).toBe(201);
   });
 
-  test("tells at most a hundred of the things that are wrong, and how many there are", async () => {
+  test("gets at most a hundred errors, and their number", async () => {
     await using app = await startServer();
     const tasks = Array.from({ length: 250 }, () => ({ prompt: "" }));
     const { body } = await app.post("/batches", { tasks });
@@ -177,7 +177,7 @@ describe("a body that is not as it should be", () => {
   });
 });
 
-test("a key that may only read sees of a webhook's address where it goes, and no more", async () => {
+test("a read-only key sees only the origin of a webhook's address", async () => {
   await using app = await startServer();
   const url = "https://hooks.example.com/services/T0/B0/secret?token=hidden";
   const { id } = (await app.post("/webhooks", { url, events: ["*"] })).body.data;
@@ -198,7 +198,7 @@ test("the documentation page keeps no key in the browser", async () => {
   expect((await app.get(`${app.url}/docs`)).text).not.toMatch(/persistAuthorization: ?true/);
 });
 
-test("a line of the log cannot be forged, and gives the terminal no orders", () => {
+test("a log line cannot be forged, and contains no terminal commands", () => {
   const path = "/x\n12:00:00.000 INF http       GET /forged 200\u001b[2J\u202e\u009b31m\u007f";
   const record: LogRecord = {
     timestamp: 0,
@@ -218,7 +218,7 @@ test("a line of the log cannot be forged, and gives the terminal no orders", () 
 });
 
 describe("a part of a name", () => {
-  test("is found in any case of its letters, also beyond ASCII, and is no pattern", async () => {
+  test("matches in any letter case, also beyond ASCII, and is not a pattern", async () => {
     await using app = await startServer();
     for (const name of ["ÜBERSICHT Ärzte", "ОТЧЁТ", "[a-z]*?", "plain"])
       await app.post("/batches", { name, tasks: [{ prompt: "x" }] });
@@ -238,7 +238,7 @@ describe("a part of a name", () => {
 });
 
 describe("paths of files", () => {
-  test("work as the documentation prints them where FILES_DIR is their folder", async () => {
+  test("work as the documentation prints them if FILES_DIR is their folder", async () => {
     await using first = await startServer();
     writeFileSync(join(first.filesDir, "tasks.csv"), "prompt\nx\n");
     const inputFile = join(first.filesDir, "tasks.csv");
@@ -246,7 +246,7 @@ describe("paths of files", () => {
     expect(status).toBe(201);
   });
 
-  test("elsewhere are refused with what to write instead", async () => {
+  test("elsewhere are refused with the right form", async () => {
     await using app = await startServer();
     const inputFile = "/path/to/tasks.csv";
     const batch = await app.post("/batches", { inputFile });
@@ -265,7 +265,7 @@ describe("paths of files", () => {
   });
 });
 
-test("LOG_LEVEL, LOG_FORMAT and ROLE take what people write", () => {
+test("LOG_LEVEL, LOG_FORMAT and ROLE accept common spellings", () => {
   const read = (LOG_LEVEL: string) => readConfig({ LOG_LEVEL }).logLevel;
   expect(["warn", "WARN", "Warning", "INFO", "err"].map(read)).toEqual([
     "warning",
@@ -281,7 +281,7 @@ test("LOG_LEVEL, LOG_FORMAT and ROLE take what people write", () => {
   expect(() => readConfig({ LOG_LEVEL: "loud" })).toThrow("LOG_LEVEL");
 });
 
-test("cells that a spreadsheet would run are neutralised in the output file where the batch says so", async () => {
+test("cells that a spreadsheet would execute are neutralised in the output file if the batch is set so", async () => {
   await using app = await startServer();
   writeFileSync(join(app.filesDir, "in.csv"), 'prompt,note\nx,"\n=1+1"\ny,=2+2\n');
   for (const safeOutput of [true, false]) {
@@ -306,7 +306,7 @@ test("cells that a spreadsheet would run are neutralised in the output file wher
   expect(await written("false.csv")).not.toContain("'=2+2");
 });
 
-test("a name, a description or a path with U+0000 is refused, and stored whole by nobody", async () => {
+test("a name, a description or a path with U+0000 is refused", async () => {
   await using app = await startServer();
   const nul = "before\u0000after";
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
@@ -328,7 +328,7 @@ test("a name, a description or a path with U+0000 is refused, and stored whole b
   }
 });
 
-test("an idempotent request that spells out a default is the same request", async () => {
+test("an idempotent request with an explicit default is the same request", async () => {
   await using app = await startServer();
   const task = { prompt: "x", idempotencyKey: "task" };
   const made = await app.post("/tasks", task);

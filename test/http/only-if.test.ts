@@ -18,7 +18,7 @@ afterAll(async () => {
 
 const TABLE = "label,score,prompt\nspam,0.9,one\nham,0.9,two\nspam,n/a,three\nspam,0.1,\n";
 
-test("rows that a condition is false for end as skipped, without a call, and are not run again", async () => {
+test("rows for which a condition is false end as skipped, without a call, and do not run again", async () => {
   writeFileSync(join(app.filesDir, "rows.csv"), TABLE);
   const config = { onlyIf: "{{label}} == 'spam' and {{score}} > 0.5" };
   const made = await app.post("/batches", { id: "some", inputFile: "rows.csv", config });
@@ -46,7 +46,7 @@ test("rows that a condition is false for end as skipped, without a call, and are
   expect((await app.get(`/tasks/${before.tasks[1].id}`)).body.data.reason).toBe("skipped");
 });
 
-test("a batch of which every row is skipped is completed as soon as it is started", async () => {
+test("a batch whose rows are all skipped is completed as soon as it is started", async () => {
   const tasks = [{ prompt: "a", metadata: { n: 1 } }];
   await app.post("/batches", { id: "none", tasks, config: { onlyIf: "{{n}} > 1" } });
   await app.post("/batches/none/execute");

@@ -21,7 +21,7 @@ const operations = document.then(({ paths }): Operation[] =>
 );
 
 describe("the OpenAPI document", () => {
-  test("names each operation once, with a verb that generators turn into a method", async () => {
+  test("has a unique name for each operation, with a verb that generators turn into a method", async () => {
     const ids = (await operations).map(({ spec }) => spec.operationId);
     expect(ids.length).toBeGreaterThan(60);
     expect(new Set(ids).size).toBe(ids.length);
@@ -29,24 +29,24 @@ describe("the OpenAPI document", () => {
     expect(ids).toEqual(
       expect.arrayContaining(["createTask", "listBatches", "executeBatch", "updateScheduledTask"]),
     );
-    // One word for one thing.
+    // The same thing has the same name everywhere.
     expect(ids.filter((id) => /^(change|patch|fetch|remove|revoke|start)/.test(id))).toEqual([]);
   });
 
-  test("declares every tag, and where the licence can be read", async () => {
+  test("declares every tag, and links to the licence", async () => {
     const { tags, info } = await document;
     const used = new Set((await operations).flatMap(({ spec }) => spec.tags));
     expect(tags.map(({ name }: Json) => name).toSorted()).toEqual([...used].toSorted());
     expect(info.license.url).toMatch(/^https:/);
   });
 
-  test("has patterns that other languages can read: without the flags of JavaScript", async () => {
+  test("has patterns that other languages can read, without the flags of JavaScript", async () => {
     const patterns = [...JSON.stringify(await document).matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)];
     expect(patterns.length).toBeGreaterThan(2);
     for (const [, text = ""] of patterns) expect(JSON.parse(text)).not.toMatch(/\/[a-z]+$/);
   });
 
-  test("tells the headers of every answer", async () => {
+  test("describes the headers of every answer", async () => {
     const { components } = await document;
     for (const { name, spec } of await operations)
       for (const [status, given] of Object.entries<Json>(spec.responses)) {
@@ -60,7 +60,7 @@ describe("the OpenAPI document", () => {
       }
   });
 
-  test("documents 405 everywhere and 415 wherever a body could be sent", async () => {
+  test("documents 405 everywhere and 415 for every operation with a body", async () => {
     for (const { name, method, spec } of await operations) {
       const statuses = Object.keys(spec.responses);
       expect([name, statuses.includes("405")]).toEqual([name, true]);
@@ -83,11 +83,11 @@ describe("the OpenAPI document", () => {
       expect([name, types.get(name)]).toEqual([name, "boolean"]);
   });
 
-  test("puts nothing beside a $ref, and keeps null out of what others refer to", async () => {
+  test("puts nothing beside a $ref, and keeps null out of shared schemas", async () => {
     const wrong: string[] = [];
     eachSchema(await document, (schema, at) => {
       if ("$ref" in schema && Object.keys(schema).length > 1) wrong.push(at);
-      // What an allOf adds to a schema that is no object, generators cannot merge.
+      // Generators cannot merge an allOf with a schema that is not an object.
       if (schema.allOf?.some((one: Json) => !("$ref" in one) && !one.properties)) wrong.push(at);
     });
     const { schemas } = (await document).components;
@@ -96,7 +96,7 @@ describe("the OpenAPI document", () => {
     expect(wrong).toEqual([]);
   });
 
-  test("names every object that stands inside another", async () => {
+  test("names every nested object", async () => {
     const { schemas } = (await document).components;
     for (const name of ["TaskResult", "ToolCall", "TokenUsage", "Message", "BatchConfig"])
       expect([name, schemas[name] !== undefined]).toEqual([name, true]);
@@ -110,7 +110,7 @@ describe("the OpenAPI document", () => {
     expect(unnamed).toEqual([]);
   });
 
-  test("has a body that may be left out wherever none of its fields is needed", async () => {
+  test("has an optional body if none of its fields is required", async () => {
     const { components } = await document;
     for (const { name, method, spec } of await operations) {
       const schema = spec.requestBody?.content?.["application/json"]?.schema;
@@ -128,7 +128,7 @@ function resolve(components: Json, given: Json): Json {
   return components[kind][name];
 }
 
-/** Calls `look` with every schema of the document, and where it stands. Examples are no schemas. */
+/** Calls `look` with every schema of the document and its path. Examples are not schemas. */
 function eachSchema(value: Json, look: (schema: Json, at: string) => void, at = ""): void {
   if (typeof value !== "object" || value === null) return;
   if (!Array.isArray(value)) look(value, at);

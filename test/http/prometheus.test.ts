@@ -10,7 +10,7 @@ import { fail, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
-test("a stock parser reads what is reported to Prometheus, and it agrees with what was done", async () => {
+test("a standard parser reads the metrics for Prometheus, and they agree with the work done", async () => {
   await using provider = await startProvider(({ prompt, earlier }, response) => {
     if (prompt === "bad") return fail(response, 400);
     if (prompt === "again" && earlier === 0) return fail(response, 503);
@@ -55,7 +55,7 @@ test("a stock parser reads what is reported to Prometheus, and it agrees with wh
   expect(Object.keys(METERS).filter((name) => !(of(name)?.metrics.length > 0))).toEqual([]);
 });
 
-test("Prometheus hears how long a limit makes the next call wait", async () => {
+test("a gauge shows how long a limit delays the next call", async () => {
   await using provider = await startProvider();
   await using app = await startServer({ ...provider.env, PROVIDER_RPM: "1" });
   for (const id of ["a", "b"])
@@ -67,7 +67,7 @@ test("Prometheus hears how long a limit makes the next call wait", async () => {
   expect(Number(wait)).toBeLessThanOrEqual(60);
 });
 
-test("an attempt to deliver is counted once, as what came of it", async () => {
+test("an attempt to deliver is counted once, by its outcome", async () => {
   await using receiver = await startReceiver(({ body }, response) =>
     body.data.taskId === "b" ? response.writeHead(503).end() : undefined,
   );
@@ -83,7 +83,7 @@ test("an attempt to deliver is counted once, as what came of it", async () => {
   expect(counted).toEqual(["delivered 2", "retried 1", "failed 0"]);
 });
 
-test("the dashboard asks for nothing that is not reported", async () => {
+test("the dashboard uses only metrics that are reported", async () => {
   const text = await Bun.file("examples/monitoring/dashboard.json").text();
   const names = [...text.matchAll(/gptrunner_(\w+)/g)].map(([, name = ""]) =>
     name.replace(/_bucket$/, ""),
@@ -92,7 +92,7 @@ test("the dashboard asks for nothing that is not reported", async () => {
   expect(names.filter((name) => !(name in METERS))).toEqual([]);
 });
 
-test("compose.yaml mounts only files that are there, and the certificate that people bring", async () => {
+test("compose.yaml mounts only existing files, and the operator's certificate", async () => {
   const text = await Bun.file("compose.yaml").text();
   const mounted = [...text.matchAll(/^ *- \.\/([^:\s]+):/gm)].map(([, path = ""]) => path);
   expect(mounted.length).toBeGreaterThan(3);
@@ -103,7 +103,7 @@ test("labels are escaped", () => {
   expect(label("model", 'a"b\\c\nd')).toBe('model="a\\"b\\\\c\\nd"');
 });
 
-test("Prometheus hears of open alerts, by code", async () => {
+test("open alerts are counted, by code", async () => {
   await using app = await startServer();
   for (const subject of ["wh-1", "wh-2"])
     await raiseAlert(app.ctx, { code: "webhook.disabled", subject, message: "gone" });

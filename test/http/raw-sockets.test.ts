@@ -6,7 +6,7 @@ import { KEY, startServer, until } from "../support/server.ts";
 
 const AUTH = `Authorization: Bearer ${KEY}\r\n`;
 
-/** A connection by hand, and what came of it. */
+/** A raw connection, and the bytes that it received. */
 async function open(app: { url: string | undefined }) {
   const { hostname, port } = new URL(app.url ?? "");
   const state = { text: "", isOver: false };
@@ -18,7 +18,7 @@ async function open(app: { url: string | undefined }) {
   return { socket, state };
 }
 
-/** The first line of each answer to what is sent at once. */
+/** The first line of each answer to bytes that are sent at once. */
 async function answers(
   app: Parameters<typeof open>[0],
   bytes: string | Buffer,
@@ -33,7 +33,7 @@ async function answers(
 }
 
 describe("by hand", () => {
-  test("HTTP/1.0 without Host, and a Host that is none, reach their route and query", async () => {
+  test("HTTP/1.0 without Host, and an invalid Host, reach their route and query", async () => {
     await using app = await startServer();
     const heads = ["", "Host: a b\r\n", "Host: [\r\n", "Host: \r\n", "Host: a/b?c#d\r\n"];
     for (const head of heads) {
@@ -48,7 +48,7 @@ describe("by hand", () => {
     expect((await app.get("/tasks/t")).status).toBe(200);
   });
 
-  test("a request that Bun ends for what follows it is not carried out, and is no failure of the server", async () => {
+  test("a request that Bun ends because of the bytes after it is not executed, and is not a failure of the server", async () => {
     using folder = temporaryFolder();
     await using app = await startProcess({ DATA_DIR: folder.path, LOG_LEVEL: "info" });
     const head = `POST /api/v1/tasks HTTP/1.1\r\nHost: x\r\n${AUTH}Content-Type: application/json\r\n`;
@@ -78,7 +78,7 @@ describe("by hand", () => {
     ];
     for (const [name, bytes, wanted] of cases)
       expect([name, await answers(app, bytes)]).toEqual([name, wanted]);
-    // In one packet or in two, bodies in chunks are taken.
+    // Chunked bodies are accepted, in one packet or in two.
     expect(await answers(app, `${head}${chunked}\r\n`)).toEqual(["201"]);
     expect((await app.get("/tasks")).body.data.pagination.total).toBe(1);
     expect((await app.get("/files")).body.data.pagination.total).toBe(0);
@@ -86,7 +86,7 @@ describe("by hand", () => {
     expect(app.output.stderr + app.output.stdout).not.toContain('"level":"error"');
   });
 
-  test("bytes that are no request are refused, and hurt nobody", async () => {
+  test("bytes that are not a request are refused, without harm to other connections", async () => {
     await using app = await startServer();
     const noise = [
       "\x00\x01\x02\r\n\r\n",
@@ -106,7 +106,7 @@ describe("by hand", () => {
     expect((await app.get("/tasks")).status).toBe(200);
   });
 
-  test("half heads, half bodies and resets leave nothing behind", async () => {
+  test("incomplete heads, incomplete bodies and resets leave nothing behind", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "1" });
     const halves = [
       "GET /api/v1/tasks HT",
@@ -132,7 +132,7 @@ describe("by hand", () => {
     expect((await app.get(`${app.url}/metrics`)).text).not.toMatch(/code="5\d\d"/);
   });
 
-  test("bodies that come slowly are given up, and cost no more than what has come of them", async () => {
+  test("slow bodies time out, and use no more memory than has arrived", async () => {
     await using app = await startServer({ BODY_TIMEOUT_SECONDS: "2" });
     Bun.gc(true);
     const before = process.memoryUsage.rss();
@@ -157,7 +157,7 @@ describe("by hand", () => {
       sockets.push(...some.map(({ socket }) => socket));
     }
     expect((await app.get("/tasks")).status).toBe(200);
-    // Both ends of each stand in this process.
+    // Both ends of each connection are in this process.
     expect(process.memoryUsage.rss() - before).toBeLessThan(150 * 1024 * 1024);
     for (const socket of sockets) socket.destroy();
     expect((await app.get("/tasks")).status).toBe(200);

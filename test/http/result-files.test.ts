@@ -43,7 +43,7 @@ async function run(id: string, batch: object): Promise<void> {
   await app.finished(id);
 }
 
-test("results say why an answer ended, who gave it, what it calls and why it refuses", async () => {
+test("results have the finish reason, the provider, the tool calls and the refusal of an answer", async () => {
   writeFileSync(join(app.filesDir, "in.csv"), "prompt\ncut\ncall\nrefuse\nfine\n");
   await run("says", { inputFile: "in.csv", config: { model: "gpt-4o-mini" } });
   const rows: Json[] = parse((await app.get("/batches/says/results")).text, { columns: true });
@@ -72,7 +72,7 @@ test("results say why an answer ended, who gave it, what it calls and why it ref
   ]);
 });
 
-test("a CSV begins with a byte order mark where that is asked for", async () => {
+test("a CSV begins with a byte order mark on request", async () => {
   writeFileSync(join(app.filesDir, "bom.csv"), "city,prompt\n東京,a\n");
   await run("bom", { inputFile: "bom.csv" });
   const marked = await app.get("/batches/bom/results?bom=true");
@@ -87,7 +87,7 @@ test("a CSV begins with a byte order mark where that is asked for", async () => 
   expect(marked.headers.get("etag")).not.toBe(plain.headers.get("etag"));
 });
 
-test("the rows that failed are given as they were, and can be sent again", async () => {
+test("failed rows are returned unchanged, and can be sent again", async () => {
   const text =
     "id,note,prompt,note,idempotency_key,original_id\n" +
     'a,"x, y",fine,1,k1,\nb," ""q"" ",fail me,2,k2,\nc,,fail too,3,k3,z\n';
@@ -106,7 +106,7 @@ test("the rows that failed are given as they were, and can be sent again", async
   expect((await app.get("/batches/again")).body.data.progress.failed).toBe(2);
 });
 
-test("and so are lines of JSONL, to the last digit, and inline tasks", async () => {
+test("failed lines of JSONL are returned to the last digit, and so are inline tasks", async () => {
   const messages = [{ role: "user", content: "fail" }];
   const lines = [
     '{"id": 12345678901234567890, "prompt": "fail", "n": 1.50, "deep": {"id": 1}}',

@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import { type Json, startServer, type TestServer } from "../support/server.ts";
 
-/** Whatever a cell may hold: quotes, separators, line breaks, blanks, a BOM, other alphabets, emoji. */
+/** Any text in a cell: quotes, separators, line breaks, blanks, a BOM, other alphabets, emoji. */
 const cell = fc
   .oneof(
     fc.string({ unit: "binary", maxLength: 12 }),
@@ -35,7 +35,7 @@ const cell = fc
   )
   .filter((text) => !text.includes("\0"));
 
-/** Names that mean nothing to the runner, years and other numbers among them. */
+/** Column names without a meaning for the runner, years and other numbers included. */
 const name = fc.oneof(
   fc
     .string({
@@ -57,7 +57,7 @@ const table = fc.uniqueArray(name, { minLength: 1, maxLength: 5 }).chain((names)
   }),
 );
 
-/** As another program would write it: everything quoted, CRLF between records. */
+/** CSV as another program writes it: every cell quoted, CRLF between records. */
 function writeCsv(records: string[][], delimiter = ",", lineEnd = "\r\n"): string {
   return records
     .map((record) => record.map((text) => `"${text.replaceAll('"', '""')}"`).join(delimiter))
@@ -70,7 +70,7 @@ const ENCODINGS = {
   "utf-16be": (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le").swap16(),
 };
 
-/** A member of the name `__proto__`, at whatever depth, is refused. */
+/** A member with the name `__proto__` is refused at any depth. */
 const isTaken = (one: object) => !JSON.stringify(one).includes('"__proto__":');
 
 /** Makes a batch of a file, runs it, and returns its results. */
@@ -82,7 +82,7 @@ async function run(app: TestServer, file: string, format: string): Promise<strin
   return (await app.get(`/batches/${body.data.id}/results?format=${format}`)).text;
 }
 
-test("a CSV comes back with every cell as it was, and so it does by way of JSONL", async () => {
+test("a CSV comes back with every cell unchanged, also through JSONL", async () => {
   await using app = await startServer();
   mkdirSync(app.filesDir, { recursive: true });
   const put = (file: string, text: string) => writeFileSync(join(app.filesDir, file), text);
@@ -103,7 +103,7 @@ test("a CSV comes back with every cell as it was, and so it does by way of JSONL
   );
 }, 60_000);
 
-test("a CSV comes back whatever its delimiter, its line ends, its encoding, and names that are missing or twice", async () => {
+test("a CSV comes back with any delimiter, line ends, encoding, and missing or duplicate names", async () => {
   await using app = await startServer();
   const header = fc.array(fc.constantFrom("", "a", "b", "column_1", "a_2", " a"), { maxLength: 4 });
   const style = fc.record({
@@ -136,7 +136,7 @@ test("a CSV comes back whatever its delimiter, its line ends, its encoding, and 
   );
 }, 60_000);
 
-test("an array of JSON objects comes back as JSONL with every member as it was", async () => {
+test("an array of JSON objects comes back as JSONL with every member unchanged", async () => {
   await using app = await startServer();
   const member = fc.jsonValue({ maxDepth: 3, stringUnit: "binary" });
   const object = fc.dictionary(name, member, { maxKeys: 4, noNullPrototype: true }).filter(isTaken);
@@ -160,7 +160,7 @@ test("an array of JSON objects comes back as JSONL with every member as it was",
   );
 }, 60_000);
 
-test("a JSONL line comes back to the byte, with what came of it behind", async () => {
+test("a JSONL line comes back byte for byte, with the result after it", async () => {
   await using app = await startServer();
   mkdirSync(app.filesDir, { recursive: true });
   const member = fc.jsonValue({ maxDepth: 2, stringUnit: "binary" });
@@ -187,7 +187,7 @@ test("a JSONL line comes back to the byte, with what came of it behind", async (
   );
 }, 60_000);
 
-test("names of the input that results have too are kept, in every format", async () => {
+test("input columns with the names of result columns are kept, in every format", async () => {
   await using app = await startServer();
   mkdirSync(app.filesDir, { recursive: true });
   writeFileSync(

@@ -100,7 +100,7 @@ describe("a scheduled task", () => {
     expect(await names(`limit=2&cursor=${pagination.nextCursor}`)).toEqual(["Weekly REPORT"]);
   });
 
-  test("can be looked at before it is made: a sentence, the next times, or what is wrong", async () => {
+  test("can be previewed before its creation: a sentence, the next times, or the errors", async () => {
     await using app = await startAt("2025-01-03T10:00:00Z");
     const preview = (query: Record<string, string>) =>
       app.get(`/scheduled-tasks/preview?${new URLSearchParams(query)}`);
@@ -115,7 +115,7 @@ describe("a scheduled task", () => {
     expect([nickname.sentence, nickname.timezone]).toEqual(["At 00:00", "UTC"]);
     const lasts = await preview({ schedule: "0 9 L * *" });
     expect(lasts.body.data.sentence).toBe("At 09:00, on the last day of the month");
-    // What has no words still has times.
+    // A cron expression without a description still has times.
     const odd = (await preview({ schedule: "0 12 13 * +FRI" })).body.data;
     expect([odd.sentence, odd.nextRuns.length]).toEqual([null, 5]);
     const wrong = await preview({ schedule: "0 25 * * *" });
@@ -126,7 +126,7 @@ describe("a scheduled task", () => {
     expect((await app.get("/scheduled-tasks")).body.data.tasks).toEqual([]);
   });
 
-  test("runs when asked to, also when it is disabled, and as a dry run for once", async () => {
+  test("runs on request, even if it is disabled, and once as a dry run", async () => {
     await using app = await startAt("2025-01-01T10:00:00Z");
     const id = await app.create({ schedule: "@daily", isActive: false });
     const asked = await app.post(`/scheduled-tasks/${id}/run`, { isDryRun: true });
@@ -150,7 +150,7 @@ describe("a scheduled task", () => {
     });
   });
 
-  test("is not run beside itself unless its policy allows that", async () => {
+  test("has no overlapping runs unless its policy allows that", async () => {
     await using app = await startAt("2025-01-01T10:00:00Z");
     await app.stopScheduler();
     const id = await app.create({ schedule: "@daily" });
@@ -188,7 +188,7 @@ describe("a scheduled task", () => {
   });
 });
 
-describe("what is wrong with a scheduled task", () => {
+describe("an error in a scheduled task", () => {
   test("is reported with its field", async () => {
     await using app = await startServer({ ALLOWED_MODELS: "gpt-4*", ROLE: "api" });
     writeFileSync(join(app.dir, "secret.csv"), "prompt\nx\n");
@@ -246,7 +246,7 @@ describe("what is wrong with a scheduled task", () => {
     expect([pagination.total, tasks[0]]).toEqual([1, body.data]);
   });
 
-  test("is refused with the documentation's own example, whose paths are outside the files folder", async () => {
+  test("is reported for the documentation's own example, whose paths are outside the files folder", async () => {
     await using app = await startServer({ ROLE: "api" });
     const paths = { inputFile: "/path/to/tasks.csv", outputFile: "/path/to/results.csv" };
     const refused = await app.post("/scheduled-tasks", { ...documented, ...paths });
@@ -261,7 +261,7 @@ describe("what is wrong with a scheduled task", () => {
     expect((await app.post("/scheduled-tasks", { ...documented, ...below })).status).toBe(201);
   });
 
-  test("many changes at once are all made", async () => {
+  test("many concurrent changes are all applied", async () => {
     await using app = await startServer({ ROLE: "api" });
     const { body } = await app.post("/scheduled-tasks", {
       name: "s",

@@ -7,7 +7,7 @@ import { hang, startProvider } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 
 describe("the status", () => {
-  test("is measured, part by part", async () => {
+  test("is measured for each component", async () => {
     await using app = await startServer();
     const { body } = await app.get("/status");
     expect(body.data).toMatchObject({
@@ -73,7 +73,7 @@ describe("the status", () => {
     await other.stop(true);
   });
 
-  test("asks the provider at most once in half a minute, and takes one without a list for well", async () => {
+  test("calls the provider at most once in half a minute, and accepts one without a list of models", async () => {
     let asked = 0;
     const counting = Bun.serve({
       port: 0,
@@ -90,7 +90,7 @@ describe("the status", () => {
     await counting.stop(true);
   });
 
-  test("takes tasks of a paused batch for nothing that could be started", async () => {
+  test("does not count tasks of a paused batch as ready", async () => {
     await using provider = await startProvider(() => hang());
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "1" });
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }, { prompt: "y" }] });
@@ -102,7 +102,7 @@ describe("the status", () => {
     expect(await oldest()).toBe(0);
   });
 
-  test("is unhealthy where no process runs tasks", async () => {
+  test("is unhealthy if no process runs tasks", async () => {
     await using app = await startServer({ ROLE: "api" });
     const { data } = (await app.get("/status")).body;
     expect(data).toMatchObject({ status: "unhealthy", services: { workers: "unhealthy" } });
@@ -119,7 +119,7 @@ describe("the status", () => {
     });
   });
 
-  test("of the whole is as bad as a vital part", () => {
+  test("of the whole is as bad as that of a vital component", () => {
     const well = {
       database: "healthy",
       openai: "healthy",

@@ -15,7 +15,7 @@ async function upload(app: TestServer, text: string, key = KEY) {
   return { status: answer.status, body: await answer.json() };
 }
 
-/** What is counted, beside what is there. */
+/** The counted bytes, beside the real ones. */
 async function counted(app: TestServer) {
   const { rows } = await app.ctx.client.execute(`
     SELECT sum(files) AS files, sum(requests) AS requests,
@@ -37,7 +37,7 @@ async function expectTrueCounts(app: TestServer) {
 
 const long = "x".repeat(1000);
 
-test("uploads take no more than was set, for a key and in all, however many arrive at once", async () => {
+test("uploads stay within the limits of a key and of the server, however many arrive at once", async () => {
   await using app = await startServer({
     MAX_STORED_BYTES: "5000",
     MAX_STORED_BYTES_PER_KEY: "3000",
@@ -60,7 +60,7 @@ test("uploads take no more than was set, for a key and in all, however many arri
   await expectTrueCounts(app);
 });
 
-test("requests of tasks count as well: single ones, batches from anywhere, and what becomes of them", async () => {
+test("requests of tasks count as well: single tasks, batches from any source, and their later changes", async () => {
   await using app = await startServer({ MAX_STORED_BYTES_PER_KEY: "10000" });
   const tasks = Array.from({ length: 3 }, (_, i) => ({ id: `b${i}`, prompt: long }));
   expect((await app.post("/tasks", { id: "t", prompt: long })).status).toBe(201);
@@ -94,7 +94,7 @@ test("requests of tasks count as well: single ones, batches from anywhere, and w
   expect(left[1]).toBe(0);
 });
 
-test("a batch that fills in tasks of its name counts what they become", async () => {
+test("a batch that replaces the tasks that named it counts their new sizes", async () => {
   await using app = await startServer({ MAX_STORED_BYTES: "4000" });
   for (const id of ["a", "b"]) await app.post("/tasks", { id, batchId: "later", prompt: "x" });
   const filling = (prompt: string) =>

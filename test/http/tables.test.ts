@@ -99,7 +99,7 @@ describe("a CSV as people have it", () => {
     });
     expect(bare.csv[0]?.slice(0, 3)).toEqual(["column_1", "column_2", "status"]);
     const json = await refused("reported.jsonl", '{"prompt":"x"}\n', { csv: { header: false } });
-    expect(json).toContain("reported.jsonl is JSON and no CSV");
+    expect(json).toContain("reported.jsonl is JSON, not CSV");
   });
 
   test("has rows divided by any line end, also mixed, and keeps those inside of quotes", async () => {

@@ -7,7 +7,7 @@ import { startServer, until } from "../support/server.ts";
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 
 describe("creating a task", () => {
-  test("answers as documented and stores what was asked", async () => {
+  test("answers as documented and stores the request", async () => {
     await using app = await startServer();
     const answer = await app.post("/tasks", DOCUMENTED_TASK);
 
@@ -32,7 +32,7 @@ describe("creating a task", () => {
     });
   });
 
-  test("makes a sortable id where none is given", async () => {
+  test("makes a sortable id if none is given", async () => {
     await using app = await startServer();
     const ids = [];
     for (let i = 0; i < 5; i++) {
@@ -73,7 +73,7 @@ describe("creating a task", () => {
     expect(provider.requests[0]?.headers.authorization).toBe("Bearer sk-test");
   });
 
-  test("refuses an id that is taken, and stores nothing of the second", async () => {
+  test("refuses an id that is in use, and stores nothing of the second task", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "a", prompt: "first" });
     const again = await app.post("/tasks", { id: "a", prompt: "second", batchId: "b" });
@@ -92,7 +92,7 @@ describe("creating a task", () => {
     expect(late.body.error.code).toBe("BATCH_RUNNING");
   });
 
-  test("takes a model that the provider does not list", async () => {
+  test("accepts a model that the provider does not list", async () => {
     await using app = await startServer();
     expect((await app.post("/tasks", { prompt: "x", model: "gpt-99" })).status).toBe(201);
   });
@@ -108,7 +108,7 @@ describe("creating a task", () => {
 });
 
 describe("idempotency", () => {
-  test("the same request with the same key is done once, however many race", async () => {
+  test("the same request with the same key is executed once, however many race", async () => {
     await using app = await startServer();
     const answers = await Promise.all(
       Array.from({ length: 40 }, () => app.post("/tasks", { prompt: "x", idempotencyKey: "k" })),
@@ -122,7 +122,7 @@ describe("idempotency", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("the key may stand in the header, quoted or bare", async () => {
+  test("the key may be in the header, quoted or bare", async () => {
     await using app = await startServer();
     const first = await app.post("/tasks", { prompt: "x", idempotencyKey: "k" });
     const quoted = await app.post("/tasks", { prompt: "x" }, { "idempotency-key": '"k"' });
@@ -172,7 +172,7 @@ describe("idempotency", () => {
 });
 
 describe("listing tasks", () => {
-  test("filters by status, batch and time, and counts what matches", async () => {
+  test("filters by status, batch and time, and counts the matches", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "old", prompt: "x" });
     await Bun.sleep(5);
@@ -247,7 +247,7 @@ describe("listing tasks", () => {
 });
 
 describe("changing a task", () => {
-  test("replaces what is given, merges metadata, and keeps prompt and message together", async () => {
+  test("replaces the given fields, merges metadata, and keeps prompt and message in step", async () => {
     await using app = await startServer();
     await app.post("/tasks", {
       id: "t",
@@ -282,7 +282,7 @@ describe("changing a task", () => {
     });
   });
 
-  test("a finished task whose request changes is pending again, its executions kept", async () => {
+  test("a finished task whose request changes is pending again and keeps its executions", async () => {
     await using app = await startServer();
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, { prefer: "wait=20" });
     const same = await app.patch("/tasks/t", { metadata: { seen: true } });
@@ -295,7 +295,7 @@ describe("changing a task", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("many changes at once are all applied", async () => {
+  test("many concurrent changes are all applied", async () => {
     await using app = await startServer();
     await app.post("/tasks", { id: "t", prompt: "x" });
     await Promise.all(
@@ -349,7 +349,7 @@ describe("executing a task", () => {
     expect(provider.requests).toHaveLength(2);
   });
 
-  test("of many racing calls one starts it", async () => {
+  test("only one of many racing calls starts it", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer(provider.env);
@@ -364,7 +364,7 @@ describe("executing a task", () => {
     expect(provider.requests).toHaveLength(1);
   });
 
-  test("a dry run asks the simulator and says so", async () => {
+  test("a dry run calls the simulator and says so", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await app.post("/tasks", { id: "t", prompt: "x" });
@@ -373,7 +373,7 @@ describe("executing a task", () => {
     expect(provider.requests).toEqual([]);
   });
 
-  test("Prefer: wait gives up in time and says what is the case", async () => {
+  test("Prefer: wait ends in time and returns the current state", async () => {
     const held = gate();
     await using provider = await startProvider(async () => void (await held.opened));
     await using app = await startServer(provider.env);
@@ -414,7 +414,7 @@ describe("cancelling and deleting", () => {
     expect(await app.differences()).toEqual([]);
   });
 
-  test("deletes a task with all that belongs to it", async () => {
+  test("deletes a task with everything that belongs to it", async () => {
     await using app = await startServer();
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" }, { prefer: "wait=20" });
     const { status, body } = await app.del("/tasks/t");

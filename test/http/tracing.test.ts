@@ -94,7 +94,7 @@ test("a trace goes from the client's request to every provider call that it lead
   expect(JSON.stringify(collector.spans)).not.toContain("re: x");
 });
 
-test("a trace goes on to the webhooks that tell what came of the request", async () => {
+test("a trace continues to the webhooks that report the result of the request", async () => {
   await using collector = startCollector();
   await using provider = await startProvider();
   await using receiver = await startReceiver(({ body }, response) =>

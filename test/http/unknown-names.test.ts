@@ -11,7 +11,7 @@ describe("a name that a route does not know", () => {
     }
   });
 
-  test("is refused in the body of every route that could be sent one, by name", async () => {
+  test("is refused in the body of every route that accepts one, by name", async () => {
     await using app = await startServer();
     for (const { name, method, path } of await routes(app)) {
       if (method === "GET" || path.endsWith("/files")) continue;
@@ -34,7 +34,7 @@ describe("a name that a route does not know", () => {
     expect((await app.get("/files")).body.data.pagination.total).toBe(0);
   });
 
-  test("and a body that is no object are distinguished from an empty body", async () => {
+  test("and a body that is not an object are distinguished from an empty body", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     const list = await app.post("/batches/b/cancel", []);
@@ -44,7 +44,7 @@ describe("a name that a route does not know", () => {
 });
 
 describe("isDryRun of an execution", () => {
-  test("holds in the query as in the body, of a task and of a batch", async () => {
+  test("works in the query and in the body, for a task and for a batch", async () => {
     await using app = await startServer();
     for (const how of ["query", "body"]) {
       await app.post("/tasks", { id: how, prompt: "x" });
@@ -62,7 +62,7 @@ describe("isDryRun of an execution", () => {
     }
   });
 
-  test("is refused where query and body contradict each other", async () => {
+  test("is refused if query and body contradict each other", async () => {
     await using app = await startServer();
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     const { status, body } = await app.post("/batches/b/execute?isDryRun=true", {
@@ -79,7 +79,7 @@ async function routes(app: TestServer) {
     Object.keys(methods).map((method) => ({
       name: `${method} ${path}`,
       method: method.toUpperCase(),
-      // Ids that are well-formed and name nothing.
+      // Well-formed ids of nothing that exists.
       path: path.replaceAll("{deliveryId}", "dlv-000000001").replaceAll(/\{[^}]+\}/g, "none"),
     })),
   );

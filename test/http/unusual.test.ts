@@ -9,8 +9,8 @@ import { client, KEY, startServer, type TestServer, until } from "../support/ser
 import { follow } from "../support/sse.ts";
 
 /*
- * Requests that are valid, or nearly, in forms that few clients send. One server for all of them: real
- * runs hang, dry runs are answered at once.
+ * Valid or nearly valid requests in forms that few clients send. All tests share one server, on which real runs hang and
+ * dry runs are answered at once.
  */
 
 let provider: Awaited<ReturnType<typeof startProvider>>;
@@ -66,7 +66,7 @@ describe("wrong keys are counted together for one address", () => {
     expect(statuses).toEqual([401, 401, 401, 429]);
   });
 
-  test("and the audit log has the address alone", async () => {
+  test("and the audit log has only the address", async () => {
     const { key } = await givenKey();
     for (const address of ["203.0.113.1:5", "[2001:DB8::0:1]:7", "x".repeat(5000)])
       await client(app.url, key).post(
@@ -94,7 +94,7 @@ describe("a key", () => {
     expect((await client(app.url, "").get(path)).status).toBe(401);
   });
 
-  test("that is revoked while it is looked up is not trusted for seconds", async () => {
+  test("that is revoked during its lookup is not cached as valid", async () => {
     const { id, key } = await givenKey();
     const { ctx } = app;
     let isRevoked = false;
@@ -102,7 +102,7 @@ describe("a key", () => {
       get(target, name, receiver) {
         const value: unknown = Reflect.get(target, name, receiver);
         if (name !== "select" || isRevoked) return value;
-        // What the first look-up finds comes after the revocation.
+        // The first lookup returns after the revocation.
         return () => ({
           from: () => ({
             where: () => ({
@@ -122,11 +122,11 @@ describe("a key", () => {
     expect(authenticator.knows(key)).toBe(false);
   });
 
-  test("that is revoked ends a download of results that goes on", async () => {
+  test("that is revoked ends a running download of results", async () => {
     const tasks = Array.from({ length: 450 }, () => ({ prompt: "x" }));
     await app.post("/batches", { id: "long", tasks });
     const { id, key } = await givenKey({ scopes: ["read"] });
-    // Not through a socket, which would take all of it at once.
+    // Not through a socket, which would accept all of it at once.
     const request = new Request(`${app.url}/api/v1/batches/long/results?format=jsonl`, {
       headers: { authorization: `Bearer ${key}` },
     });
@@ -134,14 +134,14 @@ describe("a key", () => {
     const reader = answer.body?.getReader();
     expect((await reader?.read())?.done).toBe(false);
     await app.del(`/api-keys/${id}`);
-    expect(await reader?.read().catch(String)).toContain("not valid any more");
+    expect(await reader?.read().catch(String)).toContain("no longer valid");
   });
 
   test("that is revoked during an upload, or replaced, leaves no file", async () => {
     for (const end of [
       (id: string) => app.del(`/api-keys/${id}`),
       (id: string) => app.post(`/api-keys/${id}/rotate`, { overlapSeconds: 0 }),
-      // As another process does, which this one hears of later.
+      // As another process does it, so that this one learns of it later.
       (id: string) =>
         app.ctx.client.execute(`UPDATE api_keys SET revoked_at = 1 WHERE id = '${id}'`),
     ]) {
@@ -175,7 +175,7 @@ describe("a key", () => {
     expect((await app.get("/files")).text).not.toContain("late.csv");
   });
 
-  test("that is revoked while its request waits leaves the execution in the audit log", async () => {
+  test("that is revoked while its request waits still has the execution in the audit log", async () => {
     const { id, post } = await givenKey();
     await app.post("/tasks", { id: "waited", prompt: "x" });
     const waiting = post("/tasks/waited/execute", undefined, {
@@ -190,7 +190,7 @@ describe("a key", () => {
     expect(entry).toMatchObject({ keyId: id, target: "waited" });
   });
 
-  test("that may only read does not see what a webhook's server answered, which may repeat its address", async () => {
+  test("that may only read does not see the answers of a webhook's server, which may repeat its address", async () => {
     const { id } = (
       await app.post("/webhooks", { url: "http://127.0.0.1:9/SECRET", events: ["system.alert"] })
     ).body.data;
@@ -214,7 +214,7 @@ describe("a download", () => {
     expect(after.headers.get("etag")).not.toBe(before.headers.get("etag"));
   });
 
-  test("of a range with very long numbers is what they say", async () => {
+  test("of a range with very long numbers has the right bytes", async () => {
     await givenResults("ranged", 1);
     const path = "/batches/ranged/results";
     const { text } = await app.get(path);
@@ -228,8 +228,8 @@ describe("a download", () => {
   });
 });
 
-describe("what is asked for", () => {
-  test("twice is refused by name", async () => {
+describe("a parameter or name", () => {
+  test("that is repeated is refused by name", async () => {
     for (const [path, name] of [
       ["/tasks?limit=5&limit=6", "limit"],
       ["/batches?name=a&name=b", "name"],
@@ -243,12 +243,12 @@ describe("what is asked for", () => {
     expect([both.status, (await app.get("/tasks/dry")).body.data.attempts]).toEqual([400, 0]);
   });
 
-  test("by a name with U+0000 is refused, and is not everything", async () => {
+  test("with U+0000 is refused, and does not match everything", async () => {
     for (const path of ["/batches?name=%00", "/scheduled-tasks?name=a%00b"])
       expect((await app.get(path)).status).toBe(400);
   });
 
-  test("as a file of Windows or of the web is refused with what to write instead", async () => {
+  test("in the form of a Windows path or a URL is refused with the right form", async () => {
     for (const path of ["C:\\data\\tasks.csv", "file:///data/tasks.csv", "s3://data/tasks.csv"]) {
       const { status, body } = await app.post("/batches", { inputFile: path });
       expect(status).toBe(400);
@@ -257,7 +257,7 @@ describe("what is asked for", () => {
     }
   });
 
-  test("under a name that turns the direction of text is refused", async () => {
+  test("with a character that changes the direction of text is refused", async () => {
     const form = new FormData();
     form.append("file", new Blob(["prompt\nx\n"]), "\u202Egpj.csv");
     const answer = await fetch(`${app.url}/api/v1/files`, {

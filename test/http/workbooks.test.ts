@@ -22,7 +22,7 @@ function put(content: string | Uint8Array, name = `w${made++}.xlsx`): string {
   return name;
 }
 
-/** Makes a batch of a workbook, and gives what the batch says of it, and its rows as CSV. */
+/** Creates a batch from a workbook, and returns the batch and its rows as CSV. */
 async function read(content: Uint8Array, config: object = {}) {
   const id = `b${made++}`;
   const template = { promptTemplate: "hi", ...config };
@@ -34,7 +34,7 @@ async function read(content: Uint8Array, config: object = {}) {
   return { id, input: batch.input, rows: csv.map((cells) => cells.slice(0, length)) };
 }
 
-/** The message of a refusal, after which nothing is there. */
+/** The message of a refusal, after a check that nothing was created. */
 async function refused(content: string | Uint8Array, config: object = {}, name?: string) {
   const id = `refused${made++}`;
   const { status, body } = await app.post("/batches", {
@@ -56,7 +56,7 @@ async function readAll(name: string, options: WorkbookOptions = {}) {
   const table = readTable({ path, format, options })((all) => {
     found = all;
   });
-  // What wide rows there are is of no interest, and takes much memory.
+  // The wide rows themselves are not needed, and would use much memory.
   for await (const some of table) rows.push(...some.filter(({ length }) => length < 1000));
   return { rows, found };
 }
@@ -76,7 +76,7 @@ const number = (value: number | string, style = 0) => ({
 });
 
 describe("a workbook", () => {
-  test("has its header where headerRow says, rows that the sheet leaves out counted", async () => {
+  test("has its header at headerRow, and rows missing from the sheet are counted", async () => {
     const sheet = await workbookOf(row(1, "Report") + row(4, "name", "n") + row(5, "a", "1"));
     const { input, rows } = await read(sheet, { xlsx: { headerRow: 4 } });
     expect(input).toMatchObject({ columns: ["name", "n"], rows: 1, skipped: 0 });
@@ -86,7 +86,7 @@ describe("a workbook", () => {
     ]);
   });
 
-  test("is read whatever its cells are", async () => {
+  test("is read with cells of every type", async () => {
     const texts = [
       "<t>id</t>",
       "<r><t>rich </t></r><r><rPr><b/></rPr><t>text</t></r><rPh sb='0' eb='1'><t>kana</t></rPh>",
@@ -125,7 +125,7 @@ describe("a workbook", () => {
     expect(input).toMatchObject({ format: "xlsx", sheet: "Sheet1", dates: ["g"], rows: 2 });
   });
 
-  test("gives dates in ISO 8601 and plain numbers, or all as it shows them", async () => {
+  test("gives dates in ISO 8601 and plain numbers, or the displayed text", async () => {
     const formats = ["yyyy-mm-dd", "m/d/yy h:mm", "h:mm", "[h]:mm", "0%", "#,##0.00"];
     const cells = [
       number(46000, 1),
@@ -160,7 +160,7 @@ describe("a workbook", () => {
     expect((await read(old, { xlsx: { values: "formatted" } })).rows[1]).toEqual(["1904-01-01"]);
   });
 
-  test("has the sheet that was asked for, the first visible one unless reported", async () => {
+  test("has the requested sheet, or the first visible one", async () => {
     const content = await workbookOf([
       { name: "Hidden", rows: row(1, "a") + row(2, "hidden"), state: "hidden" },
       { name: "Data", rows: row(1, "a") + row(2, "data") },
@@ -197,7 +197,7 @@ describe("a workbook", () => {
     expect(bare.input).toMatchObject({ columns: ["column_1", "column_2", "column_3"], rows: 3 });
   });
 
-  test("may be written with prefixes, without references, in pieces and in CDATA", async () => {
+  test("may be written with prefixes, without cell references, in pieces and in CDATA", async () => {
     const xml =
       '<?xml version="1.0"?><!-- > --><x:worksheet xmlns:x="m"><x:sheetData><x:row><x:c t="inlineStr"><x:is><x:t>a</x:t></x:is></x:c></x:row>' +
       '<x:row><x:c t="inlineStr"><x:is><x:t><![CDATA[1 > 0 <b>]]></x:t></x:is></x:c></x:row></x:sheetData></x:worksheet>';
@@ -235,7 +235,7 @@ describe("a workbook is refused", () => {
       () => zipOf({ mimetype: "application/vnd.oasis.opendocument.spreadsheet" }),
       "is an OpenDocument spreadsheet",
     ],
-    ["that is any archive", () => zipOf({ "a.txt": "hi" }), "is a ZIP archive and no workbook"],
+    ["that is any archive", () => zipOf({ "a.txt": "hi" }), "is a ZIP archive, but not a workbook"],
     [
       "that is encrypted",
       () => Buffer.from("d0cf11e0a1b11ae1".padEnd(1024, "0"), "hex"),
@@ -244,7 +244,7 @@ describe("a workbook is refused", () => {
     [
       "that is cut off",
       async () => (await workbookOf(row(1, "a"))).subarray(0, 900),
-      "is no workbook, or a damaged one",
+      "is not a workbook, or a damaged one",
     ],
     [
       "with a DOCTYPE",
@@ -291,9 +291,9 @@ describe("a workbook is refused", () => {
     expect(await refused(await make())).toContain(message);
   });
 
-  test("that is gigabytes unpacked, before they are", async () => {
+  test("that would unpack to gigabytes, before it is unpacked", async () => {
     const content = await workbookOf(row(1, "a"));
-    // The size in the directory of the archive, which is where it is read.
+    // The size in the central directory of the archive, from which the program reads it.
     const entry = content.lastIndexOf("xl/worksheets/sheet1.xml") - 46;
     content.writeUInt32LE(4_000_000_000, entry + 24);
     expect(await refused(content)).toContain('sheet "Sheet1" would take 4000000000 bytes unpacked');
@@ -301,7 +301,7 @@ describe("a workbook is refused", () => {
     expect(await refused(content)).toContain('sheet "Sheet1" cannot be unpacked');
   });
 
-  test("that makes much of little", async () => {
+  test("with a huge table from few bytes", async () => {
     const rows = Array.from(
       { length: 3100 },
       (_, i) => `<row><c r="XFD${i + 1}"><v>1</v></c></row>`,
@@ -315,9 +315,9 @@ describe("a workbook is refused", () => {
 
   test("with options for another format", async () => {
     const content = await workbookOf(row(1, "a"));
-    expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is no CSV or JSON");
+    expect(await refused(content, { csv: { delimiter: ";" } })).toContain("is not CSV or JSON");
     expect(await refused("a\nb\n", { xlsx: { sheet: 1 } }, "plain.csv")).toContain(
-      "is no workbook",
+      "is not a workbook",
     );
   });
 });
@@ -370,7 +370,7 @@ describe("results as a workbook", () => {
     expect(json[0]).toMatchObject({ name: "=1+1", price: 1.5, ok: false, code: "007" });
   });
 
-  test("have what no sheet has room for marked, and can be asked for in parts", async () => {
+  test("mark text that is too long for a cell, and can be requested in parts", async () => {
     const long = "x".repeat(40_000);
     const tasks = [{ id: `long${made}`, prompt: `${long}\x01_x0041_` }, { prompt: "-1+2" }];
     const id = `long${made++}`;

@@ -5,7 +5,7 @@ import { createLocalClient } from "../../src/db/local-client.ts";
 import { background } from "../../src/lib/background.ts";
 import { temporaryFolder } from "../support/process.ts";
 
-test("work that nobody waits for is logged when it fails, and held until it has ended", async () => {
+test("background work is logged when it fails, and waited for at the stop", async () => {
   const lines: unknown[] = [];
   const log = { error: (...line: unknown[]) => lines.push(line) } as unknown as Parameters<
     typeof background
@@ -22,7 +22,7 @@ test("work that nobody waits for is logged when it fails, and held until it has 
   expect(lines).toEqual([["{name} failed: {error}", { name: "The second", error }]]);
 });
 
-test("what the end of the process cuts short is a detail of the log", async () => {
+test("work that the end of the process interrupts is logged as a detail", async () => {
   using folder = temporaryFolder();
   const database = createLocalClient(join(folder.path, "x.db"), 100);
   database.close();

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { createCourtesy } from "../../src/lib/courtesy.ts";
 
-/** A clock that only work and rests move on, and what was given to others. */
+/** A clock that advances only with work and pauses, and the time that was left to others. */
 function world() {
   let now = 0;
   const given: (number | "round")[] = [];
@@ -23,7 +23,7 @@ function world() {
   };
 }
 
-test("work that can wait rests for three times as long as it works while somebody asks, and never for long", async () => {
+test("background work pauses for three times its run time while requests arrive, and never for long", async () => {
   const { clock, given, work } = world();
   const courtesy = createCourtesy(clock, () => 1);
   for (const ms of [1, 1, 3, 500, 1]) {
@@ -33,7 +33,7 @@ test("work that can wait rests for three times as long as it works while somebod
   expect(given).toEqual([6, 9, 20]);
 });
 
-test("it gives others a round of the event loop now and then while nobody asks", async () => {
+test("it yields to the event loop from time to time without requests", async () => {
   const { clock, given, work } = world();
   const courtesy = createCourtesy(clock, () => 0);
   for (const ms of [4, 4, 4, 1, 5]) {

@@ -18,7 +18,7 @@ const number = fc
   )
   .map((parts) => parts.join(""));
 
-test("every number is written as it was read", () => {
+test("every number is written exactly as it was read", () => {
   fc.assert(
     fc.property(number, fc.constantFrom("", " ", "\n\t"), (text, blank) => {
       for (const json of [text, `[${text}]`, `{"a":[1,${text}]}`, `{"a":${text},"b":0}`]) {

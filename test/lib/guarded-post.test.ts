@@ -21,7 +21,7 @@ const readTarget = (url: string, allowedHosts: string[]) =>
   read(url, { allowedHosts, howToAllow: "" });
 
 describe("an address", () => {
-  test("that is not of the public internet is known in every spelling", () => {
+  test("that is not public is recognised in every spelling", () => {
     const addresses = [
       "127.0.0.1",
       "10.1.1.1",
@@ -64,7 +64,7 @@ describe("an address", () => {
     expect(addresses.filter((address) => isPublicAddress(address))).toEqual([]);
   });
 
-  test("of the public internet is known, too", () => {
+  test("that is public is recognised, too", () => {
     const some = [
       "8.8.8.8",
       "93.184.215.14",
@@ -118,7 +118,7 @@ describe("a target", () => {
     expect(readTarget(url, []).href).toBe(url);
   });
 
-  test("of an allowed host is taken, with any port, or with the one that is named", () => {
+  test("of an allowed host is accepted, with any port or only with the named one", () => {
     expect(readTarget("http://127.0.0.1:22/", ["127.0.0.1"]).port).toBe("22");
     expect(readTarget("http://localhost:9000/", ["localhost:9000"]).port).toBe("9000");
     expect(() => readTarget("http://localhost:9001/", ["localhost:9000"])).toThrow(RefusedTarget);
@@ -141,10 +141,10 @@ describe("a post", () => {
     expect(receiver.received).toEqual([]);
   });
 
-  test("goes to the address that was checked, though the name resolves to another the next moment", async () => {
+  test("goes to the address that was checked, even if the name then resolves to another", async () => {
     await using receiver = await startReceiver();
     const asked: string[] = [];
-    // Nobody has 2000::1; the name is at home here from the second question on.
+    // 2000::1 is nobody's address. From the second lookup on, the name resolves to this machine.
     const resolveHost = async (host: string) => [asked.push(host) === 1 ? "2000::1" : "127.0.0.1"];
     const url = `http://rebind.example:${receiver.port}/`;
     const first = postGuarded(url, { ...OPTIONS, timeoutMs: 300, resolveHost });
@@ -154,7 +154,7 @@ describe("a post", () => {
     expect(receiver.received).toEqual([]);
   });
 
-  test("carries the name in Host", async () => {
+  test("has the name in Host", async () => {
     await using receiver = await startReceiver();
     const url = `http://hooks.example:${receiver.port}/hook`;
     const allowed = { ...OPTIONS, allowedHosts: ["hooks.example"] };
@@ -163,7 +163,7 @@ describe("a post", () => {
     expect(receiver.received[0]?.headers["host"]).toBe(`hooks.example:${receiver.port}`);
   });
 
-  test("over TLS asks for the name, and takes no certificate of another", async () => {
+  test("over TLS uses the name, and accepts no certificate of another", async () => {
     const pem = readFileSync("test/support/hooks-example.pem", "utf8");
     const names: (string | false | null)[] = [];
     const server = createServer({ key: pem, cert: pem }, (request, response) => {
@@ -190,7 +190,7 @@ describe("a post", () => {
     server.close();
   });
 
-  test("is answered when the headers are there, however the body goes on", async () => {
+  test("is answered when the headers have arrived, whatever happens to the body", async () => {
     await using receiver = await startReceiver(({ body }, response) => {
       response.writeHead(202, { "content-length": 1000 }).write("first");
       if (body.kind === "breaks") setTimeout(() => response.destroy(), 20);
@@ -199,7 +199,7 @@ describe("a post", () => {
     const post = (kind: string) =>
       postGuarded(receiver.url, {
         ...OPTIONS,
-        // Less than the text may take: the headers came in time.
+        // Less than the limit for the body, because the headers came in time.
         timeoutMs: 300,
         body: JSON.stringify({ kind }),
         allowedHosts: ["127.0.0.1"],
@@ -212,7 +212,7 @@ describe("a post", () => {
     ]);
   });
 
-  test("follows no redirect, gives up in time, and reads no more than a kilobyte", async () => {
+  test("follows no redirect, times out, and reads at most a kilobyte", async () => {
     await using receiver = await startReceiver(({ body }, response) => {
       if (body.kind === "redirect")
         response.writeHead(302, { location: "http://169.254.169.254/" }).end();

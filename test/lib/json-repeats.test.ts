@@ -27,7 +27,7 @@ test.each([
   expect(findRepeated(text)).toBeUndefined();
 });
 
-test("a text of any depth is read, and long names are cut where they are reported", () => {
+test("a text of any depth is read, and long names are cut in reports", () => {
   const deep = 200_000;
   expect(findRepeated('{"a":'.repeat(deep) + "1" + "}".repeat(deep))).toBeUndefined();
   expect(findRepeated(`{"${"n".repeat(9999)}":1,"${"n".repeat(9999)}":1}`)?.length).toBe(201);

@@ -4,7 +4,7 @@ import { createSystemClock } from "../../src/lib/clock.ts";
 import { createLineWriter } from "../../src/lib/line-writer.ts";
 import { until } from "../support/server.ts";
 
-/** A file descriptor that takes `room` bytes until it is emptied. */
+/** A file descriptor that accepts `room` bytes until it is emptied. */
 function startPipe(room = Infinity) {
   const written: string[] = [];
   const pipe = {
@@ -21,7 +21,7 @@ function startPipe(room = Infinity) {
   return pipe;
 }
 
-test("the lines of a turn are one write, and one that cannot wait takes them with it", async () => {
+test("the lines of a turn are one write, and an urgent line writes them at once", async () => {
   const pipe = startPipe();
   const writer = createLineWriter(1, createSystemClock(), pipe.write);
   writer.add("a");
@@ -34,7 +34,7 @@ test("the lines of a turn are one write, and one that cannot wait takes them wit
   expect(pipe.written).toEqual(["a\nb\n", "c\nd\n"]);
 });
 
-test("what a full pipe does not take is written when it can, whole and in order", async () => {
+test("lines for a full pipe are written later, complete and in order", async () => {
   const pipe = startPipe(3);
   const writer = createLineWriter(1, createSystemClock(), pipe.write);
   writer.add("one", true);
@@ -47,7 +47,7 @@ test("what a full pipe does not take is written when it can, whole and in order"
   await until(() => pipe.written.join("") === "one\ntwo\nthree\n" || undefined);
 });
 
-test("a reader that is gone is no error", () => {
+test("a reader that has left is not an error", () => {
   const writer = createLineWriter(1, createSystemClock(), () => {
     throw Object.assign(new Error("gone"), { code: "EPIPE" });
   });

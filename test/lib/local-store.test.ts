@@ -7,7 +7,7 @@ import { systemFiles } from "../../src/lib/file-system.ts";
 import { createLocalStore } from "../../src/lib/local-store.ts";
 import { temporaryFolder } from "../support/process.ts";
 
-test("processes that come to a new folder in the same moment agree on its id", async () => {
+test("processes that start on a new folder at the same time agree on its id", async () => {
   using folder = temporaryFolder();
   const identify = () =>
     Promise.all(
@@ -24,7 +24,7 @@ test("processes that come to a new folder in the same moment agree on its id", a
   expect(readdirSync(join(folder.path, UPLOADS))).toEqual([STORE_ID]);
 });
 
-test("what is no id is replaced by one", async () => {
+test("an invalid id is replaced", async () => {
   using folder = temporaryFolder();
   mkdirSync(join(folder.path, UPLOADS));
   writeFileSync(join(folder.path, UPLOADS, STORE_ID), "");

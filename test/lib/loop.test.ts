@@ -4,7 +4,7 @@ import { LoggedError } from "../../src/lib/logged-error.ts";
 import { createLoop, type LoopOptions, type More } from "../../src/lib/loop.ts";
 import { virtualTime } from "../support/clock.ts";
 
-/** A started loop that notes when it works. `work.do` is what it does then. */
+/** A started loop that records when it works. It then calls `work.do`. */
 function givenLoop(options: Partial<LoopOptions> = {}) {
   const time = virtualTime();
   const begun: number[] = [];
@@ -27,7 +27,7 @@ function givenLoop(options: Partial<LoopOptions> = {}) {
 }
 
 describe("a loop", () => {
-  test("works at once when it is nudged, and after its backstop when nobody does", async () => {
+  test("runs at once when it is nudged, and otherwise after its backstop", async () => {
     const { loop, begun, pass } = givenLoop({ backstopMs: 100 });
     loop.nudge();
     expect(begun).toEqual([0]);
@@ -35,7 +35,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 100, 200]);
   });
 
-  test("works at the soonest of the times that it was reported", async () => {
+  test("runs at the earliest of the reported times", async () => {
     const { loop, begun, pass } = givenLoop({ backstopMs: 1000 });
     loop.nudge(50);
     loop.nudge(20);
@@ -44,7 +44,7 @@ describe("a loop", () => {
     expect(begun).toEqual([20]);
   });
 
-  test("works again when its work says so, but not later than its backstop", async () => {
+  test("runs again when its work says so, but not later than its backstop", async () => {
     const { loop, work, begun, pass } = givenLoop({ backstopMs: 100 });
     work.do = async () => ({ inMs: begun.length === 1 ? 10 : 700 });
     loop.nudge();
@@ -52,7 +52,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 10, 110]);
   });
 
-  test("never works twice at once; all nudges that come meanwhile lead to one more turn", async () => {
+  test("never runs twice at once; all nudges during a turn lead to one more turn", async () => {
     const { loop, work, begun, pass } = givenLoop();
     const gate = Promise.withResolvers<void>();
     work.do = () => gate.promise;
@@ -64,7 +64,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 100]);
   });
 
-  test("pauses between turns, so that what comes meanwhile is one turn's work", async () => {
+  test("pauses between turns, so that nudges in the pause lead to one turn", async () => {
     const { loop, begun, pass } = givenLoop({ pauseMs: () => 30 });
     loop.nudge();
     await pass(10);
@@ -76,7 +76,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 30]);
   });
 
-  test("logs what fails and tries again, each time later, whoever nudges it", async () => {
+  test("logs a failure and retries with growing delays, even if it is nudged", async () => {
     const { loop, work, begun, complaints, pass } = givenLoop({ retryMs: 10, maxRetryMs: 40 });
     const error = new Error("the database is away");
     work.do = async () => {
@@ -101,7 +101,7 @@ describe("a loop", () => {
     expect(begun.length).toBe(before + 1);
   });
 
-  test("looks at once though it has failed, and says when the work has ended", async () => {
+  test("looks at once on request even after a failure, and reports the end of the work", async () => {
     const { loop, work, begun, pass } = givenLoop({ retryMs: 1000 });
     work.do = async () => {
       throw new Error("no");
@@ -114,7 +114,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 0]);
   });
 
-  test("that is asked to look while it works looks once more, for all who ask", async () => {
+  test("that is asked to look during a turn looks once more, for all requests together", async () => {
     const { loop, work, begun, pass } = givenLoop();
     const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     work.do = () => gates[begun.length - 1]!.promise;
@@ -132,7 +132,7 @@ describe("a loop", () => {
     expect([begun.length, seen]).toEqual([2, ["first", "second", "third"]]);
   });
 
-  test("ends the work at hand when it is stopped, and does no more", async () => {
+  test("finishes its turn when it is stopped, and runs no more", async () => {
     const { loop, work, begun, next, pass } = givenLoop({ backstopMs: 10 });
     const gate = Promise.withResolvers<void>();
     work.do = () => gate.promise;
@@ -150,7 +150,7 @@ describe("a loop", () => {
     expect([begun, next()]).toEqual([[0], Infinity]);
   });
 
-  test("goes on when it is started again, even while its last work is under way", async () => {
+  test("continues when it is started again, even during its last turn", async () => {
     const { loop, work, begun, pass } = givenLoop({ backstopMs: 10 });
     const gate = Promise.withResolvers<void>();
     work.do = () => gate.promise;
@@ -164,7 +164,7 @@ describe("a loop", () => {
     expect(begun).toEqual([0, 10, 20]);
   });
 
-  test("tells for how long its work has failed, and nothing once it succeeds", async () => {
+  test("reports for how long its work has failed, until it succeeds", async () => {
     const { loop, work, pass } = givenLoop({ retryMs: 10, maxRetryMs: 10 });
     expect(loop.trouble()).toBeNull();
     work.do = () => Promise.reject(new Error("the disk is full"));
@@ -185,7 +185,7 @@ describe("a loop", () => {
     expect(next()).toBe(60_000);
   });
 
-  test("complains of what goes on failing once a minute, and says when it works again", async () => {
+  test("logs a lasting failure once a minute, and logs its end", async () => {
     const said: string[] = [];
     const log = Object.fromEntries(
       ["error", "info", "debug"].map((level) => [level, () => said.push(level)]),

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { createMeters, label } from "../../src/lib/meters.ts";
 
-test("names that clients invent are counted one by one up to a bound, and as other beyond it", () => {
+test("names from clients are counted separately up to a limit, and as other beyond it", () => {
   const meters = createMeters({ calls: { kind: "counter", help: "Calls" } }, "", [], "model");
   const labels = (i: number) => `code="200",${label("model", `m"\\${i}`)}`;
   for (let i = 0; i < 5000; i++) meters.add("calls", labels(i));

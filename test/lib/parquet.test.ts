@@ -45,7 +45,7 @@ test("every type of a Parquet file has a cell", async () => {
   expect(found).toEqual({ sheet: null, dates: [4, 5, 6] });
 });
 
-test("a file that is cut off, or any other, is refused", async () => {
+test("a file that is cut off or is not Parquet is refused", async () => {
   const whole = readFileSync(FILE);
   const broken = Buffer.from(whole);
   broken.fill(0xff, 100, 600);
@@ -60,12 +60,12 @@ test("a file that is cut off, or any other, is refused", async () => {
   ].entries()) {
     const path = join(folder, `${i}.parquet`);
     writeFileSync(path, bytes);
-    await expect(read(path)).rejects.toThrow(/is no Parquet file that can be read|is damaged/);
+    await expect(read(path)).rejects.toThrow(/is not a readable Parquet file|is damaged/);
   }
   rmSync(folder, { recursive: true });
 });
 
-/** A number as Thrift's compact protocol has it. */
+/** A number in Thrift's compact protocol. */
 function varint(value: number): number[] {
   const bytes: number[] = [];
   let rest = value * 2;
@@ -73,7 +73,7 @@ function varint(value: number): number[] {
   return [...bytes, rest];
 }
 
-test("a page that claims two billion values is refused before there is room made for them", async () => {
+test("a page that claims two billion values is refused before memory is allocated", async () => {
   const page = (values: number, bytes: number) => [
     0x15,
     0,

@@ -24,7 +24,7 @@ async function read({ bytes, content }: OpenedFile, part = { first: 0, last: byt
   return Buffer.concat(pieces);
 }
 
-describe.if(moto !== undefined)("the store that is a bucket", () => {
+describe.if(moto !== undefined)("a bucket as the store of files", () => {
   let server: Awaited<ReturnType<typeof startMoto>>;
   let folder: ReturnType<typeof temporaryFolder>;
   let store: FileStore;
@@ -99,7 +99,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     expect(await systemFiles.kindOf(copy!.path)).toBeUndefined();
   });
 
-  test("shows nothing of a file that is not written to its end, and leaves no parts", async () => {
+  test("shows nothing of an incomplete file, and leaves no parts", async () => {
     await store.write({ path: "old.csv" }, BY, once("old"));
     async function* broken() {
       yield Buffer.alloc(6 * MB);
@@ -112,7 +112,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     expect(await server.unfinished()).toEqual([]);
   });
 
-  test("gives one version of a file or none", async () => {
+  test("returns one version of a file or none", async () => {
     await store.write({ path: "v.csv" }, BY, once("first"));
     const first = await store.open({ path: "v.csv" });
     await store.write({ path: "v.csv" }, BY, once("other"));
@@ -123,7 +123,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     expect(read(second!)).rejects.toThrow("replaced or removed while it was read");
   });
 
-  test("aborts what a killed writer has left of a file, and of none that begins like it", async () => {
+  test("aborts the uploads of a killed writer for a file, and not those of names with the same prefix", async () => {
     const begin = (key: string) =>
       fetch(
         `${server.url}/bucket/${["a b", "ü+&", key].map(encodeURIComponent).join("/")}?uploads`,
@@ -142,7 +142,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     await store.removeLeft({ path: "out.csv" }, BY);
   });
 
-  test("sweeps uploads in parts that were begun more than a day ago", async () => {
+  test("removes multipart uploads that were started more than a day ago", async () => {
     const begun = (key: string, hours: number) =>
       `<Upload><Key>a+b%2F%C3%BC%2B%26%2F${key}</Key><UploadId>${key}&amp;</UploadId>` +
       `<Initiated>${new Date(Date.now() - hours * 3_600_000).toISOString()}</Initiated></Upload>`;
@@ -154,7 +154,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     expect(aborted).toEqual(["DELETE /bucket/a%20b/%C3%BC%2B%26/old?uploadId=old%26"]);
   });
 
-  test("has one id, whoever asks first", async () => {
+  test("has one id for all processes", async () => {
     const ids = await Promise.all(
       ["store-1", "store-2", "store-3"].map((id) => open().identify(id, BY)),
     );
@@ -163,7 +163,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     expect(await open({ prefix: "other/" }).identify("store-4", BY)).toBe("store-4");
   });
 
-  test("tries again what may pass, with pauses that grow, and not what does not", async () => {
+  test("retries temporary errors with backoff, and does not retry permanent ones", async () => {
     const pauses: number[] = [];
     const patient = open({}, async (ms) => void pauses.push(ms));
     let refusals = 3;
@@ -188,7 +188,7 @@ describe.if(moto !== undefined)("the store that is a bucket", () => {
     expect(server.state.requests).toHaveLength(1);
   });
 
-  test("takes an error that comes with the status of a success for one", async () => {
+  test("recognises an error in an answer with a success status", async () => {
     server.state.meddle = ({ method, url }) =>
       method === "POST" && url.includes("uploadId=") ? refusal(200, "InternalError") : undefined;
     const big = Buffer.alloc(6 * MB);

@@ -6,7 +6,7 @@ const NEW = "a passphrase of thirty-two letters or more";
 const OLD = "another passphrase, which was used before";
 
 describe("a secret box", () => {
-  test("gives back what it sealed, and no two sealings are alike", async () => {
+  test("opens its own texts, and encrypts the same text differently each time", async () => {
     const box = createSecretBox([NEW]);
     for (const text of ["", "whsec_c2VjcmV0", "ключ 🔑", "x".repeat(10_000)]) {
       const sealed = await box.seal(text, "webhook wh-1");
@@ -16,7 +16,7 @@ describe("a secret box", () => {
     }
   });
 
-  test("opens what was sealed under an earlier key, and what was stored before there was one", async () => {
+  test("opens texts of an earlier key, and texts stored before there was a key", async () => {
     const before = await createSecretBox([]).seal("one", "a");
     const earlier = await createSecretBox([OLD]).seal("two", "a");
     const box = createSecretBox([NEW, OLD]);
@@ -25,7 +25,7 @@ describe("a secret box", () => {
     expect((await box.seal("three", "a")).slice(0, 11)).not.toBe(earlier.slice(0, 11));
   });
 
-  test("does not open what was changed, belongs elsewhere, or needs a key that is gone", async () => {
+  test("does not open a text that was changed, belongs elsewhere, or needs a removed key", async () => {
     const box = createSecretBox([NEW]);
     const sealed = await box.seal("secret", "a");
     const flipped = `${sealed.slice(0, -2)}${sealed.endsWith("AA") ? "BB" : "AA"}`;

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { createSharedRoom } from "../../src/lib/shared-room.ts";
 
-test("who comes waits in order for room, and what is larger than all goes alone", async () => {
+test("requests wait in order for room, and one larger than the limit runs alone", async () => {
   const enter = createSharedRoom(10);
   const never = new AbortController().signal;
   const entered: string[] = [];
@@ -27,7 +27,7 @@ test("who comes waits in order for room, and what is larger than all goes alone"
   expect(entered.at(-1)).toBe("last");
 });
 
-test("who gives up waits no longer, and takes no room", async () => {
+test("a request that is given up does not wait any more, and uses no room", async () => {
   const enter = createSharedRoom(10);
   const never = new AbortController().signal;
   const leave = await enter(10, never);

@@ -60,7 +60,7 @@ const cell: fc.Arbitrary<Cell> = fc.oneof(
     .map((n) => (Math.abs(n) < 1e-5 ? 0 : n)),
 );
 
-test("whatever is written to a workbook is read from it", async () => {
+test("everything that is written to a workbook can be read from it", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.array(cell, { minLength: 1, maxLength: 5 }), { maxLength: 8 }),
@@ -76,7 +76,7 @@ test("whatever is written to a workbook is read from it", async () => {
   );
 });
 
-test("dates are read as they were, and what no workbook can say stays a text", async () => {
+test("dates are read unchanged, and values without a workbook type stay text", async () => {
   const at = fc.date({
     min: new Date("1900-03-01T00:00:00Z"),
     max: new Date("9999-12-31T00:00:00Z"),
@@ -101,7 +101,7 @@ test("dates are read as they were, and what no workbook can say stays a text", a
     expect(dateCellOf(one)).toBeUndefined();
 });
 
-test("rows that a sheet has no room for are in the next, and the same table is the same bytes", async () => {
+test("rows over the limit of a sheet are in the next one, and the same table gives the same bytes", async () => {
   const rows = Array.from({ length: 5 }, (_, i) => [i]);
   const bytes = await written(["n"], rows, 3);
   expect(await readBack(bytes)).toEqual([["n"], [0], [1]]);

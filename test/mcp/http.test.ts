@@ -12,7 +12,7 @@ const late = gate();
 let provider: Awaited<ReturnType<typeof startProvider>>;
 let app: TestServer;
 
-/** What the provider does depends on the prompt, so that the tests can share a server. */
+/** The prompt controls the provider, so that the tests can share a server. */
 beforeAll(async () => {
   provider = await startProvider(async (request, response) => {
     if (request.prompt.startsWith("hang")) return hang();
@@ -61,12 +61,12 @@ describe.each<Era>(["2025", "present"])("a client of the protocol of %s", (era) 
         true,
       ]);
     }
-    // All of it is in the context of a model that may use them.
+    // A model that may use the tools has all of this text in its context.
     expect(JSON.stringify(tools).length).toBeLessThan(24_000);
     expect(mcp.client.getInstructions()).toContain("run_batch");
   });
 
-  test("asks, and runs a batch from rows to answers", async () => {
+  test("asks a question, and runs a batch from rows to answers", async () => {
     await using mcp = await connectHttp(app.url, { era });
     const asked = await mcp.call("ask", { prompt: "hi", system: "be brief" });
     expect(asked.data).toMatchObject({ status: "completed", answer: "re: hi" });
@@ -126,7 +126,7 @@ test("a batch can be estimated before it starts, started, paused and cancelled",
   expect(await steer("cancel")).toBe("cancelled");
 });
 
-test("schedules are made, listed and run, and say what is wrong with them in the words of the API", async () => {
+test("schedules are created, listed and run, with the API's errors", async () => {
   await using mcp = await connectHttp(app.url);
   await Bun.write(`${app.filesDir}/rows.csv`, "prompt\none\n");
   const schedule = { name: "Daily", schedule: "0 9 * * *", inputFile: "rows.csv" };
@@ -153,8 +153,8 @@ test("models are found by a part of their name", async () => {
   expect(data).toMatchObject({ defaultModel: expect.any(String), models: [{ id: "gpt-4o-mini" }] });
 });
 
-describe("a call that is made again", () => {
-  test("with the same id makes and pays a batch once", async () => {
+describe("a repeated call", () => {
+  test("with the same id creates and pays a batch once", async () => {
     await using mcp = await connectHttp(app.url);
     const batch = { id: "once", tasks: [{ prompt: "paid once" }] };
     const calls = await Promise.all([1, 2, 3].map(() => mcp.call("run_batch", batch)));
@@ -178,7 +178,7 @@ describe("a call that is made again", () => {
 });
 
 describe("waiting", () => {
-  test("ends with the batch, and not with its time", async () => {
+  test("ends with the batch, before its time limit", async () => {
     await using mcp = await connectHttp(app.url);
     const streams = app.runner.hub.size();
     const running = mcp.call("run_batch", { tasks: [{ prompt: "late" }], waitSeconds: 50 });
@@ -197,7 +197,7 @@ describe("waiting", () => {
     await app.post(`/tasks/${data.taskId}/cancel`);
   });
 
-  test("ends when the client leaves, and the batch goes on", async () => {
+  test("ends when the client leaves, and the batch continues", async () => {
     await using mcp = await connectHttp(app.url);
     const leaving = new AbortController();
     const streams = app.runner.hub.size();
@@ -223,7 +223,7 @@ describe("waiting", () => {
     await app.post("/batches/gone/cancel");
   });
 
-  test("is left out where the key has as many streams as it may, and the answer says how to ask", async () => {
+  test("is skipped if the key has reached its limit of streams, and the answer says how to ask again", async () => {
     await using other = await startServer({ ...provider.env, MAX_STREAMS_PER_KEY: "1" });
     await using stream = await follow(other.url, "/events");
     await using mcp = await connectHttp(other.url);
@@ -233,7 +233,7 @@ describe("waiting", () => {
     expect(stream.status).toBe(200);
   });
 
-  test("ends when the key is revoked, which the tool says", async () => {
+  test("ends when the key is revoked, with an error of the tool", async () => {
     const { id, key } = await givenKey({ scopes: ["write"] });
     await using mcp = await connectHttp(app.url, { key });
     const streams = app.runner.hub.size();
@@ -273,7 +273,7 @@ describe("a page of results", () => {
   });
 });
 
-test("answers of the simulator are made only where that was asked for", async () => {
+test("answers come from the simulator only on request", async () => {
   await using other = await startServer();
   await using mcp = await connectHttp(other.url);
   const tasks = [{ prompt: "x" }];
@@ -289,8 +289,8 @@ test("answers of the simulator are made only where that was asked for", async ()
   expect((await other.get("/tasks")).body.data.pagination.total).toBe(2);
 });
 
-describe("what may not come in", () => {
-  test("no key, or a wrong one, is 401 as everywhere", async () => {
+describe("a refused request", () => {
+  test("without a key, or with a wrong one, gets 401", async () => {
     for (const key of ["", "wrong"]) {
       const { status, headers } = await sendMcp(app.url, callOf("status"), { key });
       expect([status, headers.get("www-authenticate")]).toEqual([401, "Bearer"]);
@@ -298,7 +298,7 @@ describe("what may not come in", () => {
     expect(connectHttp(app.url, { key: "wrong" })).rejects.toThrow();
   });
 
-  test("a key that may only read can read, and learns what it may not", async () => {
+  test("of a read-only key names the missing scope, while its reads work", async () => {
     const { key } = await givenKey({ scopes: ["read"] });
     await using mcp = await connectHttp(app.url, { key });
     expect((await mcp.call("status")).isError).toBe(false);
@@ -315,7 +315,7 @@ describe("what may not come in", () => {
     }
   });
 
-  test("arguments that are wrong are reported to the model, each in its place", async () => {
+  test("with invalid arguments reports each of them to the model", async () => {
     await using mcp = await connectHttp(app.url);
     const { isError, text } = await mcp.call("ask", { prompt: "x", temperature: 9, maxTokens: 0 });
     expect([isError, text.split("\n")]).toEqual([
@@ -337,10 +337,10 @@ describe("what may not come in", () => {
     expect(mcp.call("delete_everything")).rejects.toThrow("There is no tool delete_everything");
   });
 
-  test("a page of another origin is refused, and one of CORS_ORIGINS is not", async () => {
+  test("comes from a page of another origin, unless CORS_ORIGINS allows it", async () => {
     const from = (origin: string) =>
       sendMcp(app.url, callOf("status"), { headers: { origin } }).then(({ status }) => status);
-    // Of a name that leads here, too (DNS rebinding).
+    // Also for a name that resolves to this machine (DNS rebinding).
     const own = app.url.replace("127.0.0.1", "rebound.example");
     expect(await Promise.all(["https://evil.example", "null", own].map(from))).toEqual([
       403, 403, 403,
@@ -357,7 +357,7 @@ describe("what may not come in", () => {
     expect(preflight.headers.get("access-control-allow-headers")).toContain("Mcp-Protocol-Version");
   });
 
-  test("a list of messages, a body that is too large, and what is no JSON are refused whole", async () => {
+  test("has a list of messages, a too large body, or no JSON", async () => {
     const list = await sendMcp(app.url, [callOf("status"), callOf("status", {}, 2)]);
     expect([list.status, await list.text()]).toEqual([
       400,
@@ -371,7 +371,7 @@ describe("what may not come in", () => {
   });
 });
 
-test("numbers that no double can say go through to what is stored", async () => {
+test("numbers beyond the precision of a double are stored exactly", async () => {
   const text =
     '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"run_batch","arguments":' +
     '{"id":"exact","start":false,"tasks":[{"prompt":"x","metadata":{"n":12345678901234567890}}]}}}';
@@ -381,7 +381,7 @@ test("numbers that no double can say go through to what is stored", async () => 
   );
 });
 
-test("what a tool does is in the audit log, with the key, the address and the request", async () => {
+test("actions of tools are in the audit log, with the key, the address and the request", async () => {
   const { id: key, key: secret } = await givenKey({ scopes: ["write"] });
   const { headers } = await sendMcp(
     app.url,
@@ -404,7 +404,7 @@ test("what a tool does is in the audit log, with the key, the address and the re
   ]);
 });
 
-test("a message counts once against the limit of its key, whatever its tool does", async () => {
+test("a message counts once against the rate limit of its key, whatever its tool does", async () => {
   const { key } = await givenKey({ scopes: ["write"], rateLimitPerMinute: 3 });
   const send = () =>
     sendMcp(app.url, callOf("run_batch", { tasks: [{ prompt: "counted" }] }), { key });

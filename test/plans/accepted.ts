@@ -1,13 +1,13 @@
-/** A step of a plan that reads or sorts a growing table and may. */
+/** A step of a query plan that may read or sort a growing table. */
 export type Accepted = {
-  /** A part of the statement, its white space folded. */
+  /** A part of the statement, with runs of white space as one space. */
   sql: string | RegExp;
-  /** How the step begins. */
+  /** The beginning of the step. */
   step: string;
   why: string;
 };
 
-/** For several statements that have a reason in common. */
+/** Several statements with the same reason. */
 function each(why: string, accepted: [sql: string | RegExp, step: string][]): Accepted[] {
   return accepted.map(([sql, step]) => ({ sql, step, why }));
 }
@@ -116,7 +116,7 @@ export const ACCEPTED: Accepted[] = [
   ]),
 ];
 
-/** Functions of `src/store` that only processes of their own reach, which nobody listens to: where they are tested. */
+/** Functions of `src/store` that only separate processes call, which are not recorded, with the tests that cover them. */
 export const REACHED_ELSEWHERE: Readonly<Record<string, string>> = {
   "texts.readPiece": "test/engine/poison.test.ts, at a libSQL server",
   "release.recordInterruption": "test/engine/recovery.test.ts, after SIGKILL",

@@ -1,8 +1,7 @@
 /*
- * What follows the last test (`record.ts`): it explains every statement that the program prepared, and finds
- * fault with those that read or sort a growing table whole where `accepted.ts` does not say why they may.
- * After the whole suite it also finds fault with what of `src/store` no test reached, and with what is accepted
- * and does not happen.
+ * Runs after the last test (`record.ts`). It gets the query plan of every statement that the program prepared, and reports
+ * those that read or sort a whole growing table without a reason in `accepted.ts`. After the whole suite it also reports
+ * functions of `src/store` that no test called, and accepted steps that did not occur.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +16,7 @@ import { storeFunctions, storeStatements } from "./store.ts";
 
 const IS_QUERY = /^\s*(select|insert|update|delete|with)\b/i;
 
-/** What is wrong with the plans of what a run recorded, in words; nothing where all is well. */
+/** The problems of the recorded query plans, in words. Empty if there are none. */
 export async function checkPlans(
   { statements, reached }: Recorded,
   isWholeSuite: boolean,
@@ -58,19 +57,19 @@ async function explain(statements: string[]): Promise<Finding[]> {
         found.set(`${finding.step} ${finding.sql}`, finding);
     return [...found.values()];
   } finally {
-    // Without the checkpoint that `database.close` makes: a statement about no table of ours keeps it locked.
+    // Not `database.close`, whose checkpoint would fail: a prepared statement keeps the database locked.
     database.client.close();
     rmSync(folder, { recursive: true });
   }
 }
 
-/** Statements about tables that are made by others, such as migrations that were undone for a test. */
+/** Statements about tables of tests, for example of migrations that a test has undone. */
 function notOurs(error: unknown): Finding[] {
   if (/no such (table|column)/.test(String(error))) return [];
   throw error;
 }
 
-/** What `src/store` exports and no test used. */
+/** Exports of `src/store` that no test used. */
 async function unreached(
   reached: Recorded["reached"],
   statements: Recorded["statements"],

@@ -1,6 +1,6 @@
 import type { Client } from "@libsql/client";
 
-/** Tables that stay small whatever a server does: one row a process, a right, an alert, an endpoint (of which there are 1,000 at most), a key or a migration. */
+/** Tables that always stay small: one row per process, right, alert, endpoint (at most 1,000), key or migration. */
 const SMALL = new Set([
   "nodes",
   "leases",
@@ -13,10 +13,10 @@ const SMALL = new Set([
   "__drizzle_migrations",
 ]);
 
-/** A step of a statement's plan that reads or sorts a growing table whole. */
+/** A step of a query plan that reads or sorts a whole growing table. */
 export type Finding = { sql: string; step: string };
 
-/** Tells of statements which of their steps would grow with the tables; a small, empty database is enough to ask. */
+/** Finds the steps of query plans whose cost grows with the tables. An empty database is enough for that. */
 export async function createPlanReader(client: Client) {
   const { rows } = await client.execute(
     "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
@@ -34,7 +34,7 @@ export async function createPlanReader(client: Client) {
   };
 }
 
-/** The growing tables of a statement, by the names under which it knows them. */
+/** The growing tables of a statement, by their aliases in it. */
 function tablesByName(sql: string, growing: string[]): Map<string, string> {
   const names = new Map<string, string>();
   for (const table of growing) {

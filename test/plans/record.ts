@@ -1,6 +1,6 @@
 /*
- * Loaded before every test by `bun test`. It notes each distinct SQL text that the program prepares, and each
- * function of `src/store` that is called; after the last test `check.ts` judges them, here or in `run.ts`.
+ * `bun test` loads this before every test. It records each distinct SQL text that the program prepares, and each function
+ * of `src/store` that is called. After the last test `check.ts` checks them, here or in `run.ts`.
  */
 import { afterAll } from "bun:test";
 import { basename } from "node:path";
@@ -12,7 +12,7 @@ import { storeFunctions } from "./store.ts";
 
 export type Recorded = {
   statements: ReadonlySet<string>;
-  /** Functions of `src/store`, each behind its module's name and a dot. */
+  /** Functions of `src/store`, as `module.function`. */
   reached: ReadonlySet<string>;
 };
 
@@ -33,7 +33,7 @@ afterAll(async () => {
   if (wrong.length > 0) throw new Error(wrong.map((what) => `plans: ${what}`).join("\n"));
 });
 
-/** The local client prepares each text once, so that this costs the suite nothing. */
+/** The local client prepares each text only once, so this does not slow the suite down. */
 function noteStatements(note: (sql: string) => void): void {
   const { prepare } = Database.prototype;
   const prepareAndNote = function (this: Database.Database, sql: string) {
@@ -43,7 +43,7 @@ function noteStatements(note: (sql: string) => void): void {
   Object.assign(Database.prototype, { prepare: prepareAndNote });
 }
 
-/** Tests ask the database, too; what they ask is not the program's. */
+/** Tests query the database too. Their statements are not the program's. */
 function isOfProgram(stack: string): boolean {
   const caller = stack
     .split("\n")
@@ -53,10 +53,10 @@ function isOfProgram(stack: string): boolean {
   return caller === undefined || !caller.includes("/test/");
 }
 
-/** Gives each module of `src/store` a tail that replaces its functions by ones that tell of a call. */
+/** Appends code to each module of `src/store` that wraps its functions to record calls. */
 function noteStoreFunctions(note: (name: string) => void): void {
   const tell = <F extends (...args: never[]) => unknown>(name: string, inner: F): F =>
-    // What it returns is called, and answers, as the function that it is given.
+    // The wrapper takes the same arguments and returns the same result.
     ((...args: never[]) => {
       note(name);
       return inner(...args);

@@ -1,9 +1,9 @@
-/** The names of the functions that the source of a module exports. */
+/** The names of the exported functions in the source of a module. */
 export function storeFunctions(source: string): string[] {
   return [...source.matchAll(/^export (?:async )?function (\w+)/gm)].map(([, name = ""]) => name);
 }
 
-/** The names of the statements that the source of a module exports as they stand. */
+/** The names of the exported SQL constants in the source of a module. */
 export function storeStatements(source: string): string[] {
   return [...source.matchAll(/^export const (\w+): Statement/gm)].map(([, name = ""]) => name);
 }

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { type Behaviour, chatAnswer, fail, startProvider } from "../support/provider.ts";
 
-/** Takes neither `max_tokens` nor `temperature`, streams, and does what a schema asks for. */
+/** A provider that refuses `max_tokens` and `temperature`, supports streams, and obeys schemas. */
 const reasoning: Behaviour = (request, response) => {
   const { body } = request;
   if ("max_tokens" in body)
@@ -46,7 +46,7 @@ async function runDoctor(env: Record<string, string>, ...args: string[]) {
   return { out, err, code: await child.exited };
 }
 
-test("the doctor tells what a provider can do, what it refuses, and where there is none", async () => {
+test("the doctor reports what a provider supports and refuses, and that a provider does not answer", async () => {
   await using provider = await startProvider(reasoning);
   const env = { ...provider.env, DEFAULT_MODEL: "gpt-5-mini" };
   const [json, text, lost, wrong] = await Promise.all([

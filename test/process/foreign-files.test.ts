@@ -9,7 +9,7 @@ import { isRoot, sqld } from "../support/tools.ts";
 
 setDefaultTimeout(60_000);
 
-/** The user of the image. */
+/** The user in the container image. */
 const USER = 10001;
 const AS_USER = ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"];
 const PROGRAM = [process.execPath, "src/main.ts"];
@@ -32,7 +32,7 @@ async function refusal(env: Record<string, string>): Promise<string> {
 }
 
 describe.if(canBeOther)("a volume that belongs to another user", () => {
-  test("ends the start with one sentence that names the user and chown, empty or not", async () => {
+  test("ends the start with one sentence that names the user and chown, whether it is empty or not", async () => {
     using folder = temporaryFolder();
     chmodSync(folder.path, 0o755);
     const data = join(folder.path, "data");
@@ -45,7 +45,7 @@ describe.if(canBeOther)("a volume that belongs to another user", () => {
     expect(await refusal({ DATA_DIR: data })).toContain(sentence);
   });
 
-  test.if(sqld !== undefined)("does so where the database is a server, too", async () => {
+  test.if(sqld !== undefined)("does so with a database server, too", async () => {
     using folder = temporaryFolder();
     chmodSync(folder.path, 0o755);
     await using database = await startSqld(folder.path);

@@ -12,7 +12,7 @@ const ENCRYPTION = "planted-encryption-key-of-thirty-two-letters";
 const WEBHOOK = "whsec_cGxhbnRlZC13ZWJob29rLXNlY3JldC0zMQ==";
 const PROMPT = "planted-prompt-77d0";
 
-/** The bytes of every file below a folder, as text. */
+/** The content of every file in a folder and its subfolders, as text. */
 function contentsOf(folder: string): string {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -55,7 +55,7 @@ test("no secret of a full run is in its logs, its answers or its database, nor p
   const admin = client(app.url ?? "", ADMIN);
   const call = api(ADMIN);
 
-  // What is shown once is not among the answers that are searched.
+  // Secrets that are shown once are in answers that are not searched.
   const made = (await admin.post("/api-keys", { name: "k" })).body.data;
   const rotated = (await admin.post(`/api-keys/${made.id}/rotate`)).body.data;
   const hook = await admin.post("/webhooks", {
@@ -116,7 +116,7 @@ test("no secret of a full run is in its logs, its answers or its database, nor p
   const said = answers.join("\n");
   expect(said).toContain("PROVIDER_UNAUTHORIZED");
   expect(found(said, [...keys, ...webhookSecrets])).toEqual([]);
-  // Nor anything of the host, the queries or the program.
+  // Nor details of the host, the queries or the program.
   expect(found(said, [folder.path, process.cwd(), "SQLITE", "SELECT ", "node_modules"])).toEqual(
     [],
   );

@@ -7,7 +7,7 @@ import { startProcess, temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { type Json, until } from "../support/server.ts";
 
-test("the log leads from a request to how its execution ended", async () => {
+test("the log connects a request with the end of its execution", async () => {
   await using provider = await startProvider(({ prompt }, response) =>
     prompt === "bad" ? fail(response, 400) : undefined,
   );
@@ -53,7 +53,7 @@ test("the log leads from a request to how its execution ended", async () => {
   );
 });
 
-test("a timeline.json that cannot be read is reported, and written anew", async () => {
+test("a timeline.json that cannot be read is reported, and written again", async () => {
   using folder = temporaryFolder();
   const path = join(folder.path, "timeline.json");
   writeFileSync(path, '{"epoch": 1, "la');
@@ -94,7 +94,7 @@ test.each(["process.exit(3)", "throw new Error('a bug')"])(
 
 test("an unhandled rejection is logged whole and ends nothing; an uncaught exception ends the process with 1", async () => {
   using folder = temporaryFolder();
-  // A process whose server does what no part of it may.
+  // A process whose server fails in a way that no code handles.
   const script = `
     const { runProcess } = await import("./src/process.ts");
     await runProcess(1, () => {
@@ -138,7 +138,7 @@ test("an unhandled rejection is logged whole and ends nothing; an uncaught excep
     });
 });
 
-test("for people a line says at the end what its message does not, and the stack of an error follows", () => {
+test("with LOG_FORMAT=pretty the facts that are not in the message end the line, and the stack of an error follows", () => {
   const toLine = toPrettyLine(false);
   const record = {
     category: ["gptrunner", "http"],
@@ -155,3 +155,28 @@ test("for people a line says at the end what its message does not, and the stack
   expect(first).toBe("03:04:05.006 ERR http       Error: no such table");
   expect(second).toMatch(/^ {2}Error: no such table/);
 });
+
+test.each([
+  ["json", 8],
+  ["pretty", 5],
+])(
+  "with LOG_FORMAT=%s an entry is one line, which holds no secret and no character that a terminal obeys",
+  async (logFormat, redactions) => {
+    const script = `
+      const { configureLogging } = await import("./src/logging.ts");
+      const { getLogger } = await import("@logtape/logtape");
+      const secrets = ['quoted "secret"', "plain-secret"];
+      await configureLogging({ logLevel: "info", logFormat: "${logFormat}" }, secrets);
+      const log = getLogger(["gptrunner", "test"]);
+      log.info("{path} is asked", { path: "/a\\n{}\\u001b[31m\\u0085\\u202e/" + secrets.join("/"), key: "gtr_${"0".repeat(40)}" });
+      log.info("{name}", { name: "sk-abcdefgh12345678", signer: "whsec_abcdefgh1234" });`;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "pipe" });
+    const text = await new Response(child.stdout).text();
+
+    expect(await new Response(child.stderr).text()).toBe("");
+    expect(text.trimEnd().split("\n")).toHaveLength(2);
+    expect(text).not.toMatch(/quoted|plain-secret|gtr_0|sk-abc|whsec_abc/);
+    expect(text.match(/\[redacted\]/g)).toHaveLength(redactions);
+    expect(text.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\u202A-\u202E]/u);
+  },
+);

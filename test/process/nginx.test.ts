@@ -8,10 +8,10 @@ import { client, KEY, startServer, type TestServer, until } from "../support/ser
 import { follow } from "../support/sse.ts";
 import { nginx } from "../support/tools.ts";
 
-/** Paths that nginx takes away; the last looks like a path of the API itself. */
+/** Path prefixes that nginx removes. The last one looks like a path of the API itself. */
 const PREFIXES = ["/runner", "/a/b", "/api/v1"];
 
-/** nginx, which gives the server paths below its own. */
+/** nginx in front of the server, under a path prefix. */
 async function startProxy(target: string) {
   const folder = temporaryFolder();
   const port = await freePort();
@@ -53,7 +53,7 @@ async function startProxy(target: string) {
   };
 }
 
-describe.skipIf(!nginx)("behind nginx, below a path of its own", () => {
+describe.skipIf(!nginx)("behind nginx, under a path prefix", () => {
   let app: TestServer;
   let proxy: Awaited<ReturnType<typeof startProxy>>;
   beforeAll(async () => {
@@ -70,7 +70,7 @@ describe.skipIf(!nginx)("behind nginx, below a path of its own", () => {
   });
 
   describe.each(PREFIXES)("%s", (prefix) => {
-    test("the page and the docs load all that they name, and the document leads to the API", async () => {
+    test("the page and the docs load all their files, and the document has the right address of the API", async () => {
       const url = proxy.origin + prefix;
       const bare = await fetch(url);
       expect([bare.status, bare.url]).toEqual([200, `${url}/`]);
@@ -101,7 +101,7 @@ describe.skipIf(!nginx)("behind nginx, below a path of its own", () => {
       await other.until("task.created");
     });
 
-    test("results are downloaded, in parts and again", async () => {
+    test("results are downloaded, in parts and repeatedly", async () => {
       const path = `${proxy.origin}${prefix}/api/v1/batches/b/results?format=jsonl`;
       const authorization = `Bearer ${KEY}`;
       const whole = await fetch(path, { headers: { authorization } });

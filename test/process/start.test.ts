@@ -12,7 +12,7 @@ import { hang, startProvider } from "../support/provider.ts";
 import { client, until } from "../support/server.ts";
 
 describe("starting", () => {
-  test("tells the addresses, the first key and who answers", async () => {
+  test("prints the addresses, the first key and the provider", async () => {
     using folder = temporaryFolder();
     await using app = await startProcess({ DATA_DIR: folder.path, API_KEYS: "" });
     expect(app.output.stdout).toContain(`${app.url}/docs`);
@@ -46,7 +46,7 @@ describe("starting", () => {
     ]);
   });
 
-  test("where it cannot says why in one sentence and exits 1", async () => {
+  test("that fails prints the reason in one sentence and exits 1", async () => {
     using folder = temporaryFolder();
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
@@ -71,7 +71,7 @@ describe("starting", () => {
     taken.close();
   });
 
-  test("is refused while another process has the database, and possible once it is killed", async () => {
+  test("is refused while another process has the database open, and works after a kill of that process", async () => {
     using folder = temporaryFolder();
     await using first = await startProcess({ DATA_DIR: folder.path });
     await using second = await startProcess({ DATA_DIR: folder.path });
@@ -98,7 +98,7 @@ describe("starting", () => {
   });
 });
 
-describe("more calls at once than Bun makes by itself", () => {
+describe("more concurrent calls than Bun's default limit", () => {
   test("are made where its start said so, as `bun run start` and the container do", async () => {
     using folder = temporaryFolder();
     await using provider = await startProvider(hang);
@@ -120,7 +120,7 @@ describe("more calls at once than Bun makes by itself", () => {
     await until(() => provider.state.open === 400 || undefined);
   });
 
-  test("are announced to be too many where it did not", async () => {
+  test("are reported as too many without that variable", async () => {
     using folder = temporaryFolder();
     await using app = await startProcess({ DATA_DIR: folder.path, MAX_CONCURRENCY: "500" });
     expect(app.output.stdout).toContain("MAX_CONCURRENCY is 500, but at most 256 calls are made");
@@ -154,7 +154,7 @@ describe("stopping", () => {
     expect((await again.get(`${again.url}/readyz?deep=1`)).status).toBe(200);
   });
 
-  test("hands back what does not finish in time, and it runs after the next start", async () => {
+  test("releases calls that do not finish in time, and they run after the next start", async () => {
     using folder = temporaryFolder();
     await using provider = await startProvider(({ earlier }) =>
       earlier === 0 ? hang() : undefined,
@@ -174,7 +174,7 @@ describe("stopping", () => {
     ]);
   });
 
-  test("waits for no bucket that is silent, and the output file is written after the next start", async () => {
+  test("does not wait for a bucket that does not answer, and the output file is written after the next start", async () => {
     using folder = temporaryFolder();
     const kept = new Map<string, string>();
     const state = { isSilent: true, hung: 0 };

@@ -4,7 +4,7 @@ import { LLMock } from "@copilotkit/aimock";
 
 import { startServer } from "../support/server.ts";
 
-/** A server whose provider is aimock: somebody else's idea of what OpenAI answers. */
+/** A server whose provider is aimock, an independent imitation of OpenAI. */
 async function startWithAimock(env: Record<string, string> = {}) {
   const mock = new LLMock({ port: 0, chunkSize: 5 });
   await mock.start();
@@ -26,8 +26,8 @@ async function startWithAimock(env: Record<string, string> = {}) {
 
 const wait = { prefer: "wait=20" };
 
-describe("with a provider that we did not write", () => {
-  test("tasks and batches come back answered", async () => {
+describe("with an independent imitation of OpenAI", () => {
+  test("tasks and batches are answered", async () => {
     await using world = await startWithAimock();
     world.mock.onMessage("hello", { content: "Hi there!" });
     world.mock.onMessage("bye", { content: "So long." });
@@ -42,7 +42,7 @@ describe("with a provider that we did not write", () => {
     ]);
   });
 
-  test("a streamed answer is put together, with its usage", async () => {
+  test("a streamed answer is joined, with its usage", async () => {
     await using world = await startWithAimock();
     const content = "A longer answer that takes several chunks to arrive.";
     world.mock.onMessage("stream", { content });
@@ -76,7 +76,7 @@ describe("with a provider that we did not write", () => {
     }
   });
 
-  test("an error that may pass is tried again, one that may not is reported", async () => {
+  test("a temporary error is retried, a permanent one is reported", async () => {
     await using world = await startWithAimock();
     world.mock.onMessage("hello", { content: "Hi there!" });
     world.mock.nextRequestError(503, { message: "try again", type: "server_error" });
@@ -103,7 +103,7 @@ describe("with a provider that we did not write", () => {
     ["malformedRate", 0.4, 20],
     ["disconnectRate", 0.4, 20],
     ["dropRate", 0.4, 20],
-    // Its refusals tell of one request a second, which is kept to from then on.
+    // Its refusals state a limit of one request per second, which is obeyed from then on.
     ["rateLimitRate", 0.3, 4],
   ])("survives its chaos: %s", async (kind, rate, count) => {
     await using world = await startWithAimock({ MAX_RETRIES: "50" });

@@ -12,8 +12,8 @@ import { createCaller } from "../../src/providers/openai.ts";
 import { TERMS } from "../support/provider.ts";
 
 /**
- * What a server sends, and what is to come of it. The files are written from documentation and from
- * what users reported; a reply after the first is for the request that follows it.
+ * The bytes that a server sends, and the expected result. The files are written from documentation and from reports of
+ * users. A second reply is for the next request.
  */
 type Case = {
   server: string;
@@ -29,7 +29,7 @@ type Expected = { ok: boolean; message?: string } & Record<string, unknown>;
 const FOLDER = join(import.meta.dir, "corpus");
 const FILES = readdirSync(FOLDER).toSorted();
 
-test.each(FILES)("%s comes to what a careful user expects", async (file) => {
+test.each(FILES)("%s gives the result that a careful user expects", async (file) => {
   const {
     endpoint,
     request,

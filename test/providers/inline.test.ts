@@ -17,7 +17,7 @@ const REF = uploadRef("file-1", { type: "image/png", bytes: PNG.length, sha256 }
 const IMAGE = { type: "image_url", image_url: { url: REF } };
 const DOCUMENT = { type: "file", file: { filename: "a.png", file_data: REF } };
 
-/** Calls a provider at an address, and says what it received. */
+/** Calls a provider at an address, and returns what the provider received. */
 async function callAt(
   baseUrl: string,
   content: object[],
@@ -59,7 +59,7 @@ const ANTHROPIC = "https://api.anthropic.com/v1";
 const URL_OF_PNG = `data:image/png;base64,${PNG.toString("base64")}`;
 
 describe("uploads in a request", () => {
-  test("are read when it is sent, each once", async () => {
+  test("are read when the request is sent, each once", async () => {
     const read: string[] = [];
     const { received } = await callAt(OPENAI, [IMAGE, DOCUMENT], async (id, most) => {
       read.push(`${id} ${most}`);
@@ -73,7 +73,7 @@ describe("uploads in a request", () => {
     expect(bytesToInline(JSON.stringify([IMAGE, DOCUMENT]))).toBe(2 * PNG.length);
   });
 
-  test("are sent again with what the provider takes instead", async () => {
+  test("are sent again with the parameter that the provider accepts", async () => {
     const { received, result } = await callAt(
       OPENAI,
       [IMAGE],
@@ -92,7 +92,7 @@ describe("uploads in a request", () => {
     expect(received[1].messages[0].content[0].image_url.url).toBe(URL_OF_PNG);
   });
 
-  test("are not sent where they are gone, or cannot be read for now", async () => {
+  test("are not sent if they are deleted or cannot be read now", async () => {
     const gone = await callAt(OPENAI, [IMAGE], async () => null);
     expect([gone.cause, gone.isRetryable, gone.received]).toEqual([
       "attachment_missing",

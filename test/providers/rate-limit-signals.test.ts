@@ -91,7 +91,7 @@ describe("the headers of", () => {
     expect(limits({ "content-type": "application/json" })).toBeNull();
   });
 
-  test("nobody: whatever they hold is read without harm", () => {
+  test("any provider: every value is read without an error", () => {
     fc.assert(
       fc.property(fc.string(), fc.string(), fc.string(), (limit, remaining, reset) => {
         const headers = new Headers();
@@ -123,7 +123,7 @@ describe("a refusal", () => {
     expect(refusal(headers as Record<string, string>).retryAfterMs).toBe(ms);
   });
 
-  test("of Gemini has its delay in the body", () => {
+  test("of Gemini has the delay in its body", () => {
     const body = [
       {
         error: {
@@ -140,7 +140,7 @@ describe("a refusal", () => {
     expect(refusal({}, body[0]).retryAfterMs).toBe(39_000);
   });
 
-  test("of OpenAI says in prose which limit it was, and how long to wait", () => {
+  test("of OpenAI names the limit and the wait in its text", () => {
     const message =
       "Rate limit reached for gpt-4o in organization org-x on tokens per min (TPM): Limit 30,000, " +
       "Used 29500, Requested 1200. Please try again in 1.4s. Visit https://platform.openai.com";
@@ -158,7 +158,7 @@ describe("a refusal", () => {
     );
   });
 
-  test("that is no JSON tells nothing", () => {
+  test("that is not JSON has no signals", () => {
     expect(readRefusal(new Headers(), "<html>", NOW)).toEqual({
       requests: null,
       tokens: null,

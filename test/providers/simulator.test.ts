@@ -55,7 +55,7 @@ describe("the simulator", () => {
     },
   );
 
-  test("embeds texts as unit vectors that depend on them", async () => {
+  test("embeds texts as unit vectors that depend on the text", async () => {
     const { response, content } = await ask("/v1/embeddings", {
       input: ["a", "b", "a"],
       dimensions: 8,
@@ -67,7 +67,7 @@ describe("the simulator", () => {
     expect(JSON.parse(content ?? "")).toEqual([a, b, again]);
   });
 
-  test("answers the same request alike and others otherwise", async () => {
+  test("gives the same answer to the same request, and another to another", async () => {
     const first = await ask("/v1/chat/completions", { messages });
     const again = await ask("/v1/chat/completions", { messages });
     const other = await ask("/v1/chat/completions", {
@@ -77,7 +77,7 @@ describe("the simulator", () => {
     expect(other.content).not.toBe(first.content);
   });
 
-  test("keeps to the limit of tokens and says so, and answers in JSON where asked", async () => {
+  test("obeys the token limit and reports it, and answers in JSON on request", async () => {
     const short = await ask("/v1/chat/completions", { messages, max_tokens: 10 });
     expect(short.finishReason).toBe("length");
     expect(short.usage?.completionTokens).toBeLessThanOrEqual(10);
@@ -88,7 +88,7 @@ describe("the simulator", () => {
     expect(JSON.parse(json.content ?? "")).toHaveProperty("answer");
   });
 
-  test("fails as often as it is set to, and takes its time", async () => {
+  test("has the configured failure rate and latency", async () => {
     const requestId = Array.from({ length: 26 }, () => 0);
     const numbers = [0, 0.1, ...requestId, 0, 0.9];
     const simulate = createSimulator(
@@ -102,7 +102,7 @@ describe("the simulator", () => {
     expect(performance.now() - begun).toBeGreaterThanOrEqual(19);
   });
 
-  test("stops when it is asked to", async () => {
+  test("stops on request", async () => {
     const simulate = createSimulator(
       { latencyMs: 60_000, failureRate: 0, mismatchRate: 0 },
       OUTSIDE,

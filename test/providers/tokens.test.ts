@@ -48,7 +48,7 @@ describe("the thread that counts tokens", () => {
     };
   }
 
-  test("answers each question, in whatever order", async () => {
+  test("answers every request, in any order", async () => {
     const { threads, posted, counter } = givenCounter();
     const answers = [counter.measure([REQUEST], 1e6), counter.measure([REQUEST], 1e6)];
     for (const { id } of posted.toReversed())
@@ -59,7 +59,7 @@ describe("the thread that counts tokens", () => {
     expect((await Promise.all(answers)).map(([size]) => size?.promptTokens)).toEqual([1, 2]);
   });
 
-  test("that is late or dies is replaced by a guess", async () => {
+  test("that is late or dies is replaced by an estimate", async () => {
     const { threads, counter } = givenCounter();
     expect(await counter.measure([REQUEST], 1)).toEqual([GUESSED]);
     const cut = counter.measure([REQUEST], 1e6);
@@ -69,7 +69,7 @@ describe("the thread that counts tokens", () => {
     expect(threads).toHaveLength(1);
   });
 
-  test("that is far behind is asked no more", async () => {
+  test("that is far behind gets no further requests", async () => {
     const { posted, counter } = givenCounter();
     await Promise.all(Array.from({ length: 150 }, () => counter.measure([REQUEST], 1)));
     expect(posted).toHaveLength(100);

@@ -7,7 +7,7 @@ import { client, type Json, until } from "../support/server.ts";
 const day = (time: string) => `2026-01-01T${time}Z`;
 const SECOND_PASS = 4;
 
-/** Asks for a run, and does something while its input file is read for the second time. */
+/** Starts a run, and calls `meddle` while its input file is read for the second time. */
 async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): Promise<string> {
   await app.stopScheduler();
   const { body } = await app.post(`/scheduled-tasks/${id}/run`);
@@ -16,7 +16,7 @@ async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): P
   Object.assign(app.ctx, {
     files: {
       ...files,
-      // The header, the check of all rows, and the rows that are stored.
+      // One read for the header, one to check all rows, and one to store them.
       async *read(...args: Parameters<typeof files.read>) {
         if (++reads === SECOND_PASS) await meddle();
         yield* files.read(...args);
@@ -42,7 +42,7 @@ describe("a run", () => {
     expect([rows, provider.requests]).toEqual([[], []]);
   });
 
-  test("that is to be cancelled while its batch is made is cancelled, and makes none", async () => {
+  test("that is cancelled while its batch is made ends, and makes none", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly", overlapPolicy: "cancel_previous" });
     await runAnd(app, id, () => app.post(`/scheduled-tasks/${id}/run`));
@@ -52,7 +52,7 @@ describe("a run", () => {
     expect((await app.get("/batches")).body.data.pagination.total).toBe(1);
   });
 
-  test("whose schedule is disabled ends where that is asked for, and goes on where it is not", async () => {
+  test("whose schedule is disabled ends if that is requested, and otherwise continues", async () => {
     await using provider = await startProvider(hang);
     await using app = await startAt(day("08:30:00"), provider.env);
     const id = await app.create({ schedule: "@hourly" });
@@ -74,7 +74,7 @@ describe("a run", () => {
     expect((await app.get("/batches")).body.data.pagination.total).toBe(1);
   });
 
-  test("whose input file is written to while it is read fails, and says how to do better", async () => {
+  test("whose input file changes while it is read fails, and says how to avoid that", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly" });
     await runAnd(app, id, () => app.file("in.csv", "prompt\nother\nrows\n"));
@@ -83,7 +83,7 @@ describe("a run", () => {
     expect(JSON.stringify(run.error)).toContain("was changed while it was read");
   });
 
-  test("that is paused though nobody asked for it raises an alert, until it has ended", async () => {
+  test("that is paused by no user raises an alert, until it has ended", async () => {
     await using provider = await startProvider(hang);
     await using app = await startAt(day("08:30:00"), provider.env);
     const id = await app.create({ schedule: "@hourly" });
@@ -130,7 +130,7 @@ test("a schedule whose key was revoked or has expired stops with an alert", asyn
   expect(await alerts(app)).toHaveLength(2);
 });
 
-test("where runs may overlap, each needs a results file of its own", async () => {
+test("if runs may overlap, each needs its own results file", async () => {
   await using app = await startAt(day("08:30:00"));
   const make = (outputFile: string) =>
     app.post("/scheduled-tasks", {

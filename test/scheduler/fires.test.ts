@@ -8,7 +8,7 @@ import { until } from "../support/server.ts";
 const day = (time: string) => `2026-01-01T${time}Z`;
 
 describe("a schedule", () => {
-  test("fires at its time, once, and tells its next", async () => {
+  test("fires once at its time, and shows its next time", async () => {
     await using app = await startAt(day("08:59:59"));
     const id = await app.create({ schedule: "0 9 * * *" });
     await app.at(day("08:59:59.999"));
@@ -47,7 +47,7 @@ describe("a schedule", () => {
     ]);
   });
 
-  test("has its timer armed for the earliest of all, and never for long", async () => {
+  test("has its timer set for the earliest schedule, and never for long", async () => {
     await using app = await startAt(day("08:59:50"));
     const armed = () => Math.min(...[...app.timers].map(({ ms }) => ms));
     await app.create({ schedule: "@yearly" });
@@ -58,7 +58,7 @@ describe("a schedule", () => {
     expect(armed()).toBe(10_000);
   });
 
-  test("fires by its own zone's clock through a change of clocks", async () => {
+  test("fires by the clock of its time zone through a change of clocks", async () => {
     await using app = await startAt("2026-03-08T06:59:00Z");
     const id = await app.create({ schedule: "30 2 * * *", timezone: "America/New_York" });
     await app.at("2026-03-08T07:00:00Z");
@@ -70,7 +70,7 @@ describe("a schedule", () => {
     ]);
   });
 
-  test("fires once when two look at the same moment", async () => {
+  test("fires once when two processes look at the same moment", async () => {
     await using app = await startAt(day("08:00:00"));
     const ids = await Promise.all(
       Array.from({ length: 20 }, () => app.create({ schedule: "0 9 * * *" })),
@@ -95,7 +95,7 @@ describe("a schedule", () => {
     expect(nextRun).toBe("2026-01-01T10:00:00.000Z");
   });
 
-  test("that is disabled does not fire; enabled again it fires from then on", async () => {
+  test("that is disabled does not fire, and when enabled again it fires from then on", async () => {
     await using app = await startAt(day("08:00:00"));
     const id = await app.create({ schedule: "@hourly" });
     await app.post(`/scheduled-tasks/${id}/disable`);
@@ -107,7 +107,7 @@ describe("a schedule", () => {
     expect(outcomes(await app.ended(id))).toEqual(["10:00:00 schedule completed"]);
   });
 
-  test("whose time zone is gone is stopped with an alert and holds up nobody", async () => {
+  test("whose time zone no longer exists is paused with an alert and delays no other", async () => {
     await using app = await startAt(day("08:00:00"));
     const lost = await app.create({ schedule: "0 9 * * *" });
     const other = await app.create({ schedule: "0 9 * * *" });
@@ -127,7 +127,7 @@ describe("a schedule", () => {
 });
 
 describe("after downtime", () => {
-  test("the latest missed fire runs to catch up, the others are on record as missed", async () => {
+  test("the latest missed fire runs to catch up, the others are recorded as missed", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly" });
     await app.stopScheduler();
@@ -144,7 +144,7 @@ describe("after downtime", () => {
     expect(outcomes(await app.ended(id)).at(-1)).toBe("12:00:00 schedule completed");
   });
 
-  test("nothing runs that is older than the window", async () => {
+  test("no fire older than the window runs", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly", catchUpWindowSeconds: 600 });
     await app.stopScheduler();
@@ -173,7 +173,7 @@ describe("a clock that jumps", () => {
     ]);
   });
 
-  test("backwards makes no time fire twice, and stops nothing", async () => {
+  test("backwards makes no time fire twice, and stops no schedule", async () => {
     await using app = await startAt(day("09:00:30"));
     const id = await app.create({ schedule: "* * * * *" });
     for (const time of ["09:01:00", "09:02:00", "09:00:30", "09:01:00", "09:02:00", "09:03:00"])
@@ -208,8 +208,8 @@ describe("a clock that jumps", () => {
   });
 });
 
-describe("a fire that meets a run which has not ended", () => {
-  /** Its first call hangs; all later ones are answered. */
+describe("a fire during a run that has not ended", () => {
+  /** A provider whose first call hangs and whose later calls are answered. */
   const stuckOnce = () => {
     let calls = 0;
     return startProvider(() => (calls++ === 0 ? hang() : undefined));
@@ -281,7 +281,7 @@ describe("a fire that meets a run which has not ended", () => {
     expect((await app.get(`/scheduled-tasks/${id}`)).body.data.lastRunStatus).toBe("completed");
   });
 
-  test("and waits is dropped when the schedule is disabled", async () => {
+  test("that waits is dropped when the schedule is disabled", async () => {
     await using provider = await startProvider(hang);
     await using app = await startAt(day("08:30:00"), provider.env);
     app.file("one.csv", "prompt\nhello\n");
@@ -294,7 +294,7 @@ describe("a fire that meets a run which has not ended", () => {
   });
 });
 
-test("the status of the scheduler tells what is planned, and when nobody fires it", async () => {
+test("the status of the scheduler shows what is planned, and that no process fires it", async () => {
   await using app = await startAt(day("08:30:00"));
   await app.create({ schedule: "@hourly" });
   const status = async () => (await app.get("/status/services/scheduler")).body.data;

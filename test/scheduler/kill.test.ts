@@ -28,7 +28,7 @@ async function runsOf(app: RunnerProcess, id: string): Promise<Json[]> {
   return body.data.runs.toReversed();
 }
 
-/** The runs of a schedule that is disabled, once all have ended. */
+/** The runs of a disabled schedule, when all have ended. */
 function endedRuns(app: RunnerProcess, id: string): Promise<Json[]> {
   return until(async () => {
     const runs = await runsOf(app, id);
@@ -44,7 +44,7 @@ function expectEverySecondOnce(runs: Json[]): void {
 }
 
 describe("schedules that fire every second", () => {
-  test("through a kill: no second without its row, none with two, and each run has one batch", async () => {
+  test("have one row for every second through a kill, and each run has one batch", async () => {
     using folder = temporaryFolder();
     givenInput(folder.path);
     await using provider = await startProvider();
@@ -81,7 +81,7 @@ describe("schedules that fire every second", () => {
 });
 
 describe.if(sqld !== undefined)("processes that share a database", () => {
-  test("fire each second once, and finish what one that was killed had begun", async () => {
+  test("fire each second once, and finish the runs of a killed process", async () => {
     using folder = temporaryFolder();
     givenInput(folder.path);
     await using database = await startSqld(folder.path);

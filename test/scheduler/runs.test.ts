@@ -10,7 +10,7 @@ const POSTPONED = "SELECT seq FROM schedule_runs WHERE attempts > 0 AND owner IS
 const day = (time: string) => `2026-01-01T${time}Z`;
 
 describe("a run", () => {
-  test("whose input file is missing fails, and the schedule lives on", async () => {
+  test("whose input file is missing fails, and the schedule continues", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly", inputFile: "later.csv" });
     await app.at(day("09:00:00"));
@@ -33,7 +33,7 @@ describe("a run", () => {
     ]);
   });
 
-  test("that cannot be started for now is tried again a second later", async () => {
+  test("that cannot be started at present is retried a second later", async () => {
     await using app = await startAt(day("08:30:00"));
     const id = await app.create({ schedule: "@hourly" });
     const { files } = app.ctx;
@@ -50,7 +50,7 @@ describe("a run", () => {
     expect(outcomes(await app.ended(id))).toEqual(["09:00:00 schedule completed"]);
   });
 
-  test("whose input file is broken keeps what is wrong with which row", async () => {
+  test("whose input file is invalid keeps the errors of its rows", async () => {
     await using app = await startAt(day("08:30:00"));
     app.file("broken.csv", "prompt,temperature\nfine,0.5\nhot,9\n,1\n");
     const id = await app.create({ schedule: "@hourly", inputFile: "broken.csv" });
@@ -92,7 +92,7 @@ describe("a run", () => {
     expect(results.text).toContain("\na,k1,hello,completed,");
   });
 
-  test("writes its results to the file that its schedule names, and ends when that is there", async () => {
+  test("writes its results to the file that its schedule names, and ends when that exists", async () => {
     await using app = await startAt("2026-03-08T06:59:00Z");
     const outputFile = "out/{{date}}_{{time}}_{{runId}}.csv";
     const timezone = "America/New_York";
@@ -147,7 +147,7 @@ describe("a run", () => {
     );
   });
 
-  test("with some failed tasks is completed and says so; with none that succeeded it failed", async () => {
+  test("with some failed tasks is completed and says so, and without a success has failed", async () => {
     await using provider = await startProvider(({ prompt }, response) =>
       prompt === "bad" ? fail(response, 400) : undefined,
     );
@@ -182,7 +182,7 @@ describe("a run", () => {
     });
   });
 
-  test("that was begun before a crash is begun again with the batch that it has", async () => {
+  test("that was started before a crash is started again with the same batch", async () => {
     await using provider = await startProvider();
     for (const begun of ["nothing", "batch made", "batch started", "batch ended"]) {
       await using app = await startAt(day("08:30:00"), provider.env);
@@ -194,7 +194,7 @@ describe("a run", () => {
       const isDryRun = begun === "batch ended";
       if (begun.match(/started|ended/)) await app.post(`/batches/${batchId}/execute`, { isDryRun });
       if (begun === "batch ended") await app.finished(batchId);
-      // The claim of a process that is no more.
+      // The claim of a process that is dead.
       await app.ctx.client.execute("UPDATE schedule_runs SET owner = 999");
       await app.startScheduler();
       expect([begun, await app.ended(id)]).toMatchObject([
@@ -242,7 +242,7 @@ describe("a schedule whose runs fail", () => {
   });
 });
 
-test("a run that one process begins while another, taken for dead, does so too has one batch", async () => {
+test("a run that is started by two processes, one of them declared dead, has one batch", async () => {
   await using app = await startAt(day("08:30:00"));
   const id = await app.create({ schedule: "@hourly" });
   const own = (node: number) =>
@@ -264,7 +264,7 @@ test("a run that one process begins while another, taken for dead, does so too h
   expect((await app.get("/batches")).body.data.pagination.total).toBe(5);
 });
 
-test("a run whose process died while it stored the rows begins anew, without a trace of the first", async () => {
+test("a run whose process died while it stored the rows starts again, without a trace of the first attempt", async () => {
   await using app = await startAt(day("08:30:00"));
   app.file("ids.csv", "id,prompt\na,hello\nb,world\n");
   const id = await app.create({ schedule: "@hourly", inputFile: "ids.csv" });

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { clearAlert, listOpenAlerts, raiseAlert } from "../../src/services/alerts.ts";
 import { startServer } from "../support/server.ts";
 
-test("an alert is reported once until all is clear, however many raise it", async () => {
+test("an alert is reported once until it is cleared, however often it is raised", async () => {
   await using app = await startServer();
   const alert = { code: "disk.nearly_full", message: "2 % are free" } as const;
   const raised = await Promise.all(Array.from({ length: 20 }, () => raiseAlert(app.ctx, alert)));

@@ -12,7 +12,7 @@ type Started = {
   die: () => void;
 };
 
-/** A checker whose threads and clock do as the test says. */
+/** A checker whose threads and clock the test controls. */
 function startChecker() {
   const threads: Started[] = [];
   const startThread: StartThread = <Sent, Received>(handlers: {
@@ -37,7 +37,7 @@ function startChecker() {
 
 const FINE = { mismatch: null };
 
-test("an answer that takes too long to check does not match, and keeps no other waiting", async () => {
+test("an answer whose check takes too long counts as a mismatch, and delays no other", async () => {
   const { checker, threads, time } = startChecker();
   const slow = checker.check("slow", "");
   const other = checker.check("other", "");
@@ -48,13 +48,13 @@ test("an answer that takes too long to check does not match, and keeps no other 
   });
   const [first, second] = threads;
   expect([first?.isEnded, second?.posted.map(({ id }) => id)]).toEqual([true, [2]]);
-  // What the first thread says after its end is about nobody.
+  // Messages of the first thread after its end are ignored.
   first?.answer({ id: 2, mismatch: { problem: "late", mayRepair: true } });
   second?.answer({ id: 2, ...FINE });
   expect([await other, time.next()]).toEqual([null, Infinity]);
 });
 
-test("a thread that dies is replaced, and what it dies of twice does not match", async () => {
+test("a dead thread is replaced, and an answer that kills two threads counts as a mismatch", async () => {
   const { checker, threads } = startChecker();
   const deadly = checker.check("deadly", "");
   const other = checker.checkSchema({});

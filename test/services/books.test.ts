@@ -5,7 +5,7 @@ import { LEASES, takeLease } from "../../src/store/leases.ts";
 import { readRows } from "../../src/store/rows.ts";
 import { startServer } from "../support/server.ts";
 
-test("counters and sums that were tampered with are found and corrected, while others go on counting", async () => {
+test("wrong counters and sums are found and corrected while work goes on", async () => {
   await using app = await startServer();
   const tasks = Array.from({ length: 20 }, (_, i) => ({ prompt: `p${i}` }));
   for (const id of ["a", "b"]) {
@@ -15,7 +15,7 @@ test("counters and sums that were tampered with are found and corrected, while o
   await app.finished("a");
   await app.finished("b");
   const { client } = app.ctx;
-  // One that looks unfinished, for want of two that are counted.
+  // A batch whose counters say that it is unfinished, because two tasks are not counted.
   await client.execute(
     "UPDATE batches SET completed = completed - 2, status = 'running', completed_at = NULL WHERE id = 'a'",
   );
@@ -46,7 +46,7 @@ test("counters and sums that were tampered with are found and corrected, while o
   });
 });
 
-test("of two repairs at once, which would both add what is lacking, one is refused", async () => {
+test("of two concurrent repairs, which would both add the difference, one is refused", async () => {
   await using app = await startServer();
   await app.ctx.writer.write({ lease: takeLease("repair", "repair-other", 60_000) });
   await expect(repairBooks(app.ctx)).rejects.toThrow("Another repair is under way");

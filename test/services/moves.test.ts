@@ -73,7 +73,7 @@ async function everything(client: Client) {
   return results.map((result) => rowsOf(result));
 }
 
-test("a move that cannot be made leaves nothing behind, neither an event nor a count", async () => {
+test("a refused move changes nothing, neither events nor counters", async () => {
   await using app = await startServer();
   await app.post("/tasks", { id: "t", prompt: "x", idempotencyKey: "used", batchId: "bare" });
   await app.post("/tasks/t/cancel");
@@ -167,7 +167,7 @@ test("a move that cannot be made leaves nothing behind, neither an event nor a c
   }
 });
 
-test("a task that waits as its batch is deleted does not run", async () => {
+test("a task that waits when its batch is deleted does not run", async () => {
   await using app = await startServer();
   await app.post("/batches", { id: "b", tasks: [{ id: "early", prompt: "x" }] });
   const other = { id: "late", prompt: "x", batchId: "b" };

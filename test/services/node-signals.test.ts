@@ -8,7 +8,7 @@ import { removeLeftDrafts } from "../../src/services/drafts.ts";
 import { createNodeSignals } from "../../src/services/node-signals.ts";
 import { startServer, until } from "../support/server.ts";
 
-/** A process of a fleet, as far as others hear of it, on the database of a server in this process. */
+/** The signals of another process of a fleet, on the database of a server in this process. */
 async function startNode(ctx: Context, reads: number[] = []) {
   const signals = createSignals<Topics>();
   const own: Context = { ...ctx, signals, isExclusive: false, live: { ...ctx.live } };
@@ -40,12 +40,12 @@ async function startNode(ctx: Context, reads: number[] = []) {
   };
 }
 
-test("what is said at one process is heard at the others, and not again where it was said", async () => {
+test("a signal of one process reaches the others, and is not repeated at its origin", async () => {
   await using app = await startServer();
   await using a = await startNode(app.ctx);
   await using b = await startNode(app.ctx);
   const says = (topic: "schedules" | "batch") => a.signals.emit(topic, undefined);
-  // Until both have looked once, from which they know where the counters stand.
+  // Until both have read the counters once.
   await until(() => {
     says("schedules");
     return b.heard.includes("schedules") || undefined;
@@ -64,7 +64,7 @@ test("what is said at one process is heard at the others, and not again where it
   await until(() => b.heard.includes("elsewhere") || undefined);
 });
 
-test("pieces of an answer reach the process where it is read, and no other", async () => {
+test("pieces of an answer reach only the process where it is read", async () => {
   await using app = await startServer();
   await using caller = await startNode(app.ctx);
   await using reader = await startNode(app.ctx, [7]);
@@ -91,7 +91,7 @@ test("pieces of an answer reach the process where it is read, and no other", asy
   });
 });
 
-test("a process finds which of its claims others have ended", async () => {
+test("a process finds out which of its claims other processes have ended", async () => {
   await using app = await startServer();
   const lost: unknown[] = [];
   const watch = createLostWatch(app.ctx, {
@@ -105,7 +105,7 @@ test("a process finds which of its claims others have ended", async () => {
   expect(lost).toEqual([{ task: 5, claim: 2 }]);
 });
 
-test("what a process that is gone was storing is removed by any other", async () => {
+test("uploads of a dead process are removed by any other process", async () => {
   await using app = await startServer();
   await app.ctx.client.execute(
     `INSERT INTO batches (id, name, status, config, draft_owner, created_at, updated_at)

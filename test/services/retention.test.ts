@@ -16,7 +16,7 @@ async function run(app: TestServer, sql: string, ...args: (number | string)[]): 
 }
 
 describe("what is old is removed", () => {
-  test("though a row before it is dated in the future", async () => {
+  test("even if an earlier row has a date in the future", async () => {
     await using app = await startServer({ RETENTION_DAYS: "2" });
     await pruneHistory(app.ctx);
     const rows = `INSERT INTO events (at, type)
@@ -39,7 +39,7 @@ describe("what is old is removed", () => {
     });
   });
 
-  test("runs of schedules that have ended, and answers that are given again", async () => {
+  test("ended runs of schedules, and cached answers", async () => {
     await using app = await startServer({ RETENTION_DAYS: "2", CACHE_RETENTION_DAYS: "2" });
     const task = { prompt: "x", cache: true };
     await app.post("/tasks?execute=true", { id: "t", ...task }, { prefer: "wait=10" });
@@ -61,7 +61,7 @@ describe("what is old is removed", () => {
     expect([again.status, again.body.data.result.cached]).toEqual([201, false]);
   });
 
-  test("batches, single tasks and uploads only where that is asked for", async () => {
+  test("batches, single tasks and uploads only if that is configured", async () => {
     await using app = await startServer({ TASK_RETENTION_DAYS: "2", FILE_RETENTION_DAYS: "2" });
     await app.post("/batches", { id: "old", tasks: [{ prompt: "x" }] });
     await app.post("/batches", { id: "open", tasks: [{ prompt: "x" }] });
@@ -96,7 +96,7 @@ describe("what is old is removed", () => {
   });
 });
 
-test("DELETE /tasks removes those of a status that are older, and says how many", async () => {
+test("DELETE /tasks removes older tasks of a status, and returns their number", async () => {
   await using app = await startServer();
   await app.post("/batches", {
     id: "b",
@@ -140,7 +140,7 @@ test("the audit log is exported, the oldest entry first", async () => {
   expect(csv[2]).toMatch(/^2,\d{4}-.*Z,.*,tasks\.create,b,.*,127\.0\.0\.1,$/);
 });
 
-test("the audit log is trimmed by age alone, and tells of it", async () => {
+test("the audit log is trimmed only by age, and records that", async () => {
   await using app = await startServer();
   const actions = async () =>
     (await app.get("/audit?order=asc")).body.data.entries.map(({ action }: Json) => action);
@@ -157,7 +157,7 @@ test("the audit log is trimmed by age alone, and tells of it", async () => {
   expect(await actions()).toEqual(["2 days ago", "audit.delete", "audit.delete"]);
 });
 
-test("the file of the database shrinks when much was deleted", async () => {
+test("the database file shrinks after many deletions", async () => {
   await using app = await startServer();
   const size = () => statSync(join(app.dir, "task-runner.db")).size;
   for (let i = 0; i < 20; i++)

@@ -41,7 +41,7 @@ test("files that belong to nothing are found and removed, and nothing else", asy
     "reports/.out.csv.abc-def.tmp",
   ]);
   expect(found.missing).toEqual([{ id: lost, name: "lost.csv" }]);
-  // Somebody was quicker with one of them.
+  // Another process deleted one of them first.
   const known = { path: join(".uploads", kept), why: "" };
   expect(await removeStrayFiles(app.ctx, [...found.stray, known])).toBe(2);
   expect(old.filter((path) => existsSync(path))).toEqual([]);

@@ -5,7 +5,7 @@ import { startServer, until } from "../support/server.ts";
 
 const wait = { prefer: "wait=20" };
 
-test("a database that cannot be asked rejects nothing of those who wait; they hear of the end when it can be", async () => {
+test("waits survive an outage of the database, and end when it is back", async () => {
   const { opened, open } = gate();
   await using provider = await startProvider(async () => {
     await opened;
@@ -26,7 +26,7 @@ test("a database that cannot be asked rejects nothing of those who wait; they he
   expect((await waiting).body.data.status).toBe("completed");
 });
 
-test("who waits for a task that is cancelled or deleted hears of it at once", async () => {
+test("a wait ends at once when its task is cancelled or deleted", async () => {
   await using provider = await startProvider(() => new Promise(() => {}));
   await using app = await startServer(provider.env);
   const waiting = app.post("/tasks?execute=true", { id: "t", prompt: "x" }, wait);

@@ -29,7 +29,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     });
     const later = { ...app.ctx, clock: createSystemClock() };
     const watch = createProviderWatch(later, { calls: 3, forMs: 50 });
-    // The same reports that the engine's own watch, which takes ten seconds, gets.
+    // The same reports as the engine's own watch gets, which takes ten seconds.
     const outcome = (failure: object | null, at: number) =>
       ({ failure, final: { provider: "openai", at } }) as Parameters<typeof watch.see>[0][number];
     const down = { cause: "connect_failed", message: "connection refused" };
@@ -40,14 +40,14 @@ describe("an alert is raised, and cleared when it is over,", () => {
     expect(await listOpenAlerts(app.ctx)).toMatchObject([
       { code: "provider.down", subject: "openai" },
     ]);
-    // A real answer through the engine is the all-clear.
+    // A real answer through the engine ends the alert.
     isDown = false;
     await app.post("/tasks?execute=true", { id: "t", prompt: "x" });
     await app.ended("t");
     await until(async () => (await codes(app)).length === 0 || undefined);
   });
 
-  test("when a provider is down so that no calls are made that could tell", async () => {
+  test("when a provider is down and no calls are made that could show it", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     const clock = { now: 1000 };
@@ -133,7 +133,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
     expect(await codes(app)).toEqual([]);
   });
 
-  test("but not while calls are under way, however long", async () => {
+  test("but not while calls are in flight, however long they take", async () => {
     await using provider = await startProvider(hang);
     await using app = await startServer({ ...provider.env, MAX_CONCURRENCY: "1" });
     await app.post("/tasks?execute=true", { id: "long", prompt: "x" });
@@ -166,7 +166,7 @@ describe("an alert is raised, and cleared when it is over,", () => {
   });
 });
 
-test("events and deliveries older than RETENTION_DAYS are removed; younger ones stay, and what is still to be delivered", async () => {
+test("events and deliveries older than RETENTION_DAYS are removed; younger ones and pending deliveries stay", async () => {
   await using app = await startServer({ RETENTION_DAYS: "2", ROLE: "api" });
   const hook = { url: "https://example.com/hook", events: ["task.created"] };
   await app.post("/webhooks", hook);
@@ -183,7 +183,7 @@ test("events and deliveries older than RETENTION_DAYS are removed; younger ones 
     deliveries: [
       [1, at(3), "delivered", null],
       [1, at(1), "delivered", null],
-      // An active endpoint is still to get it; of the other, nobody knows whether it ever will.
+      // The active endpoint still has to get it. The other one may never get it.
       [1, at(3), "pending", at(-1)],
       [2, at(3), "pending", at(-1)],
     ].map((args) => ({

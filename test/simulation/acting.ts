@@ -5,7 +5,7 @@ import type { Plan } from "./plan.ts";
 import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** What clients do things with. */
+/** The parts of a world that clients use. */
 export type ClientWorld = {
   plan: Plan;
   timeline: Timeline;
@@ -13,21 +13,21 @@ export type ClientWorld = {
   /** A node that answers, if there is one. */
   nodeFor(luck: Luck): Node | undefined;
   note(line: () => string): void;
-  /** Something that no client should ever see. */
+  /** Reports something that no client should ever see. */
   complain(what: string): void;
   watch(node: Node): void;
   /** A client is about to end calls of a batch, or has: an answer that is not yet committed may be lost with them. */
   excuseCallsOf(batch: string): void;
   /** Kills a node after `ms`. */
   crash(node: Node, ms: number): void;
-  /** How many more of what costs a world much time, whatever it does. */
+  /** How many more slow actions a world may take. */
   left: { webhooks: number; schedules: number; readers: number };
 };
 
 export type Acting = ClientWorld & { luck: Luck; caller: Caller; node: Node };
 export type Begun = { what: string; done: Promise<unknown> };
 
-/** Ids are few, so that clients meet; mostly such as are there. */
+/** Chooses from a few ids, so that clients act on the same things. Most of the ids exist. */
 export function anyTask({ luck, ledger: { tasks } }: Acting): string {
   return oneOf(luck, tasks) ?? newTask(luck);
 }

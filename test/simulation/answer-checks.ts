@@ -17,7 +17,7 @@ type Ended = {
 
 const CLAIMS = "SELECT task, run, owner, claim FROM queue WHERE owner IS NOT NULL";
 
-/** The calls that runs ended with, unless their answer was one that was stored. */
+/** The calls with which runs ended. Runs that reused a stored answer have none. */
 const ENDED_WITH = `
   SELECT t.id AS task, e.task AS taskSeq, e.run, e.request_id AS requestId,
          instr(coalesce(e.adjusted, ''), '${FLEX_GIVEN_UP}') > 0 AS hasGivenUpFlex
@@ -26,15 +26,15 @@ const ENDED_WITH = `
   WHERE NOT e.is_cached AND e.request_id LIKE '${REQUEST_ID}%'`;
 
 /**
- * Checks that a run ends with what its own call came to: one that was made for its task, under its last
- * claim, and that no other run ended with.
+ * Checks that a run ends with the result of its own call: the call was made for its task and under its last claim, and no
+ * other run ended with it.
  */
 export function createAnswerChecks(
   truth: Client,
   calls: readonly ProviderCall[],
   { now, complain }: { now: () => number; complain: (what: string) => void },
 ) {
-  /** When runs were claimed last, and what the claim was. */
+  /** The time and the claim number of each run's last claim. */
   const claims = new Map<string, { claim: string; at: number }>();
   const used = new Map<ProviderCall, string>();
 
@@ -42,7 +42,7 @@ export function createAnswerChecks(
     const call = calls[Number(requestId.slice(REQUEST_ID.length))];
     if (!call) return complain(`run ${run} of ${task} ended with a call that was not made`);
     const key = `${taskSeq}/${run}`;
-    // Prompts of a file name the row alone.
+    // Prompts from a file name only the row.
     if (!call.task.startsWith(ANY_TASK) && !task.endsWith(call.task))
       complain(`run ${run} of ${task} ended with the answer to ${call.task}`);
     if (call.at < (claims.get(key)?.at ?? 0))
@@ -55,7 +55,7 @@ export function createAnswerChecks(
   }
 
   return {
-    /** Something was claimed. */
+    /** To call when a task was claimed. */
     async noteClaims(): Promise<void> {
       for (const row of rowsOf<Claim>(await truth.execute(CLAIMS))) {
         const [key, claim] = [`${row.task}/${row.run}`, `${row.owner}/${row.claim}`];

@@ -1,19 +1,19 @@
 import type { AnswerPlan } from "./plan.ts";
 import type { ProviderCall } from "./provider.ts";
 
-/** What ended within this time may not be stored yet when its node dies. */
+/** The result of a call that ended this recently may not be stored yet when its node dies. */
 const UNSTORED_MS = 10_000;
 
 /**
- * Checks that nothing is paid twice: the calls of a task that were answered, or refused for good, are
- * no more than its runs and the calls that were lost with a node, a thread or a lease. Answers that do not match
- * their schema are no more than the first, its repairs and that of the model of `escalateTo`, for each run.
+ * Checks that nothing is paid twice. The calls of a task that were answered, or refused permanently, must not outnumber
+ * its runs, except for calls that were lost with a node, a thread or a lease. The answers of a run that do not match
+ * their schema are at most the first one, its repairs and the one of the model in `escalateTo`.
  */
 export function createCallChecks(calls: readonly ProviderCall[], answers: AnswerPlan | null) {
   const mostMismatches = answers ? 1 + answers.maxRepairs + (answers.escalateTo ? 1 : 0) : 0;
   const excused = new Set<ProviderCall>();
   return {
-    /** What these calls came to may be lost. */
+    /** The results of these calls may be lost. */
     excuse(which: (call: ProviderCall) => boolean, now: number): void {
       for (let i = calls.length - 1; i >= 0; i--) {
         const call = calls[i];
@@ -22,13 +22,13 @@ export function createCallChecks(calls: readonly ProviderCall[], answers: Answer
           excused.add(call);
       }
     },
-    /** `runsOf` is `undefined` where a task is gone, and nobody knows how often it ran. */
+    /** `runsOf` returns `undefined` for a deleted task, whose number of runs is unknown. */
     check(runsOf: (task: string) => number | undefined, complain: (what: string) => void): void {
       const paid = new Map<string, number>();
       const mismatched = new Map<string, number>();
       const add = (to: Map<string, number>, task: string) => to.set(task, (to.get(task) ?? 0) + 1);
       for (const call of calls) {
-        // An answer without content may be asked for again.
+        // A request whose answer has no content may be repeated.
         const isPaid = call.outcome === "answered" || call.outcome === "rejected";
         if (isPaid && !call.flags.has("empty") && !excused.has(call))
           add(call.isMismatched ? mismatched : paid, call.task);

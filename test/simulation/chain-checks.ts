@@ -13,7 +13,7 @@ type Chained = {
 type Pair = {
   position: number;
   first: string | null;
-  /** Of a task that is queued: its row number and run, and whether it had been answered before. */
+  /** For a queued task: its row number and run, and whether it had an answer before. */
   task: number | null;
   run: number | null;
   wasAnswered: number;
@@ -28,7 +28,7 @@ const CHAINED = `SELECT b.seq, b.input_batch AS inputBatch, f.seq AS firstSeq,
   FROM batches b LEFT JOIN batches f ON f.id = b.input_batch
   WHERE b.id = ? AND b.input_batch IS NOT NULL AND b.chain_status IS NOT 'waiting' AND b.status <> 'ingesting'`;
 
-/** Rows of a batch beside those that they come from, by their places. */
+/** The rows of a batch beside the source rows, by their places. */
 const PAIRS = `
   WITH one AS (SELECT t.id, t.status, row_number() OVER (ORDER BY t.position) AS place, q.task, q.run,
                       EXISTS (SELECT 1 FROM executions e WHERE e.task = t.seq AND e.run = t.run
@@ -42,9 +42,9 @@ const PAIRS = `
   UNION ALL SELECT one.place, one.id, 0, NULL, 0, one.task, one.run, 0 FROM one WHERE one.place NOT IN (SELECT place FROM two)`;
 
 /**
- * Checks a batch that is made of the rows of another in the commit that makes it: the other has ended, each of its
- * rows has one in this, in the same place, and those without an answer are skipped. One that was queued again in the
- * same commit may have been so behind it.
+ * Checks a batch made from the rows of another, in the commit that makes it. The source batch must have ended, each of
+ * its rows must have a row in the same place of the new batch, and rows without an answer must be skipped. A source row
+ * that was queued again in the same commit may have been queued after that.
  */
 export function createChainChecks(truth: Client, complain: (what: string) => void) {
   let queuedBefore = new Set<string>();

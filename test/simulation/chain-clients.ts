@@ -6,11 +6,11 @@ import { type Acting, anyBatch, type Begun, remember } from "./acting.ts";
 import { ANY_TASK } from "./provider.ts";
 
 /*
- * What clients do with rows of batches, in worlds whose plan has `rows`: nothing is drawn in others, whose histories
- * stay what they were.
+ * The actions of clients with rows of batches, in worlds whose plan has `rows`. Other worlds draw no random number here,
+ * so that their histories do not change.
  */
 
-/** Rows that are like those of other batches, take over answers, or are left out. */
+/** Rows that are equal to rows of other batches, reuse answers, or are skipped. */
 export function addRowFields(acting: Acting, draft: BatchDraft, isDear: boolean): BatchDraft {
   const { luck, plan } = acting;
   const { rows } = plan;
@@ -34,8 +34,8 @@ export function addRowFields(acting: Acting, draft: BatchDraft, isDear: boolean)
 }
 
 /**
- * A batch of the rows of another, which may have ended or not: one that is there, or one that is made for it and
- * executed sooner or later. Often it starts by itself.
+ * A batch from the rows of another, which need not have ended: an existing batch, or a new one that is executed at some
+ * time. Often the batch starts by itself.
  */
 export function chain(acting: Acting): Begun {
   const { luck, ledger, node, caller } = acting;
@@ -82,7 +82,7 @@ function chained(acting: Acting, id: string, inputBatch: string): BatchDraft {
   const answer = luck.pick(["", "", "{{result}}", "{{label}}"]);
   const config = {
     model: luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini",
-    // The flags of the first prompt follow its bar.
+    // The flags of the first prompt follow the `|`.
     promptTemplate: `${ANY_TASK} after ${answer} {{prompt}}`,
     onlyIf: plan.rows?.skips && luck.chance(0.4) ? "not ({{id}} contains '1')" : undefined,
     maxConcurrency: luck.chance(0.3) ? luck.int(1, 8) : undefined,
@@ -93,7 +93,7 @@ function chained(acting: Acting, id: string, inputBatch: string): BatchDraft {
   return { id, inputBatch, config, outputFile, baseBatch, idempotencyKey };
 }
 
-/** Runs some rows, and then perhaps the rest while these may be under way. */
+/** Runs some rows, and then sometimes the rest, while the first ones may still run. */
 export function pilot(acting: Acting, batch: string, isExecuted: boolean): Begun {
   const { luck, ledger, caller, node } = acting;
   ledger.mayTry(batch);

@@ -44,11 +44,11 @@ import { createLuck } from "./random.ts";
 export const KEYS = ["key-a", "key-b"] as const;
 export const INPUT_FILE = "in.csv";
 
-/** Clients that wait do not leave. */
+/** Clients that wait do not disconnect. */
 const NEVER = new AbortController().signal;
 const PAUSED = { code: "requested", message: "a client asked for it" };
 
-/** Begins to do things at random, one after the other and some of them at the same time, until faults stop. */
+/** Starts random actions, some in turn and some at the same time, until faults stop. */
 export function startClient(world: ClientWorld, client: ClientPlan): void {
   const { plan, timeline } = world;
   const luck = createLuck(client.seed);
@@ -210,12 +210,12 @@ function begin(action: Action, acting: Acting): Begun {
   }
 }
 
-/** A request, with what the provider is asked to do in its prompt. */
+/** A request. Its prompt contains the flags that control the provider. */
 function requestFor({ plan, luck, timeline }: Acting, id: string): TaskInput {
   const flags = plan.flags.filter(() => luck.chance(0.15));
   const model = luck.chance(0.7) ? "gpt-4" : "gpt-4o-mini";
   const isCached = luck.chance(plan.isRepetitive ? 0.5 : 0.1);
-  // Those of the same half second are alike, so that it happens often that one is the first of its kind.
+  // Requests of the same half second are equal, so it is often decided anew which one is the first.
   const alike = `${ANY_TASK}${Math.floor(timeline.now() / 500)}`;
   return {
     prompt: `${isCached && plan.isRepetitive ? alike : id}|${flags.join(" ")}`,
@@ -227,19 +227,19 @@ function requestFor({ plan, luck, timeline }: Acting, id: string): TaskInput {
   };
 }
 
-/** Of most of what is asked for in worlds where answers are checked. */
+/** The settings of most requests in worlds where answers are checked. */
 function answerFields({ plan: { answers }, luck }: Acting): AnswerFields {
   if (!answers || luck.chance(0.2)) return {};
   return { output: ["label"], maxRepairs: answers.maxRepairs, escalateTo: answers.escalateTo };
 }
 
-/** Of half of what is asked for in worlds with a flex tier. */
+/** The settings of half of the requests in worlds with a flex tier. */
 function flexFields({
   plan: { flex },
   luck,
 }: Acting): Pick<TaskInput, "serviceTier" | "flexDeadlineMinutes" | "timeoutMs"> {
   if (!flex || luck.chance(0.5)) return {};
-  // A call that hangs would outlast the world, as one may take a quarter of an hour.
+  // A hanging call would outlast the world, because a flex call may take a quarter of an hour.
   const flexDeadlineMinutes = flex.deadlineMs / 60_000;
   return { serviceTier: "flex", flexDeadlineMinutes, timeoutMs: 8000 };
 }
@@ -266,7 +266,7 @@ function create(acting: Acting): Begun {
   };
 }
 
-/** Of a task whose call is in flight, as far as the node knows. */
+/** A task whose call is in flight, according to the node. */
 async function cancelThenExecute({ luck, ledger, caller, node: { ctx } }: Acting): Promise<void> {
   const { rows } = await ctx.client.execute(
     "SELECT t.id FROM queue q JOIN tasks t ON t.seq = q.task WHERE q.owner IS NOT NULL ORDER BY q.task LIMIT 20",
@@ -281,7 +281,7 @@ async function cancelThenExecute({ luck, ledger, caller, node: { ctx } }: Acting
 
 const REHEARSAL_MS = 3000;
 
-/** A dry run, and when it has ended the real one. */
+/** A dry run, and after its end the real run. */
 async function rehearse({ timeline, caller, node: { ctx } }: Acting, id: string): Promise<void> {
   const payer = caller.key;
   await executeBatch(ctx, id, { isDryRun: true, payer });
@@ -309,21 +309,21 @@ function fillBatch(acting: Acting, id: string): Begun {
   const size = luck.int(1, plan.batchSize);
   const isDear = luck.chance(0.3);
   const maxCostUsd = isDear ? luck.int(1, 6) : undefined;
-  // Tasks that named the batch earlier may be described anew.
+  // Tasks that were created with this batch's id earlier may be replaced.
   if (ledger.batches.includes(id)) ledger.mayRefill(id);
   remember(ledger.batches, id);
   ledger.mayStartBatch(id);
   if (isDear) ledger.mayLimit();
   const tasks = Array.from({ length: size }, (_, i) => {
     const request = requestFor(acting, `${id}-${i}`);
-    // Under a cap every answer costs the same, so that it is known how many fit.
+    // Under a cap every answer costs the same, so that the number of answers that fit is known.
     const asked = isDear
       ? { prompt: `${id}-${i}|dear${luck.chance(0.1) ? " bad" : ""}`, model: "gpt-4" }
       : {};
     return { ...request, ...asked, cache: isDear ? undefined : request.cache, id: `${id}-${i}` };
   });
   const maxConcurrency = luck.chance(0.3) ? luck.int(1, 8) : undefined;
-  // What a batch under a cap costs is known at the standard tier.
+  // The cost of a batch under a cap is known only at the standard tier.
   const tier = isDear ? {} : flexFields(acting);
   const config = { maxConcurrency, maxCostUsd, ...answerFields(acting), ...tier };
   const outputFile = luck.chance(0.2) ? `${id}.csv` : undefined;

@@ -19,14 +19,14 @@ import type { NodeClock } from "./node-clock.ts";
 import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** What a statement of a client may be. */
+/** The forms in which a client may pass a statement. */
 type Given = InStatement | [string, InArgs?];
 
 /** How likely each of these is to happen to a call to the database, 0 to 1. */
 export type DatabaseFaults = {
-  /** Refused before it takes effect: busy, full, an error of the disk. */
+  /** The call fails before it takes effect: the database is busy or full, or the disk has an error. */
   refuse: number;
-  /** Over a network: the request is lost; the answer is; it takes effect after the caller has given up; it is slow. */
+  /** Over a network: the request is lost; the answer is lost; it takes effect after the caller's timeout; it is slow. */
   loseRequest: number;
   loseReply: number;
   late: number;
@@ -41,42 +41,42 @@ export const NO_DATABASE_FAULTS: DatabaseFaults = {
   slow: 0,
 };
 
-/** What a libSQL server refuses, a hundredth of what it does in the world, so that a test need not write megabytes. */
+/** The size limit of the simulated libSQL server: a hundredth of the real one, so that worlds need not write megabytes. */
 const LARGEST_VALUE = 40_000;
 const LARGEST_ANSWER = 100_000;
 const LATEST_MS = 4000;
 
-/** Whose connection it is; over a network it gives up what is not answered in time. */
+/** The owner of a connection. Over a network, calls time out. */
 type NodeOfConnection = { clock: NodeClock; luck: Luck; giveUpMs: number };
 
 export type Database = {
-  /** What takes effect here is seen at once; for checks. */
+  /** A client without delays or faults, for checks. */
   truth: Client;
-  /** What a query says that does not ask for the time; it is asked again only when something has changed. */
+  /** The result of a query that does not depend on the time. It is cached until a commit changes something. */
   read(sql: string, args?: InValue[]): Promise<ResultSet>;
-  /** A node's connection. Without `network` it is a file of its own, where a call ends in the same round. */
+  /** A node's connection. Without `network` it is a local file, where a call ends in the same round. */
   connect(node: NodeOfConnection, isShared: boolean): Connection;
   faults: DatabaseFaults;
-  /** Set to hear at once of each commit that changed something, and which tables are named by the texts that did. */
+  /** Called at once after each commit that changed something, with the tables that its statements name. */
   onCommit: (touched: Touched) => void;
 };
 
-/** What the statements of a commit name that changed rows. */
+/** The kinds of tables that are named by the statements of a commit that changed rows. */
 type Touched = {
   events: boolean;
   money: boolean;
   nodes: boolean;
   claims: boolean;
-  /** A node has taken on the rows of a batch that has waited. */
+  /** A node has begun to make the rows of a batch that waited for another. */
   chains: boolean;
-  /** Something was queued, or a batch was deleted. */
+  /** A task was queued, or a batch was deleted. */
   queue: boolean;
 };
 
 type Known = Touched & { sql: string; asksTime: boolean; isRead: boolean; isHeartbeat: boolean };
 
 export type Connection = Client & {
-  /** Calls fail for so long; those that are under way fail, too, whatever becomes of them. */
+  /** All calls fail for `ms`. Calls in flight report a failure too, even if they take effect. */
   cut(ms: number): void;
 };
 
@@ -91,7 +91,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
     onCommit: () => {},
     connect,
   };
-  /** Commits that changed more than heartbeats. */
+  /** The number of commits that changed more than heartbeats. */
   let changes = 0;
   const answers = new Map<string, { changes: number; result: Promise<ResultSet> }>();
 
@@ -139,7 +139,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
     let hasChanged = false;
     for (const [i, known] of texts.entries()) {
       const result = results[i];
-      // What returns rows has no count; of what changed nothing there are none.
+      // A statement that returns rows has no count of changes. If it changed nothing, it returns no rows.
       if (known.isRead || !result || result.rowsAffected + result.rows.length === 0) continue;
       hasChanged = true;
       if (!known.isHeartbeat) changes++;
@@ -179,7 +179,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
         if (fault === "late") fail(luck.about(100), lost());
         const arrivalMs = fault === "late" ? luck.next() * LATEST_MS : wayMs;
         timeline.at(timeline.now() + arrivalMs, () => {
-          // What is on its way arrives though its sender has died; a paused one hears of it later.
+          // A request in flight arrives even if its sender has died. A paused sender gets the answer later.
           const answered = isTooLarge(call.given)
             ? Promise.reject(new LibsqlError("string or blob too big", "SQLITE_TOOBIG"))
             : take(call).then(refuseLargeAnswers);
@@ -219,7 +219,7 @@ export function createDatabase(timeline: Timeline, epoch: number, store: Store):
   return database;
 }
 
-/** What the local client does, it has done when it returns; its promise only reports errors. */
+/** The local client is synchronous: the work is done when it returns, and its promise only reports errors. */
 function atOnce(work: Promise<unknown>): void {
   work.catch((error: unknown) =>
     queueMicrotask(() => {
@@ -233,7 +233,7 @@ const statements = new Map<string, Known>();
 function know(sql: string): Known {
   let known = statements.get(sql);
   if (!known) {
-    // The database's clock is the world's.
+    // The database uses the world's clock.
     const inVirtualTime = sql.replaceAll(DATABASE_NOW, "(SELECT ms FROM sim_clock)");
     known = {
       sql: inVirtualTime,
@@ -300,10 +300,10 @@ function refuseLargeAnswers(results: ResultSet[]): ResultSet[] {
   return results;
 }
 
-/** One libSQL database for all worlds of a process, one after the other, so that each finds its statements prepared. */
+/** One libSQL database for all worlds of a process in turn, so that statements are prepared only once. */
 export type Store = {
   truth: Client;
-  /** Makes it what a migrated database is before anything is done with it. */
+  /** Resets it to an empty, migrated database. */
   empty(): Promise<unknown>;
 };
 
@@ -326,7 +326,7 @@ export async function createStore(): Promise<Store> {
   return { truth, empty: () => truth.executeMultiple(emptying) };
 }
 
-/** The statements that make an empty, migrated database, and those for the rows that it has from the start. */
+/** The statements that make an empty, migrated database, and those that insert its initial rows. */
 async function readSchema(): Promise<{ schema: string; kept: string[] }> {
   const folder = mkdtempSync(join(tmpdir(), "simulation-"));
   const database = await openDatabase(`file:${join(folder, "template.db")}`, createSystemClock());

@@ -5,8 +5,8 @@ import type { World } from "./world.ts";
 type Row = { id: string; seq: number; url: string; events: string; createdCursor: number };
 
 /**
- * Checks that every event of `log` after a webhook was made was delivered to it, at least once, under one id,
- * and nothing else.
+ * Checks that a webhook received every event of `log` after its creation at least once, always under the same id, and
+ * received nothing else.
  */
 export async function checkDeliveries(
   { database, receivers, complain }: World,
@@ -22,7 +22,7 @@ export async function checkDeliveries(
     const types = new Set<string>((JSON.parse(webhook.events) as string[]).flatMap(webhookTypes));
     const received = receivers.received.get(webhook.url) ?? new Map<string, number>();
     const name = webhook.id.replace(/^wh-/, "");
-    // The first delivery shows where it began.
+    // The first delivery shows at which event it began.
     const expected = log.filter(
       ({ id, type }) =>
         types.has(type) && webhook.createdCursor !== null && id >= webhook.createdCursor,

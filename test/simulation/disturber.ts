@@ -5,7 +5,7 @@ import type { Database } from "./database.ts";
 import type { Node } from "./node.ts";
 import type { Luck } from "./random.ts";
 
-/** Nodes that make the rows of batches that have waited, and a task of what these have waited for. */
+/** Nodes that make the rows of batches that waited for another, each with a task of that other batch. */
 const MAKERS = `SELECT w.chain_owner AS owner, (
     SELECT t.id FROM tasks t JOIN batches f ON f.seq = t.batch WHERE f.id = w.input_batch LIMIT 1) AS task
   FROM batches w
@@ -13,7 +13,7 @@ const MAKERS = `SELECT w.chain_owner AS owner, (
 
 type Disturbed = ClientWorld & { database: Database; nodesAlive(): Node[] };
 
-/** Kills nodes while they make the rows of a batch, or executes a task again that gives one of these rows. */
+/** Kills nodes while they make the rows of a batch, or executes a task again from which one of the rows is made. */
 export function createDisturber(world: Disturbed, luck: Luck) {
   const { database, timeline, ledger } = world;
 

@@ -7,7 +7,7 @@ import type { Receivers } from "./receiver.ts";
 import type { createNodeSlotChecks } from "./slot-checks.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** What faults happen to. */
+/** The parts of a world that faults affect. */
 export type Faulty = {
   timeline: Timeline;
   database: Database;
@@ -67,7 +67,7 @@ function applyToNode(world: Faulty, node: Node, fault: NodeFault): void {
   }
 }
 
-/** As a process that gets SIGTERM. */
+/** Stops a node as SIGTERM stops a process. */
 async function stop(world: Faulty, node: Node, downMs: number): Promise<void> {
   if (node.isStopping) return;
   node.isStopping = true;

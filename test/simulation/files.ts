@@ -2,7 +2,7 @@ import { basename, dirname } from "node:path";
 
 import type { FileSystem } from "../../src/lib/file-system.ts";
 
-/** Files in memory. Those of a node that is killed stay as they are, temporary ones included. */
+/** Files in memory. The files of a killed node stay as they are, temporary ones included. */
 export function createFiles(): FileSystem & { put(path: string, text: string): void } {
   const files = new Map<string, Buffer>();
   const folders = new Set<string>(["/"]);

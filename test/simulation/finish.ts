@@ -12,18 +12,17 @@ import { checkAnswers, checkReused } from "./schema-checks.ts";
 import { createStateChecks } from "./state-checks.ts";
 import type { World } from "./world.ts";
 
-/** Longer than any wait that is not a webhook's: leases, back-offs, what a provider asks for, time-outs. */
+/** Longer than any wait except a webhook's: leases, backoff, `Retry-After` of a provider, timeouts. */
 const FINISH_MS = 60_000;
-/** Beyond that a world with much work and few slots may go on for as long as one run ends in this time. */
+/** After that, a world with much work and few slots may continue as long as one run ends per period of this length. */
 const STALLED_MS = 20_000;
 /** A webhook's second retry follows after five minutes. */
 const DELIVERY_MS = 420_000;
 const LOOK_EVERY_MS = 500;
 
 /**
- * With no more faults, everything comes to its end: dead nodes are back (or not, if another lives),
- * what was paused goes on, and after a while nothing is open any more. Then the checks that need the
- * whole history are made.
+ * Without further faults, all work must end: dead nodes start again (or stay dead, if another one lives), paused batches
+ * resume, and after a while nothing is open. Then come the checks that need the whole history.
  */
 export function letFinish(world: World): void {
   const { timeline, complain } = world;
@@ -48,10 +47,10 @@ export function letFinish(world: World): void {
     for (const what of open) complain(`never ended: ${what}`);
   else if (!timeline.run(isQuiet, Math.max(start + DELIVERY_MS, timeline.now() + FINISH_MS)))
     for (const what of open) complain(`never delivered: ${what}`);
-  // Loops of nodes may still log something. What they do at the very end, nobody can have heard of.
+  // Loops of nodes may still log events. Readers cannot have received the very last ones.
   let log = [...world.history.rows];
   timeline.run(() => false, timeline.now() + 1000);
-  // What a client asked for while faults lasted may have been committed just now.
+  // A request from the time of the faults may have been committed only now.
   while (!isQuiet() && timeline.run(isQuiet, timeline.now() + FINISH_MS)) {
     log = [...world.history.rows];
     timeline.run(() => false, timeline.now() + 1000);
@@ -62,8 +61,8 @@ export function letFinish(world: World): void {
 }
 
 /**
- * Lets things happen until it is over, or no run ends any more; returns whether it was over. It comes to an
- * end: nobody asks for further runs, and each ends once.
+ * Runs the world until `isOver()`, or until no more run ends. Returns the last result of `isOver()`. It terminates,
+ * because no client asks for further runs and each run ends once.
  */
 function runUntilStalled({ timeline, history }: World, isOver: () => boolean): boolean {
   const countEnded = () => history.rows.filter(({ type }) => IS_END.test(type)).length;
@@ -79,7 +78,7 @@ function revive(world: World): void {
   for (const [index] of world.plan.nodes.entries()) if (!world.staysDead()) world.start(index);
 }
 
-/** As an operator who wants everything done: no caps, no budgets, nothing paused, no more fires. */
+/** Acts as an operator who wants all work done: removes caps and budgets, resumes batches, stops schedules. */
 async function carryOn(world: World): Promise<void> {
   const [node] = world.nodesAlive();
   if (!node || node.clock.isPaused() || node.isStopping) return;
@@ -107,7 +106,7 @@ async function carryOn(world: World): Promise<void> {
       await resumeBatch(node.ctx, id);
     }),
   ];
-  // What fails is tried again at the next look.
+  // A failed attempt is repeated at the next look.
   await Promise.race([
     Promise.allSettled(attempts),
     new Promise<void>((resolve) => world.timeline.at(world.timeline.now() + 2000, resolve)),
@@ -144,7 +143,7 @@ async function findOpen(world: World): Promise<string[]> {
     if (held > 0) open.push(`node ${node.index} holds ${held} calls`);
     if (node.clock.isPaused() || node.isStopping) open.push(`node ${node.index} sleeps, or stops`);
   }
-  // A node that was cut off or paused when faults stopped may still be so, and its readers with it.
+  // A node that was cut off or paused when faults stopped may still be so, and its readers too.
   const last = world.history.last();
   for (const reader of world.readers)
     if ((reader.ids.at(-1) ?? reader.start) < last)
@@ -164,7 +163,7 @@ async function checkEnd(world: World, log: readonly LogRow[]): Promise<void> {
   if (!isDeleting) await checkCharges(database.truth, complain);
   await checkAnswers(database.truth, complain);
   await checkReused(database.truth, complain);
-  // Attempts that came to nothing are charged, and are in no execution.
+  // Attempts without a usable answer are charged, but are not in an execution.
   const isExact = !world.plan.flags.includes("empty") && !isDeleting;
   if (isExact) await checkExecutions(database.truth, complain);
   await checkDeliveries(world, log);

@@ -20,7 +20,7 @@ export function createHistory(truth: Client) {
   let last = 0;
   return {
     rows,
-    /** What was appended since the last call. */
+    /** The rows that were appended since the last call. */
     async advance(): Promise<LogRow[]> {
       const found = await truth.execute({
         sql: `SELECT id, at, type, task, batch, task_seq AS taskSeq, run, data

@@ -1,6 +1,6 @@
-/** What clients have asked for: more than this must not happen. Requests are counted before they are sent, since nobody knows what becomes of them. */
+/** The requests of clients, as an upper bound of what may happen. Each is counted before it is sent, because its effect is uncertain. */
 export type Ledger = {
-  /** Ids that a client has used, batches and tasks apart, in the order of their first use. */
+  /** Ids that a client has used, separately for batches and tasks, in the order of their first use. */
   batches: string[];
   tasks: string[];
   /** A run of this task may follow. */
@@ -13,14 +13,14 @@ export type Ledger = {
   mayVanish(batch: string | undefined): void;
   /** A cap or a budget may be set. */
   mayLimit(): void;
-  /** Tasks of this batch may be described anew. */
+  /** Tasks of this batch may be replaced. */
   mayRefill(batch: string): void;
-  /** Requests that may have led to runs of a task: for it alone, with its batch, and with a pilot of that. */
+  /** Requests that may have led to runs of a task: for the task, for its batch, and for a pilot of its batch. */
   startsOf(
     task: string,
     batch: string | null,
   ): { alone: number; withBatch: number; pilots: number };
-  /** Requests that may have described tasks of a batch anew. */
+  /** Requests that may have replaced tasks of a batch. */
   refillsOf(batch: string | null): number;
   hasVanishing(batch: string): boolean;
   /** Whether anything ever had a cap or budget. */
@@ -48,7 +48,7 @@ export function createLedger(): Ledger {
     startsOf: (task, batch) => ({
       alone: tasks.get(task) ?? 0,
       pilots: pilots.get(batch ?? "") ?? 0,
-      // The batch of a schedule's run has an id of its own, and is started by its scheduler, once.
+      // The batch of a schedule's run has an id that no client chose, and the scheduler starts it once.
       withBatch: batch === null ? 0 : (batches.get(batch) ?? (batch.startsWith("batch-") ? 1 : 0)),
     }),
     refillsOf: (batch) => refills.get(batch ?? "") ?? 0,

@@ -2,29 +2,29 @@ import type { Client } from "@libsql/client";
 
 import { rowsOf } from "../../src/db/unit.ts";
 
-/** What the dearest call costs. */
+/** The cost of the most expensive call. */
 const DEAREST = 1;
-/** Prices are not exact dollars. */
+/** The costs of calls are not exact dollars. */
 const ROUNDING = 0.01;
 
 type Account = {
   name: string;
   limit: number;
   spent: number;
-  /** What the dearest of its calls has cost so far; of a key, that and the dearest of each of its batches. */
+  /** The cost of its most expensive call so far. For a key, plus the most expensive call of each of its batches. */
   dearest: number;
-  /** Its calls under way, and those of them that nothing was set aside for. */
+  /** The number of its calls in flight, and of those without a reservation. */
   running: number;
   unreserved: number;
 };
 type Known = { limit: number; dearest: number; allowed: number };
 
 /**
- * Checks that caps and budgets hold. What is allowed is the limit; or what was spent when the limit
- * was set, or when a call turned out dearer than any before, and what was under way then. That is where
- * the call belongs that finds out what calls cost. For the calls of a batch a key sets aside what those of that
- * batch have cost, so that each batch finds it out anew. A key may make one call more than its budget pays for,
- * since its calls differ.
+ * Checks that caps and budgets hold. The spending may reach the limit. It may exceed the limit by the calls in flight at
+ * the moment when the limit was set, or when a call was more expensive than all before: a reservation is as large as the
+ * most expensive earlier call, so the first such call is not covered. Reservations for calls of a batch use the costs of
+ * that batch, so each batch can exceed them once. A key may also make one call more than its budget pays for, because
+ * its calls differ in cost.
  */
 export function createMoneyChecks(truth: Client, complain: (what: string) => void) {
   const known = new Map<string, Known>();
@@ -61,7 +61,7 @@ export function createMoneyChecks(truth: Client, complain: (what: string) => voi
   };
 }
 
-/** Checks that what batches have cost is what keys were charged, where nothing was deleted. */
+/** Checks that keys were charged the sum of the costs of their batches. Holds if nothing was deleted. */
 export async function checkCharges(truth: Client, complain: (what: string) => void): Promise<void> {
   const { rows } = await truth.execute(
     `SELECT (SELECT total(cost_usd) FROM batches) AS cost, (SELECT total(cost_usd) FROM api_key_usage) AS charged`,
@@ -71,7 +71,7 @@ export async function checkCharges(truth: Client, complain: (what: string) => vo
     complain(`calls have cost ${cost.toFixed(4)} USD, and keys were charged ${charged.toFixed(4)}`);
 }
 
-/** Checks that what batches have cost equals the sum of their executions, repair calls included. */
+/** Checks that the cost of each batch is the sum of its executions, repair calls included. */
 export async function checkExecutions(
   truth: Client,
   complain: (what: string) => void,

@@ -1,18 +1,18 @@
 import type { Profile } from "./plan.ts";
 
-/** A deliberate breakage: texts of source files, and what stands in their place. */
+/** A deliberate fault: texts of source files, and their replacements. */
 export type Mutant = {
   name: string;
-  /** Whose worlds must catch it. */
+  /** The profile whose worlds must catch it. */
   profile: Profile;
-  /** A seed that caught it when it was run last. */
+  /** A seed that caught it in the last run. */
   caughtBy?: number;
   edits: [file: string, find: string, put: string][];
 };
 
 export const MUTANTS: Mutant[] = [
   {
-    // Only the owner distinguishes claims of two nodes that have the same number, which is rare.
+    // Two nodes' claims rarely have the same number. If they do, only the owner distinguishes them.
     name: "settle what another node owns",
     profile: "fleet",
     caughtBy: 11,

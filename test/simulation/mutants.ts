@@ -6,7 +6,7 @@ import { type Mutant, MUTANTS } from "./mutant-list.ts";
 import type { SeedReport } from "./seed-worker.ts";
 import { jobsOf, simulate } from "./seeds.ts";
 
-/** Breaks a copy of the tree in one way after the other, and reports which of the breakages the seeds catch. */
+/** Applies one mutant after the other to a copy of the tree, and reports which ones the seeds catch. */
 export async function runMutants(only: string | undefined, mostSeeds: number): Promise<boolean> {
   let isSound = true;
   for (const mutant of MUTANTS.filter(({ name }) => only === undefined || name.includes(only))) {
@@ -26,7 +26,7 @@ export async function runMutants(only: string | undefined, mostSeeds: number): P
   return isSound;
 }
 
-/** The first seed that finds something in the broken tree, and nothing in this one; one that is known to is lived first. */
+/** The first seed that finds a fault in the mutated tree and none in this one. The known seed is tried first. */
 async function firstToCatch(
   { profile, caughtBy }: Mutant,
   root: string,
@@ -57,7 +57,7 @@ function copyTree(): string {
   return root;
 }
 
-/** Fails where the text is not there exactly once or more: a mutant that changes nothing proves nothing. */
+/** Fails if the text is missing: a mutant that changes nothing proves nothing. */
 function edit(path: string, find: string, put: string): void {
   const text = readFileSync(path, "utf8");
   if (!text.includes(find)) throw new Error(`${path} does not contain ${JSON.stringify(find)}`);

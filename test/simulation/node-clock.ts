@@ -1,28 +1,28 @@
 import type { Cancel, Clock } from "../../src/lib/clock.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** The clock of one node, and its life: everything that a node ever does is set off by one of its timers. */
+/** The clock of one node. It also controls the node's life, because timers start everything that a node does. */
 export type NodeClock = Clock & {
   /** Changes the wall clock, as an operator or NTP would. */
   jump(ms: number): void;
-  /** Nothing happens in the node until then: what comes meanwhile waits. */
+  /** Suspends the node for `ms`: timers and messages of that time wait. */
   pause(ms: number): void;
   isPaused(): boolean;
-  /** Nothing happens in it any more. */
+  /** Ends the node: no timer fires any more, and no message arrives. */
   kill(): void;
   isDead(): boolean;
-  /** What comes to the node from outside, after `ms` of true time: an answer, a message. */
+  /** Delivers something from outside (an answer, a message) after `ms` of true time. */
   arrive(ms: number, happen: () => void): Cancel;
 };
 
 export type ClockFaults = {
   /** Wall time minus true time at the start, ms. */
   offsetMs: number;
-  /** How much faster it goes, as a share: 0.001 gains a second in 1,000. */
+  /** How much faster the clock runs, as a share: 0.001 gains a second in 1,000. */
   drift: number;
 };
 
-/** A machine does not call back sooner than this. */
+/** The shortest timer of a real machine. */
 const SHORTEST_MS = 1;
 
 export function createNodeClock(

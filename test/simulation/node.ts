@@ -23,7 +23,7 @@ import type { Luck } from "./random.ts";
 import type { Receivers } from "./receiver.ts";
 import type { Timeline } from "./timeline.ts";
 
-/** What of the configuration a world may choose. */
+/** The settings that a world may choose. */
 export type NodeConfig = Pick<
   Config,
   "maxConcurrency" | "maxRetries" | "leaseMs" | "role" | "requestTimeoutMs"
@@ -50,7 +50,7 @@ export type Node = {
   parts: Parts;
   clock: NodeClock;
   connection: Connection;
-  /** Resolves when it has started; rejects where it could not, as a process that exits. */
+  /** Resolves when it has started. Rejects if it could not, as a process that exits. */
   started: Promise<void>;
   isStopping: boolean;
   /** Ends a worker thread. */
@@ -115,7 +115,7 @@ export function startNode(options: NodeOptions): Node {
     },
     {
       tracing: NO_TRACING,
-      // Requests come and go: what is considerate of them takes both ways.
+      // Switches at random, so that both ways are taken that depend on whether requests arrive.
       load: { ...IDLE, requestShare: () => Math.floor(clock.monotonic() / 500) % 2 },
       probeProvider: () => provider.probeFrom({ clock }),
       models: { isAllowed: () => true, lists: async () => [] },
@@ -134,7 +134,7 @@ export function startNode(options: NodeOptions): Node {
   };
 }
 
-/** The thread that counts tokens, which is none. */
+/** Replaces the thread that counts tokens. */
 function createTokenThreads(clock: NodeClock): StartThread {
   return <Sent, Received>({ onMessage }: { onMessage: (message: Received) => void }) => {
     let isOver = false;
@@ -155,7 +155,7 @@ function createTokenThreads(clock: NodeClock): StartThread {
   };
 }
 
-/** The thread that checks answers, which is none either. */
+/** Replaces the thread that checks answers. */
 function createCheckThreads(clock: NodeClock): StartThread {
   return <Sent, Received>({ onMessage }: { onMessage: (message: Received) => void }) => {
     const check = createAnswerCheck();
@@ -174,7 +174,7 @@ function createCheckThreads(clock: NodeClock): StartThread {
   };
 }
 
-/** Worker threads that are none: the code that runs in them, a message away. */
+/** Replaces worker threads: runs their code in this thread, with messages in between. */
 function createThreads(
   clock: NodeClock,
   luck: Luck,
@@ -192,7 +192,7 @@ function createThreads(
     let isOver = false;
     const handle = createCallRunner(
       (message: FromWorker) => {
-        // Messages are copied, so that no thread sees what another changes.
+        // Messages are copied, so that no side sees the changes of the other.
         const copy = structuredClone(message) as Received;
         clock.arrive(0, () => {
           if (!isOver) onMessage(copy);
@@ -202,7 +202,7 @@ function createThreads(
         clock,
         random: luck.next,
         files: outside.files,
-        // A thread that has died begins no further call, such as the second with another parameter.
+        // A dead thread starts no further call, such as a second one with another parameter.
         fetch: (...request) => (isOver ? new Promise(() => {}) : outside.fetch(...request)),
       },
     );

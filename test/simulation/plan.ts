@@ -50,13 +50,13 @@ const ACTIONS = [
   "webhook",
   "watch",
 ] as const;
-/** What a client may do besides, in worlds whose rows come from other batches, take their answers, or are skipped. */
+/** Further actions of clients in worlds whose rows come from other batches, reuse their answers, or are skipped. */
 const ROW_ACTIONS = ["pilot", "chain", "pilot and execute"] as const;
 export type Action = (typeof ACTIONS)[number] | (typeof ROW_ACTIONS)[number];
 
 export type ClientPlan = { seed: string; key: number; thinkMs: number };
 
-/** `takesSchemas`: the provider does; else it is asked in other words. `mismatches`: the share of answers that do not match. */
+/** `takesSchemas`: whether the provider supports schemas. `mismatches`: the share of answers that do not match. */
 export type AnswerPlan = {
   maxRepairs: number;
   escalateTo: string | undefined;
@@ -64,23 +64,23 @@ export type AnswerPlan = {
   mismatches: number;
 };
 
-/** `deadlineMs`: how long runs wait for the flex tier. `room`: how likely the provider has some. */
+/** `deadlineMs`: how long runs wait for the flex tier. `room`: the chance that the provider has room. */
 export type FlexPlan = { deadlineMs: number; room: number };
 
-/** `alike`: rows of batches ask for the same as those of others. `bases`: they take over answers. `skips`: a condition leaves some out. */
+/** `alike`: rows of different batches have equal requests. `bases`: batches reuse answers. `skips`: a condition skips some rows. */
 type RowPlan = {
   alike: boolean;
   bases: boolean;
   skips: boolean;
-  /** Nodes are often killed, and tasks executed again, while the rows are made of a batch that has waited. */
+  /** Nodes are often killed, and tasks executed again, while a node makes the rows of a batch that waited for another. */
   disturbs: boolean;
 };
 
-/** A world before it begins. All chance that decides about it has been taken; what is left is that of its parts. */
+/** A world before it begins. All random choices about the world are made; its parts make their own later. */
 export type Plan = {
   seed: string;
   profile: Profile;
-  /** Faults and clients begin in this time; then faults stop and what is open may come to its end. */
+  /** The time in which faults and clients are active. After it, faults stop and open work ends. */
   activeMs: number;
   nodes: { clock: ClockFaults; config: NodeConfig }[];
   latencyMs: number;
@@ -93,15 +93,15 @@ export type Plan = {
   faults: Fault[];
   /** A client cancels tasks, and executes them again, as soon as their call is answered. */
   isPursued: boolean;
-  /** Many requests may be answered with what another was, and are like others. */
+  /** Many requests are equal to others, and may reuse their answers. */
   isRepetitive: boolean;
-  /** How answers are checked of most of what clients ask for; `null` in worlds where none is. */
+  /** How the answers to most requests are checked; `null` in worlds without checks of answers. */
   answers: AnswerPlan | null;
-  /** Where batches are made of each other's rows; `null` in worlds where none is. */
+  /** How batches are made from rows of other batches; `null` in worlds without such batches. */
   rows: RowPlan | null;
-  /** Where some of what clients ask for may take the flex tier; `null` in worlds where nothing does. */
+  /** How requests use the flex tier; `null` in worlds without it. */
   flex: FlexPlan | null;
-  /** Nodes that died stay dead once faults have stopped, as long as one lives. */
+  /** Dead nodes stay dead after faults have stopped, if another one lives. */
   leavesDead: boolean;
 };
 
@@ -109,8 +109,8 @@ const HOUR_MS = 3_600_000;
 const FAR_MS = 600_000;
 
 /**
- * The plan of a seed. Each world has some of the actions, flags and faults and not others ("swarm
- * testing", Groce et al. 2012): what is rare among everything is common among a few.
+ * The plan of a seed. Each world has only some of the actions, flags and faults ("swarm testing", Groce et al. 2012),
+ * because a combination that is rare among all of them is common among a few.
  */
 export function planOf(seed: string, profile: Profile): Plan {
   const luck = createLuck(`${profile}/${seed}`);
@@ -122,7 +122,7 @@ export function planOf(seed: string, profile: Profile): Plan {
     key: luck.int(0, 1),
     thinkMs: luck.pick([30, 100, 400]),
   }));
-  // By this number the seeds of corpus.txt keep the histories that they were kept for.
+  // With this number, the seeds of corpus.txt still have the histories for which they were kept.
   const rows = rowsOf(luck.fork("rows 34693"));
   return {
     seed,
@@ -145,7 +145,7 @@ export function planOf(seed: string, profile: Profile): Plan {
   };
 }
 
-/** Mostly few at a time, so that there are many commits in which something may go wrong. */
+/** Mostly small numbers, so that there are many commits in which a fault may occur. */
 function chunksOf(luck: Luck): Chunks {
   const some = () => luck.pick([1, 3, 10, 1000]);
   const bytes = luck.fork("bytes");
@@ -160,7 +160,7 @@ function chunksOf(luck: Luck): Chunks {
 
 function nodeOf(luck: Luck, profile: Profile, index: number): Plan["nodes"][number] {
   const isSkewed = profile === "fleet" && luck.chance(0.5);
-  // Nobody has set it for a long time.
+  // A clock that nobody has set for a long time.
   const far = luck.fork(`far clock ${index}`);
   const isFar = profile === "fleet" && far.chance(0.15);
   return {

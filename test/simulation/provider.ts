@@ -5,24 +5,24 @@ import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
 /**
- * What a prompt asks the provider to do: `task|flags`, the flags being words.
+ * Prompts tell the provider what to do: `task|flags`. The flags are words:
  *
- *   bad        refused for good (400)
- *   absurd     answered with a usage that no computer can add up
+ *   bad        refused permanently (400)
+ *   absurd     answered with a usage too large to add up
  *   unmetered  answered without a usage
- *   large      answered with more than a libSQL server takes
+ *   large      answered with more than a libSQL server accepts
  *   empty      answered without content
  *   dear       costs a dollar at the price of gpt-4
  */
 export const FLAGS = ["bad", "absurd", "unmetered", "large", "empty", "dear"] as const;
 export type Flag = (typeof FLAGS)[number];
 
-/** Begins what stands in prompts that many tasks have, in place of the task. */
+/** The prefix that replaces the task in prompts that many tasks share. */
 export const ANY_TASK = "any";
 
 /** Prompt tokens of gpt-4 that cost a dollar. */
 const DOLLAR_TOKENS = 33_333;
-/** What `x-request-id` begins with; the number of the call follows. */
+/** The prefix of `x-request-id`, before the number of the call. */
 export const REQUEST_ID = "call-";
 const LARGE = "x".repeat(50_000);
 
@@ -49,11 +49,11 @@ export type ProviderCall = {
   flags: ReadonlySet<string>;
   node: number;
   at: number;
-  /** When the node had its answer, or gave up; `null` while it is under way, and for ever if the node died. */
+  /** When the node got the answer or gave up. `null` while in flight, and for ever if the node died. */
   endedAt: number | null;
   /** It asked for the flex tier. */
   isFlex: boolean;
-  /** What it answered does not match the schema that it was asked for. */
+  /** Its answer does not match the schema of the request. */
   isMismatched: boolean;
   outcome:
     | "answered"
@@ -69,19 +69,19 @@ export type ProviderCall = {
 export type SimulatedProvider = {
   mood: Mood;
   latencyMs: number;
-  /** How likely it has room for what asks for flex, 0 to 1. */
+  /** The chance that it has room for a flex call, 0 to 1. */
   flexRoom: number;
   calls: ProviderCall[];
-  /** Set to hear of a call when it comes. */
+  /** Called when a call arrives. */
   onCall: (call: ProviderCall) => void;
-  /** Set to hear of a call when its answer is on its way. */
+  /** Called when the answer to a call is sent. */
   onEnd: (call: ProviderCall) => void;
   /** The `fetch` of a node. */
   fetchFrom(node: {
     index: number;
     clock: NodeClock;
   }): (url: string, init?: RequestInit) => Promise<Response>;
-  /** What a node finds out by asking for the list of models. */
+  /** The result of a node's request for the list of models. */
   probeFrom(node: { clock: NodeClock }): Promise<Probe>;
 };
 
@@ -118,7 +118,7 @@ export function createProvider(
     init: RequestInit | undefined,
   ): Promise<Response> {
     const request = JSON.parse(String(init?.body)) as Request;
-    // What asks for JSON follows on lines of its own, and in further messages.
+    // Instructions to answer with JSON follow on separate lines, and in further messages.
     const [prompt = ""] = String(request.messages[0]?.content ?? "").split("\n");
     const [task = "", flags = ""] = prompt.split("|");
     const call: ProviderCall = {
@@ -147,7 +147,7 @@ export function createProvider(
         reject(new DOMException("The operation was aborted", "AbortError"));
       });
       if (mood === "hanging") return;
-      // Most answer soon; some take their time.
+      // Most answers are quick, some are slow.
       const factor = (mood === "slow" ? 20 : 1) * (luck.chance(0.15) ? 20 : 1);
       const ms = luck.about(latencyMs) * factor;
       clock.arrive(ms, () => {

@@ -4,17 +4,17 @@ import { isExpected } from "./clients.ts";
 import type { ProviderCall, SimulatedProvider } from "./provider.ts";
 import type { Luck } from "./random.ts";
 
-/** Of the calls that end, the share that is pursued; and how many in a world, since each makes another call. */
+/** The share of calls that are pursued, and the most per world, because each leads to another call. */
 const SHARE = 0.3;
 const MOST = 40;
-/** An answer is on its way for about so long until it is committed. */
+/** About the time from an answer to its commit. */
 const WITHIN_MS = 3;
 
 type Pursued = ClientWorld & { provider: SimulatedProvider };
 
 /**
- * A client with the worst of timing: it cancels tasks and executes them again while the answer to their call is
- * on its way from the provider to the database; those that it comes too late for are executed again, too.
+ * A client with the worst timing: it cancels a task, and executes it again, while the answer to its call is on the way
+ * from the provider to the database. If it is too late to cancel, it executes the task again all the same.
  */
 export function startPursuer(world: Pursued, luck: Luck): void {
   const { timeline, plan, provider } = world;

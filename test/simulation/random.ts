@@ -10,7 +10,7 @@ export type Luck = {
   weighted<Name extends string>(weights: Readonly<Partial<Record<Name, number>>>): Name;
   /** Ms around `mean`, exponentially distributed, at most ten times that. */
   about(mean: number): number;
-  /** A source of its own, which does not depend on what was drawn from this one. */
+  /** A separate source, independent of the numbers drawn from this one. */
   fork(name: string): Luck;
 };
 

@@ -3,14 +3,14 @@ import type { Luck } from "./random.ts";
 import type { Timeline } from "./timeline.ts";
 
 export type Reader = {
-  /** The id of the log after which it began. */
+  /** The id of the last log event before it began. */
   start: number;
   ids: number[];
 };
 
 type ReaderWorld = {
   timeline: Timeline;
-  /** Until then readers may be slow. */
+  /** Readers may be slow until this time. */
   activeMs: number;
   luck: Luck;
   nodeFor(luck: Luck): Node | undefined;
@@ -19,13 +19,13 @@ type ReaderWorld = {
 };
 
 const RECONNECT_MS = 300;
-/** Its key stays valid, and nobody counts what it holds open. */
+/** Its key stays valid, and its open streams are not counted. */
 const READER = { signal: new AbortController().signal, release: () => {} };
 
 /**
- * Follows the event streams of nodes as a client does: when one ends or its node is gone, it goes on
- * at another with the last id that it has seen. Some read slowly, and some leave and come back all the
- * time, as pages do that are loaded anew.
+ * Follows the event streams of nodes as a client does: when a stream ends or its node dies, the reader continues at
+ * another node with the last id that it has seen. Some readers are slow, and some leave and return all the time, as pages
+ * do that are reloaded.
  */
 export function startReader(world: ReaderWorld, first: Node): Reader {
   const { timeline, luck } = world;
@@ -46,7 +46,7 @@ export function startReader(world: ReaderWorld, first: Node): Reader {
 
   function follow(node: Node): void {
     let isLeft = false;
-    // A connection to a node that dies breaks; one to a node that sleeps does not.
+    // The connection to a dead node breaks, the one to a paused node does not.
     const leave = () => {
       if (isLeft) return;
       isLeft = true;
@@ -92,7 +92,7 @@ export function startReader(world: ReaderWorld, first: Node): Reader {
   return reader;
 }
 
-/** What a reader has missed of the log: the first event of it, if there is one. */
+/** The first event of the log that a reader has missed, if there is one. */
 export function firstMissed(reader: Reader, log: readonly { id: number }[]): number | undefined {
   const seen = new Set(reader.ids);
   return log.find(({ id }) => id > reader.start && !seen.has(id))?.id;

@@ -8,12 +8,12 @@ export type ReceiverMood = (typeof RECEIVER_MOODS)[number];
 
 export type Receivers = {
   mood: ReceiverMood;
-  /** The `webhook-id`s that were answered with 200, by URL, and how often. */
+  /** By URL, how often each `webhook-id` was answered with 200. */
   received: Map<string, Map<string, number>>;
   postFrom(node: { clock: NodeClock }): PostWebhook;
 };
 
-/** Whoever webhooks are posted to. Only the first attempts at a message fail, so that a world need not wait for days. */
+/** The receivers of webhooks. Only the first attempts at a message fail, so that a world need not wait for days. */
 export function createReceivers(luck: Luck): Receivers {
   const failed = new Set<string>();
   const receivers: Receivers = { mood: "well", received: new Map(), postFrom };

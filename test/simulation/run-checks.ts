@@ -17,17 +17,17 @@ const UNANSWERED = `
 type Run = { started: number; ended: number };
 
 /**
- * Checks each event as it is committed: a run starts and ends at most once; a task has no more runs
- * than clients asked for, and an answer that was committed is asked for again only by a client; no
- * batch ends while one of its rows has not; a retry that was accepted runs something.
+ * Checks each event when it is committed. A run starts and ends at most once. A task has no more runs than clients
+ * requested, and only a client's request runs a task again whose answer was committed. No batch ends before all its rows.
+ * An accepted retry runs at least one task.
  */
 export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: string) => void) {
   const runs = new Map<string, Run>();
   /** Runs that followed a committed answer, by task. */
   const again = new Map<string, number>();
-  /** Batches that were started again and of which nothing was heard since. */
+  /** Batches that were started again and have had no event since. */
   const silent = new Set<string>();
-  /** How often batches were started: each time a task of theirs may run once. */
+  /** How often batches were started. Each start allows one run of each of their tasks. */
   const starts = new Map<string, number>();
 
   function runOf(row: LogRow): Run {
@@ -65,8 +65,8 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
             WHERE b.id = ? AND t.status = 'pending'`,
       args: [batch],
     });
-    // One that a client executed alone may be pending again, behind the end of its batch in the same
-    // commit. Only the counts show whether it had ended by then.
+    // A task that a client executed alone may be pending again after the end of its batch, in the same commit. Only the
+    // counts show whether it had ended before.
     const counts = JSON.parse(row.data ?? "{}") as Record<string, number>;
     const of = (name: string) => counts[name] ?? 0;
     const uncounted = of("total") - of("completed") - of("failed") - of("cancelled");
@@ -77,13 +77,13 @@ export function createRunChecks(truth: Client, ledger: Ledger, complain: (what: 
       complain(
         `batch ${batch} is reported as ${row.type} while ${missing} of its tasks have not ended`,
       );
-    // One that is cancelled before its tasks are pending again runs nothing, and need not.
+    // A batch that is cancelled before its tasks are pending again need not run anything.
     const isSilent = silent.delete(batch) && row.type !== "batch.cancelled";
     if (isSilent && !ledger.hasVanishing(batch) && (await isUnanswered(batch)))
       complain(`batch ${batch} was started again and ended without running anything`);
   }
 
-  /** Whether a row of a batch has no answer of a real call, which nobody need ask for again. */
+  /** Whether a row of a batch has no answer of a real call. Such an answer need not be requested again. */
   async function isUnanswered(batch: string): Promise<boolean> {
     const { rows } = await truth.execute({ sql: UNANSWERED, args: [batch] });
     return rows.length > 0;

@@ -10,7 +10,7 @@ import { traceSeed } from "./trace.ts";
  * bun run simulate --seed 4711 [--profile single] [--trace]
  * bun run simulate --mutants [--mutant NAME] [--seeds 500]
  *
- * Exits with 1 where a seed found something.
+ * Exits with 1 if a seed finds a fault.
  */
 const { values } = parseArgs({
   options: {

@@ -5,10 +5,10 @@ import { parsedAnswer } from "../../src/domain/answer-json.ts";
 import { readAnswer } from "../../src/domain/answer.ts";
 import { parseJson } from "../../src/lib/json.ts";
 
-/** What stands in answers to the prompts of a batch. */
+/** The text in the answers to the prompts of a batch. */
 type Reused = { id: string; prompt: string; response: string | null };
 
-/** Checks that answers which were taken over are to the question that was asked. */
+/** Checks that every reused answer belongs to the same request. */
 export async function checkReused(truth: Client, complain: (what: string) => void): Promise<void> {
   const found = await truth.execute(
     `SELECT t.id, i.prompt, e.response FROM tasks t JOIN task_inputs i ON i.task = t.seq
@@ -24,7 +24,7 @@ export async function checkReused(truth: Client, complain: (what: string) => voi
 
 type Completed = { id: string; response: string | null };
 
-/** Checks that every answer matches that was to, and was taken for one. */
+/** Checks that every accepted answer matches its schema. */
 export async function checkAnswers(truth: Client, complain: (what: string) => void): Promise<void> {
   const found = await truth.execute(
     `SELECT t.id, e.response FROM tasks t JOIN executions e ON e.task = t.seq AND e.run = t.run

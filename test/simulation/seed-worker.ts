@@ -3,10 +3,10 @@ import { type Job, linesOf } from "./seeds.ts";
 import { createSimulation } from "./simulation.ts";
 import type { Outcome } from "./world.ts";
 
-/** What a seed came to. */
+/** The result of a seed. */
 export type SeedReport = Omit<Outcome, "trace"> & { seed: string; profile: Profile };
 
-/// The entry of a process that lives through the seeds that it is given, a line of JSON for each job.
+/// The entry of a process that simulates seeds. It reads one job per line, as JSON.
 
 if (import.meta.main) {
   const simulation = await createSimulation();

@@ -3,25 +3,25 @@ import { availableParallelism } from "node:os";
 import type { Profile } from "./plan.ts";
 import type { SeedReport } from "./seed-worker.ts";
 
-/** Seeds that a process lives through in one go. */
+/** The seeds that a process simulates in one job. */
 export type Job = { profile: Profile; from: number; count: number };
 
 export type Simulating = {
   jobs: readonly Job[];
   onProgress?: (line: string) => void;
   onReport?: (report: SeedReport) => void;
-  /** Stops at the first seed that finds something. */
+  /** Whether to stop at the first seed that finds a fault. */
   onlyFirst?: boolean;
-  /** Where the code under test is, if not here. */
+  /** The folder of the code under test, if not this one. */
   root?: string;
 };
 
-/** Seeds that a process is given at a time. */
+/** The number of seeds per job. */
 const AT_A_TIME = 10;
 const REPORT_EVERY_MS = 10_000;
 const MOST_REPORTED = 8;
 
-/** So many seeds from `from` on. */
+/** `count` seeds from `from` on. */
 export function jobsOf(profile: Profile, from: number, count: number): Job[] {
   return Array.from({ length: Math.ceil(count / AT_A_TIME) }, (_, i) => ({
     profile,
@@ -30,7 +30,7 @@ export function jobsOf(profile: Profile, from: number, count: number): Job[] {
   }));
 }
 
-/** Lives through many seeds, in a process for each core. Returns those that found something. */
+/** Simulates many seeds, with one process per core. Returns those that found a fault. */
 export async function simulate(given: Simulating): Promise<SeedReport[]> {
   const { onProgress = () => {}, onReport = () => {}, onlyFirst, root = process.cwd() } = given;
   const jobs = [...given.jobs];

@@ -6,12 +6,12 @@ import type { SeedReport } from "./seed-worker.ts";
 import { type Job, jobsOf, simulate } from "./seeds.ts";
 import { createSimulation } from "./simulation.ts";
 
-/** Of each profile, beside those of corpus.txt. A world of several nodes takes twice the time of one. */
+/** The number of seeds per profile, besides those of corpus.txt. A world with several nodes takes twice as long. */
 const SEEDS = { single: 220, fleet: 80 };
 
 let living: Promise<SeedReport[]> | undefined;
 
-/** What all seeds came to that the suite lives through, those of several nodes first, since they take longest. */
+/** The results of all seeds of the suite. Those with several nodes are first, because they take longest. */
 function allReports(): Promise<SeedReport[]> {
   living ??= (async () => {
     const reports: SeedReport[] = [];
@@ -36,7 +36,7 @@ async function corpus(): Promise<Job[]> {
     });
 }
 
-test("random worlds, and those that once found something, find nothing", async () => {
+test("random worlds, and those that once found a fault, find none", async () => {
   const reports = await allReports();
   const found = reports.filter(({ complaints }) => complaints.length > 0);
   expect(found.map(({ profile, seed, complaints }) => [profile, seed, complaints])).toEqual([]);
@@ -56,7 +56,7 @@ test("the same seed gives the same history, event for event, in another process 
   expect(runs).toBeGreaterThan(0);
 }, 600_000);
 
-test("each breakage of mutant-list.ts is of text that is there", async () => {
+test("each mutant of mutant-list.ts changes existing text", async () => {
   for (const { name, edits } of MUTANTS)
     for (const [file, find] of edits)
       expect([name, file, (await Bun.file(file).text()).includes(find)]).toEqual([

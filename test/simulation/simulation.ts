@@ -6,9 +6,9 @@ import { live, type Outcome } from "./world.ts";
 
 export type Simulation = { live(plan: Plan, options?: { isTraced: boolean }): Promise<Outcome> };
 
-/** Makes what all worlds have in common, so that nothing real is loaded while one lives. */
+/** Prepares the parts that all worlds share, so that a running world loads nothing real. */
 export async function createSimulation(): Promise<Simulation> {
-  // Vocabularies are loaded when first asked for, which takes real time.
+  // The first use of a vocabulary loads it, which takes real time.
   await countTokens("gpt-4", "warm");
   await countTokens("gpt-4o", "warm");
   compileSchema({ type: "object" });

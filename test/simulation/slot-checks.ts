@@ -11,8 +11,8 @@ const CLAIMED = `
   FROM batches WHERE seq > 0 AND max_concurrency IS NOT NULL AND status <> 'ingesting'`;
 
 /**
- * Checks, whenever something is claimed or a limit changes, that no batch has more claims than its
- * `maxConcurrency`, over all nodes; where that was lowered, than it had then.
+ * Checks at every claim and every change of a limit that no batch has more claims over all nodes than its
+ * `maxConcurrency`. If the limit was lowered, the batch may keep the claims that it had then.
  */
 export function createBatchSlotChecks(truth: Client, complain: (what: string) => void) {
   const known = new Map<number, { limit: number; allowed: number }>();
@@ -27,7 +27,7 @@ export function createBatchSlotChecks(truth: Client, complain: (what: string) =>
   };
 }
 
-/** Checks that no node has more calls under way than its `maxConcurrency`. */
+/** Checks that no node has more calls in flight than its `maxConcurrency`. */
 export function createNodeSlotChecks(limits: readonly number[], complain: (what: string) => void) {
   const open = new Map<number, ProviderCall[]>();
   return {

@@ -4,16 +4,16 @@ import { rowsOf } from "../../src/db/unit.ts";
 import { checkCounters, type Difference } from "../../src/store/counters.ts";
 import type { Database } from "./database.ts";
 
-/** Of all batches. */
+/** The counters of all batches. */
 const ALL = checkCounters(-1, Number.MAX_SAFE_INTEGER);
 const NEGATIVE = `SELECT id FROM batches
   WHERE min(total, completed, failed, cancelled, running, prompt_tokens, completion_tokens, cost_usd) < 0`;
 
-/** Rows that `onlyIf` leaves out, which nobody has executed since. */
+/** Rows that `onlyIf` skips and that nobody has executed since. */
 const SKIPPED = `SELECT id FROM tasks WHERE is_skipped
   AND (status <> 'cancelled' OR EXISTS (SELECT 1 FROM queue WHERE task = tasks.seq))`;
 
-/** Tasks of deleted batches that run, or wait to be started by themselves; of a batch that is still written nothing is queued. */
+/** Queued tasks of deleted batches and of batches that are still being written. There must be none. */
 const REVENANTS = `SELECT t.id FROM queue q CROSS JOIN tasks t ON t.seq = q.task
     CROSS JOIN batches b ON b.seq = t.batch
   WHERE b.status = 'ingesting' AND (q.owner IS NOT NULL OR q.lane <= 0)`;
@@ -26,7 +26,7 @@ export function createQueueChecks(truth: Client, complain: (what: string) => voi
   };
 }
 
-/** Checks that the counters of batches are what their rows say, and never negative. Reads everything. */
+/** Checks that the counters of batches match their rows, and are never negative. Reads all rows. */
 export function createStateChecks({ read }: Database, complain: (what: string) => void) {
   return async (): Promise<void> => {
     const [differences, negative, skipped] = await Promise.all([

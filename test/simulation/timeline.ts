@@ -3,17 +3,16 @@ import { drainMicrotasks } from "bun:jsc";
 import type { Cancel } from "../../src/lib/clock.ts";
 
 /**
- * Virtual time. What is to happen stands in a queue by its moment; time jumps from one to the next.
- * Between two, everything that they set off runs to its end: in this world nothing is real that
- * takes time (no thread, no socket, no file), so promises are settled by promises alone, and one
- * drain of the microtasks is all there is to wait for.
+ * Virtual time. Future events are in a queue by their time, and the clock jumps from one to the next. Between two events,
+ * all work that the first one starts runs to its end. Nothing in this world takes real time (there is no thread, socket
+ * or file), so draining the microtasks settles all promises.
  */
 export type Timeline = {
   /** Virtual ms since the start of the world. */
   now(): number;
-  /** At a moment, or at once where that is past; of the same moment, in the order of the calls. */
+  /** Runs `happen` at a time, or at once if that time is past. Events of the same time run in the order of the calls. */
   at(time: number, happen: () => void): Cancel;
-  /** Lets things happen until `isOver` says so, nothing is left, or time reaches `end`. Returns whether it was over. */
+  /** Runs events until `isOver()`, until none is left, or until `end`. Returns the last result of `isOver()`. */
   run(isOver: () => boolean, end: number): boolean;
 };
 

@@ -2,8 +2,8 @@ import { type Plan, planOf, type Profile } from "./plan.ts";
 import { createSimulation, type Simulation } from "./simulation.ts";
 
 /**
- * Lives through one seed and prints what was found; with `isTraced` its history, after clients and
- * faults that are not needed for the finding were taken out. Returns whether nothing was found.
+ * Simulates one seed and prints the faults found. With `isTraced` it first removes clients and faults that the fault
+ * does not need, and prints the history. Returns whether no fault was found.
  */
 export async function traceSeed(
   seed: string,
@@ -30,7 +30,7 @@ export async function traceSeed(
   return false;
 }
 
-/** Takes clients, faults and actions out of a plan, one after the other, as long as the same kind of finding stays. */
+/** Removes clients, faults and actions from a plan, one by one, as long as the same kind of fault is found. */
 async function reduce(simulation: Simulation, plan: Plan, kind: string): Promise<Plan> {
   const stays = async (candidate: Plan) =>
     (await simulation.live(candidate)).complaints.some((one) => kindOf(one) === kind);
@@ -63,7 +63,7 @@ function withoutOneAction(plan: Plan, i: number): Plan | undefined {
     : undefined;
 }
 
-/** What a finding says, whatever it says it of. */
+/** The kind of a fault: its text without ids and numbers. */
 export function kindOf(complaint: string): string {
   return complaint
     .replaceAll(/"[^"]*"|\bbatch-[0-9a-z]+(\.s\d)?|\b(run|wh)-[0-9a-z]+/g, "X")

@@ -23,16 +23,16 @@ import { createBatchSlotChecks, createNodeSlotChecks } from "./slot-checks.ts";
 import { createQueueChecks, createStateChecks } from "./state-checks.ts";
 import { createTimeline } from "./timeline.ts";
 
-/** The first moment of every world: a Monday. */
+/** The start time of every world: a Monday. */
 const EPOCH = Date.UTC(2026, 0, 5, 8);
 const CHECK_EVERY_MS = 1000;
-/** A world that is broken says so often enough. */
+/** A broken world would otherwise complain endlessly. */
 const MOST_COMPLAINTS = 20;
 
 export type Outcome = {
-  /** What must not be: none of these in a sound engine. */
+  /** The faults that were found. A correct engine has none. */
   complaints: string[];
-  /** A number that is the same wherever the same history was lived. */
+  /** A hash of the history: the same history gives the same number on every machine. */
   fingerprint: number;
   runs: number;
   calls: number;
@@ -69,7 +69,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     complain,
   );
 
-  /** Work that the world does beside its nodes; what goes wrong in it is a fault of the world. */
+  /** Waits for work of the world itself, outside of its nodes. If it fails, the world is at fault. */
   function attend(work: Promise<unknown>): void {
     work.catch((error: unknown) => complain(`the world itself failed: ${String(error)}`));
   }
@@ -106,12 +106,12 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     note(() => `node ${index}  starts`);
     node.started.catch((error: unknown) => {
       note(() => `node ${index}  could not start: ${String(error)}`);
-      // A process that cannot start exits, and is started again by whoever watches over it.
+      // A process that cannot start exits, and its supervisor starts it again.
       if (nodes[index] === node) leave(index, 500);
     });
   }
 
-  /** Ends a node without notice; it comes back after `downMs`. */
+  /** Kills a node. It starts again after `downMs`. */
   function leave(index: number, downMs: number): void {
     const node = nodes[index];
     if (!node) return;
@@ -124,7 +124,7 @@ function createWorld(plan: Plan, { store, isTraced = false }: Options) {
     });
   }
 
-  /** Once faults have stopped, a node may stay dead as long as another one does its work. */
+  /** When faults have stopped, a node may stay dead if another one does its work. */
   function staysDead(): boolean {
     const isServed = nodes.some((node) => node !== undefined && node.ctx.config.role !== "api");
     return timeline.now() >= plan.activeMs && plan.leavesDead && isServed;
@@ -223,7 +223,7 @@ export async function live(plan: Plan, options: Options): Promise<Outcome> {
   }
 }
 
-/** The whole life is one task of the real event loop, so that nothing real comes between. */
+/** Runs the whole simulation in one task of the real event loop, so that no real event can interrupt it. */
 function insideOneTask(work: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     setImmediate(() => {
@@ -258,7 +258,7 @@ function begin(world: World): void {
   const checkQueue = createQueueChecks(database.truth, complain);
   const checkState = createStateChecks(database, complain);
   let livingNodes = 0;
-  /** Only worlds with such rows have chains. */
+  /** Only worlds with a plan for `rows` have chains. */
   const noteQueue = async () => {
     if (plan.rows) await chains.noteQueue();
   };
@@ -278,7 +278,7 @@ function begin(world: World): void {
   const lookAtNodes = async () => {
     const { rows } = await database.truth.execute("SELECT count(*) AS n FROM nodes");
     const n = Number(rows[0]?.["n"]);
-    // A node was given up: what it does at present will be done again.
+    // Another node has declared a node dead: the calls in flight there will be repeated.
     if (n < livingNodes) world.calls.excuse(() => true, timeline.now());
     livingNodes = n;
   };

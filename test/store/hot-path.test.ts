@@ -1,32 +1,17 @@
 import { expect, test } from "bun:test";
-import { join } from "node:path";
 
-import { createLocalClient } from "../../src/db/local-client.ts";
-import { migrateDatabase } from "../../src/db/migrate.ts";
-import { createWriter } from "../../src/db/writer.ts";
-import { createSystemClock } from "../../src/lib/clock.ts";
+import { claim } from "../../src/store/claim.ts";
 import { insertTask } from "../../src/store/new-task.ts";
 import { postpone } from "../../src/store/postpone.ts";
-import { claim, NEXT_WAITING, wakeWaiting } from "../../src/store/queue.ts";
+import { NEXT_WAITING, wakeWaiting } from "../../src/store/queue.ts";
 import { type FinalRow, settle } from "../../src/store/settle.ts";
-import { temporaryFolder } from "../support/process.ts";
+import { MODEL, newTask, NOW, openStore } from "../support/store.ts";
 
-const NOW = Date.UTC(2026, 0, 1);
-const MODEL = "gpt-4o";
 const [OWNER, OTHER] = [1, 2];
 
 /** A database with `count` queued single tasks, and what the engine does with them, without the engine. */
 async function withQueue(count: number) {
-  const folder = temporaryFolder();
-  const client = createLocalClient(join(folder.path, "test.db"), 1000);
-  const clock = createSystemClock();
-  await migrateDatabase({ client, slowClient: client, clock, holder: undefined });
-  await client.execute({
-    sql: `INSERT INTO api_keys (id, name, hash, prefix, scopes, origin, created_at)
-          VALUES ('key', 'key', 'hash', '', '["write"]', 'api', ?)`,
-    args: [NOW],
-  });
-  const writer = createWriter(client, clock);
+  const { client, writer, ...store } = await openStore();
   for (let i = 0; i < count; i++) await writer.write({ inserted: insertTask(newTask(`t${i}`)) });
   const lane = { lane: 0, model: MODEL, price: "free", isLimited: false, byAge: false } as const;
   return {
@@ -48,10 +33,7 @@ async function withQueue(count: number) {
       (await client.execute("SELECT status FROM tasks ORDER BY seq")).rows.map(
         ({ status }) => status,
       ),
-    [Symbol.dispose]() {
-      client.close();
-      folder[Symbol.dispose]();
-    },
+    [Symbol.dispose]: store[Symbol.dispose],
   };
 }
 
@@ -62,34 +44,6 @@ const SETTLING = {
   mayBeLimited: true,
   isExclusive: true,
 };
-
-function newTask(id: string) {
-  const execute = {
-    isDryRun: false,
-    priority: null,
-    payer: 1,
-    trace: null,
-    now: NOW,
-    steadyNow: NOW,
-  };
-  const unset = { batchId: null, maxRetries: null, timeoutMs: null, flexMinutes: null } as const;
-  const none = { maxRepairs: null, escalateTo: null, cacheKey: null, metadata: null } as const;
-  return {
-    ...unset,
-    ...none,
-    id,
-    model: MODEL,
-    priority: 2,
-    apiKey: 1,
-    endpoint: "/v1/chat/completions" as const,
-    body: "{}",
-    prompt: "x",
-    idempotency: null,
-    trace: null,
-    execute,
-    now: NOW,
-  };
-}
 
 function completed(task: number, claimNo: number): FinalRow {
   return {

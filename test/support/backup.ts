@@ -8,7 +8,7 @@ import { Refused } from "../../src/lib/start-error.ts";
 
 const clock = createSystemClock();
 
-/** Backs up what an environment names, in this process. */
+/** Backs up the installation that an environment describes, in this process. */
 export async function backup(env: Record<string, string>, folder: string) {
   const config = readConfig(env);
   const { databaseUrl: url } = config;
@@ -25,7 +25,7 @@ export function restore(env: Record<string, string>, folder: string, isPaused = 
   return restoreBackup({ config: readConfig(env), folder, isPaused, clock, random });
 }
 
-/** What was said where something was not done, and whether that was for fear of harm. */
+/** The error with which work failed, marked if it was a deliberate refusal (`Refused`). */
 export async function saidOf(work: Promise<unknown>): Promise<string> {
   const error = await work.then(
     () => "it was done",

@@ -11,10 +11,10 @@ export function launchBrowser() {
   });
 }
 
-/** A page in a browser of its own, gone with the test. */
+/** A page in its own browser, which closes when the test ends. */
 export async function openPage(url: string) {
   const browser = await launchBrowser();
-  // What tests run in the page is not what the page itself may run.
+  // The page's content security policy would block the scripts that tests run in it.
   const page = await browser.newPage({ bypassCSP: true });
   await page.goto(url);
   return { page, [Symbol.asyncDispose]: () => browser.close() };

@@ -2,7 +2,7 @@ import type { Json } from "./server.ts";
 
 const RUNTIME = [process.execPath];
 
-/** Starts a command of the operator as a process of its own. */
+/** Starts an operator's command as a separate process. */
 export function startCli(env: Record<string, string>, args: string[], runtime = RUNTIME) {
   return Bun.spawn([...runtime, "src/cli/main.ts", ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", ...env },
@@ -11,7 +11,7 @@ export function startCli(env: Record<string, string>, args: string[], runtime = 
   });
 }
 
-/** Runs one to its end. `json` is what it says with `--json`. */
+/** Runs a command to its end. `json` is its output with `--json`. */
 export async function runCli(env: Record<string, string>, args: string[], runtime = RUNTIME) {
   const child = startCli(env, args, runtime);
   const [out, err] = await Promise.all([

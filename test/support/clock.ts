@@ -12,7 +12,7 @@ export function toldTime(start = 0) {
   return { reported, clock };
 }
 
-/** A clock of its own, on which time passes and timers go off only in `pass`. */
+/** A virtual clock: time passes and timers fire only in `pass`. */
 export function virtualTime() {
   let now = 0;
   const timers = new Set<{ at: number; callback: () => void }>();
@@ -28,9 +28,9 @@ export function virtualTime() {
   };
   return {
     clock,
-    /** In how many ms the next timer goes off; `Infinity` where there is none. */
+    /** The ms until the next timer fires; `Infinity` if there is none. */
     next: () => Math.min(...[...timers].map((timer) => timer.at)) - now,
-    /** Lets `ms` pass, and all that follows from what goes off meanwhile happen. */
+    /** Advances the clock by `ms`, fires the timers that are due, and waits for what they start. */
     async pass(ms: number): Promise<void> {
       const end = now + ms;
       await settle();
@@ -47,7 +47,7 @@ export function virtualTime() {
   };
 }
 
-/** Lets everything happen that waits for no timer. */
+/** Runs all pending work that does not wait for a timer. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }

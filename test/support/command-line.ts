@@ -1,11 +1,11 @@
-/** What a command line of the real program came to. */
+/** A run of the real program from the command line. */
 export type Outcome = { code: number; out: string; err: string };
 
 export type CommandLine = {
   kill(signal: NodeJS.Signals): void;
-  /** Resolves when what it has said on the error output so far matches. Throws if it ends before. */
+  /** Resolves when the error output so far matches. Throws if the program ends before. */
   said(pattern: RegExp): Promise<string>;
-  /** The first group of what it has printed on the standard output so far, once that matches. */
+  /** Resolves to the first group of the match when the standard output so far matches. */
   printed(pattern: RegExp): Promise<string>;
   hasPrinted(pattern: RegExp): boolean;
   ended(): Promise<Outcome>;
@@ -13,7 +13,7 @@ export type CommandLine = {
 
 export const ENTRY = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
-/** Starts `gptrunner …` in a folder, with no environment but `env`. */
+/** Starts `gptrunner …` in a folder. Its whole environment is `env`. */
 export function startCommand(
   cwd: string,
   args: string[],
@@ -53,7 +53,7 @@ export function startCommand(
   };
 }
 
-/** Reads a stream as it comes. */
+/** Reads a stream as it arrives. */
 function follow(stream: ReadableStream<Uint8Array>) {
   let text = "";
   const waiting = new Set<() => void>();
@@ -67,7 +67,7 @@ function follow(stream: ReadableStream<Uint8Array>) {
   return {
     text: () => text,
     ended,
-    /** Resolves when what came so far matches. Throws if the stream ends before. */
+    /** Resolves when the text so far matches. Throws if the stream ends before. */
     until(pattern: RegExp): Promise<RegExpExecArray> {
       const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
       const look = () => {

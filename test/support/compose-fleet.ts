@@ -10,13 +10,13 @@ export type FleetName = "database" | "api-1" | "api-2" | "runner-1" | "runner-2"
 
 /** In the order of their dependencies. */
 const NAMES: FleetName[] = ["database", "api-1", "api-2", "runner-1", "runner-2", "proxy"];
-/** Containers have addresses of their own and the same port. */
+/** Each container has its own address, and all use the same port. */
 const ADDRESSES = { "api-1": "127.0.0.2", "api-2": "127.0.0.3" };
 
 /**
- * The processes that compose.yaml declares for the profile `fleet`, started by hand with the
- * environment that it gives them. What `.env` holds is `dotEnv`. Instead of the names of containers there are
- * addresses of this machine, and instead of volumes folders.
+ * The processes that compose.yaml declares for the profile `fleet`, started without Docker but with the
+ * environment that it gives them. `dotEnv` is the content of `.env`. Addresses of this machine stand in for the names
+ * of containers, and folders for volumes.
  */
 export async function startComposeFleet(dotEnv: Record<string, string>) {
   const folder = temporaryFolder();
@@ -60,7 +60,7 @@ export async function startComposeFleet(dotEnv: Record<string, string>) {
     return app.child;
   }
 
-  /** The variables that name folders of a service's volume, with the folder in its place. */
+  /** The variables that name a folder in a volume, with the local folder in its place. */
   function volumeHere({ volumes: [volume = ""] }: Service, env: Record<string, string>) {
     const [name = "", place = ""] = volume.split(":");
     const here = join(folder.path, "volumes", name);
@@ -134,7 +134,7 @@ async function isOk(url: string, tls?: { ca: string }): Promise<true | undefined
   );
 }
 
-/** The certificate that the documentation makes; its text. */
+/** Makes the certificate with the command in the documentation, and returns its text. */
 function makeCertificate(folder: string): string {
   const docs = readFileSync("docs/deployment.md", "utf8");
   const command = /^openssl req [^`]*?pem$/m.exec(docs)?.[0] ?? "";
@@ -144,7 +144,7 @@ function makeCertificate(folder: string): string {
   return readFileSync(join(folder, "deploy/tls/fullchain.pem"), "utf8");
 }
 
-/** The proxy's file within what the image of nginx has around it. One process, so that one kill ends it. */
+/** The proxy's configuration inside what the nginx image adds. nginx runs as one process, so that one kill ends it. */
 function writeProxyConfig(folder: string, places: [string, string][]): string {
   const site = places.reduce(
     (text, [from, to]) => text.replaceAll(from, to),

@@ -1,7 +1,7 @@
 import { createSocket } from "node:dgram";
 import type { AddressInfo } from "node:net";
 
-/** What tests read of a service of compose.yaml. */
+/** The parts of a service in compose.yaml that tests read. */
 export type Service = {
   profiles?: string[];
   restart: string;
@@ -16,7 +16,7 @@ export type Service = {
   logging: { driver: string; options: Record<string, string> };
 };
 
-/** The services of compose.yaml, its anchors resolved. */
+/** The services of compose.yaml, with its anchors resolved. */
 export async function readCompose(): Promise<Record<string, Service>> {
   const { services } = Bun.YAML.parse(await Bun.file("compose.yaml").text()) as {
     services: Record<string, Service>;
@@ -24,7 +24,7 @@ export async function readCompose(): Promise<Record<string, Service>> {
   return services;
 }
 
-/** What the Dockerfile sets, and what it starts. */
+/** The variables that the Dockerfile sets, and its commands. */
 export async function readDockerfile() {
   const text = (await Bun.file("Dockerfile").text()).replaceAll("\\\n", " ");
   const lists = (word: string): string[] =>
@@ -45,7 +45,7 @@ function asHere(list: string): string[] {
   return [program === "bun" ? process.execPath : program, ...rest];
 }
 
-/** As Docker Compose gives it to a container: the image's, then `.env`, then the service's. */
+/** The environment of a container, as Docker Compose merges it: the image's, then `.env`, then the service's. */
 export function environmentOf(
   image: Record<string, string>,
   dotEnv: Record<string, string>,
@@ -54,11 +54,11 @@ export function environmentOf(
   return { ...image, ...(env_file ? dotEnv : {}), ...environment };
 }
 
-/** A name server that gives these addresses for every name, as Docker's does for those of a service. */
+/** A name server that answers every name with these addresses, as Docker's does for the name of a service. */
 export async function startNames(addresses: string[]) {
   const socket = createSocket("udp4");
   socket.on("message", (query, from) => {
-    // The name ends with an empty label; type and class follow.
+    // An empty label ends the name; the type and the class follow.
     const question = query.subarray(12, query.indexOf(0, 12) + 5);
     const header = Buffer.alloc(12);
     query.copy(header, 0, 0, 2);

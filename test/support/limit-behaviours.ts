@@ -9,11 +9,11 @@ const seconds = (ms: number) => String(Math.max(1, Math.ceil(ms / 1000)));
 /** A spread of 100 to 500 ms, the same in each run. */
 const varied = (n: number) => 100 + ((n * 7919) % 401);
 
-/** The time that `calls` take at a rate after a burst. */
+/** The time that `calls` take after a burst at a constant rate. */
 const paced = (calls: number, perSecond: number, burst: number) =>
   Math.max(0, (calls - burst) / perSecond) * 1000 + 300;
 
-/** Twelve ways in which providers limit calls, of which some are reported and some are not. */
+/** Twelve ways in which providers limit calls. Some report their limits in headers, some do not. */
 export const BEHAVIOURS: Behaviour[] = [
   {
     name: "OpenAI: buckets with headers",
@@ -150,7 +150,7 @@ export const BEHAVIOURS: Behaviour[] = [
       return ({ at }) => {
         const ok = real.take(at);
         const missing = (60 - real.level()) / 10;
-        // The virtual clock is near 1970, so only the float can be recognised here.
+        // The virtual clock is near 1970, so a reset time is recognised only if it is a fraction.
         const headers = {
           "x-ratelimit-limit-requests": "600",
           "x-ratelimit-remaining-requests": String(Math.floor(real.level())),
@@ -166,7 +166,7 @@ export const BEHAVIOURS: Behaviour[] = [
     calls: 2000,
     concurrency: 256,
     latencyMs: varied,
-    // So long as if all slots were used from the first moment; the last calls end one by one.
+    // The time if all slots were busy from the start, plus the end, when fewer calls are left than slots.
     idealMs: (2000 * 300) / 256 + 350,
     begin: () => () => ({ ok: true }),
   },

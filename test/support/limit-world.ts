@@ -2,18 +2,18 @@ import { createPacer, type Pacer, type Ticket } from "../../src/domain/pacer.ts"
 import type { RateLimitSignals } from "../../src/domain/rate-limit.ts";
 import { readRateLimits, readRefusal } from "../../src/providers/rate-limit-signals.ts";
 
-/** What a provider says to a call: it lets it through or not, with these headers and this body. */
+/** A provider's answer to a call: whether it accepts it, with these headers and this body. */
 export type Said = { ok: boolean; headers?: Record<string, string>; body?: string };
 
-/** How a provider limits. A pure object on virtual time, in ms. */
+/** How a provider limits calls, in virtual time (ms). */
 export type Behaviour = {
   name: string;
   calls: number;
   concurrency: number;
-  /** Ms that all calls take at the least, whoever paces them. */
+  /** The least time in ms that all calls can take, however they are paced. */
   idealMs: number;
   latencyMs?: (n: number) => number;
-  /** Keys that calls are spread over, each with a pacer of its own. */
+  /** The number of keys over which calls are spread. Each has its own pacer. */
   keys?: number;
   tokens?: number;
   begin(): (call: { at: number; inFlight: number; key: number }) => Said;
@@ -24,7 +24,7 @@ export type Outcome = { overIdeal: number; refused: number; failed: number };
 const REFUSAL_MS = 20;
 const WAY_MS = 10;
 const STEP_MS = 5;
-/** The engine gives a run up after so many refusals. */
+/** The engine gives up a run after this many refusals. */
 const MOST_REFUSALS = 100;
 const TOO_LONG_MS = 3 * 3_600_000;
 
@@ -38,7 +38,7 @@ type Flying = {
   said: Said;
 };
 
-/** A client that does what its pacers say, against a provider, on one virtual clock. */
+/** Runs a client that obeys its pacers against a provider, on one virtual clock. */
 export function runWorld(behaviour: Behaviour): Outcome {
   const { calls, concurrency, keys = 1, tokens = 0, latencyMs = () => 300 } = behaviour;
   const admit = behaviour.begin();
@@ -109,7 +109,7 @@ function signalsOf({ ok, headers, body }: Said, now: number): RateLimitSignals |
   return ok ? readRateLimits(reported, now) : readRefusal(reported, body ?? "", now);
 }
 
-/** A bucket that flows all the time. */
+/** A token bucket that is refilled continuously. */
 export function bucket(perSecond: number, capacity: number) {
   let level = capacity;
   let at = 0;
@@ -125,7 +125,7 @@ export function bucket(perSecond: number, capacity: number) {
   };
 }
 
-/** So many in each window, which begins at a multiple of its length (`isSliding`: in any so long). */
+/** At most `limit` calls per window. Windows are fixed, or slide if `isSliding`. */
 export function window(limit: number, ms: number, isSliding = false) {
   let taken: number[] = [];
   return {

@@ -8,7 +8,7 @@ import { type Json, KEY } from "./server.ts";
 
 export type Era = "2025" | "present";
 
-/** The official client, with the handshake of 2025 or with the present protocol. */
+/** The official client, with the handshake of 2025 or with the current protocol. */
 export async function connectMcp(transport: Transport, era: Era = "present") {
   const client = new Client(
     { name: "test", version: "1" },
@@ -17,7 +17,7 @@ export async function connectMcp(transport: Transport, era: Era = "present") {
   await client.connect(transport);
   return {
     client,
-    /** What a tool says: its text, and what that is as JSON. */
+    /** A tool's result: its text, and that text parsed as JSON. */
     async call(name: string, args: Json = {}, signal?: AbortSignal) {
       const { content, isError = false } = await client.callTool(
         { name, arguments: args },
@@ -42,7 +42,7 @@ export function connectHttp(url: string, { key = KEY, era }: { key?: string; era
   return connectMcp(transport, era);
 }
 
-/** A message as a program sends it by hand. */
+/** A message, as a program without an MCP library sends it. */
 export function sendMcp(
   url: string,
   message: unknown,

@@ -4,12 +4,12 @@ import { moto } from "./tools.ts";
 
 const SECRET = "s3-secret-of-the-tests";
 
-/** What comes between a process and its bucket: gives an answer instead of the server, or passes the request on. */
+/** Stands between a process and its bucket: answers instead of the server, or passes the request on. */
 type Meddle = (
   request: Request,
 ) => Response | undefined | Promise<Response | undefined> | Promise<never>;
 
-/** A server with an empty bucket, behind something that tests can meddle with. */
+/** An S3 server with an empty bucket, behind a proxy whose behaviour tests can change (`state.meddle`). */
 export async function startMoto() {
   const port = await freePort();
   const child = Bun.spawn([moto ?? "", "-H", "127.0.0.1", "-p", String(port)], {
@@ -58,7 +58,7 @@ export async function startMoto() {
       const text = await (await fetch(`${url}/bucket?list-type=2`)).text();
       return [...text.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key]) => key ?? "");
     },
-    /** The keys of uploads in parts that nobody has finished. */
+    /** The keys of multipart uploads that are not finished. */
     async unfinished(): Promise<string[]> {
       const text = await (await fetch(`${url}/bucket?uploads`)).text();
       return [...text.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key]) => key ?? "");
@@ -74,7 +74,7 @@ export async function startMoto() {
   };
 }
 
-/** An answer as S3 gives it where it refuses. Its message repeats what nobody is to see. */
+/** An error answer of S3. Its message contains a secret that must not be shown to anybody. */
 export function refusal(status: number, code: string): Response {
   const body = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>${SECRET}</Message></Error>`;
   return new Response(body, { status, headers: { "content-type": "application/xml" } });

@@ -2,7 +2,7 @@ import { expect } from "bun:test";
 
 import OpenAI from "openai";
 
-/** What a call of the SDK is refused with. Its promises start nothing before somebody waits for them. */
+/** The error with which a call of the SDK is refused. The SDK sends the request only when its promise is awaited. */
 export async function refusal(
   call: PromiseLike<unknown>,
 ): Promise<InstanceType<typeof OpenAI.APIError>> {

@@ -4,10 +4,10 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 
 import { type Json, KEY } from "./server.ts";
 
-/** Set where the page has been built already, as by `test/run.ts`. */
+/** Set if the page is already built, for example by `test/run.ts`. */
 export const PAGE_IS_BUILT = "PAGE_IS_BUILT";
 
-/** The page is built as it is now, once a process. */
+/** Builds the page from the current source, once per process. */
 export function buildPage(): void {
   if (process.env[PAGE_IS_BUILT] === "1") return;
   const built = Bun.spawnSync([process.execPath, "run", "--silent", "build"]);
@@ -53,9 +53,9 @@ export async function openApp(
   return { page, problems, asked, [Symbol.asyncDispose]: () => context.close() };
 }
 
-/** What axe finds, of any severity. */
+/** The violations that axe finds, of any severity. */
 export async function findings(page: Page): Promise<Json[]> {
-  // As text that the page's policy lets only a debugger run.
+  // Evaluated as text by the debugger, because the page's content security policy blocks other scripts.
   const axe = await Bun.file(createRequire(import.meta.url).resolve("axe-core/axe.min.js")).text();
   await page.evaluate(axe);
   const { violations } = (await page.evaluate("axe.run()")) as Json;

@@ -8,7 +8,7 @@ import { client, KEY } from "./server.ts";
 
 export type RunnerProcess = Awaited<ReturnType<typeof startProcess>>;
 
-/** The real program as a process of its own. Resolves when it is ready or has ended. */
+/** Starts the real program as a separate process. Resolves when it is ready or has ended. */
 export async function startProcess(
   env: Record<string, string>,
   command: string[] = [process.execPath, "src/main.ts"],
@@ -52,7 +52,7 @@ export async function startProcess(
       await reading;
       return code;
     },
-    /** The exit code, once it has ended by itself. */
+    /** The exit code, when the process has ended by itself. */
     async exited(): Promise<number> {
       const code = await child.exited;
       await reading;
@@ -65,7 +65,7 @@ export async function startProcess(
   };
 }
 
-/** A folder that is gone when the test is. */
+/** A folder that is deleted when the test ends. */
 export function temporaryFolder() {
   const path = mkdtempSync(join(tmpdir(), "runner-process-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };

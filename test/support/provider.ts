@@ -6,7 +6,7 @@ import { orCrash } from "../../src/lib/background.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import type { Json } from "./server.ts";
 
-/** What is agreed with a provider of which nothing is configured. */
+/** The terms of a provider for which nothing is configured. */
 export const TERMS: Omit<Terms, "name"> = {
   models: null,
   limits: [],
@@ -17,22 +17,22 @@ export const TERMS: Omit<Terms, "name"> = {
 export type ProviderRequest = {
   path: string;
   body: Json;
-  /** The body as it came. */
+  /** The raw text of the body. */
   text: string;
   headers: IncomingMessage["headers"];
   /** The last user message. */
   prompt: string;
-  /** How many requests with this prompt came before. */
+  /** How many earlier requests had this prompt. */
   earlier: number;
 };
 
-/** What the provider does with a request; `undefined` answers it. */
+/** What the provider does with a request; for `undefined` it sends the usual answer. */
 export type Behaviour = (
   request: ProviderRequest,
   response: ServerResponse,
 ) => Json | undefined | Promise<Json | undefined>;
 
-/** An OpenAI-compatible provider on its own port that does what the test says, socket faults included. */
+/** An OpenAI-compatible provider on its own port. The test sets its behaviour, socket faults included. */
 export async function startProvider(behave: Behaviour = () => undefined) {
   const requests: ProviderRequest[] = [];
   const counts = new Map<string, number>();
@@ -86,7 +86,7 @@ export async function startProvider(behave: Behaviour = () => undefined) {
   };
 }
 
-/** A chat completion that repeats the prompt. */
+/** A chat completion whose answer repeats the prompt. */
 export function chatAnswer({ prompt, body }: Pick<ProviderRequest, "prompt" | "body">): Json {
   return {
     id: "chatcmpl-test",
@@ -100,7 +100,7 @@ export function chatAnswer({ prompt, body }: Pick<ProviderRequest, "prompt" | "b
   };
 }
 
-/** Answers with an error as OpenAI words it. */
+/** Answers with an error in OpenAI's format. */
 export function fail(
   response: ServerResponse,
   status: number,
@@ -116,12 +116,12 @@ export function fail(
   return null;
 }
 
-/** Never answers: the caller must give up. */
+/** Never answers, so that the caller must give up. */
 export function hang(): Promise<never> {
   return new Promise(() => {});
 }
 
-/** Answers so many requests after 20 ms each, and the others never: work goes on for a while and does not end. */
+/** Answers the first `answered` requests after 20 ms each and never answers the others, so that work never ends. */
 export function slowAndStuck(answered: number): Behaviour {
   let asked = 0;
   return async (request) => {
@@ -131,7 +131,7 @@ export function slowAndStuck(answered: number): Behaviour {
   };
 }
 
-/** A promise to be fulfilled from outside. */
+/** A promise that the caller resolves with `open`. */
 export function gate(): { opened: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: resolve };

@@ -7,7 +7,7 @@ import type { Json } from "./server.ts";
 
 export type Received = { headers: Record<string, string>; raw: string; body: Json };
 
-/** An endpoint that keeps what it is sent, and answers 204 unless `behave` answers. */
+/** A webhook endpoint that keeps every request, and answers 204 unless `behave` answers. */
 export async function startReceiver(
   behave: (received: Received, response: ServerResponse) => unknown = () => undefined,
 ) {
@@ -29,7 +29,7 @@ export async function startReceiver(
   return {
     port,
     url: `http://127.0.0.1:${port}/hook`,
-    /** What lets the courier post to it. */
+    /** The variables with which the courier may post to it. */
     env: { WEBHOOK_ALLOWED_HOSTS: "127.0.0.1" },
     received,
     types: () => received.map(({ body }) => body.type as string),

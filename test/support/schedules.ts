@@ -14,9 +14,8 @@ import { type Json, startServer, until } from "./server.ts";
 export type ScheduleServer = Awaited<ReturnType<typeof startAt>>;
 
 /**
- * A server whose clock says what the test says, and a scheduler whose timers go off when the test
- * calls `at`. The engine is real, so that runs come to their end; without `env`, a provider answers
- * at once.
+ * A server whose clock the test sets, and a scheduler whose timers fire when the test calls `at`. The engine is real, so
+ * that runs end. Without `env`, a provider answers at once.
  */
 export async function startAt(time: string, env?: Record<string, string>) {
   const provider = env ? undefined : await startProvider();
@@ -50,19 +49,19 @@ export async function startAt(time: string, env?: Record<string, string>) {
       mkdirSync(dirname(join(app.filesDir, name)), { recursive: true });
       writeFileSync(join(app.filesDir, name), text);
     },
-    /** The clock says this now, and the scheduler looks at it. */
+    /** Sets the clock, and lets the scheduler start what is due. */
     async at(time: string | number) {
       clock.now = typeof time === "number" ? time : Date.parse(time);
       await scheduler?.look();
     },
-    /** Nothing is due for anybody: as if the program were down. */
+    /** Stops the scheduler, as if the program were down. */
     async stopScheduler() {
       await scheduler?.stop(0);
       scheduler = undefined;
       timers.clear();
     },
     startScheduler,
-    /** As a process that has claimed the run. */
+    /** Starts the run as a process does that has claimed it. */
     begin: (runId: string) => startRun(app.ctx, runId),
     nudge: () => scheduler?.look(),
     async create(fields: Record<string, unknown>): Promise<string> {
@@ -79,7 +78,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
       const { body } = await app.get(`/scheduled-tasks/${id}/runs?limit=100`);
       return body.data.runs.toReversed();
     },
-    /** The runs of a schedule, once none of them is under way any more. */
+    /** The runs of a schedule, when all of them have ended. */
     async ended(id: string): Promise<Json[]> {
       return until(async () => {
         await scheduler?.look();
@@ -88,7 +87,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
         return runs.some(isOpen) ? undefined : runs;
       });
     },
-    /** The runs of a schedule, once the last of them has this status. */
+    /** The runs of a schedule, when its last run has this status. */
     async last(id: string, status: string): Promise<Json> {
       return until(async () => {
         await scheduler?.look();
@@ -113,7 +112,7 @@ export async function startAt(time: string, env?: Record<string, string>) {
   };
 }
 
-/** What most tests look at. */
+/** The time, cause and status of each run: what most tests compare. */
 export function outcomes(runs: Json[]): string[] {
   return runs.map(
     ({ scheduledAt, cause, status }) => `${scheduledAt.slice(11, 19)} ${cause} ${status}`,

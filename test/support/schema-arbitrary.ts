@@ -2,7 +2,7 @@ import fc from "fast-check";
 
 import type { Json } from "./server.ts";
 
-/** Values that a JSON schema of the OpenAPI document describes, mostly. */
+/** Values that mostly match a JSON schema of the OpenAPI document. */
 export function valuesOf(schema: Json, document: Json, depth = 0): fc.Arbitrary<unknown> {
   if (schema === undefined || schema === true || depth > 6) return fc.jsonValue({ maxDepth: 2 });
   if (schema.$ref !== undefined) {
@@ -63,7 +63,7 @@ function numbersOf(schema: Json): fc.Arbitrary<number> {
 function objectsOf(schema: Json, document: Json, depth: number): fc.Arbitrary<unknown> {
   const known = Object.entries<Json>(schema.properties ?? {}).map(([name, property]) => [
     name,
-    // Of all models that one could make up, none is there.
+    // No invented model exists.
     name === "model"
       ? fc.constantFrom("gpt-4o-mini", "gpt-4")
       : valuesOf(property, document, depth + 1),
@@ -77,7 +77,7 @@ function objectsOf(schema: Json, document: Json, depth: number): fc.Arbitrary<un
     : record;
 }
 
-/** A value with something wrong somewhere: a field gone, replaced, or one too many. */
+/** A value with one error: a field that is missing, replaced or unknown. */
 export function spoiled(values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
   return fc
     .tuple(values, fc.nat(), fc.constantFrom("drop", "replace", "add"), fc.jsonValue())

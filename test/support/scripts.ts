@@ -1,18 +1,18 @@
 import { chatAnswer, fail, type ProviderRequest, startProvider } from "./provider.ts";
 
-/** The first line of the first message: what a request is about, however it is repaired or instructed. */
+/** The first line of the first message. It stays the same when a request is repaired or gets instructions. */
 function topicOf({ body }: Pick<ProviderRequest, "body">): string {
   return String(body.messages[0].content).split("\n")[0] ?? "";
 }
 
-/** A provider that says to each prompt one answer after the other, the last one again and again. */
+/** A provider with a list of answers for each prompt. It gives them in turn, then repeats the last one. */
 export async function startScripted(otherwise: string) {
   const said = new Map<string, string[]>();
-  /** The finish reason of prompts, or of models, that have another than `stop`. */
+  /** The finish reason by prompt or by model, if it is not `stop`. */
   const finishes = new Map<string, string>();
-  /** Models that refuse a type of `response_format`. */
+  /** By model, the types of `response_format` that it refuses. */
   const refusals = new Map<string, string[]>();
-  /** Prompts to whose first answer the provider says that it is no JSON, as Groq does. */
+  /** Prompts whose first answer the provider itself rejects because it is not JSON, as Groq does. */
   const noJson = new Set<string>();
   const provider = await startProvider((request, response) => {
     const { body } = request;

@@ -11,7 +11,7 @@ import { startSharedThread } from "./threads.ts";
 
 export const KEY = "test-key";
 
-/** What JSON.parse gives: tests look into answers freely, and an assertion shows what was there. */
+/** The result of JSON.parse: tests read any field of an answer, and a failing assertion shows what it held. */
 export type Json = ReturnType<typeof JSON.parse>;
 
 export type Answer = { status: number; headers: Headers; body: Json; text: string };
@@ -68,13 +68,13 @@ export async function startServer(
     ctx: runner.ctx,
     runner,
     ...client(url),
-    /** Ends the runner but keeps its folder, for another to be started on it. */
+    /** Stops the runner but keeps its folder, so that another runner can start on it. */
     async stop() {
       await server.stop(true);
       await runner.stop(0);
       await runner.close();
     },
-    /** Counters that differ from the rows they count; there should be none. */
+    /** The counters that differ from the rows that they count. There must be none. */
     differences: () => checkInvariants(runner.ctx),
     async [Symbol.asyncDispose]() {
       await this.stop();
@@ -130,7 +130,7 @@ export function client(url: string, key = KEY, options: BunFetchRequestInit = {}
     patch: (path: string, body?: unknown) => send("PATCH", path, body),
     del: (path: string) => send("DELETE", path),
     send,
-    /** The batch once it has ended. */
+    /** The batch, when it has ended. */
     async finished(id: string): Promise<Json> {
       return until(async () => {
         const { body } = await send("GET", `/batches/${id}?limit=100`);
@@ -139,7 +139,7 @@ export function client(url: string, key = KEY, options: BunFetchRequestInit = {}
           : undefined;
       });
     },
-    /** The task once it has ended. */
+    /** The task, when it has ended. */
     async ended(id: string): Promise<Json> {
       return until(async () => {
         const { body } = await send("GET", `/tasks/${id}`);
@@ -151,7 +151,7 @@ export function client(url: string, key = KEY, options: BunFetchRequestInit = {}
   };
 }
 
-/** Asks until there is an answer; gives up after 20 seconds. */
+/** Repeats a query until it returns a value; gives up after 20 seconds. */
 export async function until<T>(
   ask: () => Promise<T | undefined> | T | undefined,
   ms = 20_000,

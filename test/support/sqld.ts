@@ -4,7 +4,7 @@ import { freePort } from "./process.ts";
 import { until } from "./server.ts";
 import { sqld } from "./tools.ts";
 
-/** A real libSQL server on a new database, or on the one that an earlier server has left in the folder. */
+/** A real libSQL server on a new database, or on the database that an earlier server has left in the folder. */
 export async function startSqld(folder: string, at?: number) {
   const port = at ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;

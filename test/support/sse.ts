@@ -2,7 +2,7 @@ import { KEY, type Json, until } from "./server.ts";
 
 export type Reported = { id: number | undefined; event: string; data: Json };
 
-/** A reader of an event stream, by hand, so that it takes exactly what is sent. */
+/** A reader of an event stream without a library, so that tests see the exact bytes. */
 export async function follow(
   url: string,
   path: string,
@@ -25,7 +25,7 @@ export async function follow(
     response,
     status: response.status,
     reported,
-    /** Everything that came, as it came. */
+    /** The raw text of the stream so far. */
     text: () => state.text,
     types: () => reported.map(({ event }) => event),
     ids: () => reported.flatMap(({ id }) => id ?? []),
@@ -34,7 +34,7 @@ export async function follow(
     until: (type: string) => until(() => reported.find(({ event }) => event === type)),
     /** Whether the stream has ended. */
     isOver: () => state.isOver,
-    /** Waits until the server has ended the stream. */
+    /** Waits until the server ends the stream. */
     ended: () => until(() => state.isOver || undefined),
     async close() {
       abort.abort();

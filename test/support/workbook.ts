@@ -11,7 +11,7 @@ const REFERENCES = "http://schemas.openxmlformats.org/officeDocument/2006/relati
 
 export type SheetParts = { name: string; rows: string; state?: string };
 
-/** A ZIP archive of these parts. */
+/** A ZIP archive with these parts. */
 export async function zipOf(parts: Record<string, string | Buffer>): Promise<Buffer> {
   const zip = new ZipFile();
   for (const [name, content] of Object.entries(parts)) zip.addBuffer(Buffer.from(content), name);
@@ -21,7 +21,7 @@ export async function zipOf(parts: Record<string, string | Buffer>): Promise<Buf
   return Buffer.concat(chunks);
 }
 
-/** A workbook whose sheets have these rows as XML, as a program that writes them would. `others` replaces parts. */
+/** A workbook with these rows, given as XML. `others` replaces parts of the archive. */
 export function workbookOf(
   sheets: string | SheetParts[],
   {
@@ -30,9 +30,9 @@ export function workbookOf(
     is1904 = false,
     others = {},
   }: {
-    /** The content of each shared text. */
+    /** The content of each shared string. */
     texts?: string[];
-    /** Number formats, which the styles 1, 2, … have. */
+    /** The number formats of the styles 1, 2, … */
     formats?: string[];
     is1904?: boolean;
     others?: Record<string, string | Buffer>;
@@ -63,7 +63,7 @@ export function workbookOf(
   });
 }
 
-/** A row of inline texts; other cells are given as XML. */
+/** A row of inline strings. Other cells are given as XML. */
 export function row(number: number, ...cells: (string | { xml: string })[]): string {
   const content = cells.map((cell, i) => {
     const reference = `${String.fromCharCode(65 + i)}${number}`;

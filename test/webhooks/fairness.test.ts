@@ -12,7 +12,7 @@ import { startServer, type TestServer, until } from "../support/server.ts";
 const OK = { status: 200, retryAfter: undefined, text: "", isPrivate: false };
 const never = () => new Promise<never>(() => {});
 
-/** Receivers by the host of their address: each answers as it says, or not at all. */
+/** Receivers, by the first part of their host name. `behave` decides when each answers, if at all. */
 function receivers(behave: Record<string, (id: string) => Promise<unknown>>) {
   const received = new Map<string, string[]>();
   const postWebhook: PostWebhook = async (url, { headers, body }) => {
@@ -37,7 +37,7 @@ const someTasks = (app: TestServer, count: number) =>
   Promise.all(Array.from({ length: count }, () => app.post("/tasks", { prompt: "x" })));
 
 describe("endpoints", () => {
-  test("that hang or answer after ten seconds keep no healthy one waiting", async () => {
+  test("that hang or answer after ten seconds do not delay healthy ones", async () => {
     const { postWebhook, of } = receivers({
       hanging: never,
       slow: never,
@@ -71,7 +71,7 @@ describe("endpoints", () => {
     const quick = shares.find(([{ key }]) => key === "quick");
     expect(quick?.[1]).toBe(8);
     expect(shares.reduce((sum, [, count]) => sum + count, 0)).toBeLessThanOrEqual(200);
-    // One that is slow has all its slots while nobody else wants them, and a share of them otherwise.
+    // A slow endpoint may use all slots if no other needs them, and otherwise gets a share.
     expect([...shareDeliveries([load("slow", 10_000)], 256).values()]).toEqual([8]);
     expect(deliveryCeiling(load("slow", 10_000), 1, 256)).toBe(128);
     expect(deliveryCeiling(load("slower", 2000), 3, 256)).toBe(160);
@@ -79,7 +79,7 @@ describe("endpoints", () => {
 });
 
 describe("a replay", () => {
-  test("of thousands of deliveries delays nothing that happens meanwhile", async () => {
+  test("of thousands of deliveries does not delay new events", async () => {
     const { postWebhook, of } = receivers({ quick: () => Bun.sleep(20) });
     await using app = await startServer({}, { postWebhook });
     const [id = ""] = await subscribe(app, "quick");
@@ -101,7 +101,7 @@ describe("a replay", () => {
     expect(of("quick").length - before).toBeLessThan(200);
   });
 
-  test("includes what waits for its next attempt", async () => {
+  test("includes deliveries that wait for their next attempt", async () => {
     let isDown = true;
     const postWebhook: PostWebhook = async () => ({ ...OK, status: isDown ? 503 : 200 });
     await using app = await startServer({}, { postWebhook });
@@ -116,7 +116,7 @@ describe("a replay", () => {
     await until(async () => (await all())[0]?.status === "delivered" || undefined);
   });
 
-  test("and what happens now take turns where there is one slot, and neither takes all of many", () => {
+  test("and new events take turns with one slot, and neither uses all of many slots", () => {
     const both = { live: 10, late: 10 };
     const none = { live: 0, late: 0 };
     expect(nextKind(none, both, { most: 1, last: "live" })).toBe("late");

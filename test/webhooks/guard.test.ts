@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, until } from "../support/server.ts";
 
-test("an endpoint whose name comes to resolve to a private address gets nothing, and the record says why", async () => {
+test("an endpoint whose name later resolves to a private address gets nothing, and the record says why", async () => {
   await using receiver = await startReceiver();
   const resolveHost = async () => ["127.0.0.1"];
   await using app = await startServer({}, { resolveHost });
@@ -22,7 +22,7 @@ test("an endpoint whose name comes to resolve to a private address gets nothing,
   expect(receiver.received).toEqual([]);
 });
 
-test("private targets are refused when a webhook is made or changed", async () => {
+test("private targets are refused when a webhook is created or changed", async () => {
   await using app = await startServer();
   for (const url of [
     "http://127.0.0.1/",

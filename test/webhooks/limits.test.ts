@@ -6,7 +6,7 @@ import { startServer, type TestServer, until } from "../support/server.ts";
 const hook = (url: string) => ({ url, events: ["task.created"] });
 
 describe("webhooks", () => {
-  test("there are no more than MAX_WEBHOOKS of them, however many are asked for at once", async () => {
+  test("never exceed MAX_WEBHOOKS, however many are created at once", async () => {
     await using app = await startServer({ MAX_WEBHOOKS: "3" });
     const answers = await Promise.all(
       Array.from({ length: 10 }, () => app.post("/webhooks", hook("https://example.com/x"))),
@@ -19,7 +19,7 @@ describe("webhooks", () => {
     expect((await app.post("/webhooks", hook("https://example.com/y"))).status).toBe(201);
   });
 
-  test("the status tells what waits, and that it waits for long", async () => {
+  test("that wait are in the status, also that they wait for long", async () => {
     await using app = await startServer({ MAX_WEBHOOKS: "0" });
     for (let i = 0; i < 40; i++) await app.post("/webhooks", hook(`https://hooks.invalid/${i}`));
     for (let i = 0; i < 20; i++) await app.post("/tasks", { prompt: "x" });
@@ -43,7 +43,7 @@ describe("webhooks", () => {
     expect(await miscounted(app)).toEqual([]);
   });
 
-  test("the status tells of events that nobody makes deliveries of", async () => {
+  test("without a process that delivers to them are reported in the status", async () => {
     await using app = await startServer();
     await app.post("/webhooks", hook("https://hooks.invalid/x"));
     await app.runner.stop(0);
@@ -54,7 +54,7 @@ describe("webhooks", () => {
     expect(reasons.join()).toContain("to be sent for the first time");
   });
 
-  test("deliveries are counted as they are, also when they fail, are replayed and removed", async () => {
+  test("have exact counts of deliveries, also when these fail, are replayed and removed", async () => {
     await using receiver = await startReceiver(({ raw }, response) => {
       if (raw.includes('"bad"')) response.writeHead(500).end();
     });
@@ -76,7 +76,7 @@ describe("webhooks", () => {
     expect(await details()).toMatchObject({ active: 0, waitingDeliveries: 0, heldDeliveries: 0 });
   });
 
-  test("many of them get all of many events", async () => {
+  test("all get all of many events", async () => {
     await using receiver = await startReceiver();
     await using app = await startServer({
       MAX_WEBHOOKS: "0",

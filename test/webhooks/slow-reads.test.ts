@@ -6,12 +6,12 @@ import { createCourier } from "../../src/courier/courier.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { startServer, until } from "../support/server.ts";
 
-test("a delivery that ends while the database's answer is on its way is not made again", async () => {
+test("a delivery that ends while a read of the database returns is not repeated", async () => {
   let answers = 0;
   await using receiver = await startReceiver(() => Bun.sleep(5 + (answers++ % 10) * 5));
   await using app = await startServer({ ...receiver.env, ROLE: "api" });
   const { client } = app.ctx;
-  // As over a network: what is read is some milliseconds old when it comes.
+  // As over a network: the result of a read is some milliseconds old when it arrives.
   const late = {
     ...client,
     execute: async (...args: Parameters<typeof client.execute>) => {

@@ -10,7 +10,7 @@ import { gate } from "../support/provider.ts";
 import { type Received, startReceiver } from "../support/receiver.ts";
 import { type Json, startServer, type TestServer, until } from "../support/server.ts";
 
-/** Retries now, and not in five seconds. */
+/** Lets retries follow at once, not after five seconds. */
 const ALL_DUE = "UPDATE webhook_deliveries SET next_at = 1 WHERE next_at IS NOT NULL";
 
 const many = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p${i}` }));
@@ -79,7 +79,7 @@ describe("a delivery", () => {
     expect(new Set(ids).size).toBe(2);
   });
 
-  test("is on record with its status, latency and attempts, but nothing of what a private address says", async () => {
+  test("is recorded with its status, latency and attempts, but without answers of private addresses", async () => {
     await using receiver = await startReceiver((_, response) =>
       response.writeHead(200).end("internal"),
     );
@@ -102,7 +102,7 @@ describe("a delivery", () => {
     });
   });
 
-  test("comes in order for one task, and a batch's end after all of its tasks", async () => {
+  test("arrives in order for one task, and a batch's end after all of its tasks", async () => {
     await using receiver = await startReceiver(() => Bun.sleep(Math.random() * 8));
     await using app = await startServer(receiver.env);
     await subscribe(app, receiver.url, ["task.*", "batch.*"]);
@@ -119,7 +119,7 @@ describe("a delivery", () => {
     expect([...states.values()].every((list) => list.join() === "running,completed")).toBe(true);
   });
 
-  test("that is refused is tried again under the same id, and does not hold up what follows", async () => {
+  test("that is refused is retried under the same id, and does not delay later ones", async () => {
     const seen = new Map<string, number>();
     await using receiver = await startReceiver(({ headers, body }, response) => {
       const id = headers["webhook-id"] ?? "";
@@ -153,11 +153,11 @@ describe("a delivery", () => {
     );
   });
 
-  test("survives kill -9: what was not known to have arrived is sent again under the same id", async () => {
+  test("survives kill -9: unconfirmed deliveries are sent again under the same id", async () => {
     using folder = temporaryFolder();
     const held = gate();
     let isHolding = true;
-    // Before it has answered once, it gets one delivery at a time.
+    // Until its first success it gets one delivery at a time.
     let isFirst = true;
     await using receiver = await startReceiver(async () => {
       if (isHolding && !isFirst) await held.opened;
@@ -185,7 +185,7 @@ describe("a delivery", () => {
 });
 
 describe("an endpoint", () => {
-  test("takes the documented body, patterns and the alias, and shows its secret once", async () => {
+  test("accepts the documented body, patterns and the alias, and shows its secret once", async () => {
     await using app = await startServer();
     const { status, body } = await app.post("/webhooks", {
       url: "https://your-app.com/webhook",
@@ -207,7 +207,7 @@ describe("an endpoint", () => {
     expect((await app.get(`/webhooks/${body.data.id}`)).status).toBe(404);
   });
 
-  test("gets progress only where it asks for that by name, and batch.finished is batch.completed", async () => {
+  test("gets progress only if it names that event, and batch.finished is batch.completed", async () => {
     await using receiver = await startReceiver();
     await using other = await startReceiver();
     await using app = await startServer({
@@ -230,7 +230,7 @@ describe("an endpoint", () => {
     expect(new Set(other.types())).toEqual(new Set(["batch.progress", "batch.completed"]));
   });
 
-  test("tells of a schedule's run, and of batches that were paused and cancelled", async () => {
+  test("gets events of a schedule's run, and of batches that were paused and cancelled", async () => {
     await using receiver = await startReceiver();
     await using app = await startServer({ ...receiver.env, SIMULATOR_LATENCY_MS: "200" });
     writeFileSync(join(app.filesDir, "in.csv"), "prompt\nhi\n");
@@ -272,7 +272,7 @@ describe("an endpoint", () => {
     expect(() => new Webhook(secret).verify(later?.raw ?? "", later?.headers ?? {})).toThrow();
   });
 
-  test("that says it is gone is disabled and alerted; made active again it gets what it missed", async () => {
+  test("that answers 410 is disabled with an alert, and when enabled again gets what it missed", async () => {
     let isGone = true;
     await using receiver = await startReceiver((_, response) => {
       if (isGone) response.writeHead(410).end();
@@ -315,7 +315,7 @@ describe("an endpoint", () => {
     expect((await deliveries(app, id))[0]).toMatchObject({ status: "failed", nextAttemptAt: null });
   });
 
-  test("can have one delivery again, and everything since a time, even from before it was made", async () => {
+  test("can get one delivery again, and all events since a time, even from before its creation", async () => {
     await using receiver = await startReceiver();
     await using app = await startServer(receiver.env);
     const since = new Date(Date.now() - 1000).toISOString();

@@ -61,7 +61,7 @@ async function check(isRepairing: boolean) {
 
 const MOST_ROWS = 20;
 
-/** Rows that refer to others that are not there. */
+/** Rows that refer to missing rows. */
 async function danglingRows({ client }: Context): Promise<string[]> {
   const { rows } = await client.execute(
     `SELECT "table", "parent", count(*) AS n FROM pragma_foreign_key_check GROUP BY 1, 2 LIMIT ${MOST_ROWS}`,

@@ -25,7 +25,7 @@ async function listNodes() {
       startedAt: new Date(startedAt).toISOString(),
       runsTasks: isRunner === 1,
       silentMs,
-      // The lock of a local file shows it; its server writes no heartbeat, which only others would need.
+      // For a local file its lock shows that; its server writes no heartbeats, because no other process needs them.
       isLiving: database.path === undefined ? silentMs <= ctx.config.leaseMs : database.isInUse,
       running,
     }));

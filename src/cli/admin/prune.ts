@@ -35,7 +35,8 @@ export function pruneCommand() {
 
 async function prune({ events, tasks, files, answers }: Ages) {
   return withContext({ isLocking: true }, async (ctx, operator) => {
-    // What a server remembers of batches must not go behind its back; on a shared database it looks.
+    // A server of a local file caches batches, so they must not be removed while it runs; on a shared database
+    // servers read them again.
     if (operator.database.path !== undefined)
       await requireUnused(
         operator,

@@ -31,13 +31,13 @@ async function vacuum(isForced: boolean) {
         "Stop it, or use --force: its requests wait or fail meanwhile.",
       );
     const before = await sizeOfDatabase(database.client);
-    // The new one, and the log of what is written over the old one.
+    // For the new file, and for the write-ahead log of its copy over the old one.
     const lacking = missingSpace(dirname(database.path), 2 * before);
     if (lacking > 0)
       throw new StartError(
         `The disk has too little room: ${Math.ceil(lacking / 1_000_000)} MB more are needed.`,
       );
-    // Files of versions before do not shrink by themselves until they are written anew with this.
+    // Files of earlier versions shrink by themselves only after they were rewritten with this setting.
     await database.client.execute("PRAGMA auto_vacuum = INCREMENTAL");
     await database.client.execute("VACUUM");
     await database.client.execute("PRAGMA wal_checkpoint(TRUNCATE)");

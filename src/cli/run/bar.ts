@@ -4,9 +4,9 @@ import { dollars, duration } from "../format.ts";
 import { plain, type Terminal } from "../terminal.ts";
 
 const BAR_WIDTH = 24;
-/** The rate is that of so long. */
+/** The period over which the rate is measured. */
 const WINDOW_MS = 15_000;
-/** Where lines cannot be replaced, a new one comes this often. */
+/** How often a new line is printed if lines cannot be replaced. */
 const LINE_EVERY_MS = 10_000;
 
 export type Bar = {
@@ -15,7 +15,7 @@ export type Bar = {
   end(): void;
 };
 
-/** One live line: how much is done, how fast, for how much, for how long still, and why it waits. */
+/** One live line: progress, rate, cost, remaining time, and why the batch waits. */
 export function createBar(
   { terminal, clock }: { terminal: Terminal; clock: Pick<Clock, "monotonic"> },
   target: number | null,
@@ -48,12 +48,12 @@ export function createBar(
   };
 }
 
-/** Rows that are done with, one way or the other. */
+/** The number of ended rows. */
 export function endedOf({ progress }: Pick<Batch, "progress">): number {
   return progress.completed + progress.failed + progress.cancelled;
 }
 
-/** The same without those that `onlyIf` leaves out, which no pilot is about. */
+/** The same without skipped rows, which a pilot does not count. */
 export function triedOf(batch: Pick<Batch, "progress">): number {
   return endedOf(batch) - batch.progress.skipped;
 }

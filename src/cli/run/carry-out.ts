@@ -9,21 +9,18 @@ import { type Out, writeResults } from "./results.ts";
 import { describeSummary, summarize } from "./summary.ts";
 
 export type CarryOut = {
-  /** Of a pilot: follow until so many rows have ended. */
+  /** For a pilot: follow until this many rows have ended. */
   target?: number | null;
   /** Where results go; `null`: nowhere. */
   out: Out | null;
-  /** They are there already. */
+  /** Whether the results are already written. */
   isWritten?: boolean;
-  /** The command that goes on where this one was interrupted. */
+  /** The command that continues after an interrupt. */
   again: string;
   trouble?: () => string | null;
 };
 
-/**
- * Follows a batch that has been started to its end, writes its results, and says what came of it. On
- * Ctrl-C the batch is paused, and stays so.
- */
+/** Follows a started batch to its end, writes its results, and prints a summary. On Ctrl-C the batch is paused. */
 export async function carryOut(
   connection: Connection,
   tools: Tools,
@@ -41,7 +38,7 @@ export async function carryOut(
   if (out && isWhole && !isWritten)
     await writeResults(connection, { terminal, clock }, id, {
       out,
-      // Rows that a pilot has not come to have nothing to show.
+      // Rows that a pilot has not run have no result.
       query: target === null ? {} : { status: "completed" },
     });
   const summary = await summarize(connection, ended, isWhole && out ? out.name : null);
@@ -50,7 +47,7 @@ export async function carryOut(
   return conclude(connection, tools, ended, { out, again, isPilot: target !== null });
 }
 
-/** Pauses what was interrupted; `undefined` where it had ended by then. */
+/** Pauses the batch after an interrupt; `undefined` if it had ended by then. */
 async function pauseBatch(
   connection: Connection,
   { terminal }: Tools,
@@ -74,7 +71,7 @@ function interruptedAt(batch: Pick<Batch, "progress">, again: string): string {
   return `Paused at ${endedOf(batch)} of ${batch.progress.total} rows. To continue:\n  ${again}`;
 }
 
-/** What a person does next, and the exit code. */
+/** Prints what to do next, and returns the exit code. */
 function conclude(
   { flags }: Connection,
   { terminal }: Tools,

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../../lib/json.ts";
 import { usageError } from "../failure.ts";
 
-/** The options of `run` that say what is asked, and of whom. */
+/** The options of `run` that define the request. */
 export type AskOptions = {
   prompt?: string | undefined;
   system?: string | undefined;
@@ -17,7 +17,7 @@ export type AskOptions = {
   config?: string | undefined;
 };
 
-/** The `config` of a batch; what stands in the file of `--config` gives way to the options. */
+/** The `config` of a batch; options take precedence over the file of `--config`. */
 export function configOf(options: AskOptions): JsonObject {
   const { columns, schema, sheet } = options;
   if (columns !== undefined && schema !== undefined)

@@ -7,7 +7,7 @@ import { getBatch } from "./follow.ts";
 
 type Created = { batch: Batch; reused: number };
 
-/** Sends the file and makes a batch of it. Where another run was quicker, its batch is taken. */
+/** Uploads the file and creates a batch. If another run was faster, uses its batch. */
 export async function createRun(
   connection: Connection,
   { input, config, isSimulated }: Job,
@@ -23,7 +23,7 @@ export async function createRun(
         id,
         name: nameOf(input.name),
         inputFile: file,
-        // Runs of one file with other questions must not quarrel over its ids.
+        // Runs of one file with different questions must not conflict over its ids.
         scopedIds: true,
         config,
         metadata: { gptrunner: note },
@@ -34,12 +34,12 @@ export async function createRun(
     });
     return { batch: await getBatch(connection, id), reused };
   } catch (error) {
-    // It may be there because the answer to a first request was lost.
+    // The batch may exist because the answer to a first request was lost.
     if (failedWith(error, "BATCH_ALREADY_EXISTS"))
       return { batch: await getBatch(connection, id), reused: 0 };
     throw error;
   } finally {
-    // The batch keeps what it has read.
+    // The batch keeps its rows.
     await api
       .call(`/files/${file}`, { method: "DELETE" })
       .catch((error: unknown) => requireCliError(error));
@@ -70,7 +70,7 @@ async function upload(
   throw usageError(`${name} was changed while it was read; try again`);
 }
 
-/** An upload that stays is removed by retention, or by hand: no reason to fail what has succeeded. */
+/** A remaining upload is no reason to fail the command: it is removed by retention, or by hand. */
 function requireCliError(error: unknown): void {
   if (!(error instanceof CliError) || error.exit === EXIT.interrupted) throw error;
 }

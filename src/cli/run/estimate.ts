@@ -4,7 +4,7 @@ import type { Connection } from "../connect.ts";
 import { CliError, EXIT } from "../failure.ts";
 import { count, dollars, duration } from "../format.ts";
 
-/** What is used of `GET /batches/{id}/estimate`. */
+/** The used fields of `GET /batches/{id}/estimate`. */
 type Estimate = {
   tasks: number;
   reused: number | null;
@@ -41,8 +41,8 @@ function describeEstimate(estimate: Estimate, isSimulated: boolean): string {
 }
 
 /**
- * Shows what it will take and asks a person whether to go on. Who runs it without a terminal, or with
- * `--yes`, has decided already; what is simulated costs nothing.
+ * Shows the estimate and asks whether to go on. Without a terminal, with `--yes`, or with the simulator, it does not
+ * ask.
  */
 export async function confirm(
   connection: Connection,
@@ -58,7 +58,7 @@ export async function confirm(
     throw new CliError(EXIT.unfinished, "Nothing was started", { code: "DECLINED" });
 }
 
-/** What has been started meanwhile, by another run of the same, need not be started. */
+/** Whether another run of the same job has started the batch meanwhile. */
 export function isStartedAlready(error: unknown): boolean {
   return failedWith(error, "BATCH_RUNNING", "BATCH_FINISHED");
 }

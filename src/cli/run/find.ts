@@ -6,23 +6,23 @@ import { CliError, EXIT } from "../failure.ts";
 import { getBatch } from "./follow.ts";
 import type { Input } from "./input.ts";
 
-/** What is to be done with a file. Runs of the same are the same batch, however they were interrupted. */
+/** A job: a file and its settings. Runs of the same job use the same batch, however they were interrupted. */
 export type Job = {
   input: Input;
   config: JsonObject;
   isSimulated: boolean;
-  /** Of the server: what rows get that name no model. */
+  /** The server's model for rows that name none. */
   defaultModel: string;
 };
 
-/** What the ids of batches are made of; with another meaning of it comes another number. */
+/** The version of the ids' content; change it when the content changes. */
 const VERSION = 1;
-/** Far more than anybody runs the same file with `--again`. */
+/** The most runs of one job with `--again`. */
 const MOST_RUNS = 1000;
 
 /**
- * The id of a job: the same whenever the bytes of the file, what is asked, and the model are. Caps and
- * concurrency are no part of it, because they can be changed while it runs.
+ * The id of a job: a hash of the bytes of the file, the configuration and the model. Caps and concurrency are not
+ * included, because they can be changed while it runs.
  */
 function idOf({ input, config, isSimulated, defaultModel }: Job): string {
   const { maxConcurrency: _, maxCostUsd: __, ...asked } = config;
@@ -57,10 +57,10 @@ async function findBatch(connection: Connection, id: string): Promise<Batch | un
   }
 }
 
-/** What the command line notes in the metadata of its batches. */
+/** The metadata that the command line adds to its batches. */
 export type Note = { source: string | null };
 
-/** The latest run of the same file with other contents: rows that are as they were take its answers. */
+/** The latest run of the same file with other contents, whose answers unchanged rows reuse. */
 export async function findBase(
   { api }: Connection,
   { input, isSimulated }: Job,

@@ -5,7 +5,7 @@ import { pause } from "../interrupt.ts";
 import { createBar, triedOf } from "./bar.ts";
 
 const FIRST_LOOK_MS = 150;
-/** A server counts requests, and one of many rows is not done in a moment. */
+/** The longest poll interval. A remote server limits requests, and a large batch takes a while. */
 const LONGEST_LOOK_MS = { embedded: FIRST_LOOK_MS, server: 1000 };
 
 export type Followed = Batch & { isInterrupted: boolean };
@@ -16,8 +16,8 @@ export function getBatch({ api }: Pick<Connection, "api">, id: string): Promise<
 }
 
 /**
- * Shows how a batch goes until it has ended or was paused, until `target` rows of a pilot have ended,
- * or until somebody interrupts.
+ * Shows the progress of a batch until it has ended or was paused, until `target` rows of a pilot have ended, or until
+ * an interrupt.
  */
 export async function follow(
   connection: Connection,
@@ -44,7 +44,7 @@ export async function follow(
   }
 }
 
-/** While the server is away, the batch as it was seen last, if somebody interrupts. */
+/** Reads the batch again; on an interrupt while the server is unreachable, returns the last known state. */
 async function lookAgain(connection: Connection, signal: AbortSignal, last: Batch): Promise<Batch> {
   const path = `/batches/${encodeURIComponent(last.id)}`;
   try {

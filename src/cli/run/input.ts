@@ -9,22 +9,22 @@ import { FILE_MODE, systemFiles } from "../../lib/file-system.ts";
 import { sha256Hex } from "../../lib/hash.ts";
 import { usageError } from "../failure.ts";
 
-/** What is to be run: a file, or what came through the standard input. */
+/** The input: a file, or the data from standard input. */
 export type Input = {
-  /** As people call it. */
+  /** The name for messages. */
   name: string;
   path: string;
-  /** Of the bytes. */
+  /** The hash of the bytes. */
   sha256: string;
-  /** The same for a file that has been changed since; `null` for the standard input. */
+  /** Identifies the file even if its content changes; `null` for standard input. */
   source: string | null;
-  /** Removes what was stored of the standard input. */
+  /** Removes the temporary copy of standard input. */
   remove(): void;
 };
 
 const CHUNK_BYTES = 1 << 20;
 
-/** Reads FILE, or the standard input for `-`, once, to know whether it is the same as before. */
+/** Reads FILE, or standard input for `-`, once, to find out whether it is the same as before. */
 export async function openInput(file: string, signal: AbortSignal): Promise<Input> {
   if (file === "-") return openStandardInput(signal);
   const path = resolve(file);
@@ -55,7 +55,7 @@ async function hashOf(path: string, file: string, signal: AbortSignal): Promise<
   return hash.digest("hex");
 }
 
-/** It can be read only once, so that it is stored for as long as it takes to send it. */
+/** Standard input can be read only once, so it is copied to a temporary file until it is sent. */
 async function openStandardInput(signal: AbortSignal): Promise<Input> {
   if (process.stdin.isTTY)
     throw usageError(
@@ -90,7 +90,7 @@ async function openStandardInput(signal: AbortSignal): Promise<Input> {
   }
 }
 
-/** What the file would be called; the server looks into it itself. */
+/** The file name extension for standard input; the server detects the format by the content. */
 function extensionOf(start: Buffer): string {
   const text = start.toString("latin1");
   if (text.startsWith("PK")) return ".xlsx";
@@ -98,7 +98,7 @@ function extensionOf(start: Buffer): string {
   return /^(\u00EF\u00BB\u00BF)?\s*[{[]/.test(text) ? ".jsonl" : ".csv";
 }
 
-/** The ending that results of this input have unless they are named: what their reader works with. */
+/** The default extension of the results, which matches the format of the input. */
 export function resultsExtension(name: string): string {
   const extension = extname(name).toLowerCase();
   if (extension === ".xlsx" || extension === ".jsonl" || extension === ".json") return extension;

@@ -1,7 +1,7 @@
 import type { Connection } from "../connect.ts";
 import { CliError, EXIT } from "../failure.ts";
 
-/** Answers of the simulator must never look like real ones: they are made only where that was asked for. */
+/** Answers of the simulator must never look like real ones, so they are made only on request. */
 export async function requireProvider(connection: Connection, isSimulated: boolean) {
   const provider = await connection.provider();
   if (provider.isSimulator && !isSimulated) throw withoutProvider(connection);

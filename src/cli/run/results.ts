@@ -12,7 +12,7 @@ import { CliError, EXIT, usageError } from "../failure.ts";
 import { shellLine } from "../format.ts";
 import type { Terminal } from "../terminal.ts";
 
-/** Where results go: a file, or with `path` null the standard output. */
+/** Where results are written: a file, or with `path` null standard output. */
 export type Out = { path: string | null; name: string; format: string; isForced: boolean };
 
 const FORMATS: Record<string, string> = {
@@ -23,7 +23,7 @@ const FORMATS: Record<string, string> = {
   ".json": "json",
 };
 
-/** The output that a name means. Throws where its ending says no format. */
+/** The output for a name. Throws if its extension names no format. */
 export function outOf(name: string, isForced: boolean, ofStandardOutput = "csv"): Out {
   if (name === "-")
     return { path: null, name: "the standard output", format: ofStandardOutput, isForced };
@@ -33,7 +33,7 @@ export function outOf(name: string, isForced: boolean, ofStandardOutput = "csv")
   return { path: resolve(name), name, format, isForced };
 }
 
-/** Before anything is paid for: there must be nothing that results would replace. */
+/** Checks, before anything is paid for, that the results can be written and replace nothing. */
 export function requireRoom({ path, name, isForced }: Out): void {
   if (path === null) return;
   if (!isForced && existsSync(path))
@@ -47,7 +47,7 @@ export function requireRoom({ path, name, isForced }: Out): void {
   }
 }
 
-/** Writes the results of a batch as they are now; a file appears whole or not at all. */
+/** Writes the current results of a batch; a file appears completely or not at all. */
 export async function writeResults(
   connection: Connection,
   { terminal, clock, signal }: { terminal: Terminal; clock: Clock; signal?: AbortSignal },
@@ -76,7 +76,7 @@ export async function writeResults(
   }
 }
 
-/** An answer that breaks off is another matter than a disk that is full. */
+/** Distinguishes an answer that breaks off from an error of the disk. */
 async function* whole(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield* pieces;
@@ -86,7 +86,7 @@ async function* whole(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Ar
   }
 }
 
-/** What a killed process has left beside the file is removed after so long. */
+/** The age at which temporary files of killed processes are removed. */
 const LEFTOVER_MS = 3_600_000;
 
 async function writeFile(

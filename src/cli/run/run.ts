@@ -31,8 +31,8 @@ export type RunOptions = ConnectionOptions &
   };
 
 /**
- * Runs a file: the same command goes on where it was interrupted, however that happened, and says so
- * where it has been done before. `words` are what was typed, for the command that continues it.
+ * Runs a file. The same command continues after any interruption, and reports if the job was already done. `words` is
+ * the command line, for the command that continues it.
  */
 export async function run(
   file: string,
@@ -75,7 +75,7 @@ type Plan = {
   options: RunOptions;
   caps: Caps;
   out: Out;
-  /** What was typed; `null` where it could not be typed again, since its input was a pipe. */
+  /** The command line; `null` if it cannot be repeated, because its input was a pipe. */
   words: string[] | null;
   trouble: () => string | null;
 };
@@ -115,7 +115,7 @@ async function runJob(
   return carryOut(connection, tools, batch.id, { target, out, again, trouble });
 }
 
-/** One that was interrupted, and that nobody wants to go on now, must not do so by itself later. */
+/** If the user declines, an interrupted batch is paused, so that it does not continue by itself later. */
 async function agree(
   connection: Connection,
   tools: Tools,
@@ -130,7 +130,7 @@ async function agree(
   }
 }
 
-/** The batch of a job: the one that is there, or a new one. */
+/** The batch of a job: the existing one, or a new one. */
 async function prepare(
   connection: Connection,
   { terminal, interrupt }: Tools,
@@ -162,7 +162,7 @@ async function prepare(
   return batch;
 }
 
-/** What contradicts itself is said before anything is read or asked. */
+/** Refuses contradictory options before anything is read or sent. */
 function requireSense(file: string, { simulate, limit, json, out }: RunOptions): void {
   if (simulate && limit !== undefined)
     throw usageError("--limit is a trial for real; --simulate costs nothing, so leave --limit out");
@@ -178,12 +178,12 @@ function definedOf(values: Record<string, number | undefined>): JsonObject {
   );
 }
 
-/** Results of the standard input go to the standard output, those of a file into one in this folder. */
+/** Results of standard input go to standard output, those of a file to a file in the current folder. */
 function outFor(file: string, { name }: Input, { out, force, limit }: RunOptions): Out {
   if (out !== undefined) return outOf(out, force, formatFor(name));
   if (file === "-") return outOf("-", force, formatFor(name));
   const kind = limit === undefined ? "results" : "trial";
-  // What a trial has written is no loss: the next one has it, too.
+  // The output of a trial may be replaced, because the next run contains it.
   return outOf(
     `${parse(name).name}-${kind}${resultsExtension(name)}`,
     force || limit !== undefined,
@@ -194,7 +194,10 @@ function formatFor(name: string): string {
   return resultsExtension(name).slice(1);
 }
 
-/** A command that is printed ends up in logs; `--again` would begin anew instead of going on. */
+/**
+ * Removes the key, because a printed command ends up in logs, and `--again`, which would start again instead of
+ * continuing.
+ */
 function withoutKey(words: string[]): string[] {
   return words.filter(
     (word, i) => words[i - 1] !== "--key" && !/^--key(=|$)/.test(word) && word !== "--again",

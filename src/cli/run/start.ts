@@ -9,8 +9,8 @@ import { getBatch } from "./follow.ts";
 export type Caps = { maxCostUsd: number | undefined; maxConcurrency: number | undefined };
 
 /**
- * What an earlier command has left running in a folder goes on as soon as a server starts there. That
- * nobody has asked for now, so that it is paused; nothing is lost.
+ * Pauses the batches that earlier commands have left running in the folder. They would continue as soon as a server
+ * starts there, which the user has not requested now.
  */
 export async function pauseOthers(
   { api, isEmbedded }: Connection,
@@ -26,7 +26,7 @@ export async function pauseOthers(
     }
 }
 
-/** Sets the caps that this command names on a batch that was made with others. */
+/** Sets the caps of this command on a batch that was created with others. */
 export async function setCaps({ api }: Connection, { id, config }: Batch, caps: Caps) {
   const changes = Object.fromEntries(
     Object.entries(caps).filter(([name, value]) => value !== undefined && config[name] !== value),
@@ -39,7 +39,7 @@ export async function setCaps({ api }: Connection, { id, config }: Batch, caps: 
   });
 }
 
-/** Starts a batch or lets it go on; one that runs already does so. */
+/** Starts or resumes a batch, unless it is already running. */
 export async function startBatch(
   { api }: Connection,
   { id, status }: Batch,
@@ -62,10 +62,10 @@ export async function startBatch(
   }
 }
 
-/** The server takes a pilot of so many rows at a time. */
+/** The server's limit for the rows of one pilot. */
 const MOST_PILOT_ROWS = 100;
 
-/** Has the first `limit` rows run, those included that have run before. How many will have ended then. */
+/** Runs the first `limit` rows, including those that have run before. Returns how many will have ended then. */
 export async function startPilot(
   connection: Connection,
   tools: Pick<Tools, "clock" | "interrupt">,
@@ -74,7 +74,7 @@ export async function startPilot(
 ): Promise<number> {
   const { api, isEmbedded } = connection;
   let ended = triedOf(batch);
-  // Rows of a pilot that was interrupted go on by themselves; only then is it known how many are left.
+  // Rows of an interrupted pilot continue by themselves; wait for them to know how many are left.
   if (isEmbedded && batch.executionId !== null)
     ended = await whenQuiet(connection, tools, batch.id);
   while (ended < limit) {

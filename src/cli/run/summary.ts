@@ -4,7 +4,7 @@ import type { Connection } from "../connect.ts";
 import { count, dollars, duration } from "../format.ts";
 import { plain } from "../terminal.ts";
 
-/** What came of a batch, for people and for programs. */
+/** The summary of a batch, for people and for programs. */
 export type Summary = {
   batchId: string;
   name: string;
@@ -20,7 +20,7 @@ export type Summary = {
   out: string | null;
 };
 
-/** Percentiles are those of so many tasks, which is ten requests. */
+/** The number of tasks for percentiles, which are ten requests. */
 const MOST_SAMPLED = 1000;
 
 export async function summarize(

@@ -2,12 +2,12 @@ import { integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core"
 
 import type { AlertCode } from "../../domain/alert.ts";
 
-/** What is wrong at present, one row each; the row goes when all is clear. */
+/** Open alerts, one row each; the row is deleted when the alert is cleared. */
 export const alerts = sqliteTable(
   "alerts",
   {
     code: text().$type<AlertCode>().notNull(),
-    /** What it is about, such as the id of a webhook; "" where that is the whole system. */
+    /** What it is about, such as the id of a webhook; "" for the whole system. */
     subject: text().notNull(),
     message: text().notNull(),
     raisedAt: integer().notNull(),

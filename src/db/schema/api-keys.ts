@@ -26,14 +26,14 @@ export const apiKeys = sqliteTable(
     createdAt: integer().notNull(),
     revokedAt: integer(),
     expiresAt: integer(),
-    /** To the minute: it is not worth a write at each request. */
+    /** To the minute, because it is not worth a write at each request. */
     lastUsedAt: integer(),
     /** Null: RATE_LIMIT_PER_MINUTE. */
     rateLimitPerMinute: integer(),
     monthlyBudgetUsd: real(),
-    /** What the dearest call that it paid for cost; null before the first that cost something. */
+    /** The cost of the dearest call that it paid for; null before the first one with a cost. */
     dearestUsd: real(),
-    /** What a rotation replaced, which is valid for a while yet. */
+    /** The previous hash, which stays valid for a while after a rotation. */
     previousHash: text(),
     previousExpiresAt: integer(),
   },
@@ -53,13 +53,13 @@ export const rateWindows = sqliteTable(
     /** Minutes since 1970. */
     minute: integer().notNull(),
     used: integer().notNull(),
-    /** What the last one to ask was given of it. */
+    /** How many the last request for a share was granted. */
     granted: integer().notNull(),
   },
   (t) => [primaryKey({ columns: [t.apiKey, t.minute] })],
 );
 
-/** What the tasks of each key came to, by UTC month (`2026-01`). Dry runs cost nothing. */
+/** The usage of each key by UTC month (`2026-01`). Dry runs cost nothing. */
 export const apiKeyUsage = sqliteTable(
   "api_key_usage",
   {
@@ -73,16 +73,16 @@ export const apiKeyUsage = sqliteTable(
   (t) => [primaryKey({ columns: [t.apiKey, t.month] })],
 );
 
-/** What opens an event stream where no header can be sent. */
+/** Tokens for event streams of clients that cannot send a header. */
 export const streamTokens = sqliteTable(
   "stream_tokens",
   {
     /** SHA-256 of the token. */
     hash: text().primaryKey(),
     apiKey: integer().notNull(),
-    /** SHA-256 of the secret that it was made with, with which it ends. */
+    /** SHA-256 of the secret that it was made with. The token ends with that secret. */
     secretHash: text().notNull().default(""),
-    /** What it gives access to; everything else is refused. */
+    /** The streams that it gives access to; everything else is refused. */
     filter: text({ mode: "json" })
       .$type<{ types?: string[]; taskId?: string; batchId?: string }>()
       .notNull(),

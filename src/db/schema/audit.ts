@@ -9,7 +9,7 @@ export const auditLog = sqliteTable(
     /** Public id of the API key. */
     keyId: text().notNull(),
     action: text().notNull(),
-    /** Public id of what it was done to. */
+    /** Public id of the object that was changed or executed. */
     target: text(),
     requestId: text().notNull(),
     address: text(),

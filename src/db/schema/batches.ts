@@ -17,42 +17,45 @@ export const batches = sqliteTable(
     name: text().notNull(),
     description: text(),
     status: text().$type<(typeof BATCH_STATUSES)[number] | "ingesting">().notNull(),
-    /** Made by a task that named it; a later POST /batches of the same id fills it in. */
+    /** Created by a task that named it; a later POST /batches with the same id fills it in. */
     isBare: integer({ mode: "boolean" }).notNull().default(false),
-    /** While it is `ingesting`: the node that writes it, or, negative, the node that removes it; null if written by a version without this column. */
+    /**
+     * While it is `ingesting`: the node that writes it, or, negated, the node that removes it; null if written by a
+     * version without this column.
+     */
     draftOwner: integer(),
     isDryRun: integer({ mode: "boolean" }).notNull().default(false),
     apiKey: integer(),
     inputFile: text(),
     outputFile: text(),
-    /** Header of the table that the batch was made from, as it has it: names may be blank or appear twice. */
+    /** The header of the batch's file, unchanged: names may be blank or appear twice. */
     columns: text({ mode: "json" }).$type<string[]>(),
-    /** What was found in the file; null for inline tasks. */
+    /** How the file was read and what it contains; null for inline tasks. */
     input: text({ mode: "json" }).$type<InputFound>(),
-    /** The batch whose answers it takes over, and how many were found for its rows when it was created. */
+    /** The batch whose answers it reuses, and for how many of its rows there was one when it was created. */
     baseBatch: text(),
     reused: integer().notNull().default(0),
     config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
     metadata: exactText<Record<string, unknown>>(),
     maxConcurrency: integer(),
-    /** When it was started last, by the steady clock that its waiting rows go by (`sharedSteadyNow`). */
+    /** When it was last started, by the steady clock that its waits are measured by (`sharedSteadyNow`). */
     flexFrom: integer(),
     /** Trace context of the request that started it, where traces are exported. */
     trace: text(),
-    /** What it may cost; it is paused when it has cost so much. */
+    /** The most that it may cost; it is paused when that is reached. */
     maxCostUsd: real(),
     /** Why it is paused. */
     pauseReason: text({ mode: "json" }).$type<PauseReason>(),
     /**
-     * Set while tasks of an earlier run become pending again, a chunk at a time: their statuses. Those
-     * are revived that ended in an earlier generation, so that none is revived twice.
+     * Set while tasks of an earlier run become pending again, a chunk at a time: the statuses of these tasks. Only
+     * tasks that ended in an earlier generation are changed, so none is changed twice.
      */
     revive: text({ mode: "json" }).$type<FinalStatus[]>(),
-    /** How often it was started again. */
+    /** How often it was restarted. */
     generation: integer().notNull().default(0),
-    /** The key that started it, or has it start with its rows, which pays for its runs. */
+    /** The key that pays for its runs: the one that started it, or requested that it starts when it has its rows. */
     payer: integer(),
-    /** What became of writing `outputFile`; null before the batch ends. */
+    /** The state of `outputFile`; null before the batch ends. */
     outputStatus: text().$type<OutputStatus>(),
     outputError: text(),
     outputAt: integer(),
@@ -62,7 +65,7 @@ export const batches = sqliteTable(
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
     startedAt: integer(),
-    /** Its tasks that had ended when it was started last, and do not run again. */
+    /** Its tasks that had ended when it was last started, and do not run again. */
     endedBefore: integer().notNull().default(0),
     completedAt: integer(),
     total: integer().notNull().default(0),
@@ -75,26 +78,26 @@ export const batches = sqliteTable(
     costUsd: real().notNull().default(0),
     /** What its dry run would have cost. */
     estimatedUsd: real().notNull().default(0),
-    /** Calls whose model has no known price; their cost is in no sum. */
+    /** Calls of models without a known price; no sum includes their cost. */
     unpriced: integer().notNull().default(0),
-    /** What the dearest of its calls cost so far; null before the first that cost something. */
+    /** The cost of its dearest call so far; null before the first one with a cost. */
     dearestUsd: real(),
-    /** Completed tasks whose answers were cut off, took another's answer, or were repaired. */
+    /** Completed tasks whose answers were cut off, reused, or repaired. */
     truncated: integer().notNull().default(0),
     cached: integer().notNull().default(0),
     repaired: integer().notNull().default(0),
-    /** Cancelled tasks of whose rows `onlyIf` is not true. */
+    /** Cancelled tasks for whose rows `onlyIf` is false. */
     skipped: integer().notNull().default(0),
     /** The id of the batch whose rows and answers are its input. */
     inputBatch: text(),
-    /** How far its rows are that come from another batch; null where they do not. */
+    /** The state of its rows, if they come from another batch or a file that is checked later; otherwise null. */
     chainStatus: text().$type<ChainStatus>(),
     chainError: text({ mode: "json" }).$type<ChainError>(),
     /** Row number of the node that makes its rows. */
     chainOwner: integer(),
-    /** What it was created with through `/v1`; null for others. */
+    /** The settings of a batch that was created through `/v1`; null for others. */
     openAi: text({ mode: "json" }).$type<OpenAiTerms>(),
-    /** When what has not been answered expires, and when it did; when it was cancelled. */
+    /** When its unanswered requests expire, and when they did; when it was cancelled. */
     deadlineAt: integer(),
     expiredAt: integer(),
     cancellingAt: integer(),

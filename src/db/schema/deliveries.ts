@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 
-/** An event on its way to an endpoint, and how it went. */
+/** The delivery of an event to an endpoint, and its outcome. */
 export const webhookDeliveries = sqliteTable(
   "webhook_deliveries",
   {
@@ -10,7 +10,7 @@ export const webhookDeliveries = sqliteTable(
     /** Its id in the log; null for a test. */
     event: integer(),
     type: text().notNull(),
-    /** Public ids of what it is about, which decide what may overtake it. */
+    /** Public ids of what it is about, which decide which other deliveries may overtake it. */
     task: text(),
     batch: text(),
     body: text().notNull(),
@@ -18,7 +18,7 @@ export const webhookDeliveries = sqliteTable(
     trace: text(),
     /** When the event happened. */
     at: integer().notNull(),
-    /** A replay: a client requested that it be sent, again or for the first time. */
+    /** A replay: a client requested that it is sent, again or for the first time. */
     isReplay: integer({ mode: "boolean" }).notNull().default(false),
     status: text().$type<"pending" | "delivered" | "failed">().notNull(),
     attempts: integer().notNull().default(0),

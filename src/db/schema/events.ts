@@ -4,9 +4,9 @@ import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import type { EventType } from "../../domain/event.ts";
 
 /**
- * The append-only log. Ids grow in commit order, because SQLite has one writer at a time. There are
- * two or more rows a task, so a row holds only what its reader cannot work out: with all that an
- * event says spelled out as JSON, the log alone was a quarter of everything written.
+ * The append-only log. Ids grow in commit order, because SQLite has one writer at a time. There are two or more rows
+ * per task, so a row holds only what a reader cannot derive: with whole events as JSON, the log was a quarter of all
+ * written bytes.
  */
 export const events = sqliteTable(
   "events",
@@ -25,7 +25,8 @@ export const events = sqliteTable(
     /** Trace context of the request that led to it, where traces are exported. */
     trace: text(),
   },
-  // Of alerts alone, which are few: the others have no index beside their ids, as each costs a write for each event.
+  // Only alerts, which are few, have an index. Others have none beside their ids, because it would cost a write for
+  // each event.
   (t) => [
     index("events_of_alerts")
       .on(t.type)

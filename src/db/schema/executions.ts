@@ -31,11 +31,11 @@ export const executions = sqliteTable(
     log: text(),
     provider: text(),
     model: text(),
-    /** The requested model, where another one was called in its place. */
+    /** The requested model, if a fallback model was called instead. */
     fallbackFrom: text(),
-    /** The model that was asked first, where its answer was not good enough and that of `escalateTo` counts. */
+    /** The model that was called first, if its answer was not good enough and that of `escalateTo` counts. */
     escalatedFrom: text(),
-    /** The answer was that of an earlier execution; no call was made. */
+    /** The answer is that of an earlier execution; no call was made. */
     isCached: integer({ mode: "boolean" }).notNull().default(false),
     requestId: text(),
     promptTokens: integer(),
@@ -43,12 +43,12 @@ export const executions = sqliteTable(
     cachedTokens: integer(),
     reasoningTokens: integer(),
     costUsd: real(),
-    /** The answer had no usage; the tokens were counted here. */
+    /** The answer had no usage, so the tokens were counted by this program. */
     isEstimated: integer({ mode: "boolean" }).notNull().default(false),
-    /** The provider's answer as it came. */
+    /** The provider's answer, unchanged. */
     response: text(),
     error: text(),
-    /** What of the request the provider refused, so that it was sent without it: a JSON array of texts. */
+    /** Parts of the request that the provider refused, so it was sent without them: a JSON array of texts. */
     adjusted: text(),
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
     isRepaired: integer({ mode: "boolean" }).notNull().default(false),
@@ -57,7 +57,7 @@ export const executions = sqliteTable(
 );
 export type Execution = typeof executions.$inferSelect;
 
-/** Which execution answers a request that is the same as its own (`task_inputs.cache_key`). */
+/** The execution whose answer is reused for requests with the same key (`task_inputs.cache_key`). */
 export const cachedAnswers = sqliteTable(
   "cached_answers",
   {

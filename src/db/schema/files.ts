@@ -1,19 +1,19 @@
 import { sql } from "drizzle-orm";
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
-/** Uploaded files. Their bytes lie in the files folder, under their ids. */
+/** Uploaded files. Their bytes are in the file store, under their ids. */
 export const files = sqliteTable(
   "files",
   {
     seq: integer().primaryKey({ autoIncrement: true }),
     id: text().notNull().unique(),
-    /** What the client calls it. */
+    /** The client's name for it. */
     name: text().notNull(),
     bytes: integer().notNull(),
     sha256: text().notNull(),
     apiKey: integer(),
     createdAt: integer().notNull(),
-    /** What it was uploaded for, where that was through `/v1`. */
+    /** The purpose that the client gave, if it was uploaded through `/v1`. */
     purpose: text(),
     /** When it is deleted; null: never. */
     expiresAt: integer(),
@@ -28,14 +28,14 @@ export const files = sqliteTable(
 );
 export type StoredFile = typeof files.$inferSelect;
 
-/** Uploads whose bytes lie in the store and that have no row: those that come, and those that are to be removed. */
+/** Uploads with bytes in the store but without a row: those in progress, and those to be removed. */
 export const looseFiles = sqliteTable("loose_files", {
   id: text().primaryKey(),
-  /** The process that writes it; null where it is to be removed. */
+  /** The process that writes it; null if it is to be removed. */
   node: integer(),
 });
 
-/** Bytes that are kept for an API key: its uploads, and the requests of its tasks. Triggers count them. */
+/** Stored bytes of an API key: its uploads, and the requests of its tasks. Triggers count them. */
 export const storedBytes = sqliteTable("stored_bytes", {
   apiKey: integer().primaryKey(),
   files: integer().notNull().default(0),

@@ -9,7 +9,7 @@ export const idempotencyKeys = sqliteTable(
   {
     apiKey: integer().notNull(),
     key: text().notNull(),
-    /** SHA-256 of what was asked; the same key with another payload is refused. */
+    /** SHA-256 of the request; the same key with another request is refused. */
     fingerprint: text().notNull(),
     task: integer().references(() => tasks.seq, { onDelete: "cascade" }),
     batch: integer().references(() => batches.seq, { onDelete: "cascade" }),

@@ -1,6 +1,8 @@
 import { index, integer, real, sqliteTable } from "drizzle-orm/sqlite-core";
 
-/** What calls that somebody waits for have set aside of the budget of the key that pays, from before they are sent to their settlement. */
+/**
+ * Reservations of live calls in the budget of the key that pays, from before they are sent until they are settled.
+ */
 export const liveCalls = sqliteTable(
   "live_calls",
   {

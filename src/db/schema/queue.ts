@@ -10,11 +10,16 @@ export const queue = sqliteTable(
     task: integer()
       .primaryKey()
       .references(() => tasks.seq, { onDelete: "cascade" }),
-    /** Whose turn it takes: its batch's, or that of single tasks (0 and below) when it was executed by itself. */
+    /**
+     * The lane that it starts from: that of its batch, or one of single tasks (0 and below) if it was executed by
+     * itself.
+     */
     lane: integer().notNull(),
-    /** The lane within that: the model, with a mark behind it where the run waits for the flex tier (`domain/flex.ts`). */
+    /**
+     * The lane within that: the model, with a mark appended while the run waits for the flex tier (`domain/flex.ts`).
+     */
     model: text().notNull(),
-    /** When a run that waits for the flex tier takes the standard one. */
+    /** When a run that waits for the flex tier falls back to the standard one. */
     flexUntil: integer(),
     priority: integer().notNull(),
     run: integer().notNull(),
@@ -24,7 +29,7 @@ export const queue = sqliteTable(
     runAt: integer(),
     /** Row number of the node that runs it. */
     owner: integer(),
-    /** Number of the claim, unique within its owner; with it the fence around a settlement. */
+    /** Number of the claim, unique within its owner. Both together fence settlements. */
     claim: integer(),
     claimedAt: integer(),
     startedAt: integer(),
@@ -33,26 +38,26 @@ export const queue = sqliteTable(
     /** Attempts started, and those of them that failed and count against `maxRetries`. */
     attempt: integer().notNull().default(0),
     failures: integer().notNull().default(0),
-    /** Attempts that were cut off by the end of their node. */
+    /** Attempts that were interrupted by the end of their node. */
     interruptions: integer().notNull().default(0),
-    /** Repairs so far, and what the next call quotes (`domain/ask-for-json.ts`), JSON. */
+    /** Repairs so far, and the faulty answer that the next call quotes (`domain/ask-for-json.ts`), JSON. */
     repairs: integer().notNull().default(0),
     repair: text(),
-    /** The model of `escalateTo` is asked now. */
+    /** The run is escalated: the model of `escalateTo` is called. */
     isEscalated: integer({ mode: "boolean" }).notNull().default(false),
-    /** What the answers took that were not good enough. It is charged already; the execution shows it. */
+    /** The usage of the answers that were not good enough. It is already charged; the execution shows it. */
     earlierPromptTokens: integer().notNull().default(0),
     earlierCompletionTokens: integer().notNull().default(0),
     earlierCachedTokens: integer().notNull().default(0),
     earlierReasoningTokens: integer().notNull().default(0),
     earlierUsd: real().notNull().default(0),
-    /** The key that asked for the run, which pays for it. */
+    /** The key that requested the run, which pays for it. */
     payer: integer(),
-    /** What its claim has set aside for the call of the payer's budget, while it has an owner; 0 where there is none. */
+    /** What its claim has reserved of the payer's budget, while it has an owner; 0 without a budget. */
     reservedUsd: real().notNull().default(0),
     /** Attempts that ended without ending the run, a JSON array. */
     log: text(),
-    /** Trace context of the request that asked for the run, where traces are exported. */
+    /** Trace context of the request that started the run, if traces are exported. */
     trace: text(),
   },
   (t) => [

@@ -6,8 +6,8 @@ import type { FinalStatus } from "../../domain/task.ts";
 const count = () => integer().notNull().default(0);
 
 /**
- * What the tasks of a minute and of an hour came to, added up as they end. `created` and `cancelled`
- * rows have no provider and only `tasks`. `b0`… count durations by bucket (`domain/latency.ts`).
+ * The sums of the tasks of a minute and of an hour, added up as they end. `created` and `cancelled` rows have no
+ * provider and only `tasks`. `b0`… count durations by bucket (`domain/latency.ts`).
  */
 export const rollups = sqliteTable(
   "rollups",
@@ -21,7 +21,7 @@ export const rollups = sqliteTable(
     provider: text().notNull(),
     apiKey: integer().notNull(),
     tasks: count(),
-    /** From the start of the first attempt to the end of the last, and from queued to started. */
+    /** The time from the start of the first attempt to the end of the last, and from queued to started. */
     durationMs: count(),
     waitMs: count(),
     attempts: count(),

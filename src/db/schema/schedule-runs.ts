@@ -4,7 +4,7 @@ import { index, integer, real, sqliteTable, text, uniqueIndex } from "drizzle-or
 import type { RunCause, RunError, RunStatus } from "../../domain/schedule.ts";
 import { schedules } from "./schedules.ts";
 
-/** Every fire of a schedule with what came of it, and the runs that were asked for. */
+/** Every fire of a schedule with its outcome, and the runs that clients requested. */
 export const scheduleRuns = sqliteTable(
   "schedule_runs",
   {
@@ -24,10 +24,10 @@ export const scheduleRuns = sqliteTable(
     finishedAt: integer(),
     /** Row number of the node that makes its batch. */
     owner: integer(),
-    /** Tries to make its batch that ended in no answer, and when the next may begin. */
+    /** Failed attempts to create its batch, and when the next may begin. */
     attempts: integer().notNull().default(0),
     retryAt: integer(),
-    /** Set when it shall be cancelled: the reason. */
+    /** The reason of a requested cancellation. */
     cancelReason: text(),
     /** Public id of its batch, which may be deleted before the run is. */
     batch: text(),
@@ -41,7 +41,7 @@ export const scheduleRuns = sqliteTable(
     costUsd: real(),
   },
   (t) => [
-    /** A fire happens once, whichever process finds that it is due. */
+    /** A fire happens once, whichever process detects that it is due. */
     uniqueIndex("schedule_runs_by_fire")
       .on(t.schedule, t.scheduledAt)
       .where(sql`${t.cause} <> 'manual'`),

@@ -21,13 +21,13 @@ export const schedules = sqliteTable(
     config: exactText<Record<string, unknown>>(PASSED_ON).notNull(),
     overlapPolicy: text().$type<OverlapPolicy>().notNull(),
     catchUpWindowMs: integer().notNull(),
-    /** Failed runs in a row after which it is stopped. */
+    /** Failed runs in a row after which it is paused. */
     pauseAfterFailures: integer(),
     apiKey: integer().notNull(),
     isActive: integer({ mode: "boolean" }).notNull(),
-    /** Why the server stopped it; null otherwise. */
+    /** Why the server paused it; otherwise null. */
     pauseReason: text(),
-    /** Grows with every change of what decides about `nextRun`, so that no fire acts on an old one. */
+    /** Grows with each change of the fields that decide about `nextRun`, so that no fire is based on old ones. */
     revision: integer().notNull().default(0),
     /** When it fires next; null while it is not active. */
     nextRun: integer(),

@@ -6,10 +6,10 @@ import type { StoredStatus } from "../../domain/task.ts";
 import { batches } from "./batches.ts";
 
 /*
- * Times are Unix milliseconds, money is USD. Rows point at each other by `seq`, the integer row
- * number; `id` is the public name. Large texts stand in tables of their own (`task_inputs`,
- * `executions`), so that a change of status rewrites a small row: with bodies of 3 kB a claim and
- * settlement costs 40 µs that way and 72 µs with the body in the task's row.
+ * Times are Unix milliseconds, money is USD. Rows refer to each other by `seq`, the integer row number; `id` is the
+ * public id. Large texts are in tables of their own (`task_inputs`, `executions`), so that a change of status
+ * rewrites a small row: with bodies of 3 kB a claim and a settlement cost 40 µs, and 72 µs with the body in the
+ * task's row.
  */
 
 export const tasks = sqliteTable(
@@ -20,32 +20,34 @@ export const tasks = sqliteTable(
     batch: integer()
       .notNull()
       .references(() => batches.seq),
-    /** Place in the input; null for single tasks. */
+    /** Position in the input; null for single tasks. */
     position: integer(),
-    /** What has come of it. While it runs it is still pending here: its row in `queue` has an owner. */
+    /** While it runs it is still pending here: its row in `queue` has an owner. */
     status: text().$type<StoredStatus>().notNull(),
     model: text().notNull(),
     priority: integer().notNull(),
     maxRetries: integer(),
     timeoutMs: integer(),
-    /** How long it waits for the flex tier before it takes the standard one; null where it asks for no flex. */
+    /**
+     * How long it waits for the flex tier before it falls back to the standard one; null if it does not request flex.
+     */
     flexMinutes: real(),
-    /** How often an answer is repaired that does not match the schema of the request; null where none is checked. */
+    /** How often an answer that does not match the schema is repaired; null if answers are not checked. */
     maxRepairs: integer(),
-    /** The model that is asked where an answer is not good enough. */
+    /** The model to escalate to if an answer is not good enough. */
     escalateTo: text(),
     apiKey: integer(),
     /** Number of the latest execution, 0 before the first. */
     run: integer().notNull().default(0),
-    /** The generation of its batch in which it ended last. */
+    /** The generation of its batch in which it last ended. */
     generation: integer().notNull().default(0),
     attempts: integer().notNull().default(0),
-    /** The answer of the latest execution was cut off; it was that of another task. */
+    /** The answer of the latest execution was cut off; it was reused from another task. */
     isTruncated: integer({ mode: "boolean" }).notNull().default(false),
     isCached: integer({ mode: "boolean" }).notNull().default(false),
-    /** Its answer matches the schema because the model was asked again with what was wrong. */
+    /** Its answer matches the schema after a repair. */
     isRepaired: integer({ mode: "boolean" }).notNull().default(false),
-    /** It is cancelled since `onlyIf` is not true of its row, and stays so unless it is executed by itself. */
+    /** It is cancelled because `onlyIf` is false for its row, and stays so unless it is executed by itself. */
     isSkipped: integer({ mode: "boolean" }).notNull().default(false),
     createdAt: integer().notNull(),
     updatedAt: integer().notNull(),
@@ -76,21 +78,21 @@ export const tasks = sqliteTable(
 );
 export type Task = typeof tasks.$inferSelect;
 
-/** What was asked, shaped as the provider takes it. */
+/** The requests, in the provider's format. */
 export const taskInputs = sqliteTable("task_inputs", {
   task: integer()
     .primaryKey()
     .references(() => tasks.seq, { onDelete: "cascade" }),
   endpoint: text().$type<Endpoint>().notNull(),
   body: text().notNull(),
-  /** The `prompt` that came beside `messages` and is not sent. */
+  /** The `prompt` of a client that gave `messages`, too; it is not sent. */
   prompt: text(),
   metadata: text(),
   /** The cells of the task's CSV row, a JSON array in the order of the batch's columns. */
   cells: text(),
-  /** SHA-256 of endpoint and body where an answer to the same request may be used again; else null. */
+  /** SHA-256 of endpoint and body if an answer to the same request may be reused; otherwise null. */
   cacheKey: text(),
-  /** The execution of its batch's `baseBatch` whose answer it takes; that may be deleted. */
+  /** The execution of its batch's `baseBatch` whose answer it reuses; it may have been deleted. */
   baseTask: integer(),
   baseRun: integer(),
 });

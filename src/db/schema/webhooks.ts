@@ -1,6 +1,6 @@
 import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
 
-/** Where events are posted to. */
+/** The endpoints that events are posted to. */
 export const webhooks = sqliteTable(
   "webhooks",
   {
@@ -10,25 +10,25 @@ export const webhooks = sqliteTable(
     /** Types and patterns, as they were given. */
     events: text({ mode: "json" }).$type<string[]>().notNull(),
     description: text(),
-    /** Sealed. The one before signs, too, for as long as `previousSecretUntil` says. */
+    /** Encrypted. The previous secret also signs until `previousSecretUntil`. */
     secret: text().notNull(),
     previousSecret: text(),
     previousSecretUntil: integer(),
     isActive: integer({ mode: "boolean" }).notNull().default(true),
-    /** Why the server made it inactive; null otherwise. */
+    /** Why the server deactivated it; otherwise null. */
     disabledReason: text(),
-    /** The id in the event log up to which deliveries were made of what happened. */
+    /** The id in the event log up to which deliveries were created. */
     cursor: integer().notNull(),
-    /** Since when no attempt has succeeded; null where the last one did. */
+    /** Since when no attempt has succeeded; null if the last one did. */
     failingSince: integer(),
     /**
-     * Its pending deliveries, those of them that wait for another attempt, and replays that were not
-     * attempted yet; triggers count them.
+     * Its pending deliveries, those among them that wait for a retry, and the replays that were not attempted yet.
+     * Triggers count them.
      */
     waiting: integer().notNull().default(0),
     retrying: integer().notNull().default(0),
     replaying: integer().notNull().default(0),
-    /** Made through `/v1`: it gets OpenAI's events in OpenAI's shape. */
+    /** Created through `/v1`: it gets OpenAI's events in OpenAI's format. */
     isOpenAi: integer({ mode: "boolean" }).notNull().default(false),
     apiKey: integer(),
     createdAt: integer().notNull(),

@@ -11,7 +11,7 @@ type Match =
   | { or: Match[] }
   | { and: Match[] };
 
-/** When a price holds; without one, whenever no later one does. */
+/** When a price holds. One without dates holds whenever no later one does. */
 type Period = {
   when?: { type: string; start_date?: string; start_time?: string; end_time?: string };
   price: Price;
@@ -24,12 +24,12 @@ type Seller = {
   /** A regular expression for its address. */
   api: string;
   page: string | null;
-  /** Sells models of others under their names, too. */
+  /** It also sells models of others under their names. */
   alsoAs?: string[];
   models: ListedModel[];
 };
 
-/** What models cost at their makers and at who else sells them; made by `bun run prices:update`. */
+/** The prices of models at their makers and at resellers; made by `bun run prices:update`. */
 // The script that makes the file writes nothing else, and the test of the list reads all of it.
 const LIST = json as { source: string; date: string; sellers: Seller[] };
 
@@ -37,7 +37,7 @@ export const LIST_SOURCE = LIST.source;
 /** The day of the list, as YYYY-MM-DD. */
 export const LIST_DATE = LIST.date;
 
-/** Where a model is bought, by the address or the name of the provider. */
+/** The seller of a model, by the address or the name of the provider. */
 export type Shop = { baseUrl?: string; name?: string };
 
 export type Listing = { model: ListedModel; seller: Seller };
@@ -61,9 +61,9 @@ const found = new Map<string, Listing | null>();
 const MOST_REMEMBERED = 10_000;
 
 /**
- * Finds a model in the list: at the seller whose address or name the shop has; else, since that may be
- * anybody's gateway, by its name alone at the makers. What runs on one's own machine has names with
- * tags (`llama3.2:latest`) and folders, which no maker's API has.
+ * Finds a model in the list: at the seller with the shop's address or name; otherwise the shop may be a gateway, so
+ * the model is looked up by name at the makers. Models of local servers have names with tags (`llama3.2:latest`) or
+ * folders, which no maker uses.
  */
 export function findListing(model: string, shop: Shop): Listing | undefined {
   const key = `${shop.baseUrl ?? ""} ${shop.name ?? ""} ${model}`;
@@ -76,7 +76,7 @@ export function findListing(model: string, shop: Shop): Listing | undefined {
   return known ?? undefined;
 }
 
-/** Every model that a seller has, the makers' where nobody is named. */
+/** All models of the makers. */
 export function listedModels(): Listing[] {
   return LIST.sellers
     .filter(({ id }) => !RESELLERS.has(id))

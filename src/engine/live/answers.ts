@@ -8,20 +8,22 @@ import { errorIn } from "../../providers/judge.ts";
 import { createStreamReader } from "../../providers/stream.ts";
 import { lostText } from "./replies.ts";
 
-/** What an answer that passes through was: what of it is to be counted, or what was wrong. */
+/** The result of an answer that was passed through: its countable content, or its failure. */
 export type Heard = {
-  /** Of a stream that broke, or that its client left: as far as it came, since that was paid. */
+  /** For a stream that broke, or whose client disconnected: the received part, because that must be paid for. */
   answer: Answer | null;
   failure: Failure | null;
   response: string | null;
-  /** The client left before the end. */
+  /** The client disconnected before the end. */
   isLeft?: true;
 };
 
-/** Above this, an answer is not read but for its usage: vectors and images are long, and say nothing else. */
+/**
+ * Of longer answers only the usage is read, because vectors and images are long and contain nothing else of interest.
+ */
 const LONGEST_READ = 200_000;
 
-/** Reads an answer that came whole. */
+/** Reads a whole answer. */
 export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard {
   const response = text.length > LONGEST_READ ? outlineOf(text) : parseJson(text);
   if (response === undefined) return { answer: null, failure: notJson(text, url), response: null };
@@ -31,7 +33,7 @@ export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard 
   return { answer: readAnswer(endpoint, response) ?? null, failure: null, response: text };
 }
 
-/** The members behind the last `usage` of a long answer, and its model. */
+/** The last `usage` of a long answer and the members after it, and its model. */
 function outlineOf(text: string): Json | undefined {
   const start = text.lastIndexOf('"usage"');
   const usage = start < 0 ? undefined : objectAt(text, text.indexOf("{", start));
@@ -60,15 +62,15 @@ function objectAt(text: string, start: number): JsonObject | undefined {
 
 type Passing = {
   endpoint: Endpoint;
-  /** The client has not asked for the chunk with the usage, so that it is left out. */
+  /** The client has not requested the usage chunk, so it is left out. */
   withoutUsage: boolean;
-  /** What has aborted the connection to the provider, if something has. */
+  /** Why the connection to the provider was aborted, if it was. */
   whyAborted: () => Failure | undefined;
-  /** Called once the stream has ended or has broken. Where nobody reads on, it is not. */
+  /** Called once the stream has ended or has broken; not called if the client stops reading. */
   onEnd: (heard: Heard) => void;
 };
 
-/** Hands on what a stream brings, and hears what it says. `left` is what there is of it, for a client that has gone. */
+/** Passes a stream on, and reads it. `left` is the part so far, for a client that has disconnected. */
 export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
   const { endpoint, withoutUsage, whyAborted, onEnd } = passing;
   const reader = createStreamReader(endpoint, () => undefined);
@@ -100,7 +102,8 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
     } catch (error) {
       const failure = whyAborted() ?? classifyThrown(error);
       onEnd({ answer: soFar(), failure, response: null });
-      // As providers end a stream that fails; the SDKs throw it. An event may have been cut off.
+      // Reports the failure as providers do, which the SDKs throw. The blank lines end an event that may have been
+      // cut off.
       yield encoder.encode(`\n\ndata: ${lostText(failure)}\n\n`);
       return;
     }
@@ -114,7 +117,7 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
   };
 }
 
-/** A chunk that has nothing but usage. */
+/** A chunk with usage only. */
 function isUsageChunk(block: string): boolean {
   return /"choices"\s*:\s*\[\s*\]/.test(block) && /"usage"\s*:\s*\{/.test(block);
 }

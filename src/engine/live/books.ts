@@ -11,7 +11,7 @@ import { endForsaken, reserveLive, settleLive } from "../../store/live-calls.ts"
 import { meterTurn } from "../meter.ts";
 import { createTally, NOTHING_EARLIER } from "../tally.ts";
 
-/** What a live call came to. */
+/** The end of a live call. */
 export type LiveEnd = {
   payer: number;
   model: string;
@@ -27,30 +27,32 @@ export type LiveEnd = {
   reservation: number | null;
 };
 
-/** What ends within this time is stored together; a commit keeps all other requests waiting for a millisecond. */
+/**
+ * Calls that end within this time are stored together, because a commit blocks all other requests for a millisecond.
+ */
 const LINGER_MS = 250;
-/** What was set aside is needed by others. */
+/** A shorter time if a reservation ends, because other calls may need the money. */
 const RELEASE_MS = 20;
-/** Between two attempts to set money aside, while other calls have set all of it aside: more and more. */
+/** The growing pause between two attempts to reserve money while other calls have reserved all of it. */
 const AGAIN_MS = { first: 20, most: 500 };
 const NO_NODE = -1;
 
 /*
- * The money of live calls. Where the key that pays has a budget, what a call may cost is set aside before it is sent, by
- * the rule that batches keep to. What calls came to is added up and stored a few times a second, with the end
- * of what was set aside for them, so that a killed process loses what was not stored in that time at most; what it had set
- * aside is free again when its node is gone.
+ * The money of live calls. If the key that pays has a budget, the possible cost of a call is reserved before it is
+ * sent, by the same rule as for batches. The results of calls are added up and stored a few times a second, together
+ * with the end of their reservations, so a killed process loses at most the results of that time. Its reservations
+ * end when its node is declared dead.
  */
 export function createLiveBooks(ctx: Context) {
   let tally = createTally();
   let reservations: number[] = [];
   let ends = 0;
-  /** Those of the payers that have a budget. */
+  /** The payers that have a budget. */
   let budgeted = new Set<number>();
 
   const loop = createLoop({
     log: getLogger(["gptrunner", "live"]),
-    complaint: "What live calls came to could not be saved",
+    complaint: "The results of live calls could not be saved",
     clock: ctx.clock,
     work: flush,
   });
@@ -75,7 +77,7 @@ export function createLiveBooks(ctx: Context) {
   }
 
   return {
-    /** Sets aside what a call of a key with a budget may cost. Throws `QUOTA_EXCEEDED` where there is nothing left. */
+    /** Reserves the possible cost of a call of a key with a budget. Throws `QUOTA_EXCEEDED` if nothing is left. */
     async reserve(payer: number, price: "known" | "unknown", signal: AbortSignal): Promise<number> {
       if (price === "unknown") throw new AppError("QUOTA_EXCEEDED", PRICE_UNKNOWN.message);
       const until = ctx.clock.monotonic() + ctx.config.liveMaxWaitMs;
@@ -85,7 +87,7 @@ export function createLiveBooks(ctx: Context) {
         const { made } = await ctx.writer.write({ made: reserveLive(payer, ctx.live.node, now) });
         const [row] = made.rows;
         if (row) return row.seq;
-        // A process that is gone may have set it aside.
+        // A dead process may hold the reservations.
         if (attempt === 0) await ctx.writer.write({ ended: endForsaken(NO_NODE) });
         if (ctx.clock.monotonic() > until)
           throw new AppError(
@@ -100,7 +102,7 @@ export function createLiveBooks(ctx: Context) {
       }
     },
 
-    /** Takes a call that has ended. */
+    /** Adds an ended call. */
     end(end: LiveEnd): void {
       const { failure, model, payer, startedAt } = end;
       tally.addCall({ failure, final: end }, model);
@@ -113,7 +115,7 @@ export function createLiveBooks(ctx: Context) {
       loop.nudge(LINGER_MS);
     },
 
-    /** Ends a reservation for which nothing was called. */
+    /** Ends a reservation without a call. */
     release(reservation: number | null): void {
       if (reservation === null) return;
       reservations.push(reservation);
@@ -126,7 +128,7 @@ export function createLiveBooks(ctx: Context) {
       loop.start();
     },
 
-    /** Stores what has ended. */
+    /** Stores the remaining ended calls. */
     async stop(): Promise<void> {
       await nextRound(ctx.clock);
       await loop.look();

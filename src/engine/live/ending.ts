@@ -22,7 +22,7 @@ export type Attempt = Turn & {
   request: LiveRequest;
   startedAt: number;
   reservation: number | null;
-  /** What the last attempt came to that another may make good. */
+  /** The execution of the last failed attempt, which another attempt may replace. */
   failed: { execution?: LiveExecution };
 };
 
@@ -30,17 +30,17 @@ type EndingOptions = {
   upstreams: Upstreams;
   books: ReturnType<typeof createLiveBooks>;
   records: ReturnType<typeof createRecords>;
-  /** There is room for another call at a provider that takes so many at a time. */
+  /** Called when a provider with a limit of concurrent calls has room again. */
   onFreed: () => void;
   onEnded: () => void;
 };
 
-/** Ends live calls: says to pacer, breaker, books and records what they came to. Each is ended once. */
+/** Ends live calls: reports their results to pacer, breaker, books and records. Each is ended once. */
 export function createEndings(
   ctx: Context,
   { upstreams, books, records, onFreed, onEnded }: EndingOptions,
 ) {
-  /** Ends a call whose answer is out, or on its way. */
+  /** Ends a call whose answer was sent, or is being sent. */
   function settle(attempt: Attempt, passed: Passed, heard: Heard): void {
     const settling = async () => {
       end(attempt, passed, await measured(attempt, heard), { isLast: true });
@@ -48,7 +48,7 @@ export function createEndings(
     background(getLogger(["gptrunner", "live"]), "Settling a live call", settling());
   }
 
-  /** An answer that has no usage is counted here, in the thread that counts tokens. */
+  /** Counts the tokens of an answer without usage, in the token thread. */
   async function measured({ request }: Attempt, heard: Heard): Promise<Heard> {
     const { answer } = heard;
     if (!answer || answer.usage) return heard;
@@ -67,7 +67,7 @@ export function createEndings(
     return { ...heard, answer: { ...answer, usage } };
   }
 
-  /** Reports to pacer, breaker, books and traces how a call ended. Returns what it cost. */
+  /** Reports the end of a call to pacer, breaker, books and traces. Returns its cost. */
   function end(
     attempt: Attempt,
     passed: Passed | null,
@@ -110,7 +110,7 @@ export function createEndings(
       cachedTokens: usage?.cachedTokens ?? null,
       reasoningTokens: usage?.reasoningTokens ?? null,
       costUsd,
-      // What is tried elsewhere keeps what was set aside for it.
+      // A call that is tried at another provider keeps its reservation.
       reservation: isLast || failure === null ? reservation : null,
     });
     if (request.taskId !== null && !isAbandoned) {

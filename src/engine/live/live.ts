@@ -18,20 +18,20 @@ import { createRecords } from "./records.ts";
 import { answerOf, refused, timedOut, unanswered } from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
 
-/** Longer than this nobody waits for the counting of tokens. */
+/** The longest wait for counting tokens. */
 const COUNTING_MS = 200;
-/** A client that takes nothing of a stream for so long has left, though its connection has not. */
+/** A client that reads nothing of a stream for this long counts as disconnected. */
 const STALLED_MS = 300_000;
 const USAGE_ASKED = "stream_options.include_usage added";
 
 export type LiveOptions = {
   upstreams: Upstreams;
-  /** There is room for another call at a provider that takes so many at a time. */
+  /** Called when a provider with a limit of concurrent calls has room again. */
   onFreed: () => void;
   outside: Outside;
 };
 
-/** How long a call may take, and what ends it before. */
+/** The time limit of a call, and the means to end it earlier. */
 type Timing = {
   timeOut: () => Cancel;
   whyAborted: () => Failure | undefined;
@@ -40,13 +40,14 @@ type Timing = {
 };
 
 /*
- * Calls that somebody waits for. They are made on the main thread, as their bytes need not be read to be handed on, and
- * a hop to a worker thread and back takes longer than all else that is done for one. A call is
+ * Live calls: a client waits for the answer. They run on the main thread, because their bytes pass through unread, and
+ * a hop to a worker thread and back takes longer than everything else that one call needs. A call goes through these
+ * states:
  *
- *   waiting    for money, where its key has a budget (`books.ts`), and for its turn at the pacer (`turns.ts`).
- *   sent       once to each provider that may take it, until one answers. What a provider says last is the answer.
- *   answered   whole, or as a stream. Pacer and breaker hear how it ended, and the books what it cost.
- *   left       by its client: its connection to the provider is closed.
+ *   waiting    for money, if its key has a budget (`books.ts`), and for its turn at the pacer (`turns.ts`).
+ *   sent       once to each provider of the model, until one answers. The answer of the last provider is final.
+ *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
+ *   left       by its client. The connection to the provider is closed.
  */
 export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOptions) {
   const books = createLiveBooks(ctx);
@@ -55,7 +56,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
   let inFlight = 0;
-  /** Calls for which money is to be set aside. */
+  /** How many calls wait for a reservation. */
   let reserving = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
@@ -132,7 +133,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     );
   }
 
-  /** `undefined` where there is another answer already, and no other way is open at once. */
+  /** `undefined` if there is another answer already, and no other route is open at once. */
   async function takeTurn(
     asking: Parameters<typeof turns.take>[0],
     last: LiveAnswer | undefined,
@@ -141,7 +142,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     return turns.take(asking);
   }
 
-  /** Makes a call, and hands on what is answered. With a `failure`, another provider may do better. */
+  /** Makes a call, and passes the answer on. With a `failure`, another provider may succeed. */
   async function make(attempt: Attempt): Promise<{ answer: LiveAnswer; failure: Failure | null }> {
     const { request, upstream } = attempt;
     const abort = new AbortController();
@@ -194,7 +195,9 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     }
   }
 
-  /** A stream ends once: by itself, with its client, or when one of both is silent for too long. */
+  /**
+   * A stream ends once: by itself, when its client disconnects, or when one of the two sides is silent for too long.
+   */
   function stream(
     attempt: Attempt,
     passed: Passed & { kind: "reply" },
@@ -246,7 +249,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     },
     inFlight: () => inFlight,
     start: books.start,
-    /** Takes no more calls; those under way get `graceMs` to end. */
+    /** Accepts no more calls; those in flight get `graceMs` to end. */
     async stop(graceMs: number): Promise<void> {
       isStopping = true;
       if (inFlight > 0)
@@ -265,7 +268,10 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 const TIMED_OUT = "timed out";
 const LEFT: Heard = { answer: null, failure: null, response: null, isLeft: true };
 
-/** Pieces of a stream, with `timeOut` running while the provider is waited for, and `stalled` while the client reads. */
+/**
+ * Pieces of a stream, with the timer `timeOut` while waiting for the provider, and `stalled` while waiting for the
+ * client.
+ */
 async function* watched(
   pieces: AsyncIterable<Uint8Array>,
   { timeOut, stalled, leave }: { timeOut: () => Cancel; stalled: () => Cancel; leave: () => void },
@@ -281,12 +287,12 @@ async function* watched(
     }
   } finally {
     cancel();
-    // Where it has ended by itself, this changes nothing.
+    // If the stream has ended by itself, this changes nothing.
     leave();
   }
 }
 
-/** Whether another provider may answer what this one did not. */
+/** Whether another provider may answer after this failure. */
 function mayGoOn({ cause }: Failure): boolean {
   return looksDown(cause) || isWaiting(cause) || isHalt(cause) || cause === "bad_response";
 }

@@ -12,7 +12,7 @@ import { writeStored } from "../../services/stored-bytes.ts";
 import { insertEnded, keptAnswer, type LiveExecution } from "../../store/live-tasks.ts";
 import { readRows } from "../../store/rows.ts";
 
-/** What of an execution its failure says. */
+/** The error of an execution, from its failure. */
 export function errorOf(failure: Failure | null): string | null {
   if (!failure) return null;
   const { cause, message, providerStatus } = failure;
@@ -20,10 +20,10 @@ export function errorOf(failure: Failure | null): string | null {
   return JSON.stringify({ code, message, providerStatus, retryable });
 }
 
-/** Keeps live calls as tasks, where that is wanted, and finds answers that are kept. */
+/** Stores live calls as tasks, if configured or requested, and finds cached answers. */
 export function createRecords(ctx: Context) {
   return {
-    /** Stores a call that has ended. The answer does not wait for it. */
+    /** Stores an ended call. The answer does not wait for that. */
     keep(
       { taskId, model, endpoint, text, body, caller, trace, usesCache }: LiveRequest,
       execution: LiveExecution,
@@ -57,7 +57,7 @@ export function createRecords(ctx: Context) {
       background(getLogger(["gptrunner", "live"]), "Storing a live call", stored);
     },
 
-    /** The answer to the same request, if one is kept. */
+    /** The cached answer to the same request, if there is one. */
     async find({ endpoint, body }: LiveRequest): Promise<LiveAnswer | undefined> {
       const key = cacheKeyOf(endpoint, body, false);
       const [kept] = await readRows(ctx.client, keptAnswer(key, standInOf(ctx.config)));

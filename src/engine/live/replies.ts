@@ -3,9 +3,7 @@ import type { Passed } from "../../providers/passage.ts";
 import type { LiveAnswer } from "../../services/live.ts";
 import type { Turn } from "./turns.ts";
 
-/*
- * What clients get of what a provider said, or did not say.
- */
+/* Converts providers' answers and failures to answers for clients. */
 
 export function timedOut(ms: number): Failure {
   return {
@@ -17,7 +15,7 @@ export function timedOut(ms: number): Failure {
   };
 }
 
-/** What stands in the headers of a good answer. */
+/** The answer for a successful reply, with its headers. */
 export function answerOf(
   { upstream }: Turn,
   passed: Passed & { kind: "reply" },
@@ -35,7 +33,7 @@ export function answerOf(
   };
 }
 
-/** A refusal, in the provider's own words, unless it is one of this server's key, which is no matter of the client's. */
+/** A refusal in the provider's own words, unless it concerns this server's key, which is not the client's fault. */
 export function refused(
   { upstream }: Turn,
   {
@@ -73,7 +71,7 @@ export function refused(
   return { ...common, status, contentType, body: text };
 }
 
-/** No answer came. */
+/** The answer if the provider did not answer. */
 export function unanswered({ upstream }: Turn, failure: Failure): LiveAnswer {
   return {
     status: failure.cause === "timeout" ? 504 : 502,
@@ -88,7 +86,7 @@ export function unanswered({ upstream }: Turn, failure: Failure): LiveAnswer {
   };
 }
 
-/** An answer that did not come, or not to its end. */
+/** The error text for an answer that did not come, or not completely. */
 export function lostText({ cause, message }: Failure): string {
   return errorText(message, cause === "timeout" ? "provider_timeout" : "provider_unreachable");
 }

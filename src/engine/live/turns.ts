@@ -4,17 +4,18 @@ import type { Route } from "../../domain/provider.ts";
 import { AppError } from "../../errors.ts";
 import type { Cancel } from "../../lib/clock.ts";
 import { refusal } from "../../services/openai-refusal.ts";
-import type { Begun, Choice, Upstream, Upstreams } from "../upstreams.ts";
+import type { Upstream } from "../sites.ts";
+import type { Begun, Choice, Upstreams } from "../upstreams.ts";
 
-/** A call that may start now, and is counted from now on. */
+/** A call that may start now; the pacer counts it from now on. */
 export type Turn = { upstream: Upstream; begun: Begun; ticket: Ticket | null };
 
 export type Asking = {
   /** The model, with the mark of the flex tier. */
   lane: string;
-  /** What it is expected to take in tokens, where that is counted. */
+  /** Its expected tokens, if they are counted. */
   tokens: number;
-  /** Ways that were tried before. */
+  /** The routes that were tried before. */
   tried: readonly Route[];
   signal: AbortSignal;
 };
@@ -27,19 +28,19 @@ type Waiter = Asking & {
 
 type Line = { waiters: Waiter[]; held: Upstream | null; cancel: Cancel | undefined };
 
-/** Between two looks, where no time is known at which a call may start. */
+/** How often to check if the time at which a call may start is unknown. */
 const LOOK_MS = 10;
 const MINUTE_MS = 60_000;
 
 /*
  * Live calls take turns with the calls of batches at the same pacers, and go before them. A call
  *
- *   starts   at once where its way is open and nobody else waits for the same model.
- *   waits    in a line for its model. The room that those who wait need is not given to batches. The first of the line
+ *   starts   at once if its route is open and no other call waits for the same model.
+ *   waits    in a queue for its model. Batches leave the room that waiting calls need. The first of the queue
  *            starts as soon as it may.
- *   is refused  with 429 where it would wait longer than LIVE_MAX_WAIT_MS, as far as the pacer knows, or has; with 503
- *            where no provider can be reached.
- *   leaves   when its client does.
+ *   is refused  with 429 if it would wait longer than LIVE_MAX_WAIT_MS, as far as the pacer knows, or has done so; with 503
+ *            if no provider can be reached.
+ *   leaves   when its client disconnects.
  */
 export function createTurns(
   { clock, config }: Pick<Context, "clock" | "config">,
@@ -53,11 +54,11 @@ export function createTurns(
     const ticket = upstream.site.isPaced
       ? upstream.pacer.start(upstream.pacer.limitsTokens() ? tokens : 0, now)
       : null;
-    // Tasks have numbers above 0.
+    // Negative, because tasks have positive numbers.
     return { upstream, begun: upstreams.begin(upstream, -++calls, true), ticket };
   }
 
-  /** Has batches leave the room that those who wait need, and takes back what was asked before. */
+  /** Makes batches leave the room that waiting calls need, and releases what was reserved before. */
   function hold(line: Line, upstream: Upstream | null): void {
     const count = line.waiters.length;
     if (line.held) {
@@ -73,7 +74,7 @@ export function createTurns(
 
   function leave(name: string, line: Line, waiter: Waiter): void {
     const place = line.waiters.indexOf(waiter);
-    // It has its turn, or was refused; others may have made a new line since.
+    // It has had its turn, or was refused; other calls may have made a new queue since.
     if (place < 0) return;
     line.waiters.splice(place, 1);
     if (line.waiters.length > 0) return;
@@ -82,7 +83,7 @@ export function createTurns(
     lines.delete(name);
   }
 
-  /** Starts those of a line that may start, and comes back when the next may. */
+  /** Starts the calls of a queue that may start, and schedules the next check. */
   function serve(name: string, line: Line): void {
     line.cancel?.();
     for (let waiter = line.waiters[0]; waiter; waiter = line.waiters[0]) {
@@ -106,10 +107,10 @@ export function createTurns(
   }
 
   return {
-    /** Where a call for a model would go now. */
+    /** The upstream that a call for a model would use now. */
     peek: (lane: string) => upstreams.choose(lane, clock.steady(), []).upstream,
 
-    /** Whether there is a way that was not tried, and that a call can take at once. */
+    /** Whether there is an untried route that a call can take at once. */
     hasWay({ lane, tokens, tried }: Asking): boolean {
       const now = clock.steady();
       return isOpen(upstreams.choose(lane, now, tried), tokens, now);
@@ -154,7 +155,7 @@ function waitFor({ upstream, until }: Choice, tokens: number, now: number): numb
   return upstream.site.isPaced ? Math.max(0, upstream.pacer.whenRoom(tokens, now) - now) : 0;
 }
 
-/** What those who wait before it take at least, where a limit of requests is known. */
+/** The least time that the calls before it need, if a limit of requests is known. */
 function waitBehind({ upstream }: Choice, others: number): number {
   const rpm = upstream?.pacer.limits().rpm ?? null;
   return rpm === null ? 0 : (others * MINUTE_MS) / rpm;

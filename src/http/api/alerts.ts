@@ -34,9 +34,9 @@ const list = route({
   method: "get",
   path: "/alerts",
   tags: ["status"],
-  summary: "List what is wrong at present, and what was",
+  summary: "List open alerts and past ones",
   description:
-    "`open` has all alerts that are raised, the oldest first. `history` has what was raised and cleared, the latest first, page " +
+    "`open` has all open alerts, the oldest first. `history` has the alerts that were raised and cleared, the latest first, page " +
     "by page, as far back as the event log goes (RETENTION_DAYS). To be notified, use a webhook for `system.alert`.",
   ...needs("read"),
   request: { query: z.strictObject(PAGE_AND_LIMIT) },
@@ -73,7 +73,7 @@ export const alertRoutes = createRouter().openapi(list, async (c) => {
   );
 });
 
-/** What the event of an alert says (`store/alerts.ts`). */
+/** The data of an alert's event (`store/alerts.ts`). */
 const AlertData = AlertEntry.pick({ code: true, status: true, message: true }).extend({
   subject: z.string().optional(),
 });

@@ -60,7 +60,7 @@ const Fields = {
     .openapi({ description: "Null: RATE_LIMIT_PER_MINUTE; 0: no limit" }),
   monthlyBudgetUsd: z.number().min(0).max(1_000_000_000).nullish().openapi({
     description:
-      "What the runs that it asks for may cost in a calendar month (UTC), whoever created the tasks",
+      "What the runs that it requests may cost in a calendar month (UTC), whoever created the tasks",
   }),
 };
 
@@ -101,7 +101,7 @@ const create = route({
   method: "post",
   path: "/api-keys",
   tags: ["keys"],
-  summary: "Make an API key",
+  summary: "Create an API key",
   description: "The answer is the only time that the key can be read; only its hash is stored.",
   ...needs("admin"),
   request: {
@@ -119,7 +119,7 @@ const list = route({
   ...needs("admin"),
   request: {
     query: z.strictObject({
-      includeRevoked: flag("Those, too, that were revoked"),
+      includeRevoked: flag("Include revoked keys"),
       ...pageQuery(["createdAt", "name"]),
     }),
   },
@@ -136,7 +136,7 @@ const get = route({
   method: "get",
   path: "/api-keys/{id}",
   tags: ["keys"],
-  summary: "Get an API key and what its tasks came to",
+  summary: "Get an API key and its usage",
   ...needs("admin"),
   request: { params: Params },
   responses: { ...resource(KeyBody, "The key, without the key itself"), ...failures(404) },
@@ -163,8 +163,8 @@ const rotate = route({
   tags: ["keys"],
   summary: "Replace the secret of an API key",
   description:
-    "Id, scopes, limits and usage stay. The old secret is valid for `overlapSeconds` yet (a day " +
-    "unless given; 0 ends it at once), one that an earlier rotation replaced no longer.",
+    "Id, scopes, limits and usage stay. The old secret stays valid for `overlapSeconds` (a day " +
+    "unless given; 0 ends it at once); one that an earlier rotation replaced does not.",
   ...needs("admin"),
   request: {
     params: Params,
@@ -189,10 +189,10 @@ const revoke = route({
   tags: ["keys"],
   summary: "Revoke an API key",
   description:
-    "At once in the process that answers, within five seconds in others. What the key made stays.",
+    "At once in the process that answers, within five seconds in others. What the key has created stays.",
   ...needs("admin"),
   request: { params: Params },
-  responses: { 200: done("The key is not valid any more"), ...failures(404, 409) },
+  responses: { 200: done("The key is no longer valid"), ...failures(404, 409) },
 });
 
 export const keyRoutes = createRouter()

@@ -15,7 +15,10 @@ export const EntryBody = z
     time: Time,
     keyId: z.string(),
     action: z.string().openapi({ example: "tasks.execute" }),
-    target: z.string().nullable().openapi({ description: "Id of what it was done to" }),
+    target: z
+      .string()
+      .nullable()
+      .openapi({ description: "Id of the object that was changed or executed" }),
     requestId: z.string(),
     address: z.string().nullable(),
     options: z.record(z.string(), z.string()).nullable().openapi({
@@ -33,7 +36,7 @@ const list = route({
   tags: ["keys"],
   summary: "Read the audit log: who created, changed, revoked, deleted or executed what",
   description:
-    "Entries are never changed, and deleted by age alone (`DELETE /audit`), which makes an entry, too.",
+    "Entries are never changed, and can be deleted only by age (`DELETE /audit`), which adds an entry, too.",
   ...needs("admin"),
   request: {
     query: z.strictObject({
@@ -90,14 +93,14 @@ const trim = route({
   tags: ["keys"],
   summary: "Delete the entries of the audit log that are older than a time",
   description:
-    "The oldest first, for five seconds at most: where `more` is true, send it again. Export them first. " +
-    "The request makes an entry of its own.",
+    "The oldest first, for five seconds at most: if `more` is true, send the request again. Export them first. " +
+    "The request adds an entry of its own.",
   ...needs("admin"),
   request: { query: z.strictObject({ createdBefore: Moment }) },
   responses: {
     200: json(
       z.object({ deleted: z.number().int(), more: z.boolean() }).openapi("TrimmedAuditLog"),
-      "How many are gone",
+      "How many were deleted",
     ),
   },
 });
@@ -115,7 +118,7 @@ export const auditRoutes = createRouter()
       "Content-Disposition": `attachment; filename="audit.${format}"`,
     };
     const lines = write(exportAudit(c.var.ctx, range));
-    // Hono takes any type with "json" in its name for one JSON value; these are lines of them.
+    // Hono treats any type with "json" in its name as one JSON value; this is one per line.
     return new Response(toByteStream(whileKeyValid(c, toBytes(lines))), { headers }) as never;
   })
   .openapi(list, async (c) => {
@@ -141,7 +144,7 @@ const COLUMNS = [
   "options",
 ] as const;
 
-/** Ids of what was acted on are the clients' own, so that cells are made harmless for spreadsheets. */
+/** Clients choose ids, so cells are neutralised for spreadsheets. */
 async function* csvLines(pages: AsyncIterable<AuditEntry[]>): AsyncGenerator<string> {
   yield csvLine(COLUMNS, true);
   for await (const page of pages) yield page.map(csvRow).join("");

@@ -41,7 +41,7 @@ const Input = z
     }),
     rows: z.number().int(),
     skipped: z.number().int().openapi({
-      description: "Rows that are blank or hold only delimiters; they are no tasks",
+      description: "Rows that are blank or hold only delimiters; they are not tasks",
     }),
     idPrefix: z
       .string()
@@ -55,7 +55,7 @@ const Input = z
   })
   .openapi("BatchInput", {
     description:
-      "What was found in `inputFile` or `inputBatch`, and how it was read; null for inline tasks",
+      "How `inputFile` or `inputBatch` was read, and what it contains; null for inline tasks",
   });
 
 const Reused = z.number().int().openapi({
@@ -68,7 +68,7 @@ export const CreatedBatch = z
     id: z.string(),
     status: BatchStatusName,
     taskCount: z.number().int().openapi({
-      description: "0 of a batch that waits for its `inputBatch`",
+      description: "0 for a batch that waits for its `inputBatch`",
     }),
     reused: Reused.optional(),
     createdAt: Time,
@@ -87,15 +87,14 @@ const Progress = z
       description: "Of the completed ones, those whose answers were cut off (`finishReason`)",
     }),
     cached: z.number().int().openapi({
-      description: "Of the completed ones, those that took the answer to an identical request",
+      description: "Of the completed ones, those that reused the answer to an identical request",
     }),
     repaired: z.number().int().openapi({
-      description:
-        "Of the completed ones, those whose answers match `output` since they were repaired",
+      description: "Of the completed ones, those whose answers match `output` after a repair",
     }),
     skipped: z.number().int().openapi({
       description:
-        "Of the cancelled ones, those that `onlyIf` is false for; none of them is called",
+        "Of the cancelled ones, those for which `onlyIf` is false; no call is made for them",
     }),
   })
   .openapi("BatchProgress", {
@@ -105,7 +104,7 @@ const Progress = z
 const Output = z
   .object({ status: z.enum(OUTPUT_STATUSES), error: z.string().nullable() })
   .openapi("BatchOutput", {
-    description: "What became of writing `outputFile`; null before the batch ends",
+    description: "The state of writing `outputFile`; null before the batch ends",
   });
 
 const Chain = z
@@ -116,14 +115,14 @@ const Chain = z
         "that are made through `/v1`; `made`: they are there; `failed`: they cannot be made",
     }),
     isToStart: z.boolean().openapi({
-      description: "It was executed while it waits, and starts when its tasks are there",
+      description: "It was executed while it waits, and starts when it has its tasks",
     }),
     error: orNull(
       z
         .object({ code: z.string(), message: z.string(), details: FreeObject.optional() })
         .openapi("ChainError", {
           description:
-            "Why the rows cannot be made; `details` has the first ten of the rows that are wrong, or of other issues",
+            "Why the rows cannot be made; `details` has the first ten wrong rows, or other issues",
         }),
     ),
   })
@@ -156,10 +155,7 @@ export const BatchListItem = z
     inputBatch: z.string().nullable(),
     chain: orNull(Chain),
     input: orNull(Input),
-    baseBatch: z
-      .string()
-      .nullable()
-      .openapi({ description: "The batch whose answers it takes over" }),
+    baseBatch: z.string().nullable().openapi({ description: "The batch whose answers it reuses" }),
     reused: Reused,
     outputFile: z.string().nullable(),
     output: orNull(Output),
@@ -168,7 +164,7 @@ export const BatchListItem = z
     usage: TokenSums,
     costUsd: z.number().nullable().openapi({
       description:
-        "Sum of the answers with a known price; null where none has one. Of a dry run, what it would have cost",
+        "Sum of the answers with a known price; null if none has one. For a dry run, what it would have cost",
     }),
     createdAt: Time,
     updatedAt: Time,
@@ -191,7 +187,7 @@ const TaskInBatch = z
 export const BatchBody = BatchListItem.extend({
   waiting: orNull(WaitingBody),
   estimatedCompletionAt: Time.nullable().openapi({
-    description: "If it goes on as so far; null before there is anything to estimate from",
+    description: "At the rate so far; null before there is anything to estimate from",
   }),
   tasks: z.array(TaskInBatch),
   pagination: Pagination,
@@ -246,7 +242,7 @@ function toChain(batch: Batch): z.infer<typeof Chain> | null {
   };
 }
 
-/** What a batch waits for, and when it will have ended. */
+/** What a batch waits for, and when it is expected to end. */
 export function toOutlook(batch: Batch, live: Waiting | null, now: number) {
   const running = batch.status === "running" ? live : null;
   const estimate = estimateCompletion(batch, running?.until ?? null, now);

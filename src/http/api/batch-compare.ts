@@ -16,13 +16,13 @@ const compare = route({
   method: "get",
   path: "/batches/compare",
   tags: ["batches"],
-  summary: "Put the answers of two batches side by side",
+  summary: "Compare the answers of two batches side by side",
   description:
     "For instance of one file with two models or two prompts. Each row has its input and, of both batches, " +
     "status, answer, error, model, cost and duration (from its start to its end, retries included), and whether " +
-    "the answers are equal: the same text, blanks at the ends apart, or the same JSON. By position the inputs " +
+    "the answers are equal: the same text except for blanks at its ends, or the same JSON. By position the inputs " +
     "must be the same; by id (`id`, `custom_id` or `original_id` of the input's rows, up to 200,000 rows) rows that one batch " +
-    "does not have have no other side.",
+    "does not have appear alone.",
   ...needs("read"),
   request: {
     query: z.strictObject({
@@ -32,7 +32,7 @@ const compare = route({
       differing: flag("Leave out rows whose answers are equal"),
       format: z.enum(COMPARISON_FORMATS).default("csv"),
       safe: flag("Neutralise cells that a spreadsheet would run as formulas"),
-      bom: flag("Begin a CSV with a byte order mark, by which Excel knows that it is UTF-8"),
+      bom: flag("Begin a CSV with a byte order mark, so that Excel recognises UTF-8"),
     }),
   },
   responses: {

@@ -9,11 +9,11 @@ import { BatchParams } from "./batches.ts";
 
 const CostRange = z
   .object({ min: z.number(), max: z.number() })
-  .openapi("CostRange", { description: "In USD; null where the price of a model is not known" });
+  .openapi("CostRange", { description: "In USD; null if the price of a model is unknown" });
 
 const TokenRange = z.object({ min: z.number().int(), max: z.number().int() }).openapi("TokenRange");
 
-/** What is said of rows before they are a batch. */
+/** The estimate for rows that are not a batch yet. */
 export const BasicEstimate = z
   .object({
     tasks: z.number().int(),
@@ -32,7 +32,7 @@ const Measured = z
     promptTokensPerRow: z.number(),
     completionTokensPerRow: z.number(),
     costUsdPerRow: z.number().nullable(),
-    costUsd: z.number().nullable().openapi({ description: "What the rest will cost at that" }),
+    costUsd: z.number().nullable().openapi({ description: "What the rest will cost at that rate" }),
   })
   .openapi("MeasuredRows", {
     description:
@@ -50,7 +50,7 @@ export const BatchEstimate = z
       .nullable()
       .openapi({
         description:
-          "How many of the tasks ask for something different: with `cache: true` that many are paid for. " +
+          "How many different requests the tasks have: with `cache: true` that many are paid for. " +
           "Null beyond 100,000 tasks",
       }),
     reused: z
@@ -59,7 +59,7 @@ export const BatchEstimate = z
       .nullable()
       .openapi({
         description:
-          "How many of the tasks take over an answer of `baseBatch`; tokens, cost and duration are those of the " +
+          "How many of the tasks reuse an answer of `baseBatch`; tokens, cost and duration are those of the " +
           "others. Null without a `baseBatch`",
       }),
     promptTokens: z.number().int(),

@@ -19,7 +19,7 @@ const output = route({
   summary: "Download the outputFile of a batch",
   description:
     "The file as it lies in the files folder, or in the bucket of `FILES_URL`, once `output.status` is `written`; " +
-    "409 until then. Should a later batch have written a file of the same name, it is that one. " +
+    "409 until then. If a later batch has written a file of the same name, it is that one. " +
     "`…/results` gives the results of any batch, also while it runs.",
   ...needs("read"),
   request: { params: BatchParams },

@@ -26,7 +26,9 @@ const Row = z
     cells: z.array(z.string()).openapi({ description: "One for each of `columns`" }),
     messages: z
       .array(z.object({ role: z.string(), content: z.string() }).openapi("PreviewMessage"))
-      .openapi({ description: "What would be sent; none where `issues` say why not" }),
+      .openapi({
+        description: "The request that would be sent; absent if `issues` say why there is none",
+      }),
     model: z.string().nullable(),
     promptTokens: z.number().int().nullable(),
     issues: z.array(z.object({ field: z.string(), message: z.string() }).openapi("PreviewIssue")),
@@ -39,10 +41,10 @@ export const BatchPreview = z
     delimiter: z.string().nullable(),
     encoding: z.string().nullable(),
     sheet: z.string().nullable(),
-    columns: z.array(z.string()).openapi({ description: "As templates name them" }),
+    columns: z.array(z.string()).openapi({ description: "In the form that templates use" }),
     rowCount: z.number().int(),
     isWhole: z.boolean().openapi({
-      description: "False where counting all rows would have taken more than a second or two",
+      description: "False if counting all rows would have taken more than a second or two",
     }),
     rows: z.array(Row),
     estimate: orNull(BasicEstimate),
@@ -54,10 +56,10 @@ const preview = route({
   method: "post",
   path: "/batches/preview",
   tags: ["batches"],
-  summary: "See what a table would become: columns, composed prompts, tokens, an estimate",
+  summary: "Preview a table: columns, composed prompts, tokens, an estimate",
   description:
     "Reads the table as `POST /batches` would, and creates nothing. Prompts are those of `limit` rows from `from`; the estimate is made " +
-    "from the first hundred rows. Rows that cannot be sent have `issues`, which are no error here.",
+    "from the first hundred rows. Rows that cannot be sent have `issues`, which do not fail the request.",
   ...needs("write"),
   request: {
     body: requiredBody(

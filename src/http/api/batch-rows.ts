@@ -12,7 +12,7 @@ import { Contains } from "./batch-body.ts";
 import { BatchParams } from "./batches.ts";
 import { TaskStatusName } from "./task-body.ts";
 
-/** Longer cells are cut: the task has them whole. */
+/** Longer cells are cut; the task has the full text. */
 const MOST_CELL_CHARACTERS = 1000;
 
 const BatchRow = z
@@ -36,11 +36,11 @@ export const BatchRows = z
   .object({
     columns: z.array(z.string()),
     inputs: z.number().int().openapi({
-      description: "How many of the columns are of the input; the others are of the answer",
+      description: "How many of the columns belong to the input; the others belong to the answer",
     }),
     rows: z.array(BatchRow),
     next: z.number().int().nullable().openapi({
-      description: "`after` of the next page; null where there is none",
+      description: "`after` of the next page; null if there is none",
     }),
   })
   .openapi("BatchRowPage");
@@ -103,6 +103,6 @@ function toBody({ row, cells }: RowPage["rows"][number]): z.infer<typeof BatchRo
 
 function cut(text: string): string {
   if (text.length <= MOST_CELL_CHARACTERS) return text;
-  // Not between the halves of a character.
+  // Does not cut a surrogate pair.
   return `${text.slice(0, MOST_CELL_CHARACTERS).replace(/[\uD800-\uDBFF]$/, "")}…`;
 }

@@ -41,8 +41,8 @@ import {
   toOutlook,
   toTaskInBatch,
 } from "./batch-body.ts";
+import { IdempotencyHeader, waitHeader } from "./run-options.ts";
 import { TaskStatusName } from "./task-body.ts";
-import { IdempotencyHeader, waitHeader } from "./tasks.ts";
 
 export const BatchId = Id.openapi({ example: "batch-001" });
 export const BatchParams = z.object({ id: BatchId.openapi({ param: { name: "id", in: "path" } }) });
@@ -83,7 +83,7 @@ const BatchCreation = z
     outputFile: FilePath.optional(),
     baseBatch: BatchId.optional().openapi({
       description:
-        "A batch whose answers are taken over, without a call and at no cost, by rows whose request is " +
+        "A batch whose answers are reused, without a call and at no cost, for rows whose request is " +
         "identical, as `cache: true` compares them. What it has answered by now counts: whole answers of real runs, " +
         "by the model that was asked for. A row whose answer is deleted before it runs is sent, and so is one that is executed again",
       example: "batch-000",
@@ -179,9 +179,9 @@ const results = route({
   method: "get",
   path: "/batches/{id}/results",
   tags: ["batches"],
-  summary: "Download what the tasks of a batch came to, in input order",
+  summary: "Download the results of a batch, in input order",
   description:
-    "While the batch runs, too. The CSV has the columns of the input and then `status, result, error, " +
+    "Also while the batch is running. The CSV has the columns of the input and then `status, result, error, " +
     "prompt_tokens, completion_tokens, cost_usd, attempts, execution_id, finish_reason, model, cached, " +
     "tool_calls, refusal`; with `config.output` a column for each property of the answer stands before those, as `a.b` where it " +
     "is nested and `answer_…` where its name is taken. JSON has the object as `parsed`. An XLSX has what the CSV has, where cells keep the types that they have in a workbook, Parquet or " +
@@ -197,7 +197,7 @@ const results = route({
       status: TaskStatusName.optional(),
       contains: Contains,
       safe: flag("Neutralise cells that a spreadsheet would run as formulas"),
-      bom: flag("Begin a CSV with a byte order mark, by which Excel knows that it is UTF-8"),
+      bom: flag("Begin a CSV with a byte order mark, so that Excel recognises UTF-8"),
     }),
   },
   responses: {

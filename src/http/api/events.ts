@@ -26,7 +26,7 @@ import { TaskParams } from "./tasks.ts";
 
 const STREAM_TYPES: readonly StreamType[] = [...EVENT_TYPES, DELTA];
 
-/** Names and patterns of types, checked. */
+/** The name or pattern of event types. */
 const TypePattern = z
   .string()
   .max(100)
@@ -65,7 +65,8 @@ const headers = z.object({
     .optional()
     .openapi({
       type: "string",
-      description: "Sent by a reader that reconnects; wins over `since`, unless it is empty",
+      description:
+        "Sent by a reader that reconnects; takes precedence over `since`, unless it is empty",
     }),
 });
 
@@ -91,8 +92,8 @@ const all = route({
   method: "get",
   path: "/events",
   tags: ["events"],
-  summary: "Follow everything that happens",
-  description: `${ABOUT_STREAMS}Without \`since\` it begins with what comes next.`,
+  summary: "Follow all events",
+  description: `${ABOUT_STREAMS}Without \`since\` it begins with the next event.`,
   ...needs("read"),
   request: {
     headers,
@@ -135,11 +136,11 @@ const token = route({
   method: "post",
   path: "/events/token",
   tags: ["events"],
-  summary: "Make a token that opens event streams for a minute",
+  summary: "Create a token that opens event streams for a minute",
   description:
     "For browsers, whose EventSource sends no headers: `new EventSource('/api/v1/events?access_token=…')`. " +
     "The token reads event streams, within `types`, `taskId` and `batchId`, and nothing else. A stream " +
-    "that is open stays open for as long as the secret is valid that made the token; API keys are never accepted in an address.",
+    "that is open stays open as long as the secret that created the token is valid; API keys are never accepted in a URL.",
   ...needs("read"),
   request: {
     body: optionalBody(
@@ -204,7 +205,7 @@ async function answerSubject(
   return body ? c.body(body, 200, STREAM_HEADERS) : c.body(null, 204);
 }
 
-/** The types that are asked for and that the token, if there is one, opens. */
+/** The requested types, narrowed to those that the token, if there is one, opens. */
 function typeSet(c: Context<AppEnv>, asked: string[] | undefined): Set<StreamType> | undefined {
   const expand = (patterns: string[] | undefined) =>
     patterns && new Set(patterns.flatMap((pattern) => typesOf(pattern, STREAM_TYPES)));

@@ -34,7 +34,7 @@ const Attempt = z
     provider: z.string().nullable(),
     model: z.string().nullable().openapi({
       description:
-        "The model that was called or answered; another than asked for where one stood in",
+        "The model that was called or answered; a fallback model differs from the requested one",
     }),
   })
   .openapi("ExecutionAttempt");
@@ -53,18 +53,18 @@ export const ExecutionBody = z
     provider: z.string().nullable(),
     model: z.string().nullable(),
     fallbackFrom: z.string().nullable().openapi({
-      description: "The model that was asked for, where another one stood in for it",
+      description: "The requested model, if a fallback model was called instead",
     }),
     escalatedFrom: z.string().nullable().openapi({
       description:
-        "The model that was asked first, where its answer was not good enough and `escalateTo` was asked",
+        "The model that was called first, if its answer was not good enough and `escalateTo` was called",
     }),
     repaired: z.boolean().openapi({
       description:
         "The answer matches the schema because the model was asked again with what was wrong with an earlier one",
     }),
     adjusted: z.array(z.string()).openapi({
-      description: "What of the request the provider refused, so that it was sent without it",
+      description: "Parts of the request that the provider refused, so it was sent without them",
       example: ["max_tokens sent as max_completion_tokens"],
     }),
     queuedAt: Time,
@@ -123,7 +123,7 @@ function toTexts(json: string | null): string[] {
   return Array.isArray(value) ? value.map(String) : [];
 }
 
-/** The attempts on record, and the last one, which is in the execution itself. */
+/** The recorded attempts, and the last one, which is part of the execution itself. */
 function toAttempts({ ended, queued }: ExecutionRecord): z.infer<typeof Attempt>[] {
   const log = parseJson((ended ?? queued)?.log ?? "[]");
   const earlier = (Array.isArray(log) ? log : []).map(toAttempt);

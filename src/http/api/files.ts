@@ -74,7 +74,7 @@ const get = route({
   method: "get",
   path: "/files/{id}",
   tags: ["files"],
-  summary: "Get what is known of a file",
+  summary: "Get the metadata of a file",
   ...needs("read"),
   request: { params: Params },
   responses: { ...resource(FileBody, "The file"), ...failures(404) },
@@ -101,15 +101,15 @@ const remove = route({
   method: "delete",
   path: "/files/{id}",
   tags: ["files"],
-  summary: "Delete a file; batches that were made of it keep what they read",
+  summary: "Delete a file; batches that were made from it keep their rows",
   description:
     "Tasks that attach it and have not been called fail as `ATTACHMENT_MISSING` when they are; calls under way go on.",
   ...needs("write"),
   request: { params: Params },
-  responses: { 200: done("The file is gone"), ...failures(404) },
+  responses: { 200: done("The file was deleted"), ...failures(404) },
 });
 
-/** Read by the route itself as it arrives: everything else that reads bodies must leave these alone. */
+/** Whether the route itself reads the body while it arrives, so that middleware must not. */
 export function isUpload(method: string, path: string): boolean {
   return method === "POST" && path === "/api/v1/files";
 }
@@ -141,7 +141,7 @@ const listed = createRouter()
   });
 
 export const fileRoutes = createRouter().route("/", listed);
-// Without a validator, which would read the whole file into memory first.
+// Without a validator, which would first read the whole file into memory.
 routeByHand(fileRoutes, upload, async (c) => {
   const file = await readUpload(
     c.req.raw,

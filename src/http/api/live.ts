@@ -31,12 +31,12 @@ const LiveBatch = z
     status: BatchStatusName,
     progress: LiveProgress,
     isDryRun: z.boolean(),
-    perMinute: int.openapi({ description: "Tasks that end in a minute, over the last 15 seconds" }),
+    perMinute: int.openapi({ description: "Tasks that end per minute, over the last 15 seconds" }),
     createdAt: Time,
     costUsd: z
       .number()
       .optional()
-      .openapi({ description: "Not there where no answer has a known price" }),
+      .openapi({ description: "Absent if no answer has a known price" }),
     maxCostUsd: z.number().optional(),
     startedAt: Time.optional(),
     completedAt: Time.optional(),
@@ -52,7 +52,7 @@ const LiveBatch = z
       .optional(),
     chainError: z.string().optional(),
     startsWithItsRows: z.boolean().optional().openapi({
-      description: "Of a batch that waits for its `inputBatch`: whether it starts then",
+      description: "For a batch that waits for its `inputBatch`: whether it starts then",
     }),
   })
   .openapi("LiveBatch");
@@ -92,7 +92,8 @@ const LiveProvider = z
       .optional(),
   })
   .openapi("LiveProvider", {
-    description: "As the process that answers sees it; without `pacers` where it executes no tasks",
+    description:
+      "As the answering process sees it; without `pacers` if that process executes no tasks",
   });
 
 const named = <S extends z.ZodType>(schema: S, description: string) =>
@@ -100,7 +101,7 @@ const named = <S extends z.ZodType>(schema: S, description: string) =>
 
 export const LiveState = z
   .object({
-    at: Time.openapi({ description: "The moment that all of it is of" }),
+    at: Time.openapi({ description: "The time of the whole state" }),
     tasks: LiveProgress,
     usage: z
       .object({ promptTokens: int, completionTokens: int, costUsd: z.number() })
@@ -136,7 +137,7 @@ export const LiveState = z
       z
         .object({ completed: int, failed: int, tokens: int, costUsd: z.number() })
         .openapi("LiveModel"),
-      "What ended in the last 24 hours, by model",
+      "Tasks that ended in the last 24 hours, by model",
     ),
     providers: named(LiveProvider, "By name"),
     nodes: named(
@@ -150,7 +151,7 @@ export const LiveState = z
         total: int,
         active: int,
         revision: z.string().openapi({
-          description: "Is another when a schedule was changed, or a run of one began or ended",
+          description: "Changes when a schedule was changed, or a run began or ended",
         }),
         due: named(
           z
@@ -171,7 +172,7 @@ export const LiveState = z
         failing: int,
         waiting: int.openapi({ description: "Deliveries that wait" }),
         revision: z.string().openapi({
-          description: "Is another when a webhook was changed, or something is to be delivered",
+          description: "Changes when a webhook was changed, or there is something to deliver",
         }),
       })
       .openapi("LiveWebhooks"),
@@ -184,7 +185,7 @@ export const LiveState = z
           raisedAt: Time,
         })
         .openapi("LiveAlert"),
-      "Those that are open",
+      "The open alerts",
     ),
     health: z
       .object({
@@ -196,8 +197,7 @@ export const LiveState = z
       .openapi("LiveHealth", { description: "At most five seconds old" }),
   })
   .openapi("LiveState", {
-    description:
-      "What a live view shows. Nothing is null: where there is nothing to say, the member is not there",
+    description: "The state of a live view. Nothing is null: members without a value are absent",
   });
 
 const live = route({
@@ -209,14 +209,14 @@ const live = route({
   description:
     "For dashboards. The server computes the state once for all who follow it, at most four times a second, and all of " +
     "a state is of the same moment. `state` comes first, with the whole as its `data` (`LiveState`); each `patch` that follows is a " +
-    "JSON Merge Patch (RFC 7396) of what has changed, with the time `at`. Who cannot keep up gets another `state`. " +
-    "Nothing is missed by reconnecting, as a stream begins with the whole. A comment comes at least every ten seconds. With " +
+    "JSON Merge Patch (RFC 7396) of the changes, with the time `at`. A client that cannot keep up gets another `state`. " +
+    "Nothing is missed by reconnecting, because a stream begins with the whole state. A comment comes at least every ten seconds. With " +
     "`Accept: application/json` the answer is the state alone, once.",
   ...needs("read"),
   request: { query: z.strictObject({ access_token: AccessToken }) },
   responses: {
     200: {
-      description: "Server-sent events, or the state as it is now",
+      description: "Server-sent events, or the current state",
       content: {
         "text/event-stream": { schema: z.string() },
         "application/json": { schema: LiveState },

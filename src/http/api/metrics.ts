@@ -24,8 +24,8 @@ const SystemMetrics = z
         total: count("All tasks that are stored, of batches and single ones"),
         completed: z.number().int(),
         failed: z.number().int(),
-        pending: count("Created or queued, and not started"),
-        running: count("Started, the answer is not there yet"),
+        pending: count("Created or queued, and not yet started"),
+        running: count("Started, and not yet answered"),
         cancelled: z.number().int(),
       })
       .openapi("TaskCounts"),
@@ -127,7 +127,7 @@ const system = route({
   tags: ["metrics"],
   summary: "Get system metrics",
   ...needs("read"),
-  responses: { 200: json(SystemMetrics, "How much there is, and how it goes") },
+  responses: { 200: json(SystemMetrics, "The metrics of the system") },
 });
 
 const tasks = route({
@@ -147,13 +147,13 @@ const tasks = route({
       status: TaskStatusName.optional().openapi({
         param: {
           description:
-            "Only what ended so. `pending` and `running` are no end, so they select nothing",
+            "Only tasks that ended with this status. `pending` and `running` are not ends, so they select nothing",
         },
       }),
       model: z.string().max(200).optional().openapi({ description: "Only tasks that name it" }),
     }),
   },
-  responses: { 200: json(TaskMetricsBody, "What happened in the period") },
+  responses: { 200: json(TaskMetricsBody, "The metrics of the period") },
 });
 
 export const FailureGroups = z.array(
@@ -162,7 +162,7 @@ export const FailureGroups = z.array(
       code: z.string(),
       model: z.string(),
       count: z.number().int(),
-      message: z.string().openapi({ description: "Of the latest" }),
+      message: z.string().openapi({ description: "The message of the latest" }),
       taskId: z.string().openapi({ description: "The latest" }),
       batchId: z.string().nullable(),
       at: Time,
@@ -182,7 +182,7 @@ const failed = route({
   responses: {
     200: json(
       z.object({ failures: FailureGroups }).openapi("FailureGroupList"),
-      "What tasks failed of",
+      "The causes of failures",
     ),
   },
 });

@@ -20,12 +20,12 @@ const PriceBody = z
     steps: z
       .array(z.object({ above: z.number().int(), ...RateFields }).openapi("ModelPriceStep"))
       .optional()
-      .openapi({ description: "For the whole request where its prompt has more tokens" }),
+      .openapi({ description: "For the whole request if its prompt has more tokens" }),
     tiers: z
       .record(z.string(), z.number())
       .optional()
-      .openapi({ description: "What other tiers of service cost, as a share of this" }),
-    source: z.string().openapi({ description: "`configuration`, or where the list has it from" }),
+      .openapi({ description: "Prices of other service tiers, as a share of this one" }),
+    source: z.string().openapi({ description: "`configuration`, or the source of the list" }),
     date: z.string().nullable().openapi({ description: "Day of the list", example: "2026-09-23" }),
   })
   .openapi("ModelPrice");
@@ -36,7 +36,7 @@ export const ModelBody = z
     provider: z.string(),
     isListed: z.boolean().openapi({ description: "The provider itself lists it" }),
     contextSize: z.number().int().nullable().openapi({ description: "Tokens" }),
-    /** Null where it is not known. */
+    /** Null if it is unknown. */
     price: orNull(PriceBody),
   })
   .openapi("Model");
@@ -52,9 +52,9 @@ const list = route({
   method: "get",
   path: "/models",
   tags: ["status"],
-  summary: "List the models that are known, with their providers and prices",
+  summary: "List the known models, with their providers and prices",
   description:
-    "What the providers list and the configuration names. Others can be named, too, unless `ALLOWED_MODELS` " +
+    "The models that the providers list and the configuration names. Others can be used, too, unless `ALLOWED_MODELS` " +
     "or the patterns of the providers forbid it.",
   ...needs("read"),
   request: { query: z.strictObject({ provider: z.string().max(50).optional() }) },

@@ -54,7 +54,7 @@ export const ScheduleBody = z
     pauseReason: z
       .string()
       .nullable()
-      .openapi({ description: "Why it was stopped, where nobody asked for that" }),
+      .openapi({ description: "Why the server paused it; null otherwise" }),
     inputFile: z.string(),
     outputFile: z.string().nullable(),
     isDryRun: z.boolean(),
@@ -76,7 +76,7 @@ export const ScheduleBody = z
 const RunError = z
   .object({ code: z.string(), message: z.string(), details: FreeObject.optional() })
   .openapi("ScheduledTaskRunError", {
-    description: "Of a run that failed; rows that are wrong are in its `details`",
+    description: "The error of a failed run; wrong rows are in its `details`",
   });
 
 const RunCounts = z
@@ -93,8 +93,7 @@ export const RunBody = z
     id: z.string(),
     status: RunStatusName,
     cause: z.enum(RUN_CAUSES).openapi({
-      description:
-        "`catch_up`: it stands in for fires that were missed; `manual`: it was asked for",
+      description: "`catch_up`: it makes up for missed fires; `manual`: a client requested it",
     }),
     reason: z
       .string()
@@ -103,7 +102,7 @@ export const RunBody = z
     error: orNull(RunError),
     isDryRun: z.boolean(),
     scheduledAt: Time,
-    firedAt: Time.openapi({ description: "When the server found that the fire was due" }),
+    firedAt: Time.openapi({ description: "When the server detected that the fire was due" }),
     startedAt: Time.nullable().openapi({ description: "When its batch was started" }),
     finishedAt: Time.nullable(),
     batchId: z.string().nullable(),
@@ -113,11 +112,11 @@ export const RunBody = z
     costUsd: z
       .number()
       .nullable()
-      .openapi({ description: "What it cost; null where it did not begin, 0 for a dry run" }),
+      .openapi({ description: "Its cost; null if it did not begin, 0 for a dry run" }),
     estimatedCostUsd: z
       .number()
       .nullable()
-      .openapi({ description: "Of a dry run: what it would have cost" }),
+      .openapi({ description: "For a dry run: what it would have cost" }),
   })
   .openapi("ScheduledTaskRun");
 
@@ -128,7 +127,7 @@ export const SchedulePreview = z
     schedule: z.string(),
     timezone: z.string(),
     sentence: z.string().nullable().openapi({
-      description: "What the expression says; null where it cannot be put into words",
+      description: "The expression in words; null if it cannot be described",
       example: "At 09:00, Monday through Friday",
     }),
     nextRuns: z.array(Time).openapi({ description: "The next five times" }),
@@ -161,7 +160,7 @@ export function toScheduleBody(schedule: Schedule): z.infer<typeof ScheduleBody>
 }
 
 export function toRunBody({ run, batch }: RunWithBatch): z.infer<typeof RunBody> {
-  // While it runs its batch knows; afterwards the run does, which may outlive its batch.
+  // While it is running its batch has the counts; afterwards the run has them, because it may outlive its batch.
   const counts = run.status === "running" && batch ? batch : run;
   const costUsd = counts.costUsd === null ? null : Number(counts.costUsd.toFixed(9));
   return {

@@ -93,7 +93,7 @@ const preview = route({
   method: "get",
   path: "/scheduled-tasks/preview",
   tags,
-  summary: "Say what a cron expression means, and when it fires next",
+  summary: "Explain a cron expression, and when it fires next",
   description:
     "For forms, while somebody types: nothing is created. What is wrong with the expression or the time zone is " +
     "answered as when creating a scheduled task.",
@@ -120,7 +120,7 @@ const update = route({
   tags,
   summary: "Change a scheduled task",
   description:
-    "A new `schedule`, `timezone` or activation counts from now. Runs that have begun go on as they are.",
+    "A new `schedule`, `timezone` or activation counts from now. Runs that have begun are not changed.",
   ...needs("write"),
   request: {
     params: Params,
@@ -135,10 +135,10 @@ const remove = route({
   path: "/scheduled-tasks/{id}",
   tags,
   summary: "Delete a scheduled task and its run history",
-  description: "Batches of its runs stay, and go on if they run.",
+  description: "Batches of its runs stay, and continue if they are running.",
   ...needs("write"),
   request: { params: Params },
-  responses: { 200: done("The scheduled task is gone"), ...failures(404) },
+  responses: { 200: done("The scheduled task was deleted"), ...failures(404) },
 });
 
 const enable = route({
@@ -148,7 +148,7 @@ const enable = route({
   tags,
   summary: "Enable a scheduled task",
   description:
-    "It fires from now on; what it would have fired while it was disabled is not made up for.",
+    "It fires from now on; fires that it missed while it was disabled are not made up for.",
   ...needs("write"),
   request: { params: Params },
   responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
@@ -161,11 +161,11 @@ const disable = route({
   tags,
   summary: "Disable a scheduled task",
   description:
-    "It fires no more. A run that has begun goes on unless `cancelRuns` is set; runs that wait for it are cancelled.",
+    "It no longer fires. A run that has begun continues unless `cancelRuns` is set; runs that wait for it are cancelled.",
   ...needs("write"),
   request: {
     params: Params,
-    query: z.strictObject({ cancelRuns: flag("Cancel the runs that have begun, too") }),
+    query: z.strictObject({ cancelRuns: flag("Also cancel the runs that have begun") }),
   },
   responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
 });
@@ -185,10 +185,9 @@ const run = route({
     body: optionalBody(
       z
         .strictObject({
-          isDryRun: z
-            .boolean()
-            .optional()
-            .openapi({ description: "For this run; otherwise as the scheduled task has it" }),
+          isDryRun: z.boolean().optional().openapi({
+            description: "For this run; by default, the setting of the scheduled task",
+          }),
         })
         .openapi("ScheduledTaskRunOptions"),
     ),
@@ -233,7 +232,7 @@ export const scheduleRoutes = createRouter()
       200,
     );
   })
-  // Before the one that would take `preview` for an id.
+  // Registered before the route that would treat `preview` as an id.
   .openapi(preview, async (c) => {
     const { schedule, timezone = "UTC" } = c.req.valid("query");
     const timing = { schedule, timezone };

@@ -43,7 +43,7 @@ export const SystemStatus = z
       .openapi("DefaultProvider"),
     prices: PriceList,
     caller: z.object({ keyId: z.string(), scopes: z.array(z.string()) }).openapi("StatusCaller", {
-      description: "The API key that asks, and what it may do",
+      description: "The API key of this request, and its scopes",
     }),
     lastHealthCheck: Time,
   })
@@ -71,7 +71,7 @@ const system = route({
   tags: ["status"],
   summary: "Get the status of the system",
   ...needs("read"),
-  responses: { 200: json(SystemStatus, "How every part is, measured now") },
+  responses: { 200: json(SystemStatus, "The status of every service, measured now") },
 });
 
 const service = route({
@@ -89,7 +89,10 @@ const service = route({
         .openapi({ description: `One of ${SERVICES.join(", ")}` }),
     }),
   },
-  responses: { 200: json(ServiceStatus, "How the service is, measured now"), ...failures(404) },
+  responses: {
+    200: json(ServiceStatus, "The status of the service, measured now"),
+    ...failures(404),
+  },
 });
 
 export function createStatusRoutes(engine: EngineProbe) {

@@ -24,10 +24,10 @@ export const PriorityName = z.enum(PRIORITIES).openapi("Priority");
 
 export const ServiceTierName = z.enum(SERVICE_TIERS).openapi("ServiceTier");
 
-const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider has it" });
+const ToolCall = FreeObject.openapi("ToolCall", { description: "As the provider reports it" });
 
 const ParsedAnswer = FreeObject.openapi("ParsedAnswer", {
-  description: "With `output`: the object that the answer was found to be",
+  description: "With `output`: the JSON object of the answer",
 });
 
 const Usage = z
@@ -39,7 +39,7 @@ const Usage = z
     reasoningTokens: z.number().int().optional(),
     cacheWriteTokens: z.number().int().optional(),
     estimated: z.literal(true).optional().openapi({
-      description: "The provider reported no usage; the tokens of the texts were counted here",
+      description: "The provider reported no usage; the server counted the tokens of the texts",
     }),
   })
   .openapi("TokenUsage");
@@ -49,29 +49,26 @@ export const Result = z
     content: z.string().nullable(),
     parsed: ParsedAnswer.optional(),
     reasoning: z.string().optional().openapi({
-      description: "What the model thought before it answered, where the provider returns it",
+      description: "The model's reasoning, if the provider returns it",
     }),
     finishReason: z
       .string()
       .nullable()
       .openapi({
         description:
-          "In OpenAI's words where the provider's mean the same; with `length` and `content_filter` the " +
+          "OpenAI's word for it if there is one; with `length` and `content_filter` the " +
           "answer was cut off",
       }),
     model: z.string().nullable(),
     usage: orNull(Usage),
-    costUsd: z
-      .number()
-      .nullable()
-      .openapi({ description: "Null where the model's price is not known" }),
+    costUsd: z.number().nullable().openapi({ description: "Null if the model's price is unknown" }),
     cached: z.boolean().openapi({
       description:
-        "The answer to an identical request was reused: `usage` is what it had taken, and cost nothing again",
+        "The answer to an identical request was reused: `usage` is that of the original call, and costs nothing again",
     }),
     toolCalls: z.array(ToolCall).optional(),
     isDryRun: z.literal(true).optional().openapi({ description: "The simulator answered" }),
-    /** The provider's answer as it came. */
+    /** The provider's answer, unchanged. */
     raw: FreeObject.optional(),
   })
   .openapi("TaskResult");
@@ -86,7 +83,7 @@ export const TaskError = z
   .openapi("TaskError");
 
 export const CancelReason = z.enum(["skipped"]).nullable().openapi({
-  description: "`skipped`: it was cancelled since `onlyIf` of its batch is false for its row",
+  description: "`skipped`: it was cancelled because `onlyIf` of its batch is false for its row",
 });
 
 const Summary = {
@@ -102,7 +99,7 @@ const Summary = {
   completedAt: Time.nullable(),
 };
 
-/** A task in a list: no texts, which are fetched with the task. */
+/** A task in a list, without texts, which only the task itself has. */
 export const TaskListItem = z.object(Summary).openapi("TaskSummary");
 
 export const TaskBody = z
@@ -119,11 +116,12 @@ export const TaskBody = z
     timeoutMs: z.number().int().nullable(),
     serviceTier: orNull(ServiceTierName),
     flexDeadlineMinutes: z.number().nullable().openapi({
-      description: "With `flex`: how long it waits for room before it takes the standard tier",
+      description: "With `flex`: how long it waits for capacity before it takes the standard tier",
     }),
     cache: z.boolean().openapi({ description: "Answers to identical requests are reused" }),
     output: orNull(FreeObject).openapi({
-      description: "The JSON Schema that the answer is to match; of names, what they mean",
+      description:
+        "The JSON Schema that the answer must match, also if `output` was given as names",
     }),
     maxRepairs: z.number().int().nullable(),
     escalateTo: z.string().nullable(),
@@ -193,7 +191,7 @@ export function reasonOf(
   return task.status === "cancelled" && task.isSkipped ? "skipped" : null;
 }
 
-/** Tasks of a running batch wait in line from its start, before they are in the queue. */
+/** Tasks of a running batch count as queued from its start, before they enter the queue. */
 function queuedAt({
   task,
   queued,
@@ -207,7 +205,7 @@ function queuedAt({
   return batchId !== "" && batchStatus === "running" ? batchStartedAt : null;
 }
 
-/** What an ended execution answered, or `null` where nothing came. */
+/** The answer of an ended execution, or `null` if there is none. */
 export function toResult(
   endpoint: Endpoint,
   execution: Execution,

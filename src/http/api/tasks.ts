@@ -3,7 +3,6 @@ import { z } from "@hono/zod-openapi";
 import { AnswerFields } from "../../domain/output.ts";
 import { Id, IdempotencyKey, Message, RequestFields } from "../../domain/task-input.ts";
 import { isFinal } from "../../domain/task.ts";
-import { invalid } from "../../errors.ts";
 import { requireBudget } from "../../services/budgets.ts";
 import { deleteTasksWhere } from "../../services/delete-tasks.ts";
 import { listExecutions } from "../../services/executions.ts";
@@ -13,14 +12,13 @@ import { holdWait } from "../connections.ts";
 import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { idempotencyKeyOf, readWait, waitApplied } from "../headers.ts";
-import { flag, maybe, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
+import { flag, Moment, pageQuery, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
 import {
   createRouter,
   done,
   json,
   needs,
-  optionalBody,
   orNull,
   requiredBody,
   success,
@@ -29,6 +27,7 @@ import {
   toIso,
 } from "../router.ts";
 import { ExecutionBody, toExecutionBody } from "./executions.ts";
+import { IdempotencyHeader, waitHeader } from "./run-options.ts";
 import {
   PriorityName,
   TaskBody,
@@ -41,24 +40,6 @@ import {
 
 const TaskId = Id.openapi({ example: "task-001" });
 export const TaskParams = z.object({ id: TaskId.openapi({ param: { name: "id", in: "path" } }) });
-
-export const IdempotencyHeader = z.object({
-  "idempotency-key": z
-    .string()
-    .optional()
-    .openapi({ description: "The same request with the same key is done once; quoted or bare" }),
-});
-
-export function waitHeader(what: string) {
-  return z.object({
-    prefer: z
-      .string()
-      .optional()
-      .openapi({
-        description: `\`wait=N\`: answer when ${what}, or after N seconds (at most 60)`,
-      }),
-  });
-}
 
 const WaitHeader = waitHeader("the task has ended");
 
@@ -80,29 +61,6 @@ const TaskCreation = z
       metadata: { category: "creative" },
     },
   });
-
-const ExecuteOptions = z
-  .strictObject({
-    isDryRun: z.boolean().optional().openapi({ description: "Let the simulator answer" }),
-    priority: PriorityName.optional(),
-  })
-  .openapi("TaskExecuteOptions");
-
-/** `isDryRun` is taken in the query and in the body, because a run that was to be dry must not cost money. */
-export const DryRunQuery = maybe("Let the simulator answer").optional();
-
-type DryRun = { isDryRun?: boolean | undefined };
-
-/** Whether a run is to be dry. Throws `VALIDATION_ERROR` where query and body contradict each other. */
-export function dryRunOf(query: DryRun, body: DryRun): boolean {
-  if (query.isDryRun !== undefined && (body.isDryRun ?? query.isDryRun) !== query.isDryRun)
-    throw invalid([{ path: "isDryRun", message: "is not the same in the query and in the body" }]);
-  return query.isDryRun ?? body.isDryRun ?? false;
-}
-
-export const ExecutionStarted = z
-  .object({ executionId: z.string(), status: z.literal("running") })
-  .openapi("ExecutionStarted");
 
 const CreatedTask = z
   .object({
@@ -134,7 +92,7 @@ const create = route({
   responses: {
     201: json(
       z.union([CreatedTask, TaskBody]),
-      "The new task; all of it if it was waited for",
+      "The new task; with all fields if the request waited for it",
       "Preference-Applied",
     ),
     200: json(
@@ -229,9 +187,11 @@ const remove = route({
   ...needs("write"),
   request: {
     params: TaskParams,
-    query: z.strictObject({ force: flag("Delete it though it runs; it is cancelled first") }),
+    query: z.strictObject({
+      force: flag("Delete it even if it is running; it is cancelled first"),
+    }),
   },
-  responses: { 200: done("The task is gone"), ...failures(404, 409) },
+  responses: { 200: done("The task was deleted"), ...failures(404, 409) },
 });
 
 const removeMany = route({
@@ -241,8 +201,8 @@ const removeMany = route({
   tags: ["tasks"],
   summary: "Delete the tasks of a status that were created before a time",
   description:
-    "With their executions and results, the oldest first, for five seconds at most: where `more` is true, send " +
-    "it again. Tasks that run stay.",
+    "With their executions and results, the oldest first, for five seconds at most: if `more` is true, send " +
+    "the request again. Running tasks stay.",
   ...needs("write"),
   request: {
     query: z.strictObject({
@@ -253,46 +213,9 @@ const removeMany = route({
   responses: {
     200: json(
       z.object({ deleted: z.number().int(), more: z.boolean() }).openapi("DeletedTasks"),
-      "How many are gone",
+      "How many were deleted",
     ),
   },
-});
-
-const execute = route({
-  operationId: "executeTask",
-  method: "post",
-  path: "/tasks/{id}/execute",
-  tags: ["tasks"],
-  summary: "Execute a task",
-  description:
-    "A finished task is executed again; its earlier executions are kept. With `cache` it has the stored " +
-    "answer again, which may be its own.",
-  ...needs("write"),
-  request: {
-    params: TaskParams,
-    headers: WaitHeader,
-    query: z.strictObject({ isDryRun: DryRunQuery }),
-    body: optionalBody(ExecuteOptions),
-  },
-  responses: {
-    200: json(
-      z.union([ExecutionStarted, TaskBody]),
-      "The execution, or the task if it was waited for",
-      "Preference-Applied",
-    ),
-    ...failures(404, 409),
-  },
-});
-
-const cancel = route({
-  operationId: "cancelTask",
-  method: "post",
-  path: "/tasks/{id}/cancel",
-  tags: ["tasks"],
-  summary: "Cancel a task that has not finished",
-  ...needs("write"),
-  request: { params: TaskParams },
-  responses: { 200: json(TaskBody, "The cancelled task"), ...failures(404, 409) },
 });
 
 const executions = route({
@@ -373,32 +296,6 @@ export const taskRoutes = createRouter()
   .openapi(remove, async (c) => {
     await service.deleteTask(c.var.ctx, c.req.valid("param").id, c.req.valid("query").force);
     return c.json(successOnly(c, "Task deleted successfully"), 200);
-  })
-  .openapi(execute, async (c) => {
-    const { id } = c.req.valid("param");
-    const { priority, ...options } = c.req.valid("json");
-    const isDryRun = dryRunOf(c.req.valid("query"), options);
-    const payer = c.var.caller.key;
-    const { executionId } = await service.executeTask(c.var.ctx, id, { isDryRun, priority, payer });
-    c.set("executionId", executionId);
-    const waitMs = readWait(c);
-    if (waitMs > 0) {
-      const record = await holdWait(c, (signal) =>
-        service.waitForTask(c.var.ctx, id, waitMs, signal),
-      );
-      if (record && isFinal(record.task.status)) {
-        waitApplied(c);
-        return c.json(success(c, toTaskBody(record), "Task executed"), 200);
-      }
-    }
-    return c.json(
-      success(c, { executionId, status: "running" as const }, "Task execution started"),
-      200,
-    );
-  })
-  .openapi(cancel, async (c) => {
-    const record = await service.cancelTask(c.var.ctx, c.req.valid("param").id);
-    return c.json(success(c, toTaskBody(record), "Task cancelled"), 200);
   })
   .openapi(executions, async (c) => {
     const records = await listExecutions(c.var.ctx, c.req.valid("param").id);

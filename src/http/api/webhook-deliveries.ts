@@ -36,7 +36,7 @@ const Attempt = z
 export const DeliveryBody = z
   .object({
     id: z.string(),
-    messageId: z.string().openapi({ description: "What it carries as `webhook-id`" }),
+    messageId: z.string().openapi({ description: "Its `webhook-id`" }),
     eventId: z.number().int().nullable().openapi({ description: "The event's number in the log" }),
     type: z.string(),
     status: DeliveryStatus,
@@ -72,7 +72,7 @@ const list = route({
   method: "get",
   path: "/webhooks/{id}/deliveries",
   tags: ["webhooks"],
-  summary: "List what was sent to a webhook, the latest first",
+  summary: "List the deliveries of a webhook, the latest first",
   ...needs("read"),
   request: {
     params: Params,
@@ -113,9 +113,9 @@ const replayAll = route({
   tags: ["webhooks"],
   summary: "Send everything since a time again",
   description:
-    "All events since then that the webhook takes, also those from before it was made; with " +
-    "`onlyFailed` only deliveries that were given up or wait for their next attempt. They share the " +
-    "endpoint with what happens meanwhile, which goes first.",
+    "All events since then that the webhook subscribes to, also those from before it was created; with " +
+    "`onlyFailed` only deliveries that have failed or wait for a retry. They share the " +
+    "endpoint with new events, which go first.",
   ...needs("write"),
   request: {
     params: Params,

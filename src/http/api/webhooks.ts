@@ -68,7 +68,8 @@ export const WebhookBody = z
   .object({
     id: z.string(),
     url: z.string().openapi({
-      description: "For keys that may only read, its path and query are `…`: they can be a secret",
+      description:
+        "For keys with the scope `read` its path and query are `…`, because they can be a secret",
     }),
     events: z.array(z.string()),
     description: z.string().nullable(),
@@ -102,7 +103,7 @@ const create = route({
   method: "post",
   path: "/webhooks",
   tags: ["webhooks"],
-  summary: "Have events posted to you",
+  summary: "Create a webhook",
   description: ABOUT,
   ...needs("write"),
   request: {
@@ -145,7 +146,7 @@ const patch = route({
   tags: ["webhooks"],
   summary: "Change a webhook",
   description:
-    "One that becomes active again goes on where it was: it gets what has happened since, as far as " +
+    "A webhook that becomes active again continues where it was: it gets the events since then, as far as " +
     "the event log goes back (RETENTION_DAYS).",
   ...needs("write"),
   request: {
@@ -163,7 +164,7 @@ const remove = route({
   summary: "Delete a webhook and the record of its deliveries",
   ...needs("write"),
   request: { params: WebhookParams },
-  responses: { 200: done("The webhook is gone"), ...failures(404) },
+  responses: { 200: done("The webhook was deleted"), ...failures(404) },
 });
 
 const rotate = route({
@@ -194,7 +195,7 @@ const test = route({
   summary: "Send a `webhook.test` message now and return the outcome",
   ...needs("write"),
   request: { params: WebhookParams },
-  responses: { 200: json(DeliveryBody, "How it went"), ...failures(404) },
+  responses: { 200: json(DeliveryBody, "The outcome"), ...failures(404) },
 });
 
 export const webhookRoutes = createRouter()
@@ -259,7 +260,7 @@ function toBody(
   };
 }
 
-/** The address of some hooks, such as Slack's, is a secret: anybody who has it may post to them. */
+/** Some URLs, such as those of Slack, are secrets: anybody who has one may post to it. */
 function maskUrl(url: string): string {
   return URL.canParse(url) ? `${new URL(url).origin}/…` : "…";
 }

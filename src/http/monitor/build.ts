@@ -9,7 +9,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 const app = join(dirname(fileURLToPath(import.meta.url)), "app");
 const target = join(app, "../../../../dist/page");
-/** Beside the target, so that a page that is being served is replaced at once or not at all. */
+/** Written beside the target, so that a served page is replaced at once or not at all. */
 const draft = `${target}-${process.pid}`;
 
 rmSync(draft, { recursive: true, force: true });

@@ -2,9 +2,9 @@ import type { Clock } from "../../lib/clock.ts";
 import { sha256Hex } from "../../lib/hash.ts";
 import { randomSecret } from "../../lib/secrets.ts";
 
-/** The link that the first start prints beside the key that it made. */
+/** The login link that the first start prints beside its new key. */
 export type FirstLogin = {
-  /** What the link has behind its `#`; `undefined` where this start made no key. */
+  /** The token after the `#` of the link; `undefined` if this start made no key. */
   token: string | undefined;
   /** The key, for `Bearer TOKEN`, once. */
   redeem(authorization: string): string | undefined;
@@ -12,7 +12,10 @@ export type FirstLogin = {
 
 const VALID_MS = 60 * 60_000;
 
-/** The key stays in memory until the link is used, for an hour at most. It is never in an address: the token is. */
+/**
+ * The key stays in memory until the link is used, for an hour at most. The link contains only the token, never the
+ * key.
+ */
 export function createFirstLogin(
   clock: Pick<Clock, "monotonic">,
   firstKey: string | undefined,
@@ -24,7 +27,7 @@ export function createFirstLogin(
     token,
     redeem(authorization) {
       if (clock.monotonic() > until) key = undefined;
-      // By their hashes: how long the comparison takes says nothing of the token.
+      // Hashes are compared, so that the time of the comparison reveals nothing about the token.
       const isRight = sha256Hex(authorization) === sha256Hex(`Bearer ${token}`);
       if (key === undefined || !isRight) return undefined;
       const redeemed = key;

@@ -10,7 +10,7 @@ import type { AppEnv } from "../router.ts";
 import { pagePolicy } from "../secure-headers.ts";
 import type { FirstLogin } from "./login.ts";
 
-/** Where `bun run build` puts the page. */
+/** The folder of the page that `bun run build` writes. */
 const BUILT = fileURLToPath(new URL("dist/page", PROGRAM_ROOT));
 
 const TYPES: Record<string, string> = {
@@ -28,7 +28,7 @@ export function addMonitor(app: OpenAPIHono<AppEnv>, login: FirstLogin): void {
     if (!html)
       throw new AppError("SERVICE_UNAVAILABLE", "The page is not built: run `bun run build`");
     c.header("Content-Security-Policy", pagePolicy(""));
-    // A new version must not meet half of the old one: the other files' names change with them.
+    // Must be fresh, because the names of the other files change with each version.
     c.header("Cache-Control", "no-cache");
     return c.html(html.toString("utf8"));
   });

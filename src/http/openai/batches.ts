@@ -22,7 +22,9 @@ const ENDPOINTS = [
   "/v1/images/generations",
 ];
 
-/** https://platform.openai.com/docs/api-reference/batch: batches of the one engine, those made from files. */
+/**
+ * https://platform.openai.com/docs/api-reference/batch: the batches that were made from files, in the same engine.
+ */
 export const openAiBatchRoutes = new Hono<AppEnv>()
   .post("/batches", needs("write").middleware, jsonBody, async (c) => {
     const { ctx, caller } = c.var;
@@ -77,7 +79,7 @@ function readCreation(
   const completionWindow = textIn(given, "completion_window");
   return {
     inputFile: textIn(given, "input_file_id"),
-    // It is one of those above.
+    // Checked above.
     endpoint: endpoint as Endpoint,
     completionWindow,
     windowMs: windowOf(completionWindow),
@@ -143,7 +145,7 @@ function outputLife(value: unknown): number | undefined {
   throw badParam(param, `Invalid type for '${param}': expected an object.`, "invalid_type");
 }
 
-/** A batch as OpenAI's API describes it: its status is made of what the engine knows of it. */
+/** A batch in the form of OpenAI's API; its status is derived from the engine's. */
 function toBody(batch: Batch, now: number) {
   const status = statusOf(batch);
   const { openAi, completedAt } = batch;
@@ -187,7 +189,7 @@ type Status =
   | "cancelling"
   | "cancelled";
 
-/** Failed is a batch alone whose file was refused; one whose requests all failed is completed, with their errors. */
+/** Only a batch whose file was refused has failed; one whose requests all failed is completed, with their errors. */
 function statusOf(batch: Batch): Status {
   const { status, completedAt, expiredAt, outputStatus, total } = batch;
   if (status === "pending") return "validating";
@@ -200,7 +202,7 @@ function statusOf(batch: Batch): Status {
   return outputStatus === "pending" || outputStatus === "writing" ? "finalizing" : "completed";
 }
 
-/** When a batch has ended, what was never asked counts as failed: it stands in the file of errors. */
+/** When a batch has ended, requests that were never sent count as failed, because the error file contains them. */
 function countsOf({ total, completed, failed, cancelled, completedAt }: Batch) {
   return { total, completed, failed: completedAt === null ? failed : failed + cancelled };
 }

@@ -29,16 +29,16 @@ type Failed = {
   code: ErrorCode;
   message: string;
   details: Record<string, unknown>;
-  /** In seconds, where trying again may help. */
+  /** The wait before a retry, in seconds. */
   retryAfter: number;
 };
 
-/** After a longer wait than this nobody is to try again by itself. */
+/** Above this wait, clients are told not to retry automatically. */
 const LONGEST_RETRY_SECONDS = 60;
 
 /**
- * An error in OpenAI's shape. The SDKs try again by themselves after 408, 409, 429 and 5xx: the headers say
- * when, or that it is no use.
+ * An error in OpenAI's format. The SDKs retry automatically after 408, 409, 429 and 5xx: the headers say when, or
+ * that a retry is useless.
  */
 export function openAiError(c: Context<AppEnv>, failed: Failed): Response {
   const { code, details, retryAfter } = failed;

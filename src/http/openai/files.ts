@@ -87,7 +87,7 @@ export const openAiFileRoutes = new Hono<AppEnv>()
     return answer;
   });
 
-/** Checks what came with a file, when all of it has come. */
+/** Checks the fields of a file, when all of it has arrived. */
 function termsOf(
   fields: ReadonlyMap<string, string>,
   { name, bytes, now }: { name: string; bytes: number; now: number },
@@ -121,7 +121,7 @@ function lifeOf(fields: ReadonlyMap<string, string>): number | undefined {
   return lifeIn({ anchor, seconds: Number(text) }, "expires_after");
 }
 
-/** Seconds from `created_at`, as `expires_after` and `output_expires_after` say them. */
+/** The seconds of `expires_after` and `output_expires_after`, counted from `created_at`. */
 export function lifeIn({ anchor, seconds: life }: Record<string, unknown>, param: string): number {
   if (anchor !== "created_at")
     throw badParam(

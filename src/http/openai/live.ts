@@ -22,7 +22,7 @@ const ENDPOINTS: readonly Endpoint[] = [
   "/v1/images/generations",
 ];
 
-/** Calls that go to a provider at once, and whose answers come back as they are. */
+/** Live calls, whose answers are passed back unchanged. */
 export function createLiveRoutes(call: LiveCalls, further: readonly string[]): Hono<AppEnv> {
   const routes = new Hono<AppEnv>();
   for (const endpoint of new Set([...ENDPOINTS, ...(further as Endpoint[])]))
@@ -73,7 +73,7 @@ export function noSuchModel(model: string, why?: string) {
   });
 }
 
-/** After a longer wait than this nobody is to try again by itself. */
+/** Above this wait, clients are told not to retry automatically. */
 const LONGEST_RETRY_MS = 60_000;
 
 function respond(c: HonoContext<AppEnv>, answer: LiveAnswer): Response {
@@ -93,7 +93,7 @@ function respond(c: HonoContext<AppEnv>, answer: LiveAnswer): Response {
   return c.newResponse(toByteStream(whileKeyValid(c, body)), status as ContentfulStatusCode);
 }
 
-/** A text as a header can have it. */
+/** A text without characters that a header cannot have. */
 function plain(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 500);
 }

@@ -11,7 +11,7 @@ export const openAiModelRoutes = new Hono<AppEnv>()
     const first = new Map(models.toReversed().map((model) => [model.id, model]));
     return c.json({ object: "list", data: [...first.values()].toReversed().map(toBody) }, 200);
   })
-  // Names of models have slashes, such as `meta-llama/llama-3`.
+  // Names of models may contain slashes, such as `meta-llama/llama-3`.
   .get("/models/:id{.+}", needs("read").middleware, async (c) => {
     const id = c.req.param("id");
     const models = await listModels(c.var.ctx);
@@ -20,7 +20,7 @@ export const openAiModelRoutes = new Hono<AppEnv>()
     return c.json(toBody(known), 200);
   });
 
-/** When a model was made, nobody says who lists it. */
+/** Lists of models do not say when a model was created. */
 function toBody({ id, provider }: KnownModel) {
   return { id, object: "model" as const, created: 0, owned_by: provider };
 }

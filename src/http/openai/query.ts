@@ -2,7 +2,7 @@ import { badParam } from "../../services/openai-refusal.ts";
 
 type Query = Record<string, string>;
 
-/** `limit` of a list, as OpenAI checks it. Other parameters of a query are none of ours and pass. */
+/** `limit` of a list, checked as OpenAI does. Unknown query parameters are ignored. */
 export function limitOf(
   { limit }: Query,
   { most, usual }: { most: number; usual: number },
@@ -49,7 +49,7 @@ export function missing(param: string) {
   return badParam(param, `Missing required parameter: '${param}'.`, "missing_required_parameter");
 }
 
-/** A list as OpenAI's API answers it. */
+/** A list in the form of OpenAI's API. */
 export function listOf<Item extends { id: string }>(data: Item[], hasMore: boolean) {
   return {
     object: "list" as const,
@@ -60,7 +60,7 @@ export function listOf<Item extends { id: string }>(data: Item[], hasMore: boole
   };
 }
 
-/** A moment as OpenAI's API writes it: whole seconds. */
+/** A time in the form of OpenAI's API: whole seconds. */
 export function seconds(ms: number): number {
   return Math.floor(ms / 1000);
 }

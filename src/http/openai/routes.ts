@@ -7,8 +7,8 @@ import { openAiModelRoutes } from "./models.ts";
 import { openAiWebhookRoutes } from "./webhooks.ts";
 
 /**
- * OpenAI's own API, for programs that were written for it. It stands in no OpenAPI document of ours: OpenAI
- * publishes one, the SDKs are made of it, and bodies that a provider takes have no closed schema.
+ * OpenAI's own API, for programs that were written for it. It is not part of this server's OpenAPI document: OpenAI
+ * publishes one, from which the SDKs are generated, and the bodies of providers have no closed schema.
  */
 export const openAiRoutes = new Hono<AppEnv>()
   .route("/", openAiFileRoutes)

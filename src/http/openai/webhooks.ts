@@ -11,7 +11,7 @@ import { type AppEnv, needs } from "../router.ts";
 import { jsonBody } from "./body.ts";
 import { limitOf, listOf, missing, seconds, unknownValue } from "./query.ts";
 
-/** Endpoints that get OpenAI's events in OpenAI's shape. They are webhooks of the one courier. */
+/** Endpoints that get OpenAI's events in OpenAI's format, from the same courier as other webhooks. */
 export const openAiWebhookRoutes = new Hono<AppEnv>()
   .get("/webhook_event_types", needs("read").middleware, (c) =>
     c.json({ object: "list", data: OPENAI_EVENT_TYPES }, 200),

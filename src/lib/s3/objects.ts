@@ -5,7 +5,7 @@ import { StorageError } from "./storage-error.ts";
 /** An object as the server describes it. */
 export type S3Object = { bytes: number; etag: string };
 
-/** An upload in parts that was begun, and neither completed nor aborted. */
+/** A multipart upload that was neither completed nor aborted. */
 export type S3Upload = { key: string; uploadId: string; begunAt: number };
 
 export type S3Objects = ReturnType<typeof createObjects>;
@@ -13,7 +13,7 @@ export type S3Objects = ReturnType<typeof createObjects>;
 /** The operations on a bucket, by full keys. */
 export function createObjects(send: SendToS3) {
   return {
-    /** `undefined` where there is no such object. */
+    /** `undefined` if there is no such object. */
     async find(key: string): Promise<S3Object | undefined> {
       const { status, headers } = await send({ method: "HEAD", key, accept: [404] });
       if (status === 404) return undefined;
@@ -44,14 +44,14 @@ export function createObjects(send: SendToS3) {
       );
     },
 
-    /** The first bytes of an object as text; `undefined` where there is none. */
+    /** The first bytes of an object as text; `undefined` if there is none. */
     async text(key: string, most: number): Promise<string | undefined> {
       const headers = { range: `bytes=0-${most - 1}` };
       const { status, body } = await send({ method: "GET", key, headers, accept: [404, 416] });
       return status >= 400 ? undefined : Buffer.from(body).toString();
     },
 
-    /** Puts an object in place of what is there, or where nothing is: then it returns whether nothing was. */
+    /** Puts an object. With `isFirst`, only if there is none yet. Returns whether it was put. */
     async put(key: string, body: Uint8Array<ArrayBuffer>, isFirst = false): Promise<boolean> {
       const { status } = await send({
         method: "PUT",
@@ -111,7 +111,7 @@ export function createObjects(send: SendToS3) {
       await send({ method: "DELETE", key, query: { uploadId }, accept: [404] });
     },
 
-    /** The first thousand that are not completed of all keys that begin so. */
+    /** The first thousand unfinished uploads of keys with a prefix. */
     async uploads(prefix: string): Promise<S3Upload[]> {
       const query = { uploads: "", prefix, "encoding-type": "url" };
       const { body } = await send({ method: "GET", query, expectBytes: 1024 * 1024 });

@@ -1,12 +1,12 @@
-/** What is put at once, where more follows. S3 takes no smaller parts, and no more than `MOST_PARTS` of them. */
+/** The size of a part. S3 accepts no smaller ones except the last, and no more than `MOST_PARTS` of them. */
 export const PART_BYTES = 5 * 1024 * 1024;
 export const MOST_PARTS = 10_000;
 const FIRST_BYTES = 64 * 1024;
 
-/** Bytes that are put together, in memory that is used again for the next part. */
+/** The bytes of one part, in memory that is reused for the next. */
 export type FilledPart = { bytes: Uint8Array<ArrayBuffer>; isLast: boolean };
 
-/** Divides what comes into parts of `partBytes`; the last may be shorter, and is empty where nothing comes. */
+/** Divides a stream into parts of `partBytes`; the last may be shorter, and is empty if the stream is empty. */
 export async function* inParts(
   pieces: AsyncIterable<string | Uint8Array>,
   partBytes: number,
@@ -16,7 +16,7 @@ export async function* inParts(
   for await (const piece of pieces) {
     const bytes = typeof piece === "string" ? Buffer.from(piece) : piece;
     for (let at = 0; at < bytes.length;) {
-      // A part that is full goes only when there is more: the last one is known by what follows it.
+      // A full part is passed on only when more bytes come, because the last part must be marked.
       if (filled === partBytes) {
         yield { bytes: part, isLast: false };
         filled = 0;

@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 import type { Random } from "../random.ts";
 import { StorageError } from "./storage-error.ts";
 
-/** A bucket of a server that speaks S3, and the place in it where the keys begin. */
+/** A bucket of an S3 server, and the prefix of all keys. */
 export type Bucket = {
   /** Such as `https://s3.eu-central-1.amazonaws.com`. */
   endpoint: string;
@@ -19,20 +19,20 @@ export type Bucket = {
 export type Machine = {
   clock: Pick<Clock, "now" | "monotonic" | "setTimeout" | "sleep">;
   random: Random;
-  /** The global `fetch` but for what only a runtime adds to it. */
+  /** The global `fetch`, without what runtimes add to it. */
   fetch: (url: string, init?: RequestInit) => Promise<Response>;
 };
 
 type S3Request = {
   method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
-  /** The full key; without one, the bucket is asked. */
+  /** The full key; without one, the request is for the bucket itself. */
   key?: string;
   query?: Record<string, string>;
   headers?: Record<string, string>;
   body?: Uint8Array<ArrayBuffer>;
-  /** About how long the answer is, which has to come in time. */
+  /** The expected length of the answer, which determines the time limit. */
   expectBytes?: number;
-  /** Answers of these statuses are given back; those below 300 always are. */
+  /** Statuses that are returned instead of thrown; those below 300 always are. */
   accept?: readonly number[];
 };
 
@@ -40,7 +40,7 @@ type S3Answer = { status: number; headers: Headers; body: Uint8Array<ArrayBuffer
 
 export type SendToS3 = (request: S3Request) => Promise<S3Answer>;
 
-/** For a request and its answer, besides what its bytes take. */
+/** The time limit of a request, besides what its bytes take. */
 const PATIENCE_MS = 20_000;
 const SLOWEST_BYTES_PER_MS = 128;
 const MOST_TRIES = 5;
@@ -48,9 +48,9 @@ const RETRY_MS = 200;
 const EMPTY = new Uint8Array(0);
 
 /**
- * Sends requests to a bucket, signed (AWS Signature Version 4). Each is small enough to be held whole, and so is its
- * answer: it can be sent again, and has to be over in a time that follows from its size. What may pass is tried
- * again with growing pauses, until `PATIENCE_MS` are over. Throws `StorageError`, which has nothing of what was sent.
+ * Sends requests to a bucket, signed (AWS Signature Version 4). Each request and each answer is held in memory as a
+ * whole, so it can be sent again, and has a time limit that follows from its size. Transient failures are retried
+ * with growing pauses, until `PATIENCE_MS` are over. Throws `StorageError`, which contains nothing of the request.
  */
 export function createSender(bucket: Bucket, machine: Machine): SendToS3 {
   const keys = new Map<string, ArrayBuffer>();
@@ -128,10 +128,10 @@ async function sign(
 }
 
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
-/** Of status 400 or 409, and nobody's fault. */
+/** Transient errors with status 400 or 409. */
 const PASSING_CODES = new Set(["RequestTimeout", "OperationAborted", "ConditionalRequestConflict"]);
 
-/** What the server's refusal means. Its own words may repeat what was signed, so only its code is used. */
+/** The error for a server's refusal. The server's message may repeat what was signed, so only its code is used. */
 function refusalOf(bucket: Bucket, { status, headers }: Response, body: Uint8Array): StorageError {
   const code = codeIn(body);
   const why = WHY[code ?? ""]?.(bucket) ?? whyByStatus(bucket, status, headers);
@@ -177,7 +177,9 @@ function hostOf({ endpoint }: Bucket): string {
   return new URL(endpoint).host;
 }
 
-/** What the runtime calls it, such as `ConnectionRefused`. Its message may have more than is to be reported. */
+/**
+ * The runtime's code for an error, such as `ConnectionRefused`. The message may contain more than should be reported.
+ */
 function codeOf(error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if ("code" in cause && typeof cause.code === "string") return cause.code.slice(0, 60);

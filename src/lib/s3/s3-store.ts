@@ -19,32 +19,34 @@ import { StorageError } from "./storage-error.ts";
 
 export type S3StoreOptions = {
   bucket: Bucket;
-  /** The folder that absolute paths of clients are below, as those of the local store are; copies lie in it, too. */
+  /**
+   * The folder that clients' absolute paths begin with, as for the local store. Local copies are written to it, too.
+   */
   root: string;
   maxFileBytes: number;
   machine: Machine;
   local: Unfinished;
-  /** Marks copies on the disk for those of this server. */
+  /** Marks local copies as those of this server. */
   by: () => By;
 };
 
-/** What is read at a time. */
+/** Bytes that are read at a time. */
 const READ_BYTES = 4 * 1024 * 1024;
 const LONGEST_KEY_BYTES = 1024;
-/** What copies on the disk leave free. */
+/** Disk space that local copies leave free. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 /** An upload in parts that takes longer than a day was abandoned. */
 const LONGEST_UPLOAD_MS = 86_400_000;
 
 /**
- * The store that is a bucket. Objects appear whole or not at all, also in place of others; whoever reads one reads
- * one version of it. What fails throws `StorageError`.
+ * The store that is a bucket. Objects appear whole or not at all, also when they replace others; a reader reads one
+ * version. Failures throw `StorageError`.
  */
 export function createS3Store(options: S3StoreOptions): FileStore {
   const { bucket, root, machine, local } = options;
   const objects = createObjects(createSender(bucket, machine));
   const keyOf = (name: FileName) => toKey(options, name);
-  // What is larger than an upload may be is divided in the same way.
+  // Files that are larger than an upload may be are divided in the same way.
   const partBytes = Math.max(PART_BYTES, Math.ceil(options.maxFileBytes / MOST_PARTS));
 
   return {
@@ -86,7 +88,8 @@ export function createS3Store(options: S3StoreOptions): FileStore {
         for (const upload of await objects.uploads(key))
           if (upload.key === key) await objects.abort(key, upload.uploadId);
       } catch (error) {
-        // Parts are seen by nobody: credentials that may not list or abort them keep no file from being written.
+        // Unfinished parts are invisible to clients, so credentials that may not list or abort them do not prevent
+        // writing.
         if (!(error instanceof StorageError) || error.isPassing) throw error;
       }
     },
@@ -104,7 +107,7 @@ export function createS3Store(options: S3StoreOptions): FileStore {
       const known = await read();
       if (known !== undefined) return known;
       const body = new TextEncoder().encode(fresh);
-      // Servers without conditional writes accept all of them; then the last one counts.
+      // Servers without conditional writes accept every write; then the last one counts.
       if (!(await objects.put(key, body, true)) && (await read()) === undefined)
         await objects.put(key, body);
       return (await read()) ?? fresh;
@@ -112,12 +115,12 @@ export function createS3Store(options: S3StoreOptions): FileStore {
   };
 }
 
-/** Throws `PathError` where a client's path is outside of the store. */
+/** Throws `PathError` if a client's path is outside of the store. */
 function toKey({ bucket, root }: Pick<S3StoreOptions, "bucket" | "root">, name: FileName): string {
   if ("upload" in name) return `${bucket.prefix}${UPLOADS}/${name.upload}`;
   const place = resolveUnreserved(root, name.path, UPLOADS);
   const key = bucket.prefix + relative(root, place).split(sep).join("/");
-  if (!key.isWellFormed()) throw new PathError("is no well-formed text");
+  if (!key.isWellFormed()) throw new PathError("is not well-formed text");
   if (Buffer.byteLength(key) > LONGEST_KEY_BYTES)
     throw new PathError(`is longer than the ${LONGEST_KEY_BYTES} bytes that a bucket takes`);
   return key;
@@ -156,7 +159,7 @@ async function writeObject(
     }
     if (uploadId !== undefined) await objects.complete(key, uploadId, etags);
   } catch (error) {
-    // What cannot be aborted now is swept later.
+    // An upload that cannot be aborted now is removed by a later sweep.
     if (uploadId !== undefined) await objects.abort(key, uploadId).catch(() => undefined);
     throw error;
   }

@@ -1,9 +1,9 @@
 /** An operation on the store of files failed. The message is a clause for people, without anything secret. */
 export class StorageError extends Error {
   override readonly name = "StorageError";
-  /** Whether the same may succeed later, with nothing changed by anybody. */
+  /** Whether the error is transient: the same operation may succeed later. */
   readonly isPassing: boolean;
-  /** What the server calls it, if it said anything. */
+  /** The server's error code, if there is one. */
   readonly code: string | undefined;
 
   constructor(message: string, { isPassing, code }: { isPassing: boolean; code?: string }) {

@@ -6,27 +6,27 @@ import { TableFileError } from "./table.ts";
 
 /** Files in a workbook; one with pictures has hundreds. */
 const MOST_ENTRIES = 20_000;
-/** Limit of the directory of an archive, which is held whole. */
+/** The largest directory of an archive, which is held in memory. */
 const MOST_DIRECTORY_BYTES = 32 * 1024 * 1024;
-/** Unpacked, of a part that is held whole. */
+/** The largest unpacked part that is held in memory. */
 const MOST_HELD_BYTES = 32 * 1024 * 1024;
-/** Unpacked, of a part that is read in passing. */
+/** The largest unpacked part that is streamed. */
 const MOST_STREAMED_BYTES = 2 * 1024 * 1024 * 1024;
 
 /**
- * The parts of a workbook, which is a ZIP archive. What the archive says of their sizes is checked
- * before anything is unpacked, and again while it is: a few kilobytes can claim to be gigabytes.
+ * The parts of a workbook, which is a ZIP archive. The sizes that the archive declares are checked before anything is
+ * unpacked, and the true ones while it is unpacked: a few kilobytes can claim to be gigabytes.
  */
 export type Archive = {
   names: () => Iterable<string>;
-  /** The text of a part, or `undefined` where there is none of that name. */
+  /** The text of a part, or `undefined` if there is none of that name. */
   readPart(name: string): Promise<string | undefined>;
-  /** The text of a part in pieces. `what` is what a refusal calls it. */
+  /** The text of a part in pieces. `what` names the part in error messages. */
   streamPart(name: string, what: string): AsyncGenerator<string>;
   close(): void;
 };
 
-/** Throws `TableFileError` where the file is no archive that can be read. */
+/** Throws `TableFileError` if the file is not a readable archive. */
 export async function openArchive(path: string): Promise<Archive> {
   const zip = await explained(openPromise(path, { autoClose: false }));
   try {
@@ -58,18 +58,20 @@ export async function openArchive(path: string): Promise<Archive> {
   }
 }
 
-/** The names of parts differ in case from program to program. */
+/** Programs differ in the case of the names of parts. */
 async function readEntries(zip: ZipFile): Promise<Map<string, Entry>> {
   const entries = new Map<string, Entry>();
   if (zip.entryCount > MOST_ENTRIES)
     throw new TableFileError(
-      `is an archive of more than ${MOST_ENTRIES} files, so it is no workbook`,
+      `is an archive of more than ${MOST_ENTRIES} files, so it is not a workbook`,
     );
   let bytes = 0;
   for await (const entry of zip.eachEntry()) {
     bytes += entry.fileNameLength + entry.extraFieldLength + entry.fileCommentLength;
     if (bytes > MOST_DIRECTORY_BYTES)
-      throw new TableFileError("is an archive whose directory is too large, so it is no workbook");
+      throw new TableFileError(
+        "is an archive whose directory is too large, so it is not a workbook",
+      );
     const name = entry.fileName.toLowerCase();
     if (entry.isEncrypted())
       throw new TableFileError("is an encrypted ZIP archive; save the workbook without a password");
@@ -115,7 +117,7 @@ async function explained<T>(work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     if (error instanceof TableFileError || isOfSystem(error)) throw error;
-    throw new TableFileError(`is no workbook, or a damaged one (${reasonOf(error)})`);
+    throw new TableFileError(`is not a workbook, or a damaged one (${reasonOf(error)})`);
   }
 }
 

@@ -10,8 +10,10 @@ export function unescaped(text: string): string {
   );
 }
 
-/** What must be escaped: control characters but for tab and line feed, and what is no character. */
-// oxlint-disable-next-line no-control-regex -- they are what is looked for
+/**
+ * Must be escaped: control characters except tab and line feed, noncharacters, and texts that look like an escape.
+ */
+// oxlint-disable-next-line no-control-regex -- the pattern looks for control characters
 const UNWRITABLE = /[\0-\x08\x0b-\x1f\uFFFE\uFFFF]|_(?=x[0-9A-Fa-f]{4}_)/g;
 // oxlint-disable-next-line no-control-regex
 const NEEDS_ESCAPE = /[&<>\0-\x08\x0b-\x1f\uFFFE\uFFFF]|_x/;

@@ -4,7 +4,7 @@ import type { Archive } from "./archive.ts";
 import type { Cell } from "./table.ts";
 import { readXml } from "./xml.ts";
 
-/** What a number in a cell means; only its format says so. */
+/** The meaning of a number in a cell, which only its format shows. */
 type Kind = "number" | "date" | "time" | "duration";
 type NumberFormat = { code: string; kind: Kind };
 
@@ -67,7 +67,7 @@ function readStyles(xml: string): NumberFormat[] {
   return styles;
 }
 
-/** Those that have no code in the file; dates of East Asia among them. */
+/** The formats without a code in the file, among them East Asian dates. */
 function builtIn(id: number): string {
   if ((id >= 27 && id <= 31) || (id >= 50 && id <= 58)) return "yyyy-mm-dd";
   return getFormatFromId(id) ?? "General";
@@ -98,12 +98,12 @@ const DAY_MS = 86_400_000;
 const DAYS_TO_1904 = 1462;
 /** The day that the serial 0 is, counted from March 1900. */
 const EPOCH_MS = Date.UTC(1899, 11, 30);
-/** Excel takes 1900 for a leap year: its day 60 is the 29th of February, and all before are one later. */
+/** Excel treats 1900 as a leap year: its day 60 is 29 February 1900, and earlier days are off by one. */
 const NO_SUCH_DAY = 60;
 /** 9999-12-31. */
 const LAST_DAY = 2_958_466;
 
-/** ISO 8601 of a count of days, to the millisecond. What is no date of a calendar stays a number. */
+/** A count of days in ISO 8601, to the millisecond. A count that is not a calendar date stays a number. */
 function isoOf(serial: number, kind: Exclude<Kind, "number">, is1904: boolean): Cell {
   const ms = Math.round(serial * DAY_MS);
   if (kind === "duration") return durationOf(ms);

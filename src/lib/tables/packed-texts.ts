@@ -4,7 +4,7 @@ const FIRST_BYTES = 65_536;
 const MOST_BYTES = 128 * 1024 * 1024;
 const MOST_TEXTS = 10_000_000;
 
-/** Many texts in the memory that their bytes take, which is a fifth of what strings would take. */
+/** Many texts as bytes, which take a fifth of the memory of strings. */
 export class PackedTexts {
   #bytes = Buffer.alloc(FIRST_BYTES);
   #ends = new Uint32Array(1024);

@@ -17,7 +17,7 @@ const MOST_GROUP_VALUES = 16_000_000;
 
 type RowGroup = FileMetaData["row_groups"][number];
 
-/** Throws `TableFileError` where the pages of a group claim more than may be unpacked. */
+/** Throws `TableFileError` if the pages of a group declare more than may be unpacked. */
 export async function requireBoundedPages(
   file: AsyncBuffer,
   { columns }: RowGroup,
@@ -49,7 +49,7 @@ export async function requireBoundedPages(
   }
 }
 
-/** None makes more than a page said that it has. */
+/** The decompressors, none of which produces more bytes than the page declared. */
 export const BOUNDED_COMPRESSORS: Compressors = Object.fromEntries(
   Object.entries({
     ...compressors,

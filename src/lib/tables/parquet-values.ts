@@ -14,7 +14,7 @@ export type Column = {
   timeUnit: number | undefined;
 };
 
-/** The columns as a table has them: of lists and structures, the outermost names. */
+/** The columns of the table; lists and structures are one column with their outermost name. */
 export function columnsOf(metadata: FileMetaData): Column[] {
   return parquetSchema(metadata).children.map(({ element }) => ({
     name: element.name,
@@ -65,13 +65,13 @@ function isoOf(value: bigint | undefined, perSecond: bigint): string | undefined
   return fraction === "" ? seconds : `${seconds}.${fraction}`;
 }
 
-/** The number itself where it is no date that a calendar has. */
+/** The date, or the number itself if it is not a calendar date. */
 function dateText(ms: number, length: number): string {
   const date = new Date(ms);
   return Number.isNaN(date.getTime()) ? String(ms) : date.toISOString().slice(0, length);
 }
 
-/** A value as a cell. What is missing is empty; what is no single value is JSON. */
+/** A value as a cell. A missing value is empty; a list or structure is JSON. */
 export function cellOf(value: unknown, { isUtc, timeUnit }: Column): Cell {
   if (value === null || value === undefined) return "";
   if (typeof value === "string") return isUtc ? `${value}Z` : value;

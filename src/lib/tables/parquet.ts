@@ -19,8 +19,8 @@ const MOST_GROUP_CELLS = 8_000_000;
 const MOST_SLICE_BYTES = 256 * 1024 * 1024;
 
 /**
- * The rows of a Parquet file, the names of its columns first, a group of rows at a time. Lists and structures are JSON
- * texts. Throws `TableFileError` where it cannot be read, or has more than it may have.
+ * The rows of a Parquet file, the names of its columns first, a group of rows at a time. Lists and structures are
+ * JSON texts. Throws `TableFileError` if it cannot be read or exceeds a limit.
  */
 export async function* readParquet(
   path: string,
@@ -134,10 +134,10 @@ function explainedNow<T>(work: () => T): T {
   }
 }
 
-/** What the library throws about a file is one of many kinds of errors. */
+/** The library throws many kinds of errors for a bad file. */
 function asRefusal(error: unknown): unknown {
   if (error instanceof TableFileError || (error instanceof Error && "syscall" in error))
     return error;
   const why = error instanceof Error ? error.message : String(error);
-  return new TableFileError(`is no Parquet file that can be read (${why.slice(0, 200)})`);
+  return new TableFileError(`is not a readable Parquet file (${why.slice(0, 200)})`);
 }

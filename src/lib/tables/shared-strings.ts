@@ -3,7 +3,10 @@ import { unescaped } from "./cell-text.ts";
 import { PackedTexts } from "./packed-texts.ts";
 import { XmlReader } from "./xml.ts";
 
-/** The texts that the cells of a workbook refer to by number. Formatted pieces are joined; readings of Japanese are left out. */
+/**
+ * The texts that the cells of a workbook refer to by number. Formatted pieces are joined; phonetic readings of
+ * Japanese are left out.
+ */
 export async function readSharedStrings(
   archive: Archive,
   path: string | undefined,

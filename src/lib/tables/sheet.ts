@@ -11,12 +11,12 @@ import {
 import { type Attributes, XmlReader } from "./xml.ts";
 
 export type SheetContext = {
-  /** The sheet, as refusals name it. */
+  /** The name of the sheet in error messages. */
   name: string;
   texts: PackedTexts;
   formats: NumberFormats;
   isShown: boolean;
-  /** Positions of columns with dates; filled as they are met. */
+  /** Positions of columns with dates; filled while reading. */
   dates: Set<number>;
 };
 
@@ -30,7 +30,7 @@ export class SheetReader {
   readonly #context: SheetContext;
   readonly #xml: XmlReader;
   #row = 0;
-  /** The last row that was handed over. */
+  /** The last row that was passed on. */
   #given = 0;
   #cells: Cell[] = [];
   #column = 0;
@@ -126,7 +126,7 @@ export class SheetReader {
   #closeCell(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
-    // An empty text is a value; an empty number is what programs write that do not calculate.
+    // An empty text is a value. An empty number means that the writing program did not calculate the formula.
     if (this.#hasFormula && this.#value === "" && !(this.#hasValue && this.#type === "str"))
       throw this.#refuse(
         `cell ${columnName(this.#column)}${this.#row} has a formula whose value is not stored; open the file ` +
@@ -168,7 +168,7 @@ export class SheetReader {
   #number(raw: string): Cell {
     const { formats, isShown, dates } = this.#context;
     const number = Number(raw);
-    // More digits than a number can hold: the file's own text has them all.
+    // A number cannot hold this many digits, so the file's own text is kept.
     if (raw === "" || Number.isNaN(number) || (/^-?\d{16,}$/.test(raw) && String(number) !== raw))
       return raw;
     if (isShown) return formats.shown(number, this.#style);
@@ -181,7 +181,7 @@ export class SheetReader {
   }
 }
 
-/** The number of a column from 1, as `AB` in `AB12` gives it; NaN where it is none. */
+/** The number of a column from 1, given by `AB` in `AB12`; NaN if there is no column. */
 function columnOf(reference: string): number {
   let column = 0;
   for (let i = 0; i < reference.length; i++) {

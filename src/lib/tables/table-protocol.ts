@@ -11,6 +11,6 @@ export type ToTableThread =
 export type FromTableThread =
   | { kind: "rows"; rows: Cell[][] }
   | { kind: "end"; found: TableFound }
-  /** `isRefusal`: of the file; anything else is an error of the system or a bug. */
+  /** `isRefusal`: the file is refused. Otherwise it is an error of the system or a bug. */
   | { kind: "failed"; message: string; isRefusal: boolean; code: string | undefined }
   | { kind: "closed" };

@@ -8,7 +8,7 @@ import { TableFileError, type TableFound, type TableSource } from "./table.ts";
 
 const clock = createSystemClock();
 let reading: Promise<void> = Promise.resolve();
-/** Whether to go on, as the owner says next. */
+/** The owner's next decision: whether to go on. */
 let wish = Promise.withResolvers<boolean>();
 
 function report(message: FromTableThread): void {

@@ -1,4 +1,7 @@
-/** What a sheet of a workbook has room for, the header among them. Other tables have no more columns either. */
+/**
+ * The most rows and columns of a sheet of a workbook, including the header. The limit of columns holds for other
+ * tables, too.
+ */
 export const MOST_SHEET_ROWS = 1_048_576;
 export const MOST_SHEET_COLUMNS = 16_384;
 
@@ -9,7 +12,7 @@ export type Cell = string | number | boolean;
 export type WorkbookOptions = {
   /** By name, or by position from 1; the first visible one unless given. */
   sheet?: string | number | undefined;
-  /** `formatted`: cells as the program shows them, all of them texts. */
+  /** `formatted`: all cells as the texts that a spreadsheet program shows. */
   values?: "plain" | "formatted" | undefined;
 };
 
@@ -17,7 +20,7 @@ export type TableFormat = "xlsx" | "parquet";
 
 export type TableSource = { path: string; format: TableFormat; options: WorkbookOptions };
 
-/** What is known of a table once it has been read. */
+/** The facts about a table that are known once it has been read. */
 export type TableFound = {
   /** The sheet of a workbook. */
   sheet: string | null;
@@ -28,20 +31,20 @@ export type TableFound = {
 /** A reader of a table gives rows, some at a time, and reports at the end what was found. */
 export type TableRows = (onFound: (found: TableFound) => void) => AsyncGenerator<Cell[][]>;
 
-/** A file is not the table that it should be; the message says what it is instead, and what to do. */
+/** A file is not a table that can be read; the message says what it is, and what to do. */
 export class TableFileError extends Error {
   override readonly name = "TableFileError";
 }
 
-/** Rows that are handed over together: some milliseconds of whoever takes them. */
+/** The most cells that are passed on together: some milliseconds of work for the receiver. */
 const MOST_CELLS_AT_ONCE = 4000;
 const MOST_CHARACTERS_AT_ONCE = 262_144;
-/** Rows × columns of a table, the empty cells between others included: a small file can claim any number. */
+/** The most rows × columns of a table, including empty cells: a small file can declare any number. */
 const MOST_CELLS = 50_000_000;
-/** Characters of all its cells: a small file can repeat a long text any number of times. */
+/** The most characters of all cells: a small file can repeat a long text any number of times. */
 const MOST_CHARACTERS = 2_147_483_648;
 
-/** Collects rows until there are enough to be handed over, and counts what a table may have. */
+/** Collects rows until there are enough to be passed on, and enforces the limits of a table. */
 export class RowCollector {
   rows: Cell[][] = [];
   #cells = 0;

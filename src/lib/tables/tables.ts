@@ -4,18 +4,18 @@ import type { StartThread, Thread } from "../thread.ts";
 import type { FromTableThread, ToTableThread } from "./table-protocol.ts";
 import { type Cell, TableFileError, type TableFound, type TableSource } from "./table.ts";
 
-/** Tables that are read at a time; others wait. Each may take some hundred megabytes. */
+/** How many tables are read at a time; others wait. Each may need some hundred megabytes. */
 const MOST_THREADS = 2;
-/** Longer no thread may take for the next rows; one that is stuck is ended, and its file refused. */
+/** The longest that a thread may take for the next rows. One that is stuck is terminated, and its file refused. */
 const STEP_MS = 120_000;
 /** An idle thread is kept this long, for the second reading of the same file. */
 const IDLE_MS = 5000;
 
-/** Reads tables that are no text, in threads of their own. */
+/** Reads tables in binary files, in threads of their own. */
 export type Tables = {
   /**
-   * The rows of a table, and what was found once all were read. Reading goes as fast as the rows are
-   * taken. Throws `TableFileError` where the file is not the table that it should be.
+   * The rows of a table, and what was found once all were read. Reading is as fast as the consumer. Throws
+   * `TableFileError` if the file is not a table that can be read.
    */
   read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[]>;
   /** Ends the threads. */
@@ -46,7 +46,7 @@ export function createTables({
   let taken = 0;
 
   async function take(): Promise<Reader> {
-    // A place that is given back goes to the next that waits.
+    // A place that becomes free goes to the next waiting reading.
     if (taken >= MOST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
     else taken++;
     const idle = free.pop();
@@ -83,7 +83,7 @@ export function createTables({
         for (;;) {
           const answer = await next;
           if (answer.kind === "rows") {
-            // Read while these are worked on.
+            // The next rows are read while these are processed.
             next = askForMore(reader);
             yield* answer.rows;
           } else if (answer.kind === "failed") throw failureOf(answer);
@@ -113,7 +113,7 @@ export function createTables({
   };
 }
 
-/** Its failure is met by whoever waits for it, which may be later. */
+/** Its failure is handled by the caller that awaits it, possibly later. */
 function askForMore(reader: Reader): Promise<FromTableThread> {
   const answer = reader.ask({ kind: "next" });
   answer.catch(() => undefined);

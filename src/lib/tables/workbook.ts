@@ -13,10 +13,10 @@ export type Workbook = {
 };
 
 const MOST_SHEETS = 1000;
-/** Names that a refusal lists. */
+/** The most names that an error message lists. */
 const MOST_NAMED = 20;
 
-/** Reads what a workbook consists of. Throws `TableFileError` where it is not a workbook, or has macros. */
+/** Reads what a workbook consists of. Throws `TableFileError` if it is not a workbook, or has macros. */
 export async function readWorkbook(archive: Archive): Promise<Workbook> {
   await requireWorkbook(archive);
   const root = await relationsOf(archive, "");
@@ -46,7 +46,7 @@ export async function readWorkbook(archive: Archive): Promise<Workbook> {
   return workbook;
 }
 
-/** The requested sheet. Throws `TableFileError` where there is none. */
+/** The requested sheet. Throws `TableFileError` if there is none. */
 export function findSheet({ sheets }: Workbook, asked: WorkbookOptions["sheet"]) {
   const tables = sheets.filter(({ path }) => path !== undefined);
   const found =
@@ -80,7 +80,7 @@ async function requireWorkbook(archive: Archive): Promise<void> {
     throw new TableFileError(
       kind?.includes("opendocument.spreadsheet")
         ? "is an OpenDocument spreadsheet; save it as .xlsx or CSV"
-        : "is a ZIP archive and no workbook; upload the table that is in it",
+        : "is a ZIP archive, but not a workbook; upload the table that is in it",
     );
   }
   for (const name of archive.names())
@@ -89,7 +89,7 @@ async function requireWorkbook(archive: Archive): Promise<void> {
   if (/sheet\.binary/i.test(types))
     throw new TableFileError("is a binary workbook (.xlsb); save it as .xlsx or CSV");
   if (!/spreadsheetml/i.test(types))
-    throw new TableFileError("is an Office file, but no workbook; give a table");
+    throw new TableFileError("is an Office file, but not a workbook; give a table");
 }
 
 type Relation = { id: string; type: string; target: string };
@@ -113,7 +113,7 @@ async function relationsOf(archive: Archive, part: string): Promise<Relation[]> 
   return relations;
 }
 
-/** Within the archive alone: what it has are names, not paths of the machine. */
+/** Resolves a path within the archive. Its entries are names, not paths of the machine. */
 function resolved(folder: string, target: string): string {
   const names: string[] = [];
   for (const name of (target.startsWith("/") ? target : folder + target).split("/"))
@@ -122,7 +122,7 @@ function resolved(folder: string, target: string): string {
   return names.join("/");
 }
 
-/** The id of a relationship. The prefix of its namespace is whatever the program that wrote the file chose. */
+/** The id of a relationship. The program that wrote the file chose the prefix of its namespace. */
 function relationId(attributes: Attributes): string | undefined {
   const name = Object.keys(attributes).find((one) => /:id$/i.test(one));
   return name === undefined ? undefined : attributes[name];

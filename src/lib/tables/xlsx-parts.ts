@@ -1,6 +1,6 @@
 /*
- * The parts of a workbook but for its cells (ECMA-376). There are no themes, names or shared texts,
- * which no program needs.
+ * The parts of a workbook except its cells (ECMA-376). It has no themes, names or shared texts, which no program
+ * needs.
  */
 
 const XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n';
@@ -9,7 +9,7 @@ const REFERENCES = "http://schemas.openxmlformats.org/officeDocument/2006/relati
 const PACKAGE = "http://schemas.openxmlformats.org/package/2006";
 const TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml";
 
-/** Up to the first row. The first row stays where it is. */
+/** The sheet's XML before the first row. The first row is frozen. */
 export const SHEET_HEAD =
   `${XML}<worksheet xmlns="${MAIN}"><sheetViews><sheetView workbookViewId="0">` +
   '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>' +

@@ -28,22 +28,22 @@ export type WorkbookTable = {
   mostRows?: number;
 };
 
-/** Packed a third faster than by default, a tenth larger. */
+/** Packs a third faster than the default, and a tenth larger. */
 const COMPRESSION_LEVEL = 3;
-/** The same table is the same bytes whenever it is written. */
+/** A fixed time, so the same table gives the same bytes whenever it is written. */
 const WRITTEN_AT = new Date("2000-01-01T00:00:00Z");
-/** Of a cell, in Excel. */
+/** Excel's limit for a cell. */
 const MOST_CHARACTERS = 32_767;
 const HEADER_STYLE = 1;
 const DATE_STYLE = 2;
 const TIME_STYLE = 3;
-/** Whole numbers of more digits are shown as others. */
+/** Excel shows whole numbers above this with wrong digits. */
 const MOST_WHOLE = 1e15;
 
 /**
- * A table as the bytes of a workbook, made as they are read. The header is frozen. What does not fit a
- * sheet goes on in a second one, with the same header; a text that is longer than a cell may have is cut,
- * and says so. Texts are texts, also those that begin as formulas do.
+ * A table as the bytes of a workbook, generated while it is read. The header is frozen. Rows that do not fit into a
+ * sheet continue in a further one, with the same header. A text that is too long for a cell is cut, and ends with a
+ * note. Texts stay texts, also those that look like formulas.
  */
 export async function* writeXlsx(table: WorkbookTable): AsyncGenerator<Uint8Array> {
   if (table.header.length > MOST_SHEET_COLUMNS)
@@ -158,11 +158,14 @@ const DAY_MS = 86_400_000;
 /** Excel's day 0, as it is counted from March 1900; dates before that differ from program to program. */
 const EPOCH_MS = Date.UTC(1899, 11, 30);
 const FIRST_SERIAL = 61;
-/** A microsecond: a second that is a fraction of a day may lie just below itself, and LibreOffice cuts it off. */
+/**
+ * About a microsecond. A time as a fraction of a day may be slightly too small, and LibreOffice would cut off the
+ * last second.
+ */
 const HAIR = 1e-11;
 const ISO_DATE = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d{1,3})?)?$/;
 
-/** The date that a text of ISO 8601 without a time zone says, or `undefined` where a workbook has no such date. */
+/** The date of an ISO 8601 text without a time zone, or `undefined` if a workbook cannot represent it. */
 export function dateCellOf(text: string): DateCell | undefined {
   if (!ISO_DATE.test(text)) return undefined;
   const hasTime = text.length > 10;

@@ -6,8 +6,8 @@ import type { Cell, TableRows, WorkbookOptions } from "./table.ts";
 import { findSheet, readWorkbook } from "./workbook.ts";
 
 /**
- * The rows of one sheet of a workbook (ECMA-376), which is read as it is unpacked: memory is taken by
- * its different texts alone. Throws `TableFileError` where it cannot be read, or has more than it may have.
+ * The rows of one sheet of a workbook (ECMA-376), which is read while it is unpacked: only its distinct texts are
+ * held in memory. Throws `TableFileError` if it cannot be read or exceeds a limit.
  */
 export async function* readXlsx(
   path: string,

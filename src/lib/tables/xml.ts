@@ -17,8 +17,8 @@ const MOST_ATTRIBUTES = 200;
 const NO_ATTRIBUTES: Attributes = Object.freeze({});
 
 /**
- * Reads XML as it comes, and holds nothing but what lies between two tags. There are no entities but
- * XML's own five: a document that declares any is refused (`<!DOCTYPE`), which spreadsheets never need.
+ * Reads XML as a stream, and holds only the text between two tags. Only XML's own five entities are known: a document
+ * that declares others (`<!DOCTYPE`) is refused, and spreadsheets never need that.
  */
 export class XmlReader {
   readonly #tokenizer: Tokenizer;
@@ -113,14 +113,14 @@ export class XmlReader {
   }
 }
 
-/** Up to where a text can be passed on: to the end of its last tag, and not into a CDATA section without an end. */
+/** How much of a text can be passed on: up to the end of its last tag, and not into an unfinished CDATA section. */
 function wholeOf(text: string): number {
   const cdata = text.lastIndexOf("<![CDATA[");
   if (cdata !== -1 && !text.includes("]]>", cdata)) return cdata;
   return text.lastIndexOf(">") + 1;
 }
 
-/** Reads a document that is there whole. */
+/** Reads a whole document. */
 export function readXml(text: string, handler: XmlHandler): void {
   const reader = new XmlReader(handler);
   reader.write(text);

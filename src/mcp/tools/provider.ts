@@ -1,7 +1,7 @@
 import { Refusal } from "../rest.ts";
 import type { World } from "../tool.ts";
 
-/** Answers of the simulator must never look like real ones: they are made only where that was asked for. */
+/** Answers of the simulator must never look like real ones, so they are made only on request. */
 export async function requireProvider(world: World, isDryRun: boolean): Promise<void> {
   if (isDryRun || !(await world.provider()).isSimulator) return;
   throw new Refusal(

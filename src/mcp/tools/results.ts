@@ -36,7 +36,7 @@ const ABOUT = {
 
 type Own = z.output<z.ZodObject<typeof OWN>> & { saveTo?: string | undefined };
 
-/** `results`; where there is a machine of the person's own, it can write a file there. */
+/** The tool `results`; with `isLocal`, it can write a file on the user's machine. */
 export function results(isLocal: boolean): Tool {
   return isLocal
     ? defineTool({
@@ -75,7 +75,7 @@ async function readPage({ batchId, status, limit, cursor }: Own, { rest, signal 
     });
   let page = await read(limit);
   const fitting = countFitting(page.tasks);
-  // The cursor that leads on from the last row that fits is that of a page which ends there.
+  // The cursor after the last row that fits is that of a page that ends with it.
   if (fitting < page.tasks.length) page = await read(fitting);
   const { total, nextCursor } = page.pagination;
   return withoutNulls({
@@ -87,7 +87,7 @@ async function readPage({ batchId, status, limit, cursor }: Own, { rest, signal 
   });
 }
 
-/** How many rows a page has room for; one at least, whose answer is cut where it is longer. */
+/** How many rows fit into a page; at least one, whose answer is cut if it is too long. */
 function countFitting(rows: Row[]): number {
   let room = MOST_CHARACTERS;
   const count = rows.findIndex(({ result }) => (room -= result?.length ?? 0) < 0);

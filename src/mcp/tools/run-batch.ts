@@ -63,7 +63,7 @@ const ABOUT = {
 
 type Own = z.output<z.ZodObject<typeof OWN>> & { file?: string | undefined };
 
-/** `run_batch`; where there are files of the person's own machine, it takes those, too. */
+/** The tool `run_batch`; with `isLocal`, it also accepts files of the user's machine. */
 export function runBatch(isLocal: boolean): Tool {
   return isLocal
     ? defineTool({ ...ABOUT, own: { ...OWN, ...LOCAL }, passed: PASSED, run })
@@ -84,7 +84,7 @@ async function run(
   try {
     return await create(own, { ...passed, inputFile, scopedIds: true }, world);
   } finally {
-    // The batch keeps what it has read; an upload that stays is no reason to fail what has succeeded.
+    // The batch keeps its rows, and a remaining upload is no reason to fail the call.
     await rest.call(`/files/${inputFile}`, { method: "DELETE" }).catch(() => undefined);
   }
 }
@@ -113,7 +113,7 @@ function taken(id: string | undefined): Refusal {
   );
 }
 
-/** Starts a batch, unless that has been done: an answer to an earlier call may have been lost. */
+/** Starts a batch, unless it was already started: the answer to an earlier call may have been lost. */
 async function startBatch(world: World, id: string, isDryRun: boolean): Promise<void> {
   try {
     await world.rest.call(pathOf("batches", id, "/execute"), {

@@ -21,7 +21,7 @@ type Schedule = {
   nextRuns: string[];
 };
 
-/** Without its configuration, which can be as long as a prompt. */
+/** A schedule without its configuration, which can be as long as a prompt. */
 function describe(one: Schedule) {
   const { id, name, schedule, timezone, isActive, pauseReason, inputFile, outputFile } = one;
   return withoutNulls({
@@ -87,7 +87,7 @@ export const listSchedules = defineTool({
   },
 });
 
-/** What schedules as a rule need; the API takes the others, too. */
+/** The fields that schedules usually need; the API also accepts the others. */
 const { model, systemPrompt, promptTemplate, output, maxCostUsd, maxConcurrency } =
   BatchConfig.shape;
 

@@ -6,7 +6,7 @@ import { pathOf } from "../rest.ts";
 import type { World } from "../tool.ts";
 import { waitForEnd } from "../wait.ts";
 
-/** What is used of a batch as the API describes it. */
+/** The used fields of a batch. */
 export type Batch = {
   id: string;
   name: string;
@@ -22,7 +22,7 @@ export type Batch = {
   completedAt: string | null;
 };
 
-/** What is used of a task. */
+/** The used fields of a task. */
 export type Task = {
   id: string;
   status: TaskStatus;
@@ -40,7 +40,7 @@ export type Task = {
   reason: string | null;
 };
 
-/** A batch after it was waited for, in few words. */
+/** A short description of a batch, after waiting for its end. */
 export async function batchAfter(world: World, id: string, seconds: number): Promise<object> {
   const read = () =>
     world.rest.call<Batch>(pathOf("batches", id), {
@@ -59,7 +59,7 @@ export async function batchAfter(world: World, id: string, seconds: number): Pro
   return describeBatch(batch);
 }
 
-/** Of a batch that was not started nothing happens, unless it waits for another one. */
+/** Whether the batch is in progress. A batch that was not started is not, unless it waits for another one. */
 function isGoingOn({ status, chain }: Batch): boolean {
   return status === "running" || (status === "pending" && chain !== null);
 }
@@ -100,7 +100,7 @@ function nextFor({ status, progress, pauseReason }: Batch): string {
     : "`results` has the answers";
 }
 
-/** A task after it was waited for. Throws nothing where it failed: that is what there is to say of it. */
+/** A task, after waiting for its end. Does not throw if the task has failed: that is the result. */
 export async function taskAfter(world: World, id: string, seconds: number): Promise<object> {
   const read = () => world.rest.call<Task>(pathOf("tasks", id), { signal: world.signal });
   let task = await read();

@@ -8,7 +8,7 @@ import { useResource } from "../ui/resource.ts";
 import { Table } from "../ui/table.tsx";
 import { Ago, Time } from "../ui/time.tsx";
 
-/** What is wrong, from the live stream, and what was. */
+/** Open alerts, from the live stream, and the history. */
 export function Alerts() {
   return (
     <>
@@ -96,7 +96,7 @@ function History() {
   );
 }
 
-/** Where the subjects of alerts are shown. */
+/** The pages of the subjects of alerts. */
 const PLACES: Record<string, string> = {
   "webhook.disabled": "webhooks",
   "schedule.paused": "schedules",

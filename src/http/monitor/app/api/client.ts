@@ -4,12 +4,12 @@ import type { Scope } from "../../../../domain/scope.ts";
 
 type Issue = { path?: string; message?: string };
 
-/** An answer of the API that is an error, or none: then `status` is 0. */
+/** An error of the API, or no answer: then `status` is 0. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   readonly status: number;
   readonly code: string;
-  /** What is wrong where, if it is the request. */
+  /** The issues of the request, if it was invalid. */
   readonly issues: Issue[];
 
   constructor(status: number, code: string, message: string, issues: Issue[] = []) {
@@ -20,12 +20,12 @@ export class ApiError extends Error {
   }
 }
 
-/** Where the server is, also behind a proxy that puts it below a path of its own: above this file's folder. */
+/** The URL of the server, also below the path of a proxy: the parent of this file's folder. */
 const ROOT = new URL("..", import.meta.url);
-// Another server of the same origin, below another path, must not be sent this one's key.
+// The key must not be sent to another server of the same origin below another path.
 const KEY_NAME = `gpt-task-runner-key ${ROOT.pathname}`;
 
-/** The key of this tab; `undefined` where nobody is logged in. */
+/** The key of this tab; `undefined` if nobody is logged in. */
 export const key = signal<string | undefined>(sessionStorage.getItem(KEY_NAME) ?? undefined);
 /** What the key may do, from `/status`. */
 export const scopes = signal<readonly Scope[]>([]);
@@ -55,7 +55,7 @@ export const pageAddress = (): string => new URL(ROOT).href;
 
 type Options = { body?: unknown; signal?: AbortSignal; headers?: Record<string, string> };
 
-/** Asks the API with the key of this tab. Throws `ApiError`. */
+/** Sends a request with the key of this tab. Throws `ApiError`. */
 export async function request(
   method: string,
   path: string,
@@ -82,14 +82,14 @@ export async function request(
   throw refusal(response.status, await response.json().catch(() => ({})), mine);
 }
 
-/** The error that an answer to a request with a key is. One that says that the key is no good ends the session. */
+/** The error of an answer. If it says that the key is invalid, the session ends. */
 export function refusal(status: number, body: unknown, usedKey: string): ApiError {
   const answer = body as {
     error?: { code?: string; message?: string; details?: { issues?: Issue[] } };
   };
   const { code = "ERROR", message = `The server answered ${status}` } = answer.error ?? {};
-  // An answer that comes late, when another key is in use, says nothing of that one.
-  if (status === 401 && usedKey === key.value) logOut("The API key is not valid any more");
+  // A late answer to a request with an earlier key says nothing about the current one.
+  if (status === 401 && usedKey === key.value) logOut("The API key is no longer valid");
   return new ApiError(status, code, message, answer.error?.details?.issues);
 }
 

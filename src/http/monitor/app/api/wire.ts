@@ -1,5 +1,5 @@
-// The types of what the API sends, from the schemas of which its OpenAPI document is made. Types alone: nothing of
-// the server is in the page.
+// The types of the API's answers, from the schemas of its OpenAPI document. Only types: the page contains no code of
+// the server.
 
 import type { z } from "@hono/zod-openapi";
 

@@ -116,7 +116,7 @@ function cellsOf({ time, action, target, keyId, address, options, requestId }: A
   ];
 }
 
-/** What the API is asked for: the address has the reader's own times. */
+/** The query for the API, with times converted from the reader's time zone. */
 function searchOf(query: URLSearchParams): string {
   const search = new URLSearchParams(rangeOf(query));
   for (const name of Object.keys(TEXTS)) {

@@ -7,7 +7,7 @@ import { hasEnded, isWaiting } from "./why.ts";
 
 type Props = { id: string; batch: LiveBatch };
 
-/** What can be done with a batch as it is. What comes of it is reported by the live stream. */
+/** The possible actions on a batch. The live stream reports their results. */
 export function BatchActions({ id, batch }: Props) {
   const { name, status, progress } = batch;
   const path = `/batches/${encodeURIComponent(id)}`;
@@ -65,7 +65,7 @@ export function BatchActions({ id, batch }: Props) {
   );
 }
 
-/** Results as files: a CSV for spreadsheets, one that runs no formulas, a workbook, and JSONL. */
+/** The formats of results: CSV, CSV without formulas, workbook, and JSONL. */
 const FILES = [
   ["CSV", "format=csv&bom=true", "as CSV"],
   ["CSV, no formulas", "format=csv&bom=true&safe=true", "as CSV, none of which runs as a formula"],
@@ -73,7 +73,7 @@ const FILES = [
   ["JSONL", "format=jsonl", "as JSONL"],
 ] as const;
 
-/** `filter` is a part of the query that says which rows. */
+/** `filter` is the part of the query that selects rows. */
 export function Downloads({
   id,
   name,

@@ -17,7 +17,7 @@ import { whyNot } from "./why.ts";
 export function BatchPage({ id }: { id: string }) {
   const reported = batches.value?.[id];
   const path = `/batches/${encodeURIComponent(id)}?limit=1`;
-  // What of it does not move with every task is asked for when its status changes.
+  // Fields that do not change with every task are fetched again when the status changes.
   const batch = useResource<Batch>(path, `${reported?.status} ${reported?.completedAt}`);
   return (
     <Shown of={batch}>

@@ -4,10 +4,10 @@ import { ago } from "../ui/format.ts";
 const ENDED = new Set(["completed", "failed", "cancelled"]);
 export const hasEnded = (status: string): boolean => ENDED.has(status);
 
-/** Whether it has no rows until another batch has ended. */
+/** Whether it waits for its rows. */
 export const isWaiting = (batch: LiveBatch): boolean => batch.startsWithItsRows !== undefined;
 
-/** Why a batch does not go on, or when it ended. */
+/** Why a batch makes no progress, or when it ended. */
 export function whyNot(batch: LiveBatch, now: number): string {
   const { running, pending } = batch.progress;
   if (batch.status === "paused") return batch.pauseReason?.message ?? "Paused";

@@ -2,11 +2,11 @@ import { batch, computed, signal } from "@preact/signals";
 
 import type { Live, LiveBatch } from "../api/wire.ts";
 
-/** What the server reported last. Every figure that the page takes from it is of the same moment. */
+/** The last state from the server. All of its figures are of the same moment. */
 export const live = signal<Live | undefined>(undefined);
 export const connection = signal<"opening" | "live" | "down">("opening");
 
-/** A part of the live state that changes only where it differs. */
+/** A part of the live state, which changes only if its content does. */
 const part = <K extends keyof Live>(name: K) => computed(() => live.value?.[name]);
 
 export const tasks = part("tasks");
@@ -32,13 +32,13 @@ export const newestBatches = computed((): [string, LiveBatch][] | undefined => {
   );
 });
 
-/** The time of the page, for ages; a second at a time. */
+/** The current time for displayed ages; advances by seconds. */
 export const now = signal(Date.now());
 setInterval(() => {
   if (!document.hidden) now.value = Date.now();
 }, 1000);
 
-/** Takes a new state; ages are reported as of it, too. */
+/** Sets a new state, and the time of displayed ages. */
 export function take(next: Live | undefined): void {
   batch(() => {
     live.value = next;

@@ -1,4 +1,4 @@
-// The one stream of the page (`GET /live`): the whole state, and then what changes in it.
+// The only stream of the page (`GET /live`): the whole state, and then its changes.
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
@@ -53,7 +53,7 @@ export function follow(): () => void {
     waitMs = Math.min(LONGEST_WAIT_MS, waitMs * 2);
   }
 
-  /** The browser knows sooner than a timer when there is a network again. */
+  /** The browser knows earlier than a timer when the network is back. */
   function onOnline(): void {
     if (connection.value !== "down") return;
     clearTimeout(timer);

@@ -2,7 +2,7 @@ import type { Model } from "../api/wire.ts";
 import { count } from "../ui/format.ts";
 import { num, Table } from "../ui/table.tsx";
 
-/** Providers list some hundreds; more than these are found by their names. */
+/** How many models are shown; the others are found by searching. */
 const MOST_SHOWN = 200;
 
 export function ModelTable({ all }: { all: Model[] }) {
@@ -57,7 +57,7 @@ function pricesOf({ price: known }: Model) {
   ];
 }
 
-/** Prices may have fractions of a cent: none is rounded away. */
+/** Prices may have fractions of a cent, which must not be rounded away. */
 const price = new Intl.NumberFormat("en", {
   style: "currency",
   currency: "USD",

@@ -4,7 +4,7 @@ import { Card } from "../ui/panel.tsx";
 import { Table } from "../ui/table.tsx";
 import { Ago } from "../ui/time.tsx";
 
-/** What the server has raised and not cleared; nothing where all is well. */
+/** The open alerts; nothing if there are none. */
 export function Alerts() {
   const open = Object.entries(alerts.value ?? {});
   if (open.length === 0) return null;
@@ -30,7 +30,7 @@ export function Alerts() {
   );
 }
 
-/** What an alert is about, with a link where its id says what it is. */
+/** The subject of an alert, with a link if its kind is known. */
 function Subject({ id }: { id: string }) {
   if (id.startsWith("wh-")) return <a href={href(["webhooks", id])}>{id}</a>;
   if (id.startsWith("sched-")) return <a href={href(["schedules", id])}>{id}</a>;

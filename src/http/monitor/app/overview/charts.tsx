@@ -13,7 +13,7 @@ const HEIGHT = 150;
 export function Charts() {
   const [period, setPeriod] = useState<(typeof PERIODS)[number]>("hour");
   const isMoving = (tasks.value?.running ?? 0) > 0;
-  // Asked for again when another step begins while something ends, and never by a clock alone.
+  // Fetched again when a new step begins and something has ended, never by time alone.
   const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
   const step = Math.floor(now.value / 15_000);
   const revision = useRef({ ended: -1, step: -1 });
@@ -101,7 +101,7 @@ function Plot({ chart, metrics }: { chart: Chart; metrics: Metrics }) {
 
   useEffect(() => {
     plot.current?.setData(dataOf(chart, metrics));
-    // The last step is under way.
+    // The last step is not complete yet.
     setReported(legendAt(chart, metrics, Math.max(0, metrics.series.length - 2)));
   }, [metrics]);
 

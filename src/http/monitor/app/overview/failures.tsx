@@ -7,7 +7,7 @@ import { useResource } from "../ui/resource.ts";
 import { num, Table } from "../ui/table.tsx";
 import { Ago } from "../ui/time.tsx";
 
-/** What tasks failed of; asked for again when there are more of them. */
+/** The causes of failures; fetched again when there are more failures. */
 export function Failures() {
   const failures = useResource<FailureList>("/metrics/failures", tasks.value?.failed);
   return (

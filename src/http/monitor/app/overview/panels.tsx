@@ -8,7 +8,7 @@ import { Card, Empty, Loading } from "../ui/panel.tsx";
 import { num, Table } from "../ui/table.tsx";
 import { Ago } from "../ui/time.tsx";
 
-/** The members of a part of the live state in the order of what they are given, or that there are none. */
+/** Lists the members of a part of the live state, or says that there are none. */
 function Members<T>(props: {
   of: Record<string, T> | undefined;
   none: string;

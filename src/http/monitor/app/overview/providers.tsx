@@ -9,7 +9,7 @@ import { num, Table } from "../ui/table.tsx";
 
 type Pacer = NonNullable<LiveProvider["pacers"]>[number];
 
-/** Who answers, whether calls go there, and what their limits leave. */
+/** The providers, whether they get calls, and the rest of their limits. */
 export function Providers() {
   const all = providers.value;
   return (

@@ -6,9 +6,9 @@ import { Empty } from "../ui/panel.tsx";
 import { type Columns, GridHead, GridRow } from "./grid-row.tsx";
 import type { Source } from "./source.ts";
 
-/** In px; rows have one line each, so that any row's place is known. */
+/** The height of a row in px. Each row has one line, so the position of any row is known. */
 const ROW = 33;
-/** Browsers have no elements higher than about 16 million px: the scroll of more rows is scaled. */
+/** Browsers limit the height of elements to about 16 million px, so scrolling over more rows is scaled. */
 const MOST_PX = 12_000_000;
 const REFRESH_MS = 1000;
 
@@ -22,8 +22,8 @@ type Props = {
 };
 
 /**
- * A table of which only the rows are there that can be seen. It stands still in a box that scrolls as far as all rows are high;
- * where the box has been scrolled to says which rows it shows.
+ * A virtual table that renders only the visible rows. It stays in place within a box whose scroll height is that of
+ * all rows; the scroll position determines the rows that are shown.
  */
 export function Grid({ source, total, progress, selected, select, open }: Props) {
   const box = useRef<HTMLDivElement>(null);
@@ -144,7 +144,7 @@ function focusRow(box: HTMLElement | null, index: number): void {
   if (row instanceof HTMLElement) row.focus({ preventScroll: true });
 }
 
-/** Does something when the counters have changed, once a second at most. */
+/** Calls `change` when the counters have changed, at most once a second. */
 function useProgress(progress: LiveBatch["progress"], change: () => void): void {
   const at = useRef(-Infinity);
   const latest = useRef(change);

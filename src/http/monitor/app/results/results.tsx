@@ -27,7 +27,7 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
     [batch.id, status, contains],
   );
   useEffect(() => source.stop, [source]);
-  // An address that was opened, or left by going back, has another text.
+  // After a navigation the address may contain another text.
   useEffect(() => {
     if (typed.trim() !== contains) setTyped(contains);
   }, [contains]);

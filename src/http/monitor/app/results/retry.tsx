@@ -32,7 +32,7 @@ export function RetryActions({ batch, live, filter, selected, done }: Props) {
           await post(`/tasks/${encodeURIComponent(id)}/execute`);
           sum.started++;
         } catch (error) {
-          // One that runs already, or was deleted, keeps no other from running.
+          // A row that is already running, or was deleted, does not stop the others.
           if (!(error instanceof ApiError) || error.status === 0 || error.status === 429)
             throw error;
           sum.refused++;

@@ -19,8 +19,8 @@ const MOST_AGAIN = 2 * BLOCK;
 const MOST_ROWS = 5000;
 
 /**
- * The rows of a batch, as far as somebody looks at them. Without a filter they are fetched from any place, by position; with
- * one, in their order, a page after the other.
+ * The rows of a batch, fetched as they become visible. Without a filter they are fetched from any position; with a
+ * filter, in order, page by page.
  */
 export function createSource(id: string, filter: Filter) {
   const isFiltered = filter.status !== "" || filter.contains !== "";
@@ -29,7 +29,7 @@ export function createSource(id: string, filter: Filter) {
   const version = signal(0);
   const columns = signal<Columns>(undefined);
   const error = signal<ApiError | undefined>(undefined);
-  /** With a filter: how many were found, and where to go on. */
+  /** With a filter: how many were found, and where to continue. */
   const found = signal(0);
   const isComplete = signal(false);
   let next = -1;
@@ -78,7 +78,7 @@ export function createSource(id: string, filter: Filter) {
     if (page.next === null) isComplete.value = true;
     else next = page.next;
     version.value++;
-    // A search that found nothing so far goes on.
+    // A search that has found nothing so far continues.
     if (page.rows.length === 0) await loadMore();
   }
 
@@ -124,13 +124,13 @@ export function createSource(id: string, filter: Filter) {
     found,
     isComplete,
     row: (index: number) => rows.get(index),
-    /** Where a row stands among those that are held; -1 where it is not. */
+    /** The index of a row among those in memory; -1 if it is not there. */
     indexOf(taskId: string): number {
       for (const [index, row] of rows) if (row.taskId === taskId) return index;
       return -1;
     },
     ensure,
-    /** Fetches what is looked at anew, where it has rows that have not ended. */
+    /** Fetches the visible rows again if some of them have not ended. */
     refresh(from: number, to: number): void {
       if (isFiltered) return void again();
       for (let block = Math.floor(from / BLOCK); block <= Math.floor(to / BLOCK); block++) {

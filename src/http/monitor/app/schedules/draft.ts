@@ -1,7 +1,7 @@
 import { ApiError } from "../api/client.ts";
 import type { Schedule } from "../api/wire.ts";
 
-/** What the form of a schedule holds: texts, as they are typed. */
+/** The fields of a schedule's form, as typed. */
 export type Draft = {
   name: string;
   description: string;
@@ -44,7 +44,7 @@ export function toDraft(schedule: Schedule | undefined): Draft {
   };
 }
 
-/** What the API is sent. Throws `ApiError` where the settings are no JSON object. */
+/** The request for the API. Throws `ApiError` if the settings are not a JSON object. */
 export function toBody(draft: Draft) {
   const number = (typed: string) => (typed.trim() === "" ? undefined : Number(typed));
   const given = (typed: string) => (typed.trim() === "" ? undefined : typed);

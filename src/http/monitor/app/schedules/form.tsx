@@ -15,7 +15,7 @@ import { OVERLAPS } from "./words.ts";
 
 type PartProps = {
   draft: Draft;
-  /** What takes a new value of a field. */
+  /** Sets a field. */
   set: <K extends keyof Draft>(name: K) => (value: Draft[K]) => void;
 };
 

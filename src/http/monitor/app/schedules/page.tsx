@@ -22,7 +22,7 @@ export function Schedules() {
 
 function ChangeSchedule({ id }: { id: string }) {
   const schedule = useResource<Schedule>(`/scheduled-tasks/${encodeURIComponent(id)}`);
-  // Not the form itself where it could not be loaded: it would save a schedule with nothing in it.
+  // The form is not shown before the schedule is loaded; it would save an empty schedule.
   return schedule.data ? (
     <ScheduleForm schedule={schedule.data} />
   ) : (

@@ -16,7 +16,7 @@ const CAUSES: Record<Run["cause"], string> = {
   manual: "asked for",
 };
 
-/** Every fire of a schedule, also those that came to nothing, and why. */
+/** Every fire of a schedule, also skipped and missed ones with the reason. */
 export function Runs({ id }: { id: string }) {
   const cursor = useCursor();
   const runs = useResource<Page<"runs", Run>>(

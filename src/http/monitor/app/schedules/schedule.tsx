@@ -14,7 +14,7 @@ import { ChangeAndDelete, Enable, pathOf, RunNow, State } from "./actions.tsx";
 import { Runs } from "./runs.tsx";
 import { OVERLAPS, previewPath } from "./words.ts";
 
-/** A schedule: when it fires, what of, and what came of it. */
+/** A schedule: its times, its input, and its runs. */
 export function ScheduleView({ id }: { id: string }) {
   const schedule = useResource<Schedule>(pathOf(id), live.value?.revision);
   return (

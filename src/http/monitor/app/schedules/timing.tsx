@@ -13,7 +13,7 @@ type Props = {
   onTimezone: (timezone: string) => void;
 };
 
-/** When it fires, with what the server makes of it. */
+/** The times of a schedule, with the server's explanation. */
 export function Timing({ schedule, timezone, onSchedule, onTimezone }: Props) {
   const isUsual = USUAL.some(([expression]) => expression === schedule);
   return (

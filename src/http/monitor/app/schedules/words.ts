@@ -7,7 +7,7 @@ export const OVERLAPS: Record<Schedule["overlapPolicy"], string> = {
   cancel_previous: "it is cancelled for the next one",
 };
 
-/** Expressions that are often wanted. */
+/** Common expressions. */
 export const USUAL = [
   ["*/15 * * * *", "every 15 minutes"],
   ["0 * * * *", "every hour"],

@@ -34,7 +34,7 @@ export function App() {
   return <Session key={key.value} />;
 }
 
-/** What there is while somebody is logged in: it follows the server from its first to its last moment, once. */
+/** The page while a user is logged in. It follows the live stream as long as it exists. */
 function Session() {
   useEffect(() => follow(), []);
   const isDown = connection.value === "down";
@@ -69,7 +69,7 @@ function Page() {
   const [name, ...rest] = parts;
   useArrival(parts);
   if (name === undefined) return <Overview />;
-  // What addresses of earlier versions had.
+  // Addresses of earlier versions.
   if (name === "batch" || name === "task") {
     location.replace(href([name === "batch" ? "batches" : "tasks", ...rest]));
     return null;

@@ -1,4 +1,5 @@
-// Every state of the page has an address, behind the `#`: the server need not know them, and a proxy's path stays.
+// Every state of the page has an address after the `#`, so the server need not know them, and the path of a proxy is
+// kept.
 
 import { computed, signal } from "@preact/signals";
 

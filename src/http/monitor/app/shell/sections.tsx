@@ -4,7 +4,7 @@ import type { Scope } from "../../../../domain/scope.ts";
 import { may, scopes } from "../api/client.ts";
 import { Empty, Loading } from "../ui/panel.tsx";
 
-/** The parts of the page that the navigation has, or those it leads to otherwise, and which keys may see them. */
+/** The sections of the page, in the navigation or linked elsewhere, and the scope that each needs. */
 export const SECTIONS: { name: string; title: string; scope: Scope; isElsewhere?: true }[] = [
   { name: "", title: "Overview", scope: "read" },
   { name: "batches", title: "Batches", scope: "read" },
@@ -22,9 +22,9 @@ export const SECTIONS: { name: string; title: string; scope: Scope; isElsewhere?
 
 type Props = { needs: Scope; what: string; children: ComponentChildren };
 
-/** What only some keys may see; for others it says which scope is missing, as addresses can be passed on. */
+/** Content for keys with a scope. For others it names the missing scope, because links can be shared. */
 export function Scoped({ needs, what, children }: Props) {
-  // What everybody may see need not wait for the scopes to be known.
+  // Content for all keys need not wait until the scopes are known.
   if (needs === "read" || may(needs)) return <>{children}</>;
   if (scopes.value.length === 0) return <Loading />;
   return (

@@ -2,5 +2,5 @@ import { signal } from "@preact/signals";
 
 import type { Status } from "../api/wire.ts";
 
-/** What does not change while the server runs: version, default model, prices. */
+/** The facts that do not change while the server runs: version, default model, prices. */
 export const status = signal<Status | undefined>(undefined);

@@ -68,7 +68,7 @@ function systemText({ messages }: Task): string {
   return String(messages?.find((message) => isText(message, "system"))?.["content"] ?? "");
 }
 
-/** The messages with another last text of the user, and another system prompt. */
+/** The messages with a new last user message and a new system prompt. */
 function withTexts(messages: Message[], prompt: string, instruction: string): Message[] {
   const last = messages.findLastIndex((message) => isText(message, "user"));
   const first = messages.findIndex((message) => isText(message, "system"));

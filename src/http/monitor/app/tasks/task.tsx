@@ -65,7 +65,7 @@ export function TaskView({ id, changed }: Props) {
   );
 }
 
-/** The task, asked for again while it is open and something happens that may be it. */
+/** The task, fetched again while it has not ended and events may concern it. */
 function useTask(path: string, id: string) {
   const ended = tasks.value
     ? tasks.value.completed + tasks.value.failed + tasks.value.cancelled

@@ -6,9 +6,9 @@ import { toast } from "./toast.tsx";
 type Props = {
   children: ComponentChildren;
   run: () => unknown;
-  /** Its name for those who do not see where it stands. */
+  /** Its accessible name. */
   label?: string | undefined;
-  /** It needs a second press: what the button says then. */
+  /** If set, a second press is needed; the label of the button then. */
   sure?: string | undefined;
   kind?: "primary" | "normal" | "plain" | "small" | "small primary" | undefined;
   isDisabled?: boolean | undefined;

@@ -6,16 +6,16 @@ import { Form } from "./form.tsx";
 import { holdWhile } from "./resource.ts";
 
 type Props = {
-  /** What the button says, and the one that does it. */
+  /** The label of both buttons. */
   verb: string;
-  /** What it is done to. */
+  /** The name of the object. */
   name: string;
   run: () => Promise<unknown>;
-  /** What comes of it. */
+  /** The description of the consequences. */
   children: ComponentChildren;
 };
 
-/** A button for what cannot be taken back: it asks in a dialog, which has the focus on what changes nothing. */
+/** A button for an irreversible action: it asks in a dialog, where the focus is on the button that cancels. */
 export function AskFirst({ verb, name, run, children }: Props) {
   const [isOpen, setOpen] = useState(false);
   const close = () => setOpen(false);

@@ -9,7 +9,7 @@ type Props = {
   children: ComponentChildren;
 };
 
-/** A dialog, for as long as it is rendered. Escape and a press beside it close it; the focus goes back where it was. */
+/** A dialog, open while it is rendered. Escape and a press outside close it; the focus returns to where it was. */
 export function Dialog({ title, kind = "form", onClose, actions, children }: Props) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();

@@ -1,12 +1,12 @@
 import { type ComponentChildren, createContext, type JSX } from "preact";
 import { useContext, useId } from "preact/hooks";
 
-/** What the API found wrong with the fields of a form, by their names. */
+/** The API's errors for the fields of a form, by name. */
 export const FieldErrors = createContext<ReadonlyMap<string, string>>(new Map());
 
 type Base = {
   label: string;
-  /** The path of what it fills in, as the API's errors name it: these are then shown here. */
+  /** The path of the field in the API's errors, which are then shown here. */
   name?: string | undefined;
   hint?: ComponentChildren;
   error?: string | undefined;
@@ -14,7 +14,7 @@ type Base = {
 type Ids = { id: string; describedBy: string | undefined; isWrong: boolean };
 type Given = Base & { children: (ids: Ids) => JSX.Element };
 
-/** A control with its label, what helps to fill it in, and what is wrong with it. */
+/** A control with its label, hint and error. */
 export function Field({ label, name, hint, error: given, children }: Given) {
   const id = useId();
   const hintId = `${id}-hint`;
@@ -70,7 +70,7 @@ export function TextField({
             onInput(event.currentTarget.value),
         };
         return rows === undefined ? (
-          // Preact's types have a union for each type of input; which one it is is not known here.
+          // Preact's types have a union for the types of input; the actual one is not known here.
           <input
             {...({ ...common, type: type ?? "text", list } as JSX.IntrinsicElements["input"])}
             autocomplete="off"
@@ -123,17 +123,17 @@ type CheckProps = {
 };
 
 type ChoicesProps<V extends string> = Omit<Base, "error"> & {
-  /** What each stands for, by its value. */
+  /** The label of each option, by value. */
   options: Readonly<Record<V, string>>;
   chosen: readonly V[];
   onInput: (chosen: V[]) => void;
 };
 
-/** Any number of several things. */
+/** A choice of any number of options. */
 export function Choices<V extends string>(props: ChoicesProps<V>) {
   const { label, name, hint, options, chosen, onInput } = props;
   const error = useContext(FieldErrors).get(name ?? "");
-  // The keys of an object literal with these types alone.
+  // The object has exactly these keys.
   const values = Object.keys(options) as V[];
   const toggle = (value: V, isChosen: boolean) =>
     onInput(values.filter((one) => (one === value ? isChosen : chosen.includes(one))));

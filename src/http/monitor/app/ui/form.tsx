@@ -16,7 +16,7 @@ type Props = {
 type Wrong = { beside: ReadonlyMap<string, string>; rest: string };
 const NOTHING_WRONG: Wrong = { beside: new Map(), rest: "" };
 
-/** A form that is sent once at a time, and says in place what is wrong with it: beside the fields, as far as it is theirs. */
+/** A form that is sent once at a time, and shows errors beside their fields. */
 export function Form({
   submitName,
   submit,
@@ -49,7 +49,7 @@ export function Form({
   }
   useEffect(() => {
     const first = ref.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
-    // A field that is folded away is unfolded to be seen.
+    // Opens the section of the field, so that it is visible.
     first?.closest("details")?.setAttribute("open", "");
     first?.focus();
   }, [wrong]);
@@ -75,7 +75,7 @@ export function Form({
   );
 }
 
-/** What of a problem belongs beside which of the fields, and what is left to say below them. */
+/** Divides an error into those of fields and the rest. */
 function place(problem: unknown, names: string[]): Wrong {
   if (!(problem instanceof ApiError)) return { beside: new Map(), rest: describe(problem) };
   const beside = new Map<string, string>();

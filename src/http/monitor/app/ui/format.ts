@@ -11,7 +11,7 @@ const CLOCK = {
   hourCycle: "h23",
 } as const;
 const clock = new Intl.DateTimeFormat("en", CLOCK);
-/** With milliseconds: what happens to a task happens within a second. */
+/** With milliseconds, because events of a task may be within one second. */
 const exact = new Intl.DateTimeFormat("en", { ...CLOCK, fractionalSecondDigits: 3 });
 
 /** Every figure of it, as for the number of a row. */
@@ -44,7 +44,7 @@ export function duration(seconds: number | null | undefined): string {
     : `${Math.round(seconds / 86_400)} d`;
 }
 
-/** Seconds between two times; `null` where one is not there. */
+/** Seconds between two times; `null` if one is missing. */
 export function between(from: string | null | undefined, to: string | null | undefined) {
   return from && to ? (Date.parse(to) - Date.parse(from)) / 1000 : null;
 }
@@ -69,7 +69,7 @@ export function bytes(n: number): string {
 export const plural = (n: number, one: string, many = `${one}s`): string =>
   `${count(n)} ${n === 1 ? one : many}`;
 
-/** A time as a `datetime-local` field has it: in the reader's time zone, to the minute. */
+/** A time for a `datetime-local` field: in the reader's time zone, to the minute. */
 export function localTime(at: Date): string {
   return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -3,13 +3,13 @@ type Props = {
   most: number;
   label: string;
   text: string;
-  /** It is worth a warning when it is nearly full. */
+  /** Warn when it is nearly full. */
   isLimit?: boolean;
 };
 
 const NEARLY_FULL = 0.9;
 
-/** How much there is of the most that there can be. */
+/** Shows a value as a share of its maximum. */
 export function Meter({ value, most, label, text, isLimit = false }: Props) {
   const share = most === 0 ? 1 : Math.min(1, value / most);
   return (

@@ -6,7 +6,7 @@ import { count } from "./format.ts";
 /** Which page of a list is shown: it is a part of the address. */
 export function useCursor() {
   const { parts, query } = route.value;
-  /** Where the pages begin that were shown, by their number. */
+  /** The cursors of the pages that were shown, by number. */
   const seen = useRef(new Map<number, string>());
   const cursor = query.get("cursor") ?? "";
   const page = cursor === "" ? 1 : Math.max(2, Number(query.get("page")) || 2);

@@ -53,7 +53,7 @@ export function Failed({ error, retry }: FailedProps) {
 
 type ShownProps<T> = { of: Resource<T>; children: (data: T) => ComponentChildren };
 
-/** What was asked for, or that it is being loaded, or why it is not there. What is old is dimmed and stays. */
+/** Shows a resource, that it is loading, or its error. Old content stays visible, dimmed. */
 export function Shown<T>({ of, children }: ShownProps<T>) {
   if (of.data === undefined)
     return of.error ? <Failed error={of.error} retry={of.refresh} /> : <Loading />;

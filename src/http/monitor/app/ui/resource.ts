@@ -13,10 +13,13 @@ export type Resource<T> = {
 const LEAST_MS = 1000;
 
 let isHeld = false;
-/** Time for the page to leave what is no more. */
+/** The time for the page to leave a removed resource. */
 const HOLD_MS = 100;
 
-/** Does what may remove what is shown: until that is over, nothing that is shown is asked for again, as it would not be found. */
+/**
+ * Runs an action that may delete the shown resource. Until it is over, resources are not fetched again, because they
+ * would not be found.
+ */
 export async function holdWhile(run: () => Promise<unknown>): Promise<void> {
   isHeld = true;
   try {
@@ -27,8 +30,8 @@ export async function holdWhile(run: () => Promise<unknown>): Promise<void> {
 }
 
 /**
- * What a path of the API answers; `null` asks nothing. It is asked again where `revision` is another, but not more often
- * than every second: nothing is asked for by the clock. What was there stays while it is, and where it fails.
+ * Fetches a path of the API; `null` fetches nothing. It is fetched again when `revision` changes, at most once a
+ * second, and never by a timer. The old data stay while it loads, and if it fails.
  */
 export function useResource<T>(path: string | null, revision: unknown = 0): Resource<T> {
   const [state, setState] = useState<Omit<Resource<T>, "refresh">>(nothing);

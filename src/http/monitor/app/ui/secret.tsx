@@ -5,14 +5,14 @@ import { Field } from "./field.tsx";
 
 type Props = { title: string; label: string; secret: string; onClose: () => void };
 
-/** A secret that can be read this once. It does not close unless it was copied, or somebody insists. */
+/** A secret that is shown only once. The dialog closes only after it was copied, or on a second attempt. */
 export function SecretOnce({ title, label, secret, onClose }: Props) {
   const input = useRef<HTMLInputElement>(null);
   const [isCopied, setCopied] = useState(false);
   const [isWarned, setWarned] = useState(false);
   async function copy(): Promise<void> {
     input.current?.select();
-    // Without HTTPS browsers have no clipboard for pages; what is selected can be copied still.
+    // Without HTTPS pages have no access to the clipboard, but the user can copy the selected text.
     if (navigator.clipboard) await navigator.clipboard.writeText(secret).catch(() => undefined);
     else document.execCommand("copy");
     setCopied(true);

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
-/** A value as it was when it last stood still for a while: for what is asked for while somebody types. */
+/** A debounced value, for requests while the user types. */
 export function useSettled<T>(value: T, ms = 300): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {

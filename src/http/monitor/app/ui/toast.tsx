@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 const text = signal("");
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Says something for a few seconds, also to those who listen. */
+/** Shows a message for a few seconds, also to screen readers. */
 export function toast(message: string): void {
   text.value = message;
   clearTimeout(timer);

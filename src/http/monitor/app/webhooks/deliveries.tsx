@@ -16,13 +16,13 @@ import { pathOf } from "./actions.tsx";
 import { DeliveryDrawer, Replay } from "./delivery.tsx";
 import { ReplayMany } from "./replay-many.tsx";
 
-/** What was sent to a webhook, the latest first. `sent` is another where something was sent from here. */
+/** The deliveries of a webhook, the latest first. `sent` changes when the page has sent something. */
 export function Deliveries({ id, sent }: { id: string; sent: number }) {
   const { parts, query } = route.value;
   const status = query.get("status") ?? "";
   const shown = query.get("delivery");
   const cursor = useCursor();
-  // The stream has no single delivery, so one that is under way is looked at until it has ended.
+  // The live stream has no single deliveries, so one in progress is polled until it has ended.
   const [underWay, setUnderWay] = useState(false);
   const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
   const list = useResource<Page<"deliveries", Delivery>>(

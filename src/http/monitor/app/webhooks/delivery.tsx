@@ -27,7 +27,7 @@ export function Replay({ id, of: { id: delivery, type, status }, refresh }: Prop
   );
 }
 
-/** What one delivery carried, and what came back. */
+/** The content of one delivery, and the answer. */
 export function DeliveryDrawer({ id, of: one, refresh, close }: Props & { close: () => void }) {
   return (
     <Dialog

@@ -18,7 +18,7 @@ export function WebhookForm({ webhook }: { webhook?: Webhook }) {
   );
   const [description, setDescription] = useState(webhook?.description ?? "");
   const [made, setMade] = useState<NewWebhook>();
-  /** Names that the choices do not have, such as `batch.finished`, stay as they are. */
+  /** Names without a choice, such as `batch.finished`, are kept. */
   const others = events.filter((name) => !isEvent(name));
 
   async function submit(): Promise<void> {

@@ -10,7 +10,7 @@ import { Ago, Time } from "../ui/time.tsx";
 import { ChangeAndDelete, Enable, pathOf, RotateSecret, State, Test } from "./actions.tsx";
 import { Deliveries } from "./deliveries.tsx";
 
-/** A webhook, and what was sent to it. */
+/** A webhook and its deliveries. */
 export function WebhookView({ id }: { id: string }) {
   const [sent, setSent] = useState(0);
   const webhook = useResource<Webhook>(pathOf(id), JSON.stringify(live.value));

@@ -7,7 +7,7 @@ const KINDS = [
   ["schema", "a JSON Schema"],
 ] as const;
 
-/** What an answer is to be: a text, or an object with a column of the results for each of its members. */
+/** The form of answers: a text, or an object with a result column for each member. */
 export function Answers({ problem }: { problem: string }) {
   const { answerKind, answerColumns, answerSchema } = draft.value;
   return (
@@ -51,7 +51,7 @@ export function Answers({ problem }: { problem: string }) {
   );
 }
 
-/** There is always an empty column at the end to write into. */
+/** There is always an empty column at the end for input. */
 function edit(i: number, column: Draft["answerColumns"][number]): void {
   const all = draft.value.answerColumns.map((one, j) => (i === j ? column : one));
   const filled = all.filter(({ name, meaning }, j) => name || meaning || j === i);

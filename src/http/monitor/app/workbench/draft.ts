@@ -1,4 +1,4 @@
-// What is being prepared in the workbench. It is kept in the tab, so that nothing is lost on reload.
+// The draft of the workbench. It is stored in the tab, so that nothing is lost on reload.
 
 import { effect, signal } from "@preact/signals";
 
@@ -20,7 +20,7 @@ export type Draft = {
   name: string;
   /** The row whose composed prompt is shown. */
   row: number;
-  /** The batch of which a few rows were tried. */
+  /** The batch of the last pilot. */
   pilot: { id: string; of: string } | undefined;
 };
 
@@ -65,7 +65,7 @@ function restore(): Draft {
   }
 }
 
-/** `config` of a batch, as the API takes it. Throws where the schema is no JSON. */
+/** `config` of a batch for the API. Throws if the schema is not JSON. */
 export function configOf(from: Draft): Record<string, unknown> {
   const number = (text: string) => (text.trim() === "" ? undefined : Number(text));
   const text = (given: string) => (given.trim() === "" ? undefined : given);
@@ -107,7 +107,7 @@ function outputOf({ answerKind, answerColumns, answerSchema }: Draft): unknown {
   };
 }
 
-/** What a pilot was a pilot of: when this is another, its answers say nothing of what will be run. */
+/** Identifies what a pilot has tried: if it changes, the answers of the pilot no longer apply. */
 export function fingerprint(from: Draft): string {
   const { maxCostUsd: _cap, maxConcurrency: _most, ...config } = configOf(from);
   return JSON.stringify([from.file?.id, config, from.isDryRun]);

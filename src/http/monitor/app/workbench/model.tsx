@@ -5,7 +5,7 @@ import { money } from "../ui/format.ts";
 import { useResource } from "../ui/resource.ts";
 import { change, draft } from "./draft.ts";
 
-/** The model, from those that are known, with what a million tokens cost; others can be named, too. */
+/** The choice of the model among the known ones, with prices per million tokens; others can be typed. */
 export function ModelChoice() {
   const models = useResource<{ models: Model[] }>("/models");
   const known = models.data?.models ?? [];

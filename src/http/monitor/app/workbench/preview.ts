@@ -7,7 +7,7 @@ const TYPING_MS = 350;
 
 type State = { data: Preview | undefined; error: string; isLoading: boolean };
 
-/** What the table becomes with this configuration, some moments after the last change of it. */
+/** The preview of the table with this configuration, some moments after its last change. */
 export function usePreview(
   inputFile: string | undefined,
   config: object | undefined,

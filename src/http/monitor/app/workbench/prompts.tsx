@@ -5,7 +5,7 @@ import { change, draft } from "./draft.ts";
 
 type Name = "prompt" | "system";
 
-/** The prompt and the system prompt, and the columns that a click puts into the one that was written in last. */
+/** The prompt and the system prompt. A click on a column inserts it into the last edited one. */
 export function Prompts({ columns }: { columns: string[] }) {
   const areas = {
     prompt: useRef<HTMLTextAreaElement>(null),

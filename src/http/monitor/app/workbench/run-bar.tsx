@@ -21,7 +21,7 @@ type Props = {
   problem: string;
 };
 
-/** What it will take, always in sight, and the ways to run it. */
+/** The estimate, always visible, and the buttons that run it. */
 export function RunBar({ preview, config, problem }: Props) {
   const [dialog, setDialog] = useState<"schedule" | "copy" | undefined>();
   const current = draft.value;
@@ -88,7 +88,7 @@ export function RunBar({ preview, config, problem }: Props) {
     document.getElementById("first-rows")?.scrollIntoView({ block: "nearest" });
   }
 
-  /** What was tried already is not asked for again: its batch goes on with the rest. */
+  /** The rows of a pilot are not run again: its batch continues with the rest. */
   async function runAll(): Promise<void> {
     const id = pilot ?? (await create());
     const path = `/batches/${encodeURIComponent(id)}`;

@@ -10,7 +10,7 @@ import { TextField } from "../ui/field.tsx";
 import { Form } from "../ui/form.tsx";
 import { draft } from "./draft.ts";
 
-/** The same work, again and again at certain times. */
+/** Saves the same work as a schedule. */
 export function SaveSchedule({ config, close }: { config: object; close: () => void }) {
   const { file, name, isDryRun } = draft.value;
   const [fields, setFields] = useState(() => ({

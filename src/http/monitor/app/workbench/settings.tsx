@@ -1,7 +1,7 @@
 import { CheckField, TextField } from "../ui/field.tsx";
 import { change, draft } from "./draft.ts";
 
-/** What has sensible defaults. */
+/** Settings with sensible defaults. */
 export function Settings() {
   const current = draft.value;
   return (

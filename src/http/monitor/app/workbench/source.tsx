@@ -8,7 +8,7 @@ import { change, draft } from "./draft.ts";
 
 const TYPES = ".csv,.tsv,.txt,.xlsx,.parquet,.jsonl,.json";
 
-/** Where the rows come from: a file, dropped, chosen or pasted, or a range that was copied in a spreadsheet. */
+/** The source of the rows: a file that was dropped, chosen or pasted, or a range that was copied in a spreadsheet. */
 export function Source({ preview, error }: { preview: Preview | undefined; error: string }) {
   const chooser = useRef<HTMLInputElement>(null);
   const [isOver, setOver] = useState(false);
@@ -128,7 +128,7 @@ function detected({
     .join(" · ");
 }
 
-/** Cells that were copied in a spreadsheet come as lines with tabs. */
+/** Cells that were copied in a spreadsheet are lines with tabs. */
 function rangeOf(text: string | undefined): File | undefined {
   if (!text || !/[\t\n]/.test(text.trim())) return undefined;
   return new File([text], "pasted.csv", { type: "text/csv" });
