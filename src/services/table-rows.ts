@@ -1,14 +1,17 @@
-import type { Context } from "../context.ts";
 import { columnNames, createRowReader, headerIssues, variableNames } from "../domain/columns.ts";
 import { unknownVariables } from "../domain/compose.ts";
 import { parseCondition } from "../domain/condition.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { parseTemplate } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
-import { createPauses } from "../lib/clock.ts";
 import { plainNumber } from "../lib/plain-number.ts";
 import { type Cell, MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
-import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
+import {
+  prepareFields,
+  type PreparedRow,
+  type RowContext,
+  type RowPortion,
+} from "./prepare-row.ts";
 
 /** A table as a file has it: rows of cells, the header first, blank ones among them. */
 export type Table = {
@@ -20,7 +23,8 @@ export type Table = {
   isRagged: boolean;
   /** Says how to mend a row of too many or too few cells. */
   advice: string;
-  records: () => AsyncIterable<Cell[]>;
+  /** In portions. */
+  records: () => AsyncIterable<Cell[][]>;
 };
 
 /** The columns of a table. */
@@ -39,7 +43,7 @@ type Layout = {
  * Opens a table as the input of a batch. Throws `VALIDATION_ERROR` where its header or a template is
  * wrong.
  */
-export async function openTable(ctx: Context, table: Table, context: RowContext) {
+export async function openTable(table: Table, context: RowContext) {
   const layout = await readLayout(table);
   const seen = { skipped: 0 };
   requireKnownVariables(context.config, variableNames(layout.header));
@@ -49,7 +53,7 @@ export async function openTable(ctx: Context, table: Table, context: RowContext)
   };
   return {
     columns,
-    source: () => readRows(ctx, table, layout, context, seen),
+    source: () => readRows(table, layout, context, seen),
     found: () => ({ columns: columnNames(columns()), skipped: seen.skipped }),
   };
 }
@@ -77,15 +81,16 @@ async function readLayout({ name, hasHeader, headerRow, records }: Table): Promi
 
 /** The first row that is not blank, or the one of a number unless that is blank. */
 async function firstFilled(
-  records: AsyncIterable<Cell[]>,
+  records: AsyncIterable<Cell[][]>,
   only: number | undefined,
 ): Promise<Cell[] | undefined> {
   let row = 0;
-  for await (const record of records) {
-    row++;
-    if (only === undefined ? !isBlank(record) : row === only)
-      return isBlank(record) ? undefined : record;
-  }
+  for await (const portion of records)
+    for (const record of portion) {
+      row++;
+      if (only === undefined ? !isBlank(record) : row === only)
+        return isBlank(record) ? undefined : record;
+    }
   return undefined;
 }
 
@@ -128,40 +133,39 @@ export function requireKnownVariables(config: BatchConfig, columns: string[]): v
 
 /** The rows that are not blank, numbered from the one below the header; blank ones count. */
 async function* readRows(
-  { clock }: Context,
   { hasHeader, headerRow = 1, isRagged, advice, records }: Table,
   layout: Layout,
   context: RowContext,
   seen: { skipped: number },
-): AsyncGenerator<PreparedRow> {
+): AsyncGenerator<RowPortion> {
   const readRow = createRowReader(layout.header);
-  const pause = createPauses(clock);
   let isHeader = hasHeader;
   let [above, row, skipped] = [headerRow - 1, 0, 0];
-  for await (const record of records()) {
-    if (above-- > 0) continue;
-    const isEmpty = isBlank(record);
-    if (isHeader) {
-      isHeader = isEmpty;
-      continue;
-    }
-    row++;
-    if (isEmpty) {
-      skipped++;
-      await pause();
-      continue;
-    }
+  function prepare(record: Cell[]): PreparedRow {
     const cells = fit(record, layout, isRagged);
     if (!cells) {
       const message = `the row has ${record.length} cells, the header ${layout.header.length}; ${advice}`;
-      yield { row, value: null, issues: [{ field: "", message }] };
-      continue;
+      return { row, value: null, issues: [{ field: "", message }] };
     }
     const { fields, variables, issues } = readRow(cells.map(textOf));
-    yield issues.length > 0
+    return issues.length > 0
       ? { row, value: null, issues }
       : prepareFields(context, row, fields, variables, JSON.stringify(cells));
   }
+  function* prepareAll(portion: Cell[][]): Generator<PreparedRow> {
+    for (const record of portion) {
+      if (above-- > 0) continue;
+      const isEmpty = isBlank(record);
+      if (isHeader) {
+        isHeader = isEmpty;
+        continue;
+      }
+      row++;
+      if (isEmpty) skipped++;
+      else yield prepare(record);
+    }
+  }
+  for await (const portion of records()) yield prepareAll(portion);
   seen.skipped = skipped;
 }
 

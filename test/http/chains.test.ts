@@ -229,20 +229,25 @@ test("a pilot, a dry run and a pause of the other are not its end", async () => 
   expect([(await made("e2")).progress.total, (await made("e3")).progress.total]).toEqual([3, 3]);
 });
 
-/** Does something once, right before the commit that gives the rows of a batch their name. */
-function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unknown> } {
+/** Does something once, right before the commit of a unit that has such a part. */
+function beforeNext(part: string, act: () => Promise<unknown>): { done: Promise<unknown> } {
   const { writer } = app.ctx;
   const { write } = writer;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  writer.write = async (unit) => {
-    if (JSON.stringify(unit).includes('"published"')) {
+  writer.write = async (unit, options) => {
+    if (JSON.stringify(unit).includes(`"${part}":`)) {
       writer.write = write;
       await act().then(resolve, reject);
     }
-    return write(unit);
+    return write(unit, options);
   };
   return { done: promise };
 }
+
+/** When all rows were written, which then get the name of their batch. */
+const beforeNextPublishing = (act: () => Promise<unknown>) => beforeNext("published", act);
+/** When all rows were checked, which are then read once more to be written. */
+const afterNextCheck = (act: () => Promise<unknown>) => beforeNext("draft", act);
 
 test("rows that change while they are read are read anew", async () => {
   await givenFirst("q1", ["a", "flaky"]);
@@ -268,6 +273,33 @@ test("rows that change while they are read are read anew", async () => {
   await changed.done;
   expect([direct.status, direct.body.error.code]).toEqual([409, "BATCH_RUNNING"]);
   expect((await app.get("/batches/q3")).status).toBe(404);
+});
+
+test("rows that change between their check and their storing are read anew", async () => {
+  await givenFirst("y1", ["a", "b", "c"]);
+  await givenWaiting("y2", "y1", { config: { promptTemplate: "{{result}}+" } });
+  await execute("y2");
+  const raced = afterNextCheck(async () => {
+    const [first] = (await batch("y1")).tasks;
+    expect((await app.del(`/tasks/${first.id}`)).status).toBe(200);
+  });
+  await execute("y1");
+  await raced.done;
+  const second = await app.finished("y2");
+  expect(second.tasks.map(({ result }: Json) => result)).toEqual(["b+", "c+"]);
+  expect((await eventsOf("y2")).filter((type) => type === "batch.started")).toHaveLength(1);
+
+  // What is created beside a change of its rows is not made at all, and leaves nothing behind.
+  const changed = afterNextCheck(async () => {
+    const [first] = (await batch("y1")).tasks;
+    await app.del(`/tasks/${first.id}`);
+  });
+  const direct = await app.post("/batches", { id: "y3", inputBatch: "y1", config });
+  await changed.done;
+  expect([direct.status, direct.body.error.code]).toEqual([409, "BATCH_RUNNING"]);
+  expect((await app.get("/batches/y3")).status).toBe(404);
+  const { rows } = await app.ctx.client.execute("SELECT id FROM batches WHERE id LIKE '~%'");
+  expect(rows).toEqual([]);
 });
 
 test("one that is cancelled or deleted waits no more", async () => {

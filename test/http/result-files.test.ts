@@ -46,6 +46,8 @@ async function run(id: string, batch: object): Promise<void> {
 test("results say why an answer ended, who gave it, what it calls and why it refuses", async () => {
   writeFileSync(join(app.filesDir, "in.csv"), "prompt\ncut\ncall\nrefuse\nfine\n");
   await run("says", { inputFile: "in.csv", config: { model: "gpt-4o-mini" } });
+  const { progress } = (await app.get("/batches/says")).body.data;
+  expect(progress).toMatchObject({ completed: 4, truncated: 1, cached: 0, repaired: 0 });
   const rows: Json[] = parse((await app.get("/batches/says/results")).text, { columns: true });
   expect(
     rows.map(({ finish_reason, model, cached, tool_calls, refusal }) => [
@@ -70,6 +72,14 @@ test("results say why an answer ended, who gave it, what it calls and why it ref
     ["stop", null, "I will not"],
     ["stop", null, null],
   ]);
+});
+
+test("progress counts the answers that cost nothing, because they were there", async () => {
+  const batch = { tasks: [{ prompt: "one" }, { prompt: "two" }], config: { cache: true } };
+  await run("paid", batch);
+  await run("free", { ...batch, tasks: [...batch.tasks, { prompt: "three" }] });
+  const { progress } = (await app.get("/batches/free")).body.data;
+  expect(progress).toMatchObject({ completed: 3, cached: 2, truncated: 0 });
 });
 
 test("a CSV begins with a byte order mark where that is asked for", async () => {

@@ -14,10 +14,10 @@ const IDLE_MS = 5000;
 /** Reads tables that are no text, in threads of their own. */
 export type Tables = {
   /**
-   * The rows of a table, and what was found once all were read. Reading goes as fast as the rows are
+   * The rows of a table, some at a time, and what was found once all were read. Reading goes as fast as the rows are
    * taken. Throws `TableFileError` where the file is not the table that it should be.
    */
-  read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[]>;
+  read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[][]>;
   /** Ends the threads. */
   stop(): void;
 };
@@ -85,7 +85,7 @@ export function createTables({
           if (answer.kind === "rows") {
             // Read while these are worked on.
             next = askForMore(reader);
-            yield* answer.rows;
+            yield answer.rows;
           } else if (answer.kind === "failed") throw failureOf(answer);
           else {
             if (answer.kind === "end") onEnd(answer.found);
