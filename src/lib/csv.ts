@@ -133,7 +133,8 @@ function explain(error: CsvError, linesBefore: number): string {
   const line = typeof lines === "number" ? ` in line ${linesBefore + lines}` : "";
   switch (error.code) {
     case "CSV_QUOTE_NOT_CLOSED":
-      return `has a quote that is opened${line} and never closed`;
+      // What is parsed then begins with the record that has it.
+      return `has a quote that is opened in line ${linesBefore + 1} and never closed`;
     case "CSV_MAX_RECORD_SIZE":
       return tooLong(line).message;
     case "INVALID_OPENING_QUOTE":

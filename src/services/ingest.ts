@@ -6,6 +6,7 @@ import { findTaken } from "../store/left-drafts.ts";
 import type { NewBatch, NewRow, WrittenRows } from "../store/new-batch.ts";
 import { readRows } from "../store/rows.ts";
 import { attachUploads } from "./attached-uploads.ts";
+import type { Opened } from "./batch-input.ts";
 import { discardDraft, isLeft } from "./drafts.ts";
 import { refusalOf } from "./models.ts";
 import type { PreparedRow, RowSource } from "./prepare-row.ts";
@@ -41,7 +42,7 @@ export type Checked = {
 export async function checkRows(
   ctx: Context,
   batch: Pick<NewBatch, "id" | "apiKey">,
-  { kind, source }: { kind: InputKind; source: RowSource },
+  { kind, source, isToBeReadAgain }: Pick<Opened, "kind" | "source" | "isToBeReadAgain">,
   { untilTaken, idPrefix = "" }: { untilTaken: boolean; idPrefix?: string },
 ): Promise<Checked | null> {
   const issues = new IssueList(kind);
@@ -117,7 +118,7 @@ export async function checkRows(
   if (rows === 0)
     throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
   issues.throwIfAny();
-  return { rows, bytes, adoptedIds, kept };
+  return { rows, bytes, adoptedIds, kept: isToBeReadAgain?.() ? null : kept };
 }
 
 function refusalCode({ customId }: PreparedRow): { code?: string } {

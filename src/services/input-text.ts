@@ -12,6 +12,8 @@ export type BatchInput = {
   columns: () => string[] | null;
   /** What was found in the file, once it has been read; null for inline tasks. */
   found: () => Omit<InputFound, "rows"> | null;
+  /** Whether a further reading would make other rows of it, since columns were found behind the first of them. */
+  isToBeReadAgain?: () => boolean;
   /** Called when nothing of it is needed any more. */
   close?: () => Promise<void>;
 };

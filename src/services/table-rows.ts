@@ -51,8 +51,10 @@ export async function openTable(table: Table, context: RowContext) {
     layout.isFixed = true;
     return layout.header.slice(0, layout.width);
   };
+  const { width } = layout;
   return {
     columns,
+    isToBeReadAgain: () => layout.width > width,
     source: () => readRows(table, layout, context, seen),
     found: () => ({ columns: columnNames(columns()), skipped: seen.skipped }),
   };

@@ -47,7 +47,7 @@ test("results say why an answer ended, who gave it, what it calls and why it ref
   writeFileSync(join(app.filesDir, "in.csv"), "prompt\ncut\ncall\nrefuse\nfine\n");
   await run("says", { inputFile: "in.csv", config: { model: "gpt-4o-mini" } });
   const { progress } = (await app.get("/batches/says")).body.data;
-  expect(progress).toMatchObject({ completed: 4, truncated: 1, cached: 0, repaired: 0 });
+  expect(progress).toMatchObject({ total: 4, truncated: 1, cached: 0, repaired: 0 });
   const rows: Json[] = parse((await app.get("/batches/says/results")).text, { columns: true });
   expect(
     rows.map(({ finish_reason, model, cached, tool_calls, refusal }) => [

@@ -64,7 +64,10 @@ describe("a CSV as people have it", () => {
   });
 
   test("is one of tabs where its name ends in .tsv and nothing else tells", async () => {
-    const { batch, prompts } = await read("one-column.tsv", "prompt\nHello, world; and\nyou, too;\n");
+    const { batch, prompts } = await read(
+      "one-column.tsv",
+      "prompt\nHello, world; and\nyou, too;\n",
+    );
     expect(batch.input).toMatchObject({ delimiter: "\t", columns: ["prompt"], rows: 2 });
     expect(prompts).toEqual(["Hello, world; and", "you, too;"]);
   });

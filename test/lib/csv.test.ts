@@ -3,8 +3,8 @@ import { expect, test } from "bun:test";
 import { parse } from "csv-parse/sync";
 import fc from "fast-check";
 
-import type { FileSystem } from "../../src/lib/file-system.ts";
 import { readCsv } from "../../src/lib/csv.ts";
+import type { FileSystem } from "../../src/lib/file-system.ts";
 
 const OPTIONS = { record_delimiter: ["\r\n", "\n", "\r"], relax_column_count: true };
 
@@ -13,8 +13,7 @@ async function recordsOf(text: string, bytesAtOnce: number, hasSepLine = false) 
   const bytes = Buffer.from(text);
   const files = {
     async *read() {
-      for (let i = 0; i < bytes.length; i += bytesAtOnce)
-        yield bytes.subarray(i, i + bytesAtOnce);
+      for (let i = 0; i < bytes.length; i += bytesAtOnce) yield bytes.subarray(i, i + bytesAtOnce);
     },
   } as unknown as FileSystem;
   const records: string[][] = [];
@@ -58,7 +57,9 @@ test("broken quoting is refused with its line, also behind pieces without quotes
   expect(await recordsOf(`${plain}"x"y,z\n`, 16)).toContain("in line 51;");
   expect(await recordsOf(`${plain}x "y",z\n`, 16)).toContain("in line 51;");
   expect(await recordsOf(`"a\nb",c\n${plain}x "y",z\n`, 16)).toContain("in line 53;");
-  expect(await recordsOf(`a\n"${"b".repeat(9_000_000)}`, 65_536)).toContain("more than 8 MiB in line 2");
+  expect(await recordsOf(`a\n"${"b".repeat(9_000_000)}`, 65_536)).toContain(
+    "more than 8 MiB in line 2",
+  );
 });
 
 test("a line that names the delimiter is no record", async () => {
