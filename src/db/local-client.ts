@@ -84,9 +84,14 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
     isSynced = wanted;
   }
 
-  function batch(statements: (InStatement | [string, InArgs?])[], begin: string): ResultSet[] {
+  function batch(
+    statements: (InStatement | [string, InArgs?])[],
+    begin: string,
+    isToBeSynced = true,
+  ): ResultSet[] {
     let index = 0;
     try {
+      setSynced(isToBeSynced);
       run(begin, undefined);
       const results: ResultSet[] = [];
       for (const statement of statements) {
@@ -124,15 +129,12 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
       }
     },
     async batch(statements, mode = "deferred") {
-      setSynced(true);
       return batch(statements, mode === "write" ? "BEGIN IMMEDIATE" : "BEGIN");
     },
     async batchWithoutSync(statements) {
-      setSynced(false);
-      return batch(statements, "BEGIN IMMEDIATE");
+      return batch(statements, "BEGIN IMMEDIATE", false);
     },
     async migrate(statements) {
-      setSynced(true);
       run("PRAGMA foreign_keys = OFF", undefined);
       try {
         return batch(statements, "BEGIN IMMEDIATE");

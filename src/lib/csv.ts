@@ -1,4 +1,5 @@
-import { CsvError, parse } from "csv-parse/sync";
+import { CsvError, parse as parseStream, type Parser } from "csv-parse";
+import { parse } from "csv-parse/sync";
 
 import type { CsvDialect } from "./csv-sniff.ts";
 import type { FileSystem } from "./file-system.ts";
@@ -6,6 +7,9 @@ import { readText, type TextFile, TextFileError } from "./text-file.ts";
 
 /** Longest record that is read: a larger one is more likely an unclosed quote than a row. */
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
+/** A record that has not ended by then is parsed as it comes, since to parse it at once would hold the thread. */
+const LONG_RECORD = 131_072;
+const PIECE = 32_768;
 const [LINE_FEED, CARRIAGE_RETURN, QUOTE] = [0x0a, 0x0d, 0x22];
 
 /**
@@ -33,9 +37,12 @@ export async function* readCsv(
     }
     return records;
   };
-  for await (const text of readText(files, file)) {
+  const texts = readText(files, file);
+  for await (const text of texts) {
     yield read(splitter.take(text));
-    if (splitter.heldLength > MAX_RECORD_BYTES) throw tooLong(` in line ${linesBefore + 1}`);
+    if (splitter.heldLength <= LONG_RECORD) continue;
+    yield* parseAsItComes(splitter.end().text, texts, { delimiter, linesBefore });
+    return;
   }
   yield read(splitter.end());
 }
@@ -115,16 +122,61 @@ function linesOf(text: string): string[] {
   return lines;
 }
 
+const OPTIONS = {
+  record_delimiter: ["\r\n", "\n", "\r"],
+  relax_column_count: true,
+  max_record_size: MAX_RECORD_BYTES,
+};
+
 function parseQuoted(text: string, delimiter: string, linesBefore: number): string[][] {
   try {
-    return parse(text, {
-      delimiter,
-      record_delimiter: ["\r\n", "\n", "\r"],
-      relax_column_count: true,
-      max_record_size: MAX_RECORD_BYTES,
-    });
+    return parse(text, { ...OPTIONS, delimiter });
   } catch (error) {
     throw error instanceof CsvError ? new TextFileError(explain(error, linesBefore)) : error;
+  }
+}
+
+/** All that follows, whatever it is. */
+async function* parseAsItComes(
+  first: string,
+  texts: AsyncIterable<string>,
+  { delimiter, linesBefore }: { delimiter: string; linesBefore: number },
+): AsyncGenerator<string[][]> {
+  const parser = parseStream({ ...OPTIONS, delimiter });
+  // Whoever writes hears of it, too.
+  parser.on("error", () => undefined);
+  const write = async (text: string) => {
+    const written = done((callback) => parser.write(text, callback));
+    const records = recordsOf(parser);
+    await written;
+    return records;
+  };
+  try {
+    for (let from = 0; from < first.length; from += PIECE)
+      yield await write(first.slice(from, from + PIECE));
+    for await (const text of texts) yield await write(text);
+    await done((callback) => parser.end(callback));
+    yield recordsOf(parser);
+  } catch (error) {
+    throw error instanceof CsvError ? new TextFileError(explain(error, linesBefore)) : error;
+  } finally {
+    parser.destroy();
+  }
+}
+
+type Callback = (error?: Error | null) => void;
+
+function done(start: (callback: Callback) => void): Promise<void> {
+  return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
+}
+
+/** The records that it has parsed, in one go: to wait for each takes longer than to parse it. */
+function recordsOf(parser: Parser): string[][] {
+  const records: string[][] = [];
+  for (;;) {
+    const record = parser.read() as string[] | null;
+    if (record === null) return records;
+    records.push(record);
   }
 }
 
@@ -133,10 +185,9 @@ function explain(error: CsvError, linesBefore: number): string {
   const line = typeof lines === "number" ? ` in line ${linesBefore + lines}` : "";
   switch (error.code) {
     case "CSV_QUOTE_NOT_CLOSED":
-      // What is parsed then begins with the record that has it.
-      return `has a quote that is opened in line ${linesBefore + 1} and never closed`;
+      return `has a quote that is opened${line} and never closed`;
     case "CSV_MAX_RECORD_SIZE":
-      return tooLong(line).message;
+      return `has a record of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB${line}; is a quote missing?`;
     case "INVALID_OPENING_QUOTE":
       return `has a quote inside an unquoted cell${line}; quote the cell and double the quote`;
     case "CSV_INVALID_CLOSING_QUOTE":
@@ -144,10 +195,4 @@ function explain(error: CsvError, linesBefore: number): string {
     default:
       return `is not valid CSV${line}: ${error.message}`;
   }
-}
-
-function tooLong(line: string): TextFileError {
-  return new TextFileError(
-    `has a record of more than ${MAX_RECORD_BYTES / 1024 / 1024} MiB${line}; is a quote missing?`,
-  );
 }

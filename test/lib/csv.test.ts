@@ -53,13 +53,20 @@ test("a CSV is read as csv-parse reads it, wherever its pieces end", async () =>
 
 test("broken quoting is refused with its line, also behind pieces without quotes", async () => {
   const plain = "a,b\n".repeat(50);
-  expect(await recordsOf(`${plain}"x\n,y\n`, 16)).toContain("in line 51 and never closed");
+  expect(await recordsOf(`${plain}"x,y`, 16)).toContain("in line 51 and never closed");
   expect(await recordsOf(`${plain}"x"y,z\n`, 16)).toContain("in line 51;");
   expect(await recordsOf(`${plain}x "y",z\n`, 16)).toContain("in line 51;");
   expect(await recordsOf(`"a\nb",c\n${plain}x "y",z\n`, 16)).toContain("in line 53;");
   expect(await recordsOf(`a\n"${"b".repeat(9_000_000)}`, 65_536)).toContain(
     "more than 8 MiB in line 2",
   );
+});
+
+test("a record of megabytes is read, and what follows it", async () => {
+  const long = `x\n""y"",${"z".repeat(300_000)}`;
+  const records = await recordsOf(`a,b\n1,2\n"${long}",c\r\n3,"4"\n5,6`, 65_536);
+  const cell = long.replaceAll('""', '"');
+  expect(records).toEqual([["a", "b"], ["1", "2"], [cell, "c"], ["3", "4"], ["5", "6"]]);
 });
 
 test("a line that names the delimiter is no record", async () => {
