@@ -9,7 +9,7 @@ import { readText, type TextFile, TextFileError } from "./text-file.ts";
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
 /** A record that has not ended by then is parsed as it comes, since to parse it at once would hold the thread. */
 const LONG_RECORD = 131_072;
-const PIECE = 32_768;
+const PIECE_BYTES = 32_768;
 const [LINE_FEED, CARRIAGE_RETURN, QUOTE] = [0x0a, 0x0d, 0x22];
 
 /**
@@ -145,15 +145,17 @@ async function* parseAsItComes(
   const parser = parseStream({ ...OPTIONS, delimiter });
   // Whoever writes hears of it, too.
   parser.on("error", () => undefined);
-  const write = async (text: string) => {
-    const written = done((callback) => parser.write(text, callback));
+  const write = async (piece: string | Buffer) => {
+    const written = done((callback) => parser.write(piece, callback));
     const records = recordsOf(parser);
     await written;
     return records;
   };
   try {
-    for (let from = 0; from < first.length; from += PIECE)
-      yield await write(first.slice(from, from + PIECE));
+    // As bytes, of which a character may be cut in two.
+    const bytes = Buffer.from(first);
+    for (let from = 0; from < bytes.length; from += PIECE_BYTES)
+      yield await write(bytes.subarray(from, from + PIECE_BYTES));
     for await (const text of texts) yield await write(text);
     await done((callback) => parser.end(callback));
     yield recordsOf(parser);
