@@ -66,7 +66,13 @@ test("a record of megabytes is read, and what follows it", async () => {
   const long = `x\n""y"",z${"😀".repeat(100_000)}`;
   const records = await recordsOf(`a,b\n1,2\n"${long}",c\r\n3,"4"\n5,6`, 65_536);
   const cell = long.replaceAll('""', '"');
-  expect(records).toEqual([["a", "b"], ["1", "2"], [cell, "c"], ["3", "4"], ["5", "6"]]);
+  expect(records).toEqual([
+    ["a", "b"],
+    ["1", "2"],
+    [cell, "c"],
+    ["3", "4"],
+    ["5", "6"],
+  ]);
 });
 
 test("a line that names the delimiter is no record", async () => {
