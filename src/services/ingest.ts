@@ -19,9 +19,6 @@ const MOST_CHUNK_BYTES = 2_000_000;
 /** Different models that the rows of a batch may name, and lanes that they then have. */
 const MOST_MODELS = 1000;
 
-/** Bytes of rows that are kept between their check and their storing: those of some ten thousand short ones. */
-const MOST_KEPT_BYTES = 4_000_000;
-
 /** What a row takes besides its texts. */
 const ROW_BYTES = 200;
 
@@ -87,7 +84,7 @@ export async function checkRows(
         issues.add(rowOfKey.get(key) ?? 0, "idempotencyKey", "was used before", {
           isTaken: true,
         });
-    if (bytes > MOST_KEPT_BYTES) kept = null;
+    if (bytes > ctx.chunks.keptBytes) kept = null;
     kept?.push(chunk);
     const found = findTaken([...rowOf.keys()]);
     // In another thread: nothing depends on it but what is said of the input.
