@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
+import { CHUNKS } from "../../src/domain/chunks.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -19,7 +20,8 @@ beforeAll(async () => {
     const usage = { prompt_tokens: 1000, completion_tokens: 0, total_tokens: 1000 };
     return { choices: [{ index: 0, message, finish_reason: "stop" }], usage };
   });
-  app = await startServer(provider.env);
+  // All inputs are read twice, as large ones are.
+  app = await startServer(provider.env, { chunks: { ...CHUNKS, keptBytes: 0 } });
 });
 afterAll(async () => {
   expect(await app.differences()).toEqual([]);
