@@ -278,28 +278,28 @@ test("rows that change while they are read are read anew", async () => {
 });
 
 test("rows that change between their check and their storing are read anew", async () => {
-  await givenFirst("y1", ["a", "b", "c"]);
-  await givenWaiting("y2", "y1", { config: { promptTemplate: "{{result}}+" } });
-  await execute("y2");
+  await givenFirst("late1", ["a", "b", "c"]);
+  await givenWaiting("late2", "late1", { config: { promptTemplate: "{{result}}+" } });
+  await execute("late2");
   const raced = afterNextCheck(async () => {
-    const [first] = (await batch("y1")).tasks;
+    const [first] = (await batch("late1")).tasks;
     expect((await app.del(`/tasks/${first.id}`)).status).toBe(200);
   });
-  await execute("y1");
+  await execute("late1");
   await raced.done;
-  const second = await app.finished("y2");
+  const second = await app.finished("late2");
   expect(second.tasks.map(({ result }: Json) => result)).toEqual(["b+", "c+"]);
-  expect((await eventsOf("y2")).filter((type) => type === "batch.started")).toHaveLength(1);
+  expect((await eventsOf("late2")).filter((type) => type === "batch.started")).toHaveLength(1);
 
   // What is created beside a change of its rows is not made at all, and leaves nothing behind.
   const changed = afterNextCheck(async () => {
-    const [first] = (await batch("y1")).tasks;
+    const [first] = (await batch("late1")).tasks;
     await app.del(`/tasks/${first.id}`);
   });
-  const direct = await app.post("/batches", { id: "y3", inputBatch: "y1", config });
+  const direct = await app.post("/batches", { id: "late3", inputBatch: "late1", config });
   await changed.done;
   expect([direct.status, direct.body.error.code]).toEqual([409, "BATCH_RUNNING"]);
-  expect((await app.get("/batches/y3")).status).toBe(404);
+  expect((await app.get("/batches/late3")).status).toBe(404);
   const { rows } = await app.ctx.client.execute("SELECT id FROM batches WHERE id LIKE '~%'");
   expect(rows).toEqual([]);
 });
