@@ -1,6 +1,7 @@
 import type { Client, ResultSet } from "@libsql/client";
 
 import { type Clock, nextRound } from "../lib/clock.ts";
+import type { LocalClient } from "./local-client.ts";
 import { culpritOf, fateOf, troubleOf } from "./refusal.ts";
 import { sizeOf, toStorable } from "./storable.ts";
 import {
@@ -14,14 +15,18 @@ import {
 
 export type Writer = {
   /**
-   * Commits the statements of one unit, in order, all or none, and resolves with their results, under the names that
-   * the statements have, once they are durable. Units written in the same turn of the event loop, or while a commit
-   * runs, share one transaction in the order of the calls, so that a later unit sees what an earlier one did. Rejects
-   * with the database's error; `fateOf` says whether the unit may have taken effect. A unit that the database refuses
-   * fails alone; the others are committed without it.
+   * Commits the statements of one unit, in order, all or none, and resolves with their results,
+   * under the names that the statements have, once they are durable. Units written in the same turn
+   * of the event loop, or while a commit runs, share one transaction in the order of the calls, so
+   * that a later unit sees what an earlier one did. Rejects with the database's error, of which
+   * `fateOf` says whether the unit may have taken effect. A unit that the database refuses fails
+   * alone; the others are committed without it.
+   *
+   * A unit that `canBeLost` need not be durable when this resolves: should the power fail, nobody misses it. It
+   * becomes so with the next unit that is.
    */
-  write<U extends Unit>(unit: U): Promise<ResultOf<U>>;
-  /** Commits a plan, and then changes memory as it says. */
+  write<U extends Unit>(unit: U, options?: WriteOptions): Promise<ResultOf<U>>;
+  /** Commits what is planned, and then changes what is remembered of it. */
   carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
   /** Why the last commit failed, unless its content was refused; `null` once one has succeeded. */
   trouble(): string | null;
@@ -33,19 +38,25 @@ export type Writer = {
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
 
+export type WriteOptions = { canBeLost?: boolean };
+
 type Waiting = {
+  canBeLost: boolean;
   statements: Statement<unknown>[];
   bytes: number;
   resolve: (results: ResultSet[]) => void;
   reject: (error: unknown) => void;
 };
 
+/** A libSQL server decides by itself when it waits for its disk. */
+type WrittenClient = Client & Partial<Pick<LocalClient, "batchWithoutSync">>;
+
 /*
  * Group commit. Idle: nothing waits. The first write schedules a commit at the end of the current round of the event
  * loop, so that all requests of the round join it. Draining: groups commit one after the other, and the event loop
  * runs between them, until nothing waits; then idle again.
  */
-export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">): Writer {
+export function createWriter(client: WrittenClient, clock: Pick<Clock, "setImmediate">): Writer {
   let waiting: Waiting[] = [];
   let trouble: string | null = null;
   let draining: Promise<void> | undefined;
@@ -70,10 +81,14 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
     return group;
   }
 
-  function write<U extends Unit>(unit: U): Promise<ResultOf<U>> {
+  function write<U extends Unit>(
+    unit: U,
+    { canBeLost = false }: WriteOptions = {},
+  ): Promise<ResultOf<U>> {
     return new Promise((resolve, reject) => {
       const statements = statementsOf(unit).map(toStorable);
       waiting.push({
+        canBeLost,
         statements,
         bytes: statements.reduce((sum, statement) => sum + sizeOf(statement), 0),
         resolve: (results) => resolve(nameResults(unit, results)),
@@ -103,17 +118,17 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
  * commit is tried once more. If it is unknown what was committed, every caller gets an error that says so.
  */
 async function commit(
-  client: Client,
+  client: WrittenClient,
   group: Waiting[],
   report: Report,
   isSecond = false,
 ): Promise<void> {
   if (group.length === 0) return;
   try {
-    const results = await client.batch(
-      group.flatMap(({ statements }) => statements),
-      "write",
-    );
+    const all = group.flatMap(({ statements }) => statements);
+    const results = await (client.batchWithoutSync && group.every(({ canBeLost }) => canBeLost)
+      ? client.batchWithoutSync(all)
+      : client.batch(all, "write"));
     report(null);
     let from = 0;
     for (const { statements, resolve } of group)
@@ -133,7 +148,7 @@ async function commit(
 type Report = (error: Error | null) => void;
 
 async function split(
-  client: Client,
+  client: WrittenClient,
   group: Waiting[],
   error: unknown,
   report: Report,

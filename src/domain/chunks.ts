@@ -9,7 +9,9 @@ export type Chunks = {
   feed: number;
   /** Rows of an input: less than ten milliseconds, and few enough syncs of the disk. */
   ingest: number;
-  /** Bytes of the outcomes of tasks that are committed as one unit. */
+  /** Bytes of the rows of an input that are kept between their check and their storing; larger inputs are read again. */
+  keptBytes: number;
+  /** Bytes of what ended tasks came to that are committed as one unit. */
   flushBytes: number;
   /** Bytes of texts that one answer of the database carries. */
   answerBytes: number;
@@ -20,6 +22,7 @@ export const CHUNKS: Chunks = {
   sweep: 1000,
   feed: 1000,
   ingest: 500,
+  keptBytes: 4_000_000,
   flushBytes: 8_000_000,
   answerBytes: 64_000_000,
 };

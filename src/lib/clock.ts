@@ -53,15 +53,23 @@ export function nextRound(clock: Pick<Clock, "setImmediate">): Promise<void> {
 /** The longest that a loop over many items may block other work. */
 const TURN_MS = 5;
 
-/** For long loops: call between two items. Yields to the event loop if other work has waited for some ms. */
-export function createPauses(
-  clock: Pick<Clock, "monotonic" | "setImmediate">,
-): () => Promise<void> {
+/** What a long loop asks between two things: `if (pauses.isDue()) await pauses.take()`. */
+export type Pauses = {
+  /** Others have waited for their turn for some ms. */
+  isDue(): boolean;
+  /** Gives it to them. */
+  take(): Promise<void>;
+};
+
+/** To wait for nothing takes as long as a short thing of the loop, so that it is asked first. */
+export function createPauses(clock: Pick<Clock, "monotonic" | "setImmediate">): Pauses {
   let since = clock.monotonic();
-  return async () => {
-    if (clock.monotonic() - since < TURN_MS) return;
-    await nextRound(clock);
-    since = clock.monotonic();
+  return {
+    isDue: () => clock.monotonic() - since >= TURN_MS,
+    async take() {
+      await nextRound(clock);
+      since = clock.monotonic();
+    },
   };
 }
 

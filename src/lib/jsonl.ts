@@ -8,17 +8,19 @@ const LINE_FEED = 0x0a;
 export type Line = { number: number; text: string };
 
 /**
- * The lines of a JSONL file, numbered from 1 as an editor does and trimmed; a BOM and CRLF are accepted. Throws
- * `TextFileError` if the file is not text in its encoding, or a line is too long.
+ * The lines of a JSONL file, those that end in one piece of it together, numbered from 1 as an editor does and
+ * trimmed; a BOM and CRLF are accepted. Throws `TextFileError` where the file is not the text that it should
+ * be or a line is too long.
  */
-export async function* readLines(files: FileSystem, file: TextFile): AsyncGenerator<Line> {
+export async function* readLines(files: FileSystem, file: TextFile): AsyncGenerator<Line[]> {
   let rest: Buffer[] = [];
   let bytes = 0;
   let number = 0;
   for await (const chunk of readUtf8(files, file)) {
+    const lines: Line[] = [];
     let from = 0;
     for (let end = chunk.indexOf(LINE_FEED); end !== -1; end = chunk.indexOf(LINE_FEED, from)) {
-      yield toLine(++number, [...rest, chunk.subarray(from, end)]);
+      lines.push(toLine(++number, [...rest, chunk.subarray(from, end)]));
       rest = [];
       bytes = 0;
       from = end + 1;
@@ -30,8 +32,9 @@ export async function* readLines(files: FileSystem, file: TextFile): AsyncGenera
       throw new TextFileError(
         `has a line of more than ${MAX_LINE_BYTES / 1024 / 1024} MiB (line ${number + 1})`,
       );
+    yield lines;
   }
-  if (bytes > 0) yield toLine(number + 1, rest);
+  if (bytes > 0) yield [toLine(number + 1, rest)];
 }
 
 function toLine(number: number, pieces: Buffer[]): Line {

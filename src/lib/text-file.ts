@@ -15,19 +15,29 @@ const CHUNK_BYTES = 32_768;
  * The text of a file as chunks of UTF-8, whatever its encoding, checked as it passes. The memory of a chunk is reused
  * for the next. Throws `TextFileError` if the file is empty or not in that encoding, with the offset of the chunk.
  */
-export async function* readUtf8(
+export async function* readUtf8(files: FileSystem, file: TextFile): AsyncGenerator<Buffer> {
+  const isUtf8 = new TextDecoder(file.encoding).encoding === "utf-8";
+  for await (const { text, bytes } of readPieces(files, file))
+    yield isUtf8 ? bytes : Buffer.from(text);
+}
+
+/** The same as texts; a character that two chunks share is in the second. */
+export async function* readText(files: FileSystem, file: TextFile): AsyncGenerator<string> {
+  for await (const { text } of readPieces(files, file)) yield text;
+}
+
+async function* readPieces(
   files: FileSystem,
   { path, encoding }: TextFile,
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<{ text: string; bytes: Buffer }> {
   const decoder = new TextDecoder(encoding, { fatal: true, ignoreBOM: true });
-  const isUtf8 = decoder.encoding === "utf-8";
   let offset = 0;
-  for await (const chunk of files.read(path, CHUNK_BYTES)) {
-    const text = decode(decoder, chunk, offset);
-    const bytes = isUtf8 ? chunk : Buffer.from(text);
-    if (bytes.includes(0)) throw new TextFileError("contains NUL bytes, so it is not a text file");
-    offset += chunk.length;
-    yield bytes;
+  for await (const bytes of files.read(path, CHUNK_BYTES)) {
+    const text = decode(decoder, bytes, offset);
+    if (text.includes("\0"))
+      throw new TextFileError("contains NUL bytes, so it is not a text file");
+    offset += bytes.length;
+    yield { text, bytes };
   }
   if (offset === 0) throw new TextFileError("is empty");
   decode(decoder, undefined, offset);

@@ -33,9 +33,9 @@ export async function readBaseAnswers(
       },
     ]);
   const places = createHashTable();
-  const pause = createPauses(ctx.clock);
+  const pauses = createPauses(ctx.clock);
   for await (const answer of answersOf(ctx, base.seq)) {
-    await pause();
+    if (pauses.isDue()) await pauses.take();
     const key = keyOfStored(answer);
     if (key !== null) places.set(baseKeyOf(key, answer.escalatedTo), answer);
   }

@@ -3,7 +3,7 @@ import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import type { BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { randomBase32 } from "../lib/ids.ts";
 import type { Held } from "../store/chains.ts";
-import type { NewBatch } from "../store/ingest.ts";
+import type { NewBatch } from "../store/new-batch.ts";
 import type { Which } from "../store/which.ts";
 import type { Caller } from "./caller.ts";
 import { isUrl, shownUrl } from "./input-url.ts";

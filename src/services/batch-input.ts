@@ -32,7 +32,7 @@ export async function openInput(
     return { kind: "file", ...(await openInputFile(ctx, caller, inputFile, rows)) };
   return {
     kind: "inline",
-    source: () => prepareTasks(rows, tasks ?? []),
+    source: () => [prepareTasks(rows, tasks ?? [])],
     columns: () => null,
     found: () => null,
   };

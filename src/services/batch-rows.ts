@@ -5,12 +5,12 @@ import type { Condition } from "../domain/condition.ts";
 import { answerTable, type ResultTable } from "../domain/result-format.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
-import { createPauses } from "../lib/clock.ts";
 import { plainNumber } from "../lib/plain-number.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
+import type { ResultRow } from "../store/results.ts";
 import type { Which } from "../store/which.ts";
 import type { BatchInput } from "./input-text.ts";
-import { type PreparedRow, prepareTask, type RowContext } from "./prepare-row.ts";
+import { type PreparedRow, prepareTask, type RowContext, type RowPortion } from "./prepare-row.ts";
 import { answerColumns, pagesOf } from "./results.ts";
 import { requireKnownVariables } from "./table-rows.ts";
 
@@ -129,13 +129,11 @@ async function* readRows(
   batch: Batch,
   { header, cells }: ResultTable,
   context: RowContext,
-): AsyncGenerator<PreparedRow> {
+): AsyncGenerator<RowPortion> {
   const names = variableNames(header);
-  const pause = createPauses(ctx.clock);
   let row = 0;
-  for await (const page of pagesOf(ctx, batch, undefined))
+  function* prepareAll(page: ResultRow[]): Generator<PreparedRow> {
     for (const result of page) {
-      await pause();
       const values = cells(result).map((value) => value ?? "");
       const variables = new Map(names.map((name, i) => [name, textOf(values[i] ?? "")]));
       const kept = JSON.stringify(values);
@@ -143,6 +141,8 @@ async function* readRows(
       const condition = result.status === "completed" ? onlyIf : NEVER;
       yield prepareTask({ ...context, onlyIf: condition }, ++row, {}, variables, kept);
     }
+  }
+  for await (const page of pagesOf(ctx, batch, undefined)) yield prepareAll(page);
 }
 
 function textOf(cell: string | number | boolean): string {

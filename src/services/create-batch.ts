@@ -5,7 +5,7 @@ import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError, invalid } from "../errors.ts";
 import { newId } from "../lib/ids.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
-import type { NewBatch } from "../store/ingest.ts";
+import type { NewBatch } from "../store/new-batch.ts";
 import { ALWAYS, both } from "../store/which.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
 import { readBaseAnswers, requireBase } from "./base-answers.ts";

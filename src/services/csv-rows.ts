@@ -24,7 +24,7 @@ export async function openCsv(
     advice: `cells are separated by ${separator}, and one that holds that or a line break needs quotes`,
     records: () => explained(file.name, readCsv(ctx.files, file, dialect)),
   };
-  const input = await openTable(ctx, table, context);
+  const input = await openTable(table, context);
   return {
     ...input,
     found: () => ({

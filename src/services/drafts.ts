@@ -1,6 +1,6 @@
 import type { Context } from "../context.ts";
 import { createStep } from "../lib/step.ts";
-import { DRAFTS, findDrafts, findLeftDrafts, removeFromDraft } from "../store/ingest.ts";
+import { DRAFTS, findDrafts, findLeftDrafts, removeFromDraft } from "../store/left-drafts.ts";
 import { readRows } from "../store/rows.ts";
 
 /**

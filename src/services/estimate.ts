@@ -88,14 +88,14 @@ export async function paceOf(
 async function countDifferent(ctx: Context, batch: number, tasks: number): Promise<number | null> {
   if (tasks > MOST_COMPARED) return null;
   const [row] = await readRows(ctx.longReads.client, differentRequests(batch));
-  const pause = createPauses(ctx.clock);
+  const pauses = createPauses(ctx.clock);
   const keys = new Set<string>();
   for (let after = -1; ;) {
     const page = await readInHalves(PAGE, (limit, skip) =>
       readRows(ctx.longReads.client, referringRequests(batch, after, limit, skip)),
     );
     for (const request of page) {
-      await pause();
+      if (pauses.isDue()) await pauses.take();
       keys.add(keyOfStored(request) ?? `${request.position}`);
     }
     const last = page.at(-1);

@@ -1,17 +1,12 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { createPauses, nextRound } from "../lib/clock.ts";
-import {
-  findTaken,
-  findUsedKeys,
-  insertRows,
-  type NewBatch,
-  type NewRow,
-  openDraft,
-  type WrittenRows,
-} from "../store/ingest.ts";
+import { findUsedKeys, insertRows, openDraft } from "../store/drafts.ts";
+import { findTaken } from "../store/left-drafts.ts";
+import type { NewBatch, NewRow, WrittenRows } from "../store/new-batch.ts";
 import { readRows } from "../store/rows.ts";
 import { attachUploads } from "./attached-uploads.ts";
+import type { Opened } from "./batch-input.ts";
 import { discardDraft, isLeft } from "./drafts.ts";
 import { refusalOf } from "./models.ts";
 import type { PreparedRow, RowSource } from "./prepare-row.ts";
@@ -27,11 +22,14 @@ const MOST_MODELS = 1000;
 /** The size of a row without its texts. */
 const ROW_BYTES = 200;
 
-/**
- * The result of checking an input: its rows, roughly its bytes, and the ids of tasks of a bare batch that it
- * replaces.
- */
-export type Checked = { rows: number; bytes: number; adoptedIds: Set<string> };
+/** What checking an input found: how many rows it has, about how many bytes, and which replace tasks of a bare batch. */
+export type Checked = {
+  rows: number;
+  bytes: number;
+  adoptedIds: Set<string>;
+  /** All rows, where they are few: they need not be read and made once more to be stored. */
+  kept: PreparedRow[][] | null;
+};
 
 /**
  * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first hundred issues and
@@ -41,7 +39,7 @@ export type Checked = { rows: number; bytes: number; adoptedIds: Set<string> };
 export async function checkRows(
   ctx: Context,
   batch: Pick<NewBatch, "id" | "apiKey">,
-  { kind, source }: { kind: InputKind; source: RowSource },
+  { kind, source, isToBeReadAgain }: Pick<Opened, "kind" | "source" | "isToBeReadAgain">,
   { untilTaken, idPrefix = "" }: { untilTaken: boolean; idPrefix?: string },
 ): Promise<Checked | null> {
   const issues = new IssueList(kind);
@@ -55,6 +53,7 @@ export async function checkRows(
   const adoptedIds = new Set<string>();
   const most = ctx.config.maxBatchBytes || Infinity;
   let [rows, bytes] = [0, 0];
+  let kept: PreparedRow[][] | null = [];
   for await (const chunk of chunksOf(ctx, source())) {
     const rowOf = new Map<string, number>();
     const rowOfKey = new Map<string, number>();
@@ -85,8 +84,11 @@ export async function checkRows(
         issues.add(rowOfKey.get(key) ?? 0, "idempotencyKey", "was used before", {
           isTaken: true,
         });
+    if (bytes > ctx.chunks.keptBytes) kept = null;
+    kept?.push(chunk);
     const found = findTaken([...rowOf.keys()]);
-    for (const taken of await readRows(ctx.client, found))
+    // In another thread: nothing depends on it but what is said of the input.
+    for (const taken of await readRows(ctx.reads.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
       else if (taken.isLeft === 1 || (ctx.isExclusive && isLeft(ctx, taken.batchId)))
         await discardDraft(ctx, taken.batchId);
@@ -113,7 +115,7 @@ export async function checkRows(
   if (rows === 0)
     throw new AppError("VALIDATION_ERROR", "The input has no rows", { rows: [], total: 0 });
   issues.throwIfAny();
-  return { rows, bytes, adoptedIds };
+  return { rows, bytes, adoptedIds, kept: isToBeReadAgain?.() ? null : kept };
 }
 
 function refusalCode({ customId }: PreparedRow): { code?: string } {
@@ -161,6 +163,9 @@ function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
   );
 }
 
+/** Nobody is told of a draft. The commit that gives it its name waits for the disk, which then has its rows, too. */
+const DRAFT = { canBeLost: true };
+
 /**
  * Second pass: writes the rows into a draft, one chunk per commit, with other work in between. Returns the rows that
  * adopt existing tasks; they are written when the draft is published.
@@ -177,8 +182,8 @@ export async function writeRows(
   let written = 0;
   let reused = 0;
   let position = 0;
-  const opened = ctx.writer.write({ draft: openDraft(batch) });
-  for await (const chunk of chunksOf(ctx, source())) {
+  const opened = ctx.writer.write({ draft: openDraft(batch) }, DRAFT);
+  for await (const chunk of checked.kept ?? chunksOf(ctx, source())) {
     const issues = new IssueList(kind);
     const rows: NewRow[] = [];
     for (const { row, value, issues: wrong } of chunk) {
@@ -190,8 +195,8 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    // Awaited together, because both may fail.
-    await Promise.all([opened, writeStored(ctx, batch.apiKey, insertRows(batch, fresh))]);
+    // Together, as both may fail.
+    await Promise.all([opened, writeStored(ctx, batch.apiKey, insertRows(batch, fresh), DRAFT)]);
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }
@@ -214,23 +219,24 @@ export async function writeRows(
  */
 async function* chunksOf(
   ctx: Context,
-  rows: AsyncIterable<PreparedRow> | Iterable<PreparedRow>,
+  source: ReturnType<RowSource>,
 ): AsyncGenerator<PreparedRow[]> {
   const { clock, chunks } = ctx;
   let chunk: PreparedRow[] = [];
   let bytes = 0;
-  const pause = createPauses(clock);
-  for await (const row of rows) {
-    await pause();
-    chunk.push(row);
-    bytes += row.value ? sizeOfRow(row.value) : ROW_BYTES;
-    if (chunk.length < chunks.ingest && bytes < MOST_CHUNK_BYTES) continue;
-    await attachUploads(ctx, chunk);
-    yield chunk;
-    chunk = [];
-    bytes = 0;
-    await nextRound(clock);
-  }
+  const pauses = createPauses(clock);
+  for await (const portion of source)
+    for (const row of portion) {
+      if (pauses.isDue()) await pauses.take();
+      chunk.push(row);
+      bytes += row.value ? sizeOfRow(row.value) : ROW_BYTES;
+      if (chunk.length < chunks.ingest && bytes < MOST_CHUNK_BYTES) continue;
+      await attachUploads(ctx, chunk);
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+      await nextRound(clock);
+    }
   if (chunk.length === 0) return;
   await attachUploads(ctx, chunk);
   yield chunk;

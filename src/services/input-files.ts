@@ -16,7 +16,7 @@ import {
 import { fetchInput, isUrl } from "./input-url.ts";
 import { openJson } from "./json-rows.ts";
 import { openLines } from "./openai-lines.ts";
-import type { PreparedRow, RowContext, RowSource } from "./prepare-row.ts";
+import type { RowContext, RowPortion, RowSource } from "./prepare-row.ts";
 import { openTyped, typedFormatOf } from "./typed-rows.ts";
 
 /**
@@ -101,7 +101,7 @@ async function* requireUnchanged(
   file: NamedFile,
   version: string,
   rows: ReturnType<RowSource>,
-): AsyncGenerator<PreparedRow> {
+): AsyncGenerator<RowPortion> {
   yield* rows;
   if ((await versionOf(ctx, file)) === version) return;
   const message = `${file.name} was changed while it was read; write a file under another name and rename it when it is whole`;

@@ -12,7 +12,9 @@ export type BatchInput = {
   columns: () => string[] | null;
   /** How the file was read and what it contains, once it has been read; null for inline tasks. */
   found: () => Omit<InputFound, "rows"> | null;
-  /** Called when the input is no longer needed. */
+  /** Whether a further reading would make other rows of it, since columns were found behind the first of them. */
+  isToBeReadAgain?: () => boolean;
+  /** Called when nothing of it is needed any more. */
   close?: () => Promise<void>;
 };
 

@@ -1,7 +1,6 @@
 import type { Context } from "../context.ts";
 import { readJsonlLine } from "../domain/jsonl-line.ts";
 import { invalid } from "../errors.ts";
-import { createPauses } from "../lib/clock.ts";
 import { readJsonArray } from "../lib/json-array.ts";
 import { type Line, readLines } from "../lib/jsonl.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
@@ -10,12 +9,13 @@ import {
   type PreparedRow,
   prepareProviderLine,
   type RowContext,
+  type RowPortion,
 } from "./prepare-row.ts";
 
 /** The most different names in the lines of a file. */
 const MOST_NAMES = 1000;
 
-type Texts = { name: string; format: "json" | "jsonl"; lines: AsyncIterable<Line> };
+type Texts = { name: string; format: "json" | "jsonl"; lines: AsyncIterable<Line[]> };
 type Seen = { names: Set<string>; skipped: number };
 
 /** Opens a JSONL file, or a JSON array of the same objects. */
@@ -31,7 +31,7 @@ export function openJson(
   return {
     columns,
     source: () =>
-      readRows(ctx, { name: file.name, format, lines: read(ctx.files, file) }, context, seen),
+      readRows({ name: file.name, format, lines: read(ctx.files, file) }, context, seen),
     found: () => ({
       format,
       delimiter: null,
@@ -43,28 +43,27 @@ export function openJson(
 }
 
 async function* readRows(
-  { clock }: Context,
   { name, format, lines }: Texts,
   context: RowContext,
   seen: Seen,
-): AsyncGenerator<PreparedRow> {
-  const pause = createPauses(clock);
+): AsyncGenerator<RowPortion> {
   let skipped = 0;
-  for await (const { number: row, text } of explained(name, lines)) {
-    if (text === "" && format === "jsonl") {
-      skipped++;
-      await pause();
-      continue;
-    }
+  function prepare({ number: row, text }: Line): PreparedRow {
     const { names, line, issues } = readJsonlLine(text);
     for (const one of names) seen.names.add(one);
     if (seen.names.size > MOST_NAMES)
       throw invalid([
         { path: "inputFile", message: `${name} has more than ${MOST_NAMES} different names` },
       ]);
-    if (!line) yield { row, value: null, issues };
-    else if (line.kind === "provider") yield prepareProviderLine(context, row, line, text);
-    else yield prepareFields(context, row, line.fields, line.variables, text);
+    if (!line) return { row, value: null, issues };
+    if (line.kind === "provider") return prepareProviderLine(context, row, line, text);
+    return prepareFields(context, row, line.fields, line.variables, text);
   }
+  function* prepareAll(portion: Line[]): Generator<PreparedRow> {
+    for (const line of portion)
+      if (line.text === "" && format === "jsonl") skipped++;
+      else yield prepare(line);
+  }
+  for await (const portion of explained(name, lines)) yield prepareAll(portion);
   seen.skipped = skipped;
 }

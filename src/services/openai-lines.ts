@@ -2,10 +2,14 @@ import type { Context } from "../context.ts";
 import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import { readOpenAiLine } from "../domain/openai-line.ts";
 import { AppError } from "../errors.ts";
-import { createPauses } from "../lib/clock.ts";
-import { readLines } from "../lib/jsonl.ts";
+import { type Line, readLines } from "../lib/jsonl.ts";
 import { type BatchInput, explained, type OpenedText } from "./input-text.ts";
-import { type PreparedRow, prepareProviderLine, type RowContext } from "./prepare-row.ts";
+import {
+  type PreparedRow,
+  prepareProviderLine,
+  type RowContext,
+  type RowPortion,
+} from "./prepare-row.ts";
 import type { RowIssue } from "./row-issues.ts";
 
 const COLUMNS = ["custom_id", "method", "url", "body"];
@@ -18,27 +22,29 @@ export function openLines(
   { endpoint }: OpenAiTerms,
 ): BatchInput {
   let skipped = 0;
-  async function* source(): AsyncGenerator<PreparedRow> {
+  function prepare({ number: row, text }: Line): PreparedRow {
+    const { customId, body, issues } = readOpenAiLine(text, endpoint);
+    const named = customId === undefined ? {} : { customId };
+    if (body === null) return { row, value: null, issues, ...named };
+    const line = { kind: "provider", endpoint, body } as const;
+    return { ...prepareProviderLine(context, row, line, text), ...named };
+  }
+  async function* source(): AsyncGenerator<RowPortion> {
     const most = ctx.config.openAiMaxLines;
-    const pause = createPauses(ctx.clock);
     skipped = 0;
     let rows = 0;
-    for await (const { number: row, text } of explained(file.name, readLines(ctx.files, file))) {
-      if (text === "") {
-        skipped++;
-        await pause();
-        continue;
+    function* prepareAll(portion: Line[]): Generator<PreparedRow> {
+      for (const line of portion) {
+        if (line.text === "") {
+          skipped++;
+          continue;
+        }
+        if (++rows > most) throw tooMany(most);
+        yield prepare(line);
       }
-      if (++rows > most) throw tooMany(most);
-      const { customId, body, issues } = readOpenAiLine(text, endpoint);
-      const named = customId === undefined ? {} : { customId };
-      if (body === null) yield { row, value: null, issues, ...named };
-      else
-        yield {
-          ...prepareProviderLine(context, row, { kind: "provider", endpoint, body }, text),
-          ...named,
-        };
     }
+    for await (const portion of explained(file.name, readLines(ctx.files, file)))
+      yield prepareAll(portion);
     if (rows === 0) throw empty();
   }
   return {

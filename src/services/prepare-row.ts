@@ -16,7 +16,7 @@ import { priorityRank } from "../domain/task.ts";
 import { mayReferToUploads, readUploadRef } from "../domain/upload-refs.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson, type JsonObject } from "../lib/json.ts";
-import type { NewRow } from "../store/ingest.ts";
+import type { NewRow } from "../store/new-batch.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
 /** `code`: the code in OpenAI's Batch API. */
@@ -38,8 +38,14 @@ export type PreparedRow = {
   };
 };
 
-/** Reads the input from its start; called once for each pass. */
-export type RowSource = () => AsyncIterable<PreparedRow> | Iterable<PreparedRow>;
+/** Rows that are made as they are taken, so that they need not be in memory together. They are taken before the next are asked for. */
+export type RowPortion = Iterable<PreparedRow>;
+
+/**
+ * Reads the input from its start; called once for each pass. Rows come in portions, since to wait for each alone takes
+ * longer than to make it.
+ */
+export type RowSource = () => AsyncIterable<RowPortion> | Iterable<RowPortion>;
 
 /** `ids`: the row `1` of batch `b` is the task `b.1`. It may be set while rows are checked. */
 export type RowScope = { ids: boolean; keys: boolean };
@@ -108,6 +114,8 @@ export function prepareTask(
         cacheKeyOf(CHAT, sent, maxRepairs !== null),
       ),
     });
+    // Without `...`, which takes as long as all the rest of this.
+    const request = requestOf(body);
     const scoped = (own: string, isScoped: boolean) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scoped(task.id, scope.ids);
     const value: NewRow = {
@@ -121,7 +129,10 @@ export function prepareTask(
       maxRepairs,
       escalateTo,
       endpoint: CHAT,
-      ...requestOf(body),
+      body: request.body,
+      cacheKey: request.cacheKey,
+      baseTask: request.baseTask,
+      baseRun: request.baseRun,
       prompt,
       metadata: task.metadata ? JSON.stringify(task.metadata) : null,
       cells,
@@ -131,12 +142,10 @@ export function prepareTask(
         task.idempotencyKey === undefined ? null : sha256Hex(canonicalJson(["row", task])),
       isSkipped,
     };
-    return {
-      row,
-      value,
-      issues: [],
-      ...uploadsOf(value, body, requestOf, columnOf(config, variables)),
-    };
+    const prepared: PreparedRow = { row, value, issues: [] };
+    if (mayReferToUploads(value.body))
+      prepared.uploads = uploadsOf(value, body, requestOf, columnOf(config, variables));
+    return prepared;
   } catch (error) {
     if (!(error instanceof ComposeError)) throw error;
     return { row, value: null, issues: [{ field: error.field, message: error.message }] };
@@ -214,25 +223,25 @@ export function prepareProviderLine(
     fingerprint: null,
     isSkipped: false,
   };
-  return { row, value, issues: [], ...uploadsOf(value, sent, requestOf, () => "body") };
+  const prepared: PreparedRow = { row, value, issues: [] };
+  if (mayReferToUploads(value.body))
+    prepared.uploads = uploadsOf(value, sent, requestOf, () => "body");
+  return prepared;
 }
 
-/** The references of a row that must be completed, if any. */
+/** What is to be completed of a row. */
 function uploadsOf(
   value: NewRow,
   body: JsonObject,
   requestOf: (body: JsonObject) => Partial<NewRow>,
   fieldOf: (url: string) => string,
-): Pick<PreparedRow, "uploads"> {
-  if (!mayReferToUploads(value.body)) return {};
+): PreparedRow["uploads"] & object {
   return {
-    uploads: {
-      body,
-      complete(whole) {
-        Object.assign(value, requestOf(whole));
-      },
-      fieldOf,
+    body,
+    complete(whole) {
+      Object.assign(value, requestOf(whole));
     },
+    fieldOf,
   };
 }
 

@@ -119,19 +119,17 @@ async function read(
   const rows = rowContext(ctx, { batchId: "preview", config, scope, base: null, openAi: null });
   const opened = await openInput(ctx, caller, { inputFile }, null, rows);
   const since = ctx.clock.monotonic();
-  const pause = createPauses(ctx.clock);
+  const pauses = createPauses(ctx.clock);
   let rowCount = 0;
   let isWhole = true;
   try {
-    for await (const prepared of opened.source()) {
-      rowCount++;
-      const isEnough = !take(prepared) || ctx.clock.monotonic() - since > untilMs;
-      if (isEnough) {
-        isWhole = false;
-        break;
+    reading: for await (const portion of opened.source())
+      for (const prepared of portion) {
+        rowCount++;
+        isWhole = take(prepared) && ctx.clock.monotonic() - since <= untilMs;
+        if (!isWhole) break reading;
+        if (pauses.isDue()) await pauses.take();
       }
-      await pause();
-    }
     return { found: opened.found(), columns: opened.columns(), rowCount, isWhole };
   } finally {
     await opened.close?.();

@@ -1,7 +1,9 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { findDraftSeq, type Held, isMade, replaceHeld, startMade } from "../store/chains.ts";
-import { type NewBatch, openDraft, publishDraft, type WrittenRows } from "../store/ingest.ts";
+import { openDraft } from "../store/drafts.ts";
+import type { NewBatch, WrittenRows } from "../store/new-batch.ts";
+import { publishDraft } from "../store/publish-draft.ts";
 import { readRows } from "../store/rows.ts";
 import { both, hasRow, not, type Which } from "../store/which.ts";
 import type { Given } from "./batch-draft.ts";

@@ -114,22 +114,38 @@ async function* wantedOf(
   }
 }
 
+/**
+ * The rows of a batch, a page at a time. While one is worked on its thread reads the next, and measures the one after
+ * that, so that it waits for nobody in between.
+ */
 export async function* pagesOf(
   ctx: Context,
   batch: Batch,
   status: ResultPage["status"],
 ): AsyncGenerator<ResultRow[]> {
-  const read = (after: number) => readPage(ctx, batch, { after, limit: PAGE_ROWS, status });
-  for (let next = read(-1); ;) {
-    const rows = await next;
-    const last = rows.at(-1);
-    if (!last) return;
-    // The next page is read in the thread while this one is written. Its error is ignored if no further page is
-    // taken.
-    next = read(last.position);
-    next.catch(() => {});
-    yield rows;
+  const measure = (after: number) =>
+    heardLater(measurePage(ctx, batch, { after, limit: PAGE_ROWS, status }));
+  async function load(after: number, measured: Promise<Measured>) {
+    const { count, last } = await measured;
+    if (count === 0) return undefined;
+    const reading = readSome(ctx, batch, { after, limit: count, status });
+    const [rows, following] = await Promise.all([reading, measure(last)]);
+    // Where something has changed in between, the page ends elsewhere.
+    const end = rows.at(-1)?.position ?? last;
+    return { rows, end, following: end === last ? Promise.resolve(following) : measure(end) };
   }
+  let page = await load(-1, measure(-1));
+  while (page) {
+    const next = heardLater(load(page.end, page.following));
+    if (page.rows.length > 0) yield page.rows;
+    page = await next;
+  }
+}
+
+/** Who takes no further page gets no error of it. */
+function heardLater<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => {});
+  return work;
 }
 
 export function answerColumns({ config }: Batch): readonly OutputColumn[] {
@@ -152,15 +168,24 @@ export function resultsTag(
 
 /** A page of up to `limit` rows; fewer if they have too many bytes, but at least one. */
 export async function readPage(ctx: Context, batch: Batch, page: ResultPage): Promise<ResultRow[]> {
+  const { count } = await measurePage(ctx, batch, page);
+  return count === 0 ? [] : readSome(ctx, batch, { ...page, limit: count });
+}
+
+/** How many rows a page has room for, and where the last of them stands. */
+type Measured = { count: number; last: number };
+
+async function measurePage(ctx: Context, batch: Batch, page: ResultPage): Promise<Measured> {
   const most = Math.min(MOST_PAGE_BYTES, ctx.chunks.answerBytes);
   const sizes = await readRows(ctx.longReads.client, sizesOfResults(batch.seq, page));
-  let [count, sum] = [0, 0];
-  for (const { bytes } of sizes) {
+  let [count, sum, last] = [0, 0, page.after];
+  for (const { bytes, position } of sizes) {
     sum += bytes;
     if (count > 0 && sum > most) break;
     count++;
+    last = position;
   }
-  return count === 0 ? [] : readSome(ctx, batch, { ...page, limit: count });
+  return { count, last };
 }
 
 /** The measured sizes may have grown meanwhile, and a server counts bytes differently. */

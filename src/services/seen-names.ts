@@ -46,20 +46,21 @@ export class SeenNames {
     const suspects = await this.#findSuspects();
     if (suspects.size === 0) return;
     const seen = new Map<string, number>();
-    const pause = createPauses(this.#clock);
-    for await (const row of source()) {
-      await pause();
-      const name = this.#nameOf(row) ?? null;
-      if (name === null || !suspects.has(hash53(name))) continue;
-      const before = seen.get(name);
-      if (before === undefined) seen.set(name, row.row);
-      else yield { name, row: row.row, before };
-    }
+    const pauses = createPauses(this.#clock);
+    for await (const portion of source())
+      for (const row of portion) {
+        if (pauses.isDue()) await pauses.take();
+        const name = this.#nameOf(row) ?? null;
+        if (name === null || !suspects.has(hash53(name))) continue;
+        const before = seen.get(name);
+        if (before === undefined) seen.set(name, row.row);
+        else yield { name, row: row.row, before };
+      }
   }
 
   async #findSuspects(): Promise<Set<number>> {
     const suspects = new Set<number>();
-    const pause = createPauses(this.#clock);
+    const pauses = createPauses(this.#clock);
     for (const { hashes, size } of this.#groups.values()) {
       const sorted = hashes.subarray(0, size).toSorted();
       let before: number | undefined;
@@ -67,7 +68,7 @@ export class SeenNames {
         if (hash === before) suspects.add(hash);
         before = hash;
       }
-      await pause();
+      if (pauses.isDue()) await pauses.take();
     }
     return suspects;
   }

@@ -1,5 +1,6 @@
 import type { Context } from "../context.ts";
 import type { ResultOf, Unit } from "../db/unit.ts";
+import type { WriteOptions } from "../db/writer.ts";
 import { AppError } from "../errors.ts";
 import { readRows } from "../store/rows.ts";
 import { limitOf, limitStored, type StoredBytes, sumStored } from "../store/stored-bytes.ts";
@@ -26,11 +27,12 @@ export async function writeStored<U extends Unit>(
   ctx: Context,
   key: number,
   unit: U,
+  options: WriteOptions = {},
 ): Promise<ResultOf<U>> {
   const limits = limitStored(key, mostOf(ctx));
-  if (limits.length === 0) return ctx.writer.write(unit);
+  if (limits.length === 0) return ctx.writer.write(unit, options);
   try {
-    const results = await ctx.writer.write({ unit, limits });
+    const results = await ctx.writer.write({ unit, limits }, options);
     return results.unit as ResultOf<U>;
   } catch (error) {
     const limit = limitOf(error);

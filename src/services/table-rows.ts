@@ -1,14 +1,17 @@
-import type { Context } from "../context.ts";
 import { columnNames, createRowReader, headerIssues, variableNames } from "../domain/columns.ts";
 import { unknownVariables } from "../domain/compose.ts";
 import { parseCondition } from "../domain/condition.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { parseTemplate } from "../domain/template.ts";
 import { AppError, invalid } from "../errors.ts";
-import { createPauses } from "../lib/clock.ts";
 import { plainNumber } from "../lib/plain-number.ts";
 import { type Cell, MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
-import { prepareFields, type PreparedRow, type RowContext } from "./prepare-row.ts";
+import {
+  prepareFields,
+  type PreparedRow,
+  type RowContext,
+  type RowPortion,
+} from "./prepare-row.ts";
 
 /** The table of a file: rows of cells, including the header and blank rows. */
 export type Table = {
@@ -20,7 +23,8 @@ export type Table = {
   isRagged: boolean;
   /** How to correct a row with too many or too few cells. */
   advice: string;
-  records: () => AsyncIterable<Cell[]>;
+  /** In portions. */
+  records: () => AsyncIterable<Cell[][]>;
 };
 
 /** The columns of a table. */
@@ -35,8 +39,11 @@ type Layout = {
   isFixed: boolean;
 };
 
-/** Opens a table as the input of a batch. Throws `VALIDATION_ERROR` if its header or a template is wrong. */
-export async function openTable(ctx: Context, table: Table, context: RowContext) {
+/**
+ * Opens a table as the input of a batch. Throws `VALIDATION_ERROR` where its header or a template is
+ * wrong.
+ */
+export async function openTable(table: Table, context: RowContext) {
   const layout = await readLayout(table);
   const seen = { skipped: 0 };
   requireKnownVariables(context.config, variableNames(layout.header));
@@ -44,9 +51,11 @@ export async function openTable(ctx: Context, table: Table, context: RowContext)
     layout.isFixed = true;
     return layout.header.slice(0, layout.width);
   };
+  const { width } = layout;
   return {
     columns,
-    source: () => readRows(ctx, table, layout, context, seen),
+    isToBeReadAgain: () => layout.width > width,
+    source: () => readRows(table, layout, context, seen),
     found: () => ({ columns: columnNames(columns()), skipped: seen.skipped }),
   };
 }
@@ -74,15 +83,16 @@ async function readLayout({ name, hasHeader, headerRow, records }: Table): Promi
 
 /** The first row that is not blank, or the row with a given number unless that is blank. */
 async function firstFilled(
-  records: AsyncIterable<Cell[]>,
+  records: AsyncIterable<Cell[][]>,
   only: number | undefined,
 ): Promise<Cell[] | undefined> {
   let row = 0;
-  for await (const record of records) {
-    row++;
-    if (only === undefined ? !isBlank(record) : row === only)
-      return isBlank(record) ? undefined : record;
-  }
+  for await (const portion of records)
+    for (const record of portion) {
+      row++;
+      if (only === undefined ? !isBlank(record) : row === only)
+        return isBlank(record) ? undefined : record;
+    }
   return undefined;
 }
 
@@ -125,40 +135,39 @@ export function requireKnownVariables(config: BatchConfig, columns: string[]): v
 
 /** The rows that are not blank. They are numbered from the row below the header, and blank rows count. */
 async function* readRows(
-  { clock }: Context,
   { hasHeader, headerRow = 1, isRagged, advice, records }: Table,
   layout: Layout,
   context: RowContext,
   seen: { skipped: number },
-): AsyncGenerator<PreparedRow> {
+): AsyncGenerator<RowPortion> {
   const readRow = createRowReader(layout.header);
-  const pause = createPauses(clock);
   let isHeader = hasHeader;
   let [above, row, skipped] = [headerRow - 1, 0, 0];
-  for await (const record of records()) {
-    if (above-- > 0) continue;
-    const isEmpty = isBlank(record);
-    if (isHeader) {
-      isHeader = isEmpty;
-      continue;
-    }
-    row++;
-    if (isEmpty) {
-      skipped++;
-      await pause();
-      continue;
-    }
+  function prepare(record: Cell[]): PreparedRow {
     const cells = fit(record, layout, isRagged);
     if (!cells) {
       const message = `the row has ${record.length} cells, the header ${layout.header.length}; ${advice}`;
-      yield { row, value: null, issues: [{ field: "", message }] };
-      continue;
+      return { row, value: null, issues: [{ field: "", message }] };
     }
     const { fields, variables, issues } = readRow(cells.map(textOf));
-    yield issues.length > 0
+    return issues.length > 0
       ? { row, value: null, issues }
       : prepareFields(context, row, fields, variables, JSON.stringify(cells));
   }
+  function* prepareAll(portion: Cell[][]): Generator<PreparedRow> {
+    for (const record of portion) {
+      if (above-- > 0) continue;
+      const isEmpty = isBlank(record);
+      if (isHeader) {
+        isHeader = isEmpty;
+        continue;
+      }
+      row++;
+      if (isEmpty) skipped++;
+      else yield prepare(record);
+    }
+  }
+  for await (const portion of records()) yield prepareAll(portion);
   seen.skipped = skipped;
 }
 

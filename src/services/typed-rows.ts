@@ -50,7 +50,7 @@ export async function openTyped(
         }),
       ),
   };
-  const input = await openTable(ctx, table, context);
+  const input = await openTable(table, context);
   return {
     ...input,
     found() {

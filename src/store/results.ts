@@ -41,14 +41,15 @@ export type ResultRow = {
 type Which = TaskStatus | "unanswered";
 export type ResultPage = { after: number; limit: number; status: Which | undefined };
 
-/** The bytes of texts in each row that `listResults` would return, without reading the texts. */
+/** Where each of the rows stands that `listResults` would give, and bytes of its texts, of which nothing is read for it. */
 export function sizesOfResults(
   batch: number,
   { after, limit, status }: ResultPage,
-): Statement<{ bytes: number }> {
+): Statement<{ bytes: number; position: number }> {
   const ofInput = "coalesce(octet_length(i.cells), 0) + coalesce(octet_length(i.body), 0)";
   return {
-    sql: `SELECT ${ofInput} + coalesce(octet_length(e.response), 0) AS bytes
+    sql: `SELECT ${ofInput} + coalesce(octet_length(e.response), 0) AS bytes,
+            tasks.position
           ${rowsOfPage(status)}`,
     args: [batch, after, limit],
   };

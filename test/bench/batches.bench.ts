@@ -9,6 +9,7 @@ import { sniffCsv } from "../../src/lib/csv-sniff.ts";
 import { detectEncoding, SAMPLE_BYTES } from "../../src/lib/encoding.ts";
 import { systemFiles } from "../../src/lib/file-system.ts";
 import { readTextStart } from "../../src/lib/text-file.ts";
+import { insertFloor } from "./insert-floor.ts";
 import {
   type BenchRunner,
   median,
@@ -20,11 +21,12 @@ import {
   time,
 } from "./support.ts";
 
-const ROWS = 1_000_000;
+const ROWS = Number(process.env["ROWS"] ?? 1_000_000);
+const PAGES = ROWS / 200;
 
 /**
  * A million short rows: from a file to a stored batch, and back out, beside csv-parse alone reading
- * the same file. Nothing is executed.
+ * the same file, and beside the statements of its rows alone. Nothing is executed. `ROWS` of them; a million unless given.
  */
 export async function benchBatches(): Promise<void> {
   const runner = await startRunner();
@@ -39,6 +41,7 @@ export async function benchBatches(): Promise<void> {
     runner.api("POST", "/batches", { id: "b", inputFile: "rows.csv" }),
   );
   const peak = peakMb(runner.pid);
+  const floor = await insertFloor(prompts());
   const results: Record<string, string | number>[] = [
     { what: "csv-parse alone", "rows/s": round(ROWS / alone), "of csv-parse": 1, "RSS MB": "" },
     {
@@ -46,6 +49,12 @@ export async function benchBatches(): Promise<void> {
       "rows/s": round(ROWS / ingest),
       "of csv-parse": round(alone / ingest, 2),
       "RSS MB": `${round(peak)} at most`,
+    },
+    {
+      what: "its statements alone, the most that can be",
+      "rows/s": round(ROWS / floor),
+      "of csv-parse": round(alone / floor, 2),
+      "RSS MB": "",
     },
   ];
   for (const format of ["csv", "jsonl"]) {
@@ -86,6 +95,10 @@ function* rows(): Generator<string> {
     );
 }
 
+function* prompts(): Generator<string> {
+  for (let i = 0; i < ROWS; i++) yield `Say hello to ${i}`;
+}
+
 async function download(runner: BenchRunner, format: string): Promise<void> {
   const response = await fetch(`${runner.url}/api/v1/batches/b/results?format=${format}`, {
     headers: { authorization: "Bearer bench" },
@@ -118,17 +131,17 @@ async function benchIdleReaders(runner: BenchRunner): Promise<void> {
   ]);
 }
 
-/** The first page, and page 5,000 by cursor. */
+/** The first page, and one in the middle, by cursor. */
 async function benchPages(runner: BenchRunner): Promise<void> {
   const cursors = new Map<number, string>();
   let cursor = "";
-  for (let page = 1; page <= 5000; page++) {
+  for (let page = 1; page <= PAGES; page++) {
     cursors.set(page, cursor);
     cursor = (await runner.api("GET", `/batches/b?limit=100${cursor}`)).pagination.nextCursor;
     cursor = `&cursor=${cursor}`;
   }
   const rows = [];
-  for (const page of [1, 5000]) {
+  for (const page of [1, PAGES]) {
     const times: number[] = [];
     for (let i = 0; i < 50; i++)
       times.push(await time(() => runner.api("GET", `/batches/b?limit=100${cursors.get(page)}`)));

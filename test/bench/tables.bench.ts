@@ -32,7 +32,8 @@ type Work = (provider: string, input: string, until?: () => Promise<void>) => Pr
  * A table of 10,000 rows from its file to a file of answers, beside Ondine and async-batch-llm, each in a process of
  * its own and with the same number of calls at once: how long, how much memory, what a provider refuses under a limit,
  * and what is lost or asked twice where the program is killed in the middle. `PEERS_VENV` is a Python environment with
- * the packages `ondine` and `async-batch-llm`; without it only the task runner is measured.
+ * the packages `ondine` and `async-batch-llm`; without it only the task runner is measured. `ONLY` is one of the three,
+ * `PHASE` one of `whole`, `killed` and `limited`.
  */
 export async function benchTables(): Promise<void> {
   const venv = process.env["PEERS_VENV"];
@@ -47,19 +48,22 @@ export async function benchTables(): Promise<void> {
 }
 
 async function measure(work: Work): Promise<Row> {
-  const whole = await withProvider("provider.ts", {}, ROWS, work);
-  // A program that takes long says by then what it has done.
-  console.log("whole", whole);
-  const killed = await withProvider("provider.ts", { LATENCY_MS: "20" }, ROWS, work, ROWS / 2);
-  console.log("killed", killed);
-  const limited = await withProvider("limited-provider.ts", LIMITS, LIMITED_ROWS, work);
+  const phase = process.env["PHASE"];
+  const isAsked = (name: string) => phase === undefined || phase === name;
+  const whole = isAsked("whole") && (await withProvider("provider.ts", {}, ROWS, work));
+  const slow = { LATENCY_MS: "20" };
+  const killed =
+    isAsked("killed") && (await withProvider("provider.ts", slow, ROWS, work, ROWS / 2));
+  const limited =
+    isAsked("limited") && (await withProvider("limited-provider.ts", LIMITS, LIMITED_ROWS, work));
   return {
-    seconds: round(whole.seconds, 1),
-    "rows/s": round(ROWS / whole.seconds),
-    "RSS MB": round(whole.rss),
-    "refused of 3,000": limited.refused,
-    "lost after kill -9": killed.missing,
-    "asked twice": killed.calls - ROWS,
+    seconds: whole ? round(whole.seconds, 1) : "",
+    "rows/s": whole ? round(ROWS / whole.seconds) : "",
+    "RSS MB": whole ? round(whole.rss) : "",
+    [`refused of ${LIMITED_ROWS}`]: limited ? limited.refused : "",
+    "without answer then": limited ? limited.missing : "",
+    "lost after kill -9": killed ? killed.missing : "",
+    "asked twice": killed ? killed.calls - ROWS : "",
   };
 }
 

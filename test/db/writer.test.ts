@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { createClient, LibsqlError } from "@libsql/client";
+import { createClient, LibsqlError, type ResultSet } from "@libsql/client";
 
+import { createLocalClient } from "../../src/db/local-client.ts";
 import type { Statement } from "../../src/db/unit.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { linked } from "../../src/store/linked.ts";
+import { temporaryFolder } from "../support/process.ts";
 
 async function givenWriter() {
   const dir = mkdtempSync(join(tmpdir(), "writer-"));
@@ -224,4 +226,42 @@ test("the callback of a unit runs after its commit, and not if it fails", async 
   const work = [1, 1, 2].map((id) => db.writer.carryOut(plan(id)));
   expect(await statusesOf(work)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect(remembered).toEqual([1, 2]);
+});
+
+test("only a group whose units can all be lost is committed without waiting for the disk", async () => {
+  const commits: string[] = [];
+  const client = (how: string) => async (statements: Statement[]) => {
+    commits.push(`${how} ${statements.map(({ sql }) => sql).join()}`);
+    return statements.map(() => ({ columns: [], rows: [], rowsAffected: 1 }));
+  };
+  const writer = createWriter(
+    { batch: client("synced"), batchWithoutSync: client("unsynced") } as never,
+    createSystemClock(),
+  );
+  const draft = (name: string) => writer.write({ one: named(name) }, { canBeLost: true });
+  await Promise.all([draft("a"), draft("b")]);
+  await Promise.all([draft("c"), writer.write({ one: named("d") })]);
+  await writer.write({ one: named("e") });
+  expect(commits).toEqual(["unsynced a,b", "synced c,d", "synced e"]);
+});
+
+test("after a commit that did not wait for the disk everything else does again", async () => {
+  using folder = temporaryFolder();
+  const client = createLocalClient(join(folder.path, "test.db"), 1000);
+  const synchronous = async () => (await client.execute("PRAGMA synchronous")).rows[0]?.[0];
+  await client.execute("PRAGMA journal_mode = WAL");
+  await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, s INTEGER)");
+  // 1 is NORMAL, which does not wait, 2 is FULL.
+  const note = "INSERT INTO t (s) SELECT synchronous FROM pragma_synchronous RETURNING s";
+  const noted = async (results: Promise<ResultSet[]>) => (await results)[0]?.rows[0]?.[0];
+  expect(await noted(client.batch([note], "write"))).toBe(2);
+  expect(await noted(client.batchWithoutSync([note]))).toBe(1);
+  expect(await noted(client.batchWithoutSync([note]))).toBe(1);
+  await expect(client.batchWithoutSync(["INSERT INTO nowhere VALUES (1)"])).rejects.toThrow(
+    "nowhere",
+  );
+  expect(await noted(client.batch([note], "write"))).toBe(2);
+  expect(await noted(client.batchWithoutSync([note]))).toBe(1);
+  expect(await synchronous()).toBe(2);
+  client.close();
 });

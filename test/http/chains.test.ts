@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
+import { CHUNKS } from "../../src/domain/chunks.ts";
 import { startProvider } from "../support/provider.ts";
 import { client, type Json, startServer, type TestServer, until } from "../support/server.ts";
 
@@ -19,7 +20,8 @@ beforeAll(async () => {
     const usage = { prompt_tokens: 1000, completion_tokens: 0, total_tokens: 1000 };
     return { choices: [{ index: 0, message, finish_reason: "stop" }], usage };
   });
-  app = await startServer(provider.env);
+  // All inputs are read twice, as large ones are.
+  app = await startServer(provider.env, { chunks: { ...CHUNKS, keptBytes: 0 } });
 });
 afterAll(async () => {
   expect(await app.differences()).toEqual([]);
@@ -229,22 +231,27 @@ test("a pilot, a dry run and a pause of the input batch do not count as its end"
   expect([(await made("e2")).progress.total, (await made("e3")).progress.total]).toEqual([3, 3]);
 });
 
-/** Calls `act` once, right before the commit that publishes the rows of a batch. */
-function beforeNextPublishing(act: () => Promise<unknown>): { done: Promise<unknown> } {
+/** Does something once, right before the commit of a unit that has such a part. */
+function beforeNext(part: string, act: () => Promise<unknown>): { done: Promise<unknown> } {
   const { writer } = app.ctx;
   const { write } = writer;
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-  writer.write = async (unit) => {
-    if (JSON.stringify(unit).includes('"published"')) {
+  writer.write = async (unit, options) => {
+    if (JSON.stringify(unit).includes(`"${part}":`)) {
       writer.write = write;
       await act().then(resolve, reject);
     }
-    return write(unit);
+    return write(unit, options);
   };
   return { done: promise };
 }
 
-test("rows that change while they are read are read again", async () => {
+/** When all rows were written, which then get the name of their batch. */
+const beforeNextPublishing = (act: () => Promise<unknown>) => beforeNext("published", act);
+/** When all rows were checked, which are then read once more to be written. */
+const afterNextCheck = (act: () => Promise<unknown>) => beforeNext("draft", act);
+
+test("rows that change while they are read are read anew", async () => {
   await givenFirst("q1", ["a", "flaky"]);
   await givenWaiting("q2", "q1", { config: { promptTemplate: "{{result}}+" } });
   await execute("q2");
@@ -270,7 +277,34 @@ test("rows that change while they are read are read again", async () => {
   expect((await app.get("/batches/q3")).status).toBe(404);
 });
 
-test("a cancelled or deleted batch does not wait any more", async () => {
+test("rows that change between their check and their storing are read anew", async () => {
+  await givenFirst("late1", ["a", "b", "c"]);
+  await givenWaiting("late2", "late1", { config: { promptTemplate: "{{result}}+" } });
+  await execute("late2");
+  const raced = afterNextCheck(async () => {
+    const [first] = (await batch("late1")).tasks;
+    expect((await app.del(`/tasks/${first.id}`)).status).toBe(200);
+  });
+  await execute("late1");
+  await raced.done;
+  const second = await app.finished("late2");
+  expect(second.tasks.map(({ result }: Json) => result)).toEqual(["b+", "c+"]);
+  expect((await eventsOf("late2")).filter((type) => type === "batch.started")).toHaveLength(1);
+
+  // What is created beside a change of its rows is not made at all, and leaves nothing behind.
+  const changed = afterNextCheck(async () => {
+    const [first] = (await batch("late1")).tasks;
+    await app.del(`/tasks/${first.id}`);
+  });
+  const direct = await app.post("/batches", { id: "late3", inputBatch: "late1", config });
+  await changed.done;
+  expect([direct.status, direct.body.error.code]).toEqual([409, "BATCH_RUNNING"]);
+  expect((await app.get("/batches/late3")).status).toBe(404);
+  const { rows } = await app.ctx.client.execute("SELECT id FROM batches WHERE id LIKE '~%'");
+  expect(rows).toEqual([]);
+});
+
+test("one that is cancelled or deleted waits no more", async () => {
   await givenFirst("x1");
   for (const id of ["x2", "x3"]) await givenWaiting(id, "x1");
   const cancelled = await app.post("/batches/x2/cancel");

@@ -46,6 +46,8 @@ async function run(id: string, batch: object): Promise<void> {
 test("results have the finish reason, the provider, the tool calls and the refusal of an answer", async () => {
   writeFileSync(join(app.filesDir, "in.csv"), "prompt\ncut\ncall\nrefuse\nfine\n");
   await run("says", { inputFile: "in.csv", config: { model: "gpt-4o-mini" } });
+  const { progress } = (await app.get("/batches/says")).body.data;
+  expect(progress).toMatchObject({ total: 4, truncated: 1, cached: 0, repaired: 0 });
   const rows: Json[] = parse((await app.get("/batches/says/results")).text, { columns: true });
   expect(
     rows.map(({ finish_reason, model, cached, tool_calls, refusal }) => [
@@ -72,7 +74,15 @@ test("results have the finish reason, the provider, the tool calls and the refus
   ]);
 });
 
-test("a CSV begins with a byte order mark on request", async () => {
+test("progress counts the answers that cost nothing, because they were there", async () => {
+  const batch = { tasks: [{ prompt: "one" }, { prompt: "two" }], config: { cache: true } };
+  await run("paid", batch);
+  await run("free", { ...batch, tasks: [...batch.tasks, { prompt: "three" }] });
+  const { progress } = (await app.get("/batches/free")).body.data;
+  expect(progress).toMatchObject({ completed: 3, cached: 2, truncated: 0 });
+});
+
+test("a CSV begins with a byte order mark where that is asked for", async () => {
   writeFileSync(join(app.filesDir, "bom.csv"), "city,prompt\n東京,a\n");
   await run("bom", { inputFile: "bom.csv" });
   const marked = await app.get("/batches/bom/results?bom=true");

@@ -63,6 +63,15 @@ describe("a CSV as people have it", () => {
     await app.del(`/batches/${batch.id}`);
   });
 
+  test("is one of tabs where its name ends in .tsv and nothing else tells", async () => {
+    const { batch, prompts } = await read(
+      "one-column.tsv",
+      "prompt\nHello, world; and\nyou, too;\n",
+    );
+    expect(batch.input).toMatchObject({ delimiter: "\t", columns: ["prompt"], rows: 2 });
+    expect(prompts).toEqual(["Hello, world; and", "you, too;"]);
+  });
+
   test("has its header where headerRow says, and titles above it are left out", async () => {
     const text = 'Report;;\n;;\n"made\nby hand"\nid;prompt;x\na;b;1\n;;\nc;d;2\n';
     const csv = { headerRow: 4, delimiter: ";" };

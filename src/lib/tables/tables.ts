@@ -14,10 +14,10 @@ const IDLE_MS = 5000;
 /** Reads tables in binary files, in threads of their own. */
 export type Tables = {
   /**
-   * The rows of a table, and what was found once all were read. Reading is as fast as the consumer. Throws
-   * `TableFileError` if the file is not a table that can be read.
+   * The rows of a table, some at a time, and what was found once all were read. Reading goes as fast as the rows are
+   * taken. Throws `TableFileError` where the file is not the table that it should be.
    */
-  read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[]>;
+  read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[][]>;
   /** Ends the threads. */
   stop(): void;
 };
@@ -85,7 +85,7 @@ export function createTables({
           if (answer.kind === "rows") {
             // The next rows are read while these are processed.
             next = askForMore(reader);
-            yield* answer.rows;
+            yield answer.rows;
           } else if (answer.kind === "failed") throw failureOf(answer);
           else {
             if (answer.kind === "end") onEnd(answer.found);

@@ -1,0 +1,126 @@
+import { DATABASE_NOW } from "../db/now.ts";
+import type { Statement } from "../db/unit.ts";
+import type { NewBatch, NewRow } from "./new-batch.ts";
+import { overValues } from "./values.ts";
+
+/*
+ * A batch is written under a name that no client can use (`~…`) and with the status `ingesting`,
+ * which no answer shows; its last unit gives it its own name. Until then it does not exist, and
+ * what a crash leaves of it is swept away at the next start.
+ */
+
+export function openDraft(batch: NewBatch): Statement {
+  return {
+    sql: `INSERT INTO batches (id, name, description, status, api_key, input_file, input_batch, chain_status, output_file, columns,
+            input, base_batch, config, metadata, max_concurrency, max_cost_usd,
+            open_ai, deadline_at, payer, created_at, draft_owner, updated_at)
+          VALUES (?, ?, ?, 'ingesting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ${DATABASE_NOW})`,
+    args: [
+      batch.draft,
+      batch.name,
+      batch.description,
+      batch.apiKey,
+      batch.inputFile,
+      batch.inputBatch,
+      batch.chainStatus,
+      batch.outputFile,
+      batch.columns && JSON.stringify(batch.columns),
+      batch.input && JSON.stringify(batch.input),
+      batch.baseBatch,
+      JSON.stringify(batch.config),
+      batch.metadata && JSON.stringify(batch.metadata),
+      batch.maxConcurrency,
+      batch.maxCostUsd,
+      batch.openAi && JSON.stringify(batch.openAi),
+      batch.deadlineAt,
+      batch.payer,
+      batch.now,
+      batch.owner,
+    ],
+  };
+}
+
+/** Rows of one batch have most columns in common; of fewer than these it is not looked at. */
+const FEWEST_ALIKE = 100;
+
+/** Writes rows into a draft. Fails as a whole where one of the ids is taken. */
+export function insertRows(
+  batch: Pick<NewBatch, "draft" | "apiKey" | "now">,
+  rows: NewRow[],
+): { touched: Statement; tasks: Statement[]; inputs: Statement[]; keys: Statement[] } {
+  return {
+    touched: touchDraft(batch.draft),
+    tasks: overValues(
+      rows,
+      (row) => [
+        row.id,
+        row.position,
+        row.model,
+        row.priority,
+        row.maxRetries,
+        row.timeoutMs,
+        row.flexMinutes,
+        row.maxRepairs,
+        row.escalateTo,
+        row.isSkipped,
+      ],
+      (values) => `
+        INSERT INTO tasks (id, batch, position, status, model, priority, max_retries, timeout_ms,
+          flex_minutes, max_repairs, escalate_to, is_skipped, completed_at, api_key, created_at, updated_at)
+        SELECT v.column1, b.seq, v.column2, iif(v.column10, 'cancelled', 'pending'), v.column3, v.column4,
+          v.column5, v.column6, v.column7, v.column8, v.column9, v.column10, iif(v.column10, ?, NULL), ?, ?, ?
+        FROM ${values} v CROSS JOIN batches b WHERE b.id = ?`,
+      {
+        before: [batch.now, batch.apiKey, batch.now, batch.now],
+        after: [batch.draft],
+        areAlike: rows.length >= FEWEST_ALIKE,
+      },
+    ),
+    inputs: overValues(
+      rows,
+      (row) => [
+        row.id,
+        row.endpoint,
+        row.body,
+        row.prompt,
+        row.metadata,
+        row.cells,
+        row.cacheKey,
+        row.baseTask,
+        row.baseRun,
+      ],
+      (values) => `
+        INSERT INTO task_inputs (task, endpoint, body, prompt, metadata, cells, cache_key, base_task, base_run)
+        SELECT t.seq, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9
+        FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
+      { areAlike: rows.length >= FEWEST_ALIKE },
+    ),
+    keys: overValues(
+      rows.filter(({ idempotencyKey }) => idempotencyKey !== null),
+      (row) => [row.id, row.idempotencyKey, row.fingerprint],
+      (values) => `
+        INSERT INTO idempotency_keys (api_key, key, fingerprint, task, created_at)
+        SELECT ?, v.column2, v.column3, t.seq, ?
+        FROM ${values} v CROSS JOIN tasks t WHERE t.id = v.column1`,
+      { before: [batch.apiKey, batch.now] },
+    ),
+  };
+}
+
+/** Which of these idempotency keys were used before. */
+export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: string }> {
+  return {
+    sql: `SELECT k.key FROM json_each(?) r
+          CROSS JOIN idempotency_keys k ON k.key = r.value AND k.api_key = ?`,
+    args: [JSON.stringify(keys), apiKey],
+  };
+}
+
+/** Proves that somebody works on a draft; with `owner`, who from then on. */
+export function touchDraft(draft: string, owner: number | null = null): Statement {
+  return {
+    sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = coalesce(?, draft_owner)
+          WHERE id = ? AND status = 'ingesting'`,
+    args: [owner, draft],
+  };
+}

@@ -1,0 +1,78 @@
+import { DATABASE_NOW } from "../db/now.ts";
+import type { Statement } from "../db/unit.ts";
+import { touchDraft } from "./drafts.ts";
+
+export type RemoveUnit = {
+  touched: Statement;
+  inputs: Statement;
+  keys: Statement;
+  tasks: Statement;
+  draft: Statement;
+};
+
+/**
+ * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on it is
+ * that of the node that removes it, and whoever still writes it cannot give it a name.
+ */
+export function removeFromDraft(draft: string, limit: number, node: number): RemoveUnit {
+  const some = `SELECT seq FROM tasks
+                WHERE batch = (SELECT seq FROM batches WHERE id = ? AND status = 'ingesting') LIMIT ?`;
+  const of = (table: string, column: string): Statement => ({
+    sql: `DELETE FROM ${table} WHERE ${column} IN (${some})`,
+    args: [draft, limit],
+  });
+  return {
+    touched: touchDraft(draft, -node),
+    inputs: of("task_inputs", "task"),
+    keys: of("idempotency_keys", "task"),
+    tasks: of("tasks", "seq"),
+    draft: {
+      sql: `DELETE FROM batches WHERE id = ? AND status = 'ingesting'
+              AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq)`,
+      args: [draft],
+    },
+  };
+}
+
+/** True of a row `b` of a draft. */
+const IS_FORSAKEN = "b.draft_owner <> 0 AND abs(b.draft_owner) NOT IN (SELECT seq FROM nodes)";
+
+/**
+ * The names of drafts whose node is gone, and of those that nobody has touched for `silentMs`, by the
+ * database's clock: whoever wrote one has failed, and could not remove it.
+ */
+export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
+  return {
+    sql: `SELECT id FROM batches b WHERE status = 'ingesting'
+            AND (${IS_FORSAKEN} OR updated_at < ${DATABASE_NOW} - ?)`,
+    args: [silentMs],
+  };
+}
+
+/** The names of drafts: left by a crash, where whoever wrote them is gone. */
+export const DRAFTS: Statement<{ id: string }> = {
+  sql: `SELECT id FROM batches WHERE status = 'ingesting'`,
+  args: [],
+};
+
+/** The names of drafts that begin with `~` and a prefix of letters, digits and `-`. */
+export function findDrafts(prefix: string): Statement<{ id: string }> {
+  return {
+    sql: `SELECT id FROM batches WHERE id > ? AND id < ? AND status = 'ingesting'`,
+    args: [`~${prefix}`, `~${prefix}~`],
+  };
+}
+
+/** `isLeft`: the batch is a draft whose node is gone, or that is being removed. */
+export type Taken = { id: string; batchId: string; isBare: number; isLeft: number | null };
+
+/** Which of these ids are taken, by a task in which batch. */
+export function findTaken(ids: string[]): Statement<Taken> {
+  return {
+    sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare,
+            b.status = 'ingesting' AND (b.draft_owner < 0 OR ${IS_FORSAKEN}) AS isLeft
+          FROM json_each(?) r
+          CROSS JOIN tasks t ON t.id = r.value CROSS JOIN batches b ON b.seq = t.batch`,
+    args: [JSON.stringify(ids)],
+  };
+}

@@ -1,0 +1,82 @@
+import { expect, test } from "bun:test";
+
+import { parse } from "csv-parse/sync";
+import fc from "fast-check";
+
+import { readCsv } from "../../src/lib/csv.ts";
+import type { FileSystem } from "../../src/lib/file-system.ts";
+
+const OPTIONS = { record_delimiter: ["\r\n", "\n", "\r"], relax_column_count: true };
+
+/** The records of a text that arrives in pieces of so many bytes, or the message of the refusal. */
+async function recordsOf(text: string, bytesAtOnce: number, hasSepLine = false) {
+  const bytes = Buffer.from(text);
+  const files = {
+    async *read() {
+      for (let i = 0; i < bytes.length; i += bytesAtOnce) yield bytes.subarray(i, i + bytesAtOnce);
+    },
+  } as unknown as FileSystem;
+  const records: string[][] = [];
+  try {
+    const file = { path: "x.csv", encoding: "utf-8" };
+    for await (const some of readCsv(files, file, { delimiter: ",", hasSepLine }))
+      records.push(...some);
+    return records;
+  } catch (error) {
+    return error instanceof Error ? error.message : error;
+  }
+}
+
+test("a CSV is read as csv-parse reads it, wherever its pieces end", async () => {
+  const part = fc.constantFrom("a", "ü", ",", "\n", "\r\n", "\r", '"', '""', " ", '"b,\n"', '"\r"');
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(part, { minLength: 1, maxLength: 30 }),
+      fc.integer({ min: 1, max: 7 }),
+      fc.constantFrom("", "\uFEFF"),
+      async (parts, bytesAtOnce, mark) => {
+        const text = mark + parts.join("");
+        const found = await recordsOf(text, bytesAtOnce);
+        let expected: string[][] | undefined;
+        try {
+          expected = parse(text, { ...OPTIONS, bom: true });
+        } catch {
+          // Its message is ours; that there is one is what counts.
+        }
+        if (expected) expect(found).toEqual(expected);
+        else expect(found).toBeString();
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test("broken quoting is refused with its line, also behind pieces without quotes", async () => {
+  const plain = "a,b\n".repeat(50);
+  expect(await recordsOf(`${plain}"x,y`, 16)).toContain("in line 51 and never closed");
+  expect(await recordsOf(`${plain}"x"y,z\n`, 16)).toContain("in line 51;");
+  expect(await recordsOf(`${plain}x "y",z\n`, 16)).toContain("in line 51;");
+  expect(await recordsOf(`"a\nb",c\n${plain}x "y",z\n`, 16)).toContain("in line 53;");
+  expect(await recordsOf(`a\n"${"b".repeat(9_000_000)}`, 65_536)).toContain(
+    "more than 8 MiB in line 2",
+  );
+});
+
+test("a record of megabytes is read, and what follows it", async () => {
+  const long = `x\n""y"",z${"😀".repeat(100_000)}`;
+  const records = await recordsOf(`a,b\n1,2\n"${long}",c\r\n3,"4"\n5,6`, 65_536);
+  const cell = long.replaceAll('""', '"');
+  expect(records).toEqual([
+    ["a", "b"],
+    ["1", "2"],
+    [cell, "c"],
+    ["3", "4"],
+    ["5", "6"],
+  ]);
+});
+
+test("a line that names the delimiter is no record", async () => {
+  for (const line of ["sep=,", '"sep=,"'])
+    for (const end of ["\n", "\r\n", "\r"])
+      expect(await recordsOf(`\uFEFF${line}${end}a,b${end}`, 3, true)).toEqual([["a", "b"]]);
+});
