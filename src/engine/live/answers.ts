@@ -20,6 +20,8 @@ export type Heard = {
 
 /** Above this, an answer is not read but for its usage: vectors and images are long, and say nothing else. */
 const LONGEST_READ = 200_000;
+/** Longer than an event with nothing but usage; what is longer goes on without waiting for its end. */
+const LONGEST_HELD = 200_000;
 
 /** Reads an answer that came whole. */
 export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard {
@@ -46,9 +48,12 @@ function outlineOf(text: string): Json | undefined {
   };
 }
 
+const LONGEST_USAGE = 20_000;
+
 function objectAt(text: string, start: number): JsonObject | undefined {
   let depth = 0;
-  for (let i = start; i >= 0 && i < text.length; i++) {
+  const end = Math.min(text.length, start + LONGEST_USAGE);
+  for (let i = start; i >= 0 && i < end; i++) {
     if (text[i] === "{") depth++;
     if (text[i] === "}" && --depth === 0) {
       const value = parseJson(text.slice(start, i + 1));
@@ -93,6 +98,10 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
         }
         const blocks = (rest + text).split(/(?<=\n\r?\n)/);
         rest = /\n\r?\n$/.test(blocks.at(-1) ?? "") ? "" : (blocks.pop() ?? "");
+        if (rest.length > LONGEST_HELD) {
+          blocks.push(rest);
+          rest = "";
+        }
         const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
         if (kept !== "") yield encoder.encode(kept);
       }

@@ -9,6 +9,7 @@ import { type Adjustments, createAdjustments } from "../../providers/adjust.ts";
 import { classifyThrown } from "../../providers/classify.ts";
 import type { Outside } from "../../providers/outside.ts";
 import { createPassage, type Passed } from "../../providers/passage.ts";
+import { replyPieces, replyText } from "../../providers/reply-bytes.ts";
 import type { LiveAnswer, LiveRequest } from "../../services/live.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { type Heard, hearWhole, passStream } from "./answers.ts";
@@ -169,7 +170,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
           answer: stream(attempt, passed, changed, { timeOut, whyAborted, abort: leave }),
           failure: null,
         };
-      const said = await passed.reply.text();
+      const said = await replyText(passed.reply);
       const heard = hearWhole(request.endpoint, said, passed.reply.url);
       const isMeasured = heard.failure !== null || heard.answer?.usage != null;
       const costUsd = isMeasured ? end(attempt, passed, heard) : null;
@@ -214,7 +215,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       abort();
     };
     const stalled = () => ctx.clock.setTimeout(leave, STALLED_MS);
-    const body = passed.reply.body ?? new Blob([]).stream();
+    const body = replyPieces(passed.reply.body ?? new Blob([]).stream());
     const { pieces, left } = passStream(body, {
       endpoint,
       withoutUsage: passed.hasOwnUsage,
