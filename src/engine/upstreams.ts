@@ -108,6 +108,7 @@ export function createUpstreams(
   };
   const sites = config.providers.map((provider, index) => createSite(provider, index, openMs));
   const routes = new BoundedMap<string, Route[]>(MOST_UPSTREAMS);
+  const prices = new BoundedMap<string, Upstream["price"]>(MOST_UPSTREAMS);
   const upstreams = new Map<string, Upstream>();
   /** Processes that configured limits are divided among. */
   let parts = ctx.live.nodes;
@@ -251,6 +252,20 @@ export function createUpstreams(
     return { upstream: null, gates: NO_GATES, isTrial: false, until };
   }
 
+  /** Every way that a call of a lane may come to take, and what is known of its price. */
+  function pricedWays(laneName: string): { way: Route; price: KnownPrice }[] {
+    const now = ctx.clock.now();
+    return routesFor(readLaneName(laneName).model).flatMap((way) => {
+      const provider = config.providers[way.provider];
+      if (!provider) return [];
+      const name = `${way.provider}/${way.model}`;
+      let known = prices.get(name);
+      if (!known || Math.abs(now - known.at) >= PRICE_MS)
+        prices.set(name, (known = { is: knownPrice(provider, way.model, now), at: now }));
+      return [{ way, price: known.is }];
+    });
+  }
+
   function priceAt(upstream: Upstream): KnownPrice {
     const now = ctx.clock.now();
     if (Math.abs(now - upstream.price.at) >= PRICE_MS)
@@ -261,6 +276,7 @@ export function createUpstreams(
   return {
     choose,
     priceAt,
+    pricedWays,
     /** Whether a call that its key was refused for can be made in another way. */
     hasOther: (model: string, now: number) =>
       routesFor(model).some(

@@ -1,4 +1,5 @@
 import type { Context } from "../../context.ts";
+import { PRICE_UNKNOWN } from "../../domain/batch.ts";
 import { isHalt, isWaiting, looksDown, type Failure } from "../../domain/failure.ts";
 import { FLEX_TIMEOUT_MS, laneOfModel, tierOf } from "../../domain/flex.ts";
 import type { Provider, Route } from "../../domain/provider.ts";
@@ -88,13 +89,27 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     return (size?.promptTokens ?? 0) + (size?.maxOutputTokens ?? 0);
   }
 
-  async function reserve(lane: string, { caller, signal }: LiveRequest): Promise<number | null> {
-    const upstream = caller.hasBudget ? turns.peek(lane) : null;
-    const price = upstream ? upstreams.priceAt(upstream) : "free";
-    if (price === "free") return null;
+  /**
+   * Sets money aside for a call that may cost something, and says which ways it may not go: where a key has a budget,
+   * none whose price is not known; and where the budget is spent, none that costs.
+   */
+  async function reserve(
+    lane: string,
+    { caller, signal }: LiveRequest,
+  ): Promise<{ reservation: number | null; barred: Route[] }> {
+    const ways = caller.hasBudget ? upstreams.pricedWays(lane) : [];
+    const barred = ways.filter(({ price }) => price === "unknown").map(({ way }) => way);
+    if (ways.length > 0 && barred.length === ways.length)
+      throw new AppError("QUOTA_EXCEEDED", PRICE_UNKNOWN.message);
+    const dear = ways.filter(({ price }) => price === "known").map(({ way }) => way);
+    if (dear.length === 0) return { reservation: null, barred };
     reserving++;
     try {
-      return await books.reserve(caller.key, price, signal);
+      return { reservation: await books.reserve(caller.key, signal), barred };
+    } catch (error) {
+      const hasFree = dear.length + barred.length < ways.length;
+      if (!hasFree || !(error instanceof AppError) || error.code !== "QUOTA_EXCEEDED") throw error;
+      return { reservation: null, barred: [...barred, ...dear] };
     } finally {
       reserving--;
     }
@@ -103,8 +118,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   async function call(request: LiveRequest): Promise<LiveAnswer> {
     const lane = laneOfModel(request.model, tierOf(request.body) === "flex");
     const tokens = await tokensOf(lane, request);
-    const reservation = await reserve(lane, request);
-    const tried: Route[] = [];
+    const { reservation, barred: tried } = await reserve(lane, request);
     let last: LiveAnswer | undefined;
     const failed: Attempt["failed"] = {};
     try {
