@@ -2,6 +2,7 @@ import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
 import type { Endpoint } from "../../domain/request.ts";
+import { ModelName } from "../../domain/text.ts";
 import { newId } from "../../lib/ids.ts";
 import { isJsonObject, type Json } from "../../lib/json.ts";
 import type { LiveAnswer, LiveCalls } from "../../services/live.ts";
@@ -59,6 +60,11 @@ async function modelOf(c: HonoContext<AppEnv>, model: Json | undefined): Promise
   if (model === undefined || model === null) throw missing("model");
   if (typeof model !== "string" || model === "")
     throw badParam("model", "Invalid type for 'model': expected a string.", "invalid_type");
+  if (!ModelName.safeParse(model).success)
+    throw badParam(
+      "model",
+      "Invalid 'model': expected a string of 1 to 200 characters, none of them U+0000.",
+    );
   const { ctx } = c.var;
   if (ctx.models.isAllowed(model)) return model;
   const why = await refusalOf(ctx, model);
