@@ -73,7 +73,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.use(trace(ctx));
   app.use(refuseSecondHost);
   const warnOfProxy = createProxyWarning();
-  const connections = createConnections(ctx.config, options.keyWatch);
+  const connections = createConnections(ctx, options.keyWatch);
   options.liveHub.countWith(connections.open);
   app.use(async (c, next) => {
     c.set("hub", options.hub);
