@@ -15,6 +15,7 @@ export const resolveHost: ResolveHost = async (host) =>
 export type TargetRules = { allowedHosts: readonly string[]; howToAllow: string };
 
 const MOST_ADDRESSES = 3;
+const LONGEST_TARGET = 2000;
 const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
 
 /** A target that nothing is sent to; the message says why, for whoever named it. */
@@ -36,6 +37,11 @@ const BLOCKED_PORTS = new Set([
  * or `host:port`) are exempt from the rules about ports and addresses.
  */
 export function readTarget(text: string, { allowedHosts, howToAllow }: TargetRules): URL {
+  if (text.length > LONGEST_TARGET)
+    throw new RefusedTarget(`must have ${LONGEST_TARGET} characters at most`);
+  // The parser of URLs leaves them out.
+  if (/[\u0000-\u001f\u007f]/.test(text))
+    throw new RefusedTarget("must not contain control characters");
   if (!URL.canParse(text))
     throw new RefusedTarget("must be a URL such as https://example.com/hook");
   const url = new URL(text);

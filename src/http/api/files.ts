@@ -111,7 +111,7 @@ const remove = route({
 
 /** Read by the route itself as it arrives: everything else that reads bodies must leave these alone. */
 export function isUpload(method: string, path: string): boolean {
-  return method === "POST" && path === "/api/v1/files";
+  return method === "POST" && /^(\/api)?\/v1\/files$/.test(path);
 }
 
 const listed = createRouter()

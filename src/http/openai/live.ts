@@ -1,14 +1,16 @@
 import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
+import type { Context } from "../../context.ts";
 import type { Endpoint } from "../../domain/request.ts";
 import { ModelName } from "../../domain/text.ts";
 import { newId } from "../../lib/ids.ts";
 import { isJsonObject, type Json } from "../../lib/json.ts";
-import { keyEnded } from "../../services/caller.ts";
+import { type Caller, keyEnded } from "../../services/caller.ts";
 import type { LiveAnswer, LiveCalls } from "../../services/live.ts";
 import { refusalOf } from "../../services/models.ts";
 import { badParam, refusal } from "../../services/openai-refusal.ts";
+import { roomFor } from "../../services/stored-bytes.ts";
 import { type Held, holdCall, whileHeld } from "../connections.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toByteStream } from "../stream.ts";
@@ -38,6 +40,7 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
       const text = await c.req.text();
       const isStored = ctx.config.liveStore === "always" || body["store"] === true;
       const taskId = isStored ? newId(ctx, "task") : null;
+      if (isStored) await requireRoom(ctx, caller, text);
       const usesCache = c.req.header("x-gtr-cache") === "true";
       const trace = ctx.tracing.current();
       const request = { endpoint, model, body, text, caller, trace, taskId, usesCache };
@@ -50,6 +53,12 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
       return respond(c, answer, held);
     });
   return routes;
+}
+
+/** Throws where a call could not be stored that is to be: its answer would name a task that is not there. */
+async function requireRoom(ctx: Context, { key }: Caller, text: string): Promise<void> {
+  const { bytes, refusal: full } = await roomFor(ctx, key);
+  if (full && bytes < Buffer.byteLength(text)) throw full;
 }
 
 /** A call, unless the key ends before its answer begins. What is held stays held for a stream. */
