@@ -133,3 +133,26 @@ describe("the lines of a stream", () => {
     expect(performance.now() - begun).toBeLessThan(2000);
   });
 });
+
+describe("a status that says nothing of an answer", () => {
+  test("is a 502 with an error in OpenAI's shape", async () => {
+    for (const status of [204, 205, 300, 302, 304, 600, 999]) {
+      provider.state.behave = (_, response) => {
+        response.writeHead(status, { "content-type": "application/json", "content-length": "0" });
+        response.end();
+        return undefined;
+      };
+      const { status: answered, body } = await ask();
+      expect([status, answered, typeof body?.error?.message]).toEqual([status, 502, "string"]);
+    }
+  });
+
+  test("does not come with a stream either", async () => {
+    provider.state.behave = (_, response) => {
+      response.writeHead(204, { "content-type": "text/event-stream" });
+      response.end();
+      return undefined;
+    };
+    expect((await ask({ stream: true })).status).toBe(200);
+  });
+});

@@ -17,7 +17,7 @@ import { type Heard, hearWhole, passStream } from "./answers.ts";
 import { createLiveBooks } from "./books.ts";
 import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
-import { answerOf, refused, timedOut, unanswered } from "./replies.ts";
+import { answerOf, JSON_TYPE, lostText, refused, timedOut, unanswered } from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
 
 /** Longer than this nobody waits for the counting of tokens. */
@@ -192,8 +192,9 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       const answer = { ...answerOf(attempt, passed, changed), body: said, costUsd };
       if (!heard.failure) return { answer, failure: null };
       const status = heard.failure.providerStatus ?? 502;
+      const lost = said === "" ? { body: lostText(heard.failure), contentType: JSON_TYPE } : {};
       return {
-        answer: { ...answer, status: status >= 400 ? status : 502 },
+        answer: { ...answer, ...lost, status: status >= 400 && status <= 599 ? status : 502 },
         failure: heard.failure,
       };
     } catch (error) {
