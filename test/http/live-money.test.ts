@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { fail, startProvider } from "../support/provider.ts";
+import { fail, hang, startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
 
 /*
@@ -124,4 +124,33 @@ test("a key with a budget does not come to a provider whose price is not known",
   const refused = await ask("odd");
   expect([refused.status, refused.body.error.code]).toEqual([429, "insufficient_quota"]);
   expect(dear.requests).toHaveLength(before);
+});
+
+test("who leaves a stream before its first word pays for the prompt", async () => {
+  const { body } = await app.post("/api-keys", { name: "k", scopes: ["write"] });
+  const { key, id } = body.data;
+  dear.state.behave = (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.write(": wait\n\n");
+    return hang();
+  };
+  const leaving = new AbortController();
+  const stream = await fetch(`${app.url}/v1/chat/completions`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({
+      model: "paid",
+      stream: true,
+      messages: [{ role: "user", content: "word ".repeat(1000) }],
+    }),
+    signal: leaving.signal,
+  });
+  expect(stream.status).toBe(200);
+  leaving.abort();
+  const month = await until(async () => {
+    const { usage } = (await app.get(`/api-keys/${id}`)).body.data;
+    return usage.month.costUsd > 0 ? usage.month : undefined;
+  });
+  expect(month.promptTokens).toBeGreaterThan(900);
+  expect(month.completionTokens).toBe(0);
 });

@@ -33,6 +33,9 @@ export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard 
   return { answer: readAnswer(endpoint, response) ?? null, failure: null, response: text };
 }
 
+/** An answer in which nothing is said, whatever endpoint it is of. */
+const NOTHING_SAID: JsonObject = { choices: [{}], data: [{}], output: [] };
+
 /** The members behind the last `usage` of a long answer, and its model. */
 function outlineOf(text: string): Json | undefined {
   const start = text.lastIndexOf('"usage"');
@@ -42,9 +45,7 @@ function outlineOf(text: string): Json | undefined {
   return {
     ...(usage ? { usage } : {}),
     ...((model ?? tail) ? { model: model ?? tail ?? "" } : {}),
-    choices: [{}],
-    data: [{}],
-    output: [],
+    ...NOTHING_SAID,
   };
 }
 
@@ -119,7 +120,11 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
 
   return {
     pieces: pieces(),
-    left: (): Heard => ({ answer: soFar(), failure: null, response: null, isLeft: true }),
+    left(): Heard {
+      // The provider has taken the prompt, though it may have said nothing yet.
+      const answer = soFar() ?? readAnswer(endpoint, NOTHING_SAID) ?? null;
+      return { answer, failure: null, response: null, isLeft: true };
+    },
   };
 }
 
