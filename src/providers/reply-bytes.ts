@@ -4,7 +4,7 @@
  */
 
 /** Longer than any answer that models give: lists of vectors and of images have tens of megabytes. */
-export const MOST_REPLY_BYTES = 128 * 1024 * 1024;
+const MOST_REPLY_BYTES = 128 * 1024 * 1024;
 /** What says why a request was refused; the rest of it is not read. */
 const MOST_ERROR_BYTES = 256 * 1024;
 
