@@ -75,6 +75,8 @@ export type Config = {
   /** For calls through `/v1`: the longest wait for a provider's limits, and the most calls at a time. */
   liveMaxWaitMs: number;
   liveMaxCalls: number;
+  /** How many of them one key may have; 0: all. */
+  liveMaxCallsPerKey: number;
   liveStore: "asked" | "always";
   /** The most bytes of all uploads that one request attaches. */
   maxAttachmentBytes: number;
@@ -160,6 +162,7 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     openAiEndpoints: e.OPENAI_ENDPOINTS ?? [],
     liveMaxWaitMs: e.LIVE_MAX_WAIT_MS,
     liveMaxCalls: e.LIVE_MAX_CALLS,
+    liveMaxCallsPerKey: e.LIVE_MAX_CALLS_PER_KEY,
     liveStore: e.LIVE_STORE,
     maxAttachmentBytes: e.MAX_ATTACHMENT_BYTES,
     leaseMs: e.LEASE_SECONDS * 1000,

@@ -166,6 +166,9 @@ export const Environment = z.object({
   LIVE_MAX_CALLS: integer(1, 1_000_000)
     .default(1000)
     .describe("Calls through `/v1` that one process makes at a time"),
+  LIVE_MAX_CALLS_PER_KEY: integer(0, 1_000_000)
+    .default(500)
+    .describe("How many of them one API key may have; 0: all"),
   MAX_ATTACHMENT_BYTES: integer(1024, 268_435_456)
     .default(20_000_000)
     .describe("The most that the uploads which one request attaches may have together"),

@@ -7,6 +7,7 @@ import { MOST_CONDITION_CHARACTERS, problemWithCondition } from "./condition.ts"
 import { FLEX_DEADLINE_MINUTES, SERVICE_TIERS } from "./flex.ts";
 import { AnswerFields } from "./output.ts";
 import { PRIORITIES } from "./task.ts";
+import { ModelName } from "./text.ts";
 
 /** A client's id for a task or batch. */
 export const Id = z
@@ -63,7 +64,7 @@ export const MOST_PROMPT_CHARACTERS = 2_000_000;
 export const RequestFields = {
   prompt: z.string().min(1).max(MOST_PROMPT_CHARACTERS).optional(),
   messages: z.array(Message).min(1).max(10_000).optional(),
-  model: z.string().min(1).max(200).optional(),
+  model: ModelName.optional(),
   temperature: z.number().min(0).max(2).optional(),
   maxTokens: z.number().int().min(1).max(10_000_000).optional(),
   parameters: Parameters.optional(),

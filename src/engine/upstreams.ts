@@ -58,6 +58,7 @@ export function createUpstreams(
   const { config } = ctx;
   const sites = createSites(config);
   const routes = new BoundedMap<string, Route[]>(MOST_UPSTREAMS);
+  const prices = new BoundedMap<string, Upstream["price"]>(MOST_UPSTREAMS);
   const upstreams = new Map<string, Upstream>();
   /** The number of processes that share the configured limits. */
   let parts = ctx.live.nodes;
@@ -201,6 +202,20 @@ export function createUpstreams(
     return { upstream: null, gates: NO_GATES, isTrial: false, until };
   }
 
+  /** Every way that a call of a lane may come to take, and what is known of its price. */
+  function pricedWays(laneName: string): { way: Route; price: KnownPrice }[] {
+    const now = ctx.clock.now();
+    return routesFor(readLaneName(laneName).model).flatMap((way) => {
+      const provider = config.providers[way.provider];
+      if (!provider) return [];
+      const name = `${way.provider}/${way.model}`;
+      let known = prices.get(name);
+      if (!known || Math.abs(now - known.at) >= PRICE_MS)
+        prices.set(name, (known = { is: knownPrice(provider, way.model, now), at: now }));
+      return [{ way, price: known.is }];
+    });
+  }
+
   function priceAt(upstream: Upstream): KnownPrice {
     const now = ctx.clock.now();
     if (Math.abs(now - upstream.price.at) >= PRICE_MS)
@@ -211,6 +226,7 @@ export function createUpstreams(
   return {
     choose,
     priceAt,
+    pricedWays,
     /** Whether a call whose key was refused can take another route. */
     hasOther: (model: string, now: number) =>
       routesFor(model).some(

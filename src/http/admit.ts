@@ -38,7 +38,11 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
     const address = failedLoginsPerMinute > 0 && !authenticator.knows(token) ? networkOf(c) : "";
     if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
     const caller = await authenticator.verify(token);
-    if (caller) return caller;
+    if (caller) {
+      // What is left to wrong keys of its address is none of its own limits.
+      c.set("allowance", undefined);
+      return caller;
+    }
     if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute));
     throw new AppError("UNAUTHORIZED", "The API key is not valid");
   }

@@ -48,6 +48,7 @@ import { errorAnswer, onError, trace } from "./middleware.ts";
 import type { FirstLogin } from "./monitor/login.ts";
 import { addMonitor } from "./monitor/page.ts";
 import { createLiveRoutes } from "./openai/live.ts";
+import { requireKnownQuery } from "./openai/query.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { addPrometheus } from "./prometheus.ts";
 import type { AppEnv } from "./router.ts";
@@ -75,7 +76,7 @@ export function createApp(ctx: Context, options: AppOptions) {
   app.use(trace(ctx));
   app.use(refuseSecondHost);
   const warnOfProxy = createProxyWarning();
-  const connections = createConnections(ctx.config, options.keyWatch);
+  const connections = createConnections(ctx, options.keyWatch);
   options.liveHub.countWith(connections.open);
   app.use(async (c, next) => {
     c.set("hub", options.hub);
@@ -156,16 +157,14 @@ function addFace(
   app.route("/api/v1", deliveryRoutes);
   app.route("/api/v1", scheduleRoutes);
   addMcp(app, ctx, admitted);
-  const audited = audit(auditLog);
+  app.use("/v1/*", admitted);
   // Live calls change nothing, so they are not audited; the usage of their keys shows them.
-  app.use("/v1/*", admitted, (c, next) => (isKept(c.req.path) ? audited(c, next) : next()));
+  for (const kept of ["files", "batches", "webhook_endpoints"])
+    app.use(`/v1/${kept}/*`, audit(auditLog), requireKnownQuery, async (c, next) =>
+      takesBody(c) ? read(c, next) : next(),
+    );
   app.route("/v1", openAiRoutes);
   app.route("/v1", createLiveRoutes(liveCalls, ctx.config.openAiEndpoints));
-}
-
-/** Whether a request to OpenAI's dialect creates something that is stored. */
-function isKept(path: string): boolean {
-  return /^\/v1\/(files|batches|webhook_endpoints)(\/|$)/.test(path);
 }
 
 /**
@@ -188,8 +187,10 @@ function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
 function matchesPattern(pattern: string, path: string): boolean {
   const parts = path.split("/");
   const wanted = pattern.split("/");
+  // Only the last part of a pattern may stand for several.
+  const isOpen = pattern.endsWith("{.+}");
   return (
-    parts.length === wanted.length &&
+    (isOpen ? parts.length >= wanted.length : parts.length === wanted.length) &&
     wanted.every((part, i) => (part.startsWith(":") ? parts[i] !== "" : part === parts[i]))
   );
 }

@@ -2,11 +2,12 @@ import type { Context } from "hono";
 
 import type { Config } from "../config.ts";
 import { AppError } from "../errors.ts";
+import type { Clock } from "../lib/clock.ts";
 import { type Caller, keyEnded } from "../services/caller.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
 import type { AppEnv } from "./router.ts";
 
-type Kind = "stream" | "wait" | "transfer";
+type Kind = "stream" | "wait" | "transfer" | "call";
 
 /** A connection that is held open for a caller. */
 export type Held = {
@@ -25,24 +26,42 @@ export type Connections = {
   open(): number;
 };
 
-type Limits = Pick<Config, "maxStreamsPerKey" | "maxWaitsPerKey">;
+type Limits = Pick<Config, "maxStreamsPerKey" | "maxWaitsPerKey" | "liveMaxCallsPerKey">;
+
+/** Most live calls have ended by then, and nobody need look after their keys. */
+const CALL_WATCHED_MS = 100;
 
 /**
  * Counts the open connections of each key in this process, so that no key can use all of them, and ends them with the
  * key.
  */
 export function createConnections(
-  { maxStreamsPerKey, maxWaitsPerKey }: Limits,
+  { config, clock }: { config: Limits; clock: Pick<Clock, "setTimeout"> },
   keys: Pick<KeyWatch, "watch">,
 ): Connections {
-  const limits = { stream: maxStreamsPerKey, wait: maxWaitsPerKey, transfer: 0 };
+  const limits = {
+    stream: config.maxStreamsPerKey,
+    wait: config.maxWaitsPerKey,
+    transfer: 0,
+    call: config.liveMaxCallsPerKey,
+  };
   let requests = 0;
   let streams = 0;
   const open: Record<Kind, Map<number, number>> = {
     stream: new Map(),
     wait: new Map(),
     transfer: new Map(),
+    call: new Map(),
   };
+
+  function watch(caller: Caller, kind: Kind, onEnd: () => void): () => void {
+    if (kind !== "call") return keys.watch(caller, onEnd);
+    let unwatch = clock.setTimeout(() => {
+      unwatch = keys.watch(caller, onEnd, { isLate: true });
+    }, CALL_WATCHED_MS);
+    return () => unwatch();
+  }
+
   return {
     enter() {
       requests++;
@@ -57,7 +76,7 @@ export function createConnections(
       held.set(key, count + 1);
       if (kind === "stream") streams++;
       const ended = new AbortController();
-      const unwatch = keys.watch(caller, () => ended.abort());
+      const unwatch = watch(caller, kind, () => ended.abort());
       let isHeld = true;
       return {
         signal: ended.signal,
@@ -108,18 +127,57 @@ export async function holdWait<T>(
   }
 }
 
+/**
+ * Counts this request as a live call of its caller's API key. Throws `RATE_LIMIT_EXCEEDED` where the key has as many as
+ * it may. It ends with the connection at the latest.
+ */
+export function holdCall(c: Context<AppEnv>): Held {
+  const held = c.var.connections.hold(c.var.caller, "call");
+  if (!held)
+    throw new AppError(
+      "RATE_LIMIT_EXCEEDED",
+      `This API key has ${c.var.ctx.config.liveMaxCallsPerKey} calls under way (LIVE_MAX_CALLS_PER_KEY); try again when some have ended`,
+      { retryAfter: 1 },
+    );
+  c.req.raw.signal.addEventListener("abort", held.release, { once: true });
+  return held;
+}
+
 /** Passes a stream on as long as the caller's key is valid, and throws `UNAUTHORIZED` when it no longer is. */
 export async function* whileKeyValid(
   c: Context<AppEnv>,
   pieces: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const held = c.var.connections.hold(c.var.caller, "transfer");
+  yield* held ? whileHeld(held, pieces) : pieces;
+}
+
+/** The same for what is held, which ends with it. */
+export async function* whileHeld(
+  { signal, release }: Held,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  let refuse: ((why: AppError) => void) | undefined;
+  signal.addEventListener("abort", () => refuse?.(keyEnded()), { once: true });
+  // A race of promises would remember each piece until the key ends.
+  const next = () =>
+    new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
+      refuse = reject;
+      iterator.next().then(resolve, reject);
+    });
   try {
-    for await (const piece of pieces) {
-      if (held?.signal.aborted) throw keyEnded();
-      yield piece;
+    for (;;) {
+      if (signal.aborted) throw keyEnded();
+      const { value, done } = await next();
+      if (done) return;
+      yield value;
     }
   } finally {
-    held?.release();
+    release();
+    const closing = iterator.return?.();
+    // What waits for its next piece closes behind that, and nobody is left to hear of it.
+    if (signal.aborted) closing?.catch(() => undefined);
+    else await closing;
   }
 }

@@ -15,6 +15,7 @@ export const resolveHost: ResolveHost = async (host) =>
 export type TargetRules = { allowedHosts: readonly string[]; howToAllow: string };
 
 const MOST_ADDRESSES = 3;
+const LONGEST_TARGET = 2000;
 const NOT_REACHED = /^E(CONNREFUSED|NETUNREACH|HOSTUNREACH|ADDRNOTAVAIL)$/;
 
 /** A target is refused; the message says why, for the client that named it. */
@@ -36,6 +37,10 @@ const BLOCKED_PORTS = new Set([
  * ports and addresses.
  */
 export function readTarget(text: string, { allowedHosts, howToAllow }: TargetRules): URL {
+  if (text.length > LONGEST_TARGET)
+    throw new RefusedTarget(`must have ${LONGEST_TARGET} characters at most`);
+  // The parser of URLs leaves them out.
+  if (/\p{Cc}/u.test(text)) throw new RefusedTarget("must not contain control characters");
   if (!URL.canParse(text))
     throw new RefusedTarget("must be a URL such as https://example.com/hook");
   const url = new URL(text);

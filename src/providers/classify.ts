@@ -3,6 +3,7 @@ import { causeOf } from "../domain/provider-errors.ts";
 import type { Json } from "../lib/json.ts";
 import { type ErrorWords, readErrorWords } from "./error-words.ts";
 import { retryAfterMs } from "./rate-limit-signals.ts";
+import { LongReplyError } from "./reply-bytes.ts";
 
 /** The cause of an answer with an error status. `address` is the URL that was called. */
 export function classifyReply(
@@ -121,6 +122,7 @@ const CONNECTION_CAUSES: [RegExp, Cause, string][] = [
 
 /** The cause of an error that `fetch` or a body reader has thrown. */
 export function classifyThrown(error: unknown): Failure {
+  if (error instanceof LongReplyError) return failure("bad_response", error.message);
   const clues = clueText(error);
   const known = CONNECTION_CAUSES.find(([pattern]) => pattern.test(clues));
   if (known) return failure(known[1], known[2]);

@@ -16,10 +16,12 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
   feed(text: string): void;
   end(): void;
 } {
-  let rest = "";
+  /** The pieces of a line that has no end yet. They are joined once, however many there are. */
+  let held: string[] = [];
   let name: string | null = null;
   /** Data of several lines, which are JSON only together. */
   let pending: string | null = null;
+  let pendingLines = 0;
 
   function report(text: string): boolean {
     if (text.trim() === "[DONE]") onEvent({ kind: "done" });
@@ -32,9 +34,20 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
   }
 
   function endEvent(): void {
-    if (pending?.trim()) onEvent({ kind: "text", name, text: pending });
-    pending = null;
+    if (pending?.trim() && (isShort(pending) || !report(pending)))
+      onEvent({ kind: "text", name, text: pending });
+    setPending(null);
     name = null;
+  }
+
+  function setPending(text: string | null): void {
+    pending = text;
+    pendingLines = text === null ? 0 : pendingLines + 1;
+  }
+
+  /** Each further line is tried together with those before it as long as that is quick; else all of them once, at the end. */
+  function isShort(text: string): boolean {
+    return pendingLines < MOST_TRIED_LINES && text.length < MOST_TRIED;
   }
 
   function takeLine(line: string): void {
@@ -44,24 +57,32 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
     else if (field === "data" || field === "error") {
       if (field === "error") name = "error";
       const text: string = pending === null ? value : `${pending}\n${value}`;
-      pending = report(text) ? null : text;
+      const isRead = (pending === null || isShort(text)) && report(text);
+      setPending(isRead ? null : text);
     } else if (/^\s*[{[]/.test(line) && field === undefined) report(line);
     else if (field === undefined && !line.startsWith(":"))
-      pending = pending === null ? line : `${pending}\n${line}`;
+      setPending(pending === null ? line : `${pending}\n${line}`);
   }
 
   return {
     feed(text) {
-      const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
-      rest = lines.pop() ?? "";
+      const wasReturn = held.at(-1)?.endsWith("\r") === true;
+      if (text !== "") held.push(text);
+      if (!wasReturn && !/[\r\n]/.test(text)) return;
+      const lines = held.join("").split(/\r\n|\n|\r(?!$)/);
+      held = [lines.pop() ?? ""];
       for (const line of lines) takeLine(line);
     },
     end() {
+      const rest = held.join("");
       if (rest !== "") takeLine(rest.replace(/\r$/, ""));
-      rest = "";
+      held = [];
       endEvent();
     },
   };
 }
 
+/** An event of so many lines, and of so many characters, may be JSON before its end shows. */
+const MOST_TRIED_LINES = 100;
+const MOST_TRIED = 100_000;
 const FIELD = /^(event|data|id|retry|error): ?(.*)$/s;

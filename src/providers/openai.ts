@@ -22,6 +22,7 @@ import { inlineUploads, leavesOutDocuments, requireNoDocuments, UnsentError } fr
 import { errorIn, judgeAnswer, looksLikeError } from "./judge.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
+import { refusalText } from "./reply-bytes.ts";
 import { type Read, readReply } from "./reply.ts";
 import { createSimulator } from "./simulator.ts";
 import { readMismatch } from "./structured.ts";
@@ -64,7 +65,7 @@ export function createCaller(
         const error = call.isChecked && read.kind === "error" ? read.body : null;
         return { ...(error === null ? result : asMismatch(result, error)), adjusted };
       }
-      const said = await reply.text();
+      const said = await refusalText(reply);
       if (left > 0 && adjustments.learn(body(), call.isChecked, reply.status, readErrorWords(said)))
         continue;
       const result = refused({ url, reply, nowMs: clock.now() }, said);

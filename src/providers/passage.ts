@@ -9,6 +9,7 @@ import { follow } from "./follow.ts";
 import { createLine, prepare } from "./openai.ts";
 import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
+import { refusalText } from "./reply-bytes.ts";
 
 /** A request whose answer is passed to the client unchanged. */
 export type PassedRequest = { endpoint: Endpoint; text: string; signal: AbortSignal };
@@ -51,7 +52,7 @@ export function createPassage(
         const signals = readRateLimits(reply.headers, nowMs);
         return { kind: "reply", reply, hasOwnUsage: wantsUsage, adjusted, requestId, signals };
       }
-      const said = withoutSecret(await reply.text());
+      const said = withoutSecret(await refusalText(reply));
       if (left > 0 && adjustments.learn(body(), false, reply.status, readErrorWords(said)))
         continue;
       return {

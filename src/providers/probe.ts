@@ -13,6 +13,7 @@ import { errorIn } from "./judge.ts";
 import { readLooseJson } from "./loose-json.ts";
 import { createClient } from "./openai.ts";
 import type { Outside } from "./outside.ts";
+import { refusalText } from "./reply-bytes.ts";
 import { createSimulator } from "./simulator.ts";
 
 const TIMEOUT_MS = 3000;
@@ -76,7 +77,7 @@ export function createProbe(
         ...(method === "post" && { body: {} }),
       });
       const reply = await fetchFor(provider)(url, { ...req, signal: abort.signal });
-      return { url, status: reply.status, text: await reply.text() };
+      return { url, status: reply.status, text: await refusalText(reply) };
     } finally {
       cancel();
     }

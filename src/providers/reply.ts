@@ -2,6 +2,7 @@ import type { Endpoint } from "../domain/request.ts";
 import type { Json } from "../lib/json.ts";
 import { createEventLines } from "./event-lines.ts";
 import { readLooseJson } from "./loose-json.ts";
+import { replyPieces, replyText } from "./reply-bytes.ts";
 import { createStreamReader } from "./stream.ts";
 
 /** The content of a successful answer, whole or streamed, regardless of what was requested. */
@@ -20,13 +21,14 @@ type Reading = { endpoint: Endpoint; onDelta: (text: string) => void };
  */
 export async function readReply(reply: Response, reading: Reading): Promise<Read> {
   const type = reply.headers.get("content-type") ?? "";
-  if (/json(?!l|-seq)/i.test(type) || !reply.body) return readText(await reply.text(), reading);
+  if (/json(?!l|-seq)/i.test(type) || !reply.body) return readText(await replyText(reply), reading);
   return readPieces(reply.body, reading);
 }
 
 /** A stream begins with a field or a comment; JSON and pages do not. */
 const STREAM_START = /^\s*(data|event|id|retry|error)?:/;
 const SNIFFED = 32;
+const MOST_BLANKS = 10_000;
 
 async function readPieces(body: ReadableStream<Uint8Array>, reading: Reading): Promise<Read> {
   const decoder = new TextDecoder();
@@ -34,10 +36,12 @@ async function readPieces(body: ReadableStream<Uint8Array>, reading: Reading): P
   let text = "";
   let isStream: boolean | undefined;
   try {
-    for await (const bytes of body) {
+    for await (const bytes of replyPieces(body)) {
       const piece = decoder.decode(bytes, { stream: true });
       if (isStream) stream.feed(piece);
       else text += piece;
+      // Blanks keep a connection alive.
+      if (isStream === undefined && text.length > MOST_BLANKS) text = text.trimStart();
       if (isStream === undefined && text.trimStart().length >= SNIFFED) {
         isStream = STREAM_START.test(text);
         if (isStream) stream.feed(text);

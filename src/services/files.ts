@@ -182,7 +182,7 @@ function requireName(name: string): void {
 }
 
 export async function getFile(ctx: Context, id: string): Promise<store.StoredFile> {
-  const file = await store.findFile(ctx.db, id);
+  const file = await store.findFile(ctx.db, id, ctx.clock.now());
   if (!file) throw new AppError("FILE_NOT_FOUND", `There is no file with id ${id}`);
   return file;
 }
@@ -237,7 +237,7 @@ export async function findUpload(
   inputFile: string,
 ): Promise<(LocalFile & { name: string }) | undefined> {
   if (!UPLOAD_ID.test(inputFile)) return undefined;
-  const file = await store.findFile(ctx.db, inputFile);
+  const file = await store.findFile(ctx.db, inputFile, ctx.clock.now());
   if (!file) return undefined;
   const content = await asReading(() => ctx.fileStore.toDisk({ upload: file.id }));
   return { ...requireContent(file.id, content), name: file.name };

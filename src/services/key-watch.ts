@@ -6,8 +6,11 @@ import { listKeysBySeq } from "../store/api-keys.ts";
 import { type Caller, endOfKey } from "./caller.ts";
 
 export type KeyWatch = {
-  /** Calls `onEnd` once, when the caller's key is no longer valid. Returns a function that cancels the watch. */
-  watch(caller: Caller, onEnd: () => void): () => void;
+  /**
+   * Calls `onEnd` once, when the caller's key is no longer valid. Returns a function that cancels the watch. `isLate`
+   * says that the caller was authenticated a while ago, so that the key may have ended since.
+   */
+  watch(caller: Caller, onEnd: () => void, options?: { isLate: boolean }): () => void;
   start(): void;
   stop(): Promise<void>;
 };
@@ -55,11 +58,12 @@ export function createKeyWatch({
   }
 
   return {
-    watch(caller, onEnd) {
+    watch(caller, onEnd, { isLate } = { isLate: false }) {
       const handle = {};
       watched.set(handle, { caller, onEnd });
       // The key may have ended since the caller was authenticated.
-      if (watched.size === 1 || caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
+      if (isLate || watched.size === 1 || caller.validUntil < clock.now() + LOOK_EVERY_MS)
+        loop.nudge();
       return () => watched.delete(handle);
     },
     start() {

@@ -28,7 +28,7 @@ export async function createOpenAiBatch(
   input: OpenAiBatchInput,
 ): Promise<Batch> {
   const { inputFile, endpoint, completionWindow, windowMs, outputSeconds } = input;
-  const file = await findFile(ctx.db, inputFile);
+  const file = await findFile(ctx.db, inputFile, ctx.clock.now());
   if (!file) throw noSuchFile(inputFile, "input_file_id");
   if (purposeOf(file) !== "batch")
     throw badParam(
@@ -56,7 +56,7 @@ export async function createOpenAiBatch(
 export async function requireOpenAiBatch(ctx: Context, id: string, param = "id"): Promise<Batch> {
   const batch = await findBatch(ctx.db, id);
   if (batch && batch.inputFile !== null) return batch;
-  throw refusal("BATCH_NOT_FOUND", `No batch found with id '${id}'.`, { param });
+  throw refusal("BATCH_NOT_FOUND", `No batch found with id '${id.slice(0, 200)}'.`, { param });
 }
 
 /** One page of such batches, the newest first. `after` is the id of the last one of the previous page. */

@@ -38,17 +38,13 @@ export async function requireOpenAiFile(
 ): Promise<{ upload: StoredFile } | { result: ResultFile }> {
   const result = await findResultFile(ctx, id);
   if (result) return { result };
-  const upload = await findFile(ctx.db, id);
-  if (upload && !isOver(upload, ctx.clock.now())) return { upload };
+  const upload = await findFile(ctx.db, id, ctx.clock.now());
+  if (upload) return { upload };
   throw noSuchFile(id);
 }
 
 export function noSuchFile(id: string, param = "id"): AppError {
-  return refusal("FILE_NOT_FOUND", `No such File object: ${id}`, { param });
-}
-
-function isOver({ expiresAt }: Pick<StoredFile, "expiresAt">, now: number): boolean {
-  return expiresAt !== null && expiresAt <= now;
+  return refusal("FILE_NOT_FOUND", `No such File object: ${id.slice(0, 200)}`, { param });
 }
 
 export async function describeFile(ctx: Context, id: string): Promise<OpenAiFile> {
@@ -171,7 +167,8 @@ async function results(ctx: Context, query: FileQuery): Promise<Entry[]> {
 async function placeOf(ctx: Context, id: string): Promise<FilePlace> {
   const result = await findResultFile(ctx, id);
   if (result) return { at: result.batch.completedAt ?? 0, isResult: true, seq: result.batch.seq };
-  const upload = await findFile(ctx.db, id);
+  // It may have expired since the page before.
+  const upload = await findFile(ctx.db, id, 0);
   if (upload) return { at: upload.createdAt, isResult: false, seq: upload.seq };
   throw noSuchFile(id, "after");
 }

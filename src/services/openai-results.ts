@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { RESULT_PARTS, type ResultPart } from "../domain/openai-batch.ts";
 import { resultLine } from "../domain/openai-result.ts";
+import { BoundedMap } from "../lib/bounded-map.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { noteBytes } from "../store/openai-files.ts";
@@ -69,9 +70,22 @@ export async function sizeOfResultFile(ctx: Context, file: ResultFile): Promise<
   const { batch, part } = file;
   const known = batch.openAi?.bytes?.[part];
   if (known !== undefined) return known;
-  if (batch.completedAt === null) return 0;
+  const tag = resultFileTag(file);
+  if (tag === null) return 0;
+  const counts = countsOf.get(ctx) ?? new BoundedMap<string, number>(MOST_COUNTS);
+  countsOf.set(ctx, counts);
+  const bytes = counts.get(tag) ?? (await count(ctx, file));
+  counts.set(tag, bytes);
+  if (batch.openAi) await ctx.writer.write({ noted: noteBytes(batch, part, bytes) });
+  return bytes;
+}
+
+/** Lists ask for the same lengths again and again, and batches of `/api/v1` have no place for them. */
+const countsOf = new WeakMap<Context, BoundedMap<string, number>>();
+const MOST_COUNTS = 10_000;
+
+async function count(ctx: Context, file: ResultFile): Promise<number> {
   let bytes = 0;
   for await (const text of readResultFile(ctx, file)) bytes += Buffer.byteLength(text);
-  if (batch.openAi) await ctx.writer.write({ noted: noteBytes(batch, part, bytes) });
   return bytes;
 }

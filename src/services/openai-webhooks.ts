@@ -14,7 +14,9 @@ export async function requireOpenAiWebhook(
 ): Promise<Webhook> {
   const webhook = await findWebhook(ctx.db, id);
   if (webhook?.isOpenAi) return webhook;
-  throw refusal("WEBHOOK_NOT_FOUND", `No webhook endpoint found with id '${id}'.`, { param });
+  throw refusal("WEBHOOK_NOT_FOUND", `No webhook endpoint found with id '${id.slice(0, 200)}'.`, {
+    param,
+  });
 }
 
 /** One page of such endpoints, the newest first. */

@@ -13,6 +13,7 @@ import type { ProviderLine } from "../domain/jsonl-line.ts";
 import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
+import { ModelName } from "../domain/text.ts";
 import { mayReferToUploads, readUploadRef } from "../domain/upload-refs.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson, type JsonObject } from "../lib/json.ts";
@@ -188,8 +189,10 @@ export function prepareProviderLine(
 ): PreparedRow {
   const { batchId, config, defaultModel, base } = context;
   const given = body["model"];
-  if (given !== undefined && (typeof given !== "string" || given === ""))
-    return { row, value: null, issues: [{ field: "body.model", message: "must be a string" }] };
+  if (given !== undefined && (typeof given !== "string" || !ModelName.safeParse(given).success)) {
+    const message = "must be a string of 1 to 200 characters, none of them U+0000";
+    return { row, value: null, issues: [{ field: "body.model", message }] };
+  }
   const unusable = (["output", "attachments", "onlyIf"] as const).find(
     (field) => config[field] !== undefined,
   );

@@ -1,4 +1,4 @@
-import { count, eq } from "drizzle-orm";
+import { and, count, eq, gt, isNull, or } from "drizzle-orm";
 
 import { build, toStatement } from "../db/build.ts";
 import type { Db } from "../db/client.ts";
@@ -21,8 +21,14 @@ export function deleteFile(id: string): Statement {
   return toStatement(build.delete(files).where(eq(files.id, id)));
 }
 
-export function findFile(db: Db, id: string): Promise<StoredFile | undefined> {
-  return db.select().from(files).where(eq(files.id, id)).get();
+/** What has expired is gone, though it may not have been swept yet. */
+export function findFile(db: Db, id: string, now: number): Promise<StoredFile | undefined> {
+  const isThere = or(isNull(files.expiresAt), gt(files.expiresAt, now));
+  return db
+    .select()
+    .from(files)
+    .where(and(eq(files.id, id), isThere))
+    .get();
 }
 
 /** The uploads with these ids that exist. */

@@ -161,3 +161,60 @@ describe("behind a proxy", () => {
     ]);
   });
 });
+
+describe("a live call whose key ends", () => {
+  /** A provider that begins a stream, says one word and falls silent; and answers nothing to what is no stream. */
+  const silent = () =>
+    startProvider(({ body }, response) => {
+      if (body.stream !== true) return hang();
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write('data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n');
+      return hang();
+    });
+  const call = (app: TestServer, key: string, more: object = {}) =>
+    fetch(`${app.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+      body: JSON.stringify({
+        model: "gpt-4o-mini",
+        messages: [{ role: "user", content: "x" }],
+        ...more,
+      }),
+    });
+
+  test("ends at once, whole or streamed, though its provider is silent", async () => {
+    await using provider = await silent();
+    await using app = await startServer(provider.env);
+    const { id, key } = await givenKey(app, { scopes: ["write"] });
+    const stream = await call(app, key, { stream: true });
+    const reading = stream.text().catch(() => "broken");
+    const whole = call(app, key);
+    await until(() => provider.state.open === 2 || undefined);
+    await app.del(`/api-keys/${id}`);
+    const refused = await whole;
+    expect(refused.status).toBe(401);
+    expect(await refused.json()).toMatchObject({ error: { code: "invalid_api_key" } });
+    expect(await reading).toBe("broken");
+    await until(() => provider.state.open === 0 || undefined);
+  });
+
+  test("counts for its key until it has ended, and others have room", async () => {
+    await using provider = await silent();
+    await using app = await startServer({ ...provider.env, LIVE_MAX_CALLS_PER_KEY: "2" });
+    const [one, two] = [await givenKey(app), await givenKey(app)];
+    const first = await call(app, one.key, { stream: true });
+    const second = await call(app, one.key, { stream: true });
+    const refused = await call(app, one.key);
+    expect(refused.status).toBe(429);
+    expect(await refused.text()).toContain("LIVE_MAX_CALLS_PER_KEY");
+    const other = await call(app, two.key, { stream: true });
+    expect(other.status).toBe(200);
+    await first.body?.cancel();
+    const third = await until(async () => {
+      const again = await call(app, one.key, { stream: true });
+      return again.status === 200 ? again : undefined;
+    });
+    for (const { body } of [second, third, other]) await body?.cancel();
+    await until(() => provider.state.open === 0 || undefined);
+  });
+});

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 
 import { createConnections } from "../../src/http/connections.ts";
+import { createSystemClock } from "../../src/lib/clock.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { type Answer, client, startServer, type TestServer, until } from "../support/server.ts";
@@ -143,7 +144,13 @@ const callerOf = (key: number) => ({
 describe("connections that are kept open", () => {
   test("are counted per key and kind, and released once", () => {
     const keys = { watch: () => () => undefined };
-    const connections = createConnections({ maxStreamsPerKey: 2, maxWaitsPerKey: 1 }, keys);
+    const connections = createConnections(
+      {
+        config: { maxStreamsPerKey: 2, maxWaitsPerKey: 1, liveMaxCallsPerKey: 0 },
+        clock: createSystemClock(),
+      },
+      keys,
+    );
     const [one, two] = [callerOf(1), callerOf(2)];
     const first = connections.hold(one, "stream");
     expect(connections.hold(one, "stream")).toBeDefined();

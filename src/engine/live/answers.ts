@@ -22,6 +22,8 @@ export type Heard = {
  * Of longer answers only the usage is read, because vectors and images are long and contain nothing else of interest.
  */
 const LONGEST_READ = 200_000;
+/** Longer than an event with nothing but usage; what is longer goes on without waiting for its end. */
+const LONGEST_HELD = 200_000;
 
 /** Reads a whole answer. */
 export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard {
@@ -33,6 +35,9 @@ export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard 
   return { answer: readAnswer(endpoint, response) ?? null, failure: null, response: text };
 }
 
+/** An answer in which nothing is said, whatever endpoint it is of. */
+const NOTHING_SAID: JsonObject = { choices: [{}], data: [{}], output: [] };
+
 /** The last `usage` of a long answer and the members after it, and its model. */
 function outlineOf(text: string): Json | undefined {
   const start = text.lastIndexOf('"usage"');
@@ -42,15 +47,16 @@ function outlineOf(text: string): Json | undefined {
   return {
     ...(usage ? { usage } : {}),
     ...((model ?? tail) ? { model: model ?? tail ?? "" } : {}),
-    choices: [{}],
-    data: [{}],
-    output: [],
+    ...NOTHING_SAID,
   };
 }
 
+const LONGEST_USAGE = 20_000;
+
 function objectAt(text: string, start: number): JsonObject | undefined {
   let depth = 0;
-  for (let i = start; i >= 0 && i < text.length; i++) {
+  const end = Math.min(text.length, start + LONGEST_USAGE);
+  for (let i = start; i >= 0 && i < end; i++) {
     if (text[i] === "{") depth++;
     if (text[i] === "}" && --depth === 0) {
       const value = parseJson(text.slice(start, i + 1));
@@ -95,6 +101,10 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
         }
         const blocks = (rest + text).split(/(?<=\n\r?\n)/);
         rest = /\n\r?\n$/.test(blocks.at(-1) ?? "") ? "" : (blocks.pop() ?? "");
+        if (rest.length > LONGEST_HELD) {
+          blocks.push(rest);
+          rest = "";
+        }
         const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
         if (kept !== "") yield encoder.encode(kept);
       }
@@ -113,7 +123,11 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
 
   return {
     pieces: pieces(),
-    left: (): Heard => ({ answer: soFar(), failure: null, response: null, isLeft: true }),
+    left(): Heard {
+      // The provider has taken the prompt, though it may have said nothing yet.
+      const answer = soFar() ?? readAnswer(endpoint, NOTHING_SAID) ?? null;
+      return { answer, failure: null, response: null, isLeft: true };
+    },
   };
 }
 

@@ -1,7 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../../context.ts";
-import { PRICE_UNKNOWN } from "../../domain/batch.ts";
 import type { Failure } from "../../domain/failure.ts";
 import { AppError } from "../../errors.ts";
 import { nextRound } from "../../lib/clock.ts";
@@ -78,8 +77,7 @@ export function createLiveBooks(ctx: Context) {
 
   return {
     /** Reserves the possible cost of a call of a key with a budget. Throws `QUOTA_EXCEEDED` if nothing is left. */
-    async reserve(payer: number, price: "known" | "unknown", signal: AbortSignal): Promise<number> {
-      if (price === "unknown") throw new AppError("QUOTA_EXCEEDED", PRICE_UNKNOWN.message);
+    async reserve(payer: number, signal: AbortSignal): Promise<number> {
       const until = ctx.clock.monotonic() + ctx.config.liveMaxWaitMs;
       for (let attempt = 0; ; attempt++) {
         await requireBudget(ctx, payer);

@@ -1,4 +1,5 @@
 import type { Context } from "../../context.ts";
+import { PRICE_UNKNOWN } from "../../domain/batch.ts";
 import { isHalt, isWaiting, looksDown, type Failure } from "../../domain/failure.ts";
 import { FLEX_TIMEOUT_MS, laneOfModel, tierOf } from "../../domain/flex.ts";
 import type { Provider, Route } from "../../domain/provider.ts";
@@ -9,13 +10,14 @@ import { type Adjustments, createAdjustments } from "../../providers/adjust.ts";
 import { classifyThrown } from "../../providers/classify.ts";
 import type { Outside } from "../../providers/outside.ts";
 import { createPassage, type Passed } from "../../providers/passage.ts";
+import { replyPieces, replyText } from "../../providers/reply-bytes.ts";
 import type { LiveAnswer, LiveRequest } from "../../services/live.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { type Heard, hearWhole, passStream } from "./answers.ts";
 import { createLiveBooks } from "./books.ts";
 import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
-import { answerOf, refused, timedOut, unanswered } from "./replies.ts";
+import { answerOf, JSON_TYPE, lostText, refused, timedOut, unanswered } from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
 
 /** The longest wait for counting tokens. */
@@ -88,13 +90,27 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     return (size?.promptTokens ?? 0) + (size?.maxOutputTokens ?? 0);
   }
 
-  async function reserve(lane: string, { caller, signal }: LiveRequest): Promise<number | null> {
-    const upstream = caller.hasBudget ? turns.peek(lane) : null;
-    const price = upstream ? upstreams.priceAt(upstream) : "free";
-    if (price === "free") return null;
+  /**
+   * Sets money aside for a call that may cost something, and says which ways it may not go: where a key has a budget,
+   * none whose price is not known; and where the budget is spent, none that costs.
+   */
+  async function reserve(
+    lane: string,
+    { caller, signal }: LiveRequest,
+  ): Promise<{ reservation: number | null; barred: Route[] }> {
+    const ways = caller.hasBudget ? upstreams.pricedWays(lane) : [];
+    const barred = ways.filter(({ price }) => price === "unknown").map(({ way }) => way);
+    if (ways.length > 0 && barred.length === ways.length)
+      throw new AppError("QUOTA_EXCEEDED", PRICE_UNKNOWN.message);
+    const dear = ways.filter(({ price }) => price === "known").map(({ way }) => way);
+    if (dear.length === 0) return { reservation: null, barred };
     reserving++;
     try {
-      return await books.reserve(caller.key, price, signal);
+      return { reservation: await books.reserve(caller.key, signal), barred };
+    } catch (error) {
+      const hasFree = dear.length + barred.length < ways.length;
+      if (!hasFree || !(error instanceof AppError) || error.code !== "QUOTA_EXCEEDED") throw error;
+      return { reservation: null, barred: [...barred, ...dear] };
     } finally {
       reserving--;
     }
@@ -103,8 +119,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   async function call(request: LiveRequest): Promise<LiveAnswer> {
     const lane = laneOfModel(request.model, tierOf(request.body) === "flex");
     const tokens = await tokensOf(lane, request);
-    const reservation = await reserve(lane, request);
-    const tried: Route[] = [];
+    const { reservation, barred: tried } = await reserve(lane, request);
     let last: LiveAnswer | undefined;
     const failed: Attempt["failed"] = {};
     try {
@@ -170,7 +185,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
           answer: stream(attempt, passed, changed, { timeOut, whyAborted, abort: leave }),
           failure: null,
         };
-      const said = await passed.reply.text();
+      const said = await replyText(passed.reply);
       const heard = hearWhole(request.endpoint, said, passed.reply.url);
       const isMeasured = heard.failure !== null || heard.answer?.usage != null;
       const costUsd = isMeasured ? end(attempt, passed, heard) : null;
@@ -178,8 +193,9 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       const answer = { ...answerOf(attempt, passed, changed), body: said, costUsd };
       if (!heard.failure) return { answer, failure: null };
       const status = heard.failure.providerStatus ?? 502;
+      const lost = said === "" ? { body: lostText(heard.failure), contentType: JSON_TYPE } : {};
       return {
-        answer: { ...answer, status: status >= 400 ? status : 502 },
+        answer: { ...answer, ...lost, status: status >= 400 && status <= 599 ? status : 502 },
         failure: heard.failure,
       };
     } catch (error) {
@@ -217,7 +233,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       abort();
     };
     const stalled = () => ctx.clock.setTimeout(leave, STALLED_MS);
-    const body = passed.reply.body ?? new Blob([]).stream();
+    const body = replyPieces(passed.reply.body ?? new Blob([]).stream());
     const { pieces, left } = passStream(body, {
       endpoint,
       withoutUsage: passed.hasOwnUsage,

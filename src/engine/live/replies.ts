@@ -5,6 +5,8 @@ import type { Turn } from "./turns.ts";
 
 /* Converts providers' answers and failures to answers for clients. */
 
+export const JSON_TYPE = "application/json";
+
 export function timedOut(ms: number): Failure {
   return {
     cause: "timeout",
@@ -22,8 +24,9 @@ export function answerOf(
   changed: string[],
 ) {
   return {
-    status: passed.reply.status,
-    contentType: passed.reply.headers.get("content-type") ?? "application/json",
+    // Others of the good ones say something of the body, which is another one by now.
+    status: 200,
+    contentType: passed.reply.headers.get("content-type") ?? JSON_TYPE,
     provider: upstream.site.provider.name,
     adjusted: [...changed, ...passed.adjusted],
     requestId: passed.requestId,
@@ -62,20 +65,28 @@ export function refused(
     return {
       ...common,
       status: 502,
-      contentType: "application/json",
+      contentType: JSON_TYPE,
       body: errorText(
         `The provider ${provider} refuses the API key of this server.`,
         "provider_unauthorized",
       ),
     };
-  return { ...common, status, contentType, body: text };
+  // A redirect that is not followed, or a status that is none, is nothing for a client.
+  const isError = status >= 400 && status <= 599;
+  if (isError && text !== "") return { ...common, status, contentType, body: text };
+  return {
+    ...common,
+    status: isError ? status : 502,
+    contentType: JSON_TYPE,
+    body: errorText(failure.message, "provider_error"),
+  };
 }
 
 /** The answer if the provider did not answer. */
 export function unanswered({ upstream }: Turn, failure: Failure): LiveAnswer {
   return {
     status: failure.cause === "timeout" ? 504 : 502,
-    contentType: "application/json",
+    contentType: JSON_TYPE,
     body: lostText(failure),
     provider: upstream.site.provider.name,
     adjusted: [],

@@ -111,7 +111,7 @@ const remove = route({
 
 /** Whether the route itself reads the body while it arrives, so that middleware must not. */
 export function isUpload(method: string, path: string): boolean {
-  return method === "POST" && path === "/api/v1/files";
+  return method === "POST" && /^(\/api)?\/v1\/files$/.test(path);
 }
 
 const listed = createRouter()

@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 
 import { EVENT_TYPES } from "../../domain/event.ts";
 import { allows } from "../../domain/scope.ts";
-import { textOf } from "../../domain/text.ts";
+import { WebhookDescription } from "../../domain/text.ts";
 import type { Caller } from "../../services/caller.ts";
 import { webhookTypes } from "../../services/deliveries.ts";
 import * as service from "../../services/webhooks.ts";
@@ -38,7 +38,7 @@ const EventPattern = z
 const Fields = {
   url: z.string().min(1).max(2000).openapi({ example: "https://your-app.com/webhook" }),
   events: z.array(EventPattern).min(1).max(50),
-  description: textOf({ most: 1000 }).nullable().optional(),
+  description: WebhookDescription.nullable().optional(),
 };
 
 const Secret = z.string().min(8).max(500).openapi({

@@ -9,9 +9,17 @@ import type { RowIssue } from "../../services/row-issues.ts";
 import type { Batch } from "../../store/batches.ts";
 import { idempotencyKeyOf } from "../headers.ts";
 import { type AppEnv, needs } from "../router.ts";
-import { jsonBody } from "./body.ts";
 import { lifeIn } from "./files.ts";
-import { limitOf, listOf, missing, seconds, secondsOrNull, unknownValue } from "./query.ts";
+import {
+  fieldsOf,
+  limitOf,
+  listOf,
+  missing,
+  requireKnown,
+  seconds,
+  secondsOrNull,
+  unknownValue,
+} from "./query.ts";
 
 const ENDPOINTS = [
   "/v1/chat/completions",
@@ -26,7 +34,7 @@ const ENDPOINTS = [
  * https://platform.openai.com/docs/api-reference/batch: the batches that were made from files, in the same engine.
  */
 export const openAiBatchRoutes = new Hono<AppEnv>()
-  .post("/batches", needs("write").middleware, jsonBody, async (c) => {
+  .post("/batches", needs("write").middleware, async (c) => {
     const { ctx, caller } = c.var;
     const input = readCreation(await c.req.json(), ctx.config.openAiEndpoints);
     const batch = await service.createOpenAiBatch(ctx, caller, {
@@ -58,6 +66,7 @@ export const openAiBatchRoutes = new Hono<AppEnv>()
     return c.json(toBody(batch, c.var.ctx.clock.now()), 200);
   })
   .post("/batches/:id/cancel", needs("write").middleware, async (c) => {
+    fieldsOf(await c.req.json(), []);
     const batch = await service.cancelOpenAiBatch(c.var.ctx, c.req.param("id"));
     return c.json(toBody(batch, c.var.ctx.clock.now()), 200);
   });
@@ -66,13 +75,19 @@ const MOST_PAIRS = 16;
 const LONGEST_NAME = 64;
 const LONGEST_VALUE = 512;
 
+const FIELDS = [
+  "input_file_id",
+  "endpoint",
+  "completion_window",
+  "metadata",
+  "output_expires_after",
+];
+
 function readCreation(
   body: unknown,
   further: readonly string[],
 ): Omit<service.OpenAiBatchInput, "idempotencyKey"> {
-  if (typeof body !== "object" || body === null || Array.isArray(body))
-    throw badParam("", "Invalid body: expected an object.", "invalid_type");
-  const given = body as Record<string, unknown>;
+  const given = fieldsOf(body, FIELDS);
   const endpoint = textIn(given, "endpoint");
   const known = [...ENDPOINTS, ...further];
   if (!known.includes(endpoint)) throw unknownValue("endpoint", endpoint, known);
@@ -141,7 +156,13 @@ function metadataIn(value: unknown): Record<string, unknown> | undefined {
 function outputLife(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
   const param = "output_expires_after";
-  if (typeof value === "object" && !Array.isArray(value)) return lifeIn({ ...value }, param);
+  if (typeof value === "object" && !Array.isArray(value)) {
+    requireKnown(
+      Object.keys(value).map((name) => `${param}.${name}`),
+      [`${param}.anchor`, `${param}.seconds`],
+    );
+    return lifeIn({ ...value }, param);
+  }
   throw badParam(param, `Invalid type for '${param}': expected an object.`, "invalid_type");
 }
 

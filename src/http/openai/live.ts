@@ -1,13 +1,17 @@
 import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
+import type { Context } from "../../context.ts";
 import type { Endpoint } from "../../domain/request.ts";
+import { ModelName } from "../../domain/text.ts";
 import { newId } from "../../lib/ids.ts";
 import { isJsonObject, type Json } from "../../lib/json.ts";
+import { type Caller, keyEnded } from "../../services/caller.ts";
 import type { LiveAnswer, LiveCalls } from "../../services/live.ts";
 import { refusalOf } from "../../services/models.ts";
 import { badParam, refusal } from "../../services/openai-refusal.ts";
-import { whileKeyValid } from "../connections.ts";
+import { roomFor } from "../../services/stored-bytes.ts";
+import { type Held, holdCall, whileHeld } from "../connections.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toByteStream } from "../stream.ts";
 import { passedBody } from "./body.ts";
@@ -36,29 +40,51 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
       const text = await c.req.text();
       const isStored = ctx.config.liveStore === "always" || body["store"] === true;
       const taskId = isStored ? newId(ctx, "task") : null;
+      if (isStored) await requireRoom(ctx, caller, text);
       const usesCache = c.req.header("x-gtr-cache") === "true";
-      const answer = await call({
-        endpoint,
-        model,
-        body,
-        text,
-        caller,
-        trace: ctx.tracing.current(),
-        taskId,
-        usesCache,
-        signal: c.req.raw.signal,
-      });
+      const trace = ctx.tracing.current();
+      const request = { endpoint, model, body, text, caller, trace, taskId, usesCache };
+      const held = holdCall(c);
+      const answer = await whileHolding(held, async (ended) =>
+        call({ ...request, signal: AbortSignal.any([c.req.raw.signal, ended]) }),
+      );
       if (taskId !== null && !answer.isCached) c.header("X-GTR-Task", taskId);
       if (usesCache) c.header("X-GTR-Cache", answer.isCached ? "hit" : "miss");
-      return respond(c, answer);
+      return respond(c, answer, held);
     });
   return routes;
+}
+
+/** Throws where a call could not be stored that is to be: its answer would name a task that is not there. */
+async function requireRoom(ctx: Context, { key }: Caller, text: string): Promise<void> {
+  const { bytes, refusal: full } = await roomFor(ctx, key);
+  if (full && bytes < Buffer.byteLength(text)) throw full;
+}
+
+/** A call, unless the key ends before its answer begins. What is held stays held for a stream. */
+async function whileHolding(
+  { signal, release }: Held,
+  make: (ended: AbortSignal) => Promise<LiveAnswer>,
+): Promise<LiveAnswer> {
+  try {
+    const answer = await make(signal);
+    if (typeof answer.body === "string") release();
+    return answer;
+  } catch (error) {
+    release();
+    throw signal.aborted ? keyEnded() : error;
+  }
 }
 
 async function modelOf(c: HonoContext<AppEnv>, model: Json | undefined): Promise<string> {
   if (model === undefined || model === null) throw missing("model");
   if (typeof model !== "string" || model === "")
     throw badParam("model", "Invalid type for 'model': expected a string.", "invalid_type");
+  if (!ModelName.safeParse(model).success)
+    throw badParam(
+      "model",
+      "Invalid 'model': expected a string of 1 to 200 characters, none of them U+0000.",
+    );
   const { ctx } = c.var;
   if (ctx.models.isAllowed(model)) return model;
   const why = await refusalOf(ctx, model);
@@ -76,7 +102,7 @@ export function noSuchModel(model: string, why?: string) {
 /** Above this wait, clients are told not to retry automatically. */
 const LONGEST_RETRY_MS = 60_000;
 
-function respond(c: HonoContext<AppEnv>, answer: LiveAnswer): Response {
+function respond(c: HonoContext<AppEnv>, answer: LiveAnswer, held: Held): Response {
   const { status, body, retryAfterMs } = answer;
   c.header("Content-Type", answer.contentType);
   c.header("X-GTR-Provider", plain(answer.provider));
@@ -90,7 +116,7 @@ function respond(c: HonoContext<AppEnv>, answer: LiveAnswer): Response {
   if (answer.isHopeless || (retryAfterMs ?? 0) > LONGEST_RETRY_MS)
     c.header("x-should-retry", "false");
   if (typeof body === "string") return c.newResponse(body, status as ContentfulStatusCode);
-  return c.newResponse(toByteStream(whileKeyValid(c, body)), status as ContentfulStatusCode);
+  return c.newResponse(toByteStream(whileHeld(held, body)), status as ContentfulStatusCode);
 }
 
 /** A text without characters that a header cannot have. */

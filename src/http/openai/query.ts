@@ -1,6 +1,38 @@
+import type { MiddlewareHandler } from "hono";
+
 import { badParam } from "../../services/openai-refusal.ts";
+import type { AppEnv } from "../router.ts";
 
 type Query = Record<string, string>;
+
+/** Clients that were made for Azure send it with everything. */
+const OF_AZURE = "api-version";
+
+/**
+ * Throws where a request that changes something has parameters in its query: none has a meaning here, and what is left out
+ * in silence (`isDryRun`) would be missed too late. Lists take what they do not know, as OpenAI's do.
+ */
+export const requireKnownQuery: MiddlewareHandler<AppEnv> = async (c, next) => {
+  if (c.req.method !== "GET") requireKnown(Object.keys(c.req.query()), [OF_AZURE]);
+  await next();
+};
+
+/** Throws for the first name that is not `known`. */
+export function requireKnown(names: readonly string[], known: readonly string[]): void {
+  const unknown = names.find((name) => !known.includes(name))?.slice(0, LONGEST_SHOWN);
+  if (unknown !== undefined)
+    throw badParam(unknown, `Unknown parameter: '${unknown}'.`, "unknown_parameter");
+}
+
+/** A body that is an object with no other fields than these. */
+export function fieldsOf(body: unknown, known: readonly string[]): Record<string, unknown> {
+  if (typeof body !== "object" || body === null || Array.isArray(body))
+    throw badParam("", "Invalid body: expected an object.", "invalid_type");
+  requireKnown(Object.keys(body), known);
+  return { ...body };
+}
+
+const LONGEST_SHOWN = 200;
 
 /** `limit` of a list, checked as OpenAI does. Unknown query parameters are ignored. */
 export function limitOf(
@@ -42,7 +74,7 @@ export function unknownValue(param: string, value: unknown, known: readonly stri
 }
 
 function quote(value: unknown): string {
-  return `'${String(typeof value === "string" ? value : JSON.stringify(value)).slice(0, 200)}'`;
+  return `'${String(typeof value === "string" ? value : JSON.stringify(value)).slice(0, LONGEST_SHOWN)}'`;
 }
 
 export function missing(param: string) {

@@ -2,21 +2,22 @@ import { Hono } from "hono";
 
 import type { Context } from "../../context.ts";
 import { OPENAI_EVENT_TYPES } from "../../domain/openai-event.ts";
-import { Description } from "../../domain/text.ts";
+import { WebhookDescription } from "../../domain/text.ts";
 import { badParam } from "../../services/openai-refusal.ts";
 import * as endpoints from "../../services/openai-webhooks.ts";
 import * as service from "../../services/webhooks.ts";
 import type { Webhook } from "../../store/webhooks.ts";
 import { type AppEnv, needs } from "../router.ts";
-import { jsonBody } from "./body.ts";
-import { limitOf, listOf, missing, seconds, unknownValue } from "./query.ts";
+import { fieldsOf, limitOf, listOf, missing, seconds, unknownValue } from "./query.ts";
+
+const KEEPS = "keep_old_secret_active_for_24_hours";
 
 /** Endpoints that get OpenAI's events in OpenAI's format, from the same courier as other webhooks. */
 export const openAiWebhookRoutes = new Hono<AppEnv>()
   .get("/webhook_event_types", needs("read").middleware, (c) =>
     c.json({ object: "list", data: OPENAI_EVENT_TYPES }, 200),
   )
-  .post("/webhook_endpoints", needs("write").middleware, jsonBody, async (c) => {
+  .post("/webhook_endpoints", needs("write").middleware, async (c) => {
     const { ctx, caller } = c.var;
     const { url, name, events } = readEndpoint(await c.req.json());
     if (url === undefined) throw missing("url");
@@ -42,7 +43,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
     const webhook = await endpoints.requireOpenAiWebhook(ctx, c.req.param("id"));
     return c.json(await toBody(ctx, webhook), 200);
   })
-  .post("/webhook_endpoints/:id", needs("write").middleware, jsonBody, async (c) => {
+  .post("/webhook_endpoints/:id", needs("write").middleware, async (c) => {
     const { ctx } = c.var;
     const { id } = await endpoints.requireOpenAiWebhook(ctx, c.req.param("id"));
     const { url, name, events } = readEndpoint(await c.req.json());
@@ -55,24 +56,23 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
     await service.deleteWebhook(ctx, id);
     return c.json({ id, object: "webhook_endpoint.deleted", deleted: true }, 200);
   })
-  .post("/webhook_endpoints/:id/rotate_secret", needs("write").middleware, jsonBody, async (c) => {
+  .post("/webhook_endpoints/:id/rotate_secret", needs("write").middleware, async (c) => {
     const { ctx } = c.var;
     const { id } = await endpoints.requireOpenAiWebhook(ctx, c.req.param("id"));
-    const given = fieldsOf(await c.req.json());
-    const keeps = given["keep_old_secret_active_for_24_hours"] ?? false;
+    const given = fieldsOf(await c.req.json(), [KEEPS]);
+    const keeps = given[KEEPS] ?? false;
     if (typeof keeps !== "boolean")
-      throw badParam(
-        "keep_old_secret_active_for_24_hours",
-        "Invalid type for 'keep_old_secret_active_for_24_hours': expected a boolean.",
-        "invalid_type",
-      );
+      throw badParam(KEEPS, `Invalid type for '${KEEPS}': expected a boolean.`, "invalid_type");
     const made = await service.rotateSecret(ctx, id, undefined, keeps ? undefined : 0);
     return c.json({ ...(await toBody(ctx, made.webhook)), signing_secret: made.secret }, 200);
   })
-  .post("/webhook_endpoints/:id/test", needs("write").middleware, jsonBody, async (c) => {
+  .post("/webhook_endpoints/:id/test", needs("write").middleware, async (c) => {
     const { ctx } = c.var;
     const id = c.req.param("id");
-    const [type] = typesIn([fieldsOf(await c.req.json())["event_type"]], "event_type");
+    const [type] = typesIn(
+      [fieldsOf(await c.req.json(), ["event_type"])["event_type"]],
+      "event_type",
+    );
     if (type === undefined) throw missing("event_type");
     const status = await endpoints.testEndpoint(ctx, id, type);
     return c.json(
@@ -87,17 +87,12 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
     );
   });
 
-function fieldsOf(body: unknown): Record<string, unknown> {
-  if (typeof body === "object" && body !== null && !Array.isArray(body)) return { ...body };
-  throw badParam("", "Invalid body: expected an object.", "invalid_type");
-}
-
 function readEndpoint(body: unknown) {
-  const { url, name, event_types: types } = fieldsOf(body);
+  const { url, name, event_types: types } = fieldsOf(body, ["url", "name", "event_types"]);
   for (const [param, value] of Object.entries({ url, name }))
     if (value !== undefined && typeof value !== "string")
       throw badParam(param, `Invalid type for '${param}': expected a string.`, "invalid_type");
-  const named = Description.safeParse(name ?? "");
+  const named = WebhookDescription.safeParse(name ?? "");
   if (!named.success) throw badParam("name", `Invalid 'name': ${named.error.issues[0]?.message}.`);
   if (types !== undefined && (!Array.isArray(types) || types.length === 0))
     throw badParam(
@@ -113,11 +108,12 @@ function readEndpoint(body: unknown) {
 }
 
 function typesIn(given: unknown[], param: string): string[] {
-  return given.map((type) => {
+  const types = given.map((type) => {
     const known = OPENAI_EVENT_TYPES.find((one) => one === type);
     if (!known) throw unknownValue(param, type, OPENAI_EVENT_TYPES);
     return known;
   });
+  return [...new Set(types)];
 }
 
 async function toBody(ctx: Context, webhook: Webhook) {

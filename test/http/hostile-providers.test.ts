@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
+
+import { createEventLines, type StreamEvent } from "../../src/providers/event-lines.ts";
+import { refusalText, replyText } from "../../src/providers/reply-bytes.ts";
+import { type Behaviour, startProvider } from "../support/provider.ts";
+import { startServer, type TestServer } from "../support/server.ts";
+
+/*
+ * Providers whose answers have no end, or are none. Whoever asks gets an error in time, and the process neither
+ * fills its memory nor keeps others waiting.
+ */
+
+const MIB = 1024 * 1024;
+const LONGER = "The provider's answer is longer than 128 MiB";
+
+let provider: Awaited<ReturnType<typeof startProvider>>;
+let app: TestServer;
+let gone: Promise<unknown>;
+
+beforeAll(async () => {
+  provider = await startProvider();
+  app = await startServer({ ...provider.env, MAX_RETRIES: "0" });
+});
+afterAll(async () => {
+  await app[Symbol.asyncDispose]();
+  await provider[Symbol.asyncDispose]();
+});
+
+/** Announces more than any answer has, and sends of it what is taken. */
+function tooLong(status: number, type = "application/json"): Behaviour {
+  return (_, response) => {
+    response.writeHead(status, { "content-type": type, "content-length": String(200 * MIB) });
+    response.write("y".repeat(4 * MIB));
+    gone = once(response, "close");
+    return undefined;
+  };
+}
+
+const ask = (more: object = {}) =>
+  app.send("POST", `${app.url}/v1/chat/completions`, {
+    model: "gpt-4o-mini",
+    messages: [{ role: "user", content: "x" }],
+    ...more,
+  });
+
+describe("an answer without an end", () => {
+  test("that came whole is a 502 that says so, and its connection is closed", async () => {
+    provider.state.behave = tooLong(200);
+    const { status, body } = await ask();
+    expect(status).toBe(502);
+    expect(body.error.message).toBe(LONGER);
+    await gone;
+  });
+
+  test("that explains a refusal is cut off, and its connection is closed", async () => {
+    provider.state.behave = tooLong(400);
+    const { status, text } = await ask();
+    expect(status).toBe(400);
+    expect(text.length).toBeLessThan(MIB);
+    await gone;
+  });
+
+  test("fails a task", async () => {
+    provider.state.behave = tooLong(200);
+    const { body } = await app.post("/tasks?execute=true", { prompt: "x" }, { prefer: "wait=30" });
+    expect(body.data.error).toMatchObject({ code: "PROVIDER_BAD_RESPONSE", message: LONGER });
+    await gone;
+  });
+
+  test("whose length nobody knows is read up to a bound", async () => {
+    let given = 0;
+    const piece = new Uint8Array(4 * MIB).fill(32);
+    const unending = () =>
+      new ReadableStream<Uint8Array>({
+        pull(controller) {
+          given++;
+          controller.enqueue(piece);
+        },
+      });
+    const packed = { headers: { "content-encoding": "gzip", "content-length": "9" } };
+    for (const reply of [new Response(unending()), new Response(unending(), packed)]) {
+      given = 0;
+      expect(await replyText(reply).catch(String)).toContain(LONGER);
+      expect(given).toBeLessThan(40);
+    }
+    given = 0;
+    await refusalText(new Response(unending()));
+    expect(given).toBeLessThan(4);
+  });
+});
+
+test("a line of a stream goes on before its end, as it came", async () => {
+  const line = `data: {"choices":[{"index":0,"delta":{"content":"${"z".repeat(MIB)}"},"finish_reason":"stop"}]}\n\n`;
+  provider.state.behave = (_, response) => {
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    response.end(`${line}data: [DONE]\n\n`);
+    return undefined;
+  };
+  expect((await ask({ stream: true })).text).toBe(`${line}data: [DONE]\n\n`);
+});
+
+describe("the lines of a stream", () => {
+  function read(...texts: string[]): StreamEvent[] {
+    const events: StreamEvent[] = [];
+    const lines = createEventLines((event) => events.push(event));
+    for (const text of texts) lines.feed(text);
+    lines.end();
+    return events;
+  }
+
+  test("may come in any pieces", () => {
+    const text = 'event: a\r\ndata: {"a":\r\ndata: 1}\r\n\r\ndata: [DONE]\r\r: c\ndata: half';
+    const whole = read(text);
+    expect(whole.map(({ kind }) => kind)).toEqual(["json", "done", "text"]);
+    expect(read(...text.split(""))).toEqual(whole);
+    for (let at = 0; at < text.length; at++)
+      expect(read(text.slice(0, at), text.slice(at))).toEqual(whole);
+  });
+
+  test("take time by their length, however they are cut", () => {
+    const pieces = Array.from({ length: 5000 }, () => "z".repeat(1000));
+    const begun = performance.now();
+    expect(read("data: ", ...pieces)).toHaveLength(1);
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+
+  test("take time by their number, where they are no JSON before the last of them", () => {
+    const rows = Array.from({ length: 20_000 }, (_, row) => `data: ${row},\n`);
+    const begun = performance.now();
+    const [event] = read("data: [\n", ...rows, "data: 0]\n", "\n");
+    expect(event?.kind).toBe("json");
+    expect(performance.now() - begun).toBeLessThan(2000);
+  });
+});
+
+describe("a status that says nothing of an answer", () => {
+  test("is a 502 with an error in OpenAI's shape", async () => {
+    for (const status of [204, 205, 300, 302, 304, 600, 999]) {
+      provider.state.behave = (_, response) => {
+        response.writeHead(status, { "content-type": "application/json", "content-length": "0" });
+        response.end();
+        return undefined;
+      };
+      const { status: answered, body } = await ask();
+      expect([status, answered, typeof body?.error?.message]).toEqual([status, 502, "string"]);
+    }
+  });
+
+  test("does not come with a stream either", async () => {
+    provider.state.behave = (_, response) => {
+      response.writeHead(204, { "content-type": "text/event-stream" });
+      response.end();
+      return undefined;
+    };
+    expect((await ask({ stream: true })).status).toBe(200);
+  });
+});
