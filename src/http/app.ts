@@ -48,6 +48,7 @@ import { addMonitor } from "./monitor/page.ts";
 import { createLiveRoutes } from "./openai/live.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { addPrometheus } from "./prometheus.ts";
+import { createRememberingRouter } from "./remembering-router.ts";
 import type { AppEnv } from "./router.ts";
 
 export type AppOptions = {
@@ -62,7 +63,7 @@ export type AppOptions = {
 
 /** The whole HTTP face. */
 export function createApp(ctx: Context, options: AppOptions) {
-  const app = new OpenAPIHono<AppEnv>();
+  const app = new OpenAPIHono<AppEnv>({ router: createRememberingRouter() });
   app.onError(onError);
   app.use(async (c, next) => {
     c.set("ctx", ctx);

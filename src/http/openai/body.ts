@@ -8,4 +8,4 @@ export const jsonBody: MiddlewareHandler<AppEnv> = (c, next) => readBody(c.var.c
 
 /** The same for what is only passed on: a client that has left ends that anyway. */
 export const passedBody: MiddlewareHandler<AppEnv> = (c, next) =>
-  readBody(c.var.ctx, { changesNothing: true })(c, next);
+  readBody(c.get("ctx"), { changesNothing: true })(c, next);
