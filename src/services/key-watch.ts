@@ -14,6 +14,7 @@ export type KeyWatch = {
 
 /** A change takes effect at once in the process that made it, and after this time in others. */
 const LOOK_EVERY_MS = 5000;
+const SOON_MS = 50;
 
 /**
  * Notifies those who hold something open, such as an event stream, when their key is revoked, replaced or
@@ -58,8 +59,9 @@ export function createKeyWatch({
     watch(caller, onEnd) {
       const handle = {};
       watched.set(handle, { caller, onEnd });
-      // It may have ended since the caller was let in.
-      if (watched.size === 1 || caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
+      // It may have ended since the caller was let in. The first piece of what is watched does not wait for this look.
+      if (caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
+      else if (watched.size === 1) loop.nudge(SOON_MS);
       return () => watched.delete(handle);
     },
     start() {
