@@ -21,9 +21,13 @@ export async function benchOpenAiFile(): Promise<void> {
     OPENAI_API_KEY: "x",
     MAX_CONCURRENCY: "256",
   });
-  const call = async (path: string, init: RequestInit = {}) => {
-    const headers = { authorization: "Bearer bench", ...init.headers };
-    const response = await fetch(`${runner.url}/v1${path}`, { ...init, headers });
+  const call = async (path: string, body?: FormData | string) => {
+    const headers = {
+      authorization: "Bearer bench",
+      ...(typeof body === "string" ? { "content-type": "application/json" } : {}),
+    };
+    const sent = body === undefined ? {} : { method: "POST", body };
+    const response = await fetch(`${runner.url}/v1${path}`, { ...sent, headers });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response;
   };
@@ -46,19 +50,18 @@ export async function benchOpenAiFile(): Promise<void> {
   const form = new FormData();
   form.set("purpose", "batch");
   form.set("file", Bun.file(input), "input.jsonl");
-  const file = await (await call("/files", { method: "POST", body: form })).json();
+  const file = await (await call("/files", form)).json();
   note(`upload of ${round(statSync(input).size / 1e6)} MB`, begun);
 
   let since = performance.now();
-  const made = await call("/batches", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
+  const made = await call(
+    "/batches",
+    JSON.stringify({
       input_file_id: file.id,
       endpoint: "/v1/chat/completions",
       completion_window: "24h",
     }),
-  });
+  );
   const { id } = await made.json();
   const checked = await untilNot(id, "validating");
   if (checked.status === "failed") throw new Error(JSON.stringify(checked.errors));
