@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -94,9 +95,15 @@ async function startLiteLlm({ program, config }: { program: string; config: stri
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const command = [program, "--config", config, "--host", "127.0.0.1", "--port", String(port)];
-  const env = { LITELLM_LOCAL_MODEL_COST_MAP: "True", LITELLM_LOG: "ERROR" };
+  // Without a key that is long enough it does not start.
+  const key = `sk-${randomBytes(32).toString("hex")}`;
+  const env = {
+    LITELLM_LOCAL_MODEL_COST_MAP: "True",
+    LITELLM_LOG: "ERROR",
+    LITELLM_MASTER_KEY: key,
+  };
   const { pid, stop } = await startServer(command, `${url}/health/liveliness`, env);
-  const headers = { authorization: "Bearer x" };
+  const headers = { authorization: `Bearer ${key}` };
   return { gateway: { name: `LiteLLM ${LITELLM}`, url: `${url}/v1`, headers, pid }, stop };
 }
 
