@@ -124,6 +124,7 @@ def llm_command():
                     "model_id": "ours",
                     "model_name": MODEL,
                     "api_base": URL,
+                    "api_key_name": "ours",
                     "supports_tools": True,
                     "supports_schema": True,
                 }
@@ -173,10 +174,10 @@ def with_instructor():
         return client(mode).chat.completions.create(model=MODEL, response_model=Person, messages=messages, **more)
 
     def tools():
-        expect(ask(instructor.Mode.TOOLS), ADA)
+        expect(ask(instructor.Mode.TOOLS).model_dump(), ADA.model_dump())
 
     def json_schema():
-        expect(ask(instructor.Mode.JSON_SCHEMA), ADA)
+        expect(ask(instructor.Mode.JSON_SCHEMA).model_dump(), ADA.model_dump())
 
     def partial():
         *_, last = client(instructor.Mode.TOOLS).chat.completions.create_partial(
