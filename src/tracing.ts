@@ -26,6 +26,7 @@ import type {
   DeliveryTrace,
   ExecutionName,
   ExecutionTrace,
+  LiveTrace,
   Tracing,
 } from "./lib/tracing.ts";
 
@@ -38,7 +39,8 @@ const propagator = new W3CTraceContextPropagator();
  * that caused them, however much later and in whichever process they happen: the queue, the
  * event log and the deliveries carry its context. Prompts and answers are not sent.
  *
- *   request ─┬─ execution ─┬─ attempt ── call to the provider
+ *   request ─┬─ live call to a provider
+ *            ├─ execution ─┬─ attempt ── call to the provider
  *            │             └─ attempt ── call to the provider
  *            └─ attempt to deliver an event to a webhook
  */
@@ -86,6 +88,7 @@ export function startTracing(endpoint: string, providers: Config["providers"]): 
       }
     },
     call: (call) => announceCall(tracer, servers.get(call.provider), call),
+    live: (call) => spanOfCall(tracer, servers.get(call.provider), call, contextOf(call.parent)),
     execution: (execution) => announceExecution(tracer, ids, execution),
     delivery: (delivery) => announceDelivery(tracer, delivery),
     stop: () => tracers.shutdown(),
@@ -106,13 +109,23 @@ function announceCall(tracer: Tracer, server: URL | undefined, call: CallTrace):
     },
     trace.setSpanContext(ROOT_CONTEXT, spanOf(call)),
   );
+  spanOfCall(tracer, server, call, trace.setSpan(ROOT_CONTEXT, attempt));
+  end(attempt, call);
+}
+
+/** The call itself, on the wire. */
+function spanOfCall(
+  tracer: Tracer,
+  server: URL | undefined,
+  call: CallTrace | LiveTrace,
+  parent: Context,
+): void {
   const span = tracer.startSpan(
     `${call.operation} ${call.model}`,
     { kind: SpanKind.CLIENT, startTime: call.startedAt, attributes: genAi(call, server) },
-    trace.setSpan(ROOT_CONTEXT, attempt),
+    parent,
   );
   end(span, call);
-  end(attempt, call);
 }
 
 function announceExecution(
@@ -152,7 +165,7 @@ function end(span: Span, { error, endedAt }: { error: string | null; endedAt: nu
 }
 
 /** OpenTelemetry's semantic conventions for calls to generative models. */
-function genAi(call: CallTrace, server: URL | undefined) {
+function genAi(call: CallTrace | LiveTrace, server: URL | undefined) {
   return {
     "gen_ai.operation.name": call.operation,
     "gen_ai.provider.name": call.provider,

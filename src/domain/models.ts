@@ -1,15 +1,26 @@
+import { BoundedMap } from "../lib/bounded-map.ts";
+
 /**
  * Whether a model matches one of the patterns; `*` stands for any run of characters.
  * Matching ignores case, as providers do.
  */
 export function matchesModel(patterns: readonly string[], model: string): boolean {
-  return patterns.some((pattern) => {
+  return patterns.some((pattern) => toRegExp(pattern).test(model));
+}
+
+/** Patterns stand in the configuration and in the list of prices, and are asked about with every call. */
+const compiled = new BoundedMap<string, RegExp>(1000);
+
+function toRegExp(pattern: string): RegExp {
+  let known = compiled.get(pattern);
+  if (!known) {
     const source = pattern
       .split("*")
       .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
       .join(".*");
-    return new RegExp(`^${source}$`, "i").test(model);
-  });
+    compiled.set(pattern, (known = new RegExp(`^${source}$`, "i")));
+  }
+  return known;
 }
 
 /** A model that a provider lists. */

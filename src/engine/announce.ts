@@ -18,6 +18,16 @@ const OPERATIONS: Partial<Record<Endpoint, string>> = {
   "/v1/embeddings": "embeddings",
 };
 
+/** What OpenTelemetry's conventions call what an endpoint does. */
+export function operationOf(endpoint: Endpoint): string {
+  return OPERATIONS[endpoint] ?? endpoint.slice("/v1/".length);
+}
+
+/** What went wrong, of few different words. */
+export function wordFor(failure: Failure | null): string | null {
+  return failure && (failure.providerStatus?.toString() ?? failure.cause);
+}
+
 /** Logs the ends of executions, a line each, failures as warnings, and traces them. */
 export function announceEnded(
   { tracing }: Pick<Context, "tracing">,
@@ -75,7 +85,7 @@ function toTrace(outcome: Called | Reused): Parameters<Context["tracing"]["call"
     queuedAt: run.queuedAt,
     startedAt: run.claimedAt,
     endedAt: final.at,
-    operation: OPERATIONS[run.endpoint] ?? run.endpoint.slice("/v1/".length),
+    operation: operationOf(run.endpoint),
     provider: final.provider,
     // With a fallback, the model that was called is the one of the answer.
     model: final.fallbackFrom === null ? run.model : final.model,
@@ -83,6 +93,6 @@ function toTrace(outcome: Called | Reused): Parameters<Context["tracing"]["call"
     requestId: final.requestId,
     promptTokens: final.promptTokens,
     completionTokens: final.completionTokens,
-    error: failure && (failure.providerStatus?.toString() ?? failure.cause),
+    error: wordFor(failure),
   };
 }

@@ -9,7 +9,7 @@ import type { AppEnv } from "./router.ts";
  * them wrote into `X-Forwarded-For`; anything further left comes from the client and is not trusted.
  */
 export function addressOf(c: Context<AppEnv>): string | undefined {
-  const hops = c.var.ctx.config.trustedProxyHops;
+  const hops = c.get("ctx").config.trustedProxyHops;
   const forwarded = hops > 0 ? c.req.header("x-forwarded-for")?.split(",").at(-hops) : undefined;
   return readAddress(forwarded) ?? readAddress(c.env?.address?.());
 }
@@ -36,7 +36,7 @@ export function createProxyWarning(): (c: Context<AppEnv>) => void {
   const log = getLogger(["gptrunner", "http"]);
   let isTold = false;
   return (c) => {
-    if (isTold || c.var.ctx.config.trustedProxyHops > 0) return;
+    if (isTold || c.get("ctx").config.trustedProxyHops > 0) return;
     if (c.req.header("x-forwarded-for") === undefined) return;
     isTold = true;
     log.warn(

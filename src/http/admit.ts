@@ -27,17 +27,17 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   async function identify(c: Context<AppEnv>): Promise<Caller> {
     const streamToken = streamTokenOf(c);
     if (streamToken !== undefined) return identifyByStreamToken(c, streamToken);
-    const token = authenticator.readToken(c.req.header("authorization"));
-    if (token === undefined) {
+    const hash = authenticator.readHash(c.req.header("authorization"));
+    if (hash === undefined) {
       if (rateLimitPerMinute > 0) spend(c, keyless.take(networkOf(c), rateLimitPerMinute));
       throw new AppError(
         "UNAUTHORIZED",
         "Send your API key as `Authorization: Bearer YOUR_API_KEY`",
       );
     }
-    const address = failedLoginsPerMinute > 0 && !authenticator.knows(token) ? networkOf(c) : "";
+    const address = failedLoginsPerMinute > 0 && !authenticator.knows(hash) ? networkOf(c) : "";
     if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
-    const caller = await authenticator.verify(token);
+    const caller = await authenticator.verify(hash);
     if (caller) {
       // What is left to wrong keys of its address is none of its own limits.
       c.set("allowance", undefined);

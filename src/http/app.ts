@@ -51,6 +51,7 @@ import { createLiveRoutes } from "./openai/live.ts";
 import { requireKnownQuery } from "./openai/query.ts";
 import { openAiRoutes } from "./openai/routes.ts";
 import { addPrometheus } from "./prometheus.ts";
+import { createRememberingRouter } from "./remembering-router.ts";
 import type { AppEnv } from "./router.ts";
 
 export type AppOptions = {
@@ -65,7 +66,7 @@ export type AppOptions = {
 
 /** The whole HTTP interface. */
 export function createApp(ctx: Context, options: AppOptions) {
-  const app = new OpenAPIHono<AppEnv>();
+  const app = new OpenAPIHono<AppEnv>({ router: createRememberingRouter() });
   app.onError(onError);
   app.use(async (c, next) => {
     c.set("ctx", ctx);

@@ -22,12 +22,13 @@ export function readBody(
   return async (c, next) => {
     refuseEncoded(c.req.raw);
     const isJsonBody = isJson(c.req.header("content-type"));
-    let text = "";
+    let whole = "";
     if (c.req.raw.body !== null) {
       const bytes = await withinTime(clock, readWhole(c.req.raw, maxBodyBytes), bodyTimeoutMs);
       keepBytes(c, bytes);
-      text = decodeUtf8(bytes).trim();
+      whole = decodeUtf8(bytes);
     }
+    const text = whole.trim();
     if (c.req.method !== "GET" && !changesNothing) await requireConnected(clock, c.req.raw);
     if (!isJsonBody && text !== "")
       throw new AppError(
@@ -40,6 +41,7 @@ export function readBody(
     if (fault) throw invalid([fault]);
     // Validators call this; without it Hono would read and parse the body once more.
     c.req.json = async <T>() => value as T;
+    c.req.text = async () => whole;
     await next();
   };
 }

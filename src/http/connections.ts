@@ -148,7 +148,7 @@ export async function* whileKeyValid(
   c: Context<AppEnv>,
   pieces: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  const held = c.var.connections.hold(c.var.caller, "transfer");
+  const held = c.get("connections").hold(c.get("caller"), "transfer");
   yield* held ? whileHeld(held, pieces) : pieces;
 }
 

@@ -35,16 +35,18 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
     );
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
-    announceAllowance(c.res.headers, c.var.allowance);
-    if (isOpenAi(c.req.path))
-      announceOpenAiAllowance(c.res.headers, c.var.allowance, ctx.clock.now());
+    // `c.var` would copy all variables, several times for each request.
+    const allowance = c.get("allowance");
+    const executionId = c.get("executionId");
+    announceAllowance(c.res.headers, allowance);
+    if (isOpenAi(c.req.path)) announceOpenAiAllowance(c.res.headers, allowance, ctx.clock.now());
     log.info("{method} {path} {status} in {ms} ms", {
       method,
       path: c.req.path,
       status: c.res.status,
       ms: Math.round((ctx.clock.monotonic() - start) * 10) / 10,
       requestId,
-      ...(c.var.executionId === undefined ? {} : { executionId: c.var.executionId }),
+      ...(executionId === undefined ? {} : { executionId }),
     });
   };
 }

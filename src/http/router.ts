@@ -111,7 +111,7 @@ export function needs(scope: Scope) {
 
 function requireScope(scope: Scope): MiddlewareHandler<AppEnv> {
   return async (c, next) => {
-    if (!allows(c.var.caller.scopes, scope))
+    if (!allows(c.get("caller").scopes, scope))
       throw new AppError("FORBIDDEN", `This needs an API key with the scope ${scope}`);
     await next();
   };

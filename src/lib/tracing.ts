@@ -16,9 +16,8 @@ export type ExecutionTrace = ExecutionName & {
   error: string | null;
 };
 
-/** A call to a provider that ended. */
-export type CallTrace = ExecutionName & {
-  attempt: number;
+/** What a call to a provider came to. */
+type CallEnd = {
   startedAt: number;
   endedAt: number;
   operation: string;
@@ -31,6 +30,12 @@ export type CallTrace = ExecutionName & {
   /** What went wrong, of few different words. */
   error: string | null;
 };
+
+/** A call of an execution that ended. */
+export type CallTrace = ExecutionName & CallEnd & { attempt: number };
+
+/** A live call that ended; `parent` is the trace context of the request that waited for it. */
+export type LiveTrace = CallEnd & { parent: string | null };
 
 type RequestTrace = {
   method: string;
@@ -67,6 +72,7 @@ export type Tracing = {
     answer: () => Promise<{ status: number; route: string }>,
   ): Promise<void>;
   call(call: CallTrace): void;
+  live(call: LiveTrace): void;
   execution(execution: ExecutionTrace): void;
   delivery(delivery: DeliveryTrace): void;
   /** Sends the remaining spans. */
@@ -80,6 +86,7 @@ export const NO_TRACING: Tracing = {
     await answer();
   },
   call() {},
+  live() {},
   execution() {},
   delivery() {},
   async stop() {},

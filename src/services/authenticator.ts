@@ -7,12 +7,12 @@ import { type ApiKey, findValidKey, touchKey } from "../store/api-keys.ts";
 import { type Caller, toCaller } from "./caller.ts";
 
 export type Authenticator = {
-  /** The API key in an `Authorization` header, right or wrong. */
-  readToken(header: string | undefined): string | undefined;
-  /** Whether this key was valid at its last use. */
-  knows(token: string): boolean;
-  /** The caller of a key, if it is valid. */
-  verify(token: string): Promise<Caller | undefined>;
+  /** The SHA-256 of the API key in an `Authorization` header, right or wrong. */
+  readHash(header: string | undefined): string | undefined;
+  /** Whether the key with this hash was valid at its last use. */
+  knows(hash: string): boolean;
+  /** The caller of the key with this hash, if it is valid. */
+  verify(hash: string): Promise<Caller | undefined>;
 };
 
 /** How long a valid key is cached without reading the database again. */
@@ -46,10 +46,12 @@ export function createAuthenticator(ctx: Context): Authenticator {
   }
 
   return {
-    readToken: (header) => /^Bearer +(\S+)$/i.exec(header ?? "")?.[1],
-    knows: (token) => known.has(sha256Hex(token)),
-    async verify(token) {
-      const hash = sha256Hex(token);
+    readHash(header) {
+      const token = /^Bearer +(\S+)$/i.exec(header ?? "")?.[1];
+      return token === undefined ? undefined : sha256Hex(token);
+    },
+    knows: (hash) => known.has(hash),
+    async verify(hash) {
       const trusted = known.get(hash);
       const now = ctx.clock.now();
       if (trusted && trusted.until > now) return trusted.caller;

@@ -17,6 +17,7 @@ export type KeyWatch = {
 
 /** A change takes effect at once in the process that made it, and after this time in others. */
 const LOOK_EVERY_MS = 5000;
+const SOON_MS = 50;
 
 /**
  * Notifies holders of open connections, such as event streams, when their key is revoked, replaced or expires.
@@ -61,9 +62,9 @@ export function createKeyWatch({
     watch(caller, onEnd, { isLate } = { isLate: false }) {
       const handle = {};
       watched.set(handle, { caller, onEnd });
-      // The key may have ended since the caller was authenticated.
-      if (isLate || watched.size === 1 || caller.validUntil < clock.now() + LOOK_EVERY_MS)
-        loop.nudge();
+      // The key may have ended since the caller was authenticated. The first piece of a stream does not wait for this look.
+      if (isLate || caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
+      else if (watched.size === 1) loop.nudge(SOON_MS);
       return () => watched.delete(handle);
     },
     start() {

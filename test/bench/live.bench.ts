@@ -1,3 +1,4 @@
+import { type Gateway, startGateways } from "./peers/gateways.ts";
 import {
   peakMb,
   printTable,
@@ -5,27 +6,26 @@ import {
   residentMb,
   type Row,
   round,
-  startCommand,
   startRunner,
   startScript,
 } from "./support.ts";
 
-type Target = { name: string; url: string; headers: Record<string, string>; pid: number };
 type Sample = { ms: number[]; firstMs: number[]; perSecond: number };
 
 const ROUNDS = 3;
-const ROUND_MS = 1500;
-const WARM_UP_MS = 1000;
+const ROUND_MS = 1000;
+const WARM_UP_MS = 500;
 
 /**
- * What calls through `/v1/chat/completions` take beside the same calls without a server between. Another gateway is
- * measured beside where `LIVE_PEER` names the command that starts it and prints `ready <url>`, and
- * `LIVE_PEER_HEADERS` what it needs (JSON, with `$PROVIDER` for the provider's address).
+ * What calls through `/v1/chat/completions` take beside the same calls without a server between, and through other
+ * gateways, which are installed for it (`peers/gateways.ts`), unless `BENCH_PEERS` is `none`.
  */
 export async function benchLive(): Promise<void> {
   const provider = await startScript("provider.ts");
   const runner = await startRunner({ OPENAI_BASE_URL: provider.url, OPENAI_API_KEY: "x" });
-  const targets: Target[] = [
+  const others =
+    process.env["BENCH_PEERS"] === "none" ? undefined : await startGateways(provider.url);
+  const targets: Gateway[] = [
     { name: "direct", url: provider.url, headers: {}, pid: provider.pid },
     {
       name: "task runner",
@@ -33,31 +33,17 @@ export async function benchLive(): Promise<void> {
       headers: { authorization: "Bearer bench" },
       pid: runner.pid,
     },
+    ...(others?.gateways ?? []),
   ];
-  const peer = await startPeer(provider.url);
-  if (peer) targets.push(peer.target);
   const rows: Row[] = [];
   for (const isStream of [false, true])
     for (const concurrency of [1, 16, 64])
       rows.push(...(await compare(targets, concurrency, isStream)));
-  await Promise.all([runner.stop(), provider.stop(), peer?.stop()]);
+  await Promise.all([runner.stop(), provider.stop(), others?.stop()]);
   printTable("Live calls: milliseconds, and what is added to the direct call", rows);
 }
 
-async function startPeer(provider: string) {
-  const { LIVE_PEER: command, LIVE_PEER_HEADERS: headers = "{}" } = process.env;
-  if (command === undefined) return undefined;
-  const started = await startCommand(["sh", "-c", `exec ${command}`], { env: {} });
-  const target = {
-    name: "peer",
-    url: started.url,
-    headers: JSON.parse(headers.replaceAll("$PROVIDER", provider)) as Record<string, string>,
-    pid: started.pid,
-  };
-  return { target, stop: started.stop };
-}
-
-async function compare(targets: Target[], concurrency: number, isStream: boolean): Promise<Row[]> {
+async function compare(targets: Gateway[], concurrency: number, isStream: boolean): Promise<Row[]> {
   const samples = targets.map((): Sample => ({ ms: [], firstMs: [], perSecond: 0 }));
   for (const target of targets) await load(target, concurrency, isStream, WARM_UP_MS);
   // In turns, so that a drift of the machine's speed affects all equally.
@@ -82,6 +68,7 @@ async function compare(targets: Target[], concurrency: number, isStream: boolean
       "+p50": added(0.5),
       "+p99": added(0.99),
       "first chunk p50": round(quantile(firstMs, 0.5), 2),
+      "+first chunk p50": round(quantile(firstMs, 0.5) - quantile(direct?.firstMs ?? [], 0.5), 2),
       "req/s": round(perSecond),
       "MB now": round(residentMb(target.pid)),
       "MB most": round(peakMb(target.pid)),
@@ -90,7 +77,7 @@ async function compare(targets: Target[], concurrency: number, isStream: boolean
 }
 
 async function load(
-  target: Target,
+  target: Gateway,
   concurrency: number,
   isStream: boolean,
   forMs: number,
@@ -107,7 +94,7 @@ async function load(
 }
 
 async function callOnce(
-  { url, headers }: Target,
+  { url, headers }: Gateway,
   isStream: boolean,
   { ms, firstMs }: Sample,
 ): Promise<void> {

@@ -13,6 +13,7 @@ import { benchLimits } from "./limits.bench.ts";
 import { benchLive } from "./live.bench.ts";
 import { benchMetrics } from "./metrics.bench.ts";
 import { benchMonitor } from "./monitor.bench.ts";
+import { benchOpenAiFile } from "./openai-file.bench.ts";
 import { benchPacing } from "./pacing.bench.ts";
 import { benchPeers } from "./peers.bench.ts";
 import { benchRuntimes } from "./runtimes.bench.ts";
@@ -39,6 +40,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   limits: benchLimits,
   metrics: benchMetrics,
   batches: benchBatches,
+  "openai-file": benchOpenAiFile,
   sheets: benchSheets,
   tables: benchTables,
   fairness: benchFairness,

@@ -71,6 +71,26 @@ export async function startCommand(
   return { url, pid: child.pid, stop: () => stop(child) };
 }
 
+/** A program that prints nothing of use: ready when `url` answers, within two minutes. */
+export async function startServer(command: string[], url: string, env: Record<string, string>) {
+  const child = Bun.spawn(command, {
+    env: { ...process.env, ...env },
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  const end = performance.now() + 120_000;
+  for (;;) {
+    const reply = await fetch(url).catch(() => undefined);
+    await reply?.body?.cancel();
+    if (reply?.ok) return { pid: child.pid, stop: () => stop(child) };
+    if (child.exitCode !== null || performance.now() > end) {
+      await stop(child, "SIGKILL");
+      throw new Error(`${command.join(" ")} does not answer at ${url}`);
+    }
+    await Bun.sleep(50);
+  }
+}
+
 export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

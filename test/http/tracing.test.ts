@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
-import { type Json, startServer, until } from "../support/server.ts";
+import { type Json, KEY, startServer, until } from "../support/server.ts";
 
 /** A collector that takes OTLP over HTTP as JSON, in this process. */
 function startCollector() {
@@ -170,6 +170,54 @@ test("a trace continues to the webhooks that report the result of the request", 
   });
   expect([...traceOf("try").posts.keys()]).toEqual(["webhook.test"]);
   expect(JSON.stringify(collector.spans)).not.toMatch(/hush|whsec_/);
+});
+
+test("live calls are parts of the traces of their requests, whichever provider answered", async () => {
+  await using collector = startCollector();
+  await using provider = await startProvider(({ prompt }, response) =>
+    prompt === "again" ? fail(response, 503) : undefined,
+  );
+  const app = await startServer({ ...provider.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  const ask = async (content: string) => {
+    const reply = await fetch(`${app.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${KEY}`,
+        "content-type": "application/json",
+        traceparent: `00-${TRACE}-b7ad6b7169203331-01`,
+      },
+      body: JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content }] }),
+    });
+    await reply.text();
+    return reply.status;
+  };
+  expect([await ask("x"), await ask("again")]).toEqual([200, 503]);
+  await app[Symbol.asyncDispose]();
+
+  const ofClient = collector.spans.filter(({ traceId }) => traceId === TRACE);
+  const requests = ofClient.filter(({ name }) => name === "POST /v1/chat/completions");
+  expect(requests.map(({ parentSpanId }) => parentSpanId)).toEqual([
+    "b7ad6b7169203331",
+    "b7ad6b7169203331",
+  ]);
+  const calls = ofClient.filter(({ kind }) => kind === CLIENT);
+  expect(calls.map(({ name }) => name)).toEqual(["chat gpt-4o", "chat gpt-4o"]);
+  expect(calls.map(({ parentSpanId }) => parentSpanId)).toEqual(
+    requests.map(({ spanId }) => spanId),
+  );
+  const [good, bad] = calls.map(attributes);
+  expect(good).toMatchObject({
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.response.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 10,
+    "gen_ai.usage.output_tokens": 5,
+    "gptrunner.provider_request_id": expect.stringMatching(/^req_/),
+    "server.address": "127.0.0.1",
+  });
+  expect(bad).toMatchObject({ "error.type": "503" });
+  expect(JSON.stringify(collector.spans)).not.toContain("re: x");
 });
 
 test("executions that are cancelled are reported, too", async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
+import { sha256Hex } from "../../src/lib/hash.ts";
 import { createAuthenticator } from "../../src/services/authenticator.ts";
 import { findKey } from "../../src/store/api-keys.ts";
 import { hang, startProvider } from "../support/provider.ts";
@@ -118,8 +119,8 @@ describe("a key", () => {
       },
     });
     const authenticator = createAuthenticator({ ...ctx, db });
-    expect(await authenticator.verify(key)).toBeUndefined();
-    expect(authenticator.knows(key)).toBe(false);
+    expect(await authenticator.verify(sha256Hex(key))).toBeUndefined();
+    expect(authenticator.knows(sha256Hex(key))).toBe(false);
   });
 
   test("that is revoked ends a running download of results", async () => {

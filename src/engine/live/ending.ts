@@ -6,6 +6,7 @@ import { background } from "../../lib/background.ts";
 import type { Passed } from "../../providers/passage.ts";
 import type { LiveRequest } from "../../services/live.ts";
 import type { LiveExecution } from "../../store/live-tasks.ts";
+import { operationOf, wordFor } from "../announce.ts";
 import { costOfAnswer } from "../answer-cost.ts";
 import { verdictOn, withAsked } from "../pacing.ts";
 import type { Upstreams } from "../upstreams.ts";
@@ -137,6 +138,20 @@ export function createEndings(
       if (failure && !isLast) attempt.failed.execution = execution;
       else records.keep(request, execution);
     }
+    if (ctx.tracing.isOn)
+      ctx.tracing.live({
+        parent: request.trace,
+        startedAt,
+        endedAt: at,
+        operation: operationOf(request.endpoint),
+        provider: provider.name,
+        model: called,
+        answeredBy: answer?.model ?? null,
+        requestId: passed?.requestId ?? null,
+        promptTokens: usage?.promptTokens ?? null,
+        completionTokens: usage?.completionTokens ?? null,
+        error: isAbandoned ? "client_left" : wordFor(failure),
+      });
     if (provider.maxConcurrency !== null) onFreed();
     return costUsd;
   }

@@ -8,4 +8,4 @@ import type { AppEnv } from "../router.ts";
  * it anyway.
  */
 export const passedBody: MiddlewareHandler<AppEnv> = (c, next) =>
-  readBody(c.var.ctx, { changesNothing: true })(c, next);
+  readBody(c.get("ctx"), { changesNothing: true })(c, next);

@@ -32,7 +32,7 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
   for (const endpoint of new Set([...ENDPOINTS, ...(further as Endpoint[])]))
     routes.post(endpoint.slice("/v1".length), needs("write").middleware, passedBody, async (c) => {
       c.env?.stayOpen?.();
-      const { ctx, caller } = c.var;
+      const [ctx, caller] = [c.get("ctx"), c.get("caller")];
       const body = await c.req.json<Json>();
       if (!isJsonObject(body))
         throw badParam("", "Invalid type for request body: expected an object.", "invalid_type");
@@ -85,7 +85,7 @@ async function modelOf(c: HonoContext<AppEnv>, model: Json | undefined): Promise
       "model",
       "Invalid 'model': expected a string of 1 to 200 characters, none of them U+0000.",
     );
-  const { ctx } = c.var;
+  const ctx = c.get("ctx");
   if (ctx.models.isAllowed(model)) return model;
   const why = await refusalOf(ctx, model);
   throw noSuchModel(model, why ?? undefined);
