@@ -11,7 +11,7 @@ import { filePathOf, withoutSecrets } from "../lib/urls.ts";
 import { ownerAdvice } from "../lib/writable.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
 import { filesOf, keepPrivate, lockFile, reasonOf as reason } from "./file-lock.ts";
-import { createLocalClient } from "./local-client.ts";
+import { createLocalClient, type LocalClient } from "./local-client.ts";
 import { migrateDatabase } from "./migrate.ts";
 import { copyBeforeMigration } from "./migration-copy.ts";
 import { createOutage } from "./outage.ts";
@@ -139,7 +139,7 @@ async function openFile(
   { startReader, migrationCopies = 0 }: OpenOptions,
 ): Promise<Database> {
   const unlock = await lockFile(path);
-  let client: Client | undefined;
+  let client: LocalClient | undefined;
   try {
     requireRestored(path);
     keepPrivate(path);
@@ -154,7 +154,7 @@ async function openFile(
 
 async function prepareFile(
   path: string,
-  client: Client,
+  client: LocalClient,
   options: {
     clock: Clock;
     startReader: StartThread | undefined;

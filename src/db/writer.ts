@@ -1,6 +1,7 @@
 import type { Client, ResultSet } from "@libsql/client";
 
 import { type Clock, nextRound } from "../lib/clock.ts";
+import type { LocalClient } from "./local-client.ts";
 import { culpritOf, fateOf, troubleOf } from "./refusal.ts";
 import { sizeOf, toStorable } from "./storable.ts";
 import {
@@ -33,6 +34,13 @@ export type Writer = {
 /** More would hold the event loop for tens of milliseconds on a local file. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
+/** A statement may change a thousand rows: on a local file, units that come later than this wait for the next commit. */
+const MAX_MS_PER_COMMIT = 8;
+
+/** Where a transaction holds the event loop (`createLocalClient`), it can end between two units. */
+type Committer = Pick<Client, "batch"> & Partial<Pick<LocalClient, "commitSome">>;
+
+type WriterClock = Pick<Clock, "setImmediate" | "monotonic">;
 
 type Waiting = {
   statements: Statement<unknown>[];
@@ -46,7 +54,7 @@ type Waiting = {
  * present round, so that all requests of the round join it. Draining: groups commit one after the
  * other, the loop being free between them, until nothing waits; then idle again.
  */
-export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">): Writer {
+export function createWriter(client: Committer, clock: WriterClock): Writer {
   let waiting: Waiting[] = [];
   let trouble: string | null = null;
   let draining: Promise<void> | undefined;
@@ -54,7 +62,9 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
   async function drain(): Promise<void> {
     do {
       await nextRound(clock);
-      await commit(client, takeGroup(), (error) => (trouble = error && (troubleOf(error) ?? null)));
+      const report = (error: Error | null) => (trouble = error && (troubleOf(error) ?? null));
+      const left = await commit({ client, clock, report }, takeGroup());
+      waiting.unshift(...left);
     } while (waiting.length > 0);
     draining = undefined;
   }
@@ -98,60 +108,61 @@ export function createWriter(client: Client, clock: Pick<Clock, "setImmediate">)
   };
 }
 
+/** What commits are made with; `report` hears of each how it ended. */
+type Means = { client: Committer; clock: WriterClock; report: (error: Error | null) => void };
+
 /**
- * Commits a group. Where the database refuses it for what it says, it is committed without the unit
- * to blame; where the error does not name it, in halves, until the unit is alone. Where it is unable, it is asked
- * once more. Where nobody knows what was committed, every caller gets an error that says so.
+ * Commits a group, or the first units of it, and returns the others. Where the database refuses it for what it says, it is
+ * committed without the unit to blame; where the error does not name it, in halves, until the unit is alone. Where
+ * it is unable, it is asked once more. Where nobody knows what was committed, every caller gets an error that says so.
  */
-async function commit(
-  client: Client,
-  group: Waiting[],
-  report: Report,
-  isSecond = false,
-): Promise<void> {
-  if (group.length === 0) return;
+async function commit(means: Means, group: Waiting[], isSecond = false): Promise<Waiting[]> {
+  if (group.length === 0) return [];
   try {
-    const results = await client.batch(
-      group.flatMap(({ statements }) => statements),
-      "write",
-    );
-    report(null);
-    let from = 0;
-    for (const { statements, resolve } of group)
-      resolve(results.slice(from, (from += statements.length)));
+    const results = await send(means, group);
+    means.report(null);
+    for (const [i, ofUnit] of results.entries()) group[i]?.resolve(ofUnit);
+    return group.slice(results.length);
   } catch (error) {
     const fate = fateOf(error);
-    if (fate === "unable" && !isSecond) await commit(client, group, report, true);
-    else if (fate === "refused" && group.length > 1) await split(client, group, error, report);
-    else {
-      report(error instanceof Error ? error : new Error(String(error)));
-      for (const { reject } of group) reject(error);
-    }
+    if (fate === "unable" && !isSecond) return commit(means, group, true);
+    if (fate === "refused" && group.length > 1) return split(means, group, error);
+    means.report(error instanceof Error ? error : new Error(String(error)));
+    for (const { reject } of group) reject(error);
+    return [];
   }
 }
 
-/** Hears of each commit how it ended. */
-type Report = (error: Error | null) => void;
+/** The results of the units that were committed, which are the first ones. */
+async function send({ client, clock }: Means, group: Waiting[]): Promise<ResultSet[][]> {
+  const units = group.map(({ statements }) => statements);
+  if (client.commitSome) {
+    const begun = clock.monotonic();
+    const takenMs = () => clock.monotonic() - begun;
+    const some = await client.commitSome(units, () => takenMs() >= MAX_MS_PER_COMMIT);
+    // What follows from it is a stretch of its own.
+    if (takenMs() >= MAX_MS_PER_COMMIT) await nextRound(clock);
+    return some;
+  }
+  const results = await client.batch(units.flat(), "write");
+  let from = 0;
+  return units.map(({ length }) => results.slice(from, (from += length)));
+}
 
-async function split(
-  client: Client,
-  group: Waiting[],
-  error: unknown,
-  report: Report,
-): Promise<void> {
+async function split(means: Means, group: Waiting[], error: unknown): Promise<Waiting[]> {
   const culprit = unitAt(group, culpritOf(error));
   if (culprit) {
     culprit.reject(error);
-    await commit(
-      client,
+    return commit(
+      means,
       group.filter((one) => one !== culprit),
-      report,
     );
-    return;
   }
   const middle = Math.ceil(group.length / 2);
-  await commit(client, group.slice(0, middle), report);
-  await commit(client, group.slice(middle), report);
+  const left = await commit(means, group.slice(0, middle));
+  // What is left comes before the second half.
+  if (left.length > 0) return [...left, ...group.slice(middle)];
+  return commit(means, group.slice(middle));
 }
 
 /** The unit that has the statement at a place in the group. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { createClient, LibsqlError } from "@libsql/client";
 
+import { createLocalClient } from "../../src/db/local-client.ts";
 import type { Statement } from "../../src/db/unit.ts";
 import { createWriter } from "../../src/db/writer.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
@@ -125,6 +126,31 @@ test("more than a commit should hold is split between units, never inside one", 
   await Promise.all(units.map((unit) => db.writer.write(unit)));
   expect(db.commits()).toBe(3);
   expect(await db.ids()).toHaveLength(750);
+});
+
+test("on a local file, units that are due after some milliseconds are committed next, in order", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "writer-"));
+  const client = createLocalClient(join(dir, "test.db"), 1000);
+  await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
+  let [now, commits] = [0, 0];
+  const counting = {
+    ...client,
+    commitSome: (...args: Parameters<typeof client.commitSome>) => (
+      commits++,
+      client.commitSome(...args)
+    ),
+  };
+  // Each unit takes three of the eight milliseconds that a commit may take.
+  const clock = { ...createSystemClock(), monotonic: () => (now += 3) };
+  const writer = createWriter(counting, clock);
+  const units = [1, 2, 3, 4, 2, 5].map((id) => writer.write({ inserted: insert(id), count }));
+  const outcomes = await Promise.allSettled(units);
+  const counts = outcomes.map((one) => one.status === "fulfilled" && one.value.count.rows[0]?.n);
+  expect(counts).toEqual([1, 2, 3, 4, false, 5]);
+  expect(commits).toBeGreaterThan(1);
+  expect(commits).toBeLessThan(units.length);
+  client.close();
+  rmSync(dir, { recursive: true });
 });
 
 test("a broken connection fails all who wait, because nobody knows what was committed", async () => {
