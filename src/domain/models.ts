@@ -1,15 +1,27 @@
+import { BoundedMap } from "../lib/bounded-map.ts";
+
 /**
  * Whether a model matches one of the patterns; `*` stands for any run of characters.
  * Matching ignores case, as providers do.
  */
 export function matchesModel(patterns: readonly string[], model: string): boolean {
-  return patterns.some((pattern) => {
+  return patterns.some((pattern) => pattern === "*" || expressionOf(pattern).test(model));
+}
+
+/** Patterns come from the configuration and from lists of prices, and are looked at for each answer. */
+const expressions = new BoundedMap<string, RegExp>(1000);
+
+function expressionOf(pattern: string): RegExp {
+  let expression = expressions.get(pattern);
+  if (!expression) {
     const source = pattern
       .split("*")
       .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
       .join(".*");
-    return new RegExp(`^${source}$`, "i").test(model);
-  });
+    expression = new RegExp(`^${source}$`, "i");
+    expressions.set(pattern, expression);
+  }
+  return expression;
 }
 
 /** A model that a provider lists. */
