@@ -12,7 +12,9 @@ import {
 } from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { invalid } from "../errors.ts";
+import { createPauses } from "../lib/clock.ts";
 import { sha256Hex } from "../lib/hash.ts";
+import { portionsOf } from "../lib/portions.ts";
 import { MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import { dateCellOf, type WorkbookCell, writeXlsx } from "../lib/tables/xlsx-writer.ts";
 import type { Batch } from "../store/batches.ts";
@@ -53,6 +55,8 @@ export function requireRoomFor(batch: Batch, { format }: Pick<ResultOptions, "fo
 
 /** Read at a time, unless their texts are long: a few milliseconds of the event loop. */
 export const PAGE_ROWS = 200;
+/** Written at a time: an answer is read for each. */
+const WRITTEN_ROWS = 50;
 /** Results of long texts are made some megabytes at a time. */
 const MOST_PAGE_BYTES = 4_000_000;
 
@@ -77,11 +81,14 @@ export async function* streamResults(
       ? createInputWriter(format === "csv" ? columns : null, { safe, bom })
       : createResultWriter({ format, columns, answers: answerColumns(batch), isDryRun, safe, bom });
   yield write.head;
+  const pause = createPauses(ctx.clock);
   let isFirst = true;
-  for await (const rows of pages) {
-    yield write.rows(rows, isFirst);
-    isFirst = false;
-  }
+  for await (const page of pages)
+    for (const rows of portionsOf(page, () => 1, WRITTEN_ROWS)) {
+      yield write.rows(rows, isFirst);
+      isFirst = false;
+      await pause();
+    }
   yield write.foot;
 }
 
