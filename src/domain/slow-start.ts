@@ -7,7 +7,7 @@ const UNLIMITED = 4096;
  * refuses calls does it faster than they double.
  */
 const UNHEARD_DOUBLING_MS = 150;
-const HEARD_DOUBLING_MS = 45;
+const HEARD_DOUBLING_MS = 30;
 /** Those that were sent together may be answered one by one: the first answer does not speak for all. */
 const SAME_ROUND_MS = 60;
 
