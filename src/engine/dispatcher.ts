@@ -74,8 +74,11 @@ export type DispatcherOptions = {
 
 /** Backstop for lost hints. */
 const SYNC_MS = 2000;
-/** Between two looks passes some times what one takes, so that many batches that change are one look's work. */
-const LOOK_PAUSE = { times: 5, mostMs: 250 };
+/**
+ * Between two looks passes some times what one takes, so that many batches that change are one look's work. A look
+ * takes at least this for each batch and lane that it finds, of which the event loop is held for most.
+ */
+const LOOK_PAUSE = { times: 5, mostMs: 250, msPerRow: 0.01 };
 /** How much of what calls and commits take, as it is remembered, the latest one makes up. */
 const LEARNING = 1 / 32;
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
@@ -303,7 +306,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     feeder.setBatches(running.rows);
     settlement.keepOnly(new Set(running.rows.map(({ seq }) => seq)));
     const next = waiting.rows[0]?.at;
-    lookMs = ctx.clock.monotonic() - begun;
+    const foundRows = running.rows.length + ready.rows.length;
+    lookMs = Math.max(ctx.clock.monotonic() - begun, foundRows * LOOK_PAUSE.msPerRow);
     nudge();
     if (next !== null && next !== undefined) return { inMs: next - queueTime() };
   }
