@@ -79,6 +79,8 @@ const SYNC_MS = 2000;
  * takes at least this for each batch and lane that it finds, of which the event loop is held for most.
  */
 const LOOK_PAUSE = { times: 5, mostMs: 250, msPerRow: 0.01 };
+/** Runs that are claimed in a turn: more would hold the event loop for long; the next turn follows at once. */
+const MOST_CLAIMED = 256;
 /** How much of what calls and commits take, as it is remembered, the latest one makes up. */
 const LEARNING = 1 / 32;
 const RETRY = { retryMs: 250, maxRetryMs: 2000 };
@@ -203,6 +205,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     };
     const claims =
       isDraining || !options.isAlive() ? [] : await planClaims(ctx.clock.steady()).catch(note);
+    const wanted = claims.reduce((sum, { limit }) => sum + limit, 0);
+    if (wanted >= MOST_CLAIMED) nudge();
     const outcomes = reported;
     reported = [];
     // Written in the same round, so that one commit has both, unless the database refuses one of them.
@@ -239,7 +243,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   function planClaims(now: number): Promise<LaneClaim[]> {
     const lanes = book.loads();
     pacing.open(lanes, now);
-    return pacing.fit(shareSlots(lanes, config.maxConcurrency), lanes);
+    return pacing.fit(shareSlots(lanes, config.maxConcurrency, MOST_CLAIMED), lanes);
   }
 
   function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {

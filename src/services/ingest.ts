@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { createPauses, nextRound } from "../lib/clock.ts";
+import { portionsOf } from "../lib/portions.ts";
 import {
   findTaken,
   findUsedKeys,
@@ -21,6 +22,8 @@ import { writeStored } from "./stored-bytes.ts";
 
 /** Bytes of rows that are held at a time, and committed together. */
 const MOST_CHUNK_BYTES = 2_000_000;
+/** Rows of one unit: on a local file a commit ends between units where it takes long (`writer.ts`). */
+const UNIT_ROWS = 128;
 /** Different models that the rows of a batch may name, and lanes that they then have. */
 const MOST_MODELS = 1000;
 
@@ -187,8 +190,12 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    // Together, as both may fail.
-    await Promise.all([opened, writeStored(ctx, batch.apiKey, insertRows(batch, fresh))]);
+    const portions = portionsOf(fresh, () => 1, UNIT_ROWS);
+    // Together, as each may fail.
+    await Promise.all([
+      opened,
+      ...portions.map((some) => writeStored(ctx, batch.apiKey, insertRows(batch, some))),
+    ]);
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }
