@@ -19,7 +19,7 @@ import {
 const AT_ONCE = 1000;
 const CALL_MS = 500;
 const TASKS_A_SECOND = (AT_ONCE * 1000) / CALL_MS;
-const RUNNING_SECONDS = 300;
+const RUNNING_SECONDS = Number(process.env["STALLS_SECONDS"] ?? 300);
 const ROUNDS = 5;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
