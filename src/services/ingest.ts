@@ -190,7 +190,8 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    const portions = portionsOf(fresh, () => 1, UNIT_ROWS);
+    // Without any, too, it is said that somebody still writes the draft.
+    const portions = fresh.length === 0 ? [fresh] : portionsOf(fresh, () => 1, UNIT_ROWS);
     // Together, as each may fail.
     await Promise.all([
       opened,
