@@ -23,11 +23,17 @@ type Prepared = {
 
 export type LocalClient = Client & {
   /**
-   * Commits as `batch` does, without waiting for the disk: a loss of power may undo it, with all that was committed
-   * after it in the same way, until the next commit that waits. The end of the process undoes nothing.
+   * Commits groups of statements in one transaction. Between two groups `isEnough` decides whether the rest has to
+   * wait. Returns the results of the groups that were committed, which the first one always is. What `canBeLost` does
+   * not wait for the disk: a loss of power may undo it, with all that was committed after it in the same way, until
+   * the next commit that waits. The end of the process undoes nothing.
    */
-  batchWithoutSync(statements: InStatement[]): Promise<ResultSet[]>;
+  commitSome(groups: readonly Statements[], options: CommitOptions): Promise<ResultSet[][]>;
 };
+
+type Statements = readonly (InStatement | [string, InArgs?])[];
+
+type CommitOptions = { isEnough?: () => boolean; canBeLost?: boolean };
 
 /**
  * A client for a local file on libSQL's driver, the one that `@libsql/client` uses itself, with
@@ -86,19 +92,24 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
     isSynced = wanted;
   }
 
-  function batch(
-    statements: (InStatement | [string, InArgs?])[],
+  function commitSome(
+    groups: readonly Statements[],
     begin: string,
-    isToBeSynced = true,
-  ): ResultSet[] {
+    { isEnough = () => false, canBeLost = false }: CommitOptions = {},
+  ): ResultSet[][] {
     let index = 0;
     try {
-      setSynced(isToBeSynced);
+      setSynced(!canBeLost);
       run(begin, undefined);
-      const results: ResultSet[] = [];
-      for (const statement of statements) {
-        results.push(run(...toPair(statement)));
-        index++;
+      const results: ResultSet[][] = [];
+      for (const statements of groups) {
+        if (results.length > 0 && isEnough()) break;
+        const ofGroup: ResultSet[] = [];
+        for (const statement of statements) {
+          ofGroup.push(run(...toPair(statement)));
+          index++;
+        }
+        results.push(ofGroup);
       }
       run("COMMIT", undefined);
       return results;
@@ -107,6 +118,8 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
       throw new LibsqlBatchError(messageOf(error), index, codeOf(error));
     }
   }
+
+  const batch = (statements: Statements, begin: string) => commitSome([statements], begin).flat();
 
   function rollBack(): void {
     try {
@@ -133,9 +146,7 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
     async batch(statements, mode = "deferred") {
       return batch(statements, mode === "write" ? "BEGIN IMMEDIATE" : "BEGIN");
     },
-    async batchWithoutSync(statements) {
-      return batch(statements, "BEGIN IMMEDIATE", false);
-    },
+    commitSome: async (groups, options) => commitSome(groups, "BEGIN IMMEDIATE", options),
     async migrate(statements) {
       run("PRAGMA foreign_keys = OFF", undefined);
       try {

@@ -37,6 +37,16 @@ export type Writer = {
 /** More would block the event loop for tens of milliseconds on a local file. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
+/** A statement may change a thousand rows: on a local file, units that come later than this wait for the next commit. */
+const MAX_MS_PER_COMMIT = 8;
+
+/**
+ * A transaction on a local file blocks the event loop, so it can end between two units. A libSQL server decides by
+ * itself when it waits for its disk.
+ */
+type Committer = Pick<Client, "batch"> & Partial<Pick<LocalClient, "commitSome">>;
+
+type WriterClock = Pick<Clock, "setImmediate" | "monotonic">;
 
 export type WriteOptions = { canBeLost?: boolean };
 
@@ -48,15 +58,12 @@ type Waiting = {
   reject: (error: unknown) => void;
 };
 
-/** A libSQL server decides by itself when it waits for its disk. */
-type WrittenClient = Client & Partial<Pick<LocalClient, "batchWithoutSync">>;
-
 /*
  * Group commit. Idle: nothing waits. The first write schedules a commit at the end of the current round of the event
  * loop, so that all requests of the round join it. Draining: groups commit one after the other, and the event loop
  * runs between them, until nothing waits; then idle again.
  */
-export function createWriter(client: WrittenClient, clock: Pick<Clock, "setImmediate">): Writer {
+export function createWriter(client: Committer, clock: WriterClock): Writer {
   let waiting: Waiting[] = [];
   let trouble: string | null = null;
   let draining: Promise<void> | undefined;
@@ -64,7 +71,9 @@ export function createWriter(client: WrittenClient, clock: Pick<Clock, "setImmed
   async function drain(): Promise<void> {
     do {
       await nextRound(clock);
-      await commit(client, takeGroup(), (error) => (trouble = error && (troubleOf(error) ?? null)));
+      const report = (error: Error | null) => (trouble = error && (troubleOf(error) ?? null));
+      const left = await commit({ client, clock, report }, takeGroup());
+      waiting.unshift(...left);
     } while (waiting.length > 0);
     draining = undefined;
   }
@@ -112,60 +121,66 @@ export function createWriter(client: WrittenClient, clock: Pick<Clock, "setImmed
   };
 }
 
+/** What commits need. `report` is called with the outcome of each. */
+type Means = { client: Committer; clock: WriterClock; report: (error: Error | null) => void };
+
 /**
- * Commits a group. If the database refuses its content, the group is committed without the unit to blame; if the
- * error does not name that unit, the group is split in halves until it is alone. If the database is unable, the
- * commit is tried once more. If it is unknown what was committed, every caller gets an error that says so.
+/**
+ * Commits a group, or the first units of it, and returns the others. If the database refuses its content, the group is
+ * committed without the unit to blame; if the error does not name that unit, the group is split in halves until it is
+ * alone. If the database is unable, the commit is tried once more. If it is unknown what was committed, every caller
+ * gets an error that says so.
  */
-async function commit(
-  client: WrittenClient,
-  group: Waiting[],
-  report: Report,
-  isSecond = false,
-): Promise<void> {
-  if (group.length === 0) return;
+async function commit(means: Means, group: Waiting[], isSecond = false): Promise<Waiting[]> {
+  if (group.length === 0) return [];
   try {
-    const all = group.flatMap(({ statements }) => statements);
-    const results = await (client.batchWithoutSync && group.every(({ canBeLost }) => canBeLost)
-      ? client.batchWithoutSync(all)
-      : client.batch(all, "write"));
-    report(null);
-    let from = 0;
-    for (const { statements, resolve } of group)
-      resolve(results.slice(from, (from += statements.length)));
+    const results = await send(means, group);
+    means.report(null);
+    for (const [i, ofUnit] of results.entries()) group[i]?.resolve(ofUnit);
+    return group.slice(results.length);
   } catch (error) {
     const fate = fateOf(error);
-    if (fate === "unable" && !isSecond) await commit(client, group, report, true);
-    else if (fate === "refused" && group.length > 1) await split(client, group, error, report);
-    else {
-      report(error instanceof Error ? error : new Error(String(error)));
-      for (const { reject } of group) reject(error);
-    }
+    if (fate === "unable" && !isSecond) return commit(means, group, true);
+    if (fate === "refused" && group.length > 1) return split(means, group, error);
+    means.report(error instanceof Error ? error : new Error(String(error)));
+    for (const { reject } of group) reject(error);
+    return [];
   }
 }
 
-/** Is called with the outcome of each commit. */
-type Report = (error: Error | null) => void;
+/** The results of the units that were committed, which are the first ones. */
+async function send({ client, clock }: Means, group: Waiting[]): Promise<ResultSet[][]> {
+  const units = group.map(({ statements }) => statements);
+  if (client.commitSome) {
+    const begun = clock.monotonic();
+    const takenMs = () => clock.monotonic() - begun;
+    const some = await client.commitSome(units, {
+      isEnough: () => takenMs() >= MAX_MS_PER_COMMIT,
+      canBeLost: group.every(({ canBeLost }) => canBeLost),
+    });
+    // What follows is a stretch of its own.
+    if (takenMs() >= MAX_MS_PER_COMMIT) await nextRound(clock);
+    return some;
+  }
+  const results = await client.batch(units.flat(), "write");
+  let from = 0;
+  return units.map(({ length }) => results.slice(from, (from += length)));
+}
 
-async function split(
-  client: WrittenClient,
-  group: Waiting[],
-  error: unknown,
-  report: Report,
-): Promise<void> {
+async function split(means: Means, group: Waiting[], error: unknown): Promise<Waiting[]> {
   const culprit = unitAt(group, culpritOf(error));
   if (culprit) {
     culprit.reject(error);
-    await commit(
-      client,
+    return commit(
+      means,
       group.filter((one) => one !== culprit),
-      report,
     );
-    return;
   }
   const middle = Math.ceil(group.length / 2);
-  await commit(client, group.slice(0, middle), report);
-  await commit(client, group.slice(middle), report);
+  const left = await commit(means, group.slice(0, middle));
+  // What is left comes before the second half.
+  if (left.length > 0) return [...left, ...group.slice(middle)];
+  return commit(means, group.slice(middle));
 }
 
 /** The unit with the statement at an index of the group. */

@@ -5,7 +5,7 @@
 export type Chunks = {
   /** Tasks of a batch that are cancelled or become pending again: some ten milliseconds of the event loop. */
   sweep: number;
-  /** Tasks of a batch that enter the queue: about a millisecond. */
+  /** Tasks of a batch that enter the queue: less than ten milliseconds. */
   feed: number;
   /** Rows of an input: less than ten milliseconds, and few enough syncs of the disk. */
   ingest: number;
@@ -19,8 +19,8 @@ export type Chunks = {
 
 /** For a local file, whose limits are those of memory. */
 export const CHUNKS: Chunks = {
-  sweep: 1000,
-  feed: 1000,
+  sweep: 500,
+  feed: 500,
   ingest: 500,
   keptBytes: 4_000_000,
   flushBytes: 8_000_000,

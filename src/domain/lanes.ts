@@ -46,20 +46,23 @@ function reserveOf(capacity: number): number {
 
 /**
  * Gives the free slots to lanes. A lane whose calls hang keeps what it has and gets no more while
- * others can use the slots; apart from the reserve no slot stays idle while work may start. Returns
- * how many calls each lane starts now; lanes that start none are left out.
+ * others can use the slots; apart from the reserve no slot stays idle while work may start, unless more than `most`
+ * would start now. Returns how many calls each lane starts now; lanes that start none are left out.
  */
 export function shareSlots<Lane extends LaneLoad>(
   lanes: readonly Lane[],
   capacity: number,
+  most = Infinity,
 ): Map<Lane, number> {
   const batchCalls = new Map<number, number>();
   const passed = new Map<Gate, number>();
   const isShut = (gate: Gate) => (passed.get(gate) ?? 0) >= gate.room;
   const callsOf = (batch: number) => batchCalls.get(batch) ?? 0;
-  for (const { batch, inFlight } of lanes) batchCalls.set(batch, callsOf(batch) + inFlight);
+  for (const { batch, inFlight } of lanes)
+    if (inFlight > 0) batchCalls.set(batch, callsOf(batch) + inFlight);
   return fillSlots(lanes, {
     capacity,
+    most,
     atOnce: ({ inFlight, lastServed }) =>
       lanes.length > MANY_LANES && inFlight === 0 && lastServed > 0 ? AT_ONCE : 1,
     mayTake: ({ batch, batchLimit, gates }, calls, total) =>

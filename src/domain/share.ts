@@ -36,13 +36,16 @@ export function fillSlots<S extends Sharer>(
 ): Map<S, number> {
   const starts = new Map<S, number>();
   const heap = createHeap<Candidate<S>>(isBefore);
+  const wanting: S[] = [];
   let total = 0;
   for (const sharer of sharers) {
     total += sharer.inFlight;
-    if (sharer.ready > 0)
-      heap.push({ sharer, calls: sharer.inFlight, held: sharer.inFlight / sharer.weight });
+    if (sharer.ready > 0) wanting.push(sharer);
   }
   const end = Math.min(capacity, total + given);
+  if (total >= end) return starts;
+  for (const sharer of wanting)
+    heap.push({ sharer, calls: sharer.inFlight, held: sharer.inFlight / sharer.weight });
   while (total < end) {
     const next = heap.pop();
     if (!next) break;

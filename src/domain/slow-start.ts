@@ -7,7 +7,7 @@ const UNLIMITED = 4096;
  * faster than the limit doubles.
  */
 const UNHEARD_DOUBLING_MS = 150;
-const HEARD_DOUBLING_MS = 45;
+const HEARD_DOUBLING_MS = 30;
 /** Calls that were sent together may be answered one by one: after the first answer the others get this long. */
 const SAME_ROUND_MS = 60;
 

@@ -64,6 +64,8 @@ export type DispatcherOptions = {
   onProbeFailed: (provider: string, why: string) => void;
 };
 
+/** Runs that are claimed in a turn: more would block the event loop for long; the next turn follows at once. */
+const MOST_CLAIMED = 256;
 /** The weight of the latest call or commit in the moving averages of their durations. */
 const LEARNING = 1 / 32;
 
@@ -176,6 +178,8 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
     };
     const claims =
       isDraining || !options.isAlive() ? [] : await planClaims(ctx.clock.steady()).catch(note);
+    const wanted = claims.reduce((sum, { limit }) => sum + limit, 0);
+    if (wanted >= MOST_CLAIMED) nudge();
     const outcomes = reported;
     reported = [];
     // Written in the same round of the event loop, so that both share a commit, unless the database refuses one of
@@ -213,7 +217,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
   function planClaims(now: number): Promise<LaneClaim[]> {
     const lanes = book.loads();
     pacing.open(lanes, now);
-    return pacing.fit(shareSlots(lanes, config.maxConcurrency), lanes);
+    return pacing.fit(shareSlots(lanes, config.maxConcurrency, MOST_CLAIMED), lanes);
   }
 
   function noteClaimed(rows: ClaimedRow[], claims: LaneClaim[], claimNo: number): void {

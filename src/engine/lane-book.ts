@@ -52,11 +52,18 @@ export function createLaneBook(capacity: number) {
     if (!models) byBatch.set(batch, (models = new Map()));
     let lane = models.get(model);
     if (!lane) {
-      lane = createLane(batch, model);
+      limit((lane = createLane(batch, model)));
       models.set(model, lane);
       lanes.add(lane);
     }
     return lane;
+  }
+
+  function limit(lane: Lane): void {
+    lane.batchLimit = isSingle(lane.batch) ? capacity : (limits.get(lane.batch) ?? 0);
+    lane.isDryRun = dryRuns.has(lane.batch);
+    lane.isLimited = limited.has(lane.batch) || lane.batch < SINGLE_TASKS;
+    if (!lane.isLimited) lane.purse.room = Infinity;
   }
 
   function of(batch: number): Iterable<Lane> {
@@ -95,6 +102,7 @@ export function createLaneBook(capacity: number) {
         limits.set(seq, maxConcurrency ?? capacity);
         if (isDryRun === 1) dryRuns.add(seq);
       }
+      for (const lane of lanes) limit(lane);
     },
     /** Notes that a claim gave a lane `got` of the wanted rows. Returns whether it may get more at once. */
     served({ lane: batch, model, limit }: LaneClaim, got: number, turn: number): boolean {
@@ -117,13 +125,7 @@ export function createLaneBook(capacity: number) {
     },
     /** Lanes that could start a call, and all others that take up slots. */
     loads(): Lane[] {
-      for (const lane of lanes) {
-        lane.batchLimit = isSingle(lane.batch) ? capacity : (limits.get(lane.batch) ?? 0);
-        lane.isDryRun = dryRuns.has(lane.batch);
-        lane.isLimited = limited.has(lane.batch) || lane.batch < SINGLE_TASKS;
-        if (!lane.isLimited) lane.purse.room = Infinity;
-        if (lane.inFlight === 0 && lane.ready === 0) drop(lane);
-      }
+      for (const lane of lanes) if (lane.inFlight === 0 && lane.ready === 0) drop(lane);
       return [...lanes];
     },
   };

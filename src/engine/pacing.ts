@@ -1,6 +1,7 @@
 import type { Context, Waiting } from "../context.ts";
 import type { Gate } from "../domain/lanes.ts";
 import type { CallEnd, Ticket } from "../domain/pacer.ts";
+import type { KnownPrice } from "../domain/prices.ts";
 import { guessSize, type RequestSize } from "../domain/token-counter.ts";
 import { BoundedMap } from "../lib/bounded-map.ts";
 import { type Claimed, type LaneClaim, upcoming } from "../store/claim.ts";
@@ -100,7 +101,7 @@ export function createPacing(
     /** Chooses the upstream of each lane, and adds gates to lanes whose calls may not all start now. */
     open(lanes: Lane[], at: number): void {
       turn++;
-      const choices = new Map<string, Choice>();
+      const choices = new Map<string, { choice: Choice; price: KnownPrice }>();
       for (const lane of lanes) {
         lane.upstream = null;
         lane.shutUntil = null;
@@ -108,9 +109,9 @@ export function createPacing(
         lane.gates = NO_GATES;
         lane.price = "dryRun";
         if (lane.isDryRun) continue;
-        let choice = choices.get(lane.model);
-        if (!choice) choices.set(lane.model, (choice = upstreams.choose(lane.model, at)));
-        const { upstream, gates, isTrial, until } = choice;
+        let found = choices.get(lane.model);
+        if (!found) choices.set(lane.model, (found = choose(lane.model, at)));
+        const { upstream, gates, isTrial, until } = found.choice;
         lane.upstream = upstream;
         lane.isTrial = isTrial;
         if (!upstream) {
@@ -118,7 +119,7 @@ export function createPacing(
           lane.gates = [SHUT];
           continue;
         }
-        lane.price = upstreams.priceAt(upstream);
+        lane.price = found.price;
         const paces = upstream.site.isPaced ? paced(upstream, gates, at) : gates;
         lane.gates = lane.isLimited ? [lane.purse, ...paces] : paces;
       }
@@ -213,6 +214,12 @@ export function createPacing(
       return Math.max(soonest, at + WAKE_MS);
     },
   };
+
+  function choose(laneName: string, at: number): { choice: Choice; price: KnownPrice } {
+    const choice = upstreams.choose(laneName, at);
+    const { upstream } = choice;
+    return { choice, price: upstream ? upstreams.priceAt(upstream) : "unknown" };
+  }
 
   function paced(upstream: Upstream, gates: readonly Gate[], at: number): readonly Gate[] {
     if (upstream.turn !== turn) {

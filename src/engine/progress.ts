@@ -2,8 +2,10 @@ import type { Plan, Statement } from "../db/unit.ts";
 import { reportProgress } from "../store/settle.ts";
 
 const EVERY_MS = 500;
+/** Where many batches run, each adds so much: of two thousand there would be an event for nearly each task. */
+const MS_PER_BATCH = 10;
 
-/** Reports the progress of batches, of each at most every half second. */
+/** Reports the progress of batches, of each at most every half second, and of all at most a hundred times a second. */
 export function createProgress() {
   const reportedAt = new Map<number, number>();
   return {
@@ -13,7 +15,8 @@ export function createProgress() {
       now: number,
       steadyNow: number,
     ): Plan<{ reported: Statement | undefined }> {
-      const due = [...batches].filter((seq) => steadyNow - (reportedAt.get(seq) ?? 0) >= EVERY_MS);
+      const everyMs = Math.max(EVERY_MS, reportedAt.size * MS_PER_BATCH);
+      const due = [...batches].filter((seq) => steadyNow - (reportedAt.get(seq) ?? 0) >= everyMs);
       return {
         unit: { reported: due.length > 0 ? reportProgress(due, now) : undefined },
         committed() {

@@ -20,9 +20,10 @@ type QueueWatchOptions = {
 const SYNC_MS = 2000;
 /**
  * The pause between two reads of the queue is a multiple of the time that one takes, so that changes of many batches
- * share one read.
+ * share one read. A read counts as at least `msPerRow` for each batch and lane that it finds, most of which blocks the
+ * event loop.
  */
-const LOOK_PAUSE = { times: 5, mostMs: 250 };
+const LOOK_PAUSE = { times: 5, mostMs: 250, msPerRow: 0.01 };
 /** How soon the loops of the dispatcher work again after a failure. */
 export const RETRY = { retryMs: 250, maxRetryMs: 2000 };
 
@@ -45,8 +46,9 @@ export function createQueueWatch(ctx: Context, { now, onRead }: QueueWatchOption
       waiting: NEXT_WAITING,
     });
     const next = waiting.rows[0]?.at;
-    lookMs = clock.monotonic() - begun;
     onRead({ running: running.rows, ready: ready.rows });
+    const foundRows = running.rows.length + ready.rows.length;
+    lookMs = Math.max(clock.monotonic() - begun, foundRows * LOOK_PAUSE.msPerRow);
     if (next !== null && next !== undefined) return { inMs: next - now() };
   }
 

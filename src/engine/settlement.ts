@@ -37,6 +37,8 @@ type SettlementUnit = {
 
 /** The assumed size of a run's rows without its texts. */
 const ROW_BYTES = 500;
+/** Outcomes of one unit, some ten milliseconds of the event loop on a local file: a commit ends between units where it takes long (`writer.ts`). */
+const MOST_OUTCOMES = 256;
 
 /*
  * Commits what became of runs. Of a set of outcomes that is reported,
@@ -129,8 +131,8 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
       const portions = [
         ...portionsOf(
           outcomes.filter((outcome) => !isSuspect(outcome)),
-          weigh,
-          ctx.chunks.flushBytes,
+          (outcome) => Math.max(1 / MOST_OUTCOMES, weigh(outcome) / ctx.chunks.flushBytes),
+          1,
         ),
         ...outcomes.filter(isSuspect).map((outcome) => [outcome]),
       ];

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { AppError } from "../errors.ts";
 import { createPauses, nextRound } from "../lib/clock.ts";
+import { portionsOf } from "../lib/portions.ts";
 import { findUsedKeys, insertRows, openDraft } from "../store/drafts.ts";
 import { findTaken } from "../store/left-drafts.ts";
 import type { NewBatch, NewRow, WrittenRows } from "../store/new-batch.ts";
@@ -16,6 +17,8 @@ import { writeStored } from "./stored-bytes.ts";
 
 /** The most bytes of rows that are held in memory, and committed together. */
 const MOST_CHUNK_BYTES = 2_000_000;
+/** Rows of one unit: on a local file a commit that takes long ends between units (`writer.ts`). */
+const UNIT_ROWS = 128;
 /** The most different models in the rows of a batch, which is the number of its lanes. */
 const MOST_MODELS = 1000;
 
@@ -195,8 +198,13 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    // Together, as both may fail.
-    await Promise.all([opened, writeStored(ctx, batch.apiKey, insertRows(batch, fresh), DRAFT)]);
+    // A unit without rows, too, says that the draft is still being written.
+    const portions = fresh.length === 0 ? [fresh] : portionsOf(fresh, () => 1, UNIT_ROWS);
+    // Together, as each may fail.
+    await Promise.all([
+      opened,
+      ...portions.map((some) => writeStored(ctx, batch.apiKey, insertRows(batch, some), DRAFT)),
+    ]);
     written += fresh.length;
     for (const { model } of fresh) models.set(model, (models.get(model) ?? 0) + 1);
   }

@@ -12,7 +12,9 @@ import {
 } from "../domain/result-format.ts";
 import type { TaskStatus } from "../domain/task.ts";
 import { invalid } from "../errors.ts";
+import { createPauses } from "../lib/clock.ts";
 import { sha256Hex } from "../lib/hash.ts";
+import { portionsOf } from "../lib/portions.ts";
 import { MOST_SHEET_COLUMNS } from "../lib/tables/table.ts";
 import { dateCellOf, type WorkbookCell, writeXlsx } from "../lib/tables/xlsx-writer.ts";
 import type { Batch } from "../store/batches.ts";
@@ -53,6 +55,8 @@ export function requireRoomFor(batch: Batch, { format }: Pick<ResultOptions, "fo
 
 /** How many rows are read at a time, unless their texts are long: a few milliseconds of the event loop. */
 export const PAGE_ROWS = 200;
+/** How many rows are written at a time, since an answer is read for each. */
+const WRITTEN_ROWS = 50;
 /** The most bytes of texts that are read at a time. */
 const MOST_PAGE_BYTES = 4_000_000;
 
@@ -77,11 +81,14 @@ export async function* streamResults(
       ? createInputWriter(format === "csv" ? columns : null, { safe, bom })
       : createResultWriter({ format, columns, answers: answerColumns(batch), isDryRun, safe, bom });
   yield write.head;
+  const pause = createPauses(ctx.clock);
   let isFirst = true;
-  for await (const rows of pages) {
-    yield write.rows(rows, isFirst);
-    isFirst = false;
-  }
+  for await (const page of pages)
+    for (const rows of portionsOf(page, () => 1, WRITTEN_ROWS)) {
+      yield write.rows(rows, isFirst);
+      isFirst = false;
+      if (pause.isDue()) await pause.take();
+    }
   yield write.foot;
 }
 

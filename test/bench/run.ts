@@ -4,6 +4,7 @@
  */
 import { benchBatches } from "./batches.bench.ts";
 import { benchBehaviours } from "./behaviours.bench.ts";
+import { benchBounds } from "./bounds.bench.ts";
 import { benchFairness } from "./fairness.bench.ts";
 import { benchFleet } from "./fleet.bench.ts";
 import { benchHistory } from "./history.bench.ts";
@@ -53,6 +54,7 @@ const BENCHES: Record<string, () => Promise<void>> = {
   runtimes: benchRuntimes,
   soak: benchSoak,
   stalls: benchStalls,
+  bounds: benchBounds,
 };
 
 const asked = process.argv.slice(2);

@@ -2,7 +2,7 @@
 import OpenAI from "openai";
 
 const TASKS = Number(process.env["TASKS"]);
-const AT_ONCE = 64;
+const AT_ONCE = Number(process.env["AT_ONCE"] ?? 64);
 const client = new OpenAI({
   baseURL: process.env["PROVIDER"] ?? "",
   apiKey: "bench",

@@ -6,7 +6,14 @@
 import { openSync, readSync, renameSync, writeFileSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 
-export type Stalls = { cpuMs: number[]; lateMs: number[] };
+/** `long`: when the longest ended, by the wall clock, to be found in a profile. */
+export type Stalls = {
+  cpuMs: number[];
+  lateMs: number[];
+  long: { at: number; cpuMs: number; ms: number }[];
+};
+
+const LONG_MS = 12;
 
 const EVERY_MS = 1;
 const file = process.env["STALLS_FILE"];
@@ -19,17 +26,19 @@ function watch(file: string): void {
   /** Nanoseconds that the main thread has spent on a processor. */
   const used = () =>
     Number.parseInt(text.toString("latin1", 0, readSync(usage, text, 0, 64, 0)), 10);
-  let stalls: Stalls = { cpuMs: [], lateMs: [] };
+  let stalls: Stalls = { cpuMs: [], lateMs: [], long: [] };
   let [cpu, at] = [used(), performance.now()];
   setInterval(() => {
     const [cpuNow, now] = [used(), performance.now()];
-    stalls.cpuMs.push((cpuNow - cpu) / 1e6);
+    const cpuMs = (cpuNow - cpu) / 1e6;
+    stalls.cpuMs.push(cpuMs);
+    if (cpuMs >= LONG_MS) stalls.long.push({ at: Date.now(), cpuMs, ms: now - at });
     stalls.lateMs.push(Math.max(0, now - at - EVERY_MS));
     [cpu, at] = [cpuNow, now];
   }, EVERY_MS);
   process.on("SIGUSR2", () => {
     const noted = stalls;
-    stalls = { cpuMs: [], lateMs: [] };
+    stalls = { cpuMs: [], lateMs: [], long: [] };
     // Renamed, so that a waiting reader finds the complete file.
     writeFileSync(`${file}.tmp`, JSON.stringify(noted));
     renameSync(`${file}.tmp`, file);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -19,7 +19,7 @@ import {
 const AT_ONCE = 1000;
 const CALL_MS = 500;
 const TASKS_A_SECOND = (AT_ONCE * 1000) / CALL_MS;
-const RUNNING_SECONDS = 300;
+const RUNNING_SECONDS = Number(process.env["STALLS_SECONDS"] ?? 300);
 const ROUNDS = 5;
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -59,19 +59,18 @@ const ENDPOINTS = () => [
 /**
  * How long the main thread is held while tasks run and everything is asked for, with a million tasks
  * stored, or as many as `STALLS_TASKS` says. Wall time is reported beside that of an idle process. With
- * `STALLS_EACH` set, each endpoint has a row of its own, too.
+ * `STALLS_EACH` set, each endpoint has a row of its own, too. `STALLS_FOLDER` names a folder that is kept, and whose
+ * database is used if there is one; with `STALLS_PREPARE`, it is only made. The stretches above 12 ms are written into the file `STALLS_LONG`.
  */
 export async function benchStalls(): Promise<void> {
   const stored = Number(process.env["STALLS_TASKS"] ?? 1_000_000);
   const rows = Number(process.env["STALLS_ROWS"] ?? 1_000_000);
-  const folder = mkdtempSync(join(tmpdir(), "bench-stalls-"));
+  const kept = process.env["STALLS_FOLDER"];
+  const folder = kept ?? mkdtempSync(join(tmpdir(), "bench-stalls-"));
   const provider = await startScript("provider.ts", { LATENCY_MS: String(CALL_MS) });
   try {
-    await (await startRunner({ DATA_DIR: folder })).stop();
-    await fillHistory(join(folder, "task-runner.db"), stored);
-    mkdirSync(join(folder, "files"), { recursive: true });
-    await writeCsv(join(folder, "files", "running.csv"), TASKS_A_SECOND * RUNNING_SECONDS);
-    await writeCsv(join(folder, "files", "rows.csv"), rows);
+    await prepare(folder, stored, rows);
+    if (process.env["STALLS_PREPARE"] !== undefined) return;
     const file = join(folder, "stalls.json");
     const runner = await startRunner(
       {
@@ -94,8 +93,31 @@ export async function benchStalls(): Promise<void> {
     }
   } finally {
     await provider.stop();
-    rmSync(folder, { recursive: true });
+    if (kept === undefined) rmSync(folder, { recursive: true });
   }
+}
+
+/** Stores the history and the inputs that are not there yet. */
+async function prepare(folder: string, stored: number, rows: number): Promise<void> {
+  const database = join(folder, "task-runner.db");
+  if (!existsSync(database)) {
+    await (await startRunner({ DATA_DIR: folder })).stop();
+    await fillHistory(database, stored);
+  }
+  mkdirSync(join(folder, "files"), { recursive: true });
+  for (const [name, count] of [
+    ["running.csv", TASKS_A_SECOND * RUNNING_SECONDS],
+    ["rows.csv", rows],
+  ] as const) {
+    const path = join(folder, "files", name);
+    if (!existsSync(path)) await writeCsv(path, count);
+  }
+  // It is not started here, and calls nobody.
+  const runner = await startRunner({ DATA_DIR: folder });
+  await runner
+    .api("GET", "/batches/running?limit=1")
+    .catch(() => runner.api("POST", "/batches", { id: "running", inputFile: "running.csv" }));
+  await runner.stop();
 }
 
 type Probed = { pid: number; file: string };
@@ -112,6 +134,11 @@ async function measure(
     await work();
     const seconds = (performance.now() - begun) / 1000;
     const [stalls, beside] = await Promise.all([take(server), take(idle)]);
+    if (process.env["STALLS_LONG"] !== undefined)
+      appendFileSync(
+        process.env["STALLS_LONG"],
+        stalls.long.map((one) => `${JSON.stringify({ what, ...one })}\n`).join(""),
+      );
     table.push({
       while: what,
       seconds: round(seconds, 1),
@@ -124,7 +151,6 @@ async function measure(
     });
   }
   await phase("nothing is asked", () => Bun.sleep(5000));
-  await runner.api("POST", "/batches", { id: "running", inputFile: "running.csv" });
   await runner.api("POST", "/batches/running/execute");
   await phase(`${TASKS_A_SECOND} tasks a second run`, () => Bun.sleep(10_000));
   await phase("every endpoint is read in turn", async () => {

@@ -112,7 +112,7 @@ function runtimeSettings(): Record<string, string> {
 export async function startRunner(
   env: Record<string, string> = {},
   preload?: string,
-  program = [process.execPath, ...preloading(preload), "src/main.ts"],
+  program = [process.execPath, ...profiling(), ...preloading(preload), "src/main.ts"],
 ) {
   const folder = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "bench-"));
   const begun = performance.now();
@@ -158,6 +158,12 @@ export async function startRunner(
     },
     kill: () => stop(child, "SIGKILL"),
   };
+}
+
+/** With `BENCH_PROFILE` set, a profile of the main thread is written into that folder when a runner stops. */
+function profiling(): string[] {
+  const folder = process.env["BENCH_PROFILE"];
+  return folder === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", folder];
 }
 
 function preloading(file: string | undefined): string[] {

@@ -129,6 +129,31 @@ test("writes over the size of a commit are split between units, never inside one
   expect(await db.ids()).toHaveLength(750);
 });
 
+test("on a local file, units that are due after some milliseconds are committed next, in order", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "writer-"));
+  const client = createLocalClient(join(dir, "test.db"), 1000);
+  await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
+  let [now, commits] = [0, 0];
+  const counting = {
+    ...client,
+    commitSome: (...args: Parameters<typeof client.commitSome>) => (
+      commits++,
+      client.commitSome(...args)
+    ),
+  };
+  // Each unit takes three of the eight milliseconds that a commit may take.
+  const clock = { ...createSystemClock(), monotonic: () => (now += 3) };
+  const writer = createWriter(counting, clock);
+  const units = [1, 2, 3, 4, 2, 5].map((id) => writer.write({ inserted: insert(id), count }));
+  const outcomes = await Promise.allSettled(units);
+  const counts = outcomes.map((one) => one.status === "fulfilled" && one.value.count.rows[0]?.n);
+  expect(counts).toEqual([1, 2, 3, 4, false, 5]);
+  expect(commits).toBeGreaterThan(1);
+  expect(commits).toBeLessThan(units.length);
+  client.close();
+  rmSync(dir, { recursive: true });
+});
+
 test("a broken connection fails all waiting units, because it is unknown what was committed", async () => {
   const broken = { batch: () => Promise.reject(new Error("connection reset")) };
   const writer = createWriter(broken as never, createSystemClock());
@@ -230,14 +255,12 @@ test("the callback of a unit runs after its commit, and not if it fails", async 
 
 test("only a group whose units can all be lost is committed without waiting for the disk", async () => {
   const commits: string[] = [];
-  const client = (how: string) => async (statements: Statement[]) => {
-    commits.push(`${how} ${statements.map(({ sql }) => sql).join()}`);
-    return statements.map(() => ({ columns: [], rows: [], rowsAffected: 1 }));
+  const commitSome = async (units: Statement[][], { canBeLost }: { canBeLost: boolean }) => {
+    const sql = units.flat().map((statement) => statement.sql);
+    commits.push(`${canBeLost ? "unsynced" : "synced"} ${sql.join()}`);
+    return units.map((unit) => unit.map(() => ({ columns: [], rows: [], rowsAffected: 1 })));
   };
-  const writer = createWriter(
-    { batch: client("synced"), batchWithoutSync: client("unsynced") } as never,
-    createSystemClock(),
-  );
+  const writer = createWriter({ commitSome } as never, createSystemClock());
   const draft = (name: string) => writer.write({ one: named(name) }, { canBeLost: true });
   await Promise.all([draft("a"), draft("b")]);
   await Promise.all([draft("c"), writer.write({ one: named("d") })]);
@@ -254,14 +277,14 @@ test("after a commit that did not wait for the disk everything else does again",
   // 1 is NORMAL, which does not wait, 2 is FULL.
   const note = "INSERT INTO t (s) SELECT synchronous FROM pragma_synchronous RETURNING s";
   const noted = async (results: Promise<ResultSet[]>) => (await results)[0]?.rows[0]?.[0];
+  const unsynced = async (sql: string) =>
+    (await client.commitSome([[sql]], { canBeLost: true }))[0] ?? [];
   expect(await noted(client.batch([note], "write"))).toBe(2);
-  expect(await noted(client.batchWithoutSync([note]))).toBe(1);
-  expect(await noted(client.batchWithoutSync([note]))).toBe(1);
-  await expect(client.batchWithoutSync(["INSERT INTO nowhere VALUES (1)"])).rejects.toThrow(
-    "nowhere",
-  );
+  expect(await noted(unsynced(note))).toBe(1);
+  expect(await noted(unsynced(note))).toBe(1);
+  await expect(unsynced("INSERT INTO nowhere VALUES (1)")).rejects.toThrow("nowhere");
   expect(await noted(client.batch([note], "write"))).toBe(2);
-  expect(await noted(client.batchWithoutSync([note]))).toBe(1);
+  expect(await noted(unsynced(note))).toBe(1);
   expect(await synchronous()).toBe(2);
   client.close();
 });

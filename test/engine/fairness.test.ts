@@ -55,6 +55,15 @@ describe("while a batch uses all slots that it may use", () => {
   });
 });
 
+test("all slots are used, though a turn fills some hundred of them", async () => {
+  await using app = await startServer({ MAX_CONCURRENCY: "600", SIMULATOR_LATENCY_MS: "60000" });
+  await app.post("/batches", { id: "b", tasks: many(700) });
+  await app.post("/batches/b/execute");
+  // Nine are kept for single tasks.
+  const running = async () => (await app.get("/batches/b?limit=1")).body.data.progress.running;
+  await until(async () => (await running()) === 591 || undefined);
+});
+
 describe("a task of low priority", () => {
   test("has its turn while others of high priority never end", async () => {
     await using provider = await startProvider(() => Bun.sleep(2) as Promise<undefined>);
