@@ -115,6 +115,17 @@ describe("a client without a key, or with a wrong one", () => {
     expect((await another.get("/tasks")).status).toBe(200);
   });
 
+  test("has a limit that answers to a right key do not show", async () => {
+    await using app = await startServer({
+      RATE_LIMIT_PER_MINUTE: "0",
+      FAILED_LOGINS_PER_MINUTE: "3",
+    });
+    const first = await app.get("/tasks");
+    expect([first.status, first.headers.get("x-ratelimit-limit")]).toEqual([200, null]);
+    const wrong = await client(app.url, "guess").get("/tasks");
+    expect([wrong.status, wrong.headers.get("x-ratelimit-limit")]).toEqual([401, "3"]);
+  });
+
   test("is identified by the header of a trusted proxy, not by its own", async () => {
     const env = { FAILED_LOGINS_PER_MINUTE: "1", TRUSTED_PROXY_HOPS: "1" };
     const { app: server } = await startAtNoon(env);
