@@ -23,10 +23,10 @@ type Prepared = {
 
 export type LocalClient = Client & {
   /**
-   * Commits groups of statements in one transaction. Between two groups `isEnough` decides whether the rest has to
-   * wait. Returns the results of the groups that were committed, which the first one always is. What `canBeLost` does
-   * not wait for the disk: a loss of power may undo it, with all that was committed after it in the same way, until
-   * the next commit that waits. The end of the process undoes nothing.
+   * Commits groups of statements in one transaction. Between two groups `isEnough` decides whether the others
+   * must wait. Returns the results of the committed groups; the first group is always committed. A commit that
+   * `canBeLost` does not wait for the disk: until the next commit that does, a power failure may undo it and the
+   * commits of this kind after it. The end of the process undoes nothing.
    */
   commitSome(groups: readonly Statements[], options: CommitOptions): Promise<ResultSet[][]>;
 };
@@ -84,7 +84,7 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
     }
   }
 
-  /** Whether commits wait for the disk. It is set before each, so that none relies on what another has left. */
+  /** Whether commits wait for the disk. It is set before each commit, so that none depends on the one before. */
   function setSynced(wanted: boolean): void {
     if (isSynced === wanted) return;
     requireOpen();

@@ -22,11 +22,11 @@ export type Writer = {
    * `fateOf` says whether the unit may have taken effect. A unit that the database refuses fails
    * alone; the others are committed without it.
    *
-   * A unit that `canBeLost` need not be durable when this resolves: should the power fail, nobody misses it. It
-   * becomes so with the next unit that is.
+   * A unit that `canBeLost` need not be durable when this resolves, because nobody would miss it after a power
+   * failure. It becomes durable with the next unit that must be.
    */
   write<U extends Unit>(unit: U, options?: WriteOptions): Promise<ResultOf<U>>;
-  /** Commits what is planned, and then changes what is remembered of it. */
+  /** Commits the unit of a plan, and then applies the plan's changes in memory. */
   carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
   /** Why the last commit failed, unless its content was refused; `null` once one has succeeded. */
   trouble(): string | null;
@@ -37,12 +37,12 @@ export type Writer = {
 /** More would block the event loop for tens of milliseconds on a local file. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
-/** A statement may change a thousand rows: on a local file, units that come later than this wait for the next commit. */
+/** On a local file, units that would begin after this time wait for the next commit: a statement may change a thousand rows. */
 const MAX_MS_PER_COMMIT = 8;
 
 /**
- * A transaction on a local file blocks the event loop, so it can end between two units. A libSQL server decides by
- * itself when it waits for its disk.
+ * A transaction on a local file blocks the event loop, so it can end between two units. A libSQL server
+ * decides by itself when it syncs its disk.
  */
 type Committer = Pick<Client, "batch"> & Partial<Pick<LocalClient, "commitSome">>;
 
@@ -121,14 +121,14 @@ export function createWriter(client: Committer, clock: WriterClock): Writer {
   };
 }
 
-/** What commits need. `report` is called with the outcome of each. */
+/** The dependencies of commits. `report` is called with the outcome of each commit. */
 type Means = { client: Committer; clock: WriterClock; report: (error: Error | null) => void };
 
 /**
 /**
  * Commits a group, or the first units of it, and returns the others. If the database refuses its content, the group is
  * committed without the unit to blame; if the error does not name that unit, the group is split in halves until it is
- * alone. If the database is unable, the commit is tried once more. If it is unknown what was committed, every caller
+ * alone. If the database is unavailable, the commit is tried once more. If it is unknown what was committed, every caller
  * gets an error that says so.
  */
 async function commit(means: Means, group: Waiting[], isSecond = false): Promise<Waiting[]> {
@@ -158,7 +158,7 @@ async function send({ client, clock }: Means, group: Waiting[]): Promise<ResultS
       isEnough: () => takenMs() >= MAX_MS_PER_COMMIT,
       canBeLost: group.every(({ canBeLost }) => canBeLost),
     });
-    // What follows is a stretch of its own.
+    // The callers' next work must not extend the time that the event loop is blocked.
     if (takenMs() >= MAX_MS_PER_COMMIT) await nextRound(clock);
     return some;
   }
@@ -178,7 +178,7 @@ async function split(means: Means, group: Waiting[], error: unknown): Promise<Wa
   }
   const middle = Math.ceil(group.length / 2);
   const left = await commit(means, group.slice(0, middle));
-  // What is left comes before the second half.
+  // Units left over from the first half come before the second half.
   if (left.length > 0) return [...left, ...group.slice(middle)];
   return commit(means, group.slice(middle));
 }

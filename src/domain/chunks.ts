@@ -5,13 +5,13 @@
 export type Chunks = {
   /** Tasks of a batch that are cancelled or become pending again: some ten milliseconds of the event loop. */
   sweep: number;
-  /** Tasks of a batch that enter the queue: less than ten milliseconds. */
+  /** Tasks of a batch that enter the queue in one unit: less than ten milliseconds. */
   feed: number;
-  /** Rows of an input: less than ten milliseconds, and few enough syncs of the disk. */
+  /** Rows of an input that are checked and stored together: less than ten milliseconds. */
   ingest: number;
-  /** Bytes of the rows of an input that are kept between their check and their storing; larger inputs are read again. */
+  /** Bytes of rows that are kept in memory between check and storage; a larger input is read again. */
   keptBytes: number;
-  /** Bytes of what ended tasks came to that are committed as one unit. */
+  /** Bytes of results that are committed as one unit. */
   flushBytes: number;
   /** Bytes of texts that one answer of the database carries. */
   answerBytes: number;

@@ -8,7 +8,7 @@ export function matchesModel(patterns: readonly string[], model: string): boolea
   return patterns.some((pattern) => toRegExp(pattern).test(model));
 }
 
-/** Patterns stand in the configuration and in the list of prices, and are asked about with every call. */
+/** Compiled patterns of the configuration and of the price list, which are matched for every call. */
 const compiled = new BoundedMap<string, RegExp>(1000);
 
 function toRegExp(pattern: string): RegExp {

@@ -13,10 +13,10 @@ export function textOf({ least = 0, most }: { least?: number; most: number }) {
 }
 
 export const Name = textOf({ least: 1, most: 200 });
-/** The name of a model. It is a label of metrics, and part of what is counted. */
+/** The name of a model. It is a label of metrics, and counts are stored by it. */
 export const ModelName = textOf({ least: 1, most: 200 });
 export const Description = textOf({ most: 10_000 });
-/** What a webhook is for. */
+/** A note on the purpose of a webhook. */
 export const WebhookDescription = textOf({ most: 1000 });
 /** The path of a file to read or to write. */
 export const FilePath = textOf({ least: 1, most: 1000 });

@@ -4,9 +4,9 @@ import type { NewBatch, NewRow } from "./new-batch.ts";
 import { overValues } from "./values.ts";
 
 /*
- * A batch is written under a name that no client can use (`~…`) and with the status `ingesting`,
- * which no answer shows; its last unit gives it its own name. Until then it does not exist, and
- * what a crash leaves of it is swept away at the next start.
+ * A draft is a batch that is still being written. It has a name that no client can use (`~…`) and the status
+ * `ingesting`, which no answer shows. Its last unit gives it its real name. Until then clients do not see it, and the
+ * next start after a crash removes it.
  */
 
 export function openDraft(batch: NewBatch): Statement {
@@ -40,10 +40,10 @@ export function openDraft(batch: NewBatch): Statement {
   };
 }
 
-/** Rows of one batch have most columns in common; of fewer than these it is not looked at. */
+/** The fewest rows for which equal columns are looked for. Rows of one batch have most columns in common. */
 const FEWEST_ALIKE = 100;
 
-/** Writes rows into a draft. Fails as a whole where one of the ids is taken. */
+/** Writes rows into a draft. Fails as a whole if one of the ids is taken. */
 export function insertRows(
   batch: Pick<NewBatch, "draft" | "apiKey" | "now">,
   rows: NewRow[],
@@ -116,7 +116,7 @@ export function findUsedKeys(apiKey: number, keys: string[]): Statement<{ key: s
   };
 }
 
-/** Proves that somebody works on a draft; with `owner`, who from then on. */
+/** Marks a draft as still in work, so that it is not removed; `owner`, if given, becomes its owner. */
 export function touchDraft(draft: string, owner: number | null = null): Statement {
   return {
     sql: `UPDATE batches SET updated_at = ${DATABASE_NOW}, draft_owner = coalesce(?, draft_owner)

@@ -21,7 +21,7 @@ export function deleteFile(id: string): Statement {
   return toStatement(build.delete(files).where(eq(files.id, id)));
 }
 
-/** What has expired is gone, though it may not have been swept yet. */
+/** Finds a file that has not expired. An expired one may still be stored until the next sweep. */
 export function findFile(db: Db, id: string, now: number): Promise<StoredFile | undefined> {
   const isThere = or(isNull(files.expiresAt), gt(files.expiresAt, now));
   return db

@@ -11,8 +11,8 @@ export type RemoveUnit = {
 };
 
 /**
- * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on it is
- * that of the node that removes it, and whoever still writes it cannot give it a name.
+ * Removes up to `limit` tasks of a draft, and the draft itself once it has none left. From then on
+ * the removing node owns it, so that a node that still writes it cannot publish it.
  */
 export function removeFromDraft(draft: string, limit: number, node: number): RemoveUnit {
   const some = `SELECT seq FROM tasks
@@ -34,12 +34,12 @@ export function removeFromDraft(draft: string, limit: number, node: number): Rem
   };
 }
 
-/** True of a row `b` of a draft. */
+/** An SQL condition: no node owns the draft `b` any more. */
 const IS_FORSAKEN = "b.draft_owner <> 0 AND abs(b.draft_owner) NOT IN (SELECT seq FROM nodes)";
 
 /**
- * The names of drafts whose node is gone, and of those that nobody has touched for `silentMs`, by the
- * database's clock: whoever wrote one has failed, and could not remove it.
+ * The names of drafts whose node is gone, or that nobody has touched for `silentMs` by the database's clock: their
+ * writer has failed and could not remove them.
  */
 export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
   return {
@@ -49,7 +49,7 @@ export function findLeftDrafts(silentMs: number): Statement<{ id: string }> {
   };
 }
 
-/** The names of drafts: left by a crash, where whoever wrote them is gone. */
+/** The names of all drafts. At the start of the only process, each was left by a crash. */
 export const DRAFTS: Statement<{ id: string }> = {
   sql: `SELECT id FROM batches WHERE status = 'ingesting'`,
   args: [],
@@ -66,7 +66,7 @@ export function findDrafts(prefix: string): Statement<{ id: string }> {
 /** `isLeft`: the batch is a draft whose node is gone, or that is being removed. */
 export type Taken = { id: string; batchId: string; isBare: number; isLeft: number | null };
 
-/** Which of these ids are taken, by a task in which batch. */
+/** The ids among these that tasks already have, with the batches of those tasks. */
 export function findTaken(ids: string[]): Statement<Taken> {
   return {
     sql: `SELECT t.id, b.id AS batchId, b.is_bare AS isBare,

@@ -4,7 +4,7 @@ import type { OpenAiTerms } from "../domain/openai-batch.ts";
 import type { Idempotency } from "./idempotency.ts";
 
 export type NewBatch = {
-  /** The name it has while it is written. */
+  /** Its name while it is being written. */
   draft: string;
   id: string;
   name: string;
@@ -14,7 +14,7 @@ export type NewBatch = {
   owner: number;
   inputFile: string | null;
   inputBatch: string | null;
-  /** `waiting`: it has no rows yet. A draft that takes the place of such a batch becomes `made` as it does. */
+  /** `waiting`: it has no rows yet. The draft that replaces such a batch becomes `made` when it is published. */
   chainStatus: ChainStatus | null;
   outputFile: string | null;
   columns: string[] | null;
@@ -28,12 +28,12 @@ export type NewBatch = {
   idempotency: Idempotency | null;
   /** Trace context of the request that creates it. */
   trace: string | null;
-  /** Set where it was created through OpenAI's Batch API, which starts it by itself. */
+  /** Set if it was created through OpenAI's Batch API, where a batch starts by itself. */
   openAi: OpenAiTerms | null;
   deadlineAt: number | null;
   payer: number | null;
   now: number;
-  /** The clock of waits, which does not jump. */
+  /** The time by the monotonic clock, for waits. */
   steadyNow: number;
 };
 
@@ -55,15 +55,15 @@ export type NewRow = {
   baseRun: number | null;
   prompt: string | null;
   metadata: string | null;
-  /** What is kept of the row of the file: a JSON array of a CSV's cells, or a JSONL line as it stands. */
+  /** The original row of the file: the cells of a CSV as a JSON array, or the JSONL line unchanged. */
   cells: string | null;
   idempotencyKey: string | null;
   fingerprint: string | null;
-  /** It ends at once, as cancelled. */
+  /** The task ends at once, as cancelled. */
   isSkipped: boolean;
 };
 
-/** How many rows of a batch were written, by model, too; how many take over an answer; and those that were not written, because they are adopted. */
+/** The numbers of written rows, in total and by model, and of reused answers; and the rows that replace tasks of a bare batch. */
 export type WrittenRows = {
   written: number;
   models: ReadonlyMap<string, number>;

@@ -17,10 +17,10 @@ export type PublishUnit = {
 };
 
 /**
- * Gives a draft of `rows` rows its name, taking in the tasks that a bare batch of that name holds:
- * `adopted` are those that the input describes anew, the others follow at the end. Where that cannot
- * be done, or `when` does not hold, nothing is; otherwise `published` has a row, which says how many tasks the batch has.
- * Who has no use for the tasks of a bare batch says by `takenOver` what else makes the name free.
+ * Gives a draft of `rows` rows its real name, and moves the tasks of a bare batch of that name into it: `adopted` are
+ * those that the input describes anew, the others follow at the end. If that is impossible, or `when` does not hold,
+ * nothing changes; otherwise `published` returns a row with the number of tasks. A caller that must not take over the
+ * tasks of a bare batch passes as `takenOver` other statements that free the name.
  */
 export function publishDraft(
   batch: NewBatch,
@@ -31,7 +31,7 @@ export function publishDraft(
   const { written: rows, models, adopted, reused } = rowsOfDraft;
   const { now, trace, idempotency } = batch;
   const isFree = {
-    // Nobody has begun to remove it because its node was silent.
+    // No other node has begun to remove the draft because its owner was silent.
     where: `id = ? AND draft_owner = ? AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.id = ?)
       AND NOT EXISTS (SELECT 1 FROM idempotency_keys k
                       WHERE k.api_key = ? AND k.key = ? AND k.batch IS NOT batches.seq)`,

@@ -41,7 +41,7 @@ export type ResultRow = {
 type Which = TaskStatus | "unanswered";
 export type ResultPage = { after: number; limit: number; status: Which | undefined };
 
-/** Where each of the rows stands that `listResults` would give, and bytes of its texts, of which nothing is read for it. */
+/** The position of each row that `listResults` would return, and the bytes of its texts, without reading the texts. */
 export function sizesOfResults(
   batch: number,
   { after, limit, status }: ResultPage,

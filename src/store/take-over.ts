@@ -6,7 +6,7 @@ import type { NewBatch, WrittenRows } from "./new-batch.ts";
 import { laneOfSingle } from "./room.ts";
 import type { Which } from "./which.ts";
 
-/** Moves the tasks of a bare batch into the draft and removes it, if it may be filled in. */
+/** Moves the tasks of a bare batch into the draft and removes the bare batch, if that is allowed. */
 export function takeOver(
   batch: NewBatch,
   { written: rows, adopted }: WrittenRows,
@@ -26,9 +26,9 @@ export function takeOver(
       SELECT 1 FROM executions e WHERE e.task = a.seq AND e.run = tasks.run AND NOT e.is_dry_run)`;
   const describeAnew: Statement[] = [
     {
-      // Without MATERIALIZED SQLite reads every task there is and looks each up in the array. A negative
-      // position marks, for a later statement, a task that has its place already. An answer to the same
-      // request stays; otherwise the task is one whose request has changed.
+      // Without MATERIALIZED SQLite would read every task and look it up in the array. A negative position marks, for
+      // a later statement, a task whose position is set already. An answer to the same request is kept; otherwise the
+      // task is treated as one whose request has changed.
       sql: `WITH a AS MATERIALIZED (
               SELECT t.seq, r.value ->> 'position' AS position, r.value ->> 'model' AS model,
                      r.value ->> 'priority' AS priority, r.value ->> 'maxRetries' AS retries,
@@ -49,7 +49,7 @@ export function takeOver(
       args: [json, ...bareArgs, batch.now, batch.now],
     },
     {
-      // Executed by itself before, and not begun.
+      // Tasks that were to be executed on their own, have not begun, and are skipped now.
       sql: `DELETE FROM queue WHERE task IN (
               SELECT seq FROM tasks WHERE batch = ${bare} AND is_skipped AND status = 'cancelled')`,
       args: bareArgs,
@@ -77,7 +77,7 @@ export function takeOver(
   return [
     ...(adopted.length > 0 ? describeAnew : []),
     {
-      // What the answers have cost goes with them.
+      // The usage and cost of the answers move with them.
       sql: `UPDATE batches SET prompt_tokens = b.prompt_tokens, completion_tokens = b.completion_tokens,
               cached_tokens = b.cached_tokens, reasoning_tokens = b.reasoning_tokens,
               cost_usd = b.cost_usd, unpriced = b.unpriced, dearest_usd = b.dearest_usd
@@ -85,7 +85,7 @@ export function takeOver(
       args: [batch.draft, ...bareArgs],
     },
     {
-      // What is queued of them is under its cap from now on.
+      // The cost cap of the batch applies to its queued tasks from now on.
       sql: `UPDATE queue SET lane = ${laneOfSingle("(SELECT seq FROM batches WHERE id = ?)", "queue.payer")}
             FROM tasks t WHERE t.seq = queue.task AND queue.lane <= ${SINGLE_TASKS}
               AND NOT queue.is_dry_run AND t.batch = ${bare}`,
@@ -98,7 +98,7 @@ export function takeOver(
       args: [batch.draft, rows + adopted.length, ...bareArgs],
     },
     {
-      // Its tasks have moved away, so that nothing but its name is left.
+      // All of its tasks have moved, so that only its name is left.
       sql: `DELETE FROM batches WHERE id = ? AND is_bare = 1
               AND NOT EXISTS (SELECT 1 FROM tasks WHERE batch = batches.seq) AND ${KEY_IS_UNUSED}
               AND ${when.where}`,

@@ -10,13 +10,12 @@ const ROWS_AT_ONCE = [128, 64, 32, 16, 8, 4, 2, 1];
 const MOST_ROWS = 128;
 
 /**
- * Statements that take rows as bound values: `sql` gets a `VALUES` list to select from, whose
- * columns are `column1`, `column2`, …; `before` and `after` are the arguments of the placeholders
- * that stand before and behind it. A libSQL server prepares each statement anew, so that where `isPreparedOnce`
- * is false there are as few statements as can be. Compared with one JSON array that SQLite takes apart (`json_each`),
- * which parses each row again for every field, this halves the time of an insert, and does not grow with the texts in it.
- * With `areAlike`, what is the same in all rows is bound once, which is worth it where most columns are: each set of
- * columns makes texts of its own.
+ * Statements that take rows as bound values. `sql` gets a `VALUES` list to select from, whose columns are `column1`,
+ * `column2`, …; `before` and `after` are the arguments of the placeholders before and behind it. A libSQL server
+ * prepares each statement anew, so that with `isPreparedOnce: false` there are as few statements as possible. Compared
+ * with one JSON array (`json_each`), which SQLite parses again for every field of a row, this halves the time of an
+ * insert, and the time does not grow with the texts. With `areAlike`, a value that is equal in all rows is bound once.
+ * That pays off only if most columns are equal, because each set of columns needs SQL texts of its own.
  */
 export function overValues<Row>(
   rows: readonly Row[],
@@ -35,7 +34,7 @@ export function overValues<Row>(
   const isSame = first.map(
     (value, column) => areAlike && all.every((values) => values[column] === value),
   );
-  // A list of values has one column at least.
+  // A `VALUES` list needs at least one column.
   if (isSame.every(Boolean)) isSame[0] = false;
   const same = first.filter((_, column) => isSame[column]);
   for (let from = 0; from < rows.length;) {
@@ -54,7 +53,7 @@ export function overValues<Row>(
   return statements;
 }
 
-/** A list of `size` rows, of which those columns have one placeholder for all that are the same in all. */
+/** A `VALUES` list of `size` rows, in which columns that are equal in all rows share one placeholder. */
 function valuesOf(size: number, isSame: readonly boolean[]): string {
   const different = isSame.filter((same) => !same).length;
   const one = `(${Array.from({ length: different }, () => "?").join()})`;
