@@ -113,7 +113,7 @@ function announceCall(tracer: Tracer, server: URL | undefined, call: CallTrace):
   end(attempt, call);
 }
 
-/** The call itself, on the wire. */
+/** The span of the HTTP request to the provider. */
 function spanOfCall(
   tracer: Tracer,
   server: URL | undefined,

@@ -18,12 +18,12 @@ const OPERATIONS: Partial<Record<Endpoint, string>> = {
   "/v1/embeddings": "embeddings",
 };
 
-/** What OpenTelemetry's conventions call what an endpoint does. */
+/** The operation of an endpoint, as OpenTelemetry's conventions name it. */
 export function operationOf(endpoint: Endpoint): string {
   return OPERATIONS[endpoint] ?? endpoint.slice("/v1/".length);
 }
 
-/** What went wrong, of few different words. */
+/** The kind of a failure, one of few words, as an attribute needs it. */
 export function wordFor(failure: Failure | null): string | null {
   return failure && (failure.providerStatus?.toString() ?? failure.cause);
 }

@@ -64,7 +64,7 @@ export type DispatcherOptions = {
   onProbeFailed: (provider: string, why: string) => void;
 };
 
-/** Runs that are claimed in a turn: more would block the event loop for long; the next turn follows at once. */
+/** The most runs to claim in a turn. More would block the event loop for long; the next turn follows at once. */
 const MOST_CLAIMED = 256;
 /** The weight of the latest call or commit in the moving averages of their durations. */
 const LEARNING = 1 / 32;

@@ -2,10 +2,10 @@ import type { Plan, Statement } from "../db/unit.ts";
 import { reportProgress } from "../store/settle.ts";
 
 const EVERY_MS = 500;
-/** Where many batches run, each adds so much: of two thousand there would be an event for nearly each task. */
+/** Each running batch adds this to the interval. Otherwise two thousand batches would send an event for nearly every task. */
 const MS_PER_BATCH = 10;
 
-/** Reports the progress of batches, of each at most every half second, and of all at most a hundred times a second. */
+/** Reports the progress of batches: of each at most every half second, of all together at most a hundred times a second. */
 export function createProgress() {
   const reportedAt = new Map<number, number>();
   return {

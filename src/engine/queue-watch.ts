@@ -20,8 +20,8 @@ type QueueWatchOptions = {
 const SYNC_MS = 2000;
 /**
  * The pause between two reads of the queue is a multiple of the time that one takes, so that changes of many batches
- * share one read. A read counts as at least `msPerRow` for each batch and lane that it finds, most of which blocks the
- * event loop.
+ * share one read. A read counts as at least `msPerRow` for each batch and lane that it finds, since handling these rows
+ * blocks the event loop.
  */
 const LOOK_PAUSE = { times: 5, mostMs: 250, msPerRow: 0.01 };
 /** How soon the loops of the dispatcher work again after a failure. */

@@ -37,7 +37,10 @@ type SettlementUnit = {
 
 /** The assumed size of a run's rows without its texts. */
 const ROW_BYTES = 500;
-/** Outcomes of one unit, some ten milliseconds of the event loop on a local file: a commit ends between units where it takes long (`writer.ts`). */
+/**
+ * The most outcomes in one unit, about ten milliseconds of the event loop on a local file. A commit that takes long can
+ * end only between two units (`writer.ts`).
+ */
 const MOST_OUTCOMES = 256;
 
 /*

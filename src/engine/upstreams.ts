@@ -202,7 +202,7 @@ export function createUpstreams(
     return { upstream: null, gates: NO_GATES, isTrial: false, until };
   }
 
-  /** Every way that a call of a lane may come to take, and what is known of its price. */
+  /** Every route that a call of a lane may take, with its price. */
   function pricedWays(laneName: string): { way: Route; price: KnownPrice }[] {
     const now = ctx.clock.now();
     return routesFor(readLaneName(laneName).model).flatMap((way) => {

@@ -16,10 +16,10 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
   feed(text: string): void;
   end(): void;
 } {
-  /** The pieces of a line that has no end yet. They are joined once, however many there are. */
+  /** The pieces of a line that has not ended. They are joined only once, at its end. */
   let held: string[] = [];
   let name: string | null = null;
-  /** Data of several lines, which are JSON only together. */
+  /** The data of an event over several lines, which is valid JSON only as a whole. */
   let pending: string | null = null;
   let pendingLines = 0;
 
@@ -45,7 +45,7 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
     pendingLines = text === null ? 0 : pendingLines + 1;
   }
 
-  /** Each further line is tried together with those before it as long as that is quick; else all of them once, at the end. */
+  /** Whether to try parsing after each further line. A longer event is parsed only once, at its end. */
   function isShort(text: string): boolean {
     return pendingLines < MOST_TRIED_LINES && text.length < MOST_TRIED;
   }
@@ -82,7 +82,7 @@ export function createEventLines(onEvent: (event: StreamEvent) => void): {
   };
 }
 
-/** An event of so many lines, and of so many characters, may be JSON before its end shows. */
+/** The most lines, and the most characters, of an event that is tried as JSON before its end. */
 const MOST_TRIED_LINES = 100;
 const MOST_TRIED = 100_000;
 const FIELD = /^(event|data|id|retry|error): ?(.*)$/s;

@@ -161,7 +161,7 @@ async function build(client: OpenAI, endpoint: Endpoint): Promise<BuiltRequest> 
     path: endpoint.slice("/v1".length),
     body: {},
   });
-  // Deno reads a `Headers` object anew for each call, which takes a seventh of the time of a worker thread.
+  // As an object: Deno copies a `Headers` for each call, which takes a seventh of a worker thread's time.
   return { url, init: { method: "POST", headers: Object.fromEntries(req.headers) } };
 }
 

@@ -1,14 +1,14 @@
 /*
- * How much of a provider's reply is read. A reply without an end, or a small one that unfolds to a very large one,
- * must not take the memory of the process, and nothing walks through a text of hundreds of megabytes.
+ * Limits how much of a provider's reply is read. An endless reply, or a small one that decompresses to a very large one,
+ * must not exhaust the memory of the process or keep it busy with hundreds of megabytes of text.
  */
 
-/** Longer than any answer that models give: lists of vectors and of images have tens of megabytes. */
+/** Longer than any real answer: lists of embeddings and of images have tens of megabytes. */
 const MOST_REPLY_BYTES = 128 * 1024 * 1024;
-/** What says why a request was refused; the rest of it is not read. */
+/** The most bytes to read of an error; the rest is not read. */
 const MOST_ERROR_BYTES = 256 * 1024;
 
-/** A reply is longer than any answer. */
+/** A reply that is longer than `MOST_REPLY_BYTES`. */
 export class LongReplyError extends Error {
   override readonly name = "LongReplyError";
 
@@ -19,7 +19,7 @@ export class LongReplyError extends Error {
 
 type Body = ReadableStream<Uint8Array>;
 
-/** The pieces of a reply. Throws `LongReplyError` where there are too many. */
+/** The pieces of a reply. Throws `LongReplyError` if it is too long. */
 export async function* replyPieces(body: Body): AsyncGenerator<Uint8Array> {
   let bytes = 0;
   for await (const piece of body) {
@@ -29,9 +29,9 @@ export async function* replyPieces(body: Body): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** All of a reply. Throws `LongReplyError` where it is too long. */
+/** The whole text of a reply. Throws `LongReplyError` if it is too long. */
 export async function replyText(reply: Response): Promise<string> {
-  // What is compressed, or comes in pieces, has no length that could be relied on.
+  // Only an uncompressed reply with a `Content-Length` has a reliable length.
   const length = reply.headers.get("content-length");
   const isPlain = length !== null && !reply.headers.has("content-encoding");
   if (!reply.body || (isPlain && Number(length) <= MOST_REPLY_BYTES)) return reply.text();
@@ -47,7 +47,7 @@ export async function replyText(reply: Response): Promise<string> {
   return texts.join("");
 }
 
-/** The text of a refusal, as far as anybody reads it. The connection ends where there is more. */
+/** The beginning of the text of an error. If there is more, the connection is closed. */
 export async function refusalText(reply: Response): Promise<string> {
   if (!reply.body) return "";
   const decoder = new TextDecoder();

@@ -40,7 +40,7 @@ async function readPieces(body: ReadableStream<Uint8Array>, reading: Reading): P
       const piece = decoder.decode(bytes, { stream: true });
       if (isStream) stream.feed(piece);
       else text += piece;
-      // Blanks keep a connection alive.
+      // Providers send blanks to keep a connection alive.
       if (isStream === undefined && text.length > MOST_BLANKS) text = text.trimStart();
       if (isStream === undefined && text.trimStart().length >= SNIFFED) {
         isStream = STREAM_START.test(text);

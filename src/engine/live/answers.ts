@@ -22,7 +22,7 @@ export type Heard = {
  * Of longer answers only the usage is read, because vectors and images are long and contain nothing else of interest.
  */
 const LONGEST_READ = 200_000;
-/** Longer than an event with nothing but usage; what is longer goes on without waiting for its end. */
+/** Longer than any event with only usage. A longer event is passed on before its end has arrived. */
 const LONGEST_HELD = 200_000;
 
 /** Reads a whole answer. */
@@ -35,7 +35,7 @@ export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard 
   return { answer: readAnswer(endpoint, response) ?? null, failure: null, response: text };
 }
 
-/** An answer in which nothing is said, whatever endpoint it is of. */
+/** An empty answer, valid for every endpoint. */
 const NOTHING_SAID: JsonObject = { choices: [{}], data: [{}], output: [] };
 
 /** The last `usage` of a long answer and the members after it, and its model. */
@@ -124,7 +124,7 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
   return {
     pieces: pieces(),
     left(): Heard {
-      // The provider has taken the prompt, though it may have said nothing yet.
+      // The provider has received the prompt, so it is paid for even if no text has arrived.
       const answer = soFar() ?? readAnswer(endpoint, NOTHING_SAID) ?? null;
       return { answer, failure: null, response: null, isLeft: true };
     },

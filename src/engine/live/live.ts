@@ -91,8 +91,8 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   }
 
   /**
-   * Sets money aside for a call that may cost something, and says which ways it may not go: where a key has a budget,
-   * none whose price is not known; and where the budget is spent, none that costs.
+   * Reserves money for a call that may cost something, and returns the routes that it may not take. With a budget these
+   * are the routes whose price is unknown; once the budget is spent, all routes that cost something.
    */
   async function reserve(
     lane: string,
@@ -256,7 +256,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       if (inFlight + turns.waiting() + reserving >= ctx.config.liveMaxCalls)
         throw new AppError(
           "RATE_LIMIT_EXCEEDED",
-          `This server has ${ctx.config.liveMaxCalls} calls under way (LIVE_MAX_CALLS); try again when some have ended`,
+          `This server has ${ctx.config.liveMaxCalls} calls in progress, its limit (LIVE_MAX_CALLS); try again when some have ended`,
           { retryAfter: 1 },
         );
       const isStream = request.body["stream"] === true;

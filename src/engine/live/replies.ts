@@ -24,7 +24,7 @@ export function answerOf(
   changed: string[],
 ) {
   return {
-    // Others of the good ones say something of the body, which is another one by now.
+    // Other 2xx statuses, such as 204 or 206, describe the provider's body, which has been changed.
     status: 200,
     contentType: passed.reply.headers.get("content-type") ?? JSON_TYPE,
     provider: upstream.site.provider.name,
@@ -71,7 +71,7 @@ export function refused(
         "provider_unauthorized",
       ),
     };
-  // A redirect that is not followed, or a status that is none, is nothing for a client.
+  // A client could not use a redirect, which is not followed, or a status outside of the standard.
   const isError = status >= 400 && status <= 599;
   if (isError && text !== "") return { ...common, status, contentType, body: text };
   return {
