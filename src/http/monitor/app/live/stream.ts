@@ -16,10 +16,10 @@ export function follow(): () => void {
   let waitMs = FIRST_WAIT_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Until the stream ends, which it does only where the connection or the server does. */
+  /** Reads the stream until it ends, which happens only if the connection or the server ends. */
   async function open(): Promise<void> {
     try {
-      // By `fetch`, which sends the key: an `EventSource` would first have to ask for a token.
+      // With `fetch`, which sends the key. An `EventSource` would need a token first.
       const { body } = await request("GET", "/live", { signal: abort.signal });
       const events = body
         ?.pipeThrough(new TextDecoderStream())
@@ -31,7 +31,7 @@ export function follow(): () => void {
         show(value.event ?? "", value.data);
       }
     } catch (error) {
-      // Then the session is over.
+      // The key is no longer valid, and the session has ended.
       if (error instanceof ApiError && error.status === 401) return;
     }
     later();

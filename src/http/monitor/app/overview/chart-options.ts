@@ -121,7 +121,7 @@ function line(name: string, variable: string): uPlot.Series {
   };
 }
 
-// Made once: a plot formats some hundred ticks each time that it is drawn.
+// Created once, because a plot formats about a hundred ticks each time it is drawn.
 const clock = new Intl.DateTimeFormat("en", {
   hour: "2-digit",
   minute: "2-digit",

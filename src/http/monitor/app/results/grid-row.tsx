@@ -4,7 +4,7 @@ import { duration, exactly, money } from "../ui/format.ts";
 
 export type Columns =
   | (Pick<BatchRows, "columns" | "inputs"> & {
-      /** As wide as what the first rows have in it, within limits; in characters. */
+      /** The widths of the columns in characters: those of the texts in the first rows, within limits. */
       widths: number[];
     })
   | undefined;

@@ -128,7 +128,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
   );
 }
 
-/** So wide as its columns are, or as the box; with no width of its own, it would give them what they ask for. */
+/** As wide as its columns, or as the box if that is wider. Without an own width, the browser would choose the columns' widths. */
 function widthOf(columns: Columns): string {
   const { widths = [] } = columns ?? {};
   const characters = widths.reduce((sum, one) => sum + one, 0);

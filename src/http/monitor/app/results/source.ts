@@ -13,9 +13,9 @@ export type Filter = { status: string; contains: string };
 export type Source = ReturnType<typeof createSource>;
 
 const BLOCK = 100;
-/** Of the rows that match a filter, as many are fetched anew at once. */
+/** The most rows of a filter that are fetched again at once. */
 const MOST_AGAIN = 2 * BLOCK;
-/** Rows that are held; those farthest from what is looked at are let go. */
+/** The most rows in memory; those farthest from the visible ones are dropped. */
 const MOST_ROWS = 5000;
 
 /**
@@ -51,7 +51,7 @@ export function createSource(id: string, filter: Filter) {
     }
   }
 
-  /** One page at a time for each mark. Nothing comes of a page that was asked for before `forget`. */
+  /** Loads one page at a time for each mark. A page that was requested before `forget` is ignored. */
   async function load(mark: number, after: number, limit: number): Promise<BatchRows | undefined> {
     const mine = turn;
     loading.add(mark);
@@ -82,7 +82,7 @@ export function createSource(id: string, filter: Filter) {
     if (page.rows.length === 0) await loadMore();
   }
 
-  /** What matches the filter by now. Where more was found, only a new filter or a reload tells. */
+  /** Fetches again what matches the filter. With more rows than `MOST_AGAIN`, only a new filter or a reload does. */
   async function again(): Promise<void> {
     if (loading.size > 0 || found.value > MOST_AGAIN) return;
     const page = await load(0, -1, Math.max(BLOCK, found.value));
@@ -140,13 +140,13 @@ export function createSource(id: string, filter: Filter) {
         if (isOpen) void loadBlock(block);
       }
     },
-    /** Fetches a row anew that was changed. */
+    /** Fetches a changed row again. */
     renew(taskId: string): void {
       const row = rows.values().find((one) => one.taskId === taskId);
       if (isFiltered) void again();
       else if (row) void loadBlock(Math.floor(row.position / BLOCK));
     },
-    /** After something was asked to run again: everything may be another. */
+    /** Drops all rows, after a retry that may have changed any of them. */
     forget(): void {
       turn++;
       loading.clear();

@@ -38,7 +38,7 @@ export function App() {
 function Session() {
   useEffect(() => follow(), []);
   const isDown = connection.value === "down";
-  // Asked again when the connection is back: the server may be another version by then.
+  // Read again when the connection is back: the server may have another version by then.
   useEffect(() => {
     if (!isDown) void readStatus();
   }, [isDown]);

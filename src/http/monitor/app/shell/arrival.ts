@@ -4,7 +4,7 @@ import { SECTIONS } from "./sections.tsx";
 
 const TITLE = document.title;
 
-/** What a browser does by itself where each address is a document: a title, the top of it, and a place for the focus. */
+/** Does what a browser does for a new document: sets the title, scrolls to the top, and gives the focus a place. */
 export function useArrival(parts: string[]): void {
   const isFirst = useRef(true);
   useEffect(() => {
@@ -13,7 +13,7 @@ export function useArrival(parts: string[]): void {
     document.title = [id, section?.title, TITLE].filter(Boolean).join(" · ");
     if (!isFirst.current) {
       scrollTo(0, 0);
-      // What had it may have gone with the page before.
+      // The focused element may have disappeared with the previous page.
       if (document.activeElement === document.body)
         document.getElementById("main")?.focus({ preventScroll: true });
     }

@@ -37,21 +37,21 @@ export function go(to: string): void {
 
 type Changes = Record<string, string | undefined>;
 
-/** Changes the query of the address without a new entry in the history: for what is typed. */
+/** Changes the query of the address without a new entry in the history, for typed text. */
 export function replaceQuery(changes: Changes): void {
   const to = changed(changes);
   history.replaceState(history.state, "", to);
   hash.value = to;
 }
 
-/** Opens something above what is shown: going back closes it. */
+/** Opens something above the current page, so that going back closes it. */
 export function openAbove(changes: Changes): void {
   const to = changed(changes);
   history.pushState({ isAbove: true }, "", to);
   hash.value = to;
 }
 
-/** Closes it by going back, or, where the address was opened with it, by leaving it out. */
+/** Closes it by going back, or, if the page was opened with this address, by a change of the query. */
 export function closeAbove(changes: Changes): void {
   if ((history.state as { isAbove?: true } | null)?.isAbove) history.back();
   else replaceQuery(changes);

@@ -16,11 +16,11 @@ import { Timeline } from "./timeline.tsx";
 
 type Props = {
   id: string;
-  /** Called when it is not as it was when it was opened. */
+  /** Called when the task has changed since it was opened. */
   changed?: () => void;
 };
 
-/** A task: what was asked, what came of it, and how. */
+/** A task: its request, its answer, and its timeline. */
 export function TaskView({ id, changed }: Props) {
   const path = `/tasks/${encodeURIComponent(id)}`;
   const task = useTask(path, id);

@@ -14,7 +14,7 @@ const clock = new Intl.DateTimeFormat("en", CLOCK);
 /** With milliseconds, because events of a task may be within one second. */
 const exact = new Intl.DateTimeFormat("en", { ...CLOCK, fractionalSecondDigits: 3 });
 
-/** Every figure of it, as for the number of a row. */
+/** A number with all of its digits, such as the number of a row. */
 export const exactly = (n: number): string => whole.format(n);
 
 export const count = (n: number): string => (n < 1_000_000 ? whole.format(n) : short.format(n));

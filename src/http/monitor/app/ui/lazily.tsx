@@ -6,7 +6,7 @@ import { Failed, Loading } from "./panel.tsx";
 
 const NOT_LOADED = { message: "This part of the page could not be loaded." };
 
-/** A component whose code is loaded when it is shown first, and again when the connection is back or somebody asks for it. */
+/** A component whose code is loaded when it is first shown. After a failure it is loaded again on request, or when the connection is back. */
 export function lazily(load: () => Promise<FunctionComponent>): FunctionComponent {
   let loaded: FunctionComponent | undefined;
   return function Lazy() {

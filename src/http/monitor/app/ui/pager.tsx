@@ -16,7 +16,7 @@ export function useCursor() {
   return {
     query: cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`,
     page,
-    /** To the first one where it is not known: after a reload, or by a link. */
+    /** To the previous page, or to the first one if the previous is unknown, as after a reload or through a link. */
     back: () => {
       const before = seen.current.get(page - 1);
       show(before ?? "", before === undefined ? 1 : page - 1);

@@ -65,7 +65,7 @@ export function useResource<T>(path: string | null, revision: unknown = 0): Reso
     };
   }, [path, revision, turn]);
 
-  // What could not be reached is asked for again when the connection is back.
+  // A failed request is sent again when the connection is back.
   const isBack = connection.value === "live" && isUnreached(state.error);
   useEffect(() => {
     if (isBack) setTurn((n) => n + 1);
@@ -78,7 +78,7 @@ export function useResource<T>(path: string | null, revision: unknown = 0): Reso
   return { ...state, refresh };
 }
 
-/** There was no answer, or one of a proxy that got none. */
+/** Whether there was no answer, or only one of a proxy that got none. */
 function isUnreached(error: ApiError | undefined): boolean {
   return (
     error !== undefined && (error.status === 0 || error.status === 502 || error.status === 504)

@@ -13,7 +13,7 @@ export function toast(message: string): void {
 
 export function Toast() {
   const ref = useRef<HTMLParagraphElement>(null);
-  // Above a dialog that is open, which is above all else.
+  // Shown again, to be above an open dialog, which is above everything else.
   useEffect(() => {
     ref.current?.hidePopover();
     ref.current?.showPopover();

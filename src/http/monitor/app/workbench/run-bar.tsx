@@ -84,7 +84,7 @@ export function RunBar({ preview, config, problem }: Props) {
     });
     change({ pilot: { id, of: fingerprint(current) } });
     toast(`${TRIED_ROWS} rows are tried`);
-    // That is where their answers come.
+    // Their answers appear there.
     document.getElementById("first-rows")?.scrollIntoView({ block: "nearest" });
   }
 
