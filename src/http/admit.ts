@@ -39,7 +39,7 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
     if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
     const caller = await authenticator.verify(hash);
     if (caller) {
-      // What is left to wrong keys of its address is none of its own limits.
+      // The allowance so far is that of wrong keys from this address, not of this key.
       c.set("allowance", undefined);
       return caller;
     }

@@ -188,7 +188,7 @@ function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
 function matchesPattern(pattern: string, path: string): boolean {
   const parts = path.split("/");
   const wanted = pattern.split("/");
-  // Only the last part of a pattern may stand for several.
+  // Only the last part of a pattern can match several segments.
   const isOpen = pattern.endsWith("{.+}");
   return (
     (isOpen ? parts.length >= wanted.length : parts.length === wanted.length) &&

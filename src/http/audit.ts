@@ -8,7 +8,7 @@ import type { AppEnv } from "./router.ts";
 /** Frequent actions. */
 const MANY = /^(tasks|batches)\./;
 
-/** Posts that change and execute nothing; the page sends one for each pause in typing. */
+/** POST requests that change and execute nothing. The page sends one at each pause in typing. */
 const ASKING = new Set(["batches.preview"]);
 
 const READING = new Set(["GET", "HEAD", "OPTIONS"]);

@@ -28,7 +28,7 @@ export type Connections = {
 
 type Limits = Pick<Config, "maxStreamsPerKey" | "maxWaitsPerKey" | "liveMaxCallsPerKey">;
 
-/** Most live calls have ended by then, and nobody need look after their keys. */
+/** Live calls are watched only after this time. Most have ended by then and never need a watch. */
 const CALL_WATCHED_MS = 100;
 
 /**
@@ -128,15 +128,15 @@ export async function holdWait<T>(
 }
 
 /**
- * Counts this request as a live call of its caller's API key. Throws `RATE_LIMIT_EXCEEDED` where the key has as many as
- * it may. It ends with the connection at the latest.
+ * Counts this request as a live call of its caller's API key. Throws `RATE_LIMIT_EXCEEDED` if the key has reached its
+ * limit. The count ends with the connection at the latest.
  */
 export function holdCall(c: Context<AppEnv>): Held {
   const held = c.var.connections.hold(c.var.caller, "call");
   if (!held)
     throw new AppError(
       "RATE_LIMIT_EXCEEDED",
-      `This API key has ${c.var.ctx.config.liveMaxCallsPerKey} calls under way (LIVE_MAX_CALLS_PER_KEY); try again when some have ended`,
+      `This API key has ${c.var.ctx.config.liveMaxCallsPerKey} calls in progress, its limit (LIVE_MAX_CALLS_PER_KEY); try again when some have ended`,
       { retryAfter: 1 },
     );
   c.req.raw.signal.addEventListener("abort", held.release, { once: true });
@@ -152,7 +152,7 @@ export async function* whileKeyValid(
   yield* held ? whileHeld(held, pieces) : pieces;
 }
 
-/** The same for what is held, which ends with it. */
+/** Passes a stream on until `signal` aborts, and releases the connection at the end. */
 export async function* whileHeld(
   { signal, release }: Held,
   pieces: AsyncIterable<Uint8Array>,
@@ -160,7 +160,7 @@ export async function* whileHeld(
   const iterator = pieces[Symbol.asyncIterator]();
   let refuse: ((why: AppError) => void) | undefined;
   signal.addEventListener("abort", () => refuse?.(keyEnded()), { once: true });
-  // A race of promises would remember each piece until the key ends.
+  // `Promise.race` would keep every piece in memory until the key ends.
   const next = () =>
     new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
       refuse = reject;
@@ -176,7 +176,7 @@ export async function* whileHeld(
   } finally {
     release();
     const closing = iterator.return?.();
-    // What waits for its next piece closes behind that, and nobody is left to hear of it.
+    // A generator that waits for its next piece closes only after that piece, and nobody handles its error.
     if (signal.aborted) closing?.catch(() => undefined);
     else await closing;
   }

@@ -35,7 +35,7 @@ export function trace(ctx: AppContext): MiddlewareHandler<AppEnv> {
     );
     c.res.headers.set("X-Request-ID", requestId);
     secure(c.res.headers);
-    // `c.var` would copy all variables, several times for each request.
+    // `c.var` would copy all variables at each access.
     const allowance = c.get("allowance");
     const executionId = c.get("executionId");
     announceAllowance(c.res.headers, allowance);

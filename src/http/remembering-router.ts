@@ -3,14 +3,14 @@ import { RegExpRouter } from "hono/router/reg-exp-router";
 import { SmartRouter } from "hono/router/smart-router";
 import { TrieRouter } from "hono/router/trie-router";
 
-/** Clients may ask for paths without end; those of routes without an id are a few hundred. */
+/** A bound, because clients may request any number of paths. Routes without an id have a few hundred. */
 const MOST_PATHS = 1000;
-/** Paths beyond this have an id, or are nothing of ours. */
+/** Longer paths contain an id or belong to no route. */
 const LONGEST_PATH = 64;
 
 /**
- * Hono's own routers, and what they found for paths without parameters. So many routes as there are need the slower of
- * them, which takes 15 to 30 µs for a path; most requests ask for one of a few.
+ * Hono's own routers with a cache for paths without parameters. The routes here need the slower of the two routers,
+ * which takes 15 to 30 µs for a path, and most requests have one of a few paths.
  */
 export function createRememberingRouter<T>(): Router<T> {
   const router = new SmartRouter<T>({ routers: [new RegExpRouter<T>(), new TrieRouter<T>()] });

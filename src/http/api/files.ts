@@ -103,7 +103,7 @@ const remove = route({
   tags: ["files"],
   summary: "Delete a file; batches that were made from it keep their rows",
   description:
-    "Tasks that attach it and have not been called fail as `ATTACHMENT_MISSING` when they are; calls under way go on.",
+    "Tasks that attach it and have not been called fail as `ATTACHMENT_MISSING` when they are; calls in progress continue.",
   ...needs("write"),
   request: { params: Params },
   responses: { 200: done("The file was deleted"), ...failures(404) },

@@ -55,13 +55,13 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
   return routes;
 }
 
-/** Throws where a call could not be stored that is to be: its answer would name a task that is not there. */
+/** Throws if there is no room to store a call that must be stored: its answer would name a task that does not exist. */
 async function requireRoom(ctx: Context, { key }: Caller, text: string): Promise<void> {
   const { bytes, refusal: full } = await roomFor(ctx, key);
   if (full && bytes < Buffer.byteLength(text)) throw full;
 }
 
-/** A call, unless the key ends before its answer begins. What is held stays held for a stream. */
+/** Makes a call, and throws if the key ends before the answer begins. For a stream, the connection stays held. */
 async function whileHolding(
   { signal, release }: Held,
   make: (ended: AbortSignal) => Promise<LiveAnswer>,

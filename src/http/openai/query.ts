@@ -5,26 +5,26 @@ import type { AppEnv } from "../router.ts";
 
 type Query = Record<string, string>;
 
-/** Clients that were made for Azure send it with everything. */
+/** Azure's clients send it with every request. */
 const OF_AZURE = "api-version";
 
 /**
- * Throws where a request that changes something has parameters in its query: none has a meaning here, and what is left out
- * in silence (`isDryRun`) would be missed too late. Lists take what they do not know, as OpenAI's do.
+ * Throws if a request that changes something has query parameters. None has a meaning here, and a client must learn that
+ * one such as `isDryRun` has no effect. Lists ignore unknown parameters, as OpenAI's do.
  */
 export const requireKnownQuery: MiddlewareHandler<AppEnv> = async (c, next) => {
   if (c.req.method !== "GET") requireKnown(Object.keys(c.req.query()), [OF_AZURE]);
   await next();
 };
 
-/** Throws for the first name that is not `known`. */
+/** Throws an error that names the first of `names` that is not `known`. */
 export function requireKnown(names: readonly string[], known: readonly string[]): void {
   const unknown = names.find((name) => !known.includes(name))?.slice(0, LONGEST_SHOWN);
   if (unknown !== undefined)
     throw badParam(unknown, `Unknown parameter: '${unknown}'.`, "unknown_parameter");
 }
 
-/** A body that is an object with no other fields than these. */
+/** Returns the body if it is an object without other fields than these, and throws if not. */
 export function fieldsOf(body: unknown, known: readonly string[]): Record<string, unknown> {
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw badParam("", "Invalid body: expected an object.", "invalid_type");
