@@ -53,15 +53,15 @@ export function nextRound(clock: Pick<Clock, "setImmediate">): Promise<void> {
 /** The longest that a loop over many items may block other work. */
 const TURN_MS = 5;
 
-/** What a long loop asks between two things: `if (pauses.isDue()) await pauses.take()`. */
+/** Lets a long loop yield to the event loop between two steps: `if (pauses.isDue()) await pauses.take()`. */
 export type Pauses = {
-  /** Others have waited for their turn for some ms. */
+  /** Whether the loop has blocked other work for some milliseconds. */
   isDue(): boolean;
-  /** Gives it to them. */
+  /** Yields to other work. */
   take(): Promise<void>;
 };
 
-/** To wait for nothing takes as long as a short thing of the loop, so that it is asked first. */
+/** `isDue` is separate because even an immediate `await` takes as long as a short step of such a loop. */
 export function createPauses(clock: Pick<Clock, "monotonic" | "setImmediate">): Pauses {
   let since = clock.monotonic();
   return {

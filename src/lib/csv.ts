@@ -5,18 +5,18 @@ import type { CsvDialect } from "./csv-sniff.ts";
 import type { FileSystem } from "./file-system.ts";
 import { readText, type TextFile, TextFileError } from "./text-file.ts";
 
-/** Longest record that is read: a larger one is more likely an unclosed quote than a row. */
+/** The longest record to accept: a longer one is more likely an unclosed quote than a row. */
 const MAX_RECORD_BYTES = 8 * 1024 * 1024;
-/** A record that has not ended by then is parsed as it comes, since to parse it at once would hold the thread. */
+/** A longer record is parsed piece by piece, because parsing it at once would block the thread. */
 const LONG_RECORD = 131_072;
 const PIECE_BYTES = 32_768;
 const [LINE_FEED, CARRIAGE_RETURN, QUOTE] = [0x0a, 0x0d, 0x22];
 
 /**
- * The records of a CSV file (RFC 4180, any of CR, LF and CRLF between records, also mixed), the header
- * first, those that end in one piece of the file together; a BOM and a `sep=` line are passed over. Rows may be
- * ragged, and a blank line is a row of one empty cell: the caller decides what to do about them. Throws
- * `TextFileError` where the file is not the text that it should be or its quoting is broken.
+ * The records of a CSV file (RFC 4180; CR, LF and CRLF may be mixed between records), the header first. Records that end
+ * in the same piece of the file come together. A BOM and a `sep=` line are skipped. Rows may be ragged, and a blank line
+ * is a row of one empty cell: the caller decides what to do about them. Throws `TextFileError` if the file is not valid
+ * text or its quoting is broken.
  */
 export async function* readCsv(
   files: FileSystem,
@@ -47,12 +47,12 @@ export async function* readCsv(
   yield read(splitter.end());
 }
 
-/** Whole records, each with the end of its line. `isQuoted`: there is a quote in one of them. */
+/** Whole records, each with its line end. `isQuoted`: at least one of them contains a quote. */
 type Records = { text: string; isQuoted: boolean };
 
 /**
- * Divides a text where a record ends, which is where a line ends behind an even number of quotes. Records without
- * quotes are lines then, which takes a tenth of the time of parsing them.
+ * Splits a text after the last record that has ended. A record ends at a line end after an even number of quotes.
+ * Records without quotes are then split as lines, which takes a tenth of the time of parsing them.
  */
 class RecordSplitter {
   /** The beginning of the record that has not ended. */
@@ -71,14 +71,14 @@ class RecordSplitter {
     return records;
   }
 
-  /** What is left: the last record, where no line end follows it. */
+  /** The rest: the last record, if no line end follows it. */
   end(): Records {
     return this.#join("", true);
   }
 
-  /** Where the last record ends that ends in the text, or 0. */
+  /** The index behind the last record that ends in the text, or 0. */
   #endOfRecords(text: string): number {
-    // Whether a line feed follows that belongs to it is not known yet.
+    // A CR at the end may be half of a CRLF.
     const last = text.endsWith("\r") ? text.length - 1 : text.length;
     if (!this.#isWithinQuotes && !text.includes('"')) {
       const known = text.slice(0, last);
@@ -136,14 +136,14 @@ function parseQuoted(text: string, delimiter: string, linesBefore: number): stri
   }
 }
 
-/** All that follows, whatever it is. */
+/** Parses the rest of the file piece by piece. */
 async function* parseAsItComes(
   first: string,
   texts: AsyncIterable<string>,
   { delimiter, linesBefore }: { delimiter: string; linesBefore: number },
 ): AsyncGenerator<string[][]> {
   const parser = parseStream({ ...OPTIONS, delimiter });
-  // Whoever writes hears of it, too.
+  // The callback of `write` gets the error, too.
   parser.on("error", () => undefined);
   const write = async (piece: string | Buffer) => {
     const written = done((callback) => parser.write(piece, callback));
@@ -152,7 +152,7 @@ async function* parseAsItComes(
     return records;
   };
   try {
-    // As bytes, of which a character may be cut in two.
+    // As bytes, because a piece may end within a character.
     const bytes = Buffer.from(first);
     for (let from = 0; from < bytes.length; from += PIECE_BYTES)
       yield await write(bytes.subarray(from, from + PIECE_BYTES));
@@ -172,7 +172,7 @@ function done(start: (callback: Callback) => void): Promise<void> {
   return new Promise((resolve, reject) => start((error) => (error ? reject(error) : resolve())));
 }
 
-/** The records that it has parsed, in one go: to wait for each takes longer than to parse it. */
+/** All records that the parser has ready: awaiting each one would take longer than parsing it. */
 function recordsOf(parser: Parser): string[][] {
   const records: string[][] = [];
   for (;;) {

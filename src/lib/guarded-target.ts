@@ -39,7 +39,7 @@ const BLOCKED_PORTS = new Set([
 export function readTarget(text: string, { allowedHosts, howToAllow }: TargetRules): URL {
   if (text.length > LONGEST_TARGET)
     throw new RefusedTarget(`must have ${LONGEST_TARGET} characters at most`);
-  // The parser of URLs leaves them out.
+  // The URL parser would drop them without an error.
   if (/\p{Cc}/u.test(text)) throw new RefusedTarget("must not contain control characters");
   if (!URL.canParse(text))
     throw new RefusedTarget("must be a URL such as https://example.com/hook");

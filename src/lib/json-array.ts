@@ -10,10 +10,9 @@ const [OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [0x5b, 0x5d, 0x7b, 0x
 const SPACE = 0x20;
 
 /**
- * The elements of a file that is one JSON array, those that end in one piece of it together, each as its text on one
- * line, numbered from 1. They
- * are found by their brackets and quotes alone; whether they are valid is for the caller to see.
- * Throws `TextFileError` where the array has no end, something follows it, or an element is too long.
+ * The elements of a file that is one JSON array, each as its text on one line, numbered from 1. Elements that end in the
+ * same piece of the file come together. Only brackets and quotes are examined; the caller checks whether an element is
+ * valid. Throws `TextFileError` if the array has no end, something follows it, or an element is too long.
  */
 export async function* readJsonArray(files: FileSystem, file: TextFile): AsyncGenerator<Line[]> {
   const scanner = new ArrayScanner();

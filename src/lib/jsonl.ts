@@ -8,9 +8,8 @@ const LINE_FEED = 0x0a;
 export type Line = { number: number; text: string };
 
 /**
- * The lines of a JSONL file, those that end in one piece of it together, numbered from 1 as an editor does and
- * trimmed; a BOM and CRLF are accepted. Throws `TextFileError` where the file is not the text that it should
- * be or a line is too long.
+ * The trimmed lines of a JSONL file, numbered from 1 as in an editor. Lines that end in the same piece of the file come
+ * together. A BOM and CRLF are accepted. Throws `TextFileError` if the file is not valid text or a line is too long.
  */
 export async function* readLines(files: FileSystem, file: TextFile): AsyncGenerator<Line[]> {
   let rest: Buffer[] = [];

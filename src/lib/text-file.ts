@@ -21,7 +21,7 @@ export async function* readUtf8(files: FileSystem, file: TextFile): AsyncGenerat
     yield isUtf8 ? bytes : Buffer.from(text);
 }
 
-/** The same as texts; a character that two chunks share is in the second. */
+/** The file as decoded pieces. A character that is split between two chunks is in the second piece. */
 export async function* readText(files: FileSystem, file: TextFile): AsyncGenerator<string> {
   for await (const { text } of readPieces(files, file)) yield text;
 }

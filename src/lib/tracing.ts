@@ -16,7 +16,7 @@ export type ExecutionTrace = ExecutionName & {
   error: string | null;
 };
 
-/** What a call to a provider came to. */
+/** The result of a call to a provider. */
 type CallEnd = {
   startedAt: number;
   endedAt: number;
@@ -31,10 +31,10 @@ type CallEnd = {
   error: string | null;
 };
 
-/** A call of an execution that ended. */
+/** An ended call of an execution. */
 export type CallTrace = ExecutionName & CallEnd & { attempt: number };
 
-/** A live call that ended; `parent` is the trace context of the request that waited for it. */
+/** An ended live call; `parent` is the trace context of the request that waited for it. */
 export type LiveTrace = CallEnd & { parent: string | null };
 
 type RequestTrace = {

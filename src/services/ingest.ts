@@ -17,7 +17,7 @@ import { writeStored } from "./stored-bytes.ts";
 
 /** The most bytes of rows that are held in memory, and committed together. */
 const MOST_CHUNK_BYTES = 2_000_000;
-/** Rows of one unit: on a local file a commit that takes long ends between units (`writer.ts`). */
+/** The most rows in one unit. On a local file, a commit that takes long can end only between two units (`writer.ts`). */
 const UNIT_ROWS = 128;
 /** The most different models in the rows of a batch, which is the number of its lanes. */
 const MOST_MODELS = 1000;
@@ -25,12 +25,12 @@ const MOST_MODELS = 1000;
 /** The size of a row without its texts. */
 const ROW_BYTES = 200;
 
-/** What checking an input found: how many rows it has, about how many bytes, and which replace tasks of a bare batch. */
+/** The result of checking an input: its rows, its approximate bytes, and the ids that replace tasks of a bare batch. */
 export type Checked = {
   rows: number;
   bytes: number;
   adoptedIds: Set<string>;
-  /** All rows, where they are few: they need not be read and made once more to be stored. */
+  /** All rows, if they are few, so that they need not be read again to be stored. */
   kept: PreparedRow[][] | null;
 };
 
@@ -90,7 +90,7 @@ export async function checkRows(
     if (bytes > ctx.chunks.keptBytes) kept = null;
     kept?.push(chunk);
     const found = findTaken([...rowOf.keys()]);
-    // In another thread: nothing depends on it but what is said of the input.
+    // In another thread, because only error messages depend on this read.
     for (const taken of await readRows(ctx.reads.client, found))
       if (taken.batchId === batch.id && taken.isBare) adoptedIds.add(taken.id);
       else if (taken.isLeft === 1 || (ctx.isExclusive && isLeft(ctx, taken.batchId)))
@@ -166,7 +166,7 @@ function sizeOfRow({ body, prompt, metadata, cells }: NewRow): number {
   );
 }
 
-/** Nobody is told of a draft. The commit that gives it its name waits for the disk, which then has its rows, too. */
+/** No client knows of a draft yet. The commit that publishes it waits for the disk, which then has its rows, too. */
 const DRAFT = { canBeLost: true };
 
 /**
@@ -198,9 +198,9 @@ export async function writeRows(
     issues.throwIfAny();
     adopted.push(...rows.filter((row) => checked.adoptedIds.has(row.id)));
     const fresh = rows.filter((row) => !checked.adoptedIds.has(row.id));
-    // A unit without rows, too, says that the draft is still being written.
+    // Even a unit without rows marks the draft as still being written.
     const portions = fresh.length === 0 ? [fresh] : portionsOf(fresh, () => 1, UNIT_ROWS);
-    // Together, as each may fail.
+    // Awaited together, so that no rejection stays unhandled.
     await Promise.all([
       opened,
       ...portions.map((some) => writeStored(ctx, batch.apiKey, insertRows(batch, some), DRAFT)),

@@ -12,9 +12,9 @@ export type BatchInput = {
   columns: () => string[] | null;
   /** How the file was read and what it contains, once it has been read; null for inline tasks. */
   found: () => Omit<InputFound, "rows"> | null;
-  /** Whether a further reading would make other rows of it, since columns were found behind the first of them. */
+  /** Whether rows must be read again, because columns were found after the first rows were made. */
   isToBeReadAgain?: () => boolean;
-  /** Called when nothing of it is needed any more. */
+  /** Releases the input. */
   close?: () => Promise<void>;
 };
 

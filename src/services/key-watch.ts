@@ -8,7 +8,7 @@ import { type Caller, endOfKey } from "./caller.ts";
 export type KeyWatch = {
   /**
    * Calls `onEnd` once, when the caller's key is no longer valid. Returns a function that cancels the watch. `isLate`
-   * says that the caller was authenticated a while ago, so that the key may have ended since.
+   * means that the caller was authenticated a while ago, so that the key may have ended since.
    */
   watch(caller: Caller, onEnd: () => void, options?: { isLate: boolean }): () => void;
   start(): void;
@@ -62,7 +62,7 @@ export function createKeyWatch({
     watch(caller, onEnd, { isLate } = { isLate: false }) {
       const handle = {};
       watched.set(handle, { caller, onEnd });
-      // The key may have ended since the caller was authenticated. The first piece of a stream does not wait for this look.
+      // The key may have ended since the caller was authenticated. The start of a stream does not wait for this check.
       if (isLate || caller.validUntil < clock.now() + LOOK_EVERY_MS) loop.nudge();
       else if (watched.size === 1) loop.nudge(SOON_MS);
       return () => watched.delete(handle);

@@ -63,7 +63,7 @@ export function createLiveHub(ctx: Context, engine: EngineProbe): LiveHub {
   let health: LiveHealth = { status: "healthy", reasons: [] };
   let healthAt = -Infinity;
   let batches = 0;
-  /** How long the last reading took: the pause is between the beginnings of readings. */
+  /** The duration of the last reading. The pause is measured from the beginning of a reading. */
   let tookMs = 0;
   let connections = () => 0;
   let isStopped = false;

@@ -167,7 +167,7 @@ async function results(ctx: Context, query: FileQuery): Promise<Entry[]> {
 async function placeOf(ctx: Context, id: string): Promise<FilePlace> {
   const result = await findResultFile(ctx, id);
   if (result) return { at: result.batch.completedAt ?? 0, isResult: true, seq: result.batch.seq };
-  // It may have expired since the page before.
+  // The file may have expired since the previous page.
   const upload = await findFile(ctx.db, id, 0);
   if (upload) return { at: upload.createdAt, isResult: false, seq: upload.seq };
   throw noSuchFile(id, "after");

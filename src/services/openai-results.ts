@@ -80,7 +80,7 @@ export async function sizeOfResultFile(ctx: Context, file: ResultFile): Promise<
   return bytes;
 }
 
-/** Lists ask for the same lengths again and again, and batches of `/api/v1` have no place for them. */
+/** Lengths of result files, which lists need again and again. The tables have no column for them. */
 const countsOf = new WeakMap<Context, BoundedMap<string, number>>();
 const MOST_COUNTS = 10_000;
 

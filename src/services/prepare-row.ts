@@ -39,12 +39,12 @@ export type PreparedRow = {
   };
 };
 
-/** Rows that are made as they are taken, so that they need not be in memory together. They are taken before the next are asked for. */
+/** Rows that are made one at a time, to save memory. A portion must be consumed before the next one is requested. */
 export type RowPortion = Iterable<PreparedRow>;
 
 /**
- * Reads the input from its start; called once for each pass. Rows come in portions, since to wait for each alone takes
- * longer than to make it.
+ * Reads the input from its start; called once for each pass. Rows come in portions, because awaiting each one would
+ * take longer than making it.
  */
 export type RowSource = () => AsyncIterable<RowPortion> | Iterable<RowPortion>;
 
@@ -115,7 +115,7 @@ export function prepareTask(
         cacheKeyOf(CHAT, sent, maxRepairs !== null),
       ),
     });
-    // Without `...`, which takes as long as all the rest of this.
+    // Without `...`, which would take as long as the rest of this function.
     const request = requestOf(body);
     const scoped = (own: string, isScoped: boolean) => (isScoped ? `${batchId}.${own}` : own);
     const id = task.id === undefined ? undefined : scoped(task.id, scope.ids);
@@ -232,7 +232,7 @@ export function prepareProviderLine(
   return prepared;
 }
 
-/** What is to be completed of a row. */
+/** The uploads of a row that are still to be filled in. */
 function uploadsOf(
   value: NewRow,
   body: JsonObject,

@@ -55,7 +55,7 @@ export function requireRoomFor(batch: Batch, { format }: Pick<ResultOptions, "fo
 
 /** How many rows are read at a time, unless their texts are long: a few milliseconds of the event loop. */
 export const PAGE_ROWS = 200;
-/** How many rows are written at a time, since an answer is read for each. */
+/** The number of rows to write at a time, because the answer of each row is read. */
 const WRITTEN_ROWS = 50;
 /** The most bytes of texts that are read at a time. */
 const MOST_PAGE_BYTES = 4_000_000;
@@ -122,8 +122,8 @@ async function* wantedOf(
 }
 
 /**
- * The rows of a batch, a page at a time. While one is worked on its thread reads the next, and measures the one after
- * that, so that it waits for nobody in between.
+ * The rows of a batch, page by page. While one page is processed, the thread of reads fetches the next and measures the
+ * one after that, so that it is never idle in between.
  */
 export async function* pagesOf(
   ctx: Context,
@@ -137,7 +137,7 @@ export async function* pagesOf(
     if (count === 0) return undefined;
     const reading = readSome(ctx, batch, { after, limit: count, status });
     const [rows, following] = await Promise.all([reading, measure(last)]);
-    // Where something has changed in between, the page ends elsewhere.
+    // If rows have changed since the measurement, the page ends at another row.
     const end = rows.at(-1)?.position ?? last;
     return { rows, end, following: end === last ? Promise.resolve(following) : measure(end) };
   }
@@ -149,7 +149,7 @@ export async function* pagesOf(
   }
 }
 
-/** Who takes no further page gets no error of it. */
+/** Leaves an error to a later `await`, or to nobody if the reader takes no further page. */
 function heardLater<T>(work: Promise<T>): Promise<T> {
   work.catch(() => {});
   return work;
@@ -179,7 +179,7 @@ export async function readPage(ctx: Context, batch: Batch, page: ResultPage): Pr
   return count === 0 ? [] : readSome(ctx, batch, { ...page, limit: count });
 }
 
-/** How many rows a page has room for, and where the last of them stands. */
+/** How many rows fit into a page, and the position of the last one. */
 type Measured = { count: number; last: number };
 
 async function measurePage(ctx: Context, batch: Batch, page: ResultPage): Promise<Measured> {

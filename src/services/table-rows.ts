@@ -23,7 +23,7 @@ export type Table = {
   isRagged: boolean;
   /** How to correct a row with too many or too few cells. */
   advice: string;
-  /** In portions. */
+  /** The records in portions. */
   records: () => AsyncIterable<Cell[][]>;
 };
 
@@ -40,7 +40,7 @@ type Layout = {
 };
 
 /**
- * Opens a table as the input of a batch. Throws `VALIDATION_ERROR` where its header or a template is
+ * Opens a table as the input of a batch. Throws `VALIDATION_ERROR` if its header or a template is
  * wrong.
  */
 export async function openTable(table: Table, context: RowContext) {

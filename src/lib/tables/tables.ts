@@ -14,8 +14,8 @@ const IDLE_MS = 5000;
 /** Reads tables in binary files, in threads of their own. */
 export type Tables = {
   /**
-   * The rows of a table, some at a time, and what was found once all were read. Reading goes as fast as the rows are
-   * taken. Throws `TableFileError` where the file is not the table that it should be.
+   * The rows of a table in portions. `onEnd` gets the findings after the last row. The file is read only as fast as the
+   * rows are consumed. Throws `TableFileError` if the file is not a valid table.
    */
   read(source: TableSource, onEnd: (found: TableFound) => void): AsyncGenerator<Cell[][]>;
   /** Ends the threads. */
