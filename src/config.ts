@@ -75,7 +75,7 @@ export type Config = {
   /** For calls through `/v1`: the longest wait for a provider's limits, and the most calls at a time. */
   liveMaxWaitMs: number;
   liveMaxCalls: number;
-  /** How many of them one key may have; 0: all. */
+  /** The most live calls at a time per API key; 0: no limit of its own. */
   liveMaxCallsPerKey: number;
   liveStore: "asked" | "always";
   /** The most bytes of all uploads that one request attaches. */

@@ -168,7 +168,7 @@ export const Environment = z.object({
     .describe("Calls through `/v1` that one process makes at a time"),
   LIVE_MAX_CALLS_PER_KEY: integer(0, 1_000_000)
     .default(500)
-    .describe("How many of them one API key may have; 0: all"),
+    .describe("Calls through `/v1` that one API key may have in progress; 0: any number"),
   MAX_ATTACHMENT_BYTES: integer(1024, 268_435_456)
     .default(20_000_000)
     .describe("The most that the uploads which one request attaches may have together"),
