@@ -30,12 +30,12 @@ async function openAt(at: string, options: Parameters<typeof openApp>[2] = {}) {
   };
 }
 
-/** The line that a browser logs for an answer that a form is invalid. */
+/** The line that a browser logs when the API refuses a form. */
 const forget = (problems: string[]) =>
   expect(problems.splice(0).filter((text) => !text.includes("400 (Bad Request)"))).toEqual([]);
 
 describe.skipIf(!browser)("the page", () => {
-  test("makes a schedule with its next times in sight, runs it, changes it, and deletes it when sure", async () => {
+  test("creates a schedule while showing its next times, runs it, changes it, and deletes it after a confirmation", async () => {
     await using opened = await openAt("#/schedules");
     const { page, check } = opened;
     await page.getByText("No schedule yet.").waitFor();
@@ -79,7 +79,7 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByText("No schedule yet.").waitFor();
   });
 
-  test("makes a webhook whose secret is shown once, tests it, and shows and replays what was sent", async () => {
+  test("creates a webhook whose secret is shown once, tests it, and shows and replays its deliveries", async () => {
     await using opened = await openAt("#/webhooks/new");
     const { page, check } = opened;
     await page.getByLabel("Address").fill("http://10.0.0.1/hook");
@@ -96,7 +96,7 @@ describe.skipIf(!browser)("the page", () => {
     const secret = page.getByRole("dialog").getByLabel("Secret");
     expect(await secret.inputValue()).toMatch(/^whsec_/);
     await check();
-    // It does not go away by accident.
+    // The dialog is not closed by accident.
     await page.keyboard.press("Escape");
     await page.getByText("It was not copied yet.").waitFor();
     await page.getByRole("button", { name: "Copy" }).click();
@@ -126,7 +126,7 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByText("No webhook yet.").waitFor();
   });
 
-  test("makes a key that is shown once, narrows it, and revokes it", async () => {
+  test("creates a key that is shown once, removes a scope, and revokes it", async () => {
     await using opened = await openAt("#/keys");
     const { page, check } = opened;
     await page.getByRole("link", { name: "New key" }).click();
@@ -159,7 +159,7 @@ describe.skipIf(!browser)("the page", () => {
     expect((await client(app.url, key).get("/status")).status).toBe(401);
   });
 
-  test("tells a key that may not see a part which scope it needs, and hides what leads there", async () => {
+  test("names the missing scope if a key may not see a page, and hides the links to that page", async () => {
     const { key } = (await app.post("/api-keys", { name: "Reader", scopes: ["read"] })).body.data;
     await using opened = await openAt("#/keys", { key });
     const { page, check } = opened;
@@ -173,7 +173,7 @@ describe.skipIf(!browser)("the page", () => {
     expect(await page.getByRole("link", { name: "New webhook" }).count()).toBe(0);
   });
 
-  test("uploads, downloads and deletes files, and tells of models, prices and providers", async () => {
+  test("uploads, downloads and deletes files, and shows models, prices and providers", async () => {
     await using opened = await openAt("#/files");
     const { page, check } = opened;
     await page.getByText("No file yet.").waitFor();
@@ -210,7 +210,7 @@ describe.skipIf(!browser)("the page", () => {
     await check();
   });
 
-  test("shows who did what, by filters and page by page, each at an address of its own", async () => {
+  test("shows the audit log with filters and pages, each at an address of its own", async () => {
     for (let i = 0; i < 60; i++) await app.post("/tasks", { id: `t${i}`, prompt: "x" });
     await until(
       async () => (await app.get("/audit?target=t59")).body.data.entries.length || undefined,
@@ -232,7 +232,7 @@ describe.skipIf(!browser)("the page", () => {
     await check();
   });
 
-  test("shows alerts as they come and go, with their history", async () => {
+  test("shows alerts as they are raised and cleared, with their history", async () => {
     await using opened = await openAt("#/alerts");
     const { page, check } = opened;
     await page.getByText("All clear.").waitFor();

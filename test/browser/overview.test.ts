@@ -13,7 +13,7 @@ const browser = browserPath ? await launchBrowser() : undefined;
 afterAll(() => browser?.close());
 
 describe.skipIf(!browser)("the overview", () => {
-  test("shows a batch that somebody else starts, pauses it, lets it go on, and asks nobody else", async () => {
+  test("shows a batch that another client starts, pauses and resumes it, and calls no other server", async () => {
     const { opened, open } = gate();
     let answered = 0;
     await using provider = await startProvider(async () => {
@@ -42,7 +42,7 @@ describe.skipIf(!browser)("the overview", () => {
     expect(problems).toEqual([]);
   });
 
-  test("asks for nothing by the clock: what is reported comes with the stream", async () => {
+  test("does not poll: all updates come with the stream", async () => {
     await using app = await startServer();
     await using opened = await openApp(browser, app);
     const { page, asked } = opened;
@@ -57,13 +57,13 @@ describe.skipIf(!browser)("the overview", () => {
     expect(asked.slice(before)).toEqual([]);
   });
 
-  test("tells of an event within 300 ms, to all who look", async () => {
+  test("shows an event within 300 ms in every open page", async () => {
     await using app = await startServer();
     await using one = await openApp(browser, app);
     await using other = await openApp(browser, app);
     for (const { page } of [one, other]) await page.getByText("Live", { exact: true }).waitFor();
     let fastest = Infinity;
-    // Other tests share the processor, so that any single time may be longer.
+    // Other tests share the processor, so that a single measurement may be longer.
     for (let i = 0; i < 15 && fastest >= 300; i++) {
       const since = performance.now();
       await app.post("/batches", { id: `b${i}`, tasks: prompts(1) });
@@ -73,7 +73,7 @@ describe.skipIf(!browser)("the overview", () => {
     expect(fastest).toBeLessThan(300);
   });
 
-  test("says in each panel that there is nothing yet, or what is wrong", async () => {
+  test("says in each panel that there is nothing yet, or shows the error", async () => {
     await using app = await startServer();
     await using empty = await openApp(browser, app);
     for (const [id, text] of Object.entries({
@@ -99,7 +99,7 @@ describe.skipIf(!browser)("the overview", () => {
       await broken.page.locator(`#${id}`, { hasText: "Something went wrong" }).waitFor();
   });
 
-  test("can be used with the keyboard while it changes, and cancels only who means it", async () => {
+  test("can be used with the keyboard while it changes, and cancels only after a confirmation", async () => {
     await using provider = await startProvider(() => hang());
     await using app = await startServer(provider.env);
     await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(4) });
@@ -146,7 +146,7 @@ describe.skipIf(!browser)("the overview", () => {
     expect(Number(await page.evaluate("longest"))).toBeLessThan(1000);
   });
 
-  test("is readable by all: no finding, light, dark, with more contrast, on a phone", async () => {
+  test("has no axe violations: light, dark, with more contrast, and on a phone", async () => {
     await using provider = await startProvider(async ({ prompt, earlier }, response) => {
       if (prompt.includes("slow")) await hang();
       if (prompt.endsWith("7") && earlier === 0) fail(response, 400);
@@ -183,7 +183,7 @@ describe.skipIf(!browser)("the overview", () => {
     }
   });
 
-  test("shows each provider: what its limits leave, that it asked to wait, that it is down", async () => {
+  test("shows what each provider's limits leave, that it asked to wait, and that it is down", async () => {
     await using throttled = await startProvider((_request, response) => {
       response.setHeader("x-ratelimit-limit-requests", "6000");
       response.setHeader("x-ratelimit-remaining-requests", "5400");

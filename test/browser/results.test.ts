@@ -42,7 +42,7 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await provider[Symbol.asyncDispose]();
   });
 
-  test("are a table of which only what is seen is there, to be walked through with the keyboard", async () => {
+  test("are a table that renders only visible rows and can be used with the keyboard", async () => {
     await using opened = await openApp(browser, app, { at: "#/batches/one" });
     const { page, problems } = opened;
     const grid = page.getByRole("grid", { name: "Rows" });
@@ -71,7 +71,7 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(problems).toEqual([]);
   });
 
-  test("are filtered by status and text, which the address has, and downloaded so", async () => {
+  test("are filtered by status and text, with the filter in the address, and downloaded with the same filter", async () => {
     await using opened = await openApp(browser, app, { at: "#/batches/one?status=completed" });
     const { page, problems } = opened;
     await page.getByText(/rows match/).waitFor();
@@ -110,7 +110,7 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(problems).toEqual([]);
   });
 
-  test("are found by the name of their batch, at an address of its own, to which going back leads", async () => {
+  test("are found by the name of their batch, at an address to which going back returns", async () => {
     await using opened = await openApp(browser, app, { at: "#/batches" });
     const { page, problems } = opened;
     await page.getByLabel("Name contains").fill("ties TWO");
@@ -142,7 +142,7 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     expect(problems).toEqual([]);
   });
 
-  test("are retried: the selected ones, and all that match", async () => {
+  test("can be retried: the selected ones, and all that match", async () => {
     isThere = true;
     await using opened = await openApp(browser, app, { at: "#/batches/two?status=failed" });
     const { page, problems } = opened;
@@ -158,7 +158,7 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await until(
       async () => (await app.get("/batches/two")).body.data.progress.failed === 0 || undefined,
     );
-    // What is filtered follows.
+    // The filtered rows are updated.
     await page.getByText("No row matches.").waitFor();
     await page.goto(`${app.url}/#/batches/two?task=two-1`);
     await page.getByRole("button", { name: "Edit and re-run" }).click();

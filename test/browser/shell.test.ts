@@ -10,7 +10,7 @@ const browser = browserPath ? await launchBrowser() : undefined;
 afterAll(() => browser?.close());
 
 describe.skipIf(!browser)("the page", () => {
-  test("lets nobody in without a key, and keeps it in the tab alone", async () => {
+  test("requires a key, and keeps it only in the tab", async () => {
     await using app = await startServer();
     await using wrong = await openApp(browser, app, { key: "wrong" });
     await wrong.page.getByRole("alert").getByText("API key").waitFor();
@@ -26,7 +26,7 @@ describe.skipIf(!browser)("the page", () => {
     expect(await right.page.evaluate("sessionStorage.length")).toBe(0);
   });
 
-  test("logs in once with the link of the first start, which leaves the address", async () => {
+  test("logs in once with the link of the first start, and removes the token from the address", async () => {
     await using app = await startServer({ API_KEYS: "" });
     const at = `#/login/${app.runner.loginToken}`;
     await using opened = await openApp(browser, app, { key: "", at });
@@ -37,7 +37,7 @@ describe.skipIf(!browser)("the page", () => {
     await again.page.getByText("This login link was used already").waitFor();
   });
 
-  test("opens one stream a session, and none of an earlier one stays", async () => {
+  test("opens one stream per session, and closes it with the session", async () => {
     await using app = await startServer();
     await using opened = await openApp(browser, app);
     const { page } = opened;
@@ -57,7 +57,7 @@ describe.skipIf(!browser)("the page", () => {
     expect(opened.problems).toEqual([]);
   });
 
-  test("ends a session with its key, and a late answer to an old key ends no new one", async () => {
+  test("ends a session when its key is invalid, but not for a late answer to an earlier key", async () => {
     await using app = await startServer();
     const { key, id } = (await app.post("/api-keys", { name: "short" })).body.data;
     const { promise: isHeld, resolve: hold } = Promise.withResolvers<() => Promise<void>>();
@@ -114,7 +114,7 @@ describe.skipIf(!browser)("the page", () => {
     await batchRow(page, "b").waitFor();
   });
 
-  test("offers a reader's key nothing to change", async () => {
+  test("offers no changes to a key that may only read", async () => {
     await using app = await startServer();
     const { key } = (await app.post("/api-keys", { name: "Reader", scopes: ["read"] })).body.data;
     await app.post("/batches", { id: "b", name: "Entries", tasks: prompts(2) });
@@ -127,7 +127,7 @@ describe.skipIf(!browser)("the page", () => {
     expect(opened.problems).toEqual([]);
   });
 
-  test("fits into 320 pixels, and into half of a window at 200 %", async () => {
+  test("fits into 320 pixels, and into a window at 200 % zoom", async () => {
     await using app = await startServer({ SIMULATOR_LATENCY_MS: "600000" });
     const id = "a-batch-with-a-rather-long-identifier-that-nobody-can-read";
     await app.post("/batches", { id, tasks: [{ prompt: "x" }] });

@@ -67,7 +67,7 @@ describe.skipIf(!browser)("the workbench", () => {
     expect(problems).toEqual([]);
   });
 
-  test("loses nothing on reload, takes what is pasted, and says what is wrong with the prompt", async () => {
+  test("keeps the draft on reload, accepts pasted cells, and shows errors in the prompt", async () => {
     await using app = await startServer();
     await using opened = await openApp(browser, app, { at: "#/new" });
     const { page, problems } = opened;
@@ -113,7 +113,7 @@ describe.skipIf(!browser)("the workbench", () => {
     );
   });
 
-  test("leads there by the keyboard alone, with a title and a place for the focus on each page", async () => {
+  test("can be used by the keyboard alone, with a title and a place for the focus on each page", async () => {
     await using app = await startServer();
     await using opened = await openApp(browser, app, { key: "" });
     const { page, problems } = opened;
@@ -172,7 +172,7 @@ describe.skipIf(!browser)("the workbench", () => {
     expect(problems).toEqual([]);
   });
 
-  test("takes a file that is dropped, and shows texts of any script and length as they are", async () => {
+  test("accepts a dropped file, and shows texts of any script and length unchanged", async () => {
     await using app = await startServer();
     await using opened = await openApp(browser, app, {
       at: "#/new",
@@ -213,7 +213,7 @@ describe.skipIf(!browser)("the workbench", () => {
     expect(await time.getAttribute("title")).toMatch(/^\d{4}-\d\d-\d\dT.*Z \(UTC\)$/);
     const width = "document.documentElement.scrollWidth <= innerWidth";
     expect(await page.evaluate(width)).toBe(true);
-    // Nothing moves where the reader asked for that.
+    // Nothing is animated if the reader prefers reduced motion.
     expect(await page.evaluate("document.getAnimations().length")).toBe(0);
     await page.goBack();
     await page.getByRole("dialog").waitFor({ state: "detached" });
@@ -222,7 +222,7 @@ describe.skipIf(!browser)("the workbench", () => {
   });
 });
 
-/** The name of what has the focus, or the number of a row. */
+/** The name of the focused element, or the number of a row. */
 const FOCUSED = `(() => {
   const one = document.activeElement;
   if (one.dataset.index !== undefined) return "row " + (Number(one.dataset.index) + 1);
