@@ -9,7 +9,7 @@ import { refusal } from "../support/openai.ts";
 import { KEY, startServer, type TestServer } from "../support/server.ts";
 
 /*
- * The unmodified SDK on one side, and on the other somebody else's idea of what OpenAI answers.
+ * The unmodified SDK as the client, and aimock, an independent imitation of OpenAI's API, as the provider.
  */
 const mock = new LLMock({ port: 0, chunkSize: 5 });
 const HELLO = "Hi there, nice to meet you!";
@@ -45,7 +45,7 @@ afterAll(async () => {
 const model = "gpt-4o-mini";
 const ask = (content: string) => ({ model, messages: [{ role: "user" as const, content }] });
 
-test("a chat comes whole, as a stream, and parsed", async () => {
+test("a chat completion works whole, as a stream, and parsed", async () => {
   const whole = await openai.chat.completions.create(ask("hello"));
   expect(whole.choices[0]?.message.content).toBe(HELLO);
   expect(whole.usage?.completion_tokens).toBeGreaterThan(0);
@@ -67,7 +67,7 @@ test("a chat comes whole, as a stream, and parsed", async () => {
   expect(parsed.choices[0]?.message.parsed).toEqual(ADA);
 });
 
-test("tools are run, in a stream as well", async () => {
+test("tools work, also in a stream", async () => {
   const cities: string[] = [];
   const tool = {
     type: "function" as const,
@@ -90,7 +90,7 @@ test("tools are run, in a stream as well", async () => {
   expect(cities).toEqual(["Paris", "Paris"]);
 });
 
-test("a response comes whole, as a stream, and parsed", async () => {
+test("a response works whole, as a stream, and parsed", async () => {
   const whole = await openai.responses.create({ model, input: "hello" });
   expect(whole.output_text).toBe(HELLO);
   const stream = openai.responses.stream({ model, input: "hello" });
@@ -106,7 +106,7 @@ test("a response comes whole, as a stream, and parsed", async () => {
   expect(parsed.output_parsed).toEqual(ADA);
 });
 
-test("embeddings and moderations", async () => {
+test("embeddings and moderations work", async () => {
   const { data } = await openai.embeddings.create({
     model: "text-embedding-3-small",
     input: ["hello", "world"],
@@ -123,7 +123,7 @@ test("embeddings and moderations", async () => {
   expect(results[0]?.categories.violence).toBe(true);
 });
 
-test("models are those that it lists", async () => {
+test("models are listed and retrieved", async () => {
   const listed = [];
   for await (const one of openai.models.list()) listed.push(one.id);
   expect(listed.length).toBeGreaterThan(0);
@@ -134,7 +134,7 @@ test.each([
   [429, OpenAI.RateLimitError],
   [500, OpenAI.InternalServerError],
   [400, OpenAI.BadRequestError],
-] as const)("its error %i is the SDK's own", async (status, kind) => {
+] as const)("its error %i becomes the SDK's own error class", async (status, kind) => {
   mock.nextRequestError(status, { message: "no", type: "some_error", code: "some_code" });
   const error = await refusal(openai.chat.completions.create(ask("hello")));
   expect(error).toBeInstanceOf(kind);

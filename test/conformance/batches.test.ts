@@ -89,7 +89,7 @@ const KEYS = [
 ];
 
 describe("a batch through the SDK", () => {
-  test("runs to its end, and has each line in one of two files, in order", async () => {
+  test("runs to its end, with each line in one of two files, in order", async () => {
     provider.state.behave = ({ prompt }, response) =>
       prompt === "bad" ? fail(response, 400, { message: "no such thing" }) : undefined;
     const created = await start([line("1"), line("2", "bad"), line("3")], {
@@ -172,7 +172,7 @@ describe("a batch through the SDK", () => {
     expect([part.status, await part.text()]).toEqual([206, whole.slice(10, 30)]);
   });
 
-  test("is a batch of the engine, and one of the engine's from a file is one here", async () => {
+  test("is a batch of /api/v1, and a batch created there from a file is available here", async () => {
     provider.state.behave = () => undefined;
     const { id } = await start([line("1")]);
     await ended(id);
@@ -206,7 +206,7 @@ describe("a batch through the SDK", () => {
     expect(new Set(files).size).toBe(files.length);
   });
 
-  test("shows what it has while it runs, pauses, and is cancelled with counts that add up", async () => {
+  test("has partial results while it runs, pauses, and is cancelled with counts that add up", async () => {
     const { opened, open } = gate();
     provider.state.behave = async ({ prompt }) => {
       if (prompt !== "first") await opened;
@@ -245,7 +245,7 @@ describe("a batch through the SDK", () => {
     expect(await openai.batches.cancel(id)).toMatchObject({ status: "cancelled" });
   });
 
-  test("expires with what it has", async () => {
+  test("expires with its results so far", async () => {
     const { opened, open } = gate();
     provider.state.behave = async ({ prompt }) => {
       if (prompt !== "first") await opened;
@@ -274,7 +274,7 @@ describe("a batch through the SDK", () => {
     expect(await refusal(openai.batches.cancel(id))).toBeInstanceOf(OpenAI.ConflictError);
   });
 
-  test("whose results are deleted has no files any more", async () => {
+  test("has no files any more once its results are deleted", async () => {
     provider.state.behave = () => undefined;
     const { id } = await start([line("1")]);
     const batch = await ended(id);
@@ -285,7 +285,7 @@ describe("a batch through the SDK", () => {
     });
   });
 
-  test("is made once by an idempotency key", async () => {
+  test("is created once per idempotency key", async () => {
     const input = await upload(line("1"));
     const make = () =>
       openai.batches.create(
@@ -297,15 +297,15 @@ describe("a batch through the SDK", () => {
   });
 });
 
-describe("a file that is no good", () => {
+describe("an invalid file", () => {
   test.each([
-    ["no JSON", ["{"], "invalid_json_line", 1, null],
-    ["no object", [line("1"), "[]"], "invalid_json_line", 2, null],
+    ["not JSON", ["{"], "invalid_json_line", 1, null],
+    ["not an object", [line("1"), "[]"], "invalid_json_line", 2, null],
     ["a duplicate", [line("1"), line("2"), line("1")], "duplicate_custom_id", 3, "custom_id"],
     ["another url", [line("1", "x", { url: "/v1/embeddings" })], "url_mismatch", 1, "url"],
     ["another method", [line("1", "x", { method: "GET" })], "invalid_method", 1, "method"],
     ["no id", [line("", "x")], "invalid_custom_id", 1, "custom_id"],
-    ["a body that is no object", [line("1", "x", { body: [] })], "invalid_request", 1, "body"],
+    ["a body that is not an object", [line("1", "x", { body: [] })], "invalid_request", 1, "body"],
     ["no body", [line("1", "x", { body: undefined })], "missing_required_parameter", 1, "body"],
     [
       "an unknown model",

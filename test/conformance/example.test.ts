@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 
 import { KEY, startServer } from "../support/server.ts";
 
-test("the example of a batch runs with another base URL and key alone", async () => {
+test("the example of a batch runs with only another base URL and key", async () => {
   await using app = await startServer();
   const child = Bun.spawn([process.execPath, "examples/openai-batch.ts"], {
     env: { OPENAI_BASE_URL: `${app.url}/v1`, OPENAI_API_KEY: KEY },

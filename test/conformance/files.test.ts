@@ -40,7 +40,7 @@ const KEYS = [
 ];
 
 describe("files through the SDK", () => {
-  test("are uploaded, retrieved, read, in part too, and deleted", async () => {
+  test("are uploaded, retrieved, read, also in part, and deleted", async () => {
     const file = await upload("Übung 1.jsonl");
     expect(Object.keys(file).toSorted()).toEqual(KEYS);
     expect(file).toMatchObject({
@@ -73,7 +73,7 @@ describe("files through the SDK", () => {
     expect(gone.requestID).toStartWith("req-");
   });
 
-  test("are those of the other API", async () => {
+  test("are the same as those of the other API", async () => {
     const file = await upload();
     const { body } = await app.get(`/files/${file.id}`);
     expect(body.data).toMatchObject({ id: file.id, name: "in.jsonl", bytes: LINE.length });
@@ -86,7 +86,7 @@ describe("files through the SDK", () => {
     expect(await openai.files.retrieve(data.id)).toMatchObject({ purpose: "user_data" });
   });
 
-  test("are listed page by page, both ways, by purpose", async () => {
+  test("are listed page by page, in both orders, by purpose", async () => {
     for (let i = 0; i < 5; i++) await upload(`page-${i}.txt`, "x", "vision");
     const names = async (query: OpenAI.FileListParams) => {
       const all: string[] = [];
@@ -164,7 +164,7 @@ describe("files through the SDK", () => {
     ]);
   });
 
-  test("larger than a batch may be are refused with 413", async () => {
+  test("that are larger than the limit of a batch are refused with 413", async () => {
     expect(await refusal(upload("in.jsonl", "x".repeat(2049)))).toMatchObject({
       status: 413,
       param: "file",
@@ -174,7 +174,7 @@ describe("files through the SDK", () => {
   });
 });
 
-describe("errors of the whole dialect", () => {
+describe("errors of all routes under /v1", () => {
   const call = async (
     method: string,
     path: string,
@@ -214,7 +214,7 @@ describe("errors of the whole dialect", () => {
     },
   );
 
-  test("limits of a key are reported and kept as OpenAI does", async () => {
+  test("the rate limit of a key is reported and enforced as OpenAI does", async () => {
     const { body } = await app.post("/api-keys", { name: "slow", rateLimitPerMinute: 1 });
     const slow = new OpenAI({
       apiKey: body.data.key,

@@ -9,7 +9,7 @@ import { KEY, until } from "../support/server.ts";
 const LINES = 60;
 const CHAT = "/v1/chat/completions";
 
-test("a batch goes on after kill -9, wherever it was, and each line is in one file once", async () => {
+test("a batch continues after kill -9 at any point, and each line is in exactly one result file", async () => {
   using folder = temporaryFolder();
   await using provider = await startProvider(async () => {
     await Bun.sleep(15);
@@ -38,7 +38,7 @@ test("a batch goes on after kill -9, wherever it was, and each line is in one fi
     endpoint: CHAT,
     completion_window: "24h",
   });
-  // Before its file was checked to the end, or just after.
+  // Before the check of its file has ended, or just after.
   await first.server.kill();
 
   const second = await start();
@@ -58,7 +58,7 @@ test("a batch goes on after kill -9, wherever it was, and each line is in one fi
     .split("\n")
     .map((line) => JSON.parse(line).custom_id);
   expect(ids).toEqual(Array.from({ length: LINES }, (_, i) => `line-${i}`));
-  // Only what was in flight at the kills is sent again.
+  // Only calls that were in flight at a kill are sent again.
   expect(provider.requests.length).toBeLessThanOrEqual(LINES + 4);
   await third.server.kill("SIGTERM");
 });

@@ -37,7 +37,7 @@ function ask(
   return { model: "gpt-4o-mini", messages: [{ role: "user", content: prompt }], ...more };
 }
 
-/** Streams a chat answer word by word, with usage where that is asked for. */
+/** Streams a chat answer word by word, with usage if requested. */
 const streaming: Behaviour = async ({ body }, response) => {
   startStream(response);
   const chunk = (more: object) =>
@@ -60,7 +60,7 @@ function startStream(response: ServerResponse): void {
   response.writeHead(200, { "content-type": "text/event-stream" });
 }
 
-/** A key of its own, whose use is its own; with a budget where there is one. */
+/** Creates a key, so that its usage is separate; `more` may set a budget. */
 async function newKey(more: object = {}) {
   const { body } = await app.post("/api-keys", { name: "live", scopes: ["write"], ...more });
   return {
@@ -73,7 +73,7 @@ async function newKey(more: object = {}) {
 }
 
 describe("a chat completion", () => {
-  test("passes to the byte, both ways, with what no schema knows", async () => {
+  test("is passed on unchanged in both directions, including unknown fields", async () => {
     provider.state.behave = () => undefined;
     const request = ask("unchanged", {
       service_tier: "auto",
@@ -98,7 +98,7 @@ describe("a chat completion", () => {
     expect(await raw.text()).toBe(JSON.stringify(answer));
   });
 
-  test("is streamed chunk by chunk, metered, without the usage that nobody asked for", async () => {
+  test("is streamed chunk by chunk and metered, without usage if the client did not request it", async () => {
     provider.state.behave = streaming;
     const { client, usage } = await newKey();
     const { data, response } = await client.chat.completions
@@ -115,7 +115,7 @@ describe("a chat completion", () => {
     await until(async () => (await usage()).promptTokens === 7);
   });
 
-  test("is streamed with usage where that was asked for, as it came", async () => {
+  test("is streamed unchanged, with usage if the client requested it", async () => {
     provider.state.behave = streaming;
     const { data, response } = await openai.chat.completions
       .create({ ...ask("stream"), stream: true, stream_options: { include_usage: true } })
@@ -128,7 +128,7 @@ describe("a chat completion", () => {
     expect(whole.choices[0]?.message.content).toBe("Hello");
   });
 
-  test("is parsed by a schema, and runs tools", async () => {
+  test("works with a schema and with tools", async () => {
     provider.state.behave = (request) => ({
       ...chatAnswer(request),
       choices: [
@@ -170,7 +170,7 @@ describe("a chat completion", () => {
     expect(calls).toBe(1);
   });
 
-  test("is made once, and refused in the provider's words", async () => {
+  test("is not repeated after an error, which has the provider's own text", async () => {
     provider.state.behave = (_, response) =>
       fail(response, 400, {
         message: "bad thing",
@@ -189,7 +189,7 @@ describe("a chat completion", () => {
     expect(provider.requests.length).toBe(before + 2);
   });
 
-  test("does not tell clients that their key is wrong where this server's is", async () => {
+  test("does not tell clients that their key is wrong if the server's own key is", async () => {
     provider.state.behave = (_, response) =>
       fail(response, 401, { message: "Incorrect API key provided: sk-test" });
     const error = await refusal(openai.chat.completions.create(ask("key")));
@@ -198,7 +198,7 @@ describe("a chat completion", () => {
     expect(error.headers?.get("x-should-retry")).toBe("false");
   });
 
-  test("of an unknown model, or none, is refused", async () => {
+  test("is refused without a model, or with an unknown one", async () => {
     const error = await refusal(openai.chat.completions.create(ask("x", { model: "claude-x" })));
     expect(error).toBeInstanceOf(OpenAI.NotFoundError);
     expect(error).toMatchObject({ code: "model_not_found", param: "model" });
@@ -236,7 +236,7 @@ describe("a chat completion", () => {
   });
 });
 
-/** Providers p0, p1, …, of which each takes the place of the one before. */
+/** Providers p0, p1, …, of which each stands in for the one before. */
 function providersOf(...given: (string | object)[]): Record<string, string> {
   const providers = [];
   for (let i = 0; i < given.length; i += 2)
@@ -252,7 +252,7 @@ function providersOf(...given: (string | object)[]): Record<string, string> {
 }
 
 describe("limits", () => {
-  test("calls are metered and priced, those without usage, too", async () => {
+  test("calls are metered and priced, even without usage", async () => {
     const { client, usage } = await newKey();
     provider.state.behave = () => undefined;
     const { response } = await client.chat.completions.create(ask("a")).withResponse();
@@ -265,7 +265,7 @@ describe("limits", () => {
     expect((await usage()).promptTokens).toBeGreaterThan(10);
   });
 
-  test("a stream that its client leaves is paid as far as it came, and is no failure of the provider", async () => {
+  test("a stream that its client leaves is paid up to that point, and is not counted as a failure of the provider", async () => {
     const { client, usage } = await newKey();
     provider.state.behave = async (_, response) => {
       startStream(response);
@@ -273,7 +273,7 @@ describe("limits", () => {
       await new Promise((resolve) => response.on("close", resolve));
       return undefined;
     };
-    // More than a breaker bears.
+    // More than would open a circuit breaker.
     for (let i = 0; i < 12; i++) {
       const stream = await client.chat.completions.create({ ...ask("leave"), stream: true });
       for await (const _ of stream) break;
@@ -288,7 +288,7 @@ describe("limits", () => {
     await client.chat.completions.create(ask("still there"));
   });
 
-  test("a stream in which the provider falls silent is ended", async () => {
+  test("a stream ends if the provider falls silent", async () => {
     await using silent = await startProvider(async (_, response) => {
       startStream(response);
       response.write(`data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n`);
@@ -304,7 +304,7 @@ describe("limits", () => {
     await until(() => silent.state.open === 0);
   });
 
-  test("a budget is set aside before a call is sent, and kept by calls at the same time", async () => {
+  test("money is reserved before a call is sent, so that concurrent calls do not exceed a budget", async () => {
     const { client, usage } = await newKey({ monthlyBudgetUsd: 0.00001 });
     provider.state.behave = () => undefined;
     const all = await Promise.allSettled(
@@ -323,7 +323,7 @@ describe("limits", () => {
     expect(rows[0]?.["n"]).toBe(0);
   });
 
-  test("a wait that would be too long is refused with the time to come back", async () => {
+  test("a call that would wait too long is refused with the time to try again", async () => {
     await using slow = await startProvider();
     await using server = await startServer({
       ...slow.env,
@@ -363,7 +363,7 @@ describe("limits", () => {
     await server.finished("many");
   });
 
-  test("a fallback answers where a provider cannot, and says so", async () => {
+  test("a fallback answers if a provider cannot, and the answer says so", async () => {
     await using down = await startProvider((_, response) => fail(response, 503));
     await using up = await startProvider();
     await using server = await startServer(
@@ -378,7 +378,7 @@ describe("limits", () => {
     expect(down.requests).toHaveLength(1);
   });
 
-  test("a parameter that a provider refuses is left out, and that is said", async () => {
+  test("a parameter that a provider refuses is left out, and the answer says so", async () => {
     provider.state.behave = ({ body }, response) =>
       "top_p" in body
         ? fail(response, 400, { message: "Unsupported parameter: 'top_p'", param: "top_p" })
@@ -391,7 +391,7 @@ describe("limits", () => {
 });
 
 describe("a call with store: true", () => {
-  test("is a task, whole or streamed, and its answer is given again where that is asked for", async () => {
+  test("is a task, whole or streamed, and its answer is reused on request", async () => {
     provider.state.behave = () => undefined;
     const cached = { headers: { "x-gtr-cache": "true" } };
     const request = ask("keep me", { store: true });
@@ -428,7 +428,7 @@ describe("a call with store: true", () => {
 });
 
 describe("other endpoints", () => {
-  test("embeddings, responses, completions and moderations pass", async () => {
+  test("embeddings, responses, completions and moderations are passed on", async () => {
     provider.state.behave = ({ path, body }) => {
       const tokens = { prompt_tokens: 3, total_tokens: 3 };
       if (path === "/v1/embeddings")

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 
 import { KEY, startServer, type TestServer } from "../support/server.ts";
 
-/* What is sent to /v1 and has no meaning there, or more of it than there may be. */
+/* Requests to /v1 with unknown fields or parameters, or with more than the limits allow. */
 
 let app: TestServer;
 
@@ -38,8 +38,8 @@ const batchOf = (id: string, more: object = {}) => ({
 });
 const HOOK = { name: "n", url: "https://example.com/x", event_types: ["batch.completed"] };
 
-describe("what has no meaning", () => {
-  test("is refused in the body of what changes something, by name", async () => {
+describe("an unknown name", () => {
+  test("is refused by name in the body of a request that changes something", async () => {
     const { id } = await upload();
     const endpoint = (await post("/webhook_endpoints", HOOK)).body.id;
     const expiry = { output_expires_after: { anchor: "created_at", seconds: 3600, hours: 1 } };
@@ -62,7 +62,7 @@ describe("what has no meaning", () => {
     expect((await app.get("/batches")).body.data.batches).toEqual([]);
   });
 
-  test("is refused in the query of what changes something, and starts nothing", async () => {
+  test("is refused in the query of a request that changes something, and starts nothing", async () => {
     const { id } = await upload();
     expect((await post("/batches?isDryRun=true", batchOf(id))).body.error.param).toBe("isDryRun");
     expect((await upload("?purpose=vision")).status).toBe(400);
@@ -75,7 +75,7 @@ describe("what has no meaning", () => {
 });
 
 describe("a body", () => {
-  test("is read and checked by routes that need none, too", async () => {
+  test("is read and checked even on routes that need none", async () => {
     const { id } = await upload();
     const packed = { "content-encoding": "gzip" };
     expect((await post("/batches/b/cancel", "x", packed)).status).toBe(415);
@@ -86,7 +86,7 @@ describe("a body", () => {
     expect((await app.send("GET", at(`/files/${id}`))).status).toBe(200);
   });
 
-  test("is no reason for a long answer", async () => {
+  test("with a long value does not cause a long answer", async () => {
     const { status, text } = await post("/batches", batchOf("f".repeat(1_000_000)));
     expect(status).toBe(404);
     expect(text.length).toBeLessThan(1000);
@@ -105,7 +105,7 @@ test("a webhook endpoint has the limits of those of /api/v1", async () => {
   expect(body.event_types).toEqual(["batch.failed"]);
 });
 
-test("an upload that has expired is no input, though it was not swept yet", async () => {
+test("an expired upload cannot be an input, even before it is swept", async () => {
   const { id } = await upload();
   await app.ctx.client.execute({
     sql: "UPDATE files SET expires_at = 1 WHERE id = ?",
@@ -116,12 +116,12 @@ test("an upload that has expired is no input, though it was not swept yet", asyn
   expect((await app.post("/batches", { inputFile: id })).status).toBe(404);
 });
 
-test("a name of a model with slashes takes GET alone", async () => {
+test("the path of a model name with slashes accepts only GET", async () => {
   const { status, headers } = await app.send("DELETE", at("/models/a/b"));
   expect([status, headers.get("allow")]).toEqual([405, "GET, HEAD"]);
 });
 
-test("a call that is to be stored needs the room for it", async () => {
+test("a call that must be stored is refused if there is no room for it", async () => {
   await using full = await startServer({ MAX_STORED_BYTES: "1000" });
   const call = { model: "gpt-4o-mini", messages: [{ role: "user", content: "x".repeat(1000) }] };
   const chat = `${full.url}/v1/chat/completions`;

@@ -35,7 +35,7 @@ async function batchOf(content: string): Promise<string> {
   return (await openai.batches.create(batch)).id;
 }
 
-test("an endpoint gets what becomes of batches, as the SDK unwraps it", async () => {
+test("an endpoint receives the ends of batches in a form that the SDK unwraps", async () => {
   const { signing_secret: secret, ...made } = await openai.webhooks.create({
     url: receiver.url,
     name: "mine",
