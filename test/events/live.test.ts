@@ -5,7 +5,7 @@ import { gate, startProvider } from "../support/provider.ts";
 import { client, type Json, KEY, startServer, until } from "../support/server.ts";
 import { follow, type Reported } from "../support/sse.ts";
 
-/** What RFC 7396 says that a patch does, written anew. */
+/** An independent implementation of RFC 7396, which defines merge patches. */
 function apply(target: Json, patch: Json): Json {
   if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
   const result = new Map<string, Json>(Object.entries(target ?? {}));
@@ -15,7 +15,7 @@ function apply(target: Json, patch: Json): Json {
   return Object.fromEntries(result);
 }
 
-/** The state after each frame. */
+/** The state after each event of the stream. */
 function states(reported: Reported[]): Json[] {
   let state: Json;
   return reported.map(({ event, data }) => (state = event === "state" ? data : apply(state, data)));
@@ -24,7 +24,7 @@ function states(reported: Reported[]): Json[] {
 const prompts = (count: number) => Array.from({ length: count }, (_, i) => ({ prompt: `p ${i}` }));
 
 describe("GET /live", () => {
-  test("tells the whole, and then what changes; every state adds up and is of one moment", async () => {
+  test("sends the whole state, and then changes; every state adds up and is of one moment", async () => {
     const { opened, open } = gate();
     let answered = 0;
     await using provider = await startProvider(async () => {
@@ -63,7 +63,7 @@ describe("GET /live", () => {
     await until(() => !latest().batches.b || undefined);
   });
 
-  test("shows what somebody else starts, and its progress, within 300 ms, and no more than four times a second", async () => {
+  test("shows a batch of another client and its progress within 300 ms, at most four times a second", async () => {
     await using app = await startServer();
     await using stream = await follow(app.url, "/live");
     await stream.until("state");
@@ -82,7 +82,7 @@ describe("GET /live", () => {
     expect(stream.reported.length).toBeLessThanOrEqual(2 + Math.ceil(seconds * 4));
   });
 
-  test("is for keys that may read, with a token for everything, until the key ends", async () => {
+  test("needs a key that may read, accepts a stream token of full scope, and ends with the key", async () => {
     await using app = await startServer();
     const { key, id } = (await app.post("/api-keys", { name: "r", scopes: ["read"] })).body.data;
     const reader = client(app.url, key);
@@ -99,7 +99,7 @@ describe("GET /live", () => {
     await second.until("state");
   });
 
-  test("reads nothing while nobody follows", async () => {
+  test("reads nothing from the database while nobody is connected", async () => {
     await using app = await startServer();
     const { execute } = app.ctx.reads.client;
     let reads = 0;
@@ -122,14 +122,14 @@ describe("GET /live", () => {
   });
 });
 
-/** What a loaded machine of tests may take besides. */
+/** Extra time for a loaded test machine. */
 const SLOW_MACHINE_MS = 300;
 
 async function json(url: string) {
   return client(url).get("/live", { accept: "application/json" });
 }
 
-test("a merge patch says what is gone, and knows names that are special in JavaScript", () => {
+test("a merge patch removes members, and handles names that are special in JavaScript", () => {
   const before = JSON.parse('{"a":{"x":1,"y":[1]},"__proto__":{"n":1},"gone":true}');
   const after = JSON.parse('{"a":{"x":1,"y":[1,2]},"__proto__":{"n":2}}');
   const patch = mergePatch(before, after);

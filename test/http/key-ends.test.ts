@@ -13,7 +13,7 @@ async function givenKey(app: TestServer, fields: object = {}) {
 }
 
 describe("a key that ends", () => {
-  test("ends its streams at once, and what happens afterwards is not reported", async () => {
+  test("ends its streams at once, which report no later events", async () => {
     await using app = await startServer();
     const { id, key } = await givenKey(app, { scopes: ["read"] });
     await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
@@ -32,7 +32,7 @@ describe("a key that ends", () => {
     expect(app.runner.hub.size()).toBe(1);
   });
 
-  test("ends streams that were opened with a token of it", async () => {
+  test("ends streams that were opened with its tokens", async () => {
     await using app = await startServer();
     const { id, key } = await givenKey(app, { scopes: ["read"] });
     const { token } = (await client(app.url, key).post("/events/token")).body.data;
@@ -41,7 +41,7 @@ describe("a key that ends", () => {
     await stream.ended();
   });
 
-  test("by expiry ends its streams at that time", async () => {
+  test("by expiry ends its streams at the time of expiry", async () => {
     await using app = await startServer();
     const expiresAt = new Date(Date.now() + 700).toISOString();
     const { key } = await givenKey(app, { expiresAt });
@@ -51,7 +51,7 @@ describe("a key that ends", () => {
     expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(expiresAt));
   });
 
-  test("by rotation without overlap ends the streams of the old secret alone", async () => {
+  test("by rotation without overlap ends only the streams of the old secret", async () => {
     await using app = await startServer();
     const { id, key } = await givenKey(app);
     const old = await follow(app.url, "/events", { key });
@@ -109,13 +109,13 @@ test("a client that leaves gives its waiting slot back", async () => {
 });
 
 describe("a key of API_KEYS", () => {
-  test("can be neither narrowed nor ended through the API, and is itself again after a restart", async () => {
+  test("can be neither narrowed nor ended through the API, and is restored at a restart", async () => {
     await using app = await startServer({ API_KEYS: "one,two" });
     const admin = client(app.url, "one");
     const { keys } = (await admin.get("/api-keys?sort=name&order=asc")).body.data;
     expect(keys.map(({ name }: { name: string }) => name)).toEqual(["API_KEYS 1", "API_KEYS 2"]);
     expect((await admin.del(`/api-keys/${keys[1].id}`)).body.error.code).toBe("API_KEY_FIXED");
-    // As a version before could leave it.
+    // A state that an earlier version could leave.
     await app.ctx.client.execute(`UPDATE api_keys SET scopes = '["read"]', expires_at = 1`);
     const { dir } = app;
     await app.stop();
@@ -144,7 +144,7 @@ describe("behind a proxy", () => {
     expect(app.output.stderr.split("TRUSTED_PROXY_HOPS is 0")).toHaveLength(2);
   });
 
-  test("the audit log tells the client's address, and no text of a query", async () => {
+  test("the audit log has the client's address, but no query text", async () => {
     await using app = await startServer({ TRUSTED_PROXY_HOPS: "1" });
     await app.post(
       "/tasks?execute=true&isDryRun=true",
@@ -163,7 +163,7 @@ describe("behind a proxy", () => {
 });
 
 describe("a live call whose key ends", () => {
-  /** A provider that begins a stream, says one word and falls silent; and answers nothing to what is no stream. */
+  /** A provider that sends one word of a stream and then falls silent. It never answers other calls. */
   const silent = () =>
     startProvider(({ body }, response) => {
       if (body.stream !== true) return hang();
@@ -198,7 +198,7 @@ describe("a live call whose key ends", () => {
     await until(() => provider.state.open === 0 || undefined);
   });
 
-  test("counts for its key until it has ended, and others have room", async () => {
+  test("counts for its key until it has ended, and leaves room for other keys", async () => {
     await using provider = await silent();
     await using app = await startServer({ ...provider.env, LIVE_MAX_CALLS_PER_KEY: "2" });
     const [one, two] = [await givenKey(app), await givenKey(app)];

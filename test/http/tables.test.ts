@@ -16,7 +16,7 @@ type Read = { batch: Json; prompts: string[]; csv: string[][]; json: Json[] };
 
 let made = 0;
 
-/** Makes a batch of a file: what the batch says of it, the prompts of its tasks and its results. */
+/** Creates a batch from a file. Returns the batch, the prompts of its tasks, and its results. */
 async function read(
   file: string,
   content: string | Uint8Array,
@@ -35,7 +35,7 @@ async function read(
   return { batch, prompts, csv, json };
 }
 
-/** The message of a refusal, after which nothing is there. */
+/** Creates a batch that must be refused, checks that nothing was created, and returns the message. */
 async function refused(file: string, content: string | Uint8Array, config: object = {}) {
   writeFileSync(join(app.filesDir, file), content);
   const id = `refused${made++}`;
@@ -45,7 +45,7 @@ async function refused(file: string, content: string | Uint8Array, config: objec
   return body.error.message as string;
 }
 
-describe("a CSV as people have it", () => {
+describe("a CSV file from the field", () => {
   test.each([
     ["commas", "id,prompt\na,x\nb,y\n", ","],
     ["semicolons", 'id;prompt\na;Hallo, Welt\nb;"y;z"\n', ";"],
@@ -54,7 +54,7 @@ describe("a CSV as people have it", () => {
     ["commas in the texts alone", "id;prompt\na;1,5\nb;2,5\n", ";"],
     ["more semicolons in the texts than commas", "id,prompt\na,1;2;3;4\nb,1;2;3;4\n", ","],
     ["a sep= line", "sep=;\r\nid;prompt\r\na;x, y\r\nb;z\r\n", ";"],
-    ["a sep= line that says what no program guesses", "sep=^\nid^prompt\na^x\nb^y\n", "^"],
+    ["a sep= line with a separator that cannot be guessed", "sep=^\nid^prompt\na^x\nb^y\n", "^"],
     ["quoted headers", '"id";"the ""prompt"", here"\n"a";"x"\n"b";"y"\n', ";"],
   ])("is read where its cells are separated by %s", async (_, text, delimiter) => {
     const { batch, csv } = await read("d.csv", text, { promptTemplate: "hi" });
@@ -63,7 +63,7 @@ describe("a CSV as people have it", () => {
     await app.del(`/batches/${batch.id}`);
   });
 
-  test("is one of tabs where its name ends in .tsv and nothing else tells", async () => {
+  test("is separated by tabs if its name ends in .tsv and its content does not tell", async () => {
     const { batch, prompts } = await read(
       "one-column.tsv",
       "prompt\nHello, world; and\nyou, too;\n",
@@ -72,7 +72,7 @@ describe("a CSV as people have it", () => {
     expect(prompts).toEqual(["Hello, world; and", "you, too;"]);
   });
 
-  test("has its header where headerRow says, and titles above it are left out", async () => {
+  test("has its header in the row of headerRow, and titles above it are left out", async () => {
     const text = 'Report;;\n;;\n"made\nby hand"\nid;prompt;x\na;b;1\n;;\nc;d;2\n';
     const csv = { headerRow: 4, delimiter: ";" };
     const { batch, prompts, csv: results } = await read("titles.csv", text, { csv });
@@ -91,7 +91,7 @@ describe("a CSV as people have it", () => {
     await app.del(`/batches/${batch.id}`);
   });
 
-  test("is read as reported where it is reported", async () => {
+  test("is read with the separator and header that the config gives", async () => {
     const { batch, prompts } = await read("reported.csv", "prompt;x\nb,c;d\n", {
       csv: { delimiter: "," },
     }).catch((error: unknown) => ({ batch: String(error), prompts: [] }));
@@ -111,7 +111,7 @@ describe("a CSV as people have it", () => {
     expect(json).toContain("reported.jsonl is JSON, not CSV");
   });
 
-  test("has rows divided by any line end, also mixed, and keeps those inside of quotes", async () => {
+  test("may have any line ends between rows, also mixed, and keeps line ends inside quotes", async () => {
     for (const text of [
       "prompt\r\none\ntwo\rthree\n",
       'prompt\r"one"\r"two"\r"three"',
@@ -122,7 +122,7 @@ describe("a CSV as people have it", () => {
     expect(quoted.prompts).toEqual(["a\r\nb\rc\nd"]);
   });
 
-  test("has blank rows, which are skipped, counted, and part of the numbering", async () => {
+  test("may have blank rows, which are skipped, counted, and part of the numbering", async () => {
     const text = "\n,\ncity,language\nParis,French\n,\n\n ,  \nRome,Italian\n,,,\n";
     const { batch, prompts } = await read("b.csv", text, { promptTemplate: "{{city}}" });
     expect(prompts).toEqual(["Paris", "Rome"]);
@@ -133,7 +133,7 @@ describe("a CSV as people have it", () => {
     expect(await refused("b.csv", "id,prompt\n,\n,\n")).toContain("no rows");
   });
 
-  test("has columns without names, and empty ones at the end", async () => {
+  test("may have columns without names, and empty ones at the end", async () => {
     const pandas = await read("p.csv", ",prompt\n0,a\n1,b\n", {
       promptTemplate: "{{column_1}}: {{prompt}}",
     });
@@ -160,7 +160,7 @@ describe("a CSV as people have it", () => {
     );
   });
 
-  test("has two columns of one name, which both come back", async () => {
+  test("may have two columns with the same name, which are both in the results", async () => {
     const { prompts, csv, json } = await read("n.csv", "note,prompt,note, city \n1,a,2,Paris\n", {
       promptTemplate: "{{prompt}} {{note}} {{note_2}} {{city}}",
     });
@@ -189,7 +189,7 @@ describe("the encoding of a file", () => {
     await app.del(`/batches/${batch.id}`);
   });
 
-  test("is detected though the first character that tells it comes late", async () => {
+  test("is detected even if the first telling character comes late", async () => {
     const late = Buffer.concat([
       Buffer.from(`prompt\n${`${"plain ".repeat(50_000)}\n`.repeat(4)}`),
       Buffer.from("caf\xe9\n", "latin1"),
@@ -205,7 +205,7 @@ describe("the encoding of a file", () => {
     ["Polish in Windows-1250", "Wa\xb3\xeasa, \xb3\xf3d\xbc, \xbf\xf3\xb3w, pami\xea\xe6"],
     ["Japanese in Shift_JIS", "\x93\x8c\x8b\x9e\x82\xcc\x90l"],
     ["UTF-8 with a part of another encoding", "Gr\xc3\xbc\xc3\x9fe, Gr\xfc\xdfe"],
-    ["bytes that are no text", "\x81\x8d\x90\xff\xfe"],
+    ["bytes that are not text", "\x81\x8d\x90\xff\xfe"],
   ])("is not guessed: %s", async (_, bytes) => {
     const file = Buffer.from(`prompt\n"${bytes}"\n`, "latin1");
     const message = await refused("e.csv", file);
@@ -213,7 +213,7 @@ describe("the encoding of a file", () => {
     expect(message).toContain("config.csv.encoding");
   });
 
-  test("is taken as reported, unless it is not that", async () => {
+  test("is taken from the config, and refused if the bytes contradict it", async () => {
     const russian = Buffer.from("prompt\n\xcf\xf0\xe8\xe2\xe5\xf2\n", "latin1");
     const { prompts } = await read("e.csv", russian, { csv: { encoding: "cp1251" } });
     expect(prompts).toEqual(["Привет"]);
@@ -229,7 +229,7 @@ describe("the encoding of a file", () => {
 });
 
 describe("a file whose ids are those of another batch's tasks", () => {
-  test("is taken, as every other file that numbers its rows from 1", async () => {
+  test("is accepted, as any other file that numbers its rows from 1", async () => {
     const text = "id,prompt\n007,a\n2,b\n,c\n";
     const first = await read("numbered.csv", text);
     expect(first.batch.tasks.map(({ id }: Json) => id)).toEqual([
@@ -239,7 +239,7 @@ describe("a file whose ids are those of another batch's tasks", () => {
     ]);
     expect(first.batch.input).not.toHaveProperty("idPrefix");
 
-    // One id that is taken, and all are the batch's own.
+    // If one id is taken, all ids get the prefix of the batch.
     const second = await read("other.csv", "id,prompt\n1,a\n2,d\n");
     const prefix = `${second.batch.id}.`;
     expect(second.batch.input).toMatchObject({ idPrefix: prefix, rows: 2 });
@@ -252,7 +252,7 @@ describe("a file whose ids are those of another batch's tasks", () => {
     ]);
   });
 
-  test("is still refused for ids that are there twice in it, or taken with the batch's name, too", async () => {
+  test("is refused if an id occurs twice in it, or is taken even with the batch's prefix", async () => {
     await app.post("/tasks", { id: "9", prompt: "x" });
     expect(await refused("twice.csv", "id,prompt\n9,a\n10,b\n10,c\n")).toBe(
       "row 3, id: 10 is the id of row 2 already",
@@ -261,7 +261,7 @@ describe("a file whose ids are those of another batch's tasks", () => {
     expect(await refused("nine.csv", "id,prompt\n9,a\n")).toContain("is the id of another task");
   });
 
-  test("keeps its idempotency keys for all batches, and the names that tasks have given to a batch", async () => {
+  test("is refused for an idempotency key that was used before, and for the id of a task outside of the batch that it fills", async () => {
     const keyed = "id,prompt,idempotency_key\n21,a,row-key\n";
     await read("keyed.csv", keyed);
     expect(await refused("keyed.csv", keyed)).toContain("idempotencyKey: was used before");
@@ -274,7 +274,7 @@ describe("a file whose ids are those of another batch's tasks", () => {
 });
 
 describe("a JSON file", () => {
-  test("may be an array of objects, in any layout, to the last digit", async () => {
+  test("may be an array of objects in any layout, with numbers kept to the last digit", async () => {
     const text =
       '\uFEFF[ {"prompt": "a, [b] \\"{\\\\", "n": 12345678901234567890},\r\n\t{\n  "prompt" : "c",\n' +
       '  "n":1.50, "deep": {"x": [1,\n 2]}\n}\n]\n';
@@ -305,7 +305,7 @@ describe("a JSON file", () => {
     expect(await refused("bad.json", text)).toContain(message);
   });
 
-  test("may have numbers for ids, and blank lines", async () => {
+  test("may have numbers as ids, and blank lines", async () => {
     const text = '{"id":17,"prompt":"a"}\n\n{"id":12345678901234567890,"prompt":"b"}\n';
     const { batch, json } = await read("ids.jsonl", text);
     expect(batch.tasks.map(({ id }: Json) => id)).toEqual(["17", "12345678901234567890"]);
@@ -313,7 +313,7 @@ describe("a JSON file", () => {
     expect(json).toHaveLength(2);
   });
 
-  test("may have batch lines as Azure and Mistral write them", async () => {
+  test("may have lines in the batch formats of Azure and Mistral", async () => {
     const messages = [{ role: "user", content: "hi" }];
     const lines = [
       { custom_id: "a", method: "POST", url: "/chat/completions", body: { model: "m", messages } },

@@ -5,7 +5,7 @@ import { fail, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { type Json, KEY, startServer, until } from "../support/server.ts";
 
-/** A collector that takes OTLP over HTTP as JSON, in this process. */
+/** A collector in this process that accepts OTLP over HTTP as JSON. */
 function startCollector() {
   const spans: Json[] = [];
   const server = Bun.serve({
@@ -34,7 +34,7 @@ function attributes(span: Json): Record<string, unknown> {
 const CLIENT = 3;
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
-test("a trace goes from the client's request to every provider call that it leads to", async () => {
+test("a trace covers the client's request and every provider call that follows from it", async () => {
   await using collector = startCollector();
   await using provider = await startProvider(({ prompt, earlier }, response) =>
     prompt === "again" && earlier === 0 ? fail(response, 503) : undefined,
@@ -220,7 +220,7 @@ test("live calls are parts of the traces of their requests, whichever provider a
   expect(JSON.stringify(collector.spans)).not.toContain("re: x");
 });
 
-test("executions that are cancelled are reported, too", async () => {
+test("cancelled executions are traced, too", async () => {
   await using collector = startCollector();
   await using provider = await startProvider(() => new Promise(() => undefined));
   const app = await startServer({ ...provider.env, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
@@ -249,7 +249,7 @@ test("executions that are cancelled are reported, too", async () => {
   ]);
 });
 
-test("without a collector nothing of it is loaded", async () => {
+test("without a collector the SDK of OpenTelemetry is not loaded", async () => {
   const loaded = async (env: Record<string, string>) => {
     using folder = temporaryFolder();
     const script = `
