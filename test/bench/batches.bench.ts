@@ -25,8 +25,8 @@ const ROWS = Number(process.env["ROWS"] ?? 1_000_000);
 const PAGES = ROWS / 200;
 
 /**
- * A million short rows: from a file to a stored batch, and back out, beside csv-parse alone reading
- * the same file, and beside the statements of its rows alone. Nothing is executed. `ROWS` of them; a million unless given.
+ * A million short rows, or as many as `ROWS` says: from a file to a stored batch, and from there to files of results.
+ * Beside it csv-parse alone reads the same file, and the database alone executes the statements of the rows. No row runs.
  */
 export async function benchBatches(): Promise<void> {
   const runner = await startRunner();
@@ -68,7 +68,7 @@ export async function benchBatches(): Promise<void> {
   }
   printTable(`A batch of ${ROWS} rows`, results);
   const detection = await time(() => detect(path));
-  printTable("What it takes to detect how its file is written", [
+  printTable("The time to detect the format of its file", [
     {
       ms: round(detection * 1000, 1),
       "% of creating the batch": round((detection / ingest) * 100, 2),
@@ -80,7 +80,7 @@ export async function benchBatches(): Promise<void> {
   await runner.stop();
 }
 
-/** What opening a text file finds out before its rows are read. */
+/** The detection of a text file's format, before its rows are read. */
 async function detect(path: string): Promise<void> {
   const encoding = await detectEncoding(systemFiles, path, undefined);
   const { text, isWhole } = await readTextStart(systemFiles, { path, encoding }, SAMPLE_BYTES);
@@ -106,7 +106,7 @@ async function download(runner: BenchRunner, format: string): Promise<void> {
   for await (const _ of response.body ?? []);
 }
 
-/** Readers that take the first piece of the results and then nothing, and then vanish. */
+/** Readers that take the first piece of the results, then stop reading, and then disconnect. */
 async function benchIdleReaders(runner: BenchRunner): Promise<void> {
   const before = residentMb(runner.pid);
   const readers = await Promise.all(

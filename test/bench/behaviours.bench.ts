@@ -10,7 +10,7 @@ import {
   untilFinished,
 } from "./support.ts";
 
-/** The pacer, without configuration, against twelve ways of limiting calls, in virtual time; then the program where there are none. */
+/** The pacer, without configuration, against twelve kinds of limits in virtual time; then the whole program without limits. */
 export async function benchBehaviours(): Promise<void> {
   printTable(
     "Twelve ways of limiting calls",
@@ -35,8 +35,8 @@ const SPREAD_MS = 200;
 const REPEATS = Number(process.env["REPEATS"] ?? 5);
 
 /**
- * 2,000 rows at 100 to 500 ms with 256 slots; ideal is when all slots are used from the first moment to the
- * last. Beside it a bare loop of the `openai` SDK with as many at once, which is as near to that as one comes.
+ * 2,000 rows at 100 to 500 ms with 256 slots. The ideal is that all slots are in use from the first moment to the last.
+ * Beside it runs a bare loop of the `openai` SDK with as many calls at once, which comes as near to the ideal as possible.
  */
 async function runUnlimited(): Promise<Row[]> {
   const env = { LATENCY_MS: String(LATENCY_MS), SPREAD_MS: String(SPREAD_MS) };

@@ -19,11 +19,11 @@ const LINES = 300;
 const LINE_BYTES = 1_900_000;
 const ROWS = 1_000_000;
 const DELETED = 300_000;
-/** An ingest is killed after this: some of its rows are stored then. */
+/** An ingest is killed after this time, when some of its rows are stored. */
 const KILLED_AFTER_MS = 30_000;
 const MINUTE = 60_000;
 
-/** What has a bound: memory for large inputs, the time until work goes on after a kill, and the file. */
+/** Bounds: memory for large inputs, the time until work continues after a kill, and the size of the database file. */
 export async function benchBounds(): Promise<void> {
   const only = process.env["BOUNDS_ONLY"]?.split(",") ?? ["lines", "rows", "kill", "file"];
   const title = "Memory while a batch is created";
@@ -97,7 +97,7 @@ async function kill(when: string, isIngesting: boolean): Promise<Row> {
   }
 }
 
-/** When calls came to the provider since it was asked last. */
+/** The times of the calls that the provider has received since the last request for them. */
 async function arrivals(url: string): Promise<number[]> {
   const { arrivals: came } = (await (await fetch(url)).json()) as { arrivals: [string, number][] };
   return came.map(([, at]) => at);
@@ -117,7 +117,7 @@ async function shrink(): Promise<Row> {
   await writeInput(runner, "rows.csv", shortRows(DELETED));
   const empty = size();
   await runner.api("POST", "/batches", { id: "b", inputFile: "rows.csv" });
-  // What is in the log goes into the file.
+  // Time for a checkpoint, which moves the write-ahead log into the file.
   await Bun.sleep(2000);
   const full = size();
   const begun = performance.now();

@@ -69,7 +69,7 @@ async function untilNoneRuns(runner: BenchRunner): Promise<void> {
   }
 }
 
-/** Eight at a time. */
+/** Processes items, eight at a time. */
 async function inTurns<Item>(items: Item[], work: (item: Item) => Promise<unknown>): Promise<void> {
   const rest = items.values();
   const one = async () => {
@@ -80,10 +80,10 @@ async function inTurns<Item>(items: Item[], work: (item: Item) => Promise<unknow
 
 type Behaviour = "quick" | "slow" | "hanging";
 
-/** Receivers on one port; how one behaves is the first part of its path. */
+/** Receivers on one port. The first part of a path is the behaviour of the receiver. */
 async function startReceivers() {
   const lags: number[] = [];
-  /** Those of events of after its code was compiled. */
+  /** The delays of events after the warm-up, when the code has been compiled. */
   const warm: number[] = [];
   let first = Infinity;
   const server = createServer((request, response) => {
@@ -120,7 +120,7 @@ async function startReceivers() {
 
 const WEBHOOKS = { WEBHOOK_ALLOWED_HOSTS: "127.0.0.1", SIMULATOR_LATENCY_MS: String(TASK_MS) };
 
-/** As many tasks a second as asked for, whatever the server has done by then: some every tenth of a second. */
+/** Sends tasks at a fixed rate, some every tenth of a second, whether or not the server keeps up. */
 async function runAtPace(runner: BenchRunner): Promise<void> {
   const tasks = Array.from({ length: EVENTS_PER_SECOND / 10 }, () => ({ prompt: "x" }));
   const begun = performance.now();
@@ -173,7 +173,7 @@ export async function deliverBesideReplay(): Promise<Row> {
   await Bun.sleep(500);
   await runner.stop();
   receivers.stop();
-  // Those of the replay are of before it.
+  // Replayed events are older than the replay.
   const live = receivers.lags.filter((lag) => lag < Date.now() - Date.parse(before));
   const replayed = receivers.lags.length - live.length;
   return toRow(`beside a replay of ${REPLAYED}, of which ${replayed} were sent`, live, 20);

@@ -18,12 +18,12 @@ import {
 
 const SLOTS = 64;
 const WARM_UP_MS = 3000;
-/** Of calls that begin together many end together, so that a few of them are measured at least. */
+/** Long enough for several rounds of calls, because calls that begin together also end together. */
 const windowOf = (latencyMs: number) => Math.max(6000, 10 * latencyMs);
 const COUNTS = [1, 2, 4];
 const LEASE_SECONDS = 3;
 
-/** Several processes on one libSQL server: what they do together, and what being several costs. */
+/** Several processes on one libSQL server: their throughput together, and the cost of working together. */
 export async function benchFleet(): Promise<void> {
   if (sqld === undefined) return console.log("\nfleet: set SQLD to the binary of a libSQL server");
   for (const latencyMs of [1000, 100]) {
@@ -34,12 +34,12 @@ export async function benchFleet(): Promise<void> {
       row["of linear"] = round(Number(row["tasks/s"]) / alone / Number(row["nodes"]), 2);
     printTable(`Nodes on one server, ${SLOTS} calls of ${latencyMs} ms each`, rows);
   }
-  printTable("What a task asks of the server, one node", [await measureTraffic()]);
+  printTable("Load of the database server per task, one node", [await measureTraffic()]);
   await measureDistance();
   await measureDeltas();
 }
 
-/** A libSQL server, a provider, and nodes that share them. */
+/** Starts a libSQL server, a provider, and nodes that share them. */
 async function startFleet(
   roles: string[],
   { latencyMs, spreadMs = 0 }: { latencyMs: number; spreadMs?: number },
@@ -84,7 +84,7 @@ async function createBatch(node: BenchRunner, id: string, count: number): Promis
   await node.api("POST", `/batches/${id}/execute`);
 }
 
-/** Calls that a provider has answered. */
+/** The number of calls that a provider has answered. */
 async function answered(provider: { url: string }): Promise<number> {
   return ((await (await fetch(provider.url)).json()) as { count: number }).count;
 }
@@ -96,7 +96,7 @@ function cpuOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** What so many nodes do while all have work, without the start and the end of a batch. */
+/** The throughput of some nodes while all have work, without the start and the end of a batch. */
 async function measureNodes(count: number, latencyMs: number): Promise<Row> {
   await using fleet = await startFleet(Array<string>(count).fill("all"), {
     latencyMs,
@@ -136,7 +136,7 @@ async function measureNodes(count: number, latencyMs: number): Promise<Row> {
   };
 }
 
-/** Statements, requests and bytes of a task, from its creation in a batch to its committed answer. */
+/** Statements, requests and bytes per task, from its creation in a batch to its committed answer. */
 async function measureTraffic(): Promise<Row> {
   const tasks = 5000;
   const folder = mkdtempSync(join(tmpdir(), "bench-fleet-"));
@@ -166,7 +166,7 @@ async function measureTraffic(): Promise<Row> {
   };
 }
 
-/** What it costs that the one who asks and the one who calls are different processes. */
+/** The cost if the process that a client waits at is not the one that makes the call. */
 async function measureDistance(): Promise<void> {
   await using fleet = await startFleet(
     ["api", "runner", "runner"],
@@ -189,7 +189,7 @@ async function measureDistance(): Promise<void> {
   ]);
 }
 
-/** Ms that a wait at one process takes longer than the call at another. */
+/** The milliseconds by which a wait at one process exceeds the call at another. */
 async function addedByWaits(api: BenchRunner): Promise<number[]> {
   const added: number[] = [];
   for (let i = 0; i < 100; i++) {
@@ -202,7 +202,7 @@ async function addedByWaits(api: BenchRunner): Promise<number[]> {
     const { data } = (await response.json()) as { data: { status: string } };
     if (data.status !== "completed") throw new Error(`the task is ${data.status}`);
     added.push(performance.now() - begun - 50);
-    // Somebody who comes back after a while, in no step with anything.
+    // An irregular pause, so that the requests do not fall into step with the server's timers.
     await Bun.sleep(50 + 13 * (i % 10));
   }
   return added;
@@ -239,7 +239,7 @@ async function measureDeltas(): Promise<void> {
     for (const [, at] of text.matchAll(/<(\d+\.\d)>/g)) lags.push(now - Number(at));
     if (text.includes("task.completed")) break;
   }
-  // At first the reader is not known at the process that calls.
+  // At first the calling process does not know of the reader.
   const steady = lags.slice(PIECES / 10, PIECES);
   printTable("From a piece of an answer at the provider until it is read at another process", [
     toRow("pieces, one every 20 ms", steady),

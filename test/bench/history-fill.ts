@@ -4,13 +4,13 @@ const MINUTE = 60_000;
 const MONTH = 30 * 24 * 60 * MINUTE;
 const AT_ONCE = 500_000;
 const TASKS_PER_BATCH = 1000;
-/** The newest have failed, so that what lists failures has as many to look at in any history. */
+/** The newest tasks have failed, so that lists of failures are equally long for any history. */
 const NEWEST_FAILED = 600;
 
 /**
- * Stores a history of finished tasks, spread over the last month, in a database that nobody has
- * open: ten million in a few minutes, because indexes are made when the rows are there and nothing
- * is synced. Bodies and answers are left out, which lists and sums do not read.
+ * Stores a history of finished tasks, spread over the last month, in a database that no process has open. Ten million
+ * take a few minutes, because indexes are created after the rows and nothing is synced. Bodies and answers, which lists
+ * and sums do not read, are left out.
  */
 export async function fillHistory(path: string, tasks: number): Promise<void> {
   const client = createClient({ url: `file:${path}`, concurrency: 1 });
@@ -32,7 +32,7 @@ export async function fillHistory(path: string, tasks: number): Promise<void> {
 
 type Client = ReturnType<typeof createClient>;
 
-/** Numbers from 0, or from `from`, to below `count`, as `n(i)`. */
+/** SQL for a table `n(i)` of the numbers from `from`, or 0, to below `count`. */
 const numbers = (count: number, from = 0) =>
   `WITH RECURSIVE n(i) AS (SELECT ${from} UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ${count})`;
 
@@ -72,7 +72,7 @@ async function fillTasks(client: Client, tasks: number): Promise<void> {
   );
 }
 
-/** A last batch with bodies, to be looked at task by task. */
+/** A last batch with bodies, whose tasks are read one by one. */
 async function fillNewestBatch(client: Client): Promise<void> {
   const now = Date.now();
   await client.batch(
@@ -110,7 +110,7 @@ async function fillDeliveries(client: Client, deliveries: number): Promise<void>
     );
 }
 
-/** Two models, completed and failed, each minute of two days and each hour of a month. */
+/** Rollups of two models, completed and failed, for each minute of two days and each hour of a month. */
 async function fillRollups(client: Client, tasks: number): Promise<void> {
   const minute = Math.floor(Date.now() / MINUTE) * MINUTE;
   for (const [span, count] of [

@@ -10,8 +10,8 @@ import type { NewRow } from "../../src/store/new-batch.ts";
 import { time } from "./support.ts";
 
 /**
- * Seconds that the database alone takes to store rows as `prompts` would be: the statements of a new batch, on a
- * database with all indexes and triggers, without reading, checking or making anything. No ingest can be faster.
+ * The seconds that the database alone takes to store `prompts` as rows: the statements of a new batch on a database with
+ * all indexes and triggers, without reading, checking or preparing rows. No ingest can be faster.
  */
 export async function insertFloor(prompts: Generator<string>): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), "bench-"));

@@ -9,7 +9,7 @@ import {
 
 const SAMPLES = 300;
 
-/** Milliseconds from sending an execute call to the provider's receiving the request, one at a time. */
+/** Milliseconds from an execute call to the arrival of the request at the provider, one at a time. */
 export async function executeLatencies(runner: BenchRunner, provider: string): Promise<number[]> {
   await fetch(`${provider}/arrivals`);
   const sent = new Map<string, number>();
@@ -29,7 +29,7 @@ export async function executeLatencies(runner: BenchRunner, provider: string): P
   });
 }
 
-/** How soon a task reaches the provider: when nothing else runs, and while a batch of 100,000 does. */
+/** The time until a task reaches the provider: on an idle server, and while a batch of 100,000 tasks runs. */
 export async function benchLatency(): Promise<void> {
   const provider = await startScript("provider.ts", { ARRIVALS: "1" });
   const slow = await startScript("provider.ts", { LATENCY_MS: "200" });
@@ -55,7 +55,7 @@ export async function benchLatency(): Promise<void> {
   printTable("From execute call to provider request, ms", rows);
 }
 
-/** Milliseconds from an execute call to the start of the task, as its record has it. */
+/** Milliseconds from an execute call to the recorded start of the task. */
 async function startDelays(runner: BenchRunner): Promise<number[]> {
   const delays: number[] = [];
   for (let i = 0; i < 100; i++) {

@@ -1,9 +1,8 @@
 /*
- * An OpenAI-compatible provider that enforces RPM and TPM with two token buckets, of which a tenth
- * of a minute may be spent at once, and refuses what exceeds them with 429 and Retry-After in whole
- * seconds. With HEADERS=1 each answer has OpenAI's rate-limit headers. A model called `throttled` has a
- * hundredth of the limits. The first word of a prompt says how many tokens its answer has.
- * A GET tells when which request came and what it got, and begins anew unless it has `?keep`.
+ * An OpenAI-compatible provider that enforces RPM and TPM with two token buckets, with a burst of a tenth of a minute. It
+ * refuses further calls with 429 and a Retry-After in whole seconds. With HEADERS=1 each answer has OpenAI's rate-limit
+ * headers. A model called `throttled` has a hundredth of the limits. The first word of a prompt is the number of tokens
+ * of its answer. A GET returns the time and the status of each request, and clears this list unless it has `?keep`.
  */
 const RPM = Number(process.env["RPM"]);
 const TPM = Number(process.env["TPM"]);
@@ -80,7 +79,7 @@ function refill(bucket: Bucket, now: number): void {
   bucket.at = now;
 }
 
-/** Seconds until the bucket has so much. */
+/** Seconds until the bucket has this amount. */
 function missing({ level, perMinute }: Bucket, amount: number): number {
   return Math.max(0, ((amount - level) / perMinute) * 60);
 }

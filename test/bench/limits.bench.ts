@@ -13,7 +13,7 @@ export async function benchLimits(): Promise<void> {
     return round(((performance.now() - start) / TIMES) * 1e6);
   };
   const headers = new Headers();
-  printTable("What the rate limit costs a request", [
+  printTable("The cost of the rate limit per request", [
     { what: "reading the clock (baseline)", ns: nanoseconds(() => Date.now()) },
     { what: "count one of 1,000 keys", ns: nanoseconds((i) => window.take(i % 1000, 1e9)) },
     {

@@ -17,8 +17,8 @@ const ROUND_MS = 1000;
 const WARM_UP_MS = 500;
 
 /**
- * What calls through `/v1/chat/completions` take beside the same calls without a server between, and through other
- * gateways, which are installed for it (`peers/gateways.ts`), unless `BENCH_PEERS` is `none`.
+ * The duration of calls through `/v1/chat/completions`, beside direct calls to the provider and calls through other
+ * gateways. The gateways are installed for it (`peers/gateways.ts`), unless `BENCH_PEERS` is `none`.
  */
 export async function benchLive(): Promise<void> {
   const provider = await startScript("provider.ts");

@@ -32,14 +32,13 @@ const PATHS = [
   "/webhooks?limit=10",
 ];
 const REQUESTS = 200;
-/** Prometheus gets figures that are a second old at most: these requests find them older. */
+/** Prometheus gets figures that are at most a second old, so requests at this interval compute them anew. */
 const FRESH_REQUESTS = 10;
 const FRESH_AFTER_MS = 1050;
 
 /**
- * What asking for metrics, status and lists costs with ten thousand and with millions of finished
- * tasks stored (`METRICS_TASKS` names other numbers), a hundred tasks or more to a batch, after a
- * month of work at every minute.
+ * The cost of requests for metrics, status and lists with ten thousand and with millions of finished tasks stored
+ * (`METRICS_TASKS` gives other numbers). A batch has a hundred tasks or more, and there was work in every minute of a month.
  */
 export async function benchMetrics(): Promise<void> {
   const sizes = (process.env["METRICS_TASKS"] ?? "10000,1000000").split(",").map(Number);

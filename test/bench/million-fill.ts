@@ -2,7 +2,7 @@ import { createClient } from "@libsql/client";
 
 const AT_ONCE = 100_000;
 
-/** Stores a batch `million` of finished rows with requests and answers in a database that nobody has open. */
+/** Stores a batch `million` of finished rows with requests and answers in a database that no process has open. */
 export async function fillMillion(path: string, rows = 1_000_000): Promise<void> {
   const client = createClient({ url: `file:${path}`, concurrency: 1 });
   for (const pragma of ["journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF"])

@@ -19,11 +19,11 @@ const REPORTS = 20;
 type Runner = Awaited<ReturnType<typeof startRunner>>;
 
 /**
- * The page in Chromium: its first load, how soon it shows what was committed, and what a thousand events a second cost it, also
- * with the rows of a batch of a million open.
+ * The page in Chromium: its first load, the delay until it shows a commit, and the cost of a thousand events a second, also
+ * with the rows of a batch of a million rows open.
  */
 export async function benchMonitor(): Promise<void> {
-  if (!browserPath) return void console.log("There is no browser to measure the monitor in.");
+  if (!browserPath) return void console.log("No browser was found to measure the page in.");
   const folder = mkdtempSync(join(tmpdir(), "bench-monitor-"));
   const env = {
     DATA_DIR: folder,
@@ -46,7 +46,7 @@ export async function benchMonitor(): Promise<void> {
   }
 }
 
-/** The page at an address, logged in, in a context of its own: nothing is cached. */
+/** Opens the page at an address, logged in, in a new browser context, where nothing is cached. */
 async function open(browser: Browser, { url }: Runner, at: string, script = ""): Promise<Page> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
   await context.addInitScript(
@@ -57,11 +57,11 @@ async function open(browser: Browser, { url }: Runner, at: string, script = ""):
   return page;
 }
 
-/** A figure that the page notes, once it is there. */
+/** Waits for a figure that the page records, and returns it. */
 const figureOf = (page: Page, name: string): Promise<number> =>
   until(async () => Number(await page.evaluate(name)) || undefined);
 
-/** What is sent until figures are on the screen, and when they are. */
+/** The bytes sent until figures are on the screen, and the time until then. */
 async function firstLoad(browser: Browser, { url }: Runner): Promise<Row> {
   const times: { answered: number; ran: number; shown: number }[] = [];
   let files = 0;
@@ -105,7 +105,7 @@ async function firstLoad(browser: Browser, { url }: Runner): Promise<Row> {
   };
 }
 
-/** How long after their commit a new batch and the end of its task are on the screen. */
+/** The time from a commit until a new batch, or the end of its task, is on the screen. */
 async function reports(browser: Browser, runner: Runner): Promise<Row[]> {
   const script = `
     window.seen = {};
@@ -151,7 +151,7 @@ async function follow(browser: Browser, runner: Runner): Promise<void> {
   }));
   await runner.api("POST", "/batches", { id: "b", name: "Many", tasks });
   await runner.api("POST", "/batches/b/execute");
-  // The bucket is full at first: what comes of that is over when the pace is that of the limit.
+  // The bucket is full at first. Its burst is over when calls arrive at the rate of the limit.
   await overview.waitForTimeout(3000);
   const ended = async () => (await runner.api("GET", "/batches/b?limit=1")).progress.completed;
   const rows: Row[] = [{ page: "overview", "events a second": 0, ...idle }];
@@ -171,7 +171,7 @@ async function follow(browser: Browser, runner: Runner): Promise<void> {
   await grid.context().close();
 }
 
-/** With the wheel, and now and then to a place far away. */
+/** Scrolls with the wheel, and now and then to a distant row. */
 async function scroll(page: Page): Promise<void> {
   const box = page.locator(".grid-box");
   await box.hover();

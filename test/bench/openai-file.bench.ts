@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { peakMb, printTable, type Row, round, startRunner, startScript } from "./support.ts";
 
 const LINES = 50_000;
-/** The largest file that OpenAI takes. */
+/** The largest file that OpenAI accepts. */
 const BYTES = 200_000_000;
 const LINE_BYTES = Math.floor(BYTES / LINES);
 
-/** The largest input file of OpenAI's Batch API, from the upload to the download, with the most memory until then. */
+/** The largest input file of OpenAI's Batch API, from upload to download, with the peak memory at each step. */
 export async function benchOpenAiFile(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "bench-openai-"));
   const input = join(folder, "input.jsonl");

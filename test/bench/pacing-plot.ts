@@ -1,7 +1,7 @@
 /*
- * Makes `examples/pacing.svg` from a real run: 600 tasks against a provider that lets 1,200 requests
- * and 300,000 tokens a minute through, by the task runner, which knows nothing beforehand, and by the
- * plain SDK loop. `bun test/bench/pacing-plot.ts`
+ * Draws `examples/pacing.svg` from a real run: 600 tasks against a provider with limits of 1,200 requests and 300,000
+ * tokens a minute, sent by the task runner, which does not know the limits beforehand, and by the plain SDK loop.
+ * `bun test/bench/pacing-plot.ts`
  */
 import { idealSeconds, type Received, recordOurs, recordPeer, TASKS } from "./pacing.bench.ts";
 
@@ -33,7 +33,7 @@ const lines: Line[] = [
 await Bun.write("examples/pacing.svg", draw(lines));
 console.log(`examples/pacing.svg: ${ours.length} and ${loop.length} requests`);
 
-/** How many requests had this status by when, in seconds from the first one. */
+/** The cumulative number of requests with this status over time, in seconds since the first request. */
 function cumulative(log: Received[], status: number): [number, number][] {
   const start = log[0]?.at ?? 0;
   const points: [number, number][] = [[0, 0]];

@@ -23,10 +23,9 @@ const PACKAGES = ["bottleneck@2.19.5", "openai@7.57.0"];
 export type Received = { at: number; model: string; status: number };
 
 /**
- * 600 tasks under 1,200 requests and 300,000 tokens a minute, with a burst of a tenth of a minute:
- * how much longer than ideal they take and how many calls are refused, by what the program knows of
- * the limits; beside the plain SDK loop and Bottleneck, each in a process of its own. Then two models
- * of which one has a hundredth of the limits.
+ * 600 tasks under limits of 1,200 requests and 300,000 tokens a minute, with a burst of a tenth of a minute. Measured are
+ * the time in relation to the ideal and the refused calls, depending on what the program knows of the limits, beside the
+ * plain SDK loop and Bottleneck, each in its own process. Then two models, one of which has a hundredth of the limits.
  */
 export async function benchPacing(): Promise<void> {
   const rows = [
@@ -42,7 +41,7 @@ export async function benchPacing(): Promise<void> {
   printTable("Two models, one with a hundredth of the limits", await runTwoModels());
 }
 
-/** Prompt and answer have 250 tokens together on average, which makes both limits equally tight. */
+/** Prompt and answer together have 250 tokens on average, which makes both limits equally tight. */
 export function prompts(count: number): { prompt: string; tokens: number }[] {
   return Array.from({ length: count }, (_, i) => {
     const output = 50 + ((i * 37) % 101);
@@ -51,7 +50,7 @@ export function prompts(count: number): { prompt: string; tokens: number }[] {
   });
 }
 
-/** Seconds that the tasks must take, whoever sends them. */
+/** The least seconds that the limits allow for the tasks. */
 export function idealSeconds(count: number): number {
   const tokens = prompts(count).reduce((sum, prompt) => sum + prompt.tokens, 0);
   const minutes = Math.max(count / RPM - BURST, tokens / TPM - BURST, 0);
@@ -76,7 +75,7 @@ async function runOurs(what: string, speaks: boolean, env: Record<string, string
   return toRow(what, seconds, log, completed);
 }
 
-/** What the provider received from the task runner, which knew nothing beforehand. */
+/** The requests that the provider received from the task runner, which did not know the limits beforehand. */
 export async function recordOurs(): Promise<Received[]> {
   return (await runBatch(true, {})).log;
 }
@@ -127,12 +126,12 @@ async function runPeers(): Promise<Row[]> {
   return rows;
 }
 
-/** What the provider received from one of the loops that people write. */
+/** The requests that the provider received from a loop as people write it. */
 export async function recordPeer(mode: string): Promise<Received[]> {
   return (await runPeer(mode)).log;
 }
 
-/** Runs a loop in a process of its own, from a folder with its packages. */
+/** Runs a loop in its own process, from a folder with its packages. */
 async function runPeer(mode: string) {
   const folder = mkdtempSync(join(tmpdir(), "bench-pacing-"));
   writeFileSync(join(folder, "package.json"), '{"type":"module"}');
@@ -160,7 +159,7 @@ async function runTwoModels(): Promise<Row[]> {
   ];
 }
 
-/** Seconds for the tasks of a model, in a batch that has as many of a throttled one if so asked. */
+/** Seconds for the tasks of a model, optionally in a batch with as many tasks of a throttled model. */
 async function runFree(isMixed: boolean): Promise<number> {
   const provider = await startLimited(true);
   const runner = await startRunner({

@@ -15,15 +15,15 @@ import {
 } from "./support.ts";
 
 const ROUNDS = 7;
-/** Rounds that are not counted: every program's code is compiled meanwhile. */
+/** Rounds that are not counted, in which the code of every program is compiled. */
 const WARM_UP = 3;
 const TASKS = 10_000;
 const PACKAGES = ["bullmq@6.7.0", "ioredis@6.0.0", "bunqueue@2.9.5", "openai@7.57.0"];
 
 /**
- * Tasks per second from handing in 10,000 to the last stored result, beside others that do it:
- * each calls the same zero-latency provider, in turns, every program with what suits it best.
- * Needs Debian's redis-server; the packages go to a folder of their own.
+ * Tasks per second from the submission of 10,000 tasks to the last stored result, beside other queues. All call the same
+ * zero-latency provider, in turns, each with its best settings. Needs Debian's redis-server. The packages are installed in
+ * a separate folder.
  */
 export async function benchPeers(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "bench-peers-"));

@@ -1,6 +1,7 @@
 /*
  * An OpenAI-compatible provider that uses as little CPU as possible: it answers every request at once,
- * or after LATENCY_MS, give or take SPREAD_MS, as a stream of ten chunks where that is asked for. `GET /arrivals` tells when requests arrived, by prompt, and forgets it.
+ * or after LATENCY_MS, give or take SPREAD_MS, as a stream of ten chunks if requested. `GET /arrivals` returns the times at
+ * which requests arrived, by prompt, and clears them.
  */
 const latencyMs = Number(process.env["LATENCY_MS"] ?? 0);
 const spreadMs = Number(process.env["SPREAD_MS"] ?? 0);

@@ -1,6 +1,6 @@
 /*
- * `bun run bench` measures everything, `bun run bench http throughput` some of it. Figures are
- * printed beside a baseline of the same run, because absolute ones mean little on shared machines.
+ * `bun run bench` measures everything, `bun run bench http throughput` only these two. Figures are printed beside a
+ * baseline of the same run, because absolute figures mean little on shared machines.
  */
 import { benchBatches } from "./batches.bench.ts";
 import { benchBehaviours } from "./behaviours.bench.ts";

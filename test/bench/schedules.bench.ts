@@ -15,7 +15,7 @@ import {
 const SCHEDULES = 1000;
 const AT_ONCE = 32;
 
-/** How exactly schedules fire, alone and under load, and what ten thousand of them cost at a start. */
+/** How punctually schedules fire, alone and under load, and the cost of ten thousand schedules at a start. */
 export async function benchSchedules(): Promise<void> {
   await benchPrecision();
   await benchStart();
@@ -36,7 +36,7 @@ async function benchPrecision(): Promise<void> {
   );
 }
 
-/** Lets a thousand schedules fire once, each in the second `offset` after some moment. */
+/** Lets a thousand schedules fire once, each in the second `offset` after a common start. */
 async function firesOf(
   when: string,
   provider: string,
@@ -55,7 +55,7 @@ async function firesOf(
     const fields = { name: `s${i}`, schedule: "@yearly", inputFile: "in.csv", isActive: false };
     ids[i] = (await runner.api("POST", "/scheduled-tasks", fields)).id;
   });
-  // Time to set them all, and for the load to begin.
+  // Time to create all schedules, and for the load to begin.
   const first = Math.ceil(Date.now() / 1000) + 5;
   await inParallel(SCHEDULES, (i) =>
     runner.api("PATCH", `/scheduled-tasks/${ids[i]}`, {
@@ -63,7 +63,7 @@ async function firesOf(
       isActive: true,
     }),
   );
-  if (Date.now() > first * 1000 - 1000) throw new Error("setting the schedules took too long");
+  if (Date.now() > first * 1000 - 1000) throw new Error("creating the schedules took too long");
   if (load > 0) for (const id of ["x", "y"]) await runner.api("POST", `/batches/${id}/execute`);
   const last = first + Math.max(...ids.map((_, i) => offset(i)));
   const onRecord = await fullRecord(runner, last * 1000);
@@ -111,7 +111,7 @@ async function startedRuns(runner: BenchRunner, ids: string[]): Promise<Run[]> {
   return runs;
 }
 
-/** None of which is likely to fire while this runs. */
+/** Cron expressions that are unlikely to fire during the measurement. */
 const EXPRESSIONS = [
   "0 9 * * MON-FRI",
   "*/5 9-17 1 * *",

@@ -1,4 +1,4 @@
-/* The bare loop that throughput is measured beside. Each GET runs it once and answers calls per second. */
+/* The bare loop that is the baseline for throughput. Each GET runs it once and returns calls per second. */
 import OpenAI from "openai";
 
 const TASKS = Number(process.env["TASKS"]);

@@ -17,7 +17,7 @@ import {
 const ROWS = 200_000;
 const HEADER = ["name", "text", "amount", "flag", "day", "category"];
 
-/** A workbook of 200,000 rows of six cells: into a stored batch, and back out, beside the same table as CSV. Nothing is executed. */
+/** A workbook of 200,000 rows of six cells: to a stored batch and back, beside the same table as CSV. No row runs. */
 export async function benchSheets(): Promise<void> {
   const rows = [];
   for (const format of ["csv", "xlsx"] as const) {

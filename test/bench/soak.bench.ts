@@ -11,7 +11,7 @@ import {
 const BATCH = 25_000;
 const BATCHES = 8;
 
-/** Memory and CPU over 200,000 tasks: neither may grow. */
+/** Memory and CPU over 200,000 tasks, neither of which may grow. */
 export async function benchSoak(): Promise<void> {
   const provider = await startScript("provider.ts");
   const runner = await startRunner({

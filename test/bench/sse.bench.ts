@@ -11,16 +11,15 @@ import {
 const STREAMS = 2000;
 const SECONDS = 20;
 const EVENTS_PER_SECOND = 500;
-/** Each gives two events. */
+/** Each task causes two events. */
 const TASKS_PER_SECOND = EVENTS_PER_SECOND / 2;
-/** From the end of a call to the start of the next in its slot, measured. */
+/** The measured time from the end of a call to the start of the next call in its slot. */
 const TURN_MS = 18;
 
 /**
- * How soon an event reaches 2,000 readers at 500 events a second: when every reader gets every event
- * (a million deliveries a second), and when each follows one of a hundred batches. Measured
- * from the event's own time, taken before its commit, to the reader's socket; of the events that
- * arrive in one piece the oldest counts.
+ * The time until an event reaches 2,000 readers at 500 events a second, if every reader gets every event (a million
+ * deliveries a second), and if each follows one of a hundred batches. It is measured from the event's own time, taken
+ * before its commit, to the reader's socket. Of events that arrive in one piece, the oldest counts.
  */
 export async function benchSse(): Promise<void> {
   const rows = [
@@ -34,7 +33,7 @@ export async function benchSse(): Promise<void> {
 async function measure(what: string, count: number, batches = 1) {
   const slots = Math.max(1, Math.round(TASKS_PER_SECOND / 10 / batches));
   const runner = await startRunner({
-    // As long as makes the wanted number of tasks a second in these slots, less what a turn takes.
+    // The duration at which these slots run the wanted number of tasks a second, less the time of a turn.
     SIMULATOR_LATENCY_MS: String(Math.round((1000 * slots * batches) / TASKS_PER_SECOND) - TURN_MS),
     MAX_STREAMS_PER_KEY: "0",
     RATE_LIMIT_PER_MINUTE: "0",
@@ -75,7 +74,7 @@ async function measure(what: string, count: number, batches = 1) {
   return row;
 }
 
-/** Raw sockets, because parsing a million events a second would be what is measured. */
+/** Raw sockets, because otherwise the parsing of a million events a second would be measured. */
 async function openReaders(runner: BenchRunner, count: number, path: (i: number) => string) {
   const { hostname, port } = new URL(runner.url);
   const state = { delays: [] as number[], events: 0, bytes: 0, open: 0 };

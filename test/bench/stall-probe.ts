@@ -6,7 +6,7 @@
 import { openSync, readSync, renameSync, writeFileSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 
-/** `long`: when the longest ended, by the wall clock, to be found in a profile. */
+/** `long`: the wall-clock times at which the longest stretches ended, to find them in a profile. */
 export type Stalls = {
   cpuMs: number[];
   lateMs: number[];

@@ -15,7 +15,7 @@ import {
   startScript,
 } from "./support.ts";
 
-/** Calls at once, and how long each takes: two thousand tasks a second. */
+/** Concurrent calls, and the duration of each: two thousand tasks a second. */
 const AT_ONCE = 1000;
 const CALL_MS = 500;
 const TASKS_A_SECOND = (AT_ONCE * 1000) / CALL_MS;
@@ -57,10 +57,10 @@ const ENDPOINTS = () => [
 ];
 
 /**
- * How long the main thread is held while tasks run and everything is asked for, with a million tasks
- * stored, or as many as `STALLS_TASKS` says. Wall time is reported beside that of an idle process. With
- * `STALLS_EACH` set, each endpoint has a row of its own, too. `STALLS_FOLDER` names a folder that is kept, and whose
- * database is used if there is one; with `STALLS_PREPARE`, it is only made. The stretches above 12 ms are written into the file `STALLS_LONG`.
+ * How long the main thread is blocked while tasks run and all endpoints are read, with a million tasks stored, or as many
+ * as `STALLS_TASKS` says. Wall time is reported beside that of an idle process. With `STALLS_EACH` set, each endpoint also
+ * has its own row. `STALLS_FOLDER` names a folder that is kept, and whose database is used if there is one; with
+ * `STALLS_PREPARE`, the database is only created. The stretches above 12 ms are written into the file `STALLS_LONG`.
  */
 export async function benchStalls(): Promise<void> {
   const stored = Number(process.env["STALLS_TASKS"] ?? 1_000_000);
@@ -97,7 +97,7 @@ export async function benchStalls(): Promise<void> {
   }
 }
 
-/** Stores the history and the inputs that are not there yet. */
+/** Stores the history and the inputs that do not exist yet. */
 async function prepare(folder: string, stored: number, rows: number): Promise<void> {
   const database = join(folder, "task-runner.db");
   if (!existsSync(database)) {
@@ -112,7 +112,7 @@ async function prepare(folder: string, stored: number, rows: number): Promise<vo
     const path = join(folder, "files", name);
     if (!existsSync(path)) await writeCsv(path, count);
   }
-  // It is not started here, and calls nobody.
+  // The batch is not started here, so no provider is called.
   const runner = await startRunner({ DATA_DIR: folder });
   await runner
     .api("GET", "/batches/running?limit=1")
@@ -178,7 +178,7 @@ async function take({ pid, file }: Probed): Promise<Stalls> {
   return JSON.parse(readFileSync(file, "utf8")) as Stalls;
 }
 
-/** Reads an answer as it comes and keeps nothing of it. */
+/** Reads an answer piece by piece and keeps nothing of it. */
 async function drain(runner: BenchRunner, path: string): Promise<void> {
   const url = path.startsWith("/readyz") ? runner.url + path : `${runner.url}/api/v1${path}`;
   const response = await fetch(url, { headers: { authorization: "Bearer bench" } });

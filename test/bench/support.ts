@@ -38,7 +38,7 @@ export function round(value: number, digits = 0): number {
   return Number(value.toFixed(digits));
 }
 
-/** Seconds that some work takes. */
+/** Measures the seconds that some work takes. */
 export async function time(work: () => Promise<unknown>): Promise<number> {
   const begun = performance.now();
   await work();
@@ -71,7 +71,7 @@ export async function startCommand(
   return { url, pid: child.pid, stop: () => stop(child) };
 }
 
-/** A program that prints nothing of use: ready when `url` answers, within two minutes. */
+/** Starts a program that does not print when it is ready. It is ready when `url` answers, within two minutes. */
 export async function startServer(command: string[], url: string, env: Record<string, string>) {
   const child = Bun.spawn(command, {
     env: { ...process.env, ...env },

@@ -17,21 +17,21 @@ import {
 
 const ROWS = Number(process.env["ROWS"] ?? 10_000);
 const AT_ONCE = "64";
-/** Rows under a limit of 200 requests a second, of which 1,200 may be sent at once. */
+/** Rows under a limit of 200 requests a second, with a burst of 1,200. */
 const LIMITED_ROWS = Math.min(ROWS, 3000);
 const LIMITS = { RPM: "12000", TPM: "100000000", LATENCY_MS: "50" };
-/** The limited provider reads from a prompt's first word how long the answer is. */
+/** The first word of a prompt tells the limited provider the length of the answer. */
 const PROMPT = "8 Say hello to";
 const PEERS = { Ondine: "ondine_table.py", "async-batch-llm": "async_batch_llm_table.py" };
 
 type Outcome = { seconds: number; rss: number; missing: number };
-/** Sends a file and waits for the file of answers. With `until` the program is killed then, and started again. */
+/** Sends a file and waits for the file of answers. With `until`, the program is killed at that point and started again. */
 type Work = (provider: string, input: string, until?: () => Promise<void>) => Promise<Outcome>;
 
 /**
- * A table of 10,000 rows from its file to a file of answers, beside Ondine and async-batch-llm, each in a process of
- * its own and with the same number of calls at once: how long, how much memory, what a provider refuses under a limit,
- * and what is lost or asked twice where the program is killed in the middle. `PEERS_VENV` is a Python environment with
+ * A table of 10,000 rows from its file to a file of answers, beside Ondine and async-batch-llm, each in its own process
+ * and with the same number of concurrent calls. Measured are time, memory, the calls that a provider refuses under a
+ * limit, and the rows that are lost or sent twice if the program is killed in the middle. `PEERS_VENV` is a Python environment with
  * the packages `ondine` and `async-batch-llm`; without it only the task runner is measured. `ONLY` is one of the three,
  * `PHASE` one of `whole`, `killed` and `limited`.
  */
@@ -143,7 +143,7 @@ function peerWork(python: string, script: string): Work {
       STATE: state,
       PROMPT,
       AT_ONCE,
-      // Ondine would ask another host for prices first.
+      // Otherwise Ondine would fetch prices from another host first.
       LITELLM_LOCAL_MODEL_COST_MAP: "True",
     };
     const start = () =>
@@ -172,7 +172,7 @@ function peerWork(python: string, script: string): Work {
   };
 }
 
-/** Rows of a file of answers that have none; all of the input's where there is no such file. */
+/** The number of rows without an answer in a file of answers; all rows of the input if there is no such file. */
 function withoutAnswer(text: string, column: string, input?: string): number {
   const rows: Record<string, string>[] = parse(text, { columns: true });
   const all =

@@ -9,15 +9,15 @@ import {
 } from "./support.ts";
 
 const ROUNDS = 7;
-/** Rounds that are counted by themselves: every program's code is compiled meanwhile. */
+/** Rounds that are counted separately, because the code of every program is compiled in them. */
 const WARM_UP = 3;
 /** The first rounds of fresh processes. */
 const COLD = 2;
 const TASKS = 10_000;
 
 /**
- * Tasks per second from creating a batch to its last committed result, beside a bare loop of the
- * `openai` SDK in a process of its own, against the same zero-latency provider.
+ * Tasks per second from the creation of a batch to its last committed result, beside a bare loop of the `openai` SDK in
+ * its own process, against the same zero-latency provider.
  */
 export async function benchThroughput(): Promise<void> {
   const provider = await startScript("provider.ts");

@@ -3,17 +3,17 @@ import { type BenchRunner, cpuSeconds, median, printTable, round, startRunner } 
 const SECONDS = 4;
 const ROUNDS = 4;
 const TASKS_A_SECOND = 1000;
-/** Bun has at most 256 requests under way at once. */
+/** Bun sends at most 256 requests at once. */
 const VIEWERS = [0, 100, 200];
 /** A request has at most 50,000 tasks. */
 const BATCHES = ["a", "b"];
 
 /**
- * What open pages cost the server while a thousand tasks a second run: processor time, and bytes for each. It is measured in turns,
- * because what a hundred cost is less than what two measurements differ by.
+ * The cost of open pages for the server while a thousand tasks a second run: processor time, and bytes per page. Rounds
+ * with and without pages take turns, because the cost of a hundred pages is smaller than the difference of two runs.
  */
 export async function benchViewers(): Promise<void> {
-  // As many calls at once as make a thousand a second, steadily from the start.
+  // The number of concurrent calls that gives a steady thousand a second from the start.
   const runner = await startRunner({ SIMULATOR_LATENCY_MS: "20", MAX_CONCURRENCY: "21" });
   const seconds = VIEWERS.length * ROUNDS * (SECONDS + 2) + 8;
   const tasks = Array.from({ length: (TASKS_A_SECOND * seconds) / BATCHES.length }, () => ({

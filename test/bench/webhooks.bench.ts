@@ -6,12 +6,12 @@ import { type BenchRunner, printTable, quantile, round, type Row, startRunner } 
 const ENDPOINTS = 500;
 const ROUNDS = 4;
 const ROUND_MS = 2500;
-/** Tasks of a round, each created and executed while requests are measured; each tells three events. */
+/** Tasks of a round. Each is created and executed while requests are measured, and causes three events. */
 const TASKS = 25;
 
 type Figures = { name: string; runner: BenchRunner; get: number[]; create: number[] };
 
-/** How long requests take while every event goes to 500 endpoints, beside a runner without any. */
+/** The duration of requests while every event goes to 500 endpoints, beside a runner without endpoints. */
 export async function benchWebhooks(): Promise<void> {
   const receiver = await startReceiver();
   const refusing = await startReceiver(503);
@@ -59,7 +59,7 @@ async function prepare(name: string, count: number, url: string, events = ["*"])
   return { name, runner, get: [], create: [] };
 }
 
-/** One request at a time, as a person's script makes them; `TASKS` of them begin work. */
+/** Sends one request at a time, as a script does; `TASKS` of them start work. */
 async function measure({ runner, get, create }: Figures, isKept: boolean): Promise<void> {
   const end = performance.now() + ROUND_MS;
   let begun = 0;
