@@ -33,7 +33,7 @@ console.log(`${found.length} packages, ${odd.length} under another licence than 
 const audit = Bun.spawnSync([process.execPath, "audit", "--audit-level=high"]);
 const said = `${audit.stdout.toString()}${audit.stderr.toString()}`;
 const isUnanswered = /^error: /m.test(said);
-console.log(isUnanswered ? "The registry does not tell of known holes here" : said.trim());
+console.log(isUnanswered ? "The registry gave no list of known vulnerabilities" : said.trim());
 process.exit(odd.length > 0 || (audit.exitCode !== 0 && !isUnanswered) ? 1 : 0);
 
 type Package = { name: string; licence: string };

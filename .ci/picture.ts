@@ -36,7 +36,7 @@ try {
     const { body } = await app.get("/batches/demo");
     return body.data.progress.completed >= 40 || undefined;
   }, 120_000);
-  // The page reads sums and plots when it opens, and after that less often than the batches.
+  // The page reads sums and plots when it opens, and later less often than the batches.
   await page.reload();
   await page.getByRole("link", { name: "Demo" }).waitFor();
   await page.locator(".uplot").first().waitFor();

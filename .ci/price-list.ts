@@ -101,6 +101,6 @@ function tiersOf(rate: ModelPrice[string]) {
 async function publishedOn(wanted: string): Promise<string> {
   const asked = Bun.spawnSync([process.execPath, "info", NAME, "time", "--json"]);
   const at = JSON.parse(asked.stdout.toString())[wanted];
-  if (typeof at !== "string") throw new Error(`the registry does not tell when ${wanted} came out`);
+  if (typeof at !== "string") throw new Error(`the registry has no publication date of ${wanted}`);
   return at.slice(0, 10);
 }

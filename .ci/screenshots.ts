@@ -1,8 +1,8 @@
 /*
  * Takes the pictures of docs/screenshots/ in Chromium: each action of the walk in docs/page.md, and the states of the page.
  *
- *   bun .ci/screenshots.ts                                  # those that are kept: the walk, and each state light and dark
- *   bun .ci/screenshots.ts --to /tmp/shots phone zoom rows  # some looks and states (or "walk"), to be looked at
+ *   bun .ci/screenshots.ts                                  # the pictures that are kept: the walk, and each state light and dark
+ *   bun .ci/screenshots.ts --to /tmp/shots phone zoom rows  # some looks and states (or "walk"), for a review
  */
 import { mkdirSync } from "node:fs";
 
