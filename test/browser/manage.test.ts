@@ -98,7 +98,7 @@ describe.skipIf(!browser)("the page", () => {
     await check();
     // The dialog is not closed by accident.
     await page.keyboard.press("Escape");
-    await page.getByText("It was not copied yet.").waitFor();
+    await page.getByText("It has not been copied yet.").waitFor();
     await page.getByRole("button", { name: "Copy" }).click();
     await page.getByText("Copied.").waitFor();
     await page.keyboard.press("Escape");
@@ -131,7 +131,7 @@ describe.skipIf(!browser)("the page", () => {
     const { page, check } = opened;
     await page.getByRole("link", { name: "New key" }).click();
     await page.getByLabel("Name").fill("Nightly import");
-    await page.getByLabel("Budget of a month (USD)").fill("20");
+    await page.getByLabel("Monthly budget (USD)").fill("20");
     await page.getByRole("button", { name: "Create" }).click();
     const key = await page.getByRole("dialog").getByLabel("API key").inputValue();
     expect((await client(app.url, key).get("/status")).status).toBe(200);
@@ -153,7 +153,7 @@ describe.skipIf(!browser)("the page", () => {
     expect((await client(app.url, key).post("/tasks", { prompt: "x" })).status).toBe(403);
     await page.getByRole("button", { name: "Revoke Nightly import" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
-    await page.getByLabel("Also those that were revoked").check();
+    await page.getByLabel("Include revoked keys").check();
     await page.getByText("revoked", { exact: true }).waitFor();
     await check();
     expect((await client(app.url, key).get("/status")).status).toBe(401);
@@ -226,8 +226,8 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: "Earlier" }).click();
     await page.getByRole("link", { name: "t59" }).click();
     await page.getByRole("link", { name: "t58" }).waitFor({ state: "detached" });
-    expect(await page.getByLabel("Done to").inputValue()).toBe("t59");
-    await page.getByLabel("Done to").fill("nothing");
+    expect(await page.getByLabel("Target").inputValue()).toBe("t59");
+    await page.getByLabel("Target").fill("nothing");
     await page.getByText("No entry matches.").waitFor();
     await check();
   });
@@ -236,7 +236,7 @@ describe.skipIf(!browser)("the page", () => {
     await using opened = await openAt("#/alerts");
     const { page, check } = opened;
     await page.getByText("All clear.").waitFor();
-    await page.getByText("Nothing was ever wrong").waitFor();
+    await page.getByText("No alerts yet").waitFor();
     await raiseAlert(app.ctx, { code: "disk.nearly_full", message: "The disk is 96 % full" });
     const open = page.getByRole("table", { name: "Open alerts" });
     await open.getByText("The disk is 96 % full").waitFor();

@@ -31,7 +31,7 @@ describe.skipIf(!browser)("the overview", () => {
     // All figures are from the same moment.
     const text = await page.evaluate("document.body.innerText");
     expect(text).toMatch(/Done\s+30\s+of 60 tasks/);
-    expect(text).not.toMatch(/No call is under way|No task ended in the last 24/);
+    expect(text).not.toMatch(/No calls are in progress|No task ended in the last 24/);
     await page.getByRole("button", { name: "Pause Entries" }).click();
     await batchRow(page, "b").getByText("paused", { exact: true }).waitFor();
     expect((await app.get("/batches/b")).body.data.status).toBe("paused");
@@ -80,7 +80,7 @@ describe.skipIf(!browser)("the overview", () => {
       batches: "No batch yet.",
       charts: "No task ended in this period.",
       failures: "Nothing failed.",
-      flight: "No call is under way.",
+      flight: "No calls are in progress.",
       "by-model": "No task ended",
       upcoming: "Nothing is due.",
     }))
@@ -219,7 +219,7 @@ describe.skipIf(!browser)("the overview", () => {
     await panel.getByText(/5,\d{3} of 6,000\/min/).waitFor();
     await panel.getByText("reported by answers").waitFor();
     await panel.getByText("0 of at most 32 calls in flight").waitFor();
-    await panel.getByText(/Gets no calls because they failed; asked again in/).waitFor();
+    await panel.getByText(/Paused because its calls failed; tried again in/).waitFor();
     expect(await panel.locator(".badge").allTextContents()).toEqual(["healthy", "degraded"]);
     expect(await findings(opened.page)).toEqual([]);
     expect(opened.problems).toEqual([]);

@@ -63,11 +63,11 @@ function History() {
       <Shown of={list}>
         {({ history, pagination }) =>
           history.length === 0 ? (
-            <Empty>Nothing was ever wrong, as far back as the log of events goes.</Empty>
+            <Empty>No alerts yet, as far back as the event log goes.</Empty>
           ) : (
             <>
               <Table
-                label="History of alerts"
+                label="Alert history"
                 isStacked
                 columns={[
                   { name: "Time" },

@@ -63,7 +63,7 @@ export async function request(
 ): Promise<Response> {
   const { body, signal } = options;
   const mine = key.value;
-  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "Nobody is logged in");
+  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "You are not logged in");
   const isRaw = body instanceof FormData || body === undefined;
   const response = await fetch(addressOf(path), {
     method,

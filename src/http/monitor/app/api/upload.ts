@@ -8,7 +8,7 @@ export function upload(
   signal: AbortSignal,
 ): Promise<StoredFile> {
   const mine = key.value;
-  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "Nobody is logged in");
+  if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "You are not logged in");
   const request = new XMLHttpRequest();
   request.open("POST", addressOf("/files"));
   request.setRequestHeader("authorization", `Bearer ${mine}`);

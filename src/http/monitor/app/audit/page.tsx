@@ -10,7 +10,7 @@ import { useSettled } from "../ui/settled.ts";
 import { Table } from "../ui/table.tsx";
 import { ExactTime } from "../ui/time.tsx";
 
-const TEXTS = { keyId: "Key", action: "Action", target: "Done to" } as const;
+const TEXTS = { keyId: "Key", action: "Action", target: "Target" } as const;
 const TIMES = { after: "createdAfter", before: "createdBefore" } as const;
 
 /** Who created, changed, revoked, deleted or executed what. */
@@ -72,7 +72,7 @@ export function Audit() {
       <Shown of={list}>
         {({ entries, pagination }) =>
           entries.length === 0 ? (
-            <Empty>{search ? "No entry matches." : "Nothing was done yet."}</Empty>
+            <Empty>{search ? "No entry matches." : "No entry yet."}</Empty>
           ) : (
             <>
               <Table
@@ -81,7 +81,7 @@ export function Audit() {
                 columns={[
                   { name: "Time" },
                   { name: "Action" },
-                  { name: "Done to", class: "wrap" },
+                  { name: "Target", class: "wrap" },
                   { name: "Key" },
                   { name: "From" },
                   { name: "Request", class: "wrap" },

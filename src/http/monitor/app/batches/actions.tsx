@@ -34,7 +34,7 @@ export function BatchActions({ id, batch }: Props) {
         </Action>
       )}
       {status === "paused" && (
-        <Action key="go" label={`Resume ${name}`} run={run("resume", "goes on")}>
+        <Action key="go" label={`Resume ${name}`} run={run("resume", "resumed")}>
           Resume
         </Action>
       )}
@@ -68,7 +68,7 @@ export function BatchActions({ id, batch }: Props) {
 /** The formats of results: CSV, CSV without formulas, workbook, and JSONL. */
 const FILES = [
   ["CSV", "format=csv&bom=true", "as CSV"],
-  ["CSV, no formulas", "format=csv&bom=true&safe=true", "as CSV, none of which runs as a formula"],
+  ["CSV, no formulas", "format=csv&bom=true&safe=true", "as CSV without formulas"],
   ["Excel", "format=xlsx", "as a workbook"],
   ["JSONL", "format=jsonl", "as JSONL"],
 ] as const;

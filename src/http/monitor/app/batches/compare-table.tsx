@@ -60,7 +60,7 @@ export function CompareTable({ pairs }: { pairs: Pair[] }) {
 }
 
 function SideCell({ side }: { side: Side | null }) {
-  if (!side) return <span class="quiet">no such row</span>;
+  if (!side) return <span class="quiet">no matching row</span>;
   return (
     <>
       <div dir="auto">

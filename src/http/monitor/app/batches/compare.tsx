@@ -51,13 +51,13 @@ export function Compare() {
         {choose("Left", "left", left)}
         {choose("Right", "right", right)}
         <SelectField
-          label="Rows find each other by"
+          label="Match rows by"
           value={by}
           options={["position", "id"]}
           onInput={(value) => replaceQuery({ by: value })}
         />
         <CheckField
-          label="Only what differs"
+          label="Only differences"
           checked={differing}
           onInput={(checked) => replaceQuery({ differing: checked ? "true" : undefined })}
         />
@@ -76,11 +76,11 @@ type Pairs = { pairs: Pair[]; error: ApiError | undefined; isLoading: boolean; i
 function Found({ pairs, error, isLoading, isCut }: Pairs) {
   if (error) return <Failed error={error} />;
   if (isLoading) return <Loading />;
-  if (pairs.length === 0) return <Empty>No row differs.</Empty>;
+  if (pairs.length === 0) return <Empty>All rows are equal.</Empty>;
   return (
     <>
       <CompareTable pairs={pairs} />
-      {isCut && <p class="hint">These are the first {MOST_PAIRS}; the download has all.</p>}
+      {isCut && <p class="hint">These are the first {MOST_PAIRS}; the download has all rows.</p>}
     </>
   );
 }

@@ -12,16 +12,16 @@ export function whyNot(batch: LiveBatch, now: number): string {
   const { running, pending } = batch.progress;
   if (batch.status === "paused") return batch.pauseReason?.message ?? "Paused";
   if (isWaiting(batch))
-    return `Waits for ${batch.inputBatch} to end${batch.startsWithItsRows ? ", and then starts" : ""}`;
+    return `Waiting for ${batch.inputBatch} to end${batch.startsWithItsRows ? ", then starts" : ""}`;
   if (batch.chainError) return batch.chainError;
   if (batch.status === "pending") return `Created ${ago(batch.createdAt, now)}, not started`;
   if (batch.completedAt && hasEnded(batch.status))
     return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt, now)}`;
   if (batch.waiting?.reason === "rate_limit")
-    return `Waits for the provider's limit${batch.waiting.until ? `, next call ${ago(batch.waiting.until, now)}` : ""}`;
+    return `Waiting for the provider's limit${batch.waiting.until ? `, next call ${ago(batch.waiting.until, now)}` : ""}`;
   if (batch.waiting?.reason === "provider_unavailable")
-    return "Waits for the provider to be there again";
+    return "Waiting for the provider to recover";
   if (pending > 0 && running === 0 && batch.perMinute === 0)
-    return "Waits for its turn, its provider's limit, or a retry";
+    return "Waiting for its turn, its provider's limit, or a retry";
   return batch.isDryRun ? "Dry run" : "";
 }

@@ -121,8 +121,8 @@ function FileActions({ of: { id, name }, refresh }: { of: StoredFile; refresh: (
             refresh();
           }}
         >
-          Batches that were made of it keep what they read. Schedules that read it fail from now on,
-          and so do tasks that attach it and have not been called.
+          Batches that were created from it keep their rows. Schedules that read it will fail, and
+          so will tasks that attach it and have not been sent yet.
         </AskFirst>
       )}
     </div>

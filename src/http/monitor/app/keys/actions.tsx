@@ -39,8 +39,8 @@ export function KeyActions({ of: one, refresh }: { of: Key; refresh: () => void 
           go("#/keys");
         }}
       >
-        Whoever uses it is shut out at once, open streams and waits included. That cannot be taken
-        back. What the key made stays.
+        Its users lose access at once, and open streams and waiting requests end. This cannot be
+        undone. Everything that was created with the key remains.
       </AskFirst>
     </>
   );

@@ -12,9 +12,9 @@ import { toast } from "../ui/toast.tsx";
 import { pathOf } from "./actions.tsx";
 
 const SCOPES: Record<Scope, string> = {
-  read: "sees everything but keys and the audit log",
+  read: "reads everything except keys and the audit log",
   write: "creates, runs, changes and deletes, and reads",
-  admin: "makes and revokes keys, reads the audit log, and all else",
+  admin: "creates and revokes keys, reads the audit log, and does everything else",
 };
 
 /** Makes a key, which is shown once, or changes what one may do. */
@@ -57,7 +57,7 @@ export function KeyForm({ of: before }: { of?: Key }) {
         >
           <TextField label="Name" name="name" value={name} onInput={setName} isRequired />
           <Choices
-            label="It may"
+            label="Scopes"
             name="scopes"
             options={SCOPES}
             chosen={scopes}
@@ -65,9 +65,9 @@ export function KeyForm({ of: before }: { of?: Key }) {
           />
           <div class="two">
             <TextField
-              label="Budget of a month (USD)"
+              label="Monthly budget (USD)"
               name="monthlyBudgetUsd"
-              hint="Of the runs that it asks for; months are UTC"
+              hint="For the runs that it starts; months are in UTC"
               type="number"
               value={budget}
               onInput={setBudget}
@@ -80,7 +80,7 @@ export function KeyForm({ of: before }: { of?: Key }) {
               type="number"
               value={limit}
               onInput={setLimit}
-              placeholder="as the server has it"
+              placeholder="the server's default"
             />
           </div>
           <TextField
@@ -95,7 +95,7 @@ export function KeyForm({ of: before }: { of?: Key }) {
       </div>
       {made && (
         <SecretOnce
-          title={`${made.name} is made`}
+          title={`${made.name} is created`}
           label="API key"
           secret={made.key}
           onClose={() => go(href(["keys", made.id]))}

@@ -49,7 +49,7 @@ function About({ of: one }: { of: Key }) {
         pairs={[
           ["May", one.scopes.join(", ")],
           ["Begins with", one.prefix && `${one.prefix}…`],
-          ["Made by", one.origin],
+          ["Created by", one.origin],
           ["Requests", limit === 0 ? "no limit" : limit && `${count(limit)} a minute`],
           ["Budget", one.monthlyBudgetUsd !== null && <Budget of={one} />],
           ["Last used", <Ago at={one.lastUsedAt} none="never" />],
@@ -70,10 +70,10 @@ function About({ of: one }: { of: Key }) {
           num("Tokens out"),
           num("Cost"),
         ]}
-        rows={[row("This month (UTC)", month), row("In all", total)]}
+        rows={[row("This month (UTC)", month), row("Total", total)]}
       />
       <p class="actions">
-        <a href={href(["audit"], { keyId: one.id })}>What was done with it</a>
+        <a href={href(["audit"], { keyId: one.id })}>Its entries in the audit log</a>
       </p>
     </>
   );

@@ -30,7 +30,7 @@ export function KeyList() {
     >
       <div class="filters">
         <CheckField
-          label="Also those that were revoked"
+          label="Include revoked keys"
           checked={isAll}
           onInput={(checked) =>
             replaceQuery({
@@ -53,7 +53,7 @@ export function KeyList() {
                 columns={[
                   { name: "Key", class: "name" },
                   { name: "State" },
-                  { name: "May" },
+                  { name: "Scopes" },
                   { name: "Last used" },
                   { name: "Expires" },
                   num("This month"),

@@ -55,7 +55,7 @@ export function Models() {
                 {wanted.length === 0 ? (
                   <Empty>
                     {models.length === 0
-                      ? "No model is known. Any can be named that a provider takes."
+                      ? "No model is known. You can name any model that a provider accepts."
                       : "No model matches."}
                   </Empty>
                 ) : (

@@ -22,14 +22,14 @@ export function Probes() {
   return (
     <Card
       id="probes"
-      title="Do they answer?"
+      title="Provider health"
       note={
         <Action
           run={service.refresh}
-          label="Ask again whether they answer"
+          label="Check again whether the providers answer"
           title="An answer is kept for 30 seconds"
         >
-          Ask again
+          Check again
         </Action>
       }
     >
@@ -43,13 +43,13 @@ export function Probes() {
             ))}
             <Table
               label="Answers of the providers"
-              columns={[{ name: "Provider", class: "wrap" }, num("Took"), num("Asked")]}
+              columns={[{ name: "Provider", class: "wrap" }, num("Took"), num("Checked")]}
               rows={probesOf(details).map((one) => ({
                 key: one.provider,
                 cells: [
                   <>
                     <Badge status={one.lastError === null ? "healthy" : "failed"}>
-                      {one.lastError === null ? "answers" : "does not"}
+                      {one.lastError === null ? "answers" : "does not answer"}
                     </Badge>{" "}
                     <strong>{one.isSimulator ? "Built-in simulator" : one.provider}</strong>
                     {one.lastError !== null && <div class="hint error">{one.lastError}</div>}

@@ -23,7 +23,7 @@ export function Flight() {
   const running = tasks.value?.running ?? 0;
   return (
     <Card id="flight" title="In flight">
-      <Members of={calls.value} none="No call is under way.">
+      <Members of={calls.value} none="No calls are in progress.">
         {(all) => (
           <>
             <Table

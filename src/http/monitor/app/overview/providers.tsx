@@ -55,8 +55,8 @@ function Provider({ name, one }: { name: string; one: LiveProvider }) {
 function troubles({ breaker, openUntil, keysOut = 0 }: LiveProvider): string[] {
   return [
     breaker === "open" &&
-      `Gets no calls because they failed; asked again ${openUntil ? ago(openUntil, now.value) : "now"}.`,
-    breaker === "half_open" && "One call finds out whether it is there again.",
+      `Paused because its calls failed; tried again ${openUntil ? ago(openUntil, now.value) : "now"}.`,
+    breaker === "half_open" && "One call is testing whether it has recovered.",
     keysOut > 0 && `${keysOut === 1 ? "A key is" : `${keysOut} keys are`} refused or used up.`,
   ].filter((text) => text !== false);
 }
@@ -107,7 +107,7 @@ const HINTS = {
 };
 
 function limit({ source, perMinute, remaining }: Pacer["requests"]): ComponentChildren {
-  if (perMinute === undefined) return <span class="quiet">no limit known</span>;
+  if (perMinute === undefined) return <span class="quiet">limit unknown</span>;
   return (
     <>
       {count(remaining ?? 0)} of {count(perMinute)}/min
@@ -117,6 +117,6 @@ function limit({ source, perMinute, remaining }: Pacer["requests"]): ComponentCh
 }
 
 function nextCall({ blockedUntil, wait }: Pacer): string {
-  if (blockedUntil) return `${ago(blockedUntil, now.value)}, as asked`;
+  if (blockedUntil) return `${ago(blockedUntil, now.value)}, as the provider asked`;
   return wait >= 0.05 ? `in ${duration(wait)}` : "now";
 }

@@ -45,13 +45,13 @@ function figures(): Tile[] | undefined {
     {
       name: "Pace",
       value: `${rate(r.endedPerMinute)}/min`,
-      unit: `${rate(r.completedPerMinute)}/min over five`,
+      unit: `${rate(r.completedPerMinute)}/min over 5 min`,
     },
     { name: "Done", value: count(t.completed), unit: `of ${count(t.total)} tasks` },
     {
       name: "Failed",
       value: count(t.failed),
-      unit: ended === 0 ? "nothing ended yet" : `${percent(t.failed / ended)} of ended`,
+      unit: ended === 0 ? "no task has ended yet" : `${percent(t.failed / ended)} of ended`,
     },
     {
       name: "Last 24 hours",
@@ -59,7 +59,7 @@ function figures(): Tile[] | undefined {
       unit: `for ${count(sum((one) => one.completed + one.failed))} tasks`,
     },
     {
-      name: "Cost in all",
+      name: "Total cost",
       value: money(u.costUsd),
       unit: `${count(u.promptTokens + u.completionTokens)} tokens`,
     },

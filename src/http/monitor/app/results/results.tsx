@@ -45,7 +45,7 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
       isWide
       note={
         <div class="actions">
-          <span class="hint">Download{source.isFiltered ? " what is filtered" : ""}:</span>
+          <span class="hint">Download{source.isFiltered ? " the filtered rows" : ""}:</span>
           <Downloads id={batch.id} name={batch.name} filter={source.query} />
         </div>
       }

@@ -42,7 +42,7 @@ export function RetryActions({ batch, live, filter, selected, done }: Props) {
     } finally {
       setProgress("");
       toast(
-        `${plural(sum.started, "row")} started${sum.refused > 0 ? `, ${sum.refused} could not` : ""}`,
+        `${plural(sum.started, "row")} started${sum.refused > 0 ? `, ${sum.refused} could not be started` : ""}`,
       );
       done();
     }

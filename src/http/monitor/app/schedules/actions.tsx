@@ -26,7 +26,7 @@ export function RunNow({ of: { id, name }, refresh }: Props) {
       label={`Run now: ${name}`}
       run={async () => {
         await post<Run>(`${pathOf(id)}/run`);
-        toast(`${name}: a run begins`);
+        toast(`${name}: a run has started`);
         refresh();
       }}
     >
@@ -42,7 +42,7 @@ export function Enable({ of: { id, name, isActive }, refresh }: Props) {
       label={`${isActive ? "Disable" : "Enable"} ${name}`}
       run={async () => {
         await post(`${pathOf(id)}/${isActive ? "disable" : "enable"}`);
-        toast(`${name}: ${isActive ? "fires no more" : "fires from now on"}`);
+        toast(`${name}: ${isActive ? "disabled" : "enabled"}`);
         refresh();
       }}
     >
@@ -67,8 +67,8 @@ export function ChangeAndDelete({ of: { id, name } }: { of: Schedule }) {
           go("#/schedules");
         }}
       >
-        It fires no more, and its history of runs goes with it. Batches of its runs stay, and go on
-        if they run.
+        It will not fire again, and its run history is deleted. The batches of its runs remain, and
+        running ones continue.
       </AskFirst>
     </>
   );

@@ -77,7 +77,7 @@ function readOthers(typed: string): object {
   try {
     read = JSON.parse(typed);
   } catch (error) {
-    throw wrong(`is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+    throw wrong(`is not valid JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (typeof read !== "object" || read === null || Array.isArray(read))
     throw wrong('must be a JSON object, such as {"temperature": 0.2}');

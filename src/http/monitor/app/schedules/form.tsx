@@ -69,7 +69,7 @@ function Work({ draft, set }: PartProps) {
         <TextField
           label="Input file"
           name="inputFile"
-          hint="An upload's id, or a path in the files folder; read anew for each run"
+          hint="An upload's id, or a path in the files folder; read again for each run"
           value={draft.inputFile}
           onInput={set("inputFile")}
           list="uploads"
@@ -139,7 +139,7 @@ function More({ draft, set }: PartProps) {
         rows={3}
       />
       <SelectField
-        label="If the run before has not ended"
+        label="If the previous run has not ended"
         name="overlapPolicy"
         value={draft.overlapPolicy}
         onInput={(value) => set("overlapPolicy")(value as Draft["overlapPolicy"])}
@@ -149,7 +149,7 @@ function More({ draft, set }: PartProps) {
         <TextField
           label="Catches up within (minutes)"
           name="catchUpWindowSeconds"
-          hint="Of times that were missed, the latest runs if it is no older"
+          hint="The latest missed run is made up for if it is not older than this"
           type="number"
           value={draft.catchUpMinutes}
           onInput={set("catchUpMinutes")}

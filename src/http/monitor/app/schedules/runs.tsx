@@ -11,9 +11,9 @@ import { Time } from "../ui/time.tsx";
 import { pathOf } from "./actions.tsx";
 
 const CAUSES: Record<Run["cause"], string> = {
-  schedule: "by the clock",
+  schedule: "on schedule",
   catch_up: "caught up",
-  manual: "asked for",
+  manual: "manual",
 };
 
 /** Every fire of a schedule, also skipped and missed ones with the reason. */

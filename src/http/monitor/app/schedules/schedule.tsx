@@ -51,7 +51,7 @@ function DryRun({ of: { id, name, isDryRun }, refresh }: { of: Schedule; refresh
       title="The simulator answers, at no cost"
       run={async () => {
         await post(`${pathOf(id)}/run`, { isDryRun: true });
-        toast(`${name}: a dry run begins`);
+        toast(`${name}: a dry run has started`);
         refresh();
       }}
     >

@@ -1,7 +1,7 @@
 import type { Schedule } from "../api/wire.ts";
 
 export const OVERLAPS: Record<Schedule["overlapPolicy"], string> = {
-  skip: "the next one is left out",
+  skip: "the next one is skipped",
   queue: "the next one waits",
   allow: "both run",
   cancel_previous: "it is cancelled for the next one",

@@ -78,7 +78,7 @@ function Page() {
   if (!Found)
     return (
       <p class="empty">
-        There is no such page. <a href="#/">Go to the overview</a>
+        This page does not exist. <a href="#/">Go to the overview</a>
       </p>
     );
   const section = SECTIONS.find((one) => one.name === name);

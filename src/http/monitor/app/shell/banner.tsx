@@ -20,7 +20,7 @@ export function Banner() {
     <section aria-label="Messages">
       {state === "down" && (
         <p class="banner" role="alert">
-          The connection to the server is down. What you see is what was reported last; it goes on
+          The connection to the server is down. You see the last reported state. The page reconnects
           by itself.
         </p>
       )}

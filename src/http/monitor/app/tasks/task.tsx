@@ -116,7 +116,7 @@ function factsOf(t: Task): [string, preact.ComponentChildren][] {
     ["Provider", t.provider],
     ["Priority", t.priority],
     ["Temperature", t.temperature === null ? "" : String(t.temperature)],
-    ["Most tokens", t.maxTokens === null ? "" : count(t.maxTokens)],
+    ["Max tokens", t.maxTokens === null ? "" : count(t.maxTokens)],
     ["Parameters", jsonOf(t.parameters)],
     ["Metadata", jsonOf(t.metadata)],
     ["Attempts", String(t.attempts)],

@@ -49,7 +49,7 @@ function line(key: string, at: string | null, what: string, details: string): Ro
 function about(attempt: Attempt, task: Task): string {
   const took = between(attempt.startedAt, attempt.endedAt);
   return [
-    took === null ? "under way" : `after ${duration(took)}`,
+    took === null ? "in progress" : `after ${duration(took)}`,
     elsewhere(attempt, task),
     attempt.message,
     attempt.requestId,

@@ -92,7 +92,7 @@ function place(problem: unknown, names: string[]): Wrong {
   const rest = others.map(({ path, message }) => [path, message].filter(Boolean).join(" "));
   return {
     beside,
-    rest: rest.join("; ") || "It was not accepted: what is wrong stands beside the fields.",
+    rest: rest.join("; ") || "It was not accepted: see the messages beside the fields.",
   };
 }
 

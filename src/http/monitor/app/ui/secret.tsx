@@ -38,7 +38,7 @@ export function SecretOnce({ title, label, secret, onClose }: Props) {
           {isCopied
             ? "Copied."
             : isWarned
-              ? "It was not copied yet. Close again to go on without it."
+              ? "It has not been copied yet. Close again to continue without it."
               : ""}
         </p>
         <footer>

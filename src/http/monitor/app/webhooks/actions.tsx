@@ -48,7 +48,11 @@ export function Enable({ of: { id, isActive, url }, refresh }: Props) {
       label={`${isActive ? "Disable" : "Enable"} ${url}`}
       run={async () => {
         await patch(pathOf(id), { isActive: !isActive });
-        toast(isActive ? "It gets nothing more" : "It gets what it has missed, and what comes");
+        toast(
+          isActive
+            ? "Disabled: it receives no more events"
+            : "Enabled: it receives missed and new events",
+        );
         refresh();
       }}
     >
@@ -66,8 +70,8 @@ export function RotateSecret({ of: { id, url } }: { of: Webhook }) {
         name={url}
         run={async () => setMade(await post<NewWebhook>(`${pathOf(id)}/rotate-secret`))}
       >
-        It gets a new secret. For 24 hours the old one signs, too, so that there is time to change
-        the receiver.
+        It gets a new secret. For 24 hours events are also signed with the old one, so that there is
+        time to change the receiver.
       </AskFirst>
       {made && (
         <SecretOnce
@@ -96,7 +100,7 @@ export function ChangeAndDelete({ of: { id, url } }: { of: Webhook }) {
           go("#/webhooks");
         }}
       >
-        It gets nothing more, and the record of its deliveries goes with it.
+        It receives no more events, and the record of its deliveries is deleted.
       </AskFirst>
     </>
   );

@@ -52,12 +52,7 @@ export function DeliveryDrawer({ id, of: one, refresh, close }: Props & { close:
       <h3>Attempts</h3>
       <Table
         label="Attempts"
-        columns={[
-          { name: "Time" },
-          num("Status"),
-          num("Took"),
-          { name: "What went wrong", class: "wrap" },
-        ]}
+        columns={[{ name: "Time" }, num("Status"), num("Took"), { name: "Error", class: "wrap" }]}
         rows={one.attempts.map((attempt) => ({
           key: attempt.at,
           cells: [
@@ -74,7 +69,7 @@ export function DeliveryDrawer({ id, of: one, refresh, close }: Props & { close:
           <pre dir="auto">{one.response === "" ? "(empty)" : one.response}</pre>
         </>
       )}
-      <h3>What was sent</h3>
+      <h3>Payload</h3>
       <pre dir="auto">{JSON.stringify(one.payload, null, 2)}</pre>
     </Dialog>
   );

@@ -68,7 +68,7 @@ export function WebhookForm({ webhook }: { webhook?: Webhook }) {
       </div>
       {made && (
         <SecretOnce
-          title="The webhook is made"
+          title="The webhook is created"
           label="Secret"
           secret={made.secret}
           onClose={() => go(href(["webhooks", made.id]))}

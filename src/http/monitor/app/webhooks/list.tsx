@@ -38,9 +38,7 @@ export function WebhookList() {
       <Shown of={list}>
         {({ webhooks, pagination }) =>
           webhooks.length === 0 ? (
-            <Empty>
-              No webhook yet. One has what happens posted to an address of yours, signed.
-            </Empty>
+            <Empty>No webhook yet. A webhook posts signed events to an address of yours.</Empty>
           ) : (
             <>
               <Webhooks all={webhooks} refresh={list.refresh} />

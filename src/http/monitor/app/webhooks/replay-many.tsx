@@ -29,7 +29,7 @@ export function ReplayMany({ id, refresh }: { id: string; refresh: () => void })
         Replay since…
       </button>
       {isOpen && (
-        <Dialog title="Send again what happened since" onClose={close}>
+        <Dialog title="Send past events again" onClose={close}>
           <Form
             submitName="Send again"
             onCancel={close}
@@ -52,7 +52,7 @@ export function ReplayMany({ id, refresh }: { id: string; refresh: () => void })
               isRequired
             />
             <CheckField
-              label="Only what was given up, or waits for its next attempt"
+              label="Only deliveries that have failed or wait for their next attempt"
               checked={onlyFailed}
               onInput={setOnlyFailed}
             />

@@ -88,7 +88,7 @@ function outputOf({ answerKind, answerColumns, answerSchema }: Draft): unknown {
     try {
       return JSON.parse(answerSchema) as unknown;
     } catch {
-      throw new Error("The schema of the answers is no valid JSON");
+      throw new Error("The JSON Schema of the answers is not valid JSON");
     }
   }
   const named = answerColumns.filter(({ name }) => name.trim() !== "");

@@ -43,7 +43,7 @@ export function RunBar({ preview, config, problem }: Props) {
           label="Costs at most, in USD"
           type="number"
           value={current.maxCostUsd}
-          placeholder="no cap"
+          placeholder="no limit"
           onInput={(maxCostUsd) => change({ maxCostUsd })}
         />
         <Action kind="normal" isDisabled={!isReady} run={tryRows}>
@@ -83,7 +83,7 @@ export function RunBar({ preview, config, problem }: Props) {
       isDryRun: current.isDryRun,
     });
     change({ pilot: { id, of: fingerprint(current) } });
-    toast(`${TRIED_ROWS} rows are tried`);
+    toast(`${TRIED_ROWS} rows have started`);
     // Their answers appear there.
     document.getElementById("first-rows")?.scrollIntoView({ block: "nearest" });
   }

@@ -19,7 +19,7 @@ export function Settings() {
             label="Temperature"
             type="number"
             value={current.temperature}
-            placeholder="the model's own"
+            placeholder="the model's default"
             onInput={(temperature) => change({ temperature })}
           />
           <TextField
@@ -30,10 +30,10 @@ export function Settings() {
             onInput={(maxTokens) => change({ maxTokens })}
           />
           <TextField
-            label="Calls at once"
+            label="Concurrent calls"
             type="number"
             value={current.maxConcurrency}
-            placeholder="as many as there are"
+            placeholder="no limit"
             onInput={(maxConcurrency) => change({ maxConcurrency })}
           />
         </div>

@@ -32,7 +32,7 @@ export function TablePreview({
       note={
         pilot && (
           <span class="quiet">
-            {isOld ? "These answers are of an earlier prompt. " : ""}
+            {isOld ? "These answers are from an earlier prompt. " : ""}
             <a href={href(["batches", pilot.id])}>The rows that were tried</a>
           </span>
         )

@@ -27,7 +27,7 @@ export function Workbench() {
         <span class="spring" />
         <a href="#/tasks">One task instead</a>
         <button type="button" class="small" onClick={startAnew}>
-          Start anew
+          Start over
         </button>
       </div>
       <Source preview={preview.data} error={preview.error} />
