@@ -86,7 +86,7 @@ const ACTIONS: { do: Act; seen: Act }[] = [
           .arrayBuffer(),
       );
       if (!saved.suggestedFilename().endsWith(".xlsx") || head.toString() !== "PK")
-        throw new Error(`${saved.suggestedFilename()} is no workbook`);
+        throw new Error(`${saved.suggestedFilename()} is not a workbook`);
     },
     seen: async () => undefined,
   },

@@ -144,7 +144,7 @@ async function createBatches(app: App, output: object): Promise<void> {
   );
 }
 
-/** Schedules with runs, keys with budgets, tasks that webhooks are told of, and alerts. */
+/** Schedules with runs, keys with budgets, tasks whose events go to webhooks, and alerts. */
 async function makeTraffic(app: App): Promise<void> {
   const schedule = async (name: string, at: string, inputFile: string) =>
     (

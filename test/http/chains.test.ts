@@ -251,7 +251,7 @@ const beforeNextPublishing = (act: () => Promise<unknown>) => beforeNext("publis
 /** When all rows were checked, which are then read once more to be written. */
 const afterNextCheck = (act: () => Promise<unknown>) => beforeNext("draft", act);
 
-test("rows that change while they are read are read anew", async () => {
+test("rows that change while they are read are read again", async () => {
   await givenFirst("q1", ["a", "flaky"]);
   await givenWaiting("q2", "q1", { config: { promptTemplate: "{{result}}+" } });
   await execute("q2");
@@ -277,7 +277,7 @@ test("rows that change while they are read are read anew", async () => {
   expect((await app.get("/batches/q3")).status).toBe(404);
 });
 
-test("rows that change between their check and their storing are read anew", async () => {
+test("rows that change between check and storage are read again", async () => {
   await givenFirst("late1", ["a", "b", "c"]);
   await givenWaiting("late2", "late1", { config: { promptTemplate: "{{result}}+" } });
   await execute("late2");

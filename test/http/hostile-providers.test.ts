@@ -7,7 +7,7 @@ import { type Behaviour, startProvider } from "../support/provider.ts";
 import { startServer, type TestServer } from "../support/server.ts";
 
 /*
- * Providers whose answers have no end, or are none. Whoever asks gets an error in time, and the process neither
+ * Providers with endless or invalid answers. A client gets an error in time, and the process neither
  * fills its memory nor keeps others waiting.
  */
 
@@ -90,7 +90,7 @@ describe("an answer without an end", () => {
   });
 });
 
-test("a line of a stream goes on before its end, as it came", async () => {
+test("a line of a stream is passed on unchanged before its end", async () => {
   const line = `data: {"choices":[{"index":0,"delta":{"content":"${"z".repeat(MIB)}"},"finish_reason":"stop"}]}\n\n`;
   provider.state.behave = (_, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" });

@@ -82,7 +82,7 @@ test("progress counts the answers that cost nothing, because they were there", a
   expect(progress).toMatchObject({ completed: 3, cached: 2, truncated: 0 });
 });
 
-test("a CSV begins with a byte order mark where that is asked for", async () => {
+test("a CSV begins with a byte order mark on request", async () => {
   writeFileSync(join(app.filesDir, "bom.csv"), "city,prompt\n東京,a\n");
   await run("bom", { inputFile: "bom.csv" });
   const marked = await app.get("/batches/bom/results?bom=true");

@@ -166,7 +166,7 @@ def check_reading() -> None:
 
 
 def office_csv(row: list[str]) -> list[str]:
-    """What a sheet shows of a number is shorter than the number, and its times are of its own format."""
+    """A sheet displays numbers shortened, and times in its own format."""
     name, n, _, ok, day, _ = lenient(row)
     return [name, n, ok, day]
 

@@ -15,7 +15,7 @@ export function buildPage(): void {
   process.env[PAGE_IS_BUILT] = "1";
 }
 
-/** The page, logged in and watched: whatever it logs as an error, and whoever else it asks. */
+/** The page, logged in, with a record of the errors that it logs and of its requests to other servers. */
 export async function openApp(
   browser: Browser | undefined,
   app: { url: string },

@@ -4,7 +4,7 @@ import type { StartThread, Thread } from "../../src/lib/thread.ts";
 
 type Owner = { onMessage: (message: FromWorker) => void; onDeath: (why: string) => void };
 
-/** A real worker thread, and whoever has it at present. */
+/** A real worker thread, and its present owner. */
 type Shared = {
   thread: Thread<ToWorker>;
   /** Calls that it was given and has not reported. */
@@ -18,7 +18,7 @@ const idle: Shared[] = [];
 /**
  * Starts real worker threads as `startWorkerThread` does, but each with its first call, and one that has no call
  * under way when its server stops is given to the next: the message that starts it makes it as new. Most
- * tests make few calls or none, and a thread of its own for each server would take longer than all else of its start.
+ * tests make few calls or none, and a separate thread for each server would take longer than the rest of its start.
  */
 export const startSharedThread: StartThread = <Sent, Received>(handlers: {
   onMessage: (message: Received) => void;
