@@ -116,7 +116,7 @@ export const Environment = z.object({
     .describe("Further attempts after a failure that may pass"),
   MAX_INTERRUPTIONS: integer(1, 1000)
     .default(5)
-    .describe("A task fails when its process was killed at so many of its attempts"),
+    .describe("A task fails after its process was killed during this many of its attempts"),
   PROVIDER_RPM: integer(1, 1_000_000_000)
     .optional()
     .describe(

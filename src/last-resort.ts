@@ -5,7 +5,7 @@ import { getLogger } from "@logtape/logtape";
 
 /**
  * Logs unhandled errors completely. Both kinds are bugs. A rejection leaves one piece of work undone, and the rest
- * goes on. After an exception the state of the process is unknown, so it exits with 1, and the next start takes over
+ * continues. After an exception the state of the process is unknown, so it exits with 1, and the next start takes over
  * its work.
  */
 export function installLastResort(): void {

@@ -94,8 +94,8 @@ async function restore(folder: string, isPaused: boolean) {
     text: [
       `Restored the backup of ${manifest.createdAt} to ${where}, with ${manifest.files.length} files.`,
       isPaused
-        ? `Paused: ${rest}. ${singles} single tasks that were executed by then run with the next start.`
-        : `With the next start go on: ${rest}, ${singles} single tasks. What ended since the backup is not known and is done again.`,
+        ? `Paused: ${rest}. ${singles} single tasks that were executed before the backup run with the next start.`
+        : `The next start continues: ${rest}, ${singles} single tasks. Work that ended since the backup is unknown and is done again.`,
     ].join("\n"),
     json: { where, createdAt: manifest.createdAt, files: manifest.files.length, isPaused, goesOn },
   };

@@ -6,7 +6,7 @@ import { dollars, shellLine, table } from "./format.ts";
 
 /** `gptrunner batch …`. */
 export function batchCommand() {
-  return group("batch", "Look at batches, and change how they go on")
+  return group("batch", "Show batches, and pause, resume, cancel or retry them")
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(actionCommand("pause", "Start no more rows of a batch; calls in flight finish"))
@@ -83,7 +83,7 @@ function runningCommand(name: string, description: string) {
 }
 
 function resumeCommand() {
-  return runningCommand("resume", "Let a paused or interrupted batch go on, to its end").action(
+  return runningCommand("resume", "Resume a paused or interrupted batch until its end").action(
     (id, options) =>
       actOn(
         options,

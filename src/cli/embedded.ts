@@ -105,7 +105,10 @@ function keyOf(folder: string): string {
     const why = error instanceof Error ? error.message : String(error);
     throw new CliError(EXIT.failed, `The folder ${folder} cannot be used: ${why}`);
   }
-  throw new CliError(EXIT.failed, `${path} does not hold a key: remove it, and one is made anew`);
+  throw new CliError(
+    EXIT.failed,
+    `${path} does not contain a key: remove it, and a new key is created`,
+  );
 }
 
 /** If two commands start at once in a new folder, one of them creates the key. */

@@ -32,7 +32,7 @@ export async function report(
           : insertAlert({
               code: "webhook.disabled",
               subject: webhook.id,
-              message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to go on`,
+              message: `Webhook ${webhook.id} was disabled: ${reason}. Its events are kept; set isActive to true to continue`,
               raisedAt: now,
             }),
     },

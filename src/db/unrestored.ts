@@ -28,6 +28,6 @@ export async function requireRestoredServer(client: Client, where: string): Prom
 
 function unrestored(where: string): StartError {
   return new StartError(
-    `A restore of ${where} is under way, or did not end. Wait for it, or run \`restore\` again: it begins anew.`,
+    `A restore of ${where} is in progress, or did not end. Wait for it, or run \`restore\` again, which starts from the beginning.`,
   );
 }

@@ -12,7 +12,7 @@
 export const MOST_CONDITION_CHARACTERS = 2000;
 const DEEPEST = 50;
 
-/** The text is no condition; `at` is the character where that shows, from 1. */
+/** The text is not a condition; `at` is the position of the first wrong character, from 1. */
 export class ConditionError extends Error {
   override readonly name = "ConditionError";
   readonly at: number;

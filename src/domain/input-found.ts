@@ -14,7 +14,7 @@ export type InputFound = {
   sheet?: string;
   /** Only of a workbook or Parquet: the columns whose texts are dates. */
   dates?: string[];
-  /** Rows without any text, which are no tasks. */
+  /** Rows without any text, which do not become tasks. */
   skipped: number;
   /** The prefix of the task ids before the ids of the rows. */
   idPrefix?: string;

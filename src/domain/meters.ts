@@ -58,7 +58,7 @@ export const METERS = {
     kind: "histogram",
     help: "How late the event loop came to a timer that is due fifty times a second",
   },
-  event_loop_lag_seconds: { kind: "gauge", help: "How late timers were at worst of late" },
+  event_loop_lag_seconds: { kind: "gauge", help: "The longest recent delay of timers" },
   process_cpu_ratio: { kind: "gauge", help: "Share of all processors that this process uses" },
   process_memory_ratio: { kind: "gauge", help: "Share of the memory that it may have" },
   process_uptime_seconds: { kind: "gauge", help: "Since this process started" },

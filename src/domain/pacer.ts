@@ -82,7 +82,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   /** When a call was last refused, whatever the reason. */
   let blockedAt = -Infinity;
   let refusals = 0;
-  /** The last unexpected refusal, and how many calls had been admitted by then. */
+  /** The last unexpected refusal, and how many calls had been admitted before it. */
   let lastSurprise: { at: number; admitted: number } | null = null;
   let lastRefusedAt = -Infinity;
   /** How many tokens the provider counts for each expected token: some count `max_tokens` in full, for example. */
@@ -192,12 +192,12 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
 
     /** Whether tokens limit the calls, so that it is worth counting them. */
     limitsTokens: () => tokens.kind() !== "open",
-    /** Whether a call of so many tokens may start now, after calls of `before` tokens. */
+    /** Whether a call of this many tokens may start now, after calls of `before` tokens. */
     fitsTokens: (amount: number, now: number, before = 0) =>
       tokens.fits(amount * weight, now, before * weight),
     isBlocked: (now: number) => blockedUntil > now,
 
-    /** When a call of so many tokens may start, at the soonest. */
+    /** The earliest time at which a call of this many tokens may start. */
     whenRoom(amount: number, now: number): number {
       const at = Math.max(now, blockedUntil);
       if (isStarting() && inFlight >= slowStart.window(at))

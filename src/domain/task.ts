@@ -41,7 +41,7 @@ export function executionId(taskSeq: number, run: number): string {
   return `exec-${String(taskSeq).padStart(9, "0")}-${run}`;
 }
 
-/** Task row and run that an execution id names, or `undefined` where it is no such id. */
+/** Task row and run that an execution id names, or `undefined` if it is not such an id. */
 export function parseExecutionId(id: string): { task: number; run: number } | undefined {
   const match = /^exec-(\d{9,15})-([1-9]\d{0,8})$/.exec(id);
   return match ? { task: Number(match[1]), run: Number(match[2]) } : undefined;

@@ -73,7 +73,7 @@ const LEARNING = 1 / 32;
  * The dispatcher works in turns; one runs at a time. A turn settles what has been reported
  * (`settlement.ts`), feeds batches that run low, gives the free slots to lanes, and claims for them;
  * then it sends the claimed calls to the worker threads. Settling and claiming are two units that
- * share a commit, so that either goes on where the database refuses the other.
+ * share a commit, so that each continues if the database refuses the other.
  *
  *   idle     nothing is reported, and no slot can be used. Left by `nudge`: a report, a hint that
  *            work was queued, a read of the queue; and when a pacer lets the next call start.

@@ -51,7 +51,7 @@ const MOST_OUTCOMES = 256;
  *               by itself, and so on, until the one to blame is alone. It ends as failed, without its
  *               answer and without another call; then, if that is refused, too, without what it used.
  *   unsettled   the database was unable, or it is unknown what it did. The same is committed again
- *               later, which does nothing to runs that it has settled by then: their rows are gone
+ *               later, which does nothing to runs that are settled already: their rows are gone
  *               from the queue, or have another claim.
  */
 export function createSettlement(ctx: Context, options: SettlementOptions) {

@@ -102,7 +102,7 @@ export function createApp(ctx: Context, options: AppOptions) {
         c,
         "NOT_FOUND",
         isRunner
-          ? `This process has ROLE=runner and answers /healthz, /readyz and /metrics alone, not ${c.req.path}`
+          ? `This process has ROLE=runner and answers only /healthz, /readyz and /metrics, not ${c.req.path}`
           : `There is nothing at ${c.req.path}`,
       );
     const allowed = methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one]));

@@ -16,7 +16,7 @@ export function streamTokenOf(c: Context<AppEnv>): string | undefined {
 /** Throws `FORBIDDEN` if the request has a token that does not cover everything. */
 export function requireWholeGrant(grant: TokenFilter | undefined): void {
   if (grant?.types ?? grant?.taskId ?? grant?.batchId)
-    throw new AppError("FORBIDDEN", "This access_token is for some events alone");
+    throw new AppError("FORBIDDEN", "This access_token is only for some events");
 }
 
 type Topic = { taskId?: string | undefined; batchId?: string | undefined };
@@ -28,7 +28,7 @@ export function withinGrant(grant: TokenFilter | undefined, asked: Topic): Topic
     const only = grant?.[field];
     if (only === undefined) continue;
     if (asked[field] !== undefined && asked[field] !== only)
-      throw new AppError("FORBIDDEN", `This access_token is for ${field} ${only} alone`);
+      throw new AppError("FORBIDDEN", `This access_token is only for ${field} ${only}`);
     narrowed[field] = only;
   }
   return narrowed;

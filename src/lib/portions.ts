@@ -1,4 +1,4 @@
-/** Divides a list, in order, into groups of at most `most` in weight; a heavier item is a group of its own. */
+/** Divides a list, in order, into groups of at most `most` in weight; a heavier item forms its own group. */
 export function portionsOf<T>(
   items: readonly T[],
   weigh: (item: T) => number,

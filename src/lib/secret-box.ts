@@ -24,7 +24,7 @@ const IV_BYTES = 12;
 /**
  * Encrypts small secrets for storage: AES-256-GCM under a key that HKDF-SHA-256 makes of each passphrase. The first
  * of `passphrases` seals, and all of them open; to replace a key, put the new one in front. Stored as `v1:<which
- * key>:<base64url of IV, ciphertext and tag>`, or as `v0:<text>` where there is no passphrase.
+ * key>:<base64url of IV, ciphertext and tag>`, or as `v0:<text>` if there is no passphrase.
  */
 export function createSecretBox(passphrases: readonly string[]): SecretBox {
   const keys = passphrases.map(deriveKey);

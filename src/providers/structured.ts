@@ -6,7 +6,7 @@ import { type ErrorWords, readErrorWords } from "./error-words.ts";
 
 /*
  * Three ways to request an object, the best first: a schema that the provider enforces (`json_schema`), JSON mode
- * (`json_object`), and an instruction alone. With the latter two the schema is part of the prompt. A refusal is
+ * (`json_object`), and only an instruction. With the latter two the schema is part of the prompt. A refusal is
  * remembered: that of a way for a model, or that of a schema for a model.
  */
 

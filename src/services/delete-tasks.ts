@@ -35,7 +35,7 @@ export async function deleteTasksWhere(
   }
 }
 
-/** Deletes tasks, unless they are running by then. Returns how many were deleted. */
+/** Deletes tasks, unless they have started to run. Returns how many were deleted. */
 export async function deleteTasks(ctx: Context, tasks: OldTask[]): Promise<number> {
   let gone = 0;
   for (let from = 0; from < tasks.length; from += AT_ONCE) {

@@ -36,7 +36,7 @@ export type Checked = {
 
 /**
  * First pass: reads the whole input and checks every row. Throws `VALIDATION_ERROR` with the first hundred issues and
- * their number; nothing has been written by then. With `untilTaken` it returns `null` as soon as an id is that of
+ * their number; nothing has been written until then. With `untilTaken` it returns `null` as soon as an id is that of
  * another task. `idPrefix`: the prefix of the rows' ids that the input does not contain.
  */
 export async function checkRows(

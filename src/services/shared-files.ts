@@ -23,7 +23,7 @@ export async function requireFiles(ctx: Context): Promise<void> {
   } catch (error) {
     if (error instanceof StorageError && !error.isPassing)
       throw new StartError(`FILES_URL cannot be used: ${error.message}.`);
-    log.warning("The files of this process cannot be reached, other work goes on: {error}", {
+    log.warning("The files of this process cannot be reached; other work continues: {error}", {
       error,
     });
   }

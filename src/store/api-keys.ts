@@ -129,7 +129,7 @@ export function insertKey(key: NewKey): Statement {
   );
 }
 
-/** Stores a key only if there is no valid key, or, with `ever`, no key at all. Changes a row if it did. */
+/** Stores a key only if there is no valid key, or, with `ever`, no key at all. Changes a row if it stored the key. */
 export function insertFirstKey(key: NewKey, ever: boolean): Statement {
   const others = build
     .select({ seq: apiKeys.seq })

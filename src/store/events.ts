@@ -9,7 +9,7 @@ import type { Which } from "./which.ts";
 /*
  * Readers follow the log by id: "everything after 42". That is safe because an id is drawn inside
  * a write transaction and SQLite, a libSQL server included, runs one write transaction at a time:
- * whoever draws a higher id does so after the lower one was committed or rolled back. So no id ever
+ * a transaction that draws a higher id does so after the lower one was committed or rolled back. So no id ever
  * becomes visible below one that a reader has seen. A replica that lags shows an earlier state of
  * the log, never one with holes.
  */

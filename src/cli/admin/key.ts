@@ -26,7 +26,7 @@ export function keyCommand() {
         .choices(SCOPES)
         .default("admin" as const),
     )
-    .option("--days <days>", "it expires after so many days", wholeNumber(1, 36_500))
+    .option("--days <days>", "it expires after this number of days", wholeNumber(1, 36_500))
     .option("--json", "print it as JSON")
     .addHelpText("after", EXIT_HELP)
     .action(({ json = false, ...wishes }) => report(json, () => makeKey(wishes)));

@@ -47,7 +47,7 @@ export async function carryOut(
   return conclude(connection, tools, ended, { out, again, isPilot: target !== null });
 }
 
-/** Pauses the batch after an interrupt; `undefined` if it had ended by then. */
+/** Pauses the batch after an interrupt; `undefined` if it had already ended. */
 async function pauseBatch(
   connection: Connection,
   { terminal }: Tools,
@@ -84,7 +84,7 @@ function conclude(
     return EXIT.unfinished;
   }
   if (isPilot) {
-    terminal.say("That was a trial; the same without --limit goes on with the rest");
+    terminal.say("That was a trial; the same command without --limit continues with the rest");
     return progress.failed > 0 ? EXIT.rowsFailed : EXIT.done;
   }
   if (status === "cancelled") return EXIT.unfinished;

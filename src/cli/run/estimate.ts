@@ -41,7 +41,7 @@ function describeEstimate(estimate: Estimate, isSimulated: boolean): string {
 }
 
 /**
- * Shows the estimate and asks whether to go on. Without a terminal, with `--yes`, or with the simulator, it does not
+ * Shows the estimate and asks whether to continue. Without a terminal, with `--yes`, or with the simulator, it does not
  * ask.
  */
 export async function confirm(

@@ -93,7 +93,7 @@ function nextFor({ status, progress, pauseReason }: Batch): string {
   if (status === "paused")
     return pauseReason?.code === "requested"
       ? "`control_batch` with `resume` lets it go on"
-      : "See to what `paused` says, then `control_batch` with `resume` lets it go on";
+      : "Resolve the reason in `paused`, then `control_batch` with `resume` lets it go on";
   const failed = progress["failed"] ?? 0;
   return failed > 0
     ? `\`results\` has the answers; with status: "failed" why ${failed} failed; \`retry\` runs those again`

@@ -112,7 +112,7 @@ function line(name: string, variable: string): uPlot.Series {
     stroke: color(variable),
     ...(variable === "--accent" ? { fill: `${color(variable)}1c` } : {}),
     width: 1.5,
-    // A lone point is no line.
+    // A single point would not be visible as a line.
     points: {
       show: (plot, i) => [...(plot.data[i] ?? [])].filter((value) => value !== null).length < 3,
       size: 5,
