@@ -3,9 +3,9 @@ import { join } from "node:path";
 
 import type { Page } from "playwright-core";
 
-/** As WebP, which playwright has no option for: a fifth of the bytes of a PNG. */
+/** Takes a picture as WebP, which Playwright has no option for. It has a fifth of the bytes of a PNG. */
 export async function shoot(page: Page, folder: string, name: string): Promise<void> {
-  // What was clicked last need not look as if the pointer were still on it.
+  // So that the last clicked element does not look as if the pointer were still on it.
   await page.mouse.move(0, 0);
   const session = await page.context().newCDPSession(page);
   const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: 45 });

@@ -7,9 +7,9 @@ import { reviewsWorkbook, startWorld } from "./world.ts";
 type World = { url: string; hook: string };
 type State = {
   at: string | ((world: World) => string);
-  /** Before the page is opened. */
+  /** Runs before the page is opened. */
   prepare?: (page: Page, world: World) => Promise<unknown>;
-  /** What is done before the picture is taken; it ends when what it is of can be seen. */
+  /** Runs before the picture is taken, and resolves when its subject is visible. */
   reach: (page: Page) => Promise<unknown>;
   isLoggedOut?: true;
   isEmpty?: true;
@@ -115,7 +115,7 @@ export const LOOKS: Record<string, BrowserContextOptions> = {
   light: { colorScheme: "light" },
   dark: { colorScheme: "dark" },
   phone: { colorScheme: "light", viewport: { width: 390, height: 844 } },
-  /** As a window of 1280 × 860 at 200 %. */
+  /** The same as a window of 1280 × 860 at 200 %. */
   zoom: { colorScheme: "light", viewport: { width: 640, height: 430 }, deviceScaleFactor: 2 },
   contrast: { colorScheme: "light", contrast: "more", forcedColors: "active" },
 };
@@ -159,7 +159,7 @@ export async function takeStates(
   }
 }
 
-/** What a stream says first. */
+/** The first event of a stream. */
 async function firstEvent(url: string): Promise<string> {
   const response = await fetch(url, { headers: { authorization: `Bearer ${KEY}` } });
   const decoder = new TextDecoder();

@@ -8,7 +8,7 @@ type Act = (page: Page, url: string) => Promise<unknown>;
 
 const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
 
-/** From an Excel file to an Excel file with answers, as docs/page.md has it: each action, and what shows that it is done. */
+/** From an Excel file to an Excel file with answers, as in docs/page.md: each action, and the sign that it is done. */
 const ACTIONS: { do: Act; seen: Act }[] = [
   {
     do: (page, url) => page.goto(url),
@@ -106,7 +106,7 @@ export async function takeWalk(browser: Browser, folder: string): Promise<void> 
   await context.close();
 }
 
-/** As a person drops a file from the folder beside. */
+/** Drops a file on the page, as a user would. */
 async function dropFile(page: Page, name: string, bytes: Buffer): Promise<void> {
   const data = await page.evaluateHandle(
     ([name, base64]) => {

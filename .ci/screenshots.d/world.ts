@@ -8,7 +8,7 @@ import { startReceiver } from "../../test/support/receiver.ts";
 import { startServer, until } from "../../test/support/server.ts";
 import { row, workbookOf } from "../../test/support/workbook.ts";
 
-/** What customers wrote, in several scripts, with what a model would say of it. */
+/** Reviews by customers in several scripts, with the answers that a model would give. */
 const REVIEWS = [
   ["The kettle boils in two minutes and looks lovely.", "positive", "praises speed and looks"],
   ["Arrived with a cracked lid. The second one, too.", "negative", "arrived broken twice"],
@@ -28,7 +28,7 @@ const SHOPS = ["Lyon", "Osaka", "Cairo", "Leeds"] as const;
 export const reviewOf = (i: number): string => REVIEWS[i % REVIEWS.length]?.[0] ?? "";
 const shopOf = (i: number): string => SHOPS[i % SHOPS.length] ?? "";
 
-/** 40 reviews, as somebody has them in Excel. */
+/** A workbook of 40 reviews. */
 export function reviewsWorkbook(): Promise<Buffer> {
   const rows = Array.from({ length: 40 }, (_, i) =>
     row(i + 2, String(1001 + i), shopOf(i), reviewOf(i)),
@@ -36,7 +36,7 @@ export function reviewsWorkbook(): Promise<Buffer> {
   return workbookOf([row(1, "order", "shop", "review"), ...rows].join(""));
 }
 
-/** Answers what the reviews say, as the columns that are asked for; from the 81st entry of a catalogue on it never does. */
+/** A provider that answers for the reviews in the requested columns. From the 81st entry of a catalogue on it never answers. */
 export function startReviewer() {
   return startProvider(async ({ prompt, body, earlier }, response) => {
     if (Number(/entry (\d+)/.exec(prompt)?.[1] ?? 0) > 80) await hang();
@@ -60,7 +60,7 @@ export function startReviewer() {
   });
 }
 
-/** A server with something of everything. */
+/** A server with examples of everything that the page shows. */
 export async function startWorld() {
   const folder = temporaryFolder();
   const provider = await startReviewer();
@@ -96,7 +96,7 @@ export async function startWorld() {
   });
   await makeTraffic(app);
   await until(() => receiver.received.length >= 3 || undefined);
-  // What it did not get would be said on each picture.
+  // Otherwise every picture would have a message about its missing deliveries.
   await app.patch(`/webhooks/${old.body.data.id}`, { isActive: false });
   return {
     app,
