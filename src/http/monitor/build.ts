@@ -1,6 +1,6 @@
 /*
  * bun run build: bundles the page (`app/`) into dist/page, with each file also compressed, for `page.ts` to serve.
- * Names have hashes of what is in them, so that browsers may keep all but index.html.
+ * File names contain hashes of their content, so that browsers may cache all files except index.html.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

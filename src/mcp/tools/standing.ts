@@ -92,8 +92,8 @@ function nextFor({ status, progress, pauseReason }: Batch): string {
     return "It is not started: `estimate` says what it costs, `control_batch` starts it";
   if (status === "paused")
     return pauseReason?.code === "requested"
-      ? "`control_batch` with `resume` lets it go on"
-      : "Resolve the reason in `paused`, then `control_batch` with `resume` lets it go on";
+      ? "`control_batch` with `resume` continues it"
+      : "Resolve the reason in `paused`, then `control_batch` with `resume` continues it";
   const failed = progress["failed"] ?? 0;
   return failed > 0
     ? `\`results\` has the answers; with status: "failed" why ${failed} failed; \`retry\` runs those again`

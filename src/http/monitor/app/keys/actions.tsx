@@ -21,7 +21,7 @@ export function State({ of: { id, revokedAt, expiresAt } }: { of: Key }) {
   );
 }
 
-/** What can be done with a key that is not revoked. */
+/** The actions on a key that is not revoked. */
 export function KeyActions({ of: one, refresh }: { of: Key; refresh: () => void }) {
   if (one.revokedAt) return null;
   return (

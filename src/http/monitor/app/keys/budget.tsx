@@ -2,7 +2,7 @@ import type { Key } from "../api/wire.ts";
 import { money } from "../ui/format.ts";
 import { Meter } from "../ui/meter.tsx";
 
-/** What a key has cost this month, of what it may cost. */
+/** The cost of a key in this month, in relation to its budget. */
 export function Budget({ of: { name, usage, monthlyBudgetUsd } }: { of: Key }) {
   const spent = usage.month.costUsd;
   if (monthlyBudgetUsd === null) return <>{money(spent)}</>;

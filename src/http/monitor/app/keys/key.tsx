@@ -9,7 +9,7 @@ import { Ago, Time } from "../ui/time.tsx";
 import { KeyActions, pathOf, State } from "./actions.tsx";
 import { Budget } from "./budget.tsx";
 
-/** A key: what it may do, and what its tasks came to. */
+/** A key: its scopes and limits, and the usage of its tasks. */
 export function KeyView({ id }: { id: string }) {
   const found = useResource<Key>(pathOf(id), usage.value?.costUsd);
   return (

@@ -129,7 +129,7 @@ const clock = new Intl.DateTimeFormat("en", {
 });
 const day = new Intl.DateTimeFormat("en", { month: "short", day: "numeric" });
 
-/** A time of the day, or a day where the plot shows several. */
+/** A time of the day, or a day if the plot shows several. */
 function moment(times: ArrayLike<number>, seconds: number): string {
   const [first = 0, last = 0] = [times[0], times[times.length - 1]];
   return (last - first > 2 * 86_400 ? day : clock).format(seconds * 1000);

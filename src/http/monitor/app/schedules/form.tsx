@@ -60,7 +60,7 @@ export function ScheduleForm({ schedule }: { schedule?: Schedule }) {
   );
 }
 
-/** What each run does. */
+/** The settings of each run. */
 function Work({ draft, set }: PartProps) {
   const files = useResource<Page<"files", StoredFile>>("/files?limit=100");
   return (

@@ -7,7 +7,7 @@ import { TextField } from "../ui/field.tsx";
 import { Form } from "../ui/form.tsx";
 import { toast } from "../ui/toast.tsx";
 
-/** Changes what a task asks, and runs it again. */
+/** Changes the request of a task, and runs it again. */
 export function EditTask({ task, done }: { task: Task; done: () => void }) {
   const [isOpen, setOpen] = useState(false);
   return (

@@ -43,7 +43,7 @@ export function Table({
   );
 }
 
-/** Names with what they stand for; those without are left out. */
+/** Names with their values; names without a value are left out. */
 export function Facts({ pairs }: { pairs: [string, ComponentChildren][] }) {
   return (
     <dl class="facts">

@@ -11,7 +11,7 @@ type Props = {
   columns: string[];
 };
 
-/** What is sent for one of the rows, with its tokens. */
+/** The request for one of the rows, with its tokens. */
 export function Composed({ preview, config }: Props) {
   const number = draft.value.row;
   const near = preview?.rows.find(({ row }) => row === number);
