@@ -95,7 +95,7 @@ export type Config = {
   role: Role;
   logLevel: LogLevel;
   logFormat: LogFormat;
-  /** Where traces go; undefined: nowhere. */
+  /** The target of traces; undefined for none. */
   otlpEndpoint: string | undefined;
 };
 

@@ -155,7 +155,7 @@ export function createParts(ctx: Context): Parts {
     liveHub,
     ctx.waits,
     createUpkeep(ctx),
-    // It hands back what the process still holds.
+    // It releases the claims that the process still holds.
     ...(executesTasks || !ctx.isExclusive ? [membership] : []),
     ...(ctx.isExclusive ? [] : [elsewhere]),
     ...(executesTasks

@@ -5,7 +5,7 @@ export class ApiError extends Error {
   readonly status: number;
   /** Such as `VALIDATION_ERROR`; docs/errors.md has all of them. */
   readonly code: string;
-  /** What is wrong where, and the id of the request. */
+  /** The issues by field, and the id of the request. */
   readonly details: Record<string, unknown>;
 
   constructor(

@@ -13,11 +13,11 @@ export type ClientOptions = {
 
 export type RequestOptions = {
   query?: Record<string, string | number | boolean | undefined> | undefined;
-  /** Sent as JSON, or as it is where it is a form. */
+  /** Sent as JSON, or unchanged if it is a form. */
   body?: object | undefined;
   headers?: Record<string, string> | undefined;
   signal?: AbortSignal | undefined;
-  /** Doing it twice is the same as once, so that it is sent again where no answer came. Reads are anyway. */
+  /** Repeating it has no further effect, so it is sent again if no answer came. Reads always are. */
   isRepeatable?: boolean | undefined;
 };
 
@@ -85,7 +85,7 @@ export function unavailable(what: string, cause: unknown): ApiError {
   return new ApiError(0, "UNAVAILABLE", `${what} does not answer: ${why}`, {}, { cause });
 }
 
-/** The error of an answer that is none of 2xx, also where a proxy in front has answered. */
+/** The error of an answer other than 2xx, even if a proxy has answered. */
 async function refusalIn(response: Response): Promise<ApiError> {
   const { status, headers } = response;
   const retryAfter = Number(headers.get("retry-after") ?? 0) || 0;
@@ -113,7 +113,7 @@ function errorIn(text: string): ErrorFields | undefined {
   }
 }
 
-/** A request beyond the rate limit was not looked at; of others it is not known what they did. */
+/** A request beyond the rate limit has had no effect; the effect of others is unknown. */
 function mayRepeat({ code }: ApiError, isRepeatable: boolean): boolean {
   if (code === "RATE_LIMIT_EXCEEDED") return true;
   return isRepeatable && (code === "UNAVAILABLE" || code === "SERVICE_UNAVAILABLE");

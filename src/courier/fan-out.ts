@@ -22,7 +22,7 @@ const LEAST_FRESH = 8;
 /** How often to store a cursor that only passed events of other types. Reading them again costs little. */
 const SAVE_EVERY_MS = 5000;
 
-/** Makes deliveries of what the log says, from each endpoint's cursor on. */
+/** Creates deliveries from the events in the log, starting at each endpoint's cursor. */
 export function createFanOut(ctx: Context) {
   const cursors = new Map<number, number>();
   const typesOf = new WeakMap<Endpoint["webhook"], ReadonlySet<string>>();

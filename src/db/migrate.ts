@@ -34,9 +34,9 @@ const TABLES: Record<string, string> = {
 /*
  * Brings the schema up to date. Of processes that start together on a shared database one migrates:
  *
- *   looking     what is missing is read. Left for the end when nothing is.
+ *   looking     the missing migrations are read. Left for the end when there are none.
  *   waiting     another one holds the lease. Left when the schema has moved on, or the lease has lapsed,
- *               which it does where that process was killed before it began.
+ *               which it does if that process was killed before it began.
  *   migrating   all missing migrations are one transaction. It begins with a check that the schema is
  *               what was read, so that a process that comes late, whatever its lease says, changes nothing.
  *

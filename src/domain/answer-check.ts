@@ -8,7 +8,7 @@ import { schemaIn } from "./output.ts";
 export type Mismatch = {
   problem: string;
   /**
-   * Whether another answer may be better. False where the schema itself, or the time that checking takes, is the
+   * Whether another answer may be better. False if the schema itself, or the time that checking takes, is the
    * problem.
    */
   mayRepair: boolean;

@@ -10,7 +10,7 @@ export type Chances = {
   isEscalated: number;
 };
 
-/** What is known of a call that ended. */
+/** The facts of an ended call. */
 type Answered = {
   failure: Pick<Failure, "cause"> | null;
   /** Its answer was cut off. */

@@ -113,7 +113,7 @@ export function readField(
   return undefined;
 }
 
-/** Moves the labels of a row into its metadata, where the row's own metadata wins. */
+/** Moves the labels of a row into its metadata. The row's own metadata has precedence. */
 export function readLabels(fields: Record<string, unknown>): void {
   const labels: Record<string, unknown> = {};
   for (const label of LABELS) {

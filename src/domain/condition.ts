@@ -45,7 +45,7 @@ type Token =
 type Operand = Token & { kind: "variable" | "text" | "number" };
 type Test = (values: Values) => boolean;
 
-/** Reads a condition. Throws `ConditionError` where it is not one. */
+/** Reads a condition. Throws `ConditionError` if it is not valid. */
 export function parseCondition(text: string): Condition {
   if (text.length > MOST_CONDITION_CHARACTERS)
     throw new ConditionError(

@@ -44,7 +44,7 @@ export type LoggedEvent = {
   /** The public id of the execution that it is about. */
   execution: string | null;
   data: string | null;
-  /** Trace context of the request that led to it, where tracing is on. */
+  /** Trace context of the request that led to it, if tracing is on. */
   trace: string | null;
 };
 

@@ -1,4 +1,4 @@
-/** Why an answer ended, in OpenAI's words; `null` where the provider did not say. */
+/** Why an answer ended, in OpenAI's words; `null` if the provider gave no reason. */
 export type Finish = "stop" | "length" | "tool_calls" | "content_filter" | "error";
 
 /** The words of various servers for each reason, compared without case. */

@@ -40,9 +40,9 @@ export function judge(
 export type Probe = {
   at: number;
   latencyMs: number;
-  /** The answer's status, `null` where there was none. */
+  /** The answer's status, `null` if there was none. */
   status: number | null;
-  /** What was wrong, in words. */
+  /** A description of the problem. */
   error: string | null;
   /** Something answers at the URL, but it is not a model API, so no call can succeed. */
   isNoApi?: boolean;

@@ -7,7 +7,7 @@ export type LaneLoad = Sharer & {
   batch: number;
   /** Most calls in flight over all lanes of the batch. */
   batchLimit: number;
-  /** Limits the calls that start now, over all lanes that share it; absent where nothing limits them. */
+  /** Limits the calls that start now, over all lanes that share it; absent if nothing limits them. */
   gates?: readonly Gate[];
 };
 

@@ -6,7 +6,7 @@ const IMAGES: readonly [type: string, begins: (text: string) => boolean][] = [
   ["image/webp", (text) => text.startsWith("RIFF") && text.startsWith("WEBP", 8)],
 ];
 
-/** Types of documents by name, where the first bytes do not show them. */
+/** Types of documents by name, for files whose first bytes do not show them. */
 const BY_EXTENSION = new Map(
   Object.entries({
     txt: "text/plain",

@@ -30,7 +30,7 @@ export type ListedModel = { id: string; contextSize: number | null };
 export type ModelCatalogue = {
   /** Whether the configuration allows this model. A provider's own list is only informative. */
   isAllowed: (model: string) => boolean;
-  /** What each provider lists, in the order of the configuration; `null` where it has no list. */
+  /** What each provider lists, in the order of the configuration; `null` if it has no list. */
   lists: () => Promise<(ListedModel[] | null)[]>;
 };
 

@@ -209,7 +209,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
       );
     },
 
-    /** A call starts; `cost` is what it is expected to take in tokens. */
+    /** A call starts; `cost` is its expected number of tokens. */
     start(cost: number, now: number): Ticket {
       slowStart.started(now);
       inFlight++;

@@ -93,7 +93,7 @@ export function tagOf(
 /** No call costs this much. */
 const MOST_USD = 1e6;
 
-/** What a call costs in USD, or `null` where the model's price is not known. `tier` is that of the answer. */
+/** What a call costs in USD, or `null` if the model's price is unknown. `tier` is that of the answer. */
 export function costUsd(
   price: Price | undefined,
   usage: Usage,

@@ -108,7 +108,7 @@ function textOf(value: Json | undefined): string {
   return "";
 }
 
-/** The prompt that made a body of one user message, or `null` where the body was made from messages. */
+/** The prompt that made a body of one user message, or `null` if the body was made from messages. */
 export function promptOf(body: JsonObject): string | null {
   const messages = body["messages"];
   const only = Array.isArray(messages) && messages.length === 1 ? messages[0] : undefined;

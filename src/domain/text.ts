@@ -1,6 +1,6 @@
 import { z } from "zod";
 
-/** SQLite ends a text at U+0000 where it measures, compares or prints it, so that the rest would be lost. */
+/** SQLite ends a text at U+0000 when it measures, compares or prints it, so that the rest would be lost. */
 const NUL = "\u0000";
 
 /** A text from a client, such as a name, a description or a path, of up to `most` characters. */

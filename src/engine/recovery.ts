@@ -55,7 +55,7 @@ export type Membership = {
  *              calls that are not its own any more.
  *
  * After an outage of the database all nodes look silent to the one that reaches it first. So a node
- * forgets others only where it has itself been heard all through the last lease.
+ * forgets others only if its own heartbeats arrived all through the last lease.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);

@@ -36,7 +36,7 @@ const MOST_HOPELESS = 1000;
  *   leading    the first is sent, like any other, until its end is committed.
  *   following  the others hold their claims and slots, as their own calls would,
  *              but are not counted by the pacer. They end with the leader's answer, or go back
- *              into the queue, as if they had not been claimed, where the leader's attempt fails or
+ *              into the queue, as if they had not been claimed, if the leader's attempt fails or
  *              is cancelled, or they are: the next claim then sends the first of them, as the pacer
  *              and the state of their batch allow.
  *   answered   one that comes with a stored answer, or between its leader's report and the commit

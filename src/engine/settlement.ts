@@ -46,11 +46,11 @@ const MOST_OUTCOMES = 256;
 /*
  * Commits what became of runs. Of a set of outcomes that is reported,
  *
- *   committed   in one unit, or a few where they are large. They are forgotten.
+ *   committed   in one unit, or in a few if they are large. They are forgotten.
  *   refused     by the database, because of their content: nothing took effect. Each half is committed
  *               by itself, and so on, until the one to blame is alone. It ends as failed, without its
- *               answer and without another call; then, if that is refused, too, without what it used.
- *   unsettled   the database was unable, or it is unknown what it did. The same is committed again
+ *               answer and without another call; then, if that is refused, too, without its usage.
+ *   unsettled   the database was unavailable, or the effect is unknown. The same is committed again
  *               later, which does nothing to runs that are settled already: their rows are gone
  *               from the queue, or have another claim.
  */

@@ -95,7 +95,7 @@ export function createMeeting(clock: Pick<Clock, "setTimeout">, ms: () => number
   };
 }
 
-/** Whether the work ended within `ms`; it goes on in any case. Throws what the work throws in time. */
+/** Whether the work ended within `ms`; it continues in any case. Throws the error of work that fails within that time. */
 export async function endsWithin(
   clock: Pick<Clock, "setTimeout">,
   work: Promise<unknown>,

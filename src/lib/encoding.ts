@@ -13,7 +13,7 @@ import { TextFileError } from "./text-file.ts";
 export const SAMPLE_BYTES = 65_536;
 const SCAN_BYTES = 1_048_576;
 
-/** The WHATWG name for an encoding, or `undefined` where there is none of that name. */
+/** The WHATWG name for an encoding, or `undefined` if there is none of that name. */
 export function encodingNamed(label: string): string | undefined {
   try {
     return new TextDecoder(label).encoding;

@@ -58,7 +58,7 @@ export function readTarget(text: string, { allowedHosts, howToAllow }: TargetRul
   return url;
 }
 
-/** Resolves a target and checks all its addresses. Throws `RefusedTarget` where one is private. */
+/** Resolves a target and checks all its addresses. Throws `RefusedTarget` if one is private. */
 export async function checkedAddresses(
   url: URL,
   { allowedHosts, howToAllow }: TargetRules,

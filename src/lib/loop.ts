@@ -8,7 +8,7 @@ export type Loop = {
   /** From now on it can be nudged, and works after its backstop at the latest. */
   start(): void;
   /**
-   * Works at once, or after `inMs`, from a timer even where that is 0; sooner if it was to work sooner
+   * Works at once, or after `inMs`, from a timer even if that is 0; sooner if it was to work sooner
    * anyway. Does nothing unless the loop is started.
    */
   nudge(inMs?: number): void;

@@ -15,7 +15,7 @@ import { createGroups, type Group } from "./event-groups.ts";
 import { createStream, endsSubject, isWanted, type StreamFilter, toFrame } from "./event-stream.ts";
 import { readTimeline } from "./timeline.ts";
 
-/** Who reads a stream. */
+/** The reader of a stream. */
 export type StreamReader = {
   /** Ends the stream when it aborts. */
   signal: AbortSignal;

@@ -169,7 +169,7 @@ export function releaseHeld(keyId: string, now: number): Statement {
   };
 }
 
-/** Notes what the dearest calls of some keys cost. */
+/** Records the cost of the dearest calls of some keys. */
 export function noteDearest(payers: [key: number, usd: number][]): Statement {
   return {
     sql: `UPDATE api_keys SET dearest_usd = j.value ->> 1 FROM json_each(?) j

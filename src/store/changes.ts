@@ -1,7 +1,7 @@
 import { DATABASE_NOW } from "../db/now.ts";
 import type { Statement } from "../db/unit.ts";
 
-/** What one process publishes to the others, beside the events of the log. */
+/** The signals that one process publishes to the others, beside the events of the log. */
 export const PUBLISHED = [
   "abandoned",
   "batch",

@@ -24,7 +24,7 @@ export function firstDifference(
   };
 }
 
-/** The last position of a batch; `null` where it has no rows. */
+/** The last position of a batch; `null` if it has no rows. */
 export function lastPosition(batch: number): Statement<{ last: number | null }> {
   return { sql: "SELECT max(position) AS last FROM tasks WHERE batch = ?", args: [batch] };
 }

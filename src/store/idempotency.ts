@@ -16,7 +16,7 @@ export function idempotencyArgs(idempotency: Idempotency | null): [number | null
   return idempotency ? [idempotency.apiKey, idempotency.key] : [null, null];
 }
 
-/** What the key was used for, if anything. */
+/** The earlier use of the key, if any. */
 export function findIdempotencyKey(db: Db, apiKey: number, key: string) {
   return db
     .select({

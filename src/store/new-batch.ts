@@ -14,7 +14,7 @@ export type NewBatch = {
   owner: number;
   inputFile: string | null;
   inputBatch: string | null;
-  /** `waiting`: it has no rows yet. The draft that replaces such a batch becomes `made` when it is published. */
+  /** `waiting`: the batch has no rows yet. The draft that replaces such a batch becomes `made` when it is published. */
   chainStatus: ChainStatus | null;
   outputFile: string | null;
   columns: string[] | null;

@@ -10,7 +10,7 @@ import { EXIT_HELP, report } from "../outcome.ts";
 const LONGEST_NAME = 100;
 const DAY_MS = 86_400_000;
 
-/** The actor in the audit log, where otherwise a key is named. */
+/** The actor in the audit log, which otherwise names a key. */
 const BY = "command-line";
 
 type Wishes = { name: string; scope: (typeof SCOPES)[number]; days?: number | undefined };

@@ -11,7 +11,7 @@ import { describeSummary, summarize } from "./summary.ts";
 export type CarryOut = {
   /** For a pilot: follow until this many rows have ended. */
   target?: number | null;
-  /** Where results go; `null`: nowhere. */
+  /** The target of the results; `null` for none. */
   out: Out | null;
   /** Whether the results are already written. */
   isWritten?: boolean;

@@ -40,7 +40,7 @@ export const batches = sqliteTable(
     maxConcurrency: integer(),
     /** When it was last started, by the steady clock that its waits are measured by (`sharedSteadyNow`). */
     flexFrom: integer(),
-    /** Trace context of the request that started it, where traces are exported. */
+    /** Trace context of the request that started it, if traces are exported. */
     trace: text(),
     /** The most that it may cost; it is paused when that is reached. */
     maxCostUsd: real(),

@@ -14,7 +14,7 @@ export const webhookDeliveries = sqliteTable(
     task: text(),
     batch: text(),
     body: text().notNull(),
-    /** Trace context of its event, where traces are exported. */
+    /** Trace context of its event, if traces are exported. */
     trace: text(),
     /** When the event happened. */
     at: integer().notNull(),

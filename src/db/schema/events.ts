@@ -22,7 +22,7 @@ export const events = sqliteTable(
     run: integer(),
     /** Further data of the event, JSON. */
     data: text(),
-    /** Trace context of the request that led to it, where traces are exported. */
+    /** Trace context of the request that led to it, if traces are exported. */
     trace: text(),
   },
   // Only alerts, which are few, have an index. Others have none beside their ids, because it would cost a write for

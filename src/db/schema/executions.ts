@@ -25,7 +25,7 @@ export const executions = sqliteTable(
     /** When the last attempt began. */
     claimedAt: integer(),
     completedAt: integer().notNull(),
-    /** The claim that ended it; null where it was cancelled. */
+    /** The claim that ended it; null if it was cancelled. */
     claim: integer(),
     attempts: integer().notNull(),
     log: text(),

@@ -45,7 +45,7 @@ export type Listing = { model: ListedModel; seller: Seller };
 /** These sell the models of others, so the name of a model does not identify its provider. */
 const RESELLERS = new Set(["azure", "openrouter", "aws", "together", "fireworks", "cerebras"]);
 
-/** What gateways put before the name of a model. */
+/** The prefixes that gateways put before the name of a model. */
 const ALIASES: Record<string, string> = {
   gemini: "google",
   vertex_ai: "google",
@@ -107,7 +107,7 @@ function sellerAt(baseUrl: string | undefined): Seller | undefined {
   return LIST.sellers.find(({ api }) => new RegExp(`^(?:${api})`, "i").test(baseUrl));
 }
 
-/** A variant (`:nitro`, `:online`) that the list does not have costs what the model does. */
+/** A variant (`:nitro`, `:online`) that is not in the list costs the same as the model. */
 function at(seller: Seller, model: string): Listing | undefined {
   const others = LIST.sellers.filter(({ id }) => seller.alsoAs?.includes(id));
   for (const name of new Set([model, model.replace(/:[\w-]+$/, "")]))

@@ -16,7 +16,7 @@ const MOST_SHEETS = 1000;
 /** The most names that an error message lists. */
 const MOST_NAMED = 20;
 
-/** Reads what a workbook consists of. Throws `TableFileError` if it is not a workbook, or has macros. */
+/** Reads the structure of a workbook. Throws `TableFileError` if it is not a workbook, or has macros. */
 export async function readWorkbook(archive: Archive): Promise<Workbook> {
   await requireWorkbook(archive);
   const root = await relationsOf(archive, "");
