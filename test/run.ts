@@ -19,7 +19,7 @@ const PROCESSES = 2;
 /** Options that do not select tests. */
 const IS_HARMLESS = /^--(timeout|reporter|reporter-outfile|coverage|coverage-\w+|bail)(=.*)?$/;
 
-/** Folders of tests lie in memory where it has so much room and TMPDIR is not set: a busy disk makes tests wait. */
+/** Test folders are here if there is room and TMPDIR is not set, because a busy disk slows tests down. */
 const MEMORY = "/dev/shm";
 const ROOM_BYTES = 4e9;
 /** Exit codes from here on. */
@@ -52,7 +52,7 @@ async function runTests(): Promise<number> {
     env: { ...process.env, TMPDIR: folder, [RECORDS_FOLDER]: records, [PAGE_IS_BUILT]: "1" },
     stdio: ["inherit", "inherit", "inherit"],
   });
-  // The folder is to be removed whatever ends the tests.
+  // The folder must be removed however the tests end.
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => child.kill(signal));
   return child.exited;
 }

@@ -129,7 +129,7 @@ test("writes over the size of a commit are split between units, never inside one
   expect(await db.ids()).toHaveLength(750);
 });
 
-test("on a local file, units that are due after some milliseconds are committed next, in order", async () => {
+test("on a local file, units that do not fit into a few milliseconds are in the next commit, in order", async () => {
   const dir = mkdtempSync(join(tmpdir(), "writer-"));
   const client = createLocalClient(join(dir, "test.db"), 1000);
   await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
@@ -268,7 +268,7 @@ test("only a group whose units can all be lost is committed without waiting for 
   expect(commits).toEqual(["unsynced a,b", "synced c,d", "synced e"]);
 });
 
-test("after a commit that did not wait for the disk everything else does again", async () => {
+test("after a commit that did not wait for the disk, other commits wait again", async () => {
   using folder = temporaryFolder();
   const client = createLocalClient(join(folder.path, "test.db"), 1000);
   const synchronous = async () => (await client.execute("PRAGMA synchronous")).rows[0]?.[0];

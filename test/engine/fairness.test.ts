@@ -55,7 +55,7 @@ describe("while a batch uses all slots that it may use", () => {
   });
 });
 
-test("all slots are used, though a turn fills some hundred of them", async () => {
+test("all slots are used, although a turn fills only a few hundred of them", async () => {
   await using app = await startServer({ MAX_CONCURRENCY: "600", SIMULATOR_LATENCY_MS: "60000" });
   await app.post("/batches", { id: "b", tasks: many(700) });
   await app.post("/batches/b/execute");

@@ -231,7 +231,7 @@ test("a pilot, a dry run and a pause of the input batch do not count as its end"
   expect([(await made("e2")).progress.total, (await made("e3")).progress.total]).toEqual([3, 3]);
 });
 
-/** Does something once, right before the commit of a unit that has such a part. */
+/** Runs a function once, right before the commit of the first unit that has a statement of this name. */
 function beforeNext(part: string, act: () => Promise<unknown>): { done: Promise<unknown> } {
   const { writer } = app.ctx;
   const { write } = writer;
@@ -246,9 +246,9 @@ function beforeNext(part: string, act: () => Promise<unknown>): { done: Promise<
   return { done: promise };
 }
 
-/** When all rows were written, which then get the name of their batch. */
+/** The moment when all rows are written, before their batch is published. */
 const beforeNextPublishing = (act: () => Promise<unknown>) => beforeNext("published", act);
-/** When all rows were checked, which are then read once more to be written. */
+/** The moment when all rows are checked, before they are read again to be written. */
 const afterNextCheck = (act: () => Promise<unknown>) => beforeNext("draft", act);
 
 test("rows that change while they are read are read again", async () => {
@@ -291,7 +291,7 @@ test("rows that change between check and storage are read again", async () => {
   expect(second.tasks.map(({ result }: Json) => result)).toEqual(["b+", "c+"]);
   expect((await eventsOf("late2")).filter((type) => type === "batch.started")).toHaveLength(1);
 
-  // What is created beside a change of its rows is not made at all, and leaves nothing behind.
+  // A batch is not created if its rows change meanwhile, and leaves nothing behind.
   const changed = afterNextCheck(async () => {
     const [first] = (await batch("late1")).tasks;
     await app.del(`/tasks/${first.id}`);
@@ -304,7 +304,7 @@ test("rows that change between check and storage are read again", async () => {
   expect(rows).toEqual([]);
 });
 
-test("one that is cancelled or deleted waits no more", async () => {
+test("one that is cancelled or deleted stops waiting", async () => {
   await givenFirst("x1");
   for (const id of ["x2", "x3"]) await givenWaiting(id, "x1");
   const cancelled = await app.post("/batches/x2/cancel");

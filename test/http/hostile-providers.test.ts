@@ -27,7 +27,7 @@ afterAll(async () => {
   await provider[Symbol.asyncDispose]();
 });
 
-/** Announces more than any answer has, and sends of it what is taken. */
+/** Announces more bytes than any answer has, and sends as many as are read. */
 function tooLong(status: number, type = "application/json"): Behaviour {
   return (_, response) => {
     response.writeHead(status, { "content-type": type, "content-length": String(200 * MIB) });
@@ -45,7 +45,7 @@ const ask = (more: object = {}) =>
   });
 
 describe("an answer without an end", () => {
-  test("that came whole is a 502 that says so, and its connection is closed", async () => {
+  test("is a 502 that says so if the call is not a stream, and its connection is closed", async () => {
     provider.state.behave = tooLong(200);
     const { status, body } = await ask();
     expect(status).toBe(502);
@@ -53,7 +53,7 @@ describe("an answer without an end", () => {
     await gone;
   });
 
-  test("that explains a refusal is cut off, and its connection is closed", async () => {
+  test("is cut off if it explains a refusal, and its connection is closed", async () => {
     provider.state.behave = tooLong(400);
     const { status, text } = await ask();
     expect(status).toBe(400);
@@ -68,7 +68,7 @@ describe("an answer without an end", () => {
     await gone;
   });
 
-  test("whose length nobody knows is read up to a bound", async () => {
+  test("is read up to a bound if its length is unknown", async () => {
     let given = 0;
     const piece = new Uint8Array(4 * MIB).fill(32);
     const unending = () =>
@@ -118,14 +118,14 @@ describe("the lines of a stream", () => {
       expect(read(text.slice(0, at), text.slice(at))).toEqual(whole);
   });
 
-  test("take time by their length, however they are cut", () => {
+  test("take time in proportion to their length, however they are cut", () => {
     const pieces = Array.from({ length: 5000 }, () => "z".repeat(1000));
     const begun = performance.now();
     expect(read("data: ", ...pieces)).toHaveLength(1);
     expect(performance.now() - begun).toBeLessThan(2000);
   });
 
-  test("take time by their number, where they are no JSON before the last of them", () => {
+  test("take time in proportion to their number, even if they are not valid JSON before the last one", () => {
     const rows = Array.from({ length: 20_000 }, (_, row) => `data: ${row},\n`);
     const begun = performance.now();
     const [event] = read("data: [\n", ...rows, "data: 0]\n", "\n");
@@ -134,7 +134,7 @@ describe("the lines of a stream", () => {
   });
 });
 
-describe("a status that says nothing of an answer", () => {
+describe("a status that is neither success nor error", () => {
   test("is a 502 with an error in OpenAI's shape", async () => {
     for (const status of [204, 205, 300, 302, 304, 600, 999]) {
       provider.state.behave = (_, response) => {
@@ -147,7 +147,7 @@ describe("a status that says nothing of an answer", () => {
     }
   });
 
-  test("does not come with a stream either", async () => {
+  test("is not passed on either if the call is a stream", async () => {
     provider.state.behave = (_, response) => {
       response.writeHead(204, { "content-type": "text/event-stream" });
       response.end();

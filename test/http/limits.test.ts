@@ -115,7 +115,7 @@ describe("a client without a key, or with a wrong one", () => {
     expect((await another.get("/tasks")).status).toBe(200);
   });
 
-  test("has a limit that answers to a right key do not show", async () => {
+  test("has a limit that is not shown in answers to a right key", async () => {
     await using app = await startServer({
       RATE_LIMIT_PER_MINUTE: "0",
       FAILED_LOGINS_PER_MINUTE: "3",

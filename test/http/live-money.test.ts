@@ -7,8 +7,8 @@ import { fail, hang, startProvider } from "../support/provider.ts";
 import { client, startServer, type TestServer, until } from "../support/server.ts";
 
 /*
- * What the budget of a key is worth where a live call may go to several providers: one that costs nothing, one whose
- * price is known, and one whose price is not.
+ * The budget of a key if a live call may go to several providers: a free one, one with a known price, and one with an
+ * unknown price.
  */
 
 const BUDGET = 0.00001;
@@ -55,7 +55,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A key whose budget is spent, or has yet to be. */
+/** A key whose budget is spent, or not yet. */
 async function givenKey({ isSpent }: { isSpent: boolean }) {
   const { body } = await app.post("/api-keys", {
     name: "k",
@@ -81,13 +81,13 @@ async function givenKey({ isSpent }: { isSpent: boolean }) {
 }
 
 describe("a key whose budget is spent", () => {
-  test("still has what is free", async () => {
+  test("can still use free providers", async () => {
     const ask = await givenKey({ isSpent: true });
     const { status, headers } = await ask("both");
     expect([status, headers.get("x-gtr-provider")]).toEqual([200, "free"]);
   });
 
-  test("does not come to a provider that costs by way of one that is free and fails", async () => {
+  test("does not reach a provider that costs if a free one fails", async () => {
     const ask = await givenKey({ isSpent: true });
     const before = dear.requests.length;
     free.state.behave = (_, response) => fail(response, 500);
@@ -95,7 +95,7 @@ describe("a key whose budget is spent", () => {
     expect(dear.requests).toHaveLength(before);
   });
 
-  test("does not come to a provider that was shut when it asked", async () => {
+  test("does not reach a provider whose circuit breaker was open at first", async () => {
     const ask = await givenKey({ isSpent: true });
     dear.state.behave = (_, response) => {
       response.destroy();
@@ -115,7 +115,7 @@ describe("a key whose budget is spent", () => {
   });
 });
 
-test("a key with a budget does not come to a provider whose price is not known", async () => {
+test("a key with a budget does not reach a provider whose price is unknown", async () => {
   const ask = await givenKey({ isSpent: false });
   const before = dear.requests.length;
   free.state.behave = (_, response) => fail(response, 500);
@@ -126,7 +126,7 @@ test("a key with a budget does not come to a provider whose price is not known",
   expect(dear.requests).toHaveLength(before);
 });
 
-test("who leaves a stream before its first word pays for the prompt", async () => {
+test("a client that leaves a stream before its first word pays for the prompt", async () => {
   const { body } = await app.post("/api-keys", { name: "k", scopes: ["write"] });
   const { key, id } = body.data;
   dear.state.behave = (_, response) => {

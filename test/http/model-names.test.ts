@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 
 import { KEY, startServer, type TestServer } from "../support/server.ts";
 
-/* Names of models are invented by clients, and stand in metrics, which are public, and in what is counted by the hour. */
+/* Clients choose model names, which appear in public metrics and in hourly counts. */
 
 let app: TestServer;
 
@@ -13,7 +13,7 @@ afterAll(() => app[Symbol.asyncDispose]());
 
 const NAMES = ["m".repeat(201), "a\u0000b", ""];
 
-test("a live call with a name that is none is refused", async () => {
+test("a live call with an invalid name is refused", async () => {
   for (const model of NAMES) {
     const call = { model, messages: [{ role: "user", content: "x" }] };
     const { status, body } = await app.send("POST", `${app.url}/v1/chat/completions`, call);

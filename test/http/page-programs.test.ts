@@ -40,7 +40,7 @@ const hasRequests =
   Bun.which("python3") !== null &&
   Bun.spawnSync(["python3", "-c", "import requests"]).exitCode === 0;
 
-describe("what the workbench copies makes the run that it prepared, as", () => {
+describe("the program that the workbench copies makes the prepared run, as", () => {
   const run = (language: Language, command: string[], file: string) => async () => {
     const program = programFor(language, {
       base: `${app.url}/api/v1`,

@@ -74,7 +74,7 @@ test("results have the finish reason, the provider, the tool calls and the refus
   ]);
 });
 
-test("progress counts the answers that cost nothing, because they were there", async () => {
+test("progress counts reused answers, which cost nothing", async () => {
   const batch = { tasks: [{ prompt: "one" }, { prompt: "two" }], config: { cache: true } };
   await run("paid", batch);
   await run("free", { ...batch, tasks: [...batch.tasks, { prompt: "three" }] });

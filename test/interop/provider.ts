@@ -1,5 +1,5 @@
 /*
- * A provider that somebody else wrote (aimock), with what the programs of `openai_programs.py` and `ai_sdk.mjs` ask for.
+ * An independent provider (aimock) with the answers that the programs in `openai_programs.py` and `ai_sdk.mjs` need.
  * Prints its address.
  */
 import { LLMock } from "@copilotkit/aimock";

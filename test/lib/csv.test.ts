@@ -8,7 +8,7 @@ import type { FileSystem } from "../../src/lib/file-system.ts";
 
 const OPTIONS = { record_delimiter: ["\r\n", "\n", "\r"], relax_column_count: true };
 
-/** The records of a text that arrives in pieces of so many bytes, or the message of the refusal. */
+/** The records of a text that arrives in pieces of this many bytes, or the message of the refusal. */
 async function recordsOf(text: string, bytesAtOnce: number, hasSepLine = false) {
   const bytes = Buffer.from(text);
   const files = {
@@ -41,7 +41,7 @@ test("a CSV is read as csv-parse reads it, wherever its pieces end", async () =>
         try {
           expected = parse(text, { ...OPTIONS, bom: true });
         } catch {
-          // Its message is ours; that there is one is what counts.
+          // The messages differ; only the fact of an error is compared.
         }
         if (expected) expect(found).toEqual(expected);
         else expect(found).toBeString();
@@ -62,7 +62,7 @@ test("broken quoting is refused with its line, also behind pieces without quotes
   );
 });
 
-test("a record of megabytes is read, and what follows it", async () => {
+test("a record of megabytes is read, and so are the records after it", async () => {
   const long = `x\n""y"",z${"😀".repeat(100_000)}`;
   const records = await recordsOf(`a,b\n1,2\n"${long}",c\r\n3,"4"\n5,6`, 65_536);
   const cell = long.replaceAll('""', '"');
@@ -75,7 +75,7 @@ test("a record of megabytes is read, and what follows it", async () => {
   ]);
 });
 
-test("a line that names the delimiter is no record", async () => {
+test("a line that names the delimiter is not a record", async () => {
   for (const line of ["sep=,", '"sep=,"'])
     for (const end of ["\n", "\r\n", "\r"])
       expect(await recordsOf(`\uFEFF${line}${end}a,b${end}`, 3, true)).toEqual([["a", "b"]]);

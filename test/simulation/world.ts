@@ -202,7 +202,7 @@ async function readClaimed({ truth }: Database, batch: string): Promise<Set<stri
   return new Set(rows.map((row) => String(row["id"])));
 }
 
-/** Lives through a plan, checking all the while. */
+/** Carries out a plan, with checks throughout. */
 export async function live(plan: Plan, options: Options): Promise<Outcome> {
   const world = createWorld(plan, options);
   const onRejection = (error: unknown) =>

@@ -8,12 +8,12 @@ import { createSystemClock } from "../../src/lib/clock.ts";
 
 let template: Promise<string> | undefined;
 
-/** Puts a database into a folder that has its tables and no row, as it is after the migrations, which take longer than a copy. */
+/** Copies a database with all tables and no rows into a folder, which is faster than the migrations. */
 export async function putEmptyDatabase(folder: string): Promise<void> {
   copyFileSync(await (template ??= makeTemplate()), join(folder, "task-runner.db"));
 }
 
-/** Once for all servers of this process. */
+/** Created once for all servers of this process. */
 async function makeTemplate(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "template-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));

@@ -46,7 +46,7 @@ export async function startServer(
     MAX_WAITS_PER_KEY: "0",
     ...env,
   });
-  // Threads of its own for each server would take most of the time of many tests.
+  // Separate threads for each server would take most of the time of many tests.
   const runner = await createRunner(config, {
     startReader: null,
     startThread: startSharedThread,

@@ -7,7 +7,7 @@ type Owner = { onMessage: (message: FromWorker) => void; onDeath: (why: string) 
 /** A real worker thread, and its present owner. */
 type Shared = {
   thread: Thread<ToWorker>;
-  /** Calls that it was given and has not reported. */
+  /** Calls that the thread has received and not yet reported. */
   underWay: number;
   isDead: boolean;
   owner: Owner | undefined;
@@ -16,15 +16,14 @@ type Shared = {
 const idle: Shared[] = [];
 
 /**
- * Starts real worker threads as `startWorkerThread` does, but each with its first call, and one that has no call
- * under way when its server stops is given to the next: the message that starts it makes it as new. Most
- * tests make few calls or none, and a separate thread for each server would take longer than the rest of its start.
+ * Starts real worker threads as `startWorkerThread` does, but each only with its first call. A thread without a call in
+ * progress when its server stops is reused by the next server, whose first message resets it. Most tests make few calls or none, and a separate thread for each server would take longer than the rest of its start.
  */
 export const startSharedThread: StartThread = <Sent, Received>(handlers: {
   onMessage: (message: Received) => void;
   onDeath: (why: string) => void;
 }): Thread<Sent> => {
-  // Only the engine is given this, and its messages are those of `protocol.ts`.
+  // Only the engine uses this, with the messages of `protocol.ts`.
   return share(handlers as unknown as Owner) as Thread<unknown> as Thread<Sent>;
 };
 
