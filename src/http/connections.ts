@@ -152,7 +152,7 @@ export async function* whileKeyValid(
   yield* held ? whileHeld(held, pieces) : pieces;
 }
 
-/** Passes a stream on until `signal` aborts, and releases the connection at the end. */
+/** The same for what is held, which ends with it. */
 export async function* whileHeld(
   { signal, release }: Held,
   pieces: AsyncIterable<Uint8Array>,
@@ -160,7 +160,7 @@ export async function* whileHeld(
   const iterator = pieces[Symbol.asyncIterator]();
   let refuse: ((why: AppError) => void) | undefined;
   signal.addEventListener("abort", () => refuse?.(keyEnded()), { once: true });
-  // `Promise.race` would keep every piece in memory until the key ends.
+  // A race of promises would remember each piece until the key ends.
   const next = () =>
     new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
       refuse = reject;
@@ -176,7 +176,7 @@ export async function* whileHeld(
   } finally {
     release();
     const closing = iterator.return?.();
-    // A generator that waits for its next piece closes only after that piece, and nobody handles its error.
+    // What waits for its next piece closes behind that, and nobody is left to hear of it.
     if (signal.aborted) closing?.catch(() => undefined);
     else await closing;
   }
