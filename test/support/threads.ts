@@ -17,7 +17,8 @@ const idle: Shared[] = [];
 
 /**
  * Starts real worker threads as `startWorkerThread` does, but each only with its first call. A thread without a call in
- * progress when its server stops is reused by the next server, whose first message resets it. Most tests make few calls or none, and a separate thread for each server would take longer than the rest of its start.
+ * progress when its server stops is reused by the next server, whose first message resets it. Most tests make few calls
+ * or none, and a separate thread for each server would take longer than the rest of its start.
  */
 export const startSharedThread: StartThread = <Sent, Received>(handlers: {
   onMessage: (message: Received) => void;
