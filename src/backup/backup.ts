@@ -111,7 +111,9 @@ function requireNewFolder(target: string, filesDir: string): void {
       `${target} lies in the files folder ${filesDir}, which is copied itself. Name a folder elsewhere.`,
     );
   if (existsSync(target) && readdirSync(target).length > 0)
-    throw new Refused(`${target} is there already. Name a folder that is not.`);
+    throw new Refused(
+      `${target} exists and is not empty. Name an empty folder, or one that does not exist.`,
+    );
 }
 
 async function fill(partial: string, options: BackupOptions): Promise<Manifest> {

@@ -13,7 +13,7 @@ import type { AskOptions } from "./run/config.ts";
 /** `gptrunner ask PROMPT`. */
 export function askCommand() {
   return serverCommand("ask", "Ask one thing and print the answer")
-    .argument("<prompt>", "what is asked; - reads the standard input")
+    .argument("<prompt>", "the prompt; - reads it from standard input")
     .option("--system <text>", "the system prompt")
     .option("--model <name>", "the model")
     .option(

@@ -15,7 +15,7 @@ export function backupCommand() {
     .description(
       "Copy the database and the files folder of the environment (DATA_DIR, FILES_DIR, DATABASE_URL) into a new folder, while the server runs.",
     )
-    .argument("<folder>", "is made; it must not be there yet")
+    .argument("<folder>", "the folder to create; if it exists, it must be empty")
     .option("--json", "print what was done as JSON")
     .addHelpText("after", EXIT_HELP)
     .action((folder, { json = false }) => report(json, () => backup(folder)));

@@ -78,7 +78,7 @@ function catCommand() {
 }
 
 function removeCommand() {
-  return serverCommand("rm", "Delete an upload; batches that were made of it stay")
+  return serverCommand("rm", "Delete an upload; batches that were created from it stay")
     .argument("<id>", "the file")
     .action((id, options) =>
       actOn(options, async ({ api }, tools) => {

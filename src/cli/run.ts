@@ -9,7 +9,7 @@ export function runCommand() {
     "Run each row of a file (CSV, XLSX, Parquet, JSONL) and write the answers",
   )
     .argument("<file>", "the file; - reads the standard input and writes to the standard output")
-    .option("--prompt <text>", "what is asked for each row; {{column}} stands for its cell")
+    .option("--prompt <text>", "the prompt of each row; {{column}} stands for its cell")
     .option("--system <text>", "the system prompt, with {{column}}, too")
     .option("--model <name>", "the model of rows that name none")
     .option(
@@ -33,7 +33,7 @@ export function runCommand() {
     .option("--concurrency <n>", "rows at once", whole(1))
     .option("--yes", "do not ask whether to run it", false)
     .option("--simulate", "let the built-in simulator answer, at no cost", false)
-    .option("--again", "ask everything anew, though it has been run before", false)
+    .option("--again", "run everything again, even if it has been run before", false)
     .action((file, options) =>
       act(options.json, async (tools) => {
         const { run } = await import("./run/run.ts");

@@ -48,7 +48,7 @@ export async function lockFile(path: string): Promise<Unlock> {
   const unlock = await tryLock(path, MOMENT_MS, "data folder");
   if (unlock) return unlock;
   throw new Refused(
-    `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a folder of its own.`,
+    `Another GPT Task Runner is using ${path}. Stop it, or set DATA_DIR to a separate folder.`,
   );
 }
 

@@ -76,7 +76,7 @@ export async function requireEmptyServer({
   );
   if (found && found.silentMs < SILENT_MS)
     throw new Refused(
-      `Another restore of ${where} is under way, or was killed less than ${SILENT_MS / 1000} s ago. Wait for it, or try again then.`,
+      `Another restore of ${where} is in progress, or was killed less than ${SILENT_MS / 1000} s ago. Wait for it, or try again then.`,
     );
 }
 

@@ -181,7 +181,7 @@ function open(path: string, timeoutMs: number): Database.Database {
 }
 
 function notHere(): never {
-  throw new LibsqlError("a local file is written through `batch` alone", "NOT_SUPPORTED");
+  throw new LibsqlError("a local file is written only through `batch`", "NOT_SUPPORTED");
 }
 
 /** A prototype whose getters read a row's cells by the names of their columns; of two with one name, the first. */

@@ -25,7 +25,7 @@ export const METERS = {
   },
   tokens_total: { kind: "counter", help: "Tokens by type" },
   cost_usd_total: { kind: "counter", help: "Cost of the runs that this process ended, in USD" },
-  calls_in_flight: { kind: "gauge", help: "Calls of this process that are under way" },
+  calls_in_flight: { kind: "gauge", help: "Calls of this process that are in progress" },
   queue_depth: { kind: "gauge", help: "Tasks that wait to be started, in the whole database" },
   queue_oldest_age_seconds: {
     kind: "gauge",

@@ -134,7 +134,7 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
       for (const slot of slots) {
         const held = tasks.filter((task) => slot.held.has(task));
         if (held.length > 0 && slot.worker) send(slot, { type: "abort", tasks: held });
-        else giveUp(takeFrom(slot, held), "There is no worker thread at present");
+        else giveUp(takeFrom(slot, held), "No worker thread is available at present");
       }
     },
     held: () => slots.reduce((sum, { held }) => sum + held.size, 0),

@@ -113,7 +113,7 @@ function createParser(
     else if (known.has(name)) refuse(name, "is given more than once");
     else refuse(name, "is not a known part; the file is the part `file`");
   });
-  parser.on("filesLimit", () => refuse("file", "is there more than once; send one file at a time"));
+  parser.on("filesLimit", () => refuse("file", "occurs more than once; send one file at a time"));
   parser.on("file", (name, stream, filename) => {
     if (name === "file") return onFile(filename || "upload", stream);
     stream.resume();

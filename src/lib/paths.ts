@@ -94,7 +94,7 @@ export function resolveUnreserved(root: string, path: string, reserved: string):
 function requireUnreserved(root: string, path: string, reserved: string): void {
   const [folder = ""] = relative(root, path).split(sep);
   if (folder.toLowerCase() === reserved.toLowerCase())
-    throw new PathError(`lies in ${reserved}, where the server keeps what is uploaded`, "reserved");
+    throw new PathError(`lies in ${reserved}, where the server keeps uploads`, "reserved");
 }
 
 function leadsOut(): PathError {

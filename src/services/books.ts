@@ -35,7 +35,7 @@ export async function repairBooks(ctx: Part): Promise<{ before: Books; after: Bo
   if (lease.rows.length === 0)
     throw new AppError(
       "SERVICE_UNAVAILABLE",
-      "Another repair is under way, or was killed within the last ten minutes",
+      "Another repair is in progress, or was killed within the last ten minutes",
     );
   try {
     const before = await checkBooks(ctx);

@@ -39,7 +39,7 @@ export async function keepTimeline(ctx: Context): Promise<void> {
     const began = beginEpoch({ of: now.epoch, epoch, brokenAfter: now.last }, next);
     await ctx.writer.write({ began });
     getLogger(["gptrunner", "timeline"]).warning(
-      "The database was restored: it ends with event {last}, there was an event {was}. Numbers go on above {next}",
+      "The database was restored: it ends with event {last}, there was an event {was}. Numbers continue above {next}",
       { last: now.last, was: marker.last, next: next.events },
     );
     now = await readTimeline(ctx);
@@ -58,7 +58,7 @@ export async function keepTimeline(ctx: Context): Promise<void> {
 function reportedBy(path: string, found: Marker | { why: string } | undefined): Marker | undefined {
   if (!found || "epoch" in found) return found;
   getLogger(["gptrunner", "timeline"]).warning(
-    "{path} cannot be read, so that it is not known whether the database was restored since it was written, and it is written anew: {why}",
+    "{path} cannot be read, so that it is not known whether the database was restored since it was written. It is written again: {why}",
     { path, why: found.why },
   );
   return undefined;

@@ -41,7 +41,7 @@ export async function openTyped(
     headerRow,
     isRagged: true,
     advice:
-      "give each column that has something a name in the header, or clear what is right of the table",
+      "give each column that has something a name in the header, or clear the cells to the right of the table",
     records: () =>
       explained(
         name,

@@ -162,7 +162,7 @@ function merge(
   throw invalid(
     parsed.error.issues.map(({ path, message }) => ({
       path: path.join("."),
-      message: `${message} (as it stands in the stored request)`,
+      message: `${message} (in the stored request)`,
     })),
   );
 }

@@ -67,7 +67,7 @@ test("a restore refuses existing files and damaged backups, and changes nothing"
     files: [{ path: "sub/in.csv", bytes: 9 }],
   });
   expect(await saidOf(backup({ DATA_DIR: first }, target))).toMatch(
-    /^refused: .* is there already/,
+    /^refused: .* exists and is not empty/,
   );
   const inside = join(first, "files", "backup");
   expect(await saidOf(backup({ DATA_DIR: first }, inside))).toMatch(

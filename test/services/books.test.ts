@@ -49,7 +49,7 @@ test("wrong counters and sums are found and corrected while work goes on", async
 test("of two concurrent repairs, which would both add the difference, one is refused", async () => {
   await using app = await startServer();
   await app.ctx.writer.write({ lease: takeLease("repair", "repair-other", 60_000) });
-  await expect(repairBooks(app.ctx)).rejects.toThrow("Another repair is under way");
+  await expect(repairBooks(app.ctx)).rejects.toThrow("Another repair is in progress");
   const leases = await readRows(app.ctx.client, LEASES);
   expect(leases).toContainEqual({
     name: "repair",

@@ -10,7 +10,7 @@ import { EXIT_HELP, report } from "../outcome.ts";
 export function vacuumCommand() {
   return new Command("vacuum")
     .description(
-      "Write the file of the database anew, without gaps, so that it takes the least room. Needs twice its size of free disk for a while, and the server stopped.",
+      "Rewrite the file of the database without gaps, so that it takes the least space. This temporarily needs twice its size of free disk, and the server must be stopped.",
     )
     .option("--force", "also while a server has it open, whose requests wait or fail meanwhile")
     .option("--json", "print what was done as JSON")

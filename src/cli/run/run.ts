@@ -95,8 +95,8 @@ async function runJob(
   if (isDone) {
     const isThere = out.path !== null && !options.force && existsSync(out.path);
     terminal.say(
-      `This has been run already, as ${batch.id}; --again asks everything anew` +
-        (isThere ? `. ${out.name} is there and stays as it is` : ""),
+      `This has been run already, as ${batch.id}; --again runs everything again` +
+        (isThere ? `. ${out.name} exists and is left unchanged` : ""),
     );
     return carryOut(connection, tools, batch.id, { out, isWritten: isThere, again, trouble });
   }

@@ -90,7 +90,7 @@ export function createLiveBooks(ctx: Context) {
         if (ctx.clock.monotonic() > until)
           throw new AppError(
             "RATE_LIMIT_EXCEEDED",
-            "Calls under way may use up what is left of the budget of the API key; try again when they have ended",
+            "Calls in progress may use up the rest of the budget of the API key; try again when they have ended",
             { retryAfter: 1 },
           );
         await new Promise<void>((resolve) =>

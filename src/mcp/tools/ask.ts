@@ -16,7 +16,7 @@ export const ask = defineTool({
     "the model costs.",
   annotations: { readOnlyHint: false, destructiveHint: false, openWorldHint: true },
   own: {
-    prompt: z.string().describe("What is asked"),
+    prompt: z.string().describe("The prompt"),
     system: z.string().min(1).optional().describe("The system prompt"),
     isDryRun: z.boolean().default(false).describe("Let the simulator answer, at no cost"),
     idempotencyKey: IdempotencyKey.optional().describe(
