@@ -48,9 +48,9 @@ export interface components {
              * @enum {string}
              */
             serviceTier?: "auto" | "default" | "flex" | "priority";
-            /** @description With `flex`: after so many minutes without room the request is sent at the standard tier, which the execution lists in `adjusted`. Unless set: 1440 */
+            /** @description With `flex`: after this many minutes without room the request is sent at the standard tier, which the execution lists in `adjusted`. Unless set: 1440 */
             flexDeadlineMinutes?: number;
-            /** @description Take the answer to an identical request, stored or under way, at no cost, if there is one, and keep this one's for others. Deleting the task that was answered ends that */
+            /** @description Take the answer to an identical request, stored or in progress, at no cost, if there is one, and keep this one's for others. Deleting the task that was answered ends that */
             cache?: boolean;
             /** @description Names (`["sentiment", "reason"]`, each a text) or a JSON Schema of the object that an answer is to be. It is sent as structured output, or as JSON mode or an instruction where the provider takes nothing better; the answer is always checked, repaired by up to `maxRepairs` further calls, and else fails as `SCHEMA_MISMATCH`. Results have a column for each property, nested ones as `a.b` */
             output?: string[] | components["schemas"]["JsonSchema"];
@@ -97,7 +97,7 @@ export interface components {
              * @example batch-001
              */
             inputBatch?: string;
-            /** @description Ids and idempotency keys of the rows hold within this batch alone, so that the same file can be the input of many: the task of a row `a` is called `BATCH.a`, and results have the row's own id. Unless set, the ids of a file do so if one of them is that of another task; if false, such a file is refused */
+            /** @description Ids and idempotency keys of the rows hold only within this batch, so that the same file can be the input of many: the task of a row `a` is called `BATCH.a`, and results have the row's own id. Unless set, the ids of a file do so if one of them is that of another task; if false, such a file is refused */
             scopedIds?: boolean;
             outputFile?: string;
             /**
@@ -502,7 +502,7 @@ export interface components {
             isActive?: boolean;
             config?: components["schemas"]["BatchConfig"];
             overlapPolicy?: components["schemas"]["OverlapPolicy"];
-            /** @description Of the fires that were missed, the latest runs if it is no older than this; the others are recorded as missed */
+            /** @description Of the missed fires, the latest runs if it is not older than this; the others are recorded as missed */
             catchUpWindowSeconds?: number;
             /** @description Failed runs in a row that stop the schedule, with a `system.alert` */
             pauseAfterFailures?: number | null;
@@ -604,7 +604,7 @@ export interface components {
             isActive?: boolean;
             config?: components["schemas"]["BatchConfig"];
             overlapPolicy?: components["schemas"]["OverlapPolicy"];
-            /** @description Of the fires that were missed, the latest runs if it is no older than this; the others are recorded as missed */
+            /** @description Of the missed fires, the latest runs if it is not older than this; the others are recorded as missed */
             catchUpWindowSeconds?: number;
             /** @description Failed runs in a row that stop the schedule, with a `system.alert` */
             pauseAfterFailures?: number | null;
@@ -752,9 +752,9 @@ export interface components {
              * @enum {string}
              */
             serviceTier?: "auto" | "default" | "flex" | "priority";
-            /** @description With `flex`: after so many minutes without room the request is sent at the standard tier, which the execution lists in `adjusted`. Unless set: 1440 */
+            /** @description With `flex`: after this many minutes without room the request is sent at the standard tier, which the execution lists in `adjusted`. Unless set: 1440 */
             flexDeadlineMinutes?: number;
-            /** @description Take the answer to an identical request, stored or under way, at no cost, if there is one, and keep this one's for others. Deleting the task that was answered ends that */
+            /** @description Take the answer to an identical request, stored or in progress, at no cost, if there is one, and keep this one's for others. Deleting the task that was answered ends that */
             cache?: boolean;
             /** @description Names (`["sentiment", "reason"]`, each a text) or a JSON Schema of the object that an answer is to be. It is sent as structured output, or as JSON mode or an instruction where the provider takes nothing better; the answer is always checked, repaired by up to `maxRepairs` further calls, and else fails as `SCHEMA_MISMATCH`. Results have a column for each property, nested ones as `a.b` */
             output?: string[] | components["schemas"]["JsonSchema"];
@@ -807,9 +807,9 @@ export interface components {
              * @enum {string}
              */
             serviceTier?: "auto" | "default" | "flex" | "priority";
-            /** @description With `flex`: after so many minutes without room the request is sent at the standard tier, which the execution lists in `adjusted`. Unless set: 1440 */
+            /** @description With `flex`: after this many minutes without room the request is sent at the standard tier, which the execution lists in `adjusted`. Unless set: 1440 */
             flexDeadlineMinutes?: number;
-            /** @description Take the answer to an identical request, stored or under way, at no cost, if there is one, and keep this one's for others. Deleting the task that was answered ends that */
+            /** @description Take the answer to an identical request, stored or in progress, at no cost, if there is one, and keep this one's for others. Deleting the task that was answered ends that */
             cache?: boolean;
             idempotencyKey?: string;
         };

@@ -19,7 +19,7 @@ const DESCRIPTIONS = {
     "What a fire does while the run before has not ended: `skip` it, `queue` it, `allow` both, or " +
     "`cancel_previous`",
   catchUpWindowSeconds:
-    "Of the fires that were missed, the latest runs if it is no older than this; the others are recorded as missed",
+    "Of the missed fires, the latest runs if it is not older than this; the others are recorded as missed",
   pauseAfterFailures: "Failed runs in a row that stop the schedule, with a `system.alert`",
 };
 

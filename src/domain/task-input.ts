@@ -84,14 +84,14 @@ export const RequestFields = {
     .min(0)
     .max(43_200)
     .describe(
-      `With \`flex\`: after so many minutes without room the request is sent at the standard tier, ` +
+      `With \`flex\`: after this many minutes without room the request is sent at the standard tier, ` +
         `which the execution lists in \`adjusted\`. Unless set: ${FLEX_DEADLINE_MINUTES}`,
     )
     .optional(),
   cache: z
     .boolean()
     .describe(
-      "Take the answer to an identical request, stored or under way, at no cost, if there is one, " +
+      "Take the answer to an identical request, stored or in progress, at no cost, if there is one, " +
         "and keep this one's for others. Deleting the task that was answered ends that",
     )
     .optional(),

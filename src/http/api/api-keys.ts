@@ -60,7 +60,7 @@ const Fields = {
     .openapi({ description: "Null: RATE_LIMIT_PER_MINUTE; 0: no limit" }),
   monthlyBudgetUsd: z.number().min(0).max(1_000_000_000).nullish().openapi({
     description:
-      "What the runs that it requests may cost in a calendar month (UTC), whoever created the tasks",
+      "The most that the runs that it requests may cost in a calendar month (UTC), even if other keys created the tasks",
   }),
 };
 

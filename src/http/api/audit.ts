@@ -94,7 +94,7 @@ const trim = route({
   summary: "Delete the entries of the audit log that are older than a time",
   description:
     "The oldest first, for five seconds at most: if `more` is true, send the request again. Export them first. " +
-    "The request adds an entry of its own.",
+    "The request adds its own entry.",
   ...needs("admin"),
   request: { query: z.strictObject({ createdBefore: Moment }) },
   responses: {

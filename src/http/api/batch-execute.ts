@@ -40,10 +40,10 @@ const execute = route({
   summary: "Start a batch",
   description:
     "With `isDryRun` the simulator answers, and results say so; a batch that was a dry run can be " +
-    "started again, for real or not, and its answers are then made anew. With `limit` or `sample` it is a " +
+    "started again, for real or not, and its answers are then created again. With `limit` or `sample` it is a " +
     "pilot: that many rows run for real, and the batch stays `pending` with their results; no output " +
     "file, `batch.completed` or webhook of the batch follows. `measured` of the estimate says what the rest " +
-    "will cost by that. Executing the batch then goes on with the rest. The rows of a pilot run like " +
+    "will cost by that. Executing the batch then continues with the rest. The rows of a pilot run like " +
     "tasks that are executed one by one: `maxConcurrency` does not hold for them. A batch that waits for its " +
     "`inputBatch` stays `pending`, and starts by itself when that has ended. `Prefer: wait=N` holds the answer until the " +
     "batch has ended or is paused, or the rows of the pilot have ended.",

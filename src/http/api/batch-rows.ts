@@ -54,7 +54,7 @@ const list = route({
   description:
     "For tables on a screen. Rows come in the order of the input, from any position: of a batch of which no task was deleted, row n has " +
     "position n - 1. A page that searches for a text ends after half a second at most, and may have fewer rows than `limit`, or none; " +
-    "`next` then goes on.",
+    "`next` then continues.",
   ...needs("read"),
   request: {
     params: BatchParams,

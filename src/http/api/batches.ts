@@ -76,7 +76,7 @@ const BatchCreation = z
       .optional()
       .openapi({
         description:
-          "Ids and idempotency keys of the rows hold within this batch alone, so that the same file can be the input of many: " +
+          "Ids and idempotency keys of the rows hold only within this batch, so that the same file can be the input of many: " +
           "the task of a row `a` is called `BATCH.a`, and results have the row's own id. Unless set, the ids of a file do so if one " +
           "of them is that of another task; if false, such a file is refused",
       }),
@@ -186,7 +186,7 @@ const results = route({
     "tool_calls, refusal`; with `config.output` a column for each property of the answer stands before those, as `a.b` where it " +
     "is nested and `answer_…` where its name is taken. JSON has the object as `parsed`. An XLSX has what the CSV has, where cells keep the types that they have in a workbook, Parquet or " +
     "JSON (rows that a sheet has no room for are in further ones, and a text of more than 32,767 characters is cut " +
-    "and says so). `format=input` gives the rows of the input alone, to be sent again, for instance " +
+    "and says so). `format=input` gives only the rows of the input, to be sent again, for instance " +
     "with `status=failed`: a CSV of a CSV, XLSX of a workbook or Parquet, JSONL of other inputs. Their ids and idempotency keys, which " +
     "are taken, are in `original_id` and `original_idempotency_key`.",
   ...needs("read"),

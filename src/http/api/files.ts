@@ -36,7 +36,7 @@ const upload = route({
   summary: "Upload a file",
   description:
     "A table (CSV, XLSX, Parquet, JSON, JSONL), an image or a document, as the part `file` of a form, up to MAX_FILE_BYTES. Its id can be the " +
-    "`inputFile` of any number of batches, or stand in cells that `config.attachments` names.",
+    "`inputFile` of any number of batches, or appear in cells that `config.attachments` names.",
   ...needs("write"),
   request: {
     body: {

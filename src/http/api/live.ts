@@ -211,7 +211,7 @@ const live = route({
     "a state is of the same moment. `state` comes first, with the whole as its `data` (`LiveState`); each `patch` that follows is a " +
     "JSON Merge Patch (RFC 7396) of the changes, with the time `at`. A client that cannot keep up gets another `state`. " +
     "Nothing is missed by reconnecting, because a stream begins with the whole state. A comment comes at least every ten seconds. With " +
-    "`Accept: application/json` the answer is the state alone, once.",
+    "`Accept: application/json` the answer is only the state, once.",
   ...needs("read"),
   request: { query: z.strictObject({ access_token: AccessToken }) },
   responses: {

@@ -105,7 +105,7 @@ export const TaskMetricsBody = z
     step: count("Seconds between two points of the series"),
     totals: Figures,
     series: z.array(Figures.extend({ time: Time }).openapi("TaskFiguresOfTime")).openapi({
-      description: "One point per step, oldest first, empty ones included; the last is under way",
+      description: "One point per step, oldest first, empty ones included; the last is in progress",
     }),
     latency: Latency,
     tokens: Figures.shape.tokens,

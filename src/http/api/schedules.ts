@@ -95,7 +95,7 @@ const preview = route({
   tags,
   summary: "Explain a cron expression, and when it fires next",
   description:
-    "For forms, while somebody types: nothing is created. What is wrong with the expression or the time zone is " +
+    "For forms, during typing: nothing is created. What is wrong with the expression or the time zone is " +
     "answered as when creating a scheduled task.",
   ...needs("read"),
   request: { query: z.strictObject({ schedule: CronExpression, timezone: Timezone.optional() }) },

@@ -42,7 +42,8 @@ const Fields = {
 };
 
 const Secret = z.string().min(8).max(500).openapi({
-  description: "`whsec_` and base64, or any text, whose bytes then sign; without one, one is made",
+  description:
+    "`whsec_` and base64, or any text, whose bytes then sign; without one, the server creates one",
 });
 
 const WebhookCreation = z
