@@ -2,7 +2,7 @@
 
     python run_file.py cities.csv --prompt "In which country is {{city}}?" --columns country --out answers.csv
 
-The same call goes on where it was, after Ctrl-C, a lost connection or a restart of the server: the id of the batch is
+The same call continues where it was, after Ctrl-C, a lost connection or a restart of the server: the id of the batch is
 made of the file and of what is asked, so that nothing is sent, or paid, twice.
 """
 
