@@ -6,6 +6,7 @@ import type { Clock } from "../lib/clock.ts";
 import { type Caller, keyEnded } from "../services/caller.ts";
 import type { KeyWatch } from "../services/key-watch.ts";
 import type { AppEnv } from "./router.ts";
+import { untilAborted } from "./stream.ts";
 
 type Kind = "stream" | "wait" | "transfer" | "call";
 
@@ -152,32 +153,14 @@ export async function* whileKeyValid(
   yield* held ? whileHeld(held, pieces) : pieces;
 }
 
-/** The same for what is held, which ends with it. */
+/** Passes a stream on until it ends, or until what holds it open ends. Throws `UNAUTHORIZED` then. */
 export async function* whileHeld(
   { signal, release }: Held,
   pieces: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  const iterator = pieces[Symbol.asyncIterator]();
-  let refuse: ((why: AppError) => void) | undefined;
-  signal.addEventListener("abort", () => refuse?.(keyEnded()), { once: true });
-  // A race of promises would remember each piece until the key ends.
-  const next = () =>
-    new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-      refuse = reject;
-      iterator.next().then(resolve, reject);
-    });
   try {
-    for (;;) {
-      if (signal.aborted) throw keyEnded();
-      const { value, done } = await next();
-      if (done) return;
-      yield value;
-    }
+    yield* untilAborted(signal, pieces, keyEnded);
   } finally {
     release();
-    const closing = iterator.return?.();
-    // What waits for its next piece closes behind that, and nobody is left to hear of it.
-    if (signal.aborted) closing?.catch(() => undefined);
-    else await closing;
   }
 }

@@ -170,7 +170,8 @@ describe.skipIf(!browser)("the workbench", () => {
     const [saved] = await Promise.all([page.waitForEvent("download"), keyboard.press("Enter")]);
     expect(saved.suggestedFilename()).toMatch(/\.xlsx$/);
     expect(problems).toEqual([]);
-  });
+    // Some hundred keys, each of which the browser answers.
+  }, 120_000);
 
   test("accepts a dropped file, and shows texts of any script and length unchanged", async () => {
     await using app = await startServer();

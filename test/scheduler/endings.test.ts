@@ -14,6 +14,8 @@ async function runAnd(app: ScheduleServer, id: string, meddle: () => unknown): P
   const { files } = app.ctx;
   let reads = 0;
   Object.assign(app.ctx, {
+    // Read twice, as a large file is.
+    chunks: { ...app.ctx.chunks, keptBytes: 0 },
     files: {
       ...files,
       // One read for the header, one to check all rows, and one to store them.
