@@ -70,7 +70,14 @@ CREATE TABLE `batches` (
 	`input_batch` text,
 	`chain_status` text,
 	`chain_error` text,
-	`chain_owner` integer
+	`chain_owner` integer,
+	`flex_from` integer,
+	`open_ai` text,
+	`deadline_at` integer,
+	`expired_at` integer,
+	`cancelling_at` integer,
+	`cached_tokens` integer DEFAULT 0 NOT NULL,
+	`reasoning_tokens` integer DEFAULT 0 NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE `events` (
@@ -303,7 +310,9 @@ CREATE TABLE `files` (
 	`bytes` integer NOT NULL,
 	`sha256` text NOT NULL,
 	`api_key` integer,
-	`created_at` integer NOT NULL
+	`created_at` integer NOT NULL,
+	`purpose` text,
+	`expires_at` integer
 );
 --> statement-breakpoint
 CREATE TABLE `stream_tokens` (
@@ -372,7 +381,8 @@ CREATE TABLE `webhooks` (
 	`updated_at` integer NOT NULL,
 	`waiting` integer DEFAULT 0 NOT NULL,
 	`retrying` integer DEFAULT 0 NOT NULL,
-	`replaying` integer DEFAULT 0 NOT NULL
+	`replaying` integer DEFAULT 0 NOT NULL,
+	`is_open_ai` integer DEFAULT false NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE `schedule_runs` (
@@ -582,6 +592,27 @@ CREATE INDEX `tasks_repaired` ON `tasks` (`batch`) WHERE "tasks"."is_repaired";
 CREATE INDEX `batches_by_chain` ON `batches` (`chain_status`,`input_batch`) WHERE "batches"."chain_status" in ('waiting', 'made');
 --> statement-breakpoint
 CREATE INDEX `tasks_skipped` ON `tasks` (`batch`) WHERE "tasks"."is_skipped";
+--> statement-breakpoint
+CREATE TABLE `live_calls` (
+	`seq` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+	`node` integer NOT NULL,
+	`payer` integer NOT NULL,
+	`usd` real NOT NULL
+);
+--> statement-breakpoint
+CREATE INDEX `live_calls_by_payer` ON `live_calls` (`payer`);
+--> statement-breakpoint
+CREATE INDEX `batches_being_checked` ON `batches` (`chain_status`) WHERE "batches"."chain_status" = 'checking';
+--> statement-breakpoint
+CREATE INDEX `batches_by_deadline` ON `batches` (`deadline_at`) WHERE "batches"."deadline_at" is not null and "batches"."status" in ('pending', 'running', 'paused');
+--> statement-breakpoint
+CREATE INDEX `batches_of_files` ON `batches` (`created_at`) WHERE "batches"."input_file" is not null;
+--> statement-breakpoint
+CREATE INDEX `batches_with_results` ON `batches` (`completed_at`) WHERE "batches"."open_ai" is not null and "batches"."completed_at" is not null;
+--> statement-breakpoint
+CREATE INDEX `files_by_expiry` ON `files` (`expires_at`) WHERE "files"."expires_at" is not null;
+--> statement-breakpoint
+CREATE INDEX `events_of_alerts` ON `events` (`type`) WHERE type = 'system.alert';
 --> statement-breakpoint
 CREATE TRIGGER `audit_is_not_changed` BEFORE UPDATE ON `audit_log` BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END;
 --> statement-breakpoint

@@ -1,1 +1,0 @@
-ALTER TABLE `batches` ADD `flex_from` integer;

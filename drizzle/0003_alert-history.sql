@@ -1,1 +1,0 @@
-CREATE INDEX `events_of_alerts` ON `events` (`type`) WHERE type = 'system.alert';
