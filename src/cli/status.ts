@@ -10,7 +10,7 @@ type Status = {
 
 /** `gptrunner status`. */
 export function statusCommand() {
-  return serverCommand("status", "Tell how a server is, measured now").action((options) =>
+  return serverCommand("status", "Show the state of a server, measured now").action((options) =>
     actOn(options, async ({ api, where }, tools) => {
       const found = await api.call<Status>("/status");
       await print(tools, found, ({ status, version, services, reasons }) =>

@@ -125,7 +125,6 @@ export function createWriter(client: Committer, clock: WriterClock): Writer {
 type Means = { client: Committer; clock: WriterClock; report: (error: Error | null) => void };
 
 /**
-/**
  * Commits a group, or the first units of it, and returns the others. If the database refuses its content, the group is
  * committed without the unit to blame; if the error does not name that unit, the group is split in halves until it is
  * alone. If the database is unavailable, the commit is tried once more. If it is unknown what was committed, every caller

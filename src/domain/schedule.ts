@@ -60,8 +60,8 @@ export function planFires(schedule: Timed, nowMs: number, most = 100): FirePlan 
   const newest = due.at(-1) ?? schedule.nextRun;
   const late = nowMs - newest;
   const shallRun = late <= Math.max(ON_TIME_MS, schedule.catchUpWindowMs);
-  const tooLate = `Noticed ${seconds(late)} late, which is more than the catch-up window of ${seconds(schedule.catchUpWindowMs)}`;
-  const unseen = "Not noticed in time: the program was down or busy, or the clock was changed";
+  const tooLate = `Due ${seconds(late)} ago, which is more than the catch-up window of ${seconds(schedule.catchUpWindowMs)}`;
+  const unseen = "Not fired in time: the program was down or busy, or the clock was changed";
   const older = shallRun ? `${unseen}. A later fire ran instead` : unseen;
   const fires = due.map((at): Fire => {
     const isNewest = at === newest;

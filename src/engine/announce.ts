@@ -33,9 +33,9 @@ export function announceEnded(
   { tracing }: Pick<Context, "tracing">,
   ended: readonly Ended[],
 ): void {
-  const tellsAll = log.isEnabledFor("info");
+  const logsAll = log.isEnabledFor("info");
   for (const one of ended) {
-    if (one.isFinal && (tellsAll || failureOf(one.outcome))) logEnd(one.outcome);
+    if (one.isFinal && (logsAll || failureOf(one.outcome))) logEnd(one.outcome);
     if (!tracing.isOn) continue;
     const call = toTrace(one.outcome);
     if (one.outcome.kind === "called") tracing.call(call);

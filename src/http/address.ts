@@ -34,11 +34,11 @@ function readAddress(text: string | undefined): string | undefined {
  */
 export function createProxyWarning(): (c: Context<AppEnv>) => void {
   const log = getLogger(["gptrunner", "http"]);
-  let isTold = false;
+  let hasWarned = false;
   return (c) => {
-    if (isTold || c.get("ctx").config.trustedProxyHops > 0) return;
+    if (hasWarned || c.get("ctx").config.trustedProxyHops > 0) return;
     if (c.req.header("x-forwarded-for") === undefined) return;
-    isTold = true;
+    hasWarned = true;
     log.warn(
       "Requests come with X-Forwarded-For although TRUSTED_PROXY_HOPS is 0: to this server all clients " +
         "behind the proxy have its address. Set TRUSTED_PROXY_HOPS to the number of proxies in front",

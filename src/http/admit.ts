@@ -14,8 +14,8 @@ import { streamTokenOf } from "./stream-access.ts";
 /**
  * Authenticates requests and limits their rate: a key by its own limit or RATE_LIMIT_PER_MINUTE; requests without a
  * key by that limit for their address; wrong keys by FAILED_LOGINS_PER_MINUTE for their address. An address that has
- * tried too many wrong keys is not told whether its next key is right, unless this process knows that key, so that
- * nobody can lock out clients that share the address. Each process counts by address on its own.
+ * tried too many wrong keys cannot find out whether its next key is right. Keys that this process knows still work, so
+ * that nobody can lock out clients that share the address. Each process counts by address on its own.
  */
 export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   const { rateLimitPerMinute, failedLoginsPerMinute } = ctx.config;

@@ -1,7 +1,7 @@
 import type { MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 
-const ASKED = [
+const ALLOWED = [
   "Authorization",
   "Content-Type",
   "Idempotency-Key",
@@ -15,7 +15,7 @@ const ASKED = [
   "Range",
   "X-Request-ID",
 ];
-const TOLD = [
+const EXPOSED = [
   "X-Request-ID",
   "X-RateLimit-Limit",
   "X-RateLimit-Remaining",
@@ -29,7 +29,7 @@ const TOLD = [
   "Content-Disposition",
   "WWW-Authenticate",
 ];
-const TOLD_BY_OPENAI = [
+const EXPOSED_BY_OPENAI = [
   "retry-after-ms",
   "x-should-retry",
   "x-ratelimit-limit-requests",
@@ -52,8 +52,8 @@ export function allowOrigins(origins: string[], { isOpenAi = false } = {}): Midd
     origin: origins.includes("*") ? "*" : origins,
     allowMethods: ["GET", "POST", "PATCH", "DELETE"],
     // The SDKs of OpenAI send a dozen headers about themselves, so all requested headers are allowed.
-    ...(isOpenAi ? {} : { allowHeaders: ASKED }),
-    exposeHeaders: isOpenAi ? [...TOLD, ...TOLD_BY_OPENAI] : TOLD,
+    ...(isOpenAi ? {} : { allowHeaders: ALLOWED }),
+    exposeHeaders: isOpenAi ? [...EXPOSED, ...EXPOSED_BY_OPENAI] : EXPOSED,
     maxAge: PREFLIGHT_SECONDS,
   });
 }

@@ -33,7 +33,7 @@ export const CONTENT_TYPES = {
 };
 
 /** Bun sends the length of a body in memory or in a file, but not that of a stream, whatever the headers say. */
-const TELLS_LENGTHS = process.versions["bun"] === undefined;
+const SENDS_LENGTH_OF_STREAMS = process.versions["bun"] === undefined;
 /** A part of up to this size is held in memory until it is complete. */
 const MOST_HELD_BYTES = 1024 * 1024;
 
@@ -142,7 +142,7 @@ async function withLength(
   if (bytes > MOST_HELD_BYTES) {
     const { ctx } = c.var;
     const signal = c.req.raw.signal;
-    const file = TELLS_LENGTHS ? undefined : await writePart(ctx, read, bytes, signal);
+    const file = SENDS_LENGTH_OF_STREAMS ? undefined : await writePart(ctx, read, bytes, signal);
     return file ?? toByteStream(read());
   }
   const held: Uint8Array[] = [];

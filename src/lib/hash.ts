@@ -6,7 +6,7 @@ export function sha256Hex(text: string): string {
 }
 
 /**
- * A 53-bit hash of a text, to tell a million texts apart in little memory: two rounds of FNV-1a with different bases,
+ * A 53-bit hash of a text, to distinguish a million texts in little memory: two rounds of FNV-1a with different bases,
  * combined. Among a million different texts the chance of a collision is about one in twenty thousand, so a match
  * must be verified.
  */

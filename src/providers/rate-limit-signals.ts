@@ -11,17 +11,18 @@ const LARGEST_LIMIT = 1e12;
  */
 export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignals | null {
   const requests =
-    readTold(headers, OPENAI.requests, nowMs) ?? readTold(headers, ANTHROPIC.requests, nowMs);
+    readReported(headers, OPENAI.requests, nowMs) ??
+    readReported(headers, ANTHROPIC.requests, nowMs);
   const tokens =
-    readTold(headers, OPENAI.tokens, nowMs) ??
-    readTold(headers, ANTHROPIC.tokens, nowMs) ??
+    readReported(headers, OPENAI.tokens, nowMs) ??
+    readReported(headers, ANTHROPIC.tokens, nowMs) ??
     // Providers that report tokens in two parts also report requests, so the other providers need no further
     // look-ups.
     (requests === null
       ? null
       : scarcer(
-          readTold(headers, ANTHROPIC.input, nowMs),
-          readTold(headers, ANTHROPIC.output, nowMs),
+          readReported(headers, ANTHROPIC.input, nowMs),
+          readReported(headers, ANTHROPIC.output, nowMs),
         ));
   return requests || tokens ? { requests, tokens, retryAfterMs: null, scarce: null } : null;
 }
@@ -82,7 +83,7 @@ export function retryAfterMs(headers: Headers, nowMs: number): number | null {
   return Number.isFinite(wait) && wait >= 0 ? wait : null;
 }
 
-function readTold(headers: Headers, names: Names, nowMs: number): Reported | null {
+function readReported(headers: Headers, names: Names, nowMs: number): Reported | null {
   const remaining = readCount(headers.get(names.remaining));
   const limit = readCount(headers.get(names.limit)) || null;
   if (remaining === null && limit === null) return null;

@@ -1,7 +1,7 @@
 import type { Context } from "../context.ts";
 import { deleteAlert, insertAlert } from "../store/alerts.ts";
 import { readRows } from "../store/rows.ts";
-import { UNSTUCK_SCHEDULES, UNTOLD_STUCK_RUNS } from "../store/stuck-runs.ts";
+import { UNSTUCK_SCHEDULES, STUCK_WITHOUT_ALERT } from "../store/stuck-runs.ts";
 
 /**
  * Raises alerts for runs that are paused for lack of money or by a provider's refusal: until they are resumed or
@@ -9,7 +9,10 @@ import { UNSTUCK_SCHEDULES, UNTOLD_STUCK_RUNS } from "../store/stuck-runs.ts";
  */
 export async function announceStuck(ctx: Context): Promise<void> {
   const raisedAt = ctx.clock.now();
-  for (const { id, schedule, name, batch, why } of await readRows(ctx.client, UNTOLD_STUCK_RUNS)) {
+  for (const { id, schedule, name, batch, why } of await readRows(
+    ctx.client,
+    STUCK_WITHOUT_ALERT,
+  )) {
     const message = `Run ${id} of scheduled task ${schedule} (${name}) is paused: ${why}. Resume or cancel batch ${batch}; until then the overlap policy holds later runs up`;
     const alert = { code: "schedule.paused" as const, subject: schedule, message, raisedAt };
     await ctx.writer.write({ alert: insertAlert(alert) });

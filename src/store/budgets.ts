@@ -133,20 +133,20 @@ const READY_SINGLE = `lane < ${SINGLE_TASKS} AND owner IS NULL AND run_at IS NUL
  */
 export function holdSpent(keys: readonly number[], now: number): Statement[] {
   const spent = [JSON.stringify(keys), monthOf(now)];
-  const isUntold = `seq IN (${SPENT_KEYS}) AND NOT EXISTS (
+  const isWithoutAlert = `seq IN (${SPENT_KEYS}) AND NOT EXISTS (
     SELECT 1 FROM alerts WHERE code = 'budget.exceeded' AND subject = api_keys.id)`;
   return [
     {
       sql: `INSERT INTO events (at, type, task, batch, data)
             SELECT ?, 'system.alert', NULL, NULL, json_object('code', 'budget.exceeded', 'status', 'raised',
                      'subject', id, 'message', ${SPENT_MESSAGE})
-            FROM api_keys WHERE ${isUntold}`,
+            FROM api_keys WHERE ${isWithoutAlert}`,
       args: [now, ...spent],
     },
     {
       sql: `INSERT INTO alerts (code, subject, message, raised_at)
             SELECT 'budget.exceeded', id, ${SPENT_MESSAGE}, ?
-            FROM api_keys WHERE ${isUntold}`,
+            FROM api_keys WHERE ${isWithoutAlert}`,
       args: [now, ...spent],
     },
     {

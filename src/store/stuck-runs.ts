@@ -9,7 +9,7 @@ const STUCK = `FROM schedule_runs r
 export type StuckRun = { id: string; schedule: string; name: string; batch: string; why: string };
 
 /** Stuck runs without an open alert of their schedule. */
-export const UNTOLD_STUCK_RUNS: Statement<StuckRun> = {
+export const STUCK_WITHOUT_ALERT: Statement<StuckRun> = {
   sql: `SELECT k.id, s.id AS schedule, s.name, k.batch, k.why
         FROM (SELECT r.id, r.schedule, b.id AS batch, b.pause_reason ->> 'message' AS why ${STUCK}) k
           JOIN schedules s ON s.seq = k.schedule

@@ -229,7 +229,7 @@ describe("the encoding of a file", () => {
 });
 
 describe("a file whose ids are those of another batch's tasks", () => {
-  test("is accepted, as any other file that numbers its rows from 1", async () => {
+  test("is accepted, because many files number their rows from 1", async () => {
     const text = "id,prompt\n007,a\n2,b\n,c\n";
     const first = await read("numbered.csv", text);
     expect(first.batch.tasks.map(({ id }: Json) => id)).toEqual([

@@ -139,7 +139,7 @@ describe("after downtime", () => {
       "10:00:00 schedule missed",
       "11:00:00 catch_up completed",
     ]);
-    expect(runs[0]).toMatchObject({ reason: expect.stringContaining("Not noticed in time") });
+    expect(runs[0]).toMatchObject({ reason: expect.stringContaining("Not fired in time") });
     await app.at(day("12:00:00"));
     expect(outcomes(await app.ended(id)).at(-1)).toBe("12:00:00 schedule completed");
   });
@@ -196,7 +196,7 @@ describe("a clock that jumps", () => {
     expect(outcomes(await app.ended(id))).toEqual(["09:00:00 schedule completed"]);
   });
 
-  test("backwards while the program was down is noticed at its start", async () => {
+  test("backwards while the program was down is detected at its start", async () => {
     await using app = await startAt("2027-01-01T08:00:00Z");
     const id = await app.create({ schedule: "0 9 * * *" });
     await app.stopScheduler();

@@ -19,6 +19,7 @@ import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
 import { answerOf, JSON_TYPE, lostText, refused, timedOut, unanswered } from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
+import { watched } from "./watched.ts";
 
 /** The longest wait for counting tokens. */
 const COUNTING_MS = 200;
@@ -283,30 +284,6 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 
 const TIMED_OUT = "timed out";
 const LEFT: Heard = { answer: null, failure: null, response: null, isLeft: true };
-
-/**
- * Pieces of a stream, with the timer `timeOut` while waiting for the provider, and `stalled` while waiting for the
- * client.
- */
-async function* watched(
-  pieces: AsyncIterable<Uint8Array>,
-  { timeOut, stalled, leave }: { timeOut: () => Cancel; stalled: () => Cancel; leave: () => void },
-): AsyncGenerator<Uint8Array> {
-  let cancel = timeOut();
-  try {
-    for await (const bytes of pieces) {
-      cancel();
-      cancel = stalled();
-      yield bytes;
-      cancel();
-      cancel = timeOut();
-    }
-  } finally {
-    cancel();
-    // If the stream has ended by itself, this changes nothing.
-    leave();
-  }
-}
 
 /** Whether another provider may answer after this failure. */
 function mayGoOn({ cause }: Failure): boolean {

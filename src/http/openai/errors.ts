@@ -33,8 +33,20 @@ type Failed = {
   retryAfter: number;
 };
 
-/** Above this wait, clients are told not to retry automatically. */
-const LONGEST_RETRY_SECONDS = 60;
+/** The SDKs retry automatically up to this wait. */
+const LONGEST_RETRY_MS = 60_000;
+
+/** The headers by which the SDKs decide when to retry, or that a retry is useless. */
+export function setRetryHeaders(
+  c: Context<AppEnv>,
+  { afterMs, isHopeless }: { afterMs: number | null; isHopeless: boolean },
+): void {
+  if (afterMs !== null) {
+    c.header("retry-after-ms", String(Math.ceil(afterMs)));
+    c.header("Retry-After", String(Math.ceil(afterMs / 1000)));
+  }
+  if (isHopeless || (afterMs ?? 0) > LONGEST_RETRY_MS) c.header("x-should-retry", "false");
+}
 
 /**
  * An error in OpenAI's format. The SDKs retry automatically after 408, 409, 429 and 5xx: the headers say when, or
@@ -46,9 +58,10 @@ export function openAiError(c: Context<AppEnv>, failed: Failed): Response {
   const kind = KINDS[code] ?? INVALID;
   const words = wordsOf(code, details);
   const isPassing = status === 429 || status === 503;
-  if (isPassing) c.header("retry-after-ms", String(retryAfter * 1000));
-  if (status === 409 || kind.isHopeless || (isPassing && retryAfter > LONGEST_RETRY_SECONDS))
-    c.header("x-should-retry", "false");
+  setRetryHeaders(c, {
+    afterMs: isPassing ? retryAfter * 1000 : null,
+    isHopeless: status === 409 || kind.isHopeless === true,
+  });
   return c.json(
     {
       error: {

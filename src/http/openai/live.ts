@@ -15,6 +15,7 @@ import { type Held, holdCall, whileHeld } from "../connections.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toByteStream } from "../stream.ts";
 import { passedBody } from "./body.ts";
+import { setRetryHeaders } from "./errors.ts";
 import { missing } from "./query.ts";
 
 const ENDPOINTS: readonly Endpoint[] = [
@@ -99,9 +100,6 @@ export function noSuchModel(model: string, why?: string) {
   });
 }
 
-/** Above this wait, clients are told not to retry automatically. */
-const LONGEST_RETRY_MS = 60_000;
-
 function respond(c: HonoContext<AppEnv>, answer: LiveAnswer, held: Held): Response {
   const { status, body, retryAfterMs } = answer;
   c.header("Content-Type", answer.contentType);
@@ -109,12 +107,7 @@ function respond(c: HonoContext<AppEnv>, answer: LiveAnswer, held: Held): Respon
   if (answer.adjusted.length > 0) c.header("X-GTR-Adjusted", plain(answer.adjusted.join(", ")));
   if (answer.requestId !== null) c.header("X-GTR-Provider-Request-ID", plain(answer.requestId));
   if (answer.costUsd !== null) c.header("X-GTR-Cost-Usd", String(answer.costUsd));
-  if (retryAfterMs !== null) {
-    c.header("retry-after-ms", String(Math.ceil(retryAfterMs)));
-    c.header("Retry-After", String(Math.ceil(retryAfterMs / 1000)));
-  }
-  if (answer.isHopeless || (retryAfterMs ?? 0) > LONGEST_RETRY_MS)
-    c.header("x-should-retry", "false");
+  setRetryHeaders(c, { afterMs: retryAfterMs, isHopeless: answer.isHopeless });
   if (typeof body === "string") return c.newResponse(body, status as ContentfulStatusCode);
   return c.newResponse(toByteStream(whileHeld(held, body)), status as ContentfulStatusCode);
 }
