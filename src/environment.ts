@@ -4,6 +4,16 @@ const ROLES = ["all", "api", "runner"] as const;
 export type Role = (typeof ROLES)[number];
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+/** What other programs call these levels. */
+const LEVEL_NAMES: Record<string, LogLevel> = {
+  trace: "debug",
+  verbose: "debug",
+  notice: "info",
+  warn: "warning",
+  err: "error",
+  critical: "error",
+  fatal: "error",
+};
 const LOG_FORMATS = ["json", "pretty"] as const;
 export type LogFormat = (typeof LOG_FORMATS)[number];
 
@@ -212,7 +222,7 @@ export const Environment = z.object({
   SIMULATOR_MISMATCH_RATE: number(0, 1)
     .default(0)
     .describe("Share of simulated answers that do not match the schema of `config.output`"),
-  LOG_LEVEL: word(LOG_LEVELS, { warn: "warning", err: "error", trace: "debug", verbose: "debug" })
+  LOG_LEVEL: word(LOG_LEVELS, LEVEL_NAMES)
     .default("info")
     .describe("`debug`, `info` (a line per request and execution), `warning` or `error`"),
   LOG_FORMAT: word(LOG_FORMATS)

@@ -110,7 +110,17 @@ async function sources(): Promise<[string, string][]> {
   return (await allSources()).filter(([file]) => !file.startsWith(PAGE));
 }
 
+/** Words that do not say what a file holds (CONTRIBUTING.md). */
+const EMPTY_NAME = /(^|[/-])(utils?|helpers?|common|misc|shared|types|stuff|managers?)(\.tsx?$|\/)/;
+
 describe("the source tree", () => {
+  test("has names that say what a file holds, in lower case", async () => {
+    const names = (await allSources()).map(([file]) => file);
+    expect(names.filter((file) => EMPTY_NAME.test(file) || !/^[a-z0-9./-]+$/.test(file))).toEqual(
+      [],
+    );
+  });
+
   test("imports only ever point down the layers", async () => {
     const violations: string[] = [];
     for (const [file, source] of await sources()) {

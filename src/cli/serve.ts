@@ -10,7 +10,7 @@ import { whole } from "./command.ts";
 export function serveCommand() {
   return new Command("serve")
     .description(
-      "Start the server; everything else is in the environment (docs of the variables: README)",
+      "Start the server; all other settings are environment variables (docs/configuration.md)",
     )
     .option("--port <n>", "instead of PORT", whole(0))
     .option("--host <address>", "instead of HOST")

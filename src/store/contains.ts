@@ -11,6 +11,8 @@ function anyCase(character: string): string {
   const lower = character.toLowerCase();
   const upper = character.toUpperCase();
   const cases = [character, lower, upper, upper.toLowerCase(), lower.toUpperCase()];
+  // Two letters have the same capital: the second stands at the end of a word.
+  if (lower === "σ" || lower === "ς") cases.push("σ", "ς");
   const single = new Set(cases.filter((one) => Array.from(one).length === 1));
   if (single.size > 1) return `[${[...single].join("")}]`;
   return /[*?[]/.test(character) ? `[${character}]` : character;

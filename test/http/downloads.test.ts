@@ -236,7 +236,17 @@ test("a single resource has an ETag that changes with it, and is answered with 3
   const { id: file } = (await upload(app)).body.data;
   await app.post("/tasks", { id: "t", prompt: "x" });
   await app.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
-  for (const path of ["/tasks/t", "/batches/b", `/files/${file}`]) {
+  const made = async (path: string, body: object) =>
+    `${path}/${(await app.post(path, body)).body.data.id}`;
+  const hook = { url: "https://example.com/hook", events: ["task.completed"] };
+  for (const path of [
+    "/tasks/t",
+    "/batches/b",
+    `/files/${file}`,
+    await made("/api-keys", { name: "k" }),
+    await made("/webhooks", hook),
+    await made("/scheduled-tasks", { name: "s", schedule: "@daily", inputFile: "in.csv" }),
+  ]) {
     const { headers } = await app.get(path);
     const tag = headers.get("etag") ?? "";
     expect(tag).toMatch(/^W\/"[0-9a-f]{32}"$/);

@@ -106,6 +106,12 @@ test("a client that leaves gives its waiting slot back", async () => {
     const { body } = await app.get("/metrics");
     return body.data.system.activeConnections === 1 || undefined;
   });
+  await app.post("/tasks", { id: "next", prompt: "x" });
+  const next = app.post("/tasks/next/execute", {}, { prefer: "wait=60" });
+  await until(() => provider.requests.length > 1 || undefined);
+  await app.post("/tasks/next/cancel");
+  // Without the slot, the preference would not be honoured.
+  expect((await next).headers.get("preference-applied")).toBe("wait=60");
 });
 
 describe("a key of API_KEYS", () => {

@@ -220,7 +220,7 @@ test("a log line cannot be forged, and contains no terminal commands", () => {
 describe("a part of a name", () => {
   test("matches in any letter case, also beyond ASCII, and is not a pattern", async () => {
     await using app = await startServer();
-    for (const name of ["ÜBERSICHT Ärzte", "ОТЧЁТ", "[a-z]*?", "plain"])
+    for (const name of ["ÜBERSICHT Ärzte", "ОТЧЁТ", "Σίσυφος", "[a-z]*?", "plain"])
       await app.post("/batches", { name, tasks: [{ prompt: "x" }] });
     writeFileSync(join(app.filesDir, "a.csv"), "prompt\nx\n");
     await app.post("/scheduled-tasks", { name: "Größe", schedule: "@daily", inputFile: "a.csv" });
@@ -229,6 +229,8 @@ describe("a part of a name", () => {
       return (data.batches ?? data.tasks).map((one: Json) => one.name);
     };
     expect(await found("/batches", "übersicht ä")).toEqual(["ÜBERSICHT Ärzte"]);
+    for (const name of ["ΣΊΣΥΦΟΣ", "σίσυφοσ", "σίσυφος"])
+      expect(await found("/batches", name)).toEqual(["Σίσυφος"]);
     expect(await found("/batches", "отчёт")).toEqual(["ОТЧЁТ"]);
     expect(await found("/batches", "[A-Z]*")).toEqual(["[a-z]*?"]);
     expect(await found("/batches", "PLAIN")).toEqual(["plain"]);
@@ -267,11 +269,12 @@ describe("paths of files", () => {
 
 test("LOG_LEVEL, LOG_FORMAT and ROLE accept common spellings", () => {
   const read = (LOG_LEVEL: string) => readConfig({ LOG_LEVEL }).logLevel;
-  expect(["warn", "WARN", "Warning", "INFO", "err"].map(read)).toEqual([
+  expect(["warn", "WARN", "Warning", "INFO", "err", "fatal"].map(read)).toEqual([
     "warning",
     "warning",
     "warning",
     "info",
+    "error",
     "error",
   ]);
   expect(readConfig({ LOG_FORMAT: "JSON", ROLE: "API" })).toMatchObject({

@@ -151,7 +151,7 @@ const patch = route({
   ...needs("admin"),
   request: {
     params: Params,
-    body: requiredBody(KeyPatch),
+    body: optionalBody(KeyPatch),
   },
   responses: { 200: json(KeyBody, "The changed key"), ...failures(404, 409) },
 });

@@ -6,16 +6,7 @@ import { rewriteOutput } from "../../services/outputs.ts";
 import { failures } from "../failures.ts";
 import { flag } from "../paging.ts";
 import { route } from "../route.ts";
-import {
-  createRouter,
-  done,
-  json,
-  needs,
-  optionalBody,
-  requiredBody,
-  success,
-  successOnly,
-} from "../router.ts";
+import { createRouter, done, json, needs, optionalBody, success, successOnly } from "../router.ts";
 import { BatchListItem, toListItem } from "./batch-body.ts";
 import { BatchParams } from "./batches.ts";
 import { ExecutionStarted } from "./run-options.ts";
@@ -122,7 +113,7 @@ const change = route({
   ...needs("write"),
   request: {
     params: BatchParams,
-    body: requiredBody(
+    body: optionalBody(
       z
         .strictObject({
           name: Name.optional(),

@@ -124,7 +124,7 @@ const update = route({
   ...needs("write"),
   request: {
     params: Params,
-    body: requiredBody(ScheduleUpdate),
+    body: optionalBody(ScheduleUpdate),
   },
   responses: { 200: json(ScheduleBody, "The scheduled task"), ...failures(404) },
 });

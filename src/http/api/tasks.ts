@@ -19,6 +19,7 @@ import {
   done,
   json,
   needs,
+  optionalBody,
   orNull,
   requiredBody,
   success,
@@ -173,7 +174,7 @@ const patch = route({
   ...needs("write"),
   request: {
     params: TaskParams,
-    body: requiredBody(z.strictObject(nullable).openapi("TaskUpdate")),
+    body: optionalBody(z.strictObject(nullable).openapi("TaskUpdate")),
   },
   responses: { 200: json(TaskBody, "The changed task"), ...failures(404, 409) },
 });

@@ -152,7 +152,7 @@ const patch = route({
   ...needs("write"),
   request: {
     params: WebhookParams,
-    body: requiredBody(WebhookPatch),
+    body: optionalBody(WebhookPatch),
   },
   responses: { 200: json(WebhookBody, "The changed webhook"), ...failures(404) },
 });
