@@ -1,6 +1,6 @@
 """A batch through OpenAI's own SDK: upload, create, wait, download.
 
-Against OpenAI itself it needs no change but the two variables.
+Against OpenAI itself it needs no change but the two variables. It needs the package `openai` (`pip install openai`).
 
     OPENAI_BASE_URL=http://localhost:3000/v1 OPENAI_API_KEY=$KEY python examples/openai-batch.py
 """

@@ -36,24 +36,24 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
       );
     }
     const address = failedLoginsPerMinute > 0 && !authenticator.knows(hash) ? networkOf(c) : "";
-    if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
+    if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute), WRONG_KEYS);
     const caller = await authenticator.verify(hash);
     if (caller) {
       // The allowance so far is that of wrong keys from this address, not of this key.
       c.set("allowance", undefined);
       return caller;
     }
-    if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute));
+    if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute), WRONG_KEYS);
     throw new AppError("UNAUTHORIZED", "The API key is not valid");
   }
 
   async function identifyByStreamToken(c: Context<AppEnv>, token: string): Promise<Caller> {
     const address = failedLoginsPerMinute > 0 ? networkOf(c) : "";
-    if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute));
+    if (address !== "") spend(c, failed.look(address, failedLoginsPerMinute), WRONG_KEYS);
     const found = await findStreamCaller(ctx, token);
     c.set("grant", found?.filter);
     if (found) return found.caller;
-    if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute));
+    if (address !== "") spend(c, failed.take(address, failedLoginsPerMinute), WRONG_KEYS);
     throw new AppError(
       "UNAUTHORIZED",
       "access_token is not valid (any more); POST /events/token makes one for a minute",
@@ -69,14 +69,16 @@ export function admit(ctx: AppContext): MiddlewareHandler<AppEnv> {
   };
 }
 
+const WRONG_KEYS = "requests with a wrong API key from this address";
+
 /** Stores the allowance for the answer's headers. Throws `RATE_LIMIT_EXCEEDED` if it is used up. */
-function spend(c: Context<AppEnv>, allowance: Allowance): void {
+function spend(c: Context<AppEnv>, allowance: Allowance, what = "requests"): void {
   c.set("allowance", allowance);
   if (allowance.isAllowed) return;
   const retryAfter = Math.max(1, Math.ceil((allowance.resetAt - c.var.ctx.clock.now()) / 1000));
   throw new AppError(
     "RATE_LIMIT_EXCEEDED",
-    `There were more than ${allowance.limit} requests in this minute; try again in ${retryAfter} s`,
+    `There were more than ${allowance.limit} ${what} in this minute; try again in ${retryAfter} s`,
     { limit: allowance.limit, retryAfter },
   );
 }

@@ -109,7 +109,9 @@ function createParser(
   const parser = newParser(type);
   const refuse = (path: string, message: string) => parser.destroy(invalid([{ path, message }]));
   parser.on("field", (name, value) => {
-    if (known.has(name) && !fields.has(name)) fields.set(name, value);
+    if (name === "file")
+      refuse(name, "has no filename; send it as a file, as `curl -F file=@tasks.csv` does");
+    else if (known.has(name) && !fields.has(name)) fields.set(name, value);
     else if (known.has(name)) refuse(name, "is given more than once");
     else refuse(name, "is not a known part; the file is the part `file`");
   });

@@ -51,7 +51,7 @@ export function readTarget(text: string, { allowedHosts, howToAllow }: TargetRul
   if (isAllowed(url, allowedHosts)) return url;
   const port = portOf(url);
   if (port < 1024 ? !LOW_PORTS.has(port) : BLOCKED_PORTS.has(port))
-    throw new RefusedTarget(`must not name port ${port}`);
+    throw new RefusedTarget(`must not name port ${port}, which is not for HTTP; use another port`);
   const host = hostOf(url);
   const isLocal = /(^|\.)localhost\.?$/i.test(host) || (isIP(host) > 0 && !isPublicAddress(host));
   if (isLocal) throw new RefusedTarget(`must not be a private address; ${howToAllow}`);
