@@ -201,7 +201,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
 
   /** Handles the commit of a part of the reported outcomes. */
   function onSettled({ outcomes, finals, tallies, calls, ended, retries, halts }: Settled): void {
-    reuse.settled(outcomes);
+    const waiting = reuse.settled(outcomes);
     inFlight.forget(outcomes, retries, book.add);
     meterTurn(ctx.meters, calls, tallies);
     announceEnded(ctx, ended);
@@ -212,6 +212,7 @@ export function createDispatcher(ctx: Context, options: DispatcherOptions): Disp
       else looks.nudge(Math.max(0, due - queueTime()));
     inFlight.paused(halts.keys());
     if (halts.size > 0) signals.emit("batch", undefined);
+    take(waiting);
   }
 
   function planClaims(now: number): Promise<LaneClaim[]> {

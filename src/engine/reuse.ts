@@ -34,11 +34,11 @@ const MOST_HOPELESS = 1000;
  * process has claimed with the same key,
  *
  *   leading    the first is sent, like any other, until its end is committed.
- *   following  the others hold their claims and slots, as their own calls would,
- *              but are not counted by the pacer. They end with the leader's answer, or go back
- *              into the queue, as if they had not been claimed, if the leader's attempt fails or
- *              is cancelled, or they are: the next claim then sends the first of them, as the pacer
- *              and the state of their batch allow.
+ *   following  the others hold their claims and slots, as their own calls would, but are not counted by the pacer.
+ *              They end with the leader's answer, or go back into the queue, as if they had not been claimed, if the
+ *              leader's attempt fails or is cancelled, or they are. The next claim then sends the first of them, as
+ *              the pacer and the state of their batch allow. Those that are claimed between the report of a failure
+ *              and its commit wait for the commit, because it may pause their batch.
  *   answered   one that comes with a stored answer, or between its leader's report and the commit
  *              that stores it, has ended at once.
  *
@@ -101,12 +101,13 @@ export function createReuse({
     const key = run.row.cacheKey;
     if (key === null) return [];
     const group = groupLedBy(run);
-    if (asksAgain(called) !== null) return group ? dissolve(group, key) : [];
+    // Those that are claimed before this commits wait for it, since it may pause their batch.
+    if (asksAgain(called) !== null) return group ? putBack(group.followers.splice(0)) : [];
     if (failure) {
-      if (!CAUSES[failure.cause].retryable && !isHalt(failure.cause)) {
-        if (hopeless.size >= MOST_HOPELESS) hopeless.clear();
-        hopeless.add(key);
-      }
+      if (CAUSES[failure.cause].retryable || isHalt(failure.cause))
+        return group ? putBack(group.followers.splice(0)) : [];
+      if (hopeless.size >= MOST_HOPELESS) hopeless.clear();
+      hopeless.add(key);
       return group ? dissolve(group, key) : [];
     }
     hopeless.delete(key);
@@ -163,16 +164,22 @@ export function createReuse({
       });
     },
 
-    /** Notes that the ends of these runs are committed, so their answers are stored. */
-    settled(outcomes: Outcome[]): void {
+    /**
+     * Notes that the ends of these runs are committed, so their answers are stored. Returns the runs that wait for
+     * one of them although it failed.
+     */
+    settled(outcomes: Outcome[]): PutBack[] {
       let reused = 0;
+      const waiting: PutBack[] = [];
       for (const outcome of outcomes) {
         const { run, kind } = outcome;
         const { cacheKey } = run.row;
+        const group = groupLedBy(run);
         if (kind === "reused") reused++;
-        else if (cacheKey !== null && groupLedBy(run)) groups.delete(cacheKey);
+        else if (cacheKey !== null && group) waiting.push(...dissolve(group, cacheKey));
       }
       if (reused > 0) meters.add("cached_answers_total", "", reused);
+      return waiting;
     },
 
     /** The number of requests with a leader in flight. */
