@@ -13,6 +13,7 @@ import { bytesToInline } from "../providers/inline.ts";
 import { createModelList } from "../providers/model-catalogue.ts";
 import { createCaller } from "../providers/openai.ts";
 import type { Outside } from "../providers/outside.ts";
+import { loadSdk } from "../providers/sdk.ts";
 import { withSuggestions } from "../providers/suggest.ts";
 import type { Call, FromWorker, Report, ToWorker } from "./protocol.ts";
 import { createStarter, type Startable } from "./starter.ts";
@@ -94,6 +95,8 @@ export function createCallRunner(
 
   return (message) => {
     if (message.type === "start") {
+      // Before the first call needs it, which reports what is wrong if this fails.
+      if (message.providers.some(({ kind }) => kind === "openai")) loadSdk().catch(() => undefined);
       callerFor = createCallers(message, outside);
       readUpload = createUploadReader(message.uploads, outside);
     } else if (message.type === "run") starter.add(message.calls.map(take));

@@ -6,8 +6,8 @@ import { type ListedModel, matchesModel, type ModelCatalogue } from "../domain/m
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
 import { isJsonObject } from "../lib/json.ts";
-import { createClient } from "./openai.ts";
 import type { Outside } from "./outside.ts";
+import { createClient } from "./sdk.ts";
 
 const KEEP_MS = 600_000;
 /** A list that could not be read is requested again after this time. */
@@ -56,7 +56,7 @@ export function createModelList(
 
   async function read(): Promise<ListedModel[] | null> {
     try {
-      const page = await client.models.list({ timeout: LIST_TIMEOUT_MS });
+      const page = await (await client()).models.list({ timeout: LIST_TIMEOUT_MS });
       const models: ListedModel[] = [];
       for await (const model of page) {
         models.push({ id: String(model.id), contextSize: contextSizeOf(model) });

@@ -1,4 +1,4 @@
-import OpenAI from "openai";
+import type OpenAI from "openai";
 
 import { type Answer, readAnswer } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
@@ -24,6 +24,7 @@ import type { Outside } from "./outside.ts";
 import { readRateLimits, readRefusal } from "./rate-limit-signals.ts";
 import { refusalText } from "./reply-bytes.ts";
 import { type Read, readReply } from "./reply.ts";
+import { createClient } from "./sdk.ts";
 import { createSimulator } from "./simulator.ts";
 import { readMismatch } from "./structured.ts";
 
@@ -103,7 +104,7 @@ export function createLine(provider: Provider, outside: Outside, key: number) {
     send: provider.kind === "simulator" ? createSimulator(provider, outside) : outside.fetch,
     async requestTo(endpoint: Endpoint): Promise<BuiltRequest> {
       let request = built.get(endpoint);
-      if (!request) built.set(endpoint, (request = await build(client, endpoint)));
+      if (!request) built.set(endpoint, (request = await build(await client(), endpoint)));
       return request;
     },
     /** A text of the provider without the key. */
@@ -133,24 +134,6 @@ export function prepare(
   );
   const isSame = !wantsUsage && adjusted.length === 0;
   return { body: () => body, text: isSame ? text : JSON.stringify(body), adjusted, wantsUsage };
-}
-
-/** The SDK's client for a provider with one of its keys. The simulator is a provider with its own `fetch`. */
-export function createClient(provider: Provider, outside: Outside, key = 0): OpenAI {
-  return provider.kind === "simulator"
-    ? new OpenAI({
-        apiKey: "simulator",
-        baseURL: "http://simulator.invalid/v1",
-        maxRetries: 0,
-        fetch: createSimulator(provider, outside),
-      })
-    : new OpenAI({
-        apiKey: provider.apiKeys[key] ?? null,
-        baseURL: provider.baseUrl,
-        defaultHeaders: provider.headers,
-        maxRetries: 0,
-        fetch: (url, init) => outside.fetch(String(url), init),
-      });
 }
 
 type BuiltRequest = { url: string; init: RequestInit };

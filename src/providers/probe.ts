@@ -11,9 +11,9 @@ import {
 } from "./classify.ts";
 import { errorIn } from "./judge.ts";
 import { readLooseJson } from "./loose-json.ts";
-import { createClient } from "./openai.ts";
 import type { Outside } from "./outside.ts";
 import { refusalText } from "./reply-bytes.ts";
+import { createClient } from "./sdk.ts";
 import { createSimulator } from "./simulator.ts";
 
 const TIMEOUT_MS = 3000;
@@ -71,7 +71,9 @@ export function createProbe(
     const abort = new AbortController();
     const cancel = clock.setTimeout(() => abort.abort(new Error("timed out")), TIMEOUT_MS);
     try {
-      const { url, req } = await client.buildRequest({
+      const { url, req } = await (
+        await client()
+      ).buildRequest({
         method,
         path,
         ...(method === "post" && { body: {} }),
