@@ -47,7 +47,7 @@ try {
 }
 
 async function runTests(): Promise<number> {
-  const options = ["--timeout=30000", `--parallel=${PROCESSES}`, "--no-isolate"];
+  const options = ["--timeout=60000", `--parallel=${PROCESSES}`, "--no-isolate"];
   const child = Bun.spawn([process.execPath, "test", ...options, ...given], {
     env: { ...process.env, TMPDIR: folder, [RECORDS_FOLDER]: records, [PAGE_IS_BUILT]: "1" },
     stdio: ["inherit", "inherit", "inherit"],
