@@ -13,7 +13,7 @@ const MOST: Record<string, [overIdeal: number, refused: number]> = {
   "minute windows that reset at once": [1.05, 0.005],
   "a sliding window": [1.4, 0.02],
   "Retry-After 0": [1.05, 0.02],
-  "resets as epoch and float": [1.05, 0.005],
+  "resets as epoch and float": [1.02, 0.005],
   "none at all": [1.15, 0],
   "limits of each key and of all": [1.1, 0.02],
   "a limit that shrinks": [1.1, 0.02],
