@@ -263,7 +263,7 @@ export interface components {
         } & {
             [key: string]: unknown;
         };
-        /** @description In USD; null if the price of a model is unknown */
+        /** @description In USD; null if the price of a task is unknown */
         CostRange: {
             min: number;
             max: number;
@@ -319,7 +319,7 @@ export interface components {
             models: components["schemas"]["Model"][];
             priceList: components["schemas"]["PriceList"];
         };
-        /** @description What the rows that have run took, such as those of a pilot; null where none has, or in a dry run. Cost is null where the price of a model is not known */
+        /** @description What the rows that have run took, such as those of a pilot; null where none has, or in a dry run. Cost is null where a price is not known */
         MeasuredRows: {
             rows: number;
             promptTokensPerRow: number;
@@ -822,7 +822,7 @@ export interface components {
             finishReason: string | null;
             model: string | null;
             usage: components["schemas"]["TokenUsage"] | null;
-            /** @description Null if the model's price is unknown */
+            /** @description Null if the price is unknown */
             costUsd: number | null;
             /** @description The answer to an identical request was reused: `usage` is that of the original call, and costs nothing again */
             cached: boolean;

@@ -14,7 +14,7 @@ export type PauseReason = { code: string; message: string };
 export const PRICE_UNKNOWN: PauseReason = {
   code: "price_unknown",
   message:
-    "The price of a model is not known, so no cap or budget can be kept. Add it to PRICES_FILE, or lift the limit.",
+    "What a call costs is not known, so no cap or budget can be kept. Add the price of its model to PRICES_FILE, or lift the limit.",
 };
 
 export const OUTPUT_STATUSES = ["pending", "writing", "written", "failed"] as const;

@@ -1,3 +1,4 @@
+import { createFixedWindow } from "./fixed-window.ts";
 import type { Reported } from "./rate-limit.ts";
 
 /*
@@ -67,17 +68,17 @@ export function createBucket(configured: number | null, start: number) {
   let learned = { perMs: 0, since: 0, calls: 0, afterCalls: 1, afterMs: Infinity, burstMs: 0 };
   /** The recent average cost of a call. */
   let grain = 0;
-  let windowEnd: number | null = null;
-  let last: { resetAt: number; remaining: number } | null = null;
+  const fixed = createFixedWindow();
 
   function flow(now: number): void {
     const ms = Math.max(0, now - at);
     at = Math.max(at, now);
     if (kind === "open" || ms === 0) return;
+    const windowEnd = fixed.endsAt();
     if (windowEnd !== null) {
       if (now < windowEnd) return;
       level = capacity;
-      windowEnd += MINUTE * Math.ceil((now - windowEnd + 1) / MINUTE);
+      fixed.moveTo(windowEnd + MINUTE * Math.ceil((now - windowEnd + 1) / MINUTE));
       return;
     }
     if (kind === "configured")
@@ -146,6 +147,7 @@ export function createBucket(configured: number | null, start: number) {
       const need = needed(amount);
       if (room(now) >= need) return now;
       const missing = need - level + margin();
+      const windowEnd = fixed.endsAt();
       const flowing = missing <= 0 ? 0 : windowEnd === null ? missing / perMs : windowEnd - now;
       return now + Math.max(flowing, minute?.whenRoom(need, now) ?? 0);
     },
@@ -174,9 +176,10 @@ export function createBucket(configured: number | null, start: number) {
         return;
       }
       capacity = Math.min(most, resetMs === null ? most : remaining + resetMs * perMs + perMs);
-      noteWindow(remaining, resetMs, now);
-      if (windowEnd !== null) capacity = most;
-      const since = windowEnd === null ? perMs * (now - sentAt) : 0;
+      if (resetMs !== null) fixed.observe({ remaining, resetMs, sentAt, heardAt: now }, perMs);
+      const isWindow = fixed.endsAt() !== null;
+      if (isWindow) capacity = most;
+      const since = isWindow ? 0 : perMs * (now - sentAt);
       const seen = Math.min(capacity, remaining + since) - (spent - spentThen);
       // Answers overtake each other, so a level above the expected one is adopted gradually, unless nothing was sent
       // after this request.
@@ -186,7 +189,7 @@ export function createBucket(configured: number | null, start: number) {
 
     /** Whether the level is so far from full that nothing flowed over. */
     isDrawn: (remaining: number) =>
-      kind === "reported" && windowEnd === null && remaining < capacity * 0.9,
+      kind === "reported" && fixed.endsAt() === null && remaining < capacity * 0.9,
     perMs: () => perMs,
 
     /** The provider refused a call: nothing was left. */
@@ -241,22 +244,6 @@ export function createBucket(configured: number | null, start: number) {
     );
     perMs = Math.min(ceiling, learned.perMs * (1 + GROWTH * share * share));
     capacity = Math.max(1, perMs * learned.burstMs);
-  }
-
-  /**
-   * The reset time of a token bucket moves with each call. That of a fixed window stays where it is, and nothing
-   * flows in before it.
-   */
-  function noteWindow(remaining: number, resetMs: number | null, now: number): void {
-    if (resetMs === null) return;
-    const resetAt = now + resetMs;
-    const dropped = last ? last.remaining - remaining : 0;
-    if (last && dropped > 0) {
-      const moved = resetAt - last.resetAt;
-      const expected = dropped / perMs;
-      if (expected > 1000) windowEnd = moved < expected / 4 && moved > -2000 ? resetAt : null;
-    } else if (windowEnd !== null && resetAt > windowEnd + 2000) windowEnd = resetAt;
-    if (!last || dropped / perMs > 1000 || dropped < 0) last = { resetAt, remaining };
   }
 }
 

@@ -8,6 +8,8 @@ export type SampledTask = {
   maxOutputTokens: number | null;
   /** The service tier that it requests. */
   tier: string | null;
+  /** Its endpoint charges for tokens. What other endpoints charge is not known before the answer. */
+  isPriced: boolean;
 };
 
 export type Estimate = {
@@ -15,7 +17,7 @@ export type Estimate = {
   sampledTasks: number;
   promptTokens: number;
   completionTokens: { min: number; max: number };
-  /** `null` if the price of a sampled model is unknown. */
+  /** `null` if the price of a sampled task is unknown. */
   costUsd: { min: number; max: number } | null;
   unpricedModels: string[];
   durationSeconds: number;
@@ -43,10 +45,10 @@ export function estimate(
   const share = sample.length === 0 ? 0 : tasks / sample.length;
   const sum = { prompt: 0, minOutput: 0, maxOutput: 0, minCost: 0, maxCost: 0 };
   const unpriced = new Set<string>();
-  for (const { model, promptTokens, maxOutputTokens, tier } of sample) {
+  for (const { model, promptTokens, maxOutputTokens, tier, isPriced } of sample) {
     const max = maxOutputTokens ?? ASSUMED_OUTPUT_TOKENS;
     const min = Math.min(1, max);
-    const price = priceOf(model);
+    const price = isPriced ? priceOf(model) : undefined;
     const cost = (completionTokens: number) =>
       costUsd(
         price,

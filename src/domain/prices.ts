@@ -126,6 +126,10 @@ export function knownPrice(
   if (provider.kind === "simulator") return "free";
   const price = priceOf(model, provider.prices, provider, atMs);
   if (!price) return "unknown";
+  return isFree(price) ? "free" : "known";
+}
+
+export function isFree(price: Price): boolean {
   const { tiers: _, steps = [], ...rates } = price;
   const dollars = [rates, ...steps].flatMap(({ input, cacheWrite = 0, output, reasoning = 0 }) => [
     input,
@@ -133,7 +137,7 @@ export function knownPrice(
     output,
     reasoning,
   ]);
-  return dollars.every((usd) => usd === 0) ? "free" : "known";
+  return dollars.every((usd) => usd === 0);
 }
 
 /** OpenAI's models with a known price; the simulator lists them as its own. */

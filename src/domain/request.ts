@@ -9,6 +9,21 @@ import { isReasoningModel } from "./models.ts";
  */
 export type Endpoint = `/v1/${string}`;
 
+const COUNTED: ReadonlySet<string> = new Set([
+  "/v1/chat/completions",
+  "/v1/completions",
+  "/v1/responses",
+  "/v1/embeddings",
+]);
+
+/**
+ * Whether the texts of a request and its answer show how many tokens are charged. Other endpoints may charge by the
+ * image, by the second or not at all, unless their answers report usage.
+ */
+export function isCounted(endpoint: string): boolean {
+  return COUNTED.has(endpoint);
+}
+
 /** Members whose numbers go to the provider, or come back, as they were written. */
 export const PASSED_ON: ReadonlySet<string> = new Set([
   "parameters",

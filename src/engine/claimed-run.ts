@@ -243,7 +243,9 @@ function costOfCall(
   provider: Provider,
 ): number | null {
   if (provider.kind === "simulator" && run.row.isDryRun === 0) return 0;
-  return costOfAnswer(provider, { called: calledModel(run), model, usage, at, serviceTier });
+  const { endpoint } = run.row;
+  const called = calledModel(run);
+  return costOfAnswer(provider, { endpoint, called, model, usage, at, serviceTier });
 }
 
 function toErrorBody({ cause, message, providerStatus }: Failure) {

@@ -105,6 +105,7 @@ export function createMembership(ctx: Context): Membership {
       const settling = {
         tallies: [],
         dearest: [],
+        unpriced: [],
         mayBeLimited: true,
         isExclusive: ctx.isExclusive,
       };

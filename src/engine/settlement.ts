@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Context } from "../context.ts";
 import { fateOf } from "../db/refusal.ts";
 import { isEmpty, nameResults, type Plan, type Statement } from "../db/unit.ts";
+import { isSingle } from "../domain/batch.ts";
 import { portionsOf } from "../lib/portions.ts";
 import { postpone } from "../store/postpone.ts";
 import { settle } from "../store/settle.ts";
@@ -75,6 +76,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
       tallies,
       batches: [...batches],
       dearest: spent.news,
+      unpriced: unpricedBatches(outcomes),
       mayBeLimited: outcomes.some(({ run }) => options.mayBeLimited(run.row.lane)),
       isExclusive: ctx.isExclusive,
     };
@@ -144,6 +146,19 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     /** Forgets the progress of batches that are no longer running. */
     keepOnly: progress.keepOnly,
   };
+}
+
+/** The batches of calls that have an answer, but an unknown cost. */
+function unpricedBatches(outcomes: Outcome[]): number[] {
+  const batches = new Set<number>();
+  for (const outcome of outcomes) {
+    if (outcome.kind !== "called") continue;
+    const { lane, isDryRun } = outcome.run.row;
+    const { promptTokens, costUsd } = outcome.final;
+    const isUnpriced = promptTokens !== null && costUsd === null && isDryRun === 0;
+    if (isUnpriced && !isSingle(lane)) batches.add(lane);
+  }
+  return [...batches];
 }
 
 function weigh(outcome: Outcome): number {

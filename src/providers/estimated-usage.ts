@@ -1,22 +1,14 @@
 import type { Answer } from "../domain/answer.ts";
 import { attachedTokens } from "../domain/attachments.ts";
-import { type Endpoint, promptText } from "../domain/request.ts";
+import { type Endpoint, isCounted, promptText } from "../domain/request.ts";
 import type { Usage } from "../domain/usage.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countTokens, framingTokens } from "./tokens.ts";
 
-/** The most tokens that are assumed for an answer of an unknown endpoint, which may be an image. */
-const MOST_OF_OTHERS = 4096;
-
-const KNOWN: ReadonlySet<string> = new Set([
-  "/v1/chat/completions",
-  "/v1/completions",
-  "/v1/responses",
-]);
-
 /**
  * Estimates the usage of a call if the provider does not report it: the tokens of the request's and the answer's
- * texts, and an estimate for images and documents. Hidden reasoning is not included.
+ * texts, and an estimate for images and documents. Hidden reasoning is not included. The answer of an unknown endpoint,
+ * which may be an image, counts for nothing, because its bytes say nothing about tokens.
  */
 export async function estimateUsage(
   { endpoint, body }: { endpoint: Endpoint; body: string },
@@ -27,8 +19,8 @@ export async function estimateUsage(
   const model = String(request["model"]);
   const text = await countTokens(model, textOfRequest(request));
   const promptTokens = text + framingTokens(request) + attachedTokens(request);
-  const completionTokens =
-    endpoint === "/v1/embeddings" ? 0 : await completionOf(endpoint, model, answer);
+  const hasTextAsAnswer = isCounted(endpoint) && endpoint !== "/v1/embeddings";
+  const completionTokens = hasTextAsAnswer ? await completionOf(model, answer) : 0;
   return {
     promptTokens,
     completionTokens,
@@ -37,12 +29,11 @@ export async function estimateUsage(
   };
 }
 
-async function completionOf(endpoint: Endpoint, model: string, answer: Answer): Promise<number> {
+async function completionOf(model: string, answer: Answer): Promise<number> {
   const { content, reasoning, refusal, toolCalls } = answer;
   const calls = toolCalls === null ? null : JSON.stringify(toolCalls);
   const text = [content, reasoning, refusal, calls].filter((part) => part !== null).join("\n");
-  const tokens = await countTokens(model, text);
-  return KNOWN.has(endpoint) ? tokens : Math.min(tokens, MOST_OF_OTHERS);
+  return countTokens(model, text);
 }
 
 /** The text that a model reads: the messages, tools and schemas of a request. */

@@ -95,6 +95,15 @@ export const COMPLETIONS: Shape = {
   },
 };
 
+/** An endpoint that may not charge for tokens reports none. */
+export const OTHERS: Shape = {
+  ...COMPLETIONS,
+  whole: (answer) => {
+    const { usage: _, ...rest } = COMPLETIONS.whole(answer);
+    return rest;
+  },
+};
+
 export const RESPONSES: Shape = {
   whole: (answer) => ({
     id: `resp_${answer.id}`,

@@ -8,7 +8,14 @@ import { randomBase32 } from "../lib/ids.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../lib/json.ts";
 import type { Outside } from "./outside.ts";
 import { exampleOf } from "./simulator-json.ts";
-import { CHAT, COMPLETIONS, type Composed, CREATED, RESPONSES } from "./simulator-shapes.ts";
+import {
+  CHAT,
+  COMPLETIONS,
+  type Composed,
+  CREATED,
+  OTHERS,
+  RESPONSES,
+} from "./simulator-shapes.ts";
 import { countPromptTokens, countTokens } from "./tokens.ts";
 
 export type SimulatorOptions = { latencyMs: number; failureRate: number; mismatchRate: number };
@@ -40,7 +47,9 @@ export function createSimulator(
       ? RESPONSES
       : url.pathname.endsWith("/chat/completions")
         ? CHAT
-        : COMPLETIONS;
+        : url.pathname.endsWith("/completions")
+          ? COMPLETIONS
+          : OTHERS;
     return body["stream"] === true
       ? stream(shape.chunks(answer), latencyMs, clock)
       : json(shape.whole(answer));

@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { PRICE_UNKNOWN } from "../domain/batch.ts";
 import { knownPrice } from "../domain/prices.ts";
+import { type Endpoint, isCounted } from "../domain/request.ts";
 import { routesOf } from "../domain/routes.ts";
 import { AppError } from "../errors.ts";
 import { type Funds, fundsOf, nextMonth, solventAgain } from "../store/budgets.ts";
@@ -22,7 +23,7 @@ export async function requireBudget(
 export async function requireFunds(
   ctx: Context,
   payer: number,
-  { model, batchId }: { model: string; batchId: string | null },
+  { model, endpoint, batchId }: Requested & { batchId: string | null },
 ): Promise<void> {
   const funds = await readFunds(ctx, payer, batchId);
   if (!funds) return;
@@ -31,7 +32,8 @@ export async function requireFunds(
       "QUOTA_EXCEEDED",
       `Batch ${batchId} has cost ${funds.cost?.toFixed(4)} of its ${funds.cap} USD, which does not pay for another call; raise its maxCostUsd first`,
     );
-  if ((funds.budget === null && funds.cap === null) || isPriced(ctx, model)) return;
+  if ((funds.budget === null && funds.cap === null) || isPriced(ctx, { model, endpoint }, funds))
+    return;
   throw new AppError("QUOTA_EXCEEDED", `Model ${model}: ${PRICE_UNKNOWN.message}`);
 }
 
@@ -50,11 +52,21 @@ async function readFunds(
   );
 }
 
-/** Whether the price of a call at its first provider is known. */
-function isPriced({ config, clock }: Context, model: string): boolean {
+type Requested = { model: string; endpoint: Endpoint };
+
+/**
+ * Whether the price of a call at its first provider is known. At an endpoint that may not charge for tokens it is not
+ * if a call of the batch had an unknown cost, unless the model is free.
+ */
+function isPriced(
+  { config, clock }: Context,
+  { model, endpoint }: Requested,
+  { unpriced }: Funds,
+): boolean {
   const [route] = routesOf(config, model);
   const provider = config.providers[route?.provider ?? 0];
-  return provider !== undefined && knownPrice(provider, model, clock.now()) !== "unknown";
+  const price = provider ? knownPrice(provider, model, clock.now()) : "unknown";
+  return price === "free" || (price === "known" && (isCounted(endpoint) || unpriced === 0));
 }
 
 /** Clears the alerts of keys that have budget again, because of a new month or a larger budget. */

@@ -10,6 +10,7 @@ import {
   type SampledTask,
 } from "../domain/estimate.ts";
 import { priceOf } from "../domain/prices.ts";
+import { isCounted } from "../domain/request.ts";
 import { routesOf } from "../domain/routes.ts";
 import { AppError } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";
@@ -133,7 +134,8 @@ async function sampleOf(ctx: Context, batch: number, tasks: number): Promise<Sam
     for (const [i, { promptTokens, maxOutputTokens, tier }] of sizes.entries()) {
       const { model = "", endpoint, hasBase } = counted[i] ?? {};
       const most = endpoint === "/v1/embeddings" ? 0 : maxOutputTokens;
-      const one = { model, tier, promptTokens, maxOutputTokens: most };
+      const isPriced = endpoint === undefined || isCounted(endpoint);
+      const one = { model, tier, promptTokens, maxOutputTokens: most, isPriced };
       (hasBase ? reused : sent).push(one);
     }
     if (characters > MOST_CHARACTERS) break;

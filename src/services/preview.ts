@@ -1,6 +1,7 @@
 import type { Context } from "../context.ts";
 import { type Estimate, estimate } from "../domain/estimate.ts";
 import type { InputFound } from "../domain/input-found.ts";
+import { isCounted } from "../domain/request.ts";
 import type { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
 import { createPauses } from "../lib/clock.ts";
@@ -68,13 +69,15 @@ export async function previewInput(
     },
   }).then(() => [], refusalOf);
   const sendable = [...composed.values()].flatMap(({ row, value }) =>
-    value && !value.isSkipped ? [{ row, model: value.model, body: value.body }] : [],
+    value && !value.isSkipped
+      ? [{ row, model: value.model, endpoint: value.endpoint, body: value.body }]
+      : [],
   );
   const sizes = await ctx.tokens.measure(sendable, MOST_TOKEN_MS);
   const tokensOf = new Map(sendable.map(({ row }, i) => [row, sizes[i]?.promptTokens ?? null]));
-  const sample = sendable.flatMap(({ row, model }, i) => {
+  const sample = sendable.flatMap(({ row, model, endpoint }, i) => {
     const size = sizes[i];
-    return size && row <= SAMPLE ? [{ ...size, model }] : [];
+    return size && row <= SAMPLE ? [{ ...size, model, isPriced: isCounted(endpoint) }] : [];
   });
   const pace = await paceOf(ctx, config.maxConcurrency);
   return {

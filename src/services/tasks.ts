@@ -38,6 +38,9 @@ export type CreatedTask = {
 
 const NO_VARIABLES = new Map<string, string>();
 
+/** The endpoint of tasks that are created one by one. */
+const CHAT = "/v1/chat/completions";
+
 /**
  * Stores a task and, with `execute`, queues it in the same commit. Concurrent requests with one idempotency key
  * create one task.
@@ -60,7 +63,7 @@ export async function createTask(
   await requireAnswerFields(ctx, input, "");
   const body = await attachUploadsTo(ctx, composed.body);
   if (execute?.isDryRun === false)
-    await requireFunds(ctx, caller.key, { model, batchId: input.batchId ?? null });
+    await requireFunds(ctx, caller.key, { model, endpoint: CHAT, batchId: input.batchId ?? null });
   const now = ctx.clock.now();
   const id = input.id ?? newId(ctx, "task");
   const priority = priorityRank(input.priority ?? "normal");
@@ -78,9 +81,9 @@ export async function createTask(
       maxRepairs,
       escalateTo,
       apiKey: caller.key,
-      endpoint: "/v1/chat/completions",
+      endpoint: CHAT,
       body: JSON.stringify(body),
-      cacheKey: input.cache ? cacheKeyOf("/v1/chat/completions", body, maxRepairs !== null) : null,
+      cacheKey: input.cache ? cacheKeyOf(CHAT, body, maxRepairs !== null) : null,
       prompt,
       metadata: input.metadata ? JSON.stringify(input.metadata) : null,
       idempotency,
@@ -204,9 +207,13 @@ export async function executeTask(
   id: string,
   execute: Execute & Paid,
 ): Promise<{ executionId: string }> {
-  const { task, batchId } = await getTask(ctx, id);
+  const { task, batchId, input } = await getTask(ctx, id);
   if (!execute.isDryRun)
-    await requireFunds(ctx, execute.payer, { model: task.model, batchId: batchId || null });
+    await requireFunds(ctx, execute.payer, {
+      model: task.model,
+      endpoint: input.endpoint,
+      batchId: batchId || null,
+    });
   const written = ctx.writer.write(moves.executeTask(id, runOptions(ctx, execute)));
   announce(ctx, task, execute);
   const [row] = (await written).queued.rows;

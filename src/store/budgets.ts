@@ -28,13 +28,16 @@ export type Funds = {
   spent: number;
   cap: number | null;
   cost: number | null;
+  /** How many calls of the batch have an unknown cost. */
+  unpriced: number;
   isCapSpent: number;
 };
 
 export function fundsOf(payer: number, batchId: string | null, now: number): Statement<Funds> {
   return {
     sql: `SELECT k.monthly_budget_usd AS budget, coalesce(u.cost_usd, 0) AS spent,
-                 b.max_cost_usd AS cap, b.cost_usd AS cost, coalesce(${CAP_IS_SPENT}, 0) AS isCapSpent
+                 b.max_cost_usd AS cap, b.cost_usd AS cost,
+                 coalesce(b.unpriced, 0) AS unpriced, coalesce(${CAP_IS_SPENT}, 0) AS isCapSpent
           FROM api_keys k LEFT JOIN api_key_usage u ON u.api_key = k.seq AND u.month = ?
             LEFT JOIN batches b ON b.id = ?
           WHERE k.seq = ?`,
@@ -113,6 +116,16 @@ export function pauseUnpriced(
                   WHERE l.value ->> 0 = b.seq)
       AND NOT EXISTS (SELECT 1 FROM queue WHERE owner = ? AND claim = ? AND lane = b.seq)`,
     args: [JSON.stringify(lanes.map(({ lane, model }) => [lane, model])), owner, claimNo],
+  };
+  return pauseWhere(which, reason(PRICE_UNKNOWN), now);
+}
+
+/** Pauses those of these batches that have a cap or a budget: a call of theirs has an unknown cost, so neither can be kept. */
+export function pauseUncounted(batches: readonly number[], now: number): PauseUnit {
+  const which = {
+    // The plus stops SQLite from using the index by status, as in `pauseSpent`.
+    where: `b.seq IN (SELECT value FROM json_each(?)) AND +b.status = 'running' AND ${IS_LIMITED}`,
+    args: [JSON.stringify(batches)],
   };
   return pauseWhere(which, reason(PRICE_UNKNOWN), now);
 }

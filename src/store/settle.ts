@@ -1,6 +1,6 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
+import { holdSpent, monthOf, noteDearest, pauseSpent, pauseUncounted } from "./budgets.ts";
 import { COST, finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
@@ -55,6 +55,8 @@ export type Settling = {
   tallies: Tally[];
   /** The cost of the dearest call of each payer, if it exceeds all earlier ones. */
   dearest: [payer: number, usd: number][];
+  /** Batches of which a call has an unknown cost. */
+  unpriced: number[];
   /** A cap or a budget may limit some of the runs. */
   mayBeLimited: boolean;
   /** The database is a local file, whose driver keeps statements prepared. */
@@ -144,14 +146,21 @@ export function settle(what: Settling, owner: number, now: number): Statement[] 
 
 /** Records the cost of calls, and stops work that there is no more money for. */
 function afterSpending(
-  { batches, tallies, dearest, mayBeLimited }: Settling,
+  { batches, tallies, dearest, unpriced, mayBeLimited }: Settling,
   now: number,
 ): Statement[] {
   const noted = dearest.length > 0 ? [noteDearest(dearest)] : [];
   if (!mayBeLimited) return noted;
   const keys = [...new Set(tallies.flatMap(({ apiKey }) => (apiKey > 0 ? apiKey : [])))];
-  const { reported, paused } = pauseSpent(batches, keys, now);
-  return [...noted, reported, paused, ...(keys.length > 0 ? holdSpent(keys, now) : [])];
+  const pauses = [
+    pauseSpent(batches, keys, now),
+    ...(unpriced.length > 0 ? [pauseUncounted(unpriced, now)] : []),
+  ];
+  return [
+    ...noted,
+    ...pauses.flatMap(({ reported, paused }) => [reported, paused]),
+    ...(keys.length > 0 ? holdSpent(keys, now) : []),
+  ];
 }
 
 function insertExecutions({ finals, isExclusive }: Settling, owner: number): Statement[] {

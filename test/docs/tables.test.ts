@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { createProgram } from "../../src/cli/program.ts";
 import { ALERT_CODES } from "../../src/domain/alert.ts";
@@ -55,6 +57,30 @@ test("docs/errors.md has a row for each code, with its status, and whether it is
   for (const { code, retryable } of Object.values(CAUSES))
     expected[code] = retryable ? "yes" : "no";
   expect(shown).toEqual(expected);
+});
+
+/** Kinds of gateways and proxies of which the corpus has cases, which are no servers to point at. */
+const NO_SERVERS = new Set(["Proxy", "proxy", "Cloudflare", "Open WebUI"]);
+
+test("docs/providers.md has a row for each server whose answers the tests have, without an empty cell", () => {
+  const [, part = ""] = readPage("docs/providers.md").text.split("\n## Works with\n");
+  const rows = part
+    .split("\n")
+    .filter((line) => line.startsWith("| "))
+    .map((line) => line.split("|").map((cell) => cell.trim()))
+    .map((cells) => cells.slice(1, -1));
+  expect(rows[0]?.[0]).toBe("Server");
+  expect(rows.filter((row) => row.length !== 4 || row.includes(""))).toEqual([]);
+  const shown = rows.map(([server]) => server).join();
+  const files = new Bun.Glob("*.json").scanSync("test/providers/corpus");
+  const servers = new Set(
+    [...files].map((file): string => {
+      const text = readFileSync(join("test/providers/corpus", file), "utf8");
+      return JSON.parse(text).server;
+    }),
+  );
+  const missing = [...servers].filter((name) => !NO_SERVERS.has(name) && !shown.includes(name));
+  expect(missing).toEqual([]);
 });
 
 test("docs/agents.md has a row for each tool, with the scope that it needs", () => {

@@ -5,25 +5,22 @@ import { costUsd, listAgeIfOld, priceOf } from "../../src/domain/prices.ts";
 import { readUsage } from "../../src/domain/usage.ts";
 
 /*
- * Costs worked out by hand from the published prices of
- *   OpenAI    https://developers.openai.com/api/docs/pricing
- *   Anthropic https://www.anthropic.com/pricing#api
- *   Google    https://ai.google.dev/gemini-api/docs/pricing
- *   Mistral   https://mistral.ai/pricing/api
- *   Groq      https://console.groq.com/docs/models
- *   xAI       https://docs.x.ai/docs/models
- * as the list of 2026-09-23 has them. In thousands of tokens: prompt, of it cached and written to the
- * cache; completion, of it reasoning.
+ * Costs worked out by hand from published prices. Above the rows of each provider are the address of its prices and the
+ * day on which they had been read: by the maintainers of the list where nothing else is said. In thousands of tokens:
+ * prompt, of it cached and written to the cache; completion, of it reasoning.
  */
 type Row = [
   model: string,
   tokens: { in: number; cached?: number; written?: number; out: number; reasoning?: number },
   usd: number,
+  /** `at`: a day, for which noon counts, or a time. */
   more?: { tier?: string; at?: string; baseUrl?: string },
 ];
 
+const GROQ = "https://api.groq.com/openai/v1";
+
 const PRICED: Row[] = [
-  // OpenAI: input / cached / output
+  // OpenAI: https://developers.openai.com/api/docs/pricing, 2026-09-23
   ["gpt-4o", { in: 1000, out: 1000 }, 2.5 + 10],
   ["gpt-4o", { in: 1000, cached: 400, out: 100 }, 0.6 * 2.5 + 0.4 * 1.25 + 1],
   ["gpt-4o-2024-08-06", { in: 10, out: 1 }, 0.025 + 0.01],
@@ -58,29 +55,94 @@ const PRICED: Row[] = [
   ["gpt-5-mini", { in: 100, out: 10 }, 0.045 + 0.036, { tier: "priority" }],
   ["text-embedding-3-small", { in: 1000, out: 0 }, 0.02],
   ["text-embedding-3-large", { in: 1000, out: 0 }, 0.13],
-  // Anthropic
+  ["gpt-image-1", { in: 0.05, out: 1.056 }, 0.00025 + 0.04224],
+  // Anthropic: https://www.anthropic.com/pricing#api, 2026-09-23
   ["claude-opus-4-5", { in: 100, out: 10 }, 0.5 + 0.25],
   ["claude-haiku-4-5", { in: 100, cached: 80, written: 10, out: 10 }, 0.01 + 0.008 + 0.0125 + 0.05],
   ["claude-sonnet-4-5", { in: 250, out: 10 }, 250 * 0.006 + 10 * 0.0225],
-  // Google
+  // Google: https://ai.google.dev/gemini-api/docs/pricing, 2026-09-23
   ["gemini-2.5-pro", { in: 100, out: 10 }, 0.125 + 0.1],
   ["gemini-2.5-pro", { in: 300, cached: 100, out: 10 }, 0.5 + 0.025 + 0.15],
   ["models/gemini-2.5-flash", { in: 100, out: 10 }, 0.03 + 0.025],
-  // Others
+  ["gemini-2.5-flash", { in: 100, out: 30, reasoning: 25 }, 0.03 + 0.075],
+  ["gemini-embedding-001", { in: 1000, out: 0 }, 0.15],
+  // Mistral: https://mistral.ai/pricing/api, 2026-09-23
   ["mistral-large-latest", { in: 100, out: 10 }, 0.2 + 0.06, { at: "2024-12-01" }],
-  ["grok-4", { in: 100, cached: 50, out: 10 }, 0.15 + 0.0375 + 0.15],
+  ["mistral-large-2512", { in: 1000, cached: 400, out: 100 }, 0.3 + 0.02 + 0.15],
+  ["mistral-medium-latest", { in: 100, out: 10 }, 0.04 + 0.02, { at: "2026-06-15" }],
+  ["mistral-medium-latest", { in: 100, cached: 100, out: 10 }, 0.015 + 0.075],
+  ["magistral-medium-2509", { in: 100, out: 20, reasoning: 18 }, 0.2 + 0.1],
+  ["codestral-2508", { in: 1000, cached: 500, out: 100 }, 0.15 + 0.015 + 0.09],
+  ["mistral-embed", { in: 1000, out: 0 }, 0.1],
+  // Groq: https://console.groq.com/docs/models, 2026-09-23. Its flex tier costs as much as the usual one.
+  ["llama-3.3-70b-versatile", { in: 100, out: 10 }, 0.059 + 0.0079, { baseUrl: GROQ }],
   [
     "llama-3.3-70b-versatile",
     { in: 100, out: 10 },
     0.059 + 0.0079,
-    { baseUrl: "https://api.groq.com/openai/v1" },
+    { baseUrl: GROQ, tier: "flex" },
   ],
+  ["llama-3.1-8b-instant", { in: 1000, out: 1000 }, 0.05 + 0.08, { baseUrl: GROQ }],
+  [
+    "openai/gpt-oss-120b",
+    { in: 100, cached: 60, out: 10 },
+    0.006 + 0.0045 + 0.006,
+    { baseUrl: GROQ },
+  ],
+  ["openai/gpt-oss-20b", { in: 1000, out: 100, reasoning: 90 }, 0.075 + 0.03, { baseUrl: GROQ }],
+  ["qwen/qwen3-32b", { in: 100, out: 100, reasoning: 60 }, 0.029 + 0.059, { baseUrl: GROQ }],
+  // DeepSeek: https://api-docs.deepseek.com/quick_start/pricing. Of 2025-08, with cheaper nights; the names were
+  // retired on 2026-07-24.
+  [
+    "deepseek-chat",
+    { in: 1000, cached: 400, out: 100 },
+    0.162 + 0.028 + 0.11,
+    { at: "2025-08-20" },
+  ],
+  [
+    "deepseek-chat",
+    { in: 1000, cached: 400, out: 100 },
+    0.081 + 0.014 + 0.055,
+    { at: "2025-08-20T20:00:00Z" },
+  ],
+  ["deepseek-reasoner", { in: 100, out: 10, reasoning: 8 }, 0.055 + 0.0219, { at: "2025-08-20" }],
+  // Of 2026-04-30, before there were peak hours.
+  [
+    "deepseek-v4-flash",
+    { in: 1000, cached: 500, out: 100 },
+    0.07 + 0.0014 + 0.028,
+    { at: "2026-05-01" },
+  ],
+  ["deepseek-v4-pro", { in: 1000, cached: 1000, out: 100 }, 0.003625 + 0.087, { at: "2026-06-01" }],
+  // Of 2026-09-23. From 9 to 12 and from 14 to 18 o'clock in Beijing all costs twice as much.
+  ["deepseek-v4-flash", { in: 1000, cached: 500, out: 100 }, 0.11 + 0.0035 + 0.066],
+  [
+    "deepseek-v4-pro",
+    { in: 100, out: 100, reasoning: 80 },
+    0.132 + 0.396,
+    { at: "2026-09-23T06:00:00Z" },
+  ],
+  [
+    "deepseek-v4-pro",
+    { in: 100, out: 100, reasoning: 80 },
+    0.066 + 0.198,
+    { at: "2026-09-23T10:00:00Z" },
+  ],
+  // xAI: https://docs.x.ai/docs/models, 2026-09-23. Prompts of 200,000 tokens and more cost twice as much.
+  ["grok-4", { in: 100, cached: 50, out: 10 }, 0.15 + 0.0375 + 0.15],
+  ["grok-3-mini", { in: 100, out: 40, reasoning: 35 }, 0.03 + 0.02],
+  ["grok-4.3", { in: 100, cached: 50, out: 10 }, 0.0625 + 0.01 + 0.025],
+  ["grok-4.3", { in: 200, cached: 100, out: 10 }, 0.25 + 0.04 + 0.05],
+  ["grok-4.5", { in: 199.999, out: 10 }, 0.399998 + 0.06],
+  ["grok-code-fast-1", { in: 1000, cached: 900, out: 10 }, 0.02 + 0.018 + 0.015],
 ];
 
 describe("what a call costs", () => {
   test.each(PRICED)("%s for %j is %d USD", (model, tokens, usd, more = {}) => {
     const { in: prompt, cached = 0, written = 0, out, reasoning = 0 } = tokens;
-    const at = more.at === undefined ? undefined : Date.parse(`${more.at}T12:00:00Z`);
+    const { at: day } = more;
+    const time = day?.includes("T") === false ? `${day}T12:00:00Z` : day;
+    const at = time === undefined ? undefined : Date.parse(time);
     const shop = more.baseUrl === undefined ? {} : { baseUrl: more.baseUrl };
     const cost = costUsd(
       priceOf(model, [], shop, at),
@@ -97,17 +159,27 @@ describe("what a call costs", () => {
     expect(cost).toBeCloseTo(usd, 9);
   });
 
-  test("is the same whether a server counts reasoning inside or outside of the completion", () => {
-    const usage = (completion: number) =>
-      readUsage({
-        prompt_tokens: 10_120,
-        completion_tokens: completion,
-        total_tokens: 14_428,
-        completion_tokens_details: { reasoning_tokens: 2809 },
-      }).usage;
-    const [inside, outside] = [usage(4308), usage(1499)];
-    expect(inside).toEqual(outside);
-  });
+  test.each([
+    ["gpt-5", 0.01265 + 0.04308],
+    ["grok-3-mini", 0.003036 + 0.002154],
+    ["deepseek-v4-pro", 0.0066792 + 0.00852984],
+    ["gemini-2.5-flash", 0.003036 + 0.01077],
+  ])(
+    "of %s is the same whether reasoning is counted inside or outside of the completion",
+    (model, usd) => {
+      const usage = (completion: number) =>
+        readUsage({
+          prompt_tokens: 10_120,
+          completion_tokens: completion,
+          total_tokens: 14_428,
+          completion_tokens_details: { reasoning_tokens: 2809 },
+        }).usage;
+      const [inside, outside] = [usage(4308), usage(1499)];
+      expect(inside).toEqual(outside);
+      for (const one of [inside, outside])
+        expect(one && costUsd(priceOf(model, []), one)).toBeCloseTo(usd, 9);
+    },
+  );
 
   test("is not known for models on one's own machine", () => {
     for (const model of ["llama3.2:latest", "qwen3:8b", "meta-llama/Llama-3.3-70B", "made-up"])

@@ -108,6 +108,51 @@ test("a model that must wait does not fill the queue while another is fed, and g
   expect(await app.differences()).toEqual([]);
 });
 
+describe("a provider without capacity", () => {
+  test.each([
+    ["Groq's 498", 498, {}],
+    ["Anthropic's 529", 529, {}],
+    ["a 429 that names it", 429, { code: "NoCapacity", message: "no capacity" }],
+    ["a 503 of an overloaded model", 503, { message: "The model is overloaded" }],
+  ] as const)("is waited for, and %s teaches no rate", async (_who, status, error) => {
+    const headers = { "retry-after-ms": "5" };
+    await using provider = await startProvider(({ earlier }, response) =>
+      earlier < 3 ? fail(response, status, error, headers) : undefined,
+    );
+    await using app = await startServer({ ...provider.env, MAX_RETRIES: "0" });
+    await app.post("/batches", { id: "b", tasks: many(12) });
+    await app.post("/batches/b/execute");
+    expect((await app.finished("b")).progress).toMatchObject({ completed: 12, failed: 0 });
+    // None of the waits was an attempt.
+    const { executions } = (await app.get("/tasks/b-1/executions")).body.data;
+    expect(executions[0].attempts.map(({ outcome }: Json) => outcome)).toEqual([
+      "throttled",
+      "throttled",
+      "throttled",
+      "completed",
+    ]);
+    const { details } = (await app.get("/status/services/openai")).body.data;
+    expect(details.providers[0].pacers).toMatchObject([
+      { requests: { source: "open" }, tokens: { source: "open" } },
+    ]);
+  });
+
+  test("unlike one that refuses for the rate, which it learns", async () => {
+    await using provider = await startProvider(({ earlier }, response) =>
+      earlier < 1 ? fail(response, 429, {}, { "retry-after-ms": "5" }) : undefined,
+    );
+    await using app = await startServer(provider.env);
+    await app.post("/batches", { id: "b", tasks: many(12) });
+    await app.post("/batches/b/execute");
+    const source = await until(async () => {
+      const { details } = (await app.get("/status/services/openai")).body.data;
+      const [pacer] = details.providers[0].pacers;
+      return pacer && pacer.requests.source !== "open" ? pacer.requests.source : undefined;
+    });
+    expect(source).toBe("learned");
+  });
+});
+
 describe("a batch whose calls the provider refuses permanently", () => {
   test.each([
     [429, { code: "insufficient_quota" }, "provider_quota_exceeded", "provider.quota_exceeded"],

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 
 import { temporaryFolder } from "../support/process.ts";
-import { startProvider } from "../support/provider.ts";
+import { chatAnswer, startProvider } from "../support/provider.ts";
 import { type Json, startServer, type TestServer } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
 
@@ -146,6 +146,35 @@ describe("an identical request that may be reused", () => {
       isDryRun: true,
     });
     expect(provider.requests).toHaveLength(1);
+  });
+
+  test("is sent again if the answer was empty, withheld or cut off", async () => {
+    const choices: Record<string, Json> = {
+      empty: { message: { content: "" }, finish_reason: "stop" },
+      blank: { message: { content: " \n" }, finish_reason: "stop" },
+      thoughts: { message: { content: null, reasoning_content: "hm" }, finish_reason: "stop" },
+      refused: { message: { content: null, refusal: "No." }, finish_reason: "stop" },
+      withheld: { message: {}, finish_reason: "SAFETY" },
+      exhausted: { message: { content: "" }, finish_reason: "length" },
+      cut: { message: { content: "half an ans" }, finish_reason: "length" },
+    };
+    await using provider = await startProvider(({ prompt, body }) => ({
+      ...chatAnswer({ prompt, body }),
+      choices: [{ index: 0, ...choices[prompt] }],
+    }));
+    await using app = await startServer({ ...provider.env, MAX_RETRIES: "0" });
+    const statuses: Record<string, string> = {};
+    for (const prompt of Object.keys(choices))
+      for (const _ of [1, 2]) {
+        const { status, result } = await run(app, { prompt, cache: true });
+        statuses[prompt] = status;
+        expect(result?.cached ?? false).toBe(false);
+      }
+    const { cut, ...others } = statuses;
+    expect([cut, ...new Set(Object.values(others))]).toEqual(["completed", "failed"]);
+    expect(new Set(provider.counts.values())).toEqual(new Set([2]));
+    const { rows } = await app.ctx.client.execute("SELECT * FROM cached_answers");
+    expect(rows).toEqual([]);
   });
 
   test("costs nothing, so that no price need be known for it", async () => {

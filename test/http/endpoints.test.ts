@@ -1,34 +1,161 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 
-import { startProvider } from "../support/provider.ts";
-import { startServer } from "../support/server.ts";
+import { temporaryFolder } from "../support/process.ts";
+import { type Behaviour, startProvider } from "../support/provider.ts";
+import { client, type Json, startServer, type TestServer, until } from "../support/server.ts";
 
-test("a JSONL line may name any path of the provider: it is sent there, and its answer is stored", async () => {
-  const verdict = { id: "modr-1", model: "omni-moderation", results: [{ flagged: false }] };
-  await using provider = await startProvider(() => verdict);
-  await using app = await startServer(provider.env);
-  const line = {
-    custom_id: "a",
-    method: "POST",
-    url: "/v1/moderations",
-    body: { model: "omni-moderation", input: "hello" },
-  };
+/** Creates a batch `b` of JSONL lines `[path, body]`. */
+async function givenLines(app: TestServer, lines: [url: string, body: object][], config = {}) {
+  const text = lines.map(([url, body], i) =>
+    JSON.stringify({ custom_id: `line-${i}`, method: "POST", url, body }),
+  );
   const form = new FormData();
-  form.append("file", new Blob([`${JSON.stringify(line)}\n`]), "lines.jsonl");
+  form.append("file", new Blob([text.join("\n")]), "lines.jsonl");
   const upload = await fetch(`${app.url}/api/v1/files`, {
     method: "POST",
     headers: { authorization: "Bearer test-key" },
     body: form,
   });
   const inputFile = (await upload.json()).data.id;
+  await app.post("/batches", { id: "b", inputFile, config });
+}
 
-  await app.post("/batches", { id: "b", inputFile });
-  await app.post("/batches/b/execute");
+/** The answers of a provider at each endpoint, as OpenAI documents them. */
+const ANSWERS: Record<string, Json> = {
+  "/v1/moderations": {
+    id: "modr-1",
+    model: "omni-moderation-latest",
+    results: [{ flagged: false }],
+  },
+  "/v1/images/generations": {
+    created: 1_700_000_000,
+    data: [{ b64_json: "aGVsbG8g".repeat(5000) }],
+    usage: {
+      input_tokens: 50,
+      output_tokens: 1056,
+      total_tokens: 1106,
+      input_tokens_details: { text_tokens: 50, image_tokens: 0 },
+    },
+  },
+  "/v1/decisions": { id: "dec-1", model: "gpt-4", decision: "approve" },
+};
+const answer: Behaviour = ({ path }) => ANSWERS[path];
 
-  expect((await app.finished("b")).progress).toMatchObject({ completed: 1, failed: 0 });
-  expect(provider.requests).toMatchObject([{ path: "/v1/moderations", body: line.body }]);
-  const { result } = (await app.get("/tasks/b-1")).body.data;
-  expect(result.raw).toEqual(verdict);
+const image = { model: "gpt-image-1", prompt: "a lighthouse" };
+const decision = { model: "gpt-4", input: "May it pass?" };
+
+const paused = (app: TestServer) =>
+  until<Json>(async () => {
+    const { data } = (await app.get("/batches/b")).body;
+    return data.status === "paused" && data.progress.running === 0 ? data : undefined;
+  });
+
+describe("a JSONL line may name any path of the provider", () => {
+  test("and it is sent there, its answer is stored, and priced where the price is known", async () => {
+    await using provider = await startProvider(answer);
+    await using app = await startServer(provider.env);
+    const moderation = { model: "omni-moderation-latest", input: "hello" };
+    await givenLines(app, [
+      ["/v1/moderations", moderation],
+      ["/v1/images/generations", image],
+      ["/v1/decisions", decision],
+    ]);
+    await app.post("/batches/b/execute");
+    const { progress } = await app.finished("b");
+    expect(progress).toMatchObject({ completed: 3, failed: 0 });
+
+    const sent = Object.fromEntries(provider.requests.map(({ path, body }) => [path, body]));
+    expect(sent).toEqual({
+      "/v1/moderations": moderation,
+      "/v1/images/generations": image,
+      "/v1/decisions": decision,
+    });
+    const results: Json[] = [];
+    for (const id of ["b-1", "b-2", "b-3"])
+      results.push((await app.get(`/tasks/${id}`)).body.data.result);
+    expect(results.map(({ raw }) => raw)).toEqual(Object.values(ANSWERS));
+    const [verdict, picture, decided] = results;
+    // The list has OpenAI's moderation models as free.
+    expect(verdict.costUsd).toBe(0);
+    // 5 USD for a million tokens of the prompt, 40 for those of the image.
+    expect(picture.costUsd).toBeCloseTo(50 * 5e-6 + 1056 * 40e-6, 9);
+    expect(picture.usage).toEqual({
+      promptTokens: 50,
+      completionTokens: 1056,
+      totalTokens: 1106,
+    });
+    // The price of gpt-4's tokens says nothing of what a decision costs.
+    expect(decided.costUsd).toBeNull();
+    expect(decided.usage).toMatchObject({ completionTokens: 0, estimated: true });
+    expect((await app.get("/batches/b")).body.data.costUsd).toBeCloseTo(picture.costUsd, 9);
+    const { data } = (await app.get("/metrics/tasks?period=hour")).body;
+    const unpriced = Object.values<Json>(data.byModel).filter((one) => one.unpriced > 0);
+    expect(unpriced).toMatchObject([{ model: "gpt-4", unpriced: 1 }]);
+    expect(await app.differences()).toEqual([]);
+  });
+
+  test("and neither an estimate nor a dry run invents a price for it", async () => {
+    await using provider = await startProvider(answer);
+    await using app = await startServer(provider.env);
+    await givenLines(app, [["/v1/decisions", decision]]);
+    const estimate = (await app.get("/batches/b/estimate")).body.data;
+    expect(estimate).toMatchObject({ costUsd: null, unpricedModels: ["gpt-4"] });
+    await app.post("/batches/b/execute", { isDryRun: true });
+    expect(await app.finished("b")).toMatchObject({ costUsd: null });
+    expect(provider.requests).toEqual([]);
+  });
+
+  test("and a cap ends a batch at the first answer whose cost is unknown", async () => {
+    await using provider = await startProvider(answer);
+    await using app = await startServer(provider.env);
+    const lines = Array.from({ length: 20 }, (): [string, object] => ["/v1/decisions", decision]);
+    await givenLines(app, lines, { maxCostUsd: 1 });
+    await app.post("/batches/b/execute");
+    expect((await paused(app)).pauseReason.code).toBe("price_unknown");
+    expect(provider.requests).toHaveLength(1);
+    const alone = await app.post("/tasks/b-20/execute");
+    expect([alone.status, alone.body.error.code]).toEqual([429, "QUOTA_EXCEEDED"]);
+  });
+
+  test("and a key's budget, too, for batches, single tasks and live calls", async () => {
+    await using provider = await startProvider(answer);
+    await using app = await startServer({ ...provider.env, OPENAI_ENDPOINTS: "/v1/decisions" });
+    const { key } = (
+      await app.post("/api-keys", { name: "k", scopes: ["write"], monthlyBudgetUsd: 5 })
+    ).body.data;
+    const caller = client(app.url, key);
+    const lines = Array.from({ length: 20 }, (): [string, object] => ["/v1/decisions", decision]);
+    await givenLines(app, lines);
+    await caller.post("/batches/b/execute");
+    expect((await paused(app)).pauseReason.code).toBe("price_unknown");
+    expect(provider.requests).toHaveLength(1);
+    expect((await caller.post("/tasks/b-20/execute")).body.error.code).toBe("QUOTA_EXCEEDED");
+
+    const live = async () => (await caller.post(`${app.url}/v1/decisions`, decision)).status;
+    expect(await live()).toBe(200);
+    const refusal = await until(async () => {
+      const status = await live();
+      return status === 200 ? undefined : status;
+    });
+    expect(refusal).toBe(429);
+    // Where usage is reported, the budget can be kept.
+    const paid = await caller.post(`${app.url}/v1/images/generations`, image);
+    expect(paid.status).toBe(200);
+  });
+
+  test("and PRICES_FILE can say that it costs nothing", async () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "prices.json");
+    writeFileSync(path, JSON.stringify({ "my-judge": { input: 0, output: 0 } }));
+    await using provider = await startProvider(answer);
+    await using app = await startServer({ ...provider.env, PRICES_FILE: path });
+    const free = { ...decision, model: "my-judge" };
+    await givenLines(app, [["/v1/decisions", free]], { maxCostUsd: 1 });
+    await app.post("/batches/b/execute");
+    expect(await app.finished("b")).toMatchObject({ progress: { completed: 1 }, costUsd: 0 });
+  });
 });
 
 test("tasks of one template carry one prompt_cache_key, unless they have their own", async () => {

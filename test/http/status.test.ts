@@ -2,9 +2,15 @@ import { describe, expect, test } from "bun:test";
 
 import packageJson from "../../package.json" with { type: "json" };
 import { overallHealth } from "../../src/domain/health.ts";
+import { LIST_DATE } from "../../src/domain/price-list/list.ts";
 import { raiseAlert } from "../../src/services/alerts.ts";
+import { toldTime } from "../support/clock.ts";
 import { hang, startProvider } from "../support/provider.ts";
-import { startServer, until } from "../support/server.ts";
+import { type Json, startServer, until } from "../support/server.ts";
+
+/** Without the age of the list of prices, which depends on the day of the test. */
+const reasonsOf = ({ data }: Json) =>
+  data.reasons.filter(({ service }: Json) => service !== "prices");
 
 describe("the status", () => {
   test("is measured for each component", async () => {
@@ -20,9 +26,9 @@ describe("the status", () => {
         workers: "healthy",
         webhooks: "healthy",
       },
-      reasons: [],
       provider: { name: "simulator", isSimulator: true },
     });
+    expect(reasonsOf(body)).toEqual([]);
     expect(Date.now() - Date.parse(body.data.lastHealthCheck)).toBeLessThan(5000);
     const database = (await app.get("/status/services/database")).body.data;
     expect(database).toMatchObject({
@@ -104,18 +110,32 @@ describe("the status", () => {
 
   test("is unhealthy if no process runs tasks", async () => {
     await using app = await startServer({ ROLE: "api" });
-    const { data } = (await app.get("/status")).body;
-    expect(data).toMatchObject({ status: "unhealthy", services: { workers: "unhealthy" } });
-    expect(data.reasons).toEqual([{ service: "workers", reason: "No process runs tasks" }]);
+    const { body } = await app.get("/status");
+    expect(body.data).toMatchObject({ status: "unhealthy", services: { workers: "unhealthy" } });
+    expect(reasonsOf(body)).toEqual([{ service: "workers", reason: "No process runs tasks" }]);
   });
 
   test("is degraded while an alert is open", async () => {
     await using provider = await startProvider();
     await using app = await startServer(provider.env);
     await raiseAlert(app.ctx, { code: "disk.nearly_full", message: "The disk is nearly full" });
+    const { body } = await app.get("/status");
+    expect(body.data.status).toBe("degraded");
+    expect(reasonsOf(body)).toEqual([
+      { service: "disk.nearly_full", reason: "The disk is nearly full" },
+    ]);
+  });
+
+  test("says that the list of prices is older than 90 days, which makes nothing unhealthy", async () => {
+    const isOldAt = Date.parse(LIST_DATE) + 91 * 86_400_000;
+    const { reported, clock } = toldTime(isOldAt - 500);
+    await using app = await startServer({}, { clock });
+    expect((await app.get("/status")).body.data.reasons).toEqual([]);
+    reported.now = isOldAt;
     expect((await app.get("/status")).body.data).toMatchObject({
-      status: "degraded",
-      reasons: [{ service: "disk.nearly_full", reason: "The disk is nearly full" }],
+      status: "healthy",
+      reasons: [{ service: "prices", reason: expect.stringContaining("is 91 days old") }],
+      prices: { date: LIST_DATE },
     });
   });
 

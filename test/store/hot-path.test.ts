@@ -41,6 +41,7 @@ const SETTLING = {
   batches: [],
   tallies: [],
   dearest: [],
+  unpriced: [],
   mayBeLimited: true,
   isExclusive: true,
 };

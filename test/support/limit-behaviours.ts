@@ -1,4 +1,4 @@
-import { type Behaviour, bucket, type Said, window } from "./limit-world.ts";
+import { type Behaviour, bucket, EPOCH_MS, type Said, window } from "./limit-world.ts";
 
 const RATE_LIMITED = '{"error":{"message":"Rate limit reached","code":"rate_limit_exceeded"}}';
 
@@ -141,23 +141,28 @@ export const BEHAVIOURS: Behaviour[] = [
   },
   {
     name: "resets as epoch and float",
-    calls: 1000,
+    calls: 2300,
     concurrency: 64,
-    idealMs: paced(1000, 10, 60),
+    idealMs: 180_000 + (500 / 64) * 300,
     begin() {
-      const real = bucket(10, 60);
-      let n = 0;
+      const minute = window(600, 60_000);
       return ({ at }) => {
-        const ok = real.take(at);
-        const missing = (60 - real.level()) / 10;
-        // The virtual clock is near 1970, so a reset time is recognised only if it is a fraction.
+        const ok = minute.take(at);
+        const resetMs = minute.resetMs(at);
+        const resetAt = EPOCH_MS + at + resetMs;
+        // Each server has its own way. Here each minute has another.
+        const resets = [
+          String(Math.ceil(resetAt / 1000)),
+          (resetMs / 1000).toFixed(2),
+          String(Math.ceil(resetAt)),
+          (resetAt / 1000).toFixed(3),
+        ];
         const headers = {
           "x-ratelimit-limit-requests": "600",
-          "x-ratelimit-remaining-requests": String(Math.floor(real.level())),
-          "x-ratelimit-reset-requests":
-            n++ % 2 === 0 ? missing.toFixed(2) : `${missing.toFixed(3)}s`,
+          "x-ratelimit-remaining-requests": String(minute.left()),
+          "x-ratelimit-reset-requests": resets[Math.floor(at / 60_000) % resets.length] ?? "",
         };
-        return ok ? { ok, headers } : refuse({ ...headers, "retry-after": "1" });
+        return ok ? { ok, headers } : refuse(headers);
       };
     },
   },

@@ -5,6 +5,9 @@ import { readRateLimits, readRefusal } from "../../src/providers/rate-limit-sign
 /** A provider's answer to a call: whether it accepts it, with these headers and this body. */
 export type Said = { ok: boolean; headers?: Record<string, string>; body?: string };
 
+/** The wall time at which the virtual time begins, for headers with absolute times. */
+export const EPOCH_MS = Date.parse("2026-01-01T00:00:00Z");
+
 /** How a provider limits calls, in virtual time (ms). */
 export type Behaviour = {
   name: string;
@@ -106,7 +109,8 @@ function roomiest(pacers: Pacer[], now: number): number | undefined {
 
 function signalsOf({ ok, headers, body }: Said, now: number): RateLimitSignals | null {
   const reported = new Headers(headers);
-  return ok ? readRateLimits(reported, now) : readRefusal(reported, body ?? "", now);
+  const at = EPOCH_MS + now;
+  return ok ? readRateLimits(reported, at) : readRefusal(reported, body ?? "", at);
 }
 
 /** A token bucket that is refilled continuously. */

@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../../context.ts";
 import { isTruncated } from "../../domain/answer.ts";
+import { isCounted } from "../../domain/request.ts";
 import { background } from "../../lib/background.ts";
 import type { Passed } from "../../providers/passage.ts";
 import type { LiveRequest } from "../../services/live.ts";
@@ -14,6 +15,7 @@ import type { Heard } from "./answers.ts";
 import type { createLiveBooks } from "./books.ts";
 import { type createRecords, errorOf } from "./records.ts";
 import type { Turn } from "./turns.ts";
+import type { Unmetered } from "./unmetered.ts";
 
 /** The thread that counts takes seconds to start. */
 const SETTLING_MS = 30_000;
@@ -31,6 +33,7 @@ type EndingOptions = {
   upstreams: Upstreams;
   books: ReturnType<typeof createLiveBooks>;
   records: ReturnType<typeof createRecords>;
+  unmetered: Unmetered;
   /** Called when a provider with a limit of concurrent calls has room again. */
   onFreed: () => void;
   onEnded: () => void;
@@ -39,7 +42,7 @@ type EndingOptions = {
 /** Ends live calls: reports their results to pacer, breaker, books and records. Each is ended once. */
 export function createEndings(
   ctx: Context,
-  { upstreams, books, records, onFreed, onEnded }: EndingOptions,
+  { upstreams, books, records, unmetered, onFreed, onEnded }: EndingOptions,
 ) {
   /** Ends a call whose answer was sent, or is being sent. */
   function settle(attempt: Attempt, passed: Passed, heard: Heard): void {
@@ -53,9 +56,11 @@ export function createEndings(
   async function measured({ request }: Attempt, heard: Heard): Promise<Heard> {
     const { answer } = heard;
     if (!answer || answer.usage) return heard;
-    const { model, text } = request;
+    const { model, text, endpoint } = request;
     const { content, reasoning, toolCalls } = answer;
-    const said = [content, reasoning, toolCalls && JSON.stringify(toolCalls)];
+    const said = isCounted(endpoint)
+      ? [content, reasoning, toolCalls && JSON.stringify(toolCalls)]
+      : [];
     const input = said.filter((part) => part !== null).join("\n");
     const bodies = [text, ...(input === "" ? [] : [JSON.stringify({ input })])];
     const sizes = await ctx.tokens.measure(
@@ -92,13 +97,16 @@ export function createEndings(
         },
         ctx.clock.steady(),
       );
+    const { endpoint } = request;
     const called = upstream.model;
     const serviceTier = answer?.serviceTier ?? null;
     const model = answer?.model ?? called;
     const costUsd =
       provider.kind === "simulator"
         ? 0
-        : usage && costOfAnswer(provider, { called, model, usage, at, serviceTier });
+        : usage && costOfAnswer(provider, { endpoint, called, model, usage, at, serviceTier });
+    if (usage?.estimated && costUsd === null)
+      unmetered.add({ provider: upstream.site.index, model: called }, endpoint);
     books.end({
       payer: request.caller.key,
       model: request.model,

@@ -19,6 +19,7 @@ import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
 import { answerOf, JSON_TYPE, lostText, refused, timedOut, unanswered } from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
+import { createUnmetered } from "./unmetered.ts";
 import { watched } from "./watched.ts";
 
 /** The longest wait for counting tokens. */
@@ -56,6 +57,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   const books = createLiveBooks(ctx);
   const turns = createTurns(ctx, upstreams);
   const records = createRecords(ctx);
+  const unmetered = createUnmetered();
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
   let inFlight = 0;
@@ -67,6 +69,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     upstreams,
     books,
     records,
+    unmetered,
     onFreed,
     onEnded() {
       if (--inFlight === 0) onIdle?.();
@@ -97,9 +100,9 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
    */
   async function reserve(
     lane: string,
-    { caller, signal }: LiveRequest,
+    { caller, signal, endpoint }: LiveRequest,
   ): Promise<{ reservation: number | null; barred: Route[] }> {
-    const ways = caller.hasBudget ? upstreams.pricedWays(lane) : [];
+    const ways = caller.hasBudget ? unmetered.applyTo(upstreams.pricedWays(lane), endpoint) : [];
     const barred = ways.filter(({ price }) => price === "unknown").map(({ way }) => way);
     if (ways.length > 0 && barred.length === ways.length)
       throw new AppError("QUOTA_EXCEEDED", PRICE_UNKNOWN.message);

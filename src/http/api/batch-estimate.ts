@@ -9,7 +9,7 @@ import { BatchParams } from "./batches.ts";
 
 const CostRange = z
   .object({ min: z.number(), max: z.number() })
-  .openapi("CostRange", { description: "In USD; null if the price of a model is unknown" });
+  .openapi("CostRange", { description: "In USD; null if the price of a task is unknown" });
 
 const TokenRange = z.object({ min: z.number().int(), max: z.number().int() }).openapi("TokenRange");
 
@@ -37,7 +37,7 @@ const Measured = z
   .openapi("MeasuredRows", {
     description:
       "What the rows that have run took, such as those of a pilot; null where none has, or in a dry run. " +
-      "Cost is null where the price of a model is not known",
+      "Cost is null where a price is not known",
   });
 
 export const BatchEstimate = z

@@ -93,8 +93,8 @@ const Figures = z
         total: count("prompt + completion"),
       })
       .openapi("TokenCounts"),
-    costUsd: figure("Sum over the executions whose model has a known price; dry runs cost nothing"),
-    unpriced: count("Executions with usage whose model has no known price; in no sum of money"),
+    costUsd: figure("Sum over the executions with a known price; dry runs cost nothing"),
+    unpriced: count("Executions with usage and without a known price; in no sum of money"),
   })
   .openapi("TaskFigures");
 

@@ -61,7 +61,7 @@ export const Result = z
       }),
     model: z.string().nullable(),
     usage: orNull(Usage),
-    costUsd: z.number().nullable().openapi({ description: "Null if the model's price is unknown" }),
+    costUsd: z.number().nullable().openapi({ description: "Null if the price is unknown" }),
     cached: z.boolean().openapi({
       description:
         "The answer to an identical request was reused: `usage` is that of the original call, and costs nothing again",
