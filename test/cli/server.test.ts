@@ -9,6 +9,9 @@ import { type Json, KEY, startServer, until } from "../support/server.ts";
 
 const codes = (outcomes: Outcome[]) => outcomes.map(({ code }) => code);
 
+/** Colours, and lines that replace each other, are for terminals. A tab and the end of a line are not control. */
+const CONTROL = /[^\P{Cc}\t\n]/u;
+
 test("with the address and key of a server, all work is done there", async () => {
   await using provider = await startProvider();
   await using app = await startServer(provider.env);
@@ -55,6 +58,22 @@ test("with the address and key of a server, all work is done there", async () =>
   expect([watched.code, JSON.parse(watched.out).rows.failed]).toEqual([3, 2]);
   expect(cat.out).toBe("city\nParis\nLima\n");
   expect([refused.code, JSON.parse(refused.err).error.code]).toEqual([5, "FORBIDDEN"]);
+  const all = [
+    run,
+    asked,
+    models,
+    status,
+    schedule,
+    upload,
+    key,
+    none,
+    list,
+    show,
+    results,
+    watched,
+  ];
+  expect(all.filter(({ out, err }) => CONTROL.test(out + err))).toEqual([]);
+  expect(run.err).toContain("Estimate: 2 rows");
   expect(wrong.code).toBe(5);
 });
 
