@@ -23,15 +23,22 @@ export type Server = {
   stop(force: boolean): Promise<void>;
 };
 
+const USAGE = `Starts the server. Its settings are environment variables, which .env.example and docs/configuration.md describe.
+  --json  announce the start and the end as lines of JSON (docs/command-line.md)`;
+
 /**
  * The process: environment, runner, server, signals. If it cannot start, it reports why in a few words and exits with
- * 1. The runtime provides the server, and the most requests to providers at a time. With the argument `--json` the
- * process announces its start and its end as JSON.
+ * 1. The runtime provides the server, and the most requests to providers at a time. Its
+ * arguments are those of `USAGE`.
  */
 export async function runProcess(
   mostRequests: number,
   serve: (options: ServeOptions) => Server,
 ): Promise<void> {
+  if (process.argv.includes("--help")) {
+    console.log(USAGE);
+    process.exit(0);
+  }
   const isJson = process.argv.includes("--json");
   const announcer = isJson ? forPrograms : forPeople;
   const config = readConfigOrExit(announcer);
