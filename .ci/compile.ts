@@ -5,6 +5,10 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 
+import { answerHelp } from "../src/lib/script-help.ts";
+
+answerHelp(import.meta.url);
+
 const outfile = process.argv[2] ?? "dist/gptrunner";
 /** The folder in which Bun puts embedded files. */
 const EMBEDDED = "/$bunfs/root";

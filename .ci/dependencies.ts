@@ -6,6 +6,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { answerHelp } from "../src/lib/script-help.ts";
+
+answerHelp(import.meta.url);
+
 const ALLOWED = new Set([
   "MIT",
   "ISC",

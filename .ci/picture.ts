@@ -6,9 +6,12 @@
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
+import { answerHelp } from "../src/lib/script-help.ts";
 import { launchBrowser } from "../test/support/browser.ts";
 import { temporaryFolder } from "../test/support/process.ts";
 import { KEY, startServer, until } from "../test/support/server.ts";
+
+answerHelp(import.meta.url);
 
 using folder = temporaryFolder();
 mkdirSync(join(folder.path, "files"));

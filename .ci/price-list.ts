@@ -9,6 +9,9 @@ import { join } from "node:path";
 import { findProvider, type ModelInfo, type ModelPrice } from "@pydantic/genai-prices";
 
 import packageJson from "../package.json" with { type: "json" };
+import { answerHelp } from "../src/lib/script-help.ts";
+
+answerHelp(import.meta.url);
 
 const NAME = "@pydantic/genai-prices";
 const FILE = join(import.meta.dir, "..", "src", "domain", "price-list", "list.json");

@@ -6,9 +6,12 @@
  */
 import { mkdirSync } from "node:fs";
 
+import { answerHelp } from "../src/lib/script-help.ts";
 import { launchBrowser } from "../test/support/browser.ts";
 import { LOOKS, STATES, takeStates } from "./screenshots.d/states.ts";
 import { takeWalk } from "./screenshots.d/walk.ts";
+
+answerHelp(import.meta.url);
 
 const asked = process.argv.slice(2);
 const to = asked[0] === "--to" ? asked.splice(0, 2)[1] : undefined;

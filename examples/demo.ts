@@ -7,6 +7,10 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { answerHelp } from "../src/lib/script-help.ts";
+
+answerHelp(import.meta.url);
+
 const KEY = `demo-${crypto.randomUUID()}`;
 const OUTPUT = "results.csv";
 const BAR_WIDTH = 40;

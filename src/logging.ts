@@ -11,21 +11,22 @@ import { toJsonLine, toPrettyLine } from "./lib/log-format.ts";
 
 /**
  * Sends the program's log to the console: JSON lines for machines, or coloured text for people. Warnings and errors
- * go to standard error. `secrets` are replaced wherever they occur in a line, as is whatever looks like a key.
+ * go to standard error, with `onlyStderr` all lines do. `secrets` are replaced wherever they occur in a line, as is whatever looks like a key.
  */
 export async function configureLogging(
   { logLevel, logFormat }: Pick<Config, "logLevel" | "logFormat">,
   secrets: string[] = [],
+  { onlyStderr = false } = {},
 ): Promise<void> {
   const pattern = { pattern: patternOf(secrets), replacement: "[redacted]" };
-  const format = redactByPattern(logFormat === "json" ? toJsonLine : toPrettyLine(hasColours()), [
-    pattern,
-  ]);
+  const usual = onlyStderr ? STDERR : STDOUT;
+  const toLine = logFormat === "json" ? toJsonLine : toPrettyLine(hasColours(usual));
+  const format = redactByPattern(toLine, [pattern]);
   const sink = (record: LogRecord) => {
     const line = format(record);
     const { level } = record;
     if (level === "error" || level === "fatal") writerOf(STDERR).add(line, true);
-    else writerOf(level === "warning" ? STDERR : STDOUT).add(line);
+    else writerOf(level === "warning" ? STDERR : usual).add(line);
   };
   await configure({
     reset: true,
@@ -52,8 +53,8 @@ function writerOf(fd: number): LineWriter {
 }
 
 /** https://no-color.org */
-function hasColours(): boolean {
-  return isatty(STDOUT) && !process.env["NO_COLOR"];
+function hasColours(fd: number): boolean {
+  return isatty(fd) && !process.env["NO_COLOR"];
 }
 
 /** The secrets of the configuration, which no line may contain. */

@@ -1,8 +1,10 @@
 import process from "node:process";
+import { inspect } from "node:util";
 
 import { getLogger } from "@logtape/logtape";
 
-import { banner } from "./banner.ts";
+import { type Announcer, forPeople, forPrograms } from "./announcer.ts";
+import { startedFacts } from "./banner.ts";
 import { type Config, ConfigError, readConfig } from "./config.ts";
 import { installLastResort } from "./last-resort.ts";
 import { background } from "./lib/background.ts";
@@ -21,16 +23,27 @@ export type Server = {
   stop(force: boolean): Promise<void>;
 };
 
+const USAGE = `Starts the server. Its settings are environment variables, which .env.example and docs/configuration.md describe.
+  --json  announce the start and the end as lines of JSON (docs/command-line.md)`;
+
 /**
  * The process: environment, runner, server, signals. If it cannot start, it reports why in a few words and exits with
- * 1. The runtime provides the server, and the most requests to providers at a time.
+ * 1. The runtime provides the server, and the most requests to providers at a time. Its
+ * arguments are those of `USAGE`.
  */
 export async function runProcess(
   mostRequests: number,
   serve: (options: ServeOptions) => Server,
 ): Promise<void> {
-  const config = readConfigOrExit();
-  await configureLogging(config, secretsOf(config));
+  if (process.argv.includes("--help")) {
+    console.log(USAGE);
+    process.exit(0);
+  }
+  const isJson = process.argv.includes("--json");
+  const announcer = isJson ? forPrograms : forPeople;
+  const config = readConfigOrExit(announcer);
+  // With `--json` the standard output belongs to the announcements.
+  await configureLogging(config, secretsOf(config), { onlyStderr: isJson });
   installLastResort();
   const log = getLogger(["gptrunner", "process"]);
   try {
@@ -38,27 +51,29 @@ export async function runProcess(
     const runner = await createRunner(config);
     const server = listen(serve, { ...config, fetch: runner.fetch });
     await runner.start();
-    console.log(banner(config, server.port, { ...runner, mostRequests }));
-    stopOnSignals(async () => {
+    announcer.listening(startedFacts(config, server.port, { ...runner, mostRequests }));
+    stopOnSignals(announcer, async () => {
       background(log, "Closing the port", server.stop(false));
       await runner.stop(config.shutdownGraceMs);
       await server.stop(true);
       await runner.close();
     });
   } catch (error) {
-    if (error instanceof StartError) console.error(error.message);
-    else log.fatal("The process could not start: {error}", { error });
+    if (error instanceof StartError) announcer.failed(error.message);
+    else {
+      log.fatal("The process could not start: {error}", { error });
+      if (isJson) announcer.failed("The process could not start; the log says why");
+    }
     process.exit(1);
   }
 }
 
-function readConfigOrExit(): Config {
+function readConfigOrExit(announcer: Announcer): Config {
   try {
     return readConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const problems = error.problems.map((line) => `  ${line}`).join("\n");
-    console.error(`The environment is not usable:\n${problems}`);
+    announcer.failed("The environment is not usable", error.problems);
     process.exit(1);
   }
 }
@@ -91,7 +106,7 @@ function listen(serve: (options: ServeOptions) => Server, options: ServeOptions)
 const SAME_SIGNAL_MS = 500;
 
 /** SIGTERM or SIGINT shuts the process down; a second one ends it at once. */
-function stopOnSignals(stop: () => Promise<void>): void {
+function stopOnSignals(announcer: Announcer, stop: () => Promise<void>): void {
   let stoppingSince: number | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const)
     process.on(signal, () => {
@@ -100,12 +115,17 @@ function stopOnSignals(stop: () => Promise<void>): void {
         return;
       }
       stoppingSince = performance.now();
+      announcer.stopping(signal);
       stop().then(
-        () => process.exit(0),
+        () => {
+          announcer.stopped();
+          process.exit(0);
+        },
         (error: unknown) => {
           // The log already has a line about an unreachable database; other nodes take over the work in any case.
           const why = isLoggedElsewhere(error) && error instanceof Error ? error.message : error;
-          console.error("Could not stop in good order:", why);
+          const text = typeof why === "string" ? why : inspect(why);
+          announcer.failed(`Could not stop in good order: ${text}`);
           process.exit(1);
         },
       );

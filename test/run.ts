@@ -9,10 +9,13 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { answerHelp } from "../src/lib/script-help.ts";
 import { checkPlans } from "./plans/check.ts";
 import { RECORDS_FOLDER, type RecordFile } from "./plans/record-file.ts";
 import { buildPage, PAGE_IS_BUILT } from "./support/page.ts";
 import { installTools, leftOut } from "./support/tools.ts";
+
+answerHelp(import.meta.url);
 
 /** More processes would disturb tests that measure delays. */
 const PROCESSES = 2;

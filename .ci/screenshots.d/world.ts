@@ -25,7 +25,7 @@ const REVIEWS = [
 ] as const;
 const SHOPS = ["Lyon", "Osaka", "Cairo", "Leeds"] as const;
 
-export const reviewOf = (i: number): string => REVIEWS[i % REVIEWS.length]?.[0] ?? "";
+const reviewOf = (i: number): string => REVIEWS[i % REVIEWS.length]?.[0] ?? "";
 const shopOf = (i: number): string => SHOPS[i % SHOPS.length] ?? "";
 
 /** A workbook of 40 reviews. */

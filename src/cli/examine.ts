@@ -6,6 +6,7 @@ import { createSystemClock } from "../lib/clock.ts";
 import { createSystemRandom } from "../lib/random.ts";
 import { plainAddress } from "../providers/classify.ts";
 import { type Examination, examineProvider } from "../providers/examine.ts";
+import { count } from "./format.ts";
 
 export type DoctorOptions = {
   provider?: string | undefined;
@@ -59,7 +60,7 @@ export function describeReport(report: Report): string {
     ["refused", report.adjusted.join("; ") || "nothing of what was sent"],
     ["price", report.price ?? "not known; set it in PRICES_FILE for caps and budgets"],
     ...report.keys.map(({ key, error }): [string, string] => [`key ${key}`, error]),
-    ["requests", String(report.requests)],
+    ["sent", describeEffort(report)],
   ];
   const address =
     report.baseUrl ?? "built in; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one";
@@ -68,6 +69,12 @@ export function describeReport(report: Report): string {
     `${report.provider} (${address}): ${verdict}`,
     ...rows.map(([name, text]) => `  ${name.padEnd(11)}${text}`),
   ].join("\n");
+}
+
+/** What the report itself has taken, as a provider counts it. */
+function describeEffort({ baseUrl, requests }: Report): string {
+  if (baseUrl === null) return "nothing: the simulator is part of this program";
+  return `${count(requests, "request")}, for this report`;
 }
 
 function describeModels({

@@ -2,27 +2,25 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import process from "node:process";
 
-import { Command } from "@commander-js/extra-typings";
-
-import { whole } from "./command.ts";
+import { command, whole } from "./command.ts";
 
 /** `gptrunner serve`. */
 export function serveCommand() {
-  return new Command("serve")
-    .description(
-      "Start the server; all other settings are environment variables (docs/configuration.md)",
-    )
+  return command(
+    "serve",
+    "Start the server; all other settings are environment variables (docs/configuration.md)",
+  )
     .option("--port <n>", "instead of PORT", whole(0))
     .option("--host <address>", "instead of HOST")
     .option(
       "--dir <folder>",
       "instead of DATA_DIR; ./.gptrunner is the folder of the other commands",
     )
-    .allowExcessArguments(false)
     .action(async ({ port, host, dir }) => {
       if (port !== undefined) process.env["PORT"] = String(port);
       if (host !== undefined) process.env["HOST"] = host;
       if (dir !== undefined) serveFolder(resolve(dir));
+      // The process itself looks for `--json` among its arguments.
       await ("Deno" in globalThis ? import("../deno.ts") : import("../main.ts"));
       // A signal ends the server and the process.
       await new Promise(() => {});

@@ -103,7 +103,7 @@ export function createApp(ctx: Context, options: AppOptions) {
         "NOT_FOUND",
         isRunner
           ? `This process has ROLE=runner and answers only /healthz, /readyz and /metrics, not ${c.req.path}`
-          : `There is nothing at ${c.req.path}`,
+          : `There is nothing at ${c.req.path}; /docs shows all paths, /openapi.json describes them for programs`,
       );
     const allowed = methods.flatMap((one) => (one === "GET" ? ["GET", "HEAD"] : [one]));
     c.header("Allow", allowed.join(", "));

@@ -1,4 +1,4 @@
-import type { Context, MiddlewareHandler } from "hono";
+import type { MiddlewareHandler } from "hono";
 
 import type { Context as AppContext } from "../context.ts";
 import { PASSED_ON } from "../domain/request.ts";
@@ -13,7 +13,7 @@ import type { AppEnv } from "./router.ts";
  * Reads the body of a request once and checks it: at most MAX_BODY_BYTES, valid UTF-8, JSON if its type says so,
  * within the limits of JSON and without duplicate names, and complete within BODY_TIMEOUT_SECONDS, so that slow
  * senders do not hold memory. With `changesNothing` the client need not still be connected. An absent body counts as
- * an empty object if the client announced JSON.
+ * an empty object. Routes find it as `c.get("body")`.
  */
 export function readBody(
   { clock, config: { maxBodyBytes, bodyTimeoutMs } }: AppContext,
@@ -25,7 +25,6 @@ export function readBody(
     let whole = "";
     if (c.req.raw.body !== null) {
       const bytes = await withinTime(clock, readWhole(c.req.raw, maxBodyBytes), bodyTimeoutMs);
-      keepBytes(c, bytes);
       whole = decodeUtf8(bytes);
     }
     const text = whole.trim();
@@ -35,24 +34,12 @@ export function readBody(
         "UNSUPPORTED_MEDIA_TYPE",
         "Send the body as `Content-Type: application/json`",
       );
-    if (text === "" && !isJsonBody) forgetType(c);
     const value = text === "" ? {} : requireJson(text);
     const fault = findFault(text, value);
     if (fault) throw invalid([fault]);
-    // Validators call this; without it Hono would read and parse the body once more.
-    c.req.json = async <T>() => value as T;
-    c.req.text = async () => whole;
+    c.set("body", { value, text: whole });
     await next();
   };
-}
-
-/** Clients such as `curl -d ''` send a type without a body, which validators would refuse. */
-function forgetType(c: Context): void {
-  const { raw } = c.req;
-  if (!raw.headers.has("content-type")) return;
-  const headers = new Headers(raw.headers);
-  headers.delete("content-type");
-  c.req.raw = new Request(raw.url, { method: raw.method, headers, signal: raw.signal });
 }
 
 /**
@@ -88,11 +75,6 @@ export async function requireConnected(
 ): Promise<void> {
   await nextRound(clock);
   signal.throwIfAborted();
-}
-
-/** Stores the body in Hono's cache for later reads; the cache holds promises, whatever its type says. */
-function keepBytes(c: Context, bytes: Uint8Array): void {
-  c.req.bodyCache.arrayBuffer = Promise.resolve(bytes.buffer) as unknown as ArrayBuffer;
 }
 
 function isJson(contentType: string | undefined): boolean {

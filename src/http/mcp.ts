@@ -19,7 +19,7 @@ export function addMcp(
   admitted: MiddlewareHandler<AppEnv>,
 ): void {
   app.post("/mcp", requireOwnOrigin(ctx.config.corsOrigins), admitted, readBody(ctx), async (c) => {
-    const body: unknown = await c.req.json();
+    const body = c.get("body").value;
     if (Array.isArray(body))
       throw invalid([{ path: "", message: "must be one JSON-RPC message, not a list of them" }]);
     // Loaded on first use, because it is large and most servers never need it.

@@ -70,7 +70,7 @@ const refuseQuery: MiddlewareHandler<AppEnv> = async (c, next) => {
 };
 
 const refuseBody: MiddlewareHandler<AppEnv> = async (c, next) => {
-  const body: unknown = await c.req.json();
+  const body = c.get("body").value;
   if (typeof body !== "object" || body === null || Array.isArray(body))
     throw invalid([{ path: "", message: "must be an object, or no body at all" }]);
   refuseNames(Object.keys(body), "is not a known field; there are none");

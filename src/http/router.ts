@@ -1,9 +1,10 @@
-import { OpenAPIHono, z } from "@hono/zod-openapi";
-import type { Context as HonoContext, MiddlewareHandler } from "hono";
+import { OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
+import type { Context as HonoContext, Handler, MiddlewareHandler } from "hono";
 
 import type { Context } from "../context.ts";
 import { allows, type Scope } from "../domain/scope.ts";
 import { AppError, invalid } from "../errors.ts";
+import type { Json } from "../lib/json.ts";
 import type { Allowance } from "../lib/rate-window.ts";
 import { issuesOf } from "../lib/zod-issues.ts";
 import type { Caller } from "../services/caller.ts";
@@ -34,6 +35,8 @@ export type AppEnv = {
     /** Id of the resource in the answer, which the audit log uses for a new one. */
     answeredId: string | undefined;
     caller: Caller;
+    /** What `readBody` has read. */
+    body: { value: Json; text: string };
     /** The rest of the caller's rate limit, if it has one. */
     allowance: Allowance | undefined;
     /** The streams that the caller's stream token opens, if it has one. */
@@ -118,13 +121,46 @@ function requireScope(scope: Scope): MiddlewareHandler<AppEnv> {
 }
 
 export function createRouter() {
-  return new OpenAPIHono<AppEnv>({
+  const router = new OpenAPIHono<AppEnv>({
     defaultHook: (result, c) => {
       if (result.success) return;
       const query = result.target === "query" ? c.req.queries() : {};
       throw invalid(toIssues(result.error.issues, query));
     },
   });
+  const { openapi } = router;
+  // Routes and handlers pass through with their types, so that the new function has the type of the old one.
+  return Object.assign(router, {
+    openapi: validatingBodies(router, openapi as AnyOpenApi) as typeof openapi,
+  });
+}
+
+/** The registration of any route, without the types that it infers from one. */
+type AnyOpenApi = (route: RouteConfig, handler: Handler<AppEnv>) => unknown;
+
+/**
+ * Validates the body that `readBody` has read. The library's validator would parse the text once more, and lose the
+ * digits of long numbers. The route is documented with its body, and registered without it.
+ */
+function validatingBodies(
+  { openAPIRegistry }: OpenAPIHono<AppEnv>,
+  openapi: AnyOpenApi,
+): AnyOpenApi {
+  return (route, handler) => {
+    const { body, ...request } = route.request ?? {};
+    const content = body?.content["application/json"];
+    const schema = content && "schema" in content ? content.schema : undefined;
+    if (!(schema instanceof z.ZodType)) return openapi(route, handler);
+    const { middleware: _, ...described } = route;
+    openAPIRegistry.registerPath(described);
+    return openapi({ ...route, request, hide: true }, async (c, next) => {
+      const { data, error } = await schema.safeParseAsync(c.get("body").value);
+      if (error) throw invalid(toIssues(error.issues, {}));
+      // Its type is that of the handler's `c.req.valid("json")`, which comes from the same schema.
+      c.req.addValidatedData("json", data as object);
+      return handler(c, next);
+    });
+  };
 }
 
 function toIssues(issues: z.core.$ZodIssue[], query: Record<string, string[]>) {

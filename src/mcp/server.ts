@@ -43,10 +43,11 @@ export function createMcpServer({ tools, worldFor }: ServerOptions): Server {
         ProtocolErrorCode.InvalidParams,
         `There is no tool ${params.name}; there are ${[...tools.keys()].join(", ")}`,
       );
+    const world = worldFor(mcpReq.signal);
     try {
-      return textOf(await tool.run(params.arguments ?? {}, worldFor(mcpReq.signal)));
+      return textOf(await tool.run(params.arguments ?? {}, world));
     } catch (error) {
-      return { ...textOf(explain(tool, error)), isError: true };
+      return { ...textOf(explain(tool, error, world.signal)), isError: true };
     }
   });
   return server;
@@ -68,12 +69,14 @@ function textOf(answer: object | string) {
 }
 
 /** The text for the model: the API's code and message, and further issues. */
-function explain({ name }: Tool, error: unknown): string {
+function explain({ name }: Tool, error: unknown, { aborted, reason }: AbortSignal): string {
+  const isGivenUp = error instanceof Error && error.name === "AbortError";
+  // A client that leaves aborts its calls for a reason of its own, which is not a fault.
+  if (isGivenUp || (aborted && error === reason)) return "The call was given up";
   if (error instanceof Refusal || error instanceof AppError) {
     const { code, message, details } = error;
     return [`${code}: ${message}`, ...furtherIssues(details)].join("\n");
   }
-  if (error instanceof Error && error.name === "AbortError") return "The call was given up";
   logError(log, "Tool {tool} failed: {error}", { tool: name, error });
   return "INTERNAL_ERROR: Something went wrong in the server; its log has more";
 }

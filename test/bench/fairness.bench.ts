@@ -34,7 +34,7 @@ export async function benchFairness(): Promise<void> {
   ]);
 }
 
-export async function runBatches(count: number): Promise<Row> {
+async function runBatches(count: number): Promise<Row> {
   const runner = await startRunner({ SIMULATOR_LATENCY_MS: String(TASK_MS) });
   const tasks = Array.from({ length: TASKS / count }, () => ({ prompt: "x" }));
   const ids = Array.from({ length: count }, (_, i) => `b${i}`);
@@ -132,7 +132,7 @@ async function runAtPace(runner: BenchRunner): Promise<void> {
   await untilNoneRuns(runner);
 }
 
-export async function deliverBeside(what: string, slow: number, hanging: number): Promise<Row> {
+async function deliverBeside(what: string, slow: number, hanging: number): Promise<Row> {
   const receivers = await startReceivers();
   const runner = await startRunner(WEBHOOKS);
   const add = (kind: Behaviour) =>
@@ -155,7 +155,7 @@ export async function deliverBeside(what: string, slow: number, hanging: number)
   };
 }
 
-export async function deliverBesideReplay(): Promise<Row> {
+async function deliverBesideReplay(): Promise<Row> {
   const receivers = await startReceivers();
   const runner = await startRunner({ ...WEBHOOKS, SIMULATOR_LATENCY_MS: "0" });
   const hook = receivers.hook("quick", "task.completed");

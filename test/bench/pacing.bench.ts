@@ -42,7 +42,7 @@ export async function benchPacing(): Promise<void> {
 }
 
 /** Prompt and answer together have 250 tokens on average, which makes both limits equally tight. */
-export function prompts(count: number): { prompt: string; tokens: number }[] {
+function prompts(count: number): { prompt: string; tokens: number }[] {
   return Array.from({ length: count }, (_, i) => {
     const output = 50 + ((i * 37) % 101);
     const words = 100 + ((i * 53) % 101);
@@ -57,7 +57,7 @@ export function idealSeconds(count: number): number {
   return minutes * 60 + LATENCY_MS / 1000;
 }
 
-export function startLimited(speaks: boolean, latencyMs = LATENCY_MS) {
+function startLimited(speaks: boolean, latencyMs = LATENCY_MS) {
   return startScript("limited-provider.ts", {
     RPM: String(RPM),
     TPM: String(TPM),
@@ -66,7 +66,7 @@ export function startLimited(speaks: boolean, latencyMs = LATENCY_MS) {
   });
 }
 
-export async function readLog(url: string): Promise<Received[]> {
+async function readLog(url: string): Promise<Received[]> {
   return (await fetch(url)).json() as Promise<Received[]>;
 }
 

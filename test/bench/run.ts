@@ -1,3 +1,4 @@
+import { answerHelp } from "../../src/lib/script-help.ts";
 /*
  * `bun run bench` measures everything, `bun run bench http throughput` only these two. Figures are printed beside a
  * baseline of the same run, because absolute figures mean little on shared machines.
@@ -28,6 +29,8 @@ import { benchTables } from "./tables.bench.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 import { benchViewers } from "./viewers.bench.ts";
 import { benchWebhooks } from "./webhooks.bench.ts";
+
+answerHelp(import.meta.url);
 
 const BENCHES: Record<string, () => Promise<void>> = {
   http: benchHttp,

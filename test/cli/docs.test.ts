@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 import { EXIT } from "../../src/cli/failure.ts";
+import { createProgram } from "../../src/cli/program.ts";
 import { ENTRY } from "../support/command-line.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { KEY, startServer } from "../support/server.ts";
@@ -37,4 +38,18 @@ test("docs/command-line.md has a row for each exit code", async () => {
   const rows = [...(await docs()).matchAll(/^\| ([\d, ]+?) +\| /gm)];
   const codes = rows.flatMap(([, cell = ""]) => cell.split(", ").map(Number));
   expect(codes).toEqual(Object.values(EXIT));
+});
+
+test("every command takes --json", () => {
+  const without: string[] = [];
+  let commands = 0;
+  function look({ commands: parts, options }: ReturnType<typeof createProgram>, name: string) {
+    for (const part of parts)
+      look(part as ReturnType<typeof createProgram>, `${name} ${part.name()}`);
+    if (parts.length > 0) return;
+    commands++;
+    if (!options.some(({ long }) => long === "--json")) without.push(name);
+  }
+  look(createProgram(false), "gptrunner");
+  expect([without, commands > 40]).toEqual([[], true]);
 });

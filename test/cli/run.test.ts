@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { ENTRY, runCommand, startCommand } from "../support/command-line.ts";
+import { nextProgram } from "../support/next-version.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { KEY, startServer } from "../support/server.ts";
@@ -60,7 +61,7 @@ describe("gptrunner run", () => {
     expect(provider.requests.slice(3).map(({ prompt }) => prompt)).toEqual(["Where is Quito?"]);
   });
 
-  test("continues after kill -9 and after Ctrl-C, and requests no answer twice", async () => {
+  test("continues after kill -9, Ctrl-C and an upgrade, and requests no answer twice", async () => {
     await using provider = await startProvider();
     using folder = folderWith(manyRows(40));
     const args = ["run", FILE, ...PROMPT, "--concurrency", "2"];
@@ -100,8 +101,16 @@ describe("gptrunner run", () => {
     );
 
     provider.state.behave = () => undefined;
-    const last = await runCommand(folder.path, args, { env: provider.env });
+    // The program is replaced by a later one, which migrates the database of the folder first.
+    using upgrade = temporaryFolder();
+    const entry = nextProgram(upgrade.path);
+    const last = await runCommand(folder.path, args, { env: provider.env, entry });
     expect([last.code, last.err]).toEqual([0, expect.stringContaining("40 of 40 answered")]);
+    expect(last.err).toMatch(/Going on with run-\w+: \d+ of 40 rows are done/);
+    const copies = readdirSync(join(folder.path, ".gptrunner")).filter((name) =>
+      name.includes(".before-"),
+    );
+    expect(copies).toHaveLength(1);
     // Calls in flight at the kill are made again: two rows at a time.
     expect(provider.counts.size).toBe(40);
     expect(provider.requests.length).toBeLessThanOrEqual(40 + 2 + 2);

@@ -5,9 +5,12 @@ import { join } from "node:path";
 import { type Outcome, runCommand, startCommand } from "../support/command-line.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startProvider } from "../support/provider.ts";
-import { KEY, startServer, until } from "../support/server.ts";
+import { type Json, KEY, startServer, until } from "../support/server.ts";
 
 const codes = (outcomes: Outcome[]) => outcomes.map(({ code }) => code);
+
+/** Colours, and lines that replace each other, are for terminals. A tab and the end of a line are not control. */
+const CONTROL = /[^\P{Cc}\t\n]/u;
 
 test("with the address and key of a server, all work is done there", async () => {
   await using provider = await startProvider();
@@ -55,6 +58,22 @@ test("with the address and key of a server, all work is done there", async () =>
   expect([watched.code, JSON.parse(watched.out).rows.failed]).toEqual([3, 2]);
   expect(cat.out).toBe("city\nParis\nLima\n");
   expect([refused.code, JSON.parse(refused.err).error.code]).toEqual([5, "FORBIDDEN"]);
+  const all = [
+    run,
+    asked,
+    models,
+    status,
+    schedule,
+    upload,
+    key,
+    none,
+    list,
+    show,
+    results,
+    watched,
+  ];
+  expect(all.filter(({ out, err }) => CONTROL.test(out + err))).toEqual([]);
+  expect(run.err).toContain("Estimate: 2 rows");
   expect(wrong.code).toBe(5);
 });
 
@@ -77,12 +96,13 @@ test("a profile keeps a server and its key, readable only for its user", async (
   expect(simulator.err).toContain("--simulate");
 });
 
-test("serve starts the server of a folder, watch tells what happens there, and SIGTERM ends both", async () => {
+test("serve --json announces the server of a folder, watch tells what happens there, and SIGTERM ends both", async () => {
   using folder = temporaryFolder();
   const made = ["schedule", "add", "Daily", "--cron", "@daily", "--input", "a.csv", "--json"];
   const { out } = await runCommand(folder.path, made);
-  const served = startCommand(folder.path, ["serve", "--dir", ".gptrunner", "--port", "0"]);
-  const url = await served.printed(/API +(\S+)\/api\/v1/);
+  const serve = ["serve", "--dir", ".gptrunner", "--port", "0", "--json"];
+  const served = startCommand(folder.path, serve, { env: { LOG_LEVEL: "info" } });
+  const url = await served.printed(/"url":"(http[^"]+)"/);
   const key = readFileSync(join(folder.path, ".gptrunner", "key"), "utf8").trim();
   const env = { GPTRUNNER_SERVER: url, GPTRUNNER_KEY: key };
   const watching = startCommand(folder.path, ["watch", "--json"], { env });
@@ -94,7 +114,29 @@ test("serve starts the server of a folder, watch tells what happens there, and S
   expect(JSON.parse(list.out)).toMatchObject([{ id: JSON.parse(out).id, isActive: true }]);
   watching.kill("SIGTERM");
   served.kill("SIGTERM");
-  expect([(await watching.ended()).code, (await served.ended()).code]).toEqual([143, 0]);
+  const end = await served.ended();
+  expect([(await watching.ended()).code, end.code]).toEqual([143, 0]);
+  // Each line of the output is an announcement; the log is on the error output.
+  const [first, ...others] = end.out
+    .trim()
+    .split("\n")
+    .map((line): Json => JSON.parse(line));
+  expect(first).toMatchObject({ event: "listening", role: "all", adminKey: null });
+  expect(others).toEqual([{ event: "stopping", signal: "SIGTERM" }, { event: "stopped" }]);
+  expect(end.err).toContain('"level":"info"');
+
+  const wrong = await runCommand(folder.path, ["serve", "--json"], { env: { PORT: "99999" } });
+  expect([wrong.code, wrong.out, JSON.parse(wrong.err)]).toEqual([
+    1,
+    "",
+    {
+      error: {
+        code: "FAILED",
+        message: "The environment is not usable",
+        details: { problems: ["PORT: must be a whole number from 0 to 65535"] },
+      },
+    },
+  ]);
 });
 
 /** A proxy in front of a server. It can be down, slow its clients down, or answer like something else. */

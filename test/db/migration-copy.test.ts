@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test";
-import { cpSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { createLocalClient } from "../../src/db/local-client.ts";
 import { migrateDatabase, migrationsOf } from "../../src/db/migrate.ts";
 import { copyBeforeMigration } from "../../src/db/migration-copy.ts";
-import { FOLDER } from "../../src/db/migrations.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
+import { nextMigrations } from "../support/next-version.ts";
 import { temporaryFolder } from "../support/process.ts";
 
 /** A database of this version with a key in it, and the migrations of the next version. */
@@ -19,7 +19,7 @@ async function makeDatabase(folder: string) {
     `INSERT INTO api_keys (id, name, hash, prefix, scopes, origin, created_at)
      VALUES ('key-kept', 'Kept', 'hash', '', '["read"]', 'api', 1)`,
   );
-  const next = nextVersion(folder);
+  const next = nextMigrations(folder);
   return {
     path,
     client,
@@ -28,18 +28,6 @@ async function makeDatabase(folder: string) {
     migrate: () => migrateDatabase({ ...options, folder: next }),
     [Symbol.dispose]: () => client.close(),
   };
-}
-
-function nextVersion(folder: string): string {
-  const migrations = join(folder, "drizzle");
-  cpSync(FOLDER, migrations, { recursive: true });
-  const path = join(migrations, "meta/_journal.json");
-  const journal = JSON.parse(readFileSync(path, "utf8"));
-  const last = journal.entries.at(-1);
-  journal.entries.push({ ...last, tag: "9999_next", when: last.when + 1 });
-  writeFileSync(path, JSON.stringify(journal));
-  writeFileSync(join(migrations, "9999_next.sql"), "ALTER TABLE `tasks` ADD `note` text;");
-  return migrations;
 }
 
 const copiesIn = (folder: string) =>

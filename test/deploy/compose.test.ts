@@ -1,11 +1,13 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 
 import { METERS } from "../../src/domain/meters.ts";
+import { Environment } from "../../src/environment.ts";
 import { environmentOf, readCompose, readDockerfile } from "../support/compose.ts";
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
+import { systemd } from "../support/tools.ts";
 
 const SECONDS = /^(\d+)s$/;
 
@@ -42,6 +44,13 @@ describe("compose.yaml", () => {
       expect(grace).toBeGreaterThan(0);
       expect(Number(SECONDS.exec(service.stop_grace_period)?.[1])).toBeGreaterThan(grace);
     }
+  });
+
+  test("sets only variables that the program reads", async () => {
+    const nodes = Object.values(await readCompose()).filter((service) => service.env_file);
+    const names = new Set(nodes.flatMap(({ environment }) => Object.keys(environment)));
+    expect([...names].filter((name) => !(name in Environment.shape))).toEqual([]);
+    expect(names.size).toBeGreaterThan(5);
   });
 
   test("names only files that exist", async () => {
@@ -112,6 +121,16 @@ describe("the image", () => {
 });
 
 describe("the unit for systemd", () => {
+  test.if(systemd !== undefined)("has only what systemd knows", () => {
+    using folder = temporaryFolder();
+    const path = join(folder.path, "gpt-task-runner.service");
+    const text = readFileSync("deploy/gpt-task-runner.service", "utf8");
+    // The program is not in /opt here, and systemd-analyze looks for it.
+    writeFileSync(path, text.replace(/^ExecStart=.*$/m, "ExecStart=/usr/bin/env true"));
+    const { exitCode, stderr } = Bun.spawnSync([systemd ?? "", "verify", path]);
+    expect([exitCode, stderr.toString()]).toEqual([0, ""]);
+  });
+
   test("starts the program with its writable folder, whatever its settings file contains", async () => {
     using folder = temporaryFolder();
     const unit = readFileSync("deploy/gpt-task-runner.service", "utf8");

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cpSync, mkdirSync, writeFileSync, existsSync, readFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import manifest from "../../package.json";
@@ -41,45 +41,126 @@ test.each(
   expect(await app.differences()).toEqual([]);
 });
 
-/** Where the commands of `sh` blocks are tested: a file, and the text in it that does so. */
-const TRIED_ELSEWHERE: [RegExp, string, string][] = [
-  [/^npx -y bun@\S+ run demo$/, "test/process/start.test.ts", "examples/demo.ts"],
-  [/bun@\S+ run start$/, "test/process/start.test.ts", "`bun run start` and the container"],
-  [/^npx -y bun@\S+ run test$/, ".ci/run", "run test"],
-  [/(^|; )(GPTRUNNER_KEY=\S+ )?gptrunner (profile|run) /, "test/cli/server.test.ts", "profile"],
-  [/^export KEY=gtr_…$/, "test/docs/shell.ts", "KEY,"],
-  [/^npx openapi-typescript /, ".ci/clients", "npx openapi-typescript "],
-  [/^npx @hey-api\/openapi-ts /, ".ci/clients", "npx openapi-ts "],
-  [/^npx orval /, ".ci/clients", "orval"],
-  [/^openapi-python-client generate /, ".ci/clients", "openapi-python-client generate "],
-  [/^docker compose --profile fleet /, "test/deploy/fleet.test.ts", "compose-fleet"],
-  [/^docker compose /, "test/deploy/compose.test.ts", "readCompose"],
-  [/^docker (build|run) /, ".ci/interop.d/image", "buildah build "],
-  [/^(mkdir -p deploy\/tls|openssl )/, "test/support/compose-fleet.ts", "openssl"],
-  [/gpt-task-runner(\.service)?( \/etc\/\S+)?$/, ".ci/interop.d/deploy", "systemd-analyze verify"],
-  [/^bun install$/, ".ci/run", "install --frozen-lockfile"],
-  [/^bun run dev$/, "test/support/process.ts", "src/main.ts"],
-  [/^bun run (check|test)( .*)?$/, ".ci/run", "run check:static"],
-  [/^bun run check:\w+$/, ".ci/run", "run check:dependencies"],
-  [/^bun run bench /, "test/bench/RESULTS.md", "`bun run bench throughput`"],
-  [/^bun run simulate /, "test/simulation/simulation.test.ts", "simulate("],
-  [/^bun run db:generate /, "package.json", "drizzle-kit generate"],
-  [/^bun run compile$/, ".ci/package", ".ci/compile.ts"],
-  [/^\.\/dist\/gptrunner (serve|run) /, ".ci/package", "inside run"],
-  [/^\.\/dist\/gptrunner serve$/, ".ci/package", "inside serve"],
-  [/^\.ci\/run$/, ".ci/run", "== tests"],
-  [/^\.ci\/interop$/, ".ci/interop", "interop.d"],
+/** Where a command of a `sh` block runs instead: the file, a text in it that does so, and why it does not run here. */
+type Elsewhere = {
+  /** Its first group is the text to look for, unless `text` says it. */
+  line: RegExp;
+  runsIn: string;
+  text?: string;
+  why: string;
+};
+
+const NEEDS_CLONE = "it needs a clone of its own, and takes long";
+const INSTALLS = "it installs packages from a registry";
+const NEEDS_DOCKER = "it needs Docker's daemon and images from a registry";
+const DEFINES = "the shell of the tests defines it";
+
+const TRIED_ELSEWHERE: Elsewhere[] = [
+  { line: /^npx -y bun@\S+ (run demo)$/, runsIn: ".ci/clone", why: NEEDS_CLONE },
+  { line: /\bbun@\S+ (run start)$/, runsIn: ".ci/clone", why: NEEDS_CLONE },
+  { line: /^bun (install|run dev)$/, runsIn: ".ci/clone", why: NEEDS_CLONE },
+  { line: /^bun (run bench throughput)$/, runsIn: ".ci/clone", why: NEEDS_CLONE },
+  {
+    line: /^bun (run simulate --(?:seeds|seed 72 --trace|mutants))\b/,
+    runsIn: ".ci/clone",
+    why: NEEDS_CLONE,
+  },
+  { line: /^bun (run db:generate --name task-label)$/, runsIn: ".ci/clone", why: NEEDS_CLONE },
+  { line: /^bun (run test test\/)/, runsIn: ".ci/clone", why: NEEDS_CLONE },
+  {
+    line: /^bun run check$/,
+    runsIn: ".ci/run",
+    text: "run check:static",
+    why: "it runs all tests; a test below compares its parts with .ci/run",
+  },
+  { line: /^bun (run check:\w+)$/, runsIn: ".ci/run", why: "it takes a minute" },
+  {
+    line: /^bun (run )(compile)$/,
+    runsIn: ".ci/package",
+    text: 'compile "$work/gptrunner"',
+    why: "it takes long, and its result is tried in a root of its own",
+  },
+  {
+    line: /^\.\/dist\/gptrunner (serve|run tasks\.csv --simulate)$/,
+    runsIn: ".ci/package",
+    text: "inside serve",
+    why: "it needs the binary",
+  },
+  {
+    line: /(?:^|; )GPTRUNNER_KEY=\S+ gptrunner profile add /,
+    runsIn: "test/cli/server.test.ts",
+    text: '"profile", "add"',
+    why: "the page has the address of somebody's server",
+  },
+  {
+    line: /^gptrunner run .* --profile work$/,
+    runsIn: "test/cli/server.test.ts",
+    text: '"--profile", "home"',
+    why: "the page has the address of somebody's server",
+  },
+  { line: /^export (KEY)=gtr_…$/, runsIn: "test/docs/shell.ts", text: "KEY,", why: DEFINES },
+  { line: /^npx (openapi-typescript) /, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^npx @hey-api\/(openapi-ts) /, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^npx (orval --input) /, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^(openapi-python-client generate) /, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^(python3 -m venv venv) /, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^pip install (openapi-python-client==\S+)$/, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^export (GPTRUNNER_KEY=)gtr_…$/, runsIn: ".ci/clients", why: INSTALLS },
+  { line: /^python (run_file\.py cities\.csv) /, runsIn: ".ci/clients", why: INSTALLS },
+  {
+    line: /^docker compose --profile fleet /,
+    runsIn: "test/deploy/fleet.test.ts",
+    text: "startComposeFleet(",
+    why: `${NEEDS_DOCKER}; the processes of compose.yaml are started without it`,
+  },
+  {
+    line: /^docker compose up /,
+    runsIn: "test/deploy/compose.test.ts",
+    text: "environmentOf(image.env",
+    why: `${NEEDS_DOCKER}; the service is started without it, and .ci/interop checks the format`,
+  },
+  {
+    line: /^docker (build|run) /,
+    runsIn: ".ci/interop.d/image",
+    text: "buildah build ",
+    why: `${NEEDS_DOCKER}; buildah builds the same image and runs it`,
+  },
+  {
+    line: /^(mkdir -p deploy\/tls|openssl )/,
+    runsIn: "test/support/compose-fleet.ts",
+    text: "openssl req",
+    why: "its result is needed there",
+  },
+  {
+    line: /gpt-task-runner(\.service \/etc\/systemd\/system\/)?$/,
+    runsIn: "test/deploy/compose.test.ts",
+    text: "the unit for systemd",
+    why: "it changes the machine; the unit is verified there, and its command is started",
+  },
 ];
 
-test("every command that is not run here is tested elsewhere", () => {
+test("every command that is not run here runs elsewhere", () => {
   const unknown: string[] = [];
+  const used = new Set<Elsewhere>();
   for (const page of pages)
     for (const line of blocksOf(page, "sh").flatMap((block) => linesOf(block))) {
-      const place = TRIED_ELSEWHERE.find(([pattern]) => pattern.test(line));
-      if (!place || !readFileSync(place[1], "utf8").includes(place[2]))
+      const place = TRIED_ELSEWHERE.find((one) => one.line.test(line));
+      if (place) used.add(place);
+      const text = place?.text ?? place?.line.exec(line)?.[1];
+      if (!place || text === undefined || !readFileSync(place.runsIn, "utf8").includes(text))
         unknown.push(`${page.path}: ${line}`);
     }
   expect(unknown).toEqual([]);
+  expect(TRIED_ELSEWHERE.filter((one) => !used.has(one))).toEqual([]);
+});
+
+test("CI runs every part of `bun run check`", () => {
+  const parts = manifest.scripts.check.split(" && ").slice(1);
+  const inCi = readFileSync(".ci/run", "utf8");
+  const missing = parts
+    .map((part) => part.replace("exec bun test/run.ts", "bun run test").replace(/^bun /, ""))
+    .filter((part) => !inCi.includes(part));
+  expect([parts.length, missing]).toEqual([4, []]);
 });
 
 /** Commands, each on one line, without comments. */
@@ -102,6 +183,34 @@ test("every script that the documentation names exists, and so does every comman
       if (!commands.has(name)) unknown.push(`${path}: bun run admin ${name}`);
   }
   expect(unknown).toEqual([]);
+});
+
+/** The scripts of the project's own commands. The server and the command line read their arguments themselves. */
+function ownScripts(): string[] {
+  const ofPackage = Object.values(manifest.scripts).flatMap((script) =>
+    [...script.matchAll(/\bbun ([\w./-]+\.ts)\b/g)].map(([, path = ""]) => path),
+  );
+  const ofCi = readdirSync(".ci", { withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name !== "help.sh")
+    .map(({ name }) => `.ci/${name}`);
+  return [...new Set([...ofPackage, ...ofCi])].filter((path) => !/^src\/(cli\/)?main/.test(path));
+}
+
+test("every script answers --help before it does anything", () => {
+  const isTs = (path: string) => path.endsWith(".ts");
+  const scripts = ownScripts();
+  // The imports of some scripts take seconds, so that only the place of the call is looked at.
+  const doMore = scripts.filter(isTs).filter((path) => {
+    const code = readFileSync(path, "utf8").replace(/^\/\*.*?^ \*\/$/ms, "");
+    return !/^\s*(import [^;]+;\s+)+answerHelp\(import\.meta\.url\);/.test(code);
+  });
+  const quick = ["src/http/monitor/build.ts", ...scripts.filter((path) => !isTs(path))];
+  const silent = quick.filter((path) => {
+    const command = isTs(path) ? [process.execPath, path] : [path];
+    const { exitCode, stdout, stderr } = Bun.spawnSync([...command, "--help"]);
+    return exitCode !== 0 || stdout.length < 50 || stderr.length > 0;
+  });
+  expect([doMore, silent, scripts.length > 15]).toEqual([[], [], true]);
 });
 
 test("shell stands in blocks of `bash` or `sh` alone", () => {

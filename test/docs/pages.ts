@@ -2,12 +2,14 @@ import { readdirSync, readFileSync } from "node:fs";
 
 export type Page = { path: string; text: string };
 
-/** The README, the other pages beside it, and all pages in docs/. */
+/** The README, the other pages beside it, and all pages in docs/ and examples/. */
 export function readPages(): Page[] {
   const beside = readdirSync(".").filter((name) => name.endsWith(".md"));
-  const below = readdirSync("docs", { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`);
+  const below = ["docs", "examples"].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => `${folder}/${name}`),
+  );
   return [...beside, ...below]
     .toSorted()
     .map((path) => ({ path, text: readFileSync(path, "utf8") }));

@@ -7,6 +7,21 @@ import { buildPage } from "../support/page.ts";
 import { client, startServer } from "../support/server.ts";
 
 describe("every answer", () => {
+  test("to a guessed path says where the paths are", async () => {
+    await using app = await startServer();
+    const guesses: [string, RegExp][] = [
+      ["/jobs", /^There is nothing at \/api\/v1\/jobs; \/docs .*\/openapi\.json/],
+      [`${app.url}/jobs`, /^There is nothing at \/jobs; \/docs .*\/openapi\.json/],
+      [`${app.url}/v1/foo`, /^Invalid URL \(GET \/v1\/foo\); docs\/openai\.md .* \/docs/],
+    ];
+    for (const [path, hint] of guesses) {
+      const { status, body } = await app.get(path);
+      expect([status, body.error.message]).toEqual([404, expect.stringMatching(hint)]);
+    }
+    for (const path of ["/docs", "/openapi.json"])
+      expect((await app.get(`${app.url}${path}`)).status).toBe(200);
+  });
+
   test("has the envelope, errors of the framework included", async () => {
     await using app = await startServer({ MAX_BODY_BYTES: "2000" });
     const big = "x".repeat(3000);

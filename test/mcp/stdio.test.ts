@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 
 import { ENTRY } from "../support/command-line.ts";
-import { connectMcp, type Era } from "../support/mcp.ts";
+import { callOf, connectMcp, type Era } from "../support/mcp.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { client, KEY, startServer, until } from "../support/server.ts";
@@ -19,7 +19,7 @@ async function startMcp(cwd: string, { env = {}, era = "present" as Era } = {}) 
     env: { PATH: process.env["PATH"] ?? "", HOME: cwd, WORKERS: "1", ...env },
     stderr: "ignore",
   });
-  return { mcp: await connectMcp(transport, era), pid: transport.pid };
+  return connectMcp(transport, era);
 }
 
 test("an agent without a server runs a file on its machine to a file of answers, and finds it again later", async () => {
@@ -29,8 +29,7 @@ test("an agent without a server runs a file on its machine to a file of answers,
   const env = { SIMULATOR_LATENCY_MS: "0" };
   const answers = join(folder.path, "answers.csv");
   {
-    const { mcp } = await startMcp(folder.path, { env });
-    await using _ = mcp;
+    await using mcp = await startMcp(folder.path, { env });
     const { tools } = await mcp.client.listTools();
     const takes = (name: string) =>
       Object.keys(tools.find((tool) => tool.name === name)?.inputSchema.properties ?? {});
@@ -62,14 +61,40 @@ test("an agent without a server runs a file on its machine to a file of answers,
   expect(existsSync(join(folder.path, ".gptrunner", "key"))).toBe(true);
   await using provider = await startProvider(hang);
   const later = { ...env, ...provider.env, SHUTDOWN_GRACE_SECONDS: "0" };
-  const { mcp, pid } = await startMcp(folder.path, { env: later, era: "2025" });
-  expect((await mcp.call("status")).data.batches).toMatchObject([{ batchId: "cities" }]);
-  // A client that leaves while it waits ends the process.
-  const waiting = mcp.call("ask", { prompt: "x", waitSeconds: 50 }).catch(() => "left");
+  // Standard input ends while a call waits, as when an agent's program ends.
+  const left = Bun.spawn([process.execPath, ENTRY, "mcp"], {
+    cwd: folder.path,
+    env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, WORKERS: "1", ...later },
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const clientInfo = { name: "test", version: "1" };
+  const messages = [
+    {
+      id: 1,
+      method: "initialize",
+      params: { protocolVersion: "2025-06-18", capabilities: {}, clientInfo },
+    },
+    { method: "notifications/initialized" },
+    callOf("status", {}, 2),
+    callOf("ask", { prompt: "x", waitSeconds: 50 }, 3),
+  ];
+  const lines = messages.map((one) => `${JSON.stringify({ jsonrpc: "2.0", ...one })}\n`);
+  await left.stdin.write(lines.join(""));
+  await left.stdin.flush();
   await until(() => provider.requests.length === 1 || undefined);
-  await mcp.client.close();
-  expect(await waiting).toBe("left");
-  await until(() => !isAlive(pid ?? 0) || undefined);
+  await left.stdin.end();
+  const [out, err, code] = await Promise.all([
+    new Response(left.stdout).text(),
+    new Response(left.stderr).text(),
+    left.exited,
+  ]);
+  expect([code, err]).toEqual([0, ""]);
+  const status = out.split("\n").find((line) => line.includes('"id":2')) ?? "";
+  expect(JSON.parse(JSON.parse(status).result.content[0].text).batches).toMatchObject([
+    { batchId: "cities" },
+  ]);
 });
 
 test("an agent uses a running server with its key, until that is revoked", async () => {
@@ -78,8 +103,7 @@ test("an agent uses a running server with its key, until that is revoked", async
   await using app = await startServer(provider.env);
   const { body } = await app.post("/api-keys", { name: "agent", scopes: ["write"] });
   const env = { GPTRUNNER_SERVER: app.url, GPTRUNNER_KEY: body.data.key };
-  const { mcp } = await startMcp(folder.path, { env });
-  await using _ = mcp;
+  await using mcp = await startMcp(folder.path, { env, era: "2025" });
   const running = mcp.call("run_batch", { id: "b", tasks: [{ prompt: "x" }], waitSeconds: 50 });
   await until(() => app.runner.hub.size() === 1 || undefined);
   await app.del(`/api-keys/${body.data.id}`);
@@ -88,11 +112,3 @@ test("an agent uses a running server with its key, until that is revoked", async
   expect((await mcp.call("status")).text).toBe("UNAUTHORIZED: The API key is not valid");
   expect((await client(app.url, KEY).get("/batches/b")).body.data.status).toBe("running");
 });
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}

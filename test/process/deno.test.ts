@@ -33,8 +33,13 @@ test.if(deno !== undefined)(
     await stream.ended();
     {
       await using mcp = await connectHttp(onDeno.url ?? "");
+      const { tools } = await mcp.client.listTools();
+      expect(tools.map(({ name }) => name)).toContain("run_batch");
       const { data } = await mcp.call("status", { id: "b" });
       expect(data).toMatchObject({ status: "completed", progress: { completed: 40 } });
+      // It waits on Deno for the end of the batch.
+      const ran = await mcp.call("run_batch", { tasks: [{ prompt: "x" }], isDryRun: true });
+      expect(ran.data).toMatchObject({ status: "completed", progress: { completed: 1 } });
     }
     const content = await workbookOf(
       row(1, "prompt", "n") + row(2, "p", { xml: "<c><v>1</v></c>" }),

@@ -76,6 +76,7 @@ test("the doctor reports what a provider supports and refuses, and that a provid
   expect(text.out).toMatch(
     /refused +max_tokens sent as max_completion_tokens; temperature omitted/,
   );
+  expect(text.out).toMatch(/sent +6 requests, for this report/);
   expect(lost.code).toBe(1);
   expect(lost.out).toContain("DOES NOT WORK");
   expect(lost.out + lost.err).not.toContain("sk-secret");

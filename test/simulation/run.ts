@@ -1,9 +1,12 @@
 import { parseArgs } from "node:util";
 
+import { answerHelp } from "../../src/lib/script-help.ts";
 import { runMutants } from "./mutants.ts";
 import { isProfile, type Profile, PROFILES } from "./plan.ts";
 import { jobsOf, simulate } from "./seeds.ts";
 import { traceSeed } from "./trace.ts";
+
+answerHelp(import.meta.url);
 
 /*
  * bun run simulate [--seeds 1000] [--from 1] [--profile single|fleet]
@@ -12,17 +15,7 @@ import { traceSeed } from "./trace.ts";
  *
  * Exits with 1 if a seed finds a fault.
  */
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string" },
-    from: { type: "string", default: "1" },
-    profile: { type: "string" },
-    seed: { type: "string" },
-    trace: { type: "boolean", default: false },
-    mutants: { type: "boolean", default: false },
-    mutant: { type: "string" },
-  },
-});
+const values = readOptions();
 
 const seeds = Number(values.seeds ?? (values.mutants ? 500 : 1000));
 if (values.mutants) process.exit((await runMutants(values.mutant, seeds)) ? 0 : 1);
@@ -39,6 +32,25 @@ let isSound = true;
 for (const profile of profiles)
   isSound = (await traceSeed(values.seed, profile, values.trace)) && isSound;
 process.exit(isSound ? 0 : 1);
+
+function readOptions() {
+  try {
+    return parseArgs({
+      options: {
+        seeds: { type: "string" },
+        from: { type: "string", default: "1" },
+        profile: { type: "string" },
+        seed: { type: "string" },
+        trace: { type: "boolean", default: false },
+        mutants: { type: "boolean", default: false },
+        mutant: { type: "string" },
+      },
+    }).values;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(2);
+  }
+}
 
 function requireProfile(name: string): Profile {
   if (isProfile(name)) return name;

@@ -64,7 +64,7 @@ function withoutOneAction(plan: Plan, i: number): Plan | undefined {
 }
 
 /** The kind of a fault: its text without ids and numbers. */
-export function kindOf(complaint: string): string {
+function kindOf(complaint: string): string {
   return complaint
     .replaceAll(/"[^"]*"|\bbatch-[0-9a-z]+(\.s\d)?|\b(run|wh)-[0-9a-z]+/g, "X")
     .replaceAll(/\b[tbs]\d+(-\d+)?\b/g, "X")

@@ -13,6 +13,15 @@ export type CommandLine = {
 
 export const ENTRY = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
+const environment = (cwd: string) => ({
+  PATH: process.env["PATH"] ?? "",
+  HOME: cwd,
+  WORKERS: "1",
+  RETRY_BASE_MS: "10",
+  SIMULATOR_LATENCY_MS: "5",
+  SHUTDOWN_GRACE_SECONDS: "1",
+});
+
 /** Starts `gptrunner …` in a folder. Its whole environment is `env`. */
 export function startCommand(
   cwd: string,
@@ -21,19 +30,12 @@ export function startCommand(
     env = {},
     input,
     runtime = [process.execPath],
-  }: { env?: Record<string, string>; input?: string; runtime?: string[] } = {},
+    entry = ENTRY,
+  }: { env?: Record<string, string>; input?: string; runtime?: string[]; entry?: string } = {},
 ): CommandLine {
-  const child = Bun.spawn([...runtime, ENTRY, ...args], {
+  const child = Bun.spawn([...runtime, entry, ...args], {
     cwd,
-    env: {
-      PATH: process.env["PATH"] ?? "",
-      HOME: cwd,
-      WORKERS: "1",
-      RETRY_BASE_MS: "10",
-      SIMULATOR_LATENCY_MS: "5",
-      SHUTDOWN_GRACE_SECONDS: "1",
-      ...env,
-    },
+    env: { ...environment(cwd), ...env },
     stdin: new Blob([input ?? ""]),
     stdout: "pipe",
     stderr: "pipe",
@@ -53,21 +55,61 @@ export function startCommand(
   };
 }
 
+/**
+ * Starts `gptrunner …` in a terminal of 200 columns. `said` waits for text of both outputs, which come together there.
+ * `type` is what a person types: `\u0003` is Ctrl-C, `\u0004` the end of input.
+ */
+export function startInTerminal(cwd: string, args: string[], env: Record<string, string>) {
+  const text = createTranscript();
+  const decoder = new TextDecoder();
+  const child = Bun.spawn([process.execPath, ENTRY, ...args], {
+    cwd,
+    env: { ...environment(cwd), TERM: "xterm-256color", ...env },
+    terminal: {
+      cols: 200,
+      rows: 24,
+      data: (_, bytes) => text.add(decoder.decode(bytes, { stream: true })),
+      exit: () => text.end(),
+    },
+  });
+  return {
+    said: async (pattern: RegExp) => (await text.until(pattern))[0],
+    type: (keys: string) => child.terminal?.write(keys),
+    async ended() {
+      const code = await child.exited;
+      child.terminal?.close();
+      await text.ended;
+      return { code, text: text.text() };
+    },
+  };
+}
+
 /** Reads a stream as it arrives. */
 function follow(stream: ReadableStream<Uint8Array>) {
+  const transcript = createTranscript();
+  const read = async () => {
+    const decoder = new TextDecoder();
+    for await (const chunk of stream) transcript.add(decoder.decode(chunk, { stream: true }));
+  };
+  read().then(transcript.end, transcript.fail);
+  return transcript;
+}
+
+/** The output of a program so far. */
+function createTranscript() {
   let text = "";
   const waiting = new Set<() => void>();
-  const ended = (async () => {
-    const decoder = new TextDecoder();
-    for await (const chunk of stream) {
-      text += decoder.decode(chunk, { stream: true });
-      for (const look of waiting) look();
-    }
-  })();
+  const { promise: ended, resolve: end, reject: fail } = Promise.withResolvers<void>();
   return {
+    add(piece: string) {
+      text += piece;
+      for (const look of waiting) look();
+    },
+    end: () => end(),
+    fail,
     text: () => text,
     ended,
-    /** Resolves when the text so far matches. Throws if the stream ends before. */
+    /** Resolves when the text so far matches. Throws if the program ends before. */
     until(pattern: RegExp): Promise<RegExpExecArray> {
       const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>();
       const look = () => {
@@ -76,8 +118,8 @@ function follow(stream: ReadableStream<Uint8Array>) {
       };
       waiting.add(look);
       look();
-      const fail = () => reject(new Error(`it ended without ${pattern}: ${text}`));
-      ended.then(fail, reject);
+      const miss = () => reject(new Error(`it ended without ${pattern}: ${text}`));
+      ended.then(miss, reject);
       return promise.finally(() => waiting.delete(look));
     },
   };

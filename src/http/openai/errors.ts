@@ -77,7 +77,7 @@ export function openAiError(c: Context<AppEnv>, failed: Failed): Response {
 
 function messageOf(c: Context<AppEnv>, { code, message, details: { openAi } }: Failed): string {
   if (code === "NOT_FOUND" && !isWords(openAi))
-    return `Invalid URL (${c.req.method} ${c.req.path})`;
+    return `Invalid URL (${c.req.method} ${c.req.path}); docs/openai.md lists the paths below /v1, /docs shows those of /api/v1`;
   if (code === "METHOD_NOT_ALLOWED")
     return `Not allowed to ${c.req.method} on ${c.req.path}. (HINT: Perhaps you meant to use a different HTTP method?)`;
   return message;

@@ -34,11 +34,10 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
     routes.post(endpoint.slice("/v1".length), needs("write").middleware, passedBody, async (c) => {
       c.env?.stayOpen?.();
       const [ctx, caller] = [c.get("ctx"), c.get("caller")];
-      const body = await c.req.json<Json>();
+      const { value: body, text } = c.get("body");
       if (!isJsonObject(body))
         throw badParam("", "Invalid type for request body: expected an object.", "invalid_type");
       const model = await modelOf(c, body["model"]);
-      const text = await c.req.text();
       const isStored = ctx.config.liveStore === "always" || body["store"] === true;
       const taskId = isStored ? newId(ctx, "task") : null;
       if (isStored) await requireRoom(ctx, caller, text);

@@ -19,7 +19,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
   )
   .post("/webhook_endpoints", needs("write").middleware, async (c) => {
     const { ctx, caller } = c.var;
-    const { url, name, events } = readEndpoint(await c.req.json());
+    const { url, name, events } = readEndpoint(c.get("body").value);
     if (url === undefined) throw missing("url");
     if (name === undefined) throw missing("name");
     if (events === undefined) throw missing("event_types");
@@ -46,7 +46,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
   .post("/webhook_endpoints/:id", needs("write").middleware, async (c) => {
     const { ctx } = c.var;
     const { id } = await endpoints.requireOpenAiWebhook(ctx, c.req.param("id"));
-    const { url, name, events } = readEndpoint(await c.req.json());
+    const { url, name, events } = readEndpoint(c.get("body").value);
     const webhook = await service.updateWebhook(ctx, id, { url, events, description: name });
     return c.json(await toBody(ctx, webhook), 200);
   })
@@ -59,7 +59,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
   .post("/webhook_endpoints/:id/rotate_secret", needs("write").middleware, async (c) => {
     const { ctx } = c.var;
     const { id } = await endpoints.requireOpenAiWebhook(ctx, c.req.param("id"));
-    const given = fieldsOf(await c.req.json(), [KEEPS]);
+    const given = fieldsOf(c.get("body").value, [KEEPS]);
     const keeps = given[KEEPS] ?? false;
     if (typeof keeps !== "boolean")
       throw badParam(KEEPS, `Invalid type for '${KEEPS}': expected a boolean.`, "invalid_type");
@@ -70,7 +70,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
     const { ctx } = c.var;
     const id = c.req.param("id");
     const [type] = typesIn(
-      [fieldsOf(await c.req.json(), ["event_type"])["event_type"]],
+      [fieldsOf(c.get("body").value, ["event_type"])["event_type"]],
       "event_type",
     );
     if (type === undefined) throw missing("event_type");
