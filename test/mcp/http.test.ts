@@ -327,7 +327,10 @@ describe("a refused request", () => {
     ]);
     for (const [args, said] of [
       [{ batchId: "b", limit: 1000 }, "limit: "],
-      [{ batchId: "b", page: 2 }, "page: is not a known field"],
+      [
+        { batchId: "b", page: 2 },
+        "page: is not a known argument; there are batchId, status, limit, cursor",
+      ],
       [{ batchId: "../keys" }, "batchId: must be"],
       [{}, "batchId: "],
     ] as const)
