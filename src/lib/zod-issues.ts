@@ -27,7 +27,7 @@ export function issuesOf(
   }));
 }
 
-/** The same as one text, for a stored value that cannot be read. */
+/** The same as one text. */
 export function problemsIn(issues: readonly Issue[]): string {
   return issuesOf(issues, { whole: "it" })
     .map(({ path, message }) => `${path} ${message}`.trim())

@@ -42,6 +42,23 @@ describe("an error about wrong input", () => {
     }
   });
 
+  test("says that a webhook has no such delivery, and where those that there are are listed", async () => {
+    await using app = await startServer();
+    const hook = { url: "https://hooks.invalid/x", events: ["system.alert"] };
+    const { id } = (await app.post("/webhooks", hook)).body.data;
+    for (const delivery of ["dlv-000000007", "dlv-7", "evt_1"]) {
+      const path = `/webhooks/${id}/deliveries/${delivery}`;
+      for (const answer of [await app.get(path), await app.post(`${path}/replay`)])
+        expect([answer.status, answer.body.error.code, answer.body.error.message]).toEqual([
+          404,
+          "DELIVERY_NOT_FOUND",
+          `There is no delivery with id ${delivery} to webhook ${id}; GET /api/v1/webhooks/${id}/deliveries lists those that there are`,
+        ]);
+    }
+    const { status, body } = await app.get(`/webhooks/${id}/deliveries?type=batch.finished`);
+    expect([status, body.error.message]).toEqual([400, expect.stringContaining("batch.completed")]);
+  });
+
   test("of rows of a file has the same words", async () => {
     await using app = await startServer();
     const lines = [
