@@ -13,6 +13,8 @@ import { messageId } from "./webhook-message.ts";
 export type DeliveryRecord = store.Delivery;
 
 const AT_ONCE = 500;
+/** An unknown id is repeated up to this length. */
+const LONGEST_SHOWN = 100;
 
 /** One page of an endpoint's deliveries, the latest first, and how many match in all. */
 export async function listDeliveries(
@@ -49,7 +51,7 @@ export async function findDelivery(
   id: string,
 ): Promise<DeliveryRecord> {
   const [, digits] = /^dlv-(\d{9,15})$/.exec(id) ?? [];
-  if (digits === undefined) throw noDelivery(webhook, id);
+  if (digits === undefined) throw noDelivery(webhook, id.slice(0, LONGEST_SHOWN));
   return getDelivery(ctx, webhook, Number(digits));
 }
 

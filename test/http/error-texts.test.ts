@@ -1,9 +1,16 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { type Json, startServer } from "../support/server.ts";
+import { type Json, startServer, type TestServer } from "../support/server.ts";
 import { wrongRequests } from "../support/wrong-requests.ts";
+
+let app: TestServer;
+
+beforeAll(async () => {
+  app = await startServer();
+});
+afterAll(() => app[Symbol.asyncDispose]());
 
 const JSON_TYPE = { "content-type": "application/json" };
 /** Words of the validator itself, which say nothing about what to do. */
@@ -14,7 +21,6 @@ const REPEATED = /x{101}/;
 
 describe("an error about wrong input", () => {
   test("is in words to act on, for every operation of the OpenAPI document", async () => {
-    await using app = await startServer();
     const document = (await app.get(`${app.url}/openapi.json`)).body;
     const requests = wrongRequests(document);
     const texts = await Promise.all(
@@ -33,7 +39,6 @@ describe("an error about wrong input", () => {
   });
 
   test("says what was wrong, where, and what to do", async () => {
-    await using app = await startServer();
     for (const [method, path, body, expected] of CASES) {
       const { body: answer } = await app.send(method, path, body);
       const issues: Json[] = answer.error.details.issues;
@@ -43,7 +48,6 @@ describe("an error about wrong input", () => {
   });
 
   test("says that a webhook has no such delivery, and where those that there are are listed", async () => {
-    await using app = await startServer();
     const hook = { url: "https://hooks.invalid/x", events: ["system.alert"] };
     const { id } = (await app.post("/webhooks", hook)).body.data;
     for (const delivery of ["dlv-000000007", "dlv-7", "evt_1"]) {
@@ -60,7 +64,6 @@ describe("an error about wrong input", () => {
   });
 
   test("of rows of a file has the same words", async () => {
-    await using app = await startServer();
     const lines = [
       { prompt: "x", priority: "hi" },
       { prompt: ["x"] },

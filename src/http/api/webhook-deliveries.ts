@@ -66,7 +66,7 @@ export const DeliveryBody = z
 
 const Params = z.object({ id: z.string().max(100) });
 const DeliveryParams = Params.extend({
-  deliveryId: z.string().max(100).openapi({ example: "dlv-000000001" }),
+  deliveryId: z.string().openapi({ example: "dlv-000000001" }),
 });
 
 const list = route({
