@@ -8,6 +8,7 @@ import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { routesOf } from "./domain/routes.ts";
 import { Environment, type LogFormat, type LogLevel, type Role, SECRETS } from "./environment.ts";
 import type { Bucket } from "./lib/s3/requests.ts";
+import { issuesOf } from "./lib/zod-issues.ts";
 import { readPricesFile } from "./prices-file.ts";
 import {
   DEFAULT_PROVIDER,
@@ -117,8 +118,8 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     Object.entries(env).filter(([name, value]) => name in Environment.shape && value?.trim()),
   );
   const parsed = Environment.safeParse(set);
-  for (const { path, message } of parsed.error?.issues ?? [])
-    problems.push(`${path.join(".")}: ${message}`);
+  for (const { path, message } of issuesOf(parsed.error?.issues ?? []))
+    problems.push(`${path}: ${message}`);
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const e = parsed.data;
   const dataDir = resolve(e.DATA_DIR);

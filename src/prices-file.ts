@@ -4,6 +4,7 @@ import { z } from "zod";
 
 import type { PriceTable } from "./domain/prices.ts";
 import { JsonPlaceError, parsePlaced } from "./lib/json-places.ts";
+import { findingsOf } from "./lib/zod-issues.ts";
 
 const dollars = z.number().nonnegative("must not be negative");
 const Rates = {
@@ -36,8 +37,9 @@ export function readPricesFile(
     const { value, lineOf } = parsePlaced(readFileSync(path, "utf8"));
     const parsed = File.safeParse(value);
     if (parsed.success) return { ok: true, prices: Object.entries(parsed.data) };
-    const problems = parsed.error.issues.map(
-      (issue) => `${path}, line ${lineOf(issue.path)}: ${issue.path.join(".")} ${issue.message}`,
+    const problems = findingsOf(parsed.error.issues).map(
+      (found) =>
+        `${path}, line ${lineOf(found.path)}: ${found.path.join(".") || "the file"} ${found.message}`,
     );
     return { ok: false, problems };
   } catch (error) {

@@ -4,6 +4,7 @@ import { z } from "zod";
 
 import type { Fallbacks, Provider } from "./domain/provider.ts";
 import { JsonPlaceError, parsePlaced } from "./lib/json-places.ts";
+import { type Finding, findingsOf } from "./lib/zod-issues.ts";
 import { ModelPattern, PriceOfModel } from "./prices-file.ts";
 import { readSecretFiles } from "./secret-files.ts";
 
@@ -41,8 +42,6 @@ const File = z.strictObject({
   fallbacks: z.record(ModelPattern, z.array(z.string().min(1)).min(1)).optional(),
 });
 
-type Problem = { path: PropertyKey[]; message: string };
-
 /** Reads a providers file. Returns its content, or the problems, one line of text each, with line and field. */
 export function readProvidersFile(
   path: string,
@@ -62,7 +61,7 @@ export function readProvidersFile(
     const { env, problems: unread } = readSecretFiles(given, named);
     const problems = parsed.success
       ? parsed.data.providers.flatMap((entry, i) => problemsOf(entry, i, parsed.data, given))
-      : parsed.error.issues;
+      : findingsOf(parsed.error.issues);
     const reported = problems.map(
       (problem) =>
         `${path}, line ${lineOf(problem.path)}: ${fieldOf(problem.path)}${problem.message}`,
@@ -89,8 +88,8 @@ function problemsOf(
   index: number,
   { providers }: z.infer<typeof File>,
   env: Environment,
-): Problem[] {
-  const problems: Problem[] = [];
+): Finding[] {
+  const problems: Finding[] = [];
   const report = (field: string[], message: string) =>
     problems.push({ path: ["providers", index, ...field], message });
   if (providers.findIndex(({ name }) => name === entry.name) < index)
@@ -135,5 +134,5 @@ function fieldOf(path: readonly PropertyKey[]): string {
     .map((key) => (typeof key === "number" ? `[${key}]` : `.${String(key)}`))
     .join("")
     .replace(/^\./, "");
-  return text === "" ? "" : `${text} `;
+  return text === "" ? "the file " : `${text} `;
 }

@@ -92,7 +92,10 @@ describe("a providers file", () => {
       provider({ prices: { x: { input: -1, output: 1 } } }),
       "line 11: providers[0].prices.x.input must not be negative",
     ],
-    [provider({ modles: ["x"] }), 'line 3: providers[0] Unrecognized key: "modles"'],
+    [
+      provider({ modles: ["x"] }),
+      "line 9: providers[0].modles is not a known field; did you mean models?",
+    ],
     [
       provider({ baseUrl: "a.test" }),
       "line 5: providers[0].baseUrl must be a URL with http or https",

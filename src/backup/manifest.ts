@@ -7,6 +7,7 @@ import { z } from "zod";
 import { parseJson } from "../lib/json.ts";
 import { PathError, resolveInside } from "../lib/paths.ts";
 import { StartError } from "../lib/start-error.ts";
+import { problemsIn } from "../lib/zod-issues.ts";
 
 /** What a backup's folder holds. The manifest is written last. */
 export const MANIFEST = "manifest.json";
@@ -49,7 +50,7 @@ export function readManifest(folder: string): Manifest {
   const parsed = Manifest.safeParse(parseJson(readFileSync(path, "utf8")));
   if (parsed.success) return parsed.data;
   throw new StartError(
-    `${path} cannot be read; this version reads backups of format 1: ${z.prettifyError(parsed.error)}`,
+    `${path} cannot be read; this version reads backups of format 1: ${problemsIn(parsed.error.issues)}`,
   );
 }
 

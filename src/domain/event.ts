@@ -1,3 +1,5 @@
+import { nearestName } from "../lib/near-names.ts";
+
 /** The types of events in the log. */
 export const EVENT_TYPES = [
   "task.created",
@@ -21,6 +23,9 @@ export type EventType = (typeof EVENT_TYPES)[number];
 /** Sent to live readers only: a piece of an answer that is being streamed. */
 export const DELTA = "task.delta";
 
+/** What the test of a webhook sends. It is not in the log. */
+export const WEBHOOK_TEST = "webhook.test";
+
 /** Documented names for other types, which are kept for compatibility. */
 const ALIASES = new Map<string, string>([["batch.finished", "batch.completed"]]);
 
@@ -32,6 +37,14 @@ export function typesOf<T extends string>(pattern: string, known: readonly T[]):
   if (wanted === "*") return [...known];
   if (wanted.endsWith(".*")) return known.filter((type) => type.startsWith(wanted.slice(0, -1)));
   return known.filter((type) => type === wanted);
+}
+
+/** Why a pattern is refused that matches none of these types. */
+export function unknownType(pattern: unknown, known: readonly string[]): string {
+  const near = typeof pattern === "string" ? nearestName(pattern, known) : undefined;
+  return near === undefined
+    ? `is not an event type; there are ${known.join(", ")}, and patterns such as task.* and *`
+    : `is not an event type; did you mean ${near}?`;
 }
 
 /** A row of the log. */

@@ -4,6 +4,7 @@ import { numberOf, parseExactOrNone, settle } from "../lib/exact-json.ts";
 import { findFault } from "../lib/json-limits.ts";
 import { namesInOrder } from "../lib/json-names.ts";
 import { isJsonObject, type Json, type JsonObject } from "../lib/json.ts";
+import { rowIssuesOf } from "../lib/zod-issues.ts";
 import { type CellIssue, meaningOf, readLabels, readField } from "./columns.ts";
 import { type Endpoint, PASSED_ON } from "./request.ts";
 
@@ -82,11 +83,7 @@ function readOpenAiLine(value: JsonObject) {
   const parsed = OpenAiLine.safeParse(settle(value, PASSED_ON));
   const body = value["body"];
   if (!parsed.success || !isJsonObject(body)) {
-    const issues = (parsed.error?.issues ?? []).map(({ path, message }) => ({
-      field: path.join("."),
-      message,
-    }));
-    return { line: null, issues };
+    return { line: null, issues: rowIssuesOf(parsed.error?.issues ?? []) };
   }
   const endpoint = parsed.data.url ?? (body["messages"] && "/v1/chat/completions");
   if (endpoint === undefined) {

@@ -1,4 +1,5 @@
 import { BoundedMap } from "../lib/bounded-map.ts";
+import { editDistance } from "../lib/near-names.ts";
 
 /**
  * Whether a model matches one of the patterns; `*` stands for any run of characters.
@@ -60,20 +61,6 @@ function bareName(model: string): string {
     .toLowerCase()
     .replace(/^(models|[\w.-]+)\//, "")
     .replace(/:[\w.-]+$/, "");
-}
-
-/** The number of edits that turn one text into the other (Levenshtein distance). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const changed = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(changed, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }
 
 /** Reasoning models take `max_completion_tokens` and refuse `max_tokens` (OpenAI API reference, chat). */

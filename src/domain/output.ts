@@ -31,7 +31,10 @@ const Schema = z
   .meta({ "x-name": "JsonSchema", description: "A JSON Schema of an object" });
 
 export const Output = z
-  .union([Names, Schema])
+  .union([Names, Schema], {
+    error:
+      'must be a list of names, such as ["sentiment", "reason"], or a JSON Schema of an object',
+  })
   .describe(
     'Names (`["sentiment", "reason"]`, each a text) or a JSON Schema of the object that an answer is to be. It is ' +
       "sent as structured output, or as JSON mode or an instruction where the provider takes nothing better; the " +

@@ -147,7 +147,10 @@ const CsvOptions = z
     encoding: z
       .string()
       .max(50)
-      .refine((label) => encodingNamed(label) !== undefined, "is not the name of an encoding")
+      .refine(
+        (label) => encodingNamed(label) !== undefined,
+        "is not the name of an encoding, such as utf-8 or windows-1252",
+      )
       .describe(
         "Such as `windows-1252` or `shift_jis` (WHATWG names); unless given, UTF-8, UTF-16 and " +
           "Windows-1252 are detected. For JSON files, too. A byte order mark wins",

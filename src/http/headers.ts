@@ -4,9 +4,14 @@ import { invalid } from "../errors.ts";
 
 const LONGEST_WAIT_SECONDS = 60;
 
-/** How long to hold the answer by `Prefer: wait=N` (RFC 7240), in ms; 0 without it. */
+/**
+ * How long to hold the answer by `Prefer: wait=N`, in ms; 0 without it. A value that is no number is ignored, as RFC 7240
+ * has it for preferences that a server does not understand.
+ */
 export function readWait(c: Context): number {
-  const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})/i.exec(c.req.header("prefer") ?? "")?.[1];
+  const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d+)(?![\w.])/i.exec(
+    c.req.header("prefer") ?? "",
+  )?.[1];
   return Math.min(Number(seconds ?? 0), LONGEST_WAIT_SECONDS) * 1000;
 }
 

@@ -21,7 +21,9 @@ export function addMcp(
   app.post("/mcp", requireOwnOrigin(ctx.config.corsOrigins), admitted, readBody(ctx), async (c) => {
     const body = c.get("body").value;
     if (Array.isArray(body))
-      throw invalid([{ path: "", message: "must be one JSON-RPC message, not a list of them" }]);
+      throw invalid([
+        { path: "", message: "the body must be one JSON-RPC message, not a list of them" },
+      ]);
     // Loaded on first use, because it is large and most servers never need it.
     const { handleMcp } = await import("../mcp/handle.ts");
     return handleMcp(c.req.raw, {

@@ -130,9 +130,7 @@ export function whole(min: number, max: number, about: { default: number; descri
 
 /** A time in a query string, as Unix ms. */
 export const Moment = z
-  .union([z.iso.datetime({ offset: true }), z.iso.date()], {
-    error: "must be a time such as 2025-01-01T00:00:00Z",
-  })
+  .union([z.iso.datetime({ offset: true }), z.iso.date()])
   .transform((text) => Date.parse(text));
 
 /** A boolean in a query string; false by default. */

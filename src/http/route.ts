@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono, type RouteConfig, z } from "@hono/zod-op
 import type { Handler, MiddlewareHandler } from "hono";
 
 import { type Issue, invalid } from "../errors.ts";
+import { unknownName } from "../lib/zod-issues.ts";
 import { HEADERS_OF_ALL, headerRefs } from "./answer-headers.ts";
 import { EVERYWHERE, failures, WITH_BODY } from "./failures.ts";
 import type { AppEnv } from "./router.ts";
@@ -65,19 +66,21 @@ function withHeaders(responses: RouteConfig["responses"]): RouteConfig["response
 }
 
 const refuseQuery: MiddlewareHandler<AppEnv> = async (c, next) => {
-  refuseNames(Object.keys(c.req.query()), "is not a known query parameter; there are none");
+  refuseNames(Object.keys(c.req.query()), "query parameter");
   await next();
 };
 
 const refuseBody: MiddlewareHandler<AppEnv> = async (c, next) => {
   const body = c.get("body").value;
   if (typeof body !== "object" || body === null || Array.isArray(body))
-    throw invalid([{ path: "", message: "must be an object, or no body at all" }]);
-  refuseNames(Object.keys(body), "is not a known field; there are none");
+    throw invalid([{ path: "", message: "the body must be an empty object, or be left out" }]);
+  refuseNames(Object.keys(body), "field");
   await next();
 };
 
-function refuseNames(names: string[], message: string): void {
+/** Refuses all names, where none is known. */
+function refuseNames(names: string[], kind: string): void {
+  const message = unknownName("", [], kind);
   const issues: Issue[] = names.map((path) => ({ path, message }));
   if (issues.length > 0) throw invalid(issues);
 }

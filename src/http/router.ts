@@ -124,8 +124,11 @@ export function createRouter() {
   const router = new OpenAPIHono<AppEnv>({
     defaultHook: (result, c) => {
       if (result.success) return;
-      const query = result.target === "query" ? c.req.queries() : {};
-      throw invalid(toIssues(result.error.issues, query));
+      throw invalid(
+        result.target === "query"
+          ? queryIssues(result.error.issues, c.req.queries())
+          : issuesOf(result.error.issues),
+      );
     },
   });
   const { openapi } = router;
@@ -163,12 +166,12 @@ function validatingBodies(
   };
 }
 
-function toIssues(issues: z.core.$ZodIssue[], query: Record<string, string[]>) {
-  return issues.flatMap((issue) => {
-    const path = issue.path.join(".");
-    if ((query[path]?.length ?? 0) > 1) return [{ path, message: "is given more than once" }];
-    return issuesOf([issue]);
-  });
+function queryIssues(issues: z.core.$ZodIssue[], query: Record<string, string[]>) {
+  return issuesOf(issues, { name: "query parameter" }).map(({ path, message }) =>
+    (query[path]?.length ?? 0) > 1
+      ? { path, message: "is given more than once" }
+      : { path, message },
+  );
 }
 
 export function toIso(ms: number): string {

@@ -11,10 +11,10 @@ export function furtherIssues(details: Record<string, unknown>): string[] {
   const all = [details["rows"], details["issues"]].find(Array.isArray) as Issue[] | undefined;
   if (!all || all.length < 2) return [];
   const total = typeof details["total"] === "number" ? details["total"] : all.length;
-  const lines = all
-    .slice(1, MOST_LINES)
-    .map(({ row, field, path, message }) =>
-      row === undefined ? `  ${path}: ${message}` : `  row ${row}, ${field}: ${message}`,
-    );
+  const lines = all.slice(1, MOST_LINES).map(({ row, field, path, message }) => {
+    const place = row === undefined ? [path] : [`row ${row}`, field];
+    const where = place.filter(Boolean).join(", ");
+    return where === "" ? `  ${message}` : `  ${where}: ${message}`;
+  });
   return total > MOST_LINES ? [...lines, `  … and ${total - MOST_LINES} more`] : lines;
 }

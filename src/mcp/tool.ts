@@ -6,6 +6,8 @@ import { asJsonObject, isJsonObject, type Json, type JsonObject } from "../lib/j
 import { issuesOf } from "../lib/zod-issues.ts";
 import type { Rest } from "./rest.ts";
 
+const ARGUMENTS = { whole: "the arguments", name: "argument" };
+
 /** Access to the files of the user's machine; absent if the tools are used over HTTP. */
 type LocalFiles = {
   /** Sends a file to the server, and resolves to its id there. */
@@ -72,7 +74,7 @@ export function defineTool<const Own extends z.ZodRawShape, const Passed extends
     inputSchema: { type: "object", ...schemaOf(z.strictObject({ ...own, ...passed })) },
     run(args, world) {
       const parsed = checked.safeParse(args);
-      if (!parsed.success) throw invalid(issuesOf(parsed.error.issues));
+      if (!parsed.success) throw invalid(issuesOf(parsed.error.issues, ARGUMENTS));
       const entries = Object.entries(parsed.data);
       const pick = (isOwn: boolean) =>
         Object.fromEntries(

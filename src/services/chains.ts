@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { type ChainError, isWaitingBatch } from "../domain/chain.ts";
 import { BatchConfig } from "../domain/task-input.ts";
 import { AppError } from "../errors.ts";
+import { problemsIn } from "../lib/zod-issues.ts";
 import { type Batch, findBatch } from "../store/batches.ts";
 import { failHeld, findDue, type Held, takeDue } from "../store/chains.ts";
 import { readRows } from "../store/rows.ts";
@@ -88,7 +89,7 @@ function draftOf(batch: Batch) {
   if (!config.success)
     throw new AppError(
       "VALIDATION_ERROR",
-      `config is none that this version knows: ${config.error.message}`,
+      `config is none that this version knows: ${problemsIn(config.error.issues)}`,
     );
   return {
     id: batch.id,

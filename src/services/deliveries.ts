@@ -13,6 +13,8 @@ import { messageId } from "./webhook-message.ts";
 export type DeliveryRecord = store.Delivery;
 
 const AT_ONCE = 500;
+/** An unknown id is repeated up to this length. */
+const LONGEST_SHOWN = 100;
 
 /** One page of an endpoint's deliveries, the latest first, and how many match in all. */
 export async function listDeliveries(
@@ -33,18 +35,40 @@ export async function getDelivery(
   seq: number,
 ): Promise<DeliveryRecord> {
   const delivery = await store.findDelivery(ctx.db, webhook.seq, seq);
-  if (!delivery)
-    throw new AppError("DELIVERY_NOT_FOUND", `Webhook ${webhook.id} has no such delivery`);
+  if (!delivery) throw noDelivery(webhook, deliveryId({ seq }));
   return delivery;
+}
+
+/** The id of a delivery in answers. */
+export function deliveryId({ seq }: Pick<DeliveryRecord, "seq">): string {
+  return `dlv-${String(seq).padStart(9, "0")}`;
+}
+
+/** The delivery of a webhook by its id. Throws `DELIVERY_NOT_FOUND`. */
+export async function findDelivery(
+  ctx: Context,
+  webhook: Webhook,
+  id: string,
+): Promise<DeliveryRecord> {
+  const [, digits] = /^dlv-(\d{9,15})$/.exec(id) ?? [];
+  if (digits === undefined) throw noDelivery(webhook, id.slice(0, LONGEST_SHOWN));
+  return getDelivery(ctx, webhook, Number(digits));
+}
+
+function noDelivery({ id }: Webhook, delivery: string): AppError {
+  return new AppError(
+    "DELIVERY_NOT_FOUND",
+    `There is no delivery with id ${delivery} to webhook ${id}; GET /api/v1/webhooks/${id}/deliveries lists those that there are`,
+  );
 }
 
 /** Sends a delivery again, with the same `webhook-id`, and with all its retries. */
 export async function replayDelivery(
   ctx: Context,
   webhook: Webhook,
-  seq: number,
+  id: string,
 ): Promise<DeliveryRecord> {
-  await getDelivery(ctx, webhook, seq);
+  const { seq } = await findDelivery(ctx, webhook, id);
   await ctx.writer.write({ replayed: store.replayDelivery(seq) });
   ctx.signals.emit("webhooks", undefined);
   return getDelivery(ctx, webhook, seq);

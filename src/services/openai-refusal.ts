@@ -12,7 +12,7 @@ export function refusal(
   return new AppError(kind, message, { openAi: { param, code } satisfies OpenAiWords });
 }
 
-/** An error for an invalid parameter. */
-export function badParam(param: string, message: string, code = "invalid_value"): AppError {
+/** An error for an invalid parameter; `null`: for the whole body. */
+export function badParam(param: string | null, message: string, code = "invalid_value"): AppError {
   return refusal("VALIDATION_ERROR", message, { param, code });
 }

@@ -17,6 +17,7 @@ import { ModelName } from "../domain/text.ts";
 import { mayReferToUploads, readUploadRef } from "../domain/upload-refs.ts";
 import { sha256Hex } from "../lib/hash.ts";
 import { canonicalJson, type JsonObject } from "../lib/json.ts";
+import { rowIssuesOf } from "../lib/zod-issues.ts";
 import type { NewRow } from "../store/new-batch.ts";
 import type { BaseAnswers } from "./base-answers.ts";
 
@@ -86,10 +87,7 @@ export function prepareFields(
 ): PreparedRow {
   const parsed = TaskInput.safeParse(fields);
   if (parsed.success) return prepareTask(context, row, parsed.data, variables, cells);
-  const issues = parsed.error.issues.map(({ path, message }) => ({
-    field: path.join("."),
-    message,
-  }));
+  const issues = rowIssuesOf(parsed.error.issues);
   return { row, value: null, issues };
 }
 

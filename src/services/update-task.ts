@@ -10,6 +10,7 @@ import { priorityRank } from "../domain/task.ts";
 import { AppError, invalid } from "../errors.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type JsonObject } from "../lib/json.ts";
+import { issuesOf } from "../lib/zod-issues.ts";
 import { changeTask } from "../store/task-moves.ts";
 import type { TaskRecord } from "../store/tasks.ts";
 import { requireAnswerFields } from "./answer-fields.ts";
@@ -160,8 +161,8 @@ function merge(
   if (parsed.success) return parsed.data;
   // Requests of OpenAI batch lines are stored unchanged, and may have parts without a field here.
   throw invalid(
-    parsed.error.issues.map(({ path, message }) => ({
-      path: path.join("."),
+    issuesOf(parsed.error.issues, { whole: "the request" }).map(({ path, message }) => ({
+      path,
       message: `${message} (in the stored request)`,
     })),
   );

@@ -1,4 +1,5 @@
 import type { Context } from "../context.ts";
+import { WEBHOOK_TEST } from "../domain/event.ts";
 import { AppError, invalid } from "../errors.ts";
 import { HOW_TO_ALLOW } from "../lib/guarded-post.ts";
 import { readTarget, RefusedTarget } from "../lib/guarded-target.ts";
@@ -141,7 +142,7 @@ export async function testWebhook(
 ): Promise<DeliveryRecord> {
   const webhook = await getWebhook(ctx, webhookId);
   const now = ctx.clock.now();
-  const type = sample?.type ?? "webhook.test";
+  const type = sample?.type ?? WEBHOOK_TEST;
   const timestamp = new Date(now).toISOString();
   const id = messageId(webhook, { event: null, at: now });
   const body = sample?.toBody(id, now) ?? JSON.stringify({ type, timestamp, data: { webhookId } });

@@ -75,6 +75,65 @@ describe("an unknown name", () => {
 });
 
 describe("a body", () => {
+  test("that is wrong is refused in OpenAI's words, with the parameter, and with what was probably meant", async () => {
+    for (const [path, body, param, message] of [
+      [
+        "/batches",
+        [],
+        null,
+        "Invalid type for the request body: expected an object, but got an array instead.",
+      ],
+      [
+        "/chat/completions",
+        [],
+        null,
+        "Invalid type for the request body: expected an object, but got an array instead.",
+      ],
+      [
+        "/chat/completions",
+        { model: 5 },
+        "model",
+        "Invalid type for 'model': expected a string, but got a number instead.",
+      ],
+      [
+        "/batches",
+        batchOf("f", { metadatas: {} }),
+        "metadatas",
+        "Unknown parameter: 'metadatas'. Did you mean 'metadata'?",
+      ],
+      [
+        "/batches",
+        batchOf("f", { metadata: { a: 1 } }),
+        "metadata.a",
+        "Invalid type for 'metadata.a': expected a string, but got a number instead.",
+      ],
+      [
+        "/batches",
+        batchOf("f", { endpoint: "" }),
+        "endpoint",
+        "Invalid type for 'endpoint': expected a string, but got an empty string instead.",
+      ],
+      [
+        "/webhook_endpoints",
+        { ...HOOK, name: "n".repeat(1001) },
+        "name",
+        "Invalid 'name': it must have at most 1,000 characters, not 1,001.",
+      ],
+    ] as const) {
+      const answer = await post(path, body);
+      expect([path, answer.status, answer.body.error]).toEqual([
+        path,
+        400,
+        expect.objectContaining({ param, message }),
+      ]);
+    }
+    const event = await post("/webhook_endpoints", { ...HOOK, event_types: ["batch.complete"] });
+    expect(event.body.error).toMatchObject({
+      param: "event_types",
+      message: expect.stringMatching(/Supported values are: .* Did you mean 'batch.completed'\?$/),
+    });
+  });
+
   test("is read and checked even on routes that need none", async () => {
     const { id } = await upload();
     const packed = { "content-encoding": "gzip" };

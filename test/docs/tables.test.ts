@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { createProgram } from "../../src/cli/program.ts";
 import { ALERT_CODES } from "../../src/domain/alert.ts";
+import { EVENT_TYPES } from "../../src/domain/event.ts";
 import { CAUSES } from "../../src/domain/failure.ts";
 import { Environment } from "../../src/environment.ts";
 import { ERROR_STATUS } from "../../src/errors.ts";
@@ -29,6 +30,15 @@ test(".env.example has the same variables", async () => {
   const text = await Bun.file(".env.example").text();
   const names = [...text.matchAll(/^#? ?([A-Z0-9_]+)=/gm)].map(([, name]) => name);
   expect(names.toSorted()).toEqual(Object.keys(Environment.shape).toSorted());
+});
+
+test("docs/webhooks-and-events.md has a row for each type of event", () => {
+  const [, part = ""] = readPage("docs/webhooks-and-events.md").text.split(
+    "\n## Types of events\n",
+  );
+  const [table = ""] = part.split("\n## ");
+  const types = [...table.matchAll(/^\| `([a-z_]+\.[a-z]+)` +\|/gm)].map(([, type]) => type);
+  expect(types).toEqual([...EVENT_TYPES]);
 });
 
 test.each(["docs/webhooks-and-events.md", "docs/operations.md"])(

@@ -99,7 +99,7 @@ describe("the stream of everything", () => {
     );
     const refused = await app.get("/events?types=task.compleated");
     expect(refused.status).toBe(400);
-    expect(refused.body.error.message).toContain("there are task.created");
+    expect(refused.body.error.message).toContain("did you mean task.completed?");
     expect((await app.get("/events?since=x")).status).toBe(400);
   });
 

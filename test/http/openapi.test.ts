@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 
+import { EVENT_TYPES } from "../../src/domain/event.ts";
 import { type Json, startServer } from "../support/server.ts";
 
 type Operation = { name: string; method: string; path: string; spec: Json };
@@ -44,6 +45,20 @@ describe("the OpenAPI document", () => {
     const patterns = [...JSON.stringify(await document).matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)];
     expect(patterns.length).toBeGreaterThan(2);
     for (const [, text = ""] of patterns) expect(JSON.parse(text)).not.toMatch(/\/[a-z]+$/);
+  });
+
+  test("lists the types of events wherever a client names some", async () => {
+    const { components } = await document;
+    const streams = (await operations).flatMap(({ spec }) => spec.parameters ?? []);
+    const texts = [
+      components.schemas.WebhookCreation.properties.events.description,
+      components.schemas.WebhookUpdate.properties.events.description,
+      components.schemas.EventTokenRequest.properties.types.description,
+      ...streams.filter(({ name }: Json) => name === "types").map((one: Json) => one.description),
+    ];
+    expect(texts.length).toBe(6);
+    for (const text of texts)
+      expect(text?.match(/\b[a-z_]+\.[a-z]+\b/g)).toEqual(expect.arrayContaining([...EVENT_TYPES]));
   });
 
   test("describes the headers of every answer", async () => {

@@ -383,6 +383,23 @@ describe("executing a task", () => {
     expect(headers.get("preference-applied")).toBeNull();
     held.open();
   });
+
+  test("a Prefer: wait that is no whole number of seconds is ignored, without Preference-Applied", async () => {
+    await using provider = await startProvider();
+    await using app = await startServer(provider.env);
+    const applied = async (prefer: string) => {
+      const { status, headers } = await app.post(
+        "/tasks?execute=true",
+        { prompt: "x" },
+        { prefer },
+      );
+      expect(status).toBe(201);
+      return headers.get("preference-applied");
+    };
+    for (const prefer of ["wait=abc", "wait=1.5", "wait=5s", "wait=-3", "wait", "return=minimal"])
+      expect([prefer, await applied(prefer)]).toEqual([prefer, null]);
+    expect(await applied("return=minimal, wait=999999999")).toBe("wait=60");
+  });
 });
 
 describe("cancelling and deleting", () => {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { callOf, connectHttp, type Era, sendMcp } from "../support/mcp.ts";
 import { chatAnswer, gate, hang, startProvider } from "../support/provider.ts";
@@ -327,11 +329,17 @@ describe("a refused request", () => {
     ]);
     for (const [args, said] of [
       [{ batchId: "b", limit: 1000 }, "limit: "],
-      [{ batchId: "b", page: 2 }, "page: is not a known field"],
+      [
+        { batchId: "b", page: 2 },
+        "page: is not a known argument; there are batchId, status, limit, cursor",
+      ],
       [{ batchId: "../keys" }, "batchId: must be"],
       [{}, "batchId: "],
     ] as const)
       expect((await mcp.call("results", args)).text).toStartWith(`VALIDATION_ERROR: ${said}`);
+    writeFileSync(join(app.filesDir, "wrong.jsonl"), '{"prompt":1}\nno JSON\n');
+    const rows = await mcp.call("run_batch", { inputFile: "wrong.jsonl" });
+    expect(rows.text).toEndWith("(and 1 more)\n  row 2: is not valid JSON");
     const missing = await mcp.call("status", { id: "nowhere" });
     expect(missing.text).toStartWith("NOT_FOUND: There is no batch and no task with id nowhere");
     expect(mcp.call("delete_everything")).rejects.toThrow("There is no tool delete_everything");

@@ -41,7 +41,7 @@ describe("starting", () => {
       "  PORT: must be a whole number from 0 to 65535",
       "  OPENAI_BASE_URL: must be a URL that starts with http:, https:",
       "  MAX_CONCURRENCY: must be a whole number from 1 to 10000",
-      '  ROLE: Invalid option: expected one of "all"|"api"|"runner"',
+      "  ROLE: must be one of all, api, runner",
       "  SIMULATOR_FAILURE_RATE: must be a number from 0 to 1",
     ]);
   });

@@ -100,6 +100,8 @@ describe("a delivery", () => {
       payload: { data: { taskId: "t", status: "pending" } },
       attempts: [{ status: 200, error: null }],
     });
+    const alone = await app.get(`/webhooks/${id}/deliveries/${delivery.id}`);
+    expect(alone.body.data).toEqual(delivery);
   });
 
   test("arrives in order for one task, and a batch's end after all of its tasks", async () => {

@@ -61,7 +61,7 @@ const list = route({
     query: z.strictObject({
       after: z
         .string()
-        .regex(/^(-1|\d{1,9})$/, "must be a position, or -1")
+        .regex(/^(-1|\d{1,9})$/, "must be the position of a row, from 0, or -1")
         .transform(Number)
         .default(-1)
         .openapi({

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 
-import { DELTA, EVENT_TYPES, typesOf } from "../../domain/event.ts";
+import { DELTA, EVENT_TYPES, typesOf, unknownType } from "../../domain/event.ts";
 import { Id } from "../../domain/task-input.ts";
 import { AppError, invalid } from "../../errors.ts";
 import type { StreamType } from "../../services/event-stream.ts";
@@ -31,7 +31,7 @@ const TypePattern = z
   .string()
   .max(100)
   .refine((pattern) => typesOf(pattern, STREAM_TYPES).length > 0, {
-    error: `is not an event type; there are ${STREAM_TYPES.join(", ")}, and patterns such as task.* and *`,
+    error: ({ input }) => unknownType(input, STREAM_TYPES),
   });
 
 const TypesQuery = z
@@ -41,7 +41,7 @@ const TypesQuery = z
   .pipe(z.array(TypePattern))
   .openapi({
     type: "string",
-    description: "Comma-separated types or patterns: `task.completed,batch.*`",
+    description: `Comma-separated types or patterns (\`task.completed,batch.*\`) of ${STREAM_TYPES.join(", ")}`,
     example: "task.completed,batch.*",
   });
 
@@ -146,7 +146,12 @@ const token = route({
     body: optionalBody(
       z
         .strictObject({
-          types: z.array(TypePattern).min(1).max(50).optional(),
+          types: z
+            .array(TypePattern)
+            .min(1)
+            .max(50)
+            .openapi({ description: `Types or patterns of ${STREAM_TYPES.join(", ")}` })
+            .optional(),
           taskId: Id.optional(),
           batchId: Id.optional(),
         })
@@ -214,6 +219,11 @@ function typeSet(c: Context<AppEnv>, asked: string[] | undefined): Set<StreamTyp
   if (!wanted || !opened) return wanted ?? opened;
   const both = wanted.intersection(opened);
   if (both.size === 0)
-    throw invalid([{ path: "types", message: "are not what this access_token is for" }]);
+    throw invalid([
+      {
+        path: "types",
+        message: `must be of those that this access_token is for: ${[...opened].join(", ")}`,
+      },
+    ]);
   return both;
 }

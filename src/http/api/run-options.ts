@@ -16,7 +16,9 @@ export function waitHeader(what: string) {
       .string()
       .optional()
       .openapi({
-        description: `\`wait=N\`: answer when ${what}, or after N seconds (at most 60)`,
+        description:
+          `\`wait=N\`: answer when ${what}, or after N seconds (at most 60). Other preferences, and a \`wait\` that is no ` +
+          "whole number of seconds, are ignored (RFC 7240); `Preference-Applied` in the answer shows that it waited",
       }),
   });
 }

@@ -1,5 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
+import { EVENT_TYPES, WEBHOOK_TEST } from "../../domain/event.ts";
+import { OPENAI_EVENT_TYPES } from "../../domain/openai-event.ts";
 import { allows } from "../../domain/scope.ts";
 import type { Json } from "../../lib/json.ts";
 import { isJsonObject, parseJson } from "../../lib/json.ts";
@@ -7,6 +9,7 @@ import type { Caller } from "../../services/caller.ts";
 import * as service from "../../services/deliveries.ts";
 import { messageId } from "../../services/webhook-message.ts";
 import { getWebhook } from "../../services/webhooks.ts";
+import { answerResource, resource } from "../etag.ts";
 import { failures } from "../failures.ts";
 import { Moment, PAGE_AND_LIMIT, Pagination, pagination, toPage } from "../paging.ts";
 import { route } from "../route.ts";
@@ -22,6 +25,8 @@ import {
 } from "../router.ts";
 
 const STATUSES = ["pending", "delivered", "failed"] as const;
+/** What webhooks of both dialects get. */
+const DELIVERY_TYPES = [...new Set([...EVENT_TYPES, ...OPENAI_EVENT_TYPES, WEBHOOK_TEST])];
 const DeliveryStatus = z.enum(STATUSES).openapi("WebhookDeliveryStatus");
 
 const Attempt = z
@@ -61,10 +66,7 @@ export const DeliveryBody = z
 
 const Params = z.object({ id: z.string().max(100) });
 const DeliveryParams = Params.extend({
-  deliveryId: z
-    .string()
-    .regex(/^dlv-\d{9,15}$/, "must be the id of a delivery")
-    .openapi({ example: "dlv-000000001" }),
+  deliveryId: z.string().openapi({ example: "dlv-000000001" }),
 });
 
 const list = route({
@@ -78,7 +80,7 @@ const list = route({
     params: Params,
     query: z.strictObject({
       status: DeliveryStatus.optional(),
-      type: z.string().max(100).optional(),
+      type: z.enum(DELIVERY_TYPES).optional(),
       since: Moment.optional(),
       ...PAGE_AND_LIMIT,
     }),
@@ -92,6 +94,17 @@ const list = route({
     ),
     ...failures(404),
   },
+});
+
+const get = route({
+  operationId: "getWebhookDelivery",
+  method: "get",
+  path: "/webhooks/{id}/deliveries/{deliveryId}",
+  tags: ["webhooks"],
+  summary: "Get one delivery and its attempts",
+  ...needs("read"),
+  request: { params: DeliveryParams },
+  responses: { ...resource(DeliveryBody, "The delivery"), ...failures(404) },
 });
 
 const replay = route({
@@ -122,7 +135,7 @@ const replayAll = route({
     body: requiredBody(
       z
         .strictObject({
-          since: Time,
+          since: z.iso.datetime({ offset: true }).openapi({ example: "2025-01-01T00:00:00.000Z" }),
           onlyFailed: z.boolean().optional(),
         })
         .openapi("WebhookReplay"),
@@ -157,11 +170,16 @@ export const deliveryRoutes = createRouter()
       200,
     );
   })
+  .openapi(get, async (c) => {
+    const { id, deliveryId } = c.req.valid("param");
+    const webhook = await getWebhook(c.var.ctx, id);
+    const delivery = await service.findDelivery(c.var.ctx, webhook, deliveryId);
+    return answerResource(c, toDeliveryBody(delivery, webhook, c.var.caller));
+  })
   .openapi(replay, async (c) => {
     const { id, deliveryId } = c.req.valid("param");
     const webhook = await getWebhook(c.var.ctx, id);
-    const seq = Number(deliveryId.slice("dlv-".length));
-    const delivery = await service.replayDelivery(c.var.ctx, webhook, seq);
+    const delivery = await service.replayDelivery(c.var.ctx, webhook, deliveryId);
     return c.json(
       success(c, toDeliveryBody(delivery, webhook, c.var.caller), "It is sent again"),
       200,
@@ -184,7 +202,7 @@ export function toDeliveryBody(
 ): z.infer<typeof DeliveryBody> {
   const log = parseJson(delivery.log ?? "[]");
   return {
-    id: `dlv-${String(delivery.seq).padStart(9, "0")}`,
+    id: service.deliveryId(delivery),
     messageId: messageId(webhook, delivery),
     eventId: delivery.event,
     type: delivery.type,

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 
-import { EVENT_TYPES } from "../../domain/event.ts";
+import { EVENT_TYPES, unknownType } from "../../domain/event.ts";
 import { allows } from "../../domain/scope.ts";
 import { WebhookDescription } from "../../domain/text.ts";
 import type { Caller } from "../../services/caller.ts";
@@ -32,12 +32,16 @@ const EventPattern = z
   .string()
   .max(100)
   .refine((pattern) => webhookTypes(pattern).length > 0, {
-    error: `is not an event type; there are ${EVENT_TYPES.join(", ")}, and patterns such as task.* and *`,
+    error: ({ input }) => unknownType(input, EVENT_TYPES),
   });
 
 const Fields = {
   url: z.string().min(1).max(2000).openapi({ example: "https://your-app.com/webhook" }),
-  events: z.array(EventPattern).min(1).max(50),
+  events: z
+    .array(EventPattern)
+    .min(1)
+    .max(50)
+    .openapi({ description: `Types of events, or patterns: ${EVENT_TYPES.join(", ")}` }),
   description: WebhookDescription.nullable().optional(),
 };
 

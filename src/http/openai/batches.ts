@@ -19,6 +19,7 @@ import {
   seconds,
   secondsOrNull,
   unknownValue,
+  wrongType,
 } from "./query.ts";
 
 const ENDPOINTS = [
@@ -107,11 +108,7 @@ function textIn(given: Record<string, unknown>, param: string): string {
   const value = given[param];
   if (value === undefined || value === null) throw missing(param);
   if (typeof value === "string" && value !== "") return value;
-  throw badParam(
-    param,
-    `Invalid type for '${param}': expected a string, but got ${typeof value === "string" ? "an empty one" : typeof value} instead.`,
-    "invalid_type",
-  );
+  throw wrongType(param, "a string", value);
 }
 
 const HOUR_MS = 3_600_000;
@@ -131,7 +128,7 @@ function windowOf(text: string): number {
 function metadataIn(value: unknown): Record<string, unknown> | undefined {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== "object" || Array.isArray(value))
-    throw badParam("metadata", "Invalid type for 'metadata': expected an object.", "invalid_type");
+    throw wrongType("metadata", "an object", value);
   const pairs = Object.entries(value);
   if (pairs.length > MOST_PAIRS)
     throw badParam(
@@ -141,8 +138,7 @@ function metadataIn(value: unknown): Record<string, unknown> | undefined {
     );
   for (const [name, text] of pairs) {
     const param = `metadata.${name.slice(0, LONGEST_NAME)}`;
-    if (typeof text !== "string")
-      throw badParam(param, `Invalid type for '${param}': expected a string.`, "invalid_type");
+    if (typeof text !== "string") throw wrongType(param, "a string", text);
     if (name.length > LONGEST_NAME || text.length > LONGEST_VALUE)
       throw badParam(
         param,
@@ -163,7 +159,7 @@ function outputLife(value: unknown): number | undefined {
     );
     return lifeIn({ ...value }, param);
   }
-  throw badParam(param, `Invalid type for '${param}': expected an object.`, "invalid_type");
+  throw wrongType(param, "an object", value);
 }
 
 /** A batch in the form of OpenAI's API; its status is derived from the engine's. */

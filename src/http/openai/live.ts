@@ -16,7 +16,7 @@ import { type AppEnv, needs } from "../router.ts";
 import { toByteStream } from "../stream.ts";
 import { passedBody } from "./body.ts";
 import { setRetryHeaders } from "./errors.ts";
-import { missing } from "./query.ts";
+import { badBody, missing, wrongType } from "./query.ts";
 
 const ENDPOINTS: readonly Endpoint[] = [
   "/v1/chat/completions",
@@ -35,8 +35,7 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
       c.env?.stayOpen?.();
       const [ctx, caller] = [c.get("ctx"), c.get("caller")];
       const { value: body, text } = c.get("body");
-      if (!isJsonObject(body))
-        throw badParam("", "Invalid type for request body: expected an object.", "invalid_type");
+      if (!isJsonObject(body)) throw badBody(body);
       const model = await modelOf(c, body["model"]);
       const isStored = ctx.config.liveStore === "always" || body["store"] === true;
       const taskId = isStored ? newId(ctx, "task") : null;
@@ -78,8 +77,7 @@ async function whileHolding(
 
 async function modelOf(c: HonoContext<AppEnv>, model: Json | undefined): Promise<string> {
   if (model === undefined || model === null) throw missing("model");
-  if (typeof model !== "string" || model === "")
-    throw badParam("model", "Invalid type for 'model': expected a string.", "invalid_type");
+  if (typeof model !== "string" || model === "") throw wrongType("model", "a string", model);
   if (!ModelName.safeParse(model).success)
     throw badParam(
       "model",

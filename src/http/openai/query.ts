@@ -1,5 +1,6 @@
 import type { MiddlewareHandler } from "hono";
 
+import { nearestName } from "../../lib/near-names.ts";
 import { badParam } from "../../services/openai-refusal.ts";
 import type { AppEnv } from "../router.ts";
 
@@ -21,13 +22,43 @@ export const requireKnownQuery: MiddlewareHandler<AppEnv> = async (c, next) => {
 export function requireKnown(names: readonly string[], known: readonly string[]): void {
   const unknown = names.find((name) => !known.includes(name))?.slice(0, LONGEST_SHOWN);
   if (unknown !== undefined)
-    throw badParam(unknown, `Unknown parameter: '${unknown}'.`, "unknown_parameter");
+    throw badParam(
+      unknown,
+      `Unknown parameter: '${unknown}'.${suggest(unknown, known)}`,
+      "unknown_parameter",
+    );
+}
+
+function suggest(given: string, known: readonly string[]): string {
+  const near = nearestName(given, known);
+  return near === undefined ? "" : ` Did you mean '${near}'?`;
+}
+
+/** An error for a value of another type; `expected` is in words such as `a string`. */
+export function wrongType(param: string, expected: string, value: unknown) {
+  const message = `Invalid type for '${param}': expected ${expected}, but got ${typeOf(value)} instead.`;
+  return badParam(param, message, "invalid_type");
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return "null";
+  if (value === "") return "an empty string";
+  if (Array.isArray(value)) return "an array";
+  return (
+    { string: "a string", number: "a number", boolean: "a boolean" }[String(typeof value)] ??
+    "an object"
+  );
+}
+
+/** An error for a body that is not an object. */
+export function badBody(body: unknown) {
+  const message = `Invalid type for the request body: expected an object, but got ${typeOf(body)} instead.`;
+  return badParam(null, message, "invalid_type");
 }
 
 /** Returns the body if it is an object without other fields than these, and throws if not. */
 export function fieldsOf(body: unknown, known: readonly string[]): Record<string, unknown> {
-  if (typeof body !== "object" || body === null || Array.isArray(body))
-    throw badParam("", "Invalid body: expected an object.", "invalid_type");
+  if (typeof body !== "object" || body === null || Array.isArray(body)) throw badBody(body);
   requireKnown(Object.keys(body), known);
   return { ...body };
 }
@@ -40,12 +71,7 @@ export function limitOf(
   { most, usual }: { most: number; usual: number },
 ): number {
   if (limit === undefined) return usual;
-  if (!/^-?\d{1,15}$/.test(limit))
-    throw badParam(
-      "limit",
-      "Invalid type for 'limit': expected an integer, but got a string instead.",
-      "invalid_type",
-    );
+  if (!/^-?\d{1,15}$/.test(limit)) throw wrongType("limit", "an integer", limit);
   const value = Number(limit);
   if (value > most)
     throw badParam(
@@ -70,7 +96,8 @@ export function orderOf({ order = "desc" }: Query): "asc" | "desc" {
 export function unknownValue(param: string, value: unknown, known: readonly string[]) {
   const names = known.map((one) => `'${one}'`);
   const list = `${names.slice(0, -1).join(", ")}${names.length > 2 ? "," : ""} and ${names.at(-1)}`;
-  return badParam(param, `Invalid value: ${quote(value)}. Supported values are: ${list}.`);
+  const hint = typeof value === "string" ? suggest(value, known) : "";
+  return badParam(param, `Invalid value: ${quote(value)}. Supported values are: ${list}.${hint}`);
 }
 
 function quote(value: unknown): string {

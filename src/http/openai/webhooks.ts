@@ -3,12 +3,13 @@ import { Hono } from "hono";
 import type { Context } from "../../context.ts";
 import { OPENAI_EVENT_TYPES } from "../../domain/openai-event.ts";
 import { WebhookDescription } from "../../domain/text.ts";
+import { problemsIn } from "../../lib/zod-issues.ts";
 import { badParam } from "../../services/openai-refusal.ts";
 import * as endpoints from "../../services/openai-webhooks.ts";
 import * as service from "../../services/webhooks.ts";
 import type { Webhook } from "../../store/webhooks.ts";
 import { type AppEnv, needs } from "../router.ts";
-import { fieldsOf, limitOf, listOf, missing, seconds, unknownValue } from "./query.ts";
+import { fieldsOf, limitOf, listOf, missing, seconds, unknownValue, wrongType } from "./query.ts";
 
 const KEEPS = "keep_old_secret_active_for_24_hours";
 
@@ -61,8 +62,7 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
     const { id } = await endpoints.requireOpenAiWebhook(ctx, c.req.param("id"));
     const given = fieldsOf(c.get("body").value, [KEEPS]);
     const keeps = given[KEEPS] ?? false;
-    if (typeof keeps !== "boolean")
-      throw badParam(KEEPS, `Invalid type for '${KEEPS}': expected a boolean.`, "invalid_type");
+    if (typeof keeps !== "boolean") throw wrongType(KEEPS, "a boolean", keeps);
     const made = await service.rotateSecret(ctx, id, undefined, keeps ? undefined : 0);
     return c.json({ ...(await toBody(ctx, made.webhook)), signing_secret: made.secret }, 200);
   })
@@ -90,16 +90,11 @@ export const openAiWebhookRoutes = new Hono<AppEnv>()
 function readEndpoint(body: unknown) {
   const { url, name, event_types: types } = fieldsOf(body, ["url", "name", "event_types"]);
   for (const [param, value] of Object.entries({ url, name }))
-    if (value !== undefined && typeof value !== "string")
-      throw badParam(param, `Invalid type for '${param}': expected a string.`, "invalid_type");
+    if (value !== undefined && typeof value !== "string") throw wrongType(param, "a string", value);
   const named = WebhookDescription.safeParse(name ?? "");
-  if (!named.success) throw badParam("name", `Invalid 'name': ${named.error.issues[0]?.message}.`);
+  if (!named.success) throw badParam("name", `Invalid 'name': ${problemsIn(named.error.issues)}.`);
   if (types !== undefined && (!Array.isArray(types) || types.length === 0))
-    throw badParam(
-      "event_types",
-      "Invalid type for 'event_types': expected an array with one event type or more.",
-      "invalid_type",
-    );
+    throw wrongType("event_types", "an array with one event type or more", types);
   return {
     url: url as string | undefined,
     name: name as string | undefined,
