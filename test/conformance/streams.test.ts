@@ -26,9 +26,10 @@ beforeAll(async () => {
     { name: "wide", baseUrl, models: ["gpt-4o-mini"] },
     { name: "narrow", baseUrl, models: ["gpt-4o"], maxConcurrency: 1 },
     { name: "limited", baseUrl, models: ["gpt-4.1"] },
+    { name: "spent", baseUrl, models: ["gpt-4.1-mini"] },
   ];
   writeFileSync(file, JSON.stringify({ providers }));
-  app = await startServer({ PROVIDERS_FILE: file });
+  app = await startServer({ PROVIDERS_FILE: file, LIVE_STORE: "always" });
   openai = clientWith(KEY);
 });
 afterAll(async () => {
@@ -69,6 +70,7 @@ const piece = (index: number, delta: object, more: object = {}) =>
 const call = (index: number, more: object) => piece(0, { tool_calls: [{ index, ...more }] });
 const args = (index: number, text: string) => call(index, { function: { arguments: text } });
 
+const BASE64 = Buffer.from(new Float32Array([0.25, -0.5]).buffer).toString("base64");
 const USAGE = chunk({
   choices: [],
   usage: { prompt_tokens: 7, completion_tokens: 9, total_tokens: 16 },
@@ -144,10 +146,8 @@ describe("a stream with parallel tools, log probabilities and two choices", () =
     expect(choices[1]?.message.content).toBe('{"n":"Grüezi 😀"}');
     expect(choices[1]?.logprobs?.content?.[0]?.logprob).toBe(-0.5);
 
-    const { headers } = await app.send("POST", `${app.url}/v1/chat/completions`, {
-      ...request,
-      store: true,
-    });
+    // LIVE_STORE is `always`.
+    const { headers } = await app.send("POST", `${app.url}/v1/chat/completions`, request);
     const id = headers.get("x-gtr-task");
     // The answer does not wait for its task to be stored.
     const stored = await until(async () => {
@@ -286,14 +286,32 @@ describe("a client that leaves", () => {
   });
 });
 
-test("a provider's 429 arrives with the time to wait, in both units", async () => {
+test.each([
+  ["gpt-4.1", "7", ["7", "7000", null]],
+  // The SDKs would wait as long as they are told.
+  ["gpt-4.1-mini", "120", ["120", "120000", "false"]],
+])("a 429 of the provider of %s arrives with the time to wait", async (model, after, expected) => {
   provider.state.behave = (_, response) =>
-    fail(response, 429, { code: "rate_limit_exceeded" }, { "retry-after": "7" });
-  const error = await refusal(openai.chat.completions.create(ask("x", { model: "gpt-4.1" })));
+    fail(response, 429, { code: "rate_limit_exceeded" }, { "retry-after": after });
+  const { client } = await newKey({ rateLimitPerMinute: 100 });
+  const error = await refusal(client.chat.completions.create(ask("x", { model })));
   expect(error).toBeInstanceOf(OpenAI.RateLimitError);
-  const headers = ["retry-after", "retry-after-ms", "x-should-retry"].map((name) =>
-    error.headers?.get(name),
-  );
-  expect(headers).toEqual(["7", "7000", null]);
+  const names = ["retry-after", "retry-after-ms", "x-should-retry"];
+  expect(names.map((name) => error.headers?.get(name))).toEqual(expected);
+  // These are of the key, not of the provider.
+  expect(error.headers?.get("x-ratelimit-limit-requests")).toBe("100");
+  expect(error.headers?.get("x-ratelimit-remaining-requests")).toBe("99");
   expect(error.requestID).toStartWith("req-");
+});
+
+test("vectors arrive in base64, as the SDK requests them", async () => {
+  provider.state.behave = ({ body }) => ({
+    object: "list",
+    model: body.model,
+    data: [{ object: "embedding", index: 0, embedding: BASE64 }],
+    usage: { prompt_tokens: 1, total_tokens: 1 },
+  });
+  const { data } = await openai.embeddings.create({ model: "gpt-4o-mini", input: ["x"] });
+  expect(provider.requests.at(-1)?.body.encoding_format).toBe("base64");
+  expect(data[0]?.embedding).toEqual([0.25, -0.5]);
 });
