@@ -28,19 +28,20 @@ export function readAnswer(endpoint: Endpoint, response: Json | undefined): Answ
   if (!isJsonObject(response)) return undefined;
   const reported = (READERS[endpoint] ?? readOther)(response);
   if (!reported) return undefined;
-  const { finish = null, ...rest } = reported;
+  const { finish, ...rest } = reported;
+  const word = wordOrNull(finish ?? null);
   const { reported: usageReported, usage } = readUsage(usageIn(response));
   return {
     reasoning: null,
     refusal: null,
     toolCalls: null,
     ...rest,
-    finishReason: finishOf(finish) ?? finish,
-    wordForFinish: finish,
-    model: textOrNull(response["model"]),
+    finishReason: finishOf(word) ?? word,
+    wordForFinish: word,
+    model: wordOrNull(response["model"]),
     usage,
     usageReported,
-    serviceTier: textOrNull(response["service_tier"]),
+    serviceTier: wordOrNull(response["service_tier"]),
   };
 }
 
@@ -157,6 +158,20 @@ export function objectsIn(value: Json | undefined): JsonObject[] {
 /** The text, or `null` if it is empty. */
 export function textOrNull(value: Json | undefined): string | null {
   return typeof value === "string" && value !== "" ? value : null;
+}
+
+/** As long as the names that clients may choose (`ModelName`). */
+const LONGEST_WORD = 200;
+const NUL = "\u0000";
+
+/**
+ * A name, an id or a code from a provider: a model, a finish reason, a request id. These are stored with each call and
+ * appear in metrics, so a longer one is cut, and U+0000 is left out, at which SQLite would end it. `null` if it is empty.
+ */
+export function wordOrNull(value: Json | undefined): string | null {
+  const text = textOrNull(value);
+  if (text === null || (text.length <= LONGEST_WORD && !text.includes(NUL))) return text;
+  return textOrNull(text.replaceAll(NUL, "").slice(0, LONGEST_WORD));
 }
 
 /** Content is a string, null, or a list of parts. The text parts count, without the reasoning. */

@@ -133,7 +133,7 @@ export async function holdWait<T>(
  * limit. The count ends with the connection at the latest.
  */
 export function holdCall(c: Context<AppEnv>): Held {
-  const held = c.var.connections.hold(c.var.caller, "call");
+  const held = c.get("connections").hold(c.get("caller"), "call");
   if (!held)
     throw new AppError(
       "RATE_LIMIT_EXCEEDED",

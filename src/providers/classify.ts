@@ -1,3 +1,4 @@
+import { wordOrNull } from "../domain/answer.ts";
 import type { Cause, Failure } from "../domain/failure.ts";
 import { causeOf } from "../domain/provider-errors.ts";
 import type { Json } from "../lib/json.ts";
@@ -30,14 +31,20 @@ export function classifyErrorBody(
   return classifyError(readErrorWords(body), { status: null, address, more });
 }
 
+/** Providers may send longer ones; they are stored with the task. */
+const LONGEST_MESSAGE = 2000;
+
 /** A failure of which only the cause is known. */
-export function failure(cause: Cause, message: string, more: Partial<Failure> = {}): Failure {
+export function failure(cause: Cause, text: string, more: Partial<Failure> = {}): Failure {
+  const message = text.slice(0, LONGEST_MESSAGE);
   return { cause, message, providerStatus: null, retryAfterMs: null, requestId: null, ...more };
 }
 
 export function requestIdOf(reply: Response): string | null {
   const { headers } = reply;
-  return headers.get("x-request-id") ?? headers.get("request-id") ?? headers.get("apim-request-id");
+  const id =
+    headers.get("x-request-id") ?? headers.get("request-id") ?? headers.get("apim-request-id");
+  return wordOrNull(id);
 }
 
 /** Whether an answer comes from a server without an API at the URL. */
@@ -141,5 +148,5 @@ function clueText(error: unknown): string {
 
 /** Removes keys, because providers echo parts of a wrong key. */
 function redact(message: string): string {
-  return message.replace(/\b(sk|key|pk)-[\w*.-]{6,}/gi, "$1-…").slice(0, 2000);
+  return message.replace(/\b(sk|key|pk)-[\w*.-]{6,}/gi, "$1-…");
 }

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 
 import type { Config } from "../config.ts";
+import { wordOrNull } from "../domain/answer.ts";
 import { FLEX_MARK } from "../domain/flex.ts";
 import { type ListedModel, matchesModel, type ModelCatalogue } from "../domain/models.ts";
 import type { Provider } from "../domain/provider.ts";
@@ -59,7 +60,9 @@ export function createModelList(
       const page = await (await client()).models.list({ timeout: LIST_TIMEOUT_MS });
       const models: ListedModel[] = [];
       for await (const model of page) {
-        models.push({ id: String(model.id), contextSize: contextSizeOf(model) });
+        const id = String(model.id);
+        // Nobody could name a model with a longer name.
+        if (wordOrNull(id) === id) models.push({ id, contextSize: contextSizeOf(model) });
         if (models.length >= MOST_LISTED) break;
       }
       isKnown = models.length > 0;

@@ -11,6 +11,7 @@ import {
   startCommand,
   startRunner,
   startScript,
+  tracked,
   untilFinished,
 } from "./support.ts";
 
@@ -32,19 +33,21 @@ export async function benchPeers(): Promise<void> {
   for (const name of ["bullmq.mjs", "bunqueue.mjs"])
     copyFileSync(join(import.meta.dir, "peers", name), join(folder, name));
   const redisPort = await freePort();
-  const redis = Bun.spawn(
-    [
-      "redis-server",
-      "--port",
-      String(redisPort),
-      "--appendonly",
-      "yes",
-      "--save",
-      "",
-      "--dir",
-      folder,
-    ],
-    { stdout: "ignore", stderr: "ignore" },
+  const redis = tracked(
+    Bun.spawn(
+      [
+        "redis-server",
+        "--port",
+        String(redisPort),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+        "--dir",
+        folder,
+      ],
+      { stdout: "ignore", stderr: "ignore" },
+    ),
   );
   const provider = await startScript("provider.ts");
   const env = {

@@ -24,7 +24,7 @@ import { benchSheets } from "./sheets.bench.ts";
 import { benchSoak } from "./soak.bench.ts";
 import { benchSse } from "./sse.bench.ts";
 import { benchStalls } from "./stalls.bench.ts";
-import { describeMachine } from "./support.ts";
+import { describeMachine, removeLeftovers } from "./support.ts";
 import { benchTables } from "./tables.bench.ts";
 import { benchThroughput } from "./throughput.bench.ts";
 import { benchViewers } from "./viewers.bench.ts";
@@ -66,6 +66,9 @@ if (unknown.length > 0) {
   console.error(`There is no ${unknown.join(", ")}; there are ${Object.keys(BENCHES).join(", ")}.`);
   process.exit(1);
 }
+// Also after an error, or a second run would measure beside the processes of the first.
+process.on("exit", removeLeftovers);
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
 console.log(describeMachine());
 for (const [name, bench] of Object.entries(BENCHES))
   if (asked.length === 0 || asked.includes(name)) await bench();

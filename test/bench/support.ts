@@ -51,6 +51,47 @@ export function peakMb(pid: number): number {
   return Number(/VmHWM:\s+(\d+)/.exec(text)?.[1] ?? 0) / 1024;
 }
 
+/** Processes to end and folders to remove if a bench fails before it does so. */
+const leftovers = new Set<() => void>();
+
+/** Remembers how to remove what a failed bench must not leave behind. Returns a function that forgets it. */
+export function remember(remove: () => void): () => void {
+  leftovers.add(remove);
+  return () => leftovers.delete(remove);
+}
+
+/** Removes what a failed or interrupted bench has left. */
+export function removeLeftovers(): void {
+  // In reverse, because a process uses the folder that was made before it.
+  for (const remove of [...leftovers].toReversed()) remove();
+  leftovers.clear();
+}
+
+/** A new folder, and how to remove it. */
+export function temporaryFolder(prefix: string) {
+  const path = mkdtempSync(join(tmpdir(), prefix));
+  const remove = () => rmSync(path, { recursive: true, force: true, maxRetries: 10 });
+  const forget = remember(remove);
+  return {
+    path,
+    remove(): void {
+      forget();
+      remove();
+    },
+  };
+}
+
+const forgetters = new WeakMap<Bun.Subprocess, () => void>();
+
+/** A process that ends with the bench at the latest. */
+export function tracked<Child extends Bun.Subprocess>(child: Child): Child {
+  forgetters.set(
+    child,
+    remember(() => child.kill("SIGKILL")),
+  );
+  return child;
+}
+
 /** Starts a script of this folder as a process, which is ready when it prints `ready <url>`. */
 export function startScript(file: string, env: Record<string, string> = {}) {
   return startCommand([process.execPath, join(import.meta.dir, file)], { env });
@@ -61,23 +102,27 @@ export async function startCommand(
   command: string[],
   { env, cwd }: { env: Record<string, string>; cwd?: string },
 ) {
-  const child = Bun.spawn(command, {
-    env: { ...process.env, ...env },
-    ...(cwd === undefined ? {} : { cwd }),
-    stdout: "pipe",
-    stderr: "ignore",
-  });
+  const child = tracked(
+    Bun.spawn(command, {
+      env: { ...process.env, ...env },
+      ...(cwd === undefined ? {} : { cwd }),
+      stdout: "pipe",
+      stderr: "ignore",
+    }),
+  );
   const url = await readUntil(child.stdout, /ready (\S+)/);
   return { url, pid: child.pid, stop: () => stop(child) };
 }
 
 /** Starts a program that does not print when it is ready. It is ready when `url` answers, within two minutes. */
 export async function startServer(command: string[], url: string, env: Record<string, string>) {
-  const child = Bun.spawn(command, {
-    env: { ...process.env, ...env },
-    stdout: "ignore",
-    stderr: "ignore",
-  });
+  const child = tracked(
+    Bun.spawn(command, {
+      env: { ...process.env, ...env },
+      stdout: "ignore",
+      stderr: "ignore",
+    }),
+  );
   const end = performance.now() + 120_000;
   for (;;) {
     const reply = await fetch(url).catch(() => undefined);
@@ -114,26 +159,29 @@ export async function startRunner(
   preload?: string,
   program = [process.execPath, ...profiling(), ...preloading(preload), "src/main.ts"],
 ) {
-  const folder = env["DATA_DIR"] ?? mkdtempSync(join(tmpdir(), "bench-"));
+  const own = env["DATA_DIR"] ? undefined : temporaryFolder("bench-");
+  const folder = env["DATA_DIR"] ?? own?.path ?? "";
   const begun = performance.now();
-  const child = Bun.spawn(program, {
-    env: {
-      PATH: process.env["PATH"] ?? "",
-      API_KEYS: "bench",
-      PORT: "0",
-      DATA_DIR: folder,
-      LOG_LEVEL: "warning",
-      RATE_LIMIT_PER_MINUTE: "0",
-      FAILED_LOGINS_PER_MINUTE: "0",
-      MAX_STREAMS_PER_KEY: "0",
-      MAX_WAITS_PER_KEY: "0",
-      MAX_BODY_BYTES: "500000000",
-      ...runtimeSettings(),
-      ...env,
-    },
-    stdout: "pipe",
-    stderr: "inherit",
-  });
+  const child = tracked(
+    Bun.spawn(program, {
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        API_KEYS: "bench",
+        PORT: "0",
+        DATA_DIR: folder,
+        LOG_LEVEL: "warning",
+        RATE_LIMIT_PER_MINUTE: "0",
+        FAILED_LOGINS_PER_MINUTE: "0",
+        MAX_STREAMS_PER_KEY: "0",
+        MAX_WAITS_PER_KEY: "0",
+        MAX_BODY_BYTES: "500000000",
+        ...runtimeSettings(),
+        ...env,
+      },
+      stdout: "pipe",
+      stderr: "inherit",
+    }),
+  );
   const url = await readUntil(child.stdout, /(?:API|Health) +(http\S+)\/(?:api\/v1|readyz)/);
   const readyMs = performance.now() - begun;
   const api = async (method: string, path: string, body?: unknown) => {
@@ -154,7 +202,7 @@ export async function startRunner(
     api,
     async stop(): Promise<void> {
       await stop(child);
-      if (!env["DATA_DIR"]) rmSync(folder, { recursive: true, force: true });
+      own?.remove();
     },
     kill: () => stop(child, "SIGKILL"),
   };
@@ -223,4 +271,5 @@ async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<vo
 async function stop(child: Bun.Subprocess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
   child.kill(signal);
   await child.exited;
+  forgetters.get(child)?.();
 }

@@ -12,6 +12,7 @@ import {
   type Row,
   startRunner,
   startScript,
+  tracked,
   untilFinished,
 } from "./support.ts";
 
@@ -147,11 +148,13 @@ function peerWork(python: string, script: string): Work {
       LITELLM_LOCAL_MODEL_COST_MAP: "True",
     };
     const start = () =>
-      Bun.spawn([python, join(import.meta.dir, "peers", script)], {
-        env,
-        stdout: "ignore",
-        stderr: process.env["VERBOSE"] ? "inherit" : "ignore",
-      });
+      tracked(
+        Bun.spawn([python, join(import.meta.dir, "peers", script)], {
+          env,
+          stdout: "ignore",
+          stderr: process.env["VERBOSE"] ? "inherit" : "ignore",
+        }),
+      );
     let rss = 0;
     const begun = performance.now();
     let child = start();

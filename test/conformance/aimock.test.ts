@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
 
 import { LLMock } from "@copilotkit/aimock";
 import OpenAI from "openai";
@@ -7,9 +8,11 @@ import { z } from "zod";
 
 import { refusal } from "../support/openai.ts";
 import { KEY, startServer, type TestServer } from "../support/server.ts";
+import { pythonOpenAi } from "../support/tools.ts";
 
 /*
- * The unmodified SDK as the client, and aimock, an independent imitation of OpenAI's API, as the provider.
+ * The unmodified SDKs for Node and Python as clients, and aimock, an independent imitation of OpenAI's API, as the
+ * provider.
  */
 const mock = new LLMock({ port: 0, chunkSize: 5 });
 const HELLO = "Hi there, nice to meet you!";
@@ -27,8 +30,18 @@ beforeAll(async () => {
     .onMessage("weather", { content: "It is sunny in Paris." })
     .onMessage("person", { content: JSON.stringify(ADA) })
     .onMessage("hello", { content: HELLO })
+    .addFixture({
+      match: { userMessage: "slow" },
+      response: { content: "late" },
+      chaos: { latencyMs: 500 },
+    })
     .onEmbedding(/./, { embedding: [0.25, -0.5] })
     .onModerate(/./, { flagged: true, categories: { violence: true } });
+  for (const status of [400, 404, 409, 422, 429, 500])
+    mock.onMessage(`fail ${status}`, {
+      error: { message: "no", type: "some_error", code: "some_code" },
+      status,
+    });
   await mock.start();
   app = await startServer({
     OPENAI_BASE_URL: `${mock.url}/v1`,
@@ -140,3 +153,24 @@ test.each([
   expect(error).toBeInstanceOf(kind);
   expect(error).toMatchObject({ status, code: "some_code" });
 });
+
+/** Python needs seconds of processor time to load the SDK. */
+const PYTHON_MS = 120_000;
+
+test.if(pythonOpenAi !== undefined)(
+  "all of this works with the SDK for Python",
+  async () => {
+    const child = Bun.spawn([pythonOpenAi ?? "", join(import.meta.dir, "aimock_calls.py")], {
+      env: { SERVER_URL: app.url, SERVER_KEY: KEY },
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [output, errors] = await Promise.all([
+      new Response(child.stdout).text(),
+      new Response(child.stderr).text(),
+    ]);
+    expect([errors, await child.exited]).toEqual(["", 0]);
+    expect(output.trim().split("\n")).toHaveLength(9);
+  },
+  PYTHON_MS,
+);

@@ -13,7 +13,12 @@ let openai: OpenAI;
 
 beforeAll(async () => {
   provider = await startProvider();
-  app = await startServer({ ...provider.env, OPENAI_MAX_LINES: "5", ALLOWED_MODELS: "gpt-*" });
+  app = await startServer({
+    ...provider.env,
+    OPENAI_MAX_LINES: "5",
+    ALLOWED_MODELS: "gpt-*",
+    OPENAI_ENDPOINTS: "/v1/rerank",
+  });
   openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
 });
 afterAll(async () => {
@@ -93,7 +98,7 @@ describe("a batch through the SDK", () => {
     provider.state.behave = ({ prompt }, response) =>
       prompt === "bad" ? fail(response, 400, { message: "no such thing" }) : undefined;
     const created = await start([line("1"), line("2", "bad"), line("3")], {
-      metadata: { for: "test" },
+      metadata: { ...pairs(15), for: "test" },
       output_expires_after: { anchor: "created_at", seconds: 3600 },
     });
     expect(Object.keys(created).toSorted()).toEqual(KEYS);
@@ -107,7 +112,7 @@ describe("a batch through the SDK", () => {
       output_file_id: null,
       error_file_id: null,
       request_counts: { total: 0, completed: 0, failed: 0 },
-      metadata: { for: "test" },
+      metadata: { ...pairs(15), for: "test" },
     });
     expect(created.id).toMatch(/^batch_[0-9a-z]+$/);
 
@@ -285,6 +290,30 @@ describe("a batch through the SDK", () => {
     });
   });
 
+  test.each([
+    ["/v1/embeddings", { input: ["a", "b"], encoding_format: "base64" }],
+    // Of OPENAI_ENDPOINTS.
+    ["/v1/rerank", { query: "a", documents: ["b", "c"] }],
+  ])("of %s has the answers as they came", async (endpoint, body) => {
+    const request = { model: "gpt-4o-mini", ...body };
+    const answer = {
+      object: "list",
+      model: "gpt-4o-mini",
+      data: [0, 1].map((index) => ({ object: "embedding", index, embedding: "AACAPgAAAL8=" })),
+      usage: { prompt_tokens: 2, total_tokens: 2 },
+    };
+    provider.state.behave = () => answer;
+    const { id } = await start([line("1", "x", { url: endpoint, body: request })], {
+      endpoint: endpoint as OpenAI.BatchCreateParams["endpoint"],
+    });
+    const [made] = await linesOf((await ended(id)).output_file_id);
+    expect(made.response.body).toEqual(answer);
+    const live = await app.send("POST", app.url + endpoint, request);
+    expect(live.body).toEqual(answer);
+    for (const sent of provider.requests.slice(-2))
+      expect([sent.path, sent.body]).toEqual([endpoint, request]);
+  });
+
   test("is created once per idempotency key", async () => {
     const input = await upload(line("1"));
     const make = () =>
@@ -337,13 +366,25 @@ describe("an invalid file", () => {
   });
 });
 
+const TOO_LONG = "string_above_max_length";
+/** The longest names and values. */
+const pairs = (count: number): Record<string, string> =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, i) => [`${i}`.padEnd(64, "n"), "x".repeat(512)]),
+  );
+
 describe("creating a batch is refused", () => {
   test.each([
     [{ endpoint: "/v1/lunch" }, 400, "endpoint", "invalid_value"],
     [{ completion_window: "soon" }, 400, "completion_window", "invalid_value"],
     [{ input_file_id: undefined }, 400, "input_file_id", "missing_required_parameter"],
     [{ input_file_id: "file-none" }, 404, "input_file_id", null],
+    [{ completion_window: "0h" }, 400, "completion_window", "invalid_value"],
+    [{ completion_window: "721h" }, 400, "completion_window", "invalid_value"],
     [{ metadata: { a: 1 } }, 400, "metadata.a", "invalid_type"],
+    [{ metadata: { ["n".repeat(65)]: "x" } }, 400, `metadata.${"n".repeat(64)}`, TOO_LONG],
+    [{ metadata: { a: "x".repeat(513) } }, 400, "metadata.a", TOO_LONG],
+    [{ metadata: pairs(17) }, 400, "metadata", "object_above_max_properties"],
     [
       { output_expires_after: { anchor: "x" } },
       400,
@@ -370,6 +411,15 @@ describe("creating a batch is refused", () => {
   });
 
   test("of lists beyond their limits", async () => {
+    const raw = await (await openai.batches.list({ limit: 1 }).asResponse()).json();
+    expect(Object.keys(raw).toSorted()).toEqual([
+      "data",
+      "first_id",
+      "has_more",
+      "last_id",
+      "object",
+    ]);
+    expect([raw.has_more, raw.last_id]).toEqual([true, raw.first_id]);
     expect(await refusal(openai.batches.list({ limit: 101 }).asResponse())).toMatchObject({
       status: 400,
       code: "integer_above_max_value",

@@ -56,6 +56,15 @@ describe("files through the SDK", () => {
     const part = await openai.files.content(file.id, { headers: { range: "bytes=2-10" } });
     expect(part.status).toBe(206);
     expect(await part.text()).toBe(LINE.slice(2, 11));
+    const tail = await openai.files.content(file.id, { headers: { range: "bytes=-5" } });
+    expect([tail.status, await tail.text()]).toEqual([206, LINE.slice(-5)]);
+    const beyond = openai.files.content(file.id, { headers: { range: "bytes=99999-" } });
+    expect(await refusal(beyond)).toMatchObject({ status: 416, type: "invalid_request_error" });
+    const tag = part.headers.get("etag") ?? "";
+    const known = await app.send("GET", `${app.url}/v1/files/${file.id}/content`, undefined, {
+      "if-none-match": tag,
+    });
+    expect([known.status, known.text]).toEqual([304, ""]);
     expect(await openai.files.delete(file.id)).toEqual({
       id: file.id,
       object: "file",
@@ -113,6 +122,10 @@ describe("files through the SDK", () => {
       code: "integer_above_max_value",
       param: "limit",
     });
+    const after = refusal(openai.files.list({ after: "file-none" }).asResponse());
+    expect(await after).toMatchObject({ status: 404, param: "after" });
+    const order = refusal(openai.files.list({ order: "up" as "asc" }).asResponse());
+    expect(await order).toMatchObject({ status: 400, param: "order", code: "invalid_value" });
   });
 
   test("expire", async () => {

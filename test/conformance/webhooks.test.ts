@@ -80,6 +80,16 @@ test("endpoints are listed, changed, tested, given new secrets and deleted", asy
     name: "a",
     event_types: ["batch.expired"],
   });
+  expect(Object.keys(await openai.webhooks.retrieve(made.id)).toSorted()).toEqual([
+    "created_at",
+    "event_types",
+    "id",
+    "name",
+    "object",
+    "signing_secret_hint",
+    "updated_at",
+    "url",
+  ]);
   const listed = [];
   for await (const { id } of openai.webhooks.list({ limit: 1 })) listed.push(id);
   expect(listed[0]).toBe(made.id);

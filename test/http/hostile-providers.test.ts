@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createEventLines, type StreamEvent } from "../../src/providers/event-lines.ts";
 import { refusalText, replyText } from "../../src/providers/reply-bytes.ts";
 import { type Behaviour, startProvider } from "../support/provider.ts";
-import { startServer, type TestServer } from "../support/server.ts";
+import { startServer, type TestServer, until } from "../support/server.ts";
 
 /*
  * Providers with endless or invalid answers. A client gets an error in time, and the process neither
@@ -98,6 +98,39 @@ test("a line of a stream is passed on unchanged before its end", async () => {
     return undefined;
   };
   expect((await ask({ stream: true })).text).toBe(`${line}data: [DONE]\n\n`);
+});
+
+test("long names, ids and codes of a provider are cut where they are stored", async () => {
+  const long = "x".repeat(5000);
+  provider.state.behave = ({ body, prompt }, response) => {
+    const choice = { index: 0, message: { content: "y" }, finish_reason: `a\u0000${long}` };
+    const usage = { prompt_tokens: 1, completion_tokens: 1 };
+    const answer = { model: `m\u0000${long}`, service_tier: long, choices: [choice], usage };
+    const [status, said] =
+      prompt === "fail" ? [400, { error: { message: long } }] : [200, { ...body, ...answer }];
+    response.writeHead(status, { "content-type": "application/json", "x-request-id": long });
+    response.end(JSON.stringify(said));
+    return undefined;
+  };
+  const { headers, body } = await ask({ store: true });
+  expect(body.model).toBe(`m\u0000${long}`);
+  const ids = [headers.get("x-gtr-task") ?? ""];
+  // The answer does not wait for its task to be stored.
+  await until(async () => (await app.get(`/tasks/${ids[0]}`)).status === 200);
+  for (const prompt of ["x", "fail"])
+    ids.push((await app.post("/tasks?execute=true", { prompt })).body.data.id);
+  for (const id of ids) await app.ended(id);
+  const { rows } = await app.ctx.client.execute({
+    sql: `SELECT e.status, length(e.model) AS model, length(e.request_id) AS requestId, length(e.error) AS error
+          FROM executions e JOIN tasks t ON t.seq = e.task WHERE t.id IN (?, ?, ?) ORDER BY e.status`,
+    args: ids,
+  });
+  expect(rows).toMatchObject([
+    { status: "completed", model: 200, requestId: 200 },
+    { status: "completed", model: 200, requestId: 200 },
+    { status: "failed", requestId: 200 },
+  ]);
+  expect(Number(rows[2]?.["error"])).toBeLessThan(3000);
 });
 
 describe("the lines of a stream", () => {

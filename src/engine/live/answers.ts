@@ -10,7 +10,7 @@ import { lostText } from "./replies.ts";
 
 /** The result of an answer that was passed through: its countable content, or its failure. */
 export type Heard = {
-  /** For a stream that broke, or whose client disconnected: the received part, because that must be paid for. */
+  /** For a call that broke, or whose client disconnected: the received part, because that must be paid for. */
   answer: Answer | null;
   failure: Failure | null;
   response: string | null;
@@ -37,6 +37,24 @@ export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard 
 
 /** An empty answer, valid for every endpoint. */
 const NOTHING_SAID: JsonObject = { choices: [{}], data: [{}], output: [] };
+
+/**
+ * The result of a call whose client disconnected before any text had come. The provider has received the prompt, so it
+ * is paid for.
+ */
+export function leftUnanswered(endpoint: Endpoint): Heard {
+  const answer = readAnswer(endpoint, NOTHING_SAID);
+  return {
+    // Of an unknown endpoint the whole answer counts as its text.
+    answer: answer ? { ...answer, content: null } : null,
+    failure: null,
+    response: null,
+    isLeft: true,
+  };
+}
+
+/** The result of a call whose client disconnected before it was sent. */
+export const LEFT_UNSENT: Heard = { answer: null, failure: null, response: null, isLeft: true };
 
 /** The last `usage` of a long answer and the members after it, and its model. */
 function outlineOf(text: string): Json | undefined {
@@ -124,9 +142,10 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
   return {
     pieces: pieces(),
     left(): Heard {
-      // The provider has received the prompt, so it is paid for even if no text has arrived.
-      const answer = soFar() ?? readAnswer(endpoint, NOTHING_SAID) ?? null;
-      return { answer, failure: null, response: null, isLeft: true };
+      const answer = soFar();
+      return answer
+        ? { answer, failure: null, response: null, isLeft: true }
+        : leftUnanswered(endpoint);
     },
   };
 }

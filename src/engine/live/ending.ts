@@ -44,8 +44,8 @@ export function createEndings(
   ctx: Context,
   { upstreams, books, records, unmetered, onFreed, onEnded }: EndingOptions,
 ) {
-  /** Ends a call whose answer was sent, or is being sent. */
-  function settle(attempt: Attempt, passed: Passed, heard: Heard): void {
+  /** Ends a call whose answer was sent or is being sent, or whose client has disconnected. */
+  function settle(attempt: Attempt, passed: Passed | null, heard: Heard): void {
     const settling = async () => {
       end(attempt, passed, await measured(attempt, heard), { isLast: true });
     };

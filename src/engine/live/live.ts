@@ -13,7 +13,7 @@ import { createPassage, type Passed } from "../../providers/passage.ts";
 import { replyPieces, replyText } from "../../providers/reply-bytes.ts";
 import type { LiveAnswer, LiveRequest } from "../../services/live.ts";
 import type { Upstreams } from "../upstreams.ts";
-import { type Heard, hearWhole, passStream } from "./answers.ts";
+import { type Heard, hearWhole, LEFT_UNSENT, leftUnanswered, passStream } from "./answers.ts";
 import { createLiveBooks } from "./books.ts";
 import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
@@ -126,21 +126,24 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     const { reservation, barred: tried } = await reserve(lane, request);
     let last: LiveAnswer | undefined;
     const failed: Attempt["failed"] = {};
+    let isSettling = false;
     try {
       for (;;) {
         const turn = await takeTurn({ lane, tokens, tried, signal: request.signal }, last);
         if (!turn) break;
-        const { site, model } = turn.upstream;
-        tried.push({ provider: site.index, model });
+        tried.push({ provider: turn.upstream.site.index, model: turn.upstream.model });
         const startedAt = ctx.clock.now();
         const attempt = { ...turn, request, startedAt, reservation, failed };
-        const { answer, failure } = await make(attempt);
-        if (!failure) return answer;
-        last = answer;
-        if (!mayGoOn(failure)) break;
+        const made = await make(attempt);
+        isSettling = made === "left";
+        if (made === "left") throw request.signal.reason;
+        if (!made.failure) return made.answer;
+        last = made.answer;
+        if (!mayGoOn(made.failure)) break;
       }
     } catch (error) {
-      books.release(reservation);
+      // The reservation of a call that its client left ends when its cost is known.
+      if (!isSettling) books.release(reservation);
       throw error;
     }
     books.release(reservation);
@@ -162,12 +165,15 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   }
 
   /** Makes a call, and passes the answer on. With a `failure`, another provider may succeed. */
-  async function make(attempt: Attempt): Promise<{ answer: LiveAnswer; failure: Failure | null }> {
+  async function make(
+    attempt: Attempt,
+  ): Promise<{ answer: LiveAnswer; failure: Failure | null } | "left"> {
     const { request, upstream } = attempt;
     const abort = new AbortController();
     const leave = () => abort.abort(request.signal.reason);
     request.signal.addEventListener("abort", leave, { once: true });
-    if (request.signal.aborted) leave();
+    const isSent = !request.signal.aborted;
+    if (!isSent) leave();
     const timeoutMs =
       tierOf(request.body) === "flex" ? FLEX_TIMEOUT_MS : ctx.config.requestTimeoutMs;
     const timeOut = () => ctx.clock.setTimeout(() => abort.abort(TIMED_OUT), timeoutMs);
@@ -204,8 +210,8 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
       };
     } catch (error) {
       if (request.signal.aborted) {
-        end(attempt, null, LEFT);
-        throw request.signal.reason;
+        settle(attempt, null, isSent ? leftUnanswered(request.endpoint) : LEFT_UNSENT);
+        return "left";
       }
       const failure = whyAborted() ?? classifyThrown(error);
       end(attempt, null, { answer: null, failure, response: null });
@@ -286,7 +292,6 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 }
 
 const TIMED_OUT = "timed out";
-const LEFT: Heard = { answer: null, failure: null, response: null, isLeft: true };
 
 /** Whether another provider may answer after this failure. */
 function mayGoOn({ cause }: Failure): boolean {

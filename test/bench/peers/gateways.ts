@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { freePort, startServer } from "../support.ts";
+import { freePort, startServer, temporaryFolder } from "../support.ts";
 
 /** Another gateway, and what a call through it needs. */
 export type Gateway = {
@@ -22,7 +21,8 @@ const LITELLM = "1.108.7";
  */
 export async function startGateways(provider: string) {
   const kept = process.env["BENCH_PEERS"];
-  const folder = kept ?? mkdtempSync(join(tmpdir(), "bench-gateways-"));
+  const own = kept === undefined ? temporaryFolder("bench-gateways-") : undefined;
+  const folder = kept ?? own?.path ?? "";
   mkdirSync(folder, { recursive: true });
   const portkey = installPortkey(folder);
   const litellm = installLiteLlm(folder, provider);
@@ -35,19 +35,20 @@ export async function startGateways(provider: string) {
     gateways: servers.map(({ gateway }) => gateway),
     async stop(): Promise<void> {
       for (const { stop } of servers) await stop();
-      if (kept === undefined) rmSync(folder, { recursive: true, force: true });
+      own?.remove();
     },
   };
 }
 
 function installPortkey(folder: string): string {
   const place = join(folder, `portkey-${PORTKEY}`);
-  if (!existsSync(place)) {
-    mkdirSync(place);
+  const script = join(place, "node_modules/@portkey-ai/gateway/build/start-server.js");
+  if (!existsSync(script)) {
+    mkdirSync(place, { recursive: true });
     writeFileSync(join(place, "package.json"), '{"type":"module"}');
     run([process.execPath, "add", "--exact", `@portkey-ai/gateway@${PORTKEY}`], place);
   }
-  return join(place, "node_modules/@portkey-ai/gateway/build/start-server.js");
+  return script;
 }
 
 async function startPortkey(script: string, runtime: string, provider: string) {
@@ -70,7 +71,8 @@ async function startPortkey(script: string, runtime: string, provider: string) {
 
 function installLiteLlm(folder: string, provider: string) {
   const place = join(folder, `litellm-${LITELLM}`);
-  if (!existsSync(place)) {
+  const program = join(place, "bin/litellm");
+  if (!existsSync(program)) {
     run(["python3", "-m", "venv", place], folder);
     run([join(place, "bin/pip"), "install", "--quiet", `litellm[proxy]==${LITELLM}`], folder);
   }
@@ -88,7 +90,7 @@ function installLiteLlm(folder: string, provider: string) {
       ],
     }),
   );
-  return { program: join(place, "bin/litellm"), config };
+  return { program, config };
 }
 
 async function startLiteLlm({ program, config }: { program: string; config: string }) {

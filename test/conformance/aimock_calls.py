@@ -1,0 +1,178 @@
+"""The calls of aimock.test.ts with OpenAI's own SDK for Python. Run by that test, with SERVER_URL and SERVER_KEY.
+
+Prints the name of each check that passed.
+"""
+
+import asyncio
+import io
+import json
+import os
+import time
+
+import openai
+from pydantic import BaseModel
+
+URL, KEY = f"{os.environ['SERVER_URL']}/v1", os.environ["SERVER_KEY"]
+client = openai.OpenAI(base_url=URL, api_key=KEY, max_retries=0)
+MODEL = "gpt-4o-mini"
+HELLO = "Hi there, nice to meet you!"
+EMBEDDING = [0.25, -0.5]
+VECTORS = "text-embedding-3-small"
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+ADA = Person(name="Ada", age=36)
+
+
+def ask(text: str) -> dict:
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+
+
+def equal(found, wanted) -> None:
+    assert found == wanted, f"{found!r} in place of {wanted!r}"
+
+
+def refused(kind, call):
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"not refused with {kind}")
+
+
+def chat() -> None:
+    whole = client.chat.completions.create(**ask("hello"))
+    equal(whole.choices[0].message.content, HELLO)
+    assert whole.usage.completion_tokens > 0
+    usage = {"include_usage": True}
+    with client.chat.completions.stream(**ask("hello"), stream_options=usage) as stream:
+        deltas = [event.delta for event in stream if event.type == "content.delta"]
+        last = stream.get_final_completion()
+    assert len(deltas) > 2, deltas
+    equal(["".join(deltas), last.choices[0].message.content], [HELLO, HELLO])
+    assert last.usage.completion_tokens > 0
+    parsed = client.chat.completions.parse(**ask("person"), response_format=Person)
+    equal(parsed.choices[0].message.parsed, ADA)
+
+
+def tools() -> None:
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}}
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": parameters}}
+    message = client.chat.completions.create(**ask("weather"), tools=[tool]).choices[0].message
+    with client.chat.completions.stream(**ask("weather"), tools=[tool]) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    for said in (message, streamed):
+        equal(json.loads(said.tool_calls[0].function.arguments), {"city": "Paris"})
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "sunny"}
+    messages = [*ask("weather")["messages"], message.model_dump(exclude_none=True), result]
+    answer = client.chat.completions.create(model=MODEL, messages=messages, tools=[tool])
+    equal(answer.choices[0].message.content, "It is sunny in Paris.")
+
+
+def responses() -> None:
+    equal(client.responses.create(model=MODEL, input="hello").output_text, HELLO)
+    with client.responses.stream(model=MODEL, input="hello") as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        equal(["".join(deltas), stream.get_final_response().output_text], [HELLO, HELLO])
+    parsed = client.responses.parse(model=MODEL, input="person", text_format=Person)
+    equal(parsed.output_parsed, ADA)
+
+
+def embeddings_and_moderations() -> None:
+    # The SDK requests base64, and decodes it, unless another format is given.
+    for encoding in ({}, {"encoding_format": "float"}):
+        data = client.embeddings.create(model=VECTORS, input=["hello", "world"], **encoding).data
+        equal([one.embedding for one in data], [EMBEDDING, EMBEDDING])
+    [result] = client.moderations.create(model="omni-moderation-latest", input="hello").results
+    assert result.flagged and result.categories.violence
+
+
+def models() -> None:
+    listed = [model.id for model in client.models.list()]
+    equal(client.models.retrieve(listed[0]).id, listed[0])
+
+
+def raw() -> None:
+    answer = client.chat.completions.with_raw_response.create(**ask("hello"))
+    assert answer.headers["x-request-id"].startswith("req-")
+    equal(answer.headers["x-gtr-provider"], "openai")
+    equal(answer.parse().choices[0].message.content, HELLO)
+    with client.chat.completions.with_streaming_response.create(**ask("hello"), stream=True) as one:
+        lines = [line for line in one.iter_lines() if line]
+    equal(lines[-1], "data: [DONE]")
+
+
+def errors() -> None:
+    for status, kind in {
+        400: openai.BadRequestError,
+        404: openai.NotFoundError,
+        409: openai.ConflictError,
+        422: openai.UnprocessableEntityError,
+        429: openai.RateLimitError,
+        500: openai.InternalServerError,
+    }.items():
+        error = refused(kind, lambda: client.chat.completions.create(**ask(f"fail {status}")))
+        equal([error.status_code, error.code], [status, "some_code"])
+        assert error.request_id.startswith("req-")
+    wrong = client.with_options(api_key="wrong")
+    equal(refused(openai.AuthenticationError, wrong.models.list).code, "invalid_api_key")
+
+
+def time_outs_and_aborts() -> None:
+    hasty = client.with_options(timeout=0.1)
+    refused(openai.APITimeoutError, lambda: hasty.chat.completions.create(**ask("slow")))
+    stream = client.chat.completions.create(**ask("hello"), stream=True)
+    next(iter(stream))
+    stream.close()
+
+    async def leave() -> None:
+        async with openai.AsyncOpenAI(base_url=URL, api_key=KEY, max_retries=0) as other:
+            call = asyncio.create_task(other.chat.completions.create(**ask("slow")))
+            await asyncio.sleep(0.05)
+            call.cancel()
+            answer = await other.chat.completions.create(**ask("hello"))
+            equal(answer.choices[0].message.content, HELLO)
+
+    asyncio.run(leave())
+
+
+def batches() -> None:
+    body = {"model": VECTORS, "input": ["a", "b"]}
+    lines = [
+        json.dumps({"custom_id": str(i), "method": "POST", "url": "/v1/embeddings", "body": body})
+        for i in range(3)
+    ]
+    content = io.BytesIO("\n".join(lines).encode())
+    file = client.files.create(file=("in.jsonl", content), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h"
+    )
+    while batch.status not in ("completed", "failed"):
+        time.sleep(0.02)
+        batch = client.batches.retrieve(batch.id)
+    equal(batch.request_counts.model_dump(), {"total": 3, "completed": 3, "failed": 0})
+    output = client.files.content(batch.output_file_id).text.splitlines()
+    equal([json.loads(line)["custom_id"] for line in output], ["0", "1", "2"])
+    data = json.loads(output[0])["response"]["body"]["data"]
+    equal([one["embedding"] for one in data], [EMBEDDING, EMBEDDING])
+    assert batch.id in [one.id for one in client.batches.list(limit=1)]
+    assert batch.output_file_id in [one.id for one in client.files.list(limit=1)]
+
+
+for check in (
+    chat,
+    tools,
+    responses,
+    embeddings_and_moderations,
+    models,
+    raw,
+    errors,
+    time_outs_and_aborts,
+    batches,
+):
+    check()
+    print(check.__name__, flush=True)
