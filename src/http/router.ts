@@ -158,7 +158,7 @@ function validatingBodies(
     openAPIRegistry.registerPath(described);
     return openapi({ ...route, request, hide: true }, async (c, next) => {
       const { data, error } = await schema.safeParseAsync(c.get("body").value);
-      if (error) throw invalid(toIssues(error.issues, {}));
+      if (error) throw invalid(issuesOf(error.issues));
       // Its type is that of the handler's `c.req.valid("json")`, which comes from the same schema.
       c.req.addValidatedData("json", data as object);
       return handler(c, next);
