@@ -55,7 +55,7 @@ export function peakMb(pid: number): number {
 const leftovers = new Set<() => void>();
 
 /** Remembers how to remove what a failed bench must not leave behind. Returns a function that forgets it. */
-export function remember(remove: () => void): () => void {
+function remember(remove: () => void): () => void {
   leftovers.add(remove);
   return () => leftovers.delete(remove);
 }
