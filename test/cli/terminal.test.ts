@@ -70,10 +70,9 @@ test("run in a terminal starts nothing if the answer is no, the end of input or 
       existsSync(join(folder.path, "p-results.csv")),
     ];
   };
-  const declined = await Promise.all(["n\r", "\r", END_OF_INPUT, CTRL_C].map(decline));
+  const declined = await Promise.all(["n\r", END_OF_INPUT, CTRL_C].map(decline));
   const said = "Nothing was started";
   expect(declined).toEqual([
-    [4, said, false],
     [4, said, false],
     [4, said, false],
     [130, "Interrupted; nothing was started", false],
