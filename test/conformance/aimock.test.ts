@@ -47,6 +47,7 @@ beforeAll(async () => {
     OPENAI_BASE_URL: `${mock.url}/v1`,
     OPENAI_API_KEY: "mock",
     ALLOWED_MODELS: "*",
+    WEBHOOK_ALLOWED_HOSTS: "127.0.0.1",
   });
   openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
 });
@@ -170,7 +171,7 @@ test.if(pythonOpenAi !== undefined)(
       new Response(child.stderr).text(),
     ]);
     expect([errors, await child.exited]).toEqual(["", 0]);
-    expect(output.trim().split("\n")).toHaveLength(9);
+    expect(output.trim().split("\n")).toHaveLength(10);
   },
   PYTHON_MS,
 );

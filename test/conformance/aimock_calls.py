@@ -8,6 +8,8 @@ import io
 import json
 import os
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import openai
 from pydantic import BaseModel
@@ -163,6 +165,38 @@ def batches() -> None:
     assert batch.output_file_id in [one.id for one in client.files.list(limit=1)]
 
 
+def webhooks() -> None:
+    received = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.append((body.decode(), dict(self.headers)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        # This SDK has no methods for endpoints yet, only for what they receive.
+        url = f"http://127.0.0.1:{server.server_port}/"
+        body = {"name": "python", "url": url, "event_types": ["batch.completed"]}
+        endpoint = client.post("/webhook_endpoints", body=body, cast_to=object)
+        test = {"event_type": "batch.completed"}
+        client.post(f"/webhook_endpoints/{endpoint['id']}/test", body=test, cast_to=object)
+        server.shutdown()
+    [(payload, headers)] = received
+    event = client.webhooks.unwrap(payload, headers, secret=endpoint["signing_secret"])
+    equal([event.type, event.data.id], ["batch.completed", "batch_test"])
+    wrong = "whsec_d3Jvbmc="
+    refused(
+        openai.InvalidWebhookSignatureError,
+        lambda: client.webhooks.unwrap(payload, headers, secret=wrong),
+    )
+
+
 for check in (
     chat,
     tools,
@@ -173,6 +207,7 @@ for check in (
     errors,
     time_outs_and_aborts,
     batches,
+    webhooks,
 ):
     check()
     print(check.__name__, flush=True)

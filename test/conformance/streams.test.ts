@@ -27,6 +27,7 @@ beforeAll(async () => {
     { name: "narrow", baseUrl, models: ["gpt-4o"], maxConcurrency: 1 },
     { name: "limited", baseUrl, models: ["gpt-4.1"] },
     { name: "spent", baseUrl, models: ["gpt-4.1-mini"] },
+    { name: "busy", baseUrl, models: ["gpt-4.1-nano"] },
   ];
   writeFileSync(file, JSON.stringify({ providers }));
   app = await startServer({ PROVIDERS_FILE: file, LIVE_STORE: "always" });
@@ -302,6 +303,19 @@ test.each([
   expect(error.headers?.get("x-ratelimit-limit-requests")).toBe("100");
   expect(error.headers?.get("x-ratelimit-remaining-requests")).toBe("99");
   expect(error.requestID).toStartWith("req-");
+});
+
+test("the SDK tries again as soon as the provider allows it", async () => {
+  provider.state.behave = ({ earlier }, response) =>
+    earlier === 0 ? fail(response, 429, {}, { "retry-after-ms": "30" }) : undefined;
+  const patient = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 1 });
+  const begun = performance.now();
+  const { choices } = await patient.chat.completions.create(
+    ask("again", { model: "gpt-4.1-nano" }),
+  );
+  expect(choices[0]?.message.content).toBe("re: again");
+  expect(provider.counts.get("again")).toBe(2);
+  expect(performance.now() - begun).toBeGreaterThanOrEqual(30);
 });
 
 test("vectors arrive in base64, as the SDK requests them", async () => {
