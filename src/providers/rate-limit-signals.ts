@@ -50,12 +50,19 @@ const ANTHROPIC = {
   output: anthropic("output-tokens"),
 };
 
+/** Those of OpenRouter and of many gateways, which send them with refusals. */
+const PLAIN: Names = {
+  limit: "x-ratelimit-limit",
+  remaining: "x-ratelimit-remaining",
+  reset: "x-ratelimit-reset",
+};
+
 /** The limits that a refusal reports: headers, and hints in its body (Gemini's `retryDelay`, OpenAI's message). */
 export function readRefusal(headers: Headers, body: string, nowMs: number): RateLimitSignals {
   const reported = readRateLimits(headers, nowMs);
   const hint = readBodyHints(body);
   return {
-    requests: reported?.requests ?? hint.requests,
+    requests: reported?.requests ?? hint.requests ?? readReported(headers, PLAIN, nowMs),
     tokens: reported?.tokens ?? hint.tokens,
     retryAfterMs: retryAfterMs(headers, nowMs) ?? hint.retryAfterMs,
     scarce:

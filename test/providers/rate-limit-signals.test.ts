@@ -158,6 +158,18 @@ describe("a refusal", () => {
     );
   });
 
+  test("of OpenRouter has plain headers, with the reset in epoch milliseconds", () => {
+    const headers = {
+      "X-RateLimit-Limit": "20",
+      "X-RateLimit-Remaining": "0",
+      "X-RateLimit-Reset": String(NOW + 12_000),
+    };
+    expect(refusal(headers)).toMatchObject({
+      requests: { limit: 20, remaining: 0, resetMs: 12_000 },
+      tokens: null,
+    });
+  });
+
   test("that is not JSON has no signals", () => {
     expect(readRefusal(new Headers(), "<html>", NOW)).toEqual({
       requests: null,
