@@ -101,15 +101,15 @@ export function createReuse({
     const key = run.row.cacheKey;
     if (key === null) return [];
     const group = groupLedBy(run);
-    // Those that are claimed before this commits wait for it, since it may pause their batch.
-    if (asksAgain(called) !== null) return group ? putBack(group.followers.splice(0)) : [];
-    if (failure) {
-      if (CAUSES[failure.cause].retryable || isHalt(failure.cause))
-        return group ? putBack(group.followers.splice(0)) : [];
+    const isFinal = failure !== null && !CAUSES[failure.cause].retryable && !isHalt(failure.cause);
+    const isAskedAgain = asksAgain(called) !== null;
+    if (isFinal && !isAskedAgain) {
       if (hopeless.size >= MOST_HOPELESS) hopeless.clear();
       hopeless.add(key);
       return group ? dissolve(group, key) : [];
     }
+    // The group stays until this commits, because that may pause the batch of runs that are claimed before it does.
+    if (failure || isAskedAgain) return group ? putBack(group.followers.splice(0)) : [];
     hopeless.delete(key);
     if (!group) return [];
     const { provider, model, fallbackFrom, requestId, response, isTruncated } = final;
