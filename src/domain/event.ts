@@ -41,7 +41,8 @@ export function typesOf<T extends string>(pattern: string, known: readonly T[]):
 
 /** Why a pattern is refused that matches none of these types. */
 export function unknownType(pattern: unknown, known: readonly string[]): string {
-  const near = typeof pattern === "string" ? nearestName(pattern, known) : undefined;
+  const names = [...known, ...ALIASES.keys()];
+  const near = typeof pattern === "string" ? nearestName(pattern, names) : undefined;
   return near === undefined
     ? `is not an event type; there are ${known.join(", ")}, and patterns such as task.* and *`
     : `is not an event type; did you mean ${near}?`;

@@ -124,11 +124,15 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
+/** The parser quotes what it did not expect, at length. */
+const LONGEST_REASON = 100;
+
 function requireJson(text: string): Json {
   try {
     return parseExact(text, PASSED_ON);
   } catch (error) {
-    const why = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
+    const said = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
+    const why = said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
     throw invalid([{ path: "", message: `the body is not valid JSON: ${why}` }]);
   }
 }

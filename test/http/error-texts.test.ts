@@ -171,6 +171,12 @@ const CASES: [method: string, path: string, body: unknown, issues: string | stri
     { url: "https://example.com", events: ["task.complete"] },
     "events.0: is not an event type; did you mean task.completed?",
   ],
+  [
+    "POST",
+    "/webhooks",
+    { url: "https://example.com", events: ["batch.finnished"] },
+    "events.0: is not an event type; did you mean batch.finished?",
+  ],
   ["POST", "/webhooks/none/replay", {}, `since: is missing; it ${TIME}`],
   ["POST", "/batches/none/cancel", [], ": the body must be an empty object, or be left out"],
   ["POST", "/batches/none/cancel", { x: 1 }, "x: is not a known field; there are none here"],
