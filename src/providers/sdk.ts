@@ -4,11 +4,14 @@ import type { Provider } from "../domain/provider.ts";
 import type { Outside } from "./outside.ts";
 import { createSimulator } from "./simulator.ts";
 
-let loading: Promise<typeof OpenAI> | undefined;
+let loaded: typeof OpenAI | undefined;
 
-/** Loads the SDK, once. This takes a tenth of a second of a core in each thread, so that a start does not wait for it. */
-export function loadSdk(): Promise<typeof OpenAI> {
-  return (loading ??= import("openai").then((sdk) => sdk.default));
+/**
+ * Loads the SDK, once. This takes a tenth of a second of a core in each thread, so that a start does not wait for it.
+ * If the file cannot be read at the moment, the next call tries again.
+ */
+export async function loadSdk(): Promise<typeof OpenAI> {
+  return (loaded ??= (await import("openai")).default);
 }
 
 /**
@@ -16,8 +19,8 @@ export function loadSdk(): Promise<typeof OpenAI> {
  * its own `fetch`.
  */
 export function createClient(provider: Provider, outside: Outside, key = 0): () => Promise<OpenAI> {
-  let client: Promise<OpenAI> | undefined;
-  return () => (client ??= loadSdk().then((Sdk) => new Sdk(optionsOf(provider, outside, key))));
+  let client: OpenAI | undefined;
+  return async () => (client ??= new (await loadSdk())(optionsOf(provider, outside, key)));
 }
 
 function optionsOf(
