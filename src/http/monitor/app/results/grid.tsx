@@ -29,6 +29,8 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
   const box = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [active, setActive] = useState(0);
+  /** The active row as of the last key, because keys can come faster than renderings. */
+  const latest = useRef(0);
   const height = Math.min(560, 2 * ROW + Math.max(3, total) * ROW);
   const visible = Math.max(1, Math.floor((height - 2 * ROW) / ROW));
   const whole = Math.min(MOST_PX, (total + 2) * ROW);
@@ -43,7 +45,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
   useEffect(() => {
     if (box.current) box.current.scrollTop = 0;
     setTop(0);
-    setActive(0);
+    activate(0);
   }, [source]);
   useEffect(
     () => source.ensure(first, Math.max(first, last)),
@@ -51,24 +53,32 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
   );
   useProgress(progress, () => source.refresh(first, Math.max(first, last)));
 
+  function activate(index: number): void {
+    latest.current = index;
+    setActive(index);
+  }
+
   function show(index: number): void {
     const to = Math.max(0, Math.min(total - 1, index));
-    setActive(to);
+    activate(to);
     if (to >= first && to < first + visible) return focusRow(box.current, to);
     const start = Math.max(0, Math.min(furthest, to < first ? to : to - visible + 1));
     const next = isScaled ? (start / Math.max(1, furthest)) * (whole - height) : start * ROW;
     if (box.current) box.current.scrollTop = next;
     setTop(next);
-    requestAnimationFrame(() => focusRow(box.current, to));
+    // The focused row disappears, and with it the focus, before the next one is there.
+    box.current?.focus({ preventScroll: true });
+    requestAnimationFrame(() => focusRow(box.current, latest.current));
   }
 
   function onKeyDown(event: KeyboardEvent): void {
-    const row = source.row(active);
+    const at = latest.current;
+    const row = source.row(at);
     const moves: Record<string, number> = {
-      ArrowDown: active + 1,
-      ArrowUp: active - 1,
-      PageDown: active + visible,
-      PageUp: active - visible,
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + visible,
+      PageUp: at - visible,
       Home: 0,
       End: total - 1,
     };
@@ -93,9 +103,11 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
   return (
     <div
       ref={box}
+      tabindex={-1}
       class="grid-box"
       style={{ height: `${height}px` }}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
+      onKeyDown={onKeyDown}
     >
       <div style={{ height: `${whole}px`, width: widthOf(columns) }} class="grid-size">
         <table
@@ -104,7 +116,6 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
           aria-label="Rows"
           aria-rowcount={total + 1}
           aria-multiselectable="true"
-          onKeyDown={onKeyDown}
         >
           <GridHead columns={columns} />
           <tbody>
@@ -116,7 +127,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
                 columns={columns}
                 isActive={index === Math.max(first, Math.min(active, last))}
                 isSelected={selected.has(source.row(index)?.taskId ?? "")}
-                focus={() => setActive(index)}
+                focus={() => activate(index)}
                 toggle={toggle}
                 open={open}
               />
