@@ -20,12 +20,16 @@ export async function shrinkFile(ctx: Context): Promise<boolean> {
   const until = ctx.clock.monotonic() + LONGEST_MS;
   const step = createStep(ctx.clock, { most: MOST_PAGES, targetMs: TARGET_MS });
   let left = Infinity;
-  while (ctx.clock.monotonic() < until) {
+  let isMore = true;
+  while (isMore && ctx.clock.monotonic() < until) {
     const [found] = await readRows(ctx.client, FREE_PAGES);
-    if (!found || found.mode !== 2 || found.free <= SPARE_PAGES || found.free >= left) return false;
+    isMore = found?.mode === 2 && found.free > SPARE_PAGES && found.free < left;
+    if (!found || !isMore) break;
     left = found.free;
     await step.time((pages) => ctx.client.executeMultiple(`PRAGMA incremental_vacuum(${pages})`));
     await nextRound(ctx.clock);
   }
-  return true;
+  // The file gets smaller when the write-ahead log is copied into it, which could otherwise wait for later writes.
+  if (left < Infinity) await ctx.client.execute("PRAGMA wal_checkpoint(PASSIVE)");
+  return isMore;
 }
