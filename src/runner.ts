@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Config } from "./config.ts";
 import type { Context } from "./context.ts";
 import { openDatabase } from "./db/client.ts";
-import { startReadThread } from "./db/read-thread.ts";
+import { startCommitThread, startReadThread } from "./db/threads.ts";
 import { CHUNKS, SERVER_CHUNKS } from "./domain/chunks.ts";
 import { startWorkerThread } from "./engine/worker-thread.ts";
 import { withAbsoluteUrl } from "./http/absolute-url.ts";
@@ -53,6 +53,8 @@ export type Runner = Pick<Parts, "hub" | "liveHub" | "start" | "stop"> & {
 export type Outside = Partial<World> & {
   /** Starts a thread that reads the database; `null`: the main thread reads it. */
   startReader?: StartThread | null;
+  /** Starts the thread that writes a local file; `null`: the main thread writes it. */
+  startCommitter?: StartThread | null;
 };
 
 /**
@@ -71,7 +73,7 @@ async function ensureTruth(ctx: Context): Promise<string | undefined> {
  */
 export async function createRunner(
   config: Config,
-  { startReader = startReadThread, ...changes }: Outside = {},
+  { startReader = startReadThread, startCommitter = startCommitThread, ...changes }: Outside = {},
 ): Promise<Runner> {
   const given: Omit<World, "chunks"> & Partial<World> = {
     clock: createSystemClock(),
@@ -93,6 +95,7 @@ export async function createRunner(
   const database = await openDatabase(config.databaseUrl, given.clock, {
     authToken: config.databaseAuthToken,
     startReader: startReader ?? undefined,
+    startCommitter: startCommitter ?? undefined,
     leaseMs: config.leaseMs,
     waitMs: config.databaseWaitMs,
     holder: newId(given, "node"),

@@ -9,6 +9,7 @@ import { StartError } from "../lib/start-error.ts";
 import type { StartThread } from "../lib/thread.ts";
 import { filePathOf, withoutSecrets } from "../lib/urls.ts";
 import { ownerAdvice } from "../lib/writable.ts";
+import { createCommitClient } from "./commit-client.ts";
 import { checkForDamage, type Damage } from "./damage.ts";
 import { filesOf, keepPrivate, lockFile, reasonOf as reason } from "./file-lock.ts";
 import { createLocalClient, type LocalClient } from "./local-client.ts";
@@ -16,6 +17,7 @@ import { migrateDatabase } from "./migrate.ts";
 import { copyBeforeMigration } from "./migration-copy.ts";
 import { createOutage } from "./outage.ts";
 import { whenReachable } from "./patience.ts";
+import { BUSY_TIMEOUT_MS, READING_PRAGMAS, WRITING_PRAGMAS } from "./pragmas.ts";
 import { type ReadPool, readsInPlace, readsInThreads } from "./reads.ts";
 import { checkpointsInCommits, createServerClient, deadlineUnder } from "./server.ts";
 import { requireRestored, requireRestoredServer } from "./unrestored.ts";
@@ -35,25 +37,13 @@ export type Database = Pick<ReadPool, "reads" | "longReads"> & {
   close(): Promise<void>;
 };
 
-/** Only an operator's tool can lock the file, and not for long. */
-const BUSY_TIMEOUT_MS = 2000;
-
 /** A migration may rewrite a large table. */
 const MIGRATION_MS = 600_000;
-
-const PRAGMAS = [
-  // Takes effect only when the file is created; older files cannot shrink.
-  "auto_vacuum = INCREMENTAL",
-  "journal_mode = WAL",
-  "synchronous = FULL",
-  "foreign_keys = ON",
-  "temp_store = MEMORY",
-  "cache_size = -16384",
-];
 
 export type OpenOptions = {
   authToken?: string | undefined;
   startReader?: StartThread | undefined;
+  startCommitter?: StartThread | undefined;
   /** Only with a server: the lease of a node, which limits the duration of requests. */
   leaseMs?: number;
   /** How long to wait for a server that cannot be reached. */
@@ -67,7 +57,7 @@ export type OpenOptions = {
 /**
  * Opens and migrates the database. A local file is locked for as long as it is open. Throws `StartError` if the file
  * cannot be written, is not a database, or is in use by another process. `startReader` starts the threads that read a
- * local file; without it, the main thread reads.
+ * local file, `startCommitter` the one that writes it; without them, the main thread does that.
  */
 export async function openDatabase(
   url: string,
@@ -136,7 +126,7 @@ async function openServer(
 async function openFile(
   path: string,
   clock: Clock,
-  { startReader, migrationCopies = 0 }: OpenOptions,
+  { startReader, startCommitter, migrationCopies = 0 }: OpenOptions,
 ): Promise<Database> {
   const unlock = await lockFile(path);
   let client: LocalClient | undefined;
@@ -144,7 +134,13 @@ async function openFile(
     requireRestored(path);
     keepPrivate(path);
     client = createLocalClient(path, BUSY_TIMEOUT_MS);
-    return await prepareFile(path, client, { clock, startReader, migrationCopies, unlock });
+    return await prepareFile(path, client, {
+      clock,
+      startReader,
+      startCommitter,
+      migrationCopies,
+      unlock,
+    });
   } catch (error) {
     client?.close();
     unlock();
@@ -158,18 +154,23 @@ async function prepareFile(
   options: {
     clock: Clock;
     startReader: StartThread | undefined;
+    startCommitter: StartThread | undefined;
     migrationCopies: number;
     unlock: () => void;
   },
 ): Promise<Database> {
-  const { clock, startReader, migrationCopies, unlock } = options;
+  const { clock, startReader, startCommitter, migrationCopies, unlock } = options;
   const check = await checkForDamage(client, path, clock);
   if (check.atStart) throw damaged(path, check.atStart);
-  for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
+  for (const pragma of WRITING_PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
   const db = drizzle({ client, casing: "snake_case" });
   await copyBeforeMigration(path, client, migrationCopies);
   await migrateDatabase({ client, slowClient: client, clock, holder: undefined });
-  const writer = createWriter(client, clock);
+  const committer =
+    startCommitter === undefined ? undefined : createCommitClient(path, startCommitter, clock);
+  // The thread then writes alone, and needs most of the cache.
+  if (committer) for (const pragma of READING_PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
+  const writer = createWriter(committer ?? client, clock);
   const { stop, ...pool } =
     startReader === undefined
       ? readsInPlace({ client, db })
@@ -185,6 +186,7 @@ async function prepareFile(
       if (client.closed) return;
       await writer.settled();
       await stop();
+      await committer?.stop();
       await client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
       client.close();
       unlock();

@@ -9,6 +9,8 @@ import {
 } from "@libsql/client";
 import Database from "libsql";
 
+import { type Clock, createSystemClock } from "../lib/clock.ts";
+
 /** How many SQL texts are kept prepared; the program has far fewer. */
 const MOST_PREPARED = 500;
 
@@ -23,17 +25,17 @@ type Prepared = {
 
 export type LocalClient = Client & {
   /**
-   * Commits groups of statements in one transaction. Between two groups `isEnough` decides whether the others
-   * must wait. Returns the results of the committed groups; the first group is always committed. A commit that
+   * Commits groups of statements in one transaction. Groups that would begin after `mostMs` must wait for another.
+   * Returns the results of the committed groups; the first group is always committed. A commit that
    * `canBeLost` does not wait for the disk: until the next commit that does, a power failure may undo it and the
    * commits of this kind after it. The end of the process undoes nothing.
    */
   commitSome(groups: readonly Statements[], options: CommitOptions): Promise<ResultSet[][]>;
 };
 
-type Statements = readonly (InStatement | [string, InArgs?])[];
+export type Statements = readonly (InStatement | [string, InArgs?])[];
 
-type CommitOptions = { isEnough?: () => boolean; canBeLost?: boolean };
+export type CommitOptions = { mostMs?: number; canBeLost?: boolean };
 
 /**
  * A client for a local file on libSQL's driver, the one that `@libsql/client` uses itself, with
@@ -41,7 +43,11 @@ type CommitOptions = { isEnough?: () => boolean; canBeLost?: boolean };
  * twice, and defines two properties per cell: on this schema reading one task through it takes
  * 460 µs, through this 45 µs. It has one connection, and no interactive transactions.
  */
-export function createLocalClient(path: string, timeoutMs: number): LocalClient {
+export function createLocalClient(
+  path: string,
+  timeoutMs: number,
+  clock: Pick<Clock, "monotonic"> = createSystemClock(),
+): LocalClient {
   const database = open(path, timeoutMs);
   const prepared = new Map<string, Prepared>();
   let isClosed = false;
@@ -95,15 +101,16 @@ export function createLocalClient(path: string, timeoutMs: number): LocalClient 
   function commitSome(
     groups: readonly Statements[],
     begin: string,
-    { isEnough = () => false, canBeLost = false }: CommitOptions = {},
+    { mostMs = Infinity, canBeLost = false }: CommitOptions = {},
   ): ResultSet[][] {
+    const begun = clock.monotonic();
     let index = 0;
     try {
       setSynced(!canBeLost);
       run(begin, undefined);
       const results: ResultSet[][] = [];
       for (const statements of groups) {
-        if (results.length > 0 && isEnough()) break;
+        if (results.length > 0 && clock.monotonic() - begun >= mostMs) break;
         const ofGroup: ResultSet[] = [];
         for (const statement of statements) {
           ofGroup.push(run(...toPair(statement)));
@@ -227,7 +234,7 @@ function result(columns: string[], rows: object[], rowsAffected: number): Result
   };
 }
 
-function toPair(statement: InStatement | [string, InArgs?]): [string, InArgs | undefined] {
+export function toPair(statement: InStatement | [string, InArgs?]): [string, InArgs | undefined] {
   if (typeof statement === "string") return [statement, undefined];
   return Array.isArray(statement) ? [statement[0], statement[1]] : [statement.sql, statement.args];
 }

@@ -28,23 +28,26 @@ export type Writer = {
   write<U extends Unit>(unit: U, options?: WriteOptions): Promise<ResultOf<U>>;
   /** Commits the unit of a plan, and then applies the plan's changes in memory. */
   carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
+  /** Runs SQL that cannot be part of a unit, such as a pragma that vacuums, between two commits. */
+  maintain(sql: string): Promise<void>;
   /** Why the last commit failed, unless its content was refused; `null` once one has succeeded. */
   trouble(): string | null;
   /** Resolves when everything written so far is committed or rejected. */
   settled(): Promise<void>;
 };
 
-/** More would block the event loop for tens of milliseconds on a local file. */
+/** More would take tens of milliseconds on a local file, for which other units wait. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
 /** On a local file, units that would begin after this time wait for the next commit: a statement may change a thousand rows. */
 const MAX_MS_PER_COMMIT = 8;
 
 /**
- * A transaction on a local file blocks the event loop, so it can end between two units. A libSQL server
- * decides by itself when it syncs its disk.
+ * A transaction on a local file can end between two units. A libSQL server decides by itself when it syncs its disk, and
+ * commits all or nothing.
  */
-type Committer = Pick<Client, "batch"> & Partial<Pick<LocalClient, "commitSome">>;
+export type Committer = Pick<Client, "executeMultiple"> &
+  (Pick<LocalClient, "commitSome"> | Pick<Client, "batch">);
 
 type WriterClock = Pick<Clock, "setImmediate" | "monotonic">;
 
@@ -114,6 +117,7 @@ export function createWriter(client: Committer, clock: WriterClock): Writer {
       plan.committed(results);
       return results;
     },
+    maintain: (sql) => client.executeMultiple(sql),
     trouble: () => trouble,
     async settled() {
       await draining;
@@ -150,15 +154,14 @@ async function commit(means: Means, group: Waiting[], isSecond = false): Promise
 /** The results of the units that were committed, which are the first ones. */
 async function send({ client, clock }: Means, group: Waiting[]): Promise<ResultSet[][]> {
   const units = group.map(({ statements }) => statements);
-  if (client.commitSome) {
+  if ("commitSome" in client) {
     const begun = clock.monotonic();
-    const takenMs = () => clock.monotonic() - begun;
     const some = await client.commitSome(units, {
-      isEnough: () => takenMs() >= MAX_MS_PER_COMMIT,
+      mostMs: MAX_MS_PER_COMMIT,
       canBeLost: group.every(({ canBeLost }) => canBeLost),
     });
-    // The callers' next work must not extend the time that the event loop is blocked.
-    if (takenMs() >= MAX_MS_PER_COMMIT) await nextRound(clock);
+    // Without a thread for commits, the callers' next work must not extend the time that the event loop is blocked.
+    if (clock.monotonic() - begun >= MAX_MS_PER_COMMIT) await nextRound(clock);
     return some;
   }
   const results = await client.batch(units.flat(), "write");

@@ -26,10 +26,10 @@ export async function shrinkFile(ctx: Context): Promise<boolean> {
     isMore = found?.mode === 2 && found.free > SPARE_PAGES && found.free < left;
     if (!found || !isMore) break;
     left = found.free;
-    await step.time((pages) => ctx.client.executeMultiple(`PRAGMA incremental_vacuum(${pages})`));
+    await step.time((pages) => ctx.writer.maintain(`PRAGMA incremental_vacuum(${pages})`));
     await nextRound(ctx.clock);
   }
   // The file gets smaller when the write-ahead log is copied into it, which could otherwise wait for later writes.
-  if (left < Infinity) await ctx.client.execute("PRAGMA wal_checkpoint(PASSIVE)");
+  if (left < Infinity) await ctx.writer.maintain("PRAGMA wal_checkpoint(PASSIVE)");
   return isMore;
 }

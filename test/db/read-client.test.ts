@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { openDatabase } from "../../src/db/client.ts";
 import { createReadClient } from "../../src/db/read-client.ts";
 import type { FromReader, ToReader } from "../../src/db/read-protocol.ts";
-import { startReadThread } from "../../src/db/read-thread.ts";
+import { startReadThread } from "../../src/db/threads.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { workFor } from "../../src/lib/leaving.ts";
 import type { StartThread } from "../../src/lib/thread.ts";

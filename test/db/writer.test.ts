@@ -131,9 +131,11 @@ test("writes over the size of a commit are split between units, never inside one
 
 test("on a local file, units that do not fit into a few milliseconds are in the next commit, in order", async () => {
   const dir = mkdtempSync(join(tmpdir(), "writer-"));
-  const client = createLocalClient(join(dir, "test.db"), 1000);
-  await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
   let [now, commits] = [0, 0];
+  // Each unit takes three of the eight milliseconds that a commit may take.
+  const clock = { ...createSystemClock(), monotonic: () => (now += 3) };
+  const client = createLocalClient(join(dir, "test.db"), 1000, clock);
+  await client.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)");
   const counting = {
     ...client,
     commitSome: (...args: Parameters<typeof client.commitSome>) => (
@@ -141,8 +143,6 @@ test("on a local file, units that do not fit into a few milliseconds are in the 
       client.commitSome(...args)
     ),
   };
-  // Each unit takes three of the eight milliseconds that a commit may take.
-  const clock = { ...createSystemClock(), monotonic: () => (now += 3) };
   const writer = createWriter(counting, clock);
   const units = [1, 2, 3, 4, 2, 5].map((id) => writer.write({ inserted: insert(id), count }));
   const outcomes = await Promise.allSettled(units);

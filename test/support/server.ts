@@ -49,6 +49,7 @@ export async function startServer(
   // Separate threads for each server would take most of the time of many tests.
   const runner = await createRunner(config, {
     startReader: null,
+    startCommitter: null,
     startThread: startSharedThread,
     ...outside,
   });

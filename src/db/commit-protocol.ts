@@ -1,0 +1,31 @@
+import type { InArgs } from "@libsql/client";
+
+import type { CommitOptions } from "./local-client.ts";
+
+/** A statement's number among the texts that the thread knows, and its arguments. */
+export type NumberedStatement = readonly [text: number, args: InArgs];
+
+/**
+ * Messages to the thread that writes: first the path of the database, then one commit after the other. A text of SQL is
+ * sent once; `texts` are new ones, numbered from `firstText` on.
+ */
+export type ToCommitter =
+  | { kind: "open"; path: string }
+  | {
+      kind: "commit";
+      firstText: number;
+      texts: string[];
+      groups: NumberedStatement[][];
+      options: CommitOptions;
+    }
+  | { kind: "execute"; sql: string }
+  | { kind: "close" };
+
+/** The columns of a result, its rows, and how many rows were changed. */
+type PlainResult = readonly [columns: string[], rows: unknown[][], changed: number];
+
+/** Answers, in the order of the messages; `place` is the index of the statement that failed. */
+export type FromCommitter =
+  | { kind: "done"; results: PlainResult[][] }
+  | { kind: "failed"; message: string; code: string; place: number }
+  | { kind: "closed" };

@@ -1,0 +1,83 @@
+/// The entry of the thread that writes a local file: it commits groups of statements, one commit after the other.
+
+import { LibsqlBatchError, LibsqlError } from "@libsql/client";
+
+import type { FromCommitter, NumberedStatement, ToCommitter } from "./commit-protocol.ts";
+import { createLocalClient, type LocalClient } from "./local-client.ts";
+import { BUSY_TIMEOUT_MS, WRITING_PRAGMAS } from "./pragmas.ts";
+
+let client: LocalClient | undefined;
+let opened: Promise<LocalClient> | undefined;
+const texts: string[] = [];
+
+function report(message: FromCommitter): void {
+  postMessage(message);
+}
+
+async function open(path: string): Promise<LocalClient> {
+  client = createLocalClient(path, BUSY_TIMEOUT_MS);
+  for (const pragma of WRITING_PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
+  return client;
+}
+
+/** The opened client; throws the reason why the file could not be opened. */
+async function use(): Promise<LocalClient> {
+  if (!opened)
+    throw new LibsqlError("no database was named before the first commit", "SQLITE_MISUSE");
+  return opened;
+}
+
+async function commit(message: ToCommitter & { kind: "commit" }): Promise<FromCommitter> {
+  texts.length = message.firstText;
+  texts.push(...message.texts);
+  const writing = await use();
+  const results = await writing.commitSome(
+    message.groups.map((statements) => statements.map(toStatement)),
+    message.options,
+  );
+  return {
+    kind: "done",
+    results: results.map((ofGroup) =>
+      ofGroup.map(({ columns, rows, rowsAffected }) => [
+        columns,
+        rows.map((row) => Array.from(row)),
+        rowsAffected,
+      ]),
+    ),
+  };
+}
+
+function toStatement([text, args]: NumberedStatement) {
+  return { sql: texts[text] ?? "", args };
+}
+
+async function answer(message: ToCommitter): Promise<FromCommitter> {
+  try {
+    if (message.kind === "commit") return await commit(message);
+    if (message.kind === "execute") await (await use()).executeMultiple(message.sql);
+    return { kind: "done", results: [] };
+  } catch (error) {
+    return {
+      kind: "failed",
+      message: error instanceof Error ? error.message : String(error),
+      code: codeOf(error),
+      place: error instanceof LibsqlBatchError ? error.statementIndex : -1,
+    };
+  }
+}
+
+/** Of libSQL's errors, and of those of its driver, which are not of its class. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "UNKNOWN";
+}
+
+addEventListener("message", ({ data }: MessageEvent<ToCommitter>) => {
+  if (data.kind === "open") {
+    opened = open(data.path);
+    // The first commit reports the reason.
+    opened.catch(() => {});
+  } else if (data.kind === "close") {
+    client?.close();
+    report({ kind: "closed" });
+  } else answer(data).then(report, () => {});
+});
