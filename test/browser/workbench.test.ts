@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
+import { gate } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 import { row, workbookOf } from "../support/workbook.ts";
@@ -81,8 +82,21 @@ describe.skipIf(!browser)("the workbench", () => {
     await page.getByText("2 rows · 2 columns · CSV · separated by tabs").waitFor();
     await page.getByLabel("Prompt of each row").fill("Describe {{town}}");
     await page.locator(".estimate").getByText("No estimate yet").waitFor();
-    await page.getByText(/town/).first().waitFor();
+    await page.locator(".error").getByText(/town/).waitFor();
+    // An error of an earlier prompt is not shown while the new one is checked.
+    const { opened: isHeld, open: release } = gate();
+    await page.route(
+      "**/batches/preview",
+      async (route) => {
+        await isHeld;
+        await route.continue();
+      },
+      { times: 1 },
+    );
     await page.getByLabel("Prompt of each row").fill("Describe {{city}}: {{notes}}");
+    await page.getByText("Checking…").waitFor();
+    expect(await page.locator(".error").count()).toBe(0);
+    release();
     await page.getByText("Describe Paris: مرحبا 🌍").waitFor();
     await page.getByRole("button", { name: "Next row" }).click();
     await page.getByText("Describe Oslo: cold").waitFor();

@@ -11,6 +11,7 @@ import { useResource } from "../ui/resource.ts";
 import { toast } from "../ui/toast.tsx";
 import { CopyAs } from "./copy-as.tsx";
 import { change, draft, fingerprint } from "./draft.ts";
+import { type Problem, ProblemText } from "./problem.tsx";
 import { SaveSchedule } from "./save-schedule.tsx";
 
 const TRIED_ROWS = 5;
@@ -18,7 +19,7 @@ const TRIED_ROWS = 5;
 type Props = {
   preview: Preview | undefined;
   config: Record<string, unknown> | undefined;
-  problem: string;
+  problem: Problem;
 };
 
 /** The estimate, always visible, and the buttons that run it. */
@@ -27,7 +28,7 @@ export function RunBar({ preview, config, problem }: Props) {
   const current = draft.value;
   const estimate = preview?.estimate;
   const pilot = config && current.pilot?.of === fingerprint(current) ? current.pilot.id : undefined;
-  const isReady = config !== undefined && problem === "" && Boolean(estimate);
+  const isReady = config !== undefined && problem.text === "" && Boolean(estimate);
   return (
     <section class="run-bar" aria-label="Run">
       <div class="estimate" role="status">
@@ -35,8 +36,8 @@ export function RunBar({ preview, config, problem }: Props) {
           <Estimated estimate={estimate} isWhole={preview.isWhole} pilot={pilot} />
         ) : (
           <strong>No estimate yet</strong>
-        )}
-        {problem && <span class="error"> {problem}</span>}
+        )}{" "}
+        <ProblemText {...problem} />
       </div>
       <div class="actions">
         <TextField

@@ -19,6 +19,7 @@ export function Workbench() {
   const { config, problem } = useMemo(() => tryConfig(), [current]);
   const preview = usePreview(current.file?.id, config, { from: 1, limit: 20 });
   if (!may("write")) return <Empty>This key may only read.</Empty>;
+  const refused = { text: preview.error, isOld: preview.isLoading };
   const columns = preview.data?.columns ?? [];
   return (
     <>
@@ -30,7 +31,7 @@ export function Workbench() {
           Start over
         </button>
       </div>
-      <Source preview={preview.data} error={preview.error} />
+      <Source preview={preview.data} problem={refused} />
       {current.file && (
         <>
           <TablePreview preview={preview.data} isLoading={preview.isLoading} />
@@ -46,9 +47,13 @@ export function Workbench() {
                 <Settings />
               </div>
             </section>
-            <Composed preview={preview.data} config={config} columns={columns} />
+            <Composed preview={preview.data} isLoading={preview.isLoading} config={config} />
           </div>
-          <RunBar preview={preview.data} config={config} problem={problem || preview.error} />
+          <RunBar
+            preview={preview.data}
+            config={config}
+            problem={problem ? { text: problem, isOld: false } : refused}
+          />
         </>
       )}
     </>
