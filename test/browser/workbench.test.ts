@@ -196,6 +196,27 @@ describe.skipIf(!browser)("the workbench", () => {
       reducedMotion: "reduce",
     });
     const { page, problems } = opened;
+    const choose = (name: string, text: string) =>
+      page
+        .getByLabel("Table file")
+        .setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+    await choose("empty.csv", "");
+    await page.getByText("empty.csv is empty", { exact: true }).waitFor();
+    expect(await page.getByText("Loading…").count()).toBe(0);
+    // Chromium logs the refusal.
+    expect(problems.splice(0).join()).toContain("400");
+    await choose("head.csv", "a,b\n");
+    await page.getByText("The table has no rows.").waitFor();
+    // A wide table, and a long name, leave the prompt in its place.
+    const wide = Array.from({ length: 200 }, (_, i) => `column ${i}`).join();
+    await choose(`${"n".repeat(150)}.csv`, `${wide}\n${wide}\n`);
+    await page.getByText("1 row · 200 columns").waitFor();
+    await page.getByText("Write a prompt first.").waitFor();
+    expect(await page.locator(".chips").evaluate((one) => one.clientHeight)).toBeLessThan(200);
+    expect(await page.locator(".drop").evaluate((one) => one.scrollWidth - one.clientWidth)).toBe(
+      0,
+    );
+    expect(await findings(page)).toEqual([]);
     const long = "Donaudampfschifffahrtsgesellschaft".repeat(40);
     await page.locator(".drop").waitFor();
     await page.evaluate(

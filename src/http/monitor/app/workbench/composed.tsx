@@ -64,7 +64,7 @@ export function Composed({ preview, isLoading, config }: Props) {
         </div>
         {!row && (
           <Empty>
-            {far.isLoading || !preview ? "Loading…" : `There is no row ${count(number)}.`}
+            {isLoading || far.isLoading ? "Loading…" : `There is no row ${count(number)}.`}
           </Empty>
         )}
         {row && !isWritten && <Empty>Write a prompt, or click a column into it.</Empty>}

@@ -6,7 +6,7 @@ import { batches } from "../live/state.ts";
 import { go, href } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { TextField } from "../ui/field.tsx";
-import { count, duration, money, moneyRange } from "../ui/format.ts";
+import { count, duration, money, moneyRange, plural } from "../ui/format.ts";
 import { useResource } from "../ui/resource.ts";
 import { toast } from "../ui/toast.tsx";
 import { CopyAs } from "./copy-as.tsx";
@@ -35,7 +35,10 @@ export function RunBar({ preview, config, problem }: Props) {
         {estimate ? (
           <Estimated estimate={estimate} isWhole={preview.isWhole} pilot={pilot} />
         ) : (
-          <strong>No estimate yet</strong>
+          <>
+            <strong>No estimate yet</strong>{" "}
+            {preview && !problem.text && <span class="quiet">{missing(preview)}</span>}
+          </>
         )}{" "}
         <ProblemText {...problem} />
       </div>
@@ -103,6 +106,12 @@ export function RunBar({ preview, config, problem }: Props) {
   }
 }
 
+/** What an estimate still needs. */
+function missing(preview: Preview): string {
+  if (preview.rowCount === 0) return "The table has no rows.";
+  return draft.value.prompt.trim() === "" ? "Write a prompt first." : "";
+}
+
 type EstimatedProps = {
   estimate: NonNullable<Preview["estimate"]>;
   isWhole: boolean;
@@ -121,8 +130,7 @@ function Estimated({ estimate, isWhole, pilot }: EstimatedProps) {
   return (
     <>
       <strong>
-        {count(tasks)}
-        {isWhole ? "" : " or more"} rows ·{" "}
+        {isWhole ? plural(tasks, "row") : `${count(tasks)} or more rows`} ·{" "}
         {costUsd
           ? moneyRange(costUsd.min, costUsd.max)
           : `the price of ${unpricedModels.join(", ")} is not known`}{" "}

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call } from "../api/client.ts";
 import type { Preview } from "../api/wire.ts";
 import { describe } from "../ui/form.tsx";
-import { count } from "../ui/format.ts";
+import { count, plural } from "../ui/format.ts";
 import { change, draft } from "./draft.ts";
 import { type Problem, ProblemText } from "./problem.tsx";
 
@@ -124,8 +124,8 @@ function detected({
     "|": "bars",
   };
   return [
-    `${count(rowCount)}${isWhole ? "" : " or more"} rows`,
-    `${columns.length} columns`,
+    isWhole ? plural(rowCount, "row") : `${count(rowCount)} or more rows`,
+    plural(columns.length, "column"),
     format.toUpperCase(),
     sheet !== null && `sheet ${sheet}`,
     delimiter !== null && `separated by ${marks[delimiter] ?? delimiter}`,

@@ -7,6 +7,7 @@ import { Composed } from "./composed.tsx";
 import { configOf, draft, startAnew } from "./draft.ts";
 import { ModelChoice } from "./model.tsx";
 import { usePreview } from "./preview.ts";
+import { NO_PROBLEM } from "./problem.tsx";
 import { Prompts } from "./prompts.tsx";
 import { RunBar } from "./run-bar.tsx";
 import { Settings } from "./settings.tsx";
@@ -31,7 +32,7 @@ export function Workbench() {
           Start over
         </button>
       </div>
-      <Source preview={preview.data} problem={refused} />
+      <Source preview={preview.data} problem={preview.data ? NO_PROBLEM : refused} />
       {current.file && (
         <>
           <TablePreview preview={preview.data} isLoading={preview.isLoading} />
@@ -52,7 +53,9 @@ export function Workbench() {
           <RunBar
             preview={preview.data}
             config={config}
-            problem={problem ? { text: problem, isOld: false } : refused}
+            problem={
+              problem ? { text: problem, isOld: false } : preview.data ? refused : NO_PROBLEM
+            }
           />
         </>
       )}
