@@ -68,7 +68,7 @@ export function banner({
     "",
     ...(role === "runner"
       ? [`  Health   ${url}/readyz`]
-      : [`  API      ${url}/api/v1`, `  Docs     ${url}/docs`, `  Monitor  ${url}/`]),
+      : [`  API      ${url}/api/v1`, `  Docs     ${url}/docs`, `  Page     ${url}/`]),
     "",
     ...providers.map(({ models, baseUrl }) =>
       baseUrl === null

@@ -20,8 +20,16 @@ describe.skipIf(!browser)("the page", () => {
     expect(
       await right.page.evaluate("[localStorage.length, document.cookie, location.href]"),
     ).toEqual([0, "", `${app.url}/`]);
+    const before = right.asked.length;
     await right.page.reload();
     await right.page.getByText("Live", { exact: true }).waitFor();
+    // The document requests the state itself, before the script has arrived, and only once.
+    const requests = right.asked.slice(before);
+    expect(requests.filter((request) => request === "GET /api/v1/live")).toHaveLength(1);
+    expect(requests.indexOf("GET /api/v1/live")).toBeLessThan(
+      requests.findIndex((request) => request.endsWith("/status")),
+    );
+    expect(right.problems).toEqual([]);
     await right.page.getByRole("button", { name: "Log out" }).click();
     expect(await right.page.evaluate("sessionStorage.length")).toBe(0);
   });

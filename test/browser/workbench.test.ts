@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 
 import { launchBrowser } from "../support/browser.ts";
 import { findings, openApp } from "../support/page.ts";
+import { gate } from "../support/provider.ts";
 import { startServer, until } from "../support/server.ts";
 import { browserPath } from "../support/tools.ts";
 import { row, workbookOf } from "../support/workbook.ts";
@@ -81,8 +82,21 @@ describe.skipIf(!browser)("the workbench", () => {
     await page.getByText("2 rows · 2 columns · CSV · separated by tabs").waitFor();
     await page.getByLabel("Prompt of each row").fill("Describe {{town}}");
     await page.locator(".estimate").getByText("No estimate yet").waitFor();
-    await page.getByText(/town/).first().waitFor();
+    await page.locator(".error").getByText(/town/).waitFor();
+    // An error of an earlier prompt is not shown while the new one is checked.
+    const { opened: isHeld, open: release } = gate();
+    await page.route(
+      "**/batches/preview",
+      async (route) => {
+        await isHeld;
+        await route.continue();
+      },
+      { times: 1 },
+    );
     await page.getByLabel("Prompt of each row").fill("Describe {{city}}: {{notes}}");
+    await page.getByText("Checking…").waitFor();
+    expect(await page.locator(".error").count()).toBe(0);
+    release();
     await page.getByText("Describe Paris: مرحبا 🌍").waitFor();
     await page.getByRole("button", { name: "Next row" }).click();
     await page.getByText("Describe Oslo: cold").waitFor();
@@ -182,6 +196,27 @@ describe.skipIf(!browser)("the workbench", () => {
       reducedMotion: "reduce",
     });
     const { page, problems } = opened;
+    const choose = (name: string, text: string) =>
+      page
+        .getByLabel("Table file")
+        .setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+    await choose("empty.csv", "");
+    await page.getByText("empty.csv is empty", { exact: true }).waitFor();
+    expect(await page.getByText("Loading…").count()).toBe(0);
+    // Chromium logs the refusal.
+    expect(problems.splice(0).join()).toContain("400");
+    await choose("head.csv", "a,b\n");
+    await page.getByText("The table has no rows.").waitFor();
+    // A wide table, and a long name, leave the prompt in its place.
+    const wide = Array.from({ length: 200 }, (_, i) => `column ${i}`).join();
+    await choose(`${"n".repeat(150)}.csv`, `${wide}\n${wide}\n`);
+    await page.getByText("1 row · 200 columns").waitFor();
+    await page.getByText("Write a prompt first.").waitFor();
+    expect(await page.locator(".chips").evaluate((one) => one.clientHeight)).toBeLessThan(200);
+    expect(await page.locator(".drop").evaluate((one) => one.scrollWidth - one.clientWidth)).toBe(
+      0,
+    );
+    expect(await findings(page)).toEqual([]);
     const long = "Donaudampfschifffahrtsgesellschaft".repeat(40);
     await page.locator(".drop").waitFor();
     await page.evaluate(

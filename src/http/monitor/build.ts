@@ -2,7 +2,15 @@
  * bun run build: bundles the page (`app/`) into dist/page, with each file also compressed, for `page.ts` to serve.
  * File names contain hashes of their content, so that browsers may cache all files except index.html.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
@@ -13,7 +21,7 @@ answerHelp(import.meta.url);
 
 const app = join(dirname(fileURLToPath(import.meta.url)), "app");
 const target = join(app, "../../../../dist/page");
-/** Written beside the target, so that a served page is replaced at once or not at all. */
+/** Written beside the target, so that a served page is never half of one and half of another. */
 const draft = `${target}-${process.pid}`;
 
 rmSync(draft, { recursive: true, force: true });
@@ -37,7 +45,16 @@ const nameOf = (extension: string): string => {
   if (!found) throw new Error(`the bundle has no ${extension}`);
   return found.path.slice(found.path.lastIndexOf("/") + 1);
 };
+const early = await Bun.build({
+  entrypoints: [join(app, "early.ts")],
+  target: "browser",
+  format: "iife",
+  minify: true,
+});
+const script = ((await early.outputs[0]?.text()) ?? "").trim();
 const html = readFileSync(join(app, "index.html"), "utf8")
+  // As a function, because `$` has a meaning in a replacement.
+  .replace('<script src="early.ts"></script>', () => `<script>${script}</script>`)
   .replace("main.tsx", nameOf(".js"))
   .replace("style/style.css", nameOf(".css"));
 writeFileSync(join(draft, "index.html"), html);
@@ -52,6 +69,26 @@ for (const { path } of outputs) {
   writeFileSync(`${path}.gz`, gzipSync(bytes, { level: 9 }));
   compressed += brotli.length;
 }
-rmSync(target, { recursive: true, force: true });
-renameSync(draft, target);
+publish();
 console.log(`The page: ${outputs.length} files, ${Math.round(compressed / 1024)} kB compressed`);
+
+/** Replaces the served page, unless it is the same: another process may be serving or publishing it. */
+function publish(): void {
+  if (isPublished()) return rmSync(draft, { recursive: true });
+  const former = `${draft}-former`;
+  if (existsSync(target)) renameSync(target, former);
+  renameSync(draft, target);
+  rmSync(former, { recursive: true, force: true });
+}
+
+/** The names of scripts and styles contain hashes of their content; only the other files need to be read. */
+function isPublished(): boolean {
+  if (!existsSync(target)) return false;
+  const namesIn = (folder: string) => readdirSync(folder).toSorted().join();
+  return (
+    namesIn(target) === namesIn(draft) &&
+    ["index.html", "icon.svg"].every((name) =>
+      readFileSync(join(target, name)).equals(readFileSync(join(draft, name))),
+    )
+  );
+}

@@ -27,10 +27,11 @@ export function addMonitor(app: OpenAPIHono<AppEnv>, login: FirstLogin): void {
     const html = await readBuilt("index.html");
     if (!html)
       throw new AppError("SERVICE_UNAVAILABLE", "The page is not built: run `bun run build`");
-    c.header("Content-Security-Policy", pagePolicy(""));
+    const text = html.toString("utf8");
+    c.header("Content-Security-Policy", pagePolicy(text));
     // Must be fresh, because the names of the other files change with each version.
     c.header("Cache-Control", "no-cache");
-    return c.html(html.toString("utf8"));
+    return c.html(text);
   });
   app.post("/monitor/login", (c) => {
     const key = login.redeem(c.req.header("authorization") ?? "");

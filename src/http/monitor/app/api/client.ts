@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 
 import type { Scope } from "../../../../domain/scope.ts";
+import { keyName } from "./key-name.ts";
 
 type Issue = { path?: string; message?: string };
 
@@ -22,8 +23,7 @@ export class ApiError extends Error {
 
 /** The URL of the server, also below the path of a proxy: the parent of this file's folder. */
 const ROOT = new URL("..", import.meta.url);
-// The key must not be sent to another server of the same origin below another path.
-const KEY_NAME = `gpt-task-runner-key ${ROOT.pathname}`;
+const KEY_NAME = keyName(ROOT);
 
 /** The key of this tab; `undefined` if nobody is logged in. */
 export const key = signal<string | undefined>(sessionStorage.getItem(KEY_NAME) ?? undefined);
@@ -53,7 +53,13 @@ export function logOut(why = ""): void {
 export const addressOf = (path: string): string => new URL(`api/v1${path}`, ROOT).href;
 export const pageAddress = (): string => new URL(ROOT).href;
 
-type Options = { body?: unknown; signal?: AbortSignal; headers?: Record<string, string> };
+type Options = {
+  body?: unknown;
+  signal?: AbortSignal;
+  headers?: Record<string, string>;
+  /** The answer, if the request was sent before. */
+  sent?: Promise<Response> | undefined;
+};
 
 /** Sends a request with the key of this tab. Throws `ApiError`. */
 export async function request(
@@ -65,16 +71,18 @@ export async function request(
   const mine = key.value;
   if (mine === undefined) throw new ApiError(401, "UNAUTHORIZED", "You are not logged in");
   const isRaw = body instanceof FormData || body === undefined;
-  const response = await fetch(addressOf(path), {
-    method,
-    headers: {
-      authorization: `Bearer ${mine}`,
-      ...(isRaw ? {} : { "content-type": "application/json" }),
-      ...options.headers,
-    },
-    ...(signal ? { signal } : {}),
-    ...(body === undefined ? {} : { body: body instanceof FormData ? body : JSON.stringify(body) }),
-  }).catch((error: unknown) => {
+  const send = () =>
+    fetch(addressOf(path), {
+      method,
+      headers: {
+        authorization: `Bearer ${mine}`,
+        ...(isRaw ? {} : { "content-type": "application/json" }),
+        ...options.headers,
+      },
+      ...(signal ? { signal } : {}),
+      ...(body === undefined ? {} : { body: isRaw ? body : JSON.stringify(body) }),
+    });
+  const response = await (options.sent ?? send()).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "UNREACHABLE", "The server cannot be reached");
   });

@@ -17,8 +17,9 @@ export function whyNot(batch: LiveBatch, now: number): string {
   if (batch.status === "pending") return `Created ${ago(batch.createdAt, now)}, not started`;
   if (batch.completedAt && hasEnded(batch.status))
     return `${batch.isDryRun ? "Dry run. " : ""}Ended ${ago(batch.completedAt, now)}`;
+  if (batch.status === "cancelled") return "Its remaining rows are being cancelled";
   if (batch.waiting?.reason === "rate_limit")
-    return `Waiting for the provider's limit${batch.waiting.until ? `, next call ${ago(batch.waiting.until, now)}` : ""}`;
+    return `Waiting for the provider's limit${batch.waiting.until && Date.parse(batch.waiting.until) > now ? `, next call ${ago(batch.waiting.until, now)}` : ""}`;
   if (batch.waiting?.reason === "provider_unavailable")
     return "Waiting for the provider to recover";
   if (pending > 0 && running === 0 && batch.perMinute === 0)

@@ -2,8 +2,9 @@
 
 import { EventSourceParserStream } from "eventsource-parser/stream";
 
-import { ApiError, request } from "../api/client.ts";
+import { ApiError, key, request } from "../api/client.ts";
 import type { Live } from "../api/wire.ts";
+import type { FirstLive } from "../early.ts";
 import { applyPatch } from "./patch.ts";
 import { connection, live, take } from "./state.ts";
 
@@ -12,7 +13,8 @@ const FIRST_WAIT_MS = 500;
 
 /** Follows the live state until the returned function is called. */
 export function follow(): () => void {
-  const abort = new AbortController();
+  let first = takeFirst();
+  const abort = first?.abort ?? new AbortController();
   let waitMs = FIRST_WAIT_MS;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -20,7 +22,9 @@ export function follow(): () => void {
   async function open(): Promise<void> {
     try {
       // With `fetch`, which sends the key. An `EventSource` would need a token first.
-      const { body } = await request("GET", "/live", { signal: abort.signal });
+      const sent = first?.answer;
+      first = undefined;
+      const { body } = await request("GET", "/live", { signal: abort.signal, sent });
       const events = body
         ?.pipeThrough(new TextDecoderStream())
         .pipeThrough(new EventSourceParserStream())
@@ -70,4 +74,13 @@ export function follow(): () => void {
     take(undefined);
     connection.value = "opening";
   };
+}
+
+/** The request of `early.ts`, once, if it has the key of this session. */
+function takeFirst(): FirstLive | undefined {
+  const first = globalThis.firstLive;
+  globalThis.firstLive = undefined;
+  if (first?.key === key.value) return first;
+  first?.abort.abort();
+  return undefined;
 }

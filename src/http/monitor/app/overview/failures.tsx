@@ -28,7 +28,7 @@ export function Failures() {
                 key: `${code} ${model}`,
                 cells: [
                   <span title={message}>
-                    <div>{code || "unknown"}</div>
+                    <div class="cut">{code || "unknown"}</div>
                     <div class="hint cut">{message}</div>
                   </span>,
                   model,

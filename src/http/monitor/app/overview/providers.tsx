@@ -55,7 +55,7 @@ function Provider({ name, one }: { name: string; one: LiveProvider }) {
 function troubles({ breaker, openUntil, keysOut = 0 }: LiveProvider): string[] {
   return [
     breaker === "open" &&
-      `Paused because its calls failed; tried again ${openUntil ? ago(openUntil, now.value) : "now"}.`,
+      `Paused because its calls failed; tried again ${openUntil && Date.parse(openUntil) > now.value ? ago(openUntil, now.value) : "with the next one"}.`,
     breaker === "half_open" && "One call is testing whether it has recovered.",
     keysOut > 0 && `${keysOut === 1 ? "A key is" : `${keysOut} keys are`} refused or used up.`,
   ].filter((text) => text !== false);

@@ -1,9 +1,8 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 
 import { ApiError, get, key, scopes } from "../api/client.ts";
 import type { Status } from "../api/wire.ts";
 import { connection } from "../live/state.ts";
-import { follow } from "../live/stream.ts";
 import { Overview } from "../overview/overview.tsx";
 import { lazily } from "../ui/lazily.tsx";
 import { Toast } from "../ui/toast.tsx";
@@ -34,11 +33,8 @@ export function App() {
   return <Session key={key.value} />;
 }
 
-/** The page while a user is logged in. It follows the live stream as long as it exists. */
+/** The page while a user is logged in. */
 function Session() {
-  // At once, because effects run only after the first frame, which costs a quarter of the time until figures are shown.
-  const [unfollow] = useState(follow);
-  useEffect(() => unfollow, []);
   const isDown = connection.value === "down";
   // Read again when the connection is back: the server may have another version by then.
   useEffect(() => {

@@ -4,15 +4,17 @@ import { count, plural } from "../ui/format.ts";
 import { Empty } from "../ui/panel.tsx";
 import { change, draft } from "./draft.ts";
 import { usePreview } from "./preview.ts";
+import { ProblemText } from "./problem.tsx";
 
 type Props = {
   preview: Preview | undefined;
+  /** Whether the preview is being replaced. */
+  isLoading: boolean;
   config: Record<string, unknown> | undefined;
-  columns: string[];
 };
 
 /** The request for one of the rows, with its tokens. */
-export function Composed({ preview, config }: Props) {
+export function Composed({ preview, isLoading, config }: Props) {
   const number = draft.value.row;
   const near = preview?.rows.find(({ row }) => row === number);
   const far = usePreview(near ? undefined : draft.value.file?.id, config, {
@@ -62,15 +64,15 @@ export function Composed({ preview, config }: Props) {
         </div>
         {!row && (
           <Empty>
-            {far.isLoading || !preview ? "Loading…" : `There is no row ${count(number)}.`}
+            {isLoading || far.isLoading ? "Loading…" : `There is no row ${count(number)}.`}
           </Empty>
         )}
         {row && !isWritten && <Empty>Write a prompt, or click a column into it.</Empty>}
         {row?.issues
           .filter(({ field }) => isWritten || field !== "prompt")
           .map(({ field, message }) => (
-            <p key={field} class="error">
-              {field}: {message}
+            <p key={field}>
+              <ProblemText text={`${field}: ${message}`} isOld={near ? isLoading : far.isLoading} />
             </p>
           ))}
         {row?.messages.map(({ role, content }, i) => (

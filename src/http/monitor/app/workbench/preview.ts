@@ -36,7 +36,9 @@ export function usePreview(
         setState({ data, error: "", isLoading: false });
       } catch (error) {
         if (abort.signal.aborted || !(error instanceof ApiError)) return;
-        setState(({ data }) => ({ data, error: error.message, isLoading: false }));
+        // The name of the API's field for the table says nothing to a reader of the page.
+        const aboutTable = error.issues.find(({ path }) => path === "inputFile")?.message;
+        setState(({ data }) => ({ data, error: aboutTable ?? error.message, isLoading: false }));
       }
     };
     const timer = setTimeout(ask, isNew ? 0 : TYPING_MS);

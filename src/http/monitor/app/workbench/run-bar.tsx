@@ -6,11 +6,12 @@ import { batches } from "../live/state.ts";
 import { go, href } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { TextField } from "../ui/field.tsx";
-import { count, duration, money, moneyRange } from "../ui/format.ts";
+import { count, duration, money, moneyRange, plural } from "../ui/format.ts";
 import { useResource } from "../ui/resource.ts";
 import { toast } from "../ui/toast.tsx";
 import { CopyAs } from "./copy-as.tsx";
 import { change, draft, fingerprint } from "./draft.ts";
+import { type Problem, ProblemText } from "./problem.tsx";
 import { SaveSchedule } from "./save-schedule.tsx";
 
 const TRIED_ROWS = 5;
@@ -18,7 +19,7 @@ const TRIED_ROWS = 5;
 type Props = {
   preview: Preview | undefined;
   config: Record<string, unknown> | undefined;
-  problem: string;
+  problem: Problem;
 };
 
 /** The estimate, always visible, and the buttons that run it. */
@@ -27,16 +28,19 @@ export function RunBar({ preview, config, problem }: Props) {
   const current = draft.value;
   const estimate = preview?.estimate;
   const pilot = config && current.pilot?.of === fingerprint(current) ? current.pilot.id : undefined;
-  const isReady = config !== undefined && problem === "" && Boolean(estimate);
+  const isReady = config !== undefined && problem.text === "" && Boolean(estimate);
   return (
     <section class="run-bar" aria-label="Run">
       <div class="estimate" role="status">
         {estimate ? (
           <Estimated estimate={estimate} isWhole={preview.isWhole} pilot={pilot} />
         ) : (
-          <strong>No estimate yet</strong>
-        )}
-        {problem && <span class="error"> {problem}</span>}
+          <>
+            <strong>No estimate yet</strong>{" "}
+            {preview && !problem.text && <span class="quiet">{missing(preview)}</span>}
+          </>
+        )}{" "}
+        <ProblemText {...problem} />
       </div>
       <div class="actions">
         <TextField
@@ -102,6 +106,12 @@ export function RunBar({ preview, config, problem }: Props) {
   }
 }
 
+/** What an estimate still needs. */
+function missing(preview: Preview): string {
+  if (preview.rowCount === 0) return "The table has no rows.";
+  return draft.value.prompt.trim() === "" ? "Write a prompt first." : "";
+}
+
 type EstimatedProps = {
   estimate: NonNullable<Preview["estimate"]>;
   isWhole: boolean;
@@ -120,8 +130,7 @@ function Estimated({ estimate, isWhole, pilot }: EstimatedProps) {
   return (
     <>
       <strong>
-        {count(tasks)}
-        {isWhole ? "" : " or more"} rows ·{" "}
+        {isWhole ? plural(tasks, "row") : `${count(tasks)} or more rows`} ·{" "}
         {costUsd
           ? moneyRange(costUsd.min, costUsd.max)
           : `the price of ${unpricedModels.join(", ")} is not known`}{" "}

@@ -3,13 +3,14 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call } from "../api/client.ts";
 import type { Preview } from "../api/wire.ts";
 import { describe } from "../ui/form.tsx";
-import { count } from "../ui/format.ts";
+import { count, plural } from "../ui/format.ts";
 import { change, draft } from "./draft.ts";
+import { type Problem, ProblemText } from "./problem.tsx";
 
 const TYPES = ".csv,.tsv,.txt,.xlsx,.parquet,.jsonl,.json";
 
 /** The source of the rows: a file that was dropped, chosen or pasted, or a range that was copied in a spreadsheet. */
-export function Source({ preview, error }: { preview: Preview | undefined; error: string }) {
+export function Source({ preview, problem }: { preview: Preview | undefined; problem: Problem }) {
   const chooser = useRef<HTMLInputElement>(null);
   const [isOver, setOver] = useState(false);
   const [reported, setReported] = useState("");
@@ -91,10 +92,16 @@ export function Source({ preview, error }: { preview: Preview | undefined; error
             </span>
           )}
         </p>
-        {(reported || error) && (
+        {reported ? (
           <p class={reported.startsWith("Uploading") ? "quiet" : "error"} role="alert">
-            {reported || error}
+            {reported}
           </p>
+        ) : (
+          problem.text && (
+            <p role="alert">
+              <ProblemText {...problem} />
+            </p>
+          )
         )}
       </div>
     </section>
@@ -117,8 +124,8 @@ function detected({
     "|": "bars",
   };
   return [
-    `${count(rowCount)}${isWhole ? "" : " or more"} rows`,
-    `${columns.length} columns`,
+    isWhole ? plural(rowCount, "row") : `${count(rowCount)} or more rows`,
+    plural(columns.length, "column"),
     format.toUpperCase(),
     sheet !== null && `sheet ${sheet}`,
     delimiter !== null && `separated by ${marks[delimiter] ?? delimiter}`,

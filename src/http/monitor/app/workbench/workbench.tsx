@@ -7,6 +7,7 @@ import { Composed } from "./composed.tsx";
 import { configOf, draft, startAnew } from "./draft.ts";
 import { ModelChoice } from "./model.tsx";
 import { usePreview } from "./preview.ts";
+import { NO_PROBLEM } from "./problem.tsx";
 import { Prompts } from "./prompts.tsx";
 import { RunBar } from "./run-bar.tsx";
 import { Settings } from "./settings.tsx";
@@ -19,6 +20,7 @@ export function Workbench() {
   const { config, problem } = useMemo(() => tryConfig(), [current]);
   const preview = usePreview(current.file?.id, config, { from: 1, limit: 20 });
   if (!may("write")) return <Empty>This key may only read.</Empty>;
+  const refused = { text: preview.error, isOld: preview.isLoading };
   const columns = preview.data?.columns ?? [];
   return (
     <>
@@ -30,7 +32,7 @@ export function Workbench() {
           Start over
         </button>
       </div>
-      <Source preview={preview.data} error={preview.error} />
+      <Source preview={preview.data} problem={preview.data ? NO_PROBLEM : refused} />
       {current.file && (
         <>
           <TablePreview preview={preview.data} isLoading={preview.isLoading} />
@@ -46,9 +48,15 @@ export function Workbench() {
                 <Settings />
               </div>
             </section>
-            <Composed preview={preview.data} config={config} columns={columns} />
+            <Composed preview={preview.data} isLoading={preview.isLoading} config={config} />
           </div>
-          <RunBar preview={preview.data} config={config} problem={problem || preview.error} />
+          <RunBar
+            preview={preview.data}
+            config={config}
+            problem={
+              problem ? { text: problem, isOld: false } : preview.data ? refused : NO_PROBLEM
+            }
+          />
         </>
       )}
     </>
