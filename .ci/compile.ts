@@ -43,6 +43,9 @@ const { success, logs } = await Bun.build({
   // The program finds files by their names in the source tree.
   naming: { asset: "[dir]/[name].[ext]", entry: "[dir]/[name].[ext]" },
   compile: { outfile },
+  // The program starts in a quarter of the time without parsing its packages. Bytecode needs a named format.
+  bytecode: true,
+  format: "esm",
   plugins: [
     {
       name: "embed",

@@ -2,8 +2,9 @@
  * bun run test [what `bun test` takes]
  *
  * Builds the page, installs Deno and the libSQL server, then runs the suite in several processes, because tests mostly
- * wait. The tests record the program's SQL statements (`plans/record.ts`), and the query plans are checked at the end.
- * The last lines say which tests were left out, and why.
+ * wait. The whole suite starts the program hundreds of times, so it compiles it first, unless COMPILED_PROGRAM names a
+ * compiled one. The tests record the program's SQL statements (`plans/record.ts`), and the query plans are checked at
+ * the end. The last lines say which tests were left out, and why.
  */
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,6 +14,7 @@ import { answerHelp } from "../src/lib/script-help.ts";
 import { checkPlans } from "./plans/check.ts";
 import { RECORDS_FOLDER, type RecordFile } from "./plans/record-file.ts";
 import { buildPage, PAGE_IS_BUILT } from "./support/page.ts";
+import { COMPILED_PROGRAM } from "./support/program.ts";
 import { installTools, leftOut } from "./support/tools.ts";
 
 answerHelp(import.meta.url);
@@ -29,30 +31,50 @@ const ROOM_BYTES = 4e9;
 const ENDED_BY_SIGNAL = 128;
 
 const given = process.argv.slice(2);
+const isWholeSuite = given.every((argument) => IS_HARMLESS.test(argument));
 const folder = mkdtempSync(
   join(process.env["TMPDIR"] ?? (hasRoom(MEMORY) ? MEMORY : tmpdir()), "suite-"),
 );
-// Some tests start programs as another user.
-chmodSync(folder, 0o755);
 const records = join(folder, "records");
 mkdirSync(records);
+const compiled = mkdtempSync(join(tmpdir(), "compiled-"));
+// Some tests start programs as another user.
+chmodSync(folder, 0o755);
 try {
   buildPage();
-  const whyNotInstalled = await installTools();
-  const code = await runTests();
+  const [whyNotInstalled, program] = await Promise.all([installTools(), compiledProgram()]);
+  const code = await runTests(program);
   process.exitCode = code;
   if (code < ENDED_BY_SIGNAL && !(await arePlansSound())) process.exitCode = 1;
   if (whyNotInstalled !== undefined) console.log(`left out: ${whyNotInstalled}`);
   for (const line of leftOut()) console.log(`left out: ${line}`);
 } finally {
   // Programs that tests have started may be about to end.
-  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+  for (const path of [folder, compiled])
+    rmSync(path, { recursive: true, force: true, maxRetries: 10 });
 }
 
-async function runTests(): Promise<number> {
+/** Not in the test folder, because programs cannot be run from `/dev/shm` on every machine. */
+async function compiledProgram(): Promise<Record<string, string>> {
+  if (!isWholeSuite || process.env[COMPILED_PROGRAM] !== undefined) return {};
+  const path = join(compiled, "gptrunner");
+  const child = Bun.spawn([process.execPath, ".ci/compile.ts", path], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  if ((await child.exited) !== 0) throw new Error("the program could not be compiled");
+  return { [COMPILED_PROGRAM]: path };
+}
+
+async function runTests(program: Record<string, string>): Promise<number> {
   const options = ["--timeout=60000", `--parallel=${PROCESSES}`, "--no-isolate"];
   const child = Bun.spawn([process.execPath, "test", ...options, ...given], {
-    env: { ...process.env, TMPDIR: folder, [RECORDS_FOLDER]: records, [PAGE_IS_BUILT]: "1" },
+    env: {
+      ...process.env,
+      ...program,
+      TMPDIR: folder,
+      [RECORDS_FOLDER]: records,
+      [PAGE_IS_BUILT]: "1",
+    },
     stdio: ["inherit", "inherit", "inherit"],
   });
   // The folder must be removed however the tests end.
@@ -77,7 +99,6 @@ async function arePlansSound(): Promise<boolean> {
     for (const sql of record.statements) statements.add(sql);
     for (const one of record.reached) reached.add(one);
   }
-  const isWholeSuite = given.every((argument) => IS_HARMLESS.test(argument));
   const wrong = await checkPlans({ statements, reached }, isWholeSuite);
   for (const what of wrong) console.error(`plans: ${what}`);
   return wrong.length === 0;

@@ -4,8 +4,8 @@ import { join } from "node:path";
 
 import { EXIT } from "../../src/cli/failure.ts";
 import { createProgram } from "../../src/cli/program.ts";
-import { ENTRY } from "../support/command-line.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { COMMAND_LINE_IN_SHELL } from "../support/program.ts";
 import { KEY, startServer } from "../support/server.ts";
 
 const docs = () => Bun.file("docs/command-line.md").text();
@@ -15,7 +15,7 @@ test("the commands of docs/command-line.md work as pasted", async () => {
   await using app = await startServer();
   using folder = temporaryFolder();
   const blocks = [...(await docs()).matchAll(/^```bash\n(.*?)^```$/gms)].map(([, text]) => text);
-  const define = `gptrunner() { "${process.execPath}" "${ENTRY}" "$@"; }\n`;
+  const define = `gptrunner() { ${COMMAND_LINE_IN_SHELL} "$@"; }\n`;
   const shell = Bun.spawn(["bash", "-euo", "pipefail", "-c", define + blocks.join("\n")], {
     cwd: folder.path,
     env: {

@@ -2,9 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { ENTRY, runCommand, startCommand } from "../support/command-line.ts";
+import { runCommand, startCommand } from "../support/command-line.ts";
 import { nextProgram } from "../support/next-version.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { COMMAND_LINE_IN_SHELL } from "../support/program.ts";
 import { fail, startProvider } from "../support/provider.ts";
 import { KEY, startServer } from "../support/server.ts";
 
@@ -103,8 +104,8 @@ describe("gptrunner run", () => {
     provider.state.behave = () => undefined;
     // The program is replaced by a later one, which migrates the database of the folder first.
     using upgrade = temporaryFolder();
-    const entry = nextProgram(upgrade.path);
-    const last = await runCommand(folder.path, args, { env: provider.env, entry });
+    const program = nextProgram(upgrade.path);
+    const last = await runCommand(folder.path, args, { env: provider.env, program });
     expect([last.code, last.err]).toEqual([0, expect.stringContaining("40 of 40 answered")]);
     expect(last.err).toMatch(/Going on with run-\w+: \d+ of 40 rows are done/);
     const copies = readdirSync(join(folder.path, ".gptrunner")).filter((name) =>
@@ -149,7 +150,7 @@ describe("gptrunner run", () => {
     expect(piped.out.split("\n").length).toBe(5);
     expect(piped.out).toStartWith("city,status,result,");
 
-    const shell = `"${process.execPath}" "${ENTRY}" batch results ${idIn(piped.err)} | head -c 1`;
+    const shell = `${COMMAND_LINE_IN_SHELL} batch results ${idIn(piped.err)} | head -c 1`;
     const left = Bun.spawnSync(["bash", "-c", `${shell}; exit \${PIPESTATUS[0]}`], {
       cwd: folder.path,
     });

@@ -2,6 +2,7 @@ import { expect } from "bun:test";
 import { join, resolve } from "node:path";
 
 import manifest from "../../package.json";
+import { COMMAND_LINE_IN_SHELL } from "../support/program.ts";
 import { KEY } from "../support/server.ts";
 
 /** `bun run NAME` without the installation at the beginning of each script, which is already done. */
@@ -10,9 +11,7 @@ const BUN_RUN = Object.entries(manifest.scripts)
     const whole = script.replace(/^bun run cli\b/, manifest.scripts.cli);
     return [name, /\bexec bun (\S+\.ts)(.*)$/.exec(whole)] as const;
   })
-  .map(([name, found]) =>
-    found ? `${name}) "$BUN" "${resolve(found[1] ?? "")}"${found[2]} "$@" ;;` : "",
-  )
+  .map(([name, found]) => (found ? `${name}) ${commandOf(found[1] ?? "")}${found[2]} "$@" ;;` : ""))
   .join("\n");
 
 const PRELUDE = `
@@ -28,6 +27,10 @@ bun() {
   esac
 }
 `;
+
+function commandOf(path: string): string {
+  return path === "src/cli/main.ts" ? COMMAND_LINE_IN_SHELL : `"$BUN" "${resolve(path)}"`;
+}
 
 /** Folders that the pages name. Here they are inside the test's own folder. */
 const PLACES = ["/backups", "/tmp/trial"];

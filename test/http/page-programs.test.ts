@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 
 import { type Language, programFor } from "../../src/http/monitor/app/workbench/programs.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { COMMAND_LINE_IN_SHELL } from "../support/program.ts";
 import { startProvider } from "../support/provider.ts";
 import { KEY, startServer } from "../support/server.ts";
 
@@ -25,10 +26,7 @@ const provider = await startProvider(({ body }) => ({
 const app = await startServer(provider.env);
 const folder = temporaryFolder();
 await Bun.write(join(folder.path, FILE), "city,notes\nParis,nice\nOslo,cold\n");
-await Bun.write(
-  join(folder.path, "gptrunner"),
-  `#!/bin/sh\nexec '${process.execPath}' '${resolve("src/cli/main.ts")}' "$@"\n`,
-);
+await Bun.write(join(folder.path, "gptrunner"), `#!/bin/sh\nexec ${COMMAND_LINE_IN_SHELL} "$@"\n`);
 Bun.spawnSync(["chmod", "+x", join(folder.path, "gptrunner")]);
 afterAll(async () => {
   await app[Symbol.asyncDispose]();

@@ -4,17 +4,18 @@ import { join } from "node:path";
 
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 
-import { ENTRY } from "../support/command-line.ts";
 import { callOf, connectMcp, type Era } from "../support/mcp.ts";
 import { temporaryFolder } from "../support/process.ts";
+import { COMMAND_LINE } from "../support/program.ts";
 import { hang, startProvider } from "../support/provider.ts";
 import { client, KEY, startServer, until } from "../support/server.ts";
 
 /** `gptrunner mcp` in a folder, started by the official client as an agent's program starts it. */
 async function startMcp(cwd: string, { env = {}, era = "present" as Era } = {}) {
+  const [command, ...args] = COMMAND_LINE;
   const transport = new StdioClientTransport({
-    command: process.execPath,
-    args: [ENTRY, "mcp"],
+    command,
+    args: [...args, "mcp"],
     cwd,
     env: { PATH: process.env["PATH"] ?? "", HOME: cwd, WORKERS: "1", ...env },
     stderr: "ignore",
@@ -62,7 +63,7 @@ test("an agent without a server runs a file on its machine to a file of answers,
   await using provider = await startProvider(hang);
   const later = { ...env, ...provider.env, SHUTDOWN_GRACE_SECONDS: "0" };
   // Standard input ends while a call waits, as when an agent's program ends.
-  const left = Bun.spawn([process.execPath, ENTRY, "mcp"], {
+  const left = Bun.spawn([...COMMAND_LINE, "mcp"], {
     cwd: folder.path,
     env: { PATH: process.env["PATH"] ?? "", HOME: folder.path, WORKERS: "1", ...later },
     stdin: "pipe",

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 import { runCommand } from "../support/command-line.ts";
 import { connectHttp } from "../support/mcp.ts";
@@ -70,9 +70,9 @@ test.if(deno !== undefined)(
   "the command line runs on Deno, with the server in its process",
   async () => {
     using folder = temporaryFolder();
-    const runtime = [deno ?? "", "run", "-A"];
+    const program = [deno ?? "", "run", "-A", resolve("src/cli/main.ts")];
     const args = ["run", "-", "--prompt", "Where is {{city}}?", "--simulate"];
-    const options = { runtime, input: "city\nParis\n" };
+    const options = { program, input: "city\nParis\n" };
     const { code, out } = await runCommand(folder.path, args, options);
     expect([code, out]).toEqual([0, expect.stringContaining("\nParis,completed,")]);
   },

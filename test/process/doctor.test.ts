@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 
+import { COMMAND_LINE } from "../support/program.ts";
 import { type Behaviour, chatAnswer, fail, startProvider } from "../support/provider.ts";
 
 /** A provider that refuses `max_tokens` and `temperature`, supports streams, and obeys schemas. */
@@ -34,7 +35,7 @@ const reasoning: Behaviour = (request, response) => {
 };
 
 async function runDoctor(env: Record<string, string>, ...args: string[]) {
-  const child = Bun.spawn([process.execPath, "src/cli/main.ts", "doctor", ...args], {
+  const child = Bun.spawn([...COMMAND_LINE, "doctor", ...args], {
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdout: "pipe",
     stderr: "pipe",

@@ -1,10 +1,9 @@
+import { COMMAND_LINE } from "./program.ts";
 import type { Json } from "./server.ts";
 
-const RUNTIME = [process.execPath];
-
 /** Starts an operator's command as a separate process. */
-export function startCli(env: Record<string, string>, args: string[], runtime = RUNTIME) {
-  return Bun.spawn([...runtime, "src/cli/main.ts", ...args], {
+export function startCli(env: Record<string, string>, args: string[], program = COMMAND_LINE) {
+  return Bun.spawn([...program, ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "", ...env },
     stdout: "pipe",
     stderr: "pipe",
@@ -12,8 +11,8 @@ export function startCli(env: Record<string, string>, args: string[], runtime = 
 }
 
 /** Runs a command to its end. `json` is its output with `--json`. */
-export async function runCli(env: Record<string, string>, args: string[], runtime = RUNTIME) {
-  const child = startCli(env, args, runtime);
+export async function runCli(env: Record<string, string>, args: string[], program = COMMAND_LINE) {
+  const child = startCli(env, args, program);
   const [out, err] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),

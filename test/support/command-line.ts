@@ -1,3 +1,5 @@
+import { COMMAND_LINE } from "./program.ts";
+
 /** A run of the real program from the command line. */
 export type Outcome = { code: number; out: string; err: string };
 
@@ -10,8 +12,6 @@ export type CommandLine = {
   hasPrinted(pattern: RegExp): boolean;
   ended(): Promise<Outcome>;
 };
-
-export const ENTRY = new URL("../../src/cli/main.ts", import.meta.url).pathname;
 
 const environment = (cwd: string) => ({
   PATH: process.env["PATH"] ?? "",
@@ -29,11 +29,10 @@ export function startCommand(
   {
     env = {},
     input,
-    runtime = [process.execPath],
-    entry = ENTRY,
-  }: { env?: Record<string, string>; input?: string; runtime?: string[]; entry?: string } = {},
+    program = COMMAND_LINE,
+  }: { env?: Record<string, string>; input?: string; program?: readonly string[] } = {},
 ): CommandLine {
-  const child = Bun.spawn([...runtime, entry, ...args], {
+  const child = Bun.spawn([...program, ...args], {
     cwd,
     env: { ...environment(cwd), ...env },
     stdin: new Blob([input ?? ""]),
@@ -62,7 +61,7 @@ export function startCommand(
 export function startInTerminal(cwd: string, args: string[], env: Record<string, string>) {
   const text = createTranscript();
   const decoder = new TextDecoder();
-  const child = Bun.spawn([process.execPath, ENTRY, ...args], {
+  const child = Bun.spawn([...COMMAND_LINE, ...args], {
     cwd,
     env: { ...environment(cwd), TERM: "xterm-256color", ...env },
     terminal: {

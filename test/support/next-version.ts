@@ -17,11 +17,11 @@ export function nextMigrations(folder: string): string {
   return migrations;
 }
 
-/** The program of a next version in a folder, with another number and a further migration. Returns its entry. */
-export function nextProgram(folder: string): string {
+/** The program of a next version in a folder, with another number and a further migration. Returns its command. */
+export function nextProgram(folder: string): string[] {
   nextMigrations(folder);
   cpSync("src", join(folder, "src"), { recursive: true });
   symlinkSync(join(process.cwd(), "node_modules"), join(folder, "node_modules"));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ ...manifest, version: "99.0.0" }));
-  return join(folder, "src", "cli", "main.ts");
+  return [process.execPath, join(folder, "src", "cli", "main.ts")];
 }

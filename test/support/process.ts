@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { SERVER } from "./program.ts";
 import { client, KEY } from "./server.ts";
 
 export type RunnerProcess = Awaited<ReturnType<typeof startProcess>>;
@@ -11,9 +12,9 @@ export type RunnerProcess = Awaited<ReturnType<typeof startProcess>>;
 /** Starts the real program as a separate process. Resolves when it is ready or has ended. */
 export async function startProcess(
   env: Record<string, string>,
-  command: string[] = [process.execPath, "src/main.ts"],
+  command: readonly string[] = SERVER,
 ) {
-  const child = Bun.spawn(command, {
+  const child = Bun.spawn([...command], {
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: process.env["HOME"] ?? "",
