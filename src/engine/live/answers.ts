@@ -102,22 +102,30 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
   const { endpoint, withoutUsage, whyAborted, onEnd } = passing;
   const reader = createStreamReader(endpoint, () => undefined);
 
+  const events = createEventLines((event) => reader.take(event));
+  /** Text that was passed on, and not read yet. */
+  let unread = "";
+  const readUp = () => {
+    events.feed(unread);
+    unread = "";
+  };
   const soFar = () => {
+    readUp();
     const response = reader.partial();
     return response ? (readAnswer(endpoint, response) ?? null) : null;
   };
 
   async function* pieces(): AsyncGenerator<Uint8Array> {
-    const events = createEventLines((event) => reader.take(event));
     const decoder = new TextDecoder();
     const encoder = new TextEncoder();
     let rest = "";
     try {
       for await (const bytes of body) {
         const text = decoder.decode(bytes, { stream: true });
-        events.feed(text);
+        unread = text;
         if (!withoutUsage) {
           yield bytes;
+          readUp();
           continue;
         }
         const blocks = (rest + text).split(/(?<=\n\r?\n)/);
@@ -128,6 +136,7 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
         }
         const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
         if (kept !== "") yield encoder.encode(kept);
+        readUp();
       }
       events.end();
     } catch (error) {
