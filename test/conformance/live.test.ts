@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
@@ -204,6 +204,33 @@ describe("a chat completion", () => {
     expect(error).toMatchObject({ code: "model_not_found", param: "model" });
     const none = await refusal(openai.chat.completions.create(ask("x", { model: undefined })));
     expect(none).toMatchObject({ status: 400, param: "model", code: "missing_required_parameter" });
+  });
+
+  test("is refused in the background, since its answer could not be fetched and would cost nothing here", async () => {
+    const before = provider.requests.length;
+    const response = openai.responses.create({ model: "gpt-4o", input: "x", background: true });
+    expect(await refusal(response)).toMatchObject({
+      status: 400,
+      param: "background",
+      code: "unsupported_value",
+    });
+    expect(provider.requests).toHaveLength(before);
+    const body = { model: "gpt-4o", input: "x", background: true };
+    const line = { custom_id: "a", method: "POST", url: "/v1/responses", body };
+    const file = await toFile(Buffer.from(JSON.stringify(line)), "in.jsonl");
+    const { id } = await openai.files.create({ file, purpose: "batch" });
+    const made = await openai.batches.create({
+      input_file_id: id,
+      endpoint: "/v1/responses",
+      completion_window: "24h",
+    });
+    const { errors } = await until(async () => {
+      const batch = await openai.batches.retrieve(made.id);
+      return batch.status === "failed" ? batch : undefined;
+    });
+    expect(errors?.data).toMatchObject([
+      { code: "unsupported_value", param: "body.background", line: 1 },
+    ]);
   });
 
   test("ends the provider's call when its client leaves, before an answer and in a stream", async () => {
