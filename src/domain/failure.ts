@@ -78,6 +78,14 @@ export function isUnsent(cause: Cause): boolean {
   return UNSENT.has(cause);
 }
 
+/**
+ * Whether the provider may have made an answer that did not arrive, which it may charge for. An error that it reports
+ * itself is free.
+ */
+export function mayBeCharged({ cause, providerStatus }: Failure): boolean {
+  return (cause === "timeout" || cause === "connection_lost") && providerStatus === null;
+}
+
 /** Causes that are not the request's fault and do not count as an attempt: the run waits and is sent again. */
 export function isWaiting(cause: Cause): boolean {
   return cause === "rate_limited" || cause === "overloaded";

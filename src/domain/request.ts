@@ -24,6 +24,17 @@ export function isCounted(endpoint: string): boolean {
   return COUNTED.has(endpoint);
 }
 
+/**
+ * Whether a request is for a response that is made in the background: its answer comes before the response exists, whose
+ * content and cost nobody would fetch.
+ */
+export function isInBackground(endpoint: Endpoint, body: JsonObject): boolean {
+  return endpoint === "/v1/responses" && body["background"] === true;
+}
+
+export const NOT_IN_BACKGROUND =
+  "Responses in the background cannot be fetched through this server. Leave out 'background', or put the request in a batch without it.";
+
 /** Members whose numbers go to the provider, or come back, as they were written. */
 export const PASSED_ON: ReadonlySet<string> = new Set([
   "parameters",

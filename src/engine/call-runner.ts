@@ -1,6 +1,8 @@
 import type { Delta } from "../context.ts";
 import { isTruncated } from "../domain/answer.ts";
+import { mayBeCharged } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
+import type { Usage } from "../domain/usage.ts";
 import { orCrash } from "../lib/background.ts";
 import type { Cancel } from "../lib/clock.ts";
 import type { FileSystem } from "../lib/file-system.ts";
@@ -8,7 +10,7 @@ import { createSharedRoom } from "../lib/shared-room.ts";
 import { createUploadReader, type ReadUpload } from "../lib/upload-reader.ts";
 import { type Adjustments, createAdjustments } from "../providers/adjust.ts";
 import type { CallResult, ProviderCall } from "../providers/call.ts";
-import { estimateUsage } from "../providers/estimated-usage.ts";
+import { estimateUnanswered, estimateUsage } from "../providers/estimated-usage.ts";
 import { bytesToInline } from "../providers/inline.ts";
 import { createModelList } from "../providers/model-catalogue.ts";
 import { createCaller } from "../providers/openai.ts";
@@ -66,29 +68,27 @@ export function createCallRunner(
   async function run(taken: Taken): Promise<void> {
     const { call, abort } = taken;
     if (!callerFor) throw new Error("a call came before the start message");
-    let offset = 0;
+    let arrived = "";
     const leaveMemory = await enterMemory(bytesToInline(call.body), abort.signal);
-    const result = await withUsage(
-      call,
-      callerFor(call)({
-        endpoint: call.endpoint,
-        body: call.body,
-        timeoutMs: call.timeoutMs,
-        isChecked: call.isChecked,
-        abort,
-        readUpload,
-        onDelta(text) {
-          deltas.push({ task: call.task, offset, text });
-          offset += text.length;
-          cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
-        },
-      }),
-    );
+    const result = await callerFor(call)({
+      endpoint: call.endpoint,
+      body: call.body,
+      timeoutMs: call.timeoutMs,
+      isChecked: call.isChecked,
+      abort,
+      readUpload,
+      onDelta(text) {
+        deltas.push({ task: call.task, offset: arrived.length, text });
+        arrived += text;
+        cancelTimer ??= clock.setTimeout(report, REPORT_AFTER_MS);
+      },
+    });
+    const isAbandoned = abort.signal.reason === ABANDONED;
+    const usage = await usageOf(call, result, isAbandoned ? null : arrived);
     leaveMemory();
     // The same task may have been cancelled and started again meanwhile.
     if (running.get(call.task) === taken) running.delete(call.task);
-    const isAbandoned = abort.signal.reason === ABANDONED;
-    reports.push(toReport(call, result, { at: clock.now(), isAbandoned }));
+    reports.push(toReport(call, result, { at: clock.now(), isAbandoned, usage }));
     starter.end(taken);
     reportSoon();
   }
@@ -136,14 +136,19 @@ function createCallers(
   };
 }
 
-/** Counts the tokens of an answer that has no usage. */
-async function withUsage(call: Call, calling: Promise<CallResult>): Promise<CallResult> {
-  const result = await calling;
+/**
+ * The usage of a call: as reported, or counted here if the answer has none, or if no answer arrived although the
+ * provider may have made one. `arrived` is the text of a stream so far; `null`: nobody waits for the call any more.
+ */
+async function usageOf(
+  call: Call,
+  result: CallResult,
+  arrived: string | null,
+): Promise<Usage | null> {
   const { answer } = result;
-  if (!answer || answer.usage) return result;
-  // The rest of the result is kept as it is, whichever kind it is.
-  answer.usage = await estimateUsage(call, answer);
-  return result;
+  if (answer) return answer.usage ?? estimateUsage(call, answer);
+  if (arrived === null || result.ok || !mayBeCharged(result.failure)) return null;
+  return estimateUnanswered(call, arrived);
 }
 
 function textOf(result: CallResult): string | null {
@@ -154,7 +159,7 @@ function textOf(result: CallResult): string | null {
 export function toReport(
   { task, claim, isChecked }: Pick<Call, "task" | "claim" | "isChecked">,
   result: CallResult,
-  { at, isAbandoned }: Pick<Report, "at" | "isAbandoned">,
+  { at, isAbandoned, usage }: Pick<Report, "at" | "isAbandoned" | "usage">,
 ): Report {
   return {
     task,
@@ -166,7 +171,7 @@ export function toReport(
     response: result.response,
     text: isChecked ? textOf(result) : null,
     model: result.answer?.model ?? null,
-    usage: result.answer?.usage ?? null,
+    usage,
     signals: result.signals,
     adjusted: result.adjusted,
     isTruncated: result.ok && isTruncated(result.answer),

@@ -1,7 +1,7 @@
 import { nextAsk } from "../domain/ask-again.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
 import { laneOfModel } from "../domain/flex.ts";
-import type { Retry } from "../store/postpone.ts";
+import type { Retry, Spent } from "../store/postpone.ts";
 import { type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
@@ -23,14 +23,19 @@ export function askAgain(called: Called): Retry | null {
     at: null,
     next,
     entry: logEntry(called, failure ?? CUT_OFF, "failed"),
-    spent: {
-      p: final.promptTokens ?? 0,
-      c: final.completionTokens ?? 0,
-      k: final.cachedTokens ?? 0,
-      r: final.reasoningTokens ?? 0,
-      u: final.costUsd,
-    },
+    spent: spentOn(final),
     ...(next === "repair" && repair ? { repair } : {}),
+  };
+}
+
+/** The usage of an attempt after which the run goes on. */
+export function spentOn(final: Called["final"]): Spent {
+  return {
+    p: final.promptTokens ?? 0,
+    c: final.completionTokens ?? 0,
+    k: final.cachedTokens ?? 0,
+    r: final.reasoningTokens ?? 0,
+    u: final.costUsd,
   };
 }
 

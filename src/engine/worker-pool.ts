@@ -92,12 +92,10 @@ export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
   function giveUp(calls: Call[], message: string): void {
     if (calls.length === 0) return;
     const why = failure("worker_lost", message);
-    const result = { ok: false as const, failure: why, response: null, answer: null };
-    const at = options.clock.now();
+    const nothing = { response: null, answer: null, signals: null, adjusted: [] };
+    const end = { at: options.clock.now(), isAbandoned: false, usage: null };
     options.onReports(
-      calls.map((call) =>
-        toReport(call, { ...result, signals: null, adjusted: [] }, { at, isAbandoned: false }),
-      ),
+      calls.map((call) => toReport(call, { ok: false, failure: why, ...nothing }, end)),
     );
   }
 

@@ -5,6 +5,21 @@ import type { Usage } from "../domain/usage.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../lib/json.ts";
 import { countTokens, framingTokens } from "./tokens.ts";
 
+/** The parts of an answer that are counted. */
+type Said = Pick<Answer, "content" | "reasoning" | "refusal" | "toolCalls">;
+
+/**
+ * Estimates the usage of a call that got no answer, which the provider may have made nevertheless: its prompt, and the
+ * part of a stream that had arrived.
+ */
+export function estimateUnanswered(
+  request: { endpoint: Endpoint; body: string },
+  arrived: string,
+): Promise<Usage> {
+  const content = arrived === "" ? null : arrived;
+  return estimateUsage(request, { content, reasoning: null, refusal: null, toolCalls: null });
+}
+
 /**
  * Estimates the usage of a call if the provider does not report it: the tokens of the request's and the answer's
  * texts, and an estimate for images and documents. Hidden reasoning is not included. The answer of an unknown endpoint,
@@ -12,7 +27,7 @@ import { countTokens, framingTokens } from "./tokens.ts";
  */
 export async function estimateUsage(
   { endpoint, body }: { endpoint: Endpoint; body: string },
-  answer: Answer,
+  answer: Said,
 ): Promise<Usage> {
   const parsed = parseJson(body);
   const request = isJsonObject(parsed) ? parsed : {};
@@ -29,7 +44,7 @@ export async function estimateUsage(
   };
 }
 
-async function completionOf(model: string, answer: Answer): Promise<number> {
+async function completionOf(model: string, answer: Said): Promise<number> {
   const { content, reasoning, refusal, toolCalls } = answer;
   const calls = toolCalls === null ? null : JSON.stringify(toolCalls);
   const text = [content, reasoning, refusal, calls].filter((part) => part !== null).join("\n");

@@ -4,6 +4,7 @@ import { type Answer, readAnswer } from "../domain/answer.ts";
 import type { Failure } from "../domain/failure.ts";
 import type { Provider } from "../domain/provider.ts";
 import type { Endpoint } from "../domain/request.ts";
+import type { Cancel } from "../lib/clock.ts";
 import { parseExactOrNone } from "../lib/exact-json.ts";
 import { isJsonObject, type Json } from "../lib/json.ts";
 import { type Adjustments, createAdjustments, MOST_ADJUSTMENTS } from "./adjust.ts";
@@ -52,8 +53,7 @@ export function createCaller(
   };
 
   /** Sends a request, and repeats it without the parameters that the provider refuses. */
-  async function callOnce(call: ProviderCall): Promise<CallResult> {
-    const { url, init } = await requestTo(call.endpoint);
+  async function callOnce(call: ProviderCall, { url, init }: BuiltRequest): Promise<CallResult> {
     for (let left = MOST_ADJUSTMENTS; ; left--) {
       const { body, text, adjusted } = prepare(call, adjustments);
       const { signal } = call.abort;
@@ -75,9 +75,12 @@ export function createCaller(
   }
 
   return async (call) => {
-    const cancel = clock.setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
+    let cancel: Cancel | undefined;
     try {
-      return hide(await callOnce(call));
+      // The first request of a thread loads the SDK, which takes seconds on a busy machine.
+      const built = await requestTo(call.endpoint);
+      cancel = clock.setTimeout(() => call.abort.abort(TIMED_OUT), call.timeoutMs);
+      return hide(await callOnce(call, built));
     } catch (error) {
       const why =
         error instanceof UnsentError
@@ -87,7 +90,7 @@ export function createCaller(
             : classifyThrown(error);
       return { ok: false, failure: why, response: null, answer: null, signals: null, adjusted: [] };
     } finally {
-      cancel();
+      cancel?.();
     }
   };
 }

@@ -11,6 +11,7 @@ import type { Condition } from "../domain/condition.ts";
 import { flexMinutesOf } from "../domain/flex.ts";
 import type { ProviderLine } from "../domain/jsonl-line.ts";
 import type { OpenAiTerms } from "../domain/openai-batch.ts";
+import { isInBackground, NOT_IN_BACKGROUND } from "../domain/request.ts";
 import { type BatchConfig, TaskInput } from "../domain/task-input.ts";
 import { priorityRank } from "../domain/task.ts";
 import { ModelName } from "../domain/text.ts";
@@ -190,6 +191,14 @@ export function prepareProviderLine(
   if (given !== undefined && (typeof given !== "string" || !ModelName.safeParse(given).success)) {
     const message = "must be a string of 1 to 200 characters, none of them U+0000";
     return { row, value: null, issues: [{ field: "body.model", message }] };
+  }
+  if (isInBackground(endpoint, body)) {
+    const issue = {
+      code: "unsupported_value",
+      field: "body.background",
+      message: NOT_IN_BACKGROUND,
+    };
+    return { row, value: null, issues: [issue] };
   }
   const unusable = (["output", "attachments", "onlyIf"] as const).find(
     (field) => config[field] !== undefined,

@@ -370,7 +370,7 @@ const TOO_LONG = "string_above_max_length";
 /** The longest names and values. */
 const pairs = (count: number): Record<string, string> =>
   Object.fromEntries(
-    Array.from({ length: count }, (_, i) => [`${i}`.padEnd(64, "n"), "x".repeat(512)]),
+    Array.from({ length: count }, (_, i) => [`${i}`.padEnd(64, "n"), "x".repeat(511) + "😀"]),
   );
 
 describe("creating a batch is refused", () => {

@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { zodResponseFormat } from "openai/helpers/zod";
 import { z } from "zod";
 
@@ -206,6 +206,33 @@ describe("a chat completion", () => {
     expect(none).toMatchObject({ status: 400, param: "model", code: "missing_required_parameter" });
   });
 
+  test("is refused in the background, since its answer could not be fetched and would cost nothing here", async () => {
+    const before = provider.requests.length;
+    const response = openai.responses.create({ model: "gpt-4o", input: "x", background: true });
+    expect(await refusal(response)).toMatchObject({
+      status: 400,
+      param: "background",
+      code: "unsupported_value",
+    });
+    expect(provider.requests).toHaveLength(before);
+    const body = { model: "gpt-4o", input: "x", background: true };
+    const line = { custom_id: "a", method: "POST", url: "/v1/responses", body };
+    const file = await toFile(Buffer.from(JSON.stringify(line)), "in.jsonl");
+    const { id } = await openai.files.create({ file, purpose: "batch" });
+    const made = await openai.batches.create({
+      input_file_id: id,
+      endpoint: "/v1/responses",
+      completion_window: "24h",
+    });
+    const { errors } = await until(async () => {
+      const batch = await openai.batches.retrieve(made.id);
+      return batch.status === "failed" ? batch : undefined;
+    });
+    expect(errors?.data).toMatchObject([
+      { code: "unsupported_value", param: "body.background", line: 1 },
+    ]);
+  });
+
   test("ends the provider's call when its client leaves, before an answer and in a stream", async () => {
     const { opened, open } = gate();
     provider.state.behave = async (_, response) => {
@@ -288,20 +315,38 @@ describe("limits", () => {
     await client.chat.completions.create(ask("still there"));
   });
 
-  test("a stream ends if the provider falls silent", async () => {
-    await using silent = await startProvider(async (_, response) => {
-      startStream(response);
-      response.write(`data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n`);
+  test("a call ends if the provider falls silent, whole or in a stream, and pays for its prompt", async () => {
+    await using silent = await startProvider(async ({ body }, response) => {
+      if (body.stream) {
+        startStream(response);
+        response.write(": wait\n\n");
+      }
       await new Promise((resolve) => response.on("close", resolve));
-      return undefined;
+      return null;
     });
     await using server = await startServer({ ...silent.env, REQUEST_TIMEOUT_MS: "300" });
+    const said = "did not answer within 300 ms";
+    const usage = async () => (await server.get("/metrics/tasks")).body.data;
     const stream = await clientOf(server).chat.completions.create({ ...ask("x"), stream: true });
     const reading = (async () => {
       for await (const _ of stream);
     })();
-    await expect(reading).rejects.toThrow("did not answer within 300 ms");
+    await expect(reading).rejects.toThrow(said);
     await until(() => silent.state.open === 0);
+    const ofStream = await until(async () => ((await usage()).costUsd > 0 ? usage() : undefined));
+    const error = await refusal(clientOf(server).chat.completions.create(ask("x")));
+    expect(error).toMatchObject({
+      status: 504,
+      code: "provider_timeout",
+      message: expect.stringContaining(said),
+    });
+    const costUsd = Number(error.headers?.get("x-gtr-cost-usd"));
+    expect(costUsd).toBeGreaterThan(0);
+    const both = await until(async () =>
+      (await usage()).totals.failed === 2 ? usage() : undefined,
+    );
+    expect(both.costUsd - ofStream.costUsd).toBeCloseTo(costUsd, 12);
+    expect(both.tokens).toMatchObject({ prompt: 2 * ofStream.tokens.prompt, completion: 0 });
   });
 
   test("money is reserved before a call is sent, so that concurrent calls do not exceed a budget", async () => {

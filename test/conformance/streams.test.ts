@@ -276,7 +276,10 @@ describe("a client that leaves", () => {
     // The last that the server does before the call waits.
     await until(() => read.mock.calls.length > 0);
     const third = client.chat.completions.create(ask("third", narrow));
+    using ended = spyOn(app.ctx.meters, "add");
     await leave();
+    // The server has ended the request, too.
+    await until(() => ended.mock.calls.some(([name]) => name === "http_requests_total"));
     open();
     expect([await answered, (await third).choices[0]?.message.content]).toEqual([
       "re: first",

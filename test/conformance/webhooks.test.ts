@@ -2,22 +2,25 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 
 import OpenAI, { toFile } from "openai";
 
+import { expireBatches } from "../../src/services/batch-moves.ts";
 import { refusal } from "../support/openai.ts";
+import { gate, startProvider } from "../support/provider.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { KEY, startServer, type TestServer, until } from "../support/server.ts";
 
 let app: TestServer;
 let openai: OpenAI;
 let receiver: Awaited<ReturnType<typeof startReceiver>>;
+let provider: Awaited<ReturnType<typeof startProvider>>;
 
 beforeAll(async () => {
-  receiver = await startReceiver();
-  app = await startServer({ WEBHOOK_ALLOWED_HOSTS: "127.0.0.1" });
+  [receiver, provider] = await Promise.all([startReceiver(), startProvider()]);
+  app = await startServer({ ...provider.env, WEBHOOK_ALLOWED_HOSTS: "127.0.0.1" });
   openai = new OpenAI({ apiKey: KEY, baseURL: `${app.url}/v1`, maxRetries: 0 });
 });
 afterAll(async () => {
   await app[Symbol.asyncDispose]();
-  await receiver[Symbol.asyncDispose]();
+  await Promise.all([receiver[Symbol.asyncDispose](), provider[Symbol.asyncDispose]()]);
 });
 
 const CHAT = "/v1/chat/completions";
@@ -71,6 +74,51 @@ test("an endpoint receives the ends of batches in a form that the SDK unwraps", 
       "whsec_d3Jvbmc=",
     ),
   ).rejects.toBeInstanceOf(OpenAI.InvalidWebhookSignatureError);
+});
+
+test("an endpoint receives only the events that it names, such as those of expired and cancelled batches", async () => {
+  const before = receiver.received.length;
+  const made = await openai.webhooks.create({
+    url: receiver.url,
+    name: "early ends",
+    event_types: ["batch.expired", "batch.cancelled"],
+  });
+  const { opened, open } = gate();
+  provider.state.behave = async () => {
+    await opened;
+    return undefined;
+  };
+  const [late, left] = [await batchOf(LINE), await batchOf(LINE)];
+  for (const id of [late, left])
+    await until(async () => (await openai.batches.retrieve(id)).status === "in_progress");
+  await app.ctx.client.execute({
+    sql: "UPDATE batches SET deadline_at = 1 WHERE id = ?",
+    args: [late],
+  });
+  await expireBatches(app.ctx);
+  await openai.batches.cancel(left);
+  open();
+  provider.state.behave = () => undefined;
+  await until(() => receiver.received.length >= before + 2);
+  const completed = await batchOf(LINE);
+  await until(() => JSON.stringify(receiver.received.at(-1)?.raw).includes(completed));
+
+  const facts = await Promise.all(
+    receiver.received.slice(before).map(({ raw, headers }) =>
+      openai.webhooks.unwrap(raw, headers, made.signing_secret).then(
+        ({ object, type, data }) => [object, type, "id" in data ? data.id : ""].join(" "),
+        () => "of another",
+      ),
+    ),
+  );
+  expect(facts.toSorted()).toEqual([
+    `event batch.cancelled ${left}`,
+    `event batch.expired ${late}`,
+    // The endpoint of the test before gets the third batch.
+    "of another",
+  ]);
+  expect((await openai.batches.retrieve(late)).status).toBe("expired");
+  expect((await openai.batches.retrieve(left)).status).toBe("cancelled");
 });
 
 test("endpoints are listed, changed, tested, given new secrets and deleted", async () => {

@@ -10,6 +10,16 @@ const wait = { prefer: "wait=20" };
 /** For each cause: the error code for users, whether it is retried, and the provider's status. */
 type Row = { cause: string; behave: Behaviour; code: string; retryable: boolean; status?: number };
 
+/** The provider may have made an answer that did not arrive, so the prompts of both attempts are paid for. */
+const PAID = new Set([
+  "timeout",
+  "timeout after the headers",
+  "connection closed before the headers",
+  "connection reset in the body",
+]);
+/** Of the prompt "x", with the frame of its message. */
+const PROMPT_TOKENS = 7;
+
 const raw =
   (text: string, contentType = "application/json"): Behaviour =>
   (_request, response) => {
@@ -185,6 +195,11 @@ describe("a call that fails by", () => {
         startedAt: expect.any(String),
         endedAt: expect.any(String),
       });
+    if (PAID.has(row.cause)) {
+      const { tokens, costUsd } = (await app.get("/metrics/tasks")).body.data;
+      expect(tokens).toMatchObject({ prompt: attempts * PROMPT_TOKENS, completion: 0 });
+      expect(costUsd).toBeGreaterThan(0);
+    }
     expect(await app.differences()).toEqual([]);
   });
 

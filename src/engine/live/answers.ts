@@ -1,5 +1,5 @@
 import { type Answer, readAnswer } from "../../domain/answer.ts";
-import type { Failure } from "../../domain/failure.ts";
+import { type Failure, mayBeCharged } from "../../domain/failure.ts";
 import type { Endpoint } from "../../domain/request.ts";
 import { isJsonObject, type Json, type JsonObject, parseJson } from "../../lib/json.ts";
 import { classifyErrorBody, classifyThrown, notJson } from "../../providers/classify.ts";
@@ -38,19 +38,22 @@ export function hearWhole(endpoint: Endpoint, text: string, url: string): Heard 
 /** An empty answer, valid for every endpoint. */
 const NOTHING_SAID: JsonObject = { choices: [{}], data: [{}], output: [] };
 
-/**
- * The result of a call whose client disconnected before any text had come. The provider has received the prompt, so it
- * is paid for.
- */
-export function leftUnanswered(endpoint: Endpoint): Heard {
+/** An answer without text. The provider has received the prompt, so it is paid for. */
+function promptOnly(endpoint: Endpoint): Answer | null {
   const answer = readAnswer(endpoint, NOTHING_SAID);
-  return {
-    // Of an unknown endpoint the whole answer counts as its text.
-    answer: answer ? { ...answer, content: null } : null,
-    failure: null,
-    response: null,
-    isLeft: true,
-  };
+  // Of an unknown endpoint the whole answer counts as its text.
+  return answer ? { ...answer, content: null } : null;
+}
+
+/** The result of a call whose client disconnected before any text had come. */
+export function leftUnanswered(endpoint: Endpoint): Heard {
+  return { answer: promptOnly(endpoint), failure: null, response: null, isLeft: true };
+}
+
+/** The result of a call that failed before any text had come. */
+export function failedUnanswered(endpoint: Endpoint, failure: Failure): Heard {
+  const answer = mayBeCharged(failure) ? promptOnly(endpoint) : null;
+  return { answer, failure, response: null };
 }
 
 /** The result of a call whose client disconnected before it was sent. */
@@ -99,22 +102,30 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
   const { endpoint, withoutUsage, whyAborted, onEnd } = passing;
   const reader = createStreamReader(endpoint, () => undefined);
 
+  const events = createEventLines((event) => reader.take(event));
+  /** Text that was passed on, and not read yet. */
+  let unread = "";
+  const readUp = () => {
+    events.feed(unread);
+    unread = "";
+  };
   const soFar = () => {
+    readUp();
     const response = reader.partial();
     return response ? (readAnswer(endpoint, response) ?? null) : null;
   };
 
   async function* pieces(): AsyncGenerator<Uint8Array> {
-    const events = createEventLines((event) => reader.take(event));
     const decoder = new TextDecoder();
     const encoder = new TextEncoder();
     let rest = "";
     try {
       for await (const bytes of body) {
         const text = decoder.decode(bytes, { stream: true });
-        events.feed(text);
+        unread = text;
         if (!withoutUsage) {
           yield bytes;
+          readUp();
           continue;
         }
         const blocks = (rest + text).split(/(?<=\n\r?\n)/);
@@ -125,11 +136,12 @@ export function passStream(body: AsyncIterable<Uint8Array>, passing: Passing) {
         }
         const kept = blocks.filter((block) => !isUsageChunk(block)).join("");
         if (kept !== "") yield encoder.encode(kept);
+        readUp();
       }
       events.end();
     } catch (error) {
       const failure = whyAborted() ?? classifyThrown(error);
-      onEnd({ answer: soFar(), failure, response: null });
+      onEnd(brokenOff(endpoint, failure, soFar()));
       // Reports the failure as providers do, which the SDKs throw. The blank lines end an event that may have been
       // cut off.
       yield encoder.encode(`\n\ndata: ${lostText(failure)}\n\n`);
@@ -169,5 +181,9 @@ function heard(
     streamed.kind === "error"
       ? classifyErrorBody(streamed.body, null)
       : classifyThrown(new Error("the stream was cut off"));
-  return { answer: soFar(), failure, response: null };
+  return brokenOff(endpoint, failure, soFar());
+}
+
+function brokenOff(endpoint: Endpoint, failure: Failure, answer: Answer | null): Heard {
+  return answer ? { answer, failure, response: null } : failedUnanswered(endpoint, failure);
 }

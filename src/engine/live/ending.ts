@@ -19,6 +19,8 @@ import type { Unmetered } from "./unmetered.ts";
 
 /** The thread that counts takes seconds to start. */
 const SETTLING_MS = 30_000;
+/** A shorter wait while a client waits; then the tokens are guessed from the length. */
+const ANSWERING_MS = 1000;
 
 /** An attempt at one provider. */
 export type Attempt = Turn & {
@@ -47,13 +49,21 @@ export function createEndings(
   /** Ends a call whose answer was sent or is being sent, or whose client has disconnected. */
   function settle(attempt: Attempt, passed: Passed | null, heard: Heard): void {
     const settling = async () => {
-      end(attempt, passed, await measured(attempt, heard), { isLast: true });
+      end(attempt, passed, await measured(attempt, heard, SETTLING_MS), { isLast: true });
     };
     background(getLogger(["gptrunner", "live"]), "Settling a live call", settling());
   }
 
+  /**
+   * Ends a call without an answer before its client learns that, because another provider may be tried next with the
+   * same reservation. Returns the cost.
+   */
+  async function fail(attempt: Attempt, heard: Heard): Promise<number | null> {
+    return end(attempt, null, await measured(attempt, heard, ANSWERING_MS));
+  }
+
   /** Counts the tokens of an answer without usage, in the token thread. */
-  async function measured({ request }: Attempt, heard: Heard): Promise<Heard> {
+  async function measured({ request }: Attempt, heard: Heard, mostMs: number): Promise<Heard> {
     const { answer } = heard;
     if (!answer || answer.usage) return heard;
     const { model, text, endpoint } = request;
@@ -65,7 +75,7 @@ export function createEndings(
     const bodies = [text, ...(input === "" ? [] : [JSON.stringify({ input })])];
     const sizes = await ctx.tokens.measure(
       bodies.map((body) => ({ model, body })),
-      SETTLING_MS,
+      mostMs,
     );
     const [promptTokens = 0, completionTokens = 0] = sizes.map((size) => size.promptTokens);
     const totalTokens = promptTokens + completionTokens;
@@ -164,5 +174,5 @@ export function createEndings(
     return costUsd;
   }
 
-  return { settle, end };
+  return { settle, fail, end };
 }

@@ -1,6 +1,6 @@
 import type { Context } from "../../context.ts";
 import { PRICE_UNKNOWN } from "../../domain/batch.ts";
-import { isHalt, isWaiting, looksDown, type Failure } from "../../domain/failure.ts";
+import type { Failure } from "../../domain/failure.ts";
 import { FLEX_TIMEOUT_MS, laneOfModel, tierOf } from "../../domain/flex.ts";
 import type { Provider, Route } from "../../domain/provider.ts";
 import { withModel } from "../../domain/request.ts";
@@ -13,11 +13,27 @@ import { createPassage, type Passed } from "../../providers/passage.ts";
 import { replyPieces, replyText } from "../../providers/reply-bytes.ts";
 import type { LiveAnswer, LiveRequest } from "../../services/live.ts";
 import type { Upstreams } from "../upstreams.ts";
-import { type Heard, hearWhole, LEFT_UNSENT, leftUnanswered, passStream } from "./answers.ts";
+import {
+  failedUnanswered,
+  type Heard,
+  hearWhole,
+  LEFT_UNSENT,
+  leftUnanswered,
+  passStream,
+} from "./answers.ts";
 import { createLiveBooks } from "./books.ts";
 import { type Attempt, createEndings } from "./ending.ts";
 import { createRecords } from "./records.ts";
-import { answerOf, JSON_TYPE, lostText, refused, timedOut, unanswered } from "./replies.ts";
+import {
+  answerOf,
+  isStream,
+  JSON_TYPE,
+  lostText,
+  mayGoOn,
+  refused,
+  timedOut,
+  unanswered,
+} from "./replies.ts";
 import { createTurns, type Turn } from "./turns.ts";
 import { createUnmetered } from "./unmetered.ts";
 import { watched } from "./watched.ts";
@@ -65,7 +81,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   let reserving = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
-  const { settle, end } = createEndings(ctx, {
+  const { settle, fail, end } = createEndings(ctx, {
     upstreams,
     books,
     records,
@@ -214,8 +230,8 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
         return "left";
       }
       const failure = whyAborted() ?? classifyThrown(error);
-      end(attempt, null, { answer: null, failure, response: null });
-      return { answer: unanswered(attempt, failure), failure };
+      const costUsd = await fail(attempt, failedUnanswered(request.endpoint, failure));
+      return { answer: unanswered(attempt, failure, costUsd), failure };
     } finally {
       cancel();
     }
@@ -292,12 +308,3 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
 }
 
 const TIMED_OUT = "timed out";
-
-/** Whether another provider may answer after this failure. */
-function mayGoOn({ cause }: Failure): boolean {
-  return looksDown(cause) || isWaiting(cause) || isHalt(cause) || cause === "bad_response";
-}
-
-function isStream(reply: Response): boolean {
-  return /event-stream/i.test(reply.headers.get("content-type") ?? "");
-}

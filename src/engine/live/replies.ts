@@ -1,4 +1,4 @@
-import { type Failure, isHalt } from "../../domain/failure.ts";
+import { type Failure, isHalt, isWaiting, looksDown } from "../../domain/failure.ts";
 import type { Passed } from "../../providers/passage.ts";
 import type { LiveAnswer } from "../../services/live.ts";
 import type { Turn } from "./turns.ts";
@@ -15,6 +15,15 @@ export function timedOut(ms: number): Failure {
     retryAfterMs: null,
     requestId: null,
   };
+}
+
+/** Whether another provider may answer after this failure. */
+export function mayGoOn({ cause }: Failure): boolean {
+  return looksDown(cause) || isWaiting(cause) || isHalt(cause) || cause === "bad_response";
+}
+
+export function isStream(reply: Response): boolean {
+  return /event-stream/i.test(reply.headers.get("content-type") ?? "");
 }
 
 /** The answer for a successful reply, with its headers. */
@@ -83,7 +92,11 @@ export function refused(
 }
 
 /** The answer if the provider did not answer. */
-export function unanswered({ upstream }: Turn, failure: Failure): LiveAnswer {
+export function unanswered(
+  { upstream }: Turn,
+  failure: Failure,
+  costUsd: number | null,
+): LiveAnswer {
   return {
     status: failure.cause === "timeout" ? 504 : 502,
     contentType: JSON_TYPE,
@@ -91,7 +104,7 @@ export function unanswered({ upstream }: Turn, failure: Failure): LiveAnswer {
     provider: upstream.site.provider.name,
     adjusted: [],
     requestId: null,
-    costUsd: null,
+    costUsd,
     retryAfterMs: null,
     isHopeless: false,
   };

@@ -139,7 +139,8 @@ function metadataIn(value: unknown): Record<string, unknown> | undefined {
   for (const [name, text] of pairs) {
     const param = `metadata.${name.slice(0, LONGEST_NAME)}`;
     if (typeof text !== "string") throw wrongType(param, "a string", text);
-    if (name.length > LONGEST_NAME || text.length > LONGEST_VALUE)
+    // By characters: a string counts some of them, such as emoji, twice.
+    if (Array.from(name).length > LONGEST_NAME || Array.from(text).length > LONGEST_VALUE)
       throw badParam(
         param,
         `Invalid '${param}': names have at most ${LONGEST_NAME} characters, values ${LONGEST_VALUE}.`,

@@ -2,7 +2,7 @@ import { Hono, type Context as HonoContext } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
 import type { Context } from "../../context.ts";
-import type { Endpoint } from "../../domain/request.ts";
+import { type Endpoint, isInBackground, NOT_IN_BACKGROUND } from "../../domain/request.ts";
 import { ModelName } from "../../domain/text.ts";
 import { newId } from "../../lib/ids.ts";
 import { isJsonObject, type Json } from "../../lib/json.ts";
@@ -37,6 +37,8 @@ export function createLiveRoutes(call: LiveCalls, further: readonly string[]): H
       const { value: body, text } = c.get("body");
       if (!isJsonObject(body)) throw badBody(body);
       const model = await modelOf(c, body["model"]);
+      if (isInBackground(endpoint, body))
+        throw badParam("background", NOT_IN_BACKGROUND, "unsupported_value");
       const isStored = ctx.config.liveStore === "always" || body["store"] === true;
       const taskId = isStored ? newId(ctx, "task") : null;
       if (isStored) await requireRoom(ctx, caller, text);
