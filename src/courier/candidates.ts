@@ -6,8 +6,11 @@ import { type Delivery, findNextDue, listDue, listFresh } from "../store/deliver
 import type { Waiting } from "../store/webhooks.ts";
 import type { Endpoint } from "./endpoints.ts";
 
-/** How many deliveries are read at once, because some of the first may have to wait for others. */
-const LOOK_AHEAD = 50;
+/** How many deliveries are read at once besides those under way, because some may have to wait for others. */
+const LOOK_AHEAD = 128;
+
+/** An endpoint starts no more while so many outcomes are not stored. After a kill they would be sent again. */
+const MOST_UNSAVED = 128;
 
 /** After this time deliveries are read again in any case, because other processes may have requested replays. */
 const LONGEST_MEMORY_MS = 5000;
@@ -26,7 +29,8 @@ export type Candidates = EndpointLoad & Found & { endpoint: Endpoint };
 /** An endpoint whose deliveries must be read before any may start. */
 type ToRead = { unread: Candidates; read(): Promise<Candidates> };
 
-type Kept = "fresh" | "replays" | "due";
+const KINDS = ["fresh", "replays", "due"] as const;
+type Kept = (typeof KINDS)[number];
 
 /**
  * Deliveries of an endpoint that were read and have not started. Fresh ones and replays are in the order of their
@@ -67,7 +71,7 @@ export function createLooks(ctx: Context) {
       const none = { live: [], late: [] };
       if (endpoint.suspendedUntil > now.here)
         return give({ ...none, nextAt: endpoint.suspendedUntil });
-      if (endpoint.underWay.size >= most || !waiting) return give({ ...none, nextAt: Infinity });
+      if (endpoint.inFlight.size >= most || !waiting) return give({ ...none, nextAt: Infinity });
       const giveFrom = (stock: Stock) => give(whatMayStart(endpoint, stock, ctx.live.aheadMs));
       const known = stocks.get(endpoint);
       if (known && !isOutdated(known, endpoint, waiting, now)) return giveFrom(known);
@@ -77,12 +81,22 @@ export function createLooks(ctx: Context) {
       };
     },
 
-    /** Removes a delivery that starts. */
-    take(endpoint: Endpoint, { seq }: Delivery): void {
+    /** The deliveries that were read and may start. `most` as in `at`. */
+    kept(endpoint: Endpoint, most: number): Candidates | undefined {
       const stock = stocks.get(endpoint);
-      if (!stock) return;
-      for (const kind of ["fresh", "replays", "due"] as const)
-        stock[kind] = stock[kind].filter((one) => one.seq !== seq);
+      const now = ctx.clock.steady();
+      if (!stock || endpoint.suspendedUntil > now || endpoint.inFlight.size >= most)
+        return undefined;
+      return toCandidates(endpoint, most, whatMayStart(endpoint, stock, ctx.live.aheadMs), now);
+    },
+
+    /** Removes a delivery that starts. `false`: it has started already, or was forgotten. */
+    take(endpoint: Endpoint, { seq }: Delivery): boolean {
+      const stock = stocks.get(endpoint);
+      const kind = KINDS.find((one) => stock?.[one].some((delivery) => delivery.seq === seq));
+      if (!stock || !kind) return false;
+      stock[kind] = stock[kind].filter((delivery) => delivery.seq !== seq);
+      return true;
     },
 
     /** Notes that a delivery is to be retried at this time. */
@@ -107,7 +121,7 @@ export function createLooks(ctx: Context) {
 function isOutdated(stock: Stock, endpoint: Endpoint, waiting: Waiting, now: Moments): boolean {
   if (now.here >= stock.readAt + LONGEST_MEMORY_MS) return true;
   const underWay = { fresh: 0, replays: 0, due: 0 };
-  for (const { delivery } of endpoint.underWay.values()) underWay[kindOf(delivery)]++;
+  for (const delivery of endpoint.underWay()) underWay[kindOf(delivery)]++;
   const differs = (kind: "fresh" | "replays") => {
     const left = stock[kind].length;
     const isLittle = left <= stock.read[kind] / 2;
@@ -130,15 +144,16 @@ async function read(
 ): Promise<Stock> {
   const { seq } = endpoint.webhook;
   // A delivery that ends while the lists are being read is still in them as if it had not been sent.
-  const before = new Set(endpoint.underWay.keys());
+  const before = new Set(endpoint.underWay().map((delivery) => delivery.seq));
+  const limit = LOOK_AHEAD + before.size;
   const isDue = dueAt !== null && dueAt <= now.shared;
-  const list = (isReplay: boolean) => listFresh(db, seq, { isReplay, limit: LOOK_AHEAD });
-  const due = isDue ? await listDue(db, seq, now.shared, LOOK_AHEAD) : [];
+  const list = (isReplay: boolean) => listFresh(db, seq, { isReplay, limit });
+  const due = isDue ? await listDue(db, seq, now.shared, limit) : [];
   const again = replays > 0 ? await list(true) : [];
   const anew = fresh > 0 ? await list(false) : [];
-  const isLeft = (delivery: Delivery) =>
-    !before.has(delivery.seq) && !endpoint.underWay.has(delivery.seq);
-  const isCut = due.length === LOOK_AHEAD;
+  for (const delivery of endpoint.underWay()) before.add(delivery.seq);
+  const isLeft = (delivery: Delivery) => !before.has(delivery.seq);
+  const isCut = due.length === limit;
   const nextDueAt = isCut ? now.shared : isDue ? await findNextDue(db, seq, now.shared) : dueAt;
   return {
     fresh: anew.filter(isLeft),
@@ -154,8 +169,7 @@ async function read(
 function whatMayStart(endpoint: Endpoint, stock: Stock, aheadMs: number): Found {
   const inOrder = (deliveries: Delivery[], kind: "fresh" | "replays") => {
     const order = createOrder();
-    for (const { delivery } of endpoint.underWay.values())
-      if (kindOf(delivery) === kind) order.take(delivery);
+    for (const delivery of endpoint.underWay()) if (kindOf(delivery) === kind) order.take(delivery);
     return deliveries.filter((delivery) => order.take(delivery));
   };
   return {
@@ -170,8 +184,8 @@ function toCandidates(endpoint: Endpoint, most: number, found: Found, now: numbe
   return {
     ...found,
     endpoint,
-    inFlight: endpoint.underWay.size,
-    ready: found.live.length + found.late.length,
+    inFlight: endpoint.inFlight.size,
+    ready: Math.min(found.live.length + found.late.length, MOST_UNSAVED - endpoint.unsaved.size),
     weight: weightOf(latencyMs),
     lastServed: endpoint.lastServed,
     most,

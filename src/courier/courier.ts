@@ -14,7 +14,7 @@ import type { Delivery } from "../store/deliveries.ts";
 import { readRows } from "../store/rows.ts";
 import { listActiveWebhooks, type Waiting, WAITING_AT_WEBHOOKS } from "../store/webhooks.ts";
 import { type Candidates, createLooks } from "./candidates.ts";
-import { createEndpoints, type Endpoint } from "./endpoints.ts";
+import { createEndpoints, type Endpoint, isReady } from "./endpoints.ts";
 import { createFanOut } from "./fan-out.ts";
 import { createLease } from "./lease.ts";
 import { report } from "./report.ts";
@@ -61,8 +61,8 @@ const LARGE_BACKLOG = 1000;
  *   fresh      not attempted. Starts in the order of the events as far as `createOrder` asks for it,
  *              when the endpoint has a slot and is not suspended. A delivery that a client has requested again
  *              (a replay) has an order of its own.
- *   in flight  known only to this process. If the process is killed, it is still fresh or waiting, and is sent
- *              again under the same webhook-id.
+ *   in flight  known only to this process, and holds a slot until the endpoint answers. Until the outcome is stored,
+ *              a kill of the process leaves it fresh or waiting, and it is sent again under the same webhook-id.
  *   waiting    failed; the next attempt follows at its time, in no order. So an event that an
  *              endpoint refuses delays those behind it by one attempt and no more.
  *   delivered  or failed for good, after the last attempt or a 410.
@@ -75,11 +75,12 @@ const LARGE_BACKLOG = 1000;
  * The loop works in turns: it makes deliveries, looks at each endpoint for what may start, and shares
  * the free slots (`delivery-slots.ts`): between the endpoints, so that those that answer slowly or not
  * at all keep none waiting that is quick; and at each between what happens now and what is late
- * (replays and retries), so that ten thousand of these keep none of those waiting. It is nudged by
- * hints, by deliveries that end, by the poll, and when the next attempt is due.
+ * (replays and retries), so that ten thousand of these keep none of those waiting. While most slots are free, a
+ * delivery that ends passes its slot on without waiting for a turn. The loop is nudged by hints, by deliveries that
+ * end, by the poll, and when the next attempt is due.
  *
- * It shares the event loop with requests, which go first: the more of them come, and the more deliveries wait to be
- * sent, the less a turn does, and the longer it rests in between (`courtesy.ts`).
+ * It shares the event loop with requests, which go first: the more of them come, and the more deliveries to quick
+ * endpoints wait, the less a turn does, and the longer it rests in between (`courtesy.ts`).
  */
 export function createCourier(ctx: Context, given: Partial<CourierOptions> = {}): Courier {
   const log = getLogger(["gptrunner", "courier"]);
@@ -92,6 +93,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     Math.min(1, ctx.load.requestShare() / ASKED_SHARE) * Math.min(1, backlog / LARGE_BACKLOG);
   const courtesy = createCourtesy(ctx.clock, pressure);
   const underWay = new Set<Promise<void>>();
+  let inFlight = 0;
   const unsubscribe: (() => void)[] = [];
   const meeting = createMeeting(ctx.clock, () => between(REPORT_MS, pressure()));
   const fanOut = createFanOut(ctx);
@@ -131,8 +133,7 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     }
     if (endpoints.all().length === 0) return;
     const waiting = await readWaiting();
-    backlog = 0;
-    for (const { fresh, replays } of waiting.values()) backlog += fresh + replays;
+    backlog = backlogOf(waiting);
     const starts = Math.round(between(STARTS, pressure()));
     const rows = Math.round(between(ROWS, pressure()));
     courtesy.begin();
@@ -141,17 +142,27 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const isMore = await fanOut.advance(endpoints.all(), waiting, rows, courtesy.pause);
     const { found, isUnread } = await lookAround(waiting, starts);
     turn++;
-    const held = found.reduce((sum, { endpoint }) => sum + endpoint.underWay.size, 0);
+    const held = found.reduce((sum, { endpoint }) => sum + endpoint.inFlight.size, 0);
     // Deliveries to endpoints that were deleted meanwhile hold their slots until they end.
-    const capacity = options.inAll - (underWay.size - held);
+    const capacity = options.inAll - (inFlight - held);
     let started = 0;
     for (const [candidates, count] of shareDeliveries(found, capacity, starts))
       started += await startSome(candidates, count);
     const isCut = isMore || isUnread || started === starts;
     if (isCut) loop.nudge();
-    isBusy = isCut || underWay.size >= options.inAll;
+    isBusy = isCut || inFlight >= options.inAll;
     const next = Math.min(...found.map(({ nextAt }) => nextAt));
     return { inMs: Math.max(1, next - ctx.clock.steady()) };
+  }
+
+  /** How many deliveries wait for nothing but this process. Those to endpoints that do not answer cost little. */
+  function backlogOf(waiting: ReadonlyMap<number, Waiting>): number {
+    const now = ctx.clock.steady();
+    const quick = endpoints.all().filter((endpoint) => isReady(endpoint, now));
+    return quick.reduce((sum, { webhook }) => {
+      const { fresh = 0, replays = 0 } = waiting.get(webhook.seq) ?? {};
+      return sum + fresh + replays;
+    }, 0);
   }
 
   /** The numbers of waiting deliveries, by the row number of the endpoint. */
@@ -184,24 +195,34 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   }
 
   /** Ends early if endpoints have changed meanwhile, or the courier is stopping. */
-  async function startSome(
-    { endpoint, most, live, late }: Candidates,
-    count: number,
-  ): Promise<number> {
-    endpoint.lastServed = turn;
-    const ready = { live: [...live], late: [...late] };
+  async function startSome(candidates: Candidates, count: number): Promise<number> {
+    candidates.endpoint.lastServed = turn;
     for (let started = 0; started < count; started++) {
-      if (isStale || isStopping) return started;
-      const waiting = { live: ready.live.length, late: ready.late.length };
-      const kind = nextKind(endpoint.held(), waiting, { most, last: endpoint.lastKind });
-      const delivery = kind && ready[kind].shift();
-      if (!kind || !delivery) return started;
-      endpoint.lastKind = kind;
-      looks.take(endpoint, delivery);
-      start(endpoint, delivery, kind);
+      if (isStale || isStopping || !startNext(candidates)) return started;
       await courtesy.pause();
     }
     return count;
+  }
+
+  /** Passes the slot of a delivery that has ended on to the next one at once, unless slots are scarce or requests wait. */
+  function passOn(endpoint: Endpoint): void {
+    if (isStale || isStopping || inFlight >= options.inAll / 2 || pressure() > 1 / 2) return;
+    const candidates = looks.kept(endpoint, slotsOf(endpoint));
+    if (candidates && candidates.ready > 0) startNext(candidates);
+  }
+
+  /** Starts one of these deliveries and removes it from them. `false`: none may start. */
+  function startNext({ endpoint, most, live, late }: Candidates): boolean {
+    for (;;) {
+      const waiting = { live: live.length, late: late.length };
+      const kind = nextKind(endpoint.held(), waiting, { most, last: endpoint.lastKind });
+      const delivery = kind && (kind === "live" ? live : late).shift();
+      if (!kind || !delivery) return false;
+      if (!looks.take(endpoint, delivery)) continue;
+      endpoint.lastKind = kind;
+      start(endpoint, delivery, kind);
+      return true;
+    }
   }
 
   function slotsOf(endpoint: Endpoint): number {
@@ -209,9 +230,10 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
   }
 
   function start(endpoint: Endpoint, delivery: Delivery, kind: Kind): void {
-    endpoint.underWay.set(delivery.seq, { delivery, kind, since: ctx.clock.steady() });
+    endpoint.inFlight.set(delivery.seq, { delivery, kind, since: ctx.clock.steady() });
+    inFlight++;
     const work = deliver(endpoint, delivery).finally(() => {
-      endpoint.underWay.delete(delivery.seq);
+      endpoint.unsaved.delete(delivery.seq);
       loop.nudge();
     });
     background(log, "Saving the outcome of a delivery", work, underWay);
@@ -223,7 +245,13 @@ export function createCourier(ctx: Context, given: Partial<CourierOptions> = {})
     const id = messageId(webhook, delivery);
     const message = { id, body, type, attempt: attempts + 1, trace };
     const attempt = await attemptDelivery(ctx, webhook, message);
+    // Storing the outcome takes no slot, because it may wait longer for its commit than the endpoint took.
+    endpoint.inFlight.delete(delivery.seq);
+    inFlight--;
+    endpoint.unsaved.set(delivery.seq, delivery);
     endpoint.note(attempt, ctx.clock.steady(), ctx.random());
+    passOn(endpoint);
+    loop.nudge();
     // Another process may make the retry, so the shared clock is used.
     const endedAt = sharedSteadyNow(ctx);
     const nextAt = nextAttemptAt(delivery.attempts + 1, attempt, endedAt, ctx.random());

@@ -1,4 +1,4 @@
-import { FIRST_LATENCY_MS, type Kind } from "../domain/delivery-slots.ts";
+import { FIRST_LATENCY_MS, isQuick, type Kind } from "../domain/delivery-slots.ts";
 import type { Attempt } from "../domain/webhook.ts";
 import type { Delivery } from "../store/deliveries.ts";
 import type { Webhook } from "../store/webhooks.ts";
@@ -6,8 +6,12 @@ import type { Webhook } from "../store/webhooks.ts";
 /** An endpoint as the courier knows it. */
 export type Endpoint = {
   webhook: Webhook;
-  /** Deliveries in flight by row number, in the order of their start. */
-  underWay: Map<number, UnderWay>;
+  /** Deliveries that it has not answered, by row number, in the order of their start. They hold its slots. */
+  inFlight: Map<number, InFlight>;
+  /** Deliveries that have ended, by row number, and whose outcome is not stored yet. */
+  unsaved: Map<number, Delivery>;
+  /** All that the stored deliveries do not show yet. */
+  underWay(): Delivery[];
   /** How many of each kind are in flight. */
   held(): Record<Kind, number>;
   /** Its current latency, from recent attempts and those in flight. */
@@ -24,7 +28,7 @@ export type Endpoint = {
   note(attempt: Attempt, endedAt: number, random: number): void;
 };
 
-type UnderWay = { delivery: Delivery; kind: Kind; since: number };
+type InFlight = { delivery: Delivery; kind: Kind; since: number };
 
 /** The weight of the latest attempt in the moving average of the latency. */
 const LEARNING = 1 / 4;
@@ -51,11 +55,21 @@ export function createEndpoints() {
   };
 }
 
+/** Whether an endpoint currently accepts deliveries quickly. */
+export function isReady(endpoint: Endpoint, now: number): boolean {
+  return endpoint.suspendedUntil <= now && isQuick(endpoint.latencyAt(now));
+}
+
 function createEndpoint(webhook: Webhook): Endpoint {
   let latencyMs = FIRST_LATENCY_MS;
   return {
     webhook,
-    underWay: new Map(),
+    inFlight: new Map(),
+    unsaved: new Map(),
+    underWay() {
+      const started = Array.from(this.inFlight.values(), ({ delivery }) => delivery);
+      return [...started, ...this.unsaved.values()];
+    },
     lastServed: 0,
     lastKind: "late",
     hasAnswered: false,
@@ -63,11 +77,11 @@ function createEndpoint(webhook: Webhook): Endpoint {
     suspendedUntil: 0,
     held() {
       let late = 0;
-      for (const { kind } of this.underWay.values()) if (kind === "late") late++;
-      return { live: this.underWay.size - late, late };
+      for (const { kind } of this.inFlight.values()) if (kind === "late") late++;
+      return { live: this.inFlight.size - late, late };
     },
     latencyAt(now) {
-      const [oldest] = this.underWay.values();
+      const [oldest] = this.inFlight.values();
       return Math.max(latencyMs, oldest ? now - oldest.since : 0);
     },
     note({ status, latencyMs: latest }, endedAt, random) {

@@ -1,12 +1,11 @@
 import type { Context } from "../context.ts";
-import { isQuick } from "../domain/delivery-slots.ts";
 import type { LoggedEvent } from "../domain/event.ts";
 import { portionsOf } from "../lib/portions.ts";
 import { shownBatches, toDelivery, typesTakenBy } from "../services/deliveries.ts";
 import { insertDeliveries, type NewDelivery } from "../store/deliveries.ts";
 import { readEvents } from "../store/events.ts";
 import { moveCursors, type Waiting } from "../store/webhooks.ts";
-import type { Endpoint } from "./endpoints.ts";
+import { type Endpoint, isReady } from "./endpoints.ts";
 
 /** Events that are read at once. */
 const PAGE = 200;
@@ -190,11 +189,6 @@ function createPages({ client }: Context) {
     /** Whether more events follow after the last read. */
     isCut: () => end < Infinity,
   };
-}
-
-/** Whether an endpoint currently accepts deliveries quickly. */
-function isReady(endpoint: Endpoint, now: number): boolean {
-  return endpoint.suspendedUntil <= now && isQuick(endpoint.latencyAt(now));
 }
 
 /** Endpoints with the same cursor, and how many fresh deliveries each may have. */

@@ -35,12 +35,17 @@ export function laneWeight(batch: number): number {
  * up to 256: each free slot in sixteen makes a batch a sixteenth slower.
  */
 export function ceilingFor(batch: number, laneCalls: number, capacity: number): number {
-  if (isSingle(batch) || capacity < 2) return capacity;
-  const reserve = reserveOf(capacity);
-  return laneCalls === 0 ? capacity - Math.floor(reserve / 2) : capacity - reserve;
+  if (isSingle(batch)) return capacity;
+  return laneCalls === 0 ? openToBatches(capacity) : capacity - reserveOf(capacity);
+}
+
+/** How many slots a batch lane with nothing running may find taken when it starts a call. */
+function openToBatches(capacity: number): number {
+  return capacity - Math.floor(reserveOf(capacity) / 2);
 }
 
 function reserveOf(capacity: number): number {
+  if (capacity < 2) return 0;
   return Math.max(1, Math.min(4, Math.floor(capacity / 16)), Math.floor(capacity / 64));
 }
 
@@ -60,8 +65,10 @@ export function shareSlots<Lane extends LaneLoad>(
   const callsOf = (batch: number) => batchCalls.get(batch) ?? 0;
   for (const { batch, inFlight } of lanes)
     if (inFlight > 0) batchCalls.set(batch, callsOf(batch) + inFlight);
+  // Otherwise each of thousands of batches would be compared to learn that the rest is reserved for single tasks.
+  const hasSingles = lanes.some(({ batch, ready }) => ready > 0 && isSingle(batch));
   return fillSlots(lanes, {
-    capacity,
+    capacity: hasSingles ? capacity : openToBatches(capacity),
     most,
     atOnce: ({ inFlight, lastServed }) =>
       lanes.length > MANY_LANES && inFlight === 0 && lastServed > 0 ? AT_ONCE : 1,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { copyFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import type { PostWebhook } from "../../src/context.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startServer, type TestServer, until } from "../support/server.ts";
 import { follow } from "../support/sse.ts";
@@ -13,12 +14,19 @@ describe("a reader that reconnects", () => {
     using folder = temporaryFolder();
     const DATA_DIR = folder.path;
     const path = join(DATA_DIR, "task-runner.db");
-    const first = await startServer({ DATA_DIR });
+    const sent: string[] = [];
+    const postWebhook: PostWebhook = async (_, { headers }) => {
+      sent.push(headers["webhook-id"] ?? "");
+      return { status: 200, retryAfter: undefined, text: "", isPrivate: false };
+    };
+    const start = () => startServer({ DATA_DIR }, { postWebhook });
+    const first = await start();
+    await first.post("/webhooks", { url: "https://example.com/", events: ["task.completed"] });
     await first.post("/tasks", { id: "kept", prompt: "x" });
     await first.post("/batches", { id: "b", tasks: [{ prompt: "x" }] });
     await first.stop();
     copyFileSync(path, `${path}.backup`);
-    const second = await startServer({ DATA_DIR });
+    const second = await start();
     await second.post("/tasks?execute=true", { id: "lost", prompt: "x" }, { prefer: "wait=20" });
     const executeKept = async (app: TestServer) =>
       (await app.post("/tasks/kept/execute")).body.data.executionId as string;
@@ -28,10 +36,12 @@ describe("a reader that reconnects", () => {
     const seen = await follow(second.url, "/events?since=0");
     await seen.until("task.completed");
     await seen.close();
+    await until(() => sent[0]);
     await second.stop();
+    const lostMessages = new Set(sent.splice(0));
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     copyFileSync(`${path}.backup`, path);
-    const third = await startServer({ DATA_DIR });
+    const third = await start();
     const lastId = seen.lastId();
     await third.post("/tasks", { id: "new", prompt: "x" });
     const stream = await follow(third.url, "/events", after(lastId));
@@ -58,6 +68,9 @@ describe("a reader that reconnects", () => {
       const { body } = await third.get(`/executions/${newIds[0]}`);
       return body.data?.status === "completed" || undefined;
     });
+    // Receivers drop a message whose id they have had.
+    await until(() => sent[0]);
+    expect(sent.filter((id) => lostMessages.has(id))).toEqual([]);
     await third.stop();
   });
 

@@ -4,9 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { PostWebhook } from "../../src/context.ts";
 import { pruneHistory } from "../../src/services/retention.ts";
 import { shrinkFile } from "../../src/services/vacuum.ts";
-import { type Json, KEY, startServer, type TestServer } from "../support/server.ts";
+import { type Json, KEY, startServer, type TestServer, until } from "../support/server.ts";
 
 const DAY = 86_400_000;
 const daysAgo = (days: number) => Date.now() - days * DAY;
@@ -59,6 +60,32 @@ describe("what is old is removed", () => {
     expect(left.rows.map(({ status }) => status)).toEqual(["queued", "completed"]);
     const again = await app.post("/tasks?execute=true", task, { prefer: "wait=10" });
     expect([again.status, again.body.data.result.cached]).toEqual([201, false]);
+  });
+
+  test("deliveries, but not those that wait for a retry", async () => {
+    let isDown = true;
+    const postWebhook: PostWebhook = async () => ({
+      status: isDown ? 503 : 200,
+      retryAfter: undefined,
+      text: "",
+      isPrivate: false,
+    });
+    await using app = await startServer({ RETENTION_DAYS: "1" }, { postWebhook });
+    const hook = { url: "https://example.com/", events: ["task.created"] };
+    const { body } = await app.post("/webhooks", hook);
+    const path = `/webhooks/${body.data.id}/deliveries`;
+    const left = async (): Promise<string[]> =>
+      (await app.get(path)).body.data.deliveries.map(({ status }: Json) => status);
+    await app.post("/tasks", { prompt: "x" });
+    await until(async () => (await app.get(path)).body.data.deliveries[0]?.nextAttemptAt);
+    isDown = false;
+    await app.post("/tasks", { prompt: "x" });
+    await until(async () => (await left()).includes("delivered") || undefined);
+    await run(app, "UPDATE webhook_deliveries SET at = ?", daysAgo(2));
+
+    await pruneHistory(app.ctx);
+
+    expect(await left()).toEqual(["pending"]);
   });
 
   test("batches, single tasks and uploads only if that is configured", async () => {
