@@ -4,7 +4,7 @@ import { FLEX_MARK } from "../domain/flex.ts";
 import { monthOf } from "./budgets.ts";
 import { LEAVES_FLEX } from "./flex.ts";
 
-/** The usage of an answer that was not good enough; `u` in USD, `null` if the price is unknown. */
+/** The usage of a failed call, or of an answer that was not good enough; `u` in USD, `null` if the price is unknown. */
 type Spent = { p: number; c: number; k: number; r: number; u: number | null };
 
 /**
@@ -17,13 +17,12 @@ export type Retry = {
   f: 0 | 1;
   at: number | null;
   entry?: Record<string, unknown>;
-  /** The cost of the failed attempt in USD. */
-  usd?: number;
   /**
    * The attempt was answered, and the answer is to be repaired or the run escalated to another model. It counts as an
-   * attempt and not as a failure; its usage is kept for the execution.
+   * attempt and not as a failure.
    */
   next?: "repair" | "escalation";
+  /** What the attempt has used, which is kept for the execution. */
   spent?: Spent;
   /** With `repair`: what the next call quotes. */
   repair?: Repair;
@@ -32,7 +31,7 @@ export type Retry = {
 };
 
 /** SQL for the cost of an attempt, if known. */
-const USD = "coalesce(r.value ->> 'usd', r.value ->> '$.spent.u')";
+const USD = "(r.value ->> '$.spent.u')";
 
 /** SQL for the lane of a row of the queue whose task is escalated to the model of `escalateTo`. */
 const ESCALATED = `(SELECT t.escalate_to FROM tasks t WHERE t.seq = queue.task) || iif(flex_until IS NULL, '', '${FLEX_MARK}')`;
@@ -59,7 +58,7 @@ export function postpone(retries: Retry[], owner: number, now: number): Statemen
             WHERE batches.seq = failed_now.batch`,
       args: fence,
     },
-    ...(retries.some(({ usd, spent }) => (usd ?? spent) !== undefined) ? charge(fence, now) : []),
+    ...(retries.some(({ spent }) => spent !== undefined) ? charge(fence, now) : []),
     {
       sql: `UPDATE queue SET owner = NULL, claim = NULL, run_at = later.at, failures = failures + later.f,
               model = CASE WHEN later.x THEN ${LEAVES_FLEX.model} WHEN later.next = 'escalation' THEN ${ESCALATED} ELSE model END,
