@@ -1,6 +1,8 @@
 import { type Bucket, type BucketState, createBucket } from "./bucket.ts";
+import { createAtOnce } from "./calls-at-once.ts";
 import type { RateLimitSignals, Reported } from "./rate-limit.ts";
 import { createSlowStart } from "./slow-start.ts";
+import { createSurprises } from "./surprises.ts";
 
 /** Configured limits per minute; `null` if they are to be learned. */
 export type Limits = { rpm: number | null; tpm: number | null };
@@ -40,10 +42,7 @@ export type PacerOptions = { limits: Limits; backoffMs: number; longestBackoffMs
 const SAMPLE_CALLS = 8;
 /** A provider may ask for a wait of hours; after this long a call is tried regardless. */
 const LONGEST_WAIT_MS = 3_600_000;
-/** The calls between two refusals show the rate if they lasted at least this long. */
-const MEASURE_MS = 1000;
-const MEASURE_CALLS = 5;
-const MEASURE_FIRST_MS = 100;
+const MINUTE_MS = 60_000;
 const MIN_WEIGHT = 0.25;
 const MAX_WEIGHT = 20;
 /** A limit counts as used up if less than this share of it remains. */
@@ -55,14 +54,13 @@ const AGAIN_MS = 10_000;
  * Decides when calls of one provider and model may start, so that they come as fast as the provider
  * allows and no faster. A pure object: the time is passed in, and it never waits.
  *
- *   starting  no limit is configured or learned. The calls in flight start at 8 and double every few
- *             hundredths of a second (`slow-start.ts`), so that a provider without limits is soon not
- *             limited.
+ *   starting  no limit is configured or learned. The calls in flight start at 8, and grow as calls turn
+ *             out to be accepted (`slow-start.ts`), so that a provider without limits is soon not limited.
  *   known     a request and a token bucket say what may start (`bucket.ts`).
  *   learned   an unexpected refusal came: no limit is reported, or what headers report is not
  *             the limit that was hit (Groq reports that of the day). A rate of calls is learned then, and kept
  *             besides what is reported. A provider's bucket is empty whenever it refuses, so what got
- *             through between two refusals is what it lets through; the rate is set just below that.
+ *             through between two refusals is what it lets through (`surprises.ts`).
  *   at once   a refusal says that too many calls are in flight: as many as were served then may be,
  *             and one more now and then.
  *   blocked   after a refusal, for as long as the provider asks, else for an exponential back-off.
@@ -77,13 +75,12 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
   const isConfigured = limits.rpm !== null || limits.tpm !== null;
   const slowStart = createSlowStart();
   let inFlight = 0;
-  let admitted = 0;
+  let refused = 0;
   let blockedUntil = -Infinity;
   /** When a call was last refused, whatever the reason. */
   let blockedAt = -Infinity;
   let refusals = 0;
-  /** The last unexpected refusal, and how many calls had been admitted before it. */
-  let lastSurprise: { at: number; admitted: number } | null = null;
+  const surprises = createSurprises();
   let lastRefusedAt = -Infinity;
   /** How many tokens the provider counts for each expected token: some count `max_tokens` in full, for example. */
   let weight = 1;
@@ -128,12 +125,12 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     // A wait of zero names no time.
     const asked = end.signals?.retryAfterMs || null;
     if (end.signals?.scarce === "calls") {
-      atOnce.refused(inFlight);
+      atOnce.refused(inFlight, ticket.at, now);
       if (asked !== null) block(asked, ticket, now);
       return;
     }
     if (!block(asked, ticket, now)) return;
-    if (!wasForetold(end.signals, ticket, now)) return learn(now);
+    if (!wasForetold(end.signals, ticket, now)) return learn(ticket, now);
     if (end.signals?.scarce !== "tokens") requests.empty(now);
     if (end.signals?.scarce !== "requests") tokens.empty(now);
     if (now - lastRefusedAt < AGAIN_MS) for (const bucket of [requests, tokens]) bucket.slow(0.9);
@@ -151,20 +148,17 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     return isUsedUp(signals?.requests, 1) || isUsedUp(signals?.tokens, ticket.tokens);
   }
 
-  function learn(now: number): void {
-    const since = lastSurprise ?? { at: slowStart.startedAt() ?? now, admitted: 0 };
-    const isFirst = lastSurprise === null;
-    lastSurprise = { at: now, admitted };
-    const ms = Math.max(isFirst ? MEASURE_FIRST_MS : 1, now - since.at);
-    const through = admitted - since.admitted;
-    const isMeasured = !isFirst && ms >= MEASURE_MS && through >= MEASURE_CALLS;
-    const present = (rate.perMinute() ?? Infinity) / 60_000;
-    const learned = isFirst
-      ? requests.spent() / ms / 2
-      : isMeasured
-        ? (through / ms) * 0.97
-        : Math.max(present / 4, Math.min(present * 0.95, (through + 1) / ms));
-    rate.learn(learned, isMeasured ? "measured" : "guessed", Math.max(now, blockedUntil));
+  function learn(ticket: Ticket, now: number): void {
+    const resumeAt = Math.max(now, blockedUntil);
+    const found = surprises.add({
+      at: now,
+      sentAt: ticket.at,
+      sent: ticket.requestsThen,
+      refused,
+      waitMs: resumeAt - now,
+      perMs: (rate.perMinute() ?? Infinity) / MINUTE_MS,
+    });
+    rate.learn(found.perMs, found.from, resumeAt);
   }
 
   /** Compares what remained at two answers with what was expected to be spent between them. */
@@ -212,6 +206,7 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     /** A call starts; `cost` is its expected number of tokens. */
     start(cost: number, now: number): Ticket {
       slowStart.started(now);
+      surprises.began(now);
       inFlight++;
       requests.spend(1, now);
       rate.spend(1, now);
@@ -229,19 +224,18 @@ export function createPacer({ limits, backoffMs, longestBackoffMs }: PacerOption
     /** A call ended. */
     end(ticket: Ticket, end: CallEnd, now: number): void {
       inFlight--;
-      slowStart.heard(now);
       const { signals } = end;
       if (end.outcome === "throttled" || end.outcome === "overloaded") {
+        refused++;
         // If the count is this program's own, the call is assumed to have cost nothing.
         requests.correct(1, 0, now);
         rate.correct(1, 0, now);
         tokens.correct(ticket.tokens, 0, now);
       } else {
-        admitted++;
         if (end.outcome === "answered") {
           refusals = 0;
           atOnce.answered();
-          slowStart.answered();
+          slowStart.answered(ticket.at, now);
         }
         if (end.usedTokens !== null) tokens.correct(ticket.tokens, end.usedTokens, now);
       }
@@ -279,26 +273,4 @@ function least(a: Bucket, b: Bucket): number | null {
 
 function isTighter(a: Bucket, b: Bucket): boolean {
   return (a.perMinute() ?? Infinity) < (b.perMinute() ?? Infinity);
-}
-
-/** One call more is tried after this many answers for each call that may be under way. */
-const ANSWERS_PER_CALL = 10;
-
-/** Limits the calls in flight after refusals that said that there were too many. */
-function createAtOnce() {
-  let most = Infinity;
-  let answers = 0;
-  return {
-    most: () => most,
-    /** `others` are still in flight. Some of them may have been refused, too, which is not known yet. */
-    refused(others: number): void {
-      most = Math.max(1, Math.min(most, others));
-      answers = 0;
-    },
-    answered(): void {
-      if (most === Infinity || ++answers < most * ANSWERS_PER_CALL) return;
-      most++;
-      answers = 0;
-    },
-  };
 }

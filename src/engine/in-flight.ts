@@ -8,7 +8,7 @@ import type { Final } from "../store/settle.ts";
 import type { Ended } from "./announce.ts";
 import { calledModel, type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Lane } from "./lane-book.ts";
-import { askAgain, laneAfter, logEntry, spentOn } from "./next-call.ts";
+import { askAgain, laneAfter, logEntry, spentBy } from "./next-call.ts";
 import type { Called, Outcome } from "./outcome.ts";
 import type { Paced } from "./pacing.ts";
 import { type CallCount, createTally } from "./tally.ts";
@@ -177,10 +177,10 @@ export function createInFlight(
     });
     if (next.kind === "fail") return null;
     const entry = logEntry(called, failure, next.kind === "wait" ? "throttled" : "failed");
-    // A failed call may still have a cost.
-    const paid = called.final.promptTokens === null ? {} : { spent: spentOn(called.final) };
-    if (next.kind === "wait") return { ...putOff(run, entry), ...paid };
-    return { t: row.task, c: run.claim, f: 1, at: next.at, entry, ...paid };
+    // A failed call may still have used tokens.
+    const spent = spentBy(called);
+    if (next.kind === "wait") return { ...putOff(run, entry), ...spent };
+    return { t: row.task, c: run.claim, f: 1, at: next.at, entry, ...spent };
   }
 }
 

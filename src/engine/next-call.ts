@@ -1,7 +1,7 @@
 import { nextAsk } from "../domain/ask-again.ts";
 import { CAUSES, type Failure } from "../domain/failure.ts";
 import { laneOfModel } from "../domain/flex.ts";
-import type { Retry, Spent } from "../store/postpone.ts";
+import type { Retry } from "../store/postpone.ts";
 import { type ClaimedRun, isFlex } from "./claimed-run.ts";
 import type { Called } from "./outcome.ts";
 
@@ -15,7 +15,7 @@ export function asksAgain({ run, failure, final, repair }: Called): "repair" | "
 export function askAgain(called: Called): Retry | null {
   const next = asksAgain(called);
   if (next === null) return null;
-  const { run, failure, final, repair } = called;
+  const { run, failure, repair } = called;
   return {
     t: run.row.task,
     c: run.claim,
@@ -23,19 +23,22 @@ export function askAgain(called: Called): Retry | null {
     at: null,
     next,
     entry: logEntry(called, failure ?? CUT_OFF, "failed"),
-    spent: spentOn(final),
+    ...spentBy(called),
     ...(next === "repair" && repair ? { repair } : {}),
   };
 }
 
-/** The usage of an attempt after which the run goes on. */
-export function spentOn(final: Called["final"]): Spent {
+/** The usage of a call after which its run goes on, if the call is known to have used anything. */
+export function spentBy({ final }: Called): Pick<Retry, "spent"> {
+  if (final.promptTokens === null) return {};
   return {
-    p: final.promptTokens ?? 0,
-    c: final.completionTokens ?? 0,
-    k: final.cachedTokens ?? 0,
-    r: final.reasoningTokens ?? 0,
-    u: final.costUsd,
+    spent: {
+      p: final.promptTokens,
+      c: final.completionTokens ?? 0,
+      k: final.cachedTokens ?? 0,
+      r: final.reasoningTokens ?? 0,
+      u: final.costUsd,
+    },
   };
 }
 

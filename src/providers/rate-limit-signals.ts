@@ -6,25 +6,28 @@ const LARGEST_LIMIT = 1e12;
 
 /**
  * Rate-limit headers of whatever dialect, read tolerantly: `x-ratelimit-{limit,remaining,reset}-*` (OpenAI with Go
- * durations, Azure with integers, -1 and 0, Groq and others with seconds) and `anthropic-ratelimit-*` (RFC 3339
- * resets). Absent, negative and absurd values count as not reported; `null` if nothing is reported at all.
+ * durations, Azure with integers, -1 and 0, Groq and others with seconds), the same with `-minute` or `-day` (Mistral,
+ * Cerebras, DigitalOcean), and `anthropic-ratelimit-*` (RFC 3339 resets). Absent, negative and absurd values count as not reported; `null` if nothing is reported at all.
  */
 export function readRateLimits(headers: Headers, nowMs: number): RateLimitSignals | null {
-  const requests =
-    readReported(headers, OPENAI.requests, nowMs) ??
-    readReported(headers, ANTHROPIC.requests, nowMs);
+  const read = (names: Names) => readReported(headers, names, nowMs);
+  const requests = read(OPENAI.requests) ?? read(ANTHROPIC.requests) ?? first(read, TIMED.requests);
   const tokens =
-    readReported(headers, OPENAI.tokens, nowMs) ??
-    readReported(headers, ANTHROPIC.tokens, nowMs) ??
+    read(OPENAI.tokens) ??
+    read(ANTHROPIC.tokens) ??
+    first(read, TIMED.tokens) ??
     // Providers that report tokens in two parts also report requests, so the other providers need no further
     // look-ups.
-    (requests === null
-      ? null
-      : scarcer(
-          readReported(headers, ANTHROPIC.input, nowMs),
-          readReported(headers, ANTHROPIC.output, nowMs),
-        ));
+    (requests === null ? null : scarcer(read(ANTHROPIC.input), read(ANTHROPIC.output)));
   return requests || tokens ? { requests, tokens, retryAfterMs: null, scarce: null } : null;
+}
+
+function first(read: (names: Names) => Reported | null, all: readonly Names[]): Reported | null {
+  for (const names of all) {
+    const found = read(names);
+    if (found) return found;
+  }
+  return null;
 }
 
 /** Header names are precomputed, because every answer is searched. */
@@ -48,6 +51,16 @@ const ANTHROPIC = {
   tokens: anthropic("tokens"),
   input: anthropic("input-tokens"),
   output: anthropic("output-tokens"),
+};
+
+/**
+ * Names that have the length of the window. Mistral: https://github.com/mistralai/client-ts/issues/169; Cerebras:
+ * https://inference-docs.cerebras.ai/support/rate-limits; DigitalOcean:
+ * https://docs.digitalocean.com/products/inference/reference/quota-specific-response-headers/
+ */
+const TIMED = {
+  requests: ["req-minute", "requests-minute", "requests-day"].map(openai),
+  tokens: ["tokens-minute", "tokens-per-minute"].map(openai),
 };
 
 /** Those of OpenRouter and of many gateways, which send them with refusals. */

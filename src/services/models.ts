@@ -46,6 +46,19 @@ export type KnownModel = {
   price: PriceTag | null;
 };
 
+/** The known models of a provider, or of all. Throws if there is no provider of this name. */
+export async function listModelsOf(ctx: Context, provider?: string): Promise<KnownModel[]> {
+  const names = ctx.config.providers.map(({ name }) => name);
+  if (provider !== undefined && !names.includes(provider))
+    throw new AppError(
+      "VALIDATION_ERROR",
+      `provider: there is no provider ${JSON.stringify(provider)}; there is ${names.join(", ")}`,
+      { issues: [{ path: "provider", message: "is unknown" }] },
+    );
+  const all = await listModels(ctx);
+  return all.filter((one) => provider === undefined || one.provider === provider);
+}
+
 /** The known models that tasks may name: those that providers list or the configuration names. */
 export async function listModels(ctx: Context): Promise<KnownModel[]> {
   const { config, models } = ctx;

@@ -4,8 +4,8 @@ import { FLEX_MARK } from "../domain/flex.ts";
 import { monthOf } from "./budgets.ts";
 import { LEAVES_FLEX } from "./flex.ts";
 
-/** The usage of an attempt after which the run goes on; `u` in USD, `null` if the price is unknown. */
-export type Spent = { p: number; c: number; k: number; r: number; u: number | null };
+/** The usage of a failed call, or of an answer that was not good enough; `u` in USD, `null` if the price is unknown. */
+type Spent = { p: number; c: number; k: number; r: number; u: number | null };
 
 /**
  * An attempt after which the run goes on: after a failure (`f` 1) at time `at`; after a refusal such as a rate limit
@@ -22,7 +22,7 @@ export type Retry = {
    * attempt and not as a failure.
    */
   next?: "repair" | "escalation";
-  /** Kept for the execution, which shows the usage of the whole run. */
+  /** What the attempt has used, which is kept for the execution. */
   spent?: Spent;
   /** With `repair`: what the next call quotes. */
   repair?: Repair;
@@ -31,7 +31,7 @@ export type Retry = {
 };
 
 /** SQL for the cost of an attempt, if known. */
-const USD = "r.value ->> '$.spent.u'";
+const USD = "(r.value ->> '$.spent.u')";
 
 /** SQL for the lane of a row of the queue whose task is escalated to the model of `escalateTo`. */
 const ESCALATED = `(SELECT t.escalate_to FROM tasks t WHERE t.seq = queue.task) || iif(flex_until IS NULL, '', '${FLEX_MARK}')`;

@@ -1,5 +1,5 @@
 /*
- * The usage of a run's attempts before the last is kept in its row of the queue (`earlier_…`), from the
+ * The usage of failed calls of a run, and of answers that were not good enough, is kept in its row of the queue (`earlier_…`), from the
  * commit that requeued the run. Batches and keys are charged in that same commit. The execution shows the usage of
  * the whole run, so at its end only the rest is added to the sums.
  */

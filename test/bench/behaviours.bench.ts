@@ -16,11 +16,14 @@ export async function benchBehaviours(): Promise<void> {
     "Twelve ways of limiting calls",
     BEHAVIOURS.map((behaviour) => {
       const { overIdeal, refused, failed } = runWorld(behaviour);
+      const slowly = (refusalMs: number) => runWorld({ ...behaviour, refusalMs }).refused;
       return {
         behaviour: behaviour.name,
         calls: behaviour.calls,
         "time / ideal": round(overIdeal, 2),
         "refused %": round(refused * 100, 2),
+        "after 100 ms": round(slowly(100) * 100, 2),
+        "after 250 ms": round(slowly(250) * 100, 2),
         "rows failed": failed,
       };
     }),

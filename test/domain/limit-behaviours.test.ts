@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 
+import { createSurprises } from "../../src/domain/surprises.ts";
 import { BEHAVIOURS } from "../support/limit-behaviours.ts";
-import { EPOCH_MS, runWorld, window } from "../support/limit-world.ts";
+import { bucket, EPOCH_MS, runWorld, window } from "../support/limit-world.ts";
 
 /** For each behaviour, the most time over the ideal, and the most refusals per call. */
 const MOST: Record<string, [overIdeal: number, refused: number]> = {
@@ -25,6 +26,68 @@ test.each(BEHAVIOURS)("$name: nearly as fast as it allows, with few refusals", (
   expect(run.failed).toBe(0);
   expect(run.overIdeal).toBeLessThanOrEqual(overIdeal);
   expect(run.refused).toBeLessThanOrEqual(refused);
+});
+
+/** For some behaviours, the most refusals per call if a refusal takes 100 or 250 ms. */
+const SLOWLY: [name: string, after100: number, after250: number][] = [
+  ["Groq: headers of the day, a limit of seconds", 0.02, 0.02],
+  ["limits of each key and of all", 0.025, 0.025],
+  ["Retry-After 0", 0.035, 0.035],
+  ["a limit that shrinks", 0.025, 0.06],
+  ["a limit of calls at once", 0.042, 0.065],
+];
+
+test.each(SLOWLY)(
+  "%s: few calls are sent before a slow refusal is known",
+  (name, after100, after250) => {
+    const behaviour = BEHAVIOURS.find((one) => one.name === name);
+    if (!behaviour) throw new Error(`There is no behaviour ${name}`);
+    for (const [refusalMs, most] of [
+      [100, after100],
+      [250, after250],
+    ] as const) {
+      const run = runWorld({ ...behaviour, refusalMs });
+      expect(run.failed).toBe(0);
+      expect(run.refused).toBeLessThanOrEqual(most);
+    }
+  },
+);
+
+test("the rate is learned from what was sent, so answers of seconds do not delay it", () => {
+  const run = runWorld({
+    name: "slow answers",
+    calls: 1000,
+    concurrency: 256,
+    idealMs: ((1000 - 20) / 20) * 1000,
+    latencyMs: (n) => 1000 + ((n * 7919) % 4001),
+    begin() {
+      const real = bucket(20, 20);
+      return ({ at }) =>
+        real.take(at)
+          ? { ok: true }
+          : {
+              ok: false,
+              headers: { "retry-after": "1" },
+              body: '{"error":{"message":"slow down"}}',
+            };
+    },
+  });
+  expect(run.failed).toBe(0);
+  expect(run.refused).toBeLessThanOrEqual(0.01);
+  expect(run.overIdeal).toBeLessThanOrEqual(1.15);
+});
+
+test("a few calls after the long wait of a window that slides teach no tiny rate", () => {
+  const surprises = createSurprises();
+  surprises.began(0);
+  const first = { at: 3000, sentAt: 2990, sent: 601, refused: 1, waitMs: 57_000 };
+  expect(surprises.add({ ...first, perMs: Infinity })).toMatchObject({ from: "guessed" });
+  const second = { at: 60_100, sentAt: 60_090, sent: 610, refused: 2, waitMs: 1000 };
+  const found = surprises.add({ ...second, perMs: 0.1 });
+  // 608 calls got through in the first minute, and only eight since the first refusal.
+  expect(found.from).toBe("measured");
+  expect(found.perMs * 60_000).toBeGreaterThan(580);
+  expect(found.perMs * 60_000).toBeLessThan(600);
 });
 
 test.each<[what: string, report: (resetMs: number, resetAt: number) => string]>([

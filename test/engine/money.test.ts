@@ -114,6 +114,46 @@ describe("a cap", () => {
     expect(await key.spent()).toBeCloseTo(3, 3);
   });
 
+  test("counts them in the usage of the task, its batch and its key, as in the cost", async () => {
+    const usage = (prompt: number, completion: number) => ({
+      prompt_tokens: prompt,
+      completion_tokens: completion,
+      total_tokens: prompt + completion,
+      prompt_tokens_details: { cached_tokens: 1 },
+      completion_tokens_details: { reasoning_tokens: 2 },
+    });
+    await using provider = await startProvider((request) => {
+      const { choices, ...answer } = chatAnswer(request);
+      if (provider.requests.length > 1) return { ...answer, choices, usage: usage(100, 30) };
+      const message = { role: "assistant", content: "" };
+      return { ...answer, choices: [{ ...choices[0], message }], usage: usage(100, 7) };
+    });
+    await using app = await startServer({ ...provider.env, RETRY_BASE_MS: "1" });
+    const key = await givenKey(app);
+    const tasks = [{ id: "t", prompt: "x" }];
+    await key.post("/batches", { id: "b", tasks, config: { model: "gpt-4" } });
+    await key.post("/batches/b/execute", undefined, { prefer: "wait=20" });
+    const { result, attempts } = (await key.get("/tasks/t")).body.data;
+    const costUsd = (200 * 30 + 37 * 60) / 1e6;
+    expect(attempts).toBe(2);
+    expect(result.usage).toEqual({
+      promptTokens: 200,
+      completionTokens: 37,
+      totalTokens: 237,
+      cachedTokens: 2,
+      reasoningTokens: 4,
+    });
+    expect(result.costUsd).toBeCloseTo(costUsd, 9);
+    const batch = (await key.get("/batches/b")).body.data;
+    expect(batch.usage).toMatchObject({ promptTokens: 200, completionTokens: 37 });
+    expect(batch.costUsd).toBeCloseTo(costUsd, 9);
+    const { month } = (await app.get(`/api-keys/${key.id}`)).body.data.usage;
+    expect(month).toMatchObject({ promptTokens: 200, completionTokens: 37 });
+    expect(month.costUsd).toBeCloseTo(costUsd, 9);
+    const { text } = await key.get("/batches/b/results?format=jsonl");
+    expect(JSON.parse(text.trim()).usage).toMatchObject({ promptTokens: 200 });
+  });
+
   test("does not apply to free answers of the built-in provider", async () => {
     await using app = await startServer();
     await app.post("/batches", {

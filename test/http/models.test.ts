@@ -71,7 +71,7 @@ describe("GET /models", () => {
     expect(priceList.date).toBe(LIST_DATE);
   });
 
-  test("prices of PRICES_FILE override the list's", async () => {
+  test("prices of PRICES_FILE override the list's, and an unknown provider is an error", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "prices.json");
     writeFileSync(path, JSON.stringify({ "gpt-4o*": { input: 7, output: 8 } }));
@@ -84,6 +84,10 @@ describe("GET /models", () => {
     const { models } = (await app.get("/models")).body.data;
     const own = models.find(({ id }: Json) => id === "gpt-4o-mini");
     expect(own.price).toEqual({ input: 7, output: 8, source: "configuration", date: null });
+
+    const { status, body } = await app.get("/models?provider=opnai");
+    expect(status).toBe(400);
+    expect(body.error.message).toBe('provider: there is no provider "opnai"; there is openai');
   });
 });
 

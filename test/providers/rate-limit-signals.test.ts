@@ -46,6 +46,41 @@ describe("the headers of", () => {
     expect(retryAfterMs(new Headers({ "x-ms-retry-after-ms": "1250" }), NOW)).toBe(1250);
   });
 
+  test("Mistral, Cerebras and DigitalOcean, whose names have the length of the window", () => {
+    expect(
+      limits({
+        "x-ratelimit-limit-tokens-minute": "5000000",
+        "x-ratelimit-remaining-tokens-minute": "4999911",
+        "x-ratelimit-tokens-query-cost": "52",
+        "x-ratelimit-limit-req-minute": "720",
+        "x-ratelimit-remaining-req-minute": "717",
+      }),
+    ).toMatchObject({
+      requests: { limit: 720, remaining: 717, resetMs: null },
+      tokens: { limit: 5_000_000, remaining: 4_999_911, resetMs: null },
+    });
+    expect(
+      limits({
+        "x-ratelimit-limit-requests-day": "1000000000",
+        "x-ratelimit-limit-tokens-minute": "1000000000",
+        "x-ratelimit-remaining-requests-day": "999997455",
+        "x-ratelimit-remaining-tokens-minute": "999998298",
+        "x-ratelimit-reset-requests-day": "33011.382867097855",
+        "x-ratelimit-reset-tokens-minute": "11.382867097854614",
+      }),
+    ).toMatchObject({
+      requests: { limit: 1e9, remaining: 999_997_455, resetMs: expect.closeTo(33_011_382.87, 1) },
+      tokens: { limit: 1e9, remaining: 999_998_298 },
+    });
+    expect(
+      limits({
+        "x-ratelimit-limit-tokens-per-minute": "1000",
+        "x-ratelimit-remaining-tokens-per-minute": "10",
+        "x-ratelimit-reset-tokens-per-minute": String(NOW / 1000 + 59),
+      }),
+    ).toMatchObject({ requests: null, tokens: { limit: 1000, remaining: 10, resetMs: 59_000 } });
+  });
+
   test("Anthropic: RFC 3339 resets, and of input and output tokens the scarcer", () => {
     expect(
       limits({

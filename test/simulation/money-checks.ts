@@ -71,18 +71,23 @@ export async function checkCharges(truth: Client, complain: (what: string) => vo
     complain(`calls have cost ${cost.toFixed(4)} USD, and keys were charged ${charged.toFixed(4)}`);
 }
 
-/** Checks that the cost of each batch is the sum of its executions, repair calls included. */
+/** Checks that cost and tokens of the batches are the sums of their executions, failed and repair calls included. */
 export async function checkExecutions(
   truth: Client,
   complain: (what: string) => void,
 ): Promise<void> {
   const { rows } = await truth.execute(
     `SELECT (SELECT total(cost_usd) FROM batches) AS cost,
-            (SELECT total(cost_usd) FROM executions WHERE NOT is_dry_run) AS reported`,
+            (SELECT total(cost_usd) FROM executions WHERE NOT is_dry_run) AS reported,
+            (SELECT total(prompt_tokens + completion_tokens) FROM batches) AS tokens,
+            (SELECT total(prompt_tokens + completion_tokens) FROM executions) AS reported_tokens`,
   );
   const [cost, reported] = [Number(rows[0]?.["cost"]), Number(rows[0]?.["reported"])];
   if (Math.abs(cost - reported) > 1e-6)
     complain(
       `batches have cost ${cost.toFixed(4)} USD, and executions tell of ${reported.toFixed(4)}`,
     );
+  const [tokens, listed] = [Number(rows[0]?.["tokens"]), Number(rows[0]?.["reported_tokens"])];
+  if (tokens !== listed)
+    complain(`batches have used ${tokens} tokens, and executions tell of ${listed}`);
 }

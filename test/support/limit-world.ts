@@ -19,12 +19,13 @@ export type Behaviour = {
   /** The number of keys over which calls are spread. Each has its own pacer. */
   keys?: number;
   tokens?: number;
+  /** How long a refusal takes; 20 ms unless it is given. */
+  refusalMs?: number;
   begin(): (call: { at: number; inFlight: number; key: number }) => Said;
 };
 
 export type Outcome = { overIdeal: number; refused: number; failed: number };
 
-const REFUSAL_MS = 20;
 const WAY_MS = 10;
 const STEP_MS = 5;
 /** The engine gives up a run after this many refusals. */
@@ -44,6 +45,7 @@ type Flying = {
 /** Runs a client that obeys its pacers against a provider, on one virtual clock. */
 export function runWorld(behaviour: Behaviour): Outcome {
   const { calls, concurrency, keys = 1, tokens = 0, latencyMs = () => 300 } = behaviour;
+  const { refusalMs = 20 } = behaviour;
   const admit = behaviour.begin();
   const pacers = Array.from({ length: keys }, () =>
     createPacer({ limits: { rpm: null, tpm: null }, backoffMs: 500, longestBackoffMs: 60_000 }, 0),
@@ -77,7 +79,7 @@ export function runWorld(behaviour: Behaviour): Outcome {
       const inFlight = flying.filter(({ ok }) => ok).length;
       call.said = admit({ at: now, inFlight, key: call.key });
       call.ok = call.said.ok;
-      call.endsAt = now + (call.ok ? latencyMs(call.n) : REFUSAL_MS);
+      call.endsAt = now + (call.ok ? latencyMs(call.n) : refusalMs);
     }
     while (flying.length < concurrency && waiting.length > 0) {
       const key = roomiest(pacers, now);

@@ -45,7 +45,7 @@ export const queue = sqliteTable(
     repair: text(),
     /** The run is escalated: the model of `escalateTo` is called. */
     isEscalated: integer({ mode: "boolean" }).notNull().default(false),
-    /** The usage of the answers that were not good enough. It is already charged; the execution shows it. */
+    /** The usage of failed calls, and of answers that were not good enough. It is already charged; the execution shows it. */
     earlierPromptTokens: integer().notNull().default(0),
     earlierCompletionTokens: integer().notNull().default(0),
     earlierCachedTokens: integer().notNull().default(0),

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 
 import { LIST_DATE, LIST_SOURCE } from "../../domain/price-list/list.ts";
-import { type KnownModel, listModels } from "../../services/models.ts";
+import { type KnownModel, listModelsOf } from "../../services/models.ts";
 import { route } from "../route.ts";
 import { createRouter, json, needs, orNull, success } from "../router.ts";
 
@@ -67,9 +67,7 @@ const list = route({
 });
 
 export const modelRoutes = createRouter().openapi(list, async (c) => {
-  const { provider } = c.req.valid("query");
-  const all = await listModels(c.var.ctx);
-  const models = all.filter((one) => provider === undefined || one.provider === provider);
+  const models = await listModelsOf(c.var.ctx, c.req.valid("query").provider);
   const priceList = { source: LIST_SOURCE, date: LIST_DATE };
   return c.json(success(c, { models: models.map(toBody), priceList }), 200);
 });

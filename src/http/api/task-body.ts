@@ -14,6 +14,7 @@ import {
   PRIORITIES,
   TASK_STATUSES,
 } from "../../domain/task.ts";
+import type { Usage } from "../../domain/usage.ts";
 import { parseExactOrNone } from "../../lib/exact-json.ts";
 import { isJsonObject, type JsonObject, parseJson } from "../../lib/json.ts";
 import type { TaskRecord, TaskSummary } from "../../store/tasks.ts";
@@ -30,7 +31,7 @@ const ParsedAnswer = FreeObject.openapi("ParsedAnswer", {
   description: "With `output`: the JSON object of the answer",
 });
 
-const Usage = z
+const TokenUsage = z
   .object({
     promptTokens: z.number().int(),
     completionTokens: z.number().int(),
@@ -60,7 +61,10 @@ export const Result = z
           "answer was cut off",
       }),
     model: z.string().nullable(),
-    usage: orNull(Usage),
+    usage: orNull(TokenUsage).openapi({
+      description:
+        "Of all calls of the execution, like `costUsd`: failed attempts and repairs count",
+    }),
     costUsd: z.number().nullable().openapi({ description: "Null if the price is unknown" }),
     cached: z.boolean().openapi({
       description:
@@ -223,7 +227,7 @@ export function toResult(
     ...(parsed ? { parsed } : {}),
     finishReason: answer.finishReason,
     model: answer.model,
-    usage: answer.usage ?? estimatedUsage(execution),
+    usage: usageOf(execution, answer.usage),
     costUsd: execution.costUsd,
     cached: execution.isCached,
     ...(answer.toolCalls ? { toolCalls: answer.toolCalls.filter(isJsonObject) } : {}),
@@ -232,14 +236,20 @@ export function toResult(
   };
 }
 
-function estimatedUsage({ isEstimated, promptTokens, completionTokens }: Execution) {
-  if (!isEstimated || promptTokens === null) return null;
+/** The usage of all calls of an execution, as its cost. That of its answer has more details if there was one call. */
+function usageOf(execution: Execution, ofAnswer: Usage | null): Usage | null {
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens, isEstimated } = execution;
+  if (promptTokens === null) return ofAnswer;
   const completion = completionTokens ?? 0;
+  if (ofAnswer?.promptTokens === promptTokens && ofAnswer.completionTokens === completion)
+    return ofAnswer;
   return {
     promptTokens,
     completionTokens: completion,
     totalTokens: promptTokens + completion,
-    estimated: true as const,
+    ...(cachedTokens ? { cachedTokens } : {}),
+    ...(reasoningTokens ? { reasoningTokens } : {}),
+    ...(isEstimated ? { estimated: true as const } : {}),
   };
 }
 
