@@ -189,7 +189,7 @@ describe.skipIf(!browser)("the page", () => {
     ]);
     expect(await Bun.file(await saved.path()).text()).toBe(text);
     await page.getByRole("button", { name: `Prepare a run of ${name}` }).click();
-    await page.getByText("1 rows · 1 columns · CSV").waitFor();
+    await page.getByText("1 row · 1 column · CSV").waitFor();
     await page.getByRole("link", { name: "Files" }).click();
     await page.getByLabel("Upload").setInputFiles({
       name: "empty.csv",
