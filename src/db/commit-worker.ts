@@ -9,6 +9,8 @@ import { BUSY_TIMEOUT_MS, WRITING_PRAGMAS } from "./pragmas.ts";
 let client: LocalClient | undefined;
 let opened: Promise<LocalClient> | undefined;
 const texts: string[] = [];
+/** Ends when all messages so far are answered. The owner expects the answers in the order of its messages. */
+let answered: Promise<void> = Promise.resolve();
 
 function report(message: FromCommitter): void {
   postMessage(message);
@@ -52,6 +54,10 @@ function toStatement([text, args]: NumberedStatement) {
 }
 
 async function answer(message: ToCommitter): Promise<FromCommitter> {
+  if (message.kind === "close") {
+    client?.close();
+    return { kind: "closed" };
+  }
   try {
     if (message.kind === "commit") return await commit(message);
     if (message.kind === "execute") await (await use()).executeMultiple(message.sql);
@@ -76,8 +82,5 @@ addEventListener("message", ({ data }: MessageEvent<ToCommitter>) => {
     opened = open(data.path);
     // The first commit reports the reason.
     opened.catch(() => {});
-  } else if (data.kind === "close") {
-    client?.close();
-    report({ kind: "closed" });
-  } else answer(data).then(report, () => {});
+  } else answered = answered.then(() => answer(data)).then(report);
 });

@@ -18,21 +18,34 @@ import { startServer } from "../support/server.ts";
 const clock = createSystemClock();
 const statement = (sql: string, args: InArgs & unknown[] = []) => ({ sql, args }) as never;
 
-/** Starts real threads; the present one can be made to end when it is sent its next commit. */
+/**
+ * Starts real threads. A doomed one ends with its next commit: before it takes effect, or after that and before anybody
+ * hears of it.
+ */
 function createMortalThreads() {
-  let [started, isDoomed] = [0, false];
+  let started = 0;
+  let doom: "before" | "after" | undefined;
   const start: StartThread = (handlers) => {
     started++;
-    const thread = startCommitThread<{ kind: string }, never>(handlers as never);
-    const post = (message: { kind: string }) => {
-      if (!isDoomed || message.kind !== "commit") return thread.post(message);
-      isDoomed = false;
+    const die = () => {
+      doom = undefined;
       thread.end();
       queueMicrotask(() => handlers.onDeath("killed"));
     };
+    const thread = startCommitThread<{ kind: string }, { kind: string }>({
+      onDeath: handlers.onDeath,
+      onMessage: (message) => {
+        if (doom === "after" && message.kind === "done") die();
+        else handlers.onMessage(message as never);
+      },
+    });
+    const post = (message: { kind: string }) => {
+      if (doom === "before" && message.kind === "commit") die();
+      else thread.post(message);
+    };
     return { post, end: thread.end } as never;
   };
-  return { start, started: () => started, doom: () => (isDoomed = true) };
+  return { start, started: () => started, doom: (when: typeof doom) => (doom = when) };
 }
 
 async function openTable(path: string, startThread: StartThread = startCommitThread) {
@@ -97,7 +110,7 @@ test("whether a commit took effect is unknown if its thread ends, and the next o
   const threads = createMortalThreads();
   const { client, writer } = await openTable(join(folder.path, "t.db"), threads.start);
   await writer.write({ one: statement("INSERT INTO t VALUES (1, 0)") });
-  threads.doom();
+  threads.doom("before");
   const lost = writer
     .write({ two: statement("INSERT INTO t VALUES (2, 0)") })
     .catch((error: unknown) => error);
@@ -182,4 +195,31 @@ test("a server with a thread for commits completes batches, and shrinks its file
   for (const id of ids) await app.send("DELETE", `/batches/${id}`);
   while (await shrinkFile(app.ctx));
   expect(size()).toBeLessThan(full * 0.7);
+});
+
+test("a batch completes, each task once, although the thread that writes ends again and again", async () => {
+  const threads = createMortalThreads();
+  const env = { SIMULATOR_LATENCY_MS: "5", MAX_CONCURRENCY: "4" };
+  await using app = await startServer(env, { startCommitter: threads.start });
+  await app.post("/batches", {
+    id: "b",
+    tasks: Array.from({ length: 200 }, () => ({ prompt: "hello" })),
+  });
+  await app.post("/batches/b/execute", {});
+  let status = "running";
+  for (let i = 0; status === "running"; i++) {
+    const before = threads.started();
+    threads.doom(i % 2 === 0 ? "before" : "after");
+    while (threads.started() === before && status === "running") {
+      const { body } = await app.send("GET", "/batches/b", undefined, { prefer: "wait=1" });
+      status = body.data.status;
+    }
+  }
+  const { body } = await app.send("GET", "/batches/b");
+  expect([status, body.data.progress.completed]).toEqual(["completed", 200]);
+  expect(threads.started()).toBeGreaterThan(2);
+  expect(await app.differences()).toEqual([]);
+  const sql = "SELECT count(*), count(DISTINCT task) FROM executions WHERE status = 'completed'";
+  const [row] = (await app.ctx.client.execute(sql)).rows;
+  expect([row?.[0], row?.[1]]).toEqual([200, 200]);
 });
