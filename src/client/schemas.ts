@@ -845,6 +845,7 @@ export interface components {
             completionTokens: number;
             totalTokens: number;
         };
+        /** @description Of all calls of the execution, like `costUsd`: failed attempts and repairs count */
         TokenUsage: {
             promptTokens: number;
             completionTokens: number;

@@ -43,7 +43,9 @@ const TokenUsage = z
       description: "The provider reported no usage; the server counted the tokens of the texts",
     }),
   })
-  .openapi("TokenUsage");
+  .openapi("TokenUsage", {
+    description: "Of all calls of the execution, like `costUsd`: failed attempts and repairs count",
+  });
 
 export const Result = z
   .object({
@@ -61,10 +63,7 @@ export const Result = z
           "answer was cut off",
       }),
     model: z.string().nullable(),
-    usage: orNull(TokenUsage).openapi({
-      description:
-        "Of all calls of the execution, like `costUsd`: failed attempts and repairs count",
-    }),
+    usage: orNull(TokenUsage),
     costUsd: z.number().nullable().openapi({ description: "Null if the price is unknown" }),
     cached: z.boolean().openapi({
       description:
