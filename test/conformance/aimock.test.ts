@@ -171,7 +171,7 @@ test.if(pythonOpenAi !== undefined)(
       new Response(child.stderr).text(),
     ]);
     expect([errors, await child.exited]).toEqual(["", 0]);
-    expect(output.trim().split("\n")).toHaveLength(10);
+    expect(output.trim().split("\n")).toHaveLength(12);
   },
   PYTHON_MS,
 );
