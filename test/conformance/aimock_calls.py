@@ -294,12 +294,13 @@ for check in (
     embeddings_and_moderations,
     models,
     raw,
-    errors,
-    time_outs_and_aborts,
     asynchronous,
+    time_outs_and_aborts,
     batches,
     pages,
     webhooks,
+    # The last, because the server calls a provider more slowly after a 429.
+    errors,
 ):
     check()
     print(check.__name__, flush=True)
