@@ -29,7 +29,11 @@ const HEADERS = {
   },
   "Preference-Applied": { description: "`wait=N`: the answer waited", schema: text },
   "Content-Disposition": { description: "A name for the file", schema: text },
-  "Accept-Ranges": { description: "`bytes`: parts can be asked for with `Range`", schema: text },
+  "Accept-Ranges": {
+    description:
+      "`bytes`: parts can be asked for with `Range`. `none`: not yet, because the content may change",
+    schema: text,
+  },
   "Content-Range": {
     description: "Which part this is, and the total number of bytes",
     schema: text,

@@ -124,6 +124,9 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
+/** The start of the message for a body that is not JSON; the reason follows it. */
+export const NOT_JSON = "the body is not valid JSON: ";
+
 /** The parser quotes what it did not expect, at length. */
 const LONGEST_REASON = 100;
 
@@ -133,6 +136,6 @@ function requireJson(text: string): Json {
   } catch (error) {
     const said = error instanceof Error ? error.message.replace(/^JSON Parse error: /, "") : "";
     const why = said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
-    throw invalid([{ path: "", message: `the body is not valid JSON: ${why}` }]);
+    throw invalid([{ path: "", message: `${NOT_JSON}${why}` }]);
   }
 }

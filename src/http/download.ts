@@ -66,7 +66,10 @@ export async function sendDownload(c: Context<AppEnv>, file: Download): Promise<
     !(methodOf(c) === "GET" && c.req.header("range") !== undefined);
   if ("read" in content) headers.set("Vary", "Accept-Encoding");
   if (isCompressed) headers.set("Content-Encoding", "gzip");
-  if (file.tag === null) return new Response(await wholeOf(c, content, isCompressed), { headers });
+  if (file.tag === null) {
+    headers.set("Accept-Ranges", "none");
+    return new Response(await wholeOf(c, content, isCompressed), { headers });
+  }
   const tag = `"${file.tag}${isCompressed ? "-gzip" : ""}"`;
   headers.set("ETag", tag);
   headers.set("Accept-Ranges", "bytes");

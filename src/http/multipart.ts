@@ -17,16 +17,29 @@ export type Upload = {
   fields: ReadonlyMap<string, string>;
 };
 
+/** The parts that a form may have besides the file, and the errors for other forms. */
+export type FormTerms = {
+  known: ReadonlySet<string>;
+  noFile: () => AppError;
+  unknownPart: (name: string) => AppError;
+};
+
+const FILE_ONLY: FormTerms = {
+  known: new Set(),
+  noFile: () => invalid([{ path: "file", message: "the form has no part `file` with a filename" }]),
+  unknownPart: (path) =>
+    invalid([{ path, message: "is not a known part; the file is the part `file`" }]),
+};
+
 const MAX_FIELDS = 10;
 /** The longest part other than the file. */
 const MAX_FIELD_BYTES = 1000;
-const NO_FIELDS: ReadonlySet<string> = new Set();
 /** A boundary has 70 characters at most (RFC 2046). */
 const LONGEST_TYPE = 256;
 
 /**
  * Streams the one file of a multipart body to `store` while it arrives, with backpressure, and returns the result of
- * `store`. Parts that are not `known` are refused. Throws `UNSUPPORTED_MEDIA_TYPE` if the body is not a multipart
+ * `store`. Other parts than those of `terms` are refused. Throws `UNSUPPORTED_MEDIA_TYPE` if the body is not a multipart
  * form, `VALIDATION_ERROR` if the form is broken or has no part `file`, and `REQUEST_TIMEOUT` if nothing comes for
  * `maxPauseMs`.
  */
@@ -34,7 +47,7 @@ export async function readUpload<T>(
   request: Request,
   { clock, maxPauseMs }: Pace,
   store: (upload: Upload) => Promise<T>,
-  known: ReadonlySet<string> = NO_FIELDS,
+  terms: FormTerms = FILE_ONLY,
 ): Promise<T> {
   refuseEncoded(request);
   const type = request.headers.get("content-type") ?? "";
@@ -46,7 +59,7 @@ export async function readUpload<T>(
   let stored: Promise<T> | undefined;
   let arriving: PassThrough | undefined;
   const fields = new Map<string, string>();
-  const parser = createParser(type, { known, fields }, (name, stream) => {
+  const parser = createParser(type, { terms, fields }, (name, stream) => {
     if (stored) return stream.resume();
     // It ends only with the form, so errors after the file are found before the file is stored.
     const content = stream.pipe(new PassThrough(), { end: false });
@@ -70,8 +83,7 @@ export async function readUpload<T>(
     if (error instanceof AppError) throw error;
     throw brokenForm(error);
   }
-  if (!stored)
-    throw invalid([{ path: "file", message: "the form has no part `file` with a filename" }]);
+  if (!stored) throw terms.noFile();
   return stored;
 }
 
@@ -103,7 +115,7 @@ async function* atPace(
 
 function createParser(
   type: string,
-  { known, fields }: { known: ReadonlySet<string>; fields: Map<string, string> },
+  { terms, fields }: { terms: FormTerms; fields: Map<string, string> },
   onFile: (name: string, stream: Readable) => void,
 ) {
   const parser = newParser(type);
@@ -111,15 +123,15 @@ function createParser(
   parser.on("field", (name, value) => {
     if (name === "file")
       refuse(name, "has no filename; send it as a file, as `curl -F file=@tasks.csv` does");
-    else if (known.has(name) && !fields.has(name)) fields.set(name, value);
-    else if (known.has(name)) refuse(name, "is given more than once");
-    else refuse(name, "is not a known part; the file is the part `file`");
+    else if (!terms.known.has(name)) parser.destroy(terms.unknownPart(name));
+    else if (fields.has(name)) refuse(name, "is given more than once");
+    else fields.set(name, value);
   });
   parser.on("filesLimit", () => refuse("file", "occurs more than once; send one file at a time"));
   parser.on("file", (name, stream, filename) => {
     if (name === "file") return onFile(filename || "upload", stream);
     stream.resume();
-    refuse(name, "is not a known part; the file is the part `file`");
+    parser.destroy(terms.unknownPart(name));
   });
   return parser;
 }

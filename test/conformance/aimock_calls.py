@@ -46,6 +46,12 @@ def refused(kind, call):
     raise AssertionError(f"not refused with {kind}")
 
 
+def new_client(**settings) -> openai.OpenAI:
+    api = client.with_options(base_url=f"{os.environ['SERVER_URL']}/api/v1")
+    key = api.post("/api-keys", body=settings, cast_to=object)["data"]["key"]
+    return client.with_options(api_key=key)
+
+
 def chat() -> None:
     whole = client.chat.completions.create(**ask("hello"))
     equal(whole.choices[0].message.content, HELLO)
@@ -59,6 +65,8 @@ def chat() -> None:
     assert last.usage.completion_tokens > 0
     parsed = client.chat.completions.parse(**ask("person"), response_format=Person)
     equal(parsed.choices[0].message.parsed, ADA)
+    with client.chat.completions.stream(**ask("person"), response_format=Person) as stream:
+        equal(stream.get_final_completion().choices[0].message.parsed, ADA)
 
 
 def tools() -> None:
@@ -82,6 +90,8 @@ def responses() -> None:
         equal(["".join(deltas), stream.get_final_response().output_text], [HELLO, HELLO])
     parsed = client.responses.parse(model=MODEL, input="person", text_format=Person)
     equal(parsed.output_parsed, ADA)
+    with client.responses.stream(model=MODEL, input="person", text_format=Person) as stream:
+        equal(stream.get_final_response().output_parsed, ADA)
 
 
 def embeddings_and_moderations() -> None:
@@ -122,6 +132,27 @@ def errors() -> None:
         assert error.request_id.startswith("req-")
     wrong = client.with_options(api_key="wrong")
     equal(refused(openai.AuthenticationError, wrong.models.list).code, "invalid_api_key")
+    for param, call in {
+        "id": lambda: client.batches.retrieve("batch_none"),
+        "model": lambda: client.models.retrieve("gpt-none"),
+        "after": lambda: client.files.list(after="file-none"),
+    }.items():
+        error = refused(openai.NotFoundError, call)
+        equal([error.param, error.type], [param, "invalid_request_error"])
+    table = ("in.csv", io.BytesIO(b"a,b"))
+    error = refused(
+        openai.BadRequestError, lambda: client.files.create(file=table, purpose="batch")
+    )
+    equal([error.param, error.code], ["file", "invalid_file_format"])
+    slow = new_client(name="python slow", rateLimitPerMinute=1)
+    slow.models.list()
+    error = refused(openai.RateLimitError, slow.models.list)
+    equal(error.code, "rate_limit_exceeded")
+    headers = error.response.headers
+    equal(int(headers["retry-after-ms"]), 1000 * int(headers["retry-after"]))
+    equal(headers["x-ratelimit-limit-requests"], "1")
+    reader = new_client(name="python reader", scopes=["read"])
+    refused(openai.PermissionDeniedError, lambda: reader.chat.completions.create(**ask("hello")))
 
 
 def time_outs_and_aborts() -> None:
@@ -142,27 +173,86 @@ def time_outs_and_aborts() -> None:
     asyncio.run(leave())
 
 
-def batches() -> None:
-    body = {"model": VECTORS, "input": ["a", "b"]}
-    lines = [
-        json.dumps({"custom_id": str(i), "method": "POST", "url": "/v1/embeddings", "body": body})
-        for i in range(3)
-    ]
-    content = io.BytesIO("\n".join(lines).encode())
+async def call_all(other: openai.AsyncOpenAI) -> None:
+    chat = other.chat.completions
+    chunks = [chunk async for chunk in await chat.create(**ask("hello"), stream=True)]
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    equal(said, HELLO)
+    async with chat.stream(**ask("person"), response_format=Person) as stream:
+        equal((await stream.get_final_completion()).choices[0].message.parsed, ADA)
+    async with other.responses.stream(model=MODEL, input="hello") as stream:
+        equal((await stream.get_final_response()).output_text, HELLO)
+    parsed = await other.responses.parse(model=MODEL, input="person", text_format=Person)
+    equal(parsed.output_parsed, ADA)
+    data = (await other.embeddings.create(model=VECTORS, input="hello")).data
+    equal([one.embedding for one in data], [EMBEDDING])
+    raw = await chat.with_raw_response.create(**ask("hello"))
+    equal([raw.parse().choices[0].message.content, raw.retries_taken], [HELLO, 0])
+    async with chat.with_streaming_response.create(**ask("hello"), stream=True) as answer:
+        lines = [line async for line in answer.iter_lines() if line]
+    equal(lines[-1], "data: [DONE]")
+    answers = await asyncio.gather(*[chat.create(**ask("hello")) for _ in range(10)])
+    equal({answer.choices[0].message.content for answer in answers}, {HELLO})
+
+
+def asynchronous() -> None:
+    async def run() -> None:
+        async with openai.AsyncOpenAI(base_url=URL, api_key=KEY, max_retries=0) as other:
+            await call_all(other)
+
+    asyncio.run(run())
+
+
+def start_batch(lines: list[dict]) -> openai.types.Batch:
+    content = io.BytesIO("\n".join(json.dumps(line) for line in lines).encode())
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
-    batch = client.batches.create(
+    return client.batches.create(
         input_file_id=file.id, endpoint="/v1/embeddings", completion_window="24h"
     )
+
+
+def ended(batch: openai.types.Batch) -> openai.types.Batch:
     while batch.status not in ("completed", "failed"):
         time.sleep(0.02)
         batch = client.batches.retrieve(batch.id)
+    return batch
+
+
+def batches() -> None:
+    body = {"model": VECTORS, "input": ["a", "b"]}
+    lines = [
+        {"custom_id": str(i), "method": "POST", "url": "/v1/embeddings", "body": body}
+        for i in range(3)
+    ]
+    refused_batch = start_batch([{**lines[0], "url": "/v1/responses"}])
+    batch = ended(start_batch(lines))
     equal(batch.request_counts.model_dump(), {"total": 3, "completed": 3, "failed": 0})
-    output = client.files.content(batch.output_file_id).text.splitlines()
+    content = client.files.content(batch.output_file_id)
+    output = content.text.splitlines()
     equal([json.loads(line)["custom_id"] for line in output], ["0", "1", "2"])
     data = json.loads(output[0])["response"]["body"]["data"]
     equal([one["embedding"] for one in data], [EMBEDDING, EMBEDDING])
-    assert batch.id in [one.id for one in client.batches.list(limit=1)]
-    assert batch.output_file_id in [one.id for one in client.files.list(limit=1)]
+    with client.files.with_streaming_response.content(batch.output_file_id) as streamed:
+        equal(b"".join(streamed.iter_bytes()), content.read())
+    [error] = ended(refused_batch).errors.data
+    equal([error.code, error.line, error.param], ["url_mismatch", 1, "url"])
+    # By its headers the server prevents retries that would be useless.
+    patient = client.with_options(max_retries=2)
+    conflict = refused(openai.ConflictError, lambda: patient.batches.cancel(batch.id))
+    equal(conflict.request.headers["x-stainless-retry-count"], "0")
+
+
+def pages() -> None:
+    for listed in (client.batches.list, client.files.list):
+        whole = [one.id for one in listed(limit=100)]
+        equal([one.id for one in listed(limit=1)], whole)
+        assert len(whole) > 1, whole
+
+    async def run() -> list[str]:
+        async with openai.AsyncOpenAI(base_url=URL, api_key=KEY, max_retries=0) as other:
+            return [file.id async for file in other.files.list(limit=2, order="asc")]
+
+    equal(asyncio.run(run()), [file.id for file in client.files.list()][::-1])
 
 
 def webhooks() -> None:
@@ -204,10 +294,13 @@ for check in (
     embeddings_and_moderations,
     models,
     raw,
-    errors,
+    asynchronous,
     time_outs_and_aborts,
     batches,
+    pages,
     webhooks,
+    # The last, because the server calls a provider more slowly after a 429.
+    errors,
 ):
     check()
     print(check.__name__, flush=True)

@@ -226,7 +226,16 @@ describe("a batch through the SDK", () => {
     expect(running).toMatchObject({ status: "in_progress", output_file_id: null });
     const partial = await openai.files.content(`file-output-${id}`);
     expect(partial.headers.get("x-incomplete")).toBe("true");
-    expect((await partial.text()).trimEnd().split("\n")).toHaveLength(1);
+    const whole = await partial.text();
+    expect(whole.trimEnd().split("\n")).toHaveLength(1);
+    // The answer to an earlier line may still come, so no position in the file is final.
+    const range = { headers: { range: "bytes=10-19" } };
+    const part = await openai.files.content(`file-output-${id}`, range);
+    expect([part.status, part.headers.get("accept-ranges"), await part.text()]).toEqual([
+      200,
+      "none",
+      whole,
+    ]);
 
     await app.post(`/batches/${id}/pause`);
     const { data, response } = await openai.batches.retrieve(id).withResponse();
@@ -326,42 +335,95 @@ describe("a batch through the SDK", () => {
   });
 });
 
+const NOT_JSON = "This line is not parseable as valid JSON.";
+
 describe("an invalid file", () => {
   test.each([
-    ["not JSON", ["{"], "invalid_json_line", 1, null],
-    ["not an object", [line("1"), "[]"], "invalid_json_line", 2, null],
-    ["a duplicate", [line("1"), line("2"), line("1")], "duplicate_custom_id", 3, "custom_id"],
-    ["another url", [line("1", "x", { url: "/v1/embeddings" })], "url_mismatch", 1, "url"],
-    ["another method", [line("1", "x", { method: "GET" })], "invalid_method", 1, "method"],
-    ["no id", [line("", "x")], "invalid_custom_id", 1, "custom_id"],
-    ["a body that is not an object", [line("1", "x", { body: [] })], "invalid_request", 1, "body"],
-    ["no body", [line("1", "x", { body: undefined })], "missing_required_parameter", 1, "body"],
+    ["not JSON", ["{"], "invalid_json_line", 1, null, NOT_JSON],
+    ["not an object", [line("1"), "[]"], "invalid_json_line", 2, null, NOT_JSON],
+    [
+      "a duplicate",
+      [line("1"), line("2"), line("1")],
+      "duplicate_custom_id",
+      3,
+      "custom_id",
+      'The custom_id "1" for this request is a duplicate of another request. The custom_id parameter must be unique for each request in a batch.',
+    ],
+    [
+      "another url",
+      [line("1", "x", { url: "/v1/embeddings" })],
+      "url_mismatch",
+      1,
+      "url",
+      "The URL provided for this request does not match the batch endpoint: /v1/chat/completions.",
+    ],
+    [
+      "another method",
+      [line("1", "x", { method: "GET" })],
+      "invalid_method",
+      1,
+      "method",
+      "Invalid method; only 'POST' is supported.",
+    ],
+    [
+      "no id",
+      [line("", "x")],
+      "invalid_custom_id",
+      1,
+      "custom_id",
+      "Invalid 'custom_id': expected a string of 1 to 512 characters.",
+    ],
+    [
+      "a body that is not an object",
+      [line("1", "x", { body: [] })],
+      "invalid_request",
+      1,
+      "body",
+      "Invalid type for 'body': expected an object.",
+    ],
+    [
+      "no body",
+      [line("1", "x", { body: undefined })],
+      "missing_required_parameter",
+      1,
+      "body",
+      "Missing required parameter: 'body'.",
+    ],
     [
       "an unknown model",
       [line("1", "x", { body: { model: "claude" } })],
       "model_not_found",
       1,
       "model",
+      expect.stringContaining("claude"),
     ],
-    ["no lines", [" ", ""], "empty_file", null, null],
+    [
+      "no lines",
+      [" ", ""],
+      "empty_file",
+      null,
+      null,
+      "The batch input file is empty. Please ensure that the batch contains at least one request.",
+    ],
     [
       "too many",
       ["1", "2", "3", "4", "5", "6"].map((id) => line(id)),
       "too_many_tasks",
       null,
       null,
+      "The batch input file contains too many requests. The maximum is 5.",
     ],
-  ] as const)("fails its batch: %s", async (_what, lines, code, at, param) => {
+  ] as const)("fails its batch: %s", async (_what, lines, code, at, param, message) => {
     const created = await start([...lines]);
     expect(created.status).toBe("validating");
     const batch = await ended(created.id);
     expect(batch).toMatchObject({
       status: "failed",
       request_counts: { total: 0, completed: 0, failed: 0 },
-      errors: { object: "list", data: [{ code, line: at, param, message: expect.any(String) }] },
       output_file_id: null,
       in_progress_at: null,
     });
+    expect(batch.errors).toEqual({ object: "list", data: [{ code, line: at, param, message }] });
     expect(batch.failed_at).toBeGreaterThan(0);
   });
 });

@@ -21,10 +21,17 @@ function upload(name = "in.jsonl", content = LINE, purpose: OpenAI.FilePurpose =
   return toFile(Buffer.from(content), name).then((file) => openai.files.create({ file, purpose }));
 }
 
-function form(parts: Record<string, string | File>): FormData {
+const FILE = new File(["x"], "a");
+
+function form(parts: [string, string | File][]): FormData {
   const made = new FormData();
-  for (const [name, part] of Object.entries(parts)) made.append(name, part);
+  for (const [name, part] of parts) made.append(name, part);
   return made;
+}
+
+/** An upload of parts that the SDK itself would not send. */
+async function send(parts: [string, string | File][]): Promise<unknown> {
+  return openai.post("/files", { body: form(parts) });
 }
 
 const KEYS = [
@@ -88,7 +95,7 @@ describe("files through the SDK", () => {
     expect(body.data).toMatchObject({ id: file.id, name: "in.jsonl", bytes: LINE.length });
     const response = await fetch(`${app.url}/api/v1/files`, {
       method: "POST",
-      body: form({ file: new File(["a,b\n"], "table.csv") }),
+      body: form([["file", new File(["a,b\n"], "table.csv")]]),
       headers: { authorization: `Bearer ${KEY}` },
     });
     const { data } = (await response.json()) as { data: { id: string } };
@@ -145,14 +152,71 @@ describe("files through the SDK", () => {
   });
 
   test.each([
-    ["another extension", () => upload("in.csv"), "file", "invalid_file_format"],
-    ["an empty file", () => upload("in.jsonl", ""), "file", "empty_file"],
-    ["an unknown purpose", () => upload("a", "x", "lunch" as "batch"), "purpose", "invalid_value"],
+    [
+      "another extension",
+      () => upload("in.csv"),
+      "file",
+      "invalid_file_format",
+      "Invalid file format for Batch API. Must be .jsonl",
+    ],
+    ["an empty file", () => upload("in.jsonl", ""), "file", "empty_file", "File is empty."],
+    [
+      "an unknown purpose",
+      () => upload("a", "x", "lunch" as "batch"),
+      "purpose",
+      "invalid_value",
+      "Invalid value: 'lunch'. Supported values are: 'assistants', 'batch', 'fine-tune', 'vision', 'user_data', and 'evals'.",
+    ],
     [
       "no purpose",
-      async () => openai.post("/files", { body: form({ file: new File(["x"], "a") }) }),
+      () => send([["file", FILE]]),
       "purpose",
       "missing_required_parameter",
+      "Missing required parameter: 'purpose'.",
+    ],
+    [
+      "no file",
+      () => send([["purpose", "batch"]]),
+      "file",
+      "missing_required_parameter",
+      "Missing required parameter: 'file'.",
+    ],
+    [
+      "a text in place of the file",
+      () => send([["file", "x"]]),
+      "file",
+      "invalid_value",
+      expect.stringContaining("has no filename"),
+    ],
+    [
+      "an unknown part",
+      () =>
+        send([
+          ["purposes", "batch"],
+          ["file", FILE],
+        ]),
+      "purposes",
+      "unknown_parameter",
+      "Unknown parameter: 'purposes'. Did you mean 'purpose'?",
+    ],
+    [
+      "another file",
+      () => send([["document", FILE]]),
+      "document",
+      "unknown_parameter",
+      "Unknown parameter: 'document'.",
+    ],
+    [
+      "two purposes",
+      () =>
+        send([
+          ["purpose", "batch"],
+          ["purpose", "vision"],
+          ["file", FILE],
+        ]),
+      "purpose",
+      "invalid_value",
+      expect.stringContaining("is given more than once"),
     ],
     [
       "a life that is too short",
@@ -164,17 +228,12 @@ describe("files through the SDK", () => {
         }),
       "expires_after.seconds",
       "invalid_value",
+      "Invalid 'expires_after.seconds': expected an integer from 3600 to 2592000.",
     ],
-  ])("of %s are refused", async (_what, call, param, code) => {
+  ])("of %s are refused", async (_what, call, param, code, message) => {
     const error = await refusal(call());
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
-    expect(error).toMatchObject({ param, code, type: "invalid_request_error" });
-    expect(Object.keys(error.error as object).toSorted()).toEqual([
-      "code",
-      "message",
-      "param",
-      "type",
-    ]);
+    expect(error.error).toEqual({ message, type: "invalid_request_error", param, code });
   });
 
   test("that are larger than the limit of a batch are refused with 413", async () => {
@@ -182,6 +241,10 @@ describe("files through the SDK", () => {
       status: 413,
       param: "file",
       code: "file_too_large",
+      type: "invalid_request_error",
+      error: {
+        message: "File is too large: 2049 bytes. Maximum size for the Batch API is 2048 bytes.",
+      },
     });
     expect(await upload("in.txt", "x".repeat(2049), "user_data")).toMatchObject({ bytes: 2049 });
   });
@@ -224,6 +287,39 @@ describe("errors of all routes under /v1", () => {
         error: { message: expect.any(String), type: "invalid_request_error", param: null, code },
       });
       expect(answer.headers.get("x-request-id")).toBeTruthy();
+    },
+  );
+
+  test.each(["/v1/batches", "/v1/chat/completions"])(
+    "a body of %s that is not JSON, or repeats a name, is refused as OpenAI does",
+    async (path) => {
+      const headers = { "content-type": "application/json" };
+      const broken = await call("POST", path, { headers, body: '{"model": "a" "b"}' });
+      expect([broken.status, broken.body]).toEqual([
+        400,
+        {
+          error: {
+            message: expect.stringMatching(
+              /^We could not parse the JSON body of your request\. \(HINT: .+\)$/,
+            ),
+            type: "invalid_request_error",
+            param: null,
+            code: null,
+          },
+        },
+      ]);
+      const repeated = await call("POST", path, { headers, body: '{"model":"a","model":"b"}' });
+      expect([repeated.status, repeated.body]).toEqual([
+        400,
+        {
+          error: {
+            message: expect.stringContaining("is given more than once"),
+            type: "invalid_request_error",
+            param: "model",
+            code: "invalid_value",
+          },
+        },
+      ]);
     },
   );
 

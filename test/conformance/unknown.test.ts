@@ -127,6 +127,7 @@ describe("a body", () => {
         expect.objectContaining({ param, message }),
       ]);
     }
+    expect((await post("/batches", [])).body.error.code).toBe("invalid_type");
     const event = await post("/webhook_endpoints", { ...HOOK, event_types: ["batch.complete"] });
     expect(event.body.error).toMatchObject({
       param: "event_types",

@@ -1,8 +1,7 @@
 import type { Context } from "../../context.ts";
-import { PRICE_UNKNOWN } from "../../domain/batch.ts";
 import type { Failure } from "../../domain/failure.ts";
 import { FLEX_TIMEOUT_MS, laneOfModel, tierOf } from "../../domain/flex.ts";
-import type { Provider, Route } from "../../domain/provider.ts";
+import type { Provider } from "../../domain/provider.ts";
 import { withModel } from "../../domain/request.ts";
 import { AppError } from "../../errors.ts";
 import type { Cancel } from "../../lib/clock.ts";
@@ -34,6 +33,7 @@ import {
   timedOut,
   unanswered,
 } from "./replies.ts";
+import { createReserving } from "./reserving.ts";
 import { createTurns, type Turn } from "./turns.ts";
 import { createUnmetered } from "./unmetered.ts";
 import { watched } from "./watched.ts";
@@ -64,7 +64,7 @@ type Timing = {
  * a hop to a worker thread and back takes longer than everything else that one call needs. A call goes through these
  * states:
  *
- *   waiting    for money, if its key has a budget (`books.ts`), and for its turn at the pacer (`turns.ts`).
+ *   waiting    for money, if its key has a budget (`reserving.ts`), and for its turn at the pacer (`turns.ts`).
  *   sent       once to each provider of the model, until one answers. The answer of the last provider is final.
  *   answered   whole, or as a stream. The pacer and the breaker learn its result, and the books its cost.
  *   left       by its client. The connection to the provider is closed.
@@ -74,11 +74,10 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
   const turns = createTurns(ctx, upstreams);
   const records = createRecords(ctx);
   const unmetered = createUnmetered();
+  const reserving = createReserving({ upstreams, books, unmetered });
   const passages = new Map<string, ReturnType<typeof createPassage>>();
   const adjustments = new Map<Provider, Adjustments>();
   let inFlight = 0;
-  /** How many calls wait for a reservation. */
-  let reserving = 0;
   let onIdle: (() => void) | undefined;
   let isStopping = false;
   const { settle, fail, end } = createEndings(ctx, {
@@ -110,36 +109,10 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     return (size?.promptTokens ?? 0) + (size?.maxOutputTokens ?? 0);
   }
 
-  /**
-   * Reserves money for a call that may cost something, and returns the routes that it may not take. With a budget these
-   * are the routes whose price is unknown; once the budget is spent, all routes that cost something.
-   */
-  async function reserve(
-    lane: string,
-    { caller, signal, endpoint }: LiveRequest,
-  ): Promise<{ reservation: number | null; barred: Route[] }> {
-    const ways = caller.hasBudget ? unmetered.applyTo(upstreams.pricedWays(lane), endpoint) : [];
-    const barred = ways.filter(({ price }) => price === "unknown").map(({ way }) => way);
-    if (ways.length > 0 && barred.length === ways.length)
-      throw new AppError("QUOTA_EXCEEDED", PRICE_UNKNOWN.message);
-    const dear = ways.filter(({ price }) => price === "known").map(({ way }) => way);
-    if (dear.length === 0) return { reservation: null, barred };
-    reserving++;
-    try {
-      return { reservation: await books.reserve(caller.key, signal), barred };
-    } catch (error) {
-      const hasFree = dear.length + barred.length < ways.length;
-      if (!hasFree || !(error instanceof AppError) || error.code !== "QUOTA_EXCEEDED") throw error;
-      return { reservation: null, barred: [...barred, ...dear] };
-    } finally {
-      reserving--;
-    }
-  }
-
   async function call(request: LiveRequest): Promise<LiveAnswer> {
     const lane = laneOfModel(request.model, tierOf(request.body) === "flex");
     const tokens = await tokensOf(lane, request);
-    const { reservation, barred: tried } = await reserve(lane, request);
+    const { reservation, barred: tried } = await reserving.reserve(lane, request);
     let last: LiveAnswer | undefined;
     const failed: Attempt["failed"] = {};
     let isSettling = false;
@@ -279,7 +252,7 @@ export function createLive(ctx: Context, { upstreams, onFreed, outside }: LiveOp
     call: async (request: LiveRequest): Promise<LiveAnswer> => {
       if (isStopping)
         throw new AppError("SERVICE_UNAVAILABLE", "The server is shutting down", { retryAfter: 1 });
-      if (inFlight + turns.waiting() + reserving >= ctx.config.liveMaxCalls)
+      if (inFlight + turns.waiting() + reserving.waiting() >= ctx.config.liveMaxCalls)
         throw new AppError(
           "RATE_LIMIT_EXCEEDED",
           `This server has ${ctx.config.liveMaxCalls} calls in progress, its limit (LIVE_MAX_CALLS); try again when some have ended`,

@@ -2,6 +2,7 @@ import type { Context } from "hono";
 
 import { ERROR_STATUS, type ErrorCode } from "../../errors.ts";
 import type { OpenAiWords } from "../../services/openai-refusal.ts";
+import { NOT_JSON } from "../body.ts";
 import type { AppEnv } from "../router.ts";
 
 /** Whether a path belongs to OpenAI's dialect. */
@@ -80,6 +81,8 @@ function messageOf(c: Context<AppEnv>, { code, message, details: { openAi } }: F
     return `Invalid URL (${c.req.method} ${c.req.path}); docs/openai.md lists the paths below /v1, /docs shows those of /api/v1`;
   if (code === "METHOD_NOT_ALLOWED")
     return `Not allowed to ${c.req.method} on ${c.req.path}. (HINT: Perhaps you meant to use a different HTTP method?)`;
+  if (message.startsWith(NOT_JSON))
+    return `We could not parse the JSON body of your request. (HINT: ${message.slice(NOT_JSON.length)})`;
   return message;
 }
 
@@ -87,7 +90,12 @@ function wordsOf(code: ErrorCode, { openAi, issues }: Record<string, unknown>): 
   if (isWords(openAi)) return openAi;
   const [issue] = Array.isArray(issues) ? (issues as { path?: unknown }[]) : [];
   const path = typeof issue?.path === "string" && issue.path !== "" ? issue.path : null;
-  return { param: code === "MODEL_NOT_SUPPORTED" ? "model" : path, code: null };
+  if (code === "MODEL_NOT_SUPPORTED") return { param: "model", code: null };
+  // As OpenAI does, a body that cannot be read at all has neither.
+  return {
+    param: path,
+    code: path !== null && code === "VALIDATION_ERROR" ? "invalid_value" : null,
+  };
 }
 
 function isWords(value: unknown): value is OpenAiWords {

@@ -7,7 +7,7 @@ import { badParam, refusal } from "../../services/openai-refusal.ts";
 import { readResultFile, resultFileTag } from "../../services/openai-results.ts";
 import { whileKeyValid } from "../connections.ts";
 import { CONTENT_TYPES, sendDownload } from "../download.ts";
-import { readUpload } from "../multipart.ts";
+import { type FormTerms, readUpload } from "../multipart.ts";
 import { type AppEnv, needs } from "../router.ts";
 import { toBytes } from "../stream.ts";
 import {
@@ -17,17 +17,23 @@ import {
   orderOf,
   seconds,
   secondsOrNull,
+  unknownParam,
   unknownValue,
 } from "./query.ts";
 
 const PURPOSES = ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"];
-const FIELDS = new Set([
+const FIELDS = [
   "purpose",
   "expires_after[anchor]",
   "expires_after[seconds]",
   "expires_after.anchor",
   "expires_after.seconds",
-]);
+];
+const FORM: FormTerms = {
+  known: new Set(FIELDS),
+  noFile: () => missing("file"),
+  unknownPart: (name) => unknownParam(name, ["file", ...FIELDS]),
+};
 const SHORTEST_LIFE_SECONDS = 3600;
 const LONGEST_LIFE_SECONDS = 2_592_000;
 
@@ -43,7 +49,7 @@ export const openAiFileRoutes = new Hono<AppEnv>()
         storeFile(ctx, caller, name, whileKeyValid(c, content), ({ bytes, now }) =>
           termsOf(fields, { name, bytes, now }, ctx.config),
         ),
-      FIELDS,
+      FORM,
     );
     c.set("answeredId", file.id);
     return c.json(toBody(service.describeUpload(file)), 200);

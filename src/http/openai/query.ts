@@ -20,13 +20,14 @@ export const requireKnownQuery: MiddlewareHandler<AppEnv> = async (c, next) => {
 
 /** Throws an error that names the first of `names` that is not `known`. */
 export function requireKnown(names: readonly string[], known: readonly string[]): void {
-  const unknown = names.find((name) => !known.includes(name))?.slice(0, LONGEST_SHOWN);
-  if (unknown !== undefined)
-    throw badParam(
-      unknown,
-      `Unknown parameter: '${unknown}'.${suggest(unknown, known)}`,
-      "unknown_parameter",
-    );
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw unknownParam(unknown, known);
+}
+
+export function unknownParam(name: string, known: readonly string[]) {
+  const shown = name.slice(0, LONGEST_SHOWN);
+  const message = `Unknown parameter: '${shown}'.${suggest(shown, known)}`;
+  return badParam(shown, message, "unknown_parameter");
 }
 
 function suggest(given: string, known: readonly string[]): string {
