@@ -46,7 +46,12 @@ const ODD: Sent[] = [
     file: "an event over several lines",
     text: 'event: message\ndata: {"id":"c","model":"m",\ndata: "choices":[{"index":0,\ndata: "delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
   },
-].map((one) => ({ ...one, endpoint: "/v1/chat/completions", type: "text/event-stream" }));
+].map(({ file, text }) => ({
+  file,
+  text,
+  endpoint: "/v1/chat/completions",
+  type: "text/event-stream",
+}));
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
