@@ -24,7 +24,7 @@ type Row = {
  *   waiting    `rate_limited`, `overloaded`: nobody's fault, counts as no attempt
  *   retryable  `server_error`, `timeout`, …: another attempt may help
  */
-const ERROR_TABLE: readonly Row[] = [
+export const ERROR_TABLE: readonly Row[] = [
   // A request that is larger than a model's context, or than the limit of a whole minute.
   { server: "OpenAI", cause: "context_length", status: [429], words: /^request too large/i },
   { server: "Groq", cause: "context_length", status: [413], words: /request too large/i },
@@ -169,9 +169,14 @@ const ERROR_TABLE: readonly Row[] = [
   { server: "any", cause: "conflict", status: [409, 425] },
 ];
 
+/** The row of the table that an error matches. */
+export function rowOf(facts: ErrorFacts): Row | undefined {
+  return ERROR_TABLE.find((one) => fits(one, facts));
+}
+
 /** The cause of an error. An error without a status that matches no row counts as a fault of the server. */
 export function causeOf(facts: ErrorFacts): Cause {
-  const row = ERROR_TABLE.find((one) => fits(one, facts));
+  const row = rowOf(facts);
   if (row) return row.cause;
   return facts.status === null || facts.status >= 500 ? "server_error" : "rejected";
 }

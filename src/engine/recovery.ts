@@ -105,7 +105,6 @@ export function createMembership(ctx: Context): Membership {
       const settling = {
         tallies: [],
         dearest: [],
-        unpriced: [],
         mayBeLimited: true,
         isExclusive: ctx.isExclusive,
       };

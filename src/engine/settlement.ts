@@ -5,6 +5,7 @@ import { fateOf } from "../db/refusal.ts";
 import { isEmpty, nameResults, type Plan, type Statement } from "../db/unit.ts";
 import { isSingle } from "../domain/batch.ts";
 import { portionsOf } from "../lib/portions.ts";
+import { type PauseUnit, pauseUncounted } from "../store/budgets.ts";
 import { postpone } from "../store/postpone.ts";
 import { settle } from "../store/settle.ts";
 import { type ClaimedRun, withoutResult } from "./claimed-run.ts";
@@ -32,6 +33,7 @@ export type Unsettled = { outcomes: Outcome[]; error: unknown };
 type SettlementUnit = {
   settled: Statement[];
   postponed: Statement[];
+  uncounted: PauseUnit | undefined;
   progress: { reported: Statement | undefined };
   halted: HaltUnit;
 };
@@ -71,19 +73,22 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
     const reported = progress.plan(batches, now, steadyNow);
     const halted = halts.plan(outcomes, decisions.halts, now);
     const spent = dearest.plan(tallies);
+    const unpriced = unpricedBatches(outcomes);
+    const mayBeLimited = outcomes.some(({ run }) => options.mayBeLimited(run.row.lane));
     const settling = {
       finals,
       tallies,
       batches: [...batches],
       dearest: spent.news,
-      unpriced: unpricedBatches(outcomes),
-      mayBeLimited: outcomes.some(({ run }) => options.mayBeLimited(run.row.lane)),
+      mayBeLimited,
       isExclusive: ctx.isExclusive,
     };
     return {
       unit: {
         settled: finals.length > 0 ? settle(settling, owner, now) : [],
         postponed: retries.length > 0 ? postpone(retries, owner, now) : [],
+        // Also if the run goes on: its retry and the other rows may cost anything.
+        uncounted: mayBeLimited && unpriced.length > 0 ? pauseUncounted(unpriced, now) : undefined,
         progress: reported.unit,
         halted: halted.unit,
       },
@@ -148,7 +153,7 @@ export function createSettlement(ctx: Context, options: SettlementOptions) {
   };
 }
 
-/** The batches of calls that have an answer, but an unknown cost. */
+/** The batches of calls that were answered, or may have been, at an unknown cost. */
 function unpricedBatches(outcomes: Outcome[]): number[] {
   const batches = new Set<number>();
   for (const outcome of outcomes) {

@@ -40,6 +40,8 @@ export function createStreamReader(endpoint: Endpoint, onDelta: (text: string) =
 
   return {
     take(event: StreamEvent): void {
+      // What follows in the same piece of text counts as little as what would arrive later, which is not read.
+      if (isDone || error !== undefined) return;
       if (event.kind === "done") isDone = true;
       else if (event.kind === "json") takeJson(event.value, event.name);
       else if (event.name === "error") error ??= event.text;

@@ -154,11 +154,16 @@ export async function resumeBatch(ctx: Context, id: string): Promise<Batch> {
 
 /** Throws `QUOTA_EXCEEDED` if its cap or its payer's budget would pause the batch again at once. */
 export async function requireMoney(ctx: Context, batch: Batch): Promise<void> {
-  const { id, maxCostUsd, costUsd, dearestUsd, payer } = batch;
+  const { id, maxCostUsd, costUsd, dearestUsd, payer, unpriced } = batch;
   if (maxCostUsd !== null && (costUsd >= maxCostUsd || maxCostUsd - costUsd < (dearestUsd ?? 0)))
     throw new AppError(
       "QUOTA_EXCEEDED",
       `Batch ${id} has cost ${costUsd.toFixed(4)} of its ${maxCostUsd} USD, which does not pay for another call; raise maxCostUsd first`,
+    );
+  if (maxCostUsd !== null && unpriced > 0)
+    throw new AppError(
+      "QUOTA_EXCEEDED",
+      `A call of batch ${id} had an unknown cost, so its maxCostUsd cannot be kept; remove maxCostUsd first`,
     );
   if (payer !== null) await requireBudget(ctx, payer);
 }

@@ -32,6 +32,8 @@ export type Retry = {
 
 /** SQL for the cost of an attempt, if known. */
 const USD = "(r.value ->> '$.spent.u')";
+/** SQL that is true of an attempt that cost money, but nobody knows how much. */
+const IS_UNPRICED = `(NOT q.is_dry_run AND r.value ->> '$.spent.p' IS NOT NULL AND ${USD} IS NULL)`;
 
 /** SQL for the lane of a row of the queue whose task is escalated to the model of `escalateTo`. */
 const ESCALATED = `(SELECT t.escalate_to FROM tasks t WHERE t.seq = queue.task) || iif(flex_until IS NULL, '', '${FLEX_MARK}')`;
@@ -49,10 +51,12 @@ export function postpone(retries: Retry[], owner: number, now: number): Statemen
               estimated_usd = batches.estimated_usd + failed_now.estimated_usd,
               prompt_tokens = batches.prompt_tokens + failed_now.prompt_tokens,
               completion_tokens = batches.completion_tokens + failed_now.completion_tokens,
+              unpriced = batches.unpriced + failed_now.unpriced,
               dearest_usd = nullif(max(coalesce(batches.dearest_usd, 0), failed_now.dearest_usd), 0)
             FROM (SELECT t.batch, count(*) AS calls, total(iif(q.is_dry_run, 0, ${USD})) AS usd,
                          total(iif(q.is_dry_run, ${USD}, 0)) AS estimated_usd,
                          total(r.value ->> '$.spent.p') AS prompt_tokens, total(r.value ->> '$.spent.c') AS completion_tokens,
+                         sum(${IS_UNPRICED}) AS unpriced,
                          coalesce(max(iif(q.is_dry_run, 0, ${USD})), 0) AS dearest_usd
                   FROM ${FENCE} CROSS JOIN tasks t ON t.seq = q.task GROUP BY t.batch) failed_now
             WHERE batches.seq = failed_now.batch`,

@@ -1,13 +1,13 @@
 import type { Statement } from "../db/unit.ts";
 import { SINGLE_TASKS } from "../domain/batch.ts";
-import { holdSpent, monthOf, noteDearest, pauseSpent, pauseUncounted } from "./budgets.ts";
+import { holdSpent, monthOf, noteDearest, pauseSpent } from "./budgets.ts";
 import { COST, finishBatches } from "./counters.ts";
 import { ENDED } from "./ended.ts";
 import { GENERATION_OF_BATCH } from "./generations.ts";
 import { linked } from "./linked.ts";
 import { forEachMark } from "./marks.ts";
 import { addEnded, type Tally } from "./rollups.ts";
-import { inAll, ofLastCall } from "./spent.ts";
+import { costInAll, inAll, ofLastCall } from "./spent.ts";
 import { overValues } from "./values.ts";
 
 /** How a run ended, as the engine reports it. The queue knows the rest. */
@@ -55,8 +55,6 @@ export type Settling = {
   tallies: Tally[];
   /** The cost of the dearest call of each payer, if it exceeds all earlier ones. */
   dearest: [payer: number, usd: number][];
-  /** Batches of which a call has an unknown cost. */
-  unpriced: number[];
   /** A cap or a budget may limit some of the runs. */
   mayBeLimited: boolean;
   /** The database is a local file, whose driver keeps statements prepared. */
@@ -146,21 +144,14 @@ export function settle(what: Settling, owner: number, now: number): Statement[] 
 
 /** Records the cost of calls, and stops work that there is no more money for. */
 function afterSpending(
-  { batches, tallies, dearest, unpriced, mayBeLimited }: Settling,
+  { batches, tallies, dearest, mayBeLimited }: Settling,
   now: number,
 ): Statement[] {
   const noted = dearest.length > 0 ? [noteDearest(dearest)] : [];
   if (!mayBeLimited) return noted;
   const keys = [...new Set(tallies.flatMap(({ apiKey }) => (apiKey > 0 ? apiKey : [])))];
-  const pauses = [
-    pauseSpent(batches, keys, now),
-    ...(unpriced.length > 0 ? [pauseUncounted(unpriced, now)] : []),
-  ];
-  return [
-    ...noted,
-    ...pauses.flatMap(({ reported, paused }) => [reported, paused]),
-    ...(keys.length > 0 ? holdSpent(keys, now) : []),
-  ];
+  const { reported, paused } = pauseSpent(batches, keys, now);
+  return [...noted, reported, paused, ...(keys.length > 0 ? holdSpent(keys, now) : [])];
 }
 
 function insertExecutions({ finals, isExclusive }: Settling, owner: number): Statement[] {
@@ -198,7 +189,7 @@ function insertExecutions({ finals, isExclusive }: Settling, owner: number): Sta
         v.column4, q.claim, q.attempt, q.log, v.column5, v.column6, v.column7,
         ${inAll("prompt_tokens", "v.column8")}, ${inAll("completion_tokens", "v.column9")},
         ${inAll("cached_tokens", "v.column10")}, ${inAll("reasoning_tokens", "v.column11")},
-        ${inAll("cost_usd", "v.column12")}, v.column13, v.column14, v.column15,
+        ${costInAll("v.column8", "v.column12")}, v.column13, v.column14, v.column15,
         v.column16, v.column17, v.column18, v.column19, v.column20, v.column21
       FROM ${values} v
       CROSS JOIN queue q ON q.task = v.column1 AND q.claim = v.column2 AND +q.owner = ?`,

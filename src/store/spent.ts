@@ -20,6 +20,14 @@ export function inAll(amount: Amount, last: string): string {
   return `iif(${isNothing}, NULL, coalesce(${last}, 0) + ${earlier(amount)})`;
 }
 
+/**
+ * SQL for the cost of a whole run, given the prompt tokens and the cost of its last call. `NULL` if that call was answered
+ * and its price is unknown, because the cost of the others alone would be too low.
+ */
+export function costInAll(lastPrompt: string, lastUsd: string): string {
+  return `iif(${lastPrompt} IS NOT NULL AND ${lastUsd} IS NULL, NULL, ${inAll("cost_usd", lastUsd)})`;
+}
+
 /** SQL for the usage of a run's last call, from its execution `e` and its row `q` of the queue. */
 export function ofLastCall(amount: Amount): string {
   return `(e.${amount} - ${earlier(amount)})`;

@@ -1,5 +1,5 @@
-import { BEHAVIOURS } from "../support/limit-behaviours.ts";
-import { runWorld } from "../support/limit-world.ts";
+import { BEHAVIOURS, UNANNOUNCED } from "../support/limit-behaviours.ts";
+import { type Behaviour, runWorld } from "../support/limit-world.ts";
 import {
   median,
   printTable,
@@ -16,19 +16,31 @@ export async function benchBehaviours(): Promise<void> {
     "Twelve ways of limiting calls",
     BEHAVIOURS.map((behaviour) => {
       const { overIdeal, refused, failed } = runWorld(behaviour);
-      const slowly = (refusalMs: number) => runWorld({ ...behaviour, refusalMs }).refused;
       return {
         behaviour: behaviour.name,
         calls: behaviour.calls,
         "time / ideal": round(overIdeal, 2),
         "refused %": round(refused * 100, 2),
-        "after 100 ms": round(slowly(100) * 100, 2),
-        "after 250 ms": round(slowly(250) * 100, 2),
+        "after 100 ms": refusedPercent(behaviour, 100),
+        "after 250 ms": refusedPercent(behaviour, 250),
         "rows failed": failed,
       };
     }),
   );
+  printTable(
+    "Limits that only refusals announce: refused % after 20, 100 and 250 ms",
+    UNANNOUNCED.map((behaviour) => ({
+      limit: behaviour.name,
+      "after 20 ms": refusedPercent(behaviour, 20),
+      "after 100 ms": refusedPercent(behaviour, 100),
+      "after 250 ms": refusedPercent(behaviour, 250),
+    })),
+  );
   printTable("No limits and no headers, the whole program", await runUnlimited());
+}
+
+function refusedPercent(behaviour: Behaviour, refusalMs: number): number {
+  return round(runWorld({ ...behaviour, refusalMs }).refused * 100, 2);
 }
 
 const ROWS = 2000;

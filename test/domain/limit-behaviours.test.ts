@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 
 import { createSurprises } from "../../src/domain/surprises.ts";
-import { BEHAVIOURS } from "../support/limit-behaviours.ts";
+import { BEHAVIOURS, UNANNOUNCED } from "../support/limit-behaviours.ts";
 import { bucket, EPOCH_MS, runWorld, window } from "../support/limit-world.ts";
 
 /** For each behaviour, the most time over the ideal, and the most refusals per call. */
@@ -52,6 +52,19 @@ test.each(SLOWLY)(
     }
   },
 );
+
+test("limits that only refusals announce cost few calls, the more the slower a refusal is", () => {
+  for (const [refusalMs, most] of [
+    [20, 0.05],
+    [100, 0.15],
+    [250, 0.23],
+  ] as const) {
+    for (const behaviour of UNANNOUNCED) {
+      const { failed, refused } = runWorld({ ...behaviour, refusalMs });
+      expect([behaviour.name, failed, refused <= most]).toEqual([behaviour.name, 0, true]);
+    }
+  }
+});
 
 test("the rate is learned from what was sent, so answers of seconds do not delay it", () => {
   const run = runWorld({

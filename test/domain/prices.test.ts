@@ -204,6 +204,19 @@ describe("the list of prices", () => {
     }
   });
 
+  test("still has the entries that docs/providers.md calls outdated", () => {
+    const at = Date.parse("2026-11-28T12:00:00Z");
+    const now = (model: string) => priceOf(model, [], {}, at);
+    expect(now("mistral-large-latest")?.input).toBe(4 * (now("mistral-large-2512")?.input ?? 0));
+    expect(now("deepseek-chat")).toMatchObject({ input: 0.27, output: 1.1 });
+    expect(now("deepseek-reasoner")).toMatchObject({ input: 0.55, output: 2.19 });
+    expect(now("deepseek-v4-flash")).toMatchObject({ input: 0.22, output: 0.66 });
+    expect(now("deepseek-flash")).toBeUndefined();
+    // A Saturday, in the hours of the peak.
+    const peak = Date.parse("2026-11-28T07:00:00Z");
+    expect(priceOf("deepseek-v4-pro", [], {}, peak)?.input).toBe(1.32);
+  });
+
   test("is outdated after 90 days", () => {
     const after = (days: number) => listAgeIfOld(Date.parse(LIST_DATE) + days * 86_400_000);
     expect([after(90), after(91)]).toEqual([null, 91]);

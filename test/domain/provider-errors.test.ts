@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { type Cause, isHalt, isWaiting } from "../../src/domain/failure.ts";
-import { causeOf } from "../../src/domain/provider-errors.ts";
+import { causeOf, ERROR_TABLE, type ErrorFacts, rowOf } from "../../src/domain/provider-errors.ts";
+import { readErrorWords } from "../../src/providers/error-words.ts";
 
 type Case = [
   server: string,
@@ -84,12 +87,15 @@ const CASES: Case[] = [
     { status: 400, message: "API key expired. Please renew the API key." },
     "unauthorized",
   ],
+  ["Anthropic", { status: 401, code: "authentication_error" }, "unauthorized"],
+  ["any", { status: 401 }, "unauthorized"],
   ["MiniMax, with status 200", { code: "1004", message: "login fail" }, "unauthorized"],
   ["MiniMax, with status 200", { code: "2049", message: "invalid key" }, "unauthorized"],
   ["DashScope", { status: 401, code: "invalidapikey" }, "unauthorized"],
   // Filters.
   ["OpenAI", { status: 400, code: "content_policy_violation" }, "content_filter"],
   ["Azure", { status: 400, code: "responsibleaipolicyviolation" }, "content_filter"],
+  ["Zhipu", { status: 400, code: "1301" }, "content_filter"],
   ["DashScope", { status: 400, code: "data_inspection_failed" }, "content_filter"],
   ["MiniMax, with status 200", { code: "1026", message: "input new_sensitive" }, "content_filter"],
   ["MiniMax, with status 200", { code: "1027", message: "output new_sensitive" }, "content_filter"],
@@ -137,4 +143,27 @@ test("only used-up quota and refused keys pause, and only limits and lack of cap
   const causes = new Set(CASES.map(([, , cause]) => cause));
   expect([...causes].filter(isHalt).toSorted()).toEqual(["quota_exhausted", "unauthorized"]);
   expect([...causes].filter(isWaiting).toSorted()).toEqual(["overloaded", "rate_limited"]);
+});
+
+/** The errors of the corpus that have a status of their own. */
+function errorsOfCorpus(): ErrorFacts[] {
+  const folder = join(import.meta.dir, "..", "providers", "corpus");
+  return readdirSync(folder).flatMap((file) => {
+    const { replies } = JSON.parse(readFileSync(join(folder, file), "utf8"));
+    return replies.map(({ status, text, body }: Record<string, never>) => {
+      const words = readErrorWords(text ?? JSON.stringify(body));
+      const own = Number(status) === 200 ? words.status : Number(status);
+      return { status: own, codes: words.codes, message: words.message ?? "" };
+    });
+  });
+}
+
+test("each row of the table is reached by an error of this test or of the corpus", () => {
+  const named = CASES.map(([, { status = null, code, message = "" }]) => ({
+    status,
+    codes: code === undefined ? [] : [code],
+    message,
+  }));
+  const reached = new Set([...named, ...errorsOfCorpus()].map(rowOf));
+  expect(ERROR_TABLE.filter((row) => !reached.has(row))).toEqual([]);
 });

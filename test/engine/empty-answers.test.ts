@@ -9,32 +9,57 @@ const COST = 0.0006;
 /** For each prompt: the choice that is sent, the error that follows, and how often it is sent. */
 const CASES: Record<string, [choice: Json, code: string, calls: number]> = {
   "nothing at all": [{ message: { content: "" }, finish_reason: "stop" }, "EMPTY_RESPONSE", 2],
+  "no reason": [{ message: { content: " \n" }, finish_reason: "" }, "EMPTY_RESPONSE", 2],
   "no tokens left": [{ message: { content: null }, finish_reason: "length" }, "TRUNCATED", 1],
-  "a filter's word": [{ message: {}, finish_reason: "RECITATION" }, "CONTENT_FILTERED", 1],
+  "no tokens left for a text": [
+    { message: { content: "", reasoning_content: "Well" }, finish_reason: "MAX_TOKENS" },
+    "TRUNCATED",
+    1,
+  ],
   "a refusal": [{ message: { refusal: "I will not." }, finish_reason: "stop" }, "REFUSED", 1],
+  ...Object.fromEntries(
+    [
+      "content_filter",
+      "SAFETY",
+      "PROHIBITED_CONTENT",
+      "RECITATION",
+      "BLOCKLIST",
+      "SPII",
+      "content_filter: SAFETY",
+      "sensitive",
+    ].map((word) => [word, [{ message: {}, finish_reason: word }, "CONTENT_FILTERED", 1]]),
+  ),
 };
 
-test("an answer without content fails, is paid for, and is requested again only where that can help", async () => {
+test("an answer without content fails, is paid for, is never cached, and is requested again only where that can help", async () => {
   await using provider = await startProvider(({ prompt, body }) => ({
     ...chatAnswer({ prompt, body }),
     choices: [{ index: 0, ...CASES[prompt]?.[0] }],
   }));
   await using app = await startServer({ ...provider.env, MAX_RETRIES: "1" });
   const prompts = Object.keys(CASES);
-  const tasks = prompts.map((prompt) => ({ prompt, model: "gpt-4" }));
-  await app.post("/batches", { id: "b", tasks });
-  await app.post("/batches/b/execute");
-  const batch = await app.finished("b");
+  const tasks = prompts.map((prompt) => ({ prompt, model: "gpt-4", cache: true }));
 
-  for (const [i, prompt] of prompts.entries()) {
-    const [, code, calls] = CASES[prompt] ?? [];
-    const { error, executionId } = (await app.get(`/tasks/b-${i + 1}`)).body.data;
-    expect([prompt, error.code, provider.counts.get(prompt)]).toEqual([prompt, code, calls]);
-    if (code === "REFUSED") expect(error.message).toContain("I will not.");
-    const { attempts } = (await app.get(`/executions/${executionId}`)).body.data;
-    expect(attempts).toHaveLength(calls ?? 0);
+  // No answer of the first batch is there for the second.
+  for (const [round, id] of ["first", "second"].entries()) {
+    await app.post("/batches", { id, tasks });
+    await app.post(`/batches/${id}/execute`);
+    const batch = await app.finished(id);
+    for (const [i, prompt] of prompts.entries()) {
+      const [, code, calls = 0] = CASES[prompt] ?? [];
+      const { error, executionId } = (await app.get(`/tasks/${id}-${i + 1}`)).body.data;
+      const sent = provider.counts.get(prompt);
+      expect([prompt, error.code, sent]).toEqual([prompt, code, calls * (round + 1)]);
+      if (code === "REFUSED") expect(error.message).toContain("I will not.");
+      if (code === "CONTENT_FILTERED") expect(error.message).toContain(prompt);
+      const { attempts } = (await app.get(`/executions/${executionId}`)).body.data;
+      expect(attempts).toHaveLength(calls);
+    }
+    const calls = provider.requests.length / (round + 1);
+    expect(batch.costUsd).toBeCloseTo(COST * calls, 9);
+    expect(batch.usage.totalTokens).toBe(15 * calls);
+    expect(batch.reused).toBe(0);
   }
-  expect(batch.costUsd).toBeCloseTo(COST * provider.requests.length, 9);
   expect(await app.differences()).toEqual([]);
 });
 

@@ -143,7 +143,7 @@ test("more models end at once than one statement has values for", async () => {
     toInterrupted({ task, owner, claim: 1, batch, model }, 5, 3),
   );
   const batches = [...new Set(rows.map(({ batch }) => batch))];
-  const rest = { dearest: [], unpriced: [], mayBeLimited: true, isExclusive: true };
+  const rest = { dearest: [], mayBeLimited: true, isExclusive: true };
   const settling = { finals, batches, tallies, ...rest };
   await app.ctx.writer.write({ settled: settle(settling, owner, 3) });
   const [sum] = rowsOf<{ tasks: number }>(

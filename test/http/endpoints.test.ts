@@ -145,6 +145,41 @@ describe("a JSONL line may name any path of the provider", () => {
     expect(paid.status).toBe(200);
   });
 
+  test("and a call that broke off may have cost something, so a cap and a budget end at the first one", async () => {
+    await using provider = await startProvider((_request, response) => {
+      response.socket?.destroy();
+      return null;
+    });
+    const retries = { MAX_RETRIES: "1", RETRY_BASE_MS: "1" };
+    await using app = await startServer({ ...provider.env, ...retries });
+    const { id: keyId, key } = (
+      await app.post("/api-keys", { name: "k", scopes: ["write"], monthlyBudgetUsd: 5 })
+    ).body.data;
+    const lines = Array.from({ length: 20 }, (): [string, object] => ["/v1/decisions", decision]);
+    await givenLines(app, lines, { maxCostUsd: 1 });
+    await client(app.url, key).post("/batches/b/execute");
+    expect((await paused(app)).pauseReason.code).toBe("price_unknown");
+    expect(provider.requests).toHaveLength(1);
+    expect((await app.post("/batches/b/resume")).body.error.code).toBe("QUOTA_EXCEEDED");
+    expect((await app.post("/tasks/b-20/execute")).body.error.code).toBe("QUOTA_EXCEEDED");
+
+    await app.patch("/batches/b", { maxCostUsd: null });
+    await app.post("/batches/b/resume");
+    expect((await paused(app)).pauseReason.code).toBe("price_unknown");
+    expect(provider.requests).toHaveLength(2);
+
+    // Without a limit the runs end, and what they cost is unknown, not 0.
+    await app.patch(`/api-keys/${keyId}`, { monthlyBudgetUsd: null });
+    await app.post("/batches/b/resume");
+    expect(await app.finished("b")).toMatchObject({ progress: { failed: 20 }, costUsd: null });
+    const { error, executionId } = (await app.get("/tasks/b-20")).body.data;
+    expect(error.code).toBe("PROVIDER_CONNECTION_LOST");
+    expect((await app.get(`/executions/${executionId}`)).body.data.attempts).toHaveLength(2);
+    const costs = "SELECT DISTINCT cost_usd AS usd FROM executions";
+    expect((await app.ctx.client.execute(costs)).rows).toMatchObject([{ usd: null }]);
+    expect(await app.differences()).toEqual([]);
+  });
+
   test("and PRICES_FILE can say that it costs nothing", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "prices.json");

@@ -41,7 +41,6 @@ const SETTLING = {
   batches: [],
   tallies: [],
   dearest: [],
-  unpriced: [],
   mayBeLimited: true,
   isExclusive: true,
 };

@@ -13,6 +13,42 @@ const varied = (n: number) => 100 + ((n * 7919) % 401);
 const paced = (calls: number, perSecond: number, burst: number) =>
   Math.max(0, (calls - burst) / perSecond) * 1000 + 300;
 
+/** 1,000 calls with 256 slots against a bucket that says nothing but `Retry-After: 1`. */
+function unannounced(limit: string, perSecond: number, atOnce: number, isSlow = false): Behaviour {
+  return {
+    name: `${limit}, ${atOnce} at once, answers of ${isSlow ? "1 to 5" : "0.3"} s`,
+    calls: 1000,
+    concurrency: 256,
+    idealMs: paced(1000, perSecond, atOnce),
+    latencyMs: isSlow ? (n) => 1000 + ((n * 7919) % 4001) : () => 300,
+    begin() {
+      const requests = bucket(perSecond, atOnce);
+      return ({ at }) => (requests.take(at) ? { ok: true } : refuse({ "retry-after": "1" }));
+    },
+  };
+}
+
+/** Limits that are known only by refusals, from strict to generous. */
+export const UNANNOUNCED: Behaviour[] = [
+  unannounced("4 a second", 4, 4),
+  unannounced("500 a minute", 500 / 60, 9),
+  unannounced("500 a minute", 500 / 60, 50),
+  unannounced("500 a minute", 500 / 60, 250),
+  unannounced("20 a second", 20, 20),
+  unannounced("50 a second", 50, 50),
+  unannounced("50 a second", 50, 250),
+  unannounced("200 a second", 200, 20),
+  unannounced("200 a second", 200, 50),
+  unannounced("200 a second", 200, 200),
+  unannounced("200 a second", 200, 250),
+  unannounced("4 a second", 4, 4, true),
+  unannounced("500 a minute", 500 / 60, 50, true),
+  unannounced("20 a second", 20, 20, true),
+  unannounced("50 a second", 50, 50, true),
+  unannounced("50 a second", 50, 250, true),
+  unannounced("200 a second", 200, 200, true),
+];
+
 /** Twelve ways in which providers limit calls. Some report their limits in headers, some do not. */
 export const BEHAVIOURS: Behaviour[] = [
   {
