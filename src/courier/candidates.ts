@@ -185,7 +185,10 @@ function toCandidates(endpoint: Endpoint, most: number, found: Found, now: numbe
     ...found,
     endpoint,
     inFlight: endpoint.inFlight.size,
-    ready: Math.min(found.live.length + found.late.length, MOST_UNSAVED - endpoint.unsaved.size),
+    ready: Math.min(
+      found.live.length + found.late.length,
+      Math.max(0, MOST_UNSAVED - endpoint.unsaved.size),
+    ),
     weight: weightOf(latencyMs),
     lastServed: endpoint.lastServed,
     most,

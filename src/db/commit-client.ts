@@ -2,7 +2,7 @@ import { LibsqlBatchError, type ResultSet } from "@libsql/client";
 
 import type { Clock } from "../lib/clock.ts";
 import { createFifo } from "../lib/fifo.ts";
-import type { StartThread, Thread } from "../lib/thread.ts";
+import { createClosing, type StartThread, type Thread } from "../lib/thread.ts";
 import type { FromCommitter, NumberedStatement, ToCommitter } from "./commit-protocol.ts";
 import {
   type CommitOptions,
@@ -38,7 +38,7 @@ export function createCommitClient(
   const numbers = new Map<string, number>();
   let thread: Thread<ToCommitter> | undefined;
   let isStopped = false;
-  let onClosed: (() => void) | undefined;
+  const closing = createClosing(clock, CLOSE_MS);
 
   function start(): Thread<ToCommitter> {
     numbers.clear();
@@ -55,7 +55,7 @@ export function createCommitClient(
   }
 
   function hear(message: FromCommitter): void {
-    if (message.kind === "closed") return onClosed?.();
+    if (message.kind === "closed") return closing.confirmed();
     const first = sent.shift();
     if (message.kind === "failed")
       first?.reject(new LibsqlBatchError(message.message, message.place, message.code));
@@ -69,7 +69,7 @@ export function createCommitClient(
     thread = undefined;
     for (let one = sent.shift(); one; one = sent.shift())
       one.reject(new Unreachable(`The thread that writes the database ended: ${why}`));
-    onClosed?.();
+    closing.confirmed();
   }
 
   function send(message: () => ToCommitter): Promise<ResultSet[][]> {
@@ -117,14 +117,7 @@ export function createCommitClient(
       isStopped = true;
       const last = thread;
       if (!last) return;
-      await new Promise<void>((resolve) => {
-        const cancel = clock.setTimeout(resolve, CLOSE_MS);
-        onClosed = () => {
-          cancel();
-          resolve();
-        };
-        last.post({ kind: "close" });
-      });
+      await closing.request(() => last.post({ kind: "close" }));
       thread = undefined;
       last.end();
     },

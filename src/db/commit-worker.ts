@@ -3,11 +3,11 @@
 import { LibsqlBatchError, LibsqlError } from "@libsql/client";
 
 import type { FromCommitter, NumberedStatement, ToCommitter } from "./commit-protocol.ts";
-import { createLocalClient, type LocalClient } from "./local-client.ts";
-import { BUSY_TIMEOUT_MS, WRITING_PRAGMAS } from "./pragmas.ts";
+import type { LocalClient } from "./local-client.ts";
+import { openWith, WRITING_PRAGMAS } from "./pragmas.ts";
 
+let path: string | undefined;
 let client: LocalClient | undefined;
-let opened: Promise<LocalClient> | undefined;
 const texts: string[] = [];
 /** Ends when all messages so far are answered. The owner expects the answers in the order of its messages. */
 let answered: Promise<void> = Promise.resolve();
@@ -16,17 +16,11 @@ function report(message: FromCommitter): void {
   postMessage(message);
 }
 
-async function open(path: string): Promise<LocalClient> {
-  client = createLocalClient(path, BUSY_TIMEOUT_MS);
-  for (const pragma of WRITING_PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
-  return client;
-}
-
-/** The opened client; throws the reason why the file could not be opened. */
+/** The file may be unreadable for a moment, so each commit tries to open it until that succeeds. */
 async function use(): Promise<LocalClient> {
-  if (!opened)
+  if (path === undefined)
     throw new LibsqlError("no database was named before the first commit", "SQLITE_MISUSE");
-  return opened;
+  return (client ??= await openWith(path, WRITING_PRAGMAS));
 }
 
 async function commit(message: ToCommitter & { kind: "commit" }): Promise<FromCommitter> {
@@ -78,9 +72,6 @@ function codeOf(error: unknown): string {
 }
 
 addEventListener("message", ({ data }: MessageEvent<ToCommitter>) => {
-  if (data.kind === "open") {
-    opened = open(data.path);
-    // The first commit reports the reason.
-    opened.catch(() => {});
-  } else answered = answered.then(() => answer(data)).then(report);
+  if (data.kind === "open") path = data.path;
+  else answered = answered.then(() => answer(data)).then(report);
 });

@@ -1,3 +1,7 @@
+import { LibsqlError } from "@libsql/client";
+
+import { createLocalClient, type LocalClient } from "./local-client.ts";
+
 /** Only an operator's tool can lock the file, and not for long. */
 export const BUSY_TIMEOUT_MS = 2000;
 
@@ -14,3 +18,19 @@ export const WRITING_PRAGMAS = [
 
 /** For a connection that only reads single rows beside another that writes. */
 export const READING_PRAGMAS = ["query_only = ON", "cache_size = -4096"];
+
+/** Opens a local file; throws an error whose code says that nothing was done. */
+export async function openWith(path: string, pragmas: readonly string[]): Promise<LocalClient> {
+  let client: LocalClient | undefined;
+  try {
+    client = createLocalClient(path, BUSY_TIMEOUT_MS);
+    for (const pragma of pragmas) await client.execute(`PRAGMA ${pragma}`);
+    return client;
+  } catch (error) {
+    client?.close();
+    const { message, code } =
+      error instanceof LibsqlError ? error : { message: String(error), code: "" };
+    // The driver has a code of its own for a file that it cannot open.
+    throw new LibsqlError(message, code.startsWith("SQLITE_") ? code : "SQLITE_CANTOPEN");
+  }
+}

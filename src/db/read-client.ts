@@ -3,7 +3,7 @@ import { type InArgs, type InStatement, LibsqlError, type ResultSet } from "@lib
 import type { Clock } from "../lib/clock.ts";
 import { createFifo } from "../lib/fifo.ts";
 import { leaveSignal } from "../lib/leaving.ts";
-import type { StartThread, Thread } from "../lib/thread.ts";
+import { createClosing, type StartThread, type Thread } from "../lib/thread.ts";
 import { toResultSet } from "./local-client.ts";
 import type { FromReader, ToReader } from "./read-protocol.ts";
 
@@ -52,7 +52,7 @@ export function createReadClient(
   let running: { id: number; read: Read } | undefined;
   let lastId = 0;
   let isStopped = false;
-  let onClosed: (() => void) | undefined;
+  const ending = createClosing(clock, CLOSE_MS);
 
   function start(): Thread<ToReader> {
     const started = startThread<ToReader, FromReader>({
@@ -68,7 +68,7 @@ export function createReadClient(
   }
 
   function hear(message: FromReader): void {
-    if (message.kind === "closed") return onClosed?.();
+    if (message.kind === "closed") return ending.confirmed();
     if (running?.id !== message.id) return;
     const { read } = running;
     running = undefined;
@@ -83,7 +83,7 @@ export function createReadClient(
     thread = undefined;
     const broken = running?.read;
     running = undefined;
-    onClosed?.();
+    ending.confirmed();
     if (broken && !broken.isOver && broken.tries < MOST_TRIES && !isStopped) return begin(broken);
     broken?.reject(busy("The thread that reads the database ended twice over this"));
     next();
@@ -144,14 +144,7 @@ export function createReadClient(
       for (let read = waiting.shift(); read; read = waiting.shift()) read.reject(closing());
       const last = thread;
       if (!last) return;
-      await new Promise<void>((resolve) => {
-        const cancel = clock.setTimeout(resolve, CLOSE_MS);
-        onClosed = () => {
-          cancel();
-          resolve();
-        };
-        last.post({ kind: "close" });
-      });
+      await ending.request(() => last.post({ kind: "close" }));
       thread = undefined;
       last.end();
       running?.read.reject(closing());

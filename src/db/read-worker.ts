@@ -2,30 +2,28 @@
 
 import { type Client, LibsqlError } from "@libsql/client";
 
-import { createLocalClient } from "./local-client.ts";
+import { openWith } from "./pragmas.ts";
 import type { FromReader, ToReader } from "./read-protocol.ts";
 
-const BUSY_TIMEOUT_MS = 2000;
 const PRAGMAS = ["query_only = ON", "temp_store = MEMORY", "cache_size = -16384"];
 
+let path: string | undefined;
 let client: Client | undefined;
-let opened: Promise<unknown> | undefined;
 
 function report(message: FromReader): void {
   postMessage(message);
 }
 
-async function open(path: string): Promise<void> {
-  client = createLocalClient(path, BUSY_TIMEOUT_MS);
-  for (const pragma of PRAGMAS) await client.execute(`PRAGMA ${pragma}`);
+/** The file may be unreadable for a moment, so each read tries to open it until that succeeds. */
+async function use(): Promise<Client> {
+  if (path === undefined)
+    throw new LibsqlError("no database was named before the first statement", "SQLITE_MISUSE");
+  return (client ??= await openWith(path, PRAGMAS));
 }
 
 async function read({ id, sql, args }: ToReader & { kind: "read" }): Promise<void> {
   try {
-    await opened;
-    if (!client)
-      throw new LibsqlError("no database was named before the first statement", "SQLITE_MISUSE");
-    const { columns, rows } = await client.execute(sql, args);
+    const { columns, rows } = await (await use()).execute(sql, args);
     report({ kind: "rows", id, columns, rows: rows.map((row) => Array.from(row)) });
   } catch (error) {
     const code = error instanceof LibsqlError ? error.code : "UNKNOWN";
@@ -34,7 +32,7 @@ async function read({ id, sql, args }: ToReader & { kind: "read" }): Promise<voi
 }
 
 addEventListener("message", ({ data }: MessageEvent<ToReader>) => {
-  if (data.kind === "open") opened = open(data.path);
+  if (data.kind === "open") path = data.path;
   // `read` reports its errors itself.
   else if (data.kind === "read") read(data).catch(() => {});
   else {

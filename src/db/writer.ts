@@ -30,8 +30,13 @@ export type Writer = {
   carryOut<U extends Unit>(plan: Plan<U>): Promise<ResultOf<U>>;
   /** Runs SQL that cannot be part of a unit, such as a pragma that vacuums, between two commits. */
   maintain(sql: string): Promise<void>;
-  /** Why the last commit failed, unless its content was refused; `null` once one has succeeded. */
+  /**
+   * Why the last commit failed, unless its content was refused, or that the present one takes very long; `null` once one
+   * has succeeded.
+   */
   trouble(): string | null;
+  /** A commit takes so long that further ones should not be waited for: a disk may hang. */
+  isSilent(): boolean;
   /** Resolves when everything written so far is committed or rejected. */
   settled(): Promise<void>;
 };
@@ -39,6 +44,8 @@ export type Writer = {
 /** More would take tens of milliseconds on a local file, for which other units wait. */
 const MAX_STATEMENTS_PER_COMMIT = 400;
 const MAX_BYTES_PER_COMMIT = 8_000_000;
+/** A commit that takes longer is reported. */
+const SILENT_MS = 10_000;
 /** On a local file, units that would begin after this time wait for the next commit: a statement may change a thousand rows. */
 const MAX_MS_PER_COMMIT = 8;
 
@@ -70,12 +77,18 @@ export function createWriter(client: Committer, clock: WriterClock): Writer {
   let waiting: Waiting[] = [];
   let trouble: string | null = null;
   let draining: Promise<void> | undefined;
+  let committingSince: number | undefined;
+
+  const isSilent = () =>
+    committingSince !== undefined && clock.monotonic() - committingSince > SILENT_MS;
 
   async function drain(): Promise<void> {
     do {
       await nextRound(clock);
       const report = (error: Error | null) => (trouble = error && (troubleOf(error) ?? null));
+      committingSince = clock.monotonic();
       const left = await commit({ client, clock, report }, takeGroup());
+      committingSince = undefined;
       waiting.unshift(...left);
     } while (waiting.length > 0);
     draining = undefined;
@@ -118,7 +131,8 @@ export function createWriter(client: Committer, clock: WriterClock): Writer {
       return results;
     },
     maintain: (sql) => client.executeMultiple(sql),
-    trouble: () => trouble,
+    trouble: () => (isSilent() ? "The database does not answer" : trouble),
+    isSilent,
     async settled() {
       await draining;
     },

@@ -1,3 +1,4 @@
+import type { Clock } from "./clock.ts";
 import { PROGRAM_ROOT } from "./program-root.ts";
 
 /** A worker thread, as seen by its owner. */
@@ -27,5 +28,25 @@ export function workerThreads(entry: string): StartThread {
     });
     worker.addEventListener("close", () => onDeath("the thread ended"));
     return { post: (message) => worker.postMessage(message), end: () => worker.terminate() };
+  };
+}
+
+/** The end of a thread that confirms that it has closed what it had open. */
+export function createClosing(clock: Pick<Clock, "setTimeout">, mostMs: number) {
+  let onClosed: (() => void) | undefined;
+  return {
+    /** The thread has confirmed, or has ended by itself. */
+    confirmed: () => onClosed?.(),
+    /** Asks the thread to close. Resolves when it has confirmed, or after `mostMs`. */
+    request(post: () => void): Promise<void> {
+      return new Promise((resolve) => {
+        const cancel = clock.setTimeout(resolve, mostMs);
+        onClosed = () => {
+          cancel();
+          resolve();
+        };
+        post();
+      });
+    },
   };
 }

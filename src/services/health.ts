@@ -14,6 +14,7 @@ import type { EngineProbe } from "./status.ts";
 export async function requireReady(ctx: Context, engine: EngineProbe): Promise<void> {
   try {
     await ctx.client.execute("SELECT 1 FROM tasks LIMIT 1");
+    if (ctx.writer.isSilent()) throw new Error("a commit takes too long");
     // A process that is not ready gets no requests, so without this nothing would detect that it can write again.
     if (ctx.writer.trouble() !== null) await ctx.writer.write(TRIAL_WRITE);
   } catch (error) {

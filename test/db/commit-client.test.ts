@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import type { InArgs } from "@libsql/client";
@@ -222,4 +222,46 @@ test("a batch completes, each task once, although the thread that writes ends ag
   const sql = "SELECT count(*), count(DISTINCT task) FROM executions WHERE status = 'completed'";
   const [row] = (await app.ctx.client.execute(sql)).rows;
   expect([row?.[0], row?.[1]]).toEqual([200, 200]);
+});
+
+test("a file that cannot be opened for a moment is opened by a later commit", async () => {
+  using folder = temporaryFolder();
+  const client = createCommitClient(join(folder.path, "later", "t.db"), startCommitThread, clock);
+  const writer = createWriter(client, clock);
+  const write = () => writer.write({ one: statement("SELECT 1 AS n") });
+  const early = await write().catch((error: unknown) => error);
+  expect(fateOf(early)).toBe("unable");
+  mkdirSync(join(folder.path, "later"));
+  expect((await write()).one).toMatchObject({ rows: [{ n: 1 }] });
+  await client.stop();
+});
+
+test("while a commit does not end, the server is not ready, and says why", async () => {
+  let isHanging = false;
+  const held: (() => void)[] = [];
+  const start: StartThread = (handlers) => {
+    const thread = startCommitThread<{ kind: string }, never>(handlers as never);
+    const post = (message: { kind: string }) => {
+      if (isHanging && message.kind === "commit") held.push(() => thread.post(message));
+      else thread.post(message);
+    };
+    return { post, end: thread.end } as never;
+  };
+  let skippedMs = 0;
+  const skewed = { ...clock, monotonic: () => clock.monotonic() + skippedMs };
+  await using app = await startServer({}, { startCommitter: start, clock: skewed });
+  const ready = async () => (await fetch(`${app.url}/readyz`)).status;
+  expect(await ready()).toBe(200);
+  isHanging = true;
+  const creating = app.post("/tasks", { id: "t", prompt: "hello" }).catch(() => undefined);
+  while (held.length === 0) await new Promise<void>((resolve) => setTimeout(resolve, 1));
+  skippedMs = 10_001;
+  expect(await ready()).toBe(503);
+  const { body } = await app.send("GET", "/status");
+  const reason = { service: "database", reason: "The database does not answer" };
+  isHanging = false;
+  for (const post of held) post();
+  expect(body.data.reasons).toContainEqual(reason);
+  expect((await creating)?.status).toBe(201);
+  expect(await ready()).toBe(200);
 });

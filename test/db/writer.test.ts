@@ -288,3 +288,25 @@ test("after a commit that did not wait for the disk, other commits wait again", 
   expect(await synchronous()).toBe(2);
   client.close();
 });
+
+test("a commit that takes very long is reported until it ends", async () => {
+  let now = 0;
+  let answer = () => {};
+  const commitSome = (units: Statement[][]) =>
+    new Promise((resolve) => {
+      const nothing = { columns: [], rows: [], rowsAffected: 1 };
+      answer = () => resolve(units.map((unit) => unit.map(() => nothing)));
+    });
+  const clock = { ...createSystemClock(), monotonic: () => now };
+  const writer = createWriter({ commitSome } as never, clock);
+  const work = writer.write({ one: named("a") });
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect([writer.isSilent(), writer.trouble()]).toEqual([false, null]);
+  now = 10_001;
+  expect([writer.isSilent(), writer.trouble()]).toEqual([true, "The database does not answer"]);
+  answer();
+  await work;
+  await writer.settled();
+  expect([writer.isSilent(), writer.trouble()]).toEqual([false, null]);
+});
