@@ -1,6 +1,6 @@
 import type { Plan } from "../db/unit.ts";
-import type { RunningBatch } from "../store/batches.ts";
 import { feed, type FeedProgress, type FeedUnit, type LaneReady } from "../store/feed.ts";
+import type { RunningBatch } from "../store/queue-state.ts";
 import type { LaneBook } from "./lane-book.ts";
 
 /** A batch with fewer ready rows than this is fed, and so is one with a model that has fewer than `LOW_LANE`. */

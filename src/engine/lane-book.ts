@@ -1,9 +1,9 @@
 import { isSingle, SINGLE_TASKS } from "../domain/batch.ts";
 import { type Gate, type LaneLoad, laneWeight } from "../domain/lanes.ts";
 import type { LanePrice } from "../domain/prices.ts";
-import type { RunningBatch } from "../store/batches.ts";
 import type { LaneClaim } from "../store/claim.ts";
 import type { LaneReady } from "../store/feed.ts";
+import type { RunningBatch } from "../store/queue-state.ts";
 import type { Upstream } from "./sites.ts";
 
 export type Lane = LaneLoad & {

@@ -2,13 +2,9 @@ import { getLogger } from "@logtape/logtape";
 
 import type { Context } from "../context.ts";
 import { createLoop, type Loop, type More } from "../lib/loop.ts";
-import { RUNNING_BATCHES, type RunningBatch } from "../store/batches.ts";
-import { type LaneReady, READY_LANES } from "../store/feed.ts";
 import { leaveFlex } from "../store/flex.ts";
+import { QUEUE_STATE, type QueueState, queueStateOf } from "../store/queue-state.ts";
 import { NEXT_WAITING, wakeWaiting } from "../store/queue.ts";
-
-/** The batches that run, and what is ready in the lanes. */
-export type QueueState = { running: RunningBatch[]; ready: LaneReady[] };
 
 type QueueWatchOptions = {
   /** The steady clock by which retries come due. */
@@ -38,16 +34,16 @@ export function createQueueWatch(ctx: Context, { now, onRead }: QueueWatchOption
 
   async function read(): Promise<More | void> {
     const begun = clock.monotonic();
-    const { running, ready, waiting } = await writer.write({
+    const { state, waiting } = await writer.write({
       woken: wakeWaiting(now()),
       fallen: leaveFlex(now()),
-      running: RUNNING_BATCHES,
-      ready: READY_LANES,
+      state: QUEUE_STATE,
       waiting: NEXT_WAITING,
     });
     const next = waiting.rows[0]?.at;
-    onRead({ running: running.rows, ready: ready.rows });
-    const foundRows = running.rows.length + ready.rows.length;
+    const found = queueStateOf(state.rows[0]);
+    onRead(found);
+    const foundRows = found.running.length + found.ready.length;
     lookMs = Math.max(clock.monotonic() - begun, foundRows * LOOK_PAUSE.msPerRow);
     if (next !== null && next !== undefined) return { inMs: next - now() };
   }

@@ -11,7 +11,6 @@ import type { TaskStatus } from "../domain/task.ts";
 import { contains } from "./contains.ts";
 import { keyset, type Page } from "./pages.ts";
 import { prepareOnce } from "./prepared.ts";
-import { IS_LIMITED } from "./room.ts";
 import { readInHalves } from "./rows.ts";
 import { hasStatus, toLive } from "./tasks.ts";
 
@@ -53,34 +52,6 @@ export function fileBatches(ids: readonly string[]): Statement<{ id: string }> {
     args: [JSON.stringify(ids)],
   };
 }
-
-export type RunningBatch = {
-  seq: number;
-  maxConcurrency: number | null;
-  isDryRun: number;
-  /** It has a cap, or the key that pays has a budget. */
-  isLimited: number;
-  pending: number;
-  isHungry: number;
-};
-
-/**
- * The batches that the engine works on. A batch is hungry if it has pending tasks but none in the queue: tasks have
- * become pending again after it was fed completely. The queue is read by two subqueries, each of which uses an index;
- * as one, it would read the rows of all other batches for each batch.
- */
-export const RUNNING_BATCHES: Statement<RunningBatch> = {
-  sql: `SELECT seq, max_concurrency AS maxConcurrency, is_dry_run AS isDryRun,
-               ${IS_LIMITED} AS isLimited,
-               total - completed - failed - cancelled - running AS pending,
-               total > completed + failed + cancelled + running
-               AND NOT EXISTS (SELECT 1 FROM queue
-                               WHERE lane = b.seq AND owner IS NULL AND run_at IS NULL)
-               AND NOT EXISTS (SELECT 1 FROM queue WHERE lane = b.seq AND run_at IS NOT NULL)
-                 AS isHungry
-        FROM batches b WHERE status = 'running' AND seq > ${SINGLE_TASKS}`,
-  args: [],
-};
 
 export type BatchFilter = {
   status?: BatchStatus | undefined;

@@ -52,28 +52,3 @@ export function feed(
     })),
   };
 }
-
-const IS_READY = "owner IS NULL AND run_at IS NULL";
-
-/** The most ready rows that are counted per lane. No lane starts more before the next count. */
-const MOST_COUNTED = 20_000;
-
-/**
- * The number of ready runs by lane and model, at most `MOST_COUNTED`. It goes from lane to lane in the index of the
- * ready rows, so a lane with a million rows costs no more.
- */
-export const READY_LANES: Statement<LaneReady> = {
-  sql: `WITH RECURSIVE lanes(lane, model) AS (
-          SELECT * FROM (SELECT lane, model FROM queue WHERE ${IS_READY} ORDER BY lane, model LIMIT 1)
-          UNION ALL
-          SELECT q.lane, q.model FROM lanes l CROSS JOIN queue q ON q.task = coalesce(
-            (SELECT task FROM queue WHERE ${IS_READY} AND lane = l.lane AND model > l.model
-             ORDER BY model LIMIT 1),
-            (SELECT task FROM queue WHERE ${IS_READY} AND lane > l.lane
-             ORDER BY lane, model LIMIT 1)))
-        SELECT lane, model, (
-          SELECT count(*) FROM (SELECT 1 FROM queue WHERE lane = l.lane AND model = l.model
-                                AND ${IS_READY} LIMIT ${MOST_COUNTED})) AS ready
-        FROM lanes l`,
-  args: [],
-};

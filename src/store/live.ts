@@ -7,7 +7,7 @@ import type { RunStatus } from "../domain/schedule.ts";
 import { parseJson } from "../lib/json.ts";
 import { COST } from "./counters.ts";
 import type { LivingNode } from "./nodes.ts";
-import { readRows } from "./rows.ts";
+import { jsonRow, jsonRows, readRows, same } from "./rows.ts";
 import type { ScheduleHealth } from "./schedule-health.ts";
 import type { Stock, Waiting } from "./stock.ts";
 
@@ -77,17 +77,6 @@ export type LiveRead = {
   alerts: { code: string; subject: string; message: string; raisedAt: number }[];
 };
 
-const rowsOf = (columns: Record<string, string>, from: string): string => {
-  const pairs = Object.entries(columns).map(([name, sql]) => `'${name}', ${sql}`);
-  return `(SELECT json_group_array(json_object(${pairs.join(", ")})) FROM ${from})`;
-};
-const rowOf = (columns: Record<string, string>, from: string): string => {
-  const pairs = Object.entries(columns).map(([name, sql]) => `'${name}', ${sql}`);
-  return `(SELECT json_object(${pairs.join(", ")}) FROM ${from})`;
-};
-const same = (...names: string[]): Record<string, string> =>
-  Object.fromEntries(names.map((name) => [name, name]));
-
 /** The newest batches, and those that run or are paused, however old they are. */
 const SHOWN_BATCHES = `SELECT seq FROM (SELECT seq FROM batches ORDER BY created_at DESC LIMIT 20)
   UNION SELECT seq FROM (SELECT seq FROM batches WHERE status = 'running' ORDER BY created_at DESC LIMIT 50)
@@ -121,7 +110,7 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
   const hour = Math.floor(now / HOUR_MS) * HOUR_MS;
   const minute = Math.floor(now / MINUTE_MS) * MINUTE_MS;
   const parts = {
-    stock: `CASE WHEN ? THEN ${rowOf(
+    stock: `CASE WHEN ? THEN ${jsonRow(
       {
         batches: `total(seq <> ${SINGLE_TASKS})`,
         ...Object.fromEntries(
@@ -136,7 +125,7 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
       },
       "batches WHERE status <> 'ingesting'",
     )} END`,
-    waiting: rowOf(
+    waiting: jsonRow(
       {
         depth: `(SELECT total(total - completed - failed - cancelled - running) FROM batches
                  WHERE status = 'running' AND seq <> ${SINGLE_TASKS})
@@ -147,29 +136,29 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
       },
       "(SELECT 1)",
     ),
-    batches: rowsOf(
+    batches: jsonRows(
       BATCH,
       `batches WHERE seq IN (${SHOWN_BATCHES}) AND seq > ${SINGLE_TASKS} AND status <> 'ingesting'`,
     ),
-    calls: rowsOf(
+    calls: jsonRows(
       same("task", "model", "batch", "attempt", "startedAt"),
       `(SELECT t.id AS task, t.model AS model, iif(b.seq > ${SINGLE_TASKS}, b.id, NULL) AS batch,
                q.attempt AS attempt, q.started_at AS startedAt
         FROM queue q CROSS JOIN tasks t ON t.seq = q.task CROSS JOIN batches b ON b.seq = t.batch
         WHERE q.owner IS NOT NULL ORDER BY q.owner, q.claim LIMIT ${CALLS_SHOWN})`,
     ),
-    models: rowsOf(
+    models: jsonRows(
       same("model", "status", "tasks", "tokens", "costUsd"),
       `(SELECT model, status, sum(tasks) AS tasks, sum(prompt_tokens + completion_tokens) AS tokens,
                total(cost_usd) AS costUsd
         FROM rollups WHERE span = ${HOUR_MS} AND at >= ? AND status IN ('completed', 'failed') GROUP BY model, status)`,
     ),
-    minutes: rowsOf(
+    minutes: jsonRows(
       same("at", "completed"),
       `(SELECT at, sum(tasks) AS completed FROM rollups
         WHERE span = ${MINUTE_MS} AND at >= ? AND status = 'completed' GROUP BY at)`,
     ),
-    nodes: rowsOf(
+    nodes: jsonRows(
       {
         seq: "seq",
         startedAt: "started_at",
@@ -179,12 +168,12 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
       },
       "nodes",
     ),
-    schedules: rowsOf(
+    schedules: jsonRows(
       same("id", "name", "nextRun", "lastRunStatus"),
       `(SELECT id, name, next_run AS nextRun, last_run_status AS lastRunStatus
         FROM schedules WHERE next_run IS NOT NULL ORDER BY next_run LIMIT 10)`,
     ),
-    scheduling: rowOf(
+    scheduling: jsonRow(
       {
         total: "count(*)",
         active: "total(is_active)",
@@ -195,7 +184,7 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
       },
       "schedules",
     ),
-    webhooks: rowOf(
+    webhooks: jsonRow(
       {
         total: "count(*)",
         active: "total(is_active)",
@@ -206,7 +195,7 @@ function readAtOnce(now: number, withStock: boolean): Statement<Record<string, s
       },
       "webhooks",
     ),
-    alerts: rowsOf(
+    alerts: jsonRows(
       { ...same("code", "subject", "message"), raisedAt: "raised_at" },
       "(SELECT * FROM alerts LIMIT 50)",
     ),
