@@ -41,10 +41,11 @@ export type Membership = {
  *
  * A claim lives as long as its node proves that it does. On a local file no other process can be
  * alive, so at the start whatever is claimed is an orphan and is ready again at once. On a shared
- * server each node writes one heartbeat row every third of the lease; a node that is silent for a
- * whole lease, by the database's clock, is removed by the first node that finds it, and its claims are ready
- * again. Should it come back, the fence keeps its late answers out. A run whose attempts are cut off
- * again and again, which may be what ends its processes, is failed instead.
+ * server each node writes one heartbeat row every third of its lease, and the lease with it, because nodes
+ * may have unequal ones. A node that is silent for its whole lease, by the database's clock, is removed by
+ * the first node that finds it, and its claims are ready again. Should it come back, the fence keeps its late
+ * answers out. A run whose attempts are cut off again and again, which may be what ends its processes, is
+ * failed instead.
  *
  *   alive      a heartbeat that it sent less than a lease ago was acknowledged, by its own monotonic
  *              clock. Left when none is: it was paused, or the database cannot be reached.
@@ -54,14 +55,14 @@ export type Membership = {
  *   forgotten  that heartbeat finds its row gone. It joins again under the same number, and ends the
  *              calls that are not its own any more.
  *
- * After an outage of the database all nodes look silent to the one that reaches it first. So a node
- * forgets others only if its own heartbeats arrived all through the last lease.
+ * After an outage of the database all nodes look silent to the one that reaches it first, or starts then. So a
+ * node forgets another only if its own heartbeats arrived without a gap for as long as each of the two leases.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
   const { leaseMs, maxInterruptions, role } = ctx.config;
   const keys = hashesOfEnvironment(ctx);
-  const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId });
+  const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId, leaseMs });
   let node: number | undefined;
   /** When the last acknowledged heartbeat was sent, and since when they have come without a gap. */
   let heardAt = -Infinity;
@@ -80,10 +81,12 @@ export function createMembership(ctx: Context): Membership {
     heardAt = sentAt;
   }
 
+  const heardForMs = () => heardAt - heardSince;
+
   async function takeOver(): Promise<number> {
     const now = ctx.clock.now();
     const { living, orphans, forsaken } = await ctx.writer.write({
-      forgotten: forgetSilentNodes(leaseMs),
+      forgotten: forgetSilentNodes({ leaseMs, heardForMs: heardForMs() }),
       living: COUNT_NODES,
       orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, now),
       ...(ctx.isExclusive
@@ -128,7 +131,7 @@ export function createMembership(ctx: Context): Membership {
     if (!before) throw new Error("a time is always a row");
     noteHeard(sentAt, before.now);
     if (before.wasForgotten === 1) await comeBack();
-    if (ctx.clock.monotonic() - heardSince < leaseMs) return;
+    if (heardForMs() < leaseMs) return;
     const taken = await takeOver();
     if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
   }
@@ -163,6 +166,7 @@ export function createMembership(ctx: Context): Membership {
       noteHeard(sentAt, added.now);
       node = added.seq;
       ctx.live.node = node;
+      // Nothing is known yet of silent nodes, only of those that are gone.
       const orphans = await takeOver();
       if (orphans > 0)
         log.info("Requeued {orphans} runs that an earlier process left behind", { orphans });

@@ -30,7 +30,7 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     folder[Symbol.dispose]();
   });
 
-  test("a key of the environment is valid as long as a running process has it", async () => {
+  test("a silent process lives as long as its own lease, and a key of the environment as long as a living process has it", async () => {
     await using one = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-one" });
     await using two = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-two" });
     await using none = await startProcess({ ...env, ROLE: "api", API_KEYS: "" });
@@ -42,11 +42,31 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
       );
     expect(await statuses("key-of-one")).toEqual([200, 200, 200]);
     expect(await statuses("key-of-two")).toEqual([200, 200, 200]);
+    // One with a lease of an hour, and one of a version that did not store leases.
+    await addSilent(database.url, { node: 1001, silentMs: 10_000, leaseMs: 3_600_000 });
+    await addSilent(database.url, { node: 1002, silentMs: 10_000, leaseMs: null });
 
     await one.kill("SIGKILL");
     const atTwo = client(two.url ?? "", "key-of-one");
     await until(async () => (await atTwo.get("/models")).status === 401 || undefined);
+    const { body } = await client(two.url ?? "", "key-of-two").get("/status/services/workers");
+    const { nodes } = body.data.details;
+    expect(nodes.map(({ node }: { node: number }) => node)).toEqual([
+      expect.any(Number),
+      expect.any(Number),
+      1001,
+    ]);
+    expect(JSON.stringify(body.data)).not.toContain("fallen silent");
+    expect(await (await fetch(`${two.url}/metrics`)).text()).toMatch(/^gptrunner_nodes_living 3$/m);
     expect((await client(none.url ?? "", "key-of-two").get("/models")).status).toBe(200);
+  });
+
+  test("a process that starts declares nobody dead, since the database may have been away", async () => {
+    await addSilent(database.url, { node: 1003, silentMs: 7_200_000, leaseMs: 1000 });
+    await using app = await startProcess({ ...env, LEASE_SECONDS: "3600" });
+    const { details } = (await app.get("/status/services/workers")).body.data;
+    expect(details.nodes).toContainEqual(expect.objectContaining({ node: 1003 }));
+    await app.kill("SIGTERM");
   });
 
   test("ROLE=runner answers only health, readiness and Prometheus", async () => {
@@ -164,3 +184,15 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(Date.parse(again)).toBeLessThanOrEqual(Date.now() + 60_000);
   });
 });
+
+/** Adds the row of a process that is silent. */
+async function addSilent(
+  url: string,
+  { node, silentMs, leaseMs }: { node: number; silentMs: number; leaseMs: number | null },
+): Promise<void> {
+  await createClient({ url }).execute({
+    sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, lease_ms)
+          VALUES (?, 0, unixepoch('subsec') * 1000 - ?, 0, '[]', ?)`,
+    args: [node, silentMs, leaseMs],
+  });
+}
