@@ -64,6 +64,8 @@ export function createMembership(ctx: Context): Membership {
   const keys = hashesOfEnvironment(ctx);
   const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId, leaseMs });
   let node: number | undefined;
+  /** When its row was added. Another time in the row shows that it was forgotten meanwhile. */
+  let joinedAt = 0;
   /** When the last acknowledged heartbeat was sent, and since when they have come without a gap. */
   let heardAt = -Infinity;
   let heardSince = -Infinity;
@@ -127,22 +129,23 @@ export function createMembership(ctx: Context): Membership {
   async function beat(): Promise<void> {
     const sentAt = ctx.clock.monotonic();
     const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts()) });
-    const [before] = heard.before.rows;
-    if (!before) throw new Error("a time is always a row");
-    noteHeard(sentAt, before.now);
-    if (before.wasForgotten === 1) await comeBack();
+    const [row] = heard.rows;
+    if (!row) throw new Error("the heartbeat has no row");
+    noteHeard(sentAt, row.now);
+    if (row.startedAt !== joinedAt) await comeBack(row.startedAt);
     if (heardForMs() < leaseMs) return;
     const taken = await takeOver();
     if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
   }
 
-  /** Other nodes had declared this one dead, and taken over its work. */
-  async function comeBack(): Promise<void> {
+  /** Other nodes had declared this one dead, and taken over its work. If this fails, the next heartbeat repeats it. */
+  async function comeBack(rejoinedAt: number): Promise<void> {
+    ctx.signals.emit("lost", undefined);
+    await ctx.writer.write({ keys: keepEnvironmentKeys(ctx) });
+    joinedAt = rejoinedAt;
     log.warning(
       "This process was silent for longer than LEASE_SECONDS; others have taken its work over",
     );
-    await ctx.writer.write({ keys: keepEnvironmentKeys(ctx) });
-    ctx.signals.emit("lost", undefined);
   }
 
   const heartbeats = createLoop({
@@ -161,10 +164,16 @@ export function createMembership(ctx: Context): Membership {
       // On a local file no other node can be alive, whatever the rows say.
       if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
       const sentAt = ctx.clock.monotonic();
-      const [added] = (await ctx.writer.write({ node: addNode(facts()) })).node.rows;
+      const joined = await ctx.writer.write({
+        node: addNode(facts()),
+        // Another node may have revoked them, since no node had them until now.
+        keys: ctx.isExclusive ? undefined : keepEnvironmentKeys(ctx),
+      });
+      const [added] = joined.node.rows;
       if (!added) throw new Error("the node was not added");
       noteHeard(sentAt, added.now);
       node = added.seq;
+      joinedAt = added.startedAt;
       ctx.live.node = node;
       // Nothing is known yet of silent nodes, only of those that are gone.
       const orphans = await takeOver();

@@ -22,37 +22,35 @@ const SILENT_MS = `max(0, ${DATABASE_NOW} - heartbeat_at)`;
  */
 const LEASE_MS = "coalesce(lease_ms, ?)";
 
+/** A row of `nodes`, and the database's time when it was written. */
+export type Joined = { seq: number; startedAt: number; now: number };
+
+const RETURNING = "RETURNING seq, started_at AS startedAt, heartbeat_at AS now";
+
 /** Adds a node. Returns its number, which no other node ever had. */
-export function addNode({
-  isRunner,
-  keys,
-  filesId,
-  leaseMs,
-}: NodeFacts): Statement<{ seq: number; now: number }> {
+export function addNode({ isRunner, keys, filesId, leaseMs }: NodeFacts): Statement<Joined> {
   return {
     sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys, files_id, lease_ms)
-          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?, ?) RETURNING seq, heartbeat_at AS now`,
+          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?, ?) ${RETURNING}`,
     args: [isRunner, JSON.stringify(keys), filesId, leaseMs],
   };
 }
 
-/** Renews the node's lease, also if other nodes had declared it dead: then `wasForgotten`. */
+/**
+ * Renews the node's lease, also if other nodes had declared it dead. Then its row is a new one, which `startedAt` shows,
+ * also to a later heartbeat if the answer to this one is lost.
+ */
 export function heartbeat(
   node: number,
   { isRunner, keys, filesId, leaseMs }: NodeFacts,
-): { before: Statement<{ wasForgotten: number; now: number }>; proof: Statement } {
+): Statement<Joined> {
   return {
-    before: {
-      sql: `SELECT NOT EXISTS (SELECT 1 FROM nodes WHERE seq = ?) AS wasForgotten, ${DATABASE_NOW} AS now`,
-      args: [node],
-    },
-    proof: {
-      sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, files_id, lease_ms)
-            VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?, ?)
-            ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, files_id = excluded.files_id,
-              lease_ms = excluded.lease_ms`,
-      args: [node, isRunner, JSON.stringify(keys), filesId, leaseMs],
-    },
+    sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, files_id, lease_ms)
+          VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?, ?)
+          ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, files_id = excluded.files_id,
+            lease_ms = excluded.lease_ms
+          ${RETURNING}`,
+    args: [node, isRunner, JSON.stringify(keys), filesId, leaseMs],
   };
 }
 
