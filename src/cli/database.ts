@@ -19,8 +19,6 @@ import { Refused } from "../lib/start-error.ts";
 import type { StartThread } from "../lib/thread.ts";
 import { NO_TRACING } from "../lib/tracing.ts";
 import { createContext } from "../parts.ts";
-import { LIVING_NODES } from "../store/nodes.ts";
-import { readRows } from "../store/rows.ts";
 
 /** The arguments of an operator's command. */
 export type Operator = { config: Config; database: OutsideDatabase };
@@ -92,11 +90,7 @@ function notHere(): never {
   throw new Error("a command of the operator executes nothing");
 }
 
-/** Throws `Refused` while a server has the database open. */
-export async function requireUnused({ config, database }: Operator, why: string): Promise<void> {
+/** Throws `Refused` while a server has the local file open. */
+export function requireUnused({ database }: Operator, why: string): void {
   if (database.isInUse) throw new Refused(`A server is running on ${database.where}. ${why}`);
-  if (database.path !== undefined) return;
-  const nodes = await readRows(database.client, LIVING_NODES);
-  const living = nodes.filter(({ silentMs }) => silentMs <= config.leaseMs).length;
-  if (living > 0) throw new Refused(`${living} servers are running on ${database.where}. ${why}`);
 }

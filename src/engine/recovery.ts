@@ -41,10 +41,11 @@ export type Membership = {
  *
  * A claim lives as long as its node proves that it does. On a local file no other process can be
  * alive, so at the start whatever is claimed is an orphan and is ready again at once. On a shared
- * server each node writes one heartbeat row every third of the lease; a node that is silent for a
- * whole lease, by the database's clock, is removed by the first node that finds it, and its claims are ready
- * again. Should it come back, the fence keeps its late answers out. A run whose attempts are cut off
- * again and again, which may be what ends its processes, is failed instead.
+ * server each node writes one heartbeat row every third of its lease, and the lease with it, because nodes
+ * may have unequal ones. A node that is silent for its whole lease, by the database's clock, is removed by
+ * the first node that finds it, and its claims are ready again. Should it come back, the fence keeps its late
+ * answers out. A run whose attempts are cut off again and again, which may be what ends its processes, is
+ * failed instead.
  *
  *   alive      a heartbeat that it sent less than a lease ago was acknowledged, by its own monotonic
  *              clock. Left when none is: it was paused, or the database cannot be reached.
@@ -54,15 +55,17 @@ export type Membership = {
  *   forgotten  that heartbeat finds its row gone. It joins again under the same number, and ends the
  *              calls that are not its own any more.
  *
- * After an outage of the database all nodes look silent to the one that reaches it first. So a node
- * forgets others only if its own heartbeats arrived all through the last lease.
+ * After an outage of the database all nodes look silent to the one that reaches it first, or starts then. So a
+ * node forgets another only if its own heartbeats arrived without a gap for as long as each of the two leases.
  */
 export function createMembership(ctx: Context): Membership {
   const log = getLogger(["gptrunner", "recovery"]);
   const { leaseMs, maxInterruptions, role } = ctx.config;
   const keys = hashesOfEnvironment(ctx);
-  const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId });
+  const facts = () => ({ isRunner: role !== "api", keys, filesId: ctx.live.filesId, leaseMs });
   let node: number | undefined;
+  /** When its row was added. Another time in the row shows that it was forgotten meanwhile. */
+  let joinedAt = 0;
   /** When the last acknowledged heartbeat was sent, and since when they have come without a gap. */
   let heardAt = -Infinity;
   let heardSince = -Infinity;
@@ -80,10 +83,12 @@ export function createMembership(ctx: Context): Membership {
     heardAt = sentAt;
   }
 
+  const heardForMs = () => heardAt - heardSince;
+
   async function takeOver(): Promise<number> {
     const now = ctx.clock.now();
     const { living, orphans, forsaken } = await ctx.writer.write({
-      forgotten: forgetSilentNodes(leaseMs),
+      forgotten: forgetSilentNodes({ leaseMs, heardForMs: heardForMs() }),
       living: COUNT_NODES,
       orphans: releaseInterrupted(OWNER_IS_GONE, maxInterruptions, now),
       ...(ctx.isExclusive
@@ -124,22 +129,23 @@ export function createMembership(ctx: Context): Membership {
   async function beat(): Promise<void> {
     const sentAt = ctx.clock.monotonic();
     const { heard } = await ctx.writer.write({ heard: heartbeat(getNode(), facts()) });
-    const [before] = heard.before.rows;
-    if (!before) throw new Error("a time is always a row");
-    noteHeard(sentAt, before.now);
-    if (before.wasForgotten === 1) await comeBack();
-    if (ctx.clock.monotonic() - heardSince < leaseMs) return;
+    const [row] = heard.rows;
+    if (!row) throw new Error("the heartbeat has no row");
+    noteHeard(sentAt, row.now);
+    if (row.startedAt !== joinedAt) await comeBack(row.startedAt);
+    if (heardForMs() < leaseMs) return;
     const taken = await takeOver();
     if (taken > 0) log.warning("Took over {taken} runs of a node that fell silent", { taken });
   }
 
-  /** Other nodes had declared this one dead, and taken over its work. */
-  async function comeBack(): Promise<void> {
+  /** Other nodes had declared this one dead, and taken over its work. If this fails, the next heartbeat repeats it. */
+  async function comeBack(rejoinedAt: number): Promise<void> {
+    ctx.signals.emit("lost", undefined);
+    await ctx.writer.write({ keys: keepEnvironmentKeys(ctx) });
+    joinedAt = rejoinedAt;
     log.warning(
       "This process was silent for longer than LEASE_SECONDS; others have taken its work over",
     );
-    await ctx.writer.write({ keys: keepEnvironmentKeys(ctx) });
-    ctx.signals.emit("lost", undefined);
   }
 
   const heartbeats = createLoop({
@@ -158,11 +164,18 @@ export function createMembership(ctx: Context): Membership {
       // On a local file no other node can be alive, whatever the rows say.
       if (ctx.isExclusive) await ctx.writer.write({ forgotten: forgetAllNodes });
       const sentAt = ctx.clock.monotonic();
-      const [added] = (await ctx.writer.write({ node: addNode(facts()) })).node.rows;
+      const joined = await ctx.writer.write({
+        node: addNode(facts()),
+        // Another node may have revoked them, since no node had them until now.
+        keys: ctx.isExclusive ? undefined : keepEnvironmentKeys(ctx),
+      });
+      const [added] = joined.node.rows;
       if (!added) throw new Error("the node was not added");
       noteHeard(sentAt, added.now);
       node = added.seq;
+      joinedAt = added.startedAt;
       ctx.live.node = node;
+      // Nothing is known yet of silent nodes, only of those that are gone.
       const orphans = await takeOver();
       if (orphans > 0)
         log.info("Requeued {orphans} runs that an earlier process left behind", { orphans });

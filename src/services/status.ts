@@ -14,7 +14,7 @@ import {
 import { listAgeIfOld } from "../domain/prices.ts";
 import type { Provider } from "../domain/provider.ts";
 import { routesOf } from "../domain/routes.ts";
-import { LIVING_NODES } from "../store/nodes.ts";
+import { listNodes } from "../store/nodes.ts";
 import { readRows } from "../store/rows.ts";
 import { SCHEDULE_HEALTH } from "../store/schedule-health.ts";
 import { WAITING } from "../store/stock.ts";
@@ -241,7 +241,7 @@ async function examineWebhooks(ctx: Context): Promise<ServiceHealth> {
 }
 
 /**
- * A node whose last heartbeat is older than this share of the lease is late; normally one comes every third of it.
+ * A node whose last heartbeat is older than this share of its lease is late; normally one comes every third of it.
  */
 const LATE_SHARE = 2 / 3;
 /** Ready work that was not started for this long, while nothing runs, is stuck. */
@@ -250,13 +250,13 @@ const LAGGING_MS = 1000;
 
 async function examineWorkers(ctx: Context, engine: EngineProbe): Promise<ServiceHealth> {
   const [nodes, [waiting]] = await Promise.all([
-    readRows(ctx.reads.client, LIVING_NODES),
+    readRows(ctx.reads.client, listNodes(ctx.config.leaseMs)),
     readRows(ctx.reads.client, WAITING),
   ]);
   const state = engine();
   const trouble = troubleOf(state);
   const lagMs = ctx.load.lagMs();
-  const late = nodes.filter(({ silentMs }) => silentMs > ctx.config.leaseMs * LATE_SHARE);
+  const late = nodes.filter(({ silentMs, leaseMs }) => silentMs > leaseMs * LATE_SHARE);
   const running = nodes.reduce((sum, { running }) => sum + running, 0);
   const oldestMs = waiting?.oldestAt ? ctx.clock.now() - waiting.oldestAt : 0;
   return judge(

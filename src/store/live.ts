@@ -6,7 +6,7 @@ import { HOUR_MS, MINUTE_MS } from "../domain/latency.ts";
 import type { RunStatus } from "../domain/schedule.ts";
 import { parseJson } from "../lib/json.ts";
 import { COST } from "./counters.ts";
-import type { LivingNode } from "./nodes.ts";
+import type { ListedNode } from "./nodes.ts";
 import { jsonRow, jsonRows, readRows, same } from "./rows.ts";
 import type { ScheduleHealth } from "./schedule-health.ts";
 import type { Stock, Waiting } from "./stock.ts";
@@ -69,7 +69,7 @@ export type LiveRead = {
   models: LiveModel[];
   /** Tasks that were completed in each of the last minutes, including the current one. */
   minutes: { at: number; completed: number }[];
-  nodes: LivingNode[];
+  nodes: ListedNode[];
   schedules: LiveSchedule[];
   /** `revision` changes with each change of a schedule, and with the start and the end of its runs. */
   scheduling: ScheduleHealth & { revision: string };

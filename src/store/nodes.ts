@@ -10,43 +10,60 @@ export type NodeFacts = {
   keys: readonly string[];
   /** The id of the store that its files are in. */
   filesId: string | null;
+  /** The silence after which others may declare it dead. */
+  leaseMs: number;
 };
 
+const SILENT_MS = `max(0, ${DATABASE_NOW} - heartbeat_at)`;
+
+/*
+ * Nodes may have unequal leases, so each is judged by the one in its row. The statements below take the lease of the
+ * judging process as an argument: it counts for rows of a version that did not store leases.
+ */
+const LEASE_MS = "coalesce(lease_ms, ?)";
+
+/** A row of `nodes`, and the database's time when it was written. */
+export type Joined = { seq: number; startedAt: number; now: number };
+
+const RETURNING = "RETURNING seq, started_at AS startedAt, heartbeat_at AS now";
+
 /** Adds a node. Returns its number, which no other node ever had. */
-export function addNode({
-  isRunner,
-  keys,
-  filesId,
-}: NodeFacts): Statement<{ seq: number; now: number }> {
+export function addNode({ isRunner, keys, filesId, leaseMs }: NodeFacts): Statement<Joined> {
   return {
-    sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys, files_id)
-          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?) RETURNING seq, heartbeat_at AS now`,
-    args: [isRunner, JSON.stringify(keys), filesId],
+    sql: `INSERT INTO nodes (started_at, heartbeat_at, is_runner, keys, files_id, lease_ms)
+          VALUES (${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?, ?) ${RETURNING}`,
+    args: [isRunner, JSON.stringify(keys), filesId, leaseMs],
   };
 }
 
-/** Renews the node's lease, also if other nodes had declared it dead: then `wasForgotten`. */
+/**
+ * Renews the node's lease, also if other nodes had declared it dead. Then its row is a new one, which `startedAt` shows,
+ * also to a later heartbeat if the answer to this one is lost.
+ */
 export function heartbeat(
   node: number,
-  { isRunner, keys, filesId }: NodeFacts,
-): { before: Statement<{ wasForgotten: number; now: number }>; proof: Statement } {
+  { isRunner, keys, filesId, leaseMs }: NodeFacts,
+): Statement<Joined> {
   return {
-    before: {
-      sql: `SELECT NOT EXISTS (SELECT 1 FROM nodes WHERE seq = ?) AS wasForgotten, ${DATABASE_NOW} AS now`,
-      args: [node],
-    },
-    proof: {
-      sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, files_id)
-            VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?)
-            ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, files_id = excluded.files_id`,
-      args: [node, isRunner, JSON.stringify(keys), filesId],
-    },
+    sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, files_id, lease_ms)
+          VALUES (?, ${DATABASE_NOW}, ${DATABASE_NOW}, ?, ?, ?, ?)
+          ON CONFLICT (seq) DO UPDATE SET heartbeat_at = excluded.heartbeat_at, files_id = excluded.files_id,
+            lease_ms = excluded.lease_ms
+          ${RETURNING}`,
+    args: [node, isRunner, JSON.stringify(keys), filesId, leaseMs],
   };
 }
 
-/** Forgets nodes that have been silent for longer than the lease. */
-export function forgetSilentNodes(leaseMs: number): Statement {
-  return { sql: `DELETE FROM nodes WHERE heartbeat_at < ${DATABASE_NOW} - ?`, args: [leaseMs] };
+/**
+ * Forgets nodes that have been silent for longer than their lease and that of this process, whose heartbeats must have
+ * arrived without a gap for as long. A process with the longer lease writes too seldom to notice a short outage of the
+ * database, in which a node with a shorter one could not write either.
+ */
+export function forgetSilentNodes(own: { leaseMs: number; heardForMs: number }): Statement {
+  return {
+    sql: `DELETE FROM nodes WHERE ${SILENT_MS} > max(${LEASE_MS}, ?) AND ${LEASE_MS} <= ?`,
+    args: [own.leaseMs, own.leaseMs, own.leaseMs, own.heardForMs],
+  };
 }
 
 export function forgetNode(node: number): Statement {
@@ -70,10 +87,10 @@ export const COUNT_NODES: Statement<{ nodes: number }> = {
 };
 
 /** How many processes have a valid lease. */
-export function countLiving(leaseMs: number): Statement<{ nodes: number }> {
+export function countLiving(ownLeaseMs: number): Statement<{ nodes: number }> {
   return {
-    sql: `SELECT count(*) AS nodes FROM nodes WHERE heartbeat_at >= ${DATABASE_NOW} - ?`,
-    args: [leaseMs],
+    sql: `SELECT count(*) AS nodes FROM nodes WHERE ${SILENT_MS} <= ${LEASE_MS}`,
+    args: [ownLeaseMs],
   };
 }
 
@@ -81,14 +98,16 @@ export function countLiving(leaseMs: number): Statement<{ nodes: number }> {
 export const OWNER_IS_GONE = { where: "q.owner NOT IN (SELECT seq FROM nodes)", args: [] };
 
 /** The processes that share the database, with the time since their last heartbeat, and what they run. */
-export const LIVING_NODES: Statement<LivingNode> = {
-  sql: `SELECT seq, started_at AS startedAt, is_runner AS isRunner, max(0, ${DATABASE_NOW} - heartbeat_at) AS silentMs,
-               (SELECT count(*) FROM queue WHERE owner = nodes.seq) AS running
-        FROM nodes ORDER BY seq`,
-  args: [],
-};
+export function listNodes(ownLeaseMs: number): Statement<ListedNode & { leaseMs: number }> {
+  return {
+    sql: `SELECT seq, started_at AS startedAt, is_runner AS isRunner, ${SILENT_MS} AS silentMs, ${LEASE_MS} AS leaseMs,
+                 (SELECT count(*) FROM queue WHERE owner = nodes.seq) AS running
+          FROM nodes ORDER BY seq`,
+    args: [ownLeaseMs],
+  };
+}
 
-export type LivingNode = {
+export type ListedNode = {
   seq: number;
   startedAt: number;
   isRunner: number;

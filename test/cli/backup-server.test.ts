@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { createClient } from "@libsql/client";
 
 import { checkBooks } from "../../src/services/books.ts";
+import { takeLease } from "../../src/store/leases.ts";
 import { restore, saidOf } from "../support/backup.ts";
 import { runCli, startCli } from "../support/cli.ts";
 import { startProcess, temporaryFolder } from "../support/process.ts";
@@ -116,13 +117,17 @@ describe.if(sqld !== undefined)("a backup of a database on a libSQL server", () 
 
   test("and the operator's commands respect the running processes", async () => {
     await using app = await startServer({ ...from(), LEASE_SECONDS: "30" });
+    await app.ctx.writer.write({ lease: takeLease("repair", "repair-other", 60_000) });
     const [nodes, vacuum, key, check] = await Promise.all(
       [["nodes"], ["vacuum"], ["key"], ["check"]].map((args) =>
-        runCli({ ...from(), LEASE_SECONDS: "30" }, ["admin", ...args, "--json"]),
+        runCli({ ...from(), LEASE_SECONDS: "1" }, ["admin", ...args, "--json"]),
       ),
     );
     expect(nodes?.json.nodes).toContainEqual(
       expect.objectContaining({ isLiving: true, runsTasks: true }),
+    );
+    expect(nodes?.json.leases).toContainEqual(
+      expect.objectContaining({ name: "repair", holder: "repair-other" }),
     );
     expect([vacuum?.code, vacuum?.err]).toEqual([7, expect.stringContaining("takes no VACUUM")]);
     const answer = await app.get("/api-keys", { authorization: `Bearer ${key?.json.key}` });

@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import type { Row } from "@libsql/client";
 
 import type { StreamRequest, StreamResult } from "../../src/db/hrana.ts";
-import { checkpointsInCommits, createServerClient } from "../../src/db/server.ts";
+import { fateOf } from "../../src/db/refusal.ts";
+import { checkpointsInCommits, createServerClient, deadlineUnder } from "../../src/db/server.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { temporaryFolder } from "../support/process.ts";
 import { startSqld } from "../support/sqld.ts";
@@ -115,6 +116,23 @@ test("a statement that the server cannot store is sent in full", async () => {
     "execute",
     "execute",
   ]);
+});
+
+test("a request to a server that falls silent ends at its deadline, which is half of the lease at most", async () => {
+  for (const leaseMs of [1000, 2000, 15_000, 3_600_000])
+    expect(deadlineUnder(leaseMs)).toBeLessThanOrEqual(leaseMs / 2);
+  const { promise: never } = Promise.withResolvers<Response>();
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => never });
+  const url = `http://127.0.0.1:${server.port}`;
+  const clock = createSystemClock();
+  const client = createServerClient({ url, authToken: undefined, clock, deadlineMs: 50 });
+  const fates = [
+    client.execute("SELECT 1"),
+    client.batch(["SELECT 1"], "write"),
+    client.migrate(["SELECT 1"]),
+  ].map((work) => (work as Promise<unknown>).then(() => "answered", fateOf));
+  expect(await Promise.all(fates)).toEqual(["unknown", "unknown", "unknown"]);
+  await server.stop(true);
 });
 
 test("a transaction on a busy server is retried", async () => {

@@ -26,6 +26,9 @@ describe("compose.yaml", () => {
     });
     expect(new Set(environments).size).toBe(1);
     for (const name of ofFleet) expect(services[name]?.restart).toBe("unless-stopped");
+    expect(services["database"]?.volumes).toEqual(["database:/var/lib/sqld"]);
+    for (const name of ["api-1", "api-2", "runner-1", "runner-2"])
+      expect(services[name]?.depends_on).toEqual({ database: { condition: "service_healthy" } });
     // Only the proxy can be reached from outside.
     expect(ofFleet.filter((name) => services[name]?.ports)).toEqual(["proxy"]);
   });
@@ -118,6 +121,12 @@ describe("the image", () => {
     expect(text).toContain(`ARG VERSION=${version}\n`);
     expect(text).toContain(`oven/bun:${packageManager.split("@")[1]}-slim`);
   });
+});
+
+test("the documented `docker run` waits longer than the program takes to stop", () => {
+  const [, seconds] = /--stop-timeout (\d+)/.exec(readFileSync("docs/deployment.md", "utf8")) ?? [];
+  const grace = Environment.shape.SHUTDOWN_GRACE_SECONDS.parse(undefined);
+  expect(Number(seconds)).toBeGreaterThan(grace);
 });
 
 describe("the unit for systemd", () => {

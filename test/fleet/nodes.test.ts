@@ -30,23 +30,41 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     folder[Symbol.dispose]();
   });
 
-  test("a key of the environment is valid as long as a running process has it", async () => {
+  test("a silent process lives as long as its own lease, and a key of the environment as long as a living process has it", async () => {
     await using one = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-one" });
-    await using two = await startProcess({ ...env, ROLE: "api", API_KEYS: "key-of-two" });
+    const patient = { ...env, LEASE_SECONDS: "60" };
+    await using two = await startProcess({ ...patient, ROLE: "api", API_KEYS: "key-of-two" });
     await using none = await startProcess({ ...env, ROLE: "api", API_KEYS: "" });
-    const statuses = (key: string) =>
-      Promise.all(
-        [one, two, none].map(
-          async ({ url }) => (await client(url ?? "", key).get("/models")).status,
-        ),
-      );
-    expect(await statuses("key-of-one")).toEqual([200, 200, 200]);
-    expect(await statuses("key-of-two")).toEqual([200, 200, 200]);
+    const isValidEverywhere = async (key: string) => {
+      const answers = [one, two, none].map(({ url }) => client(url ?? "", key).get("/models"));
+      return (await Promise.all(answers)).every(({ status }) => status === 200) || undefined;
+    };
+    await until(() => isValidEverywhere("key-of-one"));
+    await until(() => isValidEverywhere("key-of-two"));
+    // One with a lease of an hour, and one of a version that did not store leases.
+    await addSilent(database.url, { node: 1001, silentMs: 10_000, leaseMs: 3_600_000 });
+    await addSilent(database.url, { node: 1002, silentMs: 10_000, leaseMs: null });
 
     await one.kill("SIGKILL");
     const atTwo = client(two.url ?? "", "key-of-one");
     await until(async () => (await atTwo.get("/models")).status === 401 || undefined);
     expect((await client(none.url ?? "", "key-of-two").get("/models")).status).toBe(200);
+    const { body } = await client(two.url ?? "", "key-of-two").get("/status/services/workers");
+    const numbers = body.data.details.nodes.map(({ node }: { node: number }) => node);
+    expect(numbers).toContain(1001);
+    expect(numbers).not.toContain(1002);
+    const livingAt = async ({ url }: { url: string | undefined }) =>
+      /^gptrunner_nodes_living (\d+)$/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
+    await until(async () => (await livingAt(none)) === "3" || undefined);
+    await two.kill("SIGTERM");
+  });
+
+  test("a process that starts declares nobody dead, since the database may have been away", async () => {
+    await addSilent(database.url, { node: 1003, silentMs: 7_200_000, leaseMs: 1000 });
+    await using app = await startProcess({ ...env, LEASE_SECONDS: "3600" });
+    const { details } = (await app.get("/status/services/workers")).body.data;
+    expect(details.nodes).toContainEqual(expect.objectContaining({ node: 1003 }));
+    await app.kill("SIGTERM");
   });
 
   test("ROLE=runner answers only health, readiness and Prometheus", async () => {
@@ -78,10 +96,17 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await using api = await startProcess({ ...env, ROLE: "api" });
     await using runner = await startProcess({ ...env, ...provider.env, ROLE: "runner" });
     expect(runner.url).toBeDefined();
+    const aborts = async (move: () => Promise<unknown>) => {
+      await until(() => provider.state.open === 1 || undefined);
+      const asked = performance.now();
+      await move();
+      await until(() => provider.state.open === 0 || undefined);
+      expect(performance.now() - asked).toBeLessThan(1000);
+    };
     await api.post("/tasks?execute=true", { id: "hung", prompt: "hung" });
-    await until(() => provider.requests.length === 1 || undefined);
-    await api.post("/tasks/hung/cancel");
-    await until(() => provider.state.open === 0 || undefined);
+    await aborts(() => api.post("/tasks/hung/cancel"));
+    await api.post("/tasks?execute=true", { id: "deleted", prompt: "hung" });
+    await aborts(() => api.del("/tasks/deleted?force=true"));
 
     // A pause lets calls in flight finish, or cancels them on request.
     await api.post("/batches", { id: "p", tasks: [{ id: "p1", prompt: "hung in a batch" }] });
@@ -89,23 +114,23 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await until(() => provider.state.open === 1 || undefined);
     await api.post("/batches/p/pause");
     expect((await api.get("/batches/p")).body.data.progress).toMatchObject({ running: 1 });
-    const asked = performance.now();
-    const paused = await api.post("/batches/p/pause", { abort: true });
-    expect(paused.body.data).toMatchObject({
-      status: "paused",
-      progress: { pending: 1, running: 0 },
+    await aborts(async () => {
+      const paused = await api.post("/batches/p/pause", { abort: true });
+      expect(paused.body.data).toMatchObject({
+        status: "paused",
+        progress: { pending: 1, running: 0 },
+      });
     });
-    await until(() => provider.state.open === 0 || undefined);
-    expect(performance.now() - asked).toBeLessThan(1000);
     await api.post("/batches/p/resume");
-    await until(() => provider.state.open === 1 || undefined);
-    await api.post("/batches/p/cancel");
-    await until(() => provider.state.open === 0 || undefined);
+    await aborts(() => api.post("/batches/p/cancel"));
     const [execution] = (await api.get("/tasks/p1/executions")).body.data.executions;
     expect(execution.attempts).toMatchObject([
       { outcome: "interrupted" },
       { outcome: "cancelled" },
     ]);
+    await api.post("/batches", { id: "d", tasks: [{ prompt: "hung in a batch" }] });
+    await api.post("/batches/d/execute");
+    await aborts(() => api.del("/batches/d?force=true"));
 
     await api.post("/tasks", { id: "s", prompt: "streamed", parameters: { stream: true } });
     await using reader = await follow(api.url ?? "", "/tasks/s/events");
@@ -150,10 +175,15 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     await using receiver = await startReceiver((_, response) => response.writeHead(503).end());
     await using ahead = await startProcess({ ...env, ...receiver.env }, command);
     writeFileSync(join(folder.path, "files/one.csv"), "prompt\nx\n");
-    const draft = { name: "s", schedule: "* * * * *", inputFile: "one.csv" };
+    const draft = { name: "s", schedule: "* * * * * *", inputFile: "one.csv" };
     const { body } = await ahead.post("/scheduled-tasks", draft);
     const next = Date.parse(body.data.nextRun);
     expect(next).toBeLessThanOrEqual(Date.now() + 60_000);
+    await until(async () => {
+      const { runs } = (await ahead.get(`/scheduled-tasks/${body.data.id}/runs`)).body.data;
+      return runs.length > 0 || undefined;
+    });
+    await ahead.post(`/scheduled-tasks/${body.data.id}/disable`);
     const made = await ahead.post("/webhooks", { url: receiver.url, events: ["task.created"] });
     await ahead.post("/tasks", { id: "reported", prompt: "x" });
     const again = await until(async () => {
@@ -164,3 +194,15 @@ describe.if(sqld !== undefined)("processes of several roles on a libSQL server",
     expect(Date.parse(again)).toBeLessThanOrEqual(Date.now() + 60_000);
   });
 });
+
+/** Adds the row of a process that is silent. */
+async function addSilent(
+  url: string,
+  { node, silentMs, leaseMs }: { node: number; silentMs: number; leaseMs: number | null },
+): Promise<void> {
+  await createClient({ url }).execute({
+    sql: `INSERT INTO nodes (seq, started_at, heartbeat_at, is_runner, keys, lease_ms)
+          VALUES (?, 0, unixepoch('subsec') * 1000 - ?, 0, '[]', ?)`,
+    args: [node, silentMs, leaseMs],
+  });
+}

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createClient } from "@libsql/client";
 
 import { migrateDatabase } from "../../src/db/migrate.ts";
-import { FOLDER } from "../../src/db/migrations.ts";
+import { FOLDER, readMigrations } from "../../src/db/migrations.ts";
 import { createSystemClock } from "../../src/lib/clock.ts";
 import { freePort, startProcess, temporaryFolder } from "../support/process.ts";
 import { startSqld } from "../support/sqld.ts";
@@ -47,11 +47,30 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
         .split("\n")
         .filter((line) => line.includes("waiting for it"));
       expect(reported.length).toBeLessThanOrEqual(1);
+      for (const line of reported) expect(line).toContain("no connection");
     }
     const { rows } = await createClient({ url: database.url }).execute(
       "SELECT count(*), count(DISTINCT hash) FROM __drizzle_migrations",
     );
     expect(Number(rows[0]?.[0])).toBe(Number(rows[0]?.[1]));
+  });
+
+  test("an older database is migrated once by processes that start together", async () => {
+    const path = join(folder.path, "older");
+    await using older = await startSqld(path);
+    await migrateTo(FOLDER, older.url);
+    const next = releaseAfterThis(path);
+    const together = ["a", "b", "c", "d"].map((holder) =>
+      migrateTo(next.folder, older.url, holder),
+    );
+    await Promise.all(together);
+    const { rows } = await createClient({ url: older.url }).execute(
+      "SELECT (SELECT count(note) FROM tasks) AS notes, count(*) AS n FROM __drizzle_migrations",
+    );
+    expect([rows[0]?.["notes"], rows[0]?.["n"]]).toEqual([
+      0,
+      readMigrations(FOLDER).all.length + 1,
+    ]);
   });
 
   test("a version works on, and starts, beside the next release, and not beside one that forbids it", async () => {
@@ -75,10 +94,10 @@ describe.if(sqld !== undefined)("starting on a libSQL server", () => {
   });
 });
 
-function migrateTo(folder: string, url: string): Promise<void> {
+function migrateTo(folder: string, url: string, holder = "next"): Promise<void> {
   const client = createClient({ url });
   const clock = createSystemClock();
-  return migrateDatabase({ client, slowClient: client, clock, holder: "next", folder });
+  return migrateDatabase({ client, slowClient: client, clock, holder, folder });
 }
 
 /** The migrations of this version and one more. */

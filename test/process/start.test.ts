@@ -61,6 +61,7 @@ describe("starting", () => {
       [{ DATA_DIR: `${folder.path}/file/data` }, "Cannot create"],
       [{ DATA_DIR: "/proc/gpt-task-runner" }, "Cannot create"],
       [{ HOST: "203.0.113.1" }, "Cannot listen on 203.0.113.1"],
+      [{ ROLE: "api" }, "ROLE=api needs a database that processes share"],
     ];
     for (const [env, message] of cases) {
       await using app = await startProcess({ DATA_DIR: join(folder.path, "data"), ...env });

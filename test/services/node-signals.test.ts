@@ -3,9 +3,12 @@ import { expect, test } from "bun:test";
 import type { Context, Delta, Topics } from "../../src/context.ts";
 import { createLostWatch } from "../../src/engine/lost.ts";
 import { createMembership } from "../../src/engine/recovery.ts";
+import type { Clock } from "../../src/lib/clock.ts";
 import { createSignals } from "../../src/lib/signals.ts";
+import { sweepAll } from "../../src/services/batch-sweeps.ts";
 import { removeLeftDrafts } from "../../src/services/drafts.ts";
 import { createNodeSignals } from "../../src/services/node-signals.ts";
+import { cancelBatch, dropBatch } from "../../src/store/batch-moves.ts";
 import { startServer, until } from "../support/server.ts";
 
 /** The signals of another process of a fleet, on the database of a server in this process. */
@@ -115,4 +118,59 @@ test("uploads of a dead process are removed by any other process", async () => {
   expect(await removeLeftDrafts(shared, 30_000)).toBe(false);
   const { rows } = await app.ctx.client.execute("SELECT 1 FROM batches WHERE id = '~left'");
   expect(rows).toEqual([]);
+});
+
+test("the cancel and the deletion of a batch, which a killed process has begun, are completed by any other", async () => {
+  await using app = await startServer({ ROLE: "api" });
+  const tasks = [{ prompt: "x" }, { prompt: "y" }];
+  for (const id of ["cancelled", "deleted"]) await app.post("/batches", { id, tasks });
+  await app.post("/batches/cancelled/execute");
+  const { client, writer, clock } = app.ctx;
+  const seqOf = async (id: string) => {
+    const { rows } = await client.execute({
+      sql: "SELECT seq FROM batches WHERE id = ?",
+      args: [id],
+    });
+    return Number(rows[0]?.["seq"]);
+  };
+  const [cancelled, deleted] = [await seqOf("cancelled"), await seqOf("deleted")];
+  const progress = async () => (await app.get("/batches/cancelled")).body.data.progress;
+  const rowsLeft = async () =>
+    (await client.execute({ sql: "SELECT 1 FROM tasks WHERE batch = ?", args: [deleted] })).rows;
+  await writer.write({
+    cancelled: cancelBatch({ seq: cancelled }, clock.now()),
+    deleted: dropBatch({ id: "deleted", seq: deleted }, "~left", 999),
+  });
+  expect([await progress(), await rowsLeft()]).toMatchObject([{ pending: 2 }, [{}, {}]]);
+
+  const other: Context = { ...app.ctx, isExclusive: false };
+  await Promise.all([sweepAll(other), removeLeftDrafts(other, 30_000)]);
+  expect([await progress(), await rowsLeft()]).toMatchObject([{ pending: 0, cancelled: 2 }, []]);
+  expect(await app.differences()).toEqual([]);
+});
+
+test("the counters of other processes are read often only while a client waits here", async () => {
+  await using app = await startServer();
+  const pauses: number[] = [];
+  const clock: Clock = {
+    ...app.ctx.clock,
+    setTimeout(work, ms) {
+      pauses.push(ms);
+      return app.ctx.clock.setTimeout(work, ms);
+    },
+  };
+  const signals = createSignals<Topics>();
+  let isWaitedFor = false;
+  const elsewhere = createNodeSignals(
+    { ...app.ctx, clock, signals, isExclusive: false },
+    { node: () => 1, isWaitedFor: () => isWaitedFor, followers: { streamedTasks: () => [] } },
+  );
+  const isShort = (ms: number) => ms > 0 && ms <= 20;
+  elsewhere.start();
+  await until(() => pauses.filter((ms) => ms > 200).length >= 2 || undefined);
+  expect(pauses.filter(isShort)).toEqual([]);
+  isWaitedFor = true;
+  signals.emit("listening", undefined);
+  await until(() => pauses.filter(isShort).length >= 2 || undefined);
+  await elsewhere.stop();
 });

@@ -93,6 +93,12 @@ export const MUTANTS: Mutant[] = [
     edits: [["src/store/nodes.ts", "q.owner NOT IN (SELECT seq FROM nodes)", "q.owner < 0"]],
   },
   {
+    name: "judge other nodes by the lease of this one",
+    profile: "fleet",
+    caughtBy: 26700023,
+    edits: [["src/store/nodes.ts", '"coalesce(lease_ms, ?)"', '"coalesce(NULL, ?)"']],
+  },
+  {
     name: "never give back a claim that nobody knows of",
     profile: "fleet",
     caughtBy: 53,

@@ -1,7 +1,7 @@
 import { Command } from "@commander-js/extra-typings";
 
 import { LEASES } from "../../store/leases.ts";
-import { LIVING_NODES } from "../../store/nodes.ts";
+import { listNodes } from "../../store/nodes.ts";
 import { readRows } from "../../store/rows.ts";
 import { withContext } from "../database.ts";
 import { EXIT_HELP, report } from "../outcome.ts";
@@ -13,20 +13,20 @@ export function nodesCommand() {
     )
     .option("--json", "print it as JSON")
     .addHelpText("after", EXIT_HELP)
-    .action(({ json = false }) => report(json, listNodes));
+    .action(({ json = false }) => report(json, showNodes));
 }
 
-async function listNodes() {
+async function showNodes() {
   return withContext({ isLocking: false }, async (ctx, { database }) => {
-    const found = await readRows(ctx.client, LIVING_NODES);
+    const found = await readRows(ctx.client, listNodes(ctx.config.leaseMs));
     const leases = await readRows(ctx.client, LEASES);
-    const nodes = found.map(({ seq, startedAt, isRunner, silentMs, running }) => ({
+    const nodes = found.map(({ seq, startedAt, isRunner, silentMs, leaseMs, running }) => ({
       node: seq,
       startedAt: new Date(startedAt).toISOString(),
       runsTasks: isRunner === 1,
       silentMs,
       // For a local file its lock shows that; its server writes no heartbeats, because no other process needs them.
-      isLiving: database.path === undefined ? silentMs <= ctx.config.leaseMs : database.isInUse,
+      isLiving: database.path === undefined ? silentMs <= leaseMs : database.isInUse,
       running,
     }));
     return {

@@ -38,7 +38,7 @@ async function prune({ events, tasks, files, answers }: Ages) {
     // A server of a local file caches batches, so they must not be removed while it runs; on a shared database
     // servers read them again.
     if (operator.database.path !== undefined)
-      await requireUnused(
+      requireUnused(
         operator,
         "It removes what is old by itself every hour; stop it, or lower RETENTION_DAYS.",
       );

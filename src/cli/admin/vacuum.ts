@@ -26,10 +26,7 @@ async function vacuum(isForced: boolean) {
         "A libSQL server takes no VACUUM. `backup`, and `restore` into a new database, have the same effect.",
       );
     if (!isForced)
-      await requireUnused(
-        operator,
-        "Stop it, or use --force: its requests wait or fail meanwhile.",
-      );
+      requireUnused(operator, "Stop it, or use --force: its requests wait or fail meanwhile.");
     const before = await sizeOfDatabase(database.client);
     // For the new file, and for the write-ahead log of its copy over the old one.
     const lacking = missingSpace(dirname(database.path), 2 * before);

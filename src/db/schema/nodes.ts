@@ -18,6 +18,8 @@ export const nodes = sqliteTable("nodes", {
   keys: text({ mode: "json" }).$type<string[]>(),
   /** The id of its file store; null if unknown. */
   filesId: text(),
+  /** The silence after which it counts as dead; null if written by a version without this column. */
+  leaseMs: integer(),
 });
 
 /** On a shared database: counters of changes that other processes watch, by kind. */

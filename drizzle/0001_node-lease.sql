@@ -1,0 +1,1 @@
+ALTER TABLE `nodes` ADD `lease_ms` integer;
