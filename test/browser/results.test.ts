@@ -16,11 +16,13 @@ describe.skipIf(!browser)("the rows of a batch", () => {
   let app: TestServer;
   let provider: Awaited<ReturnType<typeof startProvider>>;
   let isThere = false;
+  const answered = Promise.withResolvers<void>();
 
   beforeAll(async () => {
-    provider = await startProvider(({ prompt }, response) =>
-      prompt.includes("Atlantis") && !isThere ? fail(response, 400) : undefined,
-    );
+    provider = await startProvider(({ prompt }, response) => {
+      if (prompt.includes("Atlantis") && !isThere) return fail(response, 400);
+      return prompt === "Take your time" ? answered.promise : undefined;
+    });
     app = await startServer(provider.env);
     const rows = Array.from(
       { length: 1000 },
@@ -163,6 +165,40 @@ describe.skipIf(!browser)("the rows of a batch", () => {
     await page.getByLabel("Prompt").fill("Scold Paris");
     await page.getByRole("button", { name: "Save and run" }).click();
     await grid.getByText("re: Scold Paris").waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  test("show the latest answer, even if it comes while older rows are loaded", async () => {
+    await using opened = await openApp(browser, app, { at: "#/batches/two" });
+    const { page, problems } = opened;
+    const grid = page.getByRole("grid", { name: "Rows" });
+    await grid.getByText("Praise Paris, 6").waitFor();
+    const loaded = Promise.withResolvers<void>();
+    const older = Promise.withResolvers<void>();
+    await page.route(/\/rows\?/, async (route) => {
+      const response = await route.fetch();
+      loaded.resolve();
+      await older.promise;
+      await route.fulfill({ response });
+    });
+    await app.patch("/tasks/two-6", { prompt: "Take your time" });
+    await app.post("/tasks/two-6/execute");
+    await loaded.promise;
+    answered.resolve();
+    await app.ended("two-6");
+    // The page requests changed rows at most once a second.
+    await Bun.sleep(1500);
+    older.resolve();
+    await grid.getByText("re: Take your time").waitFor();
+    await page.unrouteAll({ behavior: "wait" });
+
+    await grid.locator('tr[data-index="5"]').click();
+    const drawer = page.getByRole("dialog");
+    for (const prompt of ["Scold Rome", "Scold Oslo"]) {
+      await app.patch("/tasks/two-6", { prompt });
+      await app.post("/tasks/two-6/execute");
+      for (const place of [grid, drawer]) await place.getByText(`re: ${prompt}`).waitFor();
+    }
     expect(problems).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import type { Batch } from "../api/wire.ts";
-import { batches, now } from "../live/state.ts";
+import { batches, ends, now } from "../live/state.ts";
 import { Results } from "../results/results.tsx";
 import { href } from "../shell/router.ts";
 import { Badge } from "../ui/badge.tsx";
@@ -17,8 +17,10 @@ import { whyNot } from "./why.ts";
 export function BatchPage({ id }: { id: string }) {
   const reported = batches.value?.[id];
   const path = `/batches/${encodeURIComponent(id)}?limit=1`;
-  // Fields that do not change with every task are fetched again when the status changes.
-  const batch = useResource<Batch>(path, `${reported?.status} ${reported?.completedAt}`);
+  // Fields that do not change with every task are fetched again when the status changes. The live state lacks batches
+  // that are old and do not run.
+  const revision = reported ? `${reported.status} ${reported.completedAt}` : ends.value;
+  const batch = useResource<Batch>(path, revision);
   return (
     <Shown of={batch}>
       {(data) => {

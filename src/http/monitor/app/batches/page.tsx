@@ -1,5 +1,5 @@
 import type { BatchSummary, Page } from "../api/wire.ts";
-import { batches as liveBatches, tasks } from "../live/state.ts";
+import { batches as liveBatches, ends } from "../live/state.ts";
 import { replaceQuery, route } from "../shell/router.ts";
 import { SelectField, TextField } from "../ui/field.tsx";
 import { Pager, useCursor } from "../ui/pager.tsx";
@@ -24,9 +24,12 @@ function AllBatches() {
   const name = useSettled(typed.trim());
   const cursor = useCursor();
   const query = `${name ? `&name=${encodeURIComponent(name)}` : ""}${status ? `&status=${status}` : ""}`;
+  const shown = Object.entries(liveBatches.value ?? {}).map(([id, batch]) =>
+    status ? `${id} ${batch.status}` : id,
+  );
   const list = useResource<Page<"batches", BatchSummary>>(
     `/batches?limit=25${query}${cursor.query}`,
-    Object.keys(liveBatches.value ?? {}).join() + (status ? tasks.value?.completed : ""),
+    `${shown.join()} ${status && ends.value}`,
   );
   const filter = (changes: Record<string, string>) =>
     replaceQuery({ ...changes, cursor: undefined, page: undefined });

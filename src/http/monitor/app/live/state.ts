@@ -24,6 +24,18 @@ export const alerts = part("alerts");
 export const health = part("health");
 export const batches = part("batches");
 
+/*
+ * These change whenever a task has ended or failed. The sums of `tasks` do not: a task that is run again between two
+ * states leaves them as they were.
+ */
+export const failures = computed(() => countOf("failed"));
+export const ends = computed(
+  () => `${countOf("completed")} ${failures.value} ${tasks.value?.cancelled}`,
+);
+
+const countOf = (status: "completed" | "failed"): number =>
+  Object.values(models.value ?? {}).reduce((sum, model) => sum + model[status], 0);
+
 /** The batches, the newest first. */
 export const newestBatches = computed((): [string, LiveBatch][] | undefined => {
   const all = batches.value;

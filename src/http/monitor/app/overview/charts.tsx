@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
 
 import type { Metrics } from "../api/wire.ts";
-import { now, tasks } from "../live/state.ts";
+import { ends, now, tasks } from "../live/state.ts";
 import { Card, Failed, Loading } from "../ui/panel.tsx";
 import { useResource } from "../ui/resource.ts";
 import { CHARTS, type Chart, chartOptions, dataOf, legendAt } from "./chart-options.ts";
@@ -14,11 +14,10 @@ export function Charts() {
   const [period, setPeriod] = useState<(typeof PERIODS)[number]>("hour");
   const isMoving = (tasks.value?.running ?? 0) > 0;
   // Fetched again when a new step begins and something has ended, never by time alone.
-  const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
   const step = Math.floor(now.value / 15_000);
-  const revision = useRef({ ended: -1, step: -1 });
-  if (ended !== revision.current.ended && (step !== revision.current.step || !isMoving))
-    revision.current = { ended, step };
+  const revision = useRef({ ended: "", step: -1 });
+  if (ends.value !== revision.current.ended && (step !== revision.current.step || !isMoving))
+    revision.current = { ended: ends.value, step };
   const metrics = useResource<Metrics>(`/metrics/tasks?period=${period}`, revision.current);
   const { data, error } = metrics;
   const isEmpty = data && data.totals.completed + data.totals.failed === 0;

@@ -1,5 +1,5 @@
 import type { Failures as FailureList } from "../api/wire.ts";
-import { tasks } from "../live/state.ts";
+import { failures as live } from "../live/state.ts";
 import { href } from "../shell/router.ts";
 import { count } from "../ui/format.ts";
 import { Card, Empty, Shown } from "../ui/panel.tsx";
@@ -9,7 +9,7 @@ import { Ago } from "../ui/time.tsx";
 
 /** The causes of failures; fetched again when there are more failures. */
 export function Failures() {
-  const failures = useResource<FailureList>("/metrics/failures", tasks.value?.failed);
+  const failures = useResource<FailureList>("/metrics/failures", live.value);
   return (
     <Card id="failures" title="Failures of the last day">
       <Shown of={failures}>

@@ -11,11 +11,12 @@ const ROW = 33;
 /** Browsers limit the height of elements to about 16 million px, so scrolling over more rows is scaled. */
 const MOST_PX = 12_000_000;
 const REFRESH_MS = 1000;
+const COUNTERS = ["completed", "failed", "cancelled"] as const;
 
 type Props = {
   source: Source;
   total: number;
-  progress: LiveBatch["progress"];
+  batch: LiveBatch;
   selected: ReadonlySet<string>;
   select: (selected: ReadonlySet<string>) => void;
   open: (taskId: string) => void;
@@ -25,7 +26,7 @@ type Props = {
  * A virtual table that renders only the visible rows. It stays in place within a box whose scroll height is that of
  * all rows; the scroll position determines the rows that are shown.
  */
-export function Grid({ source, total, progress, selected, select, open }: Props) {
+export function Grid({ source, total, batch, selected, select, open }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [active, setActive] = useState(0);
@@ -51,7 +52,7 @@ export function Grid({ source, total, progress, selected, select, open }: Props)
     () => source.ensure(first, Math.max(first, last)),
     [source, first, last, source.version.value, connection.value],
   );
-  useProgress(progress, () => source.refresh(first, Math.max(first, last)));
+  useProgress(batch, (isProgress) => source.refresh(first, Math.max(first, last), isProgress));
 
   function activate(index: number): void {
     latest.current = index;
@@ -155,17 +156,30 @@ function focusRow(box: HTMLElement | null, index: number): void {
   if (row instanceof HTMLElement) row.focus({ preventScroll: true });
 }
 
-/** Calls `change` when the counters have changed, at most once a second. */
-function useProgress(progress: LiveBatch["progress"], change: () => void): void {
+/**
+ * Calls `change` when rows may have changed, at most once a second; with true if rows have only ended. A row that is run
+ * again between two states leaves the counters as they were, but not the time of the batch's end or its cost.
+ */
+function useProgress(batch: LiveBatch, change: (isProgress: boolean) => void): void {
+  const { progress, completedAt, costUsd } = batch;
   const at = useRef(-Infinity);
   const latest = useRef(change);
+  const shown = useRef<LiveBatch | undefined>(undefined);
   latest.current = change;
   useEffect(() => {
     const waitMs = Math.max(0, REFRESH_MS - (performance.now() - at.current));
     const timer = setTimeout(() => {
       at.current = performance.now();
-      latest.current();
+      latest.current(isProgressOf(shown.current, batch));
+      shown.current = batch;
     }, waitMs);
     return () => clearTimeout(timer);
-  }, [progress]);
+  }, [progress, completedAt, costUsd]);
+}
+
+function isProgressOf(before: LiveBatch | undefined, after: LiveBatch): boolean {
+  if (!before) return true;
+  const grew = COUNTERS.map((name) => after.progress[name] - before.progress[name]);
+  const isOver = after.completedAt !== before.completedAt;
+  return !isOver && grew.every((by) => by >= 0) && grew.some((by) => by > 0);
 }

@@ -73,7 +73,7 @@ export function Results({ batch, live }: { batch: Batch; live: LiveBatch }) {
       <Grid
         source={source}
         total={total}
-        progress={live.progress}
+        batch={live}
         selected={selected}
         select={setSelected}
         open={(task) => openAbove({ task })}

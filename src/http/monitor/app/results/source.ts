@@ -26,6 +26,8 @@ export function createSource(id: string, filter: Filter) {
   const isFiltered = filter.status !== "" || filter.contains !== "";
   const rows = new Map<number, BatchRow>();
   const loading = new Set<number>();
+  /** Loads that a change has overtaken: they are repeated when they end. */
+  const overtaken = new Set<number>();
   const version = signal(0);
   const columns = signal<Columns>(undefined);
   const error = signal<ApiError | undefined>(undefined);
@@ -68,6 +70,12 @@ export function createSource(id: string, filter: Filter) {
     for (const row of page.rows) rows.set(row.position, row);
     letGo(block * BLOCK);
     version.value++;
+    if (overtaken.delete(block)) await loadBlock(block);
+  }
+
+  function reloadBlock(block: number): void {
+    if (loading.has(block)) overtaken.add(block);
+    else void loadBlock(block);
   }
 
   async function loadMore(): Promise<void> {
@@ -78,13 +86,15 @@ export function createSource(id: string, filter: Filter) {
     if (page.next === null) isComplete.value = true;
     else next = page.next;
     version.value++;
+    if (overtaken.delete(0)) await again();
     // A search that has found nothing so far continues.
-    if (page.rows.length === 0) await loadMore();
+    else if (page.rows.length === 0) await loadMore();
   }
 
   /** Fetches again what matches the filter. With more rows than `MOST_AGAIN`, only a new filter or a reload does. */
   async function again(): Promise<void> {
-    if (loading.size > 0 || found.value > MOST_AGAIN) return;
+    if (found.value > MOST_AGAIN) return;
+    if (loading.size > 0) return void overtaken.add(0);
     const page = await load(0, -1, Math.max(BLOCK, found.value));
     if (!page) return;
     rows.clear();
@@ -93,6 +103,7 @@ export function createSource(id: string, filter: Filter) {
     isComplete.value = page.next === null;
     next = page.next ?? -1;
     version.value++;
+    if (overtaken.delete(0)) await again();
   }
 
   function letGo(near: number): void {
@@ -130,26 +141,27 @@ export function createSource(id: string, filter: Filter) {
       return -1;
     },
     ensure,
-    /** Fetches the visible rows again if some of them have not ended. */
-    refresh(from: number, to: number): void {
+    /** Fetches the visible rows again; if others have only ended, only where some have not ended. */
+    refresh(from: number, to: number, isProgress: boolean): void {
       if (isFiltered) return void again();
       for (let block = Math.floor(from / BLOCK); block <= Math.floor(to / BLOCK); block++) {
         const isOpen = Array.from({ length: BLOCK }, (_, i) => rows.get(block * BLOCK + i)).some(
           (row) => !row || row.status === "pending" || row.status === "running",
         );
-        if (isOpen) void loadBlock(block);
+        if (isOpen || !isProgress || loading.has(block)) reloadBlock(block);
       }
     },
     /** Fetches a changed row again. */
     renew(taskId: string): void {
       const row = rows.values().find((one) => one.taskId === taskId);
       if (isFiltered) void again();
-      else if (row) void loadBlock(Math.floor(row.position / BLOCK));
+      else if (row) reloadBlock(Math.floor(row.position / BLOCK));
     },
     /** Drops all rows, after a retry that may have changed any of them. */
     forget(): void {
       turn++;
       loading.clear();
+      overtaken.clear();
       rows.clear();
       found.value = 0;
       isComplete.value = false;

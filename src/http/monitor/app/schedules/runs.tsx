@@ -1,5 +1,5 @@
 import type { Page, Run } from "../api/wire.ts";
-import { schedules as live, tasks } from "../live/state.ts";
+import { ends, schedules as live } from "../live/state.ts";
 import { href } from "../shell/router.ts";
 import { Badge } from "../ui/badge.tsx";
 import { between, count, duration, money } from "../ui/format.ts";
@@ -21,7 +21,7 @@ export function Runs({ id }: { id: string }) {
   const cursor = useCursor();
   const runs = useResource<Page<"runs", Run>>(
     `${pathOf(id)}/runs?limit=25${cursor.query}`,
-    `${live.value?.revision} ${tasks.value?.completed} ${tasks.value?.failed}`,
+    `${live.value?.revision} ${ends.value}`,
   );
   return (
     <Card id="runs" title="History" isWide>

@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { may, post } from "../api/client.ts";
 import type { Executions, Task } from "../api/wire.ts";
-import { calls, tasks } from "../live/state.ts";
+import { calls, ends } from "../live/state.ts";
 import { href } from "../shell/router.ts";
 import { Action } from "../ui/action.tsx";
 import { Badge } from "../ui/badge.tsx";
@@ -67,12 +67,8 @@ export function TaskView({ id, changed }: Props) {
 
 /** The task, fetched again while it has not ended and events may concern it. */
 function useTask(path: string, id: string) {
-  const ended = tasks.value
-    ? tasks.value.completed + tasks.value.failed + tasks.value.cancelled
-    : 0;
   const isCalled = Object.hasOwn(calls.value ?? {}, id);
-  const first = useResource<Task>(path, `${ended} ${isCalled}`);
-  return first;
+  return useResource<Task>(path, `${ends.value} ${isCalled}`);
 }
 
 const isOpen = ({ status }: Task) => status === "pending" || status === "running";

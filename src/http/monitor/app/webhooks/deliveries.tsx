@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import { may } from "../api/client.ts";
 import type { Delivery, Page } from "../api/wire.ts";
-import { now, tasks, webhooks as live } from "../live/state.ts";
+import { ends, now, webhooks as live } from "../live/state.ts";
 import { closeAbove, href, openAbove, replaceQuery, route } from "../shell/router.ts";
 import { Badge } from "../ui/badge.tsx";
 import { SelectField } from "../ui/field.tsx";
@@ -24,10 +24,9 @@ export function Deliveries({ id, sent }: { id: string; sent: number }) {
   const cursor = useCursor();
   // The live stream has no single deliveries, so one in progress is polled until it has ended.
   const [underWay, setUnderWay] = useState(false);
-  const ended = (tasks.value?.completed ?? 0) + (tasks.value?.failed ?? 0);
   const list = useResource<Page<"deliveries", Delivery>>(
     `${pathOf(id)}/deliveries?limit=25${status && `&status=${status}`}${cursor.query}`,
-    `${sent} ${ended} ${JSON.stringify(live.value)} ${underWay ? now.value : ""}`,
+    `${sent} ${ends.value} ${JSON.stringify(live.value)} ${underWay ? now.value : ""}`,
   );
   const isUnderWay = list.data?.deliveries.some(isDue) ?? false;
   useEffect(() => setUnderWay(isUnderWay), [isUnderWay]);
