@@ -117,6 +117,12 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByText("No delivery matches.").waitFor();
     await drawer.getByText('"taskId": "reported"').waitFor();
     await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Replay since…" }).click();
+    await drawer.getByLabel(/^Only deliveries/).uncheck();
+    // A press outside keeps what was typed into a form.
+    await page.mouse.click(5, 400);
+    await drawer.getByRole("button", { name: "Send again" }).click();
+    await page.getByText(/deliver(y is|ies are) sent again/).waitFor();
     await page.getByRole("button", { name: "Rotate the secret" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Rotate the secret" }).click();
     await page.getByRole("heading", { name: "The new secret" }).waitFor();
@@ -164,6 +170,14 @@ describe.skipIf(!browser)("the page", () => {
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("600 a minute").waitFor();
     expect((await client(app.url, key).post("/tasks", { prompt: "x" })).status).toBe(403);
+    await page.getByRole("table", { name: "Usage" }).getByText("This month (UTC)").waitFor();
+    await page.getByRole("button", { name: "Rotate Nightly import" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Rotate" }).click();
+    await page.getByRole("heading", { name: "The new secret of Nightly import" }).waitFor();
+    const rotated = await page.getByRole("dialog").getByLabel("API key").inputValue();
+    expect((await client(app.url, rotated).get("/status")).status).toBe(200);
+    await page.getByRole("button", { name: "Copy" }).click();
+    await page.getByRole("button", { name: "Close" }).click();
     await page.getByRole("button", { name: "Revoke Nightly import" }).click();
     await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
     await page.getByLabel("Include revoked keys").check();
@@ -243,6 +257,11 @@ describe.skipIf(!browser)("the page", () => {
     await page.reload();
     await page.getByText(/^page 2 of 2/).waitFor();
     await check();
+    const [saved] = await Promise.all([
+      page.waitForEvent("download"),
+      page.getByRole("button", { name: "Export the entries of these times as CSV" }).click(),
+    ]);
+    expect(await Bun.file(await saved.path()).text()).toContain("tasks.create");
     await page.getByRole("button", { name: "Earlier" }).click();
     await page.getByRole("link", { name: "t59" }).click();
     await page.getByRole("link", { name: "t58" }).waitFor({ state: "detached" });

@@ -209,6 +209,16 @@ describe.skipIf(!browser)("the workbench", () => {
     await page.getByText("The table has no rows.").waitFor();
     await choose("renamed.xlsx", "city\nRome\n");
     await page.getByText("renamed.xlsx is not a workbook, as its name says, but CSV").waitFor();
+    await choose("lines.jsonl", '{"a": 1}\n{"a": 2}\n');
+    await page.getByText("2 rows · 1 column · JSONL").waitFor();
+    await page.getByText("simulator: $0.15 in, $0.60 out per million tokens").waitFor();
+    // The table stays while the schema of the answers is incomplete.
+    await page.getByLabel("Each answer is").selectOption("schema");
+    await page.getByLabel("JSON Schema of an object").fill('{"type":');
+    await page.reload();
+    await page.getByText("2 rows · 1 column · JSONL").waitFor();
+    await page.locator(".run-bar").getByText("is not valid JSON").waitFor();
+    await page.getByLabel("Each answer is").selectOption("text");
     // The last choice stays, even if an earlier file arrives after it.
     const held = gate();
     await page.route(
